@@ -1,0 +1,74 @@
+package authz
+
+import (
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Paths of the endpoints. All are at the site's root.
+const (
+	pathPrefix       = "/api/oauth/per-user/"
+	RegisterPath     = pathPrefix + "register"
+	AuthorizePath    = pathPrefix + "authorize"
+	TokenPath        = pathPrefix + "token"
+	RevokePath       = pathPrefix + "revoke"
+	IntrospectPath   = pathPrefix + "introspect"
+	ConsentPath      = "/oauth/consent"
+	ServicesPath     = "/oauth/consent/mcps"
+	ConsentFormsPath = pathPrefix + "consent/"
+)
+
+// Deps is what an authorization server works with.
+type Deps struct {
+	Store storage.Store
+	// Keys seal pending flows.
+	Keys *seal.Keyring
+	// Tokens is shared by every authorization server on the same Store.
+	Tokens *TokenCache
+	// Limiter is shared by every authorization server of the process.
+	Limiter *Limiter
+	// Egress fetches what strangers name: metadata documents and their keys.
+	Egress *http.Client
+	// Pages shows errors to people.
+	Pages Pages
+	// ClientIP returns the address limits are counted for.
+	ClientIP func(*http.Request) string
+	Logger   *zap.Logger
+	Now      func() time.Time
+}
+
+// Pages shows a person what went wrong.
+type Pages interface {
+	// Error answers with a page. correlationID is on it; message is plain text.
+	Error(w http.ResponseWriter, r *http.Request, status int, message, correlationID string)
+}
+
+// AuthorizationServer answers the OAuth endpoints of one issuer.
+type AuthorizationServer struct {
+	cfg  Config
+	deps Deps
+	log  *zap.Logger
+}
+
+// Route is an endpoint.
+type Route struct {
+	// Path is matched exactly or, when it ends in a slash, as a prefix.
+	Path    string
+	Handler http.Handler
+}
+
+// New returns the authorization server for a valid configuration.
+func New(cfg Config, deps Deps) *AuthorizationServer {
+	return &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+}
+
+// Config returns the configuration. The caller must not change it.
+func (as *AuthorizationServer) Config() *Config { return &as.cfg }
+
+// Routes returns the endpoints, each to be served at the site's root.
+func (as *AuthorizationServer) Routes() []Route { return nil }

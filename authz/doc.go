@@ -1,0 +1,16 @@
+// Package authz is the OAuth 2.1 authorization server and the gate in front of
+// the MCP servers. It knows HTTP, not Caddy.
+//
+// It owns: metadata (RFC 8414, RFC 9728), clients (RFC 7591, RFC 7592, client
+// ID metadata documents, pre-registered), authorization requests and their
+// pending flows, codes, tokens, revocation (RFC 7009), introspection (RFC
+// 7662), and the decision whether a call may pass.
+//
+// It never renders a page (package consent does), never proxies (package
+// caddymodule does), and never holds a secret longer than a request.
+//
+//	GET /authorize ─▶ parse, client, redirect URI ─▶ sealed flow + cookie ─▶ consent pages
+//	consent        ─▶ OpenFlow ─▶ Identify ─▶ Approve | Deny ─▶ redirect to the client
+//	POST /token    ─▶ client authentication ─▶ ClaimCode | RotateRefreshToken
+//	call           ─▶ Gate.Check: bearer ─▶ SHA-256 ─▶ TokenCache ─▶ Caller | challenge
+package authz

@@ -1,0 +1,102 @@
+package authz
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+)
+
+// Error is an OAuth error response (RFC 6749 section 5.2). Its Description is
+// a fixed text of ours: nothing a client sent is ever reflected.
+type Error struct {
+	Status      int
+	Code        string
+	Description string
+	// Cause is logged, never sent.
+	Cause error
+}
+
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Code + ": " + e.Description + ": " + e.Cause.Error()
+	}
+	return e.Code + ": " + e.Description
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// fail returns a 400 response with the code.
+func fail(code, description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: code, Description: description}
+}
+
+// unavailable returns the 503 response for a store that cannot do its work.
+// Failing to decide is never a yes.
+func unavailable(cause error) *Error {
+	return &Error{
+		Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable",
+		Description: "The server cannot answer right now; try again shortly.", Cause: cause,
+	}
+}
+
+// asError turns any error into a response; what is not an Error already came
+// from the store.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return unavailable(err)
+}
+
+// NewCorrelationID returns the id that ties what a person or client sees to a
+// log line.
+func NewCorrelationID() string { return uuid.NewString() }
+
+// writeError answers with the error as JSON and logs it under a correlation id.
+func writeError(w http.ResponseWriter, log *zap.Logger, err error) {
+	e := asError(err)
+	id := NewCorrelationID()
+	logError(log, e, id)
+	h := w.Header()
+	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
+		h.Set("Retry-After", "5")
+	}
+	writeJSON(w, e.Status, struct {
+		Error         string `json:"error"`
+		Description   string `json:"error_description,omitempty"`
+		CorrelationID string `json:"correlation_id"`
+	}{e.Code, e.Description, id})
+}
+
+// logError logs a server's failure as an error and anybody else's as debug:
+// strangers must not be able to fill the log.
+func logError(log *zap.Logger, e *Error, correlationID string) {
+	fields := []zap.Field{
+		zap.String("correlation_id", correlationID), zap.String("error", e.Code),
+		zap.String("description", e.Description), zap.NamedError("cause", e.Cause),
+	}
+	if e.Status >= http.StatusInternalServerError {
+		log.Error("request failed", fields...)
+		return
+	}
+	log.Debug("request refused", fields...)
+}
+
+// writeJSON answers with a document that no cache may keep.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,60 @@
+package identity
+
+import (
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Key is a virtual key: a secret that an operator hands to a person or a
+// program, under a name, for some or all MCP servers.
+type Key struct {
+	Name string
+	Hash storage.Hash
+	// Servers are the ids of the MCP servers it is good for; none means all.
+	Servers []string
+}
+
+// Allows reports whether the key is good for the MCP server.
+func (k *Key) Allows(server string) bool {
+	return len(k.Servers) == 0 || slices.Contains(k.Servers, server)
+}
+
+// Identity returns whom the key stands for.
+func (k *Key) Identity() storage.Identity {
+	return storage.Identity{Kind: string(VirtualKey), Subject: subject(VirtualKey, k.Name), Name: k.Name}
+}
+
+// VirtualKeys is the set of keys of one site. A nil set is empty.
+type VirtualKeys struct {
+	byHash    map[storage.Hash]*Key
+	bySubject map[string]*Key
+}
+
+// NewVirtualKeys returns the set of the keys. Names and hashes are unique; the
+// caller has checked that.
+func NewVirtualKeys(keys ...Key) *VirtualKeys {
+	set := &VirtualKeys{byHash: make(map[storage.Hash]*Key, len(keys)), bySubject: make(map[string]*Key, len(keys))}
+	for i := range keys {
+		set.byHash[keys[i].Hash] = &keys[i]
+		set.bySubject[keys[i].Identity().Subject] = &keys[i]
+	}
+	return set
+}
+
+// ByHash returns the key with the hash, or nil.
+func (s *VirtualKeys) ByHash(h storage.Hash) *Key {
+	if s == nil {
+		return nil
+	}
+	return s.byHash[h]
+}
+
+// BySubject returns the key behind a subject, or nil if the operator has
+// withdrawn it.
+func (s *VirtualKeys) BySubject(subject string) *Key {
+	if s == nil {
+		return nil
+	}
+	return s.bySubject[subject]
+}

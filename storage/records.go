@@ -1,0 +1,134 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"time"
+)
+
+// Hash is the SHA-256 of a bearer secret. All such secrets are 256 random
+// bits, so a fast unsalted hash is enough: there is nothing to guess.
+type Hash [sha256.Size]byte
+
+// HashOf returns the hash under which the secret is stored.
+func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
+
+// Client is a dynamically registered client (RFC 7591 section 2).
+// Pre-registered clients live in the configuration and metadata-document
+// clients at their own URL; neither is stored.
+type Client struct {
+	ID     string `json:"id"`
+	Issuer string `json:"issuer"` // the authorization server it registered with
+	// Metadata is the effective registered metadata, as it is shown to the client.
+	Metadata json.RawMessage `json:"metadata"`
+	// SecretHash is nil for a public client.
+	SecretHash *Hash `json:"secret_hash,omitempty"`
+	// RegistrationTokenHash guards reading, updating and deleting the
+	// registration (RFC 7592 section 3).
+	RegistrationTokenHash Hash      `json:"registration_token_hash"`
+	CreatedAt             time.Time `json:"created_at"`
+	// ExpiresAt is when a registration that nobody used, or whose grants have
+	// all ended, is forgotten. SubmitFlow moves it.
+	ExpiresAt time.Time `json:"expires_at"`
+	// Used tells that a person approved this client at least once.
+	Used bool `json:"used"`
+}
+
+// Flow is what a person has decided so far about one authorization request.
+// The request itself is not here: it travels sealed with the browser, so a
+// stranger's requests leave nothing in the store.
+type Flow struct {
+	ID       string   `json:"id"` // also inside the sealed request
+	Issuer   string   `json:"issuer"`
+	Identity Identity `json:"identity"`
+	// Submitted marks a flow that ended in a grant or a refusal. It stays
+	// until ExpiresAt so that a second submit is told apart from an expired one.
+	Submitted bool      `json:"submitted"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Identity is who a person proved, or claimed, to be.
+type Identity struct {
+	// Kind names the way of proof: virtual_key, user_id, anonymous, caddy.
+	Kind string `json:"kind"`
+	// Subject is unique within the issuer over all kinds.
+	Subject string `json:"subject"`
+	// Name is what a person recognises themselves by. Never a key.
+	Name string `json:"name,omitempty"`
+}
+
+// Grant is what a person approved for a client. Its tokens form one family:
+// revoking the grant revokes them all.
+type Grant struct {
+	ID       string   `json:"id"`
+	Issuer   string   `json:"issuer"`
+	ClientID string   `json:"client_id"`
+	Identity Identity `json:"identity"`
+	Scope    []string `json:"scope"`
+	// Resources are the protected resources (RFC 8707) the person approved.
+	Resources []string `json:"resources"`
+	// RedirectURI is the one the grant was made through.
+	RedirectURI string `json:"redirect_uri"`
+	// ClientName is what the consent page showed.
+	ClientName string    `json:"client_name,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	// ExpiresAt is when the grant ends if nothing renews it; rotation moves it
+	// up to, never beyond, AbsoluteExpiresAt.
+	ExpiresAt         time.Time `json:"expires_at"`
+	AbsoluteExpiresAt time.Time `json:"absolute_expires_at"`
+	LastUsedAt        time.Time `json:"last_used_at"` // the last issue of a token
+	// RevokedAt is zero while the grant stands.
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	// AccessTokens are the live access tokens of the family.
+	AccessTokens []Hash `json:"access_tokens,omitempty"`
+	// RefreshToken is the head of the family: the one that was not used yet.
+	RefreshToken *Hash `json:"refresh_token,omitempty"`
+}
+
+// Code is an authorization code (RFC 6749 section 4.1.2): single use, and
+// bound to everything the request said.
+type Code struct {
+	Hash        Hash   `json:"-"`
+	GrantID     string `json:"grant_id"`
+	Issuer      string `json:"issuer"`
+	ClientID    string `json:"client_id"`
+	RedirectURI string `json:"redirect_uri"`
+	// Challenge is the S256 code challenge (RFC 7636 section 4.2).
+	Challenge string    `json:"challenge"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// Claimed marks a redeemed code, Burned one that a wrong verifier spoiled.
+	// Both stay until the grant's tokens end, to recognise a replay.
+	Claimed bool `json:"claimed,omitempty"`
+	Burned  bool `json:"burned,omitempty"`
+}
+
+// AccessToken is all the gate must know of a call: one read, no join.
+type AccessToken struct {
+	Hash     Hash
+	GrantID  string
+	Issuer   string
+	ClientID string
+	Identity Identity
+	Scope    []string
+	// Audience is the resources the token is good for. Never empty.
+	Audience  []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+}
+
+// RefreshToken is one link of a grant's family.
+type RefreshToken struct {
+	Hash      Hash      `json:"-"`
+	GrantID   string    `json:"grant_id"`
+	Issuer    string    `json:"issuer"`
+	ClientID  string    `json:"client_id"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// RotatedAt is zero for the head of the family.
+	RotatedAt time.Time `json:"rotated_at,omitzero"`
+	// Successor is the token that replaced this one.
+	Successor *Hash `json:"successor,omitempty"`
+	// Replay is the token response that replaced this token, sealed under a
+	// key that only the presented token yields. It answers a client that
+	// lost the response, and is useless to whoever holds the database.
+	Replay []byte `json:"replay,omitempty"`
+}

@@ -1,0 +1,200 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors of a Store. Any other error means that the store could not do its
+// work; the caller must fail closed.
+var (
+	// ErrNotFound: no such record, or it has expired.
+	ErrNotFound = errors.New("storage: not found")
+	// ErrClosed: the store was closed, as happens when a process stops.
+	ErrClosed = errors.New("storage: closed")
+)
+
+// Verdict is the outcome of a verb that two callers can race for.
+type Verdict int
+
+const (
+	// Unknown: there is no such record. Never confuse it with OK: it is the zero value.
+	Unknown Verdict = iota
+	// OK: this caller won; the effects are committed.
+	OK
+	// Expired: the record ended before the call.
+	Expired
+	// Mismatch: the caller is not the one the record is bound to. Nothing was changed.
+	Mismatch
+	// Burned: a wrong proof made the record worthless, now or earlier.
+	Burned
+	// Replayed: the record was used before by its rightful owner, so somebody
+	// holds a copy. The grant has been revoked.
+	Replayed
+	// Repeated: the record was used a moment ago and its outcome is handed
+	// out again, unchanged.
+	Repeated
+	// Revoked: the grant the record belongs to was revoked.
+	Revoked
+)
+
+// Store keeps the records. All methods are safe for concurrent use.
+//
+// Time never comes from the store: each verb takes now, so that callers, and
+// tests, own the clock. A record whose ExpiresAt is not after now is treated
+// as absent even while Sweep has not removed it yet.
+//
+// A method that changes something returns only after the change is durable.
+type Store interface {
+	// CreateClient stores a registration. While more than maxUnused
+	// registrations have never been approved by anybody, the oldest of those
+	// are dropped, so that a flood cannot lock out a newcomer nor touch a
+	// client that is in use. maxUnused <= 0 sets no bound.
+	CreateClient(ctx context.Context, c Client, maxUnused int) error
+	// Client returns a registration, or ErrNotFound.
+	Client(ctx context.Context, id string, now time.Time) (Client, error)
+	// UpdateClient replaces metadata, secret hash and registration token hash
+	// of the registration with the same ID and issuer, provided that it still
+	// carries oldToken; else it returns ErrNotFound. With revokeGrants, the
+	// client's grants are revoked in the same transaction (RFC 7592 section
+	// 2.2: what people approved is no longer what is registered).
+	UpdateClient(ctx context.Context, c Client, oldToken Hash, revokeGrants bool, now time.Time) (Revocation, error)
+	// DeleteClient removes a registration and revokes its grants.
+	DeleteClient(ctx context.Context, id string, now time.Time) (Revocation, error)
+
+	// SaveFlow stores who the person is, unless the flow was submitted.
+	// It answers OK, or Burned for a submitted flow.
+	SaveFlow(ctx context.Context, f Flow, now time.Time) (Verdict, error)
+	// Flow returns a flow, submitted ones included, or ErrNotFound.
+	Flow(ctx context.Context, id string, now time.Time) (Flow, error)
+	// SubmitFlow ends a flow. OK: the flow is marked submitted and, when
+	// s.Grant is not nil, grant and code are stored and the client's
+	// registration is kept for as long as the grant can live plus
+	// s.KeepClient. Burned: it was submitted before. Unknown: there is no
+	// such flow, or it has expired. Mismatch: somebody changed the flow's
+	// identity since the person saw it. The winner's effects and the mark are one
+	// transaction.
+	SubmitFlow(ctx context.Context, s Submission) (Verdict, error)
+
+	// Code returns a code as it stands, without claiming it, or ErrNotFound.
+	// Spent codes are returned too.
+	Code(ctx context.Context, h Hash, now time.Time) (Code, error)
+	// ClaimCode redeems a code for tokens, once.
+	//   OK        c.Issue is stored, the grant is returned.
+	//   Unknown   no such code.
+	//   Expired   the code, or its grant, ended.
+	//   Mismatch  issuer, client or redirect URI differ: nothing changed.
+	//   Burned    the challenge differs (burned now, unless it was claimed
+	//             before: then nothing changes), or was burned earlier.
+	//   Replayed  the rightful client redeems it again: the grant is revoked now.
+	//   Revoked   the grant was revoked in between.
+	ClaimCode(ctx context.Context, c CodeClaim) (CodeResult, error)
+
+	// RefreshToken returns a refresh token as it stands, and its grant, or
+	// ErrNotFound. Rotated tokens are returned too.
+	RefreshToken(ctx context.Context, h Hash, now time.Time) (RefreshToken, Grant, error)
+	// RotateRefreshToken exchanges a refresh token for its successor.
+	//   OK        r.Issue is stored and the presented token marked as rotated.
+	//   Repeated  the token was rotated at most r.Grace ago and the successor
+	//             is still the head: Replay is what the winner stored.
+	//   Replayed  it was rotated longer ago, or its successor was used: the
+	//             grant is revoked now.
+	//   Unknown, Expired, Mismatch, Revoked: as for ClaimCode.
+	RotateRefreshToken(ctx context.Context, r Rotation) (RotationResult, error)
+
+	// AccessToken returns a live access token, or ErrNotFound. One read, no join:
+	// revoking a grant removes its access tokens.
+	AccessToken(ctx context.Context, h Hash, now time.Time) (AccessToken, error)
+	// RevokeAccessToken removes one access token if it belongs to issuer and
+	// clientID. It reports whether it did.
+	RevokeAccessToken(ctx context.Context, h Hash, issuer, clientID string) (bool, error)
+	// RevokeGrant revokes a grant with all its tokens. An unknown or revoked
+	// grant is no error: the Revocation is empty.
+	RevokeGrant(ctx context.Context, id string, now time.Time) (Revocation, error)
+	// Grant returns a grant, revoked ones included, or ErrNotFound.
+	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
+
+	// UseOnce records a one-time value, such as a client assertion's jti
+	// (RFC 7523 section 3), until it expires. It reports whether this call
+	// was the first.
+	UseOnce(ctx context.Context, h Hash, expiresAt, now time.Time) (bool, error)
+
+	// Sweep removes records that ended before now, a bounded number per
+	// transaction so that it never holds up other callers, and returns how
+	// many it removed.
+	Sweep(ctx context.Context, now time.Time) (int, error)
+
+	// Close releases the store. Later calls return ErrClosed.
+	Close() error
+}
+
+// Submission ends a flow.
+type Submission struct {
+	FlowID string
+	Issuer string
+	// Subject is whom the person saw on the page they submitted.
+	Subject    string
+	Grant      *Grant // nil when the person refused
+	Code       *Code  // nil when the person refused
+	KeepClient time.Duration
+	Now        time.Time
+}
+
+// Issue is what one token response creates.
+type Issue struct {
+	Access AccessToken
+	// Refresh is nil when the client gets no refresh token.
+	Refresh *RefreshToken
+	// GrantExpiresAt is the new ExpiresAt of the grant.
+	GrantExpiresAt time.Time
+}
+
+// CodeClaim redeems a code.
+type CodeClaim struct {
+	Hash     Hash
+	Issuer   string
+	ClientID string
+	// RedirectURI is compared unless empty: OAuth 2.1 clients do not send it
+	// again (OAuth 2.1 section 10.2).
+	RedirectURI string
+	// Challenge is computed from the presented verifier.
+	Challenge string
+	Issue     Issue
+	Now       time.Time
+}
+
+// CodeResult tells how a ClaimCode ended.
+type CodeResult struct {
+	Verdict Verdict
+	Grant   Grant // for OK
+	Revocation
+}
+
+// Rotation exchanges a refresh token.
+type Rotation struct {
+	Hash     Hash
+	Issuer   string
+	ClientID string
+	// Grace is how long the outcome is repeated for; 0 means never.
+	Grace time.Duration
+	// Issue replaces the token. Issue.Refresh is never nil.
+	Issue Issue
+	// Replay is stored with the presented token, for Repeated.
+	Replay []byte
+	Now    time.Time
+}
+
+// RotationResult tells how a RotateRefreshToken ended.
+type RotationResult struct {
+	Verdict Verdict
+	Grant   Grant  // for OK and Repeated
+	Replay  []byte // for Repeated
+	Revocation
+}
+
+// Revocation lists what stopped working, for caches to forget.
+type Revocation struct {
+	AccessTokens []Hash
+	GrantIDs     []string
+}
