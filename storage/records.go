@@ -67,6 +67,10 @@ type Grant struct {
 	Scope    []string `json:"scope"`
 	// Resources are the protected resources (RFC 8707) the person approved.
 	Resources []string `json:"resources"`
+	// ResourcesRequested tells that the client named the resources. Such a
+	// client must name one of several again for each token, while for one that
+	// named none a token is good for all of them.
+	ResourcesRequested bool `json:"resources_requested,omitempty"`
 	// RedirectURI is the one the grant was made through.
 	RedirectURI string `json:"redirect_uri"`
 	// ClientName is what the consent page showed.
