@@ -50,6 +50,13 @@ func (s *VirtualKeys) ByHash(h storage.Hash) *Key {
 	return s.byHash[h]
 }
 
+// ByKey returns the key that a person or program presented, or nil. Keys are
+// found by their SHA-256, so the time it takes says nothing about how much of
+// a wrong key was right.
+func (s *VirtualKeys) ByKey(presented string) *Key {
+	return s.ByHash(storage.HashOf(presented))
+}
+
 // BySubject returns the key behind a subject, or nil if the operator has
 // withdrawn it.
 func (s *VirtualKeys) BySubject(subject string) *Key {

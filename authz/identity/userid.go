@@ -1,0 +1,37 @@
+package identity
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// MaxUserID is how many characters a self-declared user id may have.
+const MaxUserID = 255
+
+// ErrUserID: the text cannot be a user id.
+var ErrUserID = errors.New("identity: not a user id")
+
+// FromUserID returns the identity a person declares. White space around the
+// text is dropped; nothing else is changed, so that two people who see
+// different ids never share a subject. What a person could not see is refused
+// for the same reason: control and format characters, such as zero-width ones
+// and those that turn the direction of writing.
+func FromUserID(text string) (storage.Identity, error) {
+	id := strings.TrimSpace(text)
+	if id == "" || !utf8.ValidString(id) || utf8.RuneCountInString(id) > MaxUserID {
+		return storage.Identity{}, ErrUserID
+	}
+	if strings.ContainsFunc(id, invisible) {
+		return storage.Identity{}, ErrUserID
+	}
+	return storage.Identity{Kind: string(UserID), Subject: subject(UserID, id), Name: id}, nil
+}
+
+func invisible(r rune) bool {
+	return r != ' ' && (!unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) ||
+		unicode.Is(unicode.Variation_Selector, r))
+}
