@@ -1,31 +1,106 @@
 package seal
 
-import "errors"
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
 
-// ErrOpen: the data was not sealed by a key of this ring for this context, or
-// was changed since.
-var ErrOpen = errors.New("seal: cannot open")
+// KeySize is the size of a ring's key in bytes.
+const KeySize = 32
+
+// Errors of opening.
+var (
+	// ErrOpen: the data was not sealed by a key of this ring for this context, or
+	// was changed since.
+	ErrOpen = errors.New("seal: cannot open")
+	// ErrUnknownKey: the data names a key that is not in the ring. It is an
+	// ErrOpen: whoever changed the data can also have changed the key's name.
+	ErrUnknownKey = fmt.Errorf("%w: the key that sealed it is not in the ring", ErrOpen)
+)
+
+const (
+	versionRing = 1
+	keyIDSize   = 8
+	ringHeader  = 1 + keyIDSize
+)
+
+type keyID [keyIDSize]byte
+
+type ringKey struct {
+	id  keyID
+	key []byte
+}
 
 // Keyring is an ordered set of keys: the first seals, all open.
-type Keyring struct{}
+// It is safe for concurrent use.
+type Keyring struct{ keys []ringKey }
 
 // NewKeyring returns the ring of the 32-byte keys.
-func NewKeyring(keys ...[]byte) (*Keyring, error) { return nil, errors.New("stub") }
+func NewKeyring(keys ...[]byte) (*Keyring, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("seal: a ring needs at least one key")
+	}
+	k := &Keyring{}
+	for i, key := range keys {
+		if len(key) != KeySize {
+			return nil, fmt.Errorf("seal: key %d has %d bytes; %d random bytes are needed", i+1, len(key), KeySize)
+		}
+		if bytes.Equal(key, make([]byte, KeySize)) {
+			return nil, fmt.Errorf("seal: key %d is all zero; %d random bytes are needed", i+1, KeySize)
+		}
+		// The name is derived, so it tells nothing about the key.
+		id := expand(key, "key id", keyIDSize)
+		k.keys = append(k.keys, ringKey{id: keyID(id), key: bytes.Clone(key)})
+	}
+	return k, nil
+}
 
 // Seal encrypts plaintext for one context: what it is, and whose.
 // Only the same context, in the same order, opens it.
-func (k *Keyring) Seal(plaintext []byte, context ...string) []byte { return nil }
+func (k *Keyring) Seal(plaintext []byte, context ...string) []byte {
+	first := k.keys[0]
+	header := append([]byte{versionRing}, first.id[:]...)
+	return encrypt(header, first.key, plaintext, context)
+}
 
 // Open reverses Seal, or returns ErrOpen.
-func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) { return nil, ErrOpen }
+func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) {
+	if len(sealed) < ringHeader || sealed[0] != versionRing {
+		return nil, ErrOpen
+	}
+	id := keyID(sealed[1:ringHeader])
+	for _, rk := range k.keys {
+		if rk.id == id {
+			return decrypt(rk.key, sealed[ringHeader:], context)
+		}
+	}
+	return nil, ErrUnknownKey
+}
+
+// Current reports whether sealed names the key that seals now. What does not
+// is due to be opened and sealed again before its key leaves the ring.
+func (k *Keyring) Current(sealed []byte) bool {
+	return len(sealed) >= ringHeader && sealed[0] == versionRing && keyID(sealed[1:ringHeader]) == k.keys[0].id
+}
 
 // Derive returns one 32-byte subkey per key of the ring for a purpose, in
 // order: sign with the first, verify with all.
-func (k *Keyring) Derive(purpose string) [][32]byte { return nil }
+func (k *Keyring) Derive(purpose string) [][32]byte {
+	subkeys := make([][32]byte, len(k.keys))
+	for i, rk := range k.keys {
+		subkeys[i] = [32]byte(expand(rk.key, "derive "+purpose, 32))
+	}
+	return subkeys
+}
 
-// Under encrypts plaintext so that only the holder of the 256-bit secret can
-// open it, whatever else they know.
-func Under(secret string, plaintext []byte, context ...string) []byte { return nil }
-
-// OpenUnder reverses Under, or returns ErrOpen.
-func OpenUnder(secret string, sealed []byte, context ...string) ([]byte, error) { return nil, ErrOpen }
+// expand derives size bytes from a ring's key for a use that is not sealing.
+func expand(key []byte, use string, size int) []byte {
+	out, err := hkdf.Key(sha256.New, key, nil, use, size)
+	if err != nil {
+		panic(err) // only sizes that no caller here asks for
+	}
+	return out
+}
