@@ -41,7 +41,8 @@ type Server struct {
 	Title string
 	// Path is where clients reach it on the site, such as /mcp.
 	Path string
-	// Resource is Issuer + Path: its identifier, and the audience of its tokens.
+	// Resource is its identifier, and the audience of its tokens: Issuer + Path
+	// without a trailing slash, so just Issuer for the path /.
 	Resource string
 	// Scopes are needed for every call.
 	Scopes []string

@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -64,4 +66,12 @@ func (s *VirtualKeys) BySubject(subject string) *Key {
 		return nil
 	}
 	return s.bySubject[subject]
+}
+
+// All ranges over the keys, in no particular order.
+func (s *VirtualKeys) All() iter.Seq[*Key] {
+	if s == nil {
+		return func(func(*Key) bool) {}
+	}
+	return maps.Values(s.byHash)
 }
