@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -33,7 +34,7 @@ type Deps struct {
 	// Limiter is shared by every authorization server of the process.
 	Limiter *Limiter
 	// Egress fetches what strangers name: metadata documents and their keys.
-	Egress *http.Client
+	Egress *egress.Client
 	// Pages shows errors to people.
 	Pages Pages
 	// ClientIP returns the address limits are counted for.

@@ -1,0 +1,199 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Errors of a fetch. They are for the log: whoever named the address must not
+// learn which one it was.
+var (
+	ErrURL     = errors.New("egress: URL not allowed")
+	ErrAddress = errors.New("egress: address not allowed")
+	ErrAnswer  = errors.New("egress: answer not usable")
+)
+
+const (
+	defaultTimeout = 5 * time.Second
+	connectTimeout = 3 * time.Second
+	maxHeaderBytes = 16 << 10
+	userAgent      = "caddy-mcp-oauth"
+)
+
+// Options say how far a Client may reach. The zero value is for production.
+type Options struct {
+	// Loopback opens this machine: any port, with or without TLS. For
+	// development and tests, where client and server share a machine.
+	Loopback bool
+	// Networks are opened besides the public internet, on any port, for
+	// clients that live in the operator's own network.
+	Networks []netip.Prefix
+	// Timeout bounds a whole fetch; 0 means 5 seconds.
+	Timeout time.Duration
+	// RootCAs replaces the system's certificate authorities.
+	RootCAs *x509.CertPool
+	// Resolver replaces the system's name resolution.
+	Resolver *net.Resolver
+}
+
+// Client fetches documents from addresses that strangers named. It is safe
+// for concurrent use and keeps no connection open.
+type Client struct {
+	http     *http.Client
+	opened   []netip.Prefix
+	loopback bool
+	timeout  time.Duration
+}
+
+// New returns a client with the reach that the options give it.
+func New(o Options) *Client {
+	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, timeout: o.Timeout}
+	if o.Loopback {
+		c.opened = append(c.opened, loopback...)
+	}
+	if c.timeout <= 0 {
+		c.timeout = defaultTimeout
+	}
+	dialer := &net.Dialer{Timeout: connectTimeout, ControlContext: c.control, Resolver: o.Resolver}
+	c.http = &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:                  nil, // a proxy would resolve and dial past our checks
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+			TLSHandshakeTimeout:    connectTimeout,
+			MaxResponseHeaderBytes: maxHeaderBytes,
+			DisableKeepAlives:      true,
+			DisableCompression:     true, // a compressed answer could outgrow its cap
+		},
+	}
+	return c
+}
+
+// CheckURL reports whether a request to the URL may be tried at all: https on
+// port 443, or, where Options opened them, this machine and addresses of the
+// opened networks on any port and over http. A name is judged again, by its
+// addresses, when it is dialled.
+func (c *Client) CheckURL(u *url.URL) error {
+	host := u.Hostname()
+	if host == "" || u.Opaque != "" || u.User != nil {
+		return ErrURL
+	}
+	if c.opens(host) && (u.Scheme == "https" || u.Scheme == "http") {
+		return nil
+	}
+	if u.Scheme != "https" || isLocalName(host) {
+		return ErrURL
+	}
+	if a, err := netip.ParseAddr(host); err == nil && !public(a) {
+		return ErrURL
+	}
+	// With opened networks, a name may lead into one; the dialer decides.
+	if port := u.Port(); port != "" && port != "443" && len(c.opened) == 0 {
+		return ErrURL
+	}
+	return nil
+}
+
+// opens reports whether the host, as written, is one that Options opened.
+func (c *Client) opens(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return within(c.opened, a)
+	}
+	return c.loopback && isLocalName(host)
+}
+
+// isLocalName reports whether the name means this machine (RFC 6761 section 6.3).
+func isLocalName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// control judges each address just before it is dialled.
+func (c *Client) control(_ context.Context, network, address string, _ syscall.RawConn) error {
+	if network != "tcp4" && network != "tcp6" {
+		return fmt.Errorf("%w: network %s", ErrAddress, network)
+	}
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAddress, err)
+	}
+	if within(c.opened, ap.Addr()) {
+		return nil
+	}
+	if ap.Port() != 443 || !public(ap.Addr()) {
+		return fmt.Errorf("%w: %s", ErrAddress, ap)
+	}
+	return nil
+}
+
+// Document is a fetched JSON document.
+type Document struct {
+	Body   []byte
+	Header http.Header
+}
+
+// FetchJSON gets a JSON document of at most limit bytes. Anything but a 200
+// with a JSON media type is an error.
+func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Document, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, ErrURL
+	}
+	if err := c.CheckURL(u); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
+	if err != nil {
+		return nil, ErrURL
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%w: status %d", ErrAnswer, resp.StatusCode)
+	}
+	if !isJSON(resp.Header.Values("Content-Type")) {
+		return nil, fmt.Errorf("%w: not JSON", ErrAnswer)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrAnswer, limit)
+	}
+	return &Document{Body: body, Header: resp.Header}, nil
+}
+
+// isJSON reports whether the media type is application/json or has the
+// structured suffix +json (RFC 6839 section 3.1).
+func isJSON(values []string) bool {
+	if len(values) != 1 {
+		return false
+	}
+	mediaType, _, err := mime.ParseMediaType(values[0])
+	if err != nil {
+		return false
+	}
+	return mediaType == "application/json" ||
+		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
+}

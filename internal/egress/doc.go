@@ -1,0 +1,12 @@
+// Package egress makes the outgoing requests whose address a stranger chose:
+// client ID metadata documents and the key sets they name.
+//
+// It owns where such a request may go and how much of the answer is believed.
+// It never follows a redirect, uses a proxy of the environment, keeps a
+// connection, sends credentials, or judges what a document says.
+//
+//	URL ─▶ CheckURL: scheme, host, port ─▶ resolve ─▶ each address, as it is dialled ─▶ TLS ─▶ capped answer
+//
+// The address is judged in the dialer, after name resolution and for each
+// attempt, so a name that changes its mind between two look-ups gains nothing.
+package egress
