@@ -1,0 +1,110 @@
+package consent
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// maxName is how many characters of a client's name are shown: enough to
+// recognise one, too few to tell a story.
+const maxName = 60
+
+// cleanName makes text that a stranger chose fit to be shown on one line:
+// no control, direction, zero-width or otherwise invisible characters, white
+// space as single spaces, not more than two accents on a letter, and a limited
+// length. It returns "" if nothing remains that a person could read.
+func cleanName(s string) string {
+	var b strings.Builder
+	length, accents, readable := 0, 0, false
+	space := false
+	for _, r := range s {
+		if blank(r) {
+			space = b.Len() > 0
+			continue
+		}
+		if hidden(r) {
+			continue
+		}
+		if unicode.Is(unicode.M, r) {
+			if accents++; accents > 2 || b.Len() == 0 {
+				continue
+			}
+		} else {
+			accents = 0
+		}
+		if length >= maxName {
+			b.WriteRune('…')
+			break
+		}
+		if space {
+			b.WriteByte(' ')
+			length++
+			space = false
+		}
+		readable = readable || unicode.IsLetter(r) || unicode.IsNumber(r)
+		b.WriteRune(r)
+		length++
+	}
+	if !readable {
+		return ""
+	}
+	return b.String()
+}
+
+// blank reports characters that look like a space.
+func blank(r rune) bool {
+	return unicode.IsSpace(r) || unicode.Is(unicode.Z, r) || r == '\u2800' // braille pattern blank
+}
+
+// hidden reports characters that show nothing of their own.
+func hidden(r rune) bool {
+	return !unicode.IsPrint(r) || r == utf8.RuneError ||
+		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || unicode.Is(unicode.Variation_Selector, r)
+}
+
+// hostOf returns the host of a URL as ASCII, with its port unless it is the
+// default: a name in another script that only looks like a known one shows as
+// xn--….
+func hostOf(u *url.URL) string {
+	host := u.Hostname()
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii
+	} else if ascii, err := idna.ToASCII(host); err == nil {
+		host = ascii
+	}
+	host = onlyASCII(strings.ToLower(host))
+	port := u.Port()
+	if port != "" && !(u.Scheme == "https" && port == "443") && !(u.Scheme == "http" && port == "80") {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// onlyASCII replaces what is left of other scripts, and what is not printable.
+func onlyASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// isLoopback reports whether the URL leads to the computer the browser runs on
+// (RFC 8252 section 7.3).
+func isLoopback(u *url.URL) bool {
+	if strings.EqualFold(u.Hostname(), "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.Unmap().IsLoopback()
+}

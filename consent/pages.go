@@ -1,0 +1,121 @@
+package consent
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+)
+
+//go:embed templates
+var files embed.FS
+
+var templates = template.Must(template.ParseFS(files, "templates/*.html"))
+
+// Pages renders pages in one operator's brand. It implements authz.Pages.
+type Pages struct {
+	brand Brand
+	text  *text
+	style template.CSS
+	logo  template.URL
+	csp   string
+}
+
+// NewPages returns pages in the brand, or what is wrong with the brand.
+func NewPages(brand Brand) (*Pages, error) {
+	brand, err := brand.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	css, err := files.ReadFile("templates/style.css")
+	if err != nil {
+		return nil, err
+	}
+	style := fmt.Sprintf(":root{--accent:%s;--on-accent:%s}\n%s", brand.Accent, textOn(brand.Accent), css)
+	return &Pages{
+		brand: brand, text: &english, csp: policy(style, brand.Logo != ""),
+		// Both were made or checked here; nothing of a request is in them.
+		style: template.CSS(style), logo: template.URL(brand.Logo),
+	}, nil
+}
+
+// policy returns the Content-Security-Policy of every page: nothing but the
+// one style, and the logo if there is one. It has no form-action, which
+// Chromium applies to the redirect after a form as well: that redirect leads
+// to the client, perhaps to an app's own scheme. Forms cannot be injected
+// where nothing but our templates writes HTML.
+func policy(style string, logo bool) string {
+	sum := sha256.Sum256([]byte(style))
+	csp := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	if logo {
+		csp += "; img-src data:"
+	}
+	return csp + "; frame-ancestors 'none'; base-uri 'none'"
+}
+
+// frame is what every page shows.
+type frame struct {
+	T     *text
+	Brand Brand
+	Style template.CSS
+	Logo  template.URL
+	Title string
+}
+
+func (p *Pages) frame(title string) frame {
+	return frame{T: p.text, Brand: p.brand, Style: p.style, Logo: p.logo, Title: title}
+}
+
+// render answers with a page. It is written as a whole or not at all.
+func (p *Pages) render(w http.ResponseWriter, status int, name string, view any) error {
+	var body bytes.Buffer
+	if err := templates.ExecuteTemplate(&body, name, view); err != nil {
+		return err
+	}
+	p.protect(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+	return nil
+}
+
+// protect sets the headers of every answer to a browser, redirects included.
+func (p *Pages) protect(h http.Header) {
+	h.Set("Content-Security-Policy", p.csp)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+}
+
+// Error answers with a page that says what went wrong and what to do. The
+// message is shown as text; the correlation id finds the line in the log.
+func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, message, correlationID string) {
+	p.errorPage(w, &failure{status: status, message: message}, correlationID)
+}
+
+func (p *Pages) errorPage(w http.ResponseWriter, f *failure, correlationID string) {
+	switch f.status {
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "5")
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "60")
+	}
+	t := p.text
+	view := struct {
+		frame
+		Message, Next, BackURL, CorrelationID string
+	}{
+		p.frame(cmp.Or(f.title, t.ErrorTitle[f.status], t.ErrorTitle[http.StatusBadRequest])),
+		f.message, cmp.Or(f.next, t.ErrorNext[f.status], t.ErrorOther), f.back, correlationID,
+	}
+	if err := p.render(w, f.status, "error", view); err != nil {
+		http.Error(w, f.message, f.status)
+	}
+}
