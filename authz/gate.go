@@ -1,33 +1,146 @@
 package authz
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"slices"
+	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Gate decides about the calls of one MCP server.
-type Gate struct{}
-
-// Caller is who makes a call that passed. It is shared and read-only.
-type Caller struct {
-	// GrantID is "vk:" and the key's name for a virtual key as bearer.
-	GrantID  string
-	ClientID string // empty for a virtual key
-	Identity storage.Identity
-	Scope    string // space-separated
-	// TokenHash is what Recheck takes to ask again later.
-	TokenHash storage.Hash
+type Gate struct {
+	server  Server
+	issuer  string
+	keys    *identity.VirtualKeys
+	callers map[storage.Hash]*Caller // behind the virtual keys
+	tokens  *TokenCache
+	origins origins
+	now     func() time.Time
+	log     *zap.Logger
+	// plain and slashed are the challenges for the server's path without and
+	// with a trailing slash: each names the metadata of the URL the client used.
+	plain, slashed challenges
 }
 
 // Gate returns the gate of one of the configured servers.
-func (as *AuthorizationServer) Gate(s Server) *Gate { return nil }
+func (as *AuthorizationServer) Gate(s Server) *Gate {
+	return &Gate{
+		server:  s,
+		issuer:  as.cfg.Issuer,
+		keys:    as.cfg.VirtualKeys,
+		callers: keyCallers(as.cfg.VirtualKeys, &s),
+		tokens:  as.deps.Tokens,
+		origins: newOrigins(&as.cfg),
+		now:     as.deps.Now,
+		log:     as.log.With(zap.String("server", s.ID)),
+		plain:   newChallenges(resourceMetadataURL(as.cfg.Issuer, s.Path, false), s.Scopes),
+		slashed: newChallenges(resourceMetadataURL(as.cfg.Issuer, s.Path, true), s.Scopes),
+	}
+}
+
+// Reasons why a token does not pass. Any other error is a failure of the store.
+var (
+	errInvalidToken      = errors.New("authz: the token is not good for this server")
+	errInsufficientScope = errors.New("authz: the token lacks a scope")
+)
 
 // Check returns who makes the call, or answers the request itself and returns
-// nil: 401 and 403 with the challenge of RFC 6750 section 3, 503 when the store fails.
-// It changes nothing of a request that passes, and allocates nothing for it
-// while the token is cached.
-func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller { return nil }
+// nil: 401, 400 and 403 with the challenge of RFC 6750 section 3, 403 for a
+// web page that may not call this server, 503 when the store fails, and any
+// OPTIONS request. It changes nothing of a request that passes, and allocates
+// nothing for it while the token is cached.
+//
+// It sets the CORS headers of the response when a web page makes the call. The
+// upstream's own Access-Control headers must not be added to them.
+func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
+	if g.Preflight(w, r) || !g.admitOrigin(w, r) {
+		return nil
+	}
+	// Only this header: a token in the query would end up in logs, one in the
+	// body or a cookie is not for us (RFC 6750 sections 2.2 and 2.3 not supported).
+	token, kind := parseBearer(r.Header["Authorization"])
+	switch kind {
+	case noCredential:
+		g.refuse(w, r, missingToken)
+		return nil
+	case malformedCredential:
+		g.refuse(w, r, malformedRequest)
+		return nil
+	}
+	h := hashBearer(token)
+	if c := g.callers[h]; c != nil {
+		return c
+	}
+	if !looksIssued(token) {
+		g.refuse(w, r, invalidToken)
+		return nil
+	}
+	c, err := g.judge(r.Context(), h)
+	switch {
+	case err == nil:
+		return c
+	case errors.Is(err, errInvalidToken):
+		g.refuse(w, r, invalidToken)
+	case errors.Is(err, errInsufficientScope):
+		g.refuse(w, r, g.insufficientScope(c))
+	default:
+		writeError(w, g.log, unavailable(err))
+	}
+	return nil
+}
 
-// Recheck reports whether the caller of an open stream would still pass.
-func (g *Gate) Recheck(c *Caller) bool { return false }
+// Recheck reports whether the caller of an open stream would still pass. It
+// does not while the store fails.
+func (g *Gate) Recheck(c *Caller) bool {
+	if g.callers[c.TokenHash] != nil {
+		return true
+	}
+	_, err := g.judge(context.Background(), c.TokenHash)
+	return err == nil
+}
+
+// judge returns the caller behind an access token. With errInsufficientScope
+// there is a caller too: one who has proved who they are, and may ask for more.
+func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
+	now := g.now()
+	e, err := g.tokens.lookup(ctx, h, now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, errInvalidToken
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := &e.token
+	if t.Issuer != g.issuer || !now.Before(t.ExpiresAt) || !g.isAudience(t.Audience) || !g.stands(&t.Identity) {
+		return nil, errInvalidToken
+	}
+	for _, needed := range g.server.Scopes { // scopes are flat: none includes another
+		if !slices.Contains(t.Scope, needed) {
+			return &e.caller, errInsufficientScope
+		}
+	}
+	return &e.caller, nil
+}
+
+// isAudience compares bytes: resources were brought into one form when they
+// were requested (RFC 8707 section 2, RFC 9068 section 4).
+func (g *Gate) isAudience(audience []string) bool {
+	return g.server.Resource != "" && slices.Contains(audience, g.server.Resource)
+}
+
+// stands reports whether the configuration still lets the person use this
+// server: an operator who withdraws a virtual key, or takes the server from it,
+// ends what was approved with it.
+func (g *Gate) stands(id *storage.Identity) bool {
+	if id.Kind != string(identity.VirtualKey) {
+		return true
+	}
+	key := g.keys.BySubject(id.Subject)
+	return key != nil && key.Allows(g.server.ID)
+}

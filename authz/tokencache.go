@@ -2,25 +2,118 @@ package authz
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// tokenBelief is how long a cached token is believed without asking the store.
+const tokenBelief = 5 * time.Second
+
 // TokenCache is the bounded memory of recently seen access tokens in front of
 // a Store. An entry is believed for at most 5 seconds, so that a revocation
 // elsewhere, or a store that fails, is noticed; one in this process takes
-// effect at once through Forget.
-type TokenCache struct{}
-
-// NewTokenCache returns a cache for at most size tokens.
-func NewTokenCache(store storage.Store, size int) *TokenCache { return nil }
-
-// Lookup returns the token's record, storage.ErrNotFound, or a store failure.
-// The record is shared: callers must not change it.
-func (c *TokenCache) Lookup(ctx context.Context, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
-	return nil, storage.ErrNotFound
+// effect at once through Forget. Unknown tokens are not remembered.
+type TokenCache struct {
+	store  storage.Store
+	shards [64]tokenShard
 }
 
-// Forget drops what a revocation ended.
-func (c *TokenCache) Forget(r storage.Revocation) {}
+type tokenShard struct {
+	mu      sync.RWMutex
+	entries map[storage.Hash]*tokenEntry
+	max     int
+	// forgotten counts calls of Forget that touched the shard. A lookup that
+	// was reading the store meanwhile may have read what the revocation was
+	// about to end, and must not remember it.
+	forgotten uint64
+}
+
+// tokenEntry is never changed once it is in the cache.
+type tokenEntry struct {
+	token  storage.AccessToken
+	caller Caller
+	readAt time.Time
+}
+
+// NewTokenCache returns a cache for about size tokens.
+func NewTokenCache(store storage.Store, size int) *TokenCache {
+	c := &TokenCache{store: store}
+	for i := range c.shards {
+		c.shards[i].entries = make(map[storage.Hash]*tokenEntry)
+		c.shards[i].max = max(1, size/len(c.shards))
+	}
+	return c
+}
+
+// Lookup returns the token's record, storage.ErrNotFound, or a store failure.
+// The record is shared: callers must not change it. It may have expired since
+// it was read.
+func (c *TokenCache) Lookup(ctx context.Context, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
+	e, err := c.lookup(ctx, h, now)
+	if err != nil {
+		return nil, err
+	}
+	return &e.token, nil
+}
+
+func (c *TokenCache) lookup(ctx context.Context, h storage.Hash, now time.Time) (*tokenEntry, error) {
+	s := c.shard(h)
+	s.mu.RLock()
+	e, forgotten := s.entries[h], s.forgotten
+	s.mu.RUnlock()
+	if e != nil {
+		if age := now.Sub(e.readAt); age >= 0 && age <= tokenBelief {
+			return e, nil
+		}
+	}
+	token, err := c.store.AccessToken(ctx, h, now)
+	if err != nil {
+		return nil, err
+	}
+	e = &tokenEntry{token: token, caller: newCaller(h, &token), readAt: now}
+	s.mu.Lock()
+	if s.forgotten == forgotten {
+		s.put(h, e)
+	}
+	s.mu.Unlock()
+	return e, nil
+}
+
+// Forget drops what a revocation ended. It is called after the store has
+// committed the revocation.
+func (c *TokenCache) Forget(r storage.Revocation) {
+	for _, h := range r.AccessTokens {
+		s := c.shard(h)
+		s.mu.Lock()
+		s.forgotten++
+		delete(s.entries, h)
+		s.mu.Unlock()
+	}
+}
+
+// shard picks by the first byte of a SHA-256: as even as it gets.
+func (c *TokenCache) shard(h storage.Hash) *tokenShard {
+	return &c.shards[int(h[0])%len(c.shards)]
+}
+
+// put makes room by dropping the entry that was read longest ago among a few:
+// a token in use is read again every few seconds.
+func (s *tokenShard) put(h storage.Hash, e *tokenEntry) {
+	if _, replaces := s.entries[h]; !replaces && len(s.entries) >= s.max {
+		var oldest storage.Hash
+		var readAt time.Time
+		sampled := 0
+		for candidate, other := range s.entries {
+			if sampled == 0 || other.readAt.Before(readAt) {
+				oldest, readAt = candidate, other.readAt
+			}
+			if sampled++; sampled == 8 {
+				break
+			}
+		}
+		delete(s.entries, oldest)
+	}
+	s.entries[h] = e
+}

@@ -1,0 +1,61 @@
+package authz
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// withCORS serves an endpoint that any web page may use, because nothing about
+// it depends on cookies: metadata, registration, token, revocation and
+// introspection. It answers preflight requests, and 405 to any method that is
+// not among methods; GET brings HEAD.
+func withCORS(next http.Handler, methods ...string) http.Handler {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(slices.Clone(methods), http.MethodHead)
+	}
+	allow := strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		if r.Method == http.MethodOptions {
+			preflight(h, allow, "Authorization, Content-Type, MCP-Protocol-Version")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+		if !slices.Contains(methods, r.Method) {
+			h.Set("Allow", allow)
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// mcpMethods are those of every revision of the Streamable HTTP transport.
+const mcpMethods = "POST, GET, DELETE, OPTIONS"
+
+// Preflight answers an OPTIONS request for the server's path, and reports
+// whether it did. None is ever forwarded: a browser asks without the token.
+// Check does the same.
+func (g *Gate) Preflight(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	if !g.admitOrigin(w, r) {
+		return true
+	}
+	// The wildcard stands for the Mcp-Param headers, whose names are the
+	// tools'. It never covers Authorization (Fetch standard, section 3.3.3).
+	preflight(w.Header(), mcpMethods, "Authorization, *")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+func preflight(h http.Header, methods, headers string) {
+	h.Set("Allow", methods)
+	h.Set("Access-Control-Allow-Methods", methods)
+	h.Set("Access-Control-Allow-Headers", headers)
+	h.Set("Access-Control-Max-Age", "3600")
+}

@@ -1,0 +1,508 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const gateIssuer = "https://mcp.example.com"
+
+// tokenStore is a store of access tokens that counts reads and can fail.
+type tokenStore struct {
+	storage.Store // nil: nothing else is called
+	mu            sync.Mutex
+	tokens        map[storage.Hash]storage.AccessToken
+	reads         int
+	err           error
+	// beforeReturn runs between reading a token and returning it.
+	beforeReturn func()
+}
+
+func (s *tokenStore) AccessToken(_ context.Context, h storage.Hash, now time.Time) (storage.AccessToken, error) {
+	s.mu.Lock()
+	s.reads++
+	t, ok := s.tokens[h]
+	err, hook := s.err, s.beforeReturn
+	s.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	switch {
+	case err != nil:
+		return storage.AccessToken{}, err
+	case !ok || !now.Before(t.ExpiresAt):
+		return storage.AccessToken{}, storage.ErrNotFound
+	}
+	return t, nil
+}
+
+func (s *tokenStore) put(token string, t storage.AccessToken) storage.Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.Hash = storage.HashOf(token)
+	s.tokens[t.Hash] = t
+	return t.Hash
+}
+
+func (s *tokenStore) drop(h storage.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tokens, h)
+}
+
+// gateFixture is one issuer with three servers and a clock.
+type gateFixture struct {
+	as    *AuthorizationServer
+	store *tokenStore
+	cache *TokenCache
+	now   time.Time
+}
+
+func gateConfig() Config {
+	return Config{
+		Issuer: gateIssuer,
+		Servers: []Server{
+			{ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: gateIssuer + "/mcp/notion", Scopes: []string{"mcp:use"}, OptionalScopes: []string{"notion:write"}},
+			{ID: "mcp", Path: "/mcp", Resource: gateIssuer + "/mcp", Scopes: []string{"mcp:use"}},
+			{ID: "mcp2", Path: "/mcp2", Resource: gateIssuer + "/mcp2", Scopes: []string{"mcp:use", "mcp:two"}},
+		},
+		Identities: []identity.Kind{identity.VirtualKey},
+		VirtualKeys: identity.NewVirtualKeys(
+			identity.Key{Name: "ci", Hash: storage.HashOf("sk-ci"), Servers: []string{"mcp"}},
+			identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")},
+		),
+		Lifetimes: DefaultLifetimes, Registration: DefaultRegistration,
+		AllowedOrigins: []string{"https://app.example.org"},
+	}
+}
+
+func newGateFixture(t testing.TB, cfg Config) *gateFixture {
+	t.Helper()
+	f := &gateFixture{
+		store: &tokenStore{tokens: map[storage.Hash]storage.AccessToken{}},
+		now:   time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC),
+	}
+	f.cache = NewTokenCache(f.store, 1024)
+	f.as = New(cfg, Deps{
+		Store: f.store, Tokens: f.cache, Logger: zap.NewNop(),
+		Now: func() time.Time { return f.now },
+	})
+	return f
+}
+
+func (f *gateFixture) gate(id string) *Gate {
+	for _, s := range f.as.cfg.Servers {
+		if s.ID == id {
+			return f.as.Gate(s)
+		}
+	}
+	panic("no server " + id)
+}
+
+// issue stores a token that passes at /mcp, changed by change.
+func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
+	token := newSecret(accessTokenPrefix)
+	t := storage.AccessToken{
+		GrantID: "grant-1", Issuer: gateIssuer, ClientID: "client-1",
+		Identity: storage.Identity{Kind: string(identity.Anonymous), Subject: "anonymous:1"},
+		Scope:    []string{"mcp:use"}, Audience: []string{gateIssuer + "/mcp"},
+		IssuedAt: f.now, ExpiresAt: f.now.Add(time.Hour),
+	}
+	if change != nil {
+		change(&t)
+	}
+	f.store.put(token, t)
+	return token
+}
+
+func call(g *Gate, method, target string, header ...string) (*Caller, *httptest.ResponseRecorder) {
+	r := httptest.NewRequest(method, target, strings.NewReader(`{"jsonrpc":"2.0"}`))
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	return g.Check(w, r), w
+}
+
+// refused asserts status and challenge, and that the body carries a
+// correlation id and nothing of the token.
+func refused(t *testing.T, c *Caller, w *httptest.ResponseRecorder, status int, challenge string) {
+	t.Helper()
+	if c != nil {
+		t.Fatalf("passed as %+v", c)
+	}
+	if w.Code != status {
+		t.Errorf("status %d, want %d", w.Code, status)
+	}
+	if got := w.Header().Get("WWW-Authenticate"); got != challenge {
+		t.Errorf("challenge\n got %s\nwant %s", got, challenge)
+	}
+	var body map[string]string
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body["correlation_id"] == "" {
+		t.Errorf("body %s", w.Body)
+	}
+	if w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("cacheable: %v", w.Header())
+	}
+	if strings.Contains(w.Body.String()+w.Header().Get("WWW-Authenticate"), accessTokenPrefix) {
+		t.Error("the token is reflected")
+	}
+}
+
+const (
+	prmParam    = `resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"`
+	bareMCP     = `Bearer ` + prmParam + `, scope="mcp:use"`
+	invalidMCP  = `Bearer error="invalid_token", error_description="The token is unknown, expired, revoked, or for another server.", ` + prmParam + `, scope="mcp:use"`
+	badRequest  = `Bearer error="invalid_request", error_description="Send one bearer token in one Authorization header.", ` + prmParam + `, scope="mcp:use"`
+	mcpURL      = gateIssuer + "/mcp"
+	authHeader  = "Authorization"
+	lacksPrefix = `Bearer error="insufficient_scope", error_description="The token lacks a scope that this call needs.", `
+)
+
+func TestNoToken_E01_RS5_RS6(t *testing.T) {
+	g := newGateFixture(t, gateConfig()).gate("mcp")
+	for name, header := range map[string][]string{
+		"none":             nil,
+		"basic":            {authHeader, "Basic x"},
+		"scheme only":      {authHeader, "Bearer"},
+		"scheme and space": {authHeader, "Bearer "},
+		"look-alike":       {authHeader, "BearerX abc"},
+		"empty":            {authHeader, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, method := range []string{"POST", "GET", "DELETE", "HEAD", "PUT", "CONNECT"} {
+				c, w := call(g, method, mcpURL, header...)
+				refused(t, c, w, 401, bareMCP)
+			}
+		})
+	}
+	t.Run("websocket upgrade E15", func(t *testing.T) {
+		c, w := call(g, "GET", mcpURL, "Connection", "Upgrade", "Upgrade", "websocket")
+		refused(t, c, w, 401, bareMCP)
+	})
+}
+
+func TestGoodTokenPasses_RS14_RS16(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	for _, scheme := range []string{"Bearer ", "bearer ", "BEARER ", "Bearer   "} {
+		for _, method := range []string{"POST", "GET", "DELETE"} {
+			c, w := call(g, method, mcpURL, authHeader, scheme+token)
+			if c == nil {
+				t.Fatalf("%s %q: %d %s", method, scheme, w.Code, w.Body)
+			}
+			if c.GrantID != "grant-1" || c.ClientID != "client-1" || c.Scope != "mcp:use" || c.TokenHash != storage.HashOf(token) {
+				t.Errorf("caller %+v", c)
+			}
+			if c.Values.Subject != "anonymous:1" || c.Values.ClientID != "client-1" || c.Values.GrantID != "grant-1" || c.Values.Scope != "mcp:use" {
+				t.Errorf("values %+v", c.Values)
+			}
+			if len(w.Header()) != 0 {
+				t.Errorf("headers on a call that passes: %v", w.Header())
+			}
+		}
+	}
+	if f.store.reads != 1 {
+		t.Errorf("%d store reads for one token", f.store.reads)
+	}
+}
+
+func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g := f.gate("mcp")
+	revoked := f.issue(nil)
+	f.store.drop(storage.HashOf(revoked))
+	for name, token := range map[string]string{
+		"garbage":        "garbage",
+		"unknown":        newSecret(accessTokenPrefix),
+		"revoked":        revoked,
+		"expired":        f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.now }),
+		"other issuer":   f.issue(func(a *storage.AccessToken) { a.Issuer = "https://other.example.com" }),
+		"no audience":    f.issue(func(a *storage.AccessToken) { a.Audience = nil }),
+		"empty audience": f.issue(func(a *storage.AccessToken) { a.Audience = []string{""} }),
+		"sibling server": f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer + "/mcp2"} }),
+		"server below":   f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer + "/mcp/notion"} }),
+		"prefix":         f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer} }),
+		"other host":     f.issue(func(a *storage.AccessToken) { a.Audience = []string{"https://mcp.example.com.evil/mcp"} }),
+		"trailing slash": f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer + "/mcp/"} }),
+		"upper case":     f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer + "/MCP"} }),
+		"refresh token":  newSecret(refreshTokenPrefix),
+		"unknown key":    "sk-nobody",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+			refused(t, c, w, 401, invalidMCP)
+		})
+	}
+}
+
+// An audience is never assumed, not even by a server without a resource.
+func TestEmptyResourceNeverPasses_E03(t *testing.T) {
+	cfg := gateConfig()
+	cfg.Servers[1].Resource = ""
+	f := newGateFixture(t, cfg)
+	token := f.issue(func(a *storage.AccessToken) { a.Audience = []string{""} })
+	c, w := call(f.gate("mcp"), "POST", mcpURL, authHeader, "Bearer "+token)
+	refused(t, c, w, 401, invalidMCP)
+}
+
+func TestExpiryOfCachedToken_E02(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g := f.gate("mcp")
+	token := f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.now.Add(2 * time.Second) })
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Fatal("refused")
+	}
+	f.now = f.now.Add(2 * time.Second)
+	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+	refused(t, c, w, 401, invalidMCP)
+	if f.store.reads != 1 {
+		t.Fatalf("%d reads: the entry was not cached", f.store.reads)
+	}
+}
+
+func TestInsufficientScope_E04_RS10_RS11(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g := f.gate("mcp2")
+	prm := strings.ReplaceAll(prmParam, "/mcp\"", "/mcp2\"")
+	for name, tc := range map[string]struct {
+		granted []string
+		want    string
+	}{
+		"one missing":    {[]string{"mcp:use"}, "mcp:use mcp:two"},
+		"other granted":  {[]string{"notion:write", "mcp:two"}, "notion:write mcp:two mcp:use"},
+		"none granted":   {nil, "mcp:use mcp:two"},
+		"offline access": {[]string{"offline_access", "mcp:two"}, "mcp:two mcp:use"},
+		"only a prefix":  {[]string{"mcp:use", "mcp"}, "mcp:use mcp mcp:two"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := f.issue(func(a *storage.AccessToken) {
+				a.Audience, a.Scope = []string{gateIssuer + "/mcp2"}, tc.granted
+			})
+			c, w := call(g, "POST", gateIssuer+"/mcp2", authHeader, "Bearer "+token)
+			refused(t, c, w, 403, lacksPrefix+prm+`, scope="`+tc.want+`"`)
+		})
+	}
+	t.Run("all granted", func(t *testing.T) {
+		token := f.issue(func(a *storage.AccessToken) {
+			a.Audience, a.Scope = []string{gateIssuer + "/mcp2"}, []string{"mcp:two", "mcp:use"}
+		})
+		if c, w := call(g, "POST", gateIssuer+"/mcp2", authHeader, "Bearer "+token); c == nil {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func TestTokenElsewhere_E05_E07(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	t.Run("query", func(t *testing.T) {
+		c, w := call(g, "POST", mcpURL+"?access_token="+token)
+		refused(t, c, w, 401, bareMCP)
+	})
+	t.Run("form", func(t *testing.T) {
+		r := httptest.NewRequest("POST", mcpURL, strings.NewReader("access_token="+token))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		refused(t, g.Check(w, r), w, 401, bareMCP)
+	})
+	for _, header := range []string{"X-Api-Key", "Proxy-Authorization", "Cookie", "X-Forwarded-Access-Token"} {
+		t.Run(header, func(t *testing.T) {
+			c, w := call(g, "POST", mcpURL, header, "Bearer "+token)
+			refused(t, c, w, 401, bareMCP)
+		})
+	}
+}
+
+func TestMalformedCredential_E06_RS13(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	for name, header := range map[string][]string{
+		"two headers":    {authHeader, "Bearer " + token, authHeader, "Bearer " + token},
+		"basic first":    {authHeader, "Basic x", authHeader, "Bearer " + token},
+		"list":           {authHeader, "Bearer " + token + ", Bearer " + token},
+		"list, no space": {authHeader, "Bearer " + token + ",x"},
+		"two tokens":     {authHeader, "Bearer " + token + " " + token},
+		"9 KiB":          {authHeader, "Bearer " + strings.Repeat("a", 9<<10)},
+		"control":        {authHeader, "Bearer abc\x01"},
+		"not ASCII":      {authHeader, "Bearer sk-é"},
+		"inner tab":      {authHeader, "Bearer \t" + token},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, w := call(g, "POST", mcpURL, header...)
+			refused(t, c, w, 400, badRequest)
+		})
+	}
+}
+
+func TestTrailingSlashChallenge_RS4(t *testing.T) {
+	g := newGateFixture(t, gateConfig()).gate("mcp")
+	c, w := call(g, "POST", mcpURL+"/")
+	refused(t, c, w, 401, strings.Replace(bareMCP, `/mcp"`, `/mcp/"`, 1))
+}
+
+// The path, Host and forwarding headers of a request name nothing.
+func TestChallengeFromConfiguration_RS21_E13(t *testing.T) {
+	g := newGateFixture(t, gateConfig()).gate("mcp")
+	r := httptest.NewRequest("POST", "https://evil.example/mcp", nil)
+	r.Header.Set("X-Forwarded-Host", "evil.example")
+	r.Header.Set("X-Forwarded-Uri", "/public")
+	r.Header.Set("User-Agent", "kube-probe/1.0")
+	w := httptest.NewRecorder()
+	refused(t, g.Check(w, r), w, 401, bareMCP)
+}
+
+func TestVirtualKeyBearer_E21(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	t.Run("any server", func(t *testing.T) {
+		c, _ := call(f.gate("notion"), "POST", gateIssuer+"/mcp/notion", authHeader, "Bearer sk-ops")
+		if c == nil || c.GrantID != "vk:ops" || c.ClientID != "" || c.Scope != "mcp:use notion:write" || c.Values.GrantID != "vk:ops" {
+			t.Errorf("caller %+v", c)
+		}
+	})
+	t.Run("its server", func(t *testing.T) {
+		if c, _ := call(f.gate("mcp"), "POST", mcpURL, authHeader, "Bearer sk-ci"); c == nil || c.Identity.Name != "ci" {
+			t.Errorf("caller %+v", c)
+		}
+	})
+	t.Run("another server", func(t *testing.T) {
+		c, w := call(f.gate("mcp2"), "POST", gateIssuer+"/mcp2", authHeader, "Bearer sk-ci")
+		if c != nil || w.Code != 401 {
+			t.Errorf("caller %+v, status %d", c, w.Code)
+		}
+	})
+	t.Run("no store read", func(t *testing.T) {
+		if f.store.reads != 0 {
+			t.Errorf("%d reads", f.store.reads)
+		}
+	})
+}
+
+func TestGrantOfVirtualKey_E21_B17(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	issue := func(subject, server string) string {
+		return f.issue(func(a *storage.AccessToken) {
+			a.Identity = storage.Identity{Kind: string(identity.VirtualKey), Subject: subject}
+			a.Audience, a.Scope = []string{gateIssuer + "/" + server}, []string{"mcp:use", "mcp:two"}
+		})
+	}
+	for name, tc := range map[string]struct {
+		subject, server string
+		pass            bool
+	}{
+		"key stands":               {"virtual_key:ci", "mcp", true},
+		"server taken from key":    {"virtual_key:ci", "mcp2", false},
+		"key withdrawn":            {"virtual_key:gone", "mcp", false},
+		"subject of another kind":  {"user_id:ci", "mcp", false},
+		"key good for all servers": {"virtual_key:ops", "mcp2", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, w := call(f.gate(tc.server), "POST", gateIssuer+"/"+tc.server, authHeader, "Bearer "+issue(tc.subject, tc.server))
+			if (c != nil) != tc.pass || (c == nil && w.Code != 401) {
+				t.Errorf("caller %+v, status %d", c, w.Code)
+			}
+		})
+	}
+}
+
+func TestStoreDown_E16(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Fatal("refused")
+	}
+	f.store.err = errors.New("disk gone")
+	f.now = f.now.Add(tokenBelief)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Error("not believed for the time it may be")
+	}
+	f.now = f.now.Add(time.Nanosecond)
+	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+	refused(t, c, w, 503, "")
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if strings.Contains(w.Body.String(), "disk gone") {
+		t.Error("the cause is told")
+	}
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer sk-ops"); c == nil {
+		t.Error("a virtual key needs no store")
+	}
+	c, w = call(g, "POST", mcpURL, authHeader, "Bearer garbage")
+	refused(t, c, w, 401, invalidMCP)
+}
+
+func TestRevocationElsewhere_E17(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Fatal("refused")
+	}
+	f.store.drop(storage.HashOf(token)) // by another process: nobody calls Forget
+	f.now = f.now.Add(tokenBelief + time.Nanosecond)
+	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+	refused(t, c, w, 401, invalidMCP)
+}
+
+func TestRecheck_E18(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	c, _ := call(g, "GET", mcpURL, authHeader, "Bearer "+token)
+	key, _ := call(g, "GET", mcpURL, authHeader, "Bearer sk-ci")
+	if !g.Recheck(c) || !g.Recheck(key) {
+		t.Fatal("a caller that passes does not pass again")
+	}
+	t.Run("key withdrawn", func(t *testing.T) {
+		cfg := gateConfig()
+		cfg.VirtualKeys = nil
+		if newGateFixture(t, cfg).gate("mcp").Recheck(key) {
+			t.Error("passes")
+		}
+	})
+	t.Run("store fails", func(t *testing.T) {
+		f.now, f.store.err = f.now.Add(time.Minute), storage.ErrClosed
+		if g.Recheck(c) {
+			t.Error("passes")
+		}
+		f.store.err = nil
+	})
+	t.Run("expired", func(t *testing.T) {
+		f.now = f.now.Add(time.Hour)
+		if g.Recheck(c) {
+			t.Error("passes")
+		}
+	})
+	t.Run("revoked", func(t *testing.T) {
+		c, _ := call(g, "GET", mcpURL, authHeader, "Bearer "+f.issue(nil))
+		f.store.drop(c.TokenHash)
+		f.cache.Forget(storage.Revocation{AccessTokens: []storage.Hash{c.TokenHash}})
+		if g.Recheck(c) {
+			t.Error("passes")
+		}
+	})
+}
+
+func TestCheckLeavesRequestAlone(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g := f.gate("mcp")
+	r := httptest.NewRequest("POST", mcpURL, nil)
+	r.Header.Set(authHeader, "Bearer "+f.issue(nil))
+	before := r.Header.Clone()
+	if g.Check(httptest.NewRecorder(), r) == nil {
+		t.Fatal("refused")
+	}
+	if len(r.Header) != len(before) || r.Header.Get(authHeader) != before.Get(authHeader) {
+		t.Errorf("headers changed: %v", r.Header)
+	}
+}

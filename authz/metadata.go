@@ -1,0 +1,147 @@
+package authz
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	wellKnown             = "/.well-known/"
+	authorizationServerWK = wellKnown + "oauth-authorization-server"
+	openIDConfigurationWK = wellKnown + "openid-configuration"
+	protectedResourceWK   = wellKnown + "oauth-protected-resource"
+)
+
+// assertionAlgorithms are the signatures accepted from clients that
+// authenticate with private_key_jwt (RFC 7523 section 2.2).
+var assertionAlgorithms = []string{"ES256", "EdDSA", "PS256", "RS256"}
+
+// authorizationServerMetadata is RFC 8414 section 2. It advertises what is
+// enforced, and nothing else.
+type authorizationServerMetadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	RegistrationEndpoint  string   `json:"registration_endpoint,omitempty"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	ScopesSupported       []string `json:"scopes_supported,omitempty"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgs    []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAuthAlgs    []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
+	MetadataDocuments     bool     `json:"client_id_metadata_document_supported,omitempty"`
+	Iss                   bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 section 3
+}
+
+func (as *AuthorizationServer) metadata() authorizationServerMetadata {
+	// Introspection tells about other people's tokens, so never to a public client.
+	confidential := []string{AuthSecretBasic, AuthSecretPost, AuthPrivateKeyJWT}
+	all := append([]string{AuthNone}, confidential...)
+	m := authorizationServerMetadata{
+		Issuer:                as.cfg.Issuer,
+		AuthorizationEndpoint: as.cfg.Issuer + AuthorizePath,
+		TokenEndpoint:         as.cfg.Issuer + TokenPath,
+		RevocationEndpoint:    as.cfg.Issuer + RevokePath,
+		IntrospectionEndpoint: as.cfg.Issuer + IntrospectPath,
+		ScopesSupported:       as.metadataScopes(),
+		ResponseTypes:         []string{"code"},
+		ResponseModes:         []string{"query"},
+		GrantTypes:            []string{"authorization_code", "refresh_token"},
+		TokenAuthMethods:      all,
+		TokenAuthAlgs:         assertionAlgorithms,
+		RevocationAuthMethods: all,
+		RevocationAuthAlgs:    assertionAlgorithms,
+		IntrospectAuthMethods: confidential,
+		IntrospectAuthAlgs:    assertionAlgorithms,
+		CodeChallengeMethods:  []string{"S256"},
+		MetadataDocuments:     as.cfg.Registration.MetadataDocuments,
+		Iss:                   true,
+	}
+	if as.cfg.Registration.Dynamic {
+		m.RegistrationEndpoint = as.cfg.Issuer + RegisterPath
+	}
+	return m
+}
+
+// metadataScopes lists every scope there is, and offline_access, which belongs
+// in this document only.
+func (as *AuthorizationServer) metadataScopes() []string {
+	var scopes []string
+	for _, s := range as.cfg.Servers {
+		scopes = append(append(scopes, s.Scopes...), s.OptionalScopes...)
+	}
+	scopes = append(scopes, "offline_access")
+	slices.Sort(scopes)
+	return slices.Compact(scopes)
+}
+
+// metadataRoutes returns the well-known endpoints. The whole of each
+// well-known prefix is answered here, so that a wrong suffix is a 404 whatever
+// else the site serves.
+//
+// The issuer has no path, but clients that take an MCP server's URL for an
+// issuer insert or append its path; they all find the one document, whose
+// issuer tells them (RFC 8414 section 3.1, OpenID Connect Discovery section 4.1).
+func (as *AuthorizationServer) metadataRoutes() []Route {
+	docs := documents{as: as, bodies: make(map[string][]byte)}
+	handler := withCORS(&docs, http.MethodGet)
+	var routes []Route
+	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
+		routes = append(routes, Route{path, handler}, Route{path + "/", handler})
+	}
+	own := mustMarshal(as.metadata())
+	docs.bodies[authorizationServerWK] = own
+	docs.bodies[openIDConfigurationWK] = own
+	for _, s := range as.cfg.Servers {
+		path := strings.TrimSuffix(s.Path, "/")
+		for _, inserted := range []string{path, path + "/"} {
+			docs.bodies[authorizationServerWK+inserted] = own
+			docs.bodies[openIDConfigurationWK+inserted] = own
+		}
+		if path != "" {
+			docs.bodies[path+openIDConfigurationWK] = own
+			routes = append(routes, Route{path + openIDConfigurationWK, handler})
+		}
+	}
+	as.addResourceMetadata(docs.bodies)
+	return routes
+}
+
+// documents serves JSON documents by exact path.
+type documents struct {
+	as     *AuthorizationServer
+	bodies map[string][]byte
+}
+
+func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, ok := d.bodies[r.URL.Path]
+	if !ok {
+		writeError(w, d.as.log, &Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document."})
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body) // net/http drops it for HEAD
+}
+
+// mustMarshal is for documents of strings and booleans, which always marshal.
+func mustMarshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

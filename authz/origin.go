@@ -1,0 +1,92 @@
+package authz
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// origins are the web origins whose pages may call the MCP servers.
+type origins struct {
+	own     string
+	allowed []string
+}
+
+func newOrigins(cfg *Config) origins {
+	return origins{own: cfg.Issuer, allowed: cfg.AllowedOrigins}
+}
+
+// allows compares bytes: browsers serialise origins in one form (RFC 6454
+// section 6.2). "null" is the origin of anybody's sandboxed page.
+func (o *origins) allows(origin string) bool {
+	return origin == o.own || isLoopbackOrigin(origin) || slices.Contains(o.allowed, origin)
+}
+
+// isLoopbackOrigin reports whether the page comes from this machine, such as a
+// development tool. A page that only rebinds its name to a loopback address
+// keeps its own origin.
+func isLoopbackOrigin(origin string) bool {
+	rest, ok := strings.CutPrefix(origin, "http://")
+	if !ok {
+		rest, ok = strings.CutPrefix(origin, "https://")
+	}
+	if !ok {
+		return false
+	}
+	for _, host := range [...]string{"localhost", "127.0.0.1", "[::1]"} {
+		if port, ok := strings.CutPrefix(rest, host); ok {
+			return port == "" || isPort(port)
+		}
+	}
+	return false
+}
+
+// isPort reports whether s is a colon and one to five digits.
+func isPort(s string) bool {
+	if len(s) < 2 || len(s) > 6 || s[0] != ':' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// admitOrigin refuses the call of a web page from elsewhere, which is how DNS
+// rebinding shows (MCP Streamable HTTP, security warning), and lets the pages
+// that may call read the answer. A request without Origin is no page's.
+func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
+	values := r.Header["Origin"]
+	if len(values) == 0 {
+		return true
+	}
+	if len(values) > 1 || !g.origins.allows(values[0]) {
+		id := NewCorrelationID()
+		g.log.Debug("origin refused", zap.String("correlation_id", id))
+		mcp.WriteError(w, http.StatusForbidden, "Web pages of this origin may not call this server.", id)
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", values[0])
+	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version")
+	h.Add("Vary", "Origin")
+	return true
+}
+
+// HostAllowed reports whether a request's Host is that of the issuer. Anything
+// else on our paths deserves 421 (RFC 9110 section 15.5.20): a name that was
+// rebound to us, or a site that we were never asked to serve.
+func (as *AuthorizationServer) HostAllowed(host string) bool {
+	scheme, own, _ := strings.Cut(as.cfg.Issuer, "://")
+	defaultPort := ":80"
+	if scheme == "https" {
+		defaultPort = ":443"
+	}
+	return strings.EqualFold(strings.TrimSuffix(host, defaultPort), own)
+}
