@@ -1,7 +1,11 @@
 package authz
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -59,4 +63,67 @@ const (
 	AuthSecretBasic   = "client_secret_basic"
 	AuthSecretPost    = "client_secret_post"
 	AuthPrivateKeyJWT = "private_key_jwt"
+
+	// authSecretEither is client_secret_basic or client_secret_post.
+	authSecretEither = "client_secret"
 )
+
+// IDHost returns the host a metadata document came from, always in A-label
+// form: all a person can trust of such a client. It is empty for other clients.
+func (c *Client) IDHost() string {
+	if c.Origin != MetadataDocument {
+		return ""
+	}
+	u, err := url.Parse(c.ID)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}
+
+// Confidential reports whether the client proves who it is at the token endpoint.
+func (c *Client) Confidential() bool { return c.Metadata.TokenEndpointAuthMethod != AuthNone }
+
+// AllowsGrant reports whether the client registered the grant type.
+func (c *Client) AllowsGrant(grantType string) bool {
+	return slices.Contains(c.Metadata.GrantTypes, grantType)
+}
+
+// Complete checks what an operator says of a pre-registered client and fills
+// in what they left out. Without a secret and without keys a client is public;
+// with a secret but no authentication method it may send the secret either
+// way, since nobody told the client which one was registered.
+func (c *Client) Complete(redirectSchemes []string) error {
+	if c.ID == "" || !visible(c.ID, maxDocumentURLLen) {
+		return invalidMetadata("client_id must be visible characters.")
+	}
+	if c.SecretHash != nil && c.Metadata.TokenEndpointAuthMethod == "" {
+		c.Metadata.TokenEndpointAuthMethod = authSecretEither
+	}
+	if err := c.Metadata.complete(Preregistered, redirectSchemes); err != nil {
+		return err
+	}
+	switch c.Metadata.TokenEndpointAuthMethod {
+	case AuthNone, AuthPrivateKeyJWT:
+		if c.SecretHash != nil {
+			return invalidMetadata("this token_endpoint_auth_method uses no client secret.")
+		}
+	default:
+		if c.SecretHash == nil {
+			return invalidMetadata("this token_endpoint_auth_method needs a client secret.")
+		}
+	}
+	c.Origin, c.Fingerprint = Preregistered, c.Metadata.fingerprint()
+	return nil
+}
+
+// fingerprint hashes what a person's approval of a client rests on. The order
+// of redirect URIs does not matter.
+func (m *ClientMetadata) fingerprint() storage.Hash {
+	uris := slices.Sorted(slices.Values(m.RedirectURIs))
+	text, err := json.Marshal([]any{m.ClientName, uris, m.TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return sha256.Sum256(text)
+}

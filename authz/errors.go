@@ -15,6 +15,8 @@ type Error struct {
 	Status      int
 	Code        string
 	Description string
+	// Challenge is sent as WWW-Authenticate unless empty.
+	Challenge string
 	// Cause is logged, never sent.
 	Cause error
 }
@@ -64,6 +66,9 @@ func writeError(w http.ResponseWriter, log *zap.Logger, err error) {
 	h := w.Header()
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		h.Set("Retry-After", "5")
+	}
+	if e.Challenge != "" {
+		h.Set("WWW-Authenticate", e.Challenge)
 	}
 	writeJSON(w, e.Status, struct {
 		Error         string `json:"error"`

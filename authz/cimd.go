@@ -1,0 +1,132 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
+)
+
+const (
+	maxDocumentURLLen = 2 << 10
+	maxDocumentLen    = 5 << 10 // draft-ietf-oauth-client-id-metadata-document-02 section 8
+	maxDocuments      = 1024
+)
+
+// metadataDocuments knows the clients whose ID is the https URL of a document
+// about them (draft-ietf-oauth-client-id-metadata-document-02).
+type metadataDocuments struct {
+	policy *Registration
+	egress *egress.Client
+	cache  *documentCache[*Client]
+}
+
+func newMetadataDocuments(policy *Registration, deps *Deps) *metadataDocuments {
+	return &metadataDocuments{
+		policy: policy,
+		egress: deps.Egress,
+		cache: newDocumentCache(deps, maxDocuments, maxDocumentLen, func(id string, body []byte) (*Client, error) {
+			return parseMetadataDocument(id, body, policy.RedirectSchemes)
+		}),
+	}
+}
+
+// isDocumentURL reports whether a client ID is meant to be such a URL. IDs
+// that this server gives out never are.
+func isDocumentURL(id string) bool {
+	return strings.HasPrefix(id, "https://") || strings.HasPrefix(id, "http://")
+}
+
+// lookup returns the client that its document describes. Whatever goes wrong,
+// the answer is the same: nobody learns through us what a host answers.
+func (m *metadataDocuments) lookup(ctx context.Context, id string) (*Client, error) {
+	host, err := m.checkURL(id)
+	if err != nil {
+		return nil, unusableDocument(err)
+	}
+	if !m.policy.MetadataDocuments || !hostAccepted(host, m.policy) {
+		return nil, unusableDocument(errors.New("not accepted here"))
+	}
+	c, err := m.cache.get(ctx, id)
+	if err != nil {
+		return nil, unusableDocument(err)
+	}
+	return c, nil
+}
+
+func unusableDocument(cause error) *Error {
+	return &Error{
+		Status: http.StatusBadRequest, Code: "invalid_client",
+		Description: "The client's metadata document cannot be used.", Cause: cause,
+	}
+}
+
+// checkURL returns the host of a client ID that is well-formed: https, a path,
+// no query, fragment, user information or dot segments (section 3). It must
+// be ASCII, so an internationalised host stands there as the A-label that
+// people will be shown.
+func (m *metadataDocuments) checkURL(id string) (host string, err error) {
+	_, rest, _ := strings.Cut(id, ":")
+	if len(id) > maxDocumentURLLen || !plainURI(id) || strings.Contains(id, "?") || !strings.HasPrefix(rest, "//") {
+		return "", errors.New("malformed URL")
+	}
+	if a := authority(rest); !plainAuthority(a) || len(rest) == len("//")+len(a) {
+		return "", errors.New("malformed URL")
+	}
+	u, err := url.Parse(id)
+	if err != nil {
+		return "", err
+	}
+	return strings.ToLower(u.Hostname()), m.egress.CheckURL(u)
+}
+
+// hostAccepted applies the operator's trust policy.
+func hostAccepted(host string, policy *Registration) bool {
+	listed := func(entry string) bool {
+		if strings.HasPrefix(entry, ".") {
+			return strings.HasSuffix(host, strings.ToLower(entry))
+		}
+		return strings.EqualFold(host, entry)
+	}
+	if slices.ContainsFunc(policy.DeniedHosts, listed) {
+		return false
+	}
+	return len(policy.AllowedHosts) == 0 || slices.ContainsFunc(policy.AllowedHosts, listed)
+}
+
+// parseMetadataDocument reads the document of a client (section 4). Its
+// client_id must be the URL byte for byte, and nothing in it a secret.
+func parseMetadataDocument(id string, body []byte, redirectSchemes []string) (*Client, error) {
+	var own struct {
+		ClientID              string          `json:"client_id"`
+		ClientSecret          json.RawMessage `json:"client_secret"`
+		ClientSecretExpiresAt json.RawMessage `json:"client_secret_expires_at"`
+	}
+	if err := strictjson.Unmarshal(body, maxDocumentLen, &own); err != nil {
+		return nil, err
+	}
+	if own.ClientID != id {
+		return nil, errors.New("client_id is not the document's URL")
+	}
+	if own.ClientSecret != nil || own.ClientSecretExpiresAt != nil {
+		return nil, errors.New("a public document holds no secret")
+	}
+	c := &Client{ID: id, Origin: MetadataDocument}
+	if err := strictjson.Unmarshal(body, maxDocumentLen, &c.Metadata); err != nil {
+		return nil, err
+	}
+	if err := c.Metadata.complete(MetadataDocument, redirectSchemes); err != nil {
+		return nil, err
+	}
+	if c.Metadata.ClientName == "" {
+		return nil, errors.New("client_name is missing")
+	}
+	c.Fingerprint = c.Metadata.fingerprint()
+	return c, nil
+}

@@ -1,0 +1,94 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const maxKeySets = 256
+
+// clientDirectory finds clients of every origin by their ID.
+type clientDirectory struct {
+	issuer        string
+	store         storage.Store
+	now           func() time.Time
+	preregistered map[string]*Client
+	documents     *metadataDocuments
+	// keySets holds what the jwks_uri of clients lead to.
+	keySets *documentCache[[]jose.JSONWebKey]
+}
+
+// newClientDirectory returns the directory of one issuer. A pre-registered
+// client that is not valid is left out; the configuration checks that earlier,
+// where it can name the line.
+func newClientDirectory(cfg *Config, deps *Deps) *clientDirectory {
+	d := &clientDirectory{
+		issuer: cfg.Issuer, store: deps.Store, now: deps.Now,
+		preregistered: make(map[string]*Client, len(cfg.Clients)),
+		documents:     newMetadataDocuments(&cfg.Registration, deps),
+		keySets: newDocumentCache(deps, maxKeySets, maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
+			return parseKeySet(body)
+		}),
+	}
+	for _, c := range cfg.Clients {
+		if err := c.Complete(cfg.Registration.RedirectSchemes); err != nil {
+			deps.Logger.Error("pre-registered client left out", zap.String("client", c.ID), zap.Error(err))
+			continue
+		}
+		d.preregistered[c.ID] = &c
+	}
+	return d
+}
+
+// lookup returns the client with the ID. An unknown one is an *Error
+// invalid_client; any other error is the store's. The client is shared:
+// callers must not change it.
+func (d *clientDirectory) lookup(ctx context.Context, id string) (*Client, error) {
+	if c := d.preregistered[id]; c != nil {
+		return c, nil
+	}
+	if isDocumentURL(id) {
+		return d.documents.lookup(ctx, id)
+	}
+	return d.registered(ctx, id)
+}
+
+// registered returns a client that registered itself with this issuer.
+func (d *clientDirectory) registered(ctx context.Context, id string) (*Client, error) {
+	record, err := d.record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{ID: record.ID, Origin: Registered, SecretHash: record.SecretHash}
+	if err := json.Unmarshal(record.Metadata, &c.Metadata); err != nil {
+		return nil, err
+	}
+	c.Fingerprint = c.Metadata.fingerprint()
+	return c, nil
+}
+
+// record returns the registration with the ID. What this server would never
+// have given out costs no look-up.
+func (d *clientDirectory) record(ctx context.Context, id string) (storage.Client, error) {
+	if len(id) != 36 || uuid.Validate(id) != nil {
+		return storage.Client{}, unknownClient()
+	}
+	record, err := d.store.Client(ctx, id, d.now())
+	if errors.Is(err, storage.ErrNotFound) || err == nil && record.Issuer != d.issuer {
+		return storage.Client{}, unknownClient()
+	}
+	return record, err
+}
+
+func unknownClient() *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_client", Description: "The client is not known here."}
+}

@@ -1,0 +1,201 @@
+package authz
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Grant types of RFC 7591 section 2 that this server knows.
+const (
+	grantAuthorizationCode = "authorization_code"
+	grantRefreshToken      = "refresh_token"
+)
+
+const (
+	maxNameLen     = 200 // characters a person could still read
+	maxTextLen     = 200
+	maxContacts    = 10
+	maxScopeLen    = 2 << 10
+	maxMetadataURI = 2 << 10
+)
+
+// invalidMetadata is the answer to metadata this server cannot use (RFC 7591
+// section 3.2.2).
+func invalidMetadata(description string) *Error { return fail("invalid_client_metadata", description) }
+
+// complete checks what a client says of itself and fills in what it left out,
+// for clients of every origin. What can only be shown, never needed (the URIs
+// of logo, home page, policy and terms), is dropped if it is not a plain https
+// URI; anything else that is wrong is refused.
+//
+// A name must consist of visible characters: control, bidirectional and
+// zero-width characters would let it pass for another on the consent page.
+func (m *ClientMetadata) complete(origin Origin, redirectSchemes []string) error {
+	for _, step := range []func() error{
+		m.checkText,
+		func() error { return m.completeAuthMethod(origin) },
+		m.completeGrants,
+		func() error { return m.checkRedirectURIs(origin, redirectSchemes) },
+		m.checkKeys,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, uri := range []*string{&m.ClientURI, &m.LogoURI, &m.TOSURI, &m.PolicyURI} {
+		if !isHTTPSURI(*uri) {
+			*uri = ""
+		}
+	}
+	return nil
+}
+
+// checkText bounds every text that is kept.
+func (m *ClientMetadata) checkText() error {
+	m.ClientName = strings.TrimSpace(m.ClientName)
+	if !visible(m.ClientName, maxNameLen) {
+		return invalidMetadata("client_name must be at most 200 visible characters.")
+	}
+	if !visible(m.SoftwareID, maxTextLen) || !visible(m.SoftwareVersion, maxTextLen) {
+		return invalidMetadata("software_id and software_version must each be at most 200 visible characters.")
+	}
+	if len(m.Contacts) > maxContacts || slices.ContainsFunc(m.Contacts, func(s string) bool { return !visible(s, maxTextLen) }) {
+		return invalidMetadata("contacts must be at most 10 texts of at most 200 visible characters.")
+	}
+	if len(m.Scope) > maxScopeLen || strings.ContainsFunc(m.Scope, func(r rune) bool {
+		return r < ' ' || r > '~' || r == '"' || r == '\\' // RFC 6749 appendix A.4
+	}) {
+		return invalidMetadata("scope must be a list of scopes separated by spaces.")
+	}
+	return nil
+}
+
+// visible reports whether text has at most limit characters, all of which a
+// person sees.
+func visible(text string, limit int) bool {
+	return utf8.RuneCountInString(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsGraphic(r) || r == '\u2800' /* blank Braille */ ||
+			unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+	})
+}
+
+// completeAuthMethod settles how the client authenticates. A registering
+// client that says nothing gets a secret (RFC 7591 section 2); others cannot
+// be given one.
+func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
+	if m.TokenEndpointAuthMethod == "" {
+		m.TokenEndpointAuthMethod = AuthNone
+		if origin == Registered {
+			m.TokenEndpointAuthMethod = AuthSecretBasic
+		}
+	}
+	switch m.TokenEndpointAuthMethod {
+	case AuthNone, AuthPrivateKeyJWT:
+		return nil
+	case AuthSecretBasic, AuthSecretPost:
+		if origin != MetadataDocument { // a public document holds no secret
+			return nil
+		}
+	case authSecretEither:
+		if origin == Preregistered {
+			return nil
+		}
+	}
+	return invalidMetadata("token_endpoint_auth_method is not supported.")
+}
+
+// completeGrants settles grant and response types, which must fit each other
+// (RFC 7591 section 2.1). Grant types this server does not know are dropped:
+// a client may list what it does elsewhere. Those that OAuth 2.1 abolished
+// are refused.
+func (m *ClientMetadata) completeGrants() error {
+	if len(m.GrantTypes) == 0 {
+		m.GrantTypes = []string{grantAuthorizationCode, grantRefreshToken}
+	}
+	if slices.Contains(m.GrantTypes, "implicit") || slices.Contains(m.GrantTypes, "password") {
+		return invalidMetadata("grant_types must not contain implicit or password.")
+	}
+	var known []string
+	for _, g := range []string{grantAuthorizationCode, grantRefreshToken} {
+		if slices.Contains(m.GrantTypes, g) {
+			known = append(known, g)
+		}
+	}
+	if m.GrantTypes = known; !slices.Contains(known, grantAuthorizationCode) {
+		return invalidMetadata("grant_types must contain authorization_code.")
+	}
+	if len(m.ResponseTypes) == 0 {
+		m.ResponseTypes = []string{"code"}
+	}
+	if !slices.Equal(m.ResponseTypes, []string{"code"}) {
+		return invalidMetadata("response_types must be code alone.")
+	}
+	return nil
+}
+
+// checkRedirectURIs refuses redirect URIs nobody should be sent to. A metadata
+// document is written for every server at once: those this one does not take
+// are dropped from it. A client that calls itself a web application must not
+// receive codes at a person's own machine (OpenID Connect Registration section
+// 2); one that says nothing may.
+func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) error {
+	if origin == MetadataDocument {
+		m.RedirectURIs = slices.DeleteFunc(m.RedirectURIs, func(uri string) bool { return !redirectURIRegistrable(uri, schemes) })
+	}
+	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
+		return fail("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
+	}
+	switch m.ApplicationType {
+	case "", "native", "web":
+	default:
+		return invalidMetadata("application_type must be native or web.")
+	}
+	for _, uri := range m.RedirectURIs {
+		if !redirectURIRegistrable(uri, schemes) {
+			return fail("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
+				"private-use scheme, without fragment, user information, wildcard or dot segments.")
+		}
+		if m.ApplicationType == "web" && !strings.HasPrefix(uri, "https:") {
+			return fail("invalid_redirect_uri", "A web application's redirect URIs must be https.")
+		}
+	}
+	return nil
+}
+
+// checkKeys settles where the client's public keys come from.
+func (m *ClientMetadata) checkKeys() error {
+	m.JWKS = bytes.TrimSpace(m.JWKS)
+	if len(m.JWKS) == 0 || string(m.JWKS) == "null" {
+		m.JWKS = nil
+	}
+	if m.JWKS != nil && m.JWKSURI != "" {
+		return invalidMetadata("jwks and jwks_uri exclude each other.")
+	}
+	if m.JWKSURI != "" && !isHTTPSURI(m.JWKSURI) {
+		return invalidMetadata("jwks_uri must be an https URI.")
+	}
+	if m.JWKS != nil {
+		if _, err := parseKeySet(m.JWKS); err != nil {
+			return invalidMetadata("jwks must be a set of public keys, at least one of them usable.")
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, m.JWKS); err != nil {
+			return invalidMetadata("jwks must be a JSON object.")
+		}
+		m.JWKS = compact.Bytes()
+	}
+	if m.TokenEndpointAuthMethod == AuthPrivateKeyJWT && m.JWKS == nil && m.JWKSURI == "" {
+		return invalidMetadata("private_key_jwt needs jwks or jwks_uri.")
+	}
+	return nil
+}
+
+// isHTTPSURI reports whether uri is a plain https URI with nothing in it that
+// two readers might take differently.
+func isHTTPSURI(uri string) bool {
+	return len(uri) <= maxMetadataURI && strings.HasPrefix(uri, "https://") && redirectURIRegistrable(uri, nil)
+}
