@@ -51,9 +51,12 @@ type Pages interface {
 
 // AuthorizationServer answers the OAuth endpoints of one issuer.
 type AuthorizationServer struct {
-	cfg  Config
-	deps Deps
-	log  *zap.Logger
+	cfg     Config
+	deps    Deps
+	log     *zap.Logger
+	clients *clientDirectory
+	// byResource finds a server by the canonical spelling of its identifier.
+	byResource map[string]*Server
 }
 
 // Route is an endpoint.
@@ -65,11 +68,19 @@ type Route struct {
 
 // New returns the authorization server for a valid configuration.
 func New(cfg Config, deps Deps) *AuthorizationServer {
-	return &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+	as.clients = newClientDirectory(&as.cfg, &as.deps)
+	as.byResource = serversByResource(as.cfg.Servers)
+	return as
 }
 
 // Config returns the configuration. The caller must not change it.
 func (as *AuthorizationServer) Config() *Config { return &as.cfg }
 
-// Routes returns the endpoints, each to be served at the site's root.
-func (as *AuthorizationServer) Routes() []Route { return nil }
+// Routes returns the endpoints, each to be served at the site's root. The one
+// at /authorize serves clients that know the defaults of the MCP revision
+// 2025-03-26 instead of reading metadata.
+func (as *AuthorizationServer) Routes() []Route {
+	authorize := http.HandlerFunc(as.authorize)
+	return append(as.metadataRoutes(), Route{AuthorizePath, authorize}, Route{"/authorize", authorize})
+}

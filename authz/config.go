@@ -32,6 +32,9 @@ type Config struct {
 	// RefreshReuseGrace is how long a client that lost a refresh response can
 	// ask again and get the same one. 0 revokes on any reuse.
 	RefreshReuseGrace time.Duration
+	// AuthorizePerMinute bounds the authorization requests from one address;
+	// 0 sets no bound.
+	AuthorizePerMinute int
 }
 
 // Server is an upstream MCP server as the authorization server sees it: a
@@ -71,6 +74,12 @@ var DefaultLifetimes = Lifetimes{
 	Grant:         24 * time.Hour,
 	AbsoluteGrant: 90 * 24 * time.Hour,
 }
+
+// Defaults of further options.
+const (
+	DefaultRefreshReuseGrace  = time.Minute
+	DefaultAuthorizePerMinute = 300 // an office behind one address can be busy
+)
 
 // Registration is the policy for clients nobody registered beforehand.
 type Registration struct {

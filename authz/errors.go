@@ -63,18 +63,22 @@ func writeError(w http.ResponseWriter, log *zap.Logger, err error) {
 	e := asError(err)
 	id := NewCorrelationID()
 	logError(log, e, id)
-	h := w.Header()
-	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
-		h.Set("Retry-After", "5")
-	}
 	if e.Challenge != "" {
-		h.Set("WWW-Authenticate", e.Challenge)
+		w.Header().Set("WWW-Authenticate", e.Challenge)
 	}
+	setRetryAfter(w, e.Status)
 	writeJSON(w, e.Status, struct {
 		Error         string `json:"error"`
 		Description   string `json:"error_description,omitempty"`
 		CorrelationID string `json:"correlation_id"`
 	}{e.Code, e.Description, id})
+}
+
+// setRetryAfter tells when to ask again, where asking again helps.
+func setRetryAfter(w http.ResponseWriter, status int) {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "5")
+	}
 }
 
 // logError logs a server's failure as an error and anybody else's as debug:

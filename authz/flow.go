@@ -2,8 +2,12 @@ package authz
 
 import (
 	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -43,29 +47,136 @@ type Flow struct {
 	Identity *storage.Identity
 }
 
+// sealedFlow is the part of a flow that travels with the browser: the whole
+// authorization request, as it was validated.
+type sealedFlow struct {
+	ID          string   `json:"i"`
+	ClientID    string   `json:"c"`
+	Fingerprint []byte   `json:"f"` // of the client, when it asked
+	RedirectURI string   `json:"r"`
+	State       []byte   `json:"s,omitempty"` // may be anything, not only UTF-8
+	Challenge   string   `json:"p"`
+	Scope       []string `json:"o,omitempty"`
+	Resources   []string `json:"a,omitempty"`
+	Browser     []byte   `json:"b"` // hash of the cookie
+	ExpiresAt   int64    `json:"e"`
+}
+
+// sealFlow returns the flow_id. Only this issuer opens it again.
+func (as *AuthorizationServer) sealFlow(s *sealedFlow) (string, error) {
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(as.deps.Keys.Seal(plain, "flow", as.cfg.Issuer)), nil
+}
+
+func (as *AuthorizationServer) unsealFlow(flowID string) (*sealedFlow, error) {
+	box, err := base64.RawURLEncoding.DecodeString(flowID)
+	if err != nil {
+		return nil, ErrFlowInvalid
+	}
+	plain, err := as.deps.Keys.Open(box, "flow", as.cfg.Issuer)
+	if err != nil {
+		return nil, ErrFlowInvalid
+	}
+	s := new(sealedFlow)
+	if err := json.Unmarshal(plain, s); err != nil {
+		return nil, ErrFlowInvalid
+	}
+	return s, nil
+}
+
 // OpenFlow returns the flow with the flow_id, if the request comes from the
-// browser that started it. A POST must also carry the flow's csrf_token.
+// browser that started it. Anything but a page load must also carry the flow's
+// csrf_token in r.PostForm, which the caller has filled.
 func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, error) {
-	return nil, ErrFlowInvalid
+	s, err := as.unsealFlow(flowID)
+	if err != nil {
+		return nil, err
+	}
+	now := as.deps.Now()
+	expires := time.Unix(s.ExpiresAt, 0)
+	if !now.Before(expires) {
+		return nil, ErrFlowExpired
+	}
+	secret := as.flowCookie(r, s.ID)
+	browser := storage.HashOf(secret)
+	if secret == "" || subtle.ConstantTimeCompare(browser[:], s.Browser) != 1 {
+		return nil, ErrFlowOtherBrowser
+	}
+	f := &Flow{
+		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
+		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: csrfToken(secret, s.ID),
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !fromOurPage(r, f) {
+		return nil, ErrFlowForged
+	}
+	if f.Client, err = as.flowClient(r.Context(), s); err != nil {
+		return nil, err
+	}
+	switch stored, err := as.deps.Store.Flow(r.Context(), s.ID, now); {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return nil, unavailable(err)
+	case stored.Submitted:
+		return nil, ErrFlowSubmitted
+	default:
+		f.Identity = &stored.Identity
+	}
+	return f, nil
+}
+
+// flowClient returns the client of a flow, unless it became another since it
+// asked: whatever the person reads must be what the request was checked against.
+func (as *AuthorizationServer) flowClient(ctx context.Context, s *sealedFlow) (*Client, error) {
+	client, err := as.clients.lookup(ctx, s.ClientID)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
+		return nil, ErrFlowInvalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	if string(client.Fingerprint[:]) != string(s.Fingerprint) {
+		return nil, ErrFlowInvalid
+	}
+	return client, nil
 }
 
 // Servers returns the MCP servers the person may grant in this flow: those the
-// client asked for, or all, as far as their identity allows.
-func (as *AuthorizationServer) Servers(f *Flow) []Server { return nil }
+// client asked for, or all, as far as the scope means something to them and
+// their identity allows.
+func (as *AuthorizationServer) Servers(f *Flow) []Server {
+	var offered []Server
+	for _, s := range as.cfg.Servers {
+		if len(f.Resources) > 0 && !slices.Contains(f.Resources, s.Resource) {
+			continue
+		}
+		if f.Identity != nil && !as.mayUse(*f.Identity, &s) {
+			continue
+		}
+		if len(s.Scopes) > 0 && !slices.ContainsFunc(f.Scope, s.knowsScope) {
+			continue
+		}
+		offered = append(offered, s)
+	}
+	return offered
+}
 
 // Identify records who the person is.
 func (as *AuthorizationServer) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
+	if !as.identityStands(id) {
+		return ErrFlowInvalid
+	}
+	verdict, err := as.deps.Store.SaveFlow(ctx, storage.Flow{
+		ID: f.ID, Issuer: as.cfg.Issuer, Identity: id, ExpiresAt: f.ExpiresAt,
+	}, as.deps.Now())
+	if err != nil {
+		return unavailable(err)
+	}
+	if verdict != storage.OK {
+		return ErrFlowSubmitted
+	}
+	f.Identity = &id
 	return nil
 }
-
-// Approve ends the flow with a grant for the resources, all of which
-// Servers must offer, and returns the URL that takes the code to the client.
-func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, resources []string) (string, error) {
-	return "", nil
-}
-
-// Deny ends the flow and returns the URL that tells the client so.
-func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error) { return "", nil }
-
-// EndFlowCookie makes the browser forget the flow.
-func (as *AuthorizationServer) EndFlowCookie(w http.ResponseWriter, f *Flow) {}

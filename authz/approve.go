@@ -1,0 +1,113 @@
+package authz
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var errChoice = fail("invalid_request", "Choose at least one of the services on offer, and no other.")
+
+// Approve ends the flow with a grant for the resources, all of which
+// Servers must offer, and returns the URL that takes the code to the client.
+func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, resources []string) (string, error) {
+	if f.Identity == nil || !as.identityStands(*f.Identity) {
+		return "", ErrFlowInvalid
+	}
+	var chosen []Server
+	offered := as.Servers(f)
+	for _, s := range offered {
+		if slices.Contains(resources, s.Resource) {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 || !subset(resources, resourcesOf(offered)) {
+		return "", errChoice
+	}
+	now := as.deps.Now()
+	code := newSecret(codePrefix)
+	grant := as.newGrant(f, chosen, now)
+	err := as.submit(ctx, f, grant, &storage.Code{
+		Hash: storage.HashOf(code), GrantID: grant.ID, Issuer: as.cfg.Issuer, ClientID: f.Client.ID,
+		RedirectURI: f.RedirectURI, Challenge: f.Challenge, ExpiresAt: grant.ExpiresAt,
+	}, now)
+	if err != nil {
+		return "", err
+	}
+	return as.answerURL(f, url.Values{"code": {code}}), nil
+}
+
+// newGrant returns what the person approves. It ends with its code unless
+// the client redeems that in time.
+func (as *AuthorizationServer) newGrant(f *Flow, servers []Server, now time.Time) *storage.Grant {
+	limit := as.cfg.Lifetimes.Grant
+	if f.Client.AllowsGrant(grantRefreshToken) {
+		limit = as.cfg.Lifetimes.AbsoluteGrant
+	}
+	return &storage.Grant{
+		ID: uuid.NewString(), Issuer: as.cfg.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
+		Scope: limitScope(f.Scope, servers), Resources: resourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
+		RedirectURI: f.RedirectURI, ClientName: f.Client.Metadata.ClientName,
+		CreatedAt: now, ExpiresAt: now.Add(as.cfg.Lifetimes.Code), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
+	}
+}
+
+// Deny ends the flow and returns the URL that tells the client so.
+func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error) {
+	if f.Identity == nil {
+		return "", ErrFlowInvalid
+	}
+	if err := as.submit(ctx, f, nil, nil, as.deps.Now()); err != nil {
+		return "", err
+	}
+	return as.answerURL(f, url.Values{"error": {"access_denied"}}), nil
+}
+
+// submit ends the flow, once.
+func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, g *storage.Grant, c *storage.Code, now time.Time) error {
+	verdict, err := as.deps.Store.SubmitFlow(ctx, storage.Submission{
+		FlowID: f.ID, Issuer: as.cfg.Issuer, Subject: f.Identity.Subject, Grant: g, Code: c,
+		KeepClient: as.cfg.Registration.UsedLifetime, Now: now,
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	switch verdict {
+	case storage.OK:
+		return nil
+	case storage.Burned:
+		return ErrFlowSubmitted
+	case storage.Mismatch:
+		return ErrFlowChanged
+	}
+	return ErrFlowExpired
+}
+
+// answerURL returns the redirect URI with an authorization response: state as
+// it came, and iss on every one of them (OAuth 2.1 section 4.1.2, RFC 9207
+// section 2). What the client put in the query stays.
+func (as *AuthorizationServer) answerURL(f *Flow, answer url.Values) string {
+	if f.State != "" {
+		answer.Set("state", f.State)
+	}
+	answer.Set("iss", as.cfg.Issuer)
+	separator := "?"
+	if strings.Contains(f.RedirectURI, "?") {
+		separator = "&"
+	}
+	return f.RedirectURI + separator + answer.Encode()
+}
+
+func resourcesOf(servers []Server) []string {
+	resources := make([]string, len(servers))
+	for i, s := range servers {
+		resources[i] = s.Resource
+	}
+	return resources
+}

@@ -1,0 +1,198 @@
+package authz
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// authorize is the authorization endpoint (OAuth 2.1 section 3.1). It checks
+// the request, binds it to the browser, and sends the person to the consent
+// pages. It stores nothing and redirects nowhere else: whatever is wrong is
+// told on our own page, for nobody has vouched for the redirect URI yet.
+func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request) {
+	flow, err := as.readAuthorizationRequest(w, r)
+	if err != nil {
+		as.showError(w, r, err)
+		return
+	}
+	secret := newSecret("")
+	browser := storage.HashOf(secret)
+	flow.Browser = browser[:]
+	id, err := as.sealFlow(flow)
+	if err != nil {
+		as.showError(w, r, err)
+		return
+	}
+	as.setFlowCookie(w, flow.ID, secret)
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Location", ConsentPath+"?flow_id="+id)
+	if r.Method == http.MethodPost {
+		w.WriteHeader(http.StatusSeeOther)
+		return
+	}
+	w.WriteHeader(http.StatusFound)
+}
+
+// readAuthorizationRequest returns the request as a flow that lacks only its
+// browser.
+func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r *http.Request) (*sealedFlow, error) {
+	if !as.deps.Limiter.Allow("authorize", as.deps.ClientIP(r), as.cfg.AuthorizePerMinute) {
+		return nil, &Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "Too many sign-ins were started from your address; wait a minute."}
+	}
+	form, err := authorizationParameters(w, r)
+	if err != nil {
+		return nil, err
+	}
+	client, redirectURI, err := as.requestClient(r.Context(), form)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkResponse(form); err != nil {
+		return nil, err
+	}
+	if err := checkChallenge(form); err != nil {
+		return nil, err
+	}
+	resources, err := as.resolveResources(form["resource"])
+	if err != nil {
+		return nil, err
+	}
+	servers := as.cfg.Servers
+	if len(resources) > 0 {
+		servers = as.serversOf(resources)
+	}
+	scope, err := resolveScope(form.Get("scope"), servers)
+	if err != nil {
+		return nil, err
+	}
+	return &sealedFlow{
+		ID: newFlowID(), ClientID: client.ID, Fingerprint: client.Fingerprint[:], RedirectURI: redirectURI,
+		State: []byte(form.Get("state")), Challenge: form.Get("code_challenge"), Scope: scope, Resources: resources,
+		ExpiresAt: as.deps.Now().Add(as.cfg.Lifetimes.Flow).Unix(),
+	}, nil
+}
+
+// authorizationParameters returns the parameters of a GET's query or a POST's
+// form (OAuth 2.1 section 3.1).
+func authorizationParameters(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	switch r.Method {
+	case http.MethodGet:
+		if len(r.URL.RawQuery) > maxQueryBytes {
+			return nil, &Error{Status: http.StatusRequestURITooLong, Code: "invalid_request", Description: "The request is too large."}
+		}
+		return withoutControls(parseParameters(r.URL.RawQuery))
+	case http.MethodPost:
+		body, err := readForm(w, r, maxQueryBytes)
+		if err != nil {
+			return nil, err
+		}
+		return withoutControls(parseParameters(body))
+	}
+	w.Header().Set("Allow", "GET, POST")
+	return nil, &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint answers GET and POST only."}
+}
+
+// withoutControls refuses control characters anywhere but in state, which is
+// the client's own and only ever echoed in encoded form.
+func withoutControls(values url.Values, err error) (url.Values, error) {
+	if err != nil {
+		return nil, err
+	}
+	for name, all := range values {
+		if name != "state" && slices.ContainsFunc(all, hasControl) {
+			return nil, fail("invalid_request", "A parameter contains control characters.")
+		}
+	}
+	return values, nil
+}
+
+// requestClient returns the client and where it waits. It must have registered
+// the URI (OAuth 2.1 section 2.3); only a client with a single one, whose port
+// is not left open, can leave it out.
+func (as *AuthorizationServer) requestClient(ctx context.Context, form url.Values) (*Client, string, error) {
+	id := form.Get("client_id")
+	if id == "" {
+		return nil, "", fail("invalid_request", "The client_id is missing.")
+	}
+	client, err := as.clients.lookup(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	registered, requested := client.Metadata.RedirectURIs, form.Get("redirect_uri")
+	if requested == "" {
+		if len(registered) != 1 || strings.HasPrefix(registered[0], "http:") {
+			return nil, "", fail("invalid_request", "The redirect_uri is missing.")
+		}
+		return client, registered[0], nil
+	}
+	if !redirectURIAllowed(registered, requested) {
+		return nil, "", fail("invalid_request", "The redirect_uri is not one that the application registered.")
+	}
+	return client, requested, nil
+}
+
+// checkResponse accepts a code in the query of the redirect URI, and nothing else.
+func checkResponse(form url.Values) error {
+	switch form.Get("response_type") {
+	case "code":
+	case "":
+		return fail("invalid_request", "The response_type is missing.")
+	default:
+		return fail("unsupported_response_type", "The only response_type is code.")
+	}
+	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
+		return fail("invalid_request", "The only response_mode is query.")
+	}
+	if form.Has("request") {
+		return fail("request_not_supported", "Request objects are not supported.")
+	}
+	if form.Has("request_uri") {
+		return fail("request_uri_not_supported", "Request objects are not supported.")
+	}
+	return nil
+}
+
+// checkChallenge requires PKCE of every client (OAuth 2.1 section 7.5). A
+// missing method would mean plain, which shows the secret to whoever sees the
+// request.
+func checkChallenge(form url.Values) error {
+	if !form.Has("code_challenge") {
+		return fail("invalid_request", "PKCE is required: the code_challenge is missing.")
+	}
+	if form.Get("code_challenge_method") != "S256" {
+		return fail("invalid_request", "PKCE is required with the code_challenge_method S256.")
+	}
+	if !validChallenge(form.Get("code_challenge")) {
+		return fail("invalid_request", "The code_challenge is not a SHA-256 in base64url.")
+	}
+	return nil
+}
+
+func newFlowID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// showError tells a person what is wrong with a request. An unknown client is
+// the request's fault here: nobody tried to authenticate.
+func (as *AuthorizationServer) showError(w http.ResponseWriter, r *http.Request, err error) {
+	e := asError(err)
+	id := NewCorrelationID()
+	logError(as.log, e, id)
+	status := e.Status
+	if status == http.StatusUnauthorized {
+		status = http.StatusBadRequest
+	}
+	setRetryAfter(w, status)
+	as.deps.Pages.Error(w, r, status, e.Description+" ("+e.Code+")", id)
+}

@@ -1,0 +1,73 @@
+package authz
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Bounds of what a stranger can make this server read.
+const (
+	maxFormBytes  = 64 << 10
+	maxQueryBytes = 8 << 10 // of an authorization request
+	maxParameters = 100
+)
+
+// parseForm returns the parameters of a request to an endpoint that takes a
+// form by POST and nothing else: its query is never read (RFC 6749 section
+// 3.2, RFC 7009 section 2.1, RFC 7662 section 2.1).
+func parseForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint answers POST only."}
+	}
+	body, err := readForm(w, r, maxFormBytes)
+	if err != nil {
+		return nil, err
+	}
+	return parseParameters(body)
+}
+
+// readForm returns the body of a form post of at most limit bytes.
+func readForm(w http.ResponseWriter, r *http.Request, limit int64) (string, error) {
+	types := r.Header.Values("Content-Type")
+	if len(types) != 1 {
+		return "", fail("invalid_request", "The request must have one Content-Type.")
+	}
+	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return "", fail("invalid_request", "The Content-Type must be application/x-www-form-urlencoded.")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return "", &Error{Status: http.StatusRequestEntityTooLarge, Code: "invalid_request", Description: "The request is too large."}
+	}
+	if err != nil {
+		return "", &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "The request could not be read.", Cause: err}
+	}
+	return string(body), nil
+}
+
+// parseParameters parses the parameters of a query or a form. No parameter may
+// come twice, except resource (RFC 6749 section 3.1, RFC 8707 section 2); one
+// without a value counts as absent.
+func parseParameters(raw string) (url.Values, error) {
+	if strings.Count(raw, "&") >= maxParameters {
+		return nil, fail("invalid_request", "The request has too many parameters.")
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, fail("invalid_request", "The parameters are malformed.")
+	}
+	for name, all := range values {
+		if len(all) > 1 && name != "resource" {
+			return nil, fail("invalid_request", "A parameter is repeated.")
+		}
+		if len(all) == 1 && all[0] == "" {
+			delete(values, name)
+		}
+	}
+	return values, nil
+}

@@ -1,0 +1,101 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+)
+
+// scopeOfflineAccess is what some clients add to ask for a refresh token. It
+// is tolerated, never granted: the registered grant types decide.
+const scopeOfflineAccess = "offline_access"
+
+// parseScope returns the distinct scope tokens (RFC 6749 section 3.3), without
+// offline_access.
+func parseScope(s string) ([]string, error) {
+	var scope []string
+	for token := range strings.SplitSeq(s, " ") {
+		if token == "" || token == scopeOfflineAccess || slices.Contains(scope, token) {
+			continue
+		}
+		if !validScopeToken(token) {
+			return nil, fail("invalid_scope", "The scope is malformed.")
+		}
+		scope = append(scope, token)
+	}
+	return scope, nil
+}
+
+func validScopeToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// resolveScope returns what a request for scope at the servers asks for: the
+// scopes it names that exist there or, when it names none, those that every
+// call needs.
+func resolveScope(requested string, servers []Server) ([]string, error) {
+	scope, err := parseScope(requested)
+	if err != nil {
+		return nil, err
+	}
+	if len(scope) == 0 {
+		return requiredScope(servers), nil
+	}
+	if scope = limitScope(scope, servers); len(scope) == 0 {
+		return nil, fail("invalid_scope", "None of the requested scopes exists.")
+	}
+	return scope, nil
+}
+
+// requiredScope returns the scopes that calls of the servers need.
+func requiredScope(servers []Server) []string {
+	var scope []string
+	for _, s := range servers {
+		for _, token := range s.Scopes {
+			if !slices.Contains(scope, token) {
+				scope = append(scope, token)
+			}
+		}
+	}
+	return scope
+}
+
+// limitScope returns the part of scope that means something to the servers.
+func limitScope(scope []string, servers []Server) []string {
+	var limited []string
+	for _, token := range scope {
+		if slices.ContainsFunc(servers, func(s Server) bool { return s.knowsScope(token) }) {
+			limited = append(limited, token)
+		}
+	}
+	return limited
+}
+
+func (s *Server) knowsScope(token string) bool {
+	return slices.Contains(s.Scopes, token) || slices.Contains(s.OptionalScopes, token)
+}
+
+// narrowScope returns what a refresh gets: the scope it asks for, or the
+// granted one. It can ask for less than was granted, never for more (RFC 6749
+// section 6).
+func narrowScope(requested string, granted []string) ([]string, error) {
+	scope, err := parseScope(requested)
+	if err != nil {
+		return nil, err
+	}
+	if len(scope) == 0 {
+		return granted, nil
+	}
+	if !subset(scope, granted) {
+		return nil, fail("invalid_scope", "The scope exceeds what was granted.")
+	}
+	return scope, nil
+}
+
+func subset(part, whole []string) bool {
+	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(whole, s) })
+}
