@@ -1,0 +1,59 @@
+package authz
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func FuzzParseBearer(f *testing.F) {
+	for _, seed := range []string{
+		"", "Bearer", "Bearer ", "Bearer a", "bearer  a", "Bearer a, Bearer b", "Basic a", "Bearera", "Bearer a b",
+		"Bearer \x00", "Bearer " + strings.Repeat("a", maxBearer+1), "bEaReR mcpat_x",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		token, kind := parseBearer([]string{value})
+		if (kind == bearerCredential) != (token != "") {
+			t.Fatalf("kind %d with token %q", kind, token)
+		}
+		if _, twice := parseBearer([]string{value, value}); twice != malformedCredential {
+			t.Fatal("two headers pass")
+		}
+		if kind != bearerCredential {
+			return
+		}
+		if len(token) > maxBearer || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' }) {
+			t.Fatalf("token %q", token)
+		}
+		scheme, rest, found := strings.Cut(value, " ")
+		if !found || !strings.EqualFold(scheme, "bearer") || strings.Trim(rest, " ") != token {
+			t.Fatalf("token %q of %q", token, value)
+		}
+		if hashBearer(token) != storage.HashOf(token) {
+			t.Fatal("hash differs")
+		}
+	})
+}
+
+func TestHashBearer(t *testing.T) {
+	for _, n := range []int{0, 1, 49, 127, 128, 129, maxBearer} {
+		token := strings.Repeat("a", n)
+		if hashBearer(token) != storage.HashOf(token) {
+			t.Errorf("%d bytes: hash differs", n)
+		}
+	}
+}
+
+func TestLooksIssued(t *testing.T) {
+	if token := newSecret(accessTokenPrefix); !looksIssued(token) || looksIssued(token+"A") || looksIssued(token[1:]) {
+		t.Error("form of an access token not recognised")
+	}
+	for _, prefix := range []string{refreshTokenPrefix, codePrefix, clientSecretPrefix, registrationTokenPrefix} {
+		if looksIssued(newSecret(prefix)) {
+			t.Errorf("%s taken for an access token", prefix)
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package authz
+
+import (
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestOrigin_E19_RS18(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	for origin, allowed := range map[string]bool{
+		gateIssuer:                         true,
+		"https://app.example.org":          true,
+		"http://localhost":                 true,
+		"http://localhost:6274":            true,
+		"https://localhost:8443":           true,
+		"http://127.0.0.1:5173":            true,
+		"http://[::1]:3000":                true,
+		"https://evil":                     false,
+		"null":                             false,
+		"":                                 false,
+		"https://mcp.example.com.evil":     false,
+		"https://mcp.example.com:8443":     false,
+		"http://mcp.example.com":           false,
+		"https://sub.app.example.org":      false,
+		"http://localhost.evil":            false,
+		"http://localhost:":                false,
+		"http://localhost:80@evil":         false,
+		"http://localhost:123456":          false,
+		"http://localhost:80/x":            false,
+		"http://127.0.0.1.nip.io":          false,
+		"http://127.0.0.2":                 false,
+		"ftp://localhost":                  false,
+		"https://MCP.example.com":          false,
+		"https://app.example.org, http://": false,
+	} {
+		t.Run(origin, func(t *testing.T) {
+			c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token, "Origin", origin)
+			if !allowed {
+				if c != nil || w.Code != 403 || w.Header().Get("Access-Control-Allow-Origin") != "" || w.Header().Get("WWW-Authenticate") != "" {
+					t.Fatalf("caller %v, %d %v", c, w.Code, w.Header())
+				}
+				if !strings.Contains(w.Body.String(), `"jsonrpc":"2.0"`) || !strings.Contains(w.Body.String(), "correlation_id") {
+					t.Errorf("body %s", w.Body)
+				}
+				return
+			}
+			h := w.Header()
+			if c == nil || h.Get("Access-Control-Allow-Origin") != origin || h.Get("Vary") != "Origin" {
+				t.Fatalf("caller %v, %d %v", c, w.Code, h)
+			}
+			for _, exposed := range []string{"WWW-Authenticate", "Mcp-Session-Id", "MCP-Protocol-Version"} {
+				if !strings.Contains(h.Get("Access-Control-Expose-Headers"), exposed) {
+					t.Errorf("%s is not exposed", exposed)
+				}
+			}
+		})
+	}
+	t.Run("two", func(t *testing.T) {
+		if c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token, "Origin", gateIssuer, "Origin", "https://evil"); c != nil || w.Code != 403 {
+			t.Errorf("caller %v, %d", c, w.Code)
+		}
+	})
+	t.Run("a page can read why it was refused", func(t *testing.T) {
+		_, w := call(g, "POST", mcpURL, "Origin", gateIssuer)
+		if w.Code != 401 || w.Header().Get("Access-Control-Allow-Origin") != gateIssuer {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+	})
+}
+
+func TestPreflight_E15_P12(t *testing.T) {
+	g := newGateFixture(t, gateConfig()).gate("mcp")
+	preflight := func(header ...string) *httptest.ResponseRecorder {
+		c, w := call(g, "OPTIONS", mcpURL, header...)
+		if c != nil {
+			t.Fatal("an OPTIONS request passes")
+		}
+		return w
+	}
+	t.Run("allowed", func(t *testing.T) {
+		w := preflight("Origin", "http://localhost:6274", "Access-Control-Request-Method", "POST",
+			"Access-Control-Request-Headers", "authorization,mcp-param-region")
+		h := w.Header()
+		if w.Code != 204 || h.Get("Access-Control-Allow-Origin") != "http://localhost:6274" || h.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%d %v", w.Code, h)
+		}
+		for _, method := range []string{"POST", "GET", "DELETE"} {
+			if !strings.Contains(h.Get("Access-Control-Allow-Methods"), method) {
+				t.Errorf("%s is not allowed", method)
+			}
+		}
+		if h.Get("Access-Control-Allow-Headers") != "Authorization, *" {
+			t.Errorf("headers %q", h.Get("Access-Control-Allow-Headers"))
+		}
+	})
+	t.Run("foreign", func(t *testing.T) {
+		if w := preflight("Origin", "https://evil", "Access-Control-Request-Method", "POST"); w.Code != 403 || w.Header().Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+	})
+	t.Run("no page", func(t *testing.T) {
+		w := preflight()
+		if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "" || w.Header().Get("Allow") == "" {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+	})
+	t.Run("with a token", func(t *testing.T) { preflight(authHeader, "Bearer sk-ops") })
+}
+
+func TestHostAllowed_E19_F07(t *testing.T) {
+	for issuer, hosts := range map[string]map[string]bool{
+		"https://mcp.example.com": {
+			"mcp.example.com": true, "MCP.example.COM": true, "mcp.example.com:443": true,
+			"": false, "evil": false, "evil:443": false, "mcp.example.com:80": false, "mcp.example.com:8443": false,
+			"mcp.example.com.": false, "mcp.example.com.evil": false, "localhost": false, "mcp.example.com:443:443": false,
+		},
+		"http://localhost:8080": {"localhost:8080": true, "localhost": false, "127.0.0.1:8080": false, "localhost:80": false},
+		"http://[::1]":          {"[::1]": true, "[::1]:80": true, "::1": false},
+	} {
+		cfg := gateConfig()
+		cfg.Issuer = issuer
+		as := newGateFixture(t, cfg).as
+		for host, want := range hosts {
+			if as.HostAllowed(host) != want {
+				t.Errorf("%s: HostAllowed(%q) = %v", issuer, host, !want)
+			}
+		}
+	}
+}
+
+func FuzzLoopbackOrigin(f *testing.F) {
+	for _, s := range []string{"http://localhost:1", "https://[::1]", "http://127.0.0.1.evil", "http://localhost:80@evil", "null"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, origin string) {
+		if !isLoopbackOrigin(origin) {
+			return
+		}
+		u, err := url.Parse(origin)
+		if err != nil {
+			t.Fatalf("%q passes and does not parse: %v", origin, err)
+		}
+		switch u.Hostname() {
+		case "localhost", "127.0.0.1", "::1":
+		default:
+			t.Fatalf("%q passes for host %q", origin, u.Hostname())
+		}
+		if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			t.Fatalf("%q passes with more than an origin", origin)
+		}
+	})
+}

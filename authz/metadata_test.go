@@ -1,0 +1,239 @@
+package authz
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden documents")
+
+// serveRoutes answers as the web server does: exact paths first, then prefixes.
+func serveRoutes(routes []Route) http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		mux.Handle(r.Path, r.Handler)
+	}
+	return mux
+}
+
+func wellKnownOf(cfg Config, t testing.TB) http.Handler {
+	return serveRoutes(newGateFixture(t, cfg).as.metadataRoutes())
+}
+
+func fetch(h http.Handler, method, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, gateIssuer+path, nil))
+	return w
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, got, "", "  "); err != nil {
+		t.Fatalf("%v: %s", err, got)
+	}
+	pretty.WriteByte('\n')
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(pretty.Bytes(), want) {
+		t.Errorf("%s differs:\n%s", name, pretty.Bytes())
+	}
+}
+
+func TestGoldenMetadata_F09_AS5_AS6_AS7_AS8_AS9_AS10_AS11(t *testing.T) {
+	locked := gateConfig()
+	locked.Registration.Dynamic, locked.Registration.MetadataDocuments = false, false
+	h, lockedH := wellKnownOf(gateConfig(), t), wellKnownOf(locked, t)
+	golden(t, "metadata.json", fetch(h, "GET", authorizationServerWK).Body.Bytes())
+	golden(t, "metadata_locked.json", fetch(lockedH, "GET", authorizationServerWK).Body.Bytes())
+	golden(t, "resource.json", fetch(h, "GET", protectedResourceWK+"/mcp/notion").Body.Bytes())
+	golden(t, "resource_slash.json", fetch(h, "GET", protectedResourceWK+"/mcp/").Body.Bytes())
+}
+
+func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
+	h := wellKnownOf(gateConfig(), t)
+	first := fetch(h, "GET", authorizationServerWK).Body.String()
+	for _, path := range []string{
+		authorizationServerWK, openIDConfigurationWK,
+		authorizationServerWK + "/mcp", authorizationServerWK + "/mcp/", authorizationServerWK + "/mcp/notion",
+		openIDConfigurationWK + "/mcp", openIDConfigurationWK + "/mcp/notion",
+		"/mcp" + openIDConfigurationWK, "/mcp/notion" + openIDConfigurationWK,
+	} {
+		w := fetch(h, "GET", path)
+		if w.Code != 200 || w.Body.String() != first {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	var m struct{ Issuer string }
+	if err := json.Unmarshal([]byte(first), &m); err != nil || m.Issuer != gateIssuer {
+		t.Errorf("issuer %q", m.Issuer)
+	}
+	for _, path := range []string{
+		authorizationServerWK + "/", authorizationServerWK + "/other", authorizationServerWK + "/mcp/x", openIDConfigurationWK + "/mcp3",
+		protectedResourceWK + "/", protectedResourceWK + "/other", protectedResourceWK + "/mcp/other", protectedResourceWK + "/MCP",
+		"/mcp" + openIDConfigurationWK + "/x", "/other" + openIDConfigurationWK,
+	} {
+		if w := fetch(h, "GET", path); w.Code != 404 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// resourceOf fetches a document as a client does that was given serverURL.
+func resourceOf(t *testing.T, h http.Handler, wellKnown string) resourceMetadata {
+	t.Helper()
+	w := fetch(h, "GET", wellKnown)
+	var m resourceMetadata
+	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil {
+		t.Fatalf("%s: %d %s", wellKnown, w.Code, w.Body)
+	}
+	return m
+}
+
+func TestResourceMetadata_RS1_RS3_RS4_RS8_RS9(t *testing.T) {
+	cfg := gateConfig()
+	cfg.Servers[1].Scopes = append(cfg.Servers[1].Scopes, "offline_access")
+	h := wellKnownOf(cfg, t)
+	for path, resource := range map[string]string{
+		"":             gateIssuer + "/mcp/notion", // the first server
+		"/mcp":         gateIssuer + "/mcp",
+		"/mcp/":        gateIssuer + "/mcp/",
+		"/mcp/notion":  gateIssuer + "/mcp/notion",
+		"/mcp/notion/": gateIssuer + "/mcp/notion/",
+		"/mcp2":        gateIssuer + "/mcp2",
+	} {
+		m := resourceOf(t, h, protectedResourceWK+path)
+		if m.Resource != resource {
+			t.Errorf("%q: resource %q, want %q", path, m.Resource, resource)
+		}
+		if !slices.Equal(m.AuthorizationServers, []string{gateIssuer}) {
+			t.Errorf("%q: authorization servers %q", path, m.AuthorizationServers)
+		}
+		if slices.Contains(m.ScopesSupported, "offline_access") || slices.Contains(m.ScopesSupported, "notion:write") {
+			t.Errorf("%q: more than the least: %q", path, m.ScopesSupported)
+		}
+	}
+}
+
+// A server at the root has no path to tell its two spellings apart on the
+// wire. A client that compares bytes looks in both places, and finds its own.
+func TestServerAtRoot_RS4(t *testing.T) {
+	cfg := gateConfig()
+	cfg.Servers = append(cfg.Servers, Server{ID: "root", Path: "/", Resource: gateIssuer, Scopes: []string{"mcp:use"}})
+	f := newGateFixture(t, cfg)
+	h := serveRoutes(f.as.metadataRoutes())
+	if m := resourceOf(t, h, protectedResourceWK); m.Resource != gateIssuer {
+		t.Errorf("at the root: %q", m.Resource)
+	}
+	if m := resourceOf(t, h, protectedResourceWK+"/"); m.Resource != gateIssuer+"/" {
+		t.Errorf("with a slash: %q", m.Resource)
+	}
+	c, w := call(f.gate("root"), "POST", gateIssuer+"/")
+	refused(t, c, w, 401, `Bearer resource_metadata="`+gateIssuer+protectedResourceWK+`", scope="mcp:use"`)
+	token := f.issue(nil)
+	if c, w := call(f.gate("root"), "POST", gateIssuer+"/", authHeader, "Bearer "+token); c != nil || w.Code != 401 {
+		t.Error("a token for /mcp passes at /")
+	}
+	for _, path := range []string{authorizationServerWK, authorizationServerWK + "/", openIDConfigurationWK + "/"} {
+		if w := fetch(h, "GET", path); w.Code != 200 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// The document that the challenge names is there, and names the server back.
+func TestChallengeLeadsToMetadata_RS2_RS4(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	h := serveRoutes(f.as.metadataRoutes())
+	for _, s := range f.as.cfg.Servers {
+		for _, slash := range []string{"", "/"} {
+			_, w := call(f.gate(s.ID), "POST", s.Resource+slash)
+			_, rest, _ := strings.Cut(w.Header().Get("WWW-Authenticate"), `resource_metadata="`)
+			at, _, _ := strings.Cut(rest, `"`)
+			u, err := url.Parse(at)
+			if err != nil || u.Scheme+"://"+u.Host != gateIssuer {
+				t.Fatalf("challenge %q", w.Header())
+			}
+			if m := resourceOf(t, h, u.Path); m.Resource != s.Resource+slash {
+				t.Errorf("%s%s leads to %q", s.Resource, slash, m.Resource)
+			}
+		}
+	}
+}
+
+func TestMetadataIgnoresRequest_F07_RS21(t *testing.T) {
+	h := wellKnownOf(gateConfig(), t)
+	for _, path := range []string{authorizationServerWK, protectedResourceWK + "/mcp"} {
+		r := httptest.NewRequest("GET", "http://evil.example"+path+"?x=1", nil)
+		r.Header.Set("X-Forwarded-Host", "evil.example")
+		r.Header.Set("X-Forwarded-Proto", "http")
+		r.Header.Set("Forwarded", "host=evil.example")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 || strings.Contains(w.Body.String(), "evil") || w.Body.String() != fetch(h, "GET", path).Body.String() {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestMetadataHeaders_F10(t *testing.T) {
+	cfg := gateConfig()
+	cfg.Servers[0].Title = `</script><script>alert(1)</script>`
+	h := wellKnownOf(cfg, t)
+	for _, path := range []string{authorizationServerWK, protectedResourceWK + "/mcp/notion", protectedResourceWK + "/none"} {
+		w := fetch(h, "GET", path)
+		if w.Header().Get("Content-Type") != "application/json" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, w.Header())
+		}
+		if strings.ContainsAny(w.Body.String(), "<>") {
+			t.Errorf("%s: markup in %s", path, w.Body)
+		}
+	}
+}
+
+func TestMetadataMethods_RS3_AS73(t *testing.T) {
+	h := wellKnownOf(gateConfig(), t)
+	for _, path := range []string{authorizationServerWK, openIDConfigurationWK + "/mcp", protectedResourceWK + "/mcp", protectedResourceWK + "/none"} {
+		for _, method := range []string{"GET", "HEAD"} {
+			want := 200
+			if strings.HasSuffix(path, "/none") {
+				want = 404
+			}
+			w := fetch(h, method, path)
+			if w.Code != want || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+				t.Errorf("%s %s: %d %v", method, path, w.Code, w.Header())
+			}
+		}
+		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
+			w := fetch(h, method, path)
+			if w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD, OPTIONS" {
+				t.Errorf("%s %s: %d %v", method, path, w.Code, w.Header())
+			}
+		}
+		w := fetch(h, "OPTIONS", path)
+		if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "*" || w.Body.Len() != 0 ||
+			!strings.Contains(w.Header().Get("Access-Control-Allow-Headers"), "MCP-Protocol-Version") {
+			t.Errorf("OPTIONS %s: %d %v", path, w.Code, w.Header())
+		}
+		if w.Header().Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s: credentials allowed", path)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package authz
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var cacheStart = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+
+func newCachedStore(size int) (*TokenCache, *tokenStore) {
+	s := &tokenStore{tokens: map[storage.Hash]storage.AccessToken{}}
+	return NewTokenCache(s, size), s
+}
+
+func liveToken() storage.AccessToken {
+	return storage.AccessToken{GrantID: "g", Audience: []string{"r"}, ExpiresAt: cacheStart.Add(time.Hour)}
+}
+
+func (c *TokenCache) len() int {
+	n := 0
+	for i := range c.shards {
+		c.shards[i].mu.Lock()
+		n += len(c.shards[i].entries)
+		c.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// A lookup that read the token before it was revoked must not bring it back.
+func TestForgetDuringLookup_E02(t *testing.T) {
+	c, s := newCachedStore(100)
+	h := s.put("token", liveToken())
+	s.beforeReturn = func() {
+		s.beforeReturn = nil
+		s.drop(h)
+		c.Forget(storage.Revocation{AccessTokens: []storage.Hash{h}})
+	}
+	_, _ = c.Lookup(context.Background(), h, cacheStart) // concurrent with the revocation: either answer is right
+	if _, err := c.Lookup(context.Background(), h, cacheStart); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("a revoked token passes: %v", err)
+	}
+}
+
+// Once Forget has returned, no lookup that begins later succeeds, whoever else
+// is looking.
+func TestForgetUnderLoad_E02(t *testing.T) {
+	c, s := newCachedStore(100)
+	ctx := context.Background()
+	for range 200 {
+		h := s.put("token", liveToken())
+		var readers sync.WaitGroup
+		start := make(chan struct{})
+		for range 8 {
+			readers.Go(func() {
+				<-start
+				for range 20 {
+					_, _ = c.Lookup(ctx, h, cacheStart)
+				}
+			})
+		}
+		close(start)
+		s.drop(h)
+		c.Forget(storage.Revocation{AccessTokens: []storage.Hash{h}})
+		if _, err := c.Lookup(ctx, h, cacheStart); !errors.Is(err, storage.ErrNotFound) {
+			t.Fatalf("a revoked token passes: %v", err)
+		}
+		readers.Wait()
+		if n := c.len(); n != 0 {
+			t.Fatalf("%d entries left of a revoked token", n)
+		}
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	const size = 640
+	c, s := newCachedStore(size)
+	for i := range 10 * size {
+		h := s.put(string(binary.BigEndian.AppendUint32(nil, uint32(i))), liveToken())
+		if _, err := c.Lookup(context.Background(), h, cacheStart.Add(time.Duration(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := c.len(); n > size || n < size/2 {
+		t.Errorf("%d entries, bound %d", n, size)
+	}
+}
+
+func TestUnknownTokensAreNotRemembered(t *testing.T) {
+	c, s := newCachedStore(100)
+	h := storage.HashOf("soon")
+	if _, err := c.Lookup(context.Background(), h, cacheStart); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatal(err)
+	}
+	s.put("soon", liveToken())
+	if _, err := c.Lookup(context.Background(), h, cacheStart); err != nil {
+		t.Errorf("a token issued since is refused: %v", err)
+	}
+	if c.len() != 1 {
+		t.Errorf("%d entries", c.len())
+	}
+}
+
+// A clock that was set back must not make an entry look young.
+func TestClockSetBack_E17(t *testing.T) {
+	c, s := newCachedStore(100)
+	h := s.put("token", liveToken())
+	if _, err := c.Lookup(context.Background(), h, cacheStart); err != nil {
+		t.Fatal(err)
+	}
+	s.drop(h)
+	if _, err := c.Lookup(context.Background(), h, cacheStart.Add(-time.Minute)); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("believed: %v", err)
+	}
+}
+
+// Whatever happens, a token passes only if the store had it within the last
+// five seconds and nobody in this process has revoked it; and one that the
+// store has always passes while the store answers.
+func TestTokenCacheProperty_E02_E16_E17(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, s := newCachedStore(64 * 2)
+		now := cacheStart
+		names := []string{"a", "b", "c"}
+		lastTrue := map[string]time.Time{} // when the store last had it
+		forgotten := map[string]bool{}
+		name := rapid.SampledFrom(names)
+		t.Repeat(map[string]func(*rapid.T){
+			"issue": func(t *rapid.T) {
+				n := name.Draw(t, "token")
+				s.put(n, storage.AccessToken{GrantID: n, ExpiresAt: cacheStart.Add(24 * time.Hour)})
+				forgotten[n] = false
+			},
+			"revoke here": func(t *rapid.T) {
+				n := name.Draw(t, "token")
+				s.drop(storage.HashOf(n))
+				c.Forget(storage.Revocation{AccessTokens: []storage.Hash{storage.HashOf(n)}})
+				forgotten[n] = true
+			},
+			"revoke elsewhere": func(t *rapid.T) { s.drop(storage.HashOf(name.Draw(t, "token"))) },
+			"store fails":      func(t *rapid.T) { s.err = errors.New("down") },
+			"store recovers":   func(t *rapid.T) { s.err = nil },
+			"wait": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(0, 7000).Draw(t, "ms")) * time.Millisecond)
+			},
+			"look up": func(t *rapid.T) {
+				n := name.Draw(t, "token")
+				h := storage.HashOf(n)
+				_, has := s.tokens[h]
+				got, err := c.Lookup(context.Background(), h, now)
+				if err != nil {
+					if has && s.err == nil {
+						t.Fatalf("%s is refused: %v", n, err)
+					}
+					return
+				}
+				if got.GrantID != n {
+					t.Fatalf("%s is answered with %s", n, got.GrantID)
+				}
+				if forgotten[n] {
+					t.Fatalf("%s was revoked here and passes", n)
+				}
+				if !has && now.Sub(lastTrue[n]) > tokenBelief {
+					t.Fatalf("%s passes %v after it was gone", n, now.Sub(lastTrue[n]))
+				}
+			},
+			"": func(t *rapid.T) {
+				for _, n := range names {
+					if _, has := s.tokens[storage.HashOf(n)]; has {
+						lastTrue[n] = now
+					}
+				}
+			},
+		})
+	})
+}
