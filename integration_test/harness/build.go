@@ -1,0 +1,60 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Main runs m and then removes the binaries its tests built.
+func Main(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mcp-oauth-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binaries.dir = dir
+	return m.Run()
+}
+
+// binaries are built at most once per test process, on first use.
+var binaries struct {
+	dir  string
+	lock sync.Mutex
+	done map[string]error
+}
+
+// Caddy returns the path of the gateway: Caddy with this plugin. Tests under
+// the race detector get a gateway under the race detector.
+func Caddy(t testing.TB) string {
+	return build(t, "caddy", "github.com/mcpoauth/caddy-mcp-oauth/cmd/caddy")
+}
+
+func build(t testing.TB, name, pkg string) string {
+	t.Helper()
+	binaries.lock.Lock()
+	defer binaries.lock.Unlock()
+	path := filepath.Join(binaries.dir, name)
+	err, done := binaries.done[name]
+	if !done {
+		args := []string{"build", "-o", path}
+		if raceEnabled {
+			args = append(args, "-race")
+		}
+		if out, buildErr := exec.Command("go", append(args, pkg)...).CombinedOutput(); buildErr != nil {
+			err = fmt.Errorf("%w: %s", buildErr, out)
+		}
+		if binaries.done == nil {
+			binaries.done = map[string]error{}
+		}
+		binaries.done[name] = err
+	}
+	if err != nil {
+		t.Fatalf("build %s: %v", pkg, err)
+	}
+	return path
+}

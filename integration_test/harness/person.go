@@ -1,0 +1,55 @@
+package harness
+
+import (
+	"net/url"
+	"testing"
+)
+
+// Person is who signs in, and how.
+type Person struct {
+	VirtualKey string
+	UserID     string
+}
+
+// Anonymous is a person who skips the question.
+var Anonymous = Person{}
+
+// What is written on the buttons.
+const (
+	KeyButton       = "Continue with key"
+	UserIDButton    = "Continue with user ID"
+	AnonymousButton = "Continue without signing in"
+	ApproveButton   = "Allow and finish"
+	DenyButton      = "Deny"
+)
+
+// SignIn walks from the link a client opened to the redirect back to the
+// client: identity page, services page, approval.
+func (b *Browser) SignIn(t testing.TB, link string, person Person) *Page {
+	t.Helper()
+	services := b.Identify(t, b.Open(t, link), person)
+	return b.Press(t, services, ApproveButton, nil)
+}
+
+// Identify gets a person past the identity page.
+func (b *Browser) Identify(t testing.TB, identity *Page, person Person) *Page {
+	t.Helper()
+	switch {
+	case person.VirtualKey != "":
+		return b.Press(t, identity, KeyButton, url.Values{"vk": {person.VirtualKey}})
+	case person.UserID != "":
+		return b.Press(t, identity, UserIDButton, url.Values{"user_id": {person.UserID}})
+	default:
+		return b.Press(t, identity, AnonymousButton, nil)
+	}
+}
+
+// signInLink is how every client prints the address it would open.
+const signInLink = `(https?://[^\s"'<>\x1b]+/authorize\?[^\s"'<>\x1b]+)[\s"'<>\x1b]`
+
+// SignInFor waits until a client prints its sign-in link, signs the person in
+// and brings the answer back to the client.
+func (b *Browser) SignInFor(t testing.TB, client *Program, person Person) {
+	t.Helper()
+	b.Deliver(t, b.SignIn(t, client.Expect(t, signInLink)[1], person))
+}

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Checks everything, and installs what that needs: C compiler, Chromium and npm
+# by apt, npm packages below integration_test/js.
+#
+#   ./test.sh         everything
+#   ./test.sh quick   the pure-Go part: needs Go only, installs nothing
+#
+# FUZZTIME=1m fuzzes longer than the default of 3s per target. CHROMIUM names
+# another browser than the one on PATH.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+step() {
+	printf '\n== %s (%s)\n' "$*" "$(date +%T)"
+	"$@"
+}
+
+fail() {
+	printf '%s\n' "$*" >&2
+	exit 1
+}
+
+# need COMMAND PACKAGE...: the command exists, or apt installs the packages.
+need() {
+	command -v "$1" >/dev/null && return
+	shift
+	command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || fail "Please install: $*"
+	[ -e "$work/updated" ] || apt-get -qq update
+	touch "$work/updated"
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+}
+
+formatted() {
+	local wrong
+	wrong=$(git ls-files -co --exclude-standard -- '*.go' | xargs gofmt -l)
+	[ -z "$wrong" ] || fail "gofmt would change: $wrong"
+}
+
+vet() {
+	go vet ./...
+	go vet -tags integration ./integration_test/...
+}
+
+# The tools have a module of their own, so that users of this one never see it.
+tool() {
+	go build -C tools -o "$work/bin/" "$1"
+}
+
+staticcheck() {
+	tool honnef.co/go/tools/cmd/staticcheck
+	"$work/bin/staticcheck" -tags integration ./...
+}
+
+platforms() {
+	local os arch
+	for os in linux darwin windows; do
+		for arch in amd64 arm64; do
+			printf '%s/%s\n' "$os" "$arch"
+			CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -o "$work/caddy-$os-$arch" ./cmd/caddy
+			rm -f "$work/caddy-$os-$arch"
+		done
+	done
+}
+
+# What xcaddy.md tells people to do in a checkout.
+xcaddy_build() {
+	tool github.com/caddyserver/xcaddy/cmd/xcaddy
+	local build
+	build=$(grep -m1 -E '^xcaddy build .*=\.( |$)' xcaddy.md) || fail "xcaddy.md has no xcaddy build of a checkout"
+	printf '%s\n' "$build"
+	PATH="$work/bin:$PATH" bash -euc "$build --output '$work/xcaddy-caddy'" 2>"$work/xcaddy.log" ||
+		fail "$(cat "$work/xcaddy.log")"
+	"$work/xcaddy-caddy" list-modules >"$work/modules"
+	grep -x mcp_oauth "$work/modules"
+	grep -x http.handlers.mcp_oauth "$work/modules"
+}
+
+fuzz() {
+	local file target
+	git grep -E '^func Fuzz[A-Za-z0-9_]+\(' -- '*_test.go' | while IFS=: read -r file target; do
+		target=${target#func }
+		go test -run '^$' -fuzz "^${target%%(*}\$" -fuzztime "${FUZZTIME:-3s}" "./$(dirname "$file")" </dev/null
+	done
+}
+
+npm_packages() {
+	(
+		cd integration_test/js
+		cmp -s package-lock.json node_modules/.installed-lock && return
+		npm ci --no-audit --no-fund --loglevel=error
+		cp package-lock.json node_modules/.installed-lock
+	)
+}
+
+# The packages that are not about the whole system.
+units() {
+	go list ./... | grep -v /integration_test
+}
+
+quick() {
+	step formatted
+	step go vet ./...
+	step go test -timeout 15m ./...
+}
+
+all() {
+	step need gcc gcc libc6-dev
+	step need npm nodejs npm
+	[ -n "${CHROMIUM:-}" ] || step need chromium chromium fonts-liberation
+	step npm_packages
+
+	step formatted
+	step vet
+	step staticcheck
+	# shellcheck disable=SC2046
+	step go test -race -timeout 30m $(units)
+	step fuzz
+	step xcaddy_build
+	step platforms
+	step go test -race -count=1 -timeout 30m -tags integration ./integration_test/...
+	printf '\nEverything passed; nothing was skipped.\n'
+}
+
+case ${1:-all} in
+all | quick) "${1:-all}" ;;
+*) fail "usage: ./test.sh [quick]" ;;
+esac
