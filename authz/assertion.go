@@ -1,0 +1,182 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const (
+	assertionType        = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	maxAssertionLen      = 16 << 10
+	maxAssertionLifetime = 5 * time.Minute
+	// assertionSkew is how far a client's clock may be off.
+	assertionSkew = 30 * time.Second
+	maxJTILen     = 256
+)
+
+// assertionClaims are those of RFC 7523 section 3. An audience must be one
+// text: a list would let an assertion made for us also serve elsewhere.
+type assertionClaims struct {
+	Issuer    string  `json:"iss"`
+	Subject   string  `json:"sub"`
+	Audience  string  `json:"aud"`
+	ID        string  `json:"jti"`
+	ExpiresAt float64 `json:"exp"`
+	NotBefore float64 `json:"nbf"`
+	IssuedAt  float64 `json:"iat"`
+}
+
+// readAssertion reads a client assertion (RFC 7521 section 4.2). It names the
+// client where the request does not; that is verified later.
+func (p *presented) readAssertion(form url.Values) error {
+	p.method, p.assertion = AuthPrivateKeyJWT, form.Get("client_assertion")
+	if form.Get("client_assertion_type") != assertionType {
+		return p.refuse(fail("invalid_client", "The client_assertion_type is not supported."))
+	}
+	jws, err := parseAssertion(p.assertion)
+	if err != nil {
+		return p.refuse(refusedAssertion(err))
+	}
+	if p.clientID != "" {
+		return nil
+	}
+	var claims assertionClaims
+	if err := strictjson.Unmarshal(jws.UnsafePayloadWithoutVerification(), maxAssertionLen, &claims); err != nil {
+		return p.refuse(refusedAssertion(err))
+	}
+	p.clientID = claims.Subject
+	return nil
+}
+
+// parseAssertion parses an assertion without believing it.
+func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
+	if len(assertion) > maxAssertionLen {
+		return nil, errors.New("too long")
+	}
+	return jose.ParseSignedCompact(assertion, assertionAlgorithms)
+}
+
+// verifyAssertion checks the assertion of a client (RFC 7523 section 3): its
+// signature first, so that only the client itself can use up an identifier.
+func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, assertion string) error {
+	jws, err := parseAssertion(assertion)
+	if err != nil {
+		return refusedAssertion(err)
+	}
+	keys, err := as.clientKeys(ctx, c, jws.Signatures[0].Header.KeyID)
+	if err != nil {
+		return refusedAssertion(err)
+	}
+	payload, err := verifyWithAny(jws, keys)
+	if err != nil {
+		return refusedAssertion(err)
+	}
+	var claims assertionClaims
+	if err := strictjson.Unmarshal(payload, maxAssertionLen, &claims); err != nil {
+		return refusedAssertion(err)
+	}
+	now := as.deps.Now()
+	if err := claims.check(c.ID, as.cfg.Issuer, now); err != nil {
+		return refusedAssertion(err)
+	}
+	once := storage.HashOf("client assertion\x00" + as.cfg.Issuer + "\x00" + c.ID + "\x00" + claims.ID)
+	first, err := as.deps.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew), now)
+	if err != nil {
+		return err
+	}
+	if !first {
+		return refusedAssertion(errors.New("used before"))
+	}
+	return nil
+}
+
+// check applies the rules for the claims. The audience is our issuer or our
+// token endpoint: anything else was made for another server, which may now be
+// passing it on.
+func (claims *assertionClaims) check(clientID, issuer string, now time.Time) error {
+	if claims.Issuer != clientID || claims.Subject != clientID {
+		return errors.New("iss and sub must be the client")
+	}
+	if claims.Audience != issuer && claims.Audience != issuer+TokenPath {
+		return errors.New("aud must be this server alone")
+	}
+	if claims.ID == "" || len(claims.ID) > maxJTILen {
+		return errors.New("jti is missing or too long")
+	}
+	expires := unixTime(claims.ExpiresAt)
+	if !now.Before(expires.Add(assertionSkew)) || expires.After(now.Add(maxAssertionLifetime+assertionSkew)) {
+		return errors.New("exp is past or more than five minutes away")
+	}
+	if latest := now.Add(assertionSkew); unixTime(claims.NotBefore).After(latest) || unixTime(claims.IssuedAt).After(latest) {
+		return errors.New("nbf or iat is in the future")
+	}
+	return nil
+}
+
+// unixTime converts a NumericDate (RFC 7519 section 2). Beyond the year 9999
+// all are alike.
+func unixTime(seconds float64) time.Time {
+	const year9999 = 253402300799
+	return time.Unix(int64(max(-year9999, min(seconds, year9999))), 0)
+}
+
+// clientKeys returns the keys of a client that an assertion may be signed
+// with. An unknown key ID makes a key set be fetched again, at most once a
+// minute: the client may have rotated its keys.
+func (as *AuthorizationServer) clientKeys(ctx context.Context, c *Client, keyID string) ([]jose.JSONWebKey, error) {
+	if c.Metadata.JWKSURI == "" {
+		all, err := parseKeySet(c.Metadata.JWKS)
+		return keysByID(all, keyID), err
+	}
+	all, err := as.clients.keySets.get(ctx, c.Metadata.JWKSURI)
+	if err != nil {
+		return nil, err
+	}
+	if keys := keysByID(all, keyID); len(keys) > 0 {
+		return keys, nil
+	}
+	all, err = as.clients.keySets.newerThan(ctx, c.Metadata.JWKSURI, as.deps.Now())
+	return keysByID(all, keyID), err
+}
+
+// keysByID returns the keys with the ID; all of them for an assertion that
+// names none.
+func keysByID(all []jose.JSONWebKey, id string) []jose.JSONWebKey {
+	if id == "" {
+		return all
+	}
+	var keys []jose.JSONWebKey
+	for _, k := range all {
+		if k.KeyID == id {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// verifyWithAny returns the payload that one of the keys has signed.
+func verifyWithAny(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, error) {
+	alg := jose.SignatureAlgorithm(jws.Signatures[0].Header.Algorithm)
+	for i := range keys {
+		if !keyFits(&keys[i], alg) {
+			continue
+		}
+		if payload, err := jws.Verify(keys[i].Key); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, errors.New("signed by none of the client's keys")
+}
+
+func refusedAssertion(cause error) *Error {
+	e := fail("invalid_client", "The client assertion was not accepted.")
+	e.Cause = cause
+	return e
+}

@@ -1,0 +1,177 @@
+package authz
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// How often a client may fail to prove who it is, per minute: from one
+// address, and from one address for one client. An attacker elsewhere cannot
+// lock out the rightful client.
+const (
+	authFailuresPerAddress = 60
+	authFailuresPerClient  = 10
+)
+
+// presented is how a request says which client it comes from.
+type presented struct {
+	clientID  string
+	method    string // none, client_secret_basic, client_secret_post or private_key_jwt
+	secret    string
+	assertion string
+	// header tells that the Authorization header was used, so that a refusal
+	// must name the scheme (RFC 6749 section 5.2).
+	header bool
+}
+
+// authenticateClient returns the client that makes a request with the form, if
+// it proves so in exactly the way it registered (OAuth 2.1 section 2.4). A
+// refusal is an *Error; any other error is the store's.
+func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Values) (*Client, error) {
+	p, err := presentedClient(r.Header.Values("Authorization"), form)
+	if err != nil {
+		return nil, err
+	}
+	c, err := as.clients.lookup(r.Context(), p.clientID)
+	if err != nil {
+		return nil, p.refuse(err)
+	}
+	if !c.authenticatesBy(p.method) {
+		return nil, p.refuse(fail("invalid_client", "The client is registered to authenticate in another way."))
+	}
+	if p.method == AuthNone {
+		return c, nil
+	}
+	address := as.deps.ClientIP(r)
+	if as.authExhausted(address, c.ID) {
+		return nil, &Error{
+			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+			Description: "Too many failed attempts; try again shortly.",
+		}
+	}
+	if err := as.verifyClient(r, c, p); err != nil {
+		refused := p.refuse(err)
+		if asError(refused).Status == http.StatusUnauthorized {
+			as.countAuthFailure(address, c.ID)
+		}
+		return nil, refused
+	}
+	return c, nil
+}
+
+// authenticatesBy reports whether the client registered the method.
+func (c *Client) authenticatesBy(method string) bool {
+	registered := c.Metadata.TokenEndpointAuthMethod
+	return method == registered ||
+		registered == authSecretEither && (method == AuthSecretBasic || method == AuthSecretPost)
+}
+
+// verifyClient is the one place where a proof is checked.
+func (as *AuthorizationServer) verifyClient(r *http.Request, c *Client, p presented) error {
+	if p.method == AuthPrivateKeyJWT {
+		return as.verifyAssertion(r.Context(), c, p.assertion)
+	}
+	if c.SecretHash == nil || !hashEqual(storage.HashOf(p.secret), *c.SecretHash) {
+		return fail("invalid_client", "The client could not be authenticated.")
+	}
+	return nil
+}
+
+func (as *AuthorizationServer) authExhausted(address, clientID string) bool {
+	l := as.deps.Limiter
+	return l.Exhausted("auth_address", address, authFailuresPerAddress) ||
+		l.Exhausted("auth_client", addressBlock(address)+" "+clientID, authFailuresPerClient)
+}
+
+func (as *AuthorizationServer) countAuthFailure(address, clientID string) {
+	as.deps.Limiter.Allow("auth_address", address, authFailuresPerAddress)
+	as.deps.Limiter.Allow("auth_client", addressBlock(address)+" "+clientID, authFailuresPerClient)
+}
+
+// refuse turns the refusal of a client into the answer of a protected
+// endpoint: 401, with a challenge if the client used the header.
+func (p *presented) refuse(err error) error {
+	e, ok := err.(*Error)
+	if !ok || e.Code != "invalid_client" {
+		return err
+	}
+	refused := *e
+	refused.Status = http.StatusUnauthorized
+	if p.header {
+		refused.Challenge = basicChallenge
+	}
+	return &refused
+}
+
+const basicChallenge = `Basic realm="OAuth client", charset="UTF-8"`
+
+// presentedClient reads which client a request claims to come from, and by
+// which of the methods. More than one is an error (RFC 6749 section 2.3).
+func presentedClient(authorization []string, form url.Values) (presented, error) {
+	p := presented{clientID: form.Get("client_id"), method: AuthNone}
+	methods := 0
+	if form.Has("client_secret") {
+		methods++
+		p.method, p.secret = AuthSecretPost, form.Get("client_secret")
+	}
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		methods++
+		if err := p.readAssertion(form); err != nil {
+			return p, err
+		}
+	}
+	if len(authorization) > 0 {
+		methods++
+		if err := p.readBasic(authorization, form.Get("client_id")); err != nil {
+			return p, err
+		}
+	}
+	if methods > 1 {
+		return p, fail("invalid_request", "The request authenticates the client in more than one way.")
+	}
+	if p.clientID == "" {
+		return p, p.refuse(fail("invalid_client", "The request does not say which client it comes from."))
+	}
+	return p, nil
+}
+
+// readBasic reads HTTP Basic credentials, both halves form-encoded (RFC 6749
+// section 2.3.1). Without a secret they only name the client: some public
+// clients do that.
+func (p *presented) readBasic(authorization []string, formID string) error {
+	p.header = true
+	malformed := p.refuse(fail("invalid_client", "The Authorization header is malformed."))
+	if len(authorization) != 1 {
+		return malformed
+	}
+	scheme, encoded, _ := strings.Cut(authorization[0], " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return p.refuse(fail("invalid_client", "The Authorization header must use Basic."))
+	}
+	plain, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(encoded, " "))
+	if err != nil {
+		return malformed
+	}
+	id, secret, ok := strings.Cut(string(plain), ":")
+	if !ok {
+		return malformed
+	}
+	if id, err = url.QueryUnescape(id); err != nil || id == "" {
+		return malformed
+	}
+	if secret, err = url.QueryUnescape(secret); err != nil {
+		return malformed
+	}
+	if formID != "" && formID != id {
+		return fail("invalid_request", "The request names two clients.")
+	}
+	p.clientID = id
+	if secret != "" {
+		p.method, p.secret = AuthSecretBasic, secret
+	}
+	return nil
+}

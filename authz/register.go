@@ -1,0 +1,155 @@
+package authz
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const maxRegistrationLen = 64 << 10
+
+// registrationResponse is the client information response (RFC 7591 section
+// 3.2.1, RFC 7592 section 3): everything that is registered, and what only
+// this answer can tell.
+type registrationResponse struct {
+	ClientID         string `json:"client_id"`
+	ClientIDIssuedAt int64  `json:"client_id_issued_at"`
+	// ClientSecret is shown once, when it is made.
+	ClientSecret string `json:"client_secret,omitempty"`
+	// ClientSecretExpiresAt comes with a secret; 0 means never.
+	ClientSecretExpiresAt   *int64 `json:"client_secret_expires_at,omitempty"`
+	RegistrationAccessToken string `json:"registration_access_token"`
+	RegistrationClientURI   string `json:"registration_client_uri"`
+	ClientMetadata
+}
+
+// registerHandler answers the registration endpoint (RFC 7591 section 3). It
+// does not exist where the operator switched registration off.
+func (as *AuthorizationServer) registerHandler() http.Handler {
+	if !as.cfg.Registration.Dynamic {
+		return http.NotFoundHandler()
+	}
+	return withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		response, err := as.register(w, r)
+		if err != nil {
+			writeError(w, as.log, err)
+			return
+		}
+		writeJSON(w, http.StatusCreated, response)
+	}), http.MethodPost)
+}
+
+// register stores a new client, in one write.
+func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
+	policy := &as.cfg.Registration
+	if !as.deps.Limiter.Allow("register", as.deps.ClientIP(r), policy.RatePerMinute) {
+		return nil, tooManyRegistrations()
+	}
+	if want := policy.InitialAccessToken; want != nil {
+		token, ok := bearerToken(r)
+		if !ok || !hashEqual(storage.HashOf(token), *want) {
+			return nil, invalidRegistrationToken(ok)
+		}
+	}
+	body, err := readRegistration(w, r)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := as.parseRegistration(body)
+	if err != nil {
+		return nil, err
+	}
+	now := as.deps.Now()
+	c := storage.Client{
+		ID: uuid.NewString(), Issuer: as.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(policy.UnusedLifetime),
+	}
+	response, err := as.describeRegistration(&c, metadata, newSecret(registrationTokenPrefix))
+	if err != nil {
+		return nil, err
+	}
+	response.issueSecret(&c)
+	if err := as.deps.Store.CreateClient(r.Context(), c, policy.MaxUnused); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// readRegistration returns the body of a request that registers or updates.
+func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	types := r.Header.Values("Content-Type")
+	if len(types) != 1 {
+		return nil, invalidMetadata("The request must have one Content-Type.")
+	}
+	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
+		return nil, invalidMetadata("The Content-Type must be application/json.")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistrationLen))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, &Error{
+			Status: http.StatusRequestEntityTooLarge, Code: "invalid_client_metadata", Description: "The request is too large.",
+		}
+	}
+	if err != nil {
+		return nil, &Error{
+			Status: http.StatusBadRequest, Code: "invalid_client_metadata", Description: "The request could not be read.", Cause: err,
+		}
+	}
+	return body, nil
+}
+
+// parseRegistration returns the metadata that will be in effect. Members that
+// RFC 7591 does not name, or that only a server may set, have no effect.
+func (as *AuthorizationServer) parseRegistration(body []byte) (ClientMetadata, error) {
+	var m ClientMetadata
+	if err := strictjson.Unmarshal(body, maxRegistrationLen, &m); err != nil {
+		return m, &Error{
+			Status: http.StatusBadRequest, Code: "invalid_client_metadata",
+			Description: "The request must be one JSON object with members of the right type, none of them twice.", Cause: err,
+		}
+	}
+	err := m.complete(Registered, as.cfg.Registration.RedirectSchemes)
+	return m, err
+}
+
+// describeRegistration puts the metadata and the hash of the registration
+// token into the record, and returns the answer that shows both.
+func (as *AuthorizationServer) describeRegistration(c *storage.Client, m ClientMetadata, token string) (*registrationResponse, error) {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	c.Metadata, c.RegistrationTokenHash = raw, storage.HashOf(token)
+	return &registrationResponse{
+		ClientID: c.ID, ClientIDIssuedAt: c.CreatedAt.Unix(), ClientMetadata: m,
+		RegistrationAccessToken: token, RegistrationClientURI: as.cfg.Issuer + RegisterPath + "/" + c.ID,
+	}, nil
+}
+
+// issueSecret gives the client a secret if it registered to use one and has
+// none, and takes away one that it has no more use for.
+func (response *registrationResponse) issueSecret(c *storage.Client) {
+	switch response.TokenEndpointAuthMethod {
+	case AuthSecretBasic, AuthSecretPost:
+		if c.SecretHash == nil {
+			response.ClientSecret, response.ClientSecretExpiresAt = newSecret(clientSecretPrefix), new(int64)
+			h := storage.HashOf(response.ClientSecret)
+			c.SecretHash = &h
+		}
+	default:
+		c.SecretHash = nil
+	}
+}
+
+func tooManyRegistrations() *Error {
+	return &Error{
+		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+		Description: "Too many registrations from this address; try again shortly.",
+	}
+}

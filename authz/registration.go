@@ -1,0 +1,176 @@
+package authz
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// registrationHandler answers the client configuration endpoint of each
+// registered client (RFC 7592 section 2): read, update, delete.
+func (as *AuthorizationServer) registrationHandler() http.Handler {
+	if !as.cfg.Registration.Dynamic {
+		return http.NotFoundHandler()
+	}
+	return withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		response, err := as.manageRegistration(w, r)
+		switch {
+		case err != nil:
+			writeError(w, as.log, err)
+		case response == nil:
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			writeJSON(w, http.StatusOK, response)
+		}
+	}), http.MethodGet, http.MethodPut, http.MethodDelete)
+}
+
+// manageRegistration does what the holder of a registration asks. There is no
+// response to a deletion.
+func (as *AuthorizationServer) manageRegistration(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
+	c, token, err := as.openRegistration(r)
+	if err != nil {
+		return nil, err
+	}
+	switch r.Method {
+	case http.MethodPut:
+		return as.updateRegistration(w, r, c)
+	case http.MethodDelete:
+		return nil, as.deleteRegistration(r.Context(), c)
+	}
+	var m ClientMetadata
+	if err := json.Unmarshal(c.Metadata, &m); err != nil {
+		return nil, err
+	}
+	// The token is not kept; the one that opened the registration is the one.
+	return as.describeRegistration(&c, m, token)
+}
+
+// openRegistration returns the registration that the path names and the
+// bearer token guards. An unknown client, another client's token and none at
+// all look the same: 401, never 404 (RFC 7592 section 2.1).
+func (as *AuthorizationServer) openRegistration(r *http.Request) (storage.Client, string, error) {
+	token, ok := bearerToken(r)
+	if !ok {
+		return storage.Client{}, "", invalidRegistrationToken(false)
+	}
+	c, err := as.clients.record(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
+	if refused := (*Error)(nil); errors.As(err, &refused) {
+		return storage.Client{}, "", invalidRegistrationToken(true)
+	}
+	if err != nil {
+		return storage.Client{}, "", err
+	}
+	if !hashEqual(storage.HashOf(token), c.RegistrationTokenHash) {
+		return storage.Client{}, "", invalidRegistrationToken(true)
+	}
+	return c, token, nil
+}
+
+// updateRegistration replaces the metadata as a whole, and the registration
+// token with it (RFC 7592 section 2.2). Where that changes what people
+// approved, their approvals end.
+func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http.Request, c storage.Client) (*registrationResponse, error) {
+	if !as.deps.Limiter.Allow("register", as.deps.ClientIP(r), as.cfg.Registration.RatePerMinute) {
+		return nil, tooManyRegistrations()
+	}
+	body, err := readRegistration(w, r)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := as.parseRegistration(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkUpdate(body, &c); err != nil {
+		return nil, err
+	}
+	var before ClientMetadata
+	if err := json.Unmarshal(c.Metadata, &before); err != nil {
+		return nil, err
+	}
+	changed := before.fingerprint() != metadata.fingerprint()
+	oldToken := c.RegistrationTokenHash
+	response, err := as.describeRegistration(&c, metadata, newSecret(registrationTokenPrefix))
+	if err != nil {
+		return nil, err
+	}
+	response.issueSecret(&c)
+	revoked, err := as.deps.Store.UpdateClient(r.Context(), c, oldToken, changed, as.deps.Now())
+	if errors.Is(err, storage.ErrNotFound) { // another update or a deletion came first
+		return nil, invalidRegistrationToken(true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	as.deps.Tokens.Forget(revoked)
+	return response, nil
+}
+
+// checkUpdate applies the rules for members that an update must repeat, or
+// must not have.
+func checkUpdate(body []byte, c *storage.Client) error {
+	var own struct {
+		ClientID                string          `json:"client_id"`
+		ClientSecret            string          `json:"client_secret"`
+		RegistrationAccessToken json.RawMessage `json:"registration_access_token"`
+		RegistrationClientURI   json.RawMessage `json:"registration_client_uri"`
+		ClientSecretExpiresAt   json.RawMessage `json:"client_secret_expires_at"`
+		ClientIDIssuedAt        json.RawMessage `json:"client_id_issued_at"`
+	}
+	if err := strictjson.Unmarshal(body, maxRegistrationLen, &own); err != nil {
+		return invalidMetadata("client_id and client_secret must be texts.")
+	}
+	if own.ClientID != c.ID {
+		return fail("invalid_request", "client_id must be that of the registration.")
+	}
+	if own.RegistrationAccessToken != nil || own.RegistrationClientURI != nil ||
+		own.ClientSecretExpiresAt != nil || own.ClientIDIssuedAt != nil {
+		return fail("invalid_request", "An update must not contain what only the server sets.")
+	}
+	if own.ClientSecret != "" && (c.SecretHash == nil || !hashEqual(storage.HashOf(own.ClientSecret), *c.SecretHash)) {
+		return fail("invalid_request", "client_secret must be the one that was issued.")
+	}
+	return nil
+}
+
+func (as *AuthorizationServer) deleteRegistration(ctx context.Context, c storage.Client) error {
+	revoked, err := as.deps.Store.DeleteClient(ctx, c.ID, as.deps.Now())
+	if errors.Is(err, storage.ErrNotFound) {
+		return invalidRegistrationToken(true)
+	}
+	if err != nil {
+		return err
+	}
+	as.deps.Tokens.Forget(revoked)
+	return nil
+}
+
+// bearerToken returns the one bearer token of a request.
+func bearerToken(r *http.Request) (string, bool) {
+	token, kind := parseBearer(r.Header.Values("Authorization"))
+	return token, kind == bearerCredential
+}
+
+// invalidRegistrationToken is the 401 of RFC 6750 section 3.1; a request that
+// brought no token is told no error (section 3).
+func invalidRegistrationToken(presented bool) *Error {
+	e := &Error{
+		Status: http.StatusUnauthorized, Code: "invalid_token",
+		Description: "The request needs a valid access token for registration.", Challenge: "Bearer",
+	}
+	if presented {
+		e.Challenge = `Bearer error="invalid_token"`
+	}
+	return e
+}
+
+// hashEqual compares in constant time.
+func hashEqual(a, b storage.Hash) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
