@@ -2,7 +2,9 @@ package storage
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -12,6 +14,21 @@ type Hash [sha256.Size]byte
 
 // HashOf returns the hash under which the secret is stored.
 func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
+
+// MarshalText writes the hash in base64url, for records.
+func (h Hash) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, h[:]), nil
+}
+
+// UnmarshalText reverses MarshalText.
+func (h *Hash) UnmarshalText(text []byte) error {
+	b, err := base64.RawURLEncoding.AppendDecode(nil, text)
+	if err != nil || len(b) != len(h) {
+		return errors.New("storage: not a hash")
+	}
+	*h = Hash(b)
+	return nil
+}
 
 // Client is a dynamically registered client (RFC 7591 section 2).
 // Pre-registered clients live in the configuration and metadata-document
@@ -57,6 +74,10 @@ type Identity struct {
 	Name string `json:"name,omitempty"`
 }
 
+// MaxAccessTokens is how many access tokens of a grant live side by side.
+// When one more is issued, the oldest ends.
+const MaxAccessTokens = 16
+
 // Grant is what a person approved for a client. Its tokens form one family:
 // revoking the grant revokes them all.
 type Grant struct {
@@ -83,7 +104,8 @@ type Grant struct {
 	LastUsedAt        time.Time `json:"last_used_at"` // the last issue of a token
 	// RevokedAt is zero while the grant stands.
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
-	// AccessTokens are the live access tokens of the family.
+	// AccessTokens are the access tokens of the family, oldest first. Some may
+	// have ended: they are forgotten when the next one is issued.
 	AccessTokens []Hash `json:"access_tokens,omitempty"`
 	// RefreshToken is the head of the family: the one that was not used yet.
 	RefreshToken *Hash `json:"refresh_token,omitempty"`
@@ -100,8 +122,9 @@ type Code struct {
 	// Challenge is the S256 code challenge (RFC 7636 section 4.2).
 	Challenge string    `json:"challenge"`
 	ExpiresAt time.Time `json:"expires_at"`
-	// Claimed marks a redeemed code, Burned one that a wrong verifier spoiled.
-	// Both stay until the grant's tokens end, to recognise a replay.
+	// Claimed marks a redeemed code. It stays for as long as the grant can
+	// live, to recognise a replay. Burned marks one that a wrong verifier
+	// spoiled; it stays until ExpiresAt.
 	Claimed bool `json:"claimed,omitempty"`
 	Burned  bool `json:"burned,omitempty"`
 }
@@ -131,8 +154,4 @@ type RefreshToken struct {
 	RotatedAt time.Time `json:"rotated_at,omitzero"`
 	// Successor is the token that replaced this one.
 	Successor *Hash `json:"successor,omitempty"`
-	// Replay is the token response that replaced this token, sealed under a
-	// key that only the presented token yields. It answers a client that
-	// lost the response, and is useless to whoever holds the database.
-	Replay []byte `json:"replay,omitempty"`
 }

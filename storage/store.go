@@ -47,10 +47,11 @@ const (
 //
 // A method that changes something returns only after the change is durable.
 type Store interface {
-	// CreateClient stores a registration. While more than maxUnused
-	// registrations have never been approved by anybody, the oldest of those
-	// are dropped, so that a flood cannot lock out a newcomer nor touch a
-	// client that is in use. maxUnused <= 0 sets no bound.
+	// CreateClient stores a registration under a new ID. While more than
+	// maxUnused registrations of its issuer have never been approved by
+	// anybody, the oldest of those are dropped, so that a flood cannot lock
+	// out a newcomer nor touch a client that is in use. maxUnused <= 0 sets no
+	// bound.
 	CreateClient(ctx context.Context, c Client, maxUnused int) error
 	// Client returns a registration, or ErrNotFound.
 	Client(ctx context.Context, id string, now time.Time) (Client, error)
@@ -60,7 +61,8 @@ type Store interface {
 	// client's grants are revoked in the same transaction (RFC 7592 section
 	// 2.2: what people approved is no longer what is registered).
 	UpdateClient(ctx context.Context, c Client, oldToken Hash, revokeGrants bool, now time.Time) (Revocation, error)
-	// DeleteClient removes a registration and revokes its grants.
+	// DeleteClient removes a registration and revokes its grants. It returns
+	// ErrNotFound if there is none.
 	DeleteClient(ctx context.Context, id string, now time.Time) (Revocation, error)
 
 	// SaveFlow stores who the person is, unless the flow was submitted.
@@ -78,11 +80,11 @@ type Store interface {
 	SubmitFlow(ctx context.Context, s Submission) (Verdict, error)
 
 	// Code returns a code as it stands, without claiming it, or ErrNotFound.
-	// Spent codes are returned too.
+	// A claimed code is returned for as long as its grant can live.
 	Code(ctx context.Context, h Hash, now time.Time) (Code, error)
 	// ClaimCode redeems a code for tokens, once.
-	//   OK        c.Issue is stored, the grant is returned.
-	//   Unknown   no such code.
+	//   OK        c.Issue is stored, the grant is returned as it is now.
+	//   Unknown   no such code, or it ended and was swept.
 	//   Expired   the code, or its grant, ended.
 	//   Mismatch  issuer, client or redirect URI differ: nothing changed.
 	//   Burned    the challenge differs (burned now, unless it was claimed
@@ -92,12 +94,13 @@ type Store interface {
 	ClaimCode(ctx context.Context, c CodeClaim) (CodeResult, error)
 
 	// RefreshToken returns a refresh token as it stands, and its grant, or
-	// ErrNotFound. Rotated tokens are returned too.
+	// ErrNotFound when either ended. Rotated tokens are returned too.
 	RefreshToken(ctx context.Context, h Hash, now time.Time) (RefreshToken, Grant, error)
 	// RotateRefreshToken exchanges a refresh token for its successor.
 	//   OK        r.Issue is stored and the presented token marked as rotated.
 	//   Repeated  the token was rotated at most r.Grace ago and the successor
-	//             is still the head: Replay is what the winner stored.
+	//             is still the head: Replay is what the winner stored. A
+	//             winner without Replay or Grace is never repeated.
 	//   Replayed  it was rotated longer ago, or its successor was used: the
 	//             grant is revoked now.
 	//   Unknown, Expired, Mismatch, Revoked: as for ClaimCode.
@@ -141,12 +144,14 @@ type Submission struct {
 	Now        time.Time
 }
 
-// Issue is what one token response creates.
+// Issue is what one token response creates. Both tokens carry the ID of the
+// grant they are issued under.
 type Issue struct {
 	Access AccessToken
 	// Refresh is nil when the client gets no refresh token.
 	Refresh *RefreshToken
-	// GrantExpiresAt is the new ExpiresAt of the grant.
+	// GrantExpiresAt is the new ExpiresAt of the grant, which never passes
+	// its AbsoluteExpiresAt.
 	GrantExpiresAt time.Time
 }
 
@@ -166,9 +171,9 @@ type CodeClaim struct {
 
 // CodeResult tells how a ClaimCode ended.
 type CodeResult struct {
-	Verdict Verdict
-	Grant   Grant // for OK
-	Revocation
+	Verdict    Verdict
+	Grant      Grant // for OK
+	Revocation       // for Replayed
 }
 
 // Rotation exchanges a refresh token.
@@ -180,7 +185,9 @@ type Rotation struct {
 	Grace time.Duration
 	// Issue replaces the token. Issue.Refresh is never nil.
 	Issue Issue
-	// Replay is stored with the presented token, for Repeated.
+	// Replay is the token response, sealed under a key that only the
+	// presented token yields. It is kept with that token for Grace, to answer
+	// a client that lost the response; whoever holds the database cannot read it.
 	Replay []byte
 	Now    time.Time
 }
@@ -190,6 +197,8 @@ type RotationResult struct {
 	Verdict Verdict
 	Grant   Grant  // for OK and Repeated
 	Replay  []byte // for Repeated
+	// Revocation is the whole family for Replayed, and for OK the access
+	// tokens that gave way (MaxAccessTokens).
 	Revocation
 }
 

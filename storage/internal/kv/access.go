@@ -1,0 +1,51 @@
+package kv
+
+import (
+	"context"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// AccessToken implements storage.Store.
+func (s *Store) AccessToken(ctx context.Context, h storage.Hash, now time.Time) (storage.AccessToken, error) {
+	return view(ctx, s, func(r Reader) (storage.AccessToken, error) {
+		t, found, err := getAccessToken(r, h)
+		if err == nil && (!found || ended(t.ExpiresAt, now)) {
+			err = storage.ErrNotFound
+		}
+		if err != nil {
+			return storage.AccessToken{}, err
+		}
+		return t, nil
+	})
+}
+
+// RevokeAccessToken implements storage.Store.
+func (s *Store) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (bool, error) {
+	return update(ctx, s, func(tx Tx) (bool, error) {
+		t, found, err := getAccessToken(tx, h)
+		if err != nil || !found || t.Issuer != issuer || t.ClientID != clientID {
+			return false, err
+		}
+		return true, tx.Delete(hashKey(kindAccess, h))
+	})
+}
+
+func getAccessToken(r Reader, h storage.Hash) (storage.AccessToken, bool, error) {
+	v := r.Get(hashKey(kindAccess, h))
+	if v == nil {
+		return storage.AccessToken{}, false, nil
+	}
+	_, body, err := openValue(v)
+	if err != nil {
+		return storage.AccessToken{}, false, err
+	}
+	t, err := decodeAccessToken(body)
+	t.Hash = h
+	return t, err == nil, err
+}
+
+func putAccessToken(tx Tx, t storage.AccessToken) error {
+	return tx.Put(hashKey(kindAccess, t.Hash), appendAccessToken(newValue(until(t.ExpiresAt), 256), t))
+}

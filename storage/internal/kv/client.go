@@ -1,0 +1,111 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var errClientExists = errors.New("storage: a client with this ID exists")
+
+// CreateClient implements storage.Store.
+func (s *Store) CreateClient(ctx context.Context, c storage.Client, maxUnused int) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		if tx.Get(idKey(kindClient, c.ID)) != nil {
+			return errClientExists
+		}
+		if err := putClient(tx, c); err != nil || c.Used {
+			return err
+		}
+		count, err := addUnused(tx, c)
+		if err != nil || maxUnused <= 0 {
+			return err
+		}
+		return evictUnused(tx, c, count, maxUnused)
+	})
+}
+
+// Client implements storage.Store.
+func (s *Store) Client(ctx context.Context, id string, now time.Time) (storage.Client, error) {
+	return view(ctx, s, func(r Reader) (storage.Client, error) { return liveClient(r, id, now) })
+}
+
+// UpdateClient implements storage.Store.
+func (s *Store) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s, func(tx Tx) (rev storage.Revocation, err error) {
+		old, err := liveClient(tx, c.ID, now)
+		if err != nil {
+			return rev, err
+		}
+		if old.Issuer != c.Issuer || old.RegistrationTokenHash != oldToken {
+			return rev, storage.ErrNotFound
+		}
+		old.Metadata = c.Metadata
+		old.SecretHash = c.SecretHash
+		old.RegistrationTokenHash = c.RegistrationTokenHash
+		if err := putClient(tx, old); err != nil || !revokeGrants {
+			return rev, err
+		}
+		return revokeClientGrants(tx, old.Issuer, old.ID, now)
+	})
+}
+
+// DeleteClient implements storage.Store.
+func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s, func(tx Tx) (rev storage.Revocation, err error) {
+		c, err := liveClient(tx, id, now)
+		if err != nil {
+			return rev, err
+		}
+		if err := removeClient(tx, c); err != nil {
+			return rev, err
+		}
+		return revokeClientGrants(tx, c.Issuer, c.ID, now)
+	})
+}
+
+func liveClient(r Reader, id string, now time.Time) (storage.Client, error) {
+	var c storage.Client
+	found, err := getJSON(r, idKey(kindClient, id), &c)
+	if err == nil && (!found || ended(c.ExpiresAt, now)) {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return storage.Client{}, err
+	}
+	return c, nil
+}
+
+func putClient(tx Tx, c storage.Client) error {
+	return putJSON(tx, idKey(kindClient, c.ID), until(c.ExpiresAt), c)
+}
+
+// removeClient removes the registration and what is counted of it.
+func removeClient(tx Tx, c storage.Client) error {
+	if err := tx.Delete(idKey(kindClient, c.ID)); err != nil || c.Used {
+		return err
+	}
+	_, err := dropUnused(tx, c)
+	return err
+}
+
+// keepClient notes that a person approved the client, and keeps its
+// registration until the given time at least. Clients that are not registered
+// here (configured ones, metadata documents) have nothing to keep.
+func keepClient(tx Tx, issuer, id string, keepUntil time.Time) error {
+	var c storage.Client
+	found, err := getJSON(tx, idKey(kindClient, id), &c)
+	if err != nil || !found || c.Issuer != issuer {
+		return err
+	}
+	if !c.Used {
+		if _, err := dropUnused(tx, c); err != nil {
+			return err
+		}
+	}
+	c.Used = true
+	c.ExpiresAt = latest(c.ExpiresAt, keepUntil)
+	return putClient(tx, c)
+}

@@ -1,0 +1,100 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together")
+
+// SaveFlow implements storage.Store.
+func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s, func(tx Tx) (storage.Verdict, error) {
+		old, err := liveFlow(tx, f.ID, now)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return storage.Unknown, err
+		}
+		if old.Submitted {
+			return storage.Burned, nil
+		}
+		return storage.OK, putFlow(tx, f)
+	})
+}
+
+// Flow implements storage.Store.
+func (s *Store) Flow(ctx context.Context, id string, now time.Time) (storage.Flow, error) {
+	return view(ctx, s, func(r Reader) (storage.Flow, error) { return liveFlow(r, id, now) })
+}
+
+// SubmitFlow implements storage.Store.
+func (s *Store) SubmitFlow(ctx context.Context, sub storage.Submission) (storage.Verdict, error) {
+	if err := checkSubmission(sub); err != nil {
+		return storage.Unknown, err
+	}
+	return update(ctx, s, func(tx Tx) (storage.Verdict, error) { return submitFlow(tx, sub) })
+}
+
+func checkSubmission(sub storage.Submission) error {
+	if sub.Grant == nil && sub.Code == nil {
+		return nil
+	}
+	if sub.Grant == nil || sub.Code == nil || sub.Code.GrantID != sub.Grant.ID {
+		return errSubmission
+	}
+	return nil
+}
+
+func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
+	f, err := liveFlow(tx, sub.FlowID, sub.Now)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return storage.Unknown, nil
+	case err != nil:
+		return storage.Unknown, err
+	case f.Issuer != sub.Issuer:
+		return storage.Unknown, nil
+	case f.Submitted:
+		return storage.Burned, nil
+	case f.Identity.Subject != sub.Subject:
+		return storage.Mismatch, nil
+	}
+	f.Submitted = true
+	if err := putFlow(tx, f); err != nil || sub.Grant == nil {
+		return storage.OK, err
+	}
+	return storage.OK, approve(tx, sub)
+}
+
+// approve stores what a person approved.
+func approve(tx Tx, sub storage.Submission) error {
+	g := *sub.Grant
+	if err := putGrant(tx, g, g.ExpiresAt); err != nil {
+		return err
+	}
+	if err := tx.Put(clientGrantKey(g), newValue(until(g.AbsoluteExpiresAt), 0)); err != nil {
+		return err
+	}
+	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
+		return err
+	}
+	return keepClient(tx, g.Issuer, g.ClientID, g.AbsoluteExpiresAt.Add(sub.KeepClient))
+}
+
+func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
+	var f storage.Flow
+	found, err := getJSON(r, idKey(kindFlow, id), &f)
+	if err == nil && (!found || ended(f.ExpiresAt, now)) {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return storage.Flow{}, err
+	}
+	return f, nil
+}
+
+func putFlow(tx Tx, f storage.Flow) error {
+	return putJSON(tx, idKey(kindFlow, f.ID), until(f.ExpiresAt), f)
+}

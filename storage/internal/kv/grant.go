@@ -1,0 +1,106 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Grant implements storage.Store.
+func (s *Store) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
+	return view(ctx, s, func(r Reader) (storage.Grant, error) {
+		g, found, err := getGrant(r, id)
+		if err == nil && (!found || ended(g.ExpiresAt, now)) {
+			err = storage.ErrNotFound
+		}
+		if err != nil {
+			return storage.Grant{}, err
+		}
+		return g, nil
+	})
+}
+
+// RevokeGrant implements storage.Store.
+func (s *Store) RevokeGrant(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s, func(tx Tx) (storage.Revocation, error) { return revokeGrant(tx, id, now) })
+}
+
+func getGrant(r Reader, id string) (g storage.Grant, found bool, err error) {
+	found, err = getJSON(r, idKey(kindGrant, id), &g)
+	return g, found, err
+}
+
+// putGrant keeps the grant until the given time: never less than its tokens,
+// which only the grant can find again.
+func putGrant(tx Tx, g storage.Grant, keepUntil time.Time) error {
+	return putJSON(tx, idKey(kindGrant, g.ID), until(keepUntil), g)
+}
+
+// standing tells whether tokens may be issued under a grant: OK, Expired or Revoked.
+func standing(g storage.Grant, found bool, now time.Time) storage.Verdict {
+	switch {
+	case !found:
+		return storage.Expired
+	case !g.RevokedAt.IsZero():
+		return storage.Revoked
+	case ended(g.ExpiresAt, now):
+		return storage.Expired
+	}
+	return storage.OK
+}
+
+// revokeGrant revokes a grant that stands, and removes its access tokens. Its
+// code and refresh tokens stay, to be recognised.
+func revokeGrant(tx Tx, id string, now time.Time) (rev storage.Revocation, err error) {
+	g, found, err := getGrant(tx, id)
+	if err != nil || !found || !g.RevokedAt.IsZero() {
+		return rev, err
+	}
+	for _, h := range g.AccessTokens {
+		if err := tx.Delete(hashKey(kindAccess, h)); err != nil {
+			return rev, err
+		}
+	}
+	if err := tx.Delete(clientGrantKey(g)); err != nil {
+		return rev, err
+	}
+	rev = storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}
+	g.RevokedAt = now
+	g.AccessTokens = nil
+	g.RefreshToken = nil
+	return rev, putGrant(tx, g, g.ExpiresAt)
+}
+
+// revokeClientGrants revokes every grant of a client.
+func revokeClientGrants(tx Tx, issuer, clientID string, now time.Time) (all storage.Revocation, err error) {
+	for _, id := range clientGrantIDs(tx, issuer, clientID) {
+		g, found, err := getGrant(tx, id)
+		if err != nil {
+			return all, err
+		}
+		if !found || g.Issuer != issuer || g.ClientID != clientID {
+			continue
+		}
+		rev, err := revokeGrant(tx, id, now)
+		if err != nil {
+			return all, err
+		}
+		all.GrantIDs = append(all.GrantIDs, rev.GrantIDs...)
+		all.AccessTokens = append(all.AccessTokens, rev.AccessTokens...)
+	}
+	return all, nil
+}
+
+func clientGrantIDs(r Reader, issuer, clientID string) []string {
+	var ids []string
+	prefix := clientGrantsPrefix(issuer, clientID)
+	for key := range r.Scan(prefix) {
+		if !bytes.HasPrefix(key, prefix) {
+			break
+		}
+		ids = append(ids, string(key[len(prefix):]))
+	}
+	return ids
+}

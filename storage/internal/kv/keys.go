@@ -1,0 +1,78 @@
+package kv
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Kinds: the first byte of a key. See the package comment.
+const (
+	kindAccess      = 'a'
+	kindClient      = 'c'
+	kindFlow        = 'f'
+	kindGrant       = 'g'
+	kindClientGrant = 'i'
+	kindOnce        = 'j'
+	kindCode        = 'k'
+	kindUnusedCount = 'n'
+	kindRefresh     = 'r'
+	kindUnused      = 'u'
+)
+
+// replaySuffix makes the key of a replay out of its refresh token's.
+const replaySuffix = 'p'
+
+func hashKey(kind byte, h storage.Hash) []byte {
+	key := make([]byte, 0, 1+len(h)+1)
+	key = append(key, kind)
+	return append(key, h[:]...)
+}
+
+func idKey(kind byte, id string) []byte {
+	key := make([]byte, 0, 1+len(id))
+	key = append(key, kind)
+	return append(key, id...)
+}
+
+func replayKey(h storage.Hash) []byte { return append(hashKey(kindRefresh, h), replaySuffix) }
+
+// digest shortens parts to a fixed width, so that keys have a bound whatever
+// a client ID is. Readers compare the full value in the record.
+func digest(parts ...string) []byte {
+	d := sha256.New()
+	for _, part := range parts {
+		var size [4]byte
+		binary.BigEndian.PutUint32(size[:], uint32(len(part)))
+		d.Write(size[:])
+		d.Write([]byte(part))
+	}
+	return d.Sum(nil)[:16]
+}
+
+func clientGrantsPrefix(issuer, clientID string) []byte {
+	return append([]byte{kindClientGrant}, digest(issuer, clientID)...)
+}
+
+func clientGrantKey(g storage.Grant) []byte {
+	return append(clientGrantsPrefix(g.Issuer, g.ClientID), g.ID...)
+}
+
+func unusedCountKey(issuer string) []byte {
+	return append([]byte{kindUnusedCount}, digest(issuer)...)
+}
+
+func unusedPrefix(issuer string) []byte {
+	return append([]byte{kindUnused}, digest(issuer)...)
+}
+
+// unusedKey sorts the unused clients of an issuer by their age.
+func unusedKey(c storage.Client) []byte {
+	key := unusedPrefix(c.Issuer)
+	key = binary.BigEndian.AppendUint64(key, uint64(c.CreatedAt.UnixNano()))
+	return append(key, c.ID...)
+}
+
+// unusedID returns the client ID in an unusedKey.
+func unusedID(key, prefix []byte) string { return string(key[len(prefix)+8:]) }

@@ -1,0 +1,127 @@
+package kv
+
+import (
+	"context"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// RefreshToken implements storage.Store.
+func (s *Store) RefreshToken(ctx context.Context, h storage.Hash, now time.Time) (storage.RefreshToken, storage.Grant, error) {
+	type both struct {
+		token storage.RefreshToken
+		grant storage.Grant
+	}
+	b, err := view(ctx, s, func(r Reader) (b both, err error) {
+		var found bool
+		if b.token, found, err = getRefreshToken(r, h); err != nil {
+			return b, err
+		}
+		if !found || ended(b.token.ExpiresAt, now) {
+			return b, storage.ErrNotFound
+		}
+		if b.grant, found, err = getGrant(r, b.token.GrantID); err != nil {
+			return b, err
+		}
+		if !found || ended(b.grant.ExpiresAt, now) {
+			return b, storage.ErrNotFound
+		}
+		return b, nil
+	})
+	return b.token, b.grant, err
+}
+
+// RotateRefreshToken implements storage.Store.
+func (s *Store) RotateRefreshToken(ctx context.Context, r storage.Rotation) (storage.RotationResult, error) {
+	return update(ctx, s, func(tx Tx) (storage.RotationResult, error) { return rotate(tx, r) })
+}
+
+func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
+	t, found, err := getRefreshToken(tx, r.Hash)
+	if err != nil || !found {
+		return res, err
+	}
+	if t.Issuer != r.Issuer || t.ClientID != r.ClientID {
+		res.Verdict = storage.Mismatch
+		return res, nil
+	}
+	g, found, err := getGrant(tx, t.GrantID)
+	if err != nil {
+		return res, err
+	}
+	res.Verdict = standing(g, found, r.Now)
+	if res.Verdict == storage.OK && ended(t.ExpiresAt, r.Now) {
+		res.Verdict = storage.Expired
+	}
+	if res.Verdict != storage.OK {
+		return res, nil
+	}
+	if !t.RotatedAt.IsZero() {
+		return present(tx, t, g, r)
+	}
+	return succeed(tx, t, g, r)
+}
+
+// succeed replaces the head of the family.
+func succeed(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
+	t.RotatedAt = r.Now
+	t.Successor = &r.Issue.Refresh.Hash
+	if err := putRefreshToken(tx, t); err != nil {
+		return res, err
+	}
+	if r.Grace > 0 && len(r.Replay) > 0 {
+		if err := putReplay(tx, t.Hash, r.Replay, r.Now.Add(r.Grace)); err != nil {
+			return res, err
+		}
+	}
+	res.Verdict = storage.OK
+	res.Grant, res.Revocation, err = issue(tx, g, r.Issue, r.Now)
+	return res, err
+}
+
+// present answers for a token that was rotated before: a client that lost the
+// response gets it again, anybody else ends the family (RFC 9700 section 4.14.2).
+func present(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
+	unused := g.RefreshToken != nil && *g.RefreshToken == *t.Successor
+	if r.Grace > 0 && r.Now.Sub(t.RotatedAt) <= r.Grace && unused {
+		if res.Replay, err = getReplay(tx, t.Hash); err != nil {
+			return res, err
+		}
+	}
+	if res.Replay != nil {
+		res.Verdict = storage.Repeated
+		res.Grant = g
+		return res, nil
+	}
+	res.Verdict = storage.Replayed
+	res.Revocation, err = revokeGrant(tx, g.ID, r.Now)
+	return res, err
+}
+
+func getRefreshToken(r Reader, h storage.Hash) (t storage.RefreshToken, found bool, err error) {
+	found, err = getJSON(r, hashKey(kindRefresh, h), &t)
+	t.Hash = h
+	return t, found, err
+}
+
+func putRefreshToken(tx Tx, t storage.RefreshToken) error {
+	return putJSON(tx, hashKey(kindRefresh, t.Hash), until(t.ExpiresAt), t)
+}
+
+// getReplay returns a copy of the sealed response, or nil when there is none.
+func getReplay(r Reader, h storage.Hash) ([]byte, error) {
+	v := r.Get(replayKey(h))
+	if v == nil {
+		return nil, nil
+	}
+	_, body, err := openValue(v)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{}, body...), nil
+}
+
+func putReplay(tx Tx, h storage.Hash, replay []byte, keepUntil time.Time) error {
+	return tx.Put(replayKey(h), append(newValue(until(keepUntil), len(replay)), replay...))
+}

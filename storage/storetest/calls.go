@@ -1,0 +1,42 @@
+package storetest
+
+import (
+	"context"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// everyCall returns one call of each method but Close.
+func (f *fixture) everyCall() map[string]func() error { return f.calls(context.Background()) }
+
+// endedCalls is everyCall with a context that ended.
+func (f *fixture) endedCalls() map[string]func() error {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	return f.calls(ended)
+}
+
+func (f *fixture) calls(c context.Context) map[string]func() error {
+	s := f.store
+	return map[string]func() error{
+		"CreateClient":       func() error { return s.CreateClient(c, f.client("z"), 1) },
+		"Client":             func() error { return second(s.Client(c, "a", f.now)) },
+		"UpdateClient":       func() error { return second(s.UpdateClient(c, f.client("a"), storage.Hash{}, true, f.now)) },
+		"DeleteClient":       func() error { return second(s.DeleteClient(c, "a", f.now)) },
+		"SaveFlow":           func() error { return second(s.SaveFlow(c, f.flow("9"), f.now)) },
+		"Flow":               func() error { return second(s.Flow(c, "1", f.now)) },
+		"SubmitFlow":         func() error { return second(s.SubmitFlow(c, f.submission("1", "a"))) },
+		"Code":               func() error { return second(s.Code(c, hash("code 1"), f.now)) },
+		"ClaimCode":          func() error { return second(s.ClaimCode(c, f.claim("1", "a"))) },
+		"RefreshToken":       func() error { _, _, err := s.RefreshToken(c, hash("refresh 1 0"), f.now); return err },
+		"RotateRefreshToken": func() error { return second(s.RotateRefreshToken(c, f.rotation("1", "a", 1))) },
+		"AccessToken":        func() error { return second(s.AccessToken(c, hash("access 1 0"), f.now)) },
+		"RevokeAccessToken":  func() error { return second(s.RevokeAccessToken(c, hash("access 1 0"), issuer, "a")) },
+		"RevokeGrant":        func() error { return second(s.RevokeGrant(c, "g-1", f.now)) },
+		"Grant":              func() error { return second(s.Grant(c, "g-1", f.now)) },
+		"UseOnce":            func() error { return second(s.UseOnce(c, hash("jti"), f.now.Add(1), f.now)) },
+		"Sweep":              func() error { return second(s.Sweep(c, f.now)) },
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -1,0 +1,33 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Run proves the stores that open returns. Each test gets an empty one, which
+// open closes in a cleanup.
+func Run(t *testing.T, open func(t *testing.T) storage.Store) {
+	for _, suite := range []struct {
+		name  string
+		tests map[string]func(*fixture)
+	}{
+		{"client", clientTests},
+		{"flow", flowTests},
+		{"code", codeTests},
+		{"refresh", refreshTests},
+		{"access", accessTests},
+		{"cascade", cascadeTests},
+		{"once", onceTests},
+		{"sweep", sweepTests},
+		{"race", raceTests},
+		{"close", closeTests},
+	} {
+		t.Run(suite.name, func(t *testing.T) {
+			for name, test := range suite.tests {
+				t.Run(name, func(t *testing.T) { test(newFixture(t, open(t))) })
+			}
+		})
+	}
+}
