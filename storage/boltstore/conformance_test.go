@@ -1,0 +1,57 @@
+package boltstore
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.etcd.io/bbolt"
+	"go.uber.org/goleak"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storage.Store { return kv.New(tempEngine(t)) })
+}
+
+// tempEngine opens a new file, whose structure is checked when the test ends.
+func tempEngine(t testing.TB) *engine {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dir", "mcp_oauth.db")
+	e, err := openEngine(path, Options{}, bbolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		checkFile(t, path)
+	})
+	return e
+}
+
+// checkFile lets bbolt check every page of a closed file.
+func checkFile(t testing.TB, path string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Errorf("damaged file: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,13 @@
+// Package boltstore keeps the records in one bbolt file: the default store.
+// One process has the file open at a time.
+//
+// Every change is on disk (fsync) before its caller hears of it. Callers that
+// arrive while the disk is busy share the next transaction, so that many of
+// them cost one fsync; a lone caller never waits for company.
+//
+//	caller ──▶ queue ──▶ committer ──▶ one transaction, one fsync ──▶ all callers
+//	gate   ──▶ read transaction, waits for nobody
+//
+// The file and its directory are created for the owner alone (0600, 0700). A
+// file that others may read is refused: it tells who uses what.
+package boltstore
