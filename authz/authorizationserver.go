@@ -77,10 +77,19 @@ func New(cfg Config, deps Deps) *AuthorizationServer {
 // Config returns the configuration. The caller must not change it.
 func (as *AuthorizationServer) Config() *Config { return &as.cfg }
 
-// Routes returns the endpoints, each to be served at the site's root. The one
-// at /authorize serves clients that know the defaults of the MCP revision
-// 2025-03-26 instead of reading metadata.
+// Routes returns the endpoints, each to be served at the site's root. Those at
+// /authorize, /token and /register serve clients that know the defaults of the
+// MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
 	authorize := http.HandlerFunc(as.authorize)
-	return append(as.metadataRoutes(), Route{AuthorizePath, authorize}, Route{"/authorize", authorize})
+	token := withCORS(http.HandlerFunc(as.token), http.MethodPost)
+	register := as.registerHandler()
+	return append(as.metadataRoutes(),
+		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
+		Route{TokenPath, token}, Route{"/token", token},
+		Route{RegisterPath, register}, Route{"/register", register},
+		Route{RegisterPath + "/", as.registrationHandler()},
+		Route{RevokePath, withCORS(http.HandlerFunc(as.revoke), http.MethodPost)},
+		Route{IntrospectPath, withCORS(http.HandlerFunc(as.introspect), http.MethodPost)},
+	)
 }

@@ -1,0 +1,83 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// redeemCode exchanges an authorization code for tokens (OAuth 2.1 section
+// 4.1.3). What only a mistaken or malicious sender gets wrong (another client,
+// redirect URI or resource, a verifier that cannot be one) leaves the code as
+// it is. A verifier that is absent or wrong spoils it: whoever sends it holds a
+// code without the secret that belongs to it.
+func (as *AuthorizationServer) redeemCode(ctx context.Context, client *Client, form url.Values) (*tokens, error) {
+	presented, verifier := form.Get("code"), form.Get("code_verifier")
+	if presented == "" {
+		return nil, fail("invalid_request", "The code is missing.")
+	}
+	if verifier != "" && !validVerifier(verifier) {
+		return nil, fail("invalid_request", "The code_verifier is malformed.")
+	}
+	if !strings.HasPrefix(presented, codePrefix) {
+		return nil, errInvalidGrant
+	}
+	now, hash := as.deps.Now(), storage.HashOf(presented)
+	code, grant, err := as.codeAndGrant(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	if code.Issuer != as.cfg.Issuer || code.ClientID != client.ID {
+		as.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
+		return nil, errInvalidGrant
+	}
+	usable, err := as.usableServers(ctx, grant)
+	if err != nil {
+		return nil, err
+	}
+	audience, err := as.audience(grant, usable, form["resource"])
+	if err != nil {
+		return nil, err
+	}
+	issued, records := as.issue(grant, audience, grant.Scope, client.AllowsGrant(grantRefreshToken), now)
+	result, err := as.deps.Store.ClaimCode(ctx, storage.CodeClaim{
+		Hash: hash, Issuer: as.cfg.Issuer, ClientID: client.ID, RedirectURI: form.Get("redirect_uri"),
+		Challenge: challengeOf(verifier), Issue: records, Now: now,
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	as.deps.Tokens.Forget(result.Revocation)
+	switch result.Verdict {
+	case storage.OK:
+		return issued, nil
+	case storage.Replayed:
+		as.replayed("authorization code", client.ID, result.GrantIDs)
+	}
+	return nil, errInvalidGrant
+}
+
+// codeAndGrant returns a code and what it stands for, without claiming it.
+func (as *AuthorizationServer) codeAndGrant(ctx context.Context, h storage.Hash) (*storage.Code, *storage.Grant, error) {
+	now := as.deps.Now()
+	code, err := as.deps.Store.Code(ctx, h, now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil, errInvalidGrant
+	}
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	grant, err := as.deps.Store.Grant(ctx, code.GrantID, now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil, errInvalidGrant
+	}
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	return &code, &grant, nil
+}

@@ -1,0 +1,85 @@
+package authz
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// introspection is RFC 7662 section 2.2. The zero value says inactive, and
+// nothing else.
+type introspection struct {
+	Active    bool     `json:"active"`
+	Scope     string   `json:"scope,omitempty"`
+	ClientID  string   `json:"client_id,omitempty"`
+	TokenType string   `json:"token_type,omitempty"`
+	Subject   string   `json:"sub,omitempty"`
+	Audience  []string `json:"aud,omitempty"`
+	Issuer    string   `json:"iss,omitempty"`
+	ExpiresAt int64    `json:"exp,omitempty"`
+	IssuedAt  int64    `json:"iat,omitempty"`
+}
+
+// introspect is the introspection endpoint (RFC 7662). Only a client that
+// proved who it is may ask, about its own access tokens or, where the operator
+// allows it, about all of this issuer.
+func (as *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request) {
+	answer, err := as.inspect(w, r)
+	if err != nil {
+		writeError(w, as.log, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (*introspection, error) {
+	form, err := parseForm(w, r)
+	if err != nil {
+		return nil, err
+	}
+	client, err := as.authenticateClient(r, form)
+	if err != nil {
+		return nil, err
+	}
+	if !client.Confidential() {
+		return nil, &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "Only a client that authenticates may introspect tokens."}
+	}
+	presented := form.Get("token")
+	if presented == "" {
+		return nil, fail("invalid_request", "The token is missing.")
+	}
+	if !strings.HasPrefix(presented, accessTokenPrefix) {
+		return &introspection{}, nil
+	}
+	token, err := as.deps.Store.AccessToken(r.Context(), storage.HashOf(presented), as.deps.Now())
+	if errors.Is(err, storage.ErrNotFound) {
+		return &introspection{}, nil
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if token.Issuer != as.cfg.Issuer || (token.ClientID != client.ID && !client.Introspect) {
+		return &introspection{}, nil
+	}
+	return as.describe(&token), nil
+}
+
+// describe says of a token what the gate would: where its identity may not go
+// any more, it is not good for anything.
+func (as *AuthorizationServer) describe(t *storage.AccessToken) *introspection {
+	var audience []string
+	for _, s := range as.serversOf(t.Audience) {
+		if as.identityStands(t.Identity) && as.mayUse(t.Identity, &s) {
+			audience = append(audience, s.Resource)
+		}
+	}
+	if len(audience) == 0 {
+		return &introspection{}
+	}
+	return &introspection{
+		Active: true, Scope: strings.Join(t.Scope, " "), ClientID: t.ClientID, TokenType: "Bearer", Subject: t.Identity.Subject,
+		Audience: audience, Issuer: t.Issuer, ExpiresAt: t.ExpiresAt.Unix(), IssuedAt: t.IssuedAt.Unix(),
+	}
+}

@@ -1,0 +1,362 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// What the tests of the authorization endpoint, the token endpoint and their
+// neighbours share: one server with a few clients, and requests to it.
+const (
+	labIssuer   = "https://mcp.example.com"
+	labNotion   = labIssuer + "/mcp/notion"
+	labMain     = labIssuer + "/mcp"
+	labRedirect = "https://app.example/cb"
+	labVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	labSecret   = "correct horse battery staple"
+)
+
+var labStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+type lab struct {
+	t      testing.TB
+	as     *AuthorizationServer
+	store  *faultyStore
+	routes map[string]http.Handler
+	pages  *labPages
+	logs   *observer.ObservedLogs
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func labConfig() Config {
+	both := []string{grantAuthorizationCode, grantRefreshToken}
+	secret := storage.HashOf(labSecret)
+	client := func(id string, method string, grants []string, redirects ...string) Client {
+		c := Client{ID: id, Origin: Preregistered, Fingerprint: storage.HashOf(id), Metadata: ClientMetadata{
+			RedirectURIs: redirects, TokenEndpointAuthMethod: method, GrantTypes: grants, ResponseTypes: []string{"code"}, ClientName: id,
+		}}
+		if method == AuthSecretBasic || method == AuthSecretPost {
+			c.SecretHash = &secret
+		}
+		return c
+	}
+	inspector := client("inspector", AuthSecretBasic, both, labRedirect)
+	inspector.Introspect = true
+	cfg := Config{
+		Issuer: labIssuer,
+		Servers: []Server{
+			{ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: labNotion, Scopes: []string{"mcp:use"}, OptionalScopes: []string{"notion:admin"}},
+			{ID: "main", Title: "Main", Path: "/mcp", Resource: labMain, Scopes: []string{"mcp:use"}},
+		},
+		Clients: []Client{
+			client("app", AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
+			client("single", AuthNone, both, labRedirect),
+			client("foreign", AuthNone, both, labRedirect),
+			client("native", AuthNone, both, "http://127.0.0.1/cb"),
+			client("editor", AuthNone, both, "cursor://anysphere.cursor/cb"),
+			client("once", AuthNone, both[:1], labRedirect),
+			client("web", AuthSecretBasic, both, labRedirect),
+			inspector,
+		},
+		Identities: []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous},
+		VirtualKeys: identity.NewVirtualKeys(
+			identity.Key{Name: "team", Hash: storage.HashOf("team key")},
+			identity.Key{Name: "ci", Hash: storage.HashOf("ci key"), Servers: []string{"notion"}},
+		),
+		Lifetimes:         DefaultLifetimes,
+		Registration:      DefaultRegistration,
+		RefreshReuseGrace: DefaultRefreshReuseGrace,
+	}
+	cfg.Lifetimes.Code = time.Minute
+	return cfg
+}
+
+// newLab returns a server on a memory store. Options change its configuration.
+func newLab(t testing.TB, options ...func(*Config)) *lab {
+	t.Helper()
+	return newLabOn(t, memstore.New(), options...)
+}
+
+func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab {
+	t.Helper()
+	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zapcore.DebugLevel)
+	l := &lab{t: t, store: &faultyStore{Store: store}, pages: &labPages{}, logs: logs, now: labStart}
+	cfg := labConfig()
+	for _, o := range options {
+		o(&cfg)
+	}
+	l.start(New(cfg, Deps{
+		Store: l.store, Keys: keys, Tokens: NewTokenCache(l.store, 100), Limiter: NewLimiter(1000), Egress: egress.New(egress.Options{}),
+		Pages: l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
+	}))
+	return l
+}
+
+func (l *lab) start(as *AuthorizationServer) {
+	l.as, l.routes = as, map[string]http.Handler{}
+	for _, r := range as.Routes() {
+		l.routes[r.Path] = r.Handler
+	}
+}
+
+// reload replaces the configuration, as an operator does, on the same store.
+func (l *lab) reload(change func(*Config)) {
+	cfg := l.as.cfg
+	change(&cfg)
+	l.start(New(cfg, l.as.deps))
+}
+
+func (l *lab) time() time.Time { l.mu.Lock(); defer l.mu.Unlock(); return l.now }
+
+func (l *lab) advance(d time.Duration) { l.mu.Lock(); defer l.mu.Unlock(); l.now = l.now.Add(d) }
+
+// labPages records what a person was shown.
+type labPages struct {
+	status        int
+	message       string
+	correlationID string
+}
+
+func (p *labPages) Error(w http.ResponseWriter, _ *http.Request, status int, message, correlationID string) {
+	p.status, p.message, p.correlationID = status, message, correlationID
+	http.Error(w, message+" "+correlationID, status)
+}
+
+func (l *lab) serve(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	l.routes[r.URL.Path].ServeHTTP(w, r)
+	return w
+}
+
+// request is an authorization request of the client app that nothing is wrong with.
+func request(changes ...string) url.Values {
+	v := url.Values{
+		"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {labRedirect}, "state": {"xyz"},
+		"code_challenge": {challengeOf(labVerifier)}, "code_challenge_method": {"S256"},
+		"scope": {"mcp:use"}, "resource": {labNotion},
+	}
+	return with(v, changes...)
+}
+
+// with sets parameters, or removes those whose value is "-".
+func with(v url.Values, changes ...string) url.Values {
+	for i := 0; i < len(changes); i += 2 {
+		v.Set(changes[i], changes[i+1])
+		if changes[i+1] == "-" {
+			v.Del(changes[i])
+		}
+	}
+	return v
+}
+
+func (l *lab) authorizeRaw(query string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath, nil)
+	r.URL.RawQuery = query
+	return l.serve(r)
+}
+
+// browser is what a person's browser holds of a flow.
+type browser struct {
+	flowID string
+	cookie *http.Cookie
+}
+
+// begin sends an authorization request that must be accepted.
+func (l *lab) begin(v url.Values) browser {
+	l.t.Helper()
+	w := l.authorizeRaw(v.Encode())
+	if w.Code != http.StatusFound {
+		l.t.Fatalf("authorize: %d %s", w.Code, w.Body)
+	}
+	location, err := url.Parse(w.Header().Get("Location"))
+	if err != nil || location.Path != ConsentPath {
+		l.t.Fatalf("authorize redirects to %q", w.Header().Get("Location"))
+	}
+	cookies := w.Result().Cookies()
+	if len(cookies) != 1 {
+		l.t.Fatalf("authorize sets %d cookies", len(cookies))
+	}
+	return browser{location.Query().Get("flow_id"), cookies[0]}
+}
+
+// get is a page load, post the submission of a form.
+func (b browser) get() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, labIssuer+ServicesPath, nil)
+	r.AddCookie(b.cookie)
+	return r
+}
+
+func (b browser) post(form url.Values) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, labIssuer+ConsentFormsPath+"submit", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.AddCookie(b.cookie)
+	return r
+}
+
+func (l *lab) open(b browser) *Flow {
+	l.t.Helper()
+	f, err := l.as.OpenFlow(b.get(), b.flowID)
+	if err != nil {
+		l.t.Fatalf("OpenFlow: %v", err)
+	}
+	return f
+}
+
+var alice = storage.Identity{Kind: string(identity.UserID), Subject: "user_id:alice", Name: "alice"}
+
+func keyIdentity(name string) storage.Identity { return (&identity.Key{Name: name}).Identity() }
+
+// identified takes a flow up to the services page.
+func (l *lab) identified(v url.Values, who storage.Identity) *Flow {
+	l.t.Helper()
+	b := l.begin(v)
+	if err := l.as.Identify(context.Background(), l.open(b), who); err != nil {
+		l.t.Fatalf("Identify: %v", err)
+	}
+	return l.open(b)
+}
+
+// approved returns the answer that a client gets when a person agrees to all.
+func (l *lab) approved(v url.Values, who storage.Identity, resources ...string) url.Values {
+	l.t.Helper()
+	f := l.identified(v, who)
+	if len(resources) == 0 {
+		resources = resourcesOf(l.as.Servers(f))
+	}
+	target, err := l.as.Approve(context.Background(), f, resources)
+	if err != nil {
+		l.t.Fatalf("Approve: %v", err)
+	}
+	return answer(l.t, target)
+}
+
+func answer(t testing.TB, target string) url.Values {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+// code returns a code of the client app for the server notion.
+func (l *lab) code(changes ...string) string {
+	l.t.Helper()
+	return l.approved(request(changes...), alice).Get("code")
+}
+
+// reply is a token endpoint's answer.
+type reply struct {
+	status  int
+	header  http.Header
+	body    string
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+	Type    string `json:"token_type"`
+	Expires int64  `json:"expires_in"`
+	Scope   string `json:"scope"`
+	Error   string `json:"error"`
+	Active  bool   `json:"active"`
+}
+
+// post sends a form to an endpoint. A client named "web" or "inspector"
+// authenticates with its secret, any other names itself in the form.
+func (l *lab) post(path, client string, form url.Values) reply {
+	l.t.Helper()
+	basic := client == "web" || client == "inspector"
+	if !basic && client != "" {
+		form.Set("client_id", client)
+	}
+	r := httptest.NewRequest(http.MethodPost, labIssuer+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if basic {
+		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(labSecret))
+	}
+	return l.reply(l.serve(r))
+}
+
+func (l *lab) reply(w *httptest.ResponseRecorder) reply {
+	l.t.Helper()
+	out := reply{status: w.Code, header: w.Header(), body: w.Body.String()}
+	if w.Header().Get("Content-Type") == "application/json" {
+		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+			l.t.Fatalf("answer %q: %v", w.Body, err)
+		}
+	}
+	return out
+}
+
+func redemption(code string, changes ...string) url.Values {
+	return with(url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {labVerifier},
+		"redirect_uri": {labRedirect}, "resource": {labNotion},
+	}, changes...)
+}
+
+func (l *lab) redeem(client, code string, changes ...string) reply {
+	l.t.Helper()
+	return l.post(TokenPath, client, redemption(code, changes...))
+}
+
+func (l *lab) refresh(client, token string, changes ...string) reply {
+	l.t.Helper()
+	return l.post(TokenPath, client, with(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, changes...))
+}
+
+// signedIn returns tokens of the client app for the server notion.
+func (l *lab) signedIn() reply {
+	l.t.Helper()
+	got := l.redeem("app", l.code())
+	if got.status != http.StatusOK || got.Access == "" || got.Refresh == "" {
+		l.t.Fatalf("sign-in: %d %s", got.status, got.body)
+	}
+	return got
+}
+
+// live reports whether an access token is good for anything, by the store and
+// by the cache that the gate asks.
+func (l *lab) live(access string) bool {
+	l.t.Helper()
+	_, err := l.store.AccessToken(context.Background(), storage.HashOf(access), l.time())
+	_, cached := l.as.deps.Tokens.Lookup(context.Background(), storage.HashOf(access), l.time())
+	if (err == nil) != (cached == nil) {
+		l.t.Errorf("store says %v, cache says %v", err, cached)
+	}
+	return err == nil
+}
+
+func (l *lab) want(got reply, status int, code string) {
+	l.t.Helper()
+	if got.status != status || got.Error != code {
+		l.t.Errorf("answer = %d %s, want %d %s", got.status, got.body, status, code)
+	}
+	if got.header.Get("Cache-Control") != "no-store" {
+		l.t.Error("the answer may be cached")
+	}
+}
+
+func zapCorrelation(id string) zapcore.Field { return zap.String("correlation_id", id) }

@@ -1,0 +1,70 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// revoke is the revocation endpoint (RFC 7009). A refresh token takes its
+// whole grant along, an access token only itself. A token that is unknown, or
+// another client's, is answered like a revoked one; a store that failed is not.
+//
+// The prefix says what a token is, so that token_type_hint has nothing to add.
+func (as *AuthorizationServer) revoke(w http.ResponseWriter, r *http.Request) {
+	if err := as.revokeToken(w, r); err != nil {
+		writeError(w, as.log, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
+
+func (as *AuthorizationServer) revokeToken(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(w, r)
+	if err != nil {
+		return err
+	}
+	client, err := as.authenticateClient(r, form)
+	if err != nil {
+		return err
+	}
+	token := form.Get("token")
+	switch {
+	case token == "":
+		return fail("invalid_request", "The token is missing.")
+	case strings.HasPrefix(token, refreshTokenPrefix):
+		return as.revokeRefreshToken(r.Context(), client, storage.HashOf(token))
+	case strings.HasPrefix(token, accessTokenPrefix):
+		return as.revokeAccessToken(r.Context(), client, storage.HashOf(token))
+	}
+	return nil
+}
+
+func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *Client, h storage.Hash) error {
+	token, _, err := as.deps.Store.RefreshToken(ctx, h, as.deps.Now())
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	if token.Issuer != as.cfg.Issuer || token.ClientID != client.ID {
+		return nil
+	}
+	return as.revokeGrant(ctx, token.GrantID)
+}
+
+func (as *AuthorizationServer) revokeAccessToken(ctx context.Context, client *Client, h storage.Hash) error {
+	revoked, err := as.deps.Store.RevokeAccessToken(ctx, h, as.cfg.Issuer, client.ID)
+	if err != nil {
+		return unavailable(err)
+	}
+	if revoked {
+		as.deps.Tokens.Forget(storage.Revocation{AccessTokens: []storage.Hash{h}})
+	}
+	return nil
+}

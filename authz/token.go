@@ -1,0 +1,112 @@
+package authz
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// tokenResponse is RFC 6749 section 5.1.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// token is the token endpoint (OAuth 2.1 section 3.2).
+func (as *AuthorizationServer) token(w http.ResponseWriter, r *http.Request) {
+	response, err := as.exchange(w, r)
+	if err != nil {
+		writeError(w, as.log, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, response)
+}
+
+func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) (*tokenResponse, error) {
+	form, err := parseForm(w, r)
+	if err != nil {
+		return nil, err
+	}
+	var redeem func(context.Context, *Client, url.Values) (*tokens, error)
+	grantType := form.Get("grant_type")
+	switch grantType {
+	case grantAuthorizationCode:
+		redeem = as.redeemCode
+	case grantRefreshToken:
+		redeem = as.refresh
+	case "":
+		return nil, fail("invalid_request", "The grant_type is missing.")
+	default:
+		return nil, fail("unsupported_grant_type", "The grant types are authorization_code and refresh_token.")
+	}
+	client, err := as.authenticateClient(r, form)
+	if err != nil {
+		return nil, err
+	}
+	if !client.AllowsGrant(grantType) {
+		return nil, fail("unauthorized_client", "The client did not register this grant type.")
+	}
+	issued, err := redeem(r.Context(), client, form)
+	if err != nil {
+		return nil, err
+	}
+	return issued.response(as.deps.Now()), nil
+}
+
+// tokens is what one exchange hands to a client, and what is kept, sealed, for
+// a client that loses the response to a refresh.
+type tokens struct {
+	Access    string    `json:"a"`
+	Refresh   string    `json:"r,omitempty"`
+	Scope     []string  `json:"s,omitempty"`
+	Audience  []string  `json:"u"`
+	ExpiresAt time.Time `json:"e"` // of the access token
+}
+
+func (t *tokens) response(now time.Time) *tokenResponse {
+	return &tokenResponse{
+		AccessToken: t.Access, TokenType: "Bearer", ExpiresIn: max(0, int64(t.ExpiresAt.Sub(now)/time.Second)),
+		RefreshToken: t.Refresh, Scope: strings.Join(t.Scope, " "),
+	}
+}
+
+// issue makes the tokens of one exchange and their records. Nothing outlives
+// the grant, and the grant never its absolute end.
+func (as *AuthorizationServer) issue(g *storage.Grant, audience []Server, scope []string, refresh bool, now time.Time) (*tokens, storage.Issue) {
+	grantEnd := g.AbsoluteExpiresAt
+	if refresh {
+		grantEnd = earliest(grantEnd, now.Add(as.cfg.Lifetimes.RefreshToken))
+	}
+	t := &tokens{
+		Access: newSecret(accessTokenPrefix), Scope: limitScope(scope, audience), Audience: resourcesOf(audience),
+		ExpiresAt: earliest(grantEnd, now.Add(as.cfg.Lifetimes.AccessToken)),
+	}
+	records := storage.Issue{
+		Access: storage.AccessToken{
+			Hash: storage.HashOf(t.Access), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, Identity: g.Identity,
+			Scope: t.Scope, Audience: t.Audience, IssuedAt: now, ExpiresAt: t.ExpiresAt,
+		},
+		GrantExpiresAt: grantEnd,
+	}
+	if refresh {
+		t.Refresh = newSecret(refreshTokenPrefix)
+		records.Refresh = &storage.RefreshToken{
+			Hash: storage.HashOf(t.Refresh), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, ExpiresAt: grantEnd,
+		}
+	}
+	return t, records
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
