@@ -137,9 +137,15 @@ type Submission struct {
 	FlowID string
 	Issuer string
 	// Subject is whom the person saw on the page they submitted.
-	Subject    string
-	Grant      *Grant // nil when the person refused
-	Code       *Code  // nil when the person refused
+	Subject string
+	Grant   *Grant // nil when the person refused
+	Code    *Code  // nil when the person refused
+	// Adopt are the connections made in this flow, sealed anew for their
+	// owner. Each replaces what the owner had for the server. Revision is the
+	// one of the flow's connection it was made from; if that changed since,
+	// or the flow has a connection that is not here, the verdict is Mismatch.
+	// The flow's connections are removed, also when the person refused.
+	Adopt      []Connection
 	KeepClient time.Duration
 	Now        time.Time
 }

@@ -1,0 +1,184 @@
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// ConnectionState is how well a connection works.
+type ConnectionState string
+
+// The states of a connection.
+const (
+	// Active: the credentials work, as far as anybody knows.
+	Active ConnectionState = "active"
+	// NeedsReauth: the provider refused them for good; the person must connect again.
+	NeedsReauth ConnectionState = "needs_reauth"
+	// InDoubt: a refresh token was sent and no answer came back. The provider
+	// may have replaced it, so it must never be sent again.
+	InDoubt ConnectionState = "in_doubt"
+	// Disconnected: the person or an operator ended the connection. It has no credentials.
+	Disconnected ConnectionState = "revoked"
+)
+
+// ConnectionKey names a connection: whose, and to which upstream server.
+type ConnectionKey struct {
+	Issuer string `json:"issuer"`
+	// Owner is the subject of an identity, FlowOwner of a flow that is still
+	// pending, or SharedOwner.
+	Owner  string `json:"owner"`
+	Server string `json:"server"`
+}
+
+// SharedOwner owns the connection that everybody uses, for servers whose
+// operator connected them once.
+const SharedOwner = "shared:"
+
+// FlowOwner returns the owner of what is connected before the flow ends. It is
+// no subject: those start with the kind of an identity.
+func FlowOwner(flowID string) string { return "flow:" + flowID }
+
+// Connection is a person's link to one upstream server.
+type Connection struct {
+	ConnectionKey
+	// ID is the public handle of the connection. It is not a secret and stays
+	// the same when the person connects again.
+	ID    string          `json:"id"`
+	State ConnectionState `json:"state"`
+	// Secret is the sealed credentials. What seals them binds them to ID,
+	// Issuer, Owner and Server.
+	Secret []byte `json:"secret,omitempty"`
+	// Provider is the issuer of the provider's authorization server; empty for
+	// credentials that a person pasted.
+	Provider string   `json:"provider,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+	// TokenExpiresAt is zero when the provider did not say.
+	TokenExpiresAt time.Time `json:"token_expires_at,omitzero"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	// ExpiresAt is when an unfinished connection of a flow is forgotten. Zero
+	// keeps a connection until it is deleted.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Revision grows with every change. A change that was decided on an older
+	// revision is refused.
+	Revision uint64 `json:"revision"`
+	// Lease is held by the one caller that may talk to the provider's token
+	// endpoint about this connection.
+	Lease      string    `json:"lease,omitempty"`
+	LeaseUntil time.Time `json:"lease_until,omitzero"`
+}
+
+// UpstreamState is a person's trip to a provider, between our redirect and the
+// provider's answer (RFC 6749 section 4.1.1). Everything that the answer is
+// checked against was recorded before the person left.
+type UpstreamState struct {
+	// Hash is of the state parameter.
+	Hash Hash `json:"-"`
+	ConnectionKey
+	// Browser is the hash of the cookie that binds the trip to one browser.
+	Browser Hash `json:"browser"`
+	// Provider is the issuer that must answer (RFC 9207 section 2.4).
+	Provider string `json:"provider"`
+	// Secret is sealed: code verifier, endpoints, client, requested scopes and
+	// resource, where to go afterwards.
+	Secret    []byte    `json:"secret"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// UpstreamClient is what the gateway is known as at a provider.
+type UpstreamClient struct {
+	Issuer   string `json:"issuer"`   // ours
+	Provider string `json:"provider"` // the issuer of the provider
+	// Server scopes the registration to one upstream server: redirect URIs differ.
+	Server    string    `json:"server"`
+	Secret    []byte    `json:"secret"` // sealed client ID, secret, metadata
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// ProviderRevocation is a token that a provider is still to be told to revoke
+// (RFC 7009), after it has stopped working here.
+type ProviderRevocation struct {
+	ID       string    `json:"id"`
+	Issuer   string    `json:"issuer"`
+	Server   string    `json:"server"`
+	Secret   []byte    `json:"secret"` // sealed tokens and where to revoke them
+	Attempts int       `json:"attempts"`
+	DueAt    time.Time `json:"due_at"`
+	// ExpiresAt is when nobody tries any more.
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// BrowserSession is a person signed in to the account and connect pages.
+type BrowserSession struct {
+	Hash      Hash      `json:"-"` // of the cookie
+	Issuer    string    `json:"issuer"`
+	Identity  Identity  `json:"identity"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Connections keeps what people connected. The rules of Store hold.
+type Connections interface {
+	// Connection returns a connection in whatever state, or ErrNotFound.
+	Connection(ctx context.Context, k ConnectionKey, now time.Time) (Connection, error)
+	// ConnectionByID returns the connection with the public handle, or ErrNotFound.
+	ConnectionByID(ctx context.Context, issuer, id string, now time.Time) (Connection, error)
+	// ConnectionsOf returns an owner's connections, by server; with an empty
+	// owner, those of everybody at the issuer.
+	ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]Connection, error)
+	// PutConnection stores the connection if its Revision is still the stored
+	// one, 0 meaning that there is none, and returns it with the next Revision.
+	//   OK        stored; a lease ends with it.
+	//   Mismatch  somebody changed it since: nothing was changed, the current
+	//             connection is returned.
+	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
+	// LeaseConnection lets one caller at a time refresh a connection. The
+	// lease is durable before the caller sends anything.
+	//   OK        the lease is the caller's until then; the connection is
+	//             returned with its next Revision.
+	//   Repeated  another caller holds a lease; the connection as it stands.
+	//   Burned    a lease ran out without a result: the connection is in doubt
+	//             from now on, committed, and returned so.
+	//   Mismatch  the Revision is not the one the caller decided on, or the
+	//             connection is not active; as it stands.
+	//   Unknown   no such connection.
+	LeaseConnection(ctx context.Context, k ConnectionKey, revision uint64, holder string, until, now time.Time) (Connection, Verdict, error)
+	// Disconnect removes a connection and every pending trip to its provider,
+	// so that a late answer cannot bring it back, and queues the revocation,
+	// if there is one, in the same transaction. It reports whether there was
+	// a connection.
+	Disconnect(ctx context.Context, k ConnectionKey, queue *ProviderRevocation, now time.Time) (bool, error)
+
+	// SaveUpstreamState records a trip to a provider.
+	SaveUpstreamState(ctx context.Context, s UpstreamState) error
+	// ClaimUpstreamState ends a trip, once.
+	//   OK        this caller may exchange the code.
+	//   Mismatch  another browser: nothing was changed.
+	//   Unknown   no such trip, it has expired, or it was claimed before.
+	ClaimUpstreamState(ctx context.Context, state, browser Hash, now time.Time) (UpstreamState, Verdict, error)
+
+	// UpstreamClient returns our registration at a provider, or ErrNotFound.
+	UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (UpstreamClient, error)
+	// PutUpstreamClient stores or replaces it.
+	PutUpstreamClient(ctx context.Context, c UpstreamClient) error
+	// DeleteUpstreamClient forgets it, as when the provider did.
+	DeleteUpstreamClient(ctx context.Context, issuer, provider, server string) error
+
+	// DueRevocations hands out at most limit queued revocations that are due,
+	// and moves each one's DueAt to retryAt and counts the attempt, so that
+	// no two callers hold the same.
+	DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]ProviderRevocation, error)
+	// EndRevocation removes a queued revocation.
+	EndRevocation(ctx context.Context, id string) error
+
+	// GrantsOf returns the grants of a subject that stand.
+	GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]Grant, error)
+
+	// CreateBrowserSession, BrowserSession and DeleteBrowserSession keep who is
+	// signed in to the pages. DeleteBrowserSessions signs a subject out everywhere.
+	CreateBrowserSession(ctx context.Context, s BrowserSession) error
+	BrowserSession(ctx context.Context, h Hash, now time.Time) (BrowserSession, error)
+	DeleteBrowserSession(ctx context.Context, h Hash) error
+	DeleteBrowserSessions(ctx context.Context, issuer, subject string) error
+}
