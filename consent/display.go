@@ -15,46 +15,40 @@ import (
 // recognise one, too few to tell a story.
 const maxName = 60
 
+// maxMarks is how many accents and signs a letter may carry; more of them paint
+// over the lines above and below.
+const maxMarks = 3
+
 // cleanName makes text that a stranger chose fit to be shown on one line:
 // no control, direction, zero-width or otherwise invisible characters, white
-// space as single spaces, not more than two accents on a letter, and a limited
-// length. It returns "" if nothing remains that a person could read.
+// space as single spaces, a few accents on a letter, and a limited length. It
+// returns "" if nothing remains that a person could read.
 func cleanName(s string) string {
-	var b strings.Builder
-	length, accents, readable := 0, 0, false
-	space := false
-	for _, r := range s {
-		if blank(r) {
-			space = b.Len() > 0
-			continue
+	marks := maxMarks // none where there is no letter yet
+	visible := strings.Map(func(r rune) rune {
+		switch {
+		case blank(r):
+			marks = maxMarks
+			return ' '
+		case hidden(r):
+			return -1
+		case !unicode.Is(unicode.M, r):
+			marks = 0
+		case marks == maxMarks:
+			return -1
+		default:
+			marks++
 		}
-		if hidden(r) {
-			continue
-		}
-		if unicode.Is(unicode.M, r) {
-			if accents++; accents > 2 || b.Len() == 0 {
-				continue
-			}
-		} else {
-			accents = 0
-		}
-		if length >= maxName {
-			b.WriteRune('…')
-			break
-		}
-		if space {
-			b.WriteByte(' ')
-			length++
-			space = false
-		}
-		readable = readable || unicode.IsLetter(r) || unicode.IsNumber(r)
-		b.WriteRune(r)
-		length++
-	}
-	if !readable {
+		return r
+	}, s)
+	name := strings.Join(strings.Fields(visible), " ")
+	if !strings.ContainsFunc(name, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
 		return ""
 	}
-	return b.String()
+	if characters := []rune(name); len(characters) > maxName {
+		return strings.TrimSpace(string(characters[:maxName])) + "…"
+	}
+	return name
 }
 
 // blank reports characters that look like a space.

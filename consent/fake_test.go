@@ -26,7 +26,9 @@ type fakeFlows struct {
 	flow    authz.Flow
 	servers []authz.Server
 	err     error // of every method
-	limited bool
+
+	submitErr error
+	limited   bool
 
 	approved []string // resources
 	denied   bool
@@ -91,6 +93,9 @@ func (s *fakeFlows) Identify(_ context.Context, _ *authz.Flow, id storage.Identi
 }
 
 func (s *fakeFlows) Approve(_ context.Context, f *authz.Flow, resources []string) (string, error) {
+	if s.submitErr != nil {
+		return "", s.submitErr
+	}
 	s.approved = resources
 	return f.RedirectURI + "?code=c&state=s", nil
 }

@@ -23,7 +23,6 @@ func fieldsOf(f *authz.Flow) fields {
 // answer: nothing happens before a person pressed a button.
 func (c *Consent) showIdentity(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
 	t := c.pages.text
-	client := c.describe(f)
 	view := struct {
 		frame
 		fields
@@ -34,8 +33,8 @@ func (c *Consent) showIdentity(w http.ResponseWriter, r *http.Request, f *authz.
 	}{
 		frame:   c.pages.frame(fmt.Sprintf(t.IdentityTitle, c.site)),
 		fields:  fieldsOf(f),
-		Client:  client,
-		Lead:    fmt.Sprintf(t.IdentityLead, client.Name),
+		Client:  c.describe(f),
+		Lead:    t.IdentityLead,
 		Refused: t.Refused[r.URL.Query().Get("error")],
 		Kinds:   c.as.Config().Identities,
 	}

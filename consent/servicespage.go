@@ -35,7 +35,6 @@ func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.
 		return c.askAgain(w, f, "")
 	}
 	t := c.pages.text
-	client := c.describe(f)
 	servers := c.describeServers(f)
 	name, proof := c.nameOf(*f.Identity)
 	return c.pages.render(w, http.StatusOK, "services", struct {
@@ -46,11 +45,11 @@ func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.
 		Identity, Proof, IdentityDigest, Stays string
 		ChangeURL                              string
 		Servers                                []serverView
-		Choose                                 bool
+		Choose, Declared                       bool
 	}{
-		frame:          c.pages.frame(fmt.Sprintf(t.ServicesTitle, client.Name)),
+		frame:          c.pages.frame(t.ServicesTitle),
 		fields:         fieldsOf(f),
-		Client:         client,
+		Client:         c.describe(f),
 		Lead:           fmt.Sprintf(t.ServicesLead, c.site),
 		Refused:        t.Refused[r.URL.Query().Get("error")],
 		Identity:       name,
@@ -60,6 +59,7 @@ func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.
 		ChangeURL:      pageURL(authz.ConsentPath, f, ""),
 		Servers:        servers,
 		Choose:         len(servers) > 1,
+		Declared:       f.Identity.Kind == string(identity.UserID),
 	})
 }
 

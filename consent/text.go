@@ -9,7 +9,8 @@ type text struct {
 	Unverified      string
 	Registered      string
 	UnnamedClient   string
-	ApplicationIs   string
+	Application     string
+	CallsItself     string
 	PublishedBy     string
 	ReturnsTo       string
 	ThisComputer    string // host and port
@@ -20,7 +21,7 @@ type text struct {
 
 	// The identity page.
 	IdentityTitle   string // site
-	IdentityLead    string // client
+	IdentityLead    string
 	IdentityIgnore  string
 	Or              string
 	KeyTitle        string
@@ -40,7 +41,7 @@ type text struct {
 	CaddyNobody     string
 
 	// The services page.
-	ServicesTitle   string // client
+	ServicesTitle   string
 	ServicesLead    string // site
 	YouAre          string
 	Nobody          string
@@ -94,8 +95,9 @@ var english = text{
 
 	Unverified:      "Not verified",
 	Registered:      "Registered by the operator",
-	UnnamedClient:   "An application without a name",
-	ApplicationIs:   "Application",
+	UnnamedClient:   "nothing (it gave no name)",
+	Application:     "Application",
+	CallsItself:     "Calls itself",
 	PublishedBy:     "Published by",
 	ReturnsTo:       "Sends you back to",
 	ThisComputer:    "a program on this computer (%s)",
@@ -105,7 +107,7 @@ var english = text{
 	WarnForeignHost: "The application is published by %s but sends you to another site, %s.",
 
 	IdentityTitle:   "Sign in to %s",
-	IdentityLead:    "%s asks for access to MCP servers. First say who you are; nothing is shared yet.",
+	IdentityLead:    "An application asks for access to MCP servers. First say who you are; nothing is shared yet.",
 	IdentityIgnore:  "You did not start this? Close this page. Nothing has been granted.",
 	Or:              "or",
 	KeyTitle:        "Virtual key",
@@ -124,7 +126,7 @@ var english = text{
 	CaddyButton:     "Continue as %s",
 	CaddyNobody:     "You are not signed in to this site. Sign in, then start again from the application.",
 
-	ServicesTitle:   "Allow %s to connect?",
+	ServicesTitle:   "Allow this application to connect?",
 	ServicesLead:    "It asks for access to MCP servers at %s, in your name.",
 	YouAre:          "You are",
 	Nobody:          "Nobody in particular (no account)",

@@ -1,0 +1,150 @@
+package consent
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+)
+
+// bothPages returns what a person sees of a client before deciding.
+func bothPages(t *testing.T, client authz.Client, redirectURI string) map[string]string {
+	t.Helper()
+	fake := newFake()
+	fake.flow.Client = &client
+	fake.flow.RedirectURI = redirectURI
+	s := newSite(t, fake).identified(alice())
+	return map[string]string{
+		"identity": s.get("/oauth/consent?flow_id=sealed").Body.String(),
+		"services": s.get(servicesURL).Body.String(),
+	}
+}
+
+func named(name string) authz.Client {
+	return authz.Client{ID: "c", Origin: authz.Registered, Metadata: authz.ClientMetadata{ClientName: name}}
+}
+
+func document(id, name string) authz.Client {
+	return authz.Client{ID: id, Origin: authz.MetadataDocument, Metadata: authz.ClientMetadata{ClientName: name}}
+}
+
+func TestClientAsShown_G04_H13_H14_H19(t *testing.T) {
+	const loopback = "Any program on it can use this name"
+	operators := named("Cursor")
+	operators.Origin = authz.Preregistered
+	tests := map[string]struct {
+		client      authz.Client
+		redirectURI string
+		want        []string
+		never       []string
+	}{
+		"impersonation G04": {
+			named("Claude"), "https://evil.example/cb",
+			[]string{`<dd class="host">evil.example</dd>`, "Not verified"}, []string{loopback, "Published by"},
+		},
+		"the operator's own": {
+			operators, "https://app.example/cb",
+			[]string{"Registered by the operator"}, []string{"Not verified", "Calls itself"},
+		},
+		"without a name": {
+			named(""), "https://app.example/cb",
+			[]string{"nothing (it gave no name)", "Not verified"}, nil,
+		},
+		"a program by address H13": {
+			document("https://claude.ai/c.json", "Claude"), "http://127.0.0.1:33418/cb",
+			[]string{"a program on this computer (127.0.0.1:33418)", loopback, "claude.ai", "Not verified"}, []string{"another site"},
+		},
+		"a program by name H13": {
+			named("x"), "http://localhost/cb",
+			[]string{"a program on this computer (localhost)", loopback}, nil,
+		},
+		"a program by IPv6 H13": {
+			named("x"), "http://[::1]:8/cb",
+			[]string{"a program on this computer ([::1]:8)", loopback}, nil,
+		},
+		"not a program": {
+			named("x"), "https://localhost.evil.example/cb",
+			[]string{`<dd class="host">localhost.evil.example</dd>`}, []string{loopback},
+		},
+		"an app": {
+			named("Cursor"), "cursor://anysphere.cursor-mcp/cb",
+			[]string{"the app that opens cursor: links", "Any app can claim to open cursor: links"}, []string{loopback},
+		},
+		"an app by reversed domain": {
+			named("x"), "com.example.app:/cb",
+			[]string{"the app that opens com.example.app: links"}, nil,
+		},
+		"two hosts H14": {
+			document("https://claude.ai/c.json", "Claude"), "https://evil.example/cb",
+			[]string{"published by claude.ai but sends you to another site, evil.example"}, nil,
+		},
+		"one host": {
+			document("https://claude.ai/c.json", "Claude"), "https://claude.ai:443/cb",
+			[]string{`<dd class="host">claude.ai</dd>`}, []string{"another site"},
+		},
+		"another port is another site": {
+			document("https://claude.ai/c.json", "Claude"), "https://claude.ai:8443/cb",
+			[]string{"another site, claude.ai:8443"}, nil,
+		},
+		"look-alike host H19": {
+			named("Claude"), "https://cl\u0430ude.ai/cb",
+			[]string{`<dd class="host">xn--clude-5ve.ai</dd>`}, []string{"cl\u0430ude"},
+		},
+		"look-alike publisher H19": {
+			document("https://cl\u0430ude.ai/c.json", "Claude"), "https://claude.ai/cb",
+			[]string{"published by xn--clude-5ve.ai but sends you to another site, claude.ai"}, []string{"cl\u0430ude"},
+		},
+		"host in the user part": {
+			named("x"), "https://claude.ai@evil.example/cb",
+			[]string{`<dd class="host">evil.example</dd>`}, []string{"claude.ai"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for kind, page := range bothPages(t, tt.client, tt.redirectURI) {
+				for _, want := range tt.want {
+					if !strings.Contains(page, want) {
+						t.Errorf("%s page: no %q", kind, want)
+					}
+				}
+				for _, never := range tt.never {
+					if strings.Contains(page, never) {
+						t.Errorf("%s page: has %q", kind, never)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The host where the code goes is read before the name anybody can choose, and
+// that name appears nowhere but in its own place.
+func TestNameComesLastAndOnce_G04(t *testing.T) {
+	for kind, page := range bothPages(t, named("Zaphod"), "https://evil.example/cb") {
+		if n := strings.Count(page, "Zaphod"); n != 1 {
+			t.Errorf("%s page: the name appears %d times", kind, n)
+		}
+		if strings.Index(page, "evil.example") > strings.Index(page, "Zaphod") {
+			t.Errorf("%s page: the name comes first", kind)
+		}
+	}
+}
+
+// Nothing a client registered is more than text, and no address of it is used.
+func TestMetadataIsInert_G05(t *testing.T) {
+	client := authz.Client{ID: "c", Origin: authz.Registered, Metadata: authz.ClientMetadata{
+		ClientName: `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`,
+		ClientURI:  "javascript:alert(2)", LogoURI: "https://evil.example/logo.png",
+		PolicyURI: "https://evil.example/policy", TOSURI: "data:text/html,x", Contacts: []string{"<b>me</b>"},
+	}}
+	for kind, page := range bothPages(t, client, "https://app.example/cb") {
+		for _, never := range []string{"<script", "<img", "onerror=alert(1)>\"", "javascript:", "evil.example", "data:text", "<b>me"} {
+			if strings.Contains(page, never) {
+				t.Errorf("%s page: has %q", kind, never)
+			}
+		}
+		if !strings.Contains(page, "&lt;script&gt;") {
+			t.Errorf("%s page: the name is not shown as text", kind)
+		}
+	}
+}

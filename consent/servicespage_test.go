@@ -1,0 +1,250 @@
+package consent
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const servicesURL = "/oauth/consent/mcps?flow_id=sealed"
+
+func TestServicesPage(t *testing.T) {
+	page := newSite(t, newFake()).identified(alice()).get(servicesURL).Body.String()
+	for _, want := range []string{
+		"Notion", "mcp.example.com/mcp/notion", "github", "mcp.example.com/mcp/github",
+		"Change pages", "<code>pages:write</code>", "<code>mcp:use</code>", "app.example", "Not verified",
+		"alice", "user ID, not verified", `href="/oauth/consent?flow_id=sealed"`, "Access ends after 1 day.",
+		`value="approve"`, `value="deny"`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page", want)
+		}
+	}
+	if n := strings.Count(page, "pages:write"); n != 1 {
+		t.Errorf("the scope of one server shows %d times", n)
+	}
+}
+
+func TestServicesPageNeedsAnIdentity(t *testing.T) {
+	w := newSite(t, newFake()).get(servicesURL)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/oauth/consent?flow_id=sealed" {
+		t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+	}
+}
+
+func TestChoiceOfServers(t *testing.T) {
+	const boxes, hidden = `type="checkbox"`, `type="hidden" name="resource"`
+	tests := map[string]struct {
+		servers, requested     int
+		boxes, checked, hidden int
+	}{
+		"one of one, none requested":  {1, 0, 0, 0, 1},
+		"one of one, requested":       {1, 1, 0, 0, 1},
+		"two, none requested":         {2, 0, 2, 0, 0},
+		"two, both requested":         {2, 2, 2, 2, 0},
+		"none allowed by an identity": {0, 1, 0, 0, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			fake := newFake()
+			for _, s := range fake.servers[:tt.requested] {
+				fake.flow.Resources = append(fake.flow.Resources, s.Resource)
+			}
+			fake.servers = fake.servers[:tt.servers]
+			page := newSite(t, fake).identified(alice()).get(servicesURL).Body.String()
+			if n := strings.Count(page, boxes); n != tt.boxes {
+				t.Errorf("%d boxes, want %d", n, tt.boxes)
+			}
+			if n := strings.Count(page, " checked>"); n != tt.checked {
+				t.Errorf("%d checked, want %d", n, tt.checked)
+			}
+			if n := strings.Count(page, hidden); n != tt.hidden {
+				t.Errorf("%d hidden, want %d", n, tt.hidden)
+			}
+			if got := strings.Contains(page, `value="approve"`); got != (tt.servers > 0) {
+				t.Errorf("can be approved: %v", got)
+			}
+			if !strings.Contains(page, `value="deny"`) {
+				t.Error("cannot be denied")
+			}
+		})
+	}
+}
+
+func TestScopeWords_I19(t *testing.T) {
+	fake := newFake()
+	fake.cfg.Scopes = map[string]string{"pages:write": "Change <pages>"}
+	fake.servers[0].OptionalScopes = []string{"pages:write", "plain"}
+	fake.flow.Scope = []string{"pages:write", "plain", "of:another", "offline_access"}
+	page := newSite(t, fake).identified(alice()).get(servicesURL).Body.String()
+	for text, want := range map[string]bool{
+		"Change &lt;pages&gt; <code>pages:write</code>": true,
+		"<li>plain</li>": true,
+		"of:another":     false,
+		"Change <pages>": false,
+	} {
+		if got := strings.Contains(page, text); got != want {
+			t.Errorf("%q on the page: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestWhoYouAre(t *testing.T) {
+	key := identity.Key{Name: "team-a"}
+	for name, tt := range map[string]struct {
+		id   storage.Identity
+		want string
+	}{
+		"virtual key": {key.Identity(), `<strong>team-a</strong> <span class="mark good">virtual key</span>`},
+		"user id":     {alice(), `<strong>alice</strong> <span class="mark">user ID, not verified</span>`},
+		"anonymous":   {identity.NewAnonymous(), `<strong>Nobody in particular (no account)</strong></span>`},
+		"caddy":       {userIdentity("bob"), `<strong>bob</strong> <span class="mark good">signed in to this site</span>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, newFake()).identified(tt.id)
+			s.user = "bob"
+			page := s.get(servicesURL).Body.String()
+			if !strings.Contains(page, tt.want) {
+				t.Errorf("no %q on the page:\n%s", tt.want, page)
+			}
+			if strings.Contains(page, tt.id.Subject) {
+				t.Error("the subject is on the page")
+			}
+		})
+	}
+}
+
+func TestLifetimeWords(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		time.Second:          "1 minutes",
+		15 * time.Minute:     "15 minutes",
+		90 * time.Minute:     "90 minutes",
+		time.Hour:            "1 hour",
+		36 * time.Hour:       "36 hours",
+		24 * time.Hour:       "1 day",
+		30 * 24 * time.Hour:  "30 days",
+		100*time.Hour + 1e10: "6000 minutes",
+	} {
+		if got := english.duration(d); got != want {
+			t.Errorf("%s = %q, want %q", d, got, want)
+		}
+	}
+	s := newSite(t, newFake()).identified(alice())
+	s.flow.Client.Metadata.GrantTypes = []string{"authorization_code", "refresh_token"}
+	if page := s.get(servicesURL).Body.String(); !strings.Contains(page, "after 30 days without use, and after 90 days in any case") {
+		t.Error("no lifetime of a grant with refresh tokens")
+	}
+}
+
+func TestApprove_A14_I05(t *testing.T) {
+	s := newSite(t, newFake()).identified(alice())
+	s.flow.RedirectURI = "cursor://anysphere.cursor-mcp/oauth/callback"
+	first := s.get(servicesURL).Body.String()
+	s.get(servicesURL) // a second load must not spoil the first
+	r := postRequest(submitPath, "decision", "approve", "identity", shownIdentity(t, first), "resource", "https://mcp.example.com/mcp/notion")
+	w := s.do(r)
+	if w.Code != http.StatusSeeOther {
+		t.Fatalf("status = %d\n%s", w.Code, w.Body)
+	}
+	if got := w.Header().Get("Location"); got != "cursor://anysphere.cursor-mcp/oauth/callback?code=c&state=s" {
+		t.Errorf("Location = %q", got)
+	}
+	if !slices.Equal(s.approved, []string{"https://mcp.example.com/mcp/notion"}) {
+		t.Errorf("approved %v", s.approved)
+	}
+}
+
+func TestDeny_I20(t *testing.T) {
+	s := newSite(t, newFake()).identified(alice())
+	w := s.post(submitPath, "decision", "deny", "identity", digest(alice()), "resource", "https://mcp.example.com/mcp/notion")
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "https://app.example/cb?error=access_denied&state=s" {
+		t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+	}
+	if !s.denied || s.approved != nil {
+		t.Errorf("denied %v, approved %v", s.denied, s.approved)
+	}
+}
+
+func TestSubmitWithoutDecisionOrChoice(t *testing.T) {
+	for name, tt := range map[string]struct {
+		more     []string
+		status   int
+		location string
+	}{
+		"no decision":    {[]string{"resource", "x"}, 400, ""},
+		"other decision": {[]string{"resource", "x", "decision", "yes"}, 400, ""},
+		"no server":      {[]string{"decision", "approve"}, 303, "/oauth/consent/mcps?error=no_server&flow_id=sealed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, newFake()).identified(alice())
+			w := s.post(submitPath, append(tt.more, "identity", digest(alice()))...)
+			if w.Code != tt.status || w.Header().Get("Location") != tt.location {
+				t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+			}
+			if s.approved != nil || s.denied {
+				t.Error("something was decided")
+			}
+		})
+	}
+}
+
+func TestSubmitWithoutIdentity(t *testing.T) {
+	s := newSite(t, newFake())
+	w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(storage.Identity{}))
+	if w.Code != http.StatusSeeOther || s.approved != nil {
+		t.Errorf("status = %d, approved %v", w.Code, s.approved)
+	}
+}
+
+// Whoever changes the identity in another window cannot make the person
+// approve for it.
+func TestIdentityChanged_I10(t *testing.T) {
+	bob := storage.Identity{Kind: "user_id", Subject: "user_id:bob", Name: "bob"}
+	tests := map[string]struct {
+		id   storage.Identity // of the flow at submit
+		form string           // whom the page showed
+		user string           // signed in to the site at submit
+	}{
+		"identity changed":     {bob, digest(alice()), ""},
+		"nobody was shown":     {alice(), "", ""},
+		"caddy user changed":   {userIdentity("bob"), digest(userIdentity("bob")), "eve"},
+		"caddy user left":      {userIdentity("bob"), digest(userIdentity("bob")), ""},
+		"caddy page was eve's": {userIdentity("bob"), digest(userIdentity("eve")), "bob"},
+	}
+	for name, tt := range tests {
+		for _, decision := range []string{"approve", "deny"} {
+			t.Run(name+" "+decision, func(t *testing.T) {
+				s := newSite(t, newFake()).identified(tt.id)
+				s.user = tt.user
+				w := s.post(submitPath, "decision", decision, "resource", "x", "identity", tt.form)
+				if w.Code != http.StatusConflict || s.approved != nil || s.denied {
+					t.Errorf("status = %d, approved %v, denied %v", w.Code, s.approved, s.denied)
+				}
+				if !strings.Contains(w.Body.String(), `href="/oauth/consent/mcps?flow_id=sealed"`) {
+					t.Error("no way back")
+				}
+			})
+		}
+	}
+	t.Run("page for another caddy user", func(t *testing.T) {
+		s := newSite(t, newFake()).identified(userIdentity("bob"))
+		s.user = "eve"
+		if w := s.get(servicesURL); w.Code != http.StatusSeeOther {
+			t.Errorf("status = %d, want a redirect to the identity page", w.Code)
+		}
+	})
+	t.Run("store noticed", func(t *testing.T) {
+		s := newSite(t, newFake()).identified(alice())
+		s.submitErr = authz.ErrFlowChanged
+		w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(alice()))
+		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "Your identity changed") {
+			t.Errorf("status = %d\n%s", w.Code, w.Body)
+		}
+	})
+}
