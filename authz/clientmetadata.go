@@ -38,7 +38,7 @@ func (m *ClientMetadata) complete(origin Origin, redirectSchemes []string) error
 	for _, step := range []func() error{
 		m.checkText,
 		func() error { return m.completeAuthMethod(origin) },
-		m.completeGrants,
+		func() error { return m.completeGrants(origin) },
 		func() error { return m.checkRedirectURIs(origin, redirectSchemes) },
 		m.checkKeys,
 	} {
@@ -111,8 +111,9 @@ func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
 // completeGrants settles grant and response types, which must fit each other
 // (RFC 7591 section 2.1). Grant types this server does not know are dropped:
 // a client may list what it does elsewhere. Those that OAuth 2.1 abolished
-// are refused.
-func (m *ClientMetadata) completeGrants() error {
+// are refused. Only an operator can register a client that gets no codes, such
+// as one that introspects.
+func (m *ClientMetadata) completeGrants(origin Origin) error {
 	if len(m.GrantTypes) == 0 {
 		m.GrantTypes = []string{grantAuthorizationCode, grantRefreshToken}
 	}
@@ -125,7 +126,7 @@ func (m *ClientMetadata) completeGrants() error {
 			known = append(known, g)
 		}
 	}
-	if m.GrantTypes = known; !slices.Contains(known, grantAuthorizationCode) {
+	if m.GrantTypes = known; origin != Preregistered && !slices.Contains(known, grantAuthorizationCode) {
 		return invalidMetadata("grant_types must contain authorization_code.")
 	}
 	if len(m.ResponseTypes) == 0 {
@@ -146,7 +147,7 @@ func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) erro
 	if origin == MetadataDocument {
 		m.RedirectURIs = slices.DeleteFunc(m.RedirectURIs, func(uri string) bool { return !redirectURIRegistrable(uri, schemes) })
 	}
-	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
+	if len(m.RedirectURIs) == 0 && origin != Preregistered || len(m.RedirectURIs) > maxRedirectURIs {
 		return fail("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
 	}
 	switch m.ApplicationType {

@@ -1,0 +1,126 @@
+package strictjson
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestCheck_G08(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data string
+		want error
+	}{
+		"object":                  {`{"a":1,"b":[{"a":1},{"a":2}],"c":{"a":{}}}`, nil},
+		"empty object":            {` {} `, nil},
+		"empty":                   {``, ErrSyntax},
+		"array":                   {`[]`, ErrSyntax},
+		"text":                    {`"a"`, ErrSyntax},
+		"null":                    {`null`, ErrSyntax},
+		"byte order mark":         {"\ufeff{}", ErrSyntax},
+		"unfinished":              {`{"a":1`, ErrSyntax},
+		"unfinished array":        {`{"a":[1`, ErrSyntax},
+		"trailing object":         {`{}{}`, ErrSyntax},
+		"trailing garbage":        {`{} x`, ErrSyntax},
+		"trailing bracket":        {`{}]`, ErrSyntax},
+		"name is no text":         {`{1:2}`, ErrSyntax},
+		"trailing comma":          {`{"a":1,}`, ErrSyntax},
+		"comment":                 {`{/**/}`, ErrSyntax},
+		"not UTF-8":               {"{\"a\":\"\xff\"}", ErrSyntax},
+		"repeated":                {`{"a":1,"a":1}`, ErrDuplicate},
+		"other case":              {`{"redirect_uris":1,"REDIRECT_URIS":2}`, ErrDuplicate},
+		"long s":                  {`{"jwks":1,"jwk\u017f":2}`, ErrDuplicate},
+		"kelvin":                  {`{"jwks":1,"jw\u212as":2}`, ErrDuplicate},
+		"escaped":                 {`{"a":1,"\u0061":2}`, ErrDuplicate},
+		"repeated inside":         {`{"x":[{"y":{"a":1,"A":1}}]}`, ErrDuplicate},
+		"accents in another case": {`{"\u00e9":1,"\u00c9":2}`, ErrDuplicate},
+		"same names in siblings":  {`{"x":{"a":1},"y":{"a":1}}`, nil},
+		"deep":                    {strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth), nil},
+		"too deep":                {strings.Repeat(`{"a":`, maxDepth+1) + "1" + strings.Repeat("}", maxDepth+1), ErrDepth},
+		"too deep in arrays":      {`{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, ErrDepth},
+		"too large":               {`{"a":"` + strings.Repeat("x", 20_000) + `"}`, ErrSize},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := Check([]byte(tc.data), 12_000); !errors.Is(err, tc.want) || tc.want == nil && err != nil {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+type document struct {
+	Name  string          `json:"name,omitempty"`
+	URIs  []string        `json:"uris"`
+	Other json.RawMessage `json:"other"`
+}
+
+func TestUnmarshal(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data string
+		want document
+		err  error
+	}{
+		"all":                          {`{"name":"n","uris":["a"],"other":{"x":1},"unknown":1}`, document{"n", []string{"a"}, json.RawMessage(`{"x":1}`)}, nil},
+		"null is absent":               {`{"name":null,"uris":null,"other":null}`, document{}, nil},
+		"other case is another member": {`{"NAME":"n"}`, document{}, nil},
+		"wrong type":                   {`{"name":["n"]}`, document{}, ErrType},
+		"wrong element type":           {`{"uris":[1]}`, document{}, ErrType},
+		"repeated":                     {`{"name":"a","Name":"b"}`, document{}, ErrDuplicate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got document
+			err := Unmarshal([]byte(tc.data), 1000, &got)
+			if !errors.Is(err, tc.err) || tc.err == nil && err != nil {
+				t.Fatalf("got %v, want %v", err, tc.err)
+			}
+			if err == nil && !reflect.DeepEqual(got, tc.want) {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+			if err != nil && strings.Contains(err.Error(), `"n"`) {
+				t.Error("the error repeats what the document contained")
+			}
+		})
+	}
+}
+
+// Whatever passes means the same to encoding/json, which other parts and other
+// programs read it with.
+func FuzzUnmarshal(f *testing.F) {
+	for _, s := range []string{
+		`{"name":"n","uris":["a","b"],"other":{"a":[1,2,{"b":null}]}}`, `{"name":"a","NAME":"b"}`, `{"a":1}{}`,
+		`{"urI\u017f":["x"]}`, "{\"\xff\":1}", `[[[[`, `{"name":"\ud800"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var strict document
+		if err := Unmarshal(data, 1<<12, &strict); err != nil {
+			return
+		}
+		if !json.Valid(data) {
+			t.Fatal("passed what is not JSON")
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(data, &members); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for name := range members {
+			for other := range seen {
+				if strings.EqualFold(name, other) {
+					t.Fatalf("%q and %q both passed", name, other)
+				}
+			}
+			seen[name] = true
+		}
+		var lax document
+		if err := json.Unmarshal(data, &lax); err != nil {
+			return // a member in another case may have the wrong type
+		}
+		if strict.Name != "" && strict.Name != lax.Name {
+			t.Fatalf("read %q and %q", strict.Name, lax.Name)
+		}
+	})
+}
