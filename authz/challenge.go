@@ -41,7 +41,7 @@ func (g *Gate) insufficientScope(c *Caller) refusal {
 // challenge or in its metadata. offline_access is asked of the authorization
 // server (MCP authorization, refresh tokens).
 func withoutOfflineAccess(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == "offline_access" })
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == scopeOfflineAccess })
 }
 
 // challenges are what every challenge of a URL has in common.

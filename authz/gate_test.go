@@ -205,9 +205,6 @@ func TestGoodTokenPasses_RS14_RS16(t *testing.T) {
 			if c.GrantID != "grant-1" || c.ClientID != "client-1" || c.Scope != "mcp:use" || c.TokenHash != storage.HashOf(token) {
 				t.Errorf("caller %+v", c)
 			}
-			if c.Values.Subject != "anonymous:1" || c.Values.ClientID != "client-1" || c.Values.GrantID != "grant-1" || c.Values.Scope != "mcp:use" {
-				t.Errorf("values %+v", c.Values)
-			}
 			if len(w.Header()) != 0 {
 				t.Errorf("headers on a call that passes: %v", w.Header())
 			}
@@ -367,7 +364,7 @@ func TestVirtualKeyBearer_E21(t *testing.T) {
 	f := newGateFixture(t, gateConfig())
 	t.Run("any server", func(t *testing.T) {
 		c, _ := call(f.gate("notion"), "POST", gateIssuer+"/mcp/notion", authHeader, "Bearer sk-ops")
-		if c == nil || c.GrantID != "vk:ops" || c.ClientID != "" || c.Scope != "mcp:use notion:write" || c.Values.GrantID != "vk:ops" {
+		if c == nil || c.GrantID != "vk:ops" || c.ClientID != "" || c.Scope != "mcp:use notion:write" {
 			t.Errorf("caller %+v", c)
 		}
 	})

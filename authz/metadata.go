@@ -76,9 +76,9 @@ func (as *AuthorizationServer) metadata() authorizationServerMetadata {
 func (as *AuthorizationServer) metadataScopes() []string {
 	var scopes []string
 	for _, s := range as.cfg.Servers {
-		scopes = append(append(scopes, s.Scopes...), s.OptionalScopes...)
+		scopes = slices.Concat(scopes, s.Scopes, s.OptionalScopes)
 	}
-	scopes = append(scopes, "offline_access")
+	scopes = append(scopes, scopeOfflineAccess)
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
 }

@@ -78,15 +78,3 @@ func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 	h.Add("Vary", "Origin")
 	return true
 }
-
-// HostAllowed reports whether a request's Host is that of the issuer. Anything
-// else on our paths deserves 421 (RFC 9110 section 15.5.20): a name that was
-// rebound to us, or a site that we were never asked to serve.
-func (as *AuthorizationServer) HostAllowed(host string) bool {
-	scheme, own, _ := strings.Cut(as.cfg.Issuer, "://")
-	defaultPort := ":80"
-	if scheme == "https" {
-		defaultPort = ":443"
-	}
-	return strings.EqualFold(strings.TrimSuffix(host, defaultPort), own)
-}

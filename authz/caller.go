@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -17,46 +18,26 @@ type Caller struct {
 	Scope    string // space-separated
 	// TokenHash is what Recheck takes to ask again later.
 	TokenHash storage.Hash
-	// Values holds what a web server tells of the call in placeholders,
-	// variables and log fields. They are of type any already, so that filling
-	// a table of any with them allocates nothing.
-	Values CallerValues
-}
-
-// CallerValues are strings: the fields of a Caller, by the name they have there.
-type CallerValues struct {
-	GrantID, ClientID, Subject, Name, Scope any
-}
-
-// boxed fills Values.
-func (c Caller) boxed() Caller {
-	c.Values = CallerValues{
-		GrantID: c.GrantID, ClientID: c.ClientID,
-		Subject: c.Identity.Subject, Name: c.Identity.Name, Scope: c.Scope,
-	}
-	return c
 }
 
 // newCaller returns the caller behind an access token.
 func newCaller(h storage.Hash, t *storage.AccessToken) Caller {
-	c := Caller{
+	return Caller{
 		GrantID: t.GrantID, ClientID: t.ClientID, Identity: t.Identity,
 		Scope: strings.Join(t.Scope, " "), TokenHash: h,
 	}
-	return c.boxed()
 }
 
 // keyCallers returns the callers behind the virtual keys that are good for the
 // server. A key has every scope there is to have.
 func keyCallers(keys *identity.VirtualKeys, s *Server) map[storage.Hash]*Caller {
-	scope := strings.Join(append(append([]string(nil), s.Scopes...), s.OptionalScopes...), " ")
+	scope := strings.Join(slices.Concat(s.Scopes, s.OptionalScopes), " ")
 	callers := make(map[storage.Hash]*Caller)
 	for k := range keys.All() {
 		if !k.Allows(s.ID) {
 			continue
 		}
-		c := Caller{GrantID: "vk:" + k.Name, Identity: k.Identity(), Scope: scope, TokenHash: k.Hash}.boxed()
-		callers[k.Hash] = &c
+		callers[k.Hash] = &Caller{GrantID: "vk:" + k.Name, Identity: k.Identity(), Scope: scope, TokenHash: k.Hash}
 	}
 	return callers
 }
