@@ -5,42 +5,32 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Gate decides about the calls of one MCP server.
 type Gate struct {
+	as      *AuthorizationServer
 	server  Server
-	issuer  string
-	keys    *identity.VirtualKeys
 	callers map[storage.Hash]*Caller // behind the virtual keys
-	tokens  *TokenCache
-	origins origins
-	now     func() time.Time
 	log     *zap.Logger
 	// plain and slashed are the challenges for the server's path without and
 	// with a trailing slash: each names the metadata of the URL the client used.
-	plain, slashed challenges
+	plain, slashed challenge
 }
 
 // Gate returns the gate of one of the configured servers.
 func (as *AuthorizationServer) Gate(s Server) *Gate {
 	return &Gate{
+		as:      as,
 		server:  s,
-		issuer:  as.cfg.Issuer,
-		keys:    as.cfg.VirtualKeys,
 		callers: keyCallers(as.cfg.VirtualKeys, &s),
-		tokens:  as.deps.Tokens,
-		origins: newOrigins(&as.cfg),
-		now:     as.deps.Now,
 		log:     as.log.With(zap.String("server", s.ID)),
-		plain:   newChallenges(resourceMetadataURL(as.cfg.Issuer, s.Path, false), s.Scopes),
-		slashed: newChallenges(resourceMetadataURL(as.cfg.Issuer, s.Path, true), s.Scopes),
+		plain:   newChallenge(resourceMetadataURL(as.cfg.Issuer, s.Path, false), s.Scopes),
+		slashed: newChallenge(resourceMetadataURL(as.cfg.Issuer, s.Path, true), s.Scopes),
 	}
 }
 
@@ -88,7 +78,7 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	case errors.Is(err, errInvalidToken):
 		g.refuse(w, r, invalidToken)
 	case errors.Is(err, errInsufficientScope):
-		g.refuse(w, r, g.insufficientScope(c))
+		g.refuseScope(w, r, c)
 	default:
 		writeError(w, g.log, unavailable(err))
 	}
@@ -108,8 +98,8 @@ func (g *Gate) Recheck(c *Caller) bool {
 // judge returns the caller behind an access token. With errInsufficientScope
 // there is a caller too: one who has proved who they are, and may ask for more.
 func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
-	now := g.now()
-	e, err := g.tokens.lookup(ctx, h, now)
+	now := g.as.deps.Now()
+	e, err := g.as.deps.Tokens.lookup(ctx, h, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errInvalidToken
 	}
@@ -117,7 +107,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
 		return nil, err
 	}
 	t := &e.token
-	if t.Issuer != g.issuer || !now.Before(t.ExpiresAt) || !g.isAudience(t.Audience) || !g.stands(&t.Identity) {
+	if t.Issuer != g.as.cfg.Issuer || !now.Before(t.ExpiresAt) || !g.isAudience(t.Audience) || !g.as.mayUse(t.Identity, &g.server) {
 		return nil, errInvalidToken
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another
@@ -132,15 +122,4 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
 // were requested (RFC 8707 section 2, RFC 9068 section 4).
 func (g *Gate) isAudience(audience []string) bool {
 	return g.server.Resource != "" && slices.Contains(audience, g.server.Resource)
-}
-
-// stands reports whether the configuration still lets the person use this
-// server: an operator who withdraws a virtual key, or takes the server from it,
-// ends what was approved with it.
-func (g *Gate) stands(id *storage.Identity) bool {
-	if id.Kind != string(identity.VirtualKey) {
-		return true
-	}
-	key := g.keys.BySubject(id.Subject)
-	return key != nil && key.Allows(g.server.ID)
 }

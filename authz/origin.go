@@ -10,20 +10,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 )
 
-// origins are the web origins whose pages may call the MCP servers.
-type origins struct {
-	own     string
-	allowed []string
-}
-
-func newOrigins(cfg *Config) origins {
-	return origins{own: cfg.Issuer, allowed: cfg.AllowedOrigins}
-}
-
-// allows compares bytes: browsers serialise origins in one form (RFC 6454
+// originAllowed reports whether pages of a web origin may call the MCP
+// servers. It compares bytes: browsers serialise origins in one form (RFC 6454
 // section 6.2). "null" is the origin of anybody's sandboxed page.
-func (o *origins) allows(origin string) bool {
-	return origin == o.own || isLoopbackOrigin(origin) || slices.Contains(o.allowed, origin)
+func (cfg *Config) originAllowed(origin string) bool {
+	return origin == cfg.Issuer || isLoopbackOrigin(origin) || slices.Contains(cfg.AllowedOrigins, origin)
 }
 
 // isLoopbackOrigin reports whether the page comes from this machine, such as a
@@ -66,7 +57,7 @@ func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if len(values) == 0 {
 		return true
 	}
-	if len(values) > 1 || !g.origins.allows(values[0]) {
+	if len(values) > 1 || !g.as.cfg.originAllowed(values[0]) {
 		id := NewCorrelationID()
 		g.log.Debug("origin refused", zap.String("correlation_id", id))
 		mcp.WriteError(w, http.StatusForbidden, "Web pages of this origin may not call this server.", id)
