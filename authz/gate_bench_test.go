@@ -1,10 +1,20 @@
 package authz
 
 import (
+	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
 
 // discard is a ResponseWriter that costs nothing but its headers.
@@ -53,6 +63,82 @@ func BenchmarkCheckHot(b *testing.B) {
 			}
 		})
 	}
+}
+
+var coldTokens = flag.Int("cold-tokens", 1000, "access tokens in the file of BenchmarkCheckCold")
+
+// BenchmarkCheckCold is a call whose token must be read from the file.
+func BenchmarkCheckCold(b *testing.B) {
+	store, err := boltstore.Open(filepath.Join(b.TempDir(), "db"), boltstore.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close() })
+	f := newGateFixture(b, gateConfig())
+	f.as.deps.Tokens = NewTokenCache(store, 1024)
+	tokens := grantTokens(b, store, *coldTokens, f.now)
+	requests := bearerRequests(tokens[:min(len(tokens), 1<<16)])
+	g, w := f.gate("mcp"), &discard{http.Header{}}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if i%len(requests) == 0 { // nothing is believed twice
+			f.now = f.now.Add(tokenBelief + 1)
+		}
+		if g.Check(w, requests[i%len(requests)]) == nil {
+			b.Fatal("refused")
+		}
+		i++
+	}
+}
+
+// grantTokens takes n grants through the store as people do, many at a time,
+// so that they share the cost of making them durable.
+func grantTokens(b *testing.B, store storage.Store, n int, now time.Time) []string {
+	b.Helper()
+	tokens := make([]string, n)
+	var workers errgroup.Group
+	workers.SetLimit(256)
+	for i := range n {
+		workers.Go(func() error {
+			tokens[i] = newSecret(accessTokenPrefix)
+			return grantToken(b.Context(), store, fmt.Sprint("grant-", i), tokens[i], now)
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return tokens
+}
+
+func grantToken(ctx context.Context, store storage.Store, grantID, token string, now time.Time) error {
+	end := now.Add(24 * time.Hour)
+	id := storage.Identity{Kind: string(identity.Anonymous), Subject: "anonymous:" + grantID}
+	code := storage.HashOf(grantID)
+	if _, err := store.SaveFlow(ctx, storage.Flow{ID: grantID, Issuer: gateIssuer, Identity: id, ExpiresAt: end}, now); err != nil {
+		return err
+	}
+	grant := &storage.Grant{
+		ID: grantID, Issuer: gateIssuer, ClientID: "client", Identity: id, Scope: []string{"mcp:use"},
+		Resources: []string{mcpURL}, CreatedAt: now, ExpiresAt: end, AbsoluteExpiresAt: end,
+	}
+	if _, err := store.SubmitFlow(ctx, storage.Submission{
+		FlowID: grantID, Issuer: gateIssuer, Subject: id.Subject, Grant: grant, Now: now,
+		Code: &storage.Code{Hash: code, GrantID: grantID, Issuer: gateIssuer, ClientID: "client", Challenge: "c", ExpiresAt: end},
+	}); err != nil {
+		return err
+	}
+	result, err := store.ClaimCode(ctx, storage.CodeClaim{
+		Hash: code, Issuer: gateIssuer, ClientID: "client", Challenge: "c", Now: now,
+		Issue: storage.Issue{GrantExpiresAt: end, Access: storage.AccessToken{
+			Hash: storage.HashOf(token), GrantID: grantID, Issuer: gateIssuer, ClientID: "client", Identity: id,
+			Scope: grant.Scope, Audience: grant.Resources, IssuedAt: now, ExpiresAt: end,
+		}},
+	})
+	if err == nil && result.Verdict != storage.OK {
+		err = fmt.Errorf("verdict %d", result.Verdict)
+	}
+	return err
 }
 
 // BenchmarkCheckRefused is a call that fails without the store.
