@@ -1,0 +1,329 @@
+package authz
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// dead asserts that nothing of the families works any more.
+func (l *lab) dead(all ...reply) {
+	l.t.Helper()
+	for i, r := range all {
+		if l.live(r.Access) {
+			l.t.Errorf("access token %d works", i)
+		}
+		l.want(l.refresh("app", r.Refresh), http.StatusBadRequest, "invalid_grant")
+	}
+}
+
+func TestRefreshReplay_D01_D03_D05_AS66(t *testing.T) {
+	tests := []struct {
+		name  string
+		grace time.Duration
+		// reuse uses an old token and returns what came of it, with the tokens so far.
+		reuse func(*lab, reply) (reply, []reply)
+	}{
+		{"after the grace", time.Minute, func(l *lab, first reply) (reply, []reply) {
+			second := l.refresh("app", first.Refresh)
+			l.advance(61 * time.Second)
+			return l.refresh("app", first.Refresh), []reply{first, second}
+		}},
+		{"two generations back", time.Minute, func(l *lab, first reply) (reply, []reply) {
+			second := l.refresh("app", first.Refresh)
+			third := l.refresh("app", second.Refresh)
+			return l.refresh("app", first.Refresh), []reply{first, second, third}
+		}},
+		{"without grace", 0, func(l *lab, first reply) (reply, []reply) {
+			second := l.refresh("app", first.Refresh)
+			return l.refresh("app", first.Refresh), []reply{first, second}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t, func(c *Config) { c.RefreshReuseGrace = tt.grace })
+			got, family := tt.reuse(l, l.signedIn())
+			l.want(got, http.StatusBadRequest, "invalid_grant")
+			l.dead(family...)
+			if l.logs.FilterMessageSnippet("a copy was used").Len() != 1 {
+				t.Error("the replay is not logged")
+			}
+		})
+	}
+}
+
+func TestLostResponse_D13_AS74(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	second := l.refresh("app", first.Refresh)
+	l.advance(50 * time.Second)
+	again := l.refresh("app", first.Refresh)
+	l.want(again, http.StatusOK, "")
+	if again.Access != second.Access || again.Refresh != second.Refresh || again.Scope != second.Scope {
+		t.Errorf("second answer = %s, first %s", again.body, second.body)
+	}
+	if again.Expires != second.Expires-50 {
+		t.Errorf("expires_in = %d after %d", again.Expires, second.Expires)
+	}
+	l.want(l.refresh("app", again.Refresh), http.StatusOK, "")
+}
+
+func TestCrashAfterCommit_D13(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	l.store.losing("RotateRefreshToken", func() {
+		l.want(l.refresh("app", first.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
+	})
+	second := l.refresh("app", first.Refresh)
+	l.want(second, http.StatusOK, "")
+	if again := l.refresh("app", first.Refresh); again.Refresh != second.Refresh {
+		t.Error("two successors")
+	}
+}
+
+func TestStoreFails_D14(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	l.store.failing("RotateRefreshToken", func() {
+		for range 6 {
+			l.want(l.refresh("app", first.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
+		}
+	})
+	l.want(l.refresh("app", first.Refresh), http.StatusOK, "")
+}
+
+func TestConcurrentRefresh_D02(t *testing.T) {
+	for name, store := range labStores(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLabOn(t, store)
+			tokens := l.signedIn()
+			for range labRounds {
+				won := l.race(16, func() reply { return l.refresh("app", tokens.Refresh) })
+				if len(won) != 16 {
+					t.Fatalf("%d of 16 got tokens", len(won))
+				}
+				for _, r := range won {
+					if r.Refresh != won[0].Refresh || r.Access != won[0].Access {
+						t.Fatal("two successors")
+					}
+				}
+				tokens = won[0]
+			}
+		})
+	}
+}
+
+func TestRefreshOfAnotherClient_D04_D08(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	before := l.store.writes.Load()
+	l.want(l.refresh("foreign", first.Refresh), http.StatusBadRequest, "invalid_grant")
+	if n := l.store.writes.Load() - before; n != 0 {
+		t.Errorf("%d writes", n)
+	}
+	second := l.refresh("app", first.Refresh)
+	l.want(second, http.StatusOK, "")
+	l.want(l.refresh("foreign", first.Refresh), http.StatusBadRequest, "invalid_grant")
+	if !l.live(second.Access) {
+		t.Error("a foreign client ended the family")
+	}
+}
+
+func TestRefreshScopeAndResource_D06_D07_AS67(t *testing.T) {
+	tests := []struct{ name, parameter, value, code, scope string }{
+		{"same scope", "scope", "mcp:use notion:admin", "", "mcp:use notion:admin"},
+		{"narrower scope", "scope", "mcp:use", "", "mcp:use"},
+		{"offline_access", "scope", "mcp:use offline_access", "", "mcp:use"},
+		{"only offline_access", "scope", "offline_access", "", "mcp:use notion:admin"},
+		{"wider scope", "scope", "mcp:use root", "invalid_scope", ""},
+		{"malformed scope", "scope", `"`, "invalid_scope", ""},
+		{"same resource", "resource", labNotion, "", "mcp:use notion:admin"},
+		{"other resource", "resource", labMain, "invalid_target", ""},
+		{"unknown resource", "resource", "https://other.example", "invalid_target", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t)
+			first := l.redeem("app", l.code("scope", "mcp:use notion:admin"))
+			before := l.store.writes.Load()
+			got := l.refresh("app", first.Refresh, tt.parameter, tt.value)
+			if tt.code != "" {
+				l.want(got, http.StatusBadRequest, tt.code)
+				if n := l.store.writes.Load() - before; n != 0 {
+					t.Errorf("%d writes", n)
+				}
+				return
+			}
+			l.want(got, http.StatusOK, "")
+			if got.Scope != tt.scope {
+				t.Errorf("scope = %q, want %q", got.Scope, tt.scope)
+			}
+			// A narrow token does not narrow the grant.
+			if next := l.refresh("app", got.Refresh); next.Scope != "mcp:use notion:admin" {
+				t.Errorf("next scope = %q", next.Scope)
+			}
+		})
+	}
+}
+
+// A retry that asks for something else than the winner is not a retry. It ends
+// nothing either.
+func TestGraceIsForTheSameRequest_D04(t *testing.T) {
+	l := newLab(t)
+	first := l.redeem("app", l.approved(request("resource", "-", "scope", "mcp:use notion:admin"), alice).Get("code"), "resource", "-")
+	second := l.refresh("app", first.Refresh, "resource", labNotion, "scope", "mcp:use")
+	l.want(second, http.StatusOK, "")
+	l.want(l.refresh("app", first.Refresh, "resource", labMain, "scope", "mcp:use"), http.StatusBadRequest, "invalid_target")
+	l.want(l.refresh("app", first.Refresh, "resource", labNotion), http.StatusBadRequest, "invalid_scope")
+	again := l.refresh("app", first.Refresh, "resource", labNotion, "scope", "mcp:use")
+	if again.Refresh != second.Refresh {
+		t.Errorf("the same request: %s", again.body)
+	}
+}
+
+func TestIdentityWithdrawn_D09_E21(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Config)
+		ends   bool // the family, too
+	}{
+		{"key withdrawn", func(c *Config) { c.VirtualKeys = nil }, true},
+		{"kind not in use", func(c *Config) { c.Identities = c.Identities[1:] }, true},
+		{"server taken from the key", func(c *Config) { c.VirtualKeys = labKeys("main") }, true},
+		{"server gone for now", func(c *Config) { c.Servers = c.Servers[1:] }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t)
+			first := l.redeem("app", l.approved(request(), keyIdentity("team")).Get("code"))
+			old := l.as.cfg
+			l.reload(tt.change)
+			l.want(l.refresh("app", first.Refresh), http.StatusBadRequest, "invalid_grant")
+			l.reload(func(c *Config) { *c = old })
+			if tt.ends {
+				l.dead(first)
+				return
+			}
+			l.want(l.refresh("app", first.Refresh), http.StatusOK, "")
+		})
+	}
+	t.Run("one of two servers taken from the key", func(t *testing.T) {
+		l := newLab(t)
+		first := l.redeem("app", l.approved(request("resource", "-"), keyIdentity("team")).Get("code"), "resource", "-")
+		l.reload(func(c *Config) { c.VirtualKeys = labKeys("main") })
+		l.want(l.refresh("app", first.Refresh, "resource", labNotion), http.StatusBadRequest, "invalid_target")
+		second := l.refresh("app", first.Refresh)
+		token, err := l.store.AccessToken(t.Context(), storage.HashOf(second.Access), l.time())
+		if err != nil || !slices.Equal(token.Audience, []string{labMain}) {
+			t.Errorf("audience = %q, %v", token.Audience, err)
+		}
+	})
+	t.Run("store down", func(t *testing.T) {
+		l := newLab(t)
+		first := l.redeem("app", l.approved(request(), keyIdentity("team")).Get("code"))
+		l.reload(func(c *Config) { c.VirtualKeys = nil })
+		l.store.failing("RevokeGrant", func() {
+			l.want(l.refresh("app", first.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
+		})
+	})
+}
+
+func TestRefreshLifetime_D10_D11_AS69(t *testing.T) {
+	t.Run("idle", func(t *testing.T) {
+		l := newLab(t)
+		in, out := l.signedIn(), l.signedIn()
+		l.advance(29 * 24 * time.Hour)
+		l.want(l.refresh("app", in.Refresh), http.StatusOK, "")
+		l.advance(2 * 24 * time.Hour)
+		l.want(l.refresh("app", out.Refresh), http.StatusBadRequest, "invalid_grant")
+	})
+	t.Run("absolute", func(t *testing.T) {
+		l := newLab(t)
+		tokens := l.signedIn()
+		for day := 1; day < 90; day++ {
+			l.advance(24 * time.Hour)
+			if tokens = l.refresh("app", tokens.Refresh); tokens.status != http.StatusOK {
+				t.Fatalf("day %d: %s", day, tokens.body)
+			}
+		}
+		l.advance(23*time.Hour + 59*time.Minute)
+		tokens = l.refresh("app", tokens.Refresh)
+		if tokens.Expires != 60 {
+			t.Errorf("the last access token lives %d s", tokens.Expires)
+		}
+		l.advance(time.Minute)
+		l.want(l.refresh("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+	})
+}
+
+// What the database holds is of no use to whoever has it, even with the
+// server's key: no token, and a replay that only the old token opens.
+func TestNoUsableToken_D12_M01(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	second := l.refresh("app", first.Refresh)
+	stored, err := l.store.Store.RotateRefreshToken(t.Context(), storage.Rotation{
+		Hash: storage.HashOf(first.Refresh), Issuer: labIssuer, ClientID: "app", Grace: time.Minute, Now: l.time(),
+		Issue: storage.Issue{Refresh: &storage.RefreshToken{}},
+	})
+	if err != nil || stored.Verdict != storage.Repeated || len(stored.Replay) == 0 {
+		t.Fatalf("verdict %v, %d bytes, %v", stored.Verdict, len(stored.Replay), err)
+	}
+	for _, secret := range []string{second.Access, second.Refresh} {
+		if bytes.Contains(stored.Replay, []byte(secret[6:])) {
+			t.Error("a token is in the clear")
+		}
+	}
+	if _, err := l.as.deps.Keys.Open(stored.Replay, "refresh", labIssuer, "app"); err == nil {
+		t.Error("the server's key opens it")
+	}
+}
+
+func TestRefreshAfterRevocation_D15(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	token, _, err := l.store.RefreshToken(t.Context(), storage.HashOf(first.Refresh), l.time())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.as.revokeGrant(t.Context(), token.GrantID); err != nil {
+		t.Fatal(err)
+	}
+	l.dead(first)
+}
+
+func TestRefreshRequest(t *testing.T) {
+	l := newLab(t)
+	l.want(l.refresh("app", ""), http.StatusBadRequest, "invalid_request")
+	for _, token := range []string{"x", refreshTokenPrefix, newSecret(refreshTokenPrefix), strings.Repeat("a", 10_000)} {
+		l.want(l.refresh("app", token), http.StatusBadRequest, "invalid_grant")
+	}
+}
+
+// F11: two issuers on one store.
+func TestForeignIssuer_F11(t *testing.T) {
+	l := newLab(t)
+	code, tokens := l.code(), l.signedIn()
+	l.reload(func(c *Config) {
+		c.Issuer = "https://other.example"
+		c.Servers = []Server{{ID: "main", Path: "/mcp", Resource: "https://other.example/mcp", Scopes: []string{"mcp:use"}}}
+	})
+	l.want(l.redeem("app", code, "resource", "-"), http.StatusBadRequest, "invalid_grant")
+	l.want(l.refresh("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+	for _, token := range []string{tokens.Access, tokens.Refresh} {
+		if got := l.revoke("app", token); got.status != http.StatusOK {
+			t.Errorf("revocation = %d", got.status)
+		}
+	}
+	if got := l.introspect("inspector", tokens.Access); got.body != inactive {
+		t.Errorf("introspection = %s", got.body)
+	}
+	if !l.live(tokens.Access) {
+		t.Error("another issuer revoked it")
+	}
+}
