@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -82,13 +83,14 @@ func setRetryAfter(w http.ResponseWriter, status int) {
 }
 
 // logError logs a server's failure as an error and anybody else's as debug:
-// strangers must not be able to fill the log.
+// strangers must not be able to fill the log. One who hangs up before the
+// answer is no failure of ours.
 func logError(log *zap.Logger, e *Error, correlationID string) {
 	fields := []zap.Field{
 		zap.String("correlation_id", correlationID), zap.String("error", e.Code),
 		zap.String("description", e.Description), zap.NamedError("cause", e.Cause),
 	}
-	if e.Status >= http.StatusInternalServerError {
+	if e.Status >= http.StatusInternalServerError && !errors.Is(e.Cause, context.Canceled) {
 		log.Error("request failed", fields...)
 		return
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -438,6 +440,28 @@ func TestStoreDown_E16(t *testing.T) {
 	}
 	c, w = call(g, "POST", mcpURL, authHeader, "Bearer garbage")
 	refused(t, c, w, 401, invalidMCP)
+}
+
+// Who hangs up gets no pass, and no line in the log for failures either.
+func TestHangUp_E16(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err    error
+		logged int
+	}{
+		"hung up":     {context.Canceled, 0},
+		"store fails": {storage.ErrClosed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zapcore.InfoLevel)
+			f := newGateFixture(t, gateConfig())
+			f.as.log, f.store.err = zap.New(core), tc.err
+			c, w := call(f.gate("mcp"), "POST", mcpURL, authHeader, "Bearer "+f.issue(nil))
+			refused(t, c, w, 503, "")
+			if logs.Len() != tc.logged {
+				t.Errorf("%d lines: %v", logs.Len(), logs.All())
+			}
+		})
+	}
 }
 
 func TestRevocationElsewhere_E17(t *testing.T) {
