@@ -35,13 +35,18 @@ func TestFlowBinding_I02_I12(t *testing.T) {
 	l := newLab(t)
 	mine, other := l.begin(request()), l.begin(request())
 	tests := map[string]func(r *http.Request){
-		"no cookie":                 func(*http.Request) {},
-		"cookie of another flow":    func(r *http.Request) { r.AddCookie(other.cookie) },
-		"secret of another flow":    func(r *http.Request) { r.AddCookie(&http.Cookie{Name: mine.cookie.Name, Value: other.cookie.Value}) },
-		"empty":                     func(r *http.Request) { r.AddCookie(&http.Cookie{Name: mine.cookie.Name}) },
-		"two of the name":           func(r *http.Request) { r.AddCookie(mine.cookie); r.AddCookie(mine.cookie) },
-		"planted beside the right":  func(r *http.Request) { r.AddCookie(&http.Cookie{Name: mine.cookie.Name, Value: "x"}); r.AddCookie(mine.cookie) },
-		"right, but not its prefix": func(r *http.Request) { r.AddCookie(&http.Cookie{Name: strings.TrimPrefix(mine.cookie.Name, "__Host-"), Value: mine.cookie.Value}) },
+		"no cookie":              func(*http.Request) {},
+		"cookie of another flow": func(r *http.Request) { r.AddCookie(other.cookie) },
+		"secret of another flow": func(r *http.Request) { r.AddCookie(&http.Cookie{Name: mine.cookie.Name, Value: other.cookie.Value}) },
+		"empty":                  func(r *http.Request) { r.AddCookie(&http.Cookie{Name: mine.cookie.Name}) },
+		"two of the name":        func(r *http.Request) { r.AddCookie(mine.cookie); r.AddCookie(mine.cookie) },
+		"planted beside the right": func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: mine.cookie.Name, Value: "x"})
+			r.AddCookie(mine.cookie)
+		},
+		"right, but not its prefix": func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: strings.TrimPrefix(mine.cookie.Name, "__Host-"), Value: mine.cookie.Value})
+		},
 	}
 	for name, cookies := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,9 +154,15 @@ func TestFlowForm_I04_I05(t *testing.T) {
 // What a person reads must be what the request was checked against.
 func TestClientChangesMidFlow(t *testing.T) {
 	changes := map[string]func(*Config){
-		"renamed":  func(c *Config) { c.Clients = slices.Clone(c.Clients); c.Clients[0].Metadata.ClientName = "Somebody Else" },
-		"redirect": func(c *Config) { c.Clients = slices.Clone(c.Clients); c.Clients[0].Metadata.RedirectURIs = []string{labRedirect} },
-		"gone":     func(c *Config) { c.Clients = c.Clients[1:] },
+		"renamed": func(c *Config) {
+			c.Clients = slices.Clone(c.Clients)
+			c.Clients[0].Metadata.ClientName = "Somebody Else"
+		},
+		"redirect": func(c *Config) {
+			c.Clients = slices.Clone(c.Clients)
+			c.Clients[0].Metadata.RedirectURIs = []string{labRedirect}
+		},
+		"gone": func(c *Config) { c.Clients = c.Clients[1:] },
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {

@@ -107,7 +107,8 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
 		return nil, err
 	}
 	t := &e.token
-	if t.Issuer != g.as.cfg.Issuer || !now.Before(t.ExpiresAt) || !g.isAudience(t.Audience) || !g.as.mayUse(t.Identity, &g.server) {
+	if t.Issuer != g.as.cfg.Issuer || !now.Before(t.ExpiresAt) || !g.isAudience(t.Audience) ||
+		!g.as.identityStands(t.Identity) || !g.as.mayUse(t.Identity, &g.server) {
 		return nil, errInvalidToken
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another

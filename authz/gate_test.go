@@ -79,7 +79,7 @@ func gateConfig() Config {
 			{ID: "mcp", Path: "/mcp", Resource: gateIssuer + "/mcp", Scopes: []string{"mcp:use"}},
 			{ID: "mcp2", Path: "/mcp2", Resource: gateIssuer + "/mcp2", Scopes: []string{"mcp:use", "mcp:two"}},
 		},
-		Identities: []identity.Kind{identity.VirtualKey},
+		Identities: []identity.Kind{identity.VirtualKey, identity.Anonymous},
 		VirtualKeys: identity.NewVirtualKeys(
 			identity.Key{Name: "ci", Hash: storage.HashOf("sk-ci"), Servers: []string{"mcp"}},
 			identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")},
@@ -236,8 +236,11 @@ func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
 		"other host":     f.issue(func(a *storage.AccessToken) { a.Audience = []string{"https://mcp.example.com.evil/mcp"} }),
 		"trailing slash": f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer + "/mcp/"} }),
 		"upper case":     f.issue(func(a *storage.AccessToken) { a.Audience = []string{gateIssuer + "/MCP"} }),
-		"refresh token":  newSecret(refreshTokenPrefix),
-		"unknown key":    "sk-nobody",
+		"kind of identity no longer in use": f.issue(func(a *storage.AccessToken) {
+			a.Identity = storage.Identity{Kind: string(identity.Caddy), Subject: "caddy:ann"}
+		}),
+		"refresh token": newSecret(refreshTokenPrefix),
+		"unknown key":   "sk-nobody",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)

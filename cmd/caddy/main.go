@@ -1,16 +1,13 @@
+// Command caddy is Caddy with the mcp_oauth plugin, and with the small MCP
+// server that Caddyfile.example puts behind it.
 package main
 
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	_ "github.com/go-jose/go-jose/v4/jwt"
-	_ "github.com/google/uuid"
-	_ "github.com/modelcontextprotocol/go-sdk/mcp"
-	_ "go.etcd.io/bbolt"
-	_ "go.uber.org/zap"
-	_ "golang.org/x/sync/singleflight"
-	_ "golang.org/x/time/rate"
+
+	_ "github.com/mcpoauth/caddy-mcp-oauth"
+	_ "github.com/mcpoauth/caddy-mcp-oauth/cmd/caddy/exampleserver"
 )
 
 func main() { caddycmd.Main() }

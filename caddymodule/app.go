@@ -1,0 +1,202 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+const appName = "mcp_oauth"
+
+// App holds what all sites share: the store and the keys.
+type App struct {
+	// Storage is where registrations, grants and tokens are kept.
+	// Default: a bbolt database in Caddy's data directory.
+	Storage *Storage `json:"storage,omitempty"`
+	// EncryptionKeys protect what must be read back: pending sign-ins and
+	// replayable responses. Each is 32 random bytes in base64 or hexadecimal,
+	// best given as a placeholder such as `{file./run/secrets/mcp_oauth.key}`.
+	// The first encrypts, all decrypt: put a new key first and remove the old
+	// one a day later. Default: one key, generated in Caddy's data directory.
+	EncryptionKeys []string `json:"encryption_keys,omitempty"`
+
+	log  *zap.Logger
+	path string // of the database; empty for memory
+	keys [][]byte
+
+	mu       sync.Mutex
+	state    *processState // nil until opened
+	keyring  *seal.Keyring
+	released bool
+	handlers []*Handler
+	gates    map[string]*authz.Gate // by resource, of all handlers
+}
+
+// Storage chooses the store.
+type Storage struct {
+	// Engine is `bbolt`, a file for one Caddy process, or `memory`, which
+	// forgets everything when Caddy stops. Default: `bbolt`.
+	Engine string `json:"engine,omitempty"`
+	// Path of the bbolt file. Default: `mcp_oauth/mcp_oauth.db` in Caddy's
+	// data directory.
+	Path string `json:"path,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: appName, New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the configuration. It opens nothing, so that `caddy
+// validate` works beside a running server.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.log = ctx.Logger()
+	if err := a.resolveStorage(); err != nil {
+		return err
+	}
+	for i, value := range a.EncryptionKeys {
+		key, err := resolveKey(value)
+		if err != nil {
+			return fmt.Errorf("encryption_key %d: %w", i+1, err)
+		}
+		a.keys = append(a.keys, key)
+	}
+	return a.endStreamsOnExit(ctx)
+}
+
+func (a *App) resolveStorage() error {
+	s := Storage{Engine: "bbolt"}
+	if a.Storage != nil {
+		s.Path = a.Storage.Path
+		if a.Storage.Engine != "" {
+			s.Engine = a.Storage.Engine
+		}
+	}
+	switch s.Engine {
+	case "memory":
+		if s.Path != "" {
+			return fmt.Errorf("storage memory has no path; remove it, or use bbolt")
+		}
+		return nil
+	case "bbolt":
+	default:
+		return fmt.Errorf("unknown storage %q; use one of: bbolt, memory", s.Engine)
+	}
+	if s.Path == "" {
+		s.Path = filepath.Join(caddy.AppDataDir(), "mcp_oauth", "mcp_oauth.db")
+	}
+	path, _, err := whenProvisioning(s.Path)
+	if err != nil {
+		return fmt.Errorf("storage path: %w", err)
+	}
+	a.path, err = filepath.Abs(path) // which also cleans it: one name, one runtime
+	return err
+}
+
+// Start opens the store: a store that cannot be opened stops the new
+// configuration, and the old one keeps serving.
+func (a *App) Start() error {
+	if _, _, err := a.open(); err != nil {
+		return err
+	}
+	for _, h := range a.handlers {
+		if _, err := h.open(); err != nil {
+			return err
+		}
+		h.announce()
+	}
+	return nil
+}
+
+// Stop does nothing: requests outlive it.
+func (a *App) Stop() error { return nil }
+
+// Cleanup gives the runtime back. It is called once for every provisioned App,
+// started or not.
+func (a *App) Cleanup() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.released = true
+	if a.state == nil {
+		return nil
+	}
+	a.state = nil
+	_, err := processStates.Delete(a.poolKey())
+	return err
+}
+
+// open returns the runtime and the keys. Caddy starts apps in random order, so
+// a request can come before Start; and requests outlive Cleanup, after which
+// nothing is opened again.
+func (a *App) open() (*processState, *seal.Keyring, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state != nil {
+		return a.state, a.keyring, nil
+	}
+	if a.released {
+		return nil, nil, storage.ErrClosed
+	}
+	value, _, err := processStates.LoadOrNew(a.poolKey(), func() (caddy.Destructor, error) { return newProcessState(a.path) })
+	if err != nil {
+		return nil, nil, err
+	}
+	rt := value.(*processState)
+	if a.keyring, err = a.newKeyring(rt); err != nil {
+		_, _ = processStates.Delete(a.poolKey())
+		return nil, nil, err
+	}
+	a.state = rt
+	return rt, a.keyring, nil
+}
+
+func (a *App) poolKey() string {
+	if a.path == "" {
+		return "memory"
+	}
+	return a.path
+}
+
+func (a *App) addGates(gates map[string]*authz.Gate) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gates == nil {
+		a.gates = map[string]*authz.Gate{}
+	}
+	maps.Copy(a.gates, gates)
+}
+
+// gate returns the gate in front of a resource, under this configuration.
+func (a *App) gate(resource string) *authz.Gate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.gates[resource]
+}
+
+// activeApp returns the app of the configuration that serves now, or nil.
+func activeApp() *App {
+	v, err := caddy.ActiveContext().AppIfConfigured(appName)
+	if err != nil {
+		return nil
+	}
+	app, _ := v.(*App)
+	return app
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,292 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("mcp_oauth", parseDirective)
+	// Before handle and route, where a catch-all would swallow the documents
+	// at the root of the site; after encode, which wraps our answers.
+	httpcaddyfile.RegisterDirectiveOrder("mcp_oauth", httpcaddyfile.After, "encode")
+}
+
+// parseDirective reads the site directive:
+//
+//	mcp_oauth {
+//	    public_url <url>
+//	    identity   virtual_key|user_id|anonymous|caddy     # repeatable
+//	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]
+//	    client <id> {
+//	        name         <text>
+//	        secret       <sha256:hash|placeholder>
+//	        redirect_uri <uri>...
+//	        jwks_uri     <url>
+//	        jwks         <json>
+//	        introspect
+//	    }
+//	    server <id> <path> <upstream URL> {
+//	        title           <text>
+//	        auth            none
+//	        auth            headers { <name> <value> ... }
+//	        scopes          <scope>...
+//	        optional_scopes <scope>...
+//	        identity_header <name> user|identity|client|grant|scope
+//	        proxy           { <any subdirective of reverse_proxy> }
+//	    }
+//	    scope <name> <description>
+//	    access_token_lifetime   <duration>
+//	    refresh_token_lifetime  <duration>
+//	    grant_lifetime          <duration>
+//	    absolute_grant_lifetime <duration>
+//	    flow_lifetime           <duration>
+//	    code_lifetime           <duration>
+//	    refresh_reuse_grace     <duration>
+//	    registration {
+//	        dynamic              on|off
+//	        metadata_documents   on|off
+//	        allow_hosts          <host>...
+//	        deny_hosts           <host>...
+//	        initial_access_token <sha256:hash|placeholder>
+//	        rate_limit           <registrations per minute and address>
+//	        max_unused           <count>
+//	        unused_lifetime      <duration>
+//	        redirect_schemes     <scheme>...
+//	    }
+//	    allowed_origins <origin>...
+//	    branding {
+//	        name   <text>
+//	        accent <#rrggbb>
+//	    }
+//	    insecure_allow_loopback
+//	}
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	p := &parser{Dispenser: h.Dispenser, helper: h, handler: new(Handler), at: map[string]caddyfile.Token{}}
+	if err := p.parse(); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(nil, p.handler), nil
+}
+
+// parser fills a handler from its directive.
+type parser struct {
+	*caddyfile.Dispenser
+	helper  httpcaddyfile.Helper
+	handler *Handler
+	// at remembers where each option stands, to blame its line for a mistake
+	// that only shows when all is read.
+	at map[string]caddyfile.Token
+}
+
+func (p *parser) parse() error {
+	p.Next() // the directive
+	directive := p.Token()
+	if p.NextArg() {
+		return p.Errf("mcp_oauth takes no argument and no matcher: its documents are at the root of the site; remove %q", p.Val())
+	}
+	for nesting := p.Nesting(); p.NextBlock(nesting); {
+		if err := p.option(); err != nil {
+			return err
+		}
+	}
+	if p.handler.PublicURL == "" {
+		url, err := siteURL(p.helper)
+		if err != nil {
+			return blame(directive, err)
+		}
+		p.handler.PublicURL = url
+	}
+	_, err := p.handler.convert(whenAdapting)
+	var m *mistake
+	if errors.As(err, &m) {
+		if token, ok := p.at[m.option]; ok {
+			return blame(token, err)
+		}
+	}
+	if err != nil {
+		return blame(directive, err)
+	}
+	return nil
+}
+
+// blame adds the line of the token to an error.
+func blame(t caddyfile.Token, err error) error {
+	return fmt.Errorf("%w, at %s:%d", err, t.File, t.Line)
+}
+
+// option reads one subdirective.
+func (p *parser) option() error {
+	h := p.handler
+	switch name := p.Val(); name {
+	case "identity":
+		p.at[name] = p.Token()
+		var id Identity
+		if err := p.args(&id.Kind); err != nil {
+			return err
+		}
+		h.Identities = append(h.Identities, id)
+		return nil
+	case "virtual_key":
+		return p.virtualKey()
+	case "client":
+		return p.client()
+	case "server":
+		return p.server()
+	case "scope":
+		p.at[name] = p.Token()
+		var s Scope
+		if err := p.args(&s.Name, &s.Description); err != nil {
+			return err
+		}
+		h.Scopes = append(h.Scopes, s)
+		return nil
+	}
+	if err := p.once(""); err != nil {
+		return err
+	}
+	switch name := p.Val(); name {
+	case "public_url":
+		return p.args(&h.PublicURL)
+	case "access_token_lifetime":
+		return p.duration(&h.AccessTokenLifetime)
+	case "refresh_token_lifetime":
+		return p.duration(&h.RefreshTokenLifetime)
+	case "grant_lifetime":
+		return p.duration(&h.GrantLifetime)
+	case "absolute_grant_lifetime":
+		return p.duration(&h.AbsoluteGrantLifetime)
+	case "flow_lifetime":
+		return p.duration(&h.FlowLifetime)
+	case "code_lifetime":
+		return p.duration(&h.CodeLifetime)
+	case "refresh_reuse_grace":
+		h.RefreshReuseGrace = new(caddy.Duration)
+		return p.duration(h.RefreshReuseGrace)
+	case "registration":
+		return p.registration()
+	case "allowed_origins":
+		return p.list(&h.AllowedOrigins)
+	case "branding":
+		return p.branding()
+	case "insecure_allow_loopback":
+		h.InsecureAllowLoopback = true
+		return p.args()
+	default:
+		return p.unknown("public_url, identity, virtual_key, client, server, scope, a *_lifetime, refresh_reuse_grace, registration, allowed_origins, branding, insecure_allow_loopback")
+	}
+}
+
+func (p *parser) branding() error {
+	b := new(Branding)
+	p.handler.Branding = b
+	return p.block("branding", func() error {
+		switch p.Val() {
+		case "name":
+			return p.args(&b.Name)
+		case "accent":
+			return p.args(&b.Accent)
+		default:
+			return p.unknown("name, accent")
+		}
+	})
+}
+
+// block reads the subdirectives of a block, each of which may appear once.
+func (p *parser) block(path string, read func() error) error {
+	for nesting := p.Nesting(); p.NextBlock(nesting); {
+		if err := p.once(path + " "); err != nil {
+			return err
+		}
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once refuses an option that was given before, and remembers its line.
+func (p *parser) once(path string) error {
+	key := path + p.Val()
+	if first, ok := p.at[key]; ok {
+		return p.Errf("%s is already set on line %d; remove one", p.Val(), first.Line)
+	}
+	p.at[key] = p.Token()
+	return nil
+}
+
+func (p *parser) unknown(known string) error {
+	return p.Errf("unknown option %q; use one of: %s", p.Val(), known)
+}
+
+// args reads exactly as many arguments.
+func (p *parser) args(to ...*string) error {
+	name := p.Val()
+	if !p.Args(to...) {
+		return p.Errf("%s takes %d argument(s); some are missing", name, len(to))
+	}
+	if p.NextArg() {
+		return p.Errf("%s takes %d argument(s); remove %q, or quote an argument that has spaces", name, len(to), p.Val())
+	}
+	return nil
+}
+
+// list reads one or more arguments.
+func (p *parser) list(to *[]string) error {
+	name, args := p.Val(), p.RemainingArgs()
+	if len(args) == 0 {
+		return p.Errf("%s takes at least one argument", name)
+	}
+	*to = append(*to, args...)
+	return nil
+}
+
+func (p *parser) duration(to *caddy.Duration) error {
+	name, text := p.Val(), ""
+	if err := p.args(&text); err != nil {
+		return err
+	}
+	d, err := caddy.ParseDuration(text)
+	if err != nil || d < 0 {
+		return p.Errf("%s: %q is not a duration; write it as 15m, 1h or 30d", name, text)
+	}
+	*to = caddy.Duration(d)
+	return nil
+}
+
+func (p *parser) onOff(to **bool) error {
+	name, text := p.Val(), ""
+	if err := p.args(&text); err != nil {
+		return err
+	}
+	if text != "on" && text != "off" {
+		return p.Errf("%s: %q is neither on nor off", name, text)
+	}
+	on := text == "on"
+	*to = &on
+	return nil
+}
+
+func (p *parser) count(to **int) error {
+	name, text := p.Val(), ""
+	if err := p.args(&text); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return p.Errf("%s: %q is not a number from 0", name, text)
+	}
+	*to = &n
+	return nil
+}
+
+// json returns the JSON of a module's configuration.
+func (p *parser) json(v any) []byte {
+	return caddyconfig.JSON(v, nil)
+}

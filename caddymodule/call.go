@@ -1,0 +1,162 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// callKey is where the call travels in Caddy's table of variables: it costs no
+// new context.
+const callKey = "mcp_oauth.call"
+
+// call is one request to an MCP server, from the gate to the transport.
+type call struct {
+	*gatedServer
+	site   *site
+	caller *authz.Caller
+}
+
+// gatedServer is an MCP server with the gate in front of it.
+type gatedServer struct {
+	gate     *authz.Gate
+	upstream *upstream
+}
+
+// serve lets the call through to the upstream, or answers it.
+func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.Method == http.MethodConnect { // a WebSocket over HTTP/2; a tunnel cannot be gated
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return nil
+	}
+	caller := g.gate.Check(w, r)
+	if caller == nil {
+		return nil
+	}
+	c := &call{gatedServer: g, site: s, caller: caller}
+	c.describe(r)
+	if !c.ownsSession(r) {
+		mcp.WriteError(w, http.StatusNotFound, "There is no such session; initialize a new one.", authz.NewCorrelationID())
+		return nil
+	}
+	s.strip.strip(r.Header)
+	caddyhttp.SetVar(r.Context(), callKey, c)
+	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
+}
+
+// describe tells Caddy who calls: in placeholders and in the access log.
+func (c *call) describe(r *http.Request) {
+	ctx := r.Context()
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(c.placeholder)
+	}
+	if !c.site.logged {
+		return
+	}
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Inline(c))
+	}
+}
+
+// placeholder implements caddy.ReplacerFunc.
+func (c *call) placeholder(key string) (any, bool) {
+	if key == "http.auth.user.id" {
+		return c.caller.Identity.Subject, true
+	}
+	name, ours := strings.CutPrefix(key, "http.mcp_oauth.")
+	if !ours {
+		return nil, false
+	}
+	switch name {
+	case "server":
+		return c.upstream.id, true
+	case "client_id":
+		return c.caller.ClientID, true
+	case "grant_id":
+		return c.caller.GrantID, true
+	case "scope":
+		return c.caller.Scope, true
+	default:
+		return nil, false
+	}
+}
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (c *call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("mcp_server", c.upstream.id)
+	enc.AddString("mcp_client", c.caller.ClientID)
+	return nil
+}
+
+// ownsSession gives a request the upstream's MCP session id for the client's,
+// in place. It reports whether the session is the caller's.
+func (c *call) ownsSession(r *http.Request) bool {
+	ids := r.Header[mcp.HeaderSessionID]
+	switch {
+	case len(ids) == 0:
+		return true
+	case !mcp.HasSessions(r.Header.Get(mcp.HeaderProtocolVersion)):
+		delete(r.Header, mcp.HeaderSessionID)
+		return true
+	case len(ids) > 1:
+		return false
+	}
+	id, ok := c.site.sessions.Unwrap(c.caller.GrantID, c.upstream.id, ids[0])
+	ids[0] = id
+	return ok
+}
+
+// credentialRefused replaces an upstream's 401. It is about the credential of
+// the gateway: the client could do nothing about it, and would follow the
+// challenge to the wrong authorization server.
+func (c *call) credentialRefused(res *http.Response) *http.Response {
+	_ = res.Body.Close()
+	id := authz.NewCorrelationID()
+	c.site.log.Error("the MCP server refused the gateway's credential; see `auth` of the server",
+		zap.String("server", c.upstream.id), zap.String("correlation_id", id))
+	answer := &answer{header: http.Header{}}
+	mcp.WriteError(answer, http.StatusBadGateway, "The MCP server does not accept this gateway.", id)
+	res.StatusCode, res.Status = answer.status, http.StatusText(answer.status)
+	res.Header, res.Trailer = answer.header, nil
+	res.ContentLength = int64(answer.body.Len())
+	res.Body = io.NopCloser(&answer.body)
+	return res
+}
+
+// answer holds an answer of our own until it takes the place of an upstream's.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
+
+// failed answers for an upstream that could not be reached. Other errors are
+// Caddy's.
+func (c *call) failed(w http.ResponseWriter, err error) error {
+	var failure caddyhttp.HandlerError
+	if !errors.As(err, &failure) || failure.StatusCode < http.StatusInternalServerError {
+		return err
+	}
+	id := authz.NewCorrelationID()
+	c.site.log.Error("the MCP server cannot be reached", zap.String("server", c.upstream.id),
+		zap.String("correlation_id", id), zap.Error(failure.Err))
+	if failure.StatusCode == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	mcp.WriteError(w, failure.StatusCode, "The MCP server cannot be reached.", id)
+	return nil
+}

@@ -1,0 +1,167 @@
+package caddymodule
+
+import (
+	"encoding/hex"
+	"errors"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// minSecretLength keeps out what people make up: secrets are stored under a
+// fast hash, so they must not be guessable.
+const minSecretLength = 16
+
+// hashSecret returns the hash of a configured secret, given as such or as
+// sha256:<hex>. It returns nil for a secret that is not known yet. No error
+// repeats any of it.
+func hashSecret(option, what, value string, resolve resolver) (*storage.Hash, error) {
+	text, known, err := resolve(value)
+	if err != nil {
+		return nil, wrong(option, "%s: %v", what, err)
+	}
+	if !known {
+		return nil, nil
+	}
+	if digits, ok := strings.CutPrefix(text, "sha256:"); ok {
+		var h storage.Hash
+		if n, err := hex.Decode(h[:], []byte(digits[:min(len(digits), 2*len(h))])); err != nil || n != len(h) || len(digits) != 2*len(h) {
+			return nil, wrong(option, "%s: after sha256: there must be 64 hexadecimal digits", what)
+		}
+		return &h, nil
+	}
+	if len(text) < minSecretLength {
+		return nil, wrong(option, "%s: too short; use at least %d random characters", what, minSecretLength)
+	}
+	h := storage.HashOf(text)
+	return &h, nil
+}
+
+func (h *Handler) convertVirtualKeys(cfg *authz.Config, resolve resolver) error {
+	if len(h.VirtualKeys) == 0 {
+		return nil
+	}
+	names, hashes := map[string]bool{}, map[storage.Hash]bool{}
+	keys := make([]identity.Key, 0, len(h.VirtualKeys))
+	for _, k := range h.VirtualKeys {
+		option := "virtual_key " + k.Name
+		if !printable(k.Name) {
+			return wrong(option, "%q is not a name; use printable characters", k.Name)
+		}
+		if names[k.Name] {
+			return wrong(option, "the name is used twice; give each key its own")
+		}
+		names[k.Name] = true
+		if whole, known, _ := whenAdapting(k.Key); known && !strings.HasPrefix(whole, "sha256:") {
+			return wrong(option, "the key must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.KEY}")
+		}
+		hash, err := hashSecret(option, "key", k.Key, resolve)
+		if err != nil {
+			return err
+		}
+		for _, id := range k.Servers {
+			if !slices.ContainsFunc(cfg.Servers, func(s authz.Server) bool { return s.ID == id }) {
+				return wrong(option, "there is no server %q; use the id of a configured server", id)
+			}
+		}
+		if hash == nil {
+			continue
+		}
+		if hashes[*hash] {
+			return wrong(option, "the same key is used twice; give each name its own")
+		}
+		hashes[*hash] = true
+		keys = append(keys, identity.Key{Name: k.Name, Hash: *hash, Servers: k.Servers})
+	}
+	cfg.VirtualKeys = identity.NewVirtualKeys(keys...)
+	return nil
+}
+
+func printable(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd })
+}
+
+func (h *Handler) convertClients(cfg *authz.Config, resolve resolver) error {
+	ids := map[string]bool{}
+	for _, c := range h.Clients {
+		option := "client " + c.ID
+		if !clientIDPattern.MatchString(c.ID) {
+			return wrong(option, "%q is not a client id; use printable ASCII without spaces", c.ID)
+		}
+		if ids[c.ID] {
+			return wrong(option, "the id is used twice; give each client its own")
+		}
+		ids[c.ID] = true
+		client, err := convertClient(option, c, cfg.Registration.RedirectSchemes, resolve)
+		if err != nil {
+			return err
+		}
+		cfg.Clients = append(cfg.Clients, client)
+	}
+	return nil
+}
+
+// clientIDPattern is VSCHAR (RFC 6749 appendix A.1) without the space.
+var clientIDPattern = regexp.MustCompile(`^[!-~]{1,255}$`)
+
+func convertClient(option string, c Client, schemes []string, resolve resolver) (authz.Client, error) {
+	m := authz.ClientMetadata{
+		ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
+		GrantTypes:    []string{"authorization_code", "refresh_token"},
+		ResponseTypes: []string{"code"},
+	}
+	if m.ClientName == "" {
+		m.ClientName = c.ID
+	}
+	client := authz.Client{ID: c.ID, Origin: authz.Preregistered, Introspect: c.Introspect}
+	if len(c.RedirectURIs) == 0 && !c.Introspect {
+		return client, wrong(option, "it could not sign anybody in; add redirect_uri")
+	}
+	for _, uri := range c.RedirectURIs {
+		if u, err := url.Parse(uri); err != nil || !u.IsAbs() || u.Fragment != "" || strings.ContainsAny(uri, "*") {
+			return client, wrong(option, "redirect_uri %q is not an absolute URI without fragment and wildcards", uri)
+		}
+	}
+	ways := 0
+	if c.Secret != "" {
+		hash, err := hashSecret(option, "secret", c.Secret, resolve)
+		if err != nil {
+			return client, err
+		}
+		if hash == nil {
+			hash = new(storage.Hash)
+		}
+		client.SecretHash, ways = hash, ways+1
+	}
+	if c.JWKSURI != "" {
+		m.TokenEndpointAuthMethod, ways = authz.AuthPrivateKeyJWT, ways+1
+	}
+	if len(c.JWKS) > 0 {
+		m.TokenEndpointAuthMethod, ways = authz.AuthPrivateKeyJWT, ways+1
+	}
+	switch {
+	case ways > 1:
+		return client, wrong(option, "more than one way to authenticate; keep one of secret, jwks, jwks_uri")
+	case ways == 0 && c.Introspect:
+		return client, wrong(option, "introspect is for clients that authenticate; add a secret")
+	}
+	client.Metadata = m
+	if err := client.Complete(schemes); err != nil {
+		return client, wrong(option, "%s", description(err))
+	}
+	return client, nil
+}
+
+// description returns what an operator needs of a refusal.
+func description(err error) string {
+	var e *authz.Error
+	if errors.As(err, &e) {
+		return e.Description
+	}
+	return err.Error()
+}

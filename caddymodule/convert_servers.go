@@ -1,0 +1,106 @@
+package caddymodule
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+)
+
+var (
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+	pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+)
+
+func (h *Handler) convertServers(cfg *authz.Config, resolve resolver) error {
+	if len(h.Servers) == 0 {
+		return wrong("server", "there is nothing to protect; add `server <id> <path> <upstream URL>`")
+	}
+	ids, paths := map[string]bool{}, map[string]string{}
+	for _, s := range h.Servers {
+		option := "server " + s.ID
+		if !idPattern.MatchString(s.ID) {
+			return wrong(option, "%q is not an id; use letters, digits, - and _", s.ID)
+		}
+		if ids[s.ID] {
+			return wrong(option, "the id is used twice; give each server its own")
+		}
+		ids[s.ID] = true
+		if err := checkServerPath(option, s.Path); err != nil {
+			return err
+		}
+		if other, taken := paths[s.Path]; taken {
+			return wrong(option, "the path %s overlaps that of server %s; give each server its own", s.Path, other)
+		}
+		paths[s.Path] = s.ID
+		if _, err := newUpstreamTarget(s, cfg.Issuer, resolve); err != nil {
+			return err
+		}
+		server, err := convertServer(option, s, cfg.Issuer)
+		if err != nil {
+			return err
+		}
+		cfg.Servers = append(cfg.Servers, server)
+	}
+	return nil
+}
+
+func convertServer(option string, s Server, issuer string) (authz.Server, error) {
+	server := authz.Server{
+		ID: s.ID, Title: s.Title, Path: s.Path, Resource: issuer + strings.TrimSuffix(s.Path, "/"),
+		Scopes: s.Scopes, OptionalScopes: s.OptionalScopes,
+	}
+	if server.Title == "" {
+		server.Title = s.ID
+	}
+	if len(server.Scopes) == 0 {
+		server.Scopes = []string{defaultScope}
+	}
+	for i, scope := range slices.Concat(server.Scopes, server.OptionalScopes) {
+		if !validScope(scope) {
+			return server, wrong(option, "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
+		}
+		if slices.Contains(slices.Concat(server.Scopes, server.OptionalScopes)[:i], scope) {
+			return server, wrong(option, "scope %s is listed twice; remove one", scope)
+		}
+	}
+	return server, nil
+}
+
+// checkServerPath keeps the paths of servers unambiguous and apart from our
+// own endpoints.
+func checkServerPath(option, path string) error {
+	if path == "/" {
+		return nil
+	}
+	if !pathPattern.MatchString(path) || slices.ContainsFunc(strings.Split(path, "/"), dots) {
+		return wrong(option, "%q is not a path for a server; write it as /mcp or /mcp/name, without trailing slash and wildcards", path)
+	}
+	if reserved(path) {
+		return wrong(option, "the path %s is needed by the authorization server; choose another, such as /mcp", path)
+	}
+	return nil
+}
+
+func dots(segment string) bool { return segment == "." || segment == ".." }
+
+// checkUpstreamHeader refuses headers that the proxy or the protocol owns.
+func checkUpstreamHeader(option, name string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return wrong(option, "%q is not a header name", name)
+	}
+	switch canonical := http.CanonicalHeaderKey(name); canonical {
+	case "Host", "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding",
+		"Upgrade", "Content-Length", "Content-Type", "Content-Encoding", "Accept", "Last-Event-Id":
+		return wrong(option, "the header %s belongs to the protocol; remove it", canonical)
+	default:
+		if strings.HasPrefix(canonical, "Mcp-") {
+			return wrong(option, "the header %s belongs to the protocol; use another name", canonical)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,87 @@
+package caddymodule
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// parsePublicURL returns the issuer: the public URL in the one form that
+// everything else is compared with, byte by byte.
+func parsePublicURL(text string) (string, error) {
+	const option = "public_url"
+	if text == "" {
+		return "", wrong(option, "missing; write the URL of the site, such as https://mcp.example.com")
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return "", wrong(option, "%q is not a URL; write it as https://mcp.example.com", text)
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return "", wrong(option, "%q has more than scheme and host; write https://%s", text, u.Host)
+	}
+	host := strings.ToLower(u.Hostname())
+	if strings.ContainsAny(host, "*{}_ ") {
+		return "", wrong(option, "%q is not one host; name the one people use", u.Host)
+	}
+	switch {
+	case u.Scheme == "https":
+	case u.Scheme == "http" && isLoopbackHost(host):
+	default:
+		return "", wrong(option, "%q is not https; use https, or a loopback address for development", text)
+	}
+	return u.Scheme + "://" + joinHostPort(host, u.Port(), u.Scheme), nil
+}
+
+// joinHostPort returns the authority part of a URL without the default port.
+func joinHostPort(host, port, scheme string) string {
+	if port == "" || (scheme == "https" && port == "443") || (scheme == "http" && port == "80") {
+		if strings.Contains(host, ":") {
+			return "[" + host + "]"
+		}
+		return host
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func isLoopbackHost(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func isLoopbackURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && isLoopbackHost(strings.ToLower(u.Hostname()))
+}
+
+// validOrigin checks a serialized web origin (RFC 6454 section 6.2).
+func validOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
+		text == u.Scheme+"://"+strings.ToLower(u.Host)
+}
+
+// parseUpstream checks the URL of an upstream MCP server.
+func parseUpstream(option, text, issuer string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return nil, wrong(option, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
+	}
+	if u.User != nil {
+		return nil, wrong(option, "the upstream URL has a user name or password; set them with `auth headers`")
+	}
+	if u.Fragment != "" {
+		return nil, wrong(option, "the upstream URL has a fragment; remove the part from #")
+	}
+	if strings.ContainsAny(u.Host, "{}*") {
+		return nil, wrong(option, "the upstream URL needs one fixed host; choose among several with `proxy { to … }`")
+	}
+	if issuer != "" && u.Scheme+"://"+joinHostPort(strings.ToLower(u.Hostname()), u.Port(), u.Scheme) == issuer {
+		return nil, wrong(option, "the upstream URL points back to this site; write the address the MCP server listens on")
+	}
+	return u, nil
+}

@@ -1,0 +1,15 @@
+// Package caddymodule makes Caddy an OAuth-protected gateway for MCP servers.
+// It is the only package that imports Caddy.
+//
+// It owns: configuration in JSON and Caddyfile form, the lifecycle of what
+// must survive a reload, the path table of a site, and the proxy with what
+// goes to and comes from an upstream MCP server. It decides nothing about
+// OAuth: package authz does, and package consent shows the pages.
+//
+//	Caddyfile ─▶ Handler (JSON) ─▶ authz.Config ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
+//	                 App (JSON) ─▶ runtime: store, caches, streams; one per process and database
+//
+// A configuration comes and goes with each reload; a runtime stays as long as
+// any configuration uses its database. Nothing of a configuration is kept in
+// a runtime except the streams it opened.
+package caddymodule

@@ -1,0 +1,125 @@
+package caddymodule
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+const keySize = 32
+
+var errKeyForm = errors.New("must be 32 random bytes in base64 or hexadecimal; create one with `openssl rand -base64 32`")
+
+// resolveKey returns the key behind a configured value. Its errors never
+// repeat the key.
+func resolveKey(value string) ([]byte, error) {
+	text, _, err := whenProvisioning(value)
+	if err != nil {
+		return nil, err
+	}
+	return decodeKey(strings.TrimSpace(text))
+}
+
+func decodeKey(text string) ([]byte, error) {
+	for _, decode := range []func(string) ([]byte, error){
+		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
+		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
+	} {
+		if key, err := decode(text); err == nil && len(key) == keySize {
+			return checkKey(key)
+		}
+	}
+	return nil, errKeyForm
+}
+
+// checkKey refuses what is too regular to be random: 32 random bytes have
+// fewer than 8 different values practically never.
+func checkKey(key []byte) ([]byte, error) {
+	seen := map[byte]bool{}
+	for _, b := range key {
+		seen[b] = true
+	}
+	if len(seen) < 8 {
+		return nil, errKeyForm
+	}
+	return key, nil
+}
+
+// newKeyring returns the configured keys or, without any, the generated one.
+func (a *App) newKeyring(rt *processState) (*seal.Keyring, error) {
+	if len(a.keys) > 0 {
+		return seal.NewKeyring(a.keys...)
+	}
+	if a.path == "" { // nothing sealed outlives the process
+		return seal.NewKeyring(rt.ephemeralKey[:])
+	}
+	// Not beside the database, so that a copy of that directory is not a
+	// copy of the key.
+	path := filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
+	key, err := loadOrCreateKey(path)
+	if err != nil {
+		return nil, fmt.Errorf("encryption key: %w", err)
+	}
+	a.log.Warn("no encryption_key is configured; using a generated one. Configure one to move or restore this installation",
+		zap.String("file", path))
+	return seal.NewKeyring(key)
+}
+
+// loadOrCreateKey returns the key in the file, which it creates if need be.
+func loadOrCreateKey(path string) ([]byte, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return loadKey(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // never fails, see crypto/rand
+	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(path)
+		return nil, err
+	}
+	return key, nil
+}
+
+func loadKey(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %04o); run chmod 600 on it", path, mode)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := decodeKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged; restore it from a backup, or remove it to sign everybody out", path)
+	}
+	return key, nil
+}

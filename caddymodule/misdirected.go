@@ -1,0 +1,75 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Caddy answers a request for a host it does not serve with an empty 200. A
+// client that was led here under another name, by a typo or by DNS rebinding,
+// would take that for a success. On the paths of the handler such a request
+// gets 421 (RFC 9110 section 15.5.20).
+
+var errMisdirected = errors.New("mcp_oauth: the request is for a host that is not the site's")
+
+// servesHost reports whether a Host header names the site. The port is left
+// out, as in Caddy's own matchers: it may be mapped on the way.
+func (h *Handler) servesHost(host string) bool {
+	return strings.EqualFold(hostname(host), h.host)
+}
+
+// hostname returns the host of a Host header, without brackets.
+func hostname(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	if n := len(host); n > 1 && host[0] == '[' && host[n-1] == ']' {
+		host = host[1 : n-1]
+	}
+	return host
+}
+
+// hostOf returns the host of the issuer.
+func hostOf(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// refuseForeignHosts adds a matcher behind all sites of the server: where no
+// site matched, it answers for the paths of the handler. It hangs on the last
+// route, as one more alternative: Caddy asks it only after every other route
+// and matcher declined. A new route cannot be added at this time, because Caddy
+// is walking the list. If the last route matches everything, some site serves
+// every host, and there is nothing to answer.
+func (h *Handler) refuseForeignHosts(ctx caddy.Context) {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || len(server.Routes) == 0 {
+		return
+	}
+	last := &server.Routes[len(server.Routes)-1]
+	if len(last.MatcherSets) == 0 {
+		return
+	}
+	last.MatcherSets = append(last.MatcherSets, caddyhttp.MatcherSet{misdirected{h}})
+}
+
+// misdirected matches nothing, but fails for the paths of a handler.
+type misdirected struct{ handler *Handler }
+
+// MatchWithError implements caddyhttp.RequestMatcherWithError.
+func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
+	if m.handler.servesHost(r.Host) || !m.handler.owned.contains(r.URL.Path) {
+		return false, nil
+	}
+	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+}
+
+var _ caddyhttp.RequestMatcherWithError = misdirected{}

@@ -1,0 +1,68 @@
+package caddymodule
+
+import "strings"
+
+// Paths at the root of the site that belong to the authorization server. Not
+// all of them answer, but none can be a server's.
+var (
+	reservedPrefixes = []string{"/.well-known/", "/api/oauth/", "/oauth/"}
+	reservedPaths    = []string{"/oauth", "/register", "/authorize", "/token"}
+	wellKnownNames   = []string{"oauth-protected-resource", "oauth-authorization-server", "openid-configuration"}
+)
+
+// reserved reports whether a path can not be a server's.
+func reserved(path string) bool {
+	for _, p := range reservedPaths {
+		if path == p {
+			return true
+		}
+	}
+	for _, p := range reservedPrefixes {
+		if strings.HasPrefix(path+"/", p) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownedPaths tells which paths of a site are the handler's, also before its
+// store is open.
+type ownedPaths struct {
+	servers map[string]bool
+}
+
+func newOwnedPaths(servers []Server) *ownedPaths {
+	o := &ownedPaths{servers: make(map[string]bool, 2*len(servers))}
+	for _, s := range servers {
+		for _, path := range spellings(s.Path) {
+			o.servers[path] = true
+		}
+	}
+	return o
+}
+
+// spellings returns the paths a server answers at. People type a trailing
+// slash where none belongs, and clients keep what people type.
+func spellings(path string) []string {
+	if path == "/" {
+		return []string{path}
+	}
+	return []string{path, path + "/"}
+}
+
+// contains reports whether a request for the path is never the next handler's.
+func (o *ownedPaths) contains(path string) bool {
+	if o.servers[path] {
+		return true
+	}
+	if name, ok := strings.CutPrefix(path, "/.well-known/"); ok {
+		name, _, _ = strings.Cut(name, "/")
+		for _, n := range wellKnownNames {
+			if name == n {
+				return true
+			}
+		}
+		return false
+	}
+	return reserved(path)
+}

@@ -1,0 +1,115 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+)
+
+const (
+	tokenCacheSize = 1 << 16
+	limiterSize    = 1 << 16
+
+	sweepInterval   = time.Minute
+	recheckInterval = 5 * time.Second
+)
+
+// processStates holds one processState per database, by the clean absolute
+// path of its file. Caddy starts a new configuration before it stops the old
+// one, and a bbolt file can be opened only once.
+var processStates = caddy.NewUsagePool()
+
+// processState is what must be unique in the process and outlive a reload. It
+// keeps nothing of any configuration, not even a logger, but the streams that
+// are open.
+type processState struct {
+	store        storage.Store
+	tokens       *authz.TokenCache
+	limiter      *authz.Limiter
+	streams      *streams
+	ephemeralKey [keySize]byte
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// newProcessState opens the database at path, or one in memory.
+func newProcessState(path string) (*processState, error) {
+	store, err := openStore(path)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p := &processState{
+		store:   store,
+		tokens:  authz.NewTokenCache(store, tokenCacheSize),
+		limiter: authz.NewLimiter(limiterSize),
+		streams: newStreams(),
+		stop:    stop,
+	}
+	_, _ = rand.Read(p.ephemeralKey[:]) // never fails, see crypto/rand
+	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
+	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
+	return p, nil
+}
+
+func openStore(path string) (storage.Store, error) {
+	if path == "" {
+		return memstore.New(), nil
+	}
+	return boltstore.Open(path, boltstore.Options{})
+}
+
+// Destruct ends what is left when no configuration uses the database any
+// more: nobody could check the open streams.
+func (p *processState) Destruct() error {
+	p.stop()
+	p.done.Wait()
+	p.streams.close()
+	return p.store.Close()
+}
+
+func (p *processState) sweep(ctx context.Context) {
+	if _, err := p.store.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		caddy.Log().Named(appName).Error("removing expired records failed", zap.Error(err))
+	}
+}
+
+// recheck ends the streams whose callers would not pass any more. A stream
+// opened under an earlier configuration is judged by the one that serves now,
+// if that still knows the MCP server.
+func (p *processState) recheck(context.Context) {
+	active := activeApp()
+	p.streams.endUnless(func(s *stream) bool {
+		gate := s.gate
+		if active != nil {
+			if g := active.gate(s.resource); g != nil {
+				gate = g
+			}
+		}
+		return gate.Recheck(s.caller)
+	})
+}
+
+// every calls f at the interval until the context ends.
+func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f(ctx)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package caddymodule
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent"
+)
+
+// Provision checks the configuration and sets up the proxies. The store is
+// opened later, see App.Start.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.log = ctx.Logger()
+	app, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	if h.cfg, err = h.convert(whenProvisioning); err != nil {
+		return fmt.Errorf("mcp_oauth: %w", err)
+	}
+	h.host = hostOf(h.cfg.Issuer)
+	h.owned = newOwnedPaths(h.Servers)
+	h.trustsCaddy = slices.Contains(h.cfg.Identities, identity.Caddy)
+	for i, s := range h.Servers {
+		target, err := newUpstreamTarget(s, h.cfg.Issuer, whenProvisioning)
+		if err != nil {
+			return err
+		}
+		u, err := newUpstream(ctx, s, h.cfg.Servers[i], target)
+		if err != nil {
+			return err
+		}
+		h.upstreams = append(h.upstreams, u)
+	}
+	h.app.handlers = append(h.app.handlers, h)
+	h.refuseForeignHosts(ctx)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
+		h.logged = true
+		warnOfCodesInAccessLog(ctx, server, h.host, h.log)
+	}
+	h.warn()
+	return nil
+}
+
+// warn tells of what works but is probably not meant for production.
+func (h *Handler) warn() {
+	if slices.Contains(h.cfg.Identities, identity.UserID) {
+		h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
+	}
+	for _, u := range h.upstreams {
+		t := u.proxy.Transport.(*transport)
+		if t.target.url.Scheme == "http" && !isLoopbackURL(t.target.url.String()) && len(t.target.headers) > 0 {
+			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
+		}
+	}
+}
+
+// brand returns how the pages look.
+func (h *Handler) brand() consent.Brand {
+	if h.Branding == nil {
+		return consent.Brand{Name: h.host}
+	}
+	return consent.Brand{Name: cmp.Or(h.Branding.Name, h.host), Accent: h.Branding.Accent}
+}

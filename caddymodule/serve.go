@@ -1,0 +1,102 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+)
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	s := h.site.Load()
+	if s == nil {
+		if !h.owned.contains(r.URL.Path) {
+			return next.ServeHTTP(w, r)
+		}
+		var err error
+		if s, err = h.open(); err != nil {
+			h.unavailable(w, err)
+			return nil
+		}
+	}
+	e, ok := s.find(r.URL.Path)
+	if !ok {
+		return next.ServeHTTP(w, r)
+	}
+	if !h.servesHost(r.Host) {
+		return caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+	}
+	if e.server != nil {
+		return e.server.serve(s, w, r, next)
+	}
+	e.handler.ServeHTTP(w, h.withUser(r))
+	return nil
+}
+
+// open returns the site, which it builds when it is first needed.
+func (h *Handler) open() (*site, error) {
+	h.building.Lock()
+	defer h.building.Unlock()
+	if s := h.site.Load(); s != nil {
+		return s, nil
+	}
+	state, keys, err := h.app.open()
+	if err != nil {
+		return nil, err
+	}
+	s, gates, err := newSite(h, state, keys)
+	if err != nil {
+		return nil, err
+	}
+	h.app.addGates(gates)
+	h.site.Store(s)
+	return s, nil
+}
+
+// announce tells an operator what to give to people, and to paste.
+func (h *Handler) announce() {
+	for _, s := range h.cfg.Servers {
+		h.log.Info("MCP server ready", zap.String("server", s.ID), zap.String("url", s.Resource),
+			zap.String("connect", "claude mcp add --transport http "+s.ID+" "+s.Resource))
+	}
+}
+
+// withUser hands the pages the user whom another handler authenticated, if
+// that is a way to sign in. The placeholder is looked up, never expanded from
+// anything in the request.
+func (h *Handler) withUser(r *http.Request) *http.Request {
+	if !h.trustsCaddy {
+		return r
+	}
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return r
+	}
+	user, _ := repl.GetString("http.auth.user.id")
+	return r.WithContext(identity.WithUser(r.Context(), user))
+}
+
+// unavailable answers while the store cannot be opened: failing to decide is
+// never a yes.
+func (h *Handler) unavailable(w http.ResponseWriter, cause error) {
+	id := authz.NewCorrelationID()
+	h.log.Error("the store cannot be opened", zap.String("correlation_id", id), zap.Error(cause))
+	body, _ := json.Marshal(map[string]string{ // strings only: cannot fail
+		"error":             "temporarily_unavailable",
+		"error_description": "The server cannot answer right now; try again shortly.",
+		"correlation_id":    id,
+	})
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Retry-After", "5")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,92 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// site is a configured handler at work: its authorization server and its path
+// table. It exists once the store is open, and never changes.
+type site struct {
+	exact    map[string]endpoint
+	prefixes []authz.Route
+	sessions *mcp.Sessions
+	streams  *streams
+	strip    headerSet
+	logged   bool // the access log is on
+	log      *zap.Logger
+}
+
+// endpoint is what answers at a path: a page or OAuth endpoint, or an MCP server.
+type endpoint struct {
+	handler http.Handler
+	server  *gatedServer
+}
+
+// newSite builds the authorization server of h on what the process shares. It
+// returns the gates too, by resource.
+func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*authz.Gate, error) {
+	pages, err := consent.NewPages(h.brand())
+	if err != nil {
+		return nil, nil, err
+	}
+	as := authz.New(h.cfg, authz.Deps{
+		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter,
+		Egress: egress.New(egress.Options{Loopback: h.InsecureAllowLoopback}),
+		Pages:  pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
+	})
+	s := &site{
+		exact:    map[string]endpoint{},
+		sessions: mcp.NewSessions(keys.Derive("mcp-session")...),
+		streams:  state.streams,
+		strip:    newHeaderSet(neverUpstream, callerHeaders(h.Servers)),
+		logged:   h.logged,
+		log:      h.log,
+	}
+	for _, route := range append(as.Routes(), consent.New(as, pages, h.log).Routes()...) {
+		if strings.HasSuffix(route.Path, "/") {
+			s.prefixes = append(s.prefixes, route)
+			continue
+		}
+		s.exact[route.Path] = endpoint{handler: route.Handler}
+	}
+	gates := make(map[string]*authz.Gate, len(h.cfg.Servers))
+	for i, server := range h.cfg.Servers {
+		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i]}
+		gates[server.Resource] = gated.gate
+		for _, path := range spellings(server.Path) {
+			s.exact[path] = endpoint{server: gated}
+		}
+	}
+	return s, gates, nil
+}
+
+// find returns what answers at the path. Paths are compared as they are: no
+// pattern and no normalisation that an attacker could play with.
+func (s *site) find(path string) (endpoint, bool) {
+	if e, ok := s.exact[path]; ok {
+		return e, true
+	}
+	for _, route := range s.prefixes {
+		if strings.HasPrefix(path, route.Path) {
+			return endpoint{handler: route.Handler}, true
+		}
+	}
+	return endpoint{}, false
+}
+
+// clientIP returns the address that Caddy found, which honours trusted_proxies.
+func clientIP(r *http.Request) string {
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}

@@ -1,0 +1,57 @@
+package caddymodule
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+var errNoSiteURL = errors.New("public_url: cannot be derived from the address of this site; add public_url https://… with the address people use")
+
+// siteURL derives the public URL from the address of the site block.
+func siteURL(h httpcaddyfile.Helper) (string, error) {
+	keys := siteKeys(h)
+	if h.IsNamedRoute() || len(keys) != 1 {
+		return "", errNoSiteURL
+	}
+	address, err := httpcaddyfile.ParseAddress(keys[0])
+	if err != nil || address.Host == "" || strings.ContainsAny(address.Host, "*{") || strings.Contains(address.Port, "{") {
+		return "", errNoSiteURL
+	}
+	scheme := "https"
+	if address.Scheme == "http" || address.Port == "80" {
+		scheme = "http"
+	}
+	return scheme + "://" + joinHostPort(address.Host, address.Port, scheme), nil
+}
+
+// siteKeys returns the addresses of the site block around a directive. Caddy
+// keeps them from plugins, though nothing else knows the address at this
+// time. Reading an unexported field by reflection is safe; should a release
+// of Caddy rename it, this returns nothing, and the operator is asked for
+// public_url.
+func siteKeys(h httpcaddyfile.Helper) []string {
+	block := reflect.ValueOf(h).FieldByName("parentBlock")
+	if !block.IsValid() || block.Kind() != reflect.Struct {
+		return nil
+	}
+	keys := block.FieldByName("Keys")
+	if !keys.IsValid() || keys.Kind() != reflect.Slice {
+		return nil
+	}
+	texts := make([]string, 0, keys.Len())
+	for i := range keys.Len() {
+		token := reflect.Indirect(keys.Index(i))
+		if token.Kind() != reflect.Struct {
+			return nil
+		}
+		text := token.FieldByName("Text")
+		if !text.IsValid() || text.Kind() != reflect.String {
+			return nil
+		}
+		texts = append(texts, text.String())
+	}
+	return texts
+}

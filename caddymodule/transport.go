@@ -1,0 +1,151 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// transport is the last hop to an upstream. What it adds to a request exists
+// only here: later handlers, placeholders, retries and logs see the request as
+// it was before. What must not reach the client is taken off the response here,
+// before any response handler.
+type transport struct {
+	http.RoundTripper
+	upstream *upstream
+	target   *upstreamTarget
+	host     string // the Host header, unless the operator's proxy block sets it
+}
+
+// errNotGated cannot happen: requests come through the gate. If they ever
+// should not, they get nowhere.
+var errNotGated = errors.New("mcp_oauth: request without caller")
+
+// outgoing is the copy of a request in one allocation.
+type outgoing struct {
+	req http.Request
+	url url.URL
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	call, _ := caddyhttp.GetVar(req.Context(), callKey).(*call)
+	if call == nil || call.upstream != t.upstream {
+		return nil, errNotGated
+	}
+	out := &outgoing{req: *req, url: *req.URL}
+	out.req.URL = &out.url
+	t.address(out)
+	t.introduce(out, call)
+	res, err := t.RoundTripper.RoundTrip(&out.req)
+	if err != nil {
+		return nil, err
+	}
+	return t.received(res, call), nil
+}
+
+// address points the request to the upstream's path, whatever path the site
+// has for it.
+func (t *transport) address(out *outgoing) {
+	if t.host != "" {
+		out.req.Host = t.host
+	}
+	u := t.target.url
+	out.url.Path, out.url.RawPath = u.Path, u.RawPath
+	switch {
+	case u.RawQuery == "":
+	case out.url.RawQuery == "":
+		out.url.RawQuery = u.RawQuery
+	default:
+		out.url.RawQuery = u.RawQuery + "&" + out.url.RawQuery
+	}
+}
+
+// introduce sets the shared credential and says who calls.
+func (t *transport) introduce(out *outgoing, c *call) {
+	if len(t.target.headers) == 0 && len(t.target.claims) == 0 {
+		return
+	}
+	out.req.Header = out.req.Header.Clone()
+	for name, value := range t.target.headers {
+		out.req.Header[name] = []string{value}
+	}
+	for _, claim := range t.target.claims {
+		delete(out.req.Header, claim.name)
+		if value := headerValue(claim.value(c.caller)); value != "" {
+			out.req.Header[claim.name] = []string{value}
+		}
+	}
+}
+
+// maxIdentityHeader bounds what a name can add to a request. A longer value is
+// left out rather than cut: two people could become one.
+const maxIdentityHeader = 4 << 10
+
+// headerValue makes any text fit for a header: bytes other than printable ASCII
+// are percent-encoded, as is the percent sign. The result is unique to the
+// text.
+func headerValue(text string) string {
+	const digits = "0123456789ABCDEF"
+	plain := func(c byte) bool { return c > ' ' && c <= '~' && c != '%' }
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		inner := c == ' ' && i > 0 && i < len(text)-1 // a header's outer spaces get lost
+		if plain(c) || inner {
+			b.WriteByte(c)
+			continue
+		}
+		b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+	}
+	if b.Len() > maxIdentityHeader {
+		return ""
+	}
+	return b.String()
+}
+
+// received prepares an upstream's response for the client.
+func (t *transport) received(res *http.Response, c *call) *http.Response {
+	if res.StatusCode == http.StatusUnauthorized {
+		return c.credentialRefused(res)
+	}
+	stripResponse(res.Header)
+	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
+		res.Header[mcp.HeaderSessionID] = []string{c.site.sessions.Wrap(c.caller.GrantID, t.upstream.id, ids[0])}
+	}
+	if isEventStream(res.Header) {
+		res.Body = c.site.streams.track(&stream{
+			ReadCloser: res.Body, caller: c.caller, gate: c.gate, resource: t.upstream.resource,
+		})
+	}
+	return res
+}
+
+func isEventStream(h http.Header) bool {
+	const sse = "text/event-stream"
+	values := h["Content-Type"]
+	return len(values) > 0 && len(values[0]) >= len(sse) && strings.EqualFold(values[0][:len(sse)], sse)
+}
+
+// ProxyProtocolEnabled forwards what reverse_proxy asks its transport.
+func (t *transport) ProxyProtocolEnabled() bool {
+	p, ok := t.RoundTripper.(reverseproxy.ProxyProtocolTransport)
+	return ok && p.ProxyProtocolEnabled()
+}
+
+// RequiresContentLength forwards what reverse_proxy asks its transport.
+func (t *transport) RequiresContentLength() bool {
+	c, ok := t.RoundTripper.(reverseproxy.ContentLengthRequiredTransport)
+	return ok && c.RequiresContentLength()
+}
+
+var (
+	_ reverseproxy.ProxyProtocolTransport         = (*transport)(nil)
+	_ reverseproxy.ContentLengthRequiredTransport = (*transport)(nil)
+)

@@ -1,0 +1,182 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+)
+
+// upstream is an MCP server behind the site: where it is, and the proxy to it.
+type upstream struct {
+	id       string
+	resource string
+	proxy    *reverseproxy.Handler
+}
+
+// upstreamTarget is where requests for a server go, and what they carry.
+type upstreamTarget struct {
+	url *url.URL // nil while a placeholder in it is not known
+	// headers hold the shared credential. They exist only in the transport:
+	// nowhere a placeholder, a log or a later handler could see them.
+	headers map[string]string
+	claims  []identityHeader
+}
+
+// identityHeader tells the upstream something about the caller.
+type identityHeader struct {
+	name  string // canonical
+	value func(*authz.Caller) string
+}
+
+var claims = map[string]func(*authz.Caller) string{
+	"user":     func(c *authz.Caller) string { return c.Identity.Name },
+	"identity": func(c *authz.Caller) string { return c.Identity.Subject },
+	"client":   func(c *authz.Caller) string { return c.ClientID },
+	"grant":    func(c *authz.Caller) string { return c.GrantID },
+	"scope":    func(c *authz.Caller) string { return c.Scope },
+}
+
+// newUpstreamTarget resolves what is configured about a server's upstream.
+func newUpstreamTarget(s Server, issuer string, resolve resolver) (*upstreamTarget, error) {
+	option := "server " + s.ID
+	target := &upstreamTarget{headers: make(map[string]string, len(s.Headers))}
+	text, known, err := resolve(s.Upstream)
+	if err != nil {
+		return nil, wrong(option, "%v", err)
+	}
+	if known {
+		if target.url, err = parseUpstream(option, text, issuer); err != nil {
+			return nil, err
+		}
+	}
+	for name, value := range s.Headers {
+		if err := checkUpstreamHeader(option, name); err != nil {
+			return nil, err
+		}
+		text, known, err := resolve(value)
+		if err != nil {
+			return nil, wrong(option, "header %s: %v", name, err)
+		}
+		if known && !httpguts.ValidHeaderFieldValue(text) {
+			return nil, wrong(option, "header %s: the value has characters a header cannot have", name)
+		}
+		target.headers[http.CanonicalHeaderKey(name)] = text
+	}
+	for name, claim := range s.IdentityHeaders {
+		if err := checkUpstreamHeader(option, name); err != nil {
+			return nil, err
+		}
+		canonical := http.CanonicalHeaderKey(name)
+		if _, taken := target.headers[canonical]; taken {
+			return nil, wrong(option, "the header %s is set twice; remove it from auth headers, or the identity_header", canonical)
+		}
+		value, known := claims[claim]
+		if !known {
+			return nil, wrong(option, "identity_header %s: unknown value %q; use one of: user, identity, client, grant, scope", name, claim)
+		}
+		target.claims = append(target.claims, identityHeader{canonical, value})
+	}
+	return target, nil
+}
+
+// newUpstream sets up the proxy to a server, as Caddy's own reverse_proxy.
+func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstreamTarget) (*upstream, error) {
+	raw, fixedHost, err := proxyConfig(s.ReverseProxy, target.url)
+	if err != nil {
+		return nil, fmt.Errorf("server %s: reverse_proxy: %w", s.ID, err)
+	}
+	module, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
+	if err != nil {
+		return nil, fmt.Errorf("server %s: %w", s.ID, err)
+	}
+	u := &upstream{id: s.ID, resource: cfg.Resource, proxy: module.(*reverseproxy.Handler)}
+	t := &transport{RoundTripper: u.proxy.Transport, upstream: u, target: target, host: target.url.Host}
+	if fixedHost {
+		t.host = ""
+	}
+	// After provisioning: active health checks keep the transport of before,
+	// so probes carry no credential.
+	u.proxy.Transport = t
+	return u, nil
+}
+
+// proxyConfig completes an operator's reverse_proxy configuration, if any,
+// with the address and TLS of the upstream URL. fixedHost reports whether the
+// operator chose the Host header.
+//
+// Event streams need no setting: reverse_proxy flushes them, and all answers of
+// unknown length, at once.
+func proxyConfig(raw json.RawMessage, target *url.URL) (_ json.RawMessage, fixedHost bool, err error) {
+	var rp reverseproxy.Handler
+	if len(raw) > 0 {
+		if err := caddy.StrictUnmarshalJSON(raw, &rp); err != nil {
+			return nil, false, err
+		}
+	}
+	if len(rp.Upstreams) == 0 && rp.DynamicUpstreamsRaw == nil {
+		rp.Upstreams = reverseproxy.UpstreamPool{{Dial: dialAddress(target)}}
+	}
+	if target.Scheme == "https" {
+		if rp.TransportRaw, err = withTLS(rp.TransportRaw); err != nil {
+			return nil, false, err
+		}
+	}
+	if rp.Headers != nil && rp.Headers.Request != nil {
+		_, fixedHost = rp.Headers.Request.Set["Host"]
+	}
+	var warnings []caddyconfig.Warning
+	out := caddyconfig.JSON(rp, &warnings)
+	if len(warnings) > 0 {
+		return nil, false, fmt.Errorf("%s", warnings[0].Message)
+	}
+	return out, fixedHost, nil
+}
+
+func dialAddress(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "https" {
+			port = "443"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// withTLS turns TLS on in the configuration of a transport. Transports other
+// than http decide themselves.
+func withTLS(raw json.RawMessage) (json.RawMessage, error) {
+	transport := map[string]json.RawMessage{"protocol": json.RawMessage(`"http"`)}
+	if raw != nil {
+		if err := json.Unmarshal(raw, &transport); err != nil {
+			return nil, err
+		}
+	}
+	if _, set := transport["tls"]; !set && string(transport["protocol"]) == `"http"` {
+		transport["tls"] = json.RawMessage(`{}`)
+	}
+	return json.Marshal(transport)
+}
+
+// callerHeaders are the headers that only the gateway may set on the way to
+// any server of the site.
+func callerHeaders(servers []Server) []string {
+	var names []string
+	for _, s := range servers {
+		for name := range s.IdentityHeaders {
+			names = append(names, http.CanonicalHeaderKey(name))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
