@@ -1,0 +1,156 @@
+package consent
+
+import (
+	"html"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// walk is a site with a real authorization server behind its pages, and what
+// its clients know.
+type walk struct {
+	t   *testing.T
+	mux *http.ServeMux
+	now time.Time
+}
+
+func newWalk(t *testing.T) *walk {
+	t.Helper()
+	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := NewPages(Brand{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := newFake().cfg
+	cfg.Identities = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous}
+	cfg.VirtualKeys = identity.NewVirtualKeys(
+		identity.Key{Name: "team-a", Hash: storage.HashOf(testKey), Servers: []string{"github"}})
+	cfg.Registration = authz.DefaultRegistration
+	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: authz.ClientMetadata{
+		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
+		TokenEndpointAuthMethod: authz.AuthNone, GrantTypes: []string{"authorization_code"},
+	}}}
+	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now()}
+	store := memstore.New()
+	as := authz.New(cfg, authz.Deps{
+		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
+		Egress: egress.New(egress.Options{}), Pages: pages, Logger: zap.NewNop(),
+		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: func() time.Time { return w.now },
+	})
+	for _, route := range slices.Concat(as.Routes(), New(as, pages, zap.NewNop()).Routes()) {
+		w.mux.Handle(route.Path, route.Handler)
+	}
+	return w
+}
+
+// browser is one person's: it has the cookies it was given.
+type browser struct {
+	*walk
+	cookies map[string]string
+}
+
+func (w *walk) browser() *browser { return &browser{w, map[string]string{}} }
+
+func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.mux.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		b.cookies[c.Name] = c.Value
+	}
+	return w
+}
+
+func (b *browser) open(target string) *httptest.ResponseRecorder {
+	return b.send(httptest.NewRequest(http.MethodGet, target, nil))
+}
+
+// start opens the link of a client and returns the address of the identity page.
+func (b *browser) start() string {
+	b.t.Helper()
+	w := b.open(authz.AuthorizePath + "?" + url.Values{
+		"response_type": {"code"}, "client_id": {"editor"}, "state": {"a b&c"},
+		"redirect_uri":   {"cursor://anysphere.cursor-mcp/oauth/callback"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
+	}.Encode())
+	if w.Code != http.StatusFound {
+		b.t.Fatalf("authorize: %d\n%s", w.Code, shows(w))
+	}
+	return w.Header().Get("Location")
+}
+
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+
+// press sends the form at path on a page, with further values.
+func (b *browser) press(page *httptest.ResponseRecorder, path string, more url.Values) *httptest.ResponseRecorder {
+	b.t.Helper()
+	_, form, found := strings.Cut(page.Body.String(), `action="`+path+`"`)
+	if !found {
+		b.t.Fatalf("no form for %s on\n%s", path, shows(page))
+	}
+	form, _, _ = strings.Cut(form, "</form>")
+	values := url.Values{}
+	for _, field := range hiddenField.FindAllStringSubmatch(form, -1) {
+		values.Add(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
+	}
+	maps.Copy(values, more)
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	return b.send(r)
+}
+
+// signIn goes from the client's link to the services page, as user.
+func (b *browser) signIn(user string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	w := b.press(b.open(b.start()), userIDPath, url.Values{"user_id": {user}})
+	if w.Code != http.StatusSeeOther {
+		b.t.Fatalf("identity: %d\n%s", w.Code, shows(w))
+	}
+	return b.open(w.Header().Get("Location"))
+}
+
+// shows returns what a page shows below its header.
+func shows(w *httptest.ResponseRecorder) string {
+	_, page, _ := strings.Cut(w.Body.String(), "<main>")
+	return page
+}
+
+func mustAnswer(t *testing.T, w *httptest.ResponseRecorder, status int) {
+	t.Helper()
+	if w.Code != status {
+		t.Fatalf("status = %d, want %d\n%s", w.Code, status, shows(w))
+	}
+}
+
+// answer returns what the client is told.
+func answer(t *testing.T, w *httptest.ResponseRecorder) url.Values {
+	t.Helper()
+	mustAnswer(t, w, http.StatusSeeOther)
+	u, err := url.Parse(w.Header().Get("Location"))
+	if err != nil || u.Scheme != "cursor" {
+		t.Fatalf("Location = %q, %v", w.Header().Get("Location"), err)
+	}
+	return u.Query()
+}
