@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -8,8 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // send makes a request with a JSON body and headers in pairs.
@@ -128,4 +131,21 @@ func (h *host) handle(path string, serve http.HandlerFunc) string {
 	defer h.mu.Unlock()
 	h.documents[path] = serve
 	return h.url + path
+}
+
+func (s *faultyStore) CreateClient(ctx context.Context, c storage.Client, maxUnused int) error {
+	_, err := write(s, "CreateClient", func() (struct{}, error) { return struct{}{}, s.Store.CreateClient(ctx, c, maxUnused) })
+	return err
+}
+
+func (s *faultyStore) UpdateClient(ctx context.Context, c storage.Client, old storage.Hash, revoke bool, now time.Time) (storage.Revocation, error) {
+	return write(s, "UpdateClient", func() (storage.Revocation, error) { return s.Store.UpdateClient(ctx, c, old, revoke, now) })
+}
+
+func (s *faultyStore) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return write(s, "DeleteClient", func() (storage.Revocation, error) { return s.Store.DeleteClient(ctx, id, now) })
+}
+
+func (s *faultyStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
+	return write(s, "UseOnce", func() (bool, error) { return s.Store.UseOnce(ctx, h, expiresAt, now) })
 }

@@ -234,7 +234,7 @@ func TestNothingFetched_G06(t *testing.T) {
 	}
 }
 
-func TestForeignIssuer_F11(t *testing.T) {
+func TestForeignRegistration_F11(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(publicClient)
 	l.reload(func(c *Config) { c.Issuer = "https://other.example.com" })
