@@ -71,6 +71,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if err != nil {
 			return fmt.Errorf("encryption_key %d: %w", i+1, err)
 		}
+		if _, plain, _ := whenAdapting(value); plain {
+			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
+		}
 		a.keys = append(a.keys, key)
 	}
 	return a.endStreamsOnExit(ctx)

@@ -22,11 +22,11 @@ func init() {
 //	    }
 //	}
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
-	if existing != nil {
-		return nil, d.Err("mcp_oauth is already set; merge the two blocks")
-	}
 	p := &parser{Dispenser: d, at: map[string]caddyfile.Token{}}
 	p.Next() // the option
+	if existing != nil {
+		return nil, p.Err("mcp_oauth is already set; merge the two blocks")
+	}
 	if p.NextArg() {
 		return nil, p.Errf("mcp_oauth takes no argument; remove %q", p.Val())
 	}

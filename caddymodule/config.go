@@ -39,8 +39,8 @@ type Client struct {
 	ID string `json:"id"`
 	// Name is shown on the consent page. Default: the id.
 	Name string `json:"name,omitempty"`
-	// Secret makes the client confidential: the client secret, preferably
-	// as placeholder, or `sha256:` and its hash in hexadecimal.
+	// Secret makes the client confidential: a placeholder such as
+	// `{env.SECRET}` for its secret, or `sha256:` and the hash in hexadecimal.
 	Secret string `json:"secret,omitempty"`
 	// RedirectURIs are compared exactly, except for the port of http on
 	// loopback. At least one, unless the client only introspects.

@@ -17,10 +17,14 @@ import (
 // fast hash, so they must not be guessable.
 const minSecretLength = 16
 
-// hashSecret returns the hash of a configured secret, given as such or as
-// sha256:<hex>. It returns nil for a secret that is not known yet. No error
-// repeats any of it.
+// hashSecret returns the hash of a configured secret, given by a placeholder
+// or as sha256:<hex>. It returns nil for a secret that is not known yet. A
+// configuration can be read in many places, so a secret itself is refused; no
+// error repeats any of it.
 func hashSecret(option, what, value string, resolve resolver) (*storage.Hash, error) {
+	if _, plain, _ := whenAdapting(value); plain && !strings.HasPrefix(value, "sha256:") {
+		return nil, wrong(option, "the %s must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.NAME}", what)
+	}
 	text, known, err := resolve(value)
 	if err != nil {
 		return nil, wrong(option, "%s: %v", what, err)
@@ -57,9 +61,6 @@ func (h *Handler) convertVirtualKeys(cfg *authz.Config, resolve resolver) error 
 			return wrong(option, "the name is used twice; give each key its own")
 		}
 		names[k.Name] = true
-		if whole, known, _ := whenAdapting(k.Key); known && !strings.HasPrefix(whole, "sha256:") {
-			return wrong(option, "the key must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.KEY}")
-		}
 		hash, err := hashSecret(option, "key", k.Key, resolve)
 		if err != nil {
 			return err

@@ -71,8 +71,7 @@ func succeed(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation)
 		return res, err
 	}
 	if r.Grace > 0 && len(r.Replay) > 0 {
-		// The window's last instant still counts.
-		if err := putReplay(tx, t.Hash, r.Replay, r.Now.Add(r.Grace+1)); err != nil {
+		if err := putReplay(tx, t.Hash, r.Replay, r.Now.Add(r.Grace)); err != nil {
 			return res, err
 		}
 	}

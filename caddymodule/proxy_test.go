@@ -1,0 +1,210 @@
+package caddymodule
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}`
+
+// E08, E09, E10, E11: what a client sends about itself never reaches the
+// upstream, and what the operator configured always does.
+func TestUpstreamSeesOnlyTheGatewaysWord(t *testing.T) {
+	t.Setenv("UPSTREAM", "Bearer upstream-credential")
+	for name, auth := range map[string]string{
+		"E08 auth none":    "",
+		"E08 auth headers": "auth headers {\nAuthorization {env.UPSTREAM}\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := newRecorder(t, nil)
+			g := newGateway(t, alice+"server a /mcp "+up.URL+"/inner/mcp {\n"+auth+
+				"identity_header X-MCP-User user\nidentity_header X-MCP-Client client\n}")
+			got := g.raw("POST /mcp HTTP/1.1", "Host: "+g.addr, "Authorization: Bearer "+aliceKey,
+				"Connection: close, Authorization, X-MCP-User, X-Harmless", // E11
+				"Cookie: a=canary", "DPoP: canary", "Proxy-Authorization: Basic canary", "Origin: "+g.url,
+				"Sec-Fetch-Site: same-origin",
+				"X-MCP-User: canary", "X-MCP-Client: canary", // E09: alice's key has no client
+				"X_MCP_User: canary", "X.MCP.User: canary", // E10
+				"Mcp-Protocol-Version: 2025-11-25", "Mcp-Param-X: kept", "Last-Event-ID: 7", "X-Harmless: kept",
+				"Content-Type: application/json", "Content-Length: 2", "", "{}")
+			if !strings.Contains(got, "200") {
+				t.Fatalf("answer %q", got)
+			}
+			req := up.last(t)
+			var all bytes.Buffer
+			_ = req.Header.Write(&all)
+			if strings.Contains(all.String(), "canary") || strings.Contains(all.String(), aliceKey) {
+				t.Errorf("the upstream got\n%s", &all)
+			}
+			for header, want := range map[string]string{
+				"X-Mcp-User": "alice", "X-Mcp-Client": "", "Origin": "", "Sec-Fetch-Site": "",
+				"Mcp-Protocol-Version": "2025-11-25", "Mcp-Param-X": "kept", "Last-Event-Id": "7", "X-Harmless": "kept",
+				"Authorization": map[bool]string{true: "Bearer upstream-credential"}[auth != ""],
+			} {
+				if got := strings.Join(req.Header.Values(header), "|"); got != want {
+					t.Errorf("%s: %q, want %q", header, got, want)
+				}
+			}
+			if req.URL.Path != "/inner/mcp" || "http://"+req.Host != up.URL {
+				t.Errorf("asked for %s at %s", req.URL.Path, req.Host)
+			}
+			if up.bodies[0] != "{}" {
+				t.Errorf("body %q", up.bodies[0])
+			}
+		})
+	}
+}
+
+// E10: with Caddy's allow-list open, variants of our names still do not pass.
+func TestHeaderVariants_E10(t *testing.T) {
+	set := newHeaderSet(neverUpstream, []string{"X-MCP-User"})
+	h := http.Header{}
+	for _, name := range []string{"X_mcp_user", "X.Mcp.User", "X-Mcp_user", "X-Mcp-User", "Authorization", "Dpop", "Proxy_Authorization"} {
+		h[name] = []string{"canary"}
+	}
+	h["X-Mcp-Username"], h["X_harmless"] = []string{"kept"}, []string{"kept"}
+	set.strip(h)
+	if len(h) != 2 || h["X-Mcp-Username"] == nil || h["X_harmless"] == nil {
+		t.Errorf("left: %v", h)
+	}
+}
+
+// E12: no name can inject a header, be cut to another name, or look like one.
+func TestHeaderValue_E12(t *testing.T) {
+	for in, want := range map[string]string{
+		"alice": "alice", "Alice B.": "Alice B.", "a\r\nX-Admin: 1": "a%0D%0AX-Admin: 1", "ö": "%C3%B6",
+		"50%": "50%25", " a ": "%20a%20", "": "", strings.Repeat("a", maxIdentityHeader+1): "",
+		strings.Repeat("a", maxIdentityHeader): strings.Repeat("a", maxIdentityHeader),
+	} {
+		if got := headerValue(in); got != want {
+			t.Errorf("%.20q becomes %.40q, want %.40q", in, got, want)
+		}
+	}
+}
+
+// E13: the path decides exactly; nothing else does.
+func TestPathConfusion_E13(t *testing.T) {
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	for _, path := range []string{"//mcp", "/mcp%2f..", "/MCP", "/mcp;x", "/mcp/x", "/./mcp", "/mcp%00", "/x/../mcp", "/mcp#/public"} {
+		g.raw("POST "+path+" HTTP/1.1", "Host: "+g.addr, "Connection: close", "X-Forwarded-Uri: /public",
+			"X-Original-Url: /public", "User-Agent: kube-probe/1.0", "Content-Length: 0")
+	}
+	for _, path := range []string{"/mcp", "/mcp/", "/%6dcp", "/mcp?x=/public"} {
+		got := g.raw("POST "+path+" HTTP/1.1", "Host: "+g.addr, "Connection: close", "X-Forwarded-Uri: /public", "Content-Length: 0")
+		if !strings.Contains(got, " 401 ") && !strings.Contains(got, " 400 ") {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	if n := up.count(); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+	status(t, g.call("POST", "/mcp/", initialize), http.StatusOK)
+}
+
+// E15: no method and no upgrade passes the gate, or opens a tunnel behind it.
+func TestNoTunnel_E15(t *testing.T) {
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	res := g.call("OPTIONS", "/mcp", "", "Authorization", "", "Origin", "http://localhost:6274", "Access-Control-Request-Method", "POST")
+	if res.StatusCode >= 300 || res.Header.Get("Access-Control-Allow-Origin") != "http://localhost:6274" {
+		t.Errorf("preflight: %s %v", res.Status, res.Header)
+	}
+	status(t, g.call("OPTIONS", "/mcp", "", "Authorization", ""), res.StatusCode)
+	upgrade := []string{"Host: " + g.addr, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
+	if got := g.raw(append([]string{"GET /mcp HTTP/1.0"}, upgrade...)...); !strings.Contains(got, " 401 ") {
+		t.Errorf("upgrade without token: %s", got)
+	}
+	if n := up.count(); n != 0 {
+		t.Fatalf("%d requests reached the upstream", n)
+	}
+	g.raw(append([]string{"GET /mcp HTTP/1.0", "Authorization: Bearer " + aliceKey}, upgrade...)...)
+	if h := up.last(t).Header; h.Get("Upgrade") != "" || h.Get("Connection") != "" {
+		t.Errorf("the upstream was asked to upgrade: %v", h)
+	}
+	if got := g.raw("CONNECT /mcp HTTP/1.0", "Host: "+g.addr, "Authorization: Bearer "+aliceKey); strings.Contains(got, " 200 ") && up.count() > 1 {
+		t.Errorf("CONNECT: %s", got)
+	}
+}
+
+// P-5, P-6, E24: an upstream cannot speak for the site; what is about MCP passes.
+func TestUpstreamsAnswer(t *testing.T) {
+	var answerStatus int
+	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("WWW-Authenticate", `Bearer resource_metadata="https://canary.example/"`)
+		h.Set("Set-Cookie", "canary=1")
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("X-Mcp-Thing", "kept")
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(answerStatus)
+		_, _ = io.WriteString(w, `{"secret":"canary-of-the-upstream"}`)
+	})
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	for _, answerStatus = range []int{200, 202, 400, 403, 404, 405, 500} {
+		res := g.call("POST", "/mcp", initialize)
+		body := status(t, res, answerStatus)
+		if body != `{"secret":"canary-of-the-upstream"}` || res.Header.Get("X-Mcp-Thing") != "kept" {
+			t.Errorf("%d: body or header lost: %q %v", answerStatus, body, res.Header)
+		}
+		for _, name := range []string{"WWW-Authenticate", "Set-Cookie", "Access-Control-Allow-Origin"} {
+			if got := res.Header.Values(name); len(got) > 0 {
+				t.Errorf("%d: %s: %q", answerStatus, name, got)
+			}
+		}
+	}
+	answerStatus = 401
+	res := g.call("POST", "/mcp", initialize)
+	body := status(t, res, http.StatusBadGateway)
+	if strings.Contains(body, "canary") || res.Header.Get("WWW-Authenticate") != "" || !strings.Contains(body, "correlation_id") {
+		t.Errorf("a refused credential shows: %s %v", body, res.Header)
+	}
+	up.Close()
+	body = status(t, g.call("POST", "/mcp", initialize), http.StatusBadGateway)
+	if !strings.Contains(body, "correlation_id") {
+		t.Errorf("an unreachable upstream: %s", body)
+	}
+}
+
+// E22, P-10: a session id is bound to its grant; another's is unknown.
+func TestSessionIDs_E22(t *testing.T) {
+	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
+	const bobKey = "bob-key-0123456789abcdef"
+	t.Setenv("BOB", bobKey)
+	g := newGateway(t, alice+"virtual_key bob {env.BOB}\nserver a /mcp "+up.URL+"\nserver b /b "+up.URL)
+	id := g.call("POST", "/mcp", initialize).Header.Get("Mcp-Session-Id")
+	if id == "s-1" || id == "" {
+		t.Fatalf("the client got %q", id)
+	}
+	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id), http.StatusOK)
+	if got := up.last(t).Header.Get("Mcp-Session-Id"); got != "s-1" {
+		t.Errorf("the upstream got %q", got)
+	}
+	before := up.count()
+	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Authorization", "Bearer "+bobKey), http.StatusNotFound)
+	status(t, g.call("POST", "/b", "{}", "Mcp-Session-Id", id), http.StatusNotFound)
+	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", "s-1"), http.StatusNotFound)
+	if up.count() != before {
+		t.Error("a foreign session id reached the upstream")
+	}
+	// From 2026-07-28 on there are no sessions.
+	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Mcp-Protocol-Version", "2026-07-28"), http.StatusOK)
+	if got := up.last(t).Header.Get("Mcp-Session-Id"); got != "" {
+		t.Errorf("the upstream got %q", got)
+	}
+}
+
+// Operators may use anything of reverse_proxy.
+func TestProxyBlock(t *testing.T) {
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp http://unresolvable.invalid/deep?key=1 {\nproxy {\nto "+up.Listener.Addr().String()+
+		"\nheader_up X-Set {http.auth.user.id}/{http.mcp_oauth.server}\nheader_up Host other.example\n}\n}")
+	status(t, g.call("POST", "/mcp?q=2", initialize), http.StatusOK)
+	req := up.last(t)
+	if req.URL.String() != "/deep?key=1&q=2" || req.Host != "other.example" || req.Header.Get("X-Set") != "virtual_key:alice/a" {
+		t.Errorf("got %s at %s, %v", req.URL, req.Host, req.Header)
+	}
+}

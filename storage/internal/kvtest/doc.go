@@ -1,2 +1,0 @@
-// Package kvtest breaks engines on purpose, for the tests of stores.
-package kvtest
