@@ -112,26 +112,23 @@ const basicChallenge = `Basic realm="OAuth client", charset="UTF-8"`
 // presentedClient reads which client a request claims to come from, and by
 // which of the methods. More than one is an error (RFC 6749 section 2.3).
 func presentedClient(authorization []string, form url.Values) (presented, error) {
-	p := presented{clientID: form.Get("client_id"), method: AuthNone}
-	methods := 0
-	if form.Has("client_secret") {
-		methods++
-		p.method, p.secret = AuthSecretPost, form.Get("client_secret")
-	}
-	if form.Has("client_assertion") || form.Has("client_assertion_type") {
-		methods++
-		if err := p.readAssertion(form); err != nil {
-			return p, err
-		}
-	}
-	if len(authorization) > 0 {
-		methods++
-		if err := p.readBasic(authorization, form.Get("client_id")); err != nil {
-			return p, err
-		}
-	}
-	if methods > 1 {
+	p := presented{clientID: form.Get("client_id"), method: AuthNone, header: len(authorization) > 0}
+	hasSecret := form.Has("client_secret")
+	hasAssertion := form.Has("client_assertion") || form.Has("client_assertion_type")
+	if p.header && (hasSecret || hasAssertion) || hasSecret && hasAssertion {
 		return p, fail("invalid_request", "The request authenticates the client in more than one way.")
+	}
+	var err error
+	switch {
+	case p.header:
+		err = p.readBasic(authorization, p.clientID)
+	case hasSecret:
+		p.method, p.secret = AuthSecretPost, form.Get("client_secret")
+	case hasAssertion:
+		err = p.readAssertion(form)
+	}
+	if err != nil {
+		return p, err
 	}
 	if p.clientID == "" {
 		return p, p.refuse(fail("invalid_client", "The request does not say which client it comes from."))
@@ -143,7 +140,6 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 // section 2.3.1). Without a secret they only name the client: some public
 // clients do that.
 func (p *presented) readBasic(authorization []string, formID string) error {
-	p.header = true
 	malformed := p.refuse(fail("invalid_client", "The Authorization header is malformed."))
 	if len(authorization) != 1 {
 		return malformed

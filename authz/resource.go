@@ -12,8 +12,8 @@ var errUnknownResource = fail("invalid_target", "The requested resource is not o
 
 // canonicalResource returns the one spelling of a resource indicator (RFC 8707
 // section 2) that is stored and compared: scheme and host in lower case, no
-// default port, no slash at the end. Everything else stays as it is, byte for
-// byte. It reports false for what cannot be a resource.
+// default port, no slash at the end of the path. Everything else stays as it
+// is, byte for byte. It reports false for what cannot be a resource.
 func canonicalResource(s string) (string, bool) {
 	if len(s) > maxResourceBytes || strings.Contains(s, "#") {
 		return "", false
@@ -36,7 +36,11 @@ func canonicalResource(s string) (string, bool) {
 	if end < 0 {
 		end = len(rest)
 	}
-	return u.Scheme + "://" + strings.TrimSuffix(host, defaultPort) + strings.TrimSuffix(rest[end:], "/"), true
+	path := rest[end:]
+	if !strings.Contains(path, "?") {
+		path = strings.TrimSuffix(path, "/")
+	}
+	return u.Scheme + "://" + strings.TrimSuffix(host, defaultPort) + path, true
 }
 
 // serversByResource indexes the servers under the canonical spelling.

@@ -156,7 +156,9 @@ func (t *text) duration(d time.Duration) string {
 		return t.Hour
 	case d > time.Hour && d%time.Hour == 0:
 		return fmt.Sprintf(t.Hours, d/time.Hour)
+	case d < 90*time.Second:
+		return t.Minute
 	default:
-		return fmt.Sprintf(t.Minutes, max(1, int(d.Round(time.Minute)/time.Minute)))
+		return fmt.Sprintf(t.Minutes, d.Round(time.Minute)/time.Minute)
 	}
 }

@@ -122,7 +122,9 @@ func TestWhoYouAre(t *testing.T) {
 
 func TestLifetimeWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		time.Second:          "1 minutes",
+		time.Second:          "1 minute",
+		89 * time.Second:     "1 minute",
+		90 * time.Second:     "2 minutes",
 		15 * time.Minute:     "15 minutes",
 		90 * time.Minute:     "90 minutes",
 		time.Hour:            "1 hour",

@@ -63,7 +63,7 @@ type text struct {
 
 	// Lifetimes.
 	Minutes, Hours, Days string // number
-	Hour, Day            string
+	Minute, Hour, Day    string
 
 	// Messages on a page after a form was refused, by code.
 	Refused map[string]string
@@ -147,7 +147,7 @@ var english = text{
 	AfterApproveApp: "Your browser may then ask whether to open the application; say yes. You can close this page afterwards.",
 
 	Minutes: "%d minutes", Hours: "%d hours", Days: "%d days",
-	Hour: "1 hour", Day: "1 day",
+	Minute: "1 minute", Hour: "1 hour", Day: "1 day",
 
 	Refused: map[string]string{
 		codeKey:       "This key is not known here, or no longer valid. Check it and try again.",

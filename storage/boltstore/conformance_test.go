@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kvtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
 )
 
@@ -16,6 +17,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storage.Store { return kv.New(tempEngine(t)) })
+}
+
+func TestFaults_B15(t *testing.T) {
+	storetest.RunFaults(t, func(t *testing.T) storetest.Breakable {
+		e := kvtest.Wrap(tempEngine(t))
+		return storetest.Breakable{Store: kv.New(e), FailWrite: e.FailWrite, Dump: e.Dump}
+	})
 }
 
 // tempEngine opens a new file, whose structure is checked when the test ends.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -40,3 +41,23 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// wants makes another verdict an error.
+func wants(want storage.Verdict) func(storage.Verdict, error) error {
+	return func(got storage.Verdict, err error) error {
+		if err == nil && got != want {
+			err = fmt.Errorf("verdict %d, want %d", got, want)
+		}
+		return err
+	}
+}
+
+func (f *fixture) claims(c storage.CodeClaim, want storage.Verdict) error {
+	res, err := f.store.ClaimCode(ctx(), c)
+	return wants(want)(res.Verdict, err)
+}
+
+func (f *fixture) rotates(r storage.Rotation, want storage.Verdict) error {
+	res, err := f.store.RotateRefreshToken(ctx(), r)
+	return wants(want)(res.Verdict, err)
+}

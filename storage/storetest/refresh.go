@@ -50,7 +50,7 @@ var refreshTests = map[string]func(*fixture){
 	"a sweep within the window keeps the response": func(f *fixture) {
 		f.signIn("1", "a")
 		f.rotate(f.rotation("1", "a", 1), storage.OK)
-		f.after(grace - 1)
+		f.after(grace)
 		_, err := f.store.Sweep(ctx(), f.now)
 		f.must(err)
 		f.rotate(f.rotation("1", "a", 1), storage.Repeated)

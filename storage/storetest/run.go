@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"sweep", sweepTests},
 		{"race", raceTests},
 		{"close", closeTests},
+		{"model", modelTests},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			for name, test := range suite.tests {

@@ -94,10 +94,12 @@ func removeClient(tx Tx, c storage.Client) error {
 // keepClient notes that a person approved the client, and keeps its
 // registration until the given time at least. Clients that are not registered
 // here (configured ones, metadata documents) have nothing to keep.
-func keepClient(tx Tx, issuer, id string, keepUntil time.Time) error {
-	var c storage.Client
-	found, err := getJSON(tx, idKey(kindClient, id), &c)
-	if err != nil || !found || c.Issuer != issuer {
+func keepClient(tx Tx, issuer, id string, keepUntil, now time.Time) error {
+	c, err := liveClient(tx, id, now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil || c.Issuer != issuer {
 		return err
 	}
 	if !c.Used {

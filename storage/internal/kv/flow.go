@@ -80,7 +80,7 @@ func approve(tx Tx, sub storage.Submission) error {
 	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
 		return err
 	}
-	return keepClient(tx, g.Issuer, g.ClientID, g.AbsoluteExpiresAt.Add(sub.KeepClient))
+	return keepClient(tx, g.Issuer, g.ClientID, g.AbsoluteExpiresAt.Add(sub.KeepClient), sub.Now)
 }
 
 func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {

@@ -71,7 +71,8 @@ func succeed(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation)
 		return res, err
 	}
 	if r.Grace > 0 && len(r.Replay) > 0 {
-		if err := putReplay(tx, t.Hash, r.Replay, r.Now.Add(r.Grace)); err != nil {
+		// The window's last instant still counts.
+		if err := putReplay(tx, t.Hash, r.Replay, r.Now.Add(r.Grace+1)); err != nil {
 			return res, err
 		}
 	}

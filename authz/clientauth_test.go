@@ -1,0 +1,219 @@
+package authz
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// authConfig adds a client per authentication method. All secrets are labSecret.
+func authConfig(c *Config) {
+	secret := storage.HashOf(labSecret)
+	for id, method := range map[string]string{"public": AuthNone, "basic": AuthSecretBasic, "post": AuthSecretPost, "either": ""} {
+		client := Client{ID: id, SecretHash: &secret, Metadata: ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: method}}
+		if id == "public" {
+			client.SecretHash = nil
+		}
+		c.Clients = append(c.Clients, client)
+	}
+}
+
+func basicAuth(id, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
+}
+
+// authenticate asks who makes a request with the headers and parameters.
+func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*Client, error) {
+	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, nil)
+	r.RemoteAddr = address
+	r.Header["Authorization"] = authorization
+	return l.as.authenticateClient(r, with(url.Values{}, parameters...))
+}
+
+func TestClientAuthentication(t *testing.T) {
+	b64 := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
+	for name, tc := range map[string]struct {
+		authorization []string
+		form          []string
+		client        string // empty: refused
+		status        int
+	}{
+		"AS-63 public":                        {nil, []string{"client_id", "public"}, "public", 0},
+		"AS-63 secret in the header":          {[]string{basicAuth("basic", labSecret)}, nil, "basic", 0},
+		"AS-63 same client in the form":       {[]string{basicAuth("basic", labSecret)}, []string{"client_id", "basic"}, "basic", 0},
+		"AS-63 secret in the form":            {nil, []string{"client_id", "post", "client_secret", labSecret}, "post", 0},
+		"AS-63 either, header":                {[]string{basicAuth("either", labSecret)}, nil, "either", 0},
+		"AS-63 either, form":                  {nil, []string{"client_id", "either", "client_secret", labSecret}, "either", 0},
+		"public client, empty Basic secret":   {[]string{basicAuth("public", "")}, nil, "public", 0},
+		"C05 lower-case scheme":               {[]string{strings.Replace(basicAuth("basic", labSecret), "Basic", "basic", 1)}, nil, "basic", 0},
+		"C01 Basic, registered post":          {[]string{basicAuth("post", labSecret)}, nil, "", 401},
+		"C01 post, registered Basic":          {nil, []string{"client_id", "basic", "client_secret", labSecret}, "", 401},
+		"C01 public client sends a secret":    {nil, []string{"client_id", "public", "client_secret", labSecret}, "", 401},
+		"C01 public client, Basic secret":     {[]string{basicAuth("public", labSecret)}, nil, "", 401},
+		"C01 confidential client sends none":  {nil, []string{"client_id", "basic"}, "", 401},
+		"C01 either sends none":               {nil, []string{"client_id", "either"}, "", 401},
+		"C01 confidential, empty secret":      {[]string{basicAuth("basic", "")}, nil, "", 401},
+		"C01 public client sends assertion":   {nil, []string{"client_id", "public", "client_assertion_type", assertionType, "client_assertion", "e30.e30.e30"}, "", 401},
+		"C02 wrong secret in the header":      {[]string{basicAuth("basic", "x")}, nil, "", 401},
+		"C02 wrong secret in the form":        {nil, []string{"client_id", "post", "client_secret", "x"}, "", 401},
+		"C02 hash as secret":                  {nil, []string{"client_id", "post", "client_secret", fmt.Sprintf("%x", storage.HashOf(labSecret))}, "", 401},
+		"C04 two methods":                     {[]string{basicAuth("basic", labSecret)}, []string{"client_secret", labSecret}, "", 400},
+		"C04 header and assertion":            {[]string{basicAuth("basic", labSecret)}, []string{"client_assertion_type", assertionType, "client_assertion", "x.y.z"}, "", 400},
+		"C04 secret and assertion":            {nil, []string{"client_id", "post", "client_secret", labSecret, "client_assertion_type", assertionType, "client_assertion", "x.y.z"}, "", 400},
+		"C04 empty header secret and secret":  {[]string{basicAuth("post", "")}, []string{"client_secret", labSecret}, "", 400},
+		"C05 no base64":                       {[]string{"Basic %%%"}, nil, "", 401},
+		"C05 no padding":                      {[]string{strings.TrimRight(b64("basic:secret"), "=")}, nil, "", 401},
+		"C05 no colon":                        {[]string{b64("basic")}, nil, "", 401},
+		"C05 not form-encoded":                {[]string{b64("basic:%zz")}, nil, "", 401},
+		"C05 id not form-encoded":             {[]string{b64("%zz:x")}, nil, "", 401},
+		"C05 no id":                           {[]string{b64(":x")}, nil, "", 401},
+		"C05 nothing":                         {[]string{"Basic"}, nil, "", 401},
+		"C05 empty header":                    {[]string{""}, []string{"client_id", "public"}, "", 401},
+		"C05 another scheme":                  {[]string{"Bearer x"}, []string{"client_id", "public"}, "", 401},
+		"E06 two headers":                     {[]string{basicAuth("basic", labSecret), basicAuth("basic", labSecret)}, nil, "", 401},
+		"C06 two clients":                     {[]string{basicAuth("basic", labSecret)}, []string{"client_id", "public"}, "", 400},
+		"no client":                           {nil, nil, "", 401},
+		"unknown client":                      {nil, []string{"client_id", "nobody"}, "", 401},
+		"unknown registered client":           {nil, []string{"client_id", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"}, "", 401},
+		"unknown client in the header":        {[]string{basicAuth("nobody", "x")}, nil, "", 401},
+		"document that cannot be loaded":      {nil, []string{"client_id", "https://127.0.0.1/c"}, "", 401},
+		"C11 unsupported assertion type":      {nil, []string{"client_assertion_type", "x", "client_assertion", "x.y.z"}, "", 401},
+		"assertion type without an assertion": {nil, []string{"client_id", "public", "client_assertion_type", assertionType}, "", 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, authConfig)
+			c, err := l.authenticate("192.0.2.1", tc.authorization, tc.form...)
+			if tc.client != "" {
+				if err != nil || c.ID != tc.client {
+					t.Fatalf("got %+v, %v", c, err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatalf("authenticated as %s", c.ID)
+			}
+			e := asError(err)
+			if e.Status != tc.status || e.Status == 401 && e.Code != "invalid_client" || e.Status == 400 && e.Code != "invalid_request" {
+				t.Errorf("got %d %v", e.Status, err)
+			}
+			if challenged := strings.HasPrefix(e.Challenge, "Basic "); e.Status == 401 && challenged != (tc.authorization != nil) {
+				t.Errorf("challenge %q", e.Challenge)
+			}
+		})
+	}
+}
+
+func TestRefusalOnTheWire_C02(t *testing.T) {
+	l := newLab(t, authConfig)
+	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, strings.NewReader(redemption("x").Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("basic", "wrong")
+	got := l.reply(l.serve(r))
+	l.want(got, http.StatusUnauthorized, "invalid_client")
+	if !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic ") {
+		t.Errorf("challenge %q", got.header.Get("WWW-Authenticate"))
+	}
+}
+
+func TestBruteForce_C17(t *testing.T) {
+	const attacker, owner = "192.0.2.66", "192.0.2.7"
+	guess := func(l *lab, address, id, secret string) int {
+		_, err := l.authenticate(address, nil, "client_id", id, "client_secret", secret)
+		if err == nil {
+			return http.StatusOK
+		}
+		return asError(err).Status
+	}
+	t.Run("per client", func(t *testing.T) {
+		l := newLab(t, authConfig)
+		statuses := map[int]int{}
+		for range 20 {
+			statuses[guess(l, attacker, "post", "wrong")]++
+		}
+		if statuses[http.StatusUnauthorized] != authFailuresPerClient || statuses[http.StatusTooManyRequests] != 20-authFailuresPerClient {
+			t.Errorf("answers %v", statuses)
+		}
+		if got := guess(l, attacker, "post", labSecret); got != http.StatusTooManyRequests {
+			t.Errorf("the right secret among the guesses: %d", got)
+		}
+		if got := guess(l, owner, "post", labSecret); got != http.StatusOK {
+			t.Errorf("the right secret from elsewhere: %d", got)
+		}
+		if got := guess(l, attacker, "either", labSecret); got != http.StatusOK {
+			t.Errorf("another client at that address: %d", got)
+		}
+		if _, err := l.authenticate(attacker, nil, "client_id", "public"); err != nil {
+			t.Errorf("a public client at that address: %v", err)
+		}
+	})
+	t.Run("per address", func(t *testing.T) {
+		l := newLab(t, func(c *Config) {
+			secret := storage.HashOf(labSecret)
+			for i := range 10 {
+				c.Clients = append(c.Clients, Client{ID: fmt.Sprint("c", i), SecretHash: &secret, Metadata: ClientMetadata{RedirectURIs: []string{labRedirect}}})
+			}
+		})
+		refused := 0
+		for i := range 10 {
+			for range 9 {
+				if guess(l, attacker, fmt.Sprint("c", i), "wrong") == http.StatusTooManyRequests {
+					refused++
+				}
+			}
+		}
+		if refused != 90-authFailuresPerAddress {
+			t.Errorf("%d of 90 refused", refused)
+		}
+	})
+	t.Run("success costs nothing", func(t *testing.T) {
+		l := newLab(t, authConfig)
+		for range 200 {
+			if got := guess(l, owner, "post", labSecret); got != http.StatusOK {
+				t.Fatalf("got %d", got)
+			}
+		}
+	})
+	t.Run("the server's failures cost nothing", func(t *testing.T) {
+		l := newLab(t)
+		reg := l.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"client_secret_post"}`)
+		l.store.failing("*", func() {
+			for range 20 {
+				if got := guess(l, owner, reg.ID, reg.Secret); got != http.StatusServiceUnavailable {
+					t.Fatalf("got %d", got)
+				}
+			}
+		})
+		if got := guess(l, owner, reg.ID, reg.Secret); got != http.StatusOK {
+			t.Errorf("afterwards %d", got)
+		}
+	})
+}
+
+// A parsed header names a client by what form-decoding, and nothing else, makes of it.
+func FuzzBasic(f *testing.F) {
+	for _, s := range []string{"Basic YTpi", "basic YTo=", "Basic JTJmOmI=", "Basic ", "Bearer x", "Basic YQ==", "Basic  YTpi", "Basic\tYTpi", "Basic OmI="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		p, err := presentedClient([]string{header}, url.Values{})
+		if err != nil {
+			if e := asError(err); e.Status != http.StatusUnauthorized || e.Challenge == "" {
+				t.Fatalf("%q: %v", header, err)
+			}
+			return
+		}
+		if p.clientID == "" || (p.method == AuthSecretBasic) != (p.secret != "") || p.method != AuthSecretBasic && p.method != AuthNone {
+			t.Fatalf("%q: %+v", header, p)
+		}
+		again, err := presentedClient([]string{basicAuth(p.clientID, p.secret)}, url.Values{})
+		if err != nil || again != p {
+			t.Fatalf("%q: %+v became %+v, %v", header, p, again, err)
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// send makes a request with a JSON body and headers in pairs.
+func (l *lab) send(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	l.t.Helper()
+	r := httptest.NewRequest(method, labIssuer+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	handler := l.routes[r.URL.Path]
+	if handler == nil && strings.HasPrefix(r.URL.Path, RegisterPath+"/") {
+		handler = l.routes[RegisterPath+"/"]
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+// registration is what a client learns when it registers.
+type registration struct {
+	ID            string   `json:"client_id"`
+	IssuedAt      int64    `json:"client_id_issued_at"`
+	Secret        string   `json:"client_secret"`
+	SecretExpires *int64   `json:"client_secret_expires_at"`
+	Token         string   `json:"registration_access_token"`
+	URI           string   `json:"registration_client_uri"`
+	AuthMethod    string   `json:"token_endpoint_auth_method"`
+	RedirectURIs  []string `json:"redirect_uris"`
+	GrantTypes    []string `json:"grant_types"`
+	ClientName    string   `json:"client_name"`
+}
+
+func (reg registration) path() string { return strings.TrimPrefix(reg.URI, labIssuer) }
+
+// register registers a client that nothing is wrong with.
+func (l *lab) register(body string) registration {
+	l.t.Helper()
+	return l.registered(l.send(http.MethodPost, RegisterPath, body), http.StatusCreated)
+}
+
+func (l *lab) registered(w *httptest.ResponseRecorder, status int) registration {
+	l.t.Helper()
+	var reg registration
+	if err := json.Unmarshal(w.Body.Bytes(), &reg); w.Code != status || err != nil {
+		l.t.Fatalf("registration: %d %s", w.Code, w.Body)
+	}
+	return reg
+}
+
+// refused checks that a request failed as it should, and says nothing more.
+func (l *lab) refused(w *httptest.ResponseRecorder, status int, code string) {
+	l.t.Helper()
+	var e struct {
+		Error string `json:"error"`
+		ID    string `json:"correlation_id"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != status || e.Error != code || e.ID == "" {
+		l.t.Errorf("got %d %s, want %d %s", w.Code, w.Body, status, code)
+	}
+	if w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "application/json" {
+		l.t.Errorf("headers %v", w.Header())
+	}
+}
+
+// allowLoopback lets the server fetch documents from this machine, as in
+// development.
+func (l *lab) allowLoopback() {
+	l.as.deps.Egress = egress.New(egress.Options{Loopback: true})
+	l.reload(func(*Config) {})
+}
+
+// host publishes documents by path.
+type host struct {
+	url  string
+	hits atomic.Int32
+
+	mu        sync.Mutex
+	documents map[string]http.HandlerFunc
+}
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	h := &host{documents: map[string]http.HandlerFunc{}}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.hits.Add(1)
+		h.mu.Lock()
+		serve := h.documents[r.URL.Path]
+		h.mu.Unlock()
+		if serve == nil {
+			http.NotFound(w, r)
+			return
+		}
+		serve(w, r)
+	}))
+	t.Cleanup(s.Close)
+	h.url = s.URL
+	return h
+}
+
+// publish serves a JSON document, with headers in pairs, and returns its URL.
+// In the text, $ID stands for that URL.
+func (h *host) publish(path, text string, headers ...string) string {
+	text = strings.ReplaceAll(text, "$ID", h.url+path)
+	return h.handle(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for i := 0; i < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		_, _ = w.Write([]byte(text))
+	})
+}
+
+func (h *host) handle(path string, serve http.HandlerFunc) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.documents[path] = serve
+	return h.url + path
+}
+
+func (s *faultyStore) CreateClient(ctx context.Context, c storage.Client, maxUnused int) error {
+	_, err := write(s, "CreateClient", func() (struct{}, error) { return struct{}{}, s.Store.CreateClient(ctx, c, maxUnused) })
+	return err
+}
+
+func (s *faultyStore) UpdateClient(ctx context.Context, c storage.Client, old storage.Hash, revoke bool, now time.Time) (storage.Revocation, error) {
+	return write(s, "UpdateClient", func() (storage.Revocation, error) { return s.Store.UpdateClient(ctx, c, old, revoke, now) })
+}
+
+func (s *faultyStore) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return write(s, "DeleteClient", func() (storage.Revocation, error) { return s.Store.DeleteClient(ctx, id, now) })
+}
+
+func (s *faultyStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
+	return write(s, "UseOnce", func() (bool, error) { return s.Store.UseOnce(ctx, h, expiresAt, now) })
+}

@@ -1,0 +1,114 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func TestStoreDown_E16(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Fatal("refused")
+	}
+	f.store.err = errors.New("disk gone")
+	f.now = f.now.Add(tokenBelief)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Error("not believed for the time it may be")
+	}
+	f.now = f.now.Add(time.Nanosecond)
+	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+	refused(t, c, w, 503, "")
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if strings.Contains(w.Body.String(), "disk gone") {
+		t.Error("the cause is told")
+	}
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer sk-ops"); c == nil {
+		t.Error("a virtual key needs no store")
+	}
+	c, w = call(g, "POST", mcpURL, authHeader, "Bearer garbage")
+	refused(t, c, w, 401, invalidMCP)
+}
+
+// Who hangs up gets no pass, and no line in the log for failures either.
+func TestHangUp_E16(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err    error
+		logged int
+	}{
+		"hung up":     {context.Canceled, 0},
+		"store fails": {storage.ErrClosed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zapcore.InfoLevel)
+			f := newGateFixture(t, gateConfig())
+			f.as.log, f.store.err = zap.New(core), tc.err
+			c, w := call(f.gate("mcp"), "POST", mcpURL, authHeader, "Bearer "+f.issue(nil))
+			refused(t, c, w, 503, "")
+			if logs.Len() != tc.logged {
+				t.Errorf("%d lines: %v", logs.Len(), logs.All())
+			}
+		})
+	}
+}
+
+func TestRevocationElsewhere_E17(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
+		t.Fatal("refused")
+	}
+	f.store.drop(storage.HashOf(token)) // by another process: nobody calls Forget
+	f.now = f.now.Add(tokenBelief + time.Nanosecond)
+	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+	refused(t, c, w, 401, invalidMCP)
+}
+
+func TestRecheck_E18(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g, token := f.gate("mcp"), f.issue(nil)
+	c, _ := call(g, "GET", mcpURL, authHeader, "Bearer "+token)
+	key, _ := call(g, "GET", mcpURL, authHeader, "Bearer sk-ci")
+	if !g.Recheck(c) || !g.Recheck(key) {
+		t.Fatal("a caller that passes does not pass again")
+	}
+	t.Run("key withdrawn", func(t *testing.T) {
+		cfg := gateConfig()
+		cfg.VirtualKeys = nil
+		if newGateFixture(t, cfg).gate("mcp").Recheck(key) {
+			t.Error("passes")
+		}
+	})
+	t.Run("store fails", func(t *testing.T) {
+		f.now, f.store.err = f.now.Add(time.Minute), storage.ErrClosed
+		if g.Recheck(c) {
+			t.Error("passes")
+		}
+		f.store.err = nil
+	})
+	t.Run("expired", func(t *testing.T) {
+		f.now = f.now.Add(time.Hour)
+		if g.Recheck(c) {
+			t.Error("passes")
+		}
+	})
+	t.Run("revoked", func(t *testing.T) {
+		c, _ := call(g, "GET", mcpURL, authHeader, "Bearer "+f.issue(nil))
+		f.store.drop(c.TokenHash)
+		f.cache.Forget(storage.Revocation{AccessTokens: []storage.Hash{c.TokenHash}})
+		if g.Recheck(c) {
+			t.Error("passes")
+		}
+	})
+}

@@ -1,0 +1,254 @@
+package authz
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const publicClient = `{"client_name":"c","redirect_uris":["http://127.0.0.1/cb"],"token_endpoint_auth_method":"none"}`
+
+func TestRegister_AS35(t *testing.T) {
+	l := newLab(t)
+	w := l.send(http.MethodPost, RegisterPath, publicClient)
+	reg := l.registered(w, http.StatusCreated)
+	if h := w.Header(); h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" || h.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("headers %v", h)
+	}
+	if uuid.Validate(reg.ID) != nil || reg.IssuedAt != labStart.Unix() || reg.AuthMethod != AuthNone || reg.ClientName != "c" ||
+		!slices.Equal(reg.GrantTypes, []string{grantAuthorizationCode, grantRefreshToken}) || !slices.Equal(reg.RedirectURIs, []string{"http://127.0.0.1/cb"}) {
+		t.Errorf("registered %+v", reg)
+	}
+	if reg.Secret != "" || reg.SecretExpires != nil {
+		t.Error("a public client got a secret")
+	}
+	c, err := l.as.clients.lookup(t.Context(), reg.ID)
+	if err != nil || c.Origin != Registered || c.Metadata.ClientName != "c" {
+		t.Errorf("lookup: %+v, %v", c, err)
+	}
+}
+
+// Bodies seen from real clients.
+func TestRegisterRealClients_AS34(t *testing.T) {
+	for name, body := range map[string]string{
+		"mcp-go, Gemini CLI": `{"client_name":"Gemini CLI MCP Client","redirect_uris":["http://localhost:7777/oauth/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none","scope":""}`,
+		"mcp-remote":         `{"redirect_uris":["http://localhost:3334/oauth/callback"],"token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"],"response_types":["code"],"client_name":"MCP CLI Proxy","client_uri":"https://github.com/modelcontextprotocol/mcp-cli","software_id":"2e6dc280-f3c3-4e01-99a7-8181dbd1d23d","software_version":"0.15.1"}`,
+		"VS Code":            `{"client_name":"Visual Studio Code","client_uri":"https://code.visualstudio.com","grant_types":["authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:device_code"],"response_types":["code"],"redirect_uris":["https://insiders.vscode.dev/redirect","https://vscode.dev/redirect","http://127.0.0.1/","http://127.0.0.1:33418/"],"token_endpoint_auth_method":"none","application_type":"native"}`,
+		"Cursor":             `{"client_name":"Cursor","redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`,
+		"claude.ai":          `{"client_name":"Claude","redirect_uris":["https://claude.ai/api/mcp/auth_callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"scope":"mcp:use","token_endpoint_auth_method":"client_secret_post"}`,
+		"least":              `{"redirect_uris":["http://127.0.0.1:49152/callback/0a1b"]}`,
+	} {
+		t.Run(name, func(t *testing.T) { newLab(t).register(body) })
+	}
+}
+
+func TestRegisterConfidential_G18(t *testing.T) {
+	l := newLab(t)
+	for _, method := range []string{AuthSecretBasic, AuthSecretPost} {
+		reg := l.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"` + method + `"}`)
+		if !strings.HasPrefix(reg.Secret, clientSecretPrefix) || reg.SecretExpires == nil || *reg.SecretExpires != 0 {
+			t.Errorf("%s: %+v", method, reg)
+		}
+		record, err := l.store.Client(t.Context(), reg.ID, l.time())
+		if err != nil || record.SecretHash == nil || *record.SecretHash != storage.HashOf(reg.Secret) {
+			t.Errorf("stored %+v, %v", record, err)
+		}
+		stored, _ := json.Marshal(record)
+		if bytes.Contains(stored, []byte(reg.Secret)) || bytes.Contains(stored, []byte(reg.Token)) {
+			t.Error("a secret is stored in clear")
+		}
+		if w := l.send(http.MethodGet, reg.path(), "", "Authorization", "Bearer "+reg.Token); strings.Contains(w.Body.String(), "client_secret\"") {
+			t.Errorf("shown again: %s", w.Body)
+		}
+	}
+}
+
+func TestRegisterRefused(t *testing.T) {
+	const canary = "canary-0f3a"
+	large := `{"client_name":"` + strings.Repeat("x", maxRegistrationLen) + `"}`
+	for name, tc := range map[string]struct {
+		body    string
+		headers []string
+		status  int
+		code    string
+	}{
+		"C11 form":                {publicClient, []string{"Content-Type", "application/x-www-form-urlencoded"}, 400, "invalid_client_metadata"},
+		"C11 two types":           {publicClient, []string{"Content-Type", "application/json, text/html"}, 400, "invalid_client_metadata"},
+		"C11 no type":             {publicClient, []string{"Content-Type", ""}, 400, "invalid_client_metadata"},
+		"C12 too large":           {large, nil, 413, "invalid_client_metadata"},
+		"no JSON":                 {canary, nil, 400, "invalid_client_metadata"},
+		"array":                   {`[]`, nil, 400, "invalid_client_metadata"},
+		"empty":                   {``, nil, 400, "invalid_client_metadata"},
+		"trailing":                {publicClient + publicClient, nil, 400, "invalid_client_metadata"},
+		"wrong type":              {`{"redirect_uris":"https://` + canary + `/"}`, nil, 400, "invalid_client_metadata"},
+		"no redirect URI":         {`{}`, nil, 400, "invalid_redirect_uri"},
+		"A05 dangerous scheme":    {`{"redirect_uris":["javascript:` + canary + `"]}`, nil, 400, "invalid_redirect_uri"},
+		"G08 members twice":       {`{"redirect_uris":["https://c.example/"],"REDIRECT_URIS":["https://` + canary + `/"]}`, nil, 400, "invalid_client_metadata"},
+		"G11 web and loopback":    {`{"redirect_uris":["http://localhost/"],"application_type":"web"}`, nil, 400, "invalid_redirect_uri"},
+		"G10 unknown auth method": {`{"redirect_uris":["https://c.example/"],"token_endpoint_auth_method":"` + canary + `"}`, nil, 400, "invalid_client_metadata"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			w := l.send(http.MethodPost, RegisterPath, tc.body, tc.headers...)
+			l.refused(w, tc.status, tc.code)
+			if strings.Contains(w.Body.String(), canary) {
+				t.Errorf("C18: reflected: %s", w.Body)
+			}
+		})
+	}
+	t.Run("A18 other methods", func(t *testing.T) {
+		l := newLab(t)
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+			if w := l.send(method, RegisterPath, publicClient); w.Code != http.StatusMethodNotAllowed || !strings.Contains(w.Header().Get("Allow"), "POST") {
+				t.Errorf("%s: %d", method, w.Code)
+			}
+		}
+	})
+}
+
+func TestRegisterRate_G01(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	first := l.register(publicClient)
+	l.register(publicClient)
+	l.send(http.MethodPost, RegisterPath, `{}`) // a failure counts, too
+	w := l.send(http.MethodPost, RegisterPath, publicClient)
+	l.refused(w, http.StatusTooManyRequests, "temporarily_unavailable")
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if _, err := l.as.clients.lookup(t.Context(), first.ID); err != nil {
+		t.Errorf("an existing client: %v", err)
+	}
+	r := httptest.NewRequest(http.MethodPost, labIssuer+RegisterPath, strings.NewReader(publicClient))
+	r.Header.Set("Content-Type", "application/json")
+	r.RemoteAddr = "192.0.2.99:1"
+	if w := l.serve(r); w.Code != http.StatusCreated {
+		t.Errorf("another address: %d", w.Code)
+	}
+}
+
+func TestRegisterEviction_G02(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.MaxUnused = 0, 5 })
+	oldest := l.register(publicClient)
+	for range 20 {
+		l.advance(time.Second)
+		l.register(publicClient)
+	}
+	newest := l.register(publicClient)
+	if _, err := l.as.clients.lookup(t.Context(), newest.ID); err != nil {
+		t.Errorf("the newcomer: %v", err)
+	}
+	if _, err := l.as.clients.lookup(t.Context(), oldest.ID); err == nil {
+		t.Error("nothing was evicted")
+	}
+}
+
+func TestRegistrationExpiry_G03(t *testing.T) {
+	l := newLab(t)
+	unused, used := l.register(publicClient), l.register(publicClient)
+	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice)
+	l.advance(DefaultRegistration.UnusedLifetime + time.Second)
+	if _, err := l.as.clients.lookup(t.Context(), unused.ID); asError(err).Code != "invalid_client" {
+		t.Errorf("unused: %v", err)
+	}
+	if _, err := l.as.clients.lookup(t.Context(), used.ID); err != nil {
+		t.Errorf("used: %v", err)
+	}
+}
+
+func TestInitialAccessToken_G16(t *testing.T) {
+	h := storage.HashOf("initial")
+	l := newLab(t, func(c *Config) { c.Registration.InitialAccessToken = &h })
+	for _, header := range []string{"", "Bearer wrong", "Basic initial", "Bearer initial2", "Bearer"} {
+		var headers []string
+		if header != "" {
+			headers = []string{"Authorization", header}
+		}
+		w := l.send(http.MethodPost, RegisterPath, publicClient, headers...)
+		l.refused(w, http.StatusUnauthorized, "invalid_token")
+		if !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer") {
+			t.Errorf("%q: challenge %q", header, w.Header().Get("WWW-Authenticate"))
+		}
+	}
+	l.registered(l.send(http.MethodPost, RegisterPath, publicClient, "Authorization", "Bearer initial"), http.StatusCreated)
+}
+
+func TestRegistrationOff_G19(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	l.reload(func(c *Config) { c.Registration.Dynamic = false })
+	for path, method := range map[string]string{RegisterPath: http.MethodPost, reg.path(): http.MethodGet} {
+		if w := l.send(method, path, publicClient, "Authorization", "Bearer "+reg.Token); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	if _, err := l.as.clients.lookup(t.Context(), reg.ID); err != nil {
+		t.Errorf("a client people approved earlier: %v", err)
+	}
+}
+
+func TestRegisteredIDs_G17(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 0 })
+	seen := map[string]bool{}
+	for range 200 {
+		reg := l.register(publicClient)
+		if isDocumentURL(reg.ID) || seen[reg.ID] {
+			t.Fatalf("id %s", reg.ID)
+		}
+		seen[reg.ID] = true
+	}
+}
+
+func TestReservedMembers_G07(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(`{"client_id":"chosen","client_secret":"chosen","trusted":true,"skip_consent":true,"registration_access_token":"chosen","used":true,` + publicClient[1:])
+	if reg.ID == "chosen" || reg.Secret != "" || reg.Token == "chosen" {
+		t.Errorf("taken: %+v", reg)
+	}
+	record, err := l.store.Client(t.Context(), reg.ID, l.time())
+	if err != nil || record.Used || bytes.Contains(record.Metadata, []byte("chosen")) || bytes.Contains(record.Metadata, []byte("trusted")) {
+		t.Errorf("stored %+v, %v", record, err)
+	}
+}
+
+// Nothing that a client names is fetched when it registers.
+func TestNothingFetched_G06(t *testing.T) {
+	l := newLab(t)
+	h := newHost(t)
+	l.allowLoopback()
+	https := strings.Replace(h.url, "http://", "https://", 1)
+	l.register(fmt.Sprintf(`{"redirect_uris":["https://c.example/"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"%s/jwks",`+
+		`"logo_uri":"%[1]s/logo","sector_identifier_uri":"%[1]s/sector","client_uri":"%[1]s/","software_statement":"e30.e30.","tos_uri":"%[1]s/tos"}`, https))
+	if n := h.hits.Load(); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestForeignRegistration_F11(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	l.reload(func(c *Config) { c.Issuer = "https://other.example.com" })
+	if _, err := l.as.clients.lookup(t.Context(), reg.ID); asError(err).Code != "invalid_client" {
+		t.Errorf("lookup: %v", err)
+	}
+	w := l.send(http.MethodGet, reg.path(), "", "Authorization", "Bearer "+reg.Token)
+	l.refused(w, http.StatusUnauthorized, "invalid_token")
+}
+
+func BenchmarkRegister(b *testing.B) {
+	l := newLab(b, func(c *Config) { c.Registration.RatePerMinute = 0 })
+	b.ReportAllocs()
+	for b.Loop() {
+		l.register(publicClient)
+	}
+}

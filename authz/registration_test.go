@@ -1,0 +1,262 @@
+package authz
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func (l *lab) manage(method string, reg registration, body string) (status int, again registration) {
+	l.t.Helper()
+	w := l.send(method, reg.path(), body, "Authorization", "Bearer "+reg.Token)
+	if w.Code != http.StatusOK {
+		return w.Code, registration{}
+	}
+	return w.Code, l.registered(w, http.StatusOK)
+}
+
+// updateOf is an update of the public client that changes nothing.
+func updateOf(reg registration) string { return `{"client_id":"` + reg.ID + `",` + publicClient[1:] }
+
+func TestReadRegistration_G15(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	if !strings.HasPrefix(reg.URI, labIssuer+RegisterPath+"/") {
+		t.Fatalf("registration_client_uri %q", reg.URI)
+	}
+	status, again := l.manage(http.MethodGet, reg, "")
+	if status != http.StatusOK || again.ID != reg.ID || again.Token != reg.Token || again.URI != reg.URI || again.ClientName != "c" || again.IssuedAt != reg.IssuedAt {
+		t.Errorf("%d %+v", status, again)
+	}
+}
+
+func TestRegistrationToken_G12(t *testing.T) {
+	l := newLab(t)
+	a, b := l.register(publicClient), l.register(publicClient)
+	if len(a.Token) < len(registrationTokenPrefix)+43 {
+		t.Fatalf("token %q", a.Token)
+	}
+	deleted := l.register(publicClient)
+	if status, _ := l.manage(http.MethodDelete, deleted, ""); status != http.StatusNoContent {
+		t.Fatalf("delete: %d", status)
+	}
+	unknown := registration{URI: labIssuer + RegisterPath + "/" + uuid.NewString(), Token: a.Token}
+	for name, reg := range map[string]registration{
+		"another client's token": {URI: b.URI, Token: a.Token},
+		"wrong token":            {URI: a.URI, Token: a.Token[:len(a.Token)-1] + "_"},
+		"client id as token":     {URI: a.URI, Token: a.ID},
+		"deleted client":         deleted,
+		"unknown client":         unknown,
+		"no client id":           {URI: labIssuer + RegisterPath + "/", Token: a.Token},
+		"below a client":         {URI: a.URI + "/x", Token: a.Token},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+				w := l.send(method, reg.path(), updateOf(a), "Authorization", "Bearer "+reg.Token)
+				l.refused(w, http.StatusUnauthorized, "invalid_token")
+				if !strings.Contains(w.Header().Get("WWW-Authenticate"), `error="invalid_token"`) {
+					t.Errorf("challenge %q", w.Header().Get("WWW-Authenticate"))
+				}
+			}
+		})
+	}
+	t.Run("no token", func(t *testing.T) {
+		w := l.send(http.MethodGet, a.path(), "")
+		l.refused(w, http.StatusUnauthorized, "invalid_token")
+		if w.Header().Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("challenge %q", w.Header().Get("WWW-Authenticate"))
+		}
+	})
+	if status, _ := l.manage(http.MethodGet, a, ""); status != http.StatusOK {
+		t.Errorf("the rightful holder: %d", status)
+	}
+}
+
+func TestUpdateRotatesToken_G12(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	status, next := l.manage(http.MethodPut, reg, updateOf(reg))
+	if status != http.StatusOK || next.Token == reg.Token || next.ID != reg.ID {
+		t.Fatalf("%d %+v", status, next)
+	}
+	if status, _ := l.manage(http.MethodGet, reg, ""); status != http.StatusUnauthorized {
+		t.Errorf("the old token: %d", status)
+	}
+	if status, _ := l.manage(http.MethodGet, next, ""); status != http.StatusOK {
+		t.Errorf("the new token: %d", status)
+	}
+}
+
+// Of many updates with the same token, one wins.
+func TestConcurrentUpdates_G12(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	var wg sync.WaitGroup
+	won := make(chan string, 16)
+	for range 16 {
+		wg.Go(func() {
+			w := l.send(http.MethodPut, reg.path(), updateOf(reg), "Authorization", "Bearer "+reg.Token)
+			if w.Code == http.StatusOK {
+				won <- w.Body.String()
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		t.Errorf("%d updates won", len(won))
+	}
+}
+
+func TestUpdateEndsApprovals_G13(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body string
+		ends bool
+	}{
+		"nothing":       {publicClient, false},
+		"a logo":        {`{"logo_uri":"https://c.example/logo",` + publicClient[1:], false},
+		"redirect URIs": {strings.Replace(publicClient, "127.0.0.1/cb", "127.0.0.1/cb2", 1), true},
+		"one more":      {strings.Replace(publicClient, `"http://127.0.0.1/cb"`, `"http://127.0.0.1/cb","https://evil.example/cb"`, 1), true},
+		"the name":      {strings.Replace(publicClient, `"c"`, `"Claude"`, 1), true},
+		"keys":          {`{"jwks":{"keys":[` + publicKey + `]},` + publicClient[1:], true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			reg := l.register(publicClient)
+			code := l.approved(request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice).Get("code")
+			record, err := l.store.Code(t.Context(), storage.HashOf(code), l.time())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, _ := l.manage(http.MethodPut, reg, `{"client_id":"`+reg.ID+`",`+tc.body[1:]); status != http.StatusOK {
+				t.Fatalf("update: %d", status)
+			}
+			g, err := l.store.Grant(t.Context(), record.GrantID, l.time())
+			if ended := errors.Is(err, storage.ErrNotFound) || err == nil && !g.RevokedAt.IsZero(); ended != tc.ends {
+				t.Errorf("the grant ended = %v: %+v, %v", ended, g, err)
+			}
+		})
+	}
+}
+
+func TestUpdateRefused(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(strings.Replace(publicClient, `"none"`, `"client_secret_post"`, 1))
+	body := strings.Replace(updateOf(reg), `"none"`, `"client_secret_post"`, 1)
+	for name, tc := range map[string]struct{ body, code string }{
+		"no client_id":      {publicClient, "invalid_request"},
+		"another client_id": {`{"client_id":"` + uuid.NewString() + `",` + publicClient[1:], "invalid_request"},
+		"token":             {`{"registration_access_token":"x",` + body[1:], "invalid_request"},
+		"uri":               {`{"registration_client_uri":"x",` + body[1:], "invalid_request"},
+		"issue date":        {`{"client_id_issued_at":1,` + body[1:], "invalid_request"},
+		"secret's expiry":   {`{"client_secret_expires_at":0,` + body[1:], "invalid_request"},
+		"wrong secret":      {`{"client_secret":"x",` + body[1:], "invalid_request"},
+		"secret of no text": {`{"client_secret":1,` + body[1:], "invalid_client_metadata"},
+		"bad redirect URI":  {`{"client_id":"` + reg.ID + `","redirect_uris":["http://evil.example/"]}`, "invalid_redirect_uri"},
+		"not JSON":          {`x`, "invalid_client_metadata"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := l.send(http.MethodPut, reg.path(), tc.body, "Authorization", "Bearer "+reg.Token)
+			l.refused(w, http.StatusBadRequest, tc.code)
+			if status, again := l.manage(http.MethodGet, reg, ""); status != http.StatusOK || again.RedirectURIs[0] != "http://127.0.0.1/cb" {
+				t.Errorf("afterwards %d %+v", status, again)
+			}
+		})
+	}
+	if status, again := l.manage(http.MethodPut, reg, `{"client_secret":"`+reg.Secret+`",`+body[1:]); status != http.StatusOK || again.Secret != "" {
+		t.Errorf("with the right secret: %d, secret %q", status, again.Secret)
+	}
+}
+
+func TestUpdateAuthMethod(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	step := func(method string) registration {
+		t.Helper()
+		status, next := l.manage(http.MethodPut, reg, strings.Replace(updateOf(reg), `"none"`, `"`+method+`"`, 1))
+		if status != http.StatusOK {
+			t.Fatalf("to %s: %d", method, status)
+		}
+		reg = next
+		return next
+	}
+	first := step(AuthSecretBasic)
+	if first.Secret == "" {
+		t.Error("became confidential without a secret")
+	}
+	if kept := step(AuthSecretPost); kept.Secret != "" {
+		t.Error("got another secret")
+	}
+	step(AuthNone)
+	if c, err := l.as.clients.lookup(t.Context(), reg.ID); err != nil || c.SecretHash != nil {
+		t.Errorf("the secret stays: %+v, %v", c, err)
+	}
+	if second := step(AuthSecretPost); second.Secret == "" || second.Secret == first.Secret {
+		t.Error("an old secret is good again")
+	}
+}
+
+func TestDeleteRegistration_G14(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	v := request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb")
+	tokens := l.redeem(reg.ID, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+	if !l.live(tokens.Access) {
+		t.Fatalf("sign-in: %s", tokens.body)
+	}
+	code := l.approved(v, alice).Get("code")
+	w := l.send(http.MethodDelete, reg.path(), "", "Authorization", "Bearer "+reg.Token)
+	if w.Code != http.StatusNoContent || w.Body.Len() != 0 || w.Header().Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %s %v", w.Code, w.Body, w.Header())
+	}
+	if _, err := l.as.clients.lookup(t.Context(), reg.ID); asError(err).Code != "invalid_client" {
+		t.Errorf("the client: %v", err)
+	}
+	if l.live(tokens.Access) {
+		t.Error("its access token works")
+	}
+	if _, g, err := l.store.RefreshToken(t.Context(), storage.HashOf(tokens.Refresh), l.time()); err == nil && g.RevokedAt.IsZero() {
+		t.Error("its refresh token works")
+	}
+	if c, err := l.store.Code(t.Context(), storage.HashOf(code), l.time()); err == nil {
+		if g, err := l.store.Grant(t.Context(), c.GrantID, l.time()); err == nil && g.RevokedAt.IsZero() {
+			t.Error("its code works")
+		}
+	}
+	l.want(l.redeem(reg.ID, code, "redirect_uri", "-"), http.StatusUnauthorized, "invalid_client")
+}
+
+func TestRegistrationStoreFails_E16(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	l.store.failing("*", func() {
+		l.refused(l.send(http.MethodPost, RegisterPath, publicClient), http.StatusServiceUnavailable, "temporarily_unavailable")
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+			w := l.send(method, reg.path(), updateOf(reg), "Authorization", "Bearer "+reg.Token)
+			l.refused(w, http.StatusServiceUnavailable, "temporarily_unavailable")
+		}
+	})
+	for verb, method := range map[string]string{"UpdateClient": http.MethodPut, "DeleteClient": http.MethodDelete} {
+		l.store.failing(verb, func() {
+			w := l.send(method, reg.path(), updateOf(reg), "Authorization", "Bearer "+reg.Token)
+			l.refused(w, http.StatusServiceUnavailable, "temporarily_unavailable")
+		})
+	}
+	if status, _ := l.manage(http.MethodGet, reg, ""); status != http.StatusOK {
+		t.Errorf("afterwards: %d", status)
+	}
+}
+
+func TestOneWritePerRegistration(t *testing.T) {
+	l := newLab(t)
+	before := l.store.writes.Load()
+	l.register(publicClient)
+	if n := l.store.writes.Load() - before; n != 1 {
+		t.Errorf("%d writes", n)
+	}
+}

@@ -1,0 +1,84 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestResolveScope_AS64_AS68_I19(t *testing.T) {
+	servers := labConfig().Servers
+	tests := []struct {
+		name, requested string
+		want            []string // nil: invalid_scope
+	}{
+		{"none", "", []string{"mcp:use"}},
+		{"spaces", "  ", []string{"mcp:use"}},
+		{"only offline_access", "offline_access", []string{"mcp:use"}},
+		{"known", "mcp:use", []string{"mcp:use"}},
+		{"optional", "notion:admin", []string{"notion:admin"}},
+		{"both, twice", "mcp:use notion:admin mcp:use", []string{"mcp:use", "notion:admin"}},
+		{"unknown dropped", "root mcp:use", []string{"mcp:use"}},
+		{"only unknown", "root", nil},
+		{"case matters", "MCP:use", nil},
+		{"quote", `mcp:use "`, nil},
+		{"backslash", `mcp:use \`, nil},
+		{"tab", "mcp:use\troot", nil},
+		{"UTF-8", "mcp:use é", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := resolveScope(tt.requested, servers)
+			if (err == nil) != (tt.want != nil) || err == nil && !slices.Equal(got, tt.want) {
+				t.Errorf("scope = %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+	if got, err := resolveScope("", []Server{{ID: "open"}}); err != nil || len(got) != 0 {
+		t.Errorf("a server without scopes: %q, %v", got, err)
+	}
+}
+
+// However scopes are asked for, nothing comes out that was not asked for or is
+// not there, and a refresh never widens.
+func TestScopeNeverWidens_D06(t *testing.T) {
+	names := rapid.SliceOfN(rapid.SampledFrom([]string{"mcp:use", "notion:admin", "root", "offline_access", "", "MCP:use"}), 0, 6)
+	servers := labConfig().Servers
+	rapid.Check(t, func(t *rapid.T) {
+		asked := names.Draw(t, "asked")
+		granted, err := resolveScope(strings.Join(asked, " "), servers)
+		if err != nil {
+			return
+		}
+		for _, s := range granted {
+			if s != "mcp:use" && s != "notion:admin" || !slices.Contains(asked, s) && s != "mcp:use" {
+				t.Fatalf("granted %q for %q", granted, asked)
+			}
+		}
+		narrowed, err := narrowScope(strings.Join(names.Draw(t, "refresh"), " "), granted)
+		if err == nil && !subset(narrowed, granted) {
+			t.Fatalf("%q widens %q", narrowed, granted)
+		}
+	})
+}
+
+func FuzzScope(f *testing.F) {
+	f.Add("mcp:use offline_access")
+	f.Add("\x00\"\\ é")
+	f.Fuzz(func(t *testing.T, s string) {
+		scope, err := parseScope(s)
+		if err != nil {
+			return
+		}
+		joined := strings.Join(scope, " ")
+		if strings.ContainsFunc(joined, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
+			t.Errorf("accepted %q", joined)
+		}
+		again, err := parseScope(joined)
+		if err != nil || !slices.Equal(again, scope) {
+			t.Errorf("%q is not stable: %q, %v", scope, again, err)
+		}
+	})
+}

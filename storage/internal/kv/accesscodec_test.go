@@ -1,0 +1,71 @@
+package kv
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func TestAccessTokenRoundTrip(t *testing.T) {
+	instants := rapid.Custom(func(t *rapid.T) time.Time {
+		seconds := rapid.Int64Range(-1<<36, 1<<36).Draw(t, "seconds")
+		return time.Unix(seconds, rapid.Int64Range(0, 1e9-1).Draw(t, "nanoseconds")).UTC()
+	})
+	lists := rapid.Custom(func(t *rapid.T) []string {
+		list := rapid.SliceOfN(rapid.String(), 0, 200).Draw(t, "list")
+		if len(list) == 0 {
+			return nil
+		}
+		return list
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String()
+		want := storage.AccessToken{
+			GrantID: text.Draw(t, "grant"), Issuer: text.Draw(t, "issuer"), ClientID: text.Draw(t, "client"),
+			Identity: storage.Identity{Kind: text.Draw(t, "kind"), Subject: text.Draw(t, "subject"), Name: text.Draw(t, "name")},
+			Scope:    lists.Draw(t, "scope"), Audience: lists.Draw(t, "audience"),
+			IssuedAt: instants.Draw(t, "issued"), ExpiresAt: instants.Draw(t, "expires"),
+		}
+		body := appendAccessToken(nil, want)
+		got, err := decodeAccessToken(body)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
+		}
+		cut := rapid.IntRange(0, len(body)-1).Draw(t, "cut")
+		if _, err := decodeAccessToken(body[:cut]); err != errCorrupt {
+			t.Fatalf("cut to %d of %d bytes: %v", cut, len(body), err)
+		}
+		if _, err := decodeAccessToken(append(body, 0)); err != errCorrupt {
+			t.Fatalf("with a byte too many: %v", err)
+		}
+	})
+}
+
+func TestZeroTimeRoundTrip(t *testing.T) {
+	got, err := decodeAccessToken(appendAccessToken(nil, storage.AccessToken{}))
+	if err != nil || !reflect.DeepEqual(got, storage.AccessToken{}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func FuzzDecodeAccessToken(f *testing.F) {
+	f.Add(appendAccessToken(nil, storage.AccessToken{GrantID: "g", Scope: []string{"a", "b"}, Audience: []string{"c"}}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := decodeAccessToken(body)
+		if err != nil {
+			if err != errCorrupt || !reflect.DeepEqual(got, storage.AccessToken{}) {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			return
+		}
+		again, err := decodeAccessToken(appendAccessToken(nil, got))
+		if err != nil || !reflect.DeepEqual(again, got) {
+			t.Fatalf("%+v does not survive: %+v, %v", got, again, err)
+		}
+	})
+}

@@ -1,0 +1,2 @@
+// Package kvtest breaks engines on purpose, for the tests of stores.
+package kvtest

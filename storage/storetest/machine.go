@@ -1,0 +1,251 @@
+package storetest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var modelTests = map[string]func(*fixture){
+	"any sequence of calls answers as the model": func(f *fixture) {
+		run := 0
+		rapid.Check(f.T, func(t *rapid.T) {
+			run++ // one store for all runs: each has names of its own
+			m := &machine{fixture: *f, t: t, model: newModel(), run: fmt.Sprintf("run %d ", run)}
+			t.Repeat(map[string]func(*rapid.T){
+				"wait":         m.wait,
+				"register":     m.registerClient,
+				"deleteClient": m.deleteClient,
+				"saveFlow":     m.saveFlow,
+				"submit":       m.submitFlow,
+				"claim":        m.claimCode,
+				"signIn":       m.signIn,
+				"rotate":       m.rotateToken,
+				"rotate more":  m.rotateToken,
+				"rotate again": m.rotateToken,
+				"revokeGrant":  m.revokeGrant,
+				"revokeAccess": m.revokeAccess,
+				"sweep":        m.sweep,
+				"":             m.compare,
+			})
+		})
+	},
+}
+
+// machine makes the same calls on the store and on the model.
+type machine struct {
+	fixture
+	t     *rapid.T
+	model *model
+	run   string
+	last  int
+}
+
+// fresh names something new.
+func (m *machine) fresh(kind string) string {
+	m.last++
+	return fmt.Sprint(m.run, kind, m.last)
+}
+
+// one of the names that exist, or one that does not.
+func one[T any](t *rapid.T, names map[string]T, what string) string {
+	return rapid.SampledFrom(append(slices.Sorted(maps.Keys(names)), "unknown")).Draw(t, what)
+}
+
+// same compares a verdict with the model's. A record that ended may be gone,
+// whatever else could be said about it.
+func (m *machine) same(t *rapid.T, got storage.Verdict, err error, want storage.Verdict, ended bool) {
+	if got == storage.Unknown {
+		got = gone
+	}
+	if err != nil || got != want && !(ended && got == gone) {
+		t.Fatalf("verdict %d, %v; want %d", got, err, want)
+	}
+}
+
+func (m *machine) wait(t *rapid.T) {
+	m.after(time.Duration(rapid.SampledFrom([]int64{
+		1, int64(time.Second), int64(grace), int64(5 * time.Minute), int64(time.Hour), int64(24 * time.Hour), int64(29 * 24 * time.Hour),
+	}).Draw(t, "wait")))
+}
+
+func (m *machine) clientID(t *rapid.T) string {
+	return m.run + rapid.SampledFrom([]string{"a", "b"}).Draw(t, "client")
+}
+
+func (m *machine) registerClient(t *rapid.T) {
+	id := m.clientID(t)
+	if old := m.model.clients[id]; old != nil {
+		return
+	}
+	c := m.client(id)
+	if err := m.store.CreateClient(ctx(), c, 0); err != nil {
+		t.Fatal(err)
+	}
+	m.model.clients[id] = &c
+}
+
+func (m *machine) deleteClient(t *rapid.T) {
+	id := m.clientID(t)
+	c := m.model.clients[id]
+	_, err := m.store.DeleteClient(ctx(), id, m.now)
+	if c == nil || !c.ExpiresAt.After(m.now) {
+		if err != storage.ErrNotFound {
+			t.Fatalf("deleted a client that is not there: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.model.deleteClient(id)
+}
+
+func (m *machine) saveFlow(t *rapid.T) {
+	id := m.run + rapid.SampledFrom([]string{"f1", "f2", "f3"}).Draw(t, "flow")
+	m.save(t, id, rapid.SampledFrom([]storage.Identity{alice, bob}).Draw(t, "who"))
+}
+
+func (m *machine) save(t *rapid.T, id string, who storage.Identity) {
+	flow := m.flow(id)
+	flow.Identity = who
+	got, err := m.store.SaveFlow(ctx(), flow, m.now)
+	m.same(t, got, err, m.model.saveFlow(id, flow.Identity, flow.ExpiresAt, m.now), false)
+}
+
+func (m *machine) submitFlow(t *rapid.T) {
+	sub := m.submission(m.fresh("grant "), m.clientID(t))
+	sub.FlowID = one(t, m.model.flows, "flow")
+	sub.Subject = rapid.SampledFrom([]string{alice.Subject, bob.Subject}).Draw(t, "subject")
+	if rapid.IntRange(0, 9).Draw(t, "refused") == 0 {
+		sub.Grant, sub.Code = nil, nil
+	}
+	m.submit(t, sub)
+}
+
+func (m *machine) submit(t *rapid.T, sub storage.Submission) {
+	name := ""
+	if sub.Grant != nil {
+		name = strings.TrimPrefix(sub.Grant.ID, "g-")
+	}
+	got, err := m.store.SubmitFlow(ctx(), sub)
+	m.same(t, got, err, m.model.submit(sub.FlowID, sub, name), false)
+}
+
+func (m *machine) claimCode(t *rapid.T) {
+	proof := rapid.SampledFrom([]string{challenge, challenge, challenge, "wrong"}).Draw(t, "challenge")
+	m.claim(t, one(t, m.model.codes, "code"), m.clientID(t), proof)
+}
+
+func (m *machine) claim(t *rapid.T, code, client, proof string) {
+	access, refresh := m.fresh("access "), m.fresh("refresh ")
+	c := m.fixture.claim(code, client)
+	c.Challenge = proof
+	c.Issue = m.tokens("g-"+code, client, access, refresh)
+	ended := m.model.codeEnded(code, m.now)
+	want := m.model.claim(code, c, access, refresh)
+	got, err := m.store.ClaimCode(ctx(), c)
+	m.same(t, got.Verdict, err, want, ended)
+}
+
+// signIn goes the way that most clients go, so that what comes after it is
+// reached often.
+func (m *machine) signIn(t *rapid.T) {
+	sub := m.submission(m.fresh("grant "), m.clientID(t))
+	m.save(t, sub.FlowID, alice)
+	m.submit(t, sub)
+	m.claim(t, strings.TrimPrefix(sub.Grant.ID, "g-"), sub.Grant.ClientID, challenge)
+}
+
+func (m *machine) rotateToken(t *rapid.T) {
+	token := one(t, m.model.refresh, "token")
+	client := m.clientID(t)
+	grant := ""
+	if known := m.model.refresh[token]; known != nil {
+		grant = known.grant
+		if rapid.IntRange(0, 3).Draw(t, "foreign") > 0 {
+			client = m.model.grants[grant].clientID
+		}
+	}
+	access, refresh := m.fresh("access "), m.fresh("refresh ")
+	r := storage.Rotation{
+		Hash: storage.HashOf(token), Issuer: issuer, ClientID: client, Now: m.now,
+		Grace:  rapid.SampledFrom([]time.Duration{0, grace, grace, grace}).Draw(t, "grace"),
+		Issue:  m.tokens(grant, client, access, refresh),
+		Replay: []byte(refresh),
+	}
+	ended := m.model.refreshEnded(token, m.now)
+	want := m.model.rotate(token, r, access, refresh)
+	got, err := m.store.RotateRefreshToken(ctx(), r)
+	m.same(t, got.Verdict, err, want, ended)
+	if want == storage.Repeated && string(got.Replay) != m.model.refresh[token].replay {
+		t.Fatalf("repeated %q, the winner got %q", got.Replay, m.model.refresh[token].replay)
+	}
+}
+
+// tokens is a token response with names of its own.
+func (m *machine) tokens(grant, clientID, access, refresh string) storage.Issue {
+	i := m.issue("", clientID, 0)
+	i.Access.Hash, i.Refresh.Hash = storage.HashOf(access), storage.HashOf(refresh)
+	i.Access.GrantID, i.Refresh.GrantID = grant, grant
+	return i
+}
+
+func (m *machine) revokeGrant(t *rapid.T) {
+	id := one(t, m.model.grants, "grant")
+	if _, err := m.store.RevokeGrant(ctx(), id, m.now); err != nil {
+		t.Fatal(err)
+	}
+	if m.model.grants[id] != nil {
+		m.model.revoke(id)
+	}
+}
+
+func (m *machine) revokeAccess(t *rapid.T) {
+	name, client := one(t, m.model.access, "token"), m.clientID(t)
+	if _, err := m.store.RevokeAccessToken(ctx(), storage.HashOf(name), issuer, client); err != nil {
+		t.Fatal(err)
+	}
+	if known := m.model.access[name]; known != nil && m.model.grants[known.grant].clientID == client {
+		known.gone = true
+	}
+}
+
+func (m *machine) sweep(t *rapid.T) {
+	if _, err := m.store.Sweep(ctx(), m.now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// compare asks the store for everything the model knows.
+func (m *machine) compare(t *rapid.T) {
+	present := func(what, name string, err error, want bool) {
+		if err != nil && err != storage.ErrNotFound || (err == nil) != want {
+			t.Fatalf("%s %q: %v, want it there: %t", what, name, err, want)
+		}
+	}
+	for name := range m.model.access {
+		_, err := m.store.AccessToken(ctx(), storage.HashOf(name), m.now)
+		present("access token", name, err, m.model.accessLives(name, m.now))
+	}
+	for name, g := range m.model.grants {
+		got, err := m.store.Grant(ctx(), name, m.now)
+		present("grant", name, err, g.expires.After(m.now))
+		if err == nil && got.RevokedAt.IsZero() == g.revoked {
+			t.Fatalf("grant %q revoked: %t, want %t", name, !g.revoked, g.revoked)
+		}
+	}
+	for name, c := range m.model.clients {
+		got, err := m.store.Client(ctx(), name, m.now)
+		present("client", name, err, c.ExpiresAt.After(m.now))
+		if err == nil && got.Used != c.Used {
+			t.Fatalf("client %q used: %t, want %t", name, got.Used, c.Used)
+		}
+	}
+}
