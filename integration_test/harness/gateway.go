@@ -18,12 +18,13 @@ type Gateway struct {
 	URL string
 	// Dir holds everything it writes: database, data directory, logs.
 	Dir string
-	// Args run another command of the same binary on the same configuration,
-	// see Command.
+	// Caddyfile is the path of its configuration.
 	Caddyfile string
 
+	config  Config
 	binary  string
 	admin   string
+	earlier string // printed before a restart
 	stopped bool
 }
 
@@ -86,15 +87,47 @@ func Run(t testing.TB, config Config) *Gateway {
 		URL:       "http://" + site,
 		Dir:       dir,
 		Caddyfile: filepath.Join(dir, "Caddyfile"),
+		config:    config,
 		binary:    Caddy(t),
 		admin:     admin,
 	}
-	g.Configure(t, fmt.Sprintf(caddyfile, site, admin, dir,
-		indent(config.Directives, 2), indent(config.Global, 2), indent(config.Site, 1)))
-	g.Program = Start(t, g.Command(t, config.Env, "run", "--config", g.Caddyfile))
-	g.Expect(t, "serving initial configuration")
-	t.Cleanup(func() { g.check(t) })
+	g.Configure(t, g.configuration(site, admin))
+	g.start(t)
 	return g
+}
+
+func (g *Gateway) configuration(site, admin string) string {
+	return fmt.Sprintf(caddyfile, site, admin, g.Dir,
+		indent(g.config.Directives, 2), indent(g.config.Global, 2), indent(g.config.Site, 1))
+}
+
+func (g *Gateway) start(t testing.TB) {
+	t.Helper()
+	g.Program = Start(t, g.Command("run", "--config", g.Caddyfile))
+	g.Expect(t, "serving initial configuration")
+	g.stopped = false
+	t.Cleanup(func() { g.check(t) }) // before the Program's own, which kills
+}
+
+// Restart starts a gateway again that was stopped.
+func (g *Gateway) Restart(t testing.TB) {
+	t.Helper()
+	g.earlier += g.String()
+	g.start(t)
+}
+
+// Printed is everything the gateway printed, before a restart too.
+func (g *Gateway) Printed() string { return g.earlier + g.String() }
+
+// Twin is a command that runs a second gateway on the same files, at other
+// addresses.
+func (g *Gateway) Twin(t testing.TB) *exec.Cmd {
+	t.Helper()
+	path := filepath.Join(g.Dir, "Caddyfile.twin")
+	if err := os.WriteFile(path, []byte(g.configuration(FreeAddr(t), FreeAddr(t))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return g.Command("run", "--config", path)
 }
 
 // Configure replaces the Caddyfile; Reload makes the gateway use it.
@@ -105,20 +138,21 @@ func (g *Gateway) Configure(t testing.TB, caddyfile string) {
 	}
 }
 
-// Command is another command of the same binary, such as validate.
-func (g *Gateway) Command(t testing.TB, env []string, args ...string) *exec.Cmd {
+// Command is another command of the same binary, such as validate, in the same
+// environment.
+func (g *Gateway) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(g.binary, args...)
 	cmd.Dir = g.Dir
 	cmd.Env = append(os.Environ(),
 		"HOME="+g.Dir, "XDG_DATA_HOME="+g.Dir+"/data", "XDG_CONFIG_HOME="+g.Dir+"/config")
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(cmd.Env, g.config.Env...)
 	return cmd
 }
 
 // Reload makes the gateway read its Caddyfile again, without a restart.
 func (g *Gateway) Reload(t testing.TB) {
 	t.Helper()
-	RunToEnd(t, g.Command(t, nil, "reload", "--force", "--config", g.Caddyfile, "--address", g.admin))
+	RunToEnd(t, g.Command("reload", "--force", "--config", g.Caddyfile, "--address", g.admin))
 }
 
 // Stop ends the gateway as a service manager does and returns how long it took.
@@ -127,7 +161,7 @@ func (g *Gateway) Stop(t testing.TB) time.Duration {
 	begin := time.Now()
 	g.Signal(syscall.SIGTERM)
 	if err := g.Wait(t); err != nil {
-		t.Errorf("gateway ended with %v; printed:\n%s", err, g.String())
+		t.Errorf("gateway ended with %v; printed last:\n%s", err, g.Tail())
 	}
 	g.stopped = true
 	return time.Since(begin)
@@ -137,9 +171,9 @@ func (g *Gateway) Stop(t testing.TB) time.Duration {
 func (g *Gateway) StopByAdmin(t testing.TB) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	RunToEnd(t, g.Command(t, nil, "stop", "--address", g.admin))
+	RunToEnd(t, g.Command("stop", "--address", g.admin))
 	if err := g.Wait(t); err != nil {
-		t.Errorf("gateway ended with %v; printed:\n%s", err, g.String())
+		t.Errorf("gateway ended with %v; printed last:\n%s", err, g.Tail())
 	}
 	g.stopped = true
 	return time.Since(begin)
@@ -151,8 +185,8 @@ func (g *Gateway) check(t testing.TB) {
 		g.Stop(t)
 	}
 	for _, never := range []string{"WARNING: DATA RACE", "panic: ", "panic serving", "\"level\":\"panic\"", "goroutine 1 ["} {
-		if strings.Contains(g.String(), never) {
-			t.Errorf("gateway printed %q:\n%s", never, g.String())
+		if strings.Contains(g.Printed(), never) {
+			t.Errorf("gateway printed %q; last:\n%s", never, g.Tail())
 		}
 	}
 }

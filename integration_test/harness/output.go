@@ -46,6 +46,12 @@ func (o *Output) String() string {
 	return string(o.text)
 }
 
+// Tail returns the last part, to show in a failure.
+func (o *Output) Tail() string {
+	text := o.String()
+	return text[max(0, len(text)-8000):]
+}
+
 // Await returns the first match of re and its groups, as soon as there is one.
 func (o *Output) Await(ctx context.Context, re *regexp.Regexp) ([]string, error) {
 	for {
@@ -60,12 +66,12 @@ func (o *Output) Await(ctx context.Context, re *regexp.Regexp) ([]string, error)
 			return groups, nil
 		}
 		if ended {
-			return nil, fmt.Errorf("the process ended without printing %s; it printed:\n%s", re, o.String())
+			return nil, fmt.Errorf("the process ended without printing %s; it printed:\n%s", re, o.Tail())
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("not printed in time: %s; printed so far:\n%s", re, o.String())
+			return nil, fmt.Errorf("not printed in time: %s; printed so far:\n%s", re, o.Tail())
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (p *Program) Wait(t testing.TB) error {
 		return p.err
 	case <-time.After(patience):
 		p.Signal(syscall.SIGQUIT)
-		t.Fatalf("still running after %v; printed:\n%s", patience, p.String())
+		t.Fatalf("still running after %v; printed last:\n%s", patience, p.Tail())
 		return nil
 	}
 }
@@ -84,7 +84,7 @@ func RunToEnd(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
 	p := Start(t, cmd)
 	if err := p.Wait(t); err != nil {
-		t.Fatalf("%v: %v; printed:\n%s", cmd.Args, err, p.String())
+		t.Fatalf("%v: %v; printed last:\n%s", cmd.Args, err, p.Tail())
 	}
 	return p.String()
 }

@@ -1,0 +1,106 @@
+package integration_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+)
+
+// mcp-go registers with an empty scope and leaves discovery, registration and
+// PKCE to be asked for one by one.
+func TestMCPGoClient(t *testing.T) {
+	upstream := harness.Record(t)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + shortLived + "server recorder /mcp " + upstream.URL,
+		Env:        keys,
+	})
+	store := client.NewMemoryTokenStore()
+	c, err := client.NewOAuthStreamableHttpClient(g.URL+"/mcp", client.OAuthConfig{
+		RedirectURI: "http://localhost:8085/oauth/callback",
+		TokenStore:  store,
+		PKCEEnabled: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	initialize := mcp.InitializeRequest{}
+	initialize.Params.ProtocolVersion = "2025-11-25"
+	initialize.Params.ClientInfo = mcp.Implementation{Name: "integration-test", Version: "1"}
+
+	_, err = c.Initialize(t.Context(), initialize)
+	if !client.IsOAuthAuthorizationRequiredError(err) {
+		t.Fatalf("without a token: %v, want that authorization is required", err)
+	}
+	signInMCPGo(t, client.GetOAuthHandler(err))
+	if _, err := c.Initialize(t.Context(), initialize); err != nil {
+		t.Fatal(err)
+	}
+
+	tools, err := c.ListTools(t.Context(), mcp.ListToolsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(tools.Tools, func(tool mcp.Tool) bool { return tool.Name == "greet" }) {
+		t.Errorf("tools are %v, want greet among them", tools.Tools)
+	}
+	first, err := store.GetToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(time.Until(first.ExpiresAt) + 100*time.Millisecond) // the gateway has a real clock
+
+	call := mcp.CallToolRequest{}
+	call.Params.Name = "greet"
+	call.Params.Arguments = map[string]any{"name": "Ada"}
+	result, err := c.CallTool(t.Context(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := result.Content[0].(mcp.TextContent).Text; text != "Hello, Ada!" {
+		t.Errorf("greet answers %q", text)
+	}
+	second, err := store.GetToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.AccessToken == first.AccessToken || second.RefreshToken == first.RefreshToken {
+		t.Error("the call after expiry did not refresh and rotate")
+	}
+	if n := g.Requests(t, http.MethodGet, "/api/oauth/per-user/authorize"); n != 1 {
+		t.Errorf("the person signed in %d times, want once", n)
+	}
+}
+
+func signInMCPGo(t *testing.T, handler *transport.OAuthHandler) {
+	t.Helper()
+	if err := handler.RegisterClient(t.Context(), "mcp-go client"); err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := client.GenerateCodeVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := client.GenerateState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := handler.GetAuthorizationURL(t.Context(), state, client.GenerateCodeChallenge(verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := harness.NewBrowser(t).SignIn(t, link, harness.Person{UserID: "ada@example.com"}).Leaving.Query()
+	if err := handler.ProcessAuthorizationResponse(t.Context(), answer.Get("code"), answer.Get("state"), verifier); err != nil {
+		t.Fatal(err)
+	}
+}

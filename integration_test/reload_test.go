@@ -1,0 +1,96 @@
+package integration_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+)
+
+// An operator reloads again and again, each time with a changed configuration,
+// while calls come in at a steady rate and a stream is open. No call fails, the
+// stream misses nothing, and a sign-in begun before is finished after (N01).
+func TestReloadUnderLoad_N01(t *testing.T) {
+	upstream := harness.Ticker(t)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "flow_lifetime 15m\nserver ticker /mcp " + upstream,
+		Env:        keys,
+	})
+	token := g.SignIn(t, alice, "/mcp").AccessToken
+	stream := g.OpenStream(t, "/mcp", token)
+	early := g.Register(t, "http://127.0.0.1:9/callback")
+	browser := harness.NewBrowser(t)
+	services := browser.Identify(t, browser.Open(t, early.Link(g.URL+"/mcp")), bob)
+
+	stopLoad := callSteadily(t, g, token)
+	before, err := os.ReadFile(g.Caddyfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		g.Configure(t, strings.Replace(string(before), "flow_lifetime 15m", fmt.Sprintf("flow_lifetime %dm", 16+n), 1))
+		g.Reload(t)
+		stream.Follow(t, 10)
+	}
+	calls, failures := stopLoad()
+	t.Logf("%d calls during 5 reloads", calls)
+	if calls < 100 {
+		t.Errorf("only %d calls: no load", calls)
+	}
+	for _, failure := range failures {
+		t.Error(failure)
+	}
+
+	page := browser.Press(t, services, harness.ApproveButton, nil)
+	early.Redeem(t, page.Leaving, g.URL+"/mcp")
+}
+
+// callSteadily sends a call every few milliseconds, however long the last one
+// takes, until the returned function is called.
+func callSteadily(t *testing.T, g *harness.Gateway, token string) func() (calls int64, failures []string) {
+	t.Helper()
+	var (
+		wait     sync.WaitGroup
+		calls    atomic.Int64
+		mu       sync.Mutex
+		failures []string
+	)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Second}
+	stop := make(chan struct{})
+	wait.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			wait.Go(func() {
+				calls.Add(1)
+				resp, err := g.Call(t.Context(), client, "/mcp", token)
+				if err == nil && resp.StatusCode == http.StatusOK {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					failures = append(failures, err.Error())
+				} else {
+					failures = append(failures, resp.Status)
+				}
+			})
+		}
+	})
+	return func() (int64, []string) {
+		close(stop)
+		wait.Wait()
+		return calls.Load(), failures
+	}
+}
