@@ -11,7 +11,6 @@ export async function createProvider({ clientMetadataUrl, redirectUri } = {}) {
     answered(url.searchParams);
   });
   await new Promise((resolve) => callback.listen(0, '127.0.0.1', resolve));
-  callback.unref();
 
   const state = randomBytes(16).toString('hex');
   const saved = {};
@@ -40,6 +39,8 @@ export async function createProvider({ clientMetadataUrl, redirectUri } = {}) {
     redirectToAuthorization: (url) => { provider.authorizationUrl = url; },
     saveCodeVerifier: (verifier) => { saved.verifier = secrets['code verifier'] = verifier; },
     codeVerifier: () => saved.verifier,
+    saveDiscoveryState: (discovery) => { saved.discovery = discovery; },
+    discoveryState: () => saved.discovery,
 
     // What tests need besides.
     secrets,
@@ -53,11 +54,11 @@ export async function createProvider({ clientMetadataUrl, redirectUri } = {}) {
       secrets.code = params.get('code');
       return params;
     },
-    /** Resolves when the access token has expired. */
+    /** Resolves when the access token has expired; expires_in is rounded down. */
     expired: () => new Promise((resolve) => {
-      setTimeout(resolve, saved.tokensAt + saved.tokens.expires_in * 1000 + 200 - Date.now());
+      setTimeout(resolve, saved.tokensAt + saved.tokens.expires_in * 1000 + 1200 - Date.now());
     }),
-    close: () => callback.close(),
+    close: () => callback.close().closeAllConnections(),
   };
   provider.clientMetadata.redirect_uris.push(provider.redirectUrl);
   return provider;

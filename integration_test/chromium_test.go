@@ -1,0 +1,32 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"cmp"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+)
+
+// A real browser walks the pages; see js/chromium.test.mjs. With -artifacts
+// the screenshots are kept, to be looked at.
+func TestChromium(t *testing.T) {
+	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
+	if err != nil {
+		t.Fatalf("%v: run ./test.sh, or set CHROMIUM", err)
+	}
+	upstream := harness.Record(t)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "server recorder /mcp " + upstream.URL + ` {
+			title Recorder
+		}`,
+		Env: keys,
+	})
+	walk := harness.Node(t, "chromium.test.mjs")
+	walk.Env = append(walk.Env,
+		"MCP_URL="+g.URL+"/mcp", "VIRTUAL_KEY="+aliceKey, "CHROMIUM="+chromium, "SCREENSHOTS="+t.ArtifactDir())
+	t.Log(harness.RunToEnd(t, walk))
+}

@@ -1,0 +1,117 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"net"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+)
+
+const conformance = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+
+// The official suite judges the Go SDK's own server, and then the same server
+// through the gateway. Scenario by scenario, the numbers must be the same: a
+// gateway that changes one has changed the protocol.
+func TestConformanceServer(t *testing.T) {
+	stateful, stateless := harness.Everything(t, true), harness.Everything(t, false)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "server stateful /stateful " + stateful + "\nserver stateless /stateless " + stateless,
+		Env:        keys,
+	})
+	for revision, server := range map[string]struct{ bare, path string }{
+		"2025-11-25": {stateful, "/stateful"},
+		"2026-07-28": {stateless, "/stateless"},
+	} {
+		t.Run(revision, func(t *testing.T) {
+			bare := judge(t, server.bare, revision)
+			gated := judge(t, withToken(t, g.URL, g.SignIn(t, alice, server.path).AccessToken)+server.path, revision)
+			for scenario, result := range bare {
+				if gated[scenario] != result {
+					t.Errorf("%s: %s bare, %s through the gateway", scenario, result, gated[scenario])
+				}
+			}
+			if len(gated) != len(bare) {
+				t.Errorf("%d results bare, %d through the gateway", len(bare), len(gated))
+			}
+			t.Logf("bare: %s; through the gateway: %s", bare["Total"], gated["Total"])
+		})
+	}
+}
+
+// The suite's judgement of an authorization server: metadata and a code grant.
+func TestConformanceAuthorization(t *testing.T) {
+	upstream := harness.Record(t)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "server recorder /mcp " + upstream.URL,
+		Env:        keys,
+	})
+	_, port, err := net.SplitHostPort(harness.FreeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := g.Register(t, "http://127.0.0.1:"+port+"/callback")
+	suite := harness.Start(t, harness.Node(t, conformance, "authorization",
+		"--url", g.URL, "--client-id", client.ID, "--resource", g.URL+"/mcp", "-p", port))
+	harness.NewBrowser(t).SignInFor(t, suite, alice)
+	err = suite.Wait(t)
+	results := summary(suite.String())
+	if err != nil || len(results) < 2 || !strings.HasSuffix(results["Total"], " 0 failed") {
+		t.Errorf("%v; printed:\n%s", err, suite)
+	}
+	t.Logf("%s", results["Total"])
+}
+
+// judge runs the suite for one revision and returns its result by scenario.
+func judge(t *testing.T, address, revision string) map[string]string {
+	t.Helper()
+	printed := harness.RunToEnd(t, harness.Node(t, conformance, "server", "--url", address, "--requirements", revision))
+	results := summary(printed)
+	if len(results) < 20 {
+		t.Fatalf("a judgement of %d scenarios; printed:\n%s", len(results), printed)
+	}
+	return results
+}
+
+var resultLine = regexp.MustCompile(`(?m)^(?:[✓✗] )?([A-Za-z0-9-]+): (\d+ passed, \d+ failed.*)$`)
+
+// summary returns "82 passed, 0 failed" by scenario, and under "Total".
+func summary(printed string) map[string]string {
+	_, printed, _ = strings.Cut(printed, "=== SUMMARY ===")
+	results := map[string]string{}
+	for _, match := range resultLine.FindAllStringSubmatch(printed, -1) {
+		results[match[1]] = match[2]
+	}
+	return results
+}
+
+// withToken starts a proxy that adds the token the suite cannot send, and
+// returns its URL. A foreign Host, which the suite sends to see it refused,
+// stays foreign.
+func withToken(t *testing.T, gateway, token string) string {
+	t.Helper()
+	target, err := url.Parse(gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var proxy *httptest.Server
+	proxy = httptest.NewServer(&httputil.ReverseProxy{
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+			if r.In.Host == proxy.Listener.Addr().String() {
+				r.Out.Host = target.Host
+			}
+			r.Out.Header.Set("Authorization", "Bearer "+token)
+		},
+	})
+	t.Cleanup(proxy.Close)
+	t.Cleanup(proxy.CloseClientConnections)
+	return proxy.URL
+}
