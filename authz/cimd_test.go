@@ -1,0 +1,299 @@
+package authz
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+const goodDocument = `{"client_id":"$ID","client_name":"Claude Code","redirect_uris":["http://localhost/callback","http://127.0.0.1/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`
+
+// documentLab is a lab that may load documents from the host.
+func documentLab(t testing.TB, options ...func(*Config)) (*lab, *host) {
+	l := newLab(t, options...)
+	l.allowLoopback()
+	return l, newHost(t)
+}
+
+func TestMetadataDocument_AS20_AS21_AS22(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/claude.json", goodDocument)
+	c, err := l.as.clients.lookup(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ID != id || c.Origin != MetadataDocument || c.Metadata.ClientName != "Claude Code" || c.Confidential() || !c.AllowsGrant(grantRefreshToken) || c.IDHost() != "127.0.0.1" {
+		t.Errorf("got %+v", c)
+	}
+	// Claude Code: no port in the document, a free one at request time.
+	f := l.open(l.begin(request("client_id", id, "redirect_uri", "http://localhost:53211/callback")))
+	if f.Client.ID != id {
+		t.Errorf("flow of %s", f.Client.ID)
+	}
+	if w := l.authorizeRaw(request("client_id", id, "redirect_uri", "http://localhost:53211/other").Encode()); w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
+		t.Errorf("AS-22: another redirect URI: %d", w.Code)
+	}
+}
+
+func TestMetadataDocumentSignIn_H17(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument)
+	v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
+	var devices []reply
+	for range 2 {
+		got := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+		l.want(got, http.StatusOK, "")
+		devices = append(devices, got)
+	}
+	if !l.live(devices[0].Access) {
+		t.Error("signing in on a second device ends the first")
+	}
+	l.want(l.refresh(id, devices[0].Refresh), http.StatusOK, "")
+}
+
+func TestDocumentRefused(t *testing.T) {
+	serve := func(status int, contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = []string{contentType}
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	text := func(old, new string) func(string) string {
+		return func(document string) string { return strings.Replace(document, old, new, 1) }
+	}
+	l, h := documentLab(t)
+	good := func(path string) string { return strings.ReplaceAll(goodDocument, "$ID", h.url+path) }
+	for name, document := range map[string]any{
+		"AS-21 no JSON":                text(`{`, `[`),
+		"AS-21 no name":                text(`"client_name":"Claude Code",`, ``),
+		"AS-21 empty name":             text(`"Claude Code"`, `" "`),
+		"AS-21 no redirect URI":        text(`["http://localhost/callback","http://127.0.0.1/callback"]`, `[]`),
+		"AS-21 no usable redirect URI": text(`["http://localhost/callback","http://127.0.0.1/callback"]`, `["javascript:x"]`),
+		"H07 no client_id":             text(`"client_id"`, `"id"`),
+		"H07 another client_id":        text(`/d","client_name`, `/e","client_name`),
+		"H07 trailing slash":           text(`/d","client_name`, `/d/","client_name`),
+		"H07 host in another case":     text(`http://127`, `HTTP://127`),
+		"H09 secret":                   text(`{`, `{"client_secret":"x",`),
+		"H09 secret's expiry":          text(`{`, `{"client_secret_expires_at":0,`),
+		"H09 Basic":                    text(`"none"`, `"client_secret_basic"`),
+		"H09 post":                     text(`"none"`, `"client_secret_post"`),
+		"H09 client_secret_jwt":        text(`"none"`, `"client_secret_jwt"`),
+		"H20 members twice":            text(`{`, `{"client_name":"x",`),
+		"H20 members in another case":  text(`{`, `{"REDIRECT_URIS":["https://evil.example/"],`),
+		"H05 more than 5 KiB":          text(`{`, `{"x":"`+strings.Repeat("x", maxDocumentLen)+`",`),
+		"AS-28 no keys":                text(`"none"`, `"private_key_jwt"`),
+		"H06 404":                      serve(404, "application/json", good("/d")),
+		"H06 201":                      serve(201, "application/json", good("/d")),
+		"H06 206":                      serve(206, "application/json", good("/d")),
+		"H06 HTML":                     serve(200, "text/html", good("/d")),
+		"H03 redirect":                 http.RedirectHandler("/good", http.StatusFound).ServeHTTP,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l.reload(func(*Config) {}) // a new cache
+			l.as.clients.documents.cache.limiter = NewLimiter(100)
+			h.publish("/good", goodDocument)
+			var id string
+			switch d := document.(type) {
+			case func(string) string:
+				id = h.publish("/d", d(good("/d")))
+			case http.HandlerFunc:
+				id = h.handle("/d", d)
+			case func(http.ResponseWriter, *http.Request):
+				id = h.handle("/d", d)
+			}
+			c, err := l.as.clients.lookup(t.Context(), id)
+			if err == nil {
+				t.Fatalf("accepted %+v", c.Metadata)
+			}
+			// H16: nobody learns why.
+			if e := asError(err); e.Status != http.StatusBadRequest || e.Code != "invalid_client" || e.Description != unusableDocument(nil).Description {
+				t.Errorf("got %v", err)
+			}
+			h.publish("/d", goodDocument)
+			if _, err := l.as.clients.lookup(t.Context(), id); err != nil {
+				t.Errorf("H10: the failure is remembered: %v", err)
+			}
+		})
+	}
+}
+
+func TestDocumentURL_AS24_H08(t *testing.T) {
+	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{})})
+	for uri, want := range map[string]string{
+		"https://client.example/c":                                         "client.example",
+		"https://client.example/":                                          "client.example",
+		"https://Client.Example/oauth/c.json":                              "client.example",
+		"https://client.example:443/c":                                     "client.example",
+		"https://xn--clude-2ve.ai/c":                                       "xn--clude-2ve.ai", // H19
+		"https://client.example":                                           "",
+		"https://client.example:8443/c":                                    "",
+		"http://client.example/c":                                          "",
+		"https://client.example/c?x":                                       "",
+		"https://client.example/c?":                                        "",
+		"https://client.example/c#":                                        "",
+		"https://client.example/c#x":                                       "",
+		"https://user@client.example/c":                                    "",
+		"https://@client.example/c":                                        "",
+		"https://client.example/../c":                                      "",
+		"https://client.example/./c":                                       "",
+		"https://client.example/%2e%2e/c":                                  "",
+		"https://client.example/a/..":                                      "",
+		"https://client.example\\@evil/c":                                  "",
+		"https://client.example/\u00e9":                                    "",
+		"https://cl\u0430ude.ai/c":                                         "", // H19: Cyrillic
+		"https:///c":                                                       "",
+		"https:/client.example/c":                                          "",
+		"https:client.example/c":                                           "",
+		"https://client.example./c":                                        "",
+		"https://client.example/ c":                                        "",
+		"https://client.example/\n":                                        "",
+		"https://localhost/c":                                              "",
+		"https://a.localhost/c":                                            "",
+		"https://127.0.0.1/c":                                              "",
+		"http://127.0.0.1/c":                                               "",
+		"https://[::1]/c":                                                  "",
+		"https://169.254.169.254/latest/meta":                              "",
+		"https://[64:ff9b::a9fe:a9fe]/c":                                   "",
+		"https://" + strings.Repeat("a.", 200) + "example/c":               "",
+		"https://client.example/" + strings.Repeat("a", maxDocumentURLLen): "",
+	} {
+		host, err := m.checkURL(uri)
+		if (err == nil) != (want != "") || err == nil && host != want {
+			t.Errorf("%s: %q, %v", uri, host, err)
+		}
+	}
+}
+
+func TestTrustPolicy_AS32_H15(t *testing.T) {
+	for _, tc := range []struct {
+		host            string
+		allowed, denied []string
+		want            bool
+	}{
+		{"claude.ai", nil, nil, true},
+		{"claude.ai", []string{"claude.ai"}, nil, true},
+		{"claude.ai", []string{"Claude.AI"}, nil, true},
+		{"evilclaude.ai", []string{"claude.ai"}, nil, false},
+		{"claude.ai.evil", []string{"claude.ai"}, nil, false},
+		{"a.claude.ai", []string{"claude.ai"}, nil, false},
+		{"a.claude.ai", []string{".claude.ai"}, nil, true},
+		{"claude.ai", []string{".claude.ai"}, nil, false},
+		{"evilclaude.ai", []string{".claude.ai"}, nil, false},
+		{"claude.ai", nil, []string{"claude.ai"}, false},
+		{"a.claude.ai", []string{".claude.ai"}, []string{"a.claude.ai"}, false},
+		{"b.a.evil.example", nil, []string{".EVIL.example"}, false},
+	} {
+		if got := hostAccepted(tc.host, &Registration{AllowedHosts: tc.allowed, DeniedHosts: tc.denied}); got != tc.want {
+			t.Errorf("%s, allowed %v, denied %v: %v", tc.host, tc.allowed, tc.denied, got)
+		}
+	}
+	for name, policy := range map[string]func(*Config){
+		"switched off": func(c *Config) { c.Registration.MetadataDocuments = false },
+		"not allowed":  func(c *Config) { c.Registration.AllowedHosts = []string{"claude.ai"} },
+		"denied":       func(c *Config) { c.Registration.DeniedHosts = []string{"127.0.0.1"} },
+	} {
+		l, h := documentLab(t, policy)
+		if _, err := l.as.clients.lookup(t.Context(), h.publish("/c", goodDocument)); err == nil || h.hits.Load() != 0 {
+			t.Errorf("%s: %v after %d requests", name, err, h.hits.Load())
+		}
+	}
+}
+
+// In production nothing on this machine is asked, whatever its name or form.
+func TestNoLoopback_AS26_H01(t *testing.T) {
+	h := newHost(t)
+	l := newLab(t)
+	u, err := url.Parse(h.publish("/c", goodDocument))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{h.url + "/c", "https://" + u.Host + "/c", "https://localhost:" + u.Port() + "/c", "https://2130706433:" + u.Port() + "/c"} {
+		if _, err := l.as.clients.lookup(t.Context(), id); err == nil {
+			t.Errorf("%s: accepted", id)
+		}
+	}
+	if h.hits.Load() != 0 {
+		t.Errorf("%d requests", h.hits.Load())
+	}
+}
+
+func TestDocumentChanges_AS31_H12(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
+	v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
+	b := l.begin(v)
+	tokens := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+	l.want(tokens, http.StatusOK, "")
+	h.publish("/c", strings.ReplaceAll(goodDocument, "/callback", "/evil"), "Cache-Control", "max-age=60")
+	if _, err := l.as.OpenFlow(b.get(), b.flowID); err != nil {
+		t.Errorf("while the old document is fresh: %v", err)
+	}
+	l.advance(61 * time.Second)
+	if _, err := l.as.OpenFlow(b.get(), b.flowID); err == nil {
+		t.Error("a flow begun under the old document goes on")
+	}
+	if w := l.authorizeRaw(v.Encode()); w.Code != http.StatusBadRequest {
+		t.Errorf("the old redirect URI: %d", w.Code)
+	}
+}
+
+func TestHosts_AS29_H14(t *testing.T) {
+	c := Client{ID: "https://Claude.AI:443/c", Origin: MetadataDocument}
+	if c.IDHost() != "claude.ai" {
+		t.Errorf("host %q", c.IDHost())
+	}
+	if c.Origin = Registered; c.IDHost() != "" {
+		t.Error("a client that gave its ID no thought has a host")
+	}
+}
+
+func FuzzDocumentURL(f *testing.F) {
+	for _, s := range []string{"https://client.example/c", "https://a\\@b/c", "https://[::1]:443/c", "https://1.2.3.4/", "http://x/c", "https://a/%2e%2e"} {
+		f.Add(s)
+	}
+	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{})})
+	f.Fuzz(func(t *testing.T, id string) {
+		host, err := m.checkURL(id)
+		if err != nil {
+			return
+		}
+		u, err := url.Parse(id)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path == "" {
+			t.Fatalf("%q: %v", id, err)
+		}
+		if host == "" || host != strings.ToLower(u.Hostname()) || strings.ContainsFunc(host, func(r rune) bool { return r > '~' || r <= ' ' }) {
+			t.Fatalf("%q: host %q", id, host)
+		}
+		if slices.Contains(strings.Split(u.Path, "/"), "..") {
+			t.Fatalf("%q has dot segments", id)
+		}
+		if u.String() == "" || m.egress.CheckURL(u) != nil {
+			t.Fatalf("%q cannot be fetched", id)
+		}
+	})
+}
+
+func FuzzMetadataDocument(f *testing.F) {
+	const id = "https://client.example/c"
+	f.Add(strings.ReplaceAll(goodDocument, "$ID", id))
+	f.Add(fmt.Sprintf(`{"client_id":%q,"CLIENT_ID":"x"}`, id))
+	f.Fuzz(func(t *testing.T, body string) {
+		c, err := parseMetadataDocument(id, []byte(body), testSchemes)
+		if err != nil {
+			return
+		}
+		if c.ID != id || c.Metadata.ClientName == "" || len(c.Metadata.RedirectURIs) == 0 || c.SecretHash != nil {
+			t.Fatalf("%q: %+v", body, c)
+		}
+		if m := c.Metadata.TokenEndpointAuthMethod; m != AuthNone && m != AuthPrivateKeyJWT {
+			t.Fatalf("%q: method %s", body, m)
+		}
+	})
+}

@@ -1,0 +1,179 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestFreshness_AS23_H10(t *testing.T) {
+	now := labStart
+	for name, tc := range map[string]struct {
+		headers []string
+		want    time.Duration
+	}{
+		"nothing said":           {nil, defaultFresh},
+		"max-age":                {[]string{"Cache-Control", "public, max-age=600"}, 10 * time.Minute},
+		"quoted":                 {[]string{"Cache-Control", `max-age="600"`}, 10 * time.Minute},
+		"upper case":             {[]string{"Cache-Control", "MAX-AGE=600"}, 10 * time.Minute},
+		"age":                    {[]string{"Cache-Control", "max-age=600", "Age", "300"}, 5 * time.Minute},
+		"short":                  {[]string{"Cache-Control", "max-age=1"}, minFresh},
+		"zero":                   {[]string{"Cache-Control", "max-age=0"}, minFresh},
+		"long":                   {[]string{"Cache-Control", "max-age=31536000"}, maxFresh},
+		"longer than time":       {[]string{"Cache-Control", "max-age=99999999999999999999"}, minFresh},
+		"negative":               {[]string{"Cache-Control", "max-age=-5"}, minFresh},
+		"older than it may be":   {[]string{"Cache-Control", "max-age=600", "Age", "6000"}, minFresh},
+		"no-store":               {[]string{"Cache-Control", "max-age=600, no-store"}, minFresh},
+		"no-cache":               {[]string{"Cache-Control", "no-cache"}, minFresh},
+		"Expires":                {[]string{"Expires", now.Add(time.Hour).Format(http.TimeFormat)}, time.Hour},
+		"expired":                {[]string{"Expires", "0", "Cache-Control", ""}, defaultFresh},
+		"Expires in the past":    {[]string{"Expires", now.Add(-time.Hour).Format(http.TimeFormat)}, minFresh},
+		"max-age before Expires": {[]string{"Cache-Control", "max-age=600", "Expires", now.Add(time.Hour).Format(http.TimeFormat)}, 10 * time.Minute},
+	} {
+		h := http.Header{}
+		for i := 0; i < len(tc.headers); i += 2 {
+			h.Set(tc.headers[i], tc.headers[i+1])
+		}
+		if got := freshness(h, now); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// look asks for a document and returns how many requests that made.
+func (l *lab) look(t *testing.T, h *host, id string) (int32, error) {
+	t.Helper()
+	before := h.hits.Load()
+	_, err := l.as.clients.lookup(t.Context(), id)
+	return h.hits.Load() - before, err
+}
+
+func TestDocumentCached_AS23(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=120")
+	for _, step := range []struct {
+		after time.Duration
+		hits  int32
+	}{{0, 1}, {0, 0}, {119 * time.Second, 0}, {2 * time.Second, 1}, {time.Minute, 0}} {
+		l.advance(step.after)
+		if hits, err := l.look(t, h, id); err != nil || hits != step.hits {
+			t.Errorf("after %v: %d requests, %v", step.after, hits, err)
+		}
+	}
+	// What cannot be had any more is not answered from memory.
+	h.handle("/c", http.NotFound)
+	l.advance(2 * time.Minute)
+	if _, err := l.look(t, h, id); err == nil {
+		t.Error("a withdrawn document is served stale")
+	}
+}
+
+func TestBackOff_H10_H11(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.handle("/c", http.NotFound)
+	for i, step := range []struct {
+		after time.Duration
+		hits  int32
+	}{
+		{0, 1}, {0, 1}, // the second try waits for nothing
+		{0, 0}, {time.Second, 0}, {time.Second, 1}, // then 2 seconds
+		{3 * time.Second, 0}, {time.Second, 1}, // 4 seconds
+		{7 * time.Second, 0}, {time.Second, 1}, // 8 seconds
+		{16 * time.Second, 1}, {32 * time.Second, 1}, {time.Minute, 1}, {time.Minute, 1}, {59 * time.Second, 0},
+	} {
+		l.advance(step.after)
+		if hits, err := l.look(t, h, id); err == nil || hits != step.hits {
+			t.Errorf("step %d: %d requests, %v", i, hits, err)
+		}
+	}
+	h.publish("/c", goodDocument)
+	l.advance(time.Minute)
+	if _, err := l.look(t, h, id); err != nil {
+		t.Fatal(err)
+	}
+	h.handle("/c", http.NotFound)
+	l.advance(time.Hour)
+	for range 2 {
+		if hits, _ := l.look(t, h, id); hits != 1 {
+			t.Error("success does not end the back-off")
+		}
+	}
+}
+
+func TestReflector_H11(t *testing.T) {
+	l, h := documentLab(t)
+	for i := range 1000 {
+		_, _ = l.as.clients.lookup(t.Context(), fmt.Sprint(h.url, "/x", i))
+	}
+	if n := h.hits.Load(); n > fetchesPerHost {
+		t.Errorf("%d requests to one host", n)
+	}
+	other := newHost(t) // the same address: ports do not make another host
+	if _, err := l.as.clients.lookup(t.Context(), other.publish("/c", goodDocument)); err == nil {
+		t.Error("another port of the same host is asked")
+	}
+}
+
+func TestOneFetchForAll_H11(t *testing.T) {
+	l, h := documentLab(t)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	id := h.url + "/c"
+	h.handle("/c", func(w http.ResponseWriter, r *http.Request) {
+		close(arrived) // a second request would panic
+		<-release
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"client_id":%q,"client_name":"c","redirect_uris":["http://localhost/cb"]}`, id)
+	})
+	// The first caller hangs up; the fetch goes on for the others.
+	ctx, hangUp := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		_, err := l.as.clients.documents.cache.get(ctx, id)
+		first <- err
+	}()
+	<-arrived
+	hangUp()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first caller: %v", err)
+	}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := l.as.clients.lookup(t.Context(), id); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(release)
+	wg.Wait()
+	if n := h.hits.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestCacheBounded_H10(t *testing.T) {
+	l, h := documentLab(t)
+	c := l.as.clients.documents.cache
+	for i := range 10_000 {
+		url := fmt.Sprint(h.url, "/", i)
+		c.failed(url)
+		c.mu.Lock()
+		c.valid.put(url, cachedDocument[*Client]{expires: l.time().Add(time.Hour)})
+		c.mu.Unlock()
+	}
+	for name, n := range map[string]int{
+		"documents": len(c.valid.byKey), "documents listed": c.valid.recent.Len(),
+		"failures": len(c.failures.byKey), "failures listed": c.failures.recent.Len(),
+	} {
+		if n != maxDocuments {
+			t.Errorf("%d %s", n, name)
+		}
+	}
+	if _, ok := c.valid.get(h.url + "/9999"); !ok {
+		t.Error("forgot the newest")
+	}
+}
