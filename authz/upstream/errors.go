@@ -1,0 +1,54 @@
+package upstream
+
+import "fmt"
+
+// Problem is why connecting failed. It is all that a person may be told: a
+// provider's own words are neither shown nor logged.
+type Problem string
+
+// The problems.
+const (
+	// UnknownServer: there is no such server, or it is not connected this way.
+	UnknownServer Problem = "unknown_server"
+	// TripEnded: the answer belongs to no pending trip: it came late, or twice.
+	TripEnded Problem = "trip_ended"
+	// OtherBrowser: the answer came in another browser than the trip began in.
+	OtherBrowser Problem = "other_browser"
+	// NotThatProvider: the answer is not from the provider the person was sent to.
+	NotThatProvider Problem = "not_that_provider"
+	// Declined: the person, or the provider for them, said no.
+	Declined Problem = "declined"
+	// ProviderRefused: the provider refused our request.
+	ProviderRefused Problem = "provider_refused"
+	// ProviderDown: the provider or the server did not answer, or only that it cannot.
+	ProviderDown Problem = "provider_down"
+	// ProviderUnusable: what the server or the provider says about itself
+	// breaks a rule that protects people. An operator has to look.
+	ProviderUnusable Problem = "provider_unusable"
+	// NotRegistered: the provider wants a client that an operator registers.
+	NotRegistered Problem = "not_registered"
+	// WrongKey: the server does not take the pasted key.
+	WrongKey Problem = "wrong_key"
+)
+
+// Error is a Problem and, for the log, its cause. What is not an Error came
+// from the store.
+type Error struct {
+	Problem Problem
+	Cause   error
+}
+
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return "upstream: " + string(e.Problem)
+	}
+	return "upstream: " + string(e.Problem) + ": " + e.Cause.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+func problem(p Problem, cause error) *Error { return &Error{Problem: p, Cause: cause} }
+
+func problemf(p Problem, format string, args ...any) *Error {
+	return problem(p, fmt.Errorf(format, args...))
+}
