@@ -75,9 +75,10 @@ type Server struct {
 	OptionalScopes []string `json:"optional_scopes,omitempty"`
 	// IdentityHeaders tell the upstream who calls: header name to one of
 	// `user` (the name people see), `identity` (unique: the kind of identity,
-	// a colon, the name), `client`, `grant` or `scope`. What a client sends
-	// under these names never passes. Bytes other than printable ASCII are
-	// percent-encoded.
+	// a colon, the name), `client`, `grant` or `scope`. `user` is refused where
+	// `user_id` lets anybody choose a name that others must prove. What a client
+	// sends under these names never passes. Bytes other than printable ASCII
+	// are percent-encoded.
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
 	// ReverseProxy is the configuration of `http.handlers.reverse_proxy` for
 	// this server. Its upstreams and TLS default to those of Upstream.

@@ -25,7 +25,7 @@ const defaultRefreshReuseGrace = time.Minute
 func (h *Handler) convert(resolve resolver) (authz.Config, error) {
 	var cfg authz.Config
 	for _, step := range []func(*authz.Config, resolver) error{
-		h.convertPublicURL, h.convertServers, h.convertIdentities, h.convertVirtualKeys,
+		h.convertPublicURL, h.convertServers, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
 		h.convertRegistration, h.convertClients, h.convertScopes, h.convertLifetimes,
 		h.convertOrigins, h.checkBranding, h.checkInsecure,
 	} {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 )
 
 var (
@@ -61,6 +62,9 @@ func convertServer(option string, s Server, issuer string) (authz.Server, error)
 		server.Scopes = []string{defaultScope}
 	}
 	for i, scope := range slices.Concat(server.Scopes, server.OptionalScopes) {
+		if scope == "offline_access" { // asked of us alone, so no token would ever have it
+			return server, wrong(option, "offline_access is not a scope of a server; remove it")
+		}
 		if !validScope(scope) {
 			return server, wrong(option, "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
 		}
@@ -87,6 +91,23 @@ func checkServerPath(option, path string) error {
 }
 
 func dots(segment string) bool { return segment == "." || segment == ".." }
+
+// checkIdentityHeaders refuses to tell an upstream the bare names of people
+// where some prove theirs and others choose it: anybody could be anybody.
+func (h *Handler) checkIdentityHeaders(cfg *authz.Config, _ resolver) error {
+	proven := len(h.VirtualKeys) > 0 || slices.Contains(cfg.Identities, identity.Caddy)
+	if !proven || !slices.Contains(cfg.Identities, identity.UserID) {
+		return nil
+	}
+	for _, s := range h.Servers {
+		for name, claim := range s.IdentityHeaders {
+			if claim == "user" {
+				return wrong("server "+s.ID, "identity_header %s: with `identity user_id`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart", name)
+			}
+		}
+	}
+	return nil
+}
 
 // checkUpstreamHeader refuses headers that the proxy or the protocol owns.
 func checkUpstreamHeader(option, name string) error {

@@ -24,8 +24,8 @@ func TestUpstreamSeesOperatorsHeadersOnly_E08_E09_E10_E11(t *testing.T) {
 			auth headers {
 				Authorization {env.UPSTREAM}
 			}
-			identity_header X-MCP-User user
-			identity_header X-MCP-Identity identity
+			identity_header X-MCP-User identity
+			identity_header X-MCP-Grant-Scope scope
 		}`,
 		Env: append([]string{"UPSTREAM=" + credential}, keys...),
 	})
@@ -35,7 +35,7 @@ func TestUpstreamSeesOperatorsHeadersOnly_E08_E09_E10_E11(t *testing.T) {
 	// Raw, because an HTTP client would tidy it up.
 	send(t, g, "POST /mcp HTTP/1.1",
 		"Authorization: Bearer "+token,
-		"Connection: close, Authorization, X-MCP-User, X-MCP-Identity",
+		"Connection: close, Authorization, X-MCP-User, X-MCP-Grant-Scope",
 		"Content-Type: application/json",
 		"Accept: application/json, text/event-stream",
 		fmt.Sprintf("Content-Length: %d", len(body)),
@@ -44,7 +44,7 @@ func TestUpstreamSeesOperatorsHeadersOnly_E08_E09_E10_E11(t *testing.T) {
 		"Proxy-Authorization: Basic proxy-canary",
 		"X-MCP-User: root-canary",
 		"X_MCP_User: root-canary",
-		"X-MCP_Identity: root-canary",
+		"X-MCP_Grant.Scope: root-canary",
 		"X.MCP.User: root-canary",
 		"Mcp-Protocol-Version: 2025-11-25",
 		"X-Harmless: passes",
@@ -57,8 +57,8 @@ func TestUpstreamSeesOperatorsHeadersOnly_E08_E09_E10_E11(t *testing.T) {
 	header := received[0].Header
 	for name, want := range map[string]string{
 		"Authorization":        credential,
-		"X-Mcp-User":           "alice",
-		"X-Mcp-Identity":       "virtual_key:alice",
+		"X-Mcp-User":           "virtual_key:alice",
+		"X-Mcp-Grant-Scope":    "mcp:use",
 		"Mcp-Protocol-Version": "2025-11-25",
 		"X-Harmless":           "passes",
 	} {
