@@ -52,6 +52,8 @@ type gateway struct {
 	dir    string
 	logs   string
 	client string // that signed in last
+	code   string // that it got
+	pages  string // that the browser saw
 }
 
 // newGateway serves one site with the lines in its mcp_oauth block.
@@ -134,6 +136,9 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// once uses no connection twice: a reload would end it at any time.
+var once = &http.Transport{DisableKeepAlives: true}
+
 // call sends a request with Alice's key, unless it has an Authorization header.
 func (g *gateway) call(method, path, body string, headers ...string) *http.Response {
 	g.t.Helper()
@@ -150,7 +155,7 @@ func (g *gateway) call(method, path, body string, headers ...string) *http.Respo
 			req.Host = headers[i+1]
 		}
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := once.RoundTrip(req)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -267,7 +272,7 @@ func event(r io.Reader) (string, error) {
 	return strings.TrimSpace(strings.TrimPrefix(got.String(), "data:")), nil
 }
 
-var hiddenField = regexp.MustCompile(`name="(flow_id|csrf_token|identity)"[^>]*value="([^"]*)"`)
+var hiddenField = regexp.MustCompile(`name="(flow_id|csrf_token|identity|resource)"[^>]*value="([^"]*)"`)
 
 // signIn registers a client and signs in as nobody in particular. It returns
 // the answer of the token endpoint.
@@ -278,24 +283,35 @@ func (g *gateway) signIn(clientName string, resource string) string {
 		"Content-Type", "application/json"), http.StatusCreated)
 	id := regexp.MustCompile(`"client_id":"([^"]+)"`).FindStringSubmatch(body)[1]
 	g.client = id
+	const verifier = "a-verifier-of-at-least-forty-three-characters-x"
+	challenge := sha256.Sum256([]byte(verifier))
+	to := g.approve(g.url + "/api/oauth/per-user/authorize?" + url.Values{
+		"response_type": {"code"}, "client_id": {id}, "redirect_uri": {"http://127.0.0.1:7777/cb"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
+		"state": {"state-canary"}, "resource": {resource},
+	}.Encode())
+	g.code = to.Query().Get("code")
+	return status(g.t, g.call("POST", "/api/oauth/per-user/token", url.Values{
+		"grant_type": {"authorization_code"}, "code": {g.code}, "client_id": {id},
+		"code_verifier": {verifier}, "resource": {resource},
+	}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)
+}
+
+// approve walks a browser through the pages, as nobody in particular, and
+// returns where it leads to the client.
+func (g *gateway) approve(authorize string) *url.URL {
+	g.t.Helper()
 	jar, _ := cookiejar.New(nil)
-	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	browser := &http.Client{Jar: jar, Transport: once, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if r.URL.Host != g.addr {
 			return http.ErrUseLastResponse
 		}
 		return nil
 	}}
-	const verifier = "a-verifier-of-at-least-forty-three-characters-x"
-	challenge := sha256.Sum256([]byte(verifier))
-	page := g.page(browser.Get(g.url + "/api/oauth/per-user/authorize?" + url.Values{
-		"response_type": {"code"}, "client_id": {id}, "redirect_uri": {"http://127.0.0.1:7777/cb"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"}, "state": {"state-canary"}, "resource": {resource},
-	}.Encode()))
-	page = g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/skip", fields(page)))
-	form := fields(page)
-	form.Set("decision", "approve")
-	form.Set("resource", resource)
-	res, err := browser.PostForm(g.url+"/api/oauth/per-user/consent/submit", form)
+	identify := fields(g.page(browser.Get(authorize)))
+	submit := fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/skip", identify)))
+	submit.Set("decision", "approve")
+	res, err := browser.PostForm(g.url+"/api/oauth/per-user/consent/submit", submit)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -304,10 +320,7 @@ func (g *gateway) signIn(clientName string, resource string) string {
 	if err != nil {
 		g.t.Fatalf("no redirect to the client: %v, status %d", err, res.StatusCode)
 	}
-	return status(g.t, g.call("POST", "/api/oauth/per-user/token", url.Values{
-		"grant_type": {"authorization_code"}, "code": {to.Query().Get("code")}, "client_id": {id},
-		"code_verifier": {verifier}, "resource": {resource},
-	}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)
+	return to
 }
 
 func (g *gateway) page(res *http.Response, err error) string {
@@ -316,7 +329,9 @@ func (g *gateway) page(res *http.Response, err error) string {
 		g.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	return status(g.t, res, http.StatusOK)
+	body := status(g.t, res, http.StatusOK)
+	g.pages += body
+	return body
 }
 
 func fields(page string) url.Values {

@@ -122,7 +122,6 @@ func TestReloadUnderLoad_N01_N02_M11(t *testing.T) {
 	if requests.Load() < 50 || failures.Load() > 0 {
 		t.Errorf("%d of %d requests failed", failures.Load(), requests.Load())
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	goroutines, files := reload(5)
 	moreGoroutines, moreFiles := reload(50)
 	if moreGoroutines > goroutines+10 || moreFiles > files+10 {
