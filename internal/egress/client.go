@@ -40,6 +40,9 @@ type Options struct {
 	// Networks are opened besides the public internet, on any port, for
 	// clients that live in the operator's own network.
 	Networks []netip.Prefix
+	// Anywhere opens every address, on any port, with or without TLS. For
+	// what the operator's own configuration names, never for a stranger's.
+	Anywhere bool
 	// Timeout bounds a whole fetch; 0 means 5 seconds.
 	Timeout time.Duration
 	// RootCAs replaces the system's certificate authorities.
@@ -48,18 +51,19 @@ type Options struct {
 	Resolver *net.Resolver
 }
 
-// Client fetches documents from addresses that strangers named. It is safe
-// for concurrent use and keeps no connection open.
+// Client makes requests to addresses that strangers named. It is safe for
+// concurrent use and keeps no connection open.
 type Client struct {
 	http     *http.Client
 	opened   []netip.Prefix
 	loopback bool
+	anywhere bool
 	timeout  time.Duration
 }
 
 // New returns a client with the reach that the options give it.
 func New(o Options) *Client {
-	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, timeout: o.Timeout}
+	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, anywhere: o.Anywhere, timeout: o.Timeout}
 	if o.Loopback {
 		c.opened = append(c.opened, loopback...)
 	}
@@ -91,7 +95,7 @@ func (c *Client) CheckURL(u *url.URL) error {
 	if host == "" || u.Opaque != "" || u.User != nil {
 		return ErrURL
 	}
-	if c.opens(host) && (u.Scheme == "https" || u.Scheme == "http") {
+	if (c.anywhere || c.opens(host)) && (u.Scheme == "https" || u.Scheme == "http") {
 		return nil
 	}
 	if u.Scheme != "https" || isLocalName(host) {
@@ -126,6 +130,9 @@ func (c *Client) control(_ context.Context, network, address string, _ syscall.R
 	if network != "tcp4" && network != "tcp6" {
 		return fmt.Errorf("%w: network %s", ErrAddress, network)
 	}
+	if c.anywhere {
+		return nil
+	}
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAddress, err)
@@ -139,6 +146,16 @@ func (c *Client) control(_ context.Context, network, address string, _ syscall.R
 	return nil
 }
 
+// Do sends a request. A redirect is returned, not followed. The caller bounds
+// the time with the request's context, and how much it reads of the body.
+func (c *Client) Do(req *http.Request) (*http.Response, error) {
+	if err := c.CheckURL(req.URL); err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", userAgent)
+	return c.http.Do(req)
+}
+
 // Document is a fetched JSON document.
 type Document struct {
 	Body   []byte
@@ -148,13 +165,6 @@ type Document struct {
 // FetchJSON gets a JSON document of at most limit bytes. Anything but a 200
 // with a JSON media type is an error.
 func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Document, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, ErrURL
-	}
-	if err := c.CheckURL(u); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
@@ -162,8 +172,7 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 		return nil, ErrURL
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent)
-	resp, err := c.http.Do(req)
+	resp, err := c.Do(req)
 	if err != nil {
 		return nil, err
 	}

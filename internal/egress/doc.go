@@ -1,9 +1,10 @@
 // Package egress makes the outgoing requests whose address a stranger chose:
-// client ID metadata documents and the key sets they name.
+// client ID metadata documents and the key sets they name, and whatever an
+// upstream server says about its provider.
 //
-// It owns where such a request may go and how much of the answer is believed.
+// It owns where such a request may go and how much of a document is believed.
 // It never follows a redirect, uses a proxy of the environment, keeps a
-// connection, sends credentials, or judges what a document says.
+// connection, adds credentials, or judges what a document says.
 //
 //	URL ─▶ CheckURL: scheme, host, port ─▶ resolve ─▶ each address, as it is dialled ─▶ TLS ─▶ capped answer
 //
