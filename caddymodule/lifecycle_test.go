@@ -174,6 +174,28 @@ func TestStreamSurvivesReload(t *testing.T) {
 	}
 }
 
+// A stream does not outlive the server that the operator took away.
+func TestStreamEndsWithItsServer(t *testing.T) {
+	up, next := eventStream(t)
+	defer close(next)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	stream := g.call("GET", "/mcp", "", "Accept", "text/event-stream").Body
+	if got, err := event(stream); got != "open" {
+		t.Fatal(got, err)
+	}
+	g.load(g.caddyfile(alice + "server b /other " + up.URL))
+	state := stateOf(t, g)
+	state.recheck(context.Background())
+	for _, s := range state.streams.snapshot() {
+		if !s.ended.Load() {
+			t.Fatal("the stream goes on")
+		}
+	}
+	if got, err := event(stream); !errors.Is(err, io.EOF) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func stateOf(t *testing.T, g *gateway) *processState {
 	t.Helper()
 	state, _, err := activeApp().open()

@@ -85,18 +85,16 @@ func (p *processState) sweep(ctx context.Context) {
 }
 
 // recheck ends the streams whose callers would not pass any more. A stream
-// opened under an earlier configuration is judged by the one that serves now,
-// if that still knows the MCP server.
+// opened under an earlier configuration is judged by the one that serves now:
+// one that took the MCP server away ends its streams too.
 func (p *processState) recheck(context.Context) {
 	active := activeApp()
 	p.streams.endUnless(func(s *stream) bool {
 		gate := s.gate
 		if active != nil {
-			if g := active.gate(s.resource); g != nil {
-				gate = g
-			}
+			gate = active.gate(s.resource)
 		}
-		return gate.Recheck(s.caller)
+		return gate != nil && gate.Recheck(s.caller)
 	})
 }
 
