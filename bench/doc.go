@@ -1,0 +1,21 @@
+// Command bench measures what the plugin costs: a call through the gate
+// against Caddy's own reverse_proxy doing the same injection with header_up,
+// and the authorization server against the disk it must write to.
+//
+//	go run ./bench            everything, about 12 minutes
+//	go run ./bench -quick     the same with short samples, about a minute
+//
+// It builds ./cmd/caddy and measures that binary from outside: CPU time from
+// the kernel's clock of the process, allocations from Caddy's /debug/vars.
+// Both sites, plain and gated, are in every process, so that a comparison
+// never compares two heaps. One process is the MCP server, one or two are the
+// gateway; this one is every client.
+//
+//	bench (clients, clock) ──▶ caddy  :plain  reverse_proxy + header_up ──▶ bench upstream
+//	                       ──▶        :gate   mcp_oauth ────────────────▶
+//
+// Ratios are worth more than rates: a shared machine moves by tens of percent
+// from one second to the next. CPU ratios are therefore medians over pairs of
+// processes loaded at the same moment on the same core, and an A/A control,
+// two processes doing the same work, tells how far to trust them.
+package main

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// gateway is a Caddy process that serves the same MCP server twice: plainly
+// and gated.
+type gateway struct {
+	cmd    *exec.Cmd
+	admin  string // host:port of the admin API
+	plain  string // of the site with reverse_proxy
+	gate   string // of the site with mcp_oauth
+	dir    string
+	output *bytes.Buffer
+}
+
+const caddyfile = `{
+	admin %[1]s
+	default_bind 127.0.0.1
+	auto_https off
+	persist_config off
+	storage file_system %[5]s
+	log {
+		level WARN
+	}
+	mcp_oauth {
+		storage bbolt {
+			path %[5]s/mcp_oauth.db
+		}
+	}
+}
+
+http://%[2]s {
+	reverse_proxy %[4]s {
+		header_up Authorization "%[6]s"
+	}
+}
+
+http://%[3]s {
+	mcp_oauth {
+		public_url http://%[3]s
+		identity anonymous
+		registration {
+			rate_limit 0
+		}
+		server bench /mcp http://%[4]s/mcp {
+			auth headers {
+				Authorization "%[6]s"
+			}
+		}
+	}
+}
+`
+
+// startGateway starts a Caddy binary in front of the MCP server and waits
+// until it serves. procs bounds its parallelism; 0 leaves it alone.
+func startGateway(ctx context.Context, binary, dir, upstream string, procs int) (*gateway, error) {
+	addrs, err := freeAddresses(3)
+	if err != nil {
+		return nil, err
+	}
+	home, err := os.MkdirTemp(dir, "gateway")
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], dir: home, output: new(bytes.Buffer)}
+	config := filepath.Join(home, "Caddyfile")
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	g.cmd = exec.CommandContext(ctx, binary, "run", "--config", config, "--adapter", "caddyfile")
+	g.cmd.Cancel = func() error { return g.cmd.Process.Signal(os.Interrupt) }
+	g.cmd.WaitDelay = 10 * time.Second
+	g.cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
+	if procs > 0 {
+		g.cmd.Env = append(g.cmd.Env, "GOMAXPROCS="+strconv.Itoa(procs))
+	}
+	g.cmd.Stdout, g.cmd.Stderr = g.output, g.output
+	if err := g.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := g.waitReady(); err != nil {
+		g.stop()
+		return nil, fmt.Errorf("%w\n%s", err, g.output)
+	}
+	return g, nil
+}
+
+func (g *gateway) waitReady() error {
+	deadline := time.Now().Add(20 * time.Second)
+	for _, addr := range []string{g.plain, g.gate} {
+		for {
+			nc, err := net.Dial("tcp", addr)
+			if err == nil {
+				_ = nc.Close()
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("caddy does not serve: %w", err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// stop ends the process. Its open streams do not hold it up.
+func (g *gateway) stop() {
+	_ = g.cmd.Process.Signal(os.Interrupt)
+	ended := make(chan struct{})
+	go func() { _ = g.cmd.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		_ = g.cmd.Process.Kill()
+		<-ended
+	}
+	_ = os.RemoveAll(g.dir)
+}
+
+func (g *gateway) pid() int { return g.cmd.Process.Pid }
+
+func (g *gateway) database() string { return filepath.Join(g.dir, "mcp_oauth.db") }
+
+// memory is what a Go process says of its memory.
+type memory struct {
+	Mallocs    uint64
+	TotalAlloc uint64
+	HeapAlloc  uint64
+	StackInuse uint64
+}
+
+// memory returns the process's counters, after a garbage collection if asked.
+func (g *gateway) memory(collect bool) (memory, error) {
+	if collect {
+		// Twice: finalizers of the first run free what the second collects.
+		for range 2 {
+			if _, err := g.debug("/debug/pprof/heap?gc=1"); err != nil {
+				return memory{}, err
+			}
+		}
+	}
+	body, err := g.debug("/debug/vars")
+	if err != nil {
+		return memory{}, err
+	}
+	var vars struct {
+		Memory memory `json:"memstats"`
+	}
+	err = json.Unmarshal(body, &vars)
+	return vars.Memory, err
+}
+
+// goroutines returns how many goroutines the process runs.
+func (g *gateway) goroutines() (int, error) {
+	body, err := g.debug("/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(body), "\n")
+	_, total, ok := strings.Cut(line, "total ")
+	if !ok {
+		return 0, fmt.Errorf("unexpected goroutine profile %q", line)
+	}
+	return strconv.Atoi(total)
+}
+
+func (g *gateway) debug(path string) ([]byte, error) {
+	resp, err := http.Get("http://" + g.admin + path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New("admin API: " + resp.Status)
+	}
+	return io.ReadAll(resp.Body)
+}
+
+// freeAddresses returns loopback addresses that nobody listens on right now.
+func freeAddresses(n int) ([]string, error) {
+	addrs := make([]string, n)
+	for i := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		addrs[i] = l.Addr().String()
+	}
+	return addrs, nil
+}

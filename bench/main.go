@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// plan is how much of everything is done.
+type plan struct {
+	allocRequests int           // requests for an allocation count
+	pairs         int           // concurrent pairs for the CPU ratio, and as many for its control
+	window        time.Duration // of a sample
+	rounds        int           // alternating samples of throughput
+	streams       int
+	firstEvents   int
+	flowSeconds   time.Duration // of each authorization server sample
+	grants        []int         // for the handler alone
+}
+
+var (
+	fullPlan = plan{
+		allocRequests: 20_000, pairs: 60, window: 2 * time.Second, rounds: 7,
+		streams: 9_500, firstEvents: 1_000, flowSeconds: 5 * time.Second, grants: []int{1_000, 1_000_000},
+	}
+	quickPlan = plan{
+		allocRequests: 4_000, pairs: 8, window: 500 * time.Millisecond, rounds: 2,
+		streams: 1_000, firstEvents: 100, flowSeconds: time.Second, grants: []int{1_000, 20_000},
+	}
+)
+
+// bench is one run.
+type bench struct {
+	plan
+	*report
+	caddy    string // binary
+	dir      string // for databases; its disk is what is written to
+	upstream string // host:port of the MCP server
+	// upstreamPID is its process.
+	upstreamPID int
+}
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) == 2 && os.Args[1] == "upstream" {
+		log.Fatal(serveUpstream())
+	}
+	quick := flag.Bool("quick", false, "short samples: about a minute, and as much less reliable")
+	only := flag.String("only", "", "comma-separated parts to run: "+strings.Join(partNames(), ", "))
+	caddy := flag.String("caddy", "", "binary to measure (default: builds ./cmd/caddy)")
+	dir := flag.String("dir", "", "folder whose disk the databases are written to (default: the system's temporary folder)")
+	plot := flag.String("plot", "bench.svg", "where to write the plot")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *quick, *only, *caddy, *dir, *plot); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, quick bool, only, caddy, dir, plot string) error {
+	dir, err := os.MkdirTemp(dir, "mcp-oauth-bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+
+	b := &bench{plan: fullPlan, report: &report{out: os.Stdout}, caddy: caddy, dir: dir}
+	if quick {
+		b.plan = quickPlan
+	}
+	if b.caddy == "" {
+		b.caddy = filepath.Join(dir, "caddy")
+		b.progress("building ./cmd/caddy")
+		build := exec.CommandContext(ctx, "go", "build", "-o", b.caddy, "./cmd/caddy")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("building ./cmd/caddy: %w", err)
+		}
+	}
+	stopUpstream, err := b.startUpstream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopUpstream()
+
+	for _, p := range parts {
+		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
+			continue
+		}
+		if err := p.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	b.table()
+	b.drawText()
+	if err := os.WriteFile(plot, b.svg(), 0o644); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(b.out, "\n%s, %s, %d CPUs. Plot: %s. Targets missed: %d.\n",
+		runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), runtime.NumCPU(), plot, b.missed())
+	return nil
+}
+
+// parts are the things that are measured, in this order.
+var parts = []struct {
+	name string
+	run  func(context.Context, *bench) error
+}{
+	{"allocations", measureAllocations},
+	{"cpu", measureCPU},
+	{"throughput", measureThroughput},
+	{"refused", measureRefused},
+	{"streams", measureStreams},
+	{"handler", measureHandler},
+	{"oauth", measureAuthorizationServer},
+}
+
+func partNames() []string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = p.name
+	}
+	return names
+}
+
+// startUpstream starts this program again as the MCP server.
+func (b *bench) startUpstream(ctx context.Context) (stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "upstream")
+	cmd.Stderr = os.Stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fscanln(output, &b.upstream); err != nil {
+		return nil, fmt.Errorf("starting the MCP server: %w", err)
+	}
+	b.upstreamPID = cmd.Process.Pid
+	return func() {
+		_ = input.Close()
+		_ = cmd.Wait()
+	}, nil
+}

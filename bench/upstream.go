@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+)
+
+// upstreamCredential is what both sites put on the way to the MCP server,
+// which refuses a call without it: no number here comes from a proxy that
+// forgot to inject.
+const upstreamCredential = "Bearer upstream-credential-of-the-benchmark"
+
+// serveUpstream is the MCP server of the benchmark: a POST is answered with
+// 1,024 bytes of JSON, a GET with a stream whose first event comes at once and
+// whose second never does. It ends with its standard input, hence with its
+// parent.
+func serveUpstream() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	answer := jsonOfSize(1024)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != upstreamCredential {
+			http.Error(w, "no credential", http.StatusUnauthorized)
+			return
+		}
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "event: message\ndata: {}\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	fmt.Println(l.Addr())
+	return http.Serve(l, handler)
+}
+
+// jsonOfSize returns the answer of a tool that is exactly size bytes long.
+func jsonOfSize(size int) []byte {
+	const head, tail = `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"`, `"}]}}`
+	return []byte(head + string(bytes.Repeat([]byte("x"), size-len(head)-len(tail))) + tail)
+}
