@@ -19,7 +19,7 @@ func withCORS(next http.Handler, methods ...string) http.Handler {
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
 		if r.Method == http.MethodOptions {
-			preflight(h, allow, "Authorization, Content-Type, MCP-Protocol-Version")
+			allowPreflight(h, allow, "Authorization, Content-Type, MCP-Protocol-Version")
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -36,10 +36,9 @@ func withCORS(next http.Handler, methods ...string) http.Handler {
 // mcpMethods are those of every revision of the Streamable HTTP transport.
 const mcpMethods = "POST, GET, DELETE, OPTIONS"
 
-// Preflight answers an OPTIONS request for the server's path, and reports
+// preflight answers an OPTIONS request for the server's path, and reports
 // whether it did. None is ever forwarded: a browser asks without the token.
-// Check does the same.
-func (g *Gate) Preflight(w http.ResponseWriter, r *http.Request) bool {
+func (g *Gate) preflight(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions {
 		return false
 	}
@@ -48,12 +47,12 @@ func (g *Gate) Preflight(w http.ResponseWriter, r *http.Request) bool {
 	}
 	// The wildcard stands for the Mcp-Param headers, whose names are the
 	// tools'. It never covers Authorization (Fetch standard, section 3.3.3).
-	preflight(w.Header(), mcpMethods, "Authorization, *")
+	allowPreflight(w.Header(), mcpMethods, "Authorization, *")
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
 
-func preflight(h http.Header, methods, headers string) {
+func allowPreflight(h http.Header, methods, headers string) {
 	h.Set("Allow", methods)
 	h.Set("Access-Control-Allow-Methods", methods)
 	h.Set("Access-Control-Allow-Headers", headers)

@@ -49,7 +49,7 @@ var (
 // It sets the CORS headers of the response when a web page makes the call. The
 // upstream's own Access-Control headers must not be added to them.
 func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
-	if g.Preflight(w, r) || !g.admitOrigin(w, r) {
+	if g.preflight(w, r) || !g.admitOrigin(w, r) {
 		return nil
 	}
 	// Only this header: a token in the query would end up in logs, one in the
