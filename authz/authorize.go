@@ -12,13 +12,29 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// refusedRequestsPerMinute is how many wrong requests one address may send. A
+// right one costs next to nothing; a wrong one may be a search for clients, or
+// for somebody to fetch documents from.
+const refusedRequestsPerMinute = 60
+
+var errTooManyRefused = &Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "Too many requests from your address were wrong; try again in a minute.",
+}
+
 // authorize is the authorization endpoint (OAuth 2.1 section 3.1). It checks
 // the request, binds it to the browser, and sends the person to the consent
 // pages. It stores nothing and redirects nowhere else: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
 func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request) {
+	address := as.deps.ClientIP(r)
+	if as.deps.Limiter.Exhausted("authorize_refused", address, refusedRequestsPerMinute) {
+		as.showError(w, r, errTooManyRefused)
+		return
+	}
 	flow, err := as.readAuthorizationRequest(w, r)
 	if err != nil {
+		as.deps.Limiter.Allow("authorize_refused", address, refusedRequestsPerMinute)
 		as.showError(w, r, err)
 		return
 	}
@@ -45,9 +61,6 @@ func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request)
 // readAuthorizationRequest returns the request as a flow that lacks only its
 // browser.
 func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r *http.Request) (*sealedFlow, error) {
-	if !as.deps.Limiter.Allow("authorize", as.deps.ClientIP(r), as.cfg.AuthorizePerMinute) {
-		return nil, &Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "Too many sign-ins were started from your address; wait a minute."}
-	}
 	form, err := authorizationParameters(w, r)
 	if err != nil {
 		return nil, err

@@ -268,10 +268,13 @@ func TestNothingStored_I21(t *testing.T) {
 	}
 }
 
+// Wrong requests are counted per address, right ones are free.
 func TestAuthorizeLimit(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.AuthorizePerMinute = 3 })
-	for range 3 {
+	l := newLab(t)
+	wrong := func() *httptest.ResponseRecorder { return l.authorizeRaw(request("client_id", "x").Encode()) }
+	for range refusedRequestsPerMinute {
 		l.begin(request())
+		l.refusedRequest(wrong(), http.StatusBadRequest, "invalid_client")
 	}
 	w := l.authorizeRaw(request().Encode())
 	l.refusedRequest(w, http.StatusTooManyRequests, "temporarily_unavailable")
@@ -313,6 +316,7 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add("a=%zz&&=&;")
 	l := newLab(f)
 	f.Fuzz(func(t *testing.T, query string) {
+		l.as.deps.Limiter = NewLimiter(1000)
 		w := l.authorizeRaw(query)
 		location := w.Header().Get("Location")
 		if (w.Code == http.StatusFound) != strings.HasPrefix(location, ConsentPath+"?flow_id=") {

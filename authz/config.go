@@ -32,9 +32,6 @@ type Config struct {
 	// RefreshReuseGrace is how long a client that lost a refresh response can
 	// ask again and get the same one. 0 revokes on any reuse.
 	RefreshReuseGrace time.Duration
-	// AuthorizePerMinute bounds the authorization requests from one address;
-	// 0 sets no bound.
-	AuthorizePerMinute int
 }
 
 // Server is an upstream MCP server as the authorization server sees it: a
@@ -75,11 +72,8 @@ var DefaultLifetimes = Lifetimes{
 	AbsoluteGrant: 90 * 24 * time.Hour,
 }
 
-// Defaults of further options.
-const (
-	DefaultRefreshReuseGrace  = time.Minute
-	DefaultAuthorizePerMinute = 300 // an office behind one address can be busy
-)
+// DefaultRefreshReuseGrace outlasts the timeout of a client that tries again.
+const DefaultRefreshReuseGrace = time.Minute
 
 // Registration is the policy for clients nobody registered beforehand.
 type Registration struct {

@@ -154,7 +154,7 @@ func (l *lab) serve(r *http.Request) *httptest.ResponseRecorder {
 }
 
 // labRounds is how often a race is run.
-const labRounds = 200
+const labRounds = 50
 
 // labStores returns an empty store of each kind.
 func labStores(t *testing.T) map[string]storage.Store {

@@ -15,9 +15,6 @@ import (
 // defaultScope is what a call needs where the operator names nothing.
 const defaultScope = "mcp:use"
 
-// defaultRefreshReuseGrace covers a client that retries after a timeout.
-const defaultRefreshReuseGrace = time.Minute
-
 // convert returns the handler's configuration as the authorization server
 // takes it, or the first mistake in it. It is the only judge of a
 // configuration: it runs when a Caddyfile is adapted, where placeholders are
@@ -121,7 +118,7 @@ func (h *Handler) convertLifetimes(cfg *authz.Config, _ resolver) error {
 			*l.to = d
 		}
 	}
-	cfg.RefreshReuseGrace = defaultRefreshReuseGrace
+	cfg.RefreshReuseGrace = authz.DefaultRefreshReuseGrace
 	if h.RefreshReuseGrace != nil {
 		cfg.RefreshReuseGrace = time.Duration(*h.RefreshReuseGrace)
 	}
