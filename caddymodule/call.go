@@ -158,6 +158,9 @@ func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 // failed answers for an upstream that could not be reached. Other errors are
 // Caddy's.
 func (c *call) failed(w http.ResponseWriter, err error) error {
+	if err == nil { // before failure, which costs an allocation
+		return nil
+	}
 	var failure caddyhttp.HandlerError
 	if !errors.As(err, &failure) || failure.StatusCode < http.StatusInternalServerError {
 		return err

@@ -93,7 +93,7 @@ func TestClientIP_N04(t *testing.T) {
 func TestPlaceholders_N05(t *testing.T) {
 	t.Setenv("SECRET", "canary-of-the-environment")
 	up := newRecorder(t, nil)
-	g := newGateway(t, alice+"identity user_id\nserver a /mcp "+up.URL+" {\nidentity_header X-User user\n}")
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	g.signIn("{env.SECRET}", g.url+"/mcp")
 	res := g.call("POST", "/mcp", initialize, "X-Evil", "{env.SECRET}")
 	status(t, res, http.StatusOK)

@@ -55,8 +55,7 @@ func (h *Handler) warn() {
 		h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
 	}
 	for _, u := range h.upstreams {
-		t := u.proxy.Transport.(*transport)
-		if t.target.url.Scheme == "http" && !isLoopbackURL(t.target.url.String()) && len(t.target.headers) > 0 {
+		if u.unencrypted {
 			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"golang.org/x/net/http/httpguts"
 
@@ -20,7 +21,9 @@ import (
 type upstream struct {
 	id       string
 	resource string
-	proxy    *reverseproxy.Handler
+	proxy    caddyhttp.MiddlewareHandler
+	// unencrypted tells that the shared credential travels in clear.
+	unencrypted bool
 }
 
 // upstreamTarget is where requests for a server go, and what they carry.
@@ -99,14 +102,18 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", s.ID, err)
 	}
-	u := &upstream{id: s.ID, resource: cfg.Resource, proxy: module.(*reverseproxy.Handler)}
-	t := &transport{RoundTripper: u.proxy.Transport, upstream: u, target: target, host: target.url.Host}
+	proxy := module.(*reverseproxy.Handler)
+	u := &upstream{
+		id: s.ID, resource: cfg.Resource, proxy: proxy,
+		unencrypted: len(target.headers) > 0 && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
+	}
+	t := &transport{RoundTripper: proxy.Transport, upstream: u, target: target, host: target.url.Host}
 	if fixedHost {
 		t.host = ""
 	}
 	// After provisioning: active health checks keep the transport of before,
 	// so probes carry no credential.
-	u.proxy.Transport = t
+	proxy.Transport = t
 	return u, nil
 }
 
