@@ -45,7 +45,7 @@ func TestApprove_A19_AS47_AS48(t *testing.T) {
 
 func TestApproveGrantsWhatWasShown_I08(t *testing.T) {
 	l := newLab(t)
-	code := l.approved(request("scope", "-", "resource", "-"), alice, labMain).Get("code")
+	code := l.approved(request("scope", "mcp:use notion:admin", "resource", "-"), alice, labMain).Get("code")
 	record, err := l.store.Code(t.Context(), storage.HashOf(code), l.time())
 	if err != nil {
 		t.Fatal(err)

@@ -220,6 +220,10 @@ func TestWrongKindOfSecret_B18(t *testing.T) {
 			t.Errorf("%s works as an access token", secret[:6])
 		}
 	}
+	l.store.failing("*", func() { // what cannot be one is not even looked up
+		l.want(l.refresh("app", code), http.StatusBadRequest, "invalid_grant")
+		l.want(l.redeem("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+	})
 	l.want(l.redeem("app", code), http.StatusOK, "")
 	l.want(l.refresh("app", tokens.Refresh), http.StatusOK, "")
 }

@@ -157,7 +157,7 @@ func (l *lab) serve(r *http.Request) *httptest.ResponseRecorder {
 const labRounds = 50
 
 // labStores returns an empty store of each kind.
-func labStores(t *testing.T) map[string]storage.Store {
+func labStores(t testing.TB) map[string]storage.Store {
 	t.Helper()
 	bolt, err := boltstore.Open(filepath.Join(t.TempDir(), "test.db"), boltstore.Options{})
 	if err != nil {

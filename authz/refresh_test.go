@@ -204,6 +204,11 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 			old := l.as.cfg
 			l.reload(tt.change)
 			l.want(l.refresh("app", first.Refresh), http.StatusBadRequest, "invalid_grant")
+			before := l.store.writes.Load()
+			l.want(l.refresh("app", first.Refresh), http.StatusBadRequest, "invalid_grant")
+			if n := l.store.writes.Load() - before; n != 0 {
+				t.Errorf("%d writes to end it again", n)
+			}
 			l.reload(func(c *Config) { *c = old })
 			if tt.ends {
 				l.dead(first)
