@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
 )
@@ -166,6 +168,30 @@ func TestUpstreamsAnswer(t *testing.T) {
 	body = status(t, g.call("POST", "/mcp", initialize), http.StatusBadGateway)
 	if !strings.Contains(body, "correlation_id") {
 		t.Errorf("an unreachable upstream: %s", body)
+	}
+}
+
+// P-5: neither does an informational response.
+func TestInformationalAnswer(t *testing.T) {
+	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", "canary=1")
+		w.Header().Set("Link", "</kept>")
+		w.WriteHeader(http.StatusEarlyHints)
+	})
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	var got textproto.MIMEHeader
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { got = h; return nil },
+	})
+	req, _ := http.NewRequestWithContext(ctx, "GET", g.url+"/mcp", nil)
+	req.Header.Set("Authorization", "Bearer "+aliceKey)
+	res, err := once.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got.Get("Link") != "</kept>" || got.Get("Set-Cookie") != "" {
+		t.Errorf("the client got %v", got)
 	}
 }
 

@@ -1,8 +1,11 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strings"
 
@@ -43,6 +46,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out.req.URL = &out.url
 	t.address(out)
 	t.introduce(out, call)
+	stripInformational(req.Context())
 	res, err := t.RoundTripper.RoundTrip(&out.req)
 	if err != nil {
 		return nil, err
@@ -125,6 +129,20 @@ func (t *transport) received(res *http.Response, c *call) *http.Response {
 		})
 	}
 	return res
+}
+
+// stripInformational strips 1xx responses like final ones. reverse_proxy passes
+// them on from a trace that it puts into the context for this round trip.
+func stripInformational(ctx context.Context) {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil || trace.Got1xxResponse == nil {
+		return
+	}
+	pass := trace.Got1xxResponse
+	trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
+		stripResponse(http.Header(header))
+		return pass(code, header)
+	}
 }
 
 func isEventStream(h http.Header) bool {
