@@ -1,0 +1,56 @@
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// What we give people to start from is valid, formatted and warns of nothing.
+func TestExamples(t *testing.T) {
+	for _, name := range []string{"ALICE_KEY", "BUILD_KEY", "UPSTREAM_TOKEN", "DASHBOARD_SECRET", "MONITOR_SECRET"} {
+		t.Setenv(name, "random-text-for-"+name)
+	}
+	t.Setenv("MCP_OAUTH_KEY", "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=")
+	files, err := filepath.Glob("../examples/*.caddyfile")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			adapter := caddyconfig.GetAdapter("caddyfile")
+			if _, warnings, err := adapter.Adapt(text, nil); err != nil || len(warnings) > 0 {
+				t.Fatal(warnings, err)
+			}
+			logs := filepath.Join(t.TempDir(), "log")
+			global := "{\n\tadmin off\n\tpersist_config off\n\tlog {\n\t\toutput file " + logs + "\n\t}\n"
+			before, after, found := strings.Cut(string(text), "\n{\n")
+			if !found { // no global options of its own
+				before, after = "", "}\n\n"+string(text)
+			}
+			text = []byte(before + "\n" + global + after)
+			config, _, err := adapter.Adapt(text, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cfg caddy.Config
+			if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
+				t.Fatal(err)
+			}
+			if err := caddy.Validate(&cfg); err != nil {
+				t.Error(err)
+			}
+			if logged, err := os.ReadFile(logs); err != nil || strings.Contains(string(logged), `"level":"warn"`) {
+				t.Errorf("%v\n%s", err, logged)
+			}
+		})
+	}
+}
