@@ -2,9 +2,25 @@ package upstream
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const (
+	// tripLifetime is how long a person may take at the provider.
+	tripLifetime = 15 * time.Minute
+	// beginTimeout is how long a person waits to be sent there.
+	beginTimeout = 30 * time.Second
+
+	scopeOfflineAccess = "offline_access"
 )
 
 // Trip is a person's way to a provider and back.
@@ -23,9 +39,137 @@ type Trip struct {
 	KeepUntil time.Time
 }
 
+// trip is what is recorded, sealed, of a Trip: all that its answer is checked
+// against (MCP authorization, authorization response validation).
+type trip struct {
+	Link        link   `json:"link"`
+	Verifier    string `json:"verifier"`
+	RedirectURI string `json:"redirect_uri"`
+	// CheckIss tells that the issuer is known, IssRequired that the provider
+	// says it always sends iss.
+	CheckIss    bool      `json:"check_iss"`
+	IssRequired bool      `json:"iss_required"`
+	ReturnTo    string    `json:"return_to"`
+	KeepUntil   time.Time `json:"keep_until,omitzero"`
+	// Connection is the ID of the connection that there was, if any.
+	Connection string `json:"connection,omitempty"`
+}
+
 // Begin records a trip and returns the provider's URL to send the browser to.
 // It is called only after the person agreed on a page of ours: before that,
 // nothing is recorded that an answer could belong to.
 func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err error) {
-	return "", problem(UnknownServer, nil)
+	s := b.servers[t.Server]
+	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth || t.Owner == "" || (s.Mode == OAuth) != (t.Owner == storage.SharedOwner) {
+		return "", problem(UnknownServer, nil)
+	}
+	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
+	defer cancel()
+	p, err := b.discover(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	c, err := b.clientFor(ctx, s, p)
+	if err != nil {
+		return "", err
+	}
+	key := b.key(t.Owner, s)
+	existing, err := b.deps.Store.Connection(ctx, key, b.deps.Now())
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return "", err
+	}
+	l := newLink(p, c, requestedScopes(p, t.Scopes, existing.Scopes))
+	record := trip{
+		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
+		CheckIss: p.KnownIssuer, IssRequired: p.AuthorizationResponseIss,
+		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Connection: existing.ID,
+	}
+	state := newSecret()
+	hash := storage.HashOf(state)
+	if err := b.deps.Store.SaveUpstreamState(ctx, storage.UpstreamState{
+		Hash: hash, ConnectionKey: key, Browser: t.Browser, Provider: l.Provider,
+		Secret:    b.seal(record, tripContext(key, hash)...),
+		ExpiresAt: b.deps.Now().Add(tripLifetime),
+	}); err != nil {
+		return "", err
+	}
+	b.leftFor(s.ID, c.ID)
+	return authorizationURL(s, p.AuthorizationEndpoint, record, state)
+}
+
+func (b *Broker) key(owner string, s *Server) storage.ConnectionKey {
+	return storage.ConnectionKey{Issuer: b.cfg.Issuer, Owner: owner, Server: s.ID}
+}
+
+func tripContext(k storage.ConnectionKey, state storage.Hash) []string {
+	return []string{"trip", k.Issuer, k.Owner, k.Server, string(state[:])}
+}
+
+func newLink(p *provider, c *client, scopes []string) link {
+	return link{
+		Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
+		ClientID: c.ID, AuthMethod: c.AuthMethod, Resource: p.Resource, Scopes: scopes,
+	}
+}
+
+// requestedScopes returns what to ask for: what the server needs and, when a
+// call lacked a scope, that one together with what the connection has (MCP
+// authorization, step-up). offline_access is added where the provider knows
+// it, as without it some issue no refresh token.
+func requestedScopes(p *provider, extra, existing []string) []string {
+	scopes := p.Scopes
+	if len(extra) > 0 {
+		scopes = union(union(existing, scopes), extra)
+	}
+	if slices.Contains(p.ScopesSupported, scopeOfflineAccess) {
+		scopes = union(scopes, []string{scopeOfflineAccess})
+	}
+	return scopes
+}
+
+// authorizationURL returns the authorization request (RFC 6749 section 4.1.1,
+// RFC 7636 section 4.3, RFC 8707 section 2.1).
+func authorizationURL(s *Server, endpoint string, t trip, state string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", problemf(ProviderUnusable, "malformed authorization_endpoint")
+	}
+	q := u.Query() // an endpoint may have its own (RFC 6749 section 3.1)
+	if slices.Contains(t.Link.Scopes, scopeOfflineAccess) {
+		// OpenID Connect Core section 11: without it, offline_access is ignored.
+		q.Set("prompt", "consent")
+	}
+	for name, value := range s.Quirks.AuthorizeParams {
+		q.Set(name, value)
+	}
+	sum := sha256.Sum256([]byte(t.Verifier))
+	q.Set("response_type", "code")
+	q.Set("client_id", t.Link.ClientID)
+	q.Set("redirect_uri", t.RedirectURI)
+	q.Set("state", state)
+	q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(sum[:]))
+	q.Set("code_challenge_method", "S256")
+	for name, value := range map[string]string{
+		"scope": strings.Join(t.Link.Scopes, s.scopeSeparator()), "resource": t.Link.Resource,
+	} {
+		if q.Del(name); value != "" {
+			q.Set(name, value)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func (s *Server) scopeSeparator() string {
+	if s.Quirks.ScopeSeparator != "" {
+		return s.Quirks.ScopeSeparator
+	}
+	return " "
+}
+
+// newSecret returns 256 random bits in base64url: a state or a verifier.
+func newSecret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -46,6 +48,10 @@ type Broker struct {
 	deps    Deps
 	log     *zap.Logger
 	servers map[string]*Server
+	// registrations are under way; returned has the clients that a person
+	// came back with since the last one left.
+	registrations singleflight.Group
+	returned      sync.Map
 }
 
 // New returns the broker for a valid configuration.

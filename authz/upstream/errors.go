@@ -1,6 +1,14 @@
 package upstream
 
-import "fmt"
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
 
 // Problem is why connecting failed. It is all that a person may be told: a
 // provider's own words are neither shown nor logged.
@@ -51,4 +59,18 @@ func problem(p Problem, cause error) *Error { return &Error{Problem: p, Cause: c
 
 func problemf(p Problem, format string, args ...any) *Error {
 	return problem(p, fmt.Errorf(format, args...))
+}
+
+// transportError returns what may be logged of a request that failed. Some
+// errors of net/http quote what the other side wrote; those become a fixed one.
+func transportError(err error) error {
+	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, egress.ErrURL), errors.Is(err, egress.ErrAddress),
+		errors.As(err, &network), errors.As(err, &certificate):
+		return err
+	}
+	return errors.New("no proper HTTP answer")
 }

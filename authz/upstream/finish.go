@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"errors"
+	"net/url"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -30,5 +32,108 @@ type Outcome struct {
 // exchanges the code and stores the connection. With an Error, the Outcome
 // still says where the person came from, unless the trip is not theirs.
 func (b *Broker) Finish(ctx context.Context, a Answer) (Outcome, error) {
-	return Outcome{}, problem(TripEnded, nil)
+	state, t, err := b.claimTrip(ctx, a)
+	if err != nil {
+		return Outcome{}, err
+	}
+	outcome := Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: t.ReturnTo}
+	s := b.servers[state.Server]
+	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth {
+		return outcome, problem(UnknownServer, nil)
+	}
+	if err := b.checkAnswer(a, t); err != nil {
+		return outcome, err
+	}
+	// The browser may go away now; the tokens must not be lost with it.
+	ctx = context.WithoutCancel(ctx)
+	reply, err := b.exchange(ctx, s, t, a.Code)
+	if err != nil {
+		return outcome, err
+	}
+	if err := b.keepTokens(ctx, state.ConnectionKey, t, reply); err != nil {
+		return outcome, err
+	}
+	b.cameBack(s.ID, t.Link.ClientID)
+	outcome.Connected = true
+	return outcome, nil
+}
+
+// claimTrip ends the trip that the state belongs to.
+func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.UpstreamState, trip, error) {
+	var t trip
+	hash := storage.HashOf(a.State)
+	state, verdict, err := b.deps.Store.ClaimUpstreamState(ctx, hash, a.Browser, b.deps.Now())
+	switch {
+	case err != nil:
+		return state, t, err
+	case verdict == storage.Mismatch:
+		return state, t, problem(OtherBrowser, nil)
+	case verdict != storage.OK || state.Issuer != b.cfg.Issuer:
+		return state, t, problem(TripEnded, nil)
+	}
+	return state, t, b.open(state.Secret, &t, tripContext(state.ConnectionKey, hash)...)
+}
+
+// checkAnswer decides whether the answer is the provider's that the person was
+// sent to, and what it says, before anything is sent anywhere.
+func (b *Broker) checkAnswer(a Answer, t trip) error {
+	// The path tells apart the answers of different providers (RFC 9700
+	// section 4.4); so does iss (RFC 9207 section 2.4), byte by byte:
+	//
+	//	             advertised   not advertised
+	//	iss equal    go on        go on
+	//	iss differs  refuse       refuse
+	//	iss absent   refuse       go on
+	if b.cfg.Issuer+a.Path != t.RedirectURI {
+		return problemf(NotThatProvider, "the answer came to the path of another provider")
+	}
+	if t.CheckIss && a.Iss != "" && a.Iss != t.Link.Provider {
+		return problemf(NotThatProvider, "iss is not the provider's issuer")
+	}
+	if t.IssRequired && a.Iss == "" {
+		return problemf(NotThatProvider, "iss is missing")
+	}
+	switch {
+	case a.Error == "access_denied":
+		return problem(Declined, nil)
+	case a.Error == "server_error" || a.Error == "temporarily_unavailable":
+		return problemf(ProviderDown, "the provider answered %s", a.Error)
+	case a.Error != "":
+		return problemf(ProviderRefused, "the provider answered %q", knownCode(a.Error))
+	case a.Code == "" || len(a.Code) > maxTokenLen:
+		return problemf(ProviderRefused, "no usable code")
+	}
+	return nil
+}
+
+// exchange redeems the code (RFC 6749 section 4.1.3), once: a code that may
+// have been used is not sent again.
+func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (*tokenReply, error) {
+	c, err := b.clientOf(ctx, s, t.Link)
+	if errors.Is(err, errClientGone) {
+		return nil, problem(ProviderRefused, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reply, err := b.requestToken(ctx, s, t.Link, c, url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {t.RedirectURI},
+		"code_verifier": {t.Verifier},
+	})
+	var failure *tokenError
+	if !errors.As(err, &failure) {
+		return reply, err
+	}
+	if failure.Failure != refused {
+		return nil, problem(ProviderDown, failure)
+	}
+	if failure.Code == "invalid_client" && s.Client == nil {
+		// The next trip registers anew.
+		if err := b.forgetClient(ctx, s, t.Link.Provider); err != nil {
+			return nil, err
+		}
+	}
+	return nil, problem(ProviderRefused, failure)
 }

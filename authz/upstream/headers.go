@@ -1,9 +1,90 @@
 package upstream
 
-import "context"
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const maxKeyLen = 8 << 10
 
 // ConnectHeaders stores the keys that a person pasted, by header name, after
-// the server has taken them.
-func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string) error {
-	return problem(UnknownServer, nil)
+// the server has taken them. keepUntil is as in Trip.
+func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time) error {
+	s := b.servers[server]
+	if s == nil || s.Mode != PerUserHeaders || owner == "" {
+		return problem(UnknownServer, nil)
+	}
+	credentials, err := s.pastedHeaders(values)
+	if err != nil {
+		return err
+	}
+	if err := b.verifyHeaders(ctx, s, credentials); err != nil {
+		return err
+	}
+	c := storage.Connection{ConnectionKey: b.key(owner, s), ExpiresAt: keepUntil}
+	return b.keep(ctx, c, "", secrets{Headers: credentials, IssuedAt: b.deps.Now()})
+}
+
+// pastedHeaders returns the headers to send. White space around a key comes
+// from pasting, and a prefix may have been copied along.
+func (s *Server) pastedHeaders(values map[string]string) ([]CredentialHeader, error) {
+	var credentials []CredentialHeader
+	for _, h := range s.Headers {
+		value := strings.TrimSpace(values[h.Name])
+		if prefix := strings.TrimSpace(h.Prefix); prefix != "" {
+			value = strings.TrimSpace(strings.TrimPrefix(value, prefix))
+		}
+		if value == "" || len(value) > maxKeyLen || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, problemf(WrongKey, "the value for %s cannot be a key", h.Name)
+		}
+		credentials = append(credentials, CredentialHeader{Name: http.CanonicalHeaderKey(h.Name), Value: h.Prefix + value})
+	}
+	return credentials, nil
+}
+
+// verifyHeaders tries the keys on the server: a typing mistake is told now,
+// not at the first call.
+func (b *Broker) verifyHeaders(ctx context.Context, s *Server, credentials []CredentialHeader) error {
+	ask := b.verifyByCall
+	if s.VerifyURL != "" {
+		ask = b.verifyByURL
+	}
+	k, err := ask(ctx, s, credentials)
+	switch {
+	case err != nil:
+		return problem(ProviderDown, transportError(err))
+	case k.result:
+		return nil
+	case k.status == http.StatusUnauthorized || k.status == http.StatusForbidden:
+		return problemf(WrongKey, "status %d", k.status)
+	}
+	return problemf(ProviderDown, "the server answered neither yes nor no: status %d", k.status)
+}
+
+// verifyByCall asks the server who it is, in the current revision of MCP and,
+// if it does not know that one, in the one before.
+func (b *Broker) verifyByCall(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
+	k, err := b.knock(ctx, s, credentials)
+	if err != nil || k.result || k.status == http.StatusUnauthorized || k.status == http.StatusForbidden {
+		return k, err
+	}
+	return b.knockLegacy(ctx, s, credentials)
+}
+
+// verifyByURL asks the URL that the operator named for it.
+func (b *Broker) verifyByURL(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
+	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
+	defer cancel()
+	resp, err := b.sendToServer(ctx, http.MethodGet, s, s.VerifyURL, nil, http.Header{}, credentials)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body.Close()
+	return &knocked{status: resp.StatusCode, header: resp.Header, result: resp.StatusCode/100 == 2}, nil
 }

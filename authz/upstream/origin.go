@@ -31,7 +31,7 @@ func originOf(rawURL string) string {
 // for the origins that its configuration names, else the guarded one.
 func (b *Broker) reach(s *Server, u *url.URL) *egress.Client {
 	target := origin(u)
-	for _, named := range []string{s.URL, s.VerifyURL, s.Issuer, s.TokenEndpoint, s.RevocationEndpoint} {
+	for _, named := range []string{s.URL, s.VerifyURL, s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint} {
 		if named != "" && originOf(named) == target {
 			return b.deps.Operator
 		}

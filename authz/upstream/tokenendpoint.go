@@ -112,14 +112,14 @@ func (b *Broker) post(ctx context.Context, s *Server, endpoint string, l link, c
 	resp, err := b.reach(s, req.URL).Do(req)
 	if err != nil {
 		if !connected.Load() {
-			return nil, &tokenError{Failure: notSent, cause: err}
+			return nil, &tokenError{Failure: notSent, cause: transportError(err)}
 		}
-		return nil, &tokenError{Failure: noAnswer, cause: err}
+		return nil, &tokenError{Failure: noAnswer, cause: transportError(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProviderReply+1))
 	if err != nil && resp.StatusCode < http.StatusBadRequest {
-		return nil, &tokenError{Failure: noAnswer, Status: resp.StatusCode, cause: err}
+		return nil, &tokenError{Failure: noAnswer, Status: resp.StatusCode, cause: transportError(err)}
 	}
 	return &reply{status: resp.StatusCode, contentType: resp.Header.Get("Content-Type"), body: body}, nil
 }

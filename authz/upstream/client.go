@@ -1,0 +1,106 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// errClientGone: the client that a link was made with is no longer ours, so
+// its tokens cannot be refreshed.
+var errClientGone = errors.New("the client that got the tokens is gone")
+
+// clientFor returns what we are at a provider, registering where needed:
+// the operator's client, else our metadata document, else a dynamic
+// registration (MCP authorization, client registration approaches).
+func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider) (*client, error) {
+	switch {
+	case s.Client != nil:
+		if err := b.pinIssuer(ctx, s, p); err != nil {
+			return nil, err
+		}
+		return s.configuredClient(p.AuthMethods), nil
+	case p.ClientDocuments && b.https():
+		return &client{ID: b.documentID(s), AuthMethod: documentAuthMethod(s)}, nil
+	case p.RegistrationEndpoint != "":
+		return b.registeredClient(ctx, s, p)
+	}
+	return nil, problemf(NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
+}
+
+func (s *Server) configuredClient(supported []string) *client {
+	return &client{
+		ID: s.Client.ID, Secret: s.Client.Secret,
+		AuthMethod: authMethod(s.Quirks, s.Client.Secret != "", supported),
+	}
+}
+
+// clientOf returns the client that a link was made with, or errClientGone.
+// How it authenticates is in the link.
+func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, error) {
+	if s.Client != nil {
+		if s.Client.ID != l.ClientID {
+			return nil, errClientGone
+		}
+		return &client{ID: l.ClientID, Secret: s.Client.Secret}, nil
+	}
+	if b.https() && l.ClientID == b.documentID(s) {
+		return &client{ID: l.ClientID}, nil
+	}
+	r, err := b.storedClient(ctx, s, l.Provider)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil || r.ID != l.ClientID {
+		return nil, errClientGone
+	}
+	return &r.client, nil
+}
+
+// pinnedProvider stands for the provider in the record of which issuer an
+// operator's client belongs to. It is no URL, so no issuer is called so.
+const pinnedProvider = "configured client"
+
+type issuerPin struct {
+	ClientID string `json:"client_id"`
+	Issuer   string `json:"issuer"`
+}
+
+// pinIssuer keeps the operator's client with the provider it was first used
+// at. A server that later names another one does not get to see it there
+// (MCP authorization, authorization server binding).
+func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
+	if !p.Discovered {
+		return nil // the operator said where the client belongs
+	}
+	var pin issuerPin
+	c, err := b.deps.Store.UpstreamClient(ctx, b.cfg.Issuer, pinnedProvider, s.ID, b.deps.Now())
+	if err == nil {
+		err = b.open(c.Secret, &pin, b.clientContext(pinnedProvider, s.ID)...)
+	}
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	if pin.ClientID == s.Client.ID {
+		if pin.Issuer != p.Issuer {
+			return problemf(ProviderUnusable, "server %s names another provider than the client_id was used at; configure issuer", s.ID)
+		}
+		return nil
+	}
+	pin = issuerPin{ClientID: s.Client.ID, Issuer: p.Issuer}
+	return b.putClient(ctx, s, pinnedProvider, pin, time.Time{})
+}
+
+func (b *Broker) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time) error {
+	return b.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
+		Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID,
+		Secret:    b.seal(v, b.clientContext(provider, s.ID)...),
+		CreatedAt: b.deps.Now(), ExpiresAt: expires,
+	})
+}
+
+func (b *Broker) clientContext(provider, server string) []string {
+	return []string{"upstream client", b.cfg.Issuer, provider, server}
+}
