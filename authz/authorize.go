@@ -196,16 +196,11 @@ func newFlowID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// showError tells a person what is wrong with a request. An unknown client is
-// the request's fault here: nobody tried to authenticate.
+// showError tells a person what is wrong with a request.
 func (as *AuthorizationServer) showError(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	id := NewCorrelationID()
 	logError(as.log, e, id)
-	status := e.Status
-	if status == http.StatusUnauthorized {
-		status = http.StatusBadRequest
-	}
-	setRetryAfter(w, status)
-	as.deps.Pages.Error(w, r, status, e.Description+" ("+e.Code+")", id)
+	setRetryAfter(w, e.Status)
+	as.deps.Pages.Error(w, r, e.Status, e.Description+" ("+e.Code+")", id)
 }

@@ -269,6 +269,19 @@ func TestResourceAtToken_AS49_F04_F05(t *testing.T) {
 	}
 }
 
+// A token carries the part of the scope that means something to its audience.
+func TestScopeOfOneAudience_AS65(t *testing.T) {
+	l := newLab(t)
+	code := l.approved(request("resource", "-", "scope", "mcp:use notion:admin"), alice).Get("code")
+	main := l.redeem("app", code, "resource", labMain)
+	if main.Scope != "mcp:use" {
+		t.Errorf("scope = %q", main.Scope)
+	}
+	if notion := l.refresh("app", main.Refresh, "resource", labNotion); notion.Scope != "mcp:use notion:admin" {
+		t.Errorf("scope = %q", notion.Scope)
+	}
+}
+
 func TestConcurrentRedemption_B09(t *testing.T) {
 	for name, store := range labStores(t) {
 		t.Run(name, func(t *testing.T) {

@@ -16,14 +16,9 @@ const (
 	maxParameters = 100
 )
 
-// parseForm returns the parameters of a request to an endpoint that takes a
-// form by POST and nothing else: its query is never read (RFC 6749 section
-// 3.2, RFC 7009 section 2.1, RFC 7662 section 2.1).
+// parseForm returns the parameters of a form post. The query is never read
+// (RFC 6749 section 3.2, RFC 7009 section 2.1, RFC 7662 section 2.1).
 func parseForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return nil, &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint answers POST only."}
-	}
 	body, err := readForm(w, r, maxFormBytes)
 	if err != nil {
 		return nil, err
