@@ -35,17 +35,6 @@ type gatedServer struct {
 
 // serve lets the call through to the upstream, or answers it.
 func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	c := g.admit(s, w, r)
-	if c == nil {
-		return nil
-	}
-	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
-}
-
-// admit makes the request ready for the proxy, or answers it and returns nil.
-// It is all that a call costs more than a plain reverse_proxy, but for setting
-// the headers in the transport.
-func (g *gatedServer) admit(s *site, w http.ResponseWriter, r *http.Request) *call {
 	if r.Method == http.MethodConnect { // a WebSocket over HTTP/2; a tunnel cannot be gated
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return nil
@@ -62,7 +51,7 @@ func (g *gatedServer) admit(s *site, w http.ResponseWriter, r *http.Request) *ca
 	}
 	s.strip.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, c)
-	return c
+	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
 }
 
 // describe tells Caddy who calls: in placeholders and in the access log.
