@@ -1,0 +1,107 @@
+package caddymodule_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+// fence matches a fenced block of Markdown and its language.
+var fence = regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
+
+// TestDocumentation adapts every Caddyfile that the documentation shows, as an
+// operator would paste it. A JSON block that follows one directly is what it
+// adapts to.
+func TestDocumentation(t *testing.T) {
+	pages, err := filepath.Glob("../*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapted := 0
+	for _, page := range pages {
+		t.Run(filepath.Base(page), func(t *testing.T) { adapted += adaptBlocks(t, page) })
+	}
+	if adapted == 0 {
+		t.Fatal("the documentation shows no Caddyfile")
+	}
+}
+
+// link matches the target of a link to another file of the repository.
+var link = regexp.MustCompile(`\]\(([^):#]+)\)`)
+
+// TestDocumentationLinks follows every link to another file.
+func TestDocumentationLinks(t *testing.T) {
+	pages, err := filepath.Glob("../*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("..", string(m[1]))); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
+
+func adaptBlocks(t *testing.T, page string) (adapted int) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config []byte // of the Caddyfile just read
+	for _, at := range fence.FindAllSubmatchIndex(text, -1) {
+		language, block := string(text[at[2]:at[3]]), text[at[4]:at[5]]
+		line := strings.Count(string(text[:at[4]]), "\n")
+		if language == "caddyfile" {
+			config = adapt(t, page, line, block)
+			adapted++
+			continue
+		}
+		if config != nil {
+			compareJSON(t, page, line, config, block)
+		}
+		config = nil
+	}
+	return adapted
+}
+
+// adapt returns the JSON of a Caddyfile that begins after the line of the page.
+func adapt(t *testing.T, page string, line int, block []byte) []byte {
+	t.Helper()
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(block, map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Errorf("%s:%d: %v", page, line, err)
+	}
+	for _, w := range warnings { // also of formatting
+		t.Errorf("%s:%d: %s", page, line+w.Line, w.Message)
+	}
+	return config
+}
+
+func compareJSON(t *testing.T, page string, line int, config, block []byte) {
+	t.Helper()
+	var got, want any
+	if err := json.Unmarshal(block, &want); err != nil {
+		t.Errorf("%s:%d: %v", page, line, err)
+		return
+	}
+	if err := json.Unmarshal(config, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		pretty, _ := json.MarshalIndent(got, "", "  ")
+		t.Errorf("%s:%d: the Caddyfile above adapts to\n%s", page, line, pretty)
+	}
+}
