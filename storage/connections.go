@@ -127,11 +127,12 @@ type Connections interface {
 	// ConnectionsOf returns an owner's connections, by server; with an empty
 	// owner, those of everybody at the issuer.
 	ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]Connection, error)
-	// PutConnection stores the connection if its Revision is still the stored
-	// one, 0 meaning that there is none, and returns it with the next Revision.
+	// PutConnection stores the connection if its ID and Revision are still the
+	// stored ones, Revision 0 meaning that there is none, and returns it with
+	// the next Revision.
 	//   OK        stored; a lease ends with it.
-	//   Mismatch  somebody changed it since: nothing was changed, the current
-	//             connection is returned.
+	//   Mismatch  somebody changed or removed it since: nothing was changed,
+	//             the current connection is returned, if any.
 	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
 	// LeaseConnection lets one caller at a time refresh a connection. The
 	// lease is durable before the caller sends anything.
@@ -139,7 +140,7 @@ type Connections interface {
 	//             returned with its next Revision.
 	//   Repeated  another caller holds a lease; the connection as it stands.
 	//   Burned    a lease ran out without a result: the connection is in doubt
-	//             from now on, committed, and returned so.
+	//             from now on, committed, and returned so, with its next Revision.
 	//   Mismatch  the Revision is not the one the caller decided on, or the
 	//             connection is not active; as it stands.
 	//   Unknown   no such connection.
@@ -172,7 +173,7 @@ type Connections interface {
 	// EndRevocation removes a queued revocation.
 	EndRevocation(ctx context.Context, id string) error
 
-	// GrantsOf returns the grants of a subject that stand.
+	// GrantsOf returns the grants of a subject that stand, oldest first.
 	GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]Grant, error)
 
 	// CreateBrowserSession, BrowserSession and DeleteBrowserSession keep who is

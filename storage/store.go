@@ -71,12 +71,12 @@ type Store interface {
 	// Flow returns a flow, submitted ones included, or ErrNotFound.
 	Flow(ctx context.Context, id string, now time.Time) (Flow, error)
 	// SubmitFlow ends a flow. OK: the flow is marked submitted and, when
-	// s.Grant is not nil, grant and code are stored and the client's
-	// registration is kept for as long as the grant can live plus
-	// s.KeepClient. Burned: it was submitted before. Unknown: there is no
-	// such flow, or it has expired. Mismatch: somebody changed the flow's
-	// identity since the person saw it. The winner's effects and the mark are one
-	// transaction.
+	// s.Grant is not nil, grant and code are stored, s.Adopt is given to its
+	// owner and the client's registration is kept for as long as the grant can
+	// live plus s.KeepClient. Burned: it was submitted before. Unknown: there
+	// is no such flow, or it has expired. Mismatch: the flow's identity or
+	// connections changed since the person saw them. The winner's effects and
+	// the mark are one transaction.
 	SubmitFlow(ctx context.Context, s Submission) (Verdict, error)
 
 	// Code returns a code as it stands, without claiming it, or ErrNotFound.
@@ -122,6 +122,8 @@ type Store interface {
 	// (RFC 7523 section 3), until it expires. It reports whether this call
 	// was the first.
 	UseOnce(ctx context.Context, h Hash, expiresAt, now time.Time) (bool, error)
+
+	Connections
 
 	// Sweep removes records that ended before now, a bounded number per
 	// transaction so that it never holds up other callers, and returns how

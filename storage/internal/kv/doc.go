@@ -8,16 +8,26 @@
 // The first byte of a key is its kind:
 //
 //	a <hash>                      access token, binary (one read per call)
+//	b <hash>                      browser session, JSON
 //	c <client ID>                 client, JSON
+//	d <issuer> <time> <ID>        index: revocations for providers, by when they are due
 //	f <flow ID>                   flow, JSON
 //	g <grant ID>                  grant, JSON
+//	h <issuer, ID>                key of the connection that has the ID
 //	i <issuer, client> <grant ID> index: the grants of a client
 //	j <hash>                      value used once
 //	k <hash>                      code, JSON
+//	m <issuer, subject> <grant ID> index: the grants of a subject
 //	n <issuer>                    number of unused clients
+//	o <issuer> <owner> <server>   connection, JSON
+//	p <issuer, provider, server>  upstream client, JSON
+//	q <ID>                        revocation for a provider, JSON
 //	r <hash>                      refresh token, JSON
 //	r <hash> p                    its replay, beside it on the same page
+//	s <hash>                      upstream state, JSON
+//	t <issuer> <owner> <server> <hash> index: the pending upstream states
 //	u <issuer> <time> <client ID> index: unused clients, oldest first
+//	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //
 // A value starts with its format's version and the time until which it is
 // kept, so that Sweep decides without knowing records.

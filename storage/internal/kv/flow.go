@@ -38,13 +38,10 @@ func (s *Store) SubmitFlow(ctx context.Context, sub storage.Submission) (storage
 }
 
 func checkSubmission(sub storage.Submission) error {
-	if sub.Grant == nil && sub.Code == nil {
-		return nil
-	}
-	if sub.Grant == nil || sub.Code == nil || sub.Code.GrantID != sub.Grant.ID {
+	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && sub.Code.GrantID != sub.Grant.ID {
 		return errSubmission
 	}
-	return nil
+	return checkAdopt(sub)
 }
 
 func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
@@ -61,8 +58,18 @@ func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
 	case f.Identity.Subject != sub.Subject:
 		return storage.Mismatch, nil
 	}
+	connected, known, err := flowConnections(tx, sub)
+	if err != nil {
+		return storage.Unknown, err
+	}
+	if !known {
+		return storage.Mismatch, nil
+	}
 	f.Submitted = true
-	if err := putFlow(tx, f); err != nil || sub.Grant == nil {
+	if err := putFlow(tx, f); err != nil {
+		return storage.Unknown, err
+	}
+	if err := adopt(tx, connected, sub); err != nil || sub.Grant == nil {
 		return storage.OK, err
 	}
 	return storage.OK, approve(tx, sub)
@@ -74,8 +81,10 @@ func approve(tx Tx, sub storage.Submission) error {
 	if err := putGrant(tx, g, g.ExpiresAt); err != nil {
 		return err
 	}
-	if err := tx.Put(clientGrantKey(g), newValue(until(g.AbsoluteExpiresAt), 0)); err != nil {
-		return err
+	for _, key := range grantIndexKeys(g) {
+		if err := tx.Put(key, newValue(until(g.AbsoluteExpiresAt), 0)); err != nil {
+			return err
+		}
 	}
 	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"context"
 	"time"
 
@@ -38,6 +37,11 @@ func putGrant(tx Tx, g storage.Grant, keepUntil time.Time) error {
 	return putJSON(tx, idKey(kindGrant, g.ID), until(keepUntil), g)
 }
 
+// grantIndexKeys are those under which a grant that stands is found.
+func grantIndexKeys(g storage.Grant) [][]byte {
+	return [][]byte{clientGrantKey(g), subjectGrantKey(g)}
+}
+
 // standing tells whether tokens may be issued under a grant: OK, Expired or Revoked.
 func standing(g storage.Grant, found bool, now time.Time) storage.Verdict {
 	switch {
@@ -63,8 +67,10 @@ func revokeGrant(tx Tx, id string, now time.Time) (rev storage.Revocation, err e
 			return rev, err
 		}
 	}
-	if err := tx.Delete(clientGrantKey(g)); err != nil {
-		return rev, err
+	for _, key := range grantIndexKeys(g) {
+		if err := tx.Delete(key); err != nil {
+			return rev, err
+		}
 	}
 	rev = storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}
 	g.RevokedAt = now
@@ -96,10 +102,7 @@ func revokeClientGrants(tx Tx, issuer, clientID string, now time.Time) (all stor
 func clientGrantIDs(r Reader, issuer, clientID string) []string {
 	var ids []string
 	prefix := clientGrantsPrefix(issuer, clientID)
-	for key := range r.Scan(prefix) {
-		if !bytes.HasPrefix(key, prefix) {
-			break
-		}
+	for key := range scanPrefix(r, prefix) {
 		ids = append(ids, string(key[len(prefix):]))
 	}
 	return ids

@@ -1,8 +1,10 @@
 package kv
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"iter"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -37,6 +39,17 @@ func idKey(kind byte, id string) []byte {
 }
 
 func replayKey(h storage.Hash) []byte { return append(hashKey(kindRefresh, h), replaySuffix) }
+
+// scanPrefix yields the pairs whose key starts with prefix, in order.
+func scanPrefix(r Reader, prefix []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		for key, value := range r.Scan(prefix) {
+			if !bytes.HasPrefix(key, prefix) || !yield(key, value) {
+				return
+			}
+		}
+	}
+}
 
 // digest shortens parts to a fixed width, so that keys have a bound whatever
 // a client ID is. Readers compare the full value in the record.

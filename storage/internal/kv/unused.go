@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -63,8 +62,8 @@ func evictUnused(tx Tx, newcomer storage.Client, count, max int) error {
 func oldestUnused(r Reader, newcomer storage.Client, n int) []string {
 	var ids []string
 	prefix := unusedPrefix(newcomer.Issuer)
-	for key := range r.Scan(prefix) {
-		if len(ids) >= n || !bytes.HasPrefix(key, prefix) {
+	for key := range scanPrefix(r, prefix) {
+		if len(ids) >= n {
 			break
 		}
 		if id := unusedID(key, prefix); id != newcomer.ID {

@@ -1,0 +1,74 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// CreateBrowserSession implements storage.Store.
+func (s *Store) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		keepUntil := until(b.ExpiresAt)
+		if err := tx.Put(subjectSessionKey(b), newValue(keepUntil, 0)); err != nil {
+			return err
+		}
+		return putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b)
+	})
+}
+
+// BrowserSession implements storage.Store.
+func (s *Store) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
+	return view(ctx, s, func(r Reader) (storage.BrowserSession, error) {
+		b, found, err := getBrowserSession(r, h)
+		if err == nil && (!found || ended(b.ExpiresAt, now)) {
+			err = storage.ErrNotFound
+		}
+		if err != nil {
+			return storage.BrowserSession{}, err
+		}
+		return b, nil
+	})
+}
+
+// DeleteBrowserSession implements storage.Store.
+func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		b, found, err := getBrowserSession(tx, h)
+		if err != nil || !found {
+			return err
+		}
+		if err := tx.Delete(subjectSessionKey(b)); err != nil {
+			return err
+		}
+		return tx.Delete(hashKey(kindBrowserSession, h))
+	})
+}
+
+// DeleteBrowserSessions implements storage.Store.
+func (s *Store) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		var entries [][]byte
+		prefix := subjectSessionsPrefix(issuer, subject)
+		for key := range scanPrefix(tx, prefix) {
+			entries = append(entries, bytes.Clone(key))
+		}
+		for _, key := range entries {
+			if err := tx.Delete(hashKey(kindBrowserSession, storage.Hash(key[len(prefix):]))); err != nil {
+				return err
+			}
+			if err := tx.Delete(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func getBrowserSession(r Reader, h storage.Hash) (b storage.BrowserSession, found bool, err error) {
+	found, err = getJSON(r, hashKey(kindBrowserSession, h), &b)
+	b.Hash = h
+	return b, found, err
+}

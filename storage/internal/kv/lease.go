@@ -1,0 +1,39 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var errLease = errors.New("storage: a lease needs a holder and an end that is still to come")
+
+// LeaseConnection implements storage.Store.
+func (s *Store) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+	if holder == "" || ended(until, now) {
+		return storage.Connection{}, storage.Unknown, errLease
+	}
+	return decideConnection(ctx, s, func(tx Tx) (storage.Connection, storage.Verdict, error) {
+		c, found, err := liveConnection(tx, k, now)
+		switch {
+		case err != nil || !found:
+			return c, storage.Unknown, err
+		case c.State != storage.Active:
+			return c, storage.Mismatch, nil
+		case c.Lease != "" && !ended(c.LeaseUntil, now):
+			return c, storage.Repeated, nil
+		case c.Lease != "":
+			c.State, c.UpdatedAt = storage.InDoubt, now
+			c.Lease, c.LeaseUntil = "", time.Time{}
+			c.Revision++
+			return c, storage.Burned, putConnection(tx, c)
+		case c.Revision != revision:
+			return c, storage.Mismatch, nil
+		}
+		c.Lease, c.LeaseUntil = holder, until
+		c.Revision++
+		return c, storage.OK, putConnection(tx, c)
+	})
+}
