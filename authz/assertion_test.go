@@ -353,8 +353,15 @@ func TestKeysFromURI_AS28(t *testing.T) {
 	if fetches() != 1 {
 		t.Errorf("J11: %d fetches within a minute", fetches())
 	}
-	h.publish("/jwks", string(keySet(t, second.public())))
 	l.advance(minFresh + time.Second)
+	h.handle("/jwks", http.NotFound)
+	if err := assertAs(second); err == nil {
+		t.Error("an unknown key while the keys cannot be had")
+	}
+	if err := assertAs(first); err != nil {
+		t.Errorf("a stranger's unknown key ended the use of a good one: %v", err)
+	}
+	h.publish("/jwks", string(keySet(t, second.public())))
 	if c, err = l.as.clients.lookup(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}

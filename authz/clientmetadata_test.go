@@ -51,6 +51,7 @@ func TestMetadataRefused(t *testing.T) {
 		"keys": {
 			`"jwks":{"keys":[]}`, `"jwks":[]`, `"jwks":"x"`, `"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]}`, `"jwks":{"keys":[` + publicKey + `,{"kty":"oct","k":"AAAA"}]}`,
 			`"jwks":{"keys":[` + strings.Replace(publicKey, `"kty"`, `"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kty"`, 1) + `]}`,
+			`"jwks":{"keys":[` + publicKey + `,` + strings.Replace(publicKey, `"kty"`, `"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kty"`, 1) + `]}`,
 			`"jwks":{"keys":[` + strings.Replace(publicKey, `"kty"`, `"use":"enc","kty"`, 1) + `]}`,
 			`"jwks":{"keys":[` + publicKey + `]},"jwks_uri":"https://c.example/jwks"`, `"jwks_uri":"http://c.example/jwks"`, `"jwks_uri":"file:///etc/passwd"`,
 			`"jwks":{"keys":[` + strings.Repeat(publicKey+",", 20) + publicKey + `]}`,

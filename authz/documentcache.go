@@ -136,12 +136,12 @@ func (c *documentCache[T]) download(ctx context.Context, rawURL string) (T, http
 	return value, d.Header, err
 }
 
-// failed forgets the document and notes the failure. The first one delays
-// nothing: a client that mends its document need not wait.
+// failed notes the failure. The first one delays nothing: a client that mends
+// its document need not wait. A document that is still fresh stays: strangers
+// can cause an early fetch of keys, but must not end the use of good ones.
 func (c *documentCache[T]) failed(rawURL string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.valid.remove(rawURL)
 	f, _ := c.failures.get(rawURL)
 	f.inARow++
 	if f.inARow > 1 {

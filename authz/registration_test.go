@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -128,17 +127,23 @@ func TestUpdateEndsApprovals_G13(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			reg := l.register(publicClient)
-			code := l.approved(request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice).Get("code")
-			record, err := l.store.Code(t.Context(), storage.HashOf(code), l.time())
-			if err != nil {
-				t.Fatal(err)
+			v := request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb")
+			tokens := l.redeem(reg.ID, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+			code := l.approved(v, alice).Get("code")
+			if !l.live(tokens.Access) {
+				t.Fatalf("sign-in: %s", tokens.body)
 			}
 			if status, _ := l.manage(http.MethodPut, reg, `{"client_id":"`+reg.ID+`",`+tc.body[1:]); status != http.StatusOK {
 				t.Fatalf("update: %d", status)
 			}
-			g, err := l.store.Grant(t.Context(), record.GrantID, l.time())
-			if ended := errors.Is(err, storage.ErrNotFound) || err == nil && !g.RevokedAt.IsZero(); ended != tc.ends {
-				t.Errorf("the grant ended = %v: %+v, %v", ended, g, err)
+			if ended := !l.live(tokens.Access); ended != tc.ends {
+				t.Errorf("the access token ended = %v", ended)
+			}
+			if got := l.refresh(reg.ID, tokens.Refresh); (got.status != http.StatusOK) != tc.ends {
+				t.Errorf("refresh: %d %s", got.status, got.body)
+			}
+			if got := l.redeem(reg.ID, code, "redirect_uri", "-"); (got.status != http.StatusOK) != tc.ends {
+				t.Errorf("code: %d %s", got.status, got.body)
 			}
 		})
 	}

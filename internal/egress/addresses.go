@@ -45,7 +45,7 @@ var loopback = []netip.Prefix{
 
 // public reports whether the address belongs to the public internet.
 func public(a netip.Addr) bool {
-	if a.Zone() != "" || a.Is6() && !globalUnicast.Contains(a) {
+	if a.Is6() && !globalUnicast.Contains(a) { // nor does it contain any address with a zone
 		return false
 	}
 	return !within(special, a)

@@ -185,6 +185,19 @@ func TestSizeAndTime_H05(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("endless", func(t *testing.T) {
+		address, _ := site(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			for {
+				if _, err := w.Write(make([]byte, 4096)); err != nil {
+					return
+				}
+			}
+		})
+		if _, err := New(Options{Loopback: true}).FetchJSON(t.Context(), address+"/c", limit); !errors.Is(err, ErrAnswer) {
+			t.Fatal(err)
+		}
+	})
 	t.Run("large header", func(t *testing.T) {
 		address, _ := site(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Large", strings.Repeat("x", maxHeaderBytes+8<<10))
