@@ -58,6 +58,7 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 func (c *call) describe(r *http.Request) {
 	ctx := r.Context()
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Delete("http.auth.user.id") // of another handler: the token decides
 		repl.Map(c.placeholder)
 	}
 	if !c.site.logged {

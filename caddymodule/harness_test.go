@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -54,6 +55,9 @@ type gateway struct {
 	client string // that signed in last
 	code   string // that it got
 	pages  string // that the browser saw
+
+	identity string            // the form to sign in with; default: skip, as nobody in particular
+	browse   http.RoundTripper // of the browser
 }
 
 // newGateway serves one site with the lines in its mcp_oauth block.
@@ -297,19 +301,22 @@ func (g *gateway) signIn(clientName string, resource string) string {
 	}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)
 }
 
-// approve walks a browser through the pages, as nobody in particular, and
-// returns where it leads to the client.
+// approve walks a browser through the pages and returns where it leads to the
+// client.
 func (g *gateway) approve(authorize string) *url.URL {
 	g.t.Helper()
 	jar, _ := cookiejar.New(nil)
-	browser := &http.Client{Jar: jar, Transport: once, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	if g.browse == nil {
+		g.browse = once
+	}
+	browser := &http.Client{Jar: jar, Transport: g.browse, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if r.URL.Host != g.addr {
 			return http.ErrUseLastResponse
 		}
 		return nil
 	}}
 	identify := fields(g.page(browser.Get(authorize)))
-	submit := fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/skip", identify)))
+	submit := fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/"+cmp.Or(g.identity, "skip"), identify)))
 	submit.Set("decision", "approve")
 	res, err := browser.PostForm(g.url+"/api/oauth/per-user/consent/submit", submit)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -53,4 +54,36 @@ func TestStockClientSignsInAndCallsATool(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withPassword is a browser in which bob has typed his password.
+type withPassword struct{ base http.RoundTripper }
+
+func (p withPassword) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.SetBasicAuth("bob", "example")
+	return p.base.RoundTrip(r)
+}
+
+// The user whom another handler authenticated can sign in; on a call, the
+// token says who calls, whoever that handler lets in.
+func TestUserOfAnotherHandler(t *testing.T) {
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	passwords := func(matcher string) string {
+		return "bind 127.0.0.1\n@guarded path " + matcher + "\nbasic_auth @guarded {\n" +
+			"bob $2a$04$Tu/ANF4usYUBp//lpr5Wlup3WzGxDw.sIIkO/C/6JBC0sIfsljWyC\n}"
+	}
+	text := g.caddyfile("identity caddy\nvirtual_key alice {env.ALICE}\nserver a /mcp " + up.URL + " {\nidentity_header X-Id identity\nproxy {\nheader_up X-User {http.auth.user.id}\n}\n}")
+	t.Setenv("ALICE", aliceKey)
+	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/* /api/oauth/per-user/consent/*"), 1))
+	g.identity, g.browse = "caddy", withPassword{once}
+	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
+	if h := up.last(t).Header; h.Get("X-Id") != "caddy:bob" || h.Get("X-User") != "caddy:bob" {
+		t.Errorf("the upstream knows the caller as %q, %q", h.Get("X-Id"), h.Get("X-User"))
+	}
+	// E07, E23: nothing but that handler says who the user is.
+	res := g.call("GET", "/oauth/consent", "", "Authorization", "", "X-Forwarded-User", "bob", "Remote-User", "bob")
+	status(t, res, http.StatusUnauthorized)
 }
