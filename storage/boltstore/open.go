@@ -42,6 +42,7 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 		bo.Timeout = defaultTimeout
 	}
 	bo.FreelistType = bbolt.FreelistMapType // stays fast in a large, fragmented file
+	bo.NoStatistics = true                  // nobody asks, and readers would share a lock for them
 	if bo.OpenFile == nil {
 		bo.OpenFile = os.OpenFile
 	}

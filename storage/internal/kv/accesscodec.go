@@ -7,18 +7,25 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// The binary form of an access token: two times, then strings behind their
-// length, then two lists behind their count. It is decoded for every call
-// that misses the cache, so all strings share one allocation.
+// The binary form of an access token: two times, the sizes of its two lists,
+// then all strings, each behind its length. It is decoded for every call that
+// misses the cache, so all strings share one allocation, and the lists another.
 
 func appendAccessToken(b []byte, t storage.AccessToken) []byte {
 	b = appendTime(b, t.IssuedAt)
 	b = appendTime(b, t.ExpiresAt)
+	b = binary.AppendUvarint(b, uint64(len(t.Scope)))
+	b = binary.AppendUvarint(b, uint64(len(t.Audience)))
 	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID, t.Identity.Kind, t.Identity.Subject, t.Identity.Name} {
 		b = appendString(b, s)
 	}
-	b = appendList(b, t.Scope)
-	return appendList(b, t.Audience)
+	for _, s := range t.Scope {
+		b = appendString(b, s)
+	}
+	for _, s := range t.Audience {
+		b = appendString(b, s)
+	}
+	return b
 }
 
 func decodeAccessToken(body []byte) (storage.AccessToken, error) {
@@ -26,11 +33,11 @@ func decodeAccessToken(body []byte) (storage.AccessToken, error) {
 	d := decoder{rest: string(body)}
 	t.IssuedAt = d.time()
 	t.ExpiresAt = d.time()
+	scopes, audiences := d.uvarint(), d.uvarint()
 	for _, s := range [...]*string{&t.GrantID, &t.Issuer, &t.ClientID, &t.Identity.Kind, &t.Identity.Subject, &t.Identity.Name} {
 		*s = d.string()
 	}
-	t.Scope = d.list()
-	t.Audience = d.list()
+	t.Scope, t.Audience = d.lists(scopes, audiences)
 	if d.failed || d.rest != "" {
 		return storage.AccessToken{}, errCorrupt
 	}
@@ -47,14 +54,6 @@ func appendTime(b []byte, t time.Time) []byte {
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendList(b []byte, list []string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(list)))
-	for _, s := range list {
-		b = appendString(b, s)
-	}
-	return b
 }
 
 // decoder takes values off rest. After the first that is not there, failed
@@ -102,18 +101,21 @@ func (d *decoder) time() time.Time {
 
 func (d *decoder) string() string { return d.take(d.uvarint()) }
 
-func (d *decoder) list() []string {
-	n := d.uvarint()
-	if n == 0 {
-		return nil
-	}
-	if n > uint64(len(d.rest)) { // each takes a byte at least
+// lists takes two lists; an empty one is nil.
+func (d *decoder) lists(n, m uint64) (a, b []string) {
+	if left := uint64(len(d.rest)); n > left || m > left-n { // each string takes a byte at least
 		d.failed = true
-		return nil
+		return nil, nil
 	}
-	list := make([]string, n)
-	for i := range list {
-		list[i] = d.string()
+	all := make([]string, n+m)
+	for i := range all {
+		all[i] = d.string()
 	}
-	return list
+	if n > 0 {
+		a = all[:n:n]
+	}
+	if m > 0 {
+		b = all[n:]
+	}
+	return a, b
 }

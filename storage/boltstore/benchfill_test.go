@@ -1,0 +1,144 @@
+package boltstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
+)
+
+// fill stores what so many sign-ins leave once their flows and codes ended,
+// through the verbs, so that the file is laid out as in use; but without
+// waiting for the disk, and many to a transaction.
+func fill(b *testing.B, e *engine, grants uint64) {
+	b.Helper()
+	ctx := context.Background()
+	e.db.NoSync = true
+	for from := uint64(0); from < grants; {
+		// bbolt splits pages at commit: a batch must not outgrow what is there.
+		to := min(from+max(500, from/2), from+100_000, grants)
+		err := e.Update(ctx, func(t kv.Tx) error {
+			for i := from; i < to; i++ {
+				if err := signIn(ctx, kv.New(&settled{Tx: t, passing: map[string][]byte{}}), i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		from = to
+	}
+	e.db.NoSync = false
+	if err := e.db.Sync(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// settled is an engine within a transaction that runs. Flows and codes pass
+// through a map and are not kept.
+type settled struct {
+	kv.Tx
+	passing map[string][]byte
+}
+
+func (s *settled) View(_ context.Context, fn func(kv.Reader) error) error { return fn(s) }
+func (s *settled) Update(_ context.Context, fn func(kv.Tx) error) error   { return fn(s) }
+func (s *settled) Close() error                                           { return nil }
+
+func (s *settled) passes(key []byte) bool { return key[0] == 'f' || key[0] == 'k' }
+
+func (s *settled) Get(key []byte) []byte {
+	if s.passes(key) {
+		return s.passing[string(key)]
+	}
+	return s.Tx.Get(key)
+}
+
+func (s *settled) Put(key, value []byte) error {
+	if s.passes(key) {
+		s.passing[string(key)] = value
+		return nil
+	}
+	return s.Tx.Put(key, value)
+}
+
+const (
+	benchIssuer   = "https://mcp.example.com"
+	benchRedirect = "http://127.0.0.1:33418/callback"
+)
+
+func benchHash(kind string, grant, generation uint64) storage.Hash {
+	var b [32]byte
+	copy(b[:], kind)
+	binary.BigEndian.PutUint64(b[16:], grant)
+	binary.BigEndian.PutUint64(b[24:], generation)
+	return sha256.Sum256(b[:])
+}
+
+func benchGrant(i uint64) (id, client string, who storage.Identity) {
+	random := benchHash("grant", i, 0) // real IDs are random: they land anywhere in the tree
+	id = fmt.Sprintf("%08x-0000-4000-8000-%012x", random[:4], i)
+	client = fmt.Sprintf("00000000-0000-4000-9000-%012x", i%1000)
+	who = storage.Identity{Kind: "user_id", Subject: fmt.Sprint("user_id:person-", i), Name: fmt.Sprint("person-", i)}
+	return id, client, who
+}
+
+func signIn(ctx context.Context, s storage.Store, i uint64) error {
+	id, client, who := benchGrant(i)
+	flow := storage.Flow{ID: fmt.Sprintf("%d-%s", i*0x9e3779b97f4a7c15, id), Issuer: benchIssuer, Identity: who, ExpiresAt: benchNow.Add(15 * time.Minute)}
+	if _, err := s.SaveFlow(ctx, flow, benchNow); err != nil {
+		return err
+	}
+	code := storage.Code{
+		Hash: benchHash("code", i, 0), GrantID: id, Issuer: benchIssuer, ClientID: client, RedirectURI: benchRedirect,
+		Challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", ExpiresAt: benchNow.Add(5 * time.Minute),
+	}
+	_, err := s.SubmitFlow(ctx, storage.Submission{
+		FlowID: flow.ID, Issuer: benchIssuer, Subject: who.Subject, Now: benchNow, Code: &code,
+		Grant: &storage.Grant{
+			ID: id, Issuer: benchIssuer, ClientID: client, Identity: who, Scope: []string{"mcp:use"},
+			Resources: []string{benchIssuer + "/mcp"}, RedirectURI: benchRedirect, ClientName: "A client", CreatedAt: benchNow,
+			ExpiresAt: benchNow.Add(24 * time.Hour), AbsoluteExpiresAt: benchNow.Add(90 * 24 * time.Hour),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	res, err := s.ClaimCode(ctx, storage.CodeClaim{
+		Hash: code.Hash, Issuer: benchIssuer, ClientID: client, Challenge: code.Challenge, Now: benchNow, Issue: benchIssue(i, 0, benchNow),
+	})
+	if err == nil && res.Verdict != storage.OK {
+		err = fmt.Errorf("verdict %d", res.Verdict)
+	}
+	return err
+}
+
+func benchIssue(i, generation uint64, now time.Time) storage.Issue {
+	id, client, who := benchGrant(i)
+	return storage.Issue{
+		Access: storage.AccessToken{
+			Hash: benchHash("access", i, generation), GrantID: id, Issuer: benchIssuer, ClientID: client, Identity: who,
+			Scope: []string{"mcp:use"}, Audience: []string{benchIssuer + "/mcp"}, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		},
+		Refresh: &storage.RefreshToken{
+			Hash: benchHash("refresh", i, generation), GrantID: id, Issuer: benchIssuer, ClientID: client, ExpiresAt: now.Add(30 * 24 * time.Hour),
+		},
+		GrantExpiresAt: now.Add(30 * 24 * time.Hour),
+	}
+}
+
+// rotation number n, from 0, of a grant.
+func rotation(i, n uint64, now time.Time) storage.Rotation {
+	_, client, _ := benchGrant(i)
+	return storage.Rotation{
+		Hash: benchHash("refresh", i, n), Issuer: benchIssuer, ClientID: client, Grace: time.Minute,
+		Issue: benchIssue(i, n+1, now), Replay: make([]byte, 350), Now: now,
+	}
+}
