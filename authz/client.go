@@ -3,9 +3,7 @@ package authz
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -67,19 +65,6 @@ const (
 	// authSecretEither is client_secret_basic or client_secret_post.
 	authSecretEither = "client_secret"
 )
-
-// IDHost returns the host a metadata document came from, always in A-label
-// form: all a person can trust of such a client. It is empty for other clients.
-func (c *Client) IDHost() string {
-	if c.Origin != MetadataDocument {
-		return ""
-	}
-	u, err := url.Parse(c.ID)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Hostname())
-}
 
 // Confidential reports whether the client proves who it is at the token endpoint.
 func (c *Client) Confidential() bool { return c.Metadata.TokenEndpointAuthMethod != AuthNone }

@@ -183,24 +183,3 @@ func splitLoopback(uri string) (host, rest string, ok bool) {
 	}
 	return "", "", false
 }
-
-// IsLoopbackRedirect reports whether the redirect URI leads to a program on
-// the person's own machine. Any program there can pose as any client.
-func IsLoopbackRedirect(uri string) bool {
-	_, _, ok := splitLoopback(uri)
-	return ok
-}
-
-// RedirectHost returns what a person must recognise of a redirect URI: its
-// host, always in A-label form, or its scheme, such as "cursor:".
-func RedirectHost(uri string) string {
-	scheme, rest, _ := strings.Cut(uri, ":")
-	if scheme != "https" && scheme != "http" {
-		return scheme + ":"
-	}
-	u, err := url.Parse(scheme + ":" + rest)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Hostname())
-}
