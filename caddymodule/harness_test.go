@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -140,8 +142,23 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// once uses no connection twice: a reload would end it at any time.
-var once = &http.Transport{DisableKeepAlives: true}
+// once uses no connection twice: a reload would end it at any time. A request
+// that meets the server of before, which hangs up without reading, is sent again.
+var once = again{&http.Transport{DisableKeepAlives: true}}
+
+type again struct{ http.RoundTripper }
+
+func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := a.RoundTripper.RoundTrip(r)
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		return res, err
+	}
+	r = r.Clone(r.Context())
+	if r.GetBody != nil {
+		r.Body, _ = r.GetBody()
+	}
+	return a.RoundTripper.RoundTrip(r)
+}
 
 // call sends a request with Alice's key, unless it has an Authorization header.
 func (g *gateway) call(method, path, body string, headers ...string) *http.Response {
