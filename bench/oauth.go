@@ -10,7 +10,7 @@ import (
 // measureAuthorizationServer measures the endpoints that store something. All
 // of their answers are on disk before they are sent.
 func measureAuthorizationServer(ctx context.Context, b *bench) error {
-	b.progress("authorization server")
+	b.progress("authorization server: the disk alone")
 	sync, err := diskSyncRate(b.dir, b.flowSeconds/2)
 	if err != nil {
 		return err
@@ -35,6 +35,7 @@ func measureAuthorizationServer(ctx context.Context, b *bench) error {
 			{"refreshes/s", 1, 1_200, refreshing},
 			{"refreshes/s", 16, 3_000, refreshing},
 		} {
+			b.progress("authorization server: %s, %d at a time", m.what, m.workers)
 			r, err := g.repeat(m.workers, b.flowSeconds, m.job)
 			if err != nil {
 				return fmt.Errorf("%s: %w", m.what, err)
