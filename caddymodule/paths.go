@@ -5,7 +5,7 @@ import "strings"
 // Paths at the root of the site that belong to the authorization server. Not
 // all of them answer, but none can be a server's.
 var (
-	reservedPrefixes = []string{"/.well-known/", "/api/oauth/", "/oauth/"}
+	reservedPrefixes = []string{"/api/oauth/", "/oauth/"}
 	reservedPaths    = []string{"/oauth", "/register", "/authorize", "/token"}
 	wellKnownNames   = []string{"oauth-protected-resource", "oauth-authorization-server", "openid-configuration"}
 )
@@ -16,6 +16,9 @@ func reserved(path string) bool {
 		if path == p {
 			return true
 		}
+	}
+	if strings.Contains(path, "/.well-known") {
+		return true
 	}
 	for _, p := range reservedPrefixes {
 		if strings.HasPrefix(path+"/", p) {
@@ -32,8 +35,9 @@ type ownedPaths struct {
 }
 
 func newOwnedPaths(servers []Server) *ownedPaths {
-	o := &ownedPaths{servers: make(map[string]bool, 2*len(servers))}
+	o := &ownedPaths{servers: make(map[string]bool, 3*len(servers))}
 	for _, s := range servers {
+		o.servers[s.Path+"/.well-known/openid-configuration"] = true // some clients look there
 		for _, path := range spellings(s.Path) {
 			o.servers[path] = true
 		}

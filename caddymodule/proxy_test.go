@@ -195,6 +195,39 @@ func TestInformationalAnswer(t *testing.T) {
 	}
 }
 
+// P-1, P-7, P-8: all that MCP's transport does passes as it is, at once, and a
+// client that hangs up is gone for the upstream too.
+func TestTransparent(t *testing.T) {
+	gone := make(chan string, 1)
+	up := newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		w.Header().Set("X-Accel-Buffering", "no")
+		_, _ = io.WriteString(w, ": a comment\nid: 7\ndata: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		gone <- r.Method
+	})
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	for _, method := range []string{"POST", "GET"} {
+		res := g.call(method, "/mcp", initialize, "Last-Event-ID", "6", "Mcp-Method", "tools/call", "Mcp-Name", "x")
+		if got, err := event(res.Body); got != ": a comment\nid: 7\ndata: first" || res.Header.Get("X-Accel-Buffering") != "no" {
+			t.Errorf("%s: %q, %v, %v", method, got, err, res.Header)
+		}
+		res.Body.Close()
+		if got := <-gone; got != method {
+			t.Errorf("%s hung up, not %s", got, method)
+		}
+		if h := up.last(t).Header; h.Get("Last-Event-Id") != "6" || h.Get("Mcp-Method") != "tools/call" || h.Get("Mcp-Name") != "x" {
+			t.Errorf("%s: %v", method, h)
+		}
+	}
+	status(t, g.call("DELETE", "/mcp", ""), http.StatusNoContent)
+}
+
 // E22, P-10: a session id is bound to its grant; another's is unknown.
 func TestSessionIDs_E22(t *testing.T) {
 	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })

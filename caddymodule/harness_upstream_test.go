@@ -1,0 +1,91 @@
+package caddymodule
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// recorder is an upstream that remembers what it got.
+type recorder struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []*http.Request
+	bodies   []string
+}
+
+func newRecorder(t *testing.T, answer http.HandlerFunc) *recorder {
+	t.Helper()
+	r := new(recorder)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		r.mu.Lock()
+		r.requests, r.bodies = append(r.requests, req), append(r.bodies, string(body))
+		r.mu.Unlock()
+		if answer != nil {
+			answer(w, req)
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// last returns the last request, or fails.
+func (r *recorder) last(t *testing.T) *http.Request {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.requests) == 0 {
+		t.Fatal("the upstream got no request")
+	}
+	return r.requests[len(r.requests)-1]
+}
+
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.requests)
+}
+
+// eventStream is an upstream that sends an event at once and then one for each
+// value of next, until next is closed.
+func eventStream(t *testing.T) (_ *httptest.Server, next chan string) {
+	t.Helper()
+	next = make(chan string)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: open\n\n")
+		_ = http.NewResponseController(w).Flush()
+		for {
+			select {
+			case <-r.Context().Done():
+				return
+			case data, more := <-next:
+				if !more {
+					return
+				}
+				_, _ = io.WriteString(w, "data: "+data+"\n\n")
+				_ = http.NewResponseController(w).Flush()
+			}
+		}
+	}))
+	t.Cleanup(s.CloseClientConnections)
+	return s, next
+}
+
+// event reads one event of a stream; at its end it returns the error.
+func event(r io.Reader) (string, error) {
+	var got bytes.Buffer
+	b := make([]byte, 1)
+	for !bytes.HasSuffix(got.Bytes(), []byte("\n\n")) {
+		if _, err := r.Read(b); err != nil {
+			return got.String(), err
+		}
+		got.Write(b)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(got.String(), "data:")), nil
+}

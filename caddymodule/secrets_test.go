@@ -1,0 +1,163 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// M05: a key that others can read is no key.
+func TestKeyFile_M05(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys", "encryption.key")
+	key, err := loadOrCreateKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := loadOrCreateKey(path)
+	if err != nil || !bytes.Equal(key, again) || len(key) != keySize {
+		t.Errorf("the second time: %d bytes, %v", len(again), err)
+	}
+	if runtime.GOOS != "windows" {
+		for _, p := range []string{path, filepath.Dir(path)} {
+			if info, err := os.Stat(p); err != nil || info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s: %v, %v", p, info.Mode(), err)
+			}
+		}
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadOrCreateKey(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("readable by others: %v", err)
+		}
+	}
+	for name, text := range map[string]string{"empty": "", "short": "c2hvcnQ=", "zeros": strings.Repeat("0", 64)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Chmod(path, 0o600)
+		if _, err := loadOrCreateKey(path); err == nil || text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// M04, M06: keys are 32 bytes in some usual form; no error repeats one.
+func TestResolveKey_M04_M06(t *testing.T) {
+	key := []byte("0123456789abcdefghijklmnopqrstuv")
+	for _, text := range []string{
+		fmt.Sprintf("%x", key), base64.StdEncoding.EncodeToString(key), base64.RawURLEncoding.EncodeToString(key) + "\n",
+	} {
+		t.Setenv("KEY", text)
+		if got, err := resolveKey("{env.KEY}"); err != nil || !bytes.Equal(got, key) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"canary", string(key), fmt.Sprintf("%x", key[:31])} {
+		t.Setenv("KEY", text)
+		if _, err := resolveKey("{env.KEY}"); err == nil || strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := resolveKey("{env.NO_SUCH_KEY}"); err == nil || !strings.Contains(err.Error(), "NO_SUCH_KEY") {
+		t.Errorf("missing: %v", err)
+	}
+}
+
+// A16, M06, M07: a whole sign-in and a call leave no secret in the logs or in
+// the configuration Caddy shows, though all is logged that can be.
+func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
+	t.Setenv("UPSTREAM", "Bearer canary-of-the-upstream")
+	t.Setenv("DASHBOARD", "canary-of-the-dashboard")
+	t.Setenv("KEY", base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv")))
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	access := filepath.Join(g.dir, "access.log")
+	text := g.caddyfile(alice + "server a /mcp " + up.URL + ` {
+			auth headers {
+				X-Secret {env.UPSTREAM}
+			}
+		}
+		client dashboard {
+			secret {env.DASHBOARD}
+			redirect_uri https://dashboard.example/cb
+		}`)
+	text = strings.Replace(text, "storage bbolt {", "encryption_key {env.KEY}\nstorage bbolt {", 1)
+	text = strings.Replace(text, "bind 127.0.0.1", "bind 127.0.0.1\nlog {\noutput file "+access+exampleFilter(t)+"}", 1)
+	g.load(text)
+	answer := g.signIn("client", g.url+"/mcp")
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+accessToken(t, answer)), http.StatusOK)
+	logged, err := os.ReadFile(access)
+	if err != nil || !bytes.Contains(logged, []byte("REDACTED")) || !bytes.Contains(logged, []byte(`"mcp_server":"a","mcp_client":"`+g.client)) {
+		t.Errorf("the access log has no filtered URL or no fields: %v\n%s", err, logged)
+	}
+	if up.last(t).Header.Get("X-Secret") == "" || g.code == "" {
+		t.Fatal("nothing happened")
+	}
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := caddyconfig.JSON(activeHandler(t), nil)
+	for where, haystack := range map[string]string{
+		"access log": string(logged), "log": g.log(), "adapted configuration": string(config), "provisioned handler": string(shown),
+		"provisioned app": string(caddyconfig.JSON(activeApp(), nil)),
+	} {
+		for name, secret := range map[string]string{
+			"code": g.code, "access token": accessToken(t, answer), "virtual key": aliceKey, "upstream credential": "canary-of-the-upstream",
+			"client secret": "canary-of-the-dashboard", "encryption key": os.Getenv("KEY"),
+		} {
+			if strings.Contains(haystack, secret) {
+				t.Errorf("%s: has the %s", where, name)
+			}
+		}
+		if where == "access log" && strings.Contains(haystack, "state-canary") {
+			t.Error("access log: has the state")
+		}
+	}
+}
+
+// exampleFilter returns the access log's format of Caddyfile.example.
+func exampleFilter(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "log {")
+	filter, _, found := strings.Cut(rest, "\n\t}\n")
+	if !found {
+		t.Fatal("Caddyfile.example has no log block")
+	}
+	return filter + "\n"
+}
+
+// A16: a log that would keep codes is warned of, one that would not is not.
+func TestAccessLogWarning_A16(t *testing.T) {
+	const warning = "the access log records codes"
+	for name, tt := range map[string]struct {
+		log  string
+		want bool
+	}{
+		"no access log": {"", false},
+		"plain":         {"log", true},
+		"half filtered": {"log {\nformat filter {\nrequest>uri query {\nreplace code x\n}\n}\n}", true},
+		"filtered":      {"log {" + exampleFilter(t) + "}", false},
+		"default log":   {"log {\nhostnames other.example\n}", true}, // which takes what no other does
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
+			g.load(strings.Replace(g.caddyfile(alice+"server a /mcp http://127.0.0.1:1/mcp"), "bind 127.0.0.1", "bind 127.0.0.1\n"+tt.log, 1))
+			if got := strings.Contains(g.log(), warning); got != tt.want {
+				t.Errorf("warned: %v", got)
+			}
+		})
+	}
+}
