@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// cpuPairs are the results of measureCPU, pair by pair.
+type cpuPairs struct {
+	ratios, controls  []float64
+	gateCPU, plainCPU []float64 // µs per call
+	foreign           []float64 // cores
+}
+
+// measureCPU compares the CPU time of a gated call with a plain one: two
+// processes on one core, loaded at the same time, many times over. The gate
+// changes process from pair to pair, and each pair is followed by a control
+// in which both processes proxy plainly.
+func measureCPU(ctx context.Context, b *bench) error {
+	b.progress("CPU time per call: %d concurrent pairs and as many controls, 16 connections each", b.pairs)
+	var all cpuPairs
+	err := b.pinned(ctx, func(p, q *gateway, pTokens, qTokens []string) error {
+		for i := range b.pairs {
+			if i > 0 {
+				p, q, pTokens, qTokens = q, p, qTokens, pTokens
+			}
+			if err := b.measurePair(&all, p, q, pTokens, qTokens); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(all.ratios) == 0 {
+		return errors.New("the machine is too busy to measure anything")
+	}
+	ratio := median(all.ratios)
+	b.add(
+		row{"CPU per call, gate / plain", withInterval(all.ratios), "1", "≤ 1.02", verdictOf(ratio <= 1.02)},
+		row{"  control, plain / plain", withInterval(all.controls), "", "", noGoal},
+		row{"  CPU per call, µs", fmt.Sprintf("%.0f", median(all.gateCPU)), fmt.Sprintf("%.0f", median(all.plainCPU)), "", noGoal},
+		row{"  cores used by others meanwhile", fmt.Sprintf("%.2f", median(all.foreign)), "", "", noGoal},
+	)
+	b.chart(chart{
+		title: "CPU per call, ratio of concurrent pairs", goal: 1.02,
+		strips: []strip{{"plain / plain (control)", all.controls}, {"gate / plain", all.ratios}},
+	})
+	return nil
+}
+
+// measurePair adds one pair, gated calls to p and plain ones to q, and one
+// control.
+func (b *bench) measurePair(all *cpuPairs, p, q *gateway, pTokens, qTokens []string) error {
+	watch := b.watchOthers(p, q)
+	pair, err := runWindow(b.window/5, b.window, p.gateLoad(16, pTokens), q.plainLoad(16, qTokens))
+	if err != nil {
+		return err
+	}
+	foreign := watch()
+	control, err := runWindow(b.window/5, b.window, p.plainLoad(16, pTokens), q.plainLoad(16, qTokens))
+	if err != nil {
+		return err
+	}
+	if starved(pair) || starved(control) {
+		b.progress("a sample without a single call is left out: the machine is too busy")
+		return nil
+	}
+	all.ratios = append(all.ratios, cpuRatio(pair))
+	all.controls = append(all.controls, cpuRatio(control))
+	all.gateCPU = append(all.gateCPU, microseconds(pair[0].cpuPerRequest()))
+	all.plainCPU = append(all.plainCPU, microseconds(pair[1].cpuPerRequest()))
+	all.foreign = append(all.foreign, foreign)
+	return nil
+}
+
+// cpuRatio compares the CPU per call of two samples of the same window.
+func cpuRatio(s []sample) float64 {
+	return float64(s[0].cpuPerRequest()) / float64(s[1].cpuPerRequest())
+}
+
+func starved(samples []sample) bool {
+	return slices.ContainsFunc(samples, func(s sample) bool { return s.requests == 0 })
+}
+
+// withInterval renders a median of ratios and how far it can be trusted.
+func withInterval(ratios []float64) string {
+	low, high := medianInterval(ratios)
+	return fmt.Sprintf("%.3f (95 %%: %.3f–%.3f)", median(ratios), low, high)
+}
+
+// pinned runs f with two gateways that share one core, and everything else on
+// the other cores.
+func (b *bench) pinned(ctx context.Context, f func(p, q *gateway, pTokens, qTokens []string) error) error {
+	if runtime.NumCPU() < 2 {
+		return errors.New("needs two CPUs")
+	}
+	var rest, all []int
+	for c := range runtime.NumCPU() {
+		all = append(all, c)
+		if c > 0 {
+			rest = append(rest, c)
+		}
+	}
+	for _, pid := range []int{os.Getpid(), b.upstreamPID} {
+		if err := pin(pid, rest...); err != nil {
+			return err
+		}
+		defer func() { _ = pin(pid, all...) }()
+	}
+	return b.withGateway(ctx, 1, func(p *gateway, pTokens []string) error {
+		return b.withGateway(ctx, 1, func(q *gateway, qTokens []string) error {
+			for _, g := range []*gateway{p, q} {
+				if err := pin(g.pid(), 0); err != nil {
+					return err
+				}
+			}
+			return f(p, q, pTokens, qTokens)
+		})
+	})
+}
+
+// watchOthers starts to watch the CPU that is used by neither of the gateways,
+// the MCP server nor this program; the function it returns tells how many cores it
+// was.
+func (b *bench) watchOthers(gateways ...*gateway) func() float64 {
+	pids := []int{os.Getpid(), b.upstreamPID}
+	for _, g := range gateways {
+		pids = append(pids, g.pid())
+	}
+	others := func() time.Duration {
+		total, err := machineCPU()
+		if err != nil {
+			return 0
+		}
+		for _, pid := range pids {
+			if cpu, err := processCPU(pid); err == nil {
+				total -= cpu
+			}
+		}
+		return total
+	}
+	start, before := time.Now(), others()
+	return func() float64 { return max(0, float64(others()-before)/float64(time.Since(start))) }
+}
