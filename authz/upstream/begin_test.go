@@ -76,7 +76,10 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "scopes_supported", strings.Fields(tt.provider))))
 			if tt.had != "" {
 				k := l.key(testOwner, &l.cfg.Servers[0])
-				l.store.connections[k] = storage.Connection{ConnectionKey: k, ID: "c", Scopes: strings.Fields(tt.had)}
+				had := storage.Connection{ConnectionKey: k, ID: "c", State: storage.Active, Scopes: strings.Fields(tt.had)}
+				if _, v, err := l.store.PutConnection(t.Context(), had, l.now); v != storage.OK {
+					t.Fatal(v, err)
+				}
 			}
 			trip := l.trip()
 			trip.Scopes = strings.Fields(tt.extra)
@@ -99,8 +102,8 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 		t.Fatal("recorded before anybody agreed")
 	}
 	request := l.begin(l.trip())
-	state := l.store.states[storage.HashOf(request.Get("state"))]
-	if state.Owner != testOwner || state.Server != "notion" || state.Issuer != testIssuer || state.Browser != testBrowser ||
+	state := l.store.states[0]
+	if state.Hash != storage.HashOf(request.Get("state")) || state.Owner != testOwner || state.Server != "notion" || state.Issuer != testIssuer || state.Browser != testBrowser ||
 		state.Provider != l.provider.URL || !state.ExpiresAt.Equal(l.now.Add(15*time.Minute)) {
 		t.Errorf("recorded %+v", state)
 	}
@@ -145,7 +148,7 @@ func TestBeginRefuses_CL13(t *testing.T) {
 
 func TestStoreFails_Begin(t *testing.T) {
 	l := newLab(t)
-	l.store.fail = http.ErrAbortHandler
+	l.store.failWith(http.ErrAbortHandler)
 	_, err := l.Begin(t.Context(), l.trip())
 	if err == nil || problemOf(err) != "" {
 		t.Errorf("error %v, want the store's", err)

@@ -156,7 +156,7 @@ func TestOtherBrowser_CL13_I02(t *testing.T) {
 			t.Errorf("told about another's trip: %+v", outcome)
 		}
 	}
-	if len(l.provider.requests("/token")) != 0 || len(l.store.connections) != 0 {
+	if len(l.provider.requests("/token")) != 0 || len(l.connections()) != 0 {
 		t.Error("something happened all the same")
 	}
 	a.Browser = right
@@ -265,7 +265,7 @@ func TestOneTokenRequest_K09(t *testing.T) {
 			if n := len(l.provider.requests("/token")) + len(l.provider.requests("/token2")); n != 1 {
 				t.Errorf("%d token requests", n)
 			}
-			if len(l.store.connections) != 0 {
+			if len(l.connections()) != 0 {
 				t.Error("connected")
 			}
 		})
@@ -308,15 +308,33 @@ func TestConnectDuringRefresh(t *testing.T) {
 	}
 }
 
+// A late answer does not bring back what the person ended.
 func TestDisconnectedMeanwhile_K20(t *testing.T) {
-	l := newLab(t)
-	l.connect()
-	request := l.begin(l.trip())
-	clear(l.store.connections)
-	_, err := l.Finish(t.Context(), l.answerTo(request))
-	wantProblem(t, err, TripEnded)
-	if len(l.store.connections) != 0 {
-		t.Error("a late answer brought the connection back")
+	disconnect := func(l *lab) {
+		if _, err := l.store.Disconnect(t.Context(), l.key(testOwner, &l.cfg.Servers[0]), nil, l.now); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, hook := range map[string]func(l *lab){
+		"before the answer": disconnect,
+		"during the exchange": func(l *lab) {
+			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+				disconnect(l)
+				document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.connect()
+			request := l.begin(l.trip())
+			hook(l)
+			_, err := l.Finish(t.Context(), l.answerTo(request))
+			wantProblem(t, err, TripEnded)
+			if len(l.connections()) != 0 {
+				t.Error("connected")
+			}
+		})
 	}
 }
 
@@ -327,8 +345,8 @@ func TestConnectionOfFlow(t *testing.T) {
 	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(tr))); err != nil {
 		t.Fatal(err)
 	}
-	c := l.store.connections[l.key(tr.Owner, &l.cfg.Servers[0])]
-	if !c.ExpiresAt.Equal(tr.KeepUntil) {
+	c, err := l.store.Connection(t.Context(), l.key(tr.Owner, &l.cfg.Servers[0]), l.now)
+	if err != nil || !c.ExpiresAt.Equal(tr.KeepUntil) {
 		t.Errorf("connection %+v", c)
 	}
 }
@@ -357,10 +375,11 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 	}
 	t.Run("trip", func(t *testing.T) {
 		a := l.answerTo(l.begin(l.trip()))
-		h := storage.HashOf(a.State)
-		s := l.store.states[h]
+		s := l.store.states[len(l.store.states)-1]
 		s.Owner = "user_id:mallory"
-		l.store.states[h] = s
+		if err := l.store.SaveUpstreamState(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := l.Finish(t.Context(), a); err == nil {
 			t.Error("another's trip ends as mallory's connection")
 		}
@@ -372,7 +391,7 @@ func TestStoreFails_Finish(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
-		l.store.fail = broken
+		l.store.failWith(broken)
 		_, err := l.Finish(t.Context(), a)
 		if !errors.Is(err, broken) || len(l.provider.requests("/token")) != 0 {
 			t.Errorf("%v", err)
@@ -382,7 +401,7 @@ func TestStoreFails_Finish(t *testing.T) {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
 		l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
-			l.store.fail = broken
+			l.store.failWith(broken)
 			document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
 		})
 		outcome, err := l.Finish(t.Context(), a)

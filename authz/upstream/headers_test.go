@@ -103,8 +103,8 @@ func TestWrongKey_CL24(t *testing.T) {
 			l.server.page("/mcp", tt.page)
 			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{})
 			wantProblem(t, err, tt.want)
-			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.store.connections) != 0 {
-				t.Errorf("%v, %d connections", err, len(l.store.connections))
+			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.connections()) != 0 {
+				t.Errorf("%v, %d connections", err, len(l.connections()))
 			}
 		})
 	}

@@ -134,7 +134,7 @@ var testBrowser = storage.HashOf("alice's browser")
 type lab struct {
 	*Broker
 	t        *testing.T
-	store    *fakeStore
+	store    *labStore
 	now      time.Time
 	server   *host
 	provider *host
@@ -143,7 +143,7 @@ type lab struct {
 // newLab returns the lab for one server called notion, with changes.
 func newLab(t *testing.T, change ...func(*Config, *Server)) *lab {
 	t.Helper()
-	l := &lab{t: t, store: newFakeStore(), now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), server: newHost(t), provider: newHost(t)}
+	l := &lab{t: t, store: newLabStore(), now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), server: newHost(t), provider: newHost(t)}
 	l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+prmPath+`"`)
 		w.WriteHeader(http.StatusUnauthorized)
@@ -241,7 +241,7 @@ func (l *lab) connect() url.Values {
 
 func (l *lab) connection() (storage.Connection, secrets) {
 	l.t.Helper()
-	c, err := l.store.Connection(l.t.Context(), l.key(testOwner, &l.cfg.Servers[0]), l.now)
+	c, err := l.store.Store.Connection(l.t.Context(), l.key(testOwner, &l.cfg.Servers[0]), l.now)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -250,6 +250,16 @@ func (l *lab) connection() (storage.Connection, secrets) {
 		l.t.Fatal(err)
 	}
 	return c, s
+}
+
+// connections returns everybody's.
+func (l *lab) connections() []storage.Connection {
+	l.t.Helper()
+	all, err := l.store.ConnectionsOf(l.t.Context(), testIssuer, "", l.now)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return all
 }
 
 func problemOf(err error) Problem {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 func TestRegistrationPriority_CL7(t *testing.T) {
@@ -180,15 +178,17 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 	if n := len(l.provider.requests("/register")); n != 1 {
 		t.Errorf("%d registrations for two trips", n)
 	}
-	for k, c := range l.store.clients {
-		if k != [3]string{testIssuer, l.provider.URL, "notion"} {
-			t.Errorf("kept under %q", k)
+	for _, c := range l.store.clients {
+		if c.Issuer != testIssuer || c.Provider != l.provider.URL || c.Server != "notion" {
+			t.Errorf("kept under %+v", c)
 		}
 		if strings.Contains(string(c.Secret), "s/1") {
 			t.Error("the secret is not sealed")
 		}
-		c.Provider = "https://other.example" // M02: moved to another place
-		l.store.clients[k] = storage.UpstreamClient{Secret: l.seal(registration{}, l.clientContext(c.Provider, "notion")...)}
+		c.Secret = l.seal(registration{}, l.clientContext("https://other.example", "notion")...) // M02
+		if err := l.store.Store.PutUpstreamClient(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := l.Begin(t.Context(), l.trip()); err == nil {
 		t.Error("a registration that was swapped in the store is used")

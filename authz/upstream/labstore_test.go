@@ -1,0 +1,68 @@
+package upstream
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+)
+
+// labStore is a store that can fail, and that remembers what it was given.
+type labStore struct {
+	storage.Store
+	mu      sync.Mutex
+	fail    error
+	states  []storage.UpstreamState
+	clients []storage.UpstreamClient
+}
+
+func newLabStore() *labStore { return &labStore{Store: memstore.New()} }
+
+func (s *labStore) failWith(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+func (s *labStore) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fail
+}
+
+func (s *labStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
+	if err := s.failure(); err != nil {
+		return storage.Connection{}, err
+	}
+	return s.Store.Connection(ctx, k, now)
+}
+
+func (s *labStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	if err := s.failure(); err != nil {
+		return storage.Connection{}, storage.Unknown, err
+	}
+	return s.Store.PutConnection(ctx, c, now)
+}
+
+func (s *labStore) ClaimUpstreamState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.UpstreamState, storage.Verdict, error) {
+	if err := s.failure(); err != nil {
+		return storage.UpstreamState{}, storage.Unknown, err
+	}
+	return s.Store.ClaimUpstreamState(ctx, state, browser, now)
+}
+
+func (s *labStore) SaveUpstreamState(ctx context.Context, u storage.UpstreamState) error {
+	s.mu.Lock()
+	s.states = append(s.states, u)
+	s.mu.Unlock()
+	return s.Store.SaveUpstreamState(ctx, u)
+}
+
+func (s *labStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
+	s.mu.Lock()
+	s.clients = append(s.clients, c)
+	s.mu.Unlock()
+	return s.Store.PutUpstreamClient(ctx, c)
+}
