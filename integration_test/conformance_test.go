@@ -4,9 +4,6 @@ package integration_test
 
 import (
 	"net"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -31,7 +28,9 @@ func TestConformanceServer(t *testing.T) {
 	} {
 		t.Run(revision, func(t *testing.T) {
 			bare := judge(t, server.bare, revision)
-			gated := judge(t, withToken(t, g.URL, g.SignIn(t, alice, server.path).AccessToken)+server.path, revision)
+			gated := judge(t, g.URL+server.path, revision,
+				"NODE_OPTIONS=--import="+harness.Script(t, "with-token.mjs"),
+				"GATEWAY="+g.URL, "TOKEN="+g.SignIn(t, alice, server.path).AccessToken)
 			for scenario, result := range bare {
 				if gated[scenario] != result {
 					t.Errorf("%s: %s bare, %s through the gateway", scenario, result, gated[scenario])
@@ -69,9 +68,11 @@ func TestConformanceAuthorization(t *testing.T) {
 }
 
 // judge runs the suite for one revision and returns its result by scenario.
-func judge(t *testing.T, address, revision string) map[string]string {
+func judge(t *testing.T, address, revision string, env ...string) map[string]string {
 	t.Helper()
-	printed := harness.RunToEnd(t, harness.Node(t, conformance, "server", "--url", address, "--requirements", revision))
+	suite := harness.Node(t, conformance, "server", "--url", address, "--requirements", revision)
+	suite.Env = append(suite.Env, env...)
+	printed := harness.RunToEnd(t, suite)
 	results := summary(printed)
 	if len(results) < 20 {
 		t.Fatalf("a judgement of %d scenarios; printed:\n%s", len(results), printed)
@@ -89,29 +90,4 @@ func summary(printed string) map[string]string {
 		results[match[1]] = match[2]
 	}
 	return results
-}
-
-// withToken starts a proxy that adds the token the suite cannot send, and
-// returns its URL. A foreign Host, which the suite sends to see it refused,
-// stays foreign.
-func withToken(t *testing.T, gateway, token string) string {
-	t.Helper()
-	target, err := url.Parse(gateway)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var proxy *httptest.Server
-	proxy = httptest.NewServer(&httputil.ReverseProxy{
-		FlushInterval: -1,
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
-			if r.In.Host == proxy.Listener.Addr().String() {
-				r.Out.Host = target.Host
-			}
-			r.Out.Header.Set("Authorization", "Bearer "+token)
-		},
-	})
-	t.Cleanup(proxy.Close)
-	t.Cleanup(proxy.CloseClientConnections)
-	return proxy.URL
 }

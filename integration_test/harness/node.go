@@ -12,13 +12,9 @@ import (
 // installed one. It has a home of its own, and opens no browser.
 func Node(t testing.TB, script string, args ...string) *exec.Cmd {
 	t.Helper()
-	js, err := filepath.Abs("js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, _ := filepath.Glob(filepath.Join(js, "node_modules", "node-*", "bin", "node"))
+	found, _ := filepath.Glob(Script(t, "node_modules/node-*/bin/node"))
 	if len(found) != 1 {
-		t.Fatalf("no Node in %s/node_modules: run ./test.sh, or npm ci there", js)
+		t.Fatalf("no Node in %s: run ./test.sh, or npm ci there", Script(t, "node_modules"))
 	}
 	home := t.TempDir()
 	opener := filepath.Join(home, "bin", "xdg-open")
@@ -29,7 +25,7 @@ func Node(t testing.TB, script string, args ...string) *exec.Cmd {
 	if err := os.WriteFile(opener, []byte("#!/bin/sh\nexit 0\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(found[0], append([]string{filepath.Join(js, script)}, args...)...)
+	cmd := exec.Command(found[0], append([]string{Script(t, script)}, args...)...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(),
 		"HOME="+home,
@@ -37,4 +33,14 @@ func Node(t testing.TB, script string, args ...string) *exec.Cmd {
 		"NO_COLOR=1",
 		"PATH="+filepath.Dir(opener)+":"+filepath.Dir(found[0])+":"+os.Getenv("PATH"))
 	return cmd
+}
+
+// Script is the path of a file below integration_test/js.
+func Script(t testing.TB, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("js", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
