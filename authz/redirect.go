@@ -62,7 +62,7 @@ func redirectURIRegistrable(uri string, schemes []string) bool {
 	case scheme == "https":
 		return strings.HasPrefix(rest, "//") && plainAuthority(authority(rest))
 	case slices.Contains(schemes, scheme) && CheckRedirectScheme(scheme) == nil:
-		return !strings.HasPrefix(rest, "//") || authority(rest) != "" && !strings.Contains(authority(rest), "@")
+		return !strings.HasPrefix(rest, "//") || plainAuthority(authority(rest))
 	}
 	return false
 }

@@ -48,7 +48,7 @@ func TestRedirectURIRegistrable(t *testing.T) {
 			"", "c.example/cb", "/cb", "//c.example/cb", "https:", "https:/c.example/cb", "https:c.example", "https://", "https:///cb", "https://?x",
 			"https://c.example:/cb", "https://c.example:0/cb", "https://c.example:65536/cb", "https://c.example:080/cb", "https://c.example:x/cb",
 			"https://.example/cb", "https://c..example/cb", "https://c.example./cb", "https://[::1/cb", "https://::1/cb", "https://[fe80::1%25eth0]/cb",
-			"https://[127.0.0.1]/cb", "https://c.exa%6dple/cb", "cursor:", "cursor://", "cursor:///cb", ":", "http://127.0.0.1:/cb", "http://127.0.0.1:99999/cb",
+			"https://[127.0.0.1]/cb", "https://c.exa%6dple/cb", "cursor:", "cursor://", "cursor:///cb", "cursor://[", "cursor://host:x/", ":", "http://127.0.0.1:/cb", "http://127.0.0.1:99999/cb",
 		},
 		"G09 too long": {"https://c.example/" + strings.Repeat("a", maxRedirectURILen)},
 	} {
@@ -137,7 +137,7 @@ func TestLoopbackPort_AS44(t *testing.T) {
 func FuzzRedirect(f *testing.F) {
 	for _, uri := range []string{
 		"https://c.example/cb?x=1", "http://127.0.0.1:80/cb", "http://[::1]/", "cursor://host/cb", "https://c.example\\@evil/", "http://localhost:1@evil",
-		"https://c.example/%2e%2e/", "com.example.app:/cb",
+		"https://c.example/%2e%2e/", "com.example.app:/cb", "https://0//..0", "cursor://[",
 	} {
 		f.Add(uri, "http://localhost:9/cb")
 	}
@@ -165,8 +165,10 @@ func FuzzRedirect(f *testing.F) {
 		default:
 			t.Fatalf("scheme %q", u.Scheme)
 		}
-		if joined := u.JoinPath(); joined.EscapedPath() != u.EscapedPath() && strings.Contains(u.Path, "/..") {
-			t.Fatalf("%q has dot segments", uri)
+		for segment := range strings.SplitSeq(u.Path, "/") {
+			if segment == "." || segment == ".." {
+				t.Fatalf("%q has dot segments", uri)
+			}
 		}
 		if !redirectURIAllowed([]string{uri}, uri) {
 			t.Fatalf("%q does not allow itself", uri)
