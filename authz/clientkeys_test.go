@@ -1,0 +1,116 @@
+package authz
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// A client behind its metadata document, with its keys elsewhere, as ChatGPT does it.
+func TestKeysFromURI_AS28(t *testing.T) {
+	h := newHost(t)
+	first, second := newSigner(t, jose.ES256, "k1"), newSigner(t, jose.ES256, "k2")
+	l := newLab(t)
+	l.allowLoopback()
+	h.publish("/jwks", string(keySet(t, first.public())))
+	id := h.publish("/c", `{"client_id":"$ID","client_name":"ChatGPT","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
+	// The document may only name https; here the keys come from this machine.
+	c, err := l.as.clients.lookup(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Metadata.JWKSURI = h.url + "/jwks"
+	fetches := func() int32 { return h.hits.Load() - 1 }
+	assertAs := func(s signer) error {
+		exp := l.time().Add(time.Minute).Unix()
+		return l.assert(s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60)))
+	}
+	if _, err := l.authenticate("192.0.2.1", nil, "client_id", id); err == nil {
+		t.Error("AS-28: the client need not authenticate")
+	}
+	for range 3 {
+		if err := assertAs(first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fetches() != 1 {
+		t.Errorf("%d fetches of the keys", fetches())
+	}
+	for range 3 {
+		if err := assertAs(second); err == nil {
+			t.Error("an unknown key")
+		}
+	}
+	if fetches() != 1 {
+		t.Errorf("J11: %d fetches within a minute", fetches())
+	}
+	l.advance(minFresh + time.Second)
+	h.handle("/jwks", http.NotFound)
+	if err := assertAs(second); err == nil {
+		t.Error("an unknown key while the keys cannot be had")
+	}
+	if err := assertAs(first); err != nil {
+		t.Errorf("a stranger's unknown key ended the use of a good one: %v", err)
+	}
+	h.publish("/jwks", string(keySet(t, second.public())))
+	if c, err = l.as.clients.lookup(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := assertAs(second); err != nil {
+		t.Errorf("after the keys were rotated: %v", err)
+	}
+	if err := assertAs(first); err == nil {
+		t.Error("a withdrawn key")
+	}
+}
+
+func TestHostileKeys_J11(t *testing.T) {
+	h := newHost(t)
+	s := newSigner(t, jose.ES256, "k")
+	l := newLab(t)
+	l.allowLoopback()
+	good := string(keySet(t, s.public()))
+	for path, serve := range map[string]http.HandlerFunc{
+		"/large": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"keys":[],"x":"%s"}`, strings.Repeat("x", maxKeySetLen))
+		},
+		"/redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/jwks", http.StatusFound) },
+		"/private": func(w http.ResponseWriter, _ *http.Request) {
+			_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: s.private}}})
+		},
+		"/twice": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[],"Keys":`+good[8:]) },
+	} {
+		h.handle(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			serve(w, r)
+		})
+	}
+	h.publish("/jwks", good)
+	for _, path := range []string{"/large", "/redirect", "/private", "/twice", "/missing"} {
+		if keys, err := l.as.clients.keySets.get(t.Context(), h.url+path); err == nil {
+			t.Errorf("%s: %d keys", path, len(keys))
+		}
+	}
+	if _, err := l.as.clients.keySets.get(t.Context(), h.url+"/jwks"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The keys' address is a stranger's word: where it leads is checked when it is used.
+func TestKeysFromPrivateAddress_G06(t *testing.T) {
+	h := newHost(t)
+	s := newSigner(t, jose.ES256, "k")
+	h.publish("/jwks", string(keySet(t, s.public())))
+	l := assertionLab(t, ClientMetadata{JWKSURI: strings.Replace(h.url, "http://", "https://", 1) + "/jwks"})
+	if err := l.assert(s.sign(t, claims())); err == nil || asError(err).Status != http.StatusUnauthorized {
+		t.Errorf("got %v", err)
+	}
+	if h.hits.Load() != 0 {
+		t.Error("a request arrived")
+	}
+}
