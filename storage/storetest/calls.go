@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -19,7 +20,7 @@ func (f *fixture) endedCalls() map[string]func() error {
 
 func (f *fixture) calls(c context.Context) map[string]func() error {
 	s := f.store
-	return map[string]func() error{
+	calls := map[string]func() error{
 		"CreateClient":       func() error { return s.CreateClient(c, f.client("z"), 1) },
 		"Client":             func() error { return second(s.Client(c, "a", f.now)) },
 		"UpdateClient":       func() error { return second(s.UpdateClient(c, f.client("a"), storage.Hash{}, true, f.now)) },
@@ -38,6 +39,8 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"UseOnce":            func() error { return second(s.UseOnce(c, hash("jti"), f.now.Add(1), f.now)) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.now)) },
 	}
+	maps.Copy(calls, f.connectionCalls(c))
+	return calls
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -21,7 +22,9 @@ type Breakable struct {
 // writes fails, it reports an error and leaves the store as it was, and the
 // same call succeeds afterwards.
 func RunFaults(t *testing.T, open func(t *testing.T) Breakable) {
-	for name, verb := range faultyVerbs {
+	verbs := maps.Clone(faultyVerbs)
+	maps.Copy(verbs, faultyConnectionVerbs)
+	for name, verb := range verbs {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; ; n++ {
 				b := open(t)
@@ -51,12 +54,14 @@ func RunFaults(t *testing.T, open func(t *testing.T) Breakable) {
 	}
 }
 
-// faultyVerbs are calls that change something. A verdict other than the one
-// that is wanted is an error.
-var faultyVerbs = map[string]struct {
+type faultyVerb struct {
 	prepare func(*fixture)
 	call    func(*fixture) error
-}{
+}
+
+// faultyVerbs are calls that change something. A verdict other than the one
+// that is wanted is an error.
+var faultyVerbs = map[string]faultyVerb{
 	"CreateClient that evicts": {
 		func(f *fixture) { f.register("b") },
 		func(f *fixture) error { return f.store.CreateClient(ctx(), f.client("c"), 1) },

@@ -22,12 +22,27 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"once", onceTests},
 		{"sweep", sweepTests},
 		{"race", raceTests},
+		{"connection", connectionTests},
+		{"lease", leaseTests},
+		{"trip", tripTests},
+		{"disconnect", disconnectTests},
+		{"revocation", revocationTests},
+		{"upstream client", upstreamClientTests},
+		{"browser session", browserSessionTests},
+		{"grants of", grantsOfTests},
+		{"adopt", adoptTests},
+		{"connection sweep", connectionSweepTests},
+		{"connection race", connectionRaceTests},
+		{"connection model", connectionModelTests},
 		{"close", closeTests},
 		{"model", modelTests},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			for name, test := range suite.tests {
-				t.Run(name, func(t *testing.T) { test(newFixture(t, open(t))) })
+				t.Run(name, func(t *testing.T) {
+					t.Parallel() // a disk takes several stores at a time
+					test(newFixture(t, open(t)))
+				})
 			}
 		})
 	}

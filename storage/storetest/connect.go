@@ -1,0 +1,189 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var tripTests = map[string]func(*fixture){
+	"reads back what was stored, once": func(f *fixture) {
+		trip := f.leave("1", "alice", "notion")
+		f.equal(f.comeBack("1", storage.OK), trip)
+		f.equal(f.comeBack("1", storage.Unknown), storage.UpstreamState{})
+	},
+	"another browser changes nothing I02": func(f *fixture) {
+		f.leave("1", "alice", "notion")
+		for _, browser := range []storage.Hash{{}, hash("another browser")} {
+			got, v, err := f.store.ClaimUpstreamState(ctx(), hash("state 1"), browser, f.now)
+			f.verdict(v, err, storage.Mismatch)
+			f.equal(got, storage.UpstreamState{})
+		}
+		f.comeBack("1", storage.OK)
+	},
+	"unknown": func(f *fixture) {
+		f.comeBack("1", storage.Unknown)
+	},
+	"ends at ExpiresAt": func(f *fixture) {
+		f.leave("1", "alice", "notion")
+		f.after(15 * time.Minute)
+		f.comeBack("1", storage.Unknown)
+	},
+	"several at a time": func(f *fixture) {
+		f.leave("1", "alice", "notion")
+		f.leave("2", "alice", "notion")
+		f.comeBack("2", storage.OK)
+		f.comeBack("1", storage.OK)
+	},
+}
+
+var disconnectTests = map[string]func(*fixture){
+	"removes the connection, and only it K20": func(f *fixture) {
+		c := f.put(f.connection("alice", "notion"))
+		github := f.put(f.connection("alice", "github"))
+		bobs := f.put(f.connection("bob", "notion"))
+		f.disconnect(c.ConnectionKey, true)
+		f.noConnection(c)
+		f.stands(github)
+		f.stands(bobs)
+		f.disconnect(c.ConnectionKey, false)
+	},
+	"removes the trips that are under way, and only those": func(f *fixture) {
+		f.put(f.connection("alice", "notion"))
+		f.leave("1", "alice", "notion")
+		f.leave("2", "alice", "notion")
+		f.leave("3", "alice", "github")
+		f.leave("4", "bob", "notion")
+		f.disconnect(connectionKey("alice", "notion"), true)
+		f.comeBack("1", storage.Unknown)
+		f.comeBack("2", storage.Unknown)
+		f.comeBack("3", storage.OK)
+		f.comeBack("4", storage.OK)
+	},
+	"removes trips even without a connection": func(f *fixture) {
+		f.leave("1", "alice", "notion")
+		f.disconnect(connectionKey("alice", "notion"), false)
+		f.comeBack("1", storage.Unknown)
+	},
+	"ends a lease": func(f *fixture) {
+		leased := f.lease(f.put(f.connection("alice", "notion")), "one", storage.OK)
+		f.disconnect(leased.ConnectionKey, true)
+		_, v, err := f.store.PutConnection(ctx(), leased, f.now)
+		f.verdict(v, err, storage.Mismatch)
+		f.noConnection(leased)
+	},
+	"queues the revocation": func(f *fixture) {
+		c := f.put(f.connection("alice", "notion"))
+		r := f.revocation("1")
+		had, err := f.store.Disconnect(ctx(), c.ConnectionKey, &r, f.now)
+		f.must(err)
+		f.equal(had, true)
+		f.noConnection(c)
+		due, err := f.store.DueRevocations(ctx(), issuer, 10, f.now, f.now.Add(time.Minute))
+		f.must(err)
+		r.Attempts, r.DueAt = 1, f.now.Add(time.Minute)
+		f.equal(due, []storage.ProviderRevocation{r})
+	},
+}
+
+var revocationTests = map[string]func(*fixture){
+	"handed out when due, to one caller at a time": func(f *fixture) {
+		f.queue(f.revocation("1"))
+		f.equal(f.due(10), []string{"1"})
+		f.equal(f.due(10), []string(nil))
+		f.after(time.Minute - 1)
+		f.equal(f.due(10), []string(nil))
+		f.after(1)
+		due, err := f.store.DueRevocations(ctx(), issuer, 10, f.now, f.now.Add(time.Minute))
+		f.must(err)
+		if len(due) != 1 || due[0].Attempts != 2 {
+			f.Fatalf("the second time: %+v", due)
+		}
+	},
+	"oldest first, up to the limit": func(f *fixture) {
+		for i, id := range []string{"c", "a", "b", "d"} {
+			r := f.revocation(id)
+			r.DueAt = f.now.Add(time.Duration(i-3) * time.Minute)
+			f.queue(r)
+		}
+		later := f.revocation("later")
+		later.DueAt = f.now.Add(1)
+		f.queue(later)
+		f.equal(f.due(3), []string{"c", "a", "b"})
+		f.equal(f.due(0), []string(nil))
+		f.equal(f.due(3), []string{"d"})
+		f.after(1)
+		f.equal(f.due(3), []string{"later"})
+	},
+	"whatever time it is": func(f *fixture) {
+		r := f.revocation("1")
+		r.DueAt = time.Time{}
+		f.queue(r)
+		f.equal(f.due(10), []string{"1"})
+	},
+	"of one issuer": func(f *fixture) {
+		r := f.revocation("1")
+		r.Issuer = otherIssuer
+		f.queue(r)
+		f.equal(f.due(10), []string(nil))
+	},
+	"until it is done": func(f *fixture) {
+		f.queue(f.revocation("1"))
+		f.queue(f.revocation("2"))
+		f.must(f.store.EndRevocation(ctx(), "1"))
+		f.must(f.store.EndRevocation(ctx(), "1"))
+		f.must(f.store.EndRevocation(ctx(), "unknown"))
+		f.equal(f.due(10), []string{"2"})
+		f.must(f.store.EndRevocation(ctx(), "2"))
+		f.after(time.Hour)
+		f.equal(f.due(10), []string(nil))
+	},
+	"until nobody tries any more": func(f *fixture) {
+		f.queue(f.revocation("1"))
+		f.after(24 * time.Hour)
+		f.equal(f.due(10), []string(nil))
+	},
+}
+
+var upstreamClientTests = map[string]func(*fixture){
+	"of one server at one provider K15": func(f *fixture) {
+		c := f.upstreamClient("notion")
+		c.ExpiresAt = f.now.Add(time.Hour)
+		f.must(f.store.PutUpstreamClient(ctx(), c))
+		got, err := f.store.UpstreamClient(ctx(), issuer, provider, "notion", f.now)
+		f.must(err)
+		f.equal(got, c)
+		for _, other := range [][3]string{
+			{otherIssuer, provider, "notion"}, {issuer, "https://evil.example", "notion"}, {issuer, provider, "github"},
+		} {
+			_, err := f.store.UpstreamClient(ctx(), other[0], other[1], other[2], f.now)
+			f.is(err, storage.ErrNotFound)
+		}
+		f.after(time.Hour)
+		_, err = f.store.UpstreamClient(ctx(), issuer, provider, "notion", f.now)
+		f.is(err, storage.ErrNotFound)
+	},
+	"replaced, kept and forgotten": func(f *fixture) {
+		c := f.upstreamClient("notion")
+		f.must(f.store.PutUpstreamClient(ctx(), c))
+		c.Secret = []byte("sealed anew")
+		f.must(f.store.PutUpstreamClient(ctx(), c))
+		f.after(1000 * 24 * time.Hour)
+		_, err := f.store.Sweep(ctx(), f.now)
+		f.must(err)
+		got, err := f.store.UpstreamClient(ctx(), issuer, provider, "notion", f.now)
+		f.must(err)
+		f.equal(got, c)
+		f.must(f.store.DeleteUpstreamClient(ctx(), issuer, provider, "github"))
+		f.must(f.store.DeleteUpstreamClient(ctx(), issuer, provider, "notion"))
+		f.must(f.store.DeleteUpstreamClient(ctx(), issuer, provider, "notion"))
+		_, err = f.store.UpstreamClient(ctx(), issuer, provider, "notion", f.now)
+		f.is(err, storage.ErrNotFound)
+	},
+}
+
+func (f *fixture) upstreamClient(server string) storage.UpstreamClient {
+	return storage.UpstreamClient{
+		Issuer: issuer, Provider: provider, Server: server, Secret: []byte("sealed client"), CreatedAt: f.now,
+	}
+}

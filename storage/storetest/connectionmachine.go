@@ -1,0 +1,231 @@
+package storetest
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var connectionModelTests = map[string]func(*fixture){
+	"any sequence of calls answers as the model E25": func(f *fixture) {
+		run := 0
+		rapid.Check(f.T, func(t *rapid.T) {
+			run++ // one store for all runs: each has owners of its own
+			m := &connectionMachine{fixture: *f, model: newConnectionModel(), run: fmt.Sprintf("run %d ", run)}
+			for _, flow := range m.flows() {
+				longest := m.flow(flow)
+				longest.Identity.Subject = m.subject()
+				longest.ExpiresAt = m.now.Add(1000 * 24 * time.Hour)
+				m.wants(t, storage.OK)(m.store.SaveFlow(ctx(), longest, m.now))
+			}
+			t.Repeat(map[string]func(*rapid.T){
+				"wait":       m.wait,
+				"connect":    m.connect,
+				"change":     m.change,
+				"lease":      m.leaseOne,
+				"lease more": m.leaseOne,
+				"disconnect": m.disconnectOne,
+				"leave":      m.leaveOnTrip,
+				"come back":  m.comeBackFromTrip,
+				"submit":     m.submit,
+				"sweep":      m.sweep,
+				"":           m.compare,
+			})
+		})
+	},
+}
+
+// connectionMachine makes the same calls on the store and on the model.
+type connectionMachine struct {
+	fixture
+	model *connectionModel
+	seen  []storage.Connection // every state that was ever returned
+	run   string
+	last  int
+}
+
+func (m *connectionMachine) flows() []string { return []string{m.run + "f1", m.run + "f2"} }
+
+// subject is the person of the run, who goes through all its flows.
+func (m *connectionMachine) subject() string { return m.run + "alice" }
+
+func (m *connectionMachine) owners() []string {
+	owners := []string{m.subject(), m.run + "bob"}
+	for _, flow := range m.flows() {
+		owners = append(owners, storage.FlowOwner(flow))
+	}
+	return owners
+}
+
+func (m *connectionMachine) key(t *rapid.T) storage.ConnectionKey {
+	return connectionKey(rapid.SampledFrom(m.owners()).Draw(t, "owner"), rapid.SampledFrom([]string{"notion", "github"}).Draw(t, "server"))
+}
+
+// wants makes another verdict, or an error, end the run.
+func (m *connectionMachine) wants(t *rapid.T, want storage.Verdict) func(storage.Verdict, error) {
+	return func(got storage.Verdict, err error) {
+		if err := wants(want)(got, err); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// same compares what a call returned with what the model has.
+func (m *connectionMachine) same(t *rapid.T, got storage.Connection, k storage.ConnectionKey) {
+	want := storage.Connection{}
+	if c := m.model.connection(k, m.now); c != nil {
+		want = *c
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("got\n%+v\nwant\n%+v", got, want)
+	}
+	if got.ID != "" {
+		m.seen = append(m.seen, got)
+	}
+}
+
+func (m *connectionMachine) wait(t *rapid.T) {
+	m.after(rapid.SampledFrom([]time.Duration{1, time.Second, time.Minute, 15 * time.Minute, time.Hour}).Draw(t, "wait"))
+}
+
+func (m *connectionMachine) put(t *rapid.T, c storage.Connection) {
+	want := m.model.put(c, m.now)
+	got, v, err := m.store.PutConnection(ctx(), c, m.now)
+	m.wants(t, want)(v, err)
+	m.same(t, got, c.ConnectionKey)
+}
+
+func (m *connectionMachine) connect(t *rapid.T) {
+	k := m.key(t)
+	c := m.connection(k.Owner, k.Server)
+	if strings.HasPrefix(k.Owner, storage.FlowOwner("")) {
+		c.ExpiresAt = m.now.Add(15 * time.Minute)
+	}
+	m.last++
+	c.ID = fmt.Sprint(m.run, m.last)
+	m.put(t, c)
+}
+
+// change puts what was true now, or at some time.
+func (m *connectionMachine) change(t *rapid.T) {
+	if len(m.seen) == 0 {
+		return
+	}
+	c := rapid.SampledFrom(m.seen).Draw(t, "seen")
+	if current := m.model.connection(c.ConnectionKey, m.now); current != nil && rapid.Bool().Draw(t, "current") {
+		c = *current
+	}
+	m.last++
+	c.Secret = fmt.Append(nil, "secret ", m.last)
+	c.State = rapid.SampledFrom([]storage.ConnectionState{storage.Active, storage.Active, storage.NeedsReauth}).Draw(t, "state")
+	m.put(t, c)
+}
+
+func (m *connectionMachine) leaseOne(t *rapid.T) {
+	k, revision := m.key(t), rapid.Uint64Range(0, 3).Draw(t, "revision")
+	if c := m.model.connection(k, m.now); c != nil && rapid.Bool().Draw(t, "current") {
+		revision = c.Revision
+	}
+	until := m.now.Add(time.Minute)
+	want := m.model.lease(k, revision, "holder", until, m.now)
+	got, v, err := m.store.LeaseConnection(ctx(), k, revision, "holder", until, m.now)
+	m.wants(t, want)(v, err)
+	m.same(t, got, k)
+}
+
+func (m *connectionMachine) disconnectOne(t *rapid.T) {
+	k := m.key(t)
+	want := m.model.disconnect(k, m.now)
+	got, err := m.store.Disconnect(ctx(), k, nil, m.now)
+	if err != nil || got != want {
+		t.Fatalf("ended one: %t, %v; want %t", got, err, want)
+	}
+}
+
+func (m *connectionMachine) leaveOnTrip(t *rapid.T) {
+	m.last++
+	name, k := fmt.Sprint(m.run, m.last), m.key(t)
+	trip := m.trip(name, k.Owner, k.Server)
+	if err := m.store.SaveUpstreamState(ctx(), trip); err != nil {
+		t.Fatal(err)
+	}
+	m.model.trips[name] = &trip
+}
+
+func (m *connectionMachine) comeBackFromTrip(t *rapid.T) {
+	name := one(t, m.model.trips, "trip")
+	browser := storage.HashOf(rapid.SampledFrom([]string{"browser", "browser", "another"}).Draw(t, "browser"))
+	trip := m.model.trips[name]
+	want := m.model.claim(name, browser, m.now)
+	got, v, err := m.store.ClaimUpstreamState(ctx(), hash("state %s", name), browser, m.now)
+	m.wants(t, want)(v, err)
+	if want == storage.OK && !reflect.DeepEqual(got, *trip) {
+		t.Fatalf("got\n%+v\nwant\n%+v", got, *trip)
+	}
+}
+
+func (m *connectionMachine) submit(t *rapid.T) {
+	m.last++
+	flow := rapid.SampledFrom(m.flows()).Draw(t, "flow")
+	sub := m.submission(fmt.Sprint(m.run, m.last), "a")
+	sub.FlowID, sub.Subject = flow, m.subject()
+	if rapid.IntRange(0, 4).Draw(t, "refused") == 0 {
+		sub.Grant, sub.Code = nil, nil
+	} else {
+		sub.Adopt = m.adopt(t, storage.FlowOwner(flow))
+	}
+	want := m.model.submit(sub)
+	v, err := m.store.SubmitFlow(ctx(), sub)
+	m.wants(t, want)(v, err)
+}
+
+// adopt prepares what the flow has, or something near it, for its subject.
+func (m *connectionMachine) adopt(t *rapid.T, owner string) []storage.Connection {
+	of := m.model.of(owner, m.now)
+	for i := range of {
+		of[i].Owner = m.subject()
+		of[i].Revision += uint64(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "stale"))
+	}
+	if len(of) > 0 && rapid.IntRange(0, 4).Draw(t, "without one") == 0 {
+		of = of[1:]
+	}
+	return of
+}
+
+func (m *connectionMachine) sweep(t *rapid.T) {
+	if _, err := m.store.Sweep(ctx(), m.now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// compare asks the store for everything the model knows.
+func (m *connectionMachine) compare(t *rapid.T) {
+	for _, owner := range m.owners() {
+		got, err := m.store.ConnectionsOf(ctx(), issuer, owner, m.now)
+		if want := m.model.of(owner, m.now); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("connections of %q: %v\n%+v\nwant\n%+v", owner, err, got, want)
+		}
+		for _, c := range got {
+			byID, err := m.store.ConnectionByID(ctx(), issuer, c.ID, m.now)
+			if err != nil || !reflect.DeepEqual(byID, c) {
+				t.Fatalf("by ID: %v\n%+v\nwant\n%+v", err, byID, c)
+			}
+		}
+	}
+	for _, c := range m.seen {
+		_, err := m.store.ConnectionByID(ctx(), issuer, c.ID, m.now)
+		known := slices.ContainsFunc(slices.Collect(maps.Values(m.model.connections)), func(x *storage.Connection) bool {
+			return x.ID == c.ID && m.model.connection(x.ConnectionKey, m.now) != nil
+		})
+		if known != (err == nil) || err != nil && err != storage.ErrNotFound {
+			t.Fatalf("by ID %q: %v, want it there: %t", c.ID, err, known)
+		}
+	}
+}

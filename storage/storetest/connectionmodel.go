@@ -1,0 +1,138 @@
+package storetest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// connectionModel is the contract of storage.Connections once more, as plainly
+// as it can be said.
+type connectionModel struct {
+	connections map[storage.ConnectionKey]*storage.Connection
+	trips       map[string]*storage.UpstreamState // by name
+	submitted   map[string]bool                   // by flow
+}
+
+func newConnectionModel() *connectionModel {
+	return &connectionModel{
+		connections: map[storage.ConnectionKey]*storage.Connection{},
+		trips:       map[string]*storage.UpstreamState{},
+		submitted:   map[string]bool{},
+	}
+}
+
+func (m *connectionModel) connection(k storage.ConnectionKey, now time.Time) *storage.Connection {
+	c := m.connections[k]
+	if c == nil || !c.ExpiresAt.IsZero() && !c.ExpiresAt.After(now) {
+		return nil
+	}
+	return c
+}
+
+func (m *connectionModel) put(c storage.Connection, now time.Time) storage.Verdict {
+	old := m.connection(c.ConnectionKey, now)
+	if old == nil && c.Revision != 0 || old != nil && (old.Revision != c.Revision || old.ID != c.ID) {
+		return storage.Mismatch
+	}
+	c.Revision++
+	c.Lease, c.LeaseUntil = "", time.Time{}
+	m.connections[c.ConnectionKey] = &c
+	return storage.OK
+}
+
+func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) storage.Verdict {
+	c := m.connection(k, now)
+	switch {
+	case c == nil:
+		return storage.Unknown
+	case c.State != storage.Active:
+		return storage.Mismatch
+	case c.Lease != "" && c.LeaseUntil.After(now):
+		return storage.Repeated
+	case c.Lease != "":
+		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.InDoubt, now, "", time.Time{}
+		c.Revision++
+		return storage.Burned
+	case c.Revision != revision:
+		return storage.Mismatch
+	}
+	c.Lease, c.LeaseUntil = holder, until
+	c.Revision++
+	return storage.OK
+}
+
+func (m *connectionModel) disconnect(k storage.ConnectionKey, now time.Time) bool {
+	had := m.connection(k, now) != nil
+	delete(m.connections, k)
+	m.endTrips(func(t *storage.UpstreamState) bool { return t.ConnectionKey == k })
+	return had
+}
+
+func (m *connectionModel) endTrips(which func(*storage.UpstreamState) bool) {
+	for name, t := range m.trips {
+		if which(t) {
+			delete(m.trips, name)
+		}
+	}
+}
+
+func (m *connectionModel) claim(name string, browser storage.Hash, now time.Time) storage.Verdict {
+	t := m.trips[name]
+	switch {
+	case t == nil || !t.ExpiresAt.After(now):
+		return storage.Unknown
+	case t.Browser != browser:
+		return storage.Mismatch
+	}
+	delete(m.trips, name)
+	return storage.OK
+}
+
+// of returns what an owner has, by server.
+func (m *connectionModel) of(owner string, now time.Time) []storage.Connection {
+	var of []storage.Connection
+	for k := range m.connections {
+		if c := m.connection(k, now); c != nil && k.Owner == owner {
+			of = append(of, *c)
+		}
+	}
+	slices.SortFunc(of, func(a, b storage.Connection) int {
+		if a.Server < b.Server {
+			return -1
+		}
+		return 1
+	})
+	return of
+}
+
+func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
+	owner := storage.FlowOwner(sub.FlowID)
+	of := m.of(owner, sub.Now)
+	if m.submitted[sub.FlowID] {
+		return storage.Burned
+	}
+	if sub.Grant != nil {
+		same := slices.EqualFunc(of, sub.Adopt, func(a, b storage.Connection) bool {
+			return a.Server == b.Server && a.Revision == b.Revision
+		})
+		if !same {
+			return storage.Mismatch
+		}
+	}
+	m.submitted[sub.FlowID] = true
+	m.endTrips(func(t *storage.UpstreamState) bool { return t.Owner == owner })
+	for _, c := range of {
+		delete(m.connections, c.ConnectionKey)
+	}
+	for _, c := range sub.Adopt {
+		c.Revision = 1
+		if old := m.connection(c.ConnectionKey, sub.Now); old != nil {
+			c.Revision = old.Revision + 1
+		}
+		c.ExpiresAt, c.Lease, c.LeaseUntil = time.Time{}, "", time.Time{}
+		m.connections[c.ConnectionKey] = &c
+	}
+	return storage.OK
+}

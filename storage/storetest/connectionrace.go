@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var connectionRaceTests = map[string]func(*fixture){
+	"one holder of a lease K10": func(f *fixture) {
+		c := f.put(f.connection("alice", "notion"))
+		for range rounds {
+			won := f.race(func(n int) storage.Verdict {
+				_, v, err := f.store.LeaseConnection(ctx(), c.ConnectionKey, c.Revision, fmt.Sprint(n), f.now.Add(1), f.now)
+				return f.raced(v, err, storage.OK, storage.Repeated)
+			})
+			leased, err := f.store.Connection(ctx(), c.ConnectionKey, f.now)
+			f.must(err)
+			f.equal(leased.Lease, fmt.Sprint(won))
+			f.equal(leased.Revision, c.Revision+1)
+			c = f.put(leased)
+		}
+	},
+	"one puts a connection in doubt K11": func(f *fixture) {
+		for round := range rounds {
+			c := f.lease(f.put(f.connection(fmt.Sprint(round), "notion")), "lost", storage.OK)
+			later := f.now.Add(time.Minute)
+			f.race(func(int) storage.Verdict {
+				_, v, err := f.store.LeaseConnection(ctx(), c.ConnectionKey, c.Revision, "next", later.Add(1), later)
+				if v == storage.Burned {
+					v = storage.OK
+				}
+				return f.raced(v, err, storage.OK, storage.Mismatch)
+			})
+		}
+	},
+	"one claims a trip": func(f *fixture) {
+		for round := range rounds {
+			trip := f.leave(fmt.Sprint(round), "alice", "notion")
+			f.race(func(int) storage.Verdict {
+				_, v, err := f.store.ClaimUpstreamState(ctx(), trip.Hash, trip.Browser, f.now)
+				return f.raced(v, err, storage.OK, storage.Unknown)
+			})
+		}
+	},
+	"one change to a revision": func(f *fixture) {
+		c := f.connection("alice", "notion")
+		for range rounds {
+			won := f.race(func(n int) storage.Verdict {
+				mine := c
+				mine.Secret = fmt.Append(nil, "secret ", n)
+				_, v, err := f.store.PutConnection(ctx(), mine, f.now)
+				return f.raced(v, err, storage.OK, storage.Mismatch)
+			})
+			c.Secret = fmt.Append(nil, "secret ", won)
+			c.Revision++
+			f.stands(c)
+		}
+	},
+	"one submit adopts": func(f *fixture) {
+		for round := range rounds {
+			id := fmt.Sprint(round)
+			c := f.connects(id, "notion "+id)
+			adopted := func(n int) storage.Connection {
+				mine := f.adopted(c)
+				mine.ID, mine.Secret = fmt.Sprint(id, " ", n), fmt.Append(nil, "secret ", n)
+				return mine
+			}
+			won := f.race(func(n int) storage.Verdict {
+				sub := f.submission(id, "a")
+				racer := fmt.Sprint(id, " ", n)
+				sub.Grant.ID, sub.Code.GrantID, sub.Code.Hash = "g-"+racer, "g-"+racer, hash("code %s", racer)
+				sub.Adopt = []storage.Connection{adopted(n)}
+				v, err := f.store.SubmitFlow(ctx(), sub)
+				return f.raced(v, err, storage.OK, storage.Burned)
+			})
+			f.noConnection(c)
+			want := adopted(won)
+			want.Revision = 1
+			f.stands(want)
+		}
+	},
+	"one takes a revocation that is due": func(f *fixture) {
+		for round := range rounds {
+			id := fmt.Sprint(round)
+			f.queue(f.revocation(id))
+			f.race(func(int) storage.Verdict {
+				due, err := f.store.DueRevocations(ctx(), issuer, 10, f.now, f.now.Add(time.Minute))
+				if len(due) == 1 && due[0].ID == id {
+					return f.raced(storage.OK, err, storage.OK)
+				}
+				if len(due) > 0 {
+					f.Errorf("round %d: handed out %+v", round, due)
+				}
+				return f.raced(storage.Unknown, err, storage.Unknown)
+			})
+		}
+	},
+	"nothing brings back what was ended K20": func(f *fixture) {
+		for round := range rounds {
+			owner := fmt.Sprint(round)
+			c := f.lease(f.put(f.connection(owner, "notion")), "refreshing", storage.OK)
+			trips := make([]storage.UpstreamState, racers)
+			for n := range 4 {
+				trips[n] = f.leave(fmt.Sprint(owner, " ", n), owner, "notion")
+			}
+			f.together(func(n int) {
+				switch {
+				case n == racers/2:
+					had, err := f.store.Disconnect(ctx(), c.ConnectionKey, nil, f.now)
+					if err != nil || !had {
+						f.Errorf("ended one: %t, %v", had, err)
+					}
+				case n < 4: // the provider's answer; then the same as those below
+					_, v, err := f.store.ClaimUpstreamState(ctx(), trips[n].Hash, trips[n].Browser, f.now)
+					if f.raced(v, err, storage.OK, storage.Unknown) != storage.OK {
+						return
+					}
+					fallthrough
+				default: // the answer of a refresh
+					_, v, err := f.store.PutConnection(ctx(), c, f.now)
+					f.raced(v, err, storage.OK, storage.Mismatch)
+				}
+			})
+			f.noConnection(c)
+			for n := range 4 {
+				f.comeBack(fmt.Sprint(owner, " ", n), storage.Unknown)
+			}
+		}
+	},
+	"a connection that ends while its flow is submitted belongs to somebody or to nobody": func(f *fixture) {
+		for round := range rounds {
+			id := fmt.Sprint(round)
+			c := f.connects(id, "notion "+id)
+			sub := f.submission(id, "a")
+			sub.Adopt = []storage.Connection{f.adopted(c)}
+			var verdict storage.Verdict
+			var ended bool
+			f.together(func(n int) {
+				var err error
+				switch n {
+				case 0:
+					verdict, err = f.store.SubmitFlow(ctx(), sub)
+				case 1:
+					ended, err = f.store.Disconnect(ctx(), c.ConnectionKey, nil, f.now)
+				}
+				if err != nil {
+					f.Error(err)
+				}
+			})
+			f.equal(f.servers(issuer, c.Owner), []string(nil))
+			switch {
+			case verdict == storage.OK && !ended:
+				want := f.adopted(c)
+				want.Revision = 1
+				f.stands(want)
+			case verdict == storage.Mismatch && ended:
+				f.noConnection(f.adopted(c))
+			default:
+				f.Fatalf("verdict %d, ended %t", verdict, ended)
+			}
+		}
+	},
+}
+
+// together lets all racers go at once and waits for them.
+func (f *fixture) together(run func(n int)) {
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for n := range racers {
+		wg.Go(func() {
+			<-start
+			run(n)
+		})
+	}
+	close(start)
+	wg.Wait()
+}
