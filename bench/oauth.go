@@ -11,7 +11,7 @@ import (
 // of their answers are on disk before they are sent.
 func measureAuthorizationServer(ctx context.Context, b *bench) error {
 	b.progress("authorization server: the disk alone")
-	sync, err := diskSyncRate(b.dir, b.flowSeconds/2)
+	sync, err := diskSyncRate(b.dir, b.flowSample/2)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func measureAuthorizationServer(ctx context.Context, b *bench) error {
 			{"refreshes/s", 16, 3_000, refreshing},
 		} {
 			b.progress("authorization server: %s, %d at a time", m.what, m.workers)
-			r, err := g.repeat(m.workers, b.flowSeconds, m.job)
+			r, err := g.repeat(m.workers, b.flowSample, m.job)
 			if err != nil {
 				return fmt.Errorf("%s: %w", m.what, err)
 			}

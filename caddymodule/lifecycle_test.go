@@ -17,7 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
@@ -44,7 +44,7 @@ func TestDatabaseInUse_M11(t *testing.T) {
 	if err := caddy.Validate(&cfg); err != nil {
 		t.Errorf("validate beside a running server: %v", err)
 	}
-	if err := caddy.Load(config, true); !errors.Is(err, bbolt.ErrTimeout) && (err == nil || !strings.Contains(err.Error(), "already open in another process")) {
+	if err := caddy.Load(config, true); !errors.Is(err, bolterrors.ErrTimeout) && (err == nil || !strings.Contains(err.Error(), "already open in another process")) {
 		t.Errorf("start beside a running server: %v", err)
 	}
 	if refs, used := processStates.References(g.db()); used {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
@@ -48,7 +49,7 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 	}
 	bo.OpenFile = private(bo.OpenFile)
 	db, err := bbolt.Open(path, 0o600, &bo)
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("boltstore: %s is already open in another process; to change the configuration of a running Caddy, use caddy reload: %w", path, err)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -69,7 +70,7 @@ func TestSecondOpener_M11(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
 	first := open(t, path)
 	_, err := Open(path, Options{Timeout: time.Millisecond})
-	if !errors.Is(err, bbolt.ErrTimeout) || !strings.Contains(err.Error(), "caddy reload") {
+	if !errors.Is(err, bolterrors.ErrTimeout) || !strings.Contains(err.Error(), "caddy reload") {
 		t.Errorf("second opener: %v", err)
 	}
 	closed(t, first)
