@@ -58,7 +58,7 @@ func TestKeysFromURI_AS28(t *testing.T) {
 		t.Errorf("a stranger's unknown key ended the use of a good one: %v", err)
 	}
 	h.publish("/jwks", string(keySet(t, second.public())))
-	if c, err = l.as.clients.lookup(t.Context(), id); err != nil {
+	if _, err := l.as.clients.lookup(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	if err := assertAs(second); err != nil {
