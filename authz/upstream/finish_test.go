@@ -233,13 +233,15 @@ func TestProvidersError_K19(t *testing.T) {
 			t.Error(name, "was sent")
 		}
 	}
-	t.Run("both code and error", func(t *testing.T) {
+	for code, want := range map[string]Problem{"access_denied": Declined, "invalid_scope": ProviderRefused} {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
-		a.Error = "access_denied"
+		a.Error = code
 		_, err := l.Finish(t.Context(), a)
-		wantProblem(t, err, Declined)
-	})
+		if wantProblem(t, err, want); len(l.provider.requests("/token")) != 0 {
+			t.Error("the code beside the error was used")
+		}
+	}
 }
 
 // A code is sent exactly once, whatever the answer.
@@ -373,17 +375,24 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 			t.Error("a token can be read in the store")
 		}
 	}
-	t.Run("trip", func(t *testing.T) {
-		a := l.answerTo(l.begin(l.trip()))
-		s := l.store.states[len(l.store.states)-1]
-		s.Owner = "user_id:mallory"
-		if err := l.store.SaveUpstreamState(t.Context(), s); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := l.Finish(t.Context(), a); err == nil {
-			t.Error("another's trip ends as mallory's connection")
-		}
-	})
+	for name, change := range map[string]func(mine, other *storage.UpstreamState){
+		"another's trip": func(mine, _ *storage.UpstreamState) { mine.Owner = "user_id:mallory" },
+		"another trip":   func(mine, other *storage.UpstreamState) { mine.Secret = other.Secret },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			a := l.answerTo(l.begin(l.trip()))
+			l.begin(l.trip())
+			s := l.store.states[0]
+			change(&s, &l.store.states[1])
+			if err := l.store.SaveUpstreamState(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if outcome, err := l.Finish(t.Context(), a); err == nil {
+				t.Errorf("ends as %+v", outcome)
+			}
+		})
+	}
 }
 
 func TestStoreFails_Finish(t *testing.T) {

@@ -279,8 +279,23 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 	t.Run("configured with its issuer", func(t *testing.T) {
 		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
 		l.cfg.Servers[0].Issuer = l.provider.URL
-		move(l)
+		other := move(l)
 		l.connect() // stays where the operator said
+		l.cfg.Servers[0].Issuer = other.URL
+		l.provider = other
+		l.connect() // and moves with the operator
+	})
+	t.Run("registered anew between leaving and coming back", func(t *testing.T) {
+		l := newLab(t)
+		a := l.answerTo(l.begin(l.trip()))
+		other := registration{client: client{ID: "dynamic-2", Secret: "s2"}}
+		if err := l.putClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := l.Finish(t.Context(), a)
+		if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
+			t.Error("the code went with the credentials of another client")
+		}
 	})
 	t.Run("between leaving and coming back", func(t *testing.T) {
 		l := newLab(t)
@@ -324,6 +339,9 @@ func TestProviderForgets_CL10(t *testing.T) {
 	wantProblem(t, err, ProviderRefused)
 	if outcome.ReturnTo != "/oauth/account" || outcome.Connected {
 		t.Errorf("outcome %+v", outcome)
+	}
+	if _, err := l.store.UpstreamClient(t.Context(), testIssuer, l.provider.URL, "notion", l.now); err == nil {
+		t.Error("the registration that the provider forgot is kept")
 	}
 	if got := l.connect().Get("client_id"); got != "dynamic-2" {
 		t.Errorf("client_id %q", got)

@@ -141,6 +141,14 @@ func TestHowFar_K11(t *testing.T) {
 		"cut in the answer": {at(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"access_token":`)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}), noAnswer},
+		"cut in a form": {at(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.Header().Set("Content-Type", "application/x-www-form-urlencoded")
+			_, _ = io.WriteString(w, `access_token=half`)
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}), noAnswer},
 		"no HTTP": {at(func(w http.ResponseWriter, _ *http.Request) {
