@@ -17,17 +17,19 @@ import (
 	"time"
 )
 
-// gateway is a Caddy process that serves the same MCP server twice: plainly
-// and gated.
+// gateway is a Caddy process that serves the same MCP server twice, plainly
+// and gated, and a site that refuses everybody.
 type gateway struct {
 	cmd    *exec.Cmd
 	admin  string // host:port of the admin API
 	plain  string // of the site with reverse_proxy
 	gate   string // of the site with mcp_oauth
+	refuse string // of the site with respond 401
 	dir    string
 	output *bytes.Buffer
 }
 
+// The refusal is as long as that of the gate, and has as many headers.
 const caddyfile = `{
 	admin %[1]s
 	default_bind 127.0.0.1
@@ -64,12 +66,22 @@ http://%[3]s {
 		}
 	}
 }
+
+http://%[7]s {
+	header {
+		Content-Type application/json
+		Cache-Control no-store
+		X-Content-Type-Options nosniff
+		WWW-Authenticate "Bearer error=invalid_token, error_description=The token is unknown, expired, revoked, or for another server., resource_metadata=http://127.0.0.1:40000/.well-known/oauth-protected-resource/mcp, scope=mcp:use"
+	}
+	respond "error:invalid_token,error_description:The token is unknown, expired, revoked, or for another server.,correlation_id:00000000-0000-0000-0000-000000000000" 401
+}
 `
 
 // startGateway starts a Caddy binary in front of the MCP server and waits
 // until it serves. procs bounds its parallelism; 0 leaves it alone.
 func startGateway(ctx context.Context, binary, dir, upstream string, procs int) (*gateway, error) {
-	addrs, err := freeAddresses(3)
+	addrs, err := freeAddresses(4)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +89,9 @@ func startGateway(ctx context.Context, binary, dir, upstream string, procs int) 
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], dir: home, output: new(bytes.Buffer)}
+	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], dir: home, output: new(bytes.Buffer)}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential)
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential, g.refuse)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -103,7 +115,7 @@ func startGateway(ctx context.Context, binary, dir, upstream string, procs int) 
 
 func (g *gateway) waitReady() error {
 	deadline := time.Now().Add(20 * time.Second)
-	for _, addr := range []string{g.plain, g.gate} {
+	for _, addr := range []string{g.plain, g.gate, g.refuse} {
 		for {
 			nc, err := net.Dial("tcp", addr)
 			if err == nil {
