@@ -2,8 +2,8 @@
 // against Caddy's own reverse_proxy doing the same injection with header_up,
 // and the authorization server against the disk it must write to.
 //
-//	go run ./bench            everything, about 12 minutes
-//	go run ./bench -quick     the same with short samples, about a minute
+//	go run ./bench            everything, about a quarter of an hour
+//	go run ./bench -quick     the same with short samples, a minute or two
 //
 // It builds ./cmd/caddy and measures that binary from outside: CPU time from
 // the kernel's clock of the process, allocations from Caddy's /debug/vars.
