@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -52,11 +53,13 @@ type Broker struct {
 	// came back with since the last one left.
 	registrations singleflight.Group
 	returned      sync.Map
+	// pause waits between tries.
+	pause func(context.Context, time.Duration) error
 }
 
 // New returns the broker for a valid configuration.
 func New(cfg Config, deps Deps) *Broker {
-	b := &Broker{cfg: cfg, deps: deps, log: deps.Logger, servers: make(map[string]*Server, len(cfg.Servers))}
+	b := &Broker{cfg: cfg, deps: deps, log: deps.Logger, servers: make(map[string]*Server, len(cfg.Servers)), pause: deps.Cache.pause}
 	for i := range b.cfg.Servers {
 		b.servers[b.cfg.Servers[i].ID] = &b.cfg.Servers[i]
 	}

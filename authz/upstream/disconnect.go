@@ -1,6 +1,74 @@
 package upstream
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
 
-// Disconnect ends a connection here at once, and at the provider as soon as it answers.
-func (b *Broker) Disconnect(ctx context.Context, owner, server string) error { return nil }
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// revocationPatience is how long a provider is told to revoke what was disconnected.
+const revocationPatience = 7 * 24 * time.Hour
+
+// Disconnect ends a connection here at once, together with trips that are
+// still under way, and at the provider as soon as that answers, where it has a
+// way to (RFC 7009). A connection that does not exist is no error.
+//
+// The owner is the one it was connected for: storage.SharedOwner for a
+// connection that everybody uses.
+func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
+	k := storage.ConnectionKey{Issuer: b.cfg.Issuer, Owner: owner, Server: server}
+	c, err := b.deps.Store.Connection(ctx, k, b.deps.Now())
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	var queue *storage.ProviderRevocation
+	if err == nil {
+		queue = b.revocationOf(c)
+	}
+	if _, err := b.deps.Store.Disconnect(ctx, k, queue, b.deps.Now()); err != nil {
+		return err
+	}
+	b.deps.Cache.Forget(k)
+	if queue != nil {
+		b.revokeSoon(ctx)
+	}
+	return nil
+}
+
+// revocationOf returns what to tell the provider, or nil if there is no way.
+// Damaged credentials do not keep a connection from being ended.
+func (b *Broker) revocationOf(c storage.Connection) *storage.ProviderRevocation {
+	opened, err := b.openConnection(c)
+	if err != nil || opened.Link.RevocationEndpoint == "" || opened.AccessToken == "" {
+		return nil
+	}
+	now := b.deps.Now()
+	r := &storage.ProviderRevocation{
+		ID: uuid.NewString(), Issuer: c.Issuer, Server: c.Server, DueAt: now, ExpiresAt: now.Add(revocationPatience),
+	}
+	r.Secret = b.seal(opened, revocationContext(r)...)
+	return r
+}
+
+func revocationContext(r *storage.ProviderRevocation) []string {
+	return []string{"revocation", r.Issuer, r.Server, r.ID}
+}
+
+// revokeSoon does what is due in the background, without waiting for the next
+// turn of the caller that does it regularly.
+func (b *Broker) revokeSoon(ctx context.Context) {
+	if !b.deps.Cache.begin() {
+		return
+	}
+	go func() {
+		defer b.deps.Cache.working.Done()
+		if err := b.RevokeDue(context.WithoutCancel(ctx)); err != nil {
+			b.log.Error("telling providers to revoke failed", zap.Error(err))
+		}
+	}()
+}

@@ -1,0 +1,194 @@
+package upstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// idp is a provider that replaces refresh tokens and remembers whose tokens
+// are whose, and how often it was sent each.
+type idp struct {
+	*httptest.Server
+	t  testing.TB
+	mu sync.Mutex
+
+	issued  int
+	owners  map[string]string // of every token that was ever given out
+	live    map[string]bool   // refresh tokens that would be taken
+	sent    map[string]int    // refresh tokens as they came, and were not answered with "cannot"
+	revoked []string
+	forms   []url.Values // of refreshes
+	// faults answer the next requests, in order, instead of the provider.
+	faults []fault
+	// extra members of token responses; a nil one removes a member.
+	members object
+	// gate, if set, holds up refreshes until it is closed.
+	gate chan struct{}
+	// came has an entry for each refresh.
+	came chan struct{}
+}
+
+// fault answers a refresh, and says whether the provider did its work before.
+type fault struct {
+	works bool
+	// cannot tells that the provider says it did nothing.
+	cannot bool
+	answer http.HandlerFunc
+}
+
+var (
+	cannot     = fault{cannot: true, answer: answer(http.StatusServiceUnavailable, "text/html", "secret-of-the-provider")}
+	lostBefore = fault{answer: hangUp}
+	lostAfter  = fault{works: true, answer: hangUp}
+	garbage    = fault{works: true, answer: answer(http.StatusOK, "text/html", "<html>secret-of-the-provider</html>")}
+)
+
+func refusal(status int, code string) fault {
+	return fault{answer: answer(status, "application/json", `{"error":"`+code+`","error_description":"secret-of-the-provider"}`)}
+}
+
+// hangUp closes the connection without an answer.
+func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
+
+func newIDP(t testing.TB) *idp {
+	p := &idp{t: t, owners: map[string]string{}, live: map[string]bool{}, sent: map[string]int{}, members: object{"expires_in": 3600}, came: make(chan struct{}, 10_000)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /token", p.token)
+	mux.HandleFunc("POST /revoke", p.revoke)
+	p.Server = httptest.NewServer(mux)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// issue gives out tokens for an owner.
+func (p *idp) issue(owner string) (access, refresh string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.issueLocked(owner)
+}
+
+func (p *idp) issueLocked(owner string) (access, refresh string) {
+	p.issued++
+	access, refresh = fmt.Sprintf("at-%d", p.issued), fmt.Sprintf("rt-%d", p.issued)
+	p.owners[access], p.owners[refresh], p.live[refresh] = owner, owner, true
+	return access, refresh
+}
+
+func (p *idp) token(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	p.came <- struct{}{}
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forms = append(p.forms, r.PostForm)
+	token := r.PostForm.Get("refresh_token")
+	var f fault
+	if len(p.faults) > 0 {
+		f, p.faults = p.faults[0], p.faults[1:]
+	}
+	if !f.cannot {
+		p.sent[token]++
+	}
+	if f.answer != nil && !f.works {
+		f.answer(w, r)
+		return
+	}
+	if !p.live[token] {
+		answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)(w, r)
+		return
+	}
+	delete(p.live, token)
+	access, refresh := p.issueLocked(p.owners[token])
+	if f.answer != nil {
+		f.answer(w, r)
+		return
+	}
+	m := object{"access_token": access, "refresh_token": refresh, "token_type": "Bearer"}
+	for name, value := range p.members {
+		if value == nil {
+			delete(m, name)
+			if name == "refresh_token" {
+				p.live[token] = true
+			}
+			continue
+		}
+		m[name] = value
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(m)
+}
+
+func (p *idp) revoke(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.faults) > 0 {
+		f := p.faults[0]
+		p.faults = p.faults[1:]
+		f.answer(w, r)
+		return
+	}
+	p.revoked = append(p.revoked, r.PostForm.Get("token_type_hint")+" "+r.PostForm.Get("token"))
+	delete(p.live, r.PostForm.Get("token"))
+}
+
+// fail makes the next requests fail.
+func (p *idp) fail(faults ...fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = faults
+}
+
+// answerWith changes the token responses.
+func (p *idp) answerWith(m object) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.members = m
+}
+
+// refreshes returns the forms of the refreshes that came.
+func (p *idp) refreshes() []url.Values {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.forms
+}
+
+func (p *idp) revocations() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.revoked
+}
+
+// ownerOf returns whose access token a credential carries.
+func (p *idp) ownerOf(c *Credential) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c == nil || len(c.Headers) != 1 || c.Headers[0].Name != "Authorization" {
+		return ""
+	}
+	return p.owners[strings.TrimPrefix(c.Headers[0].Value, "Bearer ")]
+}
+
+// checkNoneTwice fails the test if a refresh token came twice, other than
+// after the provider had said that it did nothing.
+func (p *idp) checkNoneTwice() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for token, n := range p.sent {
+		if n > 1 {
+			p.t.Errorf("%s was sent %d times", token, n)
+		}
+	}
+}

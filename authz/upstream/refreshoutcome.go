@@ -1,0 +1,171 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// retryPause is how long a provider that could not answer is left alone.
+const retryPause = 5 * time.Second
+
+// tryPauses stand between the tries of one refresh, storePauses between those
+// to store its result.
+var (
+	tryPauses   = []time.Duration{250 * time.Millisecond, time.Second}
+	storePauses = []time.Duration{100 * time.Millisecond, time.Second}
+)
+
+// exchangeRefreshToken asks the provider for new tokens (RFC 6749 section 6)
+// and settles the connection by its answer. The lease is held.
+func (b *Broker) exchangeRefreshToken(ctx context.Context, r *refreshing) (*held, error) {
+	reply, err := b.askForTokens(ctx, r)
+	if err == nil {
+		return b.keepRefreshed(ctx, r, reply)
+	}
+	var failure *tokenError
+	if !errors.As(err, &failure) {
+		return nil, err
+	}
+	state := stateAfter(failure)
+	b.report(r, state, failure)
+	if failure.Code == "invalid_client" && r.server.Client == nil {
+		// The next trip registers anew.
+		if err := b.forgetClient(ctx, r.server, r.opened.Link.Provider); err != nil {
+			return nil, err
+		}
+	}
+	h, err := b.settle(ctx, r, state)
+	if err == nil && state == storage.Active {
+		err = ErrUnavailable
+	}
+	return h, err
+}
+
+// askForTokens sends the refresh token, and sends it again only if the
+// provider said that it cannot answer just now, or was never reached.
+func (b *Broker) askForTokens(ctx context.Context, r *refreshing) (*tokenReply, error) {
+	for try := 0; ; try++ {
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.opened.RefreshToken}}
+		if len(r.c.Scopes) > 0 {
+			// What was granted, never more (RFC 6749 section 6).
+			form.Set("scope", strings.Join(r.c.Scopes, r.server.scopeSeparator()))
+		}
+		reply, err := b.requestToken(ctx, r.server, r.opened.Link, r.client, form)
+		var failure *tokenError
+		if err == nil || !errors.As(err, &failure) || failure.Failure != notSent && failure.Failure != unable || try == len(tryPauses) {
+			return reply, err
+		}
+		if b.pause(ctx, tryPauses[try]) != nil {
+			return nil, err
+		}
+	}
+}
+
+// stateAfter decides what a failed refresh means for the connection.
+func stateAfter(failure *tokenError) storage.ConnectionState {
+	switch {
+	case failure.Failure == noAnswer:
+		return storage.InDoubt
+	case failure.Failure != refused || failure.Code == "server_error" || failure.Code == "temporarily_unavailable":
+		return storage.Active
+	case failure.Code != "":
+		// Most often invalid_grant. Whatever it is, this token gets the same
+		// answer again, and a new one may not.
+		return storage.NeedsReauth
+	}
+	switch failure.Status {
+	case http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized:
+		return storage.NeedsReauth // a code of the provider's own
+	}
+	return storage.Active // not the token endpoint that said no: a firewall, a page that moved
+}
+
+// keepRefreshed stores the new tokens. Until it has, nobody uses them: a
+// refresh token that is lost while its access token works would end the
+// connection later, for no visible reason.
+func (b *Broker) keepRefreshed(ctx context.Context, r *refreshing, reply *tokenReply) (*held, error) {
+	now := b.deps.Now()
+	c, opened := r.c, r.opened
+	opened.AccessToken, opened.IssuedAt = reply.AccessToken, now
+	if reply.RefreshToken != "" {
+		opened.RefreshToken = reply.RefreshToken
+	} // else the old one stays good (RFC 6749 section 6)
+	if reply.Scopes != nil {
+		c.Scopes = reply.Scopes
+	}
+	c.TokenExpiresAt = time.Time{}
+	if reply.ExpiresIn > 0 {
+		c.TokenExpiresAt = now.Add(reply.ExpiresIn)
+	}
+	c.UpdatedAt = now
+	c.Secret = b.sealSecrets(c.ConnectionKey, c.ID, opened)
+	stored, verdict, err := b.putRefreshed(ctx, c, now)
+	if err != nil {
+		return nil, err
+	}
+	// A commit whose confirmation was lost is met again as somebody's change.
+	if verdict != storage.OK && !bytes.Equal(stored.Secret, c.Secret) {
+		if stored.ID == "" {
+			b.revokeOrphan(ctx, r.server, opened)
+		}
+		return b.overtaken(r, stored)
+	}
+	h := r.server.holdOpened(stored, opened, now)
+	if r.refused != nil {
+		h.forcedUntil = now.Add(refusalPause)
+	}
+	b.deps.Cache.replace(c.ConnectionKey, h, r.ticket)
+	return h, nil
+}
+
+// putRefreshed is patient with a store that fails: what it is given exists
+// nowhere else.
+func (b *Broker) putRefreshed(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	for try := 0; ; try++ {
+		stored, verdict, err := b.deps.Store.PutConnection(ctx, c, now)
+		if err == nil || try == len(storePauses) || b.pause(ctx, storePauses[try]) != nil {
+			return stored, verdict, err
+		}
+	}
+}
+
+// settle stores the state that a connection has come to, and ends the lease.
+func (b *Broker) settle(ctx context.Context, r *refreshing, state storage.ConnectionState) (*held, error) {
+	now := b.deps.Now()
+	c := r.c
+	c.State, c.UpdatedAt = state, now
+	stored, verdict, err := b.deps.Store.PutConnection(ctx, c, now)
+	if err != nil {
+		return nil, err
+	}
+	if verdict != storage.OK {
+		return b.overtaken(r, stored)
+	}
+	h := newHeld(stored, now)
+	switch state {
+	case storage.Active:
+		h = r.server.holdOpened(stored, r.opened, now)
+		h.retryAt = now.Add(retryPause)
+	case storage.InDoubt:
+		h = r.server.holdOpened(stored, r.opened, now)
+	}
+	b.deps.Cache.replace(c.ConnectionKey, h, r.ticket)
+	return h, nil
+}
+
+// overtaken returns what somebody else made of the connection meanwhile: the
+// person connected again, or ended it.
+func (b *Broker) overtaken(r *refreshing, current storage.Connection) (*held, error) {
+	b.deps.Cache.Forget(r.c.ConnectionKey)
+	if current.ID == "" {
+		return nil, ErrNotConnected
+	}
+	return b.hold(r.server, current, nil, b.deps.Now())
+}

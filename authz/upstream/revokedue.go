@@ -1,0 +1,98 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"math/bits"
+	"net/http"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const (
+	// revocationStep is how often an entry of the queue comes up. It is sent
+	// the first, second, fourth, eighth … time, so the pauses double.
+	revocationStep = 5 * time.Minute
+	// revocationsAtOnce bounds one turn, and how many are sent side by side.
+	revocationsPerTurn = 64
+	revocationsAtOnce  = 4
+)
+
+// RevokeDue tells providers to revoke what people disconnected (RFC 7009), as
+// far as it is due. It is to be called about every minute. It returns failures
+// of the store only: a provider that does not answer is told again later.
+func (b *Broker) RevokeDue(ctx context.Context) error {
+	now := b.deps.Now()
+	due, err := b.deps.Store.DueRevocations(ctx, b.cfg.Issuer, revocationsPerTurn, now, now.Add(revocationStep))
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(revocationsAtOnce)
+	for i := range due {
+		if r := &due[i]; bits.OnesCount(uint(r.Attempts)) == 1 {
+			group.Go(func() error { return b.revokeQueued(ctx, r) })
+		}
+	}
+	return group.Wait()
+}
+
+// revokeQueued sends one entry of the queue, and ends it unless the provider
+// has to be told again.
+func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation) error {
+	var opened secrets
+	err := b.open(r.Secret, &opened, revocationContext(r)...)
+	if s := b.servers[r.Server]; err == nil && s != nil {
+		again, failed := b.revokeTokens(ctx, s, opened)
+		if again {
+			return failed
+		}
+		err = failed
+	}
+	if err != nil {
+		b.log.Warn("a provider was not told to revoke", zap.String("server", r.Server), zap.Error(err))
+	}
+	return b.deps.Store.EndRevocation(ctx, r.ID)
+}
+
+// revokeTokens revokes both tokens: some providers end only the one that they
+// are shown. It reports whether that is to be tried again; the error is then
+// nil or of the store.
+func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (again bool, err error) {
+	c, err := b.clientOf(ctx, s, opened.Link)
+	if err != nil {
+		return !errors.Is(err, errClientGone), err
+	}
+	for _, token := range []struct{ hint, value string }{
+		{"refresh_token", opened.RefreshToken}, {"access_token", opened.AccessToken},
+	} {
+		if token.value == "" {
+			continue
+		}
+		a, err := b.post(ctx, s, opened.Link.RevocationEndpoint, opened.Link, c, url.Values{
+			"token": {token.value}, "token_type_hint": {token.hint}, // RFC 7009 section 2.1
+		})
+		if err != nil || a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests {
+			return true, nil // section 2.2.1: the token must be taken to exist still
+		}
+		// Unknown tokens are answered with 200, too (section 2.2). A refusal
+		// would be the same again.
+	}
+	return false, nil
+}
+
+// revokeOrphan tells the provider about tokens that came for a connection that
+// was ended meanwhile, once.
+func (b *Broker) revokeOrphan(ctx context.Context, s *Server, opened secrets) {
+	if opened.Link.RevocationEndpoint == "" {
+		return
+	}
+	if again, err := b.revokeTokens(ctx, s, opened); again || err != nil {
+		b.log.Warn("a provider was not told to revoke", zap.String("server", s.ID), zap.Error(err))
+	}
+}
