@@ -69,10 +69,18 @@ func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error
 	return as.answerURL(f, url.Values{"error": {"access_denied"}}), nil
 }
 
-// submit ends the flow, once.
+// submit ends the flow, once. What the person connected in it becomes theirs
+// with the grant; without one, it is removed.
 func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, g *storage.Grant, c *storage.Code, now time.Time) error {
+	var adopted []storage.Connection
+	if g != nil && as.deps.Connections != nil {
+		var err error
+		if adopted, err = as.deps.Connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {
+			return unavailable(err)
+		}
+	}
 	verdict, err := as.deps.Store.SubmitFlow(ctx, storage.Submission{
-		FlowID: f.ID, Issuer: as.cfg.Issuer, Subject: f.Identity.Subject, Grant: g, Code: c,
+		FlowID: f.ID, Issuer: as.cfg.Issuer, Subject: f.Identity.Subject, Grant: g, Code: c, Adopt: adopted,
 		KeepClient: as.cfg.Registration.UsedLifetime, Now: now,
 	})
 	if err != nil {
@@ -80,6 +88,9 @@ func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, g *storage.G
 	}
 	switch verdict {
 	case storage.OK:
+		if len(adopted) > 0 {
+			as.deps.Connections.Adopted(adopted)
+		}
 		return nil
 	case storage.Burned:
 		return ErrFlowSubmitted

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -37,6 +38,8 @@ type Deps struct {
 	Egress *egress.Client
 	// Pages shows errors to people.
 	Pages Pages
+	// Connections is what people connect during a flow, or nil.
+	Connections Connections
 	// ClientIP returns the address limits are counted for.
 	ClientIP func(*http.Request) string
 	Logger   *zap.Logger
@@ -47,6 +50,15 @@ type Deps struct {
 type Pages interface {
 	// Error answers with a page. correlationID is on it; message is plain text.
 	Error(w http.ResponseWriter, r *http.Request, status int, message, correlationID string)
+}
+
+// Connections knows the upstream connections that people make during a flow.
+type Connections interface {
+	// Adopt returns the connections of a flow for the transaction that gives
+	// them to their owner. It changes nothing.
+	Adopt(ctx context.Context, flowID, owner string) ([]storage.Connection, error)
+	// Adopted tells that this transaction was committed.
+	Adopted(connections []storage.Connection)
 }
 
 // AuthorizationServer answers the OAuth endpoints of one issuer.

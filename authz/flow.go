@@ -15,12 +15,12 @@ import (
 
 // Errors of a flow. The consent pages answer each in words.
 var (
-	ErrFlowInvalid      = errors.New("authz: no such authorization request")                 // 400
-	ErrFlowExpired      = errors.New("authz: the authorization request has expired")         // 410
-	ErrFlowOtherBrowser = errors.New("authz: the request was started in another browser")    // 403
-	ErrFlowSubmitted    = errors.New("authz: the request was already answered")              // 409
-	ErrFlowForged       = errors.New("authz: the form did not come from our page")           // 403
-	ErrFlowChanged      = errors.New("authz: the identity changed since the page was shown") // 409
+	ErrFlowInvalid      = errors.New("authz: no such authorization request")                                    // 400
+	ErrFlowExpired      = errors.New("authz: the authorization request has expired")                            // 410
+	ErrFlowOtherBrowser = errors.New("authz: the request was started in another browser")                       // 403
+	ErrFlowSubmitted    = errors.New("authz: the request was already answered")                                 // 409
+	ErrFlowForged       = errors.New("authz: the form did not come from our page")                              // 403
+	ErrFlowChanged      = errors.New("authz: the identity or the connections changed since the page was shown") // 409
 )
 
 // Flow is a pending authorization request, opened by the browser it is bound to.
