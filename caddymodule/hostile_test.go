@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
 // E19, F07: only the site's own host is served, and only its origins.
@@ -55,6 +58,20 @@ func TestForeignHostBesideOtherSites(t *testing.T) {
 	}
 	status(t, g.call("GET", "/mcp", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
 	status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
+
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(alice+"server a /mcp "+up.URL)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := strings.Replace(string(config), `"terminal":true}`, `"terminal":false},{"match":[{"path":["/never"]}]}`, 1)
+	if behind == string(config) {
+		t.Fatal("no terminal route")
+	}
+	if err := caddy.Load([]byte(behind), true); err != nil {
+		t.Fatal(err)
+	}
+	status(t, g.call("GET", "/oauth/none-of-ours", ""), http.StatusOK)
+	status(t, g.call("GET", "/oauth/none-of-ours", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
 }
 
 // F11: two sites on one store do not take each other's tokens.

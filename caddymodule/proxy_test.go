@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
@@ -265,5 +266,43 @@ func TestProxyBlock(t *testing.T) {
 	req := up.last(t)
 	if req.URL.String() != "/deep?key=1&q=2" || req.Host != "other.example" || req.Header.Get("X-Set") != "virtual_key:alice/a" {
 		t.Errorf("got %s at %s, %v", req.URL, req.Host, req.Header)
+	}
+}
+
+// Health checks reach an upstream behind TLS, and carry no credential.
+func TestHealthChecks(t *testing.T) {
+	probes, calls := make(chan http.Header, 16), make(chan http.Header, 1)
+	up := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		to := probes
+		if r.URL.Path == "/mcp" {
+			to = calls
+		}
+		select {
+		case to <- r.Header:
+		default:
+		}
+	}))
+	defer up.Close()
+	t.Setenv("UPSTREAM", "canary-of-the-upstream")
+	g := newGateway(t, alice+"server a /mcp "+up.URL+`/mcp {
+			auth headers {
+				X-Secret {env.UPSTREAM}
+			}
+			proxy {
+				health_uri /healthz
+				health_interval 20ms
+				transport http {
+					tls_insecure_skip_verify
+				}
+			}
+		}`)
+	for range 3 {
+		if got := (<-probes).Get("X-Secret"); got != "" {
+			t.Errorf("a probe carries %q", got)
+		}
+	}
+	status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
+	if got := (<-calls).Get("X-Secret"); got != "canary-of-the-upstream" {
+		t.Errorf("the call carries %q", got)
 	}
 }

@@ -83,7 +83,13 @@ func TestUserOfAnotherHandler(t *testing.T) {
 	if h := up.last(t).Header; h.Get("X-Id") != "caddy:bob" || h.Get("X-User") != "caddy:bob" {
 		t.Errorf("the upstream knows the caller as %q, %q", h.Get("X-Id"), h.Get("X-User"))
 	}
+	g.load(strings.Replace(text, "bind 127.0.0.1", "bind 127.0.0.1\nvars http.auth.user.id mallory", 1))
+	status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
+	if h := up.last(t).Header; h.Get("X-User") != "virtual_key:alice" {
+		t.Errorf("the upstream knows the caller as %q", h.Get("X-User"))
+	}
 	// E07, E23: nothing but that handler says who the user is.
+	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/* /api/oauth/per-user/consent/*"), 1))
 	res := g.call("GET", "/oauth/consent", "", "Authorization", "", "X-Forwarded-User", "bob", "Remote-User", "bob")
 	status(t, res, http.StatusUnauthorized)
 }

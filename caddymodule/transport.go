@@ -81,7 +81,6 @@ func (t *transport) introduce(out *outgoing, c *call) {
 		out.req.Header[name] = []string{value}
 	}
 	for _, claim := range t.target.claims {
-		delete(out.req.Header, claim.name)
 		if value := headerValue(claim.value(c.caller)); value != "" {
 			out.req.Header[claim.name] = []string{value}
 		}

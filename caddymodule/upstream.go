@@ -102,17 +102,17 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", s.ID, err)
 	}
-	proxy := module.(*reverseproxy.Handler)
+	// A copy, because active health checks go on in the original: with its
+	// transport, so that probes carry no credential.
+	proxy := *module.(*reverseproxy.Handler)
 	u := &upstream{
-		id: s.ID, resource: cfg.Resource, proxy: proxy,
+		id: s.ID, resource: cfg.Resource, proxy: &proxy,
 		unencrypted: len(target.headers) > 0 && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
 	}
 	t := &transport{RoundTripper: proxy.Transport, upstream: u, target: target, host: target.url.Host}
 	if fixedHost {
 		t.host = ""
 	}
-	// After provisioning: active health checks keep the transport of before,
-	// so probes carry no credential.
 	proxy.Transport = t
 	return u, nil
 }
