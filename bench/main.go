@@ -53,7 +53,7 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == "upstream" {
 		log.Fatal(serveUpstream())
 	}
-	quick := flag.Bool("quick", false, "short samples: about a minute, and as much less reliable")
+	quick := flag.Bool("quick", false, "short samples: a minute or two, and as much less reliable")
 	only := flag.String("only", "", "comma-separated parts to run: "+strings.Join(partNames(), ", "))
 	caddy := flag.String("caddy", "", "binary to measure (default: builds ./cmd/caddy)")
 	dir := flag.String("dir", "", "folder whose disk the databases are written to (default: the system's temporary folder)")
