@@ -1,30 +1,33 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
-// fill stores what so many sign-ins leave once their flows and codes ended,
-// through the verbs, so that the file is laid out as in use; but without
-// waiting for the disk, and many to a transaction.
+// fill signs in so many times, without waiting for the disk.
 func fill(b *testing.B, e *engine, grants uint64) {
 	b.Helper()
 	ctx := context.Background()
 	e.db.NoSync = true
 	for from := uint64(0); from < grants; {
 		// bbolt splits pages at commit: a batch must not outgrow what is there.
-		to := min(from+max(500, from/2), from+100_000, grants)
+		to := min(from+max(500, from/2), grants)
 		err := e.Update(ctx, func(t kv.Tx) error {
+			s := kv.New(within{t})
 			for i := from; i < to; i++ {
-				if err := signIn(ctx, kv.New(&settled{Tx: t, passing: map[string][]byte{}}), i); err != nil {
+				if err := signIn(ctx, s, i); err != nil {
 					return err
 				}
 			}
@@ -41,32 +44,49 @@ func fill(b *testing.B, e *engine, grants uint64) {
 	}
 }
 
-// settled is an engine within a transaction that runs. Flows and codes pass
-// through a map and are not kept.
-type settled struct {
-	kv.Tx
-	passing map[string][]byte
-}
+// within is an engine whose transactions are all part of one that runs.
+type within struct{ tx kv.Tx }
 
-func (s *settled) View(_ context.Context, fn func(kv.Reader) error) error { return fn(s) }
-func (s *settled) Update(_ context.Context, fn func(kv.Tx) error) error   { return fn(s) }
-func (s *settled) Close() error                                           { return nil }
+func (w within) View(_ context.Context, fn func(kv.Reader) error) error { return fn(w.tx) }
+func (w within) Update(_ context.Context, fn func(kv.Tx) error) error   { return fn(w.tx) }
+func (w within) Close() error                                           { return nil }
 
-func (s *settled) passes(key []byte) bool { return key[0] == 'f' || key[0] == 'k' }
-
-func (s *settled) Get(key []byte) []byte {
-	if s.passes(key) {
-		return s.passing[string(key)]
+// multiply signs in once and repeats the lasting records under so many random
+// keys, in order and with pages as full as random insertion leaves them. Access
+// token i is then at benchHash("a", i, 0).
+func multiply(b *testing.B, e *engine, grants uint64) {
+	b.Helper()
+	fill(b, e, 1)
+	e.db.NoSync = true
+	for _, kind := range []string{"a", "g", "i", "r"} {
+		keys := make([][]byte, grants)
+		for i := range keys {
+			h := benchHash(kind, uint64(i), 0)
+			keys[i] = append([]byte(kind), h[:]...)
+		}
+		slices.SortFunc(keys, bytes.Compare)
+		for batch := range slices.Chunk(keys, 20_000) {
+			err := e.db.Update(func(btx *bbolt.Tx) error {
+				bucket := btx.Bucket(recordsBucket)
+				bucket.FillPercent = 0.7
+				_, value := bucket.Cursor().Seek([]byte(kind))
+				value = bytes.Clone(value)
+				for _, key := range batch {
+					if err := bucket.Put(key, value); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
-	return s.Tx.Get(key)
-}
-
-func (s *settled) Put(key, value []byte) error {
-	if s.passes(key) {
-		s.passing[string(key)] = value
-		return nil
+	e.db.NoSync = false
+	if err := e.db.Sync(); err != nil {
+		b.Fatal(err)
 	}
-	return s.Tx.Put(key, value)
 }
 
 const (

@@ -13,7 +13,7 @@ const (
 	sweepScan = 4096
 	// sweepBatch bounds how many records one writing transaction removes, and
 	// so how long another caller waits for it.
-	sweepBatch = 128
+	sweepBatch = 256
 )
 
 // Sweep implements storage.Store.
