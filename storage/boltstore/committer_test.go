@@ -205,6 +205,11 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+	select {
+	case <-e.stopped:
+	default:
+		t.Error("Close returned while the committer was still there")
+	}
 }
 
 func TestRefusalsCostNoCommit(t *testing.T) {
