@@ -40,6 +40,24 @@ var connectionSweepTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal(n, 100*(2+2+2+2+1))
 	},
+	"what was ended leaves nothing to sweep": func(f *fixture) {
+		f.disconnect(f.put(f.flowConnection("1", "notion")).ConnectionKey, true)
+		f.leave("1", "alice", "notion")
+		f.comeBack("1", storage.OK)
+		f.leave("2", "alice", "github")
+		f.disconnect(connectionKey("alice", "github"), false)
+		f.queue(f.revocation("1"))
+		f.equal(f.due(1), []string{"1"})
+		f.must(f.store.EndRevocation(ctx(), "1"))
+		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", bob)))
+		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 1")))
+		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("2", alice)))
+		f.must(f.store.DeleteBrowserSessions(ctx(), issuer, alice.Subject))
+		f.after(1000 * 24 * time.Hour)
+		n, err := f.store.Sweep(ctx(), f.now)
+		f.must(err)
+		f.equal(n, 0)
+	},
 	"what was extended stays": func(f *fixture) {
 		c := f.flowConnection("1", "notion")
 		c = f.put(c)
