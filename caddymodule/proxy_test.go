@@ -172,6 +172,45 @@ func TestUpstreamsAnswer(t *testing.T) {
 	}
 }
 
+// A body is on its way to the upstream before the client has sent all of it.
+func TestBodyIsStreamed(t *testing.T) {
+	first, rest := make(chan string), make(chan string)
+	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b := make([]byte, 5)
+		_, _ = io.ReadFull(r.Body, b)
+		first <- string(b)
+		more, _ := io.ReadAll(r.Body)
+		rest <- string(more)
+	}))
+	defer up.Close()
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	body, send := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(send, "first")
+		if got := <-first; got != "first" {
+			t.Errorf("the upstream got %q", got)
+		}
+		_, _ = io.WriteString(send, "rest")
+		_ = send.Close()
+	}()
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", g.url+"/mcp", body)
+	req.Header.Set("Authorization", "Bearer "+aliceKey)
+	done := make(chan error)
+	go func() {
+		res, err := once.RoundTrip(req)
+		if err == nil {
+			res.Body.Close()
+		}
+		done <- err
+	}()
+	if got := <-rest; got != "rest" {
+		t.Errorf("then it got %q", got)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // P-5: neither does an informational response.
 func TestInformationalAnswer(t *testing.T) {
 	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {

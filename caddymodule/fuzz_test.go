@@ -1,0 +1,51 @@
+package caddymodule
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// E12: any name makes a valid header, from which the name can be read again:
+// no two people look alike.
+func FuzzHeaderValue(f *testing.F) {
+	for _, s := range []string{"alice", " a ", "a\r\nb", "100%", "ö\x00\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		value := headerValue(text)
+		if value == "" && len(text) <= maxIdentityHeader/3 && text != "" {
+			t.Fatalf("%q got lost", text)
+		}
+		if !httpguts.ValidHeaderFieldValue(value) || strings.TrimSpace(value) != value || len(value) > maxIdentityHeader {
+			t.Fatalf("%q becomes %q", text, value)
+		}
+		if back, err := url.PathUnescape(value); value != "" && (err != nil || back != text) {
+			t.Fatalf("%q becomes %q, which reads %q", text, value, back)
+		}
+	})
+}
+
+// N07: what is accepted as a public URL has one form, and is https or loopback.
+func FuzzPublicURL(f *testing.F) {
+	for _, s := range []string{"https://mcp.example.com", "HTTPS://MCP.Example.com:443/", "http://[::1]:80", "http://localhost", "https://a@b", "https://x?y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		issuer, err := parsePublicURL(text)
+		if err != nil {
+			return
+		}
+		if again, err := parsePublicURL(issuer); err != nil || again != issuer {
+			t.Fatalf("%q becomes %q, then %q, %v", text, issuer, again, err)
+		}
+		if !strings.HasPrefix(issuer, "https://") && !isLoopbackURL(issuer) {
+			t.Fatalf("%q is accepted as %q", text, issuer)
+		}
+		if h := (&Handler{host: hostOf(issuer)}); !h.servesHost(strings.TrimPrefix(strings.TrimPrefix(issuer, "https://"), "http://")) {
+			t.Fatalf("%q does not serve its own host", issuer)
+		}
+	})
+}
