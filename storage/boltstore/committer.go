@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 
@@ -13,36 +12,31 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
-// committer gives the calls that wait at the same time one transaction.
+// committer gives the calls that wait at the same time one transaction. It has
+// no goroutine of its own: a caller that finds nobody at work commits at once;
+// those that come meanwhile queue up, and the first of them then commits for
+// all of them. So a lone caller waits for nothing but the disk.
 type committer struct {
-	db      *bbolt.DB
-	mu      sync.Mutex
-	arrived sync.Cond // a call, or the end
-	queue   []*call
-	ended   bool
-	stopped chan struct{} // closed when the goroutine is gone
+	db    *bbolt.DB
+	mu    sync.Mutex
+	idle  sync.Cond // busy became false
+	busy  bool      // a caller commits, or was told to
+	queue []*call
+	ended bool
 }
 
 // call is one Update.
 type call struct {
 	fn       func(kv.Tx) error
-	state    atomic.Int32
+	leads    bool          // its caller commits the batch
+	woken    chan struct{} // closed when it leads, or has its outcome
 	err      error
 	panicked any
-	done     chan struct{} // closed when err and panicked are final
 }
 
-// States of a call: it belongs to whoever takes it first.
-const (
-	waiting   = iota
-	taken     // by the committer: it has an outcome soon
-	withdrawn // by its caller: it never runs
-)
-
-func startCommitter(db *bbolt.DB) *committer {
-	c := &committer{db: db, stopped: make(chan struct{})}
-	c.arrived.L = &c.mu
-	go c.run()
+func newCommitter(db *bbolt.DB) *committer {
+	c := &committer{db: db}
+	c.idle.L = &c.mu
 	return c
 }
 
@@ -53,17 +47,21 @@ func (c *committer) Update(ctx context.Context, fn func(kv.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	mine := &call{fn: fn, done: make(chan struct{})}
+	mine := &call{fn: fn, woken: make(chan struct{})}
 	if err := c.enqueue(mine); err != nil {
 		return err
 	}
 	select {
-	case <-mine.done:
+	case <-mine.woken:
 	case <-ctx.Done():
-		if mine.state.CompareAndSwap(waiting, withdrawn) {
+		if c.withdraw(mine) {
 			return ctx.Err()
 		}
-		<-mine.done
+		<-mine.woken
+	}
+	if mine.leads {
+		c.commit(c.take())
+		c.handOver()
 	}
 	if mine.panicked != nil {
 		panic(mine.panicked)
@@ -71,6 +69,7 @@ func (c *committer) Update(ctx context.Context, fn func(kv.Tx) error) error {
 	return mine.err
 }
 
+// enqueue lets the call wait, or lead when nobody else does.
 func (c *committer) enqueue(mine *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,50 +77,68 @@ func (c *committer) enqueue(mine *call) error {
 		return storage.ErrClosed
 	}
 	c.queue = append(c.queue, mine)
-	c.arrived.Signal()
+	if !c.busy {
+		c.busy = true
+		c.lead(mine)
+	}
 	return nil
 }
 
-// stop lets the calls that wait finish, and refuses new ones.
-func (c *committer) stop() {
-	c.mu.Lock()
-	c.ended = true
-	c.arrived.Signal()
-	c.mu.Unlock()
-	<-c.stopped
+func (c *committer) lead(x *call) {
+	x.leads = true
+	close(x.woken)
 }
 
-func (c *committer) run() {
-	defer close(c.stopped)
-	for {
-		batch := c.next()
-		if batch == nil {
-			return
-		}
-		c.commit(batch)
-	}
-}
-
-// next waits for calls and takes all there are; nil means the end.
-func (c *committer) next() []*call {
+// withdraw takes the call back unless it leads or runs already.
+func (c *committer) withdraw(mine *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) == 0 && !c.ended {
-		c.arrived.Wait()
+	i := slices.Index(c.queue, mine)
+	if i < 0 || mine.leads {
+		return false
 	}
+	c.queue = slices.Delete(c.queue, i, i+1)
+	return true
+}
+
+// take takes all calls there are, the leader's among them.
+func (c *committer) take() []*call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	batch := c.queue
 	c.queue = nil
 	return batch
 }
 
+// handOver lets the first of those that came meanwhile lead.
+func (c *committer) handOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) > 0 {
+		c.lead(c.queue[0])
+		return
+	}
+	c.busy = false
+	c.idle.Broadcast()
+}
+
+// stop refuses new calls, and waits for those that are there.
+func (c *committer) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	for c.busy {
+		c.idle.Wait()
+	}
+}
+
 // commit gives every call of the batch its outcome. A call that fails after
 // it wrote spoils the transaction for all: the others run again without it.
 func (c *committer) commit(batch []*call) {
-	batch = slices.DeleteFunc(batch, func(x *call) bool { return !x.state.CompareAndSwap(waiting, taken) })
 	for len(batch) > 0 {
 		spoiler, err := c.try(batch)
 		if spoiler != nil {
-			close(spoiler.done)
+			spoiler.finish()
 			batch = slices.DeleteFunc(batch, func(x *call) bool { return x == spoiler })
 			continue
 		}
@@ -129,9 +146,16 @@ func (c *committer) commit(batch []*call) {
 			if err != nil { // whatever a call saw or decided, it did not last
 				x.err, x.panicked = err, nil
 			}
-			close(x.done)
+			x.finish()
 		}
 		return
+	}
+}
+
+// finish wakes the caller, unless it is the one that commits.
+func (x *call) finish() {
+	if !x.leads {
+		close(x.woken)
 	}
 }
 
@@ -164,8 +188,8 @@ func (c *committer) try(batch []*call) (spoiler *call, err error) {
 	return nil, btx.Commit()
 }
 
-// run runs the call. A panic travels to its caller: it must not end the
-// committer, and with it every other caller.
+// run runs the call. A panic travels to its own caller: it must not reach the
+// one that leads, nor leave the others waiting.
 func (x *call) run(t *tx) {
 	defer func() { x.panicked = recover() }()
 	x.err = x.fn(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
-// hold keeps the committer in a transaction until release is called, so that
+// hold keeps a caller in its transaction until release is called, so that
 // a test can let calls queue up.
 func hold(t *testing.T, e *engine) (release func()) {
 	t.Helper()
@@ -158,6 +158,7 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 	if err := <-outcome; !errors.Is(err, context.Canceled) {
 		t.Errorf("Update: %v", err)
 	}
+	queued(e, 0)
 	release()
 	if err := e.Update(background(), put("next")); err != nil {
 		t.Fatal(err)
@@ -169,16 +170,60 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 
 func TestContextEndsWhileRunning(t *testing.T) {
 	e := tempEngine(t)
-	ctx, cancel := context.WithCancel(background())
-	err := e.Update(ctx, func(t kv.Tx) error {
-		cancel()
-		return put("key")(t)
-	})
-	if err != nil || !has(t, e, "key") {
-		t.Errorf("Update: %v; the outcome must be the transaction's", err)
+	release := hold(t, e)
+	outcomes := make(chan error)
+	for i, key := range []string{"leads", "follows"} {
+		ctx, cancel := context.WithCancel(background())
+		go func() {
+			outcomes <- e.Update(ctx, func(t kv.Tx) error {
+				cancel()
+				return put(key)(t)
+			})
+		}()
+		queued(e, i+1)
 	}
-	if err := e.Update(ctx, put("never")); !errors.Is(err, context.Canceled) {
+	release()
+	for range 2 {
+		if err := <-outcomes; err != nil {
+			t.Errorf("Update: %v; the outcome must be the transaction's", err)
+		}
+	}
+	if !has(t, e, "leads") || !has(t, e, "follows") {
+		t.Error("a write is lost")
+	}
+	ended, cancel := context.WithCancel(background())
+	cancel()
+	if err := e.Update(ended, put("never")); !errors.Is(err, context.Canceled) {
 		t.Errorf("Update with an ended context: %v", err)
+	}
+}
+
+// Whenever a context ends, no error means stored and an error means not.
+func TestContextEndsAnyTime(t *testing.T) {
+	e := tempEngine(t)
+	const callers, calls = 32, 50
+	errs := make([]error, callers*calls)
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			for i := caller; i < len(errs); i += callers {
+				ctx, cancel := context.WithCancel(background())
+				go cancel()
+				errs[i] = e.Update(ctx, put(fmt.Sprint("key ", i)))
+			}
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if has(t, e, fmt.Sprint("key ", i)) != (err == nil) {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if err := e.Update(background(), put("last")); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -204,11 +249,6 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-	select {
-	case <-e.stopped:
-	default:
-		t.Error("Close returned while the committer was still there")
 	}
 }
 

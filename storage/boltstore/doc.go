@@ -5,7 +5,7 @@
 // arrive while the disk is busy share the next transaction, so that many of
 // them cost one fsync; a lone caller never waits for company.
 //
-//	caller ──▶ queue ──▶ committer ──▶ one transaction, one fsync ──▶ all callers
+//	callers ──▶ queue ──▶ the first of them ──▶ one transaction ──▶ all of them
 //	gate   ──▶ read transaction, waits for nobody
 //
 // The file and its directory are created for the owner alone (0600, 0700). A

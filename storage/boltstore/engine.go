@@ -19,7 +19,7 @@ type engine struct {
 }
 
 func newEngine(db *bbolt.DB) *engine {
-	return &engine{db: db, committer: startCommitter(db)}
+	return &engine{db: db, committer: newCommitter(db)}
 }
 
 // View implements kv.Engine.
