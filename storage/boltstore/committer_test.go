@@ -227,6 +227,23 @@ func TestContextEndsAnyTime(t *testing.T) {
 	}
 }
 
+// A call that was told to lead must: the others wait for it.
+func TestLeaderCannotWithdraw(t *testing.T) {
+	c := newCommitter(nil)
+	first, second := &call{woken: make(chan struct{})}, &call{woken: make(chan struct{})}
+	for _, x := range []*call{first, second} {
+		if err := c.enqueue(x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.withdraw(first) {
+		t.Error("the leader withdrew")
+	}
+	if !c.withdraw(second) {
+		t.Error("a call that waits could not withdraw")
+	}
+}
+
 func TestCloseWaitsForCalls(t *testing.T) {
 	e := tempEngine(t)
 	release := hold(t, e)
