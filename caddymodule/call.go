@@ -112,8 +112,8 @@ func (c *call) ownsSession(r *http.Request) bool {
 	case len(ids) > 1:
 		return false
 	}
-	id, ok := c.site.sessions.Unwrap(c.caller.GrantID, c.upstream.id, ids[0])
-	ids[0] = id
+	session, ok := c.site.sessions.Unwrap(c.caller.GrantID, c.upstream.id, ids[0])
+	ids[0] = session.ID
 	return ok
 }
 

@@ -11,9 +11,18 @@ import (
 	"sync"
 )
 
-// tagLen is the length of the proof behind the last dot of a bound id: an
-// HMAC-SHA-256 in base64url.
-const tagLen = 43
+const (
+	// tagLen is the length of the proof at the end of a bound id: an
+	// HMAC-SHA-256 in base64url.
+	tagLen = 43
+	// A note before the tag says more of some sessions: whether their client
+	// opens URLs, and a digest of the link they were opened with.
+	linkLen = 11
+	noteLen = 1 + linkLen
+
+	noteURL   = 'u'
+	noteNoURL = 'n'
+)
 
 // Sessions binds MCP session ids to the grant and the server they were opened
 // with. An id alone then opens nothing: who finds one cannot use it with a
@@ -34,33 +43,81 @@ func NewSessions(keys ...[32]byte) *Sessions {
 	return s
 }
 
+// Session is what a bound id tells.
+type Session struct {
+	// ID is the upstream's.
+	ID string
+	// URLElicitation tells that the client declared, when it initialized, that
+	// it opens URLs for people who agree.
+	URLElicitation bool
+
+	link string // digest; "" for a session of no link
+}
+
+// OpenedWith reports whether the session was opened with this link to the
+// upstream; "" is none. Another link may be another account.
+func (s Session) OpenedWith(link string) bool {
+	if link == "" || s.link == "" {
+		return link == s.link
+	}
+	digest := digestOf(link)
+	return string(digest[:]) == s.link
+}
+
 // Wrap returns the session id to give to the client for one the upstream
 // server issued. It stays within visible ASCII if the upstream's id does.
 func (s *Sessions) Wrap(grantID, serverID, upstream string) string {
+	return s.wrap(grantID, serverID, upstream, "")
+}
+
+// WrapLinked is Wrap for a session that was opened with a person's link to the
+// upstream.
+func (s *Sessions) WrapLinked(grantID, serverID, upstream, link string, urlElicitation bool) string {
+	digest := digestOf(link)
+	flag := byte(noteNoURL)
+	if urlElicitation {
+		flag = noteURL
+	}
+	return s.wrap(grantID, serverID, upstream, string(flag)+string(digest[:]))
+}
+
+func (s *Sessions) wrap(grantID, serverID, upstream, note string) string {
 	if upstream == "" {
 		return ""
 	}
-	tag := s.tag(0, grantID, serverID, upstream)
-	return upstream + "." + string(tag[:])
+	tag := s.tag(0, grantID, serverID, upstream, note)
+	return upstream + "." + note + string(tag[:])
 }
 
-// Unwrap returns the upstream's session id, if the client's was wrapped for
-// the same grant and server. Else the answer is 404, upon which a client opens
-// a new session.
-func (s *Sessions) Unwrap(grantID, serverID, wrapped string) (string, bool) {
+// Unwrap returns the session, if the client's id was wrapped for the same
+// grant and server. Else the answer is 404, upon which a client opens a new
+// session.
+func (s *Sessions) Unwrap(grantID, serverID, wrapped string) (Session, bool) {
 	dot := strings.LastIndexByte(wrapped, '.')
-	if dot < 1 || len(wrapped)-dot-1 != tagLen {
-		return "", false
+	tail := len(wrapped) - dot - 1
+	if dot < 1 || tail != tagLen && tail != noteLen+tagLen {
+		return Session{}, false
 	}
+	id, note := wrapped[:dot], wrapped[dot+1:len(wrapped)-tagLen]
 	var presented [tagLen]byte
-	copy(presented[:], wrapped[dot+1:])
+	copy(presented[:], wrapped[len(wrapped)-tagLen:])
 	for i := range s.keys {
-		tag := s.tag(i, grantID, serverID, wrapped[:dot])
-		if subtle.ConstantTimeCompare(tag[:], presented[:]) == 1 {
-			return wrapped[:dot], true
+		tag := s.tag(i, grantID, serverID, id, note)
+		if subtle.ConstantTimeCompare(tag[:], presented[:]) != 1 {
+			continue
 		}
+		if note == "" {
+			return Session{ID: id}, true
+		}
+		return Session{ID: id, URLElicitation: note[0] == noteURL, link: note[1:]}, true
 	}
-	return "", false
+	return Session{}, false
+}
+
+func digestOf(link string) (digest [linkLen]byte) {
+	sum := sha256.Sum256([]byte(link))
+	base64.RawURLEncoding.Encode(digest[:], sum[:8])
+	return digest
 }
 
 // signer is a keyed HMAC with the scratch space it needs, reused because
@@ -71,11 +128,18 @@ type signer struct {
 	sum     []byte
 }
 
-func (s *Sessions) tag(key int, parts ...string) (tag [tagLen]byte) {
+// tag signs what a session is bound to. A session without a note has none in
+// what is signed.
+func (s *Sessions) tag(key int, grantID, serverID, upstream, note string) (tag [tagLen]byte) {
 	sg := s.keys[key].Get().(*signer)
 	defer s.keys[key].Put(sg)
+	parts := [...]string{grantID, serverID, upstream, note}
+	n := len(parts)
+	if note == "" {
+		n--
+	}
 	sg.message = sg.message[:0]
-	for _, p := range parts { // length first: no two lists of parts look alike
+	for _, p := range parts[:n] { // length first: no two lists of parts look alike
 		sg.message = binary.BigEndian.AppendUint32(sg.message, uint32(len(p)))
 		sg.message = append(sg.message, p...)
 	}

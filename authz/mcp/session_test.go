@@ -32,8 +32,8 @@ func TestSessionBinding_P10(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, ok := s.Unwrap(tc.grant, tc.server, tc.wrapped)
-			if got != tc.want || ok != (tc.want != "") {
-				t.Errorf("Unwrap = %q, %v; want %q", got, ok, tc.want)
+			if got.ID != tc.want || ok != (tc.want != "") {
+				t.Errorf("Unwrap = %+v, %v; want %q", got, ok, tc.want)
 			}
 		})
 	}
@@ -42,6 +42,38 @@ func TestSessionBinding_P10(t *testing.T) {
 			t.Errorf("Wrap of no id = %q", got)
 		}
 	})
+}
+
+// P-11: a session knows the link to the upstream that it was opened with, and
+// what its client declared. Nobody can change either.
+func TestSessionOfALink_P11(t *testing.T) {
+	s := NewSessions(keyA)
+	for _, url := range []bool{false, true} {
+		wrapped := s.WrapLinked("grant1", "notion", "abc", "link1", url)
+		got, ok := s.Unwrap("grant1", "notion", wrapped)
+		if !ok || got.ID != "abc" || got.URLElicitation != url {
+			t.Fatalf("%+v %v", got, ok)
+		}
+		if !got.OpenedWith("link1") || got.OpenedWith("link2") || got.OpenedWith("") {
+			t.Error("the link is not told apart")
+		}
+		flag := len("abc.")
+		other := map[byte]string{noteURL: "n", noteNoURL: "u"}[wrapped[flag]]
+		if _, ok := s.Unwrap("grant1", "notion", wrapped[:flag]+other+wrapped[flag+1:]); ok {
+			t.Error("a client can change what it declared")
+		}
+		if _, ok := s.Unwrap("grant2", "notion", wrapped); ok {
+			t.Error("another grant's session")
+		}
+		// The note cannot move into the id, nor the other way.
+		if _, ok := s.Unwrap("grant1", "notion", wrapped[:flag]+wrapped[flag+noteLen:]); ok {
+			t.Error("the note can be left out")
+		}
+	}
+	plain, _ := s.Unwrap("grant1", "notion", s.Wrap("grant1", "notion", "abc"))
+	if plain.URLElicitation || !plain.OpenedWith("") || plain.OpenedWith("link1") {
+		t.Errorf("%+v", plain)
+	}
 }
 
 func TestSessionKeyRotation_P10(t *testing.T) {
@@ -64,7 +96,7 @@ func TestSessionBindingProperty_P10(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		grant, server, id := part.Draw(t, "grant"), part.Draw(t, "server"), part.Draw(t, "id")
 		wrapped := s.Wrap(grant, server, id)
-		if got, ok := s.Unwrap(grant, server, wrapped); !ok || got != id {
+		if got, ok := s.Unwrap(grant, server, wrapped); !ok || got.ID != id {
 			t.Fatalf("own id refused: %q", wrapped)
 		}
 		for i := range len(wrapped) {
@@ -88,9 +120,10 @@ func FuzzSessionUnwrap(f *testing.F) {
 	f.Add(s.Wrap("g", "s", "abc"))
 	f.Add(s.Wrap("g", "s", "a.b.c"))
 	f.Add("." + strings.Repeat("A", tagLen))
+	f.Add("abc." + strings.Repeat("u", noteLen+tagLen))
 	f.Fuzz(func(t *testing.T, wrapped string) {
-		id, ok := s.Unwrap("g", "s", wrapped)
-		if ok && s.Wrap("g", "s", id) != wrapped {
+		session, ok := s.Unwrap("g", "s", wrapped)
+		if ok && s.Wrap("g", "s", session.ID) != wrapped {
 			t.Fatalf("accepted %q, which was never handed out", wrapped)
 		}
 		if _, ok := s.Unwrap("other", "s", wrapped); ok {

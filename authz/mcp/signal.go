@@ -1,0 +1,90 @@
+package mcp
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/google/uuid"
+)
+
+// codeURLElicitationRequired belongs to the revision 2025-11-25; later ones
+// must not be sent it.
+const codeURLElicitationRequired = -32042
+
+// InputPrefix starts the keys of our input requests, and tells them from those
+// of an upstream.
+const InputPrefix = "gw.connect."
+
+// WriteInputRequired answers a request for which TakesInput holds: the person
+// is asked to open a URL, and the client repeats the request with the state
+// (revision 2026-07-28, multi round-trip requests).
+func WriteInputRequired(w http.ResponseWriter, r *Request, server, url, message, state string) {
+	type params struct {
+		Mode    string `json:"mode"`
+		URL     string `json:"url"`
+		Message string `json:"message"`
+	}
+	type inputRequest struct {
+		Method string `json:"method"`
+		Params params `json:"params"`
+	}
+	writeResult(w, r, struct {
+		ResultType    string                  `json:"resultType"`
+		InputRequests map[string]inputRequest `json:"inputRequests"`
+		RequestState  string                  `json:"requestState"`
+	}{
+		"input_required",
+		map[string]inputRequest{InputPrefix + server: {"elicitation/create", params{"url", url, message}}},
+		state,
+	})
+}
+
+// WriteURLElicitationRequired answers a request of a session whose client
+// declared that it opens URLs (revision 2025-11-25, URL elicitation required).
+func WriteURLElicitationRequired(w http.ResponseWriter, r *Request, url, message string) {
+	type elicitation struct {
+		Mode    string `json:"mode"`
+		ID      string `json:"elicitationId"`
+		URL     string `json:"url"`
+		Message string `json:"message"`
+	}
+	type data struct {
+		Elicitations []elicitation `json:"elicitations"`
+	}
+	type rpcError struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+		Data    data   `json:"data"`
+	}
+	write(w, http.StatusOK, struct {
+		JSONRPC string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Error   rpcError        `json:"error"`
+	}{"2.0", r.ID, rpcError{codeURLElicitationRequired, message, data{[]elicitation{{"url", uuid.NewString(), url, message}}}}})
+}
+
+// WriteToolError answers a tool call with a text that the model reads, and may
+// pass on to the person.
+func WriteToolError(w http.ResponseWriter, r *Request, message string) {
+	type content struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	result := struct {
+		ResultType string    `json:"resultType,omitempty"`
+		Content    []content `json:"content"`
+		IsError    bool      `json:"isError"`
+	}{Content: []content{{"text", message}}, IsError: true}
+	if !HasSessions(r.Revision) {
+		result.ResultType = "complete"
+	}
+	writeResult(w, r, result)
+}
+
+func writeResult(w http.ResponseWriter, r *Request, result any) {
+	write(w, http.StatusOK, struct {
+		JSONRPC string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Result  any             `json:"result"`
+	}{"2.0", r.ID, result})
+}
