@@ -143,6 +143,19 @@ func (p *idp) revoke(w http.ResponseWriter, r *http.Request) {
 	delete(p.live, r.PostForm.Get("token"))
 }
 
+// forgetEverything makes a new provider of an old one.
+func (p *idp) forgetEverything() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.issued, p.faults, p.forms, p.revoked = 0, nil, nil, nil
+	clear(p.owners)
+	clear(p.live)
+	clear(p.sent)
+	for len(p.came) > 0 {
+		<-p.came
+	}
+}
+
 // fail makes the next requests fail.
 func (p *idp) fail(faults ...fault) {
 	p.mu.Lock()
@@ -180,15 +193,23 @@ func (p *idp) ownerOf(c *Credential) string {
 	return p.owners[strings.TrimPrefix(c.Headers[0].Value, "Bearer ")]
 }
 
-// checkNoneTwice fails the test if a refresh token came twice, other than
-// after the provider had said that it did nothing.
-func (p *idp) checkNoneTwice() {
-	p.t.Helper()
+// sentTwice returns the refresh tokens that came twice, other than after the
+// provider had said that it did nothing.
+func (p *idp) sentTwice() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var tokens []string
 	for token, n := range p.sent {
 		if n > 1 {
-			p.t.Errorf("%s was sent %d times", token, n)
+			tokens = append(tokens, token)
 		}
+	}
+	return tokens
+}
+
+func (p *idp) checkNoneTwice() {
+	p.t.Helper()
+	if tokens := p.sentTwice(); len(tokens) > 0 {
+		p.t.Errorf("sent twice: %v", tokens)
 	}
 }

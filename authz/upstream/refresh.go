@@ -15,7 +15,7 @@ import (
 const (
 	// leaseTime outlasts every try of one refresh. Who finds a lease that ran
 	// out knows that its holder ended in the middle.
-	leaseTime = 2 * time.Minute
+	leaseTime = time.Minute
 	// leasePoll and maxLooks say how long a call waits for another instance.
 	leasePoll = 200 * time.Millisecond
 	maxLooks  = 75

@@ -59,11 +59,12 @@ func (b *Broker) askForTokens(ctx context.Context, r *refreshing) (*tokenReply, 
 		}
 		reply, err := b.requestToken(ctx, r.server, r.opened.Link, r.client, form)
 		var failure *tokenError
-		if err == nil || !errors.As(err, &failure) || failure.Failure != notSent && failure.Failure != unable || try == len(tryPauses) {
+		again := errors.As(err, &failure) && (failure.Failure == notSent || failure.Failure == unable)
+		if !again || try == len(tryPauses) || b.pause(ctx, tryPauses[try]) != nil {
 			return reply, err
 		}
-		if b.pause(ctx, tryPauses[try]) != nil {
-			return nil, err
+		if b.deps.Now().Add(providerTimeout).After(r.c.LeaseUntil) {
+			return nil, err // this process was held up; the lease may be over before an answer comes
 		}
 	}
 }

@@ -224,4 +224,7 @@ func (v *vault) refreshed() {
 		v.t.Fatal("nobody refreshes")
 	}
 	v.deps.Cache.working.Wait()
+	for len(v.idp.came) > 0 {
+		<-v.idp.came
+	}
 }

@@ -1,0 +1,175 @@
+package upstream
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const flow = "flow-1"
+
+var flowOwner = storage.FlowOwner(flow)
+
+func endsIn(v *vault, d time.Duration) func(*storage.Connection, *secrets) {
+	return func(c *storage.Connection, _ *secrets) { c.ExpiresAt = v.clock.time().Add(d) }
+}
+
+// identify records who the person is that the flow belongs to.
+func (v *vault) identify(owner string) {
+	v.t.Helper()
+	f := storage.Flow{ID: flow, Issuer: testIssuer, Identity: storage.Identity{Kind: "user_id", Subject: owner}, ExpiresAt: v.clock.time().Add(time.Hour)}
+	if _, err := v.store.SaveFlow(v.t.Context(), f, v.clock.time()); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// submit ends the flow with a grant, as the authorization server does.
+func (v *vault) submit(owner string, adopted []storage.Connection) storage.Verdict {
+	v.t.Helper()
+	now := v.clock.time()
+	grant := &storage.Grant{
+		ID: "grant-" + owner, Issuer: testIssuer, ClientID: "client", Identity: storage.Identity{Kind: "user_id", Subject: owner},
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour), AbsoluteExpiresAt: now.Add(time.Hour),
+	}
+	code := &storage.Code{Hash: storage.HashOf("code"), GrantID: grant.ID, Issuer: testIssuer, ClientID: "client", ExpiresAt: now.Add(time.Hour)}
+	verdict, err := v.store.SubmitFlow(v.t.Context(), storage.Submission{
+		FlowID: flow, Issuer: testIssuer, Subject: owner, Grant: grant, Code: code, Adopt: adopted, Now: now,
+	})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if verdict == storage.OK {
+		v.Adopted(adopted)
+	}
+	return verdict
+}
+
+func (v *vault) adopt(owner string) []storage.Connection {
+	v.t.Helper()
+	adopted, err := v.Adopt(v.t.Context(), flow, owner)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return adopted
+}
+
+// wantAdopted checks that a call of the owner carries a token that was made in the flow.
+func (v *vault) wantAdopted(owner, server, token string) {
+	v.t.Helper()
+	c, err := v.Credential(v.t.Context(), owner, server)
+	if err != nil || c.Headers[0].Value != "Bearer "+token {
+		v.t.Errorf("%v, %v", c, err)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	t.Run("new", func(t *testing.T) {
+		v := newVault(t)
+		v.identify(alice)
+		notion := v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		github := v.connectAs(flowOwner, "github", endsIn(v, time.Hour))
+		if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.OK {
+			t.Fatal(verdict)
+		}
+		v.wantAdopted(alice, "notion", notion)
+		v.wantAdopted(alice, "github", github)
+		v.wantCall(flowOwner, "notion", "", ErrNotConnected)
+		if c := v.record(alice, "notion"); !c.ExpiresAt.IsZero() || c.State != storage.Active {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("in place of another", func(t *testing.T) {
+		v := newVault(t)
+		v.identify(alice)
+		old := v.connectAs(alice, "notion")
+		v.wantCall(alice, "notion", old, nil)
+		id, since := v.record(alice, "notion").ID, v.record(alice, "notion").CreatedAt
+		v.clock.advance(time.Minute)
+		token := v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.OK {
+			t.Fatal(verdict)
+		}
+		v.wantAdopted(alice, "notion", token) // at once, though the old one was remembered
+		if c := v.record(alice, "notion"); c.ID != id || !c.CreatedAt.Equal(since) {
+			t.Errorf("the connection has another handle")
+		}
+	})
+	t.Run("after another was disconnected", func(t *testing.T) {
+		v := newVault(t)
+		other := v.instance()
+		v.identify(alice)
+		old := v.connectAs(alice, "notion", withoutRevocation)
+		other.wantCall(alice, "notion", old, nil)
+		token := v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		v.clock.advance(belief + time.Second)
+		adopted := v.adopt(alice)
+		v.disconnect(alice, "notion")
+		if verdict := v.submit(alice, adopted); verdict != storage.OK {
+			t.Fatal(verdict)
+		}
+		// The same handle and revision as before, and yet another connection.
+		other.wantAdopted(alice, "notion", token)
+	})
+	t.Run("not what came after the page", func(t *testing.T) {
+		v := newVault(t)
+		v.identify(alice)
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		adopted := v.adopt(alice)
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		if verdict := v.submit(alice, adopted); verdict != storage.Mismatch {
+			t.Error(verdict)
+		}
+		v.wantCall(alice, "notion", "", ErrNotConnected)
+	})
+	t.Run("nothing", func(t *testing.T) {
+		v := newVault(t)
+		v.connectAs(storage.FlowOwner("flow-2"), "notion", endsIn(v, time.Hour))
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
+		v.clock.advance(time.Minute)
+		if adopted := v.adopt(alice); len(adopted) != 0 {
+			t.Errorf("%d connections", len(adopted))
+		}
+	})
+	t.Run("not what was put there", func(t *testing.T) { // K14
+		v := newVault(t)
+		v.connectAs(bob, "notion")
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		c := v.record(flowOwner, "notion")
+		c.Secret = v.record(bob, "notion").Secret
+		v.tamper(c)
+		if adopted, err := v.Adopt(t.Context(), flow, alice); !errors.Is(err, ErrDamaged) || adopted != nil {
+			t.Errorf("%v, %v", adopted, err)
+		}
+	})
+}
+
+func TestStatus(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(storage.SharedOwner, "shared")
+	v.connectAs(alice, "github", withoutRefresh)
+	v.connectAs(bob, "notion")
+	c := v.record(alice, "github")
+	v.clock.advance(time.Hour)
+	v.wantCall(alice, "github", "", ErrNeedsReauth)
+
+	got, err := v.Status(t.Context(), alice)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i, want := range []Status{
+		{Server: "notion"},
+		{Server: "github", State: storage.NeedsReauth, ID: c.ID, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt},
+		{Server: "keyed"},
+	} {
+		got[i].Scopes = nil
+		if got[i].Server != want.Server || got[i].State != want.State || got[i].ID != want.ID || !got[i].Since.Equal(want.Since) || !got[i].ExpiresAt.Equal(want.ExpiresAt) {
+			t.Errorf("%+v, want %+v", got[i], want)
+		}
+	}
+	shared, err := v.Status(t.Context(), storage.SharedOwner)
+	if err != nil || len(shared) != 1 || shared[0].Server != "shared" || shared[0].State != storage.Active {
+		t.Errorf("%+v, %v", shared, err)
+	}
+}
