@@ -104,7 +104,7 @@ func (a *App) resolveStorage() error {
 	if err != nil {
 		return fmt.Errorf("storage path: %w", err)
 	}
-	a.path, err = filepath.Abs(path) // which also cleans it: one name, one runtime
+	a.path, err = filepath.Abs(path) // which also cleans it: one name, one processState
 	return err
 }
 
@@ -126,21 +126,21 @@ func (a *App) Start() error {
 // Stop does nothing: requests outlive it.
 func (a *App) Stop() error { return nil }
 
-// Cleanup gives the runtime back. It is called once for every provisioned App,
-// started or not.
+// Cleanup lets go of what the process shares. It is called once for every
+// provisioned App, started or not.
 func (a *App) Cleanup() error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.released = true
-	if a.state == nil {
+	held := a.state != nil
+	a.state, a.released = nil, true
+	a.mu.Unlock() // before Destruct, which waits for who may be asking for a gate
+	if !held {
 		return nil
 	}
-	a.state = nil
 	_, err := processStates.Delete(a.poolKey())
 	return err
 }
 
-// open returns the runtime and the keys. Caddy starts apps in random order, so
+// open returns what the process shares, and the keys. Caddy starts apps in random order, so
 // a request can come before Start; and requests outlive Cleanup, after which
 // nothing is opened again.
 func (a *App) open() (*processState, *seal.Keyring, error) {
@@ -156,13 +156,13 @@ func (a *App) open() (*processState, *seal.Keyring, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	rt := value.(*processState)
-	if a.keyring, err = a.newKeyring(rt); err != nil {
+	state := value.(*processState)
+	if a.keyring, err = a.newKeyring(state); err != nil {
 		_, _ = processStates.Delete(a.poolKey())
 		return nil, nil, err
 	}
-	a.state = rt
-	return rt, a.keyring, nil
+	a.state = state
+	return state, a.keyring, nil
 }
 
 func (a *App) poolKey() string {

@@ -7,9 +7,9 @@
 // OAuth: package authz does, and package consent shows the pages.
 //
 //	Caddyfile ─▶ Handler (JSON) ─▶ authz.Config ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
-//	                 App (JSON) ─▶ runtime: store, caches, streams; one per process and database
+//	                 App (JSON) ─▶ processState: store, caches, streams; one per database
 //
-// A configuration comes and goes with each reload; a runtime stays as long as
-// any configuration uses its database. Nothing of a configuration is kept in
-// a runtime except the streams it opened.
+// A configuration comes and goes with each reload; a processState stays as
+// long as any configuration uses its database. Nothing of a configuration is
+// kept in it except the streams it opened.
 package caddymodule

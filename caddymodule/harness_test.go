@@ -140,15 +140,17 @@ var once = again{&http.Transport{DisableKeepAlives: true}}
 type again struct{ http.RoundTripper }
 
 func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := a.RoundTripper.RoundTrip(r)
-	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		return res, err
+	for attempt := 1; ; attempt++ {
+		res, err := a.RoundTripper.RoundTrip(r)
+		hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+		if !hungUp || attempt == 1000 {
+			return res, err
+		}
+		r = r.Clone(r.Context())
+		if r.GetBody != nil {
+			r.Body, _ = r.GetBody()
+		}
 	}
-	r = r.Clone(r.Context())
-	if r.GetBody != nil {
-		r.Body, _ = r.GetBody()
-	}
-	return a.RoundTripper.RoundTrip(r)
 }
 
 // call sends a request with Alice's key, unless it has an Authorization header.

@@ -58,12 +58,12 @@ func checkKey(key []byte) ([]byte, error) {
 }
 
 // newKeyring returns the configured keys or, without any, the generated one.
-func (a *App) newKeyring(rt *processState) (*seal.Keyring, error) {
+func (a *App) newKeyring(state *processState) (*seal.Keyring, error) {
 	if len(a.keys) > 0 {
 		return seal.NewKeyring(a.keys...)
 	}
 	if a.path == "" { // nothing sealed outlives the process
-		return seal.NewKeyring(rt.ephemeralKey[:])
+		return seal.NewKeyring(state.ephemeralKey[:])
 	}
 	// Not beside the database, so that a copy of that directory is not a
 	// copy of the key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -94,5 +95,27 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	state.recheck(context.Background())
 	if got, err := event(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after revocation: %q, %v", got, err)
+	}
+}
+
+// Stopping waits for a check of the streams that is under way, and that check
+// asks the App that is being stopped.
+func TestStopDuringACheck(t *testing.T) {
+	up, next := eventStream(t)
+	defer close(next)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	if got, err := event(g.call("GET", "/mcp", "").Body); got != "open" {
+		t.Fatal(got, err)
+	}
+	state, app := stateOf(t, g), activeApp()
+	state.done.Go(func() { // as the janitor's goroutine
+		for stopping := false; !stopping; runtime.Gosched() {
+			app.mu.Lock()
+			stopping = app.released
+			app.mu.Unlock()
+		}
+	})
+	if err := app.Cleanup(); err != nil {
+		t.Error(err)
 	}
 }
