@@ -14,9 +14,9 @@ func TestStopWithOpenStreams(t *testing.T) {
 		"caddy stop": (*harness.Gateway).StopByAdmin,
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream := harness.Ticker(t)
+			upstream := harness.Tick(t)
 			g := harness.Run(t, harness.Config{
-				Directives: identities + "server ticker /mcp " + upstream,
+				Directives: identities + "server ticker /mcp " + upstream.URL,
 				Env:        keys,
 			})
 			token := g.SignIn(t, alice, "/mcp").AccessToken
@@ -38,9 +38,9 @@ func TestStopWithOpenStreams(t *testing.T) {
 
 // What was granted before a restart is good after it.
 func TestRestartKeepsGrants(t *testing.T) {
-	upstream := harness.Ticker(t)
+	upstream := harness.Tick(t)
 	g := harness.Run(t, harness.Config{
-		Directives: identities + "server ticker /mcp " + upstream,
+		Directives: identities + "server ticker /mcp " + upstream.URL,
 		Env:        keys,
 	})
 	client := g.Register(t, "http://127.0.0.1:9/callback")

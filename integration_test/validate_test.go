@@ -11,7 +11,7 @@ import (
 // database open (M11). A second server on the same database says what is wrong.
 func TestValidateBesideRunningServer_M11(t *testing.T) {
 	g := harness.Run(t, harness.Config{
-		Directives: identities + "server ticker /mcp " + harness.Ticker(t),
+		Directives: identities + "server ticker /mcp " + harness.Tick(t).URL,
 		Env:        keys,
 	})
 	if printed := harness.RunToEnd(t, g.Command("validate", "--config", g.Caddyfile)); !strings.Contains(printed, "Valid configuration") {

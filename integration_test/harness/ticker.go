@@ -3,45 +3,70 @@ package harness
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// Ticker starts an upstream with the two kinds of traffic MCP has, without
-// MCP's rules: a POST is answered at once with a result, a GET with an event
-// stream that counts 0, 1, 2, … until the client leaves. It returns its URL.
-func Ticker(t testing.TB) string {
+// Ticker is an upstream with the two kinds of traffic MCP has, without MCP's
+// rules: a POST is answered at once with a result, a GET with an event stream
+// that counts 0, 1, 2, … until the client leaves.
+type Ticker struct {
+	URL string
+
+	called sync.Map // by JSON-RPC id
+}
+
+// Tick starts a Ticker.
+func Tick(t testing.TB) *Ticker {
 	t.Helper()
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprint(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
-			return
-		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			fmt.Fprintf(w, "data: %d\n\n", n)
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				return
-			}
-			select {
-			case <-tick.C:
-			case <-r.Context().Done():
-				return
-			}
-		}
-	}))
+	ticker := &Ticker{}
+	upstream := httptest.NewServer(ticker)
 	t.Cleanup(upstream.Close)
 	t.Cleanup(upstream.CloseClientConnections)
-	return upstream.URL + "/mcp"
+	ticker.URL = upstream.URL + "/mcp"
+	return ticker
+}
+
+// Called reports whether the call with that id has reached the upstream.
+func (u *Ticker) Called(id int64) bool {
+	_, called := u.called.Load(id)
+	return called
+}
+
+func (u *Ticker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		var call struct{ ID int64 }
+		if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		u.called.Store(call.ID, true)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%d,"result":{}}`, call.ID)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		fmt.Fprintf(w, "data: %d\n\n", n)
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
 }
 
 // Stream is an open event stream of a Ticker.
@@ -107,22 +132,28 @@ func (g *Gateway) OpenStream(t testing.TB, path, token string) *Stream {
 	return &Stream{Events: events}
 }
 
-// Call sends one MCP request through the gateway and returns the response. Its
-// body is read and closed.
-func (g *Gateway) Call(ctx context.Context, client *http.Client, path, token string) (*http.Response, error) {
+// Call sends one MCP request through the gateway and reads its answer, which
+// must be that of this call.
+func (g *Gateway) Call(ctx context.Context, client *http.Client, path, token string, id int64) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+path,
-		strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		strings.NewReader(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, id)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp, err
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if want := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{}}`, id); resp.StatusCode != http.StatusOK || string(body) != want {
+		return fmt.Errorf("%s: %s, want %s", resp.Status, body, want)
+	}
+	return nil
 }
