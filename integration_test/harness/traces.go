@@ -55,6 +55,7 @@ func MustNotKeep(t testing.TB, dir, printed string, secrets map[string]string) {
 			for _, form := range encodings(secret) {
 				if at := bytes.Index(content, []byte(form)); at >= 0 {
 					t.Errorf("%s is in %s: …%q…", name, where, content[max(0, at-120):min(len(content), at+len(form)+20)])
+					break
 				}
 			}
 		}
