@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -28,7 +27,7 @@ type idp struct {
 	faults []fault
 	// extra members of token responses; a nil one removes a member.
 	members object
-	// gate, if set, holds up refreshes until it is closed.
+	// gate, if set, holds back answers until it is closed.
 	gate chan struct{}
 	// came has an entry for each refresh.
 	came chan struct{}
@@ -80,19 +79,22 @@ func (p *idp) issueLocked(owner string) (access, refresh string) {
 	return access, refresh
 }
 
+// token does its work, and then holds back the answer while there is a gate.
 func (p *idp) token(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
-	p.came <- struct{}{}
 	p.mu.Lock()
-	gate := p.gate
+	reply, gate := p.refresh(r.PostForm), p.gate
 	p.mu.Unlock()
+	p.came <- struct{}{}
 	if gate != nil {
 		<-gate
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.forms = append(p.forms, r.PostForm)
-	token := r.PostForm.Get("refresh_token")
+	reply(w, r)
+}
+
+func (p *idp) refresh(form url.Values) http.HandlerFunc {
+	p.forms = append(p.forms, form)
+	token := form.Get("refresh_token")
 	var f fault
 	if len(p.faults) > 0 {
 		f, p.faults = p.faults[0], p.faults[1:]
@@ -101,32 +103,28 @@ func (p *idp) token(w http.ResponseWriter, r *http.Request) {
 		p.sent[token]++
 	}
 	if f.answer != nil && !f.works {
-		f.answer(w, r)
-		return
+		return f.answer
 	}
 	if !p.live[token] {
-		answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)(w, r)
-		return
+		return answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)
 	}
 	delete(p.live, token)
 	access, refresh := p.issueLocked(p.owners[token])
 	if f.answer != nil {
-		f.answer(w, r)
-		return
+		return f.answer
 	}
 	m := object{"access_token": access, "refresh_token": refresh, "token_type": "Bearer"}
 	for name, value := range p.members {
 		if value == nil {
 			delete(m, name)
-			if name == "refresh_token" {
-				p.live[token] = true
-			}
 			continue
 		}
 		m[name] = value
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(m)
+	if m["refresh_token"] == nil {
+		p.live[token] = true
+	}
+	return document(m)
 }
 
 func (p *idp) revoke(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,7 @@ func TestRefresh(t *testing.T) {
 		token := v.connectAs(alice, "notion")
 		v.clock.advance(59*time.Minute + 30*time.Second)
 		v.wantCall(alice, "notion", token, nil)
-		v.refreshed()
+		v.refreshed(alice, "notion")
 		v.wantCall(alice, "notion", "at-2", nil)
 		if n := len(v.idp.refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
@@ -137,7 +137,7 @@ func TestRefreshReplies_K17(t *testing.T) {
 		token := v.connectAs(alice, "notion", withoutExpiry)
 		v.clock.advance(time.Hour)
 		v.wantCall(alice, "notion", token, nil) // it may still work
-		v.refreshed()
+		v.refreshed(alice, "notion")
 		v.wantCall(alice, "notion", "at-2", nil)
 	})
 	for name, members := range map[string]object{"mac": {"token_type": "mac"}, "no token": {"access_token": nil}} {

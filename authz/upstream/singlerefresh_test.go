@@ -171,7 +171,7 @@ func TestInDoubtServesTheTokenThereIs_K11(t *testing.T) {
 	v.clock.advance(time.Hour - 30*time.Second)
 	v.idp.fail(lostAfter)
 	v.wantCall(alice, "notion", token, nil)
-	v.refreshed()
+	v.refreshed(alice, "notion")
 	v.wantState(alice, "notion", storage.InDoubt)
 	for range 4 {
 		v.wantCall(alice, "notion", token, nil)
@@ -194,7 +194,7 @@ func TestProviderDownAheadOfTheEnd(t *testing.T) {
 	v.clock.advance(time.Hour - 50*time.Second)
 	v.idp.fail(cannot, cannot, cannot)
 	v.wantCall(alice, "notion", token, nil)
-	v.refreshed()
+	v.refreshed(alice, "notion")
 	for range 20 {
 		v.wantCall(alice, "notion", token, nil)
 	}
@@ -203,7 +203,7 @@ func TestProviderDownAheadOfTheEnd(t *testing.T) {
 	}
 	v.clock.advance(retryPause)
 	v.wantCall(alice, "notion", token, nil)
-	v.refreshed()
+	v.refreshed(alice, "notion")
 	v.wantCall(alice, "notion", "at-2", nil)
 }
 
@@ -282,7 +282,7 @@ func TestRefreshForgetsLostRegistration(t *testing.T) {
 	}
 }
 
-// hold holds up refreshes until the returned function is called.
+// hold holds back answers until the returned function is called.
 func (p *idp) hold() (release func()) {
 	gate := make(chan struct{})
 	p.mu.Lock()

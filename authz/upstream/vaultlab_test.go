@@ -216,15 +216,20 @@ func (v *vault) wantCall(owner, server, want string, wantErr error) {
 }
 
 // refreshed waits for a refresh that goes on in the background.
-func (v *vault) refreshed() {
+func (v *vault) refreshed(owner, server string) {
 	v.t.Helper()
 	select {
 	case <-v.idp.came:
 	case <-time.After(10 * time.Second):
 		v.t.Fatal("nobody refreshes")
 	}
-	v.deps.Cache.working.Wait()
+	v.landed(owner, server)
 	for len(v.idp.came) > 0 {
 		<-v.idp.came
 	}
+}
+
+// landed waits until no flight can be joined any more.
+func (v *vault) landed(owner, server string) {
+	_, _, _ = v.deps.Cache.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
 }

@@ -31,9 +31,13 @@ type ending struct {
 	on int
 }
 
+var (
+	people  = []string{"user_id:a", "user_id:b", "anonymous:c"}
+	servers = []string{"notion", "github"}
+)
+
 func (m *vaultMachine) anyone(t *rapid.T) (owner, server string) {
-	owner = rapid.SampledFrom([]string{"user_id:a", "user_id:b", "anonymous:c"}).Draw(t, "owner")
-	return owner, rapid.SampledFrom([]string{"notion", "github"}).Draw(t, "server")
+	return rapid.SampledFrom(people).Draw(t, "owner"), rapid.SampledFrom(servers).Draw(t, "server")
 }
 
 func (m *vaultMachine) instance(t *rapid.T) (*vault, int) {
@@ -66,6 +70,11 @@ func (m *vaultMachine) check(t *rapid.T, on int, then time.Time, owner, server s
 // quiet waits for what goes on in the background.
 func (m *vaultMachine) quiet() {
 	for _, v := range m.instances {
+		for _, owner := range people {
+			for _, server := range servers {
+				v.landed(owner, server)
+			}
+		}
 		v.deps.Cache.working.Wait()
 	}
 }
