@@ -63,7 +63,7 @@ func (l *lab) connectionOf(owner string) error {
 func TestFlowConnections(t *testing.T) {
 	t.Run("become the person's", func(t *testing.T) {
 		l, c, f := connecting(t)
-		if _, err := l.as.Approve(t.Context(), f, []string{labNotion}); err != nil {
+		if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.connectionOf(alice.Subject); err != nil {
@@ -93,21 +93,21 @@ func TestFlowConnections(t *testing.T) {
 	t.Run("changed since the person looked", func(t *testing.T) {
 		l, c, f := connecting(t)
 		c.stale = true
-		if target, err := l.as.Approve(t.Context(), f, []string{labNotion}); !errors.Is(err, ErrFlowChanged) || target != "" {
+		if target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowChanged) || target != "" {
 			t.Errorf("%q, %v", target, err)
 		}
 		if c.adopted != nil {
 			t.Error("told of what was not committed")
 		}
 		c.stale = false
-		if _, err := l.as.Approve(t.Context(), f, []string{labNotion}); err != nil {
+		if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("cannot be read", func(t *testing.T) {
 		l, c, f := connecting(t)
 		c.fail = errDisk
-		_, err := l.as.Approve(t.Context(), f, []string{labNotion})
+		_, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 		wantStatus(t, err, http.StatusServiceUnavailable)
 		if err := l.connectionOf(alice.Subject); !errors.Is(err, storage.ErrNotFound) {
 			t.Error(err)

@@ -14,25 +14,34 @@ import (
 
 var errChoice = fail("invalid_request", "Choose at least one of the services on offer, and no other.")
 
-// Approve ends the flow with a grant for the resources, all of which
-// Servers must offer, and returns the URL that takes the code to the client.
-func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, resources []string) (string, error) {
+// Approval is what a person agreed to.
+type Approval struct {
+	// Resources are the servers, all of which Servers must offer.
+	Resources []string
+	// Connected are the IDs of the servers that the person has connected.
+	Connected []string
+}
+
+// Approve ends the flow with a grant, and returns the URL that takes the code
+// to the client.
+func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, a Approval) (string, error) {
 	if f.Identity == nil || !as.identityStands(*f.Identity) {
 		return "", ErrFlowInvalid
 	}
 	var chosen []Server
 	offered := as.Servers(f)
 	for _, s := range offered {
-		if slices.Contains(resources, s.Resource) {
+		if slices.Contains(a.Resources, s.Resource) {
 			chosen = append(chosen, s)
 		}
 	}
-	if len(chosen) == 0 || !subset(resources, resourcesOf(offered)) {
+	if len(chosen) == 0 || !subset(a.Resources, resourcesOf(offered)) {
 		return "", errChoice
 	}
 	now := as.deps.Now()
 	code := newSecret(codePrefix)
 	grant := as.newGrant(f, chosen, now)
+	grant.Scope = connectedScope(grant.Scope, chosen, a.Connected)
 	err := as.submit(ctx, f, grant, &storage.Code{
 		Hash: storage.HashOf(code), GrantID: grant.ID, Issuer: as.cfg.Issuer, ClientID: f.Client.ID,
 		RedirectURI: f.RedirectURI, Challenge: f.Challenge, ExpiresAt: grant.ExpiresAt,

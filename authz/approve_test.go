@@ -28,7 +28,7 @@ func TestApprove_A19_AS47_AS48(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("redirect_uri", tt.redirect), alice)
 			before := l.store.writes.Load()
-			target, err := l.as.Approve(t.Context(), f, []string{labNotion})
+			target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,9 +78,9 @@ func TestApproveRechecksTheChoice(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("resource", tt.resource), tt.who)
-			_, err := l.as.Approve(t.Context(), f, tt.chosen)
+			_, err := l.as.Approve(t.Context(), f, Approval{Resources: tt.chosen})
 			wantStatus(t, err, http.StatusBadRequest)
-			if _, err := l.as.Approve(t.Context(), f, resourcesOf(l.as.Servers(f))); err != nil {
+			if _, err := l.as.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Servers(f))}); err != nil {
 				t.Errorf("a wrong choice ended the flow: %v", err)
 			}
 		})
@@ -90,7 +90,7 @@ func TestApproveRechecksTheChoice(t *testing.T) {
 func TestApproveNeedsIdentity(t *testing.T) {
 	l := newLab(t)
 	f := l.open(l.begin(request()))
-	if _, err := l.as.Approve(t.Context(), f, []string{labNotion}); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("Approve = %v", err)
 	}
 	if _, err := l.as.Deny(t.Context(), f); !errors.Is(err, ErrFlowInvalid) {
@@ -98,15 +98,17 @@ func TestApproveNeedsIdentity(t *testing.T) {
 	}
 	f = l.identified(request(), keyIdentity("team"))
 	l.reload(func(c *Config) { c.VirtualKeys = nil })
-	if _, err := l.as.Approve(t.Context(), f, []string{labNotion}); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("Approve with a withdrawn key = %v", err)
 	}
 }
 
 func TestAnswerOnce_I09_I20(t *testing.T) {
 	end := map[string]func(*lab, *Flow) (string, error){
-		"approve": func(l *lab, f *Flow) (string, error) { return l.as.Approve(l.t.Context(), f, []string{labNotion}) },
-		"deny":    func(l *lab, f *Flow) (string, error) { return l.as.Deny(l.t.Context(), f) },
+		"approve": func(l *lab, f *Flow) (string, error) {
+			return l.as.Approve(l.t.Context(), f, Approval{Resources: []string{labNotion}})
+		},
+		"deny": func(l *lab, f *Flow) (string, error) { return l.as.Deny(l.t.Context(), f) },
 	}
 	for first, do := range end {
 		for second, again := range end {
@@ -156,10 +158,10 @@ func TestIdentitySwitchedMidFlow_I10(t *testing.T) {
 	if err := l.as.Identify(t.Context(), l.open(b), keyIdentity("team")); err != nil {
 		t.Fatal(err)
 	}
-	if target, err := l.as.Approve(t.Context(), seen, []string{labNotion}); !errors.Is(err, ErrFlowChanged) || target != "" {
+	if target, err := l.as.Approve(t.Context(), seen, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowChanged) || target != "" {
 		t.Errorf("Approve = %q, %v", target, err)
 	}
-	if _, err := l.as.Approve(t.Context(), l.open(b), []string{labNotion}); err != nil {
+	if _, err := l.as.Approve(t.Context(), l.open(b), Approval{Resources: []string{labNotion}}); err != nil {
 		t.Errorf("the page of the new identity: %v", err)
 	}
 }
@@ -172,7 +174,7 @@ func TestFlowStoreDown(t *testing.T) {
 		_, err := l.as.OpenFlow(b.get(), b.flowID)
 		wantStatus(t, err, http.StatusServiceUnavailable)
 		wantStatus(t, l.as.Identify(t.Context(), f, alice), http.StatusServiceUnavailable)
-		target, err := l.as.Approve(t.Context(), f, []string{labNotion})
+		target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 		wantStatus(t, err, http.StatusServiceUnavailable)
 		if target != "" {
 			t.Errorf("target = %q", target)
@@ -180,7 +182,7 @@ func TestFlowStoreDown(t *testing.T) {
 		_, err = l.as.Deny(t.Context(), f)
 		wantStatus(t, err, http.StatusServiceUnavailable)
 	})
-	if _, err := l.as.Approve(t.Context(), f, []string{labNotion}); err != nil {
+	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
 		t.Errorf("after the failure: %v", err)
 	}
 }

@@ -109,7 +109,7 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
 		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: csrfToken(secret, s.ID),
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && !fromOurPage(r, f) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
 		return nil, ErrFlowForged
 	}
 	if f.Client, err = as.flowClient(r.Context(), s); err != nil {

@@ -105,7 +105,7 @@ func TestFlowExpires(t *testing.T) {
 	if _, err := l.as.OpenFlow(b.get(), b.flowID); !errors.Is(err, ErrFlowExpired) {
 		t.Errorf("OpenFlow = %v", err)
 	}
-	if _, err := l.as.Approve(t.Context(), f, []string{labNotion}); !errors.Is(err, ErrFlowExpired) {
+	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowExpired) {
 		t.Errorf("Approve = %v", err)
 	}
 }

@@ -40,15 +40,15 @@ func (as *AuthorizationServer) flowCookie(r *http.Request, id string) string {
 	return cookies[0].Value
 }
 
-// csrfToken is what only a page shown to the flow's browser knows. It stays the
-// same for the life of the flow: loading a page twice spoils neither copy.
-func csrfToken(secret, flowID string) string {
+// csrfToken is what only a page shown to the browser with the secret knows. It
+// stays the same for the life of the secret: loading a page twice spoils neither copy.
+func csrfToken(secret, what string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("csrf:" + flowID))
+	mac.Write([]byte("csrf:" + what))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// fromOurPage reports whether a form was on a page that we showed in this flow.
-func fromOurPage(r *http.Request, f *Flow) bool {
-	return hmac.Equal([]byte(r.PostForm.Get("csrf_token")), []byte(f.CSRFToken))
+// carriesToken reports whether a form was on a page that we showed to this browser.
+func carriesToken(r *http.Request, token string) bool {
+	return hmac.Equal([]byte(r.PostForm.Get("csrf_token")), []byte(token))
 }

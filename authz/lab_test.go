@@ -272,7 +272,7 @@ func (l *lab) approved(v url.Values, who storage.Identity, resources ...string) 
 	if len(resources) == 0 {
 		resources = resourcesOf(l.as.Servers(f))
 	}
-	target, err := l.as.Approve(context.Background(), f, resources)
+	target, err := l.as.Approve(context.Background(), f, Approval{Resources: resources})
 	if err != nil {
 		l.t.Fatalf("Approve: %v", err)
 	}

@@ -75,6 +75,31 @@ func limitScope(scope []string, servers []Server) []string {
 	return limited
 }
 
+// ConnectScope is an optional scope of a server that people connect on their
+// own. A grant has it if the person had a connection when they approved it, so
+// a challenge that asks for it leads a client back to where they connect.
+func ConnectScope(server string) string { return "connect:" + server }
+
+// connectedScope returns scope with the ConnectScope of exactly the servers
+// that the person has connected. It leaves no scope empty.
+func connectedScope(scope []string, servers []Server, connected []string) []string {
+	granted := slices.Clone(scope)
+	for _, s := range servers {
+		token := ConnectScope(s.ID)
+		if !s.knowsScope(token) {
+			continue
+		}
+		granted = slices.DeleteFunc(granted, func(t string) bool { return t == token })
+		if slices.Contains(connected, s.ID) {
+			granted = append(granted, token)
+		}
+	}
+	if len(granted) == 0 {
+		return scope
+	}
+	return granted
+}
+
 func (s *Server) knowsScope(token string) bool {
 	return slices.Contains(s.Scopes, token) || slices.Contains(s.OptionalScopes, token)
 }

@@ -53,7 +53,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		logged:   h.logged,
 		log:      h.log,
 	}
-	for _, route := range append(as.Routes(), consent.New(as, pages, h.log).Routes()...) {
+	for _, route := range append(as.Routes(), consent.New(as, nil, pages, h.log).Routes()...) {
 		if strings.HasSuffix(route.Path, "/") {
 			s.prefixes = append(s.prefixes, route)
 			continue

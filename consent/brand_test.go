@@ -38,7 +38,7 @@ func TestBrandShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t, newFake())
-	for _, route := range newConsent(s.fakeFlows, pages, nil).Routes() {
+	for _, route := range newConsent(s.fakeFlows, nil, pages, nil).Routes() {
 		if route.Path != "/oauth/consent" {
 			continue
 		}

@@ -56,7 +56,7 @@ func newWalk(t *testing.T) *walk {
 		Egress: egress.New(egress.Options{}), Pages: pages, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: func() time.Time { return w.now },
 	})
-	for _, route := range slices.Concat(as.Routes(), New(as, pages, zap.NewNop()).Routes()) {
+	for _, route := range slices.Concat(as.Routes(), New(as, nil, pages, zap.NewNop()).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w

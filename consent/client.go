@@ -22,37 +22,46 @@ type clientView struct {
 }
 
 func (c *Consent) describe(f *authz.Flow) clientView {
+	v := c.describeClient(f.Client.Metadata.ClientName, f.Client.Origin == authz.Preregistered, f.RedirectURI)
+	if f.Client.Origin != authz.MetadataDocument {
+		return v
+	}
+	if u, err := url.Parse(f.Client.ID); err == nil {
+		v.Publisher = hostOf(u)
+	}
+	if redirect, err := url.Parse(f.RedirectURI); err == nil && onTheWeb(redirect) && v.Publisher != "" && v.Publisher != v.Destination {
+		v.Warnings = append(v.Warnings, fmt.Sprintf(c.pages.text.WarnForeignHost, v.Publisher, v.Destination))
+	}
+	return v
+}
+
+// describeClient tells what a request alone says of a client.
+func (c *Consent) describeClient(name string, registered bool, redirectURI string) clientView {
 	t := c.pages.text
-	v := clientView{
-		Name:       quote(cleanName(f.Client.Metadata.ClientName)),
-		Registered: f.Client.Origin == authz.Preregistered,
-	}
-	v.Name = cmp.Or(v.Name, t.UnnamedClient)
-	if f.Client.Origin == authz.MetadataDocument {
-		if u, err := url.Parse(f.Client.ID); err == nil {
-			v.Publisher = hostOf(u)
-		}
-	}
-	redirect, err := url.Parse(f.RedirectURI)
+	v := clientView{Name: cmp.Or(quote(cleanName(name)), t.UnnamedClient), Registered: registered}
+	redirect, err := url.Parse(redirectURI)
 	if err != nil {
-		v.Destination = onlyASCII(f.RedirectURI)
+		v.Destination = onlyASCII(redirectURI)
 		return v
 	}
 	switch {
-	case redirect.Scheme != "https" && redirect.Scheme != "http":
-		v.App = true
-		v.Destination = fmt.Sprintf(t.AppLinks, onlyASCII(redirect.Scheme))
-		v.Warnings = append(v.Warnings, fmt.Sprintf(t.WarnAppLinks, onlyASCII(redirect.Scheme)))
+	case onTheWeb(redirect):
+		v.Destination = hostOf(redirect)
 	case isLoopback(redirect):
 		v.Destination = fmt.Sprintf(t.ThisComputer, hostOf(redirect))
 		v.Warnings = append(v.Warnings, t.WarnLoopback)
 	default:
-		v.Destination = hostOf(redirect)
-		if v.Publisher != "" && v.Publisher != v.Destination {
-			v.Warnings = append(v.Warnings, fmt.Sprintf(t.WarnForeignHost, v.Publisher, v.Destination))
-		}
+		v.App = true
+		v.Destination = fmt.Sprintf(t.AppLinks, onlyASCII(redirect.Scheme))
+		v.Warnings = append(v.Warnings, fmt.Sprintf(t.WarnAppLinks, onlyASCII(redirect.Scheme)))
 	}
 	return v
+}
+
+// onTheWeb reports whether the URL leads to a site, rather than to a program
+// or an app on the device.
+func onTheWeb(u *url.URL) bool {
+	return (u.Scheme == "https" || u.Scheme == "http") && !isLoopback(u)
 }
 
 // quote marks where a stranger's words begin and end, and keeps their

@@ -10,62 +10,62 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// Paths of the forms.
-const (
-	keyPath       = authz.ConsentFormsPath + "vk"
-	userIDPath    = authz.ConsentFormsPath + "user-id"
-	anonymousPath = authz.ConsentFormsPath + "skip"
-	caddyPath     = authz.ConsentFormsPath + "caddy"
-	submitPath    = authz.ConsentFormsPath + "submit"
-)
-
-// flows is what the pages need of an authorization server.
+// flows is what the pages of a flow need of an authorization server.
 type flows interface {
 	Config() *authz.Config
 	OpenFlow(r *http.Request, flowID string) (*authz.Flow, error)
 	Servers(f *authz.Flow) []authz.Server
-	AllowKeyAttempt(r *http.Request, f *authz.Flow) bool
+	AllowKeyAttempt(r *http.Request, who string) bool
 	Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error
-	Approve(ctx context.Context, f *authz.Flow, resources []string) (string, error)
+	Approve(ctx context.Context, f *authz.Flow, a authz.Approval) (string, error)
 	Deny(ctx context.Context, f *authz.Flow) (string, error)
 }
 
-// Consent walks a person through the flows of one authorization server.
+// accounts is what the pages outside of flows need of it.
+type accounts interface {
+	OpenBrowserSession(w http.ResponseWriter, r *http.Request) (*authz.BrowserSession, error)
+	SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error
+	SignOut(w http.ResponseWriter, r *http.Request) error
+	SignOutEverywhere(ctx context.Context, subject string) error
+	ServersOf(id storage.Identity) []authz.Server
+	Grants(ctx context.Context, subject string) ([]storage.Grant, error)
+	RevokeGrantOf(ctx context.Context, subject, grantID string) error
+	OpenConnectLink(ticket string) (*authz.ConnectLink, error)
+}
+
+type authorizationServer interface {
+	flows
+	accounts
+}
+
+// Consent walks people through the pages of one authorization server.
 type Consent struct {
-	as    flows
-	pages *Pages
-	log   *zap.Logger
-	site  string // the issuer's host, as people see it
-	cross http.CrossOriginProtection
+	as     authorizationServer
+	broker broker // nil if people connect nothing
+	pages  *Pages
+	log    *zap.Logger
+	site   string // the issuer's host, as people see it
+	cross  http.CrossOriginProtection
 }
 
-// New returns the consent pages of the authorization server.
-func New(as *authz.AuthorizationServer, pages *Pages, log *zap.Logger) *Consent {
-	return newConsent(as, pages, log)
+// New returns the pages of the authorization server. The broker may be nil.
+func New(as *authz.AuthorizationServer, b *upstream.Broker, pages *Pages, log *zap.Logger) *Consent {
+	if b == nil {
+		return newConsent(as, nil, pages, log)
+	}
+	return newConsent(as, b, pages, log)
 }
 
-func newConsent(as flows, pages *Pages, log *zap.Logger) *Consent {
-	c := &Consent{as: as, pages: pages, log: log}
+func newConsent(as authorizationServer, b broker, pages *Pages, log *zap.Logger) *Consent {
+	c := &Consent{as: as, broker: b, pages: pages, log: log}
 	if u, err := url.Parse(as.Config().Issuer); err == nil {
 		c.site = hostOf(u)
 	}
 	return c
-}
-
-// Routes returns the endpoints, each to be served at the site's root.
-func (c *Consent) Routes() []authz.Route {
-	return []authz.Route{
-		{Path: authz.ConsentPath, Handler: c.page(c.showIdentity)},
-		{Path: authz.ServicesPath, Handler: c.page(c.showServices)},
-		{Path: keyPath, Handler: c.form(c.acceptKey)},
-		{Path: userIDPath, Handler: c.form(c.acceptUserID)},
-		{Path: anonymousPath, Handler: c.form(c.acceptAnonymous)},
-		{Path: caddyPath, Handler: c.form(c.acceptCaddyUser)},
-		{Path: submitPath, Handler: c.form(c.submit)},
-	}
 }
 
 // offers reports whether the operator configured this kind of identity.
@@ -73,12 +73,23 @@ func (c *Consent) offers(kind identity.Kind) bool {
 	return slices.Contains(c.as.Config().Identities, kind)
 }
 
-// pageURL returns the address of one of the two pages for a flow. The flow_id
-// is sealed and worthless in any other browser.
-func pageURL(path string, f *authz.Flow, code string) string {
-	query := url.Values{"flow_id": {f.SealedID}}
-	if code != "" {
-		query.Set("error", code)
+// pageURL returns the address of a page for a flow, with further parameters.
+// The flow_id is sealed and worthless in any other browser.
+func pageURL(path string, f *authz.Flow, code string, more ...string) string {
+	return withQuery(path, append([]string{"flow_id", f.SealedID, "error", code}, more...)...)
+}
+
+// withQuery returns a path of ours with parameters, names and values in turn.
+// Those without a value are left out.
+func withQuery(path string, pairs ...string) string {
+	query := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			query.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(query) == 0 {
+		return path
 	}
 	return path + "?" + query.Encode()
 }

@@ -96,6 +96,9 @@ func onlyASCII(s string) string {
 // isLoopback reports whether the URL leads to the computer the browser runs on
 // (RFC 8252 section 7.3).
 func isLoopback(u *url.URL) bool {
+	if u.Scheme != "https" && u.Scheme != "http" {
+		return false
+	}
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true
 	}

@@ -1,18 +1,28 @@
-// Package consent is everything a browser sees: the page that asks who the
-// person is, the page that asks what the client may do, the forms of both, and
-// the page that says what went wrong.
+// Package consent is everything a browser sees: the pages of a flow, which ask
+// who the person is and what the client may do, the pages on which people
+// connect upstream servers and look after what they let in, and the page that
+// says what went wrong.
 //
 // It owns words, looks, and the headers that keep a page from being framed,
 // scripted, cached or leaked through a referrer. Pages renders and knows
 // nothing of OAuth; Consent walks a person through a flow of an
-// authz.AuthorizationServer.
+// authz.AuthorizationServer, and to the providers of an upstream.Broker.
 //
 // It never decides what may be granted, never stores anything, and never runs
 // a script: all pages work with HTML forms alone. What a client says of itself
-// appears as cleaned, clearly marked text, never as a link or an image.
+// appears as cleaned, clearly marked text, never as a link or an image; what a
+// provider says does not appear at all.
 //
 //	GET  /oauth/consent       who are you? ─▶ POST consent/vk | user-id | skip | caddy ─▶ 303
-//	GET  /oauth/consent/mcps  what may it do? ─▶ POST consent/submit
+//	GET  /oauth/consent/mcps  what may it do? ─▶ POST upstream/authorize ─▶ 303 to a provider, or to the key page
+//	                          └────────────────▶ POST consent/submit
 //	                            approve | deny ─▶ 303 to the client
-//	                            no server chosen ─▶ 303 back
+//	                            no server chosen, or a required one not connected ─▶ 303 back
+//	GET  /api/oauth/callback  a provider's answer ─▶ 303 to the page the person left from
+//	GET  /oauth/connect/…     a link from a client: connect one server, as the person it was made for
+//	GET  /oauth/account       sign in ─▶ connections and grants: connect, disconnect, revoke, sign out
+//
+// Forms of a flow are bound to the flow's cookie, all others to the browser
+// session, and a trip to a provider to a cookie of its own that is set when
+// the person has agreed to it.
 package consent

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // failure is an answer other than the one the person wanted.
@@ -26,8 +27,8 @@ func refuse(status int, message string) *failure {
 func (f *failure) because(cause error) *failure { f.cause = cause; return f }
 func (f *failure) backTo(url string) *failure   { f.back = url; return f }
 
-// changed refuses a form on which the person saw somebody else than who is
-// identified now.
+// changed refuses a form on which the person saw something else than what is
+// the case now: who they are, or what is connected.
 func (c *Consent) changed(f *authz.Flow) *failure {
 	t := c.pages.text
 	return &failure{
@@ -75,6 +76,9 @@ func (c *Consent) explain(err error) *failure {
 		{authz.ErrFlowForged, http.StatusForbidden, t.Forged},
 		{authz.ErrFlowSubmitted, http.StatusConflict, t.Submitted},
 		{authz.ErrFlowChanged, http.StatusConflict, t.Changed},
+		{authz.ErrNoSuchGrant, http.StatusNotFound, t.NoSuchGrant},
+		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid},
+		{authz.ErrLinkExpired, http.StatusGone, t.LinkExpired},
 	} {
 		if errors.Is(err, known.err) {
 			return refuse(known.status, known.message).because(err)
@@ -83,6 +87,13 @@ func (c *Consent) explain(err error) *failure {
 	var oauth *authz.Error
 	if errors.As(err, &oauth) && oauth.Status < http.StatusInternalServerError {
 		return refuse(oauth.Status, oauth.Description).because(err)
+	}
+	var p *upstream.Error
+	if errors.As(err, &p) {
+		if p.Problem == upstream.OtherBrowser {
+			return refuse(http.StatusForbidden, t.TripOtherBrowser).because(err)
+		}
+		return refuse(http.StatusBadRequest, t.Refused[string(p.Problem)]).because(err)
 	}
 	// Everything else is a store that cannot do its work.
 	return refuse(http.StatusServiceUnavailable, t.Unavailable).because(err)

@@ -26,13 +26,15 @@ type fakeFlows struct {
 	flow    authz.Flow
 	servers []authz.Server
 	err     error // of every method
+	*fakeAccounts
 
 	submitErr error
 	limited   bool
 
-	approved []string // resources
-	denied   bool
-	opened   int
+	approved  []string // resources
+	connected []string
+	denied    bool
+	opened    int
 }
 
 func newFake() *fakeFlows {
@@ -43,6 +45,7 @@ func newFake() *fakeFlows {
 		ID: "github", Path: "/mcp/github", Resource: "https://mcp.example.com/mcp/github", Scopes: []string{"mcp:use"},
 	}}
 	return &fakeFlows{
+		fakeAccounts: &fakeAccounts{servers: servers},
 		cfg: authz.Config{
 			Issuer:  "https://mcp.example.com",
 			Servers: servers,
@@ -84,19 +87,19 @@ func (s *fakeFlows) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error
 	return &f, nil
 }
 
-func (s *fakeFlows) Servers(*authz.Flow) []authz.Server                  { return s.servers }
-func (s *fakeFlows) AllowKeyAttempt(r *http.Request, f *authz.Flow) bool { return !s.limited }
+func (s *fakeFlows) Servers(*authz.Flow) []authz.Server               { return s.servers }
+func (s *fakeFlows) AllowKeyAttempt(r *http.Request, who string) bool { return !s.limited }
 
 func (s *fakeFlows) Identify(_ context.Context, _ *authz.Flow, id storage.Identity) error {
 	s.flow.Identity = &id
 	return s.err
 }
 
-func (s *fakeFlows) Approve(_ context.Context, f *authz.Flow, resources []string) (string, error) {
+func (s *fakeFlows) Approve(_ context.Context, f *authz.Flow, a authz.Approval) (string, error) {
 	if s.submitErr != nil {
 		return "", s.submitErr
 	}
-	s.approved = resources
+	s.approved, s.connected = a.Resources, a.Connected
 	return f.RedirectURI + "?code=c&state=s", nil
 }
 
@@ -108,20 +111,31 @@ func (s *fakeFlows) Deny(_ context.Context, f *authz.Flow) (string, error) {
 // site serves the pages of the fake and remembers what was logged.
 type site struct {
 	*fakeFlows
-	mux  *http.ServeMux
-	logs *observer.ObservedLogs
-	user string // of another handler
+	broker *fakeBroker // nil if there is nothing to connect
+	mux    *http.ServeMux
+	logs   *observer.ObservedLogs
+	user   string // of another handler
 }
 
 func newSite(t *testing.T, fake *fakeFlows) *site {
+	t.Helper()
+	return newSiteWith(t, fake, nil)
+}
+
+// newSiteWith serves a site where people connect what the broker knows.
+func newSiteWith(t *testing.T, fake *fakeFlows, b *fakeBroker) *site {
 	t.Helper()
 	pages, err := NewPages(Brand{Name: "Example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	s := &site{fakeFlows: fake, mux: http.NewServeMux(), logs: logs}
-	for _, route := range newConsent(fake, pages, zap.New(core)).Routes() {
+	s := &site{fakeFlows: fake, broker: b, mux: http.NewServeMux(), logs: logs}
+	c := newConsent(fake, nil, pages, zap.New(core))
+	if b != nil {
+		c = newConsent(fake, b, pages, zap.New(core))
+	}
+	for _, route := range c.Routes() {
 		s.mux.Handle(route.Path, route.Handler)
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -11,74 +12,91 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// acceptKey identifies a person by a virtual key. The key is never written
+// proof is a way to identify a person by a form: as somebody, or not, for the
+// reason of a code. who is what counts attempts.
+type proof func(r *http.Request, who string) (id storage.Identity, code string, err error)
+
+// byKey identifies a person by a virtual key. The key is never written
 // anywhere: not to a page, a URL or a log.
-func (c *Consent) acceptKey(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (c *Consent) byKey(r *http.Request, who string) (storage.Identity, string, error) {
 	if !c.offers(identity.VirtualKey) {
 		return c.notOffered()
 	}
-	if !c.as.AllowKeyAttempt(r, f) {
-		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyKeys).backTo(pageURL(authz.ConsentPath, f, ""))
+	if !c.as.AllowKeyAttempt(r, who) {
+		return storage.Identity{}, "", refuse(http.StatusTooManyRequests, c.pages.text.TooManyKeys)
 	}
 	key := c.as.Config().VirtualKeys.ByKey(r.PostForm.Get("vk"))
 	if key == nil {
-		return c.askAgain(w, f, codeKey)
+		return storage.Identity{}, codeKey, nil
 	}
-	return c.identify(w, r, f, key.Identity())
+	return key.Identity(), "", nil
 }
 
-// acceptUserID identifies a person by what they say.
-func (c *Consent) acceptUserID(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+// byUserID identifies a person by what they say.
+func (c *Consent) byUserID(r *http.Request, _ string) (storage.Identity, string, error) {
 	if !c.offers(identity.UserID) {
 		return c.notOffered()
 	}
 	id, err := identity.FromUserID(r.PostForm.Get("user_id"))
 	if err != nil {
-		return c.askAgain(w, f, codeUserID)
+		return storage.Identity{}, codeUserID, nil
 	}
-	return c.identify(w, r, f, id)
+	return id, "", nil
 }
 
-// acceptAnonymous goes on without knowing the person.
-func (c *Consent) acceptAnonymous(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+// anonymously goes on without knowing the person.
+func (c *Consent) anonymously(*http.Request, string) (storage.Identity, string, error) {
 	if !c.offers(identity.Anonymous) {
 		return c.notOffered()
 	}
-	return c.identify(w, r, f, identity.NewAnonymous())
+	return identity.NewAnonymous(), "", nil
 }
 
-// acceptCaddyUser identifies a person as the user whom another Caddy handler
+// byCaddy identifies a person as the user whom another Caddy handler
 // authenticated, provided that this is the user the page showed.
-func (c *Consent) acceptCaddyUser(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (c *Consent) byCaddy(r *http.Request, _ string) (storage.Identity, string, error) {
 	if !c.offers(identity.Caddy) {
 		return c.notOffered()
 	}
 	user, ok := identity.FromContext(r.Context())
 	if !ok {
-		return c.askAgain(w, f, codeNoUser)
+		return storage.Identity{}, codeNoUser, nil
 	}
 	if !shown(r, user) {
-		return c.askAgain(w, f, codeOtherUser)
+		return storage.Identity{}, codeOtherUser, nil
 	}
-	return c.identify(w, r, f, user)
+	return user, "", nil
 }
 
-func (c *Consent) identify(w http.ResponseWriter, r *http.Request, f *authz.Flow, id storage.Identity) error {
-	if err := c.as.Identify(r.Context(), f, id); err != nil {
-		return err
+func (c *Consent) notOffered() (storage.Identity, string, error) {
+	return storage.Identity{}, "", refuse(http.StatusForbidden, c.pages.text.NotOffered)
+}
+
+// identifyBy takes a form of the identity page.
+func (c *Consent) identifyBy(prove proof) func(http.ResponseWriter, *http.Request, *authz.Flow) error {
+	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+		id, code, err := prove(r, f.ID)
+		if own := (*failure)(nil); errors.As(err, &own) && own.status == http.StatusTooManyRequests {
+			return own.backTo(pageURL(authz.ConsentPath, f, ""))
+		}
+		if err != nil {
+			return err
+		}
+		if code != "" {
+			return c.askAgain(w, f, code)
+		}
+		if err := c.as.Identify(r.Context(), f, id); err != nil {
+			return err
+		}
+		c.redirect(w, pageURL(authz.ServicesPath, f, ""))
+		return nil
 	}
-	c.redirect(w, pageURL(authz.ServicesPath, f, ""))
-	return nil
 }
 
 // askAgain shows the identity page with the message of a code.
 func (c *Consent) askAgain(w http.ResponseWriter, f *authz.Flow, code string) error {
 	c.redirect(w, pageURL(authz.ConsentPath, f, code))
 	return nil
-}
-
-func (c *Consent) notOffered() error {
-	return refuse(http.StatusForbidden, c.pages.text.NotOffered)
 }
 
 // digest stands for an identity in a form, so that the form tells whom the

@@ -15,7 +15,10 @@ import (
 //go:embed templates
 var files embed.FS
 
-var templates = template.Must(template.ParseFS(files, "templates/*.html"))
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	// pair hands two values to a template.
+	"pair": func(a, b any) []any { return []any{a, b} },
+}).ParseFS(files, "templates/*.html"))
 
 // Pages renders pages in one operator's brand. It implements authz.Pages.
 type Pages struct {

@@ -12,9 +12,31 @@ import (
 // maxForm is how many bytes a form may have.
 const maxForm = 64 << 10
 
-// form serves what one of our forms is sent to. accept sees only forms that
-// our page made, for this flow, in this browser.
+// form serves what one of a flow's forms is sent to. accept sees only forms
+// that our page made, for this flow, in this browser.
 func (c *Consent) form(accept func(http.ResponseWriter, *http.Request, *authz.Flow) error) http.Handler {
+	return c.posted(func(w http.ResponseWriter, r *http.Request) error {
+		f, err := c.as.OpenFlow(r, r.PostForm.Get("flow_id"))
+		if err != nil {
+			return err
+		}
+		return accept(w, r, f)
+	})
+}
+
+// page serves a page of a flow.
+func (c *Consent) page(show func(http.ResponseWriter, *http.Request, *authz.Flow) error) http.Handler {
+	return c.loaded(func(w http.ResponseWriter, r *http.Request) error {
+		f, err := c.as.OpenFlow(r, r.URL.Query().Get("flow_id"))
+		if err != nil {
+			return err
+		}
+		return show(w, r, f)
+	})
+}
+
+// posted serves forms that did not come from another site.
+func (c *Consent) posted(accept func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -26,16 +48,12 @@ func (c *Consent) form(accept func(http.ResponseWriter, *http.Request, *authz.Fl
 		if err := c.parseForm(w, r); err != nil {
 			return err
 		}
-		f, err := c.as.OpenFlow(r, r.PostForm.Get("flow_id"))
-		if err != nil {
-			return err
-		}
-		return accept(w, r, f)
+		return accept(w, r)
 	})
 }
 
-// page serves a page of a flow.
-func (c *Consent) page(show func(http.ResponseWriter, *http.Request, *authz.Flow) error) http.Handler {
+// loaded serves pages. Their query has no parameter twice.
+func (c *Consent) loaded(show func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -45,11 +63,7 @@ func (c *Consent) page(show func(http.ResponseWriter, *http.Request, *authz.Flow
 		if err != nil || repeats(query) {
 			return refuse(http.StatusBadRequest, c.pages.text.Invalid)
 		}
-		f, err := c.as.OpenFlow(r, query.Get("flow_id"))
-		if err != nil {
-			return err
-		}
-		return show(w, r, f)
+		return show(w, r)
 	})
 }
 

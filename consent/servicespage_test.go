@@ -245,7 +245,7 @@ func TestIdentityChanged_I10(t *testing.T) {
 		s := newSite(t, newFake()).identified(alice())
 		s.submitErr = authz.ErrFlowChanged
 		w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(alice()))
-		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "Your identity changed") {
+		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "Something changed") {
 			t.Errorf("status = %d\n%s", w.Code, w.Body)
 		}
 	})

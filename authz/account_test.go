@@ -1,0 +1,109 @@
+package authz
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+)
+
+func TestGrantsOfAPerson(t *testing.T) {
+	l := newLab(t)
+	l.code()
+	l.approved(request("resource", "-"), alice)
+	l.approved(request(), keyIdentity("team"))
+	grants, err := l.as.Grants(t.Context(), alice.Subject)
+	if err != nil || len(grants) != 2 {
+		t.Fatalf("Grants = %v, %v", grants, err)
+	}
+	for _, subject := range []string{"user_id:bob", "virtual_key:team", ""} {
+		if err := l.as.RevokeGrantOf(t.Context(), subject, grants[0].ID); !errors.Is(err, ErrNoSuchGrant) {
+			t.Errorf("as %q: %v", subject, err)
+		}
+	}
+	if err := l.as.RevokeGrantOf(t.Context(), alice.Subject, "other"); !errors.Is(err, ErrNoSuchGrant) {
+		t.Errorf("unknown: %v", err)
+	}
+	if err := l.as.RevokeGrantOf(t.Context(), alice.Subject, grants[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	left, err := l.as.Grants(t.Context(), alice.Subject)
+	if err != nil || len(left) != 1 || left[0].ID != grants[1].ID {
+		t.Errorf("Grants = %v, %v", left, err)
+	}
+	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	if err := l.as.RevokeGrantOf(t.Context(), alice.Subject, grants[1].ID); !errors.Is(err, ErrNoSuchGrant) {
+		t.Errorf("of another issuer: %v", err)
+	}
+}
+
+// Who revokes a client's access ends its refresh too.
+func TestRevokedOnTheAccountPage_D15(t *testing.T) {
+	l := newLab(t)
+	tokens := l.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {l.code()}, "code_verifier": {labVerifier}})
+	grants, err := l.as.Grants(t.Context(), alice.Subject)
+	if err != nil || len(grants) != 1 {
+		t.Fatalf("Grants = %v, %v", grants, err)
+	}
+	if err := l.as.RevokeGrantOf(t.Context(), alice.Subject, grants[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if again := l.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}}); again.Error != "invalid_grant" {
+		t.Errorf("refresh: %s", again.body)
+	}
+}
+
+func TestServersOf(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.VirtualKeys = labKeys("main") })
+	if got := resourcesOf(l.as.ServersOf(keyIdentity("team"))); !slices.Equal(got, []string{labMain}) {
+		t.Errorf("of a key for one: %q", got)
+	}
+	if got := l.as.ServersOf(alice); len(got) != 2 {
+		t.Errorf("of a user: %v", got)
+	}
+	l.reload(func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() })
+	if got := l.as.ServersOf(keyIdentity("team")); len(got) != 0 {
+		t.Errorf("of a withdrawn key: %v", got)
+	}
+}
+
+// The scope that stands for a connection is granted when there is one, and
+// only then.
+func TestConnectScope(t *testing.T) {
+	withScope := func(c *Config) { c.Servers[0].OptionalScopes = append(c.Servers[0].OptionalScopes, "connect:notion") }
+	for name, tt := range map[string]struct {
+		scope     string
+		connected []string
+		want      string
+	}{
+		"connected":                  {"mcp:use", []string{"notion"}, "mcp:use connect:notion"},
+		"asked, connected":           {"connect:notion mcp:use", []string{"notion"}, "mcp:use connect:notion"},
+		"asked, not connected":       {"mcp:use connect:notion", nil, "mcp:use"},
+		"not connected":              {"mcp:use", []string{"main"}, "mcp:use"},
+		"asked alone, not connected": {"connect:notion", nil, "connect:notion"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, withScope)
+			f := l.identified(request("scope", tt.scope), alice)
+			target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: tt.connected})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens := l.post(TokenPath, "app", url.Values{
+				"grant_type": {"authorization_code"}, "code": {answer(t, target).Get("code")}, "code_verifier": {labVerifier}})
+			if tokens.Scope != tt.want {
+				t.Errorf("scope = %q, want %q", tokens.Scope, tt.want)
+			}
+		})
+	}
+	l := newLab(t)
+	f := l.identified(request(), alice)
+	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: []string{"notion"}}); err != nil {
+		t.Fatal(err)
+	}
+	if grants, _ := l.as.Grants(t.Context(), alice.Subject); len(grants) != 1 || !slices.Equal(grants[0].Scope, []string{"mcp:use"}) {
+		t.Errorf("of a server without such a scope: %v", grants)
+	}
+}

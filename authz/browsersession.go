@@ -1,0 +1,109 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// browserSessionLifetime is how long a browser stays signed in.
+const browserSessionLifetime = 30 * 24 * time.Hour
+
+// BrowserSession is a person at the pages outside of any flow, in one browser.
+type BrowserSession struct {
+	// Identity is nil while the person has not signed in.
+	Identity *storage.Identity
+	// CSRFToken goes into every form, as csrf_token.
+	CSRFToken string
+}
+
+// OpenBrowserSession returns who uses the browser. A browser without a cookie
+// gets one with a page, so that the forms on it are bound to this browser;
+// whoever signs in gets another. Anything but a page load must carry the
+// csrf_token in r.PostForm, which the caller has filled.
+func (as *AuthorizationServer) OpenBrowserSession(w http.ResponseWriter, r *http.Request) (*BrowserSession, error) {
+	pageLoad := r.Method == http.MethodGet || r.Method == http.MethodHead
+	secret := as.browserCookie(r)
+	if secret == "" {
+		if !pageLoad {
+			return nil, ErrFlowForged
+		}
+		secret = newSecret("")
+		as.setBrowserCookie(w, secret, 0)
+		return &BrowserSession{CSRFToken: csrfToken(secret, browserForms)}, nil
+	}
+	s := &BrowserSession{CSRFToken: csrfToken(secret, browserForms)}
+	if !pageLoad && !carriesToken(r, s.CSRFToken) {
+		return nil, ErrFlowForged
+	}
+	stored, err := as.deps.Store.BrowserSession(r.Context(), storage.HashOf(secret), as.deps.Now())
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return nil, unavailable(err)
+	case stored.Issuer == as.cfg.Issuer && as.identityStands(stored.Identity):
+		s.Identity = &stored.Identity
+	}
+	return s, nil
+}
+
+// SignIn makes this browser the person's. Its cookie changes, so that one
+// which somebody planted, or knew, is worth nothing.
+func (as *AuthorizationServer) SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error {
+	if !as.identityStands(id) {
+		return ErrFlowInvalid
+	}
+	secret, now := newSecret(""), as.deps.Now()
+	if err := as.endBrowserSession(r); err != nil {
+		return err
+	}
+	if err := as.deps.Store.CreateBrowserSession(r.Context(), storage.BrowserSession{
+		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
+		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime),
+	}); err != nil {
+		return unavailable(err)
+	}
+	as.setBrowserCookie(w, secret, browserSessionLifetime)
+	return nil
+}
+
+// SignOut ends the session of this browser.
+func (as *AuthorizationServer) SignOut(w http.ResponseWriter, r *http.Request) error {
+	if err := as.endBrowserSession(r); err != nil {
+		return err
+	}
+	as.setBrowserCookie(w, "", -time.Second)
+	return nil
+}
+
+// SignOutEverywhere ends what a person ever let in: every grant, and then
+// every browser. A failure in between leaves them signed in to try again.
+func (as *AuthorizationServer) SignOutEverywhere(ctx context.Context, subject string) error {
+	grants, err := as.Grants(ctx, subject)
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if err := as.revokeGrant(ctx, g.ID); err != nil {
+			return err
+		}
+	}
+	if err := as.deps.Store.DeleteBrowserSessions(ctx, as.cfg.Issuer, subject); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+func (as *AuthorizationServer) endBrowserSession(r *http.Request) error {
+	secret := as.browserCookie(r)
+	if secret == "" {
+		return nil
+	}
+	if err := as.deps.Store.DeleteBrowserSession(r.Context(), storage.HashOf(secret)); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package authz
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// ConnectPath starts the path of links on which a person connects a server.
+const ConnectPath = "/oauth/connect/"
+
+// connectLinkLifetime is how long such a link works.
+const connectLinkLifetime = 15 * time.Minute
+
+// Errors of a connect link.
+var (
+	ErrLinkInvalid = errors.New("authz: no such link")         // 400
+	ErrLinkExpired = errors.New("authz: the link has expired") // 410
+)
+
+// ConnectLink is what a link to the connect page stands for.
+type ConnectLink struct {
+	// Subject is whose connection it is about.
+	Subject string `json:"u"`
+	Server  string `json:"s"`
+	// Scopes are missing at the provider, besides what the server always needs.
+	Scopes []string `json:"o,omitempty"`
+	// ExpiresAt is in seconds.
+	ExpiresAt int64 `json:"e"`
+}
+
+// ConnectURL returns a link on which the person behind the subject connects a
+// server. It is sealed and so tells nobody whom it is for, and it proves
+// nothing: whoever opens it must show to be that person (MCP elicitation, safe
+// URL handling).
+func (as *AuthorizationServer) ConnectURL(subject, server string, scopes ...string) string {
+	// Strings and a number always marshal.
+	plain, _ := json.Marshal(ConnectLink{
+		Subject: subject, Server: server, Scopes: scopes,
+		ExpiresAt: as.deps.Now().Add(connectLinkLifetime).Unix(),
+	})
+	ticket := as.deps.Keys.Seal(plain, "connect", as.cfg.Issuer)
+	return as.cfg.Issuer + ConnectPath + base64.RawURLEncoding.EncodeToString(ticket)
+}
+
+// OpenConnectLink returns what the last segment of a link stands for. With
+// ErrLinkExpired it still does.
+func (as *AuthorizationServer) OpenConnectLink(ticket string) (*ConnectLink, error) {
+	box, err := base64.RawURLEncoding.DecodeString(ticket)
+	if err != nil {
+		return nil, ErrLinkInvalid
+	}
+	plain, err := as.deps.Keys.Open(box, "connect", as.cfg.Issuer)
+	if err != nil {
+		return nil, ErrLinkInvalid
+	}
+	link := new(ConnectLink)
+	if err := json.Unmarshal(plain, link); err != nil {
+		return nil, ErrLinkInvalid
+	}
+	if as.deps.Now().Unix() >= link.ExpiresAt {
+		return link, ErrLinkExpired
+	}
+	return link, nil
+}

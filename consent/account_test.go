@@ -1,0 +1,261 @@
+package consent
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// home is a site with somebody signed in, outside of any flow.
+func home(t *testing.T, id storage.Identity) *site {
+	t.Helper()
+	s := newSiteWith(t, newFake(), newFakeBroker())
+	s.person = &id
+	return s
+}
+
+// act sends a form of the account page.
+func (s *site) act(path string, more ...string) *httptest.ResponseRecorder {
+	return s.post(path, append([]string{"csrf_token", "csrf-b"}, more...)...)
+}
+
+func letIn(id string, who storage.Identity) storage.Grant {
+	return storage.Grant{
+		ID: id, ClientID: "client-1", ClientName: "Cursor \u202e<b>x</b>", Identity: who,
+		Scope: []string{"mcp:use"}, Resources: []string{"https://mcp.example.com/mcp/notion", "https://gone.example/mcp"},
+		RedirectURI: "http://127.0.0.1:33418/cb", CreatedAt: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
+		LastUsedAt: time.Date(2026, 1, 5, 6, 7, 0, 0, time.UTC),
+	}
+}
+
+func TestAccountPage(t *testing.T) {
+	s := home(t, alice())
+	s.broker.connected(alice().Subject, "notion", storage.Active, "pages.read")
+	s.broker.connected("user_id:bob", "github", storage.Active)
+	s.grants = []storage.Grant{letIn("grant-1", alice())}
+	page := s.get(AccountPath).Body.String()
+	for _, want := range []string{
+		"<strong>alice</strong>", "user ID, not verified", "Sign out<", "Sign out everywhere<",
+		"Notion", "Connected", "<code>pages.read</code>", "Since 4 March 2026", "Connect Notion again", "Disconnect<",
+		"github", "Not connected", "Connect github<",
+		"Cursor &lt;b&gt;x&lt;/b&gt;", "Not verified", "a program on this computer (127.0.0.1:33418)",
+		"2 January 2026, 03:04 UTC", "5 January 2026, 06:07 UTC", "<code>mcp:use</code>", "Revoke access<", `name="grant" value="grant-1"`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, alice().Subject) || strings.Contains(page, "gone.example") {
+		t.Error("the page shows what is nobody's business")
+	}
+	if strings.Count(page, ">Disconnect<") != 1 {
+		t.Error("what is not connected can be disconnected")
+	}
+}
+
+// A registered client's name is the operator's word.
+func TestAccountShowsRegisteredClients(t *testing.T) {
+	s := home(t, alice())
+	s.cfg.Clients = append(s.cfg.Clients, *s.flow.Client)
+	s.grants = []storage.Grant{letIn("grant-1", alice())}
+	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Registered by the operator") || strings.Contains(page, "Not verified") {
+		t.Errorf("page:\n%s", page)
+	}
+}
+
+// A server that the identity lost can only be disconnected.
+func TestAccountAfterTheKeyLostAServer(t *testing.T) {
+	s := home(t, alice())
+	s.fakeAccounts.servers = s.fakeAccounts.servers[1:]
+	if page := s.get(AccountPath).Body.String(); strings.Contains(page, "Notion") {
+		t.Error("the server is offered")
+	}
+	s.broker.connected(alice().Subject, "notion", storage.Active)
+	page := s.get(AccountPath).Body.String()
+	if !strings.Contains(page, "Disconnect<") || strings.Contains(page, "Connect Notion") {
+		t.Errorf("page:\n%s", page)
+	}
+	if w := s.act(accountConnectPath, "server", "notion"); w.Code != http.StatusNotFound || s.broker.trip != nil {
+		t.Errorf("connect: %d", w.Code)
+	}
+	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusSeeOther || len(s.broker.ended) != 1 {
+		t.Errorf("disconnect: %d", w.Code)
+	}
+}
+
+func TestSignInForms_I11_I16(t *testing.T) {
+	bob := userIdentity("bob")
+	tests := map[string]struct {
+		form     string
+		more     []string
+		location string
+		subject  string
+		status   int
+	}{
+		"key":             {"vk", []string{"vk", testKey}, "/oauth/account", "virtual_key:team-a", 303},
+		"wrong key":       {"vk", []string{"vk", "guess"}, "/oauth/account?error=key", "", 303},
+		"user id":         {"user-id", []string{"user_id", "alice"}, "/oauth/account", "user_id:alice", 303},
+		"caddy":           {"caddy", []string{"identity", digest(bob)}, "/oauth/account", bob.Subject, 303},
+		"caddy, unseen":   {"caddy", nil, "/oauth/account?error=other_user", "", 303},
+		"to a link":       {"user-id", []string{"user_id", "alice", "ticket", "ticket"}, "/oauth/connect/ticket", "user_id:alice", 303},
+		"wrong, to it":    {"vk", []string{"vk", "guess", "ticket", "ticket"}, "/oauth/connect/ticket?error=key", "", 303},
+		"to elsewhere":    {"user-id", []string{"user_id", "alice", "ticket", "/evil.example"}, "", "", 400},
+		"no ticket of us": {"user-id", []string{"user_id", "alice", "ticket", "../../evil"}, "", "", 400},
+		"return_to":       {"user-id", []string{"user_id", "alice", "return_to", "//evil.example"}, "/oauth/account", "user_id:alice", 303},
+		"as nobody":       {"skip", nil, "", "", 404},
+		"no token":        {"user-id", []string{"user_id", "alice", "csrf_token", ""}, "", "", 403},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSiteWith(t, newFake(), newFakeBroker())
+			s.user = "bob"
+			w := s.act(accountFormsPath+tt.form, tt.more...)
+			if w.Code != tt.status || w.Header().Get("Location") != tt.location {
+				t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+			}
+			subject := ""
+			if s.person != nil {
+				subject = s.person.Subject
+			}
+			if subject != tt.subject {
+				t.Errorf("signed in as %q, want %q", subject, tt.subject)
+			}
+		})
+	}
+}
+
+func TestSignInPage(t *testing.T) {
+	s := newSiteWith(t, newFake(), newFakeBroker())
+	w := s.get(AccountPath)
+	page := w.Body.String()
+	for want, on := range map[string]bool{
+		`action="/oauth/account/vk"`: true, `action="/oauth/account/user-id"`: true, "Continue without signing in": false,
+		"skip": false, "Sign in, then come back to this page.": true, "Your account": false,
+	} {
+		if strings.Contains(page, want) != on {
+			t.Errorf("%q on the page: %v", want, !on)
+		}
+	}
+	s.limited = true
+	if w := s.act(accountFormsPath+"vk", "vk", testKey); w.Code != http.StatusTooManyRequests || s.person != nil {
+		t.Errorf("too many keys: %d", w.Code)
+	}
+	s.cfg.Identities = []identity.Kind{identity.VirtualKey}
+	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusForbidden || s.person != nil {
+		t.Errorf("a way that is not offered: %d", w.Code)
+	}
+}
+
+// The browser of a user of Caddy's is theirs only while they are signed in there.
+func TestCaddyUserSignedOutOfTheSite_I10(t *testing.T) {
+	s := home(t, userIdentity("bob"))
+	for user, in := range map[string]bool{"bob": true, "": false, "eve": false} {
+		s.user = user
+		if got := strings.Contains(s.get(AccountPath).Body.String(), "Your account"); got != in {
+			t.Errorf("as %q: signed in %v", user, got)
+		}
+		w := s.act(disconnectPath, "server", "notion")
+		if (w.Code == http.StatusSeeOther) != in {
+			t.Errorf("as %q: %d", user, w.Code)
+		}
+	}
+}
+
+func TestAccountForms(t *testing.T) {
+	s := home(t, alice())
+	s.grants = []storage.Grant{letIn("mine", alice()), letIn("theirs", userIdentity("bob"))}
+	s.broker.connected(alice().Subject, "notion", storage.Active)
+
+	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != AccountPath || len(s.revoked) != 1 {
+		t.Errorf("revoke: %d, %v", w.Code, s.revoked)
+	}
+	if w := s.act(revokePath, "grant", "theirs"); w.Code != http.StatusNotFound || len(s.revoked) != 1 {
+		t.Errorf("somebody else's grant: %d, %v", w.Code, s.revoked)
+	}
+	if w := s.act(disconnectPath, "server", "notion"); w.Header().Get("Location") != AccountPath ||
+		len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{alice().Subject, "notion"} {
+		t.Errorf("disconnect: %d, %v", w.Code, s.broker.ended)
+	}
+	if w := s.act(disconnectPath, "server", "slack"); w.Code != http.StatusNotFound {
+		t.Errorf("disconnect what does not exist: %d", w.Code)
+	}
+	w := s.act(accountConnectPath, "server", "notion")
+	if !strings.HasPrefix(w.Header().Get("Location"), "https://provider.example/") {
+		t.Fatalf("connect: %d", w.Code)
+	}
+	if trip := s.broker.trip; trip.Owner != alice().Subject || trip.ReturnTo != "/oauth/account?server=notion" || !trip.KeepUntil.IsZero() {
+		t.Errorf("trip = %+v", trip)
+	}
+	w = s.act(accountConnectPath, "server", "github")
+	if w.Header().Get("Location") != "/oauth/account/key?server=github" {
+		t.Fatalf("connect by a key: %q", w.Header().Get("Location"))
+	}
+	if page := s.get(w.Header().Get("Location")).Body.String(); !strings.Contains(page, "Personal access token") {
+		t.Errorf("key page:\n%s", page)
+	}
+	if w := s.act(accountKeyPath, "server", "github", "key-0", "k", "key-1", "t"); w.Header().Get("Location") != "/oauth/account?server=github" ||
+		s.broker.connections[[2]string{alice().Subject, "github"}].State != storage.Active {
+		t.Errorf("paste: %d, %v", w.Code, s.broker.connections)
+	}
+	if w := s.act(signOutEverywherePath); w.Header().Get("Location") != AccountPath || s.everywhere != alice().Subject || s.person != nil {
+		t.Errorf("sign out everywhere: %d, %q, %v", w.Code, s.everywhere, s.person)
+	}
+}
+
+func TestSignOut_I15(t *testing.T) {
+	s := home(t, alice())
+	if w := s.act(signOutPath); w.Header().Get("Location") != AccountPath || s.person != nil {
+		t.Errorf("status = %d, person = %v", w.Code, s.person)
+	}
+	for _, path := range []string{revokePath, disconnectPath, accountConnectPath, accountKeyPath, signOutEverywherePath} {
+		w := s.act(path, "server", "notion", "grant", "g")
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `href="/oauth/account"`) {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	if s.broker.trip != nil || s.everywhere != "" || len(s.revoked) > 0 {
+		t.Error("a form of somebody who signed out had an effect")
+	}
+}
+
+func TestAccountFormsForged_I04(t *testing.T) {
+	for _, path := range []string{
+		revokePath, disconnectPath, accountConnectPath, accountKeyPath, signOutPath, signOutEverywherePath, accountFormsPath + "user-id",
+	} {
+		t.Run(path, func(t *testing.T) {
+			s := home(t, alice())
+			s.grants = []storage.Grant{letIn("mine", alice())}
+			values := []string{"server", "notion", "grant", "mine", "user_id", "eve", "key-0", "k"}
+			r := postRequest(path, append([]string{"csrf_token", "csrf-b"}, values...)...)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			for what, w := range map[string]*httptest.ResponseRecorder{
+				"cross-site": s.do(r), "no token": s.post(path, values...),
+			} {
+				if w.Code != http.StatusForbidden {
+					t.Errorf("%s: %d", what, w.Code)
+				}
+			}
+			if s.person.Subject != alice().Subject || len(s.revoked)+len(s.broker.ended) > 0 || s.broker.trip != nil || s.broker.pasted != nil {
+				t.Error("the form had an effect")
+			}
+		})
+	}
+}
+
+func TestDisconnectFails(t *testing.T) {
+	s := home(t, alice())
+	s.broker.err = storage.ErrClosed
+	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status = %d", w.Code)
+	}
+	s.broker.err = &upstream.Error{Problem: upstream.ProviderDown}
+	if w := s.act(accountConnectPath, "server", "notion"); !strings.HasPrefix(w.Header().Get("Location"), "/oauth/account?server=notion&error=provider_down&ref=") {
+		t.Errorf("Location = %q", w.Header().Get("Location"))
+	}
+}

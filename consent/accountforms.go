@@ -1,0 +1,84 @@
+package consent
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+)
+
+// connect begins to connect a server, from the account page or a connect link.
+func (c *Consent) connect(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	g, err := c.goalFrom(s, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return c.depart(w, r, g)
+}
+
+func (c *Consent) showKey(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	query := r.URL.Query()
+	g, err := c.goalFrom(s, query)
+	if err != nil {
+		return err
+	}
+	return c.showKeyPage(w, r, g, keyForm{
+		fields: fields{Ticket: query.Get("ticket"), CSRFToken: s.CSRFToken, FormsPath: accountKeyPath},
+	})
+}
+
+func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	g, err := c.goalFrom(s, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return c.keepKeys(w, r, g, s.Identity.Subject)
+}
+
+// goalFrom returns what the person wants to connect: what a link is for, if
+// it was made for them, or a server of the account page.
+func (c *Consent) goalFrom(s *authz.BrowserSession, values url.Values) (goal, error) {
+	ticket := values.Get("ticket")
+	if ticket == "" {
+		server := values.Get("server")
+		g, err := c.goalOf(*s.Identity, server)
+		g.returnTo = withQuery(AccountPath, "server", server)
+		g.keyPage = withQuery(accountKeyPath, "server", server)
+		return g, err
+	}
+	link, err := c.as.OpenConnectLink(ticket)
+	if err != nil {
+		return goal{}, err
+	}
+	if link.Subject != s.Identity.Subject {
+		return goal{}, refuse(http.StatusForbidden, c.pages.text.ConnectOther).backTo(authz.ConnectPath + ticket)
+	}
+	g, err := c.goalOf(*s.Identity, link.Server)
+	g.scopes = link.Scopes
+	g.returnTo = withQuery(authz.ConnectPath+ticket, "server", link.Server, "done", "1")
+	g.keyPage = withQuery(accountKeyPath, "server", link.Server, "ticket", ticket)
+	return g, err
+}
+
+// disconnect ends a connection, also to a server that the person may not use
+// any more.
+func (c *Consent) disconnect(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	server := r.PostForm.Get("server")
+	if c.perUser(server) == nil {
+		return c.notHere()
+	}
+	if err := c.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {
+		return c.comeBack(w, withQuery(AccountPath, "server", server), err)
+	}
+	c.redirect(w, AccountPath)
+	return nil
+}
+
+// revoke ends what a client was granted.
+func (c *Consent) revoke(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	if err := c.as.RevokeGrantOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil {
+		return err
+	}
+	c.redirect(w, AccountPath)
+	return nil
+}

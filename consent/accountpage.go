@@ -1,0 +1,102 @@
+package consent
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// grantView is a client that a person let in.
+type grantView struct {
+	ID      string
+	Client  clientView
+	Servers []string
+	Scopes  []string
+	Since   string
+	Used    string
+}
+
+// accountConnection is a connection on the account page.
+type accountConnection struct {
+	connectionView
+	Allowed bool // the person may use the server, so it can be connected
+}
+
+// showAccount shows people what they let in, and where they are connected.
+func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	t := c.pages.text
+	if s.Identity == nil {
+		return c.showSignIn(w, r, s, http.StatusOK, t.AccountLead, "")
+	}
+	connections, err := c.connectionsOf(r, *s.Identity)
+	if err != nil {
+		return err
+	}
+	grants, err := c.as.Grants(r.Context(), s.Identity.Subject)
+	if err != nil {
+		return err
+	}
+	views := make([]grantView, len(grants))
+	for i, g := range slices.Backward(grants) { // the newest first
+		views[len(grants)-1-i] = c.describeGrant(g)
+	}
+	name, proof := c.nameOf(*s.Identity)
+	return c.pages.render(w, http.StatusOK, "account", struct {
+		frame
+		fields
+		Identity, Proof string
+		Declared        bool
+		Connections     []accountConnection
+		Grants          []grantView
+		Notice          notice
+	}{
+		frame:       c.pages.frame(t.AccountTitle),
+		fields:      fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
+		Identity:    name,
+		Proof:       proof,
+		Declared:    s.Identity.Kind == string(identity.UserID),
+		Connections: connections,
+		Grants:      views,
+		Notice:      c.notice(r),
+	})
+}
+
+// connectionsOf lists the servers that the person can connect, and those that
+// they did connect before their identity lost them.
+func (c *Consent) connectionsOf(r *http.Request, id storage.Identity) ([]accountConnection, error) {
+	standing, err := c.standing(r.Context(), id.Subject)
+	if err != nil {
+		return nil, err
+	}
+	allowed := c.as.ServersOf(id)
+	var views []accountConnection
+	for _, s := range c.as.Config().Servers {
+		u := c.perUser(s.ID)
+		if u == nil {
+			continue
+		}
+		may := slices.ContainsFunc(allowed, func(a authz.Server) bool { return a.ID == s.ID })
+		status, exists := standing[s.ID]
+		if may || exists {
+			views = append(views, accountConnection{c.describeConnection(s, u, status), may})
+		}
+	}
+	return views, nil
+}
+
+func (c *Consent) describeGrant(g storage.Grant) grantView {
+	registered := slices.ContainsFunc(c.as.Config().Clients, func(client authz.Client) bool { return client.ID == g.ClientID })
+	v := grantView{
+		ID: g.ID, Client: c.describeClient(g.ClientName, registered, g.RedirectURI),
+		Scopes: g.Scope, Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
+	}
+	for _, s := range c.as.Config().Servers {
+		if slices.Contains(g.Resources, s.Resource) {
+			v.Servers = append(v.Servers, titleOf(s))
+		}
+	}
+	return v
+}

@@ -1,0 +1,120 @@
+package consent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// broker is what the pages need of an upstream.Broker.
+type broker interface {
+	Server(id string) *upstream.Server
+	Begin(ctx context.Context, t upstream.Trip) (authorizeURL string, err error)
+	Finish(ctx context.Context, a upstream.Answer) (upstream.Outcome, error)
+	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time) error
+	Status(ctx context.Context, owner string) ([]upstream.Status, error)
+	Disconnect(ctx context.Context, owner, server string) error
+}
+
+// perUser returns the upstream of a server that each person connects on their
+// own, or nil.
+func (c *Consent) perUser(server string) *upstream.Server {
+	if c.broker == nil {
+		return nil
+	}
+	if u := c.broker.Server(server); u != nil && u.Mode.PerUser() {
+		return u
+	}
+	return nil
+}
+
+// connectsAny reports whether there is anything to connect at all.
+func (c *Consent) connectsAny() bool {
+	for _, s := range c.as.Config().Servers {
+		if c.perUser(s.ID) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// standing returns, by server, the connections of the owners. Where several
+// have one, the first that works counts.
+func (c *Consent) standing(ctx context.Context, owners ...string) (map[string]upstream.Status, error) {
+	standing := map[string]upstream.Status{}
+	if c.broker == nil {
+		return standing, nil
+	}
+	for _, owner := range owners {
+		all, err := c.broker.Status(ctx, owner)
+		if err != nil {
+			return nil, err
+		}
+		for _, status := range all {
+			if status.State == "" || works(standing[status.Server]) {
+				continue
+			}
+			standing[status.Server] = status
+		}
+	}
+	return standing, nil
+}
+
+// standingIn is standing for a flow: with what was connected in it, and with
+// what the person had connected before.
+func (c *Consent) standingIn(ctx context.Context, f *authz.Flow) (map[string]upstream.Status, error) {
+	return c.standing(ctx, storage.FlowOwner(f.ID), f.Identity.Subject)
+}
+
+func works(s upstream.Status) bool { return s.State == storage.Active }
+
+// connectionView is how a person stands with a server.
+type connectionView struct {
+	Server string
+	Title  string
+	State  string // in words
+	Works  bool
+	Exists bool
+	Need   string   // required or optional
+	Scopes []string // at the provider
+	Asks   bool     // the scopes are what it will be asked for
+	OAuth  bool     // there are scopes at all
+	Button string
+	Since  string
+}
+
+func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status upstream.Status) connectionView {
+	t := c.pages.text
+	v := connectionView{
+		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
+		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
+		OAuth: u.Mode == upstream.PerUserOAuth,
+	}
+	if u.Required {
+		v.Need = t.Required
+	}
+	button := t.Connect
+	if v.Exists {
+		button = t.Reconnect
+		v.Since = date(status.Since)
+	} else {
+		v.Scopes, v.Asks = u.Scopes, true
+	}
+	v.Button = fmt.Sprintf(button, v.Title)
+	return v
+}
+
+func titleOf(s authz.Server) string { return cmp.Or(s.Title, s.ID) }
+
+// date writes a time for people of any time zone.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 January 2006, 15:04 UTC")
+}

@@ -1,0 +1,166 @@
+package consent
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const linkURL = "/oauth/connect/ticket"
+
+// linked is a site with a link for alice to connect a server, and somebody, or
+// nobody, signed in.
+func linked(t *testing.T, server string, person *storage.Identity, scopes ...string) *site {
+	t.Helper()
+	s := newSiteWith(t, newFake(), newFakeBroker())
+	s.person = person
+	s.link = authz.ConnectLink{Subject: alice().Subject, Server: server, Scopes: scopes}
+	return s
+}
+
+func person(id storage.Identity) *storage.Identity { return &id }
+
+// Whoever is not the person the link was made for connects nothing with it.
+func TestLinkOfSomebodyElse_K01_D22(t *testing.T) {
+	for name, tt := range map[string]struct {
+		person *storage.Identity
+		words  string
+	}{
+		"nobody":         {nil, "works only for the person it was made for"},
+		"somebody else":  {person(userIdentity("bob")), "made for somebody else"},
+		"same name":      {person(storage.Identity{Kind: "virtual_key", Subject: "virtual_key:alice", Name: "alice"}), "made for somebody else"},
+		"nobody by name": {person(identity.NewAnonymous()), "made for somebody else"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := linked(t, "notion", tt.person)
+			s.user = "bob"
+			w := s.get(linkURL)
+			page := w.Body.String()
+			if w.Code != http.StatusForbidden || !strings.Contains(page, tt.words) {
+				t.Errorf("status = %d\n%s", w.Code, shows(w))
+			}
+			if strings.Contains(page, "Notion") || strings.Contains(page, "alice") {
+				t.Error("the page tells whose link it is, or what for")
+			}
+			if !strings.Contains(page, `name="ticket" value="ticket"`) {
+				t.Error("cannot sign in")
+			}
+			for _, path := range []string{accountConnectPath, accountKeyPath} {
+				if w := s.act(path, "ticket", "ticket", "server", "notion"); w.Code != http.StatusForbidden {
+					t.Errorf("%s: %d", path, w.Code)
+				}
+			}
+			if w := s.get(accountKeyPath + "?ticket=ticket"); w.Code != http.StatusForbidden {
+				t.Errorf("key page: %d", w.Code)
+			}
+			if s.broker.trip != nil || s.broker.pasted != nil {
+				t.Error("a trip began")
+			}
+		})
+	}
+}
+
+func TestLinkOfThePerson(t *testing.T) {
+	s := linked(t, "notion", person(alice()), "pages.delete")
+	page := s.get(linkURL).Body.String()
+	for _, want := range []string{
+		"Connect Notion", "<strong>alice</strong>", "mcp.example.com/mcp/notion", `action="/oauth/account/connect"`,
+		"Asks there for: <code>pages.read</code>, <code>pages.write</code>, <code>pages.delete</code>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page:\n%s", want, page)
+		}
+	}
+	if s.broker.trip != nil {
+		t.Fatal("opening the link began a trip")
+	}
+	cookie := s.act(accountConnectPath, "ticket", "ticket").Result().Cookies()[0]
+	trip := s.broker.trip
+	if trip.Owner != alice().Subject || trip.Server != "notion" || len(trip.Scopes) != 1 || !trip.KeepUntil.IsZero() {
+		t.Errorf("trip = %+v", trip)
+	}
+	back := s.comesBack("state=state-1&code=c", cookie).Header().Get("Location")
+	if back != "/oauth/connect/ticket?done=1&server=notion" {
+		t.Errorf("Location = %q", back)
+	}
+	s.linkErr = authz.ErrLinkExpired
+	page = s.get(back).Body.String()
+	if !strings.Contains(page, "Notion is connected") || !strings.Contains(page, "Go back to your application") || strings.Contains(page, accountConnectPath) {
+		t.Errorf("page:\n%s", page)
+	}
+}
+
+// A connection that lacks what the link is for does not count.
+func TestLinkForMore(t *testing.T) {
+	for name, tt := range map[string]struct {
+		state  storage.ConnectionState
+		scopes []string
+		query  string
+		done   bool
+	}{
+		"works":                {storage.Active, []string{"pages.read", "pages.delete"}, "", true},
+		"lacks the scope":      {storage.Active, []string{"pages.read"}, "", false},
+		"provider tells less":  {storage.Active, []string{"pages.read"}, "?done=1", true},
+		"refused since":        {storage.NeedsReauth, []string{"pages.delete"}, "?done=1", false},
+		"said no":              {storage.Active, []string{"pages.read"}, "?done=1&error=declined", false},
+		"had it, then said no": {storage.Active, []string{"pages.delete"}, "?done=1&error=declined", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := linked(t, "notion", person(alice()), "pages.delete")
+			s.broker.connected(alice().Subject, "notion", tt.state, tt.scopes...)
+			page := s.get(linkURL + tt.query).Body.String()
+			if strings.Contains(page, "Notion is connected") != tt.done || strings.Contains(page, accountConnectPath) == tt.done {
+				t.Errorf("page:\n%s", page)
+			}
+		})
+	}
+}
+
+func TestLinkToPasteAKey(t *testing.T) {
+	s := linked(t, "github", person(alice()))
+	keyPage := s.act(accountConnectPath, "ticket", "ticket").Header().Get("Location")
+	if keyPage != "/oauth/account/key?server=github&ticket=ticket" {
+		t.Fatalf("Location = %q", keyPage)
+	}
+	if page := s.get(keyPage).Body.String(); !strings.Contains(page, `name="ticket" value="ticket"`) {
+		t.Errorf("key page:\n%s", page)
+	}
+	w := s.act(accountKeyPath, "ticket", "ticket", "server", "github", "key-0", "k", "key-1", "t")
+	if w.Header().Get("Location") != "/oauth/connect/ticket?done=1&server=github" {
+		t.Errorf("Location = %q", w.Header().Get("Location"))
+	}
+	if page := s.get(w.Header().Get("Location")).Body.String(); !strings.Contains(page, "github is connected") {
+		t.Errorf("page:\n%s", page)
+	}
+}
+
+func TestBadLinks(t *testing.T) {
+	s := linked(t, "notion", person(alice()))
+	for path, status := range map[string]int{
+		"/oauth/connect/": 400, "/oauth/connect/other": 400, "/oauth/connect/ticket/": 400,
+	} {
+		if w := s.get(path); w.Code != status {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	s.linkErr = authz.ErrLinkExpired
+	if w := s.get(linkURL); w.Code != http.StatusGone {
+		t.Errorf("expired: %d", w.Code)
+	}
+	if w := s.act(accountConnectPath, "ticket", "ticket"); w.Code != http.StatusGone || s.broker.trip != nil {
+		t.Errorf("expired, pressed: %d", w.Code)
+	}
+	s.linkErr, s.link.Server = nil, "slack"
+	if w := s.get(linkURL); w.Code != http.StatusNotFound {
+		t.Errorf("no such server: %d", w.Code)
+	}
+	s.link.Server = "notion"
+	s.fakeAccounts.servers = nil
+	if w := s.get(linkURL); w.Code != http.StatusNotFound {
+		t.Errorf("a server the person lost: %d", w.Code)
+	}
+}

@@ -1,0 +1,148 @@
+package consent
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// fakeAccounts is an authorization server with one browser, whose cookie is
+// "browser" and whose forms carry "csrf-b". The one link it knows is "ticket".
+type fakeAccounts struct {
+	servers []authz.Server
+	person  *storage.Identity // signed in
+	grants  []storage.Grant
+	link    authz.ConnectLink
+	linkErr error
+
+	revoked       []string
+	everywhere    string
+	accountsError error // of every method
+}
+
+func (s *fakeAccounts) OpenBrowserSession(_ http.ResponseWriter, r *http.Request) (*authz.BrowserSession, error) {
+	if s.accountsError != nil {
+		return nil, s.accountsError
+	}
+	if r.Method == http.MethodPost && r.PostForm.Get("csrf_token") != "csrf-b" {
+		return nil, authz.ErrFlowForged
+	}
+	return &authz.BrowserSession{Identity: s.person, CSRFToken: "csrf-b"}, nil
+}
+
+func (s *fakeAccounts) SignIn(_ http.ResponseWriter, _ *http.Request, id storage.Identity) error {
+	s.person = &id
+	return s.accountsError
+}
+
+func (s *fakeAccounts) SignOut(http.ResponseWriter, *http.Request) error {
+	s.person = nil
+	return nil
+}
+
+func (s *fakeAccounts) SignOutEverywhere(_ context.Context, subject string) error {
+	s.everywhere = subject
+	return nil
+}
+
+func (s *fakeAccounts) ServersOf(storage.Identity) []authz.Server { return s.servers }
+
+func (s *fakeAccounts) Grants(context.Context, string) ([]storage.Grant, error) { return s.grants, nil }
+
+func (s *fakeAccounts) RevokeGrantOf(_ context.Context, subject, grantID string) error {
+	if !slices.ContainsFunc(s.grants, func(g storage.Grant) bool { return g.ID == grantID && g.Identity.Subject == subject }) {
+		return authz.ErrNoSuchGrant
+	}
+	s.revoked = append(s.revoked, grantID)
+	return nil
+}
+
+func (s *fakeAccounts) OpenConnectLink(ticket string) (*authz.ConnectLink, error) {
+	if ticket != "ticket" {
+		return nil, authz.ErrLinkInvalid
+	}
+	link := s.link
+	return &link, s.linkErr
+}
+
+// fakeBroker connects the servers of newFake: Notion by OAuth, GitHub by a key.
+type fakeBroker struct {
+	servers map[string]*upstream.Server
+	// connections by owner and server
+	connections map[[2]string]upstream.Status
+	err         error // of the next step
+
+	trip    *upstream.Trip
+	answers []upstream.Answer
+	pasted  map[string]string
+	ended   [][2]string
+}
+
+func newFakeBroker() *fakeBroker {
+	return &fakeBroker{
+		servers: map[string]*upstream.Server{
+			"notion": {ID: "notion", Mode: upstream.PerUserOAuth, Required: true, Scopes: []string{"pages.read", "pages.write"}},
+			"github": {ID: "github", Mode: upstream.PerUserHeaders, Headers: []upstream.Header{{Name: "Authorization", Label: "Personal access token", Prefix: "Bearer "}, {Name: "X-Team"}}},
+		},
+		connections: map[[2]string]upstream.Status{},
+	}
+}
+
+func (b *fakeBroker) Server(id string) *upstream.Server { return b.servers[id] }
+
+// connected gives an owner a connection.
+func (b *fakeBroker) connected(owner, server string, state storage.ConnectionState, scopes ...string) {
+	b.connections[[2]string{owner, server}] = upstream.Status{
+		Server: server, State: state, ID: "id", Scopes: scopes, Since: time.Date(2026, 3, 4, 5, 6, 0, 0, time.UTC),
+	}
+}
+
+func (b *fakeBroker) Begin(_ context.Context, t upstream.Trip) (string, error) {
+	b.trip = &t
+	return "https://provider.example/authorize?state=state-1", b.err
+}
+
+func (b *fakeBroker) Finish(_ context.Context, a upstream.Answer) (upstream.Outcome, error) {
+	b.answers = append(b.answers, a)
+	if b.trip == nil || a.State != "state-1" {
+		return upstream.Outcome{}, &upstream.Error{Problem: upstream.TripEnded}
+	}
+	if a.Browser != b.trip.Browser {
+		return upstream.Outcome{}, &upstream.Error{Problem: upstream.OtherBrowser}
+	}
+	outcome := upstream.Outcome{Server: b.trip.Server, Owner: b.trip.Owner, ReturnTo: b.trip.ReturnTo}
+	if b.err == nil {
+		b.connected(b.trip.Owner, b.trip.Server, storage.Active, b.servers[b.trip.Server].Scopes...)
+	}
+	return outcome, b.err
+}
+
+func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time) error {
+	if b.err != nil {
+		return b.err
+	}
+	b.pasted = values
+	b.connected(owner, server, storage.Active)
+	return nil
+}
+
+func (b *fakeBroker) Status(_ context.Context, owner string) ([]upstream.Status, error) {
+	var all []upstream.Status
+	for _, server := range []string{"notion", "github"} {
+		status := b.connections[[2]string{owner, server}]
+		status.Server = server
+		all = append(all, status)
+	}
+	return all, nil
+}
+
+func (b *fakeBroker) Disconnect(_ context.Context, owner, server string) error {
+	delete(b.connections, [2]string{owner, server})
+	b.ended = append(b.ended, [2]string{owner, server})
+	return b.err
+}

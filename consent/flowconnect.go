@@ -1,0 +1,89 @@
+package consent
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// connectInFlow begins to connect a server on the services page. The press of
+// the button is the person's consent: the page has named the client, where it
+// sends them, and what is asked of the provider (MCP security best practices,
+// confused deputy).
+func (c *Consent) connectInFlow(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	g, err := c.goalIn(r, f, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return c.depart(w, r, g)
+}
+
+// backToServices answers a link to what only a button starts.
+func (c *Consent) backToServices(w http.ResponseWriter, _ *http.Request, f *authz.Flow) error {
+	c.redirect(w, pageURL(authz.ServicesPath, f, ""))
+	return nil
+}
+
+func (c *Consent) showFlowKey(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	g, err := c.goalIn(r, f, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	hidden := fieldsOf(f)
+	hidden.FormsPath = flowPastePath
+	client := c.describe(f)
+	return c.showKeyPage(w, r, g, keyForm{
+		fields: hidden, IdentityDigest: digest(*f.Identity), Client: &client, Chosen: r.URL.Query().Get("chosen"),
+	})
+}
+
+func (c *Consent) pasteInFlow(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	g, err := c.goalIn(r, f, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return c.keepKeys(w, r, g, f.ID)
+}
+
+// goalIn returns what the person wants to connect in a flow. Until the flow
+// ends it belongs to nobody else, and is forgotten with it.
+func (c *Consent) goalIn(r *http.Request, f *authz.Flow, values url.Values) (goal, error) {
+	if f.Identity == nil || !c.stillUser(r, *f.Identity) || r.Method == http.MethodPost && !shown(r, *f.Identity) {
+		return goal{}, c.changed(f)
+	}
+	offered := c.as.Servers(f)
+	i := slices.IndexFunc(offered, func(s authz.Server) bool { return s.ID == values.Get("server") })
+	if i < 0 || c.perUser(offered[i].ID) == nil {
+		return goal{}, c.notHere()
+	}
+	s := offered[i]
+	chosen := values.Get("chosen")
+	if resources := values["resource"]; len(resources) > 0 {
+		chosen = chosenIDs(offered, resources)
+	}
+	return goal{
+		upstream: c.perUser(s.ID), server: s, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt,
+		returnTo: pageURL(authz.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
+		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
+	}, nil
+}
+
+// chosenIDs returns the IDs of the servers that are ticked, to tick them again
+// when the person comes back.
+func chosenIDs(offered []authz.Server, resources []string) string {
+	var ids []string
+	for _, s := range offered {
+		if slices.Contains(resources, s.Resource) {
+			ids = append(ids, s.ID)
+		}
+	}
+	return strings.Join(ids, " ")
+}
+
+func (c *Consent) notHere() *failure {
+	return refuse(http.StatusNotFound, c.pages.text.UnknownServer)
+}

@@ -1,0 +1,378 @@
+package consent
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const flowOwner = "flow:flow-1"
+
+// connecting is a site whose two servers people connect, with alice in the flow.
+func connecting(t *testing.T) *site {
+	t.Helper()
+	return newSiteWith(t, newFake(), newFakeBroker()).identified(alice())
+}
+
+// pressConnect presses the button of a server on the services page.
+func (s *site) pressConnect(server string, more ...string) *httptest.ResponseRecorder {
+	return s.post(flowConnectPath, append([]string{"server", server, "identity", digest(alice())}, more...)...)
+}
+
+func TestServicesPageShowsConnections_D3_D4(t *testing.T) {
+	tests := map[string]struct {
+		owner string
+		state storage.ConnectionState
+		want  []string
+	}{
+		"not connected":    {"", "", []string{"Not connected", "Connect Notion<", "Asks there for: <code>pages.read</code>, <code>pages.write</code>", "Required"}},
+		"in this flow":     {flowOwner, storage.Active, []string{"Connected", "Connect Notion again<", "May do there: <code>read</code>", "Since 4 March 2026, 05:06 UTC"}},
+		"before":           {alice().Subject, storage.Active, []string{"Connected", "Connect Notion again<"}},
+		"refused since":    {alice().Subject, storage.NeedsReauth, []string{"Must be connected again", "Connect Notion again<", "Required"}},
+		"in doubt":         {alice().Subject, storage.InDoubt, []string{"Should be connected again", "Connect Notion again<"}},
+		"of somebody else": {"user_id:bob", storage.Active, []string{"Not connected", "Connect Notion<"}},
+		"of another flow":  {"flow:flow-2", storage.Active, []string{"Not connected", "Connect Notion<"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := connecting(t)
+			if tt.owner != "" {
+				s.broker.connected(tt.owner, "notion", tt.state, "read")
+			}
+			page := s.get(servicesURL).Body.String()
+			notion, github, _ := strings.Cut(page, "mcp.example.com/mcp/github")
+			for _, want := range tt.want {
+				if !strings.Contains(notion, want) {
+					t.Errorf("no %q on the page:\n%s", want, notion)
+				}
+			}
+			for _, want := range []string{"Not connected", "Optional", "Connect github<"} {
+				if !strings.Contains(github, want) {
+					t.Errorf("no %q for GitHub", want)
+				}
+			}
+			if !strings.Contains(page, "app.example") || !strings.Contains(page, "Cursor") {
+				t.Error("the page does not name the client and where it waits")
+			}
+		})
+	}
+}
+
+// What was connected in the flow replaces what does not work any more.
+func TestConnectionOfTheFlowCounts(t *testing.T) {
+	s := connecting(t)
+	s.broker.connected(alice().Subject, "notion", storage.NeedsReauth)
+	s.broker.connected(flowOwner, "notion", storage.Active)
+	if page := s.get(servicesURL).Body.String(); strings.Contains(page, "Must be connected again") {
+		t.Error("the page shows the old connection")
+	}
+}
+
+func TestFinishNeedsWhatIsRequired(t *testing.T) {
+	notion, github := "https://mcp.example.com/mcp/notion", "https://mcp.example.com/mcp/github"
+	tests := map[string]struct {
+		connected string
+		state     storage.ConnectionState
+		resource  string
+		granted   bool
+	}{
+		"required, not connected": {"", "", notion, false},
+		"required, refused since": {alice().Subject, storage.NeedsReauth, notion, false},
+		"required, connected now": {flowOwner, storage.Active, notion, true},
+		"required, had been":      {alice().Subject, storage.Active, notion, true},
+		"required, left out":      {"", "", github, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := connecting(t)
+			if tt.connected != "" {
+				s.broker.connected(tt.connected, "notion", tt.state)
+			}
+			w := s.post(submitPath, "decision", "approve", "identity", digest(alice()), "resource", tt.resource)
+			if (s.approved != nil) != tt.granted {
+				t.Fatalf("granted: %v\n%s", s.approved, shows(w))
+			}
+			if tt.granted {
+				if works := tt.state == storage.Active; (len(s.connected) == 1 && s.connected[0] == "notion") != works {
+					t.Errorf("connected = %q", s.connected)
+				}
+				if s.person == nil || s.person.Subject != alice().Subject {
+					t.Errorf("the browser is signed in as %v", s.person)
+				}
+				return
+			}
+			page := s.get(w.Header().Get("Location")).Body.String()
+			if !strings.Contains(page, "<strong>Notion:</strong> This service is required.") {
+				t.Errorf("the person is not told:\n%s", page)
+			}
+			if !strings.Contains(page, `value="`+notion+`" checked>`) || strings.Contains(page, `value="`+github+`" checked>`) {
+				t.Error("the choice was lost")
+			}
+			if s.person != nil {
+				t.Error("the browser is signed in")
+			}
+		})
+	}
+}
+
+func TestDenyEndsWhatWasConnected(t *testing.T) {
+	s := connecting(t)
+	s.broker.connected(flowOwner, "notion", storage.Active)
+	s.broker.connected(alice().Subject, "github", storage.Active)
+	s.post(submitPath, "decision", "deny", "identity", digest(alice()))
+	if !s.denied || len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{flowOwner, "notion"} {
+		t.Errorf("denied = %v, ended = %v", s.denied, s.broker.ended)
+	}
+}
+
+// Only the button on our page, pressed in the flow's browser, leads to a
+// provider; before that there is no cookie an answer could come with.
+func TestConnectPress_I01_I03_D1_D20(t *testing.T) {
+	s := connecting(t)
+	for _, page := range []string{
+		servicesURL, flowConnectPath + "?flow_id=sealed&mcp_client_id=notion", flowConnectPath + "?flow_id=sealed&server=notion",
+	} {
+		w := s.get(page)
+		if s.broker.trip != nil || len(w.Result().Cookies()) > 0 || strings.Contains(w.Header().Get("Location"), "provider") {
+			t.Fatalf("%s began a trip", page)
+		}
+	}
+	w := s.pressConnect("notion", "resource", "https://mcp.example.com/mcp/notion")
+	if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "https://provider.example/authorize?") {
+		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+	}
+	trip, cookies := s.broker.trip, w.Result().Cookies()
+	if trip.Server != "notion" || trip.Owner != flowOwner || !trip.KeepUntil.Equal(s.flow.ExpiresAt) ||
+		trip.ReturnTo != "/oauth/consent/mcps?chosen=notion&flow_id=sealed&server=notion" {
+		t.Errorf("trip = %+v", trip)
+	}
+	if len(cookies) != 1 || storage.HashOf(cookies[0].Value) != trip.Browser || len(cookies[0].Value) < 52 {
+		t.Errorf("cookies = %v", cookies)
+	}
+}
+
+func TestTripCookie_I13(t *testing.T) {
+	s := connecting(t)
+	c := s.pressConnect("notion").Result().Cookies()[0]
+	if !strings.HasPrefix(c.Name, "__Host-mcp_trip_") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" ||
+		c.SameSite != http.SameSiteLaxMode || c.MaxAge != 900 {
+		t.Errorf("cookie = %v", c)
+	}
+	again := s.pressConnect("notion").Result().Cookies()[0]
+	if again.Value == c.Value {
+		t.Error("two trips share a secret")
+	}
+	fake := newFake()
+	fake.cfg.Issuer = "http://localhost:8080"
+	s = newSiteWith(t, fake, newFakeBroker()).identified(alice())
+	if c := s.pressConnect("notion").Result().Cookies()[0]; c.Secure || !strings.HasPrefix(c.Name, "mcp_trip_") {
+		t.Errorf("cookie without https = %v", c)
+	}
+}
+
+func TestConnectPressRefused(t *testing.T) {
+	tests := map[string]struct {
+		forge  func(s *site, r *http.Request)
+		more   []string
+		status int
+	}{
+		"cross-site":      {func(_ *site, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, nil, 403},
+		"other browser":   {func(_ *site, r *http.Request) { r.Header.Set("Cookie", "flow=browser-2") }, nil, 403},
+		"no token":        {nil, []string{"csrf_token", ""}, 403},
+		"another page":    {nil, []string{"identity", digest(userIdentity("bob"))}, 409},
+		"nobody yet":      {func(s *site, _ *http.Request) { s.flow.Identity = nil }, nil, 409},
+		"no such server":  {nil, []string{"server", "slack"}, 404},
+		"not offered":     {func(s *site, _ *http.Request) { s.fakeFlows.servers = s.fakeFlows.servers[1:] }, nil, 404},
+		"nothing to do":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = upstream.Headers }, nil, 404},
+		"an operator's":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = upstream.OAuth }, nil, 404},
+		"submitted since": {func(s *site, _ *http.Request) { s.err = authz.ErrFlowSubmitted }, nil, 409},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := connecting(t)
+			r := postRequest(flowConnectPath, append([]string{"server", "notion", "identity", digest(alice())}, tt.more...)...)
+			if tt.forge != nil {
+				tt.forge(s, r)
+			}
+			if w := s.do(r); w.Code != tt.status || s.broker.trip != nil {
+				t.Errorf("status = %d, want %d; trip = %v", w.Code, tt.status, s.broker.trip)
+			}
+		})
+	}
+}
+
+// A site where nobody connects anything has nothing of this.
+func TestNothingToConnect(t *testing.T) {
+	shared := newFakeBroker()
+	shared.servers = map[string]*upstream.Server{"notion": {ID: "notion", Mode: upstream.Headers}}
+	for name, s := range map[string]*site{
+		"no broker": newSite(t, newFake()).identified(alice()), "none per user": newSiteWith(t, newFake(), shared).identified(alice()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{
+				flowConnectPath, "/oauth/consent/key?flow_id=sealed&server=notion", "/oauth/connect/ticket",
+				"/api/oauth/callback?state=x", "/api/oauth/callback/notion?state=x", accountKeyPath,
+			} {
+				if w := s.get(path); w.Code != http.StatusNotFound || w.Body.String() != "Not found\n" {
+					t.Errorf("%s: %d %q", path, w.Code, w.Body)
+				}
+			}
+			if page := s.get(servicesURL).Body.String(); strings.Contains(page, flowConnectPath) || strings.Contains(page, "onnected") {
+				t.Error("the services page speaks of connections")
+			}
+			s.person = s.flow.Identity
+			if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Applications you let in") || strings.Contains(page, "Services") {
+				t.Errorf("account page:\n%s", page)
+			}
+		})
+	}
+}
+
+// comesBack finishes the trip in a browser with the cookies.
+func (s *site) comesBack(query string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, "/api/oauth/callback/notion?"+query, nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	for _, c := range cookies {
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	return s.do(r)
+}
+
+func TestCallback_D20_CL22(t *testing.T) {
+	s := connecting(t)
+	cookie := s.pressConnect("notion").Result().Cookies()[0]
+	w := s.comesBack("state=state-1&code=secret-code&iss=https%3A%2F%2Fprovider.example", cookie)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != s.broker.trip.ReturnTo {
+		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+	}
+	want := upstream.Answer{State: "state-1", Code: "secret-code", Iss: "https://provider.example", Path: "/api/oauth/callback/notion", Browser: s.broker.trip.Browser}
+	if s.broker.answers[0] != want {
+		t.Errorf("answer = %+v", s.broker.answers[0])
+	}
+	if back := w.Result().Cookies(); len(back) != 1 || back[0].Name != cookie.Name || back[0].MaxAge >= 0 {
+		t.Errorf("the cookie stays: %v", back)
+	}
+	if page := s.get(w.Header().Get("Location")).Body.String(); !strings.Contains(page, "Connect Notion again") {
+		t.Errorf("the page does not show the connection:\n%s", page)
+	}
+}
+
+func TestCallbackInAnotherBrowser_I02_I12(t *testing.T) {
+	s := connecting(t)
+	mine := s.pressConnect("notion").Result().Cookies()[0]
+	trip := *s.broker.trip
+	for name, cookies := range map[string][]*http.Cookie{
+		"no cookie":         nil,
+		"of another person": {{Name: mine.Name, Value: "another"}},
+		"two":               {mine, mine},
+		"the flow's":        {{Name: "flow", Value: "browser-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := s.comesBack("state=state-1&code=c", cookies...)
+			if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "another browser") {
+				t.Errorf("status = %d\n%s", w.Code, shows(w))
+			}
+			if len(s.broker.connections) > 0 {
+				t.Error("connected")
+			}
+		})
+	}
+	if w := s.comesBack("state=state-1&code=c", mine); w.Header().Get("Location") != trip.ReturnTo {
+		t.Errorf("the right browser: %d", w.Code)
+	}
+}
+
+func TestCallbackMalformed(t *testing.T) {
+	s := connecting(t)
+	cookie := s.pressConnect("notion").Result().Cookies()[0]
+	for name, query := range map[string]string{
+		"nothing": "", "no state": "code=c", "state twice": "state=state-1&state=state-1&code=c", "not a query": "state=state-1&code=%zz",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if w := s.comesBack(query, cookie); w.Code != http.StatusBadRequest {
+				t.Errorf("status = %d", w.Code)
+			}
+		})
+	}
+	for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodPut} {
+		r := httptest.NewRequest(method, "/api/oauth/callback?state=state-1&code=c", nil)
+		r.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
+		if w := s.do(r); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodGet {
+			t.Errorf("%s: %d", method, w.Code)
+		}
+	}
+	if len(s.broker.answers) > 0 {
+		t.Errorf("answers = %v", s.broker.answers)
+	}
+	if w := s.comesBack("state=unknown&code=c"); w.Code != http.StatusForbidden {
+		t.Errorf("unknown state: %d", w.Code)
+	}
+}
+
+// What a provider says is never shown: each problem has our own words, the
+// reference finds the cause in the log, and the person can try again.
+func TestProblemsInWords_I18_K19(t *testing.T) {
+	for _, p := range []upstream.Problem{
+		upstream.UnknownServer, upstream.TripEnded, upstream.NotThatProvider, upstream.Declined, upstream.ProviderRefused,
+		upstream.ProviderDown, upstream.ProviderUnusable, upstream.NotRegistered, upstream.WrongKey,
+	} {
+		t.Run(string(p), func(t *testing.T) {
+			s := connecting(t)
+			cookie := s.pressConnect("notion").Result().Cookies()[0]
+			s.broker.err = &upstream.Error{Problem: p, Cause: errors.New("cause-1")}
+			back := s.comesBack("state=state-1&error=x&error_description=%3Csvg+onload%3D1%3E", cookie)
+			begun := s.pressConnect("notion")
+			for _, w := range []*httptest.ResponseRecorder{back, begun} {
+				u, err := url.Parse(w.Header().Get("Location"))
+				if w.Code != http.StatusSeeOther || err != nil || u.Path != authz.ServicesPath {
+					t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
+				}
+				page := s.get(u.String()).Body.String()
+				if !strings.Contains(page, "<strong>Notion:</strong> "+strings.Split(english.Refused[string(p)], ".")[0]) {
+					t.Errorf("not told:\n%s", page)
+				}
+				id := u.Query().Get("ref")
+				if !strings.Contains(page, "<code>"+id+"</code>") || s.logs.FilterFieldKey("cause").Len() == 0 {
+					t.Errorf("reference %q is not on the page", id)
+				}
+				for _, secret := range []string{"cause-1", "svg"} {
+					if strings.Contains(page, secret) || strings.Contains(u.String(), secret) {
+						t.Errorf("%q is shown", secret)
+					}
+				}
+				if !strings.Contains(page, "Connect Notion<") {
+					t.Error("cannot be tried again")
+				}
+			}
+		})
+	}
+}
+
+func TestStoreDownOnTheWay(t *testing.T) {
+	s := connecting(t)
+	cookie := s.pressConnect("notion").Result().Cookies()[0]
+	s.broker.err = storage.ErrClosed
+	for _, w := range []*httptest.ResponseRecorder{s.comesBack("state=state-1&code=c", cookie), s.pressConnect("notion")} {
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "Go back") {
+			t.Errorf("status = %d\n%s", w.Code, shows(w))
+		}
+	}
+}
+
+// A link cannot put words, or a reference that is none, on a page.
+func TestNoticeIsOurs_I18(t *testing.T) {
+	s := connecting(t)
+	for _, query := range []string{"&error=call+0900&server=notion", "&error=declined&server=%3Cb%3E&ref=%3Cb%3E", "&error=declined&ref=call-0900"} {
+		page := s.get(servicesURL + query).Body.String()
+		if strings.Contains(page, "0900") || strings.Contains(page, "<b>") || strings.Contains(page, "Error reference") {
+			t.Errorf("%s is on the page", query)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package consent
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// tripCookieLifetime is at least as long as a trip can take.
+const tripCookieLifetime = 15 * time.Minute
+
+// goal is a connection that a person wants.
+type goal struct {
+	upstream  *upstream.Server
+	server    authz.Server
+	owner     string
+	scopes    []string
+	keepUntil time.Time
+	returnTo  string // the page they left from
+	keyPage   string // where they paste keys
+}
+
+// depart sends a person who agreed on our page to the provider, or to the page
+// where they paste a key.
+//
+// Only now the browser gets the cookie that the provider's answer must come
+// with: each trip has its own, so that nobody can finish one that was begun
+// elsewhere, or before the person agreed.
+func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
+	if g.upstream.Mode == upstream.PerUserHeaders {
+		c.redirect(w, g.keyPage)
+		return nil
+	}
+	secret := rand.Text() + rand.Text() // 260 bits
+	target, err := c.broker.Begin(r.Context(), upstream.Trip{
+		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
+		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil,
+	})
+	if err != nil {
+		return c.comeBack(w, g.returnTo, err)
+	}
+	provider, err := url.Parse(target)
+	if err != nil {
+		return err
+	}
+	c.setTripCookie(w, provider.Query().Get("state"), secret, tripCookieLifetime)
+	c.redirect(w, target)
+	return nil
+}
+
+// callback takes the answers of providers. It strips the code from the address
+// by sending the browser on to the page the person left from.
+func (c *Consent) callback() http.Handler {
+	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			return refuse(http.StatusMethodNotAllowed, c.pages.text.WrongMethod)
+		}
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil || repeats(query) || query.Get("state") == "" {
+			return refuse(http.StatusBadRequest, c.pages.text.Refused[string(upstream.TripEnded)])
+		}
+		state := query.Get("state")
+		secret := c.tripCookie(r, state)
+		if secret == "" {
+			return refuse(http.StatusForbidden, c.pages.text.TripOtherBrowser)
+		}
+		outcome, err := c.broker.Finish(r.Context(), upstream.Answer{
+			State: state, Code: query.Get("code"), Iss: query.Get("iss"), Error: query.Get("error"),
+			Path: r.URL.Path, Browser: storage.HashOf(secret),
+		})
+		c.setTripCookie(w, state, "", -time.Second)
+		if err != nil {
+			return c.comeBack(w, outcome.ReturnTo, err)
+		}
+		c.redirect(w, outcome.ReturnTo)
+		return nil
+	})
+}
+
+// comeBack shows the page that the person left from with what went wrong, if
+// it is known where they came from.
+func (c *Consent) comeBack(w http.ResponseWriter, returnTo string, err error) error {
+	var p *upstream.Error
+	if !errors.As(err, &p) {
+		return c.explain(err).backTo(returnTo)
+	}
+	if returnTo == "" {
+		return err
+	}
+	id := authz.NewCorrelationID()
+	log := c.log.Debug
+	if p.Problem == upstream.ProviderUnusable || p.Problem == upstream.NotRegistered || p.Problem == upstream.NotThatProvider {
+		log = c.log.Warn // an operator should know
+	}
+	log("connecting an upstream server failed", zap.String("correlation_id", id),
+		zap.String("problem", string(p.Problem)), zap.NamedError("cause", p.Cause))
+	c.redirect(w, withProblem(returnTo, p.Problem, id))
+	return nil
+}
+
+// withProblem returns a path of ours with what went wrong.
+func withProblem(path string, p upstream.Problem, reference string) string {
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return path + separator + url.Values{"error": {string(p)}, "ref": {reference}}.Encode()
+}
+
+// tripCookieName names the cookie of a trip by its state, which is all that
+// comes back.
+func (c *Consent) tripCookieName(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	name := "mcp_trip_" + base64.RawURLEncoding.EncodeToString(sum[:6])
+	if c.secure() {
+		return "__Host-" + name
+	}
+	return name
+}
+
+func (c *Consent) secure() bool { return strings.HasPrefix(c.as.Config().Issuer, "https://") }
+
+// setTripCookie gives the browser the secret of a trip; a negative lifetime
+// takes it back.
+func (c *Consent) setTripCookie(w http.ResponseWriter, state, secret string, lifetime time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: c.tripCookieName(state), Value: secret, Path: "/", MaxAge: int(lifetime.Seconds()),
+		HttpOnly: true, Secure: c.secure(), SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// tripCookie returns the secret of a trip, or "" unless the browser sent exactly one.
+func (c *Consent) tripCookie(r *http.Request, state string) string {
+	cookies := r.CookiesNamed(c.tripCookieName(state))
+	if len(cookies) != 1 {
+		return ""
+	}
+	return cookies[0].Value
+}

@@ -1,0 +1,45 @@
+package consent
+
+import (
+	"net/http"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+)
+
+// visitor serves a person at the pages outside of flows.
+type visitor func(http.ResponseWriter, *http.Request, *authz.BrowserSession) error
+
+// visit serves such a page.
+func (c *Consent) visit(show visitor) http.Handler { return c.loaded(c.with(show)) }
+
+// act serves what one of its forms is sent to. accept sees only forms that our
+// page made, in this browser.
+func (c *Consent) act(accept visitor) http.Handler { return c.posted(c.with(accept)) }
+
+// with opens the browser session. One of a user of Caddy's is good only while
+// that user is the one who is signed in to the site.
+func (c *Consent) with(serve visitor) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		s, err := c.as.OpenBrowserSession(w, r)
+		if err != nil {
+			return err
+		}
+		if s.Identity != nil && !c.stillUser(r, *s.Identity) {
+			s.Identity = nil
+		}
+		return serve(w, r, s)
+	}
+}
+
+// signedIn serves only people who are signed in.
+func (c *Consent) signedIn(serve visitor) visitor {
+	return func(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+		if s.Identity == nil {
+			t := c.pages.text
+			f := refuse(http.StatusForbidden, t.SignedOut).backTo(AccountPath)
+			f.next = t.SignedOutNext
+			return f
+		}
+		return serve(w, r, s)
+	}
+}
