@@ -93,7 +93,9 @@ func (p *Pages) protect(h http.Header) {
 	h.Set("Content-Security-Policy", p.csp)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Not no-referrer: it would take the origin off our own forms too, and
+	// browsers that do not send Sec-Fetch-Site could not prove theirs.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 }
 
