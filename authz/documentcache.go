@@ -37,7 +37,8 @@ var (
 // documentCache holds parsed documents of addresses that strangers named. It
 // keeps valid documents only, for as long as their HTTP cache headers say,
 // between a minute and a day. A failure is never remembered as an answer; it
-// only delays the next fetch, from the second failure in a row on.
+// only delays the next fetch, from the second failure in a row on. While a host
+// does not answer, what it last said stays valid, up to a day.
 type documentCache[T any] struct {
 	egress  *egress.Client
 	limiter *Limiter
@@ -99,6 +100,9 @@ func (c *documentCache[T]) fetch(ctx context.Context, rawURL string) (T, error) 
 		value, header, err := c.download(context.WithoutCancel(ctx), rawURL)
 		if err != nil {
 			c.failed(rawURL)
+			if value, ok := c.keep(rawURL, err); ok {
+				return value, nil
+			}
 			return nil, err
 		}
 		now := c.now()
@@ -125,7 +129,7 @@ func (c *documentCache[T]) download(ctx context.Context, rawURL string) (T, http
 	if err != nil {
 		return none, nil, err
 	}
-	if !c.limiter.Allow("fetch_host", strings.ToLower(u.Hostname()), fetchesPerHost) {
+	if !c.holds(rawURL) && !c.limiter.Allow("fetch_host", strings.ToLower(u.Hostname()), fetchesPerHost) {
 		return none, nil, errHostLimit
 	}
 	d, err := c.egress.FetchJSON(ctx, rawURL, c.limit)
@@ -134,6 +138,35 @@ func (c *documentCache[T]) download(ctx context.Context, rawURL string) (T, http
 	}
 	value, err := c.parse(rawURL, d.Body)
 	return value, d.Header, err
+}
+
+// holds reports whether there is a document of the URL, fresh or not. It costs
+// its host a request a minute at most; inventing addresses on that host must
+// not use up what is left for it.
+func (c *documentCache[T]) holds(rawURL string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.valid.get(rawURL)
+	return ok
+}
+
+// keep returns the document that a fetch did not replace because its host had
+// no answer (RFC 9111 section 4.2.4): whoever depends on it would otherwise
+// lose their sign-ins to an outage elsewhere.
+func (c *documentCache[T]) keep(rawURL string, failure error) (T, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.valid.get(rawURL)
+	now := c.now()
+	if !ok || !errors.Is(failure, egress.ErrUnavailable) || !now.Before(d.fetched.Add(maxFresh)) {
+		var none T
+		return none, false
+	}
+	if until := now.Add(minFresh); d.expires.Before(until) {
+		d.expires = until
+		c.valid.put(rawURL, d)
+	}
+	return d.value, true
 }
 
 // failed notes the failure. The first one delays nothing: a client that mends

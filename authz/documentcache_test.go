@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,5 +176,67 @@ func TestCacheBounded_H10(t *testing.T) {
 	}
 	if _, ok := c.valid.get(h.url + "/9999"); !ok {
 		t.Error("forgot the newest")
+	}
+}
+
+// Whoever invents addresses on a host must not keep its real client out.
+func TestKnownDocumentOutlivesInvented_H11(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
+	if _, err := l.look(t, h, id); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 * fetchesPerHost {
+		_, _ = l.as.clients.lookup(t.Context(), fmt.Sprint(h.url, "/x", i))
+	}
+	l.advance(2 * time.Minute)
+	if hits, err := l.look(t, h, id); err != nil || hits != 1 {
+		t.Errorf("%d requests, %v", hits, err)
+	}
+}
+
+// An outage of the host leaves its clients signed in; a document that was taken
+// back, or is another now, ends at once.
+func TestOutageKeepsDocument_AS23(t *testing.T) {
+	answer := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	for name, tc := range map[string]struct {
+		serve http.HandlerFunc
+		kept  bool
+	}{
+		"broken":   {answer(http.StatusBadGateway), true},
+		"busy":     {answer(http.StatusTooManyRequests), true},
+		"hangs up": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
+		"gone":     {answer(http.StatusGone), false},
+		"moved":    {answer(http.StatusFound), false},
+		"not JSON": {answer(http.StatusOK), false},
+		"another client": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(strings.ReplaceAll(goodDocument, "$ID", "https://other.example/c")))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t)
+			id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
+			if _, err := l.look(t, h, id); err != nil {
+				t.Fatal(err)
+			}
+			h.handle("/c", tc.serve)
+			l.advance(61 * time.Second)
+			if _, err := l.look(t, h, id); (err == nil) != tc.kept {
+				t.Errorf("while the host has no document: %v", err)
+			}
+			if !tc.kept {
+				return
+			}
+			if hits, err := l.look(t, h, id); hits != 0 || err != nil {
+				t.Errorf("within the minute: %d requests, %v", hits, err)
+			}
+			l.advance(maxFresh)
+			if _, err := l.look(t, h, id); err == nil {
+				t.Error("kept for more than a day")
+			}
+		})
 	}
 }

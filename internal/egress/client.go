@@ -23,6 +23,9 @@ var (
 	ErrURL     = errors.New("egress: URL not allowed")
 	ErrAddress = errors.New("egress: address not allowed")
 	ErrAnswer  = errors.New("egress: answer not usable")
+	// ErrUnavailable says nothing about the document: the host could not be
+	// reached, or had no answer at this time.
+	ErrUnavailable = errors.New("egress: no answer")
 )
 
 const (
@@ -173,10 +176,16 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.Do(req)
-	if err != nil {
+	if errors.Is(err, ErrURL) || errors.Is(err, ErrAddress) {
 		return nil, err
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests {
+		return nil, fmt.Errorf("%w: %w: status %d", ErrAnswer, ErrUnavailable, resp.StatusCode)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: status %d", ErrAnswer, resp.StatusCode)
 	}
