@@ -88,6 +88,7 @@ func TestAdopt(t *testing.T) {
 		id, since := v.record(alice, "notion").ID, v.record(alice, "notion").CreatedAt
 		v.clock.advance(time.Minute)
 		token := v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		v.wantCall(alice, "notion", old, nil)
 		if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.OK {
 			t.Fatal(verdict)
 		}

@@ -14,7 +14,10 @@
 //	Begin          ─▶ discover ─▶ our client there ─▶ state, verifier, issuer recorded ─▶ URL for the browser
 //	Finish         ─▶ claim the state ─▶ browser, path, iss ─▶ exchange the code ─▶ connection
 //	ConnectHeaders ─▶ try the key on the server ─▶ connection
-//	Credential     ─▶ what to put on a call, refreshed ahead of its end
+//	Credential     ─▶ what to put on a call: from memory, refreshed once, ahead of its end
+//	Refused        ─▶ what to try when the upstream took that for invalid
+//	Adopt          ─▶ a flow's connections, sealed for who they will belong to
+//	Disconnect     ─▶ gone here ─▶ queue ─▶ RevokeDue tells the provider
 //
 // Every address that a server or a provider names goes through the egress
 // guard. Only the origins in the operator's own configuration are reached

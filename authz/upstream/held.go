@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"time"
 
 	"go.uber.org/zap"
@@ -61,14 +62,32 @@ func reached(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // hold opens a connection that was just read. What was held before spares that
 // when the record is the same.
-func (b *Broker) hold(s *Server, c storage.Connection, before *held, now time.Time) (*held, error) {
+func (b *Broker) hold(ctx context.Context, s *Server, c storage.Connection, before *held, now time.Time) (*held, error) {
 	if before != nil && before.id == c.ID && before.revision == c.Revision && before.updatedAt.Equal(c.UpdatedAt) {
 		h := *before
 		h.readAt = now
 		return &h, nil
 	}
-	h, _, err := b.openHeld(s, c, now)
+	h, opened, err := b.openHeld(s, c, now)
+	if err == nil && h.credential != nil && !b.deps.Keys.Current(c.Secret) {
+		b.rewrap(ctx, c, opened, now)
+	}
 	return h, err
+}
+
+// rewrap seals credentials with the key that seals now, so that the one that
+// did can leave the ring once everybody has called. It is tried at each read,
+// so a failure matters to nobody; and never while somebody refreshes, since
+// that seals anew, and a change would end the lease.
+func (b *Broker) rewrap(ctx context.Context, c storage.Connection, opened secrets, now time.Time) {
+	if c.Lease != "" {
+		return
+	}
+	c.Secret = b.sealSecrets(c.ConnectionKey, c.ID, opened)
+	_, _, err := b.deps.Store.PutConnection(ctx, c, now)
+	if err != nil {
+		b.log.Error("sealing a connection with the current key failed", zap.String("connection", c.ID), zap.Error(err))
+	}
 }
 
 // openHeld opens a connection, as far as it has anything to be used.

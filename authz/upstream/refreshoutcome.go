@@ -116,7 +116,7 @@ func (b *Broker) keepRefreshed(ctx context.Context, r *refreshing, reply *tokenR
 		if stored.ID == "" {
 			b.revokeOrphan(ctx, r.server, opened)
 		}
-		return b.overtaken(r, stored)
+		return b.overtaken(ctx, r, stored)
 	}
 	h := r.server.holdOpened(stored, opened, now)
 	if r.refused != nil {
@@ -147,7 +147,7 @@ func (b *Broker) settle(ctx context.Context, r *refreshing, state storage.Connec
 		return nil, err
 	}
 	if verdict != storage.OK {
-		return b.overtaken(r, stored)
+		return b.overtaken(ctx, r, stored)
 	}
 	h := newHeld(stored, now)
 	switch state {
@@ -163,10 +163,10 @@ func (b *Broker) settle(ctx context.Context, r *refreshing, state storage.Connec
 
 // overtaken returns what somebody else made of the connection meanwhile: the
 // person connected again, or ended it.
-func (b *Broker) overtaken(r *refreshing, current storage.Connection) (*held, error) {
+func (b *Broker) overtaken(ctx context.Context, r *refreshing, current storage.Connection) (*held, error) {
 	b.deps.Cache.Forget(r.c.ConnectionKey)
 	if current.ID == "" {
 		return nil, ErrNotConnected
 	}
-	return b.hold(r.server, current, nil, b.deps.Now())
+	return b.hold(ctx, r.server, current, nil, b.deps.Now())
 }

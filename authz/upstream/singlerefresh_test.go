@@ -39,6 +39,7 @@ func TestTokenServesWhileAnotherInstanceRefreshes(t *testing.T) {
 	release := v.idp.hold()
 	first := v.startRefresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), nil)
 	<-v.idp.came
+	other.pause = func(context.Context, time.Duration) error { t.Error("the call waits"); return nil }
 	other.wantCall(alice, "notion", token, nil)
 	release()
 	if result := <-first; result.Err != nil {

@@ -111,7 +111,7 @@ func (b *Broker) read(ctx context.Context, s *Server, k storage.ConnectionKey, b
 	if err != nil {
 		return nil, err
 	}
-	h, err := b.hold(s, c, before, now)
+	h, err := b.hold(ctx, s, c, before, now)
 	if err != nil {
 		b.deps.Cache.drop(k)
 		return nil, err

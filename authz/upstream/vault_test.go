@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 func TestCredential(t *testing.T) {
@@ -92,6 +94,39 @@ func TestChangesAreNoticed(t *testing.T) {
 	other.wantCall(alice, "notion", "", ErrNotConnected)
 }
 
+// A key can leave the ring after everybody has called with the new one in it.
+func TestNewKeySealsOldConnections(t *testing.T) {
+	v := newVault(t)
+	token := v.connectAs(alice, "notion", withoutRefresh, withoutExpiry)
+	v.paste(alice, "key-1")
+	old, next := bytes.Repeat([]byte{7}, seal.KeySize), bytes.Repeat([]byte{8}, seal.KeySize)
+	both, alone := v.instance(), v.instance()
+	for at, keys := range map[*vault][][]byte{both: {next, old}, alone: {next}} {
+		ring, err := seal.NewKeyring(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.deps.Keys = ring
+	}
+	alone.wantCall(alice, "notion", "", ErrDamaged)
+	both.wantCall(alice, "notion", token, nil)
+	alone.wantCall(alice, "notion", token, nil)
+	alone.wantCall(alice, "keyed", "", ErrDamaged)
+
+	// Not while somebody else holds the lease: it would end.
+	c := v.record(alice, "keyed")
+	now := v.clock.time()
+	if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "other", now.Add(leaseTime), now); err != nil || verdict != storage.OK {
+		t.Fatal(verdict, err)
+	}
+	if _, err := both.Credential(t.Context(), alice, "keyed"); err != nil {
+		t.Error(err)
+	}
+	if v.record(alice, "keyed").Lease == "" {
+		t.Error("the lease ended")
+	}
+}
+
 // What was read before a change is not remembered after it.
 func TestForgetBeatsSlowReader(t *testing.T) {
 	v := newVault(t)
@@ -100,10 +135,11 @@ func TestForgetBeatsSlowReader(t *testing.T) {
 	_, ticket := v.deps.Cache.get(k)
 	h := newHeld(v.record(alice, "notion"), v.clock.time())
 	v.deps.Cache.Forget(k)
-	v.deps.Cache.put(k, h, ticket)
-	v.deps.Cache.replace(k, h, ticket)
-	if got, _ := v.deps.Cache.get(k); got != nil {
-		t.Error("a stale entry is remembered")
+	for _, remember := range []func(storage.ConnectionKey, *held, uint64){v.deps.Cache.put, v.deps.Cache.replace} {
+		remember(k, h, ticket)
+		if got, _ := v.deps.Cache.get(k); got != nil {
+			t.Error("a stale entry is remembered")
+		}
 	}
 }
 
