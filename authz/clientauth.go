@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -16,6 +17,11 @@ const (
 	authFailuresPerAddress = 60
 	authFailuresPerClient  = 10
 )
+
+var errTooManyAttempts = &Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "Too many failed attempts; try again shortly.",
+}
 
 // presented is how a request says which client it comes from.
 type presented struct {
@@ -36,7 +42,8 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if err != nil {
 		return nil, err
 	}
-	c, err := as.clients.lookup(r.Context(), p.clientID)
+	address := as.deps.ClientIP(r)
+	c, err := as.lookupFrom(r.Context(), address, p.clientID)
 	if err != nil {
 		return nil, p.refuse(err)
 	}
@@ -46,12 +53,8 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if p.method == AuthNone {
 		return c, nil
 	}
-	address := as.deps.ClientIP(r)
 	if as.authExhausted(address, c.ID) {
-		return nil, &Error{
-			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
-			Description: "Too many failed attempts; try again shortly.",
-		}
+		return nil, errTooManyAttempts
 	}
 	if err := as.verifyClient(r, c, p); err != nil {
 		refused := p.refuse(err)
@@ -61,6 +64,24 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, refused
 	}
 	return c, nil
+}
+
+// lookupFrom returns the client that a request names. Searching for metadata
+// documents in vain counts as it does at the authorization endpoint, the other
+// way to make this server fetch something. Clients that were seen before are
+// found whatever else came from their address.
+func (as *AuthorizationServer) lookupFrom(ctx context.Context, address, id string) (*Client, error) {
+	if !as.clients.mustFetch(id) {
+		return as.clients.lookup(ctx, id)
+	}
+	if as.deps.Limiter.Exhausted("authorize_refused", address, refusedRequestsPerMinute) {
+		return nil, errTooManyAttempts
+	}
+	c, err := as.clients.lookup(ctx, id)
+	if err != nil {
+		as.deps.Limiter.Allow("authorize_refused", address, refusedRequestsPerMinute)
+	}
+	return c, err
 }
 
 // authenticatesBy reports whether the client registered the method.

@@ -217,3 +217,31 @@ func FuzzBasic(f *testing.F) {
 		}
 	})
 }
+
+// The token endpoint must not be a way around the limit of the authorization
+// endpoint: each client ID can name another host to fetch from.
+func TestFetchesPerAddress_H11(t *testing.T) {
+	const attacker, elsewhere = "192.0.2.66", "192.0.2.7"
+	l, h := documentLab(t)
+	known := h.publish("/c", goodDocument)
+	if _, err := l.authenticate(attacker, nil, "client_id", known); err != nil {
+		t.Fatal(err)
+	}
+	invented := func(address string, i int) int {
+		_, err := l.authenticate(address, nil, "client_id", fmt.Sprintf("http://127.0.1.%d:1/c", i))
+		return asError(err).Status
+	}
+	statuses := map[int]int{}
+	for i := range 2 * refusedRequestsPerMinute {
+		statuses[invented(attacker, i)]++
+	}
+	if statuses[http.StatusUnauthorized] != refusedRequestsPerMinute || statuses[http.StatusTooManyRequests] != refusedRequestsPerMinute {
+		t.Errorf("answers %v", statuses)
+	}
+	if _, err := l.authenticate(attacker, nil, "client_id", known); err != nil {
+		t.Errorf("a known client at that address: %v", err)
+	}
+	if got := invented(elsewhere, 250); got != http.StatusUnauthorized {
+		t.Errorf("from elsewhere: %d", got)
+	}
+}

@@ -62,6 +62,12 @@ func (d *clientDirectory) lookup(ctx context.Context, id string) (*Client, error
 	return d.registered(ctx, id)
 }
 
+// mustFetch reports whether lookup would ask a stranger's host for a client
+// that was never seen.
+func (d *clientDirectory) mustFetch(id string) bool {
+	return d.preregistered[id] == nil && isDocumentURL(id) && !d.documents.cache.holds(id)
+}
+
 // registered returns a client that registered itself with this issuer.
 func (d *clientDirectory) registered(ctx context.Context, id string) (*Client, error) {
 	record, err := d.record(ctx, id)
