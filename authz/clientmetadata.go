@@ -198,5 +198,6 @@ func (m *ClientMetadata) checkKeys() error {
 // isHTTPSURI reports whether uri is a plain https URI with nothing in it that
 // two readers might take differently.
 func isHTTPSURI(uri string) bool {
-	return len(uri) <= maxMetadataURI && strings.HasPrefix(uri, "https://") && redirectURIRegistrable(uri, nil)
+	rest, ok := strings.CutPrefix(uri, "https:")
+	return ok && len(uri) <= maxMetadataURI && plainURI(uri) && strings.HasPrefix(rest, "//") && plainAuthority(authority(rest))
 }

@@ -49,10 +49,11 @@ func CheckRedirectScheme(scheme string) error {
 // redirectURIRegistrable reports whether a client may register the redirect
 // URI: https anywhere, http to loopback, or one of the private-use schemes.
 // Whatever two programs might read differently is refused: user information,
-// fragments, wildcards, dot segments, and every byte RFC 3986 leaves out.
+// fragments, wildcards, dot segments, every byte RFC 3986 leaves out, and a
+// query that would give the client an answer twice.
 func redirectURIRegistrable(uri string, schemes []string) bool {
 	scheme, rest, ok := strings.Cut(uri, ":")
-	if !ok || rest == "" || len(uri) > maxRedirectURILen || !plainURI(uri) {
+	if !ok || rest == "" || len(uri) > maxRedirectURILen || !plainURI(uri) || answersAlready(rest) {
 		return false
 	}
 	switch {
@@ -60,9 +61,24 @@ func redirectURIRegistrable(uri string, schemes []string) bool {
 		_, _, loopback := splitLoopback(uri)
 		return loopback
 	case scheme == "https":
-		return strings.HasPrefix(rest, "//") && plainAuthority(authority(rest))
+		return isHTTPSURI(uri)
 	case slices.Contains(schemes, scheme) && CheckRedirectScheme(scheme) == nil:
 		return !strings.HasPrefix(rest, "//") || plainAuthority(authority(rest))
+	}
+	return false
+}
+
+// answersAlready reports whether a query has a parameter of an authorization
+// response, which must have each only once (OAuth 2.1 section 4.1.2, RFC 9207
+// section 2).
+func answersAlready(uri string) bool {
+	_, query, _ := strings.Cut(uri, "?")
+	for parameter := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(parameter, "=")
+		switch name, _ = url.QueryUnescape(name); name {
+		case "code", "state", "iss", "error", "error_description", "error_uri":
+			return true
+		}
 	}
 	return false
 }

@@ -17,7 +17,7 @@ func TestRedirectURIRegistrable(t *testing.T) {
 			"https://xn--clude-2ve.ai/cb", "https://192.0.2.1/cb", "https://[2001:db8::1]:8443/cb", "https://c.example/a.b/..c/...",
 			"https://chatgpt.com/connector_platform_oauth_redirect", "https://claude.ai/api/mcp/auth_callback",
 			"http://127.0.0.1/cb", "http://127.0.0.1:33418/", "http://localhost:7777/oauth/callback", "http://localhost/callback",
-			"http://[::1]:1/cb", "http://localhost", "http://127.0.0.1:5000?x=1",
+			"https://c.example/code?states=1&x=code", "http://[::1]:1/cb", "http://localhost", "http://127.0.0.1:5000?x=1",
 			"cursor://anysphere.cursor-mcp/oauth/callback", "com.example.app:/cb",
 		},
 		"A04 dot segments": {
@@ -43,6 +43,10 @@ func TestRedirectURIRegistrable(t *testing.T) {
 			"https://c.example/\r\nX: y", "https://c.example/ cb", "https://c.example/\x7f", "https://c.example/\x00", "https://c.example/\u00e9",
 			"https://cl\u0430ude.ai/cb", `https://c.example\@evil.example/cb`, "https://c.example/<b>", `https://c.example/"`, "https://c.example/{x}",
 			"https://c.example/%0d%0aX", "https://c.example/%00", "https://c.example/?x=%0a", "https://c.example/%zz", "https://c.example/%",
+		},
+		"AS47 answers already": {
+			"https://c.example/cb?code=x", "https://c.example/cb?x=1&state=", "https://c.example/cb?iss", "https://c.example/cb?c%6fde=x",
+			"http://127.0.0.1/cb?x=1;error=y", "cursor://host/cb?error_description=y",
 		},
 		"malformed": {
 			"", "c.example/cb", "/cb", "//c.example/cb", "https:", "https:/c.example/cb", "https:c.example", "https://", "https:///cb", "https://?x",
