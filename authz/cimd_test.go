@@ -157,6 +157,21 @@ func TestDocumentChanges_AS31_H12(t *testing.T) {
 	if w := l.authorizeRaw(v.Encode()); w.Code != http.StatusBadRequest {
 		t.Errorf("the old redirect URI: %d", w.Code)
 	}
+	l.want(l.refresh(id, tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+	if l.live(tokens.Access) {
+		t.Error("the grant made through the old redirect URI lives on")
+	}
+}
+
+// A document may grow: what people approved is still in it.
+func TestDocumentGrows_H12(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
+	tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:53211/callback"), alice).Get("code"), "redirect_uri", "-")
+	l.want(tokens, http.StatusOK, "")
+	h.publish("/c", strings.Replace(goodDocument, `["http:`, `["https://client.example/cb","http:`, 1), "Cache-Control", "max-age=60")
+	l.advance(61 * time.Second)
+	l.want(l.refresh(id, tokens.Refresh), http.StatusOK, "")
 }
 
 func FuzzMetadataDocument(f *testing.F) {

@@ -36,7 +36,7 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *Client, f
 		as.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
 		return nil, errInvalidGrant
 	}
-	usable, err := as.usableServers(ctx, grant)
+	usable, err := as.usableServers(ctx, client, grant)
 	if err != nil {
 		return nil, err
 	}

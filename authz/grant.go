@@ -33,21 +33,23 @@ func (as *AuthorizationServer) mayUse(id storage.Identity, s *Server) bool {
 }
 
 // usableServers returns the servers of a grant that can still be used. Asked
-// before every issue of tokens, it makes a withdrawn identity end: its grant is
-// revoked. A server that left the configuration ends nothing, it may come back.
-func (as *AuthorizationServer) usableServers(ctx context.Context, g *storage.Grant) ([]Server, error) {
+// before every issue of tokens, it makes a grant end with what it rests on: an
+// identity that was withdrawn, or a redirect URI that the client gave up, which
+// may be in other hands now. A server that left the configuration ends
+// nothing, it may come back.
+func (as *AuthorizationServer) usableServers(ctx context.Context, c *Client, g *storage.Grant) ([]Server, error) {
 	configured := as.serversOf(g.Resources)
 	if len(configured) == 0 || !g.RevokedAt.IsZero() {
 		return nil, errInvalidGrant
 	}
 	usable := slices.DeleteFunc(configured, func(s Server) bool { return !as.mayUse(g.Identity, &s) })
-	if len(usable) > 0 && as.identityStands(g.Identity) {
+	if len(usable) > 0 && as.identityStands(g.Identity) && redirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI) {
 		return usable, nil
 	}
 	if err := as.revokeGrant(ctx, g.ID); err != nil {
 		return nil, err
 	}
-	as.log.Info("revoked the grant of a withdrawn identity", zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
+	as.log.Info("revoked a grant whose identity or redirect URI was withdrawn", zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
 	return nil, errInvalidGrant
 }
 

@@ -38,7 +38,7 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *Client, form
 		as.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
 		return nil, errInvalidGrant
 	}
-	usable, err := as.usableServers(ctx, &grant)
+	usable, err := as.usableServers(ctx, client, &grant)
 	if err != nil {
 		return nil, err
 	}
