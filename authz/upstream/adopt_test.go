@@ -145,32 +145,3 @@ func TestAdopt(t *testing.T) {
 		}
 	})
 }
-
-func TestStatus(t *testing.T) {
-	v := newVault(t)
-	v.connectAs(storage.SharedOwner, "shared")
-	v.connectAs(alice, "github", withoutRefresh)
-	v.connectAs(bob, "notion")
-	c := v.record(alice, "github")
-	v.clock.advance(time.Hour)
-	v.wantCall(alice, "github", "", ErrNeedsReauth)
-
-	got, err := v.Status(t.Context(), alice)
-	if err != nil || len(got) != 3 {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	for i, want := range []Status{
-		{Server: "notion"},
-		{Server: "github", State: storage.NeedsReauth, ID: c.ID, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt},
-		{Server: "keyed"},
-	} {
-		got[i].Scopes = nil
-		if got[i].Server != want.Server || got[i].State != want.State || got[i].ID != want.ID || !got[i].Since.Equal(want.Since) || !got[i].ExpiresAt.Equal(want.ExpiresAt) {
-			t.Errorf("%+v, want %+v", got[i], want)
-		}
-	}
-	shared, err := v.Status(t.Context(), storage.SharedOwner)
-	if err != nil || len(shared) != 1 || shared[0].Server != "shared" || shared[0].State != storage.Active {
-		t.Errorf("%+v, %v", shared, err)
-	}
-}

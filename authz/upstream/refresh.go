@@ -21,6 +21,8 @@ const (
 	maxLooks  = 75
 )
 
+var errLeaseRanOut = errors.New("whoever refreshed it ended before the answer was stored")
+
 // A refresh token is worth one request: a provider that replaces it takes a
 // second one for theft. So whoever refreshes holds two things: the flight,
 // which all callers of this process share, and the lease, which is in the
@@ -101,8 +103,11 @@ func (b *Broker) refresh(ctx context.Context, s *Server, k storage.ConnectionKey
 			return b.exchangeRefreshToken(ctx, r)
 		case verdict == storage.Unknown:
 			return nil, ErrNotConnected
+		case verdict == storage.Burned:
+			b.report(r, storage.InDoubt, errLeaseRanOut)
+			continue
 		case verdict != storage.Repeated:
-			continue // it changed, or is in doubt now
+			continue // it changed
 		case refused == nil && r.held.works(b.deps.Now()):
 			return nil, ErrUnavailable // another instance is at it; the old token does meanwhile
 		}

@@ -25,7 +25,8 @@ type Status struct {
 // connect, in the order of the configuration: for storage.SharedOwner those
 // that an operator connects, for anybody else the per-user ones.
 func (b *Broker) Status(ctx context.Context, owner string) ([]Status, error) {
-	connections, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, owner, b.deps.Now())
+	now := b.deps.Now()
+	connections, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, owner, now)
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +40,21 @@ func (b *Broker) Status(ctx context.Context, owner string) ([]Status, error) {
 		if owner == storage.SharedOwner && s.Mode != OAuth || owner != storage.SharedOwner && !s.Mode.PerUser() {
 			continue
 		}
-		c := byServer[s.ID]
-		all = append(all, Status{Server: s.ID, State: c.State, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt})
+		c, connected := byServer[s.ID]
+		status := Status{Server: s.ID, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
+		if connected {
+			status.State = b.stateOf(s, c, now)
+		}
+		all = append(all, status)
 	}
 	return all, nil
+}
+
+// stateOf returns the state that the next call would find.
+func (b *Broker) stateOf(s *Server, c storage.Connection, now time.Time) storage.ConnectionState {
+	h, opened, err := b.openHeld(s, c, now)
+	if err != nil || h.state == storage.Active && opened.RefreshToken == "" && h.due(now) {
+		return storage.NeedsReauth
+	}
+	return h.state
 }
