@@ -142,6 +142,9 @@ func TestSignInPage(t *testing.T) {
 			t.Errorf("%q on the page: %v", want, !on)
 		}
 	}
+	if strings.Contains(page, "no accounts") {
+		t.Error("says that nobody can sign in")
+	}
 	s.limited = true
 	if w := s.act(accountFormsPath+"vk", "vk", testKey); w.Code != http.StatusTooManyRequests || s.person != nil {
 		t.Errorf("too many keys: %d", w.Code)
@@ -149,6 +152,10 @@ func TestSignInPage(t *testing.T) {
 	s.cfg.Identities = []identity.Kind{identity.VirtualKey}
 	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusForbidden || s.person != nil {
 		t.Errorf("a way that is not offered: %d", w.Code)
+	}
+	s.cfg.Identities = []identity.Kind{identity.Anonymous}
+	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "no accounts") || strings.Contains(page, "<form") {
+		t.Errorf("a site without accounts:\n%s", page)
 	}
 }
 

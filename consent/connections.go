@@ -75,17 +75,18 @@ func works(s upstream.Status) bool { return s.State == storage.Active }
 
 // connectionView is how a person stands with a server.
 type connectionView struct {
-	Server string
-	Title  string
-	State  string // in words
-	Works  bool
-	Exists bool
-	Need   string   // required or optional
-	Scopes []string // at the provider
-	Asks   bool     // the scopes are what it will be asked for
-	OAuth  bool     // there are scopes at all
-	Button string
-	Since  string
+	Server   string
+	Title    string
+	State    string // in words
+	Works    bool
+	Exists   bool
+	Need     string // required or optional
+	Required bool
+	Scopes   []string // at the provider
+	Asks     bool     // the scopes are what it will be asked for
+	OAuth    bool     // there are scopes at all
+	Button   string
+	Since    string
 }
 
 func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status upstream.Status) connectionView {
@@ -96,7 +97,7 @@ func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status 
 		OAuth: u.Mode == upstream.PerUserOAuth,
 	}
 	if u.Required {
-		v.Need = t.Required
+		v.Need, v.Required = t.Required, true
 	}
 	button := t.Connect
 	if v.Exists {

@@ -86,6 +86,7 @@ var english = text{
 	KeyPageButton: "Check and connect",
 
 	Service:        "Service",
+	Connection:     "Your connection",
 	ConnectWho:     "A link to connect a service works only for the person it was made for. Sign in as that person. If you let the application in without an account, open the link in the browser you used then.",
 	ConnectOther:   "This link was made for somebody else than who is signed in. If that is you as well, sign in as that person; else close this page.",
 	ConnectTitle:   "Connect %s",
@@ -97,6 +98,7 @@ var english = text{
 
 	AccountTitle:      "Your account",
 	AccountLead:       "Sign in to see which applications you let in and which services you connected.",
+	NoSignIn:          "There are no accounts on this site to sign in with. It knows you only in the browser in which you let an application in.",
 	Connections:       "Services",
 	Disconnect:        "Disconnect",
 	DisconnectHint:    "Disconnecting ends the access at once, and asks the service to end it too.",

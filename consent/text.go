@@ -85,6 +85,7 @@ type text struct {
 
 	// The connect page.
 	Service        string
+	Connection     string
 	ConnectWho     string
 	ConnectOther   string
 	ConnectTitle   string // server
@@ -97,6 +98,7 @@ type text struct {
 	// The account page.
 	AccountTitle      string
 	AccountLead       string
+	NoSignIn          string
 	Connections       string
 	Disconnect        string
 	DisconnectHint    string
