@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -25,12 +26,20 @@ import (
 // walk is a site with a real authorization server behind its pages, and what
 // its clients know.
 type walk struct {
-	t   *testing.T
-	mux *http.ServeMux
-	now time.Time
+	t      *testing.T
+	mux    *http.ServeMux
+	as     *authz.AuthorizationServer
+	broker *upstream.Broker // nil on a site with nothing to connect
+	now    time.Time
 }
 
 func newWalk(t *testing.T) *walk {
+	t.Helper()
+	return newWalkTo(t)
+}
+
+// newWalkTo returns a site whose servers people connect to these upstreams.
+func newWalkTo(t *testing.T, servers ...upstream.Server) *walk {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -51,12 +60,22 @@ func newWalk(t *testing.T) *walk {
 	}}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now()}
 	store := memstore.New()
-	as := authz.New(cfg, authz.Deps{
+	deps := authz.Deps{
 		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
 		Egress: egress.New(egress.Options{}), Pages: pages, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: func() time.Time { return w.now },
-	})
-	for _, route := range slices.Concat(as.Routes(), New(as, nil, pages, zap.NewNop()).Routes()) {
+	}
+	if len(servers) > 0 {
+		cache := upstream.NewCache()
+		t.Cleanup(cache.Close)
+		w.broker = upstream.New(upstream.Config{Issuer: cfg.Issuer, Servers: servers}, upstream.Deps{
+			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
+			Operator: egress.New(egress.Options{Anywhere: true}), Cache: cache, Logger: zap.NewNop(), Now: deps.Now,
+		})
+		deps.Connections = w.broker
+	}
+	w.as = authz.New(cfg, deps)
+	for _, route := range slices.Concat(w.as.Routes(), New(w.as, w.broker, pages, zap.NewNop()).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w
@@ -77,6 +96,10 @@ func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)
 	for _, c := range w.Result().Cookies() {
+		if c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+			continue
+		}
 		b.cookies[c.Name] = c.Value
 	}
 	return w
@@ -105,11 +128,10 @@ var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value=
 // press sends the form at path on a page, with further values.
 func (b *browser) press(page *httptest.ResponseRecorder, path string, more url.Values) *httptest.ResponseRecorder {
 	b.t.Helper()
-	_, form, found := strings.Cut(page.Body.String(), `action="`+path+`"`)
-	if !found {
+	form := formFor(page.Body.String(), path)
+	if form == "" {
 		b.t.Fatalf("no form for %s on\n%s", path, shows(page))
 	}
-	form, _, _ = strings.Cut(form, "</form>")
 	values := url.Values{}
 	for _, field := range hiddenField.FindAllStringSubmatch(form, -1) {
 		values.Add(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
@@ -119,6 +141,18 @@ func (b *browser) press(page *httptest.ResponseRecorder, path string, more url.V
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	return b.send(r)
+}
+
+// formFor returns the first form on a page that, or a button of which, is sent
+// to the path.
+func formFor(page, path string) string {
+	for _, form := range strings.Split(page, "<form ")[1:] {
+		form, _, _ = strings.Cut(form, "</form>")
+		if strings.Contains(form, `action="`+path+`"`) {
+			return form
+		}
+	}
+	return ""
 }
 
 // signIn goes from the client's link to the services page, as user.

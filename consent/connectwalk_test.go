@@ -1,0 +1,252 @@
+package consent
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+var pressNotion = url.Values{"server": {"notion"}, "resource": {"https://mcp.example.com/mcp/notion"}}
+
+// follow opens where an answer leads.
+func (b *browser) follow(w *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+	b.t.Helper()
+	mustAnswer(b.t, w, http.StatusSeeOther)
+	return b.open(w.Header().Get("Location"))
+}
+
+// carries returns what a person's calls to a server would carry.
+func (w *walk) carries(owner, server string) string {
+	w.t.Helper()
+	c, err := w.broker.Credential(w.t.Context(), owner, server)
+	if err != nil {
+		return err.Error()
+	}
+	return c.Headers[0].Value
+}
+
+// link opens a link that was made for the subject.
+func (b *browser) link(subject, server string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.open(strings.TrimPrefix(b.as.ConnectURL(subject, server), "https://mcp.example.com"))
+}
+
+func TestWalkConnectsAtConsent(t *testing.T) {
+	p := newProvider(t)
+	b := newWalkTo(t, p.servers()...).browser()
+	page := b.signIn("alice")
+
+	early := b.follow(b.press(page, submitPath, approveBoth))
+	if !strings.Contains(shows(early), "This service is required") {
+		t.Fatalf("finished without what is required:\n%s", shows(early))
+	}
+	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
+	if !strings.Contains(shows(page), "Connect Notion again") || !strings.Contains(shows(page), "<code>pages.read</code>") {
+		t.Fatalf("not connected:\n%s", shows(page))
+	}
+	if got := b.carries("user_id:alice", "notion"); got != upstream.ErrNotConnected.Error() {
+		t.Errorf("before the end of the flow, calls carry %q", got)
+	}
+
+	keys := b.follow(b.press(page, flowConnectPath, url.Values{"server": {"github"}}))
+	keys = b.follow(b.press(keys, flowPastePath, url.Values{"key-0": {"ghp_bad"}}))
+	if !strings.Contains(shows(keys), "does not accept this key") || strings.Contains(shows(keys), "ghp_bad") {
+		t.Fatalf("wrong key:\n%s", shows(keys))
+	}
+	page = b.follow(b.press(keys, flowPastePath, url.Values{"key-0": {goodKey}}))
+	if got := answer(t, b.press(page, submitPath, approveBoth)); got.Get("code") == "" {
+		t.Fatalf("answer = %v", got)
+	}
+	if got := b.carries("user_id:alice", "notion"); got != "Bearer alice's-1" {
+		t.Errorf("calls to Notion carry %q", got)
+	}
+	if got := b.carries("user_id:alice", "github"); got != "Bearer "+goodKey {
+		t.Errorf("calls to GitHub carry %q", got)
+	}
+
+	again := b.signIn("alice")
+	if n := strings.Count(shows(again), ">Connected<"); n != 2 {
+		t.Errorf("%d servers are connected the next time:\n%s", n, shows(again))
+	}
+	if other := b.walk.browser().signIn("bob"); strings.Contains(shows(other), ">Connected<") {
+		t.Error("somebody else is connected too")
+	}
+}
+
+// An answer of the provider is worth nothing in another browser, twice, or on
+// another path.
+func TestWalkAnswersOfProviders_I02_K02(t *testing.T) {
+	p := newProvider(t)
+	w := newWalkTo(t, p.servers()...)
+	alice, eve := w.browser(), w.browser()
+	page := alice.signIn("alice")
+	back := agree(t, alice.press(page, flowConnectPath, pressNotion), "alice's")
+	eve.signIn("eve")
+	mustAnswer(t, eve.open(back), http.StatusForbidden)
+	if p.tokens != 0 {
+		t.Fatal("the code was exchanged")
+	}
+	if page := alice.follow(alice.open(back)); !strings.Contains(shows(page), "Connect Notion again") {
+		t.Errorf("not connected:\n%s", shows(page))
+	}
+	mustAnswer(t, alice.open(back), http.StatusForbidden) // the cookie is gone
+
+	back = agree(t, alice.press(page, flowConnectPath, pressNotion), "second")
+	other := strings.Replace(back, "/api/oauth/callback?", "/api/oauth/callback/notion?", 1)
+	if page := alice.follow(alice.open(other)); !strings.Contains(shows(page), "did not come from the service") {
+		t.Errorf("taken on another path:\n%s", shows(page))
+	}
+	if p.tokens != 1 {
+		t.Errorf("%d codes were exchanged", p.tokens)
+	}
+}
+
+func TestWalkDeclined(t *testing.T) {
+	b := newWalkTo(t, newProvider(t).servers()...).browser()
+	page := b.signIn("alice")
+	back := strings.Replace(agree(t, b.press(page, flowConnectPath, pressNotion), ""), "code=", "error=access_denied&error_description=%3Cb%3E", 1)
+	page = b.follow(b.open(back))
+	if !strings.Contains(shows(page), "you did not agree") || strings.Contains(shows(page), "<b>") || !strings.Contains(shows(page), ">Connect Notion<") {
+		t.Errorf("page:\n%s", shows(page))
+	}
+	if got := answer(t, b.press(page, submitPath, url.Values{"decision": {"deny"}})); got.Get("error") != "access_denied" {
+		t.Errorf("answer = %v", got)
+	}
+}
+
+func TestWalkDeniedAfterConnecting(t *testing.T) {
+	b := newWalkTo(t, newProvider(t).servers()...).browser()
+	page := b.signIn("alice")
+	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
+	answer(t, b.press(page, submitPath, url.Values{"decision": {"deny"}}))
+	if got := b.carries("user_id:alice", "notion"); got != upstream.ErrNotConnected.Error() {
+		t.Errorf("calls carry %q", got)
+	}
+}
+
+// Alice's link in Bob's browser, signed in or not, gives Bob nothing of hers,
+// and her nothing of his; in hers it connects.
+func TestWalkLink_K01_D22(t *testing.T) {
+	p := newProvider(t)
+	w := newWalkTo(t, p.servers()...)
+	bob := w.browser()
+	page := bob.link("user_id:alice", "notion")
+	mustAnswer(t, page, http.StatusForbidden)
+	page = bob.follow(bob.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"bob"}}))
+	mustAnswer(t, page, http.StatusForbidden)
+	own := bob.link("user_id:bob", "notion")
+	ticket := hiddenField.FindStringSubmatch(formFor(page.Body.String(), accountFormsPath+"vk"))[2]
+	mustAnswer(t, bob.press(own, accountConnectPath, url.Values{"ticket": {ticket}}), http.StatusForbidden)
+
+	alice := w.browser()
+	page = alice.link("user_id:alice", "notion")
+	page = alice.follow(alice.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
+	mustAnswer(t, page, http.StatusOK)
+	back := agree(t, alice.press(page, accountConnectPath, nil), "alice's")
+	mustAnswer(t, bob.open(back), http.StatusForbidden)
+	page = alice.follow(alice.open(back))
+	if !strings.Contains(shows(page), "Go back to your application") {
+		t.Errorf("page:\n%s", shows(page))
+	}
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer alice's-1" {
+		t.Errorf("Alice's calls carry %q", got)
+	}
+	if got := w.carries("user_id:bob", "notion"); got != upstream.ErrNotConnected.Error() {
+		t.Errorf("Bob's calls carry %q", got)
+	}
+}
+
+// Who has no name is known by the browser in which they let the client in.
+func TestWalkLinkOfNobody(t *testing.T) {
+	w := newWalkTo(t, newProvider(t).servers()...)
+	b := w.browser()
+	page := b.follow(b.press(b.open(b.start()), anonymousPath, nil))
+	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "first")))
+	answer(t, b.press(page, submitPath, approveBoth))
+	s, err := w.as.OpenBrowserSession(httptest.NewRecorder(), b.request("/oauth/account"))
+	if err != nil || s.Identity == nil {
+		t.Fatal(s, err)
+	}
+	subject := s.Identity.Subject
+	if got := w.carries(subject, "notion"); got != "Bearer first-1" {
+		t.Errorf("calls carry %q", got)
+	}
+	page = b.link(subject, "github")
+	mustAnswer(t, page, http.StatusOK)
+	page = b.follow(b.press(page, accountConnectPath, nil))
+	page = b.follow(b.press(page, accountKeyPath, url.Values{"key-0": {goodKey}}))
+	if !strings.Contains(shows(page), "github is connected") || w.carries(subject, "github") != "Bearer "+goodKey {
+		t.Errorf("page:\n%s", shows(page))
+	}
+	mustAnswer(t, w.browser().link(subject, "github"), http.StatusForbidden)
+}
+
+func TestWalkAccount_I15(t *testing.T) {
+	w := newWalkTo(t, newProvider(t).servers()...)
+	b := w.browser()
+	page := b.signIn("alice")
+	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
+	answer(t, b.press(page, submitPath, approveBoth))
+
+	page = b.open(AccountPath)
+	if !strings.Contains(shows(page), "“\u2068Editor\u2069”") || !strings.Contains(shows(page), "the app that opens cursor: links") {
+		t.Fatalf("page:\n%s", shows(page))
+	}
+	page = b.follow(b.press(page, disconnectPath, nil))
+	if strings.Contains(shows(page), ">Disconnect<") || w.carries("user_id:alice", "notion") != upstream.ErrNotConnected.Error() {
+		t.Errorf("after disconnecting:\n%s", shows(page))
+	}
+	page = b.follow(b.open(agree(t, b.press(page, accountConnectPath, url.Values{"server": {"notion"}}), "again")))
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer again-2" {
+		t.Errorf("after connecting again, calls carry %q", got)
+	}
+	page = b.follow(b.press(page, revokePath, nil))
+	if !strings.Contains(shows(page), "None at the moment.") {
+		t.Errorf("after revoking:\n%s", shows(page))
+	}
+	old := *b
+	old.cookies = map[string]string{}
+	for name, value := range b.cookies {
+		old.cookies[name] = value
+	}
+	if page := b.follow(b.press(page, signOutPath, nil)); !strings.Contains(shows(page), "Sign in to see") {
+		t.Errorf("after signing out:\n%s", shows(page))
+	}
+	if page := old.open(AccountPath); !strings.Contains(shows(page), "Sign in to see") {
+		t.Error("the old cookie still works")
+	}
+	page = b.follow(b.press(b.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
+	page = b.follow(b.press(page, signOutEverywherePath, nil))
+	if !strings.Contains(shows(page), "Sign in to see") {
+		t.Errorf("after signing out everywhere:\n%s", shows(page))
+	}
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer again-2" {
+		t.Errorf("the connection is gone too: %q", got)
+	}
+}
+
+// A form that was loaded before somebody else signed in does nothing.
+func TestWalkStaleForm_I10_I11(t *testing.T) {
+	w := newWalkTo(t, newProvider(t).servers()...)
+	b := w.browser()
+	signIn := func(user string) *httptest.ResponseRecorder {
+		return b.follow(b.press(b.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {user}}))
+	}
+	ofAlice := signIn("alice")
+	mustAnswer(t, b.press(ofAlice, signOutPath, nil), http.StatusSeeOther)
+	signIn("bob")
+	mustAnswer(t, b.press(ofAlice, accountConnectPath, url.Values{"server": {"notion"}}), http.StatusForbidden)
+}
+
+// request is a page load with the browser's cookies.
+func (b *browser) request(target string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	return r
+}
