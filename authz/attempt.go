@@ -11,10 +11,27 @@ const (
 	keyAttemptsPerAddress = 30
 )
 
+// How many trips to providers may begin per minute. Each is a record here and
+// some requests to the server and its provider.
+const (
+	tripsPerPerson  = 20
+	tripsPerAddress = 120
+)
+
 // AllowKeyAttempt reports whether one more key may be tried by who, which is a
 // flow's ID or a subject, and from the address the request comes from. An
 // empty who is nobody yet. Each call counts.
 func (as *AuthorizationServer) AllowKeyAttempt(r *http.Request, who string) bool {
-	return as.deps.Limiter.Allow("key_attempt_address", as.deps.ClientIP(r), keyAttemptsPerAddress) &&
-		(who == "" || as.deps.Limiter.Allow("key_attempt_person", who, keyAttemptsPerPerson))
+	return as.allow(r, "key_attempt", who, keyAttemptsPerPerson, keyAttemptsPerAddress)
+}
+
+// AllowTrip reports whether one more trip to a provider may begin, as
+// AllowKeyAttempt does.
+func (as *AuthorizationServer) AllowTrip(r *http.Request, who string) bool {
+	return as.allow(r, "trip", who, tripsPerPerson, tripsPerAddress)
+}
+
+func (as *AuthorizationServer) allow(r *http.Request, kind, who string, perPerson, perAddress int) bool {
+	return as.deps.Limiter.Allow(kind+"_address", as.deps.ClientIP(r), perAddress) &&
+		(who == "" || as.deps.Limiter.Allow(kind+"_person", who, perPerson))
 }

@@ -32,7 +32,7 @@ func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.Browser
 	if err != nil {
 		return err
 	}
-	return c.keepKeys(w, r, g, s.Identity.Subject)
+	return c.keepKeys(w, r, g)
 }
 
 // goalFrom returns what the person wants to connect: what a link is for, if

@@ -80,7 +80,7 @@ func (c *Consent) goalOf(id storage.Identity, server string) (goal, error) {
 	if i < 0 || c.perUser(server) == nil {
 		return goal{}, c.notHere()
 	}
-	return goal{upstream: c.perUser(server), server: servers[i], owner: id.Subject}, nil
+	return goal{upstream: c.perUser(server), server: servers[i], who: id.Subject, owner: id.Subject}, nil
 }
 
 func containsAll(whole, part []string) bool {

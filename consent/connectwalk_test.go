@@ -250,3 +250,14 @@ func (b *browser) request(target string) *http.Request {
 	}
 	return r
 }
+
+// A stranger cannot make this site, or a provider, work without end.
+func TestWalkTripsAreLimited(t *testing.T) {
+	b := newWalkTo(t, newProvider(t).servers()...).browser()
+	page := b.signIn("alice")
+	for range 20 {
+		agree(t, b.press(page, flowConnectPath, pressNotion), "")
+	}
+	mustAnswer(t, b.press(page, flowConnectPath, pressNotion), http.StatusTooManyRequests)
+	agree(t, b.press(b.signIn("alice"), flowConnectPath, pressNotion), "")
+}

@@ -172,6 +172,7 @@ var english = text{
 	ChangedTitle: "Something changed",
 	ChangedNext:  "Perhaps you changed it in another window. Go back to see how things are now, and decide again.",
 	TooManyKeys:  "Too many keys were tried.",
+	TooManyTrips: "Too many connections were begun.",
 
 	TripOtherBrowser: "The connection was begun in another browser, or this one does not keep cookies. Nothing was connected.",
 	UnknownServer:    "This service does not exist, or cannot be connected here.",

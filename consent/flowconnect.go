@@ -46,7 +46,7 @@ func (c *Consent) pasteInFlow(w http.ResponseWriter, r *http.Request, f *authz.F
 	if err != nil {
 		return err
 	}
-	return c.keepKeys(w, r, g, f.ID)
+	return c.keepKeys(w, r, g)
 }
 
 // goalIn returns what the person wants to connect in a flow. Until the flow
@@ -66,7 +66,7 @@ func (c *Consent) goalIn(r *http.Request, f *authz.Flow, values url.Values) (goa
 		chosen = chosenIDs(offered, resources)
 	}
 	return goal{
-		upstream: c.perUser(s.ID), server: s, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt,
+		upstream: c.perUser(s.ID), server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt,
 		returnTo: pageURL(authz.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
 		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
 	}, nil

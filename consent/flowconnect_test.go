@@ -192,6 +192,7 @@ func TestConnectPressRefused(t *testing.T) {
 		"not offered":     {func(s *site, _ *http.Request) { s.fakeFlows.servers = s.fakeFlows.servers[1:] }, nil, 404},
 		"nothing to do":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = upstream.Headers }, nil, 404},
 		"an operator's":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = upstream.OAuth }, nil, 404},
+		"too often":       {func(s *site, _ *http.Request) { s.limited = true }, nil, 429},
 		"submitted since": {func(s *site, _ *http.Request) { s.err = authz.ErrFlowSubmitted }, nil, 409},
 	}
 	for name, tt := range tests {

@@ -49,11 +49,11 @@ func (c *Consent) showKeyPage(w http.ResponseWriter, r *http.Request, g goal, fo
 }
 
 // keepKeys connects a server with the keys a person pasted.
-func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal, who string) error {
+func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal) error {
 	if g.upstream.Mode != upstream.PerUserHeaders {
 		return c.notHere()
 	}
-	if !c.as.AllowKeyAttempt(r, who) {
+	if !c.as.AllowKeyAttempt(r, g.who) {
 		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyKeys).backTo(g.keyPage)
 	}
 	values := make(map[string]string, len(g.upstream.Headers))

@@ -20,12 +20,25 @@ func everyAnswer(t *testing.T) map[string]*httptest.ResponseRecorder {
 	limited.limited = true
 	done := newSite(t, newFake()).identified(alice())
 	page := newSite(t, newFake()).identified(alice()).get("/oauth/consent/mcps?flow_id=sealed")
+	trip := connecting(t)
+	departure := trip.pressConnect("notion")
+	bob := userIdentity("bob")
 	return map[string]*httptest.ResponseRecorder{
 		"identity page": newSite(t, newFake()).get("/oauth/consent?flow_id=sealed"),
 		"services page": page,
 		"after a form":  newSite(t, newFake()).post(userIDPath, "user_id", "alice"),
 		"wrong key":     newSite(t, newFake()).post(keyPath, "vk", "guess"),
 		"to the client": done.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(alice())),
+		"to connect":    connecting(t).get("/oauth/consent/mcps?flow_id=sealed"),
+		"key page":      connecting(t).get(keyPageURL),
+		"to a provider": departure,
+		"from it":       trip.comesBack("state=state-1&code=c", departure.Result().Cookies()...),
+		"not from it":   trip.comesBack("state=state-1&code=c"),
+		"sign-in page":  newSite(t, newFake()).get(AccountPath),
+		"account page":  home(t, alice()).get(AccountPath),
+		"connect page":  linked(t, "notion", person(alice())).get(linkURL),
+		"link of other": linked(t, "notion", &bob).get(linkURL),
+		"signed out":    home(t, alice()).act(signOutPath),
 		"error 400":     newSite(t, newFake()).get("/oauth/consent?flow_id=other"),
 		"error 405":     newSite(t, newFake()).post("/oauth/consent"),
 		"error 429":     newSite(t, limited).post(keyPath, "vk", testKey),

@@ -130,7 +130,7 @@ type text struct {
 
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
-	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, Unavailable,
+	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManyTrips, Unavailable,
 	TripOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, NoSuchGrant, SignedOut, SignedOutNext string
 }
 

@@ -24,6 +24,7 @@ const tripCookieLifetime = 15 * time.Minute
 type goal struct {
 	upstream  *upstream.Server
 	server    authz.Server
+	who       string // counts attempts: a flow's ID or a subject
 	owner     string
 	scopes    []string
 	keepUntil time.Time
@@ -41,6 +42,9 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	if g.upstream.Mode == upstream.PerUserHeaders {
 		c.redirect(w, g.keyPage)
 		return nil
+	}
+	if !c.as.AllowTrip(r, g.who) {
+		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyTrips).backTo(g.returnTo)
 	}
 	secret := rand.Text() + rand.Text() // 260 bits
 	target, err := c.broker.Begin(r.Context(), upstream.Trip{
