@@ -139,7 +139,7 @@ func (s *Server) credentialOf(opened secrets) *Credential {
 		if opened.AccessToken == "" {
 			return nil
 		}
-		return &Credential{Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
+		return &Credential{Link: opened.Made, Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
 	}
 	if len(opened.Headers) != len(s.Headers) {
 		return nil
@@ -149,7 +149,7 @@ func (s *Server) credentialOf(opened secrets) *Credential {
 			return nil
 		}
 	}
-	return &Credential{Headers: opened.Headers}
+	return &Credential{Link: opened.Made, Headers: opened.Headers}
 }
 
 // openConnection opens the secrets of a connection. That it fails means that

@@ -34,6 +34,7 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
+	s.Made = uuid.NewString()
 	for {
 		if expected != "" && current.ID != expected {
 			return problemf(TripEnded, "the connection was ended in the meantime")

@@ -15,6 +15,9 @@ type secrets struct {
 	IssuedAt time.Time `json:"issued_at,omitzero"`
 	// Link says who issued the tokens, and to which client.
 	Link link `json:"link,omitzero"`
+	// Made is random and new whenever a person connects: behind another one
+	// there may be another account. Refreshing keeps it.
+	Made string `json:"made,omitempty"`
 	// Headers are the pasted keys.
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }

@@ -28,6 +28,9 @@ var (
 // Credential is what a call carries to its upstream. Callers share it and must
 // not change it.
 type Credential struct {
+	// Link names the person's act of connecting that it came from. It is the
+	// same after a refresh, and another one after connecting again.
+	Link string
 	// Headers are set on the request, in this order.
 	Headers []CredentialHeader
 }
