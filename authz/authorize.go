@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
@@ -11,13 +12,29 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// refusedRequestsPerMinute is how many wrong requests one address may send. A
+// right one costs next to nothing; a wrong one may be a search for clients, or
+// for somebody to fetch documents from.
+const refusedRequestsPerMinute = 60
+
+var errTooManyRefused = &Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "Too many requests from your address were wrong; try again in a minute.",
+}
+
 // authorize is the authorization endpoint (OAuth 2.1 section 3.1). It checks
 // the request, binds it to the browser, and sends the person to the consent
 // pages. It stores nothing and redirects nowhere else: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
 func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request) {
+	address := as.deps.ClientIP(r)
+	if as.deps.Limiter.Exhausted("authorize_refused", address, refusedRequestsPerMinute) {
+		as.showError(w, r, errTooManyRefused)
+		return
+	}
 	flow, err := as.readAuthorizationRequest(w, r)
 	if err != nil {
+		as.deps.Limiter.Allow("authorize_refused", address, refusedRequestsPerMinute)
 		as.showError(w, r, err)
 		return
 	}
@@ -48,7 +65,7 @@ func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r
 	if err != nil {
 		return nil, err
 	}
-	client, redirectURI, err := as.requestClient(r, form)
+	client, redirectURI, err := as.requestClient(r.Context(), form)
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +131,12 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 // requestClient returns the client and where it waits. It must have registered
 // the URI (OAuth 2.1 section 2.3); only a client with a single one, whose port
 // is not left open, can leave it out.
-func (as *AuthorizationServer) requestClient(r *http.Request, form url.Values) (*Client, string, error) {
+func (as *AuthorizationServer) requestClient(ctx context.Context, form url.Values) (*Client, string, error) {
 	id := form.Get("client_id")
 	if id == "" {
 		return nil, "", fail("invalid_request", "The client_id is missing.")
 	}
-	client, err := as.lookupFrom(r.Context(), as.deps.ClientIP(r), id)
+	client, err := as.clients.lookup(ctx, id)
 	if err != nil {
 		return nil, "", err
 	}

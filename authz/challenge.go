@@ -60,6 +60,11 @@ func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *Caller) {
 			scopes = append(scopes, s)
 		}
 	}
+	g.challengeScope(w, r, scopes)
+}
+
+// challengeScope answers that a token with these scopes is needed.
+func (g *Gate) challengeScope(w http.ResponseWriter, r *http.Request, scopes []string) {
 	e := insufficientScope
 	e.Challenge = g.challengeOf(r).header(&e, strings.Join(withoutOfflineAccess(scopes), " "))
 	writeError(w, g.log, &e)

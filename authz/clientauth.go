@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -63,6 +64,24 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, refused
 	}
 	return c, nil
+}
+
+// lookupFrom returns the client that a request names. Searching for metadata
+// documents in vain counts as it does at the authorization endpoint, the other
+// way to make this server fetch something. Clients that were seen before are
+// found whatever else came from their address.
+func (as *AuthorizationServer) lookupFrom(ctx context.Context, address, id string) (*Client, error) {
+	if !as.clients.mustFetch(id) {
+		return as.clients.lookup(ctx, id)
+	}
+	if as.deps.Limiter.Exhausted("authorize_refused", address, refusedRequestsPerMinute) {
+		return nil, errTooManyAttempts
+	}
+	c, err := as.clients.lookup(ctx, id)
+	if err != nil {
+		as.deps.Limiter.Allow("authorize_refused", address, refusedRequestsPerMinute)
+	}
+	return c, err
 }
 
 // authenticatesBy reports whether the client registered the method.

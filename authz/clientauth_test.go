@@ -232,10 +232,10 @@ func TestFetchesPerAddress_H11(t *testing.T) {
 		return asError(err).Status
 	}
 	statuses := map[int]int{}
-	for i := range 2 * searchesPerAddress {
+	for i := range 2 * refusedRequestsPerMinute {
 		statuses[invented(attacker, i)]++
 	}
-	if statuses[http.StatusUnauthorized] != searchesPerAddress || statuses[http.StatusTooManyRequests] != searchesPerAddress {
+	if statuses[http.StatusUnauthorized] != refusedRequestsPerMinute || statuses[http.StatusTooManyRequests] != refusedRequestsPerMinute {
 		t.Errorf("answers %v", statuses)
 	}
 	if _, err := l.authenticate(attacker, nil, "client_id", known); err != nil {

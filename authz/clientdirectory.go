@@ -16,10 +16,6 @@ import (
 
 const maxKeySets = 256
 
-// searchesPerAddress is how many metadata documents that cannot be used one
-// address may make this server look for, per minute.
-const searchesPerAddress = 60
-
 // clientDirectory finds clients of every origin by their ID.
 type clientDirectory struct {
 	issuer        string
@@ -64,24 +60,6 @@ func (d *clientDirectory) lookup(ctx context.Context, id string) (*Client, error
 		return d.documents.lookup(ctx, id)
 	}
 	return d.registered(ctx, id)
-}
-
-// lookupFrom returns the client that a request from the address names. Only
-// searches in vain are limited, each of which can name another host: clients
-// that were seen before are found whatever else came from their address, which
-// may be that of a proxy in front of everybody.
-func (as *AuthorizationServer) lookupFrom(ctx context.Context, address, id string) (*Client, error) {
-	if !as.clients.mustFetch(id) {
-		return as.clients.lookup(ctx, id)
-	}
-	if as.deps.Limiter.Exhausted("search", address, searchesPerAddress) {
-		return nil, errTooManyAttempts
-	}
-	c, err := as.clients.lookup(ctx, id)
-	if err != nil {
-		as.deps.Limiter.Allow("search", address, searchesPerAddress)
-	}
-	return c, err
 }
 
 // mustFetch reports whether lookup would ask a stranger's host for a client

@@ -1,0 +1,38 @@
+package authz
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// asksForScopes is the first revision whose clients take a 403 with
+// insufficient_scope for an invitation to ask for more.
+const asksForScopes = "2025-11-25"
+
+// Disconnected refuses a call of somebody whose connection to the upstream is
+// missing or works no more, in the way that leads an OAuth client back to the
+// authorization page, where the person connects:
+//
+//   - 403 with the ConnectScope of the server, if the client's revision asks for
+//     scopes and the token does not have it;
+//   - else 401, and the grant ends. Otherwise the client would refresh, and come
+//     back with a fresh token to the same missing connection.
+//
+// It is not for virtual keys, behind which there is no authorization page.
+func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, revision string) {
+	scopes := strings.Fields(c.Scope)
+	if connect := ConnectScope(g.server.ID); revision >= asksForScopes && !slices.Contains(scopes, connect) {
+		g.challengeScope(w, r, append(scopes, connect))
+		return
+	}
+	if err := g.as.revokeGrant(r.Context(), c.GrantID); err != nil {
+		writeError(w, g.log, err)
+		return
+	}
+	g.log.Info("ended a grant whose person has to connect the server again",
+		zap.String("grant_id", c.GrantID), zap.String("client_id", c.ClientID))
+	g.refuse(w, r, invalidToken)
+}
