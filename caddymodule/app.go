@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -41,7 +43,8 @@ type App struct {
 	keyring  *seal.Keyring
 	released bool
 	handlers []*Handler
-	gates    map[string]*authz.Gate // by resource, of all handlers
+	gates    map[string]*authz.Gate         // by resource, of all handlers
+	brokers  map[string]*connections.Broker // by issuer, of those that connect anything
 }
 
 // Storage chooses the store.
@@ -172,13 +175,18 @@ func (a *App) poolKey() string {
 	return a.path
 }
 
-func (a *App) addGates(gates map[string]*authz.Gate) {
+// addSite makes known what a site of this configuration works with. The
+// broker may be nil.
+func (a *App) addSite(issuer string, gates map[string]*authz.Gate, broker *connections.Broker) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gates == nil {
-		a.gates = map[string]*authz.Gate{}
+		a.gates, a.brokers = map[string]*authz.Gate{}, map[string]*connections.Broker{}
 	}
 	maps.Copy(a.gates, gates)
+	if broker != nil {
+		a.brokers[issuer] = broker
+	}
 }
 
 // gate returns the gate in front of a resource, under this configuration.
@@ -186,6 +194,23 @@ func (a *App) gate(resource string) *authz.Gate {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.gates[resource]
+}
+
+// broker returns what connects people at a site, or nil.
+func (a *App) broker(issuer string) *connections.Broker {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.brokers[issuer]
+}
+
+// brokersOn returns the brokers of all sites, if they work on this state.
+func (a *App) brokersOn(p *processState) []*connections.Broker {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state != p {
+		return nil
+	}
+	return slices.Collect(maps.Values(a.brokers))
 }
 
 // activeApp returns the app of the configuration that serves now, or nil.

@@ -34,6 +34,28 @@ func init() {
 //	        title           <text>
 //	        auth            none
 //	        auth            headers { <name> <value> ... }
+//	        auth            per_user_oauth|oauth {
+//	            required|optional
+//	            scopes                 <scope>...
+//	            client_id              <id|placeholder>
+//	            client_secret          <placeholder>
+//	            auth_method            client_secret_basic|client_secret_post|private_key_jwt|none
+//	            callback_path          <path>
+//	            authorization_endpoint <url>
+//	            token_endpoint         <url>
+//	            revocation_endpoint    <url>
+//	            issuer                 <url>
+//	            resource               <url>
+//	            no_resource
+//	            allow_missing_pkce
+//	            authorize_param        <name> <value>      # repeatable
+//	            scope_separator        <text>
+//	        }
+//	        auth            per_user_headers {
+//	            required|optional
+//	            header     <name> [<prefix> [<label>]]     # repeatable
+//	            verify_url <url>
+//	        }
 //	        scopes          <scope>...
 //	        optional_scopes <scope>...
 //	        identity_header <name> user|identity|client|grant|scope

@@ -143,34 +143,6 @@ func (p *parser) serverOption(path string, s *Server) error {
 	}
 }
 
-// auth reads how the gateway authenticates to the upstream.
-func (p *parser) auth(path string, s *Server) error {
-	var kind string
-	if err := p.args(&kind); err != nil {
-		return err
-	}
-	switch kind {
-	case "none":
-		return nil
-	case "headers":
-		s.Headers = map[string]string{}
-		err := p.block(path+" auth headers", func() error {
-			name, value := p.Val(), ""
-			if err := p.args(&value); err != nil {
-				return err
-			}
-			s.Headers[name] = value
-			return nil
-		})
-		if err == nil && len(s.Headers) == 0 {
-			return p.Err("auth headers sets none; write `auth headers { Authorization \"Bearer {env.TOKEN}\" }` on lines of their own")
-		}
-		return err
-	default:
-		return p.Errf("unknown upstream auth %q; use one of: none, headers", kind)
-	}
-}
-
 // proxy reads a block as the reverse_proxy directive would.
 func (p *parser) proxy(s *Server) error {
 	d := p.NewFromNextSegment()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // callKey is where the call travels in Caddy's table of variables: it costs no
@@ -25,12 +26,16 @@ type call struct {
 	*gatedServer
 	site   *site
 	caller *authz.Caller
+	// connected is nil unless the call carries somebody's account.
+	connected *connectedCall
 }
 
 // gatedServer is an MCP server with the gate in front of it.
 type gatedServer struct {
 	gate     *authz.Gate
 	upstream *upstream
+	// connection is nil unless somebody's account is connected.
+	connection *connections.Server
 }
 
 // serve lets the call through to the upstream, or answers it.
@@ -43,10 +48,13 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 	if caller == nil {
 		return nil
 	}
+	if g.connection != nil {
+		return g.serveConnected(s, w, r, next, caller)
+	}
 	c := &call{gatedServer: g, site: s, caller: caller}
 	c.describe(r)
-	if !c.ownsSession(r) {
-		mcp.WriteError(w, http.StatusNotFound, "There is no such session; initialize a new one.", authz.NewCorrelationID())
+	if session, ok := c.openSession(r); !ok || !session.OpenedWith("") {
+		noSession(w)
 		return nil
 	}
 	s.strip.strip(r.Header)
@@ -99,22 +107,29 @@ func (c *call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// ownsSession gives a request the upstream's MCP session id for the client's,
-// in place. It reports whether the session is the caller's.
-func (c *call) ownsSession(r *http.Request) bool {
+// openSession gives a request the upstream's MCP session id for the client's,
+// in place, and returns the session; an empty one if the request is in none.
+// It reports whether the session is the caller's.
+func (c *call) openSession(r *http.Request) (mcp.Session, bool) {
 	ids := r.Header[mcp.HeaderSessionID]
 	switch {
 	case len(ids) == 0:
-		return true
+		return mcp.Session{}, true
 	case !mcp.HasSessions(r.Header.Get(mcp.HeaderProtocolVersion)):
 		delete(r.Header, mcp.HeaderSessionID)
-		return true
+		return mcp.Session{}, true
 	case len(ids) > 1:
-		return false
+		return mcp.Session{}, false
 	}
 	session, ok := c.site.sessions.Unwrap(c.caller.GrantID, c.upstream.id, ids[0])
 	ids[0] = session.ID
-	return ok
+	return session, ok
+}
+
+// noSession answers for a session that is none of the caller's, or was ended:
+// the client opens a new one.
+func noSession(w http.ResponseWriter) {
+	mcp.WriteError(w, http.StatusNotFound, "There is no such session; initialize a new one.", authz.NewCorrelationID())
 }
 
 // credentialRefused replaces an upstream's 401. It is about the credential of
@@ -125,12 +140,19 @@ func (c *call) credentialRefused(res *http.Response) *http.Response {
 	id := authz.NewCorrelationID()
 	c.site.log.Error("the MCP server refused the gateway's credential; see `auth` of the server",
 		zap.String("server", c.upstream.id), zap.String("correlation_id", id))
-	answer := &answer{header: http.Header{}}
-	mcp.WriteError(answer, http.StatusBadGateway, "The MCP server does not accept this gateway.", id)
-	res.StatusCode, res.Status = answer.status, http.StatusText(answer.status)
-	res.Header, res.Trailer = answer.header, nil
-	res.ContentLength = int64(answer.body.Len())
-	res.Body = io.NopCloser(&answer.body)
+	return replaced(res, func(w http.ResponseWriter) {
+		mcp.WriteError(w, http.StatusBadGateway, "The MCP server does not accept this gateway.", id)
+	})
+}
+
+// replaced puts an answer of our own in the place of an upstream's.
+func replaced(res *http.Response, write func(http.ResponseWriter)) *http.Response {
+	a := &answer{header: http.Header{}}
+	write(a)
+	res.StatusCode, res.Status = a.status, http.StatusText(a.status)
+	res.Header, res.Trailer = a.header, nil
+	res.ContentLength, res.TransferEncoding, res.Uncompressed = int64(a.body.Len()), nil, false
+	res.Body = io.NopCloser(&a.body)
 	return res
 }
 

@@ -69,6 +69,9 @@ type Server struct {
 	// credential. Values may be placeholders such as `{env.TOKEN}`, which are
 	// resolved once, when the configuration is loaded.
 	Headers map[string]string `json:"headers,omitempty"`
+	// Auth says whose account at the upstream calls use, if somebody connects it
+	// here. Default: that of Headers, or none.
+	Auth *Auth `json:"auth,omitempty"`
 	// Scopes a token needs for every call. Default: `mcp:use`.
 	Scopes []string `json:"scopes,omitempty"`
 	// OptionalScopes can be granted, and are left to the upstream to require.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 var (
@@ -65,12 +66,18 @@ func convertServer(option string, s Server, issuer string) (authz.Server, error)
 		if scope == "offline_access" { // asked of us alone, so no token would ever have it
 			return server, wrong(option, "offline_access is not a scope of a server; remove it")
 		}
+		if strings.HasPrefix(scope, authz.ConnectScope("")) {
+			return server, wrong(option, "scopes that start with %s are made for servers that people connect; choose another name", authz.ConnectScope(""))
+		}
 		if !validScope(scope) {
 			return server, wrong(option, "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
 		}
 		if slices.Contains(slices.Concat(server.Scopes, server.OptionalScopes)[:i], scope) {
 			return server, wrong(option, "scope %s is listed twice; remove one", scope)
 		}
+	}
+	if s.Auth != nil && connections.Mode(s.Auth.Mode).PerUser() {
+		server.OptionalScopes = append(slices.Clip(server.OptionalScopes), authz.ConnectScope(s.ID))
 	}
 	return server, nil
 }

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 func init() {
@@ -73,14 +74,15 @@ type Handler struct {
 	AllowedOrigins []string `json:"allowed_origins,omitempty"`
 	// Branding adapts the pages people see.
 	Branding *Branding `json:"branding,omitempty"`
-	// InsecureAllowLoopback lets client metadata documents be fetched from
-	// loopback addresses and over http. For development: only with a
-	// loopback public URL.
+	// InsecureAllowLoopback lets client metadata documents and what upstream
+	// servers name, such as their providers, be fetched from loopback addresses
+	// and over http. For development: only with a loopback public URL.
 	InsecureAllowLoopback bool `json:"insecure_allow_loopback,omitempty"`
 
 	app         *App
 	log         *zap.Logger
 	cfg         authz.Config
+	connections connections.Config
 	host        string // of PublicURL
 	owned       *ownedPaths
 	upstreams   []*upstream // one per server

@@ -31,7 +31,7 @@ func reserved(path string) bool {
 // ownedPaths tells which paths of a site are the handler's, also before its
 // store is open.
 type ownedPaths struct {
-	servers map[string]bool
+	servers map[string]bool // and what else is named for one
 }
 
 func newOwnedPaths(servers []Server) *ownedPaths {
@@ -40,6 +40,9 @@ func newOwnedPaths(servers []Server) *ownedPaths {
 		o.servers[s.Path+"/.well-known/openid-configuration"] = true // some clients look there
 		for _, path := range spellings(s.Path) {
 			o.servers[path] = true
+		}
+		if s.Auth != nil && s.Auth.CallbackPath != "" {
+			o.servers[s.Auth.CallbackPath] = true
 		}
 	}
 	return o

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -20,6 +21,7 @@ const (
 	limiterSize    = 1 << 16
 
 	sweepInterval   = time.Minute
+	revokeInterval  = time.Minute
 	recheckInterval = 5 * time.Second
 )
 
@@ -36,6 +38,7 @@ type processState struct {
 	tokens       *authz.TokenCache
 	limiter      *authz.Limiter
 	streams      *streams
+	connections  *connections.Cache
 	ephemeralKey [keySize]byte
 
 	stop context.CancelFunc
@@ -50,15 +53,17 @@ func newProcessState(path string) (*processState, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &processState{
-		store:   store,
-		tokens:  authz.NewTokenCache(store, tokenCacheSize),
-		limiter: authz.NewLimiter(limiterSize),
-		streams: newStreams(),
-		stop:    stop,
+		store:       store,
+		tokens:      authz.NewTokenCache(store, tokenCacheSize),
+		limiter:     authz.NewLimiter(limiterSize),
+		streams:     newStreams(),
+		connections: connections.NewCache(),
+		stop:        stop,
 	}
 	_, _ = rand.Read(p.ephemeralKey[:]) // never fails, see crypto/rand
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
+	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
 	return p, nil
 }
 
@@ -75,6 +80,7 @@ func (p *processState) Destruct() error {
 	p.stop()
 	p.done.Wait()
 	p.streams.close()
+	p.connections.Close()
 	return p.store.Close()
 }
 
@@ -87,15 +93,28 @@ func (p *processState) sweep(ctx context.Context) {
 // recheck ends the streams whose callers would not pass any more. A stream
 // opened under an earlier configuration is judged by the one that serves now:
 // one that took the MCP server away ends its streams too.
-func (p *processState) recheck(context.Context) {
+func (p *processState) recheck(ctx context.Context) {
 	active := activeApp()
 	p.streams.endUnless(func(s *stream) bool {
 		gate := s.gate
 		if active != nil {
 			gate = active.gate(s.resource)
 		}
-		return gate != nil && gate.Recheck(s.caller)
+		return gate != nil && gate.Recheck(s.caller) && s.linked(ctx, active)
 	})
+}
+
+// revoke tells providers what people disconnected.
+func (p *processState) revoke(ctx context.Context) {
+	active := activeApp()
+	if active == nil {
+		return
+	}
+	for _, broker := range active.brokersOn(p) {
+		if err := broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
+			caddy.Log().Named(appName).Error("telling providers to revoke failed", zap.Error(err))
+		}
+	}
 }
 
 // every calls f at the interval until the context ends.

@@ -26,6 +26,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("mcp_oauth: %w", err)
 	}
 	h.host = hostOf(h.cfg.Issuer)
+	if h.connections, err = h.upstreamConfig(h.cfg.Issuer, whenProvisioning); err != nil {
+		return fmt.Errorf("mcp_oauth: %w", err)
+	}
 	h.owned = newOwnedPaths(h.Servers)
 	h.trustsCaddy = slices.Contains(h.cfg.Identities, identity.Caddy)
 	for i, s := range h.Servers {
@@ -57,6 +60,14 @@ func (h *Handler) warn() {
 	for _, u := range h.upstreams {
 		if u.unencrypted {
 			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
+		}
+	}
+	for _, s := range h.Servers {
+		if s.Auth == nil || s.Auth.ClientSecret == "" {
+			continue
+		}
+		if _, plain, _ := whenAdapting(s.Auth.ClientSecret); plain {
+			h.log.Warn("a client_secret stands in the configuration, which can be read in many places; use a placeholder such as {env.SECRET}", zap.String("server", s.ID))
 		}
 	}
 }

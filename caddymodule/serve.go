@@ -54,7 +54,7 @@ func (h *Handler) open() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.app.addGates(gates)
+	h.app.addSite(h.cfg.Issuer, gates, s.broker)
 	h.site.Store(s)
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -18,9 +19,13 @@ import (
 // site is a configured handler at work: its authorization server and its path
 // table. It exists once the store is open, and never changes.
 type site struct {
+	as       *authz.AuthorizationServer
+	broker   *connections.Broker // nil unless a server is connected
 	exact    map[string]endpoint
 	prefixes []authz.Route
 	sessions *mcp.Sessions
+	states   *mcp.States
+	limiter  *authz.Limiter
 	streams  *streams
 	strip    headerSet
 	logged   bool // the access log is on
@@ -40,29 +45,42 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	if err != nil {
 		return nil, nil, err
 	}
-	as := authz.New(h.cfg, authz.Deps{
-		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter,
-		Egress: egress.New(egress.Options{Loopback: h.InsecureAllowLoopback}),
-		Pages:  pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
-	})
+	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
+	deps := authz.Deps{
+		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, Egress: strangers,
+		Pages: pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
+	}
+	broker := newBroker(h, state, keys, strangers)
+	if broker != nil {
+		deps.Connections = broker
+	}
+	as := authz.New(h.cfg, deps)
 	s := &site{
+		as:       as,
+		broker:   broker,
 		exact:    map[string]endpoint{},
 		sessions: mcp.NewSessions(keys.Derive("mcp-session")...),
+		states:   mcp.NewStates(keys, h.cfg.Issuer),
+		limiter:  state.limiter,
 		streams:  state.streams,
-		strip:    newHeaderSet(neverUpstream, callerHeaders(h.Servers)),
+		strip:    newHeaderSet(neverUpstream, callerHeaders(h.Servers, h.connections)),
 		logged:   h.logged,
 		log:      h.log,
 	}
-	for _, route := range append(as.Routes(), consent.New(as, nil, pages, h.log).Routes()...) {
+	for _, route := range append(as.Routes(), consent.New(as, broker, pages, h.log).Routes()...) {
 		if strings.HasSuffix(route.Path, "/") {
 			s.prefixes = append(s.prefixes, route)
 			continue
 		}
 		s.exact[route.Path] = endpoint{handler: route.Handler}
 	}
+	s.addConnectionRoutes(h.connections)
 	gates := make(map[string]*authz.Gate, len(h.cfg.Servers))
 	for i, server := range h.cfg.Servers {
 		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i]}
+		if broker != nil {
+			gated.connection = broker.Server(server.ID)
+		}
 		gates[server.Resource] = gated.gate
 		for _, path := range spellings(server.Path) {
 			s.exact[path] = endpoint{server: gated}

@@ -1,11 +1,13 @@
 package caddymodule
 
 import (
+	"context"
 	"io"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // streams are the open event streams of the process. A stream costs no
@@ -25,7 +27,29 @@ type stream struct {
 	caller   *authz.Caller
 	gate     *authz.Gate // that let the caller in
 	resource string
+	link     *streamLink // nil unless it carries somebody's account
 	ended    atomic.Bool
+}
+
+// streamLink is the connection that a stream was opened with.
+type streamLink struct {
+	broker         *connections.Broker // of the site that opened it
+	issuer, server string
+	name           string
+}
+
+// linked reports whether the connection behind the stream is still the one it
+// was opened with: one that was ended, or made again with another account,
+// ends it. The configuration that serves now decides, if there is one.
+func (s *stream) linked(ctx context.Context, active *App) bool {
+	if s.link == nil {
+		return true
+	}
+	broker := s.link.broker
+	if active != nil {
+		broker = active.broker(s.link.issuer)
+	}
+	return broker != nil && broker.Linked(ctx, s.caller.Identity.Subject, s.link.server, s.link.name)
 }
 
 func newStreams() *streams { return &streams{open: map[*stream]struct{}{}} }

@@ -42,16 +42,27 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if call == nil || call.upstream != t.upstream {
 		return nil, errNotGated
 	}
-	out := &outgoing{req: *req, url: *req.URL}
-	out.req.URL = &out.url
-	t.address(out)
-	t.introduce(out, call)
 	stripInformational(req.Context())
-	res, err := t.RoundTripper.RoundTrip(&out.req)
+	res, err := t.send(req, call)
 	if err != nil {
 		return nil, err
 	}
+	if call.connected != nil {
+		return t.receivedConnected(req, res, call.connected)
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		return call.credentialRefused(res), nil
+	}
 	return t.received(res, call), nil
+}
+
+// send makes one attempt.
+func (t *transport) send(req *http.Request, c *call) (*http.Response, error) {
+	out := &outgoing{req: *req, url: *req.URL}
+	out.req.URL = &out.url
+	t.address(out)
+	t.introduce(out, c)
+	return t.RoundTripper.RoundTrip(&out.req)
 }
 
 // address points the request to the upstream's path, whatever path the site
@@ -71,12 +82,17 @@ func (t *transport) address(out *outgoing) {
 	}
 }
 
-// introduce sets the shared credential and says who calls.
+// introduce sets the credential, shared or the caller's own, and says who calls.
 func (t *transport) introduce(out *outgoing, c *call) {
-	if len(t.target.headers) == 0 && len(t.target.claims) == 0 {
+	if len(t.target.headers) == 0 && len(t.target.claims) == 0 && c.connected == nil {
 		return
 	}
 	out.req.Header = out.req.Header.Clone()
+	if c.connected != nil {
+		for _, h := range c.connected.credential.Headers {
+			out.req.Header[h.Name] = []string{h.Value}
+		}
+	}
 	for name, value := range t.target.headers {
 		out.req.Header[name] = []string{value}
 	}
@@ -115,16 +131,13 @@ func headerValue(text string) string {
 
 // received prepares an upstream's response for the client.
 func (t *transport) received(res *http.Response, c *call) *http.Response {
-	if res.StatusCode == http.StatusUnauthorized {
-		return c.credentialRefused(res)
-	}
 	stripResponse(res.Header)
 	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
-		res.Header[mcp.HeaderSessionID] = []string{c.site.sessions.Wrap(c.caller.GrantID, t.upstream.id, ids[0])}
+		res.Header[mcp.HeaderSessionID] = []string{c.bindSession(ids[0])}
 	}
 	if isEventStream(res.Header) {
 		res.Body = c.site.streams.track(&stream{
-			ReadCloser: res.Body, caller: c.caller, gate: c.gate, resource: t.upstream.resource,
+			ReadCloser: res.Body, caller: c.caller, gate: c.gate, resource: t.upstream.resource, link: c.streamLink(),
 		})
 	}
 	return res

@@ -15,11 +15,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // upstream is an MCP server behind the site: where it is, and the proxy to it.
 type upstream struct {
 	id       string
+	title    string
 	resource string
 	proxy    caddyhttp.MiddlewareHandler
 	// unencrypted tells that the shared credential travels in clear.
@@ -106,8 +108,8 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 	// transport, so that probes carry no credential.
 	proxy := *module.(*reverseproxy.Handler)
 	u := &upstream{
-		id: s.ID, resource: cfg.Resource, proxy: &proxy,
-		unencrypted: len(target.headers) > 0 && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
+		id: s.ID, title: cfg.Title, resource: cfg.Resource, proxy: &proxy,
+		unencrypted: (len(target.headers) > 0 || s.connects()) && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
 	}
 	t := &transport{RoundTripper: proxy.Transport, upstream: u, target: target, host: target.url.Host}
 	if fixedHost {
@@ -177,8 +179,11 @@ func withTLS(raw json.RawMessage) (json.RawMessage, error) {
 
 // callerHeaders are the headers that only the gateway may set on the way to
 // any server of the site.
-func callerHeaders(servers []Server) []string {
+func callerHeaders(servers []Server, c connections.Config) []string {
 	var names []string
+	for _, s := range c.Servers {
+		names = append(names, credentialHeaders(s)...)
+	}
 	for _, s := range servers {
 		for name := range s.IdentityHeaders {
 			names = append(names, http.CanonicalHeaderKey(name))

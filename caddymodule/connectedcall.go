@@ -1,0 +1,105 @@
+package caddymodule
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+// connectedCall is a call that carries somebody's account at the upstream.
+type connectedCall struct {
+	call
+	credential *connections.Credential
+	session    mcp.Session
+	round      mcp.Round // what a retry says about an input request of ours
+	body       heldBody
+}
+
+// serveConnected lets the call through with the caller's own credential, or
+// tells the client what is missing.
+func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, caller *authz.Caller) error {
+	c := &connectedCall{call: call{gatedServer: g, site: s, caller: caller}}
+	c.connected = c
+	c.describe(r)
+	if err := c.body.hold(r); err != nil {
+		return caddyhttp.Error(http.StatusBadRequest, err)
+	}
+	defer c.body.release()
+	var owns bool
+	if c.session, owns = c.openSession(r); !owns {
+		noSession(w)
+		return nil
+	}
+	if !c.takeState(w, r) {
+		return nil
+	}
+	var err error
+	if c.credential, err = s.broker.Credential(r.Context(), caller.Identity.Subject, g.upstream.id); err != nil {
+		c.refuse(w, r, err)
+		return nil
+	}
+	// P-11: a session that was opened with another account is none of this one.
+	if c.session.ID != "" && !c.session.OpenedWith(c.credential.Link) {
+		noSession(w)
+		return nil
+	}
+	s.strip.strip(r.Header)
+	caddyhttp.SetVar(r.Context(), callKey, &c.call)
+	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
+}
+
+// takeState removes our request state from a retry. It reports whether the
+// request goes on.
+func (c *connectedCall) takeState(w http.ResponseWriter, r *http.Request) bool {
+	body := c.body.bytes()
+	if mcp.HasSessions(r.Header.Get(mcp.HeaderProtocolVersion)) || !mcp.MayCarry(body) {
+		return true
+	}
+	request, err := mcp.ParseRequest(body)
+	if err != nil {
+		return true // then it cannot be ours
+	}
+	forward, round, err := c.site.states.Take(c.asked(), request, time.Now())
+	if err != nil {
+		id := authz.NewCorrelationID()
+		c.site.log.Debug("a request state came with another request", zap.String("correlation_id", id), zap.Error(err))
+		mcp.WriteInvalidState(w, request, id)
+		return false
+	}
+	if forward != nil {
+		c.body.replace(r, forward)
+	}
+	c.round = round
+	return true
+}
+
+func (c *connectedCall) asked() mcp.Asked {
+	return mcp.Asked{Subject: c.caller.Identity.Subject, ClientID: c.caller.ClientID, Server: c.upstream.id}
+}
+
+// bindSession returns the session id to give to the client for the upstream's.
+func (c *call) bindSession(id string) string {
+	if c.connected == nil {
+		return c.site.sessions.Wrap(c.caller.GrantID, c.upstream.id, id)
+	}
+	// It is an initialize that opens a session.
+	request, err := mcp.ParseRequest(c.connected.body.bytes())
+	urls := err == nil && request.URLElicitation || c.connected.session.URLElicitation
+	return c.site.sessions.WrapLinked(c.caller.GrantID, c.upstream.id, id, c.connected.credential.Link, urls)
+}
+
+// streamLink returns what a stream of this call depends on, or nil.
+func (c *call) streamLink() *streamLink {
+	if c.connected == nil {
+		return nil
+	}
+	return &streamLink{
+		broker: c.site.broker, issuer: c.site.as.Config().Issuer, server: c.upstream.id, name: c.connected.credential.Link,
+	}
+}

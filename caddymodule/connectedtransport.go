@@ -1,0 +1,67 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+// errNotKept tells that a call would work now, but its body was too large to
+// be kept for another try.
+var errNotKept = errors.New("mcp_oauth: the body of the call was not kept")
+
+// receivedConnected prepares an upstream's response to a call with somebody's
+// account. What the upstream says about that account is for the gateway: its
+// challenges and the bodies that go with them never reach the client.
+func (t *transport) receivedConnected(req *http.Request, res *http.Response, c *connectedCall) (*http.Response, error) {
+	if res.StatusCode == http.StatusUnauthorized {
+		_ = res.Body.Close()
+		again, refusal, err := t.sendAgain(req, c)
+		if err != nil {
+			return nil, err
+		}
+		if refusal != nil {
+			return replaced(res, func(w http.ResponseWriter) { c.refuse(w, req, refusal) }), nil
+		}
+		res = again
+	}
+	if res.StatusCode == http.StatusForbidden && c.connection.Mode != connections.PerUserHeaders {
+		if challenge := connections.ParseChallenge(res.Header); challenge.InsufficientScope {
+			_ = res.Body.Close()
+			return replaced(res, func(w http.ResponseWriter) { c.refuseScope(w, req, challenge.Scopes) }), nil
+		}
+	}
+	res = t.received(res, &c.call)
+	c.body.taken()
+	return res, nil
+}
+
+// sendAgain sends a call that was answered with 401 once more, with another
+// credential. The 401 says that the call was not processed. refusal is why
+// there is no answer for the client.
+func (t *transport) sendAgain(req *http.Request, c *connectedCall) (_ *http.Response, refusal, _ error) {
+	fresh, err := c.site.broker.Refused(req.Context(), c.caller.Identity.Subject, c.upstream.id, c.credential)
+	if err != nil {
+		return nil, err, nil
+	}
+	body, kept := c.body.again()
+	if !kept {
+		return nil, errNotKept, nil
+	}
+	c.credential = fresh
+	retry := *req
+	retry.Body = body
+	res, err := t.send(&retry, &c.call)
+	if err != nil {
+		return nil, nil, err
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		_ = res.Body.Close()
+		c.site.log.Warn("the MCP server refuses a credential that has just been renewed", zap.String("server", c.upstream.id))
+		return nil, connections.ErrNeedsReauth, nil
+	}
+	return res, nil, nil
+}

@@ -1,0 +1,58 @@
+package caddymodule
+
+import (
+	"net/http"
+	"time"
+
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// newBroker returns what connects people to the upstream servers of the site,
+// or nil if there is nothing to connect.
+func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *egress.Client) *connections.Broker {
+	if len(h.connections.Servers) == 0 {
+		return nil
+	}
+	return connections.New(h.connections, connections.Deps{
+		Store: state.store, Keys: keys, Cache: state.connections, Logger: h.log, Now: time.Now,
+		Egress: strangers,
+		// What the configuration names may be anywhere, also in a private network.
+		Operator: egress.New(egress.Options{Anywhere: true}),
+	})
+}
+
+// addConnectionRoutes serves what providers read about this site, and their
+// answers at the paths that an operator chose.
+func (s *site) addConnectionRoutes(cfg connections.Config) {
+	if s.broker == nil {
+		return
+	}
+	for _, document := range s.broker.ClientDocuments() {
+		s.exact[document.Path] = endpoint{handler: clientDocument(document.Body)}
+	}
+	callback := s.exact[connections.SharedCallbackPath]
+	for _, server := range cfg.Servers {
+		if server.Client != nil && server.Client.CallbackPath != "" {
+			s.exact[server.Client.CallbackPath] = callback
+		}
+	}
+}
+
+// clientDocument serves one of our client ID metadata documents. Providers may
+// keep it for a while.
+func clientDocument(body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			h.Set("Allow", "GET, HEAD")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "max-age=300")
+		_, _ = w.Write(body)
+	})
+}

@@ -1,0 +1,123 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+// scopeAsksPerMinute bounds how often somebody is asked to consent to the same
+// scopes again: an upstream that still wants them then wants what it will not
+// get (MCP authorization, step-up).
+const scopeAsksPerMinute = 3
+
+// refuse answers a call for which there is no working credential.
+func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	shared := c.connection.Mode == connections.OAuth
+	missing := errors.Is(err, connections.ErrNotConnected) || errors.Is(err, connections.ErrNeedsReauth)
+	switch {
+	case missing && !shared:
+		c.askToConnect(w, r, nil)
+	case missing:
+		c.fail(w, r, http.StatusServiceUnavailable, "An operator has to connect this MCP server first.", err)
+	case errors.Is(err, errNotKept):
+		c.fail(w, r, http.StatusServiceUnavailable, "The account was renewed; send the call again.", err)
+	case errors.Is(err, connections.ErrDamaged):
+		c.fail(w, r, http.StatusBadGateway, "The stored account cannot be read; an operator has to look.", err)
+	case errors.Is(err, connections.ErrUnavailable):
+		c.fail(w, r, http.StatusServiceUnavailable, "The provider of this MCP server does not answer; try again shortly.", err)
+	default: // the store, or a client that hung up
+		c.fail(w, r, http.StatusServiceUnavailable, "The server cannot answer right now; try again shortly.", err)
+	}
+}
+
+// fail answers with a failure of ours or of the provider.
+func (c *connectedCall) fail(w http.ResponseWriter, r *http.Request, status int, message string, cause error) {
+	id := authz.NewCorrelationID()
+	if r.Context().Err() == nil {
+		c.site.log.Error("a call went without its account", zap.String("server", c.upstream.id),
+			zap.String("correlation_id", id), zap.Error(cause))
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	mcp.WriteErrorTo(w, c.request(), status, message, id)
+}
+
+// refuseScope answers for an account that works but lacks scopes: the person
+// is asked to consent to them.
+func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scopes []string) {
+	slices.Sort(scopes)
+	what := c.upstream.id + " " + c.caller.Identity.Subject + " " + strings.Join(scopes, " ")
+	if c.connection.Mode == connections.OAuth || !c.site.limiter.Allow("scope_ask", what, scopeAsksPerMinute) {
+		c.say(w, http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", c.upstream.title))
+		return
+	}
+	c.askToConnect(w, r, scopes)
+}
+
+// askToConnect tells the client to have its person connect the server, in the
+// best way that it understands.
+func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, scopes []string) {
+	if r.Method == http.MethodDelete { // the session went with the account
+		noSession(w)
+		return
+	}
+	request := c.request()
+	revision := r.Header.Get(mcp.HeaderProtocolVersion)
+	link := c.site.as.ConnectURL(c.caller.Identity.Subject, c.upstream.id, scopes...)
+	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
+	switch {
+	case request == nil || request.ID == nil:
+	case request.TakesInput() && request.URLElicitation && request.Revision == revision && !c.round.Declined:
+		state, err := c.site.states.Mint(c.asked(), request, c.round, time.Now())
+		if err == nil {
+			mcp.WriteInputRequired(w, request, c.upstream.id, link, message, state)
+			return
+		}
+	case c.session.URLElicitation:
+		mcp.WriteURLElicitationRequired(w, request, link, message)
+		return
+	}
+	// A virtual key has no authorization page behind it. Nor does that page
+	// know which scopes are missing, and whoever declined must not be sent there.
+	if c.caller.ClientID == "" || len(scopes) > 0 || c.round.Declined {
+		c.say(w, http.StatusForbidden, message+" Open this link in a browser, then try again: "+link)
+		return
+	}
+	if revision == "" && request != nil { // an initialize has no header yet
+		revision = request.Revision
+	}
+	c.gate.Disconnected(w, r, c.caller, revision)
+}
+
+// say answers in words: to a tool call as its result, which people and models
+// get to see, else as an error.
+func (c *connectedCall) say(w http.ResponseWriter, status int, message string) {
+	request := c.request()
+	if request != nil && request.IsToolCall() {
+		mcp.WriteToolError(w, request, message)
+		return
+	}
+	id := authz.NewCorrelationID()
+	c.site.log.Debug("a call needs an account", zap.String("server", c.upstream.id), zap.String("correlation_id", id))
+	mcp.WriteErrorTo(w, request, status, message, id)
+}
+
+// request returns what the body asks for, or nil if that cannot be told.
+func (c *connectedCall) request() *mcp.Request {
+	request, err := mcp.ParseRequest(c.body.bytes())
+	if err != nil {
+		return nil
+	}
+	return request
+}

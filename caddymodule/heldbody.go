@@ -1,0 +1,167 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// maxHeldBody is the largest body that is kept to be sent again.
+const maxHeldBody = mcp.MaxRequest
+
+var errBodyReleased = errors.New("mcp_oauth: the body was read after its call had ended")
+
+var bodyPool = sync.Pool{New: func() any { return new([]byte) }}
+
+// heldBody is the body of a call, kept until the upstream has taken the call:
+// it may have to be sent again with another credential, or be read to tell the
+// client what is missing. A larger body passes without being kept.
+//
+// The transport may go on reading while, and even after, the response is
+// served. So every reader has its own position, and reads under a lock from a
+// buffer that is taken away before it is used for another call.
+type heldBody struct {
+	mu     sync.Mutex
+	buffer *[]byte // nil when there is none, or it was given back
+	whole  bool    // nothing is missing in the buffer
+	first  bodyReader
+}
+
+// bodyReader reads a held body from the start.
+type bodyReader struct {
+	held   *heldBody
+	at     int
+	atEnd  bool
+	behind io.ReadCloser // what was too much to be kept, or nil
+}
+
+// hold reads the body of a request. The error is the client's, or its
+// connection's.
+func (h *heldBody) hold(r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		h.whole = true
+		return nil
+	}
+	if r.Method != http.MethodPost || r.ContentLength > maxHeldBody {
+		return nil
+	}
+	buffer := bodyPool.Get().(*[]byte)
+	data, err := readUpTo((*buffer)[:0], r.Body, maxHeldBody)
+	*buffer, h.buffer = data, buffer
+	h.first.held = h
+	switch err {
+	case io.EOF:
+		h.whole = true
+	case nil:
+		h.first.behind = r.Body
+	default:
+		h.release()
+		return err
+	}
+	r.Body = &h.first
+	return nil
+}
+
+// readUpTo reads until the end, which it reports with io.EOF, or a little more
+// than limit.
+func readUpTo(b []byte, r io.Reader, limit int) ([]byte, error) {
+	for len(b) <= limit {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, 512)
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// bytes returns the whole body, or nil. They are good until the call ends.
+func (h *heldBody) bytes() []byte {
+	if !h.whole || h.buffer == nil {
+		return nil
+	}
+	return *h.buffer
+}
+
+// replace puts another body in place before it is sent.
+func (h *heldBody) replace(r *http.Request, body []byte) {
+	*h.buffer = append((*h.buffer)[:0], body...)
+	r.ContentLength = int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+// again returns the body to be sent another time, if it was kept.
+func (h *heldBody) again() (io.ReadCloser, bool) {
+	switch {
+	case !h.whole:
+		return nil, false
+	case h.buffer == nil:
+		return http.NoBody, true
+	}
+	return &bodyReader{held: h}, true
+}
+
+// taken tells that the body is not needed again. An upstream may answer before
+// it has read all: then the buffer stays until the call ends.
+func (h *heldBody) taken() {
+	h.mu.Lock()
+	atEnd := h.first.atEnd
+	h.mu.Unlock()
+	if atEnd {
+		h.release()
+	}
+}
+
+// release gives the buffer back.
+func (h *heldBody) release() {
+	h.mu.Lock()
+	buffer := h.buffer
+	h.buffer = nil
+	h.mu.Unlock()
+	if buffer != nil {
+		h.whole = false
+		bodyPool.Put(buffer)
+	}
+}
+
+// Read implements io.Reader.
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if n, err := b.readHeld(p); n > 0 || err != nil {
+		return n, err
+	}
+	if b.behind != nil {
+		return b.behind.Read(p)
+	}
+	return 0, io.EOF
+}
+
+func (b *bodyReader) readHeld(p []byte) (int, error) {
+	b.held.mu.Lock()
+	defer b.held.mu.Unlock()
+	if b.atEnd {
+		return 0, nil
+	}
+	if b.held.buffer == nil {
+		return 0, errBodyReleased
+	}
+	n := copy(p, (*b.held.buffer)[b.at:])
+	b.at += n
+	b.atEnd = b.at == len(*b.held.buffer)
+	return n, nil
+}
+
+// Close implements io.Closer.
+func (b *bodyReader) Close() error {
+	if b.behind != nil {
+		return b.behind.Close()
+	}
+	return nil
+}
