@@ -35,13 +35,16 @@ func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.Browser
 	return c.keepKeys(w, r, g)
 }
 
-// goalFrom returns what the person wants to connect: what a link is for, if
-// it was made for them, or a server of the account page.
+// goalFrom returns what the person wants to connect: what a link is for, or a
+// server of the account page.
 func (c *Consent) goalFrom(s *authz.BrowserSession, values url.Values) (goal, error) {
 	ticket := values.Get("ticket")
 	if ticket == "" {
+		if s.Identity == nil {
+			return goal{}, c.signedOut()
+		}
 		server := values.Get("server")
-		g, err := c.goalOf(*s.Identity, server)
+		g, err := c.goalOf(s.Identity.Subject, server, c.as.ServersOf(*s.Identity))
 		g.returnTo = withQuery(AccountPath, "server", server)
 		g.keyPage = withQuery(accountKeyPath, "server", server)
 		return g, err
@@ -50,11 +53,7 @@ func (c *Consent) goalFrom(s *authz.BrowserSession, values url.Values) (goal, er
 	if err != nil {
 		return goal{}, err
 	}
-	if link.Subject != s.Identity.Subject {
-		return goal{}, refuse(http.StatusForbidden, c.pages.text.ConnectOther).backTo(authz.ConnectPath + ticket)
-	}
-	g, err := c.goalOf(*s.Identity, link.Server)
-	g.scopes = link.Scopes
+	g, err := c.goalOfLink(s, link)
 	g.returnTo = withQuery(authz.ConnectPath+ticket, "server", link.Server, "done", "1")
 	g.keyPage = withQuery(accountKeyPath, "server", link.Server, "ticket", ticket)
 	return g, err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -33,14 +34,24 @@ func (c *Consent) perUser(server string) *upstream.Server {
 	return nil
 }
 
+// connectedBy returns the upstream of a server that is the owner's to connect,
+// or nil: people connect those of their own, an operator those that everybody
+// shares one connection to.
+func (c *Consent) connectedBy(owner, server string) *upstream.Server {
+	if owner != storage.SharedOwner || c.broker == nil {
+		return c.perUser(server)
+	}
+	if u := c.broker.Server(server); u != nil && u.Mode == upstream.OAuth {
+		return u
+	}
+	return nil
+}
+
 // connectsAny reports whether there is anything to connect at all.
 func (c *Consent) connectsAny() bool {
-	for _, s := range c.as.Config().Servers {
-		if c.perUser(s.ID) != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.as.Config().Servers, func(s authz.Server) bool {
+		return c.perUser(s.ID) != nil || c.connectedBy(storage.SharedOwner, s.ID) != nil
+	})
 }
 
 // standing returns, by server, the connections of the owners. Where several
@@ -94,7 +105,7 @@ func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status 
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
-		OAuth: u.Mode == upstream.PerUserOAuth,
+		OAuth: u.Mode != upstream.PerUserHeaders,
 	}
 	if u.Required {
 		v.Need, v.Required = t.Required, true

@@ -25,14 +25,15 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	if err != nil && !(done && errors.Is(err, authz.ErrLinkExpired)) {
 		return err
 	}
-	if s.Identity == nil || s.Identity.Subject != link.Subject {
+	shared := link.Subject == storage.SharedOwner
+	if !shared && (s.Identity == nil || s.Identity.Subject != link.Subject) {
 		lead := t.ConnectWho
 		if s.Identity != nil {
 			lead = t.ConnectOther
 		}
 		return c.showSignIn(w, r, s, http.StatusForbidden, lead, ticket)
 	}
-	g, err := c.goalOf(*s.Identity, link.Server)
+	g, err := c.goalOfLink(s, link)
 	if err != nil {
 		return err
 	}
@@ -46,10 +47,15 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	if !view.Works {
 		view.Scopes, view.Asks = union(g.upstream.Scopes, link.Scopes), true
 	}
-	name, proof := c.nameOf(*s.Identity)
-	title := t.ConnectTitle
+	var name, proof string
+	title, lead, ok := t.ConnectTitle, t.ConnectAsks, t.ConnectDone
+	if shared {
+		lead, ok = t.SharedAsks, t.SharedDone
+	} else {
+		name, proof = c.nameOf(*s.Identity)
+	}
 	if view.Works {
-		title = t.ConnectedTitle
+		title, lead = t.ConnectedTitle, ok
 	}
 	return c.pages.render(w, http.StatusOK, "connect", struct {
 		frame
@@ -57,7 +63,7 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 		Connection               connectionView
 		Address, Identity, Proof string
 		Declared                 bool
-		AccountURL               string
+		Lead, AccountURL         string
 		Notice                   notice
 	}{
 		frame:      c.pages.frame(fmt.Sprintf(title, view.Title)),
@@ -66,21 +72,40 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 		Address:    address(g.server.Resource),
 		Identity:   name,
 		Proof:      proof,
-		Declared:   s.Identity.Kind == string(identity.UserID),
+		Declared:   !shared && s.Identity.Kind == string(identity.UserID),
+		Lead:       lead,
 		AccountURL: AccountPath,
 		Notice:     c.notice(r),
 	})
 }
 
-// goalOf returns the goal to connect a server for the person, if it is one
-// that they can connect.
-func (c *Consent) goalOf(id storage.Identity, server string) (goal, error) {
-	servers := c.as.ServersOf(id)
-	i := slices.IndexFunc(servers, func(s authz.Server) bool { return s.ID == server })
-	if i < 0 || c.perUser(server) == nil {
+// goalOfLink returns the goal to connect what a link is for, if it was made for
+// the person. One for the connection that everybody shares was handed to an
+// operator by the admin API, and is the operator's proof.
+func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (goal, error) {
+	g, err := goal{}, error(nil)
+	switch {
+	case link.Subject == storage.SharedOwner:
+		g, err = c.goalOf(link.Subject, link.Server, c.as.Config().Servers)
+	case s.Identity == nil:
+		return g, c.signedOut()
+	case s.Identity.Subject != link.Subject:
+		return g, refuse(http.StatusForbidden, c.pages.text.ConnectOther)
+	default:
+		g, err = c.goalOf(link.Subject, link.Server, c.as.ServersOf(*s.Identity))
+	}
+	g.scopes = link.Scopes
+	return g, err
+}
+
+// goalOf returns the goal to connect one of the servers.
+func (c *Consent) goalOf(owner, server string, among []authz.Server) (goal, error) {
+	i := slices.IndexFunc(among, func(s authz.Server) bool { return s.ID == server })
+	u := c.connectedBy(owner, server)
+	if i < 0 || u == nil {
 		return goal{}, c.notHere()
 	}
-	return goal{upstream: c.perUser(server), server: servers[i], who: id.Subject, owner: id.Subject}, nil
+	return goal{upstream: u, server: among[i], who: owner, owner: owner}, nil
 }
 
 func containsAll(whole, part []string) bool {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 var pressNotion = url.Values{"server": {"notion"}, "resource": {"https://mcp.example.com/mcp/notion"}}
@@ -260,4 +261,49 @@ func TestWalkTripsAreLimited(t *testing.T) {
 	}
 	mustAnswer(t, b.press(page, flowConnectPath, pressNotion), http.StatusTooManyRequests)
 	agree(t, b.press(b.signIn("alice"), flowConnectPath, pressNotion), "")
+}
+
+// A link for the connection that everybody shares is the operator's proof; it
+// connects nothing else, and nobody else's link connects that.
+func TestWalkSharedConnection(t *testing.T) {
+	p := newProvider(t)
+	servers := p.servers()
+	servers[0].Mode = upstream.OAuth
+	w := newWalkTo(t, servers...)
+	operator := w.browser()
+	mustAnswer(t, operator.link(storage.SharedOwner, "github"), http.StatusNotFound)
+	page := operator.link(storage.SharedOwner, "notion")
+	if !strings.Contains(shows(page), "Everybody on this site will use the one account") {
+		t.Fatalf("page:\n%s", shows(page))
+	}
+	back := agree(t, operator.press(page, accountConnectPath, nil), "the company's")
+	mustAnswer(t, w.browser().open(back), http.StatusForbidden)
+	page = operator.follow(operator.open(back))
+	if !strings.Contains(shows(page), "Everybody on this site uses this account now") || strings.Contains(shows(page), AccountPath) {
+		t.Errorf("page:\n%s", shows(page))
+	}
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer the company's-1" {
+		t.Errorf("Alice's calls carry %q", got)
+	}
+
+	alice := w.browser()
+	page = alice.follow(alice.press(alice.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
+	if strings.Contains(shows(page), "Notion") {
+		t.Error("the account page offers what is not hers")
+	}
+	mustAnswer(t, alice.press(page, accountConnectPath, url.Values{"server": {"notion"}}), http.StatusNotFound)
+	mustAnswer(t, alice.press(page, disconnectPath, url.Values{"server": {"notion"}}), http.StatusNotFound)
+	mustAnswer(t, alice.link("user_id:alice", "notion"), http.StatusNotFound)
+	if page := alice.signIn("alice"); strings.Contains(shows(page), "Connect Notion") {
+		t.Error("the services page offers what is not hers")
+	}
+}
+
+// Where an operator alone connects, the pages for that are there.
+func TestWalkOnlySharedConnections(t *testing.T) {
+	servers := newProvider(t).servers()[:1]
+	servers[0].Mode = upstream.OAuth
+	b := newWalkTo(t, servers...).browser()
+	mustAnswer(t, b.link(storage.SharedOwner, "notion"), http.StatusOK)
+	mustAnswer(t, b.open("/api/oauth/callback?state=x&code=y"), http.StatusForbidden)
 }

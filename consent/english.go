@@ -94,6 +94,8 @@ var english = text{
 	ConnectAsks:    "An application that you let in needs this service. You are sent there to agree, and then back here.",
 	ConnectIgnore:  "Your application did not just ask you to open this? Close this page. Nothing has been connected.",
 	ConnectDone:    "Go back to your application and try again. You can close this page.",
+	SharedAsks:     "Everybody on this site will use the one account that you connect here. You are sent to the service to agree, and then back here.",
+	SharedDone:     "Everybody on this site uses this account now. You can close this page.",
 	ToAccount:      "Your connections and applications",
 
 	AccountTitle:      "Your account",

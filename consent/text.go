@@ -93,6 +93,8 @@ type text struct {
 	ConnectAsks    string
 	ConnectIgnore  string
 	ConnectDone    string
+	SharedAsks     string
+	SharedDone     string
 	ToAccount      string
 
 	// The account page.

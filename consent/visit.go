@@ -35,11 +35,13 @@ func (c *Consent) with(serve visitor) func(http.ResponseWriter, *http.Request) e
 func (c *Consent) signedIn(serve visitor) visitor {
 	return func(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
 		if s.Identity == nil {
-			t := c.pages.text
-			f := refuse(http.StatusForbidden, t.SignedOut).backTo(AccountPath)
-			f.next = t.SignedOutNext
-			return f
+			return c.signedOut()
 		}
 		return serve(w, r, s)
 	}
+}
+
+func (c *Consent) signedOut() *failure {
+	t := c.pages.text
+	return &failure{status: http.StatusForbidden, message: t.SignedOut, next: t.SignedOutNext, back: AccountPath}
 }
