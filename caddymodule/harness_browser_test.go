@@ -41,18 +41,25 @@ func (g *gateway) signIn(clientName string, resource string) string {
 // client.
 func (g *gateway) approve(authorize string) *url.URL {
 	g.t.Helper()
-	jar, _ := cookiejar.New(nil)
-	if g.browse == nil {
-		g.browse = once
-	}
-	browser := &http.Client{Jar: jar, Transport: g.browse, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if r.URL.Host != g.addr {
-			return http.ErrUseLastResponse
+	browser := g.browser
+	if browser == nil {
+		jar, _ := cookiejar.New(nil)
+		if g.browse == nil {
+			g.browse = once
 		}
-		return nil
-	}}
+		browser = &http.Client{Jar: jar, Transport: g.browse, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+			if r.URL.Host != g.addr {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}}
+	}
 	identify := fields(g.page(browser.Get(authorize)))
 	submit := fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/"+cmp.Or(g.identity, "skip"), identify)))
+	for _, server := range g.connects {
+		submit.Set("server", server)
+		submit = fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/upstream/authorize", submit)))
+	}
 	submit.Set("decision", "approve")
 	res, err := browser.PostForm(g.url+"/api/oauth/per-user/consent/submit", submit)
 	if err != nil {

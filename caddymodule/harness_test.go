@@ -51,6 +51,8 @@ type gateway struct {
 
 	identity string            // the form to sign in with; default: skip, as nobody in particular
 	browse   http.RoundTripper // of the browser
+	browser  *http.Client      // default: a new one for each sign-in
+	connects []string          // servers to connect when signing in
 }
 
 // newGateway serves one site with the lines in its mcp_oauth block.

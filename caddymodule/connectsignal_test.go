@@ -1,0 +1,252 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}}}}`
+
+var connectLink = regexp.MustCompile(`http://[0-9.:]+/oauth/connect/[A-Za-z0-9_-]+`)
+
+// client is somebody's OAuth client, with the tokens it got last.
+type client struct {
+	*person
+	access, refresh string
+}
+
+// signIn signs nobody in particular in to a client, in the person's browser.
+func (p *person) signIn(connects ...string) *client {
+	p.g.t.Helper()
+	p.g.browser, p.g.connects = p.browser, connects
+	defer func() { p.g.browser, p.g.connects = nil, nil }()
+	var tokens struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	if err := json.Unmarshal([]byte(p.g.signIn("client", p.g.url+"/mcp")), &tokens); err != nil {
+		p.g.t.Fatal(err)
+	}
+	return &client{p, tokens.Access, tokens.Refresh}
+}
+
+func (c *client) send(body string, headers ...string) *http.Response {
+	c.g.t.Helper()
+	return c.call(body, append([]string{"Authorization", "Bearer " + c.access}, headers...)...)
+}
+
+// follow opens the link that an answer has, and connects there.
+func (p *person) follow(answer string) {
+	p.g.t.Helper()
+	link := connectLink.FindString(answer)
+	if link == "" {
+		p.g.t.Fatalf("no link in %s", answer)
+	}
+	page := p.g.page(p.browser.Get(link))
+	ticket := link[strings.LastIndex(link, "/")+1:]
+	if page = p.post("/oauth/account/connect", page, "ticket", ticket); !strings.Contains(page, "onnected") {
+		p.g.t.Fatalf("not connected: %s", page)
+	}
+}
+
+// D-23, D-25: revision 2026-07-28. The waiting call succeeds on retry.
+func TestAskToConnect_InputRequired(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	c := g.person("alice").signIn()
+	version := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}
+	call := func(more string) string {
+		return `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami",` + more + modernMeta + `}}`
+	}
+	answer := status(t, c.send(call(""), version...), http.StatusOK)
+	var asked struct {
+		ID     int
+		Result struct {
+			ResultType    string
+			InputRequests map[string]struct{ Params struct{ Mode, URL string } }
+			RequestState  string
+		}
+	}
+	if err := json.Unmarshal([]byte(answer), &asked); err != nil {
+		t.Fatal(err)
+	}
+	input := asked.Result.InputRequests["gw.connect.notion"]
+	if asked.ID != 7 || asked.Result.ResultType != "input_required" || input.Params.Mode != "url" || asked.Result.RequestState == "" {
+		t.Fatalf("answer %s", answer)
+	}
+	retry := func(action string) string {
+		return call(`"requestState":"` + asked.Result.RequestState + `","inputResponses":{"gw.connect.notion":{"action":"` + action + `"}},`)
+	}
+	if got := status(t, c.send(retry("accept"), version...), http.StatusOK); !strings.Contains(got, "input_required") {
+		t.Errorf("agreed and not connected: %s", got)
+	}
+	if got := status(t, c.send(retry("decline"), version...), http.StatusOK); !strings.Contains(got, `"isError":true`) {
+		t.Errorf("declined: %s", got)
+	}
+	status(t, c.send(strings.Replace(retry("accept"), "whoami", "delete", 1), version...), http.StatusBadRequest)
+	c.follow(answer)
+	got := status(t, c.send(retry("accept"), version...), http.StatusOK)
+	if !strings.Contains(got, `"account":"alice"`) || strings.Contains(got, "requestState") || strings.Contains(got, "inputResponses") {
+		t.Errorf("retry: %s", got)
+	}
+	if theirs := call(`"requestState":"of-the-upstream",`); !strings.Contains(status(t, c.send(theirs, version...), http.StatusOK), "of-the-upstream") {
+		t.Error("the upstream's own state is gone")
+	}
+}
+
+// Revision 2026-07-28 knows no input request for other methods, nor an error
+// of 2025-11-25: those lead to the authorization page.
+func TestAskToConnect_OtherMethodsOf2026(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	c := g.person("alice").signIn()
+	body := `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{` + modernMeta + `}}`
+	res := c.send(body, "Mcp-Protocol-Version", "2026-07-28")
+	status(t, res, http.StatusForbidden)
+	wantChallenge(t, res, `error="insufficient_scope"`, `scope="mcp:use connect:notion"`)
+}
+
+func wantChallenge(t *testing.T, res *http.Response, parts ...string) {
+	t.Helper()
+	challenge := res.Header.Get("WWW-Authenticate")
+	for _, part := range append(parts, "/.well-known/oauth-protected-resource/mcp") {
+		if !strings.Contains(challenge, part) {
+			t.Errorf("challenge %q lacks %q", challenge, part)
+		}
+	}
+	if strings.Contains(challenge, canary) {
+		t.Errorf("challenge %q", challenge)
+	}
+}
+
+// Revision 2025-11-25, with what the client declared when it initialized.
+func TestAskToConnect_URLElicitation(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	alice := g.person("alice")
+	alice.connect("notion")
+	session := func(capabilities string) string {
+		return alice.call(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{` + capabilities + `}}}`).Header.Get("Mcp-Session-Id")
+	}
+	urls, forms := session(`"elicitation":{"url":{}}`), session(`"elicitation":{}`)
+	alice.disconnect("notion")
+	for _, body := range []string{toolCall, `{"jsonrpc":"2.0","id":7,"method":"tools/list"}`} {
+		got := status(t, alice.call(body, "Mcp-Session-Id", urls, "Mcp-Protocol-Version", "2025-11-25"), http.StatusOK)
+		if !strings.Contains(got, `-32042`) || !connectLink.MatchString(got) {
+			t.Errorf("answer %s", got)
+		}
+	}
+	if got := status(t, alice.call(toolCall, "Mcp-Session-Id", forms, "Mcp-Protocol-Version", "2025-11-25"), http.StatusOK); strings.Contains(got, "-32042") {
+		t.Errorf("an undeclared mode: %s", got)
+	}
+}
+
+// An OAuth client of any revision is led back to the authorization page.
+func TestAskToConnect_Authorization(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	alice := g.person("alice")
+	t.Run("403 with the scope of the connection", func(t *testing.T) {
+		c := alice.signIn()
+		for range 2 { // the grant stands
+			res := c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25")
+			status(t, res, http.StatusForbidden)
+			wantChallenge(t, res, `error="insufficient_scope"`, `scope="mcp:use connect:notion"`)
+		}
+		res := c.send(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`)
+		status(t, res, http.StatusForbidden) // an initialize has no header yet
+	})
+	t.Run("401 and a refresh that fails", func(t *testing.T) {
+		c := alice.signIn()
+		res := c.send(toolCall, "Mcp-Protocol-Version", "2025-06-18")
+		status(t, res, http.StatusUnauthorized)
+		wantChallenge(t, res, `error="invalid_token"`)
+		c.wantNoRefresh()
+	})
+	t.Run("connected when signing in", func(t *testing.T) {
+		c := alice.signIn("notion")
+		got := status(t, c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25"), http.StatusOK)
+		if !strings.Contains(got, `"account":"alice"`) {
+			t.Errorf("answer %s", got)
+		}
+		// The token has the scope, so asking for it again would lead nowhere.
+		alice.post("/oauth/account/disconnect", g.page(alice.browser.Get(g.url+"/oauth/account")), "server", "notion")
+		res := c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25")
+		status(t, res, http.StatusUnauthorized)
+		wantChallenge(t, res, `error="invalid_token"`)
+		c.wantNoRefresh()
+	})
+}
+
+func (c *client) wantNoRefresh() {
+	c.g.t.Helper()
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {c.refresh}, "client_id": {c.g.client}}
+	body := status(c.g.t, c.g.call("POST", "/api/oauth/per-user/token", form.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusBadRequest)
+	if !strings.Contains(body, "invalid_grant") {
+		c.g.t.Errorf("refresh: %s", body)
+	}
+}
+
+// A virtual key has no authorization page behind it: the link is in words.
+func TestAskToConnect_VirtualKey(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice", "bob")+l.server())
+	alice, bob := g.person("alice"), g.person("bob")
+	list := status(t, alice.call(`{"jsonrpc":"2.0","id":"x","method":"tools/list"}`), http.StatusForbidden)
+	if !strings.Contains(list, `"id":"x"`) || !connectLink.MatchString(list) {
+		t.Errorf("answer %s", list)
+	}
+	answer := status(t, alice.call(toolCall), http.StatusOK)
+	if !strings.Contains(answer, `"isError":true`) || !strings.Contains(answer, "Notion") {
+		t.Errorf("answer %s", answer)
+	}
+	// K01: the link is worth nothing to anybody else.
+	bob.accountPage()
+	res, err := bob.browser.Get(connectLink.FindString(answer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	status(t, res, http.StatusForbidden)
+	alice.accountPage()
+	alice.follow(answer)
+	alice.wantAccount("alice")
+	l.with(func() {
+		for _, account := range l.seen {
+			if account == "bob" {
+				t.Error("bob's account was used")
+			}
+		}
+	})
+	bob.call(toolCall)
+}
+
+// CL-16: an upstream that wants another scope gets a person asked for it, but
+// not forever.
+func TestAskForScope_CL16(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	alice, bob := g.person("alice"), g.person("bob")
+	alice.connect("notion")
+	bob.connect("notion")
+	l.with(func() { l.need = "write" })
+	answer := status(t, alice.call(toolCall), http.StatusOK)
+	if strings.Contains(answer, canary) {
+		t.Errorf("answer %s", answer)
+	}
+	alice.follow(answer)
+	alice.wantAccount("alice")
+	for range scopeAsksPerMinute {
+		if answer = status(t, bob.call(toolCall), http.StatusOK); !connectLink.MatchString(answer) {
+			t.Fatalf("no link: %s", answer)
+		}
+	}
+	if answer = status(t, bob.call(toolCall), http.StatusOK); connectLink.MatchString(answer) || strings.Contains(answer, canary) || !strings.Contains(answer, `"isError":true`) {
+		t.Errorf("asked again: %s", answer)
+	}
+}
