@@ -76,10 +76,7 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 		return nil // the operator said where the client belongs
 	}
 	var pin issuerPin
-	c, err := b.deps.Store.UpstreamClient(ctx, b.cfg.Issuer, pinnedProvider, s.ID, b.deps.Now())
-	if err == nil {
-		err = b.open(c.Secret, &pin, b.clientContext(pinnedProvider, s.ID)...)
-	}
+	err := b.readClient(ctx, s, pinnedProvider, &pin)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
@@ -91,6 +88,20 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 	}
 	pin = issuerPin{ClientID: s.Client.ID, Issuer: p.Issuer}
 	return b.putClient(ctx, s, pinnedProvider, pin, time.Time{})
+}
+
+// readClient reads into v what we are at a provider. What an older key sealed
+// is sealed anew, so that the key can leave the ring.
+func (b *Broker) readClient(ctx context.Context, s *Server, provider string, v any) error {
+	c, err := b.deps.Store.UpstreamClient(ctx, b.cfg.Issuer, provider, s.ID, b.deps.Now())
+	if err != nil {
+		return err
+	}
+	if err := b.open(c.Secret, v, b.clientContext(provider, s.ID)...); err != nil || b.deps.Keys.Current(c.Secret) {
+		return err
+	}
+	c.Secret = b.seal(v, b.clientContext(provider, s.ID)...)
+	return b.deps.Store.PutUpstreamClient(ctx, c)
 }
 
 func (b *Broker) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time) error {

@@ -123,7 +123,7 @@ func TestProviderDownAheadOfTheEnd(t *testing.T) {
 }
 
 // Where the refresh token goes is what was found before the person went there.
-func TestRefreshFollowsNobody_K13(t *testing.T) {
+func TestRefreshFollowsNobody_K13_K15(t *testing.T) {
 	v := newVault(t)
 	evil := newIDP(t)
 	v.connectAs(alice, "notion")

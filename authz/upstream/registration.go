@@ -45,15 +45,12 @@ func (b *Broker) registeredClient(ctx context.Context, s *Server, p *provider) (
 
 // storedClient returns the registration at a provider, or nil.
 func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (*registration, error) {
-	c, err := b.deps.Store.UpstreamClient(ctx, b.cfg.Issuer, provider, s.ID, b.deps.Now())
+	var r registration
+	err := b.readClient(ctx, s, provider, &r)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
-	}
-	var r registration
-	if err := b.open(c.Secret, &r, b.clientContext(provider, s.ID)...); err != nil {
 		return nil, err
 	}
 	return &r, nil

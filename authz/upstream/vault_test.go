@@ -1,14 +1,12 @@
 package upstream
 
 import (
-	"bytes"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 func TestCredential(t *testing.T) {
@@ -90,39 +88,6 @@ func TestChangesAreNoticed(t *testing.T) {
 	v.wantCall(alice, "notion", "", ErrNotConnected)
 	v.clock.advance(belief + time.Second)
 	other.wantCall(alice, "notion", "", ErrNotConnected)
-}
-
-// A key can leave the ring after everybody has called with the new one in it.
-func TestNewKeySealsOldConnections(t *testing.T) {
-	v := newVault(t)
-	token := v.connectAs(alice, "notion", withoutRefresh, withoutExpiry)
-	v.paste(alice, "key-1")
-	old, next := bytes.Repeat([]byte{7}, seal.KeySize), bytes.Repeat([]byte{8}, seal.KeySize)
-	both, alone := v.instance(), v.instance()
-	for at, keys := range map[*vault][][]byte{both: {next, old}, alone: {next}} {
-		ring, err := seal.NewKeyring(keys...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at.deps.Keys = ring
-	}
-	alone.wantCall(alice, "notion", "", ErrDamaged)
-	both.wantCall(alice, "notion", token, nil)
-	alone.wantCall(alice, "notion", token, nil)
-	alone.wantCall(alice, "keyed", "", ErrDamaged)
-
-	// Not while somebody else holds the lease: it would end.
-	c := v.record(alice, "keyed")
-	now := v.clock.time()
-	if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "other", now.Add(leaseTime), now); err != nil || verdict != storage.OK {
-		t.Fatal(verdict, err)
-	}
-	if _, err := both.Credential(t.Context(), alice, "keyed"); err != nil {
-		t.Error(err)
-	}
-	if v.record(alice, "keyed").Lease == "" {
-		t.Error("the lease ended")
-	}
 }
 
 // What was read before a change is not remembered after it.
