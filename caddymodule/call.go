@@ -40,8 +40,9 @@ type gatedServer struct {
 
 // serve lets the call through to the upstream, or answers it.
 func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if r.Method == http.MethodConnect { // a WebSocket over HTTP/2; a tunnel cannot be gated
-		w.WriteHeader(http.StatusMethodNotAllowed)
+	if !passes(r.Method) {
+		w.Header().Set("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
+		mcp.WriteError(w, http.StatusMethodNotAllowed, "MCP does not use this method.", authz.NewCorrelationID())
 		return nil
 	}
 	caller := g.gate.Check(w, r)
@@ -60,6 +61,18 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 	s.strip.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, c)
 	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
+}
+
+// passes reports whether a method can go on to the gate. Those that MCP does not
+// use have no business at an upstream, and some do harm there: TRACE would show
+// the client what the gateway adds to its requests, CONNECT opens a tunnel, such
+// as a WebSocket over HTTP/2, that nobody looks into.
+func passes(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodOptions:
+		return true
+	}
+	return false
 }
 
 // describe tells Caddy who calls: in placeholders and in the access log.

@@ -131,6 +131,25 @@ func TestNoTunnel_E15(t *testing.T) {
 	if got := g.raw("CONNECT /mcp HTTP/1.0", "Host: "+g.addr, "Authorization: Bearer "+aliceKey); strings.Contains(got, " 200 ") && up.count() > 1 {
 		t.Errorf("CONNECT: %s", got)
 	}
+	before := up.count()
+	for _, method := range []string{"TRACE", "PUT", "PATCH", "PROPFIND", "post"} {
+		status(t, g.call(method, "/mcp", ""), http.StatusMethodNotAllowed)
+	}
+	if n := up.count() - before; n != 0 {
+		t.Errorf("%d requests with methods that are not MCP's reached the upstream", n)
+	}
+}
+
+// E08, E09: nor can a header come after the body.
+func TestNoTrailers_E08_E09(t *testing.T) {
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\nidentity_header X-MCP-User user\n}")
+	got := g.raw("POST /mcp HTTP/1.1", "Host: "+g.addr, "Authorization: Bearer "+aliceKey, "Connection: close",
+		"Trailer: Authorization, X-MCP-User", "Transfer-Encoding: chunked", "",
+		"2", "{}", "0", "Authorization: canary", "X-MCP-User: canary")
+	if trailer := up.last(t).Trailer; !strings.Contains(got, " 200 ") || len(trailer) != 0 {
+		t.Errorf("answer %q, trailers at the upstream: %v", got, trailer)
+	}
 }
 
 // P-5, P-6, E24: an upstream cannot speak for the site; what is about MCP passes.

@@ -60,6 +60,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *transport) send(req *http.Request, c *call) (*http.Response, error) {
 	out := &outgoing{req: *req, url: *req.URL}
 	out.req.URL = &out.url
+	out.req.Trailer = nil // headers that come after the body, past everything that checks them
 	t.address(out)
 	t.introduce(out, c)
 	return t.RoundTripper.RoundTrip(&out.req)
