@@ -35,20 +35,19 @@ func validScopeToken(s string) bool {
 }
 
 // resolveScope returns what a request for scope at the servers asks for: the
-// scopes it names that exist there or, when it names none, those that every
-// call needs.
+// scopes it names that exist there or, when it names none of them, those that
+// every call needs. An authorization server may ignore what was requested, and
+// tells what it granted (RFC 6749 section 3.3): several clients always ask for
+// scopes of OpenID Connect, or of their own, and could not sign in otherwise.
 func resolveScope(requested string, servers []Server) ([]string, error) {
 	scope, err := parseScope(requested)
 	if err != nil {
 		return nil, err
 	}
-	if len(scope) == 0 {
-		return requiredScope(servers), nil
+	if scope = limitScope(scope, servers); len(scope) > 0 {
+		return scope, nil
 	}
-	if scope = limitScope(scope, servers); len(scope) == 0 {
-		return nil, fail("invalid_scope", "None of the requested scopes exists.")
-	}
-	return scope, nil
+	return requiredScope(servers), nil
 }
 
 // requiredScope returns the scopes that calls of the servers need.
