@@ -43,8 +43,8 @@ type App struct {
 	keyring  *seal.Keyring
 	released bool
 	handlers []*Handler
-	gates    map[string]*authz.Gate         // by resource, of all handlers
-	brokers  map[string]*connections.Broker // by issuer, of those that connect anything
+	gates    map[string]*authz.Gate // by resource, of all handlers
+	sites    map[string]*site       // by issuer
 }
 
 // Storage chooses the store.
@@ -175,18 +175,15 @@ func (a *App) poolKey() string {
 	return a.path
 }
 
-// addSite makes known what a site of this configuration works with. The
-// broker may be nil.
-func (a *App) addSite(issuer string, gates map[string]*authz.Gate, broker *connections.Broker) {
+// addSite makes known what a site of this configuration works with.
+func (a *App) addSite(s *site, gates map[string]*authz.Gate) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gates == nil {
-		a.gates, a.brokers = map[string]*authz.Gate{}, map[string]*connections.Broker{}
+		a.gates, a.sites = map[string]*authz.Gate{}, map[string]*site{}
 	}
 	maps.Copy(a.gates, gates)
-	if broker != nil {
-		a.brokers[issuer] = broker
-	}
+	a.sites[s.as.Config().Issuer] = s
 }
 
 // gate returns the gate in front of a resource, under this configuration.
@@ -200,17 +197,31 @@ func (a *App) gate(resource string) *authz.Gate {
 func (a *App) broker(issuer string) *connections.Broker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.brokers[issuer]
+	if s := a.sites[issuer]; s != nil {
+		return s.broker
+	}
+	return nil
 }
 
-// brokersOn returns the brokers of all sites, if they work on this state.
-func (a *App) brokersOn(p *processState) []*connections.Broker {
+// connectingSites returns the sites that connect anything, in the order of
+// their issuers.
+func (a *App) connectingSites() []*site {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.state != p {
-		return nil
+	var all []*site
+	for _, issuer := range slices.Sorted(maps.Keys(a.sites)) {
+		if s := a.sites[issuer]; s.broker != nil {
+			all = append(all, s)
+		}
 	}
-	return slices.Collect(maps.Values(a.brokers))
+	return all
+}
+
+// worksOn reports whether the configuration uses this state.
+func (a *App) worksOn(p *processState) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state == p
 }
 
 // activeApp returns the app of the configuration that serves now, or nil.

@@ -107,11 +107,11 @@ func (p *processState) recheck(ctx context.Context) {
 // revoke tells providers what people disconnected.
 func (p *processState) revoke(ctx context.Context) {
 	active := activeApp()
-	if active == nil {
+	if active == nil || !active.worksOn(p) {
 		return
 	}
-	for _, broker := range active.brokersOn(p) {
-		if err := broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
+	for _, s := range active.connectingSites() {
+		if err := s.broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
 			caddy.Log().Named(appName).Error("telling providers to revoke failed", zap.Error(err))
 		}
 	}

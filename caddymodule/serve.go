@@ -54,7 +54,7 @@ func (h *Handler) open() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.app.addSite(h.cfg.Issuer, gates, s.broker)
+	h.app.addSite(s, gates)
 	h.site.Store(s)
 	return s, nil
 }

@@ -1,0 +1,198 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func init() {
+	caddy.RegisterModule(AdminAPI{})
+}
+
+const adminPath = "/" + appName + "/connections"
+
+// AdminAPI lets an operator see and end what people connected, and connect
+// what everybody shares, on Caddy's admin endpoint:
+//
+//	GET    /mcp_oauth/connections                  all connections
+//	GET    /mcp_oauth/connections/{id}/status      one of them; a shared one also by the id of its server
+//	DELETE /mcp_oauth/connections/{id}             ends it, here and at the provider
+//	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
+//
+// A status is `authorized`, `pending` (its person has not finished signing in),
+// `needs_reauth`, `expired`, `failed` (a renewal was lost, or the record
+// cannot be read) or `revoked`. Credentials are never shown.
+type AdminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (AdminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.mcp_oauth", New: func() caddy.Module { return new(AdminAPI) }}
+}
+
+// Routes implements caddy.AdminRouter.
+func (AdminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(listConnections)},
+		{Pattern: adminPath + "/", Handler: caddy.AdminHandlerFunc(oneConnection)},
+	}
+}
+
+// adminConnection is a connection as operators see it.
+type adminConnection struct {
+	ID             string           `json:"id"`
+	Site           string           `json:"site"`
+	Server         string           `json:"server"`
+	Owner          string           `json:"owner"`
+	Mode           connections.Mode `json:"mode,omitempty"`
+	Status         string           `json:"status"`
+	CreatedAt      time.Time        `json:"created_at"`
+	UpdatedAt      time.Time        `json:"updated_at"`
+	ExpiresAt      time.Time        `json:"expires_at,omitzero"`
+	TokenID        string           `json:"token_id,omitempty"`
+	TokenExpiresAt time.Time        `json:"token_expires_at,omitzero"`
+	Scopes         []string         `json:"scopes,omitempty"`
+}
+
+func describeForAdmin(site string, o connections.Overview) adminConnection {
+	return adminConnection{
+		ID: o.ID, Site: site, Server: o.Server, Owner: o.Owner, Mode: o.Mode, Status: adminStatus(o),
+		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, ExpiresAt: o.ExpiresAt,
+		TokenID: o.TokenID, TokenExpiresAt: o.TokenExpiresAt, Scopes: o.Scopes,
+	}
+}
+
+func adminStatus(o connections.Overview) string {
+	switch {
+	case o.Expired:
+		return "expired"
+	case o.State == storage.Disconnected:
+		return "revoked"
+	case o.State == storage.InDoubt:
+		return "failed"
+	case o.State != storage.Active:
+		return "needs_reauth"
+	case o.Pending:
+		return "pending"
+	}
+	return "authorized"
+}
+
+func listConnections(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return adminError(http.StatusMethodNotAllowed, "use GET")
+	}
+	list := []adminConnection{}
+	for _, s := range activeSites() {
+		all, err := s.broker.Overviews(r.Context())
+		if err != nil {
+			return adminFailure(err)
+		}
+		for _, o := range all {
+			list = append(list, describeForAdmin(s.as.Config().Issuer, o))
+		}
+	}
+	return writeAdminJSON(w, map[string]any{"connections": list})
+}
+
+// oneConnection serves what is about one connection.
+func oneConnection(w http.ResponseWriter, r *http.Request) error {
+	id, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, adminPath+"/"), "/")
+	switch r.Method + " " + action {
+	case "GET status":
+		s, o, err := findConnection(r, id)
+		if err != nil {
+			return err
+		}
+		return writeAdminJSON(w, describeForAdmin(s.as.Config().Issuer, o))
+	case "DELETE ":
+		return endConnection(w, r, id)
+	case "POST start":
+		return startShared(w, r, id)
+	}
+	return adminError(http.StatusNotFound, "use GET …/connections, GET …/connections/{id}/status, DELETE …/connections/{id} or POST …/connections/{server}/start")
+}
+
+func endConnection(w http.ResponseWriter, r *http.Request, id string) error {
+	s, o, err := findConnection(r, id)
+	if err != nil {
+		return err
+	}
+	if err := s.broker.Disconnect(r.Context(), o.Owner, o.Server); err != nil {
+		return adminFailure(err)
+	}
+	o.State, o.Expired = storage.Disconnected, false
+	return writeAdminJSON(w, describeForAdmin(s.as.Config().Issuer, o))
+}
+
+// startShared returns the link on which an operator connects a server for
+// everybody. Whoever has the link can, for as long as it is good. With servers
+// of the same id on several sites, the query parameter site names the one.
+func startShared(w http.ResponseWriter, r *http.Request, server string) error {
+	var found []*site
+	for _, s := range activeSites() {
+		named := r.URL.Query().Get("site")
+		upstream := s.broker.Server(server)
+		if upstream != nil && upstream.Mode == connections.OAuth && (named == "" || named == s.as.Config().Issuer) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return adminError(http.StatusNotFound, "no site has a server of this id with auth oauth")
+	case 1:
+		return writeAdminJSON(w, map[string]any{
+			"site": found[0].as.Config().Issuer, "server": server, "status": "pending",
+			"authorize_url": found[0].as.ConnectURL(storage.SharedOwner, server),
+		})
+	}
+	return adminError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")
+}
+
+// findConnection returns a connection and the site it belongs to.
+func findConnection(r *http.Request, id string) (*site, connections.Overview, error) {
+	for _, s := range activeSites() {
+		o, err := s.broker.Overview(r.Context(), id)
+		if errors.Is(err, connections.ErrUnknownConnection) {
+			continue
+		}
+		if err != nil {
+			return nil, o, adminFailure(err)
+		}
+		return s, o, nil
+	}
+	return nil, connections.Overview{}, adminError(http.StatusNotFound, "no such connection")
+}
+
+// activeSites returns the sites of the configuration that serves now which
+// connect anything. It is asked for each request: a failed reload leaves the
+// admin API of a configuration behind that never served.
+func activeSites() []*site {
+	if app := activeApp(); app != nil {
+		return app.connectingSites()
+	}
+	return nil
+}
+
+func adminError(status int, text string) error {
+	return caddy.APIError{HTTPStatus: status, Err: errors.New(text)}
+}
+
+func adminFailure(err error) error {
+	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+}
+
+func writeAdminJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	return json.NewEncoder(w).Encode(v)
+}
+
+var _ caddy.AdminRouter = AdminAPI{}

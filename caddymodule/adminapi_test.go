@@ -1,0 +1,125 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// admin sends a request to Caddy's admin endpoint.
+func admin(t *testing.T, addr, method, path string, want int) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := once.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return status(t, res, want)
+}
+
+// withAdmin loads the lines with the admin endpoint on, and returns its address.
+func (g *gateway) withAdmin(lines string) string {
+	addr := freeAddr(g.t)
+	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1))
+	return addr
+}
+
+// An operator sees each connection, ends one, and sees nothing of use to a thief.
+func TestAdminConnections(t *testing.T) {
+	l := newLab(t)
+	lines := people("alice", "bob") + l.server("optional")
+	g := newGateway(t, lines)
+	addr := g.withAdmin(lines)
+	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); strings.TrimSpace(got) != `{"connections":[]}` {
+		t.Errorf("nothing connected: %s", got)
+	}
+	alice, bob := g.person("alice"), g.person("bob")
+	alice.connect("notion")
+	bob.connect("notion")
+	text := admin(t, addr, "GET", "/mcp_oauth/connections", 200)
+	var all struct{ Connections []adminConnection }
+	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Connections) != 2 {
+		t.Fatal(err, text)
+	}
+	for _, secret := range []string{"at-", "rt-", "gateway"} {
+		if strings.Contains(text, `"`+secret) {
+			t.Errorf("shows %s: %s", secret, text)
+		}
+	}
+	ids := map[string]string{}
+	for _, c := range all.Connections {
+		ids[c.Owner] = c.ID
+		if c.Status != "authorized" || c.Site != g.url || c.Server != "notion" || c.TokenID == "" || c.TokenExpiresAt.IsZero() || fmt.Sprint(c.Scopes) != "[read]" || c.Mode != "per_user_oauth" {
+			t.Errorf("%+v", c)
+		}
+	}
+	path := "/mcp_oauth/connections/" + ids["virtual_key:alice"]
+	if got := admin(t, addr, "GET", path+"/status", 200); !strings.Contains(got, `"owner":"virtual_key:alice"`) {
+		t.Errorf("status %s", got)
+	}
+	if got := admin(t, addr, "DELETE", path, 200); !strings.Contains(got, `"status":"revoked"`) {
+		t.Errorf("ended: %s", got)
+	}
+	admin(t, addr, "GET", path+"/status", 404)
+	admin(t, addr, "DELETE", path, 404)
+	if got := status(t, alice.call(toolCall), 200); !connectLink.MatchString(got) {
+		t.Errorf("still works: %s", got)
+	}
+	bob.wantAccount("bob")
+	l.with(func() { l.refuse = true; clear(l.access) })
+	status(t, bob.call(toolCall), 200)
+	if got := admin(t, addr, "GET", "/mcp_oauth/connections/"+ids["virtual_key:bob"]+"/status", 200); !strings.Contains(got, `"status":"needs_reauth"`) {
+		t.Errorf("status %s", got)
+	}
+	admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 404) // nobody's to share
+	admin(t, addr, "GET", "/mcp_oauth/connections/x/y", 404)
+	admin(t, addr, "PUT", "/mcp_oauth/connections", 405)
+	status(t, g.call("GET", "/mcp_oauth/connections", ""), 200) // the next handler's: nothing of this is on the site
+	// The API of a configuration that never served shows the one that does.
+	if err := loadCaddyfile(strings.Replace(g.caddyfile("identity anonymous\nserver a /mcp {env.NONE}"), "admin off", "admin "+addr, 1)); err == nil {
+		t.Fatal("a configuration without upstream was loaded")
+	}
+	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); !strings.Contains(got, ids["virtual_key:bob"]) {
+		t.Errorf("after a failed reload: %s", got)
+	}
+}
+
+// A shared connection is started by an operator, and then everybody's.
+func TestSharedConnection(t *testing.T) {
+	l := newLab(t)
+	lines := people("alice", "bob") + strings.Replace(l.server(), "per_user_oauth", "oauth", 1)
+	g := newGateway(t, lines)
+	addr := g.withAdmin(lines)
+	alice, bob := g.person("alice"), g.person("bob")
+	res := alice.call(toolCall)
+	if body := status(t, res, http.StatusServiceUnavailable); strings.Contains(body, "/oauth/connect/") || res.Header.Get("Retry-After") == "" {
+		t.Errorf("not connected: %s", body)
+	}
+	admin(t, addr, "GET", "/mcp_oauth/connections/notion/status", 404)
+	started := admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)
+	var answer struct {
+		AuthorizeURL string `json:"authorize_url"`
+		Status       string
+	}
+	if err := json.Unmarshal([]byte(started), &answer); err != nil || answer.Status != "pending" {
+		t.Fatal(err, started)
+	}
+	operator := g.person("operator")
+	operator.account = "company"
+	operator.follow(answer.AuthorizeURL)
+	alice.wantAccount("company")
+	bob.wantAccount("company")
+	if got := admin(t, addr, "GET", "/mcp_oauth/connections/notion/status", 200); !strings.Contains(got, `"status":"authorized"`) || !strings.Contains(got, `"owner":"shared:"`) {
+		t.Errorf("status %s", got)
+	}
+	if got := admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 200); !strings.Contains(got, `"revoked"`) {
+		t.Errorf("ended: %s", got)
+	}
+	status(t, bob.call(toolCall), http.StatusServiceUnavailable)
+}
