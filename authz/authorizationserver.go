@@ -94,14 +94,14 @@ func (as *AuthorizationServer) Config() *Config { return &as.cfg }
 // MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
 	authorize := http.HandlerFunc(as.authorize)
-	token := withCORS(http.HandlerFunc(as.token), http.MethodPost)
+	token := as.withCORS(http.HandlerFunc(as.token), http.MethodPost)
 	register := as.registerHandler()
 	return append(as.metadataRoutes(),
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
 		Route{RegisterPath + "/", as.registrationHandler()},
-		Route{RevokePath, withCORS(http.HandlerFunc(as.revoke), http.MethodPost)},
-		Route{IntrospectPath, withCORS(http.HandlerFunc(as.introspect), http.MethodPost)},
+		Route{RevokePath, as.withCORS(http.HandlerFunc(as.revoke), http.MethodPost)},
+		Route{IntrospectPath, as.withCORS(http.HandlerFunc(as.introspect), http.MethodPost)},
 	)
 }

@@ -10,7 +10,7 @@ import (
 // it depends on cookies: metadata, registration, token, revocation and
 // introspection. It answers preflight requests, and 405 to any method that is
 // not among methods; GET brings HEAD.
-func withCORS(next http.Handler, methods ...string) http.Handler {
+func (as *AuthorizationServer) withCORS(next http.Handler, methods ...string) http.Handler {
 	if slices.Contains(methods, http.MethodGet) {
 		methods = append(slices.Clone(methods), http.MethodHead)
 	}
@@ -26,7 +26,9 @@ func withCORS(next http.Handler, methods ...string) http.Handler {
 		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
 		if !slices.Contains(methods, r.Method) {
 			h.Set("Allow", allow)
-			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			writeError(w, as.log, &Error{
+				Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint does not answer this method.",
+			})
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -92,7 +92,7 @@ func (as *AuthorizationServer) metadataScopes() []string {
 // issuer tells them (RFC 8414 section 3.1, OpenID Connect Discovery section 4.1).
 func (as *AuthorizationServer) metadataRoutes() []Route {
 	docs := documents{as: as, bodies: make(map[string][]byte)}
-	handler := withCORS(&docs, http.MethodGet)
+	handler := as.withCORS(&docs, http.MethodGet)
 	var routes []Route
 	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
 		routes = append(routes, Route{path, handler}, Route{path + "/", handler})
@@ -124,7 +124,7 @@ type documents struct {
 func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, ok := d.bodies[r.URL.Path]
 	if !ok {
-		writeError(w, d.as.log, &Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document."})
+		d.as.notFound(w, r)
 		return
 	}
 	h := w.Header()
@@ -133,6 +133,11 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(body) // net/http drops it for HEAD
+}
+
+// notFound answers for what this issuer does not have.
+func (as *AuthorizationServer) notFound(w http.ResponseWriter, _ *http.Request) {
+	writeError(w, as.log, &Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
 }
 
 // mustMarshal is for documents of strings and booleans, which always marshal.

@@ -34,9 +34,9 @@ type registrationResponse struct {
 // does not exist where the operator switched registration off.
 func (as *AuthorizationServer) registerHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
-		return http.NotFoundHandler()
+		return http.HandlerFunc(as.notFound)
 	}
-	return withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return as.withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.register(w, r)
 		if err != nil {
 			writeError(w, as.log, err)

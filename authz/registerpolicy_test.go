@@ -82,9 +82,7 @@ func TestRegistrationOff_G19(t *testing.T) {
 	reg := l.register(publicClient)
 	l.reload(func(c *Config) { c.Registration.Dynamic = false })
 	for path, method := range map[string]string{RegisterPath: http.MethodPost, reg.path(): http.MethodGet} {
-		if w := l.send(method, path, publicClient, "Authorization", "Bearer "+reg.Token); w.Code != http.StatusNotFound {
-			t.Errorf("%s: %d", path, w.Code)
-		}
+		l.refused(l.send(method, path, publicClient, "Authorization", "Bearer "+reg.Token), http.StatusNotFound, "not_found")
 	}
 	if _, err := l.as.clients.lookup(t.Context(), reg.ID); err != nil {
 		t.Errorf("a client people approved earlier: %v", err)

@@ -16,9 +16,9 @@ import (
 // registered client (RFC 7592 section 2): read, update, delete.
 func (as *AuthorizationServer) registrationHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
-		return http.NotFoundHandler()
+		return http.HandlerFunc(as.notFound)
 	}
-	return withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return as.withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.manageRegistration(w, r)
 		switch {
 		case err != nil:
