@@ -182,7 +182,7 @@ func TestAccountForms(t *testing.T) {
 	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != AccountPath || len(s.revoked) != 1 {
 		t.Errorf("revoke: %d, %v", w.Code, s.revoked)
 	}
-	if w := s.act(revokePath, "grant", "theirs"); w.Code != http.StatusNotFound || len(s.revoked) != 1 {
+	if w := s.act(revokePath, "grant", "theirs"); w.Header().Get("Location") != AccountPath || len(s.revoked) != 1 {
 		t.Errorf("somebody else's grant: %d, %v", w.Code, s.revoked)
 	}
 	if w := s.act(disconnectPath, "server", "notion"); w.Header().Get("Location") != AccountPath ||
@@ -246,6 +246,9 @@ func TestAccountFormsForged_I04(t *testing.T) {
 			} {
 				if w.Code != http.StatusForbidden {
 					t.Errorf("%s: %d", what, w.Code)
+				}
+				if what == "no token" && !strings.Contains(w.Body.String(), `href="/oauth/account"`) {
+					t.Error("the person cannot go back")
 				}
 			}
 			if s.person.Subject != alice().Subject || len(s.revoked)+len(s.broker.ended) > 0 || s.broker.trip != nil || s.broker.pasted != nil {

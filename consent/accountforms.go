@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -73,9 +74,10 @@ func (c *Consent) disconnect(w http.ResponseWriter, r *http.Request, s *authz.Br
 	return nil
 }
 
-// revoke ends what a client was granted.
+// revoke ends what a client was granted. What had ended already is as gone as
+// the person wants it.
 func (c *Consent) revoke(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
-	if err := c.as.RevokeGrantOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil {
+	if err := c.as.RevokeGrantOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, authz.ErrNoSuchGrant) {
 		return err
 	}
 	c.redirect(w, AccountPath)

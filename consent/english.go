@@ -34,7 +34,7 @@ var english = text{
 	UserIDHint:      "A name you will use every time. Nobody checks it: on this site people go by what they say.",
 	UserIDButton:    "Continue with user ID",
 	AnonymousTitle:  "No account",
-	AnonymousHint:   "What you connect belongs to this one application and cannot be found again later.",
+	AnonymousHint:   "What you connect belongs to this one application. Only this browser knows it again, for 30 days.",
 	AnonymousButton: "Continue without signing in",
 	CaddyTitle:      "Signed in",
 	CaddyHint:       "This site knows you as %s.",
@@ -179,10 +179,12 @@ var english = text{
 	TripOtherBrowser: "The connection was begun in another browser, or this one does not keep cookies. Nothing was connected.",
 	UnknownServer:    "This service does not exist, or cannot be connected here.",
 	LinkInvalid:      "The link is incomplete or damaged.",
-	LinkExpired:      "The link has expired. Use the application again to get a new one.",
-	NoSuchGrant:      "This access was revoked already.",
+	LinkExpired:      "The link has expired.",
+	LinkNext:         "Use the application again to get a new link.",
+	TripNext:         "Go back to the page on which you began, reload it, and connect the service from there.",
 	SignedOut:        "You are not signed in any more.",
 	SignedOutNext:    "Go back to sign in.",
+	ForgedNext:       "Perhaps you signed in or out in another window. Go back and try again.",
 
 	Unavailable: "The server cannot answer right now.",
 }

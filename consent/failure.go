@@ -37,6 +37,11 @@ func (c *Consent) changed(f *authz.Flow) *failure {
 	}
 }
 
+// tripFailed refuses an answer of a provider that belongs to no page.
+func (c *Consent) tripFailed(status int, message string) *failure {
+	return &failure{status: status, message: message, next: c.pages.text.TripNext}
+}
+
 func (f *failure) Error() string { return f.message }
 
 func (f *failure) Unwrap() error { return f.cause }
@@ -69,19 +74,19 @@ func (c *Consent) explain(err error) *failure {
 		err     error
 		status  int
 		message string
+		next    string
 	}{
-		{authz.ErrFlowInvalid, http.StatusBadRequest, t.Invalid},
-		{authz.ErrFlowExpired, http.StatusGone, t.Expired},
-		{authz.ErrFlowOtherBrowser, http.StatusForbidden, t.OtherBrowser},
-		{authz.ErrFlowForged, http.StatusForbidden, t.Forged},
-		{authz.ErrFlowSubmitted, http.StatusConflict, t.Submitted},
-		{authz.ErrFlowChanged, http.StatusConflict, t.Changed},
-		{authz.ErrNoSuchGrant, http.StatusNotFound, t.NoSuchGrant},
-		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid},
-		{authz.ErrLinkExpired, http.StatusGone, t.LinkExpired},
+		{authz.ErrFlowInvalid, http.StatusBadRequest, t.Invalid, ""},
+		{authz.ErrFlowExpired, http.StatusGone, t.Expired, ""},
+		{authz.ErrFlowOtherBrowser, http.StatusForbidden, t.OtherBrowser, ""},
+		{authz.ErrFlowForged, http.StatusForbidden, t.Forged, ""},
+		{authz.ErrFlowSubmitted, http.StatusConflict, t.Submitted, ""},
+		{authz.ErrFlowChanged, http.StatusConflict, t.Changed, ""},
+		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
+		{authz.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
 	} {
 		if errors.Is(err, known.err) {
-			return refuse(known.status, known.message).because(err)
+			return &failure{status: known.status, message: known.message, next: known.next, cause: err}
 		}
 	}
 	var oauth *authz.Error
@@ -89,11 +94,11 @@ func (c *Consent) explain(err error) *failure {
 		return refuse(oauth.Status, oauth.Description).because(err)
 	}
 	var p *upstream.Error
-	if errors.As(err, &p) {
-		if p.Problem == upstream.OtherBrowser {
-			return refuse(http.StatusForbidden, t.TripOtherBrowser).because(err)
-		}
-		return refuse(http.StatusBadRequest, t.Refused[string(p.Problem)]).because(err)
+	if errors.As(err, &p) && p.Problem == upstream.OtherBrowser {
+		return c.tripFailed(http.StatusForbidden, t.TripOtherBrowser).because(err)
+	}
+	if p != nil {
+		return c.tripFailed(http.StatusBadRequest, t.Refused[string(p.Problem)]).because(err)
 	}
 	// Everything else is a store that cannot do its work.
 	return refuse(http.StatusServiceUnavailable, t.Unavailable).because(err)

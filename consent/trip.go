@@ -73,12 +73,12 @@ func (c *Consent) callback() http.Handler {
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || repeats(query) || query.Get("state") == "" {
-			return refuse(http.StatusBadRequest, c.pages.text.Refused[string(upstream.TripEnded)])
+			return c.tripFailed(http.StatusBadRequest, c.pages.text.Refused[string(upstream.TripEnded)])
 		}
 		state := query.Get("state")
 		secret := c.tripCookie(r, state)
 		if secret == "" {
-			return refuse(http.StatusForbidden, c.pages.text.TripOtherBrowser)
+			return c.tripFailed(http.StatusForbidden, c.pages.text.TripOtherBrowser)
 		}
 		outcome, err := c.broker.Finish(r.Context(), upstream.Answer{
 			State: state, Code: query.Get("code"), Iss: query.Get("iss"), Error: query.Get("error"),

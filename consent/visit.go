@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -21,6 +22,10 @@ func (c *Consent) act(accept visitor) http.Handler { return c.posted(c.with(acce
 func (c *Consent) with(serve visitor) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s, err := c.as.OpenBrowserSession(w, r)
+		if errors.Is(err, authz.ErrFlowForged) {
+			t := c.pages.text
+			return &failure{status: http.StatusForbidden, message: t.Forged, next: t.ForgedNext, back: AccountPath, cause: err}
+		}
 		if err != nil {
 			return err
 		}
