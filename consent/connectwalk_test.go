@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 var pressNotion = url.Values{"server": {"notion"}, "resource": {"https://mcp.example.com/mcp/notion"}}
@@ -28,12 +27,6 @@ func (w *walk) carries(owner, server string) string {
 		return err.Error()
 	}
 	return c.Headers[0].Value
-}
-
-// link opens a link that was made for the subject.
-func (b *browser) link(subject, server string) *httptest.ResponseRecorder {
-	b.t.Helper()
-	return b.open(strings.TrimPrefix(b.as.ConnectURL(subject, server), "https://mcp.example.com"))
 }
 
 func TestWalkConnectsAtConsent(t *testing.T) {
@@ -129,63 +122,6 @@ func TestWalkDeniedAfterConnecting(t *testing.T) {
 	}
 }
 
-// Alice's link in Bob's browser, signed in or not, gives Bob nothing of hers,
-// and her nothing of his; in hers it connects.
-func TestWalkLink_K01_D22(t *testing.T) {
-	p := newProvider(t)
-	w := newWalkTo(t, p.servers()...)
-	bob := w.browser()
-	page := bob.link("user_id:alice", "notion")
-	mustAnswer(t, page, http.StatusForbidden)
-	page = bob.follow(bob.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"bob"}}))
-	mustAnswer(t, page, http.StatusForbidden)
-	own := bob.link("user_id:bob", "notion")
-	ticket := hiddenField.FindStringSubmatch(formFor(page.Body.String(), accountFormsPath+"vk"))[2]
-	mustAnswer(t, bob.press(own, accountConnectPath, url.Values{"ticket": {ticket}}), http.StatusForbidden)
-
-	alice := w.browser()
-	page = alice.link("user_id:alice", "notion")
-	page = alice.follow(alice.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
-	mustAnswer(t, page, http.StatusOK)
-	back := agree(t, alice.press(page, accountConnectPath, nil), "alice's")
-	mustAnswer(t, bob.open(back), http.StatusForbidden)
-	page = alice.follow(alice.open(back))
-	if !strings.Contains(shows(page), "Go back to your application") {
-		t.Errorf("page:\n%s", shows(page))
-	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer alice's-1" {
-		t.Errorf("Alice's calls carry %q", got)
-	}
-	if got := w.carries("user_id:bob", "notion"); got != upstream.ErrNotConnected.Error() {
-		t.Errorf("Bob's calls carry %q", got)
-	}
-}
-
-// Who has no name is known by the browser in which they let the client in.
-func TestWalkLinkOfNobody(t *testing.T) {
-	w := newWalkTo(t, newProvider(t).servers()...)
-	b := w.browser()
-	page := b.follow(b.press(b.open(b.start()), anonymousPath, nil))
-	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "first")))
-	answer(t, b.press(page, submitPath, approveBoth))
-	s, err := w.as.OpenBrowserSession(httptest.NewRecorder(), b.request("/oauth/account"))
-	if err != nil || s.Identity == nil {
-		t.Fatal(s, err)
-	}
-	subject := s.Identity.Subject
-	if got := w.carries(subject, "notion"); got != "Bearer first-1" {
-		t.Errorf("calls carry %q", got)
-	}
-	page = b.link(subject, "github")
-	mustAnswer(t, page, http.StatusOK)
-	page = b.follow(b.press(page, accountConnectPath, nil))
-	page = b.follow(b.press(page, accountKeyPath, url.Values{"key-0": {goodKey}}))
-	if !strings.Contains(shows(page), "github is connected") || w.carries(subject, "github") != "Bearer "+goodKey {
-		t.Errorf("page:\n%s", shows(page))
-	}
-	mustAnswer(t, w.browser().link(subject, "github"), http.StatusForbidden)
-}
-
 func TestWalkAccount_I15(t *testing.T) {
 	w := newWalkTo(t, newProvider(t).servers()...)
 	b := w.browser()
@@ -243,15 +179,6 @@ func TestWalkStaleForm_I10_I11(t *testing.T) {
 	mustAnswer(t, b.press(ofAlice, accountConnectPath, url.Values{"server": {"notion"}}), http.StatusForbidden)
 }
 
-// request is a page load with the browser's cookies.
-func (b *browser) request(target string) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	for name, value := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	return r
-}
-
 // A stranger cannot make this site, or a provider, work without end.
 func TestWalkTripsAreLimited(t *testing.T) {
 	b := newWalkTo(t, newProvider(t).servers()...).browser()
@@ -261,48 +188,4 @@ func TestWalkTripsAreLimited(t *testing.T) {
 	}
 	mustAnswer(t, b.press(page, flowConnectPath, pressNotion), http.StatusTooManyRequests)
 	agree(t, b.press(b.signIn("alice"), flowConnectPath, pressNotion), "")
-}
-
-// A link for the connection that everybody shares is the operator's proof; it
-// connects nothing else, and nobody else's link connects that.
-func TestWalkSharedConnection(t *testing.T) {
-	p := newProvider(t)
-	servers := p.servers()
-	servers[0].Mode = upstream.OAuth
-	w := newWalkTo(t, servers...)
-	operator := w.browser()
-	mustAnswer(t, operator.link(storage.SharedOwner, "github"), http.StatusNotFound)
-	page := operator.link(storage.SharedOwner, "notion")
-	if !strings.Contains(shows(page), "Everybody on this site will use the one account") {
-		t.Fatalf("page:\n%s", shows(page))
-	}
-	back := agree(t, operator.press(page, accountConnectPath, nil), "company")
-	mustAnswer(t, w.browser().open(back), http.StatusForbidden)
-	page = operator.follow(operator.open(back))
-	if !strings.Contains(shows(page), "Everybody on this site uses this account now") || strings.Contains(shows(page), AccountPath) {
-		t.Errorf("page:\n%s", shows(page))
-	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer company-1" {
-		t.Errorf("Alice's calls carry %q", got)
-	}
-
-	alice := w.browser()
-	page = alice.follow(alice.press(alice.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
-	if strings.Contains(shows(page), "Notion") {
-		t.Error("the account page offers what is not hers")
-	}
-	mustAnswer(t, alice.press(page, accountConnectPath, url.Values{"server": {"notion"}}), http.StatusNotFound)
-	mustAnswer(t, alice.link("user_id:alice", "notion"), http.StatusNotFound)
-	if page := alice.signIn("alice"); strings.Contains(shows(page), "Connect Notion") {
-		t.Error("the services page offers what is not hers")
-	}
-}
-
-// Where an operator alone connects, the pages for that are there.
-func TestWalkOnlySharedConnections(t *testing.T) {
-	servers := newProvider(t).servers()[:1]
-	servers[0].Mode = upstream.OAuth
-	b := newWalkTo(t, servers...).browser()
-	mustAnswer(t, b.link(storage.SharedOwner, "notion"), http.StatusOK)
-	mustAnswer(t, b.open("/api/oauth/callback?state=x&code=y"), http.StatusForbidden)
 }

@@ -2,8 +2,6 @@ package consent
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
@@ -16,9 +14,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
-
-// tripCookieLifetime is at least as long as a trip can take.
-const tripCookieLifetime = 15 * time.Minute
 
 // goal is a connection that a person wants.
 type goal struct {
@@ -121,35 +116,4 @@ func withProblem(path string, p upstream.Problem, reference string) string {
 		separator = "&"
 	}
 	return path + separator + url.Values{"error": {string(p)}, "ref": {reference}}.Encode()
-}
-
-// tripCookieName names the cookie of a trip by its state, which is all that
-// comes back.
-func (c *Consent) tripCookieName(state string) string {
-	sum := sha256.Sum256([]byte(state))
-	name := "mcp_trip_" + base64.RawURLEncoding.EncodeToString(sum[:6])
-	if c.secure() {
-		return "__Host-" + name
-	}
-	return name
-}
-
-func (c *Consent) secure() bool { return strings.HasPrefix(c.as.Config().Issuer, "https://") }
-
-// setTripCookie gives the browser the secret of a trip; a negative lifetime
-// takes it back.
-func (c *Consent) setTripCookie(w http.ResponseWriter, state, secret string, lifetime time.Duration) {
-	http.SetCookie(w, &http.Cookie{
-		Name: c.tripCookieName(state), Value: secret, Path: "/", MaxAge: int(lifetime.Seconds()),
-		HttpOnly: true, Secure: c.secure(), SameSite: http.SameSiteLaxMode,
-	})
-}
-
-// tripCookie returns the secret of a trip, or "" unless the browser sent exactly one.
-func (c *Consent) tripCookie(r *http.Request, state string) string {
-	cookies := r.CookiesNamed(c.tripCookieName(state))
-	if len(cookies) != 1 {
-		return ""
-	}
-	return cookies[0].Value
 }
