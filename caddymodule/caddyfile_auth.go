@@ -47,6 +47,7 @@ func (p *parser) authBlock(path string, a *Auth, more func(*Auth) error) error {
 	for nesting := p.Nesting(); p.NextBlock(nesting); {
 		switch p.Val() {
 		case "authorize_param", "header": // may be repeated
+			p.at[path+" "+p.Val()] = p.Token()
 		case "required", "optional": // exclude each other
 			a.Optional = p.Val() == "optional"
 			if first, set := p.at[path+" required"]; set {

@@ -49,7 +49,7 @@ func (h *Handler) checkAuth(cfg *authz.Config, resolve resolver) error {
 
 // convertAuth checks how one server is connected.
 func (h *Handler) convertAuth(s Server, resolve resolver) (connections.Server, error) {
-	option, a := "server "+s.ID, s.Auth
+	option, a := "server "+s.ID+" auth", s.Auth
 	out := connections.Server{
 		ID: s.ID, Title: cmp.Or(s.Title, s.ID), URL: s.Upstream, Mode: connections.Mode(a.Mode), Required: !a.Optional,
 		Resource: a.Resource, Scopes: a.Scopes, Issuer: a.Issuer,
@@ -73,10 +73,10 @@ func (h *Handler) convertAuth(s Server, resolve resolver) (connections.Server, e
 	} {
 		text, known, err := resolve(*address.url)
 		if err != nil {
-			return out, wrong(option, "%s: %v", address.name, err)
+			return out, wrong(option+" "+address.name, "%v", err)
 		}
 		if known && text != "" && !isSecureURL(text) {
-			return out, wrong(option, "%s %q is not an https URL; http is for loopback only", address.name, text)
+			return out, wrong(option+" "+address.name, "%q is not an https URL; http is for loopback only", text)
 		}
 		*address.url = text
 	}
@@ -100,27 +100,27 @@ func (h *Handler) convertOAuth(option string, a *Auth, out *connections.Server, 
 	}
 	for _, scope := range a.Scopes {
 		if !validScope(scope) {
-			return wrong(option, "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
+			return wrong(option+" scopes", "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
 		}
 	}
 	if (a.AuthorizationEndpoint == "") != (a.TokenEndpoint == "") {
 		return wrong(option, "authorization_endpoint and token_endpoint belong together; set both, or none to have them discovered")
 	}
 	if a.RevocationEndpoint != "" && a.TokenEndpoint == "" {
-		return wrong(option, "revocation_endpoint is discovered, unless authorization_endpoint and token_endpoint are set")
+		return wrong(option+" revocation_endpoint", "it is discovered, unless authorization_endpoint and token_endpoint are set")
 	}
 	if a.TokenEndpoint != "" && a.ClientID == "" {
 		return wrong(option, "a provider without discovery needs a client_id; register this site there")
 	}
 	if a.AuthMethod != "" && !slices.Contains(authMethods, a.AuthMethod) {
-		return wrong(option, "unknown auth_method %q; use one of: %s", a.AuthMethod, strings.Join(authMethods, ", "))
+		return wrong(option+" auth_method", "unknown method %q; use one of: %s", a.AuthMethod, strings.Join(authMethods, ", "))
 	}
 	if a.ScopeSeparator != "" && strings.Trim(a.ScopeSeparator, " ,;+|") != "" {
-		return wrong(option, "scope_separator %q could be part of a scope; use a comma or a space", a.ScopeSeparator)
+		return wrong(option+" scope_separator", "%q could be part of a scope; use a comma or a space", a.ScopeSeparator)
 	}
 	for name := range a.AuthorizeParams {
 		if name == "" || slices.Contains(reservedParams, strings.ToLower(name)) {
-			return wrong(option, "authorize_param %q belongs to the protocol; remove it", name)
+			return wrong(option+" authorize_param", "%q belongs to the protocol; remove it", name)
 		}
 	}
 	return h.convertOAuthClient(option, a, out, resolve)
@@ -140,19 +140,19 @@ func (h *Handler) convertOAuthClient(option string, a *Auth, out *connections.Se
 	}{{"client_id", a.ClientID, &out.Client.ID}, {"client_secret", a.ClientSecret, &out.Client.Secret}} {
 		text, known, err := resolve(v.value)
 		if err != nil {
-			return wrong(option, "%s: %v", v.name, err)
+			return wrong(option+" "+v.name, "%v", err)
 		}
 		if known && v.value != "" && text == "" {
-			return wrong(option, "%s: the placeholder is empty", v.name)
+			return wrong(option+" "+v.name, "the placeholder is empty")
 		}
 		*v.to = text
 	}
 	secret := a.AuthMethod == "client_secret_basic" || a.AuthMethod == "client_secret_post"
 	if secret && a.ClientSecret == "" {
-		return wrong(option, "auth_method %s needs a client_secret", a.AuthMethod)
+		return wrong(option+" auth_method", "%s needs a client_secret", a.AuthMethod)
 	}
 	if a.AuthMethod != "" && !secret && a.ClientSecret != "" {
-		return wrong(option, "auth_method %s uses no client_secret; remove one", a.AuthMethod)
+		return wrong(option+" auth_method", "%s uses no client_secret; remove one", a.AuthMethod)
 	}
 	return h.checkCallbackPath(option, a.CallbackPath)
 }
@@ -162,14 +162,14 @@ func (h *Handler) checkCallbackPath(option, path string) error {
 	switch {
 	case path == "" || path == connections.SharedCallbackPath || strings.HasPrefix(path, connections.SharedCallbackPath+"/"):
 		return nil
-	case !pathPattern.MatchString(path) || slices.ContainsFunc(strings.Split(path, "/"), dots):
-		return wrong(option, "callback_path %q is not a path; write it as /api/oauth/callback", path)
+	case !pathPattern.MatchString(strings.TrimSuffix(path, "/")) || slices.ContainsFunc(strings.Split(path, "/"), dots):
+		return wrong(option+" callback_path", "%q is not a path; write it as /api/oauth/callback", path)
 	case reserved(path):
-		return wrong(option, "callback_path %s is needed by the authorization server; choose another", path)
+		return wrong(option+" callback_path", "%s is needed by the authorization server; choose another", path)
 	}
 	for _, s := range h.Servers {
 		if slices.Contains(spellings(s.Path), path) {
-			return wrong(option, "callback_path %s is that of server %s; choose another", path, s.ID)
+			return wrong(option+" callback_path", "%s is that of server %s; choose another", path, s.ID)
 		}
 	}
 	return nil
@@ -186,15 +186,15 @@ func convertPasted(option string, a *Auth, out *connections.Server) error {
 		headers = []AuthHeader{{Name: "Authorization", Prefix: "Bearer ", Label: "API key"}}
 	}
 	for _, header := range headers {
-		if err := checkUpstreamHeader(option, header.Name); err != nil {
+		if err := checkUpstreamHeader(option+" header", header.Name); err != nil {
 			return err
 		}
 		canonical := http.CanonicalHeaderKey(header.Name)
 		if !httpguts.ValidHeaderFieldValue(header.Prefix) {
-			return wrong(option, "header %s: the prefix has characters a header cannot have", canonical)
+			return wrong(option+" header", "%s: the prefix has characters a header cannot have", canonical)
 		}
 		if slices.ContainsFunc(out.Headers, func(other connections.Header) bool { return other.Name == canonical }) {
-			return wrong(option, "the header %s is listed twice; remove one", canonical)
+			return wrong(option+" header", "%s is listed twice; remove one", canonical)
 		}
 		out.Headers = append(out.Headers, connections.Header{Name: canonical, Prefix: header.Prefix, Label: cmp.Or(header.Label, canonical)})
 	}

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +14,8 @@ import (
 
 // What we give people to start from is valid, formatted and warns of nothing.
 func TestExamples(t *testing.T) {
-	for _, name := range []string{"ALICE_KEY", "BUILD_KEY", "UPSTREAM_TOKEN", "DASHBOARD_SECRET", "MONITOR_SECRET"} {
+	for _, name := range []string{"ALICE_KEY", "BUILD_KEY", "UPSTREAM_TOKEN", "DASHBOARD_SECRET", "MONITOR_SECRET",
+		"GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"} {
 		t.Setenv(name, "random-text-for-"+name)
 	}
 	t.Setenv("MCP_OAUTH_KEY", "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=")
@@ -27,9 +30,11 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			adapter := caddyconfig.GetAdapter("caddyfile")
-			if _, warnings, err := adapter.Adapt(text, nil); err != nil || len(warnings) > 0 {
+			adapted, warnings, err := adapter.Adapt(text, nil)
+			if err != nil || len(warnings) > 0 {
 				t.Fatal(warnings, err)
 			}
+			compareGolden(t, filepath.Base(file), adapted)
 			logs := filepath.Join(t.TempDir(), "log")
 			global := "{\n\tadmin off\n\tpersist_config off\n\tlog {\n\t\toutput file " + logs + "\n\t}\n"
 			before, after, found := strings.Cut(string(text), "\n{\n")
@@ -52,5 +57,25 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%v\n%s", err, logged)
 			}
 		})
+	}
+}
+
+// compareGolden compares what an example adapts to with what it is known to.
+func compareGolden(t *testing.T, example string, adapted []byte) {
+	t.Helper()
+	var got bytes.Buffer
+	if err := json.Indent(&got, adapted, "", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	got.WriteByte('\n')
+	file := filepath.Join("testdata", "examples", strings.TrimSuffix(example, ".caddyfile")+".json")
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || got.String() != string(want) {
+		t.Errorf("%v: adapts to\n%s", err, &got)
 	}
 }
