@@ -40,15 +40,18 @@ func Start(t testing.TB, cmd *exec.Cmd) *Program {
 		p.Output.end()
 		close(p.exited)
 	}()
-	t.Cleanup(func() {
-		p.Signal(os.Kill)
-		<-p.exited
-	})
+	t.Cleanup(p.Kill)
 	return p
 }
 
 // Signal sends sig, if the program still runs.
 func (p *Program) Signal(sig os.Signal) { _ = p.cmd.Process.Signal(sig) }
+
+// Kill ends the program without a warning.
+func (p *Program) Kill() {
+	p.Signal(os.Kill)
+	<-p.exited
+}
 
 // Expect waits until the program has printed a match of pattern.
 func (p *Program) Expect(t testing.TB, pattern string) []string {

@@ -1,0 +1,119 @@
+package harness
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// People who have an account at a Provider.
+const (
+	Ada = "ada"
+	Bea = "bea"
+	Cyd = "cyd"
+)
+
+// Provider is the authorization server in front of other people's MCP servers:
+// npm's oidc-provider, see js/authorization-server.mjs.
+type Provider struct {
+	*Program
+	// URL is its issuer.
+	URL string
+
+	args []string
+	// introspection is the secret with which MCP servers ask what a token is worth.
+	introspection string
+}
+
+// StartProvider starts a provider whose access tokens live that long.
+func StartProvider(t testing.TB, accessToken time.Duration) *Provider {
+	t.Helper()
+	_, port, err := net.SplitHostPort(FreeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Provider{URL: "http://127.0.0.1:" + port, introspection: rand.Text()}
+	seconds := strconv.Itoa(int(accessToken.Seconds()))
+	p.args = []string{port, seconds, p.introspection, Ada, Bea, Cyd}
+	p.start(t)
+	return p
+}
+
+func (p *Provider) start(t testing.TB) {
+	t.Helper()
+	p.Program = Start(t, Node(t, "authorization-server.mjs", p.args...))
+	p.Expect(t, "provider at "+p.URL)
+}
+
+// Restart ends the provider and starts it again: it has forgotten its clients,
+// its tokens and its keys.
+func (p *Provider) Restart(t testing.TB) {
+	t.Helper()
+	p.Kill()
+	p.start(t)
+}
+
+// Outage makes the provider answer everything with 503.
+func (p *Provider) Outage(t testing.TB) { p.steer(t, "outage") }
+
+// Recover ends an outage.
+func (p *Provider) Recover(t testing.TB) { p.steer(t, "recover") }
+
+// RevokeAll ends all that anybody was granted. JWTs live on until they expire.
+func (p *Provider) RevokeAll(t testing.TB) { p.steer(t, "revoke-all") }
+
+func (p *Provider) steer(t testing.TB, what string) {
+	t.Helper()
+	resp, err := http.Post(p.URL+"/test/"+what, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", what, resp.Status)
+	}
+}
+
+// Counts is how often what happened at a provider since it started.
+type Counts struct {
+	Registrations, Codes, Refreshes, Revocations int
+	// Refusals are token requests that were refused.
+	Refusals int
+}
+
+// Counts returns what happened so far.
+func (p *Provider) Counts(t testing.TB) Counts {
+	t.Helper()
+	resp, err := http.Get(p.URL + "/test/counts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var counts Counts
+	decode(t, resp, http.StatusOK, &counts)
+	return counts
+}
+
+// introspect asks what an opaque token is worth (RFC 7662).
+func (p *Provider) introspect(token string) (claims, error) {
+	form := url.Values{"token": {token}}
+	req, err := http.NewRequest(http.MethodPost, p.URL+"/token/introspection", strings.NewReader(form.Encode()))
+	if err != nil {
+		return claims{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth("mcp-servers", p.introspection)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return claims{}, err
+	}
+	defer resp.Body.Close()
+	var c claims
+	err = json.NewDecoder(resp.Body).Decode(&c)
+	return c, err
+}

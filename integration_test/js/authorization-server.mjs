@@ -1,0 +1,136 @@
+// An authorization server for tests, the real one of the npm package
+// oidc-provider: dynamic registration, mandatory PKCE, refresh tokens that are
+// replaced at each use and whose reuse ends the grant, revocation,
+// introspection, resource indicators (RFC 8707).
+//
+// Access tokens are for one resource. They are JWTs, unless the path of the
+// resource starts with /opaque. People log in by pressing a button with their
+// name. It keeps everything in memory: started again, it knows nobody.
+//
+//   node authorization-server.mjs PORT ACCESS_TOKEN_SECONDS INTROSPECTION_SECRET NAME...
+//
+// Tests steer it with POST /test/outage, /test/recover and /test/revoke-all,
+// and read from GET /test/counts how often what happened.
+import { createServer } from 'node:http';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { Provider, interactionPolicy } from 'oidc-provider';
+
+const [port, accessTokenSeconds, introspectionSecret, ...people] = process.argv.slice(2);
+const issuer = `http://127.0.0.1:${port}`;
+const scope = 'read write';
+
+const records = new Map();
+class Memory {
+  constructor(kind) { this.kind = kind; }
+  key(id) { return `${this.kind} ${id}`; }
+  async upsert(id, payload) { records.set(this.key(id), payload); }
+  async find(id) { return records.get(this.key(id)); }
+  async findByUid(uid) { // sessions only
+    for (const [key, record] of records) if (key.startsWith('Session ') && record.uid === uid) return record;
+    return undefined;
+  }
+  async findByUserCode() { return undefined; }
+  async consume(id) { records.get(this.key(id)).consumed = Math.floor(Date.now() / 1000); }
+  async destroy(id) { records.delete(this.key(id)); }
+  async revokeByGrantId(grantId) { forget((key, record) => record.grantId === grantId); }
+}
+function forget(test) {
+  for (const [key, record] of records) if (test(key, record)) records.delete(key);
+}
+
+const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
+// Logging in is consent enough.
+const policy = interactionPolicy.base();
+policy.remove('consent');
+
+const provider = new Provider(issuer, {
+  adapter: Memory,
+  jwks: { keys: [{ ...key, kid: randomBytes(8).toString('hex'), use: 'sig', alg: 'RS256' }] },
+  cookies: { keys: [randomBytes(32).toString('hex')] },
+  clients: [{
+    client_id: 'mcp-servers', client_secret: introspectionSecret,
+    redirect_uris: [], response_types: [], grant_types: [],
+  }],
+  scopes: ['openid', 'offline_access', ...scope.split(' ')],
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  findAccount: async (ctx, name) => ({ accountId: name, claims: async () => ({ sub: name }) }),
+  ttl: { AccessToken: Number(accessTokenSeconds), Grant: 3600, RefreshToken: 3600, Session: 3600, Interaction: 600 },
+  features: {
+    devInteractions: { enabled: false },
+    registration: { enabled: true },
+    revocation: { enabled: true },
+    introspection: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      useGrantedResource: async () => true,
+      getResourceServerInfo: async (ctx, resource) => ({
+        scope,
+        accessTokenTTL: Number(accessTokenSeconds),
+        accessTokenFormat: new URL(resource).pathname.startsWith('/opaque') ? 'opaque' : 'jwt',
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
+  },
+  interactions: { url: (ctx, interaction) => `/login/${interaction.uid}`, policy },
+  async loadExistingGrant(ctx) {
+    const { client, session, params, resourceServers } = ctx.oidc;
+    const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+    grant.addOIDCScope(params.scope ?? '');
+    for (const resource of Object.keys(resourceServers ?? {})) grant.addResourceScope(resource, scope);
+    await grant.save();
+    return grant;
+  },
+  renderError: async (ctx, out) => {
+    ctx.type = 'html';
+    ctx.body = `<h1>The provider cannot go on</h1><p>${out.error}</p>`;
+  },
+});
+
+const counts = { registrations: 0, codes: 0, refreshes: 0, revocations: 0, refusals: 0 };
+provider.on('registration_create.success', () => { counts.registrations += 1; });
+provider.on('grant.success', (ctx) => {
+  counts[ctx.oidc.params.grant_type === 'refresh_token' ? 'refreshes' : 'codes'] += 1;
+});
+provider.on('grant.error', (ctx, error) => {
+  counts.refusals += 1;
+  console.log(`refused: ${error.error} ${error.error_detail ?? error.error_description}`);
+});
+provider.on('grant.revoked', () => { counts.revocations += 1; });
+provider.on('authorization.error', (ctx, error) => console.log(`refused: ${error.error} ${error.error_description}`));
+provider.on('server_error', (ctx, error) => console.log(error));
+
+let outage = false;
+const steer = {
+  'GET /test/counts': (response) => response.setHeader('Content-Type', 'application/json').end(JSON.stringify(counts)),
+  'POST /test/outage': (response) => { outage = true; response.end(); },
+  'POST /test/recover': (response) => { outage = false; response.end(); },
+  'POST /test/revoke-all': (response) => {
+    forget((key) => /^(Grant|AccessToken|RefreshToken) /.test(key));
+    response.end();
+  },
+};
+
+async function logIn(request, response) {
+  if (request.method !== 'POST') {
+    const buttons = people.map((name) => `<button name="who" value="${name}">Log in as ${name}</button>`);
+    response.setHeader('Content-Type', 'text/html')
+      .end(`<h1>Who are you?</h1><form method="post">${buttons.join('')}<button name="who" value="">Cancel</button></form>`);
+    return;
+  }
+  let body = '';
+  for await (const chunk of request) body += chunk;
+  const who = new URLSearchParams(body).get('who');
+  const result = people.includes(who) ? { login: { accountId: who } } : { error: 'access_denied' };
+  await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
+}
+
+const serve = provider.callback();
+createServer((request, response) => {
+  const control = steer[`${request.method} ${request.url}`];
+  if (control) control(response);
+  else if (outage) response.writeHead(503).end('out of order');
+  else if (request.url.startsWith('/login/')) logIn(request, response).catch((error) => response.writeHead(400).end(String(error)));
+  else serve(request, response);
+}).listen(Number(port), '127.0.0.1', () => console.log(`provider at ${issuer}`));
