@@ -29,12 +29,17 @@ var binaries struct {
 }
 
 // Caddy returns the path of the gateway: Caddy with this plugin. Tests under
-// the race detector get a gateway under the race detector.
+// the race detector get a gateway under the race detector. The environment
+// variable CADDY names another one.
 func Caddy(t testing.TB) string {
-	return build(t, "caddy", "github.com/mcpoauth/caddy-mcp-oauth/cmd/caddy")
+	if path := os.Getenv("CADDY"); path != "" {
+		return path
+	}
+	return Build(t, "caddy", "github.com/mcpoauth/caddy-mcp-oauth/cmd/caddy")
 }
 
-func build(t testing.TB, name, pkg string) string {
+// Build builds a program, unless it is built already, and returns its path.
+func Build(t testing.TB, name, pkg string) string {
 	t.Helper()
 	binaries.lock.Lock()
 	defer binaries.lock.Unlock()

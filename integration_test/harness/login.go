@@ -26,3 +26,27 @@ func (b *Browser) LogIn(t testing.TB, at *Page, account string) *Page {
 	}
 	return at
 }
+
+// Connect presses the button that connects a server, goes to its provider and,
+// once back, returns the page with the outcome. The provider must not ask who
+// the person is.
+func (b *Browser) Connect(t testing.TB, p *Page, title string) *Page {
+	t.Helper()
+	return b.Follow(t, b.Follow(t, b.pressConnect(t, p, title)))
+}
+
+// ConnectAs is Connect for a Provider, where the person has that account.
+func (b *Browser) ConnectAs(t testing.TB, p *Page, title, account string) *Page {
+	t.Helper()
+	at := b.Follow(t, b.pressConnect(t, p, title))
+	return b.Follow(t, b.LogIn(t, at, account))
+}
+
+func (b *Browser) pressConnect(t testing.TB, p *Page, title string) *Page {
+	t.Helper()
+	label := "Connect " + title
+	if button, _ := p.button(label); button == nil {
+		label += " again"
+	}
+	return b.Press(t, p, label, nil)
+}

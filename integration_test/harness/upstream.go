@@ -21,7 +21,7 @@ func Everything(t testing.TB, stateful bool) string {
 	if stateful {
 		args = append(args, "-stateless=false")
 	}
-	binary := build(t, "everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
+	binary := Build(t, "everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
 	Start(t, exec.Command(binary, args...)).Expect(t, "listening at")
 	waitForListener(t, addr)
 	return "http://" + addr + "/mcp"

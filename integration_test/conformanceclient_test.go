@@ -1,0 +1,143 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+)
+
+// The official suite judges OAuth clients by letting them loose on servers and
+// providers that it made up, good and bad ones. It judges the Go SDK's client
+// and then the gateway, as the client of its upstreams. What the first passes
+// the second passes too, and it fails nothing else; testdata explains the
+// exceptions, and each of them must be one.
+func TestConformanceClient(t *testing.T) {
+	const sdk = "github.com/modelcontextprotocol/go-sdk/conformance/everything-client"
+	const module = "github.com/mcpoauth/caddy-mcp-oauth/integration_test/conformanceclient"
+	everything, gateway := harness.Build(t, "everything-client", sdk), harness.Build(t, "conformance-client", module)
+	caddy := harness.Caddy(t)
+	for _, revision := range []string{"2025-11-25", "2026-07-28"} {
+		t.Run(revision, func(t *testing.T) {
+			bare := judgeClient(t, everything, revision)
+			gated := judgeClient(t, gateway, revision, "CADDY="+caddy, "EVERYTHING_CLIENT="+everything)
+			unused := maps.Clone(explained(t))
+			for _, scenario := range slices.Sorted(maps.Keys(bare)) {
+				for _, difference := range worse(bare[scenario], gated[scenario]) {
+					name := scenario + " " + difference.check
+					if _, known := explained(t)[name]; known {
+						delete(unused, name)
+						continue
+					}
+					t.Errorf("%s is %q for the gateway, %q for the Go SDK's client", name, difference.gated, difference.bare)
+				}
+			}
+			for name := range unused {
+				t.Errorf("%s is no difference any more", name)
+			}
+			if len(gated) != len(bare) {
+				t.Errorf("%d scenarios with the gateway, %d without", len(gated), len(bare))
+			}
+		})
+	}
+}
+
+// verdicts are the worst result of each check of a scenario.
+type verdicts map[string]string
+
+// difference is a check whose result differs.
+type difference struct{ check, bare, gated string }
+
+// worse returns the checks that are worse for the gateway: passed by the other
+// alone, or failed by it alone.
+func worse(bare, gated verdicts) []difference {
+	var all []difference
+	for check, result := range bare {
+		if result == "SUCCESS" && gated[check] != "SUCCESS" {
+			all = append(all, difference{check, result, gated[check]})
+		}
+	}
+	for check, result := range gated {
+		if result != "SUCCESS" && bare[check] == "" {
+			all = append(all, difference{check, "", result})
+		}
+	}
+	return all
+}
+
+var (
+	resultDir = regexp.MustCompile(`-\d{4}-\d{2}-\d{2}T[\dTZ-]+$`)
+	totalLine = regexp.MustCompile(`(?m)^Total: .*$`)
+)
+
+// judgeClient runs the suite on a client and returns its verdicts by scenario.
+func judgeClient(t *testing.T, command, revision string, env ...string) map[string]verdicts {
+	t.Helper()
+	dir := t.TempDir()
+	suite := harness.Node(t, conformance, "client", "--command", command, "--requirements", revision, "--timeout", "300000", "-o", dir)
+	suite.Env = append(suite.Env, env...)
+	program := harness.Start(t, suite)
+	_ = program.Wait(t) // it fails for what is not scored, too
+	t.Log(totalLine.FindString(program.String()))
+
+	all := map[string]verdicts{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Name() != "checks.json" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var checks []struct{ ID, Status string }
+		if err := json.Unmarshal(text, &checks); err != nil {
+			return err
+		}
+		scenario, err := filepath.Rel(dir, resultDir.ReplaceAllString(filepath.Dir(path), ""))
+		all[scenario] = verdicts{}
+		for _, check := range checks {
+			if v := all[scenario]; check.Status != "INFO" && (v[check.ID] == "" || v[check.ID] == "SUCCESS") {
+				v[check.ID] = check.Status
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("a judgement of %d scenarios; printed last:\n%s", len(all), program.Tail())
+	}
+	return all
+}
+
+// explained returns the reasons of differences, by scenario and check.
+func explained(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/conformance_client.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.SplitN(line, " ", 3)
+		if len(fields) != 3 {
+			t.Fatalf("no reason in %q", line)
+		}
+		reasons[fields[0]+" "+fields[1]] = fields[2]
+	}
+	return reasons
+}
