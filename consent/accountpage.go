@@ -72,6 +72,7 @@ func (c *Consent) connectionsOf(r *http.Request, id storage.Identity) ([]account
 		return nil, err
 	}
 	allowed := c.as.ServersOf(id)
+	asks := c.asks(r.Context(), allowed, standing)
 	var views []accountConnection
 	for _, s := range c.as.Config().Servers {
 		u := c.perUser(s.ID)
@@ -81,7 +82,7 @@ func (c *Consent) connectionsOf(r *http.Request, id storage.Identity) ([]account
 		may := slices.ContainsFunc(allowed, func(a authz.Server) bool { return a.ID == s.ID })
 		status, exists := standing[s.ID]
 		if may || exists {
-			views = append(views, accountConnection{c.describeConnection(s, u, status), may})
+			views = append(views, accountConnection{c.describeConnection(s, u, status, asks[s.ID]), may})
 		}
 	}
 	return views, nil

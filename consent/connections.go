@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -15,6 +16,7 @@ import (
 // broker is what the pages need of an upstream.Broker.
 type broker interface {
 	Server(id string) *upstream.Server
+	Asks(ctx context.Context, server string) []string
 	Begin(ctx context.Context, t upstream.Trip) (authorizeURL string, err error)
 	Finish(ctx context.Context, a upstream.Answer) (upstream.Outcome, error)
 	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time) error
@@ -100,7 +102,8 @@ type connectionView struct {
 	Since    string
 }
 
-func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status upstream.Status) connectionView {
+// describeConnection tells what is so, and what connecting will ask for.
+func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status upstream.Status, asks []string) connectionView {
 	t := c.pages.text
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
@@ -114,11 +117,33 @@ func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status 
 	if v.Exists {
 		button = t.Reconnect
 		v.Since = date(status.Since)
-	} else {
-		v.Scopes, v.Asks = u.Scopes, true
+	}
+	if !v.Works {
+		v.Scopes, v.Asks = asks, true
 	}
 	v.Button = fmt.Sprintf(button, v.Title)
 	return v
+}
+
+// asks returns, by server, what the providers of those that have to be connected
+// will be asked for. They are asked side by side, as one may be slow.
+func (c *Consent) asks(ctx context.Context, servers []authz.Server, standing map[string]upstream.Status) map[string][]string {
+	asks := map[string][]string{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, s := range servers {
+		if c.perUser(s.ID) == nil || works(standing[s.ID]) {
+			continue
+		}
+		all.Go(func() {
+			scopes := c.broker.Asks(ctx, s.ID)
+			mu.Lock()
+			asks[s.ID] = scopes
+			mu.Unlock()
+		})
+	}
+	all.Wait()
+	return asks
 }
 
 func titleOf(s authz.Server) string { return cmp.Or(s.Title, s.ID) }

@@ -42,10 +42,10 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 		return err
 	}
 	status := standing[link.Server]
-	view := c.describeConnection(g.server, g.upstream, status)
+	view := c.describeConnection(g.server, g.upstream, status, nil)
 	view.Works = view.Works && (done || containsAll(status.Scopes, link.Scopes))
 	if !view.Works {
-		view.Scopes, view.Asks = union(g.upstream.Scopes, link.Scopes), true
+		view.Scopes, view.Asks = union(c.broker.Asks(r.Context(), link.Server), link.Scopes), true
 	}
 	var name, proof string
 	title, lead, ok := t.ConnectTitle, t.ConnectAsks, t.ConnectDone

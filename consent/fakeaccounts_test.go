@@ -95,6 +95,8 @@ func newFakeBroker() *fakeBroker {
 
 func (b *fakeBroker) Server(id string) *upstream.Server { return b.servers[id] }
 
+func (b *fakeBroker) Asks(_ context.Context, server string) []string { return b.servers[server].Scopes }
+
 // connected gives an owner a connection.
 func (b *fakeBroker) connected(owner, server string, state storage.ConnectionState, scopes ...string) {
 	b.connections[[2]string{owner, server}] = upstream.Status{

@@ -33,7 +33,7 @@ func TestServicesPageShowsConnections_D3_D4(t *testing.T) {
 		"not connected":    {"", "", []string{"Not connected", "Connect Notion<", "Asks there for: <code>pages.read</code>, <code>pages.write</code>", "Required"}},
 		"in this flow":     {flowOwner, storage.Active, []string{"Connected", "Connect Notion again<", "May do there: <code>read</code>", "Since 4 March 2026, 05:06 UTC"}},
 		"before":           {alice().Subject, storage.Active, []string{"Connected", "Connect Notion again<"}},
-		"refused since":    {alice().Subject, storage.NeedsReauth, []string{"Must be connected again", "Connect Notion again<", "Required"}},
+		"refused since":    {alice().Subject, storage.NeedsReauth, []string{"Must be connected again", "Connect Notion again<", "Required", "Asks there for: <code>pages.read</code>, <code>pages.write</code>"}},
 		"in doubt":         {alice().Subject, storage.InDoubt, []string{"Should be connected again", "Connect Notion again<"}},
 		"of somebody else": {"user_id:bob", storage.Active, []string{"Not connected", "Connect Notion<"}},
 		"of another flow":  {"flow:flow-2", storage.Active, []string{"Not connected", "Connect Notion<"}},
@@ -60,6 +60,15 @@ func TestServicesPageShowsConnections_D3_D4(t *testing.T) {
 				t.Error("the page does not name the client and where it waits")
 			}
 		})
+	}
+}
+
+func TestScopesThatNobodyTells(t *testing.T) {
+	s := connecting(t)
+	s.broker.servers["notion"].Scopes = nil
+	page := s.get(servicesURL).Body.String()
+	if !strings.Contains(page, english.AsksUnknown) || strings.Contains(page, english.AsksFor+":") {
+		t.Errorf("page:\n%s", page)
 	}
 }
 

@@ -41,7 +41,7 @@ func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.
 		return err
 	}
 	t := c.pages.text
-	servers := c.describeServers(f, standing, strings.Fields(r.URL.Query().Get("chosen")))
+	servers := c.describeServers(r, f, standing)
 	name, proof := c.nameOf(*f.Identity)
 	return c.pages.render(w, http.StatusOK, "services", struct {
 		frame
@@ -101,8 +101,10 @@ func (c *Consent) nameOf(id storage.Identity) (name, proof string) {
 // describeServers lists what the person can grant. What the client asked for
 // is chosen beforehand, and so is a server that is the only one, and what the
 // person chose before they went to connect something.
-func (c *Consent) describeServers(f *authz.Flow, standing map[string]upstream.Status, chosen []string) []serverView {
+func (c *Consent) describeServers(r *http.Request, f *authz.Flow, standing map[string]upstream.Status) []serverView {
 	servers := c.as.Servers(f)
+	chosen := strings.Fields(r.URL.Query().Get("chosen"))
+	asks := c.asks(r.Context(), servers, standing)
 	views := make([]serverView, len(servers))
 	for i, s := range servers {
 		views[i] = serverView{
@@ -111,7 +113,7 @@ func (c *Consent) describeServers(f *authz.Flow, standing map[string]upstream.St
 			Chosen: len(f.Resources) > 0 || len(servers) == 1 || slices.Contains(chosen, s.ID),
 		}
 		if u := c.perUser(s.ID); u != nil {
-			connection := c.describeConnection(s, u, standing[s.ID])
+			connection := c.describeConnection(s, u, standing[s.ID], asks[s.ID])
 			views[i].Connection = &connection
 		}
 	}

@@ -53,6 +53,9 @@ type Broker struct {
 	// came back with since the last one left.
 	registrations singleflight.Group
 	returned      sync.Map
+	// asks has what is known of what providers are asked for, by server.
+	asks   sync.Map
+	asking singleflight.Group
 	// pause waits between tries.
 	pause func(context.Context, time.Duration) error
 }
