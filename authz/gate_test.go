@@ -243,7 +243,9 @@ func TestGrantOfVirtualKey_E21_B17(t *testing.T) {
 	f := newGateFixture(t, gateConfig())
 	issue := func(subject, server string) string {
 		return f.issue(func(a *storage.AccessToken) {
-			a.Identity = storage.Identity{Kind: string(identity.VirtualKey), Subject: subject}
+			name := subject[strings.IndexByte(subject, ':')+1:]
+			a.Identity = (&identity.Key{Name: name, Hash: storage.HashOf("sk-" + name)}).Identity()
+			a.Identity.Subject = subject
 			a.Audience, a.Scope = []string{gateIssuer + "/" + server}, []string{"mcp:use", "mcp:two"}
 		})
 	}

@@ -15,12 +15,13 @@ import (
 var errInvalidGrant = fail("invalid_grant", "The code or token is unknown, expired, used, or meant for another client.")
 
 // identityStands reports whether the configuration still knows the identity:
-// its kind is in use and, for a virtual key, the key was not withdrawn.
+// its kind is in use and, for a virtual key, the key was neither withdrawn nor
+// replaced.
 func (as *AuthorizationServer) identityStands(id storage.Identity) bool {
 	if !slices.Contains(as.cfg.Identities, identity.Kind(id.Kind)) {
 		return false
 	}
-	return id.Kind != string(identity.VirtualKey) || as.cfg.VirtualKeys.BySubject(id.Subject) != nil
+	return id.Kind != string(identity.VirtualKey) || as.cfg.VirtualKeys.Stand(id)
 }
 
 // mayUse reports whether the identity may use the server.

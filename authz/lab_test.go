@@ -176,6 +176,11 @@ func labKeys(server string) *identity.VirtualKeys {
 	return identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{server}})
 }
 
+// replacedKey returns another key under the name team.
+func replacedKey() *identity.VirtualKeys {
+	return identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("the next team key")})
+}
+
 // request is an authorization request of the client app that nothing is wrong with.
 func request(changes ...string) url.Values {
 	v := url.Values{
@@ -253,7 +258,9 @@ func (l *lab) open(b browser) *Flow {
 
 var alice = storage.Identity{Kind: string(identity.UserID), Subject: "user_id:alice", Name: "alice"}
 
-func keyIdentity(name string) storage.Identity { return (&identity.Key{Name: name}).Identity() }
+func keyIdentity(name string) storage.Identity {
+	return (&identity.Key{Name: name, Hash: storage.HashOf(name + " key")}).Identity()
+}
 
 // identified takes a flow up to the services page.
 func (l *lab) identified(v url.Values, who storage.Identity) *Flow {

@@ -193,6 +193,7 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 		ends   bool // the family, too
 	}{
 		{"key withdrawn", func(c *Config) { c.VirtualKeys = nil }, true},
+		{"key replaced", func(c *Config) { c.VirtualKeys = replacedKey() }, true},
 		{"kind not in use", func(c *Config) { c.Identities = c.Identities[1:] }, true},
 		{"server taken from the key", func(c *Config) { c.VirtualKeys = labKeys("main") }, true},
 		{"server gone for now", func(c *Config) { c.Servers = c.Servers[1:] }, false},

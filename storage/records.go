@@ -72,6 +72,9 @@ type Identity struct {
 	Subject string `json:"subject"`
 	// Name is what a person recognises themselves by. Never a key.
 	Name string `json:"name,omitempty"`
+	// Proof tells what proved it from what did before or will later, where that
+	// can change under the same Subject. It is no secret.
+	Proof string `json:"proof,omitempty"`
 }
 
 // MaxAccessTokens is how many access tokens of a grant live side by side.

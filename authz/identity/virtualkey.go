@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"encoding/hex"
 	"iter"
 	"maps"
 	"slices"
@@ -15,6 +16,8 @@ type Key struct {
 	Hash storage.Hash
 	// Servers are the ids of the MCP servers it is good for; none means all.
 	Servers []string
+
+	proof string // see Identity; set in a set of keys
 }
 
 // Allows reports whether the key is good for the MCP server.
@@ -22,9 +25,12 @@ func (k *Key) Allows(server string) bool {
 	return len(k.Servers) == 0 || slices.Contains(k.Servers, server)
 }
 
-// Identity returns whom the key stands for.
+// Identity returns whom the key stands for. Its Proof is enough of the hash to
+// tell the key from its successor, and too little to find the key by.
 func (k *Key) Identity() storage.Identity {
-	return storage.Identity{Kind: string(VirtualKey), Subject: subject(VirtualKey, k.Name), Name: k.Name}
+	return storage.Identity{
+		Kind: string(VirtualKey), Subject: subject(VirtualKey, k.Name), Name: k.Name, Proof: hex.EncodeToString(k.Hash[:4]),
+	}
 }
 
 // VirtualKeys is the set of keys of one site. A nil set is empty.
@@ -38,8 +44,10 @@ type VirtualKeys struct {
 func NewVirtualKeys(keys ...Key) *VirtualKeys {
 	set := &VirtualKeys{byHash: make(map[storage.Hash]*Key, len(keys)), bySubject: make(map[string]*Key, len(keys))}
 	for i := range keys {
+		id := keys[i].Identity()
+		keys[i].proof = id.Proof
 		set.byHash[keys[i].Hash] = &keys[i]
-		set.bySubject[keys[i].Identity().Subject] = &keys[i]
+		set.bySubject[id.Subject] = &keys[i]
 	}
 	return set
 }
@@ -66,6 +74,14 @@ func (s *VirtualKeys) BySubject(subject string) *Key {
 		return nil
 	}
 	return s.bySubject[subject]
+}
+
+// Stand reports whether an identity was proved by a key that is still good: one
+// that was replaced under its name is not, for that is what an operator does
+// when it leaked.
+func (s *VirtualKeys) Stand(id storage.Identity) bool {
+	k := s.BySubject(id.Subject)
+	return k != nil && k.proof == id.Proof
 }
 
 // All ranges over the keys, in no particular order.

@@ -10,7 +10,7 @@ var accessTests = map[string]func(*fixture){
 	"every field comes back": func(f *fixture) {
 		f.approve("1", "a")
 		claim := f.claim("1", "a")
-		claim.Issue.Access.Identity = storage.Identity{Kind: "virtual_key", Subject: "virtual_key:Ünïcode", Name: "a\x00b"}
+		claim.Issue.Access.Identity = storage.Identity{Kind: "virtual_key", Subject: "virtual_key:Ünïcode", Name: "a\x00b", Proof: "p"}
 		claim.Issue.Access.Scope = []string{"mcp:use", "", "x"}
 		claim.Issue.Access.Audience = []string{resource, "https://mcp.example.com/mcp/notion"}
 		claim.Issue.Access.IssuedAt = f.now.Add(1)

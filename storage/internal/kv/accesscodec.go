@@ -16,7 +16,7 @@ func appendAccessToken(b []byte, t storage.AccessToken) []byte {
 	b = appendTime(b, t.ExpiresAt)
 	b = binary.AppendUvarint(b, uint64(len(t.Scope)))
 	b = binary.AppendUvarint(b, uint64(len(t.Audience)))
-	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID, t.Identity.Kind, t.Identity.Subject, t.Identity.Name} {
+	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID, t.Identity.Kind, t.Identity.Subject, t.Identity.Name, t.Identity.Proof} {
 		b = appendString(b, s)
 	}
 	for _, s := range t.Scope {
@@ -34,7 +34,7 @@ func decodeAccessToken(body []byte) (storage.AccessToken, error) {
 	t.IssuedAt = d.time()
 	t.ExpiresAt = d.time()
 	scopes, audiences := d.uvarint(), d.uvarint()
-	for _, s := range [...]*string{&t.GrantID, &t.Issuer, &t.ClientID, &t.Identity.Kind, &t.Identity.Subject, &t.Identity.Name} {
+	for _, s := range [...]*string{&t.GrantID, &t.Issuer, &t.ClientID, &t.Identity.Kind, &t.Identity.Subject, &t.Identity.Name, &t.Identity.Proof} {
 		*s = d.string()
 	}
 	t.Scope, t.Audience = d.lists(scopes, audiences)
