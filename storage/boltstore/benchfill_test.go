@@ -67,7 +67,7 @@ func multiply(b *testing.B, e *engine, grants uint64) {
 		slices.SortFunc(keys, bytes.Compare)
 		for batch := range slices.Chunk(keys, 20_000) {
 			err := e.db.Update(func(btx *bbolt.Tx) error {
-				bucket := btx.Bucket(recordsBucket)
+				bucket := btx.Bucket([]byte(kind))
 				bucket.FillPercent = 0.7
 				_, value := bucket.Cursor().Seek([]byte(kind))
 				value = bytes.Clone(value)

@@ -172,10 +172,9 @@ func (c *committer) try(batch []*call) (spoiler *call, err error) {
 			err = fmt.Errorf("boltstore: commit: %v", p)
 		}
 	}()
-	bucket := btx.Bucket(recordsBucket)
 	wrote := false
 	for _, x := range batch {
-		t := &tx{bucket: bucket}
+		t := &tx{Tx: btx}
 		x.run(t)
 		if t.wrote && (x.err != nil || x.panicked != nil) {
 			return x, nil

@@ -71,7 +71,7 @@ func TestWaitingCallsShareATransaction(t *testing.T) {
 	for i := range callers {
 		wg.Go(func() {
 			err := e.Update(background(), func(t kv.Tx) error {
-				transactions[i] = t.(*tx).bucket.Tx().ID()
+				transactions[i] = t.(*tx).ID()
 				return put(fmt.Sprint("key ", i))(t)
 			})
 			if err != nil {
@@ -273,7 +273,7 @@ func TestRefusalsCostNoCommit(t *testing.T) {
 	e := tempEngine(t)
 	last := func() (id int) { // of the transaction that was committed last
 		err := e.View(background(), func(r kv.Reader) error {
-			id = r.(*tx).bucket.Tx().ID()
+			id = r.(*tx).ID()
 			return nil
 		})
 		if err != nil {

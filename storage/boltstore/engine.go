@@ -32,7 +32,7 @@ func (e *engine) View(ctx context.Context, fn func(kv.Reader) error) error {
 		return closedOr(err)
 	}
 	defer func() { _ = btx.Rollback() }() // how a reading transaction ends
-	return fn(&tx{bucket: btx.Bucket(recordsBucket)})
+	return fn(&tx{Tx: btx})
 }
 
 // Close implements kv.Engine. It waits for every transaction.
@@ -48,20 +48,37 @@ func closedOr(err error) error {
 	return err
 }
 
-// tx is a kv.Tx on the records.
+// tx is a kv.Tx on the records. Each kind of record, which is the first byte
+// of its key, has a bucket of its own from its first record on: a tree that
+// other kinds do not make deeper.
 type tx struct {
-	bucket *bbolt.Bucket
-	wrote  bool
+	*bbolt.Tx
+	wrote bool
 }
 
-func (t *tx) Get(key []byte) []byte { return t.bucket.Get(key) }
+// bucket returns the bucket for the key, or nil.
+func (t *tx) bucket(key []byte) *bbolt.Bucket { return t.Bucket(key[:1]) }
+
+func (t *tx) Get(key []byte) []byte {
+	b := t.bucket(key)
+	if b == nil {
+		return nil
+	}
+	return b.Get(key)
+}
 
 func (t *tx) Scan(from []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		c := t.bucket.Cursor()
-		for k, v := c.Seek(from); k != nil; k, v = c.Next() {
-			if !yield(k, v) {
-				return
+		kinds := t.Cursor()
+		for kind, _ := kinds.Seek(from[:min(1, len(from))]); kind != nil; kind, _ = kinds.Next() {
+			if len(kind) > 1 {
+				continue // no records
+			}
+			c := t.Bucket(kind).Cursor()
+			for k, v := c.Seek(from); k != nil; k, v = c.Next() {
+				if !yield(k, v) {
+					return
+				}
 			}
 		}
 	}
@@ -69,10 +86,21 @@ func (t *tx) Scan(from []byte) iter.Seq2[[]byte, []byte] {
 
 func (t *tx) Put(key, value []byte) error {
 	t.wrote = true
-	return t.bucket.Put(key, value)
+	b := t.bucket(key)
+	if b == nil {
+		var err error
+		if b, err = t.CreateBucket(key[:1]); err != nil {
+			return err
+		}
+	}
+	return b.Put(key, value)
 }
 
 func (t *tx) Delete(key []byte) error {
+	b := t.bucket(key)
+	if b == nil {
+		return nil
+	}
 	t.wrote = true
-	return t.bucket.Delete(key)
+	return b.Delete(key)
 }

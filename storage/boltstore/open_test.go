@@ -90,7 +90,10 @@ func TestSchemaGuard_M08(t *testing.T) {
 		"no schema": {func(tx *bbolt.Tx) error {
 			return tx.Bucket(metaBucket).Delete(schemaKey)
 		}, "unreadable"},
-		"foreign": {func(tx *bbolt.Tx) error { return tx.DeleteBucket(metaBucket) }, "another program"},
+		"foreign": {func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte("theirs"))
+			return errors.Join(tx.DeleteBucket(metaBucket), err)
+		}, "another program"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "mcp_oauth.db")

@@ -8,11 +8,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The file has two buckets: the records, and what is known about them.
+// Beside the buckets of the records, whose names are one byte long, the file
+// has one for what is known about them.
 var (
-	recordsBucket = []byte("records")
-	metaBucket    = []byte("meta")
-	schemaKey     = []byte("schema")
+	metaBucket = []byte("meta")
+	schemaKey  = []byte("schema")
 )
 
 // schema is the version of the layout that this program reads and writes.
@@ -33,9 +33,6 @@ func prepare(db *bbolt.DB) error {
 		return err
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		if _, err := tx.CreateBucket(recordsBucket); err != nil {
-			return err
-		}
 		meta, err := tx.CreateBucket(metaBucket)
 		if err != nil {
 			return err
@@ -46,7 +43,7 @@ func prepare(db *bbolt.DB) error {
 
 func checkSchema(tx *bbolt.Tx) error {
 	meta := tx.Bucket(metaBucket)
-	if meta == nil || tx.Bucket(recordsBucket) == nil {
+	if meta == nil {
 		return errors.New("this is another program's database")
 	}
 	found, err := strconv.Atoi(string(meta.Get(schemaKey)))

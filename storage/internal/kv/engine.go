@@ -5,7 +5,8 @@ import (
 	"iter"
 )
 
-// Engine runs transactions over ordered keys.
+// Engine runs transactions over ordered keys. A key is never empty; those with
+// the same first byte are of one kind, and an engine may keep them together.
 type Engine interface {
 	// View runs fn on a consistent state.
 	View(ctx context.Context, fn func(Reader) error) error
