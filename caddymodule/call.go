@@ -42,7 +42,7 @@ type gatedServer struct {
 func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if !passes(r.Method) {
 		w.Header().Set("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
-		mcp.WriteError(w, http.StatusMethodNotAllowed, "MCP does not use this method.", authz.NewCorrelationID())
+		s.refuse(w, http.StatusMethodNotAllowed, "MCP does not use this method.")
 		return nil
 	}
 	caller := g.gate.Check(w, r)
@@ -55,7 +55,7 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 	c := &call{gatedServer: g, site: s, caller: caller}
 	c.describe(r)
 	if session, ok := c.openSession(r); !ok || !session.OpenedWith("") {
-		noSession(w)
+		c.site.noSession(w)
 		return nil
 	}
 	s.strip.strip(r.Header)
@@ -141,8 +141,15 @@ func (c *call) openSession(r *http.Request) (mcp.Session, bool) {
 
 // noSession answers for a session that is none of the caller's, or was ended:
 // the client opens a new one.
-func noSession(w http.ResponseWriter) {
-	mcp.WriteError(w, http.StatusNotFound, "There is no such session; initialize a new one.", authz.NewCorrelationID())
+func (s *site) noSession(w http.ResponseWriter) {
+	s.refuse(w, http.StatusNotFound, "There is no such session; initialize a new one.")
+}
+
+// refuse answers for a mistake of the client's.
+func (s *site) refuse(w http.ResponseWriter, status int, message string) {
+	id := authz.NewCorrelationID()
+	s.log.Debug("request refused", zap.String("correlation_id", id), zap.Int("status", status), zap.String("description", message))
+	mcp.WriteError(w, status, message, id)
 }
 
 // credentialRefused replaces an upstream's 401. It is about the credential of

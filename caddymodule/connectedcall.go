@@ -33,7 +33,7 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 	defer c.body.release()
 	var owns bool
 	if c.session, owns = c.openSession(r); !owns {
-		noSession(w)
+		c.site.noSession(w)
 		return nil
 	}
 	if !c.takeState(w, r) {
@@ -46,7 +46,7 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 	}
 	// P-11: a session that was opened with another account is none of this one.
 	if c.session.ID != "" && !c.session.OpenedWith(c.credential.Link) {
-		noSession(w)
+		c.site.noSession(w)
 		return nil
 	}
 	s.strip.strip(r.Header)

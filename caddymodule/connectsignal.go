@@ -69,7 +69,7 @@ func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scop
 // best way that it understands.
 func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, scopes []string) {
 	if r.Method == http.MethodDelete { // the session went with the account
-		noSession(w)
+		c.site.noSession(w)
 		return
 	}
 	request := c.request()
