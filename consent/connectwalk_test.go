@@ -166,6 +166,31 @@ func TestWalkAccount_I15(t *testing.T) {
 	}
 }
 
+// What one person connected in a flow does not become another's, nor does what
+// they come back with.
+func TestWalkIdentityChangedAfterConnecting_I10(t *testing.T) {
+	p := newProvider(t)
+	b := newWalkTo(t, p.servers()...).browser()
+	identityURL := b.start()
+	identityPage := b.open(identityURL)
+	as := func(user string) *httptest.ResponseRecorder {
+		return b.follow(b.press(identityPage, userIDPath, url.Values{"user_id": {user}}))
+	}
+	page := b.follow(b.open(agree(t, b.press(as("alice"), flowConnectPath, pressNotion), "alice's")))
+	if page = as("alice"); !strings.Contains(shows(page), ">Connected<") {
+		t.Error("the same person has to connect again")
+	}
+	late := agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")
+	page = as("bob")
+	if strings.Contains(shows(page), ">Connected<") {
+		t.Error("Bob has what Alice connected")
+	}
+	mustAnswer(t, b.open(late), http.StatusBadRequest)
+	if p.tokens != 1 {
+		t.Error("what Alice came back with was taken")
+	}
+}
+
 // A form that was loaded before somebody else signed in does nothing.
 func TestWalkStaleForm_I10_I11(t *testing.T) {
 	w := newWalkTo(t, newProvider(t).servers()...)

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -82,6 +83,35 @@ func chosenIDs(offered []authz.Server, resources []string) string {
 		}
 	}
 	return strings.Join(ids, " ")
+}
+
+// discard ends what was connected in the flow, so that providers hear of it too.
+func (c *Consent) discard(ctx context.Context, f *authz.Flow) error {
+	owner := storage.FlowOwner(f.ID)
+	made, err := c.standing(ctx, owner)
+	if err != nil {
+		return err
+	}
+	for server := range made {
+		if err := c.broker.Disconnect(ctx, owner, server); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startOver ends what somebody connected in the flow, and the trips they are
+// on, before it becomes somebody else's.
+func (c *Consent) startOver(ctx context.Context, f *authz.Flow) error {
+	for _, s := range c.as.Config().Servers {
+		if c.perUser(s.ID) == nil {
+			continue
+		}
+		if err := c.broker.Disconnect(ctx, storage.FlowOwner(f.ID), s.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Consent) notHere() *failure {

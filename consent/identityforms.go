@@ -85,6 +85,11 @@ func (c *Consent) identifyBy(prove proof) func(http.ResponseWriter, *http.Reques
 		if code != "" {
 			return c.askAgain(w, f, code)
 		}
+		if f.Identity != nil && f.Identity.Subject != id.Subject {
+			if err := c.startOver(r.Context(), f); err != nil {
+				return err
+			}
+		}
 		if err := c.as.Identify(r.Context(), f, id); err != nil {
 			return err
 		}

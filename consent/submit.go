@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // submit ends the flow as the person decided, and sends the browser back to
@@ -95,20 +93,5 @@ func (c *Consent) deny(w http.ResponseWriter, r *http.Request, f *authz.Flow) er
 		return err
 	}
 	c.redirect(w, url)
-	return nil
-}
-
-// discard ends what was connected in the flow, so that providers hear of it too.
-func (c *Consent) discard(ctx context.Context, f *authz.Flow) error {
-	owner := storage.FlowOwner(f.ID)
-	made, err := c.standing(ctx, owner)
-	if err != nil {
-		return err
-	}
-	for server := range made {
-		if err := c.broker.Disconnect(ctx, owner, server); err != nil {
-			return err
-		}
-	}
 	return nil
 }
