@@ -24,7 +24,7 @@ func BenchmarkHandler(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = store.Close() })
-	h, cache := newStubbedHandler(b, store)
+	h, cache := newStubbedHandler(b, store, nil)
 	tokens := storeTokens(b, store, *grants)
 	var all storage.Revocation
 	for _, token := range tokens {

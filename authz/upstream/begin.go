@@ -78,7 +78,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", err
 	}
-	l := newLink(p, c, requestedScopes(p, t.Scopes, existing.Scopes))
+	l := newLink(s, p, c, requestedScopes(p, t.Scopes, existing.Scopes))
 	record := trip{
 		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
 		CheckIss: p.KnownIssuer, IssRequired: p.AuthorizationResponseIss,
@@ -105,9 +105,9 @@ func tripContext(k storage.ConnectionKey, state storage.Hash) []string {
 	return []string{"trip", k.Issuer, k.Owner, k.Server, string(state[:])}
 }
 
-func newLink(p *provider, c *client, scopes []string) link {
+func newLink(s *Server, p *provider, c *client, scopes []string) link {
 	return link{
-		Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
+		Origin: s.origin(), Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
 		ClientID: c.ID, AuthMethod: c.AuthMethod, Resource: p.Resource, Scopes: scopes,
 	}
 }

@@ -28,7 +28,9 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 		return err
 	}
 	c := storage.Connection{ConnectionKey: b.key(owner, s), ExpiresAt: keepUntil}
-	return b.keep(ctx, c, "", secrets{Headers: credentials, IssuedAt: b.deps.Now()})
+	return b.keep(ctx, c, "", secrets{
+		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()},
+	})
 }
 
 // pastedHeaders returns the headers to send. White space around a key comes

@@ -23,6 +23,9 @@ const (
 // held is a connection as it was read, opened. It is never changed once others
 // can see it.
 type held struct {
+	// server is the configuration it was opened under: with another one, the
+	// same record can mean another credential, or none.
+	server *Server
 	// id, revision and updatedAt say which version of the record it is.
 	id        string
 	revision  uint64
@@ -43,8 +46,12 @@ type held struct {
 	retryAt, forcedUntil time.Time
 }
 
-// believed reports whether the store need not be asked.
-func (h *held) believed(now time.Time) bool {
+// believed reports whether the store need not be asked about the server's
+// connection. h may be nil.
+func (h *held) believed(s *Server, now time.Time) bool {
+	if h == nil || h.server != s {
+		return false
+	}
 	age := now.Sub(h.readAt)
 	return age >= 0 && age <= belief
 }
@@ -63,7 +70,7 @@ func reached(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 // hold opens a connection that was just read. What was held before spares that
 // when the record is the same.
 func (b *Broker) hold(ctx context.Context, s *Server, c storage.Connection, before *held, now time.Time) (*held, error) {
-	if before != nil && before.id == c.ID && before.revision == c.Revision && before.updatedAt.Equal(c.UpdatedAt) {
+	if before != nil && before.server == s && before.id == c.ID && before.revision == c.Revision && before.updatedAt.Equal(c.UpdatedAt) {
 		h := *before
 		h.readAt = now
 		return &h, nil
@@ -93,7 +100,7 @@ func (b *Broker) rewrap(ctx context.Context, c storage.Connection, opened secret
 // openHeld opens a connection, as far as it has anything to be used.
 func (b *Broker) openHeld(s *Server, c storage.Connection, now time.Time) (*held, secrets, error) {
 	if c.State != storage.Active && c.State != storage.InDoubt {
-		return newHeld(c, now), secrets{}, nil
+		return newHeld(s, c, now), secrets{}, nil
 	}
 	opened, err := b.openConnection(c)
 	if err != nil {
@@ -102,13 +109,13 @@ func (b *Broker) openHeld(s *Server, c storage.Connection, now time.Time) (*held
 	return s.holdOpened(c, opened, now), opened, nil
 }
 
-func newHeld(c storage.Connection, now time.Time) *held {
-	return &held{id: c.ID, revision: c.Revision, updatedAt: c.UpdatedAt, readAt: now, state: c.State}
+func newHeld(s *Server, c storage.Connection, now time.Time) *held {
+	return &held{server: s, id: c.ID, revision: c.Revision, updatedAt: c.UpdatedAt, readAt: now, state: c.State}
 }
 
 // holdOpened returns what is held of a connection with these secrets.
 func (s *Server) holdOpened(c storage.Connection, opened secrets, now time.Time) *held {
-	h := newHeld(c, now)
+	h := newHeld(s, c, now)
 	h.credential = s.credentialOf(opened)
 	if h.credential == nil {
 		// The operator changed how the server is connected.
@@ -135,6 +142,9 @@ func (s *Server) holdOpened(c storage.Connection, opened secrets, now time.Time)
 // credentialOf returns what a call carries, or nil if the secrets are not of
 // the kind that the server is configured for.
 func (s *Server) credentialOf(opened secrets) *Credential {
+	if opened.Link.Origin != s.origin() {
+		return nil // the operator put something else in the server's place
+	}
 	if s.Mode != PerUserHeaders {
 		if opened.AccessToken == "" {
 			return nil

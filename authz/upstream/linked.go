@@ -11,7 +11,7 @@ func (b *Broker) Linked(ctx context.Context, owner, server, link string) bool {
 	}
 	now := b.deps.Now()
 	h, ticket := b.deps.Cache.get(k)
-	if h == nil || !h.believed(now) {
+	if !h.believed(s, now) {
 		if h, err = b.read(ctx, s, k, h, ticket, now); err != nil {
 			return false
 		}

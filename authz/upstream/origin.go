@@ -62,3 +62,7 @@ func (s *Server) resource() string {
 	}
 	return canonicalResource(s.URL)
 }
+
+// origin returns where the server's credentials may go: the origin of its
+// public name, as an internal address may change at any time.
+func (s *Server) origin() string { return originOf(s.resource()) }

@@ -68,7 +68,14 @@ func (b *Broker) awaitRefresh(ctx context.Context, s *Server, k storage.Connecti
 		if result.Err != nil {
 			return nil, result.Err
 		}
-		return result.Val.(*held).use(b.deps.Now())
+		h, now := result.Val.(*held), b.deps.Now()
+		if h.server != s { // somebody under another configuration did it
+			_, ticket := b.deps.Cache.get(k)
+			if h, result.Err = b.read(ctx, s, k, nil, ticket, now); result.Err != nil {
+				return nil, result.Err
+			}
+		}
+		return h.use(now)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -149,7 +149,7 @@ func (b *Broker) settle(ctx context.Context, r *refreshing, state storage.Connec
 	if verdict != storage.OK {
 		return b.overtaken(ctx, r, stored)
 	}
-	h := newHeld(stored, now)
+	h := newHeld(r.server, stored, now)
 	switch state {
 	case storage.Active:
 		h = r.server.holdOpened(stored, r.opened, now)

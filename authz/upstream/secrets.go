@@ -26,6 +26,8 @@ type secrets struct {
 // before the person left for the provider and stays with the tokens: whatever
 // the server says later, they are sent nowhere else.
 type link struct {
+	// Origin is of the server that the credentials are for. They go nowhere else.
+	Origin string `json:"origin"`
 	// Provider is the issuer; where that is not known, the origin of TokenEndpoint.
 	Provider           string   `json:"provider"`
 	TokenEndpoint      string   `json:"token_endpoint"`

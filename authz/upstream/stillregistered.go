@@ -25,7 +25,7 @@ func (b *Broker) stillRegistered(ctx context.Context, s *Server, p *provider, r 
 	}
 	// A code that nobody issued. A provider that knows the client answers
 	// invalid_grant (RFC 6749 section 5.2).
-	_, err := b.requestToken(ctx, s, newLink(p, &r.client, nil), &r.client, url.Values{
+	_, err := b.requestToken(ctx, s, newLink(s, p, &r.client, nil), &r.client, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {newSecret()},
 		"code_verifier": {newSecret()},

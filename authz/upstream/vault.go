@@ -51,7 +51,7 @@ func (b *Broker) Credential(ctx context.Context, owner, server string) (*Credent
 	}
 	now := b.deps.Now()
 	h, ticket := b.deps.Cache.get(k)
-	if h == nil || !h.believed(now) {
+	if !h.believed(s, now) {
 		if h, err = b.read(ctx, s, k, h, ticket, now); err != nil {
 			return nil, err
 		}

@@ -96,7 +96,7 @@ func TestForgetBeatsSlowReader(t *testing.T) {
 	v.connectAs(alice, "notion")
 	k := v.key(alice, v.servers["notion"])
 	_, ticket := v.deps.Cache.get(k)
-	h := newHeld(v.record(alice, "notion"), v.clock.time())
+	h := newHeld(v.Server("notion"), v.record(alice, "notion"), v.clock.time())
 	v.deps.Cache.Forget(k)
 	for _, remember := range []func(storage.ConnectionKey, *held, uint64){v.deps.Cache.put, v.deps.Cache.replace} {
 		remember(k, h, ticket)
@@ -167,7 +167,7 @@ func (s *vaultStore) setDown(down bool) {
 func (v *vault) paste(owner, key string) {
 	v.t.Helper()
 	c := storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}
-	err := v.keep(v.t.Context(), c, "", secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time()})
+	err := v.keep(v.t.Context(), c, "", secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Link: link{Origin: v.Server(c.Server).origin()}})
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func (v *vault) connectAs(owner, server string, change ...func(*storage.Connecti
 	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
 	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Link: link{
 		Provider: v.idp.URL, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
-		ClientID: "gateway", AuthMethod: authNone, Resource: s.URL,
+		ClientID: "gateway", AuthMethod: authNone, Resource: s.URL, Origin: s.origin(),
 	}}
 	for _, f := range change {
 		f(&c, &opened)
