@@ -8,9 +8,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// Life takes a client through registration, sign-in and refresh, and returns
-// every secret on the way, for a search in what the store keeps. sealUnder
-// seals the token response, as seal.Under does.
+// Life takes a client through registration, sign-in and refresh, and a person
+// on a trip to a provider and to the account page. It returns every secret on
+// the way, for a search in what the store keeps. sealUnder seals the token
+// response, as seal.Under does.
 func Life(t *testing.T, s storage.Store, sealUnder func(secret string, plaintext []byte, context ...string) []byte) []string {
 	f := newFixture(t, s)
 	const client = "canary-client"
@@ -43,9 +44,17 @@ func Life(t *testing.T, s storage.Store, sealUnder func(secret string, plaintext
 	r.Replay = sealUnder(secret("refresh-0"), fmt.Appendf(nil, "%s %s", secret("access-1"), secret("refresh-1")))
 	f.rotate(r, storage.OK)
 
+	trip := f.trip("1", alice.Subject, "notion")
+	trip.Hash, trip.Browser = storage.HashOf(secret("state")), storage.HashOf(secret("trip-cookie"))
+	f.must(s.SaveUpstreamState(ctx(), trip))
+	b := f.browserSession("1", alice)
+	b.Hash = storage.HashOf(secret("browser-cookie"))
+	f.must(s.CreateBrowserSession(ctx(), b))
+
 	return []string{
 		secret("client-secret"), secret("registration-token"), secret("code"),
 		secret("access-0"), secret("refresh-0"), secret("access-1"), secret("refresh-1"),
+		secret("state"), secret("trip-cookie"), secret("browser-cookie"),
 	}
 }
 
