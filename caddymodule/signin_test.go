@@ -76,7 +76,7 @@ func TestUserOfAnotherHandler(t *testing.T) {
 	}
 	text := g.caddyfile("identity caddy\nvirtual_key alice {env.ALICE}\nserver a /mcp " + up.URL + " {\nidentity_header X-Id identity\nproxy {\nheader_up X-User {http.auth.user.id}\n}\n}")
 	t.Setenv("ALICE", aliceKey)
-	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/* /api/oauth/per-user/consent/*"), 1))
+	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/consent* /oauth/account* /oauth/connect* /api/oauth/per-user/consent/* /api/oauth/per-user/upstream/*"), 1))
 	g.identity, g.browse = "caddy", withPassword{once}
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
@@ -89,7 +89,7 @@ func TestUserOfAnotherHandler(t *testing.T) {
 		t.Errorf("the upstream knows the caller as %q", h.Get("X-User"))
 	}
 	// E07, E23: nothing but that handler says who the user is.
-	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/* /api/oauth/per-user/consent/*"), 1))
+	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/consent* /oauth/account* /oauth/connect* /api/oauth/per-user/consent/* /api/oauth/per-user/upstream/*"), 1))
 	res := g.call("GET", "/oauth/consent", "", "Authorization", "", "X-Forwarded-User", "bob", "Remote-User", "bob")
 	status(t, res, http.StatusUnauthorized)
 }
