@@ -28,8 +28,9 @@ const adminPath = "/" + appName + "/connections"
 //	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
 //
 // A status is `authorized`, `pending` (its person has not finished signing in),
-// `needs_reauth`, `expired`, `failed` (a renewal was lost, or the record
-// cannot be read) or `revoked`. Credentials are never shown.
+// `needs_reauth`, `expired` (it needs reauthorization only because it came
+// without a way to renew it), `failed` (the answer to a renewal was lost) or
+// `revoked`. Credentials are never shown.
 type AdminAPI struct{}
 
 // CaddyModule returns the Caddy module information.

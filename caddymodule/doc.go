@@ -2,9 +2,11 @@
 // It is the only package that imports Caddy.
 //
 // It owns: configuration in JSON and Caddyfile form, the lifecycle of what
-// must survive a reload, the path table of a site, and the proxy with what
-// goes to and comes from an upstream MCP server. It decides nothing about
-// OAuth: package authz does, and package consent shows the pages.
+// must survive a reload, the path table of a site, the proxy with what goes to
+// and comes from an upstream MCP server, how a client is told that a person has
+// to connect it, and the admin API. It decides nothing about OAuth: package
+// authz does towards clients, package authz/upstream towards providers, and
+// package consent shows the pages.
 //
 //	Caddyfile ─▶ Handler (JSON) ─▶ authz.Config ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
 //	                 App (JSON) ─▶ processState: store, caches, streams; one per database
