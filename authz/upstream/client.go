@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 // errClientGone: the client that a link was made with is no longer ours, so
@@ -77,6 +78,9 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 	}
 	var pin issuerPin
 	err := b.readClient(ctx, s, pinnedProvider, &pin)
+	if errors.Is(err, seal.ErrOpen) { // without it, nothing says that the secret belongs here
+		return problemf(ProviderUnusable, "the record of which provider server %s uses its client_id at does not open; configure issuer", s.ID)
+	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}

@@ -10,8 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 const maxClientIDLen = 2 << 10
@@ -43,11 +46,17 @@ func (b *Broker) registeredClient(ctx context.Context, s *Server, p *provider) (
 	return v.(*client), nil
 }
 
-// storedClient returns the registration at a provider, or nil.
+// storedClient returns the registration at a provider, or nil. One that does
+// not open is worth as much as none: a new one takes its place.
 func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (*registration, error) {
 	var r registration
 	err := b.readClient(ctx, s, provider, &r)
 	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	if errors.Is(err, seal.ErrOpen) {
+		b.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
+			zap.String("server", s.ID), zap.String("provider", provider))
 		return nil, nil
 	}
 	if err != nil {

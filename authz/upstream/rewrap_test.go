@@ -60,8 +60,8 @@ func TestNewKeySealsOldRegistrations(t *testing.T) {
 	if err := v.putClient(t.Context(), s, v.idp.URL, made, v.clock.time().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := alone.storedClient(t.Context(), s, v.idp.URL); r != nil || err == nil {
-		t.Errorf("%v, %v", r, err)
+	if r, err := alone.storedClient(t.Context(), s, v.idp.URL); r != nil || err != nil {
+		t.Errorf("a registration under a lost key must give way to a new one: %v, %v", r, err)
 	}
 	for _, at := range []*vault{both, alone} {
 		if r, err := at.storedClient(t.Context(), s, v.idp.URL); err != nil || *r != made {
