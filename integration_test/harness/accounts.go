@@ -75,8 +75,22 @@ func ServeAccounts(t testing.TB, provider *Provider, path string) *Accounts {
 		ResourceMetadataURL: upstream.URL + metadata,
 		Scopes:              []string{"read"},
 	})
-	mux.Handle(path, a.remember(gate(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil))))
+	mux.Handle(path, a.remember(gate(bothEras(server))))
 	return a
+}
+
+// bothEras serves the revision 2026-07-28, and with sessions those before.
+func bothEras(server *mcp.Server) http.Handler {
+	get := func(*http.Request) *mcp.Server { return server }
+	modern := mcp.NewStreamableHTTPHandler(get, &mcp.StreamableHTTPOptions{Stateless: true})
+	legacy := mcp.NewStreamableHTTPHandler(get, nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Protocol-Version") >= "2026-07-28" {
+			modern.ServeHTTP(w, r)
+			return
+		}
+		legacy.ServeHTTP(w, r)
+	})
 }
 
 // remember keeps the requests without a token; verify keeps the others.

@@ -51,5 +51,11 @@ const signInLink = `(https?://[^\s"'<>\x1b]+/authorize\?[^\s"'<>\x1b]+)[\s"'<>\x
 // and brings the answer back to the client.
 func (b *Browser) SignInFor(t testing.TB, client *Program, person Person) {
 	t.Helper()
-	b.Deliver(t, b.SignIn(t, client.Expect(t, signInLink)[1], person))
+	b.Deliver(t, b.SignIn(t, client.SignInLink(t), person))
+}
+
+// SignInLink waits until a client prints the link that a person has to open.
+func (p *Program) SignInLink(t testing.TB) string {
+	t.Helper()
+	return p.Expect(t, signInLink)[1]
 }

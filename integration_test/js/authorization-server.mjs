@@ -41,7 +41,7 @@ function forget(test) {
 const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
 // Logging in is consent enough.
 const policy = interactionPolicy.base();
-policy.remove('consent');
+policy.get('consent').checks.clear();
 
 const provider = new Provider(issuer, {
   adapter: Memory,
@@ -113,6 +113,11 @@ const steer = {
 };
 
 async function logIn(request, response) {
+  const { prompt } = await provider.interactionDetails(request, response);
+  if (prompt.name === 'consent') {
+    await provider.interactionFinished(request, response, { consent: {} });
+    return;
+  }
   if (request.method !== 'POST') {
     const buttons = people.map((name) => `<button name="who" value="${name}">Log in as ${name}</button>`);
     response.setHeader('Content-Type', 'text/html')
@@ -123,7 +128,7 @@ async function logIn(request, response) {
   for await (const chunk of request) body += chunk;
   const who = new URLSearchParams(body).get('who');
   const result = people.includes(who) ? { login: { accountId: who } } : { error: 'access_denied' };
-  await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
+  await provider.interactionFinished(request, response, result);
 }
 
 const serve = provider.callback();
