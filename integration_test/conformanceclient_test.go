@@ -32,13 +32,14 @@ func TestConformanceClient(t *testing.T) {
 			gated := judgeClient(t, gateway, revision, "CADDY="+caddy, "EVERYTHING_CLIENT="+everything)
 			unused := maps.Clone(explained(t))
 			for _, scenario := range slices.Sorted(maps.Keys(bare)) {
-				for _, difference := range worse(bare[scenario], gated[scenario]) {
+				for _, difference := range worse(bare[scenario].verdicts, gated[scenario].verdicts) {
 					name := scenario + " " + difference.check
 					if _, known := explained(t)[name]; known {
 						delete(unused, name)
 						continue
 					}
-					t.Errorf("%s is %q for the gateway, %q for the Go SDK's client", name, difference.gated, difference.bare)
+					t.Errorf("%s is %q for the gateway, %q for the Go SDK's client; printed:\n%s",
+						name, difference.gated, difference.bare, gated[scenario].printed)
 				}
 			}
 			for name := range unused {
@@ -51,15 +52,20 @@ func TestConformanceClient(t *testing.T) {
 	}
 }
 
-// verdicts are the worst result of each check of a scenario.
-type verdicts map[string]string
+// judgement is what the suite says of one scenario.
+type judgement struct {
+	// verdicts are the worst result of each check.
+	verdicts map[string]string
+	// printed is what the client said about it.
+	printed string
+}
 
 // difference is a check whose result differs.
 type difference struct{ check, bare, gated string }
 
 // worse returns the checks that are worse for the gateway: passed by the other
 // alone, or failed by it alone.
-func worse(bare, gated verdicts) []difference {
+func worse(bare, gated map[string]string) []difference {
 	var all []difference
 	for check, result := range bare {
 		if result == "SUCCESS" && gated[check] != "SUCCESS" {
@@ -79,8 +85,8 @@ var (
 	totalLine = regexp.MustCompile(`(?m)^Total: .*$`)
 )
 
-// judgeClient runs the suite on a client and returns its verdicts by scenario.
-func judgeClient(t *testing.T, command, revision string, env ...string) map[string]verdicts {
+// judgeClient runs the suite on a client and returns what it says by scenario.
+func judgeClient(t *testing.T, command, revision string, env ...string) map[string]judgement {
 	t.Helper()
 	dir := t.TempDir()
 	suite := harness.Node(t, conformance, "client", "--command", command, "--requirements", revision, "--timeout", "300000", "-o", dir)
@@ -89,7 +95,7 @@ func judgeClient(t *testing.T, command, revision string, env ...string) map[stri
 	_ = program.Wait(t) // it fails for what is not scored, too
 	t.Log(totalLine.FindString(program.String()))
 
-	all := map[string]verdicts{}
+	all := map[string]judgement{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() != "checks.json" {
 			return err
@@ -102,13 +108,18 @@ func judgeClient(t *testing.T, command, revision string, env ...string) map[stri
 		if err := json.Unmarshal(text, &checks); err != nil {
 			return err
 		}
-		scenario, err := filepath.Rel(dir, resultDir.ReplaceAllString(filepath.Dir(path), ""))
-		all[scenario] = verdicts{}
+		verdicts := map[string]string{}
 		for _, check := range checks {
-			if v := all[scenario]; check.Status != "INFO" && (v[check.ID] == "" || v[check.ID] == "SUCCESS") {
-				v[check.ID] = check.Status
+			if v := verdicts[check.ID]; check.Status != "INFO" && (v == "" || v == "SUCCESS") {
+				verdicts[check.ID] = check.Status
 			}
 		}
+		printed, err := os.ReadFile(filepath.Join(filepath.Dir(path), "stderr.txt"))
+		if err != nil {
+			return err
+		}
+		scenario, err := filepath.Rel(dir, resultDir.ReplaceAllString(filepath.Dir(path), ""))
+		all[scenario] = judgement{verdicts, string(printed)}
 		return err
 	})
 	if err != nil {
