@@ -29,7 +29,7 @@ func measureCPU(ctx context.Context, b *bench) error {
 			if i > 0 {
 				p, q, pTokens, qTokens = q, p, qTokens, pTokens
 			}
-			if err := b.measurePair(&all, p, q, pTokens, qTokens); err != nil {
+			if err := b.measurePair(&all, p, q, p.gateLoad(16, pTokens), pTokens, qTokens); err != nil {
 				return err
 			}
 		}
@@ -38,28 +38,33 @@ func measureCPU(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	return b.addCPU("CPU per call", "gate", all)
+}
+
+// addCPU reports the pairs of one kind of call.
+func (b *bench) addCPU(what, side string, all cpuPairs) error {
 	if len(all.ratios) == 0 {
 		return errors.New("the machine is too busy to measure anything")
 	}
 	ratio := median(all.ratios)
 	b.add(
-		row{"CPU per call, gate / plain", withInterval(all.ratios), "1", "≤ 1.02", verdictOf(ratio <= 1.02)},
+		row{what + ", " + side + " / plain", withInterval(all.ratios), "1", "≤ 1.02", verdictOf(ratio <= 1.02)},
 		row{"  control, plain / plain", withInterval(all.controls), "", "", noGoal},
 		row{"  CPU per call, µs", fmt.Sprintf("%.0f", median(all.gateCPU)), fmt.Sprintf("%.0f", median(all.plainCPU)), "", noGoal},
 		row{"  cores used by others meanwhile", fmt.Sprintf("%.2f", median(all.foreign)), "", "", noGoal},
 	)
 	b.chart(chart{
-		title: "CPU per call, ratio of concurrent pairs", goal: 1.02,
-		strips: []strip{{"plain / plain (control)", all.controls}, {"gate / plain", all.ratios}},
+		title: what + ", ratio of concurrent pairs", goal: 1.02,
+		strips: []strip{{"plain / plain (control)", all.controls}, {side + " / plain", all.ratios}},
 	})
 	return nil
 }
 
 // measurePair adds one pair, gated calls to p and plain ones to q, and one
 // control.
-func (b *bench) measurePair(all *cpuPairs, p, q *gateway, pTokens, qTokens []string) error {
+func (b *bench) measurePair(all *cpuPairs, p, q *gateway, gated load, pTokens, qTokens []string) error {
 	watch := b.watchOthers(p, q)
-	pair, err := runWindow(b.window/5, b.window, p.gateLoad(16, pTokens), q.plainLoad(16, qTokens))
+	pair, err := runWindow(b.window/5, b.window, gated, q.plainLoad(16, qTokens))
 	if err != nil {
 		return err
 	}

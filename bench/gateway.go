@@ -17,13 +17,15 @@ import (
 	"time"
 )
 
-// gateway is a Caddy process that serves the same MCP server twice, plainly
-// and gated, and a site that refuses everybody.
+// gateway is a Caddy process that serves the same MCP server plainly, gated
+// with a credential for everybody, and gated with each person's own; and a site
+// that refuses everybody.
 type gateway struct {
 	cmd    *exec.Cmd
 	admin  string // host:port of the admin API
 	plain  string // of the site with reverse_proxy
 	gate   string // of the site with mcp_oauth
+	own    string // of the site where each person connects an account of their own
 	refuse string // of the site with respond 401
 	dir    string
 	output *bytes.Buffer
@@ -67,6 +69,24 @@ http://%[3]s {
 	}
 }
 
+http://%[8]s {
+	mcp_oauth {
+		public_url http://%[8]s
+		identity anonymous
+		registration {
+			rate_limit 0
+		}
+		server bench /mcp http://%[4]s/mcp {
+			auth per_user_oauth {
+				client_id bench
+				auth_method none
+				authorization_endpoint http://%[4]s/authorize
+				token_endpoint http://%[4]s/token
+			}
+		}
+	}
+}
+
 http://%[7]s {
 	header {
 		Content-Type application/json
@@ -81,7 +101,7 @@ http://%[7]s {
 // startGateway starts a Caddy binary in front of the MCP server and waits
 // until it serves. procs bounds its parallelism; 0 leaves it alone.
 func startGateway(ctx context.Context, binary, dir, upstream string, procs int) (*gateway, error) {
-	addrs, err := freeAddresses(4)
+	addrs, err := freeAddresses(5)
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +109,9 @@ func startGateway(ctx context.Context, binary, dir, upstream string, procs int) 
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], dir: home, output: new(bytes.Buffer)}
+	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], dir: home, output: new(bytes.Buffer)}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential, g.refuse)
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential, g.refuse, g.own)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -115,7 +135,7 @@ func startGateway(ctx context.Context, binary, dir, upstream string, procs int) 
 
 func (g *gateway) waitReady() error {
 	deadline := time.Now().Add(20 * time.Second)
-	for _, addr := range []string{g.plain, g.gate, g.refuse} {
+	for _, addr := range []string{g.plain, g.gate, g.refuse, g.own} {
 		for {
 			nc, err := net.Dial("tcp", addr)
 			if err == nil {

@@ -117,6 +117,7 @@ var parts = []struct {
 }{
 	{"allocations", measureAllocations},
 	{"cpu", measureCPU},
+	{"own", measureOwnAccounts},
 	{"throughput", measureThroughput},
 	{"refused", measureRefused},
 	{"streams", measureStreams},

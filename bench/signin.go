@@ -41,9 +41,9 @@ type tokens struct {
 	Refresh string `json:"refresh_token"`
 }
 
-// signInMany registers a client and signs in n times.
-func (g *gateway) signInMany(n int) ([]string, error) {
-	p, err := newPerson(g.gate)
+// signInMany registers a client at a site and signs in n times.
+func signInMany(site string, n int) ([]string, error) {
+	p, err := newPerson(site)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +98,11 @@ func (p *person) signIn(client string) (tokens, error) {
 	for _, form := range []string{"skip", "submit"} {
 		if a, err = p.send("GET", page, "", browser, "", 200); err != nil {
 			return tokens{}, err
+		}
+		if form == "submit" && bytes.Contains(a.body, []byte(connectForm)) {
+			if browser, a, err = p.connect(a.body, browser); err != nil {
+				return tokens{}, err
+			}
 		}
 		fields, err := formFields(a.body, endpoints+"consent/"+form)
 		if err != nil {

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 )
 
 // upstreamCredential is what both sites put on the way to the MCP server,
@@ -24,7 +26,10 @@ func serveUpstream() error {
 		return err
 	}
 	answer := jsonOfSize(1024)
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/authorize", agree)
+	mux.HandleFunc("/token", issue)
+	mux.HandleFunc("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != upstreamCredential {
 			http.Error(w, "no credential", http.StatusUnauthorized)
 			return
@@ -45,7 +50,20 @@ func serveUpstream() error {
 		os.Exit(0)
 	}()
 	fmt.Println(l.Addr())
-	return http.Serve(l, handler)
+	return http.Serve(l, mux)
+}
+
+// agree and issue are the provider of those who connect an account: everybody
+// agrees, and is issued the one credential.
+func agree(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"code": {"code"}, "state": {q.Get("state")}}.Encode(), http.StatusFound)
+}
+
+func issue(w http.ResponseWriter, _ *http.Request) {
+	token, _ := strings.CutPrefix(upstreamCredential, "Bearer ")
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":86400,"refresh_token":"refresh"}`, token)
 }
 
 // jsonOfSize returns the answer of a tool that is exactly size bytes long.
