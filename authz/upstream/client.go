@@ -42,7 +42,11 @@ func (s *Server) configuredClient(supported []string) *client {
 // How it authenticates is in the link.
 func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, error) {
 	if s.Client != nil {
-		if s.Client.ID != l.ClientID {
+		belongs, err := b.clientBelongs(ctx, s, l)
+		if err != nil {
+			return nil, err
+		}
+		if !belongs {
 			return nil, errClientGone
 		}
 		return &client{ID: l.ClientID, Secret: s.Client.Secret}, nil
@@ -92,6 +96,25 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 	}
 	pin = issuerPin{ClientID: s.Client.ID, Issuer: p.Issuer}
 	return b.putClient(ctx, s, pinnedProvider, pin, time.Time{})
+}
+
+// clientBelongs reports whether the operator's client is the one of a link, at
+// the provider of the link. Another provider can know a client of the same
+// name, and must not be shown this one's secret (MCP authorization,
+// authorization server binding).
+func (b *Broker) clientBelongs(ctx context.Context, s *Server, l link) (bool, error) {
+	switch {
+	case s.Client.ID != l.ClientID:
+		return false, nil
+	case s.Issuer != "" || s.TokenEndpoint != "": // the operator said where it belongs
+		return s.Issuer == l.Provider || s.TokenEndpoint == l.TokenEndpoint, nil
+	}
+	var pin issuerPin
+	err := b.readClient(ctx, s, pinnedProvider, &pin)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil // the operator had said where it belongs, and takes that back
+	}
+	return pin == issuerPin{ClientID: l.ClientID, Issuer: l.Provider}, err
 }
 
 // readClient reads into v what we are at a provider. What an older key sealed
