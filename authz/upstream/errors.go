@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
@@ -63,7 +64,12 @@ func problemf(p Problem, format string, args ...any) *Error {
 
 // transportError returns what may be logged of a request that failed. Some
 // errors of net/http quote what the other side wrote; those become a fixed one.
+// The URL is left out: its query may hold a key.
 func transportError(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
 	var network *net.OpError
 	var certificate *tls.CertificateVerificationError
 	switch {
