@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,6 +146,7 @@ func (g *Gateway) Command(args ...string) *exec.Cmd {
 	cmd.Dir = g.Dir
 	cmd.Env = append(os.Environ(),
 		"HOME="+g.Dir, "XDG_DATA_HOME="+g.Dir+"/data", "XDG_CONFIG_HOME="+g.Dir+"/config")
+	cmd.Env = append(cmd.Env, "GORACE=exitcode=0") // check reads the reports
 	cmd.Env = append(cmd.Env, g.config.Env...)
 	return cmd
 }
@@ -184,11 +186,27 @@ func (g *Gateway) check(t testing.TB) {
 	if !g.stopped {
 		g.Stop(t)
 	}
-	for _, never := range []string{"WARNING: DATA RACE", "panic: ", "panic serving", "\"level\":\"panic\"", "goroutine 1 ["} {
-		if strings.Contains(g.Printed(), never) {
-			t.Errorf("gateway printed %q; last:\n%s", never, g.Tail())
+	for _, never := range []string{"panic: ", "panic serving", "\"level\":\"panic\"", "goroutine 1 ["} {
+		if _, report, found := strings.Cut(g.Printed(), never); found {
+			t.Errorf("gateway printed %s%s", never, report[:min(len(report), 8000)])
 		}
 	}
+	for _, race := range raceReport.FindAllString(g.Printed(), -1) {
+		if !caddysRace(race) {
+			t.Error(race)
+		}
+	}
+}
+
+var raceReport = regexp.MustCompile(`(?s)WARNING: DATA RACE.*?\n={18}`)
+
+// caddysRace recognizes the one data race of Caddy 2.11.9 that tests run into:
+// the access log of a request that was given up reads the number of body bytes
+// while reverse_proxy's transport still drains that body. Only that number can
+// be wrong.
+func caddysRace(report string) bool {
+	return strings.Contains(report, "caddyhttp.(*Server).logRequest()") &&
+		strings.Contains(report, "caddyhttp.(*lengthReader).Read()")
 }
 
 func indent(lines string, tabs int) string {
