@@ -80,6 +80,7 @@ type fakeBroker struct {
 	trip    *upstream.Trip
 	answers []upstream.Answer
 	pasted  map[string]string
+	person  string // who pasted
 	ended   [][2]string
 }
 
@@ -124,11 +125,11 @@ func (b *fakeBroker) Finish(_ context.Context, a upstream.Answer) (upstream.Outc
 	return outcome, b.err
 }
 
-func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time) error {
+func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, person string) error {
 	if b.err != nil {
 		return b.err
 	}
-	b.pasted = values
+	b.pasted, b.person = values, person
 	b.connected(owner, server, storage.Active)
 	return nil
 }

@@ -9,7 +9,9 @@ import (
 )
 
 // Adopt returns the connections of a flow, sealed for their future owner, for
-// the transaction that ends the flow (storage.Submission). It changes nothing.
+// the transaction that ends the flow (storage.Submission). What somebody else
+// connected in it, and brought back only after it had become the owner's, is
+// ended instead.
 func (b *Broker) Adopt(ctx context.Context, flowID, owner string) ([]storage.Connection, error) {
 	now := b.deps.Now()
 	made, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, storage.FlowOwner(flowID), now)
@@ -22,7 +24,13 @@ func (b *Broker) Adopt(ctx context.Context, flowID, owner string) ([]storage.Con
 		if err != nil {
 			return nil, err
 		}
-		c.Owner = owner
+		if opened.Person != owner {
+			if err := b.Disconnect(ctx, c.Owner, c.Server); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		c.Owner, opened.Person = owner, ""
 		existing, err := b.deps.Store.Connection(ctx, c.ConnectionKey, now)
 		switch {
 		case err == nil: // connecting again keeps the public handle

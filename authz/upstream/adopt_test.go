@@ -12,8 +12,9 @@ const flow = "flow-1"
 
 var flowOwner = storage.FlowOwner(flow)
 
+// endsIn makes a connection what alice made in a flow that is still pending.
 func endsIn(v *vault, d time.Duration) func(*storage.Connection, *secrets) {
-	return func(c *storage.Connection, _ *secrets) { c.ExpiresAt = v.clock.time().Add(d) }
+	return func(c *storage.Connection, s *secrets) { c.ExpiresAt, s.Person = v.clock.time().Add(d), alice }
 }
 
 // identify records who the person is that the flow belongs to.
@@ -123,6 +124,21 @@ func TestAdopt(t *testing.T) {
 			t.Error(verdict)
 		}
 		v.wantCall(alice, "notion", "", ErrNotConnected)
+	})
+	// Alice came back from the provider after the flow had become Bob's.
+	t.Run("not what somebody else connected", func(t *testing.T) {
+		v := newVault(t)
+		v.identify(bob)
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		adopted := v.adopt(bob)
+		if len(adopted) != 0 {
+			t.Errorf("adopts %+v", adopted)
+		}
+		if verdict := v.submit(bob, adopted); verdict != storage.OK {
+			t.Error(verdict)
+		}
+		v.wantCall(bob, "notion", "", ErrNotConnected)
+		v.wantCall(flowOwner, "notion", "", ErrNotConnected)
 	})
 	t.Run("nothing", func(t *testing.T) {
 		v := newVault(t)

@@ -37,6 +37,10 @@ type Trip struct {
 	// KeepUntil is when the connection of a pending flow is forgotten. Zero
 	// for any other owner.
 	KeepUntil time.Time
+	// Person is whom a pending flow belongs to: should it become somebody
+	// else's while they are away, that one does not get what they bring back.
+	// Empty for any other owner.
+	Person string
 }
 
 // trip is what is recorded, sealed, of a Trip: all that its answer is checked
@@ -51,6 +55,7 @@ type trip struct {
 	IssRequired bool      `json:"iss_required"`
 	ReturnTo    string    `json:"return_to"`
 	KeepUntil   time.Time `json:"keep_until,omitzero"`
+	Person      string    `json:"person,omitempty"`
 	// Connection is the ID of the connection that there was, if any.
 	Connection string `json:"connection,omitempty"`
 }
@@ -82,7 +87,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	record := trip{
 		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
 		CheckIss: p.KnownIssuer, IssRequired: p.AuthorizationResponseIss,
-		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Connection: existing.ID,
+		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Person: t.Person, Connection: existing.ID,
 	}
 	state := newSecret()
 	hash := storage.HashOf(state)

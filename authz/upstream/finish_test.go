@@ -343,13 +343,16 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 func TestConnectionOfFlow(t *testing.T) {
 	l := newLab(t)
 	tr := l.trip()
-	tr.Owner, tr.KeepUntil = storage.FlowOwner("f1"), l.now.Add(time.Minute)
+	tr.Owner, tr.KeepUntil, tr.Person = storage.FlowOwner("f1"), l.now.Add(time.Minute), testOwner
 	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(tr))); err != nil {
 		t.Fatal(err)
 	}
 	c, err := l.store.Connection(t.Context(), l.key(tr.Owner, &l.cfg.Servers[0]), l.now)
 	if err != nil || !c.ExpiresAt.Equal(tr.KeepUntil) {
 		t.Errorf("connection %+v", c)
+	}
+	if opened, err := l.openSecrets(c); err != nil || opened.Person != testOwner {
+		t.Errorf("connected by %q, %v", opened.Person, err)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 const maxKeyLen = 8 << 10
 
 // ConnectHeaders stores the keys that a person pasted, by header name, after
-// the server has taken them. keepUntil is as in Trip.
-func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time) error {
+// the server has taken them. keepUntil and person are as in Trip.
+func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, person string) error {
 	s := b.servers[server]
 	if s == nil || s.Mode != PerUserHeaders || owner == "" {
 		return problem(UnknownServer, nil)
@@ -29,7 +29,7 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 	}
 	c := storage.Connection{ConnectionKey: b.key(owner, s), ExpiresAt: keepUntil}
 	return b.keep(ctx, c, "", secrets{
-		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()},
+		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()}, Person: person,
 	})
 }
 

@@ -58,7 +58,7 @@ func TestConnectHeaders_CL24(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.page("/mcp", guarded(server))
 			until := l.now.Add(time.Minute)
-			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until); err != nil {
+			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, ""); err != nil {
 				t.Fatal(err)
 			}
 			c, s := l.connection()
@@ -101,7 +101,7 @@ func TestWrongKey_CL24(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.page("/mcp", tt.page)
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{})
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, "")
 			wantProblem(t, err, tt.want)
 			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.connections()) != 0 {
 				t.Errorf("%v, %d connections", err, len(l.connections()))
@@ -129,7 +129,7 @@ func TestPastedValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.page("/mcp", modern)
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{})
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, "")
 			wantProblem(t, err, WrongKey)
 			if l.server.hits() != 0 {
 				t.Error("it was sent")
@@ -139,7 +139,7 @@ func TestPastedValues(t *testing.T) {
 	t.Run("prefix pasted along", func(t *testing.T) {
 		l := newKeyLab(t)
 		l.server.page("/mcp", modern)
-		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}); err != nil {
+		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, ""); err != nil {
 			t.Fatal(err)
 		}
 		if _, s := l.connection(); s.Headers[0].Value != "Bearer key-1" {
@@ -147,7 +147,7 @@ func TestPastedValues(t *testing.T) {
 		}
 	})
 	t.Run("not that kind of server", func(t *testing.T) {
-		err := newLab(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{})
+		err := newLab(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, "")
 		wantProblem(t, err, UnknownServer)
 	})
 }
@@ -157,7 +157,7 @@ func TestVerifyURL(t *testing.T) {
 		l := newKeyLab(t)
 		l.cfg.Servers[0].VerifyURL = l.provider.URL + "/me"
 		l.provider.page("/me", answer(status, "text/plain", ""))
-		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{})
+		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, "")
 		wantProblem(t, err, want)
 		r := l.provider.requests("/me")
 		if len(r) != 1 || r[0].method != http.MethodGet || r[0].header.Get("Authorization") != "Bearer key-1" || l.server.hits() != 0 {

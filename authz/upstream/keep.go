@@ -21,7 +21,7 @@ func (b *Broker) keepTokens(ctx context.Context, k storage.ConnectionKey, t trip
 		c.TokenExpiresAt = now.Add(r.ExpiresIn)
 	}
 	return b.keep(ctx, c, t.Connection, secrets{
-		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link,
+		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link, Person: t.Person,
 	})
 }
 

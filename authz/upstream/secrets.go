@@ -18,6 +18,8 @@ type secrets struct {
 	// Made is random and new whenever a person connects: behind another one
 	// there may be another account. Refreshing keeps it.
 	Made string `json:"made,omitempty"`
+	// Person is who connected it in a flow that is still pending.
+	Person string `json:"person,omitempty"`
 	// Headers are the pasted keys.
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }
