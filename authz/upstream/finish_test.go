@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -328,13 +329,21 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
+			l.provider.page("/revoke", func(http.ResponseWriter, *http.Request) {})
 			l.connect()
 			request := l.begin(l.trip())
 			hook(l)
+			exchanged := len(l.provider.requests("/token"))
 			_, err := l.Finish(t.Context(), l.answerTo(request))
 			wantProblem(t, err, TripEnded)
 			if len(l.connections()) != 0 {
 				t.Error("connected")
+			}
+			came := len(l.provider.requests("/token")) > exchanged
+			revoked := slices.ContainsFunc(l.provider.requests("/revoke"), func(r seenRequest) bool { return r.form.Get("token") == "at" })
+			if came != revoked {
+				t.Errorf("tokens came: %v, and were revoked: %v", came, revoked)
 			}
 		})
 	}

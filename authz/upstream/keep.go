@@ -37,6 +37,9 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 	s.Made = uuid.NewString()
 	for {
 		if expected != "" && current.ID != expected {
+			if current.ID == "" { // what came now, the person has no other way to end
+				b.revokeOrphan(ctx, b.servers[c.Server], s)
+			}
 			return problemf(TripEnded, "the connection was ended in the meantime")
 		}
 		c.ID, c.CreatedAt, c.Revision = current.ID, current.CreatedAt, current.Revision
