@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -28,6 +29,10 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 	c.connected = c
 	c.describe(r)
 	if err := c.body.hold(r); err != nil {
+		var limit caddyhttp.HandlerError // of the request_body directive
+		if errors.As(err, &limit) {
+			return limit
+		}
 		return caddyhttp.Error(http.StatusBadRequest, err)
 	}
 	defer c.body.release()

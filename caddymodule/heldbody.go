@@ -30,6 +30,7 @@ type heldBody struct {
 	buffer *[]byte // nil when there is none, or it was given back
 	whole  bool    // nothing is missing in the buffer
 	first  bodyReader
+	last   *bodyReader // the one that the upstream got last
 }
 
 // bodyReader reads a held body from the start.
@@ -53,7 +54,7 @@ func (h *heldBody) hold(r *http.Request) error {
 	buffer := bodyPool.Get().(*[]byte)
 	data, err := readUpTo((*buffer)[:0], r.Body, maxHeldBody)
 	*buffer, h.buffer = data, buffer
-	h.first.held = h
+	h.first.held, h.last = h, &h.first
 	switch err {
 	case io.EOF:
 		h.whole = true
@@ -106,14 +107,18 @@ func (h *heldBody) again() (io.ReadCloser, bool) {
 	case h.buffer == nil:
 		return http.NoBody, true
 	}
-	return &bodyReader{held: h}, true
+	h.last = &bodyReader{held: h}
+	return h.last, true
 }
 
 // taken tells that the body is not needed again. An upstream may answer before
 // it has read all: then the buffer stays until the call ends.
 func (h *heldBody) taken() {
+	if h.last == nil {
+		return
+	}
 	h.mu.Lock()
-	atEnd := h.first.atEnd
+	atEnd := h.last.atEnd
 	h.mu.Unlock()
 	if atEnd {
 		h.release()

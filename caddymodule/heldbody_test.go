@@ -1,0 +1,95 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// unknownLength hides how long a body is, as chunked encoding does.
+type unknownLength struct{ io.Reader }
+
+func heldFrom(t *testing.T, body io.Reader) (*heldBody, io.ReadCloser) {
+	t.Helper()
+	r, h := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", body), new(heldBody)
+	if err := h.hold(r); err != nil {
+		t.Fatal(err)
+	}
+	return h, r.Body
+}
+
+func TestHeldBodyIsReadAnyNumberOfTimes(t *testing.T) {
+	for name, body := range map[string]string{"empty": "", "short": "x", "full": strings.Repeat("x", maxHeldBody)} {
+		for _, chunked := range []bool{false, true} {
+			var source io.Reader = strings.NewReader(body)
+			if chunked {
+				source = unknownLength{source}
+			}
+			h, first := heldFrom(t, source)
+			for range 2 {
+				again, kept := h.again()
+				if !kept {
+					t.Fatalf("%s, chunked %v: not kept", name, chunked)
+				}
+				if got, err := io.ReadAll(again); err != nil || string(got) != body {
+					t.Errorf("%s, chunked %v: %d bytes, %v", name, chunked, len(got), err)
+				}
+			}
+			if got, err := io.ReadAll(first); err != nil || string(got) != body {
+				t.Errorf("%s, chunked %v: %d bytes at first, %v", name, chunked, len(got), err)
+			}
+			h.release()
+		}
+	}
+}
+
+func TestLargeBodyPassesWithoutBeingKept(t *testing.T) {
+	body := strings.Repeat("x", maxHeldBody+1) + "the end"
+	for _, source := range []io.Reader{strings.NewReader(body), unknownLength{strings.NewReader(body)}} {
+		h, first := heldFrom(t, source)
+		if _, kept := h.again(); kept || h.bytes() != nil {
+			t.Error("kept")
+		}
+		if got, err := io.ReadAll(first); err != nil || string(got) != body {
+			t.Errorf("%d bytes of %d, %v", len(got), len(body), err)
+		}
+		h.release()
+	}
+}
+
+// E25: a transport that reads late gets an error, never another call's body.
+func TestReleasedBodyIsGone_E25(t *testing.T) {
+	h, late := heldFrom(t, strings.NewReader("alice's"))
+	h.taken() // nothing was read yet, so the upstream may still want it
+	if _, err := late.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	h.release()
+	other, _ := heldFrom(t, strings.NewReader("bob's body"))
+	defer other.release()
+	if n, err := late.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errBodyReleased) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if h.bytes() != nil {
+		t.Error("bytes of a released body")
+	}
+}
+
+// A call that is sent again keeps its body until that was read.
+func TestBodySentAgainIsKept(t *testing.T) {
+	h, first := heldFrom(t, strings.NewReader("body"))
+	if _, err := io.ReadAll(first); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := h.again()
+	h.taken()
+	if got, err := io.ReadAll(again); err != nil || string(got) != "body" {
+		t.Errorf("%q, %v", got, err)
+	}
+	h.taken()
+	if h.bytes() != nil {
+		t.Error("the buffer is kept")
+	}
+}
