@@ -108,6 +108,9 @@ func TestAskToConnect_OtherMethodsOf2026(t *testing.T) {
 	res := c.send(body, "Mcp-Protocol-Version", "2026-07-28")
 	status(t, res, http.StatusForbidden)
 	wantChallenge(t, res, `error="insufficient_scope"`, `scope="mcp:use connect:notion"`)
+	// Nor may a client that opens no URLs be asked to.
+	forms := strings.NewReplacer("tools/list", "tools/call", `"url":{}`, "").Replace(body)
+	status(t, c.send(forms, "Mcp-Protocol-Version", "2026-07-28"), http.StatusForbidden)
 }
 
 func wantChallenge(t *testing.T, res *http.Response, parts ...string) {
