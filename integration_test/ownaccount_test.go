@@ -120,13 +120,6 @@ func (w *own) signIn(t *testing.T, who *resident, path string) harness.Tokens {
 	return client.Redeem(t, who.approve(t, link, titles[path]).Leaving, w.URL+path)
 }
 
-// signInOnly signs the person in without connecting anything.
-func (w *own) signInOnly(t *testing.T, who *resident, path string) harness.Tokens {
-	t.Helper()
-	client, link := w.link(t, path)
-	return client.Redeem(t, who.browser.SignIn(t, link, who.Person).Leaving, w.URL+path)
-}
-
 // approve walks from a client's link back to the client, and connects the
 // server on the way.
 func (r *resident) approve(t *testing.T, link, title string) *harness.Page {
