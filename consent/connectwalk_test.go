@@ -176,8 +176,9 @@ func TestWalkIdentityChangedAfterConnecting_I10(t *testing.T) {
 	as := func(user string) *httptest.ResponseRecorder {
 		return b.follow(b.press(identityPage, userIDPath, url.Values{"user_id": {user}}))
 	}
-	page := b.follow(b.open(agree(t, b.press(as("alice"), flowConnectPath, pressNotion), "alice's")))
-	if page = as("alice"); !strings.Contains(shows(page), ">Connected<") {
+	b.follow(b.open(agree(t, b.press(as("alice"), flowConnectPath, pressNotion), "alice's")))
+	page := as("alice")
+	if !strings.Contains(shows(page), ">Connected<") {
 		t.Error("the same person has to connect again")
 	}
 	late := agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")
