@@ -19,7 +19,7 @@ func canonicalResource(s string) (string, bool) {
 		return "", false
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" {
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" {
 		return "", false
 	}
 	host, defaultPort := strings.ToLower(u.Host), ""

@@ -81,7 +81,7 @@ func TestResolveResources_F01_F05(t *testing.T) {
 
 // The canonical form is stable, and changes nothing that could lead elsewhere.
 func FuzzCanonicalResource(f *testing.F) {
-	for _, s := range []string{labMain, "HTTPS://A:443/", "https://[::1]:/x?y#z", "https://a\\b", "http://a/%2f/"} {
+	for _, s := range []string{labMain, "HTTPS://A:443/", "https://[::1]:/x?y#z", "https://a\\b", "http://a/%2f/", "HTTPS://:443"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
