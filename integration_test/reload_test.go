@@ -84,7 +84,7 @@ func callSteadily(t *testing.T, g *harness.Gateway, upstream *harness.Ticker, to
 			wait.Go(func() {
 				id := calls.Add(1)
 				err := g.Call(t.Context(), client, "/mcp", token, id)
-				if (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) && !upstream.Called(id) {
+				if hungUp(err) && !upstream.Called(id) {
 					err = g.Call(t.Context(), afresh, "/mcp", token, id)
 				}
 				if err != nil {
@@ -100,4 +100,10 @@ func callSteadily(t *testing.T, g *harness.Gateway, upstream *harness.Ticker, to
 		wait.Wait()
 		return calls.Load(), failures
 	}
+}
+
+// hungUp reports whether the server closed the connection without an answer.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		err != nil && strings.Contains(err.Error(), "server closed idle connection") // net/http exports no error for it
 }
