@@ -54,12 +54,22 @@ func (c *Consent) approve(w http.ResponseWriter, r *http.Request, f *authz.Flow)
 	if err != nil {
 		return err
 	}
-	// The grant stands whether or not this browser is remembered.
+	c.remember(w, r, f)
+	c.redirect(w, url)
+	return nil
+}
+
+// remember signs the person in to the connect and account pages of a site
+// where people connect something: a link to connect must find whom it was made
+// for. Elsewhere it would only cost a write to disk. The grant stands whether
+// or not it succeeds.
+func (c *Consent) remember(w http.ResponseWriter, r *http.Request, f *authz.Flow) {
+	if c.broker == nil {
+		return
+	}
 	if err := c.as.SignIn(w, r, *f.Identity); err != nil {
 		c.log.Error("remembering the browser failed", zap.Error(err))
 	}
-	c.redirect(w, url)
-	return nil
 }
 
 // missing returns a server that the person chose and must connect first, if
