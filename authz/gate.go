@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -13,6 +14,7 @@ import (
 
 // Gate decides about the calls of one MCP server.
 type Gate struct {
+	id      uint64 // unique in the process, never 0
 	as      *AuthorizationServer
 	server  Server
 	callers map[storage.Hash]*Caller // behind the virtual keys
@@ -22,9 +24,12 @@ type Gate struct {
 	plain, slashed challenge
 }
 
+var gates atomic.Uint64
+
 // Gate returns the gate of one of the configured servers.
 func (as *AuthorizationServer) Gate(s Server) *Gate {
 	return &Gate{
+		id:      gates.Add(1),
 		as:      as,
 		server:  s,
 		callers: keyCallers(as.cfg.VirtualKeys, &s),
@@ -107,7 +112,13 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
 		return nil, err
 	}
 	t := &e.token
-	if t.Issuer != g.as.cfg.Issuer || !now.Before(t.ExpiresAt) || !g.isAudience(t.Audience) ||
+	if !now.Before(t.ExpiresAt) {
+		return nil, errInvalidToken
+	}
+	if e.admitted.Load() == g.id { // spares the call a walk through cold memory
+		return &e.caller, nil
+	}
+	if t.Issuer != g.as.cfg.Issuer || !g.isAudience(t.Audience) ||
 		!g.as.identityStands(t.Identity) || !g.as.mayUse(t.Identity, &g.server) {
 		return nil, errInvalidToken
 	}
@@ -116,6 +127,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
 			return &e.caller, errInsufficientScope
 		}
 	}
+	e.admitted.Store(g.id)
 	return &e.caller, nil
 }
 

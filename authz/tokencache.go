@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -30,11 +31,16 @@ type tokenShard struct {
 	forgotten uint64
 }
 
-// tokenEntry is never changed once it is in the cache.
+// tokenEntry is never changed once it is in the cache, but for what the gates
+// remember of it.
 type tokenEntry struct {
-	token  storage.AccessToken
-	caller Caller
 	readAt time.Time
+	// admitted is the id of the gate that last found everything about the token
+	// good, but for its expiry. Neither the record nor a gate ever changes. It is
+	// no pointer, which would keep the gates of earlier configurations.
+	admitted atomic.Uint64
+	token    storage.AccessToken
+	caller   Caller
 }
 
 // NewTokenCache returns a cache for about size tokens.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -16,52 +17,81 @@ var neverUpstream = []string{
 	// Of the browser. The gate has judged the origin; the upstream would
 	// compare it with its own.
 	"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User",
+	// Words of proxies about who calls, and from where, which servers believe.
+	// reverse_proxy sets X-Forwarded-For, -Host and -Proto itself.
+	"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Forwarded-Prefix", "X-Forwarded-Port", "X-Forwarded-Uri",
+	"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
+	"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Groups", "X-Auth-Request-Preferred-Username",
+	"X-Auth-Request-Access-Token", "Remote-User", "Remote-Email", "Remote-Groups", "Remote-Name", "X-Remote-User",
+	"X-Remote-Email", "X-Remote-Groups", "X-Webauth-User", "X-Authenticated-User",
 }
 
-// neverToClient are response headers of an upstream that would speak for the
-// site: its authorization server, its cookies, its CORS policy.
-var neverToClient = []string{
+// notForClients are response headers of an upstream that would speak for the
+// site: its authorization server, its cookies, its CORS policy, and what a
+// browser remembers of the whole origin.
+var notForClients = newHeaderSet([]string{
 	"Www-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info",
 	"Set-Cookie", "Set-Cookie2", "Clear-Site-Data",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
 	"Access-Control-Allow-Methods", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
-}
+	"Strict-Transport-Security", "Alt-Svc", "Nel", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed",
+})
 
 // headerSet is a set of canonical header names.
-type headerSet map[string]struct{}
+type headerSet struct {
+	names map[string]struct{}
+	// maybe tells of most other names, without a hash, that they are not in it.
+	maybe [256]bool
+}
 
-func newHeaderSet(lists ...[]string) headerSet {
-	set := headerSet{}
-	for _, names := range lists {
-		for _, name := range names {
-			set[http.CanonicalHeaderKey(name)] = struct{}{}
-		}
+func newHeaderSet(lists ...[]string) *headerSet {
+	set := &headerSet{names: map[string]struct{}{}}
+	for _, name := range slices.Concat(lists...) {
+		set.names[http.CanonicalHeaderKey(name)] = struct{}{}
+		set.maybe[slot(name)] = true
 	}
 	return set
 }
 
+// slot picks by what all spellings of a name have in common.
+func slot(name string) byte {
+	if name == "" {
+		return 0
+	}
+	first, last := name[0]|0x20, name[len(name)-1]|0x20 // letters in lower case
+	return byte(len(name))*31 + first*7 + last
+}
+
 // strip removes the headers of the set in place, also when they are spelt with
 // _ or . for -, which many servers take for the same name.
-func (set headerSet) strip(h http.Header) {
+func (set *headerSet) strip(h http.Header) {
 	for name := range h {
-		if _, drop := set[name]; drop || set.hasVariant(name) {
+		if set.maybe[slot(name)] && (set.has(name) || set.hasVariant(name)) {
 			delete(h, name)
 		}
 	}
 }
 
-func (set headerSet) hasVariant(name string) bool {
+// stripCanonical removes the headers of the set in place from a header whose
+// names are canonical.
+func (set *headerSet) stripCanonical(h http.Header) {
+	for name := range h {
+		if set.maybe[slot(name)] && set.has(name) {
+			delete(h, name)
+		}
+	}
+}
+
+func (set *headerSet) has(name string) bool {
+	_, has := set.names[name]
+	return has
+}
+
+func (set *headerSet) hasVariant(name string) bool {
 	if strings.IndexByte(name, '_') < 0 && strings.IndexByte(name, '.') < 0 {
 		return false
 	}
-	_, drop := set[http.CanonicalHeaderKey(dashed.Replace(name))]
-	return drop
+	return set.has(http.CanonicalHeaderKey(dashed.Replace(name)))
 }
 
 var dashed = strings.NewReplacer("_", "-", ".", "-")
-
-func stripResponse(h http.Header) {
-	for _, name := range neverToClient {
-		delete(h, name)
-	}
-}

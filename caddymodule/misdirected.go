@@ -20,7 +20,8 @@ var errMisdirected = errors.New("mcp_oauth: the request is for a host that is no
 // servesHost reports whether a Host header names the site. The port is left
 // out, as in Caddy's own matchers: it may be mapped on the way.
 func (h *Handler) servesHost(host string) bool {
-	return strings.EqualFold(hostname(host), h.host)
+	host = hostname(host)
+	return host == h.host || strings.EqualFold(host, h.host)
 }
 
 // hostname returns the host of a Host header, without brackets.

@@ -27,7 +27,7 @@ type site struct {
 	states   *mcp.States
 	limiter  *authz.Limiter
 	streams  *streams
-	strip    headerSet
+	strip    *headerSet
 	logged   bool // the access log is on
 	log      *zap.Logger
 }

@@ -33,8 +33,14 @@ type upstreamTarget struct {
 	url *url.URL // nil while a placeholder in it is not known
 	// headers hold the shared credential. They exist only in the transport:
 	// nowhere a placeholder, a log or a later handler could see them.
-	headers map[string]string
+	headers []fixedHeader
 	claims  []identityHeader
+}
+
+// fixedHeader is the same on all requests, which share its values.
+type fixedHeader struct {
+	name   string // canonical
+	values []string
 }
 
 // identityHeader tells the upstream something about the caller.
@@ -54,7 +60,7 @@ var claims = map[string]func(*authz.Caller) string{
 // newUpstreamTarget resolves what is configured about a server's upstream.
 func newUpstreamTarget(s Server, issuer string, resolve resolver) (*upstreamTarget, error) {
 	option := "server " + s.ID
-	target := &upstreamTarget{headers: make(map[string]string, len(s.Headers))}
+	target := &upstreamTarget{}
 	text, known, err := resolve(s.Upstream)
 	if err != nil {
 		return nil, wrong(option, "%v", err)
@@ -75,14 +81,14 @@ func newUpstreamTarget(s Server, issuer string, resolve resolver) (*upstreamTarg
 		if known && !httpguts.ValidHeaderFieldValue(text) {
 			return nil, wrong(option, "header %s: the value has characters a header cannot have", name)
 		}
-		target.headers[http.CanonicalHeaderKey(name)] = text
+		target.headers = append(target.headers, fixedHeader{http.CanonicalHeaderKey(name), []string{text}})
 	}
 	for name, claim := range s.IdentityHeaders {
 		if err := checkUpstreamHeader(option, name); err != nil {
 			return nil, err
 		}
 		canonical := http.CanonicalHeaderKey(name)
-		if _, taken := target.headers[canonical]; taken {
+		if slices.ContainsFunc(target.headers, func(h fixedHeader) bool { return h.name == canonical }) {
 			return nil, wrong(option, "the header %s is set twice; remove it from auth headers, or the identity_header", canonical)
 		}
 		value, known := claims[claim]
