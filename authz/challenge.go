@@ -17,14 +17,18 @@ var (
 // challenge is what every WWW-Authenticate for a URL says.
 type challenge struct {
 	metadata string // resource_metadata parameter (RFC 9728 section 5.1)
-	scope    string // of the server, unless the call needs more
+	// fixed are the headers that ask for the server's own scopes, by error code:
+	// strangers get them as often as they like.
+	fixed map[string]string
 }
 
 func newChallenge(metadataURL string, required []string) challenge {
-	return challenge{
-		metadata: `resource_metadata="` + metadataURL + `"`,
-		scope:    strings.Join(withoutOfflineAccess(required), " "),
+	c := challenge{metadata: `resource_metadata="` + metadataURL + `"`, fixed: map[string]string{}}
+	scope := strings.Join(withoutOfflineAccess(required), " ")
+	for _, e := range []*Error{&missingToken, &malformedRequest, &invalidToken} {
+		c.fixed[e.Code] = c.header(e, scope)
 	}
+	return c
 }
 
 // header returns the challenge for an error. A request without a credential
@@ -45,9 +49,8 @@ func (c *challenge) header(e *Error, scope string) string {
 // refuse answers with a challenge that asks for the server's required scopes.
 // The body says the same with a correlation id, and nothing of the token.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, e Error) {
-	c := g.challengeOf(r)
-	e.Challenge = c.header(&e, c.scope)
-	writeError(w, g.log, &e)
+	e.Challenge = g.challengeOf(r).fixed[e.Code]
+	e.write(w, g.log)
 }
 
 // refuseScope refuses a token that lacks a scope. The challenge names what the
@@ -67,7 +70,7 @@ func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *Caller) {
 func (g *Gate) challengeScope(w http.ResponseWriter, r *http.Request, scopes []string) {
 	e := insufficientScope
 	e.Challenge = g.challengeOf(r).header(&e, strings.Join(withoutOfflineAccess(scopes), " "))
-	writeError(w, g.log, &e)
+	e.write(w, g.log)
 }
 
 func (g *Gate) challengeOf(r *http.Request) *challenge {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // Error is an OAuth error response (RFC 6749 section 5.2). Its Description is
@@ -61,7 +62,10 @@ func NewCorrelationID() string { return uuid.NewString() }
 
 // writeError answers with the error as JSON and logs it under a correlation id.
 func writeError(w http.ResponseWriter, log *zap.Logger, err error) {
-	e := asError(err)
+	asError(err).write(w, log)
+}
+
+func (e *Error) write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()
 	logError(log, e, id)
 	if e.Challenge != "" {
@@ -86,15 +90,16 @@ func setRetryAfter(w http.ResponseWriter, status int) {
 // strangers must not be able to fill the log. One who hangs up before the
 // answer is no failure of ours.
 func logError(log *zap.Logger, e *Error, correlationID string) {
-	fields := []zap.Field{
-		zap.String("correlation_id", correlationID), zap.String("error", e.Code),
-		zap.String("description", e.Description), zap.NamedError("cause", e.Cause),
-	}
+	level, message := zapcore.DebugLevel, "request refused"
 	if e.Status >= http.StatusInternalServerError && !errors.Is(e.Cause, context.Canceled) {
-		log.Error("request failed", fields...)
+		level, message = zapcore.ErrorLevel, "request failed"
+	}
+	entry := log.Check(level, message)
+	if entry == nil { // most often: strangers are refused all the time
 		return
 	}
-	log.Debug("request refused", fields...)
+	entry.Write(zap.String("correlation_id", correlationID), zap.String("error", e.Code),
+		zap.String("description", e.Description), zap.NamedError("cause", e.Cause))
 }
 
 // writeJSON answers with a document that no cache may keep.
