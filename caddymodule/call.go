@@ -165,6 +165,23 @@ func (c *call) credentialRefused(res *http.Response) *http.Response {
 	})
 }
 
+// redirected replaces an upstream's redirect. Its address is the gateway's to
+// know, and where it leads no token of ours is good.
+func (c *call) redirected(res *http.Response) *http.Response {
+	_ = res.Body.Close()
+	id := authz.NewCorrelationID()
+	to := "not a URL"
+	if u, err := res.Location(); err == nil {
+		u.RawQuery, u.Fragment, u.User = "", "", nil // may hold secrets
+		to = u.String()
+	}
+	c.site.log.Error("the MCP server redirects; configure the URL that it redirects to",
+		zap.String("server", c.upstream.id), zap.String("location", to), zap.String("correlation_id", id))
+	return replaced(res, func(w http.ResponseWriter) {
+		mcp.WriteError(w, http.StatusBadGateway, "The MCP server is at another address than this gateway thinks.", id)
+	})
+}
+
 // replaced puts an answer of our own in the place of an upstream's.
 func replaced(res *http.Response, write func(http.ResponseWriter)) *http.Response {
 	a := &answer{header: http.Header{}}

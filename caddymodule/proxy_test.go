@@ -30,6 +30,8 @@ func TestUpstreamSeesOnlyTheGatewaysWord(t *testing.T) {
 				"Cookie: a=canary", "DPoP: canary", "Proxy-Authorization: Basic canary", "Origin: "+g.url,
 				"Sec-Fetch-Site: same-origin",
 				"X-MCP-User: canary", "X-MCP-Client: canary", // E09: alice's key has no client
+				"X-Forwarded-User: canary", "Remote-User: canary", "X-Auth-Request-Email: canary", // others believe these
+				"Forwarded: for=canary", "X-Real-IP: canary", "X-Forwarded-Prefix: /canary",
 				"X_MCP_User: canary", "X.MCP.User: canary", // E10
 				"Mcp-Protocol-Version: 2025-11-25", "Mcp-Param-X: kept", "Last-Event-ID: 7", "X-Harmless: kept",
 				"Content-Type: application/json", "Content-Length: 2", "", "{}")
@@ -160,6 +162,9 @@ func TestUpstreamsAnswer(t *testing.T) {
 		h.Set("WWW-Authenticate", `Bearer resource_metadata="https://canary.example/"`)
 		h.Set("Set-Cookie", "canary=1")
 		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Strict-Transport-Security", "max-age=0")
+		h.Set("NEL", `{"report_to":"canary","max_age":1}`)
+		h.Set("Alt-Svc", `h3="canary.example:443"`)
 		h.Set("X-Mcp-Thing", "kept")
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(answerStatus)
@@ -172,7 +177,9 @@ func TestUpstreamsAnswer(t *testing.T) {
 		if body != `{"secret":"canary-of-the-upstream"}` || res.Header.Get("X-Mcp-Thing") != "kept" {
 			t.Errorf("%d: body or header lost: %q %v", answerStatus, body, res.Header)
 		}
-		for _, name := range []string{"WWW-Authenticate", "Set-Cookie", "Access-Control-Allow-Origin"} {
+		for _, name := range []string{
+			"WWW-Authenticate", "Set-Cookie", "Access-Control-Allow-Origin", "Strict-Transport-Security", "NEL", "Alt-Svc",
+		} {
 			if got := res.Header.Values(name); len(got) > 0 {
 				t.Errorf("%d: %s: %q", answerStatus, name, got)
 			}
@@ -188,6 +195,50 @@ func TestUpstreamsAnswer(t *testing.T) {
 	body = status(t, g.call("POST", "/mcp", initialize), http.StatusBadGateway)
 	if !strings.Contains(body, "correlation_id") {
 		t.Errorf("an unreachable upstream: %s", body)
+	}
+}
+
+// A client's query passes, unless the operator's URL has one.
+func TestClientsQuery(t *testing.T) {
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL+"/mcp")
+	status(t, g.call("POST", "/mcp?tools=a,b&x=%20", initialize), http.StatusOK)
+	if got := up.last(t).URL.String(); got != "/mcp?tools=a,b&x=%20" {
+		t.Errorf("the upstream got %s", got)
+	}
+}
+
+// Where an upstream redirects to is not for clients: it may be an internal
+// address, and another server's.
+func TestUpstreamsRedirect_K13(t *testing.T) {
+	elsewhere := newRecorder(t, nil)
+	up := newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+"/mcp/?canary", http.StatusTemporaryRedirect)
+	})
+	g := newGateway(t, alice+"server a /mcp "+up.URL+"/mcp")
+	res := g.call("POST", "/mcp", initialize)
+	body := status(t, res, http.StatusBadGateway)
+	if res.Header.Get("Location") != "" || strings.Contains(body, elsewhere.URL) || elsewhere.count() != 0 {
+		t.Errorf("got %s %v, and %d requests went there", body, res.Header, elsewhere.count())
+	}
+	if log := g.log(); !strings.Contains(log, elsewhere.URL+"/mcp/") || strings.Contains(log, "canary") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// Trailers would be past everything that checks an answer's headers.
+func TestUpstreamsTrailers(t *testing.T) {
+	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "Set-Cookie")
+		_, _ = io.WriteString(w, "{}")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set("Set-Cookie", "canary=1")
+		w.Header().Set(http.TrailerPrefix+"WWW-Authenticate", "Bearer canary")
+	})
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	res := g.call("POST", "/mcp", initialize)
+	if body := status(t, res, http.StatusOK); body != "{}" || len(res.Trailer) != 0 {
+		t.Errorf("body %q, trailers %v", body, res.Trailer)
 	}
 }
 
@@ -320,9 +371,9 @@ func TestProxyBlock(t *testing.T) {
 	up := newRecorder(t, nil)
 	g := newGateway(t, alice+"server a /mcp http://unresolvable.invalid/deep?key=1 {\nproxy {\nto "+up.Listener.Addr().String()+
 		"\nheader_up X-Set {http.auth.user.id}/{http.mcp_oauth.server}\nheader_up Host other.example\n}\n}")
-	status(t, g.call("POST", "/mcp?q=2", initialize), http.StatusOK)
+	status(t, g.call("POST", "/mcp?q=2&key=3", initialize), http.StatusOK)
 	req := up.last(t)
-	if req.URL.String() != "/deep?key=1&q=2" || req.Host != "other.example" || req.Header.Get("X-Set") != "virtual_key:alice/a" {
+	if req.URL.String() != "/deep?key=1" || req.Host != "other.example" || req.Header.Get("X-Set") != "virtual_key:alice/a" {
 		t.Errorf("got %s at %s, %v", req.URL, req.Host, req.Header)
 	}
 }

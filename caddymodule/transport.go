@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -13,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // transport is the last hop to an upstream. What it adds to a request exists
@@ -74,32 +76,34 @@ func (t *transport) address(out *outgoing) {
 	}
 	u := t.target.url
 	out.url.Path, out.url.RawPath = u.Path, u.RawPath
-	switch {
-	case u.RawQuery == "":
-	case out.url.RawQuery == "":
+	if u.RawQuery != "" { // no client may add to it: servers differ in which of two equal names they take
 		out.url.RawQuery = u.RawQuery
-	default:
-		out.url.RawQuery = u.RawQuery + "&" + out.url.RawQuery
 	}
 }
 
 // introduce sets the credential, shared or the caller's own, and says who calls.
 func (t *transport) introduce(out *outgoing, c *call) {
-	if len(t.target.headers) == 0 && len(t.target.claims) == 0 && c.connected == nil {
+	var own []connections.CredentialHeader
+	if c.connected != nil {
+		own = c.connected.credential.Headers
+	}
+	more := len(own) + len(t.target.headers) + len(t.target.claims)
+	if more == 0 {
 		return
 	}
-	out.req.Header = out.req.Header.Clone()
-	if c.connected != nil {
-		for _, h := range c.connected.credential.Headers {
-			out.req.Header[h.Name] = []string{h.Value}
-		}
+	// The values are shared with the original: nobody changes them.
+	header := make(http.Header, len(out.req.Header)+more)
+	maps.Copy(header, out.req.Header)
+	out.req.Header = header
+	for _, h := range own {
+		header[h.Name] = []string{h.Value}
 	}
-	for name, value := range t.target.headers {
-		out.req.Header[name] = []string{value}
+	for _, h := range t.target.headers {
+		header[h.name] = h.values
 	}
 	for _, claim := range t.target.claims {
 		if value := headerValue(claim.value(c.caller)); value != "" {
-			out.req.Header[claim.name] = []string{value}
+			header[claim.name] = []string{value}
 		}
 	}
 }
@@ -132,7 +136,13 @@ func headerValue(text string) string {
 
 // received prepares an upstream's response for the client.
 func (t *transport) received(res *http.Response, c *call) *http.Response {
-	stripResponse(res.Header)
+	if isRedirect(res) {
+		return c.redirected(res)
+	}
+	if res.ContentLength < 0 || res.ProtoMajor > 1 {
+		res = withoutTrailers(res)
+	}
+	notForClients.stripCanonical(res.Header)
 	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
 		res.Header[mcp.HeaderSessionID] = []string{c.bindSession(ids[0])}
 	}
@@ -144,6 +154,21 @@ func (t *transport) received(res *http.Response, c *call) *http.Response {
 	return res
 }
 
+// isRedirect reports whether a response sends the client elsewhere (RFC 9110
+// section 15.4).
+func isRedirect(res *http.Response) bool {
+	return res.StatusCode/100 == 3 && len(res.Header["Location"]) > 0
+}
+
+// withoutTrailers returns the response without the headers that come after the
+// body, past everything that checks them. Reading the body puts them into the
+// response it came with, so this is another.
+func withoutTrailers(res *http.Response) *http.Response {
+	without := *res
+	without.Trailer = nil
+	return &without
+}
+
 // stripInformational strips 1xx responses like final ones. reverse_proxy passes
 // them on from a trace that it puts into the context for this round trip.
 func stripInformational(ctx context.Context) {
@@ -153,7 +178,7 @@ func stripInformational(ctx context.Context) {
 	}
 	pass := trace.Got1xxResponse
 	trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
-		stripResponse(http.Header(header))
+		notForClients.stripCanonical(http.Header(header))
 		return pass(code, header)
 	}
 }
