@@ -66,6 +66,13 @@ type Connection struct {
 	// endpoint about this connection.
 	Lease      string    `json:"lease,omitempty"`
 	LeaseUntil time.Time `json:"lease_until,omitzero"`
+	// OnExpiry is queued if the connection expires, so that the provider hears
+	// of what nobody wanted in the end. nil forgets it without a word.
+	OnExpiry *ProviderRevocation `json:"on_expiry,omitempty"`
+	// Revokes is queued in the transaction that stores the connection, be it
+	// PutConnection or SubmitFlow: the revocation of what it takes the place
+	// of. It is no part of the record.
+	Revokes *ProviderRevocation `json:"-"`
 }
 
 // UpstreamState is a person's trip to a provider, between our redirect and the
@@ -130,7 +137,7 @@ type Connections interface {
 	// PutConnection stores the connection if its ID and Revision are still the
 	// stored ones, Revision 0 meaning that there is none, and returns it with
 	// the next Revision.
-	//   OK        stored; a lease ends with it.
+	//   OK        stored, and c.Revokes queued; a lease ends with it.
 	//   Mismatch  somebody changed or removed it since: nothing was changed,
 	//             the current connection is returned, if any.
 	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)

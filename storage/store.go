@@ -127,7 +127,7 @@ type Store interface {
 
 	// Sweep removes records that ended before now, a bounded number per
 	// transaction so that it never holds up other callers, and returns how
-	// many it removed.
+	// many it removed. With a connection, its OnExpiry is queued.
 	Sweep(ctx context.Context, now time.Time) (int, error)
 
 	// Close releases the store. Later calls return ErrClosed.

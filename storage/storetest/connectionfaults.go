@@ -53,6 +53,21 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			return f.puts(c)
 		},
 	},
+	"PutConnection in place of another": {
+		func(f *fixture) { f.put(f.connection("alice", "notion")) },
+		func(f *fixture) error {
+			c := f.connection("alice", "notion")
+			c.Revision = 1
+			return f.puts(f.revoking(c, "1"))
+		},
+	},
+	"Sweep of what nobody finished": {
+		func(f *fixture) {
+			f.put(f.abandoned("2", "notion"))
+			f.after(15 * time.Minute)
+		},
+		func(f *fixture) error { return second(f.store.Sweep(ctx(), f.now)) },
+	},
 	"LeaseConnection": {
 		func(f *fixture) { f.put(f.connection("alice", "notion")) },
 		func(f *fixture) error { return f.leases(1, storage.OK) },
@@ -131,7 +146,7 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			for _, server := range []string{"notion", "github"} {
 				c := f.adopted(f.flowConnection("2", server))
 				c.Revision = 1
-				sub.Adopt = append(sub.Adopt, c)
+				sub.Adopt = append(sub.Adopt, f.revoking(c, server))
 			}
 			return wants(storage.OK)(f.store.SubmitFlow(ctx(), sub))
 		},

@@ -35,6 +35,7 @@ var connectionModelTests = map[string]func(*fixture){
 				"leave":      m.leaveOnTrip,
 				"come back":  m.comeBackFromTrip,
 				"submit":     m.submit,
+				"revoke":     m.revokeDue,
 				"sweep":      m.sweep,
 				"":           m.compare,
 			})
@@ -106,11 +107,52 @@ func (m *connectionMachine) connect(t *rapid.T) {
 	k := m.key(t)
 	c := m.connection(k.Owner, k.Server)
 	if strings.HasPrefix(k.Owner, storage.FlowOwner("")) {
-		c.ExpiresAt = m.now.Add(15 * time.Minute)
+		c.ExpiresAt, c.OnExpiry = m.now.Add(15*time.Minute), m.revokes(t, "on expiry")
 	}
 	m.last++
 	c.ID = fmt.Sprint(m.run, m.last)
+	c.Revokes = m.revokes(t, "replaces")
 	m.put(t, c)
+}
+
+// revokes is a revocation of its own, or none.
+func (m *connectionMachine) revokes(t *rapid.T, label string) *storage.ProviderRevocation {
+	if !rapid.Bool().Draw(t, label) {
+		return nil
+	}
+	m.last++
+	r := m.revocation(fmt.Sprint(m.run, m.last))
+	r.ExpiresAt = r.DueAt.Add(1000 * 24 * time.Hour)
+	return &r
+}
+
+// revokeDue takes all that is queued, after everything that ended was swept.
+func (m *connectionMachine) revokeDue(t *rapid.T) {
+	m.now = m.now.Truncate(time.Second).Add(time.Second) // that is how exact a sweep is
+	m.sweep(t)
+	for k := range m.model.connections {
+		if m.model.connection(k, m.now) == nil {
+			m.model.expire(k, m.now)
+		}
+	}
+	due, err := m.store.DueRevocations(ctx(), issuer, 1<<20, m.now, m.now.Add(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, r := range due {
+		if !strings.HasPrefix(r.ID, m.run) {
+			continue // of an earlier run
+		}
+		got[r.ID] = true
+		if err := m.store.EndRevocation(ctx(), r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !maps.Equal(got, m.model.queued) {
+		t.Fatalf("queued are %v, want %v", got, m.model.queued)
+	}
+	clear(m.model.queued)
 }
 
 // change puts what was true now, or at some time.

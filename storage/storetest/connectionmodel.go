@@ -13,6 +13,9 @@ type connectionModel struct {
 	connections map[storage.ConnectionKey]*storage.Connection
 	trips       map[string]*storage.UpstreamState // by name
 	submitted   map[string]bool                   // by flow
+	// queued are the IDs of revocations that are in the queue, and unswept
+	// those that are as soon as their connection is swept.
+	queued, unswept map[string]bool
 }
 
 func newConnectionModel() *connectionModel {
@@ -20,6 +23,8 @@ func newConnectionModel() *connectionModel {
 		connections: map[storage.ConnectionKey]*storage.Connection{},
 		trips:       map[string]*storage.UpstreamState{},
 		submitted:   map[string]bool{},
+		queued:      map[string]bool{},
+		unswept:     map[string]bool{},
 	}
 }
 
@@ -38,8 +43,34 @@ func (m *connectionModel) put(c storage.Connection, now time.Time) storage.Verdi
 	}
 	c.Revision++
 	c.Lease, c.LeaseUntil = "", time.Time{}
-	m.connections[c.ConnectionKey] = &c
+	m.replace(c, now)
 	return storage.OK
+}
+
+// replace is what every way to store a connection has in common.
+func (m *connectionModel) replace(c storage.Connection, now time.Time) {
+	m.expire(c.ConnectionKey, now)
+	if c.Revokes != nil {
+		m.queued[c.Revokes.ID] = true
+	}
+	c.Revokes = nil
+	m.connections[c.ConnectionKey] = &c
+	if c.OnExpiry != nil {
+		m.unswept[c.OnExpiry.ID] = true
+	}
+}
+
+// expire ends what the connection with the key wants queued: it is, from now
+// on, if the connection has expired, and else never.
+func (m *connectionModel) expire(k storage.ConnectionKey, now time.Time) {
+	c := m.connections[k]
+	if c == nil || c.OnExpiry == nil || !m.unswept[c.OnExpiry.ID] {
+		return
+	}
+	delete(m.unswept, c.OnExpiry.ID)
+	if !c.ExpiresAt.After(now) {
+		m.queued[c.OnExpiry.ID] = true
+	}
 }
 
 func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) storage.Verdict {
@@ -65,6 +96,7 @@ func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder
 
 func (m *connectionModel) disconnect(k storage.ConnectionKey, now time.Time) bool {
 	had := m.connection(k, now) != nil
+	m.expire(k, now)
 	delete(m.connections, k)
 	m.endTrips(func(t *storage.UpstreamState) bool { return t.ConnectionKey == k })
 	return had
@@ -124,6 +156,7 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 	m.submitted[sub.FlowID] = true
 	m.endTrips(func(t *storage.UpstreamState) bool { return t.Owner == owner })
 	for _, c := range of {
+		m.expire(c.ConnectionKey, sub.Now)
 		delete(m.connections, c.ConnectionKey)
 	}
 	for _, c := range sub.Adopt {
@@ -131,8 +164,8 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 		if old := m.connection(c.ConnectionKey, sub.Now); old != nil {
 			c.Revision = old.Revision + 1
 		}
-		c.ExpiresAt, c.Lease, c.LeaseUntil = time.Time{}, "", time.Time{}
-		m.connections[c.ConnectionKey] = &c
+		c.ExpiresAt, c.OnExpiry, c.Lease, c.LeaseUntil = time.Time{}, nil, "", time.Time{}
+		m.replace(c, sub.Now)
 	}
 	return storage.OK
 }

@@ -59,6 +59,56 @@ var connectionRaceTests = map[string]func(*fixture){
 			f.stands(c)
 		}
 	},
+	"one of those that take a place queues its revocation": func(f *fixture) {
+		c := f.put(f.connection("alice", "notion"))
+		for round := range rounds {
+			name := func(n int) string { return fmt.Sprint(round, " ", n) }
+			won := f.race(func(n int) storage.Verdict {
+				_, v, err := f.store.PutConnection(ctx(), f.revoking(c, name(n)), f.now)
+				return f.raced(v, err, storage.OK, storage.Mismatch)
+			})
+			c.Revision++
+			f.equal(f.due(racers), []string{name(won)})
+		}
+	},
+	"what a flow connected is adopted or revoked, and never both": func(f *fixture) {
+		for round := range rounds {
+			id := fmt.Sprint(round)
+			longest := f.flow(id)
+			longest.ExpiresAt = f.now.Add(time.Hour)
+			_, err := f.store.SaveFlow(ctx(), longest, f.now)
+			f.must(err)
+			c := f.put(f.abandoned(id, "notion "+id))
+			sub := f.submission(id, "a")
+			sub.Adopt = []storage.Connection{f.adopted(c)}
+			later := f.now.Add(15 * time.Minute)
+			var verdict storage.Verdict
+			f.together(func(n int) {
+				var err error
+				switch n {
+				case 0:
+					verdict, err = f.store.SubmitFlow(ctx(), sub)
+				case 1, 2, 3:
+					_, err = f.store.Sweep(ctx(), later)
+				}
+				if err != nil {
+					f.Error(err)
+				}
+			})
+			want := f.adopted(c)
+			want.OnExpiry, want.Revision = nil, 1
+			switch verdict {
+			case storage.OK:
+				f.stands(want)
+				f.equal(f.due(racers), []string(nil))
+			case storage.Mismatch:
+				f.noConnection(want)
+				f.equal(f.due(racers), []string{"abandoned " + id})
+			default:
+				f.Fatalf("verdict %d", verdict)
+			}
+		}
+	},
 	"one submit adopts": func(f *fixture) {
 		for round := range rounds {
 			id := fmt.Sprint(round)

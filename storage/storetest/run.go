@@ -31,6 +31,8 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"browser session", browserSessionTests},
 		{"grants of", grantsOfTests},
 		{"adopt", adoptTests},
+		{"replace", replaceTests},
+		{"expiry", expiryTests},
 		{"connection sweep", connectionSweepTests},
 		{"connection race", connectionRaceTests},
 		{"connection model", connectionModelTests},

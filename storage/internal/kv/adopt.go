@@ -53,7 +53,7 @@ func adopt(tx Tx, of []storage.Connection, sub storage.Submission) error {
 		return err
 	}
 	for _, c := range of {
-		if err := removeConnection(tx, connectionKey(c.ConnectionKey)); err != nil {
+		if err := removeConnection(tx, connectionKey(c.ConnectionKey), sub.Now); err != nil {
 			return err
 		}
 	}
@@ -63,9 +63,9 @@ func adopt(tx Tx, of []storage.Connection, sub storage.Submission) error {
 			return err
 		}
 		c.Revision = old.Revision + 1
-		c.ExpiresAt = time.Time{} // it is nobody's flow's any more
+		c.ExpiresAt, c.OnExpiry = time.Time{}, nil // it is nobody's flow's any more
 		c.Lease, c.LeaseUntil = "", time.Time{}
-		if err := putConnection(tx, c); err != nil {
+		if _, err := replaceConnection(tx, c, sub.Now); err != nil {
 			return err
 		}
 	}

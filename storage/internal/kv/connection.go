@@ -47,7 +47,8 @@ func (s *Store) PutConnection(ctx context.Context, c storage.Connection, now tim
 		}
 		c.Lease, c.LeaseUntil = "", time.Time{}
 		c.Revision++
-		return c, storage.OK, putConnection(tx, c)
+		c, err = replaceConnection(tx, c, now)
+		return c, storage.OK, err
 	})
 }
 

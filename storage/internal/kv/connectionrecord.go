@@ -66,10 +66,21 @@ func handleTarget(r Reader, issuer, id string) ([]byte, error) {
 	return key, err
 }
 
+// replaceConnection stores the connection in place of the one that its owner
+// had, queues what it revokes, and returns it as it is stored.
+func replaceConnection(tx Tx, c storage.Connection, now time.Time) (storage.Connection, error) {
+	queue := c.Revokes
+	c.Revokes = nil
+	if err := putConnection(tx, c, now); err != nil || queue == nil {
+		return c, err
+	}
+	return c, putRevocation(tx, *queue)
+}
+
 // putConnection stores the connection in place of the one that its owner had.
-func putConnection(tx Tx, c storage.Connection) error {
+func putConnection(tx Tx, c storage.Connection, now time.Time) error {
 	key := connectionKey(c.ConnectionKey)
-	if err := removeConnection(tx, key); err != nil {
+	if err := removeConnection(tx, key, now); err != nil {
 		return err
 	}
 	handle := handleKey(c.Issuer, c.ID)
@@ -84,15 +95,37 @@ func putConnection(tx Tx, c storage.Connection) error {
 }
 
 // removeConnection removes the connection, if any, and its handle.
-func removeConnection(tx Tx, key []byte) error {
+func removeConnection(tx Tx, key []byte, now time.Time) error {
 	c, found, err := getConnection(tx, key)
 	if err != nil || !found {
+		return err
+	}
+	if err := queueExpired(tx, c, now); err != nil {
 		return err
 	}
 	if err := tx.Delete(handleKey(c.Issuer, c.ID)); err != nil {
 		return err
 	}
 	return tx.Delete(key)
+}
+
+// sweepConnection removes a connection that ended. The sweep comes to its
+// handle by itself.
+func sweepConnection(tx Tx, key []byte, now time.Time) error {
+	if c, _, err := getConnection(tx, key); err == nil { // a corrupt one must not stop the sweep
+		if err := queueExpired(tx, c, now); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(key)
+}
+
+// queueExpired queues what is to be queued if the connection has ended.
+func queueExpired(tx Tx, c storage.Connection, now time.Time) error {
+	if c.OnExpiry == nil || !connectionEnded(c, now) || ended(c.OnExpiry.ExpiresAt, now) {
+		return nil
+	}
+	return putRevocation(tx, *c.OnExpiry)
 }
 
 // untilOrForever is until for a record that may have no end.

@@ -17,7 +17,7 @@ func (s *Store) Disconnect(ctx context.Context, k storage.ConnectionKey, queue *
 		if err := removePendingStates(tx, pendingStatesPrefix(k)); err != nil {
 			return false, err
 		}
-		if err := removeConnection(tx, connectionKey(k)); err != nil || queue == nil {
+		if err := removeConnection(tx, connectionKey(k), now); err != nil || queue == nil {
 			return found, err
 		}
 		return found, putRevocation(tx, *queue)

@@ -28,12 +28,12 @@ func (s *Store) LeaseConnection(ctx context.Context, k storage.ConnectionKey, re
 			c.State, c.UpdatedAt = storage.InDoubt, now
 			c.Lease, c.LeaseUntil = "", time.Time{}
 			c.Revision++
-			return c, storage.Burned, putConnection(tx, c)
+			return c, storage.Burned, putConnection(tx, c, now)
 		case c.Revision != revision:
 			return c, storage.Mismatch, nil
 		}
 		c.Lease, c.LeaseUntil = holder, until
 		c.Revision++
-		return c, storage.OK, putConnection(tx, c)
+		return c, storage.OK, putConnection(tx, c, now)
 	})
 }

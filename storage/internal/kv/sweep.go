@@ -80,7 +80,7 @@ func removeEnded(tx Tx, keys [][]byte, now time.Time) (int, error) {
 		if !k.over(now) {
 			continue
 		}
-		if err := removeRecord(tx, key); err != nil {
+		if err := removeRecord(tx, key, now); err != nil {
 			return removed, err
 		}
 		removed++
@@ -88,13 +88,16 @@ func removeEnded(tx Tx, keys [][]byte, now time.Time) (int, error) {
 	return removed, nil
 }
 
-func removeRecord(tx Tx, key []byte) error {
-	if key[0] != kindClient {
-		return tx.Delete(key)
+func removeRecord(tx Tx, key []byte, now time.Time) error {
+	switch key[0] {
+	case kindClient:
+		var c storage.Client
+		if _, err := getJSON(tx, key, &c); err != nil {
+			return err
+		}
+		return removeClient(tx, c)
+	case kindConnection:
+		return sweepConnection(tx, key, now)
 	}
-	var c storage.Client
-	if _, err := getJSON(tx, key, &c); err != nil {
-		return err
-	}
-	return removeClient(tx, c)
+	return tx.Delete(key)
 }
