@@ -20,6 +20,7 @@
 //	          ──▶ PutConnection     the flow's; SubmitFlow gives it to the person
 //	refresh   ──▶ LeaseConnection, PutConnection          by one caller at a time
 //	end       ──▶ Disconnect        Connection ─▶ ProviderRevocation
+//	          ──▶ Sweep             the same for a flow's that nobody finished
 //
 // No record holds a usable bearer secret: codes, tokens and client secrets are
 // kept as SHA-256 hashes; what must be read back is sealed by package seal

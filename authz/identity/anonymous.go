@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/rand"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -11,3 +12,6 @@ import (
 func NewAnonymous() storage.Identity {
 	return storage.Identity{Kind: string(Anonymous), Subject: subject(Anonymous, rand.Text())}
 }
+
+// IsAnonymous reports whether a subject is nobody in particular.
+func IsAnonymous(name string) bool { return strings.HasPrefix(name, subject(Anonymous, "")) }

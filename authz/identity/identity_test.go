@@ -167,3 +167,13 @@ func TestVirtualKeys(t *testing.T) {
 		t.Error("a nil set has a key")
 	}
 }
+
+func TestIsAnonymous(t *testing.T) {
+	for name, want := range map[string]bool{
+		NewAnonymous().Subject: true, "user_id:anonymous": false, "user_id:anonymous:x": false, "anonymous": false, "": false,
+	} {
+		if IsAnonymous(name) != want {
+			t.Errorf("%q: %t", name, !want)
+		}
+	}
+}

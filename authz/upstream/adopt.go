@@ -39,13 +39,15 @@ func (b *Broker) Adopt(ctx context.Context, flowID, owner string) ([]storage.Con
 			return nil, err
 		}
 		c.Secret = b.sealSecrets(c.ConnectionKey, c.ID, opened)
-		c.UpdatedAt, c.ExpiresAt = now, time.Time{}
+		c.UpdatedAt, c.ExpiresAt, c.OnExpiry = now, time.Time{}, nil
+		c.Revokes = b.revocationOfReplaced(existing, opened.Link)
 		adopted = append(adopted, c)
 	}
 	return adopted, nil
 }
 
-// Adopted tells that the transaction with these connections was committed.
+// Adopted tells that the transaction with these connections was committed. The
+// providers of those that were replaced are told at the next RevokeDue.
 func (b *Broker) Adopted(connections []storage.Connection) {
 	for _, c := range connections {
 		b.deps.Cache.Forget(c.ConnectionKey)

@@ -3,16 +3,11 @@ package upstream
 import (
 	"context"
 	"errors"
-	"time"
 
-	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
-
-// revocationPatience is how long a provider is told to revoke what was disconnected.
-const revocationPatience = 7 * 24 * time.Hour
 
 // Disconnect ends a connection here at once, together with trips that are
 // still under way, and at the provider as soon as that answers, where it has a
@@ -38,25 +33,6 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 		b.revokeSoon(ctx)
 	}
 	return nil
-}
-
-// revocationOf returns what to tell the provider, or nil if there is no way.
-// Damaged credentials do not keep a connection from being ended.
-func (b *Broker) revocationOf(c storage.Connection) *storage.ProviderRevocation {
-	opened, err := b.openConnection(c)
-	if err != nil || opened.Link.RevocationEndpoint == "" || opened.AccessToken == "" {
-		return nil
-	}
-	now := b.deps.Now()
-	r := &storage.ProviderRevocation{
-		ID: uuid.NewString(), Issuer: c.Issuer, Server: c.Server, DueAt: now, ExpiresAt: now.Add(revocationPatience),
-	}
-	r.Secret = b.seal(opened, revocationContext(r)...)
-	return r
-}
-
-func revocationContext(r *storage.ProviderRevocation) []string {
-	return []string{"revocation", r.Issuer, r.Server, r.ID}
 }
 
 // revokeSoon does what is due in the background, without waiting for the next

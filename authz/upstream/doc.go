@@ -18,6 +18,7 @@
 //	Refused        ─▶ what to try when the upstream took that for invalid
 //	Adopt          ─▶ a flow's connections, sealed for who they will belong to
 //	Disconnect     ─▶ gone here ─▶ queue ─▶ RevokeDue tells the provider
+//	replaced, or never finished ─▶ queue ─▶ RevokeDue, if that harms nothing that the person has
 //	Status         ─▶ how a person stands with each server; Overviews, all of them for an operator
 //
 // Every address that a server or a provider names goes through the egress

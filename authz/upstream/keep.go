@@ -35,6 +35,7 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 		return err
 	}
 	s.Made = uuid.NewString()
+	c.OnExpiry = b.revocationOnExpiry(c, s)
 	for {
 		if expected != "" && current.ID != expected {
 			if current.ID == "" { // what came now, the person has no other way to end
@@ -48,12 +49,16 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 		}
 		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.Active, now, "", time.Time{}
 		c.Secret = b.sealSecrets(c.ConnectionKey, c.ID, s)
+		c.Revokes = b.revocationOfReplaced(current, s.Link)
 		stored, verdict, err := b.deps.Store.PutConnection(ctx, c, now)
 		if err != nil {
 			return err
 		}
 		if verdict == storage.OK {
 			b.deps.Cache.Forget(c.ConnectionKey)
+			if c.Revokes != nil {
+				b.revokeSoon(ctx)
+			}
 			return nil
 		}
 		current = stored // somebody refreshed or connected at the same time

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,8 +24,8 @@ const (
 	revocationsAtOnce  = 4
 )
 
-// RevokeDue tells providers to revoke what people disconnected (RFC 7009), as
-// far as it is due. It is to be called about every minute. It returns failures
+// RevokeDue tells providers to revoke what people disconnected, replaced or
+// did not finish (RFC 7009), as far as it is due. It is to be called about every minute. It returns failures
 // of the store only: a provider that does not answer is told again later.
 func (b *Broker) RevokeDue(ctx context.Context) error {
 	now := b.deps.Now()
@@ -48,6 +49,13 @@ func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation
 	var opened secrets
 	err := b.open(r.Secret, &opened, revocationContext(r)...)
 	if s := b.servers[r.Server]; err == nil && s != nil {
+		spared, failed := b.spared(ctx, opened)
+		if failed != nil {
+			return failed
+		}
+		if spared {
+			return b.deps.Store.EndRevocation(ctx, r.ID)
+		}
 		again, failed := b.revokeTokens(ctx, s, opened)
 		if again {
 			return failed
@@ -60,11 +68,30 @@ func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation
 	return b.deps.Store.EndRevocation(ctx, r.ID)
 }
 
+// spared reports whether tokens are better left to end at the provider:
+// revoking them could end a connection that the person has and wants.
+func (b *Broker) spared(ctx context.Context, opened secrets) (bool, error) {
+	if opened.Person == "" {
+		return false, nil
+	}
+	others, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, opened.Person, b.deps.Now())
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(others, func(c storage.Connection) bool {
+		other, err := b.openConnection(c)
+		return err == nil && sameClient(other.Link, opened.Link) && (c.State == storage.Active || c.State == storage.InDoubt)
+	}), nil
+}
+
 // revokeTokens revokes both tokens: some providers end only the one that they
 // are shown. It reports whether that is to be tried again; the error is then
 // nil or of the store.
 func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (again bool, err error) {
 	c, err := b.clientOf(ctx, s, opened.Link)
+	if errors.Is(err, errClientGone) && opened.Link.AuthMethod == authNone {
+		c, err = &client{ID: opened.Link.ClientID}, nil // its name is all that it takes
+	}
 	if err != nil {
 		return !errors.Is(err, errClientGone), err
 	}

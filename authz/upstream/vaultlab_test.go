@@ -42,6 +42,16 @@ func (s *vaultStore) Connection(ctx context.Context, k storage.ConnectionKey, no
 	return s.Store.Connection(ctx, k, now)
 }
 
+func (s *vaultStore) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {
+	s.mu.Lock()
+	down := s.down
+	s.mu.Unlock()
+	if down {
+		return nil, errStore
+	}
+	return s.Store.ConnectionsOf(ctx, issuer, owner, now)
+}
+
 func (s *vaultStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
 	s.mu.Lock()
 	fail, lose := s.failPuts > 0, s.losePuts > 0
