@@ -146,6 +146,10 @@ func (s *faultyStore) DeleteClient(ctx context.Context, id string, now time.Time
 	return write(s, "DeleteClient", func() (storage.Revocation, error) { return s.Store.DeleteClient(ctx, id, now) })
 }
 
+func (s *faultyStore) Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error) {
+	return read(s, "Used", func() (bool, error) { return s.Store.Used(ctx, h, now) })
+}
+
 func (s *faultyStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
 	return write(s, "UseOnce", func() (bool, error) { return s.Store.UseOnce(ctx, h, expiresAt, now) })
 }

@@ -1,10 +1,13 @@
 package authz
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // ConnectPath starts the path of links on which a person connects a server.
@@ -17,6 +20,7 @@ const connectLinkLifetime = 15 * time.Minute
 var (
 	ErrLinkInvalid = errors.New("authz: no such link")         // 400
 	ErrLinkExpired = errors.New("authz: the link has expired") // 410
+	ErrLinkUsed    = errors.New("authz: the link was used")    // 410
 )
 
 // ConnectLink is what a link to the connect page stands for.
@@ -28,12 +32,16 @@ type ConnectLink struct {
 	Scopes []string `json:"o,omitempty"`
 	// ExpiresAt is in seconds.
 	ExpiresAt int64 `json:"e"`
+	// Once names a link that connects at most one account: one for
+	// storage.SharedOwner, which is its own proof. Zero for any other.
+	Once storage.Hash `json:"-"`
 }
 
 // ConnectURL returns a link on which the person behind the subject connects a
 // server. It is sealed and so tells nobody whom it is for, and it proves
 // nothing: whoever opens it must show to be that person (MCP elicitation, safe
-// URL handling).
+// URL handling). Only one for storage.SharedOwner, which an operator asks for,
+// is its own proof, and works once.
 func (as *AuthorizationServer) ConnectURL(subject, server string, scopes ...string) string {
 	// Strings and a number always marshal.
 	plain, _ := json.Marshal(ConnectLink{
@@ -59,8 +67,27 @@ func (as *AuthorizationServer) OpenConnectLink(ticket string) (*ConnectLink, err
 	if err := json.Unmarshal(plain, link); err != nil {
 		return nil, ErrLinkInvalid
 	}
+	if link.Subject == storage.SharedOwner {
+		link.Once = storage.HashOf(string(box))
+	}
 	if as.deps.Now().Unix() >= link.ExpiresAt {
 		return link, ErrLinkExpired
 	}
 	return link, nil
+}
+
+// CheckLinkUnused returns ErrLinkUsed if the link has connected all that it
+// can.
+func (as *AuthorizationServer) CheckLinkUnused(ctx context.Context, link *ConnectLink) error {
+	if link.Once == (storage.Hash{}) {
+		return nil
+	}
+	used, err := as.deps.Store.Used(ctx, link.Once, as.deps.Now())
+	if err != nil {
+		return unavailable(err)
+	}
+	if used {
+		return ErrLinkUsed
+	}
+	return nil
 }

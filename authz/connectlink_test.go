@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 func TestConnectLink_D22_D23(t *testing.T) {
@@ -54,4 +56,64 @@ func TestConnectLinkForged(t *testing.T) {
 	if _, err := l.as.OpenConnectLink(ticket); !errors.Is(err, ErrLinkInvalid) {
 		t.Errorf("another issuer with the same keys: %v", err)
 	}
+}
+
+// A link for the connection that everybody shares works once, however it is
+// spelled; a person's link proves nothing, and works as long as it is good.
+func TestConnectLinkOnce(t *testing.T) {
+	l := newLab(t)
+	open := func(ticket string) *ConnectLink {
+		t.Helper()
+		link, err := l.as.OpenConnectLink(ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return link
+	}
+	use := func(link *ConnectLink) {
+		t.Helper()
+		if _, err := l.store.UseOnce(t.Context(), link.Once, l.time().Add(time.Hour), l.time()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mint := func(subject, server string) string {
+		return strings.TrimPrefix(l.as.ConnectURL(subject, server), labIssuer+ConnectPath)
+	}
+	shared, other := mint(storage.SharedOwner, "notion"), mint(storage.SharedOwner, "notion")
+	if err := l.as.CheckLinkUnused(t.Context(), open(shared)); err != nil {
+		t.Errorf("a new link: %v", err)
+	}
+	use(open(shared))
+	if err := l.as.CheckLinkUnused(t.Context(), open(shared)); !errors.Is(err, ErrLinkUsed) {
+		t.Errorf("a used link: %v", err)
+	}
+	if err := l.as.CheckLinkUnused(t.Context(), open(other)); err != nil {
+		t.Errorf("another link: %v", err)
+	}
+	for _, respelled := range respellings(shared) {
+		if link, err := l.as.OpenConnectLink(respelled); err == nil && link.Once != open(shared).Once {
+			t.Errorf("%q is another link", respelled)
+		}
+	}
+
+	personal := open(mint("user_id:alice", "notion"))
+	use(personal)
+	if err := l.as.CheckLinkUnused(t.Context(), personal); err != nil {
+		t.Errorf("a personal link: %v", err)
+	}
+	l.store.failing("Used", func() {
+		if err := l.as.CheckLinkUnused(t.Context(), open(other)); err == nil || errors.Is(err, ErrLinkUsed) {
+			t.Errorf("while the store fails: %v", err)
+		}
+	})
+}
+
+// respellings are all texts that differ in the last character, and in line
+// breaks, which base64 may ignore.
+func respellings(ticket string) []string {
+	all := []string{ticket[:1] + "\n" + ticket[1:], ticket + "\r\n"}
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		all = append(all, ticket[:len(ticket)-1]+string(c))
+	}
+	return all
 }

@@ -134,8 +134,9 @@ func endConnection(w http.ResponseWriter, r *http.Request, id string) error {
 }
 
 // startShared returns the link on which an operator connects a server for
-// everybody. Whoever has the link can, for as long as it is good. With servers
-// of the same id on several sites, the query parameter site names the one.
+// everybody. Whoever has the link can, once, for as long as it is good. With
+// servers of the same id on several sites, the query parameter site names the
+// one.
 func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	var found []*site
 	for _, s := range activeSites() {

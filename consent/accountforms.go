@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -10,7 +11,7 @@ import (
 
 // connect begins to connect a server, from the account page or a connect link.
 func (c *Consent) connect(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
-	g, err := c.goalFrom(s, r.PostForm)
+	g, err := c.goalFrom(r.Context(), s, r.PostForm)
 	if err != nil {
 		return err
 	}
@@ -19,7 +20,7 @@ func (c *Consent) connect(w http.ResponseWriter, r *http.Request, s *authz.Brows
 
 func (c *Consent) showKey(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
 	query := r.URL.Query()
-	g, err := c.goalFrom(s, query)
+	g, err := c.goalFrom(r.Context(), s, query)
 	if err != nil {
 		return err
 	}
@@ -29,7 +30,7 @@ func (c *Consent) showKey(w http.ResponseWriter, r *http.Request, s *authz.Brows
 }
 
 func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
-	g, err := c.goalFrom(s, r.PostForm)
+	g, err := c.goalFrom(r.Context(), s, r.PostForm)
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.Browser
 
 // goalFrom returns what the person wants to connect: what a link is for, or a
 // server of the account page.
-func (c *Consent) goalFrom(s *authz.BrowserSession, values url.Values) (goal, error) {
+func (c *Consent) goalFrom(ctx context.Context, s *authz.BrowserSession, values url.Values) (goal, error) {
 	ticket := values.Get("ticket")
 	if ticket == "" {
 		if s.Identity == nil {
@@ -50,7 +51,7 @@ func (c *Consent) goalFrom(s *authz.BrowserSession, values url.Values) (goal, er
 		g.keyPage = withQuery(accountKeyPath, "server", server)
 		return g, err
 	}
-	link, err := c.as.OpenConnectLink(ticket)
+	link, err := c.openLink(ctx, ticket)
 	if err != nil {
 		return goal{}, err
 	}

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,9 +21,9 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	query := r.URL.Query()
 	ticket := strings.TrimPrefix(r.URL.Path, authz.ConnectPath)
 	done := query.Get("done") != "" && query.Get("error") == ""
-	link, err := c.as.OpenConnectLink(ticket)
-	// Whoever was at the provider for long is still told that it worked.
-	if err != nil && !(done && errors.Is(err, authz.ErrLinkExpired)) {
+	link, err := c.openLink(r.Context(), ticket)
+	// Whoever used the link, perhaps at its end, is still told that it worked.
+	if err != nil && !(done && (errors.Is(err, authz.ErrLinkExpired) || errors.Is(err, authz.ErrLinkUsed))) {
 		return err
 	}
 	shared := link.Subject == storage.SharedOwner
@@ -79,6 +80,16 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	})
 }
 
+// openLink returns what a link stands for. With ErrLinkExpired or ErrLinkUsed
+// it still does.
+func (c *Consent) openLink(ctx context.Context, ticket string) (*authz.ConnectLink, error) {
+	link, err := c.as.OpenConnectLink(ticket)
+	if err != nil {
+		return link, err
+	}
+	return link, c.as.CheckLinkUnused(ctx, link)
+}
+
 // goalOfLink returns the goal to connect what a link is for, if it was made for
 // the person. One for the connection that everybody shares was handed to an
 // operator by the admin API, and is the operator's proof.
@@ -94,7 +105,7 @@ func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (
 	default:
 		g, err = c.goalOf(link.Subject, link.Server, c.as.ServersOf(*s.Identity))
 	}
-	g.scopes = link.Scopes
+	g.scopes, g.once = link.Scopes, link.Once
 	return g, err
 }
 

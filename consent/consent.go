@@ -36,6 +36,7 @@ type accounts interface {
 	Grants(ctx context.Context, subject string) ([]storage.Grant, error)
 	RevokeGrantOf(ctx context.Context, subject, grantID string) error
 	OpenConnectLink(ticket string) (*authz.ConnectLink, error)
+	CheckLinkUnused(ctx context.Context, link *authz.ConnectLink) error
 }
 
 type authorizationServer interface {

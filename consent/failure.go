@@ -84,6 +84,7 @@ func (c *Consent) explain(err error) *failure {
 		{authz.ErrFlowChanged, http.StatusConflict, t.Changed, ""},
 		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
 		{authz.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
+		{authz.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
 	} {
 		if errors.Is(err, known.err) {
 			return &failure{status: known.status, message: known.message, next: known.next, cause: err}

@@ -22,6 +22,7 @@ type fakeAccounts struct {
 
 	revoked       []string
 	everywhere    string
+	linkUsed      error
 	accountsError error // of every method
 }
 
@@ -69,6 +70,8 @@ func (s *fakeAccounts) OpenConnectLink(ticket string) (*authz.ConnectLink, error
 	link := s.link
 	return &link, s.linkErr
 }
+
+func (s *fakeAccounts) CheckLinkUnused(context.Context, *authz.ConnectLink) error { return s.linkUsed }
 
 // fakeBroker connects the servers of newFake: Notion by OAuth, GitHub by a key.
 type fakeBroker struct {

@@ -126,3 +126,65 @@ func TestWalkOnlySharedConnections(t *testing.T) {
 	mustAnswer(t, b.link(storage.SharedOwner, "notion"), http.StatusOK)
 	mustAnswer(t, b.open("/api/oauth/callback?state=x&code=y"), http.StatusForbidden)
 }
+
+// The link that an operator asked for connects one account: not another in the
+// same browser, nor one that somebody was about to connect in another. A first
+// try that failed does not count.
+func TestWalkSharedLinkOnce(t *testing.T) {
+	servers := newProvider(t).servers()[:1]
+	servers[0].Mode = upstream.OAuth
+	w := newWalkTo(t, servers...)
+	operator, other := w.browser(), w.browser()
+	link := strings.TrimPrefix(w.as.ConnectURL(storage.SharedOwner, "notion"), "https://mcp.example.com")
+	page, otherPage := operator.open(link), other.open(link)
+	declined := strings.Replace(agree(t, operator.press(page, accountConnectPath, nil), ""), "code=", "error=access_denied&x=", 1)
+	page = operator.follow(operator.open(declined))
+	if !strings.Contains(shows(page), "you did not agree") {
+		t.Fatalf("page:\n%s", shows(page))
+	}
+	late := agree(t, other.press(otherPage, accountConnectPath, nil), "other's")
+	page = operator.follow(operator.open(agree(t, operator.press(page, accountConnectPath, nil), "company")))
+	if !strings.Contains(shows(page), "Everybody on this site uses this account now") {
+		t.Fatalf("page:\n%s", shows(page))
+	}
+
+	for name, again := range map[string]*httptest.ResponseRecorder{
+		"opened again":     operator.open(link),
+		"opened elsewhere": w.browser().open(link),
+		"pressed again":    other.press(otherPage, accountConnectPath, nil),
+		"came back late":   other.follow(other.open(late)),
+	} {
+		mustAnswer(t, again, http.StatusGone)
+		if page := shows(again); !strings.Contains(page, "works only once") || !strings.Contains(page, "start again") {
+			t.Errorf("%s:\n%s", name, page)
+		}
+	}
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer company-1" {
+		t.Errorf("calls carry %q", got)
+	}
+	if err := w.broker.Disconnect(t.Context(), storage.SharedOwner, "notion"); err != nil {
+		t.Fatal(err)
+	}
+	mustAnswer(t, operator.open(link), http.StatusGone)
+	next := operator.link(storage.SharedOwner, "notion")
+	operator.follow(operator.open(agree(t, operator.press(next, accountConnectPath, nil), "next")))
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer next-2" {
+		t.Errorf("after another link, calls carry %q", got)
+	}
+}
+
+// A person's own link proves nothing, and so may be used again.
+func TestWalkOwnLinkAgain(t *testing.T) {
+	p := newProvider(t)
+	w := newWalkTo(t, p.servers()...)
+	alice := w.browser()
+	link := strings.TrimPrefix(w.as.ConnectURL("user_id:alice", "notion"), "https://mcp.example.com")
+	page := alice.follow(alice.press(alice.open(link), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
+	first, second := alice.press(page, accountConnectPath, nil), alice.press(page, accountConnectPath, nil)
+	mustAnswer(t, alice.follow(alice.open(agree(t, first, "first"))), http.StatusOK)
+	mustAnswer(t, alice.open(link), http.StatusOK)
+	mustAnswer(t, alice.follow(alice.open(agree(t, second, "second"))), http.StatusOK)
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer second-2" {
+		t.Errorf("calls carry %q", got)
+	}
+}

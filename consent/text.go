@@ -133,7 +133,7 @@ type text struct {
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
 	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManyTrips, Unavailable,
-	TripOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, LinkNext, TripNext, SignedOut, SignedOutNext, ForgedNext string
+	TripOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, TripNext, SignedOut, SignedOutNext, ForgedNext string
 }
 
 // Codes of the error parameter. They are fixed, so that no link to a page can

@@ -24,6 +24,7 @@ type goal struct {
 	scopes    []string
 	keepUntil time.Time
 	person    string // whom the flow belongs to
+	once      storage.Hash
 	returnTo  string // the page they left from
 	keyPage   string // where they paste keys
 }
@@ -45,7 +46,7 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	secret := rand.Text() + rand.Text() // 260 bits
 	target, err := c.broker.Begin(r.Context(), upstream.Trip{
 		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
-		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Person: g.person,
+		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Person: g.person, Once: g.once,
 	})
 	if err != nil {
 		return c.comeBack(w, g.returnTo, err)

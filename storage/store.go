@@ -122,6 +122,9 @@ type Store interface {
 	// (RFC 7523 section 3), until it expires. It reports whether this call
 	// was the first.
 	UseOnce(ctx context.Context, h Hash, expiresAt, now time.Time) (bool, error)
+	// Used reports whether a one-time value was recorded. It is for telling
+	// people early: only UseOnce decides.
+	Used(ctx context.Context, h Hash, now time.Time) (bool, error)
 
 	Connections
 

@@ -37,6 +37,9 @@ type Trip struct {
 	// KeepUntil is when the connection of a pending flow is forgotten. Zero
 	// for any other owner.
 	KeepUntil time.Time
+	// Once, unless zero, names what lets the person connect something: of all
+	// trips with the same, at most one makes a connection.
+	Once storage.Hash
 	// Person is whom a pending flow belongs to: should it become somebody
 	// else's while they are away, that one does not get what they bring back.
 	// Empty for any other owner.
@@ -57,7 +60,8 @@ type trip struct {
 	KeepUntil   time.Time `json:"keep_until,omitzero"`
 	Person      string    `json:"person,omitempty"`
 	// Connection is the ID of the connection that there was, if any.
-	Connection string `json:"connection,omitempty"`
+	Connection string       `json:"connection,omitempty"`
+	Once       storage.Hash `json:"once,omitzero"`
 }
 
 // Begin records a trip and returns the provider's URL to send the browser to.
@@ -87,7 +91,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	record := trip{
 		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
 		CheckIss: p.KnownIssuer, IssRequired: p.AuthorizationResponseIss,
-		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Person: t.Person, Connection: existing.ID,
+		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Person: t.Person, Connection: existing.ID, Once: t.Once,
 	}
 	state := newSecret()
 	hash := storage.HashOf(state)

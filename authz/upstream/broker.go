@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -29,7 +28,7 @@ func CallbackPath(server string) string { return SharedCallbackPath + "/" + serv
 
 // Deps is what a broker works with.
 type Deps struct {
-	Store storage.Connections
+	Store Store
 	// Keys seal credentials and trips, and sign client assertions.
 	Keys *seal.Keyring
 	// Egress reaches what servers and providers name.

@@ -44,10 +44,16 @@ func (b *Broker) Finish(ctx context.Context, a Answer) (Outcome, error) {
 	if err := b.checkAnswer(a, t); err != nil {
 		return outcome, err
 	}
+	if err := b.checkUnused(ctx, t.Once); err != nil {
+		return outcome, err
+	}
 	// The browser may go away now; the tokens must not be lost with it.
 	ctx = context.WithoutCancel(ctx)
 	reply, err := b.exchange(ctx, s, t, a.Code)
 	if err != nil {
+		return outcome, err
+	}
+	if err := b.useUp(ctx, t.Once); err != nil {
 		return outcome, err
 	}
 	if err := b.keepTokens(ctx, state.ConnectionKey, t, reply); err != nil {

@@ -85,6 +85,19 @@ var onceTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal(first, true)
 	},
+	"looking at a value does not use it": func(f *fixture) {
+		f.used("jti", false)
+		f.used("jti", false)
+		first, err := f.store.UseOnce(ctx(), hash("jti"), f.now.Add(time.Minute), f.now)
+		f.must(err)
+		f.equal(first, true)
+		f.used("jti", true)
+		f.used("another jti", false)
+		f.after(time.Minute - 1)
+		f.used("jti", true)
+		f.after(1)
+		f.used("jti", false)
+	},
 	"forgotten when it ended": func(f *fixture) {
 		end := f.now.Add(time.Minute + 1)
 		_, err := f.store.UseOnce(ctx(), hash("jti"), end, f.now)
@@ -100,6 +113,14 @@ var onceTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal(first, true)
 	},
+}
+
+// used tells whether a one-time value was used.
+func (f *fixture) used(value string, want bool) {
+	f.Helper()
+	got, err := f.store.Used(ctx(), storage.HashOf(value), f.now)
+	f.must(err)
+	f.equal(got, want)
 }
 
 var closeTests = map[string]func(*fixture){

@@ -37,6 +37,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"RevokeGrant":        func() error { return second(s.RevokeGrant(c, "g-1", f.now)) },
 		"Grant":              func() error { return second(s.Grant(c, "g-1", f.now)) },
 		"UseOnce":            func() error { return second(s.UseOnce(c, hash("jti"), f.now.Add(1), f.now)) },
+		"Used":               func() error { return second(s.Used(c, hash("jti"), f.now)) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.now)) },
 	}
 	maps.Copy(calls, f.connectionCalls(c))

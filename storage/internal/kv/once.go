@@ -10,17 +10,27 @@ import (
 // UseOnce implements storage.Store.
 func (s *Store) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
 	return update(ctx, s, func(tx Tx) (bool, error) {
-		key := hashKey(kindOnce, h)
-		if v := tx.Get(key); v != nil {
-			_, body, err := openValue(v)
-			if err != nil || len(body) != timeSize {
-				return false, errCorrupt
-			}
-			d := decoder{rest: string(body)}
-			if !ended(d.time(), now) {
-				return false, nil
-			}
+		if was, err := used(tx, h, now); was || err != nil {
+			return false, err
 		}
-		return true, tx.Put(key, appendTime(newValue(until(expiresAt), timeSize), expiresAt))
+		return true, tx.Put(hashKey(kindOnce, h), appendTime(newValue(until(expiresAt), timeSize), expiresAt))
 	})
+}
+
+// Used implements storage.Store.
+func (s *Store) Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error) {
+	return view(ctx, s, func(r Reader) (bool, error) { return used(r, h, now) })
+}
+
+func used(r Reader, h storage.Hash, now time.Time) (bool, error) {
+	v := r.Get(hashKey(kindOnce, h))
+	if v == nil {
+		return false, nil
+	}
+	_, body, err := openValue(v)
+	if err != nil || len(body) != timeSize {
+		return false, errCorrupt
+	}
+	d := decoder{rest: string(body)}
+	return !ended(d.time(), now), nil
 }

@@ -1,0 +1,48 @@
+package upstream
+
+import (
+	"context"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// onceLifetime is how long it is remembered that a connection was made. It is
+// longer than any two trips with the same Once can be apart.
+const onceLifetime = 24 * time.Hour
+
+// Store is what a broker needs of a storage.Store.
+type Store interface {
+	storage.Connections
+	// UseOnce and Used are as in storage.Store.
+	UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error)
+	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
+}
+
+var errUsed = problemf(TripEnded, "what the trip began with has made a connection already")
+
+// checkUnused tells before the code is spent what useUp would tell after it:
+// nobody gets tokens that would not be stored.
+func (b *Broker) checkUnused(ctx context.Context, once storage.Hash) error {
+	if once == (storage.Hash{}) {
+		return nil
+	}
+	used, err := b.deps.Store.Used(ctx, once, b.deps.Now())
+	if err == nil && used {
+		return errUsed
+	}
+	return err
+}
+
+// useUp decides which of several trips with the same Once makes the connection.
+func (b *Broker) useUp(ctx context.Context, once storage.Hash) error {
+	if once == (storage.Hash{}) {
+		return nil
+	}
+	now := b.deps.Now()
+	first, err := b.deps.Store.UseOnce(ctx, once, now.Add(onceLifetime), now)
+	if err == nil && !first {
+		return errUsed
+	}
+	return err
+}
