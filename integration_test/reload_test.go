@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,13 +16,17 @@ import (
 )
 
 // An operator reloads again and again, each time with a changed configuration,
-// while calls come in at a steady rate and a stream is open. No call fails, the
-// stream misses nothing, and a sign-in begun before is finished after (N01).
+// while calls come in at a steady rate and a stream is open. No call that was
+// read fails, and no more are hung up on unread than of a plain reverse_proxy in
+// the same process; the stream misses nothing, and a sign-in begun before is
+// finished after (N01).
 func TestReloadUnderLoad_N01(t *testing.T) {
 	upstream := harness.Tick(t)
 	g := harness.Run(t, harness.Config{
 		Directives: identities + "flow_lifetime 15m\nserver ticker /mcp " + upstream.URL,
-		Env:        keys,
+		// The same without the plugin.
+		Site: "handle /plain {\nrewrite /mcp\nreverse_proxy " + strings.TrimSuffix(upstream.URL, "/mcp") + "\n}",
+		Env:  keys,
 	})
 	token := g.SignIn(t, alice, "/mcp").AccessToken
 	stream := g.OpenStream(t, "/mcp", token)
@@ -31,7 +34,8 @@ func TestReloadUnderLoad_N01(t *testing.T) {
 	browser := harness.NewBrowser(t)
 	services := browser.Identify(t, browser.Open(t, early.Link(g.URL+"/mcp")), bob)
 
-	stopLoad := callSteadily(t, g, upstream, token)
+	gated := callSteadily(t, g, upstream, "/mcp", token, 0)
+	plain := callSteadily(t, g, upstream, "/plain", token, 1<<32)
 	before, err := os.ReadFile(g.Caddyfile)
 	if err != nil {
 		t.Fatal(err)
@@ -41,33 +45,48 @@ func TestReloadUnderLoad_N01(t *testing.T) {
 		g.Reload(t)
 		stream.Follow(t, 10)
 	}
-	calls, failures := stopLoad()
-	t.Logf("%d calls during 5 reloads", calls)
-	if calls < 100 {
-		t.Errorf("only %d calls: no load", calls)
+	ours, theirs := gated(), plain()
+	t.Logf("5 reloads: of %d calls through the gate, %d were hung up on unread; of %d through a plain reverse_proxy, %d",
+		ours.calls, ours.hungUp, theirs.calls, theirs.hungUp)
+	if ours.hungUp > 2*theirs.hungUp+10 { // they differ by chance
+		t.Error("the gate makes more calls be hung up on than Caddy does without it")
 	}
-	for _, failure := range failures {
-		t.Error(failure)
+	for _, load := range []load{ours, theirs} {
+		if load.calls < 100 {
+			t.Errorf("only %d calls: no load", load.calls)
+		}
+		for _, failure := range load.failures {
+			t.Error(failure)
+		}
 	}
 
 	page := browser.Press(t, services, harness.ApproveButton, nil)
 	early.Redeem(t, page.Leaving, g.URL+"/mcp")
 }
 
-// callSteadily sends a call every few milliseconds, however long the last one
-// takes, until the returned function is called.
+// load is what became of steady calls.
+type load struct {
+	calls int
+	// hungUp is how often the server hung up before it had read one.
+	hungUp   int
+	failures []error
+}
+
+// callSteadily sends a call to the path every few milliseconds, however long
+// the last one takes, until the returned function is called. The JSON-RPC ids
+// count up from first.
 //
 // A Go server that shuts down hangs up on idle connections, and a request may
 // just be on its way on one. No server can help that, and HTTP clients send
 // such a request again. So it only counts as a failure if the request was read:
-// then the upstream got it, and its answer is lost.
-func callSteadily(t *testing.T, g *harness.Gateway, upstream *harness.Ticker, token string) func() (calls int64, failures []error) {
+// then the upstream got it, and its answer is lost. Caddy without the plugin
+// has as many; the test compares.
+func callSteadily(t *testing.T, g *harness.Gateway, upstream *harness.Ticker, path, token string, first int64) func() load {
 	t.Helper()
 	var (
-		wait     sync.WaitGroup
-		calls    atomic.Int64
-		mu       sync.Mutex
-		failures []error
+		wait sync.WaitGroup
+		mu   sync.Mutex
+		done load
 	)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: 10 * time.Second}
 	afresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
@@ -75,30 +94,32 @@ func callSteadily(t *testing.T, g *harness.Gateway, upstream *harness.Ticker, to
 	wait.Go(func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		for {
+		for id := first; ; id++ {
 			select {
 			case <-stop:
 				return
 			case <-tick.C:
 			}
 			wait.Go(func() {
-				id := calls.Add(1)
-				err := g.Call(t.Context(), client, "/mcp", token, id)
-				if hungUp(err) && !upstream.Called(id) {
-					err = g.Call(t.Context(), afresh, "/mcp", token, id)
+				err := g.Call(t.Context(), client, path, token, id)
+				unread := 0
+				for ; hungUp(err) && !upstream.Called(id); unread++ {
+					err = g.Call(t.Context(), afresh, path, token, id)
 				}
+				mu.Lock()
+				defer mu.Unlock()
+				done.calls++
+				done.hungUp += unread
 				if err != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					failures = append(failures, err)
+					done.failures = append(done.failures, fmt.Errorf("%s: %w", path, err))
 				}
 			})
 		}
 	})
-	return func() (int64, []error) {
+	return func() load {
 		close(stop)
 		wait.Wait()
-		return calls.Load(), failures
+		return done
 	}
 }
 
