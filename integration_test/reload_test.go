@@ -76,10 +76,10 @@ type load struct {
 // the last one takes, until the returned function is called. The JSON-RPC ids
 // count up from first.
 //
-// A Go server that shuts down hangs up on idle connections, and a request may
-// just be on its way on one. No server can help that, and HTTP clients send
-// such a request again. So it only counts as a failure if the request was read:
-// then the upstream got it, and its answer is lost. Caddy without the plugin
+// A Go server that shuts down hangs up on connections that it has read nothing
+// from, and a request may just be on its way on one. A handler cannot help
+// that, and such a request can be sent again. So it only counts as a failure if
+// the upstream got the request, and its answer is lost. Caddy without the plugin
 // has as many; the test compares.
 func callSteadily(t *testing.T, g *harness.Gateway, upstream *harness.Ticker, path, token string, first int64) func() load {
 	t.Helper()
