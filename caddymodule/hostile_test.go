@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -72,6 +73,33 @@ func TestForeignHostBesideOtherSites(t *testing.T) {
 	}
 	status(t, g.call("GET", "/oauth/none-of-ours", ""), http.StatusOK)
 	status(t, g.call("GET", "/oauth/none-of-ours", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
+}
+
+// A site that answers for every host says why it refuses one, unless the
+// operator's error routes do.
+func TestForeignHostIsToldWhy(t *testing.T) {
+	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
+	port := g.addr[strings.LastIndex(g.addr, ":")+1:]
+	site := strings.Replace(g.caddyfile(alice+"server a /mcp http://127.0.0.1:1/mcp\npublic_url "+g.url),
+		"http://"+g.addr+" {", "http://:"+port+" {", 1)
+	g.load(site)
+	body := status(t, g.call("GET", "/mcp", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
+	var e struct {
+		Error         string `json:"error"`
+		Description   string `json:"error_description"`
+		CorrelationID string `json:"correlation_id"`
+	}
+	if err := json.Unmarshal([]byte(body), &e); err != nil || e.Error != "misdirected_request" || !strings.Contains(e.Description, g.url+".") {
+		t.Errorf("answer %s", body)
+	}
+	if log := g.log(); e.CorrelationID == "" || !strings.Contains(log, e.CorrelationID) {
+		t.Errorf("no line about %q in the log:\n%s", e.CorrelationID, log)
+	}
+	g.load(strings.Replace(site, "http://:"+port+" {", "http://:"+port+" {\nhandle_errors {\nrespond \"in other words: {err.status_code}\"\n}\n", 1))
+	body = status(t, g.call("GET", "/mcp", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
+	if body != "in other words: 421" {
+		t.Errorf("answer %q", body)
+	}
 }
 
 // F11: two sites on one store do not take each other's tokens.

@@ -8,6 +8,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 )
 
 // Caddy answers a request for a host it does not serve with an empty 200. A
@@ -42,6 +45,20 @@ func hostOf(issuer string) string {
 		return ""
 	}
 	return u.Hostname()
+}
+
+// refuseHost answers a request for a host that is not the site's. Error routes
+// of the operator, if there are any, say it in their words.
+func (h *Handler) refuseHost(w http.ResponseWriter, r *http.Request) error {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if ok && server.Errors != nil {
+		return caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+	}
+	id := authz.NewCorrelationID()
+	h.log.Debug("a request for another host was refused", zap.String("correlation_id", id), zap.String("host", r.Host))
+	answerError(w, http.StatusMisdirectedRequest, "misdirected_request", "This site is "+h.cfg.Issuer+
+		". Check the URL you use, the option public_url, and what a proxy in front sends as Host.", id)
+	return nil
 }
 
 // refuseForeignHosts adds a matcher behind all sites of the server: where no

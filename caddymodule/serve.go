@@ -30,7 +30,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	if !h.servesHost(r.Host) {
-		return caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+		return h.refuseHost(w, r)
 	}
 	if e.server != nil {
 		return e.server.serve(s, w, r, next)
@@ -87,16 +87,19 @@ func (h *Handler) withUser(r *http.Request) *http.Request {
 func (h *Handler) unavailable(w http.ResponseWriter, cause error) {
 	id := authz.NewCorrelationID()
 	h.log.Error("the store cannot be opened", zap.String("correlation_id", id), zap.Error(cause))
+	w.Header().Set("Retry-After", "5")
+	answerError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "The server cannot answer right now; try again shortly.", id)
+}
+
+// answerError answers in the form of OAuth's errors (RFC 6749 section 5.2).
+func answerError(w http.ResponseWriter, status int, code, description, correlationID string) {
 	body, _ := json.Marshal(map[string]string{ // strings only: cannot fail
-		"error":             "temporarily_unavailable",
-		"error_description": "The server cannot answer right now; try again shortly.",
-		"correlation_id":    id,
+		"error": code, "error_description": description, "correlation_id": correlationID,
 	})
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Retry-After", "5")
-	w.WriteHeader(http.StatusServiceUnavailable)
+	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
