@@ -186,6 +186,22 @@ func (c *call) redirected(res *http.Response) *http.Response {
 func replaced(res *http.Response, write func(http.ResponseWriter)) *http.Response {
 	a := &answer{header: http.Header{}}
 	write(a)
+	return a.replace(res)
+}
+
+// stepUp replaces an upstream's 403 that asks for scopes which are ours to
+// grant. It returns nil if it does not.
+func (c *call) stepUp(r *http.Request, res *http.Response) *http.Response {
+	challenge := connections.ParseChallenge(res.Header)
+	a := &answer{header: http.Header{}}
+	if !challenge.InsufficientScope || !c.gate.StepUp(a, r, c.caller, challenge.Scopes) {
+		return nil
+	}
+	_ = res.Body.Close()
+	return a.replace(res)
+}
+
+func (a *answer) replace(res *http.Response) *http.Response {
 	res.StatusCode, res.Status = a.status, http.StatusText(a.status)
 	res.Header, res.Trailer = a.header, nil
 	res.ContentLength, res.TransferEncoding, res.Uncompressed = int64(a.body.Len()), nil, false

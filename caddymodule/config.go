@@ -74,7 +74,8 @@ type Server struct {
 	Auth *Auth `json:"auth,omitempty"`
 	// Scopes a token needs for every call. Default: `mcp:use`.
 	Scopes []string `json:"scopes,omitempty"`
-	// OptionalScopes can be granted, and are left to the upstream to require.
+	// OptionalScopes can be granted, and are left to the upstream to require: by
+	// a 403 whose challenge says `insufficient_scope` and names them.
 	OptionalScopes []string `json:"optional_scopes,omitempty"`
 	// IdentityHeaders tell the upstream who calls: header name to one of
 	// `user` (the name people see), `identity` (unique: the kind of identity,

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -205,6 +206,42 @@ func TestClientsQuery(t *testing.T) {
 	status(t, g.call("POST", "/mcp?tools=a,b&x=%20", initialize), http.StatusOK)
 	if got := up.last(t).URL.String(); got != "/mcp?tools=a,b&x=%20" {
 		t.Errorf("the upstream got %s", got)
+	}
+}
+
+// RS-10, RS-11, P-5: an upstream may require a scope that is for us to grant,
+// and no other.
+func TestUpstreamRequiresScope(t *testing.T) {
+	var challenge string
+	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", challenge)
+		http.Error(w, "canary", http.StatusForbidden)
+	})
+	g := newGateway(t, "identity anonymous\nserver a /mcp "+up.URL+" {\noptional_scopes a:write\n}")
+	token := regexp.MustCompile(`"access_token":"([^"]+)"`).FindStringSubmatch(g.signIn("c", g.url+"/mcp"))[1]
+	for name, tc := range map[string]struct{ challenge, want string }{
+		"ours":        {`Bearer error="insufficient_scope", scope="a:write", resource_metadata="https://canary.example"`, `scope="mcp:use a:write"`},
+		"granted":     {`Bearer error="insufficient_scope", scope="mcp:use"`, ""},
+		"not ours":    {`Bearer error="insufficient_scope", scope="a:write repo"`, ""},
+		"none":        {`Bearer error="insufficient_scope"`, ""},
+		"other error": {`Bearer error="invalid_request", scope="a:write"`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			challenge = tc.challenge
+			res := g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token)
+			body := status(t, res, http.StatusForbidden)
+			got := res.Header.Get("WWW-Authenticate")
+			if tc.want == "" {
+				if got != "" || body != "canary\n" {
+					t.Errorf("got %s, %s", got, body)
+				}
+				return
+			}
+			if !strings.Contains(got, tc.want) || !strings.Contains(got, `error="insufficient_scope"`) ||
+				!strings.Contains(got, `resource_metadata="`+g.url) || strings.Contains(got+body, "canary") {
+				t.Errorf("got %s, %s", got, body)
+			}
+		})
 	}
 }
 

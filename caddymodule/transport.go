@@ -52,8 +52,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if call.connected != nil {
 		return t.receivedConnected(req, res, call.connected)
 	}
-	if res.StatusCode == http.StatusUnauthorized {
+	switch res.StatusCode {
+	case http.StatusUnauthorized:
 		return call.credentialRefused(res), nil
+	case http.StatusForbidden:
+		if answer := call.stepUp(req, res); answer != nil {
+			return answer, nil
+		}
 	}
 	return t.received(res, call), nil
 }
