@@ -117,7 +117,8 @@ func (p *processState) revoke(ctx context.Context) {
 	}
 }
 
-// every calls f at the interval until the context ends.
+// every calls f at the interval until the context ends. A panic of f is
+// logged: nobody else would catch it, and it would end Caddy with all its sites.
 func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -126,7 +127,16 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			f(ctx)
+			survive(ctx, f)
 		}
 	}
+}
+
+func survive(ctx context.Context, f func(context.Context)) {
+	defer func() {
+		if p := recover(); p != nil {
+			caddy.Log().Named(appName).Error("a background task panicked", zap.Any("panic", p), zap.Stack("stack"))
+		}
+	}()
+	f(ctx)
 }

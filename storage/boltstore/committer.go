@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -27,11 +26,10 @@ type committer struct {
 
 // call is one Update.
 type call struct {
-	fn       func(kv.Tx) error
-	leads    bool          // its caller commits the batch
-	woken    chan struct{} // closed when it leads, or has its outcome
-	err      error
-	panicked any
+	fn    func(kv.Tx) error
+	leads bool          // its caller commits the batch
+	woken chan struct{} // closed when it leads, or has its outcome
+	err   error
 }
 
 func newCommitter(db *bbolt.DB) *committer {
@@ -62,9 +60,6 @@ func (c *committer) Update(ctx context.Context, fn func(kv.Tx) error) error {
 	if mine.leads {
 		c.commit(c.take())
 		c.handOver()
-	}
-	if mine.panicked != nil {
-		panic(mine.panicked)
 	}
 	return mine.err
 }
@@ -144,7 +139,7 @@ func (c *committer) commit(batch []*call) {
 		}
 		for _, x := range batch {
 			if err != nil { // whatever a call saw or decided, it did not last
-				x.err, x.panicked = err, nil
+				x.err = err
 			}
 			x.finish()
 		}
@@ -167,16 +162,13 @@ func (c *committer) try(batch []*call) (spoiler *call, err error) {
 		return nil, closedOr(err)
 	}
 	defer func() { _ = btx.Rollback() }() // nothing to do after Commit
-	defer func() {
-		if p := recover(); p != nil { // bbolt's word for a damaged file
-			err = fmt.Errorf("boltstore: commit: %v", p)
-		}
-	}()
 	wrote := false
 	for _, x := range batch {
 		t := &tx{Tx: btx}
-		x.run(t)
-		if t.wrote && (x.err != nil || x.panicked != nil) {
+		// A panic is its own caller's error: it must not reach the one that
+		// leads, nor leave the others waiting.
+		x.err = guarded(func() error { return x.fn(t) })
+		if t.wrote && x.err != nil {
 			return x, nil
 		}
 		wrote = wrote || t.wrote
@@ -184,12 +176,5 @@ func (c *committer) try(batch []*call) (spoiler *call, err error) {
 	if !wrote {
 		return nil, nil // a refusal that changes nothing costs no fsync
 	}
-	return nil, btx.Commit()
-}
-
-// run runs the call. A panic travels to its own caller: it must not reach the
-// one that leads, nor leave the others waiting.
-func (x *call) run(t *tx) {
-	defer func() { x.panicked = recover() }()
-	x.err = x.fn(t)
+	return nil, guarded(btx.Commit)
 }

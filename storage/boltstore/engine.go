@@ -27,12 +27,14 @@ func (e *engine) View(ctx context.Context, fn func(kv.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	btx, err := e.db.Begin(false)
-	if err != nil {
-		return closedOr(err)
-	}
-	defer func() { _ = btx.Rollback() }() // how a reading transaction ends
-	return fn(&tx{Tx: btx})
+	return guarded(func() error {
+		btx, err := e.db.Begin(false)
+		if err != nil {
+			return closedOr(err)
+		}
+		defer func() { _ = btx.Rollback() }() // how a reading transaction ends
+		return fn(&tx{Tx: btx})
+	})
 }
 
 // Close implements kv.Engine. It waits for every transaction.

@@ -48,14 +48,18 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 		bo.OpenFile = os.OpenFile
 	}
 	bo.OpenFile = private(bo.OpenFile)
-	db, err := bbolt.Open(path, 0o600, &bo)
+	var db *bbolt.DB
+	err := guarded(func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &bo)
+		return err
+	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("boltstore: %s is already open in another process; to change the configuration of a running Caddy, use caddy reload: %w", path, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("boltstore: opening %s: %w", path, err)
 	}
-	if err := prepare(db); err != nil {
+	if err := guarded(func() error { return prepare(db) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", path, err), db.Close())
 	}
 	return newEngine(db), nil
