@@ -88,8 +88,9 @@ func (as *AuthorizationServer) metadataScopes() []string {
 // else the site serves.
 //
 // The issuer has no path, but clients that take an MCP server's URL for an
-// issuer insert or append its path; they all find the one document, whose
+// issuer insert its path or append to it; they all find the one document, whose
 // issuer tells them (RFC 8414 section 3.1, OpenID Connect Discovery section 4.1).
+// Some append to a server's URL for its own document too.
 func (as *AuthorizationServer) metadataRoutes() []Route {
 	docs := documents{as: as, bodies: make(map[string][]byte)}
 	handler := as.withCORS(&docs, http.MethodGet)
@@ -106,12 +107,18 @@ func (as *AuthorizationServer) metadataRoutes() []Route {
 			docs.bodies[authorizationServerWK+inserted] = own
 			docs.bodies[openIDConfigurationWK+inserted] = own
 		}
-		if path != "" {
-			docs.bodies[path+openIDConfigurationWK] = own
-			routes = append(routes, Route{path + openIDConfigurationWK, handler})
-		}
 	}
 	as.addResourceMetadata(docs.bodies)
+	for _, s := range as.cfg.Servers {
+		path := strings.TrimSuffix(s.Path, "/")
+		if path == "" {
+			continue // nothing to append to
+		}
+		for _, name := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
+			docs.bodies[path+name] = docs.bodies[name+path]
+			routes = append(routes, Route{path + name, handler})
+		}
+	}
 	return routes
 }
 
@@ -134,6 +141,9 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(body) // net/http drops it for HEAD
 }
+
+// NotFound answers at the site's other paths that are the issuer's.
+func (as *AuthorizationServer) NotFound() http.Handler { return http.HandlerFunc(as.notFound) }
 
 // notFound answers for what this issuer does not have.
 func (as *AuthorizationServer) notFound(w http.ResponseWriter, _ *http.Request) {

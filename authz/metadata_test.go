@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,7 @@ func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
 		authorizationServerWK + "/mcp", authorizationServerWK + "/mcp/", authorizationServerWK + "/mcp/notion",
 		openIDConfigurationWK + "/mcp", openIDConfigurationWK + "/mcp/notion",
 		"/mcp" + openIDConfigurationWK, "/mcp/notion" + openIDConfigurationWK,
+		"/mcp" + authorizationServerWK, "/mcp/notion" + authorizationServerWK,
 	} {
 		w := fetch(h, "GET", path)
 		if w.Code != 200 || w.Body.String() != first {
@@ -89,6 +91,7 @@ func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
 		authorizationServerWK + "/", authorizationServerWK + "/other", authorizationServerWK + "/mcp/x", openIDConfigurationWK + "/mcp3",
 		protectedResourceWK + "/", protectedResourceWK + "/other", protectedResourceWK + "/mcp/other", protectedResourceWK + "/MCP",
 		"/mcp" + openIDConfigurationWK + "/x", "/other" + openIDConfigurationWK,
+		"/other" + authorizationServerWK, "/other" + protectedResourceWK, "/mcp" + protectedResourceWK + "/mcp",
 	} {
 		if w := fetch(h, "GET", path); w.Code != 404 {
 			t.Errorf("%s: %d", path, w.Code)
@@ -120,6 +123,11 @@ func TestResourceMetadata_RS1_RS3_RS4_RS8_RS9(t *testing.T) {
 		"/mcp2":        gateIssuer + "/mcp2",
 	} {
 		m := resourceOf(t, h, protectedResourceWK+path)
+		if path != "" && !strings.HasSuffix(path, "/") { // older clients append
+			if appended := resourceOf(t, h, path+protectedResourceWK); !reflect.DeepEqual(appended, m) {
+				t.Errorf("%q appended: %+v", path, appended)
+			}
+		}
 		if m.Resource != resource {
 			t.Errorf("%q: resource %q, want %q", path, m.Resource, resource)
 		}

@@ -250,7 +250,7 @@ func TestClientDocumentAndCallbackPath_K21(t *testing.T) {
 	alice := g.person("alice")
 	alice.connect("notion")
 	alice.wantAccount("alice")
-	status(t, g.call("GET", "/oauth/client/notion", ""), http.StatusOK) // no document without https: the next handler's
+	status(t, g.call("GET", "/oauth/client/notion", ""), http.StatusNotFound) // no document without https
 	h, _ := newStubbedHandler(t, memstore.New(), &Auth{Mode: "per_user_oauth"})
 	e, ok := h.site.Load().find("/oauth/client/a")
 	if !ok {

@@ -71,7 +71,8 @@ func TestForeignHostBesideOtherSites(t *testing.T) {
 	if err := caddy.Load([]byte(behind), true); err != nil {
 		t.Fatal(err)
 	}
-	status(t, g.call("GET", "/oauth/none-of-ours", ""), http.StatusOK)
+	status(t, g.call("GET", "/oauth/none-of-ours", ""), http.StatusNotFound)
+	status(t, g.call("GET", "/elsewhere", ""), http.StatusOK)
 	status(t, g.call("GET", "/oauth/none-of-ours", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
 }
 

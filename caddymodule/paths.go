@@ -1,6 +1,9 @@
 package caddymodule
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Paths at the root of the site that belong to the authorization server. Not
 // all of them answer, but none can be a server's.
@@ -12,12 +15,13 @@ var (
 
 // reserved reports whether a path can not be a server's.
 func reserved(path string) bool {
-	for _, p := range reservedPaths {
-		if path == p {
-			return true
-		}
-	}
-	if strings.Contains(path, "/.well-known") {
+	return strings.Contains(path, "/.well-known") || issuers(path)
+}
+
+// issuers reports whether a path is below those of the authorization server,
+// or one of them, with a trailing slash or without.
+func issuers(path string) bool {
+	if slices.Contains(reservedPaths, strings.TrimSuffix(path, "/")) {
 		return true
 	}
 	for _, p := range reservedPrefixes {
@@ -35,9 +39,11 @@ type ownedPaths struct {
 }
 
 func newOwnedPaths(servers []Server) *ownedPaths {
-	o := &ownedPaths{servers: make(map[string]bool, 3*len(servers))}
+	o := &ownedPaths{servers: make(map[string]bool, 6*len(servers))}
 	for _, s := range servers {
-		o.servers[s.Path+"/.well-known/openid-configuration"] = true // some clients look there
+		for _, name := range wellKnownNames { // some clients look there
+			o.servers[strings.TrimSuffix(s.Path, "/")+"/.well-known/"+name] = true
+		}
 		for _, path := range spellings(s.Path) {
 			o.servers[path] = true
 		}
@@ -64,12 +70,7 @@ func (o *ownedPaths) contains(path string) bool {
 	}
 	if name, ok := strings.CutPrefix(path, "/.well-known/"); ok {
 		name, _, _ = strings.Cut(name, "/")
-		for _, n := range wellKnownNames {
-			if name == n {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(wellKnownNames, name)
 	}
-	return reserved(path)
+	return issuers(path)
 }

@@ -26,7 +26,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	}
 	e, ok := s.find(r.URL.Path)
-	if !ok {
+	if !ok && !h.owned.contains(r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
 	if !h.servesHost(r.Host) {
@@ -34,6 +34,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if e.server != nil {
 		return e.server.serve(s, w, r, next)
+	}
+	if !ok { // what Caddy would answer with an empty 200
+		e.handler = s.as.NotFound()
 	}
 	e.handler.ServeHTTP(w, h.withUser(r))
 	return nil
