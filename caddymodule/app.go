@@ -1,13 +1,16 @@
 package caddymodule
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -74,8 +77,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if err != nil {
 			return fmt.Errorf("encryption_key %d: %w", i+1, err)
 		}
-		if _, plain, _ := whenAdapting(value); plain {
+		if plain(value) {
 			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
+		}
+		if file, mode := keyFileOpenToOthers(value); file != "" {
+			a.log.Warn("others than its owner can read the file of an encryption_key; run chmod 600 on it, or see that nobody else gets to it",
+				zap.String("file", file), zap.String("mode", fmt.Sprintf("%04o", mode)))
 		}
 		a.keys = append(a.keys, key)
 	}
@@ -173,6 +180,30 @@ func (a *App) poolKey() string {
 		return "memory"
 	}
 	return a.path
+}
+
+// addHandler makes a handler of this configuration known. It refuses another
+// one for the same public URL: what is open or connected at one of them would
+// be judged by the other. A copy is the same site at another listener, as the
+// Caddyfile adapter writes it for a site with several addresses.
+func (a *App) addHandler(h *Handler) error {
+	for _, other := range a.handlers {
+		if other.cfg.Issuer == h.cfg.Issuer && !bytes.Equal(caddyconfig.JSON(other, nil), caddyconfig.JSON(h, nil)) {
+			return wrong("public_url", "two sites have %s: the one with %s and the one with %s; put these servers into one mcp_oauth block, or give each site its own public_url",
+				h.cfg.Issuer, serverNames(other), serverNames(h))
+		}
+	}
+	a.handlers = append(a.handlers, h)
+	return nil
+}
+
+// serverNames names a handler by its servers, for it has no name.
+func serverNames(h *Handler) string {
+	names := make([]string, len(h.Servers))
+	for i, s := range h.Servers {
+		names[i] = s.ID + " " + s.Path
+	}
+	return "server " + strings.Join(names, ", ")
 }
 
 // addSite makes known what a site of this configuration works with.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -30,6 +31,23 @@ func resolveKey(value string) ([]byte, error) {
 		return nil, err
 	}
 	return decodeKey(strings.TrimSpace(text))
+}
+
+var filePlaceholder = regexp.MustCompile(`^\{file\.([^{}]+)\}$`)
+
+// keyFileOpenToOthers returns the file that an operator keeps a key in, and its
+// mode, if others than its owner may read it. Secrets that are mounted into a
+// container often have such a mode, so it is no error.
+func keyFileOpenToOthers(value string) (file string, mode fs.FileMode) {
+	match := filePlaceholder.FindStringSubmatch(value)
+	if match == nil || runtime.GOOS == "windows" { // access there is not in the mode
+		return "", 0
+	}
+	info, err := os.Stat(match[1])
+	if err != nil || info.Mode().Perm()&0o044 == 0 {
+		return "", 0
+	}
+	return match[1], info.Mode().Perm()
 }
 
 func decodeKey(text string) ([]byte, error) {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
@@ -42,7 +41,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.upstreams = append(h.upstreams, u)
 	}
-	h.app.handlers = append(h.app.handlers, h)
+	if err := h.app.addHandler(h); err != nil {
+		return fmt.Errorf("mcp_oauth: %w", err)
+	}
 	h.refuseForeignHosts(ctx)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
 		h.logged = true
@@ -50,26 +51,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.warn()
 	return nil
-}
-
-// warn tells of what works but is probably not meant for production.
-func (h *Handler) warn() {
-	if slices.Contains(h.cfg.Identities, identity.UserID) {
-		h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
-	}
-	for _, u := range h.upstreams {
-		if u.unencrypted {
-			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
-		}
-	}
-	for _, s := range h.Servers {
-		if s.Auth == nil || s.Auth.ClientSecret == "" {
-			continue
-		}
-		if _, plain, _ := whenAdapting(s.Auth.ClientSecret); plain {
-			h.log.Warn("a client_secret stands in the configuration, which can be read in many places; use a placeholder such as {env.SECRET}", zap.String("server", s.ID))
-		}
-	}
 }
 
 // brand returns how the pages look.

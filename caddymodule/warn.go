@@ -1,0 +1,91 @@
+package caddymodule
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+// warn tells of what works but is probably not meant for production.
+func (h *Handler) warn() {
+	h.warnOfNames()
+	h.warnOfPlainSecrets()
+	for _, u := range h.upstreams {
+		if u.unencrypted {
+			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
+		}
+	}
+	if r := h.cfg.Registration; r.Dynamic {
+		if r.RatePerMinute == 0 {
+			h.log.Warn("registration rate_limit 0 lets anybody register clients as fast as they can; remove it for the default, 60 a minute and address")
+		}
+		if r.MaxUnused == 0 {
+			h.log.Warn("registration max_unused 0 lets anybody fill the disk with clients; remove it for the default, 10000")
+		}
+	}
+}
+
+// warnOfNames tells what is there for whoever says somebody's name.
+func (h *Handler) warnOfNames() {
+	if !slices.Contains(h.cfg.Identities, identity.UserID) {
+		return
+	}
+	h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
+	var personal []string
+	for _, s := range h.connections.Servers {
+		if s.Mode != connections.OAuth {
+			personal = append(personal, s.ID)
+		}
+	}
+	if len(personal) > 0 && !isLoopbackURL(h.cfg.Issuer) {
+		h.log.Warn("anybody who reaches this site can use everybody's accounts at these servers: with identity user_id it is enough to say a person's name; use identity virtual_key or caddy instead",
+			zap.String("public_url", h.cfg.Issuer), zap.Strings("servers", personal))
+	}
+}
+
+// warnOfPlainSecrets names the secrets that are written down where everybody
+// reads them who reads the configuration. It shows none.
+func (h *Handler) warnOfPlainSecrets() {
+	const advice = " stands in the configuration, which can be read in many places; use a placeholder such as {env.SECRET}"
+	for _, s := range h.Servers {
+		if s.Auth != nil && s.Auth.ClientSecret != "" && plain(s.Auth.ClientSecret) {
+			h.log.Warn("a client_secret"+advice, zap.String("server", s.ID))
+		}
+		for name, value := range s.Headers {
+			if secretName(name) && plain(value) {
+				h.log.Warn("a credential"+advice, zap.String("server", s.ID), zap.String("header", name))
+			}
+		}
+		for name, values := range queryOf(s.Upstream) {
+			if secretName(name) && slices.ContainsFunc(values, plain) {
+				h.log.Warn("a credential"+advice, zap.String("server", s.ID), zap.String("query_parameter", name))
+			}
+		}
+	}
+}
+
+// plain reports whether a configured value is the text itself.
+func plain(value string) bool {
+	_, known, _ := whenAdapting(value)
+	return known
+}
+
+// secretName reports whether a header or parameter of this name usually
+// carries a secret.
+func secretName(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"auth", "key", "token", "secret", "passw", "cookie", "credential", "signature"},
+		func(word string) bool { return strings.Contains(name, word) })
+}
+
+// queryOf returns the query of a URL, placeholders included.
+func queryOf(text string) url.Values {
+	_, query, _ := strings.Cut(text, "?")
+	values, _ := url.ParseQuery(query) // of a mistake, what is right
+	return values
+}

@@ -1,0 +1,114 @@
+package caddymodule
+
+import (
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Every mistake that is no error has a warning, which shows no secret, and
+// nothing else has one.
+func TestWarnings(t *testing.T) {
+	t.Setenv("SECRET", "canary-behind-a-placeholder")
+	const (
+		names    = "it is enough to say a person's name"
+		literal  = "a credential stands in the configuration"
+		rate     = "rate_limit 0"
+		unused   = "max_unused 0"
+		upstream = "http://127.0.0.1:1/mcp"
+	)
+	all := []string{names, literal, rate, unused}
+	for name, tt := range map[string]struct {
+		lines string
+		want  []string // and none of the others
+		show  string   // in what is logged
+	}{
+		"user_id with personal accounts": {"public_url https://mcp.example.com\nidentity user_id\nserver n /n " + upstream + " {\nauth per_user_oauth\n}\nserver k /k " + upstream + " {\nauth per_user_headers {\nheader X-Key\n}\n}\nserver o /o " + upstream + " {\nauth oauth\n}", []string{names}, `"servers":["n","k"]`},
+		"user_id at home":                {"identity user_id\nserver n /n " + upstream + " {\nauth per_user_oauth\n}", nil, "believes whatever people say"},
+		"user_id with a shared account":  {"public_url https://mcp.example.com\nidentity user_id\nserver n /n " + upstream + " {\nauth oauth\n}", nil, ""},
+		"proven names":                   {"public_url https://mcp.example.com\n" + alice + "server n /n " + upstream + " {\nauth per_user_oauth\n}", nil, ""},
+		"literal Authorization":          {alice + "server a /mcp " + upstream + " {\nauth headers {\nAuthorization \"Bearer canary\"\n}\n}", []string{literal}, `"header":"Authorization"`},
+		"literal API key":                {alice + "server a /mcp " + upstream + " {\nauth headers {\nX-Api-Key canary\n}\n}", []string{literal}, `"header":"X-Api-Key"`},
+		"placeholder":                    {alice + "server a /mcp " + upstream + " {\nauth headers {\nAuthorization \"Bearer {env.SECRET}\"\nX-Team blue\n}\n}", nil, ""},
+		"literal in the query":           {alice + "server a /mcp " + upstream + "?team=blue&access_token=canary", []string{literal}, `"query_parameter":"access_token"`},
+		"placeholder in the query":       {alice + "server a /mcp " + upstream + "?team=blue&access_token={env.SECRET}", nil, ""},
+		"no rate limit":                  {alice + "server a /mcp " + upstream + "\nregistration {\nrate_limit 0\n}", []string{rate}, ""},
+		"no bound":                       {alice + "server a /mcp " + upstream + "\nregistration {\nmax_unused 0\n}", []string{unused}, ""},
+		"no registration":                {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\nrate_limit 0\nmax_unused 0\n}", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logged := newGateway(t, tt.lines).log()
+			for _, warning := range all {
+				want := false
+				for _, w := range tt.want {
+					want = want || w == warning
+				}
+				if strings.Contains(logged, warning) != want {
+					t.Errorf("%q logged: %v", warning, !want)
+				}
+			}
+			if !strings.Contains(logged, tt.show) || strings.Contains(logged, "canary") {
+				t.Errorf("no %q, or a secret:\n%s", tt.show, logged)
+			}
+		})
+	}
+}
+
+// M05: an operator's key file that others can read works, with a warning.
+func TestOperatorsKeyFile_M05(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("access there is not in the mode")
+	}
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o440: true, 0o444: true, 0o604: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
+		before := len(g.log())
+		g.load(strings.Replace(g.caddyfile(alice+"server a /mcp http://127.0.0.1:1/mcp"), "storage bbolt {", "encryption_key {file."+file+"}\nstorage bbolt {", 1))
+		if got := strings.Contains(g.log()[before:], "others than its owner can read"); got != want {
+			t.Errorf("mode %04o: warned %v", mode, got)
+		}
+	}
+	if file, _ := keyFileOpenToOthers("{env.KEY}"); file != "" {
+		t.Errorf("a variable became the file %s", file)
+	}
+}
+
+// F11: one public URL is one site, however many addresses lead there, in each
+// of the configurations that are at work.
+func TestOnePublicURLOneSite_F11(t *testing.T) {
+	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
+	site := func(address, lines string) string {
+		return address + " {\nbind 127.0.0.1\nmcp_oauth {\npublic_url " + g.url + "\n" + alice + lines + "\n}\n}\n"
+	}
+	global, _, _ := strings.Cut(g.caddyfile(""), "\nhttp://")
+	here, there := "http://"+g.addr, "http://"+freeAddr(t)
+	const a, b = "server a /mcp http://127.0.0.1:1/mcp", "server b /b http://127.0.0.1:1/mcp"
+	for name, text := range map[string]string{
+		"several addresses":          site(here+", "+there, a),
+		"the same block twice":       site(here, a) + site(there, a),
+		"another public URL":         site(here, a) + strings.Replace(site(there, b), g.url, there, 1),
+		"reload with another server": site(here, b),
+	} {
+		if err := loadCaddyfile(global + "\n" + text); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	err := loadCaddyfile(global + "\n" + site(here, a) + site(there, b))
+	if err == nil {
+		t.Fatal("two sites with one public URL were loaded")
+	}
+	for _, part := range []string{g.url, "server a /mcp", "server b /b", "public_url"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not name %s: %v", part, err)
+		}
+	}
+}
