@@ -17,15 +17,22 @@ func init() {
 	caddy.RegisterModule(AdminAPI{})
 }
 
-const adminPath = "/" + appName + "/connections"
+const (
+	adminPath       = "/" + appName + "/connections"
+	adminGrantsPath = "/" + appName + "/grants"
+)
 
-// AdminAPI lets an operator see and end what people connected, and connect
-// what everybody shares, on Caddy's admin endpoint:
+// AdminAPI lets an operator see and end what people approved and connected,
+// and connect what everybody shares, on Caddy's admin endpoint:
 //
 //	GET    /mcp_oauth/connections                  all connections
 //	GET    /mcp_oauth/connections/{id}/status      one of them; a shared one also by the id of its server
 //	DELETE /mcp_oauth/connections/{id}             ends it, here and at the provider
 //	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
+//	GET    /mcp_oauth/grants                       grants that stand, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
+//	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
+//	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
+//	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites
 //
 // A status is `authorized`, `pending` (its person has not finished signing in),
 // `needs_reauth`, `expired` (it needs reauthorization only because it came
@@ -43,6 +50,8 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(listConnections)},
 		{Pattern: adminPath + "/", Handler: caddy.AdminHandlerFunc(oneConnection)},
+		{Pattern: adminGrantsPath, Handler: caddy.AdminHandlerFunc(manyGrants)},
+		{Pattern: adminGrantsPath + "/", Handler: caddy.AdminHandlerFunc(oneGrant)},
 	}
 }
 

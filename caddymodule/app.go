@@ -234,6 +234,13 @@ func (a *App) broker(issuer string) *connections.Broker {
 	return nil
 }
 
+// issuers returns those of all sites, in order.
+func (a *App) issuers() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.sites))
+}
+
 // connectingSites returns the sites that connect anything, in the order of
 // their issuers.
 func (a *App) connectingSites() []*site {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -55,6 +56,7 @@ func (g *gateway) approve(authorize string) *url.URL {
 		}}
 	}
 	identify := fields(g.page(browser.Get(authorize)))
+	maps.Copy(identify, g.typed)
 	submit := fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/"+cmp.Or(g.identity, "skip"), identify)))
 	for _, server := range g.connects {
 		submit.Set("server", server)

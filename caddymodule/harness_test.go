@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,7 @@ type gateway struct {
 	pages  string // that the browser saw
 
 	identity string            // the form to sign in with; default: skip, as nobody in particular
+	typed    url.Values        // into that form
 	browse   http.RoundTripper // of the browser
 	browser  *http.Client      // default: a new one for each sign-in
 	connects []string          // servers to connect when signing in

@@ -118,6 +118,12 @@ type Store interface {
 	// Grant returns a grant, revoked ones included, or ErrNotFound.
 	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
 
+	// Grants returns up to limit grants that stand, of everybody at all
+	// issuers, by ID from the first one behind after. next is where to go on,
+	// empty at the end. A call looks at a bounded number of records, so it may
+	// return fewer than limit, or none, before the end.
+	Grants(ctx context.Context, after string, limit int, now time.Time) (grants []Grant, next string, err error)
+
 	// UseOnce records a one-time value, such as a client assertion's jti
 	// (RFC 7523 section 3), until it expires. It reports whether this call
 	// was the first.

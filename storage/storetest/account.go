@@ -88,9 +88,5 @@ func (f *fixture) grants(issuer, subject string) []string {
 	f.Helper()
 	grants, err := f.store.GrantsOf(ctx(), issuer, subject, f.now)
 	f.must(err)
-	var ids []string
-	for _, g := range grants {
-		ids = append(ids, g.ID)
-	}
-	return ids
+	return ids(grants)
 }

@@ -36,6 +36,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"RevokeAccessToken":  func() error { return second(s.RevokeAccessToken(c, hash("access 1 0"), issuer, "a")) },
 		"RevokeGrant":        func() error { return second(s.RevokeGrant(c, "g-1", f.now)) },
 		"Grant":              func() error { return second(s.Grant(c, "g-1", f.now)) },
+		"Grants":             func() error { _, _, err := s.Grants(c, "", 1, f.now); return err },
 		"UseOnce":            func() error { return second(s.UseOnce(c, hash("jti"), f.now.Add(1), f.now)) },
 		"Used":               func() error { return second(s.Used(c, hash("jti"), f.now)) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.now)) },

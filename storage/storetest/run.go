@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"upstream client", upstreamClientTests},
 		{"browser session", browserSessionTests},
 		{"grants of", grantsOfTests},
+		{"grants", grantsTests},
 		{"adopt", adoptTests},
 		{"replace", replaceTests},
 		{"expiry", expiryTests},
