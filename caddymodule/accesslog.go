@@ -12,14 +12,16 @@ import (
 )
 
 // OAuth puts state and code into queries: into that of our authorization
-// endpoint, and of the redirect back to the client. Caddy's access log records
-// both URLs. An operator filters them as Caddyfile.example does.
+// endpoint and callback, and of the redirect back to the client. A link on which
+// somebody connects an account has its ticket in the path. Caddy's access log
+// records these URLs. An operator filters them as Caddyfile.example does.
 var filteredFields = []string{"request>uri", "resp_headers>Location"}
 
-// warnOfCodesInAccessLog names the logs that would record codes and states.
-func warnOfCodesInAccessLog(ctx caddy.Context, server *caddyhttp.Server, host string, log *zap.Logger) {
-	for name, missing := range unfilteredLogs(configuredLogs(ctx), accessLoggers(server.Logs, host)) {
-		log.Warn("the access log records codes and states of OAuth; filter these fields as Caddyfile.example does",
+// warnOfCodesInAccessLog names the logs that would record codes and states or,
+// where there are links, their tickets.
+func warnOfCodesInAccessLog(ctx caddy.Context, server *caddyhttp.Server, host string, links bool, log *zap.Logger) {
+	for name, missing := range unfilteredLogs(configuredLogs(ctx), accessLoggers(server.Logs, host), links) {
+		log.Warn("the access log records codes and states of OAuth, or links to connect accounts; filter these fields as Caddyfile.example does",
 			zap.String("log", name), zap.Strings("fields", missing))
 	}
 }
@@ -47,7 +49,7 @@ func accessLoggers(c *caddyhttp.ServerLogConfig, host string) []string {
 
 // unfilteredLogs returns the logs that take entries of the loggers without
 // filtering every field, by name with those fields.
-func unfilteredLogs(logs map[string]*loggedFields, loggers []string) map[string][]string {
+func unfilteredLogs(logs map[string]*loggedFields, loggers []string, links bool) map[string][]string {
 	found := map[string][]string{}
 	for name, l := range logs {
 		if !slices.ContainsFunc(loggers, l.accepts) {
@@ -55,7 +57,7 @@ func unfilteredLogs(logs map[string]*loggedFields, loggers []string) map[string]
 		}
 		var missing []string
 		for _, field := range filteredFields {
-			if !slices.Contains(l.filtered, field) {
+			if !l.filters(field, links) {
 				missing = append(missing, field)
 			}
 		}
@@ -69,7 +71,14 @@ func unfilteredLogs(logs map[string]*loggedFields, loggers []string) map[string]
 // loggedFields is what matters of one configured log.
 type loggedFields struct {
 	include, exclude []string
-	filtered         []string
+	filtered         map[string]reflect.Type // by field, the kind of its filter
+}
+
+// filters reports whether a field is filtered: where there are links, by more
+// than a filter of its query.
+func (l *loggedFields) filters(field string, links bool) bool {
+	kind := l.filtered[field]
+	return kind != nil && !(links && kind == reflect.TypeFor[*logging.QueryFilter]())
 }
 
 func (l *loggedFields) accepts(logger string) bool {
@@ -97,7 +106,7 @@ func configuredLogs(ctx caddy.Context) (logs map[string]*loggedFields) {
 		log := entry.Value().Elem()
 		l := &loggedFields{include: texts(log.FieldByName("Include")), exclude: texts(log.FieldByName("Exclude"))}
 		if encoder := log.FieldByName("encoder").Elem(); encoder.IsValid() && encoder.Type() == reflect.TypeFor[*logging.FilterEncoder]() {
-			l.filtered = mapKeys(encoder.Elem().FieldByName("Fields"))
+			l.filtered = kinds(encoder.Elem().FieldByName("Fields"))
 		}
 		logs[entry.Key().String()] = l
 	}
@@ -112,10 +121,11 @@ func texts(list reflect.Value) []string {
 	return out
 }
 
-func mapKeys(m reflect.Value) []string {
-	var keys []string
-	for _, key := range m.MapKeys() {
-		keys = append(keys, key.String())
+// kinds returns the types of the values in a map of interfaces.
+func kinds(m reflect.Value) map[string]reflect.Type {
+	types := make(map[string]reflect.Type, m.Len())
+	for entry := m.MapRange(); entry.Next(); {
+		types[entry.Key().String()] = entry.Value().Elem().Type()
 	}
-	return keys
+	return types
 }

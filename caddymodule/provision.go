@@ -47,7 +47,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.refuseForeignHosts(ctx)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
 		h.logged = true
-		warnOfCodesInAccessLog(ctx, server, h.host, h.log)
+		warnOfCodesInAccessLog(ctx, server, h.host, len(h.connections.Servers) > 0, h.log)
 	}
 	h.warn()
 	return nil

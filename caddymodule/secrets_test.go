@@ -142,11 +142,13 @@ func exampleFilter(t *testing.T) string {
 // A16: a log that would keep codes is warned of, one that would not is not.
 func TestAccessLogWarning_A16(t *testing.T) {
 	const warning = "the access log records codes"
+	const query = "log {\nformat filter {\nrequest>uri query {\nreplace code x\n}\nresp_headers>Location delete\n}\n}"
 	for name, tt := range map[string]struct {
 		log  string
 		want bool
 	}{
 		"no access log": {"", false},
+		"query only":    {query, false},
 		"plain":         {"log", true},
 		"half filtered": {"log {\nformat filter {\nrequest>uri query {\nreplace code x\n}\n}\n}", true},
 		"filtered":      {"log {" + exampleFilter(t) + "}", false},
@@ -155,6 +157,21 @@ func TestAccessLogWarning_A16(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
 			g.load(strings.Replace(g.caddyfile(alice+"server a /mcp http://127.0.0.1:1/mcp"), "bind 127.0.0.1", "bind 127.0.0.1\n"+tt.log, 1))
+			if got := strings.Contains(g.log(), warning); got != tt.want {
+				t.Errorf("warned: %v", got)
+			}
+		})
+	}
+	for name, tt := range map[string]struct {
+		log  string
+		want bool
+	}{
+		"links, filtered": {"log {" + exampleFilter(t) + "}", false}, "links, query only": {query, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := alice + newLab(t).server()
+			g := newGateway(t, lines)
+			g.load(strings.Replace(g.caddyfile(lines), "bind 127.0.0.1", "bind 127.0.0.1\n"+tt.log, 1))
 			if got := strings.Contains(g.log(), warning); got != tt.want {
 				t.Errorf("warned: %v", got)
 			}

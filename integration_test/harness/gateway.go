@@ -65,11 +65,8 @@ http://%[1]s {
 	log requests {
 		output file %[3]s/access.log
 		format filter {
-			request>uri query {
-				replace code REDACTED
-				replace state REDACTED
-			}
-			resp_headers>Location regexp ([?&](?:code|state)=)[^&]* ${1}REDACTED
+			request>uri regexp ([?&](?:code|state)=|/oauth/connect/)[^&]* ${1}REDACTED
+			resp_headers>Location regexp ([?&](?:code|state)=|/oauth/connect/)[^&]* ${1}REDACTED
 		}
 	}
 	mcp_oauth {

@@ -1,0 +1,74 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// visited is a browser that writes down where it was.
+type visited struct {
+	http.RoundTripper
+	urls []*url.URL
+}
+
+func (v *visited) RoundTrip(r *http.Request) (*http.Response, error) {
+	v.urls = append(v.urls, r.URL)
+	return v.RoundTripper.RoundTrip(r)
+}
+
+// A16: what providers put into the URL of the callback, and the links on which
+// people and operators connect, are in no log, with the filter of the example.
+func TestCallbackIsNotLogged_A16(t *testing.T) {
+	l := newLab(t)
+	lines := people("alice") + l.server("optional") +
+		"server shared /shared " + l.URL + "/mcp {\nauth oauth {\nresource " + l.URL + "/mcp\n}\n}\n"
+	g := newGateway(t, lines)
+	access, addr := filepath.Join(g.dir, "access.log"), freeAddr(t)
+	text := strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1)
+	g.load(strings.Replace(text, "bind 127.0.0.1", "bind 127.0.0.1\nlog {\noutput file "+access+exampleFilter(t)+"}", 1))
+
+	alice := g.person("alice")
+	browser := &visited{RoundTripper: alice.browser.Transport}
+	alice.browser.Transport = browser
+	alice.connect("notion")                            // from the account page
+	alice.disconnect("notion")                         //
+	alice.follow(status(t, alice.call(toolCall), 200)) // from the link of a call
+	started := admin(t, addr, "POST", "/mcp_oauth/connections/shared/start", 200)
+	alice.follow(started)                                                                // from the link of an operator
+	for _, path := range []string{"/api/oauth/callback", "/api/oauth/callback/notion"} { // and what nobody waits for
+		res, err := alice.browser.Get(g.url + path + "?code=canary-code/1?2&state=canary-state&iss=" + url.QueryEscape(l.provider.URL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+
+	secrets, callbacks := map[string]bool{}, 0
+	for _, u := range browser.urls {
+		if ticket, found := strings.CutPrefix(u.Path, "/oauth/connect/"); found {
+			secrets[ticket] = true
+		}
+		if strings.HasPrefix(u.Path, "/api/oauth/callback") {
+			callbacks++
+			secrets[u.Query().Get("code")], secrets[u.Query().Get("state")] = true, true
+		}
+	}
+	if callbacks != 5 || len(secrets) != 3*2+2+2 {
+		t.Fatalf("%d callbacks, %d secrets: %v", callbacks, len(secrets), secrets)
+	}
+	logged, err := os.ReadFile(access)
+	if err != nil || strings.Count(string(logged), "/api/oauth/callback") < callbacks || !strings.Contains(string(logged), "/oauth/connect/REDACTED") {
+		t.Fatalf("the access log has no filtered callback: %v\n%s", err, logged)
+	}
+	for where, haystack := range map[string]string{"access log": string(logged), "log": g.log()} {
+		for secret := range secrets {
+			if strings.Contains(haystack, secret) || strings.Contains(haystack, url.QueryEscape(secret)) {
+				t.Errorf("%s: has %s", where, secret)
+			}
+		}
+	}
+}
