@@ -19,6 +19,14 @@ var hiddenField = regexp.MustCompile(`name="(flow_id|csrf_token|identity|resourc
 // the answer of the token endpoint.
 func (g *gateway) signIn(clientName string, resource string) string {
 	g.t.Helper()
+	return status(g.t, g.call("POST", "/api/oauth/per-user/token", g.approved(clientName, resource).Encode(),
+		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)
+}
+
+// approved registers a client and lets a browser approve it. It returns the
+// form that fetches the tokens.
+func (g *gateway) approved(clientName string, resource string) url.Values {
+	g.t.Helper()
 	body := status(g.t, g.call("POST", "/api/oauth/per-user/register",
 		fmt.Sprintf(`{"client_name":%q,"redirect_uris":["http://127.0.0.1/cb"],"token_endpoint_auth_method":"none"}`, clientName),
 		"Content-Type", "application/json"), http.StatusCreated)
@@ -32,10 +40,10 @@ func (g *gateway) signIn(clientName string, resource string) string {
 		"state": {"state-canary"}, "resource": {resource},
 	}.Encode())
 	g.code = to.Query().Get("code")
-	return status(g.t, g.call("POST", "/api/oauth/per-user/token", url.Values{
+	return url.Values{
 		"grant_type": {"authorization_code"}, "code": {g.code}, "client_id": {id},
 		"code_verifier": {verifier}, "resource": {resource},
-	}.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)
+	}
 }
 
 // approve walks a browser through the pages and returns where it leads to the
