@@ -13,9 +13,16 @@ import (
 
 // OAuth puts state and code into queries: into that of our authorization
 // endpoint and callback, and of the redirect back to the client. A link on which
-// somebody connects an account has its ticket in the path. Caddy's access log
-// records these URLs. An operator filters them as Caddyfile.example does.
-var filteredFields = []string{"request>uri", "resp_headers>Location"}
+// somebody connects an account has its ticket in the path, which is also the
+// Referer of what its page sends. Caddy's access log records these URLs. An
+// operator filters them as Caddyfile.example does.
+func filteredFields(links bool) []string {
+	fields := []string{"request>uri", "resp_headers>Location"}
+	if links {
+		fields = append(fields, "request>headers>Referer")
+	}
+	return fields
+}
 
 // warnOfCodesInAccessLog names the logs that would record codes and states or,
 // where there are links, their tickets.
@@ -56,7 +63,7 @@ func unfilteredLogs(logs map[string]*loggedFields, loggers []string, links bool)
 			continue
 		}
 		var missing []string
-		for _, field := range filteredFields {
+		for _, field := range filteredFields(links) {
 			if !l.filters(field, links) {
 				missing = append(missing, field)
 			}

@@ -167,6 +167,7 @@ func TestAccessLogWarning_A16(t *testing.T) {
 		want bool
 	}{
 		"links, filtered": {"log {" + exampleFilter(t) + "}", false}, "links, query only": {query, true},
+		"links, no Referer": {"log {\nformat filter {\nrequest>uri delete\nresp_headers>Location delete\n}\n}", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := alice + newLab(t).server()

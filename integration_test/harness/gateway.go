@@ -66,6 +66,7 @@ http://%[1]s {
 		output file %[3]s/access.log
 		format filter {
 			request>uri regexp ([?&](?:code|state)=|/oauth/connect/)[^&]* ${1}REDACTED
+			request>headers>Referer delete
 			resp_headers>Location regexp ([?&](?:code|state)=|/oauth/connect/)[^&]* ${1}REDACTED
 		}
 	}
