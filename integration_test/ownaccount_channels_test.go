@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -20,18 +19,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 )
-
-// opensURLs are a client's options that make it declare URL elicitation. It
-// shows the links to open.
-func opensURLs(open func(link string)) *mcp.ClientOptions {
-	return &mcp.ClientOptions{
-		Capabilities: &mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapabilities{URL: &mcp.URLElicitationCapabilities{}}},
-		ElicitationHandler: func(_ context.Context, req *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
-			open(req.Params.URL)
-			return &mcp.ElicitResult{Action: "accept"}, nil
-		},
-	}
-}
 
 // Revision 2026-07-28: the call of somebody who disconnected the server is
 // answered with a link; when the client asks again, it succeeds.
@@ -127,8 +114,6 @@ func TestConnectAtRunTimeThroughAuthorization(t *testing.T) {
 		})
 	}
 }
-
-var connectLink = regexp.MustCompile(`http://127\.0\.0\.1:\d+/oauth/connect/[\w-]+`)
 
 // Who comes with a virtual key has no authorization page. The tool answers with
 // the link, in words for the model; opened by somebody else it connects nothing.
