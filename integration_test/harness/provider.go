@@ -62,11 +62,23 @@ func (p *Provider) Restart(t testing.TB) {
 // Outage makes the provider answer everything with 503.
 func (p *Provider) Outage(t testing.TB) { p.steer(t, "outage") }
 
-// Recover ends an outage.
+// LoseAnswers makes the provider do what it is asked for tokens, and hang up
+// instead of answering.
+func (p *Provider) LoseAnswers(t testing.TB) { p.steer(t, "lose-answers") }
+
+// Recover ends an outage, and lets answers through again.
 func (p *Provider) Recover(t testing.TB) { p.steer(t, "recover") }
 
 // RevokeAll ends all that anybody was granted. JWTs live on until they expire.
 func (p *Provider) RevokeAll(t testing.TB) { p.steer(t, "revoke-all") }
+
+// NoRefreshTokens makes the provider give out access tokens alone.
+func (p *Provider) NoRefreshTokens(t testing.TB) { p.steer(t, "no-refresh-tokens") }
+
+// Lifetime is how long the access tokens live that it gives out from now on.
+func (p *Provider) Lifetime(t testing.TB, accessToken time.Duration) {
+	p.steer(t, "lifetime/"+strconv.Itoa(int(accessToken.Seconds())))
+}
 
 func (p *Provider) steer(t testing.TB, what string) {
 	t.Helper()

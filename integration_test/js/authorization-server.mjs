@@ -9,13 +9,16 @@
 //
 //   node authorization-server.mjs PORT ACCESS_TOKEN_SECONDS INTROSPECTION_SECRET NAME...
 //
-// Tests steer it with POST /test/outage, /test/recover and /test/revoke-all,
-// and read from GET /test/counts how often what happened.
+// Tests steer it with POST /test/outage, /test/recover, /test/lose-answers,
+// /test/revoke-all, /test/no-refresh-tokens and /test/lifetime/SECONDS, and read
+// from GET /test/counts how often what happened.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Provider, interactionPolicy } from 'oidc-provider';
 
 const [port, accessTokenSeconds, introspectionSecret, ...people] = process.argv.slice(2);
+let lifetime = Number(accessTokenSeconds);
+let renewable = true;
 const issuer = `http://127.0.0.1:${port}`;
 const scope = 'read write';
 
@@ -54,9 +57,9 @@ const provider = new Provider(issuer, {
   scopes: ['openid', 'offline_access', ...scope.split(' ')],
   pkce: { required: () => true },
   rotateRefreshToken: true,
-  issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  issueRefreshToken: async (ctx, client) => renewable && client.grantTypeAllowed('refresh_token'),
   findAccount: async (ctx, name) => ({ accountId: name, claims: async () => ({ sub: name }) }),
-  ttl: { AccessToken: Number(accessTokenSeconds), Grant: 3600, RefreshToken: 3600, Session: 3600, Interaction: 600 },
+  ttl: { AccessToken: () => lifetime, Grant: 3600, RefreshToken: 3600, Session: 3600, Interaction: 600 },
   features: {
     devInteractions: { enabled: false },
     registration: { enabled: true },
@@ -67,7 +70,7 @@ const provider = new Provider(issuer, {
       useGrantedResource: async () => true,
       getResourceServerInfo: async (ctx, resource) => ({
         scope,
-        accessTokenTTL: Number(accessTokenSeconds),
+        accessTokenTTL: lifetime,
         accessTokenFormat: new URL(resource).pathname.startsWith('/opaque') ? 'opaque' : 'jwt',
         jwt: { sign: { alg: 'RS256' } },
       }),
@@ -102,15 +105,24 @@ provider.on('authorization.error', (ctx, error) => console.log(`refused: ${error
 provider.on('server_error', (ctx, error) => console.log(error));
 
 let outage = false;
+let losing = false;
 const steer = {
-  'GET /test/counts': (response) => response.setHeader('Content-Type', 'application/json').end(JSON.stringify(counts)),
-  'POST /test/outage': (response) => { outage = true; response.end(); },
-  'POST /test/recover': (response) => { outage = false; response.end(); },
-  'POST /test/revoke-all': (response) => {
-    forget((key) => /^(Grant|AccessToken|RefreshToken) /.test(key));
-    response.end();
-  },
+  outage: () => { outage = true; },
+  recover: () => { outage = losing = false; },
+  'lose-answers': () => { losing = true; },
+  'no-refresh-tokens': () => { renewable = false; },
+  lifetime: (seconds) => { lifetime = Number(seconds); },
+  'revoke-all': () => forget((key) => /^(Grant|AccessToken|RefreshToken) /.test(key)),
 };
+function control(request, response) {
+  const [, , what, value] = request.url.split('/');
+  if (what === 'counts') {
+    response.setHeader('Content-Type', 'application/json').end(JSON.stringify(counts));
+    return;
+  }
+  steer[what](value);
+  response.end();
+}
 
 async function logIn(request, response) {
   const { prompt } = await provider.interactionDetails(request, response);
@@ -133,9 +145,13 @@ async function logIn(request, response) {
 
 const serve = provider.callback();
 createServer((request, response) => {
-  const control = steer[`${request.method} ${request.url}`];
-  if (control) control(response);
-  else if (outage) response.writeHead(503).end('out of order');
+  if (request.url.startsWith('/test/')) {
+    control(request, response);
+    return;
+  }
+  // What was asked is done, and nobody gets to know.
+  if (losing && request.url === '/token') response.end = () => request.socket.destroy();
+  if (outage) response.writeHead(503).end('out of order');
   else if (request.url.startsWith('/login/')) logIn(request, response).catch((error) => response.writeHead(400).end(String(error)));
   else serve(request, response);
 }).listen(Number(port), '127.0.0.1', () => console.log(`provider at ${issuer}`));
