@@ -46,15 +46,23 @@ func mustBe(t *testing.T, session *mcp.ClientSession, account string) {
 }
 
 // bearer sends a fixed token.
-type bearer string
+type bearer struct {
+	token string
+	http.RoundTripper
+}
 
-func (token bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+string(token))
-	return http.DefaultTransport.RoundTrip(r)
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.RoundTripper.RoundTrip(r)
 }
 
 // with is a transport to an endpoint with a fixed token.
 func with(token, endpoint string) *mcp.StreamableClientTransport {
-	return &mcp.StreamableClientTransport{Endpoint: endpoint, HTTPClient: &http.Client{Transport: bearer(token)}}
+	return withOver(http.DefaultTransport, token, endpoint)
+}
+
+// withOver is with over another HTTP transport.
+func withOver(over http.RoundTripper, token, endpoint string) *mcp.StreamableClientTransport {
+	return &mcp.StreamableClientTransport{Endpoint: endpoint, HTTPClient: &http.Client{Transport: bearer{token, over}}}
 }

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,8 @@ type Gateway struct {
 	Dir string
 	// Caddyfile is the path of its configuration.
 	Caddyfile string
+	// HTTP reaches it, also over TLS.
+	HTTP *http.Client
 
 	config  Config
 	binary  string
@@ -37,6 +40,8 @@ type Config struct {
 	Global string
 	// Site are further lines of the site.
 	Site string
+	// TLS makes it an https site, with a certificate of Caddy's own authority.
+	TLS bool
 	// Env is added to the environment.
 	Env []string
 }
@@ -44,7 +49,7 @@ type Config struct {
 // caddyfile logs everything it can, so that a secret anywhere shows.
 const caddyfile = `{
 	admin %[2]s
-	auto_https off
+%[7]s
 	persist_config off
 	skip_install_trust
 	storage file_system %[3]s/caddy
@@ -60,7 +65,7 @@ const caddyfile = `{
 	}
 }
 
-http://%[1]s {
+%[1]s {
 	bind 127.0.0.1
 	log requests {
 		output file %[3]s/access.log
@@ -71,33 +76,55 @@ http://%[1]s {
 		}
 	}
 	mcp_oauth {
-		public_url http://%[1]s
+		public_url %[1]s
 %[4]s
 	}
 %[6]s
 }
 `
 
+// withTLS leaves out HTTP/3: a port is reserved by its UDP side.
+const withTLS = `
+auto_https disable_redirects
+servers {
+	protocols h1 h2
+}`
+
 // Run starts a gateway and waits until it serves.
 func Run(t testing.TB, config Config) *Gateway {
 	t.Helper()
 	site, admin, dir := FreeAddr(t), FreeAddr(t), t.TempDir()
 	g := &Gateway{
-		URL:       "http://" + site,
+		URL:       config.url(site),
 		Dir:       dir,
 		Caddyfile: filepath.Join(dir, "Caddyfile"),
+		HTTP:      http.DefaultClient,
 		config:    config,
 		binary:    Caddy(t),
 		admin:     admin,
 	}
 	g.Configure(t, g.configuration(site, admin))
 	g.start(t)
+	if config.TLS {
+		g.awaitCertificate(t, site)
+	}
 	return g
 }
 
-func (g *Gateway) configuration(site, admin string) string {
-	return fmt.Sprintf(caddyfile, site, admin, g.Dir,
-		indent(g.config.Directives, 2), indent(g.config.Global, 2), indent(g.config.Site, 1))
+func (c Config) url(addr string) string {
+	if c.TLS {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
+
+func (g *Gateway) configuration(addr, admin string) string {
+	https, site := "auto_https off", g.config.Site
+	if g.config.TLS {
+		https, site = withTLS, "tls internal\n"+site
+	}
+	return fmt.Sprintf(caddyfile, g.config.url(addr), admin, g.Dir,
+		indent(g.config.Directives, 2), indent(g.config.Global, 2), indent(site, 1), indent(https, 1))
 }
 
 func (g *Gateway) start(t testing.TB) {

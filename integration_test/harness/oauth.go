@@ -22,6 +22,7 @@ type Client struct {
 	State       string
 
 	gateway string
+	http    *http.Client
 }
 
 // Tokens is a token response.
@@ -45,7 +46,7 @@ func (g *Gateway) Register(t testing.TB, redirectURI string) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Post(g.URL+"/api/oauth/per-user/register", "application/json", bytes.NewReader(body))
+	resp, err := g.HTTP.Post(g.URL+"/api/oauth/per-user/register", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +60,7 @@ func (g *Gateway) Register(t testing.TB, redirectURI string) *Client {
 		Verifier:    rand.Text() + rand.Text(),
 		State:       "state-" + rand.Text(),
 		gateway:     g.URL,
+		http:        g.HTTP,
 	}
 }
 
@@ -101,7 +103,7 @@ func (c *Client) Refresh(t testing.TB, refreshToken string) Tokens {
 func (c *Client) token(t testing.TB, form url.Values) Tokens {
 	t.Helper()
 	form.Set("client_id", c.ID)
-	resp, err := http.PostForm(c.gateway+"/api/oauth/per-user/token", form)
+	resp, err := c.http.PostForm(c.gateway+"/api/oauth/per-user/token", form)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +117,7 @@ func (c *Client) token(t testing.TB, form url.Values) Tokens {
 func (g *Gateway) SignIn(t testing.TB, person Person, path string) Tokens {
 	t.Helper()
 	client := g.Register(t, "http://127.0.0.1:9/callback")
-	page := NewBrowser(t).SignIn(t, client.Link(g.URL+path), person)
+	page := g.NewBrowser(t).SignIn(t, client.Link(g.URL+path), person)
 	if page.Leaving == nil {
 		t.Fatalf("sign-in ends on %s (%d): %s", page.URL.Path, page.Status, page.Text())
 	}

@@ -23,7 +23,7 @@ func (g *Gateway) Post(t testing.TB, path, token, message string) Response {
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := g.HTTP.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ type Provider struct {
 	// URL is its issuer.
 	URL string
 
-	args []string
+	args, env []string
 	// introspection is the secret with which MCP servers ask what a token is worth.
 	introspection string
 }
@@ -47,7 +47,9 @@ func StartProvider(t testing.TB, accessToken time.Duration) *Provider {
 
 func (p *Provider) start(t testing.TB) {
 	t.Helper()
-	p.Program = Start(t, Node(t, "authorization-server.mjs", p.args...))
+	server := Node(t, "authorization-server.mjs", p.args...)
+	server.Env = append(server.Env, p.env...)
+	p.Program = Start(t, server)
 	p.Expect(t, "provider at "+p.URL)
 }
 
@@ -57,6 +59,14 @@ func (p *Provider) Restart(t testing.TB) {
 	t.Helper()
 	p.Kill()
 	p.start(t)
+}
+
+// Trust starts the provider again as one that trusts what the certificate in
+// this file has signed, when it reads the metadata documents of clients.
+func (p *Provider) Trust(t testing.TB, root string) {
+	t.Helper()
+	p.env = append(p.env, "NODE_EXTRA_CA_CERTS="+root)
+	p.Restart(t)
 }
 
 // Outage makes the provider answer everything with 503.
@@ -97,6 +107,10 @@ type Counts struct {
 	Registrations, Codes, Refreshes, Revocations int
 	// Refusals are token requests that were refused.
 	Refusals int
+	// Clients are those that got tokens.
+	Clients []string
+	// Documents are the client metadata documents that were read.
+	Documents []string
 }
 
 // Counts returns what happened so far.

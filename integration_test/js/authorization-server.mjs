@@ -1,7 +1,7 @@
 // An authorization server for tests, the real one of the npm package
-// oidc-provider: dynamic registration, mandatory PKCE, refresh tokens that are
-// replaced at each use and whose reuse ends the grant, revocation,
-// introspection, resource indicators (RFC 8707).
+// oidc-provider: client ID metadata documents, dynamic registration, mandatory
+// PKCE, refresh tokens that are replaced at each use and whose reuse ends the
+// grant, revocation, introspection, resource indicators (RFC 8707).
 //
 // Access tokens are for one resource. They are JWTs, unless the path of the
 // resource starts with /opaque. People log in by pressing a button with their
@@ -41,6 +41,8 @@ function forget(test) {
   for (const [key, record] of records) if (test(key, record)) records.delete(key);
 }
 
+const counts = { registrations: 0, codes: 0, refreshes: 0, revocations: 0, refusals: 0, clients: [], documents: [] };
+
 const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
 // Logging in is consent enough.
 const policy = interactionPolicy.base();
@@ -63,6 +65,7 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     registration: { enabled: true },
+    clientIdMetadataDocument: { enabled: true, ack: 'draft-02' },
     revocation: { enabled: true },
     introspection: { enabled: true },
     resourceIndicators: {
@@ -85,16 +88,21 @@ const provider = new Provider(issuer, {
     await grant.save();
     return grant;
   },
+  // Clients are on loopback here, where it would not connect by itself.
+  fetch: (url, { dispatcher, ...options }) => {
+    counts.documents.push(String(url));
+    return fetch(url, options);
+  },
   renderError: async (ctx, out) => {
     ctx.type = 'html';
     ctx.body = `<h1>The provider cannot go on</h1><p>${out.error}</p>`;
   },
 });
 
-const counts = { registrations: 0, codes: 0, refreshes: 0, revocations: 0, refusals: 0 };
 provider.on('registration_create.success', () => { counts.registrations += 1; });
 provider.on('grant.success', (ctx) => {
   counts[ctx.oidc.params.grant_type === 'refresh_token' ? 'refreshes' : 'codes'] += 1;
+  if (!counts.clients.includes(ctx.oidc.client.clientId)) counts.clients.push(ctx.oidc.client.clientId);
 });
 provider.on('grant.error', (ctx, error) => {
   counts.refusals += 1;
