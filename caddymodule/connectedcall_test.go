@@ -1,41 +1,52 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
-// E25: every call carries the account of the person who makes it, whoever else
-// calls at the same time.
+// E25: of a hundred people who all make a hundred calls at the same time, each
+// call carries the account of the person who makes it, and each answer is that
+// of the call.
 func TestEachCallCarriesItsOwnAccount_E25(t *testing.T) {
 	l := newLab(t)
-	names := make([]string, 20)
+	names := make([]string, 100)
 	for i := range names {
-		names[i] = fmt.Sprintf("person%02d", i)
+		names[i] = fmt.Sprintf("person%03d", i)
 	}
-	g := newGateway(t, people(names...)+l.server())
+	lines := people(names...) + l.server()
+	g := newGateway(t, lines)
+	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\ntrusted_proxies static 127.0.0.1/32\n}", 1))
 	all := make([]*person, len(names))
 	for i, name := range names {
 		all[i] = g.person(name)
+		all[i].address = fmt.Sprintf("192.0.2.%d", i) // as few can sign in from the same at once
 		all[i].connect("notion")
 	}
-	var calls sync.WaitGroup
-	for range 10 {
-		for _, p := range all {
-			calls.Go(func() { p.wantAccount(p.name) })
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxConnsPerHost: 256, MaxIdleConnsPerHost: 256}}
+	defer client.CloseIdleConnections()
+	everybodyCalls := func(times int) {
+		var calls sync.WaitGroup
+		for n := range times {
+			for i, p := range all {
+				calls.Go(func() { p.wantEcho(client, n*len(all)+i) })
+			}
 		}
+		calls.Wait()
 	}
-	calls.Wait()
-	l.with(func() { clear(l.access) }) // and when all are refreshed at once
-	for range 5 {
-		for _, p := range all {
-			calls.Go(func() { p.wantAccount(p.name) })
+	everybodyCalls(100)
+	l.with(func() {
+		if len(l.seen) < 100*len(all) || l.refreshes != 0 {
+			t.Errorf("%d calls arrived, after %d refreshes", len(l.seen), l.refreshes)
 		}
-	}
-	calls.Wait()
+		clear(l.access) // and when all are refreshed at once
+	})
+	everybodyCalls(10)
 	l.with(func() {
 		if l.refreshes != len(all) {
 			t.Errorf("%d refreshes for %d people", l.refreshes, len(all))
@@ -43,6 +54,29 @@ func TestEachCallCarriesItsOwnAccount_E25(t *testing.T) {
 	})
 	if log := g.log(); strings.Contains(log, "at-") && strings.Contains(log, "-person") {
 		t.Error("the log has a token")
+	}
+}
+
+// wantEcho makes a call, among many, and checks that the answer is the one to
+// this call by this person.
+func (p *person) wantEcho(client *http.Client, id int) {
+	sent := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q}}`, id, p.name)
+	req, _ := http.NewRequestWithContext(p.g.t.Context(), "POST", p.g.url+"/mcp", strings.NewReader(sent))
+	req.Header.Set("Authorization", "Bearer "+keyOf(p.name))
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		p.g.t.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	var echo struct {
+		ID     int
+		Result struct{ Account, Body string }
+	}
+	err = json.NewDecoder(res.Body).Decode(&echo)
+	if err != nil || res.StatusCode != http.StatusOK || echo.ID != id || echo.Result.Account != p.name || echo.Result.Body != sent {
+		p.g.t.Errorf("%s sent %s: %d, %+v, %v", p.name, sent, res.StatusCode, echo, err)
 	}
 }
 

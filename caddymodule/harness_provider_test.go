@@ -188,6 +188,7 @@ type person struct {
 	g       *gateway
 	name    string
 	account string
+	address string // where they are; default: here
 	browser *http.Client
 }
 
@@ -207,6 +208,9 @@ func (g *gateway) person(name string) *person {
 func (p *person) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-Account", p.account)
+	if p.address != "" {
+		r.Header.Set("X-Forwarded-For", p.address)
+	}
 	return once.RoundTrip(r)
 }
 
