@@ -29,6 +29,8 @@ type lab struct {
 	issued    int
 	access    map[string]string // token to account
 	refresh   map[string]string
+	spent     map[string]bool // refresh tokens
+	twice     []string        // refresh tokens that came once more
 	codes     map[string]string
 	scopes    map[string]string // token to scope
 	seen      []string          // accounts of calls, "" for none
@@ -37,11 +39,16 @@ type lab struct {
 	refuse    bool   // the provider refuses to refresh
 	need      string // scope that calls need
 	answer    http.HandlerFunc
+	lifetime  int           // of access tokens, in seconds
+	gate      chan struct{} // refreshes wait until it is closed
+
+	// watch sees each request to the MCP server first, with its token.
+	watch func(r *http.Request, token string)
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{access: map[string]string{}, refresh: map[string]string{}, codes: map[string]string{}, scopes: map[string]string{}}
+	l := &lab{access: map[string]string{}, refresh: map[string]string{}, spent: map[string]bool{}, codes: map[string]string{}, scopes: map[string]string{}, lifetime: 3600}
 	l.Server = httptest.NewServer(http.HandlerFunc(l.serveMCP))
 	l.provider = httptest.NewServer(http.HandlerFunc(l.serveProvider))
 	t.Cleanup(l.Server.Close)
@@ -57,8 +64,11 @@ func (l *lab) serveMCP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, _ := io.ReadAll(r.Body)
-	l.mu.Lock()
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if l.watch != nil {
+		l.watch(r, token)
+	}
+	l.mu.Lock()
 	account := l.access[token]
 	l.seen = append(l.seen, account)
 	lacks := l.need != "" && account != "" && !slices.Contains(strings.Fields(l.scopes[token]), l.need)
@@ -95,9 +105,12 @@ func (l *lab) serveMCP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *lab) serveProvider(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	if r.PostForm.Get("grant_type") == "refresh_token" {
+		l.awaitGate()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = r.ParseForm()
 	switch r.URL.Path {
 	case "/.well-known/oauth-authorization-server":
 		writeTestJSON(w, map[string]any{
@@ -128,11 +141,24 @@ func (l *lab) serveProvider(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (l *lab) awaitGate() {
+	l.mu.Lock()
+	gate := l.gate
+	l.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+}
+
 func (l *lab) token(w http.ResponseWriter, form url.Values) {
 	from, known := l.codes, form.Get("code")
 	if form.Get("grant_type") == "refresh_token" {
 		l.refreshes++
 		from, known = l.refresh, form.Get("refresh_token")
+		if l.spent[known] {
+			l.twice = append(l.twice, known)
+		}
+		l.spent[known] = true
 	}
 	account, ok := from[known]
 	if !ok || l.refuse && form.Get("grant_type") == "refresh_token" {
@@ -145,7 +171,7 @@ func (l *lab) token(w http.ResponseWriter, form url.Values) {
 	access, refresh := fmt.Sprintf("at-%d-%s", l.issued, account), fmt.Sprintf("rt-%d-%s", l.issued, account)
 	l.access[access], l.refresh[refresh] = account, account
 	l.scopes[access], l.scopes[refresh] = l.scopes[known], l.scopes[known]
-	writeTestJSON(w, map[string]any{"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 3600})
+	writeTestJSON(w, map[string]any{"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": l.lifetime})
 }
 
 // expire ends all access tokens, as seen by the MCP server alone.
