@@ -210,16 +210,16 @@ func FuzzAssertion(f *testing.F) {
 	f.Add(good)
 	f.Add("e30.e30.e30")
 	f.Add(sign(f, jose.HS256, []byte(strings.Repeat("k", 32)), claims()))
-	c, err := l.as.clients.lookup(f.Context(), "signer")
+	c, err := l.lookup("signer")
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := l.as.verifyAssertion(f.Context(), c, good); err != nil {
+	if err := l.as.verifyAssertion(f.Context(), c, good, stranger.address); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, assertion string) {
 		// The only signed assertion was used: nothing may pass.
-		if err := l.as.verifyAssertion(context.Background(), c, assertion); err == nil {
+		if err := l.as.verifyAssertion(context.Background(), c, assertion, stranger.address); err == nil {
 			t.Fatalf("%q passed", assertion)
 		}
 	})
@@ -234,9 +234,9 @@ func BenchmarkAssertion(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			c, _ := l.as.clients.lookup(b.Context(), "signer")
+			c, _ := l.lookup("signer")
 			for b.Loop() {
-				keys, err := l.as.clientKeys(b.Context(), c, "k")
+				keys, err := l.as.clientKeys(b.Context(), c, "k", stranger.address)
 				if err != nil {
 					b.Fatal(err)
 				}

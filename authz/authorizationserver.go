@@ -36,6 +36,8 @@ type Deps struct {
 	Limiter *Limiter
 	// Egress fetches what strangers name: metadata documents and their keys.
 	Egress *egress.Client
+	// Documents keeps that, for every authorization server of the process.
+	Documents *DocumentCache
 	// Pages shows errors to people.
 	Pages Pages
 	// Connections is what people connect during a flow, or nil.

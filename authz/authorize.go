@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
@@ -12,9 +11,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// refusedRequestsPerMinute is how many wrong requests one address may send. A
-// right one costs next to nothing; a wrong one may be a search for clients, or
-// for somebody to fetch documents from.
+// refusedRequestsPerMinute is how many wrong requests of one address are told
+// what is wrong with them: more may be a search for clients.
 const refusedRequestsPerMinute = 60
 
 var errTooManyRefused = &Error{
@@ -27,15 +25,9 @@ var errTooManyRefused = &Error{
 // pages. It stores nothing and redirects nowhere else: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
 func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request) {
-	address := as.deps.ClientIP(r)
-	if as.deps.Limiter.Exhausted("authorize_refused", address, refusedRequestsPerMinute) {
-		as.showError(w, r, errTooManyRefused)
-		return
-	}
 	flow, err := as.readAuthorizationRequest(w, r)
 	if err != nil {
-		as.deps.Limiter.Allow("authorize_refused", address, refusedRequestsPerMinute)
-		as.showError(w, r, err)
+		as.showError(w, r, as.countRefused(r, err))
 		return
 	}
 	secret := newSecret("")
@@ -58,6 +50,17 @@ func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request)
 	w.WriteHeader(http.StatusFound)
 }
 
+// countRefused returns the refusal of a request, or errTooManyRefused if there
+// were many from its address. A right request is never counted nor refused for
+// it: any web page can make a person's browser send wrong ones.
+func (as *AuthorizationServer) countRefused(r *http.Request, refusal error) error {
+	if asError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
+		as.deps.Limiter.Allow("authorize_refused", as.deps.ClientIP(r), refusedRequestsPerMinute) {
+		return refusal
+	}
+	return errTooManyRefused
+}
+
 // readAuthorizationRequest returns the request as a flow that lacks only its
 // browser.
 func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r *http.Request) (*sealedFlow, error) {
@@ -65,7 +68,7 @@ func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r
 	if err != nil {
 		return nil, err
 	}
-	client, redirectURI, err := as.requestClient(r.Context(), form)
+	client, redirectURI, err := as.requestClient(r, form)
 	if err != nil {
 		return nil, err
 	}
@@ -131,12 +134,12 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 // requestClient returns the client and where it waits. It must have registered
 // the URI (OAuth 2.1 section 2.3); only a client with a single one, whose port
 // is not left open, can leave it out.
-func (as *AuthorizationServer) requestClient(ctx context.Context, form url.Values) (*Client, string, error) {
+func (as *AuthorizationServer) requestClient(r *http.Request, form url.Values) (*Client, string, error) {
 	id := form.Get("client_id")
 	if id == "" {
 		return nil, "", fail("invalid_request", "The client_id is missing.")
 	}
-	client, err := as.clients.lookup(ctx, id)
+	client, err := as.clients.lookup(r.Context(), id, requester{address: as.deps.ClientIP(r)})
 	if err != nil {
 		return nil, "", err
 	}

@@ -16,7 +16,6 @@ import (
 const (
 	maxDocumentURLLen = 2 << 10
 	maxDocumentLen    = 5 << 10 // draft-ietf-oauth-client-id-metadata-document-02 section 8
-	maxDocuments      = 1024
 )
 
 // metadataDocuments knows the clients whose ID is the https URL of a document
@@ -24,15 +23,16 @@ const (
 type metadataDocuments struct {
 	policy *Registration
 	egress *egress.Client
-	cache  *documentCache[*Client]
+	source *documentSource[*Client]
 }
 
 func newMetadataDocuments(policy *Registration, deps *Deps) *metadataDocuments {
+	schemes := policy.RedirectSchemes
 	return &metadataDocuments{
 		policy: policy,
 		egress: deps.Egress,
-		cache: newDocumentCache(deps, maxDocuments, maxDocumentLen, func(id string, body []byte) (*Client, error) {
-			return parseMetadataDocument(id, body, policy.RedirectSchemes)
+		source: newDocumentSource(deps, deps.Documents.clients, strings.Join(schemes, " "), maxDocumentLen, func(id string, body []byte) (*Client, error) {
+			return parseMetadataDocument(id, body, schemes)
 		}),
 	}
 }
@@ -44,8 +44,10 @@ func isDocumentURL(id string) bool {
 }
 
 // lookup returns the client that its document describes. Whatever goes wrong,
-// the answer is the same: nobody learns through us what a host answers.
-func (m *metadataDocuments) lookup(ctx context.Context, id string) (*Client, error) {
+// the answer is the same: nobody learns through us what a host answers. Only a
+// client that was known here is told to try again. The operator's policy is
+// asked each time: what another site fetched may not be accepted by this one.
+func (m *metadataDocuments) lookup(ctx context.Context, id string, by requester) (*Client, error) {
 	host, err := m.checkURL(id)
 	if err != nil {
 		return nil, unusableDocument(err)
@@ -53,7 +55,10 @@ func (m *metadataDocuments) lookup(ctx context.Context, id string) (*Client, err
 	if !m.policy.MetadataDocuments || !hostAccepted(host, m.policy) {
 		return nil, unusableDocument(errors.New("not accepted here"))
 	}
-	c, err := m.cache.get(ctx, id)
+	c, err := m.source.get(ctx, id, by)
+	if e := tryLater(err); e != nil {
+		return nil, e
+	}
 	if err != nil {
 		return nil, unusableDocument(err)
 	}

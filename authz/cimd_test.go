@@ -21,7 +21,7 @@ func documentLab(t testing.TB, options ...func(*Config)) (*lab, *host) {
 func TestMetadataDocument_AS20_AS21_AS22(t *testing.T) {
 	l, h := documentLab(t)
 	id := h.publish("/claude.json", goodDocument)
-	c, err := l.as.clients.lookup(t.Context(), id)
+	c, err := l.lookup(id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +93,7 @@ func TestDocumentRefused(t *testing.T) {
 		"H03 redirect":                 http.RedirectHandler("/good", http.StatusFound).ServeHTTP,
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.reload(func(*Config) {}) // a new cache
-			l.as.clients.documents.cache.limiter = NewLimiter(100)
+			l.restart()
 			h.publish("/good", goodDocument)
 			var id string
 			switch d := document.(type) {
@@ -105,7 +104,7 @@ func TestDocumentRefused(t *testing.T) {
 			case func(http.ResponseWriter, *http.Request):
 				id = h.handle("/d", d)
 			}
-			c, err := l.as.clients.lookup(t.Context(), id)
+			c, err := l.lookup(id)
 			if err == nil {
 				t.Fatalf("accepted %+v", c.Metadata)
 			}
@@ -114,7 +113,7 @@ func TestDocumentRefused(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			h.publish("/d", goodDocument)
-			if _, err := l.as.clients.lookup(t.Context(), id); err != nil {
+			if _, err := l.lookup(id); err != nil {
 				t.Errorf("H10: the failure is remembered: %v", err)
 			}
 		})
@@ -130,7 +129,7 @@ func TestNoLoopback_AS26_H01(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{h.url + "/c", "https://" + u.Host + "/c", "https://localhost:" + u.Port() + "/c", "https://2130706433:" + u.Port() + "/c"} {
-		if _, err := l.as.clients.lookup(t.Context(), id); err == nil {
+		if _, err := l.lookup(id); err == nil {
 			t.Errorf("%s: accepted", id)
 		}
 	}

@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"context"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -43,7 +42,11 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, err
 	}
 	address := as.deps.ClientIP(r)
-	c, err := as.lookupFrom(r.Context(), address, p.clientID)
+	proven, err := as.bringsOwn(r.Context(), p.clientID, form)
+	if err != nil {
+		return nil, err
+	}
+	c, err := as.clients.lookup(r.Context(), p.clientID, requester{address: address, proven: proven})
 	if err != nil {
 		return nil, p.refuse(err)
 	}
@@ -66,24 +69,6 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	return c, nil
 }
 
-// lookupFrom returns the client that a request names. Searching for metadata
-// documents in vain counts as it does at the authorization endpoint, the other
-// way to make this server fetch something. Clients that were seen before are
-// found whatever else came from their address.
-func (as *AuthorizationServer) lookupFrom(ctx context.Context, address, id string) (*Client, error) {
-	if !as.clients.mustFetch(id) {
-		return as.clients.lookup(ctx, id)
-	}
-	if as.deps.Limiter.Exhausted("authorize_refused", address, refusedRequestsPerMinute) {
-		return nil, errTooManyAttempts
-	}
-	c, err := as.clients.lookup(ctx, id)
-	if err != nil {
-		as.deps.Limiter.Allow("authorize_refused", address, refusedRequestsPerMinute)
-	}
-	return c, err
-}
-
 // authenticatesBy reports whether the client registered the method.
 func (c *Client) authenticatesBy(method string) bool {
 	registered := c.Metadata.TokenEndpointAuthMethod
@@ -94,7 +79,7 @@ func (c *Client) authenticatesBy(method string) bool {
 // verifyClient is the one place where a proof is checked.
 func (as *AuthorizationServer) verifyClient(r *http.Request, c *Client, p presented) error {
 	if p.method == AuthPrivateKeyJWT {
-		return as.verifyAssertion(r.Context(), c, p.assertion)
+		return as.verifyAssertion(r.Context(), c, p.assertion, as.deps.ClientIP(r))
 	}
 	if c.SecretHash == nil || !hashEqual(storage.HashOf(p.secret), *c.SecretHash) {
 		return fail("invalid_client", "The client could not be authenticated.")

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -218,30 +220,50 @@ func FuzzBasic(f *testing.F) {
 	})
 }
 
-// The token endpoint must not be a way around the limit of the authorization
-// endpoint: each client ID can name another host to fetch from.
+// Each client ID can name another host to fetch from. What one address makes
+// this server fetch is counted before it is fetched, at whichever endpoint.
 func TestFetchesPerAddress_H11(t *testing.T) {
 	const attacker, elsewhere = "192.0.2.66", "192.0.2.7"
-	l, h := documentLab(t)
-	known := h.publish("/c", goodDocument)
-	if _, err := l.authenticate(attacker, nil, "client_id", known); err != nil {
-		t.Fatal(err)
-	}
-	invented := func(address string, i int) int {
-		_, err := l.authenticate(address, nil, "client_id", fmt.Sprintf("http://127.0.1.%d:1/c", i))
-		return asError(err).Status
-	}
-	statuses := map[int]int{}
-	for i := range 2 * refusedRequestsPerMinute {
-		statuses[invented(attacker, i)]++
-	}
-	if statuses[http.StatusUnauthorized] != refusedRequestsPerMinute || statuses[http.StatusTooManyRequests] != refusedRequestsPerMinute {
-		t.Errorf("answers %v", statuses)
-	}
-	if _, err := l.authenticate(attacker, nil, "client_id", known); err != nil {
-		t.Errorf("a known client at that address: %v", err)
-	}
-	if got := invented(elsewhere, 250); got != http.StatusUnauthorized {
-		t.Errorf("from elsewhere: %d", got)
+	invented := func(i int) string { return fmt.Sprintf("http://127.0.1.%d:1/c", i) }
+	for name, ask := range map[string]func(l *lab, address, id string) int{
+		"token": func(l *lab, address, id string) int {
+			if _, err := l.authenticate(address, nil, "client_id", id); err != nil {
+				return asError(err).Status
+			}
+			return http.StatusOK
+		},
+		"authorize": func(l *lab, address, id string) int {
+			r := httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?"+request("client_id", id, "redirect_uri", "http://localhost:1/callback").Encode(), nil)
+			r.RemoteAddr = address
+			return l.serve(r).Code
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t)
+			l.stopLimits()
+			known := h.publish("/c", goodDocument)
+			if got := ask(l, elsewhere, known); got >= http.StatusBadRequest {
+				t.Fatalf("a good client: %d", got)
+			}
+			var limited atomic.Int32
+			var wg sync.WaitGroup
+			for i := range 3 * fetchesPerAddress {
+				wg.Go(func() {
+					if ask(l, attacker, invented(i)) == http.StatusTooManyRequests {
+						limited.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if n := limited.Load(); n != 2*fetchesPerAddress {
+				t.Errorf("%d of %d limited", n, 3*fetchesPerAddress)
+			}
+			if got := ask(l, attacker, known); got >= http.StatusBadRequest {
+				t.Errorf("a known client at that address: %d", got)
+			}
+			if got := ask(l, elsewhere, invented(250)); got == http.StatusTooManyRequests || got < http.StatusBadRequest {
+				t.Errorf("from elsewhere: %d", got)
+			}
+		})
 	}
 }

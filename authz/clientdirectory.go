@@ -14,8 +14,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-const maxKeySets = 256
-
 // clientDirectory finds clients of every origin by their ID.
 type clientDirectory struct {
 	issuer        string
@@ -24,7 +22,7 @@ type clientDirectory struct {
 	preregistered map[string]*Client
 	documents     *metadataDocuments
 	// keySets holds what the jwks_uri of clients lead to.
-	keySets *documentCache[[]jose.JSONWebKey]
+	keySets *documentSource[[]jose.JSONWebKey]
 }
 
 // newClientDirectory returns the directory of one issuer. A pre-registered
@@ -35,7 +33,7 @@ func newClientDirectory(cfg *Config, deps *Deps) *clientDirectory {
 		issuer: cfg.Issuer, store: deps.Store, now: deps.Now,
 		preregistered: make(map[string]*Client, len(cfg.Clients)),
 		documents:     newMetadataDocuments(&cfg.Registration, deps),
-		keySets: newDocumentCache(deps, maxKeySets, maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
+		keySets: newDocumentSource(deps, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
 			return parseKeySet(body)
 		}),
 	}
@@ -50,22 +48,16 @@ func newClientDirectory(cfg *Config, deps *Deps) *clientDirectory {
 }
 
 // lookup returns the client with the ID. An unknown one is an *Error
-// invalid_client; any other error is the store's. The client is shared:
-// callers must not change it.
-func (d *clientDirectory) lookup(ctx context.Context, id string) (*Client, error) {
+// invalid_client, one that cannot be had right now temporarily_unavailable; any
+// other error is the store's. The client is shared: callers must not change it.
+func (d *clientDirectory) lookup(ctx context.Context, id string, by requester) (*Client, error) {
 	if c := d.preregistered[id]; c != nil {
 		return c, nil
 	}
 	if isDocumentURL(id) {
-		return d.documents.lookup(ctx, id)
+		return d.documents.lookup(ctx, id, by)
 	}
 	return d.registered(ctx, id)
-}
-
-// mustFetch reports whether lookup would ask a stranger's host for a client
-// that was never seen.
-func (d *clientDirectory) mustFetch(id string) bool {
-	return d.preregistered[id] == nil && isDocumentURL(id) && !d.documents.cache.holds(id)
 }
 
 // registered returns a client that registered itself with this issuer.

@@ -20,7 +20,7 @@ func TestKeysFromURI_AS28(t *testing.T) {
 	h.publish("/jwks", string(keySet(t, first.public())))
 	id := h.publish("/c", `{"client_id":"$ID","client_name":"ChatGPT","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
 	// The document may only name https; here the keys come from this machine.
-	c, err := l.as.clients.lookup(t.Context(), id)
+	c, err := l.lookup(id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestKeysFromURI_AS28(t *testing.T) {
 		t.Errorf("a stranger's unknown key ended the use of a good one: %v", err)
 	}
 	h.publish("/jwks", string(keySet(t, second.public())))
-	if _, err := l.as.clients.lookup(t.Context(), id); err != nil {
+	if _, err := l.lookup(id); err != nil {
 		t.Fatal(err)
 	}
 	if err := assertAs(second); err != nil {
@@ -92,25 +92,90 @@ func TestHostileKeys_J11(t *testing.T) {
 	}
 	h.publish("/jwks", good)
 	for _, path := range []string{"/large", "/redirect", "/private", "/twice", "/missing"} {
-		if keys, err := l.as.clients.keySets.get(t.Context(), h.url+path); err == nil {
+		if keys, err := l.as.clients.keySets.get(t.Context(), h.url+path, stranger); err == nil {
 			t.Errorf("%s: %d keys", path, len(keys))
 		}
 	}
-	if _, err := l.as.clients.keySets.get(t.Context(), h.url+"/jwks"); err != nil {
+	if _, err := l.as.clients.keySets.get(t.Context(), h.url+"/jwks", stranger); err != nil {
 		t.Error(err)
 	}
 }
 
-// The keys' address is a stranger's word: where it leads is checked when it is used.
-func TestKeysFromPrivateAddress_G06(t *testing.T) {
-	h := newHost(t)
+// A client whose keys were good here, or whom the operator named, is told to
+// try again while their host has no answer. Of any other nobody learns what the
+// host did (H16).
+func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	h.publish("/jwks", string(keySet(t, s.public())))
-	l := assertionLab(t, ClientMetadata{JWKSURI: strings.Replace(h.url, "http://", "https://", 1) + "/jwks"})
-	if err := l.assert(s.sign(t, claims())); err == nil || asError(err).Status != http.StatusUnauthorized {
-		t.Errorf("got %v", err)
+	broken := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
+	status := func(err error) int {
+		if err == nil {
+			return http.StatusOK
+		}
+		return asError(err).Status
 	}
-	if h.hits.Load() != 0 {
-		t.Error("a request arrived")
+	as := func(l *lab, id string) string {
+		exp := l.time().Add(time.Minute).Unix()
+		return s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60))
+	}
+	t.Run("named by the operator", func(t *testing.T) {
+		h := newHost(t) // no TLS: the handshake fails
+		l := assertionLab(t, ClientMetadata{JWKSURI: strings.Replace(h.url, "http:", "https:", 1) + "/jwks"})
+		l.allowLoopback()
+		if got := status(l.assert(as(l, "signer"))); got != http.StatusServiceUnavailable {
+			t.Errorf("got %d", got)
+		}
+	})
+	t.Run("named by a stranger", func(t *testing.T) {
+		h := newHost(t)
+		l, documents := documentLab(t)
+		document := func(path string) string {
+			id := documents.publish(path, `{"client_id":"$ID","client_name":"c","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
+			c, err := l.lookup(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Metadata.JWKSURI = h.url + path // see TestKeysFromURI_AS28
+			return id
+		}
+		known, invented := document("/known"), document("/invented")
+		h.publish("/known", string(keySet(t, s.public())))
+		if got := status(l.assert(as(l, known))); got != http.StatusOK {
+			t.Fatalf("good keys: %d", got)
+		}
+		h.handle("/known", broken)
+		h.handle("/invented", broken)
+		if got := status(l.assert(as(l, invented))); got != http.StatusUnauthorized {
+			t.Errorf("keys nobody has seen: %d", got)
+		}
+		l.as.deps.Documents.keySets.fetched(documentKey{l.as.clients.keySets.rules, h.url + "/known"}, nil, l.time().Add(-maxFresh), 0)
+		if got := status(l.assert(as(l, known))); got != http.StatusServiceUnavailable {
+			t.Errorf("keys that were good: %d", got)
+		}
+		h.handle("/known", http.NotFound)
+		l.advance(maxBackOff)
+		if got := status(l.assert(as(l, known))); got != http.StatusUnauthorized {
+			t.Errorf("keys that are gone: %d", got)
+		}
+	})
+}
+
+// The keys' address is a stranger's word: where it leads is checked before
+// anything is dialled.
+func TestKeysFromPrivateAddress_G06(t *testing.T) {
+	address, dialled := newListener(t)
+	s := newSigner(t, jose.ES256, "k")
+	for _, uri := range []string{"https://" + address + "/jwks", "https://localhost" + address[strings.LastIndex(address, ":"):] + "/jwks"} {
+		l := assertionLab(t, ClientMetadata{JWKSURI: uri})
+		if err := l.assert(s.sign(t, claims())); err == nil || asError(err).Status != http.StatusUnauthorized {
+			t.Errorf("%s: %v", uri, err)
+		}
+		if n := dialled(); n != 0 {
+			t.Errorf("%s: dialled %d times", uri, n)
+		}
+		l.allowLoopback() // where it is allowed, it is: this test can fail
+		_ = l.assert(s.sign(t, claims()))
+		if dialled() == 0 {
+			t.Errorf("%s: never dialled", uri)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -78,6 +79,29 @@ func (l *lab) refused(w *httptest.ResponseRecorder, status int, code string) {
 	}
 }
 
+// lookup asks for a client as a stranger does.
+func (l *lab) lookup(id string) (*Client, error) {
+	return l.lookupFrom(stranger.address, id)
+}
+
+func (l *lab) lookupFrom(address, id string) (*Client, error) {
+	return l.as.clients.lookup(l.t.Context(), id, requester{address: address})
+}
+
+var stranger = requester{address: "192.0.2.1"}
+
+// restart does what an operator does who starts the process anew: what is not
+// stored is gone.
+func (l *lab) restart() {
+	l.as.deps.Documents, l.as.deps.Limiter = NewDocumentCache(), NewLimiter(1000)
+	l.reload(func(*Config) {})
+}
+
+// stopLimits keeps what is counted from being forgotten with time.
+func (l *lab) stopLimits() {
+	l.as.deps.Limiter.now = func() time.Time { return labStart }
+}
+
 // allowLoopback lets the server fetch documents from this machine, as in
 // development.
 func (l *lab) allowLoopback() {
@@ -111,6 +135,38 @@ func newHost(t testing.TB) *host {
 	t.Cleanup(s.Close)
 	h.url = s.URL
 	return h
+}
+
+// newListener returns the address of something that hangs up, and how to ask
+// how often it was dialled since the last time.
+func newListener(t testing.TB) (address string, dialled func() int) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	var accepted atomic.Int32
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String(), func() int {
+		// Connections are accepted in order: after our own, all before it are counted.
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Read(make([]byte, 1))
+		_ = conn.Close()
+		return int(accepted.Swap(0)) - 1
+	}
 }
 
 // publish serves a JSON document, with headers in pairs, and returns its URL.

@@ -49,7 +49,7 @@ func TestFreshness_AS23_H10(t *testing.T) {
 func (l *lab) look(t *testing.T, h *host, id string) (int32, error) {
 	t.Helper()
 	before := h.hits.Load()
-	_, err := l.as.clients.lookup(t.Context(), id)
+	_, err := l.lookup(id)
 	return h.hits.Load() - before, err
 }
 
@@ -107,14 +107,21 @@ func TestBackOff_H10_H11(t *testing.T) {
 
 func TestReflector_H11(t *testing.T) {
 	l, h := documentLab(t)
+	l.stopLimits()
 	for i := range 1000 {
-		_, _ = l.as.clients.lookup(t.Context(), fmt.Sprint(h.url, "/x", i))
+		_, _ = l.lookup(fmt.Sprint(h.url, "/x", i))
 	}
-	if n := h.hits.Load(); n > fetchesPerHost {
+	if n := h.hits.Load(); n != fetchesPerAddress {
+		t.Errorf("%d requests for one address", n)
+	}
+	for i := range 1000 {
+		_, _ = l.lookupFrom(fmt.Sprintf("198.51.100.%d", i%250), fmt.Sprint(h.url, "/y", i))
+	}
+	if n := h.hits.Load(); n != fetchesPerHost {
 		t.Errorf("%d requests to one host", n)
 	}
 	other := newHost(t) // the same address: ports do not make another host
-	if _, err := l.as.clients.lookup(t.Context(), other.publish("/c", goodDocument)); err == nil {
+	if _, err := l.lookupFrom("203.0.113.9", other.publish("/c", goodDocument)); err == nil {
 		t.Error("another port of the same host is asked")
 	}
 }
@@ -133,7 +140,7 @@ func TestOneFetchForAll_H11(t *testing.T) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {
-		_, err := l.as.clients.documents.cache.get(ctx, id)
+		_, err := l.as.clients.documents.lookup(ctx, id, stranger)
 		first <- err
 	}()
 	<-arrived
@@ -144,7 +151,7 @@ func TestOneFetchForAll_H11(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if _, err := l.as.clients.lookup(t.Context(), id); err != nil {
+			if _, err := l.lookup(id); err != nil {
 				t.Error(err)
 			}
 		})
@@ -157,14 +164,13 @@ func TestOneFetchForAll_H11(t *testing.T) {
 }
 
 func TestCacheBounded_H10(t *testing.T) {
-	l, h := documentLab(t)
-	c := l.as.clients.documents.cache
+	c := NewDocumentCache().clients
+	key := func(i int) documentKey { return documentKey{url: fmt.Sprint("https://client.example/", i)} }
 	for i := range 10_000 {
-		url := fmt.Sprint(h.url, "/", i)
-		c.failed(url)
-		c.mu.Lock()
-		c.valid.put(url, cachedDocument[*Client]{expires: l.time().Add(time.Hour)})
-		c.mu.Unlock()
+		c.failed(key(i), labStart)
+		c.failed(key(i), labStart)
+		c.fetched(key(i), &Client{}, labStart, time.Hour)
+		c.failed(key(i), labStart)
 	}
 	for name, n := range map[string]int{
 		"documents": len(c.valid.byKey), "documents listed": c.valid.recent.Len(),
@@ -174,20 +180,28 @@ func TestCacheBounded_H10(t *testing.T) {
 			t.Errorf("%d %s", n, name)
 		}
 	}
-	if _, ok := c.valid.get(h.url + "/9999"); !ok {
+	if _, ok, _ := c.look(key(9999)); !ok {
 		t.Error("forgot the newest")
 	}
 }
 
-// Whoever invents addresses on a host must not keep its real client out.
-func TestKnownDocumentOutlivesInvented_H11(t *testing.T) {
+// Whoever invents addresses on a host must not keep its real client out: not
+// one that was seen before, whoever asks, and none at all for somebody else.
+func TestInventedDocuments_H11(t *testing.T) {
 	l, h := documentLab(t)
+	l.stopLimits()
 	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
 	if _, err := l.look(t, h, id); err != nil {
 		t.Fatal(err)
 	}
+	for i := range 2 * fetchesPerAddress {
+		_, _ = l.lookup(fmt.Sprint(h.url, "/x", i))
+	}
+	if _, err := l.lookupFrom("198.51.100.7", h.publish("/new", goodDocument)); err != nil {
+		t.Errorf("a new client from elsewhere: %v", err)
+	}
 	for i := range 2 * fetchesPerHost {
-		_, _ = l.as.clients.lookup(t.Context(), fmt.Sprint(h.url, "/x", i))
+		_, _ = l.lookupFrom(fmt.Sprintf("203.0.113.%d", i), fmt.Sprint(h.url, "/y", i))
 	}
 	l.advance(2 * time.Minute)
 	if hits, err := l.look(t, h, id); err != nil || hits != 1 {

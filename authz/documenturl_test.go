@@ -10,7 +10,7 @@ import (
 )
 
 func TestDocumentURL_AS24_H08(t *testing.T) {
-	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{})})
+	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
 	for uri, want := range map[string]string{
 		"https://client.example/c":                                         "client.example",
 		"https://client.example/":                                          "client.example",
@@ -85,7 +85,7 @@ func TestTrustPolicy_AS32_H15(t *testing.T) {
 		"denied":       func(c *Config) { c.Registration.DeniedHosts = []string{"127.0.0.1"} },
 	} {
 		l, h := documentLab(t, policy)
-		if _, err := l.as.clients.lookup(t.Context(), h.publish("/c", goodDocument)); err == nil || h.hits.Load() != 0 {
+		if _, err := l.lookup(h.publish("/c", goodDocument)); err == nil || h.hits.Load() != 0 {
 			t.Errorf("%s: %v after %d requests", name, err, h.hits.Load())
 		}
 	}
@@ -95,7 +95,7 @@ func FuzzDocumentURL(f *testing.F) {
 	for _, s := range []string{"https://client.example/c", "https://a\\@b/c", "https://[::1]:443/c", "https://1.2.3.4/", "http://x/c", "https://a/%2e%2e"} {
 		f.Add(s)
 	}
-	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{})})
+	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
 	f.Fuzz(func(t *testing.T, id string) {
 		host, err := m.checkURL(id)
 		if err != nil {

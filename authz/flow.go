@@ -129,8 +129,9 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 
 // flowClient returns the client of a flow, unless it became another since it
 // asked: whatever the person reads must be what the request was checked against.
+// A flow is sealed, so its client was known here.
 func (as *AuthorizationServer) flowClient(ctx context.Context, s *sealedFlow) (*Client, error) {
-	client, err := as.clients.lookup(ctx, s.ClientID)
+	client, err := as.clients.lookup(ctx, s.ClientID, requester{proven: true})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return nil, ErrFlowInvalid
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -94,7 +95,7 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	}
 	f.cache = NewTokenCache(f.store, 1024)
 	f.as = New(cfg, Deps{
-		Store: f.store, Tokens: f.cache, Logger: zap.NewNop(),
+		Store: f.store, Tokens: f.cache, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: NewDocumentCache(),
 		Now: func() time.Time { return f.now },
 	})
 	return f

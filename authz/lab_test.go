@@ -112,7 +112,8 @@ func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab 
 	}
 	l.start(New(cfg, Deps{
 		Store: l.store, Keys: keys, Tokens: NewTokenCache(l.store, 100), Limiter: NewLimiter(1000), Egress: egress.New(egress.Options{}),
-		Pages: l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
+		Documents: NewDocumentCache(),
+		Pages:     l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
 	}))
 	return l
 }

@@ -17,6 +17,7 @@ const limiterShards = 16
 // One Limiter serves a whole process: what it remembers survives a change of
 // configuration.
 type Limiter struct {
+	now    func() time.Time
 	seed   maphash.Seed
 	shards [limiterShards]limiterShard
 }
@@ -30,7 +31,7 @@ type limiterShard struct {
 
 // NewLimiter returns a limiter that remembers at most size keys.
 func NewLimiter(size int) *Limiter {
-	l := &Limiter{seed: maphash.MakeSeed()}
+	l := &Limiter{now: time.Now, seed: maphash.MakeSeed()}
 	for i := range l.shards {
 		l.shards[i].buckets = newLRU[uint64, *rate.Limiter](size / limiterShards)
 	}
@@ -65,7 +66,7 @@ func (l *Limiter) with(kind, key string, perMinute int, ask func(*rate.Limiter, 
 	_ = h.WriteByte(0)
 	_, _ = h.WriteString(addressBlock(key))
 	sum := h.Sum64()
-	return ask(l.shards[sum%limiterShards].bucket(sum, perMinute), time.Now(), 1)
+	return ask(l.shards[sum%limiterShards].bucket(sum, perMinute), l.now(), 1)
 }
 
 // bucket returns the bucket of the key, new and full if there was none.

@@ -30,7 +30,7 @@ func TestRegister_AS35(t *testing.T) {
 	if reg.Secret != "" || reg.SecretExpires != nil {
 		t.Error("a public client got a secret")
 	}
-	c, err := l.as.clients.lookup(t.Context(), reg.ID)
+	c, err := l.lookup(reg.ID)
 	if err != nil || c.Origin != Registered || c.Metadata.ClientName != "c" {
 		t.Errorf("lookup: %+v, %v", c, err)
 	}
@@ -128,16 +128,17 @@ func TestReservedMembers_G07(t *testing.T) {
 	}
 }
 
-// Nothing that a client names is fetched when it registers.
+// Nothing that a client names is fetched when it registers, not even where it
+// could be.
 func TestNothingFetched_G06(t *testing.T) {
 	l := newLab(t)
-	h := newHost(t)
 	l.allowLoopback()
-	https := strings.Replace(h.url, "http://", "https://", 1)
-	l.register(fmt.Sprintf(`{"redirect_uris":["https://c.example/"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"%s/jwks",`+
-		`"logo_uri":"%[1]s/logo","sector_identifier_uri":"%[1]s/sector","client_uri":"%[1]s/","software_statement":"e30.e30.","tos_uri":"%[1]s/tos"}`, https))
-	if n := h.hits.Load(); n != 0 {
-		t.Errorf("%d requests", n)
+	address, dialled := newListener(t)
+	l.register(fmt.Sprintf(`{"redirect_uris":["https://%[1]s/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://%[1]s/jwks",`+
+		`"logo_uri":"https://%[1]s/logo","sector_identifier_uri":"https://%[1]s/sector","client_uri":"https://%[1]s/","software_statement":"e30.e30.",`+
+		`"tos_uri":"https://%[1]s/tos","policy_uri":"https://%[1]s/policy"}`, address))
+	if n := dialled(); n != 0 {
+		t.Errorf("dialled %d times", n)
 	}
 }
 
@@ -145,7 +146,7 @@ func TestForeignRegistration_F11(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(publicClient)
 	l.reload(func(c *Config) { c.Issuer = "https://other.example.com" })
-	if _, err := l.as.clients.lookup(t.Context(), reg.ID); asError(err).Code != "invalid_client" {
+	if _, err := l.lookup(reg.ID); asError(err).Code != "invalid_client" {
 		t.Errorf("lookup: %v", err)
 	}
 	w := l.send(http.MethodGet, reg.path(), "", "Authorization", "Bearer "+reg.Token)

@@ -20,7 +20,7 @@ func TestRegisterRate_G01(t *testing.T) {
 	if w.Header().Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	if _, err := l.as.clients.lookup(t.Context(), first.ID); err != nil {
+	if _, err := l.lookup(first.ID); err != nil {
 		t.Errorf("an existing client: %v", err)
 	}
 	r := httptest.NewRequest(http.MethodPost, labIssuer+RegisterPath, strings.NewReader(publicClient))
@@ -39,10 +39,10 @@ func TestRegisterEviction_G02(t *testing.T) {
 		l.register(publicClient)
 	}
 	newest := l.register(publicClient)
-	if _, err := l.as.clients.lookup(t.Context(), newest.ID); err != nil {
+	if _, err := l.lookup(newest.ID); err != nil {
 		t.Errorf("the newcomer: %v", err)
 	}
-	if _, err := l.as.clients.lookup(t.Context(), oldest.ID); err == nil {
+	if _, err := l.lookup(oldest.ID); err == nil {
 		t.Error("nothing was evicted")
 	}
 }
@@ -52,10 +52,10 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 	unused, used := l.register(publicClient), l.register(publicClient)
 	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice)
 	l.advance(DefaultRegistration.UnusedLifetime + time.Second)
-	if _, err := l.as.clients.lookup(t.Context(), unused.ID); asError(err).Code != "invalid_client" {
+	if _, err := l.lookup(unused.ID); asError(err).Code != "invalid_client" {
 		t.Errorf("unused: %v", err)
 	}
-	if _, err := l.as.clients.lookup(t.Context(), used.ID); err != nil {
+	if _, err := l.lookup(used.ID); err != nil {
 		t.Errorf("used: %v", err)
 	}
 }
@@ -84,7 +84,7 @@ func TestRegistrationOff_G19(t *testing.T) {
 	for path, method := range map[string]string{RegisterPath: http.MethodPost, reg.path(): http.MethodGet} {
 		l.refused(l.send(method, path, publicClient, "Authorization", "Bearer "+reg.Token), http.StatusNotFound, "not_found")
 	}
-	if _, err := l.as.clients.lookup(t.Context(), reg.ID); err != nil {
+	if _, err := l.lookup(reg.ID); err != nil {
 		t.Errorf("a client people approved earlier: %v", err)
 	}
 }

@@ -196,7 +196,7 @@ func TestUpdateAuthMethod(t *testing.T) {
 		t.Error("got another secret")
 	}
 	step(AuthNone)
-	if c, err := l.as.clients.lookup(t.Context(), reg.ID); err != nil || c.SecretHash != nil {
+	if c, err := l.lookup(reg.ID); err != nil || c.SecretHash != nil {
 		t.Errorf("the secret stays: %+v, %v", c, err)
 	}
 	if second := step(AuthSecretPost); second.Secret == "" || second.Secret == first.Secret {

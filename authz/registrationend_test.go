@@ -20,7 +20,7 @@ func TestDeleteRegistration_G14(t *testing.T) {
 	if w.Code != http.StatusNoContent || w.Body.Len() != 0 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s %v", w.Code, w.Body, w.Header())
 	}
-	if _, err := l.as.clients.lookup(t.Context(), reg.ID); asError(err).Code != "invalid_client" {
+	if _, err := l.lookup(reg.ID); asError(err).Code != "invalid_client" {
 		t.Errorf("the client: %v", err)
 	}
 	if l.live(tokens.Access) {

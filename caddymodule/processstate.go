@@ -37,6 +37,7 @@ type processState struct {
 	store        storage.Store
 	tokens       *authz.TokenCache
 	limiter      *authz.Limiter
+	documents    *authz.DocumentCache
 	streams      *streams
 	connections  *connections.Cache
 	ephemeralKey [keySize]byte
@@ -56,6 +57,7 @@ func newProcessState(path string) (*processState, error) {
 		store:       store,
 		tokens:      authz.NewTokenCache(store, tokenCacheSize),
 		limiter:     authz.NewLimiter(limiterSize),
+		documents:   authz.NewDocumentCache(),
 		streams:     newStreams(),
 		connections: connections.NewCache(),
 		stop:        stop,

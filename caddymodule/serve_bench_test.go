@@ -50,6 +50,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler
 	tokens := authz.NewTokenCache(store, tokenCacheSize)
 	state := &processState{
 		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: connections.NewCache(),
+		documents: authz.NewDocumentCache(),
 	}
 	s, _, err := newSite(h, state, keys)
 	if err != nil {

@@ -62,7 +62,7 @@ func newWalkTo(t *testing.T, servers ...upstream.Server) *walk {
 	store := memstore.New()
 	deps := authz.Deps{
 		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
-		Egress: egress.New(egress.Options{}), Pages: pages, Logger: zap.NewNop(),
+		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: pages, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: func() time.Time { return w.now },
 	}
 	if len(servers) > 0 {

@@ -62,6 +62,7 @@ type Client struct {
 	loopback bool
 	anywhere bool
 	timeout  time.Duration
+	reach    string
 }
 
 // New returns a client with the reach that the options give it.
@@ -70,6 +71,7 @@ func New(o Options) *Client {
 	if o.Loopback {
 		c.opened = append(c.opened, loopback...)
 	}
+	c.reach = fmt.Sprintf("%v %t %p %p", c.opened, o.Anywhere, o.RootCAs, o.Resolver)
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
 	}
@@ -88,6 +90,10 @@ func New(o Options) *Client {
 	}
 	return c
 }
+
+// Reach returns a text that only clients have in common which reach the same
+// hosts: what one has fetched, another could have.
+func (c *Client) Reach() string { return c.reach }
 
 // CheckURL reports whether a request to the URL may be tried at all: https on
 // port 443, or, where Options opened them, this machine and addresses of the
@@ -194,7 +200,7 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if int64(len(body)) > limit {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrAnswer, limit)

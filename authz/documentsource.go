@@ -1,0 +1,182 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+// What strangers can make this server fetch, per minute: one of them, from
+// anywhere, and all of them together, from one host. Proven documents are not
+// counted: each costs its host a request a minute at most, and inventing
+// addresses on that host must not use up what is left for it.
+const (
+	fetchesPerAddress = 20
+	fetchesPerHost    = 120
+)
+
+// Errors of a fetch that was not tried.
+var (
+	errBackOff   = errors.New("the last fetches failed; waiting")
+	errHostLimit = errors.New("too many fetches from this host")
+	// errLeft tells that whoever began a fetch left before it could start.
+	errLeft = errors.New("gave up waiting")
+
+	errTooManyFetches = &Error{
+		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+		Description: "Too many clients were looked up from your address; try again in a minute.",
+	}
+)
+
+// requester is who makes this server look up a client, and so perhaps fetch
+// something.
+type requester struct {
+	address string
+	// proven tells that the client was known here before: the request brings
+	// what only this server could have issued for it, or the operator named it.
+	proven bool
+}
+
+// documentSource reads documents of one kind for one authorization server: as
+// far as it may reach, by its rules, from the cache of the process.
+type documentSource[T any] struct {
+	cache     *documentCache[T]
+	downloads *downloads
+	egress    *egress.Client
+	limiter   *Limiter
+	now       func() time.Time
+	// rules tells apart the sources that would take another document, or none,
+	// from the same URL.
+	rules string
+	limit int64 // of a document, in bytes
+	parse func(url string, body []byte) (T, error)
+}
+
+// newDocumentSource returns a source whose parse depends on nothing but rules.
+func newDocumentSource[T any](deps *Deps, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
+	return &documentSource[T]{
+		cache: cache, downloads: deps.Documents.downloads, egress: deps.Egress, limiter: deps.Limiter, now: deps.Now,
+		rules: deps.Egress.Reach() + " " + rules, limit: limit, parse: parse,
+	}
+}
+
+// get returns the document at the URL, from the cache while it is fresh.
+func (s *documentSource[T]) get(ctx context.Context, rawURL string, by requester) (T, error) {
+	return s.newerThan(ctx, rawURL, by, time.Time{})
+}
+
+// newerThan returns a fresh document that was fetched after a moment. It
+// fetches none within a minute of the last one.
+//
+// It fails with an *Error temporarily_unavailable where trying again helps and
+// saying so tells nobody about a host they chose. Any other error is for the
+// log only.
+func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by requester, after time.Time) (T, error) {
+	var none T
+	key, now := documentKey{s.rules, rawURL}, s.now()
+	d, held, retryAt := s.cache.look(key)
+	if held && now.Before(d.expires) && (d.fetched.After(after) || now.Before(d.fetched.Add(minFresh))) {
+		return d.value, nil
+	}
+	proven := held || by.proven
+	value, err := none, errBackOff
+	if !now.Before(retryAt) {
+		value, err = s.fetch(ctx, key, requester{by.address, proven})
+	}
+	if err != nil && proven && passing(err) {
+		return none, unavailable(err)
+	}
+	return value, err
+}
+
+// passing reports whether a fetch failed for a reason that says nothing about
+// the document.
+func passing(err error) bool {
+	for _, reason := range []error{egress.ErrUnavailable, errBackOff, errHostLimit, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+// tryLater returns the refusal that passes, if err is one.
+func tryLater(err error) *Error {
+	if e := (*Error)(nil); errors.As(err, &e) && e.Code == "temporarily_unavailable" {
+		return e
+	}
+	return nil
+}
+
+// fetch gets the document, once for all who ask at the same time. It goes on
+// when the first of them hangs up, unless it has not begun.
+func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by requester) (T, error) {
+	var none T
+	flight := strconv.FormatBool(by.proven) + " " + key.rules + " " + key.url
+	for ctx.Err() == nil {
+		first := false
+		result := s.cache.flight.DoChan(flight, func() (any, error) {
+			first = true
+			return s.download(ctx, key, by)
+		})
+		select {
+		case <-ctx.Done():
+		case r := <-result:
+			if r.Err == nil {
+				return r.Val.(T), nil
+			}
+			if ofOne := errors.Is(r.Err, errLeft) || errors.Is(r.Err, errTooManyFetches); first || !ofOne {
+				return none, r.Err
+			}
+			// Nothing was fetched, for a reason of whoever came first.
+		}
+	}
+	return none, ctx.Err()
+}
+
+// download fetches the document when its turn has come. A proven one that
+// cannot be had now is answered from memory.
+func (s *documentSource[T]) download(ctx context.Context, key documentKey, by requester) (T, error) {
+	var none T
+	u, err := url.Parse(key.url)
+	if err != nil {
+		return none, err
+	}
+	if !by.proven && !s.limiter.Allow("fetch_address", by.address, fetchesPerAddress) {
+		return none, errTooManyFetches
+	}
+	if !by.proven && !s.limiter.Allow("fetch_host", strings.ToLower(u.Hostname()), fetchesPerHost) {
+		return none, errHostLimit
+	}
+	leave, err := s.downloads.enter(ctx, by.proven)
+	switch {
+	case errors.Is(err, errBusy):
+		return s.cache.keep(key, err, s.now())
+	case err != nil:
+		return none, errLeft
+	}
+	defer leave()
+	value, header, err := s.read(context.WithoutCancel(ctx), key.url)
+	if err != nil {
+		s.cache.failed(key, s.now())
+		return s.cache.keep(key, err, s.now())
+	}
+	s.cache.fetched(key, value, s.now(), freshness(header, s.now()))
+	return value, nil
+}
+
+func (s *documentSource[T]) read(ctx context.Context, rawURL string) (T, http.Header, error) {
+	d, err := s.egress.FetchJSON(ctx, rawURL, s.limit)
+	if err != nil {
+		var none T
+		return none, nil, err
+	}
+	value, err := s.parse(rawURL, d.Body)
+	return value, d.Header, err
+}

@@ -1,0 +1,311 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+// A change of the configuration sends nobody's document to be fetched again,
+// and lets no site use what its own rules would not give it.
+func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
+	l, h := documentLab(t, func(c *Config) { c.Registration.RedirectSchemes = []string{"cursor"} })
+	id := h.publish("/c", strings.Replace(goodDocument, `["http:`, `["cursor://host/cb","http:`, 1))
+	app := h.publish("/app", strings.Replace(goodDocument, `["http://localhost/callback","http://127.0.0.1/callback"]`, `["cursor://host/cb"]`, 1))
+	for _, id := range []string{id, app} {
+		if _, err := l.lookup(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := l.as.cfg
+	for name, tc := range map[string]struct {
+		change func(*Config)
+		egress egress.Options
+		uses   bool
+		uris   int
+		hits   int32
+	}{
+		"reload":           {func(*Config) {}, egress.Options{Loopback: true}, true, 3, 0},
+		"another issuer":   {func(c *Config) { c.Issuer = "https://other.example.com" }, egress.Options{Loopback: true}, true, 3, 0},
+		"host denied":      {func(c *Config) { c.Registration.DeniedHosts = []string{"127.0.0.1"} }, egress.Options{Loopback: true}, false, 0, 0},
+		"host not allowed": {func(c *Config) { c.Registration.AllowedHosts = []string{"claude.ai"} }, egress.Options{Loopback: true}, false, 0, 0},
+		"switched off":     {func(c *Config) { c.Registration.MetadataDocuments = false }, egress.Options{Loopback: true}, false, 0, 0},
+		"no loopback":      {func(*Config) {}, egress.Options{}, false, 0, 0},
+		"other schemes":    {func(c *Config) { c.Registration.RedirectSchemes = nil }, egress.Options{Loopback: true}, true, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l.as.cfg = before
+			l.as.deps.Egress = egress.New(tc.egress)
+			l.reload(tc.change)
+			hits := h.hits.Load()
+			c, err := l.lookup(id)
+			if (err == nil) != tc.uses || tc.uses && len(c.Metadata.RedirectURIs) != tc.uris {
+				t.Errorf("%+v, %v", c, err)
+			}
+			if n := h.hits.Load() - hits; n != tc.hits {
+				t.Errorf("%d requests", n)
+			}
+			if name == "other schemes" {
+				if _, err := l.lookup(app); err == nil {
+					t.Error("a document without a redirect URI for this site is used")
+				}
+			}
+		})
+	}
+	// What is dialled decides, not what it is called: a name that led one site
+	// to this machine leads no other there, not even through memory.
+	strict := newMetadataDocuments(&before.Registration, &Deps{Egress: egress.New(egress.Options{}), Documents: l.as.deps.Documents})
+	lax := newMetadataDocuments(&before.Registration, &Deps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.as.deps.Documents})
+	if strict.source.rules == lax.source.rules {
+		t.Error("sites with another reach share documents")
+	}
+}
+
+// askAs posts the parameters as the client with the ID.
+func (l *lab) askAs(path, id string, parameters ...string) reply {
+	l.t.Helper()
+	return l.post(path, id, with(url.Values{"grant_type": {"refresh_token"}}, parameters...))
+}
+
+// A client forgets its tokens when it reads invalid_client. It reads that where
+// its document is wrong, not where its host has a bad moment, and a stranger
+// reads nothing else, whatever the host does (H16).
+func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	for name, tc := range map[string]struct {
+		serve  http.HandlerFunc
+		passes bool
+	}{
+		"hangs up":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
+		"hangs up midway": {hangUpMidway, true},
+		"broken":          {status(http.StatusInternalServerError), true},
+		"busy":            {status(http.StatusTooManyRequests), true},
+		"gone":            {status(http.StatusNotFound), false},
+		"not JSON":        {status(http.StatusOK), false},
+		"moved":           {status(http.StatusFound), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t)
+			id := h.publish("/c", goodDocument)
+			v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
+			code := l.approved(v, alice).Get("code")
+			tokens := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+			l.want(tokens, http.StatusOK, "")
+			other := l.signedIn()
+			h.handle("/c", tc.serve)
+
+			refresh := func(token string) reply { return l.askAs(TokenPath, id, "refresh_token", token) }
+			for what, ask := range map[string]func() reply{
+				"refresh":       func() reply { return refresh(tokens.Refresh) },
+				"code":          func() reply { return l.redeem(id, code, "redirect_uri", "-") },
+				"revocation":    func() reply { return l.askAs(RevokePath, id, "token", tokens.Refresh) },
+				"access token":  func() reply { return l.askAs(RevokePath, id, "token", tokens.Access) },
+				"introspection": func() reply { return l.askAs(IntrospectPath, id, "token", tokens.Access) },
+			} {
+				l.restart()
+				got := ask()
+				switch {
+				case !tc.passes:
+					l.want(got, http.StatusUnauthorized, "invalid_client")
+				case got.status != http.StatusServiceUnavailable || got.Error != "temporarily_unavailable" || got.header.Get("Retry-After") == "":
+					t.Errorf("%s: %d %s", what, got.status, got.body)
+				}
+			}
+			refresh(tokens.Refresh)
+			l.want(refresh(tokens.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable") // nobody asked the host
+
+			for range 4 {
+				l.want(refresh(other.Refresh), http.StatusUnauthorized, "invalid_client")
+				l.want(refresh(refreshTokenPrefix+"x"), http.StatusUnauthorized, "invalid_client")
+				l.want(refresh("-"), http.StatusUnauthorized, "invalid_client")
+				l.want(l.askAs(RevokePath, id, "token", "x"), http.StatusUnauthorized, "invalid_client")
+				l.restart()
+			}
+
+			h.publish("/c", goodDocument)
+			l.advance(maxBackOff)
+			l.want(l.askAs(TokenPath, id, "refresh_token", tokens.Refresh), http.StatusOK, "")
+		})
+	}
+	t.Run("wrong document", func(t *testing.T) {
+		l, h := documentLab(t)
+		id := h.publish("/c", goodDocument)
+		tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
+		h.publish("/c", strings.ReplaceAll(goodDocument, "$ID", "https://other.example/c"))
+		l.restart()
+		l.want(l.askAs(TokenPath, id, "refresh_token", tokens.Refresh), http.StatusUnauthorized, "invalid_client")
+	})
+}
+
+func hangUpMidway(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", "1000")
+	_, _ = w.Write([]byte("{"))
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// A person in the middle of signing in can go on when the host is back.
+func TestTroubleDuringFlow_AS23(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument)
+	b := l.begin(request("client_id", id, "redirect_uri", "http://localhost:1/callback"))
+	h.handle("/c", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	l.restart()
+	if _, err := l.as.OpenFlow(b.get(), b.flowID); err == nil || errors.Is(err, ErrFlowInvalid) || asError(err).Status != http.StatusServiceUnavailable {
+		t.Errorf("while the host is broken: %v", err)
+	}
+	h.publish("/c", goodDocument)
+	l.open(b)
+}
+
+// What strangers used up is not missing to a client that was here before, not
+// even after a restart.
+func TestOwnTokensOutlastFlood_H11(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument)
+	tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
+	l.restart()
+	l.stopLimits()
+	for i := range 2 * fetchesPerHost {
+		_, _ = l.lookupFrom(fmt.Sprintf("203.0.113.%d", i), fmt.Sprint(h.url, "/x", i))
+	}
+	if _, err := l.lookupFrom("198.51.100.1", id); err == nil {
+		t.Fatal("the host's limit is not reached")
+	}
+	l.want(l.askAs(TokenPath, id, "refresh_token", tokens.Refresh), http.StatusOK, "")
+}
+
+// However many ask, only so many documents are fetched at once. The others
+// wait, as long as they like.
+func TestDownloadsAtOnce_H11(t *testing.T) {
+	l, h := documentLab(t)
+	known := h.publish("/known", goodDocument, "Cache-Control", "max-age=60")
+	if _, err := l.lookup(known); err != nil {
+		t.Fatal(err)
+	}
+	var now, most atomic.Int32
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	slow := func(i int) string {
+		path := fmt.Sprint("/slow", i)
+		return h.handle(path, func(w http.ResponseWriter, _ *http.Request) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			arrived <- struct{}{}
+			<-release
+			now.Add(-1)
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, strings.ReplaceAll(goodDocument, "$ID", h.url+path))
+		})
+	}
+	const all = 2 * downloadsAtOnce
+	var wg sync.WaitGroup
+	for i := range all {
+		id := slow(i)
+		wg.Go(func() {
+			if _, err := l.lookupFrom(fmt.Sprintf("203.0.113.%d", i), id); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range downloadsAtOnce {
+		<-arrived
+	}
+	impatient, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	if _, err := l.as.clients.documents.source.get(impatient, slow(all), stranger); !errors.Is(err, context.Canceled) {
+		t.Errorf("who hung up while waiting: %v", err)
+	}
+	l.advance(61 * time.Second)
+	if _, err := l.lookup(known); err != nil {
+		t.Errorf("a known document waits behind strangers: %v", err)
+	}
+	close(release)
+	wg.Wait()
+	if n := most.Load(); n != downloadsAtOnce {
+		t.Errorf("%d at once", n)
+	}
+	if n := h.hits.Load(); n != all+2 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// Where too many known documents are being fetched, the rest are answered from
+// memory.
+func TestBusyAnswersFromMemory_H11(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
+	if _, err := l.look(t, h, id); err != nil {
+		t.Fatal(err)
+	}
+	d := l.as.deps.Documents.downloads
+	var leave []func()
+	for range downloadsAtOnce {
+		f, err := d.enter(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, f)
+	}
+	l.advance(61 * time.Second)
+	if hits, err := l.look(t, h, id); hits != 0 || err != nil {
+		t.Errorf("%d requests, %v", hits, err)
+	}
+	l.advance(maxFresh)
+	if _, err := l.look(t, h, id); asError(err).Status != http.StatusServiceUnavailable {
+		t.Errorf("after a day: %v", err)
+	}
+	for f := range slices.Values(leave) {
+		f()
+	}
+	if hits, err := l.look(t, h, id); hits != 1 || err != nil {
+		t.Errorf("busy counts as a failure of the host: %d requests, %v", hits, err)
+	}
+}
+
+// Whoever came first leaves, or may not ask: those who came along ask themselves.
+func TestFirstOfManyLeaves_H11(t *testing.T) {
+	h := newHost(t)
+	id := h.publish("/c", goodDocument)
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.allowLoopback()
+		d := l.as.deps.Documents.downloads
+		for range downloadsAtOnce {
+			d.strangers <- struct{}{}
+		}
+		ctx, hangUp := context.WithCancel(t.Context())
+		first, second := make(chan error, 1), make(chan error, 1)
+		get := func(ctx context.Context, address string, done chan error) {
+			_, err := l.as.clients.documents.source.get(ctx, id, requester{address: address})
+			done <- err
+		}
+		go get(ctx, "192.0.2.1", first)
+		synctest.Wait()
+		go get(t.Context(), "198.51.100.1", second)
+		synctest.Wait()
+		hangUp()
+		synctest.Wait()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first: %v", err)
+		}
+		<-d.strangers
+		if err := <-second; err != nil {
+			t.Errorf("the second: %v", err)
+		}
+	})
+}
