@@ -46,17 +46,18 @@ func (as *AuthorizationServer) registerHandler() http.Handler {
 	}), http.MethodPost)
 }
 
-// register stores a new client, in one write.
+// register stores a new client, in one write. What could not have registered
+// one is not counted: a web page can make a browser send it without asking.
 func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
 	policy := &as.cfg.Registration
+	if err := checkJSON(r); err != nil {
+		return nil, err
+	}
+	if err := as.checkInitialToken(r); err != nil {
+		return nil, err
+	}
 	if !as.deps.Limiter.Allow("register", as.deps.ClientIP(r), policy.RatePerMinute) {
 		return nil, tooManyRegistrations()
-	}
-	if want := policy.InitialAccessToken; want != nil {
-		token, ok := bearerToken(r)
-		if !ok || !hashEqual(storage.HashOf(token), *want) {
-			return nil, invalidRegistrationToken(ok)
-		}
 	}
 	body, err := readRegistration(w, r)
 	if err != nil {
@@ -81,14 +82,36 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 	return response, nil
 }
 
-// readRegistration returns the body of a request that registers or updates.
-func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// checkInitialToken requires the initial access token (RFC 7591 section 3)
+// where there is one. It cannot be guessed, so guesses are not counted.
+func (as *AuthorizationServer) checkInitialToken(r *http.Request) error {
+	want := as.cfg.Registration.InitialAccessToken
+	if want == nil {
+		return nil
+	}
+	token, ok := bearerToken(r)
+	if !ok || !hashEqual(storage.HashOf(token), *want) {
+		return invalidRegistrationToken(ok)
+	}
+	return nil
+}
+
+// checkJSON requires the media type of registrations.
+func checkJSON(r *http.Request) error {
 	types := r.Header.Values("Content-Type")
 	if len(types) != 1 {
-		return nil, invalidMetadata("The request must have one Content-Type.")
+		return invalidMetadata("The request must have one Content-Type.")
 	}
 	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
-		return nil, invalidMetadata("The Content-Type must be application/json.")
+		return invalidMetadata("The Content-Type must be application/json.")
+	}
+	return nil
+}
+
+// readRegistration returns the body of a request that registers or updates.
+func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := checkJSON(r); err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistrationLen))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

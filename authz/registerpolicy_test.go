@@ -12,13 +12,20 @@ import (
 
 func TestRegisterRate_G01(t *testing.T) {
 	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	l.stopLimits()
 	first := l.register(publicClient)
 	l.register(publicClient)
 	l.send(http.MethodPost, RegisterPath, `{}`) // a failure counts, too
-	w := l.send(http.MethodPost, RegisterPath, publicClient)
-	l.refused(w, http.StatusTooManyRequests, "temporarily_unavailable")
-	if w.Header().Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+	writes := l.store.writes.Load()
+	for range 10_000 {
+		w := l.send(http.MethodPost, RegisterPath, publicClient)
+		l.refused(w, http.StatusTooManyRequests, "temporarily_unavailable")
+		if w.Header().Get("Retry-After") == "" {
+			t.Fatal("no Retry-After")
+		}
+	}
+	if n := l.store.writes.Load() - writes; n != 0 {
+		t.Errorf("%d writes", n)
 	}
 	if _, err := l.lookup(first.ID); err != nil {
 		t.Errorf("an existing client: %v", err)
@@ -31,19 +38,46 @@ func TestRegisterRate_G01(t *testing.T) {
 	}
 }
 
+// What a web page makes a browser send does not shut out a client there.
+func TestRegisterCountsRegistrations_G01(t *testing.T) {
+	h := storage.HashOf("initial")
+	for name, headers := range map[string][]string{
+		"a form":      {"Content-Type", "text/plain"},
+		"no token":    nil,
+		"wrong token": {"Authorization", "Bearer wrong"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.InitialAccessToken = 3, &h })
+			l.stopLimits()
+			for range 10 {
+				if w := l.send(http.MethodPost, RegisterPath, publicClient, headers...); w.Code == http.StatusCreated {
+					t.Fatal("registered")
+				}
+			}
+			l.registered(l.send(http.MethodPost, RegisterPath, publicClient, "Authorization", "Bearer initial"), http.StatusCreated)
+		})
+	}
+}
+
+// A flood of registrations leaves the newest of them, and every client that
+// somebody uses.
 func TestRegisterEviction_G02(t *testing.T) {
 	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.MaxUnused = 0, 5 })
-	oldest := l.register(publicClient)
+	used := l.register(publicClient)
+	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice)
+	var all []registration
 	for range 20 {
 		l.advance(time.Second)
-		l.register(publicClient)
+		all = append(all, l.register(publicClient))
 	}
-	newest := l.register(publicClient)
-	if _, err := l.lookup(newest.ID); err != nil {
-		t.Errorf("the newcomer: %v", err)
+	for i, reg := range all {
+		_, err := l.lookup(reg.ID)
+		if kept := i >= len(all)-5; (err == nil) != kept {
+			t.Errorf("number %d of %d: %v", i, len(all), err)
+		}
 	}
-	if _, err := l.lookup(oldest.ID); err == nil {
-		t.Error("nothing was evicted")
+	if _, err := l.lookup(used.ID); err != nil {
+		t.Errorf("the client that is used: %v", err)
 	}
 }
 
@@ -51,12 +85,32 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 	l := newLab(t)
 	unused, used := l.register(publicClient), l.register(publicClient)
 	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice)
-	l.advance(DefaultRegistration.UnusedLifetime + time.Second)
-	if _, err := l.lookup(unused.ID); asError(err).Code != "invalid_client" {
-		t.Errorf("unused: %v", err)
+	known := func(reg registration) bool {
+		t.Helper()
+		if _, err := l.store.Sweep(t.Context(), l.time()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := l.lookup(reg.ID)
+		if err != nil && asError(err).Code != "invalid_client" {
+			t.Fatal(err)
+		}
+		return err == nil
 	}
-	if _, err := l.lookup(used.ID); err != nil {
-		t.Errorf("used: %v", err)
+	l.advance(DefaultRegistration.UnusedLifetime - time.Second)
+	if !known(unused) {
+		t.Error("an unused client ended early")
+	}
+	l.advance(2 * time.Second)
+	if known(unused) {
+		t.Error("an unused client is kept")
+	}
+	l.advance(DefaultRegistration.UsedLifetime - time.Hour)
+	if !known(used) {
+		t.Error("a client that was used ended early")
+	}
+	l.advance(DefaultLifetimes.AbsoluteGrant + time.Hour)
+	if known(used) {
+		t.Error("a client is kept for ever after its last grant")
 	}
 }
 
