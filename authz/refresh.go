@@ -46,7 +46,7 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *Client, form
 	if err != nil {
 		return nil, err
 	}
-	scope, err := narrowScope(form.Get("scope"), grant.Scope)
+	scope, err := narrowScope(form.Get("scope"), limitScope(grant.Scope, audience), as.cfg.Servers)
 	if err != nil {
 		return nil, err
 	}

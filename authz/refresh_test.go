@@ -135,21 +135,26 @@ func TestRefreshOfAnotherClient_D04_D08(t *testing.T) {
 }
 
 func TestRefreshScopeAndResource_D06_D07_AS67(t *testing.T) {
-	tests := []struct{ name, parameter, value, code, scope string }{
-		{"same scope", "scope", "mcp:use notion:admin", "", "mcp:use notion:admin"},
-		{"narrower scope", "scope", "mcp:use", "", "mcp:use"},
-		{"offline_access", "scope", "mcp:use offline_access", "", "mcp:use"},
-		{"only offline_access", "scope", "offline_access", "", "mcp:use notion:admin"},
-		{"wider scope", "scope", "mcp:use root", "invalid_scope", ""},
-		{"malformed scope", "scope", `"`, "invalid_scope", ""},
-		{"same resource", "resource", labNotion, "", "mcp:use notion:admin"},
-		{"other resource", "resource", labMain, "invalid_target", ""},
-		{"unknown resource", "resource", "https://other.example", "invalid_target", ""},
+	const both = "mcp:use notion:admin"
+	tests := []struct{ name, granted, parameter, value, code, scope string }{
+		{"same scope", both, "scope", both, "", both},
+		{"narrower scope", both, "scope", "mcp:use", "", "mcp:use"},
+		{"offline_access", both, "scope", "mcp:use offline_access", "", "mcp:use"},
+		{"only offline_access", both, "scope", "offline_access", "", both},
+		{"unknown scopes besides", both, "scope", "openid mcp:use profile", "", "mcp:use"},
+		{"only unknown scopes", both, "scope", "openid profile", "", both},
+		{"wider scope", "mcp:use", "scope", both, "", "mcp:use"},
+		{"nothing but a wider scope", "mcp:use", "scope", "notion:admin", "invalid_scope", ""},
+		{"a wider scope and an unknown one", "mcp:use", "scope", "openid notion:admin", "invalid_scope", ""},
+		{"malformed scope", both, "scope", `"`, "invalid_scope", ""},
+		{"same resource", both, "resource", labNotion, "", both},
+		{"other resource", both, "resource", labMain, "invalid_target", ""},
+		{"unknown resource", both, "resource", "https://other.example", "invalid_target", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
-			first := l.redeem("app", l.code("scope", "mcp:use notion:admin"))
+			first := l.redeem("app", l.code("scope", tt.granted))
 			before := l.store.writes.Load()
 			got := l.refresh("app", first.Refresh, tt.parameter, tt.value)
 			if tt.code != "" {
@@ -157,6 +162,7 @@ func TestRefreshScopeAndResource_D06_D07_AS67(t *testing.T) {
 				if n := l.store.writes.Load() - before; n != 0 {
 					t.Errorf("%d writes", n)
 				}
+				l.want(l.refresh("app", first.Refresh), http.StatusOK, "") // it was not used up
 				return
 			}
 			l.want(got, http.StatusOK, "")
@@ -164,10 +170,35 @@ func TestRefreshScopeAndResource_D06_D07_AS67(t *testing.T) {
 				t.Errorf("scope = %q, want %q", got.Scope, tt.scope)
 			}
 			// A narrow token does not narrow the grant.
-			if next := l.refresh("app", got.Refresh); next.Scope != "mcp:use notion:admin" {
+			if next := l.refresh("app", got.Refresh); next.Scope != tt.granted {
 				t.Errorf("next scope = %q", next.Scope)
 			}
 		})
+	}
+}
+
+// What authorize took leniently, refresh takes too: several clients send the
+// scope they asked for with every refresh.
+func TestRefreshRepeatsRequest_AS67(t *testing.T) {
+	for _, asked := range []string{"openid profile", "mcp:use openid", "mcp:use connect:elsewhere offline_access"} {
+		l := newLab(t)
+		first := l.redeem("app", l.code("scope", asked))
+		got := l.refresh("app", first.Refresh, "scope", asked)
+		l.want(got, http.StatusOK, "")
+		if got.Scope != "mcp:use" {
+			t.Errorf("%q: scope %q", asked, got.Scope)
+		}
+	}
+}
+
+// A token for one of several servers has scopes of that server only; asking for
+// none of those is asking for too much.
+func TestRefreshScopeOfOneServer_AS67(t *testing.T) {
+	l := newLab(t)
+	first := l.redeem("app", l.approved(request("resource", "-", "scope", "mcp:use notion:admin"), alice).Get("code"), "resource", "-")
+	l.want(l.refresh("app", first.Refresh, "resource", labMain, "scope", "notion:admin"), http.StatusBadRequest, "invalid_scope")
+	if got := l.refresh("app", first.Refresh, "resource", labMain, "scope", "mcp:use notion:admin"); got.Scope != "mcp:use" {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

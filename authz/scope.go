@@ -103,21 +103,25 @@ func (s *Server) knowsScope(token string) bool {
 	return slices.Contains(s.Scopes, token) || slices.Contains(s.OptionalScopes, token)
 }
 
-// narrowScope returns what a refresh gets: the scope it asks for, or the
-// granted one. It can ask for less than was granted, never for more (RFC 6749
-// section 6).
-func narrowScope(requested string, granted []string) ([]string, error) {
+// narrowScope returns what a refresh gets: of the scopes it asks for those that
+// were granted, or all that were, if it asks for none that means anything to
+// the servers. It can ask for less than was granted, never get more (RFC 6749
+// section 6). Clients repeat the scope of their authorization request, of which
+// the grant may be a part (see resolveScope), and sign the person out if that
+// is refused. Only a request for nothing but what was not granted is.
+func narrowScope(requested string, granted []string, servers []Server) ([]string, error) {
 	scope, err := parseScope(requested)
 	if err != nil {
 		return nil, err
 	}
-	if len(scope) == 0 {
+	if scope = limitScope(scope, servers); len(scope) == 0 || len(granted) == 0 {
 		return granted, nil
 	}
-	if !subset(scope, granted) {
+	narrowed := slices.DeleteFunc(scope, func(token string) bool { return !slices.Contains(granted, token) })
+	if len(narrowed) == 0 {
 		return nil, fail("invalid_scope", "The scope exceeds what was granted.")
 	}
-	return scope, nil
+	return narrowed, nil
 }
 
 func subset(part, whole []string) bool {

@@ -57,9 +57,14 @@ func TestScopeNeverWidens_D06(t *testing.T) {
 				t.Fatalf("granted %q for %q", granted, asked)
 			}
 		}
-		narrowed, err := narrowScope(strings.Join(names.Draw(t, "refresh"), " "), granted)
+		asked = names.Draw(t, "refresh")
+		narrowed, err := narrowScope(strings.Join(asked, " "), granted, servers)
 		if err == nil && !subset(narrowed, granted) {
 			t.Fatalf("%q widens %q", narrowed, granted)
+		}
+		known := limitScope(asked, servers)
+		if refused := len(known) > 0 && !slices.ContainsFunc(known, func(s string) bool { return slices.Contains(granted, s) }); refused != (err != nil) {
+			t.Fatalf("%q of %q: %v", asked, granted, err)
 		}
 	})
 }
