@@ -17,6 +17,7 @@ type clientView struct {
 	Registered  bool // by the operator, so the name is right
 	Publisher   string
 	Destination string
+	Address     string // the whole redirect URI
 	App         bool // the destination is an app on the device
 	Warnings    []string
 }
@@ -44,6 +45,7 @@ func (c *Consent) describeClient(name string, registered bool, redirectURI strin
 		v.Destination = onlyASCII(redirectURI)
 		return v
 	}
+	v.Address = addressOf(redirect)
 	switch {
 	case onTheWeb(redirect):
 		v.Destination = hostOf(redirect)
@@ -56,6 +58,17 @@ func (c *Consent) describeClient(name string, registered bool, redirectURI strin
 		v.Warnings = append(v.Warnings, fmt.Sprintf(t.WarnAppLinks, onlyASCII(redirect.Scheme)))
 	}
 	return v
+}
+
+// addressOf returns a redirect URI for people: its host as hostOf shows it, and
+// without a user name, which could pass for a host.
+func addressOf(u *url.URL) string {
+	shown := *u
+	shown.User = nil
+	if u.Host != "" {
+		shown.Host = hostOf(u)
+	}
+	return onlyASCII(shown.String())
 }
 
 // onTheWeb reports whether the URL leads to a site, rather than to a program

@@ -117,6 +117,29 @@ func TestClientAsShown_G04_H13_H14_H19(t *testing.T) {
 	}
 }
 
+// The whole redirect URI is there to read, below the host, however it is written.
+func TestRedirectURIShown_D3_H19(t *testing.T) {
+	shown := func(uri string) string { return `<dd class="address"><code>` + uri + `</code></dd>` }
+	for redirectURI, want := range map[string]string{
+		"https://app.example/oauth/cb?tenant=1&x=2":        shown("https://app.example/oauth/cb?tenant=1&amp;x=2"),
+		"http://127.0.0.1:33418/callback":                  shown("http://127.0.0.1:33418/callback"),
+		"cursor://anysphere.cursor-mcp/cb":                 shown("cursor://anysphere.cursor-mcp/cb"),
+		"com.example.app:/cb":                              shown("com.example.app:/cb"),
+		"https://cl\u0430ude.ai/cb":                        shown("https://xn--clude-5ve.ai/cb"),
+		"https://app.example/\u202e%E2%80%AE/cb":           shown("https://app.example/%E2%80%AE%E2%80%AE/cb"),
+		"https://app.example/\"><script>x</script>":        shown("https://app.example/%22%3E%3Cscript%3Ex%3C/script%3E"),
+		"https://claude.ai@evil.example/cb":                shown("https://evil.example/cb"),
+		"https://app.example/" + strings.Repeat("a", 2000): shown("https://app.example/" + strings.Repeat("a", 2000)),
+	} {
+		for kind, page := range bothPages(t, named("x"), redirectURI) {
+			host, address := strings.Index(page, `<dd class="host">`), strings.Index(page, want)
+			if address < 0 || host < 0 || address < host {
+				t.Errorf("%s page: %q is not shown below its host", kind, redirectURI)
+			}
+		}
+	}
+}
+
 // The host where the code goes is read before the name anybody can choose, and
 // that name appears nowhere but in its own place.
 func TestNameComesLastAndOnce_G04(t *testing.T) {
