@@ -28,6 +28,9 @@ type presented struct {
 	method    string // none, client_secret_basic, client_secret_post or private_key_jwt
 	secret    string
 	assertion string
+	// rawID and rawSecret are what clients meant that do not form-encode their
+	// Basic credentials; the same as clientID and secret for any other.
+	rawID, rawSecret string
 	// header tells that the Authorization header was used, so that a refusal
 	// must name the scheme (RFC 6749 section 5.2).
 	header bool
@@ -47,6 +50,9 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, err
 	}
 	c, err := as.clients.lookup(r.Context(), p.clientID, requester{address: address, proven: proven})
+	if raw := as.clients.preregistered[p.rawID]; err != nil && raw != nil { // only an operator gives such IDs
+		c, err = raw, nil
+	}
 	if err != nil {
 		return nil, p.refuse(err)
 	}
@@ -81,8 +87,13 @@ func (as *AuthorizationServer) verifyClient(r *http.Request, c *Client, p presen
 	if p.method == AuthPrivateKeyJWT {
 		return as.verifyAssertion(r.Context(), c, p.assertion, as.deps.ClientIP(r))
 	}
-	if c.SecretHash == nil || !hashEqual(storage.HashOf(p.secret), *c.SecretHash) {
-		return fail("invalid_client", "The client could not be authenticated.")
+	refused := fail("invalid_client", "The client could not be authenticated.")
+	if c.SecretHash == nil {
+		return refused
+	}
+	right, rawRight := hashEqual(storage.HashOf(p.secret), *c.SecretHash), hashEqual(storage.HashOf(p.rawSecret), *c.SecretHash)
+	if !right && !rawRight {
+		return refused
 	}
 	return nil
 }
@@ -130,6 +141,7 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 		err = p.readBasic(authorization, p.clientID)
 	case hasSecret:
 		p.method, p.secret = AuthSecretPost, form.Get("client_secret")
+		p.rawSecret = p.secret
 	case hasAssertion:
 		err = p.readAssertion(form)
 	}
@@ -143,8 +155,9 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 }
 
 // readBasic reads HTTP Basic credentials, both halves form-encoded (RFC 6749
-// section 2.3.1). Without a secret they only name the client: some public
-// clients do that.
+// section 2.3.1), or as they are: many clients do not encode them, which shows
+// only where a plus or a percent sign is in them. Without a secret they only
+// name the client: some public clients do that.
 func (p *presented) readBasic(authorization []string, formID string) error {
 	malformed := p.refuse(fail("invalid_client", "The Authorization header is malformed."))
 	if len(authorization) != 1 {
@@ -159,21 +172,28 @@ func (p *presented) readBasic(authorization []string, formID string) error {
 		return malformed
 	}
 	id, secret, ok := strings.Cut(string(plain), ":")
-	if !ok {
+	if !ok || id == "" {
 		return malformed
 	}
-	if id, err = url.QueryUnescape(id); err != nil || id == "" {
-		return malformed
-	}
-	if secret, err = url.QueryUnescape(secret); err != nil {
-		return malformed
-	}
-	if formID != "" && formID != id {
+	p.rawID, p.rawSecret = id, secret
+	p.clientID, p.secret = formDecoded(id), formDecoded(secret)
+	switch formID {
+	case "", p.clientID:
+	case p.rawID:
+		p.clientID = p.rawID
+	default:
 		return fail("invalid_request", "The request names two clients.")
 	}
-	p.clientID = id
 	if secret != "" {
-		p.method, p.secret = AuthSecretBasic, secret
+		p.method = AuthSecretBasic
 	}
 	return nil
+}
+
+// formDecoded returns what the text encodes, or the text if it encodes nothing.
+func formDecoded(text string) string {
+	if decoded, err := url.QueryUnescape(text); err == nil {
+		return decoded
+	}
+	return text
 }
