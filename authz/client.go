@@ -62,8 +62,9 @@ const (
 	AuthSecretPost    = "client_secret_post"
 	AuthPrivateKeyJWT = "private_key_jwt"
 
-	// authSecretEither is client_secret_basic or client_secret_post.
-	authSecretEither = "client_secret"
+	// authSecretEither is client_secret_basic or client_secret_post: nobody
+	// said which.
+	authSecretEither = ""
 )
 
 // Confidential reports whether the client proves who it is at the token endpoint.
@@ -82,8 +83,8 @@ func (c *Client) Complete(redirectSchemes []string) error {
 	if c.ID == "" || !visible(c.ID, maxDocumentURLLen) {
 		return invalidMetadata("client_id must be visible characters.")
 	}
-	if c.SecretHash != nil && c.Metadata.TokenEndpointAuthMethod == "" {
-		c.Metadata.TokenEndpointAuthMethod = authSecretEither
+	if c.SecretHash == nil && c.Metadata.TokenEndpointAuthMethod == authSecretEither {
+		c.Metadata.TokenEndpointAuthMethod = AuthNone
 	}
 	if err := c.Metadata.complete(Preregistered, redirectSchemes); err != nil {
 		return err
@@ -102,11 +103,21 @@ func (c *Client) Complete(redirectSchemes []string) error {
 	return nil
 }
 
+// published returns the metadata as others may read it. A method that was not
+// chosen is the default one (RFC 7591 section 2).
+func (m ClientMetadata) published() ClientMetadata {
+	if m.TokenEndpointAuthMethod == authSecretEither {
+		m.TokenEndpointAuthMethod = AuthSecretBasic
+	}
+	return m
+}
+
 // fingerprint hashes what a person's approval of a client rests on. The order
-// of redirect URIs does not matter.
+// of redirect URIs does not matter, nor whether the client chose what is the
+// default.
 func (m *ClientMetadata) fingerprint() storage.Hash {
 	uris := slices.Sorted(slices.Values(m.RedirectURIs))
-	text, err := json.Marshal([]any{m.ClientName, uris, m.TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
+	text, err := json.Marshal([]any{m.ClientName, uris, m.published().TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
 	if err != nil {
 		panic(err) // strings always marshal
 	}

@@ -6,7 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
 // Grant types of RFC 7591 section 2 that this server knows.
@@ -33,7 +34,8 @@ func invalidMetadata(description string) *Error { return fail("invalid_client_me
 // URI; anything else that is wrong is refused.
 //
 // A name must consist of visible characters: control, bidirectional and
-// zero-width characters would let it pass for another on the consent page.
+// zero-width characters would let it pass for another on the consent page. Only
+// emoji may be joined to one, where nothing but the picture changes.
 func (m *ClientMetadata) complete(origin Origin, redirectSchemes []string) error {
 	for _, step := range []func() error{
 		m.checkText,
@@ -77,31 +79,43 @@ func (m *ClientMetadata) checkText() error {
 // visible reports whether text has at most limit characters, all of which a
 // person sees.
 func visible(text string, limit int) bool {
-	return utf8.RuneCountInString(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool {
-		return !unicode.IsGraphic(r) || r == '\u2800' /* blank Braille */ ||
-			unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
-	})
+	characters := []rune(text)
+	if len(characters) > limit {
+		return false
+	}
+	for i, r := range characters {
+		if !unicode.IsGraphic(r) && !joinsEmoji(characters, i) || r == '\u2800' /* blank Braille */ ||
+			unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
+			return false
+		}
+	}
+	return true
+}
+
+// joinsEmoji reports whether the character is a zero-width joiner between two
+// emoji, the first perhaps with a skin tone or in emoji style (Unicode
+// Technical Standard 51, section 1.4.5).
+func joinsEmoji(text []rune, i int) bool {
+	if text[i] != '\u200d' || i == 0 || i+1 == len(text) || !unicode.Is(unicode.So, text[i+1]) {
+		return false
+	}
+	before := text[i-1]
+	styled := before == '\ufe0f' && i > 1 && unicode.Is(unicode.So, text[i-2])
+	return styled || unicode.Is(unicode.So, before) || '\U0001f3fb' <= before && before <= '\U0001f3ff'
 }
 
 // completeAuthMethod settles how the client authenticates. A registering
-// client that says nothing gets a secret (RFC 7591 section 2); others cannot
-// be given one.
+// client that says nothing gets a secret (RFC 7591 section 2), which it may send
+// either way: it has not said how it will. A document cannot hold one.
 func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
-	if m.TokenEndpointAuthMethod == "" {
+	if m.TokenEndpointAuthMethod == authSecretEither && origin == MetadataDocument {
 		m.TokenEndpointAuthMethod = AuthNone
-		if origin == Registered {
-			m.TokenEndpointAuthMethod = AuthSecretBasic
-		}
 	}
 	switch m.TokenEndpointAuthMethod {
 	case AuthNone, AuthPrivateKeyJWT:
 		return nil
-	case AuthSecretBasic, AuthSecretPost:
-		if origin != MetadataDocument { // a public document holds no secret
-			return nil
-		}
-	case authSecretEither:
-		if origin == Preregistered {
+	case AuthSecretBasic, AuthSecretPost, authSecretEither:
+		if origin != MetadataDocument {
 			return nil
 		}
 	}
@@ -109,9 +123,9 @@ func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
 }
 
 // completeGrants settles grant and response types, which must fit each other
-// (RFC 7591 section 2.1). Grant types this server does not know are dropped:
-// a client may list what it does elsewhere. Those that OAuth 2.1 abolished
-// are refused. Only an operator can register a client that gets no codes, such
+// (RFC 7591 section 2.1). What this server does not know is dropped: a client
+// may list what it does elsewhere. Grant types that OAuth 2.1 abolished are
+// refused. Only an operator can register a client that gets no codes, such
 // as one that introspects.
 func (m *ClientMetadata) completeGrants(origin Origin) error {
 	if len(m.GrantTypes) == 0 {
@@ -129,12 +143,10 @@ func (m *ClientMetadata) completeGrants(origin Origin) error {
 	if m.GrantTypes = known; origin != Preregistered && !slices.Contains(known, grantAuthorizationCode) {
 		return invalidMetadata("grant_types must contain authorization_code.")
 	}
-	if len(m.ResponseTypes) == 0 {
-		m.ResponseTypes = []string{"code"}
+	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
+		return invalidMetadata("response_types must contain code.")
 	}
-	if !slices.Equal(m.ResponseTypes, []string{"code"}) {
-		return invalidMetadata("response_types must be code alone.")
-	}
+	m.ResponseTypes = []string{"code"}
 	return nil
 }
 
@@ -167,10 +179,11 @@ func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) erro
 	return nil
 }
 
-// checkKeys settles where the client's public keys come from.
+// checkKeys settles where the client's public keys come from. A client that
+// does not authenticate may say that it has none.
 func (m *ClientMetadata) checkKeys() error {
 	m.JWKS = bytes.TrimSpace(m.JWKS)
-	if len(m.JWKS) == 0 || string(m.JWKS) == "null" {
+	if len(m.JWKS) == 0 || string(m.JWKS) == "null" || m.TokenEndpointAuthMethod == AuthNone && hasNoKeys(m.JWKS) {
 		m.JWKS = nil
 	}
 	if m.JWKS != nil && m.JWKSURI != "" {
@@ -193,6 +206,15 @@ func (m *ClientMetadata) checkKeys() error {
 		return invalidMetadata("private_key_jwt needs jwks or jwks_uri.")
 	}
 	return nil
+}
+
+// hasNoKeys reports whether the JWK set is an empty one.
+func hasNoKeys(set []byte) bool {
+	var members struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	err := strictjson.Unmarshal(set, maxKeySetLen, &members)
+	return err == nil && members.Keys != nil && len(members.Keys) == 0
 }
 
 // isHTTPSURI reports whether uri is a plain https URI with nothing in it that

@@ -30,6 +30,8 @@ func TestMetadataRefused(t *testing.T) {
 		"G04 name that is not what it seems": {
 			`"client_name":"Claude\u202eedualC"`, `"client_name":"Cl\u200baude"`, `"client_name":"Cl\u200daude"`, `"client_name":"\ufeffClaude"`,
 			`"client_name":"a\nb"`, `"client_name":"a\u0000"`, `"client_name":"\u3164"`, `"client_name":"\u2066x"`, `"client_name":"\u00adx"`,
+			`"client_name":"👩\u200d"`, `"client_name":"\u200d👩"`, `"client_name":"👩\u200da"`, `"client_name":"a\u200d👩"`, `"client_name":"a\ufe0f\u200d👩"`,
+			`"client_name":"👩\u200d\u200d👩"`, `"client_name":"👩\u200b👩"`, `"client_name":"👩\u2060👩"`,
 			`"client_name":"\u2800"`, `"client_name":"a\u2028b"`, fmt.Sprintf(`"client_name":%q`, strings.Repeat("é", 201)),
 		},
 		"G09 redirect URIs": {
@@ -40,7 +42,7 @@ func TestMetadataRefused(t *testing.T) {
 		"G10 inconsistent": {
 			`"grant_types":["implicit"]`, `"grant_types":["authorization_code","implicit"]`, `"grant_types":["password","authorization_code"]`,
 			`"grant_types":["refresh_token"]`, `"grant_types":["client_credentials"]`, `"response_types":["token"]`, `"response_types":["code id_token"]`,
-			`"response_types":["code","token"]`, `"token_endpoint_auth_method":"client_secret_jwt"`, `"token_endpoint_auth_method":"tls_client_auth"`,
+			`"response_types":["id_token","token"]`, `"token_endpoint_auth_method":"client_secret_jwt"`, `"token_endpoint_auth_method":"tls_client_auth"`,
 			`"token_endpoint_auth_method":"client_secret"`, `"token_endpoint_auth_method":"NONE"`, `"token_endpoint_auth_method":"private_key_jwt"`,
 			`"application_type":"desktop"`,
 		},
@@ -49,7 +51,9 @@ func TestMetadataRefused(t *testing.T) {
 			`"application_type":"web","redirect_uris":["cursor://host/cb"]`,
 		},
 		"keys": {
-			`"jwks":{"keys":[]}`, `"jwks":[]`, `"jwks":"x"`, `"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]}`, `"jwks":{"keys":[` + publicKey + `,{"kty":"oct","k":"AAAA"}]}`,
+			`"jwks":{"keys":[]}`, `"jwks":{"keys":[]},"token_endpoint_auth_method":"private_key_jwt"`, `"jwks":{},"token_endpoint_auth_method":"none"`,
+			`"jwks":{"keys":null},"token_endpoint_auth_method":"none"`, `"jwks":{"keys":[],"Keys":[]},"token_endpoint_auth_method":"none"`,
+			`"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]},"token_endpoint_auth_method":"none"`, `"jwks":[]`, `"jwks":"x"`, `"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]}`, `"jwks":{"keys":[` + publicKey + `,{"kty":"oct","k":"AAAA"}]}`,
 			`"jwks":{"keys":[` + strings.Replace(publicKey, `"kty"`, `"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kty"`, 1) + `]}`,
 			`"jwks":{"keys":[` + publicKey + `,` + strings.Replace(publicKey, `"kty"`, `"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kty"`, 1) + `]}`,
 			`"jwks":{"keys":[` + strings.Replace(publicKey, `"kty"`, `"use":"enc","kty"`, 1) + `]}`,
@@ -90,22 +94,28 @@ func TestMetadataAccepted(t *testing.T) {
 		want   func(*ClientMetadata)
 	}{
 		"least a document can say":           {MetadataDocument, ``, func(*ClientMetadata) {}},
-		"a registering client gets a secret": {Registered, ``, func(m *ClientMetadata) { m.TokenEndpointAuthMethod = AuthSecretBasic }},
+		"a registering client gets a secret": {Registered, ``, func(m *ClientMetadata) { m.TokenEndpointAuthMethod = authSecretEither }},
 		"empty members are absent": {
 			MetadataDocument, `"client_name":"","scope":"","client_uri":"","logo_uri":null,"contacts":null,"jwks":null,"application_type":"","grant_types":[],"response_types":[],"token_endpoint_auth_method":""`,
 			func(*ClientMetadata) {},
 		},
-		"web and https":        {MetadataDocument, `"application_type":"web"`, func(m *ClientMetadata) { m.ApplicationType = "web" }},
-		"native and https":     {MetadataDocument, `"application_type":"native"`, func(m *ClientMetadata) { m.ApplicationType = "native" }},
-		"name is trimmed":      {MetadataDocument, `"client_name":"  Claude – é 你 🙂\ufe0f "`, func(m *ClientMetadata) { m.ClientName = "Claude – é 你 🙂\ufe0f" }},
-		"foreign grant types":  {MetadataDocument, `"grant_types":["urn:x:device_code","refresh_token","authorization_code"]`, func(*ClientMetadata) {}},
-		"no refresh":           {MetadataDocument, `"grant_types":["authorization_code"]`, func(m *ClientMetadata) { m.GrantTypes = m.GrantTypes[:1] }},
-		"G05 active content":   {MetadataDocument, `"client_uri":"javascript:alert(1)","logo_uri":"data:image/svg+xml,x","tos_uri":"http://c.example/","policy_uri":"https://c.example/\"><script>"`, func(*ClientMetadata) {}},
-		"plain display URIs":   {MetadataDocument, `"client_uri":"https://c.example/"`, func(m *ClientMetadata) { m.ClientURI = "https://c.example/" }},
-		"G05 markup in a name": {MetadataDocument, `"client_name":"<script>alert(1)</script>"`, func(m *ClientMetadata) { m.ClientName = "<script>alert(1)</script>" }},
-		"N05 placeholder":      {MetadataDocument, `"client_name":"{env.SECRET}"`, func(m *ClientMetadata) { m.ClientName = "{env.SECRET}" }},
-		"G07 reserved members": {MetadataDocument, `"client_id":"x","trusted":true,"skip_consent":true,"client_name#ja":"x"`, func(*ClientMetadata) {}},
-		"G08 other case":       {MetadataDocument, `"CLIENT_NAME":"x","Scope":"admin"`, func(*ClientMetadata) {}},
+		"web and https":    {MetadataDocument, `"application_type":"web"`, func(m *ClientMetadata) { m.ApplicationType = "web" }},
+		"native and https": {MetadataDocument, `"application_type":"native"`, func(m *ClientMetadata) { m.ApplicationType = "native" }},
+		"name is trimmed":  {MetadataDocument, `"client_name":"  Claude – é 你 🙂\ufe0f "`, func(m *ClientMetadata) { m.ClientName = "Claude – é 你 🙂\ufe0f" }},
+		"emoji that are joined": {MetadataDocument, `"client_name":"Team 👩\u200d💻 🏳️\u200d🌈 👩🏽\u200d🚀 👨\u200d👩\u200d👧"`, func(m *ClientMetadata) {
+			m.ClientName = "Team 👩\u200d💻 🏳️\u200d🌈 👩🏽\u200d🚀 👨\u200d👩\u200d👧"
+		}},
+		"foreign response types":        {Registered, `"response_types":["code","token","code id_token"],"token_endpoint_auth_method":"none"`, func(*ClientMetadata) {}},
+		"no keys, none needed":          {MetadataDocument, `"jwks": {"keys": [] }`, func(*ClientMetadata) {}},
+		"no keys for one who registers": {Registered, `"token_endpoint_auth_method":"none","jwks":{"keys":[]}`, func(*ClientMetadata) {}},
+		"foreign grant types":           {MetadataDocument, `"grant_types":["urn:x:device_code","refresh_token","authorization_code"]`, func(*ClientMetadata) {}},
+		"no refresh":                    {MetadataDocument, `"grant_types":["authorization_code"]`, func(m *ClientMetadata) { m.GrantTypes = m.GrantTypes[:1] }},
+		"G05 active content":            {MetadataDocument, `"client_uri":"javascript:alert(1)","logo_uri":"data:image/svg+xml,x","tos_uri":"http://c.example/","policy_uri":"https://c.example/\"><script>"`, func(*ClientMetadata) {}},
+		"plain display URIs":            {MetadataDocument, `"client_uri":"https://c.example/"`, func(m *ClientMetadata) { m.ClientURI = "https://c.example/" }},
+		"G05 markup in a name":          {MetadataDocument, `"client_name":"<script>alert(1)</script>"`, func(m *ClientMetadata) { m.ClientName = "<script>alert(1)</script>" }},
+		"N05 placeholder":               {MetadataDocument, `"client_name":"{env.SECRET}"`, func(m *ClientMetadata) { m.ClientName = "{env.SECRET}" }},
+		"G07 reserved members":          {MetadataDocument, `"client_id":"x","trusted":true,"skip_consent":true,"client_name#ja":"x"`, func(*ClientMetadata) {}},
+		"G08 other case":                {MetadataDocument, `"CLIENT_NAME":"x","Scope":"admin"`, func(*ClientMetadata) {}},
 		"keys": {MetadataDocument, `"token_endpoint_auth_method":"private_key_jwt","jwks": {"keys": [` + publicKey + `,{"kty":"unknown"}]}`, func(m *ClientMetadata) {
 			m.TokenEndpointAuthMethod, m.JWKS = AuthPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey+`,{"kty":"unknown"}]}`)
 		}},
@@ -147,20 +157,20 @@ func TestCompletePreregistered_AS36(t *testing.T) {
 	secret := storage.HashOf("s")
 	for name, tc := range map[string]struct {
 		client Client
-		method string // empty: refused
+		method string // "refused" if it is
 	}{
 		"public":                  {Client{ID: "app"}, AuthNone},
 		"secret, sent either way": {Client{ID: "app", SecretHash: &secret}, authSecretEither},
 		"secret, by header":       {Client{ID: "app", SecretHash: &secret, Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthSecretBasic}}, AuthSecretBasic},
-		"secret missing":          {Client{ID: "app", Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthSecretPost}}, ""},
-		"secret unused":           {Client{ID: "app", SecretHash: &secret, Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthNone}}, ""},
-		"no id":                   {Client{}, ""},
-		"id with line break":      {Client{ID: "a\nb"}, ""},
+		"secret missing":          {Client{ID: "app", Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthSecretPost}}, "refused"},
+		"secret unused":           {Client{ID: "app", SecretHash: &secret, Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthNone}}, "refused"},
+		"no id":                   {Client{}, "refused"},
+		"id with line break":      {Client{ID: "a\nb"}, "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.client.Metadata.RedirectURIs = []string{"https://c.example/cb"}
 			err := tc.client.Complete(nil)
-			if (err == nil) != (tc.method != "") {
+			if (err == nil) != (tc.method != "refused") {
 				t.Fatal(err)
 			}
 			if err == nil && (tc.client.Metadata.TokenEndpointAuthMethod != tc.method || tc.client.Origin != Preregistered || tc.client.Fingerprint == (storage.Hash{})) {

@@ -150,7 +150,7 @@ func (as *AuthorizationServer) describeRegistration(c *storage.Client, m ClientM
 	}
 	c.Metadata, c.RegistrationTokenHash = raw, storage.HashOf(token)
 	return &registrationResponse{
-		ClientID: c.ID, ClientIDIssuedAt: c.CreatedAt.Unix(), ClientMetadata: m,
+		ClientID: c.ID, ClientIDIssuedAt: c.CreatedAt.Unix(), ClientMetadata: m.published(),
 		RegistrationAccessToken: token, RegistrationClientURI: as.cfg.Issuer + RegisterPath + "/" + c.ID,
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,51 @@ func TestRegisterConfidential_G18(t *testing.T) {
 			t.Errorf("shown again: %s", w.Body)
 		}
 	}
+}
+
+// A client that did not say how it will send its secret may do either; one that
+// said so does exactly that.
+func TestRegisterWithoutMethod_AS35_C01(t *testing.T) {
+	ways := func(l *lab, reg registration) (basic, post bool) {
+		_, err := l.authenticate("192.0.2.1", []string{basicAuth(reg.ID, reg.Secret)})
+		_, postErr := l.authenticate("192.0.2.1", nil, "client_id", reg.ID, "client_secret", reg.Secret)
+		if _, err := l.authenticate("192.0.2.1", nil, "client_id", reg.ID); err == nil {
+			t.Error("authenticated without the secret")
+		}
+		return err == nil, postErr == nil
+	}
+	const body = `"redirect_uris":["https://c.example/cb"]`
+	for method, want := range map[string][2]bool{
+		"":                                 {true, true},
+		`"token_endpoint_auth_method":"",`: {true, true},
+		`"token_endpoint_auth_method":"client_secret_basic",`: {true, false},
+		`"token_endpoint_auth_method":"client_secret_post",`:  {false, true},
+	} {
+		l := newLab(t)
+		reg := l.register("{" + method + body + "}")
+		if reg.AuthMethod == "" || reg.Secret == "" {
+			t.Errorf("%s: registered %+v", method, reg)
+		}
+		if basic, post := ways(l, reg); basic != want[0] || post != want[1] {
+			t.Errorf("%s: Basic %v, post %v", method, basic, post)
+		}
+	}
+	// An update that repeats what the answer said is a choice, and changes
+	// nothing that people approved.
+	l := newLab(t)
+	reg := l.register("{" + body + "}")
+	code := l.approved(request("client_id", reg.ID, "redirect_uri", "https://c.example/cb"), alice).Get("code")
+	status, again := l.manage(http.MethodPut, reg, `{"client_id":"`+reg.ID+`","token_endpoint_auth_method":"`+reg.AuthMethod+`",`+body+"}")
+	if status != http.StatusOK || again.AuthMethod != AuthSecretBasic || again.Secret != "" {
+		t.Errorf("update: %d %+v", status, again)
+	}
+	if basic, post := ways(l, reg); !basic || post {
+		t.Errorf("after the update: Basic %v, post %v", basic, post)
+	}
+	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, strings.NewReader(redemption(code, "redirect_uri", "-").Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", basicAuth(reg.ID, reg.Secret))
+	l.want(l.reply(l.serve(r)), http.StatusOK, "")
 }
 
 func TestRegisterRefused(t *testing.T) {
