@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // parsePublicURL returns the issuer: the public URL in the one form that
@@ -24,6 +26,13 @@ func parsePublicURL(text string) (string, error) {
 	host := strings.ToLower(u.Hostname())
 	if strings.ContainsAny(host, "*{}_ ") {
 		return "", wrong(option, "%q is not one host; name the one people use", u.Host)
+	}
+	if !isASCII(host) {
+		label, err := idna.Lookup.ToASCII(host)
+		if err != nil {
+			return "", wrong(option, "%q is not a host name", u.Host)
+		}
+		return "", wrong(option, "%q is not how browsers and clients write it; write %s://%s", text, u.Scheme, joinHostPort(label, u.Port(), u.Scheme))
 	}
 	switch {
 	case u.Scheme == "https":
@@ -58,11 +67,21 @@ func isLoopbackURL(text string) bool {
 	return err == nil && isLoopbackHost(strings.ToLower(u.Hostname()))
 }
 
-// validOrigin checks a serialized web origin (RFC 6454 section 6.2).
+// isASCII reports whether the text is visible ASCII.
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// validOrigin checks a serialized web origin (RFC 6454 section 6.2) of any
+// scheme: browser extensions and desktop applications have their own. "null" is
+// anybody's. A host in upper case, which no browser sends for a site, exists
+// only in other schemes.
 func validOrigin(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
-		text == u.Scheme+"://"+strings.ToLower(u.Host)
+	if err != nil || u.Hostname() == "" || !isASCII(text) || strings.Contains(text, "*") || text != u.Scheme+"://"+u.Host {
+		return false
+	}
+	return u.Scheme != "https" && u.Scheme != "http" || u.Host == strings.ToLower(u.Host)
 }
 
 // parseUpstream checks the URL of an upstream MCP server.

@@ -69,8 +69,9 @@ type Handler struct {
 
 	// Registration is the policy for clients nobody knows beforehand.
 	Registration *Registration `json:"registration,omitempty"`
-	// AllowedOrigins are web origins, such as `https://app.example.com`, whose
-	// pages may call the MCP servers, besides this site's and loopback ones.
+	// AllowedOrigins are web origins, such as `https://app.example.com` or
+	// `chrome-extension://<id>`, whose pages may call the MCP servers, besides
+	// this site's and loopback ones. They are compared byte for byte.
 	AllowedOrigins []string `json:"allowed_origins,omitempty"`
 	// Branding adapts the pages people see.
 	Branding *Branding `json:"branding,omitempty"`
