@@ -59,7 +59,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		as:       as,
 		broker:   broker,
 		exact:    map[string]endpoint{},
-		sessions: mcp.NewSessions(keys.Derive("mcp-session")...),
+		sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...),
 		states:   mcp.NewStates(keys, h.cfg.Issuer),
 		limiter:  state.limiter,
 		streams:  state.streams,

@@ -1,0 +1,49 @@
+package caddymodule
+
+import (
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Two sites of one process may both have a key named alice and a server named
+// a. An MCP session of the one is none of the other.
+func TestSessionsOfTwoSites_P10(t *testing.T) {
+	keys, err := seal.NewKeyring([]byte("0123456789abcdefghijklmnopqrstuv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := memstore.New()
+	state := &processState{
+		store: store, tokens: authz.NewTokenCache(store, 1), limiter: authz.NewLimiter(16), streams: newStreams(),
+		documents: authz.NewDocumentCache(), connections: connections.NewCache(),
+	}
+	t.Cleanup(state.connections.Close)
+	at := func(publicURL string) *site {
+		h := &Handler{
+			PublicURL: publicURL, Identities: []Identity{{Kind: "anonymous"}}, log: zap.NewNop(), app: new(App),
+			Servers:   []Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
+			upstreams: []*upstream{{id: "a", proxy: stub{}}},
+		}
+		if h.cfg, err = h.convert(whenProvisioning); err != nil {
+			t.Fatal(err)
+		}
+		s, _, err := newSite(h, state, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	wrapped := at("https://one.example").sessions.Wrap("vk:alice", "a", "session")
+	if _, ok := at("https://one.example").sessions.Unwrap("vk:alice", "a", wrapped); !ok {
+		t.Error("a session ends with a reload")
+	}
+	if _, ok := at("https://two.example").sessions.Unwrap("vk:alice", "a", wrapped); ok {
+		t.Error("a session of one site is one of the other")
+	}
+}
