@@ -3,6 +3,7 @@ package authz
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,39 @@ func TestSignInAndRefresh_AS60_AS62_AS64_AS65_AS70_C13(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A client of the revision 2025-03-26 that finds no metadata, or reads none,
+// uses these paths from registration to refresh, and names no resource.
+func TestDefaultPaths_AS33_AS40_AS60(t *testing.T) {
+	l := newLab(t)
+	other := l.register(publicClient)
+	reg := l.registered(l.send(http.MethodPost, "/register", publicClient), http.StatusCreated)
+	if reg.ID == other.ID || reg.AuthMethod != AuthNone {
+		t.Fatalf("registered %+v", reg)
+	}
+	v := request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb", "resource", "-", "scope", "-")
+	w := l.serve(httptest.NewRequest(http.MethodGet, labIssuer+"/authorize?"+v.Encode(), nil))
+	location, err := url.Parse(w.Header().Get("Location"))
+	if err != nil || w.Code != http.StatusFound {
+		t.Fatalf("authorize: %d %s", w.Code, w.Body)
+	}
+	b := browser{location.Query().Get("flow_id"), w.Result().Cookies()[0]}
+	if err := l.as.Identify(t.Context(), l.open(b), alice); err != nil {
+		t.Fatal(err)
+	}
+	target, err := l.as.Approve(t.Context(), l.open(b), Approval{Resources: []string{labMain}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := l.post("/token", reg.ID, redemption(answer(t, target).Get("code"), "redirect_uri", "http://127.0.0.1:5000/cb", "resource", "-"))
+	l.want(tokens, http.StatusOK, "")
+	again := l.post("/token", reg.ID, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}})
+	l.want(again, http.StatusOK, "")
+	if !l.live(tokens.Access) || !l.live(again.Access) || again.Scope != "mcp:use" {
+		t.Errorf("answer %s", again.body)
+	}
+	l.want(l.refresh(other.ID, again.Refresh), http.StatusBadRequest, "invalid_grant")
 }
 
 func TestTokenRequestForm_A18_C11_C12(t *testing.T) {
