@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,17 +196,22 @@ func TestDownloadsAtOnce_H11(t *testing.T) {
 	if _, err := l.lookup(known); err != nil {
 		t.Fatal(err)
 	}
-	var now, most atomic.Int32
+	var mu sync.Mutex
+	var now, most int
+	count := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		now += n
+		most = max(most, now)
+	}
 	arrived, release := make(chan struct{}, 100), make(chan struct{})
 	slow := func(i int) string {
 		path := fmt.Sprint("/slow", i)
 		return h.handle(path, func(w http.ResponseWriter, _ *http.Request) {
-			if n := now.Add(1); n > most.Load() {
-				most.Store(n)
-			}
+			count(1)
+			defer count(-1)
 			arrived <- struct{}{}
 			<-release
-			now.Add(-1)
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, strings.ReplaceAll(goodDocument, "$ID", h.url+path))
 		})
@@ -236,8 +240,10 @@ func TestDownloadsAtOnce_H11(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
-	if n := most.Load(); n != downloadsAtOnce {
-		t.Errorf("%d at once", n)
+	mu.Lock()
+	defer mu.Unlock()
+	if most != downloadsAtOnce {
+		t.Errorf("%d at once", most)
 	}
 	if n := h.hits.Load(); n != all+2 {
 		t.Errorf("%d requests", n)

@@ -138,12 +138,15 @@ func (l *lab) advance(d time.Duration) { l.mu.Lock(); defer l.mu.Unlock(); l.now
 
 // labPages records what a person was shown.
 type labPages struct {
+	mu            sync.Mutex
 	status        int
 	message       string
 	correlationID string
 }
 
 func (p *labPages) Error(w http.ResponseWriter, _ *http.Request, status int, message, correlationID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.status, p.message, p.correlationID = status, message, correlationID
 	http.Error(w, message+" "+correlationID, status)
 }
