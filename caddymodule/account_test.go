@@ -30,7 +30,7 @@ func TestCredentialStaysWithItsServer_K13(t *testing.T) {
 	l.with(func() {
 		l.answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, http.StatusFound) }
 	})
-	status(t, alice.call(toolCall), http.StatusFound)
+	status(t, alice.call(toolCall), http.StatusBadGateway)
 	if n := evil.count(); n != 0 {
 		t.Errorf("%d requests followed the redirect", n)
 	}
