@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,6 +26,25 @@ type Approval struct {
 // Approve ends the flow with a grant, and returns the URL that takes the code
 // to the client.
 func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, a Approval) (string, error) {
+	return as.approve(ctx, f, a, nil)
+}
+
+// ApproveAndSignIn is Approve and, in the same transaction, SignIn: the grant
+// and the browser session are there both or neither.
+func (as *AuthorizationServer) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flow, a Approval) (string, error) {
+	if f.Identity == nil {
+		return "", ErrFlowInvalid
+	}
+	browser, secret := as.newBrowserSession(r, *f.Identity)
+	target, err := as.approve(r.Context(), f, a, &browser)
+	if err != nil {
+		return "", err
+	}
+	as.setBrowserCookie(w, secret, browserSessionLifetime)
+	return target, nil
+}
+
+func (as *AuthorizationServer) approve(ctx context.Context, f *Flow, a Approval, browser *storage.BrowserSession) (string, error) {
 	if f.Identity == nil || !as.identityStands(*f.Identity) {
 		return "", ErrFlowInvalid
 	}
@@ -42,10 +62,15 @@ func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, a Approval)
 	code := newSecret(codePrefix)
 	grant := as.newGrant(f, chosen, now)
 	grant.Scope = connectedScope(grant.Scope, chosen, a.Connected)
-	err := as.submit(ctx, f, grant, &storage.Code{
-		Hash: storage.HashOf(code), GrantID: grant.ID, Issuer: as.cfg.Issuer, ClientID: f.Client.ID,
-		RedirectURI: f.RedirectURI, Challenge: f.Challenge, ExpiresAt: grant.ExpiresAt,
-	}, now)
+	err := as.submit(ctx, f, storage.Submission{
+		Grant: grant,
+		Code: &storage.Code{
+			Hash: storage.HashOf(code), GrantID: grant.ID, Issuer: as.cfg.Issuer, ClientID: f.Client.ID,
+			RedirectURI: f.RedirectURI, Challenge: f.Challenge, ExpiresAt: grant.ExpiresAt,
+		},
+		Browser: browser,
+		Now:     now,
+	})
 	if err != nil {
 		return "", err
 	}
@@ -72,33 +97,31 @@ func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error
 	if f.Identity == nil {
 		return "", ErrFlowInvalid
 	}
-	if err := as.submit(ctx, f, nil, nil, as.deps.Now()); err != nil {
+	if err := as.submit(ctx, f, storage.Submission{Now: as.deps.Now()}); err != nil {
 		return "", err
 	}
 	return as.answerURL(f, url.Values{"error": {"access_denied"}}), nil
 }
 
-// submit ends the flow, once. What the person connected in it becomes theirs
-// with the grant; without one, it is removed.
-func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, g *storage.Grant, c *storage.Code, now time.Time) error {
-	var adopted []storage.Connection
-	if g != nil && as.deps.Connections != nil {
+// submit ends the flow, once, with what s has of a grant. What the person
+// connected in it becomes theirs with the grant; without one, it is removed.
+func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Submission) error {
+	s.FlowID, s.Issuer, s.Subject = f.ID, as.cfg.Issuer, f.Identity.Subject
+	s.KeepClient = as.cfg.Registration.UsedLifetime
+	if s.Grant != nil && as.deps.Connections != nil {
 		var err error
-		if adopted, err = as.deps.Connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {
+		if s.Adopt, err = as.deps.Connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {
 			return unavailable(err)
 		}
 	}
-	verdict, err := as.deps.Store.SubmitFlow(ctx, storage.Submission{
-		FlowID: f.ID, Issuer: as.cfg.Issuer, Subject: f.Identity.Subject, Grant: g, Code: c, Adopt: adopted,
-		KeepClient: as.cfg.Registration.UsedLifetime, Now: now,
-	})
+	verdict, err := as.deps.Store.SubmitFlow(ctx, s)
 	if err != nil {
 		return unavailable(err)
 	}
 	switch verdict {
 	case storage.OK:
-		if len(adopted) > 0 {
-			as.deps.Connections.Adopted(adopted)
+		if len(s.Adopt) > 0 {
+			as.deps.Connections.Adopted(s.Adopt)
 		}
 		return nil
 	case storage.Burned:

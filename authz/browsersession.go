@@ -56,18 +56,26 @@ func (as *AuthorizationServer) SignIn(w http.ResponseWriter, r *http.Request, id
 	if !as.identityStands(id) {
 		return ErrFlowInvalid
 	}
-	secret, now := newSecret(""), as.deps.Now()
-	if err := as.endBrowserSession(r); err != nil {
-		return err
-	}
-	if err := as.deps.Store.CreateBrowserSession(r.Context(), storage.BrowserSession{
-		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
-		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime),
-	}); err != nil {
+	session, secret := as.newBrowserSession(r, id)
+	if err := as.deps.Store.CreateBrowserSession(r.Context(), session); err != nil {
 		return unavailable(err)
 	}
 	as.setBrowserCookie(w, secret, browserSessionLifetime)
 	return nil
+}
+
+// newBrowserSession returns a session for the browser of the request, in the
+// place of the one it may have, and the cookie's secret.
+func (as *AuthorizationServer) newBrowserSession(r *http.Request, id storage.Identity) (storage.BrowserSession, string) {
+	secret, now := newSecret(""), as.deps.Now()
+	s := storage.BrowserSession{
+		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
+		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime),
+	}
+	if before := as.browserCookie(r); before != "" {
+		s.Replaces = storage.HashOf(before)
+	}
+	return s, secret
 }
 
 // SignOut ends the session of this browser.

@@ -106,3 +106,13 @@ func (s *faultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 func (s *faultyStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (bool, error) {
 	return write(s, "RevokeAccessToken", func() (bool, error) { return s.Store.RevokeAccessToken(ctx, h, issuer, clientID) })
 }
+
+func (s *faultyStore) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
+	_, err := write(s, "CreateBrowserSession", func() (struct{}, error) { return struct{}{}, s.Store.CreateBrowserSession(ctx, b) })
+	return err
+}
+
+func (s *faultyStore) DeleteBrowserSession(ctx context.Context, h storage.Hash) error {
+	_, err := write(s, "DeleteBrowserSession", func() (struct{}, error) { return struct{}{}, s.Store.DeleteBrowserSession(ctx, h) })
+	return err
+}

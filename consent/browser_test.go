@@ -41,6 +41,11 @@ func newWalk(t *testing.T) *walk {
 // newWalkTo returns a site whose servers people connect to these upstreams.
 func newWalkTo(t *testing.T, servers ...upstream.Server) *walk {
 	t.Helper()
+	return newWalkOn(t, memstore.New(), servers...)
+}
+
+func newWalkOn(t *testing.T, store storage.Store, servers ...upstream.Server) *walk {
+	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +64,6 @@ func newWalkTo(t *testing.T, servers ...upstream.Server) *walk {
 		TokenEndpointAuthMethod: authz.AuthNone, GrantTypes: []string{"authorization_code"},
 	}}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now()}
-	store := memstore.New()
 	deps := authz.Deps{
 		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
 		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: pages, Logger: zap.NewNop(),

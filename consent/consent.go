@@ -23,6 +23,7 @@ type flows interface {
 	AllowTrip(r *http.Request, who string) bool
 	Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error
 	Approve(ctx context.Context, f *authz.Flow, a authz.Approval) (string, error)
+	ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error)
 	Deny(ctx context.Context, f *authz.Flow) (string, error)
 }
 

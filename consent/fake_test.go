@@ -105,6 +105,14 @@ func (s *fakeFlows) Approve(_ context.Context, f *authz.Flow, a authz.Approval) 
 	return f.RedirectURI + "?code=c&state=s", nil
 }
 
+func (s *fakeFlows) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error) {
+	url, err := s.Approve(r.Context(), f, a)
+	if err != nil {
+		return "", err
+	}
+	return url, s.SignIn(w, r, *f.Identity)
+}
+
 func (s *fakeFlows) Deny(_ context.Context, f *authz.Flow) (string, error) {
 	s.denied = true
 	return f.RedirectURI + "?error=access_denied&state=s", nil

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
@@ -50,26 +48,22 @@ func (c *Consent) approve(w http.ResponseWriter, r *http.Request, f *authz.Flow)
 			"server", missing, "chosen", chosenIDs(c.as.Servers(f), resources)))
 		return nil
 	}
-	url, err := c.as.Approve(r.Context(), f, authz.Approval{Resources: resources, Connected: connected(standing)})
+	url, err := c.finish(w, r, f, authz.Approval{Resources: resources, Connected: connected(standing)})
 	if err != nil {
 		return err
 	}
-	c.remember(w, r, f)
 	c.redirect(w, url)
 	return nil
 }
 
-// remember signs the person in to the connect and account pages of a site
-// where people connect something: a link to connect must find whom it was made
-// for. Elsewhere it would only cost a write to disk. The grant stands whether
-// or not it succeeds.
-func (c *Consent) remember(w http.ResponseWriter, r *http.Request, f *authz.Flow) {
+// finish ends the flow with a grant. Where people connect something, it signs
+// them in to the account and connect pages too: a link to connect must find
+// whom it was made for. Elsewhere a browser session would serve nobody.
+func (c *Consent) finish(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error) {
 	if c.broker == nil {
-		return
+		return c.as.Approve(r.Context(), f, a)
 	}
-	if err := c.as.SignIn(w, r, *f.Identity); err != nil {
-		c.log.Error("remembering the browser failed", zap.Error(err))
-	}
+	return c.as.ApproveAndSignIn(w, r, f, a)
 }
 
 // missing returns a server that the person chose and must connect first, if

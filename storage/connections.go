@@ -118,7 +118,10 @@ type ProviderRevocation struct {
 
 // BrowserSession is a person signed in to the account and connect pages.
 type BrowserSession struct {
-	Hash      Hash      `json:"-"` // of the cookie
+	Hash Hash `json:"-"` // of the cookie
+	// Replaces is the session that the browser had before and that ends when
+	// this one is stored; zero if it had none. It is not kept.
+	Replaces  Hash      `json:"-"`
 	Issuer    string    `json:"issuer"`
 	Identity  Identity  `json:"identity"`
 	CreatedAt time.Time `json:"created_at"`
@@ -184,7 +187,8 @@ type Connections interface {
 	GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]Grant, error)
 
 	// CreateBrowserSession, BrowserSession and DeleteBrowserSession keep who is
-	// signed in to the pages. DeleteBrowserSessions signs a subject out everywhere.
+	// signed in to the pages; SubmitFlow creates one too. DeleteBrowserSessions
+	// signs a subject out everywhere.
 	CreateBrowserSession(ctx context.Context, s BrowserSession) error
 	BrowserSession(ctx context.Context, h Hash, now time.Time) (BrowserSession, error)
 	DeleteBrowserSession(ctx context.Context, h Hash) error

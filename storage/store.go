@@ -72,8 +72,8 @@ type Store interface {
 	Flow(ctx context.Context, id string, now time.Time) (Flow, error)
 	// SubmitFlow ends a flow. OK: the flow is marked submitted and, when
 	// s.Grant is not nil, grant and code are stored, s.Adopt is given to its
-	// owner and the client's registration is kept for as long as the grant can
-	// live plus s.KeepClient. Burned: it was submitted before. Unknown: there
+	// owner, s.Browser is signed in, and the client's registration is kept for
+	// as long as the grant can live plus s.KeepClient. Burned: it was submitted before. Unknown: there
 	// is no such flow, or it has expired. Mismatch: the flow's identity or
 	// connections changed since the person saw them. The winner's effects and
 	// the mark are one transaction.
@@ -156,7 +156,10 @@ type Submission struct {
 	// one of the flow's connection it was made from; if that changed since,
 	// or the flow has a connection that is not here, the verdict is Mismatch.
 	// The flow's connections are removed, also when the person refused.
-	Adopt      []Connection
+	Adopt []Connection
+	// Browser signs the browser of the person who approved in to the account
+	// and connect pages; nil does not. It is Subject's.
+	Browser    *BrowserSession
 	KeepClient time.Duration
 	Now        time.Time
 }

@@ -20,6 +20,19 @@ var browserSessionTests = map[string]func(*fixture){
 		f.after(30 * 24 * time.Hour)
 		f.signedIn("1", false)
 	},
+	"takes the place of the one before I11": func(f *fixture) {
+		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
+		next := f.browserSession("2", bob)
+		next.Replaces = hash("cookie 1")
+		f.must(f.store.CreateBrowserSession(ctx(), next))
+		f.signedIn("1", false)
+		f.signedIn("2", true)
+		unknown := f.browserSession("3", alice)
+		unknown.Replaces = hash("cookie 1")
+		f.must(f.store.CreateBrowserSession(ctx(), unknown))
+		f.signedIn("2", true)
+		f.signedIn("3", true)
+	},
 	"signs out": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("2", alice)))

@@ -123,6 +123,24 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 		func(*fixture) {},
 		func(f *fixture) error { return f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)) },
 	},
+	"CreateBrowserSession that replaces": {
+		func(f *fixture) { f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice))) },
+		func(f *fixture) error {
+			next := f.browserSession("2", bob)
+			next.Replaces = hash("cookie 1")
+			return f.store.CreateBrowserSession(ctx(), next)
+		},
+	},
+	"SubmitFlow that signs in": {
+		func(f *fixture) { f.signingIn("2") },
+		func(f *fixture) error {
+			sub := f.submission("2", "b")
+			b := f.browserSession("2", alice)
+			b.Replaces = hash("cookie before")
+			sub.Browser = &b
+			return wants(storage.OK)(f.store.SubmitFlow(ctx(), sub))
+		},
+	},
 	"DeleteBrowserSession": {
 		func(f *fixture) { f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice))) },
 		func(f *fixture) error { return f.store.DeleteBrowserSession(ctx(), hash("cookie 1")) },

@@ -130,12 +130,18 @@ func (m *machine) submitFlow(t *rapid.T) {
 }
 
 func (m *machine) submit(t *rapid.T, sub storage.Submission) {
+	browser, before := m.fresh("browser "), one(t, m.model.browser, "before")
+	if sub.Grant != nil && rapid.Bool().Draw(t, "in a browser") {
+		b := m.browserSession(browser, storage.Identity{Kind: "user_id", Subject: sub.Subject})
+		b.Replaces = hash("cookie %s", before)
+		sub.Browser = &b
+	}
 	name := ""
 	if sub.Grant != nil {
 		name = strings.TrimPrefix(sub.Grant.ID, "g-")
 	}
 	got, err := m.store.SubmitFlow(ctx(), sub)
-	m.same(t, got, err, m.model.submit(sub.FlowID, sub, name), false)
+	m.same(t, got, err, m.model.submit(sub.FlowID, sub, name, browser, before), false)
 }
 
 func (m *machine) claimCode(t *rapid.T) {
@@ -240,6 +246,10 @@ func (m *machine) compare(t *rapid.T) {
 		if err == nil && got.RevokedAt.IsZero() == g.revoked {
 			t.Fatalf("grant %q revoked: %t, want %t", name, !g.revoked, g.revoked)
 		}
+	}
+	for name, ends := range m.model.browser {
+		_, err := m.store.BrowserSession(ctx(), hash("cookie %s", name), m.now)
+		present("browser session", name, err, ends.After(m.now))
 	}
 	for name, c := range m.model.clients {
 		got, err := m.store.Client(ctx(), name, m.now)

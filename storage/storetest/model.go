@@ -16,6 +16,7 @@ type model struct {
 	codes   map[string]*storage.Code
 	refresh map[string]*modelRefresh
 	access  map[string]*modelAccess
+	browser map[string]time.Time // when each browser session ends
 }
 
 type modelGrant struct {
@@ -43,7 +44,7 @@ func newModel() *model {
 	return &model{
 		flows: map[string]*storage.Flow{}, clients: map[string]*storage.Client{},
 		grants: map[string]*modelGrant{}, codes: map[string]*storage.Code{},
-		refresh: map[string]*modelRefresh{}, access: map[string]*modelAccess{},
+		refresh: map[string]*modelRefresh{}, access: map[string]*modelAccess{}, browser: map[string]time.Time{},
 	}
 }
 
@@ -59,7 +60,7 @@ func (m *model) saveFlow(id string, who storage.Identity, expires, now time.Time
 	return storage.OK
 }
 
-func (m *model) submit(id string, sub storage.Submission, code string) storage.Verdict {
+func (m *model) submit(id string, sub storage.Submission, code, browser, before string) storage.Verdict {
 	f := m.flows[id]
 	switch {
 	case f == nil || !f.ExpiresAt.After(sub.Now):
@@ -78,6 +79,10 @@ func (m *model) submit(id string, sub storage.Submission, code string) storage.V
 	}
 	c := *sub.Code
 	m.codes[code] = &c
+	if sub.Browser != nil {
+		m.browser[before] = time.Time{} // ended
+		m.browser[browser] = sub.Browser.ExpiresAt
+	}
 	if c := m.clients[sub.Grant.ClientID]; c != nil && c.ExpiresAt.After(sub.Now) {
 		c.Used = true
 		if end := sub.Grant.AbsoluteExpiresAt.Add(sub.KeepClient); end.After(c.ExpiresAt) {

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"adopt", adoptTests},
 		{"replace", replaceTests},
 		{"expiry", expiryTests},
+		{"submit in a browser", submitBrowserTests},
 		{"connection sweep", connectionSweepTests},
 		{"connection race", connectionRaceTests},
 		{"connection model", connectionModelTests},

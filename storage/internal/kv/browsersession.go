@@ -10,13 +10,7 @@ import (
 
 // CreateBrowserSession implements storage.Store.
 func (s *Store) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
-	return s.engine.Update(ctx, func(tx Tx) error {
-		keepUntil := until(b.ExpiresAt)
-		if err := tx.Put(subjectSessionKey(b), newValue(keepUntil, 0)); err != nil {
-			return err
-		}
-		return putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b)
-	})
+	return s.engine.Update(ctx, func(tx Tx) error { return createBrowserSession(tx, b) })
 }
 
 // BrowserSession implements storage.Store.
@@ -35,16 +29,7 @@ func (s *Store) BrowserSession(ctx context.Context, h storage.Hash, now time.Tim
 
 // DeleteBrowserSession implements storage.Store.
 func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash) error {
-	return s.engine.Update(ctx, func(tx Tx) error {
-		b, found, err := getBrowserSession(tx, h)
-		if err != nil || !found {
-			return err
-		}
-		if err := tx.Delete(subjectSessionKey(b)); err != nil {
-			return err
-		}
-		return tx.Delete(hashKey(kindBrowserSession, h))
-	})
+	return s.engine.Update(ctx, func(tx Tx) error { return deleteBrowserSession(tx, h) })
 }
 
 // DeleteBrowserSessions implements storage.Store.
@@ -65,6 +50,29 @@ func (s *Store) DeleteBrowserSessions(ctx context.Context, issuer, subject strin
 		}
 		return nil
 	})
+}
+
+// createBrowserSession stores a session in the place of the one it replaces.
+func createBrowserSession(tx Tx, b storage.BrowserSession) error {
+	if err := deleteBrowserSession(tx, b.Replaces); err != nil {
+		return err
+	}
+	keepUntil := until(b.ExpiresAt)
+	if err := tx.Put(subjectSessionKey(b), newValue(keepUntil, 0)); err != nil {
+		return err
+	}
+	return putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b)
+}
+
+func deleteBrowserSession(tx Tx, h storage.Hash) error {
+	b, found, err := getBrowserSession(tx, h)
+	if err != nil || !found {
+		return err
+	}
+	if err := tx.Delete(subjectSessionKey(b)); err != nil {
+		return err
+	}
+	return tx.Delete(hashKey(kindBrowserSession, h))
 }
 
 func getBrowserSession(r Reader, h storage.Hash) (b storage.BrowserSession, found bool, err error) {

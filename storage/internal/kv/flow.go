@@ -8,7 +8,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-var errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together")
+var (
+	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together")
+	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
+)
 
 // SaveFlow implements storage.Store.
 func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
@@ -40,6 +43,9 @@ func (s *Store) SubmitFlow(ctx context.Context, sub storage.Submission) (storage
 func checkSubmission(sub storage.Submission) error {
 	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && sub.Code.GrantID != sub.Grant.ID {
 		return errSubmission
+	}
+	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || b.Identity.Subject != sub.Subject) {
+		return errBrowser
 	}
 	return checkAdopt(sub)
 }
@@ -88,6 +94,11 @@ func approve(tx Tx, sub storage.Submission) error {
 	}
 	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
 		return err
+	}
+	if sub.Browser != nil {
+		if err := createBrowserSession(tx, *sub.Browser); err != nil {
+			return err
+		}
 	}
 	return keepClient(tx, g.Issuer, g.ClientID, g.AbsoluteExpiresAt.Add(sub.KeepClient), sub.Now)
 }
