@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -107,7 +108,11 @@ func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error
 // connected in it becomes theirs with the grant; without one, it is removed.
 func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Submission) error {
 	s.FlowID, s.Issuer, s.Subject = f.ID, as.cfg.Issuer, f.Identity.Subject
-	s.KeepClient = as.cfg.Registration.UsedLifetime
+	if policy := &as.cfg.Registration; identity.Kind(f.Identity.Kind).Proves() {
+		s.KeepClient = policy.UsedLifetime
+	} else {
+		s.Quota = &storage.Quota{Key: storage.HashOf(addressBlock(f.address)), Max: policy.MaxUnproved}
+	}
 	if s.Grant != nil && as.deps.Connections != nil {
 		var err error
 		if s.Adopt, err = as.deps.Connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {

@@ -25,6 +25,13 @@ func (as *AuthorizationServer) AllowKeyAttempt(r *http.Request, who string) bool
 	return as.allow(r, "key_attempt", who, keyAttemptsPerPerson, keyAttemptsPerAddress)
 }
 
+// AllowUnproved reports whether somebody at the address the request comes from
+// may sign in once more without proving who they are. Each is a record here,
+// and leads to more, so it is bounded as registrations are. Each call counts.
+func (as *AuthorizationServer) AllowUnproved(r *http.Request) bool {
+	return as.deps.Limiter.Allow("unproved", as.deps.ClientIP(r), as.cfg.Registration.RatePerMinute)
+}
+
 // AllowTrip reports whether one more trip to a provider may begin, as
 // AllowKeyAttempt does.
 func (as *AuthorizationServer) AllowTrip(r *http.Request, who string) bool {

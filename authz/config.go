@@ -86,12 +86,15 @@ type Registration struct {
 	AllowedHosts, DeniedHosts []string
 	// InitialAccessToken, if set, is required to register (RFC 7591 section 3).
 	InitialAccessToken *storage.Hash
-	// RatePerMinute bounds registrations from one address; 0 sets no bound.
+	// RatePerMinute bounds, for each address, registrations and as many
+	// sign-ins that prove nothing; 0 sets no bound.
 	RatePerMinute int
-	// MaxUnused bounds registrations that nobody approved yet.
-	MaxUnused int
-	// UnusedLifetime is how long such a registration is kept, UsedLifetime
-	// how long one is kept after its last grant has ended.
+	// MaxUnused bounds registrations that nobody approved yet, MaxUnproved, for
+	// each address, those that only people there approved who proved nothing.
+	MaxUnused, MaxUnproved int
+	// UnusedLifetime is how long a registration is kept that nobody approved,
+	// UsedLifetime how long one that somebody proved is kept after its last
+	// grant has ended. Those in between are kept for as long as their grants.
 	UnusedLifetime, UsedLifetime time.Duration
 	// RedirectSchemes are the private-use schemes allowed besides https and
 	// loopback http (RFC 8252 section 7.1).
@@ -104,6 +107,7 @@ var DefaultRegistration = Registration{
 	MetadataDocuments: true,
 	RatePerMinute:     60,
 	MaxUnused:         10_000,
+	MaxUnproved:       1_000,
 	UnusedLifetime:    24 * time.Hour,
 	UsedLifetime:      90 * 24 * time.Hour,
 	RedirectSchemes:   []string{"cursor", "vscode", "vscode-insiders", "windsurf", "claude"},

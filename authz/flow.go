@@ -45,6 +45,8 @@ type Flow struct {
 	CSRFToken string
 	// Identity is nil until the person has chosen one.
 	Identity *storage.Identity
+
+	address string // where the request that opened it came from
 }
 
 // sealedFlow is the part of a flow that travels with the browser: the whole
@@ -108,6 +110,7 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 	f := &Flow{
 		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
 		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: csrfToken(secret, s.ID),
+		address: as.deps.ClientIP(r),
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
 		return nil, ErrFlowForged

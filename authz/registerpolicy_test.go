@@ -1,12 +1,14 @@
 package authz
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -111,6 +113,99 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 	l.advance(DefaultLifetimes.AbsoluteGrant + time.Hour)
 	if known(used) {
 		t.Error("a client is kept for ever after its last grant")
+	}
+}
+
+// What is approved by somebody who proves nothing is kept as long as its grant
+// can live, and whoever scripts such approvals pushes out their own alone.
+func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
+	l := newLab(t, func(c *Config) {
+		c.Registration.RatePerMinute, c.Registration.MaxUnused, c.Registration.MaxUnproved = 0, 5, 3
+	})
+	known := func(reg registration) bool {
+		t.Helper()
+		_, err := l.as.clients.lookup(t.Context(), reg.ID)
+		if err != nil && asError(err).Code != "invalid_client" {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	approve := func(reg registration, who storage.Identity, address string) string {
+		t.Helper()
+		f := l.identified(request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), who)
+		f.address = address
+		target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer(t, target).Get("code")
+	}
+	legit, proved := l.register(publicClient), l.register(publicClient)
+	code := approve(legit, identity.NewAnonymous(), "192.0.2.1")
+	approve(proved, keyIdentity("team"), "2001:db8::1")
+	tokens := l.post(TokenPath, legit.ID, redemption(code, "redirect_uri", "http://127.0.0.1:5000/cb"))
+	var scripted []registration
+	for i := range 20 {
+		l.advance(time.Second)
+		reg := l.register(publicClient)
+		who := identity.NewAnonymous()
+		if i%2 == 0 {
+			who = alice
+		}
+		approve(reg, who, fmt.Sprintf("2001:db8::%x", i)) // one subscriber's
+		scripted = append(scripted, reg)
+	}
+	for range 20 {
+		l.register(publicClient)
+	}
+	for i, reg := range scripted {
+		if want := i >= 17; known(reg) != want {
+			t.Errorf("scripted client %d is known: %t", i, !want)
+		}
+	}
+	if !known(legit) || !known(proved) {
+		t.Fatal("somebody else's client is gone")
+	}
+	for range 3 { // as long as the grant lives, so does its client
+		l.advance(DefaultLifetimes.RefreshToken - time.Hour)
+		if _, err := l.store.Sweep(t.Context(), l.time()); err != nil {
+			t.Fatal(err)
+		}
+		tokens = l.refresh(legit.ID, tokens.Refresh)
+		l.want(tokens, http.StatusOK, "")
+	}
+	l.advance(DefaultLifetimes.RefreshToken)
+	if known(legit) {
+		t.Error("it outlives what nobody proven approved")
+	}
+	if !known(proved) {
+		t.Error("what somebody proven approved is gone with it")
+	}
+}
+
+// Signing in without proof is a record and leads to more: it is as limited as
+// registering is.
+func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	from := func(address string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, labIssuer+ConsentFormsPath+"skip", nil)
+		r.RemoteAddr = address
+		return r
+	}
+	for n := range 5 {
+		if got := l.as.AllowUnproved(from("2001:db8::1")); got != (n < 3) {
+			t.Errorf("sign-in %d is allowed: %t", n, got)
+		}
+	}
+	if l.as.AllowUnproved(from("2001:db8::2")) {
+		t.Error("another address of the same subscriber has a limit of its own")
+	}
+	if !l.as.AllowUnproved(from("192.0.2.7")) {
+		t.Error("another subscriber is limited too")
+	}
+	l.reload(func(c *Config) { c.Registration.RatePerMinute = 0 })
+	if !l.as.AllowUnproved(from("2001:db8::1")) {
+		t.Error("0 is no limit")
 	}
 }
 

@@ -77,6 +77,7 @@ func init() {
 //	        initial_access_token <sha256:hash|placeholder>
 //	        rate_limit           <registrations per minute and address>
 //	        max_unused           <count>
+//	        max_unproved         <count per address>
 //	        unused_lifetime      <duration>
 //	        redirect_schemes     <scheme>...
 //	    }

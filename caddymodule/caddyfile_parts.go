@@ -78,12 +78,14 @@ func (p *parser) registration() error {
 			return p.count(&r.RateLimit)
 		case "max_unused":
 			return p.count(&r.MaxUnused)
+		case "max_unproved":
+			return p.count(&r.MaxUnproved)
 		case "unused_lifetime":
 			return p.duration(&r.UnusedLifetime)
 		case "redirect_schemes":
 			return p.list(&r.RedirectSchemes)
 		default:
-			return p.unknown("dynamic, metadata_documents, allow_hosts, deny_hosts, initial_access_token, rate_limit, max_unused, unused_lifetime, redirect_schemes")
+			return p.unknown("dynamic, metadata_documents, allow_hosts, deny_hosts, initial_access_token, rate_limit, max_unused, max_unproved, unused_lifetime, redirect_schemes")
 		}
 	})
 }

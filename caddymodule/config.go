@@ -109,13 +109,18 @@ type Registration struct {
 	// InitialAccessToken is needed to register, as a bearer token. A
 	// placeholder, or `sha256:` and the hash in hexadecimal. Default: none.
 	InitialAccessToken string `json:"initial_access_token,omitempty"`
-	// RateLimit is how many registrations one address may make per minute;
-	// 0 sets no limit. Default: 60.
+	// RateLimit is how many registrations one address may make per minute, and
+	// how often people there may sign in without proving who they are; 0 sets
+	// no limit. Default: 60.
 	RateLimit *int `json:"rate_limit,omitempty"`
 	// MaxUnused is how many registrations that nobody approved are kept;
 	// 0 sets no bound. Default: 10000.
 	MaxUnused *int `json:"max_unused,omitempty"`
-	// UnusedLifetime is how long each of them is kept. Default: 24h.
+	// MaxUnproved is how many registrations are kept, for each address, that
+	// only people there approved who proved nothing (user_id, anonymous); 0
+	// sets no bound. Default: 1000.
+	MaxUnproved *int `json:"max_unproved,omitempty"`
+	// UnusedLifetime is how long one is kept that nobody approved. Default: 24h.
 	UnusedLifetime caddy.Duration `json:"unused_lifetime,omitempty"`
 	// RedirectSchemes are private-use redirect schemes, allowed in addition
 	// to https, http on loopback and those of the well-known editors.

@@ -54,6 +54,9 @@ func (h *Handler) convertRegistration(cfg *authz.Config, resolve resolver) error
 	if err := setCount(&to.MaxUnused, r.MaxUnused, "max_unused"); err != nil {
 		return err
 	}
+	if err := setCount(&to.MaxUnproved, r.MaxUnproved, "max_unproved"); err != nil {
+		return err
+	}
 	switch d := time.Duration(r.UnusedLifetime); {
 	case d == 0:
 	case d < time.Minute:

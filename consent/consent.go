@@ -20,6 +20,7 @@ type flows interface {
 	OpenFlow(r *http.Request, flowID string) (*authz.Flow, error)
 	Servers(f *authz.Flow) []authz.Server
 	AllowKeyAttempt(r *http.Request, who string) bool
+	AllowUnproved(r *http.Request) bool
 	AllowTrip(r *http.Request, who string) bool
 	Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error
 	Approve(ctx context.Context, f *authz.Flow, a authz.Approval) (string, error)

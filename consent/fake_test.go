@@ -90,6 +90,8 @@ func (s *fakeFlows) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error
 func (s *fakeFlows) Servers(*authz.Flow) []authz.Server               { return s.servers }
 func (s *fakeFlows) AllowKeyAttempt(r *http.Request, who string) bool { return !s.limited }
 
+func (s *fakeFlows) AllowUnproved(*http.Request) bool { return !s.limited }
+
 func (s *fakeFlows) AllowTrip(r *http.Request, who string) bool { return !s.limited }
 
 func (s *fakeFlows) Identify(_ context.Context, _ *authz.Flow, id storage.Identity) error {

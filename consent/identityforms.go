@@ -41,13 +41,19 @@ func (c *Consent) byUserID(r *http.Request, _ string) (storage.Identity, string,
 	if err != nil {
 		return storage.Identity{}, codeUserID, nil
 	}
+	if !c.as.AllowUnproved(r) {
+		return storage.Identity{}, "", refuse(http.StatusTooManyRequests, c.pages.text.TooManySignIns)
+	}
 	return id, "", nil
 }
 
 // anonymously goes on without knowing the person.
-func (c *Consent) anonymously(*http.Request, string) (storage.Identity, string, error) {
+func (c *Consent) anonymously(r *http.Request, _ string) (storage.Identity, string, error) {
 	if !c.offers(identity.Anonymous) {
 		return c.notOffered()
+	}
+	if !c.as.AllowUnproved(r) {
+		return storage.Identity{}, "", refuse(http.StatusTooManyRequests, c.pages.text.TooManySignIns)
 	}
 	return identity.NewAnonymous(), "", nil
 }

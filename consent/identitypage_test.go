@@ -115,6 +115,27 @@ func TestIdentityFormsNotOffered(t *testing.T) {
 	}
 }
 
+// Who proves nothing could sign in without end; each of them is a record.
+func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
+	for _, form := range [][]string{{userIDPath, "user_id", "alice"}, {anonymousPath}} {
+		t.Run(form[0], func(t *testing.T) {
+			s := newSite(t, newFake())
+			s.limited = true
+			w := s.post(form[0], form[1:]...)
+			if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || s.flow.Identity != nil {
+				t.Errorf("status = %d, headers = %v, identity = %v", w.Code, w.Header(), s.flow.Identity)
+			}
+			if !strings.Contains(w.Body.String(), "Too many sign-ins") || !strings.Contains(w.Body.String(), `href="/oauth/consent?flow_id=sealed"`) {
+				t.Errorf("page:\n%s", w.Body)
+			}
+			s.limited = false
+			if w := s.post(form[0], form[1:]...); w.Code != http.StatusSeeOther || s.flow.Identity == nil {
+				t.Errorf("within the limit: %d, %v", w.Code, s.flow.Identity)
+			}
+		})
+	}
+}
+
 func TestKeyAttemptsAreLimited(t *testing.T) {
 	fake := newFake()
 	fake.limited = true

@@ -68,6 +68,9 @@ func TestSignInPage(t *testing.T) {
 	if w := s.act(accountFormsPath+"vk", "vk", testKey); w.Code != http.StatusTooManyRequests || s.person != nil {
 		t.Errorf("too many keys: %d", w.Code)
 	}
+	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusTooManyRequests || s.person != nil {
+		t.Errorf("too many sign-ins: %d", w.Code)
+	}
 	s.cfg.Identities = []identity.Kind{identity.VirtualKey}
 	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusForbidden || s.person != nil {
 		t.Errorf("a way that is not offered: %d", w.Code)

@@ -132,7 +132,7 @@ type text struct {
 
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
-	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManyTrips, Unavailable,
+	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManySignIns, TooManyTrips, Unavailable,
 	TripOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, TripNext, SignedOut, SignedOutNext, ForgedNext string
 }
 

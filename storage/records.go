@@ -47,8 +47,14 @@ type Client struct {
 	// ExpiresAt is when a registration that nobody used, or whose grants have
 	// all ended, is forgotten. SubmitFlow moves it.
 	ExpiresAt time.Time `json:"expires_at"`
-	// Used tells that a person approved this client at least once.
+	// Used tells that somebody who proved who they are approved this client at
+	// least once.
 	Used bool `json:"used"`
+	// Quota is what the client counts towards while only identities that prove
+	// nothing approved it: that of the first of them. ApprovedAt is when the
+	// last of them did.
+	Quota      *Hash     `json:"quota,omitempty"`
+	ApprovedAt time.Time `json:"approved_at,omitzero"`
 }
 
 // Flow is what a person has decided so far about one authorization request.

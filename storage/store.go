@@ -51,7 +51,7 @@ type Store interface {
 	// maxUnused registrations of its issuer have never been approved by
 	// anybody, the oldest of those are dropped, so that a flood cannot lock
 	// out a newcomer nor touch a client that is in use. maxUnused <= 0 sets no
-	// bound.
+	// bound. (Those that somebody approved are bounded by Submission.Quota.)
 	CreateClient(ctx context.Context, c Client, maxUnused int) error
 	// Client returns a registration, or ErrNotFound.
 	Client(ctx context.Context, id string, now time.Time) (Client, error)
@@ -73,7 +73,8 @@ type Store interface {
 	// SubmitFlow ends a flow. OK: the flow is marked submitted and, when
 	// s.Grant is not nil, grant and code are stored, s.Adopt is given to its
 	// owner, s.Browser is signed in, and the client's registration is kept for
-	// as long as the grant can live plus s.KeepClient. Burned: it was submitted before. Unknown: there
+	// as long as the grant can live plus s.KeepClient; s.Quota bounds how many
+	// are kept so. Burned: it was submitted before. Unknown: there
 	// is no such flow, or it has expired. Mismatch: the flow's identity or
 	// connections changed since the person saw them. The winner's effects and
 	// the mark are one transaction.
@@ -161,7 +162,18 @@ type Submission struct {
 	// and connect pages; nil does not. It is Subject's.
 	Browser    *BrowserSession
 	KeepClient time.Duration
-	Now        time.Time
+	// Quota is nil when the person proved who they are. Else anybody can have
+	// made the grant, and its client counts towards the quota, not as used.
+	Quota *Quota
+	Now   time.Time
+}
+
+// Quota bounds the registrations that count towards it. Beyond Max, those that
+// nobody approved for longest are dropped, but never the one that is being
+// approved; what they were granted stays until it ends. Max <= 0 sets no bound.
+type Quota struct {
+	Key Hash
+	Max int
 }
 
 // Issue is what one token response creates. Both tokens carry the ID of the

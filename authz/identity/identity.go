@@ -21,6 +21,10 @@ const (
 	Caddy Kind = "caddy"
 )
 
+// Proves reports whether an identity of this kind proves anything. Anybody can
+// have one of a kind that does not, as often as they like.
+func (k Kind) Proves() bool { return k != UserID && k != Anonymous }
+
 // subject returns the issuer-wide unique name of id among its kind.
 func subject(k Kind, id string) string { return string(k) + ":" + id }
 

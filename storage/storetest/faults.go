@@ -88,6 +88,20 @@ var faultyVerbs = map[string]faultyVerb{
 		},
 		func(f *fixture) error { return wants(storage.OK)(f.store.SubmitFlow(ctx(), f.submission("2", "b"))) },
 	},
+	"SubmitFlow of somebody unproved that evicts": {
+		func(f *fixture) {
+			f.register("b")
+			f.register("c")
+			f.approveUnproved("b", "here", 1)
+			_, err := f.store.SaveFlow(ctx(), f.flow("2"), f.now)
+			f.must(err)
+		},
+		func(f *fixture) error {
+			sub := f.submission("2", "c")
+			sub.Quota = &storage.Quota{Key: hash("here"), Max: 1}
+			return wants(storage.OK)(f.store.SubmitFlow(ctx(), sub))
+		},
+	},
 	"ClaimCode": {
 		func(f *fixture) { f.approve("2", "a") },
 		func(f *fixture) error { return f.claims(f.claim("2", "a"), storage.OK) },

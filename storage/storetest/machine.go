@@ -123,6 +123,9 @@ func (m *machine) submitFlow(t *rapid.T) {
 	sub := m.submission(m.fresh("grant "), m.clientID(t))
 	sub.FlowID = one(t, m.model.flows, "flow")
 	sub.Subject = rapid.SampledFrom([]string{alice.Subject, bob.Subject}).Draw(t, "subject")
+	if rapid.Bool().Draw(t, "unproved") {
+		sub.Quota = &storage.Quota{Key: hash("%s", rapid.SampledFrom([]string{"here", "there"}).Draw(t, "address"))}
+	}
 	if rapid.IntRange(0, 9).Draw(t, "refused") == 0 {
 		sub.Grant, sub.Code = nil, nil
 	}

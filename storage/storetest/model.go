@@ -84,7 +84,7 @@ func (m *model) submit(id string, sub storage.Submission, code, browser, before 
 		m.browser[browser] = sub.Browser.ExpiresAt
 	}
 	if c := m.clients[sub.Grant.ClientID]; c != nil && c.ExpiresAt.After(sub.Now) {
-		c.Used = true
+		c.Used = c.Used || sub.Quota == nil
 		if end := sub.Grant.AbsoluteExpiresAt.Add(sub.KeepClient); end.After(c.ExpiresAt) {
 			c.ExpiresAt = end
 		}

@@ -14,6 +14,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		tests map[string]func(*fixture)
 	}{
 		{"client", clientTests},
+		{"unproved client", unprovedClientTests},
 		{"flow", flowTests},
 		{"code", codeTests},
 		{"refresh", refreshTests},

@@ -19,11 +19,11 @@ func (s *Store) CreateClient(ctx context.Context, c storage.Client, maxUnused in
 		if err := putClient(tx, c); err != nil || c.Used {
 			return err
 		}
-		count, err := addUnused(tx, c)
+		count, err := enqueue(tx, c)
 		if err != nil || maxUnused <= 0 {
 			return err
 		}
-		return evictUnused(tx, c, count, maxUnused)
+		return evict(tx, c, count, maxUnused)
 	})
 }
 
@@ -84,30 +84,43 @@ func putClient(tx Tx, c storage.Client) error {
 
 // removeClient removes the registration and what is counted of it.
 func removeClient(tx Tx, c storage.Client) error {
-	if err := tx.Delete(idKey(kindClient, c.ID)); err != nil || c.Used {
+	if err := tx.Delete(idKey(kindClient, c.ID)); err != nil {
 		return err
 	}
-	_, err := dropUnused(tx, c)
-	return err
+	return dequeue(tx, c)
 }
 
 // keepClient notes that a person approved the client, and keeps its
-// registration until the given time at least. Clients that are not registered
-// here (configured ones, metadata documents) have nothing to keep.
-func keepClient(tx Tx, issuer, id string, keepUntil, now time.Time) error {
-	c, err := liveClient(tx, id, now)
+// registration for as long as the grant can live, and longer if the submission
+// says so. Clients that are not registered here (configured ones, metadata
+// documents) have nothing to keep.
+func keepClient(tx Tx, sub storage.Submission) error {
+	c, err := liveClient(tx, sub.Grant.ClientID, sub.Now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
-	if err != nil || c.Issuer != issuer {
+	if err != nil || c.Issuer != sub.Grant.Issuer {
 		return err
 	}
-	if !c.Used {
-		if _, err := dropUnused(tx, c); err != nil {
-			return err
-		}
+	if err := dequeue(tx, c); err != nil {
+		return err
 	}
-	c.Used = true
-	c.ExpiresAt = latest(c.ExpiresAt, keepUntil)
-	return putClient(tx, c)
+	c.ExpiresAt = latest(c.ExpiresAt, sub.Grant.AbsoluteExpiresAt.Add(sub.KeepClient))
+	c.Used = c.Used || sub.Quota == nil
+	if c.Used {
+		c.Quota, c.ApprovedAt = nil, time.Time{}
+		return putClient(tx, c)
+	}
+	if c.Quota == nil {
+		c.Quota = &sub.Quota.Key
+	}
+	c.ApprovedAt = sub.Now
+	if err := putClient(tx, c); err != nil {
+		return err
+	}
+	count, err := enqueue(tx, c)
+	if err != nil || sub.Quota.Max <= 0 {
+		return err
+	}
+	return evict(tx, c, count, sub.Quota.Max)
 }

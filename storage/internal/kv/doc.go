@@ -18,7 +18,7 @@
 //	j <hash>                      value used once
 //	k <hash>                      code, JSON
 //	m <issuer, subject> <grant ID> index: the grants of a subject
-//	n <issuer>                    number of unused clients
+//	n <queue>                     number of clients in a queue
 //	o <issuer> <owner> <server>   connection, JSON
 //	p <issuer, provider, server>  upstream client, JSON
 //	q <ID>                        revocation for a provider, JSON
@@ -26,7 +26,7 @@
 //	r <hash> p                    its replay, beside it on the same page
 //	s <hash>                      upstream state, JSON
 //	t <issuer> <owner> <server> <hash> index: the pending upstream states
-//	u <issuer> <time> <client ID> index: unused clients, oldest first
+//	u <queue> <time> <client ID>  index: clients nobody proved approved, oldest first
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //
 // A value starts with its format's version and the time until which it is

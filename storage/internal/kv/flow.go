@@ -100,7 +100,7 @@ func approve(tx Tx, sub storage.Submission) error {
 			return err
 		}
 	}
-	return keepClient(tx, g.Issuer, g.ClientID, g.AbsoluteExpiresAt.Add(sub.KeepClient), sub.Now)
+	return keepClient(tx, sub)
 }
 
 func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {

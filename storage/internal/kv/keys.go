@@ -18,9 +18,9 @@ const (
 	kindClientGrant = 'i'
 	kindOnce        = 'j'
 	kindCode        = 'k'
-	kindUnusedCount = 'n'
+	kindQueueCount  = 'n'
 	kindRefresh     = 'r'
-	kindUnused      = 'u'
+	kindQueue       = 'u'
 )
 
 // replaySuffix makes the key of a replay out of its refresh token's.
@@ -72,20 +72,27 @@ func clientGrantKey(g storage.Grant) []byte {
 	return append(clientGrantsPrefix(g.Issuer, g.ClientID), g.ID...)
 }
 
-func unusedCountKey(issuer string) []byte {
-	return append([]byte{kindUnusedCount}, digest(issuer)...)
+// queue names the queue that a client waits in.
+func queue(c storage.Client) []byte {
+	if c.Quota == nil {
+		return digest(c.Issuer)
+	}
+	return digest(c.Issuer, string(c.Quota[:]))
 }
 
-func unusedPrefix(issuer string) []byte {
-	return append([]byte{kindUnused}, digest(issuer)...)
+func queueCountKey(c storage.Client) []byte {
+	return append([]byte{kindQueueCount}, queue(c)...)
 }
 
-// unusedKey sorts the unused clients of an issuer by their age.
-func unusedKey(c storage.Client) []byte {
-	key := unusedPrefix(c.Issuer)
-	key = binary.BigEndian.AppendUint64(key, uint64(c.CreatedAt.UnixNano()))
+func queuePrefix(c storage.Client) []byte {
+	return append([]byte{kindQueue}, queue(c)...)
+}
+
+// queueKey sorts the clients of a queue by when they were last of use.
+func queueKey(c storage.Client) []byte {
+	key := binary.BigEndian.AppendUint64(queuePrefix(c), uint64(latest(c.CreatedAt, c.ApprovedAt).UnixNano()))
 	return append(key, c.ID...)
 }
 
-// unusedID returns the client ID in an unusedKey.
-func unusedID(key, prefix []byte) string { return string(key[len(prefix)+8:]) }
+// queuedID returns the client ID in a queueKey.
+func queuedID(key, prefix []byte) string { return string(key[len(prefix)+8:]) }
