@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -103,44 +102,6 @@ func BenchmarkAccessToken(b *testing.B) {
 				b.ReportMetric(float64(info.Size())/float64(grants), "file-B/grant")
 			}
 		})
-	}
-}
-
-// BenchmarkSweep removes expired records while one caller keeps writing;
-// the longest that this caller waited is what a sweep costs others.
-func BenchmarkSweep(b *testing.B) {
-	const records = 100_000
-	for b.Loop() {
-		b.StopTimer()
-		e := benchEngine(b)
-		fill(b, e, records/5)
-		s := kv.New(e)
-		ctx, cancel := context.WithCancel(context.Background())
-		longest := make(chan time.Duration)
-		go func() {
-			var worst time.Duration
-			for ctx.Err() == nil {
-				var h storage.Hash
-				_, _ = rand.Read(h[:])
-				start := time.Now()
-				if _, err := s.UseOnce(context.Background(), h, benchNow.AddDate(9, 0, 0), benchNow); err != nil {
-					b.Error(err)
-				}
-				worst = max(worst, time.Since(start))
-			}
-			longest <- worst
-		}()
-		start := time.Now()
-		b.StartTimer()
-		n, err := s.Sweep(context.Background(), benchNow.AddDate(1, 0, 0))
-		b.StopTimer()
-		b.ReportMetric(float64(n)/time.Since(start).Seconds(), "removed/s")
-		if err != nil {
-			b.Fatal(err)
-		}
-		cancel()
-		b.ReportMetric(float64((<-longest).Microseconds())/1000, "longest-wait-ms")
-		b.StartTimer()
 	}
 }
 

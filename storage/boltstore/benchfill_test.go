@@ -19,15 +19,27 @@ import (
 // fill signs in so many times, without waiting for the disk.
 func fill(b *testing.B, e *engine, grants uint64) {
 	b.Helper()
+	inBulk(b, e, 0, grants, signIn)
+}
+
+// approveAll takes the grants of the range up to their codes.
+func approveAll(b *testing.B, e *engine, from, to uint64, now time.Time) {
+	b.Helper()
+	inBulk(b, e, from, to, func(ctx context.Context, s storage.Store, i uint64) error { return approve(ctx, s, i, now) })
+}
+
+// inBulk does the same for each of a range, without waiting for the disk.
+func inBulk(b *testing.B, e *engine, from, end uint64, do func(ctx context.Context, s storage.Store, i uint64) error) {
+	b.Helper()
 	ctx := context.Background()
 	e.db.NoSync = true
-	for from := uint64(0); from < grants; {
+	for from < end {
 		// bbolt splits pages at commit: a batch must not outgrow what is there.
-		to := min(from+max(500, from/2), grants)
+		to := min(from+max(500, from/2), end)
 		err := e.Update(ctx, func(t kv.Tx) error {
 			s := kv.New(within{t})
 			for i := from; i < to; i++ {
-				if err := signIn(ctx, s, i); err != nil {
+				if err := do(ctx, s, i); err != nil {
 					return err
 				}
 			}
@@ -90,8 +102,9 @@ func multiply(b *testing.B, e *engine, grants uint64) {
 }
 
 const (
-	benchIssuer   = "https://mcp.example.com"
-	benchRedirect = "http://127.0.0.1:33418/callback"
+	benchIssuer    = "https://mcp.example.com"
+	benchRedirect  = "http://127.0.0.1:33418/callback"
+	benchChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 )
 
 func benchHash(kind string, grant, generation uint64) storage.Hash {
@@ -111,33 +124,47 @@ func benchGrant(i uint64) (id, client string, who storage.Identity) {
 }
 
 func signIn(ctx context.Context, s storage.Store, i uint64) error {
-	id, client, who := benchGrant(i)
-	flow := storage.Flow{ID: fmt.Sprintf("%d-%s", i*0x9e3779b97f4a7c15, id), Issuer: benchIssuer, Identity: who, ExpiresAt: benchNow.Add(15 * time.Minute)}
-	if _, err := s.SaveFlow(ctx, flow, benchNow); err != nil {
+	if err := approve(ctx, s, i, benchNow); err != nil {
 		return err
 	}
-	code := storage.Code{
-		Hash: benchHash("code", i, 0), GrantID: id, Issuer: benchIssuer, ClientID: client, RedirectURI: benchRedirect,
-		Challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", ExpiresAt: benchNow.Add(5 * time.Minute),
-	}
-	_, err := s.SubmitFlow(ctx, storage.Submission{
-		FlowID: flow.ID, Issuer: benchIssuer, Subject: who.Subject, Now: benchNow, Code: &code,
-		Grant: &storage.Grant{
-			ID: id, Issuer: benchIssuer, ClientID: client, Identity: who, Scope: []string{"mcp:use"},
-			Resources: []string{benchIssuer + "/mcp"}, RedirectURI: benchRedirect, ClientName: "A client", CreatedAt: benchNow,
-			ExpiresAt: benchNow.Add(24 * time.Hour), AbsoluteExpiresAt: benchNow.Add(90 * 24 * time.Hour),
-		},
-	})
-	if err != nil {
-		return err
-	}
-	res, err := s.ClaimCode(ctx, storage.CodeClaim{
-		Hash: code.Hash, Issuer: benchIssuer, ClientID: client, Challenge: code.Challenge, Now: benchNow, Issue: benchIssue(i, 0, benchNow),
-	})
+	res, err := s.ClaimCode(ctx, benchClaim(i, benchNow))
 	if err == nil && res.Verdict != storage.OK {
 		err = fmt.Errorf("verdict %d", res.Verdict)
 	}
 	return err
+}
+
+// approve takes grant i up to its code, benchHash("code", i, 0).
+func approve(ctx context.Context, s storage.Store, i uint64, now time.Time) error {
+	id, client, who := benchGrant(i)
+	flow := storage.Flow{ID: fmt.Sprintf("%d-%s", i*0x9e3779b97f4a7c15, id), Issuer: benchIssuer, Identity: who, ExpiresAt: now.Add(15 * time.Minute)}
+	if _, err := s.SaveFlow(ctx, flow, now); err != nil {
+		return err
+	}
+	verdict, err := s.SubmitFlow(ctx, storage.Submission{
+		FlowID: flow.ID, Issuer: benchIssuer, Subject: who.Subject, Now: now,
+		Code: &storage.Code{
+			Hash: benchHash("code", i, 0), GrantID: id, Issuer: benchIssuer, ClientID: client, RedirectURI: benchRedirect,
+			Challenge: benchChallenge, ExpiresAt: now.Add(5 * time.Minute),
+		},
+		Grant: &storage.Grant{
+			ID: id, Issuer: benchIssuer, ClientID: client, Identity: who, Scope: []string{"mcp:use"},
+			Resources: []string{benchIssuer + "/mcp"}, RedirectURI: benchRedirect, ClientName: "A client", CreatedAt: now,
+			ExpiresAt: now.Add(24 * time.Hour), AbsoluteExpiresAt: now.Add(90 * 24 * time.Hour),
+		},
+	})
+	if err == nil && verdict != storage.OK {
+		err = fmt.Errorf("verdict %d", verdict)
+	}
+	return err
+}
+
+// benchClaim redeems the code of grant i.
+func benchClaim(i uint64, now time.Time) storage.CodeClaim {
+	_, client, _ := benchGrant(i)
+	return storage.CodeClaim{
+		Hash: benchHash("code", i, 0), Issuer: benchIssuer, ClientID: client, Challenge: benchChallenge, Now: now, Issue: benchIssue(i, 0, now),
+	}
 }
 
 func benchIssue(i, generation uint64, now time.Time) storage.Issue {

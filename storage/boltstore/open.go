@@ -44,6 +44,7 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 	}
 	bo.FreelistType = bbolt.FreelistMapType // stays fast in a large, fragmented file
 	bo.NoStatistics = true                  // nobody asks, and readers would share a lock for them
+	bo.NoFreelistSync = true                // else each commit sorts and writes all that was ever swept; found again by Open
 	if bo.OpenFile == nil {
 		bo.OpenFile = os.OpenFile
 	}
