@@ -90,34 +90,34 @@ const MaxAccessTokens = 16
 // Grant is what a person approved for a client. Its tokens form one family:
 // revoking the grant revokes them all.
 type Grant struct {
-	ID       string   `json:"id"`
-	Issuer   string   `json:"issuer"`
-	ClientID string   `json:"client_id"`
-	Identity Identity `json:"identity"`
-	Scope    []string `json:"scope"`
+	ID       string
+	Issuer   string
+	ClientID string
+	Identity Identity
+	Scope    []string
 	// Resources are the protected resources (RFC 8707) the person approved.
-	Resources []string `json:"resources"`
+	Resources []string
 	// ResourcesRequested tells that the client named the resources. Such a
 	// client must name one of several again for each token, while for one that
 	// named none a token is good for all of them.
-	ResourcesRequested bool `json:"resources_requested,omitempty"`
+	ResourcesRequested bool
 	// RedirectURI is the one the grant was made through.
-	RedirectURI string `json:"redirect_uri"`
+	RedirectURI string
 	// ClientName is what the consent page showed.
-	ClientName string    `json:"client_name,omitempty"`
-	CreatedAt  time.Time `json:"created_at"`
+	ClientName string
+	CreatedAt  time.Time
 	// ExpiresAt is when the grant ends if nothing renews it; rotation moves it
 	// up to, never beyond, AbsoluteExpiresAt.
-	ExpiresAt         time.Time `json:"expires_at"`
-	AbsoluteExpiresAt time.Time `json:"absolute_expires_at"`
-	LastUsedAt        time.Time `json:"last_used_at"` // the last issue of a token
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	LastUsedAt        time.Time // the last issue of a token
 	// RevokedAt is zero while the grant stands.
-	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	RevokedAt time.Time
 	// AccessTokens are the access tokens of the family, oldest first. Some may
 	// have ended: they are forgotten when the next one is issued.
-	AccessTokens []Hash `json:"access_tokens,omitempty"`
+	AccessTokens []Hash
 	// RefreshToken is the head of the family: the one that was not used yet.
-	RefreshToken *Hash `json:"refresh_token,omitempty"`
+	RefreshToken *Hash
 }
 
 // Code is an authorization code (RFC 6749 section 4.1.2): single use, and
@@ -154,13 +154,13 @@ type AccessToken struct {
 
 // RefreshToken is one link of a grant's family.
 type RefreshToken struct {
-	Hash      Hash      `json:"-"`
-	GrantID   string    `json:"grant_id"`
-	Issuer    string    `json:"issuer"`
-	ClientID  string    `json:"client_id"`
-	ExpiresAt time.Time `json:"expires_at"`
+	Hash      Hash
+	GrantID   string
+	Issuer    string
+	ClientID  string
+	ExpiresAt time.Time
 	// RotatedAt is zero for the head of the family.
-	RotatedAt time.Time `json:"rotated_at,omitzero"`
+	RotatedAt time.Time
 	// Successor is the token that replaced this one.
-	Successor *Hash `json:"successor,omitempty"`
+	Successor *Hash
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,8 @@ func TestSchemaGuard_M08(t *testing.T) {
 		change func(*bbolt.Tx) error
 		want   string
 	}{
-		"newer":      {set("2"), "newer version"},
+		"newer":      {set(strconv.Itoa(schema + 1)), "newer version"},
+		"older":      {set(strconv.Itoa(schema - 1)), "before the first release"},
 		"unreadable": {set("x"), "unreadable"},
 		"no schema": {func(tx *bbolt.Tx) error {
 			return tx.Bucket(metaBucket).Delete(schemaKey)

@@ -16,7 +16,7 @@ var (
 )
 
 // schema is the version of the layout that this program reads and writes.
-const schema = 1
+const schema = 2
 
 // prepare lays out a new file, and refuses, without writing, one that this
 // program does not understand.
@@ -52,6 +52,9 @@ func checkSchema(tx *bbolt.Tx) error {
 	}
 	if found > schema {
 		return fmt.Errorf("a newer version of this program wrote it (schema %d, this one knows %d); nothing was changed", found, schema)
+	}
+	if found < schema {
+		return fmt.Errorf("it was written before the first release (schema %d, this one knows %d); nothing was changed. Move it away to start with a new one", found, schema)
 	}
 	return nil
 }

@@ -38,17 +38,9 @@ func (s *Store) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, c
 }
 
 func getAccessToken(r Reader, h storage.Hash) (storage.AccessToken, bool, error) {
-	v := r.Get(hashKey(kindAccess, h))
-	if v == nil {
-		return storage.AccessToken{}, false, nil
-	}
-	_, body, err := openValue(v)
-	if err != nil {
-		return storage.AccessToken{}, false, err
-	}
-	t, err := decodeAccessToken(body)
+	t, found, err := getBinary(r, hashKey(kindAccess, h), decodeAccessToken)
 	t.Hash = h
-	return t, err == nil, err
+	return t, found, err
 }
 
 func putAccessToken(tx Tx, t storage.AccessToken) error {

@@ -35,6 +35,9 @@ func TestAccessTokenRoundTrip(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 		}
+		if end, err := decodeAccessTokenEnd(body); err != nil || !end.Equal(want.ExpiresAt) {
+			t.Fatalf("ends at %v, %v; want %v", end, err, want.ExpiresAt)
+		}
 		cut := rapid.IntRange(0, len(body)-1).Draw(t, "cut")
 		if _, err := decodeAccessToken(body[:cut]); err != errCorrupt {
 			t.Fatalf("cut to %d of %d bytes: %v", cut, len(body), err)
@@ -43,6 +46,14 @@ func TestAccessTokenRoundTrip(t *testing.T) {
 			t.Fatalf("with a byte too many: %v", err)
 		}
 	})
+}
+
+func TestAccessTokenWithoutAnEnd(t *testing.T) {
+	for n := range 2 * timeSize {
+		if _, err := decodeAccessTokenEnd(appendAccessToken(nil, storage.AccessToken{})[:n]); err != errCorrupt {
+			t.Errorf("of %d bytes: %v", n, err)
+		}
+	}
 }
 
 func TestZeroTimeRoundTrip(t *testing.T) {

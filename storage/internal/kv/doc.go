@@ -12,7 +12,7 @@
 //	c <client ID>                 client, JSON
 //	d <issuer> <time> <ID>        index: revocations for providers, by when they are due
 //	f <flow ID>                   flow, JSON
-//	g <grant ID>                  grant, JSON
+//	g <grant ID>                  grant, binary (read and written by each refresh)
 //	h <issuer, ID>                key of the connection that has the ID
 //	i <issuer, client> <grant ID> index: the grants of a client
 //	j <hash>                      value used once
@@ -22,7 +22,7 @@
 //	o <issuer> <owner> <server>   connection, JSON
 //	p <issuer, provider, server>  upstream client, JSON
 //	q <ID>                        revocation for a provider, JSON
-//	r <hash>                      refresh token, JSON
+//	r <hash>                      refresh token, binary
 //	r <hash> p                    its replay, beside it on the same page
 //	s <hash>                      upstream state, JSON
 //	t <issuer> <owner> <server> <hash> index: the pending upstream states

@@ -26,15 +26,14 @@ func (s *Store) RevokeGrant(ctx context.Context, id string, now time.Time) (stor
 	return update(ctx, s, func(tx Tx) (storage.Revocation, error) { return revokeGrant(tx, id, now) })
 }
 
-func getGrant(r Reader, id string) (g storage.Grant, found bool, err error) {
-	found, err = getJSON(r, idKey(kindGrant, id), &g)
-	return g, found, err
+func getGrant(r Reader, id string) (storage.Grant, bool, error) {
+	return getBinary(r, idKey(kindGrant, id), decodeGrant)
 }
 
 // putGrant keeps the grant until the given time: never less than its tokens,
 // which only the grant can find again.
 func putGrant(tx Tx, g storage.Grant, keepUntil time.Time) error {
-	return putJSON(tx, idKey(kindGrant, g.ID), until(keepUntil), g)
+	return tx.Put(idKey(kindGrant, g.ID), appendGrant(newValue(until(keepUntil), 1024), g))
 }
 
 // grantIndexKeys are those under which a grant that stands is found.

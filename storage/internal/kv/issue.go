@@ -51,11 +51,11 @@ func issue(tx Tx, g storage.Grant, i storage.Issue, now time.Time) (storage.Gran
 func liveAccessTokens(r Reader, hashes []storage.Hash, now time.Time) ([]storage.Hash, error) {
 	live := make([]storage.Hash, 0, len(hashes)+1)
 	for _, h := range hashes {
-		t, found, err := getAccessToken(r, h)
+		end, found, err := getBinary(r, hashKey(kindAccess, h), decodeAccessTokenEnd)
 		if err != nil {
 			return nil, err
 		}
-		if found && !ended(t.ExpiresAt, now) {
+		if found && !ended(end, now) {
 			live = append(live, h)
 		}
 	}

@@ -100,14 +100,14 @@ func present(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation)
 	return res, err
 }
 
-func getRefreshToken(r Reader, h storage.Hash) (t storage.RefreshToken, found bool, err error) {
-	found, err = getJSON(r, hashKey(kindRefresh, h), &t)
+func getRefreshToken(r Reader, h storage.Hash) (storage.RefreshToken, bool, error) {
+	t, found, err := getBinary(r, hashKey(kindRefresh, h), decodeRefreshToken)
 	t.Hash = h
 	return t, found, err
 }
 
 func putRefreshToken(tx Tx, t storage.RefreshToken) error {
-	return putJSON(tx, hashKey(kindRefresh, t.Hash), until(t.ExpiresAt), t)
+	return tx.Put(hashKey(kindRefresh, t.Hash), appendRefreshToken(newValue(until(t.ExpiresAt), 256), t))
 }
 
 // getReplay returns a copy of the sealed response, or nil when there is none.

@@ -56,6 +56,20 @@ func openValue(v []byte) (keep, []byte, error) {
 	return keep(binary.BigEndian.Uint64(v[1:])), v[valueHeader:], nil
 }
 
+// getBinary reads a record with decode; it reports false when there is none.
+func getBinary[T any](r Reader, key []byte, decode func([]byte) (T, error)) (record T, found bool, err error) {
+	v := r.Get(key)
+	if v == nil {
+		return record, false, nil
+	}
+	_, body, err := openValue(v)
+	if err != nil {
+		return record, false, err
+	}
+	record, err = decode(body)
+	return record, err == nil, err
+}
+
 // getJSON reads a record; it reports false when there is none.
 func getJSON(r Reader, key []byte, record any) (bool, error) {
 	v := r.Get(key)

@@ -1,0 +1,118 @@
+package kv
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+var (
+	drawnTime = rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "zero") {
+			return time.Time{}
+		}
+		return time.Unix(rapid.Int64Range(-1<<36, 1<<36).Draw(t, "seconds"), rapid.Int64Range(0, 1e9-1).Draw(t, "nanoseconds")).UTC()
+	})
+	drawnHash = rapid.Custom(func(t *rapid.T) storage.Hash {
+		return storage.HashOf(rapid.String().Draw(t, "secret"))
+	})
+)
+
+// drawList draws a list; an empty one is nil, as it comes back.
+func drawList[T any](t *rapid.T, of *rapid.Generator[T], label string) []T {
+	list := rapid.SliceOfN(of, 0, 20).Draw(t, label)
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func drawIdentity(t *rapid.T) storage.Identity {
+	text := rapid.String()
+	return storage.Identity{Kind: text.Draw(t, "kind"), Subject: text.Draw(t, "subject"), Name: text.Draw(t, "name"), Proof: text.Draw(t, "proof")}
+}
+
+// comesBack checks that a record is read as it was written, and that one with a
+// byte too few or too many is not read.
+func comesBack[T any](t *rapid.T, want T, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
+	body := encode(nil, want)
+	if got, err := decode(body); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	var nothing T
+	for _, damaged := range [][]byte{body[:rapid.IntRange(0, len(body)-1).Draw(t, "cut")], append(body, 0)} {
+		if got, err := decode(damaged); err != errCorrupt || !reflect.DeepEqual(got, nothing) {
+			t.Fatalf("%d of %d bytes: %+v, %v", len(damaged), len(body), got, err)
+		}
+	}
+}
+
+func TestGrantRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String()
+		comesBack(t, storage.Grant{
+			ID: text.Draw(t, "id"), Issuer: text.Draw(t, "issuer"), ClientID: text.Draw(t, "client"), Identity: drawIdentity(t),
+			Scope: drawList(t, text, "scope"), Resources: drawList(t, text, "resources"), ResourcesRequested: rapid.Bool().Draw(t, "requested"),
+			RedirectURI: text.Draw(t, "redirect"), ClientName: text.Draw(t, "client name"),
+			CreatedAt: drawnTime.Draw(t, "created"), ExpiresAt: drawnTime.Draw(t, "expires"), AbsoluteExpiresAt: drawnTime.Draw(t, "absolute"),
+			LastUsedAt: drawnTime.Draw(t, "used"), RevokedAt: drawnTime.Draw(t, "revoked"),
+			AccessTokens: drawList(t, drawnHash, "access tokens"), RefreshToken: rapid.Ptr(drawnHash, true).Draw(t, "refresh token"),
+		}, appendGrant, decodeGrant)
+	})
+}
+
+func TestRefreshTokenRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String()
+		comesBack(t, storage.RefreshToken{
+			GrantID: text.Draw(t, "grant"), Issuer: text.Draw(t, "issuer"), ClientID: text.Draw(t, "client"),
+			ExpiresAt: drawnTime.Draw(t, "expires"), RotatedAt: drawnTime.Draw(t, "rotated"), Successor: rapid.Ptr(drawnHash, true).Draw(t, "successor"),
+		}, appendRefreshToken, decodeRefreshToken)
+	})
+}
+
+// A field that the binary form does not know would be lost in silence.
+func TestBinaryFormsKnowEveryField(t *testing.T) {
+	for _, record := range []struct {
+		of     any
+		fields int
+	}{
+		{storage.AccessToken{}, 9}, {storage.Grant{}, 16}, {storage.RefreshToken{}, 7}, {storage.Identity{}, 4},
+	} {
+		if kind := reflect.TypeOf(record.of); kind.NumField() != record.fields {
+			t.Errorf("%v has %d fields: teach its binary form, and its round trip, the new ones", kind, kind.NumField())
+		}
+	}
+}
+
+func FuzzDecodeGrant(f *testing.F) {
+	h := storage.HashOf("token")
+	f.Add(appendGrant(nil, storage.Grant{ID: "g", Scope: []string{"a", "b"}, AccessTokens: []storage.Hash{h}, RefreshToken: &h}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, appendGrant, decodeGrant) })
+}
+
+func FuzzDecodeRefreshToken(f *testing.F) {
+	h := storage.HashOf("token")
+	f.Add(appendRefreshToken(nil, storage.RefreshToken{GrantID: "g", Successor: &h}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, appendRefreshToken, decodeRefreshToken) })
+}
+
+// survives checks that whatever is read is read again once it is written.
+func survives[T any](t *testing.T, body []byte, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
+	got, err := decode(body)
+	if err != nil {
+		if err != errCorrupt {
+			t.Fatal(err)
+		}
+		return
+	}
+	if again, err := decode(encode(nil, got)); err != nil || !reflect.DeepEqual(again, got) {
+		t.Fatalf("%+v does not survive: %+v, %v", got, again, err)
+	}
+}

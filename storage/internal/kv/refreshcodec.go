@@ -1,0 +1,28 @@
+package kv
+
+import "github.com/mcpoauth/caddy-mcp-oauth/storage"
+
+func appendRefreshToken(b []byte, t storage.RefreshToken) []byte {
+	b = appendTime(b, t.ExpiresAt)
+	b = appendTime(b, t.RotatedAt)
+	b = appendHash(b, t.Successor)
+	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID} {
+		b = appendString(b, s)
+	}
+	return b
+}
+
+func decodeRefreshToken(body []byte) (storage.RefreshToken, error) {
+	var t storage.RefreshToken
+	d := decoder{rest: string(body)}
+	t.ExpiresAt = d.time()
+	t.RotatedAt = d.time()
+	t.Successor = d.hash()
+	for _, s := range [...]*string{&t.GrantID, &t.Issuer, &t.ClientID} {
+		*s = d.string()
+	}
+	if err := d.end(); err != nil {
+		return storage.RefreshToken{}, err
+	}
+	return t, nil
+}
