@@ -113,14 +113,16 @@ func (b *browser) open(target string) *httptest.ResponseRecorder {
 	return b.send(httptest.NewRequest(http.MethodGet, target, nil))
 }
 
+var linkOfTheClient = authz.AuthorizePath + "?" + url.Values{
+	"response_type": {"code"}, "client_id": {"editor"}, "state": {"a b&c"},
+	"redirect_uri":   {"cursor://anysphere.cursor-mcp/oauth/callback"},
+	"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
+}.Encode()
+
 // start opens the link of a client and returns the address of the identity page.
 func (b *browser) start() string {
 	b.t.Helper()
-	w := b.open(authz.AuthorizePath + "?" + url.Values{
-		"response_type": {"code"}, "client_id": {"editor"}, "state": {"a b&c"},
-		"redirect_uri":   {"cursor://anysphere.cursor-mcp/oauth/callback"},
-		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
-	}.Encode())
+	w := b.open(linkOfTheClient)
 	if w.Code != http.StatusFound {
 		b.t.Fatalf("authorize: %d\n%s", w.Code, shows(w))
 	}
@@ -132,19 +134,29 @@ var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value=
 // press sends the form at path on a page, with further values.
 func (b *browser) press(page *httptest.ResponseRecorder, path string, more url.Values) *httptest.ResponseRecorder {
 	b.t.Helper()
-	form := formFor(page.Body.String(), path)
-	if form == "" {
+	if formFor(page.Body.String(), path) == "" {
 		b.t.Fatalf("no form for %s on\n%s", path, shows(page))
 	}
-	values := url.Values{}
-	for _, field := range hiddenField.FindAllStringSubmatch(form, -1) {
-		values.Add(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
-	}
+	values := hiddenFields(page, path)
 	maps.Copy(values, more)
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(values.Encode()))
+	return b.post(path, values)
+}
+
+// post sends a form as a page of ours does.
+func (b *browser) post(path string, form url.Values) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	return b.send(r)
+}
+
+// hiddenFields are those of the form for a path on a page.
+func hiddenFields(page *httptest.ResponseRecorder, path string) url.Values {
+	values := url.Values{}
+	for _, field := range hiddenField.FindAllStringSubmatch(formFor(page.Body.String(), path), -1) {
+		values.Add(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
+	}
+	return values
 }
 
 // formFor returns the first form on a page that, or a button of which, is sent
