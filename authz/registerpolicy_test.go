@@ -124,7 +124,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 	})
 	known := func(reg registration) bool {
 		t.Helper()
-		_, err := l.as.clients.lookup(t.Context(), reg.ID)
+		_, err := l.as.clients.lookup(t.Context(), reg.ID, requester{})
 		if err != nil && asError(err).Code != "invalid_client" {
 			t.Fatal(err)
 		}

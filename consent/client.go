@@ -18,7 +18,7 @@ type clientView struct {
 	Publisher   string
 	Destination string
 	Address     string // the whole redirect URI
-	App         bool // the destination is an app on the device
+	App         bool   // the destination is an app on the device
 	Warnings    []string
 }
 
