@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,7 +64,7 @@ func damage(t *testing.T, path string, kind uint16) {
 	}
 }
 
-const leafPage, freelistPage = 0x02, 0x10
+const leafPage = 0x02
 
 // N03: a damaged file is an error for everybody who needs it, again and again,
 // and no end of the process.
@@ -103,16 +104,29 @@ func TestDamagedPage_N03(t *testing.T) {
 
 // N03: so is a file that is damaged when the process starts.
 func TestOpenDamagedFile_N03(t *testing.T) {
-	for name, kind := range map[string]uint16{"list of free pages": freelistPage, "data": leafPage} {
+	for name, harm := range map[string]func(*testing.T, string){
+		"zeroed page": func(t *testing.T, path string) { damage(t, path, leafPage) },
+		"file cut short": func(t *testing.T, path string) {
+			if err := os.Truncate(path, int64(5*os.Getpagesize())); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			path, _, e := filled(t)
 			if err := e.Close(); err != nil {
 				t.Fatal(err)
 			}
-			damage(t, path, kind)
-			if s, err := Open(path, Options{}); err == nil {
-				closed(t, s)
-				t.Fatal("opened")
+			harm(t, path)
+			for range 2 { // the first attempt lets go of the file
+				s, err := Open(path, Options{Timeout: time.Millisecond})
+				if err == nil {
+					closed(t, s)
+					t.Fatal("opened")
+				}
+				if !strings.Contains(err.Error(), "damaged") {
+					t.Error(err)
+				}
 			}
 		})
 	}

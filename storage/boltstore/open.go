@@ -51,6 +51,9 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 	bo.OpenFile = private(bo.OpenFile)
 	var db *bbolt.DB
 	err := guarded(func() (err error) {
+		if err := verify(path, bo); err != nil {
+			return err
+		}
 		db, err = bbolt.Open(path, 0o600, &bo)
 		return err
 	})

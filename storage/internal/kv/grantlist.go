@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -37,9 +36,9 @@ func readGrants(r Reader, after string, limit int, now time.Time) (page grantPag
 		if err != nil {
 			return page, err
 		}
-		var g storage.Grant
-		if err := json.Unmarshal(body, &g); err != nil {
-			return page, errCorrupt // the cause would quote the record
+		g, err := decodeGrant(body)
+		if err != nil {
+			return page, err
 		}
 		if standing(g, true, now) == storage.OK {
 			page.grants = append(page.grants, g)
