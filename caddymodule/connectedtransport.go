@@ -41,7 +41,8 @@ func (t *transport) receivedConnected(req *http.Request, res *http.Response, c *
 
 // sendAgain sends a call that was answered with 401 once more, with another
 // credential. The 401 says that the call was not processed. refusal is why
-// there is no answer for the client.
+// there is no answer for the client. A second 401 says no more of the account
+// than the first: it is the call's.
 func (t *transport) sendAgain(req *http.Request, c *connectedCall) (_ *http.Response, refusal, _ error) {
 	fresh, err := c.site.broker.Refused(req.Context(), c.caller.Identity.Subject, c.upstream.id, c.credential)
 	if err != nil {
@@ -61,7 +62,7 @@ func (t *transport) sendAgain(req *http.Request, c *connectedCall) (_ *http.Resp
 	if res.StatusCode == http.StatusUnauthorized {
 		_ = res.Body.Close()
 		c.site.log.Warn("the MCP server refuses a credential that has just been renewed", zap.String("server", c.upstream.id))
-		return nil, connections.ErrNeedsReauth, nil
+		return nil, connections.ErrRefused, nil
 	}
 	return res, nil, nil
 }

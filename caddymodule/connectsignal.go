@@ -29,6 +29,8 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 		c.askToConnect(w, r, nil)
 	case missing:
 		c.fail(w, r, http.StatusServiceUnavailable, "An operator has to connect this MCP server first.", err)
+	case errors.Is(err, connections.ErrRefused):
+		c.refuseCall(w, shared)
 	case errors.Is(err, errNotKept):
 		c.fail(w, r, http.StatusServiceUnavailable, "The account was renewed; send the call again.", err)
 	case errors.Is(err, connections.ErrDamaged):
@@ -38,6 +40,18 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 	default: // the store, or a client that hung up
 		c.fail(w, r, http.StatusServiceUnavailable, "The server cannot answer right now; try again shortly.", err)
 	}
+}
+
+// refuseCall answers for an upstream that refuses this call, while nothing says
+// that the account works no more: neither connection nor grant ends, whatever
+// the client sent. The person is told where to connect anew, should that help.
+func (c *connectedCall) refuseCall(w http.ResponseWriter, shared bool) {
+	message := fmt.Sprintf("%s does not accept this call.", c.upstream.title)
+	if !shared {
+		message += " If your account there does not work any more, open this link in a browser to connect it again: " +
+			c.site.as.ConnectURL(c.caller.Identity.Subject, c.upstream.id)
+	}
+	c.say(w, http.StatusBadGateway, message)
 }
 
 // fail answers with a failure of ours or of the provider.

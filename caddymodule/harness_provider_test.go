@@ -38,6 +38,8 @@ type lab struct {
 	revoked   []string
 	refuse    bool   // the provider refuses to refresh
 	need      string // scope that calls need
+	noRefresh bool   // the provider gives no refresh tokens
+	reject    string // calls with this in their body are answered 401
 	answer    http.HandlerFunc
 	lifetime  int           // of access tokens, in seconds
 	gate      chan struct{} // refreshes wait until it is closed
@@ -73,11 +75,12 @@ func (l *lab) serveMCP(w http.ResponseWriter, r *http.Request) {
 	l.seen = append(l.seen, account)
 	lacks := l.need != "" && account != "" && !slices.Contains(strings.Fields(l.scopes[token]), l.need)
 	answer := l.answer
+	rejected := l.reject != "" && strings.Contains(string(body), l.reject)
 	l.mu.Unlock()
 	w.Header().Set("Set-Cookie", "a="+canary)
 	metadata := `Bearer resource_metadata="` + l.URL + `/.well-known/oauth-protected-resource/mcp"`
 	switch {
-	case account == "":
+	case account == "" || rejected:
 		w.Header().Set("WWW-Authenticate", metadata+`, error="invalid_token"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, canary+token)
@@ -171,7 +174,11 @@ func (l *lab) token(w http.ResponseWriter, form url.Values) {
 	access, refresh := fmt.Sprintf("at-%d-%s", l.issued, account), fmt.Sprintf("rt-%d-%s", l.issued, account)
 	l.access[access], l.refresh[refresh] = account, account
 	l.scopes[access], l.scopes[refresh] = l.scopes[known], l.scopes[known]
-	writeTestJSON(w, map[string]any{"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": l.lifetime})
+	tokens := map[string]any{"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": l.lifetime}
+	if l.noRefresh {
+		delete(tokens, "refresh_token")
+	}
+	writeTestJSON(w, tokens)
 }
 
 // expire ends all access tokens, as seen by the MCP server alone.

@@ -53,11 +53,7 @@ func (s *Server) pastedHeaders(values map[string]string) ([]CredentialHeader, er
 // verifyHeaders tries the keys on the server: a typing mistake is told now,
 // not at the first call.
 func (b *Broker) verifyHeaders(ctx context.Context, s *Server, credentials []CredentialHeader) error {
-	ask := b.verifyByCall
-	if s.VerifyURL != "" {
-		ask = b.verifyByURL
-	}
-	k, err := ask(ctx, s, credentials)
+	k, err := b.ask(ctx, s, credentials)
 	switch {
 	case err != nil:
 		return problem(ProviderDown, transportError(err))
@@ -67,6 +63,15 @@ func (b *Broker) verifyHeaders(ctx context.Context, s *Server, credentials []Cre
 		return problemf(WrongKey, "status %d", k.status)
 	}
 	return problemf(ProviderDown, "the server answered neither yes nor no: status %d", k.status)
+}
+
+// ask asks the server about credentials, with a request of our own that changes
+// nothing there.
+func (b *Broker) ask(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
+	if s.VerifyURL != "" {
+		return b.verifyByURL(ctx, s, credentials)
+	}
+	return b.verifyByCall(ctx, s, credentials)
 }
 
 // verifyByCall asks the server who it is, in the current revision of MCP and,

@@ -40,10 +40,25 @@ type held struct {
 	// zero for never.
 	dueAt, urgentAt, endsAt time.Time
 
-	// retryAt is when the provider is asked again after it could not answer.
-	// Until forcedUntil, a credential that came after a refusal is not given up
-	// for another one. Only this process knows.
-	retryAt, forcedUntil time.Time
+	// retryAt is when the provider, or the server about a refusal, is asked
+	// again after it could not answer. Until keptUntil, a refusal is laid to the
+	// call and not to the credential, which came after a refusal or was confirmed
+	// after one. Only this process knows.
+	retryAt, keptUntil time.Time
+}
+
+// refusal returns what to make of another refusal without asking anybody; nil
+// if somebody is to be asked. h may be nil.
+func (h *held) refusal(c *Credential, now time.Time) error {
+	switch {
+	case h == nil || !sameCredential(h.credential, c):
+		return nil
+	case now.Before(h.retryAt):
+		return ErrUnavailable
+	case now.Before(h.keptUntil):
+		return ErrRefused
+	}
+	return nil
 }
 
 // believed reports whether the store need not be asked about the server's

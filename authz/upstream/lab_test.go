@@ -39,7 +39,7 @@ type seenRequest struct {
 	form         url.Values
 }
 
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	h := &host{pages: map[string]http.HandlerFunc{}}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(h.Close)

@@ -21,7 +21,11 @@ const (
 	maxLooks  = 75
 )
 
-var errLeaseRanOut = errors.New("whoever refreshed it ended before the answer was stored")
+// Reasons for the log why a connection ended.
+var (
+	errLeaseRanOut    = errors.New("whoever refreshed it ended before the answer was stored")
+	errNoRefreshToken = errors.New("there is no refresh token to be used")
+)
 
 // A refresh token is worth one request: a provider that replaces it takes a
 // second one for theft. So whoever refreshes holds two things: the flight,
@@ -34,6 +38,9 @@ var errLeaseRanOut = errors.New("whoever refreshed it ended before the answer wa
 //	cannot, or never reached    active; after three tries
 //	sent, and no answer         in_doubt; never sent again
 //	the lease ran out           in_doubt; its holder ended in the middle
+//
+// Without a refresh token there is nothing to lease, and nobody to ask but the
+// server itself: see confirm.
 
 // refreshing is a connection that one caller looks at in order to refresh it.
 type refreshing struct {
@@ -94,11 +101,10 @@ func (b *Broker) refresh(ctx context.Context, s *Server, k storage.ConnectionKey
 			return r.held, nil
 		}
 		if r.hopeless() {
-			return b.settle(ctx, r, storage.NeedsReauth)
+			return b.giveUp(ctx, r, errNoRefreshToken)
 		}
 		if r.client, err = b.clientOf(ctx, s, r.opened.Link); errors.Is(err, errClientGone) {
-			b.report(r, storage.NeedsReauth, err)
-			return b.settle(ctx, r, storage.NeedsReauth)
+			return b.giveUp(ctx, r, err)
 		} else if err != nil {
 			return nil, err
 		}

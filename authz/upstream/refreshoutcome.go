@@ -120,7 +120,7 @@ func (b *Broker) keepRefreshed(ctx context.Context, r *refreshing, reply *tokenR
 	}
 	h := r.server.holdOpened(stored, opened, now)
 	if r.refused != nil {
-		h.forcedUntil = now.Add(refusalPause)
+		h.keptUntil = now.Add(refusalPause)
 	}
 	b.deps.Cache.replace(c.ConnectionKey, h, r.ticket)
 	return h, nil

@@ -53,7 +53,7 @@ func TestRefused(t *testing.T) {
 		v.wantRefused(alice, "notion", token, "at-2", nil)
 		for range 20 {
 			v.wantCall(alice, "notion", "at-2", nil)
-			v.wantRefused(alice, "notion", "at-2", "", ErrNeedsReauth)
+			v.wantRefused(alice, "notion", "at-2", "", ErrRefused)
 		}
 		if n := len(v.idp.refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)

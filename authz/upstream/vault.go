@@ -19,7 +19,10 @@ var (
 	// ErrNeedsReauth: the owner's connection works no more; connecting again
 	// is what helps.
 	ErrNeedsReauth = errors.New("upstream: connect again")
-	// ErrUnavailable: the provider does not answer at the moment.
+	// ErrRefused: the server refuses the call, and as far as we know not the
+	// credential. The connection stands.
+	ErrRefused = errors.New("upstream: the server refuses this call")
+	// ErrUnavailable: the provider or the server does not answer at the moment.
 	ErrUnavailable = errors.New("upstream: provider unavailable")
 	// ErrDamaged: the stored credentials do not open. An operator has to look.
 	ErrDamaged = errors.New("upstream: stored credentials do not open")

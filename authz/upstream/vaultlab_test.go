@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -81,11 +82,14 @@ func (s *vaultStore) countReads() int {
 // with one for pasted keys.
 type vault struct {
 	*Broker
-	t     testing.TB
-	idp   *idp
-	store *vaultStore
-	clock *vaultClock
-	logs  *observer.ObservedLogs
+	t   testing.TB
+	idp *idp
+	// server is where all servers are. It refuses every credential, unless a
+	// test has it answer otherwise.
+	server *host
+	store  *vaultStore
+	clock  *vaultClock
+	logs   *observer.ObservedLogs
 }
 
 // vaultClock is the time of all instances.
@@ -109,9 +113,10 @@ func (c *vaultClock) advance(d time.Duration) {
 func newVault(t testing.TB) *vault {
 	t.Helper()
 	v := &vault{
-		t: t, idp: newIDP(t), store: &vaultStore{Store: memstore.New()},
+		t: t, idp: newIDP(t), server: newHost(t), store: &vaultStore{Store: memstore.New()},
 		clock: &vaultClock{now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)},
 	}
+	v.server.page("/mcp", answer(http.StatusUnauthorized, "text/plain", "secret-of-the-server"))
 	return v.instance()
 }
 
@@ -125,12 +130,12 @@ func (v *vault) instance() *vault {
 	}
 	server := func(id string, mode Mode) Server {
 		return Server{
-			ID: id, Title: id, URL: "https://" + id + ".example/mcp", Mode: mode, Client: &Client{ID: "gateway"},
+			ID: id, Title: id, URL: v.server.URL + "/mcp", Resource: "https://" + id + ".example/mcp", Mode: mode, Client: &Client{ID: "gateway"},
 			Issuer: v.idp.URL, AuthorizationEndpoint: v.idp.URL + "/authorize",
 			TokenEndpoint: v.idp.URL + "/token", RevocationEndpoint: v.idp.URL + "/revoke",
 		}
 	}
-	keyed := Server{ID: "keyed", Title: "keyed", URL: "https://keyed.example/mcp", Mode: PerUserHeaders, Headers: []Header{{Name: "X-API-Key"}}}
+	keyed := Server{ID: "keyed", Title: "keyed", URL: v.server.URL + "/mcp", Mode: PerUserHeaders, Headers: []Header{{Name: "X-API-Key"}}}
 	core, logs := observer.New(zapcore.DebugLevel)
 	other := *v
 	other.logs = logs
@@ -157,7 +162,7 @@ func (v *vault) connectAs(owner, server string, change ...func(*storage.Connecti
 	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
 	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Link: link{
 		Provider: v.idp.URL, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
-		ClientID: "gateway", AuthMethod: authNone, Resource: s.URL, Origin: s.origin(),
+		ClientID: "gateway", AuthMethod: authNone, Resource: s.resource(), Origin: s.origin(),
 	}}
 	for _, f := range change {
 		f(&c, &opened)

@@ -59,7 +59,7 @@ func (m *vaultMachine) check(t *rapid.T, on int, then time.Time, owner, server s
 		}
 		return
 	}
-	for _, known := range []error{ErrNotConnected, ErrNeedsReauth, ErrUnavailable, errStore} {
+	for _, known := range []error{ErrNotConnected, ErrNeedsReauth, ErrRefused, ErrUnavailable, errStore} {
 		if errors.Is(err, known) {
 			return
 		}
@@ -176,6 +176,12 @@ func (m *vaultMachine) ProviderFails(t *rapid.T) {
 		faults = append(faults, kinds[name])
 	}
 	m.idp.fail(faults...)
+}
+
+// ServerAnswers changes what the servers say when they are asked about a
+// credential that they refused.
+func (m *vaultMachine) ServerAnswers(t *rapid.T) {
+	m.server.page("/mcp", answer(rapid.SampledFrom([]int{200, 401, 503}).Draw(t, "status"), "text/plain", ""))
 }
 
 // ProviderForgets ends somebody's tokens at the provider.

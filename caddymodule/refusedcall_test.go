@@ -1,0 +1,110 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const rejectedCall = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"rejected"}}`
+
+// withAndWithoutRefresh runs a test for connections that can be refreshed, and
+// for those that cannot.
+func withAndWithoutRefresh(t *testing.T, test func(t *testing.T, l *lab)) {
+	for name, noRefresh := range map[string]bool{"with a refresh token": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.noRefresh, l.reject = noRefresh, "rejected"
+			test(t, l)
+		})
+	}
+}
+
+// E24: one caller cannot end the account that everybody uses.
+func TestRejectedCallOfSharedAccount_E24(t *testing.T) {
+	withAndWithoutRefresh(t, func(t *testing.T, l *lab) {
+		lines := people("alice", "bob") + strings.Replace(l.server(), "per_user_oauth", "oauth", 1)
+		g := newGateway(t, lines)
+		addr := g.withAdmin(lines)
+		operator, alice, bob := g.person("company"), g.person("alice"), g.person("bob")
+		operator.follow(sharedLink(t, addr))
+		for range 3 {
+			got := status(t, bob.call(rejectedCall), http.StatusOK)
+			if !strings.Contains(got, `"isError":true`) || strings.Contains(got, canary) || connectLink.MatchString(got) {
+				t.Errorf("bob got %s", got)
+			}
+			alice.wantAccount("company")
+		}
+		list := strings.Replace(rejectedCall, "tools/call", "tools/list", 1)
+		if got := status(t, bob.call(list), http.StatusBadGateway); strings.Contains(got, canary) {
+			t.Errorf("bob got %s", got)
+		}
+		if got := admin(t, addr, "GET", "/mcp_oauth/connections/notion/status", 200); !strings.Contains(got, `"status":"authorized"`) {
+			t.Errorf("status %s", got)
+		}
+	})
+}
+
+func sharedLink(t *testing.T, addr string) string {
+	t.Helper()
+	var started struct {
+		AuthorizeURL string `json:"authorize_url"`
+	}
+	if err := json.Unmarshal([]byte(admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)), &started); err != nil {
+		t.Fatal(err)
+	}
+	return started.AuthorizeURL
+}
+
+// E24: nor does a call that is refused end the grant that it came with. The
+// person is told where to connect again, in case that helps.
+func TestRejectedCallEndsNoGrant_E24(t *testing.T) {
+	withAndWithoutRefresh(t, func(t *testing.T, l *lab) {
+		g := newGateway(t, people("alice")+l.server("optional"))
+		alice := g.person("alice")
+		c := alice.signIn("notion")
+		for _, revision := range []string{"", "2025-06-18", "2025-11-25"} {
+			got := status(t, c.send(rejectedCall, "Mcp-Protocol-Version", revision), http.StatusOK)
+			if !strings.Contains(got, `"isError":true`) || strings.Contains(got, canary) || !connectLink.MatchString(got) {
+				t.Errorf("%s: answer %s", revision, got)
+			}
+		}
+		if got := status(t, c.send(toolCall), http.StatusOK); !strings.Contains(got, `"account":"alice"`) {
+			t.Errorf("the next call: %s", got)
+		}
+	})
+}
+
+// E24: an account that works no more, and that nobody can refresh, leads to its
+// person, once the server has refused it to us too.
+func TestRefusedCredentialWithoutRefresh_E24(t *testing.T) {
+	l := newLab(t)
+	l.noRefresh = true
+	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	alice, bob := g.person("alice"), g.person("bob")
+	alice.connect("notion")
+	c := bob.signIn("notion")
+	l.expire()
+	l.with(func() { l.seen = nil })
+	for range 3 {
+		res := alice.call(toolCall)
+		got := status(t, res, http.StatusOK)
+		if !strings.Contains(got, `"isError":true`) || !connectLink.MatchString(got) || strings.Contains(got+fmt.Sprint(res.Header), canary) {
+			t.Errorf("answer %s", got)
+		}
+	}
+	l.with(func() {
+		if len(l.seen) != 2 { // the first call and our own request; the others are not sent
+			t.Errorf("the server saw %d requests", len(l.seen))
+		}
+	})
+	res := c.send(toolCall, "Mcp-Protocol-Version", "2025-06-18")
+	status(t, res, http.StatusUnauthorized)
+	wantChallenge(t, res, `error="invalid_token"`)
+	c.wantNoRefresh()
+	if strings.Contains(g.log(), canary) {
+		t.Error("the log has what the upstream said")
+	}
+}
