@@ -17,14 +17,16 @@ const asksForScopes = "2025-11-25"
 // authorization page, where the person connects:
 //
 //   - 403 with the ConnectScope of the server, if the client's revision asks for
-//     scopes and the token does not have it;
+//     scopes, the token does not have it, and the client has not shown yet that
+//     it does not ask for it;
 //   - else 401, and the grant ends. Otherwise the client would refresh, and come
 //     back with a fresh token to the same missing connection.
 //
 // It is not for virtual keys, behind which there is no authorization page.
 func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, revision string) {
 	scopes := strings.Fields(c.Scope)
-	if connect := ConnectScope(g.server.ID); revision >= asksForScopes && !slices.Contains(scopes, connect) {
+	connect := ConnectScope(g.server.ID)
+	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.as.deps.StepUps.worthwhile(c, g.server.ID, g.as.deps.Now()) {
 		g.challengeScope(w, r, append(scopes, connect))
 		return
 	}

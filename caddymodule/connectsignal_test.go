@@ -163,6 +163,16 @@ func TestAskToConnect_Authorization(t *testing.T) {
 		res := c.send(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`)
 		status(t, res, http.StatusForbidden) // an initialize has no header yet
 	})
+	t.Run("403, a refresh, and then 401", func(t *testing.T) {
+		c := alice.signIn()
+		status(t, c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25"), http.StatusForbidden)
+		c.refreshTokens()
+		g.load(g.caddyfile(people("alice") + l.server("optional"))) // a reload forgets nothing
+		res := c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25")
+		status(t, res, http.StatusUnauthorized)
+		wantChallenge(t, res, `error="invalid_token"`)
+		c.wantNoRefresh()
+	})
 	t.Run("401 and a refresh that fails", func(t *testing.T) {
 		c := alice.signIn()
 		res := c.send(toolCall, "Mcp-Protocol-Version", "2025-06-18")
@@ -185,11 +195,29 @@ func TestAskToConnect_Authorization(t *testing.T) {
 	})
 }
 
-func (c *client) wantNoRefresh() {
+// askToRefresh sends the client's refresh token, and returns the answer.
+func (c *client) askToRefresh(want int) string {
 	c.g.t.Helper()
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {c.refresh}, "client_id": {c.g.client}}
-	body := status(c.g.t, c.g.call("POST", "/api/oauth/per-user/token", form.Encode(),
-		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusBadRequest)
+	return status(c.g.t, c.g.call("POST", "/api/oauth/per-user/token", form.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), want)
+}
+
+func (c *client) refreshTokens() {
+	c.g.t.Helper()
+	var tokens struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	if err := json.Unmarshal([]byte(c.askToRefresh(http.StatusOK)), &tokens); err != nil {
+		c.g.t.Fatal(err)
+	}
+	c.access, c.refresh = tokens.Access, tokens.Refresh
+}
+
+func (c *client) wantNoRefresh() {
+	c.g.t.Helper()
+	body := c.askToRefresh(http.StatusBadRequest)
 	if !strings.Contains(body, "invalid_grant") {
 		c.g.t.Errorf("refresh: %s", body)
 	}

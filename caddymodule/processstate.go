@@ -19,6 +19,7 @@ import (
 const (
 	tokenCacheSize = 1 << 16
 	limiterSize    = 1 << 16
+	stepUpsSize    = 1 << 14
 
 	sweepInterval   = time.Minute
 	revokeInterval  = time.Minute
@@ -38,6 +39,7 @@ type processState struct {
 	tokens       *authz.TokenCache
 	limiter      *authz.Limiter
 	documents    *authz.DocumentCache
+	stepUps      *authz.StepUps
 	streams      *streams
 	connections  *connections.Cache
 	ephemeralKey [keySize]byte
@@ -58,6 +60,7 @@ func newProcessState(path string) (*processState, error) {
 		tokens:      authz.NewTokenCache(store, tokenCacheSize),
 		limiter:     authz.NewLimiter(limiterSize),
 		documents:   authz.NewDocumentCache(),
+		stepUps:     authz.NewStepUps(stepUpsSize),
 		streams:     newStreams(),
 		connections: connections.NewCache(),
 		stop:        stop,

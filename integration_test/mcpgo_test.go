@@ -42,7 +42,9 @@ func TestMCPGoClient(t *testing.T) {
 	if !client.IsOAuthAuthorizationRequiredError(err) {
 		t.Fatalf("without a token: %v, want that authorization is required", err)
 	}
-	signInMCPGo(t, client.GetOAuthHandler(err))
+	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *harness.Page {
+		return harness.NewBrowser(t).SignIn(t, link, harness.Person{UserID: "ada@example.com"})
+	})
 	if _, err := c.Initialize(t.Context(), initialize); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,9 @@ func TestMCPGoClient(t *testing.T) {
 	}
 }
 
-func signInMCPGo(t *testing.T, handler *transport.OAuthHandler) {
+// signInMCPGo takes the steps that the client leaves to its user. walk goes from
+// the link to the page that leads back.
+func signInMCPGo(t *testing.T, handler *transport.OAuthHandler, walk func(link string) *harness.Page) {
 	t.Helper()
 	if err := handler.RegisterClient(t.Context(), "mcp-go client"); err != nil {
 		t.Fatal(err)
@@ -99,7 +103,7 @@ func signInMCPGo(t *testing.T, handler *transport.OAuthHandler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := harness.NewBrowser(t).SignIn(t, link, harness.Person{UserID: "ada@example.com"}).Leaving.Query()
+	answer := walk(link).Leaving.Query()
 	if err := handler.ProcessAuthorizationResponse(t.Context(), answer.Get("code"), answer.Get("state"), verifier); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 
 export async function createProvider({ clientMetadataUrl, redirectUri } = {}) {
   let answered;
+  const nextAnswer = () => new Promise((resolve) => { answered = resolve; });
   const callback = createServer((request, response) => {
     const url = new URL(request.url, provider.redirectUrl);
     response.setHeader('Content-Type', 'text/html').end('<h1>Signed in: you can close this window</h1>');
@@ -36,6 +37,10 @@ export async function createProvider({ clientMetadataUrl, redirectUri } = {}) {
       saved.tokens = tokens;
       saved.tokensAt = Date.now();
     },
+    invalidateCredentials: (scope) => {
+      if (scope === 'all' || scope === 'tokens') delete saved.tokens;
+      if (scope === 'all' || scope === 'client') delete saved.client;
+    },
     redirectToAuthorization: (url) => { provider.authorizationUrl = url; },
     saveCodeVerifier: (verifier) => { saved.verifier = secrets['code verifier'] = verifier; },
     codeVerifier: () => saved.verifier,
@@ -45,10 +50,11 @@ export async function createProvider({ clientMetadataUrl, redirectUri } = {}) {
     // What tests need besides.
     secrets,
     saved,
-    answer: new Promise((resolve) => { answered = resolve; }),
+    answer: nextAnswer(),
     /** Resolves with the answer's parameters after checking its state. */
     async checkedAnswer() {
       const params = await provider.answer;
+      provider.answer = nextAnswer();
       if (params.get('state') !== state) throw new Error('the answer belongs to another request');
       if (params.get('error')) throw new Error(`refused: ${params.get('error')}`);
       secrets.code = params.get('code');

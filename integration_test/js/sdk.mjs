@@ -3,35 +3,12 @@
 // one, and at the end one line of JSON with what happened.
 //
 //   node sdk.mjs v1|v2 URL TOOL ARGUMENTS [CLIENT_METADATA_URL]
+import { connect } from './client.mjs';
 import { createProvider } from './provider.mjs';
 
 const [sdk, address, tool, args, clientMetadataUrl] = process.argv.slice(2);
-const { Client, StreamableHTTPClientTransport, UnauthorizedError } = sdk === 'v2'
-  ? await import('@modelcontextprotocol/client')
-  : {
-    ...await import('@modelcontextprotocol/sdk/client/index.js'),
-    ...await import('@modelcontextprotocol/sdk/client/streamableHttp.js'),
-    ...await import('@modelcontextprotocol/sdk/client/auth.js'),
-  };
-
-const url = new URL(address);
 const provider = await createProvider({ clientMetadataUrl });
-const connect = async () => {
-  const client = new Client({ name: 'integration-test', version: '1' });
-  const transport = new StreamableHTTPClientTransport(url, { authProvider: provider });
-  try {
-    await client.connect(transport);
-    return client;
-  } catch (error) {
-    if (!(error instanceof UnauthorizedError)) throw error;
-  }
-  console.log(`Open ${provider.authorizationUrl}`);
-  const answer = await provider.checkedAnswer();
-  await (sdk === 'v2' ? transport.finishAuth(answer) : transport.finishAuth(answer.get('code')));
-  return connect();
-};
-
-const client = await connect();
+const client = await connect(sdk, new URL(address), provider);
 const { tools } = await client.listTools();
 const call = () => client.callTool({ name: tool, arguments: JSON.parse(args) });
 const first = await call();

@@ -1,0 +1,63 @@
+package authz
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+)
+
+// A client that does not ask for the scope it is told to ask for signs in
+// again: the 403 is for those who do.
+func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	f.store.Store = memstore.New() // knows no grant, and ends it all the same
+	g := f.gate("mcp")
+	caller := func(grant, token string) *Caller {
+		return &Caller{GrantID: grant, ClientID: "client-1", Scope: "mcp:use", TokenHash: storage.HashOf(token)}
+	}
+	call := func(c *Caller, revision string, want int) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		g.Disconnected(w, httptest.NewRequest(http.MethodPost, gateIssuer+"/mcp", nil), c, revision)
+		code := map[int]string{http.StatusForbidden: "insufficient_scope", http.StatusUnauthorized: "invalid_token"}[want]
+		if got := w.Header().Get("WWW-Authenticate"); w.Code != want || !strings.Contains(got, `error="`+code+`"`) {
+			t.Errorf("%s of %s: %d %s, want %d", c.TokenHash, c.GrantID, w.Code, got, want)
+		}
+	}
+	first, refreshed := caller("grant-1", "a"), caller("grant-1", "b")
+
+	call(first, "2025-11-25", http.StatusForbidden)
+	f.now = f.now.Add(stepUpPatience - time.Second)
+	call(first, "2025-11-25", http.StatusForbidden) // on its way already
+	call(refreshed, "2025-11-25", http.StatusUnauthorized)
+	f.now = f.now.Add(time.Second)
+	call(first, "2025-11-25", http.StatusUnauthorized)
+
+	call(caller("grant-2", "a"), "2026-07-28", http.StatusForbidden) // another sign-in begins anew
+	f.now = f.now.Add(24 * time.Hour)
+	call(caller("grant-2", "c"), "2026-07-28", http.StatusUnauthorized)
+
+	call(caller("grant-3", "d"), "2025-06-18", http.StatusUnauthorized) // never answered with a scope
+	call(caller("grant-3", "d"), "2025-11-25", http.StatusForbidden)
+}
+
+// What is remembered is bounded, and of each server.
+func TestStepUps(t *testing.T) {
+	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	s := NewStepUps(2)
+	ask := func(grant, server string) bool { return s.worthwhile(&Caller{GrantID: grant}, server, now) }
+	for _, server := range []string{"a", "b"} {
+		if !ask("grant-1", server) {
+			t.Errorf("the first call to %s", server)
+		}
+	}
+	now = now.Add(time.Hour)
+	if ask("grant-1", "b") || !ask("grant-2", "a") || !ask("grant-1", "a") {
+		t.Error("the grant that was quiet for longest is not the one that was forgotten")
+	}
+}
