@@ -68,11 +68,12 @@ func (c *connectedCall) fail(w http.ResponseWriter, r *http.Request, status int,
 }
 
 // refuseScope answers for an account that works but lacks scopes: the person
-// is asked to consent to them.
+// is asked to consent to them, if the upstream says which (RFC 6750 section 3
+// lets it leave that out).
 func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scopes []string) {
 	slices.Sort(scopes)
 	what := c.upstream.id + " " + c.caller.Identity.Subject + " " + strings.Join(scopes, " ")
-	if c.connection.Mode == connections.OAuth || !c.site.limiter.Allow("scope_ask", what, scopeAsksPerMinute) {
+	if c.connection.Mode == connections.OAuth || len(scopes) == 0 || !c.site.limiter.Allow("scope_ask", what, scopeAsksPerMinute) {
 		c.say(w, http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", c.upstream.title))
 		return
 	}

@@ -281,3 +281,28 @@ func TestAskForScope_CL16(t *testing.T) {
 		t.Errorf("asked again: %s", answer)
 	}
 }
+
+// RFC 6750 section 3: the scope is optional in a challenge. Without it there is
+// nothing to ask the person for, and nothing wrong with account and grant.
+func TestLacksUnnamedScope_CL16(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	alice := g.person("alice")
+	c := alice.signIn("notion")
+	l.with(func() { l.need, l.unnamed = "write", true })
+	for _, revision := range []string{"", "2025-06-18", "2025-11-25"} {
+		got := status(t, c.send(toolCall, "Mcp-Protocol-Version", revision), http.StatusOK)
+		if !strings.Contains(got, `"isError":true`) || connectLink.MatchString(got) || strings.Contains(got, canary) {
+			t.Errorf("%q: answer %s", revision, got)
+		}
+		res := c.send(`{"jsonrpc":"2.0","id":7,"method":"tools/list"}`, "Mcp-Protocol-Version", revision)
+		if got := status(t, res, http.StatusForbidden); !strings.Contains(got, "not allowed") || res.Header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%q: answer %v %s", revision, res.Header, got)
+		}
+	}
+	l.with(func() { l.need = "" })
+	c.refreshTokens()
+	if got := status(t, c.send(toolCall), http.StatusOK); !strings.Contains(got, `"account":"alice"`) {
+		t.Errorf("the next call: %s", got)
+	}
+}

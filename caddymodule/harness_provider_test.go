@@ -38,6 +38,7 @@ type lab struct {
 	revoked   []string
 	refuse    bool   // the provider refuses to refresh
 	need      string // scope that calls need
+	unnamed   bool   // the MCP server does not say which
 	noRefresh bool   // the provider gives no refresh tokens
 	reject    string // calls with this in their body are answered 401
 	answer    http.HandlerFunc
@@ -74,7 +75,7 @@ func (l *lab) serveMCP(w http.ResponseWriter, r *http.Request) {
 	account := l.access[token]
 	l.seen = append(l.seen, account)
 	lacks := l.need != "" && account != "" && !slices.Contains(strings.Fields(l.scopes[token]), l.need)
-	answer := l.answer
+	answer, named := l.answer, !l.unnamed
 	rejected := l.reject != "" && strings.Contains(string(body), l.reject)
 	l.mu.Unlock()
 	w.Header().Set("Set-Cookie", "a="+canary)
@@ -86,7 +87,11 @@ func (l *lab) serveMCP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, canary+token)
 		return
 	case lacks:
-		w.Header().Set("WWW-Authenticate", metadata+`, error="insufficient_scope", scope="`+l.need+`"`)
+		challenge := metadata + `, error="insufficient_scope"`
+		if named {
+			challenge += `, scope="` + l.need + `"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, canary+token)
 		return
