@@ -20,6 +20,14 @@ import (
 // get (MCP authorization, step-up).
 const scopeAsksPerMinute = 3
 
+// answerRoom is what the answer to our input request adds to a retry, besides
+// its state: the names of two members, the key of the request, an action, and
+// whatever else a client puts there.
+const answerRoom = 1 << 10
+
+// asksByURL is the first revision with the error -32042.
+const asksByURL = "2025-11-25"
+
 // refuse answers a call for which there is no working credential.
 func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	shared := c.connection.Mode == connections.OAuth
@@ -95,11 +103,11 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	case request == nil || request.ID == nil:
 	case request.TakesInput() && request.URLElicitation && request.Revision == revision && !c.round.Declined:
 		state, err := c.site.states.Mint(c.asked(), request, c.round, time.Now())
-		if err == nil {
+		if err == nil && c.keepsRetry(state) {
 			mcp.WriteInputRequired(w, request, c.upstream.id, link, message, state)
 			return
 		}
-	case c.session.URLElicitation:
+	case c.session.URLElicitation && revision >= asksByURL:
 		mcp.WriteURLElicitationRequired(w, request, link, message)
 		return
 	}
@@ -113,6 +121,12 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 		revision = request.Revision
 	}
 	c.gate.Disconnected(w, r, c.caller, revision)
+}
+
+// keepsRetry reports whether the retry with this state will be held whole, as
+// it must be for the state to be taken out again (D-25).
+func (c *connectedCall) keepsRetry(state string) bool {
+	return len(c.body.bytes())+len(state)+len(c.upstream.id)+answerRoom <= maxHeldBody
 }
 
 // say answers in words: to a tool call as its result, which people and models

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"sort"
 	"strings"
 	"testing"
 )
@@ -98,6 +99,42 @@ func TestAskToConnect_InputRequired(t *testing.T) {
 	}
 }
 
+// D-25: the upstream never sees a state of ours. A client whose retry would be
+// too large to be kept, and so to be looked into, gets no state.
+func TestAskToConnect_LargeRequest_D25(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	c := g.person("alice").signIn()
+	call := func(size int, more string) string {
+		start := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami","x":"`
+		end := `",` + modernMeta + `}}`
+		return start + strings.Repeat("x", size-len(start)-len(end)) + `",` + more + end[2:]
+	}
+	version := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}
+	states := map[int]string{}
+	asked := func(size int) bool {
+		res := c.send(call(size, ""), version...)
+		if res.StatusCode == http.StatusForbidden { // the next best
+			wantChallenge(t, res, `error="insufficient_scope"`)
+			return false
+		}
+		states[size] = requestState.FindStringSubmatch(status(t, res, http.StatusOK))[1]
+		return true
+	}
+	const room = 4 << 10
+	tooLarge := maxHeldBody - room + sort.Search(room, func(n int) bool { return !asked(maxHeldBody - room + n) })
+	if largest := tooLarge - 1; asked(maxHeldBody) || !asked(largest) {
+		t.Fatalf("no bound: asked with %d bytes", largest)
+	}
+	c.connect("notion")
+	retry := call(tooLarge-1, `"requestState":"`+states[tooLarge-1]+`","inputResponses":{"gw.connect.notion":{"action":"accept","content":{"`+strings.Repeat("x", answerRoom-128)+`":1}}},`)
+	if got := status(t, c.send(retry, version...), http.StatusOK); !strings.Contains(got, `"account":"alice"`) || strings.Contains(got, "requestState") {
+		t.Errorf("%d bytes: the upstream got %s", len(retry), got[max(0, len(got)-500):])
+	}
+}
+
+var requestState = regexp.MustCompile(`"requestState":"([^"]+)"`)
+
 // Revision 2026-07-28 knows no input request for other methods, nor an error
 // of 2025-11-25: those lead to the authorization page.
 func TestAskToConnect_OtherMethodsOf2026(t *testing.T) {
@@ -137,6 +174,14 @@ func TestAskToConnect_URLElicitation(t *testing.T) {
 	}
 	urls, forms := session(`"elicitation":{"url":{}}`), session(`"elicitation":{}`)
 	alice.disconnect("notion")
+	// Not for revisions that do not have it yet, or not any more, whatever was
+	// declared: a client can declare what it knows before it is told the revision.
+	for _, revision := range []string{"", "2025-03-26", "2025-06-18", "2026-07-28"} {
+		headers := []string{"Mcp-Session-Id", urls, "Mcp-Protocol-Version", revision, "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}
+		if got := status(t, alice.call(toolCall, headers...), http.StatusOK); strings.Contains(got, "-32042") || !strings.Contains(got, `"isError":true`) {
+			t.Errorf("%q: answer %s", revision, got)
+		}
+	}
 	for _, body := range []string{toolCall, `{"jsonrpc":"2.0","id":7,"method":"tools/list"}`} {
 		got := status(t, alice.call(body, "Mcp-Session-Id", urls, "Mcp-Protocol-Version", "2025-11-25"), http.StatusOK)
 		if !strings.Contains(got, `-32042`) || !connectLink.MatchString(got) {
