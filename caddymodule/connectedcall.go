@@ -16,6 +16,7 @@ import (
 // connectedCall is a call that carries somebody's account at the upstream.
 type connectedCall struct {
 	call
+	header     http.Header // as the client sent it, but for what the gate strips
 	credential *connections.Credential
 	session    mcp.Session
 	round      mcp.Round // what a retry says about an input request of ours
@@ -25,7 +26,7 @@ type connectedCall struct {
 // serveConnected lets the call through with the caller's own credential, or
 // tells the client what is missing.
 func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, caller *authz.Caller) error {
-	c := &connectedCall{call: call{gatedServer: g, site: s, caller: caller}}
+	c := &connectedCall{call: call{gatedServer: g, site: s, caller: caller}, header: r.Header}
 	c.connected = c
 	c.describe(r)
 	if err := c.body.hold(r); err != nil {
@@ -69,6 +70,9 @@ func (c *connectedCall) takeState(w http.ResponseWriter, r *http.Request) bool {
 	request, err := mcp.ParseRequest(body)
 	if err != nil {
 		return true // then it cannot be ours
+	}
+	if c.refuseMismatch(w, request) {
+		return false
 	}
 	forward, round, err := c.site.states.Take(c.asked(), request, time.Now())
 	if err != nil {

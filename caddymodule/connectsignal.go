@@ -30,6 +30,9 @@ const asksByURL = "2025-11-25"
 
 // refuse answers a call for which there is no working credential.
 func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if c.refuseMismatch(w, c.request()) {
+		return
+	}
 	shared := c.connection.Mode == connections.OAuth
 	missing := errors.Is(err, connections.ErrNotConnected) || errors.Is(err, connections.ErrNeedsReauth)
 	switch {
@@ -79,6 +82,9 @@ func (c *connectedCall) fail(w http.ResponseWriter, r *http.Request, status int,
 // is asked to consent to them, if the upstream says which (RFC 6750 section 3
 // lets it leave that out).
 func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scopes []string) {
+	if c.refuseMismatch(w, c.request()) {
+		return
+	}
 	slices.Sort(scopes)
 	what := c.upstream.id + " " + c.caller.Identity.Subject + " " + strings.Join(scopes, " ")
 	if c.connection.Mode == connections.OAuth || len(scopes) == 0 || !c.site.limiter.Allow("scope_ask", what, scopeAsksPerMinute) {
@@ -96,7 +102,7 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 		return
 	}
 	request := c.request()
-	revision := r.Header.Get(mcp.HeaderProtocolVersion)
+	revision := c.header.Get(mcp.HeaderProtocolVersion)
 	link := c.site.as.ConnectURL(c.caller.Identity.Subject, c.upstream.id, scopes...)
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
 	switch {
@@ -121,6 +127,18 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 		revision = request.Revision
 	}
 	c.gate.Disconnected(w, r, c.caller, revision)
+}
+
+// refuseMismatch answers a request whose headers say something else than its
+// body, from which it would be answered (P-2). It reports whether it did.
+func (c *connectedCall) refuseMismatch(w http.ResponseWriter, request *mcp.Request) bool {
+	if request == nil || request.MatchesHeaders(c.header) {
+		return false
+	}
+	id := authz.NewCorrelationID()
+	c.site.log.Debug("the headers of a request do not match its body", zap.String("correlation_id", id))
+	mcp.WriteHeaderMismatch(w, request, id)
+	return true
 }
 
 // keepsRetry reports whether the retry with this state will be held whole, as

@@ -142,12 +142,55 @@ func TestAskToConnect_OtherMethodsOf2026(t *testing.T) {
 	g := newGateway(t, people("alice")+l.server("optional"))
 	c := g.person("alice").signIn()
 	body := `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{` + modernMeta + `}}`
-	res := c.send(body, "Mcp-Protocol-Version", "2026-07-28")
+	res := c.send(body, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/list")
 	status(t, res, http.StatusForbidden)
 	wantChallenge(t, res, `error="insufficient_scope"`, `scope="mcp:use connect:notion"`)
 	// Nor may a client that opens no URLs be asked to.
-	forms := strings.NewReplacer("tools/list", "tools/call", `"url":{}`, "").Replace(body)
-	status(t, c.send(forms, "Mcp-Protocol-Version", "2026-07-28"), http.StatusForbidden)
+	forms := strings.NewReplacer("tools/list", "tools/call", `"url":{}`, "", `"params":{`, `"params":{"name":"whoami",`).Replace(body)
+	status(t, c.send(forms, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"), http.StatusForbidden)
+}
+
+// P-2: nothing is answered from a body that the headers contradict.
+func TestHeadersContradictBody_P2(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	alice, bob := g.person("alice").signIn(), g.person("bob").signIn("notion")
+	body := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami",` + modernMeta + `}}`
+	headers := func(method, name string) []string {
+		return []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", method, "Mcp-Name", name}
+	}
+	right := headers("tools/call", "whoami")
+	answer := status(t, alice.send(body, right...), http.StatusOK)
+	retry := strings.Replace(body, `"name"`, `"requestState":"`+requestState.FindStringSubmatch(answer)[1]+`","name"`, 1)
+	for name, wrong := range map[string][]string{
+		"other method": headers("tools/list", "whoami"), "other name": headers("tools/call", "delete"),
+		"no method": headers("", "whoami"), "no name": headers("tools/call", ""), "none": right[:2], "no revision": right[2:],
+	} {
+		for what, res := range map[string]*http.Response{
+			"no connection": alice.send(body, wrong...), "a retry": alice.send(retry, wrong...),
+			"a retry for something else": alice.send(strings.Replace(retry, "whoami", "delete", 1), wrong...),
+		} {
+			if what != "no connection" && name == "no revision" {
+				continue // of a revision without request states
+			}
+			contradicts := what != "a retry for something else" || name != "other name"
+			if got := status(t, res, http.StatusBadRequest); strings.Contains(got, `"code":-32020`) != contradicts || !strings.Contains(got, `"id":7`) {
+				t.Errorf("%s, %s: %s", name, what, got)
+			}
+		}
+		l.with(func() { l.need = "write" })
+		if got := status(t, bob.send(body, wrong...), http.StatusBadRequest); !strings.Contains(got, `"code":-32020`) {
+			t.Errorf("%s, lacks a scope: %s", name, got)
+		}
+		l.with(func() { l.need = "" })
+		if got := status(t, bob.send(body, wrong...), http.StatusOK); !strings.Contains(got, `"account":"bob"`) {
+			t.Errorf("%s, connected: %s", name, got) // it is for the upstream to judge
+		}
+	}
+	encoded := headers("tools/call", "=?base64?d2hvYW1p?=")
+	if got := status(t, alice.send(body, encoded...), http.StatusOK); !strings.Contains(got, "input_required") {
+		t.Errorf("encoded: %s", got)
+	}
 }
 
 func wantChallenge(t *testing.T, res *http.Response, parts ...string) {

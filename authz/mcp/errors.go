@@ -5,8 +5,12 @@ import (
 	"net/http"
 )
 
-// codeInvalidParams is of JSON-RPC.
-const codeInvalidParams = -32602
+const (
+	// codeInvalidParams is of JSON-RPC.
+	codeInvalidParams = -32602
+	// codeHeaderMismatch is of MCP, from the revision Stateless on.
+	codeHeaderMismatch = -32020
+)
 
 type rpcError struct {
 	Code    int               `json:"code"`
@@ -37,6 +41,13 @@ func WriteErrorTo(w http.ResponseWriter, r *Request, status int, message, correl
 func WriteInvalidState(w http.ResponseWriter, r *Request, correlationID string) {
 	writeRPCError(w, http.StatusBadRequest, r.ID, rpcError{
 		codeInvalidParams, "The requestState was made for another request.", map[string]string{"correlation_id": correlationID},
+	})
+}
+
+// WriteHeaderMismatch answers a request for which MatchesHeaders does not hold.
+func WriteHeaderMismatch(w http.ResponseWriter, r *Request, correlationID string) {
+	writeRPCError(w, http.StatusBadRequest, r.ID, rpcError{
+		codeHeaderMismatch, "The headers of the request do not say what its body says.", map[string]string{"correlation_id": correlationID},
 	})
 }
 
