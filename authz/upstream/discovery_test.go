@@ -108,6 +108,40 @@ func TestSeveralProviders_CL3(t *testing.T) {
 	}
 }
 
+// An outage is told as one, and makes no server its own provider.
+func TestDiscoveryOutage(t *testing.T) {
+	for _, status := range []int{500, 503, 429} {
+		down := answer(status, "text/html", "canary")
+		for name, tt := range map[string]struct {
+			breaks func(l *lab)
+			want   Problem
+		}{
+			"provider metadata":               {func(l *lab) { l.provider.page(asMetadataPath, down) }, ProviderDown},
+			"provider metadata, second place": {func(l *lab) { l.provider.page(asMetadataPath, nil); l.provider.page(oidcPath, down) }, ProviderDown},
+			"provider metadata, good second":  {func(l *lab) { l.provider.page(asMetadataPath, down); l.provider.page(oidcPath, document(l.metadata())) }, ""},
+			"resource metadata":               {func(l *lab) { l.server.page(prmPath, down) }, ProviderDown},
+			"resource metadata, second place": {func(l *lab) { l.server.page(prmPath, nil); l.server.page(protectedResourcePath, down) }, ProviderDown},
+			"resource metadata, good second": {func(l *lab) {
+				l.server.page(prmPath, down)
+				l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+			}, ""},
+			"everything of the server":         {func(l *lab) { l.server.page("/mcp", down); l.server.page(prmPath, down) }, ProviderDown},
+			"neither there nor out of order":   {func(l *lab) { l.provider.page(asMetadataPath, nil) }, ProviderUnusable},
+			"a server that is its own, honest": {func(l *lab) { l.server.page(prmPath, nil) }, ProviderUnusable},
+		} {
+			l := newLab(t)
+			tt.breaks(l)
+			_, err := l.Begin(t.Context(), l.trip())
+			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
+			}
+			if n := len(l.server.requests(asMetadataPath)); n > 0 && tt.want == ProviderDown {
+				t.Errorf("%s, %d: the server is asked for metadata of a provider", name, status)
+			}
+		}
+	}
+}
+
 func TestFindProviderMetadata_CL4(t *testing.T) {
 	for _, tt := range []struct{ issuerPath, at string }{
 		{"", asMetadataPath},

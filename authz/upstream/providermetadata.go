@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,15 +29,17 @@ type providerMetadata struct {
 }
 
 // providerMetadata gets the metadata of an issuer, from the first place that
-// has a document.
+// has a document. If none has, and one could not answer, it is ProviderDown.
 func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string) (*providerMetadata, error) {
 	places, err := providerMetadataPlaces(issuer)
 	if err != nil {
 		return nil, problem(ProviderUnusable, err)
 	}
+	var outage error
 	for _, place := range places {
 		body, err := b.fetch(ctx, s, place)
 		if errors.Is(err, egress.ErrAnswer) {
+			outage = cmp.Or(outage, outageIn(err))
 			continue
 		}
 		if err != nil {
@@ -50,6 +53,9 @@ func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string)
 			return nil, problemf(ProviderUnusable, "provider metadata: %w", err)
 		}
 		return &m, nil
+	}
+	if outage != nil {
+		return nil, problem(ProviderDown, outage)
 	}
 	return nil, problemf(ProviderUnusable, "the provider has no metadata")
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -28,8 +29,9 @@ type resourceMetadata struct {
 // resourceMetadata finds the metadata of a server: where its challenge says,
 // then at the well-known place for its URL, then at the root (MCP
 // authorization, protected resource metadata discovery). It returns nil for a
-// server that has none.
+// server that has none; one that could not answer has some, as far as we know.
 func (b *Broker) resourceMetadata(ctx context.Context, s *Server, c Challenge) (*resourceMetadata, error) {
+	var outage error
 	for _, place := range resourceMetadataPlaces(s.URL, c.ResourceMetadata) {
 		m, err := b.fetchResourceMetadata(ctx, s, place)
 		if err == nil {
@@ -38,8 +40,22 @@ func (b *Broker) resourceMetadata(ctx context.Context, s *Server, c Challenge) (
 		if !errors.Is(err, egress.ErrAnswer) {
 			return nil, err
 		}
+		outage = cmp.Or(outage, outageIn(err))
+	}
+	if outage != nil {
+		return nil, problem(ProviderDown, outage)
 	}
 	return nil, nil
+}
+
+// outageIn returns the error if it says that somebody cannot answer just now,
+// which is no answer to whether there is a document. Many answer 5xx where they
+// have none, so the next place is tried all the same.
+func outageIn(err error) error {
+	if errors.Is(err, egress.ErrUnavailable) {
+		return err
+	}
+	return nil
 }
 
 // resourceMetadataPlaces returns the URLs to try, in order.
