@@ -29,7 +29,8 @@ type Auth struct {
 	AuthMethod string `json:"auth_method,omitempty"`
 	// CallbackPath is the path on this site that the provider was told for
 	// ClientID. Default: `/api/oauth/callback`. Without ClientID it is
-	// `/api/oauth/callback/` and the id of the server.
+	// `/api/oauth/callback/` and the id of the server. Servers can share one
+	// only if their Issuer, or else their endpoints, are the same.
 	CallbackPath string `json:"callback_path,omitempty"`
 	// AuthorizationEndpoint and TokenEndpoint belong to a provider without
 	// discovery. Both need ClientID.

@@ -39,7 +39,7 @@ func (h *Handler) upstreamConfig(issuer string, resolve resolver) (connections.C
 		}
 		cfg.Servers = append(cfg.Servers, converted)
 	}
-	return cfg, nil
+	return cfg, checkSharedCallbacks(cfg)
 }
 
 func (h *Handler) checkAuth(cfg *authz.Config, resolve resolver) error {
@@ -154,25 +154,7 @@ func (h *Handler) convertOAuthClient(option string, a *Auth, out *connections.Se
 	if a.AuthMethod != "" && !secret && a.ClientSecret != "" {
 		return wrong(option+" auth_method", "%s uses no client_secret; remove one", a.AuthMethod)
 	}
-	return h.checkCallbackPath(option, a.CallbackPath)
-}
-
-// checkCallbackPath keeps answers of providers away from other endpoints.
-func (h *Handler) checkCallbackPath(option, path string) error {
-	switch {
-	case path == "" || path == connections.SharedCallbackPath || strings.HasPrefix(path, connections.SharedCallbackPath+"/"):
-		return nil
-	case !pathPattern.MatchString(strings.TrimSuffix(path, "/")) || slices.ContainsFunc(strings.Split(path, "/"), dots):
-		return wrong(option+" callback_path", "%q is not a path; write it as /api/oauth/callback", path)
-	case reserved(path):
-		return wrong(option+" callback_path", "%s is needed by the authorization server; choose another", path)
-	}
-	for _, s := range h.Servers {
-		if slices.Contains(spellings(s.Path), path) {
-			return wrong(option+" callback_path", "%s is that of server %s; choose another", path, s.ID)
-		}
-	}
-	return nil
+	return h.checkCallbackPath(option, out.ID, a.CallbackPath)
 }
 
 func convertPasted(option string, a *Auth, out *connections.Server) error {

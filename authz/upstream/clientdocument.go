@@ -102,9 +102,11 @@ func (b *Broker) clientName() string {
 }
 
 // redirectURI is where the provider of a server sends browsers back to.
-func (b *Broker) redirectURI(s *Server) string { return b.cfg.Issuer + s.callbackPath() }
+func (b *Broker) redirectURI(s *Server) string { return b.cfg.Issuer + s.RedirectPath() }
 
-func (s *Server) callbackPath() string {
+// RedirectPath is the path of the redirect URI that the provider of the server
+// knows.
+func (s *Server) RedirectPath() string {
 	switch {
 	case s.Client == nil:
 		return CallbackPath(s.ID)

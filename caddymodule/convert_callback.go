@@ -1,0 +1,73 @@
+package caddymodule
+
+import (
+	"slices"
+	"strings"
+
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+// checkCallbackPath keeps answers of providers away from other endpoints, and
+// from the path that is another server's own.
+func (h *Handler) checkCallbackPath(option, server, path string) error {
+	own, below := strings.CutPrefix(path, connections.SharedCallbackPath+"/")
+	switch {
+	case path == "" || path == connections.SharedCallbackPath:
+		return nil
+	case below && own != server && slices.ContainsFunc(h.Servers, func(s Server) bool { return s.ID == own }):
+		return wrong(option+" callback_path", "%s is that of server %s; use %s", path, own, connections.CallbackPath(server))
+	case below:
+		return nil
+	case !pathPattern.MatchString(strings.TrimSuffix(path, "/")) || slices.ContainsFunc(strings.Split(path, "/"), dots):
+		return wrong(option+" callback_path", "%q is not a path; write it as /api/oauth/callback", path)
+	case reserved(path):
+		return wrong(option+" callback_path", "%s is needed by the authorization server; choose another", path)
+	}
+	for _, s := range h.Servers {
+		if slices.Contains(spellings(s.Path), path) {
+			return wrong(option+" callback_path", "%s is that of server %s; choose another", path, s.ID)
+		}
+	}
+	return nil
+}
+
+// checkSharedCallbacks refuses one callback path for different providers. Not
+// every provider says with iss that an answer is its own; without that, one of
+// them could have a browser bring it the code of another, which only the path
+// tells apart (RFC 9700 section 4.4).
+func checkSharedCallbacks(cfg connections.Config) error {
+	for i, s := range cfg.Servers {
+		if s.Mode == connections.PerUserHeaders {
+			continue
+		}
+		for _, other := range cfg.Servers[:i] {
+			if other.Mode == connections.PerUserHeaders || other.RedirectPath() != s.RedirectPath() || maybeOneProvider(other, s) {
+				continue
+			}
+			option := "server " + s.ID + " auth"
+			if s.Client != nil && s.Client.CallbackPath != "" {
+				option += " callback_path"
+			}
+			return wrong(option, "the provider of server %s answers at %s too, and could pass off what is meant for one as the answer of the other; "+
+				"register %s at the provider of %s and set callback_path %s, or, if both have one provider, the same issuer for both",
+				other.ID, s.RedirectPath(), cfg.Issuer+connections.CallbackPath(s.ID), s.ID, connections.CallbackPath(s.ID))
+		}
+	}
+	return nil
+}
+
+// maybeOneProvider reports whether two servers have the same provider by their
+// configuration. Where that has a placeholder which is not known yet, they may.
+func maybeOneProvider(a, b connections.Server) bool {
+	one, two := providerOf(a), providerOf(b)
+	return one == two && one != "" || one != "" && two != "" && strings.Contains(one+two, "{")
+}
+
+// providerOf returns what the configuration calls a provider; "" if it is found
+// through the server, which can name another one at any time.
+func providerOf(s connections.Server) string {
+	if s.Issuer != "" || s.TokenEndpoint == "" {
+		return s.Issuer
+	}
+	return s.AuthorizationEndpoint + " " + s.TokenEndpoint
+}
