@@ -24,7 +24,7 @@ func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider) (*client
 		}
 		return s.configuredClient(p.AuthMethods), nil
 	case p.ClientDocuments && b.https():
-		return &client{ID: b.documentID(s), AuthMethod: documentAuthMethod(s)}, nil
+		return b.documentClient(s, p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
 		return b.registeredClient(ctx, s, p)
 	}
@@ -51,7 +51,7 @@ func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, erro
 		}
 		return &client{ID: l.ClientID, Secret: s.Client.Secret}, nil
 	}
-	if b.https() && l.ClientID == b.documentID(s) {
+	if b.https() && (l.ClientID == b.documentID(s) || l.ClientID == b.keyedDocumentID(s)) {
 		return &client{ID: l.ClientID}, nil
 	}
 	r, err := b.storedClient(ctx, s, l.Provider)

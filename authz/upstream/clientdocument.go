@@ -3,6 +3,7 @@ package upstream
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -30,9 +31,11 @@ type clientMetadata struct {
 }
 
 // ClientDocuments returns our client ID metadata documents
-// (draft-ietf-oauth-client-id-metadata-document), one for each server with
-// OAuth: what is known of us at one provider is of no use at another. There
-// are none unless our public URL is https, as the providers have to fetch them.
+// (draft-ietf-oauth-client-id-metadata-document) for each server with OAuth:
+// what is known of us at one provider is of no use at another. Each has one for
+// us as a client without credentials, unless the operator wants a key, and one
+// with a key. There are none unless our public URL is https, as the providers
+// have to fetch them.
 func (b *Broker) ClientDocuments() []ClientDocument {
 	if !b.https() {
 		return nil
@@ -43,19 +46,38 @@ func (b *Broker) ClientDocuments() []ClientDocument {
 		if s.Mode != OAuth && s.Mode != PerUserOAuth {
 			continue
 		}
-		body, err := json.Marshal(b.clientMetadata(s, b.documentID(s), documentAuthMethod(s)))
-		if err != nil {
-			panic(err) // texts and public keys only
-		}
-		documents = append(documents, ClientDocument{Path: ClientDocumentPath + s.ID, Body: body})
+		documents = append(documents,
+			b.clientDocument(s, b.documentID(s), documentAuthMethod(s)),
+			b.clientDocument(s, b.keyedDocumentID(s), authPrivateKeyJWT))
 	}
 	return documents
+}
+
+func (b *Broker) clientDocument(s *Server, id, authMethod string) ClientDocument {
+	body, err := json.Marshal(b.clientMetadata(s, id, authMethod))
+	if err != nil {
+		panic(err) // texts and public keys only
+	}
+	return ClientDocument{Path: strings.TrimPrefix(id, b.cfg.Issuer), Body: body}
 }
 
 func (b *Broker) https() bool { return strings.HasPrefix(b.cfg.Issuer, "https://") }
 
 // documentID is the client ID that is the URL of our document.
 func (b *Broker) documentID(s *Server) string { return b.cfg.Issuer + ClientDocumentPath + s.ID }
+
+// keyedDocumentID is the client ID for providers that want a key.
+func (b *Broker) keyedDocumentID(s *Server) string { return b.documentID(s) + "/key" }
+
+// documentClient returns what we are at a provider that reads our documents and
+// supports these ways to authenticate; none, if it does not say.
+func (b *Broker) documentClient(s *Server, supported []string) *client {
+	wantsKey := slices.Contains(supported, authPrivateKeyJWT) && !slices.Contains(supported, authNone)
+	if wantsKey && s.Quirks.AuthMethod == "" {
+		return &client{ID: b.keyedDocumentID(s), AuthMethod: authPrivateKeyJWT}
+	}
+	return &client{ID: b.documentID(s), AuthMethod: documentAuthMethod(s)}
+}
 
 // documentAuthMethod is how a client authenticates whose document is public:
 // with a key, or not at all.

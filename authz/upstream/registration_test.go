@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 func TestRegistrationPriority_CL7(t *testing.T) {
@@ -59,7 +62,8 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 	}
 	l := newLab(t, func(cfg *Config, _ *Server) { cfg.Servers = servers })
 	documents := l.ClientDocuments()
-	if len(documents) != 2 || documents[0].Path != "/oauth/client/notion" || documents[1].Path != "/oauth/client/shared" {
+	paths := []string{"/oauth/client/notion", "/oauth/client/notion/key", "/oauth/client/shared", "/oauth/client/shared/key"}
+	if !slices.EqualFunc(documents, paths, func(d ClientDocument, path string) bool { return d.Path == path }) {
 		t.Fatalf("documents %+v", documents)
 	}
 	const want = `{"client_id":"https://gate.example/oauth/client/notion","client_name":"The Gate","client_uri":"https://gate.example",` +
@@ -68,17 +72,91 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 	if got := string(documents[0].Body); got != want {
 		t.Errorf("document\n%s\nwant\n%s", got, want)
 	}
-	if strings.Contains(string(documents[1].Body), `"d"`) || !strings.Contains(string(documents[1].Body), `"jwks":{"keys":[{"use":"sig","kty":"EC"`) {
-		t.Errorf("keys: %s", documents[1].Body)
-	}
-	if len(documents[0].Body) > 5<<10 || len(documents[1].Body) > 5<<10 {
-		t.Error("larger than providers read")
+	for i, d := range documents {
+		body, keyed := string(d.Body), i > 0
+		if strings.Contains(body, `"d"`) || strings.Contains(body, `"jwks":{"keys":[{"use":"sig","kty":"EC"`) != keyed ||
+			strings.Contains(body, `"token_endpoint_auth_method":"private_key_jwt"`) != keyed {
+			t.Errorf("keys: %s", body)
+		}
+		if !strings.Contains(body, `"client_id":"https://gate.example`+d.Path+`"`) || len(body) > 5<<10 {
+			t.Errorf("document %s", body)
+		}
 	}
 
 	l = newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = "http://127.0.0.1:8080" })
 	if got := l.ClientDocuments(); got != nil {
 		t.Errorf("documents that nobody may fetch: %+v", got)
 	}
+}
+
+// A provider that reads our documents gets a key where it takes nothing else
+// that we can do.
+func TestDocumentClientAuthenticates_CL8(t *testing.T) {
+	const plain, keyed = "/oauth/client/notion", "/oauth/client/notion/key"
+	for name, tt := range map[string]struct {
+		supported any
+		quirk     string
+		path      string
+		key       bool
+	}{
+		"a key only":             {[]string{authPrivateKeyJWT}, "", keyed, true},
+		"a key or a secret":      {[]string{authBasic, authPrivateKeyJWT}, "", keyed, true},
+		"nothing or a key":       {[]string{authNone, authPrivateKeyJWT}, "", plain, false},
+		"a secret only":          {[]string{authBasic}, "", plain, false},
+		"it does not say":        {nil, "", plain, false},
+		"the operator wants one": {[]string{authNone}, authPrivateKeyJWT, plain, true},
+		"the operator does not":  {[]string{authPrivateKeyJWT}, authNone, plain, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(_ *Config, s *Server) { s.Quirks.AuthMethod = tt.quirk })
+			m := with(l.metadata(), "client_id_metadata_document_supported", true)
+			l.provider.page(asMetadataPath, document(with(m, "token_endpoint_auth_methods_supported", tt.supported)))
+			request := l.connect()
+			if got := request.Get("client_id"); got != testIssuer+tt.path {
+				t.Errorf("client_id %q", got)
+			}
+			l.provider.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
+			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
+				t.Error(err)
+			}
+			sent := l.provider.requests("/token") // the code, and a refresh
+			if len(sent) != 2 {
+				t.Fatalf("%d requests", len(sent))
+			}
+			for _, r := range sent {
+				if r.form.Get("client_id") != testIssuer+tt.path || r.form.Has("client_assertion") != tt.key {
+					t.Errorf("sent %v", r.form)
+				}
+				if tt.key {
+					l.wantAssertion(r.form.Get("client_assertion"), testIssuer+tt.path)
+				}
+			}
+		})
+	}
+}
+
+// wantAssertion checks an assertion by the keys in the document of the client.
+func (l *lab) wantAssertion(assertion, clientID string) {
+	l.t.Helper()
+	jws, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, d := range l.ClientDocuments() {
+		if testIssuer+d.Path != clientID {
+			continue
+		}
+		var m clientMetadata
+		if err := json.Unmarshal(d.Body, &m); err != nil || m.JWKS == nil {
+			l.t.Fatal(err, string(d.Body))
+		}
+		claims, err := jws.Verify(m.JWKS.Keys[0])
+		if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+l.provider.URL+`"`) {
+			l.t.Errorf("claims %s, %v", claims, err)
+		}
+		return
+	}
+	l.t.Errorf("no document %s", clientID)
 }
 
 func TestRegistrationRequest_CL9(t *testing.T) {
