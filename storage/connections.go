@@ -155,11 +155,15 @@ type Connections interface {
 	//             connection is not active; as it stands.
 	//   Unknown   no such connection.
 	LeaseConnection(ctx context.Context, k ConnectionKey, revision uint64, holder string, until, now time.Time) (Connection, Verdict, error)
-	// Disconnect removes a connection and every pending trip to its provider,
-	// so that a late answer cannot bring it back, and queues the revocation,
-	// if there is one, in the same transaction. It reports whether there was
-	// a connection.
-	Disconnect(ctx context.Context, k ConnectionKey, queue *ProviderRevocation, now time.Time) (bool, error)
+	// Disconnect removes a connection, if its ID and Revision are still the
+	// stored ones, and every pending trip to its provider, so that a late answer
+	// cannot bring it back, and queues the revocation of what it had, if there
+	// is one, in the same transaction. A caller who found none gives its key.
+	//   OK        removed.
+	//   Unknown   there is none, or none any more; the rest is done all the same.
+	//   Mismatch  somebody changed it since: nothing was changed, the current
+	//             connection is returned.
+	Disconnect(ctx context.Context, c Connection, queue *ProviderRevocation, now time.Time) (Connection, Verdict, error)
 
 	// SaveUpstreamState records a trip to a provider.
 	SaveUpstreamState(ctx context.Context, s UpstreamState) error

@@ -23,7 +23,7 @@ func TestDamagedRecords_K14_M02(t *testing.T) {
 			if err := v.Disconnect(v.t.Context(), victim.Owner, victim.Server); err != nil {
 				v.t.Fatal(err)
 			}
-			if _, err := v.store.Disconnect(v.t.Context(), thief.ConnectionKey, nil, v.clock.time()); err != nil {
+			if _, _, err := v.store.Disconnect(v.t.Context(), thief, nil, v.clock.time()); err != nil {
 				v.t.Fatal(err)
 			}
 			thief.Secret, thief.ID, thief.Revision = victim.Secret, victim.ID, 0

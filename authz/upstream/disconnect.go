@@ -21,18 +21,26 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	var queue *storage.ProviderRevocation
-	if err == nil {
-		queue = b.revocationOf(c)
+	c.ConnectionKey = k
+	for {
+		var queue *storage.ProviderRevocation
+		if c.ID != "" {
+			queue = b.revocationOf(c)
+		}
+		current, verdict, err := b.deps.Store.Disconnect(ctx, c, queue, b.deps.Now())
+		switch {
+		case err != nil:
+			return err
+		case verdict == storage.Mismatch: // refreshed at the same time: those tokens are to be revoked
+			c = current
+			continue
+		}
+		b.deps.Cache.Forget(k)
+		if queue != nil {
+			b.revokeSoon(ctx)
+		}
+		return nil
 	}
-	if _, err := b.deps.Store.Disconnect(ctx, k, queue, b.deps.Now()); err != nil {
-		return err
-	}
-	b.deps.Cache.Forget(k)
-	if queue != nil {
-		b.revokeSoon(ctx)
-	}
-	return nil
 }
 
 // revokeSoon does what is due in the background, without waiting for the next

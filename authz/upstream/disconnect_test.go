@@ -38,6 +38,21 @@ func TestDisconnect_K20(t *testing.T) {
 		v.revokeDue()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
 	})
+	t.Run("what a refresh brought meanwhile", func(t *testing.T) {
+		v := newVault(t)
+		token := v.connectAs(alice, "notion")
+		v.store.afterRead = func() { v.wantRefused(alice, "notion", token, "at-2", nil) }
+		v.disconnect(alice, "notion")
+		v.wantCall(alice, "notion", "", ErrNotConnected)
+		v.wantRevoked("refresh_token rt-2", "access_token at-2")
+	})
+	t.Run("what was connected meanwhile", func(t *testing.T) {
+		v := newVault(t)
+		v.store.afterRead = func() { v.connectAs(alice, "notion") }
+		v.disconnect(alice, "notion")
+		v.wantCall(alice, "notion", "", ErrNotConnected)
+		v.wantRevoked("refresh_token rt-1", "access_token at-1")
+	})
 	t.Run("here while the provider is down", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")

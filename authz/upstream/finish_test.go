@@ -314,8 +314,11 @@ func TestConnectDuringRefresh(t *testing.T) {
 // A late answer does not bring back what the person ended.
 func TestDisconnectedMeanwhile_K20(t *testing.T) {
 	disconnect := func(l *lab) {
-		if _, err := l.store.Disconnect(t.Context(), l.key(testOwner, &l.cfg.Servers[0]), nil, l.now); err != nil {
-			t.Error(err)
+		k := l.key(testOwner, &l.cfg.Servers[0])
+		c, _ := l.store.Store.Connection(t.Context(), k, l.now) // the zero one if there is none
+		c.ConnectionKey = k
+		if _, v, err := l.store.Disconnect(t.Context(), c, nil, l.now); err != nil || v == storage.Mismatch {
+			t.Error(v, err)
 		}
 	}
 	for name, hook := range map[string]func(l *lab){

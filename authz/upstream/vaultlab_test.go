@@ -28,6 +28,8 @@ type vaultStore struct {
 	// how many do their work and then say that they failed.
 	failPuts, losePuts int
 	down               bool
+	// afterRead runs once, between reading a connection and returning it.
+	afterRead func()
 }
 
 var errStore = errors.New("the disk is on fire")
@@ -35,12 +37,17 @@ var errStore = errors.New("the disk is on fire")
 func (s *vaultStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
 	s.mu.Lock()
 	s.reads++
-	down := s.down
+	down, afterRead := s.down, s.afterRead
+	s.afterRead = nil
 	s.mu.Unlock()
 	if down {
 		return storage.Connection{}, errStore
 	}
-	return s.Store.Connection(ctx, k, now)
+	c, err := s.Store.Connection(ctx, k, now)
+	if afterRead != nil {
+		afterRead()
+	}
+	return c, err
 }
 
 func (s *vaultStore) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {

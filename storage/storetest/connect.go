@@ -60,6 +60,24 @@ var disconnectTests = map[string]func(*fixture){
 		f.comeBack("3", storage.OK)
 		f.comeBack("4", storage.OK)
 	},
+	"leaves what has changed since K20": func(f *fixture) {
+		c := f.put(f.connection("alice", "notion"))
+		f.leave("1", "alice", "notion")
+		r := f.revocation("of the tokens before")
+		refreshed := c
+		refreshed.Secret = []byte("refreshed")
+		refreshed = f.put(refreshed)
+		another := c
+		another.ID, another.Revision = "c-another", refreshed.Revision
+		for _, stale := range []storage.Connection{c, another, {ConnectionKey: c.ConnectionKey}} {
+			current, v, err := f.store.Disconnect(ctx(), stale, &r, f.now)
+			f.verdict(v, err, storage.Mismatch)
+			f.equal(current, refreshed)
+		}
+		f.stands(refreshed)
+		f.equal(f.due(10), []string(nil))
+		f.comeBack("1", storage.OK)
+	},
 	"removes trips even without a connection": func(f *fixture) {
 		f.leave("1", "alice", "notion")
 		f.disconnect(connectionKey("alice", "notion"), false)
@@ -75,9 +93,8 @@ var disconnectTests = map[string]func(*fixture){
 	"queues the revocation": func(f *fixture) {
 		c := f.put(f.connection("alice", "notion"))
 		r := f.revocation("1")
-		had, err := f.store.Disconnect(ctx(), c.ConnectionKey, &r, f.now)
-		f.must(err)
-		f.equal(had, true)
+		_, v, err := f.store.Disconnect(ctx(), c, &r, f.now)
+		f.verdict(v, err, storage.OK)
 		f.noConnection(c)
 		due, err := f.store.DueRevocations(ctx(), issuer, 10, f.now, f.now.Add(time.Minute))
 		f.must(err)

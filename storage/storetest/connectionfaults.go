@@ -20,7 +20,10 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 			r, v, err := s.LeaseConnection(c, k, 1, "x", f.now.Add(1), f.now)
 			return third(r, v, err)
 		},
-		"Disconnect":        func() error { return second(s.Disconnect(c, k, nil, f.now)) },
+		"Disconnect": func() error {
+			r, v, err := s.Disconnect(c, storage.Connection{ConnectionKey: k}, nil, f.now)
+			return third(r, v, err)
+		},
 		"SaveUpstreamState": func() error { return s.SaveUpstreamState(c, f.trip("z", "alice", "notion")) },
 		"ClaimUpstreamState": func() error {
 			r, v, err := s.ClaimUpstreamState(c, hash("state 1"), hash("browser"), f.now)
@@ -87,7 +90,9 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 		},
 		func(f *fixture) error {
 			r := f.revocation("1")
-			return second(f.store.Disconnect(ctx(), connectionKey("alice", "notion"), &r, f.now))
+			c := storage.Connection{ConnectionKey: connectionKey("alice", "notion"), ID: "c-alice notion", Revision: 1}
+			_, v, err := f.store.Disconnect(ctx(), c, &r, f.now)
+			return wants(storage.OK)(v, err)
 		},
 	},
 	"SaveUpstreamState": {

@@ -82,12 +82,28 @@ func (f *fixture) lease(c storage.Connection, holder string, want storage.Verdic
 	return got
 }
 
-// disconnect ends a connection and tells whether there was one.
+// disconnect ends a connection and checks whether there was one.
 func (f *fixture) disconnect(k storage.ConnectionKey, want bool) {
 	f.Helper()
-	got, err := f.store.Disconnect(ctx(), k, nil, f.now)
+	had, err := f.end(storage.Connection{ConnectionKey: k}, nil)
 	f.must(err)
-	f.equal(got, want)
+	f.equal(had, want)
+}
+
+// end ends a connection, whatever becomes of it meanwhile, and queues the
+// revocation of what it had last. It reports whether there was one.
+func (f *fixture) end(c storage.Connection, revocation func(storage.Connection) *storage.ProviderRevocation) (bool, error) {
+	for {
+		var queue *storage.ProviderRevocation
+		if revocation != nil {
+			queue = revocation(c)
+		}
+		current, v, err := f.store.Disconnect(ctx(), c, queue, f.now)
+		if err != nil || v != storage.Mismatch {
+			return v == storage.OK, err
+		}
+		c = current
+	}
 }
 
 // trip is one that was begun in browser "browser".
@@ -124,8 +140,8 @@ func (f *fixture) revocation(id string) storage.ProviderRevocation {
 // queue puts a revocation in the queue.
 func (f *fixture) queue(r storage.ProviderRevocation) {
 	f.Helper()
-	_, err := f.store.Disconnect(ctx(), connectionKey("nobody", r.Server), &r, f.now)
-	f.must(err)
+	_, v, err := f.store.Disconnect(ctx(), storage.Connection{ConnectionKey: connectionKey("nobody", r.Server)}, &r, f.now)
+	f.verdict(v, err, storage.Unknown)
 }
 
 // due takes what is due and returns the IDs.

@@ -184,11 +184,16 @@ func (m *connectionMachine) leaseOne(t *rapid.T) {
 
 func (m *connectionMachine) disconnectOne(t *rapid.T) {
 	k := m.key(t)
-	want := m.model.disconnect(k, m.now)
-	got, err := m.store.Disconnect(ctx(), k, nil, m.now)
-	if err != nil || got != want {
-		t.Fatalf("ended one: %t, %v; want %t", got, err, want)
+	c := storage.Connection{ConnectionKey: k}
+	if current := m.model.connection(k, m.now); current != nil && rapid.Bool().Draw(t, "current") {
+		c = *current
+	} else if len(m.seen) > 0 && rapid.Bool().Draw(t, "seen") {
+		c = rapid.SampledFrom(m.seen).Draw(t, "connection")
 	}
+	want := m.model.disconnect(c, m.now)
+	got, v, err := m.store.Disconnect(ctx(), c, nil, m.now)
+	m.wants(t, want)(v, err)
+	m.same(t, got, c.ConnectionKey)
 }
 
 func (m *connectionMachine) leaveOnTrip(t *rapid.T) {

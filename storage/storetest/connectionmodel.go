@@ -94,12 +94,18 @@ func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder
 	return storage.OK
 }
 
-func (m *connectionModel) disconnect(k storage.ConnectionKey, now time.Time) bool {
-	had := m.connection(k, now) != nil
-	m.expire(k, now)
-	delete(m.connections, k)
-	m.endTrips(func(t *storage.UpstreamState) bool { return t.ConnectionKey == k })
-	return had
+func (m *connectionModel) disconnect(c storage.Connection, now time.Time) storage.Verdict {
+	verdict := storage.Unknown
+	if current := m.connection(c.ConnectionKey, now); current != nil {
+		if current.ID != c.ID || current.Revision != c.Revision {
+			return storage.Mismatch
+		}
+		verdict = storage.OK
+	}
+	m.expire(c.ConnectionKey, now)
+	delete(m.connections, c.ConnectionKey)
+	m.endTrips(func(t *storage.UpstreamState) bool { return t.ConnectionKey == c.ConnectionKey })
+	return verdict
 }
 
 func (m *connectionModel) endTrips(which func(*storage.UpstreamState) bool) {

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,7 +161,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			f.together(func(n int) {
 				switch {
 				case n == racers/2:
-					had, err := f.store.Disconnect(ctx(), c.ConnectionKey, nil, f.now)
+					had, err := f.end(c, nil)
 					if err != nil || !had {
 						f.Errorf("ended one: %t, %v", had, err)
 					}
@@ -180,6 +182,43 @@ var connectionRaceTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"what was refreshed last is what gets revoked K20": func(f *fixture) {
+		for round := range rounds {
+			c := f.put(f.connection(fmt.Sprint(round), "notion"))
+			newest := make([]storage.Connection, racers) // that each stored
+			f.together(func(n int) {
+				if n == racers/2 {
+					had, err := f.end(c, func(c storage.Connection) *storage.ProviderRevocation {
+						r := f.revocation(fmt.Sprint(round))
+						r.Secret = c.Secret
+						return &r
+					})
+					if err != nil || !had {
+						f.Errorf("ended one: %t, %v", had, err)
+					}
+					return
+				}
+				mine := c
+				for range 3 {
+					mine.Secret = fmt.Appendf(nil, "tokens %d of %d", mine.Revision, n)
+					stored, v, err := f.store.PutConnection(ctx(), mine, f.now)
+					if f.raced(v, err, storage.OK, storage.Mismatch) == storage.OK {
+						newest[n] = stored
+					}
+					if mine = stored; mine.ID == "" {
+						return // it is gone
+					}
+				}
+			})
+			last := slices.MaxFunc(append(newest, c), func(a, b storage.Connection) int { return cmp.Compare(a.Revision, b.Revision) })
+			due, err := f.store.DueRevocations(ctx(), issuer, 10, f.now, f.now.Add(time.Minute))
+			f.must(err)
+			if len(due) != 1 || string(due[0].Secret) != string(last.Secret) {
+				f.Fatalf("round %d: to be revoked %+v, stored last %q", round, due, last.Secret)
+			}
+			f.must(f.store.EndRevocation(ctx(), due[0].ID))
+		}
+	},
 	"a connection that ends while its flow is submitted belongs to somebody or to nobody": func(f *fixture) {
 		for round := range rounds {
 			id := fmt.Sprint(round)
@@ -194,7 +233,7 @@ var connectionRaceTests = map[string]func(*fixture){
 				case 0:
 					verdict, err = f.store.SubmitFlow(ctx(), sub)
 				case 1:
-					ended, err = f.store.Disconnect(ctx(), c.ConnectionKey, nil, f.now)
+					ended, err = f.end(c, nil)
 				}
 				if err != nil {
 					f.Error(err)
