@@ -22,6 +22,9 @@ const (
 	adminGrantsPath = "/" + appName + "/grants"
 )
 
+// startedLifetime is how long the link works that connects a shared server.
+const startedLifetime = 15 * time.Minute
+
 // AdminAPI lets an operator see and end what people approved and connected,
 // and connect what everybody shares, on Caddy's admin endpoint:
 //
@@ -34,10 +37,12 @@ const (
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
 //	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites
 //
-// A status is `authorized`, `pending` (its person has not finished signing in),
-// `needs_reauth`, `expired` (it needs reauthorization only because it came
-// without a way to renew it), `failed` (the answer to a renewal was lost) or
-// `revoked`. Credentials are never shown.
+// A status is `authorized`, `pending` (its person has not finished signing in,
+// or the operator connecting what was started), `needs_reauth`, `expired` (it
+// needs reauthorization only because it came without a way to renew it),
+// `failed` (the provider refused what was started, or the answer to a renewal
+// was lost) or `revoked` (for a day, while this process runs). Credentials are
+// never shown.
 type AdminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -57,7 +62,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 
 // adminConnection is a connection as operators see it.
 type adminConnection struct {
-	ID             string           `json:"id"`
+	ID             string           `json:"id,omitempty"` // none before it is connected
 	Site           string           `json:"site"`
 	Server         string           `json:"server"`
 	Owner          string           `json:"owner"`
@@ -85,12 +90,12 @@ func adminStatus(o connections.Overview) string {
 		return "expired"
 	case o.State == storage.Disconnected:
 		return "revoked"
-	case o.State == storage.InDoubt:
+	case o.Failed || o.State == storage.InDoubt:
 		return "failed"
+	case o.Pending && (o.State == storage.Active || o.State == ""):
+		return "pending"
 	case o.State != storage.Active:
 		return "needs_reauth"
-	case o.Pending:
-		return "pending"
 	}
 	return "authorized"
 }
@@ -117,11 +122,7 @@ func oneConnection(w http.ResponseWriter, r *http.Request) error {
 	id, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, adminPath+"/"), "/")
 	switch r.Method + " " + action {
 	case "GET status":
-		s, o, err := findConnection(r, id)
-		if err != nil {
-			return err
-		}
-		return writeAdminJSON(w, describeForAdmin(s.as.Config().Issuer, o))
+		return showConnection(w, r, id)
 	case "DELETE ":
 		return endConnection(w, r, id)
 	case "POST start":
@@ -130,10 +131,22 @@ func oneConnection(w http.ResponseWriter, r *http.Request) error {
 	return adminError(http.StatusNotFound, "use GET …/connections, GET …/connections/{id}/status, DELETE …/connections/{id} or POST …/connections/{server}/start")
 }
 
-func endConnection(w http.ResponseWriter, r *http.Request, id string) error {
-	s, o, err := findConnection(r, id)
+// showConnection shows a connection or, if there is none, what became of it.
+func showConnection(w http.ResponseWriter, r *http.Request, id string) error {
+	s, o, err := findConnection(func(s *site) (connections.Overview, error) { return s.broker.Overview(r.Context(), id) })
+	if errors.Is(err, connections.ErrUnknownConnection) {
+		s, o, err = findConnection(func(s *site) (connections.Overview, error) { return s.broker.Passing(id) })
+	}
 	if err != nil {
-		return err
+		return adminFailure(err)
+	}
+	return writeAdminJSON(w, describeForAdmin(s.as.Config().Issuer, o))
+}
+
+func endConnection(w http.ResponseWriter, r *http.Request, id string) error {
+	s, o, err := findConnection(func(s *site) (connections.Overview, error) { return s.broker.Overview(r.Context(), id) })
+	if err != nil {
+		return adminFailure(err)
 	}
 	if err := s.broker.Disconnect(r.Context(), o.Owner, o.Server); err != nil {
 		return adminFailure(err)
@@ -159,6 +172,7 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	case 0:
 		return adminError(http.StatusNotFound, "no site has a server of this id with auth oauth")
 	case 1:
+		found[0].broker.Started(server, time.Now().Add(startedLifetime))
 		return writeAdminJSON(w, map[string]any{
 			"site": found[0].as.Config().Issuer, "server": server, "status": "pending",
 			"authorize_url": found[0].as.ConnectURL(storage.SharedOwner, server),
@@ -167,19 +181,14 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	return adminError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")
 }
 
-// findConnection returns a connection and the site it belongs to.
-func findConnection(r *http.Request, id string) (*site, connections.Overview, error) {
+// findConnection returns what find finds first, and the site it belongs to.
+func findConnection(find func(*site) (connections.Overview, error)) (*site, connections.Overview, error) {
 	for _, s := range activeSites() {
-		o, err := s.broker.Overview(r.Context(), id)
-		if errors.Is(err, connections.ErrUnknownConnection) {
-			continue
+		if o, err := find(s); !errors.Is(err, connections.ErrUnknownConnection) {
+			return s, o, err
 		}
-		if err != nil {
-			return nil, o, adminFailure(err)
-		}
-		return s, o, nil
 	}
-	return nil, connections.Overview{}, adminError(http.StatusNotFound, "no such connection")
+	return nil, connections.Overview{}, connections.ErrUnknownConnection
 }
 
 // activeSites returns the sites of the configuration that serves now which
@@ -197,6 +206,9 @@ func adminError(status int, text string) error {
 }
 
 func adminFailure(err error) error {
+	if errors.Is(err, connections.ErrUnknownConnection) {
+		return adminError(http.StatusNotFound, "no such connection")
+	}
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 }
 

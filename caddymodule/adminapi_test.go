@@ -66,8 +66,14 @@ func TestAdminConnections(t *testing.T) {
 	if got := admin(t, addr, "DELETE", path, 200); !strings.Contains(got, `"status":"revoked"`) {
 		t.Errorf("ended: %s", got)
 	}
-	admin(t, addr, "GET", path+"/status", 404)
+	if got := admin(t, addr, "GET", path+"/status", 200); !strings.Contains(got, `"status":"revoked"`) || !strings.Contains(got, ids["virtual_key:alice"]) {
+		t.Errorf("ended: %s", got)
+	}
 	admin(t, addr, "DELETE", path, 404)
+	admin(t, addr, "GET", "/mcp_oauth/connections/unknown/status", 404)
+	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); strings.Contains(got, "revoked") {
+		t.Errorf("listed: %s", got)
+	}
 	if got := status(t, alice.call(toolCall), 200); !connectLink.MatchString(got) {
 		t.Errorf("still works: %s", got)
 	}
@@ -110,16 +116,34 @@ func TestSharedConnection(t *testing.T) {
 	if err := json.Unmarshal([]byte(started), &answer); err != nil || answer.Status != "pending" {
 		t.Fatal(err, started)
 	}
+	wantStatus := func(want string) {
+		t.Helper()
+		if got := admin(t, addr, "GET", "/mcp_oauth/connections/notion/status", 200); !strings.Contains(got, `"status":"`+want+`"`) || !strings.Contains(got, `"owner":"shared:"`) {
+			t.Errorf("status %s, want %s", got, want)
+		}
+	}
+	wantStatus("pending")
+	admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 404) // nothing to end
 	operator := g.person("operator")
 	operator.account = "company"
+	l.with(func() { l.decline = true })
+	operator.open(answer.AuthorizeURL)
+	wantStatus("failed")
+	l.with(func() { l.decline = false })
+	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1))
+	wantStatus("failed") // a reload forgets nothing
+	started = admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)
+	if err := json.Unmarshal([]byte(started), &answer); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus("pending")
 	operator.follow(answer.AuthorizeURL)
 	alice.wantAccount("company")
 	bob.wantAccount("company")
-	if got := admin(t, addr, "GET", "/mcp_oauth/connections/notion/status", 200); !strings.Contains(got, `"status":"authorized"`) || !strings.Contains(got, `"owner":"shared:"`) {
-		t.Errorf("status %s", got)
-	}
+	wantStatus("authorized")
 	if got := admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 200); !strings.Contains(got, `"revoked"`) {
 		t.Errorf("ended: %s", got)
 	}
+	wantStatus("revoked")
 	status(t, bob.call(toolCall), http.StatusServiceUnavailable)
 }

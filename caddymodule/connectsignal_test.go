@@ -47,11 +47,18 @@ func (p *person) follow(answer string) {
 	if link == "" {
 		p.g.t.Fatalf("no link in %s", answer)
 	}
-	page := p.g.page(p.browser.Get(link))
-	ticket := link[strings.LastIndex(link, "/")+1:]
-	if page = p.post("/oauth/account/connect", page, "ticket", ticket); !strings.Contains(page, "onnected") {
+	if page := p.open(link); !strings.Contains(page, "onnected") {
 		p.g.t.Fatalf("not connected: %s", page)
 	}
+}
+
+// open opens a link, presses the button there, and returns the page on which
+// the way to the provider and back ends.
+func (p *person) open(link string) string {
+	p.g.t.Helper()
+	page := p.g.page(p.browser.Get(link))
+	ticket := link[strings.LastIndex(link, "/")+1:]
+	return p.post("/oauth/account/connect", page, "ticket", ticket)
 }
 
 // D-23, D-25: revision 2026-07-28. The waiting call succeeds on retry.

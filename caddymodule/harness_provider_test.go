@@ -37,6 +37,7 @@ type lab struct {
 	refreshes int
 	revoked   []string
 	refuse    bool   // the provider refuses to refresh
+	decline   bool   // people decline at the provider
 	need      string // scope that calls need
 	unnamed   bool   // the MCP server does not say which
 	noRefresh bool   // the provider gives no refresh tokens
@@ -132,6 +133,12 @@ func (l *lab) serveProvider(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusCreated)
 		writeTestJSON(w, map[string]any{"client_id": "gateway", "token_endpoint_auth_method": "none"})
 	case "/authorize":
+		if l.decline {
+			http.Redirect(w, r, r.Form.Get("redirect_uri")+"?"+url.Values{
+				"error": {"access_denied"}, "state": {r.Form.Get("state")}, "iss": {l.provider.URL},
+			}.Encode(), http.StatusFound)
+			return
+		}
 		l.issued++
 		code := fmt.Sprintf("code-%d", l.issued)
 		l.codes[code] = r.Header.Get("X-Account")

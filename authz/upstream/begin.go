@@ -103,6 +103,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 		return "", err
 	}
 	b.leftFor(s.ID, c.ID)
+	b.Started(s.ID, b.deps.Now().Add(tripLifetime))
 	return authorizationURL(s, p.AuthorizationEndpoint, record, state)
 }
 

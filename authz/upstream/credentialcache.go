@@ -31,6 +31,7 @@ type Cache struct {
 	seed    maphash.Seed
 	shards  [64]cacheShard
 	flights singleflight.Group
+	passing passing
 
 	mu      sync.Mutex // guards closed, and working.Add against working.Wait
 	closed  bool

@@ -36,6 +36,9 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 			continue
 		}
 		b.deps.Cache.Forget(k)
+		if verdict == storage.OK {
+			b.ended(c)
+		}
 		if queue != nil {
 			b.revokeSoon(ctx)
 		}

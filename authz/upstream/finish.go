@@ -36,32 +36,37 @@ func (b *Broker) Finish(ctx context.Context, a Answer) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	outcome := Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: t.ReturnTo}
-	s := b.servers[state.Server]
+	err = b.bringBack(ctx, a, state.ConnectionKey, t)
+	b.tripEnded(state.ConnectionKey, err)
+	return Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: t.ReturnTo, Connected: err == nil}, err
+}
+
+// bringBack makes a connection of the answer to a trip that was claimed.
+func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKey, t trip) error {
+	s := b.servers[k.Server]
 	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth {
-		return outcome, problem(UnknownServer, nil)
+		return problem(UnknownServer, nil)
 	}
 	if err := b.checkAnswer(a, t); err != nil {
-		return outcome, err
+		return err
 	}
 	if err := b.checkUnused(ctx, t.Once); err != nil {
-		return outcome, err
+		return err
 	}
 	// The browser may go away now; the tokens must not be lost with it.
 	ctx = context.WithoutCancel(ctx)
 	reply, err := b.exchange(ctx, s, t, a.Code)
 	if err != nil {
-		return outcome, err
+		return err
 	}
 	if err := b.useUp(ctx, t.Once); err != nil {
-		return outcome, err
+		return err
 	}
-	if err := b.keepTokens(ctx, state.ConnectionKey, t, reply); err != nil {
-		return outcome, err
+	if err := b.keepTokens(ctx, k, t, reply); err != nil {
+		return err
 	}
 	b.cameBack(s.ID, t.Link.ClientID)
-	outcome.Connected = true
-	return outcome, nil
+	return nil
 }
 
 // claimTrip ends the trip that the state belongs to.

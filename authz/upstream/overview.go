@@ -21,8 +21,11 @@ type Overview struct {
 	Mode  Mode
 	// State is the one that the next call would find.
 	State storage.ConnectionState
-	// Pending tells that the person has not ended the flow yet.
+	// Pending tells that the person has not ended the flow yet, or that an
+	// operator has not connected yet what was started.
 	Pending bool
+	// Failed tells that what was started was refused.
+	Failed bool
 	// Expired tells that it needs reauthorization only because it came without
 	// a way to renew it, and its time is over.
 	Expired bool
@@ -30,7 +33,7 @@ type Overview struct {
 	// TokenID names the credentials and changes with them. It is no part of them.
 	TokenID                              string
 	CreatedAt, UpdatedAt, TokenExpiresAt time.Time
-	// ExpiresAt is when a pending connection is forgotten.
+	// ExpiresAt is when a connection that does not last is forgotten.
 	ExpiresAt time.Time
 }
 
