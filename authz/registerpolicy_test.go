@@ -86,7 +86,7 @@ func TestRegisterEviction_G02(t *testing.T) {
 func TestRegistrationExpiry_G03(t *testing.T) {
 	l := newLab(t)
 	unused, used := l.register(publicClient), l.register(publicClient)
-	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice)
+	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), keyIdentity("team"))
 	known := func(reg registration) bool {
 		t.Helper()
 		if _, err := l.store.Sweep(t.Context(), l.time()); err != nil {
