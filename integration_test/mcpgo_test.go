@@ -13,6 +13,29 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 )
 
+// startMCPGo returns a client for the server and its store of tokens, and what
+// it says when it initializes.
+func startMCPGo(t *testing.T, server string) (*client.Client, client.TokenStore, mcp.InitializeRequest) {
+	t.Helper()
+	store := client.NewMemoryTokenStore()
+	c, err := client.NewOAuthStreamableHttpClient(server, client.OAuthConfig{
+		RedirectURI: "http://localhost:8085/oauth/callback",
+		TokenStore:  store,
+		PKCEEnabled: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	initialize := mcp.InitializeRequest{}
+	initialize.Params.ProtocolVersion = "2025-11-25"
+	initialize.Params.ClientInfo = mcp.Implementation{Name: "integration-test", Version: "1"}
+	return c, store, initialize
+}
+
 // mcp-go registers with an empty scope and leaves discovery, registration and
 // PKCE to be asked for one by one.
 func TestMCPGoClient(t *testing.T) {
@@ -21,24 +44,8 @@ func TestMCPGoClient(t *testing.T) {
 		Directives: identities + shortLived + "server recorder /mcp " + upstream.URL,
 		Env:        keys,
 	})
-	store := client.NewMemoryTokenStore()
-	c, err := client.NewOAuthStreamableHttpClient(g.URL+"/mcp", client.OAuthConfig{
-		RedirectURI: "http://localhost:8085/oauth/callback",
-		TokenStore:  store,
-		PKCEEnabled: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	initialize := mcp.InitializeRequest{}
-	initialize.Params.ProtocolVersion = "2025-11-25"
-	initialize.Params.ClientInfo = mcp.Implementation{Name: "integration-test", Version: "1"}
-
-	_, err = c.Initialize(t.Context(), initialize)
+	c, store, initialize := startMCPGo(t, g.URL+"/mcp")
+	_, err := c.Initialize(t.Context(), initialize)
 	if !client.IsOAuthAuthorizationRequiredError(err) {
 		t.Fatalf("without a token: %v, want that authorization is required", err)
 	}

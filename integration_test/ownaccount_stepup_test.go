@@ -43,24 +43,8 @@ func TestConnectAtRunTimeTypeScript(t *testing.T) {
 func TestConnectAtRunTimeMCPGo(t *testing.T) {
 	w := runOwn(t, time.Minute, shortLived)
 	who := residents(t)[1]
-	store := client.NewMemoryTokenStore()
-	c, err := client.NewOAuthStreamableHttpClient(w.URL+"/issues", client.OAuthConfig{
-		RedirectURI: "http://localhost:8085/oauth/callback",
-		TokenStore:  store,
-		PKCEEnabled: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	initialize := mcp.InitializeRequest{}
-	initialize.Params.ProtocolVersion = "2025-11-25"
-	initialize.Params.ClientInfo = mcp.Implementation{Name: "integration-test", Version: "1"}
-
-	_, err = c.Initialize(t.Context(), initialize)
+	c, store, initialize := startMCPGo(t, w.URL+"/issues")
+	_, err := c.Initialize(t.Context(), initialize)
 	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *harness.Page {
 		return who.browser.SignIn(t, link, who.Person) // without connecting anything
 	})

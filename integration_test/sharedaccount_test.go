@@ -187,7 +187,9 @@ func TestSharedAccount_K10(t *testing.T) {
 	if ended.Status != "revoked" || ended.ID != first.ID {
 		t.Errorf("ended: %+v", ended)
 	}
-	w.Admin(t, http.MethodGet, "/issues/status", http.StatusNotFound, nil)
+	if after := w.Connection(t, "issues"); after.Status != "revoked" {
+		t.Errorf("what became of it: %+v", after)
+	}
 	w.Admin(t, http.MethodDelete, "/"+first.ID, http.StatusNotFound, nil)
 	for _, token := range tokens {
 		w.mustBeUnavailable(t, token)
