@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -106,6 +107,12 @@ func TestDamagedPage_N03(t *testing.T) {
 func TestOpenDamagedFile_N03(t *testing.T) {
 	for name, harm := range map[string]func(*testing.T, string){
 		"zeroed page": func(t *testing.T, path string) { damage(t, path, leafPage) },
+		"keys in disorder": func(t *testing.T, path string) {
+			file := bytes.ReplaceAll(read(t, path), []byte("client 10"), []byte("zlient 10"))
+			if err := os.WriteFile(path, file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"file cut short": func(t *testing.T, path string) {
 			if err := os.Truncate(path, int64(5*os.Getpagesize())); err != nil {
 				t.Fatal(err)

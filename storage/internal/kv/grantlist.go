@@ -32,17 +32,17 @@ func readGrants(r Reader, after string, limit int, now time.Time) (page grantPag
 			break
 		}
 		seen, last = seen+1, string(key[1:])
-		_, body, err := openValue(value)
-		if err != nil {
-			return page, err
-		}
-		g, err := decodeGrant(body)
-		if err != nil {
-			return page, err
-		}
-		if standing(g, true, now) == storage.OK {
+		if g, err := openGrant(value); err == nil && standing(g, true, now) == storage.OK {
 			page.grants = append(page.grants, g)
-		}
+		} // a damaged one lets nobody in, and must not hide those behind it
 	}
 	return page, nil
+}
+
+func openGrant(value []byte) (storage.Grant, error) {
+	_, body, err := openValue(value)
+	if err != nil {
+		return storage.Grant{}, err
+	}
+	return decodeGrant(body)
 }
