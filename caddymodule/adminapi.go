@@ -35,7 +35,7 @@ const startedLifetime = 15 * time.Minute
 //	GET    /mcp_oauth/grants                       grants that stand, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
 //	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
-//	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites
+//	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites of the configuration
 //
 // A status is `authorized`, `pending` (its person has not finished signing in,
 // or the operator connecting what was started), `needs_reauth`, `expired` (it

@@ -120,7 +120,7 @@ func activeGrantKeeper() (*grantKeeper, error) {
 	return &grantKeeper{state.store, state.tokens, app.issuers(), app.log}, nil
 }
 
-// of returns the grants of a person at all sites.
+// of returns the grants of a person at all sites of the configuration.
 func (k *grantKeeper) of(ctx context.Context, subject string) ([]storage.Grant, error) {
 	var all []storage.Grant
 	for _, issuer := range k.issuers {

@@ -34,6 +34,11 @@ func (t *transport) receivedConnected(req *http.Request, res *http.Response, c *
 			return replaced(res, func(w http.ResponseWriter) { c.refuseScope(w, req, challenge.Scopes) }), nil
 		}
 	}
+	if res.StatusCode == http.StatusForbidden { // of a server with pasted keys: its scopes are ours
+		if answer := c.stepUp(req, res); answer != nil {
+			return answer, nil
+		}
+	}
 	res = t.received(res, &c.call)
 	c.body.taken()
 	return res, nil
