@@ -174,8 +174,7 @@ func (s *cacheShard) makeRoom() {
 }
 
 func (c *Cache) shard(k storage.ConnectionKey) *cacheShard {
-	h := maphash.String(c.seed, k.Owner) ^ maphash.String(c.seed, k.Server)
-	return &c.shards[h%uint64(len(c.shards))]
+	return &c.shards[maphash.String(c.seed, k.Owner)%uint64(len(c.shards))]
 }
 
 // flightKey is the key in one string: no two keys have the same.

@@ -23,22 +23,26 @@ const (
 // held is a connection as it was read, opened. It is never changed once others
 // can see it.
 type held struct {
+	// What each call reads comes first, on one line of the processor's cache.
+
 	// server is the configuration it was opened under: with another one, the
 	// same record can mean another credential, or none.
 	server *Server
+	// credential is nil unless state is Active or InDoubt.
+	credential *Credential
+	readAt     time.Time
+	// dueAt is when the credential is to be refreshed, or given up. urgentAt is
+	// when calls begin to wait for that; endsAt when it stops working. Each is
+	// zero for never.
+	dueAt time.Time
+	state storage.ConnectionState
+
+	urgentAt, endsAt time.Time
+
 	// id, revision and updatedAt say which version of the record it is.
 	id        string
 	revision  uint64
 	updatedAt time.Time
-	readAt    time.Time
-
-	state storage.ConnectionState
-	// credential is nil unless state is Active or InDoubt.
-	credential *Credential
-	// dueAt is when the credential is to be refreshed, or given up. urgentAt is
-	// when calls begin to wait for that; endsAt when it stops working. Each is
-	// zero for never.
-	dueAt, urgentAt, endsAt time.Time
 
 	// retryAt is when the provider, or the server about a refusal, is asked
 	// again after it could not answer. Until keptUntil, a refusal is laid to the
