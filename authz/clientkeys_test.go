@@ -101,9 +101,8 @@ func TestHostileKeys_J11(t *testing.T) {
 	}
 }
 
-// A client whose keys were good here, or whom the operator named, is told to
-// try again while their host has no answer. Of any other nobody learns what the
-// host did (H16).
+// A client whom the operator named is told to try again while the host of its
+// keys has no answer. Of any other nobody learns what the host did (H16).
 func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
 	broken := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
@@ -148,7 +147,7 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 			t.Errorf("keys nobody has seen: %d", got)
 		}
 		l.as.deps.Documents.keySets.fetched(documentKey{l.as.clients.keySets.rules, h.url + "/known"}, nil, l.time().Add(-maxFresh), 0)
-		if got := status(l.assert(as(l, known))); got != http.StatusServiceUnavailable {
+		if got := status(l.assert(as(l, known))); got != http.StatusUnauthorized {
 			t.Errorf("keys that were good: %d", got)
 		}
 		h.handle("/known", http.NotFound)

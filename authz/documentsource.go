@@ -84,12 +84,13 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by req
 	if held && now.Before(d.expires) && (d.fetched.After(after) || now.Before(d.fetched.Add(minFresh))) {
 		return d.value, nil
 	}
-	proven := held || by.proven
 	value, err := none, errBackOff
 	if !now.Before(retryAt) {
-		value, err = s.fetch(ctx, key, requester{by.address, proven})
+		// That it was good once spares it the budgets of strangers, no more: a
+		// stranger may have published it.
+		value, err = s.fetch(ctx, key, requester{by.address, held || by.proven})
 	}
-	if err != nil && proven && passing(err) {
+	if err != nil && by.proven && passing(err) {
 		return none, unavailable(err)
 	}
 	return value, err

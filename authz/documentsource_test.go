@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap/zapcore"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -157,6 +159,31 @@ func hangUpMidway(w http.ResponseWriter, _ *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
+// Whoever publishes a good document once, and then none, is a stranger still:
+// what they are told is counted, and no operator reads of it.
+func TestStrangersDocumentIsGone_H16(t *testing.T) {
+	for name, trouble := range map[string]http.HandlerFunc{
+		"gone":   http.NotFound,
+		"broken": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t)
+			l.stopLimits()
+			v := request("client_id", h.publish("/c", goodDocument), "redirect_uri", "http://localhost:1/callback")
+			l.begin(v)
+			h.handle("/c", trouble)
+			l.advance(maxFresh + time.Second)
+			for range refusedRequestsPerMinute {
+				l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_client")
+			}
+			l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusTooManyRequests, "temporarily_unavailable")
+			if n := l.logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 0 {
+				t.Errorf("%d errors in the log", n)
+			}
+		})
+	}
+}
+
 // A person in the middle of signing in can go on when the host is back.
 func TestTroubleDuringFlow_AS23(t *testing.T) {
 	l, h := documentLab(t)
@@ -272,8 +299,11 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 		t.Errorf("%d requests, %v", hits, err)
 	}
 	l.advance(maxFresh)
-	if _, err := l.look(t, h, id); asError(err).Status != http.StatusServiceUnavailable {
+	if _, err := l.look(t, h, id); err == nil || asError(err).Status != http.StatusBadRequest {
 		t.Errorf("after a day: %v", err)
+	}
+	if _, err := l.as.clients.lookup(t.Context(), id, requester{proven: true}); err == nil || asError(err).Status != http.StatusServiceUnavailable {
+		t.Errorf("one who is known here, after a day: %v", err)
 	}
 	for f := range slices.Values(leave) {
 		f()
