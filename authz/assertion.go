@@ -64,14 +64,13 @@ func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
 }
 
 // verifyAssertion checks the assertion of a client (RFC 7523 section 3): its
-// signature first, so that only the client itself can use up an identifier. The
-// address is the sender's.
-func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, assertion, address string) error {
+// signature first, so that only the client itself can use up an identifier.
+func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, assertion string, by requester) error {
 	jws, err := parseAssertion(assertion)
 	if err != nil {
 		return refusedAssertion(err)
 	}
-	keys, err := as.clientKeys(ctx, c, jws.Signatures[0].Header.KeyID, address)
+	keys, err := as.clientKeys(ctx, c, jws.Signatures[0].Header.KeyID, by)
 	if e := tryLater(err); e != nil {
 		return e
 	}
@@ -134,12 +133,12 @@ func unixTime(seconds float64) time.Time {
 // clientKeys returns the keys of a client that an assertion may be signed
 // with. An unknown key ID makes a key set be fetched again, at most once a
 // minute: the client may have rotated its keys.
-func (as *AuthorizationServer) clientKeys(ctx context.Context, c *Client, keyID, address string) ([]jose.JSONWebKey, error) {
+func (as *AuthorizationServer) clientKeys(ctx context.Context, c *Client, keyID string, by requester) ([]jose.JSONWebKey, error) {
 	if c.Metadata.JWKSURI == "" {
 		all, err := parseKeySet(c.Metadata.JWKS)
 		return keysByID(all, keyID), err
 	}
-	by := requester{address: address, proven: c.Origin == Preregistered}
+	by.proven = by.proven || c.Origin == Preregistered
 	all, err := as.clients.keySets.get(ctx, c.Metadata.JWKSURI, by)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -45,11 +46,13 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, err
 	}
 	address := as.deps.ClientIP(r)
-	proven, err := as.bringsOwn(r.Context(), p.clientID, form)
-	if err != nil {
-		return nil, err
+	by := requester{address: address}
+	if p.needsFetch() {
+		if by.proven, err = as.bringsOwn(r.Context(), p.clientID, form); err != nil {
+			return nil, err
+		}
 	}
-	c, err := as.clients.lookup(r.Context(), p.clientID, requester{address: address, proven: proven})
+	c, err := as.clients.lookup(r.Context(), p.clientID, by)
 	if raw := as.clients.preregistered[p.rawID]; err != nil && raw != nil { // only an operator gives such IDs
 		c, err = raw, nil
 	}
@@ -65,7 +68,7 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if as.authExhausted(address, c.ID) {
 		return nil, errTooManyAttempts
 	}
-	if err := as.verifyClient(r, c, p); err != nil {
+	if err := as.verifyClient(r.Context(), c, p, by); err != nil {
 		refused := p.refuse(err)
 		if asError(refused).Status == http.StatusUnauthorized {
 			as.countAuthFailure(address, c.ID)
@@ -73,6 +76,12 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, refused
 	}
 	return c, nil
+}
+
+// needsFetch reports whether to know the client may take a document that it
+// keeps elsewhere: about itself, or its keys.
+func (p *presented) needsFetch() bool {
+	return isDocumentURL(p.clientID) || p.method == AuthPrivateKeyJWT
 }
 
 // authenticatesBy reports whether the client registered the method.
@@ -83,9 +92,9 @@ func (c *Client) authenticatesBy(method string) bool {
 }
 
 // verifyClient is the one place where a proof is checked.
-func (as *AuthorizationServer) verifyClient(r *http.Request, c *Client, p presented) error {
+func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p presented, by requester) error {
 	if p.method == AuthPrivateKeyJWT {
-		return as.verifyAssertion(r.Context(), c, p.assertion, as.deps.ClientIP(r))
+		return as.verifyAssertion(ctx, c, p.assertion, by)
 	}
 	refused := fail("invalid_client", "The client could not be authenticated.")
 	if c.SecretHash == nil {

@@ -101,8 +101,9 @@ func TestHostileKeys_J11(t *testing.T) {
 	}
 }
 
-// A client whom the operator named is told to try again while the host of its
-// keys has no answer. Of any other nobody learns what the host did (H16).
+// A client whom the operator named, or who brings what was issued to it, is told
+// to try again while the host of its keys has no answer. Of any other nobody
+// learns what the host did (H16).
 func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
 	broken := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
@@ -156,6 +157,49 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 			t.Errorf("keys that are gone: %d", got)
 		}
 	})
+}
+
+// After a restart nobody's keys are known: a client that signed in before does
+// not lose its tokens because their host has a bad moment then.
+func TestTroubleWithKeysAfterRestart_AS23_H16(t *testing.T) {
+	for name, introduce := range map[string]func(l *lab, documents *host, metadata string) (id string){
+		"registered": func(l *lab, _ *host, metadata string) string {
+			return l.register("{" + metadata).ID
+		},
+		"metadata document": func(_ *lab, documents *host, metadata string) string {
+			return documents.publish("/c", `{"client_id":"$ID",`+metadata)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, documents := documentLab(t)
+			s := newSigner(t, jose.ES256, "k")
+			uri := strings.Replace(newHost(t).url, "http:", "https:", 1) + "/jwks" // no TLS: the handshake fails
+			id := introduce(l, documents, `"client_name":"c","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"`+uri+`"}`)
+			hostAnswers := func() {
+				key := documentKey{l.as.clients.keySets.rules, uri}
+				l.as.deps.Documents.keySets.fetched(key, []jose.JSONWebKey{s.public()}, l.time(), minFresh)
+			}
+			assertion := func() []string {
+				exp := l.time().Add(time.Minute).Unix()
+				return []string{"client_assertion_type", assertionType, "client_assertion", s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60))}
+			}
+			code := func() string { return l.approved(request("client_id", id), alice).Get("code") }
+			hostAnswers()
+			tokens := l.redeem(id, code(), assertion()...)
+			l.want(tokens, http.StatusOK, "")
+			unused, other := code(), l.signedIn()
+
+			l.restart()
+			l.want(l.refresh(id, tokens.Refresh, assertion()...), http.StatusServiceUnavailable, "temporarily_unavailable")
+			l.want(l.redeem(id, unused, assertion()...), http.StatusServiceUnavailable, "temporarily_unavailable")
+			l.want(l.refresh(id, other.Refresh, assertion()...), http.StatusUnauthorized, "invalid_client")
+			l.want(l.refresh(id, refreshTokenPrefix+"x", assertion()...), http.StatusUnauthorized, "invalid_client")
+
+			hostAnswers()
+			l.want(l.refresh(id, tokens.Refresh, assertion()...), http.StatusOK, "")
+			l.want(l.redeem(id, unused, assertion()...), http.StatusOK, "")
+		})
+	}
 }
 
 // The keys' address is a stranger's word: where it leads is checked before

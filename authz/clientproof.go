@@ -11,15 +11,12 @@ import (
 )
 
 // bringsOwn reports whether a form brings a code or token that was issued here
-// to the client, whose ID is the URL of its metadata document. Such a document
-// was good once, so it is no stranger's invention: it may be fetched beyond
-// what strangers may cause, and its client be told that this failed for now
+// to the client. Its metadata document and its keys, wherever they are, were
+// good once, so they are no stranger's invention: they may be fetched beyond
+// what strangers may cause, and their client be told that this failed for now
 // instead of invalid_client, at which clients forget their tokens. An error is
 // the store's.
 func (as *AuthorizationServer) bringsOwn(ctx context.Context, clientID string, form url.Values) (bool, error) {
-	if !isDocumentURL(clientID) {
-		return false, nil
-	}
 	issuer, owner, err := as.issuedTo(ctx, cmp.Or(form.Get("code"), form.Get("refresh_token"), form.Get("token")))
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
