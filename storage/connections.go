@@ -73,6 +73,15 @@ type Connection struct {
 	// PutConnection or SubmitFlow: the revocation of what it takes the place
 	// of. It is no part of the record.
 	Revokes *ProviderRevocation `json:"-"`
+	// UsesUp is used up, as by UseOnce, in the transaction in which
+	// PutConnection stores the connection. It is no part of the record.
+	UsesUp *OneTime `json:"-"`
+}
+
+// OneTime is a one-time value, and until when it is remembered to be used.
+type OneTime struct {
+	Hash      Hash
+	ExpiresAt time.Time
 }
 
 // UpstreamState is a person's trip to a provider, between our redirect and the
@@ -140,9 +149,10 @@ type Connections interface {
 	// PutConnection stores the connection if its ID and Revision are still the
 	// stored ones, Revision 0 meaning that there is none, and returns it with
 	// the next Revision.
-	//   OK        stored, and c.Revokes queued; a lease ends with it.
-	//   Mismatch  somebody changed or removed it since: nothing was changed,
-	//             the current connection is returned, if any.
+	//   OK        stored, c.Revokes queued and c.UsesUp used; a lease ends with it.
+	//   Burned    c.UsesUp was used before: nothing was changed, the current
+	//             connection is returned, if any.
+	//   Mismatch  somebody changed or removed it since: the same.
 	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
 	// LeaseConnection lets one caller at a time refresh a connection. The
 	// lease is durable before the caller sends anything.

@@ -59,9 +59,6 @@ func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKe
 	if err != nil {
 		return err
 	}
-	if err := b.useUp(ctx, t.Once); err != nil {
-		return err
-	}
 	if err := b.keepTokens(ctx, k, t, reply); err != nil {
 		return err
 	}

@@ -13,7 +13,9 @@ import (
 // keepTokens stores what a trip brought back.
 func (b *Broker) keepTokens(ctx context.Context, k storage.ConnectionKey, t trip, r *tokenReply) error {
 	now := b.deps.Now()
-	c := storage.Connection{ConnectionKey: k, Provider: t.Link.Provider, Scopes: r.Scopes, ExpiresAt: t.KeepUntil}
+	c := storage.Connection{
+		ConnectionKey: k, Provider: t.Link.Provider, Scopes: r.Scopes, ExpiresAt: t.KeepUntil, UsesUp: t.usesUp(now),
+	}
 	if c.Scopes == nil {
 		c.Scopes = t.Link.Scopes // RFC 6749 section 5.1: identical to the request
 	}
@@ -54,7 +56,11 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 		if err != nil {
 			return err
 		}
-		if verdict == storage.OK {
+		switch verdict {
+		case storage.Burned:
+			b.revokeLate(ctx, c.ConnectionKey, s)
+			return errUsed
+		case storage.OK:
 			b.deps.Cache.Forget(c.ConnectionKey)
 			if c.Revokes != nil {
 				b.revokeSoon(ctx)

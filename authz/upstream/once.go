@@ -14,15 +14,14 @@ const onceLifetime = 24 * time.Hour
 // Store is what a broker needs of a storage.Store.
 type Store interface {
 	storage.Connections
-	// UseOnce and Used are as in storage.Store.
-	UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error)
+	// Used is as in storage.Store.
 	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
 }
 
 var errUsed = problemf(TripEnded, "what the trip began with has made a connection already")
 
-// checkUnused tells before the code is spent what useUp would tell after it:
-// nobody gets tokens that would not be stored.
+// checkUnused tells before the code is spent what storing the connection would
+// tell after it: nobody gets tokens that would not be stored.
 func (b *Broker) checkUnused(ctx context.Context, once storage.Hash) error {
 	if once == (storage.Hash{}) {
 		return nil
@@ -34,15 +33,11 @@ func (b *Broker) checkUnused(ctx context.Context, once storage.Hash) error {
 	return err
 }
 
-// useUp decides which of several trips with the same Once makes the connection.
-func (b *Broker) useUp(ctx context.Context, once storage.Hash) error {
-	if once == (storage.Hash{}) {
+// usesUp returns what the connection of a trip uses up, or nil. That decides
+// which of several trips with the same Once makes the connection.
+func (t trip) usesUp(now time.Time) *storage.OneTime {
+	if t.Once == (storage.Hash{}) {
 		return nil
 	}
-	now := b.deps.Now()
-	first, err := b.deps.Store.UseOnce(ctx, once, now.Add(onceLifetime), now)
-	if err == nil && !first {
-		return errUsed
-	}
-	return err
+	return &storage.OneTime{Hash: t.Once, ExpiresAt: now.Add(onceLifetime)}
 }

@@ -1,7 +1,10 @@
 package upstream
 
 import (
+	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -92,6 +95,82 @@ func TestFailureUsesNothingUp(t *testing.T) {
 	_, err = l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
 	wantProblem(t, err, ProviderRefused)
 
+	l.provider.page("/token", honest)
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+		t.Error(err)
+	}
+}
+
+// What comes too late is not kept, and so the provider is told, unless that
+// could end what was kept.
+func TestLateTokensAreRevoked(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meanwhile func(l *lab, finish func())
+		want      []string
+	}{
+		"the same client": {meanwhile: func(_ *lab, finish func()) { finish() }},
+		"another client": {
+			want: []string{"late-refresh", "late-access"},
+			meanwhile: func(l *lab, finish func()) {
+				if err := l.forgetClient(l.t.Context(), l.servers["notion"], l.provider.URL); err != nil {
+					l.t.Error(err)
+				}
+				l.provider.page("/register", document(object{"client_id": "dynamic-2", "token_endpoint_auth_method": authNone}))
+				finish()
+			},
+		},
+		"ended since": {
+			want: []string{"late-refresh", "late-access"},
+			meanwhile: func(l *lab, finish func()) {
+				finish()
+				if err := l.Disconnect(l.t.Context(), testOwner, "notion"); err != nil {
+					l.t.Error(err)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
+			l.provider.page("/register", document(object{"client_id": "dynamic-1", "token_endpoint_auth_method": authNone}))
+			l.provider.page("/revoke", answer(http.StatusOK, "application/json", "{}"))
+			first := document(object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
+			l.provider.page("/token", func(w http.ResponseWriter, _ *http.Request) {
+				l.provider.page("/token", first)
+				tt.meanwhile(l, func() {
+					if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+						t.Error(err)
+					}
+				})
+				document(object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
+			})
+			_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+			wantProblem(t, err, TripEnded)
+			var revoked []string
+			for _, r := range l.provider.requests("/revoke") {
+				if token := r.form.Get("token"); strings.HasPrefix(token, "late") {
+					revoked = append(revoked, token)
+				}
+			}
+			if !slices.Equal(revoked, tt.want) {
+				t.Errorf("revoked %v", revoked)
+			}
+		})
+	}
+}
+
+// A link with which nothing was connected after all can be used again.
+func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
+	l := newLab(t)
+	honest := l.provider.pages["/token"]
+	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+		l.store.failWith(errStore)
+		honest(w, r)
+	})
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); !errors.Is(err, errStore) {
+		t.Fatal(err)
+	}
+	l.store.failWith(nil)
 	l.provider.page("/token", honest)
 	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
 		t.Error(err)

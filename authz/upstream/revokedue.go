@@ -123,3 +123,17 @@ func (b *Broker) revokeOrphan(ctx context.Context, s *Server, opened secrets) {
 		b.log.Warn("a provider was not told to revoke", zap.String("server", s.ID), zap.Error(err))
 	}
 }
+
+// revokeLate is as revokeOrphan, for tokens that came after somebody else made
+// the connection. Where that one may be ended by it, they are left to end at
+// the provider.
+func (b *Broker) revokeLate(ctx context.Context, k storage.ConnectionKey, opened secrets) {
+	opened.Person = k.Owner
+	spared, err := b.spared(ctx, opened)
+	if err != nil {
+		b.log.Warn("a provider was not told to revoke", zap.String("server", k.Server), zap.Error(err))
+	}
+	if err == nil && !spared {
+		b.revokeOrphan(ctx, b.servers[k.Server], opened)
+	}
+}

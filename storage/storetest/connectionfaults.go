@@ -56,6 +56,10 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			return f.puts(c)
 		},
 	},
+	"PutConnection that uses something up": {
+		func(*fixture) {},
+		func(f *fixture) error { return f.puts(f.using(f.connection("bob", "notion"), "link")) },
+	},
 	"PutConnection in place of another": {
 		func(f *fixture) { f.put(f.connection("alice", "notion")) },
 		func(f *fixture) error {

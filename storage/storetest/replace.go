@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -36,6 +37,61 @@ var replaceTests = map[string]func(*fixture){
 		f.put(c)
 		f.submits("1", storage.Mismatch, f.revoking(f.adopted(c), "1"))
 		f.equal(f.due(10), []string(nil))
+	},
+}
+
+var usesUpTests = map[string]func(*fixture){
+	"a connection uses something up": func(f *fixture) {
+		c := f.put(f.using(f.connection("alice", "notion"), "link"))
+		f.equal(c.UsesUp, (*storage.OneTime)(nil))
+		f.stands(c)
+		f.used("link", true)
+		first, err := f.store.UseOnce(ctx(), storage.HashOf("link"), f.now.Add(time.Hour), f.now)
+		f.must(err)
+		f.equal(first, false)
+		f.after(time.Minute - 1)
+		f.used("link", true)
+		f.after(1)
+		f.used("link", false)
+		f.put(f.using(c, "link"))
+	},
+	"nothing is connected with what was used": func(f *fixture) {
+		_, err := f.store.UseOnce(ctx(), storage.HashOf("link"), f.now.Add(time.Hour), f.now)
+		f.must(err)
+		none := f.revoking(f.using(f.connection("bob", "notion"), "link"), "1")
+		got, v, err := f.store.PutConnection(ctx(), none, f.now)
+		f.verdict(v, err, storage.Burned)
+		f.equal(got, storage.Connection{})
+		f.noConnection(none)
+		c := f.put(f.connection("alice", "notion"))
+		late := f.revoking(f.using(c, "link"), "1")
+		late.Secret = []byte("of another sign-in")
+		for range 2 {
+			got, v, err = f.store.PutConnection(ctx(), late, f.now)
+			f.verdict(v, err, storage.Burned)
+			f.equal(got, c)
+			f.stands(c)
+			late.Revision = 7
+		}
+		f.equal(f.due(10), []string(nil))
+	},
+	"one that is late uses nothing up": func(f *fixture) {
+		late := f.put(f.connection("alice", "notion"))
+		newer := f.put(late)
+		_, v, err := f.store.PutConnection(ctx(), f.using(late, "link"), f.now)
+		f.verdict(v, err, storage.Mismatch)
+		f.used("link", false)
+		f.put(f.using(newer, "link"))
+	},
+	"one of several connections uses it up": func(f *fixture) {
+		for round := range rounds {
+			f.race(func(n int) storage.Verdict {
+				c := f.connection(fmt.Sprint(round, " ", n), "notion")
+				_, v, err := f.store.PutConnection(ctx(), f.using(c, fmt.Sprint("link ", round)), f.now)
+				return f.raced(v, err, storage.OK, storage.Burned)
+			})
+			f.equal(len(f.servers(issuer, "")), round+1)
+		}
 	},
 }
 
@@ -113,6 +169,12 @@ var expiryTests = map[string]func(*fixture){
 func (f *fixture) revoking(c storage.Connection, id string) storage.Connection {
 	r := f.revocation(id)
 	c.Revokes = &r
+	return c
+}
+
+// using is the connection, with what it uses up for a minute.
+func (f *fixture) using(c storage.Connection, value string) storage.Connection {
+	c.UsesUp = &storage.OneTime{Hash: storage.HashOf(value), ExpiresAt: f.now.Add(time.Minute)}
 	return c
 }
 

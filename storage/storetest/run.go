@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"grants", grantsTests},
 		{"adopt", adoptTests},
 		{"replace", replaceTests},
+		{"uses up", usesUpTests},
 		{"expiry", expiryTests},
 		{"submit in a browser", submitBrowserTests},
 		{"connection sweep", connectionSweepTests},

@@ -42,11 +42,21 @@ func (s *Store) PutConnection(ctx context.Context, c storage.Connection, now tim
 		if err != nil {
 			return current, storage.Unknown, err
 		}
+		if c.UsesUp != nil {
+			if was, err := used(tx, c.UsesUp.Hash, now); was || err != nil {
+				return current, storage.Burned, err
+			}
+		}
 		if c.Revision != current.Revision || found && c.ID != current.ID {
 			return current, storage.Mismatch, nil
 		}
 		c.Lease, c.LeaseUntil = "", time.Time{}
 		c.Revision++
+		if c.UsesUp != nil {
+			if err := useUp(tx, *c.UsesUp); err != nil {
+				return current, storage.Unknown, err
+			}
+		}
 		c, err = replaceConnection(tx, c, now)
 		return c, storage.OK, err
 	})

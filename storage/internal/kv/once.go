@@ -13,8 +13,12 @@ func (s *Store) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time
 		if was, err := used(tx, h, now); was || err != nil {
 			return false, err
 		}
-		return true, tx.Put(hashKey(kindOnce, h), appendTime(newValue(until(expiresAt), timeSize), expiresAt))
+		return true, useUp(tx, storage.OneTime{Hash: h, ExpiresAt: expiresAt})
 	})
+}
+
+func useUp(tx Tx, v storage.OneTime) error {
+	return tx.Put(hashKey(kindOnce, v.Hash), appendTime(newValue(until(v.ExpiresAt), timeSize), v.ExpiresAt))
 }
 
 // Used implements storage.Store.
