@@ -34,8 +34,8 @@ type Deps struct {
 	Tokens *TokenCache
 	// Limiter is shared by every authorization server of the process.
 	Limiter *Limiter
-	// StepUps is shared by every authorization server of the process.
-	StepUps *StepUps
+	// ConnectAsks is shared by every authorization server of the process.
+	ConnectAsks *ConnectAsks
 	// Egress fetches what strangers name: metadata documents and their keys.
 	Egress *egress.Client
 	// Documents keeps that, for every authorization server of the process.

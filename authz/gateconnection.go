@@ -26,7 +26,7 @@ const asksForScopes = "2025-11-25"
 func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, revision string) {
 	scopes := strings.Fields(c.Scope)
 	connect := ConnectScope(g.server.ID)
-	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.as.deps.StepUps.worthwhile(c, g.server.ID, g.as.deps.Now()) {
+	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.as.deps.ConnectAsks.worthwhile(c, g.server.ID, g.as.deps.Now()) {
 		g.challengeScope(w, r, append(scopes, connect))
 		return
 	}

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	tokenCacheSize = 1 << 16
-	limiterSize    = 1 << 16
-	stepUpsSize    = 1 << 14
+	tokenCacheSize  = 1 << 16
+	limiterSize     = 1 << 16
+	connectAsksSize = 1 << 14
 
 	sweepInterval   = time.Minute
 	revokeInterval  = time.Minute
@@ -39,7 +39,7 @@ type processState struct {
 	tokens       *authz.TokenCache
 	limiter      *authz.Limiter
 	documents    *authz.DocumentCache
-	stepUps      *authz.StepUps
+	connectAsks  *authz.ConnectAsks
 	streams      *streams
 	connections  *connections.Cache
 	ephemeralKey [keySize]byte
@@ -60,7 +60,7 @@ func newProcessState(path string) (*processState, error) {
 		tokens:      authz.NewTokenCache(store, tokenCacheSize),
 		limiter:     authz.NewLimiter(limiterSize),
 		documents:   authz.NewDocumentCache(),
-		stepUps:     authz.NewStepUps(stepUpsSize),
+		connectAsks: authz.NewConnectAsks(connectAsksSize),
 		streams:     newStreams(),
 		connections: connections.NewCache(),
 		stop:        stop,

@@ -32,7 +32,7 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 	first, refreshed := caller("grant-1", "a"), caller("grant-1", "b")
 
 	call(first, "2025-11-25", http.StatusForbidden)
-	f.now = f.now.Add(stepUpPatience - time.Second)
+	f.now = f.now.Add(connectPatience - time.Second)
 	call(first, "2025-11-25", http.StatusForbidden) // on its way already
 	call(refreshed, "2025-11-25", http.StatusUnauthorized)
 	f.now = f.now.Add(time.Second)
@@ -47,10 +47,10 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 }
 
 // What is remembered is bounded, and of each server.
-func TestStepUps(t *testing.T) {
+func TestConnectAsks(t *testing.T) {
 	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
-	s := NewStepUps(2)
-	ask := func(grant, server string) bool { return s.worthwhile(&Caller{GrantID: grant}, server, now) }
+	a := NewConnectAsks(2)
+	ask := func(grant, server string) bool { return a.worthwhile(&Caller{GrantID: grant}, server, now) }
 	for _, server := range []string{"a", "b"} {
 		if !ask("grant-1", server) {
 			t.Errorf("the first call to %s", server)
