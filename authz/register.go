@@ -110,9 +110,6 @@ func checkJSON(r *http.Request) error {
 
 // readRegistration returns the body of a request that registers or updates.
 func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if err := checkJSON(r); err != nil {
-		return nil, err
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistrationLen))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &Error{

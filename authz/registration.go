@@ -81,6 +81,9 @@ func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http
 	if !as.deps.Limiter.Allow("register", as.deps.ClientIP(r), as.cfg.Registration.RatePerMinute) {
 		return nil, tooManyRegistrations()
 	}
+	if err := checkJSON(r); err != nil {
+		return nil, err
+	}
 	body, err := readRegistration(w, r)
 	if err != nil {
 		return nil, err

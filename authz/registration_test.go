@@ -147,6 +147,18 @@ func TestUpdateEndsApprovals_G13(t *testing.T) {
 	}
 }
 
+func TestUpdateThatIsNoJSON_C11(t *testing.T) {
+	l := newLab(t)
+	reg := l.register(publicClient)
+	for _, mediaType := range []string{"", "text/plain", "application/x-www-form-urlencoded"} {
+		w := l.send(http.MethodPut, reg.path(), updateOf(reg), "Authorization", "Bearer "+reg.Token, "Content-Type", mediaType)
+		l.refused(w, http.StatusBadRequest, "invalid_client_metadata")
+	}
+	if status, _ := l.manage(http.MethodPut, reg, updateOf(reg)); status != http.StatusOK {
+		t.Errorf("the token is used up: %d", status)
+	}
+}
+
 func TestUpdateRefused(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(strings.Replace(publicClient, `"none"`, `"client_secret_post"`, 1))
