@@ -501,3 +501,42 @@ func TestHealthChecks(t *testing.T) {
 		t.Errorf("the call carries %q", got)
 	}
 }
+
+// Who logs at level DEBUG sees the headers of a request as the client sent them.
+func TestDebugLogHasHeaders(t *testing.T) {
+	t.Setenv("UPSTREAM", "canary-of-the-upstream")
+	up := newRecorder(t, nil)
+	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\nauth headers {\nX-Secret {env.UPSTREAM}\n}\n}")
+	status(t, g.call("POST", "/mcp", initialize, "Mcp-Param-X", "of the client"), http.StatusOK)
+	for line := range strings.Lines(g.log()) {
+		if !strings.Contains(line, "upstream roundtrip") {
+			continue
+		}
+		if !strings.Contains(line, "of the client") || strings.Contains(line, "canary") {
+			t.Error(line)
+		}
+		return
+	}
+	t.Error("no line about the round trip")
+}
+
+func TestForgetHeaders(t *testing.T) {
+	http1, http2 := &http.Response{ProtoMajor: 1}, &http.Response{ProtoMajor: 2}
+	for name, tc := range map[string]struct {
+		logged bool
+		res    *http.Response
+		kept   bool
+	}{
+		"nobody looks": {false, http1, false},
+		"failed":       {false, nil, false},
+		"logged":       {true, http1, true},
+		"HTTP/2":       {false, http2, true},
+	} {
+		req := httptest.NewRequest("POST", "/mcp", nil)
+		req.Header.Set("Accept", "x")
+		(&transport{logged: tc.logged}).forgetHeaders(req, tc.res)
+		if kept := req.Header.Get("Accept") != ""; kept != tc.kept {
+			t.Errorf("%s: kept %v", name, kept)
+		}
+	}
+}

@@ -26,6 +26,9 @@ type transport struct {
 	upstream *upstream
 	target   *upstreamTarget
 	host     string // the Host header, unless the operator's proxy block sets it
+	// logged tells that somebody looks at the request's headers when it is done,
+	// see forgetHeaders.
+	logged bool
 }
 
 // errNotGated cannot happen: requests come through the gate. If they ever
@@ -45,6 +48,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errNotGated
 	}
 	stripInformational(req.Context())
+	res, err := t.answer(req, call)
+	t.forgetHeaders(req, res)
+	return res, err
+}
+
+// answer returns what the client gets to see.
+func (t *transport) answer(req *http.Request, call *call) (*http.Response, error) {
 	res, err := t.send(req, call)
 	if err != nil {
 		return nil, err
@@ -61,6 +71,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return t.received(res, call), nil
+}
+
+// forgetHeaders takes the headers off a request that is done. reverse_proxy made
+// this copy for the one round trip. What it still does with the headers is to
+// encode them for a debug line, also when nobody logs that: more work than all
+// that the gate does. On HTTP/2 it looks for Accept-Encoding in them.
+func (t *transport) forgetHeaders(req *http.Request, res *http.Response) {
+	if !t.logged && (res == nil || res.ProtoMajor == 1) {
+		req.Header = nil
+	}
 }
 
 // send makes one attempt.

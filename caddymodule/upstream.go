@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -117,12 +118,21 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 		id: s.ID, title: cfg.Title, resource: cfg.Resource, proxy: &proxy,
 		unencrypted: (len(target.headers) > 0 || s.connects()) && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
 	}
-	t := &transport{RoundTripper: proxy.Transport, upstream: u, target: target, host: target.url.Host}
+	t := &transport{
+		RoundTripper: proxy.Transport, upstream: u, target: target, host: target.url.Host,
+		logged: ctx.Logger(&proxy).Core().Enabled(zapcore.DebugLevel) || matchesRetries(&proxy),
+	}
 	if fixedHost {
 		t.host = ""
 	}
 	proxy.Transport = t
 	return u, nil
+}
+
+// matchesRetries reports whether the proxy decides by a request whether to send
+// it again.
+func matchesRetries(proxy *reverseproxy.Handler) bool {
+	return proxy.LoadBalancing != nil && len(proxy.LoadBalancing.RetryMatchRaw)+len(proxy.LoadBalancing.RetryMatch) > 0
 }
 
 // proxyConfig completes an operator's reverse_proxy configuration, if any,
