@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,14 +42,15 @@ var alice = fmt.Sprintf("identity virtual_key\nidentity anonymous\nvirtual_key a
 
 // gateway is a Caddy in this process. There can be only one at a time.
 type gateway struct {
-	t      *testing.T
-	url    string
-	addr   string
-	dir    string
-	logs   string
-	client string // that signed in last
-	code   string // that it got
-	pages  string // that the browser saw
+	t       *testing.T
+	url     string
+	addr    string
+	dir     string
+	logs    string
+	client  string // that signed in last
+	code    string // that it got
+	written int    // Caddyfiles, to tell them apart
+	pages   string // that the browser saw
 
 	identity string            // the form to sign in with; default: skip, as nobody in particular
 	typed    url.Values        // into that form
@@ -77,6 +79,7 @@ func newGateway(t *testing.T, lines string) *gateway {
 func (g *gateway) db() string { return filepath.Join(g.dir, "mcp_oauth.db") }
 
 func (g *gateway) caddyfile(lines string) string {
+	g.written++
 	return fmt.Sprintf(`{
 	admin off
 	auto_https off
@@ -95,18 +98,34 @@ func (g *gateway) caddyfile(lines string) string {
 }
 http://%[4]s {
 	bind 127.0.0.1
+	header X-Loaded %[6]d
 	mcp_oauth {
 		%[5]s
 	}
 }
-`, g.dir, g.logs, g.db(), g.addr, lines)
+`, g.dir, g.logs, g.db(), g.addr, lines, g.written)
 }
 
-// load replaces the configuration.
+var loadedMark = regexp.MustCompile(`header X-Loaded (\d+)`)
+
+// load replaces the configuration. The server of before may answer for another
+// moment, so it waits until the new one does, many times in a row.
 func (g *gateway) load(caddyfile string) {
 	g.t.Helper()
 	if err := loadCaddyfile(caddyfile); err != nil {
 		g.t.Fatal(err)
+	}
+	mark := loadedMark.FindStringSubmatch(caddyfile)
+	for attempts, row := 0, 0; mark != nil && row < 20 && attempts < 1000; attempts++ {
+		req, _ := http.NewRequestWithContext(g.t.Context(), "GET", g.url+"/oauth/account", nil)
+		res, err := once.RoundTrip(req)
+		if err != nil {
+			continue
+		}
+		res.Body.Close()
+		if row++; res.Header.Get("X-Loaded") != mark[1] {
+			row = 0
+		}
 	}
 }
 
