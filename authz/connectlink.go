@@ -13,8 +13,8 @@ import (
 // ConnectPath starts the path of links on which a person connects a server.
 const ConnectPath = "/oauth/connect/"
 
-// connectLinkLifetime is how long such a link works.
-const connectLinkLifetime = 15 * time.Minute
+// ConnectLinkLifetime is how long a link works on which somebody connects.
+const ConnectLinkLifetime = 15 * time.Minute
 
 // Errors of a connect link.
 var (
@@ -46,7 +46,7 @@ func (as *AuthorizationServer) ConnectURL(subject, server string, scopes ...stri
 	// Strings and a number always marshal.
 	plain, _ := json.Marshal(ConnectLink{
 		Subject: subject, Server: server, Scopes: scopes,
-		ExpiresAt: as.deps.Now().Add(connectLinkLifetime).Unix(),
+		ExpiresAt: as.deps.Now().Add(ConnectLinkLifetime).Unix(),
 	})
 	ticket := as.deps.Keys.Seal(plain, "connect", as.cfg.Issuer)
 	return as.cfg.Issuer + ConnectPath + base64.RawURLEncoding.EncodeToString(ticket)

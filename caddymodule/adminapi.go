@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -21,9 +22,6 @@ const (
 	adminPath       = "/" + appName + "/connections"
 	adminGrantsPath = "/" + appName + "/grants"
 )
-
-// startedLifetime is how long the link works that connects a shared server.
-const startedLifetime = 15 * time.Minute
 
 // AdminAPI lets an operator see and end what people approved and connected,
 // and connect what everybody shares, on Caddy's admin endpoint:
@@ -172,7 +170,7 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	case 0:
 		return adminError(http.StatusNotFound, "no site has a server of this id with auth oauth")
 	case 1:
-		found[0].broker.Started(server, time.Now().Add(startedLifetime))
+		found[0].broker.Started(server, time.Now().Add(authz.ConnectLinkLifetime))
 		return writeAdminJSON(w, map[string]any{
 			"site": found[0].as.Config().Issuer, "server": server, "status": "pending",
 			"authorize_url": found[0].as.ConnectURL(storage.SharedOwner, server),
