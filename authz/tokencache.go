@@ -23,7 +23,7 @@ type TokenCache struct {
 
 type tokenShard struct {
 	mu      sync.RWMutex
-	entries map[storage.Hash]*tokenEntry
+	entries map[storage.Hash]readToken
 	max     int
 	// forgotten counts calls of Forget that touched the shard. A lookup that
 	// was reading the store meanwhile may have read what the revocation was
@@ -31,10 +31,16 @@ type tokenShard struct {
 	forgotten uint64
 }
 
+// readToken holds the time by value: looking for the oldest of a few then
+// touches nothing but the map.
+type readToken struct {
+	readAt time.Time
+	*tokenEntry
+}
+
 // tokenEntry is never changed once it is in the cache, but for what the gates
 // remember of it.
 type tokenEntry struct {
-	readAt time.Time
 	// admitted is the id of the gate that last found everything about the token
 	// good, but for its expiry. Neither the record nor a gate ever changes. It is
 	// no pointer, which would keep the gates of earlier configurations.
@@ -47,7 +53,7 @@ type tokenEntry struct {
 func NewTokenCache(store storage.Store, size int) *TokenCache {
 	c := &TokenCache{store: store}
 	for i := range c.shards {
-		c.shards[i].entries = make(map[storage.Hash]*tokenEntry)
+		c.shards[i].entries = make(map[storage.Hash]readToken)
 		c.shards[i].max = max(1, size/len(c.shards))
 	}
 	return c
@@ -67,21 +73,21 @@ func (c *TokenCache) Lookup(ctx context.Context, h storage.Hash, now time.Time) 
 func (c *TokenCache) lookup(ctx context.Context, h storage.Hash, now time.Time) (*tokenEntry, error) {
 	s := c.shard(h)
 	s.mu.RLock()
-	e, forgotten := s.entries[h], s.forgotten
+	known, forgotten := s.entries[h], s.forgotten
 	s.mu.RUnlock()
-	if e != nil {
-		if age := now.Sub(e.readAt); age >= 0 && age <= tokenBelief {
-			return e, nil
+	if known.tokenEntry != nil {
+		if age := now.Sub(known.readAt); age >= 0 && age <= tokenBelief {
+			return known.tokenEntry, nil
 		}
 	}
 	token, err := c.store.AccessToken(ctx, h, now)
 	if err != nil {
 		return nil, err
 	}
-	e = &tokenEntry{token: token, caller: newCaller(h, &token), readAt: now}
+	e := &tokenEntry{token: token, caller: newCaller(h, &token)}
 	s.mu.Lock()
 	if s.forgotten == forgotten {
-		s.put(h, e)
+		s.put(h, readToken{now, e})
 	}
 	s.mu.Unlock()
 	return e, nil
@@ -106,7 +112,7 @@ func (c *TokenCache) shard(h storage.Hash) *tokenShard {
 
 // put makes room by dropping the entry that was read longest ago among a few:
 // a token in use is read again every few seconds.
-func (s *tokenShard) put(h storage.Hash, e *tokenEntry) {
+func (s *tokenShard) put(h storage.Hash, e readToken) {
 	if _, replaces := s.entries[h]; !replaces && len(s.entries) >= s.max {
 		var oldest storage.Hash
 		var readAt time.Time
