@@ -22,18 +22,17 @@ type plan struct {
 	rounds        int           // alternating samples of throughput
 	streams       int
 	firstEvents   int
-	flowSample    time.Duration // of each authorization server sample
-	grants        []int         // for the handler alone
+	grants        []int // for the handler alone
 }
 
 var (
 	fullPlan = plan{
 		allocRequests: 20_000, pairs: 60, window: 2 * time.Second, rounds: 7,
-		streams: 9_500, firstEvents: 1_000, flowSample: 5 * time.Second, grants: []int{1_000, 1_000_000},
+		streams: 9_500, firstEvents: 1_000, grants: []int{1_000, 1_000_000},
 	}
 	quickPlan = plan{
 		allocRequests: 4_000, pairs: 8, window: 500 * time.Millisecond, rounds: 2,
-		streams: 1_000, firstEvents: 100, flowSample: time.Second, grants: []int{1_000, 20_000},
+		streams: 1_000, firstEvents: 100, grants: []int{1_000, 20_000},
 	}
 )
 
