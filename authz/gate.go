@@ -111,13 +111,13 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &e.token
-	if !now.Before(t.ExpiresAt) {
+	if !now.Before(e.expiresAt) {
 		return nil, errInvalidToken
 	}
 	if e.admitted.Load() == g.id { // spares the call a walk through cold memory
 		return &e.caller, nil
 	}
+	t := &e.token
 	if t.Issuer != g.as.cfg.Issuer || !g.isAudience(t.Audience) ||
 		!g.as.identityStands(t.Identity) || !g.as.mayUse(t.Identity, &g.server) {
 		return nil, errInvalidToken

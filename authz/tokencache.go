@@ -18,6 +18,7 @@ const tokenBelief = 5 * time.Second
 // effect at once through Forget. Unknown tokens are not remembered.
 type TokenCache struct {
 	store  storage.Store
+	since  time.Time
 	shards [64]tokenShard
 }
 
@@ -34,24 +35,28 @@ type tokenShard struct {
 // readToken holds the time by value: looking for the oldest of a few then
 // touches nothing but the map.
 type readToken struct {
-	readAt time.Time
+	readAt time.Duration // since the cache was made
 	*tokenEntry
 }
 
 // tokenEntry is never changed once it is in the cache, but for what the gates
 // remember of it.
+//
+// A call of somebody who has not called for a while finds none of it in the
+// processor's cache: what every call needs comes first.
 type tokenEntry struct {
 	// admitted is the id of the gate that last found everything about the token
 	// good, but for its expiry. Neither the record nor a gate ever changes. It is
 	// no pointer, which would keep the gates of earlier configurations.
-	admitted atomic.Uint64
-	token    storage.AccessToken
-	caller   Caller
+	admitted  atomic.Uint64
+	expiresAt time.Time
+	token     storage.AccessToken
+	caller    Caller
 }
 
 // NewTokenCache returns a cache for about size tokens.
 func NewTokenCache(store storage.Store, size int) *TokenCache {
-	c := &TokenCache{store: store}
+	c := &TokenCache{store: store, since: time.Now()}
 	for i := range c.shards {
 		c.shards[i].entries = make(map[storage.Hash]readToken)
 		c.shards[i].max = max(1, size/len(c.shards))
@@ -75,8 +80,9 @@ func (c *TokenCache) lookup(ctx context.Context, h storage.Hash, now time.Time) 
 	s.mu.RLock()
 	known, forgotten := s.entries[h], s.forgotten
 	s.mu.RUnlock()
+	readAt := now.Sub(c.since)
 	if known.tokenEntry != nil {
-		if age := now.Sub(known.readAt); age >= 0 && age <= tokenBelief {
+		if age := readAt - known.readAt; age >= 0 && age <= tokenBelief {
 			return known.tokenEntry, nil
 		}
 	}
@@ -84,10 +90,10 @@ func (c *TokenCache) lookup(ctx context.Context, h storage.Hash, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	e := &tokenEntry{token: token, caller: newCaller(h, &token)}
+	e := &tokenEntry{expiresAt: token.ExpiresAt, token: token, caller: newCaller(h, &token)}
 	s.mu.Lock()
 	if s.forgotten == forgotten {
-		s.put(h, readToken{now, e})
+		s.put(h, readToken{readAt, e})
 	}
 	s.mu.Unlock()
 	return e, nil
@@ -115,10 +121,10 @@ func (c *TokenCache) shard(h storage.Hash) *tokenShard {
 func (s *tokenShard) put(h storage.Hash, e readToken) {
 	if _, replaces := s.entries[h]; !replaces && len(s.entries) >= s.max {
 		var oldest storage.Hash
-		var readAt time.Time
+		var readAt time.Duration
 		sampled := 0
 		for candidate, other := range s.entries {
-			if sampled == 0 || other.readAt.Before(readAt) {
+			if sampled == 0 || other.readAt < readAt {
 				oldest, readAt = candidate, other.readAt
 			}
 			if sampled++; sampled == 8 {
