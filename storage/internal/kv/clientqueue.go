@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -51,34 +52,40 @@ func countQueue(tx Tx, c storage.Client, change int) (int, error) {
 // evict removes the oldest clients of the newcomer's queue until at most max
 // are left. The newcomer stays, even if the clock went back.
 func evict(tx Tx, newcomer storage.Client, count, max int) error {
-	for _, id := range oldestQueued(tx, newcomer, count-max) {
-		var c storage.Client
-		found, err := getJSON(tx, idKey(kindClient, id), &c)
-		if err != nil {
+	if count <= max {
+		return nil
+	}
+	oldest := oldestQueued(tx, newcomer, count-max)
+	for _, c := range oldest {
+		if err := tx.Delete(c.queueKey); err != nil {
 			return err
 		}
-		if !found {
-			return errCorrupt
-		}
-		if err := removeClient(tx, c); err != nil {
+		if err := tx.Delete(idKey(kindClient, c.id)); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := countQueue(tx, newcomer, -len(oldest))
+	return err
+}
+
+// queued is a client in a queue.
+type queued struct {
+	id       string
+	queueKey []byte
 }
 
 // oldestQueued returns up to n clients of the newcomer's queue, and never the
 // newcomer.
-func oldestQueued(r Reader, newcomer storage.Client, n int) []string {
-	var ids []string
+func oldestQueued(r Reader, newcomer storage.Client, n int) []queued {
+	var oldest []queued
 	prefix := queuePrefix(newcomer)
 	for key := range scanPrefix(r, prefix) {
-		if len(ids) >= n {
+		if len(oldest) >= n {
 			break
 		}
 		if id := queuedID(key, prefix); id != newcomer.ID {
-			ids = append(ids, id)
+			oldest = append(oldest, queued{id, bytes.Clone(key)})
 		}
 	}
-	return ids
+	return oldest
 }
