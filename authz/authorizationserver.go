@@ -28,7 +28,7 @@ const (
 // Deps is what an authorization server works with.
 type Deps struct {
 	Store storage.Store
-	// Keys seal pending flows.
+	// Keys seal pending flows, and mark access tokens as made here.
 	Keys *seal.Keyring
 	// Tokens is shared by every authorization server on the same Store.
 	Tokens *TokenCache
@@ -71,6 +71,7 @@ type AuthorizationServer struct {
 	deps    Deps
 	log     *zap.Logger
 	clients *clientDirectory
+	tokens  *AccessTokens
 	// byResource finds a server by the canonical spelling of its identifier.
 	byResource map[string]*Server
 }
@@ -86,6 +87,7 @@ type Route struct {
 func New(cfg Config, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
+	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.byResource = serversByResource(as.cfg.Servers)
 	return as
 }

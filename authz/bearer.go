@@ -61,10 +61,3 @@ func hashBearer(token string) storage.Hash {
 	}
 	return sha256.Sum256(buf[:copy(buf[:], token)])
 }
-
-// looksIssued reports whether the token has the form of our access tokens. It
-// spares the store from looking for anything else.
-func looksIssued(token string) bool {
-	const random = 43 // 256 bits in base64url, see newSecret
-	return len(token) == len(accessTokenPrefix)+random && token[:len(accessTokenPrefix)] == accessTokenPrefix
-}

@@ -46,14 +46,3 @@ func TestHashBearer(t *testing.T) {
 		}
 	}
 }
-
-func TestLooksIssued(t *testing.T) {
-	if token := newSecret(accessTokenPrefix); !looksIssued(token) || looksIssued(token+"A") || looksIssued(token[1:]) {
-		t.Error("form of an access token not recognised")
-	}
-	for _, prefix := range []string{refreshTokenPrefix, codePrefix, clientSecretPrefix, registrationTokenPrefix} {
-		if looksIssued(newSecret(prefix)) {
-			t.Errorf("%s taken for an access token", prefix)
-		}
-	}
-}

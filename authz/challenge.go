@@ -17,16 +17,15 @@ var (
 // challenge is what every WWW-Authenticate for a URL says.
 type challenge struct {
 	metadata string // resource_metadata parameter (RFC 9728 section 5.1)
-	// fixed are the headers that ask for the server's own scopes, by error code:
-	// strangers get them as often as they like.
-	fixed map[string]string
+	// fixed are the answers that ask for the server's own scopes, by error code.
+	fixed map[string]*refusal
 }
 
 func newChallenge(metadataURL string, required []string) challenge {
-	c := challenge{metadata: `resource_metadata="` + metadataURL + `"`, fixed: map[string]string{}}
+	c := challenge{metadata: `resource_metadata="` + metadataURL + `"`, fixed: map[string]*refusal{}}
 	scope := strings.Join(withoutOfflineAccess(required), " ")
 	for _, e := range []*Error{&missingToken, &malformedRequest, &invalidToken} {
-		c.fixed[e.Code] = c.header(e, scope)
+		c.fixed[e.Code] = newRefusal(e, c.header(e, scope))
 	}
 	return c
 }
@@ -48,9 +47,8 @@ func (c *challenge) header(e *Error, scope string) string {
 
 // refuse answers with a challenge that asks for the server's required scopes.
 // The body says the same with a correlation id, and nothing of the token.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, e Error) {
-	e.Challenge = g.challengeOf(r).fixed[e.Code]
-	e.write(w, g.log)
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, reason *Error) {
+	g.challengeOf(r).fixed[reason.Code].write(w, g.log)
 }
 
 // refuseScope refuses a token that lacks a scope. The challenge names what the

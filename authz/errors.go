@@ -72,11 +72,13 @@ func (e *Error) write(w http.ResponseWriter, log *zap.Logger) {
 		w.Header().Set("WWW-Authenticate", e.Challenge)
 	}
 	setRetryAfter(w, e.Status)
-	writeJSON(w, e.Status, struct {
-		Error         string `json:"error"`
-		Description   string `json:"error_description,omitempty"`
-		CorrelationID string `json:"correlation_id"`
-	}{e.Code, e.Description, id})
+	writeJSON(w, e.Status, errorBody{e.Code, e.Description, id})
+}
+
+type errorBody struct {
+	Error         string `json:"error"`
+	Description   string `json:"error_description,omitempty"`
+	CorrelationID string `json:"correlation_id"` // last: see refusal
 }
 
 // setRetryAfter tells when to ask again, where asking again helps.

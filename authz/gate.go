@@ -62,26 +62,22 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	token, kind := parseBearer(r.Header["Authorization"])
 	switch kind {
 	case noCredential:
-		g.refuse(w, r, missingToken)
+		g.refuse(w, r, &missingToken)
 		return nil
 	case malformedCredential:
-		g.refuse(w, r, malformedRequest)
+		g.refuse(w, r, &malformedRequest)
 		return nil
 	}
 	h := hashBearer(token)
 	if c := g.callers[h]; c != nil {
 		return c
 	}
-	if !looksIssued(token) {
-		g.refuse(w, r, invalidToken)
-		return nil
-	}
-	c, err := g.judge(r.Context(), h)
+	c, err := g.judge(r.Context(), h, token)
 	switch {
 	case err == nil:
 		return c
 	case errors.Is(err, errInvalidToken):
-		g.refuse(w, r, invalidToken)
+		g.refuse(w, r, &invalidToken)
 	case errors.Is(err, errInsufficientScope):
 		g.refuseScope(w, r, c)
 	default:
@@ -96,15 +92,23 @@ func (g *Gate) Recheck(c *Caller) bool {
 	if g.callers[c.TokenHash] != nil {
 		return true
 	}
-	_, err := g.judge(context.Background(), c.TokenHash)
+	_, err := g.judge(context.Background(), c.TokenHash, "")
 	return err == nil
 }
 
-// judge returns the caller behind an access token. With errInsufficientScope
-// there is a caller too: one who has proved who they are, and may ask for more.
-func (g *Gate) judge(ctx context.Context, h storage.Hash) (*Caller, error) {
+// judge returns the caller behind an access token, which is empty if its hash
+// passed before. With errInsufficientScope there is a caller too: one who has
+// proved who they are, and may ask for more.
+func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*Caller, error) {
 	now := g.as.deps.Now()
-	e, err := g.as.deps.Tokens.lookup(ctx, h, now)
+	e, ticket := g.as.deps.Tokens.believed(h, now)
+	var err error
+	if e == nil {
+		if token != "" && !g.as.tokens.Issued(token) {
+			return nil, errInvalidToken
+		}
+		e, err = g.as.deps.Tokens.read(ctx, h, now, ticket)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errInvalidToken
 	}

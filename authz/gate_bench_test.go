@@ -101,7 +101,7 @@ func grantTokens(b *testing.B, store storage.Store, n int, now time.Time) []stri
 	workers.SetLimit(256)
 	for i := range n {
 		workers.Go(func() error {
-			tokens[i] = newSecret(accessTokenPrefix)
+			tokens[i] = gateTokens.New()
 			return grantToken(b.Context(), store, fmt.Sprint("grant-", i), tokens[i], now)
 		})
 	}
@@ -148,7 +148,7 @@ func BenchmarkCheckRefused(b *testing.B) {
 	for name, r := range map[string]*http.Request{
 		"none":    httptest.NewRequest("POST", mcpURL, nil),
 		"garbage": bearerRequests([]string{"garbage"})[0],
-		"forged":  bearerRequests([]string{newSecret(accessTokenPrefix)})[0],
+		"forged":  bearerRequests([]string{NewAccessTokens(gateKeys, "https://other.example.com").New()})[0],
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -72,7 +72,7 @@ func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
 	f.store.drop(storage.HashOf(revoked))
 	for name, token := range map[string]string{
 		"garbage":        "garbage",
-		"unknown":        newSecret(accessTokenPrefix),
+		"unknown":        gateTokens.New(),
 		"revoked":        revoked,
 		"expired":        f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.now }),
 		"other issuer":   f.issue(func(a *storage.AccessToken) { a.Issuer = "https://other.example.com" }),

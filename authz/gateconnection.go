@@ -36,5 +36,5 @@ func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, r
 	}
 	g.log.Info("ended a grant whose person has to connect the server again",
 		zap.String("grant_id", c.GrantID), zap.String("client_id", c.ClientID))
-	g.refuse(w, r, invalidToken)
+	g.refuse(w, r, &invalidToken)
 }

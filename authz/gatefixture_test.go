@@ -14,6 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 const gateIssuer = "https://mcp.example.com"
@@ -87,6 +88,12 @@ func gateConfig() Config {
 	}
 }
 
+// gateKeys and gateTokens are those of every fixture.
+var (
+	gateKeys, _ = seal.NewKeyring([]byte("0123456789abcdefghijklmnopqrstuv"))
+	gateTokens  = NewAccessTokens(gateKeys, gateIssuer)
+)
+
 func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	t.Helper()
 	f := &gateFixture{
@@ -95,7 +102,7 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	}
 	f.cache = NewTokenCache(f.store, 1024)
 	f.as = New(cfg, Deps{
-		Store: f.store, Tokens: f.cache, ConnectAsks: NewConnectAsks(8), Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: NewDocumentCache(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, ConnectAsks: NewConnectAsks(8), Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: NewDocumentCache(),
 		Now: func() time.Time { return f.now },
 	})
 	return f
@@ -112,7 +119,7 @@ func (f *gateFixture) gate(id string) *Gate {
 
 // issue stores a token that passes at /mcp, changed by change.
 func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
-	token := newSecret(accessTokenPrefix)
+	token := gateTokens.New()
 	t := storage.AccessToken{
 		GrantID: "grant-1", Issuer: gateIssuer, ClientID: "client-1",
 		Identity: storage.Identity{Kind: string(identity.Anonymous), Subject: "anonymous:1"},

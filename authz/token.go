@@ -85,7 +85,7 @@ func (as *AuthorizationServer) issue(g *storage.Grant, audience []Server, scope 
 		grantEnd = earliest(grantEnd, now.Add(as.cfg.Lifetimes.RefreshToken))
 	}
 	t := &tokens{
-		Access: newSecret(accessTokenPrefix), Scope: limitScope(scope, audience), Audience: resourcesOf(audience),
+		Access: as.tokens.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience),
 		ExpiresAt: earliest(grantEnd, now.Add(as.cfg.Lifetimes.AccessToken)),
 	}
 	records := storage.Issue{

@@ -68,32 +68,42 @@ func NewTokenCache(store storage.Store, size int) *TokenCache {
 // The record is shared: callers must not change it. It may have expired since
 // it was read.
 func (c *TokenCache) Lookup(ctx context.Context, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
-	e, err := c.lookup(ctx, h, now)
-	if err != nil {
-		return nil, err
+	e, ticket := c.believed(h, now)
+	if e == nil {
+		var err error
+		if e, err = c.read(ctx, h, now, ticket); err != nil {
+			return nil, err
+		}
 	}
 	return &e.token, nil
 }
 
-func (c *TokenCache) lookup(ctx context.Context, h storage.Hash, now time.Time) (*tokenEntry, error) {
+// believed returns what is remembered, or nil and the ticket for read.
+func (c *TokenCache) believed(h storage.Hash, now time.Time) (e *tokenEntry, ticket uint64) {
 	s := c.shard(h)
 	s.mu.RLock()
-	known, forgotten := s.entries[h], s.forgotten
+	known, ticket := s.entries[h], s.forgotten
 	s.mu.RUnlock()
-	readAt := now.Sub(c.since)
 	if known.tokenEntry != nil {
-		if age := readAt - known.readAt; age >= 0 && age <= tokenBelief {
-			return known.tokenEntry, nil
+		if age := now.Sub(c.since) - known.readAt; age >= 0 && age <= tokenBelief {
+			return known.tokenEntry, ticket
 		}
 	}
+	return nil, ticket
+}
+
+// read asks the store, and remembers the answer unless a Forget came since the
+// ticket.
+func (c *TokenCache) read(ctx context.Context, h storage.Hash, now time.Time, ticket uint64) (*tokenEntry, error) {
 	token, err := c.store.AccessToken(ctx, h, now)
 	if err != nil {
 		return nil, err
 	}
 	e := &tokenEntry{expiresAt: token.ExpiresAt, token: token, caller: newCaller(h, &token)}
+	s := c.shard(h)
 	s.mu.Lock()
-	if s.forgotten == forgotten {
-		s.put(h, readToken{readAt, e})
+	if s.forgotten == ticket {
+		s.put(h, readToken{now.Sub(c.since), e})
 	}
 	s.mu.Unlock()
 	return e, nil

@@ -54,11 +54,11 @@ func measureRefused(ctx context.Context, b *bench) error {
 	})
 }
 
-// strangers returns calls with tokens of the right shape that nobody issued.
+// strangers returns calls with tokens of the right form that nobody issued.
 func strangers(host string) requests {
 	return func(worker int) func() []byte {
 		const digits = "0123456789abcdef"
-		token := "mcpat_" + strings.Repeat("A", 43)
+		token := "mcpat_" + strings.Repeat("A", 54)
 		request := call(host, token)
 		at := strings.Index(string(request), token) + len("mcpat_")
 		n := worker << 32

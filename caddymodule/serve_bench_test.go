@@ -26,6 +26,11 @@ type stub struct{}
 
 func (stub) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Handler) error { return nil }
 
+var (
+	stubKeys, _ = seal.NewKeyring([]byte("0123456789abcdefghijklmnopqrstuv"))
+	stubTokens  = authz.NewAccessTokens(stubKeys, "https://mcp.example.com")
+)
+
 // newStubbedHandler returns a handler on the store, without Caddy and without
 // proxy, and its cache of tokens. auth may be nil.
 func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler, *authz.TokenCache) {
@@ -43,16 +48,12 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler
 		tb.Fatal(err)
 	}
 	h.upstreams = []*upstream{{id: "a", resource: h.cfg.Servers[0].Resource, proxy: stub{}}}
-	keys, err := seal.NewKeyring([]byte("0123456789abcdefghijklmnopqrstuv"))
-	if err != nil {
-		tb.Fatal(err)
-	}
 	tokens := authz.NewTokenCache(store, tokenCacheSize)
 	state := &processState{
 		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: connections.NewCache(),
 		documents: authz.NewDocumentCache(),
 	}
-	s, _, err := newSite(h, state, keys)
+	s, _, err := newSite(h, state, stubKeys)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler
 func storeToken(store storage.Store, grant string) (string, error) {
 	const issuer, client = "https://mcp.example.com", "c"
 	ctx, now := context.Background(), time.Now()
-	end, code, token := now.Add(24*time.Hour), storage.HashOf(grant), fmt.Sprintf("mcpat_%043s", grant)
+	end, code, token := now.Add(24*time.Hour), storage.HashOf(grant), stubTokens.New()
 	id := storage.Identity{Kind: "anonymous", Subject: "anonymous:" + grant}
 	scope, resources := []string{defaultScope}, []string{issuer + "/mcp"}
 	if _, err := store.SaveFlow(ctx, storage.Flow{ID: grant, Issuer: issuer, Identity: id, ExpiresAt: end}, now); err != nil {

@@ -48,7 +48,7 @@ func TestDamagedDatabase_N03(t *testing.T) {
 	if text := g.log(); !strings.Contains(text, "removing expired records failed") || !strings.Contains(text, "damaged") {
 		t.Error("the log does not say why")
 	}
-	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token[:len(token)-1]+"0"), http.StatusServiceUnavailable)
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusServiceUnavailable)
 	status(t, g.call("POST", "/api/oauth/per-user/register", `{"redirect_uris":["https://a.example/cb"]}`, "Content-Type", "application/json"), http.StatusServiceUnavailable)
 	status(t, g.call("GET", "/nothing", ""), http.StatusOK)
 	if up.count() != 0 {

@@ -1,0 +1,95 @@
+package authz
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"hash"
+	"strings"
+	"sync"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// AccessTokens makes the access tokens of one issuer, and tells them from what
+// strangers make up without asking the store:
+//
+//	prefix ‖ base64url( 32 random bytes ‖ first 8 bytes of HMAC-SHA-256(key, random bytes) )
+//
+// The tag only keeps strangers from making the store work. Whether a token is
+// good, and what for, is the store's word alone.
+type AccessTokens struct {
+	tags []tagger // the first makes, all are recognized
+}
+
+const (
+	randomSize = 32
+	tagSize    = 8
+	// encodedSize is the length of an access token behind its prefix.
+	encodedSize = (8*(randomSize+tagSize) + 5) / 6
+)
+
+// NewAccessTokens returns the access tokens of an issuer. They are recognized
+// for as long as the key that was the ring's first when they were made is in
+// the ring.
+func NewAccessTokens(keys *seal.Keyring, issuer string) *AccessTokens {
+	a := new(AccessTokens)
+	for _, key := range keys.Derive("access token " + issuer) {
+		a.tags = append(a.tags, newTagger(key[:]))
+	}
+	return a
+}
+
+// New returns a new access token.
+func (a *AccessTokens) New() string {
+	var b [randomSize + tagSize]byte
+	random, tag := b[:randomSize], b[randomSize:]
+	_, _ = rand.Read(random) // never fails, see crypto/rand
+	a.tags[0].tag(tag, random)
+	return accessTokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// strictBase64 has one text for the same bytes: the last character of a token
+// cannot be another.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
+// Issued reports whether the text is an access token that was made here.
+func (a *AccessTokens) Issued(token string) bool {
+	text, ok := strings.CutPrefix(token, accessTokenPrefix)
+	if !ok || len(text) != encodedSize {
+		return false
+	}
+	var encoded [encodedSize]byte
+	copy(encoded[:], text)
+	var b [randomSize + tagSize]byte
+	if n, err := strictBase64.Decode(b[:], encoded[:]); err != nil || n != len(b) {
+		return false
+	}
+	for i := range a.tags {
+		var tag [tagSize]byte
+		a.tags[i].tag(tag[:], b[:randomSize])
+		if hmac.Equal(tag[:], b[randomSize:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// tagger computes the tags under one key. Setting up the hash costs more than
+// hashing, so it is done once and kept.
+type tagger struct{ hashes *sync.Pool }
+
+func newTagger(key []byte) tagger {
+	return tagger{&sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// tag writes the tag of the random bytes of a token.
+func (t tagger) tag(tag, random []byte) {
+	h := t.hashes.Get().(hash.Hash)
+	defer t.hashes.Put(h)
+	h.Reset()
+	_, _ = h.Write(random) // never fails, see hash.Hash
+	var sum [sha256.Size]byte
+	copy(tag, h.Sum(sum[:0]))
+}
