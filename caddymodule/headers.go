@@ -39,16 +39,16 @@ var notForClients = newHeaderSet([]string{
 
 // headerSet is a set of canonical header names.
 type headerSet struct {
-	names map[string]struct{}
-	// maybe tells of most other names, without a hash, that they are not in it.
+	names [256][]string // by slot
+	// maybe tells of most other names at a glance that they are not in it.
 	maybe [256]bool
 }
 
 func newHeaderSet(lists ...[]string) *headerSet {
-	set := &headerSet{names: map[string]struct{}{}}
+	set := new(headerSet)
 	for _, name := range slices.Concat(lists...) {
-		set.names[http.CanonicalHeaderKey(name)] = struct{}{}
-		set.maybe[slot(name)] = true
+		s := slot(name)
+		set.names[s], set.maybe[s] = append(set.names[s], http.CanonicalHeaderKey(name)), true
 	}
 	return set
 }
@@ -83,8 +83,7 @@ func (set *headerSet) stripCanonical(h http.Header) {
 }
 
 func (set *headerSet) has(name string) bool {
-	_, has := set.names[name]
-	return has
+	return slices.Contains(set.names[slot(name)], name)
 }
 
 func (set *headerSet) hasVariant(name string) bool {
