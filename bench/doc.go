@@ -2,7 +2,7 @@
 // against Caddy's own reverse_proxy doing the same injection with header_up,
 // and the authorization server against the disk it must write to.
 //
-//	go run ./bench            everything, about a quarter of an hour
+//	go run ./bench            everything, about twenty minutes
 //	go run ./bench -quick     the same with short samples, a minute or two
 //
 // It builds ./cmd/caddy and measures that binary from outside: CPU time from
