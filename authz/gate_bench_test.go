@@ -49,7 +49,7 @@ func BenchmarkCheckHot(b *testing.B) {
 			requests := bearerRequests(tokens[:min(n, 4096)])
 			w := &discard{http.Header{}}
 			for _, token := range tokens {
-				if _, err := f.cache.Lookup(b.Context(), hashBearer(token), f.now); err != nil {
+				if _, err := f.cache.lookup(b.Context(), hashBearer(token), f.now); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -378,7 +378,7 @@ func (l *lab) signedIn() reply {
 func (l *lab) live(access string) bool {
 	l.t.Helper()
 	_, err := l.store.AccessToken(context.Background(), storage.HashOf(access), l.time())
-	t, cached := l.as.deps.Tokens.Lookup(context.Background(), storage.HashOf(access), l.time())
+	t, cached := l.as.deps.Tokens.lookup(context.Background(), storage.HashOf(access), l.time())
 	if (err == nil) != (cached == nil && l.time().Before(t.ExpiresAt)) {
 		l.t.Errorf("store says %v, cache says %v", err, cached)
 	}

@@ -64,20 +64,6 @@ func NewTokenCache(store storage.Store, size int) *TokenCache {
 	return c
 }
 
-// Lookup returns the token's record, storage.ErrNotFound, or a store failure.
-// The record is shared: callers must not change it. It may have expired since
-// it was read.
-func (c *TokenCache) Lookup(ctx context.Context, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
-	e, ticket := c.believed(h, now)
-	if e == nil {
-		var err error
-		if e, err = c.read(ctx, h, now, ticket); err != nil {
-			return nil, err
-		}
-	}
-	return &e.token, nil
-}
-
 // believed returns what is remembered, or nil and the ticket for read.
 func (c *TokenCache) believed(h storage.Hash, now time.Time) (e *tokenEntry, ticket uint64) {
 	s := c.shard(h)
@@ -93,7 +79,8 @@ func (c *TokenCache) believed(h storage.Hash, now time.Time) (e *tokenEntry, tic
 }
 
 // read asks the store, and remembers the answer unless a Forget came since the
-// ticket.
+// ticket. It returns storage.ErrNotFound or a store failure. The token may have
+// expired while it is remembered.
 func (c *TokenCache) read(ctx context.Context, h storage.Hash, now time.Time, ticket uint64) (*tokenEntry, error) {
 	token, err := c.store.AccessToken(ctx, h, now)
 	if err != nil {
