@@ -83,6 +83,9 @@ func TestRecheck_E18(t *testing.T) {
 	if !g.Recheck(c) || !g.Recheck(key) {
 		t.Fatal("a caller that passes does not pass again")
 	}
+	if f.now = f.now.Add(tokenBelief + 1); !g.Recheck(c) || f.store.reads != 2 {
+		t.Fatal("a caller that passes does not pass when the store is asked again")
+	}
 	t.Run("key withdrawn", func(t *testing.T) {
 		cfg := gateConfig()
 		cfg.VirtualKeys = nil

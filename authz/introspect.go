@@ -50,7 +50,7 @@ func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (
 	if presented == "" {
 		return nil, fail("invalid_request", "The token is missing.")
 	}
-	if !strings.HasPrefix(presented, accessTokenPrefix) {
+	if !as.tokens.Issued(presented) {
 		return &introspection{}, nil
 	}
 	token, err := as.deps.Store.AccessToken(r.Context(), storage.HashOf(presented), as.deps.Now())

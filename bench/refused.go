@@ -8,7 +8,7 @@ import (
 
 // measureRefused measures what a stranger costs: calls with a token that was
 // never issued, each another one. It is compared with a site that refuses
-// everybody, with as long an answer. The two take turns, each with the core to
+// everybody, with the same headers and as long a body. The two take turns, each with the core to
 // itself: the target is a number of microseconds, not a ratio.
 func measureRefused(ctx context.Context, b *bench) error {
 	b.progress("refused calls, 16 connections")
@@ -42,7 +42,7 @@ func measureRefused(ctx context.Context, b *bench) error {
 		}
 		b.add(
 			row{
-				"401: CPU µs per call (plain: respond 401)", fmt.Sprintf("%.1f", median(gateCPU)), fmt.Sprintf("%.1f", median(plainCPU)),
+				"401: CPU µs per call (plain: respond 401, same headers)", fmt.Sprintf("%.1f", median(gateCPU)), fmt.Sprintf("%.1f", median(plainCPU)),
 				"≤ 30", verdictOf(median(gateCPU) <= 30),
 			},
 			row{"401: writes to disk", fmt.Sprint(after - commits), "", "0", verdictOf(after == commits)},

@@ -31,13 +31,14 @@ type App struct {
 	// Default: a bbolt database in Caddy's data directory.
 	Storage *Storage `json:"storage,omitempty"`
 	// EncryptionKeys protect what must be read back: connected accounts,
-	// registrations at providers and pending sign-ins. Each is 32 random bytes
+	// registrations at providers and pending sign-ins; and they mark access
+	// tokens, which are refused without their key. Each is 32 random bytes
 	// in base64 or hexadecimal, best given as a placeholder such as
 	// `{file./run/secrets/mcp_oauth.key}`. The first encrypts, all decrypt: put a
-	// new key first and keep the old one, for a day if nobody connects
-	// accounts, else for a week and until every connected account was used: it
-	// is sealed anew when a call uses it. Default: one key, generated in
-	// Caddy's data directory.
+	// new key first and keep the old one, for a day (or for
+	// access_token_lifetime if that is longer) if nobody connects accounts, else
+	// for a week and until every connected account was used: it is sealed anew
+	// when a call uses it. Default: one key, generated in Caddy's data directory.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
 	log  *zap.Logger

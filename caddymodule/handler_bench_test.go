@@ -21,6 +21,7 @@ var grants = flag.Int("grants", 1000, "grants in the database of BenchmarkHandle
 // BenchmarkHandler is what the handler adds to a proxied call: path, host, gate,
 // session, headers, placeholders. hot is a call of one of at most 4,000 callers
 // whose tokens are cached, cold one whose token must be read from the database.
+// Neither has garbage to collect meanwhile.
 func BenchmarkHandler(b *testing.B) {
 	store, err := boltstore.Open(filepath.Join(b.TempDir(), "db"), boltstore.Options{})
 	if err != nil {
@@ -35,11 +36,11 @@ func BenchmarkHandler(b *testing.B) {
 	}
 	for range 5 { // a machine has bad moments
 		b.Run("hot", func(b *testing.B) {
-			benchCalls(b, h, tokens[:min(len(tokens), 4000)], func(int) {})
+			benchCalls(b, h, tokens[:min(len(tokens), 4000)], func(int, int) {})
 		})
 		b.Run("cold", func(b *testing.B) {
-			benchCalls(b, h, tokens, func(first int) {
-				next := min(first+callsPrepared, len(tokens))
+			cache.Forget(all)
+			benchCalls(b, h, tokens, func(first, next int) {
 				cache.Forget(storage.Revocation{AccessTokens: all.AccessTokens[first:next]})
 			})
 		})
@@ -51,64 +52,66 @@ func BenchmarkHandler(b *testing.B) {
 // processor's cache.
 const callsPrepared = 16
 
-// benchCalls sends calls whose tokens take turns. prepare is called with the
-// index of the first token of those that come next. Time and allocations are
-// counted here and not by b, whose StopTimer stops the whole program each time;
-// garbage is collected off the clock.
-func benchCalls(b *testing.B, h *Handler, tokens []string, prepare func(first int)) {
+// benchCalls sends calls whose tokens take turns. served is called, off the
+// clock, with the range of the tokens that were just used. Time and allocations
+// are counted here and not by b, whose StopTimer stops the whole program each
+// time; garbage is collected off the clock.
+func benchCalls(b *testing.B, h *Handler, tokens []string, served func(first, next int)) {
 	w := nowhere{http.Header{}}
 	first := 0
-	prepared := func(n int) []*http.Request {
-		requests := make([]*http.Request, n)
+	// batch serves up to n calls within measure, and returns how many it were.
+	batch := func(n int, measure func(serve func())) int {
+		requests := make([]*http.Request, min(n, callsPrepared, len(tokens)-first))
 		for i := range requests {
-			requests[i] = newCall(tokens[(first+i)%len(tokens)])
+			requests[i] = newCall(tokens[first+i])
 		}
-		prepare(first)
-		first = (first + n) % len(tokens)
-		return requests
-	}
-	serve := func(requests []*http.Request) {
-		for _, r := range requests {
-			if err := h.ServeHTTP(w, r, nil); err != nil {
-				b.Fatal(err)
+		measure(func() {
+			for _, r := range requests {
+				if err := h.ServeHTTP(w, r, nil); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
+		})
+		next := first + len(requests)
+		served(first, next)
+		first = next % len(tokens)
+		return len(requests)
 	}
-	for range 5000 / callsPrepared { // what is to be cached gets cached
-		serve(prepared(callsPrepared))
+	for left := 5000; left > 0; { // what is to be cached gets cached
+		left -= batch(left, func(serve func()) { serve() })
 	}
+	b.ReportAllocs()
+	batch(callsPrepared, func(serve func()) { reportAllocations(b, min(callsPrepared, len(tokens)-first), serve) })
 	// Preparing a request makes many times the garbage that serving it does, and
 	// collecting it empties the processor's cache.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	first = 0
 	var spent time.Duration
-	for left := b.N; left > 0; left -= callsPrepared {
-		if left/callsPrepared%4000 == 0 {
+	for left, uncollected := b.N, 0; left > 0; uncollected++ {
+		if uncollected == 4000 {
 			runtime.GC()
+			uncollected = 0
 		}
-		requests := prepared(min(left, callsPrepared))
-		begin := time.Now()
-		serve(requests)
-		spent += time.Since(begin)
+		left -= batch(left, func(serve func()) {
+			begin := time.Now()
+			serve()
+			spent += time.Since(begin)
+		})
 	}
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "ns/op")
-	bytes, allocs := allocated(prepared(callsPrepared), serve)
-	b.ReportAllocs()
-	b.ReportMetric(bytes, "B/op")
-	b.ReportMetric(allocs, "allocs/op")
 	if len(w.h) > 0 { // only a refusal sets headers
 		b.Fatalf("refused: %v", w.h)
 	}
 }
 
-// allocated is how many bytes and objects serving one of the requests allocates.
-func allocated(requests []*http.Request, serve func([]*http.Request)) (bytes, objects float64) {
+// reportAllocations reports how many bytes and objects each of n calls
+// allocates.
+func reportAllocations(b *testing.B, n int, serve func()) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	serve(requests)
+	serve()
 	runtime.ReadMemStats(&after)
-	n := float64(len(requests))
-	return float64(after.TotalAlloc-before.TotalAlloc) / n, float64(after.Mallocs-before.Mallocs) / n
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(n), "B/op")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n), "allocs/op")
 }
 
 // storeTokens stores n grants, many at a time, so that they share the cost of
