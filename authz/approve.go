@@ -108,9 +108,9 @@ func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error
 // connected in it becomes theirs with the grant; without one, it is removed.
 func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Submission) error {
 	s.FlowID, s.Issuer, s.Subject = f.ID, as.cfg.Issuer, f.Identity.Subject
-	if policy := &as.cfg.Registration; identity.Kind(f.Identity.Kind).Proves() {
-		s.KeepClient = policy.UsedLifetime
-	} else {
+	policy := &as.cfg.Registration
+	s.KeepClient = policy.UsedLifetime
+	if !identity.Kind(f.Identity.Kind).Proves() {
 		s.Quota = &storage.Quota{Key: storage.HashOf(addressBlock(f.address)), Max: policy.MaxUnproved}
 	}
 	if s.Grant != nil && as.deps.Connections != nil {

@@ -166,7 +166,7 @@ func TestIdentitySwitchedMidFlow_I10(t *testing.T) {
 	}
 }
 
-func TestFlowStoreDown(t *testing.T) {
+func TestFlowStoreDown_A19(t *testing.T) {
 	l := newLab(t)
 	b := l.begin(request())
 	f := l.identified(request(), alice)

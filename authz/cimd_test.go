@@ -2,7 +2,10 @@ package authz
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -117,6 +120,30 @@ func TestDocumentRefused(t *testing.T) {
 				t.Errorf("H10: the failure is remembered: %v", err)
 			}
 		})
+	}
+}
+
+// A host that cannot be reached, or not be trusted, tells no more than a bad
+// document does.
+func TestUnreachableDocuments_H16(t *testing.T) {
+	l, h := documentLab(t)
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(untrusted.Close)
+	bodies := map[string]bool{}
+	for name, id := range map[string]string{
+		"closed port": closed.URL + "/d", "certificate of nobody": untrusted.URL + "/d", "404": h.url + "/nothing",
+	} {
+		w := l.authorizeRaw(request("client_id", id, "redirect_uri", "http://127.0.0.1/callback").Encode())
+		if w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+		bodies[strings.ReplaceAll(w.Body.String(), l.pages.correlationID, "")] = true
+	}
+	if len(bodies) != 1 {
+		t.Errorf("answers differ: %v", bodies)
 	}
 }
 

@@ -144,6 +144,14 @@ func TestBruteForce_C17(t *testing.T) {
 		if got := guess(l, attacker, "post", labSecret); got != http.StatusTooManyRequests {
 			t.Errorf("the right secret among the guesses: %d", got)
 		}
+		form := url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"}, "client_secret": {"wrong"}}
+		r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.RemoteAddr = attacker
+		w := l.serve(r)
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("the answer: %d %v", w.Code, w.Header())
+		}
 		if got := guess(l, owner, "post", labSecret); got != http.StatusOK {
 			t.Errorf("the right secret from elsewhere: %d", got)
 		}

@@ -93,8 +93,8 @@ type Registration struct {
 	// each address, those that only people there approved who proved nothing.
 	MaxUnused, MaxUnproved int
 	// UnusedLifetime is how long a registration is kept that nobody approved,
-	// UsedLifetime how long one that somebody proved is kept after its last
-	// grant has ended. Those in between are kept for as long as their grants.
+	// UsedLifetime how long one that somebody approved is kept after its last
+	// grant has ended.
 	UnusedLifetime, UsedLifetime time.Duration
 	// RedirectSchemes are the private-use schemes allowed besides https and
 	// loopback http (RFC 8252 section 7.1).

@@ -122,7 +122,7 @@ func TestExpiryOfCachedToken_E02(t *testing.T) {
 	}
 }
 
-func TestInsufficientScope_E04_RS10_RS11(t *testing.T) {
+func TestInsufficientScope_E04_RS10_RS11_RS12(t *testing.T) {
 	f := newGateFixture(t, gateConfig())
 	g := f.gate("mcp2")
 	prm := strings.ReplaceAll(prmParam, "/mcp\"", "/mcp2\"")

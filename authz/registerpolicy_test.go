@@ -116,8 +116,8 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 	}
 }
 
-// What is approved by somebody who proves nothing is kept as long as its grant
-// can live, and whoever scripts such approvals pushes out their own alone.
+// What is approved by somebody who proves nothing outlives its grant as any
+// other, and whoever scripts such approvals pushes out their own alone.
 func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 	l := newLab(t, func(c *Config) {
 		c.Registration.RatePerMinute, c.Registration.MaxUnused, c.Registration.MaxUnproved = 0, 5, 3
@@ -166,7 +166,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 	if !known(legit) || !known(proved) {
 		t.Fatal("somebody else's client is gone")
 	}
-	for range 3 { // as long as the grant lives, so does its client
+	for range 3 { // as long as the grant lives
 		l.advance(DefaultLifetimes.RefreshToken - time.Hour)
 		if _, err := l.store.Sweep(t.Context(), l.time()); err != nil {
 			t.Fatal(err)
@@ -175,11 +175,12 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 		l.want(tokens, http.StatusOK, "")
 	}
 	l.advance(DefaultLifetimes.RefreshToken)
-	if known(legit) {
-		t.Error("it outlives what nobody proven approved")
+	if !known(legit) || !known(proved) {
+		t.Error("it ends with its grant")
 	}
-	if !known(proved) {
-		t.Error("what somebody proven approved is gone with it")
+	l.advance(DefaultRegistration.UsedLifetime)
+	if known(legit) || known(proved) {
+		t.Error("a client is kept for ever after its last grant")
 	}
 }
 

@@ -168,7 +168,8 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 		}
 	}
 	check("foreign", "web", foreign.Access)
-	check("unknown", "web", newSecret(accessTokenPrefix))
+	check("made up", "web", newSecret(accessTokenPrefix))
+	check("not in the store", "web", l.as.tokens.New())
 	check("nonsense", "web", "x")
 	check("refresh token", "web", own.Refresh)
 	check("code", "web", code)

@@ -24,7 +24,7 @@ func measureHandler(ctx context.Context, b *bench) error {
 		hot, cold := results["hot"], results["cold"]
 		b.add(
 			row{
-				fmt.Sprintf("handler alone, %d grants, hot (%d callers)", grants, min(grants, 4000)), hot.String(), "",
+				fmt.Sprintf("handler alone, %d grants, hot (%d callers)", grants, min(grants, 1000)), hot.String(), "",
 				"≤ 1000 ns, ≤ 3 allocs", verdictOf(hot.ns <= 1000 && hot.allocs <= 3),
 			},
 			row{

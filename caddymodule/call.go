@@ -47,6 +47,9 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 	}
 	caller := g.gate.Check(w, r)
 	if caller == nil {
+		if s.logged {
+			addToAccessLog(r, zap.String("mcp_server", g.upstream.id))
+		}
 		return nil
 	}
 	if g.connection != nil {
@@ -82,11 +85,15 @@ func (c *call) describe(r *http.Request) {
 		repl.Delete("http.auth.user.id") // of another handler: the token decides
 		repl.Map(c.placeholder)
 	}
-	if !c.site.logged {
-		return
+	if c.site.logged {
+		addToAccessLog(r, zap.Inline(c))
 	}
-	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Inline(c))
+}
+
+// addToAccessLog adds a field to what Caddy logs of the request.
+func addToAccessLog(r *http.Request, field zap.Field) {
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(field)
 	}
 }
 

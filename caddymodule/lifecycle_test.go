@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,6 +102,9 @@ func TestReloadUnderLoad_N01_N02_M11(t *testing.T) {
 				if err != nil {
 					// Go's server hangs up on what it has not read when it
 					// shuts down. Nothing happened; clients send it again.
+					if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+						t.Error(err)
+					}
 					continue
 				}
 				if res.Body.Close(); res.StatusCode != http.StatusOK {
@@ -121,6 +125,9 @@ func TestReloadUnderLoad_N01_N02_M11(t *testing.T) {
 	clients.Wait()
 	if requests.Load() < 50 || failures.Load() > 0 {
 		t.Errorf("%d of %d requests failed", failures.Load(), requests.Load())
+	}
+	if passed := up.count(); passed != int(requests.Load()) {
+		t.Errorf("%d requests passed, and %d were answered", passed, requests.Load())
 	}
 	goroutines, files := reload(5)
 	moreGoroutines, moreFiles := reload(50)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -94,8 +95,10 @@ func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
 	g.load(text)
 	answer := g.signIn("client", g.url+"/mcp")
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+accessToken(t, answer)), http.StatusOK)
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer x"), http.StatusUnauthorized)
 	logged, err := os.ReadFile(access)
-	if err != nil || !bytes.Contains(logged, []byte("REDACTED")) || !bytes.Contains(logged, []byte(`"mcp_server":"a","mcp_client":"`+g.client)) {
+	if err != nil || !bytes.Contains(logged, []byte("REDACTED")) || !bytes.Contains(logged, []byte(`"mcp_server":"a","mcp_client":"`+g.client)) ||
+		!regexp.MustCompile(`"status":401,.*"mcp_server":"a"}`).Match(logged) {
 		t.Errorf("the access log has no filtered URL or no fields: %v\n%s", err, logged)
 	}
 	if up.last(t).Header.Get("X-Secret") == "" || g.code == "" {

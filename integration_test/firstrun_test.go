@@ -29,7 +29,7 @@ func TestFirstRun_A16(t *testing.T) {
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	gateway := harness.Start(t, run)
 	defer syscall.Kill(-run.Process.Pid, syscall.SIGINT)
-	endpoint := gateway.Expect(t, `(http://localhost:8080/mcp)\b`)[1]
+	endpoint := gateway.Expect(t, `claude mcp add --transport http example (http://localhost:8080/mcp)\b`)[1]
 	gateway.Expect(t, "serving initial configuration")
 
 	var link, code, state string
