@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,4 +174,27 @@ func TestSessionOfAnAccount_E22_P11(t *testing.T) {
 	status(t, res, http.StatusNotFound)
 	alice.connect("notion")
 	use(alice, http.StatusNotFound)
+}
+
+// P-11, when the person connects another account while a call is under way: what
+// is sent again after a 401 is not sent into the session of the first.
+func TestAnotherAccountDuringACall_E22_P11(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server())
+	alice := g.person("alice")
+	alice.connect("notion")
+	session := alice.call(initialize).Header.Get("Mcp-Session-Id")
+	l.watch = func(_ *http.Request, token string) {
+		l.watch = nil
+		alice.account = "alice-elsewhere"
+		alice.connect("notion")
+		l.with(func() { delete(l.access, token) })
+	}
+	status(t, alice.call(toolCall, "Mcp-Session-Id", session), http.StatusNotFound)
+	l.with(func() {
+		if slices.Contains(l.seen, "alice-elsewhere") {
+			t.Error("the call went on with the other account")
+		}
+	})
+	alice.wantAccount("alice-elsewhere")
 }

@@ -13,6 +13,10 @@ import (
 // be kept for another try.
 var errNotKept = errors.New("mcp_oauth: the body of the call was not kept")
 
+// errOtherAccount tells that the person connected another account while the
+// call was under way: the session it belongs to is not of that one (P-11).
+var errOtherAccount = errors.New("mcp_oauth: the session was opened with another account")
+
 // receivedConnected prepares an upstream's response to a call with somebody's
 // account. What the upstream says about that account is for the gateway: its
 // challenges and the bodies that go with them never reach the client.
@@ -52,6 +56,9 @@ func (t *transport) sendAgain(req *http.Request, c *connectedCall) (_ *http.Resp
 	fresh, err := c.site.broker.Refused(req.Context(), c.caller.Identity.Subject, c.upstream.id, c.credential)
 	if err != nil {
 		return nil, err, nil
+	}
+	if c.session.ID != "" && !c.session.OpenedWith(fresh.Link) {
+		return nil, errOtherAccount, nil
 	}
 	body, kept := c.body.again()
 	if !kept {

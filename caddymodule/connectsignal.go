@@ -40,6 +40,8 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 		c.askToConnect(w, r, nil)
 	case missing:
 		c.fail(w, r, http.StatusServiceUnavailable, "An operator has to connect this MCP server first.", err)
+	case errors.Is(err, errOtherAccount):
+		c.site.noSession(w)
 	case errors.Is(err, connections.ErrRefused):
 		c.refuseCall(w, shared)
 	case errors.Is(err, errNotKept):
@@ -107,6 +109,13 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
 	switch {
 	case request == nil || request.ID == nil:
+		if c.session.URLElicitation && revision >= asksByURL {
+			c.refuseUnasked(w, r, message)
+			return
+		}
+	case request.Method == mcp.Subscribe && request.URLElicitation:
+		c.refuseUnasked(w, r, message)
+		return
 	case request.TakesInput() && request.URLElicitation && request.Revision == revision && !c.round.Declined:
 		state, err := c.site.states.Mint(c.asked(), request, c.round, time.Now())
 		if err == nil && c.keepsRetry(state) {
@@ -127,6 +136,17 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 		revision = request.Revision
 	}
 	c.gate.Disconnected(w, r, c.caller, revision)
+}
+
+// refuseUnasked refuses what a client sends or opens by itself, and which takes
+// no question: its next request will be asked. Its grant must not end before.
+func (c *connectedCall) refuseUnasked(w http.ResponseWriter, r *http.Request, message string) {
+	if r.Method == http.MethodGet { // the answer of a server without such a stream, which clients put up with
+		w.Header().Set("Allow", "POST, DELETE")
+		c.site.refuse(w, http.StatusMethodNotAllowed, message)
+		return
+	}
+	c.say(w, http.StatusForbidden, message)
 }
 
 // refuseMismatch answers a request whose headers say something else than its

@@ -243,6 +243,35 @@ func TestAskToConnect_URLElicitation(t *testing.T) {
 	}
 }
 
+// What a client sends or opens by itself while its person's account is gone
+// must not end the grant before the client can be asked.
+func TestUnaskedRequestsEndNoGrant(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	alice := g.person("alice")
+	c := alice.signIn("notion")
+	session := c.send(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}}}}`).Header.Get("Mcp-Session-Id")
+	alice.post("/oauth/account/disconnect", g.page(alice.browser.Get(g.url+"/oauth/account")), "server", "notion")
+	headers := []string{"Mcp-Session-Id", session, "Mcp-Protocol-Version", "2025-11-25"}
+	stream := g.call("GET", "/mcp", "", append(headers, "Authorization", "Bearer "+c.access, "Accept", "text/event-stream")...)
+	status(t, stream, http.StatusMethodNotAllowed)
+	for _, body := range []string{
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, `{"jsonrpc":"2.0","id":1,"result":{}}`,
+	} {
+		res := c.send(body, headers...)
+		status(t, res, http.StatusForbidden)
+		if challenge := res.Header.Get("WWW-Authenticate"); challenge != "" {
+			t.Errorf("%s: challenge %s", body, challenge)
+		}
+	}
+	listen := `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{` + modernMeta + `}}`
+	status(t, c.send(listen, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen"), http.StatusForbidden)
+	if got := status(t, c.send(toolCall, headers...), http.StatusOK); !strings.Contains(got, "-32042") {
+		t.Errorf("the next call: %s", got)
+	}
+	c.refreshTokens()
+}
+
 // An OAuth client of any revision is led back to the authorization page.
 func TestAskToConnect_Authorization(t *testing.T) {
 	l := newLab(t)

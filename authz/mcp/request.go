@@ -72,6 +72,9 @@ func ParseRequest(body []byte) (*Request, error) {
 	return r, nil
 }
 
+// Subscribe is the method that opens a stream in revisions without sessions.
+const Subscribe = "subscriptions/listen"
+
 // TakesInput reports whether the answer may ask for input (multi round-trip
 // requests exist for these methods only).
 func (r *Request) TakesInput() bool {
