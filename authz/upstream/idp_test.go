@@ -48,6 +48,13 @@ var (
 	garbage    = fault{works: true, answer: answer(http.StatusOK, "text/html", "<html>secret-of-the-provider</html>")}
 )
 
+// later refuses without having looked at the token.
+func later(status int, code string) fault {
+	f := refusal(status, code)
+	f.cannot = true
+	return f
+}
+
 func refusal(status int, code string) fault {
 	return fault{answer: answer(status, "application/json", `{"error":"`+code+`","error_description":"secret-of-the-provider"}`)}
 }

@@ -82,8 +82,12 @@ func stateAfter(failure *tokenError) storage.ConnectionState {
 		return storage.NeedsReauth
 	}
 	switch failure.Status {
-	case http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized:
-		return storage.NeedsReauth // a code of the provider's own
+	case http.StatusUnauthorized:
+		return storage.NeedsReauth
+	case http.StatusOK, http.StatusBadRequest:
+		if failure.OwnCode {
+			return storage.NeedsReauth
+		}
 	}
 	return storage.Active // not the token endpoint that said no: a firewall, a page that moved
 }

@@ -41,8 +41,10 @@ type tokenError struct {
 	Status int
 	// Code is the error code of a refusal, if it is a known one (RFC 6749
 	// section 5.2), else "".
-	Code  string
-	cause error
+	Code string
+	// OwnCode tells that a refusal has an error code, but not one that we know.
+	OwnCode bool
+	cause   error
 }
 
 func (e *tokenError) Error() string {

@@ -49,7 +49,10 @@ func readTokenReply(r *reply) (*tokenReply, error) {
 	m, err := parseTokenMembers(r)
 	if r.status != http.StatusOK && r.status != http.StatusCreated || err == nil && m.Error != "" {
 		// Some providers refuse with status 200.
-		return nil, &tokenError{Failure: refused, Status: r.status, Code: knownCode(m.Error)}
+		code := knownCode(m.Error)
+		// An error that is no text, but an object, is the provider's all the same.
+		own := code == "" && (m.Error != "" || errors.Is(err, strictjson.ErrType))
+		return nil, &tokenError{Failure: refused, Status: r.status, Code: code, OwnCode: own}
 	}
 	if err == nil {
 		err = m.check()
@@ -170,6 +173,10 @@ var codes = map[string]string{
 	"bad_verification_code": "invalid_grant", "bad_refresh_token": "invalid_grant",
 	"incorrect_client_credentials": "invalid_client", "redirect_uri_mismatch": "invalid_grant",
 	"application_suspended": "unauthorized_client",
+	// What others, Slack above all, write for "later".
+	"internal_error": "server_error", "fatal_error": "server_error",
+	"service_unavailable": "temporarily_unavailable", "slow_down": "temporarily_unavailable",
+	"ratelimited": "temporarily_unavailable", "rate_limited": "temporarily_unavailable",
 }
 
 func knownCode(code string) string { return codes[code] }
