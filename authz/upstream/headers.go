@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -24,11 +25,17 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 	if err != nil {
 		return err
 	}
+	k := b.key(owner, s)
+	// Verifying takes a while, in which the person may disconnect: read before.
+	current, err := b.deps.Store.Connection(ctx, k, b.deps.Now())
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
 	if err := b.verifyHeaders(ctx, s, credentials); err != nil {
 		return err
 	}
-	c := storage.Connection{ConnectionKey: b.key(owner, s), ExpiresAt: keepUntil}
-	return b.keep(ctx, c, "", secrets{
+	c := storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}
+	return b.keep(ctx, c, current.ID, secrets{
 		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()}, Person: person,
 	})
 }

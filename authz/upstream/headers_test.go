@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -163,5 +164,61 @@ func TestVerifyURL(t *testing.T) {
 		if len(r) != 1 || r[0].method != http.MethodGet || r[0].header.Get("Authorization") != "Bearer key-1" || l.server.hits() != 0 {
 			t.Errorf("asked %+v", r)
 		}
+	}
+}
+
+// What happens while the server looks at a new key.
+func TestChangedWhileVerifying(t *testing.T) {
+	disconnect := func(l *lab) error { return l.Disconnect(t.Context(), testOwner, "notion") }
+	paste := func(l *lab) error {
+		return l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, "")
+	}
+	for name, tt := range map[string]struct {
+		connected bool
+		meanwhile func(l *lab) error
+		want      Problem
+		left      int
+	}{
+		"nothing":                   {true, nil, "", 1},
+		"disconnected":              {true, disconnect, TripEnded, 0},
+		"replaced":                  {true, paste, "", 1},
+		"connected for the first":   {false, paste, "", 1},
+		"disconnected without any":  {false, disconnect, "", 1},
+		"disconnected, pasted anew": {true, func(l *lab) error { return errors.Join(disconnect(l), paste(l)) }, TripEnded, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newKeyLab(t)
+			l.server.page("/mcp", modern)
+			if tt.connected {
+				if err := paste(l); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				l.server.page("/mcp", modern)
+				if tt.meanwhile != nil {
+					if err := tt.meanwhile(l); err != nil {
+						t.Error(err)
+					}
+				}
+				modern(w, r)
+			})
+			values := map[string]string{"authorization": "key-2", "X-Team": "blue"}
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, "")
+			wantProblem(t, err, tt.want)
+			if n := len(l.connections()); n != tt.left {
+				t.Fatalf("%d connections, want %d", n, tt.left)
+			}
+			if tt.left == 0 {
+				return
+			}
+			want := "Bearer key-2"
+			if tt.want != "" {
+				want = "Bearer key-1"
+			}
+			if _, s := l.connection(); s.Headers[0].Value != want {
+				t.Errorf("the key is %q", s.Headers[0].Value)
+			}
+		})
 	}
 }
