@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -127,6 +131,57 @@ func TestDisconnect_K20(t *testing.T) {
 		v.wantCall(alice, "notion", "", ErrNotConnected)
 		v.wantRevoked()
 	})
+	t.Run("for a server that is gone, but needs nothing of it", func(t *testing.T) {
+		for name, change := range map[string]func(*storage.Connection, *secrets){
+			"public client":         func(*storage.Connection, *secrets) {},
+			"registered, no secret": formerClient,
+			"registered":            func(c *storage.Connection, s *secrets) { formerClient(c, s); withSecret(c, s) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				v := newVault(t)
+				v.deps.Egress = egress.New(egress.Options{Loopback: true})
+				registered := registration{client: client{ID: "former", Secret: "s"}}
+				if err := v.putClient(t.Context(), v.servers["notion"], v.idp.URL, registered, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				v.connectAs(alice, "notion", change)
+				delete(v.servers, "notion")
+				v.disconnect(alice, "notion")
+				v.wantRevoked("refresh_token rt-1", "access_token at-1")
+				v.wantWarned("notion", 0)
+			})
+		}
+	})
+	t.Run("for a server that is gone, with what it takes", func(t *testing.T) {
+		for name, change := range map[string]func(*storage.Connection, *secrets){
+			"the secret":   withSecret,
+			"its own host": func(*storage.Connection, *secrets) {}, // only the operator's to allow
+		} {
+			t.Run(name, func(t *testing.T) {
+				v := newVault(t)
+				v.connectAs(alice, "notion", change)
+				v.connectAs(bob, "notion", change)
+				s := v.servers["notion"]
+				delete(v.servers, "notion")
+				v.disconnect(alice, "notion")
+				v.disconnect(bob, "notion")
+				v.clock.advance(revocationStep)
+				v.revokeDue()
+				v.revokeDue()
+				v.wantRevoked()
+				v.wantWarned("notion", 1)
+				v.servers["notion"] = s
+				v.clock.advance(revocationStep)
+				v.revokeDue() // try 3, which is left out
+				v.wantRevoked()
+				v.clock.advance(revocationStep)
+				v.revokeDue()
+				if n := len(v.idp.revocations()); n != 4 {
+					t.Errorf("%d tokens revoked after the server came back", n)
+				}
+			})
+		}
+	})
 	t.Run("what is damaged", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
@@ -168,6 +223,15 @@ func TestDisconnect_K20(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// wantWarned wants this many warnings that a provider was not told.
+func (v *vault) wantWarned(server string, want int) {
+	v.t.Helper()
+	warnings := v.logs.FilterLevelExact(zapcore.WarnLevel).FilterField(zap.String("server", server))
+	if n := warnings.Len(); n != want {
+		v.t.Errorf("%d warnings, want %d: %v", n, want, warnings.All())
+	}
 }
 
 func (p *idp) pendingFaults() int {

@@ -48,7 +48,11 @@ func (b *Broker) RevokeDue(ctx context.Context) error {
 func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation) error {
 	var opened secrets
 	err := b.open(r.Secret, &opened, revocationContext(r)...)
-	if s := b.servers[r.Server]; err == nil && s != nil {
+	if err == nil {
+		s, configured := b.servers[r.Server]
+		if !configured {
+			s = &Server{ID: r.Server} // the link and our registration may be all that it takes
+		}
 		spared, failed := b.spared(ctx, opened)
 		if failed != nil {
 			return failed
@@ -57,6 +61,13 @@ func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation
 			return b.deps.Store.EndRevocation(ctx, r.ID)
 		}
 		again, failed := b.revokeTokens(ctx, s, opened)
+		if !configured && (again || errors.Is(failed, errClientGone)) {
+			b.warnUnconfigured(r.Server)
+			again = true // what is missing comes back with the server
+			if errors.Is(failed, errClientGone) {
+				failed = nil
+			}
+		}
 		if again {
 			return failed
 		}
@@ -66,6 +77,16 @@ func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation
 		b.log.Warn("a provider was not told to revoke", zap.String("server", r.Server), zap.Error(err))
 	}
 	return b.deps.Store.EndRevocation(ctx, r.ID)
+}
+
+// warnUnconfigured tells once what keeps revocations waiting. They come up with
+// the usual pauses until they expire.
+func (b *Broker) warnUnconfigured(server string) {
+	if _, warned := b.unconfigured.LoadOrStore(server, struct{}{}); warned {
+		return
+	}
+	b.log.Warn("a provider was not told to revoke: the server is not in the configuration any more; putting it back soon lets it be revoked",
+		zap.String("server", server))
 }
 
 // spared reports whether tokens are better left to end at the provider:
