@@ -52,6 +52,8 @@ type Broker struct {
 	// came back with since the last one left.
 	registrations singleflight.Group
 	returned      sync.Map
+	// clients is held while a registration is stored, or compared and dropped.
+	clients sync.Mutex
 	// unconfigured has the servers that warnUnconfigured has named.
 	unconfigured sync.Map
 	// asks has what is known of what providers are asked for, by server.

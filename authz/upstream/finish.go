@@ -139,7 +139,7 @@ func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (
 	}
 	if failure.Code == "invalid_client" && s.Client == nil {
 		// The next trip registers anew.
-		if err := b.forgetClient(ctx, s, t.Link.Provider); err != nil {
+		if err := b.forgetClient(ctx, s, t.Link.Provider, t.Link.ClientID); err != nil {
 			return nil, err
 		}
 	}

@@ -37,7 +37,7 @@ func (b *Broker) exchangeRefreshToken(ctx context.Context, r *refreshing) (*held
 	b.report(r, state, failure)
 	if failure.Code == "invalid_client" && r.server.Client == nil {
 		// The next trip registers anew.
-		if err := b.forgetClient(ctx, r.server, r.opened.Link.Provider); err != nil {
+		if err := b.forgetClient(ctx, r.server, r.opened.Link.Provider, r.opened.Link.ClientID); err != nil {
 			return nil, err
 		}
 	}

@@ -65,8 +65,19 @@ func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (
 	return &r, nil
 }
 
-// forgetClient drops the registration at a provider that does not know it any more.
-func (b *Broker) forgetClient(ctx context.Context, s *Server, provider string) error {
+// forgetClient drops the registration at a provider that does not know it any
+// more. One that took its place meanwhile stays, and so does what is not ours
+// to drop: the id of our metadata document.
+func (b *Broker) forgetClient(ctx context.Context, s *Server, provider, refused string) error {
+	b.clients.Lock()
+	defer b.clients.Unlock()
+	r, err := b.storedClient(ctx, s, provider)
+	if err != nil {
+		return err
+	}
+	if r == nil || r.ID != refused {
+		return nil
+	}
 	return b.deps.Store.DeleteUpstreamClient(ctx, b.cfg.Issuer, provider, s.ID)
 }
 
@@ -86,6 +97,8 @@ func (b *Broker) register(ctx context.Context, s *Server, p *provider) (*client,
 	if err != nil {
 		return nil, err
 	}
+	b.clients.Lock()
+	defer b.clients.Unlock()
 	if err := b.putClient(ctx, s, p.Issuer, r, expires); err != nil {
 		return nil, err
 	}

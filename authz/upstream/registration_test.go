@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -445,6 +446,40 @@ func TestProviderForgets_CL10(t *testing.T) {
 	l.connect()
 	if n := len(l.provider.requests("/token")); n != 2 {
 		t.Errorf("%d token requests for two trips", n)
+	}
+}
+
+// A provider refuses a former client after a new one took its place.
+func TestForgettingKeepsTheNewClient(t *testing.T) {
+	for name, late := range map[string]func(l *lab){
+		"a trip": func(l *lab) {
+			_, err := l.Finish(l.t.Context(), l.answerTo(l.begin(l.trip())))
+			wantProblem(l.t, err, ProviderRefused)
+		},
+		"a refresh": func(l *lab) {
+			l.now = l.now.Add(2 * time.Hour)
+			if _, err := l.Credential(l.t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
+				l.t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.connect()
+			s := l.servers["notion"]
+			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+				other := registration{client: client{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.redirectURI(s)}
+				if err := l.putClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
+					t.Error(err)
+				}
+				answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)(w, r)
+			})
+			late(l)
+			r, err := l.storedClient(t.Context(), s, l.provider.URL)
+			if err != nil || r == nil || r.ID != "dynamic-2" {
+				t.Errorf("the new registration is %+v, %v", r, err)
+			}
+		})
 	}
 }
 
