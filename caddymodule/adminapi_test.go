@@ -108,6 +108,7 @@ func TestSharedConnection(t *testing.T) {
 		t.Errorf("not connected: %s", body)
 	}
 	admin(t, addr, "GET", "/mcp_oauth/connections/notion/status", 404)
+	admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 404) // nothing to end
 	started := admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)
 	var answer struct {
 		AuthorizeURL string `json:"authorize_url"`
@@ -123,7 +124,16 @@ func TestSharedConnection(t *testing.T) {
 		}
 	}
 	wantStatus("pending")
-	admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 404) // nothing to end
+	if got := admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 200); !strings.Contains(got, `"status":"revoked"`) {
+		t.Errorf("what was started ended: %s", got)
+	}
+	wantStatus("revoked")
+	admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 404)
+	started = admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)
+	if err := json.Unmarshal([]byte(started), &answer); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus("pending")
 	operator := g.person("operator")
 	operator.account = "company"
 	l.with(func() { l.decline = true })

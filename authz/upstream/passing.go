@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -85,6 +86,25 @@ func (b *Broker) Started(server string, until time.Time) {
 	if s := b.servers[server]; s != nil && s.Mode == OAuth {
 		b.pass(b.key(storage.SharedOwner, s), Overview{Pending: true}, until)
 	}
+}
+
+// EndStarted ends the trips of what was started for everybody and is not
+// connected yet. It is ErrUnknownConnection if nobody remembers a start; the
+// trips are ended all the same.
+func (b *Broker) EndStarted(ctx context.Context, server string) (Overview, error) {
+	s := b.servers[server]
+	if s == nil || s.Mode != OAuth {
+		return Overview{}, ErrUnknownConnection
+	}
+	o, unknown := b.Passing(server) // before a connection that is made just now ends with it
+	if err := b.Disconnect(ctx, storage.SharedOwner, server); err != nil {
+		return Overview{}, err
+	}
+	if unknown != nil || !o.Pending {
+		return Overview{}, ErrUnknownConnection
+	}
+	b.pass(b.key(storage.SharedOwner, s), Overview{State: storage.Disconnected}, b.deps.Now().Add(endedLifetime))
+	return b.Passing(server)
 }
 
 // tripEnded tells how a trip ended. Where it led to a connection, the record of

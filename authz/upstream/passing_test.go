@@ -63,6 +63,42 @@ func TestPassingStates(t *testing.T) {
 	v.wantPassing("shared", nil)
 }
 
+// What was started ends with its trips.
+func TestEndStarted(t *testing.T) {
+	v := newVault(t)
+	start := func() {
+		v.Started("shared", v.clock.time().Add(time.Minute))
+		trip := storage.UpstreamState{
+			Hash: storage.HashOf("state"), ConnectionKey: v.key(storage.SharedOwner, v.servers["shared"]), Browser: testBrowser,
+			ExpiresAt: v.clock.time().Add(time.Minute),
+		}
+		if err := v.store.SaveUpstreamState(t.Context(), trip); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, server := range []string{"shared", "notion", "unknown"} {
+		if _, err := v.EndStarted(t.Context(), server); !errors.Is(err, ErrUnknownConnection) {
+			t.Errorf("%s, which nobody started: %v", server, err)
+		}
+	}
+	start()
+	o, err := v.EndStarted(t.Context(), "shared")
+	if err != nil || o.State != storage.Disconnected || o.Pending || o.Owner != storage.SharedOwner {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != TripEnded {
+		t.Errorf("a late answer: %v", err)
+	}
+	if _, err := v.EndStarted(t.Context(), "shared"); !errors.Is(err, ErrUnknownConnection) {
+		t.Errorf("ended again: %v", err)
+	}
+	start()
+	v.store.setDown(true)
+	if _, err := v.EndStarted(t.Context(), "shared"); !errors.Is(err, errStore) {
+		t.Error(err)
+	}
+}
+
 // What is remembered is bounded: what is over first goes first.
 func TestPassingIsBounded(t *testing.T) {
 	var p passing
