@@ -212,7 +212,7 @@ func TestPastedKey(t *testing.T) {
 }
 
 // M01: no credential of an upstream is readable in the files of the gateway.
-func TestNoCredentialOnDisk_M01(t *testing.T) {
+func TestNoCredentialOnDisk_M01_CL21(t *testing.T) {
 	l := newLab(t)
 	g := newGateway(t, people("alice")+l.server())
 	alice := g.person("alice")

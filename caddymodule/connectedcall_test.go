@@ -14,7 +14,7 @@ import (
 // E25: of a hundred people who all make a hundred calls at the same time, each
 // call carries the account of the person who makes it, and each answer is that
 // of the call.
-func TestEachCallCarriesItsOwnAccount_E25(t *testing.T) {
+func TestEachCallCarriesItsOwnAccount_E25_CL18(t *testing.T) {
 	l := newLab(t)
 	names := make([]string, 100)
 	for i := range names {

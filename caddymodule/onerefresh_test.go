@@ -14,7 +14,7 @@ import (
 // server refuses it, and the provider sees one refresh. So it does when the
 // configuration is replaced meanwhile, and half of the calls wait in the old
 // one and half in the new.
-func TestOneRefreshForEverybody_K10(t *testing.T) {
+func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 	for name, token := range map[string]struct {
 		lifetime int
 		expire   func(*testing.T, *lab)

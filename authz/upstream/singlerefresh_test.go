@@ -11,7 +11,7 @@ import (
 )
 
 // Fifty calls on each of two instances find the token ended.
-func TestOneRefreshForEverybody_K10(t *testing.T) {
+func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 	v := newVault(t)
 	other := v.instance()
 	v.pause, other.pause = v.deps.Cache.pause, other.deps.Cache.pause
