@@ -1,13 +1,10 @@
 package authz
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
-	"hash"
 	"strings"
-	"sync"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -20,7 +17,7 @@ import (
 // The tag only keeps strangers from making the store work. Whether a token is
 // good, and what for, is the store's word alone.
 type AccessTokens struct {
-	tags []tagger // the first makes, all are recognized
+	macs seal.MACs // the first makes, all are recognized
 }
 
 const (
@@ -34,11 +31,7 @@ const (
 // for as long as the key that was the ring's first when they were made is in
 // the ring.
 func NewAccessTokens(keys *seal.Keyring, issuer string) *AccessTokens {
-	a := new(AccessTokens)
-	for _, key := range keys.Derive("access token " + issuer) {
-		a.tags = append(a.tags, newTagger(key[:]))
-	}
-	return a
+	return &AccessTokens{seal.NewMACs(keys.Derive("access token " + issuer)...)}
 }
 
 // New returns a new access token.
@@ -46,7 +39,8 @@ func (a *AccessTokens) New() string {
 	var b [randomSize + tagSize]byte
 	random, tag := b[:randomSize], b[randomSize:]
 	_, _ = rand.Read(random) // never fails, see crypto/rand
-	a.tags[0].tag(tag, random)
+	sum := a.macs.Sum(0, string(random))
+	copy(tag, sum[:])
 	return accessTokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
@@ -66,30 +60,11 @@ func (a *AccessTokens) Issued(token string) bool {
 	if n, err := strictBase64.Decode(b[:], encoded[:]); err != nil || n != len(b) {
 		return false
 	}
-	for i := range a.tags {
-		var tag [tagSize]byte
-		a.tags[i].tag(tag[:], b[:randomSize])
-		if hmac.Equal(tag[:], b[randomSize:]) {
+	for i := range a.macs {
+		sum := a.macs.Sum(i, string(b[:randomSize]))
+		if subtle.ConstantTimeCompare(sum[:tagSize], b[randomSize:]) == 1 {
 			return true
 		}
 	}
 	return false
-}
-
-// tagger computes the tags under one key. Setting up the hash costs more than
-// hashing, so it is done once and kept.
-type tagger struct{ hashes *sync.Pool }
-
-func newTagger(key []byte) tagger {
-	return tagger{&sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
-}
-
-// tag writes the tag of the random bytes of a token.
-func (t tagger) tag(tag, random []byte) {
-	h := t.hashes.Get().(hash.Hash)
-	defer t.hashes.Put(h)
-	h.Reset()
-	_, _ = h.Write(random) // never fails, see hash.Hash
-	var sum [sha256.Size]byte
-	copy(tag, h.Sum(sum[:0]))
 }

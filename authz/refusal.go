@@ -27,14 +27,7 @@ func newRefusal(reason *Error, challenge string) *refusal {
 func (f *refusal) write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()
 	logError(log, f.reason, id)
-	values := [...]string{f.challenge, "application/json", "no-store", "nosniff"}
-	h := w.Header()
-	h["Www-Authenticate"] = values[0:1:1]
-	h["Content-Type"] = values[1:2:2]
-	h["Cache-Control"] = values[2:3:3]
-	h["X-Content-Type-Options"] = values[3:4:4]
-	w.WriteHeader(f.reason.Status)
+	w.Header().Set("WWW-Authenticate", f.challenge)
 	body := make([]byte, 0, len(f.body)+len(id)+2)
-	body = append(append(append(body, f.body...), id...), `"}`...)
-	_, _ = w.Write(body)
+	writeDocument(w, f.reason.Status, append(append(append(body, f.body...), id...), `"}`...))
 }

@@ -8,8 +8,8 @@ import (
 
 // measureRefused measures what a stranger costs: calls with a token that was
 // never issued, each another one. It is compared with a site that refuses
-// everybody, with the same headers and as long a body. The two take turns, each with the core to
-// itself: the target is a number of microseconds, not a ratio.
+// everybody, with the same headers and as long a body. The two take turns, each
+// with the core to itself: the target is a number of microseconds, not a ratio.
 func measureRefused(ctx context.Context, b *bench) error {
 	b.progress("refused calls, 16 connections")
 	return b.pinned(ctx, func(p, q *gateway, _, _ []string) error {

@@ -144,20 +144,16 @@ func showConnection(w http.ResponseWriter, r *http.Request, id string) error {
 // endConnection ends a connection or, if there is none, what was started.
 func endConnection(w http.ResponseWriter, r *http.Request, id string) error {
 	s, o, err := findConnection(func(s *site) (connections.Overview, error) { return s.broker.Overview(r.Context(), id) })
-	if errors.Is(err, connections.ErrUnknownConnection) {
+	switch {
+	case err == nil:
+		err = s.broker.Disconnect(r.Context(), o.Owner, o.Server)
+		o.State, o.Expired = storage.Disconnected, false
+	case errors.Is(err, connections.ErrUnknownConnection):
 		s, o, err = findConnection(func(s *site) (connections.Overview, error) { return s.broker.EndStarted(r.Context(), id) })
-		if err != nil {
-			return adminFailure(err)
-		}
-		return writeAdminJSON(w, describeForAdmin(s.as.Config().Issuer, o))
 	}
 	if err != nil {
 		return adminFailure(err)
 	}
-	if err := s.broker.Disconnect(r.Context(), o.Owner, o.Server); err != nil {
-		return adminFailure(err)
-	}
-	o.State, o.Expired = storage.Disconnected, false
 	return writeAdminJSON(w, describeForAdmin(s.as.Config().Issuer, o))
 }
 

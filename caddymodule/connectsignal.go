@@ -107,9 +107,10 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	revision := c.header.Get(mcp.HeaderProtocolVersion)
 	link := c.site.as.ConnectURL(c.caller.Identity.Subject, c.upstream.id, scopes...)
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
+	byURL := c.session.URLElicitation && revision >= asksByURL
 	switch {
 	case request == nil || request.ID == nil:
-		if c.session.URLElicitation && revision >= asksByURL {
+		if byURL {
 			c.refuseUnasked(w, r, message)
 			return
 		}
@@ -122,7 +123,7 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 			mcp.WriteInputRequired(w, request, c.upstream.id, link, message, state)
 			return
 		}
-	case c.session.URLElicitation && revision >= asksByURL:
+	case byURL:
 		mcp.WriteURLElicitationRequired(w, request, link, message)
 		return
 	}

@@ -39,16 +39,14 @@ var notForClients = newHeaderSet([]string{
 
 // headerSet is a set of canonical header names.
 type headerSet struct {
-	names [256][]string // by slot
-	// maybe tells of most other names at a glance that they are not in it.
-	maybe [256]bool
+	names [256][]string // by slot, which tells of most other names that they are not in it
 }
 
 func newHeaderSet(lists ...[]string) *headerSet {
 	set := new(headerSet)
 	for _, name := range slices.Concat(lists...) {
 		s := slot(name)
-		set.names[s], set.maybe[s] = append(set.names[s], http.CanonicalHeaderKey(name)), true
+		set.names[s] = append(set.names[s], http.CanonicalHeaderKey(name))
 	}
 	return set
 }
@@ -66,7 +64,7 @@ func slot(name string) byte {
 // _ or . for -, which many servers take for the same name.
 func (set *headerSet) strip(h http.Header) {
 	for name := range h {
-		if set.maybe[slot(name)] && (set.has(name) || set.hasVariant(name)) {
+		if names := set.names[slot(name)]; len(names) > 0 && (slices.Contains(names, name) || hasVariant(names, name)) {
 			delete(h, name)
 		}
 	}
@@ -76,21 +74,19 @@ func (set *headerSet) strip(h http.Header) {
 // names are canonical.
 func (set *headerSet) stripCanonical(h http.Header) {
 	for name := range h {
-		if set.maybe[slot(name)] && set.has(name) {
+		if slices.Contains(set.names[slot(name)], name) {
 			delete(h, name)
 		}
 	}
 }
 
-func (set *headerSet) has(name string) bool {
-	return slices.Contains(set.names[slot(name)], name)
-}
-
-func (set *headerSet) hasVariant(name string) bool {
+// hasVariant reports whether another spelling of the name is among the names,
+// which are those of its slot.
+func hasVariant(names []string, name string) bool {
 	if strings.IndexByte(name, '_') < 0 && strings.IndexByte(name, '.') < 0 {
 		return false
 	}
-	return set.has(http.CanonicalHeaderKey(dashed.Replace(name)))
+	return slices.Contains(names, http.CanonicalHeaderKey(dashed.Replace(name)))
 }
 
 var dashed = strings.NewReplacer("_", "-", ".", "-")

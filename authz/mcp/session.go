@@ -1,14 +1,12 @@
 package mcp
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/binary"
-	"hash"
 	"strings"
-	"sync"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 const (
@@ -28,19 +26,13 @@ const (
 // with. An id alone then opens nothing: who finds one cannot use it with a
 // token of their own. All methods are safe for concurrent use.
 type Sessions struct {
-	keys []*sync.Pool // of *signer; the first signs, all verify
+	macs seal.MACs // the first binds, all verify
 }
 
 // NewSessions returns the binding under the keys: the first binds, all verify.
 // There must be at least one.
 func NewSessions(keys ...[32]byte) *Sessions {
-	s := &Sessions{keys: make([]*sync.Pool, len(keys))}
-	for i, key := range keys {
-		s.keys[i] = &sync.Pool{New: func() any {
-			return &signer{mac: hmac.New(sha256.New, key[:])}
-		}}
-	}
-	return s
+	return &Sessions{seal.NewMACs(keys...)}
 }
 
 // Session is what a bound id tells.
@@ -101,7 +93,7 @@ func (s *Sessions) Unwrap(grantID, serverID, wrapped string) (Session, bool) {
 	id, note := wrapped[:dot], wrapped[dot+1:len(wrapped)-tagLen]
 	var presented [tagLen]byte
 	copy(presented[:], wrapped[len(wrapped)-tagLen:])
-	for i := range s.keys {
+	for i := range s.macs {
 		tag := s.tag(i, grantID, serverID, id, note)
 		if subtle.ConstantTimeCompare(tag[:], presented[:]) != 1 {
 			continue
@@ -120,32 +112,15 @@ func digestOf(link string) (digest [linkLen]byte) {
 	return digest
 }
 
-// signer is a keyed HMAC with the scratch space it needs, reused because
-// setting up the key costs more than the signature.
-type signer struct {
-	mac     hash.Hash
-	message []byte
-	sum     []byte
-}
-
-// tag signs what a session is bound to. A session without a note has none in
-// what is signed.
+// tag authenticates what a session is bound to. A session without a note has
+// none in what is authenticated.
 func (s *Sessions) tag(key int, grantID, serverID, upstream, note string) (tag [tagLen]byte) {
-	sg := s.keys[key].Get().(*signer)
-	defer s.keys[key].Put(sg)
 	parts := [...]string{grantID, serverID, upstream, note}
 	n := len(parts)
 	if note == "" {
 		n--
 	}
-	sg.message = sg.message[:0]
-	for _, p := range parts[:n] { // length first: no two lists of parts look alike
-		sg.message = binary.BigEndian.AppendUint32(sg.message, uint32(len(p)))
-		sg.message = append(sg.message, p...)
-	}
-	sg.mac.Reset()
-	sg.mac.Write(sg.message)
-	sg.sum = sg.mac.Sum(sg.sum[:0])
-	base64.RawURLEncoding.Encode(tag[:], sg.sum)
+	sum := s.macs.Sum(key, parts[:n]...)
+	base64.RawURLEncoding.Encode(tag[:], sum[:])
 	return tag
 }

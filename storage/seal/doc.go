@@ -10,4 +10,6 @@
 // bound on random nonces under one key (NIST SP 800-38D section 8.3) is never
 // near. The context is the associated data: each part behind its length, so
 // that no two contexts read alike.
+//
+// What is handed out to be recognized, and has nothing to hide, gets a MAC.
 package seal

@@ -6,7 +6,6 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 )
 
 const (
@@ -40,7 +39,7 @@ func encrypt(header, key, plaintext []byte, context []string) []byte {
 	if err != nil {
 		panic(err) // the key is not one that a caller may use
 	}
-	return aead.Seal(out, nil, plaintext, associatedData(context))
+	return aead.Seal(out, nil, plaintext, appendParts(nil, context))
 }
 
 // decrypt reverses encrypt for what follows the header.
@@ -52,7 +51,7 @@ func decrypt(key, body []byte, context []string) ([]byte, error) {
 	if err != nil {
 		return nil, ErrOpen
 	}
-	plaintext, err := aead.Open(nil, nil, body[saltSize:], associatedData(context))
+	plaintext, err := aead.Open(nil, nil, body[saltSize:], appendParts(nil, context))
 	if err != nil {
 		return nil, ErrOpen
 	}
@@ -70,19 +69,4 @@ func recordCipher(key, salt []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCMWithRandomNonce(block)
-}
-
-// associatedData puts each part behind its length: ("ab", "c") and ("a", "bc")
-// are different contexts.
-func associatedData(context []string) []byte {
-	size := 0
-	for _, part := range context {
-		size += 4 + len(part)
-	}
-	ad := make([]byte, 0, size)
-	for _, part := range context {
-		ad = binary.BigEndian.AppendUint32(ad, uint32(len(part)))
-		ad = append(ad, part...)
-	}
-	return ad
 }

@@ -95,7 +95,7 @@ func TestDerive(t *testing.T) {
 var contexts = rapid.SliceOfN(rapid.StringN(0, 6, 12), 0, 3)
 
 func sameContext(a, b []string) bool {
-	return bytes.Equal(associatedData(a), associatedData(b))
+	return bytes.Equal(appendParts(nil, a), appendParts(nil, b))
 }
 
 func TestTamper_M02(t *testing.T) {

@@ -60,7 +60,11 @@ func evict(tx Tx, newcomer storage.Client, count, max int) error {
 		if err := tx.Delete(c.queueKey); err != nil {
 			return err
 		}
-		if err := tx.Delete(idKey(kindClient, c.id)); err != nil {
+		key := idKey(kindClient, c.id)
+		if tx.Get(key) == nil {
+			return errCorrupt
+		}
+		if err := tx.Delete(key); err != nil {
 			return err
 		}
 	}
