@@ -27,6 +27,8 @@ type idp struct {
 	faults []fault
 	// extra members of token responses; a nil one removes a member.
 	members object
+	// judge, if set, may refuse a request for its parameters.
+	judge func(url.Values) http.HandlerFunc
 	// gate, if set, holds back answers until it is closed.
 	gate chan struct{}
 	// came has an entry for each refresh.
@@ -102,6 +104,11 @@ func (p *idp) token(w http.ResponseWriter, r *http.Request) {
 func (p *idp) refresh(form url.Values) http.HandlerFunc {
 	p.forms = append(p.forms, form)
 	token := form.Get("refresh_token")
+	if p.judge != nil {
+		if refusal := p.judge(form); refusal != nil {
+			return refusal
+		}
+	}
 	var f fault
 	if len(p.faults) > 0 {
 		f, p.faults = p.faults[0], p.faults[1:]

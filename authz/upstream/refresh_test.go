@@ -84,11 +84,14 @@ func TestRefresh(t *testing.T) {
 		form := v.idp.refreshes()[0]
 		for name, want := range map[string]string{
 			"grant_type": "refresh_token", "refresh_token": "rt-1", "client_id": "gateway",
-			"resource": "https://notion.example/mcp", "scope": "read write",
+			"resource": "https://notion.example/mcp",
 		} {
 			if got := form.Get(name); got != want {
 				t.Errorf("%s = %q, want %q", name, got, want)
 			}
+		}
+		if form.Has("scope") {
+			t.Errorf("scope = %q, want none: RFC 6749 section 6", form["scope"])
 		}
 	})
 }

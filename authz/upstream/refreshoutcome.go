@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -48,25 +46,50 @@ func (b *Broker) exchangeRefreshToken(ctx context.Context, r *refreshing) (*held
 	return h, err
 }
 
-// askForTokens sends the refresh token, and sends it again only if the
-// provider said that it cannot answer just now, or was never reached.
+// askForTokens asks for new tokens, and again in another way where the provider
+// refused a parameter: a request that it found malformed used nothing up.
 func (b *Broker) askForTokens(ctx context.Context, r *refreshing) (*tokenReply, error) {
-	for try := 0; ; try++ {
-		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.opened.RefreshToken}}
-		if len(r.c.Scopes) > 0 {
-			// What was granted, never more (RFC 6749 section 6).
-			form.Set("scope", strings.Join(r.c.Scopes, r.server.scopeSeparator()))
+	reply, err := b.sendRefreshToken(ctx, r, r.opened.RefreshParams)
+	var failure *tokenError
+	if !errors.As(err, &failure) {
+		return reply, err
+	}
+	for _, params := range r.otherParams(failure) {
+		if b.leaseTooShort(r) {
+			break
 		}
-		reply, err := b.requestToken(ctx, r.server, r.opened.Link, r.client, form)
+		reply, err = b.sendRefreshToken(ctx, r, params)
+		if err == nil {
+			r.opened.RefreshParams = params // the next refresh begins with what worked
+		}
+		if !errors.As(err, &failure) || !failure.aboutParams() {
+			break
+		}
+	}
+	return reply, err
+}
+
+// sendRefreshToken sends the refresh token, and sends it again only if the
+// provider said that it cannot answer just now, or was never reached.
+func (b *Broker) sendRefreshToken(ctx context.Context, r *refreshing, params refreshParams) (*tokenReply, error) {
+	for try := 0; ; try++ {
+		l, form := r.refreshRequest(params)
+		reply, err := b.requestToken(ctx, r.server, l, r.client, form)
 		var failure *tokenError
 		again := errors.As(err, &failure) && (failure.Failure == notSent || failure.Failure == unable)
 		if !again || try == len(tryPauses) || b.pause(ctx, tryPauses[try]) != nil {
 			return reply, err
 		}
-		if b.deps.Now().Add(providerTimeout).After(r.c.LeaseUntil) {
-			return nil, err // this process was held up; the lease may be over before an answer comes
+		if b.leaseTooShort(r) {
+			return nil, err
 		}
 	}
+}
+
+// leaseTooShort reports whether the lease may be over before an answer comes:
+// this process was held up.
+func (b *Broker) leaseTooShort(r *refreshing) bool {
+	return b.deps.Now().Add(providerTimeout).After(r.c.LeaseUntil)
 }
 
 // stateAfter decides what a failed refresh means for the connection.

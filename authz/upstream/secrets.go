@@ -20,6 +20,8 @@ type secrets struct {
 	Made string `json:"made,omitempty"`
 	// Person is who connected it in a flow that is still pending.
 	Person string `json:"person,omitempty"`
+	// RefreshParams are those that the provider took at the last refresh.
+	RefreshParams refreshParams `json:"refresh_params,omitzero"`
 	// Headers are the pasted keys.
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }
