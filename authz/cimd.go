@@ -21,17 +21,19 @@ const (
 // metadataDocuments knows the clients whose ID is the https URL of a document
 // about them (draft-ietf-oauth-client-id-metadata-document-02).
 type metadataDocuments struct {
-	policy *Registration
-	egress *egress.Client
-	source *documentSource[*Client]
+	policy     *Registration
+	egress     *egress.Client
+	publishers *publishers
+	source     *documentSource[*Client]
 }
 
 func newMetadataDocuments(policy *Registration, deps *Deps) *metadataDocuments {
-	schemes := policy.RedirectSchemes
+	schemes, publishers := policy.RedirectSchemes, newPublishers(policy, deps)
 	return &metadataDocuments{
-		policy: policy,
-		egress: deps.Egress,
-		source: newDocumentSource(deps, deps.Documents.clients, strings.Join(schemes, " "), maxDocumentLen, func(id string, body []byte) (*Client, error) {
+		policy:     policy,
+		egress:     deps.Egress,
+		publishers: publishers,
+		source: newDocumentSource(deps, publishers, deps.Documents.clients, strings.Join(schemes, " "), maxDocumentLen, func(id string, body []byte) (*Client, error) {
 			return parseMetadataDocument(id, body, schemes)
 		}),
 	}
@@ -59,17 +61,47 @@ func (m *metadataDocuments) lookup(ctx context.Context, id string, by requester)
 	if e := tryLater(err); e != nil {
 		return nil, e
 	}
+	if err != nil && m.publishers.outages.any(m.publishers.hosts) { // anybody reads that in our metadata
+		return nil, unreachableDocuments(err)
+	}
 	if err != nil {
 		return nil, unusableDocument(err)
 	}
 	return c, nil
 }
 
+// fetchable reports whether documents can be fetched, as far as is known. A
+// publisher that could not be reached is tried again, for the next one to ask.
+func (m *metadataDocuments) fetchable(ctx context.Context) bool {
+	now := m.source.now()
+	for host, failed := range m.publishers.outages.due(m.publishers.hosts, now) {
+		go m.tryAgain(context.WithoutCancel(ctx), host, failed)
+	}
+	return m.publishers.reachable(ctx)
+}
+
+// tryAgain asks for what could not be had.
+func (m *metadataDocuments) tryAgain(ctx context.Context, host, failed string) {
+	if failed == "" {
+		m.publishers.resolveNames(ctx)
+		return
+	}
+	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, requester{proven: true})
+}
+
 func unusableDocument(cause error) *Error {
 	return &Error{
 		Status: http.StatusBadRequest, Code: "invalid_client",
-		Description: "The client's metadata document cannot be used.", Cause: cause,
+		Description: "The application's description of itself (its client metadata document) cannot be used: it could not be fetched, or it has a mistake.",
+		Cause:       cause,
 	}
+}
+
+func unreachableDocuments(cause error) *Error {
+	e := unusableDocument(cause)
+	e.Description = "This site cannot fetch descriptions of applications (client metadata documents) right now, so it does not know this one. " +
+		"Start again in the application, which may register in another way. If that does not help, tell whoever runs this site."
+	return e
 }
 
 // checkURL returns the host of a client ID that is well-formed: https, a path,

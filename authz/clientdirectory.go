@@ -29,11 +29,12 @@ type clientDirectory struct {
 // client that is not valid is left out; the configuration checks that earlier,
 // where it can name the line.
 func newClientDirectory(cfg *Config, deps *Deps) *clientDirectory {
+	documents := newMetadataDocuments(&cfg.Registration, deps)
 	d := &clientDirectory{
 		issuer: cfg.Issuer, store: deps.Store, now: deps.Now,
 		preregistered: make(map[string]*Client, len(cfg.Clients)),
-		documents:     newMetadataDocuments(&cfg.Registration, deps),
-		keySets: newDocumentSource(deps, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
+		documents:     documents,
+		keySets: newDocumentSource(deps, documents.publishers, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
 			return parseKeySet(body)
 		}),
 	}

@@ -93,7 +93,7 @@ var stranger = requester{address: "192.0.2.1"}
 // restart does what an operator does who starts the process anew: what is not
 // stored is gone.
 func (l *lab) restart() {
-	l.as.deps.Documents, l.as.deps.Limiter = NewDocumentCache(), NewLimiter(1000)
+	l.as.deps.Documents, l.as.deps.Limiter = labDocuments(), NewLimiter(1000)
 	l.reload(func(*Config) {})
 }
 

@@ -24,6 +24,7 @@ const (
 // of configuration must not send every client to be fetched again.
 type DocumentCache struct {
 	downloads *downloads
+	outages   *outages
 	clients   *documentCache[*Client]
 	keySets   *documentCache[[]jose.JSONWebKey]
 }
@@ -32,6 +33,7 @@ type DocumentCache struct {
 func NewDocumentCache() *DocumentCache {
 	return &DocumentCache{
 		downloads: newDownloads(),
+		outages:   newOutages(),
 		clients:   newDocumentCache[*Client](maxDocuments),
 		keySets:   newDocumentCache[[]jose.JSONWebKey](maxKeySets),
 	}

@@ -46,11 +46,12 @@ type requester struct {
 // documentSource reads documents of one kind for one authorization server: as
 // far as it may reach, by its rules, from the cache of the process.
 type documentSource[T any] struct {
-	cache     *documentCache[T]
-	downloads *downloads
-	egress    *egress.Client
-	limiter   *Limiter
-	now       func() time.Time
+	cache      *documentCache[T]
+	downloads  *downloads
+	publishers *publishers
+	egress     *egress.Client
+	limiter    *Limiter
+	now        func() time.Time
 	// rules tells apart the sources that would take another document, or none,
 	// from the same URL.
 	rules string
@@ -59,9 +60,9 @@ type documentSource[T any] struct {
 }
 
 // newDocumentSource returns a source whose parse depends on nothing but rules.
-func newDocumentSource[T any](deps *Deps, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
+func newDocumentSource[T any](deps *Deps, publishers *publishers, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
 	return &documentSource[T]{
-		cache: cache, downloads: deps.Documents.downloads, egress: deps.Egress, limiter: deps.Limiter, now: deps.Now,
+		cache: cache, downloads: deps.Documents.downloads, publishers: publishers, egress: deps.Egress, limiter: deps.Limiter, now: deps.Now,
 		rules: deps.Egress.Reach() + " " + rules, limit: limit, parse: parse,
 	}
 }
@@ -174,6 +175,7 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 
 func (s *documentSource[T]) read(ctx context.Context, rawURL string) (T, http.Header, error) {
 	d, err := s.egress.FetchJSON(ctx, rawURL, s.limit)
+	s.publishers.note(rawURL, err)
 	if err != nil {
 		var none T
 		return none, nil, err

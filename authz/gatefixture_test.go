@@ -102,7 +102,7 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	}
 	f.cache = NewTokenCache(f.store, 1024)
 	f.as = New(cfg, Deps{
-		Store: f.store, Tokens: f.cache, Keys: gateKeys, ConnectAsks: NewConnectAsks(8), Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: NewDocumentCache(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, ConnectAsks: NewConnectAsks(8), Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
 		Now: func() time.Time { return f.now },
 	})
 	return f

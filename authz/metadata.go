@@ -71,6 +71,21 @@ func (as *AuthorizationServer) metadata() authorizationServerMetadata {
 	return m
 }
 
+// metadataWithoutDocuments is what clients read while their documents cannot
+// be fetched.
+func (as *AuthorizationServer) metadataWithoutDocuments() authorizationServerMetadata {
+	m := as.metadata()
+	m.MetadataDocuments = false
+	return m
+}
+
+// hasAnotherWay reports whether documents are not the only way for a client to
+// become known: only then it helps not to advertise them.
+func (as *AuthorizationServer) hasAnotherWay() bool {
+	r := &as.cfg.Registration
+	return r.MetadataDocuments && r.Dynamic && r.InitialAccessToken == nil
+}
+
 // metadataScopes lists every scope there is, and offline_access, which belongs
 // in this document only.
 func (as *AuthorizationServer) metadataScopes() []string {
@@ -92,20 +107,23 @@ func (as *AuthorizationServer) metadataScopes() []string {
 // issuer tells them (RFC 8414 section 3.1, OpenID Connect Discovery section 4.1).
 // Some append to a server's URL for its own document too.
 func (as *AuthorizationServer) metadataRoutes() []Route {
-	docs := documents{as: as, bodies: make(map[string][]byte)}
+	docs := documents{as: as, bodies: make(map[string][]byte), withoutDocuments: make(map[string][]byte)}
 	handler := as.withCORS(&docs, http.MethodGet)
 	var routes []Route
 	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
 		routes = append(routes, Route{path, handler}, Route{path + "/", handler})
 	}
-	own := mustMarshal(as.metadata())
-	docs.bodies[authorizationServerWK] = own
-	docs.bodies[openIDConfigurationWK] = own
+	own, withoutDocuments := mustMarshal(as.metadata()), mustMarshal(as.metadataWithoutDocuments())
+	add := func(path string) {
+		docs.bodies[path], docs.withoutDocuments[path] = own, withoutDocuments
+	}
+	add(authorizationServerWK)
+	add(openIDConfigurationWK)
 	for _, s := range as.cfg.Servers {
 		path := strings.TrimSuffix(s.Path, "/")
 		for _, inserted := range []string{path, path + "/"} {
-			docs.bodies[authorizationServerWK+inserted] = own
-			docs.bodies[openIDConfigurationWK+inserted] = own
+			add(authorizationServerWK + inserted)
+			add(openIDConfigurationWK + inserted)
 		}
 	}
 	as.addResourceMetadata(docs.bodies)
@@ -116,6 +134,7 @@ func (as *AuthorizationServer) metadataRoutes() []Route {
 		}
 		for _, name := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
 			docs.bodies[path+name] = docs.bodies[name+path]
+			docs.withoutDocuments[path+name] = docs.withoutDocuments[name+path]
 			routes = append(routes, Route{path + name, handler})
 		}
 	}
@@ -126,6 +145,8 @@ func (as *AuthorizationServer) metadataRoutes() []Route {
 type documents struct {
 	as     *AuthorizationServer
 	bodies map[string][]byte
+	// withoutDocuments stand in while client metadata documents cannot be fetched.
+	withoutDocuments map[string][]byte
 }
 
 func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -133,6 +154,9 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		d.as.notFound(w, r)
 		return
+	}
+	if other := d.withoutDocuments[r.URL.Path]; other != nil && d.as.hasAnotherWay() && !d.as.clients.documents.fetchable(r.Context()) {
+		body = other
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")

@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"cmp"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -20,6 +22,7 @@ func (h *Handler) warn() {
 			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
 		}
 	}
+	h.warnOfProxy()
 	if r := h.cfg.Registration; r.Dynamic {
 		if r.RatePerMinute == 0 {
 			h.log.Warn("registration rate_limit 0 lets anybody register clients as fast as they can; remove it for the default, 60 a minute and address")
@@ -27,6 +30,18 @@ func (h *Handler) warn() {
 		if r.MaxUnused == 0 {
 			h.log.Warn("registration max_unused 0 lets anybody fill the disk with clients; remove it for the default, 10000")
 		}
+	}
+}
+
+// warnOfProxy tells that what strangers name is not asked for through a proxy,
+// which would look names up and connect past our checks.
+func (h *Handler) warnOfProxy() {
+	if cmp.Or(os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy")) == "" {
+		return
+	}
+	if h.cfg.Registration.MetadataDocuments || len(h.connections.Servers) > 0 {
+		h.log.Warn("HTTPS_PROXY is set, but client metadata documents and the providers that MCP servers name are fetched without it; " +
+			"allow Caddy outgoing https, or set metadata_documents off in registration if clients need not use documents")
 	}
 }
 

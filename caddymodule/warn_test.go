@@ -57,6 +57,35 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// Fetches that strangers cause do not use the proxy that the operator may
+// think they do. It may have a password.
+func TestWarnsOfProxy(t *testing.T) {
+	const warning = "HTTPS_PROXY is set"
+	server := alice + "server a /mcp http://127.0.0.1:1/mcp"
+	for name, tt := range map[string]struct {
+		variable, lines string
+		want            bool
+	}{
+		"none":                     {"", server, false},
+		"documents":                {"HTTPS_PROXY", server, true},
+		"lower case":               {"https_proxy", server, true},
+		"nothing fetched":          {"HTTPS_PROXY", server + "\nregistration {\nmetadata_documents off\n}", false},
+		"providers, not documents": {"HTTPS_PROXY", server + " {\nauth per_user_oauth\n}\nregistration {\nmetadata_documents off\n}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HTTPS_PROXY", "")
+			t.Setenv("https_proxy", "")
+			if tt.variable != "" {
+				t.Setenv(tt.variable, "http://user:canary@127.0.0.1:1")
+			}
+			logged := newGateway(t, tt.lines).log()
+			if strings.Contains(logged, warning) != tt.want || strings.Contains(logged, "canary") {
+				t.Errorf("want a warning: %t, got\n%s", tt.want, logged)
+			}
+		})
+	}
+}
+
 // M05: an operator's key file that others can read works, with a warning.
 func TestOperatorsKeyFile_M05(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -10,8 +10,10 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +28,9 @@ var (
 	// ErrUnavailable says nothing about the document: the host could not be
 	// reached, or had no answer at this time.
 	ErrUnavailable = errors.New("egress: no answer")
+	// ErrUnreachable says that no connection came about: the name was not
+	// resolved, no address answered or was allowed, or TLS failed.
+	ErrUnreachable = errors.New("egress: no connection")
 )
 
 const (
@@ -62,12 +67,13 @@ type Client struct {
 	loopback bool
 	anywhere bool
 	timeout  time.Duration
+	resolver *net.Resolver
 	reach    string
 }
 
 // New returns a client with the reach that the options give it.
 func New(o Options) *Client {
-	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, anywhere: o.Anywhere, timeout: o.Timeout}
+	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, anywhere: o.Anywhere, timeout: o.Timeout, resolver: o.Resolver}
 	if o.Loopback {
 		c.opened = append(c.opened, loopback...)
 	}
@@ -90,6 +96,9 @@ func New(o Options) *Client {
 	}
 	return c
 }
+
+// Loopback reports whether the client reaches this machine.
+func (c *Client) Loopback() bool { return c.loopback }
 
 // Reach returns a text that only clients have in common which reach the same
 // hosts: what one has fetched, another could have.
@@ -181,7 +190,7 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 		return nil, ErrURL
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := c.Do(req)
+	resp, err := c.connect(req)
 	if errors.Is(err, ErrURL) || errors.Is(err, ErrAddress) {
 		return nil, err
 	}
@@ -206,6 +215,35 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrAnswer, limit)
 	}
 	return &Document{Body: body, Header: resp.Header}, nil
+}
+
+// connect is Do, and tells by ErrUnreachable that there was no connection to
+// send the request on.
+func (c *Client) connect(req *http.Request) (*http.Response, error) {
+	connected := false
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
+	resp, err := c.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err == nil || connected || errors.Is(err, ErrURL) {
+		return resp, err
+	}
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		err = failed.Err // the caller knows the URL
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+// Resolves reports whether a name has an address that a request may go to. It
+// asks the machine's resolver, and nobody else.
+func (c *Client) Resolves(ctx context.Context, name string) bool {
+	resolver := c.resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	addresses, _ := resolver.LookupNetIP(ctx, "ip", name)
+	return slices.ContainsFunc(addresses, func(a netip.Addr) bool {
+		a = a.Unmap()
+		return c.anywhere || public(a) || within(c.opened, a)
+	})
 }
 
 // isJSON reports whether the media type is application/json or has the

@@ -1,0 +1,186 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+const (
+	// publisherRetry is how long a publisher that could not be reached is left
+	// alone, and namesTimeout how long its name may take to resolve.
+	publisherRetry = time.Minute
+	namesTimeout   = time.Second
+)
+
+// wellKnownPublishers are the hosts of common clients' metadata documents.
+var wellKnownPublishers = []string{"claude.ai", "chatgpt.com", "vscode.dev", "github.com", "zed.dev", "opencode.ai"}
+
+// publishersOf returns the hosts by which a site judges whether it can fetch
+// metadata documents: well-known ones, and those that the operator lists. Of
+// any other host, whoever names it also decides whether it can be reached.
+func publishersOf(policy *Registration) []string {
+	listed := slices.DeleteFunc(slices.Clone(policy.AllowedHosts), func(h string) bool { return strings.HasPrefix(h, ".") })
+	var hosts []string
+	for _, h := range slices.Concat(listed, wellKnownPublishers) {
+		if h = strings.ToLower(h); hostAccepted(h, policy) && !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+// outages knows the publishers that this process could not connect to. Clients
+// that read that documents are supported do not register in another way when
+// theirs cannot be fetched, so they must not read it then.
+type outages struct {
+	// resolves may be replaced by tests.
+	resolves func(*egress.Client, context.Context, string) bool
+
+	names   sync.Mutex // held while names are resolved
+	checked bool       // that any name resolves
+
+	mu     sync.Mutex
+	byHost map[string]outage
+}
+
+// outage is what is known of a publisher that could not be reached.
+type outage struct {
+	url     string // of the document to try again; empty if only names were tried
+	retryAt time.Time
+}
+
+func newOutages() *outages {
+	return &outages{resolves: (*egress.Client).Resolves, byHost: map[string]outage{}}
+}
+
+// began notes that the document at the URL could not be reached. It reports
+// whether its host could be until now.
+func (o *outages) began(host, rawURL string, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, known := o.byHost[host]
+	o.byHost[host] = outage{rawURL, now.Add(publisherRetry)}
+	return !known
+}
+
+// ended notes that the host was reached. It reports whether it was not before.
+func (o *outages) ended(host string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, known := o.byHost[host]
+	delete(o.byHost, host)
+	return known
+}
+
+// any reports whether one of the hosts cannot be reached.
+func (o *outages) any(hosts []string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(hosts, func(h string) bool { _, out := o.byHost[h]; return out })
+}
+
+// due returns the URLs, by host, that it is time to try again, and puts the
+// next time off.
+func (o *outages) due(hosts []string, now time.Time) map[string]string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	due := map[string]string{}
+	for _, h := range hosts {
+		if out, ok := o.byHost[h]; ok && !now.Before(out.retryAt) {
+			due[h] = out.url
+			o.byHost[h] = outage{out.url, now.Add(publisherRetry)}
+		}
+	}
+	return due
+}
+
+// publishers are the hosts by which one site judges whether it can fetch
+// documents.
+type publishers struct {
+	hosts   []string
+	outages *outages
+	egress  *egress.Client
+	limiter *Limiter
+	log     *zap.Logger
+	now     func() time.Time
+}
+
+func newPublishers(policy *Registration, deps *Deps) *publishers {
+	return &publishers{
+		hosts: publishersOf(policy), outages: deps.Documents.outages, egress: deps.Egress,
+		limiter: deps.Limiter, log: deps.Logger, now: deps.Now,
+	}
+}
+
+// reachable reports whether none is known to be out of reach. Before anything
+// was fetched it asks the resolver for their names: without one, no document
+// can be had.
+func (p *publishers) reachable(ctx context.Context) bool {
+	p.checkNames(ctx)
+	return !p.outages.any(p.hosts)
+}
+
+// checkNames notes an outage if no publisher's name resolves, once.
+func (p *publishers) checkNames(ctx context.Context) {
+	o := p.outages
+	o.names.Lock()
+	defer o.names.Unlock()
+	if o.checked || len(p.hosts) == 0 || p.egress.Loopback() {
+		return
+	}
+	o.checked = true
+	p.resolveNames(ctx)
+}
+
+// resolveNames asks for the names of all publishers, until one resolves.
+func (p *publishers) resolveNames(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namesTimeout)
+	defer cancel()
+	if slices.ContainsFunc(p.hosts, func(host string) bool { return p.outages.resolves(p.egress, ctx, host) }) {
+		p.reached(p.hosts[0])
+		return
+	}
+	p.failed(p.hosts[0], "", errors.New("no name of a host of client metadata documents resolves"))
+}
+
+// note takes down whether the host of a document was reached. An outage is
+// told to the operator, but strangers cannot fill the log by naming hosts that
+// there are not.
+func (p *publishers) note(rawURL string, err error) {
+	u, malformed := url.Parse(rawURL)
+	if malformed != nil || errors.Is(err, egress.ErrURL) { // nothing was tried
+		return
+	}
+	host := strings.ToLower(u.Hostname())
+	switch {
+	case !errors.Is(err, egress.ErrUnreachable):
+		p.reached(host)
+	case slices.Contains(p.hosts, host):
+		p.failed(host, rawURL, err)
+	case !errors.Is(err, egress.ErrAddress) && p.limiter.Allow("unreachable_host", "", 1):
+		p.log.Warn("cannot connect to the host of a client's metadata document", zap.String("host", host), zap.Error(err))
+	}
+}
+
+func (p *publishers) reached(host string) {
+	if p.outages.ended(host) {
+		p.log.Info("client metadata documents can be fetched again", zap.String("host", host))
+	}
+}
+
+func (p *publishers) failed(host, rawURL string, cause error) {
+	if began := p.outages.began(host, rawURL, p.now()); !began && !p.limiter.Allow("unreachable_publisher", host, 1) {
+		return
+	}
+	p.log.Warn("cannot fetch client metadata documents; until it works, clients are told to register dynamically instead. "+
+		"Allow outgoing https, or set metadata_documents off in registration", zap.String("host", host), zap.Error(cause))
+}

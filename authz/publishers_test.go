@@ -1,0 +1,210 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// advertised reports whether clients read that documents are supported.
+func (l *lab) advertised() bool {
+	return l.advertisedAt(authorizationServerWK)
+}
+
+func (l *lab) advertisedAt(path string) bool {
+	body := fetch(serveRoutes(l.as.metadataRoutes()), http.MethodGet, path).Body.String()
+	return strings.Contains(body, `"client_id_metadata_document_supported":true`)
+}
+
+// deadURL returns the URL of a document at a port of this machine where nobody
+// listens, and how to publish it there.
+func deadURL(t *testing.T, ip string) (id string, publish func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", ip+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	id = "http://" + address + "/client.json"
+	return id, func() {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(strings.ReplaceAll(goodDocument, "$ID", id)))
+		})}
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(func() { _ = server.Close() })
+	}
+}
+
+// eventually waits for what a goroutine does.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// Clients whose documents cannot be fetched register in another way, if they
+// are not told that documents will do.
+func TestUnreachablePublisher(t *testing.T) {
+	l, _ := documentLab(t, func(c *Config) { c.Registration.AllowedHosts = []string{"127.0.0.1", ".example.com"} })
+	id, publish := deadURL(t, "127.0.0.1")
+	if !l.advertised() {
+		t.Fatal("documents are not advertised before one was asked for")
+	}
+	_, err := l.lookup(id)
+	if err == nil || asError(err).Status != http.StatusBadRequest || asError(err).Description != unreachableDocuments(nil).Description {
+		t.Errorf("the person reads %v", err)
+	}
+	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, authorizationServerWK + "/mcp/", "/mcp/notion" + openIDConfigurationWK} {
+		if l.advertisedAt(path) {
+			t.Errorf("%s: documents are advertised though they cannot be fetched", path)
+		}
+	}
+	warnings := l.logs.FilterLevelExact(zapcore.WarnLevel).All()
+	if len(warnings) != 1 || warnings[0].ContextMap()["host"] != "127.0.0.1" || !strings.Contains(fmt.Sprint(warnings[0].ContextMap()["error"]), "refused") {
+		t.Errorf("warnings: %v", warnings)
+	}
+	l.reload(func(*Config) {})
+	if l.advertised() {
+		t.Error("a reload forgets that documents cannot be fetched")
+	}
+
+	publish()
+	l.advance(publisherRetry - time.Second)
+	if l.advertised() {
+		t.Error("advertised without having been tried")
+	}
+	l.advance(time.Second)
+	l.advertised() // whoever asks first has it tried again
+	eventually(t, "documents are not advertised after they can be fetched again", l.advertised)
+	if _, err := l.lookup(id); err != nil {
+		t.Error(err)
+	}
+}
+
+// Strangers decide which hosts they name. They decide neither that documents
+// cannot be fetched nor that they can, nor how much is logged.
+func TestStrangersDoNotSwitchDocuments(t *testing.T) {
+	l, h := documentLab(t)
+	l.as.cfg.Registration.AllowedHosts = nil
+	l.reload(func(*Config) {})
+	l.stopLimits()
+	for i := range 10 {
+		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
+		if _, err := l.lookup(id); err == nil || asError(err).Description != unusableDocument(nil).Description {
+			t.Errorf("the person reads %v", err)
+		}
+		_, _ = l.lookup(fmt.Sprintf("https://10.0.0.%d/c", i))
+	}
+	if !l.advertised() {
+		t.Error("who names dead hosts switches documents off for everybody")
+	}
+	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
+		t.Errorf("%d warnings for 20 names", n)
+	}
+	l.as.clients.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	if _, err := l.lookup(h.publish("/c", goodDocument)); err != nil || l.advertised() {
+		t.Errorf("who names a host of their own switches documents on for everybody: %v", err)
+	}
+}
+
+// What was connected to says nothing of the network, however it answers.
+func TestPublisherAnswersBadly(t *testing.T) {
+	for name, serve := range map[string]http.HandlerFunc{
+		"not found": http.NotFound,
+		"broken":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+		"hangs up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t, func(c *Config) { c.Registration.AllowedHosts = []string{"127.0.0.1"} })
+			if _, err := l.lookup(h.handle("/c", serve)); err == nil || !l.advertised() {
+				t.Errorf("%v, advertised: %t", err, l.advertised())
+			}
+		})
+	}
+}
+
+// A machine that resolves no publisher's name fetches nothing: the first
+// client need not find that out.
+func TestNoNames(t *testing.T) {
+	l := newLab(t)
+	var mu sync.Mutex
+	var names []string
+	works := false
+	l.as.deps.Documents.outages.resolves = func(_ *egress.Client, ctx context.Context, name string) bool {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("the resolver may take for ever")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		names = append(names, name)
+		return works
+	}
+	asked := func() int { mu.Lock(); defer mu.Unlock(); return len(names) }
+	if l.advertised() || asked() != len(wellKnownPublishers) {
+		t.Errorf("asked for %d names", asked())
+	}
+	if l.advertised() || asked() != len(wellKnownPublishers) {
+		t.Errorf("asked again at once for %d names", asked())
+	}
+	mu.Lock()
+	works = true
+	mu.Unlock()
+	l.advance(publisherRetry)
+	l.advertised()
+	eventually(t, "not advertised though names resolve", l.advertised)
+	if n := asked(); n != len(wellKnownPublishers)+1 {
+		t.Errorf("asked for %d names", n)
+	}
+}
+
+// Where documents are the only way, not to advertise them helps nobody.
+func TestDocumentsAreTheOnlyWay(t *testing.T) {
+	token := storage.HashOf("initial access token")
+	for name, change := range map[string]func(*Registration){
+		"no dynamic registration": func(r *Registration) { r.Dynamic = false },
+		"registration by token":   func(r *Registration) { r.InitialAccessToken = &token },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(c *Config) { change(&c.Registration) })
+			l.as.clients.documents.publishers.failed("claude.ai", "", egress.ErrUnreachable)
+			if !l.advertised() {
+				t.Error("not advertised")
+			}
+		})
+	}
+}
+
+func TestPublishersOf(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policy Registration
+		want   int
+	}{
+		"default":       {Registration{}, len(wellKnownPublishers)},
+		"denied":        {Registration{DeniedHosts: []string{"claude.ai"}}, len(wellKnownPublishers) - 1},
+		"only listed":   {Registration{AllowedHosts: []string{"Claude.AI", "claude.ai", "client.example"}}, 2},
+		"only a suffix": {Registration{AllowedHosts: []string{".example.com"}}, 0},
+	} {
+		if got := publishersOf(&tc.policy); len(got) != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
