@@ -59,6 +59,7 @@ func init() {
 //	        scopes          <scope>...
 //	        optional_scopes <scope>...
 //	        identity_header <name> user|identity|client|grant|scope
+//	        pass_headers    <name>...                  # X-Custom-* for all that start so
 //	        proxy           { <any subdirective of reverse_proxy> }
 //	    }
 //	    scope <name> <description>

@@ -138,10 +138,12 @@ func (p *parser) serverOption(path string, s *Server) error {
 		}
 		s.IdentityHeaders[name] = claim
 		return nil
+	case "pass_headers":
+		return p.list(&s.PassHeaders)
 	case "proxy":
 		return p.proxy(s)
 	default:
-		return p.unknown("title, auth, scopes, optional_scopes, identity_header, proxy")
+		return p.unknown("title, auth, scopes, optional_scopes, identity_header, pass_headers, proxy")
 	}
 }
 

@@ -34,6 +34,7 @@ type call struct {
 type gatedServer struct {
 	gate     *authz.Gate
 	upstream *upstream
+	headers  *passHeaders // of a client's request that go on
 	// connection is nil unless somebody's account is connected.
 	connection *connections.Server
 }
@@ -61,7 +62,7 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 		c.site.noSession(w)
 		return nil
 	}
-	s.strip.strip(r.Header)
+	g.headers.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, c)
 	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
 }

@@ -84,6 +84,12 @@ type Server struct {
 	// sends under these names never passes. Bytes other than printable ASCII
 	// are percent-encoded.
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
+	// PassHeaders are request headers of clients that go on to the server,
+	// besides those of MCP, content, caching and tracing: names, or beginnings
+	// of names with `*`, such as `X-Toolset` or `X-Custom-*`. Credentials and
+	// what servers believe about callers are refused, and what the site sets
+	// itself never passes. Default: none.
+	PassHeaders []string `json:"pass_headers,omitempty"`
 	// ReverseProxy is the configuration of `http.handlers.reverse_proxy` for
 	// this server. Its upstreams and TLS default to those of Upstream.
 	ReverseProxy json.RawMessage `json:"reverse_proxy,omitempty"`

@@ -55,7 +55,7 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 		c.site.noSession(w)
 		return nil
 	}
-	s.strip.strip(r.Header)
+	g.headers.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, &c.call)
 	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
 }

@@ -22,7 +22,7 @@ const defaultScope = "mcp:use"
 func (h *Handler) convert(resolve resolver) (authz.Config, error) {
 	var cfg authz.Config
 	for _, step := range []func(*authz.Config, resolver) error{
-		h.convertPublicURL, h.convertServers, h.checkAuth, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
+		h.convertPublicURL, h.convertServers, h.checkAuth, h.checkPassHeaders, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
 		h.convertRegistration, h.convertClients, h.convertScopes, h.convertLifetimes,
 		h.convertOrigins, h.checkBranding, h.checkInsecure,
 	} {

@@ -175,7 +175,7 @@ func convertPasted(option string, a *Auth, out *connections.Server) error {
 		if !httpguts.ValidHeaderFieldValue(header.Prefix) {
 			return wrong(option+" header", "%s: the prefix has characters a header cannot have", canonical)
 		}
-		if slices.ContainsFunc(out.Headers, func(other connections.Header) bool { return other.Name == canonical }) {
+		if slices.ContainsFunc(out.Headers, func(other connections.Header) bool { return foldName(other.Name) == foldName(canonical) }) {
 			return wrong(option+" header", "%s is listed twice; remove one", canonical)
 		}
 		out.Headers = append(out.Headers, connections.Header{Name: canonical, Prefix: header.Prefix, Label: cmp.Or(header.Label, canonical)})
@@ -199,12 +199,12 @@ func credentialHeaders(s connections.Server) []string {
 func checkTakenHeaders(option string, s Server, out connections.Server) error {
 	for _, credential := range credentialHeaders(out) {
 		for name := range s.Headers {
-			if http.CanonicalHeaderKey(name) == credential {
+			if foldName(name) == foldName(credential) {
 				return wrong(option, "the header %s carries the connected account; remove it from headers", credential)
 			}
 		}
 		for name := range s.IdentityHeaders {
-			if http.CanonicalHeaderKey(name) == credential {
+			if foldName(name) == foldName(credential) {
 				return wrong(option, "the header %s carries the connected account; remove the identity_header", credential)
 			}
 		}

@@ -121,14 +121,18 @@ func checkUpstreamHeader(option, name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return wrong(option, "%q is not a header name", name)
 	}
-	switch canonical := http.CanonicalHeaderKey(name); canonical {
-	case "Host", "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding",
-		"Upgrade", "Content-Length", "Content-Type", "Content-Encoding", "Accept", "Last-Event-Id":
-		return wrong(option, "the header %s belongs to the protocol; remove it", canonical)
-	default:
-		if strings.HasPrefix(canonical, "Mcp-") {
-			return wrong(option, "the header %s belongs to the protocol; use another name", canonical)
-		}
-		return nil
+	canonical, folded := http.CanonicalHeaderKey(name), foldName(name)
+	if strings.HasPrefix(folded, foldName(mcpPrefix)) {
+		return wrong(option, "the header %s belongs to the protocol; use another name", canonical)
 	}
+	if slices.Contains(protocolHeaders, folded) {
+		return wrong(option, "the header %s belongs to the protocol; remove it", canonical)
+	}
+	return nil
+}
+
+// protocolHeaders are those of HTTP and MCP that no option may set.
+var protocolHeaders = []string{
+	"host", "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+	"content-length", "content-type", "content-encoding", "accept", "last-event-id",
 }

@@ -132,7 +132,7 @@ func TestClientIP_N04(t *testing.T) {
 func TestPlaceholders_N05(t *testing.T) {
 	t.Setenv("SECRET", "canary-of-the-environment")
 	up := newRecorder(t, nil)
-	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\npass_headers X-Evil\n}")
 	g.signIn("{env.SECRET}", g.url+"/mcp")
 	res := g.call("POST", "/mcp", initialize, "X-Evil", "{env.SECRET}")
 	status(t, res, http.StatusOK)

@@ -107,7 +107,7 @@ func (m *reloadMachine) watch(lab string, r *http.Request, token string) {
 	if want := r.Header.Get("X-User") + "/" + lab + "/"; !strings.HasPrefix(account, want) {
 		m.wrong = append(m.wrong, fmt.Sprintf("%s saw %q, want one of %s", lab, token, want))
 	}
-	call, err := strconv.Atoi(r.Header.Get("X-Call"))
+	call, err := strconv.Atoi(r.Header.Get("X-Request-Id"))
 	if err != nil || !slices.Contains(m.begun[call].possible(), account) {
 		m.wrong = append(m.wrong, fmt.Sprintf("%s saw %q on a call that began after it was ended", lab, token))
 	}
@@ -254,7 +254,7 @@ func (m *reloadMachine) ask(p *person, server string, number int) (status int, a
 	req, _ := http.NewRequest("POST", m.g.url+"/"+server, strings.NewReader(toolCall))
 	req.Header.Set("Authorization", "Bearer "+keyOf(p.name))
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Call", strconv.Itoa(number))
+	req.Header.Set("X-Request-Id", strconv.Itoa(number))
 	res, err := once.RoundTrip(req)
 	if err != nil {
 		return 0, err.Error(), ""

@@ -27,7 +27,6 @@ type site struct {
 	states   *mcp.States
 	limiter  *authz.Limiter
 	streams  *streams
-	strip    *headerSet
 	logged   bool // the access log is on
 	log      *zap.Logger
 }
@@ -63,7 +62,6 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		states:   mcp.NewStates(keys, h.cfg.Issuer),
 		limiter:  state.limiter,
 		streams:  state.streams,
-		strip:    newHeaderSet(neverUpstream, callerHeaders(h.Servers, h.connections)),
 		logged:   h.logged,
 		log:      h.log,
 	}
@@ -75,9 +73,13 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		s.exact[route.Path] = endpoint{handler: route.Handler}
 	}
 	s.addConnectionRoutes(h.connections)
+	passes, err := h.convertPassHeaders(h.connections)
+	if err != nil {
+		return nil, nil, err
+	}
 	gates := make(map[string]*authz.Gate, len(h.cfg.Servers))
 	for i, server := range h.cfg.Servers {
-		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i]}
+		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i], headers: passes[i]}
 		if broker != nil {
 			gated.connection = broker.Server(server.ID)
 		}

@@ -167,7 +167,7 @@ func (t *transport) received(res *http.Response, c *call) *http.Response {
 	if res.ContentLength < 0 || res.ProtoMajor > 1 {
 		res = withoutTrailers(res)
 	}
-	notForClients.stripCanonical(res.Header)
+	notForClients.strip(res.Header)
 	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
 		res.Header[mcp.HeaderSessionID] = []string{c.bindSession(ids[0])}
 	}
@@ -203,7 +203,7 @@ func stripInformational(ctx context.Context) {
 	}
 	pass := trace.Got1xxResponse
 	trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
-		notForClients.stripCanonical(http.Header(header))
+		notForClients.strip(http.Header(header))
 		return pass(code, header)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // upstream is an MCP server behind the site: where it is, and the proxy to it.
@@ -88,17 +87,13 @@ func newUpstreamTarget(s Server, issuer string, resolve resolver) (*upstreamTarg
 		if err := checkUpstreamHeader(option, name); err != nil {
 			return nil, err
 		}
-		canonical := http.CanonicalHeaderKey(name)
-		if slices.ContainsFunc(target.headers, func(h fixedHeader) bool { return h.name == canonical }) {
-			return nil, wrong(option, "the header %s is set twice; remove it from auth headers, or the identity_header", canonical)
-		}
 		value, known := claims[claim]
 		if !known {
 			return nil, wrong(option, "identity_header %s: unknown value %q; use one of: user, identity, client, grant, scope", name, claim)
 		}
-		target.claims = append(target.claims, identityHeader{canonical, value})
+		target.claims = append(target.claims, identityHeader{http.CanonicalHeaderKey(name), value})
 	}
-	return target, nil
+	return target, checkDistinctHeaders(option, slices.Concat(headerNames(s.Headers), headerNames(s.IdentityHeaders)))
 }
 
 // newUpstream sets up the proxy to a server, as Caddy's own reverse_proxy.
@@ -191,20 +186,4 @@ func withTLS(raw json.RawMessage) (json.RawMessage, error) {
 		transport["tls"] = json.RawMessage(`{}`)
 	}
 	return json.Marshal(transport)
-}
-
-// callerHeaders are the headers that only the gateway may set on the way to
-// any server of the site.
-func callerHeaders(servers []Server, c connections.Config) []string {
-	var names []string
-	for _, s := range c.Servers {
-		names = append(names, credentialHeaders(s)...)
-	}
-	for _, s := range servers {
-		for name := range s.IdentityHeaders {
-			names = append(names, http.CanonicalHeaderKey(name))
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }

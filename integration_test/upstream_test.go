@@ -26,6 +26,7 @@ func TestUpstreamSeesOperatorsHeadersOnly_E08_E09_E10_E11(t *testing.T) {
 			}
 			identity_header X-MCP-User identity
 			identity_header X-MCP-Grant-Scope scope
+			pass_headers X-Harmless
 		}`,
 		Env: append([]string{"UPSTREAM=" + credential}, keys...),
 	})
@@ -48,6 +49,7 @@ func TestUpstreamSeesOperatorsHeadersOnly_E08_E09_E10_E11(t *testing.T) {
 		"X.MCP.User: root-canary",
 		"Mcp-Protocol-Version: 2025-11-25",
 		"X-Harmless: passes",
+		"X-Auth-User: believed-canary",
 		"", body)
 
 	received := upstream.Received()

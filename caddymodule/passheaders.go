@@ -1,0 +1,94 @@
+package caddymodule
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// passed are the request headers that go from a client to an MCP server: what
+// describes the request itself. All others end here. What servers and the
+// frameworks they are written in believe about callers has no end of names, so
+// listing what may pass is the only list that can be complete.
+var passed = []string{
+	// MCP's own, besides all that start with Mcp-.
+	"Mcp-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name", "Last-Event-Id",
+	// The content, and what the client would like in return (RFC 9110 sections 8, 10 and 12).
+	"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Digest", "Repr-Digest",
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Expect", "Prefer", "Priority", "User-Agent",
+	// Caching, conditions and ranges (RFC 9110 sections 13 and 14, RFC 9111).
+	"Cache-Control", "Pragma", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
+	// Tracing: W3C, B3, Jaeger, Sentry, Datadog, the clouds, and plain request ids.
+	"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-Traceid", "X-B3-Spanid", "X-B3-Parentspanid", "X-B3-Sampled", "X-B3-Flags",
+	"Uber-Trace-Id", "Sentry-Trace", "X-Datadog-Trace-Id", "X-Datadog-Parent-Id", "X-Datadog-Sampling-Priority", "X-Datadog-Origin",
+	"X-Datadog-Tags", "X-Cloud-Trace-Context", "X-Amzn-Trace-Id", "X-Request-Id", "X-Correlation-Id",
+	// reverse_proxy takes these from trusted_proxies only, and sets them itself.
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via",
+}
+
+// mcpPrefix starts the names that belong to MCP, also those of revisions to come.
+const mcpPrefix = "Mcp-"
+
+// passHeaders tells which request headers of a client go on to one MCP server.
+type passHeaders struct {
+	names    *headerSet
+	prefixes []string // canonical
+	// ours are, as foldName writes them, the names that only the site sets and
+	// those that pass in their one spelling. No prefix lets another one in.
+	ours map[string]bool
+}
+
+// newPassHeaders returns what passes to a server, besides what always does:
+// names, and prefixes that end in *. ours are the headers that the site sets.
+func newPassHeaders(more, ours []string) *passHeaders {
+	p := &passHeaders{ours: make(map[string]bool, len(ours))}
+	for _, name := range ours {
+		p.ours[foldName(name)] = true
+	}
+	names := slices.DeleteFunc(slices.Clone(passed), func(name string) bool { return p.ours[foldName(name)] })
+	for _, name := range passed { // also not from a client that spells it otherwise
+		p.ours[foldName(name)] = true
+	}
+	for _, name := range more {
+		if prefix, ok := strings.CutSuffix(name, "*"); ok {
+			p.prefixes = append(p.prefixes, http.CanonicalHeaderKey(prefix))
+			continue
+		}
+		names = append(names, name)
+	}
+	p.names = newHeaderSet(names...)
+	return p
+}
+
+// strip removes in place what does not pass.
+func (p *passHeaders) strip(h http.Header) {
+	for name := range h {
+		if !p.names.has(name) && !p.hasPrefix(name) {
+			delete(h, name)
+		}
+	}
+}
+
+// hasPrefix reports whether a name passes by its beginning.
+func (p *passHeaders) hasPrefix(name string) bool {
+	if strings.HasPrefix(name, mcpPrefix) {
+		return !strings.ContainsAny(name, "_.") && !p.ours[foldName(name)]
+	}
+	matches := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	return len(p.prefixes) > 0 && slices.ContainsFunc(p.prefixes, matches) && !p.ours[foldName(name)]
+}
+
+// foldName returns what all spellings of a header name have in common that
+// some server takes for the same name: CGI, WSGI and their like make one
+// variable of X-User, X_USER and X.User.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + ('a' - 'A')
+		}
+		return '-'
+	}, name)
+}
