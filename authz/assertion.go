@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -19,7 +20,15 @@ const (
 	// assertionSkew is how far a client's clock may be off.
 	assertionSkew = 30 * time.Second
 	maxJTILen     = 256
+	// assertionsPerMinute is how many assertions of one client are accepted,
+	// each of which is recorded, unless an operator registered it.
+	assertionsPerMinute = 120
 )
+
+var errTooManyAssertions = &Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "The client sent too many assertions; try again shortly.",
+}
 
 // assertionClaims are those of RFC 7523 section 3. An audience must be one
 // text: a list would let an assertion made for us also serve elsewhere.
@@ -88,6 +97,9 @@ func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, a
 	now := as.deps.Now()
 	if err := claims.check(c.ID, as.cfg.Issuer, now); err != nil {
 		return refusedAssertion(err)
+	}
+	if c.Origin != Preregistered && !as.deps.Limiter.Allow("assertion", as.cfg.Issuer+" "+c.ID, assertionsPerMinute) {
+		return errTooManyAssertions
 	}
 	once := storage.HashOf("client assertion\x00" + as.cfg.Issuer + "\x00" + c.ID + "\x00" + claims.ID)
 	first, err := as.deps.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew), now)

@@ -121,3 +121,24 @@ func TestAssertionStoreFails_E16(t *testing.T) {
 		}
 	})
 }
+
+// Each assertion is recorded until it ends: a client that nobody vouched for
+// must not fill the disk with them.
+func TestAssertionsAreLimited_I21(t *testing.T) {
+	s := newSigner(t, jose.ES256, "k")
+	l := newLab(t)
+	l.stopLimits()
+	reg := l.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":` + string(keySet(t, s.public())) + `}`)
+	for n := range assertionsPerMinute {
+		if err := l.assert(s.sign(t, claims("iss", reg.ID, "sub", reg.ID))); err != nil {
+			t.Fatalf("assertion %d: %v", n, err)
+		}
+	}
+	writes := l.store.writes.Load()
+	if err := l.assert(s.sign(t, claims("iss", reg.ID, "sub", reg.ID))); err == nil || asError(err).Status != http.StatusTooManyRequests {
+		t.Errorf("one more: %v", err)
+	}
+	if n := l.store.writes.Load() - writes; n != 0 {
+		t.Errorf("%d writes", n)
+	}
+}

@@ -2,13 +2,19 @@ package authz
 
 import "net/http"
 
-// How many keys may be tried per minute. A virtual key is a random secret that
-// nobody guesses at any rate; the limits keep a weak one safe for long, keep
-// upstream servers from being used to try theirs, and leave room for an office
-// behind one address.
+// How many wrong virtual keys are told so per minute. A right one always
+// passes: it is a random secret that nobody guesses at any rate, and whoever
+// shares an address with somebody who guesses must not be shut out.
 const (
-	keyAttemptsPerPerson  = 10
-	keyAttemptsPerAddress = 30
+	wrongKeysPerPerson  = 10
+	wrongKeysPerAddress = 30
+)
+
+// How many keys for MCP servers may be pasted per minute. Each is tried at the
+// server, which must not be used to guess keys, nor be flooded.
+const (
+	pastedKeysPerPerson  = 10
+	pastedKeysPerAddress = 120
 )
 
 // How many trips to providers may begin per minute. Each is a record here and
@@ -18,27 +24,70 @@ const (
 	tripsPerAddress = 120
 )
 
-// AllowKeyAttempt reports whether one more key may be tried by who, which is a
-// flow's ID or a subject, and from the address the request comes from. An
-// empty who is nobody yet. Each call counts.
-func (as *AuthorizationServer) AllowKeyAttempt(r *http.Request, who string) bool {
-	return as.allow(r, "key_attempt", who, keyAttemptsPerPerson, keyAttemptsPerAddress)
+// AllowWrongKey reports whether somebody who gave a wrong virtual key may hear
+// so, or has given too many. who is a flow's ID, or empty for nobody yet; the
+// address of the request counts too. Each call counts.
+func (as *AuthorizationServer) AllowWrongKey(r *http.Request, who string) bool {
+	return as.allowPerson(r, "wrong_key", who, wrongKeysPerPerson, wrongKeysPerAddress)
+}
+
+// AllowPastedKey reports whether who, a flow's ID or a subject, may have one
+// more key tried at an MCP server. Each call counts.
+func (as *AuthorizationServer) AllowPastedKey(r *http.Request, who string) bool {
+	return as.allowPerson(r, "pasted_key", who, pastedKeysPerPerson, pastedKeysPerAddress)
 }
 
 // AllowUnproved reports whether somebody at the address the request comes from
 // may sign in once more without proving who they are. Each is a record here,
 // and leads to more, so it is bounded as registrations are. Each call counts.
 func (as *AuthorizationServer) AllowUnproved(r *http.Request) bool {
-	return as.deps.Limiter.Allow("unproved", as.deps.ClientIP(r), as.cfg.Registration.RatePerMinute)
+	return as.allowAddress(r, "unproved", as.cfg.Registration.RatePerMinute)
 }
 
-// AllowTrip reports whether one more trip to a provider may begin, as
-// AllowKeyAttempt does.
+// AllowTrip reports whether who, a flow's ID or a subject, may begin one more
+// trip to a provider. Each call counts.
 func (as *AuthorizationServer) AllowTrip(r *http.Request, who string) bool {
-	return as.allow(r, "trip", who, tripsPerPerson, tripsPerAddress)
+	return as.allowPerson(r, "trip", who, tripsPerPerson, tripsPerAddress)
 }
 
-func (as *AuthorizationServer) allow(r *http.Request, kind, who string, perPerson, perAddress int) bool {
-	return as.deps.Limiter.Allow(kind+"_address", as.deps.ClientIP(r), perAddress) &&
-		(who == "" || as.deps.Limiter.Allow(kind+"_person", who, perPerson))
+// allowPerson counts an event for an address and for a person there. The
+// address comes first: persons can be made up.
+func (as *AuthorizationServer) allowPerson(r *http.Request, kind, who string, perPerson, perAddress int) bool {
+	return as.allowAddress(r, kind+"_address", perAddress) &&
+		(who == "" || as.deps.Limiter.Allow(kind+"_person", as.cfg.Issuer+" "+who, perPerson))
+}
+
+// allowAddress counts an event at this site for the address that a request
+// comes from.
+func (as *AuthorizationServer) allowAddress(r *http.Request, kind string, perMinute int) bool {
+	return as.deps.Limiter.AllowFor(as.senderKind(r, kind), as.deps.ClientIP(r), as.cfg.Issuer, perMinute)
+}
+
+// senderKind returns the kind under which an event is counted for an address.
+// What a web page from elsewhere makes a browser send is counted apart: it must
+// not use up what the person at that browser, and their other programs, have.
+func (as *AuthorizationServer) senderKind(r *http.Request, kind string) string {
+	return kindFor(kind, as.fromForeignPage(r))
+}
+
+func kindFor(kind string, foreignPage bool) string {
+	if foreignPage {
+		return kind + "_foreign_page"
+	}
+	return kind
+}
+
+// fromForeignPage reports whether a browser sent the request for a web page
+// that is neither of this site, nor of this machine, nor an allowed one.
+// Browsers name a page's origin in every POST to another one, and say how other
+// requests came about.
+func (as *AuthorizationServer) fromForeignPage(r *http.Request) bool {
+	if origins := r.Header["Origin"]; len(origins) > 0 {
+		return len(origins) > 1 || !as.cfg.originAllowed(origins[0])
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return true
+	}
+	return false
 }

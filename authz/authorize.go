@@ -55,7 +55,7 @@ func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request)
 // it: any web page can make a person's browser send wrong ones.
 func (as *AuthorizationServer) countRefused(r *http.Request, refusal error) error {
 	if asError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
-		as.deps.Limiter.Allow("authorize_refused", as.deps.ClientIP(r), refusedRequestsPerMinute) {
+		as.allowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
 		return refusal
 	}
 	return errTooManyRefused
@@ -139,7 +139,7 @@ func (as *AuthorizationServer) requestClient(r *http.Request, form url.Values) (
 	if id == "" {
 		return nil, "", fail("invalid_request", "The client_id is missing.")
 	}
-	client, err := as.clients.lookup(r.Context(), id, requester{address: as.deps.ClientIP(r)})
+	client, err := as.clients.lookup(r.Context(), id, as.requester(r))
 	if err != nil {
 		return nil, "", err
 	}

@@ -10,13 +10,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// How often a client may fail to prove who it is, per minute: from one
-// address, and from one address for one client. An attacker elsewhere cannot
-// lock out the rightful client.
-const (
-	authFailuresPerAddress = 60
-	authFailuresPerClient  = 10
-)
+// authFailuresPerClient is how often a client may fail to prove who it is, per
+// minute and address. Neither somebody elsewhere nor another client can lock
+// out the rightful one.
+const authFailuresPerClient = 10
 
 var errTooManyAttempts = &Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
@@ -45,8 +42,7 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if err != nil {
 		return nil, err
 	}
-	address := as.deps.ClientIP(r)
-	by := requester{address: address}
+	by := as.requester(r)
 	if p.needsFetch() {
 		if by.proven, err = as.bringsOwn(r.Context(), p.clientID, form); err != nil {
 			return nil, err
@@ -65,17 +61,28 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if p.method == AuthNone {
 		return c, nil
 	}
-	if as.authExhausted(address, c.ID) {
-		return nil, errTooManyAttempts
-	}
-	if err := as.verifyClient(r.Context(), c, p, by); err != nil {
-		refused := p.refuse(err)
-		if asError(refused).Status == http.StatusUnauthorized {
-			as.countAuthFailure(address, c.ID)
-		}
-		return nil, refused
+	if err := as.proveClient(r, c, p, by); err != nil {
+		return nil, p.refuse(err)
 	}
 	return c, nil
+}
+
+// proveClient checks the proof of a client and counts failures. A right secret
+// passes whatever was sent before; to verify an assertion costs more than to
+// compare a hash, so that is not done beyond the limit.
+func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p presented, by requester) error {
+	kind, what := as.senderKind(r, "client_auth"), as.cfg.Issuer+" "+c.ID
+	if p.method == AuthPrivateKeyJWT && as.deps.Limiter.ExhaustedFor(kind, by.address, what, authFailuresPerClient) {
+		return errTooManyAttempts
+	}
+	err := as.verifyClient(r.Context(), c, p, by)
+	if err == nil || asError(err).Code != "invalid_client" {
+		return err
+	}
+	if !as.deps.Limiter.AllowFor(kind, by.address, what, authFailuresPerClient) {
+		return errTooManyAttempts
+	}
+	return err
 }
 
 // needsFetch reports whether to know the client may take a document that it
@@ -105,17 +112,6 @@ func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p pr
 		return refused
 	}
 	return nil
-}
-
-func (as *AuthorizationServer) authExhausted(address, clientID string) bool {
-	l := as.deps.Limiter
-	return l.Exhausted("auth_address", address, authFailuresPerAddress) ||
-		l.Exhausted("auth_client", addressBlock(address)+" "+clientID, authFailuresPerClient)
-}
-
-func (as *AuthorizationServer) countAuthFailure(address, clientID string) {
-	as.deps.Limiter.Allow("auth_address", address, authFailuresPerAddress)
-	as.deps.Limiter.Allow("auth_client", addressBlock(address)+" "+clientID, authFailuresPerClient)
 }
 
 // refuse turns the refusal of a client into the answer of a protected

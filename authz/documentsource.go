@@ -38,9 +38,17 @@ var (
 // something.
 type requester struct {
 	address string
+	// foreignPage tells that a web page from elsewhere made a browser send the
+	// request, see fromForeignPage.
+	foreignPage bool
 	// proven tells that the client was known here before: the request brings
 	// what only this server could have issued for it, or the operator named it.
 	proven bool
+}
+
+// requester returns who sent a request, as far as only that tells.
+func (as *AuthorizationServer) requester(r *http.Request) requester {
+	return requester{address: as.deps.ClientIP(r), foreignPage: as.fromForeignPage(r)}
 }
 
 // documentSource reads documents of one kind for one authorization server: as
@@ -89,7 +97,9 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by req
 	if !now.Before(retryAt) {
 		// That it was good once spares it the budgets of strangers, no more: a
 		// stranger may have published it.
-		value, err = s.fetch(ctx, key, requester{by.address, held || by.proven})
+		fetcher := by
+		fetcher.proven = held || by.proven
+		value, err = s.fetch(ctx, key, fetcher)
 	}
 	if err != nil && by.proven && passing(err) {
 		return none, unavailable(err)
@@ -150,7 +160,7 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 	if err != nil {
 		return none, err
 	}
-	if !by.proven && !s.limiter.Allow("fetch_address", by.address, fetchesPerAddress) {
+	if !by.proven && !s.limiter.Allow(kindFor("fetch_address", by.foreignPage), by.address, fetchesPerAddress) {
 		return none, errTooManyFetches
 	}
 	if !by.proven && !s.limiter.Allow("fetch_host", strings.ToLower(u.Hostname()), fetchesPerHost) {

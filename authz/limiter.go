@@ -2,104 +2,152 @@ package authz
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
-const limiterShards = 16
-
-// Limiter counts events per kind and key in bounded memory. When it is full,
-// the key that was quiet for longest is forgotten.
+// Limiter counts events per kind and key in bounded memory. Each kind has
+// memory of its own, so that no flood of one can make another be forgotten;
+// when it is full, the key that was quiet for longest is forgotten. Kinds are
+// fixed names of the code, and a key is never what its sender can vary freely.
 //
 // One Limiter serves a whole process: what it remembers survives a change of
 // configuration.
 type Limiter struct {
-	now    func() time.Time
-	seed   maphash.Seed
-	shards [limiterShards]limiterShard
+	now  func() time.Time
+	seed maphash.Seed
+	size int // of each kind
+
+	mu    sync.Mutex // guards kinds
+	kinds map[string]*buckets
 }
 
-// limiterShard holds a bucket per kind and key. Only their hash is kept: keys
-// are of any length, and the seed is random, so nobody can aim for a collision.
-type limiterShard struct {
-	mu      sync.Mutex
-	buckets *lru[uint64, *rate.Limiter]
+// buckets are those of one kind, by the hash of their key: keys are of any
+// length, and the seed is random, so nobody can aim for a collision.
+type buckets struct {
+	mu    sync.Mutex
+	byKey *lru[uint64, *rate.Limiter]
 }
 
-// NewLimiter returns a limiter that remembers at most size keys.
+// limit is how many events per minute one key may have, and as many at once.
+type limit struct {
+	key       uint64
+	perMinute int
+}
+
+// NewLimiter returns a limiter that remembers at most size keys of each kind.
 func NewLimiter(size int) *Limiter {
-	l := &Limiter{now: time.Now, seed: maphash.MakeSeed()}
-	for i := range l.shards {
-		l.shards[i].buckets = newLRU[uint64, *rate.Limiter](size / limiterShards)
-	}
-	return l
+	return &Limiter{now: time.Now, seed: maphash.MakeSeed(), size: size, kinds: map[string]*buckets{}}
 }
 
 // Allow reports whether one more event of this kind may happen for the key, at
-// perMinute on average and as many at once. perMinute <= 0 always allows.
-// An IPv6 address as key counts for its /64.
+// perMinute on average and as many at once, and counts it if so. perMinute <= 0
+// always allows.
+//
+// An IP address as key counts for the blocks around it too, each with a larger
+// limit (see addressLevel): whoever holds many addresses gets little more than
+// others. What is refused for one block is not counted for any, so that a
+// single sender cannot use up what its neighbours have.
 func (l *Limiter) Allow(kind, key string, perMinute int) bool {
+	return l.AllowFor(kind, key, "", perMinute)
+}
+
+// AllowFor is Allow for an address together with what it asks for, such as a
+// client: another address cannot use up its limit, nor the same address that
+// of another client.
+func (l *Limiter) AllowFor(kind, address, what string, perMinute int) bool {
 	if perMinute <= 0 {
 		return true
 	}
-	return l.with(kind, key, perMinute, (*rate.Limiter).AllowN)
+	var room [3]limit
+	limits := l.limits(room[:0], address, what, perMinute)
+	b, now := l.bucketsOf(kind), l.now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.exhausted(limits, now) {
+		return false
+	}
+	for _, each := range limits {
+		b.bucket(each).AllowN(now, 1)
+	}
+	return true
 }
 
 // Exhausted reports whether Allow would refuse, and counts nothing.
 func (l *Limiter) Exhausted(kind, key string, perMinute int) bool {
+	return l.ExhaustedFor(kind, key, "", perMinute)
+}
+
+// ExhaustedFor reports whether AllowFor would refuse, and counts nothing.
+func (l *Limiter) ExhaustedFor(kind, address, what string, perMinute int) bool {
 	if perMinute <= 0 {
 		return false
 	}
-	return l.with(kind, key, perMinute, func(b *rate.Limiter, now time.Time, n int) bool {
-		return b.TokensAt(now) < float64(n)
-	})
+	var room [3]limit
+	limits := l.limits(room[:0], address, what, perMinute)
+	b := l.bucketsOf(kind)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.exhausted(limits, l.now())
 }
 
-// with asks the bucket of the kind and key.
-func (l *Limiter) with(kind, key string, perMinute int, ask func(*rate.Limiter, time.Time, int) bool) bool {
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	_, _ = h.WriteString(kind)
-	_ = h.WriteByte(0)
-	_, _ = h.WriteString(addressBlock(key))
-	sum := h.Sum64()
-	return ask(l.shards[sum%limiterShards].bucket(sum, perMinute), l.now(), 1)
-}
-
-// bucket returns the bucket of the key, new and full if there was none.
-func (s *limiterShard) bucket(key uint64, perMinute int) *rate.Limiter {
-	limit := rate.Limit(float64(perMinute) / 60)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b, ok := s.buckets.get(key); ok {
-		if b.Burst() != perMinute { // the operator changed the limit
-			b.SetLimit(limit)
-			b.SetBurst(perMinute)
-		}
-		return b
+func (l *Limiter) bucketsOf(kind string) *buckets {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.kinds[kind]
+	if b == nil {
+		b = &buckets{byKey: newLRU[uint64, *rate.Limiter](l.size)}
+		l.kinds[kind] = b
 	}
-	b := rate.NewLimiter(limit, perMinute)
-	s.buckets.put(key, b)
 	return b
 }
 
-// addressBlock returns what one subscriber holds around an IP address: the
-// address itself, or the /64 of an IPv6 one. Other keys are returned as they are.
-func addressBlock(key string) string {
-	a, err := netip.ParseAddr(key)
-	if err != nil {
-		return key
+// limits appends the limits of a key.
+func (l *Limiter) limits(to []limit, key, what string, perMinute int) []limit {
+	a, levels := parseAddress(key)
+	if levels == nil {
+		return append(to, limit{l.hash(key, what), perMinute})
 	}
-	a = a.Unmap()
-	if a.Is4() {
-		return a.String()
+	for _, level := range levels {
+		to = append(to, limit{l.hash(blockOf(a, level), what), level.times * perMinute})
 	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return key
+	return to
+}
+
+func (l *Limiter) hash(key, what string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(l.seed)
+	_, _ = h.WriteString(key)
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(what)
+	return h.Sum64()
+}
+
+// exhausted reports whether one of the limits is reached. It makes no buckets:
+// a block whose own limit is reached must not fill the memory with the
+// addresses in it.
+func (b *buckets) exhausted(limits []limit, now time.Time) bool {
+	for _, each := range limits {
+		if _, known := b.byKey.get(each.key); known && b.bucket(each).TokensAt(now) < 1 {
+			return true
+		}
 	}
-	return p.String()
+	return false
+}
+
+// bucket returns the bucket of a limit, new and full if there was none.
+func (b *buckets) bucket(l limit) *rate.Limiter {
+	perSecond := rate.Limit(float64(l.perMinute) / 60)
+	if known, ok := b.byKey.get(l.key); ok {
+		if known.Burst() != l.perMinute { // the operator changed the limit
+			known.SetLimit(perSecond)
+			known.SetBurst(l.perMinute)
+		}
+		return known
+	}
+	fresh := rate.NewLimiter(perSecond, l.perMinute)
+	b.byKey.put(l.key, fresh)
+	return fresh
 }

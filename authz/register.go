@@ -56,7 +56,7 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 	if err := as.checkInitialToken(r); err != nil {
 		return nil, err
 	}
-	if !as.deps.Limiter.Allow("register", as.deps.ClientIP(r), policy.RatePerMinute) {
+	if !as.allowAddress(r, "register", policy.RatePerMinute) {
 		return nil, tooManyRegistrations()
 	}
 	body, err := readRegistration(w, r)

@@ -76,9 +76,10 @@ func (as *AuthorizationServer) openRegistration(r *http.Request) (storage.Client
 
 // updateRegistration replaces the metadata as a whole, and the registration
 // token with it (RFC 7592 section 2.2). Where that changes what people
-// approved, their approvals end.
+// approved, their approvals end. Only the holder of the token gets here, so
+// that nobody else can use up how often that may be.
 func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http.Request, c storage.Client) (*registrationResponse, error) {
-	if !as.deps.Limiter.Allow("register", as.deps.ClientIP(r), as.cfg.Registration.RatePerMinute) {
+	if !as.deps.Limiter.Allow("registration_update", c.ID, as.cfg.Registration.RatePerMinute) {
 		return nil, tooManyRegistrations()
 	}
 	if err := checkJSON(r); err != nil {

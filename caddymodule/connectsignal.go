@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,8 +14,8 @@ import (
 	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
-// scopeAsksPerMinute bounds how often somebody is asked to consent to the same
-// scopes again: an upstream that still wants them then wants what it will not
+// scopeAsksPerMinute bounds how often somebody is asked to consent to more
+// scopes at one server: one that still wants some then wants what it will not
 // get (MCP authorization, step-up).
 const scopeAsksPerMinute = 3
 
@@ -88,12 +87,18 @@ func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scop
 		return
 	}
 	slices.Sort(scopes)
-	what := c.upstream.id + " " + c.caller.Identity.Subject + " " + strings.Join(scopes, " ")
-	if c.connection.Mode == connections.OAuth || len(scopes) == 0 || !c.site.limiter.Allow("scope_ask", what, scopeAsksPerMinute) {
+	if c.connection.Mode == connections.OAuth || len(scopes) == 0 || !c.allowScopeAsk() {
 		c.say(w, http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", c.upstream.title))
 		return
 	}
 	c.askToConnect(w, r, scopes)
+}
+
+// allowScopeAsk counts one more time that the person is asked for more scopes at
+// this server. Which scopes does not matter: the server chooses them.
+func (c *connectedCall) allowScopeAsk() bool {
+	key := c.site.as.Config().Issuer + " " + c.upstream.id + " " + c.caller.Identity.Subject
+	return c.site.limiter.Allow("scope_ask", key, scopeAsksPerMinute)
 }
 
 // askToConnect tells the client to have its person connect the server, in the

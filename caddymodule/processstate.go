@@ -18,7 +18,7 @@ import (
 
 const (
 	tokenCacheSize  = 1 << 16
-	limiterSize     = 1 << 16
+	limiterSize     = 1 << 14 // for each kind of limit
 	connectAsksSize = 1 << 14
 
 	sweepInterval   = time.Minute

@@ -19,7 +19,8 @@ type flows interface {
 	Config() *authz.Config
 	OpenFlow(r *http.Request, flowID string) (*authz.Flow, error)
 	Servers(f *authz.Flow) []authz.Server
-	AllowKeyAttempt(r *http.Request, who string) bool
+	AllowWrongKey(r *http.Request, who string) bool
+	AllowPastedKey(r *http.Request, who string) bool
 	AllowUnproved(r *http.Request) bool
 	AllowTrip(r *http.Request, who string) bool
 	Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error

@@ -87,8 +87,10 @@ func (s *fakeFlows) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error
 	return &f, nil
 }
 
-func (s *fakeFlows) Servers(*authz.Flow) []authz.Server               { return s.servers }
-func (s *fakeFlows) AllowKeyAttempt(r *http.Request, who string) bool { return !s.limited }
+func (s *fakeFlows) Servers(*authz.Flow) []authz.Server       { return s.servers }
+func (s *fakeFlows) AllowWrongKey(*http.Request, string) bool { return !s.limited }
+
+func (s *fakeFlows) AllowPastedKey(*http.Request, string) bool { return !s.limited }
 
 func (s *fakeFlows) AllowUnproved(*http.Request) bool { return !s.limited }
 

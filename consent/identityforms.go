@@ -13,23 +13,23 @@ import (
 )
 
 // proof is a way to identify a person by a form: as somebody, or not, for the
-// reason of a code. who is what counts attempts.
+// reason of a code. who is what wrong ones are counted for.
 type proof func(r *http.Request, who string) (id storage.Identity, code string, err error)
 
 // byKey identifies a person by a virtual key. The key is never written
-// anywhere: not to a page, a URL or a log.
+// anywhere: not to a page, a URL or a log. A right one passes however many
+// wrong ones came before.
 func (c *Consent) byKey(r *http.Request, who string) (storage.Identity, string, error) {
 	if !c.offers(identity.VirtualKey) {
 		return c.notOffered()
 	}
-	if !c.as.AllowKeyAttempt(r, who) {
+	if key := c.as.Config().VirtualKeys.ByKey(r.PostForm.Get("vk")); key != nil {
+		return key.Identity(), "", nil
+	}
+	if !c.as.AllowWrongKey(r, who) {
 		return storage.Identity{}, "", refuse(http.StatusTooManyRequests, c.pages.text.TooManyKeys)
 	}
-	key := c.as.Config().VirtualKeys.ByKey(r.PostForm.Get("vk"))
-	if key == nil {
-		return storage.Identity{}, codeKey, nil
-	}
-	return key.Identity(), "", nil
+	return storage.Identity{}, codeKey, nil
 }
 
 // byUserID identifies a person by what they say.

@@ -136,19 +136,19 @@ func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
 	}
 }
 
-func TestKeyAttemptsAreLimited(t *testing.T) {
+func TestWrongKeysAreLimited(t *testing.T) {
 	fake := newFake()
 	fake.limited = true
 	s := newSite(t, fake)
-	w := s.post("/api/oauth/per-user/consent/vk", "vk", testKey)
+	w := s.post("/api/oauth/per-user/consent/vk", "vk", "guess")
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("status = %d, headers = %v", w.Code, w.Header())
 	}
-	if s.flow.Identity != nil {
-		t.Error("the right key was accepted beyond the limit")
-	}
 	if !strings.Contains(w.Body.String(), `href="/oauth/consent?flow_id=sealed"`) {
 		t.Error("no way back")
+	}
+	if w := s.post("/api/oauth/per-user/consent/vk", "vk", testKey); w.Code != http.StatusSeeOther || s.flow.Identity == nil {
+		t.Errorf("the right key beyond the limit: %d, %v", w.Code, s.flow.Identity)
 	}
 }
 

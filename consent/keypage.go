@@ -53,7 +53,7 @@ func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal) error
 	if g.upstream.Mode != upstream.PerUserHeaders {
 		return c.notHere()
 	}
-	if !c.as.AllowKeyAttempt(r, g.who) {
+	if !c.as.AllowPastedKey(r, g.who) {
 		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyKeys).backTo(g.keyPage)
 	}
 	values := make(map[string]string, len(g.upstream.Headers))

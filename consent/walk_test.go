@@ -112,13 +112,16 @@ func TestWalkWithKey(t *testing.T) {
 	}
 }
 
-func TestWalkKeysAreLimited(t *testing.T) {
+func TestWalkWrongKeysAreLimited(t *testing.T) {
 	b := newWalk(t).browser()
 	page := b.open(b.start())
 	for range 10 {
 		mustAnswer(t, b.press(page, keyPath, url.Values{"vk": {"guess"}}), http.StatusSeeOther)
 	}
-	mustAnswer(t, b.press(page, keyPath, url.Values{"vk": {testKey}}), http.StatusTooManyRequests)
-	other := b.open(b.start())
-	mustAnswer(t, b.press(other, keyPath, url.Values{"vk": {testKey}}), http.StatusSeeOther)
+	mustAnswer(t, b.press(page, keyPath, url.Values{"vk": {"guess"}}), http.StatusTooManyRequests)
+	w := b.press(page, keyPath, url.Values{"vk": {testKey}})
+	mustAnswer(t, w, http.StatusSeeOther)
+	if strings.Contains(w.Header().Get("Location"), "error=") {
+		t.Errorf("the right key is refused: %q", w.Header().Get("Location"))
+	}
 }
