@@ -1,11 +1,9 @@
 package caddymodule
 
 import (
-	"errors"
-	"fmt"
+	"encoding/json"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
@@ -20,202 +18,192 @@ func init() {
 //
 //	mcp_oauth {
 //	    public_url <url>
-//	    identity   virtual_key|user_id|anonymous|caddy     # repeatable
-//	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]
-//	    client <id> {
-//	        name         <text>
-//	        secret       <sha256:hash|placeholder>
+//	    identity virtual_key|user_id|anonymous|caddy  # repeatable
+//	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]  # repeatable
+//	    client <id> {  # repeatable
+//	        name <text>
+//	        secret <sha256:hash|placeholder>
 //	        redirect_uri <uri>...
-//	        jwks_uri     <url>
-//	        jwks         <json>
+//	        jwks_uri <url>
+//	        jwks <json>
 //	        introspect
 //	    }
-//	    server <id> <path> <upstream URL> {
-//	        title           <text>
-//	        auth            none
-//	        auth            headers { <name> <value> ... }
-//	        auth            per_user_oauth|oauth {
-//	            required|optional
-//	            scopes                 <scope>...
-//	            client_id              <id|placeholder>
-//	            client_secret          <placeholder>
-//	            auth_method            client_secret_basic|client_secret_post|private_key_jwt|none
-//	            callback_path          <path>
+//	    server <id> <path> <upstream URL> {  # repeatable
+//	        title <text>
+//	        auth none
+//	        auth headers {
+//	            <name> <value>  # repeatable
+//	        }
+//	        auth per_user_oauth|oauth {
+//	            required
+//	            optional
+//	            scopes <scope>...
+//	            client_id <id|placeholder>
+//	            client_secret <placeholder>
+//	            auth_method client_secret_basic|client_secret_post|private_key_jwt|none
+//	            callback_path <path>
 //	            authorization_endpoint <url>
-//	            token_endpoint         <url>
-//	            revocation_endpoint    <url>
-//	            issuer                 <url>
-//	            resource               <url>
+//	            token_endpoint <url>
+//	            revocation_endpoint <url>
+//	            issuer <url>
+//	            resource <url>
 //	            no_resource
 //	            allow_missing_pkce
-//	            authorize_param        <name> <value>      # repeatable
-//	            scope_separator        <text>
+//	            authorize_param <name> <value>  # repeatable
+//	            scope_separator <text>
 //	        }
-//	        auth            per_user_headers {
-//	            required|optional
-//	            header     <name> [<prefix> [<label>]]     # repeatable
+//	        auth per_user_headers {
+//	            required
+//	            optional
+//	            header <name> [<prefix> [<label>]]  # repeatable
 //	            verify_url <url>
 //	        }
-//	        scopes          <scope>...
+//	        scopes <scope>...
 //	        optional_scopes <scope>...
-//	        identity_header <name> user|identity|client|grant|scope
-//	        pass_headers    <name>...                  # X-Custom-* for all that start so
-//	        proxy           { <any subdirective of reverse_proxy> }
+//	        identity_header <name> user|identity|client|grant|scope  # repeatable
+//	        pass_headers <name>...
+//	        proxy [<address>...] {
+//	            <any subdirective of reverse_proxy>  # repeatable
+//	        }
 //	    }
-//	    scope <name> <description>
-//	    access_token_lifetime   <duration>
-//	    refresh_token_lifetime  <duration>
-//	    grant_lifetime          <duration>
+//	    scope <name> <description>  # repeatable
+//	    access_token_lifetime <duration>
+//	    refresh_token_lifetime <duration>
+//	    grant_lifetime <duration>
 //	    absolute_grant_lifetime <duration>
-//	    flow_lifetime           <duration>
-//	    code_lifetime           <duration>
-//	    refresh_reuse_grace     <duration>
+//	    flow_lifetime <duration>
+//	    code_lifetime <duration>
+//	    refresh_reuse_grace <duration>
 //	    registration {
-//	        dynamic              on|off
-//	        metadata_documents   on|off
-//	        allow_hosts          <host>...
-//	        deny_hosts           <host>...
+//	        dynamic on|off
+//	        metadata_documents on|off
+//	        allow_hosts <host>...
+//	        deny_hosts <host>...
 //	        initial_access_token <sha256:hash|placeholder>
-//	        rate_limit           <registrations per minute and address>
-//	        max_unused           <count>
-//	        max_unproved         <count per address>
-//	        unused_lifetime      <duration>
-//	        redirect_schemes     <scheme>...
+//	        rate_limit <registrations per minute and address>
+//	        max_unused <count>
+//	        max_unproved <count per address>
+//	        unused_lifetime <duration>
+//	        redirect_schemes <scheme>...
 //	    }
 //	    allowed_origins <origin>...
 //	    branding {
-//	        name   <text>
+//	        name <text>
 //	        accent <#rrggbb>
 //	    }
 //	    insecure_allow_loopback
 //	}
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	p := &parser{Dispenser: h.Dispenser, helper: h, handler: new(Handler), at: map[string]caddyfile.Token{}}
-	if err := p.parse(); err != nil {
+	p := newParser(h.Dispenser, h)
+	if p.NextArg() {
+		return nil, p.here(line{}, "takes no argument and no matcher: its documents are at the root of the site; remove %q", p.Val())
+	}
+	handler := new(Handler)
+	if err := siteOptions.read(p, "", handler); err != nil {
 		return nil, err
 	}
-	return h.NewRoute(nil, p.handler), nil
-}
-
-// parser fills a handler from its directive.
-type parser struct {
-	*caddyfile.Dispenser
-	helper  httpcaddyfile.Helper
-	handler *Handler
-	// at remembers where each option stands, to blame its line for a mistake
-	// that only shows when all is read.
-	at map[string]caddyfile.Token
-}
-
-func (p *parser) parse() error {
-	p.Next() // the directive
-	directive := p.Token()
-	if p.NextArg() {
-		return p.Errf("mcp_oauth takes no argument and no matcher: its documents are at the root of the site; remove %q", p.Val())
-	}
-	for nesting := p.Nesting(); p.NextBlock(nesting); {
-		if err := p.option(); err != nil {
-			return err
-		}
-	}
-	if p.handler.PublicURL == "" {
-		url, err := siteURL(p.helper)
+	if handler.PublicURL == "" {
+		url, err := siteURL(h)
 		if err != nil {
-			return blame(directive, err)
+			return nil, p.lines.blame(err)
 		}
-		p.handler.PublicURL = url
+		handler.PublicURL = url
 	}
-	_, err := p.handler.convert(whenAdapting)
-	var m *mistake
-	if errors.As(err, &m) {
-		if token, ok := p.at[m.option]; ok {
-			return blame(token, err)
-		}
+	if _, err := handler.convert(whenAdapting); err != nil {
+		return nil, p.lines.blame(err)
 	}
-	if err != nil {
-		return blame(directive, err)
-	}
+	return h.NewRoute(nil, handler), nil
+}
+
+var siteOptions = block[Handler]{
+	{name: "public_url", args: "<url>", read: setText(func(h *Handler) *string { return &h.PublicURL })},
+	{name: "identity", args: "virtual_key|user_id|anonymous|caddy", field: "identities[]", read: readIdentity},
+	{name: "virtual_key", args: "<name> <sha256:hash|placeholder> [<server id>...]", field: "virtual_keys[]", read: readVirtualKey},
+	{name: "client", args: "<id>", field: "clients[]", read: readClient, block: clientOptions},
+	{name: "server", args: "<id> <path> <upstream URL>", field: "servers[]", read: readServer, block: serverOptions},
+	{name: "scope", args: "<name> <description>", field: "scopes[]", read: readScope},
+	{name: "access_token_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.AccessTokenLifetime })},
+	{name: "refresh_token_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.RefreshTokenLifetime })},
+	{name: "grant_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.GrantLifetime })},
+	{name: "absolute_grant_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.AbsoluteGrantLifetime })},
+	{name: "flow_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.FlowLifetime })},
+	{name: "code_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.CodeLifetime })},
+	{name: "refresh_reuse_grace", args: "<duration>", read: readReuseGrace},
+	{name: "registration", read: readRegistration, block: registrationOptions},
+	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *Handler) *[]string { return &h.AllowedOrigins })},
+	{name: "branding", read: readBranding, block: brandingOptions},
+	{name: "insecure_allow_loopback", read: setTrue(func(h *Handler) *bool { return &h.InsecureAllowLoopback })},
+}
+
+var clientOptions = block[Client]{
+	{name: "name", args: "<text>", read: setText(func(c *Client) *string { return &c.Name })},
+	{name: "secret", args: "<sha256:hash|placeholder>", read: setText(func(c *Client) *string { return &c.Secret })},
+	{name: "redirect_uri", args: "<uri>...", field: "redirect_uris", read: setList(func(c *Client) *[]string { return &c.RedirectURIs })},
+	{name: "jwks_uri", args: "<url>", read: setText(func(c *Client) *string { return &c.JWKSURI })},
+	{name: "jwks", args: "<json>", read: readJWKS},
+	{name: "introspect", read: setTrue(func(c *Client) *bool { return &c.Introspect })},
+}
+
+var registrationOptions = block[Registration]{
+	{name: "dynamic", args: "on|off", read: setOnOff(func(r *Registration) **bool { return &r.Dynamic })},
+	{name: "metadata_documents", args: "on|off", read: setOnOff(func(r *Registration) **bool { return &r.MetadataDocuments })},
+	{name: "allow_hosts", args: "<host>...", read: setList(func(r *Registration) *[]string { return &r.AllowHosts })},
+	{name: "deny_hosts", args: "<host>...", read: setList(func(r *Registration) *[]string { return &r.DenyHosts })},
+	{name: "initial_access_token", args: "<sha256:hash|placeholder>", read: setText(func(r *Registration) *string { return &r.InitialAccessToken })},
+	{name: "rate_limit", args: "<registrations per minute and address>", read: setCount(func(r *Registration) **int { return &r.RateLimit })},
+	{name: "max_unused", args: "<count>", read: setCount(func(r *Registration) **int { return &r.MaxUnused })},
+	{name: "max_unproved", args: "<count per address>", read: setCount(func(r *Registration) **int { return &r.MaxUnproved })},
+	{name: "unused_lifetime", args: "<duration>", read: setDuration(func(r *Registration) *caddy.Duration { return &r.UnusedLifetime })},
+	{name: "redirect_schemes", args: "<scheme>...", read: setList(func(r *Registration) *[]string { return &r.RedirectSchemes })},
+}
+
+var brandingOptions = block[Branding]{
+	{name: "name", args: "<text>", read: setText(func(b *Branding) *string { return &b.Name })},
+	{name: "accent", args: "<#rrggbb>", read: setText(func(b *Branding) *string { return &b.Accent })},
+}
+
+func readIdentity(_ *parser, h *Handler, l line) error {
+	h.Identities = append(h.Identities, Identity{Kind: l.args[0]})
 	return nil
 }
 
-// blame adds the line of the token to an error.
-func blame(t caddyfile.Token, err error) error {
-	return fmt.Errorf("%w, at %s:%d", err, t.File, t.Line)
+func readVirtualKey(_ *parser, h *Handler, l line) error {
+	h.VirtualKeys = append(h.VirtualKeys, VirtualKey{Name: l.args[0], Key: l.args[1], Servers: l.args[2:]})
+	return nil
 }
 
-// option reads one subdirective.
-func (p *parser) option() error {
-	h := p.handler
-	switch name := p.Val(); name {
-	case "identity":
-		p.at[name] = p.Token()
-		var id Identity
-		if err := p.args(&id.Kind); err != nil {
-			return err
-		}
-		h.Identities = append(h.Identities, id)
-		return nil
-	case "virtual_key":
-		return p.virtualKey()
-	case "client":
-		return p.client()
-	case "server":
-		return p.server()
-	case "scope":
-		p.at[name] = p.Token()
-		var s Scope
-		if err := p.args(&s.Name, &s.Description); err != nil {
-			return err
-		}
-		h.Scopes = append(h.Scopes, s)
-		return nil
-	}
-	if err := p.once(""); err != nil {
-		return err
-	}
-	switch name := p.Val(); name {
-	case "public_url":
-		return p.args(&h.PublicURL)
-	case "access_token_lifetime":
-		return p.duration(&h.AccessTokenLifetime)
-	case "refresh_token_lifetime":
-		return p.duration(&h.RefreshTokenLifetime)
-	case "grant_lifetime":
-		return p.duration(&h.GrantLifetime)
-	case "absolute_grant_lifetime":
-		return p.duration(&h.AbsoluteGrantLifetime)
-	case "flow_lifetime":
-		return p.duration(&h.FlowLifetime)
-	case "code_lifetime":
-		return p.duration(&h.CodeLifetime)
-	case "refresh_reuse_grace":
-		h.RefreshReuseGrace = new(caddy.Duration)
-		return p.duration(h.RefreshReuseGrace)
-	case "registration":
-		return p.registration()
-	case "allowed_origins":
-		return p.list(&h.AllowedOrigins)
-	case "branding":
-		return p.branding()
-	case "insecure_allow_loopback":
-		h.InsecureAllowLoopback = true
-		return p.args()
-	default:
-		return p.unknown("public_url, identity, virtual_key, client, server, scope, a *_lifetime, refresh_reuse_grace, registration, allowed_origins, branding, insecure_allow_loopback")
-	}
+func readClient(p *parser, h *Handler, l line) error {
+	c := Client{ID: l.args[0]}
+	err := clientOptions.read(p, l.path, &c)
+	h.Clients = append(h.Clients, c)
+	return err
 }
 
-func (p *parser) branding() error {
-	b := new(Branding)
-	p.handler.Branding = b
-	return p.block("branding", func() error {
-		switch p.Val() {
-		case "name":
-			return p.args(&b.Name)
-		case "accent":
-			return p.args(&b.Accent)
-		default:
-			return p.unknown("name, accent")
-		}
-	})
+func readJWKS(p *parser, c *Client, l line) error {
+	if !json.Valid([]byte(l.args[0])) {
+		return p.here(l, "this is not JSON; put it in backquotes")
+	}
+	c.JWKS = json.RawMessage(l.args[0])
+	return nil
+}
+
+func readScope(_ *parser, h *Handler, l line) error {
+	h.Scopes = append(h.Scopes, Scope{Name: l.args[0], Description: l.args[1]})
+	return nil
+}
+
+func readReuseGrace(p *parser, h *Handler, l line) error {
+	d, err := p.duration(l)
+	h.RefreshReuseGrace = new(caddy.Duration(d))
+	return err
+}
+
+func readRegistration(p *parser, h *Handler, l line) error {
+	h.Registration = new(Registration)
+	return registrationOptions.read(p, l.path, h.Registration)
+}
+
+func readBranding(p *parser, h *Handler, l line) error {
+	h.Branding = new(Branding)
+	return brandingOptions.read(p, l.path, h.Branding)
 }

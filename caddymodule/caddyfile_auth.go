@@ -1,140 +1,72 @@
 package caddymodule
 
-import connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+import "strings"
 
-// auth reads how the gateway authenticates to the upstream.
-func (p *parser) auth(path string, s *Server) error {
-	var kind string
-	if err := p.args(&kind); err != nil {
-		return err
-	}
-	switch kind {
-	case "none":
-		return nil
-	case "headers":
-		return p.authHeaders(path, s)
-	}
-	switch connections.Mode(kind) {
-	case connections.OAuth, connections.PerUserOAuth:
-		s.Auth = &Auth{Mode: kind}
-		return p.authBlock(path+" auth", s.Auth, p.oauthOption)
-	case connections.PerUserHeaders:
-		s.Auth = &Auth{Mode: kind}
-		return p.authBlock(path+" auth", s.Auth, p.pastedOption)
-	}
-	return p.Errf("unknown upstream auth %q; use one of: none, headers, oauth, per_user_oauth, per_user_headers", kind)
+var connectionOptions = block[Auth]{
+	{name: "required", field: "optional", read: func(*parser, *Auth, line) error { return nil }},
+	{name: "optional", read: setTrue(func(a *Auth) *bool { return &a.Optional })},
 }
 
-func (p *parser) authHeaders(path string, s *Server) error {
+var oauthOptions = append(connectionOptions[:2:2], block[Auth]{
+	{name: "scopes", args: "<scope>...", read: setList(func(a *Auth) *[]string { return &a.Scopes })},
+	{name: "client_id", args: "<id|placeholder>", read: setText(func(a *Auth) *string { return &a.ClientID })},
+	{name: "client_secret", args: "<placeholder>", read: setText(func(a *Auth) *string { return &a.ClientSecret })},
+	{name: "auth_method", args: strings.Join(authMethods, "|"), read: setText(func(a *Auth) *string { return &a.AuthMethod })},
+	{name: "callback_path", args: "<path>", read: setText(func(a *Auth) *string { return &a.CallbackPath })},
+	{name: "authorization_endpoint", args: "<url>", read: setText(func(a *Auth) *string { return &a.AuthorizationEndpoint })},
+	{name: "token_endpoint", args: "<url>", read: setText(func(a *Auth) *string { return &a.TokenEndpoint })},
+	{name: "revocation_endpoint", args: "<url>", read: setText(func(a *Auth) *string { return &a.RevocationEndpoint })},
+	{name: "issuer", args: "<url>", read: setText(func(a *Auth) *string { return &a.Issuer })},
+	{name: "resource", args: "<url>", read: setText(func(a *Auth) *string { return &a.Resource })},
+	{name: "no_resource", read: setTrue(func(a *Auth) *bool { return &a.NoResource })},
+	{name: "allow_missing_pkce", read: setTrue(func(a *Auth) *bool { return &a.AllowMissingPKCE })},
+	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},
+	{name: "scope_separator", args: "<text>", read: setText(func(a *Auth) *string { return &a.ScopeSeparator })},
+}...)
+
+var pastedOptions = append(connectionOptions[:2:2], block[Auth]{
+	{name: "header", args: "<name> [<prefix> [<label>]]", field: "headers[]", read: readPastedHeader},
+	{name: "verify_url", args: "<url>", read: setText(func(a *Auth) *string { return &a.VerifyURL })},
+}...)
+
+// readAuth reads how people's accounts are connected.
+func readAuth(options block[Auth]) func(*parser, *Server, line) error {
+	return func(p *parser, s *Server, l line) error {
+		s.Auth = &Auth{Mode: l.args[0]}
+		return options.read(p, l.path, s.Auth)
+	}
+}
+
+// readAuthHeaders reads the headers that carry the shared credential.
+func readAuthHeaders(p *parser, s *Server, l line) error {
 	s.Headers = map[string]string{}
-	err := p.block(path+" auth headers", func() error {
-		name, value := p.Val(), ""
-		if err := p.args(&value); err != nil {
-			return err
-		}
-		s.Headers[name] = value
-		return nil
-	})
-	if err == nil && len(s.Headers) == 0 {
-		return p.Err("auth headers sets none; write `auth headers { Authorization \"Bearer {env.TOKEN}\" }` on lines of their own")
-	}
-	return err
-}
-
-// authBlock reads the options that all kinds of connections have, and leaves
-// the others to more.
-func (p *parser) authBlock(path string, a *Auth, more func(*Auth) error) error {
+	path := strings.TrimSuffix(l.path, "auth") + "headers"
 	for nesting := p.Nesting(); p.NextBlock(nesting); {
-		switch p.Val() {
-		case "authorize_param", "header": // may be repeated
-			p.at[path+" "+p.Val()] = p.Token()
-		case "required", "optional": // exclude each other
-			a.Optional = p.Val() == "optional"
-			if first, set := p.at[path+" required"]; set {
-				return p.Errf("%s: whether it is required is already set on line %d; remove one", p.Val(), first.Line)
-			}
-			p.at[path+" required"] = p.Token()
-			if err := p.args(); err != nil {
-				return err
-			}
-			continue
-		default:
-			if err := p.once(path + " "); err != nil {
-				return err
-			}
-		}
-		if err := more(a); err != nil {
+		header := block[Server]{{name: p.Val(), args: "<value>", field: "*", read: func(_ *parser, s *Server, l line) error {
+			s.Headers[strings.TrimPrefix(l.path, path+".")] = l.args[0]
+			return nil
+		}}}
+		header[0].field = header[0].name
+		if err := header.readOption(p, path, s); err != nil {
 			return err
 		}
+	}
+	if len(s.Headers) == 0 {
+		return p.here(l, "headers sets none; write `Authorization \"Bearer {env.TOKEN}\"` on a line of its own in a block after `auth headers`")
 	}
 	return nil
 }
 
-func (p *parser) oauthOption(a *Auth) error {
-	switch p.Val() {
-	case "scopes":
-		return p.list(&a.Scopes)
-	case "client_id":
-		return p.args(&a.ClientID)
-	case "client_secret":
-		return p.args(&a.ClientSecret)
-	case "auth_method":
-		return p.args(&a.AuthMethod)
-	case "callback_path":
-		return p.args(&a.CallbackPath)
-	case "authorization_endpoint":
-		return p.args(&a.AuthorizationEndpoint)
-	case "token_endpoint":
-		return p.args(&a.TokenEndpoint)
-	case "revocation_endpoint":
-		return p.args(&a.RevocationEndpoint)
-	case "issuer":
-		return p.args(&a.Issuer)
-	case "resource":
-		return p.args(&a.Resource)
-	case "no_resource":
-		a.NoResource = true
-		return p.args()
-	case "allow_missing_pkce":
-		a.AllowMissingPKCE = true
-		return p.args()
-	case "authorize_param":
-		return p.authorizeParam(a)
-	case "scope_separator":
-		return p.args(&a.ScopeSeparator)
-	default:
-		return p.unknown("required, optional, scopes, client_id, client_secret, auth_method, callback_path, authorization_endpoint, token_endpoint, revocation_endpoint, issuer, resource, no_resource, allow_missing_pkce, authorize_param, scope_separator")
-	}
-}
-
-func (p *parser) authorizeParam(a *Auth) error {
-	var name, value string
-	if err := p.args(&name, &value); err != nil {
-		return err
-	}
-	if _, twice := a.AuthorizeParams[name]; twice {
-		return p.Errf("authorize_param %s is already set; remove one", name)
-	}
+func readAuthorizeParam(_ *parser, a *Auth, l line) error {
 	if a.AuthorizeParams == nil {
 		a.AuthorizeParams = map[string]string{}
 	}
-	a.AuthorizeParams[name] = value
+	a.AuthorizeParams[l.args[0]] = l.args[1]
 	return nil
 }
 
-func (p *parser) pastedOption(a *Auth) error {
-	switch p.Val() {
-	case "header":
-		args := p.RemainingArgs()
-		if len(args) == 0 || len(args) > 3 {
-			return p.Errf("header takes a name, and perhaps a prefix and a label, each in quotes if it has spaces")
-		}
-		args = append(args, "", "")
-		a.Headers = append(a.Headers, AuthHeader{Name: args[0], Prefix: args[1], Label: args[2]})
-		return nil
-	case "verify_url":
-		return p.args(&a.VerifyURL)
-	default:
-		return p.unknown("required, optional, header, verify_url")
-	}
+func readPastedHeader(_ *parser, a *Auth, l line) error {
+	args := append(l.args, "", "")
+	a.Headers = append(a.Headers, AuthHeader{Name: args[0], Prefix: args[1], Label: args[2]})
+	return nil
 }

@@ -12,74 +12,51 @@ func init() {
 
 // parseGlobalOption reads the global option:
 //
-//	{
-//	    mcp_oauth {
-//	        storage bbolt {
-//	            path <file>
-//	        }
-//	        storage memory
-//	        encryption_key <placeholder>     # repeatable: the first encrypts, all decrypt
+//	mcp_oauth {
+//	    storage bbolt {
+//	        path <file>
 //	    }
+//	    storage memory
+//	    encryption_key <placeholder>  # repeatable
 //	}
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
-	p := &parser{Dispenser: d, at: map[string]caddyfile.Token{}}
-	p.Next() // the option
+	p := newParser(d, httpcaddyfile.Helper{})
 	if existing != nil {
-		return nil, p.Err("mcp_oauth is already set; merge the two blocks")
+		return nil, p.here(line{}, "is already set; merge the two blocks")
 	}
 	if p.NextArg() {
-		return nil, p.Errf("mcp_oauth takes no argument; remove %q", p.Val())
+		return nil, p.here(line{}, "takes no argument; remove %q", p.Val())
 	}
 	app := new(App)
-	for nesting := p.Nesting(); p.NextBlock(nesting); {
-		if err := p.globalOption(app); err != nil {
-			return nil, err
-		}
+	if err := globalOptions.read(p, "", app); err != nil {
+		return nil, err
 	}
 	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-func (p *parser) globalOption(app *App) error {
-	switch p.Val() {
-	case "encryption_key":
-		var value string
-		if err := p.args(&value); err != nil {
-			return err
-		}
-		if _, known, _ := whenAdapting(value); known {
-			if _, err := decodeKey(value); err != nil {
-				return p.Errf("encryption_key %v", err)
-			}
-		}
-		app.EncryptionKeys = append(app.EncryptionKeys, value)
-		return nil
-	case "storage":
-		if err := p.once(""); err != nil {
-			return err
-		}
-		return p.storage(app)
-	default:
-		return p.unknown("storage, encryption_key")
-	}
+var globalOptions = block[App]{
+	{name: "storage", args: "bbolt", read: readStorage, block: bboltOptions},
+	{name: "storage", args: "memory", read: readStorage},
+	// The first encrypts, all decrypt.
+	{name: "encryption_key", args: "<placeholder>", field: "encryption_keys[]", read: readEncryptionKey},
 }
 
-func (p *parser) storage(app *App) error {
-	app.Storage = new(Storage)
-	if err := p.args(&app.Storage.Engine); err != nil {
-		return err
-	}
-	switch app.Storage.Engine {
-	case "bbolt", "memory":
-	default:
-		return p.Errf("unknown storage %q; use one of: bbolt, memory", app.Storage.Engine)
-	}
-	return p.block("storage", func() error {
-		if app.Storage.Engine == "bbolt" && p.Val() == "path" {
-			return p.args(&app.Storage.Path)
+var bboltOptions = block[Storage]{
+	{name: "path", args: "<file>", read: setText(func(s *Storage) *string { return &s.Path })},
+}
+
+func readStorage(p *parser, app *App, l line) error {
+	app.Storage = &Storage{Engine: l.args[0]}
+	return bboltOptions.read(p, l.path, app.Storage)
+}
+
+func readEncryptionKey(p *parser, app *App, l line) error {
+	value := l.args[0]
+	if _, known, _ := whenAdapting(value); known {
+		if _, err := decodeKey(value); err != nil {
+			return p.here(l, "%v", err)
 		}
-		if app.Storage.Engine == "memory" {
-			return p.Errf("storage memory has no option %q; remove it", p.Val())
-		}
-		return p.unknown("path")
-	})
+	}
+	app.EncryptionKeys = append(app.EncryptionKeys, value)
+	return nil
 }

@@ -4,9 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -49,89 +46,36 @@ var identityKinds = []identity.Kind{identity.VirtualKey, identity.UserID, identi
 
 func (h *Handler) convertIdentities(cfg *authz.Config, _ resolver) error {
 	if len(h.Identities) == 0 {
-		return wrong("identity", "nobody could sign in; add at least one of: %s", kindNames())
+		return wrong("identities", "nobody could sign in; add identity with one of: %s", strings.Join(kindNames(), ", "))
 	}
-	for _, id := range h.Identities {
-		kind := identity.Kind(id.Kind)
+	for i, id := range h.Identities {
+		path, kind := index("identities", i)+".kind", identity.Kind(id.Kind)
 		if !slices.Contains(identityKinds, kind) {
-			return wrong("identity", "unknown identity %q; use one of: %s", id.Kind, kindNames())
+			return wrong(path, "unknown identity %q%s", id.Kind, choice(id.Kind, kindNames()))
 		}
 		if slices.Contains(cfg.Identities, kind) {
-			return wrong("identity", "%s is listed twice; remove one", kind)
+			return wrong(path, "%s is listed twice; remove one", kind)
+		}
+		if kind == identity.VirtualKey && len(h.VirtualKeys) == 0 {
+			return wrong(path, "nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`")
 		}
 		cfg.Identities = append(cfg.Identities, kind)
 	}
 	return nil
 }
 
-func kindNames() string {
+func kindNames() []string {
 	names := make([]string, len(identityKinds))
 	for i, k := range identityKinds {
 		names[i] = string(k)
 	}
-	return strings.Join(names, ", ")
-}
-
-func (h *Handler) convertScopes(cfg *authz.Config, _ resolver) error {
-	cfg.Scopes = make(map[string]string, len(h.Scopes))
-	for _, s := range h.Scopes {
-		if !validScope(s.Name) {
-			return wrong("scope", "%q is not a scope; use printable ASCII without space, quote and backslash", s.Name)
-		}
-		if _, twice := cfg.Scopes[s.Name]; twice {
-			return wrong("scope", "%s is described twice; remove one", s.Name)
-		}
-		cfg.Scopes[s.Name] = s.Description
-	}
-	return nil
-}
-
-// validScope checks a scope-token (RFC 6749 section 3.3).
-func validScope(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func (h *Handler) convertLifetimes(cfg *authz.Config, _ resolver) error {
-	cfg.Lifetimes = authz.DefaultLifetimes
-	for _, l := range []struct {
-		option string
-		value  caddy.Duration
-		to     *time.Duration
-	}{
-		{"access_token_lifetime", h.AccessTokenLifetime, &cfg.Lifetimes.AccessToken},
-		{"refresh_token_lifetime", h.RefreshTokenLifetime, &cfg.Lifetimes.RefreshToken},
-		{"grant_lifetime", h.GrantLifetime, &cfg.Lifetimes.Grant},
-		{"absolute_grant_lifetime", h.AbsoluteGrantLifetime, &cfg.Lifetimes.AbsoluteGrant},
-		{"flow_lifetime", h.FlowLifetime, &cfg.Lifetimes.Flow},
-		{"code_lifetime", h.CodeLifetime, &cfg.Lifetimes.Code},
-	} {
-		switch d := time.Duration(l.value); {
-		case d == 0:
-		case d < time.Second:
-			return wrong(l.option, "must be at least 1s")
-		default:
-			*l.to = d
-		}
-	}
-	cfg.RefreshReuseGrace = authz.DefaultRefreshReuseGrace
-	if h.RefreshReuseGrace != nil {
-		cfg.RefreshReuseGrace = time.Duration(*h.RefreshReuseGrace)
-	}
-	if cfg.RefreshReuseGrace < 0 || cfg.RefreshReuseGrace > time.Hour {
-		return wrong("refresh_reuse_grace", "must be between 0 and 1h")
-	}
-	return nil
+	return names
 }
 
 func (h *Handler) convertOrigins(cfg *authz.Config, _ resolver) error {
-	for _, o := range h.AllowedOrigins {
+	for i, o := range h.AllowedOrigins {
 		if !validOrigin(o) {
-			return wrong("allowed_origins", "%q is not a web origin; write scheme and host only, such as https://app.example.com", o)
+			return wrong(index("allowed_origins", i), "%q is not a web origin; write scheme and host only, such as https://app.example.com", o)
 		}
 	}
 	cfg.AllowedOrigins = h.AllowedOrigins
@@ -142,7 +86,7 @@ var accentPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
 func (h *Handler) checkBranding(*authz.Config, resolver) error {
 	if h.Branding != nil && h.Branding.Accent != "" && !accentPattern.MatchString(h.Branding.Accent) {
-		return wrong("branding", "accent %q is not a colour; write it as #rrggbb, in quotes", h.Branding.Accent)
+		return wrong("branding.accent", "%q is not a colour; write it as #rrggbb, in quotes", h.Branding.Accent)
 	}
 	return nil
 }

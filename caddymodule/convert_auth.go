@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,8 @@ var reservedParams = []string{
 	"scope", "resource", "request", "request_uri",
 }
 
+var authModes = []string{string(connections.OAuth), string(connections.PerUserOAuth), string(connections.PerUserHeaders)}
+
 var authMethods = []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
 
 // connects reports whether somebody's account has to be connected for calls to
@@ -29,17 +32,17 @@ func (s *Server) connects() bool { return s.Auth != nil }
 // upstreamConfig returns what the connections of the site are made with.
 func (h *Handler) upstreamConfig(issuer string, resolve resolver) (connections.Config, error) {
 	cfg := connections.Config{Issuer: issuer, ClientName: h.brand().Name}
-	for _, s := range h.Servers {
+	for i, s := range h.Servers {
 		if !s.connects() {
 			continue
 		}
-		converted, err := h.convertAuth(s, resolve)
+		converted, err := h.convertAuth(index("servers", i)+".auth", s, resolve)
 		if err != nil {
 			return connections.Config{}, err
 		}
 		cfg.Servers = append(cfg.Servers, converted)
 	}
-	return cfg, checkSharedCallbacks(cfg)
+	return cfg, h.checkSharedCallbacks(cfg)
 }
 
 func (h *Handler) checkAuth(cfg *authz.Config, resolve resolver) error {
@@ -48,8 +51,8 @@ func (h *Handler) checkAuth(cfg *authz.Config, resolve resolver) error {
 }
 
 // convertAuth checks how one server is connected.
-func (h *Handler) convertAuth(s Server, resolve resolver) (connections.Server, error) {
-	option, a := "server "+s.ID+" auth", s.Auth
+func (h *Handler) convertAuth(path string, s Server, resolve resolver) (connections.Server, error) {
+	a := s.Auth
 	out := connections.Server{
 		ID: s.ID, Title: cmp.Or(s.Title, s.ID), URL: s.Upstream, Mode: connections.Mode(a.Mode), Required: !a.Optional,
 		Resource: a.Resource, Scopes: a.Scopes, Issuer: a.Issuer,
@@ -62,7 +65,7 @@ func (h *Handler) convertAuth(s Server, resolve resolver) (connections.Server, e
 	}
 	var err error
 	if out.URL, _, err = resolve(s.Upstream); err != nil {
-		return out, wrong(option, "%v", err)
+		return out, wrong(strings.TrimSuffix(path, "auth")+"upstream", "%v", err)
 	}
 	for _, address := range []struct {
 		name string
@@ -73,63 +76,82 @@ func (h *Handler) convertAuth(s Server, resolve resolver) (connections.Server, e
 	} {
 		text, known, err := resolve(*address.url)
 		if err != nil {
-			return out, wrong(option+" "+address.name, "%v", err)
+			return out, wrong(path+"."+address.name, "%v", err)
 		}
-		if known && text != "" && !isSecureURL(text) {
-			return out, wrong(option+" "+address.name, "%q is not an https URL; http is for loopback only", text)
+		if known && *address.url != "" && !isSecureURL(text) {
+			return out, wrong(path+"."+address.name, "%q is not an https URL; http is for loopback only", text)
 		}
 		*address.url = text
 	}
 	switch out.Mode {
 	case connections.OAuth, connections.PerUserOAuth:
-		err = h.convertOAuth(option, a, &out, resolve)
+		err = h.convertOAuth(path, a, &out, resolve)
 	case connections.PerUserHeaders:
-		err = convertPasted(option, a, &out)
+		err = convertPasted(path, a, &out)
 	default:
-		err = wrong(option, "unknown upstream auth %q; use one of: none, headers, oauth, per_user_oauth, per_user_headers", a.Mode)
+		err = wrong(path+".mode", "unknown mode %q%s", a.Mode, choice(a.Mode, authModes))
 	}
 	if err != nil {
 		return out, err
 	}
-	return out, checkTakenHeaders(option, s, out)
+	return out, checkTakenHeaders(path, s, out)
 }
 
-func (h *Handler) convertOAuth(option string, a *Auth, out *connections.Server, resolve resolver) error {
-	if len(a.Headers) > 0 || a.VerifyURL != "" {
-		return wrong(option, "header and verify_url belong to auth per_user_headers; remove them")
+func (h *Handler) convertOAuth(path string, a *Auth, out *connections.Server, resolve resolver) error {
+	if field := firstSet(map[string]bool{"headers": len(a.Headers) > 0, "verify_url": a.VerifyURL != ""}); field != "" {
+		return wrong(path+"."+field, "is for auth per_user_headers only; remove it")
 	}
 	for _, scope := range a.Scopes {
-		if !validScope(scope) {
-			return wrong(option+" scopes", "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
+		if err := checkScope(path+".scopes", scope); err != nil {
+			return err
 		}
 	}
-	if (a.AuthorizationEndpoint == "") != (a.TokenEndpoint == "") {
-		return wrong(option, "authorization_endpoint and token_endpoint belong together; set both, or none to have them discovered")
-	}
-	if a.RevocationEndpoint != "" && a.TokenEndpoint == "" {
-		return wrong(option+" revocation_endpoint", "it is discovered, unless authorization_endpoint and token_endpoint are set")
-	}
-	if a.TokenEndpoint != "" && a.ClientID == "" {
-		return wrong(option, "a provider without discovery needs a client_id; register this site there")
+	if err := checkEndpoints(path, a); err != nil {
+		return err
 	}
 	if a.AuthMethod != "" && !slices.Contains(authMethods, a.AuthMethod) {
-		return wrong(option+" auth_method", "unknown method %q; use one of: %s", a.AuthMethod, strings.Join(authMethods, ", "))
+		return wrong(path+".auth_method", "unknown method %q%s", a.AuthMethod, choice(a.AuthMethod, authMethods))
 	}
 	if a.ScopeSeparator != "" && strings.Trim(a.ScopeSeparator, " ,;+|") != "" {
-		return wrong(option+" scope_separator", "%q could be part of a scope; use a comma or a space", a.ScopeSeparator)
+		return wrong(path+".scope_separator", "%q could be part of a scope; use a comma or a space", a.ScopeSeparator)
 	}
-	for name := range a.AuthorizeParams {
+	for _, name := range slices.Sorted(maps.Keys(a.AuthorizeParams)) {
 		if name == "" || slices.Contains(reservedParams, strings.ToLower(name)) {
-			return wrong(option+" authorize_param", "%q belongs to the protocol; remove it", name)
+			return wrong(path+".authorize_params."+name, "%q belongs to the protocol; remove it", name)
 		}
 	}
-	return h.convertOAuthClient(option, a, out, resolve)
+	return h.convertOAuthClient(path, a, out, resolve)
 }
 
-func (h *Handler) convertOAuthClient(option string, a *Auth, out *connections.Server, resolve resolver) error {
+// checkEndpoints refuses half a provider.
+func checkEndpoints(path string, a *Auth) error {
+	switch {
+	case a.AuthorizationEndpoint != "" && a.TokenEndpoint == "":
+		return wrong(path+".authorization_endpoint", "goes with token_endpoint; set both, or none to have them discovered")
+	case a.AuthorizationEndpoint == "" && a.TokenEndpoint != "":
+		return wrong(path+".token_endpoint", "goes with authorization_endpoint; set both, or none to have them discovered")
+	case a.RevocationEndpoint != "" && a.TokenEndpoint == "":
+		return wrong(path+".revocation_endpoint", "it is discovered, unless authorization_endpoint and token_endpoint are set; remove it")
+	case a.TokenEndpoint != "" && a.ClientID == "":
+		return wrong(path+".token_endpoint", "a provider without discovery needs a client_id; register this site there, and set client_id")
+	}
+	return nil
+}
+
+// firstSet returns the first of the fields that is set, or "".
+func firstSet(fields map[string]bool) string {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if fields[name] {
+			return name
+		}
+	}
+	return ""
+}
+
+func (h *Handler) convertOAuthClient(path string, a *Auth, out *connections.Server, resolve resolver) error {
 	if a.ClientID == "" {
-		if a.ClientSecret != "" || a.CallbackPath != "" {
-			return wrong(option, "client_secret and callback_path belong to a client_id; set it too")
+		if field := firstSet(map[string]bool{"client_secret": a.ClientSecret != "", "callback_path": a.CallbackPath != ""}); field != "" {
+			return wrong(path+"."+field, "belongs to a client_id; set client_id too, or remove it")
 		}
 		return nil
 	}
@@ -140,43 +162,49 @@ func (h *Handler) convertOAuthClient(option string, a *Auth, out *connections.Se
 	}{{"client_id", a.ClientID, &out.Client.ID}, {"client_secret", a.ClientSecret, &out.Client.Secret}} {
 		text, known, err := resolve(v.value)
 		if err != nil {
-			return wrong(option+" "+v.name, "%v", err)
+			return wrong(path+"."+v.name, "%v", err)
 		}
-		if known && v.value != "" && text == "" {
-			return wrong(option+" "+v.name, "the placeholder is empty")
+		if known && v.value != "" && strings.TrimSpace(text) != text {
+			return wrong(path+"."+v.name, "starts or ends with white space; remove that")
 		}
 		*v.to = text
 	}
 	secret := a.AuthMethod == "client_secret_basic" || a.AuthMethod == "client_secret_post"
 	if secret && a.ClientSecret == "" {
-		return wrong(option+" auth_method", "%s needs a client_secret", a.AuthMethod)
+		return wrong(path+".auth_method", "%s needs a client_secret", a.AuthMethod)
 	}
 	if a.AuthMethod != "" && !secret && a.ClientSecret != "" {
-		return wrong(option+" auth_method", "%s uses no client_secret; remove one", a.AuthMethod)
+		return wrong(path+".auth_method", "%s uses no client_secret; remove one", a.AuthMethod)
 	}
-	return h.checkCallbackPath(option, out.ID, a.CallbackPath)
+	return h.checkCallbackPath(path+".callback_path", out.ID, a.CallbackPath)
 }
 
-func convertPasted(option string, a *Auth, out *connections.Server) error {
-	if len(a.Scopes) > 0 || a.ClientID != "" || a.ClientSecret != "" || a.AuthMethod != "" || a.CallbackPath != "" ||
-		a.AuthorizationEndpoint != "" || a.TokenEndpoint != "" || a.RevocationEndpoint != "" || a.Issuer != "" || a.Resource != "" ||
-		a.NoResource || a.AllowMissingPKCE || len(a.AuthorizeParams) > 0 || a.ScopeSeparator != "" {
-		return wrong(option, "auth per_user_headers takes header, verify_url, required and optional only; the rest is for OAuth")
+func convertPasted(path string, a *Auth, out *connections.Server) error {
+	if field := firstSet(map[string]bool{
+		"scopes": len(a.Scopes) > 0, "client_id": a.ClientID != "", "client_secret": a.ClientSecret != "",
+		"auth_method": a.AuthMethod != "", "callback_path": a.CallbackPath != "",
+		"authorization_endpoint": a.AuthorizationEndpoint != "", "token_endpoint": a.TokenEndpoint != "",
+		"revocation_endpoint": a.RevocationEndpoint != "", "issuer": a.Issuer != "", "resource": a.Resource != "",
+		"no_resource": a.NoResource, "allow_missing_pkce": a.AllowMissingPKCE,
+		"authorize_params": len(a.AuthorizeParams) > 0, "scope_separator": a.ScopeSeparator != "",
+	}); field != "" {
+		return wrong(path+"."+field, "is for auth oauth and per_user_oauth only; remove it")
 	}
 	headers := a.Headers
 	if len(headers) == 0 {
 		headers = []AuthHeader{{Name: "Authorization", Prefix: "Bearer ", Label: "API key"}}
 	}
-	for _, header := range headers {
-		if err := checkUpstreamHeader(option+" header", header.Name); err != nil {
+	for i, header := range headers {
+		field := index(path+".headers", i)
+		if err := checkUpstreamHeader(field, header.Name); err != nil {
 			return err
 		}
 		canonical := http.CanonicalHeaderKey(header.Name)
 		if !httpguts.ValidHeaderFieldValue(header.Prefix) {
-			return wrong(option+" header", "%s: the prefix has characters a header cannot have", canonical)
+			return wrong(field, "%s: the prefix has characters a header cannot have", canonical)
 		}
 		if slices.ContainsFunc(out.Headers, func(other connections.Header) bool { return foldName(other.Name) == foldName(canonical) }) {
-			return wrong(option+" header", "%s is listed twice; remove one", canonical)
+			return wrong(field, "%s is listed twice; remove one", canonical)
 		}
 		out.Headers = append(out.Headers, connections.Header{Name: canonical, Prefix: header.Prefix, Label: cmp.Or(header.Label, canonical)})
 	}
@@ -196,16 +224,17 @@ func credentialHeaders(s connections.Server) []string {
 }
 
 // checkTakenHeaders refuses headers that would replace the credential.
-func checkTakenHeaders(option string, s Server, out connections.Server) error {
+func checkTakenHeaders(path string, s Server, out connections.Server) error {
+	server := strings.TrimSuffix(path, ".auth")
 	for _, credential := range credentialHeaders(out) {
 		for name := range s.Headers {
 			if foldName(name) == foldName(credential) {
-				return wrong(option, "the header %s carries the connected account; remove it from headers", credential)
+				return wrong(server+".headers."+name, "the header %s carries the connected account; remove it from headers", credential)
 			}
 		}
 		for name := range s.IdentityHeaders {
 			if foldName(name) == foldName(credential) {
-				return wrong(option, "the header %s carries the connected account; remove the identity_header", credential)
+				return wrong(server+".identity_headers."+name, "the header %s carries the connected account; remove the identity_header", credential)
 			}
 		}
 	}

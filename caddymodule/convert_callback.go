@@ -9,23 +9,23 @@ import (
 
 // checkCallbackPath keeps answers of providers away from other endpoints, and
 // from the path that is another server's own.
-func (h *Handler) checkCallbackPath(option, server, path string) error {
+func (h *Handler) checkCallbackPath(field, server, path string) error {
 	own, below := strings.CutPrefix(path, connections.SharedCallbackPath+"/")
 	switch {
 	case path == "" || path == connections.SharedCallbackPath:
 		return nil
 	case below && own != server && slices.ContainsFunc(h.Servers, func(s Server) bool { return s.ID == own }):
-		return wrong(option+" callback_path", "%s is that of server %s; use %s", path, own, connections.CallbackPath(server))
+		return wrong(field, "%s is that of server %s; use %s", path, own, connections.CallbackPath(server))
 	case below:
 		return nil
 	case !pathPattern.MatchString(strings.TrimSuffix(path, "/")) || slices.ContainsFunc(strings.Split(path, "/"), dots):
-		return wrong(option+" callback_path", "%q is not a path; write it as /api/oauth/callback", path)
+		return wrong(field, "%q is not a path; write it as /api/oauth/callback", path)
 	case reserved(path):
-		return wrong(option+" callback_path", "%s is needed by the authorization server; choose another", path)
+		return wrong(field, "%s is needed by the authorization server; choose another", path)
 	}
 	for _, s := range h.Servers {
 		if slices.Contains(spellings(s.Path), path) {
-			return wrong(option+" callback_path", "%s is that of server %s; choose another", path, s.ID)
+			return wrong(field, "%s is that of server %s; choose another", path, s.ID)
 		}
 	}
 	return nil
@@ -35,7 +35,7 @@ func (h *Handler) checkCallbackPath(option, server, path string) error {
 // every provider says with iss that an answer is its own; without that, one of
 // them could have a browser bring it the code of another, which only the path
 // tells apart (RFC 9700 section 4.4).
-func checkSharedCallbacks(cfg connections.Config) error {
+func (h *Handler) checkSharedCallbacks(cfg connections.Config) error {
 	for i, s := range cfg.Servers {
 		if s.Mode == connections.PerUserHeaders {
 			continue
@@ -44,16 +44,16 @@ func checkSharedCallbacks(cfg connections.Config) error {
 			if other.Mode == connections.PerUserHeaders || other.RedirectPath() != s.RedirectPath() || maybeOneProvider(other, s) {
 				continue
 			}
-			option := "server " + s.ID + " auth"
-			if s.Client != nil && s.Client.CallbackPath != "" {
-				option += " callback_path"
-			}
-			return wrong(option, "the provider of server %s answers at %s too, and could pass off what is meant for one as the answer of the other; "+
-				"register %s at the provider of %s and set callback_path %s, or, if both have one provider, the same issuer for both",
-				other.ID, s.RedirectPath(), cfg.Issuer+connections.CallbackPath(s.ID), s.ID, connections.CallbackPath(s.ID))
+			return wrong(h.pathOf(s.ID)+".auth.callback_path", "another provider, that of server %s, answers at %s too; set callback_path %s and register that, "+
+				"or the same issuer for both if they have one provider", other.ID, s.RedirectPath(), connections.CallbackPath(s.ID))
 		}
 	}
 	return nil
+}
+
+// pathOf returns the path of a server in the configuration.
+func (h *Handler) pathOf(server string) string {
+	return index("servers", slices.IndexFunc(h.Servers, func(s Server) bool { return s.ID == server }))
 }
 
 // maybeOneProvider reports whether two servers have the same provider by their

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -21,13 +19,13 @@ const minSecretLength = 16
 // or as sha256:<hex>. It returns nil for a secret that is not known yet. A
 // configuration can be read in many places, so a secret itself is refused; no
 // error repeats any of it.
-func hashSecret(option, what, value string, resolve resolver) (*storage.Hash, error) {
+func hashSecret(path, what, value string, resolve resolver) (*storage.Hash, error) {
 	if _, plain, _ := whenAdapting(value); plain && !strings.HasPrefix(value, "sha256:") {
-		return nil, wrong(option, "the %s must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.NAME}", what)
+		return nil, wrong(path, "the %s must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.NAME}", what)
 	}
 	text, known, err := resolve(value)
 	if err != nil {
-		return nil, wrong(option, "%s: %v", what, err)
+		return nil, wrong(path, "%v", err)
 	}
 	if !known {
 		return nil, nil
@@ -35,70 +33,29 @@ func hashSecret(option, what, value string, resolve resolver) (*storage.Hash, er
 	if digits, ok := strings.CutPrefix(text, "sha256:"); ok {
 		var h storage.Hash
 		if n, err := hex.Decode(h[:], []byte(digits[:min(len(digits), 2*len(h))])); err != nil || n != len(h) || len(digits) != 2*len(h) {
-			return nil, wrong(option, "%s: after sha256: there must be 64 hexadecimal digits", what)
+			return nil, wrong(path, "%s: after sha256: there must be 64 hexadecimal digits", what)
 		}
 		return &h, nil
 	}
 	if len(text) < minSecretLength {
-		return nil, wrong(option, "%s: too short; use at least %d random characters", what, minSecretLength)
+		return nil, wrong(path, "%s: too short; use at least %d random characters", what, minSecretLength)
 	}
 	h := storage.HashOf(text)
 	return &h, nil
 }
 
-func (h *Handler) convertVirtualKeys(cfg *authz.Config, resolve resolver) error {
-	if len(h.VirtualKeys) == 0 {
-		return nil
-	}
-	names, hashes := map[string]bool{}, map[storage.Hash]bool{}
-	keys := make([]identity.Key, 0, len(h.VirtualKeys))
-	for _, k := range h.VirtualKeys {
-		option := "virtual_key " + k.Name
-		if !printable(k.Name) {
-			return wrong(option, "%q is not a name; use printable characters", k.Name)
-		}
-		if names[k.Name] {
-			return wrong(option, "the name is used twice; give each key its own")
-		}
-		names[k.Name] = true
-		hash, err := hashSecret(option, "key", k.Key, resolve)
-		if err != nil {
-			return err
-		}
-		for _, id := range k.Servers {
-			if !slices.ContainsFunc(cfg.Servers, func(s authz.Server) bool { return s.ID == id }) {
-				return wrong(option, "there is no server %q; use the id of a configured server", id)
-			}
-		}
-		if hash == nil {
-			continue
-		}
-		if hashes[*hash] {
-			return wrong(option, "the same key is used twice; give each name its own")
-		}
-		hashes[*hash] = true
-		keys = append(keys, identity.Key{Name: k.Name, Hash: *hash, Servers: k.Servers})
-	}
-	cfg.VirtualKeys = identity.NewVirtualKeys(keys...)
-	return nil
-}
-
-func printable(s string) bool {
-	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd })
-}
-
 func (h *Handler) convertClients(cfg *authz.Config, resolve resolver) error {
 	ids := map[string]bool{}
-	for _, c := range h.Clients {
-		option := "client " + c.ID
+	for i, c := range h.Clients {
+		path := index("clients", i)
 		if !clientIDPattern.MatchString(c.ID) {
-			return wrong(option, "%q is not a client id; use printable ASCII without spaces", c.ID)
+			return wrong(path+".id", "%q is not a client id; use printable ASCII without spaces", c.ID)
 		}
 		if ids[c.ID] {
-			return wrong(option, "the id is used twice; give each client its own")
+			return wrong(path+".id", "the id is used twice; give each client its own")
 		}
 		ids[c.ID] = true
-		client, err := convertClient(option, c, cfg.Registration.RedirectSchemes, resolve)
+		client, err := convertClient(path, c, cfg.Registration.RedirectSchemes, resolve)
 		if err != nil {
 			return err
 		}
@@ -110,7 +67,7 @@ func (h *Handler) convertClients(cfg *authz.Config, resolve resolver) error {
 // clientIDPattern is VSCHAR (RFC 6749 appendix A.1) without the space.
 var clientIDPattern = regexp.MustCompile(`^[!-~]{1,255}$`)
 
-func convertClient(option string, c Client, schemes []string, resolve resolver) (authz.Client, error) {
+func convertClient(path string, c Client, schemes []string, resolve resolver) (authz.Client, error) {
 	m := authz.ClientMetadata{
 		ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
 		GrantTypes:    []string{"authorization_code", "refresh_token"},
@@ -121,16 +78,16 @@ func convertClient(option string, c Client, schemes []string, resolve resolver) 
 	}
 	client := authz.Client{ID: c.ID, Origin: authz.Preregistered, Introspect: c.Introspect}
 	if len(c.RedirectURIs) == 0 && !c.Introspect {
-		return client, wrong(option, "it could not sign anybody in; add redirect_uri")
+		return client, wrong(path+".redirect_uris", "it could not sign anybody in; add redirect_uri")
 	}
 	for _, uri := range c.RedirectURIs {
 		if u, err := url.Parse(uri); err != nil || !u.IsAbs() || u.Fragment != "" || strings.ContainsAny(uri, "*") {
-			return client, wrong(option, "redirect_uri %q is not an absolute URI without fragment and wildcards", uri)
+			return client, wrong(path+".redirect_uris", "%q is not an absolute URI without fragment and wildcards; write it as https://app.example.com/callback", uri)
 		}
 	}
 	ways := 0
 	if c.Secret != "" {
-		hash, err := hashSecret(option, "secret", c.Secret, resolve)
+		hash, err := hashSecret(path+".secret", "secret", c.Secret, resolve)
 		if err != nil {
 			return client, err
 		}
@@ -147,15 +104,29 @@ func convertClient(option string, c Client, schemes []string, resolve resolver) 
 	}
 	switch {
 	case ways > 1:
-		return client, wrong(option, "more than one way to authenticate; keep one of secret, jwks, jwks_uri")
+		return client, wrong(path+".secret", "more than one way to authenticate; keep one of secret, jwks, jwks_uri")
 	case ways == 0 && c.Introspect:
-		return client, wrong(option, "introspect is for clients that authenticate; add a secret")
+		return client, wrong(path+".introspect", "introspect is for clients that authenticate; add a secret")
 	}
 	client.Metadata = m
 	if err := client.Complete(schemes); err != nil {
-		return client, wrong(option, "%s", description(err))
+		return client, refused(path, c, err)
 	}
 	return client, nil
+}
+
+// refused names the field that made a client unusable.
+func refused(path string, c Client, err error) error {
+	var e *authz.Error
+	switch {
+	case errors.As(err, &e) && e.Code == "invalid_redirect_uri":
+		path += ".redirect_uris"
+	case len(c.JWKS) > 0:
+		path += ".jwks"
+	case c.JWKSURI != "":
+		path += ".jwks_uri"
+	}
+	return wrong(path, "%s", strings.TrimSuffix(description(err), "."))
 }
 
 // description returns what an operator needs of a refusal.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -44,13 +45,13 @@ func (h *Handler) convertPassHeaders(c connections.Config) ([]*passHeaders, erro
 	everywhere := callerHeaders(h.Servers, c)
 	all := make([]*passHeaders, len(h.Servers))
 	for i, s := range h.Servers {
-		option := "server " + s.ID + " pass_headers"
+		path := index("servers", i) + ".pass_headers"
 		ours := everywhere
 		for _, set := range [][]string{headerNames(s.Headers), proxyHeaders(s)} {
 			ours = append(slices.Clip(ours), set...)
 		}
 		for _, name := range s.PassHeaders {
-			if err := checkPassHeader(option, name, ours); err != nil {
+			if err := checkPassHeader(path, name, ours); err != nil {
 				return nil, err
 			}
 		}
@@ -69,25 +70,25 @@ func (h *Handler) checkPassHeaders(cfg *authz.Config, resolve resolver) error {
 }
 
 // checkPassHeader refuses what no client may decide. name may end in *.
-func checkPassHeader(option, name string, ours []string) error {
+func checkPassHeader(path, name string, ours []string) error {
 	prefix, wild := strings.CutSuffix(name, "*")
 	if !httpguts.ValidHeaderFieldName(prefix) || strings.Contains(prefix, "*") {
-		return wrong(option, "%q is not a header name; write one such as X-Toolset, or X-Custom-* for all that start so", name)
+		return wrong(path, "%q is not a header name; write one such as X-Toolset, or X-Custom-* for all that start so", name)
 	}
 	if strings.HasPrefix(foldName(name), foldName(mcpPrefix)) {
-		return wrong(option, "all headers that start with %s pass anyway, in that spelling; remove %s", mcpPrefix, name)
+		return wrong(path, "all headers that start with %s pass anyway, in that spelling; remove %s", mcpPrefix, name)
 	}
 	if i := slices.IndexFunc(passed, func(known string) bool { return foldName(known) == foldName(name) }); i >= 0 {
-		return wrong(option, "%s passes anyway; remove %s", passed[i], name)
+		return wrong(path, "%s passes anyway; remove %s", passed[i], name)
 	}
 	for _, never := range neverPassed {
 		if overlap(name, never) {
-			return wrong(option, "%s would let a client send %s, which servers take for the word of a proxy or as a credential; "+
+			return wrong(path, "%s would let a client send %s, which servers take for the word of a proxy or as a credential; "+
 				"name only headers of your own, or set this one with identity_header or with header_up in proxy", name, never)
 		}
 	}
 	if i := slices.IndexFunc(ours, func(set string) bool { return foldName(set) == foldName(name) }); i >= 0 && !wild {
-		return wrong(option, "the site itself sets %s, so no client may; remove one", ours[i])
+		return wrong(path, "the site itself sets %s, so no client may; remove one", ours[i])
 	}
 	return nil
 }
@@ -143,16 +144,22 @@ func proxyHeaders(s Server) []string {
 
 // checkDistinctHeaders refuses two headers for one server that some server
 // takes for the same.
-func checkDistinctHeaders(option string, names []string) error {
+func checkDistinctHeaders(path string, s Server) error {
 	seen := map[string]string{}
-	for _, name := range names {
-		switch other, twice := seen[foldName(name)]; {
-		case twice && other == name:
-			return wrong(option, "the header %s is set twice; remove it from auth headers, or the identity_header", name)
-		case twice:
-			return wrong(option, "%s and %s are the same header to many servers; remove one", other, name)
+	for _, set := range []struct {
+		field string
+		names map[string]string
+	}{{".headers.", s.Headers}, {".identity_headers.", s.IdentityHeaders}} {
+		for _, name := range slices.Sorted(maps.Keys(set.names)) {
+			canonical := http.CanonicalHeaderKey(name)
+			switch other, twice := seen[foldName(name)]; {
+			case twice && other == canonical:
+				return wrong(path+set.field+name, "the header %s is set twice; remove it from auth headers, or the identity_header", canonical)
+			case twice:
+				return wrong(path+set.field+name, "%s and %s are the same header to many servers; remove one", other, canonical)
+			}
+			seen[foldName(name)] = canonical
 		}
-		seen[foldName(name)] = name
 	}
 	return nil
 }

@@ -3,24 +3,15 @@ package caddymodule
 import (
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-var (
-	// schemePattern is a scheme (RFC 3986 section 3.1).
-	schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
-	hostPattern   = regexp.MustCompile(`^\.?[a-z0-9-]+(\.[a-z0-9-]+)*$`)
-	// dangerousSchemes run or read something in the browser or system that
-	// follows the redirect.
-	dangerousSchemes = []string{"http", "https", "javascript", "data", "vbscript", "file", "about", "blob", "filesystem", "view-source", "ws", "wss", "ftp", "mailto", "tel"}
-)
+var hostPattern = regexp.MustCompile(`^\.?[a-z0-9-]+(\.[a-z0-9-]+)*$`)
 
 func (h *Handler) convertRegistration(cfg *authz.Config, resolve resolver) error {
-	const option = "registration"
 	cfg.Registration = authz.DefaultRegistration
 	r := h.Registration
 	if r == nil {
@@ -33,57 +24,69 @@ func (h *Handler) convertRegistration(cfg *authz.Config, resolve resolver) error
 	if r.MetadataDocuments != nil {
 		to.MetadataDocuments = *r.MetadataDocuments
 	}
-	for _, host := range slices.Concat(r.AllowHosts, r.DenyHosts) {
-		if !hostPattern.MatchString(host) {
-			return wrong(option, "%q is not a host; write it as example.com, or .example.com for all below it", host)
+	for _, step := range []func(*authz.Registration, resolver) error{r.convertHosts, r.convertToken, r.convertCounts, r.convertSchemes} {
+		if err := step(to, resolve); err != nil {
+			return err
+		}
+	}
+	return convertLifetime("registration.unused_lifetime", r.UnusedLifetime, time.Minute, maxLifetime, &to.UnusedLifetime)
+}
+
+func (r *Registration) convertHosts(to *authz.Registration, _ resolver) error {
+	for _, l := range []struct {
+		field string
+		hosts []string
+	}{{"allow_hosts", r.AllowHosts}, {"deny_hosts", r.DenyHosts}} {
+		for _, host := range l.hosts {
+			if !hostPattern.MatchString(host) {
+				return wrong("registration."+l.field, "%q is not a host; write it as example.com, or .example.com for all below it", host)
+			}
 		}
 	}
 	to.AllowedHosts, to.DeniedHosts = r.AllowHosts, r.DenyHosts
-	if r.InitialAccessToken != "" {
-		hash, err := hashSecret(option, "initial_access_token", r.InitialAccessToken, resolve)
-		if err != nil {
-			return err
-		}
-		if to.InitialAccessToken = hash; hash == nil {
-			to.InitialAccessToken = new(storage.Hash) // needed, though not known yet
-		}
+	return nil
+}
+
+func (r *Registration) convertToken(to *authz.Registration, resolve resolver) error {
+	if r.InitialAccessToken == "" {
+		return nil
 	}
-	if err := setCount(&to.RatePerMinute, r.RateLimit, "rate_limit"); err != nil {
+	hash, err := hashSecret("registration.initial_access_token", "token", r.InitialAccessToken, resolve)
+	if err != nil {
 		return err
 	}
-	if err := setCount(&to.MaxUnused, r.MaxUnused, "max_unused"); err != nil {
-		return err
-	}
-	if err := setCount(&to.MaxUnproved, r.MaxUnproved, "max_unproved"); err != nil {
-		return err
-	}
-	switch d := time.Duration(r.UnusedLifetime); {
-	case d == 0:
-	case d < time.Minute:
-		return wrong(option, "unused_lifetime must be at least 1m")
-	default:
-		to.UnusedLifetime = d
-	}
-	to.RedirectSchemes = slices.Clone(to.RedirectSchemes)
-	for _, scheme := range r.RedirectSchemes {
-		if !schemePattern.MatchString(scheme) {
-			return wrong(option, "%q is not a URI scheme; write it in lower case without the colon", scheme)
-		}
-		if slices.Contains(dangerousSchemes, scheme) {
-			return wrong(option, "the scheme %s cannot be allowed: it does not belong to one application", scheme)
-		}
-		to.RedirectSchemes = append(to.RedirectSchemes, scheme)
+	if to.InitialAccessToken = hash; hash == nil {
+		to.InitialAccessToken = new(storage.Hash) // needed, though not known yet
 	}
 	return nil
 }
 
-func setCount(to, from *int, what string) error {
-	if from == nil {
-		return nil
+func (r *Registration) convertCounts(to *authz.Registration, _ resolver) error {
+	for _, c := range []struct {
+		field    string
+		from, to *int
+	}{
+		{"rate_limit", r.RateLimit, &to.RatePerMinute}, {"max_unused", r.MaxUnused, &to.MaxUnused},
+		{"max_unproved", r.MaxUnproved, &to.MaxUnproved},
+	} {
+		if c.from == nil {
+			continue
+		}
+		if *c.from < 0 {
+			return wrong("registration."+c.field, "must not be negative")
+		}
+		*c.to = *c.from
 	}
-	if *from < 0 {
-		return wrong("registration", "%s must not be negative", strings.TrimSpace(what))
+	return nil
+}
+
+func (r *Registration) convertSchemes(to *authz.Registration, _ resolver) error {
+	to.RedirectSchemes = slices.Clone(to.RedirectSchemes)
+	for _, scheme := range r.RedirectSchemes {
+		if err := authz.CheckRedirectScheme(scheme); err != nil {
+			return wrong("registration.redirect_schemes", "%q: %v", scheme, err)
+		}
+		to.RedirectSchemes = append(to.RedirectSchemes, scheme)
 	}
-	*to = *from
 	return nil
 }

@@ -20,29 +20,29 @@ var (
 
 func (h *Handler) convertServers(cfg *authz.Config, resolve resolver) error {
 	if len(h.Servers) == 0 {
-		return wrong("server", "there is nothing to protect; add `server <id> <path> <upstream URL>`")
+		return wrong("servers", "there is nothing to protect; add `server <id> <path> <upstream URL>`")
 	}
 	ids, paths := map[string]bool{}, map[string]string{}
-	for _, s := range h.Servers {
-		option := "server " + s.ID
+	for i, s := range h.Servers {
+		path := index("servers", i)
 		if !idPattern.MatchString(s.ID) {
-			return wrong(option, "%q is not an id; use letters, digits, - and _", s.ID)
+			return wrong(path+".id", "%q is not an id; use letters, digits, - and _", s.ID)
 		}
 		if ids[s.ID] {
-			return wrong(option, "the id is used twice; give each server its own")
+			return wrong(path+".id", "the id %s is used twice; give each server its own", s.ID)
 		}
 		ids[s.ID] = true
-		if err := checkServerPath(option, s.Path); err != nil {
+		if err := checkServerPath(path+".path", s.Path); err != nil {
 			return err
 		}
 		if other, taken := paths[s.Path]; taken {
-			return wrong(option, "the path %s overlaps that of server %s; give each server its own", s.Path, other)
+			return wrong(path+".path", "the path %s is that of server %s too; give each server its own", s.Path, other)
 		}
 		paths[s.Path] = s.ID
-		if _, err := newUpstreamTarget(s, cfg.Issuer, resolve); err != nil {
+		if _, err := newUpstreamTarget(path, s, cfg.Issuer, resolve); err != nil {
 			return err
 		}
-		server, err := convertServer(option, s, cfg.Issuer)
+		server, err := convertServer(path, s, cfg.Issuer)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (h *Handler) convertServers(cfg *authz.Config, resolve resolver) error {
 	return nil
 }
 
-func convertServer(option string, s Server, issuer string) (authz.Server, error) {
+func convertServer(path string, s Server, issuer string) (authz.Server, error) {
 	server := authz.Server{
 		ID: s.ID, Title: s.Title, Path: s.Path, Resource: issuer + strings.TrimSuffix(s.Path, "/"),
 		Scopes: s.Scopes, OptionalScopes: s.OptionalScopes,
@@ -62,19 +62,8 @@ func convertServer(option string, s Server, issuer string) (authz.Server, error)
 	if len(server.Scopes) == 0 {
 		server.Scopes = []string{defaultScope}
 	}
-	for i, scope := range slices.Concat(server.Scopes, server.OptionalScopes) {
-		if scope == "offline_access" { // asked of us alone, so no token would ever have it
-			return server, wrong(option, "offline_access is not a scope of a server; remove it")
-		}
-		if strings.HasPrefix(scope, authz.ConnectScope("")) {
-			return server, wrong(option, "scopes that start with %s are made for servers that people connect; choose another name", authz.ConnectScope(""))
-		}
-		if !validScope(scope) {
-			return server, wrong(option, "%q is not a scope; use printable ASCII without space, quote and backslash", scope)
-		}
-		if slices.Contains(slices.Concat(server.Scopes, server.OptionalScopes)[:i], scope) {
-			return server, wrong(option, "scope %s is listed twice; remove one", scope)
-		}
+	if err := checkServerScopes(path, server); err != nil {
+		return server, err
 	}
 	if s.Auth != nil && connections.Mode(s.Auth.Mode).PerUser() {
 		server.OptionalScopes = append(slices.Clip(server.OptionalScopes), authz.ConnectScope(s.ID))
@@ -82,17 +71,40 @@ func convertServer(option string, s Server, issuer string) (authz.Server, error)
 	return server, nil
 }
 
+func checkServerScopes(path string, s authz.Server) error {
+	seen := map[string]bool{}
+	for _, l := range []struct {
+		field  string
+		scopes []string
+	}{{".scopes", s.Scopes}, {".optional_scopes", s.OptionalScopes}} {
+		for _, scope := range l.scopes {
+			switch err := checkScope(path+l.field, scope); {
+			case err != nil:
+				return err
+			case scope == "offline_access": // asked of us alone, so no token would ever have it
+				return wrong(path+l.field, "offline_access is not a scope of a server; remove it")
+			case strings.HasPrefix(scope, authz.ConnectScope("")):
+				return wrong(path+l.field, "scopes that start with %s are made for servers that people connect; choose another name", authz.ConnectScope(""))
+			case seen[scope]:
+				return wrong(path+l.field, "scope %s is listed twice; remove one", scope)
+			}
+			seen[scope] = true
+		}
+	}
+	return nil
+}
+
 // checkServerPath keeps the paths of servers unambiguous and apart from our
 // own endpoints.
-func checkServerPath(option, path string) error {
+func checkServerPath(field, path string) error {
 	if path == "/" {
 		return nil
 	}
 	if !pathPattern.MatchString(path) || slices.ContainsFunc(strings.Split(path, "/"), dots) {
-		return wrong(option, "%q is not a path for a server; write it as /mcp or /mcp/name, without trailing slash and wildcards", path)
+		return wrong(field, "%q is not a path for a server; write it as /mcp or /mcp/name, without trailing slash and wildcards", path)
 	}
 	if reserved(path) {
-		return wrong(option, "the path %s is needed by the authorization server; choose another, such as /mcp", path)
+		return wrong(field, "the path %s is needed by the authorization server; choose another, such as /mcp", path)
 	}
 	return nil
 }
@@ -106,10 +118,10 @@ func (h *Handler) checkIdentityHeaders(cfg *authz.Config, _ resolver) error {
 	if !proven || !slices.Contains(cfg.Identities, identity.UserID) {
 		return nil
 	}
-	for _, s := range h.Servers {
+	for i, s := range h.Servers {
 		for name, claim := range s.IdentityHeaders {
 			if claim == "user" {
-				return wrong("server "+s.ID, "identity_header %s: with `identity user_id`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart", name)
+				return wrong(index("servers", i)+".identity_headers."+name, "with `identity user_id`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart")
 			}
 		}
 	}
@@ -117,16 +129,16 @@ func (h *Handler) checkIdentityHeaders(cfg *authz.Config, _ resolver) error {
 }
 
 // checkUpstreamHeader refuses headers that the proxy or the protocol owns.
-func checkUpstreamHeader(option, name string) error {
+func checkUpstreamHeader(path, name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
-		return wrong(option, "%q is not a header name", name)
+		return wrong(path, "%q is not a header name", name)
 	}
 	canonical, folded := http.CanonicalHeaderKey(name), foldName(name)
 	if strings.HasPrefix(folded, foldName(mcpPrefix)) {
-		return wrong(option, "the header %s belongs to the protocol; use another name", canonical)
+		return wrong(path, "the header %s belongs to the protocol; use another name", canonical)
 	}
 	if slices.Contains(protocolHeaders, folded) {
-		return wrong(option, "the header %s belongs to the protocol; remove it", canonical)
+		return wrong(path, "the header %s belongs to the protocol; remove it", canonical)
 	}
 	return nil
 }

@@ -12,33 +12,33 @@ import (
 // parsePublicURL returns the issuer: the public URL in the one form that
 // everything else is compared with, byte by byte.
 func parsePublicURL(text string) (string, error) {
-	const option = "public_url"
+	const path = "public_url"
 	if text == "" {
-		return "", wrong(option, "missing; write the URL of the site, such as https://mcp.example.com")
+		return "", wrong(path, "missing; write the URL of the site, such as https://mcp.example.com")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Opaque != "" {
-		return "", wrong(option, "%q is not a URL; write it as https://mcp.example.com", text)
+		return "", wrong(path, "%q is not a URL; write public_url as https://mcp.example.com", text)
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return "", wrong(option, "%q has more than scheme and host; write https://%s", text, u.Host)
+		return "", wrong(path, "%q has more than scheme and host; write public_url https://%s", text, u.Host)
 	}
 	host := strings.ToLower(u.Hostname())
 	if strings.ContainsAny(host, "*{}_ ") {
-		return "", wrong(option, "%q is not one host; name the one people use", u.Host)
+		return "", wrong(path, "%q is not one host; name the one people use", u.Host)
 	}
 	if !isASCII(host) {
 		label, err := idna.Lookup.ToASCII(host)
 		if err != nil {
-			return "", wrong(option, "%q is not a host name", u.Host)
+			return "", wrong(path, "%q is not a host name", u.Host)
 		}
-		return "", wrong(option, "%q is not how browsers and clients write it; write %s://%s", text, u.Scheme, joinHostPort(label, u.Port(), u.Scheme))
+		return "", wrong(path, "%q is not how browsers and clients write it; write %s://%s", text, u.Scheme, joinHostPort(label, u.Port(), u.Scheme))
 	}
 	switch {
 	case u.Scheme == "https":
 	case u.Scheme == "http" && isLoopbackHost(host):
 	default:
-		return "", wrong(option, "%q is not https; use https, or a loopback address for development", text)
+		return "", wrong(path, "%q is not https; write https://%s, with `tls internal` in the site if the name is not public, or use localhost for development", text, u.Host)
 	}
 	return u.Scheme + "://" + joinHostPort(host, u.Port(), u.Scheme), nil
 }
@@ -85,22 +85,22 @@ func validOrigin(text string) bool {
 }
 
 // parseUpstream checks the URL of an upstream MCP server.
-func parseUpstream(option, text, issuer string) (*url.URL, error) {
+func parseUpstream(path, text, issuer string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, wrong(option, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
+		return nil, wrong(path, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
 	}
 	if u.User != nil {
-		return nil, wrong(option, "the upstream URL has a user name or password; set them with `auth headers`")
+		return nil, wrong(path, "the upstream URL has a user name or password; set them with `auth headers`")
 	}
 	if u.Fragment != "" {
-		return nil, wrong(option, "the upstream URL has a fragment; remove the part from #")
+		return nil, wrong(path, "the upstream URL has a fragment; remove the part from #")
 	}
 	if strings.ContainsAny(u.Host, "{}*") {
-		return nil, wrong(option, "the upstream URL needs one fixed host; choose among several with `proxy { to … }`")
+		return nil, wrong(path, "the upstream URL needs one fixed host; choose among several with `proxy { to … }`")
 	}
 	if issuer != "" && u.Scheme+"://"+joinHostPort(strings.ToLower(u.Hostname()), u.Port(), u.Scheme) == issuer {
-		return nil, wrong(option, "the upstream URL points back to this site; write the address the MCP server listens on")
+		return nil, wrong(path, "the upstream URL points back to this site; write the address the MCP server listens on")
 	}
 	return u, nil
 }

@@ -31,7 +31,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.owned = newOwnedPaths(h.Servers)
 	h.trustsCaddy = slices.Contains(h.cfg.Identities, identity.Caddy)
 	for i, s := range h.Servers {
-		target, err := newUpstreamTarget(s, h.cfg.Issuer, whenProvisioning)
+		target, err := newUpstreamTarget(index("servers", i), s, h.cfg.Issuer, whenProvisioning)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -49,6 +50,8 @@ type identityHeader struct {
 	value func(*authz.Caller) string
 }
 
+var claimNames = []string{"user", "identity", "client", "grant", "scope"}
+
 var claims = map[string]func(*authz.Caller) string{
 	"user":     func(c *authz.Caller) string { return c.Identity.Name },
 	"identity": func(c *authz.Caller) string { return c.Identity.Subject },
@@ -58,42 +61,45 @@ var claims = map[string]func(*authz.Caller) string{
 }
 
 // newUpstreamTarget resolves what is configured about a server's upstream.
-func newUpstreamTarget(s Server, issuer string, resolve resolver) (*upstreamTarget, error) {
-	option := "server " + s.ID
+func newUpstreamTarget(path string, s Server, issuer string, resolve resolver) (*upstreamTarget, error) {
 	target := &upstreamTarget{}
 	text, known, err := resolve(s.Upstream)
 	if err != nil {
-		return nil, wrong(option, "%v", err)
+		return nil, wrong(path+".upstream", "%v", err)
 	}
 	if known {
-		if target.url, err = parseUpstream(option, text, issuer); err != nil {
+		if target.url, err = parseUpstream(path+".upstream", text, issuer); err != nil {
 			return nil, err
 		}
 	}
-	for name, value := range s.Headers {
-		if err := checkUpstreamHeader(option, name); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		value := s.Headers[name]
+		field := path + ".headers." + name
+		if err := checkUpstreamHeader(field, name); err != nil {
 			return nil, err
 		}
 		text, known, err := resolve(value)
 		if err != nil {
-			return nil, wrong(option, "header %s: %v", name, err)
+			return nil, wrong(field, "%v", err)
 		}
 		if known && !httpguts.ValidHeaderFieldValue(text) {
-			return nil, wrong(option, "header %s: the value has characters a header cannot have", name)
+			return nil, wrong(field, "the value has characters a header cannot have")
 		}
 		target.headers = append(target.headers, fixedHeader{http.CanonicalHeaderKey(name), []string{text}})
 	}
-	for name, claim := range s.IdentityHeaders {
-		if err := checkUpstreamHeader(option, name); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(s.IdentityHeaders)) {
+		claim := s.IdentityHeaders[name]
+		field := path + ".identity_headers." + name
+		if err := checkUpstreamHeader(field, name); err != nil {
 			return nil, err
 		}
 		value, known := claims[claim]
 		if !known {
-			return nil, wrong(option, "identity_header %s: unknown value %q; use one of: user, identity, client, grant, scope", name, claim)
+			return nil, wrong(field, "unknown value %q%s", claim, choice(claim, claimNames))
 		}
 		target.claims = append(target.claims, identityHeader{http.CanonicalHeaderKey(name), value})
 	}
-	return target, checkDistinctHeaders(option, slices.Concat(headerNames(s.Headers), headerNames(s.IdentityHeaders)))
+	return target, checkDistinctHeaders(path, s)
 }
 
 // newUpstream sets up the proxy to a server, as Caddy's own reverse_proxy.

@@ -1,0 +1,65 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// written is where an option stands in the Caddyfile.
+type written struct {
+	token caddyfile.Token
+	label string // what messages call it
+}
+
+// lines remembers where each field of the JSON was written, to blame its line
+// for a mistake that only shows when all is read.
+type lines map[string]written
+
+// pathOf returns the path of the field that an option sets.
+func (l lines) pathOf(parent, name, field string, args []string) string {
+	if field == "" {
+		field = name
+	}
+	if parent != "" {
+		field = parent + "." + field
+	}
+	if list, ok := strings.CutSuffix(field, "[]"); ok {
+		for i := 0; ; i++ {
+			if _, taken := l[index(list, i)]; !taken {
+				return index(list, i)
+			}
+		}
+	}
+	if object, ok := strings.CutSuffix(field, "*"); ok {
+		return object + args[0]
+	}
+	return field
+}
+
+// nearest returns where a field was written or, if it was not, what it belongs to.
+func (l lines) nearest(path string) written {
+	for {
+		if w, ok := l[path]; ok || path == "" {
+			return w
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+}
+
+// blame makes an error with a line of one with a path.
+func (l lines) blame(err error) error {
+	var m *mistake
+	if !errors.As(err, &m) {
+		return blame(l[""].token, err)
+	}
+	w := l.nearest(m.path)
+	return blame(w.token, fmt.Errorf("%s: %s", w.label, m.text))
+}
+
+// blame adds the line of the token to an error.
+func blame(t caddyfile.Token, err error) error {
+	return fmt.Errorf("%w, at %s:%d", err, t.File, t.Line)
+}

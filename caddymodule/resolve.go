@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// resolver yields the text behind a configured value. known is false while
+// the value cannot be known yet: a placeholder when a Caddyfile is adapted.
+type resolver func(value string) (text string, known bool, err error)
+
+// whenAdapting leaves placeholders alone. They may be meant for another
+// machine, and must not be written into the adapted configuration.
+func whenAdapting(value string) (string, bool, error) {
+	return value, !strings.Contains(value, "{"), nil
+}
+
+// whenProvisioning resolves placeholders. Its errors name the placeholder,
+// never what is behind it.
+func whenProvisioning(value string) (string, bool, error) {
+	if !strings.Contains(value, "{") {
+		return value, true, nil
+	}
+	text, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	if err != nil {
+		return "", true, explainPlaceholder(value, err)
+	}
+	return text, true, nil
+}
+
+var placeholderPattern = regexp.MustCompile(`\{([^{}]*)\}`)
+
+// explainPlaceholder returns why a value could not be resolved, and what to do.
+func explainPlaceholder(value string, err error) error {
+	for _, match := range placeholderPattern.FindAllStringSubmatch(value, -1) {
+		placeholder, key := match[0], match[1]
+		if name, ok := strings.CutPrefix(key, "env."); ok {
+			if text, set := os.LookupEnv(name); !set {
+				return fmt.Errorf("%s: the environment variable is not set; set %s where Caddy is started", placeholder, name)
+			} else if text == "" {
+				return fmt.Errorf("%s: the environment variable is empty; set %s where Caddy is started", placeholder, name)
+			}
+			continue
+		}
+		if file, ok := strings.CutPrefix(key, "file."); ok {
+			if err := readable(file); err != nil {
+				return fmt.Errorf("%s: %w", placeholder, err)
+			}
+			continue
+		}
+		if _, known := caddy.NewReplacer().Get(key); !known {
+			return fmt.Errorf("%s is not known when the configuration is loaded; use {env.NAME} or {file./path}", placeholder)
+		}
+	}
+	return err
+}
+
+// readable reports why a file gives no text.
+func readable(file string) error {
+	text, err := os.ReadFile(file)
+	var pathErr *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such file; write its absolute path, and see that it exists before Caddy starts")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("Caddy's user may not read the file; change its owner or mode")
+	case errors.As(err, &pathErr):
+		return pathErr.Err
+	case err == nil && len(text) == 0:
+		return errors.New("the file is empty; write the value into it")
+	}
+	return err
+}
