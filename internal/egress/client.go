@@ -204,7 +204,7 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: status %d", ErrAnswer, resp.StatusCode)
 	}
-	if !isJSON(resp.Header.Values("Content-Type")) {
+	if !isJSON(resp.Header) {
 		return nil, fmt.Errorf("%w: not JSON", ErrAnswer)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
@@ -246,16 +246,31 @@ func (c *Client) Resolves(ctx context.Context, name string) bool {
 	})
 }
 
+// MediaType returns the media type of an answer. Some servers and proxies write
+// the header twice, on two lines or on one; it is "" if they do not agree.
+func MediaType(h http.Header) string {
+	var found string
+	for _, line := range h.Values("Content-Type") {
+		values := []string{line}
+		if _, _, err := mime.ParseMediaType(line); err != nil {
+			values = strings.Split(line, ",")
+		}
+		for _, value := range values {
+			mediaType, _, err := mime.ParseMediaType(value)
+			unclear := err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
+			if unclear || found != "" && found != mediaType {
+				return ""
+			}
+			found = mediaType
+		}
+	}
+	return found
+}
+
 // isJSON reports whether the media type is application/json or has the
 // structured suffix +json (RFC 6839 section 3.1).
-func isJSON(values []string) bool {
-	if len(values) != 1 {
-		return false
-	}
-	mediaType, _, err := mime.ParseMediaType(values[0])
-	if err != nil {
-		return false
-	}
+func isJSON(h http.Header) bool {
+	mediaType := MediaType(h)
 	return mediaType == "application/json" ||
 		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
 }

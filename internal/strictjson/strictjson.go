@@ -21,6 +21,8 @@ var (
 	ErrType      = errors.New("strictjson: member of the wrong type")
 )
 
+var byteOrderMark = []byte("\ufeff")
+
 // maxDepth is more than any document of OAuth needs.
 const maxDepth = 16
 
@@ -125,8 +127,10 @@ func fold(name string) string {
 
 // Unmarshal checks data and reads it into the struct that v points to, whose
 // fields all have a json tag. Members are matched by exact name; unknown ones
-// are ignored, null ones count as absent.
+// are ignored, null ones count as absent. A byte order mark before the object
+// means nothing (RFC 8259 section 8.1).
 func Unmarshal(data []byte, limit int, v any) error {
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	if err := Check(data, limit); err != nil {
 		return err
 	}

@@ -124,3 +124,21 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+func TestByteOrderMark(t *testing.T) {
+	var v struct {
+		A string `json:"a"`
+	}
+	if err := Unmarshal([]byte("\ufeff"+`{"a":"b"}`), 100, &v); err != nil || v.A != "b" {
+		t.Errorf("read %q, %v", v.A, err)
+	}
+	for _, bad := range []string{"\ufeff\ufeff{}", "{}\ufeff", " \ufeff{}", "\ufeff"} {
+		if err := Unmarshal([]byte(bad), 100, &v); !errors.Is(err, ErrSyntax) {
+			t.Errorf("%q: %v, want ErrSyntax", bad, err)
+		}
+	}
+	// A request goes on to readers that may not know the mark.
+	if err := Check([]byte("\ufeff{}"), 100); !errors.Is(err, ErrSyntax) {
+		t.Errorf("Check: %v, want ErrSyntax", err)
+	}
+}
