@@ -78,19 +78,23 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if err != nil {
 		return "", err
 	}
-	c, err := b.clientFor(ctx, s, p)
-	if err != nil {
-		return "", err
-	}
 	key := b.key(t.Owner, s)
 	existing, err := b.deps.Store.Connection(ctx, key, b.deps.Now())
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", err
 	}
-	l := newLink(s, p, c, requestedScopes(p, t.Scopes, existing.Scopes))
+	scopes := requestedScopes(p, t.Scopes, existing.Scopes)
+	if err := checkScopes(s, scopes); err != nil {
+		return "", err
+	}
+	c, err := b.clientFor(ctx, s, p)
+	if err != nil {
+		return "", err
+	}
+	l := newLink(s, p, c, scopes)
 	record := trip{
 		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
-		CheckIss: p.KnownIssuer, IssRequired: p.AuthorizationResponseIss,
+		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
 		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Person: t.Person, Connection: existing.ID, Once: t.Once,
 	}
 	state := newSecret()
@@ -131,7 +135,7 @@ func requestedScopes(p *provider, extra, existing []string) []string {
 	if len(extra) > 0 {
 		scopes = union(union(existing, scopes), extra)
 	}
-	if slices.Contains(p.ScopesSupported, scopeOfflineAccess) {
+	if slices.Contains(p.ScopesSupported.scopes(), scopeOfflineAccess) {
 		scopes = union(scopes, []string{scopeOfflineAccess})
 	}
 	return scopes

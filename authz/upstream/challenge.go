@@ -6,10 +6,12 @@ import (
 )
 
 const (
-	maxChallengeLen  = 8 << 10
-	maxChallengeURL  = 2 << 10
-	maxScopes        = 64
-	maxScopeParamLen = 2 << 10
+	maxChallengeLen = 16 << 10
+	maxChallengeURL = 2 << 10
+	// maxScopes and maxScopesLen bound what a provider is asked for. Beyond, its
+	// web server would refuse the authorization request for its length.
+	maxScopes    = 500
+	maxScopesLen = 8 << 10
 )
 
 // Challenge is what a server's WWW-Authenticate asks for (RFC 6750 section 3,
@@ -48,12 +50,7 @@ func ParseChallenge(h http.Header) Challenge {
 }
 
 // scopeTokens returns the scopes in s (RFC 6749 section 3.3), each once.
-func scopeTokens(s string) []string {
-	if len(s) > maxScopeParamLen {
-		return nil
-	}
-	return union(nil, strings.Fields(s))
-}
+func scopeTokens(s string) []string { return union(nil, strings.Fields(s)) }
 
 // union returns the scopes of both lists, each once, without what is none.
 func union(a, b []string) []string {
@@ -61,13 +58,23 @@ func union(a, b []string) []string {
 	seen := map[string]bool{}
 	for _, list := range [][]string{a, b} {
 		for _, s := range list {
-			if s != "" && visible(s) && !strings.ContainsAny(s, `"\`) && !seen[s] && len(all) < maxScopes {
+			if s != "" && visible(s) && !strings.ContainsAny(s, `"\`) && !seen[s] {
 				seen[s] = true
 				all = append(all, s)
 			}
 		}
 	}
 	return all
+}
+
+// checkScopes refuses more scopes than can be asked for: a part of them would be
+// a connection that fails at whatever needs the others.
+func checkScopes(s *Server, scopes []string) error {
+	if n := len(scopes); n > maxScopes || len(strings.Join(scopes, " ")) > maxScopesLen {
+		return problemf(ProviderUnusable, "the %d scopes that server %s wants are too many to ask for (at most %d in %d bytes); configure scopes",
+			n, s.ID, maxScopes, maxScopesLen)
+	}
+	return nil
 }
 
 // authChallenge is one challenge of a header: its scheme and the names of its
@@ -147,7 +154,21 @@ func (p *challengeParser) token68() {
 	}
 }
 
+// singleQuoted reads a value in the quotes that some write for those of HTTP.
+func (p *challengeParser) singleQuoted() (string, bool) {
+	rest, ok := strings.CutPrefix(p.rest, "'")
+	value, after, closed := strings.Cut(rest, "'")
+	if !ok || !closed || after != "" && strings.IndexByte(" \t,", after[0]) < 0 {
+		return "", false
+	}
+	p.rest = after
+	return value, true
+}
+
 func (p *challengeParser) value() (string, bool) {
+	if single, ok := p.singleQuoted(); ok {
+		return single, true
+	}
 	if !p.accept('"') {
 		return p.take(func(c byte) bool { return c > ' ' && c <= '~' && c != ',' && c != '"' }), true
 	}

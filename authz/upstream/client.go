@@ -23,7 +23,7 @@ func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider) (*client
 			return nil, err
 		}
 		return s.configuredClient(p.AuthMethods), nil
-	case p.ClientDocuments && b.https():
+	case bool(p.ClientDocuments) && b.https():
 		return b.documentClient(s, p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
 		return b.registeredClient(ctx, s, p)
@@ -89,8 +89,9 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 		return err
 	}
 	if pin.ClientID == s.Client.ID {
-		if pin.Issuer != p.Issuer {
-			return problemf(ProviderUnusable, "server %s names another provider than the client_id was used at; configure issuer", s.ID)
+		if !sameIssuer(pin.Issuer, p.Issuer) {
+			return problemf(ProviderUnusable, "server %s names another provider, %s, than the client_id was used at, %s; configure issuer",
+				s.ID, loggedURL(p.Issuer), pin.Issuer)
 		}
 		return nil
 	}
@@ -107,14 +108,14 @@ func (b *Broker) clientBelongs(ctx context.Context, s *Server, l link) (bool, er
 	case s.Client.ID != l.ClientID:
 		return false, nil
 	case s.Issuer != "" || s.TokenEndpoint != "": // the operator said where it belongs
-		return s.Issuer == l.Provider || s.TokenEndpoint == l.TokenEndpoint, nil
+		return sameIssuer(s.Issuer, l.Provider) || s.TokenEndpoint == l.TokenEndpoint, nil
 	}
 	var pin issuerPin
 	err := b.readClient(ctx, s, pinnedProvider, &pin)
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // the operator had said where it belongs, and takes that back
 	}
-	return pin == issuerPin{ClientID: l.ClientID, Issuer: l.Provider}, err
+	return pin.ClientID == l.ClientID && sameIssuer(pin.Issuer, l.Provider), err
 }
 
 // readClient reads into v what we are at a provider. What an older key sealed

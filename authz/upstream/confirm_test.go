@@ -1,10 +1,14 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -168,4 +172,72 @@ func wantErr(t *testing.T, err, want error) {
 	if !errors.Is(err, want) {
 		t.Errorf("error %v, want %v", err, want)
 	}
+}
+
+// A server may answer 401 to what it does not know: its word counts only about
+// a question that it understands.
+func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
+	unknown := func(status int, known http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(readBody(r), `"server/discover"`) {
+				w.WriteHeader(status)
+				return
+			}
+			known(w, r)
+		}
+	}
+	needsHeader := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Protocol-Version") != "2025-06-18" {
+			answer(400, "text/plain", "")(w, r)
+			return
+		}
+		legacy(w, r)
+	}
+	for name, tt := range map[string]struct {
+		page   http.HandlerFunc
+		pasted Problem
+		want   error
+	}{
+		"401 to what is unknown":            {unknown(401, legacy), "", ErrRefused},
+		"403 to what is unknown":            {unknown(403, legacy), "", ErrRefused},
+		"401 to both":                       {unknown(401, answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"403, then 401":                     {unknown(403, answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"401, and no sessions":              {unknown(401, answer(404, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"401, then down":                    {unknown(401, answer(503, "text/plain", "")), ProviderDown, ErrUnavailable},
+		"401, then mute":                    {unknown(401, hangUp), ProviderDown, ErrUnavailable},
+		"mute, then works":                  {unknown(0, legacy), "", ErrRefused},
+		"401, then wants the older header":  {unknown(401, needsHeader), "", ErrRefused},
+		"400, then wants the older header":  {unknown(400, needsHeader), "", ErrRefused},
+		"401, and 400 to everything of old": {unknown(401, answer(400, "text/plain", "")), WrongKey, ErrNeedsReauth},
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := func(w http.ResponseWriter, r *http.Request) {
+				defer func() {
+					if e := recover(); e != nil { // status 0: no answer at all
+						panic(http.ErrAbortHandler)
+					}
+				}()
+				tt.page(w, r)
+			}
+			for kind, connect := range refusals {
+				v := newVault(t)
+				server, c := connect(v)
+				v.server.page("/mcp", page)
+				_, err := v.Refused(t.Context(), alice, server, c)
+				wantErr(t, err, tt.want)
+				if state := v.anyRecord(server).State; (state == storage.NeedsReauth) != (tt.want == ErrNeedsReauth) {
+					t.Errorf("%s: the connection is %s", kind, state)
+				}
+			}
+			l := newKeyLab(t)
+			l.server.page("/mcp", page)
+			wantProblem(t, l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, ""), tt.pasted)
+		})
+	}
+}
+
+func readBody(r *http.Request) string {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return string(body)
 }

@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // provider is a server's authorization server, and what to ask of it.
@@ -41,29 +43,27 @@ func (b *Broker) findProvider(ctx context.Context, s *Server) (*provider, error)
 	if s.TokenEndpoint != "" {
 		return b.configuredProvider(s)
 	}
-	challenge, err := b.challengeOf(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	m, err := b.resourceMetadata(ctx, s, challenge)
-	if err != nil {
-		return nil, err
+	challenge, noChallenge := b.challengeOf(ctx, s)
+	m, noMetadata := b.resourceMetadata(ctx, s, challenge)
+	if noMetadata != nil && (!errors.Is(noMetadata, errNoDocument) || isDown(noMetadata)) {
+		return nil, noMetadata
 	}
 	p := &provider{KnownIssuer: true, Discovered: s.Issuer == "", Resource: s.resource(), Scopes: challenge.Scopes}
-	var issuers []string
+	// A server of revision 2025-03-26 is its own authorization server.
+	issuers := []string{originOf(s.URL)}
 	if m != nil {
 		p.Resource, issuers = m.Resource, m.AuthorizationServers
 		if len(p.Scopes) == 0 {
-			p.Scopes = union(nil, m.ScopesSupported)
+			p.Scopes = m.ScopesSupported.scopes()
 		}
-	} else {
-		// A server of revision 2025-03-26 is its own authorization server.
-		issuers = []string{originOf(s.URL)}
 	}
 	if s.Issuer != "" {
 		issuers = []string{s.Issuer}
 	}
 	metadata, err := b.firstProvider(ctx, s, issuers)
+	if err != nil && m == nil {
+		return nil, inOrder(noChallenge, noMetadata, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,32 +72,67 @@ func (b *Broker) findProvider(ctx context.Context, s *Server) (*provider, error)
 }
 
 // challengeOf asks the server without credentials. One that lets strangers ask
-// challenges nobody; its metadata may still be there.
+// challenges nobody; its metadata may still be there, as it may be where the
+// question was not understood.
 func (b *Broker) challengeOf(ctx context.Context, s *Server) (Challenge, error) {
-	k, err := b.knock(ctx, s, nil)
+	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
+	defer cancel()
+	var found Challenge
+	err := b.askInTurn(ctx, s, nil, func(k *knocked) (enough bool) {
+		c := ParseChallenge(k.header)
+		if c.ResourceMetadata != "" || k.status == http.StatusUnauthorized && len(found.Scopes) == 0 {
+			found = c
+		}
+		return k.result || found.ResourceMetadata != ""
+	})
 	if err != nil {
-		return Challenge{}, problem(ProviderDown, transportError(err))
+		return found, problem(ProviderDown, transportError(err))
 	}
-	if k.status != http.StatusUnauthorized {
-		return Challenge{}, nil
-	}
-	return ParseChallenge(k.header), nil
+	return found, nil
 }
 
 // firstProvider returns the first of the issuers that can be used. They are
 // independent of each other: nothing of one is used with another.
 func (b *Broker) firstProvider(ctx context.Context, s *Server, issuers []string) (*providerMetadata, error) {
-	first := error(problem(ProviderUnusable, errors.New("the server names no provider")))
-	for i, issuer := range issuers[:min(len(issuers), maxProviders)] {
+	var first error
+	asked := 0
+	for _, issuer := range issuers {
+		if asked == maxProviders {
+			break
+		}
 		m, err := b.providerMetadata(ctx, s, issuer)
 		if err == nil {
 			return m, nil
 		}
-		if i == 0 {
-			first = err
+		first = cmp.Or(first, err)
+		if !errors.Is(err, errMalformedIssuer) {
+			asked++
 		}
 	}
-	return nil, first
+	return nil, cmp.Or[error](first, problem(ProviderUnusable, errors.New("the server names no provider")))
+}
+
+// inOrder returns one error for all that were met on the way, the first one
+// first. Somebody who is only down now may have had the answer.
+func inOrder(failures ...error) error {
+	kind := ProviderUnusable
+	var all []string
+	for _, err := range failures {
+		var failure *Error
+		if !errors.As(err, &failure) {
+			continue
+		}
+		all = append(all, failure.Cause.Error())
+		if failure.Problem == ProviderDown {
+			kind = ProviderDown
+		}
+	}
+	return problem(kind, errors.New(strings.Join(all, "; ")))
+}
+
+func isDown(err error) bool {
+	var failure *Error
+	return errors.As(err, &failure) && failure.Problem == ProviderDown
 }
 
 // configuredProvider returns a provider without discovery.

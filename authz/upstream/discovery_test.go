@@ -180,11 +180,10 @@ func TestFindProviderMetadata_CL4(t *testing.T) {
 func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
 	for name, issuer := range map[string]func(l *lab) any{
 		"an honest one":    func(*lab) any { return "https://accounts.example" },
-		"a slash more":     func(l *lab) any { return l.provider.URL + "/" },
+		"two slashes more": func(l *lab) any { return l.provider.URL + "//" },
 		"upper case":       func(l *lab) any { return strings.ToUpper(l.provider.URL[:4]) + l.provider.URL[4:] },
-		"none":             func(*lab) any { return nil },
 		"a path":           func(l *lab) any { return l.provider.URL + "/tenant" },
-		"of another type":  func(l *lab) any { return object{"iss": l.provider.URL} },
+		"a path, slash":    func(l *lab) any { return l.provider.URL + "/tenant/" },
 		"default port off": func(l *lab) any { return l.provider.URL + ":443" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,10 +250,9 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 	}
 	hops := map[string]func(l *lab, address string){
 		"resource_metadata": func(l *lab, address string) {
-			l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+address+`"`)
-				w.WriteHeader(http.StatusUnauthorized)
-			})
+			l.server.page(prmPath, nil)
+			l.server.page(asMetadataPath, nil)
+			l.challenge(`Bearer resource_metadata="` + address + `"`)
 		},
 		"authorization_servers": func(l *lab, address string) {
 			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{address})))

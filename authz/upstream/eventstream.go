@@ -11,8 +11,11 @@ func firstEvent(r io.Reader) []byte {
 	var data []byte
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxKnockReply)
-	for lines.Scan() {
+	for first := true; lines.Scan(); first = false {
 		line := lines.Bytes()
+		if first {
+			line = bytes.TrimPrefix(line, byteOrderMark)
+		}
 		if len(line) == 0 && len(data) > 0 {
 			return data
 		}

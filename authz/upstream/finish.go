@@ -86,7 +86,8 @@ func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.UpstreamState
 // sent to, and what it says, before anything is sent anywhere.
 func (b *Broker) checkAnswer(a Answer, t trip) error {
 	// The path tells apart the answers of different providers (RFC 9700
-	// section 4.4); so does iss (RFC 9207 section 2.4), byte by byte:
+	// section 4.4); so does iss (RFC 9207 section 2.4), byte by byte,
+	// compared with what the provider's own metadata says:
 	//
 	//	             advertised   not advertised
 	//	iss equal    go on        go on
@@ -96,7 +97,7 @@ func (b *Broker) checkAnswer(a Answer, t trip) error {
 		return problemf(NotThatProvider, "the answer came to the path of another provider")
 	}
 	if t.CheckIss && a.Iss != "" && a.Iss != t.Link.Provider {
-		return problemf(NotThatProvider, "iss is not the provider's issuer")
+		return problemf(NotThatProvider, "iss is %s, not the provider's issuer %s", loggedURL(a.Iss), t.Link.Provider)
 	}
 	if t.IssRequired && a.Iss == "" {
 		return problemf(NotThatProvider, "iss is missing")

@@ -60,35 +60,46 @@ func (s *Server) pastedHeaders(values map[string]string) ([]CredentialHeader, er
 // verifyHeaders tries the keys on the server: a typing mistake is told now,
 // not at the first call.
 func (b *Broker) verifyHeaders(ctx context.Context, s *Server, credentials []CredentialHeader) error {
-	k, err := b.ask(ctx, s, credentials)
+	k, err := b.verify(ctx, s, credentials)
 	switch {
 	case err != nil:
 		return problem(ProviderDown, transportError(err))
 	case k.result:
 		return nil
-	case k.status == http.StatusUnauthorized || k.status == http.StatusForbidden:
+	case k.refused():
 		return problemf(WrongKey, "status %d", k.status)
 	}
 	return problemf(ProviderDown, "the server answered neither yes nor no: status %d", k.status)
 }
 
-// ask asks the server about credentials, with a request of our own that changes
-// nothing there.
-func (b *Broker) ask(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
+// verify asks the server about credentials, with a request of our own that
+// changes nothing there.
+func (b *Broker) verify(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
 	if s.VerifyURL != "" {
 		return b.verifyByURL(ctx, s, credentials)
 	}
 	return b.verifyByCall(ctx, s, credentials)
 }
 
-// verifyByCall asks the server who it is, in the current revision of MCP and,
-// if it does not know that one, in the one before.
+// verifyByCall asks the server who it is. Some refuse what they do not know as
+// if it were about the credentials: a refusal counts if the server says the same
+// to every question that it takes for one.
 func (b *Broker) verifyByCall(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
-	k, err := b.knock(ctx, s, credentials)
-	if err != nil || k.result || k.status == http.StatusUnauthorized || k.status == http.StatusForbidden {
-		return k, err
+	var last, refusal *knocked
+	err := b.askInTurn(ctx, s, credentials, func(k *knocked) (enough bool) {
+		last = k
+		if k.refused() {
+			refusal = k
+		}
+		return k.result
+	})
+	if err != nil {
+		return nil, err
 	}
-	return b.knockLegacy(ctx, s, credentials)
+	if last.result || last.unable() || refusal == nil {
+		return last, nil
+	}
+	return refusal, nil
 }
 
 // verifyByURL asks the URL that the operator named for it.

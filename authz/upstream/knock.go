@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
 const (
@@ -18,6 +19,9 @@ const (
 
 	modernRevision = "2026-07-28"
 	legacyRevision = "2025-11-25"
+	// headerRevision is the first whose clients name it in a header: whoever
+	// demands the header knows it.
+	headerRevision = "2025-06-18"
 )
 
 // The one request of each era that asks a server who it is. We declare no
@@ -32,6 +36,25 @@ const (
 		`"clientInfo":{"name":"caddy-mcp-oauth","version":"1"}}}`
 )
 
+// question asks a server who it is.
+type question struct {
+	message string
+	// version is the revision that the header names, if any.
+	version string
+	// method is repeated in a header, as the current revision wants it.
+	method string
+}
+
+// questions are put in this order: not every server understands each, and one
+// that does not may answer anything, before it looks at credentials.
+var questions = [...]question{
+	{discoverMessage, modernRevision, "server/discover"},
+	// Revisions before 2026-07-28: a session is opened, without the header.
+	{message: initializeMessage},
+	// The same for servers that demand the header with every request.
+	{message: initializeMessage, version: headerRevision},
+}
+
 // knocked is how a server answered.
 type knocked struct {
 	status int
@@ -40,17 +63,43 @@ type knocked struct {
 	result bool
 }
 
-// knock asks a server who it is, in the current revision of MCP.
-func (b *Broker) knock(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
-	return b.callServer(ctx, s, discoverMessage, credentials, http.Header{
-		"Mcp-Protocol-Version": {modernRevision}, "Mcp-Method": {"server/discover"},
-	})
+// unable reports whether the server says that it cannot answer just now.
+func (k *knocked) unable() bool {
+	return k.status >= http.StatusInternalServerError || k.status == http.StatusTooManyRequests
 }
 
-// knockLegacy asks by opening an MCP session, as servers of revisions before
-// 2026-07-28 want it, and ends the session again.
-func (b *Broker) knockLegacy(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
-	k, err := b.callServer(ctx, s, initializeMessage, credentials, http.Header{})
+func (k *knocked) refused() bool {
+	return k.status == http.StatusUnauthorized || k.status == http.StatusForbidden
+}
+
+// askInTurn puts the questions to a server until an answer is enough. It fails
+// if the server did not answer the last one that was worth asking.
+func (b *Broker) askInTurn(ctx context.Context, s *Server, credentials []CredentialHeader, enough func(*knocked) bool) error {
+	for i, q := range questions {
+		k, err := b.ask(ctx, s, q, credentials)
+		if i == 0 && err != nil && !notReached(err) {
+			continue // it may be the question
+		}
+		if err != nil {
+			return err
+		}
+		if enough(k) || i > 0 && k.status != http.StatusBadRequest {
+			return nil
+		}
+	}
+	return nil
+}
+
+// ask puts one question to a server, and ends the session that it may open.
+func (b *Broker) ask(ctx context.Context, s *Server, q question, credentials []CredentialHeader) (*knocked, error) {
+	header := http.Header{}
+	if q.version != "" {
+		header.Set("Mcp-Protocol-Version", q.version)
+	}
+	if q.method != "" {
+		header.Set("Mcp-Method", q.method)
+	}
+	k, err := b.callServer(ctx, s, q.message, credentials, header)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +157,7 @@ func (b *Broker) endSession(ctx context.Context, s *Server, id string, credentia
 func hasResult(resp *http.Response) bool {
 	body := io.LimitReader(resp.Body, maxKnockReply)
 	var message []byte
-	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType == "text/event-stream" {
+	if egress.MediaType(resp.Header) == "text/event-stream" {
 		message = firstEvent(body)
 	} else {
 		message, _ = io.ReadAll(body)
@@ -116,5 +165,5 @@ func hasResult(resp *http.Response) bool {
 	var m struct {
 		Result json.RawMessage `json:"result"`
 	}
-	return json.Unmarshal(message, &m) == nil && bytes.HasPrefix(m.Result, []byte("{"))
+	return json.Unmarshal(bytes.TrimPrefix(message, byteOrderMark), &m) == nil && bytes.HasPrefix(m.Result, []byte("{"))
 }

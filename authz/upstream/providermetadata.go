@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
@@ -21,44 +19,45 @@ type providerMetadata struct {
 	TokenEndpoint            string   `json:"token_endpoint"`
 	RegistrationEndpoint     string   `json:"registration_endpoint"`
 	RevocationEndpoint       string   `json:"revocation_endpoint"`
-	ScopesSupported          []string `json:"scopes_supported"`
-	AuthMethods              []string `json:"token_endpoint_auth_methods_supported"`
-	CodeChallengeMethods     []string `json:"code_challenge_methods_supported"`
-	ClientDocuments          bool     `json:"client_id_metadata_document_supported"`
-	AuthorizationResponseIss bool     `json:"authorization_response_iss_parameter_supported"`
+	ScopesSupported          textList `json:"scopes_supported"`
+	AuthMethods              textList `json:"token_endpoint_auth_methods_supported"`
+	CodeChallengeMethods     textList `json:"code_challenge_methods_supported"`
+	ClientDocuments          flag     `json:"client_id_metadata_document_supported"`
+	AuthorizationResponseIss flag     `json:"authorization_response_iss_parameter_supported"`
 }
 
 // providerMetadata gets the metadata of an issuer, from the first place that
-// has a document. If none has, and one could not answer, it is ProviderDown.
+// has a usable document. If none has, and one could not answer, it is
+// ProviderDown.
 func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string) (*providerMetadata, error) {
 	places, err := providerMetadataPlaces(issuer)
 	if err != nil {
 		return nil, problem(ProviderUnusable, err)
 	}
-	var outage error
-	for _, place := range places {
-		body, err := b.fetch(ctx, s, place)
-		if errors.Is(err, egress.ErrAnswer) {
-			outage = cmp.Or(outage, outageIn(err))
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		var m providerMetadata
-		if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
-			return nil, problemf(ProviderUnusable, "provider metadata: %w", err)
-		}
-		if err := b.checkProviderMetadata(s, issuer, &m); err != nil {
-			return nil, problemf(ProviderUnusable, "provider metadata: %w", err)
-		}
-		return &m, nil
-	}
-	if outage != nil {
-		return nil, problem(ProviderDown, outage)
-	}
-	return nil, problemf(ProviderUnusable, "the provider has no metadata")
+	var m *providerMetadata
+	f := search{b: b, s: s}
+	err = f.find(ctx, places, func(place string, body []byte) (err error) {
+		m, err = b.readProviderMetadata(s, issuer, place, body)
+		return err
+	})
+	return m, err
 }
+
+func (b *Broker) readProviderMetadata(s *Server, issuer, place string, body []byte) (*providerMetadata, error) {
+	var m providerMetadata
+	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
+		return nil, err
+	}
+	if m.Issuer == "" || m.AuthorizationEndpoint == "" || m.TokenEndpoint == "" {
+		return nil, errors.New("issuer, authorization_endpoint or token_endpoint is missing")
+	}
+	if err := b.checkProviderMetadata(s, issuer, &m); err != nil {
+		return nil, problemf(ProviderUnusable, "provider metadata at %s: %w", loggedURL(place), err)
+	}
+	return &m, nil
+}
+
+var errMalformedIssuer = errors.New("malformed issuer")
 
 // providerMetadataPlaces returns the URLs to try, in the order that MCP
 // prescribes: RFC 8414 section 3.1, OpenID Connect Discovery likewise, and
@@ -66,7 +65,7 @@ func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string)
 func providerMetadataPlaces(issuer string) ([]string, error) {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(issuer, "?#") {
-		return nil, errors.New("malformed issuer") // RFC 8414 section 2
+		return nil, fmt.Errorf("%w: %s", errMalformedIssuer, loggedURL(issuer)) // RFC 8414 section 2
 	}
 	base, path := origin(u)+"/.well-known/", strings.TrimSuffix(u.EscapedPath(), "/")
 	places := []string{base + "oauth-authorization-server" + path, base + "openid-configuration" + path}
@@ -78,11 +77,12 @@ func providerMetadataPlaces(issuer string) ([]string, error) {
 
 // checkProviderMetadata refuses what would send people or secrets astray.
 func (b *Broker) checkProviderMetadata(s *Server, issuer string, m *providerMetadata) error {
-	if m.Issuer != issuer { // byte by byte, RFC 8414 section 3.3
-		return errors.New("it is another issuer's")
+	if !sameIssuer(m.Issuer, issuer) {
+		return fmt.Errorf("its issuer is %s, not %s; if that is the right provider, configure issuer for server %s",
+			loggedURL(m.Issuer), loggedURL(issuer), s.ID)
 	}
 	if !slices.Contains(m.CodeChallengeMethods, "S256") && !s.Quirks.AllowMissingPKCE {
-		return errors.New("it does not say that it supports PKCE with S256")
+		return errors.New("it does not say that it supports PKCE with S256 (code_challenge_methods_supported)")
 	}
 	if err := b.checkAuthorizationEndpoint(s, m.AuthorizationEndpoint); err != nil {
 		return fmt.Errorf("authorization_endpoint: %w", err)

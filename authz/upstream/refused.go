@@ -61,13 +61,13 @@ func (b *Broker) confirm(ctx context.Context, r *refreshing) error {
 	if err := h.refusal(r.refused, b.deps.Now()); err != nil { // since this caller looked
 		return err
 	}
-	k, err := b.ask(ctx, r.server, r.held.credential.Headers)
+	k, err := b.verify(ctx, r.server, r.held.credential.Headers)
 	if err == nil && r.server.refuses(k) {
 		return nil
 	}
 	kept := *r.held
 	outcome := ErrRefused
-	if err != nil || k.status >= http.StatusInternalServerError || k.status == http.StatusTooManyRequests {
+	if err != nil || k.unable() {
 		outcome, kept.retryAt = ErrUnavailable, b.deps.Now().Add(retryPause)
 	} else {
 		kept.keptUntil = b.deps.Now().Add(refusalPause)

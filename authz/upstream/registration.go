@@ -97,6 +97,9 @@ func (b *Broker) register(ctx context.Context, s *Server, p *provider) (*client,
 	if err != nil {
 		return nil, err
 	}
+	if !expires.After(b.deps.Now()) {
+		expires = time.Time{} // 0 means never, and a secret that was just made has not ended yet
+	}
 	b.clients.Lock()
 	defer b.clients.Unlock()
 	if err := b.putClient(ctx, s, p.Issuer, r, expires); err != nil {
@@ -144,12 +147,12 @@ func (b *Broker) postRegistration(ctx context.Context, s *Server, endpoint strin
 // The provider may have changed what we asked for.
 func readRegistration(a *reply, asked clientMetadata) (*registration, time.Time, error) {
 	var m struct {
-		ClientID     string   `json:"client_id"`
-		Secret       string   `json:"client_secret"`
-		SecretEnds   int64    `json:"client_secret_expires_at"`
-		AuthMethod   string   `json:"token_endpoint_auth_method"`
-		RedirectURIs []string `json:"redirect_uris"`
-		Error        string   `json:"error"`
+		ClientID     text            `json:"client_id"`
+		Secret       string          `json:"client_secret"`
+		SecretEnds   json.RawMessage `json:"client_secret_expires_at"`
+		AuthMethod   string          `json:"token_endpoint_auth_method"`
+		RedirectURIs textList        `json:"redirect_uris"`
+		Error        string          `json:"error"`
 	}
 	err := strictjson.Unmarshal(a.body, maxProviderReply, &m)
 	switch {
@@ -159,13 +162,15 @@ func readRegistration(a *reply, asked clientMetadata) (*registration, time.Time,
 		return nil, time.Time{}, problemf(NotRegistered, "registration refused: status %d %s; configure client_id", a.status, knownCode(m.Error))
 	case err != nil:
 		return nil, time.Time{}, problemf(ProviderUnusable, "registration: %w", err)
-	case m.ClientID == "" || len(m.ClientID) > maxClientIDLen || !visible(m.ClientID) || !visible(m.Secret):
+	case m.ClientID == "" && m.Error != "":
+		return nil, time.Time{}, problemf(NotRegistered, "registration refused: %s; configure client_id", knownCode(m.Error))
+	case m.ClientID == "" || len(m.ClientID) > maxClientIDLen || !visible(string(m.ClientID)) || !visible(m.Secret):
 		return nil, time.Time{}, problemf(ProviderUnusable, "registration: no usable client")
 	case m.RedirectURIs != nil && !slices.Contains(m.RedirectURIs, asked.RedirectURIs[0]):
 		return nil, time.Time{}, problemf(NotRegistered, "registration: our redirect URI was not accepted; configure client_id")
 	}
 	r := &registration{
-		client:      client{ID: m.ClientID, Secret: m.Secret, AuthMethod: m.AuthMethod},
+		client:      client{ID: string(m.ClientID), Secret: m.Secret, AuthMethod: m.AuthMethod},
 		RedirectURI: asked.RedirectURIs[0],
 	}
 	if r.AuthMethod == "" {
@@ -174,9 +179,5 @@ func readRegistration(a *reply, asked clientMetadata) (*registration, time.Time,
 	if m.Secret == "" && r.AuthMethod != authPrivateKeyJWT {
 		r.AuthMethod = authNone
 	}
-	var expires time.Time
-	if m.SecretEnds > 0 { // 0 means never
-		expires = time.Unix(m.SecretEnds, 0)
-	}
-	return r, expires, nil
+	return r, moment(m.SecretEnds), nil
 }

@@ -1,14 +1,12 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
@@ -22,92 +20,68 @@ const (
 // resourceMetadata is what a server says about itself (RFC 9728 section 2).
 type resourceMetadata struct {
 	Resource             string   `json:"resource"`
-	AuthorizationServers []string `json:"authorization_servers"`
-	ScopesSupported      []string `json:"scopes_supported"`
+	AuthorizationServers textList `json:"authorization_servers"`
+	ScopesSupported      textList `json:"scopes_supported"`
 }
 
 // resourceMetadata finds the metadata of a server: where its challenge says,
 // then at the well-known place for its URL, then at the root (MCP
-// authorization, protected resource metadata discovery). It returns nil for a
-// server that has none; one that could not answer has some, as far as we know.
+// authorization, protected resource metadata discovery). The error is marked as
+// errNoDocument if there is none; a server that could not answer has some, as
+// far as we know, and is ProviderDown.
 func (b *Broker) resourceMetadata(ctx context.Context, s *Server, c Challenge) (*resourceMetadata, error) {
-	var outage error
-	for _, place := range resourceMetadataPlaces(s.URL, c.ResourceMetadata) {
-		m, err := b.fetchResourceMetadata(ctx, s, place)
-		if err == nil {
-			return m, nil
-		}
-		if !errors.Is(err, egress.ErrAnswer) {
-			return nil, err
-		}
-		outage = cmp.Or(outage, outageIn(err))
-	}
-	if outage != nil {
-		return nil, problem(ProviderDown, outage)
-	}
-	return nil, nil
-}
-
-// outageIn returns the error if it says that somebody cannot answer just now,
-// which is no answer to whether there is a document. Many answer 5xx where they
-// have none, so the next place is tried all the same.
-func outageIn(err error) error {
-	if errors.Is(err, egress.ErrUnavailable) {
+	var m *resourceMetadata
+	f := search{b: b, s: s}
+	err := f.find(ctx, resourceMetadataPlaces(s.URL, c.ResourceMetadata), func(place string, body []byte) (err error) {
+		m, err = readResourceMetadata(s, place, body)
 		return err
-	}
-	return nil
+	})
+	return m, err
 }
 
-// resourceMetadataPlaces returns the URLs to try, in order.
+// resourceMetadataPlaces returns the URLs to try, in order. A challenge should
+// name a whole URL; a relative one is read as every reference in an answer of
+// the server is (RFC 3986 section 5).
 func resourceMetadataPlaces(serverURL, challenged string) []string {
 	u, err := url.Parse(serverURL)
 	if err != nil {
 		return nil
 	}
-	root := origin(u) + protectedResourcePath
-	places := []string{root + strings.TrimSuffix(u.EscapedPath(), "/"), root}
+	var places []string
 	if challenged != "" {
-		places = append([]string{challenged}, places...)
+		places = append(places, challenged)
+		if ref, err := u.Parse(challenged); err == nil {
+			places[0] = ref.String()
+		}
 	}
-	return slices.Compact(places)
+	root := origin(u) + protectedResourcePath
+	for _, place := range []string{root + strings.TrimSuffix(u.EscapedPath(), "/"), root} {
+		if !slices.Contains(places, place) {
+			places = append(places, place)
+		}
+	}
+	return places
 }
 
-// fetchResourceMetadata gets the document at one place. Its resource must be
+// readResourceMetadata reads the document at one place. Its resource must be
 // the server (RFC 9728 section 3.3), or at the root it may be the origin: else
 // it could be another server's, and name a provider for that one's tokens.
-func (b *Broker) fetchResourceMetadata(ctx context.Context, s *Server, place string) (*resourceMetadata, error) {
-	body, err := b.fetch(ctx, s, place)
-	if err != nil {
-		return nil, err
-	}
+func readResourceMetadata(s *Server, place string, body []byte) (*resourceMetadata, error) {
 	var m resourceMetadata
 	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
-		return nil, problemf(ProviderUnusable, "resource metadata: %w", err)
+		return nil, err
 	}
-	got := canonicalResource(m.Resource)
-	isServer := got != "" && got == canonicalResource(s.resource())
+	if m.Resource == "" {
+		return nil, errors.New("it names no resource")
+	}
+	got, want := canonicalResource(m.Resource), canonicalResource(s.resource())
 	isOrigin := got == originOf(s.URL) && place == got+protectedResourcePath
-	if !isServer && !isOrigin {
-		return nil, problemf(ProviderUnusable, "resource metadata is for another resource")
+	if got == "" || got != want && !isOrigin {
+		return nil, problemf(ProviderUnusable, "resource metadata at %s is for another resource, %s, not %s; if it is this server, configure resource",
+			loggedURL(place), loggedURL(m.Resource), want)
+	}
+	if len(m.AuthorizationServers) == 0 && s.Issuer == "" {
+		return nil, errors.New("it names no authorization server")
 	}
 	return &m, nil
-}
-
-// fetch gets a JSON document about a server. An answer that is no document is
-// an egress.ErrAnswer; every other error is an Error.
-func (b *Broker) fetch(ctx context.Context, s *Server, rawURL string) ([]byte, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, problemf(ProviderUnusable, "malformed URL")
-	}
-	d, err := b.reach(s, u).FetchJSON(ctx, rawURL, maxMetadataLen)
-	switch {
-	case err == nil:
-		return d.Body, nil
-	case errors.Is(err, egress.ErrAnswer):
-		return nil, err
-	case errors.Is(err, egress.ErrURL) || errors.Is(err, egress.ErrAddress):
-		return nil, problem(ProviderUnusable, err)
-	}
-	return nil, problem(ProviderDown, transportError(err))
 }

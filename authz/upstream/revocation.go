@@ -81,4 +81,6 @@ func revocationContext(r *storage.ProviderRevocation) []string {
 }
 
 // sameClient reports whether a provider may count both to one grant.
-func sameClient(a, b link) bool { return a.Provider == b.Provider && a.ClientID == b.ClientID }
+func sameClient(a, b link) bool {
+	return sameIssuer(a.Provider, b.Provider) && a.ClientID == b.ClientID
+}

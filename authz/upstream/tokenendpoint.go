@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
 const (
@@ -83,9 +85,9 @@ func (b *Broker) requestToken(ctx context.Context, s *Server, l link, c *client,
 
 // reply is what a provider answered.
 type reply struct {
-	status      int
-	contentType string
-	body        []byte
+	status    int
+	mediaType string
+	body      []byte
 }
 
 // post sends a form to an endpoint of a link's provider. An answer of any
@@ -123,5 +125,5 @@ func (b *Broker) post(ctx context.Context, s *Server, endpoint string, l link, c
 	if err != nil && resp.StatusCode < http.StatusBadRequest {
 		return nil, &tokenError{Failure: noAnswer, Status: resp.StatusCode, cause: transportError(err)}
 	}
-	return &reply{status: resp.StatusCode, contentType: resp.Header.Get("Content-Type"), body: body}, nil
+	return &reply{status: resp.StatusCode, mediaType: egress.MediaType(resp.Header), body: body}, nil
 }

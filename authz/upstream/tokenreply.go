@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -69,9 +67,8 @@ func readTokenReply(r *reply) (*tokenReply, error) {
 // parseTokenMembers reads JSON, or the form that early providers answer with.
 func parseTokenMembers(r *reply) (tokenMembers, error) {
 	var m tokenMembers
-	mediaType, _, _ := mime.ParseMediaType(r.contentType)
-	isForm := mediaType == "application/x-www-form-urlencoded" || mediaType == "text/plain"
-	if !isForm || bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("{")) {
+	isForm := r.mediaType == "application/x-www-form-urlencoded" || r.mediaType == "text/plain"
+	if !isForm || looksLikeObject(r.body) {
 		err := strictjson.Unmarshal(r.body, maxProviderReply, &m)
 		return m, err
 	}
@@ -104,6 +101,10 @@ func parseTokenMembers(r *reply) (tokenMembers, error) {
 	return m, nil
 }
 
+func looksLikeObject(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)), []byte("{"))
+}
+
 // check refuses what could not be sent as a bearer token. A reply without a
 // type is of providers older than RFC 6749; they know no other than bearer.
 func (m *tokenMembers) check() error {
@@ -126,11 +127,10 @@ func visible(s string) bool {
 	return len(s) <= maxTokenLen
 }
 
-// lifetime reads expires_in, a number that some send as text. What is no
-// positive number counts as not said.
+// lifetime reads expires_in. What is no positive number counts as not said.
 func lifetime(raw json.RawMessage) time.Duration {
-	seconds, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
-	if err != nil || !(seconds > 0) {
+	seconds := number(raw)
+	if seconds <= 0 {
 		return 0
 	}
 	if seconds > maxTokenLifetime.Seconds() {
