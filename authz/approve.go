@@ -107,7 +107,7 @@ func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error
 // submit ends the flow, once, with what s has of a grant. What the person
 // connected in it becomes theirs with the grant; without one, it is removed.
 func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Submission) error {
-	s.FlowID, s.Issuer, s.Subject = f.ID, as.cfg.Issuer, f.Identity.Subject
+	s.FlowID, s.Issuer, s.Identity = f.ID, as.cfg.Issuer, *f.Identity
 	policy := &as.cfg.Registration
 	s.KeepClient = policy.UsedLifetime
 	if !identity.Kind(f.Identity.Kind).Proves() {

@@ -18,6 +18,13 @@ type BrowserSession struct {
 	Identity *storage.Identity
 	// CSRFToken goes into every form, as csrf_token.
 	CSRFToken string
+
+	hash storage.Hash // of the cookie
+}
+
+// Presence tells who is there, once somebody has signed in.
+func (s *BrowserSession) Presence() storage.Presence {
+	return storage.Presence{Identity: *s.Identity, Session: s.hash}
 }
 
 // OpenBrowserSession returns who uses the browser. A browser without a cookie
@@ -35,11 +42,11 @@ func (as *AuthorizationServer) OpenBrowserSession(w http.ResponseWriter, r *http
 		as.setBrowserCookie(w, secret, 0)
 		return &BrowserSession{CSRFToken: csrfToken(secret, browserForms)}, nil
 	}
-	s := &BrowserSession{CSRFToken: csrfToken(secret, browserForms)}
+	s := &BrowserSession{CSRFToken: csrfToken(secret, browserForms), hash: storage.HashOf(secret)}
 	if !pageLoad && !carriesToken(r, s.CSRFToken) {
 		return nil, ErrFlowForged
 	}
-	stored, err := as.deps.Store.BrowserSession(r.Context(), storage.HashOf(secret), as.deps.Now())
+	stored, err := as.deps.Store.BrowserSession(r.Context(), s.hash, as.deps.Now())
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 	case err != nil:
@@ -70,7 +77,7 @@ func (as *AuthorizationServer) newBrowserSession(r *http.Request, id storage.Ide
 	secret, now := newSecret(""), as.deps.Now()
 	s := storage.BrowserSession{
 		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
-		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime),
+		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: as.flowCookies(r),
 	}
 	if before := as.browserCookie(r); before != "" {
 		s.Replaces = storage.HashOf(before)
@@ -78,7 +85,7 @@ func (as *AuthorizationServer) newBrowserSession(r *http.Request, id storage.Ide
 	return s, secret
 }
 
-// SignOut ends the session of this browser.
+// SignOut ends the session of this browser, and the flows of its person there.
 func (as *AuthorizationServer) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err := as.endBrowserSession(r); err != nil {
 		return err
@@ -87,9 +94,13 @@ func (as *AuthorizationServer) SignOut(w http.ResponseWriter, r *http.Request) e
 	return nil
 }
 
-// SignOutEverywhere ends what a person ever let in: every grant, and then
-// every browser. A failure in between leaves them signed in to try again.
+// SignOutEverywhere ends what a person ever let in: every flow, so that none
+// becomes another grant, every grant, and then every browser. A failure in
+// between leaves them signed in to try again.
 func (as *AuthorizationServer) SignOutEverywhere(ctx context.Context, subject string) error {
+	if err := as.deps.Store.EndFlows(ctx, as.cfg.Issuer, subject, as.deps.Now()); err != nil {
+		return unavailable(err)
+	}
 	grants, err := as.Grants(ctx, subject)
 	if err != nil {
 		return err
@@ -110,7 +121,7 @@ func (as *AuthorizationServer) endBrowserSession(r *http.Request) error {
 	if secret == "" {
 		return nil
 	}
-	if err := as.deps.Store.DeleteBrowserSession(r.Context(), storage.HashOf(secret)); err != nil {
+	if err := as.deps.Store.DeleteBrowserSession(r.Context(), storage.HashOf(secret), as.flowCookies(r), as.deps.Now()); err != nil {
 		return unavailable(err)
 	}
 	return nil

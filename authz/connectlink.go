@@ -25,8 +25,9 @@ var (
 
 // ConnectLink is what a link to the connect page stands for.
 type ConnectLink struct {
-	// Subject is whose connection it is about.
+	// Subject is whose connection it is about, Proof what proved who they are.
 	Subject string `json:"u"`
+	Proof   string `json:"p,omitempty"`
 	Server  string `json:"s"`
 	// Scopes are missing at the provider, besides what the server always needs.
 	Scopes []string `json:"o,omitempty"`
@@ -37,15 +38,25 @@ type ConnectLink struct {
 	Once storage.Hash `json:"-"`
 }
 
-// ConnectURL returns a link on which the person behind the subject connects a
-// server. It is sealed and so tells nobody whom it is for, and it proves
+// IsFor reports whether the link was made for the person.
+func (l *ConnectLink) IsFor(id storage.Identity) bool {
+	return l.Subject == id.Subject && l.Proof == id.Proof
+}
+
+// SharedConnectURL returns a link on which an operator connects a server for
+// everybody.
+func (as *AuthorizationServer) SharedConnectURL(server string) string {
+	return as.ConnectURL(storage.Identity{Subject: storage.SharedOwner}, server)
+}
+
+// ConnectURL returns a link on which a person connects a server. It is sealed and so tells nobody whom it is for, and it proves
 // nothing: whoever opens it must show to be that person (MCP elicitation, safe
 // URL handling). Only one for storage.SharedOwner, which an operator asks for,
 // is its own proof, and works once.
-func (as *AuthorizationServer) ConnectURL(subject, server string, scopes ...string) string {
+func (as *AuthorizationServer) ConnectURL(id storage.Identity, server string, scopes ...string) string {
 	// Strings and a number always marshal.
 	plain, _ := json.Marshal(ConnectLink{
-		Subject: subject, Server: server, Scopes: scopes,
+		Subject: id.Subject, Proof: id.Proof, Server: server, Scopes: scopes,
 		ExpiresAt: as.deps.Now().Add(ConnectLinkLifetime).Unix(),
 	})
 	ticket := as.deps.Keys.Seal(plain, "connect", as.cfg.Issuer)

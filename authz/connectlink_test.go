@@ -12,12 +12,12 @@ import (
 
 func TestConnectLink_D22_D23(t *testing.T) {
 	l := newLab(t)
-	link := l.as.ConnectURL("user_id:alice@example.com", "notion", "pages.delete")
+	link := l.as.ConnectURL(storage.Identity{Subject: "user_id:alice@example.com"}, "notion", "pages.delete")
 	ticket, ours := strings.CutPrefix(link, labIssuer+"/oauth/connect/")
 	if !ours || strings.ContainsAny(ticket, "/?#%.") {
 		t.Fatalf("link = %q", link)
 	}
-	if again := l.as.ConnectURL("user_id:alice@example.com", "notion", "pages.delete"); again == link {
+	if again := l.as.ConnectURL(storage.Identity{Subject: "user_id:alice@example.com"}, "notion", "pages.delete"); again == link {
 		t.Error("two links are the same")
 	}
 	got, err := l.as.OpenConnectLink(ticket)
@@ -36,7 +36,7 @@ func TestConnectLink_D22_D23(t *testing.T) {
 
 func TestConnectLinkForged(t *testing.T) {
 	l := newLab(t)
-	ticket := strings.TrimPrefix(l.as.ConnectURL("user_id:alice", "notion"), labIssuer+ConnectPath)
+	ticket := strings.TrimPrefix(l.as.ConnectURL(storage.Identity{Subject: "user_id:alice"}, "notion"), labIssuer+ConnectPath)
 	flipped := []byte(ticket)
 	flipped[len(flipped)/2] ^= 1
 	for name, forged := range map[string]string{
@@ -77,7 +77,7 @@ func TestConnectLinkOnce(t *testing.T) {
 		}
 	}
 	mint := func(subject, server string) string {
-		return strings.TrimPrefix(l.as.ConnectURL(subject, server), labIssuer+ConnectPath)
+		return strings.TrimPrefix(l.as.ConnectURL(storage.Identity{Subject: subject}, server), labIssuer+ConnectPath)
 	}
 	shared, other := mint(storage.SharedOwner, "notion"), mint(storage.SharedOwner, "notion")
 	if err := l.as.CheckLinkUnused(t.Context(), open(shared)); err != nil {

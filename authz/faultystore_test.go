@@ -112,7 +112,7 @@ func (s *faultyStore) CreateBrowserSession(ctx context.Context, b storage.Browse
 	return err
 }
 
-func (s *faultyStore) DeleteBrowserSession(ctx context.Context, h storage.Hash) error {
-	_, err := write(s, "DeleteBrowserSession", func() (struct{}, error) { return struct{}{}, s.Store.DeleteBrowserSession(ctx, h) })
+func (s *faultyStore) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
+	_, err := write(s, "DeleteBrowserSession", func() (struct{}, error) { return struct{}{}, s.Store.DeleteBrowserSession(ctx, h, flows, now) })
 	return err
 }

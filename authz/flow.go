@@ -43,10 +43,12 @@ type Flow struct {
 	ExpiresAt time.Time
 	// CSRFToken goes into every form, as csrf_token.
 	CSRFToken string
-	// Identity is nil until the person has chosen one.
+	// Identity is nil until the person has chosen one, and again when it stands
+	// no more: the operator withdrew it, or the person signed out.
 	Identity *storage.Identity
 
-	address string // where the request that opened it came from
+	browser storage.Hash // of the cookie that it is bound to
+	address string       // where the request that opened it came from
 }
 
 // sealedFlow is the part of a flow that travels with the browser: the whole
@@ -110,7 +112,7 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 	f := &Flow{
 		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
 		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: csrfToken(secret, s.ID),
-		address: as.deps.ClientIP(r),
+		browser: browser, address: as.deps.ClientIP(r),
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
 		return nil, ErrFlowForged
@@ -124,10 +126,15 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 		return nil, unavailable(err)
 	case stored.Submitted:
 		return nil, ErrFlowSubmitted
-	default:
+	case as.identityStands(stored.Identity):
 		f.Identity = &stored.Identity
 	}
 	return f, nil
+}
+
+// Presence tells who is there, once somebody has said who they are.
+func (f *Flow) Presence() storage.Presence {
+	return storage.Presence{Identity: *f.Identity, FlowID: f.ID}
 }
 
 // flowClient returns the client of a flow, unless it became another since it
@@ -173,7 +180,7 @@ func (as *AuthorizationServer) Identify(ctx context.Context, f *Flow, id storage
 		return ErrFlowInvalid
 	}
 	verdict, err := as.deps.Store.SaveFlow(ctx, storage.Flow{
-		ID: f.ID, Issuer: as.cfg.Issuer, Identity: id, ExpiresAt: f.ExpiresAt,
+		ID: f.ID, Issuer: as.cfg.Issuer, Identity: id, Browser: f.browser, ExpiresAt: f.ExpiresAt,
 	}, as.deps.Now())
 	if err != nil {
 		return unavailable(err)

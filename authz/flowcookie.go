@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // flowCookieName names the cookie that binds a flow to the browser that
@@ -13,11 +15,14 @@ import (
 // The __Host- prefix keeps a neighbour on a subdomain from planting one (RFC
 // 6265bis section 4.1.3.2); it needs https, which only loopback goes without.
 func (as *AuthorizationServer) flowCookieName(id string) string {
-	name := "mcp_flow_" + id[:min(8, len(id))]
+	return as.flowCookiePrefix() + id[:min(8, len(id))]
+}
+
+func (as *AuthorizationServer) flowCookiePrefix() string {
 	if as.secure() {
-		return "__Host-" + name
+		return "__Host-mcp_flow_"
 	}
-	return name
+	return "mcp_flow_"
 }
 
 func (as *AuthorizationServer) secure() bool { return strings.HasPrefix(as.cfg.Issuer, "https://") }
@@ -38,6 +43,17 @@ func (as *AuthorizationServer) flowCookie(r *http.Request, id string) string {
 		return ""
 	}
 	return cookies[0].Value
+}
+
+// flowCookies returns the hashes of the secrets of all flows of the browser.
+func (as *AuthorizationServer) flowCookies(r *http.Request) []storage.Hash {
+	var flows []storage.Hash
+	for _, cookie := range r.Cookies() {
+		if strings.HasPrefix(cookie.Name, as.flowCookiePrefix()) {
+			flows = append(flows, storage.HashOf(cookie.Value))
+		}
+	}
+	return flows
 }
 
 // csrfToken is what only a page shown to the browser with the secret knows. It

@@ -123,7 +123,7 @@ func grantToken(ctx context.Context, store storage.Store, grantID, token string,
 		Resources: []string{mcpURL}, CreatedAt: now, ExpiresAt: end, AbsoluteExpiresAt: end,
 	}
 	if _, err := store.SubmitFlow(ctx, storage.Submission{
-		FlowID: grantID, Issuer: gateIssuer, Subject: id.Subject, Grant: grant, Now: now,
+		FlowID: grantID, Issuer: gateIssuer, Identity: id, Grant: grant, Now: now,
 		Code: &storage.Code{Hash: code, GrantID: grantID, Issuer: gateIssuer, ClientID: "client", Challenge: "c", ExpiresAt: end},
 	}); err != nil {
 		return err

@@ -177,7 +177,7 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 		found[0].broker.Started(server, time.Now().Add(authz.ConnectLinkLifetime))
 		return writeAdminJSON(w, map[string]any{
 			"site": found[0].as.Config().Issuer, "server": server, "status": "pending",
-			"authorize_url": found[0].as.ConnectURL(storage.SharedOwner, server),
+			"authorize_url": found[0].as.SharedConnectURL(server),
 		})
 	}
 	return adminError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")

@@ -89,7 +89,8 @@ func (c *connectedCall) takeState(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (c *connectedCall) asked() mcp.Asked {
-	return mcp.Asked{Subject: c.caller.Identity.Subject, ClientID: c.caller.ClientID, Server: c.upstream.id}
+	id := &c.caller.Identity
+	return mcp.Asked{Subject: id.Subject, Proof: id.Proof, ClientID: c.caller.ClientID, Server: c.upstream.id}
 }
 
 // bindSession returns the session id to give to the client for the upstream's.

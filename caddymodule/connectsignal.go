@@ -61,7 +61,7 @@ func (c *connectedCall) refuseCall(w http.ResponseWriter, shared bool) {
 	message := fmt.Sprintf("%s does not accept this call.", c.upstream.title)
 	if !shared {
 		message += " If your account there does not work any more, open this link in a browser to connect it again: " +
-			c.site.as.ConnectURL(c.caller.Identity.Subject, c.upstream.id)
+			c.site.as.ConnectURL(c.caller.Identity, c.upstream.id)
 	}
 	c.say(w, http.StatusBadGateway, message)
 }
@@ -110,7 +110,7 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	}
 	request := c.request()
 	revision := c.header.Get(mcp.HeaderProtocolVersion)
-	link := c.site.as.ConnectURL(c.caller.Identity.Subject, c.upstream.id, scopes...)
+	link := c.site.as.ConnectURL(c.caller.Identity, c.upstream.id, scopes...)
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
 	byURL := c.session.URLElicitation && revision >= asksByURL
 	switch {

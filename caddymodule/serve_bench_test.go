@@ -73,7 +73,7 @@ func storeToken(store storage.Store, grant string) (string, error) {
 		return "", err
 	}
 	if _, err := store.SubmitFlow(ctx, storage.Submission{
-		FlowID: grant, Issuer: issuer, Subject: id.Subject, Now: now,
+		FlowID: grant, Issuer: issuer, Identity: id, Now: now,
 		Grant: &storage.Grant{
 			ID: grant, Issuer: issuer, ClientID: client, Identity: id, Scope: scope, Resources: resources,
 			CreatedAt: now, ExpiresAt: end, AbsoluteExpiresAt: end,
@@ -132,7 +132,7 @@ func TestServeHTTPAllocations(t *testing.T) {
 			}
 			if auth != nil {
 				key := map[string]string{"Authorization": "key"}
-				if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, ""); err != nil {
+				if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Presence{}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -46,7 +46,7 @@ func (c *Consent) goalFrom(ctx context.Context, s *authz.BrowserSession, values 
 			return goal{}, c.signedOut()
 		}
 		server := values.Get("server")
-		g, err := c.goalOf(s.Identity.Subject, server, c.as.ServersOf(*s.Identity))
+		g, err := c.goalOfPerson(s, server)
 		g.returnTo = withQuery(AccountPath, "server", server)
 		g.keyPage = withQuery(accountKeyPath, "server", server)
 		return g, err

@@ -31,6 +31,9 @@ type walk struct {
 	as     *authz.AuthorizationServer
 	broker *upstream.Broker // nil on a site with nothing to connect
 	now    time.Time
+
+	store   storage.Store
+	servers []upstream.Server
 }
 
 func newWalk(t *testing.T) *walk {
@@ -46,6 +49,20 @@ func newWalkTo(t *testing.T, servers ...upstream.Server) *walk {
 
 func newWalkOn(t *testing.T, store storage.Store, servers ...upstream.Server) *walk {
 	t.Helper()
+	return newWalkWith(t, store, []identity.Key{{Name: "team-a", Hash: storage.HashOf(testKey), Servers: []string{"github"}}}, servers...)
+}
+
+// reload is what an operator does who gives out other keys: the browser comes
+// to the same site under another configuration.
+func (b *browser) reload(keys ...identity.Key) {
+	b.t.Helper()
+	now := b.now
+	b.walk = newWalkWith(b.t, b.store, keys, b.servers...)
+	b.now = now
+}
+
+func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...upstream.Server) *walk {
+	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
@@ -55,15 +72,14 @@ func newWalkOn(t *testing.T, store storage.Store, servers ...upstream.Server) *w
 		t.Fatal(err)
 	}
 	cfg := newFake().cfg
-	cfg.Identities = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous}
-	cfg.VirtualKeys = identity.NewVirtualKeys(
-		identity.Key{Name: "team-a", Hash: storage.HashOf(testKey), Servers: []string{"github"}})
+	cfg.Identities = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Caddy, identity.Anonymous}
+	cfg.VirtualKeys = identity.NewVirtualKeys(virtual...)
 	cfg.Registration = authz.DefaultRegistration
 	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: authz.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
 		TokenEndpointAuthMethod: authz.AuthNone, GrantTypes: []string{"authorization_code"},
 	}}}
-	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now()}
+	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
 		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
 		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: pages, Logger: zap.NewNop(),
@@ -89,13 +105,17 @@ func newWalkOn(t *testing.T, store storage.Store, servers ...upstream.Server) *w
 type browser struct {
 	*walk
 	cookies map[string]string
+	user    string // whom another handler authenticated
 }
 
-func (w *walk) browser() *browser { return &browser{w, map[string]string{}} }
+func (w *walk) browser() *browser { return &browser{walk: w, cookies: map[string]string{}} }
 
 func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	if b.user != "" {
+		r = r.WithContext(identity.WithUser(r.Context(), b.user))
 	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r)

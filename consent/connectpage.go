@@ -27,7 +27,7 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 		return err
 	}
 	shared := link.Subject == storage.SharedOwner
-	if !shared && (s.Identity == nil || s.Identity.Subject != link.Subject) {
+	if !shared && (s.Identity == nil || !link.IsFor(*s.Identity)) {
 		lead := t.ConnectWho
 		if s.Identity != nil {
 			lead = t.ConnectOther
@@ -100,12 +100,19 @@ func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (
 		g, err = c.goalOf(link.Subject, link.Server, c.as.Config().Servers)
 	case s.Identity == nil:
 		return g, c.signedOut()
-	case s.Identity.Subject != link.Subject:
+	case !link.IsFor(*s.Identity):
 		return g, refuse(http.StatusForbidden, c.pages.text.ConnectOther)
 	default:
-		g, err = c.goalOf(link.Subject, link.Server, c.as.ServersOf(*s.Identity))
+		g, err = c.goalOfPerson(s, link.Server)
 	}
 	g.scopes, g.once = link.Scopes, link.Once
+	return g, err
+}
+
+// goalOfPerson returns the goal to connect a server that the person may use.
+func (c *Consent) goalOfPerson(s *authz.BrowserSession, server string) (goal, error) {
+	g, err := c.goalOf(s.Identity.Subject, server, c.as.ServersOf(*s.Identity))
+	g.presence = s.Presence()
 	return g, err
 }
 

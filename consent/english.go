@@ -127,7 +127,9 @@ var english = text{
 		codeRequired:  "This service is required. Connect it first, leave it out if you can choose, or deny the request.",
 
 		string(upstream.UnknownServer):    "This service cannot be connected here.",
-		string(upstream.TripEnded):        "This attempt to connect has ended already. Look whether it worked; if not, try again.",
+		string(upstream.TripEnded):        "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
+		string(upstream.Left):             "You were signed out, or somebody else signed in, before the service answered. So nothing was connected.",
+		string(upstream.Replaced):         "This service was connected in another window meanwhile, so this attempt changed nothing. Look which account it is; connect again if you want the other one.",
 		string(upstream.NotThatProvider):  "The answer did not come from the service that you were sent to, so it was not used. Try again; if it happens again, tell whoever runs this site.",
 		string(upstream.Declined):         "The service says that you did not agree, so nothing was connected. You can try again.",
 		string(upstream.ProviderRefused):  "The service refused to be connected. Try again; if it happens again, tell whoever runs this site.",

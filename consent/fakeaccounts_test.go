@@ -23,6 +23,7 @@ type fakeAccounts struct {
 	revoked       []string
 	everywhere    string
 	linkUsed      error
+	left          bool
 	accountsError error // of every method
 }
 
@@ -71,6 +72,13 @@ func (s *fakeAccounts) OpenConnectLink(ticket string) (*authz.ConnectLink, error
 	return &link, s.linkErr
 }
 
+func (s *fakeAccounts) CheckPresence(*http.Request, storage.Presence, string) error {
+	if s.left {
+		return authz.ErrLeft
+	}
+	return nil
+}
+
 func (s *fakeAccounts) CheckLinkUnused(context.Context, *authz.ConnectLink) error { return s.linkUsed }
 
 // fakeBroker connects the servers of newFake: Notion by OAuth, GitHub by a key.
@@ -80,11 +88,11 @@ type fakeBroker struct {
 	connections map[[2]string]upstream.Status
 	err         error // of the next step
 
-	trip    *upstream.Trip
-	answers []upstream.Answer
-	pasted  map[string]string
-	person  string // who pasted
-	ended   [][2]string
+	trip     *upstream.Trip
+	answers  []upstream.Answer
+	pasted   map[string]string
+	presence storage.Presence // of who pasted
+	ended    [][2]string
 }
 
 func newFakeBroker() *fakeBroker {
@@ -122,17 +130,22 @@ func (b *fakeBroker) Finish(_ context.Context, a upstream.Answer) (upstream.Outc
 		return upstream.Outcome{}, &upstream.Error{Problem: upstream.OtherBrowser}
 	}
 	outcome := upstream.Outcome{Server: b.trip.Server, Owner: b.trip.Owner, ReturnTo: b.trip.ReturnTo}
+	if b.trip.Owner != storage.SharedOwner {
+		if err := a.Present(b.trip.Presence, b.trip.Server); err != nil {
+			return outcome, err
+		}
+	}
 	if b.err == nil {
 		b.connected(b.trip.Owner, b.trip.Server, storage.Active, b.servers[b.trip.Server].Scopes...)
 	}
 	return outcome, b.err
 }
 
-func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, person string) error {
+func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, p storage.Presence) error {
 	if b.err != nil {
 		return b.err
 	}
-	b.pasted, b.person = values, person
+	b.pasted, b.presence = values, p
 	b.connected(owner, server, storage.Active)
 	return nil
 }

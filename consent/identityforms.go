@@ -91,7 +91,7 @@ func (c *Consent) identifyBy(prove proof) func(http.ResponseWriter, *http.Reques
 		if code != "" {
 			return c.askAgain(w, f, code)
 		}
-		if f.Identity != nil && f.Identity.Subject != id.Subject {
+		if f.Identity != nil && !f.Identity.Same(id) {
 			if err := c.startOver(r.Context(), f); err != nil {
 				return err
 			}
@@ -111,9 +111,10 @@ func (c *Consent) askAgain(w http.ResponseWriter, f *authz.Flow, code string) er
 }
 
 // digest stands for an identity in a form, so that the form tells whom the
-// person saw without spelling out the subject.
+// person saw without spelling it out. Whoever has the name now by another proof
+// is somebody else.
 func digest(id storage.Identity) string {
-	sum := sha256.Sum256([]byte(id.Subject))
+	sum := sha256.Sum256([]byte(id.Subject + "\x00" + id.Proof))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

@@ -14,7 +14,7 @@ import (
 // link opens a link that was made for the subject.
 func (b *browser) link(subject, server string) *httptest.ResponseRecorder {
 	b.t.Helper()
-	return b.open(strings.TrimPrefix(b.as.ConnectURL(subject, server), "https://mcp.example.com"))
+	return b.open(strings.TrimPrefix(b.as.ConnectURL(storage.Identity{Subject: subject}, server), "https://mcp.example.com"))
 }
 
 // Alice's link in Bob's browser, signed in or not, gives Bob nothing of hers,
@@ -135,7 +135,7 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 	servers[0].Mode = upstream.OAuth
 	w := newWalkTo(t, servers...)
 	operator, other := w.browser(), w.browser()
-	link := strings.TrimPrefix(w.as.ConnectURL(storage.SharedOwner, "notion"), "https://mcp.example.com")
+	link := strings.TrimPrefix(w.as.ConnectURL(storage.Identity{Subject: storage.SharedOwner}, "notion"), "https://mcp.example.com")
 	page, otherPage := operator.open(link), other.open(link)
 	declined := strings.Replace(agree(t, operator.press(page, accountConnectPath, nil), ""), "code=", "error=access_denied&x=", 1)
 	page = operator.follow(operator.open(declined))
@@ -173,18 +173,27 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 	}
 }
 
-// A person's own link proves nothing, and so may be used again.
+// A person's own link proves nothing, and so may be used again. But what began
+// before there was a connection does not replace it.
 func TestWalkOwnLinkAgain(t *testing.T) {
 	p := newProvider(t)
 	w := newWalkTo(t, p.servers()...)
 	alice := w.browser()
-	link := strings.TrimPrefix(w.as.ConnectURL("user_id:alice", "notion"), "https://mcp.example.com")
+	link := strings.TrimPrefix(w.as.ConnectURL(storage.Identity{Subject: "user_id:alice"}, "notion"), "https://mcp.example.com")
 	page := alice.follow(alice.press(alice.open(link), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
 	first, second := alice.press(page, accountConnectPath, nil), alice.press(page, accountConnectPath, nil)
 	mustAnswer(t, alice.follow(alice.open(agree(t, first, "first"))), http.StatusOK)
 	mustAnswer(t, alice.open(link), http.StatusOK)
-	mustAnswer(t, alice.follow(alice.open(agree(t, second, "second"))), http.StatusOK)
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer second-2" {
+	late := alice.follow(alice.open(agree(t, second, "second")))
+	if !strings.Contains(shows(late), "in another window meanwhile") {
+		t.Errorf("page:\n%s", shows(late))
+	}
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer first-1" {
+		t.Errorf("calls carry %q", got)
+	}
+	again := alice.press(alice.open(AccountPath), accountConnectPath, url.Values{"server": {"notion"}})
+	mustAnswer(t, alice.follow(alice.open(agree(t, again, "third"))), http.StatusOK)
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer third-3" {
 		t.Errorf("calls carry %q", got)
 	}
 }

@@ -16,8 +16,11 @@ import (
 // person asks, and GitHub, which knows one key.
 type provider struct {
 	*httptest.Server
-	mu     sync.Mutex
-	tokens int
+	mu      sync.Mutex
+	tokens  int
+	revoked []string
+	// exchanging is called while a code is exchanged, unless nil.
+	exchanging func()
 }
 
 const goodKey = "ghp_good"
@@ -26,6 +29,11 @@ func newProvider(t *testing.T) *provider {
 	p := &provider{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", p.token)
+	mux.HandleFunc("POST /revoke", func(_ http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.revoked = append(p.revoked, r.FormValue("token"))
+	})
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+goodKey {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -37,6 +45,9 @@ func newProvider(t *testing.T) *provider {
 }
 
 func (p *provider) token(w http.ResponseWriter, r *http.Request) {
+	if p.exchanging != nil {
+		p.exchanging()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tokens++
@@ -51,6 +62,7 @@ func (p *provider) servers() []upstream.Server {
 	return []upstream.Server{{
 		ID: "notion", URL: p.URL + "/mcp", Mode: upstream.PerUserOAuth, Required: true, Scopes: []string{"pages.read"},
 		Client: &upstream.Client{ID: "gateway"}, AuthorizationEndpoint: p.URL + "/authorize", TokenEndpoint: p.URL + "/token",
+		RevocationEndpoint: p.URL + "/revoke",
 	}, {
 		ID: "github", URL: p.URL + "/mcp", Mode: upstream.PerUserHeaders, VerifyURL: p.URL + "/whoami",
 		Headers: []upstream.Header{{Name: "Authorization", Prefix: "Bearer "}},

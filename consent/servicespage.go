@@ -34,7 +34,7 @@ type scopeView struct {
 // it needs for that.
 func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
 	if f.Identity == nil || !c.stillUser(r, *f.Identity) {
-		return c.askAgain(w, f, "")
+		return c.askAgain(w, f, r.URL.Query().Get("error"))
 	}
 	standing, err := c.standingIn(r.Context(), f)
 	if err != nil {

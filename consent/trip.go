@@ -23,7 +23,7 @@ type goal struct {
 	owner     string
 	scopes    []string
 	keepUntil time.Time
-	person    string // whom the flow belongs to
+	presence  storage.Presence
 	once      storage.Hash
 	returnTo  string // the page they left from
 	keyPage   string // where they paste keys
@@ -46,7 +46,7 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	secret := rand.Text() + rand.Text() // 260 bits
 	target, err := c.broker.Begin(r.Context(), upstream.Trip{
 		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
-		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Person: g.person, Once: g.once,
+		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Presence: g.presence, Once: g.once,
 	})
 	if err != nil {
 		return c.comeBack(w, g.returnTo, err)
@@ -80,6 +80,7 @@ func (c *Consent) callback() http.Handler {
 		outcome, err := c.broker.Finish(r.Context(), upstream.Answer{
 			State: state, Code: query.Get("code"), Iss: query.Get("iss"), Error: query.Get("error"),
 			Path: r.URL.Path, Browser: storage.HashOf(secret),
+			Present: func(p storage.Presence, server string) error { return c.present(r, p, server) },
 		})
 		c.setTripCookie(w, state, "", -time.Second)
 		if err != nil {
@@ -88,6 +89,15 @@ func (c *Consent) callback() http.Handler {
 		c.redirect(w, outcome.ReturnTo)
 		return nil
 	})
+}
+
+// present reports with nil that whoever left is still there.
+func (c *Consent) present(r *http.Request, p storage.Presence, server string) error {
+	err := c.as.CheckPresence(r, p, server)
+	if errors.Is(err, authz.ErrLeft) || err == nil && !c.stillUser(r, p.Identity) {
+		return &upstream.Error{Problem: upstream.Left, Cause: authz.ErrLeft}
+	}
+	return err
 }
 
 // comeBack shows the page that the person left from with what went wrong, if

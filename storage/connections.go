@@ -76,6 +76,9 @@ type Connection struct {
 	// UsesUp is used up, as by UseOnce, in the transaction in which
 	// PutConnection stores the connection. It is no part of the record.
 	UsesUp *OneTime `json:"-"`
+	// While, unless nil, is who must still be there when PutConnection stores
+	// the connection. It is no part of the record.
+	While *Presence `json:"-"`
 }
 
 // OneTime is a one-time value, and until when it is remembered to be used.
@@ -130,7 +133,10 @@ type BrowserSession struct {
 	Hash Hash `json:"-"` // of the cookie
 	// Replaces is the session that the browser had before and that ends when
 	// this one is stored; zero if it had none. It is not kept.
-	Replaces  Hash      `json:"-"`
+	Replaces Hash `json:"-"`
+	// Flows are the hashes of the browser's flow cookies. If the session before
+	// was somebody else's, the flows of that person among them end. They are not kept.
+	Flows     []Hash    `json:"-"`
 	Issuer    string    `json:"issuer"`
 	Identity  Identity  `json:"identity"`
 	CreatedAt time.Time `json:"created_at"`
@@ -152,6 +158,7 @@ type Connections interface {
 	//   OK        stored, c.Revokes queued and c.UsesUp used; a lease ends with it.
 	//   Burned    c.UsesUp was used before: nothing was changed, the current
 	//             connection is returned, if any.
+	//   Revoked   c.While is not there any more: the same.
 	//   Mismatch  somebody changed or removed it since: the same.
 	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
 	// LeaseConnection lets one caller at a time refresh a connection. The
@@ -194,17 +201,25 @@ type Connections interface {
 	// and moves each one's DueAt to retryAt and counts the attempt, so that
 	// no two callers hold the same.
 	DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]ProviderRevocation, error)
+	// QueueRevocation queues a revocation of what was never stored.
+	QueueRevocation(ctx context.Context, r ProviderRevocation) error
 	// EndRevocation removes a queued revocation.
 	EndRevocation(ctx context.Context, id string) error
 
 	// GrantsOf returns the grants of a subject that stand, oldest first.
 	GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]Grant, error)
 
-	// CreateBrowserSession, BrowserSession and DeleteBrowserSession keep who is
-	// signed in to the pages; SubmitFlow creates one too. DeleteBrowserSessions
-	// signs a subject out everywhere.
+	// CreateBrowserSession signs a browser in to the pages; SubmitFlow does too.
 	CreateBrowserSession(ctx context.Context, s BrowserSession) error
+	// BrowserSession returns who is signed in, or ErrNotFound.
 	BrowserSession(ctx context.Context, h Hash, now time.Time) (BrowserSession, error)
-	DeleteBrowserSession(ctx context.Context, h Hash) error
+	// DeleteBrowserSession signs a browser out. Of the pending flows of its
+	// person, those end that are bound to one of the cookies with the hashes.
+	DeleteBrowserSession(ctx context.Context, h Hash, flows []Hash, now time.Time) error
+	// DeleteBrowserSessions signs a subject out in every browser.
 	DeleteBrowserSessions(ctx context.Context, issuer, subject string) error
+	// EndFlows ends the pending flows of a subject: each is as if nobody had
+	// said yet who they are. What was connected in it is removed, with its trips;
+	// its OnExpiry is queued.
+	EndFlows(ctx context.Context, issuer, subject string, now time.Time) error
 }

@@ -64,6 +64,8 @@ type Flow struct {
 	ID       string   `json:"id"` // also inside the sealed request
 	Issuer   string   `json:"issuer"`
 	Identity Identity `json:"identity"`
+	// Browser is the hash of the cookie that binds the flow to one browser.
+	Browser Hash `json:"browser,omitzero"`
 	// Submitted marks a flow that ended in a grant or a refusal. It stays
 	// until ExpiresAt so that a second submit is told apart from an expired one.
 	Submitted bool      `json:"submitted"`
@@ -81,6 +83,22 @@ type Identity struct {
 	// Proof tells what proved it from what did before or will later, where that
 	// can change under the same Subject. It is no secret.
 	Proof string `json:"proof,omitempty"`
+}
+
+// Same reports whether both are the same person by the same proof. Whoever was
+// given a name together with another key is not who had the name before.
+func (i Identity) Same(other Identity) bool {
+	return i.Kind == other.Kind && i.Subject == other.Subject && i.Proof == other.Proof
+}
+
+// Presence is a person at our pages, for as long as they are there: signed in
+// in a browser session, or in a pending flow. What they begin there, such as
+// the way to a provider, is worth nothing once they have left.
+type Presence struct {
+	Identity Identity `json:"identity"`
+	// Session is of the browser session, FlowID of the flow: one of the two.
+	Session Hash   `json:"session,omitzero"`
+	FlowID  string `json:"flow_id,omitempty"`
 }
 
 // MaxAccessTokens is how many access tokens of a grant live side by side.

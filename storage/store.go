@@ -66,7 +66,9 @@ type Store interface {
 	DeleteClient(ctx context.Context, id string, now time.Time) (Revocation, error)
 
 	// SaveFlow stores who the person is, unless the flow was submitted.
-	// It answers OK, or Burned for a submitted flow.
+	// It answers OK, or Burned for a submitted flow. What somebody else, or the
+	// same person by another proof, connected in the flow before is removed, as
+	// are their trips; its OnExpiry is queued.
 	SaveFlow(ctx context.Context, f Flow, now time.Time) (Verdict, error)
 	// Flow returns a flow, submitted ones included, or ErrNotFound.
 	Flow(ctx context.Context, id string, now time.Time) (Flow, error)
@@ -76,8 +78,8 @@ type Store interface {
 	// as long as the grant can live plus s.KeepClient; s.Quota bounds how many
 	// are kept so. Burned: it was submitted before. Unknown: there
 	// is no such flow, or it has expired. Mismatch: the flow's identity or
-	// connections changed since the person saw them. The winner's effects and
-	// the mark are one transaction.
+	// connections changed since the person saw them, or what the owner had
+	// did. The winner's effects and the mark are one transaction.
 	SubmitFlow(ctx context.Context, s Submission) (Verdict, error)
 
 	// Code returns a code as it stands, without claiming it, or ErrNotFound.
@@ -148,18 +150,19 @@ type Store interface {
 type Submission struct {
 	FlowID string
 	Issuer string
-	// Subject is whom the person saw on the page they submitted.
-	Subject string
-	Grant   *Grant // nil when the person refused
-	Code    *Code  // nil when the person refused
+	// Identity is whom the person saw on the page they submitted.
+	Identity Identity
+	Grant    *Grant // nil when the person refused
+	Code     *Code  // nil when the person refused
 	// Adopt are the connections made in this flow, sealed anew for their
-	// owner. Each replaces what the owner had for the server. Revision is the
-	// one of the flow's connection it was made from; if that changed since,
-	// or the flow has a connection that is not here, the verdict is Mismatch.
+	// owner. Each has the ID of the one that it replaces or, where the owner has
+	// none for the server, of the flow's. Revision is the one of the flow's
+	// connection it was made from; if that changed since, the owner has another
+	// connection by now, or the flow one that is not here, the verdict is Mismatch.
 	// The flow's connections are removed, also when the person refused.
 	Adopt []Connection
 	// Browser signs the browser of the person who approved in to the account
-	// and connect pages; nil does not. It is Subject's.
+	// and connect pages; nil does not. It is Identity's.
 	Browser    *BrowserSession
 	KeepClient time.Duration
 	// Quota is nil when the person proved who they are. Else anybody can have

@@ -41,11 +41,17 @@ type States struct {
 func NewStates(keys *seal.Keyring, issuer string) *States { return &States{keys, issuer} }
 
 // Asked is whom and what an input request was about.
-type Asked struct{ Subject, ClientID, Server string }
+type Asked struct {
+	Subject string
+	// Proof tells the person from whoever had the name before.
+	Proof            string
+	ClientID, Server string
+}
 
 // state is what is sealed.
 type state struct {
 	Subject   string `json:"u"`
+	Proof     string `json:"p,omitempty"`
 	ClientID  string `json:"c"`
 	Method    string `json:"m"`
 	Operation []byte `json:"o"` // SHA-256
@@ -77,7 +83,7 @@ func (s *States) Mint(a Asked, r *Request, before Round, now time.Time) (string,
 	}
 	digest := sha256.Sum256(operation)
 	plain, err := json.Marshal(state{
-		Subject: a.Subject, ClientID: a.ClientID, Method: r.Method, Operation: digest[:],
+		Subject: a.Subject, Proof: a.Proof, ClientID: a.ClientID, Method: r.Method, Operation: digest[:],
 		Round: before.number + 1, ExpiresAt: now.Add(stateLifetime).Unix(),
 		InnerState: r.params[memberState], InnerResponses: r.params[memberResponses],
 	})
@@ -105,7 +111,7 @@ func (s *States) Take(a Asked, r *Request, now time.Time) ([]byte, Round, error)
 		return nil, Round{}, err
 	}
 	digest := sha256.Sum256(operation)
-	if st.Subject != a.Subject || st.ClientID != a.ClientID || st.Method != r.Method || !bytes.Equal(st.Operation, digest[:]) {
+	if st.Subject != a.Subject || st.Proof != a.Proof || st.ClientID != a.ClientID || st.Method != r.Method || !bytes.Equal(st.Operation, digest[:]) {
 		return nil, Round{}, ErrState
 	}
 	round := Round{Ours: true}

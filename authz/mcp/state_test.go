@@ -78,8 +78,9 @@ func TestStateIsBound_D25(t *testing.T) {
 		want         error
 	}{
 		"own":              {alice, "tools/call", `"name":"x",`, nil},
-		"another person":   {Asked{"virtual_key:bob", "client", "notion"}, "tools/call", `"name":"x",`, ErrState},
-		"another client":   {Asked{"virtual_key:alice", "other", "notion"}, "tools/call", `"name":"x",`, ErrState},
+		"another person":   {Asked{Subject: "virtual_key:bob", ClientID: "client", Server: "notion"}, "tools/call", `"name":"x",`, ErrState},
+		"another key":      {Asked{Subject: "virtual_key:alice", Proof: "new", ClientID: "client", Server: "notion"}, "tools/call", `"name":"x",`, ErrState},
+		"another client":   {Asked{Subject: "virtual_key:alice", ClientID: "other", Server: "notion"}, "tools/call", `"name":"x",`, ErrState},
 		"another method":   {alice, "prompts/get", `"name":"x",`, ErrState},
 		"other params":     {alice, "tools/call", `"name":"y",`, ErrState},
 		"additional param": {alice, "tools/call", `"name":"x","arguments":{},`, ErrState},
@@ -105,7 +106,7 @@ func TestForeignStateIsKept(t *testing.T) {
 		"an upstream's":       {s, alice, "eyJzdGVwIjoxfQ"},
 		"another gateway's":   {newTestStates(t, 2, "https://gw.example"), alice, ours},
 		"another site's":      {newTestStates(t, 1, "https://other.example"), alice, ours},
-		"another server's":    {s, Asked{"virtual_key:alice", "client", "github"}, ours},
+		"another server's":    {s, Asked{Subject: "virtual_key:alice", ClientID: "client", Server: "github"}, ours},
 		"cut":                 {s, alice, ours[:len(ours)-4]},
 		"prefix alone":        {s, alice, statePrefix},
 		"not in the alphabet": {s, alice, statePrefix + "!!"},

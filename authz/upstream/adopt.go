@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -10,8 +9,9 @@ import (
 
 // Adopt returns the connections of a flow, sealed for their future owner, for
 // the transaction that ends the flow (storage.Submission). What somebody else
-// connected in it, and brought back only after it had become the owner's, is
-// ended instead.
+// connected in it is ended instead. So is what would take the place of a
+// connection that the person made elsewhere since they began, or of one that
+// they ended; the transaction is then refused, so that they see how it is now.
 func (b *Broker) Adopt(ctx context.Context, flowID, owner string) ([]storage.Connection, error) {
 	now := b.deps.Now()
 	made, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, storage.FlowOwner(flowID), now)
@@ -30,14 +30,21 @@ func (b *Broker) Adopt(ctx context.Context, flowID, owner string) ([]storage.Con
 			}
 			continue
 		}
-		c.Owner, opened.Person = owner, ""
-		existing, err := b.deps.Store.Connection(ctx, c.ConnectionKey, now)
-		switch {
-		case err == nil: // connecting again keeps the public handle
-			c.ID, c.CreatedAt = existing.ID, existing.CreatedAt
-		case !errors.Is(err, storage.ErrNotFound):
+		c.Owner = owner
+		existing, err := b.find(ctx, c.ConnectionKey)
+		if err != nil {
 			return nil, err
 		}
+		if existing.ID != opened.Persons {
+			// The transaction will find it gone, and the person look again.
+			if err := b.Disconnect(ctx, storage.FlowOwner(flowID), c.Server); err != nil {
+				return nil, err
+			}
+		}
+		if existing.ID != "" { // connecting again keeps the public handle
+			c.ID, c.CreatedAt = existing.ID, existing.CreatedAt
+		}
+		opened.Person, opened.Persons = "", ""
 		c.Secret = b.sealSecrets(c.ConnectionKey, c.ID, opened)
 		c.UpdatedAt, c.ExpiresAt, c.OnExpiry = now, time.Time{}, nil
 		c.Revokes = b.revocationOfReplaced(existing, opened.Link)

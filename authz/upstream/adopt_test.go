@@ -36,7 +36,7 @@ func (v *vault) submit(owner string, adopted []storage.Connection) storage.Verdi
 	}
 	code := &storage.Code{Hash: storage.HashOf("code"), GrantID: grant.ID, Issuer: testIssuer, ClientID: "client", ExpiresAt: now.Add(time.Hour)}
 	verdict, err := v.store.SubmitFlow(v.t.Context(), storage.Submission{
-		FlowID: flow, Issuer: testIssuer, Subject: owner, Grant: grant, Code: code, Adopt: adopted, Now: now,
+		FlowID: flow, Issuer: testIssuer, Identity: grant.Identity, Grant: grant, Code: code, Adopt: adopted, Now: now,
 	})
 	if err != nil {
 		v.t.Fatal(err)
@@ -63,6 +63,20 @@ func (v *vault) wantAdopted(owner, server, token string) {
 	if err != nil || c.Headers[0].Value != "Bearer "+token {
 		v.t.Errorf("%v, %v", c, err)
 	}
+}
+
+// endsInsteadOfAdopting checks that the flow's connection ends, that the person
+// has to look once more, and what their calls carry in the end.
+func (v *vault) endsInsteadOfAdopting(token string, err error) {
+	v.t.Helper()
+	if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.Mismatch {
+		v.t.Error("the person does not see what became of it:", verdict)
+	}
+	v.wantCall(flowOwner, "notion", "", ErrNotConnected)
+	if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.OK {
+		v.t.Error("the flow cannot be ended:", verdict)
+	}
+	v.wantCall(alice, "notion", token, err)
 }
 
 func TestAdopt(t *testing.T) {
@@ -98,21 +112,28 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("the connection has another handle")
 		}
 	})
-	t.Run("after another was disconnected", func(t *testing.T) {
+	t.Run("not after another was disconnected", func(t *testing.T) {
 		v := newVault(t)
-		other := v.instance()
 		v.identify(alice)
-		old := v.connectAs(alice, "notion", withoutRevocation)
-		other.wantCall(alice, "notion", old, nil)
-		token := v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
-		v.clock.advance(belief + time.Second)
+		v.connectAs(alice, "notion", withoutRevocation)
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
 		adopted := v.adopt(alice)
 		v.disconnect(alice, "notion")
-		if verdict := v.submit(alice, adopted); verdict != storage.OK {
+		if verdict := v.submit(alice, adopted); verdict != storage.Mismatch {
 			t.Fatal(verdict)
 		}
-		// The same handle and revision as before, and yet another connection.
-		other.wantAdopted(alice, "notion", token)
+		v.endsInsteadOfAdopting("", ErrNotConnected)
+	})
+	t.Run("not in place of one that was made meanwhile", func(t *testing.T) {
+		v := newVault(t)
+		v.identify(alice)
+		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
+		adopted := v.adopt(alice)
+		own := v.connectAs(alice, "notion")
+		if verdict := v.submit(alice, adopted); verdict != storage.Mismatch {
+			t.Fatal(verdict)
+		}
+		v.endsInsteadOfAdopting(own, nil)
 	})
 	t.Run("not what came after the page", func(t *testing.T) {
 		v := newVault(t)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,10 +39,9 @@ type Trip struct {
 	// Once, unless zero, names what lets the person connect something: of all
 	// trips with the same, at most one makes a connection.
 	Once storage.Hash
-	// Person is whom a pending flow belongs to: should it become somebody
-	// else's while they are away, that one does not get what they bring back.
-	// Empty for any other owner.
-	Person string
+	// Presence is the person, and where they are: when they come back, they
+	// must still be there. Zero for storage.SharedOwner, which is nobody's.
+	Presence storage.Presence
 }
 
 // trip is what is recorded, sealed, of a Trip: all that its answer is checked
@@ -54,14 +52,13 @@ type trip struct {
 	RedirectURI string `json:"redirect_uri"`
 	// CheckIss tells that the issuer is known, IssRequired that the provider
 	// says it always sends iss.
-	CheckIss    bool      `json:"check_iss"`
-	IssRequired bool      `json:"iss_required"`
-	ReturnTo    string    `json:"return_to"`
-	KeepUntil   time.Time `json:"keep_until,omitzero"`
-	Person      string    `json:"person,omitempty"`
-	// Connection is the ID of the connection that there was, if any.
-	Connection string       `json:"connection,omitempty"`
-	Once       storage.Hash `json:"once,omitzero"`
+	CheckIss    bool             `json:"check_iss"`
+	IssRequired bool             `json:"iss_required"`
+	ReturnTo    string           `json:"return_to"`
+	KeepUntil   time.Time        `json:"keep_until,omitzero"`
+	Presence    storage.Presence `json:"presence,omitzero"`
+	Seen        seen             `json:"seen,omitzero"`
+	Once        storage.Hash     `json:"once,omitzero"`
 }
 
 // Begin records a trip and returns the provider's URL to send the browser to.
@@ -79,8 +76,12 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 		return "", err
 	}
 	key := b.key(t.Owner, s)
-	existing, err := b.deps.Store.Connection(ctx, key, b.deps.Now())
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+	existing, err := b.find(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	before, err := b.see(ctx, existing, s, t.Presence)
+	if err != nil {
 		return "", err
 	}
 	scopes := requestedScopes(p, t.Scopes, existing.Scopes)
@@ -95,7 +96,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	record := trip{
 		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
 		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
-		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Person: t.Person, Connection: existing.ID, Once: t.Once,
+		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Presence: t.Presence, Seen: before, Once: t.Once,
 	}
 	state := newSecret()
 	hash := storage.HashOf(state)

@@ -23,6 +23,11 @@ const (
 	TripEnded Problem = "trip_ended"
 	// OtherBrowser: the answer came in another browser than the trip began in.
 	OtherBrowser Problem = "other_browser"
+	// Left: whoever began has signed out since, was signed out, or somebody
+	// else is there now.
+	Left Problem = "left"
+	// Replaced: meanwhile the service was connected in another way.
+	Replaced Problem = "replaced"
 	// NotThatProvider: the answer is not from the provider the person was sent to.
 	NotThatProvider Problem = "not_that_provider"
 	// Declined: the person, or the provider for them, said no.

@@ -17,6 +17,9 @@ type Answer struct {
 	Path string
 	// Browser is the hash of the browser's cookie.
 	Browser storage.Hash
+	// Present reports with nil that the person who left is still there, in this
+	// browser, and may connect the server. It is asked before the code is used.
+	Present func(p storage.Presence, server string) error
 }
 
 // Outcome is how a trip ended.
@@ -36,9 +39,23 @@ func (b *Broker) Finish(ctx context.Context, a Answer) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	err = b.bringBack(ctx, a, state.ConnectionKey, t)
+	if err = checkPresent(a, state.ConnectionKey, t); err == nil {
+		err = b.bringBack(ctx, a, state.ConnectionKey, t)
+	}
 	b.tripEnded(state.ConnectionKey, err)
 	return Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: t.ReturnTo, Connected: err == nil}, err
+}
+
+// checkPresent decides whether who left is who came back. A shared connection
+// is nobody's: whoever has its link connects it.
+func checkPresent(a Answer, k storage.ConnectionKey, t trip) error {
+	switch {
+	case k.Owner == storage.SharedOwner:
+		return nil
+	case a.Present == nil:
+		return errLeft
+	}
+	return a.Present(t.Presence, k.Server)
 }
 
 // bringBack makes a connection of the answer to a trip that was claimed.

@@ -343,6 +343,7 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 			if len(l.connections()) != 0 {
 				t.Error("connected")
 			}
+			l.Broker.deps.Cache.working.Wait()
 			came := len(l.provider.requests("/token")) > exchanged
 			revoked := slices.ContainsFunc(l.provider.requests("/revoke"), func(r seenRequest) bool { return r.form.Get("token") == "at" })
 			if came != revoked {
@@ -355,7 +356,8 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 func TestConnectionOfFlow(t *testing.T) {
 	l := newLab(t)
 	tr := l.trip()
-	tr.Owner, tr.KeepUntil, tr.Person = storage.FlowOwner("f1"), l.now.Add(time.Minute), testOwner
+	tr.Owner, tr.KeepUntil = storage.FlowOwner("f1"), l.now.Add(time.Minute)
+	tr.Presence = l.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
 	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(tr))); err != nil {
 		t.Fatal(err)
 	}

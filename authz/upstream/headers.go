@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -15,8 +14,8 @@ import (
 const maxKeyLen = 8 << 10
 
 // ConnectHeaders stores the keys that a person pasted, by header name, after
-// the server has taken them. keepUntil and person are as in Trip.
-func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, person string) error {
+// the server has taken them. keepUntil and p are as KeepUntil and Presence in Trip.
+func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Presence) error {
 	s := b.servers[server]
 	if s == nil || s.Mode != PerUserHeaders || owner == "" {
 		return problem(UnknownServer, nil)
@@ -27,16 +26,20 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 	}
 	k := b.key(owner, s)
 	// Verifying takes a while, in which the person may disconnect: read before.
-	current, err := b.deps.Store.Connection(ctx, k, b.deps.Now())
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+	current, err := b.find(ctx, k)
+	if err != nil {
+		return err
+	}
+	before, err := b.see(ctx, current, s, p)
+	if err != nil {
 		return err
 	}
 	if err := b.verifyHeaders(ctx, s, credentials); err != nil {
 		return err
 	}
 	c := storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}
-	return b.keep(ctx, c, current.ID, secrets{
-		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()}, Person: person,
+	return b.keep(ctx, c, p, before, secrets{
+		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()},
 	})
 }
 

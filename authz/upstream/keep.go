@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,28 +21,33 @@ func (b *Broker) keepTokens(ctx context.Context, k storage.ConnectionKey, t trip
 	if r.ExpiresIn > 0 {
 		c.TokenExpiresAt = now.Add(r.ExpiresIn)
 	}
-	return b.keep(ctx, c, t.Connection, secrets{
-		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link, Person: t.Person,
+	return b.keep(ctx, c, t.Presence, t.Seen, secrets{
+		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link,
 	})
 }
 
-// keep stores new credentials as the owner's connection, in place of the one
-// with the ID expected, if any. It does not bring back a connection that
-// was ended in the meantime.
-func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string, s secrets) error {
+// keep stores new credentials as the owner's connection, if the person is still
+// there, in place of the one that they saw, if any: it neither brings back a
+// connection that was ended in the meantime, nor replaces one that was made.
+// The provider is told of credentials that are not kept.
+func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Presence, before seen, s secrets) error {
 	now := b.deps.Now()
-	current, err := b.deps.Store.Connection(ctx, c.ConnectionKey, now)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+	current, err := b.find(ctx, c.ConnectionKey)
+	if err != nil {
 		return err
 	}
 	s.Made = uuid.NewString()
+	if p != (storage.Presence{}) {
+		c.While = &p
+	}
+	if p.FlowID != "" {
+		s.Person, s.Persons = p.Identity.Subject, before.Persons
+	}
 	c.OnExpiry = b.revocationOnExpiry(c, s)
 	for {
-		if expected != "" && current.ID != expected {
-			if current.ID == "" { // what came now, the person has no other way to end
-				b.revokeOrphan(ctx, b.servers[c.Server], s)
-			}
-			return problemf(TripEnded, "the connection was ended in the meantime")
+		if current.ID != before.Connection {
+			b.revokeUnkept(ctx, c, s, current.ID == "")
+			return b.whyUnkept(ctx, c, current)
 		}
 		c.ID, c.CreatedAt, c.Revision = current.ID, current.CreatedAt, current.Revision
 		if c.ID == "" {
@@ -58,8 +62,11 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 		}
 		switch verdict {
 		case storage.Burned:
-			b.revokeLate(ctx, c.ConnectionKey, s)
+			b.revokeUnkept(ctx, c, s, false)
 			return errUsed
+		case storage.Revoked:
+			b.revokeUnkept(ctx, c, s, false)
+			return errLeft
 		case storage.OK:
 			b.deps.Cache.Forget(c.ConnectionKey)
 			if c.Revokes != nil {
@@ -69,4 +76,17 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, expected string
 		}
 		current = stored // somebody refreshed or connected at the same time
 	}
+}
+
+// whyUnkept returns what became of the connection that the person saw.
+func (b *Broker) whyUnkept(ctx context.Context, c, current storage.Connection) error {
+	if c.UsesUp != nil {
+		if err := b.checkUnused(ctx, c.UsesUp.Hash); err != nil {
+			return err
+		}
+	}
+	if current.ID == "" {
+		return problemf(TripEnded, "the connection was ended in the meantime")
+	}
+	return problemf(Replaced, "another connection was made in the meantime")
 }

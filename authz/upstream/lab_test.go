@@ -204,6 +204,16 @@ func (l *lab) trip() Trip {
 	return Trip{Server: "notion", Owner: testOwner, Browser: testBrowser, ReturnTo: "/oauth/account"}
 }
 
+// inFlow makes somebody the person of a pending flow.
+func (l *lab) inFlow(id string, who storage.Identity) storage.Presence {
+	l.t.Helper()
+	verdict, err := l.store.SaveFlow(l.t.Context(), storage.Flow{ID: id, Issuer: testIssuer, Identity: who, ExpiresAt: l.now.Add(time.Hour)}, l.now)
+	if err != nil || verdict != storage.OK {
+		l.t.Fatal(verdict, err)
+	}
+	return storage.Presence{Identity: who, FlowID: id}
+}
+
 // begin begins a trip and returns the parameters of the authorization request.
 func (l *lab) begin(t Trip) url.Values {
 	l.t.Helper()
@@ -225,7 +235,8 @@ func (l *lab) begin(t Trip) url.Values {
 func (l *lab) answerTo(request url.Values) Answer {
 	return Answer{
 		State: request.Get("state"), Code: "code-1", Browser: testBrowser,
-		Path: strings.TrimPrefix(request.Get("redirect_uri"), testIssuer),
+		Path:    strings.TrimPrefix(request.Get("redirect_uri"), testIssuer),
+		Present: func(storage.Presence, string) error { return nil },
 	}
 }
 

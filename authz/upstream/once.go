@@ -20,6 +20,9 @@ type Store interface {
 
 var errUsed = problemf(TripEnded, "what the trip began with has made a connection already")
 
+// errLeft is also what Answer.Present answers for somebody who left.
+var errLeft = problemf(Left, "whoever began is not there any more")
+
 // checkUnused tells before the code is spent what storing the connection would
 // tell after it: nobody gets tokens that would not be stored.
 func (b *Broker) checkUnused(ctx context.Context, once storage.Hash) error {

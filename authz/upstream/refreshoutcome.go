@@ -141,7 +141,7 @@ func (b *Broker) keepRefreshed(ctx context.Context, r *refreshing, reply *tokenR
 	// A commit whose confirmation was lost is met again as somebody's change.
 	if verdict != storage.OK && !bytes.Equal(stored.Secret, c.Secret) {
 		if stored.ID == "" {
-			b.revokeOrphan(ctx, r.server, opened)
+			b.revokeUnkept(ctx, c, opened, true)
 		}
 		return b.overtaken(ctx, r, stored)
 	}

@@ -134,27 +134,24 @@ func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (a
 	return false, nil
 }
 
-// revokeOrphan tells the provider about tokens that came for a connection that
-// was ended meanwhile, once.
-func (b *Broker) revokeOrphan(ctx context.Context, s *Server, opened secrets) {
-	if opened.Link.RevocationEndpoint == "" {
+// revokeUnkept tells the provider about credentials that came too late to be
+// kept. Where that could end another connection of the owner, they are left to
+// end by themselves, unless the owner has asked for the end of the one they
+// were to replace.
+func (b *Broker) revokeUnkept(ctx context.Context, c storage.Connection, opened secrets, askedFor bool) {
+	r := b.revocationOnExpiry(c, opened)
+	if c.ExpiresAt.IsZero() || askedFor {
+		if opened.Person = c.Owner; askedFor {
+			opened.Person = ""
+		}
+		r = b.newRevocation(c.Server, opened, b.deps.Now())
+	}
+	if r == nil {
 		return
 	}
-	if again, err := b.revokeTokens(ctx, s, opened); again || err != nil {
-		b.log.Warn("a provider was not told to revoke", zap.String("server", s.ID), zap.Error(err))
+	if err := b.deps.Store.QueueRevocation(ctx, *r); err != nil {
+		b.log.Error("a provider will not be told to revoke", zap.String("server", c.Server), zap.Error(err))
+		return
 	}
-}
-
-// revokeLate is as revokeOrphan, for tokens that came after somebody else made
-// the connection. Where that one may be ended by it, they are left to end at
-// the provider.
-func (b *Broker) revokeLate(ctx context.Context, k storage.ConnectionKey, opened secrets) {
-	opened.Person = k.Owner
-	spared, err := b.spared(ctx, opened)
-	if err != nil {
-		b.log.Warn("a provider was not told to revoke", zap.String("server", k.Server), zap.Error(err))
-	}
-	if err == nil && !spared {
-		b.revokeOrphan(ctx, b.servers[k.Server], opened)
-	}
+	b.revokeSoon(ctx)
 }

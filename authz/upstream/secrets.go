@@ -22,6 +22,9 @@ type secrets struct {
 	Person string `json:"person,omitempty"`
 	// RefreshParams are those that the provider took at the last refresh.
 	RefreshParams refreshParams `json:"refresh_params,omitzero"`
+	// Persons is the ID of the connection that they had when they began, and
+	// that this one replaces when the flow ends.
+	Persons string `json:"persons,omitempty"`
 	// Headers are the pasted keys.
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }

@@ -174,10 +174,23 @@ func (v *vault) connectAs(owner, server string, change ...func(*storage.Connecti
 	for _, f := range change {
 		f(&c, &opened)
 	}
-	if err := v.keep(v.t.Context(), c, "", opened); err != nil {
+	if opened.Person != "" {
+		opened.Persons = v.has(opened.Person, server)
+	}
+	if err := v.keep(v.t.Context(), c, storage.Presence{}, seen{Connection: v.has(owner, server)}, opened); err != nil {
 		v.t.Fatal(err)
 	}
 	return access
+}
+
+// has returns the ID of the owner's connection, if there is one.
+func (v *vault) has(owner, server string) string {
+	v.t.Helper()
+	c, err := v.find(v.t.Context(), v.key(owner, v.servers[server]))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return c.ID
 }
 
 func withoutRefresh(_ *storage.Connection, s *secrets)    { s.RefreshToken = "" }

@@ -142,7 +142,7 @@ func approve(ctx context.Context, s storage.Store, i uint64, now time.Time) erro
 		return err
 	}
 	verdict, err := s.SubmitFlow(ctx, storage.Submission{
-		FlowID: flow.ID, Issuer: benchIssuer, Subject: who.Subject, Now: now,
+		FlowID: flow.ID, Issuer: benchIssuer, Identity: who, Now: now,
 		Code: &storage.Code{
 			Hash: benchHash("code", i, 0), GrantID: id, Issuer: benchIssuer, ClientID: client, RedirectURI: benchRedirect,
 			Challenge: benchChallenge, ExpiresAt: now.Add(5 * time.Minute),

@@ -22,7 +22,7 @@ func TestListingHoldsNobodyUp_M13(t *testing.T) {
 			t.Fatal(err)
 		}
 		v, err := s.SubmitFlow(ctx, storage.Submission{
-			FlowID: id, Issuer: "https://a.example", Subject: who.Subject, Now: now,
+			FlowID: id, Issuer: "https://a.example", Identity: who, Now: now,
 			Grant: &storage.Grant{ID: id, Issuer: "https://a.example", Identity: who, ExpiresAt: now.Add(time.Hour), AbsoluteExpiresAt: now.Add(time.Hour)},
 			Code:  &storage.Code{Hash: storage.HashOf(id), GrantID: id, ExpiresAt: now.Add(time.Minute)},
 		})

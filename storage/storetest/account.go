@@ -36,8 +36,8 @@ var browserSessionTests = map[string]func(*fixture){
 	"signs out": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("2", alice)))
-		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 1")))
-		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 1")))
+		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 1"), nil, f.now))
+		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 1"), nil, f.now))
 		f.signedIn("1", false)
 		f.signedIn("2", true)
 	},

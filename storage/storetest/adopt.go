@@ -17,27 +17,33 @@ var adoptTests = map[string]func(*fixture){
 		}
 		f.equal(f.servers(issuer, storage.FlowOwner("1")), []string(nil))
 	},
-	"under its ID or another": func(f *fixture) {
+	"not in place of what was not there, or is no more": func(f *fixture) {
 		c := f.connects("1", "notion")
-		moved := f.adopted(c)
-		moved.ID = "another"
-		f.submits("1", storage.OK, moved)
-		moved.Revision = 1
-		f.stands(moved)
-		_, err := f.store.ConnectionByID(ctx(), issuer, c.ID, f.now)
-		f.is(err, storage.ErrNotFound)
+		for _, id := range []string{"another", "c-" + alice.Subject + " notion"} {
+			moved := f.adopted(c)
+			moved.ID = id // of a connection that the owner does not have
+			f.submits("1", storage.Mismatch, moved)
+			f.stillPending("1", c)
+		}
+		own := f.put(f.connection(alice.Subject, "notion")) // made meanwhile
+		f.submits("1", storage.Mismatch, f.adopted(c))
+		f.nothingApproved("1")
+		f.stands(own)
+		f.stands(c)
 	},
 	"in place of what the owner had": func(f *fixture) {
 		old := f.connection(alice.Subject, "notion")
 		old.State = storage.NeedsReauth
 		old = f.put(old)
 		kept := f.put(f.connection(alice.Subject, "github"))
-		moved := f.adopted(f.connects("1", "notion"))
+		c := f.connects("1", "notion")
+		moved := f.adopted(c)
+		moved.ID = old.ID
 		f.submits("1", storage.OK, moved)
 		moved.Revision = 2
 		f.stands(moved)
 		f.stands(kept)
-		_, err := f.store.ConnectionByID(ctx(), issuer, old.ID, f.now)
+		_, err := f.store.ConnectionByID(ctx(), issuer, c.ID, f.now)
 		f.is(err, storage.ErrNotFound)
 		_, v, err := f.store.PutConnection(ctx(), old, f.now) // the answer of a refresh
 		f.verdict(v, err, storage.Mismatch)

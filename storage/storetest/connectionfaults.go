@@ -33,11 +33,13 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 		"PutUpstreamClient":     func() error { return s.PutUpstreamClient(c, f.upstreamClient("notion")) },
 		"DeleteUpstreamClient":  func() error { return s.DeleteUpstreamClient(c, issuer, provider, "notion") },
 		"DueRevocations":        func() error { return second(s.DueRevocations(c, issuer, 1, f.now, f.now.Add(1))) },
+		"QueueRevocation":       func() error { return s.QueueRevocation(c, f.revocation("1")) },
+		"EndFlows":              func() error { return s.EndFlows(c, issuer, alice.Subject, f.now) },
 		"EndRevocation":         func() error { return s.EndRevocation(c, "1") },
 		"GrantsOf":              func() error { return second(s.GrantsOf(c, issuer, alice.Subject, f.now)) },
 		"CreateBrowserSession":  func() error { return s.CreateBrowserSession(c, f.browserSession("z", alice)) },
 		"BrowserSession":        func() error { return second(s.BrowserSession(c, hash("cookie 1"), f.now)) },
-		"DeleteBrowserSession":  func() error { return s.DeleteBrowserSession(c, hash("cookie 1")) },
+		"DeleteBrowserSession":  func() error { return s.DeleteBrowserSession(c, hash("cookie 1"), nil, f.now) },
 		"DeleteBrowserSessions": func() error { return s.DeleteBrowserSessions(c, issuer, alice.Subject) },
 	}
 }
@@ -124,6 +126,29 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			return second(f.store.DueRevocations(ctx(), issuer, 10, f.now, f.now.Add(time.Minute)))
 		},
 	},
+	"QueueRevocation": {
+		func(*fixture) {},
+		func(f *fixture) error { return f.store.QueueRevocation(ctx(), f.revocation("1")) },
+	},
+	"EndFlows": {
+		func(f *fixture) {
+			f.identified("2")
+			f.put(f.abandoned("2", "notion"))
+			f.leave("1", storage.FlowOwner("2"), "linear")
+		},
+		func(f *fixture) error { return f.store.EndFlows(ctx(), issuer, alice.Subject, f.now) },
+	},
+	"SaveFlow of somebody else": {
+		func(f *fixture) {
+			f.identified("2")
+			f.put(f.abandoned("2", "notion"))
+		},
+		func(f *fixture) error {
+			changed := f.flow("2")
+			changed.Identity = bob
+			return wants(storage.OK)(f.store.SaveFlow(ctx(), changed, f.now))
+		},
+	},
 	"EndRevocation": {
 		func(f *fixture) { f.queue(f.revocation("1")) },
 		func(f *fixture) error { return f.store.EndRevocation(ctx(), "1") },
@@ -152,7 +177,7 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 	},
 	"DeleteBrowserSession": {
 		func(f *fixture) { f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice))) },
-		func(f *fixture) error { return f.store.DeleteBrowserSession(ctx(), hash("cookie 1")) },
+		func(f *fixture) error { return f.store.DeleteBrowserSession(ctx(), hash("cookie 1"), nil, f.now) },
 	},
 	"DeleteBrowserSessions": {
 		func(f *fixture) {
@@ -163,7 +188,6 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 	},
 	"SubmitFlow that adopts": {
 		func(f *fixture) {
-			f.put(f.connection(alice.Subject, "notion"))
 			f.connects("2", "notion")
 			f.connects("2", "github")
 			f.leave("1", storage.FlowOwner("2"), "linear")

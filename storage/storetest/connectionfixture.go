@@ -140,8 +140,7 @@ func (f *fixture) revocation(id string) storage.ProviderRevocation {
 // queue puts a revocation in the queue.
 func (f *fixture) queue(r storage.ProviderRevocation) {
 	f.Helper()
-	_, v, err := f.store.Disconnect(ctx(), storage.Connection{ConnectionKey: connectionKey("nobody", r.Server)}, &r, f.now)
-	f.verdict(v, err, storage.Unknown)
+	f.must(f.store.QueueRevocation(ctx(), r))
 }
 
 // due takes what is due and returns the IDs.

@@ -21,7 +21,7 @@ var connectionModelTests = map[string]func(*fixture){
 			m := &connectionMachine{fixture: *f, model: newConnectionModel(), run: fmt.Sprintf("run %d ", run)}
 			for _, flow := range m.flows() {
 				longest := m.flow(flow)
-				longest.Identity.Subject = m.subject()
+				longest.Identity = m.who()
 				longest.ExpiresAt = m.now.Add(1000 * 24 * time.Hour)
 				m.wants(t, storage.OK)(m.store.SaveFlow(ctx(), longest, m.now))
 			}
@@ -56,6 +56,10 @@ func (m *connectionMachine) flows() []string { return []string{m.run + "f1", m.r
 
 // subject is the person of the run, who goes through all its flows.
 func (m *connectionMachine) subject() string { return m.run + "alice" }
+
+func (m *connectionMachine) who() storage.Identity {
+	return storage.Identity{Kind: alice.Kind, Subject: m.subject()}
+}
 
 func (m *connectionMachine) owners() []string {
 	owners := []string{m.subject(), m.run + "bob"}
@@ -222,7 +226,7 @@ func (m *connectionMachine) submit(t *rapid.T) {
 	m.last++
 	flow := rapid.SampledFrom(m.flows()).Draw(t, "flow")
 	sub := m.submission(fmt.Sprint(m.run, m.last), "a")
-	sub.FlowID, sub.Subject = flow, m.subject()
+	sub.FlowID, sub.Identity, sub.Grant.Identity = flow, m.who(), m.who()
 	if rapid.IntRange(0, 4).Draw(t, "refused") == 0 {
 		sub.Grant, sub.Code = nil, nil
 	} else {
@@ -238,6 +242,9 @@ func (m *connectionMachine) adopt(t *rapid.T, owner string) []storage.Connection
 	of := m.model.of(owner, m.now)
 	for i := range of {
 		of[i].Owner = m.subject()
+		if old := m.model.connection(of[i].ConnectionKey, m.now); old != nil && rapid.IntRange(0, 4).Draw(t, "as seen") > 0 {
+			of[i].ID = old.ID
+		}
 		of[i].Revision += uint64(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "stale"))
 	}
 	if len(of) > 0 && rapid.IntRange(0, 4).Draw(t, "without one") == 0 {

@@ -153,7 +153,11 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 	}
 	if sub.Grant != nil {
 		same := slices.EqualFunc(of, sub.Adopt, func(a, b storage.Connection) bool {
-			return a.Server == b.Server && a.Revision == b.Revision
+			replaced := a.ID
+			if old := m.connection(b.ConnectionKey, sub.Now); old != nil {
+				replaced = old.ID
+			}
+			return a.Server == b.Server && a.Revision == b.Revision && b.ID == replaced
 		})
 		if !same {
 			return storage.Mismatch

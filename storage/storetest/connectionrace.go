@@ -117,7 +117,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			c := f.connects(id, "notion "+id)
 			adopted := func(n int) storage.Connection {
 				mine := f.adopted(c)
-				mine.ID, mine.Secret = fmt.Sprint(id, " ", n), fmt.Append(nil, "secret ", n)
+				mine.Secret = fmt.Append(nil, "secret ", n)
 				return mine
 			}
 			won := f.race(func(n int) storage.Verdict {
@@ -128,7 +128,7 @@ var connectionRaceTests = map[string]func(*fixture){
 				v, err := f.store.SubmitFlow(ctx(), sub)
 				return f.raced(v, err, storage.OK, storage.Burned)
 			})
-			f.noConnection(c)
+			f.equal(f.servers(issuer, storage.FlowOwner(id)), []string(nil))
 			want := adopted(won)
 			want.Revision = 1
 			f.stands(want)

@@ -53,7 +53,7 @@ var connectionSweepTests = map[string]func(*fixture){
 		next := f.browserSession("3", alice)
 		next.Replaces = hash("cookie 1")
 		f.must(f.store.CreateBrowserSession(ctx(), next))
-		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 3")))
+		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 3"), nil, f.now))
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("2", alice)))
 		f.must(f.store.DeleteBrowserSessions(ctx(), issuer, alice.Subject))
 		f.after(1000 * 24 * time.Hour)

@@ -100,7 +100,7 @@ func (f *fixture) flow(id string) storage.Flow {
 // submission approves the flow: grant g-<id> with code hash("code <id>").
 func (f *fixture) submission(id, clientID string) storage.Submission {
 	return storage.Submission{
-		FlowID: id, Issuer: issuer, Subject: alice.Subject, KeepClient: time.Hour, Now: f.now,
+		FlowID: id, Issuer: issuer, Identity: alice, KeepClient: time.Hour, Now: f.now,
 		Grant: &storage.Grant{
 			ID: "g-" + id, Issuer: issuer, ClientID: clientID, Identity: alice,
 			Scope: []string{"mcp:use"}, Resources: []string{resource}, RedirectURI: redirectURI,

@@ -8,6 +8,9 @@ import (
 
 var bob = storage.Identity{Kind: "user_id", Subject: "user_id:bob", Name: "bob"}
 
+// aliceAnew is whoever was given alice's name and another key.
+var aliceAnew = storage.Identity{Kind: alice.Kind, Subject: alice.Subject, Name: alice.Name, Proof: "another"}
+
 var flowTests = map[string]func(*fixture){
 	"reads back what was stored": func(f *fixture) {
 		v, err := f.store.SaveFlow(ctx(), f.flow("1"), f.now)
@@ -78,6 +81,19 @@ var flowTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal(got, changed)
 	},
+	"submit of whoever has the name now": func(f *fixture) {
+		changed := f.flow("1")
+		changed.Identity = aliceAnew
+		_, err := f.store.SaveFlow(ctx(), changed, f.now)
+		f.must(err)
+		v, err := f.store.SubmitFlow(ctx(), f.submission("1", "a"))
+		f.verdict(v, err, storage.Mismatch)
+		f.nothingApproved("1")
+		sub := f.submission("1", "a")
+		sub.Identity, sub.Grant.Identity = aliceAnew, aliceAnew
+		v, err = f.store.SubmitFlow(ctx(), sub)
+		f.verdict(v, err, storage.OK)
+	},
 	"submit again": func(f *fixture) {
 		f.approve("1", "a")
 		again := f.submission("1", "a")
@@ -96,11 +112,12 @@ var flowTests = map[string]func(*fixture){
 	"grant and code belong together": func(f *fixture) {
 		_, err := f.store.SaveFlow(ctx(), f.flow("1"), f.now)
 		f.must(err)
-		noCode, noGrant, foreign := f.submission("1", "a"), f.submission("1", "a"), f.submission("1", "a")
+		noCode, noGrant, foreign, others := f.submission("1", "a"), f.submission("1", "a"), f.submission("1", "a"), f.submission("1", "a")
+		others.Grant.Identity = aliceAnew
 		noCode.Code = nil
 		noGrant.Grant = nil
 		foreign.Code.GrantID = "g-2"
-		for _, sub := range []storage.Submission{noCode, noGrant, foreign} {
+		for _, sub := range []storage.Submission{noCode, noGrant, foreign, others} {
 			if v, err := f.store.SubmitFlow(ctx(), sub); err == nil {
 				f.Fatalf("verdict %d for half a submission", v)
 			}

@@ -17,7 +17,7 @@ var grantsTests = map[string]func(*fixture){
 		v, err := f.store.SaveFlow(ctx(), elsewhere, f.now)
 		f.verdict(v, err, storage.OK)
 		sub := f.submission("3", "c")
-		sub.Issuer, sub.Subject = otherIssuer, bob.Subject
+		sub.Issuer, sub.Identity = otherIssuer, bob
 		sub.Grant.Issuer, sub.Grant.Identity, sub.Code.Issuer = otherIssuer, bob, otherIssuer
 		v, err = f.store.SubmitFlow(ctx(), sub)
 		f.verdict(v, err, storage.OK)

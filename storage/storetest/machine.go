@@ -109,7 +109,7 @@ func (m *machine) deleteClient(t *rapid.T) {
 
 func (m *machine) saveFlow(t *rapid.T) {
 	id := m.run + rapid.SampledFrom([]string{"f1", "f2", "f3"}).Draw(t, "flow")
-	m.save(t, id, rapid.SampledFrom([]storage.Identity{alice, bob}).Draw(t, "who"))
+	m.save(t, id, rapid.SampledFrom([]storage.Identity{alice, bob, aliceAnew}).Draw(t, "who"))
 }
 
 func (m *machine) save(t *rapid.T, id string, who storage.Identity) {
@@ -122,7 +122,8 @@ func (m *machine) save(t *rapid.T, id string, who storage.Identity) {
 func (m *machine) submitFlow(t *rapid.T) {
 	sub := m.submission(m.fresh("grant "), m.clientID(t))
 	sub.FlowID = one(t, m.model.flows, "flow")
-	sub.Subject = rapid.SampledFrom([]string{alice.Subject, bob.Subject}).Draw(t, "subject")
+	sub.Identity = rapid.SampledFrom([]storage.Identity{alice, bob, aliceAnew}).Draw(t, "who")
+	sub.Grant.Identity = sub.Identity
 	if rapid.Bool().Draw(t, "unproved") {
 		sub.Quota = &storage.Quota{Key: hash("%s", rapid.SampledFrom([]string{"here", "there"}).Draw(t, "address"))}
 	}
@@ -135,7 +136,7 @@ func (m *machine) submitFlow(t *rapid.T) {
 func (m *machine) submit(t *rapid.T, sub storage.Submission) {
 	browser, before := m.fresh("browser "), one(t, m.model.browser, "before")
 	if sub.Grant != nil && rapid.Bool().Draw(t, "in a browser") {
-		b := m.browserSession(browser, storage.Identity{Kind: "user_id", Subject: sub.Subject})
+		b := m.browserSession(browser, sub.Identity)
 		b.Replaces = hash("cookie %s", before)
 		sub.Browser = &b
 	}

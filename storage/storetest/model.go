@@ -67,7 +67,7 @@ func (m *model) submit(id string, sub storage.Submission, code, browser, before 
 		return gone
 	case f.Submitted:
 		return storage.Burned
-	case f.Identity.Subject != sub.Subject:
+	case !f.Identity.Same(sub.Identity):
 		return storage.Mismatch
 	}
 	f.Submitted = true

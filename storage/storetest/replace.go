@@ -25,8 +25,9 @@ var replaceTests = map[string]func(*fixture){
 		f.equal(f.due(10), []string(nil))
 	},
 	"one that is adopted queues the revocation of the owner's": func(f *fixture) {
-		f.put(f.connection(alice.Subject, "notion"))
+		old := f.put(f.connection(alice.Subject, "notion"))
 		moved := f.adopted(f.connects("1", "notion"))
+		moved.ID = old.ID
 		f.submits("1", storage.OK, f.revoking(moved, "1"))
 		moved.Revision = 2
 		f.stands(moved)

@@ -37,6 +37,8 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"uses up", usesUpTests},
 		{"expiry", expiryTests},
 		{"submit in a browser", submitBrowserTests},
+		{"presence", presenceTests},
+		{"end flow", endFlowTests},
 		{"connection sweep", connectionSweepTests},
 		{"connection race", connectionRaceTests},
 		{"connection model", connectionModelTests},

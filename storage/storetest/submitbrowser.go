@@ -54,11 +54,12 @@ var submitBrowserTests = map[string]func(*fixture){
 		f.refusesBrowser(sub, storage.Unknown)
 	},
 	"nobody but who approves": func(f *fixture) {
-		refused, bobs, elsewhere := f.signingIn("1"), f.signingIn("1"), f.signingIn("1")
+		refused, bobs, anew, elsewhere := f.signingIn("1"), f.signingIn("1"), f.signingIn("1"), f.signingIn("1")
+		anew.Browser.Identity = aliceAnew
 		refused.Grant, refused.Code = nil, nil
 		bobs.Browser.Identity = bob
 		elsewhere.Browser.Issuer = otherIssuer
-		for _, sub := range []storage.Submission{refused, bobs, elsewhere} {
+		for _, sub := range []storage.Submission{refused, bobs, anew, elsewhere} {
 			if v, err := f.store.SubmitFlow(ctx(), sub); err == nil {
 				f.Fatalf("verdict %d for %+v", v, sub.Browser)
 			}

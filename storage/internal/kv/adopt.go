@@ -19,7 +19,7 @@ func checkAdopt(sub storage.Submission) error {
 	}
 	servers := make(map[string]bool, len(sub.Adopt))
 	for _, c := range sub.Adopt {
-		if c.ID == "" || c.Server == "" || servers[c.Server] || c.Issuer != sub.Issuer || c.Owner != sub.Subject {
+		if c.ID == "" || c.Server == "" || servers[c.Server] || c.Issuer != sub.Issuer || c.Owner != sub.Identity.Subject {
 			return errAdopt
 		}
 		servers[c.Server] = true
@@ -44,6 +44,28 @@ func flowConnections(r Reader, sub storage.Submission) (of []storage.Connection,
 		}
 	}
 	return of, len(of) == len(adopted), nil
+}
+
+// replacesAsSeen reports whether the owner has what each adopted connection
+// replaces, and nothing where it replaces nothing.
+func replacesAsSeen(r Reader, of []storage.Connection, sub storage.Submission) (bool, error) {
+	if sub.Grant == nil {
+		return true, nil
+	}
+	made := make(map[string]string, len(of))
+	for _, c := range of {
+		made[c.Server] = c.ID
+	}
+	for _, c := range sub.Adopt {
+		old, found, err := liveConnection(r, c.ConnectionKey, sub.Now)
+		if err != nil {
+			return false, err
+		}
+		if found && old.ID != c.ID || !found && c.ID != made[c.Server] {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // adopt removes what the flow connected or was about to, and gives the

@@ -10,7 +10,7 @@ import (
 
 // CreateBrowserSession implements storage.Store.
 func (s *Store) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
-	return s.engine.Update(ctx, func(tx Tx) error { return createBrowserSession(tx, b) })
+	return s.engine.Update(ctx, func(tx Tx) error { return createBrowserSession(tx, b, b.CreatedAt) })
 }
 
 // BrowserSession implements storage.Store.
@@ -28,8 +28,14 @@ func (s *Store) BrowserSession(ctx context.Context, h storage.Hash, now time.Tim
 }
 
 // DeleteBrowserSession implements storage.Store.
-func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash) error {
-	return s.engine.Update(ctx, func(tx Tx) error { return deleteBrowserSession(tx, h) })
+func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		b, found, err := deleteBrowserSession(tx, h)
+		if err != nil || !found {
+			return err
+		}
+		return endFlowsIn(tx, flows, b.Issuer, b.Identity.Subject, now)
+	})
 }
 
 // DeleteBrowserSessions implements storage.Store.
@@ -53,8 +59,13 @@ func (s *Store) DeleteBrowserSessions(ctx context.Context, issuer, subject strin
 }
 
 // createBrowserSession stores a session in the place of the one it replaces.
-func createBrowserSession(tx Tx, b storage.BrowserSession) error {
-	if err := deleteBrowserSession(tx, b.Replaces); err != nil {
+// With that of somebody else, their flows in the browser end.
+func createBrowserSession(tx Tx, b storage.BrowserSession, now time.Time) error {
+	before, found, err := deleteBrowserSession(tx, b.Replaces)
+	if err == nil && found && !before.Identity.Same(b.Identity) {
+		err = endFlowsIn(tx, b.Flows, before.Issuer, before.Identity.Subject, now)
+	}
+	if err != nil {
 		return err
 	}
 	keepUntil := until(b.ExpiresAt)
@@ -64,15 +75,16 @@ func createBrowserSession(tx Tx, b storage.BrowserSession) error {
 	return putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b)
 }
 
-func deleteBrowserSession(tx Tx, h storage.Hash) error {
-	b, found, err := getBrowserSession(tx, h)
+// deleteBrowserSession removes a session, if there is one, and returns it.
+func deleteBrowserSession(tx Tx, h storage.Hash) (b storage.BrowserSession, found bool, err error) {
+	b, found, err = getBrowserSession(tx, h)
 	if err != nil || !found {
-		return err
+		return b, found, err
 	}
 	if err := tx.Delete(subjectSessionKey(b)); err != nil {
-		return err
+		return b, found, err
 	}
-	return tx.Delete(hashKey(kindBrowserSession, h))
+	return b, found, tx.Delete(hashKey(kindBrowserSession, h))
 }
 
 func getBrowserSession(r Reader, h storage.Hash) (b storage.BrowserSession, found bool, err error) {

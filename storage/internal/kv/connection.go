@@ -47,6 +47,9 @@ func (s *Store) PutConnection(ctx context.Context, c storage.Connection, now tim
 				return current, storage.Burned, err
 			}
 		}
+		if there, err := stillThere(tx, c.Issuer, c.While, now); !there || err != nil {
+			return current, storage.Revoked, err
+		}
 		if c.Revision != current.Revision || found && c.ID != current.ID {
 			return current, storage.Mismatch, nil
 		}

@@ -19,6 +19,7 @@ const (
 	kindUpstreamState   = 's'
 	kindPendingState    = 't'
 	kindSubjectSessions = 'w'
+	kindSubjectFlow     = 'x'
 )
 
 // ownerPrefix starts what belongs to an owner at an issuer; with an empty
@@ -69,6 +70,14 @@ func subjectSessionsPrefix(issuer, subject string) []byte {
 
 func subjectSessionKey(s storage.BrowserSession) []byte {
 	return append(subjectSessionsPrefix(s.Issuer, s.Identity.Subject), s.Hash[:]...)
+}
+
+func subjectFlowsPrefix(issuer, subject string) []byte {
+	return append([]byte{kindSubjectFlow}, digest(issuer, subject)...)
+}
+
+func subjectFlowKey(f storage.Flow) []byte {
+	return append(subjectFlowsPrefix(f.Issuer, f.Identity.Subject), f.ID...)
 }
 
 func dueRevocationsPrefix(issuer string) []byte {

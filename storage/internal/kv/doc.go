@@ -28,6 +28,7 @@
 //	t <issuer> <owner> <server> <hash> index: the pending upstream states
 //	u <queue> <time> <client ID>  index: clients nobody proved approved, oldest first
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
+//	x <issuer, subject> <flow ID> index: the flows of a subject
 //
 // A value starts with its format's version and the time until which it is
 // kept, so that Sweep decides without knowing records.

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together")
+	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
 	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
 )
 
@@ -22,6 +22,14 @@ func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (st
 		}
 		if old.Submitted {
 			return storage.Burned, nil
+		}
+		if err == nil && !old.Identity.Same(f.Identity) {
+			if err := endFlow(tx, old, now); err != nil {
+				return storage.Unknown, err
+			}
+		}
+		if err := tx.Put(subjectFlowKey(f), newValue(until(f.ExpiresAt), 0)); err != nil {
+			return storage.Unknown, err
 		}
 		return storage.OK, putFlow(tx, f)
 	})
@@ -41,10 +49,10 @@ func (s *Store) SubmitFlow(ctx context.Context, sub storage.Submission) (storage
 }
 
 func checkSubmission(sub storage.Submission) error {
-	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && sub.Code.GrantID != sub.Grant.ID {
+	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
 		return errSubmission
 	}
-	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || b.Identity.Subject != sub.Subject) {
+	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
 		return errBrowser
 	}
 	return checkAdopt(sub)
@@ -61,15 +69,18 @@ func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
 		return storage.Unknown, nil
 	case f.Submitted:
 		return storage.Burned, nil
-	case f.Identity.Subject != sub.Subject:
+	case !f.Identity.Same(sub.Identity):
 		return storage.Mismatch, nil
 	}
 	connected, known, err := flowConnections(tx, sub)
 	if err != nil {
 		return storage.Unknown, err
 	}
-	if !known {
-		return storage.Mismatch, nil
+	if known {
+		known, err = replacesAsSeen(tx, connected, sub)
+	}
+	if err != nil || !known {
+		return storage.Mismatch, err
 	}
 	f.Submitted = true
 	if err := putFlow(tx, f); err != nil {
@@ -96,7 +107,7 @@ func approve(tx Tx, sub storage.Submission) error {
 		return err
 	}
 	if sub.Browser != nil {
-		if err := createBrowserSession(tx, *sub.Browser); err != nil {
+		if err := createBrowserSession(tx, *sub.Browser, sub.Now); err != nil {
 			return err
 		}
 	}

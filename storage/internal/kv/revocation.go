@@ -29,6 +29,11 @@ func (s *Store) DueRevocations(ctx context.Context, issuer string, limit int, no
 	})
 }
 
+// QueueRevocation implements storage.Store.
+func (s *Store) QueueRevocation(ctx context.Context, r storage.ProviderRevocation) error {
+	return s.engine.Update(ctx, func(tx Tx) error { return putRevocation(tx, r) })
+}
+
 // EndRevocation implements storage.Store.
 func (s *Store) EndRevocation(ctx context.Context, id string) error {
 	return s.engine.Update(ctx, func(tx Tx) error {

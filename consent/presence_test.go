@@ -1,0 +1,304 @@
+package consent
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+)
+
+const (
+	oldKey = "alice's first key"
+	newKey = "alice's other key"
+	bobKey = "bob's key, bob's key"
+)
+
+var (
+	firstAlice  = identity.Key{Name: "alice", Hash: storage.HashOf(oldKey)}
+	secondAlice = identity.Key{Name: "alice", Hash: storage.HashOf(newKey)}
+	keyOfBob    = identity.Key{Name: "bob", Hash: storage.HashOf(bobKey)}
+)
+
+const subjectAlice = "virtual_key:alice"
+
+// keyed returns the browser of a site where alice has her first key.
+func keyed(t *testing.T, p *provider) *browser {
+	t.Helper()
+	return newWalkWith(t, memstore.New(), []identity.Key{firstAlice, keyOfBob}, p.servers()...).browser()
+}
+
+// another returns another browser at the same site.
+func (b *browser) another() *browser { return b.walk.browser() }
+
+// account signs in at the account page with a key.
+func (b *browser) account(key string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.follow(b.press(b.open(AccountPath), accountFormsPath+"vk", url.Values{"vk": {key}}))
+}
+
+// identify goes from the client's link to the services page with a key, and
+// returns the address of the identity page too.
+func (b *browser) identify(key string) (identityURL string, services *httptest.ResponseRecorder) {
+	b.t.Helper()
+	identityURL = b.start()
+	return identityURL, b.identifyAt(identityURL, key)
+}
+
+func (b *browser) identifyAt(identityURL, key string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.follow(b.press(b.open(identityURL), keyPath, url.Values{"vk": {key}}))
+}
+
+func (b *browser) signOut() {
+	b.t.Helper()
+	mustAnswer(b.t, b.press(b.open(AccountPath), signOutPath, nil), http.StatusSeeOther)
+}
+
+func (b *browser) signOutEverywhere() {
+	b.t.Helper()
+	mustAnswer(b.t, b.press(b.open(AccountPath), signOutEverywherePath, nil), http.StatusSeeOther)
+}
+
+// departures are the ways on which somebody with the first key is at a
+// provider, or about to paste a key.
+func departures() map[string]func(*browser) *httptest.ResponseRecorder {
+	return map[string]func(*browser) *httptest.ResponseRecorder{
+		"account page": func(b *browser) *httptest.ResponseRecorder {
+			return b.press(b.account(oldKey), accountConnectPath, url.Values{"server": {"notion"}})
+		},
+		"connect link": func(b *browser) *httptest.ResponseRecorder {
+			b.account(oldKey)
+			id := firstAlice.Identity()
+			page := b.open(strings.TrimPrefix(b.as.ConnectURL(id, "notion"), "https://mcp.example.com"))
+			return b.press(page, accountConnectPath, nil)
+		},
+		"flow": func(b *browser) *httptest.ResponseRecorder {
+			b.account(oldKey)
+			_, page := b.identify(oldKey)
+			return b.press(page, flowConnectPath, pressNotion)
+		},
+	}
+}
+
+// Whatever was begun is worth nothing once whoever began it is not there any
+// more, or has another key: no code is used, nobody's account is another's.
+func TestWhoLeftConnectsNothing_I10_K01(t *testing.T) {
+	for how, depart := range departures() {
+		for what, leave := range map[string]func(b *browser){
+			"the key was withdrawn":              func(b *browser) { b.reload(keyOfBob) },
+			"the name was given to another":      func(b *browser) { b.reload(secondAlice, keyOfBob) },
+			"the kind of identity is gone":       func(b *browser) { b.reload(); b.as.Config().Identities = []identity.Kind{identity.UserID} },
+			"the key opens the server no more":   func(b *browser) { k := firstAlice; k.Servers = []string{"github"}; b.reload(k) },
+			"signed out":                         (*browser).signOut,
+			"signed out, and somebody else in":   func(b *browser) { b.signOut(); b.account(bobKey) },
+			"signed out everywhere":              (*browser).signOutEverywhere,
+			"signed out everywhere, in another":  func(b *browser) { o := b.another(); o.account(oldKey); o.signOutEverywhere() },
+			"somebody else signed in":            func(b *browser) { b.signInOver(bobKey) },
+			"the name was given, and signed out": func(b *browser) { b.reload(secondAlice); b.account(newKey) },
+		} {
+			t.Run(how+", "+what, func(t *testing.T) {
+				p := newProvider(t)
+				b := keyed(t, p)
+				back := agree(t, depart(b), "old")
+				leave(b)
+				page := b.open(back)
+				for page.Code == http.StatusSeeOther {
+					page = b.follow(page)
+				}
+				told := []string{"So nothing was connected", "or you signed out meanwhile", "This service does not exist, or cannot be connected here"}
+				if !slices.ContainsFunc(told, func(words string) bool { return strings.Contains(shows(page), words) }) {
+					t.Errorf("the person is not told:\n%s", shows(page))
+				}
+				b.wantNothing(p)
+			})
+		}
+	}
+}
+
+// signInOver signs in by a connect link that was made for somebody else, which
+// is how a browser changes hands without signing out.
+func (b *browser) signInOver(key string) {
+	b.t.Helper()
+	link := b.as.ConnectURL(keyOfBob.Identity(), "notion")
+	page := b.open(strings.TrimPrefix(link, "https://mcp.example.com"))
+	mustAnswer(b.t, b.press(page, accountFormsPath+"vk", url.Values{"vk": {key}}), http.StatusSeeOther)
+}
+
+func (b *browser) wantNothing(p *provider) {
+	b.t.Helper()
+	if p.tokens != 0 {
+		b.t.Error("the code was used")
+	}
+	all, err := b.store.ConnectionsOf(b.t.Context(), b.as.Config().Issuer, "", b.now)
+	if err != nil || len(all) != 0 {
+		b.t.Errorf("connections %+v, %v", all, err)
+	}
+}
+
+// Others who sign out do not end what somebody else began, nor does the same
+// person in another browser.
+func TestWhoStaysConnects(t *testing.T) {
+	for how, depart := range departures() {
+		for what, meanwhile := range map[string]func(b *browser){
+			"nothing happens":                   func(*browser) {},
+			"a reload that changes nothing":     func(b *browser) { b.reload(firstAlice, keyOfBob) },
+			"the same person elsewhere":         func(b *browser) { o := b.another(); o.account(oldKey); o.signOut() },
+			"somebody else signs out elsewhere": func(b *browser) { o := b.another(); o.account(bobKey); o.signOutEverywhere() },
+		} {
+			t.Run(how+", "+what, func(t *testing.T) {
+				b := keyed(t, newProvider(t))
+				back := agree(t, depart(b), "alice's")
+				meanwhile(b)
+				page := b.follow(b.open(back))
+				if !strings.Contains(shows(page), ">Connected<") {
+					t.Errorf("not connected:\n%s", shows(page))
+				}
+			})
+		}
+	}
+}
+
+// What ends while the provider is asked for tokens ends them too.
+func TestWhoLeavesDuringTheExchange(t *testing.T) {
+	for how, depart := range departures() {
+		for what, leave := range map[string]func(b *browser){
+			"signs out":            (*browser).signOut,
+			"signs out everywhere": (*browser).signOutEverywhere,
+		} {
+			t.Run(how+", "+what, func(t *testing.T) {
+				p := newProvider(t)
+				b := keyed(t, p)
+				back := agree(t, depart(b), "late")
+				elsewhere := *b
+				p.exchanging = func() { leave(&elsewhere) }
+				page := b.open(back)
+				if !strings.Contains(page.Header().Get("Location"), "error=left") {
+					t.Errorf("status %d, Location %q", page.Code, page.Header().Get("Location"))
+				}
+				b.now = b.now.Add(2 * time.Hour)
+				if err := b.broker.RevokeDue(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if !slices.Contains(p.revoked, "late-1") {
+					t.Errorf("revoked %q", p.revoked)
+				}
+				if got := b.carries(subjectAlice, "notion"); got != upstream.ErrNotConnected.Error() {
+					t.Errorf("calls carry %q", got)
+				}
+			})
+		}
+	}
+}
+
+// A key page that is open while its person leaves takes nothing.
+func TestWhoLeftPastesNothing(t *testing.T) {
+	for what, leave := range map[string]func(b *browser){
+		"the name was given to another": func(b *browser) { b.reload(secondAlice, keyOfBob) },
+		"signed out":                    (*browser).signOut,
+		"signed out everywhere":         func(b *browser) { o := b.another(); o.account(oldKey); o.signOutEverywhere() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newProvider(t)
+			b := keyed(t, p)
+			own := b.follow(b.press(b.account(oldKey), accountConnectPath, url.Values{"server": {"github"}}))
+			_, services := b.identify(oldKey)
+			inFlow := b.follow(b.press(services, flowConnectPath, url.Values{"server": {"github"}}))
+			leave(b)
+			mustAnswer(t, b.press(own, accountKeyPath, url.Values{"key-0": {goodKey}}), http.StatusForbidden)
+			mustAnswer(t, b.press(inFlow, flowPastePath, url.Values{"key-0": {goodKey}}), http.StatusConflict)
+			b.wantNothing(p)
+		})
+	}
+}
+
+// Allow in the history neither grants anything nor signs the browser in again.
+func TestAllowAfterLeaving_I10(t *testing.T) {
+	for what, leave := range map[string]func(b *browser){
+		"the key was withdrawn":             func(b *browser) { b.reload(keyOfBob) },
+		"the name was given to another":     func(b *browser) { b.reload(secondAlice, keyOfBob) },
+		"signed out":                        (*browser).signOut,
+		"signed out everywhere":             (*browser).signOutEverywhere,
+		"signed out everywhere, in another": func(b *browser) { o := b.another(); o.account(oldKey); o.signOutEverywhere() },
+		"somebody else signed in":           func(b *browser) { b.signInOver(bobKey) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := keyed(t, newProvider(t))
+			b.account(oldKey)
+			identityURL, page := b.identify(oldKey)
+			page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "old")))
+			leave(b)
+			asked := b.press(page, submitPath, approveBoth)
+			if to := asked.Header().Get("Location"); asked.Code != http.StatusSeeOther || !strings.HasPrefix(to, "/oauth/consent?") {
+				t.Fatalf("status %d, Location %q", asked.Code, to)
+			}
+			for _, grants := range []string{subjectAlice, "virtual_key:bob"} {
+				if all, err := b.as.Grants(t.Context(), grants); err != nil || len(all) != 0 {
+					t.Errorf("grants %+v, %v", all, err)
+				}
+			}
+			if what != "somebody else signed in" && !strings.Contains(shows(b.open(AccountPath)), "Sign in to see") {
+				t.Error("the browser is signed in again")
+			}
+			if stale := b.open(strings.Replace(identityURL, "/oauth/consent?", "/oauth/consent/mcps?", 1)); stale.Code != http.StatusSeeOther {
+				t.Errorf("the services page still shows something:\n%s", shows(stale))
+			}
+			// The request itself is still there, for whoever says who they are.
+			next := bobKey
+			if what == "the name was given to another" {
+				next = newKey
+			}
+			page = b.identifyAt(identityURL, next)
+			if strings.Contains(shows(page), ">Connected<") {
+				t.Errorf("sees what another person connected:\n%s", shows(page))
+			}
+		})
+	}
+}
+
+// A page that was shown to one holder of a name is no form of the next.
+func TestPageOfAnotherKey_I10(t *testing.T) {
+	b := keyed(t, newProvider(t))
+	identityURL, page := b.identify(oldKey)
+	b.reload(secondAlice, keyOfBob)
+	b.identifyAt(identityURL, newKey)
+	mustAnswer(t, b.press(page, submitPath, approveBoth), http.StatusConflict)
+	mustAnswer(t, b.press(page, flowConnectPath, pressNotion), http.StatusConflict)
+}
+
+// A link is for the person it was made for, and not for the next of that name.
+func TestLinkOfAnotherKey_K01(t *testing.T) {
+	b := keyed(t, newProvider(t))
+	link := strings.TrimPrefix(b.as.ConnectURL(firstAlice.Identity(), "notion"), "https://mcp.example.com")
+	b.account(oldKey)
+	page := b.open(link)
+	mustAnswer(t, page, http.StatusOK)
+	b.reload(secondAlice, keyOfBob)
+	mustAnswer(t, b.open(link), http.StatusForbidden)
+	own := b.account(newKey)
+	mustAnswer(t, b.open(link), http.StatusForbidden)
+	ticket := hiddenFields(page, accountConnectPath).Get("ticket")
+	mustAnswer(t, b.press(own, accountConnectPath, url.Values{"server": {"notion"}, "ticket": {ticket}}), http.StatusForbidden)
+}
+
+// Signing out in one browser leaves the flows of another alone.
+func TestSignOutLeavesOtherBrowsersAlone(t *testing.T) {
+	here := keyed(t, newProvider(t))
+	there := here.another()
+	_, page := there.identify(oldKey)
+	here.account(oldKey)
+	here.signOut()
+	page = there.follow(there.open(agree(t, there.press(page, flowConnectPath, pressNotion), "alice's")))
+	if got := answer(t, there.press(page, submitPath, approveBoth)); got.Get("code") == "" {
+		t.Errorf("answer = %v", got)
+	}
+}
