@@ -113,7 +113,7 @@ var english = text{
 	RevokeHint:        "An application whose access is revoked has to ask you again.",
 	SignOut:           "Sign out",
 	SignOutEverywhere: "Sign out everywhere",
-	SignOutHint:       "Signing out everywhere signs out all your browsers and revokes the access of all applications above. Your services stay connected.",
+	SignOutHint:       "Signing out everywhere signs out all your browsers, ends what you have begun in them, and revokes the access of all applications above. Your services stay connected.",
 
 	Minutes: "%d minutes", Hours: "%d hours", Days: "%d days",
 	Minute: "1 minute", Hour: "1 hour", Day: "1 day",
