@@ -48,6 +48,12 @@ func (a *AccessTokens) New() string {
 // cannot be another.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
+// hasTokenForm reports whether a text looks like an access token, be it old or
+// made up. It guesses at nothing then: the keys of operators look otherwise.
+func hasTokenForm(token string) bool {
+	return len(token) == len(accessTokenPrefix)+encodedSize && strings.HasPrefix(token, accessTokenPrefix)
+}
+
 // Issued reports whether the text is an access token that was made here.
 func (a *AccessTokens) Issued(token string) bool {
 	text, ok := strings.CutPrefix(token, accessTokenPrefix)

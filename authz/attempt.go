@@ -28,7 +28,7 @@ const (
 // so, or has given too many. who is a flow's ID, or empty for nobody yet; the
 // address of the request counts too. Each call counts.
 func (as *AuthorizationServer) AllowWrongKey(r *http.Request, who string) bool {
-	return as.allowPerson(r, "wrong_key", who, wrongKeysPerPerson, wrongKeysPerAddress)
+	return as.reported(r, guessSignIn, as.allowPerson(r, "wrong_key", who, wrongKeysPerPerson, wrongKeysPerAddress))
 }
 
 // AllowPastedKey reports whether who, a flow's ID or a subject, may have one

@@ -79,7 +79,7 @@ func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p present
 	if err == nil || asError(err).Code != "invalid_client" {
 		return err
 	}
-	if !as.deps.Limiter.AllowFor(kind, by.address, what, authFailuresPerClient) {
+	if !as.reported(r, guessClient, as.deps.Limiter.AllowFor(kind, by.address, what, authFailuresPerClient)) {
 		return errTooManyAttempts
 	}
 	return err

@@ -37,11 +37,12 @@ func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
 			_, err := l.authenticate(address, nil, "client_id", "post", "client_secret", secret)
 			return err
 		}},
-		"registration token": {reg.Token, func(_, secret string) error {
+		"registration token": {reg.Token, func(address, secret string) error {
 			r, err := http.NewRequest(http.MethodGet, labIssuer+reg.path(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
+			r.RemoteAddr = address
 			r.Header.Set("Authorization", "Bearer "+secret)
 			_, _, err = l.as.openRegistration(r)
 			return err

@@ -47,8 +47,8 @@ var (
 
 // Check returns who makes the call, or answers the request itself and returns
 // nil: 401, 400 and 403 with the challenge of RFC 6750 section 3, 403 for a
-// web page that may not call this server, 503 when the store fails, and any
-// OPTIONS request. It changes nothing of a request that passes, and allocates
+// web page that may not call this server, 429 for whoever guesses at virtual
+// keys, 503 when the store fails, and any OPTIONS request. It changes nothing of a request that passes, and allocates
 // nothing for it while the token is cached.
 //
 // It sets the CORS headers of the response when a web page makes the call. The
@@ -76,6 +76,8 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	switch {
 	case err == nil:
 		return c
+	case errors.Is(err, errInvalidToken) && !hasTokenForm(token) && !g.as.allowWrongSecret(r, guessBearer):
+		writeError(w, g.log, errTooManyAttempts)
 	case errors.Is(err, errInvalidToken):
 		g.refuse(w, r, &invalidToken)
 	case errors.Is(err, errInsufficientScope):

@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	}
 	f.cache = NewTokenCache(f.store, 1024)
 	f.as = New(cfg, Deps{
-		Store: f.store, Tokens: f.cache, Keys: gateKeys, ConnectAsks: NewConnectAsks(8), Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, ConnectAsks: NewConnectAsks(8), Limiter: NewLimiter(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
 		Now: func() time.Time { return f.now },
 	})
 	return f

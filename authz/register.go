@@ -83,15 +83,18 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 }
 
 // checkInitialToken requires the initial access token (RFC 7591 section 3)
-// where there is one. It cannot be guessed, so guesses are not counted.
+// where there is one.
 func (as *AuthorizationServer) checkInitialToken(r *http.Request) error {
 	want := as.cfg.Registration.InitialAccessToken
 	if want == nil {
 		return nil
 	}
 	token, ok := bearerToken(r)
-	if !ok || !hashEqual(storage.HashOf(token), *want) {
-		return invalidRegistrationToken(ok)
+	switch {
+	case !ok:
+		return invalidRegistrationToken(false)
+	case !hashEqual(storage.HashOf(token), *want):
+		return as.wrongRegistrationToken(r, guessInitialToken)
 	}
 	return nil
 }

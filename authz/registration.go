@@ -63,13 +63,13 @@ func (as *AuthorizationServer) openRegistration(r *http.Request) (storage.Client
 	}
 	c, err := as.clients.record(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
 	if refused := (*Error)(nil); errors.As(err, &refused) {
-		return storage.Client{}, "", invalidRegistrationToken(true)
+		return storage.Client{}, "", as.wrongRegistrationToken(r, guessRegistrationToken)
 	}
 	if err != nil {
 		return storage.Client{}, "", err
 	}
 	if !hashEqual(storage.HashOf(token), c.RegistrationTokenHash) {
-		return storage.Client{}, "", invalidRegistrationToken(true)
+		return storage.Client{}, "", as.wrongRegistrationToken(r, guessRegistrationToken)
 	}
 	return c, token, nil
 }

@@ -77,7 +77,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for i, value := range a.EncryptionKeys {
-		key, err := resolveKey(value)
+		key, err := resolveKey(value, i == 0)
 		if err != nil {
 			return fmt.Errorf("encryption_key %d: %w", i+1, err)
 		}

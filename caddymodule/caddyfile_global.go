@@ -53,7 +53,7 @@ func readStorage(p *parser, app *App, l line) error {
 func readEncryptionKey(p *parser, app *App, l line) error {
 	value := l.args[0]
 	if _, known, _ := whenAdapting(value); known {
-		if _, err := decodeKey(value); err != nil {
+		if _, err := checkKey(value, len(app.EncryptionKeys) == 0); err != nil {
 			return p.here(l, "%v", err)
 		}
 	}

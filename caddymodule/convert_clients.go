@@ -15,6 +15,9 @@ import (
 // fast hash, so they must not be guessable.
 const minSecretLength = 16
 
+// makeOne tells how to get a secret that nobody guesses.
+const makeOne = "make a random one with `openssl rand -base64 32`"
+
 // hashSecret returns the hash of a configured secret, given by a placeholder
 // or as sha256:<hex>. It returns nil for a secret that is not known yet. A
 // configuration can be read in many places, so a secret itself is refused; no
@@ -35,10 +38,16 @@ func hashSecret(path, what, value string, resolve resolver) (*storage.Hash, erro
 		if n, err := hex.Decode(h[:], []byte(digits[:min(len(digits), 2*len(h))])); err != nil || n != len(h) || len(digits) != 2*len(h) {
 			return nil, wrong(path, "%s: after sha256: there must be 64 hexadecimal digits", what)
 		}
+		if h == storage.HashOf("") || h == storage.HashOf("\n") { // of a variable that was not set
+			return nil, wrong(path, "%s: this is the hash of an empty text; %s and write down its hash", what, makeOne)
+		}
 		return &h, nil
 	}
 	if len(text) < minSecretLength {
 		return nil, wrong(path, "%s: too short; use at least %d random characters", what, minSecretLength)
+	}
+	if easyToGuess(text) {
+		return nil, wrong(path, "%s: easy to guess; %s", what, makeOne)
 	}
 	h := storage.HashOf(text)
 	return &h, nil

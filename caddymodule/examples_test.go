@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ func TestExamples(t *testing.T) {
 		"GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"} {
 		t.Setenv(name, "random-text-for-"+name)
 	}
-	t.Setenv("MCP_OAUTH_KEY", "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=")
+	t.Setenv("MCP_OAUTH_KEY", base64.StdEncoding.EncodeToString(testKey("a")))
 	files, err := filepath.Glob("../examples/*.caddyfile")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)

@@ -37,6 +37,12 @@ func TestMain(m *testing.M) {
 
 const aliceKey = "alice-key-0123456789abcdef"
 
+// testKey returns an encryption key.
+func testKey(name string) []byte {
+	key := storage.HashOf(name)
+	return key[:]
+}
+
 // alice signs in with a virtual key, which is also a bearer token.
 var alice = fmt.Sprintf("identity virtual_key\nidentity anonymous\nvirtual_key alice sha256:%x\n", storage.HashOf(aliceKey))
 

@@ -10,8 +10,8 @@ import (
 // An access token outlives a reload, and a change of the key for as long as its
 // own is in the ring.
 func TestAccessTokensOutliveAChangeOfTheKey(t *testing.T) {
-	t.Setenv("OLD_KEY", base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv")))
-	t.Setenv("NEW_KEY", base64.StdEncoding.EncodeToString([]byte("vutsrqponmlkjihgfedcba9876543210")))
+	t.Setenv("OLD_KEY", base64.StdEncoding.EncodeToString(testKey("old")))
+	t.Setenv("NEW_KEY", base64.StdEncoding.EncodeToString(testKey("new")))
 	up := newRecorder(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	const database = "storage bbolt {"

@@ -23,14 +23,27 @@ const keySize = 32
 
 var errKeyForm = errors.New("must be 32 random bytes in base64 or hexadecimal; create one with `openssl rand -base64 32`")
 
+var errRegularKey = errors.New("must not be easy to guess; put a new one first, made with `openssl rand -base64 32`, and keep this one below it until all is sealed anew")
+
 // resolveKey returns the key behind a configured value. Its errors never
 // repeat the key.
-func resolveKey(value string) ([]byte, error) {
+func resolveKey(value string, first bool) ([]byte, error) {
 	text, _, err := whenProvisioning(value)
 	if err != nil {
 		return nil, err
 	}
-	return decodeKey(strings.TrimSpace(text))
+	return checkKey(strings.TrimSpace(text), first)
+}
+
+// checkKey returns the key in a text. The first of a ring, which seals, must be
+// random. One that was replaced is needed to read what it sealed, however it
+// was made.
+func checkKey(text string, first bool) ([]byte, error) {
+	key, err := decodeKey(text)
+	if err == nil && first && regular(key) {
+		return nil, errRegularKey
+	}
+	return key, err
 }
 
 var filePlaceholder = regexp.MustCompile(`^\{file\.([^{}]+)\}$`)
@@ -56,23 +69,22 @@ func decodeKey(text string) ([]byte, error) {
 		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
 	} {
 		if key, err := decode(text); err == nil && len(key) == keySize {
-			return checkKey(key)
+			return key, nil
 		}
 	}
 	return nil, errKeyForm
 }
 
-// checkKey refuses what is too regular to be random: 32 random bytes have
-// fewer than 8 different values practically never.
-func checkKey(key []byte) ([]byte, error) {
-	seen := map[byte]bool{}
-	for _, b := range key {
-		seen[b] = true
+// regular reports whether a key is too regular to be random: 32 random bytes,
+// and the steps between them, have fewer than 16 different values practically
+// never. What is all text was perhaps made up.
+func regular(key []byte) bool {
+	values, steps, text := map[byte]bool{}, map[byte]bool{}, true
+	for i, b := range key {
+		values[b], steps[b-key[max(i, 1)-1]] = true, true
+		text = text && b >= ' ' && b <= '~'
 	}
-	if len(seen) < 8 {
-		return nil, errKeyForm
-	}
-	return key, nil
+	return len(values) < 16 || len(steps) < 16 || text && easyToGuess(string(key))
 }
 
 // newKeyring returns the configured keys or, without any, the generated one.
@@ -135,7 +147,7 @@ func loadKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := decodeKey(strings.TrimSpace(string(text)))
+	key, err := checkKey(strings.TrimSpace(string(text)), true)
 	if err != nil {
 		return nil, fmt.Errorf("%s is damaged; restore it from a backup, or remove it to sign everybody out", path)
 	}

@@ -52,22 +52,22 @@ func TestKeyFile_M05(t *testing.T) {
 
 // M04, M06: keys are 32 bytes in some usual form; no error repeats one.
 func TestResolveKey_M04_M06(t *testing.T) {
-	key := []byte("0123456789abcdefghijklmnopqrstuv")
+	key := testKey("a")
 	for _, text := range []string{
 		fmt.Sprintf("%x", key), base64.StdEncoding.EncodeToString(key), base64.RawURLEncoding.EncodeToString(key) + "\n",
 	} {
 		t.Setenv("KEY", text)
-		if got, err := resolveKey("{env.KEY}"); err != nil || !bytes.Equal(got, key) {
+		if got, err := resolveKey("{env.KEY}", true); err != nil || !bytes.Equal(got, key) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	for _, text := range []string{"canary", string(key), fmt.Sprintf("%x", key[:31])} {
 		t.Setenv("KEY", text)
-		if _, err := resolveKey("{env.KEY}"); err == nil || strings.Contains(err.Error(), text) {
+		if _, err := resolveKey("{env.KEY}", true); err == nil || strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := resolveKey("{env.NO_SUCH_KEY}"); err == nil || !strings.Contains(err.Error(), "NO_SUCH_KEY") {
+	if _, err := resolveKey("{env.NO_SUCH_KEY}", true); err == nil || !strings.Contains(err.Error(), "NO_SUCH_KEY") {
 		t.Errorf("missing: %v", err)
 	}
 }
@@ -77,7 +77,7 @@ func TestResolveKey_M04_M06(t *testing.T) {
 func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
 	t.Setenv("UPSTREAM", "Bearer canary-of-the-upstream")
 	t.Setenv("DASHBOARD", "canary-of-the-dashboard")
-	t.Setenv("KEY", base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv")))
+	t.Setenv("KEY", base64.StdEncoding.EncodeToString(testKey("a")))
 	up := newRecorder(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	access := filepath.Join(g.dir, "access.log")

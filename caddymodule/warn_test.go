@@ -92,7 +92,7 @@ func TestOperatorsKeyFile_M05(t *testing.T) {
 		t.Skip("access there is not in the mode")
 	}
 	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString([]byte("0123456789abcdefghijklmnopqrstuv"))), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(testKey("a"))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for mode, want := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o440: true, 0o444: true, 0o604: true} {
