@@ -98,7 +98,7 @@ func BenchmarkAccessToken(b *testing.B) {
 				}
 			}
 			b.StopTimer()
-			if info, err := os.Stat(e.db.Path()); err == nil {
+			if info, err := os.Stat(e.db.path); err == nil {
 				b.ReportMetric(float64(info.Size())/float64(grants), "file-B/grant")
 			}
 		})

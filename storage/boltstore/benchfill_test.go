@@ -32,7 +32,7 @@ func approveAll(b *testing.B, e *engine, from, to uint64, now time.Time) {
 func inBulk(b *testing.B, e *engine, from, end uint64, do func(ctx context.Context, s storage.Store, i uint64) error) {
 	b.Helper()
 	ctx := context.Background()
-	e.db.NoSync = true
+	e.db.bolt.NoSync = true
 	for from < end {
 		// bbolt splits pages at commit: a batch must not outgrow what is there.
 		to := min(from+max(500, from/2), end)
@@ -50,8 +50,8 @@ func inBulk(b *testing.B, e *engine, from, end uint64, do func(ctx context.Conte
 		}
 		from = to
 	}
-	e.db.NoSync = false
-	if err := e.db.Sync(); err != nil {
+	e.db.bolt.NoSync = false
+	if err := e.db.bolt.Sync(); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -69,7 +69,7 @@ func (w within) Close() error                                           { return
 func multiply(b *testing.B, e *engine, grants uint64) {
 	b.Helper()
 	fill(b, e, 1)
-	e.db.NoSync = true
+	e.db.bolt.NoSync = true
 	for _, kind := range []string{"a", "g", "i", "r"} {
 		keys := make([][]byte, grants)
 		for i := range keys {
@@ -78,7 +78,7 @@ func multiply(b *testing.B, e *engine, grants uint64) {
 		}
 		slices.SortFunc(keys, bytes.Compare)
 		for batch := range slices.Chunk(keys, 20_000) {
-			err := e.db.Update(func(btx *bbolt.Tx) error {
+			err := e.db.bolt.Update(func(btx *bbolt.Tx) error {
 				bucket := btx.Bucket([]byte(kind))
 				bucket.FillPercent = 0.7
 				_, value := bucket.Cursor().Seek([]byte(kind))
@@ -95,8 +95,8 @@ func multiply(b *testing.B, e *engine, grants uint64) {
 			}
 		}
 	}
-	e.db.NoSync = false
-	if err := e.db.Sync(); err != nil {
+	e.db.bolt.NoSync = false
+	if err := e.db.bolt.Sync(); err != nil {
 		b.Fatal(err)
 	}
 }

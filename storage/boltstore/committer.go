@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
@@ -16,7 +14,7 @@ import (
 // those that come meanwhile queue up, and the first of them then commits for
 // all of them. So a lone caller waits for nothing but the disk.
 type committer struct {
-	db    *bbolt.DB
+	db    *database
 	mu    sync.Mutex
 	idle  sync.Cond // busy became false
 	busy  bool      // a caller commits, or was told to
@@ -32,7 +30,7 @@ type call struct {
 	err   error
 }
 
-func newCommitter(db *bbolt.DB) *committer {
+func newCommitter(db *database) *committer {
 	c := &committer{db: db}
 	c.idle.L = &c.mu
 	return c
@@ -58,10 +56,16 @@ func (c *committer) Update(ctx context.Context, fn func(kv.Tx) error) error {
 		<-mine.woken
 	}
 	if mine.leads {
-		c.commit(c.take())
-		c.handOver()
+		c.work()
 	}
 	return mine.err
+}
+
+// work commits for all that wait. Whatever happens meanwhile, the next ones get
+// their turn.
+func (c *committer) work() {
+	defer c.handOver()
+	c.commit(c.take())
 }
 
 // enqueue lets the call wait, or lead when nobody else does.
@@ -157,17 +161,17 @@ func (x *call) finish() {
 // try runs the batch in one transaction. It returns the call that spoiled it,
 // or the error of the transaction, which is then every call's.
 func (c *committer) try(batch []*call) (spoiler *call, err error) {
-	btx, err := c.db.Begin(true)
+	btx, err := c.db.begin(true)
 	if err != nil {
-		return nil, closedOr(err)
+		return nil, err
 	}
-	defer func() { _ = btx.Rollback() }() // nothing to do after Commit
+	defer c.db.rollback(btx) // does nothing after a commit
 	wrote := false
 	for _, x := range batch {
 		t := &tx{Tx: btx}
 		// A panic is its own caller's error: it must not reach the one that
 		// leads, nor leave the others waiting.
-		x.err = guarded(func() error { return x.fn(t) })
+		x.err = c.db.guard(func() error { return x.fn(t) })
 		if t.wrote && x.err != nil {
 			return x, nil
 		}
@@ -176,5 +180,5 @@ func (c *committer) try(batch []*call) (spoiler *call, err error) {
 	if !wrote {
 		return nil, nil // a refusal that changes nothing costs no fsync
 	}
-	return nil, guarded(btx.Commit)
+	return nil, c.db.commit(btx)
 }

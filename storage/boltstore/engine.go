@@ -2,23 +2,20 @@ package boltstore
 
 import (
 	"context"
-	"errors"
 	"iter"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
 // engine is a kv.Engine on a bbolt file.
 type engine struct {
-	db *bbolt.DB
+	db *database
 	*committer
 }
 
-func newEngine(db *bbolt.DB) *engine {
+func newEngine(db *database) *engine {
 	return &engine{db: db, committer: newCommitter(db)}
 }
 
@@ -27,27 +24,18 @@ func (e *engine) View(ctx context.Context, fn func(kv.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return guarded(func() error {
-		btx, err := e.db.Begin(false)
-		if err != nil {
-			return closedOr(err)
-		}
-		defer func() { _ = btx.Rollback() }() // how a reading transaction ends
-		return fn(&tx{Tx: btx})
-	})
+	btx, err := e.db.begin(false)
+	if err != nil {
+		return err
+	}
+	defer e.db.rollback(btx) // how a reading transaction ends
+	return e.db.guard(func() error { return fn(&tx{Tx: btx}) })
 }
 
-// Close implements kv.Engine. It waits for every transaction.
+// Close implements kv.Engine. It waits for every transaction that can end.
 func (e *engine) Close() error {
 	e.committer.stop()
-	return e.db.Close()
-}
-
-func closedOr(err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return storage.ErrClosed
-	}
-	return err
+	return e.db.close()
 }
 
 // tx is a kv.Tx on the records. Each kind of record, which is the first byte

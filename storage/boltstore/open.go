@@ -3,15 +3,15 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
@@ -24,20 +24,18 @@ type Options struct {
 
 const defaultTimeout = 5 * time.Second
 
-// Open opens the file, or creates it with its directory.
-func Open(path string, o Options) (storage.Store, error) {
+// Open opens the file, or creates it with its directory. Its errors name the
+// file, the cause and what to do.
+func Open(path string, o Options) (*Store, error) {
 	e, err := openEngine(path, o, bbolt.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return kv.New(e), nil
+	return &Store{Store: kv.New(e), engine: e, path: path}, nil
 }
 
 // openEngine opens the file; tests pass limits of the disk in bo.
 func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("boltstore: %w", err)
-	}
 	bo.Timeout = o.Timeout
 	if bo.Timeout <= 0 {
 		bo.Timeout = defaultTimeout
@@ -49,27 +47,78 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 		bo.OpenFile = os.OpenFile
 	}
 	bo.OpenFile = private(bo.OpenFile)
-	var db *bbolt.DB
-	err := guarded(func() (err error) {
-		if err := verify(path, bo); err != nil {
-			return err
-		}
-		db, err = bbolt.Open(path, 0o600, &bo)
-		return err
-	})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("boltstore: %s is already open in another process; to change the configuration of a running Caddy, use caddy reload: %w", path, err)
+	if err := create(path, bo); err != nil {
+		return nil, explain(path, err)
 	}
+	if err := verify(path, bo); err != nil {
+		return nil, explain(path, err)
+	}
+	db, err := openDatabase(path, bo)
 	if err != nil {
-		return nil, fmt.Errorf("boltstore: opening %s: %w", path, err)
-	}
-	if err := guarded(func() error { return prepare(db) }); err != nil {
-		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", path, err), db.Close())
+		return nil, explain(path, err)
 	}
 	return newEngine(db), nil
 }
 
+// create makes the file unless it exists. It gets its name when it is a whole
+// database: an empty file is always what is left of one.
+func create(path string, bo bbolt.Options) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	err := newfile.Create(path, func(f *os.File) error {
+		db, err := bbolt.Open(f.Name(), 0o600, &bo)
+		if err != nil {
+			return err
+		}
+		return errors.Join(prepare(db), db.Close())
+	})
+	if errors.Is(err, fs.ErrExist) { // by another process, right now
+		return nil
+	}
+	return err
+}
+
+// openDatabase opens a file that exists and was verified.
+func openDatabase(path string, bo bbolt.Options) (*database, error) {
+	db := &database{path: path}
+	bo.Logger = &commitWatch{failed: db.failedCommit}
+	if err := db.open(bo); err != nil {
+		return nil, err
+	}
+	if err := guarded(func() error { return prepare(db.bolt) }); err != nil {
+		return nil, errors.Join(err, guarded(db.bolt.Close))
+	}
+	return db, nil
+}
+
+// open leaves nothing open or locked when it fails.
+func (d *database) open(bo bbolt.Options) error {
+	bo.OpenFile = d.keep(bo.OpenFile)
+	err := guarded(func() (err error) {
+		if d.bolt, err = bbolt.Open(d.path, 0o600, &bo); err == nil {
+			d.pageSize = d.bolt.Info().PageSize
+		}
+		return err
+	})
+	if errors.Is(err, ErrDamaged) && d.file != nil { // bbolt panicked, and closed nothing
+		_ = letGo(d.file)
+	}
+	return err
+}
+
 type openFile = func(name string, flag int, perm os.FileMode) (*os.File, error)
+
+// keep wraps open so that the file it opens is known.
+func (d *database) keep(open openFile) openFile {
+	return func(name string, flag int, perm os.FileMode) (f *os.File, err error) {
+		d.file, err = open(name, flag, perm)
+		return d.file, err
+	}
+}
 
 // private wraps open so that it refuses a file that others than its owner may
 // touch. It looks at the open file, so nobody can swap it in between.

@@ -1,8 +1,8 @@
 package boltstore
 
 import (
-	"bytes"
 	"errors"
+	"fmt"
 	"os"
 
 	"go.etcd.io/bbolt"
@@ -14,29 +14,16 @@ import (
 // finds fault.
 func verify(path string, bo bbolt.Options) error {
 	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
-		return nil
-	}
-	bo.ReadOnly = true
-	db, err := bbolt.Open(path, 0o600, &bo)
 	if err != nil {
 		return err
 	}
-	err = guarded(func() error {
-		return db.View(func(tx *bbolt.Tx) error {
-			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return inOrder(b) })
-		})
-	})
-	return errors.Join(err, db.Close())
-}
-
-func inOrder(b *bbolt.Bucket) error {
-	var before []byte
-	return b.ForEach(func(key, _ []byte) error {
-		if before != nil && bytes.Compare(before, key) >= 0 {
-			return errors.New("boltstore: the file is damaged: keys are not in order")
-		}
-		before = key
-		return nil
-	})
+	if info.Mode().IsRegular() && info.Size() == 0 {
+		return fmt.Errorf("%w (it is empty, which this program never leaves behind)", ErrDamaged)
+	}
+	bo.ReadOnly = true // then bbolt reads where the file begins, and nothing else
+	reading := &database{path: path}
+	if err := reading.open(bo); err != nil {
+		return err
+	}
+	return errors.Join(checkPages(reading.file, reading.pageSize), guarded(reading.bolt.Close))
 }

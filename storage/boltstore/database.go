@@ -1,0 +1,126 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// database is the way to bbolt, and all of it: bbolt panics when it meets a
+// damaged page, wherever that is, and may hold its locks then. So every call
+// is guarded, and where a transaction could not be begun or ended in order the
+// database is broken: nobody calls bbolt again, where they would wait for ever.
+type database struct {
+	path     string
+	bolt     *bbolt.DB
+	file     *os.File // that bolt has open
+	pageSize int
+	// beginning is held while a transaction begins. Those that wait for bbolt's
+	// own lock could not be told that who holds it panicked.
+	beginning sync.Mutex
+	failure   atomic.Pointer[error] // set once broken, or closed
+	// committing tells that bbolt is at work on a commit, see failedCommit.
+	committing atomic.Bool
+}
+
+// broken returns why no call reaches bbolt any more, or nil.
+func (d *database) broken() error {
+	if failure := d.failure.Load(); failure != nil {
+		return *failure
+	}
+	return nil
+}
+
+// guard runs fn like guarded. Its errors name the file that is damaged.
+func (d *database) guard(fn func() error) error {
+	err := guarded(fn)
+	if errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("boltstore: %s: %w", d.path, err)
+	}
+	return err
+}
+
+func (d *database) breakDown(cause error) {
+	d.failure.CompareAndSwap(nil, &cause)
+}
+
+func (d *database) begin(writable bool) (tx *bbolt.Tx, err error) {
+	d.beginning.Lock()
+	defer d.beginning.Unlock()
+	if err := d.broken(); err != nil {
+		return nil, err
+	}
+	err = d.guard(func() (err error) {
+		tx, err = d.bolt.Begin(writable)
+		return err
+	})
+	if errors.Is(err, ErrDamaged) {
+		d.breakDown(err)
+	}
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		err = storage.ErrClosed
+	}
+	return tx, err
+}
+
+// rollback ends a transaction that was not committed. It does nothing after a
+// commit.
+func (d *database) rollback(tx *bbolt.Tx) {
+	if err := d.guard(tx.Rollback); err != nil && !errors.Is(err, bolterrors.ErrTxClosed) {
+		d.breakDown(err)
+	}
+}
+
+// commit ends a transaction whose error means that nothing was changed.
+func (d *database) commit(tx *bbolt.Tx) error {
+	d.committing.Store(true)
+	defer d.committing.Store(false)
+	return d.guard(tx.Commit)
+}
+
+// failedCommit is called by bbolt when the disk refuses a commit, before it
+// looks for the free pages anew. It does that in a goroutine where a damaged
+// page would end the process. So the pages are looked at here first; the panic
+// is the only way out, and caught by commit.
+func (d *database) failedCommit() {
+	if !d.committing.CompareAndSwap(true, false) { // once for each
+		return
+	}
+	if err := d.guard(func() error { return checkPages(d.file, d.pageSize) }); err != nil {
+		d.breakDown(err)
+		panic(err)
+	}
+}
+
+// close waits for every transaction, unless the database is broken: then there
+// is one that never ends. The file, and with it the lock, is let go all the same.
+func (d *database) close() error {
+	closed := storage.ErrClosed
+	switch was := d.failure.Swap(&closed); {
+	case was == nil:
+		return d.guard(d.bolt.Close)
+	case errors.Is(*was, storage.ErrClosed):
+		return nil
+	default:
+		return letGo(d.file)
+	}
+}
+
+// commitWatch is the logger of bbolt: it is told of a failure before bbolt
+// goes on.
+type commitWatch struct {
+	bbolt.DefaultLogger // which is never used
+	failed              func()
+}
+
+func (w *commitWatch) Errorf(string, ...any) { w.failed() }
+func (*commitWatch) Debugf(string, ...any)   {}
+func (*commitWatch) Infof(string, ...any)    {}
+func (*commitWatch) Warningf(string, ...any) {}

@@ -1,0 +1,56 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
+)
+
+// Store is the store in a file.
+type Store struct {
+	*kv.Store
+	engine *engine
+	path   string
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// Empty reports whether the file has no record at all.
+func (s *Store) Empty(ctx context.Context) (empty bool, err error) {
+	err = s.engine.View(ctx, func(r kv.Reader) error {
+		empty = true
+		for range r.Scan(nil) {
+			empty = false
+			break
+		}
+		return nil
+	})
+	return empty, err
+}
+
+// Check fails if the store is broken, or if its path leads to another file than
+// the one that is open: then what it still writes is lost when it is closed.
+func (s *Store) Check() error {
+	db := s.engine.db
+	if err := db.broken(); err != nil {
+		return fmt.Errorf("boltstore: the database %s cannot be used: %w", s.path, err)
+	}
+	open, err := db.file.Stat()
+	if err != nil {
+		return fmt.Errorf("boltstore: the database %s: %w", s.path, err)
+	}
+	const advice = "what is stored from now on is lost when Caddy ends; restart Caddy, after you have put back the file that it shall use"
+	switch at, err := os.Stat(s.path); {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("boltstore: the database %s was deleted while it is open; %s", s.path, advice)
+	case err != nil:
+		return fmt.Errorf("boltstore: the database %s: %w", s.path, err)
+	case !os.SameFile(open, at):
+		return fmt.Errorf("boltstore: the database %s was replaced by another file while it is open; %s", s.path, advice)
+	}
+	return nil
+}
