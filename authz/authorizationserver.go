@@ -67,11 +67,12 @@ type Connections interface {
 
 // AuthorizationServer answers the OAuth endpoints of one issuer.
 type AuthorizationServer struct {
-	cfg     Config
-	deps    Deps
-	log     *zap.Logger
-	clients *clientDirectory
-	tokens  *AccessTokens
+	cfg           Config
+	deps          Deps
+	log           *zap.Logger
+	clients       *clientDirectory
+	tokens        *AccessTokens
+	refreshTokens *RefreshTokens
 	// byResource finds a server by the canonical spelling of its identifier.
 	byResource map[string]*Server
 }
@@ -88,6 +89,7 @@ func New(cfg Config, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
 	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
+	as.refreshTokens = NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.byResource = serversByResource(as.cfg.Servers)
 	return as
 }

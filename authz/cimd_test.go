@@ -28,7 +28,7 @@ func TestMetadataDocument_AS20_AS21_AS22(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.ID != id || c.Origin != MetadataDocument || c.Metadata.ClientName != "Claude Code" || c.Confidential() || !c.AllowsGrant(grantRefreshToken) {
+	if c.ID != id || c.Origin != MetadataDocument || c.Metadata.ClientName != "Claude Code" || c.Metadata.TokenEndpointAuthMethod != AuthNone || !c.AllowsGrant(grantRefreshToken) {
 		t.Errorf("got %+v", c)
 	}
 	// Claude Code: no port in the document, a free one at request time.

@@ -63,12 +63,9 @@ const (
 	AuthPrivateKeyJWT = "private_key_jwt"
 
 	// authSecretEither is client_secret_basic or client_secret_post: nobody
-	// said which.
+	// said which. Of a client that registered itself it is none as well.
 	authSecretEither = ""
 )
-
-// Confidential reports whether the client proves who it is at the token endpoint.
-func (c *Client) Confidential() bool { return c.Metadata.TokenEndpointAuthMethod != AuthNone }
 
 // AllowsGrant reports whether the client registered the grant type.
 func (c *Client) AllowsGrant(grantType string) bool {

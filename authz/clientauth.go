@@ -34,13 +34,25 @@ type presented struct {
 	header bool
 }
 
+// authenticated is the client that made a request.
+type authenticated struct {
+	*Client
+	// Proved tells that it proved who it is. A public client only says so.
+	Proved bool
+}
+
 // authenticateClient returns the client that makes a request with the form, if
 // it proves so in exactly the way it registered (OAuth 2.1 section 2.4). A
 // refusal is an *Error; any other error is the store's.
-func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Values) (*Client, error) {
+func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Values) (*authenticated, error) {
 	p, err := presentedClient(r.Header.Values("Authorization"), form)
 	if err != nil {
 		return nil, err
+	}
+	if p.clientID == "" {
+		if p.clientID, err = as.clientNamedBy(r.Context(), form); err != nil {
+			return nil, err
+		}
 	}
 	by := as.requester(r)
 	if p.needsFetch() {
@@ -59,12 +71,12 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		return nil, p.refuse(fail("invalid_client", "The client is registered to authenticate in another way."))
 	}
 	if p.method == AuthNone {
-		return c, nil
+		return &authenticated{Client: c}, nil
 	}
 	if err := as.proveClient(r, c, p, by); err != nil {
 		return nil, p.refuse(err)
 	}
-	return c, nil
+	return &authenticated{Client: c, Proved: true}, nil
 }
 
 // proveClient checks the proof of a client and counts failures. A right secret
@@ -91,11 +103,23 @@ func (p *presented) needsFetch() bool {
 	return isDocumentURL(p.clientID) || p.method == AuthPrivateKeyJWT
 }
 
-// authenticatesBy reports whether the client registered the method.
+// authenticatesBy reports whether the client may authenticate by the method:
+// the one it registered. One that registered itself without any was given a
+// secret it did not ask for (RFC 7591 section 2), which many of those do not
+// send.
 func (c *Client) authenticatesBy(method string) bool {
 	registered := c.Metadata.TokenEndpointAuthMethod
-	return method == registered ||
-		registered == authSecretEither && (method == AuthSecretBasic || method == AuthSecretPost)
+	if registered != authSecretEither {
+		return method == registered
+	}
+	return method == AuthSecretBasic || method == AuthSecretPost || method == AuthNone && c.Origin == Registered
+}
+
+// errUnproved is the answer to a client that proved who it is when it got a
+// refresh token, and now does not: whoever stole the token lacks the secret.
+var errUnproved = &Error{
+	Status: http.StatusUnauthorized, Code: "invalid_client",
+	Description: "The client must authenticate as it did when it got this token.",
 }
 
 // verifyClient is the one place where a proof is checked.
@@ -153,8 +177,8 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 	if err != nil {
 		return p, err
 	}
-	if p.clientID == "" {
-		return p, p.refuse(fail("invalid_client", "The request does not say which client it comes from."))
+	if p.clientID == "" && p.method != AuthNone {
+		return p, p.refuse(errNoClientID)
 	}
 	return p, nil
 }

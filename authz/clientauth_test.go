@@ -31,7 +31,7 @@ func basicAuth(id, secret string) string {
 }
 
 // authenticate asks who makes a request with the headers and parameters.
-func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*Client, error) {
+func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*authenticated, error) {
 	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, nil)
 	r.RemoteAddr = address
 	r.Header["Authorization"] = authorization

@@ -106,7 +106,8 @@ func joinsEmoji(text []rune, i int) bool {
 
 // completeAuthMethod settles how the client authenticates. A registering
 // client that says nothing gets a secret (RFC 7591 section 2), which it may send
-// either way: it has not said how it will. A document cannot hold one.
+// either way, or not at all: it has not said how it will, and some expect no
+// secret. A document cannot hold one.
 func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
 	if m.TokenEndpointAuthMethod == authSecretEither && origin == MetadataDocument {
 		m.TokenEndpointAuthMethod = AuthNone

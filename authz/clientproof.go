@@ -4,11 +4,37 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+// clientNamedBy returns the client that a code or token was issued to: a public
+// client need not say more (RFC 6749 section 3.2.1 has it identify itself so
+// that it gets no code that was meant for another, which PKCE sees to here).
+func (as *AuthorizationServer) clientNamedBy(ctx context.Context, form url.Values) (string, error) {
+	issuer, owner, err := as.issuedTo(ctx, brought(form))
+	switch {
+	case err == nil && issuer == as.cfg.Issuer:
+		return owner, nil
+	case err != nil && !errors.Is(err, storage.ErrNotFound):
+		return "", unavailable(err)
+	case form.Has("code") || form.Has("refresh_token"):
+		return "", errInvalidGrant
+	}
+	return "", errNoClientID
+}
+
+var errNoClientID = &Error{
+	Status: http.StatusUnauthorized, Code: "invalid_client", Description: "The request does not say which client it comes from.",
+}
+
+// brought returns the code or token that a form is about.
+func brought(form url.Values) string {
+	return cmp.Or(form.Get("code"), form.Get("refresh_token"), form.Get("token"))
+}
 
 // bringsOwn reports whether a form brings a code or token that was issued here
 // to the client. Its metadata document and its keys, wherever they are, were
@@ -17,7 +43,7 @@ import (
 // instead of invalid_client, at which clients forget their tokens. An error is
 // the store's.
 func (as *AuthorizationServer) bringsOwn(ctx context.Context, clientID string, form url.Values) (bool, error) {
-	issuer, owner, err := as.issuedTo(ctx, cmp.Or(form.Get("code"), form.Get("refresh_token"), form.Get("token")))
+	issuer, owner, err := as.issuedTo(ctx, brought(form))
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
 	}
@@ -35,7 +61,7 @@ func (as *AuthorizationServer) issuedTo(ctx context.Context, presented string) (
 		code, err := as.deps.Store.Code(ctx, hash, now)
 		return code.Issuer, code.ClientID, err
 	case strings.HasPrefix(presented, refreshTokenPrefix):
-		token, _, err := as.deps.Store.RefreshToken(ctx, hash, now)
+		token, err := as.refreshTokenRecord(ctx, presented)
 		return token.Issuer, token.ClientID, err
 	case strings.HasPrefix(presented, accessTokenPrefix):
 		token, err := as.deps.Store.AccessToken(ctx, hash, now)

@@ -16,7 +16,7 @@ import (
 // redirect URI or resource, a verifier that cannot be one) leaves the code as
 // it is. A verifier that is absent or wrong spoils it: whoever sends it holds a
 // code without the secret that belongs to it.
-func (as *AuthorizationServer) redeemCode(ctx context.Context, client *Client, form url.Values) (*tokens, error) {
+func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authenticated, form url.Values) (*tokens, error) {
 	presented, verifier := form.Get("code"), form.Get("code_verifier")
 	if presented == "" {
 		return nil, fail("invalid_request", "The code is missing.")
@@ -36,7 +36,7 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *Client, f
 		as.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
 		return nil, errInvalidGrant
 	}
-	usable, err := as.usableServers(ctx, client, grant)
+	usable, err := as.usableServers(ctx, client.Client, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +45,9 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *Client, f
 		return nil, err
 	}
 	issued, records := as.issue(grant, audience, grant.Scope, client.AllowsGrant(grantRefreshToken), now)
+	if records.Refresh != nil {
+		records.Refresh.Authenticated = client.Proved
+	}
 	result, err := as.deps.Store.ClaimCode(ctx, storage.CodeClaim{
 		Hash: hash, Issuer: as.cfg.Issuer, ClientID: client.ID, RedirectURI: form.Get("redirect_uri"),
 		Challenge: challengeOf(verifier), Issue: records, Now: now,

@@ -68,7 +68,7 @@ func TestCodeReplay_B08_B16_AS48(t *testing.T) {
 		t.Error("the access token outlives the replay")
 	}
 	l.want(l.refresh("app", first.Refresh), http.StatusBadRequest, "invalid_grant")
-	if l.logs.FilterMessageSnippet("a copy was used").Len() != 1 {
+	if l.logs.FilterMessageSnippet("authorization code reuse detected; grant revoked").Len() != 1 {
 		t.Error("the replay is not logged")
 	}
 }

@@ -89,9 +89,12 @@ func (as *AuthorizationServer) audience(g *storage.Grant, usable []Server, reque
 	return usable[i : i+1], nil
 }
 
-// replayed reports that somebody used a copy of a code or refresh token: the
-// store has revoked the grant.
+// replayed reports that a code or refresh token was used again. The store has
+// revoked its grant, unless that had ended before.
 func (as *AuthorizationServer) replayed(what, clientID string, grantIDs []string) {
-	as.log.Warn("a copy was used, the grant is revoked", zap.String("copy_of", what),
-		zap.String("client_id", clientID), zap.Strings("grant_ids", grantIDs))
+	if len(grantIDs) == 0 {
+		as.log.Warn(what+" reuse detected; its grant had ended before", zap.String("client_id", clientID))
+		return
+	}
+	as.log.Warn(what+" reuse detected; grant revoked", zap.String("client_id", clientID), zap.Strings("grant_ids", grantIDs))
 }

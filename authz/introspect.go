@@ -43,7 +43,7 @@ func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (
 	if err != nil {
 		return nil, err
 	}
-	if !client.Confidential() {
+	if !client.Proved {
 		return nil, &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "Only a client that authenticates may introspect tokens."}
 	}
 	presented := form.Get("token")

@@ -111,7 +111,7 @@ func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab 
 		o(&cfg)
 	}
 	l.start(New(cfg, Deps{
-		Store: l.store, Keys: keys, Tokens: NewTokenCache(l.store, 100), Limiter: NewLimiter(1000), Egress: egress.New(egress.Options{}),
+		Store: l.store, Keys: keys, Tokens: NewTokenCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: labDocuments(),
 		Pages:     l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
 	}))
@@ -123,6 +123,13 @@ func labDocuments() *DocumentCache {
 	c := NewDocumentCache()
 	c.outages.resolves = func(*egress.Client, context.Context, string) bool { return true }
 	return c
+}
+
+// limiter returns an empty limiter on the lab's clock.
+func (l *lab) limiter() *Limiter {
+	limiter := NewLimiter(1000)
+	limiter.now = l.time
+	return limiter
 }
 
 func (l *lab) start(as *AuthorizationServer) {

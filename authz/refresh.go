@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,11 +15,20 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
+// refreshesPerMinute is how often the tokens of one grant may be refreshed. Each
+// is a write to the disk.
+const refreshesPerMinute = 60
+
+var errTooManyRefreshes = &Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "The tokens of this grant are refreshed too often; try again shortly.",
+}
+
 // refresh exchanges a refresh token for new tokens (OAuth 2.1 section 4.3).
 // Every token is used once. A client that lost the response, or sent the
 // request twice, gets the same response again for a while; any other reuse
 // means that somebody holds a copy and ends the grant.
-func (as *AuthorizationServer) refresh(ctx context.Context, client *Client, form url.Values) (*tokens, error) {
+func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticated, form url.Values) (*tokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {
 		return nil, fail("invalid_request", "The refresh_token is missing.")
@@ -26,10 +36,14 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *Client, form
 	if !strings.HasPrefix(presented, refreshTokenPrefix) {
 		return nil, errInvalidGrant
 	}
-	now, hash := as.deps.Now(), storage.HashOf(presented)
-	token, grant, err := as.deps.Store.RefreshToken(ctx, hash, now)
+	now := as.deps.Now()
+	rotation := storage.Rotation{
+		Hash: storage.HashOf(presented), Issuer: as.cfg.Issuer, ClientID: client.ID, GrantID: as.refreshTokens.GrantID(presented),
+		Grace: as.cfg.RefreshReuseGrace, Now: now,
+	}
+	token, grant, err := as.deps.Store.RefreshToken(ctx, rotation.Hash, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, errInvalidGrant
+		return nil, as.refuseReuse(ctx, client, rotation)
 	}
 	if err != nil {
 		return nil, unavailable(err)
@@ -38,7 +52,10 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *Client, form
 		as.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
 		return nil, errInvalidGrant
 	}
-	usable, err := as.usableServers(ctx, client, &grant)
+	if token.Authenticated && !client.Proved {
+		return nil, errUnproved
+	}
+	usable, err := as.usableServers(ctx, client.Client, &grant)
 	if err != nil {
 		return nil, err
 	}
@@ -50,28 +67,71 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *Client, form
 	if err != nil {
 		return nil, err
 	}
+	// What was rotated already is repeated, or ends the grant: no limit stands
+	// before that.
+	if token.RotatedAt.IsZero() && as.deps.Limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
+		return nil, errTooManyRefreshes
+	}
 	issued, records := as.issue(&grant, audience, scope, true, now)
+	records.Refresh.Authenticated = token.Authenticated || client.Proved
 	replay, err := json.Marshal(issued)
 	if err != nil {
 		return nil, err
 	}
-	result, err := as.deps.Store.RotateRefreshToken(ctx, storage.Rotation{
-		Hash: hash, Issuer: as.cfg.Issuer, ClientID: client.ID, Grace: as.cfg.RefreshReuseGrace, Issue: records,
-		Replay: seal.Under(presented, replay, "refresh", as.cfg.Issuer, client.ID), Now: now,
-	})
+	rotation.Issue = records
+	rotation.Replay = seal.Under(presented, replay, "refresh", as.cfg.Issuer, client.ID)
+	result, err := as.rotate(ctx, client, rotation)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
-	as.deps.Tokens.Forget(result.Revocation)
 	switch result.Verdict {
 	case storage.OK:
+		as.deps.Limiter.Allow("refresh", grant.ID, refreshesPerMinute)
 		return issued, nil
 	case storage.Repeated:
-		return as.repeat(presented, client, result.Replay, issued)
-	case storage.Replayed:
-		as.replayed("refresh token", client.ID, result.GrantIDs)
+		return as.repeat(presented, client.Client, result.Replay, issued)
 	}
 	return nil, errInvalidGrant
+}
+
+// refuseReuse refuses a refresh token that has no record. If it proves its
+// grant, it was used before, and ends that.
+func (as *AuthorizationServer) refuseReuse(ctx context.Context, client *authenticated, r storage.Rotation) error {
+	if r.GrantID != "" {
+		if _, err := as.rotate(ctx, client, r); err != nil {
+			return err
+		}
+	}
+	return errInvalidGrant
+}
+
+// rotate has the store decide about a refresh token.
+func (as *AuthorizationServer) rotate(ctx context.Context, client *authenticated, r storage.Rotation) (storage.RotationResult, error) {
+	result, err := as.deps.Store.RotateRefreshToken(ctx, r)
+	if err != nil {
+		return result, unavailable(err)
+	}
+	as.deps.Tokens.Forget(result.Revocation)
+	if result.Verdict == storage.Replayed {
+		as.replayed("refresh token", client.ID, result.GrantIDs)
+	}
+	return result, nil
+}
+
+// refreshTokenRecord returns a refresh token, or what one without record proves
+// to be.
+func (as *AuthorizationServer) refreshTokenRecord(ctx context.Context, presented string) (storage.RefreshToken, error) {
+	now := as.deps.Now()
+	token, _, err := as.deps.Store.RefreshToken(ctx, storage.HashOf(presented), now)
+	if !errors.Is(err, storage.ErrNotFound) {
+		return token, err
+	}
+	id := as.refreshTokens.GrantID(presented)
+	if id == "" {
+		return token, storage.ErrNotFound
+	}
+	grant, err := as.deps.Store.Grant(ctx, id, now)
+	return storage.RefreshToken{GrantID: grant.ID, Issuer: grant.Issuer, ClientID: grant.ClientID, ExpiresAt: grant.ExpiresAt}, err
 }
 
 // repeat returns the tokens that the first use of a refresh token yielded,

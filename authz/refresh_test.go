@@ -50,7 +50,7 @@ func TestRefreshReplay_D01_D03_D05_AS66(t *testing.T) {
 			got, family := tt.reuse(l, l.signedIn())
 			l.want(got, http.StatusBadRequest, "invalid_grant")
 			l.dead(family...)
-			if l.logs.FilterMessageSnippet("a copy was used").Len() != 1 {
+			if l.logs.FilterMessageSnippet("refresh token reuse detected; grant revoked").Len() != 1 {
 				t.Error("the replay is not logged")
 			}
 		})

@@ -72,31 +72,32 @@ func TestRegisterConfidential_G18(t *testing.T) {
 	}
 }
 
-// A client that did not say how it will send its secret may do either; one that
-// said so does exactly that.
+// A client that did not say how it will send its secret may do either, or do
+// without; one that said so does exactly that.
 func TestRegisterWithoutMethod_AS35_C01(t *testing.T) {
-	ways := func(l *lab, reg registration) (basic, post bool) {
+	ways := func(l *lab, reg registration) [3]bool {
 		_, err := l.authenticate("192.0.2.1", []string{basicAuth(reg.ID, reg.Secret)})
 		_, postErr := l.authenticate("192.0.2.1", nil, "client_id", reg.ID, "client_secret", reg.Secret)
-		if _, err := l.authenticate("192.0.2.1", nil, "client_id", reg.ID); err == nil {
+		c, noneErr := l.authenticate("192.0.2.1", nil, "client_id", reg.ID)
+		if noneErr == nil && c.Proved {
 			t.Error("authenticated without the secret")
 		}
-		return err == nil, postErr == nil
+		return [3]bool{err == nil, postErr == nil, noneErr == nil}
 	}
 	const body = `"redirect_uris":["https://c.example/cb"]`
-	for method, want := range map[string][2]bool{
-		"":                                 {true, true},
-		`"token_endpoint_auth_method":"",`: {true, true},
-		`"token_endpoint_auth_method":"client_secret_basic",`: {true, false},
-		`"token_endpoint_auth_method":"client_secret_post",`:  {false, true},
+	for method, want := range map[string][3]bool{
+		"":                                 {true, true, true},
+		`"token_endpoint_auth_method":"",`: {true, true, true},
+		`"token_endpoint_auth_method":"client_secret_basic",`: {true, false, false},
+		`"token_endpoint_auth_method":"client_secret_post",`:  {false, true, false},
 	} {
 		l := newLab(t)
 		reg := l.register("{" + method + body + "}")
 		if reg.AuthMethod == "" || reg.Secret == "" {
 			t.Errorf("%s: registered %+v", method, reg)
 		}
-		if basic, post := ways(l, reg); basic != want[0] || post != want[1] {
-			t.Errorf("%s: Basic %v, post %v", method, basic, post)
+		if got := ways(l, reg); got != want {
+			t.Errorf("%s: Basic, post and none: %v, want %v", method, got, want)
 		}
 	}
 	// An update that repeats what the answer said is a choice, and changes
@@ -108,8 +109,8 @@ func TestRegisterWithoutMethod_AS35_C01(t *testing.T) {
 	if status != http.StatusOK || again.AuthMethod != AuthSecretBasic || again.Secret != "" {
 		t.Errorf("update: %d %+v", status, again)
 	}
-	if basic, post := ways(l, reg); !basic || post {
-		t.Errorf("after the update: Basic %v, post %v", basic, post)
+	if got, want := ways(l, reg), [3]bool{true, false, false}; got != want {
+		t.Errorf("after the update: Basic, post and none: %v, want %v", got, want)
 	}
 	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, strings.NewReader(redemption(code, "redirect_uri", "-").Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -37,15 +37,15 @@ func (as *AuthorizationServer) revokeToken(w http.ResponseWriter, r *http.Reques
 	case token == "":
 		return fail("invalid_request", "The token is missing.")
 	case strings.HasPrefix(token, refreshTokenPrefix):
-		return as.revokeRefreshToken(r.Context(), client, storage.HashOf(token))
+		return as.revokeRefreshToken(r.Context(), client, token)
 	case strings.HasPrefix(token, accessTokenPrefix):
 		return as.revokeAccessToken(r.Context(), client, storage.HashOf(token))
 	}
 	return nil
 }
 
-func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *Client, h storage.Hash) error {
-	token, _, err := as.deps.Store.RefreshToken(ctx, h, as.deps.Now())
+func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *authenticated, presented string) error {
+	token, err := as.refreshTokenRecord(ctx, presented)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
@@ -55,10 +55,13 @@ func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *C
 	if token.Issuer != as.cfg.Issuer || token.ClientID != client.ID {
 		return nil
 	}
+	if token.Authenticated && !client.Proved {
+		return errUnproved
+	}
 	return as.revokeGrant(ctx, token.GrantID)
 }
 
-func (as *AuthorizationServer) revokeAccessToken(ctx context.Context, client *Client, h storage.Hash) error {
+func (as *AuthorizationServer) revokeAccessToken(ctx context.Context, client *authenticated, h storage.Hash) error {
 	revoked, err := as.deps.Store.RevokeAccessToken(ctx, h, as.cfg.Issuer, client.ID)
 	if err != nil {
 		return unavailable(err)

@@ -34,7 +34,7 @@ func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return nil, err
 	}
-	var redeem func(context.Context, *Client, url.Values) (*tokens, error)
+	var redeem func(context.Context, *authenticated, url.Values) (*tokens, error)
 	grantType := form.Get("grant_type")
 	switch grantType {
 	case grantAuthorizationCode:
@@ -78,15 +78,18 @@ func (t *tokens) response(now time.Time) *tokenResponse {
 }
 
 // issue makes the tokens of one exchange and their records. Nothing outlives
-// the grant, and the grant never its absolute end.
+// the grant, and the grant never its absolute end. Where there is no refresh
+// token, the one access token is all that the person approved, so it lives as
+// long as the grant.
 func (as *AuthorizationServer) issue(g *storage.Grant, audience []Server, scope []string, refresh bool, now time.Time) (*tokens, storage.Issue) {
 	grantEnd := g.AbsoluteExpiresAt
+	tokenEnd := grantEnd
 	if refresh {
 		grantEnd = earliest(grantEnd, now.Add(as.cfg.Lifetimes.RefreshToken))
+		tokenEnd = earliest(grantEnd, now.Add(as.cfg.Lifetimes.AccessToken))
 	}
 	t := &tokens{
-		Access: as.tokens.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience),
-		ExpiresAt: earliest(grantEnd, now.Add(as.cfg.Lifetimes.AccessToken)),
+		Access: as.tokens.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience), ExpiresAt: tokenEnd,
 	}
 	records := storage.Issue{
 		Access: storage.AccessToken{
@@ -96,7 +99,7 @@ func (as *AuthorizationServer) issue(g *storage.Grant, audience []Server, scope 
 		GrantExpiresAt: grantEnd,
 	}
 	if refresh {
-		t.Refresh = newSecret(refreshTokenPrefix)
+		t.Refresh = as.refreshTokens.New(g.ID)
 		records.Refresh = &storage.RefreshToken{
 			Hash: storage.HashOf(t.Refresh), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, ExpiresAt: grantEnd,
 		}

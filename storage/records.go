@@ -181,4 +181,10 @@ type RefreshToken struct {
 	RotatedAt time.Time
 	// Successor is the token that replaced this one.
 	Successor *Hash
+	// Predecessor is the token that this one replaced, if its record has no more
+	// use once this one is used: see Rotation.GrantID.
+	Predecessor *Hash
+	// Authenticated tells that the client proved who it is when it got the
+	// first token of the family, or since.
+	Authenticated bool
 }

@@ -97,7 +97,8 @@ type Store interface {
 	ClaimCode(ctx context.Context, c CodeClaim) (CodeResult, error)
 
 	// RefreshToken returns a refresh token as it stands, and its grant, or
-	// ErrNotFound when either ended. Rotated tokens are returned too.
+	// ErrNotFound when either ended, or its record had no more use. The token that
+	// was rotated last is returned too.
 	RefreshToken(ctx context.Context, h Hash, now time.Time) (RefreshToken, Grant, error)
 	// RotateRefreshToken exchanges a refresh token for its successor.
 	//   OK        r.Issue is stored and the presented token marked as rotated.
@@ -105,8 +106,11 @@ type Store interface {
 	//             is still the head: Replay is what the winner stored. A
 	//             winner without Replay or Grace is never repeated.
 	//   Replayed  it was rotated longer ago, or its successor was used: the
-	//             grant is revoked now.
+	//             grant is revoked now. So it is for a token without record that
+	//             proves to belong to r.GrantID.
 	//   Unknown, Expired, Mismatch, Revoked: as for ClaimCode.
+	// Records stay bounded: of a family whose tokens prove their grant there are
+	// the head and its predecessor.
 	RotateRefreshToken(ctx context.Context, r Rotation) (RotationResult, error)
 
 	// AccessToken returns a live access token, or ErrNotFound. One read, no join:
@@ -218,7 +222,13 @@ type Rotation struct {
 	ClientID string
 	// Grace is how long the outcome is repeated for; 0 means never.
 	Grace time.Duration
-	// Issue replaces the token. Issue.Refresh is never nil.
+	// GrantID is the grant that the presented token proves to belong to by
+	// itself, or empty if it cannot. The record of one that can is removed as
+	// soon as its successor was used: its reuse is recognised without. Any
+	// other's is kept for as long as the token would have lived.
+	GrantID string
+	// Issue replaces the token. Issue.Refresh is never nil, but for a token
+	// without record.
 	Issue Issue
 	// Replay is the token response, sealed under a key that only the
 	// presented token yields. It is kept with that token for Grace, to answer

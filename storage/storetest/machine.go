@@ -184,8 +184,13 @@ func (m *machine) rotateToken(t *rapid.T) {
 		}
 	}
 	access, refresh := m.fresh("access "), m.fresh("refresh ")
+	proof := ""
+	if rapid.Bool().Draw(t, "proves its grant") {
+		proof = grant
+	}
 	r := storage.Rotation{
-		Hash: storage.HashOf(token), Issuer: issuer, ClientID: client, Now: m.now,
+		GrantID: proof,
+		Hash:    storage.HashOf(token), Issuer: issuer, ClientID: client, Now: m.now,
 		Grace:  rapid.SampledFrom([]time.Duration{0, grace, grace, grace}).Draw(t, "grace"),
 		Issue:  m.tokens(grant, client, access, refresh),
 		Replay: []byte(refresh),

@@ -32,6 +32,9 @@ type modelRefresh struct {
 	expires, rotated time.Time
 	grace            time.Duration // as the winner of the rotation asked
 	replay           string
+	// predecessor is forgotten when this one is used: it proved its grant.
+	predecessor string
+	forgotten   bool
 }
 
 type modelAccess struct {
@@ -142,12 +145,19 @@ func (m *model) rotate(token string, r storage.Rotation, access, refresh string)
 	if t == nil {
 		return gone
 	}
+	if t.forgotten && r.GrantID == "" {
+		return gone
+	}
 	g := m.grants[t.grant]
 	if r.ClientID != g.clientID {
 		return storage.Mismatch
 	}
 	if v := m.standing(t.grant, r.Now); v != storage.OK {
 		return v
+	}
+	if t.forgotten || r.GrantID != "" && !t.rotated.IsZero() && !t.expires.After(r.Now) {
+		m.revoke(t.grant)
+		return storage.Replayed
 	}
 	if !t.expires.After(r.Now) {
 		return gone
@@ -161,7 +171,13 @@ func (m *model) rotate(token string, r storage.Rotation, access, refresh string)
 		return storage.Replayed
 	}
 	t.rotated, t.successor, t.grace, t.replay = r.Now, refresh, r.Grace, string(r.Replay)
+	if before := m.refresh[t.predecessor]; before != nil {
+		before.forgotten = true
+	}
 	m.issue(t.grant, r.Issue, access, refresh, r.Now)
+	if r.GrantID != "" {
+		m.refresh[refresh].predecessor = token
+	}
 	return storage.OK
 }
 

@@ -18,6 +18,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"flow", flowTests},
 		{"code", codeTests},
 		{"refresh", refreshTests},
+		{"refresh proof", refreshProofTests},
 		{"access", accessTests},
 		{"cascade", cascadeTests},
 		{"once", onceTests},

@@ -37,14 +37,19 @@ func drawIdentity(t *rapid.T) storage.Identity {
 }
 
 // comesBack checks that a record is read as it was written, and that one with a
-// byte too few or too many is not read.
-func comesBack[T any](t *rapid.T, want T, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
+// byte too few or too many is not read. added is the size of what an earlier
+// version did not write.
+func comesBack[T any](t *rapid.T, want T, added int, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
 	body := encode(nil, want)
 	if got, err := decode(body); err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 	}
 	var nothing T
-	for _, damaged := range [][]byte{body[:rapid.IntRange(0, len(body)-1).Draw(t, "cut")], append(body, 0)} {
+	cut := rapid.IntRange(0, len(body)-1).Draw(t, "cut")
+	if added > 0 && cut == len(body)-added {
+		cut--
+	}
+	for _, damaged := range [][]byte{body[:cut], append(body, 0)} {
 		if got, err := decode(damaged); err != errCorrupt || !reflect.DeepEqual(got, nothing) {
 			t.Fatalf("%d of %d bytes: %+v, %v", len(damaged), len(body), got, err)
 		}
@@ -54,24 +59,34 @@ func comesBack[T any](t *rapid.T, want T, encode func([]byte, T) []byte, decode 
 func TestGrantRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String()
-		comesBack(t, storage.Grant{
+		g := storage.Grant{
 			ID: text.Draw(t, "id"), Issuer: text.Draw(t, "issuer"), ClientID: text.Draw(t, "client"), Identity: drawIdentity(t),
 			Scope: drawList(t, text, "scope"), Resources: drawList(t, text, "resources"), ResourcesRequested: rapid.Bool().Draw(t, "requested"),
 			RedirectURI: text.Draw(t, "redirect"), ClientName: text.Draw(t, "client name"),
 			CreatedAt: drawnTime.Draw(t, "created"), ExpiresAt: drawnTime.Draw(t, "expires"), AbsoluteExpiresAt: drawnTime.Draw(t, "absolute"),
 			LastUsedAt: drawnTime.Draw(t, "used"), RevokedAt: drawnTime.Draw(t, "revoked"),
 			AccessTokens: drawList(t, drawnHash, "access tokens"), RefreshToken: rapid.Ptr(drawnHash, true).Draw(t, "refresh token"),
-		}, appendGrant, decodeGrant)
+		}
+		comesBack(t, g, 0, appendGrant, decodeGrant)
 	})
 }
 
 func TestRefreshTokenRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String()
-		comesBack(t, storage.RefreshToken{
+		token := storage.RefreshToken{
 			GrantID: text.Draw(t, "grant"), Issuer: text.Draw(t, "issuer"), ClientID: text.Draw(t, "client"),
 			ExpiresAt: drawnTime.Draw(t, "expires"), RotatedAt: drawnTime.Draw(t, "rotated"), Successor: rapid.Ptr(drawnHash, true).Draw(t, "successor"),
-		}, appendRefreshToken, decodeRefreshToken)
+			Predecessor: rapid.Ptr(drawnHash, true).Draw(t, "predecessor"), Authenticated: rapid.Bool().Draw(t, "authenticated"),
+		}
+		added := len(appendBool(appendHash(nil, token.Predecessor), token.Authenticated))
+		comesBack(t, token, added, appendRefreshToken, decodeRefreshToken)
+		body := appendRefreshToken(nil, token)
+		earlier, err := decodeRefreshToken(body[:len(body)-added])
+		token.Predecessor, token.Authenticated = nil, false
+		if err != nil || !reflect.DeepEqual(earlier, token) {
+			t.Fatalf("of an earlier version: %+v, %v\nwant %+v", earlier, err, token)
+		}
 	})
 }
 
@@ -81,7 +96,7 @@ func TestBinaryFormsKnowEveryField(t *testing.T) {
 		of     any
 		fields int
 	}{
-		{storage.AccessToken{}, 9}, {storage.Grant{}, 16}, {storage.RefreshToken{}, 7}, {storage.Identity{}, 4},
+		{storage.AccessToken{}, 9}, {storage.Grant{}, 16}, {storage.RefreshToken{}, 9}, {storage.Identity{}, 4},
 	} {
 		if kind := reflect.TypeOf(record.of); kind.NumField() != record.fields {
 			t.Errorf("%v has %d fields: teach its binary form, and its round trip, the new ones", kind, kind.NumField())

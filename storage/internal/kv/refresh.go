@@ -39,8 +39,11 @@ func (s *Store) RotateRefreshToken(ctx context.Context, r storage.Rotation) (sto
 
 func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	t, found, err := getRefreshToken(tx, r.Hash)
-	if err != nil || !found {
+	if err != nil {
 		return res, err
+	}
+	if !found || !t.RotatedAt.IsZero() && r.GrantID != "" && ended(t.ExpiresAt, r.Now) {
+		return recognise(tx, r)
 	}
 	if t.Issuer != r.Issuer || t.ClientID != r.ClientID {
 		res.Verdict = storage.Mismatch
@@ -63,8 +66,42 @@ func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	return succeed(tx, t, g, r)
 }
 
+// recognise answers for a token without record. One that proves to belong to a
+// grant was issued under it and used before its successor was, or it would have
+// one.
+func recognise(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
+	if r.GrantID == "" {
+		return res, nil
+	}
+	g, found, err := getGrant(tx, r.GrantID)
+	if err != nil {
+		return res, err
+	}
+	if found && (g.Issuer != r.Issuer || g.ClientID != r.ClientID) {
+		res.Verdict = storage.Mismatch
+		return res, nil
+	}
+	if res.Verdict = standing(g, found, r.Now); res.Verdict != storage.OK {
+		return res, nil
+	}
+	res.Verdict = storage.Replayed
+	res.Revocation, err = revokeGrant(tx, g.ID, r.Now)
+	return res, err
+}
+
 // succeed replaces the head of the family.
 func succeed(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
+	if r.Issue.Refresh == nil || r.GrantID != "" && r.GrantID != g.ID {
+		return res, errForeignIssue
+	}
+	if err := forget(tx, t.Predecessor); err != nil {
+		return res, err
+	}
+	next := *r.Issue.Refresh
+	if r.GrantID != "" {
+		next.Predecessor = &t.Hash
+	}
+	r.Issue.Refresh = &next
 	t.RotatedAt = r.Now
 	t.Successor = &r.Issue.Refresh.Hash
 	if err := putRefreshToken(tx, t); err != nil {
@@ -98,6 +135,18 @@ func present(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation)
 	res.Verdict = storage.Replayed
 	res.Revocation, err = revokeGrant(tx, g.ID, r.Now)
 	return res, err
+}
+
+// forget removes the record of a token that is recognised without, and what was
+// kept to repeat its outcome.
+func forget(tx Tx, h *storage.Hash) error {
+	if h == nil {
+		return nil
+	}
+	if err := tx.Delete(hashKey(kindRefresh, *h)); err != nil {
+		return err
+	}
+	return tx.Delete(replayKey(*h))
 }
 
 func getRefreshToken(r Reader, h storage.Hash) (storage.RefreshToken, bool, error) {

@@ -9,7 +9,8 @@ func appendRefreshToken(b []byte, t storage.RefreshToken) []byte {
 	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID} {
 		b = appendString(b, s)
 	}
-	return b
+	b = appendHash(b, t.Predecessor)
+	return appendBool(b, t.Authenticated)
 }
 
 func decodeRefreshToken(body []byte) (storage.RefreshToken, error) {
@@ -20,6 +21,10 @@ func decodeRefreshToken(body []byte) (storage.RefreshToken, error) {
 	t.Successor = d.hash()
 	for _, s := range [...]*string{&t.GrantID, &t.Issuer, &t.ClientID} {
 		*s = d.string()
+	}
+	if d.rest != "" { // else written before there were these
+		t.Predecessor = d.hash()
+		t.Authenticated = d.bool()
 	}
 	if err := d.end(); err != nil {
 		return storage.RefreshToken{}, err
