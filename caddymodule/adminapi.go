@@ -30,6 +30,8 @@ const (
 //	GET    /mcp_oauth/connections/{id}/status      one of them; a shared one also by the id of its server
 //	DELETE /mcp_oauth/connections/{id}             ends it, here and at the provider
 //	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
+//	GET    /mcp_oauth/registrations                what this site registered itself as at providers
+//	DELETE /mcp_oauth/registrations/{server}       has the next person who connects the server get a new registration
 //	GET    /mcp_oauth/grants                       grants that stand, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
 //	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
@@ -53,6 +55,8 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(listConnections)},
 		{Pattern: adminPath + "/", Handler: caddy.AdminHandlerFunc(oneConnection)},
+		{Pattern: adminRegistrationsPath, Handler: caddy.AdminHandlerFunc(listRegistrations)},
+		{Pattern: adminRegistrationsPath + "/", Handler: caddy.AdminHandlerFunc(dropRegistration)},
 		{Pattern: adminGrantsPath, Handler: caddy.AdminHandlerFunc(manyGrants)},
 		{Pattern: adminGrantsPath + "/", Handler: caddy.AdminHandlerFunc(oneGrant)},
 	}

@@ -192,10 +192,16 @@ type Connections interface {
 
 	// UpstreamClient returns our registration at a provider, or ErrNotFound.
 	UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (UpstreamClient, error)
-	// PutUpstreamClient stores or replaces it.
-	PutUpstreamClient(ctx context.Context, c UpstreamClient) error
-	// DeleteUpstreamClient forgets it, as when the provider did.
-	DeleteUpstreamClient(ctx context.Context, issuer, provider, server string) error
+	// UpstreamClients returns all of an issuer's, by server and provider.
+	UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]UpstreamClient, error)
+	// PutUpstreamClient stores it in place of the one whose Secret is replaces,
+	// nil meaning that there is none.
+	//   OK        stored.
+	//   Mismatch  somebody changed, stored or removed it since: nothing was changed.
+	PutUpstreamClient(ctx context.Context, c UpstreamClient, replaces []byte, now time.Time) (Verdict, error)
+	// DeleteUpstreamClient forgets it, as when the provider did, if its Secret
+	// is still the stored one; else nothing is changed.
+	DeleteUpstreamClient(ctx context.Context, c UpstreamClient) error
 
 	// DueRevocations hands out at most limit queued revocations that are due,
 	// and moves each one's DueAt to retryAt and counts the attempt, so that

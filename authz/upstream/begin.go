@@ -88,7 +88,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if err := checkScopes(s, scopes); err != nil {
 		return "", err
 	}
-	c, err := b.clientFor(ctx, s, p)
+	c, err := b.clientFor(ctx, s, p, t.Owner)
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +107,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	}); err != nil {
 		return "", err
 	}
-	b.leftFor(s.ID, c.ID)
+	b.deps.Cache.departures.left(b.departureKey(s, c.ID), t.Owner, b.deps.Now())
 	b.Started(s.ID, b.deps.Now().Add(tripLifetime))
 	return authorizationURL(s, p.AuthorizationEndpoint, record, state)
 }

@@ -48,12 +48,8 @@ type Broker struct {
 	deps    Deps
 	log     *zap.Logger
 	servers map[string]*Server
-	// registrations are under way; returned has the clients that a person
-	// came back with since the last one left.
-	registrations singleflight.Group
-	returned      sync.Map
-	// clients is held while a registration is stored, or compared and dropped.
-	clients sync.Mutex
+	// registering has the registrations that are under way.
+	registering singleflight.Group
 	// unconfigured has the servers that warnUnconfigured has named.
 	unconfigured sync.Map
 	// asks has what is known of what providers are asked for, by server.

@@ -16,7 +16,7 @@ var errClientGone = errors.New("the client that got the tokens is gone")
 // clientFor returns what we are at a provider, registering where needed:
 // the operator's client, else our metadata document, else a dynamic
 // registration (MCP authorization, client registration approaches).
-func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider) (*client, error) {
+func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider, owner string) (*client, error) {
 	switch {
 	case s.Client != nil:
 		if err := b.pinIssuer(ctx, s, p); err != nil {
@@ -26,7 +26,7 @@ func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider) (*client
 	case bool(p.ClientDocuments) && b.https():
 		return b.documentClient(s, p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
-		return b.registeredClient(ctx, s, p)
+		return b.registeredClient(ctx, s, p, owner)
 	}
 	return nil, problemf(NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
 }
@@ -54,14 +54,14 @@ func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, erro
 	if b.https() && (l.ClientID == b.documentID(s) || l.ClientID == b.keyedDocumentID(s)) {
 		return &client{ID: l.ClientID}, nil
 	}
-	r, err := b.storedClient(ctx, s, l.Provider)
+	rs, err := b.registrations(ctx, s, l.Provider)
 	if err != nil {
 		return nil, err
 	}
-	if r == nil || r.ID != l.ClientID {
-		return nil, errClientGone
+	if r := rs.byID(l.ClientID); r != nil {
+		return &r.client, nil
 	}
-	return &r.client, nil
+	return nil, errClientGone
 }
 
 // pinnedProvider stands for the provider in the record of which issuer an
@@ -81,7 +81,7 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 		return nil // the operator said where the client belongs
 	}
 	var pin issuerPin
-	err := b.readClient(ctx, s, pinnedProvider, &pin)
+	stored, err := b.readClient(ctx, s, pinnedProvider, &pin)
 	if errors.Is(err, seal.ErrOpen) { // without it, nothing says that the secret belongs here
 		return problemf(ProviderUnusable, "the record of which provider server %s uses its client_id at does not open; configure issuer", s.ID)
 	}
@@ -96,7 +96,11 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 		return nil
 	}
 	pin = issuerPin{ClientID: s.Client.ID, Issuer: p.Issuer}
-	return b.putClient(ctx, s, pinnedProvider, pin, time.Time{})
+	verdict, err := b.putClient(ctx, s, pinnedProvider, pin, time.Time{}, stored.Secret)
+	if err == nil && verdict != storage.OK { // somebody else was first
+		return b.pinIssuer(ctx, s, p)
+	}
+	return err
 }
 
 // clientBelongs reports whether the operator's client is the one of a link, at
@@ -111,33 +115,43 @@ func (b *Broker) clientBelongs(ctx context.Context, s *Server, l link) (bool, er
 		return sameIssuer(s.Issuer, l.Provider) || s.TokenEndpoint == l.TokenEndpoint, nil
 	}
 	var pin issuerPin
-	err := b.readClient(ctx, s, pinnedProvider, &pin)
+	_, err := b.readClient(ctx, s, pinnedProvider, &pin)
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // the operator had said where it belongs, and takes that back
 	}
 	return pin.ClientID == l.ClientID && sameIssuer(pin.Issuer, l.Provider), err
 }
 
-// readClient reads into v what we are at a provider. What an older key sealed
-// is sealed anew, so that the key can leave the ring.
-func (b *Broker) readClient(ctx context.Context, s *Server, provider string, v any) error {
-	c, err := b.deps.Store.UpstreamClient(ctx, b.cfg.Issuer, provider, s.ID, b.deps.Now())
+// readClient reads into v what we are at a provider, and returns the record as
+// it is stored. What an older key sealed is sealed anew, so that the key can
+// leave the ring.
+func (b *Broker) readClient(ctx context.Context, s *Server, provider string, v any) (storage.UpstreamClient, error) {
+	now := b.deps.Now()
+	c, err := b.deps.Store.UpstreamClient(ctx, b.cfg.Issuer, provider, s.ID, now)
 	if err != nil {
-		return err
+		return c, err
 	}
 	if err := b.open(c.Secret, v, b.clientContext(provider, s.ID)...); err != nil || b.deps.Keys.Current(c.Secret) {
-		return err
+		return c, err
 	}
+	older := c.Secret
 	c.Secret = b.seal(v, b.clientContext(provider, s.ID)...)
-	return b.deps.Store.PutUpstreamClient(ctx, c)
+	if verdict, err := b.deps.Store.PutUpstreamClient(ctx, c, older, now); err != nil || verdict != storage.OK {
+		c.Secret = older // somebody changed it; the next reader seals it
+		return c, err
+	}
+	return c, nil
 }
 
-func (b *Broker) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time) error {
+// putClient stores what we are at a provider in place of what replaces names,
+// as storage.Store does.
+func (b *Broker) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
+	now := b.deps.Now()
 	return b.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
 		Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID,
 		Secret:    b.seal(v, b.clientContext(provider, s.ID)...),
-		CreatedAt: b.deps.Now(), ExpiresAt: expires,
-	})
+		CreatedAt: now, ExpiresAt: expires,
+	}, replaces, now)
 }
 
 func (b *Broker) clientContext(provider, server string) []string {

@@ -63,7 +63,7 @@ func TestStoreFails_Pin(t *testing.T) {
 	l.connect()
 	c := l.store.clients[0]
 	c.Secret = pinned
-	if err := l.store.Store.PutUpstreamClient(t.Context(), c); err != nil {
+	if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Begin(t.Context(), l.trip()); err == nil {

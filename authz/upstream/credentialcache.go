@@ -33,6 +33,8 @@ type Cache struct {
 	flights singleflight.Group
 	passing passing
 
+	departures departures
+
 	mu      sync.Mutex // guards closed, and working.Add against working.Wait
 	closed  bool
 	closing chan struct{}

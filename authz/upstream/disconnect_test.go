@@ -141,7 +141,7 @@ func TestDisconnect_K20(t *testing.T) {
 				v := newVault(t)
 				v.deps.Egress = egress.New(egress.Options{Loopback: true})
 				registered := registration{client: client{ID: "former", Secret: "s"}}
-				if err := v.putClient(t.Context(), v.servers["notion"], v.idp.URL, registered, time.Time{}); err != nil {
+				if err := v.plantClient(t.Context(), v.servers["notion"], v.idp.URL, registered, time.Time{}); err != nil {
 					t.Fatal(err)
 				}
 				v.connectAs(alice, "notion", change)

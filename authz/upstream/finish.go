@@ -64,7 +64,10 @@ func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKe
 	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth {
 		return problem(UnknownServer, nil)
 	}
-	if err := b.checkAnswer(a, t); err != nil {
+	if err := b.checkSender(a, t); err != nil {
+		return err
+	}
+	if err := b.checkAnswer(s, a, t.Link); err != nil {
 		return err
 	}
 	if err := b.checkUnused(ctx, t.Once); err != nil {
@@ -79,7 +82,7 @@ func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKe
 	if err := b.keepTokens(ctx, k, t, reply); err != nil {
 		return err
 	}
-	b.cameBack(s.ID, t.Link.ClientID)
+	b.proved(ctx, s, t.Link)
 	return nil
 }
 
@@ -99,9 +102,9 @@ func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.UpstreamState
 	return state, t, b.open(state.Secret, &t, tripContext(state.ConnectionKey, hash)...)
 }
 
-// checkAnswer decides whether the answer is the provider's that the person was
-// sent to, and what it says, before anything is sent anywhere.
-func (b *Broker) checkAnswer(a Answer, t trip) error {
+// checkSender decides whether the answer is the provider's that the person was
+// sent to, before anything is sent anywhere.
+func (b *Broker) checkSender(a Answer, t trip) error {
 	// The path tells apart the answers of different providers (RFC 9700
 	// section 4.4); so does iss (RFC 9207 section 2.4), byte by byte,
 	// compared with what the provider's own metadata says:
@@ -118,6 +121,19 @@ func (b *Broker) checkAnswer(a Answer, t trip) error {
 	}
 	if t.IssRequired && a.Iss == "" {
 		return problemf(NotThatProvider, "iss is missing")
+	}
+	return nil
+}
+
+// checkAnswer decides what the provider's answer says.
+func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
+	key := b.departureKey(s, l.ClientID)
+	switch a.Error {
+	case "", "access_denied", "server_error", "temporarily_unavailable", "invalid_scope", "invalid_target",
+		"login_required", "consent_required", "interaction_required":
+		b.deps.Cache.departures.cameBack(key)
+	default: // some send people back although they do not know the client
+		b.deps.Cache.departures.doubt(key)
 	}
 	switch {
 	case a.Error == "access_denied":
@@ -155,11 +171,8 @@ func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (
 	if failure.Failure != refused {
 		return nil, problem(ProviderDown, failure)
 	}
-	if failure.Code == "invalid_client" && s.Client == nil {
-		// The next trip registers anew.
-		if err := b.forgetClient(ctx, s, t.Link.Provider, t.Link.ClientID); err != nil {
-			return nil, err
-		}
+	if err := b.noteRefusal(ctx, s, t.Link, failure); err != nil {
+		return nil, err
 	}
 	return nil, problem(ProviderRefused, failure)
 }

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -60,9 +62,44 @@ func (s *labStore) SaveUpstreamState(ctx context.Context, u storage.UpstreamStat
 	return s.Store.SaveUpstreamState(ctx, u)
 }
 
-func (s *labStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
+func (s *labStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
 	s.mu.Lock()
 	s.clients = append(s.clients, c)
 	s.mu.Unlock()
-	return s.Store.PutUpstreamClient(ctx, c)
+	return s.Store.PutUpstreamClient(ctx, c, replaces, now)
+}
+
+// swapUpstreamClient puts a record in the place of whatever is there.
+func (s *labStore) swapUpstreamClient(ctx context.Context, c storage.UpstreamClient, now time.Time) error {
+	return swapUpstreamClient(ctx, s.Store, c, now)
+}
+
+func swapUpstreamClient(ctx context.Context, store Store, c storage.UpstreamClient, now time.Time) error {
+	current, err := store.UpstreamClient(ctx, c.Issuer, c.Provider, c.Server, now)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	verdict, err := store.PutUpstreamClient(ctx, c, current.Secret, now)
+	if err == nil && verdict != storage.OK {
+		err = fmt.Errorf("not stored: %v", verdict)
+	}
+	return err
+}
+
+// plantClient puts a registration in the place of whatever is there, as an
+// older version wrote it.
+func (b *Broker) plantClient(ctx context.Context, s *Server, provider string, r registration, expires time.Time) error {
+	return swapUpstreamClient(ctx, b.deps.Store, storage.UpstreamClient{
+		Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID,
+		Secret: b.seal(r, b.clientContext(provider, s.ID)...), ExpiresAt: expires,
+	}, b.deps.Now())
+}
+
+// storedClient returns the registration that people are sent to a provider as.
+func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (*registration, error) {
+	rs, err := b.registrations(ctx, s, provider)
+	if err != nil || rs.ID == "" {
+		return nil, err
+	}
+	return &rs.registration, nil
 }

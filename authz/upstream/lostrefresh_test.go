@@ -178,7 +178,7 @@ func TestRefreshForgetsLostRegistration(t *testing.T) {
 	s := v.servers["notion"]
 	s.Client = nil
 	registered := registration{client: client{ID: "gateway", AuthMethod: authNone}, RedirectURI: v.redirectURI(s)}
-	if err := v.putClient(t.Context(), s, v.idp.URL, registered, time.Time{}); err != nil {
+	if err := v.plantClient(t.Context(), s, v.idp.URL, registered, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	v.connectAs(alice, "notion")

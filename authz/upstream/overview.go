@@ -40,6 +40,9 @@ type Overview struct {
 // ErrUnknownConnection: there is no connection with this ID.
 var ErrUnknownConnection = errors.New("upstream: no such connection")
 
+// ErrUnknownRegistration: there is no dynamic registration for this server.
+var ErrUnknownRegistration = errors.New("upstream: no such registration")
+
 // Overviews returns all connections of the site.
 func (b *Broker) Overviews(ctx context.Context) ([]Overview, error) {
 	now := b.deps.Now()

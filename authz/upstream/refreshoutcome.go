@@ -33,11 +33,8 @@ func (b *Broker) exchangeRefreshToken(ctx context.Context, r *refreshing) (*held
 	}
 	state := stateAfter(failure)
 	b.report(r, state, failure)
-	if failure.Code == "invalid_client" && r.server.Client == nil {
-		// The next trip registers anew.
-		if err := b.forgetClient(ctx, r.server, r.opened.Link.Provider, r.opened.Link.ClientID); err != nil {
-			return nil, err
-		}
+	if err := b.noteRefusal(ctx, r.server, r.opened.Link, failure); err != nil {
+		return nil, err
 	}
 	h, err := b.settle(ctx, r, state)
 	if err == nil && state == storage.Active {
@@ -97,7 +94,7 @@ func stateAfter(failure *tokenError) storage.ConnectionState {
 	switch {
 	case failure.Failure == noAnswer:
 		return storage.InDoubt
-	case failure.Failure != refused || failure.Code == "server_error" || failure.Code == "temporarily_unavailable":
+	case failure.Failure != refused || failure.forNow():
 		return storage.Active
 	case failure.Code != "":
 		// Most often invalid_grant. Whatever it is, this token gets the same

@@ -4,41 +4,40 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 const maxClientIDLen = 2 << 10
 
-// registration is a client that a provider registered (RFC 7591).
-type registration struct {
-	client
-	RedirectURI string `json:"redirect_uri"`
-}
-
 // registeredClient returns our registration at a provider, and registers us
 // where there is none that the provider still knows. All who ask at the same
 // time share one.
-func (b *Broker) registeredClient(ctx context.Context, s *Server, p *provider) (*client, error) {
-	v, err, _ := b.registrations.Do(s.ID+" "+p.Issuer, func() (any, error) {
+func (b *Broker) registeredClient(ctx context.Context, s *Server, p *provider, owner string) (*client, error) {
+	v, err, _ := b.registering.Do(s.ID+" "+p.Issuer, func() (any, error) {
 		ctx := context.WithoutCancel(ctx) // others wait for it too
-		r, err := b.storedClient(ctx, s, p.Issuer)
+		rs, err := b.registrations(ctx, s, p.Issuer)
 		if err != nil {
 			return nil, err
 		}
-		if r != nil && r.RedirectURI == b.redirectURI(s) && b.stillRegistered(ctx, s, p, r) {
-			return &r.client, nil
+		r := rs.current(b.redirectURI(s))
+		if r == nil {
+			return b.register(ctx, s, p, rs.ID, false)
 		}
-		return b.register(ctx, s, p)
+		switch b.judge(ctx, s, p, rs, owner) {
+		case forgotten:
+			if err := b.forgetClient(ctx, s, p.Issuer, r.ID); err != nil {
+				return nil, err
+			}
+			return b.register(ctx, s, p, "", false)
+		case seemsForgotten:
+			return b.replace(ctx, s, p, &r.client)
+		}
+		return &r.client, nil
 	})
 	if err != nil {
 		return nil, err
@@ -46,43 +45,10 @@ func (b *Broker) registeredClient(ctx context.Context, s *Server, p *provider) (
 	return v.(*client), nil
 }
 
-// storedClient returns the registration at a provider, or nil. One that does
-// not open is worth as much as none: a new one takes its place.
-func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (*registration, error) {
-	var r registration
-	err := b.readClient(ctx, s, provider, &r)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil
-	}
-	if errors.Is(err, seal.ErrOpen) {
-		b.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
-			zap.String("server", s.ID), zap.String("provider", provider))
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &r, nil
-}
-
-// forgetClient drops the registration at a provider that does not know it any
-// more. One that took its place meanwhile stays, and so does what is not ours
-// to drop: the id of our metadata document.
-func (b *Broker) forgetClient(ctx context.Context, s *Server, provider, refused string) error {
-	b.clients.Lock()
-	defer b.clients.Unlock()
-	r, err := b.storedClient(ctx, s, provider)
-	if err != nil {
-		return err
-	}
-	if r == nil || r.ID != refused {
-		return nil
-	}
-	return b.deps.Store.DeleteUpstreamClient(ctx, b.cfg.Issuer, provider, s.ID)
-}
-
-// register registers us with a provider (RFC 7591 section 3).
-func (b *Broker) register(ctx context.Context, s *Server, p *provider) (*client, error) {
+// register registers us with a provider (RFC 7591 section 3), in place of the
+// registration with this client ID, if any, which stays for the connections
+// that were made with it. A doubted one only seems to be forgotten.
+func (b *Broker) register(ctx context.Context, s *Server, p *provider, former string, doubted bool) (*client, error) {
 	method := registrationAuthMethod(s.Quirks, p.AuthMethods)
 	m := b.clientMetadata(s, "", method)
 	body, err := json.Marshal(m)
@@ -97,15 +63,24 @@ func (b *Broker) register(ctx context.Context, s *Server, p *provider) (*client,
 	if err != nil {
 		return nil, err
 	}
-	if !expires.After(b.deps.Now()) {
-		expires = time.Time{} // 0 means never, and a secret that was just made has not ended yet
-	}
-	b.clients.Lock()
-	defer b.clients.Unlock()
-	if err := b.putClient(ctx, s, p.Issuer, r, expires); err != nil {
-		return nil, err
-	}
-	return &r.client, nil
+	if expires.After(b.deps.Now()) {
+		r.Ends = expires
+	} // else 0, which means never: a secret that was just made has not ended yet
+	kept := r.client
+	err = b.changeRegistrations(ctx, s, p.Issuer, func(rs *registrations) bool {
+		if current := rs.current(r.RedirectURI); current != nil && current.ID != former {
+			kept = current.client // somebody else registered at the same time
+			return false
+		}
+		rs.retire()
+		rs.remove(r.ID) // some providers give the same one again, with another secret
+		rs.registration = *r
+		if doubted {
+			rs.Unproven, rs.ReplacedAt, rs.Replaced = true, b.deps.Now(), rs.Replaced+1
+		}
+		return true
+	})
+	return &kept, err
 }
 
 // registrationAuthMethod asks to be a confidential client where the provider

@@ -265,7 +265,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 			t.Error("the secret is not sealed")
 		}
 		c.Secret = l.seal(registration{}, l.clientContext("https://other.example", "notion")...) // M02
-		if err := l.store.Store.PutUpstreamClient(t.Context(), c); err != nil {
+		if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -371,7 +371,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
 		other := registration{client: client{ID: "dynamic-2", Secret: "s2"}}
-		if err := l.putClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
+		if err := l.plantClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := l.Finish(t.Context(), a)
@@ -469,7 +469,7 @@ func TestForgettingKeepsTheNewClient(t *testing.T) {
 			s := l.servers["notion"]
 			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
 				other := registration{client: client{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.redirectURI(s)}
-				if err := l.putClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
+				if err := l.plantClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
 					t.Error(err)
 				}
 				answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)(w, r)

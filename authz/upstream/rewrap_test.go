@@ -57,9 +57,10 @@ func TestNewKeySealsOldRegistrations(t *testing.T) {
 	both, alone := v.withKeys(8, 7), v.withKeys(8)
 	s := v.servers["notion"]
 	made := registration{client: client{ID: "gateway", Secret: "secret", AuthMethod: authBasic}, RedirectURI: v.redirectURI(s)}
-	if err := v.putClient(t.Context(), s, v.idp.URL, made, v.clock.time().Add(time.Hour)); err != nil {
+	if err := v.plantClient(t.Context(), s, v.idp.URL, made, v.clock.time().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	made.Ends = v.clock.time().Add(time.Hour) // an older version kept it outside
 	if r, err := alone.storedClient(t.Context(), s, v.idp.URL); r != nil || err != nil {
 		t.Errorf("a registration under a lost key must give way to a new one: %v, %v", r, err)
 	}

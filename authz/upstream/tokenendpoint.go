@@ -63,6 +63,11 @@ func (e *tokenError) Error() string {
 	return text
 }
 
+// forNow reports whether a refusal says that another time may be better.
+func (e *tokenError) forNow() bool {
+	return e.Code == "server_error" || e.Code == "temporarily_unavailable"
+}
+
 func (e *tokenError) Unwrap() error { return e.cause }
 
 // requestToken sends one request to the token endpoint of a link, exactly

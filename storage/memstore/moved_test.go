@@ -25,12 +25,16 @@ func TestMovedRecords_M02(t *testing.T) {
 		if _, v, err := s.PutConnection(ctx, c, now); err != nil || v != storage.OK {
 			t.Fatal(v, err)
 		}
-		if err := s.PutUpstreamClient(ctx, storage.UpstreamClient{Issuer: issuer, Provider: owner, Server: "notion"}); err != nil {
-			t.Fatal(err)
+		client := storage.UpstreamClient{Issuer: issuer, Provider: owner, Server: "notion", Secret: []byte(owner)}
+		if v, err := s.PutUpstreamClient(ctx, client, nil, now); err != nil || v != storage.OK {
+			t.Fatal(v, err)
 		}
 	}
 	swap(t, e, 'o') // connections
 	swap(t, e, 'p') // our registrations at providers
+	if all, err := s.UpstreamClients(ctx, issuer, now); err == nil {
+		t.Errorf("clients: %+v", all)
+	}
 	for _, owner := range owners {
 		if c, err := s.Connection(ctx, key(owner), now); err == nil {
 			t.Errorf("connection of %s: %+v", owner, c)

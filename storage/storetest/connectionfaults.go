@@ -30,8 +30,9 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 			return third(r, v, err)
 		},
 		"UpstreamClient":        func() error { return second(s.UpstreamClient(c, issuer, provider, "notion", f.now)) },
-		"PutUpstreamClient":     func() error { return s.PutUpstreamClient(c, f.upstreamClient("notion")) },
-		"DeleteUpstreamClient":  func() error { return s.DeleteUpstreamClient(c, issuer, provider, "notion") },
+		"UpstreamClients":       func() error { return second(s.UpstreamClients(c, issuer, f.now)) },
+		"PutUpstreamClient":     func() error { return second(s.PutUpstreamClient(c, f.upstreamClient("notion"), nil, f.now)) },
+		"DeleteUpstreamClient":  func() error { return s.DeleteUpstreamClient(c, f.upstreamClient("notion")) },
 		"DueRevocations":        func() error { return second(s.DueRevocations(c, issuer, 1, f.now, f.now.Add(1))) },
 		"QueueRevocation":       func() error { return s.QueueRevocation(c, f.revocation("1")) },
 		"EndFlows":              func() error { return s.EndFlows(c, issuer, alice.Subject, f.now) },
@@ -114,11 +115,13 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 	},
 	"PutUpstreamClient": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.store.PutUpstreamClient(ctx(), f.upstreamClient("notion")) },
+		func(f *fixture) error {
+			return wants(storage.OK)(f.store.PutUpstreamClient(ctx(), f.upstreamClient("notion"), nil, f.now))
+		},
 	},
 	"DeleteUpstreamClient": {
-		func(f *fixture) { f.must(f.store.PutUpstreamClient(ctx(), f.upstreamClient("notion"))) },
-		func(f *fixture) error { return f.store.DeleteUpstreamClient(ctx(), issuer, provider, "notion") },
+		func(f *fixture) { f.registers(f.upstreamClient("notion"), nil, storage.OK) },
+		func(f *fixture) error { return f.store.DeleteUpstreamClient(ctx(), f.upstreamClient("notion")) },
 	},
 	"DueRevocations": {
 		func(f *fixture) { f.queue(f.revocation("1")); f.queue(f.revocation("2")) },

@@ -33,7 +33,7 @@ var connectionSweepTests = map[string]func(*fixture){
 			f.must(f.store.CreateBrowserSession(ctx(), f.browserSession(id, alice)))
 			client := f.upstreamClient(id)
 			client.ExpiresAt = f.now.Add(time.Hour)
-			f.must(f.store.PutUpstreamClient(ctx(), client))
+			f.registers(client, nil, storage.OK)
 		}
 		f.after(31 * 24 * time.Hour)
 		n, err := f.store.Sweep(ctx(), f.now)

@@ -1,7 +1,10 @@
 package kv
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -10,32 +13,77 @@ import (
 // UpstreamClient implements storage.Store.
 func (s *Store) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (storage.UpstreamClient, error) {
 	return view(ctx, s, func(r Reader) (storage.UpstreamClient, error) {
-		var c storage.UpstreamClient
-		found, err := getJSON(r, upstreamClientKey(issuer, provider, server), &c)
-		switch {
-		case err != nil:
-		case !found || !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now):
+		c, found, err := liveUpstreamClient(r, issuer, provider, server, now)
+		if err == nil && !found {
 			err = storage.ErrNotFound
-		case c.Issuer != issuer || c.Provider != provider || c.Server != server:
-			err = errCorrupt // somebody moved the record
 		}
-		if err != nil {
-			return storage.UpstreamClient{}, err
+		return c, err
+	})
+}
+
+// UpstreamClients implements storage.Store.
+func (s *Store) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
+	return view(ctx, s, func(r Reader) ([]storage.UpstreamClient, error) {
+		var all []storage.UpstreamClient
+		for key := range scanPrefix(r, []byte{kindUpstreamClient}) { // a handful for each server
+			var c storage.UpstreamClient
+			if _, err := getJSON(r, key, &c); err != nil {
+				return nil, err
+			}
+			if !bytes.Equal(key, upstreamClientKey(c.Issuer, c.Provider, c.Server)) {
+				return nil, errCorrupt // somebody moved the record
+			}
+			if c.Issuer == issuer && !upstreamClientEnded(c, now) {
+				all = append(all, c)
+			}
 		}
-		return c, nil
+		slices.SortFunc(all, func(a, b storage.UpstreamClient) int {
+			return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Provider, b.Provider))
+		})
+		return all, nil
 	})
 }
 
 // PutUpstreamClient implements storage.Store.
-func (s *Store) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
-	return s.engine.Update(ctx, func(tx Tx) error {
-		return putJSON(tx, upstreamClientKey(c.Issuer, c.Provider, c.Server), untilOrForever(c.ExpiresAt), c)
+func (s *Store) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s, func(tx Tx) (storage.Verdict, error) {
+		current, found, err := liveUpstreamClient(tx, c.Issuer, c.Provider, c.Server, now)
+		if err != nil {
+			return storage.Unknown, err
+		}
+		if found != (replaces != nil) || !bytes.Equal(current.Secret, replaces) {
+			return storage.Mismatch, nil
+		}
+		return storage.OK, putJSON(tx, upstreamClientKey(c.Issuer, c.Provider, c.Server), untilOrForever(c.ExpiresAt), c)
 	})
 }
 
 // DeleteUpstreamClient implements storage.Store.
-func (s *Store) DeleteUpstreamClient(ctx context.Context, issuer, provider, server string) error {
+func (s *Store) DeleteUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
-		return tx.Delete(upstreamClientKey(issuer, provider, server))
+		key := upstreamClientKey(c.Issuer, c.Provider, c.Server)
+		var current storage.UpstreamClient
+		found, err := getJSON(tx, key, &current)
+		if err != nil || !found || !bytes.Equal(current.Secret, c.Secret) {
+			return err
+		}
+		return tx.Delete(key)
 	})
+}
+
+// liveUpstreamClient returns the registration, zero when there is none or it ended.
+func liveUpstreamClient(r Reader, issuer, provider, server string, now time.Time) (storage.UpstreamClient, bool, error) {
+	var c storage.UpstreamClient
+	found, err := getJSON(r, upstreamClientKey(issuer, provider, server), &c)
+	if err == nil && found && (c.Issuer != issuer || c.Provider != provider || c.Server != server) {
+		err = errCorrupt // somebody moved the record
+	}
+	if err != nil || !found || upstreamClientEnded(c, now) {
+		return storage.UpstreamClient{}, false, err
+	}
+	return c, true, nil
+}
+
+func upstreamClientEnded(c storage.UpstreamClient, now time.Time) bool {
+	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
 }

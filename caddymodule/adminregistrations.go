@@ -1,0 +1,71 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+)
+
+const adminRegistrationsPath = "/" + appName + "/registrations"
+
+// adminRegistration is a dynamic registration of a site at a provider as
+// operators see it.
+type adminRegistration struct {
+	Site      string    `json:"site"`
+	Server    string    `json:"server"`
+	Provider  string    `json:"provider"`
+	ClientID  string    `json:"client_id,omitempty"` // none: the next person to connect gets a new one
+	Former    int       `json:"former,omitempty"`    // kept for the connections made with them
+	ChangedAt time.Time `json:"changed_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+func listRegistrations(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return adminError(http.StatusMethodNotAllowed, "use GET, or DELETE …/registrations/{server}")
+	}
+	list := []adminRegistration{}
+	for _, s := range activeSites() {
+		all, err := s.broker.Registrations(r.Context())
+		if err != nil {
+			return adminFailure(err)
+		}
+		for _, o := range all {
+			list = append(list, adminRegistration{
+				Site: s.as.Config().Issuer, Server: o.Server, Provider: o.Provider, ClientID: o.ClientID,
+				Former: o.Former, ChangedAt: o.ChangedAt, ExpiresAt: o.ExpiresAt,
+			})
+		}
+	}
+	return writeAdminJSON(w, map[string]any{"registrations": list})
+}
+
+// dropRegistration has the next person who connects a server get a new
+// registration at its provider; at all sites, or at the one that is named.
+func dropRegistration(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodDelete {
+		return adminError(http.StatusMethodNotAllowed, "use DELETE, or GET …/registrations")
+	}
+	server, named := strings.TrimPrefix(r.URL.Path, adminRegistrationsPath+"/"), r.URL.Query().Get("site")
+	dropped := 0
+	for _, s := range activeSites() {
+		if named != "" && named != s.as.Config().Issuer {
+			continue
+		}
+		err := s.broker.RetireRegistrations(r.Context(), server)
+		if errors.Is(err, connections.ErrUnknownRegistration) {
+			continue
+		}
+		if err != nil {
+			return adminFailure(err)
+		}
+		dropped++
+	}
+	if dropped == 0 {
+		return adminError(http.StatusNotFound, "no site has a dynamic registration for a server of this id")
+	}
+	return writeAdminJSON(w, map[string]any{"server": server, "sites": dropped})
+}
