@@ -5,6 +5,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 )
 
 func init() {
@@ -18,7 +20,11 @@ func init() {
 //
 //	mcp_oauth {
 //	    public_url <url>
-//	    identity virtual_key|user_id|anonymous|caddy  # repeatable
+//	    identity virtual_key|user_id|anonymous  # repeatable
+//	    identity caddy {  # repeatable
+//	        user <placeholder>
+//	        recheck <duration>
+//	    }
 //	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]  # repeatable
 //	    client <id> {  # repeatable
 //	        name <text>
@@ -117,7 +123,8 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 
 var siteOptions = block[Handler]{
 	{name: "public_url", args: "<url>", read: setText(func(h *Handler) *string { return &h.PublicURL })},
-	{name: "identity", args: "virtual_key|user_id|anonymous|caddy", field: "identities[]", read: readIdentity},
+	{name: "identity", args: "virtual_key|user_id|anonymous", field: "identities[]", read: readIdentity},
+	{name: "identity", args: "caddy", field: "identities[]", read: readIdentity, block: caddyUserOptions},
 	{name: "virtual_key", args: "<name> <sha256:hash|placeholder> [<server id>...]", field: "virtual_keys[]", read: readVirtualKey},
 	{name: "client", args: "<id>", field: "clients[]", read: readClient, block: clientOptions},
 	{name: "server", args: "<id> <path> <upstream URL>", field: "servers[]", read: readServer, block: serverOptions},
@@ -133,6 +140,11 @@ var siteOptions = block[Handler]{
 	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *Handler) *[]string { return &h.AllowedOrigins })},
 	{name: "branding", read: readBranding, block: brandingOptions},
 	{name: "insecure_allow_loopback", read: setTrue(func(h *Handler) *bool { return &h.InsecureAllowLoopback })},
+}
+
+var caddyUserOptions = block[Identity]{
+	{name: "user", args: "<placeholder>", read: setText(func(i *Identity) *string { return &i.User })},
+	{name: "recheck", args: "<duration>", read: setDuration(func(i *Identity) *caddy.Duration { return &i.Recheck })},
 }
 
 var clientOptions = block[Client]{
@@ -162,9 +174,14 @@ var brandingOptions = block[Branding]{
 	{name: "accent", args: "<#rrggbb>", read: setText(func(b *Branding) *string { return &b.Accent })},
 }
 
-func readIdentity(_ *parser, h *Handler, l line) error {
-	h.Identities = append(h.Identities, Identity{Kind: l.args[0]})
-	return nil
+func readIdentity(p *parser, h *Handler, l line) error {
+	id := Identity{Kind: l.args[0]}
+	var err error
+	if id.Kind == string(identity.Caddy) {
+		err = caddyUserOptions.read(p, l.path, &id)
+	}
+	h.Identities = append(h.Identities, id)
+	return err
 }
 
 func readVirtualKey(_ *parser, h *Handler, l line) error {

@@ -39,6 +39,7 @@ func blocks() []namedBlock {
 		{"the block of a server", serverOptions},
 		{"the block of auth oauth or per_user_oauth", oauthOptions},
 		{"the block of auth per_user_headers", pastedOptions},
+		{"the block of identity caddy", caddyUserOptions},
 		{"the block of a client", clientOptions},
 		{"the block of registration", registrationOptions},
 		{"the block of branding", brandingOptions},

@@ -14,9 +14,27 @@ type Identity struct {
 	// - `user_id`: the person says who they are and is believed. Only for
 	//   setups where nobody has a reason to lie.
 	// - `anonymous`: "Skip"; nobody in particular.
-	// - `caddy`: the user that another Caddy handler authenticated, as in
-	//   `{http.auth.user.id}`.
+	// - `caddy`: the user that another Caddy handler authenticated, see `user`.
 	Kind string `json:"kind"`
+	// User is the placeholder that names the user, for `caddy`. Only those that
+	// no client can write are accepted:
+	//
+	// - `{http.auth.user.id}` of `basic_auth` and other authentication handlers.
+	// - `{http.reverse_proxy.header.Remote-User}`, `{rp.header.Remote-User}` in
+	//   a Caddyfile: a header that the server behind `forward_auth` answered
+	//   with. It is there for requests that this server let pass, and no other.
+	// - `{http.request.tls.client.subject}` and the like: of a certificate that
+	//   Caddy has verified.
+	// - `{http.vars.…}`: a variable that your configuration sets. Never set it
+	//   from a request header.
+	//
+	// Default: `{http.auth.user.id}`.
+	User string `json:"user,omitempty"`
+	// Recheck is, for `caddy`, how long what a person approved can be used
+	// without them: within that time they must come through the other handler
+	// again, by approving the client or visiting the account page. Then clients
+	// sign the person in again. Default: 24h.
+	Recheck caddy.Duration `json:"recheck,omitempty"`
 }
 
 // VirtualKey is a secret that an operator hands to a person or a program. It

@@ -59,6 +59,9 @@ func (h *Handler) convertIdentities(cfg *authz.Config, _ resolver) error {
 		if kind == identity.VirtualKey && len(h.VirtualKeys) == 0 {
 			return wrong(path, "nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`")
 		}
+		if err := checkUser(index("identities", i), id); err != nil {
+			return err
+		}
 		cfg.Identities = append(cfg.Identities, kind)
 	}
 	return nil

@@ -87,7 +87,7 @@ type Handler struct {
 	host        string // of PublicURL
 	owned       *ownedPaths
 	upstreams   []*upstream // one per server
-	trustsCaddy bool        // people may sign in as the user of another handler
+	user        string      // the placeholder of the user of another handler; empty if that is no way to sign in
 	logged      bool        // the access log is on
 
 	building sync.Mutex

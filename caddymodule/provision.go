@@ -3,12 +3,10 @@ package caddymodule
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 )
 
@@ -29,7 +27,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("mcp_oauth: %w", err)
 	}
 	h.owned = newOwnedPaths(h.Servers)
-	h.trustsCaddy = slices.Contains(h.cfg.Identities, identity.Caddy)
+	h.user = h.userPlaceholder()
 	for i, s := range h.Servers {
 		target, err := newUpstreamTarget(index("servers", i), s, h.cfg.Issuer, whenProvisioning)
 		if err != nil {

@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 )
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -68,21 +66,6 @@ func (h *Handler) announce() {
 		h.log.Info("MCP server ready", zap.String("server", s.ID), zap.String("url", s.Resource),
 			zap.String("connect", "claude mcp add --transport http "+s.ID+" "+s.Resource))
 	}
-}
-
-// withUser hands the pages the user whom another handler authenticated, if
-// that is a way to sign in. The placeholder is looked up, never expanded from
-// anything in the request.
-func (h *Handler) withUser(r *http.Request) *http.Request {
-	if !h.trustsCaddy {
-		return r
-	}
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return r
-	}
-	user, _ := repl.GetString("http.auth.user.id")
-	return r.WithContext(identity.WithUser(r.Context(), user))
 }
 
 // unavailable answers while the store cannot be opened: failing to decide is
