@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
 // Error is an OAuth error response (RFC 6749 section 5.2). Its Description is
@@ -111,7 +113,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	writeDocument(w, status, body)
+	writeDocument(w, status, inert.JSON(body))
 }
 
 // writeDocument is writeJSON for a document that is ready. The headers share one

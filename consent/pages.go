@@ -10,6 +10,8 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
 //go:embed templates
@@ -80,11 +82,12 @@ func (p *Pages) render(w http.ResponseWriter, status int, name string, view any)
 	if err := templates.ExecuteTemplate(&body, name, view); err != nil {
 		return err
 	}
+	page := inert.HTML(body.Bytes())
 	p.protect(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes())
+	_, _ = w.Write(page)
 	return nil
 }
 

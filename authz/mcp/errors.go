@@ -3,6 +3,8 @@ package mcp
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
 const (
@@ -62,6 +64,7 @@ func writeRPCError(w http.ResponseWriter, status int, id json.RawMessage, e rpcE
 // write answers with JSON-RPC that no cache may keep.
 func write(w http.ResponseWriter, status int, v any) {
 	body, _ := json.Marshal(v) // cannot fail: texts, numbers, and JSON that was read
+	body = inert.JSON(body)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
