@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -41,6 +42,7 @@ type App struct {
 	// when a call uses it. Default: one key, generated in Caddy's data directory.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
+	ctx  caddy.Context
 	log  *zap.Logger
 	path string // of the database; empty for memory
 	keys [][]byte
@@ -72,7 +74,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the configuration. It opens nothing, so that `caddy
 // validate` works beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.log = ctx.Logger()
+	a.ctx, a.log = ctx, ctx.Logger()
 	if err := a.resolveStorage(); err != nil {
 		return err
 	}
@@ -125,6 +127,9 @@ func (a *App) resolveStorage() error {
 // Start opens the store: a store that cannot be opened stops the new
 // configuration, and the old one keeps serving.
 func (a *App) Start() error {
+	if err := a.refuseRewriters(); err != nil {
+		return err
+	}
 	if _, _, err := a.open(); err != nil {
 		return err
 	}
@@ -133,6 +138,21 @@ func (a *App) Start() error {
 			return err
 		}
 		h.announce()
+	}
+	return nil
+}
+
+// refuseRewriters looks at what is around the handlers. Now all of Caddy's apps
+// are there, which they are not while they are provisioned.
+func (a *App) refuseRewriters() error {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil // without it there are no handlers
+	}
+	for _, h := range a.handlers {
+		if err := h.refuseRewriters(app.(*caddyhttp.App)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
