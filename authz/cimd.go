@@ -86,7 +86,7 @@ func (m *metadataDocuments) tryAgain(ctx context.Context, host, failed string) {
 		m.publishers.resolveNames(ctx)
 		return
 	}
-	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, requester{proven: true})
+	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, requester{proven: true}, m.source.now())
 }
 
 func unusableDocument(cause error) *Error {

@@ -63,6 +63,12 @@ type cachedDocument[T any] struct {
 	fetched, expires time.Time
 }
 
+// usable reports whether the document is fresh, and was fetched after a moment
+// or so recently that it is not asked for again.
+func (d cachedDocument[T]) usable(now, after time.Time) bool {
+	return now.Before(d.expires) && (d.fetched.After(after) || now.Before(d.fetched.Add(minFresh)))
+}
+
 type fetchFailures struct {
 	inARow  int
 	retryAt time.Time

@@ -13,12 +13,14 @@ import (
 )
 
 // What strangers can make this server fetch, per minute: one of them, from
-// anywhere, and all of them together, from one host. Proven documents are not
-// counted: each costs its host a request a minute at most, and inventing
-// addresses on that host must not use up what is left for it.
+// anywhere, and all of them together, from one host. The first fetch that an
+// address asks of a host is counted apart from all that others ask further: a
+// few who invent addresses on a host leave enough for each newcomer. Proven
+// documents are not counted: each costs its host a request a minute at most.
 const (
-	fetchesPerAddress = 20
-	fetchesPerHost    = 120
+	fetchesPerAddress   = 20
+	fetchesPerHost      = 120
+	firstFetchesPerHost = 240
 )
 
 // Errors of a fetch that was not tried.
@@ -90,7 +92,7 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by req
 	var none T
 	key, now := documentKey{s.rules, rawURL}, s.now()
 	d, held, retryAt := s.cache.look(key)
-	if held && now.Before(d.expires) && (d.fetched.After(after) || now.Before(d.fetched.Add(minFresh))) {
+	if held && d.usable(now, after) {
 		return d.value, nil
 	}
 	value, err := none, errBackOff
@@ -99,7 +101,7 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by req
 		// stranger may have published it.
 		fetcher := by
 		fetcher.proven = held || by.proven
-		value, err = s.fetch(ctx, key, fetcher)
+		value, err = s.fetch(ctx, key, fetcher, after)
 	}
 	if err != nil && by.proven && passing(err) {
 		return none, unavailable(err)
@@ -126,16 +128,17 @@ func tryLater(err error) *Error {
 	return nil
 }
 
-// fetch gets the document, once for all who ask at the same time. It goes on
-// when the first of them hangs up, unless it has not begun.
-func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by requester) (T, error) {
+// fetch gets the document, once for all whom one sender lets ask at the same
+// time: none waits because of how much another asked for. It goes on when the
+// first of them hangs up, unless it has not begun.
+func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by requester, after time.Time) (T, error) {
 	var none T
-	flight := strconv.FormatBool(by.proven) + " " + key.rules + " " + key.url
+	flight := strings.Join([]string{strconv.FormatBool(by.proven), senderBlock(by.address), key.rules, key.url}, " ")
 	for ctx.Err() == nil {
 		first := false
 		result := s.cache.flight.DoChan(flight, func() (any, error) {
 			first = true
-			return s.download(ctx, key, by)
+			return s.download(ctx, key, by, after)
 		})
 		select {
 		case <-ctx.Done():
@@ -152,10 +155,13 @@ func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by reque
 	return none, ctx.Err()
 }
 
-// download fetches the document when its turn has come. A proven one that
-// cannot be had now is answered from memory.
-func (s *documentSource[T]) download(ctx context.Context, key documentKey, by requester) (T, error) {
+// download fetches the document when its turn has come, unless somebody else
+// did by then. A proven one that cannot be had now is answered from memory.
+func (s *documentSource[T]) download(ctx context.Context, key documentKey, by requester, after time.Time) (T, error) {
 	var none T
+	if d, ok, _ := s.cache.look(key); ok && d.usable(s.now(), after) {
+		return d.value, nil
+	}
 	u, err := url.Parse(key.url)
 	if err != nil {
 		return none, err
@@ -163,10 +169,10 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 	if !by.proven && !s.limiter.Allow(kindFor("fetch_address", by.foreignPage), by.address, fetchesPerAddress) {
 		return none, errTooManyFetches
 	}
-	if !by.proven && !s.limiter.Allow("fetch_host", strings.ToLower(u.Hostname()), fetchesPerHost) {
+	if !by.proven && !s.allowHost(strings.ToLower(u.Hostname()), by) {
 		return none, errHostLimit
 	}
-	leave, err := s.downloads.enter(ctx, by.proven)
+	leave, err := s.downloads.enter(ctx, by.address, by.proven)
 	switch {
 	case errors.Is(err, errBusy):
 		return s.cache.keep(key, err, s.now())
@@ -174,6 +180,9 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 		return none, errLeft
 	}
 	defer leave()
+	if d, ok, _ := s.cache.look(key); ok && d.usable(s.now(), after) {
+		return d.value, nil
+	}
 	value, header, err := s.read(context.WithoutCancel(ctx), key.url)
 	if err != nil {
 		s.cache.failed(key, s.now())
@@ -181,6 +190,14 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 	}
 	s.cache.fetched(key, value, s.now(), freshness(header, s.now()))
 	return value, nil
+}
+
+// allowHost reports whether one more document may be fetched from the host for
+// a stranger, and counts it.
+func (s *documentSource[T]) allowHost(host string, by requester) bool {
+	first := !by.foreignPage && s.limiter.AllowFor("fetch_first", by.address, host, 1)
+	return first && s.limiter.Allow("fetch_host_first", host, firstFetchesPerHost) ||
+		s.limiter.Allow("fetch_host", host, fetchesPerHost)
 }
 
 func (s *documentSource[T]) read(ctx context.Context, rawURL string) (T, http.Header, error) {

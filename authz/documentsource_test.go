@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -206,8 +205,8 @@ func TestOwnTokensOutlastFlood_H11(t *testing.T) {
 	tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
 	l.restart()
 	l.stopLimits()
-	for i := range 2 * fetchesPerHost {
-		_, _ = l.lookupFrom(fmt.Sprintf("203.0.113.%d", i), fmt.Sprint(h.url, "/x", i))
+	for i := range fetchesPerHost + firstFetchesPerHost {
+		_, _ = l.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.url, "/x", i))
 	}
 	if _, err := l.lookupFrom("198.51.100.1", id); err == nil {
 		t.Fatal("the host's limit is not reached")
@@ -248,7 +247,7 @@ func TestDownloadsAtOnce_H11(t *testing.T) {
 	for i := range all {
 		id := slow(i)
 		wg.Go(func() {
-			if _, err := l.lookupFrom(fmt.Sprintf("203.0.113.%d", i), id); err != nil {
+			if _, err := l.lookupFrom(fmt.Sprintf("203.0.%d.1", i), id); err != nil {
 				t.Error(err)
 			}
 		})
@@ -285,15 +284,7 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 	if _, err := l.look(t, h, id); err != nil {
 		t.Fatal(err)
 	}
-	d := l.as.deps.Documents.downloads
-	var leave []func()
-	for range downloadsAtOnce {
-		f, err := d.enter(t.Context(), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leave = append(leave, f)
-	}
+	leave := fillPlaces(t, l.as.deps.Documents.downloads.proven)
 	l.advance(61 * time.Second)
 	if hits, err := l.look(t, h, id); hits != 0 || err != nil {
 		t.Errorf("%d requests, %v", hits, err)
@@ -305,7 +296,7 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 	if _, err := l.as.clients.lookup(t.Context(), id, requester{proven: true}); err == nil || asError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("one who is known here, after a day: %v", err)
 	}
-	for f := range slices.Values(leave) {
+	for _, f := range leave {
 		f()
 	}
 	if hits, err := l.look(t, h, id); hits != 1 || err != nil {
@@ -320,10 +311,7 @@ func TestFirstOfManyLeaves_H11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		l.allowLoopback()
-		d := l.as.deps.Documents.downloads
-		for range downloadsAtOnce {
-			d.strangers <- struct{}{}
-		}
+		leave := fillPlaces(t, l.as.deps.Documents.downloads.strangers)
 		ctx, hangUp := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		get := func(ctx context.Context, address string, done chan error) {
@@ -339,9 +327,101 @@ func TestFirstOfManyLeaves_H11(t *testing.T) {
 		if err := <-first; !errors.Is(err, context.Canceled) {
 			t.Errorf("the first: %v", err)
 		}
-		<-d.strangers
+		leave[0]()
 		if err := <-second; err != nil {
 			t.Errorf("the second: %v", err)
 		}
 	})
+}
+
+// However much some ask for, at once or of one host, everybody else's first
+// request gets through.
+func TestNewcomersDuringFlood_H11(t *testing.T) {
+	flooders := map[string]func(i int) string{
+		"one address":                func(int) string { return "192.0.2.1" },
+		"a few addresses":            func(i int) string { return fmt.Sprintf("192.0.%d.1", i%6) },
+		"a network of IPv4":          func(i int) string { return fmt.Sprintf("192.0.2.%d", i%256) },
+		"all of an IPv6 /48":         func(i int) string { return fmt.Sprintf("2001:db8:1:%x::1", i) },
+		"what shares their IPv4 /24": func(i int) string { return fmt.Sprintf("198.51.100.%d", 200+i%6) },
+	}
+	for name, flooder := range flooders {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t)
+			l.stopLimits()
+			for i := range 400 {
+				_, _ = l.lookupFrom(flooder(i), fmt.Sprint(h.url, "/x", i))
+			}
+			for i := range 10 {
+				if _, err := l.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.publish(fmt.Sprint("/c", i), goodDocument)); err != nil {
+					t.Errorf("newcomer %d: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+// Nobody waits behind those who have a slow host asked, not even for the same
+// document.
+func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
+	l, h := documentLab(t)
+	release := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(release)
+	id := h.publish("/c", goodDocument)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	look := func(address, id string) { _, _ = l.as.clients.lookup(ctx, id, requester{address: address}) }
+	for i := range 100 {
+		address := fmt.Sprintf("2001:db8:1:%x::1", i)
+		h.handle(fmt.Sprint("/slow", i), func(http.ResponseWriter, *http.Request) { <-release })
+		wg.Go(func() { look(address, fmt.Sprint(h.url, "/slow", i)) })
+		wg.Go(func() { look(address, id) })
+	}
+	eventually(t, "the flood has not begun", func() bool { return h.hits.Load() >= downloadsAtOnce/2 })
+	for i := range 20 {
+		began := time.Now()
+		_, err := l.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.publish(fmt.Sprint("/c", i), goodDocument))
+		if err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("newcomer %d: %v after %v", i, err, time.Since(began))
+		}
+	}
+	if _, err := l.lookupFrom("203.0.113.1", id); err != nil {
+		t.Errorf("what the flood asks for too: %v", err)
+	}
+}
+
+// What a sender has to wait for because of all it asks for, nobody else waits
+// for with it.
+func TestNewcomerAsksForTheSame_H11(t *testing.T) {
+	l, h := documentLab(t)
+	id := h.publish("/c", goodDocument)
+	takeAll(l.as.deps.Documents.downloads.strangers, "2001:db8:1::1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _, _ = l.as.clients.lookup(ctx, id, requester{address: "2001:db8:1::1"}) }()
+	places := l.as.deps.Documents.downloads.strangers
+	eventually(t, "the flood does not wait", func() bool {
+		places.mu.Lock()
+		defer places.mu.Unlock()
+		return len(places.waiting) == 1
+	})
+	if _, err := l.lookupFrom("198.51.100.1", id); err != nil {
+		t.Error(err)
+	}
+}
+
+// A web page makes its visitors ask, but leaves them what is theirs.
+func TestForeignPageAsksFirst_H11(t *testing.T) {
+	l, h := documentLab(t)
+	l.stopLimits()
+	for l.as.deps.Limiter.Allow("fetch_host", "127.0.0.1", fetchesPerHost) {
+	}
+	id := h.publish("/c", goodDocument)
+	if _, err := l.as.clients.lookup(t.Context(), id, requester{address: "192.0.2.1", foreignPage: true}); err == nil {
+		t.Error("a page uses what is left for newcomers")
+	}
+	if _, err := l.lookup(id); err != nil {
+		t.Errorf("then its visitor: %v", err)
+	}
 }

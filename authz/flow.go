@@ -117,7 +117,7 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
 		return nil, ErrFlowForged
 	}
-	if f.Client, err = as.flowClient(r.Context(), s); err != nil {
+	if f.Client, err = as.flowClient(r.Context(), s, f.address); err != nil {
 		return nil, err
 	}
 	switch stored, err := as.deps.Store.Flow(r.Context(), s.ID, now); {
@@ -140,8 +140,8 @@ func (f *Flow) Presence() storage.Presence {
 // flowClient returns the client of a flow, unless it became another since it
 // asked: whatever the person reads must be what the request was checked against.
 // A flow is sealed, so its client was known here.
-func (as *AuthorizationServer) flowClient(ctx context.Context, s *sealedFlow) (*Client, error) {
-	client, err := as.clients.lookup(ctx, s.ClientID, requester{proven: true})
+func (as *AuthorizationServer) flowClient(ctx context.Context, s *sealedFlow, address string) (*Client, error) {
+	client, err := as.clients.lookup(ctx, s.ClientID, requester{address: address, proven: true})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return nil, ErrFlowInvalid
 	}

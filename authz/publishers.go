@@ -72,13 +72,17 @@ func (o *outages) began(host, rawURL string, now time.Time) bool {
 	return !known
 }
 
-// ended notes that the host was reached. It reports whether it was not before.
-func (o *outages) ended(host string) bool {
+// ended notes that the host was reached, or that its name resolves, which is
+// an end only to an outage of names. It reports whether an outage ended.
+func (o *outages) ended(host string, reached bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, known := o.byHost[host]
+	out, known := o.byHost[host]
+	if !known || !reached && out.url != "" {
+		return false
+	}
 	delete(o.byHost, host)
-	return known
+	return true
 }
 
 // any reports whether one of the hosts cannot be reached.
@@ -146,7 +150,7 @@ func (p *publishers) resolveNames(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namesTimeout)
 	defer cancel()
 	if slices.ContainsFunc(p.hosts, func(host string) bool { return p.outages.resolves(p.egress, ctx, host) }) {
-		p.reached(p.hosts[0])
+		p.worksAgain(p.hosts[0], false)
 		return
 	}
 	p.failed(p.hosts[0], "", errors.New("no name of a host of client metadata documents resolves"))
@@ -163,7 +167,7 @@ func (p *publishers) note(rawURL string, err error) {
 	host := strings.ToLower(u.Hostname())
 	switch {
 	case !errors.Is(err, egress.ErrUnreachable):
-		p.reached(host)
+		p.worksAgain(host, true)
 	case slices.Contains(p.hosts, host):
 		p.failed(host, rawURL, err)
 	case !errors.Is(err, egress.ErrAddress) && p.limiter.Allow("unreachable_host", "", 1):
@@ -171,8 +175,8 @@ func (p *publishers) note(rawURL string, err error) {
 	}
 }
 
-func (p *publishers) reached(host string) {
-	if p.outages.ended(host) {
+func (p *publishers) worksAgain(host string, reached bool) {
+	if p.outages.ended(host, reached) {
 		p.log.Info("client metadata documents can be fetched again", zap.String("host", host))
 	}
 }

@@ -208,3 +208,34 @@ func TestPublishersOf(t *testing.T) {
 		}
 	}
 }
+
+// What was not tried, or may not be reached, is no news of the network.
+func TestPublishersNoteOnlyTries(t *testing.T) {
+	l := newLab(t)
+	p := l.as.clients.documents.publishers
+	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	p.note("http://claude.ai/c", egress.ErrURL)
+	if l.advertised() {
+		t.Error("a URL that may not be asked counts as reached")
+	}
+	p.note("https://client.example/c", fmt.Errorf("%w: %w", egress.ErrUnreachable, egress.ErrAddress))
+	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 { // the limit of a minute is counted from the second
+		t.Errorf("%d warnings", n)
+	}
+	for range 10 {
+		p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	}
+	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 {
+		t.Errorf("%d warnings of one outage", n)
+	}
+}
+
+// Where documents may be on this machine, names say nothing.
+func TestNoNamesButLoopback(t *testing.T) {
+	l, _ := documentLab(t)
+	l.as.deps.Documents.outages.resolves = func(*egress.Client, context.Context, string) bool { return false }
+	if !l.advertised() {
+		t.Error("not advertised")
+	}
+}
