@@ -151,31 +151,42 @@ func (m *ClientMetadata) completeGrants(origin Origin) error {
 	return nil
 }
 
-// checkRedirectURIs refuses redirect URIs nobody should be sent to. A metadata
-// document is written for every server at once: those this one does not take
-// are dropped from it. A client that calls itself a web application must not
-// receive codes at a person's own machine (OpenID Connect Registration section
-// 2); one that says nothing may.
+// checkRedirectURIs drops redirect URIs nobody should be sent to, and refuses a
+// client that has no others: many give the same list to every server, so that
+// what this one does not take says nothing about the rest, and the answer to a
+// registration shows what was kept (RFC 7591 section 3.2.1). An operator's
+// client must have none that is wrong: there it is a mistake. A client that
+// calls itself a web application must not receive codes at a person's own
+// machine (OpenID Connect Registration section 2); one that says nothing may.
 func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) error {
-	if origin == MetadataDocument {
-		m.RedirectURIs = slices.DeleteFunc(m.RedirectURIs, func(uri string) bool { return !redirectURIRegistrable(uri, schemes) })
-	}
-	if len(m.RedirectURIs) == 0 && origin != Preregistered || len(m.RedirectURIs) > maxRedirectURIs {
-		return fail("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
-	}
 	switch m.ApplicationType {
 	case "", "native", "web":
 	default:
 		return invalidMetadata("application_type must be native or web.")
 	}
+	refused := fail("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
+	usable := make([]string, 0, len(m.RedirectURIs))
 	for _, uri := range m.RedirectURIs {
-		if !redirectURIRegistrable(uri, schemes) {
-			return fail("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
-				"private-use scheme, without fragment, user information, wildcard or dot segments.")
+		if err := m.checkRedirectURI(uri, schemes); err != nil {
+			refused = err
+			continue
 		}
-		if m.ApplicationType == "web" && !strings.HasPrefix(uri, "https:") {
-			return fail("invalid_redirect_uri", "A web application's redirect URIs must be https.")
-		}
+		usable = append(usable, uri)
+	}
+	if origin == Preregistered && len(usable) < len(m.RedirectURIs) || origin != Preregistered && len(usable) == 0 || len(usable) > maxRedirectURIs {
+		return refused
+	}
+	m.RedirectURIs = usable
+	return nil
+}
+
+func (m *ClientMetadata) checkRedirectURI(uri string, schemes []string) *Error {
+	if !redirectURIRegistrable(uri, schemes) {
+		return fail("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
+			"private-use scheme, without fragment, user information, wildcard or dot segments.")
+	}
+	if m.ApplicationType == "web" && !strings.HasPrefix(uri, "https:") {
+		return fail("invalid_redirect_uri", "A web application's redirect URIs must be https.")
 	}
 	return nil
 }

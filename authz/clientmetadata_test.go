@@ -35,7 +35,7 @@ func TestMetadataRefused(t *testing.T) {
 			`"client_name":"\u2800"`, `"client_name":"a\u2028b"`, fmt.Sprintf(`"client_name":%q`, strings.Repeat("é", 201)),
 		},
 		"G09 redirect URIs": {
-			`"redirect_uris":[]`, `"redirect_uris":null`, `"redirect_uris":["https://c.example/cb","http://c.example/cb"]`, `"redirect_uris":["javascript:alert(1)"]`,
+			`"redirect_uris":[]`, `"redirect_uris":null`, `"redirect_uris":["http://c.example/cb","weird-scheme:/cb"]`, `"redirect_uris":["javascript:alert(1)"]`,
 			`"redirect_uris":["` + strings.Repeat(`https://c.example/cb","`, 10) + `https://c.example/cb"]`,
 			`"redirect_uris":["https://c.example/` + strings.Repeat("a", 2048) + `"]`, `"redirect_uris":[""]`,
 		},
@@ -47,7 +47,7 @@ func TestMetadataRefused(t *testing.T) {
 			`"application_type":"desktop"`,
 		},
 		"G11 web application at a person's own machine": {
-			`"application_type":"web","redirect_uris":["http://localhost/cb"]`, `"application_type":"web","redirect_uris":["https://c.example/cb","http://127.0.0.1/cb"]`,
+			`"application_type":"web","redirect_uris":["http://localhost/cb"]`,
 			`"application_type":"web","redirect_uris":["cursor://host/cb"]`,
 		},
 		"keys": {
@@ -119,6 +119,14 @@ func TestMetadataAccepted(t *testing.T) {
 		"keys": {MetadataDocument, `"token_endpoint_auth_method":"private_key_jwt","jwks": {"keys": [` + publicKey + `,{"kty":"unknown"}]}`, func(m *ClientMetadata) {
 			m.TokenEndpointAuthMethod, m.JWKS = AuthPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey+`,{"kty":"unknown"}]}`)
 		}},
+		"redirect URIs not for this server": {
+			Registered, `"token_endpoint_auth_method":"none","redirect_uris":["weird-scheme:/cb","https://c.example/cb","javascript:alert(1)","http://c.example/","https://c.example/*"]`,
+			func(*ClientMetadata) {},
+		},
+		"web and loopback": {
+			Registered, `"token_endpoint_auth_method":"none","application_type":"web","redirect_uris":["http://127.0.0.1/cb","https://c.example/cb","cursor://host/cb"]`,
+			func(m *ClientMetadata) { m.ApplicationType = "web" },
+		},
 		"redirect URIs for other servers": {MetadataDocument, `"redirect_uris":["weird-scheme:/cb","https://c.example/cb","javascript:alert(1)","http://c.example/"]`, func(*ClientMetadata) {}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -315,3 +315,21 @@ func (l *lab) race(n int, do func() reply) []reply {
 	wg.Wait()
 	return slices.DeleteFunc(answers, func(r reply) bool { return r.status != http.StatusOK })
 }
+
+// A replay of a code whose grant had ended revokes nothing, and the log does not
+// say that it did.
+func TestReplayAfterTheGrantEnded(t *testing.T) {
+	l := newLab(t)
+	code := l.code()
+	l.want(l.redeem("app", code), http.StatusOK, "")
+	for range 2 {
+		l.want(l.redeem("app", code), http.StatusBadRequest, "invalid_grant")
+	}
+	for message, want := range map[string]int{
+		"authorization code reuse detected; grant revoked": 1, "authorization code reuse detected; its grant had ended before": 1,
+	} {
+		if got := l.logs.FilterMessage(message).Len(); got != want {
+			t.Errorf("%q is logged %d times, want %d", message, got, want)
+		}
+	}
+}

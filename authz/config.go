@@ -110,5 +110,5 @@ var DefaultRegistration = Registration{
 	MaxUnproved:       1_000,
 	UnusedLifetime:    24 * time.Hour,
 	UsedLifetime:      90 * 24 * time.Hour,
-	RedirectSchemes:   []string{"cursor", "vscode", "vscode-insiders", "windsurf", "claude"},
+	RedirectSchemes:   KnownRedirectSchemes,
 }

@@ -1,10 +1,15 @@
 package authz
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func TestOrigin_E19_RS18(t *testing.T) {
@@ -58,6 +63,22 @@ func TestOrigin_E19_RS18(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the log names it", func(t *testing.T) {
+		core, logs := observer.New(zapcore.DebugLevel)
+		g.log = zap.New(core)
+		call(g, "POST", mcpURL, "Origin", "https://page.example")
+		call(g, "POST", mcpURL, "Origin", "https://"+strings.Repeat("a", 5000))
+		entries := logs.All()
+		if len(entries) != 2 {
+			t.Fatalf("%d lines", len(entries))
+		}
+		if got := fmt.Sprint(entries[0].ContextMap()["origin"]); got != "[https://page.example]" {
+			t.Errorf("origin %s", got)
+		}
+		if got := fmt.Sprint(entries[1].ContextMap()["origin"]); len(got) > 2*maxLoggedOrigin {
+			t.Errorf("%d bytes in the log", len(got))
+		}
+	})
 	t.Run("two", func(t *testing.T) {
 		if c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token, "Origin", gateIssuer, "Origin", "https://evil"); c != nil || w.Code != 403 {
 			t.Errorf("caller %v, %d", c, w.Code)

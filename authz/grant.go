@@ -44,13 +44,21 @@ func (as *AuthorizationServer) usableServers(ctx context.Context, c *Client, g *
 		return nil, errInvalidGrant
 	}
 	usable := slices.DeleteFunc(configured, func(s Server) bool { return !as.mayUse(g.Identity, &s) })
-	if len(usable) > 0 && as.identityStands(g.Identity) && redirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI) {
+	var reason string
+	switch {
+	case !as.identityStands(g.Identity):
+		reason = "its identity was withdrawn"
+	case len(usable) == 0:
+		reason = "its identity may use none of its servers any more"
+	case !redirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI):
+		reason = "its client gave up its redirect URI"
+	default:
 		return usable, nil
 	}
 	if err := as.revokeGrant(ctx, g.ID); err != nil {
 		return nil, err
 	}
-	as.log.Info("revoked a grant whose identity or redirect URI was withdrawn", zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
+	as.log.Info("grant revoked", zap.String("reason", reason), zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
 	return nil, errInvalidGrant
 }
 

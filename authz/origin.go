@@ -49,6 +49,20 @@ func isPort(s string) bool {
 	return true
 }
 
+// maxLoggedOrigin is longer than any origin with a host name (RFC 1035 section
+// 2.3.4).
+const maxLoggedOrigin = 300
+
+// loggedOrigins returns what a log line has of Origin headers, of which one is
+// right.
+func loggedOrigins(values []string) []string {
+	logged := make([]string, 0, 2)
+	for _, origin := range values[:min(len(values), 2)] {
+		logged = append(logged, origin[:min(len(origin), maxLoggedOrigin)])
+	}
+	return logged
+}
+
 // admitOrigin refuses the call of a web page from elsewhere, which is how DNS
 // rebinding shows (MCP Streamable HTTP, security warning), and lets the pages
 // that may call read the answer. A request without Origin is no page's.
@@ -59,7 +73,8 @@ func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if len(values) > 1 || !g.as.cfg.originAllowed(values[0]) {
 		id := NewCorrelationID()
-		g.log.Debug("origin refused", zap.String("correlation_id", id))
+		g.log.Debug("a web page's call refused; allowed_origins does not list its origin",
+			zap.Strings("origin", loggedOrigins(values)), zap.String("correlation_id", id))
 		mcp.WriteError(w, http.StatusForbidden, "Web pages of this origin may not call this server.", id)
 		return false
 	}

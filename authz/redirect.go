@@ -20,18 +20,28 @@ const (
 // another.
 var loopbackHosts = []string{"127.0.0.1", "[::1]", "localhost"}
 
-// neverRedirect are schemes that make a browser run, open or hand over
-// something. No configuration can allow them.
+// KnownRedirectSchemes are the private-use schemes of well-known MCP clients,
+// and of editors that have one built in. A code that is sent to one of them goes
+// to the program that the person installed under that name.
+var KnownRedirectSchemes = []string{
+	"antigravity", "claude", "code-oss", "com.raycast", "cursor", "grok", "hopperai", "kiro", "mcpjam", "positron", "raycast",
+	"trae", "vscode", "vscode-insiders", "vscodium", "warp", "warppreview", "windsurf", "zed",
+}
+
+// neverRedirect are schemes that make a browser or system run, open, install or
+// hand over something. No configuration can allow them, nor any of Microsoft's
+// "ms-" ones.
 var neverRedirect = []string{
-	"about", "blob", "content", "data", "file", "filesystem", "ftp", "http", "https", "intent",
-	"jar", "javascript", "mailto", "ms-appinstaller", "ms-msdt", "res", "search-ms", "sms", "tel",
-	"vbscript", "view-source", "ws", "wss",
+	"about", "blob", "chrome", "chrome-extension", "content", "data", "facetime", "file", "filesystem", "ftp", "hcp", "http", "https",
+	"intent", "itms-services", "jar", "javascript", "ldap", "mailto", "mhtml", "moz-extension", "ms-appinstaller", "ms-msdt", "res",
+	"search-ms", "shell", "sip", "sms", "smb", "ssh", "tel", "telnet", "vbscript", "view-source", "ws", "wss",
+	"x-apple.systempreferences",
 }
 
 // CheckRedirectScheme reports why a private-use scheme (RFC 8252 section 7.1)
 // cannot be allowed for redirects.
 func CheckRedirectScheme(scheme string) error {
-	if slices.Contains(neverRedirect, scheme) {
+	if slices.Contains(neverRedirect, scheme) || strings.HasPrefix(scheme, "ms-") {
 		return errors.New("a redirect must never go to this scheme")
 	}
 	for i, c := range []byte(scheme) {

@@ -66,13 +66,31 @@ func TestRedirectURIRegistrable(t *testing.T) {
 	}
 }
 
+// What well-known clients register, as they write it.
+func TestKnownRedirectURIs(t *testing.T) {
+	for _, uri := range []string{
+		"cursor://anysphere.cursor-mcp/oauth/callback", "warp://mcp/oauth2callback", "warp://mcp/oauth2callback?server_id=6ba7b810",
+		"raycast://oauth?package_name=mcp_server_x_(dev)", "com.raycast:/oauth?package_name=Extension", "claude://claude.ai/mcp-auth-callback/sdk",
+		"vscode://vscode.github-authentication/did-authenticate", "mcpjam://oauth/callback", "grok://oauth/callback", "hopperai://oauth/callback",
+	} {
+		if !redirectURIRegistrable(uri, DefaultRegistration.RedirectSchemes) {
+			t.Errorf("%s is refused", uri)
+		}
+	}
+	for _, scheme := range KnownRedirectSchemes {
+		if err := CheckRedirectScheme(scheme); err != nil {
+			t.Errorf("%s: %v", scheme, err)
+		}
+	}
+}
+
 func TestCheckRedirectScheme_A05(t *testing.T) {
 	for _, s := range []string{"cursor", "com.example.app", "vscode-insiders", "a1+b"} {
 		if err := CheckRedirectScheme(s); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
-	for _, s := range append([]string{"", "1a", "Cursor", "a b", "a:", ".a"}, neverRedirect...) {
+	for _, s := range append([]string{"", "1a", "Cursor", "a b", "a:", ".a", "ms-word", "ms-settings"}, neverRedirect...) {
 		if CheckRedirectScheme(s) == nil {
 			t.Errorf("%q accepted", s)
 		}

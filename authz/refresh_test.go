@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -221,13 +223,13 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*Config)
-		ends   bool // the family, too
+		reason string // why the family ends, unless it does not
 	}{
-		{"key withdrawn", func(c *Config) { c.VirtualKeys = nil }, true},
-		{"key replaced", func(c *Config) { c.VirtualKeys = replacedKey() }, true},
-		{"kind not in use", func(c *Config) { c.Identities = c.Identities[1:] }, true},
-		{"server taken from the key", func(c *Config) { c.VirtualKeys = labKeys("main") }, true},
-		{"server gone for now", func(c *Config) { c.Servers = c.Servers[1:] }, false},
+		{"key withdrawn", func(c *Config) { c.VirtualKeys = nil }, "its identity was withdrawn"},
+		{"key replaced", func(c *Config) { c.VirtualKeys = replacedKey() }, "its identity was withdrawn"},
+		{"kind not in use", func(c *Config) { c.Identities = c.Identities[1:] }, "its identity was withdrawn"},
+		{"server taken from the key", func(c *Config) { c.VirtualKeys = labKeys("main") }, "its identity may use none of its servers any more"},
+		{"server gone for now", func(c *Config) { c.Servers = c.Servers[1:] }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -242,7 +244,10 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 				t.Errorf("%d writes to end it again", n)
 			}
 			l.reload(func(c *Config) { *c = old })
-			if tt.ends {
+			if got := l.logs.FilterMessage("grant revoked").FilterField(zap.String("reason", tt.reason)).Len(); (got == 1) != (tt.reason != "") {
+				t.Errorf("%d log lines give the reason %q", got, tt.reason)
+			}
+			if tt.reason != "" {
 				l.dead(first)
 				return
 			}

@@ -45,6 +45,8 @@ func TestRegisterRealClients_AS34(t *testing.T) {
 		"VS Code":            `{"client_name":"Visual Studio Code","client_uri":"https://code.visualstudio.com","grant_types":["authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:device_code"],"response_types":["code"],"redirect_uris":["https://insiders.vscode.dev/redirect","https://vscode.dev/redirect","http://127.0.0.1/","http://127.0.0.1:33418/"],"token_endpoint_auth_method":"none","application_type":"native"}`,
 		"Cursor":             `{"client_name":"Cursor","redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`,
 		"claude.ai":          `{"client_name":"Claude","redirect_uris":["https://claude.ai/api/mcp/auth_callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"scope":"mcp:use","token_endpoint_auth_method":"client_secret_post"}`,
+		"Warp":               `{"client_name":"Warp","redirect_uris":["warp://mcp/oauth2callback"],"token_endpoint_auth_method":"none"}`,
+		"Raycast":            `{"client_name":"Raycast MCP: x (dev)","redirect_uris":["raycast://oauth?package_name=mcp_server_x_(dev)"],"token_endpoint_auth_method":"none"}`,
 		"least":              `{"redirect_uris":["http://127.0.0.1:49152/callback/0a1b"]}`,
 	} {
 		t.Run(name, func(t *testing.T) { newLab(t).register(body) })
@@ -116,6 +118,30 @@ func TestRegisterWithoutMethod_AS35_C01(t *testing.T) {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Authorization", basicAuth(reg.ID, reg.Secret))
 	l.want(l.reply(l.serve(r)), http.StatusOK, "")
+}
+
+// A registration keeps the addresses that are good, and its answer says which.
+func TestRegistrationKeepsGoodRedirectURIs(t *testing.T) {
+	l := newLab(t)
+	const mixed = `{"client_name":"c","redirect_uris":["weird-scheme:/cb","` + labRedirect + `","javascript:alert(1)"],"token_endpoint_auth_method":"none"}`
+	reg := l.register(mixed)
+	if !slices.Equal(reg.RedirectURIs, []string{labRedirect}) {
+		t.Errorf("answered %q", reg.RedirectURIs)
+	}
+	l.want(l.redeem(reg.ID, l.code("client_id", reg.ID)), http.StatusOK, "")
+	for _, dropped := range []string{"weird-scheme:/cb", "javascript:alert(1)"} {
+		if w := l.authorizeRaw(request("client_id", reg.ID, "redirect_uri", dropped).Encode()); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d", dropped, w.Code)
+		}
+	}
+	status, again := l.manage(http.MethodPut, reg, strings.Replace(mixed, "{", `{"client_id":"`+reg.ID+`",`, 1))
+	if status != http.StatusOK || !slices.Equal(again.RedirectURIs, []string{labRedirect}) {
+		t.Errorf("update: %d %q", status, again.RedirectURIs)
+	}
+	operators := Client{ID: "c", Metadata: ClientMetadata{RedirectURIs: []string{labRedirect, "weird-scheme:/cb"}}}
+	if err := operators.Complete(DefaultRegistration.RedirectSchemes); err == nil {
+		t.Error("a mistake of the operator is dropped in silence")
+	}
 }
 
 func TestRegisterRefused(t *testing.T) {
