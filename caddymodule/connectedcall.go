@@ -57,8 +57,25 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 	}
 	g.headers.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, &c.call)
+	if c.awaitsWord() {
+		answer := &sessionStream{ResponseWriter: w, links: s.links, session: c.mcpSession(), standalone: r.Method == http.MethodGet}
+		defer answer.close()
+		w = answer
+	}
 	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
 }
+
+// awaitsWord reports whether the client may be told, on a stream of this
+// session, that its person has connected the server.
+func (c *connectedCall) awaitsWord() bool {
+	return c.session.URLElicitation && c.header.Get(mcp.HeaderProtocolVersion) >= asksByURL
+}
+
+func (c *connectedCall) askedClient() askedClient {
+	return askedClient{c.site.as.Config().Issuer, c.caller.GrantID, c.upstream.id}
+}
+
+func (c *connectedCall) mcpSession() mcpSession { return mcpSession{c.askedClient(), c.session.ID} }
 
 // takeState removes our request state from a retry. It reports whether the
 // request goes on.

@@ -112,7 +112,8 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	revision := c.header.Get(mcp.HeaderProtocolVersion)
 	link := c.site.as.ConnectURL(c.caller.Identity, c.upstream.id, scopes...)
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
-	byURL := c.session.URLElicitation && revision >= asksByURL
+	words := "Open this link in a browser, then try again: " + link
+	byURL := c.awaitsWord()
 	switch {
 	case request == nil || request.ID == nil:
 		if byURL {
@@ -125,17 +126,26 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	case request.TakesInput() && request.URLElicitation && request.Revision == revision && !c.round.Declined:
 		state, err := c.site.states.Mint(c.asked(), request, c.round, time.Now())
 		if err == nil && c.keepsRetry(state) {
+			c.site.links.ask(c.askedClient(), time.Now())
 			mcp.WriteInputRequired(w, request, c.upstream.id, link, message, state)
 			return
 		}
 	case byURL:
-		mcp.WriteURLElicitationRequired(w, request, link, message)
+		c.site.links.ask(c.askedClient(), time.Now())
+		c.site.links.await(link, c.mcpSession(), scopes, time.Now())
+		mcp.WriteURLElicitationRequired(w, request, elicitationID(link), link, message)
 		return
 	}
 	// A virtual key has no authorization page behind it. Nor does that page
 	// know which scopes are missing, and whoever declined must not be sent there.
 	if c.caller.ClientID == "" || len(scopes) > 0 || c.round.Declined {
-		c.say(w, http.StatusForbidden, message+" Open this link in a browser, then try again: "+link)
+		c.say(w, http.StatusForbidden, message+" "+words)
+		return
+	}
+	// While the person has a link, the client waits, and whatever else it sends
+	// can wait with it.
+	if c.site.links.isOpen(c.askedClient(), time.Now()) {
+		c.refuseUnasked(w, r, message+" "+words)
 		return
 	}
 	if revision == "" && request != nil { // an initialize has no header yet

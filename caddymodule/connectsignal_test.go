@@ -126,7 +126,15 @@ func TestAskToConnect_LargeRequest_D25(t *testing.T) {
 			wantChallenge(t, res, `error="insufficient_scope"`)
 			return false
 		}
-		states[size] = requestState.FindStringSubmatch(status(t, res, http.StatusOK))[1]
+		answer := status(t, res, http.StatusOK)
+		state := requestState.FindStringSubmatch(answer)
+		if state == nil { // in words, as a link is open
+			if !strings.Contains(answer, `"isError":true`) || !connectLink.MatchString(answer) {
+				t.Fatalf("%d bytes: answer %s", size, answer)
+			}
+			return false
+		}
+		states[size] = state[1]
 		return true
 	}
 	const room = 4 << 10

@@ -41,6 +41,7 @@ type processState struct {
 	documents    *authz.DocumentCache
 	connectAsks  *authz.ConnectAsks
 	streams      *streams
+	links        *openLinks
 	connections  *connections.Cache
 	ephemeralKey [keySize]byte
 
@@ -62,6 +63,7 @@ func newProcessState(path string) (*processState, error) {
 		documents:   authz.NewDocumentCache(),
 		connectAsks: authz.NewConnectAsks(connectAsksSize),
 		streams:     newStreams(),
+		links:       newOpenLinks(),
 		connections: connections.NewCache(),
 		stop:        stop,
 	}

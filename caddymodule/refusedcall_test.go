@@ -96,7 +96,7 @@ func TestRefusedCredentialWithoutRefresh_E24(t *testing.T) {
 		}
 	}
 	l.with(func() {
-		if len(l.seen) != 2 { // the first call and our own request; the others are not sent
+		if len(l.seen) != 3 { // the first call and our own two questions; the others are not sent
 			t.Errorf("the server saw %d requests", len(l.seen))
 		}
 	})

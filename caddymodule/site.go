@@ -27,6 +27,7 @@ type site struct {
 	states   *mcp.States
 	limiter  *authz.Limiter
 	streams  *streams
+	links    *openLinks
 	logged   bool // the access log is on
 	log      *zap.Logger
 }
@@ -62,10 +63,11 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		states:   mcp.NewStates(keys, h.cfg.Issuer),
 		limiter:  state.limiter,
 		streams:  state.streams,
+		links:    state.links,
 		logged:   h.logged,
 		log:      h.log,
 	}
-	for _, route := range append(as.Routes(), consent.New(as, broker, pages, h.log).Routes()...) {
+	for _, route := range append(as.Routes(), consent.New(as, broker, pages, h.log, state.links.used).Routes()...) {
 		if strings.HasSuffix(route.Path, "/") {
 			s.prefixes = append(s.prefixes, route)
 			continue

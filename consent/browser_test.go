@@ -95,7 +95,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		deps.Connections = w.broker
 	}
 	w.as = authz.New(cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(w.as, w.broker, pages, zap.NewNop()).Routes()) {
+	for _, route := range slices.Concat(w.as.Routes(), New(w.as, w.broker, pages, zap.NewNop(), nil).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w

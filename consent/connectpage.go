@@ -57,6 +57,7 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	}
 	if view.Works {
 		title, lead = t.ConnectedTitle, ok
+		c.linkServed(ticket) // perhaps they connected it in another way
 	}
 	return c.pages.render(w, http.StatusOK, "connect", struct {
 		frame

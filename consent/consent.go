@@ -56,14 +56,21 @@ type Consent struct {
 	log    *zap.Logger
 	site   string // the issuer's host, as people see it
 	cross  http.CrossOriginProtection
+	// linkUsed is told the ticket of each link with which somebody connected a
+	// server; nil if nobody waits for that.
+	linkUsed func(ticket string)
 }
 
 // New returns the pages of the authorization server. The broker may be nil.
-func New(as *authz.AuthorizationServer, b *upstream.Broker, pages *Pages, log *zap.Logger) *Consent {
+// linkUsed is told the ticket of each link with which somebody connected a
+// server.
+func New(as *authz.AuthorizationServer, b *upstream.Broker, pages *Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
 	if b == nil {
 		return newConsent(as, nil, pages, log)
 	}
-	return newConsent(as, b, pages, log)
+	c := newConsent(as, b, pages, log)
+	c.linkUsed = linkUsed
+	return c
 }
 
 func newConsent(as authorizationServer, b broker, pages *Pages, log *zap.Logger) *Consent {

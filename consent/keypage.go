@@ -63,7 +63,7 @@ func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal) error
 	if err := c.broker.ConnectHeaders(r.Context(), g.owner, g.server.ID, values, g.keepUntil, g.presence); err != nil {
 		return c.comeBack(w, g.keyPage, err)
 	}
-	c.redirect(w, g.returnTo)
+	c.arrive(w, g.returnTo)
 	return nil
 }
 

@@ -86,7 +86,7 @@ func (c *Consent) callback() http.Handler {
 		if err != nil {
 			return c.comeBack(w, outcome.ReturnTo, err)
 		}
-		c.redirect(w, outcome.ReturnTo)
+		c.arrive(w, outcome.ReturnTo)
 		return nil
 	})
 }
@@ -98,6 +98,24 @@ func (c *Consent) present(r *http.Request, p storage.Presence, server string) er
 		return &upstream.Error{Problem: upstream.Left, Cause: authz.ErrLeft}
 	}
 	return err
+}
+
+// arrive sends a person who connected a server back to the page that they left
+// from. If that was the page of a link, whoever gave them the link is told.
+func (c *Consent) arrive(w http.ResponseWriter, returnTo string) {
+	path, _, _ := strings.Cut(returnTo, "?")
+	if ticket, ok := strings.CutPrefix(path, authz.ConnectPath); ok {
+		c.linkServed(ticket)
+	}
+	c.redirect(w, returnTo)
+}
+
+// linkServed tells whoever gave a person a link that what it is for is
+// connected.
+func (c *Consent) linkServed(ticket string) {
+	if c.linkUsed != nil {
+		c.linkUsed(ticket)
+	}
 }
 
 // comeBack shows the page that the person left from with what went wrong, if

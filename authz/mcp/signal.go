@@ -3,8 +3,6 @@ package mcp
 import (
 	"encoding/json"
 	"net/http"
-
-	"github.com/google/uuid"
 )
 
 // codeURLElicitationRequired belongs to the revision 2025-11-25; later ones
@@ -41,7 +39,8 @@ func WriteInputRequired(w http.ResponseWriter, r *Request, server, url, message,
 
 // WriteURLElicitationRequired answers a request of a session whose client
 // declared that it opens URLs (revision 2025-11-25, URL elicitation required).
-func WriteURLElicitationRequired(w http.ResponseWriter, r *Request, url, message string) {
+// The id is what ElicitationComplete will name.
+func WriteURLElicitationRequired(w http.ResponseWriter, r *Request, id, url, message string) {
 	type elicitation struct {
 		Mode    string `json:"mode"`
 		ID      string `json:"elicitationId"`
@@ -60,7 +59,7 @@ func WriteURLElicitationRequired(w http.ResponseWriter, r *Request, url, message
 		JSONRPC string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
 		Error   rpcError        `json:"error"`
-	}{"2.0", r.ID, rpcError{codeURLElicitationRequired, message, data{[]elicitation{{"url", uuid.NewString(), url, message}}}}})
+	}{"2.0", r.ID, rpcError{codeURLElicitationRequired, message, data{[]elicitation{{"url", id, url, message}}}}})
 }
 
 // WriteToolError answers a tool call with a text that the model reads, and may

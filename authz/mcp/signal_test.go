@@ -53,7 +53,7 @@ func TestSignals(t *testing.T) {
 	}
 	t.Run("2025-11-25", func(t *testing.T) {
 		w := httptest.NewRecorder()
-		WriteURLElicitationRequired(w, parse(t, `{"jsonrpc":"2.0","id":7,"method":"tools/list"}`), url, "Connect Notion")
+		WriteURLElicitationRequired(w, parse(t, `{"jsonrpc":"2.0","id":7,"method":"tools/list"}`), "e-1", url, "Connect Notion")
 		var got struct {
 			ID    int
 			Error struct {

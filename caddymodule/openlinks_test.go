@@ -1,0 +1,274 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+const opensURLs = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}}}}`
+
+// While its person has a link to connect the server, whatever else a client
+// sends can wait, and ends no grant.
+func TestOpenLinkKeepsTheGrant(t *testing.T) {
+	modern := []string{"Mcp-Protocol-Version", "2026-07-28"}
+	modernCall := strings.Replace(toolCall, `"name":"whoami"`, `"name":"whoami",`+modernMeta, 1)
+	for how, ask := range map[string]func(c *client, session []string) (answer string){
+		"input required": func(c *client, _ []string) string {
+			return status(t, c.send(modernCall, append(modern, "Mcp-Method", "tools/call", "Mcp-Name", "whoami")...), http.StatusOK)
+		},
+		"elicitation by URL": func(c *client, session []string) string {
+			return status(t, c.send(toolCall, session...), http.StatusOK)
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			l := newLab(t)
+			g := newGateway(t, people("alice")+l.server("optional"))
+			alice := g.person("alice")
+			c := alice.signIn("notion")
+			session := []string{"Mcp-Session-Id", c.send(opensURLs).Header.Get("Mcp-Session-Id"), "Mcp-Protocol-Version", "2025-11-25"}
+			alice.post("/oauth/account/disconnect", g.page(alice.browser.Get(g.url+"/oauth/account")), "server", "notion")
+			answer := ask(c, session)
+			if !connectLink.MatchString(answer) {
+				t.Fatalf("answer %s", answer)
+			}
+			g.load(g.caddyfile(people("alice") + l.server("optional"))) // a reload forgets nothing
+
+			for _, revision := range []string{"", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
+				for _, body := range []string{
+					`{"jsonrpc":"2.0","id":8,"method":"tools/list"}`, `{"jsonrpc":"2.0","id":8,"method":"tools/list","params":{` + modernMeta + `}}`,
+					`{"jsonrpc":"2.0","id":8,"method":"prompts/list"}`, `{"jsonrpc":"2.0","id":8,"method":"resources/read","params":{"uri":"a:b"}}`,
+					`{"jsonrpc":"2.0","id":8,"method":"ping"}`, `{"jsonrpc":"2.0","id":8,"method":"server/discover"}`, opensURLs,
+					strings.Replace(opensURLs, `"url":{}`, "", 1), strings.Replace(opensURLs, "2025-11-25", "2025-06-18", 1), toolCall,
+					`{"jsonrpc":"2.0","method":"notifications/initialized"}`, `{"jsonrpc":"2.0","id":1,"result":{}}`, `[]`, `not JSON`,
+				} {
+					res := c.send(body, "Mcp-Protocol-Version", revision)
+					got, _ := io.ReadAll(res.Body)
+					refused := res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusBadRequest && strings.Contains(string(got), "-32020")
+					if inWords := strings.Contains(string(got), `"isError":true`); !refused && !inWords || res.Header.Get("WWW-Authenticate") != "" {
+						t.Errorf("%q %s: %d %v %s", revision, body, res.StatusCode, res.Header, got)
+					}
+				}
+				res := g.call("GET", "/mcp", "", "Authorization", "Bearer "+c.access, "Accept", "text/event-stream", "Mcp-Protocol-Version", revision)
+				status(t, res, http.StatusMethodNotAllowed)
+			}
+			c.refreshTokens()
+			c.follow(answer)
+			if got := status(t, c.send(toolCall), http.StatusOK); !strings.Contains(got, `"account":"alice"`) {
+				t.Errorf("connected: %s", got)
+			}
+			c.refreshTokens()
+		})
+	}
+}
+
+func TestOpenLinksEnd(t *testing.T) {
+	o, now := newOpenLinks(), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := askedClient{"i", "g", "s"}
+	if o.isOpen(c, now) {
+		t.Error("open before anybody was asked")
+	}
+	o.ask(c, now)
+	o.ask(c, now.Add(authz.ConnectLinkLifetime-time.Second)) // prolongs nothing
+	if !o.isOpen(c, now.Add(authz.ConnectLinkLifetime-time.Second)) || o.isOpen(c, now.Add(authz.ConnectLinkLifetime)) {
+		t.Error("not open for the life of the first link")
+	}
+	for _, other := range []askedClient{{"j", "g", "s"}, {"i", "h", "s"}, {"i", "g", "t"}} {
+		if o.isOpen(other, now) {
+			t.Errorf("open for %v", other)
+		}
+	}
+	for i := range 2 * maxOpenLinks {
+		at := now.Add(time.Duration(i) * time.Millisecond)
+		o.ask(askedClient{"i", fmt.Sprint(i), "s"}, at)
+		o.await(fmt.Sprint("https://h/", i), mcpSession{c, "m"}, nil, at)
+	}
+	if len(o.asked) > maxOpenLinks || len(o.waiting) > maxOpenLinks {
+		t.Errorf("%d and %d are remembered, want at most %d", len(o.asked), len(o.waiting), maxOpenLinks)
+	}
+	if last := (askedClient{"i", fmt.Sprint(2*maxOpenLinks - 1), "s"}); !o.isOpen(last, now.Add(time.Minute)) {
+		t.Error("the latest was forgotten")
+	}
+}
+
+// A client of 2025-11-25 that waits is told on its own stream that its person
+// connected the server with that link, and nobody else is.
+func TestElicitationComplete(t *testing.T) {
+	l := newLab(t)
+	var opened atomic.Int32
+	streaming := make(chan struct{})
+	defer close(streaming)
+	l.answer = func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Mcp-Session-Id", fmt.Sprint("session-", opened.Add(1)))
+			writeTestJSON(w, map[string]any{"jsonrpc": "2.0", "id": 1, "result": map[string]any{}})
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "id: 41\ndata: open\n\n")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-streaming:
+		case <-r.Context().Done():
+		}
+	}
+	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	alice, bob := g.person("alice"), g.person("bob")
+	alice.connect("notion")
+	bob.connect("notion")
+	type stream struct {
+		body   io.Reader
+		header []string
+	}
+	open := func(p *person) stream {
+		id := p.call(opensURLs).Header.Get("Mcp-Session-Id")
+		header := []string{"Authorization", "Bearer " + keyOf(p.name), "Mcp-Session-Id", id, "Mcp-Protocol-Version", "2025-11-25"}
+		body := g.call("GET", "/mcp", "", append(header, "Accept", "text/event-stream")...).Body
+		if got, err := event(body); got != "id: 41\ndata: open" {
+			t.Fatal(got, err)
+		}
+		return stream{body, header}
+	}
+	waits, other, foreign := open(alice), open(alice), open(bob)
+	ask := func(p *person, s stream) (id, answer string) {
+		answer = status(t, p.call(toolCall, s.header...), http.StatusOK)
+		var e struct {
+			Error struct {
+				Data struct {
+					Elicitations []struct{ ElicitationID string }
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(answer), &e); err != nil || len(e.Error.Data.Elicitations) != 1 {
+			t.Fatalf("answer %s, %v", answer, err)
+		}
+		return e.Error.Data.Elicitations[0].ElicitationID, answer
+	}
+	l.with(func() { l.need = "write" })
+	first, _ := ask(alice, waits)
+	second, answer := ask(alice, waits)
+	ask(alice, other)
+	ask(bob, foreign)
+	if first == second {
+		t.Error("two links have one name")
+	}
+	g.load(g.caddyfile(people("alice", "bob") + l.server("optional"))) // a reload forgets nothing
+	alice.follow(answer)
+	told := map[string]bool{}
+	for range 2 {
+		got, err := event(waits.body)
+		var m struct {
+			Method string
+			Params struct{ ElicitationID string }
+		}
+		data, ok := strings.CutPrefix(got, "event: message\ndata: ")
+		if !ok || json.Unmarshal([]byte(data), &m) != nil || m.Method != "notifications/elicitation/complete" {
+			t.Fatalf("event %q, %v", got, err)
+		}
+		told[m.Params.ElicitationID] = true
+	}
+	if !told[first] || !told[second] {
+		t.Errorf("told of %v, want %s and %s", told, first, second)
+	}
+	stateOf(t, g).streams.close()
+	for name, s := range map[string]stream{"the same": waits, "another session": other, "somebody else": foreign} {
+		if rest, _ := io.ReadAll(s.body); len(rest) != 0 {
+			t.Errorf("%s was told %q", name, rest)
+		}
+	}
+	if n := len(stateOf(t, g).links.streams); n != 0 {
+		t.Errorf("%d sessions have streams after their end", n)
+	}
+}
+
+// flushRecorder tells what was written since the last flush.
+type flushRecorder struct {
+	*httptest.ResponseRecorder
+	flushed string
+}
+
+func (r *flushRecorder) FlushError() error {
+	r.flushed = r.Body.String()
+	return nil
+}
+
+// An event of ours is never put into one of the upstream's.
+func TestInsertBetweenEvents(t *testing.T) {
+	const ours = "event: message\ndata: ours\n\n"
+	upstream := ": hello\n\nid: 1\ndata: one\ndata: more\n\nid: 2\r\ndata: two\r\n\r\n"
+	for at := range len(upstream) + 1 {
+		for _, size := range []int{1, 7, len(upstream)} {
+			o, w := newOpenLinks(), &flushRecorder{ResponseRecorder: httptest.NewRecorder()}
+			s := &sessionStream{ResponseWriter: w, links: o, standalone: true}
+			s.Header().Set("Content-Type", "text/event-stream")
+			s.WriteHeader(http.StatusOK)
+			write := func(part string) {
+				for part != "" {
+					n := min(size, len(part))
+					if got, err := s.Write([]byte(part[:n])); got != n || err != nil {
+						t.Fatalf("wrote %d, %v, want %d", got, err, n)
+					}
+					part = part[n:]
+				}
+			}
+			write(upstream[:at])
+			s.insert([]byte(ours))
+			atOnce := w.flushed != ""
+			write(upstream[at:])
+			s.close()
+			s.insert([]byte("late"))
+			got := w.Body.String()
+			before, after, found := strings.Cut(got, ours)
+			if !found || before+after != upstream {
+				t.Fatalf("at %d: %q", at, got)
+			}
+			var e mcp.Events
+			if e.Skip([]byte(before)); !e.Between() {
+				t.Errorf("at %d: within an event, after %q", at, before)
+			}
+			e = mcp.Events{}
+			if e.Skip([]byte(upstream[:at])); atOnce != e.Between() {
+				t.Errorf("at %d: at once = %v, want %v", at, atOnce, e.Between())
+			}
+			if len(o.streams) != 0 {
+				t.Error("the stream is still known")
+			}
+		}
+	}
+}
+
+// Nothing is put into what is no plain event stream.
+func TestInsertOnlyIntoStreams(t *testing.T) {
+	for name, arrange := range map[string]func(h http.Header) (status int){
+		"JSON":     func(h http.Header) int { h.Set("Content-Type", "application/json"); return 200 },
+		"an error": func(h http.Header) int { h.Set("Content-Type", "text/event-stream"); return 500 },
+		"compressed": func(h http.Header) int {
+			h.Set("Content-Type", "text/event-stream")
+			h.Set("Content-Encoding", "gzip")
+			return 200
+		},
+		"of one length": func(h http.Header) int {
+			h.Set("Content-Type", "text/event-stream")
+			h.Set("Content-Length", "9")
+			return 200
+		},
+	} {
+		o, w := newOpenLinks(), httptest.NewRecorder()
+		s := &sessionStream{ResponseWriter: w, links: o}
+		s.WriteHeader(arrange(s.Header()))
+		s.insert([]byte("ours"))
+		if _, err := s.Write([]byte("theirs")); err != nil || w.Body.String() != "theirs" || len(o.streams) != 0 {
+			t.Errorf("%s: wrote %q, %v", name, w.Body, err)
+		}
+		s.close()
+	}
+}
