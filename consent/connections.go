@@ -19,6 +19,8 @@ type broker interface {
 	Asks(ctx context.Context, server string) []string
 	Begin(ctx context.Context, t upstream.Trip) (authorizeURL string, err error)
 	Finish(ctx context.Context, a upstream.Answer) (upstream.Outcome, error)
+	SealAnswer(a upstream.Answer) string
+	OpenAnswer(sealed string) (upstream.Answer, error)
 	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Presence) error
 	Status(ctx context.Context, owner string) ([]upstream.Status, error)
 	Disconnect(ctx context.Context, owner, server string) error

@@ -90,6 +90,7 @@ type fakeBroker struct {
 
 	trip     *upstream.Trip
 	answers  []upstream.Answer
+	sealed   upstream.Answer
 	pasted   map[string]string
 	presence storage.Presence // of who pasted
 	ended    [][2]string
@@ -140,6 +141,13 @@ func (b *fakeBroker) Finish(_ context.Context, a upstream.Answer) (upstream.Outc
 	}
 	return outcome, b.err
 }
+
+func (b *fakeBroker) SealAnswer(a upstream.Answer) string {
+	b.sealed = a
+	return "sealed-answer"
+}
+
+func (b *fakeBroker) OpenAnswer(string) (upstream.Answer, error) { return b.sealed, nil }
 
 func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, p storage.Presence) error {
 	if b.err != nil {

@@ -28,6 +28,7 @@ const (
 	accountFormsPath      = AccountPath + "/"
 	accountConnectPath    = accountFormsPath + "connect"
 	accountKeyPath        = accountFormsPath + "key" // a page too
+	answerPath            = accountFormsPath + "answer"
 	disconnectPath        = accountFormsPath + "disconnect"
 	revokePath            = accountFormsPath + "revoke"
 	signOutPath           = accountFormsPath + "sign-out"
@@ -61,6 +62,7 @@ func (c *Consent) Routes() []authz.Route {
 		{Path: accountConnectPath, Handler: c.act(c.connect)},
 		{Path: accountKeyPath, Handler: byMethod(c.visit(c.showKey), c.act(c.paste))},
 		{Path: disconnectPath, Handler: c.act(c.signedIn(c.disconnect))},
+		{Path: answerPath, Handler: c.answerPage()},
 		{Path: upstream.SharedCallbackPath, Handler: c.callback()},
 		{Path: upstream.SharedCallbackPath + "/", Handler: c.callback()},
 	} {

@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/url"
@@ -43,7 +42,7 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	if !c.as.AllowTrip(r, g.who) {
 		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyTrips).backTo(g.returnTo)
 	}
-	secret := rand.Text() + rand.Text() // 260 bits
+	secret := newTripSecret(g.presence.Identity)
 	target, err := c.broker.Begin(r.Context(), upstream.Trip{
 		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
 		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Presence: g.presence, Once: g.once,
@@ -58,46 +57,6 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	c.setTripCookie(w, provider.Query().Get("state"), secret, tripCookieLifetime)
 	c.redirect(w, target)
 	return nil
-}
-
-// callback takes the answers of providers. It strips the code from the address
-// by sending the browser on to the page the person left from.
-func (c *Consent) callback() http.Handler {
-	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method != http.MethodGet {
-			w.Header().Set("Allow", http.MethodGet)
-			return refuse(http.StatusMethodNotAllowed, c.pages.text.WrongMethod)
-		}
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || repeats(query) || query.Get("state") == "" {
-			return c.tripFailed(http.StatusBadRequest, c.pages.text.Refused[string(upstream.TripEnded)])
-		}
-		state := query.Get("state")
-		secret := c.tripCookie(r, state)
-		if secret == "" {
-			return c.tripFailed(http.StatusForbidden, c.pages.text.TripOtherBrowser)
-		}
-		outcome, err := c.broker.Finish(r.Context(), upstream.Answer{
-			State: state, Code: query.Get("code"), Iss: query.Get("iss"), Error: query.Get("error"),
-			Path: r.URL.Path, Browser: storage.HashOf(secret),
-			Present: func(p storage.Presence, server string) error { return c.present(r, p, server) },
-		})
-		c.setTripCookie(w, state, "", -time.Second)
-		if err != nil {
-			return c.comeBack(w, outcome.ReturnTo, err)
-		}
-		c.arrive(w, outcome.ReturnTo)
-		return nil
-	})
-}
-
-// present reports with nil that whoever left is still there.
-func (c *Consent) present(r *http.Request, p storage.Presence, server string) error {
-	err := c.as.CheckPresence(r, p, server)
-	if errors.Is(err, authz.ErrLeft) || err == nil && !c.stillUser(r, p.Identity) {
-		return &upstream.Error{Problem: upstream.Left, Cause: authz.ErrLeft}
-	}
-	return err
 }
 
 // arrive sends a person who connected a server back to the page that they left

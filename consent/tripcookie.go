@@ -1,15 +1,31 @@
 package consent
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // tripCookieLifetime is at least as long as a trip can take.
 const tripCookieLifetime = 15 * time.Minute
+
+// caddyTrip begins the secret of a trip on which a user of another handler is.
+const caddyTrip = "caddy."
+
+// newTripSecret returns what an answer to a trip must come with.
+func newTripSecret(who storage.Identity) string {
+	secret := rand.Text() + rand.Text() // 260 bits
+	if who.Kind == string(identity.Caddy) {
+		return caddyTrip + secret
+	}
+	return secret
+}
 
 // tripCookieName names the cookie of a trip by its state, which is all that
 // comes back.

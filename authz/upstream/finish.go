@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/url"
 
@@ -16,10 +17,28 @@ type Answer struct {
 	// Path is the path of ours that was called.
 	Path string
 	// Browser is the hash of the browser's cookie.
-	Browser storage.Hash
+	Browser storage.Hash `json:"-"`
 	// Present reports with nil that the person who left is still there, in this
 	// browser, and may connect the server. It is asked before the code is used.
-	Present func(p storage.Presence, server string) error
+	Present func(p storage.Presence, server string) error `json:"-"`
+}
+
+// SealAnswer returns what the provider said for the address of another page of
+// ours, where more is known of who is there.
+func (b *Broker) SealAnswer(a Answer) string {
+	return base64.RawURLEncoding.EncodeToString(b.seal(a, "answer", b.cfg.Issuer))
+}
+
+// OpenAnswer reverses SealAnswer. What is no such address belongs to no trip.
+func (b *Broker) OpenAnswer(sealed string) (a Answer, err error) {
+	box, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err == nil {
+		err = b.open(box, &a, "answer", b.cfg.Issuer)
+	}
+	if err != nil {
+		return Answer{}, problem(TripEnded, err)
+	}
+	return a, nil
 }
 
 // Outcome is how a trip ended.
