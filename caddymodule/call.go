@@ -53,6 +53,10 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 		}
 		return nil
 	}
+	if !g.headers.strip(r.Header) {
+		s.refuse(w, http.StatusBadRequest, "A header of which there is only one, such as Mcp-Session-Id or Content-Type, was sent with several values.")
+		return nil
+	}
 	if g.connection != nil {
 		return g.serveConnected(s, w, r, next, caller)
 	}
@@ -62,7 +66,6 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 		c.site.noSession(w)
 		return nil
 	}
-	g.headers.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, c)
 	return c.failed(w, g.upstream.proxy.ServeHTTP(w, r, next))
 }
@@ -139,8 +142,6 @@ func (c *call) openSession(r *http.Request) (mcp.Session, bool) {
 	case !mcp.HasSessions(r.Header.Get(mcp.HeaderProtocolVersion)):
 		delete(r.Header, mcp.HeaderSessionID)
 		return mcp.Session{}, true
-	case len(ids) > 1:
-		return mcp.Session{}, false
 	}
 	session, ok := c.site.sessions.Unwrap(c.caller.GrantID, c.upstream.id, ids[0])
 	ids[0] = session.ID

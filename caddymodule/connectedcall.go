@@ -55,7 +55,6 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 		c.site.noSession(w)
 		return nil
 	}
-	g.headers.strip(r.Header)
 	caddyhttp.SetVar(r.Context(), callKey, &c.call)
 	if c.awaitsWord() {
 		answer := &sessionStream{ResponseWriter: w, links: s.links, session: c.mcpSession(), standalone: r.Method == http.MethodGet}

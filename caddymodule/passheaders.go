@@ -60,13 +60,31 @@ func newPassHeaders(more, ours []string) *passHeaders {
 	return p
 }
 
-// strip removes in place what does not pass.
-func (p *passHeaders) strip(h http.Header) {
-	for name := range h {
-		if !p.names.has(name) && !p.hasPrefix(name) {
+// strip removes in place what does not pass. It reports whether a single value
+// is left of each header that has only one: of several, the gate would judge
+// by the first and the server perhaps by the last.
+func (p *passHeaders) strip(h http.Header) (unambiguous bool) {
+	unambiguous = true
+	for name, values := range h {
+		switch {
+		case !p.names.has(name) && !p.hasPrefix(name):
 			delete(h, name)
+		case len(values) > 1 && isSingle(name):
+			h[name] = slices.Compact(values)
+			unambiguous = unambiguous && len(h[name]) == 1
 		}
 	}
+	return unambiguous
+}
+
+// isSingle reports whether a request has at most one value of a header that
+// decides what the request is.
+func isSingle(name string) bool {
+	switch name {
+	case "Content-Type", "Content-Length", "Content-Encoding", "Last-Event-Id":
+		return true
+	}
+	return strings.HasPrefix(name, mcpPrefix)
 }
 
 // hasPrefix reports whether a name passes by its beginning.
