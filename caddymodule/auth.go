@@ -46,6 +46,10 @@ type Auth struct {
 	Resource string `json:"resource,omitempty"`
 	// NoResource leaves out the resource parameter, for providers that refuse it.
 	NoResource bool `json:"no_resource,omitempty"`
+	// NoRefreshRotation is for a provider that does not replace refresh tokens:
+	// one whose answer was lost is sent again at once. Default: found out at the
+	// first refresh.
+	NoRefreshRotation bool `json:"no_refresh_rotation,omitempty"`
 	// AllowMissingPKCE goes on with a provider whose metadata does not say
 	// that it supports PKCE. PKCE is used all the same.
 	AllowMissingPKCE bool `json:"allow_missing_pkce,omitempty"`

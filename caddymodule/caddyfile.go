@@ -54,6 +54,7 @@ func init() {
 //	            issuer <url>
 //	            resource <url>
 //	            no_resource
+//	            no_refresh_rotation
 //	            allow_missing_pkce
 //	            authorize_param <name> <value>  # repeatable
 //	            scope_separator <text>

@@ -15,7 +15,7 @@ const (
 	// NeedsReauth: the provider refused them for good; the person must connect again.
 	NeedsReauth ConnectionState = "needs_reauth"
 	// InDoubt: a refresh token was sent and no answer came back. The provider
-	// may have replaced it, so it must never be sent again.
+	// may have replaced it, and may take a second use for theft.
 	InDoubt ConnectionState = "in_doubt"
 	// Disconnected: the person or an operator ended the connection. It has no credentials.
 	Disconnected ConnectionState = "revoked"
@@ -66,6 +66,12 @@ type Connection struct {
 	// endpoint about this connection.
 	Lease      string    `json:"lease,omitempty"`
 	LeaseUntil time.Time `json:"lease_until,omitzero"`
+	// Retries counts the leases of a connection in doubt: how often the
+	// provider may have been sent the refresh token after the one that got lost.
+	Retries int `json:"retries,omitempty"`
+	// RefusedSince is since when the provider has refused to refresh it
+	// without a clear reason; zero if it does not.
+	RefusedSince time.Time `json:"refused_since,omitzero"`
 	// OnExpiry is queued if the connection expires, so that the provider hears
 	// of what nobody wanted in the end. nil forgets it without a word.
 	OnExpiry *ProviderRevocation `json:"on_expiry,omitempty"`
@@ -161,15 +167,16 @@ type Connections interface {
 	//   Revoked   c.While is not there any more: the same.
 	//   Mismatch  somebody changed or removed it since: the same.
 	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
-	// LeaseConnection lets one caller at a time refresh a connection. The
-	// lease is durable before the caller sends anything.
+	// LeaseConnection lets one caller at a time refresh a connection that is
+	// active or in doubt. The lease is durable before the caller sends anything.
 	//   OK        the lease is the caller's until then; the connection is
-	//             returned with its next Revision.
+	//             returned with its next Revision, and if it is in doubt with
+	//             one more of its Retries.
 	//   Repeated  another caller holds a lease; the connection as it stands.
 	//   Burned    a lease ran out without a result: the connection is in doubt
 	//             from now on, committed, and returned so, with its next Revision.
 	//   Mismatch  the Revision is not the one the caller decided on, or the
-	//             connection is not active; as it stands.
+	//             connection is neither; as it stands.
 	//   Unknown   no such connection.
 	LeaseConnection(ctx context.Context, k ConnectionKey, revision uint64, holder string, until, now time.Time) (Connection, Verdict, error)
 	// Disconnect removes a connection, if its ID and Revision are still the

@@ -51,7 +51,7 @@ func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, erro
 		}
 		return &client{ID: l.ClientID, Secret: s.Client.Secret}, nil
 	}
-	if b.https() && (l.ClientID == b.documentID(s) || l.ClientID == b.keyedDocumentID(s)) {
+	if b.isDocument(s, l.ClientID) {
 		return &client{ID: l.ClientID}, nil
 	}
 	rs, err := b.registrations(ctx, s, l.Provider)

@@ -69,6 +69,11 @@ func (b *Broker) documentID(s *Server) string { return b.cfg.Issuer + ClientDocu
 // keyedDocumentID is the client ID for providers that want a key.
 func (b *Broker) keyedDocumentID(s *Server) string { return b.documentID(s) + "/key" }
 
+// isDocument reports whether a client ID is a document of ours for the server.
+func (b *Broker) isDocument(s *Server, clientID string) bool {
+	return b.https() && (clientID == b.documentID(s) || clientID == b.keyedDocumentID(s))
+}
+
 // documentClient returns what we are at a provider that reads our documents and
 // supports these ways to authenticate; none, if it does not say.
 func (b *Broker) documentClient(s *Server, supported []string) *client {

@@ -78,6 +78,9 @@ type Client struct {
 type Quirks struct {
 	// NoResource leaves out the resource parameter (RFC 8707).
 	NoResource bool
+	// NoRefreshRotation: the provider does not replace refresh tokens, so one
+	// whose answer was lost can be sent again. Found out at the first refresh.
+	NoRefreshRotation bool
 	// AllowMissingPKCE goes on without metadata that says S256 is supported.
 	AllowMissingPKCE bool
 	// AuthMethod is how we authenticate at the token endpoint:

@@ -22,10 +22,10 @@ var refusals = map[string]func(v *vault) (server string, c *Credential){
 	"neither refresh token nor expiry": func(v *vault) (string, *Credential) {
 		return "notion", bearer(v.connectAs(alice, "notion", withoutRefresh, withoutExpiry))
 	},
-	"in doubt": func(v *vault) (string, *Credential) {
+	"in doubt, and tried in vain": func(v *vault) (string, *Credential) {
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
-		c.State = storage.InDoubt
+		c.State, c.Retries = storage.InDoubt, maxRetries
 		v.tamper(c)
 		return "notion", bearer(token)
 	},

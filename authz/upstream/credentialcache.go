@@ -17,8 +17,9 @@ const (
 	belief = 5 * time.Second
 	// cacheSize bounds how many connections are remembered.
 	cacheSize = 1 << 16
-	// closePatience is how long Close waits for answers of providers.
-	closePatience = 5 * time.Second
+	// closePatience is how long Close waits for answers of providers: as long
+	// as one may take, and a moment to store it.
+	closePatience = providerTimeout + 5*time.Second
 )
 
 // Cache is the bounded memory of opened credentials in front of a store, and

@@ -31,7 +31,8 @@ type held struct {
 	// credential is nil unless state is Active or InDoubt.
 	credential *Credential
 	readAt     time.Time
-	// dueAt is when the credential is to be refreshed, or given up. urgentAt is
+	// dueAt is when the credential is to be refreshed, or given up; with one in
+	// doubt, when its refresh token may be sent again. urgentAt is
 	// when calls begin to wait for that; endsAt when it stops working. Each is
 	// zero for never.
 	dueAt time.Time
@@ -146,6 +147,11 @@ func (s *Server) holdOpened(c storage.Connection, opened secrets, now time.Time)
 		lifetime = max(0, h.endsAt.Sub(opened.IssuedAt))
 	}
 	switch {
+	case mayRetry(c, opened):
+		h.dueAt, h.urgentAt, h.retryAt = h.endsAt, h.endsAt, retryAt(c)
+		if s.reusable(opened) {
+			h.dueAt = h.retryAt
+		}
 	case c.State != storage.Active: // nothing can be done about it
 	case opened.RefreshToken == "":
 		h.dueAt, h.urgentAt = h.endsAt, h.endsAt

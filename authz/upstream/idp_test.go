@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // idp is a provider that replaces refresh tokens and remembers whose tokens
@@ -17,16 +18,27 @@ type idp struct {
 	t  testing.TB
 	mu sync.Mutex
 
-	issued  int
-	owners  map[string]string // of every token that was ever given out
-	live    map[string]bool   // refresh tokens that would be taken
-	sent    map[string]int    // refresh tokens as they came, and were not answered with "cannot"
+	issued int
+	owners map[string]string // of every token that was ever given out
+	live   map[string]bool   // refresh tokens that would be taken
+	sent   map[string]bool   // refresh tokens that came, and were not answered with "cannot"
+	twice  []string          // those that came again while the access token still worked
+	// access is what came with each refresh token, ends when it ends by itself,
+	// and refused what the server refused when it was asked about it.
+	access  map[string]string
+	ends    map[string]time.Time
+	refused map[string]bool
+	now     func() time.Time
 	revoked []string
 	forms   []url.Values // of refreshes
 	// faults answer the next requests, in order, instead of the provider.
 	faults []fault
+	// away answers all requests, if set.
+	away *fault
 	// extra members of token responses; a nil one removes a member.
 	members object
+	// keeps: the provider does not replace refresh tokens.
+	keeps bool
 	// judge, if set, may refuse a request for its parameters.
 	judge func(url.Values) http.HandlerFunc
 	// gate, if set, holds back answers until it is closed.
@@ -65,7 +77,9 @@ func refusal(status int, code string) fault {
 func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 
 func newIDP(t testing.TB) *idp {
-	p := &idp{t: t, owners: map[string]string{}, live: map[string]bool{}, sent: map[string]int{}, members: object{"expires_in": 3600}, came: make(chan struct{}, 10_000)}
+	p := &idp{t: t, now: time.Now, owners: map[string]string{}, live: map[string]bool{}, sent: map[string]bool{},
+		access: map[string]string{}, ends: map[string]time.Time{}, refused: map[string]bool{},
+		members: object{"expires_in": 3600}, came: make(chan struct{}, 10_000)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("POST /revoke", p.revoke)
@@ -85,6 +99,7 @@ func (p *idp) issueLocked(owner string) (access, refresh string) {
 	p.issued++
 	access, refresh = fmt.Sprintf("at-%d", p.issued), fmt.Sprintf("rt-%d", p.issued)
 	p.owners[access], p.owners[refresh], p.live[refresh] = owner, owner, true
+	p.access[refresh], p.ends[access] = access, p.now().Add(time.Hour)
 	return access, refresh
 }
 
@@ -110,11 +125,16 @@ func (p *idp) refresh(form url.Values) http.HandlerFunc {
 		}
 	}
 	var f fault
-	if len(p.faults) > 0 {
+	if p.away != nil {
+		f = *p.away
+	} else if len(p.faults) > 0 {
 		f, p.faults = p.faults[0], p.faults[1:]
 	}
 	if !f.cannot {
-		p.sent[token]++
+		if access := p.access[token]; p.sent[token] && !p.keeps && !p.refused[access] && p.now().Before(p.ends[access]) {
+			p.twice = append(p.twice, token)
+		}
+		p.sent[token] = true
 	}
 	if f.answer != nil && !f.works {
 		return f.answer
@@ -124,6 +144,9 @@ func (p *idp) refresh(form url.Values) http.HandlerFunc {
 	}
 	delete(p.live, token)
 	access, refresh := p.issueLocked(p.owners[token])
+	if p.keeps {
+		p.live[token] = true
+	}
 	if f.answer != nil {
 		return f.answer
 	}
@@ -135,8 +158,10 @@ func (p *idp) refresh(form url.Values) http.HandlerFunc {
 		}
 		m[name] = value
 	}
-	if m["refresh_token"] == nil {
+	if m["refresh_token"] == nil || p.keeps {
 		p.live[token] = true
+		p.access[token] = access
+		delete(m, "refresh_token")
 	}
 	return document(m)
 }
@@ -159,7 +184,10 @@ func (p *idp) revoke(w http.ResponseWriter, r *http.Request) {
 func (p *idp) forgetEverything() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.issued, p.faults, p.forms, p.revoked = 0, nil, nil, nil
+	p.issued, p.faults, p.forms, p.revoked, p.twice = 0, nil, nil, nil, nil
+	clear(p.access)
+	clear(p.ends)
+	clear(p.refused)
 	clear(p.owners)
 	clear(p.live)
 	clear(p.sent)
@@ -173,6 +201,13 @@ func (p *idp) fail(faults ...fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = faults
+}
+
+// outage has all requests fail until it is called with nil.
+func (p *idp) outage(f *fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = f
 }
 
 // answerWith changes the token responses.
@@ -205,18 +240,13 @@ func (p *idp) ownerOf(c *Credential) string {
 	return p.owners[strings.TrimPrefix(c.Headers[0].Value, "Bearer ")]
 }
 
-// sentTwice returns the refresh tokens that came twice, other than after the
-// provider had said that it did nothing.
+// sentTwice returns the refresh tokens that came again while the access token
+// that came with them still worked, other than after the provider had said that
+// it did nothing.
 func (p *idp) sentTwice() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var tokens []string
-	for token, n := range p.sent {
-		if n > 1 {
-			tokens = append(tokens, token)
-		}
-	}
-	return tokens
+	return p.twice
 }
 
 func (p *idp) checkNoneTwice() {

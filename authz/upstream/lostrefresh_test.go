@@ -29,15 +29,18 @@ func TestRefreshNotStored_K12(t *testing.T) {
 		restarted := v.instance()
 		restarted.wantCall(alice, "notion", "", ErrUnavailable) // the lease may still be somebody's
 		v.clock.advance(leaseTime)
-		restarted.wantCall(alice, "notion", "", ErrNeedsReauth)
+		restarted.wantCall(alice, "notion", "", ErrUnavailable)
 		restarted.wantState(alice, "notion", storage.InDoubt)
 		if restarted.logs.FilterField(zap.Error(errLeaseRanOut)).Len() != 1 {
 			t.Error("the log does not tell why")
 		}
-		restarted.wantCall(alice, "notion", "", ErrNeedsReauth)
+		restarted.wantCall(alice, "notion", "", ErrUnavailable)
 		if n := len(v.idp.refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
+		v.clock.advance(retryPause)
+		restarted.wantCall(alice, "notion", "", ErrNeedsReauth) // the provider had replaced it
+		restarted.wantState(alice, "notion", storage.NeedsReauth)
 		token := restarted.connectAs(alice, "notion")
 		restarted.wantCall(alice, "notion", token, nil)
 	})
@@ -78,8 +81,8 @@ func TestHeldUpProcessStopsTrying(t *testing.T) {
 	}
 }
 
-// In doubt, the access token still works until its end; its refresh token is
-// never sent again.
+// In doubt, the access token still works until its end; until then its refresh
+// token is not sent again.
 func TestInDoubtServesTheTokenThereIs_K11(t *testing.T) {
 	v := newVault(t)
 	token := v.connectAs(alice, "notion")
@@ -93,10 +96,13 @@ func TestInDoubtServesTheTokenThereIs_K11(t *testing.T) {
 		v.instance().wantCall(alice, "notion", token, nil)
 		v.clock.advance(belief + time.Second)
 	}
-	v.clock.advance(30 * time.Second)
-	v.wantCall(alice, "notion", "", ErrNeedsReauth)
-	v.idp.checkNoneTwice()
 	if n := len(v.idp.refreshes()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+	v.clock.advance(30 * time.Second)
+	v.wantCall(alice, "notion", "", ErrNeedsReauth) // asked again, the provider refuses it
+	v.idp.checkNoneTwice()
+	if n := len(v.idp.refreshes()); n != 2 {
 		t.Errorf("%d requests", n)
 	}
 }

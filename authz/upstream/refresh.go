@@ -36,7 +36,7 @@ var (
 //	tokens                      active; stored before anybody uses them
 //	refused for good            needs_reauth
 //	cannot, or never reached    active; after three tries
-//	sent, and no answer         in_doubt; never sent again
+//	sent, and no answer         in_doubt; see indoubt.go
 //	the lease ran out           in_doubt; its holder ended in the middle
 //
 // Without a refresh token there is nothing to lease, and nobody to ask but the
@@ -103,6 +103,9 @@ func (b *Broker) refresh(ctx context.Context, s *Server, k storage.ConnectionKey
 		if r.hopeless() {
 			return b.giveUp(ctx, r, errNoRefreshToken)
 		}
+		if err := b.checkRetry(ctx, r); err != nil {
+			return nil, err
+		}
 		if r.client, err = b.clientOf(ctx, s, r.opened.Link); errors.Is(err, errClientGone) {
 			return b.giveUp(ctx, r, err)
 		} else if err != nil {
@@ -154,12 +157,12 @@ func (r *refreshing) needed(now time.Time) bool {
 	if r.held.credential == nil {
 		return false
 	}
-	return r.held.state == storage.Active && r.held.due(now) || sameCredential(r.held.credential, r.refused)
+	return r.held.due(now) || sameCredential(r.held.credential, r.refused)
 }
 
 // hopeless reports whether the provider need not even be asked.
 func (r *refreshing) hopeless() bool {
-	return r.c.State != storage.Active || r.opened.RefreshToken == ""
+	return r.c.State != storage.Active && !mayRetry(r.c, r.opened) || r.opened.RefreshToken == ""
 }
 
 // lease makes this caller the one who refreshes, for everybody on the store.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -12,6 +11,10 @@ import (
 
 // retryPause is how long a provider that could not answer is left alone.
 const retryPause = 5 * time.Second
+
+// refusedPatience is how long a provider may refuse to refresh a connection
+// without a clear reason before its person is asked to connect again.
+const refusedPatience = time.Hour
 
 // tryPauses stand between the tries of one refresh, storePauses between those
 // to store its result.
@@ -31,7 +34,7 @@ func (b *Broker) exchangeRefreshToken(ctx context.Context, r *refreshing) (*held
 	if !errors.As(err, &failure) {
 		return nil, err
 	}
-	state := stateAfter(failure)
+	state := b.stateAfter(r, failure)
 	b.report(r, state, failure)
 	if err := b.noteRefusal(ctx, r.server, r.opened.Link, failure); err != nil {
 		return nil, err
@@ -89,27 +92,34 @@ func (b *Broker) leaseTooShort(r *refreshing) bool {
 	return b.deps.Now().Add(providerTimeout).After(r.c.LeaseUntil)
 }
 
-// stateAfter decides what a failed refresh means for the connection.
-func stateAfter(failure *tokenError) storage.ConnectionState {
+// stateAfter decides what a failed refresh means for the connection. What was
+// in doubt before stays so until the provider answers.
+func (b *Broker) stateAfter(r *refreshing, failure *tokenError) storage.ConnectionState {
+	if failure.unclear() || failure.Code == "invalid_client" && b.isDocument(r.server, r.opened.Link.ClientID) {
+		// A firewall, a page that moved, a registration that was forgotten, a
+		// document of ours that could not be fetched: not the token that is
+		// refused, as it seems. If that lasts, connecting again may help.
+		now := b.deps.Now()
+		if r.c.RefusedSince.IsZero() {
+			r.c.RefusedSince = now
+		}
+		if now.Sub(r.c.RefusedSince) >= refusedPatience {
+			return storage.NeedsReauth
+		}
+		return r.c.State
+	}
 	switch {
+	case failure.Failure == noAnswer && r.server.reusable(r.opened):
+		return storage.Active
 	case failure.Failure == noAnswer:
 		return storage.InDoubt
 	case failure.Failure != refused || failure.forNow():
-		return storage.Active
-	case failure.Code != "":
-		// Most often invalid_grant. Whatever it is, this token gets the same
-		// answer again, and a new one may not.
-		return storage.NeedsReauth
+		r.c.Retries = max(0, r.c.Retries-1) // it says that it did nothing
+		return r.c.State
 	}
-	switch failure.Status {
-	case http.StatusUnauthorized:
-		return storage.NeedsReauth
-	case http.StatusOK, http.StatusBadRequest:
-		if failure.OwnCode {
-			return storage.NeedsReauth
-		}
-	}
-	return storage.Active // not the token endpoint that said no: a firewall, a page that moved
+	// Most often invalid_grant. Whatever it is, this token gets the same
+	// answer again, and a new one may not.
+	return storage.NeedsReauth
 }
 
 // keepRefreshed stores the new tokens. Until it has, nobody uses them: a
@@ -122,6 +132,8 @@ func (b *Broker) keepRefreshed(ctx context.Context, r *refreshing, reply *tokenR
 	if reply.RefreshToken != "" {
 		opened.RefreshToken = reply.RefreshToken
 	} // else the old one stays good (RFC 6749 section 6)
+	opened.Reusable = opened.RefreshToken == r.opened.RefreshToken
+	c.State, c.Retries, c.RefusedSince = storage.Active, 0, time.Time{}
 	if reply.Scopes != nil {
 		c.Scopes = reply.Scopes
 	}
@@ -178,7 +190,7 @@ func (b *Broker) settle(ctx context.Context, r *refreshing, state storage.Connec
 	case storage.Active:
 		h = r.server.holdOpened(stored, r.opened, now)
 		h.retryAt = now.Add(retryPause)
-	case storage.InDoubt:
+	case storage.InDoubt: // asked again when holdOpened says
 		h = r.server.holdOpened(stored, r.opened, now)
 	}
 	b.deps.Cache.replace(c.ConnectionKey, h, r.ticket)

@@ -88,7 +88,10 @@ func TestRefused(t *testing.T) {
 		v := newVault(t)
 		token := v.connectAs(alice, "notion")
 		v.idp.fail(lostAfter)
-		v.wantRefused(alice, "notion", token, "", ErrNeedsReauth)
+		v.wantRefused(alice, "notion", token, "", ErrUnavailable)
+		v.wantState(alice, "notion", storage.InDoubt)
+		v.clock.advance(retryPause)
+		v.wantRefused(alice, "notion", token, "", ErrNeedsReauth) // the provider had replaced it
 		v.idp.checkNoneTwice()
 	})
 	t.Run("without a refresh token", func(t *testing.T) {

@@ -20,6 +20,9 @@ type secrets struct {
 	Made string `json:"made,omitempty"`
 	// Person is who connected it in a flow that is still pending.
 	Person string `json:"person,omitempty"`
+	// Reusable tells that the provider gave no new refresh token for this one
+	// when it was last used, so it takes it any number of times.
+	Reusable bool `json:"reusable,omitempty"`
 	// RefreshParams are those that the provider took at the last refresh.
 	RefreshParams refreshParams `json:"refresh_params,omitzero"`
 	// Persons is the ID of the connection that they had when they began, and

@@ -57,7 +57,7 @@ func TestStatusTellsTheNextCall(t *testing.T) {
 			v.connectAs(alice, "notion")
 			v.clock.advance(time.Hour)
 			v.idp.fail(lostAfter)
-			v.wantCall(alice, "notion", "", ErrNeedsReauth)
+			v.wantCall(alice, "notion", "", ErrUnavailable)
 		}, storage.InDoubt},
 		"damaged": {func(v *vault) {
 			v.connectAs(alice, "notion")

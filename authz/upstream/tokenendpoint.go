@@ -68,6 +68,13 @@ func (e *tokenError) forNow() bool {
 	return e.Code == "server_error" || e.Code == "temporarily_unavailable"
 }
 
+// unclear reports whether a refusal leaves open what is refused: no error of
+// OAuth came with it, and no status that means one.
+func (e *tokenError) unclear() bool {
+	return e.Failure == refused && e.Code == "" && e.Status != http.StatusUnauthorized &&
+		!(e.OwnCode && (e.Status == http.StatusOK || e.Status == http.StatusBadRequest))
+}
+
 func (e *tokenError) Unwrap() error { return e.cause }
 
 // requestToken sends one request to the token endpoint of a link, exactly

@@ -60,7 +60,7 @@ func (b *Broker) Credential(ctx context.Context, owner, server string) (*Credent
 		}
 	}
 	switch {
-	case h.state != storage.Active || !h.due(now):
+	case !h.due(now):
 		return h.use(now)
 	case now.Before(h.retryAt):
 		if h.works(now) {
@@ -83,6 +83,9 @@ func (b *Broker) Credential(ctx context.Context, owner, server string) (*Credent
 func (h *held) use(now time.Time) (*Credential, error) {
 	if h.credential != nil && (h.state == storage.Active || h.state == storage.InDoubt && h.works(now)) {
 		return h.credential, nil
+	}
+	if !h.retryAt.IsZero() { // in doubt, and the provider will be asked again
+		return nil, ErrUnavailable
 	}
 	return nil, needsReauth(h.state)
 }

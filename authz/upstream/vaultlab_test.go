@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -123,7 +124,8 @@ func newVault(t testing.TB) *vault {
 		t: t, idp: newIDP(t), server: newHost(t), store: &vaultStore{Store: memstore.New()},
 		clock: &vaultClock{now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)},
 	}
-	v.server.page("/mcp", answer(http.StatusUnauthorized, "text/plain", "secret-of-the-server"))
+	v.idp.now = v.clock.time
+	v.serverAnswers(http.StatusUnauthorized)
 	return v.instance()
 }
 
@@ -158,6 +160,18 @@ func (v *vault) instance() *vault {
 	}
 	v.t.Cleanup(other.deps.Cache.Close)
 	return &other
+}
+
+// serverAnswers has the servers answer everything with a status.
+func (v *vault) serverAnswers(status int) {
+	v.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+		if status == http.StatusUnauthorized {
+			v.idp.mu.Lock()
+			v.idp.refused[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")] = true
+			v.idp.mu.Unlock()
+		}
+		answer(status, "text/plain", "secret-of-the-server")(w, r)
+	})
 }
 
 // connectAs gives the owner a connection, as a trip does.

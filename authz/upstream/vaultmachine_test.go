@@ -17,8 +17,8 @@ import (
 //   - what was disconnected yields nothing, at once where it was done and
 //     within seconds elsewhere;
 //   - a token is nobody's before it is stored;
-//   - no refresh token is sent twice, unless the provider had said that it did
-//     nothing.
+//   - no refresh token is sent twice while its access token works, unless the
+//     provider had said that it did nothing.
 type vaultMachine struct {
 	*vault
 	instances []*vault
@@ -181,7 +181,7 @@ func (m *vaultMachine) ProviderFails(t *rapid.T) {
 // ServerAnswers changes what the servers say when they are asked about a
 // credential that they refused.
 func (m *vaultMachine) ServerAnswers(t *rapid.T) {
-	m.server.page("/mcp", answer(rapid.SampledFrom([]int{200, 401, 503}).Draw(t, "status"), "text/plain", ""))
+	m.serverAnswers(rapid.SampledFrom([]int{200, 401, 503}).Draw(t, "status"))
 }
 
 // ProviderForgets ends somebody's tokens at the provider.

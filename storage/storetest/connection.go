@@ -168,8 +168,8 @@ var leaseTests = map[string]func(*fixture){
 		f.equal(f.lease(c, "one", storage.Mismatch), newer)
 		f.stands(newer)
 	},
-	"one that is not active": func(f *fixture) {
-		for _, state := range []storage.ConnectionState{storage.NeedsReauth, storage.InDoubt, storage.Disconnected} {
+	"one that is neither active nor in doubt": func(f *fixture) {
+		for _, state := range []storage.ConnectionState{storage.NeedsReauth, storage.Disconnected} {
 			c := f.connection("alice", string(state))
 			c.State = state
 			c = f.put(c)
@@ -193,11 +193,29 @@ var leaseTests = map[string]func(*fixture){
 		want.Lease, want.LeaseUntil = "", time.Time{}
 		f.equal(doubtful, want)
 		f.stands(want)
-		f.lease(doubtful, "three", storage.Mismatch)
+		f.lease(leased, "three", storage.Mismatch)
 
 		late, v, err := f.store.PutConnection(ctx(), leased, f.now)
 		f.verdict(v, err, storage.Mismatch)
 		f.equal(late, want)
+	},
+	"one in doubt counts who tries again K11": func(f *fixture) {
+		c := f.connection("alice", "notion")
+		c.State = storage.InDoubt
+		want := f.put(c)
+		for range 3 {
+			leased := f.lease(want, "one", storage.OK)
+			want.Retries++
+			want.Revision++
+			want.Lease, want.LeaseUntil = "one", f.now.Add(time.Minute)
+			f.equal(leased, want)
+			f.stands(want)
+			f.equal(f.lease(want, "two", storage.Repeated), want)
+			f.after(time.Minute)
+			want.UpdatedAt, want.Lease, want.LeaseUntil = f.now, "", time.Time{}
+			want.Revision++
+			f.equal(f.lease(want, "two", storage.Burned), want) // whoever tried ended in the middle
+		}
 	},
 	"the holder may be late when nobody asked": func(f *fixture) {
 		leased := f.lease(f.put(f.connection("alice", "notion")), "one", storage.OK)

@@ -78,7 +78,7 @@ func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder
 	switch {
 	case c == nil:
 		return storage.Unknown
-	case c.State != storage.Active:
+	case c.State != storage.Active && c.State != storage.InDoubt:
 		return storage.Mismatch
 	case c.Lease != "" && c.LeaseUntil.After(now):
 		return storage.Repeated
@@ -90,6 +90,9 @@ func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder
 		return storage.Mismatch
 	}
 	c.Lease, c.LeaseUntil = holder, until
+	if c.State == storage.InDoubt {
+		c.Retries++
+	}
 	c.Revision++
 	return storage.OK
 }

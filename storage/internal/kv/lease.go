@@ -20,7 +20,7 @@ func (s *Store) LeaseConnection(ctx context.Context, k storage.ConnectionKey, re
 		switch {
 		case err != nil || !found:
 			return c, storage.Unknown, err
-		case c.State != storage.Active:
+		case c.State != storage.Active && c.State != storage.InDoubt:
 			return c, storage.Mismatch, nil
 		case c.Lease != "" && !ended(c.LeaseUntil, now):
 			return c, storage.Repeated, nil
@@ -33,6 +33,9 @@ func (s *Store) LeaseConnection(ctx context.Context, k storage.ConnectionKey, re
 			return c, storage.Mismatch, nil
 		}
 		c.Lease, c.LeaseUntil = holder, until
+		if c.State == storage.InDoubt {
+			c.Retries++
+		}
 		c.Revision++
 		return c, storage.OK, putConnection(tx, c, now)
 	})
