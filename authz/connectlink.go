@@ -2,9 +2,11 @@ package authz
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -25,41 +27,74 @@ var (
 
 // ConnectLink is what a link to the connect page stands for.
 type ConnectLink struct {
-	// Subject is whose connection it is about, Proof what proved who they are.
-	Subject string `json:"u"`
-	Proof   string `json:"p,omitempty"`
-	Server  string `json:"s"`
+	// Person tells whose connection it is about.
+	Person PersonDigest
+	Server string
 	// Scopes are missing at the provider, besides what the server always needs.
-	Scopes []string `json:"o,omitempty"`
-	// ExpiresAt is in seconds.
-	ExpiresAt int64 `json:"e"`
+	Scopes    []string
+	ExpiresAt time.Time
 	// Once names a link that connects at most one account: one for
 	// storage.SharedOwner, which is its own proof. Zero for any other.
-	Once storage.Hash `json:"-"`
+	Once storage.Hash
 }
 
+// PersonDigest stands for a person, and what proved who they are, in a link: a
+// link must be short, as some clients cut the text that it is in.
+type PersonDigest [12]byte
+
+// DigestOf returns the digest of a person.
+func DigestOf(id storage.Identity) PersonDigest {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint32([]byte(id.Subject+id.Proof), uint32(len(id.Subject))))
+	return PersonDigest(sum[:])
+}
+
+var sharedOwner = storage.Identity{Subject: storage.SharedOwner}
+
+// IsShared reports whether the link is for the connection that everybody
+// shares.
+func (l *ConnectLink) IsShared() bool { return l.IsFor(sharedOwner) }
+
 // IsFor reports whether the link was made for the person.
-func (l *ConnectLink) IsFor(id storage.Identity) bool {
-	return l.Subject == id.Subject && l.Proof == id.Proof
+func (l *ConnectLink) IsFor(id storage.Identity) bool { return l.Person == DigestOf(id) }
+
+// pack returns expiry ‖ person ‖ length of the server's id ‖ id ‖ scopes.
+func (l *ConnectLink) pack() []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(l.ExpiresAt.Unix()))
+	b = append(b, l.Person[:]...)
+	b = append(binary.AppendUvarint(b, uint64(len(l.Server))), l.Server...)
+	return append(b, strings.Join(l.Scopes, " ")...)
+}
+
+// unpackConnectLink reverses pack.
+func unpackConnectLink(b []byte) (*ConnectLink, error) {
+	const header = 4 + len(PersonDigest{})
+	if len(b) < header {
+		return nil, ErrLinkInvalid
+	}
+	n, size := binary.Uvarint(b[header:])
+	rest := b[min(len(b), header+max(size, 0)):]
+	if size <= 0 || n > uint64(len(rest)) {
+		return nil, ErrLinkInvalid
+	}
+	return &ConnectLink{
+		Person: PersonDigest(b[4:]), Server: string(rest[:n]), Scopes: strings.Fields(string(rest[n:])),
+		ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(b)), 0),
+	}, nil
 }
 
 // SharedConnectURL returns a link on which an operator connects a server for
 // everybody.
 func (as *AuthorizationServer) SharedConnectURL(server string) string {
-	return as.ConnectURL(storage.Identity{Subject: storage.SharedOwner}, server)
+	return as.ConnectURL(sharedOwner, server)
 }
 
-// ConnectURL returns a link on which a person connects a server. It is sealed and so tells nobody whom it is for, and it proves
-// nothing: whoever opens it must show to be that person (MCP elicitation, safe
-// URL handling). Only one for storage.SharedOwner, which an operator asks for,
+// ConnectURL returns a link on which a person connects a server. It is sealed
+// and so tells nobody whom it is for, and it proves nothing: whoever opens it
+// must show to be that person (MCP elicitation, safe URL handling). Only one for storage.SharedOwner, which an operator asks for,
 // is its own proof, and works once.
 func (as *AuthorizationServer) ConnectURL(id storage.Identity, server string, scopes ...string) string {
-	// Strings and a number always marshal.
-	plain, _ := json.Marshal(ConnectLink{
-		Subject: id.Subject, Proof: id.Proof, Server: server, Scopes: scopes,
-		ExpiresAt: as.deps.Now().Add(ConnectLinkLifetime).Unix(),
-	})
-	ticket := as.deps.Keys.Seal(plain, "connect", as.cfg.Issuer)
+	link := ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes, ExpiresAt: as.deps.Now().Add(ConnectLinkLifetime)}
+	ticket := as.deps.Keys.Seal(link.pack(), "connect link", as.cfg.Issuer)
 	return as.cfg.Issuer + ConnectPath + base64.RawURLEncoding.EncodeToString(ticket)
 }
 
@@ -70,18 +105,18 @@ func (as *AuthorizationServer) OpenConnectLink(ticket string) (*ConnectLink, err
 	if err != nil {
 		return nil, ErrLinkInvalid
 	}
-	plain, err := as.deps.Keys.Open(box, "connect", as.cfg.Issuer)
+	plain, err := as.deps.Keys.Open(box, "connect link", as.cfg.Issuer)
 	if err != nil {
 		return nil, ErrLinkInvalid
 	}
-	link := new(ConnectLink)
-	if err := json.Unmarshal(plain, link); err != nil {
-		return nil, ErrLinkInvalid
+	link, err := unpackConnectLink(plain)
+	if err != nil {
+		return nil, err
 	}
-	if link.Subject == storage.SharedOwner {
+	if link.IsShared() {
 		link.Once = storage.HashOf(string(box))
 	}
-	if as.deps.Now().Unix() >= link.ExpiresAt {
+	if !as.deps.Now().Before(link.ExpiresAt) {
 		return link, ErrLinkExpired
 	}
 	return link, nil

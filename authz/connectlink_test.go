@@ -21,7 +21,7 @@ func TestConnectLink_D22_D23(t *testing.T) {
 		t.Error("two links are the same")
 	}
 	got, err := l.as.OpenConnectLink(ticket)
-	if err != nil || got.Subject != "user_id:alice@example.com" || got.Server != "notion" || !slices.Equal(got.Scopes, []string{"pages.delete"}) {
+	if err != nil || !got.IsFor(storage.Identity{Subject: "user_id:alice@example.com"}) || got.IsShared() || got.Server != "notion" || !slices.Equal(got.Scopes, []string{"pages.delete"}) {
 		t.Errorf("OpenConnectLink = %+v, %v", got, err)
 	}
 	l.advance(15*time.Minute - time.Second)
@@ -116,4 +116,35 @@ func respellings(ticket string) []string {
 		all = append(all, ticket[:len(ticket)-1]+string(c))
 	}
 	return all
+}
+
+// Some clients cut the text that a link is in.
+func TestConnectLinkIsShort(t *testing.T) {
+	l := newLab(t)
+	for _, server := range []string{"a", "notion", "google-calendar-staging", strings.Repeat("s", 300)} {
+		id := storage.Identity{Kind: "virtual_key", Subject: "virtual_key:" + strings.Repeat("x", 200), Proof: "01234567"}
+		ticket := strings.TrimPrefix(l.as.ConnectURL(id, server), labIssuer+ConnectPath)
+		if limit := 95 + len(server)*4/3; len(ticket) > limit {
+			t.Errorf("%s: %d characters, want at most %d", server, len(ticket), limit)
+		}
+		link, err := l.as.OpenConnectLink(ticket)
+		if err != nil || link.Server != server || len(link.Scopes) != 0 {
+			t.Fatalf("%+v, %v", link, err)
+		}
+		for _, other := range []storage.Identity{
+			{}, {Subject: id.Subject}, {Subject: id.Subject, Proof: "01234568"}, {Subject: id.Subject + "0", Proof: "1234567"}, {Subject: storage.SharedOwner},
+		} {
+			if link.IsFor(other) {
+				t.Errorf("it is for %+v too", other)
+			}
+		}
+		if !link.IsFor(id) || link.IsShared() {
+			t.Error("it is not for whom it was made")
+		}
+	}
+	for _, short := range []string{"", "1234", strings.Repeat("\x00", 16), strings.Repeat("\x00", 16) + "\x05abcd"} {
+		if _, err := unpackConnectLink([]byte(short)); !errors.Is(err, ErrLinkInvalid) {
+			t.Errorf("%q: %v, want ErrLinkInvalid", short, err)
+		}
+	}
 }

@@ -60,8 +60,7 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 func (c *connectedCall) refuseCall(w http.ResponseWriter, shared bool) {
 	message := fmt.Sprintf("%s does not accept this call.", c.upstream.title)
 	if !shared {
-		message += " If your account there does not work any more, open this link in a browser to connect it again: " +
-			c.site.as.ConnectURL(c.caller.Identity, c.upstream.id)
+		message += fmt.Sprintf(" Open %s to connect your account again if it no longer works.", c.site.as.ConnectURL(c.caller.Identity, c.upstream.id))
 	}
 	c.say(w, http.StatusBadGateway, message)
 }
@@ -112,7 +111,8 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	revision := c.header.Get(mcp.HeaderProtocolVersion)
 	link := c.site.as.ConnectURL(c.caller.Identity, c.upstream.id, scopes...)
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
-	words := "Open this link in a browser, then try again: " + link
+	// Some clients cut what they show after 300 characters: the link comes first.
+	words := fmt.Sprintf("Open %s in a browser to connect your account at %s, then try again.", link, c.upstream.title)
 	byURL := c.awaitsWord()
 	switch {
 	case request == nil || request.ID == nil:
@@ -139,13 +139,13 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	// A virtual key has no authorization page behind it. Nor does that page
 	// know which scopes are missing, and whoever declined must not be sent there.
 	if c.caller.ClientID == "" || len(scopes) > 0 || c.round.Declined {
-		c.say(w, http.StatusForbidden, message+" "+words)
+		c.say(w, http.StatusForbidden, words)
 		return
 	}
 	// While the person has a link, the client waits, and whatever else it sends
 	// can wait with it.
 	if c.site.links.isOpen(c.askedClient(), time.Now()) {
-		c.refuseUnasked(w, r, message+" "+words)
+		c.refuseUnasked(w, r, words)
 		return
 	}
 	if revision == "" && request != nil { // an initialize has no header yet

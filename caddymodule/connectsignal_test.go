@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -441,3 +442,33 @@ func TestLacksUnnamedScope_CL16(t *testing.T) {
 		t.Errorf("the next call: %s", got)
 	}
 }
+
+// Some clients show 300 characters of an error and cut the rest.
+func TestLinkInWordsFits(t *testing.T) {
+	const (
+		limit = 300
+		host  = "model-context-protocol-gateway.internal-tools.staging.example.com" // 64 characters, as long as real ones get
+		title = "Google Calendar (staging)"
+	)
+	l := newLab(t)
+	g := newGateway(t, people("a-person-with-a-name-that-is-really-rather-long")+strings.Replace(l.server(), "title Notion", `title "`+title+`"`, 1))
+	alice := g.person("a-person-with-a-name-that-is-really-rather-long")
+	longer := len("https://"+host) - len(g.url)
+	for _, body := range []string{toolCall, `{"jsonrpc":"2.0","id":"00000000-0000-0000-0000-000000000000","method":"tools/list"}`, opensURLs} {
+		res := alice.call(body)
+		answer, _ := io.ReadAll(res.Body)
+		link := connectLink.FindIndex(answer)
+		if link == nil {
+			t.Fatalf("no link in %s", answer)
+		}
+		if end := link[1] + longer; end > limit {
+			t.Errorf("the link ends after %d characters, want at most %d: %s", end, limit, answer)
+		}
+		text := inWords.FindSubmatch(answer)
+		if text == nil || len(text[1])+longer > limit {
+			t.Errorf("longer than %d with a long host: %s", limit, answer)
+		}
+	}
+}
+
+var inWords = regexp.MustCompile(`"(?:text|message)":"([^"]*/oauth/connect/[^"]*)"`)

@@ -26,7 +26,7 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	if err != nil && !(done && (errors.Is(err, authz.ErrLinkExpired) || errors.Is(err, authz.ErrLinkUsed))) {
 		return err
 	}
-	shared := link.Subject == storage.SharedOwner
+	shared := link.IsShared()
 	if !shared && (s.Identity == nil || !link.IsFor(*s.Identity)) {
 		lead := t.ConnectWho
 		if s.Identity != nil {
@@ -38,7 +38,7 @@ func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.B
 	if err != nil {
 		return err
 	}
-	standing, err := c.standing(r.Context(), link.Subject)
+	standing, err := c.standing(r.Context(), g.owner)
 	if err != nil {
 		return err
 	}
@@ -97,8 +97,8 @@ func (c *Consent) openLink(ctx context.Context, ticket string) (*authz.ConnectLi
 func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (goal, error) {
 	g, err := goal{}, error(nil)
 	switch {
-	case link.Subject == storage.SharedOwner:
-		g, err = c.goalOf(link.Subject, link.Server, c.as.Config().Servers)
+	case link.IsShared():
+		g, err = c.goalOf(storage.SharedOwner, link.Server, c.as.Config().Servers)
 	case s.Identity == nil:
 		return g, c.signedOut()
 	case !link.IsFor(*s.Identity):

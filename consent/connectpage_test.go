@@ -18,7 +18,7 @@ func linked(t *testing.T, server string, person *storage.Identity, scopes ...str
 	t.Helper()
 	s := newSiteWith(t, newFake(), newFakeBroker())
 	s.person = person
-	s.link = authz.ConnectLink{Subject: alice().Subject, Server: server, Scopes: scopes}
+	s.link = authz.ConnectLink{Person: authz.DigestOf(alice()), Server: server, Scopes: scopes}
 	return s
 }
 
