@@ -21,6 +21,7 @@ func init() {
 const (
 	adminPath       = "/" + appName + "/connections"
 	adminGrantsPath = "/" + appName + "/grants"
+	adminAliasPath  = "/api/oauth/config"
 )
 
 // AdminAPI lets an operator see and end what people approved and connected,
@@ -29,6 +30,8 @@ const (
 //	GET    /mcp_oauth/connections                  all connections
 //	GET    /mcp_oauth/connections/{id}/status      one of them; a shared one also by the id of its server
 //	DELETE /mcp_oauth/connections/{id}             ends it, here and at the provider
+//	GET    /api/oauth/config/{id}/status           the same under another name
+//	DELETE /api/oauth/config/{id}                  the same under another name
 //	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
 //	GET    /mcp_oauth/registrations                what this site registered itself as at providers
 //	DELETE /mcp_oauth/registrations/{server}       has the next person who connects the server get a new registration
@@ -57,6 +60,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		{Pattern: adminPath + "/", Handler: caddy.AdminHandlerFunc(oneConnection)},
 		{Pattern: adminRegistrationsPath, Handler: caddy.AdminHandlerFunc(listRegistrations)},
 		{Pattern: adminRegistrationsPath + "/", Handler: caddy.AdminHandlerFunc(dropRegistration)},
+		{Pattern: adminAliasPath + "/", Handler: caddy.AdminHandlerFunc(aliasOfConnection)},
 		{Pattern: adminGrantsPath, Handler: caddy.AdminHandlerFunc(manyGrants)},
 		{Pattern: adminGrantsPath + "/", Handler: caddy.AdminHandlerFunc(oneGrant)},
 	}
@@ -131,6 +135,19 @@ func oneConnection(w http.ResponseWriter, r *http.Request) error {
 		return startShared(w, r, id)
 	}
 	return adminError(http.StatusNotFound, "use GET …/connections, GET …/connections/{id}/status, DELETE …/connections/{id} or POST …/connections/{server}/start")
+}
+
+// aliasOfConnection serves what of that has another name, which other gateways
+// gave it.
+func aliasOfConnection(w http.ResponseWriter, r *http.Request) error {
+	id, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, adminAliasPath+"/"), "/")
+	switch r.Method + " " + action {
+	case "GET status":
+		return showConnection(w, r, id)
+	case "DELETE ":
+		return endConnection(w, r, id)
+	}
+	return adminError(http.StatusNotFound, "use GET …/config/{id}/status or DELETE …/config/{id}")
 }
 
 // showConnection shows a connection or, if there is none, what became of it.

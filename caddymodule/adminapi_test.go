@@ -70,6 +70,13 @@ func TestAdminConnections(t *testing.T) {
 		t.Errorf("ended: %s", got)
 	}
 	admin(t, addr, "DELETE", path, 404)
+	alias := "/api/oauth/config/" + ids["virtual_key:alice"]
+	if got := admin(t, addr, "GET", alias+"/status", 200); !strings.Contains(got, `"status":"revoked"`) {
+		t.Errorf("under another name: %s", got)
+	}
+	admin(t, addr, "DELETE", alias, 404)
+	admin(t, addr, "GET", alias, 404)
+	admin(t, addr, "POST", "/api/oauth/config/notion/start", 404)
 	admin(t, addr, "GET", "/mcp_oauth/connections/unknown/status", 404)
 	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); strings.Contains(got, "revoked") {
 		t.Errorf("listed: %s", got)

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -52,6 +53,7 @@ func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.B
 		Connections     []accountConnection
 		Grants          []grantView
 		Notice          notice
+		Done            string
 	}{
 		frame:       c.pages.frame(t.AccountTitle),
 		fields:      fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
@@ -61,7 +63,23 @@ func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.B
 		Connections: connections,
 		Grants:      views,
 		Notice:      c.notice(r),
+		Done:        c.done(r, connections),
 	})
+}
+
+// done tells somebody who came back from connecting a server, perhaps because a
+// call needed it, that it worked.
+func (c *Consent) done(r *http.Request, connections []accountConnection) string {
+	query := r.URL.Query()
+	if query.Get("error") != "" {
+		return ""
+	}
+	for _, connection := range connections {
+		if connection.Server == query.Get("server") && connection.Works {
+			return fmt.Sprintf(c.pages.text.AccountDone, connection.Title)
+		}
+	}
+	return ""
 }
 
 // connectionsOf lists the servers that the person can connect, and those that
@@ -82,7 +100,9 @@ func (c *Consent) connectionsOf(r *http.Request, id storage.Identity) ([]account
 		may := slices.ContainsFunc(allowed, func(a authz.Server) bool { return a.ID == s.ID })
 		status, exists := standing[s.ID]
 		if may || exists {
-			views = append(views, accountConnection{c.describeConnection(s, u, status, asks[s.ID]), may})
+			view := c.describeConnection(s, u, status, asks[s.ID])
+			view.Focus = r.URL.Query().Get("focus") == s.ID
+			views = append(views, accountConnection{view, may})
 		}
 	}
 	return views, nil

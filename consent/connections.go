@@ -101,6 +101,7 @@ type connectionView struct {
 	Asks     bool     // the scopes are what it will be asked for
 	OAuth    bool     // there are scopes at all
 	Button   string
+	Focus    bool // the button has the focus
 	Since    string
 }
 

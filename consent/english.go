@@ -100,6 +100,7 @@ var english = text{
 
 	AccountTitle:      "Your account",
 	AccountLead:       "Sign in to see which applications you let in and which services you connected.",
+	AccountDone:       "%s is connected. If an application asked for it, go back there and try again; you can close this page.",
 	NoSignIn:          "There are no accounts on this site to sign in with. It knows you only in the browser in which you let an application in.",
 	Connections:       "Services",
 	Disconnect:        "Disconnect",

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -23,10 +24,32 @@ func (c *Consent) connectInFlow(w http.ResponseWriter, r *http.Request, f *authz
 	return c.depart(w, r, g)
 }
 
-// backToServices answers a link to what only a button starts.
-func (c *Consent) backToServices(w http.ResponseWriter, _ *http.Request, f *authz.Flow) error {
-	c.redirect(w, pageURL(authz.ServicesPath, f, ""))
-	return nil
+// toButton answers a link to what only a button starts: it leads to the page
+// with the button, where that has the focus. Without a flow, it is on the account
+// page; who may press it is known by the browser alone, whatever the link says.
+func (c *Consent) toButton() http.Handler {
+	return c.loaded(func(w http.ResponseWriter, r *http.Request) error {
+		query := r.URL.Query()
+		server := c.serverID(cmp.Or(query.Get("mcp_client_id"), query.Get("server")))
+		if query.Get("flow_id") == "" {
+			c.redirect(w, withQuery(AccountPath, "focus", server))
+			return nil
+		}
+		f, err := c.as.OpenFlow(r, query.Get("flow_id"))
+		if err != nil {
+			return err
+		}
+		c.redirect(w, pageURL(authz.ServicesPath, f, "", "focus", server))
+		return nil
+	})
+}
+
+// serverID returns the ID if it is of a server that people connect, or "".
+func (c *Consent) serverID(id string) string {
+	if c.perUser(id) == nil {
+		return ""
+	}
+	return id
 }
 
 func (c *Consent) showFlowKey(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {

@@ -99,7 +99,7 @@ func (c *Consent) identifyBy(prove proof) func(http.ResponseWriter, *http.Reques
 		if err := c.as.Identify(r.Context(), f, id); err != nil {
 			return err
 		}
-		c.redirect(w, pageURL(authz.ServicesPath, f, ""))
+		c.redirect(w, pageURL(authz.ServicesPath, f, "", "focus", c.serverID(r.PostForm.Get("focus"))))
 		return nil
 	}
 }

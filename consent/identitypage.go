@@ -12,6 +12,7 @@ import (
 type fields struct {
 	FlowID    string
 	Ticket    string // of a connect link
+	Focus     string // the server whose button has the focus when they are back
 	CSRFToken string
 	FormsPath string
 }
@@ -42,6 +43,8 @@ func (c *Consent) identityForms(r *http.Request, kinds []identity.Kind, nobody s
 // answer: nothing happens before a person pressed a button.
 func (c *Consent) showIdentity(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
 	t := c.pages.text
+	hidden := fieldsOf(f)
+	hidden.Focus = c.serverID(r.URL.Query().Get("focus"))
 	return c.pages.render(w, http.StatusOK, "identity", struct {
 		frame
 		fields
@@ -51,7 +54,7 @@ func (c *Consent) showIdentity(w http.ResponseWriter, r *http.Request, f *authz.
 		Notice notice
 	}{
 		frame:         c.pages.frame(fmt.Sprintf(t.IdentityTitle, c.site)),
-		fields:        fieldsOf(f),
+		fields:        hidden,
 		identityForms: c.identityForms(r, c.as.Config().Identities, t.CaddyNobody),
 		Client:        c.describe(f),
 		Lead:          t.IdentityLead,

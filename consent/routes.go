@@ -55,7 +55,7 @@ func (c *Consent) Routes() []authz.Route {
 		{Path: signOutEverywherePath, Handler: c.act(c.signedIn(c.signOutEverywhere))},
 	}
 	for _, route := range []authz.Route{
-		{Path: flowConnectPath, Handler: byMethod(c.page(c.backToServices), c.form(c.connectInFlow))},
+		{Path: flowConnectPath, Handler: byMethod(c.toButton(), c.form(c.connectInFlow))},
 		{Path: flowKeyPath, Handler: c.page(c.showFlowKey)},
 		{Path: flowPastePath, Handler: c.form(c.pasteInFlow)},
 		{Path: authz.ConnectPath, Handler: c.visit(c.showConnect)},

@@ -34,7 +34,9 @@ type scopeView struct {
 // it needs for that.
 func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
 	if f.Identity == nil || !c.stillUser(r, *f.Identity) {
-		return c.askAgain(w, f, r.URL.Query().Get("error"))
+		query := r.URL.Query()
+		c.redirect(w, pageURL(authz.ConsentPath, f, query.Get("error"), "focus", c.serverID(query.Get("focus"))))
+		return nil
 	}
 	standing, err := c.standingIn(r.Context(), f)
 	if err != nil {
@@ -114,6 +116,7 @@ func (c *Consent) describeServers(r *http.Request, f *authz.Flow, standing map[s
 		}
 		if u := c.perUser(s.ID); u != nil {
 			connection := c.describeConnection(s, u, standing[s.ID], asks[s.ID])
+			connection.Focus = r.URL.Query().Get("focus") == s.ID
 			views[i].Connection = &connection
 		}
 	}

@@ -25,7 +25,7 @@ func (c *Consent) showSignIn(w http.ResponseWriter, r *http.Request, s *authz.Br
 		Notice notice
 	}{
 		frame:         c.pages.frame(fmt.Sprintf(t.IdentityTitle, c.site)),
-		fields:        fields{Ticket: ticket, CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
+		fields:        fields{Ticket: ticket, Focus: c.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
 		identityForms: c.identityForms(r, kinds, t.CaddyNobodyHere),
 		Lead:          lead,
 		Notice:        c.notice(r),
@@ -36,7 +36,7 @@ func (c *Consent) showSignIn(w http.ResponseWriter, r *http.Request, s *authz.Br
 // going is a ticket of ours, so it leads nowhere else.
 func (c *Consent) signInBy(prove proof) visitor {
 	return func(w http.ResponseWriter, r *http.Request, _ *authz.BrowserSession) error {
-		next := AccountPath
+		next := withQuery(AccountPath, "focus", c.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
 			if _, err := c.as.OpenConnectLink(ticket); err != nil {
 				return err

@@ -100,6 +100,7 @@ type text struct {
 	// The account page.
 	AccountTitle      string
 	AccountLead       string
+	AccountDone       string // server
 	NoSignIn          string
 	Connections       string
 	Disconnect        string
