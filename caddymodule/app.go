@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -45,10 +45,12 @@ type App struct {
 	ctx  caddy.Context
 	log  *zap.Logger
 	path string // of the database; empty for memory
-	keys [][]byte
 
+	opening  sync.Mutex // held while somebody opens
+	retrying context.CancelFunc
 	mu       sync.Mutex
 	state    *processState // nil until opened
+	failure  error         // why it is not, while that is tried again and again
 	keyring  *seal.Keyring
 	released bool
 	handlers []*Handler
@@ -78,19 +80,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.resolveStorage(); err != nil {
 		return err
 	}
-	for i, value := range a.EncryptionKeys {
-		key, err := resolveKey(value, i == 0)
-		if err != nil {
-			return fmt.Errorf("encryption_key %d: %w", i+1, err)
-		}
-		if plain(value) {
-			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
-		}
-		if file, mode := keyFileOpenToOthers(value); file != "" {
-			a.log.Warn("others than its owner can read the file of an encryption_key; run chmod 600 on it, or see that nobody else gets to it",
-				zap.String("file", file), zap.String("mode", fmt.Sprintf("%04o", mode)))
-		}
-		a.keys = append(a.keys, key)
+	if err := a.checkKeys(); err != nil {
+		return err
 	}
 	return a.endStreamsOnExit(ctx)
 }
@@ -124,24 +115,6 @@ func (a *App) resolveStorage() error {
 	return err
 }
 
-// Start opens the store: a store that cannot be opened stops the new
-// configuration, and the old one keeps serving.
-func (a *App) Start() error {
-	if err := a.refuseRewriters(); err != nil {
-		return err
-	}
-	if _, _, err := a.open(); err != nil {
-		return err
-	}
-	for _, h := range a.handlers {
-		if _, err := h.open(); err != nil {
-			return err
-		}
-		h.announce()
-	}
-	return nil
-}
-
 // refuseRewriters looks at what is around the handlers. Now all of Caddy's apps
 // are there, which they are not while they are provisioned.
 func (a *App) refuseRewriters() error {
@@ -166,37 +139,15 @@ func (a *App) Cleanup() error {
 	a.mu.Lock()
 	held := a.state != nil
 	a.state, a.released = nil, true
+	if a.retrying != nil {
+		a.retrying()
+	}
 	a.mu.Unlock() // before Destruct, which waits for who may be asking for a gate
 	if !held {
 		return nil
 	}
 	_, err := processStates.Delete(a.poolKey())
 	return err
-}
-
-// open returns what the process shares, and the keys. Caddy starts apps in random order, so
-// a request can come before Start; and requests outlive Cleanup, after which
-// nothing is opened again.
-func (a *App) open() (*processState, *seal.Keyring, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.state != nil {
-		return a.state, a.keyring, nil
-	}
-	if a.released {
-		return nil, nil, storage.ErrClosed
-	}
-	value, _, err := processStates.LoadOrNew(a.poolKey(), func() (caddy.Destructor, error) { return newProcessState(a.path) })
-	if err != nil {
-		return nil, nil, err
-	}
-	state := value.(*processState)
-	if a.keyring, err = a.newKeyring(state); err != nil {
-		_, _ = processStates.Delete(a.poolKey())
-		return nil, nil, err
-	}
-	a.state = state
-	return state, a.keyring, nil
 }
 
 func (a *App) poolKey() string {

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -32,7 +31,11 @@ func resolveKey(value string, first bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return checkKey(strings.TrimSpace(text), first)
+	key, err := checkKey(strings.TrimSpace(text), first)
+	if file := filePlaceholder.FindStringSubmatch(value); file != nil && err != nil {
+		return nil, fmt.Errorf("the content of %s %w", file[1], err)
+	}
+	return key, err
 }
 
 // checkKey returns the key in a text. The first of a ring, which seals, must be
@@ -87,69 +90,56 @@ func regular(key []byte) bool {
 	return len(values) < 16 || len(steps) < 16 || text && easyToGuess(string(key))
 }
 
+// checkKeys refuses a key that is a mistake in the configuration. One in a file
+// that is not there, or not right, can still be put there: see open.
+func (a *App) checkKeys() error {
+	for i, value := range a.EncryptionKeys {
+		if _, err := resolveKey(value, i == 0); err != nil {
+			err = fmt.Errorf("encryption_key %d: %w", i+1, err)
+			if filePlaceholder.FindString(value) == "" {
+				return err
+			}
+			a.log.Error("a key cannot be read", zap.Error(err))
+			continue
+		}
+		if plain(value) {
+			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
+		}
+		if file, mode := keyFileOpenToOthers(value); file != "" {
+			a.log.Warn("others than its owner can read the file of an encryption_key; run chmod 600 on it, or see that nobody else gets to it",
+				zap.String("file", file), zap.String("mode", fmt.Sprintf("%04o", mode)))
+		}
+	}
+	return nil
+}
+
 // newKeyring returns the configured keys or, without any, the generated one.
 func (a *App) newKeyring(state *processState) (*seal.Keyring, error) {
-	if len(a.keys) > 0 {
-		return seal.NewKeyring(a.keys...)
-	}
-	if a.path == "" { // nothing sealed outlives the process
+	switch {
+	case len(a.EncryptionKeys) > 0:
+		return a.configuredKeys()
+	case a.path == "": // nothing sealed outlives the process
 		return seal.NewKeyring(state.ephemeralKey[:])
 	}
 	// Not beside the database, so that a copy of that directory is not a
 	// copy of the key.
 	path := filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
-	key, err := loadOrCreateKey(path)
+	key, err := generatedKey(path, a.path, state.hasRecords)
 	if err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
+		return nil, fmt.Errorf("generated encryption key: %w", err)
 	}
 	a.log.Warn("no encryption_key is configured; using a generated one. Configure one to move or restore this installation",
 		zap.String("file", path))
 	return seal.NewKeyring(key)
 }
 
-// loadOrCreateKey returns the key in the file, which it creates if need be.
-func loadOrCreateKey(path string) ([]byte, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+func (a *App) configuredKeys() (*seal.Keyring, error) {
+	keys := make([][]byte, len(a.EncryptionKeys))
+	for i, value := range a.EncryptionKeys {
+		var err error
+		if keys[i], err = resolveKey(value, i == 0); err != nil {
+			return nil, fmt.Errorf("encryption_key %d: %w", i+1, err)
+		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return loadKey(path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	key := make([]byte, keySize)
-	_, _ = rand.Read(key) // never fails, see crypto/rand
-	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = os.Remove(path)
-		return nil, err
-	}
-	return key, nil
-}
-
-func loadKey(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o); run chmod 600 on it", path, mode)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	key, err := checkKey(strings.TrimSpace(string(text)), true)
-	if err != nil {
-		return nil, fmt.Errorf("%s is damaged; restore it from a backup, or remove it to sign everybody out", path)
-	}
-	return key, nil
+	return seal.NewKeyring(keys...)
 }

@@ -24,6 +24,7 @@ const (
 	sweepInterval   = time.Minute
 	revokeInterval  = time.Minute
 	recheckInterval = 5 * time.Second
+	checkInterval   = 5 * time.Second
 )
 
 // processStates holds one processState per database, by the clean absolute
@@ -36,6 +37,7 @@ var processStates = caddy.NewUsagePool()
 // are open.
 type processState struct {
 	store        storage.Store
+	file         *boltstore.Store // that is the store; nil in memory
 	tokens       *authz.TokenCache
 	limiter      *authz.Limiter
 	documents    *authz.DocumentCache
@@ -44,20 +46,23 @@ type processState struct {
 	links        *openLinks
 	connections  *connections.Cache
 	ephemeralKey [keySize]byte
+	active       func() *App // of the configuration that serves now, or nil
+	reported     lastReport  // about the file
 
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
 // newProcessState opens the database at path, or one in memory.
-func newProcessState(path string) (*processState, error) {
-	store, err := openStore(path)
+func newProcessState(path string, active func() *App) (*processState, error) {
+	file, store, err := openStore(path)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &processState{
 		store:       store,
+		file:        file,
 		tokens:      authz.NewTokenCache(store, tokenCacheSize),
 		limiter:     authz.NewLimiter(limiterSize),
 		documents:   authz.NewDocumentCache(),
@@ -65,20 +70,33 @@ func newProcessState(path string) (*processState, error) {
 		streams:     newStreams(),
 		links:       newOpenLinks(),
 		connections: connections.NewCache(),
+		active:      active,
 		stop:        stop,
 	}
 	_, _ = rand.Read(p.ephemeralKey[:]) // never fails, see crypto/rand
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
 	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
+	p.done.Go(func() { every(ctx, checkInterval, p.checkFile) })
 	return p, nil
 }
 
-func openStore(path string) (storage.Store, error) {
+// openStore returns the store, and the file that it is, if it is one.
+func openStore(path string) (*boltstore.Store, storage.Store, error) {
 	if path == "" {
-		return memstore.New(), nil
+		return nil, memstore.New(), nil
 	}
-	return boltstore.Open(path, boltstore.Options{})
+	file, err := boltstore.Open(path, boltstore.Options{})
+	return file, file, err
+}
+
+// hasRecords reports whether anything is stored.
+func (p *processState) hasRecords() (bool, error) {
+	if p.file == nil {
+		return false, nil
+	}
+	empty, err := p.file.Empty(context.Background())
+	return !empty, err
 }
 
 // Destruct ends what is left when no configuration uses the database any
@@ -101,7 +119,7 @@ func (p *processState) sweep(ctx context.Context) {
 // opened under an earlier configuration is judged by the one that serves now:
 // one that took the MCP server away ends its streams too.
 func (p *processState) recheck(ctx context.Context) {
-	active := activeApp()
+	active := p.active()
 	p.streams.endUnless(func(s *stream) bool {
 		gate := s.gate
 		if active != nil {
@@ -113,7 +131,7 @@ func (p *processState) recheck(ctx context.Context) {
 
 // revoke tells providers what people disconnected.
 func (p *processState) revoke(ctx context.Context) {
-	active := activeApp()
+	active := p.active()
 	if active == nil || !active.worksOn(p) {
 		return
 	}
@@ -122,6 +140,37 @@ func (p *processState) revoke(ctx context.Context) {
 			caddy.Log().Named(appName).Error("telling providers to revoke failed", zap.Error(err))
 		}
 	}
+}
+
+// checkFile tells when what is stored may be lost, or cannot be stored.
+func (p *processState) checkFile(context.Context) {
+	if p.file == nil {
+		return
+	}
+	err := p.file.Check()
+	if p.reported.due(err, time.Now()) {
+		caddy.Log().Named(appName).Error("the database is not as it should be", zap.Error(err))
+	}
+}
+
+// lastReport is what the log was told of something that may last.
+type lastReport struct {
+	text string
+	at   time.Time
+}
+
+// due reports whether the log is to be told: of what is new, and of what lasts
+// now and then.
+func (l *lastReport) due(err error, now time.Time) bool {
+	if err == nil {
+		*l = lastReport{}
+		return false
+	}
+	if err.Error() == l.text && now.Sub(l.at) < reminder {
+		return false
+	}
+	*l = lastReport{err.Error(), now}
+	return true
 }
 
 // every calls f at the interval until the context ends. A panic of f is

@@ -18,11 +18,12 @@ import (
 // M05: a key that others can read is no key.
 func TestKeyFile_M05(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys", "encryption.key")
-	key, err := loadOrCreateKey(path)
+	fresh := func() ([]byte, error) { return generatedKey(path, "mcp_oauth.db", hasRecords(false)) }
+	key, err := fresh()
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := loadOrCreateKey(path)
+	again, err := fresh()
 	if err != nil || !bytes.Equal(key, again) || len(key) != keySize {
 		t.Errorf("the second time: %d bytes, %v", len(again), err)
 	}
@@ -35,16 +36,16 @@ func TestKeyFile_M05(t *testing.T) {
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := loadOrCreateKey(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		if _, err := fresh(); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("readable by others: %v", err)
 		}
 	}
-	for name, text := range map[string]string{"empty": "", "short": "c2hvcnQ=", "zeros": strings.Repeat("0", 64)} {
+	for name, text := range map[string]string{"short": "c2hvcnQ=", "zeros": strings.Repeat("0", 64)} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_ = os.Chmod(path, 0o600)
-		if _, err := loadOrCreateKey(path); err == nil || text != "" && strings.Contains(err.Error(), text) {
+		if _, err := fresh(); err == nil || strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,0 +1,81 @@
+package caddymodule
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
+)
+
+var errEmptyKeyFile = errors.New("it is empty")
+
+// generatedKey returns the key in the file. It makes one if there is none and
+// the database has nothing yet: beside records, another key would be a loss
+// that nobody was told of.
+func generatedKey(path, database string, hasRecords func() (bool, error)) ([]byte, error) {
+	key, err := loadKey(path)
+	empty := errors.Is(err, errEmptyKeyFile) // an earlier version was killed while it made it
+	if !empty && !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if used, failed := hasRecords(); failed != nil {
+		return nil, failed
+	} else if used {
+		return nil, fmt.Errorf("%s is missing or empty, and the database %s has records that were made with a key; restore the file from a backup, or configure the encryption_key they were made with. If it is lost, write a new one into the file (openssl rand -base64 32, mode 0600): then clients sign in again, and people connect their accounts again", path, database)
+	}
+	if empty {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return createKey(path)
+}
+
+// createKey makes a key, unless another process is faster.
+func createKey(path string) ([]byte, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("%w; let the user that runs Caddy write to Caddy's data folder, or configure an encryption_key", err)
+	}
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // never fails, see crypto/rand
+	err := newfile.Create(path, func(f *os.File) error {
+		_, err := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+		return err
+	})
+	if errors.Is(err, fs.ErrExist) {
+		return loadKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; let the user that runs Caddy write to its folder, or configure an encryption_key", path, err)
+	}
+	return key, nil
+}
+
+func loadKey(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %04o); run chmod 600 on it", path, mode)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; it must be a file that the user that runs Caddy can read", err)
+	}
+	if len(text) == 0 {
+		return nil, fmt.Errorf("%s: %w", path, errEmptyKeyFile)
+	}
+	key, err := checkKey(strings.TrimSpace(string(text)), true)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged; restore it from a backup, or remove it with the database to start anew", path)
+	}
+	return key, nil
+}

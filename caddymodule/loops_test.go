@@ -1,0 +1,138 @@
+package caddymodule
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// atWork runs test with what a process shares, on a clock of its own.
+func atWork(t *testing.T, path string, active func() *App, test func(*testing.T, *processState)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p, err := newProcessState(path, active)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, p)
+		if err := p.Destruct(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func noApp() *App { return nil }
+
+// E18: by itself, and within seconds, the process ends the streams of those
+// who would not pass any more.
+func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
+	atWork(t, "", noApp, func(t *testing.T, p *processState) {
+		upstream, _ := io.Pipe()
+		stream := p.streams.track(&stream{ReadCloser: upstream}) // without a gate nobody passes
+		ended := make(chan time.Time, 1)
+		go func() {
+			_, _ = stream.Read(make([]byte, 1))
+			ended <- time.Now()
+		}()
+		began := time.Now()
+		time.Sleep(recheckInterval + time.Second)
+		synctest.Wait()
+		select {
+		case at := <-ended:
+			if at.Sub(began) > 5*time.Second {
+				t.Errorf("ended after %v, want 5s at most", at.Sub(began))
+			}
+		default:
+			t.Error("the stream goes on")
+		}
+		_ = stream.Close()
+	})
+}
+
+// Expired records are removed by themselves.
+func TestRecordsAreSweptByThemselves(t *testing.T) {
+	atWork(t, "", noApp, func(t *testing.T, p *processState) {
+		client := storage.Client{ID: "client", Issuer: "https://a.example", ExpiresAt: time.Now().Add(time.Second)}
+		if err := p.store.CreateClient(t.Context(), client, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(sweepInterval + time.Second)
+		synctest.Wait()
+		if left, err := p.store.Sweep(t.Context(), time.Now()); err != nil || left != 0 {
+			t.Errorf("%d expired records are left, %v", left, err)
+		}
+	})
+}
+
+// countsDue counts how often the queue of revocations is asked for what is due.
+type countsDue struct {
+	storage.Store
+	asked atomic.Int64
+}
+
+func (s *countsDue) DueRevocations(context.Context, string, int, time.Time, time.Time) ([]storage.ProviderRevocation, error) {
+	s.asked.Add(1)
+	return nil, nil
+}
+
+// Providers are told again by themselves, by the configuration that serves.
+func TestRevocationsAreRetriedByThemselves(t *testing.T) {
+	app := &App{sites: map[string]*site{}}
+	atWork(t, "", func() *App { return app }, func(t *testing.T, p *processState) {
+		store := &countsDue{Store: p.store}
+		keys, err := seal.NewKeyring(testKey("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		broker := connections.New(connections.Config{Issuer: "https://a.example"}, connections.Deps{
+			Store: store, Keys: keys, Cache: p.connections, Logger: zap.NewNop(), Now: time.Now,
+			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
+		})
+		app.mu.Lock()
+		app.state, app.sites["https://a.example"] = p, &site{broker: broker}
+		app.mu.Unlock()
+		time.Sleep(3*revokeInterval + time.Second)
+		synctest.Wait()
+		if n := store.asked.Load(); n != 3 {
+			t.Errorf("asked %d times in three minutes, want 3", n)
+		}
+	})
+}
+
+// A database that is deleted or replaced while it is open is told of by
+// itself, and again as long as that lasts.
+func TestLostDatabaseIsToldOf(t *testing.T) {
+	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp") // whose log it is
+	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+	told := func() int { return strings.Count(g.log(), path+" was deleted while it is open") }
+	atWork(t, path, noApp, func(t *testing.T, p *processState) {
+		time.Sleep(time.Hour)
+		if n := told(); n != 0 {
+			t.Errorf("told %d times of a file in its place", n)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		for minutes, want := range []int{1, 2, 3} {
+			time.Sleep(checkInterval + time.Second)
+			synctest.Wait()
+			if n := told(); n != want {
+				t.Errorf("told %d times within %d minutes, want %d", n, minutes, want)
+			}
+			time.Sleep(time.Minute - checkInterval - time.Second)
+		}
+	})
+}

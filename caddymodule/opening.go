@@ -1,0 +1,161 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+const (
+	firstRetry  = time.Second
+	longestWait = 30 * time.Second
+	// reminder is how often the log says again that a site does not serve.
+	reminder = time.Minute
+)
+
+var errUnfinished = errors.New("opening the store panicked; see the log")
+
+// Start opens the store and the keys. If it cannot when Caddy starts, Caddy's
+// other sites serve all the same; ours answer 503, and come when it can. On a
+// reload it stops the new configuration, and the old one keeps serving.
+func (a *App) Start() error {
+	if err := a.refuseRewriters(); err != nil {
+		return err
+	}
+	err := a.openSites()
+	if err == nil || servesAlready() {
+		return err
+	}
+	a.tellFailure(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	a.mu.Lock()
+	a.failure, a.retrying = err, cancel
+	a.mu.Unlock()
+	go a.retry(ctx)
+	return nil
+}
+
+// servesAlready reports whether a configuration is at work that a new one could
+// spoil: not one whose own store cannot be opened.
+func servesAlready() bool {
+	if caddy.ActiveContext().Context == nil { // the process starts
+		return false
+	}
+	old := activeApp()
+	return old == nil || old.cause() == nil
+}
+
+// cause returns why the store is not open and will be tried again, or nil.
+func (a *App) cause() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failure
+}
+
+func (a *App) tellFailure(err error) {
+	a.log.Error("the store or its key cannot be opened; the sites with mcp_oauth answer 503 until it can, which is tried again and again", zap.Error(err))
+}
+
+// retry opens what could not be opened, with growing pauses.
+func (a *App) retry(ctx context.Context) {
+	var told lastReport
+	told.due(a.cause(), time.Now())
+	for pause := firstRetry; ; pause = min(2*pause, longestWait) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		err := errUnfinished
+		survive(ctx, func(context.Context) { err = a.openSites() })
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil && told.due(err, time.Now()) {
+			a.tellFailure(err)
+		}
+	}
+}
+
+// openSites opens what all sites share, and builds them.
+func (a *App) openSites() error {
+	if _, _, err := a.openShared(); err != nil {
+		return err
+	}
+	for _, h := range a.handlers {
+		if _, err := h.open(); err != nil {
+			return err
+		}
+		h.announce()
+	}
+	return nil
+}
+
+// open returns what the process shares, and the keys. Caddy starts apps in
+// random order, so a request can come before Start. While a retry is due, no
+// request waits for it.
+func (a *App) open() (*processState, *seal.Keyring, error) {
+	a.mu.Lock()
+	state, keyring, failure := a.state, a.keyring, a.failure
+	a.mu.Unlock()
+	if state != nil || failure != nil {
+		return state, keyring, failure
+	}
+	return a.openShared()
+}
+
+// openShared opens unless it is done. Requests outlive Cleanup, after which
+// nothing is opened again.
+func (a *App) openShared() (*processState, *seal.Keyring, error) {
+	a.opening.Lock()
+	defer a.opening.Unlock()
+	a.mu.Lock()
+	state, keyring, released := a.state, a.keyring, a.released
+	a.mu.Unlock()
+	switch {
+	case state != nil:
+		return state, keyring, nil
+	case released:
+		return nil, nil, storage.ErrClosed
+	}
+	value, _, err := processStates.LoadOrNew(a.poolKey(), func() (caddy.Destructor, error) { return newProcessState(a.path, activeApp) })
+	if err != nil {
+		return nil, nil, a.failed(err)
+	}
+	state = value.(*processState)
+	if keyring, err = a.newKeyring(state); err == nil {
+		err = a.keep(state, keyring)
+	}
+	if err != nil {
+		_, _ = processStates.Delete(a.poolKey())
+		return nil, nil, a.failed(err)
+	}
+	return state, keyring, nil
+}
+
+// keep makes what was opened known, unless Cleanup came meanwhile.
+func (a *App) keep(state *processState, keyring *seal.Keyring) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.released {
+		return storage.ErrClosed
+	}
+	a.state, a.keyring, a.failure = state, keyring, nil
+	return nil
+}
+
+// failed remembers the newest cause while it is tried again and again.
+func (a *App) failed(err error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failure != nil {
+		a.failure = err
+	}
+	return err
+}
