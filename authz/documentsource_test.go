@@ -425,3 +425,37 @@ func TestForeignPageAsksFirst_H11(t *testing.T) {
 		t.Errorf("then its visitor: %v", err)
 	}
 }
+
+// Whoever looked into memory too early, or waited for a place meanwhile, does
+// not have fetched again what is there by then.
+func TestFetchedMeanwhile_H11(t *testing.T) {
+	l, h := documentLab(t)
+	source := l.as.clients.documents.source
+	id := h.publish("/c", goodDocument)
+	if _, err := l.lookup(id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.fetch(t.Context(), documentKey{source.rules, id}, stranger, time.Time{}); err != nil || h.hits.Load() != 1 {
+		t.Errorf("looked too early: %v, %d requests", err, h.hits.Load())
+	}
+	other, places := h.publish("/other", goodDocument), l.as.deps.Documents.downloads.strangers
+	leave := fillPlaces(t, places)
+	var wg sync.WaitGroup
+	for i := range 5 {
+		wg.Go(func() {
+			if _, err := l.lookupFrom(fmt.Sprintf("198.51.%d.1", i), other); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "not all wait", func() bool {
+		places.mu.Lock()
+		defer places.mu.Unlock()
+		return len(places.waiting) == 5
+	})
+	leave[0]() // one after the other
+	wg.Wait()
+	if n := h.hits.Load(); n != 2 {
+		t.Errorf("%d requests for two documents", n)
+	}
+}

@@ -171,7 +171,8 @@ type again struct{ http.RoundTripper }
 func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		res, err := a.RoundTripper.RoundTrip(r)
-		hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+		// Which of these it is depends on how much was written by then.
+		hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 		if !hungUp || attempt == 1000 {
 			return res, err
 		}

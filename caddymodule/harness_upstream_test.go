@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // recorder is an upstream that remembers what it got.
@@ -78,7 +79,13 @@ func eventStream(t *testing.T) (_ *httptest.Server, next chan string) {
 }
 
 // event reads one event of a stream; at its end it returns the error.
+//
+// Where none comes and the stream does not end, it fails instead of waiting
+// until the test runs out of time.
 func event(r io.Reader) (string, error) {
+	if c, ok := r.(io.Closer); ok {
+		defer time.AfterFunc(eventTimeout, func() { _ = c.Close() }).Stop()
+	}
 	var got bytes.Buffer
 	b := make([]byte, 1)
 	for !bytes.HasSuffix(got.Bytes(), []byte("\n\n")) {
@@ -89,3 +96,6 @@ func event(r io.Reader) (string, error) {
 	}
 	return strings.TrimSpace(strings.TrimPrefix(got.String(), "data:")), nil
 }
+
+// eventTimeout is longer than any event takes that comes.
+const eventTimeout = 30 * time.Second
