@@ -44,7 +44,11 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authentic
 	if err != nil {
 		return nil, err
 	}
-	issued, records := as.issue(grant, audience, grant.Scope, client.AllowsGrant(grantRefreshToken), now)
+	until, err := as.goodUntil(ctx, grant)
+	if err != nil {
+		return nil, err
+	}
+	issued, records := as.issue(grant, until, audience, grant.Scope, client.AllowsGrant(grantRefreshToken), now)
 	if records.Refresh != nil {
 		records.Refresh.Authenticated = client.Proved
 	}

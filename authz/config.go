@@ -23,8 +23,11 @@ type Config struct {
 	VirtualKeys *identity.VirtualKeys
 	// Scopes describes scopes for people, by name. A scope without an entry is
 	// shown by its name.
-	Scopes       map[string]string
-	Lifetimes    Lifetimes
+	Scopes    map[string]string
+	Lifetimes Lifetimes
+	// Recheck is how long a grant of a person whom another handler authenticated
+	// is good after they last came through that handler; 0 sets no bound.
+	Recheck      time.Duration
 	Registration Registration
 	// AllowedOrigins are further web origins whose pages may call the MCP
 	// servers. The site's own and loopback origins always may.
@@ -71,6 +74,9 @@ var DefaultLifetimes = Lifetimes{
 	Grant:         24 * time.Hour,
 	AbsoluteGrant: 90 * 24 * time.Hour,
 }
+
+// DefaultRecheck is how long somebody who was removed elsewhere keeps access.
+const DefaultRecheck = 24 * time.Hour
 
 // DefaultRefreshReuseGrace outlasts the timeout of a client that tries again.
 const DefaultRefreshReuseGrace = time.Minute

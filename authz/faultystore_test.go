@@ -116,3 +116,12 @@ func (s *faultyStore) DeleteBrowserSession(ctx context.Context, h storage.Hash, 
 	_, err := write(s, "DeleteBrowserSession", func() (struct{}, error) { return struct{}{}, s.Store.DeleteBrowserSession(ctx, h, flows, now) })
 	return err
 }
+
+func (s *faultyStore) PutMemo(ctx context.Context, m storage.Memo) error {
+	_, err := write(s, "PutMemo", func() (struct{}, error) { return struct{}{}, s.Store.PutMemo(ctx, m) })
+	return err
+}
+
+func (s *faultyStore) Memo(ctx context.Context, issuer, name string, now time.Time) (storage.Memo, error) {
+	return read(s, "Memo", func() (storage.Memo, error) { return s.Store.Memo(ctx, issuer, name, now) })
+}

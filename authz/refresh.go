@@ -72,7 +72,11 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticate
 	if token.RotatedAt.IsZero() && as.deps.Limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
 		return nil, errTooManyRefreshes
 	}
-	issued, records := as.issue(&grant, audience, scope, true, now)
+	until, err := as.goodUntil(ctx, &grant)
+	if err != nil {
+		return nil, err
+	}
+	issued, records := as.issue(&grant, until, audience, scope, true, now)
 	records.Refresh.Authenticated = token.Authenticated || client.Proved
 	replay, err := json.Marshal(issued)
 	if err != nil {

@@ -77,16 +77,16 @@ func (t *tokens) response(now time.Time) *tokenResponse {
 	}
 }
 
-// issue makes the tokens of one exchange and their records. Nothing outlives
-// the grant, and the grant never its absolute end. Where there is no refresh
+// issue makes the tokens of one exchange and their records. No access token
+// is good after until (see goodUntil), nothing outlives the grant, and the grant
+// never its absolute end. Where there is no refresh
 // token, the one access token is all that the person approved, so it lives as
 // long as the grant.
-func (as *AuthorizationServer) issue(g *storage.Grant, audience []Server, scope []string, refresh bool, now time.Time) (*tokens, storage.Issue) {
-	grantEnd := g.AbsoluteExpiresAt
-	tokenEnd := grantEnd
+func (as *AuthorizationServer) issue(g *storage.Grant, until time.Time, audience []Server, scope []string, refresh bool, now time.Time) (*tokens, storage.Issue) {
+	grantEnd, tokenEnd := until, until
 	if refresh {
-		grantEnd = earliest(grantEnd, now.Add(as.cfg.Lifetimes.RefreshToken))
-		tokenEnd = earliest(grantEnd, now.Add(as.cfg.Lifetimes.AccessToken))
+		grantEnd = earliest(g.AbsoluteExpiresAt, now.Add(as.cfg.Lifetimes.RefreshToken))
+		tokenEnd = earliest(earliest(grantEnd, until), now.Add(as.cfg.Lifetimes.AccessToken))
 	}
 	t := &tokens{
 		Access: as.tokens.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience), ExpiresAt: tokenEnd,

@@ -22,6 +22,7 @@ const (
 	adminPath       = "/" + appName + "/connections"
 	adminGrantsPath = "/" + appName + "/grants"
 	adminAliasPath  = "/api/oauth/config"
+	adminPeoplePath = "/" + appName + "/people"
 )
 
 // AdminAPI lets an operator see and end what people approved and connected,
@@ -39,6 +40,7 @@ const (
 //	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
 //	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites of the configuration
+//	DELETE /mcp_oauth/people?subject={subject}     ends all that a person has there: grants, browser sessions, what they began; with connections=true also their connections
 //
 // A status is `authorized`, `pending` (its person has not finished signing in,
 // or the operator connecting what was started), `needs_reauth`, `expired` (it
@@ -63,6 +65,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		{Pattern: adminAliasPath + "/", Handler: caddy.AdminHandlerFunc(aliasOfConnection)},
 		{Pattern: adminGrantsPath, Handler: caddy.AdminHandlerFunc(manyGrants)},
 		{Pattern: adminGrantsPath + "/", Handler: caddy.AdminHandlerFunc(oneGrant)},
+		{Pattern: adminPeoplePath, Handler: caddy.AdminHandlerFunc(endPerson)},
 	}
 }
 

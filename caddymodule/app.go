@@ -216,6 +216,17 @@ func (a *App) issuers() []string {
 	return slices.Sorted(maps.Keys(a.sites))
 }
 
+// allSites returns the sites, in the order of their issuers.
+func (a *App) allSites() []*site {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]*site, 0, len(a.sites))
+	for _, issuer := range slices.Sorted(maps.Keys(a.sites)) {
+		all = append(all, a.sites[issuer])
+	}
+	return all
+}
+
 // connectingSites returns the sites that connect anything, in the order of
 // their issuers.
 func (a *App) connectingSites() []*site {

@@ -5,6 +5,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -30,6 +31,9 @@ func checkUser(path string, id Identity) error {
 			return wrong(path, "user and recheck belong to identity caddy; remove them")
 		}
 		return nil
+	}
+	if id.Recheck != 0 && time.Duration(id.Recheck) < time.Minute {
+		return wrong(path+".recheck", "must be at least 1m")
 	}
 	name, ok := placeholderName(id.User)
 	unforgeable := func(prefix string) bool { return strings.HasPrefix(name, prefix) && name != prefix }

@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -63,6 +65,9 @@ func (h *Handler) convertIdentities(cfg *authz.Config, _ resolver) error {
 			return err
 		}
 		cfg.Identities = append(cfg.Identities, kind)
+		if kind == identity.Caddy {
+			cfg.Recheck = cmp.Or(time.Duration(id.Recheck), authz.DefaultRecheck)
+		}
 	}
 	return nil
 }

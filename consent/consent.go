@@ -40,6 +40,7 @@ type accounts interface {
 	RevokeGrantOf(ctx context.Context, subject, grantID string) error
 	OpenConnectLink(ticket string) (*authz.ConnectLink, error)
 	CheckLinkUnused(ctx context.Context, link *authz.ConnectLink) error
+	ProvedAgain(ctx context.Context, id storage.Identity) error
 	CheckPresence(r *http.Request, p storage.Presence, server string) error
 }
 

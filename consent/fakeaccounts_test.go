@@ -21,6 +21,7 @@ type fakeAccounts struct {
 	linkErr error
 
 	revoked       []string
+	proved        []storage.Identity
 	everywhere    string
 	linkUsed      error
 	left          bool
@@ -70,6 +71,11 @@ func (s *fakeAccounts) OpenConnectLink(ticket string) (*authz.ConnectLink, error
 	}
 	link := s.link
 	return &link, s.linkErr
+}
+
+func (s *fakeAccounts) ProvedAgain(_ context.Context, id storage.Identity) error {
+	s.proved = append(s.proved, id)
+	return nil
 }
 
 func (s *fakeAccounts) CheckPresence(*http.Request, storage.Presence, string) error {

@@ -71,7 +71,7 @@ func (c *Consent) byCaddy(r *http.Request, _ string) (storage.Identity, string, 
 	if !shown(r, user) {
 		return storage.Identity{}, codeOtherUser, nil
 	}
-	return user, "", nil
+	return user, "", c.as.ProvedAgain(r.Context(), user)
 }
 
 func (c *Consent) notOffered() (storage.Identity, string, error) {

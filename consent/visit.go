@@ -32,6 +32,11 @@ func (c *Consent) with(serve visitor) func(http.ResponseWriter, *http.Request) e
 		if s.Identity != nil && !c.stillUser(r, *s.Identity) {
 			s.Identity = nil
 		}
+		if s.Identity != nil {
+			if err := c.as.ProvedAgain(r.Context(), *s.Identity); err != nil { // stillUser looked at this request
+				return err
+			}
+		}
 		return serve(w, r, s)
 	}
 }

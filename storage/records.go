@@ -101,6 +101,16 @@ type Presence struct {
 	FlowID  string `json:"flow_id,omitempty"`
 }
 
+// Memo is what a site keeps in mind across configurations and restarts, such as
+// which keys it knew and when a person last proved who they are.
+type Memo struct {
+	Issuer string `json:"issuer"`
+	Name   string `json:"name"`
+	Text   string `json:"text"`
+	// ExpiresAt is zero for what is kept until it is replaced.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
 // MaxAccessTokens is how many access tokens of a grant live side by side.
 // When one more is issued, the oldest ends.
 const MaxAccessTokens = 16

@@ -141,6 +141,11 @@ type Store interface {
 
 	Connections
 
+	// PutMemo stores or replaces what a site keeps in mind under a name.
+	PutMemo(ctx context.Context, m Memo) error
+	// Memo returns it, or ErrNotFound.
+	Memo(ctx context.Context, issuer, name string, now time.Time) (Memo, error)
+
 	// Sweep removes records that ended before now, a bounded number per
 	// transaction so that it never holds up other callers, and returns how
 	// many it removed. With a connection, its OnExpiry is queued.

@@ -153,6 +153,10 @@ var faultyVerbs = map[string]faultyVerb{
 		func(*fixture) {},
 		func(f *fixture) error { return second(f.store.UseOnce(ctx(), hash("jti"), f.now.Add(1), f.now)) },
 	},
+	"PutMemo": {
+		func(*fixture) {},
+		func(f *fixture) error { return f.store.PutMemo(ctx(), f.memo("a")) },
+	},
 	"Sweep": {
 		func(f *fixture) { f.register("b"); f.after(1000 * 24 * time.Hour) },
 		func(f *fixture) error { return second(f.store.Sweep(ctx(), f.now)) },

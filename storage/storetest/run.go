@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"access", accessTests},
 		{"cascade", cascadeTests},
 		{"once", onceTests},
+		{"memo", memoTests},
 		{"sweep", sweepTests},
 		{"race", raceTests},
 		{"connection", connectionTests},

@@ -27,6 +27,7 @@
 //	s <hash>                      upstream state, JSON
 //	t <issuer> <owner> <server> <hash> index: the pending upstream states
 //	u <queue> <time> <client ID>  index: clients nobody proved approved, oldest first
+//	v <issuer, name>              memo, JSON
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //	x <issuer, subject> <flow ID> index: the flows of a subject
 //

@@ -21,6 +21,7 @@ const (
 	kindQueueCount  = 'n'
 	kindRefresh     = 'r'
 	kindQueue       = 'u'
+	kindMemo        = 'v'
 )
 
 // replaySuffix makes the key of a replay out of its refresh token's.
