@@ -12,7 +12,10 @@ import (
 // one token and read-only.
 type Caller struct {
 	// GrantID is "vk:" and the key's name for a virtual key as bearer.
-	GrantID  string
+	GrantID string
+	// Holder is whom an MCP session belongs to: the grant or, for a virtual key,
+	// this very key. Its name may have another one later.
+	Holder   string
 	ClientID string // empty for a virtual key
 	Identity storage.Identity
 	Scope    string // space-separated
@@ -23,7 +26,7 @@ type Caller struct {
 // newCaller returns the caller behind an access token.
 func newCaller(h storage.Hash, t *storage.AccessToken) Caller {
 	return Caller{
-		GrantID: t.GrantID, ClientID: t.ClientID, Identity: t.Identity,
+		GrantID: t.GrantID, Holder: t.GrantID, ClientID: t.ClientID, Identity: t.Identity,
 		Scope: strings.Join(t.Scope, " "), TokenHash: h,
 	}
 }
@@ -37,7 +40,10 @@ func keyCallers(keys *identity.VirtualKeys, s *Server) map[storage.Hash]*Caller 
 		if !k.Allows(s.ID) {
 			continue
 		}
-		callers[k.Hash] = &Caller{GrantID: "vk:" + k.Name, Identity: k.Identity(), Scope: scope, TokenHash: k.Hash}
+		id := k.Identity()
+		callers[k.Hash] = &Caller{
+			GrantID: "vk:" + k.Name, Holder: "vk:" + k.Name + " " + id.Proof, Identity: id, Scope: scope, TokenHash: k.Hash,
+		}
 	}
 	return callers
 }

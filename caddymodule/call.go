@@ -143,7 +143,7 @@ func (c *call) openSession(r *http.Request) (mcp.Session, bool) {
 		delete(r.Header, mcp.HeaderSessionID)
 		return mcp.Session{}, true
 	}
-	session, ok := c.site.sessions.Unwrap(c.caller.GrantID, c.upstream.id, ids[0])
+	session, ok := c.site.sessions.Unwrap(c.caller.Holder, c.upstream.id, ids[0])
 	ids[0] = session.ID
 	return session, ok
 }

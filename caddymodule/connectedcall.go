@@ -112,12 +112,12 @@ func (c *connectedCall) asked() mcp.Asked {
 // bindSession returns the session id to give to the client for the upstream's.
 func (c *call) bindSession(id string) string {
 	if c.connected == nil {
-		return c.site.sessions.Wrap(c.caller.GrantID, c.upstream.id, id)
+		return c.site.sessions.Wrap(c.caller.Holder, c.upstream.id, id)
 	}
 	// It is an initialize that opens a session.
 	request, err := mcp.ParseRequest(c.connected.body.bytes())
 	urls := err == nil && request.URLElicitation || c.connected.session.URLElicitation
-	return c.site.sessions.WrapLinked(c.caller.GrantID, c.upstream.id, id, c.connected.credential.Link, urls)
+	return c.site.sessions.WrapLinked(c.caller.Holder, c.upstream.id, id, c.connected.credential.Link, urls)
 }
 
 // streamLink returns what a stream of this call depends on, or nil.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}`
@@ -436,6 +439,20 @@ func TestSessionIDs_E22(t *testing.T) {
 	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Mcp-Protocol-Version", "2026-07-28"), http.StatusOK)
 	if got := up.last(t).Header.Get("Mcp-Session-Id"); got != "" {
 		t.Errorf("the upstream got %q", got)
+	}
+}
+
+// An MCP session belongs to the key that opened it, not to whoever has its name.
+func TestSessionOfAnotherKey_E22(t *testing.T) {
+	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	id := g.call("POST", "/mcp", initialize).Header.Get("Mcp-Session-Id")
+	const newKey = "alice-key-fedcba9876543210"
+	g.load(g.caddyfile(strings.Replace(alice, fmt.Sprintf("%x", storage.HashOf(aliceKey)), fmt.Sprintf("%x", storage.HashOf(newKey)), 1) + "server a /mcp " + up.URL))
+	before := up.count()
+	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Authorization", "Bearer "+newKey), http.StatusNotFound)
+	if up.count() != before {
+		t.Error("the session of another reached the upstream")
 	}
 }
 
