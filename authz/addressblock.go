@@ -1,6 +1,10 @@
 package authz
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
 
 // addressLevel is a size of block that addresses are given out in.
 type addressLevel struct {
@@ -28,6 +32,18 @@ func addressBlock(address string) string {
 		return address
 	}
 	return blockOf(a, levels[0])
+}
+
+// quotaOf returns what a person at the address counts towards who proves nothing.
+func quotaOf(address string, perAddress int) *storage.Quota {
+	times := 1
+	if _, levels := parseAddress(address); levels != nil {
+		times = levels[len(levels)-1].times
+	}
+	return &storage.Quota{
+		Key: storage.HashOf(addressBlock(address)), Max: perAddress,
+		Block: storage.HashOf(senderBlock(address)), MaxBlock: times * perAddress,
+	}
 }
 
 // senderBlock returns the widest block around an IP address that is counted: all

@@ -111,7 +111,7 @@ func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Su
 	policy := &as.cfg.Registration
 	s.KeepClient = policy.UsedLifetime
 	if !identity.Kind(f.Identity.Kind).Proves() {
-		s.Quota = &storage.Quota{Key: storage.HashOf(addressBlock(f.address)), Max: policy.MaxUnproved}
+		s.Quota = quotaOf(f.address, policy.MaxUnproved)
 	}
 	if s.Grant != nil && as.deps.Connections != nil {
 		var err error

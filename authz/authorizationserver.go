@@ -73,6 +73,7 @@ type AuthorizationServer struct {
 	clients       *clientDirectory
 	tokens        *AccessTokens
 	refreshTokens *RefreshTokens
+	underway      *underway
 	// byResource finds a server by the canonical spelling of its identifier.
 	byResource map[string]*Server
 }
@@ -90,6 +91,7 @@ func New(cfg Config, deps Deps) *AuthorizationServer {
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
 	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = NewRefreshTokens(deps.Keys, cfg.Issuer)
+	as.underway = newUnderway(deps.Now, cfg.Lifetimes.Flow)
 	as.byResource = serversByResource(as.cfg.Servers)
 	return as
 }

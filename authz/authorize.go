@@ -90,6 +90,7 @@ func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r
 	if err != nil {
 		return nil, err
 	}
+	as.underway.note(client)
 	return &sealedFlow{
 		ID: newFlowID(), ClientID: client.ID, Fingerprint: client.Fingerprint[:], RedirectURI: redirectURI,
 		State: []byte(form.Get("state")), Challenge: form.Get("code_challenge"), Scope: scope, Resources: resources,

@@ -189,8 +189,8 @@ func (h *host) handle(path string, serve http.HandlerFunc) string {
 	return h.url + path
 }
 
-func (s *faultyStore) CreateClient(ctx context.Context, c storage.Client, maxUnused int) error {
-	_, err := write(s, "CreateClient", func() (struct{}, error) { return struct{}{}, s.Store.CreateClient(ctx, c, maxUnused) })
+func (s *faultyStore) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
+	_, err := write(s, "CreateClient", func() (struct{}, error) { return struct{}{}, s.Store.CreateClient(ctx, c, unused) })
 	return err
 }
 

@@ -96,7 +96,8 @@ type Registration struct {
 	// sign-ins that prove nothing; 0 sets no bound.
 	RatePerMinute int
 	// MaxUnused bounds registrations that nobody approved yet, MaxUnproved, for
-	// each address, those that only people there approved who proved nothing.
+	// each address, those that only people there approved who proved nothing,
+	// and the grants of such people.
 	MaxUnused, MaxUnproved int
 	// UnusedLifetime is how long a registration is kept that nobody approved,
 	// UsedLifetime how long one that somebody approved is kept after its last

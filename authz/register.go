@@ -71,12 +71,14 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 	c := storage.Client{
 		ID: uuid.NewString(), Issuer: as.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(policy.UnusedLifetime),
 	}
+	sender := storage.HashOf(senderBlock(as.deps.ClientIP(r)))
+	c.Sender = &sender
 	response, err := as.describeRegistration(&c, metadata, newSecret(registrationTokenPrefix))
 	if err != nil {
 		return nil, err
 	}
 	response.issueSecret(&c)
-	if err := as.deps.Store.CreateClient(r.Context(), c, policy.MaxUnused); err != nil {
+	if err := as.deps.Store.CreateClient(r.Context(), c, storage.Unused{Max: policy.MaxUnused, Spare: as.underway.has}); err != nil {
 		return nil, err
 	}
 	return response, nil

@@ -47,13 +47,18 @@ type Client struct {
 	// ExpiresAt is when a registration that nobody used, or whose grants have
 	// all ended, is forgotten. SubmitFlow moves it.
 	ExpiresAt time.Time `json:"expires_at"`
+	// Sender is what the client counts towards while nobody approved it: what
+	// one sender could hold of the addresses around the one that it registered
+	// from, hashed.
+	Sender *Hash `json:"sender,omitempty"`
 	// Used tells that somebody who proved who they are approved this client at
 	// least once.
 	Used bool `json:"used"`
 	// Quota is what the client counts towards while only identities that prove
-	// nothing approved it: that of the first of them. ApprovedAt is when the
-	// last of them did.
+	// nothing approved it: that of the first of them, in QuotaBlock. ApprovedAt
+	// is when the last of them did.
 	Quota      *Hash     `json:"quota,omitempty"`
+	QuotaBlock *Hash     `json:"quota_block,omitempty"`
 	ApprovedAt time.Time `json:"approved_at,omitzero"`
 }
 
@@ -144,7 +149,8 @@ type Grant struct {
 	// AccessTokens are the access tokens of the family, oldest first. Some may
 	// have ended: they are forgotten when the next one is issued.
 	AccessTokens []Hash
-	// RefreshToken is the head of the family: the one that was not used yet.
+	// RefreshToken is the head of the family: the one that was not used yet. It
+	// stays when the grant is revoked, to be recognised.
 	RefreshToken *Hash
 }
 

@@ -48,11 +48,12 @@ const (
 // A method that changes something returns only after the change is durable.
 type Store interface {
 	// CreateClient stores a registration under a new ID. While more than
-	// maxUnused registrations of its issuer have never been approved by
-	// anybody, the oldest of those are dropped, so that a flood cannot lock
-	// out a newcomer nor touch a client that is in use. maxUnused <= 0 sets no
-	// bound. (Those that somebody approved are bounded by Submission.Quota.)
-	CreateClient(ctx context.Context, c Client, maxUnused int) error
+	// unused.Max registrations of its issuer have never been approved by
+	// anybody, the oldest of the sender that has most of them are dropped, so
+	// that a flood can neither lock out a newcomer, nor push out what others
+	// registered, nor touch a client that is in use. (Those that somebody
+	// approved are bounded by Submission.Quota.)
+	CreateClient(ctx context.Context, c Client, unused Unused) error
 	// Client returns a registration, or ErrNotFound.
 	Client(ctx context.Context, id string, now time.Time) (Client, error)
 	// UpdateClient replaces metadata, secret hash and registration token hash
@@ -180,12 +181,25 @@ type Submission struct {
 	Now   time.Time
 }
 
-// Quota bounds the registrations that count towards it. Beyond Max, those that
-// nobody approved for longest are dropped, but never the one that is being
-// approved; what they were granted stays until it ends. Max <= 0 sets no bound.
-type Quota struct {
-	Key Hash
+// Unused bounds the registrations that nobody approved yet. Max <= 0 sets no
+// bound.
+type Unused struct {
 	Max int
+	// Spare reports whether a client had better not be dropped, because somebody
+	// is about to approve it. One is dropped nevertheless if its sender has no
+	// others. It must not call the store. nil spares none.
+	Spare func(clientID string) bool
+}
+
+// Quota bounds the registrations and the grants that count towards it. Beyond
+// Max, the registrations that nobody approved for longest are dropped, but never
+// the one that is being approved, and the oldest grants are removed with their
+// tokens, those that ended first. Key lies in Block, which all keys in it may
+// fill up to MaxBlock; beyond that, it is those of the key that has most. A bound
+// <= 0 is none.
+type Quota struct {
+	Key, Block    Hash
+	Max, MaxBlock int
 }
 
 // Issue is what one token response creates. Both tokens carry the ID of the

@@ -34,7 +34,7 @@ func filled(t *testing.T) (path string, s storage.Store, e *engine) {
 	s = kv.New(e)
 	for i := range 200 {
 		c := storage.Client{ID: fmt.Sprint("client ", i), Issuer: "https://a.example", ExpiresAt: time.Unix(1e9, 0)}
-		if err := s.CreateClient(background(), c, 0); err != nil {
+		if err := s.CreateClient(background(), c, storage.Unused{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestDamagedPage_N03(t *testing.T) {
 					"Sweep":        func(ctx context.Context) error { _, err := s.Sweep(ctx, now); return err },
 					"DeleteClient": func(ctx context.Context) error { _, err := s.DeleteClient(ctx, "client 7", now); return err },
 					"CreateClient": func(ctx context.Context) error {
-						return s.CreateClient(ctx, storage.Client{ID: "new", Issuer: "https://a.example", ExpiresAt: now}, 0)
+						return s.CreateClient(ctx, storage.Client{ID: "new", Issuer: "https://a.example", ExpiresAt: now}, storage.Unused{})
 					},
 				} {
 					if err := f(background()); err == nil || err == storage.ErrNotFound {

@@ -21,7 +21,7 @@ func (f *fixture) endedCalls() map[string]func() error {
 func (f *fixture) calls(c context.Context) map[string]func() error {
 	s := f.store
 	calls := map[string]func() error{
-		"CreateClient":       func() error { return s.CreateClient(c, f.client("z"), 1) },
+		"CreateClient":       func() error { return s.CreateClient(c, f.client("z"), storage.Unused{Max: 1}) },
 		"Client":             func() error { return second(s.Client(c, "a", f.now)) },
 		"UpdateClient":       func() error { return second(s.UpdateClient(c, f.client("a"), storage.Hash{}, true, f.now)) },
 		"DeleteClient":       func() error { return second(s.DeleteClient(c, "a", f.now)) },

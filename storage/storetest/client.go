@@ -13,7 +13,7 @@ var clientTests = map[string]func(*fixture){
 		c := f.client("a")
 		secret := hash("secret")
 		c.SecretHash = &secret
-		f.must(f.store.CreateClient(ctx(), c, 0))
+		f.must(f.store.CreateClient(ctx(), c, storage.Unused{}))
 		got, err := f.store.Client(ctx(), "a", f.now)
 		f.must(err)
 		f.equal(got, c)
@@ -26,7 +26,7 @@ var clientTests = map[string]func(*fixture){
 		c := f.register("a")
 		again := c
 		again.Metadata = json.RawMessage(`{}`)
-		if err := f.store.CreateClient(ctx(), again, 0); err == nil {
+		if err := f.store.CreateClient(ctx(), again, storage.Unused{}); err == nil {
 			f.Fatal("stored over another registration")
 		}
 		got, err := f.store.Client(ctx(), "a", f.now)
@@ -51,7 +51,7 @@ var clientTests = map[string]func(*fixture){
 		f.approve("1", "used")
 		for i := range 10 {
 			f.after(time.Second)
-			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("c", i)), 3))
+			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("c", i)), storage.Unused{Max: 3}))
 		}
 		for i := range 10 {
 			_, err := f.store.Client(ctx(), fmt.Sprint("c", i), f.now)
@@ -67,9 +67,9 @@ var clientTests = map[string]func(*fixture){
 	"a flood on one issuer spares the others": func(f *fixture) {
 		quiet := f.client("quiet")
 		quiet.Issuer = otherIssuer
-		f.must(f.store.CreateClient(ctx(), quiet, 1))
+		f.must(f.store.CreateClient(ctx(), quiet, storage.Unused{Max: 1}))
 		for i := range 5 {
-			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("c", i)), 1))
+			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("c", i)), storage.Unused{Max: 1}))
 		}
 		_, err := f.store.Client(ctx(), "quiet", f.now)
 		f.must(err)
@@ -77,7 +77,7 @@ var clientTests = map[string]func(*fixture){
 	"the newcomer stays when the clock went back": func(f *fixture) {
 		f.register("a")
 		f.after(-time.Hour)
-		f.must(f.store.CreateClient(ctx(), f.client("b"), 1))
+		f.must(f.store.CreateClient(ctx(), f.client("b"), storage.Unused{Max: 1}))
 		_, err := f.store.Client(ctx(), "b", f.now)
 		f.must(err)
 		_, err = f.store.Client(ctx(), "a", f.now)
@@ -88,7 +88,7 @@ var clientTests = map[string]func(*fixture){
 		f.register("used")
 		ended := f.client("swept")
 		ended.ExpiresAt = f.now.Add(time.Minute)
-		f.must(f.store.CreateClient(ctx(), ended, 0))
+		f.must(f.store.CreateClient(ctx(), ended, storage.Unused{}))
 		f.register("kept")
 		_, err := f.store.DeleteClient(ctx(), "deleted", f.now)
 		f.must(err)
@@ -96,7 +96,7 @@ var clientTests = map[string]func(*fixture){
 		f.after(time.Minute)
 		_, err = f.store.Sweep(ctx(), f.now)
 		f.must(err)
-		f.must(f.store.CreateClient(ctx(), f.client("new"), 2))
+		f.must(f.store.CreateClient(ctx(), f.client("new"), storage.Unused{Max: 2}))
 		_, err = f.store.Client(ctx(), "kept", f.now)
 		f.must(err)
 	},

@@ -64,7 +64,7 @@ type faultyVerb struct {
 var faultyVerbs = map[string]faultyVerb{
 	"CreateClient that evicts": {
 		func(f *fixture) { f.register("b") },
-		func(f *fixture) error { return f.store.CreateClient(ctx(), f.client("c"), 1) },
+		func(f *fixture) error { return f.store.CreateClient(ctx(), f.client("c"), storage.Unused{Max: 1}) },
 	},
 	"UpdateClient that revokes": {
 		func(f *fixture) { f.register("a") },

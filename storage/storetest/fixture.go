@@ -89,7 +89,7 @@ func (f *fixture) client(id string) storage.Client {
 func (f *fixture) register(id string) storage.Client {
 	f.Helper()
 	c := f.client(id)
-	f.must(f.store.CreateClient(ctx(), c, 0))
+	f.must(f.store.CreateClient(ctx(), c, storage.Unused{}))
 	return c
 }
 

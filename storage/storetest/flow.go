@@ -136,7 +136,7 @@ var flowTests = map[string]func(*fixture){
 	"approval never shortens a registration": func(f *fixture) {
 		c := f.client("a")
 		c.ExpiresAt = f.now.Add(1000 * 24 * time.Hour)
-		f.must(f.store.CreateClient(ctx(), c, 0))
+		f.must(f.store.CreateClient(ctx(), c, storage.Unused{}))
 		f.approve("1", "a")
 		got, err := f.store.Client(ctx(), "a", f.now)
 		f.must(err)
@@ -145,7 +145,7 @@ var flowTests = map[string]func(*fixture){
 	"a namesake at another issuer is left alone": func(f *fixture) {
 		c := f.client("a")
 		c.Issuer = otherIssuer
-		f.must(f.store.CreateClient(ctx(), c, 0))
+		f.must(f.store.CreateClient(ctx(), c, storage.Unused{}))
 		f.approve("1", "a")
 		got, err := f.store.Client(ctx(), "a", f.now)
 		f.must(err)

@@ -21,7 +21,7 @@ func Life(t *testing.T, s storage.Store, sealUnder func(secret string, plaintext
 	clientSecret := storage.HashOf(secret("client-secret"))
 	c.SecretHash = &clientSecret
 	c.RegistrationTokenHash = storage.HashOf(secret("registration-token"))
-	f.must(s.CreateClient(ctx(), c, 0))
+	f.must(s.CreateClient(ctx(), c, storage.Unused{}))
 
 	_, err := s.SaveFlow(ctx(), f.flow("1"), f.now)
 	f.must(err)

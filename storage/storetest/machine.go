@@ -85,7 +85,7 @@ func (m *machine) registerClient(t *rapid.T) {
 		return
 	}
 	c := m.client(id)
-	if err := m.store.CreateClient(ctx(), c, 0); err != nil {
+	if err := m.store.CreateClient(ctx(), c, storage.Unused{}); err != nil {
 		t.Fatal(err)
 	}
 	m.model.clients[id] = &c

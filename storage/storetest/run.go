@@ -19,6 +19,8 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"code", codeTests},
 		{"refresh", refreshTests},
 		{"refresh proof", refreshProofTests},
+		{"unused client", unusedClientTests},
+		{"unproved grant", unprovedGrantTests},
 		{"access", accessTests},
 		{"cascade", cascadeTests},
 		{"once", onceTests},

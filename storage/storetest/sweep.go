@@ -28,7 +28,7 @@ var sweepTests = map[string]func(*fixture){
 		for i := range 100 {
 			f.signIn(fmt.Sprint(i), "a")
 			f.rotate(f.rotation(fmt.Sprint(i), "a", 1), storage.OK)
-			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("unused ", i)), 0))
+			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("unused ", i)), storage.Unused{}))
 		}
 		f.after(1000 * 24 * time.Hour)
 		n, err := f.store.Sweep(ctx(), f.now)
@@ -40,7 +40,7 @@ var sweepTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal(n, 0)
 		f.rotate(f.rotation("1", "a", 2), storage.Unknown)
-		f.must(f.store.CreateClient(ctx(), f.client("a"), 1)) // the ID is free again
+		f.must(f.store.CreateClient(ctx(), f.client("a"), storage.Unused{Max: 1})) // the ID is free again
 	},
 	"a grant that was renewed stays": func(f *fixture) {
 		f.signIn("1", "a")

@@ -29,7 +29,7 @@ var unprovedClientTests = map[string]func(*fixture){
 		f.register("a")
 		f.approveUnproved("a", "here", 1)
 		for i := range 10 {
-			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("c", i)), 3))
+			f.must(f.store.CreateClient(ctx(), f.client(fmt.Sprint("c", i)), storage.Unused{Max: 3}))
 		}
 		f.registered("a", true)
 		f.registered("c6", false)
@@ -58,7 +58,7 @@ var unprovedClientTests = map[string]func(*fixture){
 			if id == "elsewhere" {
 				c.Issuer = otherIssuer
 			}
-			f.must(f.store.CreateClient(ctx(), c, 0))
+			f.must(f.store.CreateClient(ctx(), c, storage.Unused{}))
 		}
 		f.approve("1", "proved")
 		f.approveUnproved("there", "there", 1)

@@ -11,7 +11,7 @@ import (
 var errClientExists = errors.New("storage: a client with this ID exists")
 
 // CreateClient implements storage.Store.
-func (s *Store) CreateClient(ctx context.Context, c storage.Client, maxUnused int) error {
+func (s *Store) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
 		if tx.Get(idKey(kindClient, c.ID)) != nil {
 			return errClientExists
@@ -19,11 +19,13 @@ func (s *Store) CreateClient(ctx context.Context, c storage.Client, maxUnused in
 		if err := putClient(tx, c); err != nil || c.Used {
 			return err
 		}
-		count, err := enqueue(tx, c)
-		if err != nil || maxUnused <= 0 {
-			return err
+		b := bounds{spare: unused.Spare, drop: dropClient(tx)}
+		if c.Sender == nil {
+			b.sender = unused.Max
+		} else {
+			b.group = unused.Max
 		}
-		return evict(tx, c, count, maxUnused)
+		return enter(tx, clientPlace(c), forever, nil, b)
 	})
 }
 
@@ -87,7 +89,46 @@ func removeClient(tx Tx, c storage.Client) error {
 	if err := tx.Delete(idKey(kindClient, c.ID)); err != nil {
 		return err
 	}
-	return dequeue(tx, c)
+	return dequeueClient(tx, c)
+}
+
+// dequeueClient takes a client out of its queue, if it is in one.
+func dequeueClient(tx Tx, c storage.Client) error {
+	if c.Used {
+		return nil
+	}
+	return leave(tx, clientPlace(c))
+}
+
+// clientPlace returns where a client waits: one that nobody approved in the
+// queue of whoever registered it, one that only identities without proof
+// approved in that of its quota. Records of an earlier version know no sender and
+// no block.
+func clientPlace(c storage.Client) place {
+	p := place{at: latest(c.CreatedAt, c.ApprovedAt), id: c.ID}
+	switch {
+	case c.Quota != nil:
+		p.sender = digest(c.Issuer, string(c.Quota[:]))
+		if c.QuotaBlock != nil {
+			p.group = digest("clients of a block", c.Issuer, string(c.QuotaBlock[:]))
+		}
+	case c.Sender != nil:
+		p.sender, p.group = digest("unused of a sender", c.Issuer, string(c.Sender[:])), digest("unused", c.Issuer)
+	default:
+		p.sender = digest(c.Issuer)
+	}
+	return p
+}
+
+// dropClient returns what removes a client that dropped out of its queue.
+func dropClient(tx Tx) func(string, []byte) error {
+	return func(id string, _ []byte) error {
+		key := idKey(kindClient, id)
+		if tx.Get(key) == nil {
+			return errCorrupt
+		}
+		return tx.Delete(key)
+	}
 }
 
 // keepClient notes that a person approved the client, and keeps its
@@ -102,25 +143,23 @@ func keepClient(tx Tx, sub storage.Submission) error {
 	if err != nil || c.Issuer != sub.Grant.Issuer {
 		return err
 	}
-	if err := dequeue(tx, c); err != nil {
+	if err := dequeueClient(tx, c); err != nil {
 		return err
 	}
 	c.ExpiresAt = latest(c.ExpiresAt, sub.Grant.AbsoluteExpiresAt.Add(sub.KeepClient))
 	c.Used = c.Used || sub.Quota == nil
 	if c.Used {
-		c.Quota, c.ApprovedAt = nil, time.Time{}
+		c.Quota, c.QuotaBlock, c.ApprovedAt = nil, nil, time.Time{}
 		return putClient(tx, c)
 	}
 	if c.Quota == nil {
-		c.Quota = &sub.Quota.Key
+		c.Quota, c.QuotaBlock = &sub.Quota.Key, &sub.Quota.Block
 	}
 	c.ApprovedAt = sub.Now
 	if err := putClient(tx, c); err != nil {
 		return err
 	}
-	count, err := enqueue(tx, c)
-	if err != nil || sub.Quota.Max <= 0 {
-		return err
-	}
-	return evict(tx, c, count, sub.Quota.Max)
+	return enter(tx, clientPlace(c), forever, nil, bounds{
+		sender: sub.Quota.Max, group: sub.Quota.MaxBlock, drop: dropClient(tx),
+	})
 }

@@ -18,7 +18,8 @@
 //	j <hash>                      value used once
 //	k <hash>                      code, JSON
 //	m <issuer, subject> <grant ID> index: the grants of a subject
-//	n <queue>                     number of clients in a queue
+//	l <group> <size> <queue>      index: the queues of a group, largest first
+//	n <queue>                     number of records in a queue or group
 //	o <issuer> <owner> <server>   connection, JSON
 //	p <issuer, provider, server>  upstream client, JSON
 //	q <ID>                        revocation for a provider, JSON
@@ -26,7 +27,7 @@
 //	r <hash> p                    its replay, beside it on the same page
 //	s <hash>                      upstream state, JSON
 //	t <issuer> <owner> <server> <hash> index: the pending upstream states
-//	u <queue> <time> <client ID>  index: clients nobody proved approved, oldest first
+//	u <queue> <time> <ID>         index: clients and grants that nobody vouched for, oldest first
 //	v <issuer, name>              memo, JSON
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //	x <issuer, subject> <flow ID> index: the flows of a subject

@@ -111,7 +111,10 @@ func approve(tx Tx, sub storage.Submission) error {
 			return err
 		}
 	}
-	return keepClient(tx, sub)
+	if err := keepClient(tx, sub); err != nil || sub.Quota == nil {
+		return err
+	}
+	return boundGrants(tx, sub)
 }
 
 func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {

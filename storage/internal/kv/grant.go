@@ -74,7 +74,6 @@ func revokeGrant(tx Tx, id string, now time.Time) (rev storage.Revocation, err e
 	rev = storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}
 	g.RevokedAt = now
 	g.AccessTokens = nil
-	g.RefreshToken = nil
 	return rev, putGrant(tx, g, g.ExpiresAt)
 }
 

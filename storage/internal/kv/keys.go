@@ -19,6 +19,7 @@ const (
 	kindOnce        = 'j'
 	kindCode        = 'k'
 	kindQueueCount  = 'n'
+	kindQueueSize   = 'l'
 	kindRefresh     = 'r'
 	kindQueue       = 'u'
 	kindMemo        = 'v'
@@ -62,7 +63,7 @@ func digest(parts ...string) []byte {
 		d.Write(size[:])
 		d.Write([]byte(part))
 	}
-	return d.Sum(nil)[:16]
+	return d.Sum(nil)[:digestSize]
 }
 
 func clientGrantsPrefix(issuer, clientID string) []byte {
@@ -72,28 +73,3 @@ func clientGrantsPrefix(issuer, clientID string) []byte {
 func clientGrantKey(g storage.Grant) []byte {
 	return append(clientGrantsPrefix(g.Issuer, g.ClientID), g.ID...)
 }
-
-// queue names the queue that a client waits in.
-func queue(c storage.Client) []byte {
-	if c.Quota == nil {
-		return digest(c.Issuer)
-	}
-	return digest(c.Issuer, string(c.Quota[:]))
-}
-
-func queueCountKey(c storage.Client) []byte {
-	return append([]byte{kindQueueCount}, queue(c)...)
-}
-
-func queuePrefix(c storage.Client) []byte {
-	return append([]byte{kindQueue}, queue(c)...)
-}
-
-// queueKey sorts the clients of a queue by when they were last of use.
-func queueKey(c storage.Client) []byte {
-	key := binary.BigEndian.AppendUint64(queuePrefix(c), uint64(latest(c.CreatedAt, c.ApprovedAt).UnixNano()))
-	return append(key, c.ID...)
-}
-
-// queuedID returns the client ID in a queueKey.
-func queuedID(key, prefix []byte) string { return string(key[len(prefix)+8:]) }

@@ -96,6 +96,12 @@ func removeRecord(tx Tx, key []byte, now time.Time) error {
 			return err
 		}
 		return removeClient(tx, c)
+	case kindQueue:
+		p, _, err := openPlace(key, tx.Get(key))
+		if err != nil {
+			return err
+		}
+		return leave(tx, p)
 	case kindConnection:
 		return sweepConnection(tx, key, now)
 	}

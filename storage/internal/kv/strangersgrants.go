@@ -1,0 +1,66 @@
+package kv
+
+import (
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// boundGrants removes the grants beyond the quota of a person who proved nothing:
+// a script can make as many as it likes.
+func boundGrants(tx Tx, sub storage.Submission) error {
+	g := sub.Grant
+	p := place{
+		sender: digest("grants", g.Issuer, string(sub.Quota.Key[:])), group: digest("grants of a block", g.Issuer, string(sub.Quota.Block[:])),
+		at: g.CreatedAt, id: g.ID,
+	}
+	return enter(tx, p, until(g.AbsoluteExpiresAt), sub.Code.Hash[:], bounds{
+		sender: sub.Quota.Max, group: sub.Quota.MaxBlock,
+		spare: func(id string) bool {
+			g, found, err := getGrant(tx, id)
+			return err == nil && standing(g, found, sub.Now) == storage.OK
+		},
+		drop: func(id string, code []byte) error { return removeGrant(tx, id, code) },
+	})
+}
+
+// removeGrant removes a grant as if it had never been, with its code and tokens.
+func removeGrant(tx Tx, id string, code []byte) error {
+	if len(code) != len(storage.Hash{}) {
+		return errCorrupt
+	}
+	keys := [][]byte{hashKey(kindCode, storage.Hash(code)), idKey(kindGrant, id)}
+	g, found, err := getGrant(tx, id)
+	if err != nil {
+		return err
+	}
+	if found {
+		keys = append(keys, grantIndexKeys(g)...)
+		for _, h := range g.AccessTokens {
+			keys = append(keys, hashKey(kindAccess, h))
+		}
+		if err := forgetFamily(tx, g.RefreshToken); err != nil {
+			return err
+		}
+	}
+	for _, key := range keys {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetFamily removes the refresh tokens of a grant that have records, by its
+// newest.
+func forgetFamily(tx Tx, head *storage.Hash) error {
+	if head == nil {
+		return nil
+	}
+	t, _, err := getRefreshToken(tx, *head)
+	if err != nil {
+		return err
+	}
+	if err := forget(tx, t.Predecessor); err != nil {
+		return err
+	}
+	return forget(tx, head)
+}
