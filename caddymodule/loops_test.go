@@ -66,7 +66,7 @@ func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
 func TestRecordsAreSweptByThemselves(t *testing.T) {
 	atWork(t, "", noApp, func(t *testing.T, p *processState) {
 		client := storage.Client{ID: "client", Issuer: "https://a.example", ExpiresAt: time.Now().Add(time.Second)}
-		if err := p.store.CreateClient(t.Context(), client, 0); err != nil {
+		if err := p.store.CreateClient(t.Context(), client, storage.Unused{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(sweepInterval + time.Second)
