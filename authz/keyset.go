@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -53,7 +54,7 @@ func parseKeySet(data []byte) ([]jose.JSONWebKey, error) {
 		if err := key.UnmarshalJSON(raw); err != nil {
 			continue
 		}
-		if (key.Use == "" || key.Use == "sig") && strongKey(key.Key) {
+		if (key.Use == "" || key.Use == "sig") && strongKey(key.Key) && verifies(&key) {
 			usable = append(usable, key)
 		}
 	}
@@ -73,6 +74,11 @@ func strongKey(key any) bool {
 		return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits
 	}
 	return false
+}
+
+// verifies reports whether a key can verify any assertion that is accepted.
+func verifies(key *jose.JSONWebKey) bool {
+	return slices.ContainsFunc(assertionAlgorithms, func(alg jose.SignatureAlgorithm) bool { return keyFits(key, alg) })
 }
 
 // keyFits reports whether a key of a parsed set is of the kind the algorithm

@@ -77,13 +77,17 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // validate` works beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
+	if err := a.provision(); err != nil {
+		return adapted.locate(a, err)
+	}
+	return a.endStreamsOnExit(ctx)
+}
+
+func (a *App) provision() error {
 	if err := a.resolveStorage(); err != nil {
 		return err
 	}
-	if err := a.checkKeys(); err != nil {
-		return err
-	}
-	return a.endStreamsOnExit(ctx)
+	return a.checkKeys()
 }
 
 func (a *App) resolveStorage() error {
@@ -97,19 +101,19 @@ func (a *App) resolveStorage() error {
 	switch s.Engine {
 	case "memory":
 		if s.Path != "" {
-			return fmt.Errorf("storage memory has no path; remove it, or use bbolt")
+			return wrong("storage.path", "storage memory has no path; remove it, or use bbolt")
 		}
 		return nil
 	case "bbolt":
 	default:
-		return fmt.Errorf("unknown storage %q; use one of: bbolt, memory", s.Engine)
+		return wrong("storage.engine", "unknown storage %q%s", s.Engine, choice(s.Engine, []string{"bbolt", "memory"}))
 	}
 	if s.Path == "" {
 		s.Path = filepath.Join(caddy.AppDataDir(), "mcp_oauth", "mcp_oauth.db")
 	}
 	path, _, err := whenProvisioning(s.Path)
 	if err != nil {
-		return fmt.Errorf("storage path: %w", err)
+		return wrong("storage.path", "%v", err)
 	}
 	a.path, err = filepath.Abs(path) // which also cleans it: one name, one processState
 	return err
@@ -170,6 +174,11 @@ func (a *App) addHandler(h *Handler) error {
 	}
 	a.handlers = append(a.handlers, h)
 	return nil
+}
+
+// serves reports whether a handler of this configuration has the issuer.
+func (a *App) serves(issuer string) bool {
+	return slices.ContainsFunc(a.handlers, func(h *Handler) bool { return h.cfg.Issuer == issuer })
 }
 
 // serverNames names a handler by its servers, for it has no name.

@@ -103,11 +103,14 @@ func init() {
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	p := newParser(h.Dispenser, h)
 	if p.NextArg() {
-		return nil, p.here(line{}, "takes no argument and no matcher: its documents are at the root of the site; remove %q", p.Val())
+		return nil, p.here(line{}, "mcp_oauth takes no argument and no matcher: its documents are at the root of the site; remove %q", p.Val())
 	}
 	handler := new(Handler)
 	if err := siteOptions.read(p, "", handler); err != nil {
 		return nil, err
+	}
+	if err := checkAddresses(siteKeys(h)); err != nil {
+		return nil, p.lines.blame(err)
 	}
 	if handler.PublicURL == "" {
 		url, err := siteURL(h)
@@ -119,6 +122,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if _, err := handler.convert(whenAdapting); err != nil {
 		return nil, p.lines.blame(err)
 	}
+	adapted.remember(handler, p.lines)
 	return h.NewRoute(nil, handler), nil
 }
 

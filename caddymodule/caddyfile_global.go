@@ -22,15 +22,16 @@ func init() {
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	p := newParser(d, httpcaddyfile.Helper{})
 	if existing != nil {
-		return nil, p.here(line{}, "is already set; merge the two blocks")
+		return nil, p.here(line{}, "mcp_oauth is already set; merge the two blocks")
 	}
 	if p.NextArg() {
-		return nil, p.here(line{}, "takes no argument; remove %q", p.Val())
+		return nil, p.here(line{}, "mcp_oauth takes no argument; remove %q", p.Val())
 	}
 	app := new(App)
 	if err := globalOptions.read(p, "", app); err != nil {
 		return nil, err
 	}
+	adapted.remember(app, p.lines)
 	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
 }
 

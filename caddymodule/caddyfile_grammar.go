@@ -167,7 +167,7 @@ func (o option[T]) check(args []string) error {
 
 func (o option[T]) tooMany(arg string) error {
 	if o.block != nil {
-		return fmt.Errorf("%s: write %q on a line of its own in the block: `%s { … }`", o.usage(), arg, o.usage())
+		return fmt.Errorf("%s: write %q and what follows on a line of its own in the block: `%s { … }`", o.usage(), arg, o.usage())
 	}
 	if o.args == "" {
 		return fmt.Errorf("%s takes no argument; remove %q", o.name, arg)

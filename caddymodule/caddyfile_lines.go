@@ -11,7 +11,7 @@ import (
 // written is where an option stands in the Caddyfile.
 type written struct {
 	token caddyfile.Token
-	label string // what messages call it
+	label string // what messages call it; empty for the directive
 }
 
 // lines remembers where each field of the JSON was written, to blame its line
@@ -56,6 +56,9 @@ func (l lines) blame(err error) error {
 		return blame(l[""].token, err)
 	}
 	w := l.nearest(m.path)
+	if w.label == "" {
+		return blame(w.token, errors.New(m.text))
+	}
 	return blame(w.token, fmt.Errorf("%s: %s", w.label, m.text))
 }
 

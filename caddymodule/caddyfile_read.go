@@ -28,7 +28,7 @@ type namedBlock struct {
 // newParser starts at the directive or global option.
 func newParser(d *caddyfile.Dispenser, helper httpcaddyfile.Helper) *parser {
 	d.Next()
-	return &parser{d, helper, lines{"": {d.Token(), "mcp_oauth"}}, blocks()}
+	return &parser{d, helper, lines{"": {token: d.Token()}}, blocks()}
 }
 
 // blocks are all blocks there are.

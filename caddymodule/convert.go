@@ -21,8 +21,8 @@ const defaultScope = "mcp:use"
 func (h *Handler) convert(resolve resolver) (authz.Config, error) {
 	var cfg authz.Config
 	for _, step := range []func(*authz.Config, resolver) error{
-		h.convertPublicURL, h.convertServers, h.checkAuth, h.checkPassHeaders, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
-		h.convertRegistration, h.convertClients, h.convertScopes, h.convertLifetimes,
+		h.convertPublicURL, h.convertServers, h.checkProxies, h.checkAuth, h.checkPassHeaders, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
+		h.convertRegistration, h.convertClients, h.checkClients, h.convertScopes, h.convertLifetimes,
 		h.convertOrigins, h.checkBranding, h.checkInsecure,
 	} {
 		if err := step(&cfg, resolve); err != nil {

@@ -232,6 +232,11 @@ func checkTakenHeaders(path string, s Server, out connections.Server) error {
 				return wrong(server+".headers."+name, "the header %s carries the connected account; remove it from headers", credential)
 			}
 		}
+		for _, name := range proxyHeaders(s) {
+			if foldName(name) == foldName(credential) {
+				return wrong(server+".reverse_proxy", "header_up %s has no effect, since the header carries the connected account; remove it", name)
+			}
+		}
 		for name := range s.IdentityHeaders {
 			if foldName(name) == foldName(credential) {
 				return wrong(server+".identity_headers."+name, "the header %s carries the connected account; remove the identity_header", credential)

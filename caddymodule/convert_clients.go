@@ -23,8 +23,8 @@ const makeOne = "make a random one with `openssl rand -base64 32`"
 // configuration can be read in many places, so a secret itself is refused; no
 // error repeats any of it.
 func hashSecret(path, what, value string, resolve resolver) (*storage.Hash, error) {
-	if _, plain, _ := whenAdapting(value); plain && !strings.HasPrefix(value, "sha256:") {
-		return nil, wrong(path, "the %s must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.NAME}", what)
+	if !strings.Contains(value, "{") && !strings.HasPrefix(value, "sha256:") {
+		return nil, wrong(path, "the %s must not be in the configuration; write sha256:<hash>, or a placeholder such as {env.NAME} ({$NAME} puts the secret itself there)", what)
 	}
 	text, known, err := resolve(value)
 	if err != nil {

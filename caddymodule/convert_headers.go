@@ -1,13 +1,11 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -126,22 +124,6 @@ func headerNames(configured map[string]string) []string {
 	return names
 }
 
-// proxyHeaders returns the request headers that the proxy block of a server sets.
-func proxyHeaders(s Server) []string {
-	var rp reverseproxy.Handler
-	if len(s.ReverseProxy) == 0 || json.Unmarshal(s.ReverseProxy, &rp) != nil || rp.Headers == nil || rp.Headers.Request == nil {
-		return nil // a mistake in it is told when the proxy is set up
-	}
-	var names []string
-	for _, set := range []http.Header{rp.Headers.Request.Set, rp.Headers.Request.Add} {
-		for name := range set {
-			names = append(names, http.CanonicalHeaderKey(name))
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // checkDistinctHeaders refuses two headers for one server that some server
 // takes for the same.
 func checkDistinctHeaders(path string, s Server) error {
@@ -159,6 +141,11 @@ func checkDistinctHeaders(path string, s Server) error {
 				return wrong(path+set.field+name, "%s and %s are the same header to many servers; remove one", other, canonical)
 			}
 			seen[foldName(name)] = canonical
+		}
+	}
+	for _, name := range proxyHeaders(s) {
+		if _, set := seen[foldName(name)]; set {
+			return wrong(path+".reverse_proxy", "header_up %s has no effect, since auth headers or an identity_header sets it; remove one", name)
 		}
 	}
 	return nil

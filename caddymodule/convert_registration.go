@@ -32,6 +32,20 @@ func (h *Handler) convertRegistration(cfg *authz.Config, resolve resolver) error
 	return convertLifetime("registration.unused_lifetime", r.UnusedLifetime, time.Minute, maxLifetime, &to.UnusedLifetime)
 }
 
+// checkClients refuses a site that no client could ever use. A virtual key
+// works without one.
+func (h *Handler) checkClients(cfg *authz.Config, _ resolver) error {
+	if cfg.Registration.Dynamic || cfg.Registration.MetadataDocuments || len(h.VirtualKeys) > 0 || hasSignInClient(h.Clients) {
+		return nil
+	}
+	return wrong("registration", "no client could sign in with dynamic and metadata_documents off; turn one on, or add a client with redirect_uri")
+}
+
+// hasSignInClient reports whether a known client can sign people in.
+func hasSignInClient(clients []Client) bool {
+	return slices.ContainsFunc(clients, func(c Client) bool { return len(c.RedirectURIs) > 0 })
+}
+
 func (r *Registration) convertHosts(to *authz.Registration, _ resolver) error {
 	for _, l := range []struct {
 		field string
@@ -41,6 +55,11 @@ func (r *Registration) convertHosts(to *authz.Registration, _ resolver) error {
 			if !hostPattern.MatchString(host) {
 				return wrong("registration."+l.field, "%q is not a host; write it as example.com, or .example.com for all below it", host)
 			}
+		}
+	}
+	for _, host := range r.DenyHosts {
+		if slices.Contains(r.AllowHosts, host) {
+			return wrong("registration.deny_hosts", "%s is in allow_hosts, too; remove one", host)
 		}
 	}
 	to.AllowedHosts, to.DeniedHosts = r.AllowHosts, r.DenyHosts

@@ -86,6 +86,11 @@ func (g *gateway) db() string { return filepath.Join(g.dir, "mcp_oauth.db") }
 
 func (g *gateway) caddyfile(lines string) string {
 	g.written++
+	site := "http://" + g.addr
+	if strings.Contains(lines, "public_url") { // another host's
+		_, port, _ := net.SplitHostPort(g.addr)
+		site = ":" + port
+	}
 	return fmt.Sprintf(`{
 	admin off
 	auto_https off
@@ -102,14 +107,14 @@ func (g *gateway) caddyfile(lines string) string {
 		}
 	}
 }
-http://%[4]s {
+%[4]s {
 	bind 127.0.0.1
 	header X-Loaded %[6]d
 	mcp_oauth {
 		%[5]s
 	}
 }
-`, g.dir, g.logs, g.db(), g.addr, lines, g.written)
+`, g.dir, g.logs, g.db(), site, lines, g.written)
 }
 
 var loadedMark = regexp.MustCompile(`header X-Loaded (\d+)`)

@@ -95,7 +95,7 @@ func regular(key []byte) bool {
 func (a *App) checkKeys() error {
 	for i, value := range a.EncryptionKeys {
 		if _, err := resolveKey(value, i == 0); err != nil {
-			err = fmt.Errorf("encryption_key %d: %w", i+1, err)
+			err = adapted.locate(a, wrong(index("encryption_keys", i), "%v", err))
 			if filePlaceholder.FindString(value) == "" {
 				return err
 			}

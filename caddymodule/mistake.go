@@ -1,8 +1,6 @@
 package caddymodule
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // mistake is an error in the configuration: the field that is to be corrected,
 // by its path in the JSON, such as servers[1].auth.client_id, and what to do.
@@ -12,7 +10,12 @@ type mistake struct {
 	text string
 }
 
-func (m *mistake) Error() string { return m.path + ": " + m.text }
+func (m *mistake) Error() string {
+	if m.path == "" {
+		return m.text
+	}
+	return m.path + ": " + m.text
+}
 
 func wrong(path, format string, args ...any) error {
 	return &mistake{path, fmt.Sprintf(format, args...)}

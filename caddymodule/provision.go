@@ -19,12 +19,25 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
+	if err := h.provision(ctx); err != nil {
+		return fmt.Errorf("mcp_oauth: %w", adapted.locate(h, err))
+	}
+	h.refuseForeignHosts(ctx)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
+		h.logged = true
+		warnOfCodesInAccessLog(ctx, server, h.host, len(h.connections.Servers) > 0, h.log)
+	}
+	h.warn()
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if h.cfg, err = h.convert(whenProvisioning); err != nil {
-		return fmt.Errorf("mcp_oauth: %w", err)
+		return err
 	}
 	h.host = hostOf(h.cfg.Issuer)
 	if h.connections, err = h.upstreamConfig(h.cfg.Issuer, whenProvisioning); err != nil {
-		return fmt.Errorf("mcp_oauth: %w", err)
+		return err
 	}
 	h.owned = newOwnedPaths(h.Servers)
 	h.user = h.userPlaceholder()
@@ -35,20 +48,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		u, err := newUpstream(ctx, s, h.cfg.Servers[i], target)
 		if err != nil {
-			return err
+			return wrong(index("servers", i)+".reverse_proxy", "%v", err)
 		}
 		h.upstreams = append(h.upstreams, u)
 	}
-	if err := h.app.addHandler(h); err != nil {
-		return fmt.Errorf("mcp_oauth: %w", err)
+	if err := h.checkArrival(ctx); err != nil {
+		return err
 	}
-	h.refuseForeignHosts(ctx)
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
-		h.logged = true
-		warnOfCodesInAccessLog(ctx, server, h.host, len(h.connections.Servers) > 0, h.log)
-	}
-	h.warn()
-	return nil
+	return h.app.addHandler(h)
 }
 
 // brand returns how the pages look.

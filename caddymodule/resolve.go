@@ -18,7 +18,17 @@ type resolver func(value string) (text string, known bool, err error)
 // whenAdapting leaves placeholders alone. They may be meant for another
 // machine, and must not be written into the adapted configuration.
 func whenAdapting(value string) (string, bool, error) {
-	return value, !strings.Contains(value, "{"), nil
+	return value, !strings.Contains(value, "{"), checkClosed(value)
+}
+
+// checkClosed refuses a placeholder without its end, which would be taken for
+// the text itself.
+func checkClosed(value string) error {
+	rest := placeholderPattern.ReplaceAllString(strings.ReplaceAll(value, `\{`, ""), "")
+	if strings.Contains(rest, "{") {
+		return errors.New("a placeholder is not closed; write it as {env.NAME}")
+	}
+	return nil
 }
 
 // whenProvisioning resolves placeholders. Its errors name the placeholder,
@@ -26,6 +36,9 @@ func whenAdapting(value string) (string, bool, error) {
 func whenProvisioning(value string) (string, bool, error) {
 	if !strings.Contains(value, "{") {
 		return value, true, nil
+	}
+	if err := checkClosed(value); err != nil {
+		return "", true, err
 	}
 	text, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	if err != nil {
@@ -55,7 +68,7 @@ func explainPlaceholder(value string, err error) error {
 			continue
 		}
 		if _, known := caddy.NewReplacer().Get(key); !known {
-			return fmt.Errorf("%s is not known when the configuration is loaded; use {env.NAME} or {file./path}", placeholder)
+			return fmt.Errorf("%s is not known when the configuration is loaded; use {env.%s}, or {file./path}", placeholder, key)
 		}
 	}
 	return err

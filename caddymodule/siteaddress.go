@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
-var errNoSiteURL = errors.New("public_url: cannot be derived from the address of this site; add public_url https://… with the address people use")
+var errNoSiteURL = errors.New("public_url cannot be derived from the address of this site; add public_url https://… with the address people use")
 
 // siteURL derives the public URL from the address of the site block.
 func siteURL(h httpcaddyfile.Helper) (string, error) {
@@ -20,11 +20,33 @@ func siteURL(h httpcaddyfile.Helper) (string, error) {
 	if err != nil || address.Host == "" || strings.ContainsAny(address.Host, "*{") || strings.Contains(address.Port, "{") {
 		return "", errNoSiteURL
 	}
-	scheme := "https"
-	if address.Scheme == "http" || address.Port == "80" {
-		scheme = "http"
-	}
+	scheme := schemeOf(address)
 	return scheme + "://" + joinHostPort(address.Host, address.Port, scheme), nil
+}
+
+// checkAddresses refuses a site that answers over http what it answers over
+// https: tokens would travel in clear.
+func checkAddresses(keys []string) error {
+	schemes := map[string]string{}
+	for _, key := range keys {
+		address, err := httpcaddyfile.ParseAddress(key)
+		if err != nil || address.Host == "" || isLoopbackHost(address.Host) {
+			continue
+		}
+		scheme := schemeOf(address)
+		if other, ok := schemes[address.Host]; ok && other != scheme {
+			return wrong("", "the site answers on http://%s too, where tokens travel in clear; remove that address: Caddy leads http to https by itself", address.Host)
+		}
+		schemes[address.Host] = scheme
+	}
+	return nil
+}
+
+func schemeOf(address httpcaddyfile.Address) string {
+	if address.Scheme == "http" || address.Port == "80" {
+		return "http"
+	}
+	return "https"
 }
 
 // siteKeys returns the addresses of the site block around a directive. Caddy

@@ -23,6 +23,7 @@ import (
 type upstream struct {
 	id       string
 	title    string
+	url      *url.URL
 	resource string
 	proxy    caddyhttp.MiddlewareHandler
 	// unencrypted tells that the shared credential travels in clear.
@@ -106,17 +107,17 @@ func newUpstreamTarget(path string, s Server, issuer string, resolve resolver) (
 func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstreamTarget) (*upstream, error) {
 	raw, fixedHost, err := proxyConfig(s.ReverseProxy, target.url)
 	if err != nil {
-		return nil, fmt.Errorf("server %s: reverse_proxy: %w", s.ID, err)
+		return nil, err
 	}
 	module, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
 	if err != nil {
-		return nil, fmt.Errorf("server %s: %w", s.ID, err)
+		return nil, err
 	}
 	// A copy, because active health checks go on in the original: with its
 	// transport, so that probes carry no credential.
 	proxy := *module.(*reverseproxy.Handler)
 	u := &upstream{
-		id: s.ID, title: cfg.Title, resource: cfg.Resource, proxy: &proxy,
+		id: s.ID, title: cfg.Title, url: target.url, resource: cfg.Resource, proxy: &proxy,
 		unencrypted: (len(target.headers) > 0 || s.connects()) && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
 	}
 	t := &transport{

@@ -23,6 +23,8 @@ func (h *Handler) warn() {
 		}
 	}
 	h.warnOfProxy()
+	h.warnOfAddresses()
+	h.warnOfNoEffect()
 	if r := h.cfg.Registration; r.Dynamic {
 		if r.RatePerMinute == 0 {
 			h.log.Warn("registration rate_limit 0 lets anybody register clients as fast as they can; remove it for the default, 60 a minute and address")
@@ -42,6 +44,45 @@ func (h *Handler) warnOfProxy() {
 	if h.cfg.Registration.MetadataDocuments || len(h.connections.Servers) > 0 {
 		h.log.Warn("HTTPS_PROXY is set, but client metadata documents and the providers that MCP servers name are fetched without it; " +
 			"allow Caddy outgoing https, or set metadata_documents off in registration if clients need not use documents")
+	}
+}
+
+// warnOfAddresses tells where a call goes if that is not where its URL says.
+func (h *Handler) warnOfAddresses() {
+	for i, s := range h.Servers {
+		own := dialAddress(h.upstreams[i].url)
+		if to := elsewhere(s, own); len(to) > 0 {
+			h.log.Warn("calls go to the addresses in proxy, not to the host of the server's URL, which is only sent as Host; leave it at one of the two",
+				zap.String("server", s.ID), zap.String("url_host", own), zap.Strings("to", to))
+		}
+	}
+}
+
+// warnOfNoEffect names options that change nothing beside others.
+func (h *Handler) warnOfNoEffect() {
+	warn := func(option, reason string) {
+		h.log.Warn("an option has no effect", zap.String("option", option), zap.String("reason", reason))
+	}
+	r, l := h.cfg.Registration, h.cfg.Lifetimes
+	if !r.Dynamic && r.InitialAccessToken != nil {
+		warn("registration initial_access_token", "dynamic is off")
+	}
+	if !r.MetadataDocuments && len(r.AllowedHosts)+len(r.DeniedHosts) > 0 {
+		warn("registration allow_hosts, deny_hosts", "metadata_documents is off")
+	}
+	if !r.Dynamic && !r.MetadataDocuments && !hasSignInClient(h.Clients) {
+		warn("identity", "no client can sign in people: registration is off and there is no client with redirect_uri; only virtual keys work, as bearer tokens")
+	}
+	if h.RefreshTokenLifetime != 0 && l.RefreshToken > l.AbsoluteGrant {
+		warn("refresh_token_lifetime", "absolute_grant_lifetime is shorter and ends the token")
+	}
+	if h.AccessTokenLifetime != 0 && l.AccessToken > l.AbsoluteGrant {
+		warn("access_token_lifetime", "absolute_grant_lifetime is shorter and ends the token")
+	}
+	for _, s := range h.Servers {
+		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == string(connections.OAuth) {
+			warn("auth oauth optional", "an operator connects the account, so no person can be asked; server "+s.ID)
+		}
 	}
 }
 
@@ -74,6 +115,11 @@ func (h *Handler) warnOfPlainSecrets() {
 		for name, value := range s.Headers {
 			if secretName(name) && plain(value) {
 				h.log.Warn("a credential"+advice, zap.String("server", s.ID), zap.String("header", name))
+			}
+		}
+		for name, values := range sentHeaders(s) {
+			if secretName(name) && slices.ContainsFunc(values, plain) {
+				h.log.Warn("a credential"+advice+", in auth headers", zap.String("server", s.ID), zap.String("header_up", name))
 			}
 		}
 		for name, values := range queryOf(s.Upstream) {

@@ -20,7 +20,11 @@ func TestWarnings(t *testing.T) {
 		unused   = "max_unused 0"
 		upstream = "http://127.0.0.1:1/mcp"
 	)
-	all := []string{names, literal, rate, unused}
+	const (
+		elsewhere = "calls go to the addresses in proxy"
+		noEffect  = "an option has no effect"
+	)
+	all := []string{names, literal, rate, unused, elsewhere, noEffect}
 	for name, tt := range map[string]struct {
 		lines string
 		want  []string // and none of the others
@@ -37,6 +41,17 @@ func TestWarnings(t *testing.T) {
 		"placeholder in the query":       {alice + "server a /mcp " + upstream + "?team=blue&access_token={env.SECRET}", nil, ""},
 		"no rate limit":                  {alice + "server a /mcp " + upstream + "\nregistration {\nrate_limit 0\n}", []string{rate}, ""},
 		"no bound":                       {alice + "server a /mcp " + upstream + "\nregistration {\nmax_unused 0\n}", []string{unused}, ""},
+		"literal header_up":              {alice + "server a /mcp " + upstream + " {\nproxy {\nheader_up Authorization \"Bearer canary\"\n}\n}", []string{literal}, `"header_up":"Authorization"`},
+		"literal +header_up":             {alice + "server a /mcp " + upstream + " {\nproxy {\nheader_up +X-Api-Key canary\n}\n}", []string{literal}, `"header_up":"X-Api-Key"`},
+		"placeholder header_up":          {alice + "server a /mcp " + upstream + " {\nproxy {\nheader_up Authorization {env.SECRET}\nheader_up X-Team blue\n}\n}", nil, ""},
+		"another address":                {alice + "server a /mcp " + upstream + " {\nproxy {\nto 127.0.0.1:2\n}\n}", []string{elsewhere}, `"url_host":"127.0.0.1:1","to":["127.0.0.1:2"]`},
+		"more addresses":                 {alice + "server a /mcp " + upstream + " {\nproxy {\nto 127.0.0.1:1 127.0.0.1:2\n}\n}", nil, ""},
+		"token for no door":              {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\ninitial_access_token {env.SECRET}\n}", []string{noEffect}, `"option":"registration initial_access_token"`},
+		"hosts of no documents":          {alice + "server a /mcp " + upstream + "\nregistration {\nmetadata_documents off\ndeny_hosts a.example\n}", []string{noEffect}, `"option":"registration allow_hosts, deny_hosts"`},
+		"keys only":                      {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\nmetadata_documents off\n}", []string{noEffect}, "only virtual keys work"},
+		"refresh beyond grant":           {alice + "server a /mcp " + upstream + "\nrefresh_token_lifetime 100d", []string{noEffect}, `"option":"refresh_token_lifetime"`},
+		"access beyond grant":            {alice + "server a /mcp " + upstream + "\naccess_token_lifetime 2d\nabsolute_grant_lifetime 1d", []string{noEffect}, `"option":"access_token_lifetime"`},
+		"optional for nobody":            {alice + "server a /mcp " + upstream + " {\nauth oauth {\noptional\n}\n}", []string{noEffect}, `"option":"auth oauth optional"`},
 		"no registration":                {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\nrate_limit 0\nmax_unused 0\n}", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,56 @@
+package caddymodule
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// adapted remembers the lines of what this process adapted from Caddyfiles. A
+// placeholder is resolved when the configuration is loaded; if it is in the
+// same process, as with `caddy run` and `caddy validate`, what is wrong then
+// can be told with its line, too.
+var adapted = adaptedLines{of: map[[sha256.Size]byte]lines{}}
+
+type adaptedLines struct {
+	mu sync.Mutex
+	of map[[sha256.Size]byte]lines // by the adapted configuration
+}
+
+// maxAdapted bounds what a process remembers that adapts all day.
+const maxAdapted = 64
+
+func (a *adaptedLines) remember(config any, l lines) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.of) >= maxAdapted {
+		clear(a.of)
+	}
+	a.of[configID(config)] = l
+}
+
+// locate gives a mistake the line it was written on, if that is known, and else
+// names its field.
+func (a *adaptedLines) locate(config any, err error) error {
+	var m *mistake
+	if !errors.As(err, &m) {
+		return err
+	}
+	a.mu.Lock()
+	l := a.of[configID(config)]
+	a.mu.Unlock()
+	if l == nil {
+		return err
+	}
+	return l.blame(err)
+}
+
+// configID identifies a configuration, however its JSON was written.
+func configID(config any) [sha256.Size]byte {
+	var value any
+	_ = json.Unmarshal(caddyconfig.JSON(config, nil), &value) // which was just encoded
+	return sha256.Sum256(caddyconfig.JSON(value, nil))
+}

@@ -1,0 +1,182 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+)
+
+// checkArrival refuses a place among the routes of Caddy where requests that
+// the site cannot do without never come, or come with another path: behind a
+// matcher for /mcp*, in handle_path, or in a site of another host.
+func (h *Handler) checkArrival(ctx caddy.Context) error {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || h.app.serves(h.cfg.Issuer) { // copies may share the work
+		return nil
+	}
+	w := &walk{ctx: ctx, server: server, publicURL: h.PublicURL}
+	if !w.contains(server.Routes) { // a named route, which may be invoked anywhere
+		return nil
+	}
+	for _, path := range h.neededPaths() {
+		if w.arrives(server.Routes, w.request(h.host, path)) {
+			continue
+		}
+		w.anyHost = true
+		if w.arrives(server.Routes, w.request(h.host, path)) {
+			return wrong("public_url", "requests for the host %s do not get here; give the site this address, or public_url that of the site", h.host)
+		}
+		return wrong("", "requests for %s do not get here, because of a matcher, or a rewrite such as handle_path; put mcp_oauth directly into the block of the site", path)
+	}
+	return nil
+}
+
+// neededPaths are the paths without which no client can sign in.
+func (h *Handler) neededPaths() []string {
+	paths := []string{"/.well-known/oauth-authorization-server", authz.AuthorizePath, authz.TokenPath}
+	for _, s := range h.Servers {
+		paths = append(paths, s.Path, "/.well-known/oauth-protected-resource"+strings.TrimSuffix(s.Path, "/"))
+	}
+	return paths
+}
+
+// walk follows a request through the routes of a server, as far as that can be
+// told beforehand: by its host and path.
+type walk struct {
+	ctx       caddy.Context
+	server    *caddyhttp.Server
+	publicURL string
+	anyHost   bool
+}
+
+func (w *walk) request(host, path string) *http.Request {
+	r := &http.Request{
+		Method: http.MethodGet, Host: host, URL: &url.URL{Path: path}, RequestURI: path, RemoteAddr: "127.0.0.1:1",
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
+	}
+	return caddyhttp.PrepareRequest(r.WithContext(w.ctx), caddy.NewReplacer(), nil, w.server)
+}
+
+// routeHandler is what the configuration of a handler says about the way.
+type routeHandler struct {
+	Name      string              `json:"handler"`
+	PublicURL string              `json:"public_url"`
+	Routes    caddyhttp.RouteList `json:"routes"`
+}
+
+// contains reports whether the handler is in the routes that are still to be
+// loaded.
+func (w *walk) contains(routes caddyhttp.RouteList) bool {
+	return slices.ContainsFunc(routes, func(route caddyhttp.Route) bool {
+		return slices.ContainsFunc(route.HandlersRaw, func(raw json.RawMessage) bool {
+			var h routeHandler
+			_ = json.Unmarshal(raw, &h) // a mistake in another handler is told when that is loaded
+			return w.isOurs(h) || w.contains(h.Routes)
+		})
+	})
+}
+
+func (w *walk) isOurs(h routeHandler) bool {
+	return h.Name == "mcp_oauth" && h.PublicURL == w.publicURL
+}
+
+// arrives reports whether the request gets to the handler with its path.
+func (w *walk) arrives(routes caddyhttp.RouteList, r *http.Request) bool {
+	path := r.URL.Path
+	groups := map[string]bool{}
+	for _, route := range routes {
+		if groups[route.Group] || !w.matches(route.MatcherSets, r) {
+			continue
+		}
+		groups[route.Group] = route.Group != ""
+		for _, raw := range route.HandlersRaw {
+			var h routeHandler
+			if json.Unmarshal(raw, &h) != nil {
+				continue
+			}
+			switch {
+			case w.isOurs(h):
+				return r.URL.Path == path
+			case h.Name == "rewrite":
+				w.rewrite(raw, r)
+			case len(h.Routes) > 0 && h.Routes.ProvisionMatchers(w.ctx) == nil:
+				if w.arrives(h.Routes, r) {
+					return r.URL.Path == path
+				}
+			}
+		}
+		if route.Terminal {
+			return false
+		}
+	}
+	return false
+}
+
+// rewrite does to the request what a handler would do.
+func (w *walk) rewrite(raw json.RawMessage, r *http.Request) {
+	loaded, err := w.ctx.LoadModuleByID("http.handlers.rewrite", withoutName(raw))
+	if err != nil {
+		return
+	}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	loaded.(*rewrite.Rewrite).Rewrite(r, repl)
+}
+
+func withoutName(raw json.RawMessage) json.RawMessage {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &members) // it was read before
+	delete(members, "handler")
+	without, _ := json.Marshal(members) // of what was just decoded
+	return without
+}
+
+// matches reports whether a request of this host and path can match. Whatever
+// else matchers look at, some request may have it.
+func (w *walk) matches(sets caddyhttp.MatcherSets, r *http.Request) bool {
+	return len(sets) == 0 || slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
+		return !slices.ContainsFunc(set, func(m any) bool { return isMisdirected(m) || w.rules(m) && !match(m, r) })
+	})
+}
+
+// rules reports whether only host and path decide about a matcher.
+func (w *walk) rules(m any) bool {
+	if not, ok := m.(*caddyhttp.MatchNot); ok {
+		return !slices.ContainsFunc(not.MatcherSets, func(set caddyhttp.MatcherSet) bool {
+			return slices.ContainsFunc(set, func(m any) bool { return !w.rules(m) })
+		})
+	}
+	module, ok := m.(caddy.Module)
+	if !ok {
+		return false
+	}
+	switch module.CaddyModule().ID {
+	case "http.matchers.path", "http.matchers.path_regexp":
+		return true
+	case "http.matchers.host":
+		return !w.anyHost
+	}
+	return false
+}
+
+// isMisdirected reports whether a matcher is there for hosts of no site.
+func isMisdirected(m any) bool {
+	_, is := m.(misdirected)
+	return is
+}
+
+func match(m any, r *http.Request) bool {
+	if m, ok := m.(caddyhttp.RequestMatcherWithError); ok {
+		matched, err := m.MatchWithError(r)
+		return matched || err != nil
+	}
+	m2, ok := m.(caddyhttp.RequestMatcher)
+	return !ok || m2.Match(r)
+}

@@ -1,0 +1,63 @@
+package caddymodule
+
+import (
+	"strings"
+	"testing"
+)
+
+// A place among the routes where requests never come, or come with another
+// path, is refused; any other is not.
+func TestPlaceOfTheHandler(t *testing.T) {
+	const (
+		handler   = "mcp_oauth {\npublic_url http://localhost:8099\n" + anybody + oneOfOur + "\n}"
+		discovery = "requests for /.well-known/oauth-authorization-server do not get here, because of a matcher, or a rewrite such as handle_path; put mcp_oauth directly into the block of the site"
+		mcp       = "requests for /mcp do not get here, because of a matcher, or a rewrite such as handle_path; put mcp_oauth directly into the block of the site"
+		host      = "public_url: requests for the host localhost do not get here; give the site this address, or public_url that of the site"
+	)
+	for name, tt := range map[string]struct{ site, lines, want string }{
+		"in the site":          {"http://localhost:8099", handler, ""},
+		"in a route":           {"http://localhost:8099", "route {\n" + handler + "\n}", ""},
+		"in a catch-all":       {"http://localhost:8099", "handle {\n" + handler + "\n}", ""},
+		"in another address":   {"http://127.0.0.1:8099", handler, host},
+		"in one of two":        {"http://127.0.0.1:8099, http://localhost:8099", handler, ""},
+		"in any host":          {"http://:8099", handler, ""},
+		"in a wildcard":        {"http://*.example.com:8099", handler, host},
+		"path of the server":   {"http://localhost:8099", "handle /mcp* {\n" + handler + "\n}", discovery},
+		"handle_path":          {"http://localhost:8099", "handle_path /mcp* {\n" + handler + "\n}", discovery},
+		"all that is needed":   {"http://localhost:8099", "@oauth path /mcp* /oauth/* /api/oauth/* /.well-known/*\nhandle @oauth {\n" + handler + "\n}", ""},
+		"without discovery":    {"http://localhost:8099", "@oauth path /mcp* /oauth/* /api/oauth/*\nhandle @oauth {\n" + handler + "\n}", discovery},
+		"not the server":       {"http://localhost:8099", "@other not path /mcp*\nhandle @other {\n" + handler + "\n}", mcp},
+		"all but another path": {"http://localhost:8099", "@other not path /static/*\nhandle @other {\n" + handler + "\n}", ""},
+		"only from a network":  {"http://localhost:8099", "@lan remote_ip 10.0.0.0/8\nhandle @lan {\n" + handler + "\n}", ""},
+		"only with a header":   {"http://localhost:8099", "@h header X-Env prod\nhandle @h {\n" + handler + "\n}", ""},
+		"prefix taken off":     {"http://localhost:8099", "uri strip_prefix /mcp\n" + handler, mcp},
+		"other prefix":         {"http://localhost:8099", "uri strip_prefix /app\n" + handler, ""},
+		"rewritten":            {"http://localhost:8099", "rewrite /mcp /index.html\n" + handler, mcp},
+		"rewritten to it":      {"http://localhost:8099", "rewrite /old /mcp\n" + handler, ""},
+		"shared by two":        {"http://localhost:8099", "handle /mcp* {\n" + handler + "\n}\nhandle {\n" + handler + "\n}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ours(loadable(t, "{\nadmin off\n}\n"+tt.site+" {\n"+tt.lines+"\n}\n"))
+			got, _, _ = strings.Cut(got, ", at Caddyfile:")
+			if got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// Over http, a site's tokens travel in clear.
+func TestSiteOnBothSchemes(t *testing.T) {
+	const both = "the site answers on http://mcp.example.com too, where tokens travel in clear; remove that address: Caddy leads http to https by itself, at Caddyfile:2"
+	for addresses, want := range map[string]string{
+		"http://mcp.example.com, https://mcp.example.com": both,
+		"mcp.example.com, mcp.example.com:80":             both,
+		"http://mcp.example.com":                          "", // behind a proxy that ends TLS
+		"mcp.example.com, mcp.example.com:8443":           "",
+	} {
+		err := loadable(t, addresses+" {\nmcp_oauth {\npublic_url https://mcp.example.com\n"+anybody+oneOfOur+"\n}\n}\n")
+		if got := ours(err); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", addresses, got, want)
+		}
+	}
+}
