@@ -30,9 +30,8 @@ func TestKeysFromURI_AS28(t *testing.T) {
 		exp := l.time().Add(time.Minute).Unix()
 		return l.assert(s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60)))
 	}
-	if _, err := l.authenticate("192.0.2.1", nil, "client_id", id); err == nil {
-		t.Error("AS-28: the client need not authenticate")
-	}
+	_, err = l.authenticate("192.0.2.1", nil, "client_id", id)
+	refusedBecause(t, err, "invalid_client", "registered to authenticate in another way") // AS-28
 	for range 3 {
 		if err := assertAs(first); err != nil {
 			t.Fatal(err)
@@ -42,18 +41,14 @@ func TestKeysFromURI_AS28(t *testing.T) {
 		t.Errorf("%d fetches of the keys", fetches())
 	}
 	for range 3 {
-		if err := assertAs(second); err == nil {
-			t.Error("an unknown key")
-		}
+		refusedBecause(t, assertAs(second), "invalid_client", "signed by none of the client's keys")
 	}
 	if fetches() != 1 {
 		t.Errorf("J11: %d fetches within a minute", fetches())
 	}
 	l.advance(minFresh + time.Second)
 	h.handle("/jwks", http.NotFound)
-	if err := assertAs(second); err == nil {
-		t.Error("an unknown key while the keys cannot be had")
-	}
+	refusedBecause(t, assertAs(second), "invalid_client", "status 404")
 	if err := assertAs(first); err != nil {
 		t.Errorf("a stranger's unknown key ended the use of a good one: %v", err)
 	}
@@ -64,9 +59,7 @@ func TestKeysFromURI_AS28(t *testing.T) {
 	if err := assertAs(second); err != nil {
 		t.Errorf("after the keys were rotated: %v", err)
 	}
-	if err := assertAs(first); err == nil {
-		t.Error("a withdrawn key")
-	}
+	refusedBecause(t, assertAs(first), "invalid_client", "signed by none of the client's keys")
 }
 
 func TestHostileKeys_J11(t *testing.T) {
@@ -91,9 +84,12 @@ func TestHostileKeys_J11(t *testing.T) {
 		})
 	}
 	h.publish("/jwks", good)
-	for _, path := range []string{"/large", "/redirect", "/private", "/twice", "/missing"} {
-		if keys, err := l.as.clients.keySets.get(t.Context(), h.url+path, stranger); err == nil {
-			t.Errorf("%s: %d keys", path, len(keys))
+	for path, why := range map[string]string{
+		"/large": "more than 65536 bytes", "/redirect": "status 302", "/private": "key is not public", "/twice": "member names repeat", "/missing": "status 404",
+	} {
+		keys, err := l.as.clients.keySets.get(t.Context(), h.url+path, stranger)
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %d keys, %v, want %s", path, len(keys), err, why)
 		}
 	}
 	if _, err := l.as.clients.keySets.get(t.Context(), h.url+"/jwks", stranger); err != nil {

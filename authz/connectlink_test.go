@@ -102,7 +102,7 @@ func TestConnectLinkOnce(t *testing.T) {
 		t.Errorf("a personal link: %v", err)
 	}
 	l.store.failing("Used", func() {
-		if err := l.as.CheckLinkUnused(t.Context(), open(other)); err == nil || errors.Is(err, ErrLinkUsed) {
+		if err := l.as.CheckLinkUnused(t.Context(), open(other)); !errors.Is(err, errDisk) || errors.Is(err, ErrLinkUsed) {
 			t.Errorf("while the store fails: %v", err)
 		}
 	})

@@ -68,9 +68,8 @@ func TestDocumentCached_AS23(t *testing.T) {
 	// What cannot be had any more is not answered from memory.
 	h.handle("/c", http.NotFound)
 	l.advance(2 * time.Minute)
-	if _, err := l.look(t, h, id); err == nil {
-		t.Error("a withdrawn document is served stale")
-	}
+	_, err := l.look(t, h, id)
+	refusedBecause(t, err, "invalid_client", "status 404") // and no stale document
 }
 
 func TestBackOff_H10_H11(t *testing.T) {
@@ -87,8 +86,12 @@ func TestBackOff_H10_H11(t *testing.T) {
 		{16 * time.Second, 1}, {32 * time.Second, 1}, {time.Minute, 1}, {time.Minute, 1}, {59 * time.Second, 0},
 	} {
 		l.advance(step.after)
-		if hits, err := l.look(t, h, id); err == nil || hits != step.hits {
+		hits, err := l.look(t, h, id)
+		if hits != step.hits {
 			t.Errorf("step %d: %d requests, %v", i, hits, err)
+		}
+		if why := map[int32]string{0: errBackOff.Error(), 1: "status 404"}[hits]; true {
+			refusedBecause(t, err, "invalid_client", why)
 		}
 	}
 	h.publish("/c", goodDocument)
@@ -255,9 +258,8 @@ func TestOutageKeepsDocument_AS23(t *testing.T) {
 				t.Errorf("within the minute: %d requests, %v", hits, err)
 			}
 			l.advance(maxFresh)
-			if _, err := l.look(t, h, id); err == nil {
-				t.Error("kept for more than a day")
-			}
+			_, err := l.look(t, h, id)
+			refusedBecause(t, err, "invalid_client", "egress: ") // kept for a day, no longer
 		})
 	}
 }

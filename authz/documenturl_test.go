@@ -11,47 +11,51 @@ import (
 
 func TestDocumentURL_AS24_H08(t *testing.T) {
 	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
+	const malformed, notAllowed = "malformed URL", "egress: URL not allowed"
 	for uri, want := range map[string]string{
 		"https://client.example/c":                                         "client.example",
 		"https://client.example/":                                          "client.example",
 		"https://Client.Example/oauth/c.json":                              "client.example",
 		"https://client.example:443/c":                                     "client.example",
 		"https://xn--clude-2ve.ai/c":                                       "xn--clude-2ve.ai", // H19
-		"https://client.example":                                           "",
-		"https://client.example:8443/c":                                    "",
-		"http://client.example/c":                                          "",
-		"https://client.example/c?x":                                       "",
-		"https://client.example/c?":                                        "",
-		"https://client.example/c#":                                        "",
-		"https://client.example/c#x":                                       "",
-		"https://user@client.example/c":                                    "",
-		"https://@client.example/c":                                        "",
-		"https://client.example/../c":                                      "",
-		"https://client.example/./c":                                       "",
-		"https://client.example/%2e%2e/c":                                  "",
-		"https://client.example/a/..":                                      "",
-		"https://client.example\\@evil/c":                                  "",
-		"https://client.example/\u00e9":                                    "",
-		"https://cl\u0430ude.ai/c":                                         "", // H19: Cyrillic
-		"https:///c":                                                       "",
-		"https:/client.example/c":                                          "",
-		"https:client.example/c":                                           "",
-		"https://client.example./c":                                        "",
-		"https://client.example/ c":                                        "",
-		"https://client.example/\n":                                        "",
-		"https://localhost/c":                                              "",
-		"https://a.localhost/c":                                            "",
-		"https://127.0.0.1/c":                                              "",
-		"http://127.0.0.1/c":                                               "",
-		"https://[::1]/c":                                                  "",
-		"https://169.254.169.254/latest/meta":                              "",
-		"https://[64:ff9b::a9fe:a9fe]/c":                                   "",
-		"https://" + strings.Repeat("a.", 200) + "example/c":               "",
-		"https://client.example/" + strings.Repeat("a", maxDocumentURLLen): "",
+		"https://client.example":                                           malformed,
+		"https://client.example:8443/c":                                    notAllowed,
+		"http://client.example/c":                                          notAllowed,
+		"https://client.example/c?x":                                       malformed,
+		"https://client.example/c?":                                        malformed,
+		"https://client.example/c#":                                        malformed,
+		"https://client.example/c#x":                                       malformed,
+		"https://user@client.example/c":                                    malformed,
+		"https://@client.example/c":                                        malformed,
+		"https://client.example/../c":                                      malformed,
+		"https://client.example/./c":                                       malformed,
+		"https://client.example/%2e%2e/c":                                  malformed,
+		"https://client.example/a/..":                                      malformed,
+		"https://client.example\\@evil/c":                                  malformed,
+		"https://client.example/\u00e9":                                    malformed,
+		"https://cl\u0430ude.ai/c":                                         malformed, // H19: Cyrillic
+		"https:///c":                                                       malformed,
+		"https:/client.example/c":                                          malformed,
+		"https:client.example/c":                                           malformed,
+		"https://client.example./c":                                        malformed,
+		"https://client.example/ c":                                        malformed,
+		"https://client.example/\n":                                        malformed,
+		"https://localhost/c":                                              notAllowed,
+		"https://a.localhost/c":                                            notAllowed,
+		"https://127.0.0.1/c":                                              notAllowed,
+		"http://127.0.0.1/c":                                               notAllowed,
+		"https://[::1]/c":                                                  notAllowed,
+		"https://169.254.169.254/latest/meta":                              notAllowed,
+		"https://[64:ff9b::a9fe:a9fe]/c":                                   notAllowed,
+		"https://" + strings.Repeat("a.", 200) + "example/c":               malformed,
+		"https://client.example/" + strings.Repeat("a", maxDocumentURLLen): malformed,
 	} {
 		host, err := m.checkURL(uri)
-		if (err == nil) != (want != "") || err == nil && host != want {
-			t.Errorf("%s: %q, %v", uri, host, err)
+		if err != nil {
+			host = err.Error()
+		}
+		if host != want {
+			t.Errorf("%s: %q, want %q", uri, host, want)
 		}
 	}
 }
@@ -85,7 +89,9 @@ func TestTrustPolicy_AS32_H15(t *testing.T) {
 		"denied":       func(c *Config) { c.Registration.DeniedHosts = []string{"127.0.0.1"} },
 	} {
 		l, h := documentLab(t, policy)
-		if _, err := l.lookup(h.publish("/c", goodDocument)); err == nil || h.hits.Load() != 0 {
+		_, err := l.lookup(h.publish("/c", goodDocument))
+		refusedBecause(t, err, "invalid_client", "not accepted here")
+		if h.hits.Load() != 0 {
 			t.Errorf("%s: %v after %d requests", name, err, h.hits.Load())
 		}
 	}

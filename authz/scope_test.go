@@ -34,6 +34,9 @@ func TestResolveScope_AS64_AS68_I19(t *testing.T) {
 			if (err == nil) != (tt.want != nil) || err == nil && !slices.Equal(got, tt.want) {
 				t.Errorf("scope = %q, %v, want %q", got, err, tt.want)
 			}
+			if err != nil {
+				refusedAs(t, err, "invalid_scope")
+			}
 		})
 	}
 	if got, err := resolveScope("", []Server{{ID: "open"}}); err != nil || len(got) != 0 {

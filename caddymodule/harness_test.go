@@ -87,7 +87,7 @@ func (g *gateway) db() string { return filepath.Join(g.dir, "mcp_oauth.db") }
 func (g *gateway) caddyfile(lines string) string {
 	g.written++
 	site := "http://" + g.addr
-	if strings.Contains(lines, "public_url") { // another host's
+	if strings.Contains(lines, "public_url https:") { // another host's
 		_, port, _ := net.SplitHostPort(g.addr)
 		site = ":" + port
 	}

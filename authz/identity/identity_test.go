@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"unicode"
@@ -42,7 +43,7 @@ func TestFromUserID(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			id, err := FromUserID(tt.in)
-			if (err == nil) != tt.ok {
+			if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrUserID) {
 				t.Fatalf("FromUserID(%q) = %v, want ok %v", tt.in, err, tt.ok)
 			}
 			if id.Name != tt.name {
