@@ -79,7 +79,7 @@ func TestDocumentRefused(t *testing.T) {
 		"AS-21 no name":                {text(`"client_name":"Claude Code",`, ``), "client_name is missing"},
 		"AS-21 empty name":             {text(`"Claude Code"`, `" "`), "client_name is missing"},
 		"AS-21 no redirect URI":        {text(`["http://localhost/callback","http://127.0.0.1/callback"]`, `[]`), "redirect_uris must have"},
-		"AS-21 no usable redirect URI": {text(`["http://localhost/callback","http://127.0.0.1/callback"]`, `["javascript:x"]`), "redirect_uris must have"},
+		"AS-21 no usable redirect URI": {text(`["http://localhost/callback","http://127.0.0.1/callback"]`, `["javascript:x"]`), "A redirect URI must be https"},
 		"H07 no client_id":             {text(`"client_id"`, `"id"`), "client_id is not the document's URL"},
 		"H07 another client_id":        {text(`/d","client_name`, `/e","client_name`), "client_id is not the document's URL"},
 		"H07 trailing slash":           {text(`/d","client_name`, `/d/","client_name`), "client_id is not the document's URL"},

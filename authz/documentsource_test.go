@@ -58,7 +58,7 @@ func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
 			}
 			if name == "other schemes" {
 				_, err := l.lookup(app)
-				refusedBecause(t, err, "invalid_client", "redirect_uris must have") // for this site
+				refusedBecause(t, err, "invalid_client", "A redirect URI must be https") // for this site
 			}
 		})
 	}

@@ -62,7 +62,7 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"virtual_key beside others":      {anybody + "identity virtual_key\n" + oneOfOur, "identity: nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`, at Caddyfile:8"},
 		"identity misspelt":              {"identity virtual-key\n" + oneOfOur, `identity: unknown value "virtual-key"; did you mean virtual_key?, at Caddyfile:7`},
 		"identity missing":               {"identity\n" + oneOfOur, "identity: an argument is missing; use one of: virtual_key, user_id, anonymous, caddy, at Caddyfile:7"},
-		"identity in one line":           {"identity anonymous user_id\n" + oneOfOur, "identity: remove \"user_id\", or quote an argument that has spaces; write `identity virtual_key|user_id|anonymous|caddy`, at Caddyfile:7"},
+		"identity in one line":           {"identity anonymous user_id\n" + oneOfOur, "identity: remove \"user_id\", or quote an argument that has spaces; write `identity virtual_key|user_id|anonymous`, at Caddyfile:7"},
 		"two names that look alike":      {alice + "virtual_key Alice {env.B}\n" + oneOfOur, "virtual_key Alice: Alice looks like the name alice; give each key one that nobody takes for another, at Caddyfile:10"},
 		"two names in other code points": {alice + "virtual_key \uff41lice {env.B}\n" + oneOfOur, "virtual_key \uff41lice: \uff41lice looks like the name alice; give each key one that nobody takes for another, at Caddyfile:10"},
 		"invisible name":                 {"identity virtual_key\nvirtual_key \"al\u200bice\" {env.A}\n" + oneOfOur, "virtual_key al\u200bice: \"al\\u200bice\" is not a name; use 1 to 255 visible characters, without space at the ends, at Caddyfile:8"},

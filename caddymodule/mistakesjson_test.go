@@ -76,7 +76,7 @@ func TestMistakesInJSON(t *testing.T) {
 
 // The global options are an app of their own.
 func TestMistakesInGlobalOptions(t *testing.T) {
-	const key = `"MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY="`
+	const key = `"TohrfZNQZvHQrhtN7UPllwOdCMJS3rr5yHGBD9h4QVU="`
 	for name, tt := range map[string]struct{ app, want string }{
 		"unknown field":   {`{"store":{}}`, "store: there is no such field; did you mean storage?"},
 		"unknown engine":  {`{"storage":{"engine":"bolt"}}`, `storage.engine: unknown storage "bolt"; did you mean bbolt?`},
