@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"

@@ -36,18 +36,18 @@ func hashSecret(path, what, value string, resolve resolver) (*storage.Hash, erro
 	if digits, ok := strings.CutPrefix(text, "sha256:"); ok {
 		var h storage.Hash
 		if n, err := hex.Decode(h[:], []byte(digits[:min(len(digits), 2*len(h))])); err != nil || n != len(h) || len(digits) != 2*len(h) {
-			return nil, wrong(path, "%s: after sha256: there must be 64 hexadecimal digits", what)
+			return nil, wrong(path, "the %s needs 64 hexadecimal digits after sha256:", what)
 		}
 		if h == storage.HashOf("") || h == storage.HashOf("\n") { // of a variable that was not set
-			return nil, wrong(path, "%s: this is the hash of an empty text; %s and write down its hash", what, makeOne)
+			return nil, wrong(path, "the %s is the hash of an empty text; %s and write down its hash", what, makeOne)
 		}
 		return &h, nil
 	}
 	if len(text) < minSecretLength {
-		return nil, wrong(path, "%s: too short; use at least %d random characters", what, minSecretLength)
+		return nil, wrong(path, "the %s is too short; use at least %d random characters", what, minSecretLength)
 	}
 	if easyToGuess(text) {
-		return nil, wrong(path, "%s: easy to guess; %s", what, makeOne)
+		return nil, wrong(path, "the %s is easy to guess; %s", what, makeOne)
 	}
 	h := storage.HashOf(text)
 	return &h, nil

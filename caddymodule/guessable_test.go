@@ -62,11 +62,11 @@ func TestWeakSecretsRefused_M13(t *testing.T) {
 	t.Setenv("EMPTY_HASH", fmt.Sprintf("sha256:%x", storage.HashOf("")))
 	const server = "server a /mcp http://127.0.0.1:1/mcp\n"
 	for name, test := range map[string]struct{ global, lines, want string }{
-		"virtual key":          {"", "identity virtual_key\nvirtual_key alice {env.WEAK}\n", "virtual_keys[0].key: key: easy to guess"},
-		"client secret":        {"", alice + "client app {\nsecret {env.WEAK}\nredirect_uri https://app.example/cb\n}\n", "clients[0].secret: secret: easy to guess"},
+		"virtual key":          {"", "identity virtual_key\nvirtual_key alice {env.WEAK}\n", "virtual_key alice: the key is easy to guess"},
+		"client secret":        {"", alice + "client app {\nsecret {env.WEAK}\nredirect_uri https://app.example/cb\n}\n", "secret: the secret is easy to guess"},
 		"initial access token": {"", alice + "registration {\ninitial_access_token {env.WEAK}\n}\n", "easy to guess"},
 		"hash of nothing":      {"", "identity virtual_key\nvirtual_key alice {env.EMPTY_HASH}\n", "hash of an empty text"},
-		"encryption key":       {"encryption_key {env.WEAK_ENCRYPTION_KEY}", alice, "encryption_key 1: must not be easy to guess"},
+		"encryption key":       {"encryption_key {env.WEAK_ENCRYPTION_KEY}", alice, "encryption_key: must not be easy to guess"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := loadCaddyfile("{\nadmin off\nmcp_oauth {\nstorage memory\n" + test.global + "\n}\n}\nhttp://127.0.0.1:0 {\nmcp_oauth {\npublic_url http://127.0.0.1\n" +
