@@ -34,6 +34,7 @@ type walk struct {
 
 	store   storage.Store
 	servers []upstream.Server
+	cache   *upstream.Cache // closing it waits for what goes on in the background
 }
 
 func newWalk(t *testing.T) *walk {
@@ -86,11 +87,11 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: func() time.Time { return w.now },
 	}
 	if len(servers) > 0 {
-		cache := upstream.NewCache()
-		t.Cleanup(cache.Close)
+		w.cache = upstream.NewCache()
+		t.Cleanup(w.cache.Close)
 		w.broker = upstream.New(upstream.Config{Issuer: cfg.Issuer, Servers: servers}, upstream.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
-			Operator: egress.New(egress.Options{Anywhere: true}), Cache: cache, Logger: zap.NewNop(), Now: deps.Now,
+			Operator: egress.New(egress.Options{Anywhere: true}), Cache: w.cache, Logger: zap.NewNop(), Now: deps.Now,
 		})
 		deps.Connections = w.broker
 	}

@@ -129,7 +129,7 @@ var english = text{
 
 		string(upstream.UnknownServer):    "This service cannot be connected here.",
 		string(upstream.TripEnded):        "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
-		string(upstream.Left):             "You were signed out, or somebody else signed in, before the service answered. So nothing was connected.",
+		string(upstream.Left):             "Before the service answered, somebody signed in or out in this browser, or what you signed in with was withdrawn. So nothing was connected. If you are still the one who is signed in, try again.",
 		string(upstream.Replaced):         "This service was connected in another window meanwhile, so this attempt changed nothing. Look which account it is; connect again if you want the other one.",
 		string(upstream.NotThatProvider):  "The answer did not come from the service that you were sent to, so it was not used. Try again; if it happens again, tell whoever runs this site.",
 		string(upstream.Declined):         "The service says that you did not agree, so nothing was connected. You can try again.",
