@@ -120,6 +120,15 @@ func (c *call) bindSession(id string) string {
 	return c.site.sessions.WrapLinked(c.caller.Holder, c.upstream.id, id, c.connected.credential.Link, urls)
 }
 
+// waitingOn returns how a stream waits for word once it has no account any more,
+// or nil if its client does not.
+func (c *call) waitingOn(r *http.Request) *waiting {
+	if c.connected == nil || r == nil || r.Method != http.MethodGet || !c.connected.awaitsWord() {
+		return nil
+	}
+	return &waiting{left: r.Context().Done(), over: make(chan struct{})}
+}
+
 // streamLink returns what a stream of this call depends on, or nil.
 func (c *call) streamLink() *streamLink {
 	if c.connected == nil {

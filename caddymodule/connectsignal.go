@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,9 @@ import (
 // scopes at one server: one that still wants some then wants what it will not
 // get (MCP authorization, step-up).
 const scopeAsksPerMinute = 3
+
+// maxLinkScopes bounds what scopes add to a link.
+const maxLinkScopes = 2 << 10
 
 // answerRoom is what the answer to our input request adds to a retry, besides
 // its state: the names of two members, the key of the request, an action, and
@@ -86,6 +90,11 @@ func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scop
 		return
 	}
 	slices.Sort(scopes)
+	if n := len(strings.Join(scopes, " ")); n > maxLinkScopes {
+		c.site.log.Warn("an MCP server wants more scopes than a link has room for; configure scopes of the server, and connect again",
+			zap.String("server", c.upstream.id), zap.Int("scopes", len(scopes)), zap.Int("bytes", n))
+		scopes = nil
+	}
 	if c.connection.Mode == connections.OAuth || len(scopes) == 0 || !c.allowScopeAsk() {
 		c.say(w, http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", c.upstream.title))
 		return

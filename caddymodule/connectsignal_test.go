@@ -418,6 +418,24 @@ func TestAskForScope_CL16(t *testing.T) {
 	}
 }
 
+// What is too much for a link is told to the operator.
+func TestTooManyScopesForALink(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	alice := g.person("alice")
+	alice.connect("notion")
+	l.with(func() { l.need = strings.Repeat("long.scope.name ", 150) })
+	got := status(t, alice.call(toolCall), http.StatusOK)
+	if !strings.Contains(got, "not allowed") || connectLink.MatchString(got) {
+		t.Errorf("answer %s", got)
+	}
+	if !strings.Contains(g.log(), "more scopes than a link has room for") {
+		t.Error("the log does not say so")
+	}
+	l.with(func() { l.need = "" })
+	alice.wantAccount("alice")
+}
+
 // RFC 6750 section 3: the scope is optional in a challenge. Without it there is
 // nothing to ask the person for, and nothing wrong with account and grant.
 func TestLacksUnnamedScope_CL16(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,87 +101,110 @@ func TestOpenLinksEnd(t *testing.T) {
 	}
 }
 
-// A client of 2025-11-25 that waits is told on its own stream that its person
-// connected the server with that link, and nobody else is.
-func TestElicitationComplete(t *testing.T) {
-	l := newLab(t)
-	var opened atomic.Int32
-	streaming := make(chan struct{})
-	defer close(streaming)
+// serveStreams has the lab open MCP sessions, and event streams in them that
+// say one thing and then nothing. It returns how many of those are open.
+func (l *lab) serveStreams(t *testing.T) (open *atomic.Int32) {
+	var sessions atomic.Int32
+	open = new(atomic.Int32)
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
 	l.answer = func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
-			w.Header().Set("Mcp-Session-Id", fmt.Sprint("session-", opened.Add(1)))
+			w.Header().Set("Mcp-Session-Id", fmt.Sprint("session-", sessions.Add(1)))
 			writeTestJSON(w, map[string]any{"jsonrpc": "2.0", "id": 1, "result": map[string]any{}})
 			return
 		}
+		open.Add(1)
+		defer open.Add(-1)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "id: 41\ndata: open\n\n")
 		_ = http.NewResponseController(w).Flush()
 		select {
-		case <-streaming:
+		case <-done:
 		case <-r.Context().Done():
 		}
 	}
+	return open
+}
+
+// mcpStream is the event stream of an MCP session whose client opens URLs.
+type mcpStream struct {
+	person *person
+	header []string
+	body   io.Reader
+}
+
+func (p *person) openStream(initialize string) *mcpStream {
+	p.g.t.Helper()
+	id := p.call(initialize).Header.Get("Mcp-Session-Id")
+	s := &mcpStream{person: p, header: []string{"Mcp-Session-Id", id, "Mcp-Protocol-Version", "2025-11-25"}}
+	s.body = p.g.call("GET", "/mcp", "", append(s.header, "Authorization", "Bearer "+keyOf(p.name), "Accept", "text/event-stream")...).Body
+	if got, err := event(s.body); got != "id: 41\ndata: open" {
+		p.g.t.Fatal(got, err)
+	}
+	return s
+}
+
+// ask makes a call that is answered with an elicitation by URL.
+func (s *mcpStream) ask() (elicitation, answer string) {
+	t := s.person.g.t
+	t.Helper()
+	answer = status(t, s.person.call(toolCall, s.header...), http.StatusOK)
+	var e struct {
+		Error struct {
+			Data struct {
+				Elicitations []struct{ ElicitationID string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(answer), &e); err != nil || len(e.Error.Data.Elicitations) != 1 {
+		t.Fatalf("answer %s, %v", answer, err)
+	}
+	return e.Error.Data.Elicitations[0].ElicitationID, answer
+}
+
+// told returns which elicitation the next event says is complete.
+func (s *mcpStream) told() string {
+	t := s.person.g.t
+	t.Helper()
+	got, err := event(s.body)
+	var m struct {
+		Method string
+		Params struct{ ElicitationID string }
+	}
+	data, ok := strings.CutPrefix(got, "event: message\ndata: ")
+	if !ok || json.Unmarshal([]byte(data), &m) != nil || m.Method != "notifications/elicitation/complete" {
+		t.Fatalf("event %q, %v", got, err)
+	}
+	return m.Params.ElicitationID
+}
+
+// A client of 2025-11-25 that waits is told on its own stream that its person
+// connected the server with that link, and nobody else is.
+func TestElicitationComplete(t *testing.T) {
+	l := newLab(t)
+	l.serveStreams(t)
 	g := newGateway(t, people("alice", "bob")+l.server("optional"))
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
-	type stream struct {
-		body   io.Reader
-		header []string
-	}
-	open := func(p *person) stream {
-		id := p.call(opensURLs).Header.Get("Mcp-Session-Id")
-		header := []string{"Authorization", "Bearer " + keyOf(p.name), "Mcp-Session-Id", id, "Mcp-Protocol-Version", "2025-11-25"}
-		body := g.call("GET", "/mcp", "", append(header, "Accept", "text/event-stream")...).Body
-		if got, err := event(body); got != "id: 41\ndata: open" {
-			t.Fatal(got, err)
-		}
-		return stream{body, header}
-	}
-	waits, other, foreign := open(alice), open(alice), open(bob)
-	ask := func(p *person, s stream) (id, answer string) {
-		answer = status(t, p.call(toolCall, s.header...), http.StatusOK)
-		var e struct {
-			Error struct {
-				Data struct {
-					Elicitations []struct{ ElicitationID string }
-				}
-			}
-		}
-		if err := json.Unmarshal([]byte(answer), &e); err != nil || len(e.Error.Data.Elicitations) != 1 {
-			t.Fatalf("answer %s, %v", answer, err)
-		}
-		return e.Error.Data.Elicitations[0].ElicitationID, answer
-	}
+	waits, other, foreign := alice.openStream(opensURLs), alice.openStream(opensURLs), bob.openStream(opensURLs)
 	l.with(func() { l.need = "write" })
-	first, _ := ask(alice, waits)
-	second, answer := ask(alice, waits)
-	ask(alice, other)
-	ask(bob, foreign)
+	first, _ := waits.ask()
+	second, answer := waits.ask()
+	other.ask()
+	foreign.ask()
 	if first == second {
 		t.Error("two links have one name")
 	}
 	g.load(g.caddyfile(people("alice", "bob") + l.server("optional"))) // a reload forgets nothing
 	alice.follow(answer)
-	told := map[string]bool{}
-	for range 2 {
-		got, err := event(waits.body)
-		var m struct {
-			Method string
-			Params struct{ ElicitationID string }
-		}
-		data, ok := strings.CutPrefix(got, "event: message\ndata: ")
-		if !ok || json.Unmarshal([]byte(data), &m) != nil || m.Method != "notifications/elicitation/complete" {
-			t.Fatalf("event %q, %v", got, err)
-		}
-		told[m.Params.ElicitationID] = true
-	}
+	told := map[string]bool{waits.told(): true, waits.told(): true}
 	if !told[first] || !told[second] {
 		t.Errorf("told of %v, want %s and %s", told, first, second)
 	}
 	stateOf(t, g).streams.close()
-	for name, s := range map[string]stream{"the same": waits, "another session": other, "somebody else": foreign} {
+	for name, s := range map[string]*mcpStream{"the same": waits, "another session": other, "somebody else": foreign} {
 		if rest, _ := io.ReadAll(s.body); len(rest) != 0 {
 			t.Errorf("%s was told %q", name, rest)
 		}
@@ -188,6 +212,58 @@ func TestElicitationComplete(t *testing.T) {
 	if n := len(stateOf(t, g).links.streams); n != 0 {
 		t.Errorf("%d sessions have streams after their end", n)
 	}
+}
+
+// Without an account nothing of the upstream's reaches a client any more; one
+// that can be asked by URL keeps its stream, to be told that there is one again.
+func TestStreamWaitsForWord(t *testing.T) {
+	l := newLab(t)
+	open := l.serveStreams(t)
+	g := newGateway(t, people("alice")+l.server("optional"))
+	alice := g.person("alice")
+	recheck := func() { stateOf(t, g).recheck(t.Context()) }
+	lose := func(initialize string) *mcpStream {
+		alice.connect("notion")
+		s := alice.openStream(initialize)
+		recheck()
+		if n := open.Load(); n != 1 {
+			t.Fatalf("%d streams of the upstream, want 1", n)
+		}
+		alice.disconnect("notion")
+		recheck()
+		recheck() // it stays
+		for deadline := time.Now().Add(5 * time.Second); open.Load() != 0; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatal("the upstream's side is open")
+			}
+		}
+		return s
+	}
+	end := func(s *mcpStream) {
+		t.Helper()
+		if got, err := event(s.body); got != "" || err != io.EOF {
+			t.Errorf("event %q, %v, want the end", got, err)
+		}
+	}
+	s := lose(opensURLs)
+	id, answer := s.ask()
+	alice.follow(answer)
+	if got := s.told(); got != id {
+		t.Errorf("told of %s, want %s", got, id)
+	}
+	recheck()
+	end(s) // the session ended with its account
+	alice.disconnect("notion")
+
+	end(lose(strings.Replace(opensURLs, `"url":{}`, "", 1)))
+	s = lose(opensURLs)
+	g.load(g.caddyfile(people("bob") + l.server("optional"))) // alice's key is withdrawn
+	recheck()
+	end(s)
+	g.load(g.caddyfile(people("alice") + l.server("optional")))
+	s = lose(opensURLs)
+	stateOf(t, g).streams.close()
+	end(s)
 }
 
 // flushRecorder tells what was written since the last flush.

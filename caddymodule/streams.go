@@ -29,6 +29,16 @@ type stream struct {
 	resource string
 	link     *streamLink // nil unless it carries somebody's account
 	ended    atomic.Bool
+	// waiting is nil unless the stream outlives its account, because its client
+	// then waits for word that there is one again.
+	waiting *waiting
+}
+
+// waiting is the state of a stream that waits once it has no account any more.
+type waiting struct {
+	left  <-chan struct{} // the client did
+	over  chan struct{}   // we ended the stream
+	alone atomic.Bool     // the upstream's side was closed
 }
 
 // streamLink is the connection that a stream was opened with.
@@ -38,9 +48,9 @@ type streamLink struct {
 	name           string
 }
 
-// linked reports whether the connection behind the stream is still the one it
-// was opened with: one that was ended, or made again with another account,
-// ends it. The configuration that serves now decides, if there is one.
+// linked reports whether the stream may go on, as far as its connection goes:
+// one that was ended, or made again with another account, ends what the
+// upstream sends. The configuration that serves now decides, if there is one.
 func (s *stream) linked(ctx context.Context, active *App) bool {
 	if s.link == nil {
 		return true
@@ -49,7 +59,28 @@ func (s *stream) linked(ctx context.Context, active *App) bool {
 	if active != nil {
 		broker = active.broker(s.link.issuer)
 	}
-	return broker != nil && broker.Linked(ctx, s.caller.Identity.Subject, s.link.server, s.link.name)
+	if broker == nil {
+		return false
+	}
+	switch broker.LinkOf(ctx, s.caller.Identity.Subject, s.link.server) {
+	case s.link.name:
+		return s.waiting == nil || !s.waiting.alone.Load()
+	case "":
+		return s.wait()
+	}
+	return false
+}
+
+// wait closes the upstream's side and leaves the client's open, if the client
+// waits for word. It reports whether it does.
+func (s *stream) wait() bool {
+	if s.waiting == nil {
+		return false
+	}
+	if s.waiting.alone.CompareAndSwap(false, true) {
+		_ = s.ReadCloser.Close()
+	}
+	return true
 }
 
 func newStreams() *streams { return &streams{open: map[*stream]struct{}{}} }
@@ -74,7 +105,17 @@ func (r *streams) track(s *stream) io.ReadCloser {
 // to the client: it may come back, and be told why it cannot.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
-	if err != nil && s.ended.Load() {
+	if err == nil {
+		return n, nil
+	}
+	if s.waiting != nil && s.waiting.alone.Load() {
+		select {
+		case <-s.waiting.over:
+		case <-s.waiting.left:
+		}
+		return 0, io.EOF
+	}
+	if s.ended.Load() {
 		return 0, io.EOF
 	}
 	return n, err
@@ -91,6 +132,9 @@ func (s *stream) Close() error {
 // end closes the upstream's side, which ends a Read that waits.
 func (s *stream) end() {
 	if s.ended.CompareAndSwap(false, true) {
+		if s.waiting != nil {
+			close(s.waiting.over)
+		}
 		_ = s.ReadCloser.Close()
 	}
 }

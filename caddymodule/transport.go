@@ -173,7 +173,7 @@ func (t *transport) received(res *http.Response, c *call) *http.Response {
 	}
 	if isEventStream(res.Header) {
 		res.Body = c.site.streams.track(&stream{
-			ReadCloser: res.Body, caller: c.caller, gate: c.gate, resource: t.upstream.resource, link: c.streamLink(),
+			ReadCloser: res.Body, caller: c.caller, gate: c.gate, resource: t.upstream.resource, link: c.streamLink(), waiting: c.waitingOn(res.Request),
 		})
 	}
 	return res

@@ -42,13 +42,18 @@ func TestConnectAtRunTimeInputRequired(t *testing.T) {
 	}
 }
 
-// Revision 2025-11-25: the call is refused with the error -32042 and a link.
-// The MCP session ended with the connection (P-11); a new one works.
+// Revision 2025-11-25: the call is refused with the error -32042 and a link, and
+// the client is told when its person connected the server. The MCP session ended
+// with the connection (P-11); a new one works.
 func TestConnectAtRunTimeURLElicitationRequired_P11(t *testing.T) {
 	w := runOwn(t, time.Minute, "")
 	who := residents(t)[1]
 	token := w.signIn(t, who, "/notes").AccessToken
 	options := opensURLs(func(string) { t.Error("the client was asked by the server") })
+	complete := make(chan string, 1)
+	options.ElicitationCompleteHandler = func(_ context.Context, r *mcp.ElicitationCompleteNotificationRequest) {
+		complete <- r.Params.ElicitationID
+	}
 	session := connect(t, with(token, w.URL+"/notes"), options, "2025-11-25")
 	mustBe(t, session, who.account)
 	who.disconnect(t, w.URL)
@@ -63,6 +68,14 @@ func TestConnectAtRunTimeURLElicitationRequired_P11(t *testing.T) {
 		t.Fatalf("%v in %s", err, refused.Data)
 	}
 	who.connect(t, data.Elicitations[0].URL, "Notes")
+	select {
+	case id := <-complete:
+		if want := data.Elicitations[0].ElicitationID; id != want {
+			t.Errorf("told that %q is complete, want %q", id, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the client is not told that its person connected the server")
+	}
 	if _, _, err := callWhoAmI(t, session); !errors.Is(err, mcp.ErrSessionMissing) {
 		t.Errorf("the session of the connection that was ended: %v", err)
 	}
