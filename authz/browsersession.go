@@ -90,7 +90,7 @@ func (as *AuthorizationServer) SignOut(w http.ResponseWriter, r *http.Request) e
 	if err := as.endBrowserSession(r); err != nil {
 		return err
 	}
-	as.setBrowserCookie(w, "", -time.Second)
+	as.ForgetBrowser(w)
 	return nil
 }
 
@@ -114,6 +114,11 @@ func (as *AuthorizationServer) SignOutEverywhere(ctx context.Context, subject st
 		return unavailable(err)
 	}
 	return nil
+}
+
+// ForgetBrowser takes its cookie from a browser whose session has ended.
+func (as *AuthorizationServer) ForgetBrowser(w http.ResponseWriter) {
+	as.setBrowserCookie(w, "", -time.Second)
 }
 
 func (as *AuthorizationServer) endBrowserSession(r *http.Request) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
 )
 
 // A client that does not ask for the scope it is told to ask for signs in
@@ -44,6 +45,39 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 
 	call(caller("grant-3", "d"), "2025-06-18", http.StatusUnauthorized) // never answered with a scope
 	call(caller("grant-3", "d"), "2025-11-25", http.StatusForbidden)
+}
+
+// A grant that could not be ended goes on, and nobody is told otherwise.
+func TestDisconnectedWithoutTheStore(t *testing.T) {
+	store := &storetest.Faulty{Store: memstore.New()}
+	l := newLabOn(t, store)
+	tokens := l.redeem("app", l.code(), "redirect_uri", "-")
+	l.want(tokens, http.StatusOK, "")
+	g := l.as.Gate(l.as.cfg.Servers[0])
+	r := httptest.NewRequest(http.MethodPost, labNotion, nil)
+	r.Header.Set("Authorization", "Bearer "+tokens.Access)
+	c := g.Check(httptest.NewRecorder(), r)
+	if c == nil {
+		t.Fatal("the token does not pass")
+	}
+	store.Fail("RevokeGrant")
+	w := httptest.NewRecorder()
+	g.Disconnected(w, r, c, "2025-06-18")
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("WWW-Authenticate") != "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	if n := l.logs.FilterMessageSnippet("ended a grant").Len(); n != 0 {
+		t.Error("the log says that the grant ended")
+	}
+	store.Fail("")
+	if g.Check(httptest.NewRecorder(), r) == nil {
+		t.Error("the token passes no more")
+	}
+	w = httptest.NewRecorder()
+	g.Disconnected(w, r, c, "2025-06-18")
+	if w.Code != http.StatusUnauthorized || g.Check(httptest.NewRecorder(), r) != nil {
+		t.Errorf("once more: %d", w.Code)
+	}
 }
 
 // What is remembered is bounded, and of each server.

@@ -35,6 +35,7 @@ type accounts interface {
 	SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error
 	SignOut(w http.ResponseWriter, r *http.Request) error
 	SignOutEverywhere(ctx context.Context, subject string) error
+	ForgetBrowser(w http.ResponseWriter)
 	ServersOf(id storage.Identity) []authz.Server
 	Grants(ctx context.Context, subject string) ([]storage.Grant, error)
 	RevokeGrantOf(ctx context.Context, subject, grantID string) error

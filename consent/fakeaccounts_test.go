@@ -49,9 +49,11 @@ func (s *fakeAccounts) SignOut(http.ResponseWriter, *http.Request) error {
 }
 
 func (s *fakeAccounts) SignOutEverywhere(_ context.Context, subject string) error {
-	s.everywhere = subject
+	s.everywhere, s.person = subject, nil
 	return nil
 }
+
+func (s *fakeAccounts) ForgetBrowser(http.ResponseWriter) {}
 
 func (s *fakeAccounts) ServersOf(storage.Identity) []authz.Server { return s.servers }
 

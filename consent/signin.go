@@ -74,5 +74,7 @@ func (c *Consent) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *a
 	if err := c.as.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
 		return err
 	}
-	return c.signOut(w, r, s)
+	c.as.ForgetBrowser(w)
+	c.redirect(w, AccountPath)
+	return nil
 }
