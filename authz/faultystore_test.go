@@ -125,3 +125,12 @@ func (s *faultyStore) PutMemo(ctx context.Context, m storage.Memo) error {
 func (s *faultyStore) Memo(ctx context.Context, issuer, name string, now time.Time) (storage.Memo, error) {
 	return read(s, "Memo", func() (storage.Memo, error) { return s.Store.Memo(ctx, issuer, name, now) })
 }
+
+func (s *faultyStore) Grants(ctx context.Context, after string, limit int, now time.Time) (grants []storage.Grant, next string, err error) {
+	grants, err = read(s, "Grants", func() ([]storage.Grant, error) {
+		grants, n, err := s.Store.Grants(ctx, after, limit, now)
+		next = n
+		return grants, err
+	})
+	return grants, next, err
+}

@@ -45,6 +45,9 @@ type App struct {
 	log  *zap.Logger
 	path string // of the database; empty for memory
 
+	started  uint64     // see starts
+	ending   sync.Mutex // held while what was withdrawn is being ended
+	ended    bool       // it has ended
 	opening  sync.Mutex // held while somebody opens
 	retrying context.CancelFunc
 	mu       sync.Mutex
@@ -132,9 +135,6 @@ func (a *App) refuseRewriters() error {
 	}
 	return nil
 }
-
-// Stop does nothing: requests outlive it.
-func (a *App) Stop() error { return nil }
 
 // Cleanup lets go of what the process shares. It is called once for every
 // provisioned App, started or not.

@@ -28,9 +28,14 @@ func (a *App) Start() error {
 	if err := a.refuseRewriters(); err != nil {
 		return err
 	}
+	a.started = starts.Add(1)
 	err := a.openSites()
-	if err == nil || servesAlready() {
+	if err != nil && servesAlready() {
 		return err
+	}
+	go a.endWithdrawnWhenLive()
+	if err == nil {
+		return nil
 	}
 	a.tellFailure(err)
 	ctx, cancel := context.WithCancel(context.Background())
