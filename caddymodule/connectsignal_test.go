@@ -424,7 +424,11 @@ func TestTooManyScopesForALink(t *testing.T) {
 	g := newGateway(t, people("alice")+l.server("optional"))
 	alice := g.person("alice")
 	alice.connect("notion")
-	l.with(func() { l.need = strings.Repeat("long.scope.name ", 150) })
+	l.with(func() {
+		for i := range 150 {
+			l.need += fmt.Sprint("a.rather.long.scope.", i, " ")
+		}
+	})
 	got := status(t, alice.call(toolCall), http.StatusOK)
 	if !strings.Contains(got, "not allowed") || connectLink.MatchString(got) {
 		t.Errorf("answer %s", got)
