@@ -13,6 +13,9 @@ type Config struct {
 	// Issuer is the public URL of the site: scheme and host, no path, no
 	// trailing slash. The same bytes everywhere (RFC 8414 section 3.3).
 	Issuer string
+	// Documentation is the URL of a page for people who write clients, or empty
+	// (RFC 8414 section 2).
+	Documentation string
 	// Servers are the MCP servers, in the order people see them.
 	Servers []Server
 	// Clients are the pre-registered clients.
@@ -51,6 +54,9 @@ type Server struct {
 	Scopes []string
 	// OptionalScopes can be granted but are not needed for every call.
 	OptionalScopes []string
+	// Documentation, Policy and TermsOfService are URLs of pages for people, or
+	// empty (RFC 9728 section 2).
+	Documentation, Policy, TermsOfService string
 }
 
 // Lifetimes of what the authorization server issues.

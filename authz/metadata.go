@@ -26,6 +26,7 @@ type authorizationServerMetadata struct {
 	RegistrationEndpoint  string                    `json:"registration_endpoint,omitempty"`
 	RevocationEndpoint    string                    `json:"revocation_endpoint"`
 	IntrospectionEndpoint string                    `json:"introspection_endpoint"`
+	ServiceDocumentation  string                    `json:"service_documentation,omitempty"`
 	ScopesSupported       []string                  `json:"scopes_supported,omitempty"`
 	ResponseTypes         []string                  `json:"response_types_supported"`
 	ResponseModes         []string                  `json:"response_modes_supported"`
@@ -51,6 +52,7 @@ func (as *AuthorizationServer) metadata() authorizationServerMetadata {
 		TokenEndpoint:         as.cfg.Issuer + TokenPath,
 		RevocationEndpoint:    as.cfg.Issuer + RevokePath,
 		IntrospectionEndpoint: as.cfg.Issuer + IntrospectPath,
+		ServiceDocumentation:  as.cfg.Documentation,
 		ScopesSupported:       as.metadataScopes(),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},

@@ -245,3 +245,39 @@ func TestMetadataMethods_RS3_AS73(t *testing.T) {
 		}
 	}
 }
+
+// Pages for people are published where clients look for them, and left out where
+// there are none.
+func TestPagesInMetadata(t *testing.T) {
+	members := []string{"service_documentation", "resource_documentation", "resource_policy_uri", "resource_tos_uri"}
+	document := func(cfg Config, path string) map[string]any {
+		var d map[string]any
+		if err := json.Unmarshal(fetch(wellKnownOf(cfg, t), http.MethodGet, path).Body.Bytes(), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const as, resource, other = "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/mcp/notion", "/.well-known/oauth-protected-resource/mcp"
+	with := gateConfig()
+	with.Documentation = "https://docs.example/"
+	with.Servers[0].Documentation, with.Servers[0].Policy, with.Servers[0].TermsOfService = "https://docs.example/n", "https://docs.example/p", "https://docs.example/t"
+	for path, want := range map[string]map[string]any{
+		as:       {"service_documentation": "https://docs.example/"},
+		resource: {"resource_documentation": "https://docs.example/n", "resource_policy_uri": "https://docs.example/p", "resource_tos_uri": "https://docs.example/t"},
+		other:    {},
+	} {
+		got := document(with, path)
+		for _, member := range members {
+			if got[member] != want[member] {
+				t.Errorf("%s: %s = %v, want %v", path, member, got[member], want[member])
+			}
+		}
+	}
+	for _, path := range []string{as, resource} {
+		for _, member := range members {
+			if _, has := document(gateConfig(), path)[member]; has {
+				t.Errorf("%s has an empty %s", path, member)
+			}
+		}
+	}
+}

@@ -11,6 +11,9 @@ type resourceMetadata struct {
 	ScopesSupported        []string `json:"scopes_supported,omitempty"`
 	BearerMethodsSupported []string `json:"bearer_methods_supported"`
 	ResourceName           string   `json:"resource_name,omitempty"`
+	Documentation          string   `json:"resource_documentation,omitempty"`
+	PolicyURI              string   `json:"resource_policy_uri,omitempty"`
+	TOSURI                 string   `json:"resource_tos_uri,omitempty"`
 }
 
 // resourceMetadataURL returns where the metadata of a server is (RFC 9728
@@ -49,5 +52,8 @@ func (as *AuthorizationServer) resourceMetadata(s *Server, resource string) []by
 		ScopesSupported:        withoutOfflineAccess(s.Scopes),
 		BearerMethodsSupported: []string{"header"},
 		ResourceName:           s.Title,
+		Documentation:          s.Documentation,
+		PolicyURI:              s.Policy,
+		TOSURI:                 s.TermsOfService,
 	})
 }

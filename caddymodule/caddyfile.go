@@ -36,6 +36,9 @@ func init() {
 //	    }
 //	    server <id> <path> <upstream URL> {  # repeatable
 //	        title <text>
+//	        resource_documentation <url>
+//	        resource_policy_uri <url>
+//	        resource_tos_uri <url>
 //	        auth none
 //	        auth headers {
 //	            <name> <value>  # repeatable
@@ -81,6 +84,7 @@ func init() {
 //	    flow_lifetime <duration>
 //	    code_lifetime <duration>
 //	    refresh_reuse_grace <duration>
+//	    service_documentation <url>
 //	    registration {
 //	        dynamic on|off
 //	        metadata_documents on|off
@@ -141,6 +145,7 @@ var siteOptions = block[Handler]{
 	{name: "flow_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.FlowLifetime })},
 	{name: "code_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.CodeLifetime })},
 	{name: "refresh_reuse_grace", args: "<duration>", read: readReuseGrace},
+	{name: "service_documentation", args: "<url>", read: setText(func(h *Handler) *string { return &h.ServiceDocumentation })},
 	{name: "registration", read: readRegistration, block: registrationOptions},
 	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *Handler) *[]string { return &h.AllowedOrigins })},
 	{name: "branding", read: readBranding, block: brandingOptions},

@@ -7,6 +7,9 @@ import (
 
 var serverOptions = block[Server]{
 	{name: "title", args: "<text>", read: setText(func(s *Server) *string { return &s.Title })},
+	{name: "resource_documentation", args: "<url>", read: setText(func(s *Server) *string { return &s.ResourceDocumentation })},
+	{name: "resource_policy_uri", args: "<url>", read: setText(func(s *Server) *string { return &s.ResourcePolicyURI })},
+	{name: "resource_tos_uri", args: "<url>", read: setText(func(s *Server) *string { return &s.ResourceTOSURI })},
 	{name: "auth", args: "none", read: func(*parser, *Server, line) error { return nil }},
 	{name: "auth", args: "headers", read: readAuthHeaders, block: free("<name> <value>")},
 	{name: "auth", args: "per_user_oauth|oauth", read: readAuth(oauthOptions), block: oauthOptions},

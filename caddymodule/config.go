@@ -79,6 +79,15 @@ type Server struct {
 	ID string `json:"id"`
 	// Title is shown to people. Default: the id.
 	Title string `json:"title,omitempty"`
+	// ResourceDocumentation is the http or https URL of a page about the server,
+	// for people who use or program clients. Clients find it in the server's
+	// metadata (RFC 9728).
+	ResourceDocumentation string `json:"resource_documentation,omitempty"`
+	// ResourcePolicyURI is the URL of a page that says how clients may use data
+	// of the server.
+	ResourcePolicyURI string `json:"resource_policy_uri,omitempty"`
+	// ResourceTOSURI is the URL of the server's terms of service.
+	ResourceTOSURI string `json:"resource_tos_uri,omitempty"`
 	// Path is where clients reach the server on this site, exactly.
 	Path string `json:"path"`
 	// Upstream is the http or https URL of the MCP endpoint behind.

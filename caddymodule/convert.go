@@ -21,7 +21,7 @@ const defaultScope = "mcp:use"
 func (h *Handler) convert(resolve resolver) (authz.Config, error) {
 	var cfg authz.Config
 	for _, step := range []func(*authz.Config, resolver) error{
-		h.convertPublicURL, h.convertServers, h.checkProxies, h.checkAuth, h.checkPassHeaders, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
+		h.convertPublicURL, h.convertDocumentation, h.convertServers, h.checkProxies, h.checkAuth, h.checkPassHeaders, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
 		h.convertRegistration, h.convertClients, h.checkClients, h.convertScopes, h.convertLifetimes,
 		h.convertOrigins, h.checkBranding, h.checkInsecure,
 	} {
@@ -42,6 +42,11 @@ func (h *Handler) convertPublicURL(cfg *authz.Config, resolve resolver) error {
 	}
 	cfg.Issuer, err = parsePublicURL(text)
 	return err
+}
+
+func (h *Handler) convertDocumentation(cfg *authz.Config, _ resolver) error {
+	cfg.Documentation = h.ServiceDocumentation
+	return checkPageURL("service_documentation", h.ServiceDocumentation)
 }
 
 var identityKinds = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous, identity.Caddy}

@@ -46,6 +46,9 @@ func (h *Handler) convertServers(cfg *authz.Config, resolve resolver) error {
 		if err != nil {
 			return err
 		}
+		if err := s.setPages(path, &server); err != nil {
+			return err
+		}
 		cfg.Servers = append(cfg.Servers, server)
 	}
 	return nil
@@ -69,6 +72,24 @@ func convertServer(path string, s Server, issuer string) (authz.Server, error) {
 		server.OptionalScopes = append(slices.Clip(server.OptionalScopes), authz.ConnectScope(s.ID))
 	}
 	return server, nil
+}
+
+// setPages takes over the URLs of pages for people.
+func (s *Server) setPages(path string, to *authz.Server) error {
+	for _, page := range []struct {
+		field, url string
+		to         *string
+	}{
+		{".resource_documentation", s.ResourceDocumentation, &to.Documentation},
+		{".resource_policy_uri", s.ResourcePolicyURI, &to.Policy},
+		{".resource_tos_uri", s.ResourceTOSURI, &to.TermsOfService},
+	} {
+		if err := checkPageURL(path+page.field, page.url); err != nil {
+			return err
+		}
+		*page.to = page.url
+	}
+	return nil
 }
 
 func checkServerScopes(path string, s authz.Server) error {

@@ -84,6 +84,21 @@ func validOrigin(text string) bool {
 	return u.Scheme != "https" && u.Scheme != "http" || u.Host == strings.ToLower(u.Host)
 }
 
+// checkPageURL checks the URL of a page for people, where there is one.
+func checkPageURL(field, text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || !isASCII(text) || strings.ContainsAny(text, `{}<>"`) {
+		return wrong(field, "%q is not the URL of a page; write it as https://example.com/docs", text)
+	}
+	if u.User != nil {
+		return wrong(field, "the URL has a user name or password, and everybody can read it here; remove them")
+	}
+	return nil
+}
+
 // parseUpstream checks the URL of an upstream MCP server.
 func parseUpstream(path, text, issuer string) (*url.URL, error) {
 	u, err := url.Parse(text)

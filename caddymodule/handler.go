@@ -50,11 +50,14 @@ type Handler struct {
 	// Scopes describes scopes to people, in their order.
 	Scopes []Scope `json:"scopes,omitempty"`
 
-	// AccessTokenLifetime is how long an access token lives. Default: 1h.
+	// AccessTokenLifetime is how long an access token lives that can be
+	// refreshed. Default: 1h.
 	AccessTokenLifetime caddy.Duration `json:"access_token_lifetime,omitempty"`
 	// RefreshTokenLifetime is how long a refresh token lives unused. Default: 30d.
 	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
-	// GrantLifetime ends a grant without refresh token. Default: 24h.
+	// GrantLifetime ends a grant without refresh token, and with it its one
+	// access token: that of a client which registered without the grant type
+	// refresh_token. Default: 24h.
 	GrantLifetime caddy.Duration `json:"grant_lifetime,omitempty"`
 	// AbsoluteGrantLifetime ends any other grant, however active. Default: 90d.
 	AbsoluteGrantLifetime caddy.Duration `json:"absolute_grant_lifetime,omitempty"`
@@ -67,6 +70,10 @@ type Handler struct {
 	// theft. Default: 1m.
 	RefreshReuseGrace *caddy.Duration `json:"refresh_reuse_grace,omitempty"`
 
+	// ServiceDocumentation is the http or https URL of a page about this site, for
+	// people who program clients. Clients find it in the metadata of the
+	// authorization server (RFC 8414).
+	ServiceDocumentation string `json:"service_documentation,omitempty"`
 	// Registration is the policy for clients nobody knows beforehand.
 	Registration *Registration `json:"registration,omitempty"`
 	// AllowedOrigins are web origins, such as `https://app.example.com` or
