@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,29 @@ func TestRefreshReplay_D01_D03_D05_AS66(t *testing.T) {
 				t.Error("the replay is not logged")
 			}
 		})
+	}
+}
+
+// What a replay revokes is gone at once, also for a gate that had just seen the
+// access tokens pass.
+func TestRefreshReplayIsNotBelievedFromMemory_D01(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.RefreshReuseGrace = 0 })
+	first := l.signedIn()
+	second := l.refresh("app", first.Refresh)
+	g := l.as.Gate(l.as.cfg.Servers[0])
+	passes := func(r reply) bool {
+		call := httptest.NewRequest(http.MethodPost, labNotion, nil)
+		call.Header.Set("Authorization", "Bearer "+r.Access)
+		return g.Check(httptest.NewRecorder(), call) != nil
+	}
+	for _, r := range []reply{first, second} {
+		if !passes(r) {
+			t.Fatal("a token does not pass")
+		}
+	}
+	l.want(l.refresh("app", first.Refresh), http.StatusBadRequest, "invalid_grant")
+	if passes(first) || passes(second) { // no time has passed
+		t.Error("a revoked token still passes")
 	}
 }
 

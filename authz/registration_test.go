@@ -245,3 +245,30 @@ func TestOneWritePerRegistration(t *testing.T) {
 		t.Errorf("%d writes", n)
 	}
 }
+
+// Who holds a registration may change it only so often, which leaves others, and
+// reading it, alone.
+func TestUpdateRate_G13(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	reg := l.register(publicClient)
+	other := l.register(publicClient)
+	l.stopLimits()
+	for i := range 3 {
+		status, again := l.manage(http.MethodPut, reg, updateOf(reg))
+		if status != http.StatusOK {
+			t.Fatalf("update %d: %d", i, status)
+		}
+		reg = again
+	}
+	w := l.send(http.MethodPut, reg.path(), updateOf(reg), "Authorization", "Bearer "+reg.Token)
+	l.refused(w, http.StatusTooManyRequests, "temporarily_unavailable")
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("nobody says when to try again")
+	}
+	if status, again := l.manage(http.MethodGet, reg, ""); status != http.StatusOK || again.Token != reg.Token {
+		t.Errorf("reading it: %d", status)
+	}
+	if status, _ := l.manage(http.MethodPut, other, updateOf(other)); status != http.StatusOK {
+		t.Errorf("another client's update: %d", status)
+	}
+}

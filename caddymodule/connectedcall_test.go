@@ -176,6 +176,40 @@ func TestSessionOfAnAccount_E22_P11(t *testing.T) {
 	use(alice, http.StatusNotFound)
 }
 
+// E22, P-11: a session that was opened with somebody's account does not go on
+// where the site has none any more, nor one without where it has them.
+func TestSessionAfterAccountsLeft_E22_P11(t *testing.T) {
+	l := newLab(t)
+	t.Setenv("SITE_TOKEN", "token-of-the-site")
+	l.with(func() { l.access["token-of-the-site"] = "site" })
+	with := people("alice") + l.server("optional")
+	without := people("alice") + "insecure_allow_loopback\nserver notion /mcp " + l.URL + "/mcp {\ntitle Notion\nauth headers {\nAuthorization \"Bearer {env.SITE_TOKEN}\"\n}\n}\n"
+	g := newGateway(t, with)
+	alice := g.person("alice")
+	alice.connect("notion")
+	opened := func() string {
+		t.Helper()
+		id := alice.call(initialize).Header.Get("Mcp-Session-Id")
+		if id == "" {
+			t.Fatal("no session")
+		}
+		return id
+	}
+	use := func(session string, want int) {
+		t.Helper()
+		status(t, alice.call(toolCall, "Mcp-Session-Id", session), want)
+	}
+	linked := opened()
+	use(linked, http.StatusOK)
+	g.load(g.caddyfile(without))
+	use(linked, http.StatusNotFound)
+	plain := opened()
+	use(plain, http.StatusOK)
+	g.load(g.caddyfile(with))
+	use(plain, http.StatusNotFound)
+	use(linked, http.StatusOK)
+}
+
 // P-11, when the person connects another account while a call is under way: what
 // is sent again after a 401 is not sent into the session of the first.
 func TestAnotherAccountDuringACall_E22_P11(t *testing.T) {

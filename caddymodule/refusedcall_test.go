@@ -108,3 +108,29 @@ func TestRefusedCredentialWithoutRefresh_E24(t *testing.T) {
 		t.Error("the log has what the upstream said")
 	}
 }
+
+// Nobody is led to consent to more for the account that all use: that is for
+// the operator. The call is refused, and account and grant go on.
+func TestScopeAskOfSharedAccount_CL16(t *testing.T) {
+	l := newLab(t)
+	lines := people("alice") + strings.Replace(l.server(), "per_user_oauth", "oauth", 1)
+	g := newGateway(t, lines)
+	addr := g.withAdmin(lines)
+	operator, alice := g.person("company"), g.person("alice")
+	operator.follow(sharedLink(t, addr))
+	l.with(func() { l.need = "write" })
+	for _, revision := range []string{"2025-06-18", "2025-11-25"} {
+		res := alice.call(toolCall, "Mcp-Protocol-Version", revision)
+		header := res.Header.Get("WWW-Authenticate")
+		got := status(t, res, http.StatusOK)
+		if !strings.Contains(got, "is not allowed to do this") || strings.Contains(got, canary) || connectLink.MatchString(got) || header != "" {
+			t.Errorf("%s: alice got %q, %s", revision, header, got)
+		}
+		list := alice.call(strings.Replace(toolCall, "tools/call", "tools/list", 1), "Mcp-Protocol-Version", revision)
+		if got := status(t, list, http.StatusForbidden); strings.Contains(got, canary) || connectLink.MatchString(got) || list.Header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%s: alice got %q, %s", revision, list.Header.Get("WWW-Authenticate"), got)
+		}
+	}
+	l.with(func() { l.need = "" })
+	alice.wantAccount("company")
+}

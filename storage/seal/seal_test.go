@@ -226,3 +226,33 @@ func BenchmarkSeal(b *testing.B) {
 		}
 	})
 }
+
+// Each record has a key of its own, which its salt makes: no number of records
+// wears out the key they come from (NIST SP 800-38D section 8.3).
+func TestSaltOfEachRecord(t *testing.T) {
+	ring, err := NewKeyring(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, seal := range map[string]func() []byte{
+		"Seal":  func() []byte { return ring.Seal([]byte("text"), "context") },
+		"Under": func() []byte { return Under("a secret of some length, chosen at random", []byte("text"), "context") },
+	} {
+		header := len(seal()) - saltSize - gcmOverhead - len("text")
+		salts := map[string]bool{}
+		for range 100 {
+			salts[string(seal()[header:header+saltSize])] = true
+		}
+		if len(salts) != 100 {
+			t.Errorf("%s: %d salts for 100 records", name, len(salts))
+		}
+	}
+	a, errA := recordCipher(make([]byte, 32), bytes.Repeat([]byte{1}, saltSize))
+	b, errB := recordCipher(make([]byte, 32), bytes.Repeat([]byte{2}, saltSize))
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	if _, err := b.Open(nil, nil, a.Seal(nil, nil, []byte("text"), nil), nil); err == nil {
+		t.Error("the salt makes no other key")
+	}
+}
