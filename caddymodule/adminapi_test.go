@@ -95,8 +95,8 @@ func TestAdminConnections(t *testing.T) {
 	admin(t, addr, "PUT", "/mcp_oauth/connections", 405)
 	status(t, g.call("GET", "/mcp_oauth/connections", ""), 200) // the next handler's: nothing of this is on the site
 	// The API of a configuration that never served shows the one that does.
-	if err := loadCaddyfile(strings.Replace(g.caddyfile("identity anonymous\nserver a /mcp {env.NONE}"), "admin off", "admin "+addr, 1)); err == nil {
-		t.Fatal("a configuration without upstream was loaded")
+	if err := loadCaddyfile(strings.Replace(g.caddyfile("identity anonymous\nserver a /mcp {env.NONE}"), "admin off", "admin "+addr, 1)); err == nil || !strings.Contains(err.Error(), "server a: {env.NONE}: the environment variable is not set") {
+		t.Fatalf("a configuration without upstream: %v", err)
 	}
 	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); !strings.Contains(got, ids["virtual_key:bob"]) {
 		t.Errorf("after a failed reload: %s", got)

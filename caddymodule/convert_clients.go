@@ -36,7 +36,7 @@ func hashSecret(path, what, value string, resolve resolver) (*storage.Hash, erro
 	if digits, ok := strings.CutPrefix(text, "sha256:"); ok {
 		var h storage.Hash
 		if n, err := hex.Decode(h[:], []byte(digits[:min(len(digits), 2*len(h))])); err != nil || n != len(h) || len(digits) != 2*len(h) {
-			return nil, wrong(path, "the %s needs 64 hexadecimal digits after sha256:", what)
+			return nil, wrong(path, "after sha256: the %s needs 64 hexadecimal digits", what)
 		}
 		if h == storage.HashOf("") || h == storage.HashOf("\n") { // of a variable that was not set
 			return nil, wrong(path, "the %s is the hash of an empty text; %s and write down its hash", what, makeOne)

@@ -21,7 +21,7 @@ func parsePublicURL(text string) (string, error) {
 		return "", wrong(path, "%q is not a URL; write public_url as https://mcp.example.com", text)
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return "", wrong(path, "%q has more than scheme and host; write public_url https://%s", text, u.Host)
+		return "", wrong(path, "%q has more than scheme and host; write %q", text, u.Scheme+"://"+u.Host)
 	}
 	host := strings.ToLower(u.Hostname())
 	if strings.ContainsAny(host, "*{}_ ") {

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,4 +61,67 @@ func writeGrammar(b *strings.Builder, g grammar, indent string) {
 		writeGrammar(b, u.block, indent+"    ")
 		fmt.Fprintf(b, "%s}\n", indent)
 	}
+}
+
+// The tables of options in README have what there is, as it is written, in the
+// same order.
+func TestReference(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := optionTables(string(text))
+	accounts := usagesOf(oauthOptions)
+	for _, u := range usagesOf(pastedOptions) {
+		if !slices.Contains(accounts, u) {
+			accounts = append(accounts, u)
+		}
+	}
+	for i, want := range [][]string{accounts, usagesOf(globalOptions), usagesOf(siteOptions)} {
+		if i >= len(tables) {
+			t.Fatalf("%d tables of options", len(tables))
+		}
+		if got := strings.Join(tables[i], "\n"); got != strings.Join(want, "\n") {
+			t.Errorf("table %d has\n%s\n\nwant\n%s", i+1, got, strings.Join(want, "\n"))
+		}
+	}
+}
+
+var codeSpan = regexp.MustCompile("`([^`]+)`")
+
+// optionTables returns the code of the first cells of each table of options.
+func optionTables(text string) [][]string {
+	var tables [][]string
+	inside := false
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(line, "| option |"):
+			tables, inside = append(tables, nil), true
+		case !strings.HasPrefix(line, "|"):
+			inside = false
+		case inside:
+			cell, _, _ := strings.Cut(strings.ReplaceAll(line[1:], `\|`, "\x00"), "|")
+			for _, span := range codeSpan.FindAllStringSubmatch(cell, -1) {
+				tables[len(tables)-1] = append(tables[len(tables)-1], strings.ReplaceAll(span[1], "\x00", "|"))
+			}
+		}
+	}
+	return tables
+}
+
+// usagesOf returns how all options of a block are written, each before those in
+// its own block. Those of accounts have a table of their own.
+func usagesOf(g grammar) []string {
+	var list []string
+	for _, u := range g.usages() {
+		if u.block == nil {
+			list = append(list, u.option)
+			continue
+		}
+		list = append(list, u.option+" { … }")
+		if _, isFree := u.block.(free); !isFree && !strings.HasPrefix(u.option, "auth ") {
+			list = append(list, usagesOf(u.block)...)
+		}
+	}
+	return list
 }

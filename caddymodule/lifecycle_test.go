@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
 
@@ -50,13 +51,13 @@ func TestFailedReloadKeepsServing(t *testing.T) {
 	up := newRecorder(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	good := g.caddyfile(alice + "server a /mcp " + up.URL)
-	for name, bad := range map[string]string{
-		"store cannot be opened":  strings.Replace(good, g.db(), "/dev/null/mcp_oauth.db", 1),
-		"upstream header missing": g.caddyfile(alice + "server a /mcp " + up.URL + " {\nauth headers {\nAuthorization {env.NO_SUCH_VARIABLE}\n}\n}"),
-		"a later app fails":       strings.Replace(good, "bind 127.0.0.1", "bind 192.0.2.1", 1),
+	for name, bad := range map[string]struct{ text, why string }{
+		"store cannot be opened":  {strings.Replace(good, g.db(), "/dev/null/mcp_oauth.db", 1), "/dev/null"},
+		"upstream header missing": {g.caddyfile(alice + "server a /mcp " + up.URL + " {\nauth headers {\nAuthorization {env.NO_SUCH_VARIABLE}\n}\n}"), "Authorization: {env.NO_SUCH_VARIABLE}: the environment variable is not set"},
+		"a later app fails":       {strings.Replace(good, "bind 127.0.0.1", "bind 192.0.2.1", 1), "cannot assign requested address"},
 	} {
-		if err := loadCaddyfile(bad); err == nil {
-			t.Errorf("%s: loaded", name)
+		if err := loadCaddyfile(bad.text); err == nil || !strings.Contains(err.Error(), bad.why) {
+			t.Errorf("%s: %v, want %s", name, err, bad.why)
 		}
 		status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
 		if refs, _ := processStates.References(g.db()); refs != 1 {
@@ -176,8 +177,8 @@ func TestRequestOutlivesItsConfiguration(t *testing.T) {
 	}
 	// E16: what still reaches the old handler is refused, and opens nothing.
 	old.site.Store(nil)
-	if _, err := old.open(); err == nil {
-		t.Error("a replaced configuration opened its store again")
+	if _, err := old.open(); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("%v: a replaced configuration opened its store again", err)
 	}
 }
 

@@ -92,6 +92,14 @@ func (h *Handler) warnOfNames() {
 		return
 	}
 	h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
+	for _, s := range h.Servers {
+		for name, claim := range s.IdentityHeaders {
+			if claim == "user" {
+				h.log.Warn("this server is told names that nobody proved; use the value identity, which says how somebody signed in",
+					zap.String("server", s.ID), zap.String("identity_header", name))
+			}
+		}
+	}
 	var personal []string
 	for _, s := range h.connections.Servers {
 		if s.Mode != connections.OAuth {

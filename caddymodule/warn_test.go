@@ -21,10 +21,11 @@ func TestWarnings(t *testing.T) {
 		upstream = "http://127.0.0.1:1/mcp"
 	)
 	const (
+		unproved  = "told names that nobody proved"
 		elsewhere = "calls go to the addresses in proxy"
 		noEffect  = "an option has no effect"
 	)
-	all := []string{names, literal, rate, unused, elsewhere, noEffect}
+	all := []string{names, literal, rate, unused, unproved, elsewhere, noEffect}
 	for name, tt := range map[string]struct {
 		lines string
 		want  []string // and none of the others
@@ -41,6 +42,8 @@ func TestWarnings(t *testing.T) {
 		"placeholder in the query":       {alice + "server a /mcp " + upstream + "?team=blue&access_token={env.SECRET}", nil, ""},
 		"no rate limit":                  {alice + "server a /mcp " + upstream + "\nregistration {\nrate_limit 0\n}", []string{rate}, ""},
 		"no bound":                       {alice + "server a /mcp " + upstream + "\nregistration {\nmax_unused 0\n}", []string{unused}, ""},
+		"unproved names passed":          {"identity user_id\nserver a /mcp " + upstream + " {\nidentity_header X-User user\n}", []string{unproved}, `"identity_header":"X-User"`},
+		"how sure a name is":             {"identity user_id\nserver a /mcp " + upstream + " {\nidentity_header X-User identity\n}", nil, ""},
 		"literal header_up":              {alice + "server a /mcp " + upstream + " {\nproxy {\nheader_up Authorization \"Bearer canary\"\n}\n}", []string{literal}, `"header_up":"Authorization"`},
 		"literal +header_up":             {alice + "server a /mcp " + upstream + " {\nproxy {\nheader_up +X-Api-Key canary\n}\n}", []string{literal}, `"header_up":"X-Api-Key"`},
 		"placeholder header_up":          {alice + "server a /mcp " + upstream + " {\nproxy {\nheader_up Authorization {env.SECRET}\nheader_up X-Team blue\n}\n}", nil, ""},
