@@ -155,6 +155,9 @@ func (as *AuthorizationServer) clientKeys(ctx context.Context, c *Client, keyID 
 	if err != nil {
 		return nil, err
 	}
+	if by.proven {
+		as.clients.keySets.use(c.Metadata.JWKSURI)
+	}
 	if keys := keysByID(all, keyID); len(keys) > 0 {
 		return keys, nil
 	}

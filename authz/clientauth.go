@@ -67,6 +67,9 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if err != nil {
 		return nil, p.refuse(err)
 	}
+	if by.proven && c.Origin == MetadataDocument {
+		as.clients.documents.source.use(c.ID)
+	}
 	if !c.authenticatesBy(p.method) {
 		return nil, p.refuse(fail("invalid_client", "The client is registered to authenticate in another way."))
 	}

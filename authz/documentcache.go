@@ -46,7 +46,7 @@ func NewDocumentCache() *DocumentCache {
 // what it last said stays valid, up to a day.
 type documentCache[T any] struct {
 	mu       sync.Mutex
-	valid    *lru[documentKey, cachedDocument[T]]
+	valid    *documentMemory[T]
 	failures *lru[documentKey, fetchFailures]
 	flight   singleflight.Group
 }
@@ -76,7 +76,7 @@ type fetchFailures struct {
 
 func newDocumentCache[T any](size int) *documentCache[T] {
 	return &documentCache[T]{
-		valid: newLRU[documentKey, cachedDocument[T]](size), failures: newLRU[documentKey, fetchFailures](size),
+		valid: newDocumentMemory[T](size), failures: newLRU[documentKey, fetchFailures](size),
 	}
 }
 
@@ -88,6 +88,14 @@ func (c *documentCache[T]) look(key documentKey) (d cachedDocument[T], ok bool, 
 	d, ok = c.valid.get(key)
 	f, _ := c.failures.get(key)
 	return d, ok, f.retryAt
+}
+
+// use notes that the document is of a client that somebody let in, or an
+// operator knows.
+func (c *documentCache[T]) use(key documentKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.valid.use(key)
 }
 
 // fetched notes a valid document.

@@ -183,7 +183,7 @@ func TestCacheBounded_H10(t *testing.T) {
 		c.failed(key(i), labStart)
 	}
 	for name, n := range map[string]int{
-		"documents": len(c.valid.byKey), "documents listed": c.valid.recent.Len(),
+		"documents": len(c.valid.others.byKey), "documents listed": c.valid.others.recent.Len(),
 		"failures": len(c.failures.byKey), "failures listed": c.failures.recent.Len(),
 	} {
 		if n != maxDocuments {
@@ -192,6 +192,34 @@ func TestCacheBounded_H10(t *testing.T) {
 	}
 	if _, ok, _ := c.look(key(9999)); !ok {
 		t.Error("forgot the newest")
+	}
+}
+
+// Strangers who publish good documents push out none of a client that people let
+// in: it must survive an outage of its host.
+func TestDocumentInUseStays_H10(t *testing.T) {
+	l, h := documentLab(t)
+	id, idle := h.publish("/c", goodDocument), h.publish("/idle", goodDocument)
+	for _, known := range []string{id, idle} {
+		if _, err := l.lookup(known); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code := l.code("client_id", id, "redirect_uri", "http://localhost:1/callback")
+	l.want(l.redeem(id, code, "redirect_uri", "http://localhost:1/callback"), http.StatusOK, "")
+	cache, rules := l.as.deps.Documents.clients, l.as.clients.documents.source.rules
+	for i := range 2 * maxDocuments {
+		cache.fetched(documentKey{rules, fmt.Sprint("https://stranger.example/", i)}, &Client{}, l.time(), time.Hour)
+	}
+	if _, ok, _ := cache.look(documentKey{rules, id}); !ok {
+		t.Error("the document of a client in use was pushed out")
+	}
+	if _, ok, _ := cache.look(documentKey{rules, idle}); ok {
+		t.Error("nothing was pushed out")
+	}
+	cache.fetched(documentKey{rules, id}, &Client{ID: "new"}, l.time(), time.Hour)
+	if d, _, _ := cache.look(documentKey{rules, id}); d.value.ID != "new" {
+		t.Error("a newer document of a client in use is not kept")
 	}
 }
 

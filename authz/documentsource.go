@@ -82,6 +82,9 @@ func (s *documentSource[T]) get(ctx context.Context, rawURL string, by requester
 	return s.newerThan(ctx, rawURL, by, time.Time{})
 }
 
+// use keeps the document at the URL from being pushed out by those of strangers.
+func (s *documentSource[T]) use(rawURL string) { s.cache.use(documentKey{s.rules, rawURL}) }
+
 // newerThan returns a fresh document that was fetched after a moment. It
 // fetches none within a minute of the last one.
 //
