@@ -233,3 +233,16 @@ func BenchmarkRegister(b *testing.B) {
 		l.register(publicClient)
 	}
 }
+
+// A registration is read back as it was written, and means nothing to a
+// template engine on the way.
+func TestRegisterIsInert(t *testing.T) {
+	l := newLab(t)
+	w := l.send(http.MethodPost, RegisterPath, `{"redirect_uris":["http://127.0.0.1/cb"],"client_name":"{{env `+"`X`"+`}} ${X} [[x]]"}`)
+	if reg := l.registered(w, http.StatusCreated); reg.ClientName != "{{env `X`}} ${X} [[x]]" {
+		t.Errorf("registered as %q", reg.ClientName)
+	}
+	if body := w.Body.String(); strings.Contains(body, "{{") || strings.Contains(body, "${") || strings.Contains(body, "[[") {
+		t.Errorf("a template: %s", body)
+	}
+}

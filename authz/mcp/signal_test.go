@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -75,4 +76,20 @@ func TestSignals(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	})
+}
+
+// What a client made up as the id of its request comes back as such, and means
+// nothing to a template engine on the way.
+func TestIDIsInert(t *testing.T) {
+	w := httptest.NewRecorder()
+	WriteToolError(w, parse(t, `{"jsonrpc":"2.0","id":"{{env \"X\"}} [[x]]","method":"tools/call"}`), "Connect {{x}}")
+	var got struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.ID != `{{env "X"}} [[x]]` {
+		t.Errorf("%q, %v", got.ID, err)
+	}
+	if body := w.Body.String(); strings.Contains(body, "{{") || strings.Contains(body, "[[") {
+		t.Errorf("a template: %s", body)
+	}
 }
