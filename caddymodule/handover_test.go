@@ -1,0 +1,48 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// While somebody is at the provider, the operator gives their name to somebody
+// else, with another key. What comes back is nobody's: the calls of the next
+// one carry no account, or their own.
+func TestNameGivenToAnotherMeanwhile_I10(t *testing.T) {
+	for name, connects := range map[string]bool{"who connects nothing": false, "who connects an account": true} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			g := newGateway(t, people("alice")+l.server())
+			first, second := g.person("alice"), g.person("second")
+			handOver := sync.OnceFunc(func() {
+				given := strings.Replace(people("alice"), fmt.Sprintf("%x", storage.HashOf(keyOf("alice"))), fmt.Sprintf("%x", storage.HashOf(keyOf("second"))), 1)
+				g.load(g.caddyfile(given + l.server()))
+				if connects {
+					second.connect("notion")
+				}
+			})
+			first.browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+				if strings.HasPrefix(r.URL.Path, "/api/oauth/callback") {
+					handOver()
+				}
+				return nil
+			}
+			page := first.post("/oauth/account/connect", first.accountPage(), "server", "notion")
+			if !strings.Contains(page, "So nothing was connected") || strings.Contains(page, ">Connected<") {
+				t.Errorf("the person is not told:\n%s", page)
+			}
+			if connects {
+				second.wantAccount("second")
+				return
+			}
+			if got := status(t, second.call(toolCall), http.StatusOK); !connectLink.MatchString(got) {
+				t.Errorf("called as %s", got)
+			}
+		})
+	}
+}
