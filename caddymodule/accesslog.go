@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,24 +13,51 @@ import (
 	"go.uber.org/zap"
 )
 
-// OAuth puts state and code into queries: into that of our authorization
-// endpoint and callback, and of the redirect back to the client. A link on which
-// somebody connects an account has its ticket in the path, which is also the
-// Referer of what its page sends. Caddy's access log records these URLs. An
+// URLs have secrets: codes and states of OAuth, the sealed request of a flow,
+// and links on which somebody connects an account. They are in the URL of a
+// request, in the Location of an answer, and in what headers repeat of the URL.
+// Caddy's access log records all of them, at level DEBUG its error log too. An
 // operator filters them as Caddyfile.example does.
-func filteredFields(links bool) []string {
-	fields := []string{"request>uri", "resp_headers>Location"}
-	if links {
-		fields = append(fields, "request>headers>Referer")
-	}
-	return fields
+
+// secretParams are the parameters of queries that are secret, or are where
+// somebody by mistake puts what is.
+var secretParams = []string{
+	"code", "state", "flow_id", "ticket", "token", "access_token", "refresh_token", "id_token", "client_secret", "code_verifier", "csrf_token",
 }
 
-// warnOfCodesInAccessLog names the logs that would record codes and states or,
-// where there are links, their tickets.
+// sampleSecret stands for a secret in the samples.
+const sampleSecret = "secret-of-a-sample"
+
+// secretURLs are samples of URLs with a secret: all that a filter must catch.
+func secretURLs(links bool) []string {
+	var urls []string
+	for _, param := range secretParams {
+		urls = append(urls, "/oauth/consent?"+param+"="+sampleSecret, "https://client.example/cb?iss=x&"+param+"="+sampleSecret+"&a=b")
+	}
+	if links {
+		urls = append(urls, "/oauth/connect/"+sampleSecret, "https://mcp.example.com/oauth/connect/"+sampleSecret+"?error=x")
+	}
+	return urls
+}
+
+var filteredFields = []string{"request>uri", "resp_headers>Location", "request>headers>Referer"}
+
+// warnOfCodesInAccessLog names the logs that would record secrets in URLs.
 func warnOfCodesInAccessLog(ctx caddy.Context, server *caddyhttp.Server, host string, links bool, log *zap.Logger) {
-	for name, missing := range unfilteredLogs(configuredLogs(ctx), accessLoggers(server.Logs, host), links) {
+	logs := configuredLogs(ctx)
+	for name, missing := range unfilteredLogs(logs, accessLoggers(server.Logs, host), links) {
 		log.Warn("the access log records codes and states of OAuth, or links to connect accounts; filter these fields as Caddyfile.example does",
+			zap.String("log", name), zap.Strings("fields", missing))
+	}
+}
+
+// warnOfCodesInDebugLog names the logs at level DEBUG that would record them:
+// Caddy's handlers write the whole request there, and refused ones.
+func warnOfCodesInDebugLog(ctx caddy.Context, links bool, log *zap.Logger) {
+	logs := configuredLogs(ctx)
+	maps.DeleteFunc(logs, func(_ string, l *loggedFields) bool { return !strings.EqualFold(l.level, "debug") })
+	for name, missing := range unfilteredLogs(logs, []string{"http.log.error", "http.handlers.reverse_proxy"}, links) {
+		log.Warn("a log at level DEBUG records URLs with codes and states of OAuth, or links to connect accounts; filter these fields as Caddyfile.example does, or set the level to INFO",
 			zap.String("log", name), zap.Strings("fields", missing))
 	}
 }
@@ -63,7 +92,7 @@ func unfilteredLogs(logs map[string]*loggedFields, loggers []string, links bool)
 			continue
 		}
 		var missing []string
-		for _, field := range filteredFields(links) {
+		for _, field := range filteredFields {
 			if !l.filters(field, links) {
 				missing = append(missing, field)
 			}
@@ -77,15 +106,44 @@ func unfilteredLogs(logs map[string]*loggedFields, loggers []string, links bool)
 
 // loggedFields is what matters of one configured log.
 type loggedFields struct {
+	level            string
 	include, exclude []string
-	filtered         map[string]reflect.Type // by field, the kind of its filter
+	filtered         map[string]reflect.Value // by field, its filter
 }
 
-// filters reports whether a field is filtered: where there are links, by more
-// than a filter of its query.
+// filters reports whether no secret of a field gets into the log.
 func (l *loggedFields) filters(field string, links bool) bool {
-	kind := l.filtered[field]
-	return kind != nil && !(links && kind == reflect.TypeFor[*logging.QueryFilter]())
+	filter, ok := l.filtered[field]
+	if !ok {
+		return false
+	}
+	switch filter.Type() {
+	case reflect.TypeFor[logging.DeleteFilter](), reflect.TypeFor[logging.ReplaceFilter](), reflect.TypeFor[logging.HashFilter]():
+		return true
+	case reflect.TypeFor[logging.QueryFilter]():
+		return !links && filtersParams(filter.FieldByName("Actions"))
+	case reflect.TypeFor[logging.RegexpFilter]():
+		return filtersSamples(filter.FieldByName("RawRegexp").String(), filter.FieldByName("Value").String(), links)
+	}
+	return false // of no other kind is known what it leaves
+}
+
+// filtersParams reports whether the actions of a query filter are about every
+// secret parameter.
+func filtersParams(actions reflect.Value) bool {
+	covered := map[string]bool{}
+	for i := range actions.Len() {
+		covered[actions.Index(i).FieldByName("Parameter").String()] = true
+	}
+	return !slices.ContainsFunc(secretParams, func(param string) bool { return !covered[param] })
+}
+
+// filtersSamples reports whether a regular expression catches the secrets.
+func filtersSamples(expression, value string, links bool) bool {
+	pattern, err := regexp.Compile(expression)
+	return err == nil && !slices.ContainsFunc(secretURLs(links), func(url string) bool {
+		return strings.Contains(pattern.ReplaceAllString(url, value), sampleSecret)
+	})
 }
 
 func (l *loggedFields) accepts(logger string) bool {
@@ -111,9 +169,9 @@ func configuredLogs(ctx caddy.Context) (logs map[string]*loggedFields) {
 	}
 	for entry := section.Elem().FieldByName("Logs").MapRange(); entry.Next(); {
 		log := entry.Value().Elem()
-		l := &loggedFields{include: texts(log.FieldByName("Include")), exclude: texts(log.FieldByName("Exclude"))}
+		l := &loggedFields{level: log.FieldByName("Level").String(), include: texts(log.FieldByName("Include")), exclude: texts(log.FieldByName("Exclude"))}
 		if encoder := log.FieldByName("encoder").Elem(); encoder.IsValid() && encoder.Type() == reflect.TypeFor[*logging.FilterEncoder]() {
-			l.filtered = kinds(encoder.Elem().FieldByName("Fields"))
+			l.filtered = filtersOf(encoder.Elem().FieldByName("Fields"))
 		}
 		logs[entry.Key().String()] = l
 	}
@@ -128,11 +186,11 @@ func texts(list reflect.Value) []string {
 	return out
 }
 
-// kinds returns the types of the values in a map of interfaces.
-func kinds(m reflect.Value) map[string]reflect.Type {
-	types := make(map[string]reflect.Type, m.Len())
+// filtersOf returns the filters in a map of interfaces.
+func filtersOf(m reflect.Value) map[string]reflect.Value {
+	filters := make(map[string]reflect.Value, m.Len())
 	for entry := m.MapRange(); entry.Next(); {
-		types[entry.Key().String()] = entry.Value().Elem().Type()
+		filters[entry.Key().String()] = reflect.Indirect(entry.Value().Elem())
 	}
-	return types
+	return filters
 }

@@ -50,6 +50,7 @@ func hostOf(issuer string) string {
 // refuseHost answers a request for a host that is not the site's. Error routes
 // of the operator, if there are any, say it in their words.
 func (h *Handler) refuseHost(w http.ResponseWriter, r *http.Request) error {
+	keepOutOfAccessLog(r)
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if ok && server.Errors != nil {
 		return caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
@@ -87,7 +88,17 @@ func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
 	if m.handler.servesHost(r.Host) || !m.handler.owned.contains(r.URL.Path) {
 		return false, nil
 	}
+	keepOutOfAccessLog(r)
 	return false, caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
+}
+
+// keepOutOfAccessLog keeps a request for another host out of the access log if
+// its URL may have secrets, such as an answer of a provider that was sent to the
+// wrong name: the log of that host is not the site's, and filters nothing.
+func keepOutOfAccessLog(r *http.Request) {
+	if r.URL.RawQuery != "" || strings.HasPrefix(r.URL.Path, authz.ConnectPath) || r.Header.Get("Referer") != "" {
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	}
 }
 
 var _ caddyhttp.RequestMatcherWithError = misdirected{}

@@ -27,6 +27,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.logged = true
 		warnOfCodesInAccessLog(ctx, server, h.host, len(h.connections.Servers) > 0, h.log)
 	}
+	warnOfCodesInDebugLog(ctx, len(h.connections.Servers) > 0, h.log)
 	h.warn()
 	return nil
 }

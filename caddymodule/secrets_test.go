@@ -147,7 +147,8 @@ func exampleFilter(t *testing.T) string {
 // A16: a log that would keep codes is warned of, one that would not is not.
 func TestAccessLogWarning_A16(t *testing.T) {
 	const warning = "the access log records codes"
-	const query = "log {\nformat filter {\nrequest>uri query {\nreplace code x\n}\nresp_headers>Location delete\n}\n}"
+	const regexps = "log {\nformat filter {\nrequest>uri regexp %[1]q x\nrequest>headers>Referer delete\nresp_headers>Location regexp %[1]q x\n}\n}"
+	query := "log {\nformat filter {\nrequest>uri query {\nreplace " + strings.Join(secretParams, " x\nreplace ") + " x\n}\nrequest>headers>Referer delete\nresp_headers>Location delete\n}\n}"
 	for name, tt := range map[string]struct {
 		log  string
 		want bool
@@ -155,7 +156,11 @@ func TestAccessLogWarning_A16(t *testing.T) {
 		"no access log": {"", false},
 		"query only":    {query, false},
 		"plain":         {"log", true},
-		"half filtered": {"log {\nformat filter {\nrequest>uri query {\nreplace code x\n}\n}\n}", true},
+		"half filtered": {"log {\nformat filter {\nrequest>uri delete\n}\n}", true},
+		"code only":     {strings.Replace(query, "replace state x\n", "", 1), true},
+		"another kind":  {"log {\nformat filter {\nrequest>uri ip_mask\nrequest>headers>Referer delete\nresp_headers>Location delete\n}\n}", true},
+		"old filter":    {fmt.Sprintf(regexps, "([?&](code|state)=|/oauth/connect/)[^&]*"), true},
+		"blunt filter":  {fmt.Sprintf(regexps, `[?].*`), false},
 		"filtered":      {"log {" + exampleFilter(t) + "}", false},
 		"default log":   {"log {\nhostnames other.example\n}", true}, // which takes what no other does
 	} {
