@@ -1,0 +1,115 @@
+package caddymodule
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// inBlock tells where lines of a block stand in a Caddyfile.
+var inBlock = map[string]string{
+	"the mcp_oauth block of a site":                                         "http://127.0.0.1 {\nmcp_oauth {\n%s\n}\n}\n",
+	"the block of identity caddy":                                           "http://127.0.0.1 {\nmcp_oauth {\nidentity caddy {\n%s\n}\n}\n}\n",
+	"the block of a server":                                                 "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\n%s\n}\n}\n}\n",
+	"the block of auth oauth or per_user_oauth":                             "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\n%s\n}\n}\n}\n}\n",
+	"the block of auth per_user_headers":                                    "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {\n%s\n}\n}\n}\n}\n",
+	"the block of a client":                                                 "http://127.0.0.1 {\nmcp_oauth {\nclient c {\n%s\n}\n}\n}\n",
+	"the block of registration":                                             "http://127.0.0.1 {\nmcp_oauth {\nregistration {\n%s\n}\n}\n}\n",
+	"the block of branding":                                                 "http://127.0.0.1 {\nmcp_oauth {\nbranding {\n%s\n}\n}\n}\n",
+	"the block of storage bbolt":                                            "{\nmcp_oauth {\nstorage bbolt {\n%s\n}\n}\n}\n",
+	"the global mcp_oauth block, in the braces at the top of the Caddyfile": "{\nmcp_oauth {\n%s\n}\n}\n",
+}
+
+// Each option of each block is looked at when it is given twice, without its
+// arguments, with empty ones, with one too many, with a block that it does not
+// take, misspelt, and in another block. Nothing of that is ignored, and each
+// message names the line and the option.
+func TestEveryOption(t *testing.T) {
+	for _, b := range blocks() {
+		context, known := inBlock[b.title]
+		if !known {
+			t.Fatalf("%s: write where it stands", b.title)
+		}
+		refused := func(what, lines, want string) {
+			t.Helper()
+			text := fmt.Sprintf(context, lines)
+			at := fmt.Sprintf(", at Caddyfile:%d", 1+strings.Count(context[:strings.Index(context, "%s")], "\n")+strings.Count(strings.TrimSuffix(lines, "\n}"), "\n"))
+			if got := ours(loadable(t, text)); !strings.Contains(got, want) || !strings.HasSuffix(got, at) {
+				t.Errorf("%s: %s:\n%s\ngot\n%s\nwant %s%s", b.title, what, lines, got, want, at)
+			}
+		}
+		for _, u := range b.grammar.usages() {
+			o := option[any]{args: strings.TrimPrefix(u.option, strings.Fields(u.option)[0]), block: u.block}
+			o.name = strings.Fields(u.option)[0]
+			good := o.name + samples(o)
+			if !u.repeats && u.block == nil {
+				refused("twice", good+"\n"+good, "already set on line")
+			}
+			if e := o.arguments(); len(e) > 0 && !e[0].optional {
+				refused("no argument", o.name, "is missing")
+				refused("empty argument", o.name+` ""`, o.name)
+			}
+			if u.block == nil && !slices.ContainsFunc(o.arguments(), func(a argument) bool { return a.many || a.optional }) {
+				refused("one too many", good+" more", `remove "more"`)
+			}
+			if u.block == nil {
+				refused("a block", good+" {\n}", "takes no block")
+			}
+			if misspelt := o.name[:len(o.name)-1] + "q"; !slices.Contains(b.grammar.names(), misspelt) {
+				refused("misspelt", misspelt+" x", `unknown option "`+misspelt+`"; did you mean `)
+			}
+			for _, other := range blocks() {
+				if slices.Contains(other.grammar.names(), o.name) {
+					continue
+				}
+				elsewhere := fmt.Sprintf(inBlock[other.title], good)
+				if got := ours(loadable(t, elsewhere)); !strings.HasPrefix(got, o.name+" belongs in the ") {
+					t.Errorf("%s in %s: %s", o.name, other.title, got)
+				}
+			}
+		}
+	}
+}
+
+// samples returns arguments that an option can be read with.
+func samples(o option[any]) string {
+	var b strings.Builder
+	for _, a := range o.arguments() {
+		switch {
+		case a.optional:
+			return b.String()
+		case a.words != nil:
+			b.WriteString(" " + a.words[0])
+		case a.text == "<duration>":
+			b.WriteString(" 1h")
+		case strings.HasPrefix(a.text, "<count") || strings.HasPrefix(a.text, "<registrations"):
+			b.WriteString(" 5")
+		case a.text == "<json>":
+			b.WriteString(" `{\"keys\":[]}`")
+		default:
+			b.WriteString(" {env.X}")
+		}
+	}
+	return b.String()
+}
+
+// Blocks that stand in others are known, too: what is written in the wrong one
+// is led to the right one.
+func TestAllBlocksAreKnown(t *testing.T) {
+	var check func(g grammar)
+	check = func(g grammar) {
+		for _, u := range g.usages() {
+			if _, isFree := u.block.(free); u.block == nil || isFree {
+				continue
+			}
+			if !slices.ContainsFunc(blocks(), func(b namedBlock) bool { return reflect.DeepEqual(b.grammar.names(), u.block.names()) }) {
+				t.Errorf("the block of %s is not in blocks()", u.option)
+			}
+			check(u.block)
+		}
+	}
+	check(siteOptions)
+	check(globalOptions)
+}
