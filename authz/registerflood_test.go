@@ -56,6 +56,9 @@ func TestClientUnderWayIsSpared_G01(t *testing.T) {
 	if _, err := l.lookup(idle.ID); err == nil {
 		t.Error("nothing was displaced")
 	}
+	if _, err := l.lookup(underWay.ID); err != nil {
+		t.Errorf("the client whose person is on the page is gone: %v", err)
+	}
 	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Servers(f))}); err != nil {
 		t.Errorf("the person cannot finish: %v", err)
 	}
