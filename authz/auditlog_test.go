@@ -13,7 +13,7 @@ import (
 // whatever the store fails at on the way.
 func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 	for name, reuse := range map[string]func(*lab) func() reply{
-		"code": func(l *lab) func() reply {
+		"authorization code": func(l *lab) func() reply {
 			code := l.code()
 			l.want(l.redeem("app", code), http.StatusOK, "")
 			return func() reply { return l.redeem("app", code) }
