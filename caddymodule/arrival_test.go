@@ -46,6 +46,33 @@ func TestPlaceOfTheHandler(t *testing.T) {
 	}
 }
 
+// Where no other handler authenticates, identity caddy lets nobody in.
+func TestNobodyAuthenticates(t *testing.T) {
+	const warning = "nobody can sign in with identity caddy"
+	const forward = "forward_auth 127.0.0.1:1 {\nuri /\n}"
+	lines := "identity caddy\n" + alice + oneOfOur
+	byHeader := "identity caddy {\nuser {rp.header.Remote-User}\n}\n" + alice + oneOfOur
+	for name, tt := range map[string]struct {
+		lines, front string
+		want         bool
+	}{
+		"alone":               {lines, "", true},
+		"behind basic_auth":   {lines, "basic_auth /oauth/* {\nbob $2a$14$DApveeDRDgFbL4AVtkfOTem0yW79AwzCGJ9TvvuTNmeqRASiQfY5C\n}", false},
+		"behind forward_auth": {byHeader, forward, false},
+		"by its header alone": {byHeader, "", true},
+		"not set by it":       {lines, forward, true},
+		"another identity":    {alice + oneOfOur, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, alice+oneOfOur)
+			g.load(strings.Replace(g.caddyfile(tt.lines), "bind 127.0.0.1", "bind 127.0.0.1\n"+tt.front, 1))
+			if got := strings.Contains(g.log(), warning); got != tt.want {
+				t.Errorf("warned: %v", got)
+			}
+		})
+	}
+}
+
 // Over http, a site's tokens travel in clear.
 func TestSiteOnBothSchemes(t *testing.T) {
 	const both = "the site answers on http://mcp.example.com too, where tokens travel in clear; remove that address: Caddy leads http to https by itself, at Caddyfile:2"

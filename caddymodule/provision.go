@@ -29,6 +29,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	warnOfCodesInDebugLog(ctx, len(h.connections.Servers) > 0, h.log)
 	h.warn()
+	h.warnOfNoUser(ctx)
 	return nil
 }
 
