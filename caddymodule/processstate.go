@@ -135,11 +135,17 @@ func (p *processState) revoke(ctx context.Context) {
 	if active == nil || !active.worksOn(p) {
 		return
 	}
+	var sites sync.WaitGroup
 	for _, s := range active.connectingSites() {
-		if err := s.broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
-			caddy.Log().Named(appName).Error("telling providers to revoke failed", zap.Error(err))
-		}
+		sites.Go(func() { // the provider of one site may hang
+			survive(ctx, func(ctx context.Context) {
+				if err := s.broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
+					caddy.Log().Named(appName).Error("telling providers to revoke failed", zap.Error(err))
+				}
+			})
+		})
 	}
+	sites.Wait()
 }
 
 // checkFile tells when what is stored may be lost, or cannot be stored.

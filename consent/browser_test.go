@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type walk struct {
 	mux    *http.ServeMux
 	as     *authz.AuthorizationServer
 	broker *upstream.Broker // nil on a site with nothing to connect
+	clock  sync.Mutex       // guards now
 	now    time.Time
 
 	store   storage.Store
@@ -84,7 +86,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 	deps := authz.Deps{
 		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
 		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: pages, Logger: zap.NewNop(),
-		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: func() time.Time { return w.now },
+		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}
 	if len(servers) > 0 {
 		w.cache = upstream.NewCache()
@@ -225,4 +227,16 @@ func answer(t *testing.T, w *httptest.ResponseRecorder) url.Values {
 		t.Fatalf("Location = %q, %v", w.Header().Get("Location"), err)
 	}
 	return u.Query()
+}
+
+func (w *walk) time() time.Time {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	return w.now
+}
+
+func (w *walk) advance(d time.Duration) {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	w.now = w.now.Add(d)
 }

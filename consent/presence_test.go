@@ -183,8 +183,7 @@ func TestWhoLeavesDuringTheExchange(t *testing.T) {
 				if !strings.Contains(page.Header().Get("Location"), "error=left") {
 					t.Errorf("status %d, Location %q", page.Code, page.Header().Get("Location"))
 				}
-				b.cache.Close()
-				b.now = b.now.Add(2 * time.Hour)
+				b.advance(2 * time.Hour)
 				if err := b.broker.RevokeDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}

@@ -72,7 +72,7 @@ func TestWalkDoubleCookie_I12(t *testing.T) {
 func TestWalkExpires(t *testing.T) {
 	b := newWalk(t).browser()
 	page := b.signIn("alice")
-	b.now = b.now.Add(authz.DefaultLifetimes.Flow + time.Second)
+	b.advance(authz.DefaultLifetimes.Flow + time.Second)
 	mustAnswer(t, b.press(page, submitPath, approveBoth), http.StatusGone)
 }
 

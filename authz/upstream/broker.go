@@ -50,6 +50,8 @@ type Broker struct {
 	servers map[string]*Server
 	// registering has the registrations that are under way.
 	registering singleflight.Group
+	// revocations are on their way to providers.
+	revocations revocationLines
 	// unconfigured has the servers that warnUnconfigured has named.
 	unconfigured sync.Map
 	// asks has what is known of what providers are asked for, by server.

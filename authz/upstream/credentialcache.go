@@ -17,9 +17,11 @@ const (
 	belief = 5 * time.Second
 	// cacheSize bounds how many connections are remembered.
 	cacheSize = 1 << 16
-	// closePatience is how long Close waits for answers of providers: as long
-	// as one may take, and a moment to store it.
+	// closePatience is how long Close waits for the answers to refreshes: as
+	// long as a provider may take, and a moment to store it. tellPatience is how
+	// long it waits for revocations, which are sent again after a restart.
 	closePatience = providerTimeout + 5*time.Second
+	tellPatience  = 5 * time.Second
 )
 
 // Cache is the bounded memory of opened credentials in front of a store, and
@@ -36,10 +38,11 @@ type Cache struct {
 
 	departures departures
 
-	mu      sync.Mutex // guards closed, and working.Add against working.Wait
+	mu      sync.Mutex // guards closed, and Add against Wait of the groups
 	closed  bool
 	closing chan struct{}
-	working sync.WaitGroup
+	// working are refreshes, telling are revocations.
+	working, telling sync.WaitGroup
 }
 
 type cacheShard struct {
@@ -88,9 +91,14 @@ func (c *Cache) Close() {
 		close(c.closing)
 	}
 	c.mu.Unlock()
+	waitFor(&c.working, closePatience)
+	waitFor(&c.telling, tellPatience)
+}
+
+func waitFor(work *sync.WaitGroup, d time.Duration) {
 	done := make(chan struct{})
-	go func() { c.working.Wait(); close(done) }()
-	patience := time.NewTimer(closePatience)
+	go func() { work.Wait(); close(done) }()
+	patience := time.NewTimer(d)
 	defer patience.Stop()
 	select {
 	case <-done:
@@ -98,15 +106,25 @@ func (c *Cache) Close() {
 	}
 }
 
+// isClosing reports whether no new work should begin.
+func (c *Cache) isClosing() bool {
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // begin announces work that Close has to wait for. It reports false when the
-// cache is closed; else the work must end with working.Done.
-func (c *Cache) begin() bool {
+// cache is closed; else the work must end with work.Done.
+func (c *Cache) begin(work *sync.WaitGroup) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
-	c.working.Add(1)
+	work.Add(1)
 	return true
 }
 

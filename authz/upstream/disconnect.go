@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -27,6 +25,9 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 		if c.ID != "" {
 			queue = b.revocationOf(c)
 		}
+		if queue != nil {
+			b.handOut(queue)
+		}
 		current, verdict, err := b.deps.Store.Disconnect(ctx, c, queue, b.deps.Now())
 		switch {
 		case err != nil:
@@ -40,22 +41,8 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 			b.ended(c)
 		}
 		if queue != nil {
-			b.revokeSoon(ctx)
+			b.revokeNow(ctx, queue)
 		}
 		return nil
 	}
-}
-
-// revokeSoon does what is due in the background, without waiting for the next
-// turn of the caller that does it regularly.
-func (b *Broker) revokeSoon(ctx context.Context) {
-	if !b.deps.Cache.begin() {
-		return
-	}
-	go func() {
-		defer b.deps.Cache.working.Done()
-		if err := b.RevokeDue(context.WithoutCancel(ctx)); err != nil {
-			b.log.Error("telling providers to revoke failed", zap.Error(err))
-		}
-	}()
 }

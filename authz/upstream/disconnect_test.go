@@ -19,7 +19,7 @@ func (v *vault) disconnect(owner, server string) {
 	if err := v.Disconnect(v.t.Context(), owner, server); err != nil {
 		v.t.Fatal(err)
 	}
-	v.deps.Cache.working.Wait()
+	v.deps.Cache.telling.Wait()
 }
 
 func (v *vault) revokeDue() {

@@ -55,7 +55,9 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Prese
 		}
 		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.Active, now, "", time.Time{}
 		c.Secret = b.sealSecrets(c.ConnectionKey, c.ID, s)
-		c.Revokes = b.revocationOfReplaced(current, s.Link)
+		if c.Revokes = b.revocationOfReplaced(current, s.Link); c.Revokes != nil {
+			b.handOut(c.Revokes)
+		}
 		stored, verdict, err := b.deps.Store.PutConnection(ctx, c, now)
 		if err != nil {
 			return err
@@ -70,7 +72,7 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Prese
 		case storage.OK:
 			b.deps.Cache.Forget(c.ConnectionKey)
 			if c.Revokes != nil {
-				b.revokeSoon(ctx)
+				b.revokeNow(ctx, c.Revokes)
 			}
 			return nil
 		}

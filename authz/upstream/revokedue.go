@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/bits"
 	"net/http"
 	"net/url"
@@ -10,7 +12,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -19,62 +20,91 @@ const (
 	// revocationStep is how often an entry of the queue comes up. It is sent
 	// the first, second, fourth, eighth … time, so the pauses double.
 	revocationStep = 5 * time.Minute
-	// revocationsAtOnce bounds one turn, and how many are sent side by side.
-	revocationsPerTurn = 64
-	revocationsAtOnce  = 4
+	// revocationsPerRead and readsPerTurn bound how many come up in one turn.
+	revocationsPerRead = 64
+	readsPerTurn       = 16
 )
 
 // RevokeDue tells providers to revoke what people disconnected, replaced or
-// did not finish (RFC 7009), as far as it is due. It is to be called about every minute. It returns failures
-// of the store only: a provider that does not answer is told again later.
+// did not finish (RFC 7009), as far as it is due. It is to be called about
+// every minute. It returns failures of the store only: a provider that does not
+// answer is told again later.
 func (b *Broker) RevokeDue(ctx context.Context) error {
-	now := b.deps.Now()
-	due, err := b.deps.Store.DueRevocations(ctx, b.cfg.Issuer, revocationsPerTurn, now, now.Add(revocationStep))
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(revocationsAtOnce)
-	for i := range due {
-		if r := &due[i]; bits.OnesCount(uint(r.Attempts)) == 1 {
-			group.Go(func() error { return b.revokeQueued(ctx, r) })
-		}
-	}
-	return group.Wait()
+	var turn revocationTurn
+	err := b.queueDue(ctx, &turn)
+	return errors.Join(err, turn.wait(ctx))
 }
 
-// revokeQueued sends one entry of the queue, and ends it unless the provider
-// has to be told again.
-func (b *Broker) revokeQueued(ctx context.Context, r *storage.ProviderRevocation) error {
-	var opened secrets
-	err := b.open(r.Secret, &opened, revocationContext(r)...)
-	if err == nil {
-		s, configured := b.servers[r.Server]
-		if !configured {
-			s = &Server{ID: r.Server} // the link and our registration may be all that it takes
+// queueDue puts what is due into the lines of its providers.
+func (b *Broker) queueDue(ctx context.Context, turn *revocationTurn) error {
+	for range readsPerTurn {
+		now := b.deps.Now()
+		due, err := b.deps.Store.DueRevocations(ctx, b.cfg.Issuer, revocationsPerRead, now, now.Add(revocationStep))
+		if err != nil {
+			return err
 		}
-		spared, failed := b.spared(ctx, opened)
-		if failed != nil {
-			return failed
-		}
-		if spared {
-			return b.deps.Store.EndRevocation(ctx, r.ID)
-		}
-		again, failed := b.revokeTokens(ctx, s, opened)
-		if !configured && (again || errors.Is(failed, errClientGone)) {
-			b.warnUnconfigured(r.Server)
-			again = true // what is missing comes back with the server
-			if errors.Is(failed, errClientGone) {
-				failed = nil
+		for _, r := range due {
+			if bits.OnesCount(uint(r.Attempts)) == 1 {
+				b.lineUp(ctx, r, turn)
 			}
 		}
-		if again {
-			return failed
+		if len(due) < revocationsPerRead {
+			break
 		}
-		err = failed
 	}
+	return nil
+}
+
+// handOut takes a new entry of the queue as if it had come up just now: who
+// stores it also sends it, see revokeNow.
+func (b *Broker) handOut(r *storage.ProviderRevocation) {
+	if now := b.deps.Now(); !r.DueAt.After(now) {
+		r.Attempts, r.DueAt = 1, now.Add(revocationStep)
+	}
+}
+
+// told is what came of telling a provider to revoke something.
+type told int
+
+const (
+	toldDone   told = iota // there is no more to do
+	toldLater              // it is to be told again
+	toldNobody             // as toldLater, and the provider does not answer at all
+)
+
+// revoke sends one entry of the queue, and ends it unless the provider has to be
+// told again. It reports whether the provider answers, if it was asked.
+func (b *Broker) revoke(ctx context.Context, r *storage.ProviderRevocation, opened secrets) (answers bool, err error) {
+	s, configured := b.servers[r.Server]
+	if !configured {
+		s = &Server{ID: r.Server} // the link and our registration may be all that it takes
+	}
+	spared, err := b.spared(ctx, opened)
 	if err != nil {
-		b.log.Warn("a provider was not told to revoke", zap.String("server", r.Server), zap.Error(err))
+		return true, err
+	}
+	if spared {
+		return true, b.deps.Store.EndRevocation(ctx, r.ID)
+	}
+	outcome, err := b.revokeTokens(ctx, s, opened)
+	if !configured && (outcome != toldDone || errors.Is(err, errClientGone)) {
+		b.warnUnconfigured(r.Server)
+		outcome = max(outcome, toldLater) // what is missing comes back with the server
+		if errors.Is(err, errClientGone) {
+			err = nil
+		}
+	}
+	if outcome != toldDone {
+		return outcome != toldNobody, err
+	}
+	return true, b.endRevocation(ctx, r, err)
+}
+
+// endRevocation ends an entry of the queue, and says why if the provider was
+// not told, or would not hear.
+func (b *Broker) endRevocation(ctx context.Context, r *storage.ProviderRevocation, cause error) error {
+	if cause != nil {
+		b.log.Warn("a provider was not told to revoke", zap.String("server", r.Server), zap.Error(cause))
 	}
 	return b.deps.Store.EndRevocation(ctx, r.ID)
 }
@@ -106,32 +136,59 @@ func (b *Broker) spared(ctx context.Context, opened secrets) (bool, error) {
 }
 
 // revokeTokens revokes both tokens: some providers end only the one that they
-// are shown. It reports whether that is to be tried again; the error is then
-// nil or of the store.
-func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (again bool, err error) {
+// are shown. An error is the store's if the provider is to be told again, else
+// the reason why it was not told.
+func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (told, error) {
 	c, err := b.clientOf(ctx, s, opened.Link)
 	if errors.Is(err, errClientGone) && opened.Link.AuthMethod == authNone {
 		c, err = &client{ID: opened.Link.ClientID}, nil // its name is all that it takes
 	}
-	if err != nil {
-		return !errors.Is(err, errClientGone), err
+	if errors.Is(err, errClientGone) {
+		return toldDone, err
 	}
+	if err != nil {
+		return toldLater, err
+	}
+	var refusal error
 	for _, token := range []struct{ hint, value string }{
 		{"refresh_token", opened.RefreshToken}, {"access_token", opened.AccessToken},
 	} {
 		if token.value == "" {
 			continue
 		}
-		a, err := b.post(ctx, s, opened.Link.RevocationEndpoint, opened.Link, c, url.Values{
-			"token": {token.value}, "token_type_hint": {token.hint}, // RFC 7009 section 2.1
-		})
-		if err != nil || a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests {
-			return true, nil // section 2.2.1: the token must be taken to exist still
+		outcome, err := b.revokeToken(ctx, s, opened.Link, c, token.hint, token.value)
+		if outcome != toldDone {
+			return outcome, nil // RFC 7009 section 2.2.1: the token must be taken to exist still
 		}
-		// Unknown tokens are answered with 200, too (section 2.2). A refusal
-		// would be the same again.
+		refusal = cmp.Or(refusal, err)
 	}
-	return false, nil
+	return toldDone, refusal
+}
+
+// revokeToken revokes one token (RFC 7009 section 2.1). A provider that refuses
+// it is asked once more without the hint, which some do not know.
+func (b *Broker) revokeToken(ctx context.Context, s *Server, l link, c *client, hint, token string) (told, error) {
+	for _, form := range []url.Values{{"token": {token}, "token_type_hint": {hint}}, {"token": {token}}} {
+		a, err := b.post(ctx, s, l.RevocationEndpoint, l, c, form)
+		switch {
+		case err != nil:
+			return toldNobody, nil
+		case a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests:
+			return toldLater, nil
+		case a.status != http.StatusBadRequest:
+			return toldDone, refusedToRevoke(a.status)
+		}
+	}
+	return toldDone, refusedToRevoke(http.StatusBadRequest)
+}
+
+// refusedToRevoke returns an error for the log unless the provider did as it
+// was told. Unknown tokens are answered with 200, too (section 2.2).
+func refusedToRevoke(status int) error {
+	if status < http.StatusBadRequest {
+		return nil
+	}
+	return fmt.Errorf("it refused, status %d", status)
 }
 
 // revokeUnkept tells the provider about credentials that came too late to be
@@ -149,9 +206,10 @@ func (b *Broker) revokeUnkept(ctx context.Context, c storage.Connection, opened 
 	if r == nil {
 		return
 	}
+	b.handOut(r)
 	if err := b.deps.Store.QueueRevocation(ctx, *r); err != nil {
 		b.log.Error("a provider will not be told to revoke", zap.String("server", c.Server), zap.Error(err))
 		return
 	}
-	b.revokeSoon(ctx)
+	b.revokeNow(ctx, r)
 }

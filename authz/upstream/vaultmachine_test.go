@@ -76,6 +76,7 @@ func (m *vaultMachine) quiet() {
 			}
 		}
 		v.deps.Cache.working.Wait()
+		v.deps.Cache.telling.Wait()
 	}
 }
 
