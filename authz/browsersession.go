@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -78,6 +79,9 @@ func (as *AuthorizationServer) newBrowserSession(r *http.Request, id storage.Ide
 	s := storage.BrowserSession{
 		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
 		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: as.flowCookies(r),
+	}
+	if !identity.Kind(id.Kind).Proves() {
+		s.Quota = quotaOf(as.deps.ClientIP(r), as.cfg.Registration.MaxUnproved)
 	}
 	if before := as.browserCookie(r); before != "" {
 		s.Replaces = storage.HashOf(before)

@@ -102,3 +102,29 @@ func TestStrangersGrantsAreBounded_G01(t *testing.T) {
 	l.want(l.refresh("app", scripted[0].Refresh), http.StatusBadRequest, "invalid_grant")
 	l.want(l.refresh("app", rightful.Refresh), http.StatusOK, "")
 }
+
+// A script that signs in on the account page leaves a bounded number of browser
+// sessions; whoever has a key is not counted.
+func TestStrangersSessionsAreBounded_G01(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.Registration.MaxUnproved = 5 })
+	sign := func(who storage.Identity) *visit {
+		v := &visit{l: l}
+		v.signIn(who)
+		l.advance(time.Second)
+		return v
+	}
+	proved := sign(keyIdentity("team"))
+	var scripted []*visit
+	for n := range 20 {
+		scripted = append(scripted, sign(storage.Identity{Kind: "user_id", Subject: fmt.Sprint("user_id:", n), Name: "n"}))
+	}
+	for n, v := range append(scripted, proved) {
+		s, _, err := v.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Identity != nil; got != (n >= 15) {
+			t.Errorf("browser %d is signed in: %t", n, got)
+		}
+	}
+}

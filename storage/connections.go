@@ -142,7 +142,10 @@ type BrowserSession struct {
 	Replaces Hash `json:"-"`
 	// Flows are the hashes of the browser's flow cookies. If the session before
 	// was somebody else's, the flows of that person among them end. They are not kept.
-	Flows     []Hash    `json:"-"`
+	Flows []Hash `json:"-"`
+	// Quota is nil for a person who proved who they are. Else anybody can have
+	// made the session, and beyond the quota the oldest end. It is not kept.
+	Quota     *Quota    `json:"-"`
 	Issuer    string    `json:"issuer"`
 	Identity  Identity  `json:"identity"`
 	CreatedAt time.Time `json:"created_at"`

@@ -191,7 +191,8 @@ type Unused struct {
 	Spare func(clientID string) bool
 }
 
-// Quota bounds the registrations and the grants that count towards it. Beyond
+// Quota bounds the registrations, the grants and the browser sessions that count
+// towards it, each for themselves. Beyond
 // Max, the registrations that nobody approved for longest are dropped, but never
 // the one that is being approved, and the oldest grants are removed with their
 // tokens, those that ended first. Key lies in Block, which all keys in it may

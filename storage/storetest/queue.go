@@ -194,6 +194,40 @@ var unprovedGrantTests = map[string]func(*fixture){
 	},
 }
 
+// Browser sessions of people who proved nothing are bounded by where they are.
+var unprovedSessionTests = map[string]func(*fixture){
+	"beyond the quota the oldest end": func(f *fixture) {
+		quota := &storage.Quota{Key: hash("here"), Max: 3, Block: hash("block"), MaxBlock: 10}
+		proved := f.browserSession("proved", alice)
+		f.must(f.store.CreateBrowserSession(ctx(), proved))
+		for i := range 5 {
+			f.after(time.Second)
+			b := f.browserSession(fmt.Sprint(i), alice)
+			b.Quota = quota
+			f.must(f.store.CreateBrowserSession(ctx(), b))
+		}
+		for i := range 5 {
+			f.signedIn(fmt.Sprint(i), i >= 2)
+		}
+		f.signedIn("proved", true)
+	},
+	"one that ended goes first": func(f *fixture) {
+		quota := &storage.Quota{Key: hash("here"), Max: 2}
+		for i := range 2 {
+			f.after(time.Second)
+			b := f.browserSession(fmt.Sprint(i), alice)
+			b.Quota = quota
+			f.must(f.store.CreateBrowserSession(ctx(), b))
+		}
+		f.must(f.store.DeleteBrowserSession(ctx(), f.browserSession("1", alice).Hash, nil, f.now))
+		b := f.browserSession("2", alice)
+		b.Quota = quota
+		f.must(f.store.CreateBrowserSession(ctx(), b))
+		f.signedIn("0", true)
+		f.signedIn("2", true)
+	},
+}
+
 // registerFrom stores a client of a sender.
 func (f *fixture) registerFrom(id, sender string, max int, spare func(string) bool) {
 	f.Helper()

@@ -21,6 +21,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"refresh proof", refreshProofTests},
 		{"unused client", unusedClientTests},
 		{"unproved grant", unprovedGrantTests},
+		{"unproved session", unprovedSessionTests},
 		{"access", accessTests},
 		{"cascade", cascadeTests},
 		{"once", onceTests},

@@ -72,7 +72,10 @@ func createBrowserSession(tx Tx, b storage.BrowserSession, now time.Time) error 
 	if err := tx.Put(subjectSessionKey(b), newValue(keepUntil, 0)); err != nil {
 		return err
 	}
-	return putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b)
+	if err := putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b); err != nil || b.Quota == nil {
+		return err
+	}
+	return boundSessions(tx, b)
 }
 
 // deleteBrowserSession removes a session, if there is one, and returns it.

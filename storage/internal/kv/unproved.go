@@ -22,6 +22,23 @@ func boundGrants(tx Tx, sub storage.Submission) error {
 	})
 }
 
+// boundSessions ends the browser sessions beyond the quota of a person who proved
+// nothing.
+func boundSessions(tx Tx, b storage.BrowserSession) error {
+	p := place{
+		sender: digest("sessions", b.Issuer, string(b.Quota.Key[:])), group: digest("sessions of a block", b.Issuer, string(b.Quota.Block[:])),
+		at: b.CreatedAt, id: string(b.Hash[:]),
+	}
+	return enter(tx, p, until(b.ExpiresAt), nil, bounds{
+		sender: b.Quota.Max, group: b.Quota.MaxBlock,
+		spare: func(id string) bool { return tx.Get(hashKey(kindBrowserSession, storage.Hash([]byte(id)))) != nil },
+		drop: func(id string, _ []byte) error {
+			_, _, err := deleteBrowserSession(tx, storage.Hash([]byte(id)))
+			return err
+		},
+	})
+}
+
 // removeGrant removes a grant as if it had never been, with its code and tokens.
 func removeGrant(tx Tx, id string, code []byte) error {
 	if len(code) != len(storage.Hash{}) {
