@@ -25,8 +25,17 @@ func TestBrandRefused(t *testing.T) {
 	}
 	for name, brand := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := NewPages(brand); err == nil {
-				t.Error("accepted")
+			want := "write it as #rrggbb"
+			switch {
+			case name == "logo that is no image":
+				want = "not base64"
+			case name == "empty logo", name == "logo of 65 KiB":
+				want = "at most 65536"
+			case brand.Logo != "":
+				want = "write it as data:image/png;base64,"
+			}
+			if _, err := NewPages(brand); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
 			}
 		})
 	}

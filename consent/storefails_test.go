@@ -68,7 +68,9 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 			}
 			used := store.Called()
 			slices.Sort(used)
-			used = slices.Compact(used)
+			used = slices.DeleteFunc(slices.Compact(used), func(verb string) bool {
+				return verb == "DueRevocations" || verb == "EndRevocation" // afterwards, and tried again
+			})
 			for _, verb := range tc.verbs {
 				if !slices.Contains(used, verb) {
 					t.Errorf("%s is not used, only %v", verb, used)

@@ -3,6 +3,7 @@ package mcp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -76,8 +77,8 @@ func TestParseRequestRefuses_P20(t *testing.T) {
 		"larger than the limit": `{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":"` + strings.Repeat("x", MaxRequest) + `"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if r, err := ParseRequest([]byte(body)); err == nil {
-				t.Errorf("read as %+v", r)
+			if r, err := ParseRequest([]byte(body)); !errors.Is(err, ErrRequest) {
+				t.Errorf("read as %+v, %v", r, err)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -150,7 +151,7 @@ func TestStoreFails_Begin(t *testing.T) {
 	l := newLab(t)
 	l.store.failWith(http.ErrAbortHandler)
 	_, err := l.Begin(t.Context(), l.trip())
-	if err == nil || problemOf(err) != "" {
+	if !errors.Is(err, http.ErrAbortHandler) || problemOf(err) != "" {
 		t.Errorf("error %v, want the store's", err)
 	}
 }

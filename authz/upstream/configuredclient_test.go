@@ -1,6 +1,9 @@
 package upstream
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestConfiguredClient_CL7_K09(t *testing.T) {
 	both := []string{authBasic, authPost}
@@ -66,7 +69,9 @@ func TestStoreFails_Pin(t *testing.T) {
 	if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Begin(t.Context(), l.trip()); err == nil {
-		t.Error("a pin that cannot be read does not pin")
+	_, err := l.Begin(t.Context(), l.trip())
+	wantProblem(t, err, ProviderUnusable)
+	if err == nil || !strings.Contains(err.Error(), "does not open") {
+		t.Errorf("a pin that cannot be read: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 func TestConnect_CL11(t *testing.T) {
@@ -125,19 +126,17 @@ func TestMixUp_K02(t *testing.T) {
 	honest.Broker = New(Config{Issuer: testIssuer, Servers: servers}, honest.Broker.deps)
 	tr := honest.trip()
 	tr.Server = "evil"
-	to, err := honest.Begin(t.Context(), tr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, state, _ := strings.Cut(to, "state=")
-	state, _, _ = strings.Cut(state, "&")
-	for _, a := range []Answer{
-		{Path: CallbackPath("notion")},
-		{Path: CallbackPath("evil"), Iss: honest.provider.URL},
+	for what, change := range map[string]func(*Answer){
+		"the answer came to the path of another provider": func(a *Answer) { a.Path = CallbackPath("notion") },
+		"iss is " + honest.provider.URL:                   func(a *Answer) { a.Iss = honest.provider.URL },
 	} {
-		a.State, a.Code, a.Browser = state, "code of the honest provider", testBrowser
-		if _, err := honest.Finish(t.Context(), a); err == nil {
-			t.Error("connected")
+		a := honest.answerTo(honest.begin(tr))
+		a.Code = "code of the honest provider"
+		change(&a)
+		_, err := honest.Finish(t.Context(), a)
+		wantProblem(t, err, NotThatProvider)
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v, want %s", err, what)
 		}
 	}
 	if n := len(evil.provider.requests("/token")); n != 0 {
@@ -383,8 +382,8 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 	} {
 		moved := c
 		change(&moved)
-		if _, err := l.openSecrets(moved); err == nil {
-			t.Errorf("opens with another %s", name)
+		if _, err := l.openSecrets(moved); !errors.Is(err, seal.ErrOpen) {
+			t.Errorf("with another %s: %v, want %v", name, err, seal.ErrOpen)
 		}
 	}
 	for _, secret := range []string{"at-1", "rt-1"} {
@@ -405,8 +404,8 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 			if err := l.store.SaveUpstreamState(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
-			if outcome, err := l.Finish(t.Context(), a); err == nil {
-				t.Errorf("ends as %+v", outcome)
+			if outcome, err := l.Finish(t.Context(), a); !errors.Is(err, seal.ErrOpen) {
+				t.Errorf("ends as %+v, %v, want %v", outcome, err, seal.ErrOpen)
 			}
 		})
 	}
