@@ -151,7 +151,8 @@ type Registration struct {
 	MaxUnused *int `json:"max_unused,omitempty"`
 	// MaxUnproved is how many registrations are kept, for each address, that
 	// only people there approved who proved nothing (user_id, anonymous), and
-	// how many grants of such people; 0 sets no bound. Default: 1000.
+	// how many grants and browser sessions of such people; 0 sets no bound.
+	// Default: 1000.
 	MaxUnproved *int `json:"max_unproved,omitempty"`
 	// UnusedLifetime is how long one is kept that nobody approved. Default: 24h.
 	UnusedLifetime caddy.Duration `json:"unused_lifetime,omitempty"`
