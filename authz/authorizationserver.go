@@ -74,6 +74,7 @@ type AuthorizationServer struct {
 	tokens        *AccessTokens
 	refreshTokens *RefreshTokens
 	underway      *underway
+	began         time.Time
 	// byResource finds a server by the canonical spelling of its identifier.
 	byResource map[string]*Server
 }
@@ -87,7 +88,7 @@ type Route struct {
 
 // New returns the authorization server for a valid configuration.
 func New(cfg Config, deps Deps) *AuthorizationServer {
-	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger, began: deps.Now()}
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
 	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = NewRefreshTokens(deps.Keys, cfg.Issuer)

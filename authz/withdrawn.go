@@ -100,6 +100,13 @@ func (as *AuthorizationServer) endSince(ctx context.Context, text string, now st
 			}
 		}
 	}
+	for _, subject := range slices.Sorted(maps.Keys(now.Keys)) {
+		if !before.Keys[subject].covers(now.Keys[subject]) {
+			if err := as.endEarlier(ctx, subject, before.Keys[subject]); err != nil {
+				return err
+			}
+		}
+	}
 	clients := missing(before.Clients, now.Clients)
 	if len(clients) == 0 && len(missing(before.Kinds, now.Kinds)) == 0 {
 		return nil
@@ -107,9 +114,24 @@ func (as *AuthorizationServer) endSince(ctx context.Context, text string, now st
 	return as.endAllWithdrawn(ctx, clients)
 }
 
-// covers reports whether a key is the one of before, and good for all that one was.
-func (k standingKey) covers(before standingKey) bool {
-	return k.Proof == before.Proof && (k.Servers == nil || before.Servers != nil && len(missing(before.Servers, k.Servers)) == 0)
+// covers reports whether a key is the same as another, and good for all that one is.
+func (k standingKey) covers(other standingKey) bool {
+	return k.Proof == other.Proof && (k.Servers == nil || other.Servers != nil && len(missing(other.Servers, k.Servers)) == 0)
+}
+
+// endEarlier ends what the holder of a key that was given, or may use more
+// servers, has from before that: a request that began under a still earlier
+// configuration, which had the key too, could finish when the key was withdrawn.
+func (as *AuthorizationServer) endEarlier(ctx context.Context, subject string, before standingKey) error {
+	grants, err := as.Grants(ctx, subject)
+	if err != nil {
+		return err
+	}
+	return as.endWhere(ctx, grants, func(g storage.Grant) bool {
+		could := func(s Server) bool { return before.Servers == nil || slices.Contains(before.Servers, s.ID) }
+		return g.CreatedAt.Before(as.began) &&
+			(g.Identity.Proof != before.Proof || slices.ContainsFunc(as.serversOf(g.Resources), func(s Server) bool { return !could(s) }))
+	})
 }
 
 // missing returns what is in before and not in now.

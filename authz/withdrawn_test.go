@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -67,6 +68,36 @@ func TestEndWithdrawn_D18(t *testing.T) {
 				want, code = http.StatusBadRequest, "invalid_grant"
 			}
 			l.want(l.refresh(test.client, got.Refresh), want, code)
+		})
+	}
+}
+
+// D18: a request that the configuration of before finishes after its key was
+// withdrawn leaves nothing that lives when the key is given back.
+func TestEndWithdrawnUnderWay_D18(t *testing.T) {
+	for name, narrow := range map[string]func(*Config){
+		"removed": func(c *Config) { c.VirtualKeys = nil },
+		"narrowed": func(c *Config) {
+			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"main"}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.stopLimits()
+			l.endWithdrawn()
+			before := l.as
+			l.advance(time.Minute)
+			l.reload(narrow)
+			l.endWithdrawn()
+			l.start(before)
+			late := l.grantedTo(keyIdentity("team"), "app")
+			l.advance(time.Minute)
+			l.start(New(before.cfg, before.deps))
+			own := l.grantedTo(keyIdentity("team"), "app") // before it has come to looking
+			l.endWithdrawn()
+			if l.live(late.Access) || !l.live(own.Access) {
+				t.Errorf("live: late %v, own %v; want false, true", l.live(late.Access), l.live(own.Access))
+			}
 		})
 	}
 }
