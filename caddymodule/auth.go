@@ -46,6 +46,11 @@ type Auth struct {
 	Resource string `json:"resource,omitempty"`
 	// NoResource leaves out the resource parameter, for providers that refuse it.
 	NoResource bool `json:"no_resource,omitempty"`
+	// MetadataDocument says whether a provider that takes client ID metadata
+	// documents is shown that of this site. It has to fetch it from here.
+	// Default: true, unless the site's name or address is one of your own network
+	// or machine and the provider's is not.
+	MetadataDocument *bool `json:"metadata_document,omitempty"`
 	// NoRefreshRotation is for a provider that does not replace refresh tokens:
 	// one whose answer was lost is sent again at once. Default: found out at the
 	// first refresh.

@@ -57,6 +57,7 @@ func init() {
 //	            issuer <url>
 //	            resource <url>
 //	            no_resource
+//	            metadata_document on|off
 //	            no_refresh_rotation
 //	            allow_missing_pkce
 //	            authorize_param <name> <value>  # repeatable

@@ -19,6 +19,7 @@ var oauthOptions = append(connectionOptions[:2:2], block[Auth]{
 	{name: "issuer", args: "<url>", read: setText(func(a *Auth) *string { return &a.Issuer })},
 	{name: "resource", args: "<url>", read: setText(func(a *Auth) *string { return &a.Resource })},
 	{name: "no_resource", read: setTrue(func(a *Auth) *bool { return &a.NoResource })},
+	{name: "metadata_document", args: "on|off", read: setOnOff(func(a *Auth) **bool { return &a.MetadataDocument })},
 	{name: "no_refresh_rotation", read: setTrue(func(a *Auth) *bool { return &a.NoRefreshRotation })},
 	{name: "allow_missing_pkce", read: setTrue(func(a *Auth) *bool { return &a.AllowMissingPKCE })},
 	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},

@@ -58,7 +58,7 @@ func (h *Handler) convertAuth(path string, s Server, resolve resolver) (connecti
 		Resource: a.Resource, Scopes: a.Scopes, Issuer: a.Issuer,
 		AuthorizationEndpoint: a.AuthorizationEndpoint, TokenEndpoint: a.TokenEndpoint, RevocationEndpoint: a.RevocationEndpoint,
 		Quirks: connections.Quirks{
-			NoResource: a.NoResource, NoRefreshRotation: a.NoRefreshRotation, AllowMissingPKCE: a.AllowMissingPKCE, AuthMethod: a.AuthMethod,
+			NoResource: a.NoResource, NoRefreshRotation: a.NoRefreshRotation, MetadataDocument: a.MetadataDocument, AllowMissingPKCE: a.AllowMissingPKCE, AuthMethod: a.AuthMethod,
 			ScopeSeparator: a.ScopeSeparator, AuthorizeParams: a.AuthorizeParams,
 		},
 		VerifyURL: a.VerifyURL,
@@ -185,8 +185,9 @@ func convertPasted(path string, a *Auth, out *connections.Server) error {
 		"auth_method": a.AuthMethod != "", "callback_path": a.CallbackPath != "",
 		"authorization_endpoint": a.AuthorizationEndpoint != "", "token_endpoint": a.TokenEndpoint != "",
 		"revocation_endpoint": a.RevocationEndpoint != "", "issuer": a.Issuer != "", "resource": a.Resource != "",
-		"no_resource": a.NoResource, "no_refresh_rotation": a.NoRefreshRotation, "allow_missing_pkce": a.AllowMissingPKCE,
-		"authorize_params": len(a.AuthorizeParams) > 0, "scope_separator": a.ScopeSeparator != "",
+		"no_resource": a.NoResource, "no_refresh_rotation": a.NoRefreshRotation, "metadata_document": a.MetadataDocument != nil,
+		"allow_missing_pkce": a.AllowMissingPKCE,
+		"authorize_params":   len(a.AuthorizeParams) > 0, "scope_separator": a.ScopeSeparator != "",
 	}); field != "" {
 		return wrong(path+"."+field, "is for auth oauth and per_user_oauth only; remove it")
 	}

@@ -23,10 +23,13 @@ func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider, owner st
 			return nil, err
 		}
 		return s.configuredClient(p.AuthMethods), nil
-	case bool(p.ClientDocuments) && b.https():
+	case bool(p.ClientDocuments) && b.offersDocument(s, p.Issuer):
 		return b.documentClient(s, p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
 		return b.registeredClient(ctx, s, p, owner)
+	case bool(p.ClientDocuments):
+		return nil, problemf(NotRegistered, "%s takes metadata documents alone, and this site offers it none: it has to be https and reachable from the internet; "+
+			"configure client_id for server %s, or metadata_document on if the provider can fetch %s", p.Issuer, s.ID, b.documentID(s))
 	}
 	return nil, problemf(NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
 }

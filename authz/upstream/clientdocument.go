@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
 // ClientDocument is a client ID metadata document of ours.
@@ -62,6 +64,28 @@ func (b *Broker) clientDocument(s *Server, id, authMethod string) ClientDocument
 }
 
 func (b *Broker) https() bool { return strings.HasPrefix(b.cfg.Issuer, "https://") }
+
+// offersDocument reports whether a provider is shown our document: one that
+// cannot fetch it refuses people with no word to us. Unless the operator says
+// so, a provider on the internet is not shown that of a site with a name or
+// address of some network or of this machine.
+func (b *Broker) offersDocument(s *Server, provider string) bool {
+	if !b.https() {
+		return false
+	}
+	if s.Quirks.MetadataDocument != nil {
+		return *s.Quirks.MetadataDocument
+	}
+	return placeOf(b.cfg.Issuer) >= placeOf(provider)
+}
+
+func placeOf(rawURL string) egress.Place {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return egress.Internet
+	}
+	return egress.PlaceOf(u.Hostname())
+}
 
 // documentID is the client ID that is the URL of our document.
 func (b *Broker) documentID(s *Server) string { return b.cfg.Issuer + ClientDocumentPath + s.ID }

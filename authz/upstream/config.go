@@ -81,6 +81,9 @@ type Quirks struct {
 	// NoRefreshRotation: the provider does not replace refresh tokens, so one
 	// whose answer was lost can be sent again. Found out at the first refresh.
 	NoRefreshRotation bool
+	// MetadataDocument says whether the provider is shown our client ID metadata
+	// document, if it takes those. Default: if it can be expected to fetch it.
+	MetadataDocument *bool
 	// AllowMissingPKCE goes on without metadata that says S256 is supported.
 	AllowMissingPKCE bool
 	// AuthMethod is how we authenticate at the token endpoint:
