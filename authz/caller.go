@@ -3,6 +3,7 @@ package authz
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -19,15 +20,17 @@ type Caller struct {
 	ClientID string // empty for a virtual key
 	Identity storage.Identity
 	Scope    string // space-separated
-	// TokenHash is what Recheck takes to ask again later.
+	// TokenHash and ExpiresAt, of the token, are what Recheck takes to ask again
+	// later.
 	TokenHash storage.Hash
+	ExpiresAt time.Time // zero for a virtual key
 }
 
 // newCaller returns the caller behind an access token.
 func newCaller(h storage.Hash, t *storage.AccessToken) Caller {
 	return Caller{
 		GrantID: t.GrantID, Holder: t.GrantID, ClientID: t.ClientID, Identity: t.Identity,
-		Scope: strings.Join(t.Scope, " "), TokenHash: h,
+		Scope: strings.Join(t.Scope, " "), TokenHash: h, ExpiresAt: t.ExpiresAt,
 	}
 }
 

@@ -88,16 +88,6 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	return nil
 }
 
-// Recheck reports whether the caller of an open stream would still pass. It
-// does not while the store fails.
-func (g *Gate) Recheck(c *Caller) bool {
-	if g.callers[c.TokenHash] != nil {
-		return true
-	}
-	_, err := g.judge(context.Background(), c.TokenHash, "")
-	return err == nil
-}
-
 // judge returns the caller behind an access token, which is empty if its hash
 // passed before. With errInsufficientScope there is a caller too: one who has
 // proved who they are, and may ask for more.

@@ -25,6 +25,7 @@ type tokenStore struct {
 	storage.Store // nil: nothing else is called
 	mu            sync.Mutex
 	tokens        map[storage.Hash]storage.AccessToken
+	grants        map[string]storage.Grant
 	reads         int
 	err           error
 	// beforeReturn runs between reading a token and returning it.
@@ -47,6 +48,19 @@ func (s *tokenStore) AccessToken(_ context.Context, h storage.Hash, now time.Tim
 		return storage.AccessToken{}, storage.ErrNotFound
 	}
 	return t, nil
+}
+
+func (s *tokenStore) Grant(_ context.Context, id string, now time.Time) (storage.Grant, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, ok := s.grants[id]
+	switch {
+	case s.err != nil:
+		return storage.Grant{}, s.err
+	case !ok || !now.Before(g.ExpiresAt):
+		return storage.Grant{}, storage.ErrNotFound
+	}
+	return g, nil
 }
 
 func (s *tokenStore) put(token string, t storage.AccessToken) storage.Hash {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -100,7 +101,7 @@ func TestRecheck_E18(t *testing.T) {
 		}
 		f.store.err = nil
 	})
-	t.Run("expired", func(t *testing.T) {
+	t.Run("expired, of a grant that is unknown", func(t *testing.T) {
 		f.now = f.now.Add(time.Hour)
 		if g.Recheck(c) {
 			t.Error("passes")
@@ -114,4 +115,54 @@ func TestRecheck_E18(t *testing.T) {
 			t.Error("passes")
 		}
 	})
+}
+
+// E18: once the token has expired, the grant decides, as it would for a new token.
+func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*storage.Grant)
+		config func(*Config)
+		want   bool
+	}{
+		"the grant stands":       {want: true},
+		"revoked":                {change: func(g *storage.Grant) { g.RevokedAt = g.CreatedAt }},
+		"expired":                {change: func(g *storage.Grant) { g.ExpiresAt = g.CreatedAt }},
+		"another site's":         {change: func(g *storage.Grant) { g.Issuer = "https://other.example" }},
+		"for another server":     {change: func(g *storage.Grant) { g.Resources = []string{gateIssuer + "/mcp2"} }},
+		"the person was let out": {config: func(c *Config) { c.Identities = []identity.Kind{identity.VirtualKey} }},
+		"another key of the person": {
+			change: func(g *storage.Grant) {
+				g.Identity = storage.Identity{Kind: string(identity.VirtualKey), Subject: "virtual_key:ci"}
+			},
+			config: func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() },
+		},
+		"the server wants more": {config: func(c *Config) { c.Servers[1].Scopes = []string{"mcp:use", "mcp:more"} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newGateFixture(t, gateConfig())
+			caller, _ := call(f.gate("mcp"), "GET", mcpURL, authHeader, "Bearer "+f.issue(nil))
+			grant := storage.Grant{
+				ID: caller.GrantID, Issuer: gateIssuer, ClientID: caller.ClientID, Identity: caller.Identity,
+				Resources: []string{gateIssuer + "/mcp"}, CreatedAt: f.now, ExpiresAt: f.now.Add(24 * time.Hour),
+			}
+			if c.change != nil {
+				c.change(&grant)
+			}
+			cfg := gateConfig()
+			if c.config != nil {
+				c.config(&cfg)
+			}
+			now := newGateFixture(t, cfg) // the configuration that serves now
+			now.store.grants = map[string]storage.Grant{grant.ID: grant}
+			now.now = f.now.Add(2 * time.Hour)
+			g := now.gate("mcp")
+			if got := g.Recheck(caller); got != c.want {
+				t.Errorf("passes: %t, want %t", got, c.want)
+			}
+			now.store.err = storage.ErrClosed
+			if g.Recheck(caller) {
+				t.Error("passes while the store fails")
+			}
+		})
+	}
 }

@@ -1,0 +1,41 @@
+package authz
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Recheck reports whether the caller of an answer that is still being sent, such
+// as an event stream, would still pass. It does not while the store fails.
+//
+// A token that was revoked ends it. One that merely expired does not: the
+// client gets new ones as long as its grant stands, and cannot give them to a
+// stream that is open. From then on the grant decides.
+func (g *Gate) Recheck(c *Caller) bool {
+	if g.callers[c.TokenHash] != nil {
+		return true
+	}
+	if !g.as.deps.Now().Before(c.ExpiresAt) {
+		return g.grantPasses(c)
+	}
+	_, err := g.judge(context.Background(), c.TokenHash, "")
+	return err == nil
+}
+
+// grantPasses reports whether a new token of the caller's grant, with the scope
+// of the old one, would pass.
+func (g *Gate) grantPasses(c *Caller) bool {
+	grant, err := g.as.deps.Store.Grant(context.Background(), c.GrantID, g.as.deps.Now())
+	if err != nil || !grant.RevokedAt.IsZero() || grant.Issuer != g.as.cfg.Issuer {
+		return false
+	}
+	if _, err := g.as.goodUntil(context.Background(), &grant); err != nil {
+		return false
+	}
+	if !g.isAudience(grant.Resources) || !g.as.identityStands(grant.Identity) || !g.as.mayUse(grant.Identity, &g.server) {
+		return false
+	}
+	scope := strings.Fields(c.Scope)
+	return !slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) })
+}
