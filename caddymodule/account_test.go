@@ -168,10 +168,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	if data, err := event(hers.Body); !errors.Is(err, io.EOF) {
 		t.Errorf("her stream goes on: %q %v", data, err)
 	}
-	g.state().streams.mu.Lock()
-	open := len(g.state().streams.open)
-	g.state().streams.mu.Unlock()
-	if open != 1 {
+	if open := len(g.state().streams.snapshot()); open != 1 {
 		t.Errorf("%d streams are open", open)
 	}
 	l.Server.CloseClientConnections()

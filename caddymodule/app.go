@@ -48,6 +48,7 @@ type App struct {
 	started  uint64     // see starts
 	ending   sync.Mutex // held while what was withdrawn is being ended
 	ended    bool       // it has ended
+	conns    upstreamConns
 	opening  sync.Mutex // held while somebody opens
 	retrying context.CancelFunc
 	mu       sync.Mutex

@@ -28,6 +28,7 @@ type call struct {
 	caller *authz.Caller
 	// connected is nil unless the call carries somebody's account.
 	connected *connectedCall
+	answer    stream // of the upstream
 }
 
 // gatedServer is an MCP server with the gate in front of it.

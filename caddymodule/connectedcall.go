@@ -128,13 +128,3 @@ func (c *call) waitingOn(r *http.Request) *waiting {
 	}
 	return &waiting{left: r.Context().Done(), over: make(chan struct{})}
 }
-
-// streamLink returns what a stream of this call depends on, or nil.
-func (c *call) streamLink() *streamLink {
-	if c.connected == nil {
-		return nil
-	}
-	return &streamLink{
-		broker: c.site.broker, issuer: c.site.as.Config().Issuer, server: c.upstream.id, name: c.connected.credential.Link,
-	}
-}

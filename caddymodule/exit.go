@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -9,8 +10,8 @@ import (
 
 // endStreamsOnExit subscribes to Caddy's "stopping" event. The HTTP server
 // waits for open responses before any app is cleaned up, and an event stream
-// never ends by itself: without this, `caddy stop` would hang. On a reload the
-// streams stay. Events and Exiting are experimental in Caddy; this file is all
+// never ends by itself, nor a call to a server that does not answer: without
+// this, `caddy stop` would hang. On a reload they stay. Events and Exiting are experimental in Caddy; this file is all
 // that uses them.
 func (a *App) endStreamsOnExit(ctx caddy.Context) error {
 	events, err := ctx.App("events")
@@ -33,5 +34,6 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 	if state != nil {
 		state.streams.close()
 	}
+	time.AfterFunc(stopGrace, s.app.conns.close)
 	return nil
 }

@@ -41,7 +41,7 @@ func noApp() *App { return nil }
 func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
 	atWork(t, "", noApp, func(t *testing.T, p *processState) {
 		upstream, _ := io.Pipe()
-		stream := p.streams.track(&stream{ReadCloser: upstream}) // without a gate nobody passes
+		stream := p.streams.track(&stream{ReadCloser: upstream, events: true, call: &call{gatedServer: new(gatedServer)}}) // without a gate nobody passes
 		ended := make(chan time.Time, 1)
 		go func() {
 			_, _ = stream.Read(make([]byte, 1))

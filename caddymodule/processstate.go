@@ -115,18 +115,12 @@ func (p *processState) sweep(ctx context.Context) {
 	}
 }
 
-// recheck ends the streams whose callers would not pass any more. A stream
-// opened under an earlier configuration is judged by the one that serves now:
-// one that took the MCP server away ends its streams too.
+// recheck ends the answers whose callers would not pass any more. One that was
+// begun under an earlier configuration is judged by the one that serves now:
+// one that took the MCP server away ends them too.
 func (p *processState) recheck(ctx context.Context) {
 	active := p.active()
-	p.streams.endUnless(func(s *stream) bool {
-		gate := s.gate
-		if active != nil {
-			gate = active.gate(s.resource)
-		}
-		return gate != nil && gate.Recheck(s.caller) && s.linked(ctx, active)
-	})
+	p.streams.endUnless(func(s *stream) bool { return s.passes(ctx, active) })
 }
 
 // revoke tells providers what people disconnected.

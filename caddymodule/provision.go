@@ -48,7 +48,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		u, err := newUpstream(ctx, s, h.cfg.Servers[i], target)
+		u, err := newUpstream(ctx, s, h.cfg.Servers[i], target, &h.app.conns)
 		if err != nil {
 			return wrong(index("servers", i)+".reverse_proxy", "%v", err)
 		}

@@ -2,33 +2,43 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"time"
 )
 
-// streams are the open event streams of the process. A stream costs no
-// goroutine and no timer: one janitor asks for all of them whether their
-// callers would still pass.
+// stopGrace is how long calls may go on when the process stops, or nobody could
+// check them any more. Event streams, which never end by themselves, end at once.
+const stopGrace = 5 * time.Second
+
+// errEnded aborts an answer that is no event stream: cut off, it must not look
+// complete.
+var errEnded = errors.New("mcp_oauth: the answer was ended, as its caller may not go on or Caddy stops")
+
+// streams are the answers of the process that are being sent. One costs no
+// goroutine, no timer and no allocation: one janitor asks for all of them
+// whether their callers would still pass. They are linked to each other, so
+// that an ordinary call, which ends before anybody asks, costs next to nothing.
 type streams struct {
 	mu     sync.Mutex
-	open   map[*stream]struct{}
-	closed bool
+	first  *stream
+	count  int
+	closed bool // no event stream any more
+	ended  bool // nothing any more
 }
 
-// stream is the body of an event stream on its way from an upstream.
+// stream is the body of an answer on its way from an upstream. It is part of
+// its call.
 type stream struct {
 	io.ReadCloser // the upstream's
 
-	registry *streams
-	caller   *authz.Caller
-	gate     *authz.Gate // that let the caller in
-	resource string
-	link     *streamLink // nil unless it carries somebody's account
-	ended    atomic.Bool
+	registry       *streams // nil until it is tracked
+	call           *call
+	events         bool // it never ends by itself
+	previous, next *stream
+	ended          atomic.Bool
 	// waiting is nil unless the stream outlives its account, because its client
 	// then waits for word that there is one again.
 	waiting *waiting
@@ -41,29 +51,33 @@ type waiting struct {
 	alone atomic.Bool     // the upstream's side was closed
 }
 
-// streamLink is the connection that a stream was opened with.
-type streamLink struct {
-	broker         *connections.Broker // of the site that opened it
-	issuer, server string
-	name           string
+// passes reports whether the caller would still pass. The configuration that
+// serves now decides, if there is one.
+func (s *stream) passes(ctx context.Context, active *App) bool {
+	gate := s.call.gate
+	if active != nil {
+		gate = active.gate(s.call.upstream.resource)
+	}
+	return gate != nil && gate.Recheck(s.call.caller) && s.linked(ctx, active)
 }
 
-// linked reports whether the stream may go on, as far as its connection goes:
+// linked reports whether the answer may go on, as far as its connection goes:
 // one that was ended, or made again with another account, ends what the
-// upstream sends. The configuration that serves now decides, if there is one.
+// upstream sends.
 func (s *stream) linked(ctx context.Context, active *App) bool {
-	if s.link == nil {
+	c := s.call
+	if c.connected == nil {
 		return true
 	}
-	broker := s.link.broker
+	broker := c.site.broker
 	if active != nil {
-		broker = active.broker(s.link.issuer)
+		broker = active.broker(c.site.as.Config().Issuer)
 	}
 	if broker == nil {
 		return false
 	}
-	switch broker.LinkOf(ctx, s.caller.Identity.Subject, s.link.server) {
-	case s.link.name:
+	switch broker.LinkOf(ctx, c.caller.Identity.Subject, c.upstream.id) {
+	case c.connected.credential.Link:
 		return s.waiting == nil || !s.waiting.alone.Load()
 	case "":
 		return s.wait()
@@ -83,26 +97,47 @@ func (s *stream) wait() bool {
 	return true
 }
 
-func newStreams() *streams { return &streams{open: map[*stream]struct{}{}} }
+func newStreams() *streams { return &streams{} }
 
-// track registers a stream until it is closed. Once the process stops, a
-// stream ends at once.
+// track registers an answer until it is closed. Once the process stops, an
+// event stream ends at once.
 func (r *streams) track(s *stream) io.ReadCloser {
 	s.registry = r
 	r.mu.Lock()
-	closed := r.closed
-	if !closed {
-		r.open[s] = struct{}{}
+	ended := r.ended || r.closed && s.events
+	if s.next = r.first; s.next != nil {
+		s.next.previous = s
 	}
+	r.first = s
+	r.count++
 	r.mu.Unlock()
-	if closed {
+	if ended {
 		s.end()
 	}
 	return s
 }
 
-// Read passes on what the upstream sends. A stream that we end looks complete
-// to the client: it may come back, and be told why it cannot.
+// forget removes an answer. It may be closed more than once.
+func (r *streams) forget(s *stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case s.previous != nil:
+		s.previous.next = s.next
+	case r.first == s:
+		r.first = s.next
+	default:
+		return
+	}
+	if s.next != nil {
+		s.next.previous = s.previous
+	}
+	s.previous, s.next = nil, nil
+	r.count--
+}
+
+// Read passes on what the upstream sends. An event stream that we end looks
+// complete to the client: it may come back, and be told why it cannot.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
 	if err == nil {
@@ -115,17 +150,19 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		return 0, io.EOF
 	}
-	if s.ended.Load() {
+	switch {
+	case !s.ended.Load():
+		return n, err
+	case s.events:
 		return 0, io.EOF
+	default:
+		return 0, errEnded
 	}
-	return n, err
 }
 
-// Close is called by the proxy, however the stream came to its end.
+// Close is called by the proxy, however the answer came to its end.
 func (s *stream) Close() error {
-	s.registry.mu.Lock()
-	delete(s.registry.open, s)
-	s.registry.mu.Unlock()
+	s.registry.forget(s)
 	return s.ReadCloser.Close()
 }
 
@@ -139,7 +176,7 @@ func (s *stream) end() {
 	}
 }
 
-// endUnless ends the streams that keep does not want.
+// endUnless ends the answers that keep does not want.
 func (r *streams) endUnless(keep func(*stream) bool) {
 	for _, s := range r.snapshot() {
 		if !keep(s) {
@@ -148,20 +185,32 @@ func (r *streams) endUnless(keep func(*stream) bool) {
 	}
 }
 
-// close ends all streams, also those to come.
+// close ends all event streams, also those to come, and after a while all that
+// is still being sent.
 func (r *streams) close() {
 	r.mu.Lock()
+	again := r.closed
 	r.closed = true
+	r.mu.Unlock()
+	r.endUnless(func(s *stream) bool { return !s.events })
+	if !again {
+		time.AfterFunc(stopGrace, r.endAll)
+	}
+}
+
+func (r *streams) endAll() {
+	r.mu.Lock()
+	r.ended = true
 	r.mu.Unlock()
 	r.endUnless(func(*stream) bool { return false })
 }
 
-// snapshot keeps the lock short: asking about thousands of streams takes a while.
+// snapshot keeps the lock short: asking about thousands of answers takes a while.
 func (r *streams) snapshot() []*stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]*stream, 0, len(r.open))
-	for s := range r.open {
+	all := make([]*stream, 0, r.count)
+	for s := r.first; s != nil; s = s.next {
 		all = append(all, s)
 	}
 	return all

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A stream goes on through a reload, and is judged by the new configuration.
@@ -95,6 +98,131 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	state.recheck(context.Background())
 	if got, err := event(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after revocation: %q, %v", got, err)
+	}
+}
+
+// slowly answers in parts, with the given header, until next is closed.
+func slowly(t *testing.T, header, value string) (up *recorder, next chan string) {
+	next = make(chan string)
+	return newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(header, value)
+		for text := range next {
+			_, _ = io.WriteString(w, text)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}), next
+}
+
+// E18: so does any other answer that is still being sent. Cut off, it does not
+// look complete.
+func TestSlowAnswerEndsWithItsToken_E18(t *testing.T) {
+	for name, header := range map[string][2]string{
+		"JSON in parts":  {"Content-Type", "application/json"},
+		"lines of JSON":  {"Content-Type", "application/x-ndjson"},
+		"download":       {"Content-Length", "1000000"},
+		"without a type": {"X-Nothing", "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			up, next := slowly(t, header[0], header[1])
+			defer close(next)
+			g := newGateway(t, alice+"server a /mcp "+up.URL)
+			token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+			answered := make(chan *http.Response)
+			go func() { answered <- g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token) }()
+			much := strings.Repeat("1,", 1<<16) // more than the proxy keeps back
+			next <- much
+			res := <-answered
+			part := make([]byte, len(much)/2)
+			if _, err := io.ReadFull(res.Body, part); err != nil {
+				t.Fatal(err)
+			}
+			state := stateOf(t, g)
+			state.recheck(t.Context())
+			next <- much
+			if _, err := io.ReadFull(res.Body, part); err != nil {
+				t.Fatalf("while the token is good: %v", err)
+			}
+			g.revoke(token)
+			state.recheck(t.Context())
+			if rest, err := io.ReadAll(res.Body); err == nil {
+				t.Errorf("after revocation: %d bytes, and looks complete", len(rest))
+			}
+			if n := len(state.streams.snapshot()); n != 0 {
+				t.Errorf("%d answers are left", n)
+			}
+		})
+	}
+}
+
+// Answers come and go in any order.
+func TestStreamsAreForgotten(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}} {
+		r := newStreams()
+		var all [3]stream
+		for i := range all {
+			all[i].ReadCloser = io.NopCloser(strings.NewReader(""))
+			r.track(&all[i])
+		}
+		for left, i := range order {
+			for range 2 { // closing twice does no harm
+				_ = all[i].Close()
+			}
+			if got, want := len(r.snapshot()), 2-left; got != want || r.count != want {
+				t.Errorf("order %v: %d left, counted %d, want %d", order, got, r.count, want)
+			}
+		}
+	}
+}
+
+// When the process stops, a call may go on for a while, and an event stream may
+// not.
+func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newStreams()
+		read := func(events bool) *error {
+			body, _ := io.Pipe()
+			var got error
+			s := r.track(&stream{ReadCloser: body, events: events})
+			go func() { _, got = s.Read(make([]byte, 1)) }()
+			return &got
+		}
+		events, call := read(true), read(false)
+		r.close()
+		synctest.Wait()
+		if *events != io.EOF || *call != nil {
+			t.Errorf("at once: event stream %v, call %v; want EOF, nil", *events, *call)
+		}
+		late := read(false)
+		time.Sleep(stopGrace + time.Second)
+		synctest.Wait()
+		tooLate := read(false)
+		synctest.Wait()
+		for name, got := range map[string]*error{"call": call, "late call": late, "too late call": tooLate} {
+			if *got != errEnded {
+				t.Errorf("%s after the grace: %v, want %v", name, *got, errEnded)
+			}
+		}
+	})
+}
+
+// A call that hangs at an MCP server is ended through its connection.
+func TestHangingCallIsEnded(t *testing.T) {
+	arrived, leave := make(chan bool, 2), make(chan bool)
+	up := newRecorder(t, func(http.ResponseWriter, *http.Request) {
+		arrived <- true
+		<-leave
+	})
+	defer close(leave)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	answered := make(chan *http.Response)
+	go func() { answered <- g.call("POST", "/mcp", initialize) }()
+	<-arrived
+	conns := &activeApp().conns
+	conns.close()
+	status(t, <-answered, http.StatusBadGateway)
+	status(t, g.call("POST", "/mcp", initialize), http.StatusBadGateway) // nor is another opened
+	if n := len(conns.open); n != 0 {
+		t.Errorf("%d connections are left", n)
 	}
 }
 

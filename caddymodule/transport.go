@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
@@ -171,12 +172,23 @@ func (t *transport) received(res *http.Response, c *call) *http.Response {
 	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
 		res.Header[mcp.HeaderSessionID] = []string{c.bindSession(ids[0])}
 	}
-	if isEventStream(res.Header) {
-		res.Body = c.site.streams.track(&stream{
-			ReadCloser: res.Body, caller: c.caller, gate: c.gate, resource: t.upstream.resource, link: c.streamLink(), waiting: c.waitingOn(res.Request),
-		})
+	if res.ContentLength != 0 {
+		res.Body = c.track(res)
 	}
 	return res
+}
+
+// track has the answer ended when its caller would not pass any more.
+func (c *call) track(res *http.Response) io.ReadCloser {
+	s := &c.answer // which costs no allocation
+	if s.registry != nil {
+		s = new(stream) // of another attempt
+	}
+	s.ReadCloser, s.call = res.Body, c
+	if s.events = isEventStream(res.Header); s.events {
+		s.waiting = c.waitingOn(res.Request)
+	}
+	return c.site.streams.track(s)
 }
 
 // isRedirect reports whether a response sends the client elsewhere (RFC 9110

@@ -104,7 +104,7 @@ func newUpstreamTarget(path string, s Server, issuer string, resolve resolver) (
 }
 
 // newUpstream sets up the proxy to a server, as Caddy's own reverse_proxy.
-func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstreamTarget) (*upstream, error) {
+func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstreamTarget, conns *upstreamConns) (*upstream, error) {
 	raw, fixedHost, err := proxyConfig(s.ReverseProxy, target.url)
 	if err != nil {
 		return nil, err
@@ -116,6 +116,7 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 	// A copy, because active health checks go on in the original: with its
 	// transport, so that probes carry no credential.
 	proxy := *module.(*reverseproxy.Handler)
+	conns.watch(proxy.Transport)
 	u := &upstream{
 		id: s.ID, title: cfg.Title, url: target.url, resource: cfg.Resource, proxy: &proxy,
 		unencrypted: (len(target.headers) > 0 || s.connects()) && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),

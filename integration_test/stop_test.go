@@ -1,6 +1,9 @@
 package integration_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +36,33 @@ func TestStopWithOpenStreams(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Nor would one that waits for an MCP server which does not answer.
+func TestStopWithAHangingCall(t *testing.T) {
+	arrived, leave := make(chan bool, 1), make(chan bool)
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived <- true
+		<-leave
+	}))
+	defer upstream.Close()
+	defer close(leave)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "server hanging /mcp " + upstream.URL,
+		Env:        keys,
+	})
+	token := g.SignIn(t, alice, "/mcp").AccessToken
+	go func() {
+		req, _ := http.NewRequest("POST", g.URL+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		req.Header.Set("Authorization", "Bearer "+token)
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	<-arrived
+	if took := g.Stop(t); took > 15*time.Second {
+		t.Errorf("stopping took %v", took)
 	}
 }
 
