@@ -102,7 +102,7 @@ func TestCallbackMalformed(t *testing.T) {
 func TestProblemsInWords_I18_K19(t *testing.T) {
 	for _, p := range []upstream.Problem{
 		upstream.UnknownServer, upstream.TripEnded, upstream.NotThatProvider, upstream.Declined, upstream.ProviderRefused,
-		upstream.ProviderDown, upstream.ProviderUnusable, upstream.NotRegistered, upstream.WrongKey,
+		upstream.ProviderDown, upstream.ProviderUnusable, upstream.Unsupported, upstream.NotRegistered, upstream.WrongKey,
 	} {
 		t.Run(string(p), func(t *testing.T) {
 			s := connecting(t)

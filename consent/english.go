@@ -136,6 +136,7 @@ var english = text{
 		string(upstream.ProviderRefused):  "The service refused to be connected. Try again; if it happens again, tell whoever runs this site.",
 		string(upstream.ProviderDown):     "The service does not answer right now. Try again in a moment.",
 		string(upstream.ProviderUnusable): "The service cannot be connected safely. Tell whoever runs this site.",
+		string(upstream.Unsupported):      "This service cannot be used here as it is set up, and trying again will not help. Tell whoever runs this site.",
 		string(upstream.NotRegistered):    "The service does not know this site yet. Tell whoever runs this site.",
 		string(upstream.WrongKey):         "The service does not accept this key. Check it and paste it again.",
 	},

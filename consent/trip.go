@@ -89,8 +89,8 @@ func (c *Consent) comeBack(w http.ResponseWriter, returnTo string, err error) er
 	}
 	id := authz.NewCorrelationID()
 	log := c.log.Debug
-	if p.Problem == upstream.ProviderUnusable || p.Problem == upstream.NotRegistered || p.Problem == upstream.NotThatProvider {
-		log = c.log.Warn // an operator should know
+	if p.Problem.NeedsOperator() {
+		log = c.log.Warn
 	}
 	log("connecting an upstream server failed", zap.String("correlation_id", id),
 		zap.String("problem", string(p.Problem)), zap.NamedError("cause", p.Cause))

@@ -105,7 +105,8 @@ func TestDisconnect_K20(t *testing.T) {
 	t.Run("a refusal is final", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		v.idp.fail(refusal(http.StatusBadRequest, "unsupported_token_type"), refusal(http.StatusBadRequest, "unsupported_token_type"))
+		f := refusal(http.StatusBadRequest, "unsupported_token_type")
+		v.idp.fail(f, f, f, f) // each token, with the hint and without
 		v.disconnect(alice, "notion")
 		v.clock.advance(revocationStep)
 		v.revokeDue()

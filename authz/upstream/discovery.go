@@ -86,7 +86,7 @@ func (b *Broker) challengeOf(ctx context.Context, s *Server) (Challenge, error) 
 		return k.result || found.ResourceMetadata != ""
 	})
 	if err != nil {
-		return found, problem(ProviderDown, transportError(err))
+		return found, unreachable(err)
 	}
 	return found, nil
 }

@@ -39,11 +39,24 @@ const (
 	// ProviderUnusable: what the server or the provider says about itself
 	// breaks a rule that protects people. An operator has to look.
 	ProviderUnusable Problem = "provider_unusable"
+	// Unsupported: it works in a way that is of no use here, and will tomorrow.
+	// An operator has to look.
+	Unsupported Problem = "unsupported"
 	// NotRegistered: the provider wants a client that an operator registers.
 	NotRegistered Problem = "not_registered"
 	// WrongKey: the server does not take the pasted key.
 	WrongKey Problem = "wrong_key"
 )
+
+// NeedsOperator reports whether trying again is of no use, or should not be
+// necessary, without an operator who looks.
+func (p Problem) NeedsOperator() bool {
+	switch p {
+	case NotThatProvider, ProviderRefused, ProviderUnusable, Unsupported, NotRegistered:
+		return true
+	}
+	return false
+}
 
 // Error is a Problem and, for the log, its cause. What is not an Error came
 // from the store.

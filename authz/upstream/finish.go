@@ -154,14 +154,10 @@ func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
 	default: // some send people back although they do not know the client
 		b.deps.Cache.departures.doubt(key)
 	}
-	switch {
-	case a.Error == "access_denied":
-		return problem(Declined, nil)
-	case a.Error == "server_error" || a.Error == "temporarily_unavailable":
-		return problemf(ProviderDown, "the provider answered %s", a.Error)
-	case a.Error != "":
-		return problemf(ProviderRefused, "the provider answered %q", knownCode(a.Error))
-	case a.Code == "" || len(a.Code) > maxTokenLen:
+	if a.Error != "" {
+		return b.answerProblem(s, l, a.Error)
+	}
+	if a.Code == "" || len(a.Code) > maxTokenLen {
 		return problemf(ProviderRefused, "no usable code")
 	}
 	return nil
@@ -187,11 +183,8 @@ func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (
 	if !errors.As(err, &failure) {
 		return reply, err
 	}
-	if failure.Failure != refused {
-		return nil, problem(ProviderDown, failure)
-	}
 	if err := b.noteRefusal(ctx, s, t.Link, failure); err != nil {
 		return nil, err
 	}
-	return nil, problem(ProviderRefused, failure)
+	return nil, b.exchangeProblem(s, t.Link, failure)
 }

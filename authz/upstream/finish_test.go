@@ -224,7 +224,7 @@ func TestStateOfAnotherSite_CL14(t *testing.T) {
 func TestProvidersError_K19(t *testing.T) {
 	for code, want := range map[string]Problem{
 		"access_denied": Declined, "server_error": ProviderDown, "temporarily_unavailable": ProviderDown,
-		"invalid_scope": ProviderRefused, "canary<script>": ProviderRefused, strings.Repeat("canary", 9999): ProviderRefused,
+		"invalid_scope": Unsupported, "invalid_target": Unsupported, "unsupported_response_type": Unsupported, "canary<script>": ProviderRefused, strings.Repeat("canary", 9999): ProviderRefused,
 	} {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
@@ -244,7 +244,7 @@ func TestProvidersError_K19(t *testing.T) {
 			t.Error(name, "was sent")
 		}
 	}
-	for code, want := range map[string]Problem{"access_denied": Declined, "invalid_scope": ProviderRefused} {
+	for code, want := range map[string]Problem{"access_denied": Declined, "invalid_scope": Unsupported} {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
 		a.Error = code
@@ -272,7 +272,7 @@ func TestOneTokenRequest_K09(t *testing.T) {
 			l.provider.page("/token", page)
 			l.provider.page("/token2", page)
 			_, err := l.Finish(t.Context(), a)
-			if err == nil || strings.Contains(err.Error(), "canary") || problemOf(err) != ProviderRefused && problemOf(err) != ProviderDown {
+			if err == nil || strings.Contains(err.Error(), "canary") || !slices.Contains([]Problem{ProviderRefused, ProviderDown, Unsupported}, problemOf(err)) {
 				t.Errorf("error %v", err)
 			}
 			if n := len(l.provider.requests("/token")) + len(l.provider.requests("/token2")); n != 1 {

@@ -66,13 +66,16 @@ func (b *Broker) verifyHeaders(ctx context.Context, s *Server, credentials []Cre
 	k, err := b.verify(ctx, s, credentials)
 	switch {
 	case err != nil:
-		return problem(ProviderDown, transportError(err))
+		return unreachable(err)
 	case k.result:
 		return nil
 	case k.refused():
 		return problemf(WrongKey, "status %d", k.status)
 	}
-	return problemf(ProviderDown, "the server answered neither yes nor no: status %d", k.status)
+	if k.status >= http.StatusInternalServerError || k.status == http.StatusTooManyRequests || k.status == http.StatusRequestTimeout {
+		return problemf(ProviderDown, "the server answered neither yes nor no: status %d", k.status)
+	}
+	return problemf(Unsupported, "the server answered neither yes nor no: status %d; check its URL, or set verify_url", k.status)
 }
 
 // verify asks the server about credentials, with a request of our own that

@@ -88,11 +88,11 @@ func TestWrongKey_CL24(t *testing.T) {
 		"unauthorized":        {answer(401, "text/plain", "canary"), WrongKey},
 		"forbidden":           {answer(403, "text/plain", "canary"), WrongKey},
 		"down":                {answer(503, "text/plain", "canary"), ProviderDown},
-		"not an MCP server":   {answer(200, "text/html", "<canary>"), ProviderDown},
-		"error":               {answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), ProviderDown},
-		"redirect":            {redirect(elsewhere.URL), ProviderDown},
+		"not an MCP server":   {answer(200, "text/html", "<canary>"), Unsupported},
+		"error":               {answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), Unsupported},
+		"redirect":            {redirect(elsewhere.URL), Unsupported},
 		"legacy, wrong key":   {func(w http.ResponseWriter, r *http.Request) { refuseInitialize(w, r) }, WrongKey},
-		"stream never speaks": {answer(200, "text/event-stream", ": nothing\n\n"), ProviderDown},
+		"stream never speaks": {answer(200, "text/event-stream", ": nothing\n\n"), Unsupported},
 		"no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
 			c, _, _ := w.(http.Hijacker).Hijack()
 			_, _ = io.WriteString(c, "canary\r\n\r\n")
@@ -154,7 +154,7 @@ func TestPastedValues(t *testing.T) {
 }
 
 func TestVerifyURL(t *testing.T) {
-	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: ProviderDown, 500: ProviderDown} {
+	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: Unsupported, 500: ProviderDown} {
 		l := newKeyLab(t)
 		l.cfg.Servers[0].VerifyURL = l.provider.URL + "/me"
 		l.provider.page("/me", answer(status, "text/plain", ""))

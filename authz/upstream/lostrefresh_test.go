@@ -173,7 +173,7 @@ func TestRefreshIsOvertaken(t *testing.T) {
 			t.Error(err)
 		}
 		v.wantCall(alice, "notion", "", ErrNotConnected)
-		v.deps.Cache.Close()
+		v.deps.Cache.telling.Wait()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1", "refresh_token rt-2", "access_token at-2")
 	})
 }

@@ -108,12 +108,12 @@ func (b *Broker) postRegistration(ctx context.Context, s *Server, endpoint strin
 	req.Header.Set("Accept", "application/json")
 	resp, err := b.reach(s, req.URL).Do(req)
 	if err != nil {
-		return nil, problem(ProviderDown, transportError(err))
+		return nil, unreachable(err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxProviderReply+1))
 	if err != nil {
-		return nil, problem(ProviderDown, transportError(err))
+		return nil, unreachable(err)
 	}
 	return &reply{status: resp.StatusCode, body: answer}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -54,6 +55,8 @@ func readTokenReply(r *reply) (*tokenReply, error) {
 	}
 	if err == nil {
 		err = m.check()
+	} else if errors.Is(err, strictjson.ErrType) {
+		err = fmt.Errorf("%w: %w", errUnsupported, err)
 	}
 	if err != nil {
 		return nil, &tokenError{Failure: noAnswer, Status: r.status, cause: err}
@@ -109,10 +112,10 @@ func looksLikeObject(body []byte) bool {
 // type is of providers older than RFC 6749; they know no other than bearer.
 func (m *tokenMembers) check() error {
 	if m.TokenType != "" && !strings.EqualFold(m.TokenType, "bearer") {
-		return errors.New("not a bearer token") // RFC 6749 section 7.1
+		return fmt.Errorf("%w: not a bearer token", errUnsupported) // RFC 6749 section 7.1
 	}
 	if m.AccessToken == "" || !visible(m.AccessToken) || !visible(m.RefreshToken) {
-		return errors.New("no usable token")
+		return fmt.Errorf("%w: no usable token", errUnsupported)
 	}
 	return nil
 }
