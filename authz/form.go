@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -40,9 +41,17 @@ func readForm(w http.ResponseWriter, r *http.Request, limit int64) (string, erro
 		return "", &Error{Status: http.StatusRequestEntityTooLarge, Code: "invalid_request", Description: "The request is too large."}
 	}
 	if err != nil {
-		return "", &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "The request could not be read.", Cause: err}
+		return "", unread("invalid_request", err)
 	}
 	return string(body), nil
+}
+
+// unread answers for a body that did not arrive whole, or in time.
+func unread(code string, err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Error{Status: http.StatusRequestTimeout, Code: code, Description: "The request took too long to arrive.", Cause: err}
+	}
+	return &Error{Status: http.StatusBadRequest, Code: code, Description: "The request could not be read.", Cause: err}
 }
 
 // parseParameters parses the parameters of a query or a form. No parameter may

@@ -122,9 +122,7 @@ func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		}
 	}
 	if err != nil {
-		return nil, &Error{
-			Status: http.StatusBadRequest, Code: "invalid_client_metadata", Description: "The request could not be read.", Cause: err,
-		}
+		return nil, unread("invalid_client_metadata", err)
 	}
 	return body, nil
 }

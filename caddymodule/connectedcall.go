@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -29,12 +30,8 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 	c := &connectedCall{call: call{gatedServer: g, site: s, caller: caller}, header: r.Header}
 	c.connected = c
 	c.describe(r)
-	if err := c.body.hold(r); err != nil {
-		var limit caddyhttp.HandlerError // of the request_body directive
-		if errors.As(err, &limit) {
-			return limit
-		}
-		return caddyhttp.Error(http.StatusBadRequest, err)
+	if err := c.body.holdInTime(w, r); err != nil {
+		return bodyUnread(err)
 	}
 	defer c.body.release()
 	var owns bool
@@ -75,6 +72,18 @@ func (c *connectedCall) askedClient() askedClient {
 }
 
 func (c *connectedCall) mcpSession() mcpSession { return mcpSession{c.askedClient(), c.session.ID} }
+
+// bodyUnread answers for a body that could not be held.
+func bodyUnread(err error) error {
+	var limit caddyhttp.HandlerError // of the request_body directive
+	switch {
+	case errors.As(err, &limit):
+		return limit
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return caddyhttp.Error(http.StatusRequestTimeout, err)
+	}
+	return caddyhttp.Error(http.StatusBadRequest, err)
+}
 
 // takeState removes our request state from a retry. It reports whether the
 // request goes on.

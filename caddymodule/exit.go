@@ -11,8 +11,8 @@ import (
 // endStreamsOnExit subscribes to Caddy's "stopping" event. The HTTP server
 // waits for open responses before any app is cleaned up, and an event stream
 // never ends by itself, nor a call to a server that does not answer: without
-// this, `caddy stop` would hang. On a reload they stay. Events and Exiting are experimental in Caddy; this file is all
-// that uses them.
+// this, `caddy stop` would hang. On a reload they stay. Events and Exiting are
+// experimental in Caddy; this file is all that uses them.
 func (a *App) endStreamsOnExit(ctx caddy.Context) error {
 	events, err := ctx.App("events")
 	if err != nil {

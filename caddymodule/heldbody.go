@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 )
@@ -41,6 +42,28 @@ type bodyReader struct {
 	behind io.ReadCloser // what was too much to be kept, or nil
 }
 
+// holds reports whether the body of a request is kept, if it is not too large.
+func holds(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 &&
+		r.Method == http.MethodPost && r.ContentLength <= maxHeldBody
+}
+
+// holdInTime is hold for a client that may take its time on purpose. What is too
+// large to be kept, and passed on, takes as long as it does.
+func (h *heldBody) holdInTime(w http.ResponseWriter, r *http.Request) error {
+	if !holds(r) {
+		return h.hold(r)
+	}
+	if setReadDeadline(w, time.Now().Add(bodyTimeout)) != nil {
+		return h.hold(r)
+	}
+	err := h.hold(r)
+	if err == nil {
+		err = setReadDeadline(w, time.Time{})
+	}
+	return err
+}
+
 // hold reads the body of a request. The error is the client's, or its
 // connection's.
 func (h *heldBody) hold(r *http.Request) error {
@@ -48,7 +71,7 @@ func (h *heldBody) hold(r *http.Request) error {
 		h.whole = true
 		return nil
 	}
-	if r.Method != http.MethodPost || r.ContentLength > maxHeldBody {
+	if !holds(r) {
 		return nil
 	}
 	buffer := bodyPool.Get().(*[]byte)

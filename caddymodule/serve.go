@@ -36,6 +36,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok { // what Caddy would answer with an empty 200
 		e.handler = s.as.NotFound()
 	}
+	timeBody(w, r)
 	e.handler.ServeHTTP(w, h.withUser(r))
 	return nil
 }
