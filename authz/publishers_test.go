@@ -185,7 +185,7 @@ func TestDocumentsAreTheOnlyWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(c *Config) { change(&c.Registration) })
-			l.as.clients.documents.publishers.failed("claude.ai", "", egress.ErrUnreachable)
+			l.as.clients.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 			if !l.advertised() {
 				t.Error("not advertised")
 			}
