@@ -11,12 +11,14 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// registerFrom registers a client from an address.
+// registerFrom registers a client from an address, each a moment after the last:
+// of those of one moment the ID, which is random, would decide which is the oldest.
 func (l *lab) registerFrom(address string) registration {
 	l.t.Helper()
 	r := httptest.NewRequest(http.MethodPost, labIssuer+RegisterPath, strings.NewReader(strings.Replace(publicClient, "http://127.0.0.1/cb", labRedirect, 1)))
 	r.Header.Set("Content-Type", "application/json")
 	r.RemoteAddr = address
+	l.advance(time.Millisecond)
 	return l.registered(l.serve(r), http.StatusCreated)
 }
 
