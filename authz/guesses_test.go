@@ -29,9 +29,9 @@ func (l *lab) gateCall(address, bearer string) *httptest.ResponseRecorder {
 	return w
 }
 
-// N04: who guesses at virtual keys is slowed down and reported, once; right keys
+// C17: who guesses at virtual keys is slowed down and reported, once; right keys
 // and tokens pass all the same, also from there.
-func TestGuessesAtTheGate_N04(t *testing.T) {
+func TestGuessesAtTheGate_C17(t *testing.T) {
 	l := newLab(t, func(c *Config) {
 		c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")}, identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")})
 	})
@@ -83,9 +83,9 @@ func (l *lab) wantGuessLines(n int, kind, address string) {
 	}
 }
 
-// N04: neither are the tokens around registrations and client secrets guessed
+// C17: neither are the tokens around registrations and client secrets guessed
 // at without an end, nor unseen.
-func TestGuessesElsewhere_N04(t *testing.T) {
+func TestGuessesElsewhere_C17(t *testing.T) {
 	const address = "192.0.2.1:1234" // of httptest
 	for name, test := range map[string]struct {
 		kind  string
@@ -141,8 +141,8 @@ func TestGuessesElsewhere_N04(t *testing.T) {
 	}
 }
 
-// N04: the same for the token that is needed to register.
-func TestGuessesAtTheInitialToken_N04(t *testing.T) {
+// C17: the same for the token that is needed to register.
+func TestGuessesAtTheInitialToken_C17(t *testing.T) {
 	right := storage.HashOf("the-right-initial-access-token")
 	l := newLab(t, func(c *Config) { c.Registration.InitialAccessToken = &right })
 	l.as.deps.Limiter.now = l.time

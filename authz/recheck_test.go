@@ -28,9 +28,9 @@ func (l *lab) grantedTo(who storage.Identity, client string) reply {
 	return got
 }
 
-// D18: what a person approved whom another handler authenticated is good for
+// D09: what a person approved whom another handler authenticated is good for
 // as long as that person keeps coming through that handler.
-func TestRecheck_D18(t *testing.T) {
+func TestRecheck_D09(t *testing.T) {
 	l := newLab(t, rechecked)
 	l.stopLimits()
 	got := l.grantedTo(bob, "app")
@@ -60,9 +60,9 @@ func TestRecheck_D18(t *testing.T) {
 	l.want(l.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
 }
 
-// D18: who comes through that handler again keeps what they approved, and
+// D09: who comes through that handler again keeps what they approved, and
 // nobody else does.
-func TestProvedAgain_D18(t *testing.T) {
+func TestProvedAgain_D09(t *testing.T) {
 	l := newLab(t, rechecked)
 	l.stopLimits()
 	carol := storage.Identity{Kind: bob.Kind, Subject: "caddy:carol", Name: "carol"}
@@ -85,8 +85,8 @@ func TestProvedAgain_D18(t *testing.T) {
 	l.want(l.refresh("app", keyed.Refresh), http.StatusOK, "")
 }
 
-// D18: a client without refresh tokens gets no more either.
-func TestRecheckWithoutRefresh_D18(t *testing.T) {
+// D09: a client without refresh tokens gets no more either.
+func TestRecheckWithoutRefresh_D09(t *testing.T) {
 	l := newLab(t, rechecked, func(c *Config) { c.Recheck, c.Lifetimes.Grant = time.Hour, 24*time.Hour })
 	if got := l.grantedTo(bob, "once"); got.Expires != 3600 {
 		t.Errorf("the access token lives %d s, want 3600", got.Expires)

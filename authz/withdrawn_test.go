@@ -18,9 +18,9 @@ func (l *lab) endWithdrawn() {
 	}
 }
 
-// D18: withdrawing ends the grants of exactly what was withdrawn, and giving it
+// D09: withdrawing ends the grants of exactly what was withdrawn, and giving it
 // back revives none.
-func TestEndWithdrawn_D18(t *testing.T) {
+func TestEndWithdrawn_D09(t *testing.T) {
 	for name, test := range map[string]struct {
 		who    storage.Identity
 		client string
@@ -72,9 +72,9 @@ func TestEndWithdrawn_D18(t *testing.T) {
 	}
 }
 
-// D18: a request that the configuration of before finishes after its key was
+// D09: a request that the configuration of before finishes after its key was
 // withdrawn leaves nothing that lives when the key is given back.
-func TestEndWithdrawnUnderWay_D18(t *testing.T) {
+func TestEndWithdrawnUnderWay_D09(t *testing.T) {
 	for name, narrow := range map[string]func(*Config){
 		"removed": func(c *Config) { c.VirtualKeys = nil },
 		"narrowed": func(c *Config) {
@@ -102,8 +102,8 @@ func TestEndWithdrawnUnderWay_D18(t *testing.T) {
 	}
 }
 
-// D18: also what was withdrawn before this was kept in mind.
-func TestEndWithdrawnAtFirst_D18(t *testing.T) {
+// D09: also what was withdrawn before this was kept in mind.
+func TestEndWithdrawnAtFirst_D09(t *testing.T) {
 	l := newLab(t)
 	l.stopLimits()
 	lost, kept := l.grantedTo(keyIdentity("team"), "app"), l.grantedTo(alice, "app")
@@ -114,8 +114,8 @@ func TestEndWithdrawnAtFirst_D18(t *testing.T) {
 	}
 }
 
-// D18: with a key go the browser sessions and pending flows of its holder.
-func TestEndWithdrawnPresence_D18(t *testing.T) {
+// D09: with a key go the browser sessions and pending flows of its holder.
+func TestEndWithdrawnPresence_D09(t *testing.T) {
 	l := newLab(t)
 	l.endWithdrawn()
 	session, cookie := l.as.newBrowserSession(httptest.NewRequest(http.MethodGet, labIssuer, nil), keyIdentity("team"))

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// D18: an operator ends all that a person has, in one go, and nothing of others.
-func TestOperatorEndsAPerson_D18(t *testing.T) {
+// D09: an operator ends all that a person has, in one go, and nothing of others.
+func TestOperatorEndsAPerson_D09(t *testing.T) {
 	l := newLab(t)
 	lines := people("alice", "bob") + l.server("optional")
 	g := newGateway(t, lines)

@@ -14,8 +14,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// M13: what people make up is no secret.
-func TestEasyToGuess_M13(t *testing.T) {
+// M04: what people make up is no secret.
+func TestEasyToGuess_M04(t *testing.T) {
 	for _, secret := range []string{
 		"0000000000000001", "aaaaaaaaaaaaaaaa", "passwordpassword", "1234567890123456", "0123456789abcdef", "abcdefghijklmnop",
 		"qwertyuiopasdfgh", "PasswordPassword1", "changemechangeme", "alicealicealice1", "abababababababab", "9876543210987654",
@@ -53,9 +53,9 @@ func TestRandomIsNotEasyToGuess(t *testing.T) {
 	}
 }
 
-// M13: every secret of the configuration is looked at, and the error tells the
+// M04: every secret of the configuration is looked at, and the error tells the
 // fix without the secret.
-func TestWeakSecretsRefused_M13(t *testing.T) {
+func TestWeakSecretsRefused_M04(t *testing.T) {
 	const weak = "passwordpassword"
 	t.Setenv("WEAK", weak)
 	t.Setenv("WEAK_ENCRYPTION_KEY", base64.StdEncoding.EncodeToString([]byte("passwordpassword1234567890123456")))
@@ -81,8 +81,8 @@ func TestWeakSecretsRefused_M13(t *testing.T) {
 	}
 }
 
-// M13: an encryption key is random, but for one that was replaced.
-func TestWeakEncryptionKeys_M13(t *testing.T) {
+// M04: an encryption key is random, but for one that was replaced.
+func TestWeakEncryptionKeys_M04(t *testing.T) {
 	counting := make([]byte, keySize)
 	for i := range counting {
 		counting[i] = byte(3 * i)

@@ -10,9 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// D18: what was withdrawn ends what was approved with it, for good: given back,
+// D09: what was withdrawn ends what was approved with it, for good: given back,
 // at once or later, it gives nobody back their tokens.
-func TestWithdrawnEndsGrants_D18(t *testing.T) {
+func TestWithdrawnEndsGrants_D09(t *testing.T) {
 	up := newRecorder(t, nil)
 	server := "server a /mcp " + up.URL + "\nserver b /b " + up.URL + "\n"
 	t.Setenv("SECRET", "vK3-wq9ZpL0_x2Rt-77a")
@@ -92,8 +92,8 @@ func (a *App) endedAll() bool {
 	return a.ended
 }
 
-// D18: a configuration that was refused withdraws nothing.
-func TestRefusedConfigurationWithdrawsNothing_D18(t *testing.T) {
+// D09: a configuration that was refused withdraws nothing.
+func TestRefusedConfigurationWithdrawsNothing_D09(t *testing.T) {
 	up := newRecorder(t, nil)
 	full := people("alice", "bob") + "server a /mcp " + up.URL + "\n"
 	g := newGateway(t, full)

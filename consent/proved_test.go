@@ -6,9 +6,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// D18: a visit counts as proof only if the request came through the other
+// D09: a visit counts as proof only if the request came through the other
 // handler as the person of the browser's session.
-func TestVisitProvesAgain_D18(t *testing.T) {
+func TestVisitProvesAgain_D09(t *testing.T) {
 	bob := storage.Identity{Kind: "caddy", Subject: "caddy:bob", Name: "bob"}
 	for name, test := range map[string]struct {
 		user string
