@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -27,6 +28,7 @@ func (h *Handler) checkArrival(ctx caddy.Context) error {
 		return nil
 	}
 	for _, path := range h.neededPaths() {
+		w.path = path
 		if w.arrives(server.Routes, w.request(h.host, path)) {
 			continue
 		}
@@ -34,7 +36,7 @@ func (h *Handler) checkArrival(ctx caddy.Context) error {
 		if w.arrives(server.Routes, w.request(h.host, path)) {
 			return wrong("public_url", "requests for the host %s do not get here; give the site this address, or public_url that of the site", h.host)
 		}
-		return wrong("", "requests for %s do not get here, because of a matcher, or a rewrite such as handle_path; put mcp_oauth directly into the block of the site", path)
+		return wrong("", "requests for %s do not get here, because of a matcher, or a rewrite such as handle_path or try_files; put mcp_oauth directly into the block of the site, and what rewrites its paths into a handle block of its own", path)
 	}
 	return nil
 }
@@ -54,6 +56,7 @@ type walk struct {
 	ctx       caddy.Context
 	server    *caddyhttp.Server
 	publicURL string
+	path      string // which the request had at first
 	anyHost   bool
 }
 
@@ -88,33 +91,51 @@ func (w *walk) isOurs(h routeHandler) bool {
 	return h.Name == "mcp_oauth" && h.PublicURL == w.publicURL
 }
 
-// arrives reports whether the request gets to the handler with its path.
+// arrives reports whether the request gets to the handler with its path. Where
+// a route matches some requests only, whatever their host and path, one that it
+// does not match goes on unchanged.
 func (w *walk) arrives(routes caddyhttp.RouteList, r *http.Request) bool {
-	path := r.URL.Path
 	groups := map[string]bool{}
 	for _, route := range routes {
-		if groups[route.Group] || !w.matches(route.MatcherSets, r) {
+		if groups[route.Group] {
+			continue
+		}
+		switch w.matches(route.MatcherSets, r) {
+		case never:
+			continue
+		case sometimes:
+			if w.arrivesIn(route, w.request(r.Host, r.URL.Path)) {
+				return true
+			}
 			continue
 		}
 		groups[route.Group] = route.Group != ""
-		for _, raw := range route.HandlersRaw {
-			var h routeHandler
-			if json.Unmarshal(raw, &h) != nil {
-				continue
-			}
-			switch {
-			case w.isOurs(h):
-				return r.URL.Path == path
-			case h.Name == "rewrite":
-				w.rewrite(raw, r)
-			case len(h.Routes) > 0 && h.Routes.ProvisionMatchers(w.ctx) == nil:
-				if w.arrives(h.Routes, r) {
-					return r.URL.Path == path
-				}
-			}
+		if w.arrivesIn(route, r) {
+			return true
 		}
 		if route.Terminal {
 			return false
+		}
+	}
+	return false
+}
+
+// arrivesIn is arrives for the handlers of one route.
+func (w *walk) arrivesIn(route caddyhttp.Route, r *http.Request) bool {
+	for _, raw := range route.HandlersRaw {
+		var h routeHandler
+		if json.Unmarshal(raw, &h) != nil {
+			continue
+		}
+		switch {
+		case w.isOurs(h):
+			return r.URL.Path == w.path
+		case h.Name == "rewrite":
+			w.rewrite(raw, r)
+		case len(h.Routes) > 0 && h.Routes.ProvisionMatchers(w.ctx) == nil:
+			if w.arrives(h.Routes, r) {
+				return true
+			}
 		}
 	}
 	return false
@@ -138,21 +159,63 @@ func withoutName(raw json.RawMessage) json.RawMessage {
 	return without
 }
 
-// matches reports whether a request of this host and path can match. Whatever
-// else matchers look at, some request may have it.
-func (w *walk) matches(sets caddyhttp.MatcherSets, r *http.Request) bool {
-	return len(sets) == 0 || slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
-		return !slices.ContainsFunc(set, func(m any) bool { return isMisdirected(m) || w.rules(m) && !match(m, r) })
-	})
+// verdict says which requests of a host and path something matches.
+type verdict int
+
+const (
+	never verdict = iota
+	sometimes
+	always
+)
+
+// matches reports which requests of this host and path a route is for.
+func (w *walk) matches(sets caddyhttp.MatcherSets, r *http.Request) verdict {
+	if len(sets) == 0 {
+		return always
+	}
+	best := never
+	for _, set := range sets {
+		best = max(best, w.matchesAll(set, r))
+	}
+	return best
 }
 
-// rules reports whether only host and path decide about a matcher.
-func (w *walk) rules(m any) bool {
-	if not, ok := m.(*caddyhttp.MatchNot); ok {
-		return !slices.ContainsFunc(not.MatcherSets, func(set caddyhttp.MatcherSet) bool {
-			return slices.ContainsFunc(set, func(m any) bool { return !w.rules(m) })
-		})
+func (w *walk) matchesAll(set caddyhttp.MatcherSet, r *http.Request) verdict {
+	least := always
+	for _, m := range set {
+		least = min(least, w.judge(m, r))
 	}
+	return least
+}
+
+// judge reports which requests of this host and path one matcher is for.
+func (w *walk) judge(m any, r *http.Request) verdict {
+	switch m := m.(type) {
+	case misdirected:
+		return never
+	case *caddyhttp.MatchNot:
+		worst := never
+		for _, set := range m.MatcherSets {
+			worst = max(worst, w.matchesAll(set, r))
+		}
+		return always - worst
+	case *fileserver.MatchFile:
+		if n := len(m.TryFiles); n > 1 && !strings.Contains(m.TryFiles[n-1], "{") {
+			return always // in the end to a file which is there, as with try_files {path} /index.html
+		}
+		return sometimes
+	}
+	if !w.byHostAndPath(m) {
+		return sometimes
+	}
+	if match(m, r) {
+		return always
+	}
+	return never
+}
+
+// byHostAndPath reports whether only host and path decide about a matcher.
+func (w *walk) byHostAndPath(m any) bool {
 	module, ok := m.(caddy.Module)
 	if !ok {
 		return false
@@ -164,12 +227,6 @@ func (w *walk) rules(m any) bool {
 		return !w.anyHost
 	}
 	return false
-}
-
-// isMisdirected reports whether a matcher is there for hosts of no site.
-func isMisdirected(m any) bool {
-	_, is := m.(misdirected)
-	return is
 }
 
 func match(m any, r *http.Request) bool {

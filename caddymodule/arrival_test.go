@@ -10,8 +10,8 @@ import (
 func TestPlaceOfTheHandler(t *testing.T) {
 	const (
 		handler   = "mcp_oauth {\npublic_url http://localhost:8099\n" + anybody + oneOfOur + "\n}"
-		discovery = "requests for /.well-known/oauth-authorization-server do not get here, because of a matcher, or a rewrite such as handle_path; put mcp_oauth directly into the block of the site"
-		mcp       = "requests for /mcp do not get here, because of a matcher, or a rewrite such as handle_path; put mcp_oauth directly into the block of the site"
+		discovery = "requests for /.well-known/oauth-authorization-server do not get here, because of a matcher, or a rewrite such as handle_path or try_files; put mcp_oauth directly into the block of the site, and what rewrites its paths into a handle block of its own"
+		mcp       = "requests for /mcp do not get here, because of a matcher, or a rewrite such as handle_path or try_files; put mcp_oauth directly into the block of the site, and what rewrites its paths into a handle block of its own"
 		host      = "public_url: requests for the host localhost do not get here; give the site this address, or public_url that of the site"
 	)
 	for name, tt := range map[string]struct{ site, lines, want string }{
@@ -34,6 +34,16 @@ func TestPlaceOfTheHandler(t *testing.T) {
 		"other prefix":         {"http://localhost:8099", "uri strip_prefix /app\n" + handler, ""},
 		"rewritten":            {"http://localhost:8099", "rewrite /mcp /index.html\n" + handler, mcp},
 		"rewritten to it":      {"http://localhost:8099", "rewrite /old /mcp\n" + handler, ""},
+		"behind a blocklist":   {"http://localhost:8099", "@bad remote_ip 10.0.0.0/8\nhandle @bad {\nabort\n}\nhandle {\n" + handler + "\n}", ""},
+		"beside WebSockets":    {"http://localhost:8099", "@ws header Connection *Upgrade*\nhandle @ws {\nrespond x\n}\nhandle {\n" + handler + "\n}", ""},
+		"beside another path":  {"http://localhost:8099", "handle /app* {\nrespond x\n}\nhandle {\n" + handler + "\n}", ""},
+		"behind its own path":  {"http://localhost:8099", "handle /mcp {\nrespond x\n}\nhandle {\n" + handler + "\n}", mcp},
+		"not for some of it":   {"http://localhost:8099", "@m not {\npath /mcp\nmethod PUT\n}\nhandle @m {\n" + handler + "\n}", ""},
+		"others not for it":    {"http://localhost:8099", "@m not {\npath /static/*\nmethod PUT\n}\nhandle @m {\nrespond x\n}\nhandle {\n" + handler + "\n}", discovery},
+		"some rewritten":       {"http://localhost:8099", "@bot header User-Agent *bot*\nrewrite @bot /bot.html\n" + handler, ""},
+		"files without ending": {"http://localhost:8099", "try_files {path} {path}.html\n" + handler, ""},
+		"one page for all":     {"http://localhost:8099", "try_files {path} /index.html\n" + handler, discovery},
+		"while maintained":     {"http://localhost:8099", "@off file /off\nhandle @off {\nrespond x\n}\nhandle {\n" + handler + "\n}", ""},
 		"shared by two":        {"http://localhost:8099", "handle /mcp* {\n" + handler + "\n}\nhandle {\n" + handler + "\n}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
