@@ -49,9 +49,10 @@ tool() {
 	go build -C tools -o "$work/bin/" "$1"
 }
 
-staticcheck() {
-	tool honnef.co/go/tools/cmd/staticcheck
-	"$work/bin/staticcheck" -tags integration ./...
+# With the rules of .golangci.yml.
+lint() {
+	tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	"$work/bin/golangci-lint" run --build-tags integration ./...
 }
 
 platforms() {
@@ -114,7 +115,7 @@ all() {
 
 	step formatted
 	step vet
-	step staticcheck
+	step lint
 	# shellcheck disable=SC2046
 	step go test -race -timeout 30m $(units)
 	step fuzz
