@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -144,7 +145,7 @@ func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p pr
 // refuse turns the refusal of a client into the answer of a protected
 // endpoint: 401, with a challenge if the client used the header.
 func (p *presented) refuse(err error) error {
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Code != "invalid_client" {
 		return err
 	}

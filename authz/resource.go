@@ -22,7 +22,7 @@ func canonicalResource(s string) (string, bool) {
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" {
 		return "", false
 	}
-	host, defaultPort := strings.ToLower(u.Host), ""
+	var defaultPort string
 	switch u.Scheme { // in lower case already
 	case "https":
 		defaultPort = ":443"
@@ -40,7 +40,7 @@ func canonicalResource(s string) (string, bool) {
 	if !strings.Contains(path, "?") {
 		path = strings.TrimSuffix(path, "/")
 	}
-	return u.Scheme + "://" + strings.TrimSuffix(host, defaultPort) + path, true
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), defaultPort) + path, true
 }
 
 // serversByResource indexes the servers under the canonical spelling.

@@ -234,6 +234,6 @@ func match(m any, r *http.Request) bool {
 		matched, err := m.MatchWithError(r)
 		return matched || err != nil
 	}
-	m2, ok := m.(caddyhttp.RequestMatcher)
-	return !ok || m2.Match(r)
+	older, ok := m.(interface{ Match(*http.Request) bool })
+	return !ok || older.Match(r)
 }

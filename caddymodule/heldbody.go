@@ -78,10 +78,10 @@ func (h *heldBody) hold(r *http.Request) error {
 	data, err := readUpTo((*buffer)[:0], r.Body, maxHeldBody)
 	*buffer, h.buffer = data, buffer
 	h.first.held, h.last = h, &h.first
-	switch err {
-	case io.EOF:
+	switch {
+	case errors.Is(err, io.EOF):
 		h.whole = true
-	case nil:
+	case err == nil:
 		h.first.behind = r.Body
 	default:
 		h.release()

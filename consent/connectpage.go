@@ -95,7 +95,8 @@ func (c *Consent) openLink(ctx context.Context, ticket string) (*authz.ConnectLi
 // the person. One for the connection that everybody shares was handed to an
 // operator by the admin API, and is the operator's proof.
 func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (goal, error) {
-	g, err := goal{}, error(nil)
+	var g goal
+	var err error
 	switch {
 	case link.IsShared():
 		g, err = c.goalOf(storage.SharedOwner, link.Server, c.as.Config().Servers)
