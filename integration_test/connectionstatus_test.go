@@ -76,8 +76,16 @@ func TestSharedConnectionStatus(t *testing.T) {
 		return w.Connection(t, "issues").Status != "authorized"
 	})
 	mustBeConnection(t, w.Gateway, "issues", "failed")
+	if counts := w.provider.Counts(t); counts.Refreshes != 1 {
+		t.Errorf("while the old token works: %+v", counts)
+	}
 	harness.Await(t, "the old token ends", func() bool { return call() == http.StatusServiceUnavailable })
 	w.provider.Recover(t)
+	// It is asked once more now, and answers that it has replaced the refresh token.
+	harness.Await(t, "the provider answers", func() bool {
+		call()
+		return w.Connection(t, "issues").Status == "needs_reauth"
+	})
 	w.mustBeUnavailable(t, token)
 	if counts := w.provider.Counts(t); counts.Refreshes != 1 {
 		t.Errorf("a refresh token whose answer was lost: %+v", counts)

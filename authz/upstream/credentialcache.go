@@ -38,11 +38,17 @@ type Cache struct {
 
 	departures departures
 
-	mu      sync.Mutex // guards closed, and Add against Wait of the groups
-	closed  bool
-	closing chan struct{}
+	closing   chan struct{}
+	closeOnce sync.Once
 	// working are refreshes, telling are revocations.
-	working, telling sync.WaitGroup
+	working, telling background
+}
+
+// background is work that Close waits for.
+type background struct {
+	sync.WaitGroup
+	mu     sync.Mutex // guards closed, and Add against Wait
+	closed bool
 }
 
 type cacheShard struct {
@@ -85,19 +91,18 @@ func (c *Cache) drop(k storage.ConnectionKey) {
 // that are on their way: what a provider gave out must not be lost. It is
 // called before the store is closed. Calls that need a provider fail afterwards.
 func (c *Cache) Close() {
-	c.mu.Lock()
-	if !c.closed {
-		c.closed = true
-		close(c.closing)
-	}
-	c.mu.Unlock()
-	waitFor(&c.working, closePatience)
-	waitFor(&c.telling, tellPatience)
+	c.closeOnce.Do(func() { close(c.closing) })
+	c.working.end(closePatience)
+	c.telling.end(tellPatience) // what the last refreshes brought may have to be revoked
 }
 
-func waitFor(work *sync.WaitGroup, d time.Duration) {
+// end keeps more work from beginning, and waits for what is running.
+func (w *background) end(d time.Duration) {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
 	done := make(chan struct{})
-	go func() { work.Wait(); close(done) }()
+	go func() { w.Wait(); close(done) }()
 	patience := time.NewTimer(d)
 	defer patience.Stop()
 	select {
@@ -117,14 +122,14 @@ func (c *Cache) isClosing() bool {
 }
 
 // begin announces work that Close has to wait for. It reports false when the
-// cache is closed; else the work must end with work.Done.
-func (c *Cache) begin(work *sync.WaitGroup) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
+// cache is closed; else the work must end with Done.
+func (w *background) begin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
 		return false
 	}
-	work.Add(1)
+	w.Add(1)
 	return true
 }
 

@@ -58,7 +58,7 @@ type refreshing struct {
 // startRefresh refreshes in the background.
 func (b *Broker) startRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) <-chan singleflight.Result {
 	return b.deps.Cache.flights.DoChan(flightKey(k), func() (any, error) {
-		if !b.deps.Cache.begin(&b.deps.Cache.working) {
+		if !b.deps.Cache.working.begin() {
 			return nil, ErrUnavailable
 		}
 		defer b.deps.Cache.working.Done()

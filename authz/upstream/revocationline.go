@@ -122,7 +122,7 @@ func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn 
 		line = &revocationLine{}
 	}
 	if line.workers < revocationsAtOnce {
-		if !b.deps.Cache.begin(&b.deps.Cache.telling) {
+		if !b.deps.Cache.telling.begin() {
 			turn.finish(nil) // the process ends
 			return
 		}
@@ -169,7 +169,8 @@ func (b *Broker) nextInLine(endpoint string, line *revocationLine, answers bool)
 	for len(line.entries) > 0 {
 		e := line.entries[0]
 		line.entries = line.entries[1:]
-		if answers && !closing && now.Sub(e.since) <= linePatience {
+		left := closing && e.turn != nil // what was disconnected just now is told still
+		if answers && !left && now.Sub(e.since) <= linePatience {
 			return e, true
 		}
 		e.turn.finish(nil)
