@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -23,14 +24,15 @@ var errUnfinished = errors.New("opening the store panicked; see the log")
 
 // Start opens the store and the keys. If it cannot when Caddy starts, Caddy's
 // other sites serve all the same; ours answer 503, and come when it can. On a
-// reload it stops the new configuration, and the old one keeps serving.
+// reload it stops the new configuration, and the old one keeps serving. A second
+// Caddy on the same database, with nothing else to serve, does not start.
 func (a *App) Start() error {
 	if err := a.refuseRewriters(); err != nil {
 		return err
 	}
 	a.started = starts.Add(1)
 	err := a.openSites()
-	if err != nil && servesAlready() {
+	if err != nil && (servesAlready() || boltstore.InUse(err) && !a.servesOthers()) {
 		return err
 	}
 	go a.endWithdrawnWhenLive()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
@@ -105,6 +106,53 @@ func TestStartWithoutStore_E16(t *testing.T) {
 					t.Fatal("the site does not serve, though nothing is in its way")
 				}
 				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+}
+
+// A second Caddy on the same database, with nothing else to serve, would only
+// look as if it worked: it does not start. M11.
+func TestSecondProcessEnds_M11(t *testing.T) {
+	for name, test := range map[string]struct {
+		beside string
+		starts bool
+	}{
+		"nothing else":     {"", false},
+		"something beside": {"respond /elsewhere ok", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+			store, err := boltstore.Open(g.db(), boltstore.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			t.Cleanup(func() { _ = caddy.Stop() })
+			config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(`{
+				admin off
+				mcp_oauth {
+					storage bbolt {
+						path `+g.db()+`
+					}
+				}
+			}
+			http://`+g.addr+` {
+				`+test.beside+`
+				mcp_oauth {
+					`+alice+`
+					server a /mcp http://127.0.0.1:1/mcp
+				}
+			}`), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = caddy.Load(config, true)
+			if test.starts && err != nil {
+				t.Errorf("got %v, want a start", err)
+			}
+			if want := "already open in another process"; !test.starts && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("got %v, want an error that says %q", err, want)
 			}
 		})
 	}

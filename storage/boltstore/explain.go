@@ -10,6 +10,9 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
+// InUse reports whether Open failed because another process has the file.
+func InUse(err error) bool { return errors.Is(err, bolterrors.ErrTimeout) }
+
 // explain adds to an error of Open which file it is about, and what to do.
 func explain(path string, err error) error {
 	return fmt.Errorf("boltstore: the database %s cannot be opened: %w%s", path, err, advice(path, err))
@@ -18,7 +21,7 @@ func explain(path string, err error) error {
 // advice follows a cause that the system or bbolt has named.
 func advice(path string, err error) string {
 	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
+	case InUse(err):
 		return "; it is already open in another process: to change the configuration of a running Caddy, use caddy reload; else end that process, or give this one a storage path of its own"
 	case isFolder(path):
 		return "; it is a folder, and storage path names the file: add mcp_oauth.db to it"
