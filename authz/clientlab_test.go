@@ -202,6 +202,10 @@ func (s *faultyStore) DeleteClient(ctx context.Context, id string, now time.Time
 	return write(s, "DeleteClient", func() (storage.Revocation, error) { return s.Store.DeleteClient(ctx, id, now) })
 }
 
+func (s *faultyStore) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error) {
+	return read(s, "LastDisconnect", func() (uint64, error) { return s.Store.LastDisconnect(ctx, k) })
+}
+
 func (s *faultyStore) Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error) {
 	return read(s, "Used", func() (bool, error) { return s.Store.Used(ctx, h, now) })
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ type ConnectLink struct {
 	// Once names a link that connects at most one account: one for
 	// storage.SharedOwner, which is its own proof. Zero for any other.
 	Once storage.Hash
+	// LastDisconnect is that of the shared connection when the link was made:
+	// the link ends with the next. 0 for any other link.
+	LastDisconnect uint64
 }
 
 // PersonDigest stands for a person, and what proved who they are, in a link: a
@@ -57,12 +61,17 @@ func (l *ConnectLink) IsShared() bool { return l.IsFor(sharedOwner) }
 // IsFor reports whether the link was made for the person.
 func (l *ConnectLink) IsFor(id storage.Identity) bool { return l.Person == DigestOf(id) }
 
-// pack returns expiry ‖ person ‖ length of the server's id ‖ id ‖ scopes.
+// pack returns expiry ‖ person ‖ length of the server's id ‖ id ‖ scopes and,
+// for a shared connection, 0 ‖ its last disconnect.
 func (l *ConnectLink) pack() []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(l.ExpiresAt.Unix()))
 	b = append(b, l.Person[:]...)
 	b = append(binary.AppendUvarint(b, uint64(len(l.Server))), l.Server...)
-	return append(b, strings.Join(l.Scopes, " ")...)
+	b = append(b, strings.Join(l.Scopes, " ")...)
+	if l.LastDisconnect == 0 {
+		return b
+	}
+	return strconv.AppendUint(append(b, 0), l.LastDisconnect, 10)
 }
 
 // unpackConnectLink reverses pack.
@@ -76,16 +85,39 @@ func unpackConnectLink(b []byte) (*ConnectLink, error) {
 	if size <= 0 || n > uint64(len(rest)) {
 		return nil, ErrLinkInvalid
 	}
-	return &ConnectLink{
-		Person: PersonDigest(b[4:]), Server: string(rest[:n]), Scopes: strings.Fields(string(rest[n:])),
+	scopes, last, found := strings.Cut(string(rest[n:]), "\x00")
+	l := &ConnectLink{
+		Person: PersonDigest(b[4:]), Server: string(rest[:n]), Scopes: strings.Fields(scopes),
 		ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(b)), 0),
-	}, nil
+	}
+	if !found {
+		return l, nil
+	}
+	var err error
+	if l.LastDisconnect, err = strconv.ParseUint(last, 10, 64); err != nil {
+		return nil, ErrLinkInvalid
+	}
+	return l, nil
 }
 
 // SharedConnectURL returns a link on which an operator connects a server for
-// everybody.
-func (as *AuthorizationServer) SharedConnectURL(server string) string {
-	return as.ConnectURL(sharedOwner, server)
+// everybody. It is good until the server is disconnected.
+func (as *AuthorizationServer) SharedConnectURL(ctx context.Context, server string) (string, error) {
+	last, err := as.lastDisconnect(ctx, server)
+	if err != nil {
+		return "", err
+	}
+	return as.connectURL(ConnectLink{Person: DigestOf(sharedOwner), Server: server, LastDisconnect: last}), nil
+}
+
+// lastDisconnect returns that of the connection that everybody shares.
+func (as *AuthorizationServer) lastDisconnect(ctx context.Context, server string) (uint64, error) {
+	k := storage.ConnectionKey{Issuer: as.cfg.Issuer, Owner: storage.SharedOwner, Server: server}
+	last, err := as.deps.Store.LastDisconnect(ctx, k)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return last, nil
 }
 
 // ConnectURL returns a link on which a person connects a server. It is sealed
@@ -93,7 +125,11 @@ func (as *AuthorizationServer) SharedConnectURL(server string) string {
 // must show to be that person (MCP elicitation, safe URL handling). Only one for storage.SharedOwner, which an operator asks for,
 // is its own proof, and works once.
 func (as *AuthorizationServer) ConnectURL(id storage.Identity, server string, scopes ...string) string {
-	link := ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes, ExpiresAt: as.deps.Now().Add(ConnectLinkLifetime)}
+	return as.connectURL(ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes})
+}
+
+func (as *AuthorizationServer) connectURL(link ConnectLink) string {
+	link.ExpiresAt = as.deps.Now().Add(ConnectLinkLifetime)
 	ticket := as.deps.Keys.Seal(link.pack(), "connect link", as.cfg.Issuer)
 	return as.cfg.Issuer + ConnectPath + base64.RawURLEncoding.EncodeToString(ticket)
 }
@@ -123,7 +159,7 @@ func (as *AuthorizationServer) OpenConnectLink(ticket string) (*ConnectLink, err
 }
 
 // CheckLinkUnused returns ErrLinkUsed if the link has connected all that it
-// can.
+// can, and ErrLinkExpired if an operator ended what it was made for.
 func (as *AuthorizationServer) CheckLinkUnused(ctx context.Context, link *ConnectLink) error {
 	if link.Once == (storage.Hash{}) {
 		return nil
@@ -135,5 +171,9 @@ func (as *AuthorizationServer) CheckLinkUnused(ctx context.Context, link *Connec
 	if used {
 		return ErrLinkUsed
 	}
-	return nil
+	last, err := as.lastDisconnect(ctx, link.Server)
+	if err == nil && last > link.LastDisconnect {
+		return ErrLinkExpired
+	}
+	return err
 }

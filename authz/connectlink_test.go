@@ -108,6 +108,57 @@ func TestConnectLinkOnce(t *testing.T) {
 	})
 }
 
+// An operator who ends what was started ends the links to it, and no other.
+func TestSharedLinkEndsWithADisconnect(t *testing.T) {
+	l := newLab(t)
+	disconnect := func(k storage.ConnectionKey) {
+		t.Helper()
+		if _, _, err := l.store.Disconnect(t.Context(), storage.Connection{ConnectionKey: k}, nil, l.time()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mint := func() *ConnectLink {
+		t.Helper()
+		url, err := l.as.SharedConnectURL(t.Context(), "notion")
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, err := l.as.OpenConnectLink(strings.TrimPrefix(url, labIssuer+ConnectPath))
+		if err != nil || !link.IsShared() || link.Server != "notion" || len(link.Scopes) != 0 {
+			t.Fatalf("%+v, %v", link, err)
+		}
+		return link
+	}
+	check := func(what string, link *ConnectLink, want error) {
+		t.Helper()
+		if err := l.as.CheckLinkUnused(t.Context(), link); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	shared := storage.ConnectionKey{Issuer: labIssuer, Owner: storage.SharedOwner, Server: "notion"}
+	first := mint()
+	for _, other := range []storage.ConnectionKey{
+		{Issuer: labIssuer, Owner: storage.SharedOwner, Server: "github"}, {Issuer: labIssuer, Owner: "user_id:alice", Server: "notion"},
+		{Issuer: "https://other.example", Owner: storage.SharedOwner, Server: "notion"},
+	} {
+		disconnect(other)
+	}
+	check("nothing ended", first, nil)
+	disconnect(shared)
+	second := mint() // in the same instant
+	check("made before", first, ErrLinkExpired)
+	check("made after", second, nil)
+	disconnect(shared)
+	check("made after the first", second, ErrLinkExpired)
+	third := mint()
+	l.store.failing("LastDisconnect", func() {
+		check("while the store fails", third, errDisk)
+		if url, err := l.as.SharedConnectURL(t.Context(), "notion"); !errors.Is(err, errDisk) || url != "" {
+			t.Errorf("while the store fails: %q, %v", url, err)
+		}
+	})
+}
+
 // respellings are all texts that differ in the last character, and in line
 // breaks, which base64 may ignore.
 func respellings(ticket string) []string {

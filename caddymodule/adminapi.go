@@ -198,10 +198,14 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	case 0:
 		return adminError(http.StatusNotFound, "no site has a server of this id with auth oauth")
 	case 1:
+		link, err := found[0].as.SharedConnectURL(r.Context(), server)
+		if err != nil {
+			return adminFailure(err)
+		}
 		found[0].broker.Started(server, time.Now().Add(authz.ConnectLinkLifetime))
 		return writeAdminJSON(w, map[string]any{
 			"site": found[0].as.Config().Issuer, "server": server, "status": "pending",
-			"authorize_url": found[0].as.SharedConnectURL(server),
+			"authorize_url": link,
 		})
 	}
 	return adminError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")

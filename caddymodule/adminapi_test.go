@@ -135,6 +135,12 @@ func TestSharedConnection(t *testing.T) {
 		t.Errorf("what was started ended: %s", got)
 	}
 	wantStatus("revoked")
+	// Neither does the link that was handed out connect anything any more.
+	late, err := g.person("somebody").browser.Get(answer.AuthorizeURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status(t, late, http.StatusGone)
 	admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 404)
 	started = admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)
 	if err := json.Unmarshal([]byte(started), &answer); err != nil {

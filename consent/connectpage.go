@@ -107,7 +107,7 @@ func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (
 	default:
 		g, err = c.goalOfPerson(s, link.Server)
 	}
-	g.scopes, g.once = link.Scopes, link.Once
+	g.scopes, g.once, g.lastDisconnect = link.Scopes, link.Once, link.LastDisconnect
 	return g, err
 }
 

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +16,16 @@ import (
 func (b *browser) link(subject, server string) *httptest.ResponseRecorder {
 	b.t.Helper()
 	return b.open(strings.TrimPrefix(b.as.ConnectURL(storage.Identity{Subject: subject}, server), "https://mcp.example.com"))
+}
+
+// sharedLink returns the path of a link on which a server is connected for everybody.
+func (b *browser) sharedLink(server string) string {
+	b.t.Helper()
+	link, err := b.as.SharedConnectURL(b.t.Context(), server)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.TrimPrefix(link, "https://mcp.example.com")
 }
 
 // Alice's link in Bob's browser, signed in or not, gives Bob nothing of hers,
@@ -91,8 +102,8 @@ func TestWalkSharedConnection(t *testing.T) {
 	servers[0].Mode = upstream.OAuth
 	w := newWalkTo(t, servers...)
 	operator := w.browser()
-	mustAnswer(t, operator.link(storage.SharedOwner, "github"), http.StatusNotFound)
-	page := operator.link(storage.SharedOwner, "notion")
+	mustAnswer(t, operator.open(operator.sharedLink("github")), http.StatusNotFound)
+	page := operator.open(operator.sharedLink("notion"))
 	if !strings.Contains(shows(page), "Everybody on this site will use the one account") {
 		t.Fatalf("page:\n%s", shows(page))
 	}
@@ -123,7 +134,7 @@ func TestWalkOnlySharedConnections(t *testing.T) {
 	servers := newProvider(t).servers()[:1]
 	servers[0].Mode = upstream.OAuth
 	b := newWalkTo(t, servers...).browser()
-	mustAnswer(t, b.link(storage.SharedOwner, "notion"), http.StatusOK)
+	mustAnswer(t, b.open(b.sharedLink("notion")), http.StatusOK)
 	mustAnswer(t, b.open("/api/oauth/callback?state=x&code=y"), http.StatusForbidden)
 }
 
@@ -135,7 +146,7 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 	servers[0].Mode = upstream.OAuth
 	w := newWalkTo(t, servers...)
 	operator, other := w.browser(), w.browser()
-	link := strings.TrimPrefix(w.as.ConnectURL(storage.Identity{Subject: storage.SharedOwner}, "notion"), "https://mcp.example.com")
+	link := operator.sharedLink("notion")
 	page, otherPage := operator.open(link), other.open(link)
 	declined := strings.Replace(agree(t, operator.press(page, accountConnectPath, nil), ""), "code=", "error=access_denied&x=", 1)
 	page = operator.follow(operator.open(declined))
@@ -166,7 +177,7 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustAnswer(t, operator.open(link), http.StatusGone)
-	next := operator.link(storage.SharedOwner, "notion")
+	next := operator.open(operator.sharedLink("notion"))
 	operator.follow(operator.open(agree(t, operator.press(next, accountConnectPath, nil), "next")))
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer next-2" {
 		t.Errorf("after another link, calls carry %q", got)
@@ -195,5 +206,50 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 	mustAnswer(t, alice.follow(alice.open(agree(t, again, "third"))), http.StatusOK)
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer third-3" {
 		t.Errorf("calls carry %q", got)
+	}
+}
+
+// An operator who ends what they started ends it also for whoever has the link
+// open, is at the provider, or has an answer that is being exchanged.
+func TestWalkEndStarted(t *testing.T) {
+	p := newProvider(t)
+	servers := p.servers()[:1]
+	servers[0].Mode = upstream.OAuth
+	w := newWalkTo(t, servers...)
+	end := func() {
+		t.Helper()
+		if _, err := w.broker.EndStarted(t.Context(), "notion"); err != nil && !errors.Is(err, upstream.ErrUnknownConnection) {
+			t.Error(err)
+		}
+	}
+	for when, finish := range map[string]func(b *browser, page *httptest.ResponseRecorder) *httptest.ResponseRecorder{
+		"on the page": func(b *browser, page *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+			end()
+			return b.press(page, accountConnectPath, nil)
+		},
+		"at the provider": func(b *browser, page *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+			answer := agree(t, b.press(page, accountConnectPath, nil), "late")
+			end()
+			return b.open(answer)
+		},
+		"at the token endpoint": func(b *browser, page *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+			answer := agree(t, b.press(page, accountConnectPath, nil), "late")
+			p.exchanging = end
+			defer func() { p.exchanging = nil }()
+			return b.follow(b.open(answer))
+		},
+	} {
+		t.Run(when, func(t *testing.T) {
+			b := w.browser()
+			link := b.sharedLink("notion")
+			res := finish(b, b.open(link))
+			if res.Code < 400 {
+				t.Errorf("%d:\n%s", res.Code, shows(res))
+			}
+			mustAnswer(t, b.open(link), http.StatusGone)
+			if _, err := w.broker.Credential(t.Context(), storage.SharedOwner, "notion"); !errors.Is(err, upstream.ErrNotConnected) {
+				t.Errorf("the credential: %v", err)
+			}
+		})
 	}
 }

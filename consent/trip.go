@@ -16,16 +16,17 @@ import (
 
 // goal is a connection that a person wants.
 type goal struct {
-	upstream  *upstream.Server
-	server    authz.Server
-	who       string // counts attempts: a flow's ID or a subject
-	owner     string
-	scopes    []string
-	keepUntil time.Time
-	presence  storage.Presence
-	once      storage.Hash
-	returnTo  string // the page they left from
-	keyPage   string // where they paste keys
+	upstream       *upstream.Server
+	server         authz.Server
+	who            string // counts attempts: a flow's ID or a subject
+	owner          string
+	scopes         []string
+	keepUntil      time.Time
+	presence       storage.Presence
+	once           storage.Hash
+	lastDisconnect uint64 // when the link with once was made
+	returnTo       string // the page they left from
+	keyPage        string // where they paste keys
 }
 
 // depart sends a person who agreed on our page to the provider, or to the page
@@ -45,7 +46,7 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	secret := newTripSecret(g.presence.Identity)
 	target, err := c.broker.Begin(r.Context(), upstream.Trip{
 		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
-		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Presence: g.presence, Once: g.once,
+		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Presence: g.presence, Once: g.once, LastDisconnect: g.lastDisconnect,
 	})
 	if err != nil {
 		return c.comeBack(w, g.returnTo, err)

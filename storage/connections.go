@@ -85,7 +85,14 @@ type Connection struct {
 	// While, unless nil, is who must still be there when PutConnection stores
 	// the connection. It is no part of the record.
 	While *Presence `json:"-"`
+	// LastDisconnect, unless nil, is what the method of this name returned when
+	// somebody began to connect. It is no part of the record.
+	LastDisconnect *uint64 `json:"-"`
 }
+
+// DisconnectMemory is how long a Disconnect is remembered. It is longer than
+// anybody takes to connect something.
+const DisconnectMemory = time.Hour
 
 // OneTime is a one-time value, and until when it is remembered to be used.
 type OneTime struct {
@@ -168,6 +175,7 @@ type Connections interface {
 	//   Burned    c.UsesUp was used before: nothing was changed, the current
 	//             connection is returned, if any.
 	//   Revoked   c.While is not there any more: the same.
+	//   Expired   it was disconnected after c.LastDisconnect: the same.
 	//   Mismatch  somebody changed or removed it since: the same.
 	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
 	// LeaseConnection lets one caller at a time refresh a connection that is
@@ -184,13 +192,18 @@ type Connections interface {
 	LeaseConnection(ctx context.Context, k ConnectionKey, revision uint64, holder string, until, now time.Time) (Connection, Verdict, error)
 	// Disconnect removes a connection, if its ID and Revision are still the
 	// stored ones, and every pending trip to its provider, so that a late answer
-	// cannot bring it back, and queues the revocation of what it had, if there
+	// cannot bring it back, nor, by LastDisconnect, one that is being exchanged for
+	// tokens; and it queues the revocation of what it had, if there
 	// is one, in the same transaction. A caller who found none gives its key.
 	//   OK        removed.
 	//   Unknown   there is none, or none any more; the rest is done all the same.
 	//   Mismatch  somebody changed it since: nothing was changed, the current
 	//             connection is returned.
 	Disconnect(ctx context.Context, c Connection, queue *ProviderRevocation, now time.Time) (Connection, Verdict, error)
+
+	// LastDisconnect tells the last Disconnect with the key from the ones before,
+	// by a number that grows with each; 0 if there was none within DisconnectMemory.
+	LastDisconnect(ctx context.Context, k ConnectionKey) (uint64, error)
 
 	// SaveUpstreamState records a trip to a provider.
 	SaveUpstreamState(ctx context.Context, s UpstreamState) error

@@ -39,6 +39,8 @@ type Trip struct {
 	// Once, unless zero, names what lets the person connect something: of all
 	// trips with the same, at most one makes a connection.
 	Once storage.Hash
+	// LastDisconnect is that of the connection when what Once names was made.
+	LastDisconnect uint64
 	// Presence is the person, and where they are: when they come back, they
 	// must still be there. Zero for storage.SharedOwner, which is nobody's.
 	Presence storage.Presence
@@ -80,9 +82,12 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if err != nil {
 		return "", err
 	}
-	before, err := b.see(ctx, existing, s, t.Presence)
+	before, err := b.see(ctx, key, existing, s, t.Presence)
 	if err != nil {
 		return "", err
+	}
+	if t.Once != (storage.Hash{}) {
+		before.Disconnect = t.LastDisconnect
 	}
 	scopes := requestedScopes(p, t.Scopes, existing.Scopes)
 	if err := checkScopes(s, scopes); err != nil {

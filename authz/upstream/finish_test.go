@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -321,7 +322,8 @@ func TestConnectDuringRefresh(t *testing.T) {
 	}
 }
 
-// A late answer does not bring back what the person ended.
+// A late answer does not bring back what the person ended, nor does it
+// bring what they did not want any more before there was anything to end.
 func TestDisconnectedMeanwhile_K20(t *testing.T) {
 	disconnect := func(l *lab) {
 		k := l.key(testOwner, &l.cfg.Servers[0])
@@ -340,26 +342,30 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 			})
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
-			l.provider.page("/revoke", func(http.ResponseWriter, *http.Request) {})
-			l.connect()
-			request := l.begin(l.trip())
-			hook(l)
-			exchanged := len(l.provider.requests("/token"))
-			_, err := l.Finish(t.Context(), l.answerTo(request))
-			wantProblem(t, err, TripEnded)
-			if len(l.connections()) != 0 {
-				t.Error("connected")
-			}
-			l.Broker.deps.Cache.telling.Wait()
-			came := len(l.provider.requests("/token")) > exchanged
-			revoked := slices.ContainsFunc(l.provider.requests("/revoke"), func(r seenRequest) bool { return r.form.Get("token") == "at" })
-			if came != revoked {
-				t.Errorf("tokens came: %v, and were revoked: %v", came, revoked)
-			}
-		})
+		for _, connected := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, connected before %v", name, connected), func(t *testing.T) {
+				l := newLab(t)
+				l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
+				l.provider.page("/revoke", func(http.ResponseWriter, *http.Request) {})
+				if connected {
+					l.connect()
+				}
+				request := l.begin(l.trip())
+				hook(l)
+				exchanged := len(l.provider.requests("/token"))
+				_, err := l.Finish(t.Context(), l.answerTo(request))
+				wantProblem(t, err, TripEnded)
+				if len(l.connections()) != 0 {
+					t.Error("connected")
+				}
+				l.Broker.deps.Cache.telling.Wait()
+				came := len(l.provider.requests("/token")) > exchanged
+				revoked := slices.ContainsFunc(l.provider.requests("/revoke"), func(r seenRequest) bool { return r.form.Get("token") == "at" })
+				if came != revoked {
+					t.Errorf("tokens came: %v, and were revoked: %v", came, revoked)
+				}
+			})
+		}
 	}
 }
 

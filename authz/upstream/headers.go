@@ -30,7 +30,7 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 	if err != nil {
 		return err
 	}
-	before, err := b.see(ctx, current, s, p)
+	before, err := b.see(ctx, k, current, s, p)
 	if err != nil {
 		return err
 	}

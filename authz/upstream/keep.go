@@ -9,6 +9,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+var errEnded = problemf(TripEnded, "the connection was ended in the meantime")
+
 // keepTokens stores what a trip brought back.
 func (b *Broker) keepTokens(ctx context.Context, k storage.ConnectionKey, t trip, r *tokenReply) error {
 	now := b.deps.Now()
@@ -43,6 +45,7 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Prese
 	if p.FlowID != "" {
 		s.Person, s.Persons = p.Identity.Subject, before.Persons
 	}
+	c.LastDisconnect = &before.Disconnect
 	c.OnExpiry = b.revocationOnExpiry(c, s)
 	for {
 		if current.ID != before.Connection {
@@ -69,6 +72,9 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Prese
 		case storage.Revoked:
 			b.revokeUnkept(ctx, c, s, false)
 			return errLeft
+		case storage.Expired:
+			b.revokeUnkept(ctx, c, s, stored.ID == "")
+			return errEnded
 		case storage.OK:
 			b.deps.Cache.Forget(c.ConnectionKey)
 			if c.Revokes != nil {
@@ -88,7 +94,7 @@ func (b *Broker) whyUnkept(ctx context.Context, c, current storage.Connection) e
 		}
 	}
 	if current.ID == "" {
-		return problemf(TripEnded, "the connection was ended in the meantime")
+		return errEnded
 	}
 	return problemf(Replaced, "another connection was made in the meantime")
 }

@@ -177,3 +177,24 @@ func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A link that was opened before what it is for was disconnected connects nothing
+// after that, however long the way to the provider takes to begin.
+func TestLinkFromBeforeADisconnect(t *testing.T) {
+	l := newLab(t)
+	if err := l.Disconnect(t.Context(), testOwner, "notion"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+	wantProblem(t, err, TripEnded)
+	if len(l.connections()) != 0 {
+		t.Error("connected")
+	}
+	again := l.onceTrip()
+	if again.LastDisconnect, err = l.store.LastDisconnect(t.Context(), l.key(testOwner, &l.cfg.Servers[0])); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(again))); err != nil {
+		t.Error(err)
+	}
+}

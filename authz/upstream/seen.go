@@ -16,15 +16,24 @@ type seen struct {
 	// Persons is that of the person in whose pending flow it began, which is
 	// replaced when the flow ends.
 	Persons string `json:"persons,omitempty"`
+	// Disconnect is the last one of the owner's: what began before another is
+	// not kept, also where there was nothing to disconnect yet.
+	Disconnect uint64 `json:"disconnect,omitempty"`
 }
 
 // see returns what there is now. The owner's connection was read already.
-func (b *Broker) see(ctx context.Context, owners storage.Connection, s *Server, p storage.Presence) (seen, error) {
+func (b *Broker) see(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *Server, p storage.Presence) (seen, error) {
+	last, err := b.deps.Store.LastDisconnect(ctx, k)
+	if err != nil {
+		return seen{}, err
+	}
+	now := seen{Connection: owners.ID, Disconnect: last}
 	if p.FlowID == "" {
-		return seen{Connection: owners.ID}, nil
+		return now, nil
 	}
 	persons, err := b.find(ctx, b.key(p.Identity.Subject, s))
-	return seen{Connection: owners.ID, Persons: persons.ID}, err
+	now.Persons = persons.ID
+	return now, err
 }
 
 // find returns a connection, or the zero one if there is none.

@@ -191,7 +191,7 @@ func (v *vault) connectAs(owner, server string, change ...func(*storage.Connecti
 	if opened.Person != "" {
 		opened.Persons = v.has(opened.Person, server)
 	}
-	if err := v.keep(v.t.Context(), c, storage.Presence{}, seen{Connection: v.has(owner, server)}, opened); err != nil {
+	if err := v.keep(v.t.Context(), c, storage.Presence{}, v.seen(c.ConnectionKey), opened); err != nil {
 		v.t.Fatal(err)
 	}
 	return access
@@ -205,6 +205,16 @@ func (v *vault) has(owner, server string) string {
 		v.t.Fatal(err)
 	}
 	return c.ID
+}
+
+// seen is what there is now, as when somebody begins to connect.
+func (v *vault) seen(k storage.ConnectionKey) seen {
+	v.t.Helper()
+	last, err := v.store.LastDisconnect(v.t.Context(), k)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return seen{Connection: v.has(k.Owner, k.Server), Disconnect: last}
 }
 
 func withoutRefresh(_ *storage.Connection, s *secrets)    { s.RefreshToken = "" }

@@ -83,6 +83,33 @@ var disconnectTests = map[string]func(*fixture){
 		f.disconnect(connectionKey("alice", "notion"), false)
 		f.comeBack("1", storage.Unknown)
 	},
+	"nothing that began before is stored": func(f *fixture) {
+		k := connectionKey("alice", "notion")
+		never := f.lastDisconnect(k)
+		f.equal(never, uint64(0))
+		f.disconnect(k, false)
+		once := f.lastDisconnect(k)
+		f.putsSince(k, never, storage.Expired)
+		f.disconnect(f.putsSince(k, once, storage.OK).ConnectionKey, true)
+		f.putsSince(k, once, storage.Expired)
+		f.putsSince(k, f.lastDisconnect(k), storage.OK)
+		for _, other := range []storage.ConnectionKey{
+			connectionKey("alice", "github"), connectionKey("bob", "notion"), {Issuer: otherIssuer, Owner: k.Owner, Server: k.Server},
+		} {
+			f.putsSince(other, never, storage.OK)
+		}
+	},
+	"and is remembered for longer than anything takes": func(f *fixture) {
+		k := connectionKey("alice", "notion")
+		f.disconnect(k, false)
+		before := f.lastDisconnect(k)
+		f.after(storage.DisconnectMemory - time.Second)
+		f.sweeps(0)
+		f.equal(f.lastDisconnect(k), before)
+		f.after(time.Second)
+		f.sweeps(1)
+		f.putsSince(k, before, storage.OK)
+	},
 	"ends a lease": func(f *fixture) {
 		leased := f.lease(f.put(f.connection("alice", "notion")), "one", storage.OK)
 		f.disconnect(leased.ConnectionKey, true)

@@ -24,6 +24,7 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 			r, v, err := s.Disconnect(c, storage.Connection{ConnectionKey: k}, nil, f.now)
 			return third(r, v, err)
 		},
+		"LastDisconnect":    func() error { return second(s.LastDisconnect(c, k)) },
 		"SaveUpstreamState": func() error { return s.SaveUpstreamState(c, f.trip("z", "alice", "notion")) },
 		"ClaimUpstreamState": func() error {
 			r, v, err := s.ClaimUpstreamState(c, hash("state 1"), hash("browser"), f.now)

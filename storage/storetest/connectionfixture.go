@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -104,6 +105,32 @@ func (f *fixture) end(c storage.Connection, revocation func(storage.Connection) 
 		}
 		c = current
 	}
+}
+
+func (f *fixture) lastDisconnect(k storage.ConnectionKey) uint64 {
+	f.Helper()
+	last, err := f.store.LastDisconnect(ctx(), k)
+	f.must(err)
+	return last
+}
+
+// putsSince stores a connection that was begun after a disconnect, and with any
+// verdict but OK checks that nothing was changed.
+func (f *fixture) putsSince(k storage.ConnectionKey, last uint64, want storage.Verdict) storage.Connection {
+	f.Helper()
+	link := "link " + rand.Text()
+	c := f.using(f.connection(k.Owner, k.Server), link)
+	c.ConnectionKey, c.LastDisconnect = k, &last
+	got, v, err := f.store.PutConnection(ctx(), c, f.now)
+	f.verdict(v, err, want)
+	if want != storage.OK {
+		f.noConnection(c)
+		f.used(link, false)
+		return c
+	}
+	f.equal(got.LastDisconnect, (*uint64)(nil))
+	f.stands(got)
+	return got
 }
 
 // trip is one that was begun in browser "browser".

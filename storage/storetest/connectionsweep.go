@@ -40,7 +40,7 @@ var connectionSweepTests = map[string]func(*fixture){
 		f.must(err)
 		f.equal(n, 100*(2+2+2+2+1))
 	},
-	"what was ended leaves nothing to sweep": func(f *fixture) {
+	"what was ended leaves nothing to sweep, but that it was disconnected": func(f *fixture) {
 		f.disconnect(f.put(f.flowConnection("1", "notion")).ConnectionKey, true)
 		f.leave("1", "alice", "notion")
 		f.comeBack("1", storage.OK)
@@ -59,7 +59,7 @@ var connectionSweepTests = map[string]func(*fixture){
 		f.after(1000 * 24 * time.Hour)
 		n, err := f.store.Sweep(ctx(), f.now)
 		f.must(err)
-		f.equal(n, 0)
+		f.equal(n, 2)
 	},
 	"what was extended stays": func(f *fixture) {
 		c := f.flowConnection("1", "notion")

@@ -49,6 +49,13 @@ func (fs *Faulty) Disconnect(ctx context.Context, c storage.Connection, queue *s
 	return fs.Store.Disconnect(ctx, c, queue, now)
 }
 
+func (fs *Faulty) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (_ uint64, err error) {
+	if err = fs.call("LastDisconnect"); err != nil {
+		return
+	}
+	return fs.Store.LastDisconnect(ctx, k)
+}
+
 func (fs *Faulty) SaveUpstreamState(ctx context.Context, s storage.UpstreamState) error {
 	if err := fs.call("SaveUpstreamState"); err != nil {
 		return err

@@ -50,6 +50,9 @@ func (s *Store) PutConnection(ctx context.Context, c storage.Connection, now tim
 		if there, err := stillThere(tx, c.Issuer, c.While, now); !there || err != nil {
 			return current, storage.Revoked, err
 		}
+		if since, err := disconnectedSince(tx, c); since || err != nil {
+			return current, storage.Expired, err
+		}
 		if c.Revision != current.Revision || found && c.ID != current.ID {
 			return current, storage.Mismatch, nil
 		}

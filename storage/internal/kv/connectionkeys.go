@@ -11,6 +11,7 @@ import (
 const (
 	kindBrowserSession  = 'b'
 	kindDueRevocation   = 'd'
+	kindDisconnect      = 'e'
 	kindHandle          = 'h'
 	kindSubjectGrant    = 'm'
 	kindConnection      = 'o'
@@ -38,6 +39,10 @@ func connectionsPrefix(issuer, owner string) []byte {
 
 func connectionKey(k storage.ConnectionKey) []byte {
 	return append(connectionsPrefix(k.Issuer, k.Owner), digest(k.Server)...)
+}
+
+func disconnectKey(k storage.ConnectionKey) []byte {
+	return append(ownerPrefix(kindDisconnect, k.Issuer, k.Owner), digest(k.Server)...)
 }
 
 func handleKey(issuer, id string) []byte {

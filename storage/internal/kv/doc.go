@@ -11,6 +11,7 @@
 //	b <hash>                      browser session, JSON
 //	c <client ID>                 client, JSON
 //	d <issuer> <time> <ID>        index: revocations for providers, by when they are due
+//	e <issuer> <owner> <server>   the last disconnect, a number
 //	f <flow ID>                   flow, JSON
 //	g <grant ID>                  grant, binary (read and written by each refresh)
 //	h <issuer, ID>                key of the connection that has the ID
