@@ -79,6 +79,7 @@ func (as *AuthorizationServer) newBrowserSession(r *http.Request, id storage.Ide
 	s := storage.BrowserSession{
 		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
 		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: as.flowCookies(r),
+		EndsOthers: id.Kind != string(identity.Anonymous), // of which each is another, also in the next tab
 	}
 	if !identity.Kind(id.Kind).Proves() {
 		s.Quota = quotaOf(as.deps.ClientIP(r), as.cfg.Registration.MaxUnproved)

@@ -123,6 +123,42 @@ func TestWhoLeftConnectsNothing_I10_K01(t *testing.T) {
 	}
 }
 
+var approveGitHub = url.Values{"decision": {"approve"}, "resource": {"https://mcp.example.com/mcp/github"}}
+
+// Somebody who only said who they are for a client has no account page, and
+// leaves the browser to the next person without signing out.
+func TestTheNextPersonInTheBrowser(t *testing.T) {
+	for what, next := range map[string]struct {
+		comes func(b *browser)
+		ends  bool
+	}{
+		"on the account page":       {func(b *browser) { b.account(bobKey) }, true},
+		"for another client":        {func(b *browser) { _, page := b.identify(bobKey); answer(b.t, b.press(page, submitPath, approveGitHub)) }, true},
+		"the same, on account page": {func(b *browser) { b.account(oldKey) }, false},
+		"in another browser":        {func(b *browser) { b.another().account(bobKey) }, false},
+		"nobody in particular": {func(b *browser) {
+			b.as.Config().Identities = append(b.as.Config().Identities, identity.Anonymous)
+			page := b.follow(b.press(b.open(b.start()), anonymousPath, nil))
+			mustAnswer(b.t, b.press(page, submitPath, approveGitHub), http.StatusSeeOther)
+		}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newProvider(t)
+			b := keyed(t, p)
+			_, page := b.identify(oldKey)
+			back := agree(t, b.press(page, flowConnectPath, pressNotion), "next's")
+			next.comes(b)
+			page = b.open(back)
+			if ended := p.tokens == 0; ended != next.ends {
+				t.Errorf("ended: %t; status %d, Location %q", ended, page.Code, page.Header().Get("Location"))
+			}
+			if next.ends {
+				b.wantNothing(p)
+			}
+		})
+	}
+}
+
 // signInOver signs in by a connect link that was made for somebody else, which
 // is how a browser changes hands without signing out.
 func (b *browser) signInOver(key string) {

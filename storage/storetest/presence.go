@@ -168,6 +168,21 @@ var endFlowTests = map[string]func(*fixture){
 			f.flowIsThere(name+" there", true)
 		}
 	},
+	"somebody in particular's signing in ends those of everybody else in the browser": func(f *fixture) {
+		for name, who := range map[string]storage.Identity{"bob": bob, "anew": aliceAnew, "alice": alice} {
+			for how, ends := range map[string]bool{" in particular": who != alice, " or other": false} {
+				f.flowsIn(name+how+" here", name+how+" there")
+				next := f.browserSession(name+how, who)
+				next.Flows, next.EndsOthers = []storage.Hash{hash("%s here", name+how)}, how == " in particular"
+				f.must(f.store.CreateBrowserSession(ctx(), next))
+				f.flowIsThere(name+how+" here", !ends)
+				f.flowIsThere(name+how+" there", true)
+				got, err := f.store.BrowserSession(ctx(), next.Hash, f.now)
+				f.must(err)
+				f.equal(got.EndsOthers, false)
+			}
+		}
+	},
 	"somebody else in a flow starts over": func(f *fixture) {
 		for name, who := range map[string]storage.Identity{"bob": bob, "anew": aliceAnew} {
 			f.identified(name)

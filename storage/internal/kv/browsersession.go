@@ -34,7 +34,7 @@ func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows 
 		if err != nil || !found {
 			return err
 		}
-		return endFlowsIn(tx, flows, b.Issuer, b.Identity.Subject, now)
+		return endFlowsIn(tx, flows, b.Issuer, now, func(f storage.Flow) bool { return f.Identity.Subject == b.Identity.Subject })
 	})
 }
 
@@ -59,12 +59,16 @@ func (s *Store) DeleteBrowserSessions(ctx context.Context, issuer, subject strin
 }
 
 // createBrowserSession stores a session in the place of the one it replaces.
-// With that of somebody else, their flows in the browser end.
+// What others began in the browser, as far as it is to end, ends.
 func createBrowserSession(tx Tx, b storage.BrowserSession, now time.Time) error {
 	before, found, err := deleteBrowserSession(tx, b.Replaces)
-	if err == nil && found && !before.Identity.Same(b.Identity) {
-		err = endFlowsIn(tx, b.Flows, before.Issuer, before.Identity.Subject, now)
+	if err != nil {
+		return err
 	}
+	err = endFlowsIn(tx, b.Flows, b.Issuer, now, func(f storage.Flow) bool {
+		leaves := b.EndsOthers || found && f.Identity.Subject == before.Identity.Subject
+		return leaves && !f.Identity.Same(b.Identity)
+	})
 	if err != nil {
 		return err
 	}

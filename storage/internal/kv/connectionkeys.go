@@ -21,6 +21,7 @@ const (
 	kindPendingState    = 't'
 	kindSubjectSessions = 'w'
 	kindSubjectFlow     = 'x'
+	kindBrowserFlow     = 'y'
 )
 
 // ownerPrefix starts what belongs to an owner at an issuer; with an empty
@@ -84,6 +85,10 @@ func subjectFlowsPrefix(issuer, subject string) []byte {
 func subjectFlowKey(f storage.Flow) []byte {
 	return append(subjectFlowsPrefix(f.Issuer, f.Identity.Subject), f.ID...)
 }
+
+func browserFlowsPrefix(cookie storage.Hash) []byte { return hashKey(kindBrowserFlow, cookie) }
+
+func browserFlowKey(f storage.Flow) []byte { return append(browserFlowsPrefix(f.Browser), f.ID...) }
 
 func dueRevocationsPrefix(issuer string) []byte {
 	return append([]byte{kindDueRevocation}, digest(issuer)...)

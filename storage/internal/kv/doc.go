@@ -32,6 +32,7 @@
 //	v <issuer, name>              memo, JSON
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //	x <issuer, subject> <flow ID> index: the flows of a subject
+//	y <cookie> <flow ID>          index: the flow of a cookie
 //
 // A value starts with its format's version and the time until which it is
 // kept, so that Sweep decides without knowing records.

@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -12,23 +11,30 @@ import (
 // EndFlows implements storage.Store.
 func (s *Store) EndFlows(ctx context.Context, issuer, subject string, now time.Time) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
-		return endFlows(tx, issuer, subject, now, func(storage.Flow) bool { return true })
+		return endFlows(tx, subjectFlowsPrefix(issuer, subject), now, func(f storage.Flow) bool {
+			return f.Issuer == issuer && f.Identity.Subject == subject
+		})
 	})
 }
 
-// endFlowsIn ends those of a subject's pending flows that are bound to one of
-// the browser's cookies.
-func endFlowsIn(tx Tx, browser []storage.Hash, issuer, subject string, now time.Time) error {
-	if len(browser) == 0 {
-		return nil
+// endFlowsIn ends those pending flows that are meant, of those that are bound
+// to one of the browser's cookies.
+func endFlowsIn(tx Tx, browser []storage.Hash, issuer string, now time.Time, meant func(storage.Flow) bool) error {
+	for _, cookie := range browser {
+		err := endFlows(tx, browserFlowsPrefix(cookie), now, func(f storage.Flow) bool {
+			return f.Issuer == issuer && f.Browser == cookie && meant(f)
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return endFlows(tx, issuer, subject, now, func(f storage.Flow) bool { return slices.Contains(browser, f.Browser) })
+	return nil
 }
 
-// endFlows ends those of a subject's pending flows that are meant.
-func endFlows(tx Tx, issuer, subject string, now time.Time, meant func(storage.Flow) bool) error {
+// endFlows ends those pending flows that are meant, of those whose index entry
+// starts with prefix.
+func endFlows(tx Tx, prefix []byte, now time.Time, meant func(storage.Flow) bool) error {
 	var ending []storage.Flow
-	prefix := subjectFlowsPrefix(issuer, subject)
 	for key := range scanPrefix(tx, prefix) {
 		f, err := liveFlow(tx, string(key[len(prefix):]), now)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -37,7 +43,7 @@ func endFlows(tx Tx, issuer, subject string, now time.Time, meant func(storage.F
 		if err != nil {
 			return err
 		}
-		if !f.Submitted && f.Issuer == issuer && f.Identity.Subject == subject && meant(f) {
+		if !f.Submitted && meant(f) {
 			ending = append(ending, f)
 		}
 	}
@@ -70,8 +76,10 @@ func endFlow(tx Tx, f storage.Flow, now time.Time) error {
 			return err
 		}
 	}
-	if err := tx.Delete(subjectFlowKey(f)); err != nil {
-		return err
+	for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
 	}
 	return tx.Delete(idKey(kindFlow, f.ID))
 }

@@ -28,8 +28,10 @@ func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (st
 				return storage.Unknown, err
 			}
 		}
-		if err := tx.Put(subjectFlowKey(f), newValue(until(f.ExpiresAt), 0)); err != nil {
-			return storage.Unknown, err
+		for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
+			if err := tx.Put(key, newValue(until(f.ExpiresAt), 0)); err != nil {
+				return storage.Unknown, err
+			}
 		}
 		return storage.OK, putFlow(tx, f)
 	})
