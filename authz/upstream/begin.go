@@ -68,7 +68,7 @@ type trip struct {
 // nothing is recorded that an answer could belong to.
 func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err error) {
 	s := b.servers[t.Server]
-	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth || t.Owner == "" || (s.Mode == OAuth) != (t.Owner == storage.SharedOwner) {
+	if !s.isConnectedBy(t.Owner) {
 		return "", problem(UnknownServer, nil)
 	}
 	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
@@ -115,6 +115,18 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	b.deps.Cache.departures.left(b.departureKey(s, c.ID), t.Owner, b.deps.Now())
 	b.Started(s.ID, b.deps.Now().Add(tripLifetime))
 	return authorizationURL(s, p.AuthorizationEndpoint, record, state)
+}
+
+// isConnectedBy reports whether the owner may have a connection to the server
+// that is made at a provider. s may be nil.
+func (s *Server) isConnectedBy(owner string) bool {
+	if s == nil || owner == "" {
+		return false
+	}
+	if owner == storage.SharedOwner {
+		return s.Mode == OAuth
+	}
+	return s.Mode == PerUserOAuth
 }
 
 func (b *Broker) key(owner string, s *Server) storage.ConnectionKey {

@@ -80,7 +80,7 @@ func checkPresent(a Answer, k storage.ConnectionKey, t trip) error {
 // bringBack makes a connection of the answer to a trip that was claimed.
 func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKey, t trip) error {
 	s := b.servers[k.Server]
-	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth {
+	if !s.isConnectedBy(k.Owner) {
 		return problem(UnknownServer, nil)
 	}
 	if err := b.checkSender(a, t); err != nil {

@@ -452,3 +452,24 @@ func TestStoreFails_Finish(t *testing.T) {
 		}
 	})
 }
+
+// Whose connection a server has can change while somebody is at the provider:
+// nobody's account becomes everybody's by that, nor the other way round.
+func TestModeChangedMeanwhile(t *testing.T) {
+	for before, after := range map[Mode]Mode{OAuth: PerUserOAuth, PerUserOAuth: OAuth} {
+		t.Run(string(before), func(t *testing.T) {
+			l := newLab(t, func(_ *Config, s *Server) { s.Mode = before })
+			tr := l.trip()
+			if before == OAuth {
+				tr.Owner = storage.SharedOwner
+			}
+			a := l.answerTo(l.begin(tr))
+			l.servers["notion"].Mode = after
+			_, err := l.Finish(t.Context(), a)
+			wantProblem(t, err, UnknownServer)
+			if n := len(l.connections()); n != 0 || len(l.provider.requests("/token")) != 0 {
+				t.Errorf("%d connections, %d codes used", n, len(l.provider.requests("/token")))
+			}
+		})
+	}
+}
