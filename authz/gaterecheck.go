@@ -13,8 +13,8 @@ import (
 // client gets new ones as long as its grant stands, and cannot give them to a
 // stream that is open. From then on the grant decides.
 func (g *Gate) Recheck(c *Caller) bool {
-	if g.callers[c.TokenHash] != nil {
-		return true
+	if key := g.callers[c.TokenHash]; key != nil {
+		return key.Holder == c.Holder // the key may have another's name by now
 	}
 	if !g.as.deps.Now().Before(c.ExpiresAt) {
 		return g.grantPasses(c)

@@ -94,6 +94,13 @@ func TestRecheck_E18(t *testing.T) {
 			t.Error("passes")
 		}
 	})
+	t.Run("key has another name", func(t *testing.T) {
+		cfg := gateConfig()
+		cfg.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "other", Hash: storage.HashOf("sk-ci")})
+		if newGateFixture(t, cfg).gate("mcp").Recheck(key) {
+			t.Error("passes")
+		}
+	})
 	t.Run("store fails", func(t *testing.T) {
 		f.now, f.store.err = f.now.Add(time.Minute), storage.ErrClosed
 		if g.Recheck(c) {
