@@ -238,3 +238,36 @@ func TestRetireRegistrations(t *testing.T) {
 		t.Errorf("registrations %+v, %v", all, err)
 	}
 }
+
+// Who gives up and then connects after all has us register again and again;
+// that does not push out the registrations that others connected with.
+func TestFormerRegistrationsInUseStay_CL10(t *testing.T) {
+	for name, says := range unclearAnswers {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			p := newForgetful(l, says)
+			owners := []string{testOwner}
+			p.travel(l, testOwner)
+			for i := range 2 * maxFormer {
+				l.now = l.now.Add(maxReplacePause)
+				for range 3 {
+					l.begin(Trip{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
+				}
+				p.travel(l, "user_id:mallory")
+				if i%2 == 0 {
+					owners = append(owners, fmt.Sprint("user_id:", i))
+					p.travel(l, owners[len(owners)-1])
+				}
+			}
+			rs, err := l.registrations(t.Context(), l.servers["notion"], l.provider.URL)
+			if err != nil || len(rs.Former) != maxFormer {
+				t.Errorf("%d former registrations are kept, want %d; %v", len(rs.Former), maxFormer, err)
+			}
+			for _, owner := range owners {
+				if _, err := l.Credential(t.Context(), owner, "notion"); err != nil {
+					t.Errorf("%s, with %d registrations: %v", owner, p.registered, err)
+				}
+			}
+		})
+	}
+}

@@ -28,7 +28,11 @@ func (b *Broker) registeredClient(ctx context.Context, s *Server, p *provider, o
 		if r == nil {
 			return b.register(ctx, s, p, rs.ID, false)
 		}
-		switch b.judge(ctx, s, p, rs, owner) {
+		state, err := b.judge(ctx, s, p, rs, owner)
+		if err != nil {
+			return nil, err
+		}
+		switch state {
 		case forgotten:
 			if err := b.forgetClient(ctx, s, p.Issuer, r.ID); err != nil {
 				return nil, err

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxFormer bounds how many former registrations are kept for the
-	// connections that were made with them.
+	// maxFormer is from how many former registrations on only those are kept
+	// that a connection still needs, and none is added for a mere doubt.
 	maxFormer = 8
 	// replacePause and maxReplacePause are how long a registration is left in
 	// place after it took that of another which only seemed to be forgotten.
@@ -125,8 +125,36 @@ func (rs *registrations) retire() {
 		rs.Former = slices.DeleteFunc(rs.Former, func(r registration) bool { return r.Unproven })
 	}
 	rs.Former = append([]registration{rs.registration}, rs.Former...)
-	rs.Former = rs.Former[:min(len(rs.Former), maxFormer)]
 	rs.registration = registration{}
+}
+
+// neededFormer returns the former registrations that connections can be
+// refreshed with and, for people who are still on their way, the last one.
+func (b *Broker) neededFormer(ctx context.Context, s *Server, provider string, rs *registrations) ([]registration, error) {
+	connections, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, "", b.deps.Now())
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{rs.Former[0].ID: true}
+	for _, c := range connections {
+		if c.Server != s.ID || c.State != storage.Active && c.State != storage.InDoubt {
+			continue
+		}
+		if opened, err := b.openSecrets(c); err == nil && sameIssuer(opened.Link.Provider, provider) {
+			needed[opened.Link.ClientID] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(rs.Former), func(r registration) bool { return !needed[r.ID] }), nil
+}
+
+// hasRoom reports whether one more former registration can be kept without
+// dropping any that a connection needs.
+func (b *Broker) hasRoom(ctx context.Context, s *Server, provider string, rs *registrations) (bool, error) {
+	if len(rs.Former) < maxFormer {
+		return true, nil
+	}
+	needed, err := b.neededFormer(ctx, s, provider, rs)
+	return len(needed) < maxFormer, err
 }
 
 // mayReplace reports whether a registration that only seems to be forgotten
@@ -163,6 +191,11 @@ func (b *Broker) changeRegistrations(ctx context.Context, s *Server, provider st
 		}
 		if !change(rs) {
 			return nil
+		}
+		if len(rs.Former) > maxFormer {
+			if rs.Former, err = b.neededFormer(ctx, s, provider, rs); err != nil {
+				return err
+			}
 		}
 		if rs.ID == "" && len(rs.Former) == 0 {
 			return b.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{

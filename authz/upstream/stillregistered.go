@@ -20,7 +20,8 @@ import (
 //	that it cannot, or nothing  not now
 //
 // Where it did not say invalid_client, the former registration stays for the
-// connections that were made with it, and replacing is bounded: see mayReplace.
+// connections that were made with it, and replacing is bounded: see mayReplace
+// and hasRoom.
 
 // knowledge is what a provider says about a client.
 type knowledge int
@@ -42,21 +43,24 @@ const (
 )
 
 // judge tells how the current registration stands, for a trip of this owner.
-func (b *Broker) judge(ctx context.Context, s *Server, p *provider, rs *registrations, owner string) standing {
+func (b *Broker) judge(ctx context.Context, s *Server, p *provider, rs *registrations, owner string) (standing, error) {
 	returned, lost := b.deps.Cache.departures.of(b.departureKey(s, rs.ID), owner, b.deps.Now())
 	if returned {
-		return registered
+		return registered, nil
 	}
 	known := b.askWhetherKnown(ctx, s, p, &rs.registration)
+	doubtful := known == knowsUnclear && lost >= 1 || known == knowsClient && lost >= 2
 	switch {
 	case known == knowsNot:
-		return forgotten
-	case known == knowsUnclear && lost >= 1, known == knowsClient && lost >= 2:
-		if rs.mayReplace(b.deps.Now()) {
-			return seemsForgotten
-		}
+		return forgotten, nil
+	case !doubtful || !rs.mayReplace(b.deps.Now()):
+		return registered, nil
 	}
-	return registered
+	room, err := b.hasRoom(ctx, s, p.Issuer, rs)
+	if err != nil || !room {
+		return registered, err
+	}
+	return seemsForgotten, nil
 }
 
 // askWhetherKnown shows a provider a code that nobody issued. One that knows
