@@ -16,7 +16,13 @@ var outages = map[string]fault{
 	"nonsense":              {answer: answer(http.StatusOK, "text/html", "<html>maintenance</html>")},
 	"an empty object":       {answer: answer(http.StatusOK, "application/json", "{}")},
 	"an answer cut short":   {answer: cutOff},
-	"5xx":                   cannot,
+	"503":                   cannot,
+	"429":                   {cannot: true, answer: answer(http.StatusTooManyRequests, "text/plain", "no")},
+	"500":                   {answer: answer(http.StatusInternalServerError, "text/plain", "no")},
+	"502 of a gateway":      {answer: answer(http.StatusBadGateway, "text/html", "no")},
+	"504 of a gateway":      {answer: answer(http.StatusGatewayTimeout, "text/html", "no")},
+	"204":                   {answer: answer(http.StatusNoContent, "text/plain", "")},
+	"202":                   {answer: answer(http.StatusAccepted, "application/json", "{}")},
 	"400 of a proxy":        {cannot: true, answer: answer(http.StatusBadRequest, "text/html", "no")},
 	"404":                   {cannot: true, answer: answer(http.StatusNotFound, "text/html", "no")},
 	"a redirect":            {cannot: true, answer: redirect("https://status.example")},
@@ -41,8 +47,9 @@ func TestOutageCostsNobodyTheirConnection(t *testing.T) {
 			v := newVault(t)
 			owner := func(i int) string { return fmt.Sprint("user_id:", i) }
 			for i := range people { // their tokens end before, during and after it
-				v.connectAs(owner(i), "notion", func(c *storage.Connection, _ *secrets) {
+				v.connectAs(owner(i), "notion", func(c *storage.Connection, opened *secrets) {
 					c.TokenExpiresAt = v.clock.time().Add(30*time.Second + time.Duration(i)*2*time.Second)
+					v.idp.ends[opened.AccessToken] = c.TokenExpiresAt
 				})
 			}
 			v.clock.advance(20 * time.Second)
@@ -66,6 +73,7 @@ func TestOutageCostsNobodyTheirConnection(t *testing.T) {
 				}
 				v.wantState(owner(i), "notion", storage.Active)
 			}
+			v.idp.checkNoneTwice()
 		})
 	}
 }
@@ -256,4 +264,23 @@ func TestInDoubtAndRefused_K11(t *testing.T) {
 			v.idp.checkNoneTwice()
 		})
 	}
+}
+
+// What stands in front of a provider refuses without a reason: that costs a
+// connection in doubt no try either.
+func TestUnclearRefusalCostsNoRetry(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	v.clock.advance(time.Hour)
+	v.idp.fail(lostBefore)
+	v.wantCall(alice, "notion", "", ErrUnavailable)
+	f := fault{cannot: true, answer: answer(http.StatusNotFound, "text/html", "no")}
+	v.idp.outage(&f)
+	for range 100 {
+		v.clock.advance(25 * time.Second)
+		v.wantCall(alice, "notion", "", ErrUnavailable)
+	}
+	v.idp.outage(nil)
+	v.clock.advance(time.Minute)
+	v.wantCall(alice, "notion", "at-2", nil)
 }

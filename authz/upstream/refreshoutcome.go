@@ -70,19 +70,34 @@ func (b *Broker) askForTokens(ctx context.Context, r *refreshing) (*tokenReply, 
 }
 
 // sendRefreshToken sends the refresh token, and sends it again only if the
-// provider said that it cannot answer just now, or was never reached.
+// provider said that it cannot answer just now, or was never reached; and not
+// while there is something to lose.
 func (b *Broker) sendRefreshToken(ctx context.Context, r *refreshing, params refreshParams) (*tokenReply, error) {
 	for try := 0; ; try++ {
 		l, form := r.refreshRequest(params)
 		reply, err := b.requestToken(ctx, r.server, l, r.client, form)
 		var failure *tokenError
 		again := errors.As(err, &failure) && (failure.Failure == notSent || failure.Failure == unable)
-		if !again || try == len(tryPauses) || b.pause(ctx, tryPauses[try]) != nil {
+		if !again || r.risky(failure, b.deps.Now()) || try == len(tryPauses) || b.pause(ctx, tryPauses[try]) != nil {
 			return reply, err
 		}
 		if b.leaseTooShort(r) {
 			return nil, err
 		}
+	}
+}
+
+// risky reports whether the refresh token must not be sent again for now: the
+// provider may have replaced it, and the access token works.
+func (r *refreshing) risky(failure *tokenError, now time.Time) bool {
+	return failure.mayHaveActed() && r.held.works(now) && !r.server.reusable(r.opened)
+}
+
+// uncount takes back that a try was counted if the provider, or what stands in
+// front of it, did answer: it will once more.
+func (r *refreshing) uncount(failure *tokenError) {
+	if failure.Failure != noAnswer {
+		r.c.Retries = max(0, r.c.Retries-1)
 	}
 }
 
@@ -95,6 +110,7 @@ func (b *Broker) leaseTooShort(r *refreshing) bool {
 // stateAfter decides what a failed refresh means for the connection. What was
 // in doubt before stays so until the provider answers.
 func (b *Broker) stateAfter(r *refreshing, failure *tokenError) storage.ConnectionState {
+	r.uncount(failure)
 	if failure.unclear() || failure.Code == "invalid_client" && b.isDocument(r.server, r.opened.Link.ClientID) {
 		// A firewall, a page that moved, a registration that was forgotten, a
 		// document of ours that could not be fetched: not the token that is
@@ -111,10 +127,9 @@ func (b *Broker) stateAfter(r *refreshing, failure *tokenError) storage.Connecti
 	switch {
 	case failure.Failure == noAnswer && r.server.reusable(r.opened):
 		return storage.Active
-	case failure.Failure == noAnswer:
+	case failure.mayHaveActed() && !r.server.reusable(r.opened):
 		return storage.InDoubt
 	case failure.Failure != refused || failure.forNow():
-		r.c.Retries = max(0, r.c.Retries-1) // it says that it did nothing
 		return r.c.State
 	}
 	// Most often invalid_grant. Whatever it is, this token gets the same

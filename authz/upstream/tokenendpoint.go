@@ -63,6 +63,14 @@ func (e *tokenError) Error() string {
 	return text
 }
 
+// mayHaveActed reports whether the provider may have done what it was asked: no
+// usable answer came, or one that does not say (500), perhaps of a gateway that
+// got none itself (502, 504). 503 and 429 mean that it did nothing.
+func (e *tokenError) mayHaveActed() bool {
+	return e.Failure == noAnswer ||
+		e.Failure == unable && e.Status != http.StatusServiceUnavailable && e.Status != http.StatusTooManyRequests
+}
+
 // forNow reports whether a refusal says that another time may be better.
 func (e *tokenError) forNow() bool {
 	return e.Code == "server_error" || e.Code == "temporarily_unavailable"

@@ -46,7 +46,7 @@ func readTokenReply(r *reply) (*tokenReply, error) {
 		return nil, &tokenError{Failure: unable, Status: r.status}
 	}
 	m, err := parseTokenMembers(r)
-	if r.status != http.StatusOK && r.status != http.StatusCreated || err == nil && m.Error != "" {
+	if r.status/100 != 2 || err == nil && m.Error != "" {
 		// Some providers refuse with status 200.
 		code := knownCode(m.Error)
 		// An error that is no text, but an object, is the provider's all the same.
