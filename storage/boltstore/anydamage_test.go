@@ -58,7 +58,7 @@ func TestDamageOnce(t *testing.T) {
 		fmt.Println("seed", seed)
 		for _, running := range []bool{true, false} {
 			done := make(chan struct{})
-			time.AfterFunc(30*time.Second, func() {
+			time.AfterFunc(time.Minute, func() { // far more than it takes
 				select {
 				case <-done:
 				default:

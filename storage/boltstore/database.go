@@ -25,6 +25,8 @@ type database struct {
 	// beginning is held while a transaction begins. Those that wait for bbolt's
 	// own lock could not be told that who holds it panicked.
 	beginning sync.Mutex
+	meta      [metaLength]byte      // read while one begins
+	committed atomic.Uint64         // the newest transaction that is known
 	failure   atomic.Pointer[error] // set once broken, or closed
 	// committing tells that bbolt is at work on a commit, see failedCommit.
 	committing atomic.Bool
@@ -57,6 +59,10 @@ func (d *database) begin(writable bool) (tx *bbolt.Tx, err error) {
 	if err := d.broken(); err != nil {
 		return nil, err
 	}
+	if err := d.guard(d.checkMeta); err != nil {
+		d.breakDown(err)
+		return nil, err
+	}
 	err = d.guard(func() (err error) {
 		tx, err = d.bolt.Begin(writable)
 		return err
@@ -68,6 +74,30 @@ func (d *database) begin(writable bool) (tx *bbolt.Tx, err error) {
 		err = storage.ErrClosed
 	}
 	return tx, err
+}
+
+// checkMeta looks at the two pages that the file begins with. Without a valid one
+// bbolt would panic with the locks held that others need to end what they began
+// before. Without the newer one it would go on with the state before, and what
+// was stored since would be lost, and overwritten while it is read.
+func (d *database) checkMeta() error {
+	last := d.committed.Load()
+	for i := range uint64(2) { // the one that names it first
+		if tx := d.state((last + i) % 2); tx > 0 && tx >= last {
+			return nil
+		}
+	}
+	return damaged("the page that names its newest state is not valid")
+}
+
+// state returns the transaction that one of the two pages names, or 0 if it is
+// not valid. The one with the older state may be just being written.
+func (d *database) state(page uint64) uint64 {
+	_, err := d.file.ReadAt(d.meta[:], int64(page)*int64(d.pageSize)+pageHeader)
+	if err != nil || !validMeta(d.meta[:]) {
+		return 0
+	}
+	return order.Uint64(d.meta[48:])
 }
 
 // rollback ends a transaction that was not committed. It does nothing after a
@@ -82,7 +112,12 @@ func (d *database) rollback(tx *bbolt.Tx) {
 func (d *database) commit(tx *bbolt.Tx) error {
 	d.committing.Store(true)
 	defer d.committing.Store(false)
-	return d.guard(tx.Commit)
+	id := uint64(tx.ID())
+	err := d.guard(tx.Commit)
+	if err == nil {
+		d.committed.Store(id)
+	}
+	return err
 }
 
 // failedCommit is called by bbolt when the disk refuses a commit, before it

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"iter"
 
@@ -60,18 +61,30 @@ func (t *tx) Get(key []byte) []byte {
 func (t *tx) Scan(from []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		kinds := t.Cursor()
-		for kind, _ := kinds.Seek(from[:min(1, len(from))]); kind != nil; kind, _ = kinds.Next() {
+		var kind []byte
+		for next, _ := kinds.Seek(from[:min(1, len(from))]); next != nil; next, _ = kinds.Next() {
+			kind = inOrder(kind, next)
 			if len(kind) > 1 {
 				continue // no records
 			}
 			c := t.Bucket(kind).Cursor()
-			for k, v := c.Seek(from); k != nil; k, v = c.Next() {
-				if !yield(k, v) {
+			var key []byte
+			for next, value := c.Seek(from); next != nil; next, value = c.Next() {
+				if key = inOrder(key, next); !yield(key, value) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// inOrder returns the key that follows another one. Where it does not, a damaged
+// page leads back into its own tree, and there would be no end.
+func inOrder(last, next []byte) []byte {
+	if last != nil && bytes.Compare(last, next) >= 0 {
+		panic(damaged("its keys are not in order"))
+	}
+	return next
 }
 
 func (t *tx) Put(key, value []byte) error {

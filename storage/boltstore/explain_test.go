@@ -8,8 +8,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
 // Every refusal names the file, the cause and what to do.
@@ -137,6 +140,95 @@ func TestBrokenStore(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 	e.db.rollback(btx)
+}
+
+// Where bbolt could not even begin, it is not asked to: it would panic with the
+// locks held that others need to end what they began before.
+func TestNoMetaWhileOthersAreAtWork(t *testing.T) {
+	path, _, e := filled(t)
+	release := hold(t, e)
+	outcome := make(chan error)
+	go func() { outcome <- e.Update(background(), put("key")) }()
+	queued(e, 1)
+	reading, read := make(chan struct{}), make(chan struct{})
+	go func() {
+		outcome <- e.View(background(), func(kv.Reader) error {
+			close(reading)
+			<-read
+			return nil
+		})
+	}()
+	<-reading
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 2*os.Getpagesize()), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.View(background(), nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+		t.Errorf("a new reader: %v, want the damage and the file", err)
+	}
+	release()
+	close(read)
+	for range 2 { // the reader ends; the writer that waited is told
+		select {
+		case err := <-outcome:
+			if err != nil && !errors.Is(err, ErrDamaged) {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("somebody waits for ever")
+		}
+	}
+}
+
+// A newest state that is lost is no reason to go on with the one before: what
+// was acknowledged since would be gone without a word.
+func TestNewestStateLost(t *testing.T) {
+	path, _, e := filled(t)
+	size := os.Getpagesize()
+	file := read(t, path)
+	newer := 0
+	if order.Uint64(file[size+pageHeader+48:]) > order.Uint64(file[pageHeader+48:]) {
+		newer = 1
+	}
+	clear(file[newer*size : (newer+1)*size])
+	overwrite(t, path, file)
+	for range 2 {
+		if err := e.Update(background(), put("key")); !errors.Is(err, ErrDamaged) {
+			t.Errorf("Update: %v, want the damage", err)
+		}
+		if err := e.View(background(), nil); !errors.Is(err, ErrDamaged) {
+			t.Errorf("View: %v, want the damage", err)
+		}
+	}
+}
+
+// A tree that leads back into itself is read to no end, and so refused.
+func TestTreeWithoutEnd(t *testing.T) {
+	path, _, e := filled(t)
+	file := read(t, path)
+	size := os.Getpagesize()
+	for page := 2 * size; page < len(file); page += size {
+		if order.Uint16(file[page+8:]) != branchPage || order.Uint16(file[page+10:]) < 2 {
+			continue
+		}
+		elements := file[page+pageHeader:]
+		for i := range int(order.Uint16(file[page+10:])) { // all lead to the first child
+			copy(elements[i*elementLength+8:][:8], elements[8:16])
+		}
+	}
+	overwrite(t, path, file)
+	err := e.View(background(), func(r kv.Reader) error {
+		for range r.Scan(nil) {
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrDamaged) {
+		t.Errorf("error %v, want the damage", err)
+	}
 }
 
 func TestEmpty(t *testing.T) {

@@ -92,6 +92,7 @@ func openDatabase(path string, bo bbolt.Options) (*database, error) {
 	if err := guarded(func() error { return prepare(db.bolt) }); err != nil {
 		return nil, errors.Join(err, guarded(db.bolt.Close))
 	}
+	db.committed.Store(max(db.state(0), db.state(1)))
 	return db, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"hash/fnv"
 	"io"
 	"math"
 )
@@ -63,9 +62,7 @@ func (c *pageCheck) meta() (root, freelist uint64, err error) {
 		if _, err := c.file.ReadAt(m, i*int64(c.size)+pageHeader); err != nil {
 			return 0, 0, damaged("it is cut short: %v", err)
 		}
-		sum := fnv.New64a()
-		_, _ = sum.Write(m[:metaLength-8])
-		if order.Uint32(m) != magic || order.Uint32(m[4:]) != version || order.Uint64(m[56:]) != sum.Sum64() {
+		if !validMeta(m) {
 			continue
 		}
 		if tx := order.Uint64(m[48:]); !found || tx > newest {
@@ -84,6 +81,15 @@ func (c *pageCheck) meta() (root, freelist uint64, err error) {
 		return 0, 0, damaged("it is cut short: page %d is missing: %v", c.limit-1, err)
 	}
 	return root, freelist, nil
+}
+
+// validMeta judges one of the two pages that a file begins with, as bbolt does.
+func validMeta(m []byte) bool {
+	sum := uint64(14695981039346656037) // FNV-1a, without the allocation
+	for _, b := range m[:metaLength-8] {
+		sum = (sum ^ uint64(b)) * 1099511628211
+	}
+	return order.Uint32(m) == magic && order.Uint32(m[4:]) == version && order.Uint64(m[metaLength-8:]) == sum
 }
 
 // read returns a page with what continues it, and counts it as used.
