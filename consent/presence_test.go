@@ -338,3 +338,20 @@ func TestSignOutLeavesOtherBrowsersAlone(t *testing.T) {
 		t.Errorf("answer = %v", got)
 	}
 }
+
+// Whoever has a connection can connect anew while letting a client in.
+func TestConnectAnewInAFlow(t *testing.T) {
+	b := keyed(t, newProvider(t))
+	b.follow(b.open(agree(t, b.press(b.account(oldKey), accountConnectPath, url.Values{"server": {"notion"}}), "first")))
+	if got := b.carries(subjectAlice, "notion"); got != "Bearer first-1" {
+		t.Fatalf("calls carry %q", got)
+	}
+	_, page := b.identify(oldKey)
+	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "second")))
+	if got := answer(t, b.press(page, submitPath, approveBoth)); got.Get("code") == "" {
+		t.Fatalf("answer %v", got)
+	}
+	if got := b.carries(subjectAlice, "notion"); got != "Bearer second-2" {
+		t.Errorf("calls carry %q", got)
+	}
+}
