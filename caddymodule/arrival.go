@@ -143,7 +143,7 @@ func (w *walk) arrivesIn(route caddyhttp.Route, r *http.Request) bool {
 
 // rewrite does to the request what a handler would do.
 func (w *walk) rewrite(raw json.RawMessage, r *http.Request) {
-	loaded, err := w.ctx.LoadModuleByID("http.handlers.rewrite", withoutName(raw))
+	loaded, err := w.ctx.LoadModuleByID("http.handlers.rewrite", withoutMember(raw, "handler"))
 	if err != nil {
 		return
 	}
@@ -151,10 +151,12 @@ func (w *walk) rewrite(raw json.RawMessage, r *http.Request) {
 	loaded.(*rewrite.Rewrite).Rewrite(r, repl)
 }
 
-func withoutName(raw json.RawMessage) json.RawMessage {
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &members) // it was read before
-	delete(members, "handler")
+// withoutMember returns the configuration of a module without the member that
+// names it.
+func withoutMember(raw json.RawMessage, name string) json.RawMessage {
+	members := map[string]json.RawMessage{}
+	_ = json.Unmarshal(raw, &members) // it was read before, or is empty
+	delete(members, name)
 	without, _ := json.Marshal(members) // of what was just decoded
 	return without
 }

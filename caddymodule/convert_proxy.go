@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -29,16 +30,16 @@ func (h *Handler) checkProxies(*authz.Config, resolver) error {
 	return nil
 }
 
-// proxyOf returns what is configured of the proxy of a server.
-func proxyOf(s Server) reverseproxy.Handler {
+// proxyOf reads the configuration of a proxy.
+func proxyOf(raw json.RawMessage) reverseproxy.Handler {
 	var rp reverseproxy.Handler
-	_ = json.Unmarshal(s.ReverseProxy, &rp) // a mistake in it is told by checkProxies
+	_ = json.Unmarshal(raw, &rp) // a mistake in it is told by checkProxies
 	return rp
 }
 
 // sentHeaders returns the request headers that the proxy block of a server sets.
 func sentHeaders(s Server) http.Header {
-	rp, sent := proxyOf(s), http.Header{}
+	rp, sent := proxyOf(s.ReverseProxy), http.Header{}
 	if rp.Headers == nil || rp.Headers.Request == nil {
 		return sent
 	}
@@ -62,18 +63,20 @@ func proxyHeaders(s Server) []string {
 }
 
 // elsewhere returns where calls of a server go instead of to the host of its
-// URL.
+// URL. Sockets and dynamic addresses are no mistake: no URL can name them.
 func elsewhere(s Server, own string) []string {
-	rp := proxyOf(s)
+	rp := proxyOf(s.ReverseProxy)
 	if rp.DynamicUpstreamsRaw != nil {
-		return []string{"dynamic"}
+		return nil
 	}
 	var to []string
 	for _, u := range rp.Upstreams {
 		if u.Dial == own {
 			return nil
 		}
-		to = append(to, u.Dial)
+		if !strings.HasPrefix(u.Dial, "unix") {
+			to = append(to, u.Dial)
+		}
 	}
 	return to
 }

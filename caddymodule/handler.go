@@ -111,5 +111,6 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -43,6 +43,11 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	}
 	h.owned = newOwnedPaths(h.Servers)
 	h.user = h.userPlaceholder()
+	// Before a proxy is loaded, which may start to check health at once: Caddy
+	// loads every module of this context into the place of the one before.
+	if err := h.checkArrival(ctx); err != nil {
+		return err
+	}
 	for i, s := range h.Servers {
 		target, err := newUpstreamTarget(index("servers", i), s, h.cfg.Issuer, whenProvisioning)
 		if err != nil {
@@ -54,10 +59,17 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		}
 		h.upstreams = append(h.upstreams, u)
 	}
-	if err := h.checkArrival(ctx); err != nil {
-		return err
-	}
 	return h.app.addHandler(h)
+}
+
+// Cleanup closes the connections to MCP servers that nobody uses.
+func (h *Handler) Cleanup() error {
+	for _, u := range h.upstreams {
+		if u.own != nil {
+			_ = u.own.Cleanup() // which never fails
+		}
+	}
+	return nil
 }
 
 // brand returns how the pages look.

@@ -26,6 +26,7 @@ type upstream struct {
 	url      *url.URL
 	resource string
 	proxy    caddyhttp.MiddlewareHandler
+	own      *reverseproxy.HTTPTransport // of proxy; nil if that is Caddy's to clean up
 	// unencrypted tells that the shared credential travels in clear.
 	unencrypted bool
 }
@@ -109,6 +110,10 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 	if err != nil {
 		return nil, err
 	}
+	own, err := conns.transport(ctx, proxyOf(raw).TransportRaw)
+	if err != nil {
+		return nil, err
+	}
 	module, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
 	if err != nil {
 		return nil, err
@@ -116,9 +121,11 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 	// A copy, because active health checks go on in the original: with its
 	// transport, so that probes carry no credential.
 	proxy := *module.(*reverseproxy.Handler)
-	conns.watch(proxy.Transport)
+	if own != nil {
+		proxy.Transport = own
+	}
 	u := &upstream{
-		id: s.ID, title: cfg.Title, url: target.url, resource: cfg.Resource, proxy: &proxy,
+		id: s.ID, title: cfg.Title, url: target.url, resource: cfg.Resource, proxy: &proxy, own: own,
 		unencrypted: (len(target.headers) > 0 || s.connects()) && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
 	}
 	t := &transport{

@@ -2,10 +2,12 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"sync"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
@@ -25,21 +27,33 @@ type upstreamConn struct {
 
 var errStopping = errors.New("mcp_oauth: Caddy is stopping")
 
-// watch makes the transport's connections known. Other transports than Caddy's
-// http, and HTTP/3, are not watched.
-func (u *upstreamConns) watch(t any) {
-	transport, ok := t.(*reverseproxy.HTTPTransport)
-	if !ok || transport.Transport == nil || transport.Transport.DialContext == nil {
-		return
+// transport returns Caddy's http transport of this configuration, with its
+// connections known; nil for other transports, which are not watched, as HTTP/3
+// is not. It is not the one that reverse_proxy loads for itself: active health
+// checks use that from the moment it is there.
+func (u *upstreamConns) transport(ctx caddy.Context, raw json.RawMessage) (*reverseproxy.HTTPTransport, error) {
+	var named struct {
+		Protocol string `json:"protocol"`
 	}
-	dial := transport.Transport.DialContext
-	transport.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	if len(raw) > 0 && (json.Unmarshal(raw, &named) != nil || named.Protocol != "http") {
+		return nil, nil
+	}
+	own := new(reverseproxy.HTTPTransport)
+	if err := caddy.StrictUnmarshalJSON(withoutMember(raw, "protocol"), own); err != nil {
+		return nil, err
+	}
+	if err := own.Provision(ctx); err != nil {
+		return nil, err
+	}
+	dial := own.Transport.DialContext
+	own.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
 		return u.add(conn)
 	}
+	return own, nil
 }
 
 func (u *upstreamConns) add(conn net.Conn) (net.Conn, error) {
