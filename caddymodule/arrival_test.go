@@ -76,8 +76,12 @@ func TestNobodyAuthenticates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, alice+oneOfOur)
 			g.load(strings.Replace(g.caddyfile(tt.lines), "bind 127.0.0.1", "bind 127.0.0.1\n"+tt.front, 1))
-			if got := strings.Contains(g.log(), warning); got != tt.want {
+			logged := g.log()
+			if got := strings.Contains(logged, warning); got != tt.want {
 				t.Errorf("warned: %v", got)
+			}
+			if got := strings.Contains(logged, "forward_auth needs `user {rp.header.Remote-User}`"); got != (tt.lines == lines && tt.front == forward) {
+				t.Errorf("told to name the header: %v", got)
 			}
 		})
 	}
@@ -91,6 +95,7 @@ func TestSiteOnBothSchemes(t *testing.T) {
 		"mcp.example.com, mcp.example.com:80":             both,
 		"http://mcp.example.com":                          "", // behind a proxy that ends TLS
 		"mcp.example.com, mcp.example.com:8443":           "",
+		"mcp.example.com, http://mcp.example.com:8080":    "", // both
 	} {
 		err := loadable(t, addresses+" {\nmcp_oauth {\npublic_url https://mcp.example.com\n"+anybody+oneOfOur+"\n}\n}\n")
 		if got := ours(err); got != want {

@@ -23,10 +23,14 @@ func (h *Handler) warnOfNoUser(ctx caddy.Context) {
 		return
 	}
 	names := handlerNames(server.Routes)
+	fix := "put one in front of the pages, such as basic_auth or forward_auth"
 	switch {
 	case strings.HasPrefix(h.user, "http.auth.user."):
 		if slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(neverAuthenticate, name) }) {
 			return
+		}
+		if slices.Contains(names, "reverse_proxy") {
+			fix += "; forward_auth needs `user {rp.header.Remote-User}` in identity caddy, with the header that the authenticating server answers with"
 		}
 	case strings.HasPrefix(h.user, proxiedHeader):
 		if slices.Contains(names, "reverse_proxy") {
@@ -35,7 +39,7 @@ func (h *Handler) warnOfNoUser(ctx caddy.Context) {
 	default:
 		return
 	}
-	h.log.Warn("nobody can sign in with identity caddy: no other handler of this server authenticates; put one in front of the pages, such as basic_auth or forward_auth")
+	h.log.Warn("nobody can sign in with identity caddy: no other handler of this server authenticates; " + fix)
 }
 
 // handlerNames returns the names of all handlers in the routes, loaded or not.

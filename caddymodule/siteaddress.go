@@ -24,8 +24,9 @@ func siteURL(h httpcaddyfile.Helper) (string, error) {
 	return scheme + "://" + joinHostPort(address.Host, address.Port, scheme), nil
 }
 
-// checkAddresses refuses a site that answers over http what it answers over
-// https: tokens would travel in clear.
+// checkAddresses refuses a site that answers on http's own port what it answers
+// over https: tokens would travel in clear. Another port is chosen, for a proxy
+// in front that ends TLS.
 func checkAddresses(keys []string) error {
 	schemes := map[string]string{}
 	for _, key := range keys {
@@ -34,6 +35,9 @@ func checkAddresses(keys []string) error {
 			continue
 		}
 		scheme := schemeOf(address)
+		if scheme == "http" && address.Port != "" && address.Port != "80" {
+			continue
+		}
 		if other, ok := schemes[address.Host]; ok && other != scheme {
 			return wrong("", "the site answers on http://%s too, where tokens travel in clear; remove that address: Caddy leads http to https by itself", address.Host)
 		}
