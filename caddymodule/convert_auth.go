@@ -102,6 +102,9 @@ func (h *Handler) convertOAuth(path string, a *Auth, out *connections.Server, re
 		return wrong(path+"."+field, "is for auth per_user_headers only; remove it")
 	}
 	for _, scope := range a.Scopes {
+		if strings.Contains(scope, ",") {
+			return wrong(path+".scopes", "%q has a comma; write each scope by itself, with a space between; where the provider wants commas, add `scope_separator ,`", scope)
+		}
 		if err := checkScope(path+".scopes", scope); err != nil {
 			return err
 		}

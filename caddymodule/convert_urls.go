@@ -24,6 +24,9 @@ func parsePublicURL(text string) (string, error) {
 		return "", wrong(path, "%q has more than scheme and host; write %q", text, u.Scheme+"://"+u.Host)
 	}
 	host := strings.ToLower(u.Hostname())
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.String() // as browsers and Caddy write it
+	}
 	if strings.ContainsAny(host, "*{}_ ") {
 		return "", wrong(path, "%q is not one host; name the one people use", u.Host)
 	}

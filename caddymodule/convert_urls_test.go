@@ -73,3 +73,18 @@ func TestInternationalPublicURL_N07(t *testing.T) {
 		t.Errorf("%q, %v", issuer, err)
 	}
 }
+
+// N07: an address has the form in which browsers and Caddy write it.
+func TestAddressInPublicURL_N07(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://[2001:0DB8:0:0::1]:8443": "https://[2001:db8::1]:8443",
+		"https://[2001:db8:0:0:0:0:0:1]/": "https://[2001:db8::1]",
+		"http://[0:0:0:0:0:0:0:1]:8080":   "http://[::1]:8080",
+		"https://192.0.2.1:443":           "https://192.0.2.1",
+		"https://MCP.example.com":         "https://mcp.example.com",
+	} {
+		if got, err := parsePublicURL(text); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"scope of no server":         {anybody + oneOfOur + " {\nscopes wiki:read\n}\nscope wiki:raed \"Read\"", "scope wiki:raed: no server has the scope wiki:raed; did you mean wiki:read?, at Caddyfile:11"},
 		"scopes with a comma":        {anybody + oneOfOur + " {\nscopes a,b\n}", `scopes: "a,b" has a comma; write each scope by itself, with a space between, at Caddyfile:9`},
 		"optional with a comma":      {anybody + oneOfOur + " {\noptional_scopes a, b\n}", `optional_scopes: "a," has a comma; write each scope by itself, with a space between, at Caddyfile:9`},
-		"provider's with a comma":    {auth + "scopes repo,user\n}\n}", `scopes: "repo,user" has a comma; write each scope by itself, with a space between, at Caddyfile:10`},
+		"provider's with a comma":    {auth + "scopes repo,user\n}\n}", "scopes: \"repo,user\" has a comma; write each scope by itself, with a space between; where the provider wants commas, add `scope_separator ,`, at Caddyfile:10"},
 		"refresh shorter":            {anybody + oneOfOur + "\naccess_token_lifetime 2h\nrefresh_token_lifetime 1h", "refresh_token_lifetime: must not be shorter than access_token_lifetime, which is 2h, at Caddyfile:10"},
 		"access longer":              {anybody + oneOfOur + "\naccess_token_lifetime 60d", "access_token_lifetime: must not be longer than refresh_token_lifetime, which is 30d, at Caddyfile:9"},
 		"lifetime of zero":           {anybody + oneOfOur + "\ngrant_lifetime 0", "grant_lifetime: must be at least 1s; remove the line for the default, at Caddyfile:9"},
