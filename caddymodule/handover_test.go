@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -45,4 +46,24 @@ func TestNameGivenToAnotherMeanwhile_I10(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Neither is a request state that was given to the one before.
+func TestRequestStateOfAnotherKey_D25(t *testing.T) {
+	l := newLab(t)
+	g := newGateway(t, people("alice")+l.server())
+	version := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}
+	call := func(more string) string {
+		return `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami",` + more + modernMeta + `}}`
+	}
+	before := g.person("alice")
+	var asked struct{ Result struct{ RequestState string } }
+	if err := json.Unmarshal([]byte(status(t, before.call(call(""), version...), http.StatusOK)), &asked); err != nil || asked.Result.RequestState == "" {
+		t.Fatalf("asked %+v, %v", asked, err)
+	}
+	retry := call(`"requestState":"` + asked.Result.RequestState + `","inputResponses":{"gw.connect.notion":{"action":"accept"}},`)
+	status(t, before.call(retry, version...), http.StatusOK)
+	given := strings.Replace(people("alice"), fmt.Sprintf("%x", storage.HashOf(keyOf("alice"))), fmt.Sprintf("%x", storage.HashOf(keyOf("second"))), 1)
+	g.load(g.caddyfile(given + l.server()))
+	status(t, g.person("second").call(retry, version...), http.StatusBadRequest)
 }
