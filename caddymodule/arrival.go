@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -28,12 +29,11 @@ func (h *Handler) checkArrival(ctx caddy.Context) error {
 		return nil
 	}
 	for _, path := range h.neededPaths() {
-		w.path = path
-		if w.arrives(server.Routes, w.request(h.host, path)) {
+		if w.comes(h.host, path) {
 			continue
 		}
 		w.anyHost = true
-		if w.arrives(server.Routes, w.request(h.host, path)) {
+		if w.comes(h.host, path) {
 			return wrong("public_url", "requests for the host %s do not get here; give the site this address, or public_url that of the site", h.host)
 		}
 		return wrong("", "requests for %s do not get here, because of a matcher, or a rewrite such as handle_path or try_files; put mcp_oauth directly into the block of the site, and what rewrites its paths into a handle block of its own", path)
@@ -66,6 +66,40 @@ func (w *walk) request(host, path string) *http.Request {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
 	}
 	return caddyhttp.PrepareRequest(r.WithContext(w.ctx), caddy.NewReplacer(), nil, w.server)
+}
+
+// comes reports whether a request gets to a copy of the handler. A site with
+// several addresses can be in several servers.
+func (w *walk) comes(host, path string) bool {
+	w.path = path
+	if w.arrives(w.server.Routes, w.request(host, path)) {
+		return true
+	}
+	return slices.ContainsFunc(configuredRoutes(w.ctx), func(routes caddyhttp.RouteList) bool {
+		return w.contains(routes) && routes.ProvisionMatchers(w.ctx) == nil && w.arrives(routes, w.request(host, path))
+	})
+}
+
+// configuredRoutes returns the routes of every server of the configuration. Caddy
+// shows a module only its own part, so this reads the rest by reflection, which
+// is safe; should a release of Caddy change it, nothing is returned.
+func configuredRoutes(ctx caddy.Context) (all []caddyhttp.RouteList) {
+	defer func() {
+		if recover() != nil {
+			all = nil
+		}
+	}()
+	apps := reflect.ValueOf(ctx).FieldByName("cfg").Elem().FieldByName("AppsRaw")
+	var app struct {
+		Servers map[string]struct {
+			Routes caddyhttp.RouteList `json:"routes"`
+		} `json:"servers"`
+	}
+	_ = json.Unmarshal(apps.MapIndex(reflect.ValueOf("http")).Bytes(), &app) // Caddy has read it
+	for _, server := range app.Servers {
+		all = append(all, server.Routes)
+	}
+	return all
 }
 
 // routeHandler is what the configuration of a handler says about the way.

@@ -20,6 +20,8 @@ func TestPlaceOfTheHandler(t *testing.T) {
 		"in a catch-all":       {"http://localhost:8099", "handle {\n" + handler + "\n}", ""},
 		"in another address":   {"http://127.0.0.1:8099", handler, host},
 		"in one of two":        {"http://127.0.0.1:8099, http://localhost:8099", handler, ""},
+		"in another server":    {"http://localhost:8099, http://other.lan:8098", handler, ""},
+		"in no server":         {"http://127.0.0.1:8099, http://other.lan:8098", handler, host},
 		"in any host":          {"http://:8099", handler, ""},
 		"in a wildcard":        {"http://*.example.com:8099", handler, host},
 		"path of the server":   {"http://localhost:8099", "handle /mcp* {\n" + handler + "\n}", discovery},
