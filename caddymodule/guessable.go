@@ -1,7 +1,10 @@
 package caddymodule
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -16,10 +19,10 @@ const (
 )
 
 // keyboardRuns are what fingers and counting make: read both ways.
-var keyboardRuns = []string{
+var keyboardRuns = bothWays(
 	"01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiop", "azertyuiop",
 	"1qaz2wsx3edc4rfv5tgb6yhn7ujm", "!@#$%^&*()",
-}
+)
 
 // commonWords are in the secrets that people make up first.
 var commonWords = []string{
@@ -28,16 +31,42 @@ var commonWords = []string{
 	"princess", "football", "baseball", "master", "shadow", "hello", "world", "foobar", "test", "demo", "token", "virtual", "client", "bearer",
 	"access", "apikey", "api", "key", "caddy", "oauth", "mcp", "server", "local", "insecure", "please", "your", "this", "that", "with", "the",
 	"very", "strong", "secure", "long", "random", "some", "text", "value", "here", "must", "have", "least", "sixteen", "characters",
+	"dummy", "gateway", "production", "staging", "develop", "company", "summer", "winter", "spring", "autumn", "hunter", "trustno", "lorem",
+	"ipsum", "dolor", "quick", "brown", "fox", "foo", "bar", "baz", "dead", "beef", "cafe", "babe", "feed", "face",
+	"31415926", "53589793", "27182818",
 }
+
+// asLetters undoes what people write for letters in words.
+var asLetters = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s")
 
 // easyToGuess reports whether a secret looks made up. That a secret is random
 // cannot be seen; that it is not often can.
 func easyToGuess(secret string) bool { return guessBits(secret) < minSecretBits }
 
 // guessBits estimates how many bits somebody needs to guess who tries runs,
-// repetitions and common words first.
+// repetitions and common words first, and what people do to disguise them.
 func guessBits(secret string) float64 {
-	text, perChar, bits := strings.ToLower(secret), charBits(secret), 0.0
+	text, perChar := strings.ToLower(secret), charBits(secret)
+	bits := min(patternedBits(text, perChar), patternedBits(asLetters.Replace(text), perChar))
+	even, odd := alternating(text)
+	if first, second := patternedBits(even, perChar), patternedBits(odd, perChar); max(first, second) <= 2*patternBits {
+		bits = min(bits, first+second)
+	}
+	if number := withoutSeparators(text); number != "" {
+		bits = min(bits, guessBits(number))
+	}
+	// Random bytes are sometimes text, but none that is half pattern.
+	if plain := decoded(secret); plain != "" {
+		if b := guessBits(plain); b < charBits(plain)*float64(len(plain))/2 {
+			bits = min(bits, b)
+		}
+	}
+	return bits
+}
+
+// patternedBits estimates the bits of a text in which a character that is part of
+// nothing else has perChar.
+func patternedBits(text string, perChar float64) (bits float64) {
 	for i := 0; i < len(text); {
 		n, cost := wordLength(text[i:]), float64(wordBits)
 		if pattern := max(runLength(text[i:]), repeatedLength(text, i)); pattern > n {
@@ -50,6 +79,40 @@ func guessBits(secret string) float64 {
 		i += n
 	}
 	return bits
+}
+
+// alternating takes apart what was woven from two texts, such as 000102030405
+// or 1q2w3e4r.
+func alternating(text string) (even, odd string) {
+	var halves [2][]byte
+	for i := range len(text) {
+		halves[i%2] = append(halves[i%2], text[i])
+	}
+	return string(halves[0]), string(halves[1])
+}
+
+var separators = strings.NewReplacer("-", "", "_", "", " ", "", ".", "", ":", "", "/", "")
+
+// withoutSeparators returns what is left of a number in groups, such as a UUID
+// or a date; "" for any other text.
+func withoutSeparators(text string) string {
+	rest := separators.Replace(text)
+	if rest == text || strings.Trim(rest, "0123456789abcdef") != "" {
+		return ""
+	}
+	return rest
+}
+
+// decoded returns the text that the secret encodes; "" if it encodes none.
+func decoded(secret string) string {
+	digits, err := hex.DecodeString(secret)
+	if err != nil {
+		digits, err = base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(secret))
+	}
+	if err != nil || strings.ContainsFunc(string(digits), func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ""
+	}
+	return string(digits)
 }
 
 // charBits returns the bits of one random character of the kinds that occur.
@@ -73,14 +136,25 @@ func isAlphanumeric(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
 
-// runLength returns how long the text begins with one character, or along a
-// row of the keyboard in either direction.
+// runLength returns how long the text begins with one character, in equal steps
+// such as acegik, or along a row of the keyboard in either direction.
 func runLength(text string) int {
 	longest := len(text) - len(strings.TrimLeft(text, text[:1]))
+	if n := stepsLength(text); n > 3 { // three are often chance
+		longest = max(longest, n)
+	}
 	for _, row := range keyboardRuns {
-		longest = max(longest, alongRow(text, row), alongRow(text, reversed(row)))
+		longest = max(longest, alongRow(text, row))
 	}
 	return longest
+}
+
+func stepsLength(text string) int {
+	n := min(len(text), 2)
+	for n >= 2 && n < len(text) && text[n]-text[n-1] == text[1]-text[0] {
+		n++
+	}
+	return n
 }
 
 func alongRow(text, row string) int {
@@ -95,12 +169,13 @@ func alongRow(text, row string) int {
 	return longest
 }
 
-func reversed(s string) string {
-	b := []byte(s)
-	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
+func bothWays(rows ...string) []string {
+	for _, row := range slices.Clone(rows) {
+		back := []byte(row)
+		slices.Reverse(back)
+		rows = append(rows, string(back))
 	}
-	return string(b)
+	return rows
 }
 
 // repeatedLength returns how much of what follows position i began before it,
