@@ -196,6 +196,21 @@ var unprovedGrantTests = map[string]func(*fixture){
 
 // Browser sessions of people who proved nothing are bounded by where they are.
 var unprovedSessionTests = map[string]func(*fixture){
+	"a block is bounded, and its largest part gives way": func(f *fixture) {
+		sign := func(id, key string) {
+			b := f.browserSession(id, alice)
+			b.Quota = &storage.Quota{Key: hash("%s", key), Max: 10, Block: hash("block"), MaxBlock: 6}
+			f.must(f.store.CreateBrowserSession(ctx(), b))
+			f.after(time.Second)
+		}
+		sign("rightful", "one")
+		for i := range 10 {
+			sign(fmt.Sprint(i), "two")
+		}
+		f.signedIn("rightful", true)
+		f.signedIn("4", false)
+		f.signedIn("5", true)
+	},
 	"beyond the quota the oldest end": func(f *fixture) {
 		quota := &storage.Quota{Key: hash("here"), Max: 3, Block: hash("block"), MaxBlock: 10}
 		proved := f.browserSession("proved", alice)
