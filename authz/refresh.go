@@ -77,7 +77,7 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticate
 		return nil, err
 	}
 	issued, records := as.issue(&grant, until, audience, scope, true, now)
-	records.Refresh.Authenticated = token.Authenticated || client.Proved
+	records.Refresh.Authenticated = client.Proved // as it must be if the token was
 	replay, err := json.Marshal(issued)
 	if err != nil {
 		return nil, err
