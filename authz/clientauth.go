@@ -83,14 +83,10 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	return &authenticated{Client: c, Proved: true}, nil
 }
 
-// proveClient checks the proof of a client and counts failures. A right secret
-// passes whatever was sent before; to verify an assertion costs more than to
-// compare a hash, so that is not done beyond the limit.
+// proveClient checks the proof of a client and counts failures. A right one
+// passes whatever was sent before.
 func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p presented, by requester) error {
 	kind, what := as.senderKind(r, "client_auth"), as.cfg.Issuer+" "+c.ID
-	if p.method == AuthPrivateKeyJWT && as.deps.Limiter.ExhaustedFor(kind, by.address, what, authFailuresPerClient) {
-		return errTooManyAttempts
-	}
 	err := as.verifyClient(r.Context(), c, p, by)
 	if err == nil || asError(err).Code != "invalid_client" {
 		return err

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -221,6 +223,26 @@ func TestBasicAsItIs_C05(t *testing.T) {
 				t.Errorf("%+v: secret %q: %v", credentials, wrong, err)
 			}
 		}
+	}
+}
+
+// Whoever knows the ID of a client, and shares its address, does not lock it out
+// with forged assertions either.
+func TestForgedAssertionsLockNobodyOut_C17(t *testing.T) {
+	rightful, forger := newSigner(t, jose.ES256, "k"), newSigner(t, jose.ES256, "k")
+	l := assertionLab(t, ClientMetadata{JWKS: keySet(t, rightful.public())})
+	l.as.deps.Limiter.now = l.time
+	for i := range 2 * authFailuresPerClient {
+		want := http.StatusUnauthorized
+		if i >= authFailuresPerClient {
+			want = http.StatusTooManyRequests
+		}
+		if err := l.assert(forger.sign(t, claims("jti", fmt.Sprint("forged ", i)))); asError(err).Status != want {
+			t.Fatalf("forged assertion %d: %v, want status %d", i, err, want)
+		}
+	}
+	if err := l.assert(rightful.sign(t, claims())); err != nil {
+		t.Errorf("the rightful client: %v", err)
 	}
 }
 

@@ -77,16 +77,11 @@ func (l *Limiter) AllowFor(kind, address, what string, perMinute int) bool {
 
 // Exhausted reports whether Allow would refuse, and counts nothing.
 func (l *Limiter) Exhausted(kind, key string, perMinute int) bool {
-	return l.ExhaustedFor(kind, key, "", perMinute)
-}
-
-// ExhaustedFor reports whether AllowFor would refuse, and counts nothing.
-func (l *Limiter) ExhaustedFor(kind, address, what string, perMinute int) bool {
 	if perMinute <= 0 {
 		return false
 	}
 	var room [3]limit
-	limits := l.limits(room[:0], address, what, perMinute)
+	limits := l.limits(room[:0], key, "", perMinute)
 	b := l.bucketsOf(kind)
 	b.mu.Lock()
 	defer b.mu.Unlock()
