@@ -90,7 +90,7 @@ func isSingle(name string) bool {
 // hasPrefix reports whether a name passes by its beginning.
 func (p *passHeaders) hasPrefix(name string) bool {
 	if strings.HasPrefix(name, mcpPrefix) {
-		return !strings.ContainsAny(name, "_.") && !p.ours[foldName(name)]
+		return !strings.ContainsFunc(name, folded) && !p.ours[foldName(name)]
 	}
 	matches := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
 	return len(p.prefixes) > 0 && slices.ContainsFunc(p.prefixes, matches) && !p.ours[foldName(name)]
@@ -102,11 +102,14 @@ func (p *passHeaders) hasPrefix(name string) bool {
 func foldName(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
+		case folded(r):
+			return '-'
 		case r >= 'A' && r <= 'Z':
 			return r + ('a' - 'A')
 		}
-		return '-'
+		return r
 	}, name)
 }
+
+// folded reports whether a character of a header name is another spelling of '-'.
+func folded(r rune) bool { return r != '-' && !isAlphanumeric(r) }
