@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -206,8 +207,8 @@ func TestNobodyFinishesTheFlow_K20(t *testing.T) {
 		v.sweep(time.Minute)
 		v.clock.advance(secondThoughts)
 		v.store.setDown(true)
-		if err := v.RevokeDue(t.Context()); err == nil {
-			t.Error("told without knowing whether it may")
+		if err := v.RevokeDue(t.Context()); !errors.Is(err, errStore) {
+			t.Errorf("told without knowing whether it may: %v, want %v", err, errStore)
 		}
 		v.wantRevoked()
 	})

@@ -234,7 +234,7 @@ func TestAssertion_K16(t *testing.T) {
 		claims["exp"] != float64(l.now.Add(time.Minute).Unix()) {
 		t.Errorf("claims %v", claims)
 	}
-	if _, err := jws.Verify(keysOf(2).Keys[0]); err == nil {
-		t.Error("two servers share a key")
+	if _, err := jws.Verify(keysOf(2).Keys[0]); !errors.Is(err, jose.ErrCryptoFailure) {
+		t.Errorf("two servers share a key: %v, want %v", err, jose.ErrCryptoFailure)
 	}
 }
