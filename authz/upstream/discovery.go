@@ -75,7 +75,7 @@ func (b *Broker) findProvider(ctx context.Context, s *Server) (*provider, error)
 // challenges nobody; its metadata may still be there, as it may be where the
 // question was not understood.
 func (b *Broker) challengeOf(ctx context.Context, s *Server) (Challenge, error) {
-	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*knockTimeout)
 	defer cancel()
 	var found Challenge
 	err := b.askInTurn(ctx, s, nil, func(k *knocked) (enough bool) {

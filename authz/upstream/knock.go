@@ -73,10 +73,11 @@ func (k *knocked) refused() bool {
 }
 
 // askInTurn puts the questions to a server until an answer is enough. It fails
-// if the server did not answer the last one that was worth asking.
+// if the server did not answer the last one that was worth asking. One that
+// never answers what it does not know has half of the time left for the others.
 func (b *Broker) askInTurn(ctx context.Context, s *Server, credentials []CredentialHeader, enough func(*knocked) bool) error {
 	for i, q := range questions {
-		k, err := b.ask(ctx, s, q, credentials)
+		k, err := b.askInHalf(ctx, s, q, credentials)
 		if i == 0 && err != nil && !notReached(err) {
 			continue // it may be the question
 		}
@@ -88,6 +89,17 @@ func (b *Broker) askInTurn(ctx context.Context, s *Server, credentials []Credent
 		}
 	}
 	return nil
+}
+
+// askInHalf puts one question to a server, and leaves it half of the time that
+// there is.
+func (b *Broker) askInHalf(ctx context.Context, s *Server, q question, credentials []CredentialHeader) (*knocked, error) {
+	if end, bounded := ctx.Deadline(); bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	return b.ask(ctx, s, q, credentials)
 }
 
 // ask puts one question to a server, and ends the session that it may open.
