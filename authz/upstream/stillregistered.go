@@ -17,6 +17,7 @@ import (
 //	invalid_client            at once
 //	nothing clear             after somebody was lost, or a refusal that was as unclear
 //	that it knows the client  after two were lost: some providers look at the code first
+//	an error of its own (500)  likewise: some fail over a client that they do not know
 //	that it cannot, or nothing  not now
 //
 // Where it did not say invalid_client, the former registration stays for the
@@ -28,7 +29,7 @@ type knowledge int
 
 const (
 	knowsNotSaid knowledge = iota // it could not answer
-	knowsClient
+	knowsClient                   // or it failed over the question
 	knowsUnclear
 	knowsNot
 )
@@ -75,6 +76,8 @@ func (b *Broker) askWhetherKnown(ctx context.Context, s *Server, p *provider, r 
 	var failure *tokenError
 	switch {
 	case !errors.As(err, &failure):
+		return knowsClient
+	case failure.Failure == unable && failure.mayHaveActed():
 		return knowsClient
 	case failure.Failure != refused || failure.forNow():
 		return knowsNotSaid
