@@ -166,7 +166,7 @@ func TestRefreshFails(t *testing.T) {
 	}{
 		{"invalid_grant", []fault{refusal(400, "invalid_grant")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
 		{"unauthorized_client", []fault{refusal(400, "unauthorized_client")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
-		{"invalid_client", []fault{refusal(401, "invalid_client")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
+		{"invalid_client", []fault{later(401, "invalid_client")}, 1, storage.Active, "", ErrUnavailable}, // the operator's
 		{"401", []fault{refusal(401, "")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
 		{"a code of its own", []fault{refusal(400, "token_is_sad")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
 		{"refused with 200", []fault{refusal(200, "bad_refresh_token")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},

@@ -111,10 +111,11 @@ func (b *Broker) leaseTooShort(r *refreshing) bool {
 // in doubt before stays so until the provider answers.
 func (b *Broker) stateAfter(r *refreshing, failure *tokenError) storage.ConnectionState {
 	r.uncount(failure)
-	if failure.unclear() || failure.Code == "invalid_client" && b.isDocument(r.server, r.opened.Link.ClientID) {
+	if failure.unclear() || failure.Code == "invalid_client" && (r.server.Client != nil || b.isDocument(r.server, r.opened.Link.ClientID)) {
 		// A firewall, a page that moved, a registration that was forgotten, a
-		// document of ours that could not be fetched: not the token that is
-		// refused, as it seems. If that lasts, connecting again may help.
+		// document of ours that could not be fetched, a secret that an operator
+		// is about to change here too: not the token that is refused, as it
+		// seems. If that lasts, connecting again may help.
 		now := b.deps.Now()
 		if r.c.RefusedSince.IsZero() {
 			r.c.RefusedSince = now
