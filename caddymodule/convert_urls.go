@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -22,6 +23,9 @@ func parsePublicURL(text string) (string, error) {
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 		return "", wrong(path, "%q has more than scheme and host; write %q", text, u.Scheme+"://"+u.Host)
+	}
+	if !validPort(u) {
+		return "", wrong(path, "%q has a port that does not exist; use one from 1 to 65535", text)
 	}
 	host := strings.ToLower(u.Hostname())
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -44,6 +48,12 @@ func parsePublicURL(text string) (string, error) {
 		return "", wrong(path, "%q is not https; write https://%s, with `tls internal` in the site if the name is not public, or use localhost for development", text, u.Host)
 	}
 	return u.Scheme + "://" + joinHostPort(host, u.Port(), u.Scheme), nil
+}
+
+// validPort reports whether the port of a URL, if it has one, can be connected to.
+func validPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
 }
 
 // joinHostPort returns the authority part of a URL without the default port.
@@ -107,6 +117,9 @@ func parseUpstream(path, text, issuer string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return nil, wrong(path, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
+	}
+	if !validPort(u) {
+		return nil, wrong(path, "%q has a port that does not exist; use one from 1 to 65535", text)
 	}
 	if u.User != nil {
 		return nil, wrong(path, "the upstream URL has a user name or password; set them with `auth headers`")

@@ -72,6 +72,8 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"key not set":                    {"identity virtual_key\nvirtual_key alice {env.NOT_SET}\n" + oneOfOur, "virtual_key alice: {env.NOT_SET}: the environment variable is not set; set NOT_SET where Caddy is started, at Caddyfile:8"},
 		"key variable empty":             {"identity virtual_key\nvirtual_key alice {env.EMPTY}\n" + oneOfOur, "virtual_key alice: {env.EMPTY}: the environment variable is empty; set EMPTY where Caddy is started, at Caddyfile:8"},
 		"key of no file":                 {"identity virtual_key\nvirtual_key alice {file./no/such}\n" + oneOfOur, "virtual_key alice: {file./no/such}: there is no such file; write its absolute path, and see that it exists before Caddy starts, at Caddyfile:8"},
+		"key of a relative file":         {"identity virtual_key\nvirtual_key alice {file.alice-key}\n" + oneOfOur, "virtual_key alice: {file.alice-key}: in a Caddyfile this is a part of the request's URL; write the absolute path of the file, {file./path/alice-key}, at Caddyfile:8"},
+		"key of a request":               {"identity virtual_key\nvirtual_key alice {header.X-Key}\n" + oneOfOur, "virtual_key alice: {http.request.header.X-Key} is not known when the configuration is loaded; use {env.NAME}, or {file./path}, at Caddyfile:8"},
 		"key like a shell's":             {"identity virtual_key\nvirtual_key alice ${ALICE}\n" + oneOfOur, "virtual_key alice: {ALICE} is not known when the configuration is loaded; use {env.ALICE}, or {file./path}, at Caddyfile:8"},
 		"key not closed":                 {"identity virtual_key\nvirtual_key alice {env.ALICE_KEY_LONG\n" + oneOfOur, "virtual_key alice: a placeholder is not closed; write it as {env.NAME}, at Caddyfile:8"},
 		"key too short":                  {"identity virtual_key\nvirtual_key alice {env.SHORT}\n" + oneOfOur, "virtual_key alice: the key is too short; use at least 16 random characters, at Caddyfile:8"},
@@ -136,6 +138,9 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"flag with an argument":      {anybody + oneOfOur + "\ninsecure_allow_loopback on", `insecure_allow_loopback takes no argument; remove "on", at Caddyfile:9`},
 		"number that is none":        {anybody + oneOfOur + "\nregistration {\nrate_limit -1\n}", `rate_limit: "-1" is not a whole number from 0, at Caddyfile:10`},
 		"public_url not set":         {anybody + oneOfOur + "\npublic_url {env.NOT_SET}", "public_url: {env.NOT_SET}: the environment variable is not set; set NOT_SET where Caddy is started, at Caddyfile:9"},
+		"public_url without port":    {anybody + oneOfOur + "\npublic_url https://127.0.0.1:80800", `public_url: "https://127.0.0.1:80800" has a port that does not exist; use one from 1 to 65535, at Caddyfile:9`},
+		"server without port":        {anybody + "server a /mcp http://127.0.0.1:99999/mcp", `server a: "http://127.0.0.1:99999/mcp" has a port that does not exist; use one from 1 to 65535, at Caddyfile:8`},
+		"server with port 0":         {anybody + "server a /mcp http://127.0.0.1:0/mcp", `server a: "http://127.0.0.1:0/mcp" has a port that does not exist; use one from 1 to 65535, at Caddyfile:8`},
 		"public_url of another":      {anybody + oneOfOur + "\npublic_url https://other.example", "public_url: requests for the host other.example do not get here; give the site this address, or public_url that of the site, at Caddyfile:9"},
 		"public_url in a LAN":        {anybody + oneOfOur + "\npublic_url http://nas.lan:8080", "public_url: \"http://nas.lan:8080\" is not https; write https://nas.lan:8080, with `tls internal` in the site if the name is not public, or use localhost for development, at Caddyfile:9"},
 	} {

@@ -47,6 +47,9 @@ func whenProvisioning(value string) (string, bool, error) {
 	return text, true, nil
 }
 
+// relativeFile is what the Caddyfile makes of {file. before a name without a slash.
+const relativeFile = "http.request.uri.path.file."
+
 var placeholderPattern = regexp.MustCompile(`\{([^{}]*)\}`)
 
 // explainPlaceholder returns why a value could not be resolved, and what to do.
@@ -67,7 +70,13 @@ func explainPlaceholder(value string, err error) error {
 			}
 			continue
 		}
+		if name, ok := strings.CutPrefix(key, relativeFile); ok {
+			return fmt.Errorf("{file.%s}: in a Caddyfile this is a part of the request's URL; write the absolute path of the file, {file./path/%s}", name, name)
+		}
 		if _, known := caddy.NewReplacer().Get(key); !known {
+			if strings.Contains(key, ".") {
+				key = "NAME"
+			}
 			return fmt.Errorf("%s is not known when the configuration is loaded; use {env.%s}, or {file./path}", placeholder, key)
 		}
 	}
