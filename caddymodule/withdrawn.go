@@ -28,19 +28,22 @@ func (a *App) Stop() error {
 }
 
 // endWithdrawnWhenLive ends what was withdrawn once the configuration serves,
-// and its store is open, as when Caddy starts.
+// and its store is open, as when Caddy starts. A store that fails then is tried
+// again with growing pauses: each failure is a line in the log.
 func (a *App) endWithdrawnWhenLive() {
-	ticker := time.NewTicker(liveInterval)
-	defer ticker.Stop()
-	for {
+	for pause := liveInterval; ; {
 		select {
 		case <-a.ctx.Done():
 			return
-		case <-ticker.C:
-			if activeApp() == a && a.endWithdrawn() {
-				return
-			}
+		case <-time.After(pause):
 		}
+		if activeApp() != a || len(a.allSites()) == 0 {
+			continue
+		}
+		if a.endWithdrawn() {
+			return
+		}
+		pause = min(2*pause, longestWait)
 	}
 }
 

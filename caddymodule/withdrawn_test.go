@@ -110,3 +110,19 @@ func TestRefusedConfigurationWithdrawsNothing_D09(t *testing.T) {
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+accessToken(t, answer)), http.StatusOK)
 	g.refresh(answer, http.StatusOK)
 }
+
+// While the store fails, the log is told now and then, and not ten times a second.
+func TestWithdrawnWhileTheStoreFails(t *testing.T) {
+	up := newRecorder(t, nil)
+	lines := alice + "server a /mcp " + up.URL
+	g := newGateway(t, lines)
+	g.settled()
+	if err := stateOf(t, g).store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.load(g.caddyfile(lines) + "\n# again")
+	time.Sleep(2 * time.Second)
+	if n := strings.Count(g.log(), "ending what was withdrawn from the configuration failed"); n < 2 || n > 8 {
+		t.Errorf("told %d times within 2 seconds, want 2 to 8", n)
+	}
+}
