@@ -25,6 +25,7 @@ const callKey = "mcp_oauth.call"
 type call struct {
 	*gatedServer
 	site   *site
+	client http.ResponseWriter
 	caller *authz.Caller
 	// connected is nil unless the call carries somebody's account.
 	connected *connectedCall
@@ -61,7 +62,7 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 	if g.connection != nil {
 		return g.serveConnected(s, w, r, next, caller)
 	}
-	c := &call{gatedServer: g, site: s, caller: caller}
+	c := &call{gatedServer: g, site: s, client: w, caller: caller}
 	c.describe(r)
 	if session, ok := c.openSession(r); !ok || !session.OpenedWith("") {
 		c.site.noSession(w)

@@ -27,7 +27,7 @@ type connectedCall struct {
 // serveConnected lets the call through with the caller's own credential, or
 // tells the client what is missing.
 func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, caller *authz.Caller) error {
-	c := &connectedCall{call: call{gatedServer: g, site: s, caller: caller}, header: r.Header}
+	c := &connectedCall{call: call{gatedServer: g, site: s, client: w, caller: caller}, header: r.Header}
 	c.connected = c
 	c.describe(r)
 	if err := c.body.holdInTime(w, r); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -203,6 +204,31 @@ func (r *streams) endAll() {
 	r.ended = true
 	r.mu.Unlock()
 	r.endUnless(func(*stream) bool { return false })
+	r.hangUp()
+}
+
+// hangUp ends the writing to clients that do not read. None of the calls returns
+// meanwhile, as that takes the lock; afterwards their clients' side is gone.
+func (r *streams) hangUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := r.first; s != nil; s = s.next {
+		if w, ok := innermost(s.call.client).(interface{ SetWriteDeadline(time.Time) error }); ok {
+			_ = w.SetWriteDeadline(time.Now())
+		}
+	}
+}
+
+// innermost returns the server's own writer, whose deadline any goroutine may
+// set. What Caddy wraps around it keeps account of deadlines without a lock.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = inner.Unwrap()
+	}
 }
 
 // snapshot keeps the lock short: asking about thousands of answers takes a while.

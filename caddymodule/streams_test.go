@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,7 +183,7 @@ func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
 		read := func(events bool) *error {
 			body, _ := io.Pipe()
 			var got error
-			s := r.track(&stream{ReadCloser: body, events: events})
+			s := r.track(&stream{ReadCloser: body, events: events, call: new(call)})
 			go func() { _, got = s.Read(make([]byte, 1)) }()
 			return &got
 		}
@@ -203,6 +204,58 @@ func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A client that does not read its answer is cut off too.
+func TestClientThatDoesNotReadIsCutOffAtExit(t *testing.T) {
+	up, written := endless(t)
+	lines := alice + "server a /mcp " + up.URL
+	g := newGateway(t, lines)
+	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\nprotocols h1 h2c\n}", 1))
+	h2 := &http.Transport{Protocols: new(http.Protocols)}
+	h2.Protocols.SetUnencryptedHTTP2(true)
+	for version, transport := range map[string]*http.Transport{"HTTP/1": {}, "HTTP/2": h2} {
+		t.Run(version, func(t *testing.T) {
+			defer transport.CloseIdleConnections()
+			req, err := http.NewRequestWithContext(t.Context(), "POST", g.url+"/mcp", strings.NewReader(initialize))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+aliceKey)
+			res, err := transport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			for before := int64(-1); before != written.Load(); time.Sleep(100 * time.Millisecond) { // until nothing goes on
+				before = written.Load()
+			}
+			all := stateOf(t, g).streams
+			all.endAll()
+			for deadline := time.Now().Add(10 * time.Second); len(all.snapshot()) > 0; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the call goes on")
+				}
+			}
+			all.mu.Lock()
+			all.ended = false // for the next one
+			all.mu.Unlock()
+		})
+	}
+}
+
+// endless is an MCP server whose answer has no end, and how much of it it wrote.
+func endless(t *testing.T) (*recorder, *atomic.Int64) {
+	written := new(atomic.Int64)
+	return newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for part := make([]byte, 1<<16); ; {
+			if _, err := w.Write(part); err != nil {
+				return
+			}
+			written.Add(1)
+		}
+	}), written
 }
 
 // A call that hangs at an MCP server is ended through its connection.
