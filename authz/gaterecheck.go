@@ -11,13 +11,14 @@ import (
 //
 // A token that was revoked ends it. One that merely expired does not: the
 // client gets new ones as long as its grant stands, and cannot give them to a
-// stream that is open. From then on the grant decides.
+// stream that is open. From then on the grant decides, unless the token was
+// revoked shortly before.
 func (g *Gate) Recheck(c *Caller) bool {
 	if key := g.callers[c.TokenHash]; key != nil {
 		return key.Holder == c.Holder // the key may have another's name by now
 	}
 	if !g.as.deps.Now().Before(c.ExpiresAt) {
-		return g.grantPasses(c)
+		return !g.as.deps.Tokens.wasRevoked(c.TokenHash) && g.grantPasses(c)
 	}
 	_, err := g.judge(context.Background(), c.TokenHash, "")
 	return err == nil

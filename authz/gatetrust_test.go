@@ -143,6 +143,17 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 			},
 			config: func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() },
 		},
+		"the key may not use the server": {
+			change: func(g *storage.Grant) {
+				g.Identity = (&identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")}).Identity()
+			},
+			config: func(c *Config) {
+				c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops"), Servers: []string{"notion"}})
+			},
+		},
+		"the key may use the server": {change: func(g *storage.Grant) {
+			g.Identity = (&identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")}).Identity()
+		}, want: true},
 		"the server wants more": {config: func(c *Config) { c.Servers[1].Scopes = []string{"mcp:use", "mcp:more"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,4 +183,49 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 			}
 		})
 	}
+}
+
+// D09, E18: nor does a stream outlive the grant of a person who did not come back
+// to the handler that authenticates them.
+func TestRecheckOfPeopleWhoDidNotComeBack_D09_E18(t *testing.T) {
+	l := newLab(t, rechecked, func(c *Config) { c.Recheck = 2 * time.Hour })
+	caller, gate := l.caller(l.grantedTo(bob, "app").Access)
+	l.advance(90 * time.Minute)
+	if !gate.Recheck(caller) {
+		t.Error("ends within the recheck time")
+	}
+	l.advance(time.Hour)
+	if gate.Recheck(caller) {
+		t.Error("goes on after the recheck time")
+	}
+}
+
+// E18: a token that is revoked just before it expires ends its stream too,
+// though nobody looks until it has expired. Others of the grant go on.
+func TestRevokedJustBeforeItExpires_E18(t *testing.T) {
+	l := newLab(t)
+	first := l.signedIn()
+	second := l.refresh("app", first.Refresh)
+	revoked, gate := l.caller(first.Access)
+	other, _ := l.caller(second.Access)
+	l.advance(time.Duration(first.Expires)*time.Second - time.Second)
+	l.want(l.revoke("app", first.Access), 200, "")
+	l.advance(2 * time.Second)
+	if gate.Recheck(revoked) {
+		t.Error("the stream of the revoked token goes on")
+	}
+	if !gate.Recheck(other) {
+		t.Error("another stream of the grant ends")
+	}
+}
+
+// caller returns who calls with the token, and the gate they passed.
+func (l *lab) caller(token string) (*Caller, *Gate) {
+	l.t.Helper()
+	gate := l.as.Gate(l.as.cfg.Servers[0])
+	c, w := call(gate, "GET", gate.server.Resource, authHeader, "Bearer "+token)
+	if c == nil {
+		l.t.Fatalf("refused: %d %s", w.Code, w.Body)
+	}
+	return c, gate
 }

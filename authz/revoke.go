@@ -67,7 +67,7 @@ func (as *AuthorizationServer) revokeAccessToken(ctx context.Context, client *au
 		return unavailable(err)
 	}
 	if revoked {
-		as.deps.Tokens.Forget(storage.Revocation{AccessTokens: []storage.Hash{h}})
+		as.deps.Tokens.Revoked(h)
 	}
 	return nil
 }

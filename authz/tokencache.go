@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type tokenShard struct {
 	// was reading the store meanwhile may have read what the revocation was
 	// about to end, and must not remember it.
 	forgotten uint64
+	// revoked are the last tokens that were revoked one by one, in a ring.
+	revoked [32]storage.Hash
+	oldest  int // of them
 }
 
 // readToken holds the time by value: looking for the oldest of a few then
@@ -106,6 +110,26 @@ func (c *TokenCache) Forget(r storage.Revocation) {
 		delete(s.entries, h)
 		s.mu.Unlock()
 	}
+}
+
+// Revoked drops a token that was revoked while its grant stands. The store keeps
+// nothing of it, so it is remembered for those who ask after it would have
+// expired, see wasRevoked.
+func (c *TokenCache) Revoked(h storage.Hash) {
+	c.Forget(storage.Revocation{AccessTokens: []storage.Hash{h}})
+	s := c.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked[s.oldest] = h
+	s.oldest = (s.oldest + 1) % len(s.revoked)
+}
+
+// wasRevoked reports whether Revoked was told of the token lately.
+func (c *TokenCache) wasRevoked(h storage.Hash) bool {
+	s := c.shard(h)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Contains(s.revoked[:], h)
 }
 
 // shard picks by the first byte of a SHA-256: as even as it gets.
