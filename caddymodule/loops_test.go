@@ -136,3 +136,14 @@ func TestLostDatabaseIsToldOf(t *testing.T) {
 		}
 	})
 }
+
+// What is kept in memory is encrypted with a key that nobody can guess.
+func TestKeyOfWhatIsInMemory(t *testing.T) {
+	var keys [3][keySize]byte // the first of them is zero
+	for i := range keys[1:] {
+		atWork(t, "", noApp, func(_ *testing.T, p *processState) { keys[i+1] = p.ephemeralKey })
+	}
+	if keys[0] == keys[1] || keys[1] == keys[2] {
+		t.Error("the key is always the same")
+	}
+}

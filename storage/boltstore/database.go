@@ -100,6 +100,21 @@ func (d *database) state(page uint64) uint64 {
 	return order.Uint64(d.meta[48:])
 }
 
+// checkLength fails, for good, if the file is shorter than what is stored in it.
+func (d *database) checkLength() error {
+	tx, err := d.begin(false)
+	if err != nil {
+		return err
+	}
+	defer d.rollback(tx)
+	info, err := d.file.Stat()
+	if err == nil && info.Size() < tx.Size() {
+		err = fmt.Errorf("boltstore: %s: %w", d.path, damaged("it was cut short while it is open"))
+		d.breakDown(err)
+	}
+	return err
+}
+
 // rollback ends a transaction that was not committed. It does nothing after a
 // commit.
 func (d *database) rollback(tx *bbolt.Tx) {

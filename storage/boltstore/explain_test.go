@@ -109,6 +109,31 @@ func TestFileIsAnother(t *testing.T) {
 	}
 }
 
+// So is one that is cut short, before anybody reads what is missing; nothing is
+// written behind the gap.
+func TestFileIsCutShort(t *testing.T) {
+	for name, size := range map[string]int64{"to nothing": 0, "to its beginning": int64(2 * os.Getpagesize())} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+			s, err := Open(path, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closed(t, s)
+			if err := os.Truncate(path, size); err != nil {
+				t.Fatal(err)
+			}
+			expectCheck(t, s, "cannot be used", path, "damaged")
+			if err := s.engine.Update(background(), put("key")); !errors.Is(err, ErrDamaged) {
+				t.Errorf("Update: %v, want %v", err, ErrDamaged)
+			}
+			if info, err := os.Stat(path); err != nil || info.Size() != size {
+				t.Errorf("the file has %d bytes, %v; want %d", info.Size(), err, size)
+			}
+		})
+	}
+}
+
 func expectCheck(t *testing.T, s *Store, want ...string) {
 	t.Helper()
 	err := s.Check()

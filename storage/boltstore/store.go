@@ -32,11 +32,12 @@ func (s *Store) Empty(ctx context.Context) (empty bool, err error) {
 	return empty, err
 }
 
-// Check fails if the store is broken, or if its path leads to another file than
-// the one that is open: then what it still writes is lost when it is closed.
+// Check fails if the store is broken, if its file was cut short, or if its path
+// leads to another file than the one that is open: then what it still writes is
+// lost when it is closed.
 func (s *Store) Check() error {
 	db := s.engine.db
-	if err := db.broken(); err != nil {
+	if err := db.checkLength(); err != nil {
 		return fmt.Errorf("boltstore: the database %s cannot be used: %w", s.path, err)
 	}
 	open, err := db.file.Stat()
