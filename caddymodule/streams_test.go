@@ -194,6 +194,10 @@ func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
 			t.Errorf("at once: event stream %v, call %v; want EOF, nil", *events, *call)
 		}
 		late := read(false)
+		synctest.Wait()
+		if *late != nil {
+			t.Errorf("a late call at once: %v, want it to go on", *late)
+		}
 		time.Sleep(stopGrace + time.Second)
 		synctest.Wait()
 		tooLate := read(false)
@@ -202,6 +206,21 @@ func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
 			if *got != errEnded {
 				t.Errorf("%s after the grace: %v, want %v", name, *got, errEnded)
 			}
+		}
+	})
+}
+
+// A stream that waits for word only once its account is gone ends with its upstream.
+func TestUpstreamEndsItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		s := &stream{ReadCloser: io.NopCloser(strings.NewReader("")), events: true, waiting: &waiting{over: over}}
+		var got error
+		go func() { _, got = s.Read(make([]byte, 1)) }()
+		synctest.Wait()
+		if got != io.EOF {
+			t.Errorf("got %v, want %v", got, io.EOF)
+			close(over)
 		}
 	})
 }
