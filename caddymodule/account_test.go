@@ -171,6 +171,14 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	if open := len(g.state().streams.snapshot()); open != 1 {
 		t.Errorf("%d streams are open", open)
 	}
+	// A configuration in which the server needs no account ends the others'.
+	g.load(g.caddyfile(people("alice", "bob") + "server notion " + serverPath(t) + " " + l.URL))
+	g.state().recheck(t.Context())
+	for _, s := range g.state().streams.snapshot() {
+		if !s.ended.Load() {
+			t.Error("his stream goes on without an account")
+		}
+	}
 	l.Server.CloseClientConnections()
 }
 
