@@ -180,31 +180,34 @@ func TestStreamsAreForgotten(t *testing.T) {
 func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newStreams()
-		read := func(events bool) *error {
+		read := func(events bool) *atomic.Value { // of the error, once there is one
 			body, _ := io.Pipe()
-			var got error
+			got := new(atomic.Value)
 			s := r.track(&stream{ReadCloser: body, events: events, call: new(call)})
-			go func() { _, got = s.Read(make([]byte, 1)) }()
-			return &got
+			go func() {
+				_, err := s.Read(make([]byte, 1))
+				got.Store(err)
+			}()
+			return got
 		}
 		events, call := read(true), read(false)
 		r.close()
 		synctest.Wait()
-		if *events != io.EOF || *call != nil {
-			t.Errorf("at once: event stream %v, call %v; want EOF, nil", *events, *call)
+		if events.Load() != io.EOF || call.Load() != nil {
+			t.Errorf("at once: event stream %v, call %v; want EOF, nil", events.Load(), call.Load())
 		}
 		late := read(false)
 		synctest.Wait()
-		if *late != nil {
-			t.Errorf("a late call at once: %v, want it to go on", *late)
+		if late.Load() != nil {
+			t.Errorf("a late call at once: %v, want it to go on", late.Load())
 		}
 		time.Sleep(stopGrace + time.Second)
 		synctest.Wait()
 		tooLate := read(false)
 		synctest.Wait()
-		for name, got := range map[string]*error{"call": call, "late call": late, "too late call": tooLate} {
-			if *got != errEnded {
-				t.Errorf("%s after the grace: %v, want %v", name, *got, errEnded)
+		for name, got := range map[string]*atomic.Value{"call": call, "late call": late, "too late call": tooLate} {
+			if got.Load() != errEnded {
+				t.Errorf("%s after the grace: %v, want %v", name, got.Load(), errEnded)
 			}
 		}
 	})
