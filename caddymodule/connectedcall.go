@@ -30,7 +30,7 @@ func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Req
 	c := &connectedCall{call: call{gatedServer: g, site: s, client: w, caller: caller}, header: r.Header}
 	c.connected = c
 	c.describe(r)
-	if err := c.body.holdInTime(w, r); err != nil {
+	if err := c.body.hold(w, r); err != nil {
 		return bodyUnread(err)
 	}
 	defer c.body.release()

@@ -14,7 +14,7 @@ type unknownLength struct{ io.Reader }
 func heldFrom(t *testing.T, body io.Reader) (*heldBody, io.ReadCloser) {
 	t.Helper()
 	r, h := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", body), new(heldBody)
-	if err := h.hold(r); err != nil {
+	if err := h.hold(httptest.NewRecorder(), r); err != nil {
 		t.Fatal(err)
 	}
 	return h, r.Body
