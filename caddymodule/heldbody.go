@@ -76,9 +76,8 @@ func (h *heldBody) hold(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readInTime reads a body that may be kept. Most come with their headers, all at
-// once: then no deadline is set, as that would cost each call some 3 % of its
-// CPU. What is still to come has to come in time. Caddy bounds how long nothing
-// comes at all.
+// once: then no deadline is set, which each call would pay for. What is still to
+// come has to come in time. Caddy bounds how long nothing comes at all.
 func readInTime(w http.ResponseWriter, r *http.Request, b []byte) ([]byte, error) {
 	b, err := readUpTo(b, r.Body, 0)
 	if err != nil {
