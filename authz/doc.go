@@ -9,7 +9,7 @@
 //
 // It never renders a page (package consent does), never proxies (package
 // caddymodule does), knows nothing of what people connect except that it is to
-// be given to them when their flow ends (package authz/upstream does the rest),
+// be given to them when their flow ends (package authz/accounts does the rest),
 // and never holds a secret longer than a request.
 //
 //	GET /authorize ─▶ parse, client, redirect URI ─▶ sealed flow + cookie ─▶ consent pages

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -71,21 +71,21 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 
 // adminConnection is a connection as operators see it.
 type adminConnection struct {
-	ID             string           `json:"id,omitempty"` // none before it is connected
-	Site           string           `json:"site"`
-	Server         string           `json:"server"`
-	Owner          string           `json:"owner"`
-	Mode           connections.Mode `json:"mode,omitempty"`
-	Status         string           `json:"status"`
-	CreatedAt      time.Time        `json:"created_at"`
-	UpdatedAt      time.Time        `json:"updated_at"`
-	ExpiresAt      time.Time        `json:"expires_at,omitzero"`
-	TokenID        string           `json:"token_id,omitempty"`
-	TokenExpiresAt time.Time        `json:"token_expires_at,omitzero"`
-	Scopes         []string         `json:"scopes,omitempty"`
+	ID             string        `json:"id,omitempty"` // none before it is connected
+	Site           string        `json:"site"`
+	Server         string        `json:"server"`
+	Owner          string        `json:"owner"`
+	Mode           accounts.Mode `json:"mode,omitempty"`
+	Status         string        `json:"status"`
+	CreatedAt      time.Time     `json:"created_at"`
+	UpdatedAt      time.Time     `json:"updated_at"`
+	ExpiresAt      time.Time     `json:"expires_at,omitzero"`
+	TokenID        string        `json:"token_id,omitempty"`
+	TokenExpiresAt time.Time     `json:"token_expires_at,omitzero"`
+	Scopes         []string      `json:"scopes,omitempty"`
 }
 
-func describeForAdmin(site string, o connections.Overview) adminConnection {
+func describeForAdmin(site string, o accounts.Overview) adminConnection {
 	return adminConnection{
 		ID: o.ID, Site: site, Server: o.Server, Owner: o.Owner, Mode: o.Mode, Status: adminStatus(o),
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, ExpiresAt: o.ExpiresAt,
@@ -93,7 +93,7 @@ func describeForAdmin(site string, o connections.Overview) adminConnection {
 	}
 }
 
-func adminStatus(o connections.Overview) string {
+func adminStatus(o accounts.Overview) string {
 	switch {
 	case o.Expired:
 		return "expired"
@@ -155,9 +155,9 @@ func aliasOfConnection(w http.ResponseWriter, r *http.Request) error {
 
 // showConnection shows a connection or, if there is none, what became of it.
 func showConnection(w http.ResponseWriter, r *http.Request, id string) error {
-	s, o, err := findConnection(func(s *site) (connections.Overview, error) { return s.broker.Overview(r.Context(), id) })
-	if errors.Is(err, connections.ErrUnknownConnection) {
-		s, o, err = findConnection(func(s *site) (connections.Overview, error) { return s.broker.Passing(id) })
+	s, o, err := findConnection(func(s *site) (accounts.Overview, error) { return s.broker.Overview(r.Context(), id) })
+	if errors.Is(err, accounts.ErrUnknownConnection) {
+		s, o, err = findConnection(func(s *site) (accounts.Overview, error) { return s.broker.Passing(id) })
 	}
 	if err != nil {
 		return adminFailure(err)
@@ -167,13 +167,13 @@ func showConnection(w http.ResponseWriter, r *http.Request, id string) error {
 
 // endConnection ends a connection or, if there is none, what was started.
 func endConnection(w http.ResponseWriter, r *http.Request, id string) error {
-	s, o, err := findConnection(func(s *site) (connections.Overview, error) { return s.broker.Overview(r.Context(), id) })
+	s, o, err := findConnection(func(s *site) (accounts.Overview, error) { return s.broker.Overview(r.Context(), id) })
 	switch {
 	case err == nil:
 		err = s.broker.Disconnect(r.Context(), o.Owner, o.Server)
 		o.State, o.Expired = storage.Disconnected, false
-	case errors.Is(err, connections.ErrUnknownConnection):
-		s, o, err = findConnection(func(s *site) (connections.Overview, error) { return s.broker.EndStarted(r.Context(), id) })
+	case errors.Is(err, accounts.ErrUnknownConnection):
+		s, o, err = findConnection(func(s *site) (accounts.Overview, error) { return s.broker.EndStarted(r.Context(), id) })
 	}
 	if err != nil {
 		return adminFailure(err)
@@ -190,7 +190,7 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	for _, s := range activeSites() {
 		named := r.URL.Query().Get("site")
 		upstream := s.broker.Server(server)
-		if upstream != nil && upstream.Mode == connections.OAuth && (named == "" || named == s.as.Config().Issuer) {
+		if upstream != nil && upstream.Mode == accounts.OAuth && (named == "" || named == s.as.Config().Issuer) {
 			found = append(found, s)
 		}
 	}
@@ -212,13 +212,13 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 }
 
 // findConnection returns what find finds first, and the site it belongs to.
-func findConnection(find func(*site) (connections.Overview, error)) (*site, connections.Overview, error) {
+func findConnection(find func(*site) (accounts.Overview, error)) (*site, accounts.Overview, error) {
 	for _, s := range activeSites() {
-		if o, err := find(s); !errors.Is(err, connections.ErrUnknownConnection) {
+		if o, err := find(s); !errors.Is(err, accounts.ErrUnknownConnection) {
 			return s, o, err
 		}
 	}
-	return nil, connections.Overview{}, connections.ErrUnknownConnection
+	return nil, accounts.Overview{}, accounts.ErrUnknownConnection
 }
 
 // activeSites returns the sites of the configuration that serves now which
@@ -236,7 +236,7 @@ func adminError(status int, text string) error {
 }
 
 func adminFailure(err error) error {
-	if errors.Is(err, connections.ErrUnknownConnection) {
+	if errors.Is(err, accounts.ErrUnknownConnection) {
 		return adminError(http.StatusNotFound, "no such connection")
 	}
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}

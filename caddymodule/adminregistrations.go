@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 const adminRegistrationsPath = "/" + appName + "/registrations"
@@ -56,7 +56,7 @@ func dropRegistration(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		err := s.broker.RetireRegistrations(r.Context(), server)
-		if errors.Is(err, connections.ErrUnknownRegistration) {
+		if errors.Is(err, accounts.ErrUnknownRegistration) {
 			continue
 		}
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -209,7 +209,7 @@ func (a *App) gate(resource string) *authz.Gate {
 }
 
 // broker returns what connects people at a site, or nil.
-func (a *App) broker(issuer string) *connections.Broker {
+func (a *App) broker(issuer string) *accounts.Broker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.sites[issuer]; s != nil {

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // callKey is where the call travels in Caddy's table of variables: it costs no
@@ -38,7 +38,7 @@ type gatedServer struct {
 	upstream *upstream
 	headers  *passHeaders // of a client's request that go on
 	// connection is nil unless somebody's account is connected.
-	connection *connections.Server
+	connection *accounts.Server
 }
 
 // serve lets the call through to the upstream, or answers it.
@@ -203,7 +203,7 @@ func replaced(res *http.Response, write func(http.ResponseWriter)) *http.Respons
 // stepUp replaces an upstream's 403 that asks for scopes which are ours to
 // grant. It returns nil if it does not.
 func (c *call) stepUp(r *http.Request, res *http.Response) *http.Response {
-	challenge := connections.ParseChallenge(res.Header)
+	challenge := accounts.ParseChallenge(res.Header)
 	a := &answer{header: http.Header{}}
 	if !challenge.InsufficientScope || !c.gate.StepUp(a, r, c.caller, challenge.Scopes) {
 		return nil

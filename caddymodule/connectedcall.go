@@ -10,15 +10,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // connectedCall is a call that carries somebody's account at the upstream.
 type connectedCall struct {
 	call
 	header     http.Header // as the client sent it, but for what the gate strips
-	credential *connections.Credential
+	credential *accounts.Credential
 	session    mcp.Session
 	round      mcp.Round // what a retry says about an input request of ours
 	body       heldBody

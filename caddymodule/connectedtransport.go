@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // errNotKept tells that a call would work now, but its body was too large to
@@ -32,8 +32,8 @@ func (t *transport) receivedConnected(req *http.Request, res *http.Response, c *
 		}
 		res = again
 	}
-	if res.StatusCode == http.StatusForbidden && c.connection.Mode != connections.PerUserHeaders {
-		if challenge := connections.ParseChallenge(res.Header); challenge.InsufficientScope {
+	if res.StatusCode == http.StatusForbidden && c.connection.Mode != accounts.PerUserHeaders {
+		if challenge := accounts.ParseChallenge(res.Header); challenge.InsufficientScope {
 			_ = res.Body.Close()
 			return replaced(res, func(w http.ResponseWriter) { c.refuseScope(w, req, challenge.Scopes) }), nil
 		}
@@ -74,7 +74,7 @@ func (t *transport) sendAgain(req *http.Request, c *connectedCall) (_ *http.Resp
 	if res.StatusCode == http.StatusUnauthorized {
 		_ = res.Body.Close()
 		c.site.log.Warn("the MCP server refuses a credential that has just been renewed", zap.String("server", c.upstream.id))
-		return nil, connections.ErrRefused, nil
+		return nil, accounts.ErrRefused, nil
 	}
 	return res, nil, nil
 }

@@ -4,18 +4,18 @@ import (
 	"net/http"
 	"time"
 
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 // newBroker returns what connects people to the upstream servers of the site,
 // or nil if there is nothing to connect.
-func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *egress.Client) *connections.Broker {
+func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *egress.Client) *accounts.Broker {
 	if len(h.connections.Servers) == 0 {
 		return nil
 	}
-	return connections.New(h.connections, connections.Deps{
+	return accounts.New(h.connections, accounts.Deps{
 		Store: state.store, Keys: keys, Cache: state.connections, Logger: h.log, Now: time.Now,
 		Egress: strangers,
 		// What the configuration names may be anywhere, also in a private network.
@@ -25,14 +25,14 @@ func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *e
 
 // addConnectionRoutes serves what providers read about this site, and their
 // answers at the paths that an operator chose.
-func (s *site) addConnectionRoutes(cfg connections.Config) {
+func (s *site) addConnectionRoutes(cfg accounts.Config) {
 	if s.broker == nil {
 		return
 	}
 	for _, document := range s.broker.ClientDocuments() {
 		s.exact[document.Path] = endpoint{handler: clientDocument(document.Body)}
 	}
-	callback := s.exact[connections.SharedCallbackPath]
+	callback := s.exact[accounts.SharedCallbackPath]
 	for _, server := range cfg.Servers {
 		if server.Client != nil && server.Client.CallbackPath != "" {
 			s.exact[server.Client.CallbackPath] = callback

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // scopeAsksPerMinute bounds how often somebody is asked to consent to more
@@ -36,8 +36,8 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 	if c.refuseMismatch(w, c.request()) {
 		return
 	}
-	shared := c.connection.Mode == connections.OAuth
-	missing := errors.Is(err, connections.ErrNotConnected) || errors.Is(err, connections.ErrNeedsReauth)
+	shared := c.connection.Mode == accounts.OAuth
+	missing := errors.Is(err, accounts.ErrNotConnected) || errors.Is(err, accounts.ErrNeedsReauth)
 	switch {
 	case missing && !shared:
 		c.askToConnect(w, r, nil)
@@ -45,13 +45,13 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 		c.fail(w, r, http.StatusServiceUnavailable, "An operator has to connect this MCP server first.", err)
 	case errors.Is(err, errOtherAccount):
 		c.site.noSession(w)
-	case errors.Is(err, connections.ErrRefused):
+	case errors.Is(err, accounts.ErrRefused):
 		c.refuseCall(w, shared)
 	case errors.Is(err, errNotKept):
 		c.fail(w, r, http.StatusServiceUnavailable, "The account was renewed; send the call again.", err)
-	case errors.Is(err, connections.ErrDamaged):
+	case errors.Is(err, accounts.ErrDamaged):
 		c.fail(w, r, http.StatusBadGateway, "The stored account cannot be read; an operator has to look.", err)
-	case errors.Is(err, connections.ErrUnavailable):
+	case errors.Is(err, accounts.ErrUnavailable):
 		c.fail(w, r, http.StatusServiceUnavailable, "The provider of this MCP server does not answer; try again shortly.", err)
 	default: // the store, or a client that hung up
 		c.fail(w, r, http.StatusServiceUnavailable, "The server cannot answer right now; try again shortly.", err)
@@ -95,7 +95,7 @@ func (c *connectedCall) refuseScope(w http.ResponseWriter, r *http.Request, scop
 			zap.String("server", c.upstream.id), zap.Int("scopes", len(scopes)), zap.Int("bytes", n))
 		scopes = nil
 	}
-	if c.connection.Mode == connections.OAuth || len(scopes) == 0 || !c.allowScopeAsk() {
+	if c.connection.Mode == accounts.OAuth || len(scopes) == 0 || !c.allowScopeAsk() {
 		c.say(w, http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", c.upstream.title))
 		return
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // reservedParams are what an authorization request says already, or what would
@@ -21,7 +21,7 @@ var reservedParams = []string{
 	"scope", "resource", "request", "request_uri",
 }
 
-var authModes = []string{string(connections.OAuth), string(connections.PerUserOAuth), string(connections.PerUserHeaders)}
+var authModes = []string{string(accounts.OAuth), string(accounts.PerUserOAuth), string(accounts.PerUserHeaders)}
 
 var authMethods = []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
 
@@ -30,15 +30,15 @@ var authMethods = []string{"client_secret_basic", "client_secret_post", "private
 func (s *Server) connects() bool { return s.Auth != nil }
 
 // upstreamConfig returns what the connections of the site are made with.
-func (h *Handler) upstreamConfig(issuer string, resolve resolver) (connections.Config, error) {
-	cfg := connections.Config{Issuer: issuer, ClientName: h.brand().Name}
+func (h *Handler) upstreamConfig(issuer string, resolve resolver) (accounts.Config, error) {
+	cfg := accounts.Config{Issuer: issuer, ClientName: h.brand().Name}
 	for i, s := range h.Servers {
 		if !s.connects() {
 			continue
 		}
 		converted, err := h.convertAuth(index("servers", i)+".auth", s, resolve)
 		if err != nil {
-			return connections.Config{}, err
+			return accounts.Config{}, err
 		}
 		cfg.Servers = append(cfg.Servers, converted)
 	}
@@ -51,13 +51,13 @@ func (h *Handler) checkAuth(cfg *authz.Config, resolve resolver) error {
 }
 
 // convertAuth checks how one server is connected.
-func (h *Handler) convertAuth(path string, s Server, resolve resolver) (connections.Server, error) {
+func (h *Handler) convertAuth(path string, s Server, resolve resolver) (accounts.Server, error) {
 	a := s.Auth
-	out := connections.Server{
-		ID: s.ID, Title: cmp.Or(s.Title, s.ID), URL: s.Upstream, Mode: connections.Mode(a.Mode), Required: !a.Optional,
+	out := accounts.Server{
+		ID: s.ID, Title: cmp.Or(s.Title, s.ID), URL: s.Upstream, Mode: accounts.Mode(a.Mode), Required: !a.Optional,
 		Resource: a.Resource, Scopes: a.Scopes, Issuer: a.Issuer,
 		AuthorizationEndpoint: a.AuthorizationEndpoint, TokenEndpoint: a.TokenEndpoint, RevocationEndpoint: a.RevocationEndpoint,
-		Quirks: connections.Quirks{
+		Quirks: accounts.Quirks{
 			NoResource: a.NoResource, NoRefreshRotation: a.NoRefreshRotation, MetadataDocument: a.MetadataDocument, AllowMissingPKCE: a.AllowMissingPKCE, AuthMethod: a.AuthMethod,
 			ScopeSeparator: a.ScopeSeparator, AuthorizeParams: a.AuthorizeParams,
 		},
@@ -84,9 +84,9 @@ func (h *Handler) convertAuth(path string, s Server, resolve resolver) (connecti
 		*address.url = text
 	}
 	switch out.Mode {
-	case connections.OAuth, connections.PerUserOAuth:
+	case accounts.OAuth, accounts.PerUserOAuth:
 		err = h.convertOAuth(path, a, &out, resolve)
-	case connections.PerUserHeaders:
+	case accounts.PerUserHeaders:
 		err = convertPasted(path, a, &out)
 	default:
 		err = wrong(path+".mode", "unknown mode %q%s", a.Mode, choice(a.Mode, authModes))
@@ -97,7 +97,7 @@ func (h *Handler) convertAuth(path string, s Server, resolve resolver) (connecti
 	return out, checkTakenHeaders(path, s, out)
 }
 
-func (h *Handler) convertOAuth(path string, a *Auth, out *connections.Server, resolve resolver) error {
+func (h *Handler) convertOAuth(path string, a *Auth, out *accounts.Server, resolve resolver) error {
 	if field := firstSet(map[string]bool{"headers": len(a.Headers) > 0, "verify_url": a.VerifyURL != ""}); field != "" {
 		return wrong(path+"."+field, "is for auth per_user_headers only; remove it")
 	}
@@ -151,14 +151,14 @@ func firstSet(fields map[string]bool) string {
 	return ""
 }
 
-func (h *Handler) convertOAuthClient(path string, a *Auth, out *connections.Server, resolve resolver) error {
+func (h *Handler) convertOAuthClient(path string, a *Auth, out *accounts.Server, resolve resolver) error {
 	if a.ClientID == "" {
 		if field := firstSet(map[string]bool{"client_secret": a.ClientSecret != "", "callback_path": a.CallbackPath != ""}); field != "" {
 			return wrong(path+"."+field, "belongs to a client_id; set client_id too, or remove it")
 		}
 		return nil
 	}
-	out.Client = &connections.Client{CallbackPath: a.CallbackPath}
+	out.Client = &accounts.Client{CallbackPath: a.CallbackPath}
 	for _, v := range []struct {
 		name, value string
 		to          *string
@@ -182,7 +182,7 @@ func (h *Handler) convertOAuthClient(path string, a *Auth, out *connections.Serv
 	return h.checkCallbackPath(path+".callback_path", out.ID, a.CallbackPath)
 }
 
-func convertPasted(path string, a *Auth, out *connections.Server) error {
+func convertPasted(path string, a *Auth, out *accounts.Server) error {
 	if field := firstSet(map[string]bool{
 		"scopes": len(a.Scopes) > 0, "client_id": a.ClientID != "", "client_secret": a.ClientSecret != "",
 		"auth_method": a.AuthMethod != "", "callback_path": a.CallbackPath != "",
@@ -207,17 +207,17 @@ func convertPasted(path string, a *Auth, out *connections.Server) error {
 		if !httpguts.ValidHeaderFieldValue(header.Prefix) {
 			return wrong(field, "%s: the prefix has characters a header cannot have", canonical)
 		}
-		if slices.ContainsFunc(out.Headers, func(other connections.Header) bool { return foldName(other.Name) == foldName(canonical) }) {
+		if slices.ContainsFunc(out.Headers, func(other accounts.Header) bool { return foldName(other.Name) == foldName(canonical) }) {
 			return wrong(field, "%s is listed twice; remove one", canonical)
 		}
-		out.Headers = append(out.Headers, connections.Header{Name: canonical, Prefix: header.Prefix, Label: cmp.Or(header.Label, canonical)})
+		out.Headers = append(out.Headers, accounts.Header{Name: canonical, Prefix: header.Prefix, Label: cmp.Or(header.Label, canonical)})
 	}
 	return nil
 }
 
 // credentialHeaders are the headers that carry the credential.
-func credentialHeaders(s connections.Server) []string {
-	if s.Mode != connections.PerUserHeaders {
+func credentialHeaders(s accounts.Server) []string {
+	if s.Mode != accounts.PerUserHeaders {
 		return []string{"Authorization"}
 	}
 	names := make([]string, len(s.Headers))
@@ -228,7 +228,7 @@ func credentialHeaders(s connections.Server) []string {
 }
 
 // checkTakenHeaders refuses headers that would replace the credential.
-func checkTakenHeaders(path string, s Server, out connections.Server) error {
+func checkTakenHeaders(path string, s Server, out accounts.Server) error {
 	server := strings.TrimSuffix(path, ".auth")
 	for _, credential := range credentialHeaders(out) {
 		for name := range s.Headers {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // neverPassed are names, and beginnings of names that end in *, which no
@@ -39,7 +39,7 @@ var neverPassed = []string{
 
 // convertPassHeaders returns what of a client's request headers goes on to
 // each server.
-func (h *Handler) convertPassHeaders(c connections.Config) ([]*passHeaders, error) {
+func (h *Handler) convertPassHeaders(c accounts.Config) ([]*passHeaders, error) {
 	everywhere := callerHeaders(h.Servers, c)
 	all := make([]*passHeaders, len(h.Servers))
 	for i, s := range h.Servers {
@@ -102,7 +102,7 @@ func overlap(a, b string) bool {
 
 // callerHeaders are the headers that only the gateway may set on the way to
 // any server of the site.
-func callerHeaders(servers []Server, c connections.Config) []string {
+func callerHeaders(servers []Server, c accounts.Config) []string {
 	var names []string
 	for _, s := range c.Servers {
 		names = append(names, credentialHeaders(s)...)

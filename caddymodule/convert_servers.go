@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 var (
@@ -68,7 +68,7 @@ func convertServer(path string, s Server, issuer string) (authz.Server, error) {
 	if err := checkServerScopes(path, server); err != nil {
 		return server, err
 	}
-	if s.Auth != nil && connections.Mode(s.Auth.Mode).PerUser() {
+	if s.Auth != nil && accounts.Mode(s.Auth.Mode).PerUser() {
 		server.OptionalScopes = append(slices.Clip(server.OptionalScopes), authz.ConnectScope(s.ID))
 	}
 	return server, nil

@@ -5,7 +5,7 @@
 // must survive a reload, the path table of a site, the proxy with what goes to
 // and comes from an upstream MCP server, how a client is told that a person has
 // to connect it, and the admin API. It decides nothing about OAuth: package
-// authz does towards clients, package authz/upstream towards providers, and
+// authz does towards clients, package authz/accounts towards providers, and
 // package consent shows the pages.
 //
 //	Caddyfile ─▶ Handler (JSON) ─▶ authz.Config ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 func init() {
@@ -90,7 +90,7 @@ type Handler struct {
 	app         *App
 	log         *zap.Logger
 	cfg         authz.Config
-	connections connections.Config
+	connections accounts.Config
 	host        string // of PublicURL
 	owned       *ownedPaths
 	upstreams   []*upstream // one per server

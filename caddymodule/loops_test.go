@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -97,7 +97,7 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		broker := connections.New(connections.Config{Issuer: "https://a.example"}, connections.Deps{
+		broker := accounts.New(accounts.Config{Issuer: "https://a.example"}, accounts.Deps{
 			Store: store, Keys: keys, Cache: p.connections, Logger: zap.NewNop(), Now: time.Now,
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -44,7 +44,7 @@ type processState struct {
 	connectAsks  *authz.ConnectAsks
 	streams      *streams
 	links        *openLinks
-	connections  *connections.Cache
+	connections  *accounts.Cache
 	ephemeralKey [keySize]byte
 	active       func() *App // of the configuration that serves now, or nil
 	reported     lastReport  // about the file
@@ -69,7 +69,7 @@ func newProcessState(path string, active func() *App) (*processState, error) {
 		connectAsks: authz.NewConnectAsks(connectAsksSize),
 		streams:     newStreams(),
 		links:       newOpenLinks(),
-		connections: connections.NewCache(),
+		connections: accounts.NewCache(),
 		active:      active,
 		stop:        stop,
 	}

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -50,7 +50,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler
 	h.upstreams = []*upstream{{id: "a", resource: h.cfg.Servers[0].Resource, proxy: stub{}}}
 	tokens := authz.NewTokenCache(store, tokenCacheSize)
 	state := &processState{
-		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: connections.NewCache(),
+		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: accounts.NewCache(),
 		documents: authz.NewDocumentCache(),
 	}
 	s, _, err := newSite(h, state, stubKeys)

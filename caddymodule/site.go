@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -20,7 +20,7 @@ import (
 // table. It exists once the store is open, and never changes.
 type site struct {
 	as       *authz.AuthorizationServer
-	broker   *connections.Broker // nil unless a server is connected
+	broker   *accounts.Broker // nil unless a server is connected
 	exact    map[string]endpoint
 	prefixes []authz.Route
 	sessions *mcp.Sessions

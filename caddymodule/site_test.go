@@ -6,7 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -21,7 +21,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	store := memstore.New()
 	state := &processState{
 		store: store, tokens: authz.NewTokenCache(store, 1), limiter: authz.NewLimiter(16), streams: newStreams(),
-		documents: authz.NewDocumentCache(), connections: connections.NewCache(),
+		documents: authz.NewDocumentCache(), connections: accounts.NewCache(),
 	}
 	t.Cleanup(state.connections.Close)
 	at := func(publicURL string) *site {

@@ -14,8 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // transport is the last hop to an upstream. What it adds to a request exists
@@ -109,7 +109,7 @@ func (t *transport) address(out *outgoing) {
 
 // introduce sets the credential, shared or the caller's own, and says who calls.
 func (t *transport) introduce(out *outgoing, c *call) {
-	var own []connections.CredentialHeader
+	var own []accounts.CredentialHeader
 	if c.connected != nil {
 		own = c.connected.credential.Headers
 	}

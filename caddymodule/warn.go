@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	connections "github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 )
 
 // warn tells of what works but is probably not meant for production.
@@ -80,7 +80,7 @@ func (h *Handler) warnOfNoEffect() {
 		warn("access_token_lifetime", "absolute_grant_lifetime is shorter and ends the token")
 	}
 	for _, s := range h.Servers {
-		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == string(connections.OAuth) {
+		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == string(accounts.OAuth) {
 			warn("auth oauth optional", "an operator connects the account, so no person can be asked; server "+s.ID)
 		}
 	}
@@ -102,7 +102,7 @@ func (h *Handler) warnOfNames() {
 	}
 	var personal []string
 	for _, s := range h.connections.Servers {
-		if s.Mode != connections.OAuth {
+		if s.Mode != accounts.OAuth {
 			personal = append(personal, s.ID)
 		}
 	}

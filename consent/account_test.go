@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -159,7 +159,7 @@ func TestAccountFormsForged_I04(t *testing.T) {
 // What an operator connected for everybody is not a person's to end.
 func TestDisconnectTheSharedConnection(t *testing.T) {
 	s := home(t, alice())
-	s.broker.servers["notion"].Mode = upstream.OAuth
+	s.broker.servers["notion"].Mode = accounts.OAuth
 	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusNotFound || len(s.broker.ended) > 0 {
 		t.Errorf("status = %d, ended %v", w.Code, s.broker.ended)
 	}
@@ -171,7 +171,7 @@ func TestDisconnectFails(t *testing.T) {
 	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("status = %d", w.Code)
 	}
-	s.broker.err = &upstream.Error{Problem: upstream.ProviderDown}
+	s.broker.err = &accounts.Error{Problem: accounts.ProviderDown}
 	if w := s.act(accountConnectPath, "server", "notion"); !strings.HasPrefix(w.Header().Get("Location"), "/oauth/account?server=notion&error=provider_down&ref=") {
 		t.Errorf("Location = %q", w.Header().Get("Location"))
 	}

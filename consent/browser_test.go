@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -30,13 +30,13 @@ type walk struct {
 	t      *testing.T
 	mux    *http.ServeMux
 	as     *authz.AuthorizationServer
-	broker *upstream.Broker // nil on a site with nothing to connect
+	broker *accounts.Broker // nil on a site with nothing to connect
 	clock  sync.Mutex       // guards now
 	now    time.Time
 
 	store   storage.Store
-	servers []upstream.Server
-	cache   *upstream.Cache // closing it waits for what goes on in the background
+	servers []accounts.Server
+	cache   *accounts.Cache // closing it waits for what goes on in the background
 }
 
 func newWalk(t *testing.T) *walk {
@@ -45,12 +45,12 @@ func newWalk(t *testing.T) *walk {
 }
 
 // newWalkTo returns a site whose servers people connect to these upstreams.
-func newWalkTo(t *testing.T, servers ...upstream.Server) *walk {
+func newWalkTo(t *testing.T, servers ...accounts.Server) *walk {
 	t.Helper()
 	return newWalkOn(t, memstore.New(), servers...)
 }
 
-func newWalkOn(t *testing.T, store storage.Store, servers ...upstream.Server) *walk {
+func newWalkOn(t *testing.T, store storage.Store, servers ...accounts.Server) *walk {
 	t.Helper()
 	return newWalkWith(t, store, []identity.Key{{Name: "team-a", Hash: storage.HashOf(testKey), Servers: []string{"github"}}}, servers...)
 }
@@ -64,7 +64,7 @@ func (b *browser) reload(keys ...identity.Key) {
 	b.now = now
 }
 
-func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...upstream.Server) *walk {
+func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...accounts.Server) *walk {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -89,9 +89,9 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}
 	if len(servers) > 0 {
-		w.cache = upstream.NewCache()
+		w.cache = accounts.NewCache()
 		t.Cleanup(w.cache.Close)
-		w.broker = upstream.New(upstream.Config{Issuer: cfg.Issuer, Servers: servers}, upstream.Deps{
+		w.broker = accounts.New(accounts.Config{Issuer: cfg.Issuer, Servers: servers}, accounts.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
 			Operator: egress.New(egress.Options{Anywhere: true}), Cache: w.cache, Logger: zap.NewNop(), Now: deps.Now,
 		})
@@ -118,7 +118,7 @@ func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
 	// As documented, the other handler is in front of the pages alone.
-	if b.user != "" && !strings.HasPrefix(r.URL.Path, upstream.SharedCallbackPath) {
+	if b.user != "" && !strings.HasPrefix(r.URL.Path, accounts.SharedCallbackPath) {
 		r = r.WithContext(identity.WithUser(r.Context(), b.user))
 	}
 	w := httptest.NewRecorder()

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -23,7 +23,7 @@ func (c *Consent) callback() http.Handler {
 		if query.Get("state") == "" {
 			return c.noTrip()
 		}
-		answer := upstream.Answer{
+		answer := accounts.Answer{
 			State: query.Get("state"), Code: query.Get("code"), Iss: query.Get("iss"), Error: query.Get("error"), Path: r.URL.Path,
 		}
 		_, known := identity.FromContext(r.Context())
@@ -63,12 +63,12 @@ func (c *Consent) answered(serve func(http.ResponseWriter, *http.Request, url.Va
 
 // noTrip refuses what belongs to no trip.
 func (c *Consent) noTrip() *failure {
-	return c.tripFailed(http.StatusBadRequest, c.pages.text.Refused[string(upstream.TripEnded)])
+	return c.tripFailed(http.StatusBadRequest, c.pages.text.Refused[string(accounts.TripEnded)])
 }
 
 // takeAnswer ends a trip. It strips the code from the address by sending the
 // browser on to the page the person left from.
-func (c *Consent) takeAnswer(w http.ResponseWriter, r *http.Request, answer upstream.Answer) error {
+func (c *Consent) takeAnswer(w http.ResponseWriter, r *http.Request, answer accounts.Answer) error {
 	secret := c.tripCookie(r, answer.State)
 	if secret == "" {
 		return c.tripFailed(http.StatusForbidden, c.pages.text.TripOtherBrowser)
@@ -88,7 +88,7 @@ func (c *Consent) takeAnswer(w http.ResponseWriter, r *http.Request, answer upst
 func (c *Consent) present(r *http.Request, p storage.Presence, server string) error {
 	err := c.as.CheckPresence(r, p, server)
 	if errors.Is(err, authz.ErrLeft) || err == nil && !c.stillUser(r, p.Identity) {
-		return &upstream.Error{Problem: upstream.Left, Cause: authz.ErrLeft}
+		return &accounts.Error{Problem: accounts.Left, Cause: authz.ErrLeft}
 	}
 	return err
 }

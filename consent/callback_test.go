@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -31,7 +31,7 @@ func TestCallback_D20_CL22(t *testing.T) {
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != s.broker.trip.ReturnTo {
 		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
-	want := upstream.Answer{State: "state-1", Code: "secret-code", Iss: "https://provider.example", Path: "/api/oauth/callback/notion", Browser: s.broker.trip.Browser}
+	want := accounts.Answer{State: "state-1", Code: "secret-code", Iss: "https://provider.example", Path: "/api/oauth/callback/notion", Browser: s.broker.trip.Browser}
 	got := s.broker.answers[0]
 	got.Present = nil
 	if !reflect.DeepEqual(got, want) {
@@ -100,14 +100,14 @@ func TestCallbackMalformed(t *testing.T) {
 // What a provider says is never shown: each problem has our own words, the
 // reference finds the cause in the log, and the person can try again.
 func TestProblemsInWords_I18_K19(t *testing.T) {
-	for _, p := range []upstream.Problem{
-		upstream.UnknownServer, upstream.TripEnded, upstream.NotThatProvider, upstream.Declined, upstream.ProviderRefused,
-		upstream.ProviderDown, upstream.ProviderUnusable, upstream.Unsupported, upstream.NotRegistered, upstream.WrongKey,
+	for _, p := range []accounts.Problem{
+		accounts.UnknownServer, accounts.TripEnded, accounts.NotThatProvider, accounts.Declined, accounts.ProviderRefused,
+		accounts.ProviderDown, accounts.ProviderUnusable, accounts.Unsupported, accounts.NotRegistered, accounts.WrongKey,
 	} {
 		t.Run(string(p), func(t *testing.T) {
 			s := connecting(t)
 			cookie := s.pressConnect("notion").Result().Cookies()[0]
-			s.broker.err = &upstream.Error{Problem: p, Cause: errors.New("cause-1")}
+			s.broker.err = &accounts.Error{Problem: p, Cause: errors.New("cause-1")}
 			back := s.comesBack("state=state-1&error=x&error_description=%3Csvg+onload%3D1%3E", cookie)
 			begun := s.pressConnect("notion")
 			for _, w := range []*httptest.ResponseRecorder{back, begun} {

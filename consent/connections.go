@@ -9,26 +9,26 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// broker is what the pages need of an upstream.Broker.
+// broker is what the pages need of an accounts.Broker.
 type broker interface {
-	Server(id string) *upstream.Server
+	Server(id string) *accounts.Server
 	Asks(ctx context.Context, server string) []string
-	Begin(ctx context.Context, t upstream.Trip) (authorizeURL string, err error)
-	Finish(ctx context.Context, a upstream.Answer) (upstream.Outcome, error)
-	SealAnswer(a upstream.Answer) string
-	OpenAnswer(sealed string) (upstream.Answer, error)
+	Begin(ctx context.Context, t accounts.Trip) (authorizeURL string, err error)
+	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)
+	SealAnswer(a accounts.Answer) string
+	OpenAnswer(sealed string) (accounts.Answer, error)
 	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Presence) error
-	Status(ctx context.Context, owner string) ([]upstream.Status, error)
+	Status(ctx context.Context, owner string) ([]accounts.Status, error)
 	Disconnect(ctx context.Context, owner, server string) error
 }
 
 // perUser returns the upstream of a server that each person connects on their
 // own, or nil.
-func (c *Consent) perUser(server string) *upstream.Server {
+func (c *Consent) perUser(server string) *accounts.Server {
 	if c.broker == nil {
 		return nil
 	}
@@ -41,11 +41,11 @@ func (c *Consent) perUser(server string) *upstream.Server {
 // connectedBy returns the upstream of a server that is the owner's to connect,
 // or nil: people connect those of their own, an operator those that everybody
 // shares one connection to.
-func (c *Consent) connectedBy(owner, server string) *upstream.Server {
+func (c *Consent) connectedBy(owner, server string) *accounts.Server {
 	if owner != storage.SharedOwner || c.broker == nil {
 		return c.perUser(server)
 	}
-	if u := c.broker.Server(server); u != nil && u.Mode == upstream.OAuth {
+	if u := c.broker.Server(server); u != nil && u.Mode == accounts.OAuth {
 		return u
 	}
 	return nil
@@ -60,8 +60,8 @@ func (c *Consent) connectsAny() bool {
 
 // standing returns, by server, the connections of the owners. Where several
 // have one, the first that works counts.
-func (c *Consent) standing(ctx context.Context, owners ...string) (map[string]upstream.Status, error) {
-	standing := map[string]upstream.Status{}
+func (c *Consent) standing(ctx context.Context, owners ...string) (map[string]accounts.Status, error) {
+	standing := map[string]accounts.Status{}
 	if c.broker == nil {
 		return standing, nil
 	}
@@ -82,11 +82,11 @@ func (c *Consent) standing(ctx context.Context, owners ...string) (map[string]up
 
 // standingIn is standing for a flow: with what was connected in it, and with
 // what the person had connected before.
-func (c *Consent) standingIn(ctx context.Context, f *authz.Flow) (map[string]upstream.Status, error) {
+func (c *Consent) standingIn(ctx context.Context, f *authz.Flow) (map[string]accounts.Status, error) {
 	return c.standing(ctx, storage.FlowOwner(f.ID), f.Identity.Subject)
 }
 
-func works(s upstream.Status) bool { return s.State == storage.Active }
+func works(s accounts.Status) bool { return s.State == storage.Active }
 
 // connectionView is how a person stands with a server.
 type connectionView struct {
@@ -106,12 +106,12 @@ type connectionView struct {
 }
 
 // describeConnection tells what is so, and what connecting will ask for.
-func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status upstream.Status, asks []string) connectionView {
+func (c *Consent) describeConnection(s authz.Server, u *accounts.Server, status accounts.Status, asks []string) connectionView {
 	t := c.pages.text
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
-		OAuth: u.Mode != upstream.PerUserHeaders,
+		OAuth: u.Mode != accounts.PerUserHeaders,
 	}
 	if u.Required {
 		v.Need, v.Required = t.Required, true
@@ -130,7 +130,7 @@ func (c *Consent) describeConnection(s authz.Server, u *upstream.Server, status 
 
 // asks returns, by server, what the providers of those that have to be connected
 // will be asked for. They are asked side by side, as one may be slow.
-func (c *Consent) asks(ctx context.Context, servers []authz.Server, standing map[string]upstream.Status) map[string][]string {
+func (c *Consent) asks(ctx context.Context, servers []authz.Server, standing map[string]accounts.Status) map[string][]string {
 	asks := map[string][]string{}
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 var pressNotion = url.Values{"server": {"notion"}, "resource": {"https://mcp.example.com/mcp/notion"}}
@@ -42,7 +42,7 @@ func TestWalkConnectsAtConsent(t *testing.T) {
 	if !strings.Contains(shows(page), "Connect Notion again") || !strings.Contains(shows(page), "<code>pages.read</code>") {
 		t.Fatalf("not connected:\n%s", shows(page))
 	}
-	if got := b.carries("user_id:alice", "notion"); got != upstream.ErrNotConnected.Error() {
+	if got := b.carries("user_id:alice", "notion"); got != accounts.ErrNotConnected.Error() {
 		t.Errorf("before the end of the flow, calls carry %q", got)
 	}
 
@@ -117,7 +117,7 @@ func TestWalkDeniedAfterConnecting(t *testing.T) {
 	page := b.signIn("alice")
 	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
 	answer(t, b.press(page, submitPath, url.Values{"decision": {"deny"}}))
-	if got := b.carries("user_id:alice", "notion"); got != upstream.ErrNotConnected.Error() {
+	if got := b.carries("user_id:alice", "notion"); got != accounts.ErrNotConnected.Error() {
 		t.Errorf("calls carry %q", got)
 	}
 }
@@ -134,7 +134,7 @@ func TestWalkAccount_I15(t *testing.T) {
 		t.Fatalf("page:\n%s", shows(page))
 	}
 	page = b.follow(b.press(page, disconnectPath, nil))
-	if strings.Contains(shows(page), ">Disconnect<") || w.carries("user_id:alice", "notion") != upstream.ErrNotConnected.Error() {
+	if strings.Contains(shows(page), ">Disconnect<") || w.carries("user_id:alice", "notion") != accounts.ErrNotConnected.Error() {
 		t.Errorf("after disconnecting:\n%s", shows(page))
 	}
 	page = b.follow(b.open(agree(t, b.press(page, accountConnectPath, url.Values{"server": {"notion"}}), "again")))

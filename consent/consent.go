@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -29,8 +29,8 @@ type flows interface {
 	Deny(ctx context.Context, f *authz.Flow) (string, error)
 }
 
-// accounts is what the pages outside of flows need of it.
-type accounts interface {
+// accountPages is what the pages outside of flows need of it.
+type accountPages interface {
 	OpenBrowserSession(w http.ResponseWriter, r *http.Request) (*authz.BrowserSession, error)
 	SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error
 	SignOut(w http.ResponseWriter, r *http.Request) error
@@ -47,7 +47,7 @@ type accounts interface {
 
 type authorizationServer interface {
 	flows
-	accounts
+	accountPages
 }
 
 // Consent walks people through the pages of one authorization server.
@@ -66,7 +66,7 @@ type Consent struct {
 // New returns the pages of the authorization server. The broker may be nil.
 // linkUsed is told the ticket of each link with which somebody connected a
 // server.
-func New(as *authz.AuthorizationServer, b *upstream.Broker, pages *Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
+func New(as *authz.AuthorizationServer, b *accounts.Broker, pages *Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
 	if b == nil {
 		return newConsent(as, nil, pages, log)
 	}

@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // failure is an answer other than the one the person wanted.
@@ -94,8 +94,8 @@ func (c *Consent) explain(err error) *failure {
 	if errors.As(err, &oauth) && oauth.Status < http.StatusInternalServerError {
 		return refuse(oauth.Status, oauth.Description).because(err)
 	}
-	var p *upstream.Error
-	if errors.As(err, &p) && p.Problem == upstream.OtherBrowser {
+	var p *accounts.Error
+	if errors.As(err, &p) && p.Problem == accounts.OtherBrowser {
 		return c.tripFailed(http.StatusForbidden, t.TripOtherBrowser).because(err)
 	}
 	if p != nil {

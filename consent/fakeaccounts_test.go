@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -91,14 +91,14 @@ func (s *fakeAccounts) CheckLinkUnused(context.Context, *authz.ConnectLink) erro
 
 // fakeBroker connects the servers of newFake: Notion by OAuth, GitHub by a key.
 type fakeBroker struct {
-	servers map[string]*upstream.Server
+	servers map[string]*accounts.Server
 	// connections by owner and server
-	connections map[[2]string]upstream.Status
+	connections map[[2]string]accounts.Status
 	err         error // of the next step
 
-	trip     *upstream.Trip
-	answers  []upstream.Answer
-	sealed   upstream.Answer
+	trip     *accounts.Trip
+	answers  []accounts.Answer
+	sealed   accounts.Answer
 	pasted   map[string]string
 	presence storage.Presence // of who pasted
 	ended    [][2]string
@@ -106,39 +106,39 @@ type fakeBroker struct {
 
 func newFakeBroker() *fakeBroker {
 	return &fakeBroker{
-		servers: map[string]*upstream.Server{
-			"notion": {ID: "notion", Mode: upstream.PerUserOAuth, Required: true, Scopes: []string{"pages.read", "pages.write"}},
-			"github": {ID: "github", Mode: upstream.PerUserHeaders, Headers: []upstream.Header{{Name: "Authorization", Label: "Personal access token", Prefix: "Bearer "}, {Name: "X-Team"}}},
+		servers: map[string]*accounts.Server{
+			"notion": {ID: "notion", Mode: accounts.PerUserOAuth, Required: true, Scopes: []string{"pages.read", "pages.write"}},
+			"github": {ID: "github", Mode: accounts.PerUserHeaders, Headers: []accounts.Header{{Name: "Authorization", Label: "Personal access token", Prefix: "Bearer "}, {Name: "X-Team"}}},
 		},
-		connections: map[[2]string]upstream.Status{},
+		connections: map[[2]string]accounts.Status{},
 	}
 }
 
-func (b *fakeBroker) Server(id string) *upstream.Server { return b.servers[id] }
+func (b *fakeBroker) Server(id string) *accounts.Server { return b.servers[id] }
 
 func (b *fakeBroker) Asks(_ context.Context, server string) []string { return b.servers[server].Scopes }
 
 // connected gives an owner a connection.
 func (b *fakeBroker) connected(owner, server string, state storage.ConnectionState, scopes ...string) {
-	b.connections[[2]string{owner, server}] = upstream.Status{
+	b.connections[[2]string{owner, server}] = accounts.Status{
 		Server: server, State: state, ID: "id", Scopes: scopes, Since: time.Date(2026, 3, 4, 5, 6, 0, 0, time.UTC),
 	}
 }
 
-func (b *fakeBroker) Begin(_ context.Context, t upstream.Trip) (string, error) {
+func (b *fakeBroker) Begin(_ context.Context, t accounts.Trip) (string, error) {
 	b.trip = &t
 	return "https://provider.example/authorize?state=state-1", b.err
 }
 
-func (b *fakeBroker) Finish(_ context.Context, a upstream.Answer) (upstream.Outcome, error) {
+func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outcome, error) {
 	b.answers = append(b.answers, a)
 	if b.trip == nil || a.State != "state-1" {
-		return upstream.Outcome{}, &upstream.Error{Problem: upstream.TripEnded}
+		return accounts.Outcome{}, &accounts.Error{Problem: accounts.TripEnded}
 	}
 	if a.Browser != b.trip.Browser {
-		return upstream.Outcome{}, &upstream.Error{Problem: upstream.OtherBrowser}
+		return accounts.Outcome{}, &accounts.Error{Problem: accounts.OtherBrowser}
 	}
-	outcome := upstream.Outcome{Server: b.trip.Server, Owner: b.trip.Owner, ReturnTo: b.trip.ReturnTo}
+	outcome := accounts.Outcome{Server: b.trip.Server, Owner: b.trip.Owner, ReturnTo: b.trip.ReturnTo}
 	if b.trip.Owner != storage.SharedOwner {
 		if err := a.Present(b.trip.Presence, b.trip.Server); err != nil {
 			return outcome, err
@@ -150,12 +150,12 @@ func (b *fakeBroker) Finish(_ context.Context, a upstream.Answer) (upstream.Outc
 	return outcome, b.err
 }
 
-func (b *fakeBroker) SealAnswer(a upstream.Answer) string {
+func (b *fakeBroker) SealAnswer(a accounts.Answer) string {
 	b.sealed = a
 	return "sealed-answer"
 }
 
-func (b *fakeBroker) OpenAnswer(string) (upstream.Answer, error) { return b.sealed, nil }
+func (b *fakeBroker) OpenAnswer(string) (accounts.Answer, error) { return b.sealed, nil }
 
 func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, p storage.Presence) error {
 	if b.err != nil {
@@ -166,8 +166,8 @@ func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, val
 	return nil
 }
 
-func (b *fakeBroker) Status(_ context.Context, owner string) ([]upstream.Status, error) {
-	var all []upstream.Status
+func (b *fakeBroker) Status(_ context.Context, owner string) ([]accounts.Status, error) {
+	var all []accounts.Status
 	for _, server := range []string{"notion", "github"} {
 		status := b.connections[[2]string{owner, server}]
 		status.Server = server

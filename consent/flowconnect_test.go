@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -197,8 +197,8 @@ func TestConnectPressRefused(t *testing.T) {
 		"nobody yet":      {func(s *site, _ *http.Request) { s.flow.Identity = nil }, nil, 409},
 		"no such server":  {nil, []string{"server", "slack"}, 404},
 		"not offered":     {func(s *site, _ *http.Request) { s.fakeFlows.servers = s.fakeFlows.servers[1:] }, nil, 404},
-		"nothing to do":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = upstream.Headers }, nil, 404},
-		"an operator's":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = upstream.OAuth }, nil, 404},
+		"nothing to do":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.Headers }, nil, 404},
+		"an operator's":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.OAuth }, nil, 404},
 		"too often":       {func(s *site, _ *http.Request) { s.limited = true }, nil, 429},
 		"submitted since": {func(s *site, _ *http.Request) { s.err = authz.ErrFlowSubmitted }, nil, 409},
 	}
@@ -219,7 +219,7 @@ func TestConnectPressRefused(t *testing.T) {
 // A site where nobody connects anything has nothing of this.
 func TestNothingToConnect(t *testing.T) {
 	shared := newFakeBroker()
-	shared.servers = map[string]*upstream.Server{"notion": {ID: "notion", Mode: upstream.Headers}}
+	shared.servers = map[string]*accounts.Server{"notion": {ID: "notion", Mode: accounts.Headers}}
 	for name, s := range map[string]*site{
 		"no broker": newSite(t, newFake()).identified(alice()), "none per user": newSiteWith(t, newFake(), shared).identified(alice()),
 	} {

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // keyForm is what the form for keys carries along.
@@ -23,7 +23,7 @@ type keyInput struct{ Name, Label string }
 // showKeyPage asks for the keys of a server. What is pasted goes to that
 // server, to be tried, and into the vault; no page ever shows it again.
 func (c *Consent) showKeyPage(w http.ResponseWriter, r *http.Request, g goal, form keyForm) error {
-	if g.upstream.Mode != upstream.PerUserHeaders {
+	if g.upstream.Mode != accounts.PerUserHeaders {
 		return c.notHere()
 	}
 	t := c.pages.text
@@ -50,7 +50,7 @@ func (c *Consent) showKeyPage(w http.ResponseWriter, r *http.Request, g goal, fo
 
 // keepKeys connects a server with the keys a person pasted.
 func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal) error {
-	if g.upstream.Mode != upstream.PerUserHeaders {
+	if g.upstream.Mode != accounts.PerUserHeaders {
 		return c.notHere()
 	}
 	if !c.as.AllowPastedKey(r, g.who) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -48,7 +48,7 @@ func TestKeyPage(t *testing.T) {
 // A key that does not work is told so, and is nowhere afterwards.
 func TestWrongKeyIsNotEchoed_K19(t *testing.T) {
 	s := connecting(t)
-	s.broker.err = &upstream.Error{Problem: upstream.WrongKey}
+	s.broker.err = &accounts.Error{Problem: accounts.WrongKey}
 	back := s.paste()
 	page := s.get(back.String()).Body.String()
 	if back.Path != flowKeyPath || !strings.Contains(page, "does not accept this key") {

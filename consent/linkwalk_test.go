@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -55,7 +55,7 @@ func TestWalkLink_K01_D22(t *testing.T) {
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer alice's-1" {
 		t.Errorf("Alice's calls carry %q", got)
 	}
-	if got := w.carries("user_id:bob", "notion"); got != upstream.ErrNotConnected.Error() {
+	if got := w.carries("user_id:bob", "notion"); got != accounts.ErrNotConnected.Error() {
 		t.Errorf("Bob's calls carry %q", got)
 	}
 }
@@ -99,7 +99,7 @@ func (b *browser) request(target string) *http.Request {
 func TestWalkSharedConnection(t *testing.T) {
 	p := newProvider(t)
 	servers := p.servers()
-	servers[0].Mode = upstream.OAuth
+	servers[0].Mode = accounts.OAuth
 	w := newWalkTo(t, servers...)
 	operator := w.browser()
 	mustAnswer(t, operator.open(operator.sharedLink("github")), http.StatusNotFound)
@@ -132,7 +132,7 @@ func TestWalkSharedConnection(t *testing.T) {
 // Where an operator alone connects, the pages for that are there.
 func TestWalkOnlySharedConnections(t *testing.T) {
 	servers := newProvider(t).servers()[:1]
-	servers[0].Mode = upstream.OAuth
+	servers[0].Mode = accounts.OAuth
 	b := newWalkTo(t, servers...).browser()
 	mustAnswer(t, b.open(b.sharedLink("notion")), http.StatusOK)
 	mustAnswer(t, b.open("/api/oauth/callback?state=x&code=y"), http.StatusForbidden)
@@ -143,7 +143,7 @@ func TestWalkOnlySharedConnections(t *testing.T) {
 // try that failed does not count.
 func TestWalkSharedLinkOnce(t *testing.T) {
 	servers := newProvider(t).servers()[:1]
-	servers[0].Mode = upstream.OAuth
+	servers[0].Mode = accounts.OAuth
 	w := newWalkTo(t, servers...)
 	operator, other := w.browser(), w.browser()
 	link := operator.sharedLink("notion")
@@ -214,11 +214,11 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 func TestWalkEndStarted(t *testing.T) {
 	p := newProvider(t)
 	servers := p.servers()[:1]
-	servers[0].Mode = upstream.OAuth
+	servers[0].Mode = accounts.OAuth
 	w := newWalkTo(t, servers...)
 	end := func() {
 		t.Helper()
-		if _, err := w.broker.EndStarted(t.Context(), "notion"); err != nil && !errors.Is(err, upstream.ErrUnknownConnection) {
+		if _, err := w.broker.EndStarted(t.Context(), "notion"); err != nil && !errors.Is(err, accounts.ErrUnknownConnection) {
 			t.Error(err)
 		}
 	}
@@ -247,7 +247,7 @@ func TestWalkEndStarted(t *testing.T) {
 				t.Errorf("%d:\n%s", res.Code, shows(res))
 			}
 			mustAnswer(t, b.open(link), http.StatusGone)
-			if _, err := w.broker.Credential(t.Context(), storage.SharedOwner, "notion"); !errors.Is(err, upstream.ErrNotConnected) {
+			if _, err := w.broker.Credential(t.Context(), storage.SharedOwner, "notion"); !errors.Is(err, accounts.ErrNotConnected) {
 				t.Errorf("the credential: %v", err)
 			}
 		})

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -228,7 +228,7 @@ func TestWhoLeavesDuringTheExchange(t *testing.T) {
 				if !slices.Contains(p.revoked, "late-1") {
 					t.Errorf("revoked %q", p.revoked)
 				}
-				if got := b.carries(subjectAlice, "notion"); got != upstream.ErrNotConnected.Error() {
+				if got := b.carries(subjectAlice, "notion"); got != accounts.ErrNotConnected.Error() {
 					t.Errorf("calls carry %q", got)
 				}
 			})

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // provider is the authorization server of Notion, which agrees to whatever a
@@ -58,14 +58,14 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 }
 
 // servers returns Notion, which is required, and GitHub, which is not.
-func (p *provider) servers() []upstream.Server {
-	return []upstream.Server{{
-		ID: "notion", URL: p.URL + "/mcp", Mode: upstream.PerUserOAuth, Required: true, Scopes: []string{"pages.read"},
-		Client: &upstream.Client{ID: "gateway"}, AuthorizationEndpoint: p.URL + "/authorize", TokenEndpoint: p.URL + "/token",
+func (p *provider) servers() []accounts.Server {
+	return []accounts.Server{{
+		ID: "notion", URL: p.URL + "/mcp", Mode: accounts.PerUserOAuth, Required: true, Scopes: []string{"pages.read"},
+		Client: &accounts.Client{ID: "gateway"}, AuthorizationEndpoint: p.URL + "/authorize", TokenEndpoint: p.URL + "/token",
 		RevocationEndpoint: p.URL + "/revoke",
 	}, {
-		ID: "github", URL: p.URL + "/mcp", Mode: upstream.PerUserHeaders, VerifyURL: p.URL + "/whoami",
-		Headers: []upstream.Header{{Name: "Authorization", Prefix: "Bearer "}},
+		ID: "github", URL: p.URL + "/mcp", Mode: accounts.PerUserHeaders, VerifyURL: p.URL + "/whoami",
+		Headers: []accounts.Header{{Name: "Authorization", Prefix: "Bearer "}},
 	}}
 }
 

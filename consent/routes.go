@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // AccountPath is where people look after what they let in.
@@ -63,8 +63,8 @@ func (c *Consent) Routes() []authz.Route {
 		{Path: accountKeyPath, Handler: byMethod(c.visit(c.showKey), c.act(c.paste))},
 		{Path: disconnectPath, Handler: c.act(c.signedIn(c.disconnect))},
 		{Path: answerPath, Handler: c.answerPage()},
-		{Path: upstream.SharedCallbackPath, Handler: c.callback()},
-		{Path: upstream.SharedCallbackPath + "/", Handler: c.callback()},
+		{Path: accounts.SharedCallbackPath, Handler: c.callback()},
+		{Path: accounts.SharedCallbackPath + "/", Handler: c.callback()},
 	} {
 		if !c.connectsAny() {
 			route.Handler = http.HandlerFunc(nothingHere)

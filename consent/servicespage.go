@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -103,7 +103,7 @@ func (c *Consent) nameOf(id storage.Identity) (name, proof string) {
 // describeServers lists what the person can grant. What the client asked for
 // is chosen beforehand, and so is a server that is the only one, and what the
 // person chose before they went to connect something.
-func (c *Consent) describeServers(r *http.Request, f *authz.Flow, standing map[string]upstream.Status) []serverView {
+func (c *Consent) describeServers(r *http.Request, f *authz.Flow, standing map[string]accounts.Status) []serverView {
 	servers := c.as.Servers(f)
 	chosen := strings.Fields(r.URL.Query().Get("chosen"))
 	asks := c.asks(r.Context(), servers, standing)

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
 // submit ends the flow as the person decided, and sends the browser back to
@@ -68,7 +68,7 @@ func (c *Consent) finish(w http.ResponseWriter, r *http.Request, f *authz.Flow, 
 
 // missing returns a server that the person chose and must connect first, if
 // there is one.
-func (c *Consent) missing(f *authz.Flow, resources []string, standing map[string]upstream.Status) string {
+func (c *Consent) missing(f *authz.Flow, resources []string, standing map[string]accounts.Status) string {
 	for _, s := range c.as.Servers(f) {
 		u := c.perUser(s.ID)
 		if u != nil && u.Required && slices.Contains(resources, s.Resource) && !works(standing[s.ID]) {
@@ -78,7 +78,7 @@ func (c *Consent) missing(f *authz.Flow, resources []string, standing map[string
 	return ""
 }
 
-func connected(standing map[string]upstream.Status) []string {
+func connected(standing map[string]accounts.Status) []string {
 	var servers []string
 	for server, status := range standing {
 		if works(status) {

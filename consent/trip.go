@@ -10,13 +10,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/upstream"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // goal is a connection that a person wants.
 type goal struct {
-	upstream       *upstream.Server
+	upstream       *accounts.Server
 	server         authz.Server
 	who            string // counts attempts: a flow's ID or a subject
 	owner          string
@@ -36,7 +36,7 @@ type goal struct {
 // with: each trip has its own, so that nobody can finish one that was begun
 // elsewhere, or before the person agreed.
 func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
-	if g.upstream.Mode == upstream.PerUserHeaders {
+	if g.upstream.Mode == accounts.PerUserHeaders {
 		c.redirect(w, g.keyPage)
 		return nil
 	}
@@ -44,7 +44,7 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyTrips).backTo(g.returnTo)
 	}
 	secret := newTripSecret(g.presence.Identity)
-	target, err := c.broker.Begin(r.Context(), upstream.Trip{
+	target, err := c.broker.Begin(r.Context(), accounts.Trip{
 		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
 		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Presence: g.presence, Once: g.once, LastDisconnect: g.lastDisconnect,
 	})
@@ -81,7 +81,7 @@ func (c *Consent) linkServed(ticket string) {
 // comeBack shows the page that the person left from with what went wrong, if
 // it is known where they came from.
 func (c *Consent) comeBack(w http.ResponseWriter, returnTo string, err error) error {
-	var p *upstream.Error
+	var p *accounts.Error
 	if !errors.As(err, &p) {
 		return c.explain(err).backTo(returnTo)
 	}
@@ -100,7 +100,7 @@ func (c *Consent) comeBack(w http.ResponseWriter, returnTo string, err error) er
 }
 
 // withProblem returns a path of ours with what went wrong.
-func withProblem(path string, p upstream.Problem, reference string) string {
+func withProblem(path string, p accounts.Problem, reference string) string {
 	separator := "?"
 	if strings.Contains(path, "?") {
 		separator = "&"

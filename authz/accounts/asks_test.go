@@ -1,0 +1,87 @@
+package accounts
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Whoever agrees to connect a server is shown what Begin then asks for.
+func TestAsks_D3(t *testing.T) {
+	challenge := func(l *lab) {
+		l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+prmPath+`", scope="challenged"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		})
+	}
+	for name, tt := range map[string]struct {
+		configure func(*Config, *Server)
+		prepare   func(*lab)
+		want      []string
+	}{
+		"configured": {func(_ *Config, s *Server) { s.Scopes = []string{"mine"} }, challenge, []string{"mine"}},
+		"challenge":  {nil, challenge, []string{"challenged"}},
+		"nothing":    {nil, func(*lab) {}, nil},
+		"and offline": {nil, func(l *lab) {
+			challenge(l)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "scopes_supported", []string{"offline_access"})))
+		}, []string{"challenged", "offline_access"}},
+		"metadata": {nil, func(l *lab) {
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", []string{"read", "write"})))
+		}, []string{"read", "write"}},
+		"unusable": {nil, func(l *lab) { challenge(l); l.provider.page(asMetadataPath, nil) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			configure := tt.configure
+			if configure == nil {
+				configure = func(*Config, *Server) {}
+			}
+			l := newLab(t, configure)
+			tt.prepare(l)
+			if got := l.Asks(t.Context(), "notion"); !slices.Equal(got, tt.want) {
+				t.Errorf("asks for %q, want %q", got, tt.want)
+			}
+		})
+	}
+	l := newLab(t, func(_ *Config, s *Server) { s.Mode = PerUserHeaders })
+	if got := l.Asks(t.Context(), "notion"); got != nil || l.Asks(t.Context(), "slack") != nil || l.server.hits() > 0 {
+		t.Errorf("a server without a provider asks for %q", got)
+	}
+}
+
+// However many people look, the server is asked once in a while.
+func TestAsksRarely(t *testing.T) {
+	l := newLab(t)
+	l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", []string{"read"})))
+	var everybody sync.WaitGroup
+	for range 20 {
+		everybody.Go(func() {
+			if got := l.Asks(t.Context(), "notion"); !slices.Equal(got, []string{"read"}) {
+				t.Errorf("asks for %q", got)
+			}
+		})
+	}
+	everybody.Wait()
+	first := len(l.provider.requests(asMetadataPath))
+	l.now = l.now.Add(asksLifetime - time.Second)
+	l.Asks(t.Context(), "notion")
+	if again := len(l.provider.requests(asMetadataPath)); first != 1 || again != 1 {
+		t.Errorf("the provider was asked %d times, then %d", first, again)
+	}
+	l.now = l.now.Add(time.Second)
+	l.provider.page(asMetadataPath, nil)
+	if got := l.Asks(t.Context(), "notion"); got != nil {
+		t.Errorf("asks for %q", got)
+	}
+	l.server.forget()
+	l.provider.page(asMetadataPath, document(l.metadata()))
+	if got := l.Asks(t.Context(), "notion"); got != nil || l.server.hits() > 0 {
+		t.Error("asked again at once")
+	}
+	l.now = l.now.Add(asksRetry)
+	if got := l.Asks(t.Context(), "notion"); !slices.Equal(got, []string{"read"}) {
+		t.Errorf("after a while, asks for %q", got)
+	}
+}

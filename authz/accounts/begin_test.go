@@ -1,0 +1,169 @@
+package accounts
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
+	l := newLab(t, func(_ *Config, s *Server) {
+		s.Scopes = []string{"read", "write"}
+		s.Quirks.AuthorizeParams = map[string]string{"access_type": "offline", "state": "mine", "redirect_uri": "https://evil.example"}
+	})
+	l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_endpoint", l.provider.URL+"/authorize?tenant=1&client_id=x")))
+	got := l.begin(l.trip())
+	want := map[string]string{
+		"tenant": "1", "access_type": "offline", "response_type": "code", "client_id": "dynamic-1",
+		"redirect_uri": testIssuer + "/api/oauth/callback/notion", "scope": "read write",
+		"resource": l.server.URL + "/mcp", "code_challenge_method": "S256",
+	}
+	for name, value := range want {
+		if v := got[name]; len(v) != 1 || v[0] != value {
+			t.Errorf("%s = %q, want %q", name, v, value)
+		}
+	}
+	if len(got.Get("state")) != 43 || len(got.Get("code_challenge")) != 43 || len(got) != len(want)+2 {
+		t.Errorf("parameters %v", got)
+	}
+	other := l.begin(l.trip())
+	if other.Get("state") == got.Get("state") || other.Get("code_challenge") == got.Get("code_challenge") {
+		t.Error("two trips share a secret")
+	}
+}
+
+func TestQuirks_CL11(t *testing.T) {
+	l := newLab(t, func(_ *Config, s *Server) {
+		s.Scopes, s.Quirks = []string{"a", "b"}, Quirks{NoResource: true, ScopeSeparator: ","}
+	})
+	request := l.connect()
+	if request.Has("resource") || request.Get("scope") != "a,b" {
+		t.Errorf("request %v", request)
+	}
+	if r := l.provider.requests("/token"); r[0].form.Has("resource") {
+		t.Error("the token request has a resource")
+	}
+}
+
+func TestScopes_CL15_CL16_CL17(t *testing.T) {
+	for name, tt := range map[string]struct {
+		configured, challenge, resource, provider, extra, had string
+		want                                                  string
+	}{
+		"none":                          {want: ""},
+		"challenge":                     {challenge: "c", resource: "r", want: "c"},
+		"metadata":                      {resource: "r1 r2", want: "r1 r2"},
+		"configured":                    {configured: "x", challenge: "c", resource: "r", want: "x"},
+		"provider's are not asked":      {provider: "p q", want: ""},
+		"offline access":                {challenge: "c", provider: "p offline_access", want: "c offline_access"},
+		"offline access alone":          {provider: "offline_access", want: "offline_access"},
+		"connect again":                 {challenge: "c", had: "old", want: "c"},
+		"more, besides what it has":     {challenge: "c", had: "old c", extra: "new", want: "old c new"},
+		"more, on the first connection": {challenge: "c", extra: "new", want: "c new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(_ *Config, s *Server) { s.Scopes = strings.Fields(tt.configured) })
+			l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Bearer scope="`+tt.challenge+`", resource_metadata="`+l.server.URL+prmPath+`"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", strings.Fields(tt.resource))))
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "scopes_supported", strings.Fields(tt.provider))))
+			if tt.had != "" {
+				k := l.key(testOwner, &l.cfg.Servers[0])
+				had := storage.Connection{ConnectionKey: k, ID: "c", State: storage.Active, Scopes: strings.Fields(tt.had)}
+				if _, v, err := l.store.PutConnection(t.Context(), had, l.now); v != storage.OK {
+					t.Fatal(v, err)
+				}
+			}
+			trip := l.trip()
+			trip.Scopes = strings.Fields(tt.extra)
+			got := l.begin(trip)
+			if got.Get("scope") != tt.want || got.Has("scope") != (tt.want != "") {
+				t.Errorf("scope %q, want %q", got["scope"], tt.want)
+			}
+			if wantPrompt := strings.Contains(tt.want, "offline_access"); (got.Get("prompt") == "consent") != wantPrompt {
+				t.Errorf("prompt %q", got["prompt"])
+			}
+		})
+	}
+}
+
+// Only what a provider's answer needs is recorded, for as long as it can come,
+// and nobody who reads the store can answer in its place.
+func TestWhatIsRecorded_D20_I03(t *testing.T) {
+	l := newLab(t)
+	if len(l.store.states) != 0 {
+		t.Fatal("recorded before anybody agreed")
+	}
+	request := l.begin(l.trip())
+	state := l.store.states[0]
+	if state.Hash != storage.HashOf(request.Get("state")) || state.Owner != testOwner || state.Server != "notion" || state.Issuer != testIssuer || state.Browser != testBrowser ||
+		state.Provider != l.provider.URL || !state.ExpiresAt.Equal(l.now.Add(15*time.Minute)) {
+		t.Errorf("recorded %+v", state)
+	}
+	var tr trip
+	if err := l.open(state.Secret, &tr, tripContext(state.ConnectionKey, state.Hash)...); err != nil {
+		t.Fatal(err)
+	}
+	for name, secret := range map[string]string{"verifier": tr.Verifier, "state": request.Get("state"), "return": tr.ReturnTo} {
+		if len(secret) < 10 || bytes.Contains(state.Secret, []byte(secret)) {
+			t.Errorf("the %s can be read in the store", name)
+		}
+	}
+}
+
+func TestBeginRefuses_CL13(t *testing.T) {
+	for name, change := range map[string]func(*Trip, *Server){
+		"unknown server":                   func(tr *Trip, _ *Server) { tr.Server = "other" },
+		"no owner":                         func(tr *Trip, _ *Server) { tr.Owner = "" },
+		"pasted keys":                      func(_ *Trip, s *Server) { s.Mode = PerUserHeaders },
+		"open server":                      func(_ *Trip, s *Server) { s.Mode = None },
+		"a person for what everybody uses": func(_ *Trip, s *Server) { s.Mode = OAuth },
+		"everybody for what is a person's": func(tr *Trip, _ *Server) { tr.Owner = storage.SharedOwner },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			tr := l.trip()
+			change(&tr, &l.cfg.Servers[0])
+			_, err := l.Begin(t.Context(), tr)
+			wantProblem(t, err, UnknownServer)
+			if l.server.hits() != 0 || len(l.store.states) != 0 {
+				t.Error("something happened all the same")
+			}
+		})
+	}
+	t.Run("shared", func(t *testing.T) {
+		l := newLab(t, func(_ *Config, s *Server) { s.Mode = OAuth })
+		tr := l.trip()
+		tr.Owner = storage.SharedOwner
+		l.begin(tr)
+	})
+}
+
+func TestStoreFails_Begin(t *testing.T) {
+	l := newLab(t)
+	l.store.failWith(http.ErrAbortHandler)
+	_, err := l.Begin(t.Context(), l.trip())
+	if !errors.Is(err, http.ErrAbortHandler) || problemOf(err) != "" {
+		t.Errorf("error %v, want the store's", err)
+	}
+}
+
+func TestAuthorizationURLIsOneAddress_CL20(t *testing.T) {
+	l := newLab(t)
+	to, err := l.Begin(t.Context(), l.trip())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(to)
+	if err != nil || u.String() != to || strings.ContainsAny(to, " \"'<>\r\n") {
+		t.Errorf("not fit for a header: %q", to)
+	}
+}

@@ -1,0 +1,74 @@
+package accounts
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Paths on our site.
+const (
+	// SharedCallbackPath is where providers of pre-registered clients send
+	// browsers back to. All others have CallbackPath of their server.
+	SharedCallbackPath = "/api/oauth/callback"
+	// ClientDocumentPath starts the path of our client ID metadata documents.
+	ClientDocumentPath = "/oauth/client/"
+)
+
+// CallbackPath is where the provider of one server sends browsers back to. A
+// path of its own keeps an answer from being taken for another provider's
+// (RFC 9700 section 4.4).
+func CallbackPath(server string) string { return SharedCallbackPath + "/" + server }
+
+// Deps is what a broker works with.
+type Deps struct {
+	Store Store
+	// Keys seal credentials and trips, and sign client assertions.
+	Keys *seal.Keyring
+	// Egress reaches what servers and providers name.
+	Egress *egress.Client
+	// Operator reaches the origins that the configuration names, wherever they are.
+	Operator *egress.Client
+	// Cache is shared by every broker on the same Store.
+	Cache  *Cache
+	Logger *zap.Logger
+	Now    func() time.Time
+}
+
+// Broker connects people to the upstream servers of one site. It is safe for
+// concurrent use.
+type Broker struct {
+	cfg     Config
+	deps    Deps
+	log     *zap.Logger
+	servers map[string]*Server
+	// registering has the registrations that are under way.
+	registering singleflight.Group
+	// revocations are on their way to providers.
+	revocations revocationLines
+	// unconfigured has the servers that warnUnconfigured has named.
+	unconfigured sync.Map
+	// asks has what is known of what providers are asked for, by server.
+	asks   sync.Map
+	asking singleflight.Group
+	// pause waits between tries.
+	pause func(context.Context, time.Duration) error
+}
+
+// New returns the broker for a valid configuration.
+func New(cfg Config, deps Deps) *Broker {
+	b := &Broker{cfg: cfg, deps: deps, log: deps.Logger, servers: make(map[string]*Server, len(cfg.Servers)), pause: deps.Cache.pause}
+	for i := range b.cfg.Servers {
+		b.servers[b.cfg.Servers[i].ID] = &b.cfg.Servers[i]
+	}
+	return b
+}
+
+// Server returns the configuration of a server, or nil. The caller must not change it.
+func (b *Broker) Server(id string) *Server { return b.servers[id] }

@@ -1,0 +1,60 @@
+package accounts
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// Ways to authenticate at a token endpoint (RFC 8414 section 2).
+const (
+	authBasic         = "client_secret_basic"
+	authPost          = "client_secret_post"
+	authPrivateKeyJWT = "private_key_jwt"
+	authNone          = "none"
+)
+
+// client is what we are at a provider.
+type client struct {
+	ID         string `json:"id"`
+	Secret     string `json:"secret,omitempty"`
+	AuthMethod string `json:"auth_method"`
+}
+
+// authMethod chooses how a client with or without a secret authenticates. It
+// is decided once and then kept: trying another way after a refusal would
+// send a code or a refresh token twice.
+func authMethod(q Quirks, hasSecret bool, supported []string) string {
+	switch {
+	case q.AuthMethod != "":
+		return q.AuthMethod
+	case !hasSecret:
+		return authNone
+	case slices.Contains(supported, authPost) && !slices.Contains(supported, authBasic):
+		return authPost
+	}
+	return authBasic // the default of RFC 8414 section 2
+}
+
+// authenticate adds the client to a request to its provider (RFC 6749 section
+// 2.3, RFC 7523 section 2.2).
+func (b *Broker) authenticate(server string, l link, c *client, header http.Header, form url.Values) error {
+	switch l.AuthMethod {
+	case authBasic:
+		// Both are encoded as a form before they are joined (section 2.3.1).
+		r := http.Request{Header: header}
+		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
+		return nil
+	case authPost:
+		form.Set("client_secret", c.Secret)
+	case authPrivateKeyJWT:
+		assertion, err := b.clientAssertion(server, c.ID, l.Provider)
+		if err != nil {
+			return err
+		}
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", assertion)
+	}
+	form.Set("client_id", c.ID)
+	return nil
+}

@@ -1,0 +1,57 @@
+package accounts
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// An operator moves a server to another provider, where the client has the
+// same ID and a secret of its own. What people connected at the old one must
+// not take that secret there.
+func TestSecretOfAnotherProvider_K15(t *testing.T) {
+	for name, move := range map[string]func(*Server){
+		"endpoints": func(s *Server) { s.Issuer, s.TokenEndpoint = "https://new.example", "https://new.example/token" },
+		"issuer": func(s *Server) {
+			s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "https://new.example", "", "", ""
+		},
+		"discovery": func(s *Server) {
+			s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "", "", "", ""
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVault(t)
+			v.connectAs("alice", "notion")
+			v = v.instance()
+			v.deps.Egress = egress.New(egress.Options{Loopback: true})
+			s := v.servers["notion"]
+			s.Client = &Client{ID: "gateway", Secret: "of the new provider"}
+			move(s)
+			v.clock.advance(2 * time.Hour)
+			v.wantCall("alice", "notion", "", ErrNeedsReauth)
+			v.wantState("alice", "notion", storage.NeedsReauth)
+			if n := len(v.idp.came); n != 0 {
+				t.Errorf("the old provider got %d requests", n)
+			}
+		})
+	}
+}
+
+// Where the issuer is discovered, the pinned one is the client's.
+func TestPinnedProviderRefreshes_K15(t *testing.T) {
+	v := newVault(t)
+	v.connectAs("alice", "notion")
+	v.deps.Egress = egress.New(egress.Options{Loopback: true})
+	s := v.servers["notion"]
+	s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "", "", "", ""
+	pin := &provider{providerMetadata: providerMetadata{Issuer: v.idp.URL}, Discovered: true}
+	if err := v.pinIssuer(t.Context(), s, pin); err != nil {
+		t.Fatal(err)
+	}
+	v.clock.advance(2 * time.Hour)
+	if token, err := v.call("alice", "notion"); err != nil || token == "" {
+		t.Errorf("call: %q, %v", token, err)
+	}
+}

@@ -1,0 +1,168 @@
+package accounts
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+// ClientDocument is a client ID metadata document of ours.
+type ClientDocument struct {
+	Path string
+	// Body is JSON. It holds no secret.
+	Body []byte
+}
+
+// clientMetadata is what we say about ourselves, in our documents and when we
+// register (RFC 7591 section 2).
+type clientMetadata struct {
+	ClientID                string              `json:"client_id,omitempty"`
+	ClientName              string              `json:"client_name"`
+	ClientURI               string              `json:"client_uri,omitempty"`
+	RedirectURIs            []string            `json:"redirect_uris"`
+	GrantTypes              []string            `json:"grant_types"`
+	ResponseTypes           []string            `json:"response_types"`
+	TokenEndpointAuthMethod string              `json:"token_endpoint_auth_method"`
+	ApplicationType         string              `json:"application_type"`
+	JWKS                    *jose.JSONWebKeySet `json:"jwks,omitempty"`
+}
+
+// ClientDocuments returns our client ID metadata documents
+// (draft-ietf-oauth-client-id-metadata-document) for each server with OAuth:
+// what is known of us at one provider is of no use at another. Each has one for
+// us as a client without credentials, unless the operator wants a key, and one
+// with a key. There are none unless our public URL is https, as the providers
+// have to fetch them.
+func (b *Broker) ClientDocuments() []ClientDocument {
+	if !b.https() {
+		return nil
+	}
+	var documents []ClientDocument
+	for i := range b.cfg.Servers {
+		s := &b.cfg.Servers[i]
+		if s.Mode != OAuth && s.Mode != PerUserOAuth {
+			continue
+		}
+		documents = append(documents,
+			b.clientDocument(s, b.documentID(s), documentAuthMethod(s)),
+			b.clientDocument(s, b.keyedDocumentID(s), authPrivateKeyJWT))
+	}
+	return documents
+}
+
+func (b *Broker) clientDocument(s *Server, id, authMethod string) ClientDocument {
+	body, err := json.Marshal(b.clientMetadata(s, id, authMethod))
+	if err != nil {
+		panic(err) // texts and public keys only
+	}
+	return ClientDocument{Path: strings.TrimPrefix(id, b.cfg.Issuer), Body: body}
+}
+
+func (b *Broker) https() bool { return strings.HasPrefix(b.cfg.Issuer, "https://") }
+
+// offersDocument reports whether a provider is shown our document: one that
+// cannot fetch it refuses people with no word to us. Unless the operator says
+// so, a provider on the internet is not shown that of a site with a name or
+// address of some network or of this machine.
+func (b *Broker) offersDocument(s *Server, provider string) bool {
+	if !b.https() {
+		return false
+	}
+	if s.Quirks.MetadataDocument != nil {
+		return *s.Quirks.MetadataDocument
+	}
+	return placeOf(b.cfg.Issuer) >= placeOf(provider)
+}
+
+func placeOf(rawURL string) egress.Place {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return egress.Internet
+	}
+	return egress.PlaceOf(u.Hostname())
+}
+
+// documentID is the client ID that is the URL of our document.
+func (b *Broker) documentID(s *Server) string { return b.cfg.Issuer + ClientDocumentPath + s.ID }
+
+// keyedDocumentID is the client ID for providers that want a key.
+func (b *Broker) keyedDocumentID(s *Server) string { return b.documentID(s) + "/key" }
+
+// isDocument reports whether a client ID is a document of ours for the server.
+func (b *Broker) isDocument(s *Server, clientID string) bool {
+	return b.https() && (clientID == b.documentID(s) || clientID == b.keyedDocumentID(s))
+}
+
+// documentClient returns what we are at a provider that reads our documents and
+// supports these ways to authenticate; none, if it does not say.
+func (b *Broker) documentClient(s *Server, supported []string) *client {
+	wantsKey := slices.Contains(supported, authPrivateKeyJWT) && !slices.Contains(supported, authNone)
+	if wantsKey && s.Quirks.AuthMethod == "" {
+		return &client{ID: b.keyedDocumentID(s), AuthMethod: authPrivateKeyJWT}
+	}
+	return &client{ID: b.documentID(s), AuthMethod: documentAuthMethod(s)}
+}
+
+// documentAuthMethod is how a client authenticates whose document is public:
+// with a key, or not at all.
+func documentAuthMethod(s *Server) string {
+	if s.Quirks.AuthMethod == authPrivateKeyJWT {
+		return authPrivateKeyJWT
+	}
+	return authNone
+}
+
+// clientMetadata describes us to the provider of a server.
+func (b *Broker) clientMetadata(s *Server, id, authMethod string) clientMetadata {
+	m := clientMetadata{
+		ClientID:                id,
+		ClientName:              b.clientName(),
+		ClientURI:               b.cfg.Issuer,
+		RedirectURIs:            []string{b.redirectURI(s)},
+		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		ResponseTypes:           []string{"code"},
+		TokenEndpointAuthMethod: authMethod,
+		ApplicationType:         "web",
+	}
+	if !b.https() {
+		// http is for loopback only, which is for native clients (OpenID
+		// Connect Registration section 2).
+		m.ApplicationType, m.ClientURI = "native", ""
+	}
+	if authMethod == authPrivateKeyJWT {
+		keys := b.publicKeys(s.ID)
+		m.JWKS = &keys
+	}
+	return m
+}
+
+func (b *Broker) clientName() string {
+	if b.cfg.ClientName != "" {
+		return b.cfg.ClientName
+	}
+	u, err := url.Parse(b.cfg.Issuer)
+	if err != nil {
+		return b.cfg.Issuer
+	}
+	return u.Host
+}
+
+// redirectURI is where the provider of a server sends browsers back to.
+func (b *Broker) redirectURI(s *Server) string { return b.cfg.Issuer + s.RedirectPath() }
+
+// RedirectPath is the path of the redirect URI that the provider of the server
+// knows.
+func (s *Server) RedirectPath() string {
+	switch {
+	case s.Client == nil:
+		return CallbackPath(s.ID)
+	case s.Client.CallbackPath != "":
+		return s.Client.CallbackPath
+	}
+	return SharedCallbackPath
+}

@@ -1,0 +1,48 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Disconnect ends a connection here at once, together with trips that are
+// still under way, and at the provider as soon as that answers, where it has a
+// way to (RFC 7009). A connection that does not exist is no error.
+//
+// The owner is the one it was connected for: storage.SharedOwner for a
+// connection that everybody uses.
+func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
+	k := storage.ConnectionKey{Issuer: b.cfg.Issuer, Owner: owner, Server: server}
+	c, err := b.deps.Store.Connection(ctx, k, b.deps.Now())
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	c.ConnectionKey = k
+	for {
+		var queue *storage.ProviderRevocation
+		if c.ID != "" {
+			queue = b.revocationOf(c)
+		}
+		if queue != nil {
+			b.handOut(queue)
+		}
+		current, verdict, err := b.deps.Store.Disconnect(ctx, c, queue, b.deps.Now())
+		switch {
+		case err != nil:
+			return err
+		case verdict == storage.Mismatch: // refreshed at the same time: those tokens are to be revoked
+			c = current
+			continue
+		}
+		b.deps.Cache.Forget(k)
+		if verdict == storage.OK {
+			b.ended(c)
+		}
+		if queue != nil {
+			b.revokeNow(ctx, queue)
+		}
+		return nil
+	}
+}

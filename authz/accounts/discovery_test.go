@@ -1,0 +1,394 @@
+package accounts
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+func TestFindResourceMetadata_CL1(t *testing.T) {
+	for name, tt := range map[string]struct {
+		challenge func(l *lab) string
+		path      string
+		resource  func(l *lab) string
+	}{
+		"where the challenge says":   {func(l *lab) string { return `Bearer resource_metadata="` + l.server.URL + `/own/place"` }, "/own/place", nil},
+		"challenge without a place":  {func(*lab) string { return `Bearer scope="a"` }, prmPath, nil},
+		"no challenge":               {func(*lab) string { return "" }, prmPath, nil},
+		"at the root":                {func(*lab) string { return "" }, protectedResourcePath, nil},
+		"at the root for the origin": {func(*lab) string { return "" }, protectedResourcePath, func(l *lab) string { return l.server.URL }},
+		"place of the challenge is gone": {
+			func(l *lab) string { return `Bearer resource_metadata="` + l.server.URL + `/gone"` }, prmPath, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+				if c := tt.challenge(l); c != "" {
+					w.Header().Set("WWW-Authenticate", c)
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+			l.server.page(prmPath, nil)
+			m := l.resourceMetadata()
+			if tt.resource != nil {
+				m["resource"] = tt.resource(l)
+			}
+			l.server.page(tt.path, document(m))
+			if got := l.begin(l.trip()).Get("resource"); got != m["resource"] {
+				t.Errorf("resource %q, want %q", got, m["resource"])
+			}
+		})
+	}
+}
+
+// A server of revision 2025-03-26 is its own authorization server.
+func TestServerIsItsOwnProvider_CL1(t *testing.T) {
+	l := newLab(t)
+	l.server.page(prmPath, nil)
+	l.provider = l.server
+	l.server.page(asMetadataPath, document(l.metadata()))
+	l.server.page("/register", document(object{"client_id": "c"}))
+	if got := l.begin(l.trip()).Get("resource"); got != l.server.URL+"/mcp" {
+		t.Errorf("resource %q", got)
+	}
+}
+
+func TestResourceMismatch_CL2_K07(t *testing.T) {
+	for name, resource := range map[string]func(l *lab) any{
+		"another host":      func(*lab) any { return "https://mcp.notion.example/mcp" },
+		"another path":      func(l *lab) any { return l.server.URL + "/other" },
+		"a longer path":     func(l *lab) any { return l.server.URL + "/mcp/x" },
+		"only the origin":   func(l *lab) any { return l.server.URL },
+		"with a fragment":   func(l *lab) any { return l.server.URL + "/mcp#x" },
+		"with a user":       func(l *lab) any { return strings.Replace(l.server.URL, "://", "://u@", 1) + "/mcp" },
+		"none":              func(*lab) any { return nil },
+		"of the wrong type": func(l *lab) any { return []string{l.server.URL + "/mcp"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", resource(l))))
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, ProviderUnusable)
+			if l.provider.hits() != 0 {
+				t.Error("the provider was asked")
+			}
+		})
+	}
+	t.Run("the same in another spelling", func(t *testing.T) {
+		l := newLab(t)
+		l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", l.server.URL+"/mcp/")))
+		if got := l.begin(l.trip()).Get("resource"); got != l.server.URL+"/mcp/" {
+			t.Errorf("resource %q is not what the server calls itself", got)
+		}
+	})
+	t.Run("the operator knows its public name", func(t *testing.T) {
+		l := newLab(t, func(_ *Config, s *Server) { s.Resource = "https://mcp.notion.example/mcp" })
+		l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", "https://mcp.notion.example/mcp")))
+		if got := l.begin(l.trip()).Get("resource"); got != "https://mcp.notion.example/mcp" {
+			t.Errorf("resource %q", got)
+		}
+	})
+}
+
+func TestSeveralProviders_CL3(t *testing.T) {
+	l := newLab(t)
+	dead := newHost(t)
+	l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{dead.URL, l.provider.URL})))
+	l.connect()
+	if c, _ := l.connection(); c.Provider != l.provider.URL {
+		t.Errorf("provider %q", c.Provider)
+	}
+	for _, none := range []any{nil, []string{}, []string{""}, []string{dead.URL}, "text", []int{1}} {
+		l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", none)))
+		_, err := l.Begin(t.Context(), l.trip())
+		wantProblem(t, err, ProviderUnusable)
+	}
+}
+
+// An outage is told as one, and makes no server its own provider.
+func TestDiscoveryOutage(t *testing.T) {
+	for _, status := range []int{500, 503, 429} {
+		down := answer(status, "text/html", "canary")
+		for name, tt := range map[string]struct {
+			breaks func(l *lab)
+			want   Problem
+		}{
+			"provider metadata":               {func(l *lab) { l.provider.page(asMetadataPath, down) }, ProviderDown},
+			"provider metadata, second place": {func(l *lab) { l.provider.page(asMetadataPath, nil); l.provider.page(oidcPath, down) }, ProviderDown},
+			"provider metadata, good second":  {func(l *lab) { l.provider.page(asMetadataPath, down); l.provider.page(oidcPath, document(l.metadata())) }, ""},
+			"resource metadata":               {func(l *lab) { l.server.page(prmPath, down) }, ProviderDown},
+			"resource metadata, second place": {func(l *lab) { l.server.page(prmPath, nil); l.server.page(protectedResourcePath, down) }, ProviderDown},
+			"resource metadata, good second": {func(l *lab) {
+				l.server.page(prmPath, down)
+				l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+			}, ""},
+			"everything of the server":         {func(l *lab) { l.server.page("/mcp", down); l.server.page(prmPath, down) }, ProviderDown},
+			"neither there nor out of order":   {func(l *lab) { l.provider.page(asMetadataPath, nil) }, ProviderUnusable},
+			"a server that is its own, honest": {func(l *lab) { l.server.page(prmPath, nil) }, ProviderUnusable},
+		} {
+			l := newLab(t)
+			tt.breaks(l)
+			_, err := l.Begin(t.Context(), l.trip())
+			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
+			}
+			if n := len(l.server.requests(asMetadataPath)); n > 0 && tt.want == ProviderDown {
+				t.Errorf("%s, %d: the server is asked for metadata of a provider", name, status)
+			}
+		}
+	}
+}
+
+func TestFindProviderMetadata_CL4(t *testing.T) {
+	for _, tt := range []struct{ issuerPath, at string }{
+		{"", asMetadataPath},
+		{"", oidcPath},
+		{"/", asMetadataPath},
+		{"/tenant", asMetadataPath + "/tenant"},
+		{"/tenant", oidcPath + "/tenant"},
+		{"/tenant", "/tenant" + oidcPath},
+		{"/a/b", asMetadataPath + "/a/b"},
+		{"/tenant/", asMetadataPath + "/tenant"},
+	} {
+		t.Run(tt.issuerPath+" at "+tt.at, func(t *testing.T) {
+			l := newLab(t)
+			issuer := l.provider.URL + tt.issuerPath
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{issuer})))
+			l.provider.page(asMetadataPath, nil)
+			l.provider.page(tt.at, document(with(l.metadata(), "issuer", issuer)))
+			l.connect()
+			if c, _ := l.connection(); c.Provider != issuer {
+				t.Errorf("provider %q, want %q", c.Provider, issuer)
+			}
+		})
+	}
+	t.Run("order", func(t *testing.T) {
+		places, err := providerMetadataPlaces("https://as.example:8443/t")
+		want := []string{
+			"https://as.example:8443" + asMetadataPath + "/t", "https://as.example:8443" + oidcPath + "/t",
+			"https://as.example:8443/t" + oidcPath,
+		}
+		if err != nil || strings.Join(places, " ") != strings.Join(want, " ") {
+			t.Errorf("places %q, %v", places, err)
+		}
+	})
+}
+
+func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
+	for name, issuer := range map[string]func(l *lab) any{
+		"an honest one":    func(*lab) any { return "https://accounts.example" },
+		"two slashes more": func(l *lab) any { return l.provider.URL + "//" },
+		"upper case":       func(l *lab) any { return strings.ToUpper(l.provider.URL[:4]) + l.provider.URL[4:] },
+		"a path":           func(l *lab) any { return l.provider.URL + "/tenant" },
+		"a path, slash":    func(l *lab) any { return l.provider.URL + "/tenant/" },
+		"default port off": func(l *lab) any { return l.provider.URL + ":443" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", issuer(l))))
+			l.provider.page(oidcPath, document(l.metadata())) // does not save it
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, ProviderUnusable)
+			if n := len(l.provider.requests("/register")); n != 0 {
+				t.Error("registered there all the same")
+			}
+		})
+	}
+}
+
+func TestNoPKCE_CL6_K08(t *testing.T) {
+	for name, methods := range map[string]any{"absent": nil, "empty": []string{}, "plain only": []string{"plain"}} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, ProviderUnusable)
+
+			l = newLab(t, func(_ *Config, s *Server) { s.Quirks.AllowMissingPKCE = true })
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
+			if got := l.begin(l.trip()); got.Get("code_challenge_method") != "S256" || len(got.Get("code_challenge")) != 43 {
+				t.Error("the challenge is not sent all the same")
+			}
+		})
+	}
+}
+
+func TestEndpoints_K05_CL20(t *testing.T) {
+	bad := []string{
+		"", "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "vbscript:x", "ftp://as.example/a",
+		"https://user:pw@as.example/a", "https://as.example/a#f", "https:opaque", "//as.example/a", "/a",
+		"http://10.0.0.1/a", "http://as.example/a", "\x00https://as.example/a", "$(id)",
+	}
+	for _, member := range []string{"authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"} {
+		for _, endpoint := range bad {
+			if endpoint == "" && member != "authorization_endpoint" && member != "token_endpoint" {
+				continue // optional
+			}
+			t.Run(member+" "+endpoint, func(t *testing.T) {
+				l := newLab(t)
+				l.provider.page(asMetadataPath, document(with(l.metadata(), member, endpoint)))
+				to, err := l.Begin(t.Context(), l.trip())
+				wantProblem(t, err, ProviderUnusable)
+				if to != "" || len(l.provider.requests("/register")) != 0 {
+					t.Errorf("went on to %q", to)
+				}
+			})
+		}
+	}
+}
+
+// The server is where the operator put it, on loopback. What it and its
+// provider name is not.
+func TestEachHop_K06_CL19_H01(t *testing.T) {
+	inner := []string{
+		"http://169.254.169.254/latest/meta-data", "https://169.254.169.254/x", "https://127.0.0.1:1/x", "https://[::1]/x",
+		"https://10.0.0.1/x", "https://[::ffff:169.254.169.254]/x", "https://[64:ff9b::a9fe:a9fe]/x", "https://localhost/x",
+		"https://100.64.0.1/x", "http://metadata.internal/x",
+	}
+	hops := map[string]func(l *lab, address string){
+		"resource_metadata": func(l *lab, address string) {
+			l.server.page(prmPath, nil)
+			l.server.page(asMetadataPath, nil)
+			l.challenge(`Bearer resource_metadata="` + address + `"`)
+		},
+		"authorization_servers": func(l *lab, address string) {
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{address})))
+		},
+		"token_endpoint": func(l *lab, address string) {
+			l.server.page(asMetadataPath, document(with(l.metadata(), "token_endpoint", address)))
+		},
+		"registration_endpoint": func(l *lab, address string) {
+			l.server.page(asMetadataPath, document(with(l.metadata(), "registration_endpoint", address)))
+		},
+		"revocation_endpoint": func(l *lab, address string) {
+			l.server.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", address)))
+		},
+	}
+	for hop, point := range hops {
+		for _, address := range inner {
+			t.Run(hop+" "+address, func(t *testing.T) {
+				l := newLab(t)
+				// In production: nothing but the public internet. The provider
+				// lives with the server, so that the hops before can be made.
+				l.provider = l.server
+				l.server.page(prmPath, document(l.resourceMetadata()))
+				l.server.page(asMetadataPath, document(l.metadata()))
+				l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{})))
+				point(l, address)
+				_, err := l.Begin(t.Context(), l.trip())
+				wantProblem(t, err, ProviderUnusable)
+			})
+		}
+	}
+}
+
+// An address that passes each check can still answer with a redirect.
+func TestRedirectAtEachHop_K06_H03(t *testing.T) {
+	for name, turn := range map[string]func(l *lab, evil string){
+		"challenge":    func(l *lab, evil string) { l.server.page("/mcp", redirect(evil)) },
+		"resource":     func(l *lab, evil string) { l.server.page(prmPath, redirect(evil)) },
+		"provider":     func(l *lab, evil string) { l.provider.page(asMetadataPath, redirect(evil)) },
+		"registration": func(l *lab, evil string) { l.provider.page("/register", redirect(evil)) },
+		"token":        func(l *lab, evil string) { l.provider.page("/token", redirect(evil)) },
+		"openid discovery": func(l *lab, evil string) {
+			l.provider.page(asMetadataPath, nil)
+			l.provider.page(oidcPath, redirect(evil))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, evil := newLab(t), newHost(t)
+			turn(l, evil.URL+"/latest/meta-data")
+			if to, err := l.Begin(t.Context(), l.trip()); err == nil {
+				_, _ = to, err
+				request := l.begin(l.trip())
+				_, _ = l.Finish(t.Context(), l.answerTo(request))
+			}
+			if evil.hits() != 0 {
+				t.Errorf("followed: %+v", evil.seen[0])
+			}
+		})
+	}
+}
+
+func TestHostileDocuments_H05_H06(t *testing.T) {
+	endless := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"x":"`))
+		for range 1 << 20 {
+			if _, err := w.Write([]byte(strings.Repeat("a", 1024))); err != nil {
+				return
+			}
+		}
+	}
+	for name, page := range map[string]http.HandlerFunc{
+		"endless":     endless,
+		"HTML":        answer(200, "text/html", `<html>`),
+		"no JSON":     answer(200, "application/json", `{`),
+		"a list":      answer(200, "application/json", `[]`),
+		"deep":        answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
+		"repeated":    answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
+		"empty":       answer(200, "application/json", ``),
+		"wrong types": answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.server.page(prmPath, page)
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, ProviderUnusable)
+
+			l = newLab(t)
+			l.provider.page(asMetadataPath, page)
+			l.provider.page(oidcPath, page)
+			_, err = l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, ProviderUnusable)
+		})
+	}
+	t.Run("server down", func(t *testing.T) {
+		l := newLab(t)
+		l.server.Close()
+		_, err := l.Begin(t.Context(), l.trip())
+		wantProblem(t, err, ProviderDown)
+	})
+	t.Run("provider down", func(t *testing.T) {
+		l := newLab(t)
+		l.provider.Close()
+		_, err := l.Begin(t.Context(), l.trip())
+		wantProblem(t, err, ProviderDown)
+	})
+}
+
+func TestConfiguredProvider_CL1(t *testing.T) {
+	l := newLab(t, func(_ *Config, s *Server) {
+		s.Client = &Client{ID: "gh", Secret: "hush"}
+	})
+	l.cfg.Servers[0].AuthorizationEndpoint = l.provider.URL + "/authorize?allow_signup=false"
+	l.cfg.Servers[0].TokenEndpoint = l.provider.URL + "/token"
+	l.provider.page("/token", answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
+	request := l.connect()
+	if request.Get("allow_signup") != "false" || request.Get("client_id") != "gh" || request.Get("redirect_uri") != testIssuer+SharedCallbackPath {
+		t.Errorf("request %v", request)
+	}
+	c, s := l.connection()
+	if c.Provider != l.provider.URL || strings.Join(c.Scopes, " ") != "repo user" || s.AccessToken != "gho_1" || !c.TokenExpiresAt.IsZero() {
+		t.Errorf("connection %+v %+v", c, s)
+	}
+	if l.server.hits() != 0 {
+		t.Error("something was discovered")
+	}
+	if len(l.provider.requests("/token")) != 1 || l.provider.requests("/token")[0].header.Get("Authorization") == "" {
+		t.Error("not one token request with the secret")
+	}
+}
+
+// Google names accounts.google.com/ where its issuer has no slash.
+func TestConfiguredIssuer_CL5(t *testing.T) {
+	l := newLab(t, func(_ *Config, s *Server) { s.Issuer = "later" })
+	l.cfg.Servers[0].Issuer = l.provider.URL
+	l.server.page(prmPath, document(with(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"}), "scopes_supported", []string{"a"})))
+	if got := l.begin(l.trip()).Get("scope"); got != "a" {
+		t.Errorf("scope %q", got)
+	}
+}

@@ -1,0 +1,224 @@
+package accounts
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func newKeyLab(t *testing.T) *lab {
+	l := newLab(t, func(_ *Config, s *Server) {
+		s.Mode = PerUserHeaders
+		s.Headers = []Header{{Name: "authorization", Label: "API key", Prefix: "Bearer "}, {Name: "X-Team"}}
+	})
+	return l
+}
+
+var pasted = map[string]string{"authorization": " key-1\n", "X-Team": "blue", "X-Evil": "other"}
+
+// modern answers server/discover, legacy only initialize.
+func modern(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if !strings.Contains(string(body), `"server/discover"`) || r.Header.Get("Mcp-Method") != "server/discover" || r.Header.Get("Mcp-Protocol-Version") != modernRevision {
+		answer(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32020}}`)(w, r)
+		return
+	}
+	answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}`)(w, r)
+}
+
+func legacy(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	switch {
+	case r.Method == http.MethodDelete:
+		w.WriteHeader(http.StatusNoContent)
+	case strings.Contains(string(body), `"initialize"`):
+		w.Header().Set("Mcp-Session-Id", "s1")
+		answer(200, "text/event-stream", ": hello\nid: 1\ndata:\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n")(w, r)
+	default:
+		answer(400, "text/plain", "no session")(w, r)
+	}
+}
+
+func TestConnectHeaders_CL24(t *testing.T) {
+	guarded := func(next http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Bearer key-1" || r.Header.Get("X-Team") != "blue" || r.Header.Get("X-Evil") != "" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			next(w, r)
+		}
+	}
+	for name, server := range map[string]http.HandlerFunc{"current revision": modern, "earlier revision": legacy} {
+		t.Run(name, func(t *testing.T) {
+			l := newKeyLab(t)
+			l.server.page("/mcp", guarded(server))
+			until := l.now.Add(time.Minute)
+			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Presence{}); err != nil {
+				t.Fatal(err)
+			}
+			c, s := l.connection()
+			want := []CredentialHeader{{"Authorization", "Bearer key-1"}, {"X-Team", "blue"}}
+			if c.State != storage.Active || c.Provider != "" || !c.ExpiresAt.Equal(until) || len(s.Headers) != 2 || s.Headers[0] != want[0] || s.Headers[1] != want[1] {
+				t.Errorf("connection %+v %+v", c, s)
+			}
+			if strings.Contains(string(c.Secret), "key-1") {
+				t.Error("the key is not sealed")
+			}
+			requests := l.server.requests("/mcp")
+			last := requests[len(requests)-1]
+			if name == "earlier revision" && (last.method != http.MethodDelete || last.header.Get("Mcp-Session-Id") != "s1") {
+				t.Errorf("the session is left open: %+v", last)
+			}
+		})
+	}
+}
+
+func TestWrongKey_CL24(t *testing.T) {
+	elsewhere := newHost(t)
+	for name, tt := range map[string]struct {
+		page http.HandlerFunc
+		want Problem
+	}{
+		"unauthorized":        {answer(401, "text/plain", "canary"), WrongKey},
+		"forbidden":           {answer(403, "text/plain", "canary"), WrongKey},
+		"down":                {answer(503, "text/plain", "canary"), ProviderDown},
+		"not an MCP server":   {answer(200, "text/html", "<canary>"), Unsupported},
+		"error":               {answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), Unsupported},
+		"redirect":            {redirect(elsewhere.URL), Unsupported},
+		"legacy, wrong key":   {func(w http.ResponseWriter, r *http.Request) { refuseInitialize(w, r) }, WrongKey},
+		"stream never speaks": {answer(200, "text/event-stream", ": nothing\n\n"), Unsupported},
+		"no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
+			c, _, _ := w.(http.Hijacker).Hijack()
+			_, _ = io.WriteString(c, "canary\r\n\r\n")
+			c.Close()
+		}, ProviderDown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newKeyLab(t)
+			l.server.page("/mcp", tt.page)
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+			wantProblem(t, err, tt.want)
+			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.connections()) != 0 {
+				t.Errorf("%v, %d connections", err, len(l.connections()))
+			}
+		})
+	}
+	if elsewhere.hits() != 0 {
+		t.Errorf("K13: the key went elsewhere: %+v", elsewhere.seen[0].header)
+	}
+}
+
+func refuseInitialize(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if strings.Contains(string(body), `"initialize"`) {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	w.WriteHeader(http.StatusBadRequest)
+}
+
+func TestPastedValues(t *testing.T) {
+	for name, value := range map[string]string{
+		"none": "", "white space": " \t", "line break inside": "a\r\nX-Evil: 1", "NUL": "a\x00b", "long": strings.Repeat("a", maxKeyLen+1), "only the prefix": "Bearer ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newKeyLab(t)
+			l.server.page("/mcp", modern)
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Presence{})
+			wantProblem(t, err, WrongKey)
+			if l.server.hits() != 0 {
+				t.Error("it was sent")
+			}
+		})
+	}
+	t.Run("prefix pasted along", func(t *testing.T) {
+		l := newKeyLab(t)
+		l.server.page("/mcp", modern)
+		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Presence{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, s := l.connection(); s.Headers[0].Value != "Bearer key-1" {
+			t.Errorf("value %q", s.Headers[0].Value)
+		}
+	})
+	t.Run("not that kind of server", func(t *testing.T) {
+		err := newLab(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+		wantProblem(t, err, UnknownServer)
+	})
+}
+
+func TestVerifyURL(t *testing.T) {
+	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: Unsupported, 500: ProviderDown} {
+		l := newKeyLab(t)
+		l.cfg.Servers[0].VerifyURL = l.provider.URL + "/me"
+		l.provider.page("/me", answer(status, "text/plain", ""))
+		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+		wantProblem(t, err, want)
+		r := l.provider.requests("/me")
+		if len(r) != 1 || r[0].method != http.MethodGet || r[0].header.Get("Authorization") != "Bearer key-1" || l.server.hits() != 0 {
+			t.Errorf("asked %+v", r)
+		}
+	}
+}
+
+// What happens while the server looks at a new key.
+func TestChangedWhileVerifying(t *testing.T) {
+	disconnect := func(l *lab) error { return l.Disconnect(t.Context(), testOwner, "notion") }
+	paste := func(l *lab) error {
+		return l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+	}
+	for name, tt := range map[string]struct {
+		connected bool
+		meanwhile func(l *lab) error
+		want      Problem
+		left      int
+	}{
+		"nothing":                   {true, nil, "", 1},
+		"disconnected":              {true, disconnect, TripEnded, 0},
+		"replaced":                  {true, paste, "", 1},
+		"connected for the first":   {false, paste, Replaced, 1},
+		"disconnected without any":  {false, disconnect, TripEnded, 0},
+		"disconnected, pasted anew": {true, func(l *lab) error { return errors.Join(disconnect(l), paste(l)) }, Replaced, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newKeyLab(t)
+			l.server.page("/mcp", modern)
+			if tt.connected {
+				if err := paste(l); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				l.server.page("/mcp", modern)
+				if tt.meanwhile != nil {
+					if err := tt.meanwhile(l); err != nil {
+						t.Error(err)
+					}
+				}
+				modern(w, r)
+			})
+			values := map[string]string{"authorization": "key-2", "X-Team": "blue"}
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Presence{})
+			wantProblem(t, err, tt.want)
+			if n := len(l.connections()); n != tt.left {
+				t.Fatalf("%d connections, want %d", n, tt.left)
+			}
+			if tt.left == 0 {
+				return
+			}
+			want := "Bearer key-2"
+			if tt.want != "" {
+				want = "Bearer key-1"
+			}
+			if _, s := l.connection(); s.Headers[0].Value != want {
+				t.Errorf("the key is %q", s.Headers[0].Value)
+			}
+		})
+	}
+}

@@ -1,0 +1,497 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+// unusableAnswers are what a place answers that has no document to offer. None
+// of them says anything about the next place.
+var unusableAnswers = map[string]http.HandlerFunc{
+	"nothing there":      answer(404, "text/plain", "no"),
+	"unauthorized":       answer(401, "application/json", `{"error":"unauthorized"}`),
+	"forbidden":          answer(403, "text/html", "<h1>no</h1>"),
+	"server error":       answer(500, "text/html", "canary"),
+	"too many requests":  answer(429, "text/plain", "canary"),
+	"redirect":           redirect("https://elsewhere.example/"),
+	"page of an app":     answer(200, "text/html", "<!doctype html>"),
+	"page called JSON":   answer(200, "application/json", "<!doctype html>"),
+	"empty body":         answer(200, "application/json", ""),
+	"empty object":       answer(200, "application/json", `{}`),
+	"list":               answer(200, "application/json", `[]`),
+	"error with 200":     answer(200, "application/json", `{"error":"not_found","error_description":"canary"}`),
+	"wrong types":        answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
+	"repeated members":   answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
+	"nested too deeply":  answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
+	"too large":          answer(200, "application/json", `{"x":"`+strings.Repeat("a", maxMetadataLen)+`"}`),
+	"hangs up":           hangUp,
+	"hangs up in answer": func(w http.ResponseWriter, _ *http.Request) { cutShort(w) },
+}
+
+func cutShort(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", "100")
+	_, _ = w.Write([]byte(`{"issuer":`))
+	panic(http.ErrAbortHandler)
+}
+
+func TestOneUnusableAnswerIsNotTheEnd(t *testing.T) {
+	for kind, page := range unusableAnswers {
+		for place, arrange := range map[string]func(l *lab){
+			"where the challenge says": func(l *lab) {
+				l.challenge(`Bearer resource_metadata="` + l.server.URL + `/own/place"`)
+				l.server.page("/own/place", page)
+			},
+			"resource metadata of the path": func(l *lab) {
+				l.server.page(prmPath, page)
+				l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+			},
+			"provider metadata, OAuth": func(l *lab) {
+				l.provider.page(asMetadataPath, page)
+				l.provider.page(oidcPath, document(l.metadata()))
+			},
+			"provider metadata, OAuth and OpenID": func(l *lab) {
+				issuer := l.provider.URL + "/t"
+				l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{issuer})))
+				l.provider.page(asMetadataPath+"/t", page)
+				l.provider.page(oidcPath+"/t", page)
+				l.provider.page("/t"+oidcPath, document(with(l.metadata(), "issuer", issuer)))
+			},
+			"the first of two providers": func(l *lab) {
+				first := newHost(l.t)
+				first.page(asMetadataPath, page)
+				first.page(oidcPath, page)
+				l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{first.URL, l.provider.URL})))
+			},
+		} {
+			t.Run(place+": "+kind, func(t *testing.T) {
+				l := newLab(t)
+				arrange(l)
+				l.connect()
+			})
+		}
+	}
+}
+
+// What a document says and must not is no reason to look for another one.
+func TestRefusalsStay_K04_K07_K08(t *testing.T) {
+	for name, arrange := range map[string]func(l *lab){
+		"another resource where the challenge says": func(l *lab) {
+			l.challenge(`Bearer resource_metadata="` + l.server.URL + `/own/place"`)
+			l.server.page("/own/place", document(with(l.resourceMetadata(), "resource", "https://other.example/mcp")))
+		},
+		"another path of the server": func(l *lab) {
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", l.server.URL+"/other")))
+			l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+		},
+		"another issuer": func(l *lab) {
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://other.example")))
+			l.provider.page(oidcPath, document(l.metadata()))
+		},
+		"no PKCE": func(l *lab) {
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", nil)))
+			l.provider.page(oidcPath, document(l.metadata()))
+		},
+		"an endpoint that runs": func(l *lab) {
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_endpoint", "javascript:alert(1)")))
+			l.provider.page(oidcPath, document(l.metadata()))
+		},
+		"a token endpoint inside": func(l *lab) {
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "token_endpoint", "http://10.0.0.1/token")))
+			l.provider.page(oidcPath, document(l.metadata()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			arrange(l)
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, ProviderUnusable)
+			if n := len(l.provider.requests("/register")); n != 0 {
+				t.Errorf("%d registrations, want none", n)
+			}
+		})
+	}
+}
+
+// The pointer in a challenge is a hint: the well-known places are asked too.
+func TestUnusablePointer(t *testing.T) {
+	evil := newHost(t)
+	for name, pointer := range map[string]string{
+		"empty": "", "words": "see the docs", "malformed": "http://[::1", "another scheme": "ftp://files.example/m", "no host": "https:///m",
+		"relative to nothing": "gone", "with a user": "https://user@h.example/m", "this machine": evil.URL + "/m",
+		"metadata of the cloud": "http://169.254.169.254/latest/meta-data", "an inner network": "https://10.0.0.1/m",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider = l.server
+			l.server.page(prmPath, document(l.resourceMetadata()))
+			l.server.page(asMetadataPath, document(l.metadata()))
+			l.server.page("/register", document(object{"client_id": "c"}))
+			l.challenge(`Bearer resource_metadata="` + pointer + `"`)
+			l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{}))) // as in production
+			l.begin(l.trip())
+			if evil.hits() != 0 {
+				t.Error("K06: the address was asked")
+			}
+		})
+	}
+	for name, pointer := range map[string]string{
+		"relative": `"/own/place"`, "relative to the endpoint": `"own/place"`, "single quotes": `'$/own/place'`, "no quotes": `$/own/place`,
+	} {
+		t.Run("read: "+name, func(t *testing.T) {
+			l := newLab(t)
+			l.server.page(prmPath, nil)
+			l.server.page("/own/place", document(l.resourceMetadata()))
+			l.challenge("Bearer resource_metadata=" + strings.ReplaceAll(pointer, "$", l.server.URL) + `, scope='a b'`)
+			if got := l.begin(l.trip()).Get("scope"); got != "a b" {
+				t.Errorf("scope %q, want %q", got, "a b")
+			}
+		})
+	}
+}
+
+// What is told names every place, the first failure first, and nothing that a
+// stranger wrote but addresses without their secrets.
+func TestFailuresAreTold(t *testing.T) {
+	l := newLab(t)
+	l.provider.page(asMetadataPath, answer(200, "application/json", `{"error":"canary"}`))
+	l.provider.page(oidcPath, answer(404, "text/plain", "canary"))
+	_, err := l.Begin(t.Context(), l.trip())
+	wantProblem(t, err, ProviderUnusable)
+	said := err.Error()
+	first, second := strings.Index(said, asMetadataPath+": issuer, authorization_endpoint or token_endpoint is missing"), strings.Index(said, oidcPath+": egress: answer not usable: status 404")
+	if first < 0 || second < first || strings.Contains(said, "canary") {
+		t.Errorf("told %q", said)
+	}
+
+	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
+	_, err = l.Begin(t.Context(), l.trip())
+	if said := err.Error(); strings.Contains(said, "canary") || !strings.Contains(said, "configure issuer for server notion") {
+		t.Errorf("told %q", said)
+	}
+	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
+	_, err = l.Begin(t.Context(), l.trip())
+	if said := err.Error(); !strings.Contains(said, "its issuer is "+l.provider.URL+"/tenant/, not "+l.provider.URL+";") {
+		t.Errorf("told %q", said)
+	}
+}
+
+// A server can be asked in words that it does not know, and then say anything
+// before it looks for credentials.
+func TestChallengeIsFound(t *testing.T) {
+	const place = "/own/place"
+	for name, understands := range map[string]func(r *http.Request, body string) bool{
+		"the current revision":        func(_ *http.Request, body string) bool { return strings.Contains(body, "server/discover") },
+		"initialize":                  func(_ *http.Request, body string) bool { return strings.Contains(body, "initialize") },
+		"no header of later versions": func(r *http.Request, _ string) bool { return r.Header.Get("Mcp-Protocol-Version") < "2026" },
+		"only with an older header":   func(r *http.Request, _ string) bool { return r.Header.Get("Mcp-Protocol-Version") == "2025-06-18" },
+	} {
+		for kind, unknown := range map[string]http.HandlerFunc{
+			"400":                  answer(400, "application/json", `{"jsonrpc":"2.0","error":{"code":-32000}}`),
+			"404":                  answer(404, "text/plain", ""),
+			"405":                  answer(405, "text/plain", ""),
+			"401 with no pointer":  answer(401, "text/plain", ""),
+			"500":                  answer(500, "text/plain", ""),
+			"an error, status 200": answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32601}}`),
+			"nothing":              hangUp,
+		} {
+			if strings.HasPrefix(name, "only with") && kind != "400" {
+				continue // what MCP has for a header that is missing
+			}
+			t.Run(name+", else "+kind, func(t *testing.T) {
+				l := newLab(t)
+				l.server.page(prmPath, nil)
+				l.server.page(place, document(l.resourceMetadata()))
+				l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+					if !understands(r, readBody(r)) {
+						unknown(w, r)
+						return
+					}
+					w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+place+`"`)
+					w.WriteHeader(http.StatusUnauthorized)
+				})
+				l.connect()
+			})
+		}
+	}
+}
+
+// One that never answers what it does not know is asked in the older way before
+// the time is over.
+func TestServerHangsOverTheFirstQuestion(t *testing.T) {
+	for name, hang := range map[string]http.HandlerFunc{
+		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"stream without events": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(readBody(r), "server/discover") {
+					hang(w, r)
+					return
+				}
+				w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="https://mcp.example/odd"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			c, err := l.challengeOf(ctx, l.servers["notion"])
+			if err != nil || c.ResourceMetadata != "https://mcp.example/odd" {
+				t.Errorf("challenge %+v, %v", c, err)
+			}
+		})
+	}
+}
+
+// One that answers to strangers, or does not speak at all, may have metadata
+// where it belongs.
+func TestNoChallenge(t *testing.T) {
+	for name, page := range map[string]http.HandlerFunc{"modern": modern, "legacy": legacy, "mute": hangUp, "down": answer(503, "text/plain", "")} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.server.page("/mcp", page)
+			l.connect()
+		})
+	}
+}
+
+func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
+	for name, tt := range map[string]struct{ named, says, configured string }{
+		"named with it":             {"/", "", ""},
+		"named without":             {"", "/", ""},
+		"configured with it":        {"", "", "/"},
+		"configured, says a slash":  {"/", "/", "none"},
+		"configured, named neither": {"/other", "", "/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + tt.named})))
+			issuer := l.provider.URL + tt.says
+			l.provider.page(asMetadataPath, document(with(with(l.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
+			if tt.configured != "" {
+				l.cfg.Servers[0].Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
+			}
+			a := l.answerTo(l.begin(l.trip()))
+			a.Iss = issuer // the provider's own
+			if _, err := l.Finish(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			if c, _ := l.connection(); c.Provider != issuer {
+				t.Errorf("provider %q, want %q", c.Provider, issuer)
+			}
+			// The refresh knows the client as the provider's.
+			l.provider.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
+			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
+				t.Error("refresh:", err)
+			}
+			// The other spelling is no other provider.
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"})))
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/")))
+			l.begin(l.trip())
+		})
+	}
+	for _, tt := range []struct {
+		a, b string
+		same bool
+	}{
+		{"https://a.example", "https://a.example/", true},
+		{"https://a.example:8443/", "https://a.example:8443", true},
+		{"https://a.example/t", "https://a.example/t/", false},
+		{"https://a.example//", "https://a.example/", false},
+		{"https://a.example", "https://A.example", false},
+		{"https://a.example", "https://a.example:443", false},
+		{"https://a.example", "http://a.example", false},
+		{"https://a.example?q=/", "https://a.example?q=", false},
+		{"https://", "https:///", false},
+		{"", "/", false},
+	} {
+		if got := sameIssuer(tt.a, tt.b); got != tt.same {
+			t.Errorf("sameIssuer(%q, %q) = %v, want %v", tt.a, tt.b, got, tt.same)
+		}
+	}
+}
+
+// What can be read in one way only is read.
+func TestLenientMetadata(t *testing.T) {
+	for name, change := range map[string]func(l *lab, prm, as object){
+		"one server, no list":       func(l *lab, prm, _ object) { prm["authorization_servers"] = l.provider.URL },
+		"one method, no list":       func(_ *lab, _, as object) { as["code_challenge_methods_supported"] = "S256" },
+		"flags as text":             func(_ *lab, _, as object) { as["client_id_metadata_document_supported"] = "false" },
+		"null members":              func(_ *lab, prm, as object) { prm["scopes_supported"], as["revocation_endpoint"] = nil, nil },
+		"numbers among the methods": func(_ *lab, _, as object) { as["token_endpoint_auth_methods_supported"] = []any{1, nil, authBasic} },
+		"malformed providers first": func(l *lab, prm, _ object) {
+			prm["authorization_servers"] = []any{"", "x", nil, "/y", "ftp:z", l.provider.URL}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			prm, as := l.resourceMetadata(), l.metadata()
+			change(l, prm, as)
+			l.server.page(prmPath, document(prm))
+			l.provider.page(asMetadataPath, document(as))
+			l.connect()
+		})
+	}
+	t.Run("scopes in one text", func(t *testing.T) {
+		l := newLab(t)
+		l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", "a b")))
+		if got := l.begin(l.trip()).Get("scope"); got != "a b" {
+			t.Errorf("scope %q, want %q", got, "a b")
+		}
+	})
+	t.Run("byte order marks, content type twice", func(t *testing.T) {
+		l := newLab(t)
+		for h, paths := range map[*host][]string{l.server: {prmPath}, l.provider: {asMetadataPath, "/register", "/token"}} {
+			for _, path := range paths {
+				h.page(path, marked(h.pages[path]))
+			}
+		}
+		l.connect()
+	})
+	t.Run("iss must come, as text", func(t *testing.T) {
+		l := newLab(t)
+		l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
+		_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.trip())))
+		wantProblem(t, err, NotThatProvider)
+	})
+}
+
+// marked writes a byte order mark before an answer, and its Content-Type twice.
+func marked(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Content-Type", "application/json")
+		page(&markedWriter{ResponseWriter: w}, r)
+	}
+}
+
+type markedWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *markedWriter) Header() http.Header {
+	if w.begun {
+		return http.Header{}
+	}
+	return w.ResponseWriter.Header()
+}
+
+func (w *markedWriter) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.begun = true
+		w.ResponseWriter.Header()["Content-Type"] = []string{"application/json", "application/json; charset=utf-8"}
+		if _, err := w.ResponseWriter.Write([]byte("\ufeff")); err != nil {
+			return 0, err
+		}
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func TestLenientRegistration_CL7(t *testing.T) {
+	ends := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		member any
+		want   time.Time
+	}{
+		"none": {nil, time.Time{}}, "never": {0, time.Time{}}, "never, as text": {"0", time.Time{}}, "empty": {"", time.Time{}}, "false": {false, time.Time{}},
+		"seconds": {ends.Unix(), ends}, "as text": {fmt.Sprint(ends.Unix()), ends}, "a fraction": {float64(ends.Unix()) + 0.25, ends},
+		"a fraction, as text": {fmt.Sprintf("%d.75", ends.Unix()), ends}, "exponent": {"1.798859045e9", ends}, "a date": {"2027-01-02T03:04:05Z", ends},
+		"over already": {3600, time.Time{}}, "less than nothing": {-1, time.Time{}}, "beyond all years": {1e300, time.Time{}}, "words": {"never", time.Time{}},
+		"infinite": {"inf", time.Time{}}, "a list": {[]int{1}, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page("/register", document(object{
+				"client_id": "dynamic-1", "client_secret": "s", "client_secret_expires_at": tt.member, "client_id_issued_at": "1790000000",
+			}))
+			l.connect()
+			c, err := l.store.UpstreamClient(t.Context(), testIssuer, l.provider.URL, "notion", l.now)
+			if err != nil || !c.ExpiresAt.Equal(tt.want) {
+				t.Errorf("ends at %v, %v, want %v", c.ExpiresAt, err, tt.want)
+			}
+		})
+	}
+	t.Run("digits of an id as a number", func(t *testing.T) {
+		l := newLab(t)
+		l.provider.page("/register", document(object{"client_id": 12345678901234567}))
+		if got := l.connect().Get("client_id"); got != "12345678901234567" {
+			t.Errorf("client_id %q", got)
+		}
+	})
+	for name, tt := range map[string]struct {
+		uris any
+		want Problem
+	}{
+		"the one": {testIssuer + "/api/oauth/callback/notion", ""}, "another": {"https://other.example/cb", NotRegistered}, "none of them": {[]string{}, NotRegistered},
+	} {
+		t.Run("redirect URIs: "+name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page("/register", document(object{"client_id": "c", "redirect_uris": tt.uris}))
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, tt.want)
+		})
+	}
+	t.Run("refused with 200", func(t *testing.T) {
+		l := newLab(t)
+		l.provider.page("/register", document(object{"error": "invalid_client_metadata"}))
+		_, err := l.Begin(t.Context(), l.trip())
+		wantProblem(t, err, NotRegistered)
+	})
+}
+
+func TestManyScopes(t *testing.T) {
+	names := func(n int) []string {
+		scopes := make([]string, n)
+		for i := range scopes {
+			scopes[i] = fmt.Sprintf("scope.%03d", i)
+		}
+		return scopes
+	}
+	for name, offer := range map[string]func(l *lab, scopes []string){
+		"in the metadata": func(l *lab, scopes []string) {
+			l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", scopes)))
+		},
+		"in the challenge": func(l *lab, scopes []string) {
+			l.challenge(`Bearer scope="` + strings.Join(scopes, " ") + `"`)
+		},
+		"configured": func(l *lab, scopes []string) { l.cfg.Servers[0].Scopes = scopes },
+	} {
+		for _, n := range []int{64, 65, 300, maxScopes} {
+			l := newLab(t)
+			offer(l, names(n))
+			got := strings.Fields(l.begin(l.trip()).Get("scope"))
+			if !slices.Equal(got, names(n)) {
+				t.Errorf("%s: %d of %d scopes asked for", name, len(got), n)
+			}
+		}
+		l := newLab(t)
+		offer(l, names(maxScopes+1))
+		_, err := l.Begin(t.Context(), l.trip())
+		wantProblem(t, err, ProviderUnusable)
+		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
+			t.Errorf("%s: told %v", name, err)
+		}
+		if n := len(l.provider.requests("/register")); n != 0 {
+			t.Errorf("%s: registered all the same", name)
+		}
+	}
+}
+
+// challenge has the server ask for credentials with one.
+func (l *lab) challenge(value string) {
+	l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", value)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+}

@@ -1,0 +1,200 @@
+package accounts
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func (l *lab) onceTrip() Trip {
+	t := l.trip()
+	t.Once = storage.HashOf("a link")
+	return t
+}
+
+func TestOneConnectionOfSeveralTrips(t *testing.T) {
+	l := newLab(t)
+	first, second := l.answerTo(l.begin(l.onceTrip())), l.answerTo(l.begin(l.onceTrip()))
+	third := l.answerTo(l.begin(l.onceTrip()))
+	if _, err := l.Finish(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := l.connection()
+	for _, late := range []Answer{first, third} {
+		_, err := l.Finish(t.Context(), late)
+		wantProblem(t, err, TripEnded)
+		l.now = l.now.Add(tripLifetime - time.Second)
+	}
+	if after, _ := l.connection(); after.Revision != before.Revision {
+		t.Error("another connection took its place")
+	}
+	exchanged := 0
+	for _, r := range l.provider.requests("/token") {
+		if r.form.Get("code") == second.Code {
+			exchanged++
+		}
+	}
+	if exchanged != 1 {
+		t.Errorf("%d codes were exchanged", exchanged)
+	}
+	l.connect() // what is not bound to a link goes on to work
+}
+
+// Trips that come back at the same time all have tokens before one is stored.
+func TestOneConnectionOfTripsThatRace(t *testing.T) {
+	l := newLab(t)
+	const trips = 8
+	var answers []Answer
+	for range trips {
+		answers = append(answers, l.answerTo(l.begin(l.onceTrip())))
+	}
+	var exchanging sync.WaitGroup
+	exchanging.Add(trips)
+	reply := document(object{"access_token": "at-1", "token_type": "Bearer"})
+	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+		exchanging.Done()
+		exchanging.Wait()
+		reply(w, r)
+	})
+	outcomes := make(chan error, trips)
+	for _, a := range answers {
+		go func() {
+			_, err := l.Finish(t.Context(), a)
+			outcomes <- err
+		}()
+	}
+	connected := 0
+	for range trips {
+		if err := <-outcomes; err == nil {
+			connected++
+		} else {
+			wantProblem(t, err, TripEnded)
+		}
+	}
+	if connected != 1 || l.connections()[0].Revision != 1 {
+		t.Errorf("%d connected", connected)
+	}
+}
+
+// What fails at the provider may be tried again with the same link.
+func TestFailureUsesNothingUp(t *testing.T) {
+	l := newLab(t)
+	declined := l.answerTo(l.begin(l.onceTrip()))
+	declined.Code, declined.Error = "", "access_denied"
+	_, err := l.Finish(t.Context(), declined)
+	wantProblem(t, err, Declined)
+
+	honest := l.provider.pages["/token"]
+	l.provider.page("/token", answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
+	_, err = l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+	wantProblem(t, err, ProviderRefused)
+
+	l.provider.page("/token", honest)
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+		t.Error(err)
+	}
+}
+
+// What comes too late is not kept, and so the provider is told, unless that
+// could end what was kept.
+func TestLateTokensAreRevoked(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meanwhile func(l *lab, finish func())
+		want      []string
+	}{
+		"the same client": {meanwhile: func(_ *lab, finish func()) { finish() }},
+		"another client": {
+			want: []string{"late-refresh", "late-access"},
+			meanwhile: func(l *lab, finish func()) {
+				if err := l.forgetClient(l.t.Context(), l.servers["notion"], l.provider.URL, "dynamic-1"); err != nil {
+					l.t.Error(err)
+				}
+				l.provider.page("/register", document(object{"client_id": "dynamic-2", "token_endpoint_auth_method": authNone}))
+				finish()
+			},
+		},
+		"ended since": {
+			want: []string{"late-refresh", "late-access"},
+			meanwhile: func(l *lab, finish func()) {
+				finish()
+				if err := l.Disconnect(l.t.Context(), testOwner, "notion"); err != nil {
+					l.t.Error(err)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
+			l.provider.page("/register", document(object{"client_id": "dynamic-1", "token_endpoint_auth_method": authNone}))
+			l.provider.page("/revoke", answer(http.StatusOK, "application/json", "{}"))
+			first := document(object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
+			l.provider.page("/token", func(w http.ResponseWriter, _ *http.Request) {
+				l.provider.page("/token", first)
+				tt.meanwhile(l, func() {
+					if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+						t.Error(err)
+					}
+				})
+				document(object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
+			})
+			_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+			wantProblem(t, err, TripEnded)
+			l.Broker.deps.Cache.telling.Wait()
+			var revoked []string
+			for _, r := range l.provider.requests("/revoke") {
+				if token := r.form.Get("token"); strings.HasPrefix(token, "late") {
+					revoked = append(revoked, token)
+				}
+			}
+			if !slices.Equal(revoked, tt.want) {
+				t.Errorf("revoked %v", revoked)
+			}
+		})
+	}
+}
+
+// A link with which nothing was connected after all can be used again.
+func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
+	l := newLab(t)
+	honest := l.provider.pages["/token"]
+	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+		l.store.failWith(errStore)
+		honest(w, r)
+	})
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); !errors.Is(err, errStore) {
+		t.Fatal(err)
+	}
+	l.store.failWith(nil)
+	l.provider.page("/token", honest)
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+		t.Error(err)
+	}
+}
+
+// A link that was opened before what it is for was disconnected connects nothing
+// after that, however long the way to the provider takes to begin.
+func TestLinkFromBeforeADisconnect(t *testing.T) {
+	l := newLab(t)
+	if err := l.Disconnect(t.Context(), testOwner, "notion"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+	wantProblem(t, err, TripEnded)
+	if len(l.connections()) != 0 {
+		t.Error("connected")
+	}
+	again := l.onceTrip()
+	if again.LastDisconnect, err = l.store.LastDisconnect(t.Context(), l.key(testOwner, &l.cfg.Servers[0])); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(again))); err != nil {
+		t.Error(err)
+	}
+}

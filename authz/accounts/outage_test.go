@@ -1,0 +1,286 @@
+package accounts
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// outages are the ways in which a provider is not there for a while.
+var outages = map[string]fault{
+	"resets":                {answer: hangUp},
+	"nonsense":              {answer: answer(http.StatusOK, "text/html", "<html>maintenance</html>")},
+	"an empty object":       {answer: answer(http.StatusOK, "application/json", "{}")},
+	"an answer cut short":   {answer: cutOff},
+	"503":                   cannot,
+	"429":                   {cannot: true, answer: answer(http.StatusTooManyRequests, "text/plain", "no")},
+	"500":                   {answer: answer(http.StatusInternalServerError, "text/plain", "no")},
+	"502 of a gateway":      {answer: answer(http.StatusBadGateway, "text/html", "no")},
+	"504 of a gateway":      {answer: answer(http.StatusGatewayTimeout, "text/html", "no")},
+	"204":                   {answer: answer(http.StatusNoContent, "text/plain", "")},
+	"202":                   {answer: answer(http.StatusAccepted, "application/json", "{}")},
+	"400 of a proxy":        {cannot: true, answer: answer(http.StatusBadRequest, "text/html", "no")},
+	"404":                   {cannot: true, answer: answer(http.StatusNotFound, "text/html", "no")},
+	"a redirect":            {cannot: true, answer: redirect("https://status.example")},
+	"an answer without end": {answer: answer(http.StatusOK, "application/json", endless)},
+}
+
+var endless = func() string { return fmt.Sprintf("%070000d", 1) }()
+
+// cutOff ends the connection in the middle of an answer.
+func cutOff(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Length", "100")
+	_, _ = w.Write([]byte(`{"access_token":`))
+	panic(http.ErrAbortHandler)
+}
+
+// A provider that is away for half a minute costs nobody their connection:
+// whoever's token ends meanwhile waits, and goes on soon after it is back.
+func TestOutageCostsNobodyTheirConnection(t *testing.T) {
+	const people, away = 50, 40 * time.Second
+	for name, f := range outages {
+		t.Run(name, func(t *testing.T) {
+			v := newVault(t)
+			owner := func(i int) string { return fmt.Sprint("user_id:", i) }
+			for i := range people { // their tokens end before, during and after it
+				v.connectAs(owner(i), "notion", func(c *storage.Connection, opened *secrets) {
+					c.TokenExpiresAt = v.clock.time().Add(30*time.Second + time.Duration(i)*2*time.Second)
+					v.idp.ends[opened.AccessToken] = c.TokenExpiresAt
+				})
+			}
+			v.clock.advance(20 * time.Second)
+			began := v.clock.time()
+			v.idp.outage(&f)
+			for v.clock.time().Sub(began) < away+30*time.Second {
+				if v.clock.time().Sub(began) >= away {
+					v.idp.outage(nil)
+				}
+				for i := range people {
+					if _, err := v.call(owner(i), "notion"); err != nil && !errors.Is(err, ErrUnavailable) {
+						t.Fatalf("%v into it, %s: %v", v.clock.time().Sub(began), owner(i), err)
+					}
+					v.landed(owner(i), "notion")
+				}
+				v.clock.advance(time.Second)
+			}
+			for i := range people {
+				if _, err := v.call(owner(i), "notion"); err != nil {
+					t.Errorf("afterwards, %s: %v", owner(i), err)
+				}
+				v.wantState(owner(i), "notion", storage.Active)
+			}
+			v.idp.checkNoneTwice()
+		})
+	}
+}
+
+// Once its access token has ended, a refresh token whose answer was lost is
+// sent again, by one instance at a time, and not without end.
+func TestInDoubtIsTriedAgain_K11(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	v.clock.advance(time.Hour)
+	v.idp.outage(&lostBefore)
+	v.wantCall(alice, "notion", "", ErrUnavailable)
+	other := v.instance()
+	began := v.clock.time()
+	for v.clock.time().Sub(began) < time.Hour {
+		for _, at := range []*vault{v, other, v} {
+			if _, err := at.call(alice, "notion"); errors.Is(err, ErrNeedsReauth) {
+				took := v.clock.time().Sub(began)
+				if n := len(v.idp.refreshes()); n != 1+maxRetries || took < 4*time.Minute || took > 6*time.Minute {
+					t.Errorf("given up after %d requests and %v", n, took)
+				}
+				v.wantState(alice, "notion", storage.InDoubt)
+				v.idp.outage(nil)
+				v.clock.advance(time.Hour)
+				v.wantCall(alice, "notion", "", ErrNeedsReauth)
+				return
+			}
+		}
+		v.clock.advance(time.Second)
+	}
+	t.Fatal("asked for an hour")
+}
+
+// A process that ends while it tries again has used up that try.
+func TestRetryIsCountedBeforeItIsSent_K12(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	v.clock.advance(time.Hour)
+	v.idp.outage(&lostBefore)
+	v.wantCall(alice, "notion", "", ErrUnavailable)
+	for want := 1; want <= 3; want++ {
+		v.clock.advance(time.Minute)
+		v.store.failPuts = 1 << 20 // the outcome is never stored
+		if _, err := v.call(alice, "notion"); !errors.Is(err, errStore) {
+			t.Fatal(err)
+		}
+		v.store.failPuts = 0
+		if c := v.record(alice, "notion"); c.Retries != want {
+			t.Errorf("%d retries, want %d", c.Retries, want)
+		}
+		v.clock.advance(leaseTime)
+		v.wantCall(alice, "notion", "", ErrUnavailable) // the lease ran out
+	}
+	v.idp.outage(nil)
+	v.clock.advance(time.Minute)
+	v.wantCall(alice, "notion", "at-2", nil)
+	if c := v.record(alice, "notion"); c.Retries != 0 || c.State != storage.Active {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A long outage in which the provider says that it can do nothing costs no tries.
+func TestUnableCostsNoRetry(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	v.clock.advance(time.Hour)
+	v.idp.fail(lostBefore)
+	v.wantCall(alice, "notion", "", ErrUnavailable)
+	v.idp.outage(&cannot)
+	for range 100 {
+		v.clock.advance(time.Minute)
+		v.wantCall(alice, "notion", "", ErrUnavailable)
+	}
+	v.idp.outage(nil)
+	v.clock.advance(time.Minute)
+	v.wantCall(alice, "notion", "at-2", nil)
+}
+
+// A provider that does not replace refresh tokens is asked again at once: it is
+// known from its last answer, or from the operator.
+func TestReusableRefreshToken(t *testing.T) {
+	for name, learn := range map[string]func(v *vault){
+		"learned": func(v *vault) {
+			v.clock.advance(time.Hour)
+			v.wantCall(alice, "notion", "at-2", nil)
+		},
+		"configured": func(v *vault) { v.servers["notion"].Quirks.NoRefreshRotation = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVault(t)
+			v.idp.keeps = true
+			v.connectAs(alice, "notion")
+			learn(v)
+			v.clock.advance(time.Hour - 30*time.Second)
+			v.idp.outage(&lostAfter)
+			for range 5 { // ahead of the end already
+				if _, err := v.call(alice, "notion"); err != nil {
+					t.Error(err)
+				}
+				v.landed(alice, "notion")
+				v.wantState(alice, "notion", storage.Active)
+				v.clock.advance(retryPause)
+			}
+			v.clock.advance(time.Hour)
+			v.wantCall(alice, "notion", "", ErrUnavailable)
+			v.idp.outage(nil)
+			v.clock.advance(retryPause)
+			if token, err := v.call(alice, "notion"); token == "" || err != nil {
+				t.Error(token, err)
+			}
+		})
+	}
+	t.Run("the holder of a lease ended", func(t *testing.T) {
+		v := newVault(t)
+		v.idp.keeps = true
+		v.servers["notion"].Quirks.NoRefreshRotation = true
+		token := v.connectAs(alice, "notion")
+		c := v.record(alice, "notion")
+		if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "killed", v.clock.time().Add(leaseTime), v.clock.time()); verdict != storage.OK || err != nil {
+			t.Fatal(verdict, err)
+		}
+		v.clock.advance(time.Hour - 40*time.Second)
+		v.wantCall(alice, "notion", token, nil)
+		v.landed(alice, "notion")
+		v.wantState(alice, "notion", storage.InDoubt)
+		v.clock.advance(retryPause)
+		v.wantCall(alice, "notion", token, nil)
+		v.landed(alice, "notion")
+		v.wantState(alice, "notion", storage.Active)
+	})
+}
+
+// A provider that refuses without a clear reason is asked for an hour; then the
+// person is asked.
+func TestUnclearRefusalsEnd(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	v.connectAs(bob, "notion")
+	v.clock.advance(time.Hour)
+	f := fault{cannot: true, answer: answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`)}
+	v.idp.outage(&f)
+	for range 59 {
+		v.wantCall(alice, "notion", "", ErrUnavailable)
+		v.clock.advance(time.Minute)
+	}
+	v.wantCall(bob, "notion", "", ErrUnavailable) // whose hour begins
+	v.clock.advance(time.Minute)
+	v.wantCall(alice, "notion", "", ErrNeedsReauth)
+	v.wantCall(bob, "notion", "", ErrUnavailable)
+	v.idp.outage(nil)
+	v.clock.advance(time.Minute)
+	v.wantCall(bob, "notion", "at-3", nil)
+	if c := v.record(bob, "notion"); !c.RefusedSince.IsZero() {
+		t.Errorf("refused since %v", c.RefusedSince)
+	}
+}
+
+// A server that refuses the token of a connection in doubt is asked about it
+// before the refresh token is sent again.
+func TestInDoubtAndRefused_K11(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status   int
+		requests int
+		want     string
+		err      error
+	}{
+		"the token has ended":     {http.StatusUnauthorized, 2, "at-2", nil},
+		"only the call":           {http.StatusOK, 1, "", ErrRefused},
+		"the server does not say": {http.StatusServiceUnavailable, 1, "", ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVault(t)
+			token := v.connectAs(alice, "notion")
+			v.clock.advance(time.Hour - 30*time.Second)
+			v.idp.fail(lostBefore)
+			v.wantCall(alice, "notion", token, nil)
+			v.refreshed(alice, "notion")
+			v.wantState(alice, "notion", storage.InDoubt)
+			v.clock.advance(retryPause)
+			v.serverAnswers(tt.status)
+			got, err := v.refusedAt(alice, "notion", token)
+			if got != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("%q, %v; want %q, %v", got, err, tt.want, tt.err)
+			}
+			if n := len(v.idp.refreshes()); n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
+			v.idp.checkNoneTwice()
+		})
+	}
+}
+
+// What stands in front of a provider refuses without a reason: that costs a
+// connection in doubt no try either.
+func TestUnclearRefusalCostsNoRetry(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	v.clock.advance(time.Hour)
+	v.idp.fail(lostBefore)
+	v.wantCall(alice, "notion", "", ErrUnavailable)
+	f := fault{cannot: true, answer: answer(http.StatusNotFound, "text/html", "no")}
+	v.idp.outage(&f)
+	for range 100 {
+		v.clock.advance(25 * time.Second)
+		v.wantCall(alice, "notion", "", ErrUnavailable)
+	}
+	v.idp.outage(nil)
+	v.clock.advance(time.Minute)
+	v.wantCall(alice, "notion", "at-2", nil)
+}

@@ -1,0 +1,119 @@
+package accounts
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func (v *vault) wantPassing(id string, want func(Overview) bool) {
+	v.t.Helper()
+	o, err := v.Passing(id)
+	switch {
+	case want == nil && !errors.Is(err, ErrUnknownConnection):
+		v.t.Errorf("%s: %+v, %v", id, o, err)
+	case want != nil && (err != nil || !want(o)):
+		v.t.Errorf("%s: %+v, %v", id, o, err)
+	}
+}
+
+func TestPassingStates(t *testing.T) {
+	v := newVault(t)
+	pending := func(o Overview) bool { return o.Pending && !o.Failed && o.Mode == OAuth && o.ID == "" }
+	failed := func(o Overview) bool { return o.Failed && !o.Pending }
+	shared := v.key(storage.SharedOwner, v.servers["shared"])
+
+	v.wantPassing("shared", nil)
+	v.Started("shared", v.clock.time().Add(time.Minute))
+	v.Started("notion", v.clock.time().Add(time.Minute)) // nobody's to start
+	v.wantPassing("shared", pending)
+	v.wantPassing("notion", nil)
+	v.clock.advance(time.Minute)
+	v.wantPassing("shared", nil) // the link is over
+
+	v.Started("shared", v.clock.time().Add(time.Minute))
+	v.tripEnded(shared, nil)
+	v.wantPassing("shared", pending)
+	v.tripEnded(shared, problem(Declined, nil))
+	v.tripEnded(v.key(alice, v.servers["notion"]), problem(Declined, nil)) // the person was told
+	v.wantPassing("shared", failed)
+	v.wantPassing("notion", nil)
+
+	v.connectAs(storage.SharedOwner, "shared")
+	v.connectAs(alice, "notion")
+	v.connectAs(storage.FlowOwner("f"), "notion")
+	for _, k := range []storage.ConnectionKey{shared, v.key(alice, v.servers["notion"])} {
+		c := v.record(k.Owner, k.Server)
+		v.disconnect(k.Owner, k.Server)
+		v.wantPassing(c.ID, func(o Overview) bool {
+			return o.State == storage.Disconnected && o.Owner == k.Owner && o.TokenID == "" && o.UpdatedAt.Equal(v.clock.time())
+		})
+	}
+	v.wantPassing("shared", func(o Overview) bool { return o.State == storage.Disconnected })
+	of := v.record(storage.FlowOwner("f"), "notion")
+	v.disconnect(of.Owner, of.Server)
+	v.wantPassing(of.ID, nil)
+	other := v.instance()
+	other.cfg.Issuer, other.deps.Cache = "https://other.example", v.deps.Cache
+	other.wantPassing("shared", nil)
+	v.clock.advance(endedLifetime)
+	v.wantPassing("shared", nil)
+}
+
+// What was started ends with its trips.
+func TestEndStarted(t *testing.T) {
+	v := newVault(t)
+	start := func() {
+		v.Started("shared", v.clock.time().Add(time.Minute))
+		trip := storage.UpstreamState{
+			Hash: storage.HashOf("state"), ConnectionKey: v.key(storage.SharedOwner, v.servers["shared"]), Browser: testBrowser,
+			ExpiresAt: v.clock.time().Add(time.Minute),
+		}
+		if err := v.store.SaveUpstreamState(t.Context(), trip); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, server := range []string{"shared", "notion", "unknown"} {
+		if _, err := v.EndStarted(t.Context(), server); !errors.Is(err, ErrUnknownConnection) {
+			t.Errorf("%s, which nobody started: %v", server, err)
+		}
+	}
+	start()
+	o, err := v.EndStarted(t.Context(), "shared")
+	if err != nil || o.State != storage.Disconnected || o.Pending || o.Owner != storage.SharedOwner {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != TripEnded {
+		t.Errorf("a late answer: %v", err)
+	}
+	if _, err := v.EndStarted(t.Context(), "shared"); !errors.Is(err, ErrUnknownConnection) {
+		t.Errorf("ended again: %v", err)
+	}
+	start()
+	v.store.setDown(true)
+	if _, err := v.EndStarted(t.Context(), "shared"); !errors.Is(err, errStore) {
+		t.Error(err)
+	}
+}
+
+// What is remembered is bounded: what is over first goes first.
+func TestPassingIsBounded(t *testing.T) {
+	var p passing
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	for i := range 2 * maxPassing {
+		id := fmt.Sprint(i)
+		p.put(storage.ConnectionKey{Server: id}, Overview{ID: id}, now, now.Add(time.Hour+time.Duration(i)))
+	}
+	_, oldest := p.find("", "0", now)
+	_, newest := p.find("", fmt.Sprint(2*maxPassing-1), now)
+	if len(p.byKey) != maxPassing || oldest || !newest {
+		t.Errorf("%d are remembered, the first %t, the last %t", len(p.byKey), oldest, newest)
+	}
+	p.put(storage.ConnectionKey{Server: "later"}, Overview{ID: "later"}, now.Add(2*time.Hour), now.Add(3*time.Hour))
+	if len(p.byKey) != 1 {
+		t.Errorf("%d are remembered though they are over", len(p.byKey)-1)
+	}
+}

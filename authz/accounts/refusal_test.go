@@ -1,0 +1,67 @@
+package accounts
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Each way in which a code is not redeemed is told as what it is: what can never
+// work is no provider that does not answer, and the log says what may help.
+func TestExchangeProblems(t *testing.T) {
+	json := func(status int, body string) http.HandlerFunc { return answer(status, "application/json", body) }
+	configured := func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} }
+	for name, tt := range map[string]struct {
+		page   http.HandlerFunc
+		change func(*Config, *Server)
+		want   Problem
+		hint   string
+	}{
+		"token_type user":                {json(200, `{"ok":true,"access_token":"x","token_type":"user"}`), nil, Unsupported, "bearer"},
+		"token_type DPoP":                {json(200, `{"access_token":"x","token_type":"DPoP"}`), nil, Unsupported, "bearer"},
+		"token_type mac":                 {json(200, `{"access_token":"x","token_type":"mac"}`), nil, Unsupported, "bearer"},
+		"N_A":                            {json(200, `{"access_token":"x","token_type":"N_A"}`), nil, Unsupported, "bearer"},
+		"no access token":                {json(200, `{"ok":true,"authed_user":{"access_token":"x"}}`), nil, Unsupported, "bearer"},
+		"a token with spaces":            {json(200, `{"access_token":"a b","token_type":"bearer"}`), nil, Unsupported, "bearer"},
+		"a token that is an object":      {json(200, `{"access_token":{},"token_type":"bearer"}`), nil, Unsupported, "bearer"},
+		"nonsense":                       {answer(200, "text/html", "<html>"), nil, ProviderDown, ""},
+		"hangs up":                       {hangUp, nil, ProviderDown, ""},
+		"cannot":                         {json(503, ""), nil, ProviderDown, ""},
+		"too many":                       {json(429, ""), nil, ProviderDown, ""},
+		"not implemented":                {json(501, ""), nil, Unsupported, "token_endpoint"},
+		"temporarily_unavailable":        {json(400, `{"error":"temporarily_unavailable"}`), nil, ProviderDown, ""},
+		"ratelimited with 200":           {json(200, `{"ok":false,"error":"ratelimited"}`), nil, ProviderDown, ""},
+		"times out with 408":             {json(408, ""), nil, ProviderDown, ""},
+		"not found":                      {json(404, ""), nil, Unsupported, "token_endpoint"},
+		"no POST":                        {json(405, ""), nil, Unsupported, "token_endpoint"},
+		"a redirect":                     {redirect("https://elsewhere.example"), nil, Unsupported, "token_endpoint"},
+		"invalid_grant":                  {json(400, `{"error":"invalid_grant"}`), nil, ProviderRefused, ""},
+		"invalid_scope":                  {json(400, `{"error":"invalid_scope"}`), nil, Unsupported, "scopes"},
+		"invalid_target":                 {json(400, `{"error":"invalid_target"}`), nil, Unsupported, "no_resource"},
+		"unsupported_grant_type":         {json(400, `{"error":"unsupported_grant_type"}`), nil, Unsupported, "authorization code flow"},
+		"registered, invalid_client":     {json(401, `{"error":"invalid_client"}`), nil, ProviderRefused, "registration"},
+		"configured, invalid_client":     {json(401, `{"error":"invalid_client"}`), configured, NotRegistered, "client_secret"},
+		"configured, 401 and no more":    {json(401, ""), configured, NotRegistered, "client_secret"},
+		"configured, not allowed":        {json(400, `{"error":"unauthorized_client"}`), configured, NotRegistered, "client_id"},
+		"refused without a word":         {json(400, ""), nil, ProviderRefused, ""},
+		"refused with a word of its own": {json(403, `{"error":"nope"}`), nil, ProviderRefused, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var changes []func(*Config, *Server)
+			if tt.change != nil {
+				changes = append(changes, tt.change)
+			}
+			l := newLab(t, changes...)
+			a := l.answerTo(l.begin(l.trip()))
+			l.provider.page("/token", tt.page)
+			_, err := l.Finish(t.Context(), a)
+			wantProblem(t, err, tt.want)
+			if err != nil && !strings.Contains(err.Error(), tt.hint) {
+				t.Errorf("the log says %q, want %q in it", err, tt.hint)
+			}
+			if tt.want != ProviderDown != tt.want.NeedsOperator() {
+				t.Errorf("%s is logged for operators: %t", tt.want, tt.want.NeedsOperator())
+			}
+		})
+	}
+}

@@ -1,0 +1,497 @@
+package accounts
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func TestRegistrationPriority_CL7(t *testing.T) {
+	for name, tt := range map[string]struct {
+		issuer       string
+		configured   bool
+		documents    bool
+		registration bool
+		want         string
+		problem      Problem
+	}{
+		"configured first":         {testIssuer, true, true, true, "configured", ""},
+		"then our document":        {testIssuer, false, true, true, testIssuer + "/oauth/client/notion", ""},
+		"no document without TLS":  {"http://127.0.0.1:8080", false, true, true, "dynamic-1", ""},
+		"then registration":        {testIssuer, false, false, true, "dynamic-1", ""},
+		"else an operator must":    {testIssuer, false, false, false, "", NotRegistered},
+		"document, no alternative": {testIssuer, false, true, false, testIssuer + "/oauth/client/notion", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(cfg *Config, s *Server) {
+				cfg.Issuer = tt.issuer
+				if tt.configured {
+					s.Client = &Client{ID: "configured"}
+				}
+			})
+			m := with(l.metadata(), "client_id_metadata_document_supported", tt.documents)
+			if !tt.registration {
+				delete(m, "registration_endpoint")
+			}
+			l.provider.page(asMetadataPath, document(m))
+			to, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, tt.problem)
+			u, _ := url.Parse(to)
+			if got := u.Query().Get("client_id"); got != tt.want {
+				t.Errorf("client_id %q, want %q", got, tt.want)
+			}
+			if got := len(l.provider.requests("/register")); (got == 1) != (tt.want == "dynamic-1") {
+				t.Errorf("%d registrations", got)
+			}
+		})
+	}
+}
+
+func TestClientDocument_CL8_K21(t *testing.T) {
+	servers := []Server{
+		{ID: "notion", Mode: PerUserOAuth},
+		{ID: "shared", Mode: OAuth, Quirks: Quirks{AuthMethod: authPrivateKeyJWT}},
+		{ID: "key", Mode: PerUserHeaders}, {ID: "open", Mode: None}, {ID: "fixed", Mode: Headers},
+	}
+	l := newLab(t, func(cfg *Config, _ *Server) { cfg.Servers = servers })
+	documents := l.ClientDocuments()
+	paths := []string{"/oauth/client/notion", "/oauth/client/notion/key", "/oauth/client/shared", "/oauth/client/shared/key"}
+	if !slices.EqualFunc(documents, paths, func(d ClientDocument, path string) bool { return d.Path == path }) {
+		t.Fatalf("documents %+v", documents)
+	}
+	const want = `{"client_id":"https://gate.example/oauth/client/notion","client_name":"The Gate","client_uri":"https://gate.example",` +
+		`"redirect_uris":["https://gate.example/api/oauth/callback/notion"],"grant_types":["authorization_code","refresh_token"],` +
+		`"response_types":["code"],"token_endpoint_auth_method":"none","application_type":"web"}`
+	if got := string(documents[0].Body); got != want {
+		t.Errorf("document\n%s\nwant\n%s", got, want)
+	}
+	for i, d := range documents {
+		body, keyed := string(d.Body), i > 0
+		if strings.Contains(body, `"d"`) || strings.Contains(body, `"jwks":{"keys":[{"use":"sig","kty":"EC"`) != keyed ||
+			strings.Contains(body, `"token_endpoint_auth_method":"private_key_jwt"`) != keyed {
+			t.Errorf("keys: %s", body)
+		}
+		if !strings.Contains(body, `"client_id":"https://gate.example`+d.Path+`"`) || len(body) > 5<<10 {
+			t.Errorf("document %s", body)
+		}
+	}
+
+	l = newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = "http://127.0.0.1:8080" })
+	if got := l.ClientDocuments(); got != nil {
+		t.Errorf("documents that nobody may fetch: %+v", got)
+	}
+}
+
+// A provider that reads our documents gets a key where it takes nothing else
+// that we can do.
+func TestDocumentClientAuthenticates_CL8(t *testing.T) {
+	const plain, keyed = "/oauth/client/notion", "/oauth/client/notion/key"
+	for name, tt := range map[string]struct {
+		supported any
+		quirk     string
+		path      string
+		key       bool
+	}{
+		"a key only":             {[]string{authPrivateKeyJWT}, "", keyed, true},
+		"a key or a secret":      {[]string{authBasic, authPrivateKeyJWT}, "", keyed, true},
+		"nothing or a key":       {[]string{authNone, authPrivateKeyJWT}, "", plain, false},
+		"a secret only":          {[]string{authBasic}, "", plain, false},
+		"it does not say":        {nil, "", plain, false},
+		"the operator wants one": {[]string{authNone}, authPrivateKeyJWT, plain, true},
+		"the operator does not":  {[]string{authPrivateKeyJWT}, authNone, plain, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(_ *Config, s *Server) { s.Quirks.AuthMethod = tt.quirk })
+			m := with(l.metadata(), "client_id_metadata_document_supported", true)
+			l.provider.page(asMetadataPath, document(with(m, "token_endpoint_auth_methods_supported", tt.supported)))
+			request := l.connect()
+			if got := request.Get("client_id"); got != testIssuer+tt.path {
+				t.Errorf("client_id %q", got)
+			}
+			l.provider.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
+			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
+				t.Error(err)
+			}
+			sent := l.provider.requests("/token") // the code, and a refresh
+			if len(sent) != 2 {
+				t.Fatalf("%d requests", len(sent))
+			}
+			for _, r := range sent {
+				if r.form.Get("client_id") != testIssuer+tt.path || r.form.Has("client_assertion") != tt.key {
+					t.Errorf("sent %v", r.form)
+				}
+				if tt.key {
+					l.wantAssertion(r.form.Get("client_assertion"), testIssuer+tt.path)
+				}
+			}
+		})
+	}
+}
+
+// wantAssertion checks an assertion by the keys in the document of the client.
+func (l *lab) wantAssertion(assertion, clientID string) {
+	l.t.Helper()
+	jws, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, d := range l.ClientDocuments() {
+		if testIssuer+d.Path != clientID {
+			continue
+		}
+		var m clientMetadata
+		if err := json.Unmarshal(d.Body, &m); err != nil || m.JWKS == nil {
+			l.t.Fatal(err, string(d.Body))
+		}
+		claims, err := jws.Verify(m.JWKS.Keys[0])
+		if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+l.provider.URL+`"`) {
+			l.t.Errorf("claims %s, %v", claims, err)
+		}
+		return
+	}
+	l.t.Errorf("no document %s", clientID)
+}
+
+func TestRegistrationRequest_CL9(t *testing.T) {
+	for name, tt := range map[string]struct{ issuer, applicationType string }{
+		"hosted":   {testIssuer, "web"},
+		"loopback": {"http://127.0.0.1:8080", "native"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = tt.issuer })
+			l.begin(l.trip())
+			requests := l.provider.requests("/register")
+			var m clientMetadata
+			if err := json.Unmarshal([]byte(requests[0].body), &m); err != nil {
+				t.Fatal(err)
+			}
+			if m.ApplicationType != tt.applicationType || m.ClientName != "The Gate" || m.ClientID != "" ||
+				strings.Join(m.RedirectURIs, " ") != tt.issuer+"/api/oauth/callback/notion" ||
+				strings.Join(m.GrantTypes, " ") != "authorization_code refresh_token" ||
+				strings.Join(m.ResponseTypes, " ") != "code" || m.TokenEndpointAuthMethod != authBasic {
+				t.Errorf("asked for %+v", m)
+			}
+		})
+	}
+}
+
+func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
+	for name, tt := range map[string]struct {
+		page    http.HandlerFunc
+		problem Problem
+	}{
+		"refused redirect": {answer(400, "application/json", `{"error":"invalid_redirect_uri","error_description":"canary"}`), NotRegistered},
+		"refused":          {answer(403, "text/plain", `canary`), NotRegistered},
+		"down":             {answer(503, "text/plain", `canary`), ProviderDown},
+		"busy":             {answer(429, "text/plain", `canary`), ProviderDown},
+		"no client":        {answer(201, "application/json", `{"canary":1}`), ProviderUnusable},
+		"HTML":             {answer(201, "text/html", `<canary>`), ProviderUnusable},
+		"repeated":         {answer(201, "application/json", `{"client_id":"canary","client_id":"b"}`), ProviderUnusable},
+		"control bytes":    {answer(201, "application/json", `{"client_id":"canary\r\nx: y"}`), ProviderUnusable},
+		"long":             {answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 1000)+`"}`), ProviderUnusable},
+		"huge":             {answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 100_000)+`"}`), ProviderUnusable},
+		"other redirect":   {answer(201, "application/json", `{"client_id":"canary","redirect_uris":["https://canary.example/"]}`), NotRegistered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page("/register", tt.page)
+			_, err := l.Begin(t.Context(), l.trip())
+			wantProblem(t, err, tt.problem)
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("the provider's words are in %q", err)
+			}
+			if len(l.store.clients) != 0 {
+				t.Error("something was stored")
+			}
+		})
+	}
+}
+
+func TestAuthMethod_CL9_K09(t *testing.T) {
+	all := []string{authBasic, authPost, authNone}
+	for name, tt := range map[string]struct {
+		supported any
+		answer    object
+		want      string
+	}{
+		"secret":             {all, object{"client_secret": "s"}, authBasic},
+		"not said":           {nil, object{"client_secret": "s"}, authBasic},
+		"post only":          {[]string{authPost}, object{"client_secret": "s"}, authPost},
+		"public only":        {[]string{authNone}, object{}, authNone},
+		"changed to post":    {all, object{"client_secret": "s", "token_endpoint_auth_method": authPost}, authPost},
+		"changed to public":  {all, object{"token_endpoint_auth_method": authNone}, authNone},
+		"secret not needed":  {all, object{"client_secret": "s", "token_endpoint_auth_method": authNone}, authNone},
+		"secret not handed":  {all, object{}, authNone},
+		"secret without end": {all, object{"client_secret": "s", "client_secret_expires_at": 0}, authBasic},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.provider.page(asMetadataPath, document(with(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
+			tt.answer["client_id"] = "c1"
+			l.provider.page("/register", document(tt.answer))
+			l.connect()
+			r := l.provider.requests("/token")
+			if len(r) != 1 {
+				t.Fatalf("%d token requests", len(r))
+			}
+			basic, posted, id := r[0].header.Get("Authorization") != "", r[0].form.Has("client_secret"), r[0].form.Has("client_id")
+			if basic != (tt.want == authBasic) || posted != (tt.want == authPost) || id != (tt.want != authBasic) {
+				t.Errorf("basic %v, secret in the form %v, id in the form %v; want %s", basic, posted, id, tt.want)
+			}
+		})
+	}
+}
+
+func TestRegistrationIsKept_CL10(t *testing.T) {
+	l := newLab(t)
+	l.connect()
+	l.connect()
+	if n := len(l.provider.requests("/register")); n != 1 {
+		t.Errorf("%d registrations for two trips", n)
+	}
+	for _, c := range l.store.clients {
+		if c.Issuer != testIssuer || c.Provider != l.provider.URL || c.Server != "notion" {
+			t.Errorf("kept under %+v", c)
+		}
+		if strings.Contains(string(c.Secret), "s/1") {
+			t.Error("the secret is not sealed")
+		}
+		c.Secret = l.seal(registration{}, l.clientContext("https://other.example", "notion")...) // M02
+		if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Begin(t.Context(), l.trip()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(l.provider.requests("/register")); n != 2 {
+		t.Errorf("%d registrations: one that was swapped in the store is used", n)
+	}
+}
+
+func TestRegisterAtTheSameTime_CL10(t *testing.T) {
+	l := newLab(t)
+	var wg sync.WaitGroup
+	arrived, gate := make(chan struct{}, 16), make(chan struct{})
+	l.provider.page("/register", func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-gate
+		document(object{"client_id": "one"})(w, r)
+	})
+	for range 16 {
+		wg.Go(func() {
+			if _, err := l.Begin(t.Context(), l.trip()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-arrived
+	close(gate)
+	wg.Wait()
+	ids := map[string]bool{}
+	for _, s := range l.store.states {
+		var tr trip
+		if err := l.open(s.Secret, &tr, tripContext(s.ConnectionKey, s.Hash)...); err != nil {
+			t.Fatal(err)
+		}
+		ids[tr.Link.ClientID] = true
+	}
+	if len(ids) != 1 || len(l.store.states) != 16 {
+		t.Errorf("%d trips as the clients %v", len(l.store.states), ids)
+	}
+}
+
+// The server moves to another provider: nothing of the old one is sent there.
+func TestProviderChanges_CL10_K15(t *testing.T) {
+	move := func(l *lab) *host {
+		other := newHost(l.t)
+		old := l.provider.URL
+		m := l.metadata()
+		for k, v := range m {
+			if s, ok := v.(string); ok {
+				m[k] = strings.Replace(s, old, other.URL, 1)
+			}
+		}
+		other.page(asMetadataPath, document(m))
+		other.page("/register", document(object{"client_id": "dynamic-2", "client_secret": "s2"}))
+		other.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
+		l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{other.URL})))
+		return other
+	}
+	t.Run("dynamic", func(t *testing.T) {
+		l := newLab(t)
+		l.connect()
+		other := move(l)
+		l.provider = other
+		request := l.connect()
+		if request.Get("client_id") != "dynamic-2" {
+			t.Errorf("client_id %q at the new provider", request.Get("client_id"))
+		}
+		for _, r := range other.seen {
+			if strings.Contains(r.body+r.header.Get("Authorization"), "dynamic-1") || strings.Contains(r.body, "rt-1") {
+				t.Errorf("the new provider sees %+v", r)
+			}
+		}
+		if c, s := l.connection(); c.Provider != other.URL || s.RefreshToken != "" || s.AccessToken != "at-2" {
+			t.Errorf("connection %+v %+v", c, s)
+		}
+	})
+	t.Run("configured", func(t *testing.T) {
+		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
+		l.connect()
+		other := move(l)
+		to, err := l.Begin(t.Context(), l.trip())
+		wantProblem(t, err, ProviderUnusable)
+		if to != "" || len(other.requests("/token")) != 0 {
+			t.Errorf("went on to %q", to)
+		}
+		// The operator moves too.
+		l.cfg.Servers[0].Client = &Client{ID: "ours at the other"}
+		l.provider = other
+		l.connect()
+	})
+	t.Run("configured with its issuer", func(t *testing.T) {
+		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
+		l.cfg.Servers[0].Issuer = l.provider.URL
+		other := move(l)
+		l.connect() // stays where the operator said
+		l.cfg.Servers[0].Issuer = other.URL
+		l.provider = other
+		l.connect() // and moves with the operator
+	})
+	t.Run("registered anew between leaving and coming back", func(t *testing.T) {
+		l := newLab(t)
+		a := l.answerTo(l.begin(l.trip()))
+		other := registration{client: client{ID: "dynamic-2", Secret: "s2"}}
+		if err := l.plantClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := l.Finish(t.Context(), a)
+		if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
+			t.Error("the code went with the credentials of another client")
+		}
+	})
+	t.Run("between leaving and coming back", func(t *testing.T) {
+		l := newLab(t)
+		request := l.begin(l.trip())
+		other := move(l)
+		if _, err := l.Finish(t.Context(), l.answerTo(request)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(other.requests("/token")); n != 0 {
+			t.Error("the code went to the new provider")
+		}
+	})
+}
+
+func TestProviderForgets_CL10(t *testing.T) {
+	forgetful := func(known *string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			id, _, _ := r.BasicAuth()
+			_ = r.ParseForm()
+			switch {
+			case id != *known:
+				answer(401, "application/json", `{"error":"invalid_client"}`)(w, r)
+			case r.PostForm.Get("code") != "code-1":
+				answer(400, "application/json", `{"error":"invalid_grant"}`)(w, r)
+			default:
+				document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
+			}
+		}
+	}
+	known := "dynamic-1"
+	l := newLab(t)
+	l.provider.page("/token", forgetful(&known))
+	l.connect()
+
+	// It restarts: the code of the trip under way is refused, and the next one
+	// registers anew.
+	request := l.begin(l.trip())
+	known = "dynamic-2"
+	l.provider.page("/register", document(object{"client_id": "dynamic-2", "client_secret": "s2"}))
+	outcome, err := l.Finish(t.Context(), l.answerTo(request))
+	wantProblem(t, err, ProviderRefused)
+	if outcome.ReturnTo != "/oauth/account" || outcome.Connected {
+		t.Errorf("outcome %+v", outcome)
+	}
+	if _, err := l.store.UpstreamClient(t.Context(), testIssuer, l.provider.URL, "notion", l.now); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("the registration that the provider forgot is kept: %v", err)
+	}
+	if got := l.connect().Get("client_id"); got != "dynamic-2" {
+		t.Errorf("client_id %q", got)
+	}
+
+	// It restarts again, and this time the browser is stranded on its page:
+	// the next person who leaves is not.
+	known = "dynamic-3"
+	l.provider.page("/register", document(object{"client_id": "dynamic-3", "client_secret": "s3"}))
+	if got := l.begin(l.trip()).Get("client_id"); got != "dynamic-2" {
+		t.Fatalf("client_id %q: nobody could know yet", got)
+	}
+	if got := l.connect().Get("client_id"); got != "dynamic-3" {
+		t.Errorf("client_id %q after a person did not return", got)
+	}
+
+	// A provider that works is not asked before each trip.
+	l.provider.forget()
+	l.connect()
+	l.connect()
+	if n := len(l.provider.requests("/token")); n != 2 {
+		t.Errorf("%d token requests for two trips", n)
+	}
+}
+
+// A provider refuses a former client after a new one took its place.
+func TestForgettingKeepsTheNewClient(t *testing.T) {
+	for name, late := range map[string]func(l *lab){
+		"a trip": func(l *lab) {
+			_, err := l.Finish(l.t.Context(), l.answerTo(l.begin(l.trip())))
+			wantProblem(l.t, err, ProviderRefused)
+		},
+		"a refresh": func(l *lab) {
+			l.now = l.now.Add(2 * time.Hour)
+			if _, err := l.Credential(l.t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
+				l.t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.connect()
+			s := l.servers["notion"]
+			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+				other := registration{client: client{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.redirectURI(s)}
+				if err := l.plantClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
+					t.Error(err)
+				}
+				answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)(w, r)
+			})
+			late(l)
+			r, err := l.storedClient(t.Context(), s, l.provider.URL)
+			if err != nil || r == nil || r.ID != "dynamic-2" {
+				t.Errorf("the new registration is %+v, %v", r, err)
+			}
+		})
+	}
+}
+
+func TestSecretEnds_CL10(t *testing.T) {
+	l := newLab(t)
+	l.provider.page("/register", document(object{"client_id": "a", "client_secret": "s", "client_secret_expires_at": l.now.Add(time.Hour).Unix()}))
+	l.connect()
+	l.now = l.now.Add(time.Hour)
+	l.provider.page("/register", document(object{"client_id": "b", "client_secret": "s"}))
+	if got := l.connect().Get("client_id"); got != "b" {
+		t.Errorf("client_id %q", got)
+	}
+}

@@ -1,0 +1,233 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+const (
+	// maxFormer is from how many former registrations on only those are kept
+	// that a connection still needs, and none is added for a mere doubt.
+	maxFormer = 8
+	// replacePause and maxReplacePause are how long a registration is left in
+	// place after it took that of another which only seemed to be forgotten.
+	replacePause    = time.Hour
+	maxReplacePause = 24 * time.Hour
+)
+
+// registration is a client that a provider registered (RFC 7591).
+type registration struct {
+	client
+	RedirectURI string `json:"redirect_uri"`
+	// Ends is when the provider takes its secret no more; zero for never.
+	Ends time.Time `json:"ends,omitzero"`
+	// Unproven tells that it took the place of one that only seemed to be
+	// forgotten, and that nobody has connected with it yet.
+	Unproven bool `json:"unproven,omitempty"`
+}
+
+// registrations are ours at one provider for one server: the one that people
+// are sent there as, and former ones, with which connections were made that
+// can be refreshed with no other.
+type registrations struct {
+	registration
+	Former []registration `json:"former,omitempty"`
+	// ReplacedAt is when the last one was replaced that only seemed to be
+	// forgotten, Replaced how many were in a row without any that proved good.
+	ReplacedAt time.Time `json:"replaced_at,omitzero"`
+	Replaced   int       `json:"replaced,omitempty"`
+	// version is what is stored, for a change to take the place of; nil if
+	// nothing is.
+	version []byte
+}
+
+// registrations reads ours at a provider. One that does not open is worth as
+// much as none: a new one takes its place.
+func (b *Broker) registrations(ctx context.Context, s *Server, provider string) (*registrations, error) {
+	rs := new(registrations)
+	stored, err := b.readClient(ctx, s, provider, rs)
+	switch {
+	case errors.Is(err, seal.ErrOpen):
+		b.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
+			zap.String("server", s.ID), zap.String("provider", provider))
+		rs = new(registrations)
+	case err != nil && !errors.Is(err, storage.ErrNotFound):
+		return nil, err
+	}
+	rs.version = stored.Secret
+	if rs.Ends.IsZero() {
+		rs.Ends = stored.ExpiresAt // records of before that had one registration and its end outside
+	}
+	rs.dropEnded(b.deps.Now())
+	return rs, nil
+}
+
+// dropEnded forgets what the provider takes no more.
+func (rs *registrations) dropEnded(now time.Time) {
+	if reached(rs.Ends, now) {
+		rs.registration = registration{}
+	}
+	rs.Former = slices.DeleteFunc(rs.Former, func(r registration) bool { return reached(r.Ends, now) })
+}
+
+// current returns the registration that people are sent to the provider as, or
+// nil if there is none with this redirect URI.
+func (rs *registrations) current(redirectURI string) *registration {
+	if rs.ID == "" || rs.RedirectURI != redirectURI {
+		return nil
+	}
+	return &rs.registration
+}
+
+// byID returns the registration with the client ID, or nil.
+func (rs *registrations) byID(id string) *registration {
+	if id == "" {
+		return nil
+	}
+	if rs.ID == id {
+		return &rs.registration
+	}
+	if i := slices.IndexFunc(rs.Former, func(r registration) bool { return r.ID == id }); i >= 0 {
+		return &rs.Former[i]
+	}
+	return nil
+}
+
+// remove forgets the registration with the client ID, and reports whether it
+// was there.
+func (rs *registrations) remove(id string) bool {
+	switch r := rs.byID(id); r {
+	case nil:
+		return false
+	case &rs.registration:
+		*r = registration{}
+	default:
+		rs.Former = slices.DeleteFunc(rs.Former, func(r registration) bool { return r.ID == id })
+	}
+	return true
+}
+
+// retire keeps the current registration for the connections that were made
+// with it. Of those that nobody connected with, the last is kept, for people
+// who are still on their way.
+func (rs *registrations) retire() {
+	if rs.ID == "" {
+		return
+	}
+	if rs.Unproven {
+		rs.Former = slices.DeleteFunc(rs.Former, func(r registration) bool { return r.Unproven })
+	}
+	rs.Former = append([]registration{rs.registration}, rs.Former...)
+	rs.registration = registration{}
+}
+
+// neededFormer returns the former registrations that connections can be
+// refreshed with and, for people who are still on their way, the last one.
+func (b *Broker) neededFormer(ctx context.Context, s *Server, provider string, rs *registrations) ([]registration, error) {
+	connections, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, "", b.deps.Now())
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{rs.Former[0].ID: true}
+	for _, c := range connections {
+		if c.Server != s.ID || c.State != storage.Active && c.State != storage.InDoubt {
+			continue
+		}
+		if opened, err := b.openSecrets(c); err == nil && sameIssuer(opened.Link.Provider, provider) {
+			needed[opened.Link.ClientID] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(rs.Former), func(r registration) bool { return !needed[r.ID] }), nil
+}
+
+// hasRoom reports whether one more former registration can be kept without
+// dropping any that a connection needs.
+func (b *Broker) hasRoom(ctx context.Context, s *Server, provider string, rs *registrations) (bool, error) {
+	if len(rs.Former) < maxFormer {
+		return true, nil
+	}
+	needed, err := b.neededFormer(ctx, s, provider, rs)
+	return len(needed) < maxFormer, err
+}
+
+// mayReplace reports whether a registration that only seems to be forgotten
+// may be replaced now: people who give up on their way must not make us
+// register without end.
+func (rs *registrations) mayReplace(now time.Time) bool {
+	pause := min(replacePause<<min(max(rs.Replaced-1, 0), 8), maxReplacePause)
+	return rs.ReplacedAt.IsZero() || !now.Before(rs.ReplacedAt.Add(pause))
+}
+
+// expires returns when nothing of it is good any more; zero for never.
+func (rs *registrations) expires() time.Time {
+	ends := rs.Ends
+	for i, r := range rs.Former {
+		if rs.ID == "" && i == 0 {
+			ends = r.Ends
+		} else if ends.IsZero() || r.Ends.IsZero() {
+			return time.Time{}
+		} else if r.Ends.After(ends) {
+			ends = r.Ends
+		}
+	}
+	return ends
+}
+
+// changeRegistrations changes ours at a provider. Whoever changed them at the
+// same time is not undone: change is called again with what they made of them.
+// It reports whether there is anything to be stored.
+func (b *Broker) changeRegistrations(ctx context.Context, s *Server, provider string, change func(*registrations) bool) error {
+	for {
+		rs, err := b.registrations(ctx, s, provider)
+		if err != nil {
+			return err
+		}
+		if !change(rs) {
+			return nil
+		}
+		if len(rs.Former) > maxFormer {
+			if rs.Former, err = b.neededFormer(ctx, s, provider, rs); err != nil {
+				return err
+			}
+		}
+		if rs.ID == "" && len(rs.Former) == 0 {
+			return b.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{
+				Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID, Secret: rs.version,
+			})
+		}
+		verdict, err := b.putClient(ctx, s, provider, rs, rs.expires(), rs.version)
+		if err != nil || verdict == storage.OK {
+			return err
+		}
+	}
+}
+
+// forgetClient drops the registration that a provider does not know any more.
+// Others stay, and so does what is not ours to drop: the id of our metadata
+// document.
+func (b *Broker) forgetClient(ctx context.Context, s *Server, provider, refused string) error {
+	return b.changeRegistrations(ctx, s, provider, func(rs *registrations) bool { return rs.remove(refused) })
+}
+
+// proved notes that somebody connected with a registration. That is already
+// stored, so a failure matters to nobody: the next who connects tells it again.
+func (b *Broker) proved(ctx context.Context, s *Server, l link) {
+	err := b.changeRegistrations(ctx, s, l.Provider, func(rs *registrations) bool {
+		r := rs.byID(l.ClientID)
+		if r == nil || !r.Unproven {
+			return false
+		}
+		r.Unproven, rs.Replaced = false, 0
+		return true
+	})
+	if err != nil {
+		b.log.Error("noting that a registration works failed", zap.String("server", s.ID), zap.Error(err))
+	}
+}

@@ -1,0 +1,182 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const (
+	// revocationsAtOnce bounds how many requests a provider gets side by side.
+	revocationsAtOnce = 4
+	// linePatience is how long an entry waits for its turn at a provider. What
+	// waits longer comes up again in the store's queue.
+	linePatience = 30 * time.Second
+)
+
+// revocationLines has a line for each provider that is to be told something:
+// one that hangs keeps nobody else waiting. What was made just now goes first.
+type revocationLines struct {
+	mu         sync.Mutex
+	byEndpoint map[string]*revocationLine
+}
+
+type revocationLine struct {
+	entries []lineEntry
+	workers int
+}
+
+type lineEntry struct {
+	revocation storage.ProviderRevocation
+	opened     secrets
+	since      time.Time
+	turn       *revocationTurn // nil if nobody waits
+}
+
+// revocationTurn is a set of entries that somebody waits for.
+type revocationTurn struct {
+	pending sync.WaitGroup
+	mu      sync.Mutex          // guards what follows
+	err     error               // of the store
+	silent  map[string]struct{} // endpoints that did not answer in this turn
+}
+
+// silence notes that an endpoint did not answer.
+func (t *revocationTurn) silence(endpoint string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.silent == nil {
+		t.silent = map[string]struct{}{}
+	}
+	t.silent[endpoint] = struct{}{}
+}
+
+func (t *revocationTurn) silenced(endpoint string) bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, silent := t.silent[endpoint]
+	return silent
+}
+
+func (t *revocationTurn) finish(err error) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.err = errors.Join(t.err, err)
+	t.mu.Unlock()
+	t.pending.Done()
+}
+
+// wait returns the store's errors when everything was told or left for later.
+func (t *revocationTurn) wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { t.pending.Wait(); close(done) }()
+	select {
+	case <-done:
+		return t.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// revokeNow tells a provider without waiting for what others want of it. Where
+// that is not possible, the entry comes up again in the store's queue.
+func (b *Broker) revokeNow(ctx context.Context, r *storage.ProviderRevocation) {
+	b.lineUp(ctx, *r, nil)
+}
+
+// lineUp puts an entry into its provider's line: at the end if it belongs to a
+// turn, else at the front.
+func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn *revocationTurn) {
+	ctx = context.WithoutCancel(ctx)
+	e := lineEntry{revocation: r, since: b.deps.Now(), turn: turn}
+	if turn != nil {
+		turn.pending.Add(1)
+	}
+	if err := b.open(r.Secret, &e.opened, revocationContext(&r)...); err != nil {
+		turn.finish(b.endRevocation(ctx, &r, err))
+		return
+	}
+	lines, endpoint := &b.revocations, e.opened.Link.RevocationEndpoint
+	if turn.silenced(endpoint) {
+		turn.finish(nil)
+		return
+	}
+	lines.mu.Lock()
+	defer lines.mu.Unlock()
+	line := lines.byEndpoint[endpoint]
+	if line == nil {
+		line = &revocationLine{}
+	}
+	if line.workers < revocationsAtOnce {
+		if !b.deps.Cache.telling.begin() {
+			turn.finish(nil) // the process ends
+			return
+		}
+		line.workers++
+		go b.workLine(ctx, endpoint, line)
+	}
+	at := len(line.entries)
+	if turn == nil {
+		at = 0
+	}
+	line.entries = slices.Insert(line.entries, at, e)
+	if lines.byEndpoint == nil {
+		lines.byEndpoint = map[string]*revocationLine{}
+	}
+	lines.byEndpoint[endpoint] = line
+}
+
+// workLine tells a provider what stands in its line. After one request that got
+// no answer, the others are left for later.
+func (b *Broker) workLine(ctx context.Context, endpoint string, line *revocationLine) {
+	defer b.deps.Cache.telling.Done()
+	for answers := true; ; {
+		e, ok := b.nextInLine(endpoint, line, answers)
+		if !ok {
+			return
+		}
+		var err error
+		if answers, err = b.revoke(ctx, &e.revocation, e.opened); err != nil && e.turn == nil {
+			b.log.Error("telling a provider to revoke failed", zap.String("server", e.revocation.Server), zap.Error(err))
+		}
+		if !answers {
+			e.turn.silence(endpoint)
+		}
+		e.turn.finish(err)
+	}
+}
+
+// nextInLine returns the next entry, unless the worker is not needed any more.
+func (b *Broker) nextInLine(endpoint string, line *revocationLine, answers bool) (lineEntry, bool) {
+	lines := &b.revocations
+	lines.mu.Lock()
+	defer lines.mu.Unlock()
+	now, closing := b.deps.Now(), b.deps.Cache.isClosing()
+	for len(line.entries) > 0 {
+		e := line.entries[0]
+		line.entries = line.entries[1:]
+		left := closing && e.turn != nil // what was disconnected just now is told still
+		if answers && !left && now.Sub(e.since) <= linePatience {
+			return e, true
+		}
+		e.turn.finish(nil)
+	}
+	if line.workers--; line.workers == 0 {
+		delete(lines.byEndpoint, endpoint)
+	}
+	return lineEntry{}, false
+}

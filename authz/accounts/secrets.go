@@ -1,0 +1,79 @@
+package accounts
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// secrets is what a connection seals: tokens of a provider, or pasted keys.
+type secrets struct {
+	AccessToken  string `json:"access_token,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	// IssuedAt is when the access token came.
+	IssuedAt time.Time `json:"issued_at,omitzero"`
+	// Link says who issued the tokens, and to which client.
+	Link link `json:"link,omitzero"`
+	// Made is random and new whenever a person connects: behind another one
+	// there may be another account. Refreshing keeps it.
+	Made string `json:"made,omitempty"`
+	// Person is who connected it in a flow that is still pending.
+	Person string `json:"person,omitempty"`
+	// Reusable tells that the provider gave no new refresh token for this one
+	// when it was last used, so it takes it any number of times.
+	Reusable bool `json:"reusable,omitempty"`
+	// RefreshParams are those that the provider took at the last refresh.
+	RefreshParams refreshParams `json:"refresh_params,omitzero"`
+	// Persons is the ID of the connection that they had when they began, and
+	// that this one replaces when the flow ends.
+	Persons string `json:"persons,omitempty"`
+	// Headers are the pasted keys.
+	Headers []CredentialHeader `json:"headers,omitempty"`
+}
+
+// link is all that a later request to the provider depends on. It was found
+// before the person left for the provider and stays with the tokens: whatever
+// the server says later, they are sent nowhere else.
+type link struct {
+	// Origin is of the server that the credentials are for. They go nowhere else.
+	Origin string `json:"origin"`
+	// Provider is the issuer; where that is not known, the origin of TokenEndpoint.
+	Provider           string   `json:"provider"`
+	TokenEndpoint      string   `json:"token_endpoint"`
+	RevocationEndpoint string   `json:"revocation_endpoint,omitempty"`
+	ClientID           string   `json:"client_id"`
+	AuthMethod         string   `json:"auth_method"`
+	Resource           string   `json:"resource,omitempty"`
+	Scopes             []string `json:"scopes,omitempty"` // as requested
+}
+
+// sealSecrets seals what belongs to the connection with this key and ID.
+func (b *Broker) sealSecrets(k storage.ConnectionKey, id string, s secrets) []byte {
+	return b.seal(s, "connection", k.Issuer, k.Owner, k.Server, id)
+}
+
+// openSecrets opens what a connection seals. It fails for a record that was
+// moved to another place.
+func (b *Broker) openSecrets(c storage.Connection) (secrets, error) {
+	var s secrets
+	err := b.open(c.Secret, &s, "connection", c.Issuer, c.Owner, c.Server, c.ID)
+	return s, err
+}
+
+// seal writes one of our own records; none of them can fail to be written.
+func (b *Broker) seal(v any, context ...string) []byte {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b.deps.Keys.Seal(plain, context...)
+}
+
+func (b *Broker) open(sealed []byte, v any, context ...string) error {
+	plain, err := b.deps.Keys.Open(sealed, context...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, v)
+}

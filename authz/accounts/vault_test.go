@@ -1,0 +1,174 @@
+package accounts
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func TestCredential(t *testing.T) {
+	t.Run("not connected", func(t *testing.T) {
+		v := newVault(t)
+		v.connectAs(alice, "notion")
+		for _, call := range [][2]string{{bob, "notion"}, {alice, "github"}, {alice, "shared"}, {alice, "open"}, {alice, "unknown"}, {"", "notion"}, {storage.SharedOwner, "notion"}} {
+			v.wantCall(call[0], call[1], "", ErrNotConnected)
+		}
+	})
+	t.Run("pasted keys", func(t *testing.T) {
+		v := newVault(t)
+		v.paste(alice, "key-1")
+		c, err := v.Credential(t.Context(), alice, "keyed")
+		if err != nil || len(c.Headers) != 1 || c.Headers[0] != (CredentialHeader{"X-Api-Key", "key-1"}) {
+			t.Errorf("%v, %v", c, err)
+		}
+	})
+	t.Run("of another kind than configured", func(t *testing.T) {
+		v := newVault(t)
+		v.paste(alice, "key-1")
+		v.servers["keyed"].Headers = []Header{{Name: "X-Other-Key"}}
+		v.wantCall(alice, "keyed", "", ErrNeedsReauth)
+		v.connectAs(alice, "notion")
+		v.servers["notion"].Mode, v.servers["notion"].Headers = PerUserHeaders, []Header{{Name: "Authorization"}}
+		v.wantCall(alice, "notion", "", ErrNeedsReauth)
+	})
+	t.Run("the store is down", func(t *testing.T) {
+		v := newVault(t)
+		token := v.connectAs(alice, "notion")
+		v.wantCall(alice, "notion", token, nil)
+		v.store.setDown(true)
+		v.wantCall(alice, "notion", token, nil) // believed
+		v.clock.advance(belief + time.Second)
+		v.wantCall(alice, "notion", "", errStore)
+		v.store.setDown(false)
+		v.wantCall(alice, "notion", token, nil)
+	})
+}
+
+// A call costs a read of the store every few seconds, and opens the
+// credentials only when they are others.
+func TestCredentialIsRemembered(t *testing.T) {
+	v := newVault(t)
+	token := v.connectAs(alice, "notion")
+	v.wantCall(alice, "notion", token, nil)
+	reads := v.store.countReads()
+	v.clock.advance(belief)
+	v.wantCall(alice, "notion", token, nil)
+	if n := v.store.countReads() - reads; n != 0 {
+		t.Errorf("%d reads while the credential is believed", n)
+	}
+	first, _ := v.Credential(t.Context(), alice, "notion")
+	v.clock.advance(time.Second)
+	second, err := v.Credential(t.Context(), alice, "notion")
+	if n := v.store.countReads() - reads; n != 1 || err != nil {
+		t.Errorf("%d reads afterwards, %v", n, err)
+	}
+	if first != second {
+		t.Error("the same credentials were opened again")
+	}
+}
+
+func TestChangesAreNoticed(t *testing.T) {
+	v := newVault(t)
+	other := v.instance()
+	v.connectAs(alice, "notion")
+	other.wantCall(alice, "notion", "at-1", nil)
+	v.wantCall(alice, "notion", "at-1", nil)
+
+	v.connectAs(alice, "notion")
+	v.wantCall(alice, "notion", "at-2", nil) // at once in this process
+	v.clock.advance(belief + time.Second)
+	other.wantCall(alice, "notion", "at-2", nil)
+
+	if err := v.Disconnect(t.Context(), alice, "notion"); err != nil {
+		t.Fatal(err)
+	}
+	v.wantCall(alice, "notion", "", ErrNotConnected)
+	v.clock.advance(belief + time.Second)
+	other.wantCall(alice, "notion", "", ErrNotConnected)
+}
+
+// What was read before a change is not remembered after it.
+func TestForgetBeatsSlowReader(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	k := v.key(alice, v.servers["notion"])
+	_, ticket := v.deps.Cache.get(k)
+	h := newHeld(v.Server("notion"), v.record(alice, "notion"), v.clock.time())
+	v.deps.Cache.Forget(k)
+	for _, remember := range []func(storage.ConnectionKey, *held, uint64){v.deps.Cache.put, v.deps.Cache.replace} {
+		remember(k, h, ticket)
+		if got, _ := v.deps.Cache.get(k); got != nil {
+			t.Error("a stale entry is remembered")
+		}
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	c := NewCache()
+	for i := range 2 * cacheSize {
+		k := storage.ConnectionKey{Issuer: testIssuer, Owner: fmt.Sprint("user_id:", i), Server: "notion"}
+		_, ticket := c.get(k)
+		c.put(k, &held{readAt: time.Unix(int64(i), 0)}, ticket)
+	}
+	n := 0
+	for i := range c.shards {
+		n += len(c.shards[i].entries)
+	}
+	if n > cacheSize {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// A hundred people call at the same time, and everybody's token ends.
+func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
+	v := newVault(t)
+	other := v.instance()
+	v.pause, other.pause = v.deps.Cache.pause, other.deps.Cache.pause
+	const people, calls = 100, 100
+	for i := range people {
+		v.connectAs(fmt.Sprint("user_id:", i), "notion")
+		v.connectAs(fmt.Sprint("user_id:", i), "github")
+	}
+	for _, wait := range []time.Duration{0, time.Hour, time.Hour - 30*time.Second} {
+		v.clock.advance(wait)
+		var all sync.WaitGroup
+		for i := range people {
+			for j := range calls {
+				all.Go(func() {
+					at := v
+					if j%2 == 1 {
+						at = other
+					}
+					owner, server := fmt.Sprint("user_id:", i), []string{"notion", "github"}[j/2%2]
+					if _, err := at.call(owner, server); err != nil {
+						t.Errorf("%s to %s: %v", owner, server, err)
+					}
+				})
+			}
+		}
+		all.Wait()
+	}
+	v.deps.Cache.Close()
+	other.deps.Cache.Close()
+	v.idp.checkNoneTwice()
+}
+
+// setDown makes reads fail.
+func (s *vaultStore) setDown(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = down
+}
+
+// paste gives the owner a connection with a pasted key.
+func (v *vault) paste(owner, key string) {
+	v.t.Helper()
+	c := storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}
+	err := v.keep(v.t.Context(), c, storage.Presence{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Link: link{Origin: v.Server(c.Server).origin()}})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+}

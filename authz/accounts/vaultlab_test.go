@@ -1,0 +1,294 @@
+package accounts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// vaultStore counts reads and fails on demand.
+type vaultStore struct {
+	storage.Store
+	mu    sync.Mutex
+	reads int
+	// failPuts is how many of the next calls of PutConnection fail; losePuts
+	// how many do their work and then say that they failed.
+	failPuts, losePuts int
+	down               bool
+	// afterRead runs once, between reading a connection and returning it.
+	afterRead func()
+}
+
+var errStore = errors.New("the disk is on fire")
+
+func (s *vaultStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
+	s.mu.Lock()
+	s.reads++
+	down, afterRead := s.down, s.afterRead
+	s.afterRead = nil
+	s.mu.Unlock()
+	if down {
+		return storage.Connection{}, errStore
+	}
+	c, err := s.Store.Connection(ctx, k, now)
+	if afterRead != nil {
+		afterRead()
+	}
+	return c, err
+}
+
+func (s *vaultStore) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {
+	s.mu.Lock()
+	down := s.down
+	s.mu.Unlock()
+	if down {
+		return nil, errStore
+	}
+	return s.Store.ConnectionsOf(ctx, issuer, owner, now)
+}
+
+func (s *vaultStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	s.mu.Lock()
+	fail, lose := s.failPuts > 0, s.losePuts > 0
+	if fail {
+		s.failPuts--
+	} else if lose {
+		s.losePuts--
+	}
+	s.mu.Unlock()
+	if fail {
+		return storage.Connection{}, storage.Unknown, errStore
+	}
+	stored, verdict, err := s.Store.PutConnection(ctx, c, now)
+	if lose && err == nil {
+		return storage.Connection{}, storage.Unknown, errStore
+	}
+	return stored, verdict, err
+}
+
+func (s *vaultStore) countReads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
+// vault is an instance of the gateway with two servers of one provider, and
+// with one for pasted keys.
+type vault struct {
+	*Broker
+	t   testing.TB
+	idp *idp
+	// server is where all servers are. It refuses every credential, unless a
+	// test has it answer otherwise.
+	server *host
+	store  *vaultStore
+	clock  *vaultClock
+	logs   *observer.ObservedLogs
+}
+
+// vaultClock is the time of all instances.
+type vaultClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *vaultClock) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *vaultClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newVault(t testing.TB) *vault {
+	t.Helper()
+	v := &vault{
+		t: t, idp: newIDP(t), server: newHost(t), store: &vaultStore{Store: memstore.New()},
+		clock: &vaultClock{now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)},
+	}
+	v.idp.now = v.clock.time
+	v.serverAnswers(http.StatusUnauthorized)
+	return v.instance()
+}
+
+// instance returns another instance on the same store, or the same one after
+// a restart.
+func (v *vault) instance() *vault {
+	v.t.Helper()
+	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	server := func(id string, mode Mode) Server {
+		return Server{
+			ID: id, Title: id, URL: v.server.URL + "/mcp", Resource: "https://" + id + ".example/mcp", Mode: mode, Client: &Client{ID: "gateway"},
+			Issuer: v.idp.URL, AuthorizationEndpoint: v.idp.URL + "/authorize",
+			TokenEndpoint: v.idp.URL + "/token", RevocationEndpoint: v.idp.URL + "/revoke",
+		}
+	}
+	keyed := Server{ID: "keyed", Title: "keyed", URL: v.server.URL + "/mcp", Mode: PerUserHeaders, Headers: []Header{{Name: "X-API-Key"}}}
+	core, logs := observer.New(zapcore.DebugLevel)
+	other := *v
+	other.logs = logs
+	other.Broker = New(Config{Issuer: testIssuer, Servers: []Server{
+		server("notion", PerUserOAuth), server("github", PerUserOAuth), server("shared", OAuth), keyed, {ID: "open", Mode: None},
+	}}, Deps{
+		Store: v.store, Keys: keys, Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}),
+		Cache: NewCache(), Logger: zap.New(core), Now: v.clock.time,
+	})
+	other.Broker.pause = func(ctx context.Context, d time.Duration) error {
+		v.clock.advance(d)
+		return ctx.Err()
+	}
+	v.t.Cleanup(other.deps.Cache.Close)
+	return &other
+}
+
+// serverAnswers has the servers answer everything with a status.
+func (v *vault) serverAnswers(status int) {
+	v.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+		if status == http.StatusUnauthorized {
+			v.idp.mu.Lock()
+			v.idp.refused[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")] = true
+			v.idp.mu.Unlock()
+		}
+		answer(status, "text/plain", "secret-of-the-server")(w, r)
+	})
+}
+
+// connectAs gives the owner a connection, as a trip does.
+func (v *vault) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
+	v.t.Helper()
+	access, refresh := v.idp.issue(owner + " " + server)
+	s := v.servers[server]
+	now := v.clock.time()
+	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
+	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Link: link{
+		Provider: v.idp.URL, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
+		ClientID: "gateway", AuthMethod: authNone, Resource: s.resource(), Origin: s.origin(),
+	}}
+	for _, f := range change {
+		f(&c, &opened)
+	}
+	if opened.Person != "" {
+		opened.Persons = v.has(opened.Person, server)
+	}
+	if err := v.keep(v.t.Context(), c, storage.Presence{}, v.seen(c.ConnectionKey), opened); err != nil {
+		v.t.Fatal(err)
+	}
+	return access
+}
+
+// has returns the ID of the owner's connection, if there is one.
+func (v *vault) has(owner, server string) string {
+	v.t.Helper()
+	c, err := v.find(v.t.Context(), v.key(owner, v.servers[server]))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return c.ID
+}
+
+// seen is what there is now, as when somebody begins to connect.
+func (v *vault) seen(k storage.ConnectionKey) seen {
+	v.t.Helper()
+	last, err := v.store.LastDisconnect(v.t.Context(), k)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return seen{Connection: v.has(k.Owner, k.Server), Disconnect: last}
+}
+
+func withoutRefresh(_ *storage.Connection, s *secrets)    { s.RefreshToken = "" }
+func withoutExpiry(c *storage.Connection, _ *secrets)     { c.TokenExpiresAt = time.Time{} }
+func withoutRevocation(_ *storage.Connection, s *secrets) { s.Link.RevocationEndpoint = "" }
+
+// call returns the credential of a call, which must be the owner's.
+func (v *vault) call(owner, server string) (string, error) {
+	v.t.Helper()
+	c, err := v.Credential(v.t.Context(), owner, server)
+	return v.judge(owner, server, c), err
+}
+
+// refusedAt tells that the upstream refused a token.
+func (v *vault) refusedAt(owner, server, token string) (string, error) {
+	v.t.Helper()
+	c, err := v.Refused(v.t.Context(), owner, server, bearer(token))
+	return v.judge(owner, server, c), err
+}
+
+func (v *vault) judge(owner, server string, c *Credential) string {
+	v.t.Helper()
+	if c == nil {
+		return ""
+	}
+	if got := v.idp.ownerOf(c); got != owner+" "+server {
+		v.t.Errorf("a call of %s to %s carries a token of %q", owner, server, got)
+	}
+	return c.Headers[0].Value[len("Bearer "):]
+}
+
+func bearer(token string) *Credential {
+	return &Credential{Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + token}}}
+}
+
+func (v *vault) record(owner, server string) storage.Connection {
+	v.t.Helper()
+	c, err := v.store.Store.Connection(v.t.Context(), v.key(owner, v.servers[server]), v.clock.time())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return c
+}
+
+func (v *vault) wantState(owner, server string, want storage.ConnectionState) {
+	v.t.Helper()
+	if got := v.record(owner, server).State; got != want {
+		v.t.Errorf("the connection is %s, want %s", got, want)
+	}
+}
+
+func (v *vault) wantCall(owner, server, want string, wantErr error) {
+	v.t.Helper()
+	got, err := v.call(owner, server)
+	if got != want || !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
+		v.t.Errorf("the call carries %q, error %v; want %q, %v", got, err, want, wantErr)
+	}
+}
+
+// refreshed waits for a refresh that goes on in the background.
+func (v *vault) refreshed(owner, server string) {
+	v.t.Helper()
+	select {
+	case <-v.idp.came:
+	case <-time.After(10 * time.Second):
+		v.t.Fatal("nobody refreshes")
+	}
+	v.landed(owner, server)
+	for len(v.idp.came) > 0 {
+		<-v.idp.came
+	}
+}
+
+// landed waits until no flight can be joined any more.
+func (v *vault) landed(owner, server string) {
+	_, _, _ = v.deps.Cache.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
+}
