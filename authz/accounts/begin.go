@@ -129,10 +129,6 @@ func (s *Server) isConnectedBy(owner string) bool {
 	return s.Mode == PerUserOAuth
 }
 
-func (b *Broker) key(owner string, s *Server) storage.ConnectionKey {
-	return storage.ConnectionKey{Issuer: b.cfg.Issuer, Owner: owner, Server: s.ID}
-}
-
 func tripContext(k storage.ConnectionKey, state storage.Hash) []string {
 	return []string{"trip", k.Issuer, k.Owner, k.Server, string(state[:])}
 }

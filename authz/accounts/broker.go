@@ -44,10 +44,7 @@ type Deps struct {
 // Broker connects people to the upstream servers of one site. It is safe for
 // concurrent use.
 type Broker struct {
-	cfg     Config
-	deps    Deps
-	log     *zap.Logger
-	servers map[string]*Server
+	*site
 	// registering has the registrations that are under way.
 	registering singleflight.Group
 	// revocations are on their way to providers.
@@ -63,12 +60,5 @@ type Broker struct {
 
 // New returns the broker for a valid configuration.
 func New(cfg Config, deps Deps) *Broker {
-	b := &Broker{cfg: cfg, deps: deps, log: deps.Logger, servers: make(map[string]*Server, len(cfg.Servers)), pause: deps.Cache.pause}
-	for i := range b.cfg.Servers {
-		b.servers[b.cfg.Servers[i].ID] = &b.cfg.Servers[i]
-	}
-	return b
+	return &Broker{site: newSite(cfg, deps), pause: deps.Cache.pause}
 }
-
-// Server returns the configuration of a server, or nil. The caller must not change it.
-func (b *Broker) Server(id string) *Server { return b.servers[id] }

@@ -186,16 +186,3 @@ func (s *Server) credentialOf(opened secrets) *Credential {
 	}
 	return &Credential{Link: opened.Made, Headers: opened.Headers}
 }
-
-// openConnection opens the secrets of a connection. That it fails means that
-// somebody changed the record or put it in another's place, or that its key
-// was taken away: an operator has to look.
-func (b *Broker) openConnection(c storage.Connection) (secrets, error) {
-	opened, err := b.openSecrets(c)
-	if err != nil {
-		b.log.Error("audit: the credentials of a connection do not open: the record was changed or moved, or its key is missing",
-			zap.String("server", c.Server), zap.String("owner", c.Owner), zap.String("connection", c.ID), zap.Error(err))
-		return opened, ErrDamaged
-	}
-	return opened, nil
-}

@@ -1,10 +1,7 @@
 package accounts
 
 import (
-	"encoding/json"
 	"time"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // secrets is what a connection seals: tokens of a provider, or pasted keys.
@@ -46,34 +43,4 @@ type link struct {
 	AuthMethod         string   `json:"auth_method"`
 	Resource           string   `json:"resource,omitempty"`
 	Scopes             []string `json:"scopes,omitempty"` // as requested
-}
-
-// sealSecrets seals what belongs to the connection with this key and ID.
-func (b *Broker) sealSecrets(k storage.ConnectionKey, id string, s secrets) []byte {
-	return b.seal(s, "connection", k.Issuer, k.Owner, k.Server, id)
-}
-
-// openSecrets opens what a connection seals. It fails for a record that was
-// moved to another place.
-func (b *Broker) openSecrets(c storage.Connection) (secrets, error) {
-	var s secrets
-	err := b.open(c.Secret, &s, "connection", c.Issuer, c.Owner, c.Server, c.ID)
-	return s, err
-}
-
-// seal writes one of our own records; none of them can fail to be written.
-func (b *Broker) seal(v any, context ...string) []byte {
-	plain, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return b.deps.Keys.Seal(plain, context...)
-}
-
-func (b *Broker) open(sealed []byte, v any, context ...string) error {
-	plain, err := b.deps.Keys.Open(sealed, context...)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(plain, v)
 }

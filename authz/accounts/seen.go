@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"context"
-	"errors"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -34,13 +33,4 @@ func (b *Broker) see(ctx context.Context, k storage.ConnectionKey, owners storag
 	persons, err := b.find(ctx, b.key(p.Identity.Subject, s))
 	now.Persons = persons.ID
 	return now, err
-}
-
-// find returns a connection, or the zero one if there is none.
-func (b *Broker) find(ctx context.Context, k storage.ConnectionKey) (storage.Connection, error) {
-	c, err := b.deps.Store.Connection(ctx, k, b.deps.Now())
-	if errors.Is(err, storage.ErrNotFound) {
-		return storage.Connection{}, nil
-	}
-	return c, err
 }

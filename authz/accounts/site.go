@@ -1,0 +1,87 @@
+package accounts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// site is what all parts of a Broker share: the configuration, and the records
+// of its connections, which are sealed.
+type site struct {
+	cfg     Config
+	deps    Deps
+	log     *zap.Logger
+	servers map[string]*Server
+}
+
+func newSite(cfg Config, deps Deps) *site {
+	st := &site{cfg: cfg, deps: deps, log: deps.Logger, servers: make(map[string]*Server, len(cfg.Servers))}
+	for i := range st.cfg.Servers {
+		st.servers[st.cfg.Servers[i].ID] = &st.cfg.Servers[i]
+	}
+	return st
+}
+
+// Server returns the configuration of a server, or nil. The caller must not change it.
+func (st *site) Server(id string) *Server { return st.servers[id] }
+
+func (st *site) key(owner string, s *Server) storage.ConnectionKey {
+	return storage.ConnectionKey{Issuer: st.cfg.Issuer, Owner: owner, Server: s.ID}
+}
+
+// find returns a connection, or the zero one if there is none.
+func (st *site) find(ctx context.Context, k storage.ConnectionKey) (storage.Connection, error) {
+	c, err := st.deps.Store.Connection(ctx, k, st.deps.Now())
+	if errors.Is(err, storage.ErrNotFound) {
+		return storage.Connection{}, nil
+	}
+	return c, err
+}
+
+// openConnection opens the secrets of a connection. That it fails means that
+// somebody changed the record or put it in another's place, or that its key
+// was taken away: an operator has to look.
+func (st *site) openConnection(c storage.Connection) (secrets, error) {
+	opened, err := st.openSecrets(c)
+	if err != nil {
+		st.log.Error("audit: the credentials of a connection do not open: the record was changed or moved, or its key is missing",
+			zap.String("server", c.Server), zap.String("owner", c.Owner), zap.String("connection", c.ID), zap.Error(err))
+		return opened, ErrDamaged
+	}
+	return opened, nil
+}
+
+// openSecrets opens what a connection seals. It fails for a record that was
+// moved to another place.
+func (st *site) openSecrets(c storage.Connection) (secrets, error) {
+	var s secrets
+	err := st.open(c.Secret, &s, "connection", c.Issuer, c.Owner, c.Server, c.ID)
+	return s, err
+}
+
+// sealSecrets seals what belongs to the connection with this key and ID.
+func (st *site) sealSecrets(k storage.ConnectionKey, id string, s secrets) []byte {
+	return st.seal(s, "connection", k.Issuer, k.Owner, k.Server, id)
+}
+
+// seal writes one of our own records; none of them can fail to be written.
+func (st *site) seal(v any, context ...string) []byte {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return st.deps.Keys.Seal(plain, context...)
+}
+
+func (st *site) open(sealed []byte, v any, context ...string) error {
+	plain, err := st.deps.Keys.Open(sealed, context...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, v)
+}
