@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
 // callKey is where the call travels in Caddy's table of variables: it costs no
@@ -36,7 +37,7 @@ type call struct {
 type gatedServer struct {
 	gate     *authz.Gate
 	upstream *upstream
-	headers  *passHeaders // of a client's request that go on
+	headers  *headers.Filter // of a client's request that go on
 	// connection is nil unless somebody's account is connected.
 	connection *accounts.Server
 }
@@ -55,7 +56,7 @@ func (g *gatedServer) serve(s *site, w http.ResponseWriter, r *http.Request, nex
 		}
 		return nil
 	}
-	if !g.headers.strip(r.Header) {
+	if !g.headers.Strip(r.Header) {
 		s.refuse(w, http.StatusBadRequest, "A header of which there is only one, such as Mcp-Session-Id or Content-Type, was sent with several values.")
 		return nil
 	}

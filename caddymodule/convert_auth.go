@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
 // reservedParams are what an authorization request says already, or what would
@@ -194,11 +195,11 @@ func convertPasted(path string, a *Auth, out *accounts.Server) error {
 	}); field != "" {
 		return wrong(path+"."+field, "is for auth oauth and per_user_oauth only; remove it")
 	}
-	headers := a.Headers
-	if len(headers) == 0 {
-		headers = []AuthHeader{{Name: "Authorization", Prefix: "Bearer ", Label: "API key"}}
+	pasted := a.Headers
+	if len(pasted) == 0 {
+		pasted = []AuthHeader{{Name: "Authorization", Prefix: "Bearer ", Label: "API key"}}
 	}
-	for i, header := range headers {
+	for i, header := range pasted {
 		field := index(path+".headers", i)
 		if err := checkUpstreamHeader(field, header.Name); err != nil {
 			return err
@@ -207,7 +208,7 @@ func convertPasted(path string, a *Auth, out *accounts.Server) error {
 		if !httpguts.ValidHeaderFieldValue(header.Prefix) {
 			return wrong(field, "%s: the prefix has characters a header cannot have", canonical)
 		}
-		if slices.ContainsFunc(out.Headers, func(other accounts.Header) bool { return foldName(other.Name) == foldName(canonical) }) {
+		if slices.ContainsFunc(out.Headers, func(other accounts.Header) bool { return headers.Fold(other.Name) == headers.Fold(canonical) }) {
 			return wrong(field, "%s is listed twice; remove one", canonical)
 		}
 		out.Headers = append(out.Headers, accounts.Header{Name: canonical, Prefix: header.Prefix, Label: cmp.Or(header.Label, canonical)})
@@ -232,17 +233,17 @@ func checkTakenHeaders(path string, s Server, out accounts.Server) error {
 	server := strings.TrimSuffix(path, ".auth")
 	for _, credential := range credentialHeaders(out) {
 		for name := range s.Headers {
-			if foldName(name) == foldName(credential) {
+			if headers.Fold(name) == headers.Fold(credential) {
 				return wrong(server+".headers."+name, "the header %s carries the connected account; remove it from headers", credential)
 			}
 		}
 		for _, name := range proxyHeaders(s) {
-			if foldName(name) == foldName(credential) {
+			if headers.Fold(name) == headers.Fold(credential) {
 				return wrong(server+".reverse_proxy", "header_up %s has no effect, since the header carries the connected account; remove it", name)
 			}
 		}
 		for name := range s.IdentityHeaders {
-			if foldName(name) == foldName(credential) {
+			if headers.Fold(name) == headers.Fold(credential) {
 				return wrong(server+".identity_headers."+name, "the header %s carries the connected account; remove the identity_header", credential)
 			}
 		}

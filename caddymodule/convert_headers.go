@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
 // neverPassed are names, and beginnings of names that end in *, which no
@@ -39,9 +40,9 @@ var neverPassed = []string{
 
 // convertPassHeaders returns what of a client's request headers goes on to
 // each server.
-func (h *Handler) convertPassHeaders(c accounts.Config) ([]*passHeaders, error) {
+func (h *Handler) convertPassHeaders(c accounts.Config) ([]*headers.Filter, error) {
 	everywhere := callerHeaders(h.Servers, c)
-	all := make([]*passHeaders, len(h.Servers))
+	all := make([]*headers.Filter, len(h.Servers))
 	for i, s := range h.Servers {
 		path := index("servers", i) + ".pass_headers"
 		ours := everywhere
@@ -53,7 +54,7 @@ func (h *Handler) convertPassHeaders(c accounts.Config) ([]*passHeaders, error) 
 				return nil, err
 			}
 		}
-		all[i] = newPassHeaders(s.PassHeaders, ours)
+		all[i] = headers.NewFilter(s.PassHeaders, ours)
 	}
 	return all, nil
 }
@@ -73,11 +74,11 @@ func checkPassHeader(path, name string, ours []string) error {
 	if !httpguts.ValidHeaderFieldName(prefix) || strings.Contains(prefix, "*") {
 		return wrong(path, "%q is not a header name; write one such as X-Toolset, or X-Custom-* for all that start so", name)
 	}
-	if strings.HasPrefix(foldName(name), foldName(mcpPrefix)) {
-		return wrong(path, "all headers that start with %s pass anyway, in that spelling; remove %s", mcpPrefix, name)
+	if strings.HasPrefix(headers.Fold(name), headers.Fold(headers.MCPPrefix)) {
+		return wrong(path, "all headers that start with %s pass anyway, in that spelling; remove %s", headers.MCPPrefix, name)
 	}
-	if i := slices.IndexFunc(passed, func(known string) bool { return foldName(known) == foldName(name) }); i >= 0 {
-		return wrong(path, "%s passes anyway; remove %s", passed[i], name)
+	if known, ok := headers.Passes(name); ok {
+		return wrong(path, "%s passes anyway; remove %s", known, name)
 	}
 	for _, never := range neverPassed {
 		if overlap(name, never) {
@@ -85,7 +86,7 @@ func checkPassHeader(path, name string, ours []string) error {
 				"name only headers of your own, or set this one with identity_header or with header_up in proxy", name, never)
 		}
 	}
-	if i := slices.IndexFunc(ours, func(set string) bool { return foldName(set) == foldName(name) }); i >= 0 && !wild {
+	if i := slices.IndexFunc(ours, func(set string) bool { return headers.Fold(set) == headers.Fold(name) }); i >= 0 && !wild {
 		return wrong(path, "the site itself sets %s, so no client may; remove one", ours[i])
 	}
 	return nil
@@ -96,7 +97,7 @@ func checkPassHeader(path, name string, ours []string) error {
 func overlap(a, b string) bool {
 	a, wildA := strings.CutSuffix(a, "*")
 	b, wildB := strings.CutSuffix(b, "*")
-	a, b = foldName(a), foldName(b)
+	a, b = headers.Fold(a), headers.Fold(b)
 	return a == b || wildA && strings.HasPrefix(b, a) || wildB && strings.HasPrefix(a, b)
 }
 
@@ -134,17 +135,17 @@ func checkDistinctHeaders(path string, s Server) error {
 	}{{".headers.", s.Headers}, {".identity_headers.", s.IdentityHeaders}} {
 		for _, name := range slices.Sorted(maps.Keys(set.names)) {
 			canonical := http.CanonicalHeaderKey(name)
-			switch other, twice := seen[foldName(name)]; {
+			switch other, twice := seen[headers.Fold(name)]; {
 			case twice && other == canonical:
 				return wrong(path+set.field+name, "the header %s is set twice; remove it from auth headers, or the identity_header", canonical)
 			case twice:
 				return wrong(path+set.field+name, "%s and %s are the same header to many servers; remove one", other, canonical)
 			}
-			seen[foldName(name)] = canonical
+			seen[headers.Fold(name)] = canonical
 		}
 	}
 	for _, name := range proxyHeaders(s) {
-		if _, set := seen[foldName(name)]; set {
+		if _, set := seen[headers.Fold(name)]; set {
 			return wrong(path+".reverse_proxy", "header_up %s has no effect, since auth headers or an identity_header sets it; remove one", name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
 var (
@@ -154,8 +155,8 @@ func checkUpstreamHeader(path, name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return wrong(path, "%q is not a header name", name)
 	}
-	canonical, folded := http.CanonicalHeaderKey(name), foldName(name)
-	if strings.HasPrefix(folded, foldName(mcpPrefix)) {
+	canonical, folded := http.CanonicalHeaderKey(name), headers.Fold(name)
+	if strings.HasPrefix(folded, headers.Fold(headers.MCPPrefix)) {
 		return wrong(path, "the header %s belongs to the protocol; use another name", canonical)
 	}
 	if slices.Contains(protocolHeaders, folded) {

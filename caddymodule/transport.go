@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
 // transport is the last hop to an upstream. What it adds to a request exists
@@ -168,7 +169,7 @@ func (t *transport) received(res *http.Response, c *call) *http.Response {
 	if res.ContentLength < 0 || res.ProtoMajor > 1 {
 		res = withoutTrailers(res)
 	}
-	notForClients.strip(res.Header)
+	headers.StripResponse(res.Header)
 	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
 		res.Header[mcp.HeaderSessionID] = []string{c.bindSession(ids[0])}
 	}
@@ -215,7 +216,7 @@ func stripInformational(ctx context.Context) {
 	}
 	pass := trace.Got1xxResponse
 	trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
-		notForClients.strip(http.Header(header))
+		headers.StripResponse(http.Header(header))
 		return pass(code, header)
 	}
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package headers
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 // notForClients are response headers of an upstream that would speak for the
 // site: its authorization server, its cookies, its CORS policy, and what a
 // browser remembers of the whole origin.
-var notForClients = newHeaderSet(
+var notForClients = newSet(
 	"Www-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info",
 	"Set-Cookie", "Set-Cookie2", "Clear-Site-Data",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
@@ -16,19 +16,19 @@ var notForClients = newHeaderSet(
 	"Strict-Transport-Security", "Alt-Svc", "Nel", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed",
 )
 
-// headerSet is a set of canonical header names.
-type headerSet struct {
+// set is a set of canonical header names.
+type set struct {
 	names [256][]string // by slot, which tells of most other names that they are not in it
 }
 
-func newHeaderSet(names ...string) *headerSet {
-	set := new(headerSet)
+func newSet(names ...string) *set {
+	s := new(set)
 	for _, name := range names {
 		canonical := http.CanonicalHeaderKey(name)
-		s := slot(canonical)
-		set.names[s] = append(set.names[s], canonical)
+		at := slot(canonical)
+		s.names[at] = append(s.names[at], canonical)
 	}
-	return set
+	return s
 }
 
 // slot spreads names over the table without reading all of them.
@@ -40,15 +40,15 @@ func slot(name string) byte {
 }
 
 // has reports whether the set has a canonical name.
-func (set *headerSet) has(name string) bool {
-	return slices.Contains(set.names[slot(name)], name)
+func (s *set) has(name string) bool {
+	return slices.Contains(s.names[slot(name)], name)
 }
 
-// strip removes the headers of the set in place from a header whose names are
-// canonical.
-func (set *headerSet) strip(h http.Header) {
+// StripResponse removes in place what of an MCP server's response, whose names
+// are canonical, must not reach a client.
+func StripResponse(h http.Header) {
 	for name := range h {
-		if set.has(name) {
+		if notForClients.has(name) {
 			delete(h, name)
 		}
 	}

@@ -1,4 +1,4 @@
-package caddymodule
+package headers
 
 import (
 	"net/http"
@@ -26,48 +26,49 @@ var passed = []string{
 	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via",
 }
 
-// mcpPrefix starts the names that belong to MCP, also those of revisions to come.
-const mcpPrefix = "Mcp-"
+// MCPPrefix starts the names that belong to MCP, also those of revisions to come.
+const MCPPrefix = "Mcp-"
 
-// passHeaders tells which request headers of a client go on to one MCP server.
-type passHeaders struct {
-	names    *headerSet
+// Filter says which request headers of a client go on to one MCP server.
+type Filter struct {
+	names    *set
 	prefixes []string // canonical
-	// ours are, as foldName writes them, the names that only the site sets and
+	// ours are, as Fold writes them, the names that only the site sets and
 	// those that pass in their one spelling. No prefix lets another one in.
 	ours map[string]bool
 }
 
-// newPassHeaders returns what passes to a server, besides what always does:
-// names, and prefixes that end in *. ours are the headers that the site sets.
-func newPassHeaders(more, ours []string) *passHeaders {
-	p := &passHeaders{ours: make(map[string]bool, len(ours))}
+// NewFilter returns the filter of a server to which, besides what always
+// passes, more goes on: names, and prefixes that end in *. ours are the headers
+// that the site sets.
+func NewFilter(more, ours []string) *Filter {
+	f := &Filter{ours: make(map[string]bool, len(ours))}
 	for _, name := range ours {
-		p.ours[foldName(name)] = true
+		f.ours[Fold(name)] = true
 	}
-	names := slices.DeleteFunc(slices.Clone(passed), func(name string) bool { return p.ours[foldName(name)] })
+	names := slices.DeleteFunc(slices.Clone(passed), func(name string) bool { return f.ours[Fold(name)] })
 	for _, name := range passed { // also not from a client that spells it otherwise
-		p.ours[foldName(name)] = true
+		f.ours[Fold(name)] = true
 	}
 	for _, name := range more {
 		if prefix, ok := strings.CutSuffix(name, "*"); ok {
-			p.prefixes = append(p.prefixes, http.CanonicalHeaderKey(prefix))
+			f.prefixes = append(f.prefixes, http.CanonicalHeaderKey(prefix))
 			continue
 		}
 		names = append(names, name)
 	}
-	p.names = newHeaderSet(names...)
-	return p
+	f.names = newSet(names...)
+	return f
 }
 
-// strip removes in place what does not pass. It reports whether a single value
+// Strip removes in place what does not pass. It reports whether a single value
 // is left of each header that has only one: of several, the gate would judge
 // by the first and the server perhaps by the last.
-func (p *passHeaders) strip(h http.Header) (unambiguous bool) {
+func (f *Filter) Strip(h http.Header) (unambiguous bool) {
 	unambiguous = true
 	for name, values := range h {
 		switch {
-		case !p.names.has(name) && !p.hasPrefix(name):
+		case !f.names.has(name) && !f.hasPrefix(name):
 			delete(h, name)
 		case len(values) > 1 && isSingle(name):
 			h[name] = slices.Compact(values)
@@ -77,6 +78,16 @@ func (p *passHeaders) strip(h http.Header) (unambiguous bool) {
 	return unambiguous
 }
 
+// Passes returns the header that passes to every server and that name is, in
+// whatever spelling.
+func Passes(name string) (known string, ok bool) {
+	i := slices.IndexFunc(passed, func(known string) bool { return Fold(known) == Fold(name) })
+	if i < 0 {
+		return "", false
+	}
+	return passed[i], true
+}
+
 // isSingle reports whether a request has at most one value of a header that
 // decides what the request is.
 func isSingle(name string) bool {
@@ -84,22 +95,22 @@ func isSingle(name string) bool {
 	case "Content-Type", "Content-Length", "Content-Encoding", "Last-Event-Id":
 		return true
 	}
-	return strings.HasPrefix(name, mcpPrefix)
+	return strings.HasPrefix(name, MCPPrefix)
 }
 
 // hasPrefix reports whether a name passes by its beginning.
-func (p *passHeaders) hasPrefix(name string) bool {
-	if strings.HasPrefix(name, mcpPrefix) {
-		return !strings.ContainsFunc(name, folded) && !p.ours[foldName(name)]
+func (f *Filter) hasPrefix(name string) bool {
+	if strings.HasPrefix(name, MCPPrefix) {
+		return !strings.ContainsFunc(name, folded) && !f.ours[Fold(name)]
 	}
 	matches := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
-	return len(p.prefixes) > 0 && slices.ContainsFunc(p.prefixes, matches) && !p.ours[foldName(name)]
+	return len(f.prefixes) > 0 && slices.ContainsFunc(f.prefixes, matches) && !f.ours[Fold(name)]
 }
 
-// foldName returns what all spellings of a header name have in common that
+// Fold returns what all spellings of a header name have in common that
 // some server takes for the same name: CGI, WSGI and their like make one
 // variable of X-User, X_USER and X.User.
-func foldName(name string) string {
+func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case folded(r):
@@ -112,4 +123,6 @@ func foldName(name string) string {
 }
 
 // folded reports whether a character of a header name is another spelling of '-'.
-func folded(r rune) bool { return r != '-' && !isAlphanumeric(r) }
+func folded(r rune) bool {
+	return r != '-' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+}
