@@ -1,0 +1,264 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// goldenValues are tried as argument of every option.
+var goldenValues = []string{
+	"x", "/x", "/oauth/x", "https://a.example", "https://b.example/cb#f", "http://a.example/p", "{env.NOT_SET}", "{env.SECRET}", "{env.URL}", "{env.unclosed",
+	"1h", "61m", "25h", "4000d", "0", "-1", "a,b", "on", "mcp:use", "mcp:connect:x", "none", "caddy", "user", "Authorization", "X-Team", "Mcp-Name", "#0a7d4f", "s",
+	"sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "{http.auth.user.id}", "com.example.app",
+}
+
+// goldenAround are the lines around an option, by the title of its block. What
+// they set is not refused when the option is good.
+var goldenAround = map[string][2]string{
+	"the mcp_oauth block of a site":             {"identity user_id", "server s /s http://127.0.0.1:1/mcp"},
+	"the block of identity caddy":               {"identity caddy {", "}\nserver s /s http://127.0.0.1:1/mcp"},
+	"the block of a server":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {", "}"},
+	"the block of auth oauth or per_user_oauth": {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\nclient_id c", "}\n}"},
+	"the block of auth per_user_headers":        {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {", "}\n}"},
+	"the block of a client":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nclient c {", "}"},
+	"the block of registration":                 {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nregistration {", "}"},
+	"the block of branding":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nbranding {", "}"},
+}
+
+// Every option with many values, good and bad, adapts to what it always did, or
+// is refused with the same words and line.
+func TestEveryOptionIsJudgedAsBefore(t *testing.T) {
+	setGoldenEnv(t)
+	var out bytes.Buffer
+	for _, b := range blocks() {
+		around, ok := goldenAround[b.title]
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&out, "# %s\n", b.title)
+		tried := map[string]bool{}
+		for _, u := range b.grammar.usages() {
+			name, args, _ := strings.Cut(u.option, " ")
+			lines := []string{name, name + " x x x x"}
+			for _, v := range goldenValues {
+				switch len(option[any]{args: args}.arguments()) {
+				case 0, 1:
+					lines = append(lines, name+" "+v)
+				case 2:
+					lines = append(lines, name+" "+v+" x", name+" X-Golden "+v)
+				default:
+					lines = append(lines, name+" "+v+" /x", name+" X-Golden "+v, name+" t /mcp "+v)
+				}
+			}
+			for _, line := range lines {
+				if tried[line] {
+					continue
+				}
+				tried[line] = true
+				fmt.Fprintf(&out, "%s\n\t%s\n", line, goldenCaddyfile(t, around[0]+"\n"+line+"\n"+around[1]))
+			}
+		}
+	}
+	compareGoldenText(t, "testdata/golden/options.txt", out.String())
+}
+
+func goldenCaddyfile(t *testing.T, lines string) string {
+	t.Helper()
+	text := "{\nadmin off\n}\nhttp://127.0.0.1:8099 {\nmcp_oauth {\n" + lines + "\n}\n}\n"
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return "adapting: " + ours(err)
+	}
+	if err := loadableJSON(t, config); err != nil {
+		return "loading: " + ours(err)
+	}
+	return string(siteOf(t, config))
+}
+
+// siteOf returns the handler in an adapted configuration.
+func siteOf(t *testing.T, config []byte) json.RawMessage {
+	t.Helper()
+	var c struct {
+		Apps struct {
+			HTTP struct {
+				Servers struct {
+					Srv0 struct {
+						Routes []struct {
+							Handle []struct {
+								Routes []struct {
+									Handle []json.RawMessage `json:"handle"`
+								} `json:"routes"`
+							} `json:"handle"`
+						} `json:"routes"`
+					} `json:"srv0"`
+				} `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c.Apps.HTTP.Servers.Srv0.Routes[0].Handle[0].Routes[0].Handle[0]
+}
+
+func setGoldenEnv(t *testing.T) {
+	t.Setenv("SECRET", "uX3-kf8aQ2m_Wz71")
+	t.Setenv("OTHER_SECRET", "Lq9-vT2cR6x_Np40")
+	t.Setenv("URL", "https://p.example/x")
+}
+
+// goldenSite is a configuration with every field.
+const goldenSite = `{
+"handler": "mcp_oauth", "public_url": "http://127.0.0.1:8099",
+"identities": [{"kind": "virtual_key"}, {"kind": "caddy", "user": "{http.auth.user.id}", "recheck": "12h"}, {"kind": "anonymous"}],
+"virtual_keys": [{"name": "alice", "key": "{env.SECRET}", "servers": ["a"]}, {"name": "build", "key": "{env.OTHER_SECRET}"}],
+"clients": [
+	{"id": "web", "name": "Web", "secret": "{env.SECRET}", "redirect_uris": ["https://c.example/cb"], "introspect": true},
+	{"id": "keys", "redirect_uris": ["https://k.example/cb"], "jwks_uri": "https://k.example/jwks"},
+	{"id": "set", "redirect_uris": ["https://k.example/cb"], "jwks": {"keys": [{"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}}
+],
+"servers": [
+	{"id": "a", "title": "A", "resource_documentation": "https://a.example/docs", "resource_policy_uri": "https://a.example/policy", "resource_tos_uri": "https://a.example/tos",
+	 "path": "/a", "upstream": "http://127.0.0.1:3001/mcp", "headers": {"Authorization": "Bearer {env.SECRET}"}, "scopes": ["a:read"], "optional_scopes": ["a:write"],
+	 "identity_headers": {"X-User": "identity"}, "pass_headers": ["X-Toolset", "X-Custom-*"], "reverse_proxy": {"headers": {"request": {"set": {"X-Team": ["x"]}}}}},
+	{"id": "b", "path": "/b", "upstream": "https://b.example/mcp", "auth": {"mode": "per_user_oauth", "optional": true, "scopes": ["x"], "client_id": "id", "client_secret": "{env.SECRET}",
+	 "auth_method": "client_secret_post", "callback_path": "/callback/b", "authorization_endpoint": "https://p.example/a", "token_endpoint": "https://p.example/t", "revocation_endpoint": "https://p.example/r",
+	 "issuer": "https://p.example", "resource": "https://r.example", "no_resource": true, "metadata_document": false, "no_refresh_rotation": true, "allow_missing_pkce": true,
+	 "authorize_params": {"prompt": "consent"}, "scope_separator": ","}},
+	{"id": "c", "path": "/c", "upstream": "https://c.example/mcp", "auth": {"mode": "per_user_headers", "headers": [{"name": "X-Key", "prefix": "Key ", "label": "Key"}], "verify_url": "https://c.example/me"}},
+	{"id": "d", "path": "/d", "upstream": "https://d.example/mcp", "auth": {"mode": "oauth"}}
+],
+"scopes": [{"name": "a:read", "description": "Read"}],
+"access_token_lifetime": "2h", "refresh_token_lifetime": "20d", "grant_lifetime": "12h", "absolute_grant_lifetime": "60d", "flow_lifetime": "10m", "code_lifetime": "1m", "refresh_reuse_grace": 0,
+"service_documentation": "https://a.example/docs",
+"registration": {"dynamic": true, "metadata_documents": true, "allow_hosts": [".example.com"], "deny_hosts": ["a.example"], "initial_access_token": "{env.SECRET}", "rate_limit": 5,
+	"max_unused": 6, "max_unproved": 7, "unused_lifetime": "2h", "redirect_schemes": ["com.example.app"]},
+"allowed_origins": ["https://app.example"], "branding": {"name": "N", "accent": "#0a7d4f"}, "insecure_allow_loopback": true
+}`
+
+// goldenJSON are put in the place of every value.
+var goldenJSON = []string{
+	`null`, `0`, `-1`, `1.5`, `3600000000000`, `true`, `""`, `"x"`, `"1h"`, `"{env.NOT_SET}"`, `"{env.URL}"`, `"https://a.example"`, `"a b"`, `"Host"`, `"/d"`, `[]`, `["x"]`, `{}`, `{"x":"y"}`,
+}
+
+// Every value of a JSON configuration, left out or replaced by good and bad
+// ones, is judged as it always was, with the same path and words.
+func TestEveryFieldIsJudgedAsBefore(t *testing.T) {
+	setGoldenEnv(t)
+	var out bytes.Buffer
+	try := func(what string, site any) {
+		handler, err := json.Marshal(site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := "ok"
+		if err := loadableJSON(t, fmt.Appendf(nil, `{"admin":{"disabled":true},"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:8099"],"routes":[{"handle":[%s]}]}}}}}`, handler)); err != nil {
+			result = ours(err)
+		}
+		fmt.Fprintf(&out, "%s\n\t%s\n", what, result)
+	}
+	fresh := func() map[string]any { // to be changed
+		var site map[string]any
+		if err := json.Unmarshal([]byte(goldenSite), &site); err != nil {
+			t.Fatal(err)
+		}
+		return site
+	}
+	try("unchanged", fresh())
+	for _, place := range places(fresh(), nil) {
+		name := strings.Join(place, "/")
+		site := fresh()
+		change(site, place, nil, true)
+		try(name+" left out", site)
+		for _, text := range goldenJSON {
+			var value any
+			if err := json.Unmarshal([]byte(text), &value); err != nil {
+				t.Fatal(err)
+			}
+			site := fresh()
+			change(site, place, value, false)
+			try(name+" "+text, site)
+		}
+	}
+	compareGoldenText(t, "testdata/golden/fields.txt", out.String())
+}
+
+// places returns the ways to all values within a JSON value, in order. Proxies
+// are Caddy's.
+func places(value any, way []string) [][]string {
+	var all [][]string
+	add := func(name string, value any) {
+		if name == "handler" {
+			return
+		}
+		to := append(slices.Clip(way), name)
+		all = append(all, to)
+		if name != "reverse_proxy" && name != "jwks" {
+			all = append(all, places(value, to)...)
+		}
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			add(name, value[name])
+		}
+	case []any:
+		for i := range value {
+			add(fmt.Sprint(i), value[i])
+		}
+	}
+	return all
+}
+
+// change replaces a value, or removes it from its object.
+func change(in any, way []string, to any, remove bool) {
+	switch in := in.(type) {
+	case map[string]any:
+		switch {
+		case len(way) > 1:
+			change(in[way[0]], way[1:], to, remove)
+		case remove:
+			delete(in, way[0])
+		default:
+			in[way[0]] = to
+		}
+	case []any:
+		i := int(way[0][0] - '0')
+		if len(way) > 1 {
+			change(in[i], way[1:], to, remove)
+			return
+		}
+		in[i] = to
+	}
+}
+
+func compareGoldenText(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	if len(gotLines) != len(wantLines) {
+		t.Errorf("%s: got %d lines, want %d", file, len(gotLines), len(wantLines))
+	}
+	for i := range min(len(gotLines), len(wantLines)) {
+		if gotLines[i] != wantLines[i] {
+			t.Errorf("%s:%d: %s\ngot\n%s\nwant\n%s", file, i+1, wantLines[max(i-1, 0)], gotLines[i], wantLines[i])
+			return
+		}
+	}
+}
