@@ -46,7 +46,7 @@ func (as *AuthorizationServer) ApproveAndSignIn(w http.ResponseWriter, r *http.R
 }
 
 func (as *AuthorizationServer) approve(ctx context.Context, f *Flow, a Approval, browser *storage.BrowserSession) (string, error) {
-	if f.Identity == nil || !as.identityStands(*f.Identity) {
+	if f.Identity == nil || !as.Policy.Allows(*f.Identity) {
 		return "", ErrFlowInvalid
 	}
 	var chosen []Server

@@ -36,7 +36,7 @@ func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 				store.Fail("")
 				logged := func() int { return l.logs.FilterMessage(name + " reuse detected; grant revoked").Len() }
 				standing := func() int {
-					grants, err := l.as.Grants(t.Context(), alice.Subject)
+					grants, err := l.as.Grants.List(t.Context(), alice.Subject)
 					if err != nil {
 						t.Fatal(err)
 					}

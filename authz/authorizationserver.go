@@ -67,6 +67,10 @@ type Connections interface {
 
 // AuthorizationServer answers the OAuth endpoints of one issuer.
 type AuthorizationServer struct {
+	Policy      *Policy
+	Grants      *Grants
+	Withdrawals *Withdrawals
+
 	cfg           Config
 	deps          Deps
 	log           *zap.Logger
@@ -74,9 +78,6 @@ type AuthorizationServer struct {
 	tokens        *AccessTokens
 	refreshTokens *RefreshTokens
 	underway      *underway
-	began         time.Time
-	// byResource finds a server by the canonical spelling of its identifier.
-	byResource map[string]*Server
 }
 
 // Route is an endpoint.
@@ -88,12 +89,14 @@ type Route struct {
 
 // New returns the authorization server for a valid configuration.
 func New(cfg Config, deps Deps) *AuthorizationServer {
-	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger, began: deps.Now()}
+	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+	as.Policy = NewPolicy(&as.cfg)
+	as.Grants = &Grants{&as.cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now}
+	as.Withdrawals = &Withdrawals{&as.cfg, as.Policy, as.Grants, deps.Store, deps.Logger, deps.Now, deps.Now()}
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
 	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.underway = newUnderway(deps.Now, cfg.Lifetimes.Flow)
-	as.byResource = serversByResource(as.cfg.Servers)
 	return as
 }
 

@@ -78,13 +78,13 @@ func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r
 	if err := checkChallenge(form); err != nil {
 		return nil, err
 	}
-	resources, err := as.resolveResources(form["resource"])
+	resources, err := as.Policy.Resolve(form["resource"])
 	if err != nil {
 		return nil, err
 	}
 	servers := as.cfg.Servers
 	if len(resources) > 0 {
-		servers = as.serversOf(resources)
+		servers = as.Policy.ServersAt(resources)
 	}
 	scope, err := resolveScope(form.Get("scope"), servers)
 	if err != nil {

@@ -52,7 +52,7 @@ func (as *AuthorizationServer) OpenBrowserSession(w http.ResponseWriter, r *http
 	case errors.Is(err, storage.ErrNotFound):
 	case err != nil:
 		return nil, unavailable(err)
-	case stored.Issuer == as.cfg.Issuer && as.identityStands(stored.Identity):
+	case stored.Issuer == as.cfg.Issuer && as.Policy.Allows(stored.Identity):
 		s.Identity = &stored.Identity
 	}
 	return s, nil
@@ -61,7 +61,7 @@ func (as *AuthorizationServer) OpenBrowserSession(w http.ResponseWriter, r *http
 // SignIn makes this browser the person's. Its cookie changes, so that one
 // which somebody planted, or knew, is worth nothing.
 func (as *AuthorizationServer) SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error {
-	if !as.identityStands(id) {
+	if !as.Policy.Allows(id) {
 		return ErrFlowInvalid
 	}
 	session, secret := as.newBrowserSession(r, id)
@@ -106,12 +106,12 @@ func (as *AuthorizationServer) SignOutEverywhere(ctx context.Context, subject st
 	if err := as.deps.Store.EndFlows(ctx, as.cfg.Issuer, subject, as.deps.Now()); err != nil {
 		return unavailable(err)
 	}
-	grants, err := as.Grants(ctx, subject)
+	grants, err := as.Grants.List(ctx, subject)
 	if err != nil {
 		return err
 	}
 	for _, g := range grants {
-		if err := as.revokeGrant(ctx, g.ID); err != nil {
+		if err := as.Grants.Revoke(ctx, g.ID); err != nil {
 			return err
 		}
 	}

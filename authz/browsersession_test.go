@@ -247,7 +247,7 @@ func TestSignOutEverywhere_I15(t *testing.T) {
 	if passes() {
 		t.Error("the access token still works")
 	}
-	if grants, err := l.as.Grants(t.Context(), alice.Subject); err != nil || len(grants) > 0 {
+	if grants, err := l.as.Grants.List(t.Context(), alice.Subject); err != nil || len(grants) > 0 {
 		t.Errorf("grants = %v, %v", grants, err)
 	}
 }

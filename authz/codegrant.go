@@ -36,15 +36,15 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authentic
 		as.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
 		return nil, errInvalidGrant
 	}
-	usable, err := as.usableServers(ctx, client.Client, grant)
+	usable, err := as.Grants.UsableServers(ctx, client.Client, grant)
 	if err != nil {
 		return nil, err
 	}
-	audience, err := as.audience(grant, usable, form["resource"])
+	audience, err := as.Policy.Audience(grant, usable, form["resource"])
 	if err != nil {
 		return nil, err
 	}
-	until, err := as.goodUntil(ctx, grant)
+	until, err := as.Grants.GoodUntil(ctx, grant)
 	if err != nil {
 		return nil, err
 	}

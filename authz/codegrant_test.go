@@ -199,7 +199,7 @@ func TestApprovalWithdrawnBeforeRedemption_B17(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.as.revokeGrant(t.Context(), record.GrantID); err != nil {
+		if err := l.as.Grants.Revoke(t.Context(), record.GrantID); err != nil {
 			t.Fatal(err)
 		}
 		l.want(l.redeem("app", code), http.StatusBadRequest, "invalid_grant")

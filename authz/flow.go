@@ -126,7 +126,7 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 		return nil, unavailable(err)
 	case stored.Submitted:
 		return nil, ErrFlowSubmitted
-	case as.identityStands(stored.Identity):
+	case as.Policy.Allows(stored.Identity):
 		f.Identity = &stored.Identity
 	}
 	return f, nil
@@ -163,7 +163,7 @@ func (as *AuthorizationServer) Servers(f *Flow) []Server {
 		if len(f.Resources) > 0 && !slices.Contains(f.Resources, s.Resource) {
 			continue
 		}
-		if f.Identity != nil && !as.mayUse(*f.Identity, &s) {
+		if f.Identity != nil && !as.Policy.MayUse(*f.Identity, &s) {
 			continue
 		}
 		if len(s.Scopes) > 0 && !slices.ContainsFunc(f.Scope, s.knowsScope) {
@@ -176,7 +176,7 @@ func (as *AuthorizationServer) Servers(f *Flow) []Server {
 
 // Identify records who the person is.
 func (as *AuthorizationServer) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
-	if !as.identityStands(id) {
+	if !as.Policy.Allows(id) {
 		return ErrFlowInvalid
 	}
 	verdict, err := as.deps.Store.SaveFlow(ctx, storage.Flow{

@@ -115,7 +115,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*Caller
 	}
 	t := &e.token
 	if t.Issuer != g.as.cfg.Issuer || !g.isAudience(t.Audience) ||
-		!g.as.identityStands(t.Identity) || !g.as.mayUse(t.Identity, &g.server) {
+		!g.as.Policy.Allows(t.Identity) || !g.as.Policy.MayUse(t.Identity, &g.server) {
 		return nil, errInvalidToken
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another

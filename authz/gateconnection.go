@@ -30,7 +30,7 @@ func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, r
 		g.challengeScope(w, r, append(scopes, connect))
 		return
 	}
-	if err := g.as.revokeGrant(r.Context(), c.GrantID); err != nil {
+	if err := g.as.Grants.Revoke(r.Context(), c.GrantID); err != nil {
 		writeError(w, g.log, err)
 		return
 	}

@@ -31,10 +31,10 @@ func (g *Gate) grantPasses(c *Caller) bool {
 	if err != nil || !grant.RevokedAt.IsZero() || grant.Issuer != g.as.cfg.Issuer {
 		return false
 	}
-	if _, err := g.as.goodUntil(context.Background(), &grant); err != nil {
+	if _, err := g.as.Grants.GoodUntil(context.Background(), &grant); err != nil {
 		return false
 	}
-	if !g.isAudience(grant.Resources) || !g.as.identityStands(grant.Identity) || !g.as.mayUse(grant.Identity, &g.server) {
+	if !g.isAudience(grant.Resources) || !g.as.Policy.Allows(grant.Identity) || !g.as.Policy.MayUse(grant.Identity, &g.server) {
 		return false
 	}
 	scope := strings.Fields(c.Scope)

@@ -70,8 +70,8 @@ func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (
 // any more, it is not good for anything.
 func (as *AuthorizationServer) describe(t *storage.AccessToken) *introspection {
 	var audience []string
-	for _, s := range as.serversOf(t.Audience) {
-		if as.identityStands(t.Identity) && as.mayUse(t.Identity, &s) {
+	for _, s := range as.Policy.ServersAt(t.Audience) {
+		if as.Policy.Allows(t.Identity) && as.Policy.MayUse(t.Identity, &s) {
 			audience = append(audience, s.Resource)
 		}
 	}

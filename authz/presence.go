@@ -20,8 +20,8 @@ func (as *AuthorizationServer) CheckPresence(r *http.Request, p storage.Presence
 	if err != nil {
 		return unavailable(err)
 	}
-	if !there || !as.identityStands(p.Identity) ||
-		!slices.ContainsFunc(as.ServersOf(p.Identity), func(s Server) bool { return s.ID == server }) {
+	if !there || !as.Policy.Allows(p.Identity) ||
+		!slices.ContainsFunc(as.Policy.ServersOf(p.Identity), func(s Server) bool { return s.ID == server }) {
 		return ErrLeft
 	}
 	return nil

@@ -54,7 +54,7 @@ func TestRecheck_D09(t *testing.T) {
 		t.Errorf("%d lines say why, want 1", n)
 	}
 	// Coming back later does not revive it.
-	if err := l.as.ProvedAgain(context.Background(), bob); err != nil {
+	if err := l.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
 	l.want(l.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
@@ -69,11 +69,11 @@ func TestProvedAgain_D09(t *testing.T) {
 	kept, lost := l.grantedTo(bob, "app"), l.grantedTo(carol, "app")
 	keyed := l.grantedTo(keyIdentity("team"), "app")
 	l.advance(23 * time.Hour)
-	if err := l.as.ProvedAgain(context.Background(), bob); err != nil {
+	if err := l.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
 	writes := l.store.writes.Load()
-	if err := l.as.ProvedAgain(context.Background(), bob); err != nil {
+	if err := l.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
 	if n := l.store.writes.Load() - writes; n != 0 {

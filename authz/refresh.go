@@ -55,11 +55,11 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticate
 	if token.Authenticated && !client.Proved {
 		return nil, errUnproved
 	}
-	usable, err := as.usableServers(ctx, client.Client, &grant)
+	usable, err := as.Grants.UsableServers(ctx, client.Client, &grant)
 	if err != nil {
 		return nil, err
 	}
-	audience, err := as.audience(&grant, usable, form["resource"])
+	audience, err := as.Policy.Audience(&grant, usable, form["resource"])
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticate
 	if token.RotatedAt.IsZero() && as.deps.Limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
 		return nil, errTooManyRefreshes
 	}
-	until, err := as.goodUntil(ctx, &grant)
+	until, err := as.Grants.GoodUntil(ctx, &grant)
 	if err != nil {
 		return nil, err
 	}

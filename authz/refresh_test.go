@@ -359,7 +359,7 @@ func TestRefreshAfterRevocation_D15(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.as.revokeGrant(t.Context(), token.GrantID); err != nil {
+	if err := l.as.Grants.Revoke(t.Context(), token.GrantID); err != nil {
 		t.Fatal(err)
 	}
 	l.dead(first)

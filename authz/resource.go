@@ -2,7 +2,6 @@ package authz
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -41,49 +40,4 @@ func canonicalResource(s string) (string, bool) {
 		path = strings.TrimSuffix(path, "/")
 	}
 	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), defaultPort) + path, true
-}
-
-// serversByResource indexes the servers under the canonical spelling.
-func serversByResource(servers []Server) map[string]*Server {
-	index := make(map[string]*Server, len(servers))
-	for i := range servers {
-		if key, ok := canonicalResource(servers[i].Resource); ok {
-			index[key] = &servers[i]
-		}
-	}
-	return index
-}
-
-// resolveResources returns the identifiers of the servers that the resource
-// parameters name, each once.
-func (as *AuthorizationServer) resolveResources(requested []string) ([]string, error) {
-	var resources []string
-	for _, s := range requested {
-		if s == "" {
-			continue
-		}
-		key, ok := canonicalResource(s)
-		if !ok {
-			return nil, fail("invalid_target", "The requested resource is malformed.")
-		}
-		server := as.byResource[key]
-		if server == nil {
-			return nil, errUnknownResource
-		}
-		if !slices.Contains(resources, server.Resource) {
-			resources = append(resources, server.Resource)
-		}
-	}
-	return resources, nil
-}
-
-// serversOf returns the configured servers among the resources.
-func (as *AuthorizationServer) serversOf(resources []string) []Server {
-	var servers []Server
-	for _, s := range as.cfg.Servers {
-		if slices.Contains(resources, s.Resource) {
-			servers = append(servers, s)
-		}
-	}
-	return servers
 }

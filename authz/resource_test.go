@@ -68,7 +68,7 @@ func TestResolveResources_F01_F05(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := as.resolveResources(tt.in)
+			got, err := as.Policy.Resolve(tt.in)
 			if (err == nil) != tt.ok || !slices.Equal(got, tt.want) {
 				t.Errorf("resources = %q, %v", got, err)
 			}

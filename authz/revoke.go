@@ -58,7 +58,7 @@ func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *a
 	if token.Authenticated && !client.Proved {
 		return errUnproved
 	}
-	return as.revokeGrant(ctx, token.GrantID)
+	return as.Grants.Revoke(ctx, token.GrantID)
 }
 
 func (as *AuthorizationServer) revokeAccessToken(ctx context.Context, client *authenticated, h storage.Hash) error {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -112,4 +114,14 @@ func earliest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// replayed reports that a code or refresh token was used again. The store has
+// revoked its grant, unless that had ended before.
+func (as *AuthorizationServer) replayed(what, clientID string, grantIDs []string) {
+	if len(grantIDs) == 0 {
+		as.log.Warn(what+" reuse detected; its grant had ended before", zap.String("client_id", clientID))
+		return
+	}
+	as.log.Warn(what+" reuse detected; grant revoked", zap.String("client_id", clientID), zap.Strings("grant_ids", grantIDs))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -18,37 +19,49 @@ import (
 // somebody else: its grants end for good. So a site keeps in mind what the
 // configuration before had, across restarts.
 
-// standing is what approvals rest on in a configuration.
-type standing struct {
-	Kinds   []string               `json:"kinds"`
-	Keys    map[string]standingKey `json:"keys"` // by subject
-	Clients []string               `json:"clients"`
+// Withdrawals ends what people approved with what the operator took out of the
+// configuration of a site.
+type Withdrawals struct {
+	cfg    *Config
+	policy *Policy
+	grants *Grants
+	store  storage.Store
+	log    *zap.Logger
+	now    func() time.Time
+	began  time.Time // when this configuration was loaded
 }
 
-// standingKey is what of a virtual key can be withdrawn.
-type standingKey struct {
+// basis is what approvals rest on in a configuration.
+type basis struct {
+	Kinds   []string            `json:"kinds"`
+	Keys    map[string]basisKey `json:"keys"` // by subject
+	Clients []string            `json:"clients"`
+}
+
+// basisKey is what of a virtual key can be withdrawn.
+type basisKey struct {
 	Proof   string   `json:"proof"`
 	Servers []string `json:"servers,omitempty"` // none means all
 }
 
 const (
-	standingMemo = "standing"
+	basisMemo = "standing"
 	// endingAtOnce is how many grants are being ended at a time: their commits
 	// to disk are shared.
 	endingAtOnce = 64
 	grantsPage   = 1000
 )
 
-func (as *AuthorizationServer) standing() standing {
-	s := standing{Keys: map[string]standingKey{}}
-	for _, kind := range as.cfg.Identities {
+func (w *Withdrawals) basis() basis {
+	s := basis{Keys: map[string]basisKey{}}
+	for _, kind := range w.cfg.Identities {
 		s.Kinds = append(s.Kinds, string(kind))
 	}
-	for key := range as.cfg.VirtualKeys.All() {
+	for key := range w.cfg.VirtualKeys.All() {
 		id := key.Identity()
-		s.Keys[id.Subject] = standingKey{id.Proof, slices.Sorted(slices.Values(key.Servers))}
+		s.Keys[id.Subject] = basisKey{id.Proof, slices.Sorted(slices.Values(key.Servers))}
 	}
-	for _, c := range as.cfg.Clients {
+	for _, c := range w.cfg.Clients {
 		s.Clients = append(s.Clients, c.ID)
 	}
 	slices.Sort(s.Kinds)
@@ -56,53 +69,53 @@ func (as *AuthorizationServer) standing() standing {
 	return s
 }
 
-// EndWithdrawn ends what people approved with what this configuration has no
+// End ends what people approved with what this configuration has no
 // more: a virtual key that was removed, replaced or may use fewer servers, a way
 // to sign in, a client that the operator named. It is for the configuration
 // that serves, never for one that was refused. Where nothing was withdrawn it
 // costs one read.
-func (as *AuthorizationServer) EndWithdrawn(ctx context.Context) error {
-	now := as.standing()
+func (w *Withdrawals) End(ctx context.Context) error {
+	now := w.basis()
 	text, err := json.Marshal(now)
 	if err != nil {
 		return err
 	}
-	memo, err := as.deps.Store.Memo(ctx, as.cfg.Issuer, standingMemo, as.deps.Now())
+	memo, err := w.store.Memo(ctx, w.cfg.Issuer, basisMemo, w.now())
 	switch {
 	case errors.Is(err, storage.ErrNotFound): // of an earlier release, or new
-		err = as.endAllWithdrawn(ctx, nil)
+		err = w.endAllWithdrawn(ctx, nil)
 	case err != nil:
 		return unavailable(err)
 	case memo.Text == string(text):
 		return nil
 	default:
-		err = as.endSince(ctx, memo.Text, now)
+		err = w.endSince(ctx, memo.Text, now)
 	}
 	if err != nil {
 		return err
 	}
-	if err := as.deps.Store.PutMemo(ctx, storage.Memo{Issuer: as.cfg.Issuer, Name: standingMemo, Text: string(text)}); err != nil {
+	if err := w.store.PutMemo(ctx, storage.Memo{Issuer: w.cfg.Issuer, Name: basisMemo, Text: string(text)}); err != nil {
 		return unavailable(err)
 	}
 	return nil
 }
 
 // endSince ends what was withdrawn since the configuration that text describes.
-func (as *AuthorizationServer) endSince(ctx context.Context, text string, now standing) error {
-	var before standing
+func (w *Withdrawals) endSince(ctx context.Context, text string, now basis) error {
+	var before basis
 	if err := json.Unmarshal([]byte(text), &before); err != nil {
 		return unavailable(err)
 	}
 	for _, subject := range slices.Sorted(maps.Keys(before.Keys)) {
 		if !now.Keys[subject].covers(before.Keys[subject]) {
-			if err := as.endWithdrawnOf(ctx, subject); err != nil {
+			if err := w.endWithdrawnOf(ctx, subject); err != nil {
 				return err
 			}
 		}
 	}
 	for _, subject := range slices.Sorted(maps.Keys(now.Keys)) {
 		if !before.Keys[subject].covers(now.Keys[subject]) {
-			if err := as.endEarlier(ctx, subject, before.Keys[subject]); err != nil {
+			if err := w.endEarlier(ctx, subject, before.Keys[subject]); err != nil {
 				return err
 			}
 		}
@@ -111,26 +124,26 @@ func (as *AuthorizationServer) endSince(ctx context.Context, text string, now st
 	if len(clients) == 0 && len(missing(before.Kinds, now.Kinds)) == 0 {
 		return nil
 	}
-	return as.endAllWithdrawn(ctx, clients)
+	return w.endAllWithdrawn(ctx, clients)
 }
 
 // covers reports whether a key is the same as another, and good for all that one is.
-func (k standingKey) covers(other standingKey) bool {
+func (k basisKey) covers(other basisKey) bool {
 	return k.Proof == other.Proof && (k.Servers == nil || other.Servers != nil && len(missing(other.Servers, k.Servers)) == 0)
 }
 
 // endEarlier ends what the holder of a key that was given, or may use more
 // servers, has from before that: a request that began under a still earlier
 // configuration, which had the key too, could finish when the key was withdrawn.
-func (as *AuthorizationServer) endEarlier(ctx context.Context, subject string, before standingKey) error {
-	grants, err := as.Grants(ctx, subject)
+func (w *Withdrawals) endEarlier(ctx context.Context, subject string, before basisKey) error {
+	grants, err := w.grants.List(ctx, subject)
 	if err != nil {
 		return err
 	}
-	return as.endWhere(ctx, grants, func(g storage.Grant) bool {
+	return w.endWhere(ctx, grants, func(g storage.Grant) bool {
 		could := func(s Server) bool { return before.Servers == nil || slices.Contains(before.Servers, s.ID) }
-		return g.CreatedAt.Before(as.began) &&
-			(g.Identity.Proof != before.Proof || slices.ContainsFunc(as.serversOf(g.Resources), func(s Server) bool { return !could(s) }))
+		return g.CreatedAt.Before(w.began) &&
+			(g.Identity.Proof != before.Proof || slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s Server) bool { return !could(s) }))
 	})
 }
 
@@ -141,23 +154,23 @@ func missing(before, now []string) []string {
 
 // endWithdrawnOf ends what the holder of a key approved or began with what was
 // withdrawn of it.
-func (as *AuthorizationServer) endWithdrawnOf(ctx context.Context, subject string) error {
-	grants, err := as.Grants(ctx, subject)
+func (w *Withdrawals) endWithdrawnOf(ctx context.Context, subject string) error {
+	grants, err := w.grants.List(ctx, subject)
 	if err != nil {
 		return err
 	}
-	if err := as.endPresence(ctx, subject); err != nil {
+	if err := w.endUnfinished(ctx, subject); err != nil {
 		return err
 	}
-	return as.endWhere(ctx, grants, as.withdrawn)
+	return w.endWhere(ctx, grants, w.withdrawn)
 }
 
-// endPresence ends the pending flows and browser sessions of a subject.
-func (as *AuthorizationServer) endPresence(ctx context.Context, subject string) error {
-	if err := as.deps.Store.EndFlows(ctx, as.cfg.Issuer, subject, as.deps.Now()); err != nil {
+// endUnfinished ends the pending flows and browser sessions of a subject.
+func (w *Withdrawals) endUnfinished(ctx context.Context, subject string) error {
+	if err := w.store.EndFlows(ctx, w.cfg.Issuer, subject, w.now()); err != nil {
 		return unavailable(err)
 	}
-	if err := as.deps.Store.DeleteBrowserSessions(ctx, as.cfg.Issuer, subject); err != nil {
+	if err := w.store.DeleteBrowserSessions(ctx, w.cfg.Issuer, subject); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -165,25 +178,25 @@ func (as *AuthorizationServer) endPresence(ctx context.Context, subject string) 
 
 // endAllWithdrawn looks at every grant, and ends those that do not stand or
 // belong to one of the clients.
-func (as *AuthorizationServer) endAllWithdrawn(ctx context.Context, clients []string) error {
+func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) error {
 	for after := ""; ; {
-		grants, next, err := as.deps.Store.Grants(ctx, after, grantsPage, as.deps.Now())
+		grants, next, err := w.store.Grants(ctx, after, grantsPage, w.now())
 		if err != nil {
 			return unavailable(err)
 		}
 		left := map[string]bool{}
 		for _, g := range grants {
-			if g.Issuer == as.cfg.Issuer && !as.identityStands(g.Identity) {
+			if g.Issuer == w.cfg.Issuer && !w.policy.Allows(g.Identity) {
 				left[g.Identity.Subject] = true
 			}
 		}
 		for subject := range left {
-			if err := as.endPresence(ctx, subject); err != nil {
+			if err := w.endUnfinished(ctx, subject); err != nil {
 				return err
 			}
 		}
-		err = as.endWhere(ctx, grants, func(g storage.Grant) bool {
-			return g.Issuer == as.cfg.Issuer && (as.withdrawn(g) || slices.Contains(clients, g.ClientID))
+		err = w.endWhere(ctx, grants, func(g storage.Grant) bool {
+			return g.Issuer == w.cfg.Issuer && (w.withdrawn(g) || slices.Contains(clients, g.ClientID))
 		})
 		if err != nil || next == "" {
 			return err
@@ -196,13 +209,13 @@ func (as *AuthorizationServer) endAllWithdrawn(ctx context.Context, clients []st
 // any more, be it for one of its servers: with a smaller one the client comes
 // back when its person signs in again. A server that left the configuration
 // withdraws nothing.
-func (as *AuthorizationServer) withdrawn(g storage.Grant) bool {
-	return !as.identityStands(g.Identity) ||
-		slices.ContainsFunc(as.serversOf(g.Resources), func(s Server) bool { return !as.mayUse(g.Identity, &s) })
+func (w *Withdrawals) withdrawn(g storage.Grant) bool {
+	return !w.policy.Allows(g.Identity) ||
+		slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s Server) bool { return !w.policy.MayUse(g.Identity, &s) })
 }
 
 // endWhere ends the grants that are as it says.
-func (as *AuthorizationServer) endWhere(ctx context.Context, grants []storage.Grant, ends func(storage.Grant) bool) error {
+func (w *Withdrawals) endWhere(ctx context.Context, grants []storage.Grant, ends func(storage.Grant) bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(endingAtOnce)
 	for _, g := range grants {
@@ -210,10 +223,10 @@ func (as *AuthorizationServer) endWhere(ctx context.Context, grants []storage.Gr
 			continue
 		}
 		group.Go(func() error {
-			if err := as.revokeGrant(ctx, g.ID); err != nil {
+			if err := w.grants.Revoke(ctx, g.ID); err != nil {
 				return err
 			}
-			as.log.Info("revoked a grant of a person or client that was withdrawn from the configuration",
+			w.log.Info("revoked a grant of a person or client that was withdrawn from the configuration",
 				zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject))
 			return nil
 		})

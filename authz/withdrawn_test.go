@@ -13,7 +13,7 @@ import (
 
 func (l *lab) endWithdrawn() {
 	l.t.Helper()
-	if err := l.as.EndWithdrawn(context.Background()); err != nil {
+	if err := l.as.Withdrawals.End(context.Background()); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -151,7 +151,7 @@ func TestEndWithdrawnCosts(t *testing.T) {
 	l.reload(func(c *Config) { c.VirtualKeys = nil })
 	for _, verb := range []string{"Memo", "RevokeGrant", "PutMemo"} {
 		l.store.failing(verb, func() {
-			if err := l.as.EndWithdrawn(context.Background()); err == nil {
+			if err := l.as.Withdrawals.End(context.Background()); err == nil {
 				t.Errorf("%s fails, and nobody hears of it", verb)
 			}
 		})

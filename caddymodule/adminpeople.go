@@ -50,7 +50,7 @@ func endPerson(w http.ResponseWriter, r *http.Request) error {
 
 // endPerson ends what a person has at this site, and adds to what was ended.
 func (s *site) endPerson(ctx context.Context, ended *endedPerson, withConnections bool) error {
-	grants, err := s.as.Grants(ctx, ended.Subject)
+	grants, err := s.as.Grants.List(ctx, ended.Subject)
 	if err != nil {
 		return err
 	}

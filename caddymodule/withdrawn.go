@@ -58,7 +58,7 @@ func (a *App) endWithdrawn() (done bool) {
 	}
 	survive(context.Background(), func(ctx context.Context) {
 		for _, s := range sites {
-			if err := s.as.EndWithdrawn(ctx); err != nil {
+			if err := s.as.Withdrawals.End(ctx); err != nil {
 				a.log.Error("ending what was withdrawn from the configuration failed; it is tried again", zap.Error(err))
 				return
 			}

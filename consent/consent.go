@@ -68,9 +68,9 @@ type Consent struct {
 // server.
 func New(as *authz.AuthorizationServer, b *accounts.Broker, pages *Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
 	if b == nil {
-		return newConsent(as, nil, pages, log)
+		return newConsent(parts{as}, nil, pages, log)
 	}
-	c := newConsent(as, b, pages, log)
+	c := newConsent(parts{as}, b, pages, log)
 	c.linkUsed = linkUsed
 	return c
 }

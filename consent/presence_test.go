@@ -278,7 +278,7 @@ func TestAllowAfterLeaving_I10(t *testing.T) {
 				t.Fatalf("status %d, Location %q", asked.Code, to)
 			}
 			for _, grants := range []string{subjectAlice, "virtual_key:bob"} {
-				if all, err := b.as.Grants(t.Context(), grants); err != nil || len(all) != 0 {
+				if all, err := b.as.Grants.List(t.Context(), grants); err != nil || len(all) != 0 {
 					t.Errorf("grants %+v, %v", all, err)
 				}
 			}

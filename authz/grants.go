@@ -1,0 +1,92 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// ErrNoSuchGrant: the person has no such grant, or no more.
+var ErrNoSuchGrant = errors.New("authz: no such grant") // 404
+
+// errInvalidGrant is the one answer for a code or refresh token that does not
+// work, so that it tells nobody why (RFC 6749 section 5.2).
+var errInvalidGrant = fail("invalid_grant", "The code or token is unknown, expired, used, or meant for another client.")
+
+// Grants are what people approved for the clients of one issuer.
+type Grants struct {
+	cfg    *Config
+	policy *Policy
+	store  storage.Store
+	tokens *TokenCache
+	log    *zap.Logger
+	now    func() time.Time
+}
+
+// List returns what a person approved and did not take back, oldest first.
+func (gs *Grants) List(ctx context.Context, subject string) ([]storage.Grant, error) {
+	grants, err := gs.store.GrantsOf(ctx, gs.cfg.Issuer, subject, gs.now())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return grants, nil
+}
+
+// Revoke ends a grant with all its tokens.
+func (gs *Grants) Revoke(ctx context.Context, id string) error {
+	revocation, err := gs.store.RevokeGrant(ctx, id, gs.now())
+	if err != nil {
+		return unavailable(err)
+	}
+	gs.tokens.Forget(revocation)
+	return nil
+}
+
+// RevokeOf is Revoke for a grant of the subject. Whether a grant of somebody
+// else exists is not told.
+func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) error {
+	g, err := gs.store.Grant(ctx, id, gs.now())
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return ErrNoSuchGrant
+	case err != nil:
+		return unavailable(err)
+	case g.Issuer != gs.cfg.Issuer || g.Identity.Subject != subject:
+		return ErrNoSuchGrant
+	}
+	return gs.Revoke(ctx, g.ID)
+}
+
+// UsableServers returns the servers of a grant that can still be used. Asked
+// before every issue of tokens, it makes a grant end with what it rests on: an
+// identity that was withdrawn, or a redirect URI that the client gave up, which
+// may be in other hands now. A server that left the configuration ends
+// nothing, it may come back.
+func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant) ([]Server, error) {
+	configured := gs.policy.ServersAt(g.Resources)
+	if len(configured) == 0 || !g.RevokedAt.IsZero() {
+		return nil, errInvalidGrant
+	}
+	usable := slices.DeleteFunc(configured, func(s Server) bool { return !gs.policy.MayUse(g.Identity, &s) })
+	var reason string
+	switch {
+	case !gs.policy.Allows(g.Identity):
+		reason = "its identity was withdrawn"
+	case len(usable) == 0:
+		reason = "its identity may use none of its servers any more"
+	case !redirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI):
+		reason = "its client gave up its redirect URI"
+	default:
+		return usable, nil
+	}
+	if err := gs.Revoke(ctx, g.ID); err != nil {
+		return nil, err
+	}
+	gs.log.Info("grant revoked", zap.String("reason", reason), zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
+	return nil, errInvalidGrant
+}

@@ -1,0 +1,115 @@
+package authz
+
+import (
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Policy knows the MCP servers of a site and who may use them, by the
+// configuration alone.
+type Policy struct {
+	cfg *Config
+	// byResource finds a server by the canonical spelling of its identifier.
+	byResource map[string]*Server
+}
+
+// NewPolicy returns the policy of a configuration.
+func NewPolicy(cfg *Config) *Policy {
+	p := &Policy{cfg: cfg, byResource: make(map[string]*Server, len(cfg.Servers))}
+	for i := range cfg.Servers {
+		if key, ok := canonicalResource(cfg.Servers[i].Resource); ok {
+			p.byResource[key] = &cfg.Servers[i]
+		}
+	}
+	return p
+}
+
+// Allows reports whether the configuration still knows the identity: its kind
+// is in use and, for a virtual key, the key was neither withdrawn nor replaced.
+func (p *Policy) Allows(id storage.Identity) bool {
+	if !slices.Contains(p.cfg.Identities, identity.Kind(id.Kind)) {
+		return false
+	}
+	return id.Kind != string(identity.VirtualKey) || p.cfg.VirtualKeys.Stand(id)
+}
+
+// MayUse reports whether the identity may use the server.
+func (p *Policy) MayUse(id storage.Identity, s *Server) bool {
+	if id.Kind != string(identity.VirtualKey) {
+		return true
+	}
+	key := p.cfg.VirtualKeys.BySubject(id.Subject)
+	return key != nil && key.Allows(s.ID)
+}
+
+// ServersOf returns the MCP servers an identity may use.
+func (p *Policy) ServersOf(id storage.Identity) []Server {
+	var servers []Server
+	for _, s := range p.cfg.Servers {
+		if p.MayUse(id, &s) {
+			servers = append(servers, s)
+		}
+	}
+	return servers
+}
+
+// ServersAt returns the configured servers among the resources.
+func (p *Policy) ServersAt(resources []string) []Server {
+	var servers []Server
+	for _, s := range p.cfg.Servers {
+		if slices.Contains(resources, s.Resource) {
+			servers = append(servers, s)
+		}
+	}
+	return servers
+}
+
+// Resolve returns the identifiers of the servers that resource parameters (RFC
+// 8707 section 2) name, each once.
+func (p *Policy) Resolve(requested []string) ([]string, error) {
+	var resources []string
+	for _, s := range requested {
+		if s == "" {
+			continue
+		}
+		key, ok := canonicalResource(s)
+		if !ok {
+			return nil, fail("invalid_target", "The requested resource is malformed.")
+		}
+		server := p.byResource[key]
+		if server == nil {
+			return nil, errUnknownResource
+		}
+		if !slices.Contains(resources, server.Resource) {
+			resources = append(resources, server.Resource)
+		}
+	}
+	return resources, nil
+}
+
+// Audience returns the servers a token of a grant shall be good for: of those
+// that can still be used, the one that the request names or, when it names
+// none, all. A client that named resources when it asked for the grant gets one
+// per token (RFC 8707 section 2.2).
+func (p *Policy) Audience(g *storage.Grant, usable []Server, requested []string) ([]Server, error) {
+	resources, err := p.Resolve(requested)
+	if err != nil {
+		return nil, err
+	}
+	if len(resources) == 0 {
+		if len(usable) > 1 && g.ResourcesRequested {
+			return nil, fail("invalid_target", "The grant is for several resources: name one.")
+		}
+		return usable, nil
+	}
+	if len(resources) > 1 {
+		return nil, fail("invalid_target", "A token is for one resource: name one.")
+	}
+	i := slices.IndexFunc(usable, func(s Server) bool { return s.Resource == resources[0] })
+	if i < 0 {
+		return nil, fail("invalid_target", "The resource exceeds what was granted.")
+	}
+	return usable[i : i+1], nil
+}
