@@ -40,19 +40,19 @@ formatted() {
 }
 
 vet() {
-	go vet ./...
+	go vet ./... ./bench/...
 	go vet -tags integration ./integration_test/...
 }
 
 # The tools have a module of their own, so that users of this one never see it.
 tool() {
-	go build -C tools -o "$work/bin/" "$1"
+	GOWORK=off go build -C tools -o "$work/bin/" "$1"
 }
 
 # With the rules of .golangci.yml.
 lint() {
 	tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	"$work/bin/golangci-lint" run --build-tags integration ./...
+	"$work/bin/golangci-lint" run --build-tags integration ./... ./bench/...
 }
 
 platforms() {
@@ -98,13 +98,13 @@ npm_packages() {
 
 # The packages that are not about the whole system.
 units() {
-	go list ./... | grep -v /integration_test
+	go list ./... ./bench/... | grep -v /integration_test
 }
 
 quick() {
 	step formatted
-	step go vet ./...
-	step go test -timeout 15m ./...
+	step go vet ./... ./bench/...
+	step go test -timeout 15m ./... ./bench/...
 }
 
 all() {
