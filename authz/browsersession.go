@@ -23,9 +23,9 @@ type BrowserSession struct {
 	hash storage.Hash // of the cookie
 }
 
-// Presence tells who is there, once somebody has signed in.
-func (s *BrowserSession) Presence() storage.Presence {
-	return storage.Presence{Identity: *s.Identity, Session: s.hash}
+// Authentication tells who is there, once somebody has signed in.
+func (s *BrowserSession) Authentication() storage.Authentication {
+	return storage.Authentication{Identity: *s.Identity, Session: s.hash}
 }
 
 // OpenBrowserSession returns who uses the browser. A browser without a cookie

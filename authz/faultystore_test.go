@@ -117,13 +117,13 @@ func (s *faultyStore) DeleteBrowserSession(ctx context.Context, h storage.Hash, 
 	return err
 }
 
-func (s *faultyStore) PutMemo(ctx context.Context, m storage.Memo) error {
-	_, err := write(s, "PutMemo", func() (struct{}, error) { return struct{}{}, s.Store.PutMemo(ctx, m) })
+func (s *faultyStore) PutSiteValue(ctx context.Context, m storage.SiteValue) error {
+	_, err := write(s, "PutSiteValue", func() (struct{}, error) { return struct{}{}, s.Store.PutSiteValue(ctx, m) })
 	return err
 }
 
-func (s *faultyStore) Memo(ctx context.Context, issuer, name string, now time.Time) (storage.Memo, error) {
-	return read(s, "Memo", func() (storage.Memo, error) { return s.Store.Memo(ctx, issuer, name, now) })
+func (s *faultyStore) SiteValue(ctx context.Context, issuer, name string, now time.Time) (storage.SiteValue, error) {
+	return read(s, "SiteValue", func() (storage.SiteValue, error) { return s.Store.SiteValue(ctx, issuer, name, now) })
 }
 
 func (s *faultyStore) Grants(ctx context.Context, after string, limit int, now time.Time) (grants []storage.Grant, next string, err error) {

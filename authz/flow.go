@@ -132,9 +132,9 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 	return f, nil
 }
 
-// Presence tells who is there, once somebody has said who they are.
-func (f *Flow) Presence() storage.Presence {
-	return storage.Presence{Identity: *f.Identity, FlowID: f.ID}
+// Authentication tells who is there, once somebody has said who they are.
+func (f *Flow) Authentication() storage.Authentication {
+	return storage.Authentication{Identity: *f.Identity, FlowID: f.ID}
 }
 
 // flowClient returns the client of a flow, unless it became another since it

@@ -12,10 +12,10 @@ import (
 // somebody else signed in, or the operator withdrew what they signed in with.
 var ErrLeft = errors.New("authz: whoever began this is not there any more") // 403
 
-// CheckPresence returns ErrLeft unless a person who began something is still
+// CheckAuthentication returns ErrLeft unless a person who began something is still
 // there, in the browser of the request, and may use the server. That the
 // browser is the one of a flow is for the caller to know.
-func (as *AuthorizationServer) CheckPresence(r *http.Request, p storage.Presence, server string) error {
+func (as *AuthorizationServer) CheckAuthentication(r *http.Request, p storage.Authentication, server string) error {
 	there, err := as.stillThere(r, p)
 	if err != nil {
 		return unavailable(err)
@@ -27,7 +27,7 @@ func (as *AuthorizationServer) CheckPresence(r *http.Request, p storage.Presence
 	return nil
 }
 
-func (as *AuthorizationServer) stillThere(r *http.Request, p storage.Presence) (bool, error) {
+func (as *AuthorizationServer) stillThere(r *http.Request, p storage.Authentication) (bool, error) {
 	now := as.deps.Now()
 	if p.FlowID != "" {
 		f, err := as.deps.Store.Flow(r.Context(), p.FlowID, now)

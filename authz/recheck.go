@@ -35,8 +35,8 @@ func (gs *Grants) ProvedAgain(ctx context.Context, id storage.Identity) error {
 	if err != nil || now.Sub(last) < gs.cfg.Recheck/seenEvery {
 		return err
 	}
-	err = gs.store.PutMemo(ctx, storage.Memo{
-		Issuer: gs.cfg.Issuer, Name: provedMemo(id), Text: now.UTC().Format(time.RFC3339Nano),
+	err = gs.store.PutSiteValue(ctx, storage.SiteValue{
+		Issuer: gs.cfg.Issuer, Name: provedValue(id), Text: now.UTC().Format(time.RFC3339Nano),
 		ExpiresAt: now.Add(max(gs.cfg.Recheck, gs.cfg.Lifetimes.AbsoluteGrant)),
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func (gs *Grants) ProvedAgain(ctx context.Context, id storage.Identity) error {
 
 // lastProved returns when ProvedAgain last wrote that down; zero for never.
 func (gs *Grants) lastProved(ctx context.Context, id storage.Identity) (time.Time, error) {
-	m, err := gs.store.Memo(ctx, gs.cfg.Issuer, provedMemo(id), gs.now())
+	m, err := gs.store.SiteValue(ctx, gs.cfg.Issuer, provedValue(id), gs.now())
 	if errors.Is(err, storage.ErrNotFound) {
 		return time.Time{}, nil
 	}
@@ -61,7 +61,7 @@ func (gs *Grants) lastProved(ctx context.Context, id storage.Identity) (time.Tim
 	return last, nil
 }
 
-func provedMemo(id storage.Identity) string { return "proved " + id.Subject }
+func provedValue(id storage.Identity) string { return "proved " + id.Subject }
 
 // GoodUntil returns until when tokens of a grant can be good. A grant whose
 // person did not come back in time ends.

@@ -97,7 +97,7 @@ func TestRecheckWithoutRefresh_D09(t *testing.T) {
 func TestRecheckStoreFails_E02(t *testing.T) {
 	l := newLab(t, rechecked)
 	got := l.grantedTo(bob, "app")
-	l.store.failing("Memo", func() {
+	l.store.failing("SiteValue", func() {
 		l.want(l.refresh("app", got.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})
 	l.want(l.refresh("app", got.Refresh), http.StatusOK, "")

@@ -45,7 +45,7 @@ type basisKey struct {
 }
 
 const (
-	basisMemo = "standing"
+	basisValue = "standing"
 	// endingAtOnce is how many grants are being ended at a time: their commits
 	// to disk are shared.
 	endingAtOnce = 64
@@ -80,21 +80,21 @@ func (w *Withdrawals) End(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	memo, err := w.store.Memo(ctx, w.cfg.Issuer, basisMemo, w.now())
+	value, err := w.store.SiteValue(ctx, w.cfg.Issuer, basisValue, w.now())
 	switch {
 	case errors.Is(err, storage.ErrNotFound): // of an earlier release, or new
 		err = w.endAllWithdrawn(ctx, nil)
 	case err != nil:
 		return unavailable(err)
-	case memo.Text == string(text):
+	case value.Text == string(text):
 		return nil
 	default:
-		err = w.endSince(ctx, memo.Text, now)
+		err = w.endSince(ctx, value.Text, now)
 	}
 	if err != nil {
 		return err
 	}
-	if err := w.store.PutMemo(ctx, storage.Memo{Issuer: w.cfg.Issuer, Name: basisMemo, Text: string(text)}); err != nil {
+	if err := w.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.cfg.Issuer, Name: basisValue, Text: string(text)}); err != nil {
 		return unavailable(err)
 	}
 	return nil

@@ -133,7 +133,7 @@ func TestEndWithdrawnPresence_D09(t *testing.T) {
 	}
 }
 
-// Where nothing was withdrawn, nothing but the memo is read, however many
+// Where nothing was withdrawn, nothing but the value is read, however many
 // grants there are; where the store fails, it is tried again.
 func TestEndWithdrawnCosts(t *testing.T) {
 	l := newLab(t)
@@ -149,7 +149,7 @@ func TestEndWithdrawnCosts(t *testing.T) {
 		t.Errorf("%d writes, want none", n)
 	}
 	l.reload(func(c *Config) { c.VirtualKeys = nil })
-	for _, verb := range []string{"Memo", "RevokeGrant", "PutMemo"} {
+	for _, verb := range []string{"SiteValue", "RevokeGrant", "PutSiteValue"} {
 		l.store.failing(verb, func() {
 			if err := l.as.Withdrawals.End(context.Background()); err == nil {
 				t.Errorf("%s fails, and nobody hears of it", verb)

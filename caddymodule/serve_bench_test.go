@@ -132,7 +132,7 @@ func TestServeHTTPAllocations(t *testing.T) {
 			}
 			if auth != nil {
 				key := map[string]string{"Authorization": "key"}
-				if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Presence{}); err != nil {
+				if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Authentication{}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -25,7 +25,7 @@ func TestWarmCallReadsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := map[string]string{"Authorization": "key"}
-	if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Presence{}); err != nil {
+	if err := h.site.Load().broker.ConnectHeaders(t.Context(), "anonymous:1", "a", key, time.Time{}, storage.Authentication{}); err != nil {
 		t.Fatal(err)
 	}
 	call := func() {

@@ -74,7 +74,7 @@ func (c *Consent) takeAnswer(w http.ResponseWriter, r *http.Request, answer acco
 		return c.tripFailed(http.StatusForbidden, c.pages.text.TripOtherBrowser)
 	}
 	answer.Browser = storage.HashOf(secret)
-	answer.Present = func(p storage.Presence, server string) error { return c.present(r, p, server) }
+	answer.Present = func(p storage.Authentication, server string) error { return c.present(r, p, server) }
 	outcome, err := c.broker.Finish(r.Context(), answer)
 	c.setTripCookie(w, answer.State, "", -time.Second)
 	if err != nil {
@@ -85,8 +85,8 @@ func (c *Consent) takeAnswer(w http.ResponseWriter, r *http.Request, answer acco
 }
 
 // present reports with nil that whoever left is still there.
-func (c *Consent) present(r *http.Request, p storage.Presence, server string) error {
-	err := c.as.CheckPresence(r, p, server)
+func (c *Consent) present(r *http.Request, p storage.Authentication, server string) error {
+	err := c.as.CheckAuthentication(r, p, server)
 	if errors.Is(err, authz.ErrLeft) || err == nil && !c.stillUser(r, p.Identity) {
 		return &accounts.Error{Problem: accounts.Left, Cause: authz.ErrLeft}
 	}

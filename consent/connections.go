@@ -21,7 +21,7 @@ type broker interface {
 	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)
 	SealAnswer(a accounts.Answer) string
 	OpenAnswer(sealed string) (accounts.Answer, error)
-	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Presence) error
+	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error
 	Status(ctx context.Context, owner string) ([]accounts.Status, error)
 	Disconnect(ctx context.Context, owner, server string) error
 }

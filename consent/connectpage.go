@@ -114,7 +114,7 @@ func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (
 // goalOfPerson returns the goal to connect a server that the person may use.
 func (c *Consent) goalOfPerson(s *authz.BrowserSession, server string) (goal, error) {
 	g, err := c.goalOf(s.Identity.Subject, server, c.as.ServersOf(*s.Identity))
-	g.presence = s.Presence()
+	g.authentication = s.Authentication()
 	return g, err
 }
 

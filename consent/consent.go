@@ -42,7 +42,7 @@ type accountPages interface {
 	OpenConnectLink(ticket string) (*authz.ConnectLink, error)
 	CheckLinkUnused(ctx context.Context, link *authz.ConnectLink) error
 	ProvedAgain(ctx context.Context, id storage.Identity) error
-	CheckPresence(r *http.Request, p storage.Presence, server string) error
+	CheckAuthentication(r *http.Request, p storage.Authentication, server string) error
 }
 
 type authorizationServer interface {

@@ -80,7 +80,7 @@ func (s *fakeAccounts) ProvedAgain(_ context.Context, id storage.Identity) error
 	return nil
 }
 
-func (s *fakeAccounts) CheckPresence(*http.Request, storage.Presence, string) error {
+func (s *fakeAccounts) CheckAuthentication(*http.Request, storage.Authentication, string) error {
 	if s.left {
 		return authz.ErrLeft
 	}
@@ -96,12 +96,12 @@ type fakeBroker struct {
 	connections map[[2]string]accounts.Status
 	err         error // of the next step
 
-	trip     *accounts.Trip
-	answers  []accounts.Answer
-	sealed   accounts.Answer
-	pasted   map[string]string
-	presence storage.Presence // of who pasted
-	ended    [][2]string
+	trip           *accounts.Trip
+	answers        []accounts.Answer
+	sealed         accounts.Answer
+	pasted         map[string]string
+	authentication storage.Authentication // of who pasted
+	ended          [][2]string
 }
 
 func newFakeBroker() *fakeBroker {
@@ -140,7 +140,7 @@ func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outc
 	}
 	outcome := accounts.Outcome{Server: b.trip.Server, Owner: b.trip.Owner, ReturnTo: b.trip.ReturnTo}
 	if b.trip.Owner != storage.SharedOwner {
-		if err := a.Present(b.trip.Presence, b.trip.Server); err != nil {
+		if err := a.Present(b.trip.Authentication, b.trip.Server); err != nil {
 			return outcome, err
 		}
 	}
@@ -157,11 +157,11 @@ func (b *fakeBroker) SealAnswer(a accounts.Answer) string {
 
 func (b *fakeBroker) OpenAnswer(string) (accounts.Answer, error) { return b.sealed, nil }
 
-func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, p storage.Presence) error {
+func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, values map[string]string, _ time.Time, p storage.Authentication) error {
 	if b.err != nil {
 		return b.err
 	}
-	b.pasted, b.presence = values, p
+	b.pasted, b.authentication = values, p
 	b.connected(owner, server, storage.Active)
 	return nil
 }

@@ -90,7 +90,7 @@ func (c *Consent) goalIn(r *http.Request, f *authz.Flow, values url.Values) (goa
 		chosen = chosenIDs(offered, resources)
 	}
 	return goal{
-		upstream: c.perUser(s.ID), server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, presence: f.Presence(),
+		upstream: c.perUser(s.ID), server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
 		returnTo: pageURL(authz.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
 		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
 	}, nil

@@ -156,7 +156,7 @@ func TestConnectPress_I01_I03_D1_D20(t *testing.T) {
 		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
 	trip, cookies := s.broker.trip, w.Result().Cookies()
-	if trip.Server != "notion" || trip.Owner != flowOwner || trip.Presence != s.flow.Presence() || !trip.KeepUntil.Equal(s.flow.ExpiresAt) ||
+	if trip.Server != "notion" || trip.Owner != flowOwner || trip.Authentication != s.flow.Authentication() || !trip.KeepUntil.Equal(s.flow.ExpiresAt) ||
 		trip.ReturnTo != "/oauth/consent/mcps?chosen=notion&flow_id=sealed&server=notion" {
 		t.Errorf("trip = %+v", trip)
 	}

@@ -60,7 +60,7 @@ func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal) error
 	for i, h := range g.upstream.Headers {
 		values[h.Name] = r.PostForm.Get(keyField(i))
 	}
-	if err := c.broker.ConnectHeaders(r.Context(), g.owner, g.server.ID, values, g.keepUntil, g.presence); err != nil {
+	if err := c.broker.ConnectHeaders(r.Context(), g.owner, g.server.ID, values, g.keepUntil, g.authentication); err != nil {
 		return c.comeBack(w, g.keyPage, err)
 	}
 	c.arrive(w, g.returnTo)

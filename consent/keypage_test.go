@@ -37,8 +37,8 @@ func TestKeyPage(t *testing.T) {
 	if back := s.paste(); back.String() != "/oauth/consent/mcps?chosen=github&flow_id=sealed&server=github" {
 		t.Errorf("Location = %v", back)
 	}
-	if s.broker.pasted["Authorization"] != "ghp_canary" || s.broker.pasted["X-Team"] != "team" || s.broker.presence != s.flow.Presence() {
-		t.Errorf("pasted = %v by %+v", s.broker.pasted, s.broker.presence)
+	if s.broker.pasted["Authorization"] != "ghp_canary" || s.broker.pasted["X-Team"] != "team" || s.broker.authentication != s.flow.Authentication() {
+		t.Errorf("pasted = %v by %+v", s.broker.pasted, s.broker.authentication)
 	}
 	if s.broker.connections[[2]string{flowOwner, "github"}].State != storage.Active {
 		t.Error("not the flow's")

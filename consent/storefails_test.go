@@ -41,7 +41,7 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 		"sign out everywhere":   {account, press(signOutEverywherePath, nil), []string{"GrantsOf", "RevokeGrant", "EndFlows", "DeleteBrowserSessions"}},
 		"revoke an application": {account, press(revokePath, nil), []string{"Grant", "RevokeGrant"}},
 		"disconnect":            {account, press(disconnectPath, nil), []string{"Connection", "Disconnect"}},
-		"connect":               {account, press(accountConnectPath, url.Values{"server": {"notion"}}), []string{"SaveUpstreamState"}},
+		"connect":               {account, press(accountConnectPath, url.Values{"server": {"notion"}}), []string{"SaveConnectState"}},
 		"paste a key": {func(b *browser) *httptest.ResponseRecorder {
 			return b.follow(b.press(account(b), accountConnectPath, url.Values{"server": {"github"}}))
 		}, press(accountKeyPath, url.Values{"key-0": {goodKey}}), []string{"PutConnection"}},

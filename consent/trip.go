@@ -22,7 +22,7 @@ type goal struct {
 	owner          string
 	scopes         []string
 	keepUntil      time.Time
-	presence       storage.Presence
+	authentication storage.Authentication
 	once           storage.Hash
 	lastDisconnect uint64 // when the link with once was made
 	returnTo       string // the page they left from
@@ -43,10 +43,10 @@ func (c *Consent) depart(w http.ResponseWriter, r *http.Request, g goal) error {
 	if !c.as.AllowTrip(r, g.who) {
 		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyTrips).backTo(g.returnTo)
 	}
-	secret := newTripSecret(g.presence.Identity)
+	secret := newTripSecret(g.authentication.Identity)
 	target, err := c.broker.Begin(r.Context(), accounts.Trip{
 		Server: g.server.ID, Owner: g.owner, Browser: storage.HashOf(secret),
-		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Presence: g.presence, Once: g.once, LastDisconnect: g.lastDisconnect,
+		ReturnTo: g.returnTo, Scopes: g.scopes, KeepUntil: g.keepUntil, Authentication: g.authentication, Once: g.once, LastDisconnect: g.lastDisconnect,
 	})
 	if err != nil {
 		return c.comeBack(w, g.returnTo, err)

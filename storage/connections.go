@@ -82,9 +82,9 @@ type Connection struct {
 	// UsesUp is used up, as by UseOnce, in the transaction in which
 	// PutConnection stores the connection. It is no part of the record.
 	UsesUp *OneTime `json:"-"`
-	// While, unless nil, is who must still be there when PutConnection stores
+	// Authentication, unless nil, is who must still be there when PutConnection stores
 	// the connection. It is no part of the record.
-	While *Presence `json:"-"`
+	Authentication *Authentication `json:"-"`
 	// LastDisconnect, unless nil, is what the method of this name returned when
 	// somebody began to connect. It is no part of the record.
 	LastDisconnect *uint64 `json:"-"`
@@ -100,10 +100,10 @@ type OneTime struct {
 	ExpiresAt time.Time
 }
 
-// UpstreamState is a person's trip to a provider, between our redirect and the
+// ConnectState is a person's trip to a provider, between our redirect and the
 // provider's answer (RFC 6749 section 4.1.1). Everything that the answer is
 // checked against was recorded before the person left.
-type UpstreamState struct {
+type ConnectState struct {
 	// Hash is of the state parameter.
 	Hash Hash `json:"-"`
 	ConnectionKey
@@ -162,8 +162,8 @@ type BrowserSession struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Connections keeps what people connected. The rules of Store hold.
-type Connections interface {
+// ConnectionStore keeps what people connected. The rules of Store hold.
+type ConnectionStore interface {
 	// Connection returns a connection in whatever state, or ErrNotFound.
 	Connection(ctx context.Context, k ConnectionKey, now time.Time) (Connection, error)
 	// ConnectionByID returns the connection with the public handle, or ErrNotFound.
@@ -208,13 +208,13 @@ type Connections interface {
 	// by a number that grows with each; 0 if there was none within DisconnectMemory.
 	LastDisconnect(ctx context.Context, k ConnectionKey) (uint64, error)
 
-	// SaveUpstreamState records a trip to a provider.
-	SaveUpstreamState(ctx context.Context, s UpstreamState) error
-	// ClaimUpstreamState ends a trip, once.
+	// SaveConnectState records a trip to a provider.
+	SaveConnectState(ctx context.Context, s ConnectState) error
+	// ClaimConnectState ends a trip, once.
 	//   OK        this caller may exchange the code.
 	//   Mismatch  another browser: nothing was changed.
 	//   Unknown   no such trip, it has expired, or it was claimed before.
-	ClaimUpstreamState(ctx context.Context, state, browser Hash, now time.Time) (UpstreamState, Verdict, error)
+	ClaimConnectState(ctx context.Context, state, browser Hash, now time.Time) (ConnectState, Verdict, error)
 
 	// UpstreamClient returns our registration at a provider, or ErrNotFound.
 	UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (UpstreamClient, error)

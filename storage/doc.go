@@ -16,7 +16,7 @@
 //	call      ──▶ AccessToken       one read, behind a cache
 //	revoke    ──▶ RevokeGrant
 //
-//	connect   ──▶ SaveUpstreamState, ClaimUpstreamState   once, in the same browser
+//	connect   ──▶ SaveConnectState, ClaimConnectState   once, in the same browser
 //	          ──▶ PutConnection     the flow's; SubmitFlow gives it to the person
 //	refresh   ──▶ LeaseConnection, PutConnection          by one caller at a time
 //	end       ──▶ Disconnect        Connection ─▶ ProviderRevocation

@@ -96,19 +96,19 @@ func (i Identity) Same(other Identity) bool {
 	return i.Kind == other.Kind && i.Subject == other.Subject && i.Proof == other.Proof
 }
 
-// Presence is a person at our pages, for as long as they are there: signed in
+// Authentication is a person at our pages, for as long as they are there: signed in
 // in a browser session, or in a pending flow. What they begin there, such as
 // the way to a provider, is worth nothing once they have left.
-type Presence struct {
+type Authentication struct {
 	Identity Identity `json:"identity"`
 	// Session is of the browser session, FlowID of the flow: one of the two.
 	Session Hash   `json:"session,omitzero"`
 	FlowID  string `json:"flow_id,omitempty"`
 }
 
-// Memo is what a site keeps in mind across configurations and restarts, such as
+// SiteValue is what a site keeps in mind across configurations and restarts, such as
 // which keys it knew and when a person last proved who they are.
-type Memo struct {
+type SiteValue struct {
 	Issuer string `json:"issuer"`
 	Name   string `json:"name"`
 	Text   string `json:"text"`
@@ -168,8 +168,8 @@ type Code struct {
 	// Claimed marks a redeemed code. It stays for as long as the grant can
 	// live, to recognise a replay. Burned marks one that a wrong verifier
 	// spoiled; it stays until ExpiresAt.
-	Claimed bool `json:"claimed,omitempty"`
-	Burned  bool `json:"burned,omitempty"`
+	Claimed     bool `json:"claimed,omitempty"`
+	ProofFailed bool `json:"burned,omitempty"`
 }
 
 // AccessToken is all the gate must know of a call: one read, no join.

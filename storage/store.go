@@ -140,12 +140,12 @@ type Store interface {
 	// people early: only UseOnce decides.
 	Used(ctx context.Context, h Hash, now time.Time) (bool, error)
 
-	Connections
+	ConnectionStore
 
-	// PutMemo stores or replaces what a site keeps in mind under a name.
-	PutMemo(ctx context.Context, m Memo) error
-	// Memo returns it, or ErrNotFound.
-	Memo(ctx context.Context, issuer, name string, now time.Time) (Memo, error)
+	// PutSiteValue stores or replaces what a site keeps in mind under a name.
+	PutSiteValue(ctx context.Context, m SiteValue) error
+	// SiteValue returns it, or ErrNotFound.
+	SiteValue(ctx context.Context, issuer, name string, now time.Time) (SiteValue, error)
 
 	// Sweep removes records that ended before now, a bounded number per
 	// transaction so that it never holds up other callers, and returns how

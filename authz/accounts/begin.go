@@ -41,9 +41,9 @@ type Trip struct {
 	Once storage.Hash
 	// LastDisconnect is that of the connection when what Once names was made.
 	LastDisconnect uint64
-	// Presence is the person, and where they are: when they come back, they
+	// Authentication is the person, and where they are: when they come back, they
 	// must still be there. Zero for storage.SharedOwner, which is nobody's.
-	Presence storage.Presence
+	Authentication storage.Authentication
 }
 
 // trip is what is recorded, sealed, of a Trip: all that its answer is checked
@@ -54,13 +54,13 @@ type trip struct {
 	RedirectURI string `json:"redirect_uri"`
 	// CheckIss tells that the issuer is known, IssRequired that the provider
 	// says it always sends iss.
-	CheckIss    bool             `json:"check_iss"`
-	IssRequired bool             `json:"iss_required"`
-	ReturnTo    string           `json:"return_to"`
-	KeepUntil   time.Time        `json:"keep_until,omitzero"`
-	Presence    storage.Presence `json:"presence,omitzero"`
-	Seen        seen             `json:"seen,omitzero"`
-	Once        storage.Hash     `json:"once,omitzero"`
+	CheckIss       bool                   `json:"check_iss"`
+	IssRequired    bool                   `json:"iss_required"`
+	ReturnTo       string                 `json:"return_to"`
+	KeepUntil      time.Time              `json:"keep_until,omitzero"`
+	Authentication storage.Authentication `json:"presence,omitzero"`
+	Seen           seen                   `json:"seen,omitzero"`
+	Once           storage.Hash           `json:"once,omitzero"`
 }
 
 // Begin records a trip and returns the provider's URL to send the browser to.
@@ -82,7 +82,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if err != nil {
 		return "", err
 	}
-	before, err := b.see(ctx, key, existing, s, t.Presence)
+	before, err := b.see(ctx, key, existing, s, t.Authentication)
 	if err != nil {
 		return "", err
 	}
@@ -101,11 +101,11 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	record := trip{
 		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
 		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
-		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Presence: t.Presence, Seen: before, Once: t.Once,
+		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Authentication: t.Authentication, Seen: before, Once: t.Once,
 	}
 	state := newSecret()
 	hash := storage.HashOf(state)
-	if err := b.deps.Store.SaveUpstreamState(ctx, storage.UpstreamState{
+	if err := b.deps.Store.SaveConnectState(ctx, storage.ConnectState{
 		Hash: hash, ConnectionKey: key, Browser: t.Browser, Provider: l.Provider,
 		Secret:    b.seal(record, tripContext(key, hash)...),
 		ExpiresAt: b.deps.Now().Add(tripLifetime),

@@ -231,7 +231,7 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 			}
 			l := newKeyLab(t)
 			l.server.page("/mcp", page)
-			wantProblem(t, l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{}), tt.pasted)
+			wantProblem(t, l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{}), tt.pasted)
 		})
 	}
 }

@@ -204,11 +204,11 @@ func TestDisconnect_K20(t *testing.T) {
 	})
 	t.Run("trips first", func(t *testing.T) {
 		v := newVault(t)
-		trip := storage.UpstreamState{
+		trip := storage.ConnectState{
 			Hash: storage.HashOf("state"), ConnectionKey: v.key(alice, v.servers["notion"]), Browser: testBrowser,
 			ExpiresAt: v.clock.time().Add(time.Minute),
 		}
-		if err := v.store.SaveUpstreamState(t.Context(), trip); err != nil {
+		if err := v.store.SaveConnectState(t.Context(), trip); err != nil {
 			t.Fatal(err)
 		}
 		v.disconnect(alice, "notion") // also where nothing is connected yet

@@ -20,7 +20,7 @@ type Answer struct {
 	Browser storage.Hash `json:"-"`
 	// Present reports with nil that the person who left is still there, in this
 	// browser, and may connect the server. It is asked before the code is used.
-	Present func(p storage.Presence, server string) error `json:"-"`
+	Present func(p storage.Authentication, server string) error `json:"-"`
 }
 
 // SealAnswer returns what the provider said for the address of another page of
@@ -74,7 +74,7 @@ func checkPresent(a Answer, k storage.ConnectionKey, t trip) error {
 	case a.Present == nil:
 		return errLeft
 	}
-	return a.Present(t.Presence, k.Server)
+	return a.Present(t.Authentication, k.Server)
 }
 
 // bringBack makes a connection of the answer to a trip that was claimed.
@@ -106,10 +106,10 @@ func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKe
 }
 
 // claimTrip ends the trip that the state belongs to.
-func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.UpstreamState, trip, error) {
+func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.ConnectState, trip, error) {
 	var t trip
 	hash := storage.HashOf(a.State)
-	state, verdict, err := b.deps.Store.ClaimUpstreamState(ctx, hash, a.Browser, b.deps.Now())
+	state, verdict, err := b.deps.Store.ClaimConnectState(ctx, hash, a.Browser, b.deps.Now())
 	switch {
 	case err != nil:
 		return state, t, err

@@ -373,7 +373,7 @@ func TestConnectionOfFlow(t *testing.T) {
 	l := newLab(t)
 	tr := l.trip()
 	tr.Owner, tr.KeepUntil = storage.FlowOwner("f1"), l.now.Add(time.Minute)
-	tr.Presence = l.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
+	tr.Authentication = l.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
 	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(tr))); err != nil {
 		t.Fatal(err)
 	}
@@ -408,9 +408,9 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 			t.Error("a token can be read in the store")
 		}
 	}
-	for name, change := range map[string]func(mine, other *storage.UpstreamState){
-		"another's trip": func(mine, _ *storage.UpstreamState) { mine.Owner = "user_id:mallory" },
-		"another trip":   func(mine, other *storage.UpstreamState) { mine.Secret = other.Secret },
+	for name, change := range map[string]func(mine, other *storage.ConnectState){
+		"another's trip": func(mine, _ *storage.ConnectState) { mine.Owner = "user_id:mallory" },
+		"another trip":   func(mine, other *storage.ConnectState) { mine.Secret = other.Secret },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
@@ -418,7 +418,7 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 			l.begin(l.trip())
 			s := l.store.states[0]
 			change(&s, &l.store.states[1])
-			if err := l.store.SaveUpstreamState(t.Context(), s); err != nil {
+			if err := l.store.SaveConnectState(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 			if outcome, err := l.Finish(t.Context(), a); !errors.Is(err, seal.ErrOpen) {

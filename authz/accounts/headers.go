@@ -14,8 +14,8 @@ import (
 const maxKeyLen = 8 << 10
 
 // ConnectHeaders stores the keys that a person pasted, by header name, after
-// the server has taken them. keepUntil and p are as KeepUntil and Presence in Trip.
-func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Presence) error {
+// the server has taken them. keepUntil and p are as KeepUntil and Authentication in Trip.
+func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error {
 	s := b.servers[server]
 	if s == nil || s.Mode != PerUserHeaders || owner == "" {
 		return problem(UnknownServer, nil)

@@ -59,7 +59,7 @@ func TestConnectHeaders_CL24(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.page("/mcp", guarded(server))
 			until := l.now.Add(time.Minute)
-			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Presence{}); err != nil {
+			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Authentication{}); err != nil {
 				t.Fatal(err)
 			}
 			c, s := l.connection()
@@ -102,7 +102,7 @@ func TestWrongKey_CL24(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.page("/mcp", tt.page)
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, tt.want)
 			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.connections()) != 0 {
 				t.Errorf("%v, %d connections", err, len(l.connections()))
@@ -130,7 +130,7 @@ func TestPastedValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.page("/mcp", modern)
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Presence{})
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, WrongKey)
 			if l.server.hits() != 0 {
 				t.Error("it was sent")
@@ -140,7 +140,7 @@ func TestPastedValues(t *testing.T) {
 	t.Run("prefix pasted along", func(t *testing.T) {
 		l := newKeyLab(t)
 		l.server.page("/mcp", modern)
-		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Presence{}); err != nil {
+		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Authentication{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, s := l.connection(); s.Headers[0].Value != "Bearer key-1" {
@@ -148,7 +148,7 @@ func TestPastedValues(t *testing.T) {
 		}
 	})
 	t.Run("not that kind of server", func(t *testing.T) {
-		err := newLab(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+		err := newLab(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 		wantProblem(t, err, UnknownServer)
 	})
 }
@@ -158,7 +158,7 @@ func TestVerifyURL(t *testing.T) {
 		l := newKeyLab(t)
 		l.cfg.Servers[0].VerifyURL = l.provider.URL + "/me"
 		l.provider.page("/me", answer(status, "text/plain", ""))
-		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 		wantProblem(t, err, want)
 		r := l.provider.requests("/me")
 		if len(r) != 1 || r[0].method != http.MethodGet || r[0].header.Get("Authorization") != "Bearer key-1" || l.server.hits() != 0 {
@@ -171,7 +171,7 @@ func TestVerifyURL(t *testing.T) {
 func TestChangedWhileVerifying(t *testing.T) {
 	disconnect := func(l *lab) error { return l.Disconnect(t.Context(), testOwner, "notion") }
 	paste := func(l *lab) error {
-		return l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Presence{})
+		return l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 	}
 	for name, tt := range map[string]struct {
 		connected bool
@@ -204,7 +204,7 @@ func TestChangedWhileVerifying(t *testing.T) {
 				modern(w, r)
 			})
 			values := map[string]string{"authorization": "key-2", "X-Team": "blue"}
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Presence{})
+			err := l.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, tt.want)
 			if n := len(l.connections()); n != tt.left {
 				t.Fatalf("%d connections, want %d", n, tt.left)

@@ -23,7 +23,7 @@ func (b *Broker) keepTokens(ctx context.Context, k storage.ConnectionKey, t trip
 	if r.ExpiresIn > 0 {
 		c.TokenExpiresAt = now.Add(r.ExpiresIn)
 	}
-	return b.keep(ctx, c, t.Presence, t.Seen, secrets{
+	return b.keep(ctx, c, t.Authentication, t.Seen, secrets{
 		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link,
 	})
 }
@@ -32,15 +32,15 @@ func (b *Broker) keepTokens(ctx context.Context, k storage.ConnectionKey, t trip
 // there, in place of the one that they saw, if any: it neither brings back a
 // connection that was ended in the meantime, nor replaces one that was made.
 // The provider is told of credentials that are not kept.
-func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Presence, before seen, s secrets) error {
+func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Authentication, before seen, s secrets) error {
 	now := b.deps.Now()
 	current, err := b.find(ctx, c.ConnectionKey)
 	if err != nil {
 		return err
 	}
 	s.Made = uuid.NewString()
-	if p != (storage.Presence{}) {
-		c.While = &p
+	if p != (storage.Authentication{}) {
+		c.Authentication = &p
 	}
 	if p.FlowID != "" {
 		s.Person, s.Persons = p.Identity.Subject, before.Persons

@@ -205,13 +205,13 @@ func (l *lab) trip() Trip {
 }
 
 // inFlow makes somebody the person of a pending flow.
-func (l *lab) inFlow(id string, who storage.Identity) storage.Presence {
+func (l *lab) inFlow(id string, who storage.Identity) storage.Authentication {
 	l.t.Helper()
 	verdict, err := l.store.SaveFlow(l.t.Context(), storage.Flow{ID: id, Issuer: testIssuer, Identity: who, ExpiresAt: l.now.Add(time.Hour)}, l.now)
 	if err != nil || verdict != storage.OK {
 		l.t.Fatal(verdict, err)
 	}
-	return storage.Presence{Identity: who, FlowID: id}
+	return storage.Authentication{Identity: who, FlowID: id}
 }
 
 // begin begins a trip and returns the parameters of the authorization request.
@@ -236,7 +236,7 @@ func (l *lab) answerTo(request url.Values) Answer {
 	return Answer{
 		State: request.Get("state"), Code: "code-1", Browser: testBrowser,
 		Path:    strings.TrimPrefix(request.Get("redirect_uri"), testIssuer),
-		Present: func(storage.Presence, string) error { return nil },
+		Present: func(storage.Authentication, string) error { return nil },
 	}
 }
 

@@ -16,7 +16,7 @@ type labStore struct {
 	storage.Store
 	mu      sync.Mutex
 	fail    error
-	states  []storage.UpstreamState
+	states  []storage.ConnectState
 	clients []storage.UpstreamClient
 }
 
@@ -48,18 +48,18 @@ func (s *labStore) PutConnection(ctx context.Context, c storage.Connection, now 
 	return s.Store.PutConnection(ctx, c, now)
 }
 
-func (s *labStore) ClaimUpstreamState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.UpstreamState, storage.Verdict, error) {
+func (s *labStore) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
 	if err := s.failure(); err != nil {
-		return storage.UpstreamState{}, storage.Unknown, err
+		return storage.ConnectState{}, storage.Unknown, err
 	}
-	return s.Store.ClaimUpstreamState(ctx, state, browser, now)
+	return s.Store.ClaimConnectState(ctx, state, browser, now)
 }
 
-func (s *labStore) SaveUpstreamState(ctx context.Context, u storage.UpstreamState) error {
+func (s *labStore) SaveConnectState(ctx context.Context, u storage.ConnectState) error {
 	s.mu.Lock()
 	s.states = append(s.states, u)
 	s.mu.Unlock()
-	return s.Store.SaveUpstreamState(ctx, u)
+	return s.Store.SaveConnectState(ctx, u)
 }
 
 func (s *labStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {

@@ -13,7 +13,7 @@ const onceLifetime = 24 * time.Hour
 
 // Store is what a broker needs of a storage.Store.
 type Store interface {
-	storage.Connections
+	storage.ConnectionStore
 	// Used is as in storage.Store.
 	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
 }

@@ -68,11 +68,11 @@ func TestEndStarted(t *testing.T) {
 	v := newVault(t)
 	start := func() {
 		v.Started("shared", v.clock.time().Add(time.Minute))
-		trip := storage.UpstreamState{
+		trip := storage.ConnectState{
 			Hash: storage.HashOf("state"), ConnectionKey: v.key(storage.SharedOwner, v.servers["shared"]), Browser: testBrowser,
 			ExpiresAt: v.clock.time().Add(time.Minute),
 		}
-		if err := v.store.SaveUpstreamState(t.Context(), trip); err != nil {
+		if err := v.store.SaveConnectState(t.Context(), trip); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ type seen struct {
 }
 
 // see returns what there is now. The owner's connection was read already.
-func (b *Broker) see(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *Server, p storage.Presence) (seen, error) {
+func (b *Broker) see(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *Server, p storage.Authentication) (seen, error) {
 	last, err := b.deps.Store.LastDisconnect(ctx, k)
 	if err != nil {
 		return seen{}, err

@@ -191,7 +191,7 @@ func (v *vault) connectAs(owner, server string, change ...func(*storage.Connecti
 	if opened.Person != "" {
 		opened.Persons = v.has(opened.Person, server)
 	}
-	if err := v.keep(v.t.Context(), c, storage.Presence{}, v.seen(c.ConnectionKey), opened); err != nil {
+	if err := v.keep(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), opened); err != nil {
 		v.t.Fatal(err)
 	}
 	return access

@@ -39,8 +39,8 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"Grants":             func() error { _, _, err := s.Grants(c, "", 1, f.now); return err },
 		"UseOnce":            func() error { return second(s.UseOnce(c, hash("jti"), f.now.Add(1), f.now)) },
 		"Used":               func() error { return second(s.Used(c, hash("jti"), f.now)) },
-		"PutMemo":            func() error { return s.PutMemo(c, f.memo("a")) },
-		"Memo":               func() error { return second(s.Memo(c, issuer, "a", f.now)) },
+		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.siteValue("a")) },
+		"SiteValue":          func() error { return second(s.SiteValue(c, issuer, "a", f.now)) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.now)) },
 	}
 	maps.Copy(calls, f.connectionCalls(c))

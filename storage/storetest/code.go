@@ -107,7 +107,7 @@ var codeTests = map[string]func(*fixture){
 		f.accessLives("1", 0, false)
 		c, err := f.store.Code(ctx(), hash("code 1"), f.now)
 		f.must(err)
-		if !c.Burned || c.Claimed {
+		if !c.ProofFailed || c.Claimed {
 			f.Fatalf("code %+v, want it burned", c)
 		}
 	},
@@ -132,7 +132,7 @@ var codeTests = map[string]func(*fixture){
 		f.accessLives("1", 0, true)
 		c, err := f.store.Code(ctx(), hash("code 1"), f.now)
 		f.must(err)
-		if c.Burned {
+		if c.ProofFailed {
 			f.Fatal("a stranger burned a claimed code")
 		}
 	},

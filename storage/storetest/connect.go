@@ -10,14 +10,14 @@ var tripTests = map[string]func(*fixture){
 	"reads back what was stored, once": func(f *fixture) {
 		trip := f.leave("1", "alice", "notion")
 		f.equal(f.comeBack("1", storage.OK), trip)
-		f.equal(f.comeBack("1", storage.Unknown), storage.UpstreamState{})
+		f.equal(f.comeBack("1", storage.Unknown), storage.ConnectState{})
 	},
 	"another browser changes nothing I02": func(f *fixture) {
 		f.leave("1", "alice", "notion")
 		for _, browser := range []storage.Hash{{}, hash("another browser")} {
-			got, v, err := f.store.ClaimUpstreamState(ctx(), hash("state 1"), browser, f.now)
+			got, v, err := f.store.ClaimConnectState(ctx(), hash("state 1"), browser, f.now)
 			f.verdict(v, err, storage.Mismatch)
-			f.equal(got, storage.UpstreamState{})
+			f.equal(got, storage.ConnectState{})
 		}
 		f.comeBack("1", storage.OK)
 	},

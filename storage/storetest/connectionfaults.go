@@ -24,10 +24,10 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 			r, v, err := s.Disconnect(c, storage.Connection{ConnectionKey: k}, nil, f.now)
 			return third(r, v, err)
 		},
-		"LastDisconnect":    func() error { return second(s.LastDisconnect(c, k)) },
-		"SaveUpstreamState": func() error { return s.SaveUpstreamState(c, f.trip("z", "alice", "notion")) },
-		"ClaimUpstreamState": func() error {
-			r, v, err := s.ClaimUpstreamState(c, hash("state 1"), hash("browser"), f.now)
+		"LastDisconnect":   func() error { return second(s.LastDisconnect(c, k)) },
+		"SaveConnectState": func() error { return s.SaveConnectState(c, f.trip("z", "alice", "notion")) },
+		"ClaimConnectState": func() error {
+			r, v, err := s.ClaimConnectState(c, hash("state 1"), hash("browser"), f.now)
 			return third(r, v, err)
 		},
 		"UpstreamClient":        func() error { return second(s.UpstreamClient(c, issuer, provider, "notion", f.now)) },
@@ -103,14 +103,14 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			return wants(storage.OK)(v, err)
 		},
 	},
-	"SaveUpstreamState": {
+	"SaveConnectState": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.store.SaveUpstreamState(ctx(), f.trip("1", "alice", "notion")) },
+		func(f *fixture) error { return f.store.SaveConnectState(ctx(), f.trip("1", "alice", "notion")) },
 	},
-	"ClaimUpstreamState": {
+	"ClaimConnectState": {
 		func(f *fixture) { f.leave("1", "alice", "notion") },
 		func(f *fixture) error {
-			_, v, err := f.store.ClaimUpstreamState(ctx(), hash("state 1"), hash("browser"), f.now)
+			_, v, err := f.store.ClaimConnectState(ctx(), hash("state 1"), hash("browser"), f.now)
 			return wants(storage.OK)(v, err)
 		},
 	},

@@ -134,25 +134,25 @@ func (f *fixture) putsSince(k storage.ConnectionKey, last uint64, want storage.V
 }
 
 // trip is one that was begun in browser "browser".
-func (f *fixture) trip(name, owner, server string) storage.UpstreamState {
-	return storage.UpstreamState{
+func (f *fixture) trip(name, owner, server string) storage.ConnectState {
+	return storage.ConnectState{
 		Hash: hash("state %s", name), ConnectionKey: connectionKey(owner, server), Browser: hash("browser"),
 		Provider: provider, Secret: []byte("sealed trip " + name), ExpiresAt: f.now.Add(15 * time.Minute),
 	}
 }
 
 // leave stores a trip.
-func (f *fixture) leave(name, owner, server string) storage.UpstreamState {
+func (f *fixture) leave(name, owner, server string) storage.ConnectState {
 	f.Helper()
 	trip := f.trip(name, owner, server)
-	f.must(f.store.SaveUpstreamState(ctx(), trip))
+	f.must(f.store.SaveConnectState(ctx(), trip))
 	return trip
 }
 
 // comeBack claims a trip in its browser and expects a verdict.
-func (f *fixture) comeBack(name string, want storage.Verdict) storage.UpstreamState {
+func (f *fixture) comeBack(name string, want storage.Verdict) storage.ConnectState {
 	f.Helper()
-	got, v, err := f.store.ClaimUpstreamState(ctx(), hash("state %s", name), hash("browser"), f.now)
+	got, v, err := f.store.ClaimConnectState(ctx(), hash("state %s", name), hash("browser"), f.now)
 	f.verdict(v, err, want)
 	return got
 }

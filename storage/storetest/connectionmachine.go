@@ -204,7 +204,7 @@ func (m *connectionMachine) leaveOnTrip(t *rapid.T) {
 	m.last++
 	name, k := fmt.Sprint(m.run, m.last), m.key(t)
 	trip := m.trip(name, k.Owner, k.Server)
-	if err := m.store.SaveUpstreamState(ctx(), trip); err != nil {
+	if err := m.store.SaveConnectState(ctx(), trip); err != nil {
 		t.Fatal(err)
 	}
 	m.model.trips[name] = &trip
@@ -215,7 +215,7 @@ func (m *connectionMachine) comeBackFromTrip(t *rapid.T) {
 	browser := storage.HashOf(rapid.SampledFrom([]string{"browser", "browser", "another"}).Draw(t, "browser"))
 	trip := m.model.trips[name]
 	want := m.model.claim(name, browser, m.now)
-	got, v, err := m.store.ClaimUpstreamState(ctx(), hash("state %s", name), browser, m.now)
+	got, v, err := m.store.ClaimConnectState(ctx(), hash("state %s", name), browser, m.now)
 	m.wants(t, want)(v, err)
 	if want == storage.OK && !reflect.DeepEqual(got, *trip) {
 		t.Fatalf("got\n%+v\nwant\n%+v", got, *trip)

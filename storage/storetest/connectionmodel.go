@@ -11,8 +11,8 @@ import (
 // as it can be said.
 type connectionModel struct {
 	connections map[storage.ConnectionKey]*storage.Connection
-	trips       map[string]*storage.UpstreamState // by name
-	submitted   map[string]bool                   // by flow
+	trips       map[string]*storage.ConnectState // by name
+	submitted   map[string]bool                  // by flow
 	// queued are the IDs of revocations that are in the queue, and unswept
 	// those that are as soon as their connection is swept.
 	queued, unswept map[string]bool
@@ -21,7 +21,7 @@ type connectionModel struct {
 func newConnectionModel() *connectionModel {
 	return &connectionModel{
 		connections: map[storage.ConnectionKey]*storage.Connection{},
-		trips:       map[string]*storage.UpstreamState{},
+		trips:       map[string]*storage.ConnectState{},
 		submitted:   map[string]bool{},
 		queued:      map[string]bool{},
 		unswept:     map[string]bool{},
@@ -107,11 +107,11 @@ func (m *connectionModel) disconnect(c storage.Connection, now time.Time) storag
 	}
 	m.expire(c.ConnectionKey, now)
 	delete(m.connections, c.ConnectionKey)
-	m.endTrips(func(t *storage.UpstreamState) bool { return t.ConnectionKey == c.ConnectionKey })
+	m.endTrips(func(t *storage.ConnectState) bool { return t.ConnectionKey == c.ConnectionKey })
 	return verdict
 }
 
-func (m *connectionModel) endTrips(which func(*storage.UpstreamState) bool) {
+func (m *connectionModel) endTrips(which func(*storage.ConnectState) bool) {
 	for name, t := range m.trips {
 		if which(t) {
 			delete(m.trips, name)
@@ -167,7 +167,7 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 		}
 	}
 	m.submitted[sub.FlowID] = true
-	m.endTrips(func(t *storage.UpstreamState) bool { return t.Owner == owner })
+	m.endTrips(func(t *storage.ConnectState) bool { return t.Owner == owner })
 	for _, c := range of {
 		m.expire(c.ConnectionKey, sub.Now)
 		delete(m.connections, c.ConnectionKey)

@@ -42,7 +42,7 @@ var connectionRaceTests = map[string]func(*fixture){
 		for round := range rounds {
 			trip := f.leave(fmt.Sprint(round), "alice", "notion")
 			f.race(func(int) storage.Verdict {
-				_, v, err := f.store.ClaimUpstreamState(ctx(), trip.Hash, trip.Browser, f.now)
+				_, v, err := f.store.ClaimConnectState(ctx(), trip.Hash, trip.Browser, f.now)
 				return f.raced(v, err, storage.OK, storage.Unknown)
 			})
 		}
@@ -154,7 +154,7 @@ var connectionRaceTests = map[string]func(*fixture){
 		for round := range rounds {
 			owner := fmt.Sprint(round)
 			c := f.lease(f.put(f.connection(owner, "notion")), "refreshing", storage.OK)
-			trips := make([]storage.UpstreamState, racers)
+			trips := make([]storage.ConnectState, racers)
 			for n := range 4 {
 				trips[n] = f.leave(fmt.Sprint(owner, " ", n), owner, "notion")
 			}
@@ -166,7 +166,7 @@ var connectionRaceTests = map[string]func(*fixture){
 						f.Errorf("ended one: %t, %v", had, err)
 					}
 				case n < 4: // the provider's answer; then the same as those below
-					_, v, err := f.store.ClaimUpstreamState(ctx(), trips[n].Hash, trips[n].Browser, f.now)
+					_, v, err := f.store.ClaimConnectState(ctx(), trips[n].Hash, trips[n].Browser, f.now)
 					if f.raced(v, err, storage.OK, storage.Unknown) != storage.OK {
 						return
 					}

@@ -153,9 +153,9 @@ var faultyVerbs = map[string]faultyVerb{
 		func(*fixture) {},
 		func(f *fixture) error { return second(f.store.UseOnce(ctx(), hash("jti"), f.now.Add(1), f.now)) },
 	},
-	"PutMemo": {
+	"PutSiteValue": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.store.PutMemo(ctx(), f.memo("a")) },
+		func(f *fixture) error { return f.store.PutSiteValue(ctx(), f.siteValue("a")) },
 	},
 	"Sweep": {
 		func(f *fixture) { f.register("b"); f.after(1000 * 24 * time.Hour) },

@@ -174,18 +174,18 @@ func (fs *Faulty) Used(ctx context.Context, h storage.Hash, now time.Time) (_ bo
 	return fs.Store.Used(ctx, h, now)
 }
 
-func (fs *Faulty) PutMemo(ctx context.Context, m storage.Memo) error {
-	if err := fs.call("PutMemo"); err != nil {
+func (fs *Faulty) PutSiteValue(ctx context.Context, m storage.SiteValue) error {
+	if err := fs.call("PutSiteValue"); err != nil {
 		return err
 	}
-	return fs.Store.PutMemo(ctx, m)
+	return fs.Store.PutSiteValue(ctx, m)
 }
 
-func (fs *Faulty) Memo(ctx context.Context, issuer, name string, now time.Time) (_ storage.Memo, err error) {
-	if err = fs.call("Memo"); err != nil {
+func (fs *Faulty) SiteValue(ctx context.Context, issuer, name string, now time.Time) (_ storage.SiteValue, err error) {
+	if err = fs.call("SiteValue"); err != nil {
 		return
 	}
-	return fs.Store.Memo(ctx, issuer, name, now)
+	return fs.Store.SiteValue(ctx, issuer, name, now)
 }
 
 func (fs *Faulty) Sweep(ctx context.Context, now time.Time) (_ int, err error) {

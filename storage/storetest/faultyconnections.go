@@ -56,18 +56,18 @@ func (fs *Faulty) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (
 	return fs.Store.LastDisconnect(ctx, k)
 }
 
-func (fs *Faulty) SaveUpstreamState(ctx context.Context, s storage.UpstreamState) error {
-	if err := fs.call("SaveUpstreamState"); err != nil {
+func (fs *Faulty) SaveConnectState(ctx context.Context, s storage.ConnectState) error {
+	if err := fs.call("SaveConnectState"); err != nil {
 		return err
 	}
-	return fs.Store.SaveUpstreamState(ctx, s)
+	return fs.Store.SaveConnectState(ctx, s)
 }
 
-func (fs *Faulty) ClaimUpstreamState(ctx context.Context, state, browser storage.Hash, now time.Time) (_ storage.UpstreamState, _ storage.Verdict, err error) {
-	if err = fs.call("ClaimUpstreamState"); err != nil {
+func (fs *Faulty) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (_ storage.ConnectState, _ storage.Verdict, err error) {
+	if err = fs.call("ClaimConnectState"); err != nil {
 		return
 	}
-	return fs.Store.ClaimUpstreamState(ctx, state, browser, now)
+	return fs.Store.ClaimConnectState(ctx, state, browser, now)
 }
 
 func (fs *Faulty) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (_ storage.UpstreamClient, err error) {

@@ -46,7 +46,7 @@ func Life(t *testing.T, s storage.Store, sealUnder func(secret string, plaintext
 
 	trip := f.trip("1", alice.Subject, "notion")
 	trip.Hash, trip.Browser = storage.HashOf(secret("state")), storage.HashOf(secret("trip-cookie"))
-	f.must(s.SaveUpstreamState(ctx(), trip))
+	f.must(s.SaveConnectState(ctx(), trip))
 	b := f.browserSession("1", alice)
 	b.Hash = storage.HashOf(secret("browser-cookie"))
 	f.must(s.CreateBrowserSession(ctx(), b))

@@ -102,7 +102,7 @@ func (m *model) claim(code string, c storage.CodeClaim, access, refresh string) 
 		return gone
 	case c.ClientID != known.ClientID:
 		return storage.Mismatch
-	case known.Burned || known.Claimed && c.Challenge != known.Challenge:
+	case known.ProofFailed || known.Claimed && c.Challenge != known.Challenge:
 		return storage.Burned
 	case known.Claimed:
 		if !m.codeEnded(code, c.Now) {
@@ -112,7 +112,7 @@ func (m *model) claim(code string, c storage.CodeClaim, access, refresh string) 
 	case !known.ExpiresAt.After(c.Now):
 		return gone
 	case c.Challenge != known.Challenge:
-		known.Burned = true
+		known.ProofFailed = true
 		return storage.Burned
 	}
 	if v := m.standing(known.GrantID, c.Now); v != storage.OK {

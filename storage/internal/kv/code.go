@@ -37,7 +37,7 @@ func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
 		c.RedirectURI != "" && c.RedirectURI != code.RedirectURI:
 		res.Verdict = storage.Mismatch
 		return res, nil
-	case code.Burned, code.Claimed && !proven:
+	case code.ProofFailed, code.Claimed && !proven:
 		res.Verdict = storage.Burned
 		return res, nil
 	case code.Claimed:
@@ -50,7 +50,7 @@ func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
 		return res, nil
 	case !proven:
 		res.Verdict = storage.Burned
-		code.Burned = true
+		code.ProofFailed = true
 		return res, putCode(tx, code, code.ExpiresAt)
 	}
 	return redeem(tx, code, c)

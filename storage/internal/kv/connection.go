@@ -47,7 +47,7 @@ func (s *Store) PutConnection(ctx context.Context, c storage.Connection, now tim
 				return current, storage.Burned, err
 			}
 		}
-		if there, err := stillThere(tx, c.Issuer, c.While, now); !there || err != nil {
+		if there, err := stillThere(tx, c.Issuer, c.Authentication, now); !there || err != nil {
 			return current, storage.Revoked, err
 		}
 		if since, err := disconnectedSince(tx, c); since || err != nil {

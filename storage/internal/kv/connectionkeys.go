@@ -17,7 +17,7 @@ const (
 	kindConnection      = 'o'
 	kindUpstreamClient  = 'p'
 	kindRevocation      = 'q'
-	kindUpstreamState   = 's'
+	kindConnectState    = 's'
 	kindPendingState    = 't'
 	kindSubjectSessions = 'w'
 	kindSubjectFlow     = 'x'
@@ -54,7 +54,7 @@ func pendingStatesPrefix(k storage.ConnectionKey) []byte {
 	return append(ownerPrefix(kindPendingState, k.Issuer, k.Owner), digest(k.Server)...)
 }
 
-func pendingStateKey(s storage.UpstreamState) []byte {
+func pendingStateKey(s storage.ConnectState) []byte {
 	return append(pendingStatesPrefix(s.ConnectionKey), s.Hash[:]...)
 }
 

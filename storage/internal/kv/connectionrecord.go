@@ -70,7 +70,7 @@ func handleTarget(r Reader, issuer, id string) ([]byte, error) {
 // had, queues what it revokes, and returns it as it is stored.
 func replaceConnection(tx Tx, c storage.Connection, now time.Time) (storage.Connection, error) {
 	queue := c.Revokes
-	c.Revokes, c.UsesUp, c.While, c.LastDisconnect = nil, nil, nil, nil
+	c.Revokes, c.UsesUp, c.Authentication, c.LastDisconnect = nil, nil, nil, nil
 	if err := putConnection(tx, c, now); err != nil || queue == nil {
 		return c, err
 	}

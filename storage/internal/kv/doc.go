@@ -26,10 +26,10 @@
 //	q <ID>                        revocation for a provider, JSON
 //	r <hash>                      refresh token, binary
 //	r <hash> p                    its replay, beside it on the same page
-//	s <hash>                      upstream state, JSON
-//	t <issuer> <owner> <server> <hash> index: the pending upstream states
+//	s <hash>                      connect state, JSON
+//	t <issuer> <owner> <server> <hash> index: the pending connect states
 //	u <queue> <time> <ID>         index: clients and grants that nobody vouched for, oldest first
-//	v <issuer, name>              memo, JSON
+//	v <issuer, name>              value that a site keeps, JSON
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //	x <issuer, subject> <flow ID> index: the flows of a subject
 //	y <cookie> <flow ID>          index: the flow of a cookie

@@ -85,7 +85,7 @@ func endFlow(tx Tx, f storage.Flow, now time.Time) error {
 }
 
 // stillThere reports whether somebody is still there; nobody in particular always is.
-func stillThere(r Reader, issuer string, p *storage.Presence, now time.Time) (bool, error) {
+func stillThere(r Reader, issuer string, p *storage.Authentication, now time.Time) (bool, error) {
 	if p == nil {
 		return true, nil
 	}

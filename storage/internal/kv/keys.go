@@ -22,7 +22,7 @@ const (
 	kindQueueSize   = 'l'
 	kindRefresh     = 'r'
 	kindQueue       = 'u'
-	kindMemo        = 'v'
+	kindSiteValue   = 'v'
 )
 
 // replaySuffix makes the key of a replay out of its refresh token's.

@@ -7,7 +7,7 @@ import (
 )
 
 // What was begun by somebody is finished only while they are still there.
-var presenceTests = map[string]func(*fixture){
+var authenticationTests = map[string]func(*fixture){
 	"in a browser session": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		f.putsWhile(signedInAs(alice, "1"), storage.OK)
@@ -17,7 +17,7 @@ var presenceTests = map[string]func(*fixture){
 		f.putsWhile(signedInAs(aliceAnew, "1"), storage.Revoked)
 		f.putsWhile(signedInAs(bob, "1"), storage.Revoked)
 		f.putsWhile(signedInAs(alice, "unknown"), storage.Revoked)
-		f.putsWhile(storage.Presence{Identity: alice}, storage.Revoked)
+		f.putsWhile(storage.Authentication{Identity: alice}, storage.Revoked)
 	},
 	"not at another issuer": func(f *fixture) {
 		b := f.browserSession("1", alice)
@@ -71,24 +71,24 @@ var presenceTests = map[string]func(*fixture){
 	},
 }
 
-func signedInAs(who storage.Identity, name string) storage.Presence {
-	return storage.Presence{Identity: who, Session: hash("cookie %s", name)}
+func signedInAs(who storage.Identity, name string) storage.Authentication {
+	return storage.Authentication{Identity: who, Session: hash("cookie %s", name)}
 }
 
-func in(flow string, who storage.Identity) storage.Presence {
-	return storage.Presence{Identity: who, FlowID: flow}
+func in(flow string, who storage.Identity) storage.Authentication {
+	return storage.Authentication{Identity: who, FlowID: flow}
 }
 
 // putsWhile stores a connection for somebody, and with any verdict but OK
 // checks that nothing was changed.
-func (f *fixture) putsWhile(p storage.Presence, want storage.Verdict) {
+func (f *fixture) putsWhile(p storage.Authentication, want storage.Verdict) {
 	f.Helper()
 	c := f.using(f.connection(alice.Subject, "notion"), "link")
-	c.While = &p
+	c.Authentication = &p
 	got, v, err := f.store.PutConnection(ctx(), c, f.now)
 	f.verdict(v, err, want)
 	if want == storage.OK {
-		f.equal(got.While, (*storage.Presence)(nil))
+		f.equal(got.Authentication, (*storage.Authentication)(nil))
 		f.stands(got)
 		return
 	}

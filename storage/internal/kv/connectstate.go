@@ -8,23 +8,23 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// SaveUpstreamState implements storage.Store.
-func (s *Store) SaveUpstreamState(ctx context.Context, state storage.UpstreamState) error {
+// SaveConnectState implements storage.Store.
+func (s *Store) SaveConnectState(ctx context.Context, state storage.ConnectState) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
 		keepUntil := until(state.ExpiresAt)
 		if err := tx.Put(pendingStateKey(state), newValue(keepUntil, 0)); err != nil {
 			return err
 		}
-		return putJSON(tx, hashKey(kindUpstreamState, state.Hash), keepUntil, state)
+		return putJSON(tx, hashKey(kindConnectState, state.Hash), keepUntil, state)
 	})
 }
 
-// ClaimUpstreamState implements storage.Store.
-func (s *Store) ClaimUpstreamState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.UpstreamState, storage.Verdict, error) {
+// ClaimConnectState implements storage.Store.
+func (s *Store) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
 	verdict := storage.Unknown
-	claimed, err := update(ctx, s, func(tx Tx) (none storage.UpstreamState, err error) {
+	claimed, err := update(ctx, s, func(tx Tx) (none storage.ConnectState, err error) {
 		verdict = storage.Unknown // the last run counts
-		trip, found, err := getUpstreamState(tx, state)
+		trip, found, err := getConnectState(tx, state)
 		if err != nil || !found || ended(trip.ExpiresAt, now) {
 			return none, err
 		}
@@ -33,25 +33,25 @@ func (s *Store) ClaimUpstreamState(ctx context.Context, state, browser storage.H
 			return none, nil
 		}
 		verdict = storage.OK
-		return trip, removeUpstreamState(tx, trip)
+		return trip, removeConnectState(tx, trip)
 	})
 	if err != nil {
-		return storage.UpstreamState{}, storage.Unknown, err
+		return storage.ConnectState{}, storage.Unknown, err
 	}
 	return claimed, verdict, nil
 }
 
-func getUpstreamState(r Reader, h storage.Hash) (s storage.UpstreamState, found bool, err error) {
-	found, err = getJSON(r, hashKey(kindUpstreamState, h), &s)
+func getConnectState(r Reader, h storage.Hash) (s storage.ConnectState, found bool, err error) {
+	found, err = getJSON(r, hashKey(kindConnectState, h), &s)
 	s.Hash = h
 	return s, found, err
 }
 
-func removeUpstreamState(tx Tx, s storage.UpstreamState) error {
+func removeConnectState(tx Tx, s storage.ConnectState) error {
 	if err := tx.Delete(pendingStateKey(s)); err != nil {
 		return err
 	}
-	return tx.Delete(hashKey(kindUpstreamState, s.Hash))
+	return tx.Delete(hashKey(kindConnectState, s.Hash))
 }
 
 // removePendingStates removes the trips whose index entry starts with prefix:
@@ -63,7 +63,7 @@ func removePendingStates(tx Tx, prefix []byte) error {
 	}
 	for _, key := range entries {
 		state := storage.Hash(key[len(key)-len(storage.Hash{}):])
-		if err := tx.Delete(hashKey(kindUpstreamState, state)); err != nil {
+		if err := tx.Delete(hashKey(kindConnectState, state)); err != nil {
 			return err
 		}
 		if err := tx.Delete(key); err != nil {
