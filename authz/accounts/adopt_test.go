@@ -13,12 +13,12 @@ const flow = "flow-1"
 var flowOwner = storage.FlowOwner(flow)
 
 // endsIn makes a connection what alice made in a flow that is still pending.
-func endsIn(v *vault, d time.Duration) func(*storage.Connection, *secrets) {
+func endsIn(v *vaultLab, d time.Duration) func(*storage.Connection, *secrets) {
 	return func(c *storage.Connection, s *secrets) { c.ExpiresAt, s.Person = v.clock.time().Add(d), alice }
 }
 
 // identify records who the person is that the flow belongs to.
-func (v *vault) identify(owner string) {
+func (v *vaultLab) identify(owner string) {
 	v.t.Helper()
 	f := storage.Flow{ID: flow, Issuer: testIssuer, Identity: storage.Identity{Kind: "user_id", Subject: owner}, ExpiresAt: v.clock.time().Add(time.Hour)}
 	if _, err := v.store.SaveFlow(v.t.Context(), f, v.clock.time()); err != nil {
@@ -27,7 +27,7 @@ func (v *vault) identify(owner string) {
 }
 
 // submit ends the flow with a grant, as the authorization server does.
-func (v *vault) submit(owner string, adopted []storage.Connection) storage.Verdict {
+func (v *vaultLab) submit(owner string, adopted []storage.Connection) storage.Verdict {
 	v.t.Helper()
 	now := v.clock.time()
 	grant := &storage.Grant{
@@ -47,7 +47,7 @@ func (v *vault) submit(owner string, adopted []storage.Connection) storage.Verdi
 	return verdict
 }
 
-func (v *vault) adopt(owner string) []storage.Connection {
+func (v *vaultLab) adopt(owner string) []storage.Connection {
 	v.t.Helper()
 	adopted, err := v.Adopt(v.t.Context(), flow, owner)
 	if err != nil {
@@ -57,7 +57,7 @@ func (v *vault) adopt(owner string) []storage.Connection {
 }
 
 // wantAdopted checks that a call of the owner carries a token that was made in the flow.
-func (v *vault) wantAdopted(owner, server, token string) {
+func (v *vaultLab) wantAdopted(owner, server, token string) {
 	v.t.Helper()
 	c, err := v.Credential(v.t.Context(), owner, server)
 	if err != nil || c.Headers[0].Value != "Bearer "+token {
@@ -67,7 +67,7 @@ func (v *vault) wantAdopted(owner, server, token string) {
 
 // endsInsteadOfAdopting checks that the flow's connection ends, that the person
 // has to look once more, and what their calls carry in the end.
-func (v *vault) endsInsteadOfAdopting(token string, err error) {
+func (v *vaultLab) endsInsteadOfAdopting(token string, err error) {
 	v.t.Helper()
 	if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.Mismatch {
 		v.t.Error("the person does not see what became of it:", verdict)

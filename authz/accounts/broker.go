@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -45,6 +44,7 @@ type Deps struct {
 // concurrent use.
 type Broker struct {
 	*site
+	*vault
 	// registering has the registrations that are under way.
 	registering singleflight.Group
 	// revocations are on their way to providers.
@@ -54,11 +54,12 @@ type Broker struct {
 	// asks has what is known of what providers are asked for, by server.
 	asks   sync.Map
 	asking singleflight.Group
-	// pause waits between tries.
-	pause func(context.Context, time.Duration) error
 }
 
 // New returns the broker for a valid configuration.
 func New(cfg Config, deps Deps) *Broker {
-	return &Broker{site: newSite(cfg, deps), pause: deps.Cache.pause}
+	st := newSite(cfg, deps)
+	b := &Broker{site: st}
+	b.vault = &vault{site: st, refresher: &refresher{site: st, b: b, pause: deps.Cache.pause}}
+	return b
 }

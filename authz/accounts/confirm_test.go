@@ -15,30 +15,30 @@ import (
 
 // refusals are connections whose credential a server refuses to some call, and
 // that nobody can refresh.
-var refusals = map[string]func(v *vault) (server string, c *Credential){
-	"without a refresh token": func(v *vault) (string, *Credential) {
+var refusals = map[string]func(v *vaultLab) (server string, c *Credential){
+	"without a refresh token": func(v *vaultLab) (string, *Credential) {
 		return "notion", bearer(v.connectAs(alice, "notion", withoutRefresh))
 	},
-	"neither refresh token nor expiry": func(v *vault) (string, *Credential) {
+	"neither refresh token nor expiry": func(v *vaultLab) (string, *Credential) {
 		return "notion", bearer(v.connectAs(alice, "notion", withoutRefresh, withoutExpiry))
 	},
-	"in doubt, and tried in vain": func(v *vault) (string, *Credential) {
+	"in doubt, and tried in vain": func(v *vaultLab) (string, *Credential) {
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
 		c.State, c.Retries = storage.InDoubt, maxRetries
 		v.tamper(c)
 		return "notion", bearer(token)
 	},
-	"the client is gone": func(v *vault) (string, *Credential) {
+	"the client is gone": func(v *vaultLab) (string, *Credential) {
 		token := v.connectAs(alice, "notion")
 		v.servers["notion"].Client.ID = "another"
 		return "notion", bearer(token)
 	},
-	"a pasted key": func(v *vault) (string, *Credential) {
+	"a pasted key": func(v *vaultLab) (string, *Credential) {
 		v.paste(alice, "key-1")
 		return "keyed", &Credential{Headers: []CredentialHeader{{Name: "X-Api-Key", Value: "key-1"}}}
 	},
-	"everybody's": func(v *vault) (string, *Credential) {
+	"everybody's": func(v *vaultLab) (string, *Credential) {
 		v.connectAs(storage.SharedOwner, "shared", withoutRefresh)
 		return "shared", bearer("at-1")
 	},
@@ -120,7 +120,7 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 			if n := v.server.hits(); n != once {
 				t.Errorf("%d requests, want %d", n, once)
 			}
-			v.clock.advance(refusalPause)
+			v.clock.advance(trustPause)
 			refuse()
 			if n := v.server.hits(); n != 2*once {
 				t.Errorf("after a pause, %d requests, want %d", n, 2*once)
@@ -136,7 +136,7 @@ func TestConfirmOnce(t *testing.T) {
 	v.server.page("/mcp", modern)
 	c := bearer(v.connectAs(alice, "notion", withoutRefresh))
 	for range 3 {
-		_, err := v.refresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), c)
+		_, err := v.refresher.refresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), c)
 		wantErr(t, err, ErrRefused)
 	}
 	if n := v.server.hits(); n != 1 {
@@ -159,7 +159,7 @@ func TestConfirmByVerifyURL(t *testing.T) {
 }
 
 // anyRecord returns alice's connection to the server, or everybody's.
-func (v *vault) anyRecord(server string) storage.Connection {
+func (v *vaultLab) anyRecord(server string) storage.Connection {
 	v.t.Helper()
 	if v.servers[server].Mode == OAuth {
 		return v.record(storage.SharedOwner, server)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// belief is how long a cached credential is believed without asking the store.
-	belief = 5 * time.Second
+	// cacheTTL is how long a cached credential is used without asking the store.
+	cacheTTL = 5 * time.Second
 	// cacheSize bounds how many connections are remembered.
 	cacheSize = 1 << 16
 	// closePatience is how long Close waits for the answers to refreshes: as
@@ -28,7 +28,7 @@ const (
 // the place where those who need the same refresh meet. One Cache serves every
 // broker of a process that works on the same store.
 //
-// An entry is believed for at most 5 seconds, so that a change made elsewhere
+// An entry is fresh for at most 5 seconds, so that a change made elsewhere
 // is noticed; one made in this process takes effect at once through Forget.
 type Cache struct {
 	seed    maphash.Seed
@@ -53,7 +53,7 @@ type background struct {
 
 type cacheShard struct {
 	mu      sync.RWMutex
-	entries map[storage.ConnectionKey]*held
+	entries map[storage.ConnectionKey]*cachedConnection
 	// forgotten counts calls of Forget that touched the shard. Who was reading
 	// the store meanwhile may have read what the change was about to end, and
 	// must not remember it.
@@ -64,7 +64,7 @@ type cacheShard struct {
 func NewCache() *Cache {
 	c := &Cache{seed: maphash.MakeSeed(), closing: make(chan struct{})}
 	for i := range c.shards {
-		c.shards[i].entries = make(map[storage.ConnectionKey]*held)
+		c.shards[i].entries = make(map[storage.ConnectionKey]*cachedConnection)
 	}
 	return c
 }
@@ -147,21 +147,21 @@ func (c *Cache) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// get returns what is remembered, believed or not, and the ticket for put.
-func (c *Cache) get(k storage.ConnectionKey) (h *held, ticket uint64) {
+// get returns what is remembered, fresh or not, and the generation for put.
+func (c *Cache) get(k storage.ConnectionKey) (h *cachedConnection, generation uint64) {
 	s := c.shard(k)
 	s.mu.RLock()
-	h, ticket = s.entries[k], s.forgotten
+	h, generation = s.entries[k], s.forgotten
 	s.mu.RUnlock()
-	return h, ticket
+	return h, generation
 }
 
-// put remembers h, unless a Forget came since the ticket.
-func (c *Cache) put(k storage.ConnectionKey, h *held, ticket uint64) {
+// put remembers h, unless a Forget came since the generation.
+func (c *Cache) put(k storage.ConnectionKey, h *cachedConnection, generation uint64) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.forgotten != ticket {
+	if s.forgotten != generation {
 		return
 	}
 	if _, replaces := s.entries[k]; !replaces && len(s.entries) >= cacheSize/len(c.shards) {
@@ -171,12 +171,12 @@ func (c *Cache) put(k storage.ConnectionKey, h *held, ticket uint64) {
 }
 
 // replace remembers h after a change that led to it, as Forget and put in one.
-func (c *Cache) replace(k storage.ConnectionKey, h *held, ticket uint64) {
+func (c *Cache) replace(k storage.ConnectionKey, h *cachedConnection, generation uint64) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.entries, k)
-	if s.forgotten == ticket {
+	if s.forgotten == generation {
 		s.entries[k] = h
 	}
 	s.forgotten++

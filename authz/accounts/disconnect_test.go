@@ -14,7 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vault) disconnect(owner, server string) {
+func (v *vaultLab) disconnect(owner, server string) {
 	v.t.Helper()
 	if err := v.Disconnect(v.t.Context(), owner, server); err != nil {
 		v.t.Fatal(err)
@@ -22,7 +22,7 @@ func (v *vault) disconnect(owner, server string) {
 	v.deps.Cache.telling.Wait()
 }
 
-func (v *vault) revokeDue() {
+func (v *vaultLab) revokeDue() {
 	v.t.Helper()
 	if err := v.RevokeDue(v.t.Context()); err != nil {
 		v.t.Fatal(err)
@@ -227,7 +227,7 @@ func TestDisconnect_K20(t *testing.T) {
 }
 
 // wantWarned wants this many warnings that a provider was not told.
-func (v *vault) wantWarned(server string, want int) {
+func (v *vaultLab) wantWarned(server string, want int) {
 	v.t.Helper()
 	warnings := v.logs.FilterLevelExact(zapcore.WarnLevel).FilterField(zap.String("server", server))
 	if n := warnings.Len(); n != want {

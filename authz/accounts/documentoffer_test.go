@@ -66,9 +66,9 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 // A provider that could not fetch our document for a moment says invalid_client.
 // That ends no connection; one that says so for an hour means it.
 func TestDocumentIsRefusedForNow(t *testing.T) {
-	for name, id := range map[string]func(*vault, *Server) string{
-		"without a key": func(v *vault, s *Server) string { return v.documentID(s) },
-		"with a key":    func(v *vault, s *Server) string { return v.keyedDocumentID(s) },
+	for name, id := range map[string]func(*vaultLab, *Server) string{
+		"without a key": func(v *vaultLab, s *Server) string { return v.documentID(s) },
+		"with a key":    func(v *vaultLab, s *Server) string { return v.keyedDocumentID(s) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)

@@ -70,7 +70,7 @@ func TestHeldUpProcessStopsTrying(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
 	v.clock.advance(time.Hour)
-	v.pause = func(context.Context, time.Duration) error {
+	v.refresher.pause = func(context.Context, time.Duration) error {
 		v.clock.advance(leaseTime)
 		return nil
 	}
@@ -94,7 +94,7 @@ func TestInDoubtServesTheTokenThereIs_K11(t *testing.T) {
 	for range 4 {
 		v.wantCall(alice, "notion", token, nil)
 		v.instance().wantCall(alice, "notion", token, nil)
-		v.clock.advance(belief + time.Second)
+		v.clock.advance(cacheTTL + time.Second)
 	}
 	if n := len(v.idp.refreshes()); n != 1 {
 		t.Errorf("%d requests", n)
@@ -147,7 +147,7 @@ func TestRefreshFollowsNobody_K13_K15(t *testing.T) {
 
 // The person connects again, or disconnects, while a refresh is under way.
 func TestRefreshIsOvertaken(t *testing.T) {
-	begin := func(t *testing.T) (v *vault, answered func() error) {
+	begin := func(t *testing.T) (v *vaultLab, answered func() error) {
 		v = newVault(t)
 		v.connectAs(alice, "notion")
 		v.clock.advance(time.Hour)

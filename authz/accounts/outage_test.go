@@ -89,7 +89,7 @@ func TestInDoubtIsTriedAgain_K11(t *testing.T) {
 	other := v.instance()
 	began := v.clock.time()
 	for v.clock.time().Sub(began) < time.Hour {
-		for _, at := range []*vault{v, other, v} {
+		for _, at := range []*vaultLab{v, other, v} {
 			if _, err := at.call(alice, "notion"); errors.Is(err, ErrNeedsReauth) {
 				took := v.clock.time().Sub(began)
 				if n := len(v.idp.refreshes()); n != 1+maxRetries || took < 4*time.Minute || took > 6*time.Minute {
@@ -155,12 +155,12 @@ func TestUnableCostsNoRetry(t *testing.T) {
 // A provider that does not replace refresh tokens is asked again at once: it is
 // known from its last answer, or from the operator.
 func TestReusableRefreshToken(t *testing.T) {
-	for name, learn := range map[string]func(v *vault){
-		"learned": func(v *vault) {
+	for name, learn := range map[string]func(v *vaultLab){
+		"learned": func(v *vaultLab) {
 			v.clock.advance(time.Hour)
 			v.wantCall(alice, "notion", "at-2", nil)
 		},
-		"configured": func(v *vault) { v.servers["notion"].Quirks.NoRefreshRotation = true },
+		"configured": func(v *vaultLab) { v.servers["notion"].Quirks.NoRefreshRotation = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vault) wantPassing(id string, want func(Overview) bool) {
+func (v *vaultLab) wantPassing(id string, want func(Overview) bool) {
 	v.t.Helper()
 	o, err := v.Passing(id)
 	switch {

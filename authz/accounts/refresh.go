@@ -3,11 +3,11 @@ package accounts
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -16,9 +16,13 @@ const (
 	// leaseTime outlasts every try of one refresh. Who finds a lease that ran
 	// out knows that its holder ended in the middle.
 	leaseTime = time.Minute
-	// leasePoll and maxLooks say how long a call waits for another instance.
+	// leasePoll and maxLoads say how long a call waits for another instance.
 	leasePoll = 200 * time.Millisecond
-	maxLooks  = 75
+	maxLoads  = 75
+	// trustPause is how long a credential that was refreshed or confirmed after
+	// a 401 is not asked about again: an upstream that refuses everything must
+	// not become a flood at its provider, nor one at itself.
+	trustPause = 30 * time.Second
 )
 
 // Reasons for the log why a connection ended.
@@ -27,157 +31,191 @@ var (
 	errNoRefreshToken = errors.New("there is no refresh token to be used")
 )
 
+// refresher renews the tokens of connections, one at a time.
+//
 // A refresh token is worth one request: a provider that replaces it takes a
 // second one for theft. So whoever refreshes holds two things: the flight,
 // which all callers of this process share, and the lease, which is in the
-// store before the request leaves.
-//
-//	answer                      connection afterwards
-//	tokens                      active; stored before anybody uses them
-//	refused for good            needs_reauth
-//	cannot, or never reached    active; after three tries
-//	sent, and no answer         in_doubt; see indoubt.go
-//	the lease ran out           in_doubt; its holder ended in the middle
+// store before the request leaves. This file decides whether to ask the
+// provider at all, refreshrequest.go asks it, and refreshoutcome.go decides by
+// its answer what becomes of the connection.
 //
 // Without a refresh token there is nothing to lease, and nobody to ask but the
 // server itself: see confirm.
+type refresher struct {
+	*site
+	b *Broker
+	// pause waits between tries.
+	pause func(context.Context, time.Duration) error
+}
 
-// refreshing is a connection that one caller looks at in order to refresh it.
-type refreshing struct {
-	server *Server
-	c      storage.Connection
-	opened secrets
-	held   *held
-	client *client
-	// refused is the credential that the upstream refused, if that is why.
+// refreshAttempt is a connection that one caller looks at in order to refresh it.
+type refreshAttempt struct {
+	server     *Server
+	connection storage.Connection
+	opened     secrets
+	cached     *cachedConnection
+	client     *client
+	// refused is the credential that the upstream answered 401 to, if that is why.
 	refused *Credential
-	// ticket is for what is remembered of the outcome.
-	ticket uint64
-}
-
-// startRefresh refreshes in the background.
-func (b *Broker) startRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) <-chan singleflight.Result {
-	return b.deps.Cache.flights.DoChan(flightKey(k), func() (any, error) {
-		if !b.deps.Cache.working.begin() {
-			return nil, ErrUnavailable
-		}
-		defer b.deps.Cache.working.Done()
-		// Others wait for the result too, and it must not get lost: it does
-		// not end with the call that began it.
-		return b.refresh(context.WithoutCancel(ctx), s, k, refused)
-	})
-}
-
-// awaitRefresh refreshes, or waits for the one who does.
-func (b *Broker) awaitRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*Credential, error) {
-	select {
-	case result := <-b.startRefresh(ctx, s, k, refused):
-		if result.Err != nil {
-			return nil, result.Err
-		}
-		h, now := result.Val.(*held), b.deps.Now()
-		if h.server != s { // somebody under another configuration did it
-			_, ticket := b.deps.Cache.get(k)
-			if h, result.Err = b.read(ctx, s, k, nil, ticket, now); result.Err != nil {
-				return nil, result.Err
-			}
-		}
-		return h.use(now)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	// generation is for caching the outcome.
+	generation uint64
 }
 
 // refresh returns the connection as it is after the refresh that it needs, if
 // it still needs one.
-func (b *Broker) refresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*held, error) {
-	for range maxLooks {
-		r, err := b.look(ctx, s, k, refused)
+func (r *refresher) refresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*cachedConnection, error) {
+	for range maxLoads {
+		a, err := r.load(ctx, s, k, refused)
 		if err != nil {
 			return nil, err
 		}
-		if !r.needed(b.deps.Now()) {
-			b.deps.Cache.put(k, r.held, r.ticket)
-			return r.held, nil
+		if !a.needed(r.deps.Now()) {
+			r.deps.Cache.put(k, a.cached, a.generation)
+			return a.cached, nil
 		}
-		if r.hopeless() {
-			return b.giveUp(ctx, r, errNoRefreshToken)
+		if !a.possible() {
+			return r.fail(ctx, a, errNoRefreshToken)
 		}
-		if err := b.checkRetry(ctx, r); err != nil {
+		if err := r.checkDoubt(ctx, a); err != nil {
 			return nil, err
 		}
-		if r.client, err = b.clientOf(ctx, s, r.opened.Link); errors.Is(err, errClientGone) {
-			return b.giveUp(ctx, r, err)
+		if a.client, err = r.b.clientOf(ctx, s, a.opened.Link); errors.Is(err, errClientGone) {
+			return r.fail(ctx, a, err)
 		} else if err != nil {
 			return nil, err
 		}
-		verdict, err := b.lease(ctx, r)
+		verdict, err := r.lease(ctx, a)
 		switch {
 		case err != nil:
 			return nil, err
 		case verdict == storage.OK:
-			return b.exchangeRefreshToken(ctx, r)
+			return r.exchange(ctx, a)
 		case verdict == storage.Unknown:
 			return nil, ErrNotConnected
 		case verdict == storage.Burned:
-			b.report(r, storage.InDoubt, errLeaseRanOut)
+			r.report(a, storage.InDoubt, errLeaseRanOut)
 			continue
 		case verdict != storage.Repeated:
 			continue // it changed
-		case refused == nil && r.held.works(b.deps.Now()):
+		case refused == nil && a.cached.works(r.deps.Now()):
 			return nil, ErrUnavailable // another instance is at it; the old token does meanwhile
 		}
-		if err := b.pause(ctx, leasePoll); err != nil {
+		if err := r.pause(ctx, leasePoll); err != nil {
 			return nil, err
 		}
 	}
 	return nil, ErrUnavailable
 }
 
-// look reads the connection from the store, whatever is remembered of it.
-func (b *Broker) look(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*refreshing, error) {
-	_, ticket := b.deps.Cache.get(k)
-	now := b.deps.Now()
-	c, err := b.deps.Store.Connection(ctx, k, now)
+// load reads the connection from the store, whatever is cached of it.
+func (r *refresher) load(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*refreshAttempt, error) {
+	_, generation := r.deps.Cache.get(k)
+	now := r.deps.Now()
+	c, err := r.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, ErrNotConnected
 	}
 	if err != nil {
 		return nil, err
 	}
-	h, opened, err := b.openHeld(s, c, now)
+	h, opened, err := r.decrypt(s, c, now)
 	if err != nil {
 		return nil, err
 	}
-	return &refreshing{server: s, c: c, opened: opened, held: h, refused: refused, ticket: ticket}, nil
+	return &refreshAttempt{server: s, connection: c, opened: opened, cached: h, refused: refused, generation: generation}, nil
 }
 
 // needed reports whether anything is left to do: others may have done it.
-func (r *refreshing) needed(now time.Time) bool {
-	if r.held.credential == nil {
+func (a *refreshAttempt) needed(now time.Time) bool {
+	if a.cached.credential == nil {
 		return false
 	}
-	return r.held.due(now) || sameCredential(r.held.credential, r.refused)
+	return a.cached.due(now) || sameCredential(a.cached.credential, a.refused)
 }
 
-// hopeless reports whether the provider need not even be asked.
-func (r *refreshing) hopeless() bool {
-	return r.c.State != storage.Active && !mayRetry(r.c, r.opened) || r.opened.RefreshToken == ""
+// possible reports whether there is anything to ask the provider with.
+func (a *refreshAttempt) possible() bool {
+	return a.opened.RefreshToken != "" && (a.connection.State == storage.Active || mayRetry(a.connection, a.opened))
 }
+
+// reusable reports whether the provider takes the refresh token more than once.
+func (a *refreshAttempt) reusable() bool { return reusable(a.server, a.opened) }
 
 // lease makes this caller the one who refreshes, for everybody on the store.
-func (b *Broker) lease(ctx context.Context, r *refreshing) (storage.Verdict, error) {
-	now := b.deps.Now()
-	c, verdict, err := b.deps.Store.LeaseConnection(ctx, r.c.ConnectionKey, r.c.Revision, uuid.NewString(), now.Add(leaseTime), now)
+func (r *refresher) lease(ctx context.Context, a *refreshAttempt) (storage.Verdict, error) {
+	now := r.deps.Now()
+	c, verdict, err := r.deps.Store.LeaseConnection(ctx, a.connection.ConnectionKey, a.connection.Revision, uuid.NewString(), now.Add(leaseTime), now)
 	if verdict == storage.OK {
-		r.c = c
+		a.connection = c
 	}
 	return verdict, err
 }
 
+// checkDoubt returns nil unless the refresh token is kept back for now, as the
+// connection is in doubt. An access token that may still work, but that the
+// server refused to some call, is first confirmed to have ended.
+func (r *refresher) checkDoubt(ctx context.Context, a *refreshAttempt) error {
+	if a.connection.State != storage.InDoubt {
+		return nil
+	}
+	now := r.deps.Now()
+	if now.Before(a.cached.retryAt) {
+		return ErrUnavailable
+	}
+	if a.cached.works(now) && !a.reusable() {
+		return r.confirm(ctx, a)
+	}
+	return nil
+}
+
+// fail ends a connection that cannot be refreshed. One whose time is not over
+// and that a server refused is first confirmed to work no more.
+func (r *refresher) fail(ctx context.Context, a *refreshAttempt, cause error) (*cachedConnection, error) {
+	if a.cached.works(r.deps.Now()) && sameCredential(a.cached.credential, a.refused) {
+		if err := r.confirm(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	r.report(a, storage.NeedsReauth, cause)
+	return r.saveState(ctx, a, storage.NeedsReauth)
+}
+
+// confirm asks the server itself about the credential that it refused to some
+// call, by a request of our own that carries it. It returns nil if the server
+// refuses that one too. The flight is held, and any other outcome cached, so
+// that no number of refused calls makes many requests of it.
+func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
+	h, _ := r.deps.Cache.get(a.connection.ConnectionKey)
+	if err := h.on401(a.refused, r.deps.Now()); err != nil { // since this caller looked
+		return err
+	}
+	k, err := r.b.verify(ctx, a.server, a.cached.credential.Headers)
+	if err == nil && refuses(a.server, k) {
+		return nil
+	}
+	trusted := *a.cached
+	outcome := ErrRefused
+	if err != nil || k.unable() {
+		outcome, trusted.retryAt = ErrUnavailable, r.deps.Now().Add(retryPause)
+	} else {
+		trusted.trustedUntil = r.deps.Now().Add(trustPause)
+	}
+	r.deps.Cache.put(a.connection.ConnectionKey, &trusted, a.generation)
+	r.log.Warn("a server refused a call, and did not refuse the account when asked about it",
+		zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID), zap.NamedError("outcome", outcome))
+	return outcome
+}
+
+// refuses reports whether an answer to our own request is about its
+// credential. A URL that is there to judge keys may say no in either way.
+func refuses(s *Server, k *knocked) bool {
+	return k.status == http.StatusUnauthorized || s.VerifyURL != "" && k.status == http.StatusForbidden
+}
+
 // report logs what became of a connection. The error holds nothing that a
 // provider wrote.
-func (b *Broker) report(r *refreshing, state storage.ConnectionState, cause error) {
-	b.log.Warn("a connection could not be refreshed", zap.String("server", r.c.Server), zap.String("connection", r.c.ID),
+func (r *refresher) report(a *refreshAttempt, state storage.ConnectionState, cause error) {
+	r.log.Warn("a connection could not be refreshed", zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID),
 		zap.String("state", string(state)), zap.Error(cause))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vault) wantRefused(owner, server, token, want string, wantErr error) {
+func (v *vaultLab) wantRefused(owner, server, token, want string, wantErr error) {
 	v.t.Helper()
 	got, err := v.refusedAt(owner, server, token)
 	if got != want || !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
@@ -59,7 +59,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%d refreshes", n)
 		}
 		v.wantState(alice, "notion", storage.Active)
-		v.clock.advance(refusalPause)
+		v.clock.advance(trustPause)
 		v.wantRefused(alice, "notion", "at-2", "at-3", nil)
 	})
 	t.Run("the provider refuses too", func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestRefused(t *testing.T) {
 		v.deps.Cache.flights.DoChan(flightKey(k), func() (any, error) {
 			close(entered)
 			<-joined
-			return v.refresh(t.Context(), s, k, nil)
+			return v.refresher.refresh(t.Context(), s, k, nil)
 		})
 		<-entered
 		c, err := v.Refused(&watchedContext{Context: t.Context(), watched: joined}, alice, "notion", bearer(token))

@@ -19,7 +19,7 @@ func formerProvider(c *storage.Connection, s *secrets) {
 func withSecret(_ *storage.Connection, s *secrets) { s.Link.AuthMethod = authBasic }
 
 // told waits until what is due was told.
-func (v *vault) told() {
+func (v *vaultLab) told() {
 	v.t.Helper()
 	v.deps.Cache.telling.Wait()
 	v.revokeDue()
@@ -43,7 +43,7 @@ func TestReplaced_K20(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			connected := func(v *vault) {
+			connected := func(v *vaultLab) {
 				t.Helper()
 				v.connectAs(alice, "notion", given(tt.old)...)
 				if tt.other == nil {
@@ -126,22 +126,22 @@ func given(change func(*storage.Connection, *secrets)) []func(*storage.Connectio
 // A provider may, when one token is revoked, revoke all that the person gave
 // the client: nothing but disconnecting is to make that happen.
 func TestRevocationSparesWhatIsWanted(t *testing.T) {
-	for name, act := range map[string]func(*vault){
-		"connected again": func(v *vault) {
+	for name, act := range map[string]func(*vaultLab){
+		"connected again": func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			v.connectAs(alice, "notion")
 		},
-		"connected again, and denied": func(v *vault) {
+		"connected again, and denied": func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 			v.disconnect(flowOwner, "notion")
 		},
-		"connected again in a flow that nobody finished": func(v *vault) {
+		"connected again in a flow that nobody finished": func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 			v.expire(time.Minute)
 		},
-		"began anew": func(v *vault) {
+		"began anew": func(v *vaultLab) {
 			v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 			v.sweep(time.Minute)
 			v.told() // and while another flow is under way
@@ -215,7 +215,7 @@ func TestNobodyFinishesTheFlow_K20(t *testing.T) {
 }
 
 // sweep lets time pass and removes what ended.
-func (v *vault) sweep(after time.Duration) {
+func (v *vaultLab) sweep(after time.Duration) {
 	v.t.Helper()
 	v.clock.advance(after)
 	if _, err := v.store.Sweep(v.t.Context(), v.clock.time()); err != nil {
@@ -224,7 +224,7 @@ func (v *vault) sweep(after time.Duration) {
 }
 
 // expire lets time pass until what ended is revoked, if it is.
-func (v *vault) expire(after time.Duration) {
+func (v *vaultLab) expire(after time.Duration) {
 	v.t.Helper()
 	v.sweep(after)
 	v.clock.advance(secondThoughts)

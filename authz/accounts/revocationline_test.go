@@ -35,14 +35,14 @@ func newHangingProvider(t *testing.T) *hangingProvider {
 }
 
 // at has what is connected revoked at another provider.
-func (v *vault) at(p *host) func(*storage.Connection, *secrets) {
+func (v *vaultLab) at(p *host) func(*storage.Connection, *secrets) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	return func(_ *storage.Connection, s *secrets) { s.Link.RevocationEndpoint = p.URL + "/revoke" }
 }
 
 // queueMany makes connections and ends them without telling the provider, so
 // that all that is to be revoked stands in the store's queue.
-func (v *vault) queueMany(owner string, n int, change ...func(*storage.Connection, *secrets)) {
+func (v *vaultLab) queueMany(owner string, n int, change ...func(*storage.Connection, *secrets)) {
 	v.t.Helper()
 	for i := range n {
 		k := fmt.Sprint(owner, i)
@@ -54,7 +54,7 @@ func (v *vault) queueMany(owner string, n int, change ...func(*storage.Connectio
 	}
 }
 
-func (v *vault) awaitRevoked(n int) {
+func (v *vaultLab) awaitRevoked(n int) {
 	v.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); len(v.idp.revocations()) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

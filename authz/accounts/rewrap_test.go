@@ -11,7 +11,7 @@ import (
 
 // withKeys returns an instance with other keys, the first of which seals. All
 // other instances have the one of sevens.
-func (v *vault) withKeys(bytesOfKeys ...byte) *vault {
+func (v *vaultLab) withKeys(bytesOfKeys ...byte) *vaultLab {
 	v.t.Helper()
 	var keys [][]byte
 	for _, b := range bytesOfKeys {
@@ -64,7 +64,7 @@ func TestNewKeySealsOldRegistrations(t *testing.T) {
 	if r, err := alone.storedClient(t.Context(), s, v.idp.URL); r != nil || err != nil {
 		t.Errorf("a registration under a lost key must give way to a new one: %v, %v", r, err)
 	}
-	for _, at := range []*vault{both, alone} {
+	for _, at := range []*vaultLab{both, alone} {
 		if r, err := at.storedClient(t.Context(), s, v.idp.URL); err != nil || *r != made {
 			t.Errorf("%v, %v", r, err)
 		}

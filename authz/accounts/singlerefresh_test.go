@@ -14,12 +14,12 @@ import (
 func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 	v := newVault(t)
 	other := v.instance()
-	v.pause, other.pause = v.deps.Cache.pause, other.deps.Cache.pause
+	v.refresher.pause, other.refresher.pause = v.deps.Cache.pause, other.deps.Cache.pause
 	v.connectAs(alice, "notion")
 	v.clock.advance(time.Hour)
 	var calls sync.WaitGroup
 	for range 50 {
-		for _, at := range []*vault{v, other} {
+		for _, at := range []*vaultLab{v, other} {
 			calls.Go(func() { at.wantCall(alice, "notion", "at-2", nil) })
 		}
 	}
@@ -38,7 +38,7 @@ func TestTokenServesWhileAnotherInstanceRefreshes(t *testing.T) {
 	release := v.idp.hold()
 	first := v.startRefresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), nil)
 	<-v.idp.came
-	other.pause = func(context.Context, time.Duration) error { t.Error("the call waits"); return nil }
+	other.refresher.pause = func(context.Context, time.Duration) error { t.Error("the call waits"); return nil }
 	other.wantCall(alice, "notion", token, nil)
 	release()
 	if result := <-first; result.Err != nil {
@@ -115,7 +115,7 @@ func (p *idp) hold() (release func()) {
 }
 
 // wantRevoked checks what the provider was told to revoke, in any order.
-func (v *vault) wantRevoked(want ...string) {
+func (v *vaultLab) wantRevoked(want ...string) {
 	v.t.Helper()
 	got := map[string]bool{}
 	for _, r := range v.idp.revocations() {

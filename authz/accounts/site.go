@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -41,6 +42,18 @@ func (st *site) find(ctx context.Context, k storage.ConnectionKey) (storage.Conn
 		return storage.Connection{}, nil
 	}
 	return c, err
+}
+
+// decrypt opens a connection, as far as it has anything to be used.
+func (st *site) decrypt(s *Server, c storage.Connection, now time.Time) (*cachedConnection, secrets, error) {
+	if c.State != storage.Active && c.State != storage.InDoubt {
+		return newCachedConnection(s, c, now), secrets{}, nil
+	}
+	opened, err := st.openConnection(c)
+	if err != nil {
+		return nil, secrets{}, err
+	}
+	return cacheConnection(s, c, opened, now), opened, nil
 }
 
 // openConnection opens the secrets of a connection. That it fails means that

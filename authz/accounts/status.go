@@ -52,7 +52,7 @@ func (b *Broker) Status(ctx context.Context, owner string) ([]Status, error) {
 
 // stateOf returns the state that the next call would find.
 func (b *Broker) stateOf(s *Server, c storage.Connection, now time.Time) storage.ConnectionState {
-	h, opened, err := b.openHeld(s, c, now)
+	h, opened, err := b.decrypt(s, c, now)
 	if err != nil || h.state == storage.Active && opened.RefreshToken == "" && h.due(now) {
 		return storage.NeedsReauth
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vault) status(owner string) []Status {
+func (v *vaultLab) status(owner string) []Status {
 	v.t.Helper()
 	all, err := v.Status(v.t.Context(), owner)
 	if err != nil {
@@ -42,30 +42,30 @@ func TestStatus(t *testing.T) {
 // Pages say what the next call would find.
 func TestStatusTellsTheNextCall(t *testing.T) {
 	tests := map[string]struct {
-		prepare func(v *vault)
+		prepare func(v *vaultLab)
 		want    storage.ConnectionState
 	}{
-		"ends soon, and can be refreshed": {func(v *vault) { v.connectAs(alice, "notion"); v.clock.advance(time.Hour) }, storage.Active},
-		"ended":                           {func(v *vault) { v.connectAs(alice, "notion", withoutRefresh); v.clock.advance(time.Hour) }, storage.NeedsReauth},
-		"refused": {func(v *vault) {
+		"ends soon, and can be refreshed": {func(v *vaultLab) { v.connectAs(alice, "notion"); v.clock.advance(time.Hour) }, storage.Active},
+		"ended":                           {func(v *vaultLab) { v.connectAs(alice, "notion", withoutRefresh); v.clock.advance(time.Hour) }, storage.NeedsReauth},
+		"refused": {func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			v.clock.advance(time.Hour)
 			v.idp.fail(refusal(400, "invalid_grant"))
 			v.wantCall(alice, "notion", "", ErrNeedsReauth)
 		}, storage.NeedsReauth},
-		"in doubt": {func(v *vault) {
+		"in doubt": {func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			v.clock.advance(time.Hour)
 			v.idp.fail(lostAfter)
 			v.wantCall(alice, "notion", "", ErrUnavailable)
 		}, storage.InDoubt},
-		"damaged": {func(v *vault) {
+		"damaged": {func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			c := v.record(alice, "notion")
 			c.Secret = nil
 			v.tamper(c)
 		}, storage.NeedsReauth},
-		"of another kind than configured": {func(v *vault) {
+		"of another kind than configured": {func(v *vaultLab) {
 			v.connectAs(alice, "notion")
 			v.servers["notion"].Mode, v.servers["notion"].Headers = PerUserHeaders, []Header{{Name: "X-Key"}}
 		}, storage.NeedsReauth},

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -20,7 +23,7 @@ var (
 	// is what helps.
 	ErrNeedsReauth = errors.New("upstream: connect again")
 	// ErrRefused: the server refuses the call, and as far as we know not the
-	// credential. The connection stands.
+	// credential. The connection is still good.
 	ErrRefused = errors.New("upstream: the server refuses this call")
 	// ErrUnavailable: the provider or the server does not answer at the moment.
 	ErrUnavailable = errors.New("upstream: provider unavailable")
@@ -41,21 +44,27 @@ type Credential struct {
 // CredentialHeader is a header in canonical form and its value.
 type CredentialHeader struct{ Name, Value string }
 
+// vault gives calls the credentials of their people.
+type vault struct {
+	*site
+	refresher *refresher
+}
+
 // Credential returns what the owner's calls to the server carry. The owner is
 // the subject of the caller, also for a server that everybody shares one
 // connection to.
 //
 // Tokens are refreshed ahead of their end, by one caller at a time; the others
 // use the old one meanwhile, or wait if it is about to end.
-func (b *Broker) Credential(ctx context.Context, owner, server string) (*Credential, error) {
-	s, k, err := b.connected(owner, server)
+func (v *vault) Credential(ctx context.Context, owner, server string) (*Credential, error) {
+	s, k, err := v.connected(owner, server)
 	if err != nil {
 		return nil, err
 	}
-	now := b.deps.Now()
-	h, ticket := b.deps.Cache.get(k)
-	if !h.believed(s, now) {
-		if h, err = b.read(ctx, s, k, h, ticket, now); err != nil {
+	now := v.deps.Now()
+	h, generation := v.deps.Cache.get(k)
+	if !h.fresh(s, now) {
+		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
 			return nil, err
 		}
 	}
@@ -68,37 +77,65 @@ func (b *Broker) Credential(ctx context.Context, owner, server string) (*Credent
 		}
 		return nil, ErrUnavailable
 	case !h.urgent(now):
-		b.startRefresh(ctx, s, k, nil)
+		v.startRefresh(ctx, s, k, nil)
 		return h.credential, nil
 	}
-	c, err := b.awaitRefresh(ctx, s, k, nil)
+	c, err := v.awaitRefresh(ctx, s, k, nil)
 	if errors.Is(err, ErrUnavailable) && h.works(now) {
 		return h.credential, nil
 	}
 	return c, err
 }
 
-// use returns the credential that there is no more to do about. One in doubt
-// works until its end: only its refresh token may be spent.
-func (h *held) use(now time.Time) (*Credential, error) {
-	if h.credential != nil && (h.state == storage.Active || h.state == storage.InDoubt && h.works(now)) {
-		return h.credential, nil
+// Refused tells that the upstream answered 401 to a call with c, and returns
+// what to try instead, once: what somebody else got meanwhile, or else what
+// one refresh yields. If there is nothing else to try, it is ErrRefused, or
+// ErrNeedsReauth once provider or server have confirmed that c works no more:
+// what a client sends can be what the 401 is about, so the call alone ends no
+// connection.
+func (v *vault) Refused(ctx context.Context, owner, server string, c *Credential) (*Credential, error) {
+	s, k, err := v.connected(owner, server)
+	if err != nil {
+		return nil, err
 	}
-	if !h.retryAt.IsZero() { // in doubt, and the provider will be asked again
-		return nil, ErrUnavailable
+	h, _ := v.deps.Cache.get(k)
+	if err := h.on401(c, v.deps.Now()); err != nil {
+		return nil, err
 	}
-	return nil, needsReauth(h.state)
+	// Somebody else's flight may have begun before the refusal was known.
+	for range 2 {
+		fresh, err := v.awaitRefresh(ctx, s, k, c)
+		if err != nil || !sameCredential(fresh, c) {
+			return fresh, err
+		}
+	}
+	return nil, ErrUnavailable
 }
 
-// needsReauth tells the log in which state the connection is.
-func needsReauth(state storage.ConnectionState) error {
-	return fmt.Errorf("%w: %s", ErrNeedsReauth, state)
+// LinkOf returns the Link of the credential that the owner's calls carry, "" if
+// they carry none. It asks no provider, and knows of none while the store fails.
+func (v *vault) LinkOf(ctx context.Context, owner, server string) string {
+	s, k, err := v.connected(owner, server)
+	if err != nil {
+		return ""
+	}
+	now := v.deps.Now()
+	h, generation := v.deps.Cache.get(k)
+	if !h.fresh(s, now) {
+		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
+			return ""
+		}
+	}
+	if h.credential == nil {
+		return ""
+	}
+	return h.credential.Link
 }
 
 // connected returns a server that can be connected, and whose connection a
 // call by the owner uses.
-func (b *Broker) connected(owner, server string) (*Server, storage.ConnectionKey, error) {
-	s := b.servers[server]
+func (v *vault) connected(owner, server string) (*Server, storage.ConnectionKey, error) {
+	s := v.servers[server]
 	switch {
 	case s == nil:
 		return nil, storage.ConnectionKey{}, ErrNotConnected
@@ -107,26 +144,89 @@ func (b *Broker) connected(owner, server string) (*Server, storage.ConnectionKey
 	case !s.Mode.PerUser() || owner == "" || owner == storage.SharedOwner:
 		return nil, storage.ConnectionKey{}, ErrNotConnected
 	}
-	return s, b.key(owner, s), nil
+	return s, v.key(owner, s), nil
 }
 
-// read asks the store for a connection and remembers it.
-func (b *Broker) read(ctx context.Context, s *Server, k storage.ConnectionKey, before *held, ticket uint64, now time.Time) (*held, error) {
-	c, err := b.deps.Store.Connection(ctx, k, now)
+// read asks the store for a connection and caches it. What was cached before
+// spares decrypting it when the record is the same.
+func (v *vault) read(ctx context.Context, s *Server, k storage.ConnectionKey, before *cachedConnection, generation uint64, now time.Time) (*cachedConnection, error) {
+	c, err := v.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		b.deps.Cache.drop(k)
+		v.deps.Cache.drop(k)
 		return nil, ErrNotConnected
 	}
 	if err != nil {
 		return nil, err
 	}
-	h, err := b.hold(ctx, s, c, before, now)
+	if before.isOf(s, c) {
+		h := *before
+		h.readAt = now
+		v.deps.Cache.put(k, &h, generation)
+		return &h, nil
+	}
+	h, opened, err := v.decrypt(s, c, now)
 	if err != nil {
-		b.deps.Cache.drop(k)
+		v.deps.Cache.drop(k)
 		return nil, err
 	}
-	b.deps.Cache.put(k, h, ticket)
+	if h.credential != nil && !v.deps.Keys.Current(c.Secret) {
+		v.rewrap(ctx, c, opened, now)
+	}
+	v.deps.Cache.put(k, h, generation)
 	return h, nil
+}
+
+// rewrap seals credentials with the key that seals now, so that the one that
+// did can leave the ring once everybody has called. It is tried at each read,
+// so a failure matters to nobody; and never while somebody refreshes, since
+// that seals anew, and a change would end the lease.
+func (v *vault) rewrap(ctx context.Context, c storage.Connection, opened secrets, now time.Time) {
+	if c.Lease != "" {
+		return
+	}
+	c.Secret = v.sealSecrets(c.ConnectionKey, c.ID, opened)
+	_, _, err := v.deps.Store.PutConnection(ctx, c, now)
+	if err != nil {
+		v.log.Error("sealing a connection with the current key failed", zap.String("connection", c.ID), zap.Error(err))
+	}
+}
+
+// startRefresh refreshes in the background.
+func (v *vault) startRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) <-chan singleflight.Result {
+	return v.deps.Cache.flights.DoChan(flightKey(k), func() (any, error) {
+		if !v.deps.Cache.working.begin() {
+			return nil, ErrUnavailable
+		}
+		defer v.deps.Cache.working.Done()
+		// Others wait for the result too, and it must not get lost: it does
+		// not end with the call that began it.
+		return v.refresher.refresh(context.WithoutCancel(ctx), s, k, refused)
+	})
+}
+
+// awaitRefresh refreshes, or waits for the one who does.
+func (v *vault) awaitRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*Credential, error) {
+	select {
+	case result := <-v.startRefresh(ctx, s, k, refused):
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		h, now := result.Val.(*cachedConnection), v.deps.Now()
+		if h.server != s { // somebody under another configuration did it
+			_, generation := v.deps.Cache.get(k)
+			if h, result.Err = v.read(ctx, s, k, nil, generation, now); result.Err != nil {
+				return nil, result.Err
+			}
+		}
+		return h.use(now)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// needsReauth tells the log in which state the connection is.
+func needsReauth(state storage.ConnectionState) error {
+	return fmt.Errorf("%w: %s", ErrNeedsReauth, state)
 }
 
 // sameCredential compares what upstreams see.

@@ -40,7 +40,7 @@ func TestCredential(t *testing.T) {
 		v.wantCall(alice, "notion", token, nil)
 		v.store.setDown(true)
 		v.wantCall(alice, "notion", token, nil) // believed
-		v.clock.advance(belief + time.Second)
+		v.clock.advance(cacheTTL + time.Second)
 		v.wantCall(alice, "notion", "", errStore)
 		v.store.setDown(false)
 		v.wantCall(alice, "notion", token, nil)
@@ -54,7 +54,7 @@ func TestCredentialIsRemembered(t *testing.T) {
 	token := v.connectAs(alice, "notion")
 	v.wantCall(alice, "notion", token, nil)
 	reads := v.store.countReads()
-	v.clock.advance(belief)
+	v.clock.advance(cacheTTL)
 	v.wantCall(alice, "notion", token, nil)
 	if n := v.store.countReads() - reads; n != 0 {
 		t.Errorf("%d reads while the credential is believed", n)
@@ -79,14 +79,14 @@ func TestChangesAreNoticed(t *testing.T) {
 
 	v.connectAs(alice, "notion")
 	v.wantCall(alice, "notion", "at-2", nil) // at once in this process
-	v.clock.advance(belief + time.Second)
+	v.clock.advance(cacheTTL + time.Second)
 	other.wantCall(alice, "notion", "at-2", nil)
 
 	if err := v.Disconnect(t.Context(), alice, "notion"); err != nil {
 		t.Fatal(err)
 	}
 	v.wantCall(alice, "notion", "", ErrNotConnected)
-	v.clock.advance(belief + time.Second)
+	v.clock.advance(cacheTTL + time.Second)
 	other.wantCall(alice, "notion", "", ErrNotConnected)
 }
 
@@ -95,11 +95,11 @@ func TestForgetBeatsSlowReader(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
 	k := v.key(alice, v.servers["notion"])
-	_, ticket := v.deps.Cache.get(k)
-	h := newHeld(v.Server("notion"), v.record(alice, "notion"), v.clock.time())
+	_, generation := v.deps.Cache.get(k)
+	h := newCachedConnection(v.Server("notion"), v.record(alice, "notion"), v.clock.time())
 	v.deps.Cache.Forget(k)
-	for _, remember := range []func(storage.ConnectionKey, *held, uint64){v.deps.Cache.put, v.deps.Cache.replace} {
-		remember(k, h, ticket)
+	for _, remember := range []func(storage.ConnectionKey, *cachedConnection, uint64){v.deps.Cache.put, v.deps.Cache.replace} {
+		remember(k, h, generation)
 		if got, _ := v.deps.Cache.get(k); got != nil {
 			t.Error("a stale entry is remembered")
 		}
@@ -110,8 +110,8 @@ func TestCacheIsBounded(t *testing.T) {
 	c := NewCache()
 	for i := range 2 * cacheSize {
 		k := storage.ConnectionKey{Issuer: testIssuer, Owner: fmt.Sprint("user_id:", i), Server: "notion"}
-		_, ticket := c.get(k)
-		c.put(k, &held{readAt: time.Unix(int64(i), 0)}, ticket)
+		_, generation := c.get(k)
+		c.put(k, &cachedConnection{readAt: time.Unix(int64(i), 0)}, generation)
 	}
 	n := 0
 	for i := range c.shards {
@@ -126,7 +126,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
 	v := newVault(t)
 	other := v.instance()
-	v.pause, other.pause = v.deps.Cache.pause, other.deps.Cache.pause
+	v.refresher.pause, other.refresher.pause = v.deps.Cache.pause, other.deps.Cache.pause
 	const people, calls = 100, 100
 	for i := range people {
 		v.connectAs(fmt.Sprint("user_id:", i), "notion")
@@ -164,7 +164,7 @@ func (s *vaultStore) setDown(down bool) {
 }
 
 // paste gives the owner a connection with a pasted key.
-func (v *vault) paste(owner, key string) {
+func (v *vaultLab) paste(owner, key string) {
 	v.t.Helper()
 	c := storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}
 	err := v.keep(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Link: link{Origin: v.Server(c.Server).origin()}})

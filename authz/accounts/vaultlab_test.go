@@ -88,7 +88,7 @@ func (s *vaultStore) countReads() int {
 
 // vault is an instance of the gateway with two servers of one provider, and
 // with one for pasted keys.
-type vault struct {
+type vaultLab struct {
 	*Broker
 	t   testing.TB
 	idp *idp
@@ -118,9 +118,9 @@ func (c *vaultClock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func newVault(t testing.TB) *vault {
+func newVault(t testing.TB) *vaultLab {
 	t.Helper()
-	v := &vault{
+	v := &vaultLab{
 		t: t, idp: newIDP(t), server: newHost(t), store: &vaultStore{Store: memstore.New()},
 		clock: &vaultClock{now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)},
 	}
@@ -131,7 +131,7 @@ func newVault(t testing.TB) *vault {
 
 // instance returns another instance on the same store, or the same one after
 // a restart.
-func (v *vault) instance() *vault {
+func (v *vaultLab) instance() *vaultLab {
 	v.t.Helper()
 	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
 	if err != nil {
@@ -154,7 +154,7 @@ func (v *vault) instance() *vault {
 		Store: v.store, Keys: keys, Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}),
 		Cache: NewCache(), Logger: zap.New(core), Now: v.clock.time,
 	})
-	other.Broker.pause = func(ctx context.Context, d time.Duration) error {
+	other.Broker.refresher.pause = func(ctx context.Context, d time.Duration) error {
 		v.clock.advance(d)
 		return ctx.Err()
 	}
@@ -163,7 +163,7 @@ func (v *vault) instance() *vault {
 }
 
 // serverAnswers has the servers answer everything with a status.
-func (v *vault) serverAnswers(status int) {
+func (v *vaultLab) serverAnswers(status int) {
 	v.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusUnauthorized {
 			v.idp.mu.Lock()
@@ -175,7 +175,7 @@ func (v *vault) serverAnswers(status int) {
 }
 
 // connectAs gives the owner a connection, as a trip does.
-func (v *vault) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
+func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
 	v.t.Helper()
 	access, refresh := v.idp.issue(owner + " " + server)
 	s := v.servers[server]
@@ -198,7 +198,7 @@ func (v *vault) connectAs(owner, server string, change ...func(*storage.Connecti
 }
 
 // has returns the ID of the owner's connection, if there is one.
-func (v *vault) has(owner, server string) string {
+func (v *vaultLab) has(owner, server string) string {
 	v.t.Helper()
 	c, err := v.find(v.t.Context(), v.key(owner, v.servers[server]))
 	if err != nil {
@@ -208,7 +208,7 @@ func (v *vault) has(owner, server string) string {
 }
 
 // seen is what there is now, as when somebody begins to connect.
-func (v *vault) seen(k storage.ConnectionKey) seen {
+func (v *vaultLab) seen(k storage.ConnectionKey) seen {
 	v.t.Helper()
 	last, err := v.store.LastDisconnect(v.t.Context(), k)
 	if err != nil {
@@ -222,20 +222,20 @@ func withoutExpiry(c *storage.Connection, _ *secrets)     { c.TokenExpiresAt = t
 func withoutRevocation(_ *storage.Connection, s *secrets) { s.Link.RevocationEndpoint = "" }
 
 // call returns the credential of a call, which must be the owner's.
-func (v *vault) call(owner, server string) (string, error) {
+func (v *vaultLab) call(owner, server string) (string, error) {
 	v.t.Helper()
 	c, err := v.Credential(v.t.Context(), owner, server)
 	return v.judge(owner, server, c), err
 }
 
 // refusedAt tells that the upstream refused a token.
-func (v *vault) refusedAt(owner, server, token string) (string, error) {
+func (v *vaultLab) refusedAt(owner, server, token string) (string, error) {
 	v.t.Helper()
 	c, err := v.Refused(v.t.Context(), owner, server, bearer(token))
 	return v.judge(owner, server, c), err
 }
 
-func (v *vault) judge(owner, server string, c *Credential) string {
+func (v *vaultLab) judge(owner, server string, c *Credential) string {
 	v.t.Helper()
 	if c == nil {
 		return ""
@@ -250,7 +250,7 @@ func bearer(token string) *Credential {
 	return &Credential{Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + token}}}
 }
 
-func (v *vault) record(owner, server string) storage.Connection {
+func (v *vaultLab) record(owner, server string) storage.Connection {
 	v.t.Helper()
 	c, err := v.store.Store.Connection(v.t.Context(), v.key(owner, v.servers[server]), v.clock.time())
 	if err != nil {
@@ -259,14 +259,14 @@ func (v *vault) record(owner, server string) storage.Connection {
 	return c
 }
 
-func (v *vault) wantState(owner, server string, want storage.ConnectionState) {
+func (v *vaultLab) wantState(owner, server string, want storage.ConnectionState) {
 	v.t.Helper()
 	if got := v.record(owner, server).State; got != want {
 		v.t.Errorf("the connection is %s, want %s", got, want)
 	}
 }
 
-func (v *vault) wantCall(owner, server, want string, wantErr error) {
+func (v *vaultLab) wantCall(owner, server, want string, wantErr error) {
 	v.t.Helper()
 	got, err := v.call(owner, server)
 	if got != want || !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
@@ -275,7 +275,7 @@ func (v *vault) wantCall(owner, server, want string, wantErr error) {
 }
 
 // refreshed waits for a refresh that goes on in the background.
-func (v *vault) refreshed(owner, server string) {
+func (v *vaultLab) refreshed(owner, server string) {
 	v.t.Helper()
 	select {
 	case <-v.idp.came:
@@ -289,6 +289,6 @@ func (v *vault) refreshed(owner, server string) {
 }
 
 // landed waits until no flight can be joined any more.
-func (v *vault) landed(owner, server string) {
+func (v *vaultLab) landed(owner, server string) {
 	_, _, _ = v.deps.Cache.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
 }

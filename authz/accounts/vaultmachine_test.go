@@ -20,8 +20,8 @@ import (
 //   - no refresh token is sent twice while its access token works, unless the
 //     provider had said that it did nothing.
 type vaultMachine struct {
-	*vault
-	instances []*vault
+	*vaultLab
+	instances []*vaultLab
 	// ended is when a connection was disconnected, and on which instance.
 	ended map[storage.ConnectionKey]ending
 }
@@ -40,7 +40,7 @@ func (m *vaultMachine) anyone(t *rapid.T) (owner, server string) {
 	return rapid.SampledFrom(people).Draw(t, "owner"), rapid.SampledFrom(servers).Draw(t, "server")
 }
 
-func (m *vaultMachine) instance(t *rapid.T) (*vault, int) {
+func (m *vaultMachine) instance(t *rapid.T) (*vaultLab, int) {
 	i := rapid.IntRange(0, len(m.instances)-1).Draw(t, "instance")
 	return m.instances[i], i
 }
@@ -54,7 +54,7 @@ func (m *vaultMachine) check(t *rapid.T, on int, then time.Time, owner, server s
 		if got := m.idp.ownerOf(c); got != owner+" "+server {
 			t.Fatalf("%s to %s: a token of %q", owner, server, got)
 		}
-		if e, ended := m.ended[m.key(owner, m.servers[server])]; ended && (e.on == on || then.Sub(e.at) > belief) {
+		if e, ended := m.ended[m.key(owner, m.servers[server])]; ended && (e.on == on || then.Sub(e.at) > cacheTTL) {
 			t.Fatalf("%s to %s: a token of a connection that was ended", owner, server)
 		}
 		return
@@ -163,7 +163,7 @@ func (m *vaultMachine) Disconnect(t *rapid.T) {
 
 func (m *vaultMachine) TimePasses(t *rapid.T) {
 	m.clock.advance(rapid.SampledFrom([]time.Duration{
-		time.Second, 3 * time.Second, belief + time.Second, retryPause, 30 * time.Second, leaseTime, 50 * time.Minute, time.Hour,
+		time.Second, 3 * time.Second, cacheTTL + time.Second, retryPause, 30 * time.Second, leaseTime, 50 * time.Minute, time.Hour,
 	}).Draw(t, "time"))
 }
 
@@ -239,7 +239,7 @@ func TestVaultMachine(t *testing.T) {
 		v.store.Store = memstore.New()
 		v.store.failPuts, v.store.losePuts = 0, 0
 		v.idp.forgetEverything()
-		m := &vaultMachine{vault: v, instances: []*vault{v.instance(), v.instance()}, ended: map[storage.ConnectionKey]ending{}}
+		m := &vaultMachine{vaultLab: v, instances: []*vaultLab{v.instance(), v.instance()}, ended: map[storage.ConnectionKey]ending{}}
 		defer func() {
 			for _, v := range m.instances {
 				v.deps.Cache.Close()
