@@ -67,7 +67,7 @@ func (as *AuthorizationServer) allowAddress(r *http.Request, kind string, perMin
 // What a web page from elsewhere makes a browser send is counted apart: it must
 // not use up what the person at that browser, and their other programs, have.
 func (as *AuthorizationServer) senderKind(r *http.Request, kind string) string {
-	return kindFor(kind, as.fromForeignPage(r))
+	return kindFor(kind, as.cfg.origins().FromForeignPage(r))
 }
 
 func kindFor(kind string, foreignPage bool) string {
@@ -75,19 +75,4 @@ func kindFor(kind string, foreignPage bool) string {
 		return kind + "_foreign_page"
 	}
 	return kind
-}
-
-// fromForeignPage reports whether a browser sent the request for a web page
-// that is neither of this site, nor of this machine, nor an allowed one.
-// Browsers name a page's origin in every POST to another one, and say how other
-// requests came about.
-func (as *AuthorizationServer) fromForeignPage(r *http.Request) bool {
-	if origins := r.Header["Origin"]; len(origins) > 0 {
-		return len(origins) > 1 || !as.cfg.originAllowed(origins[0])
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "cross-site", "same-site":
-		return true
-	}
-	return false
 }

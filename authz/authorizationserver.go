@@ -108,14 +108,14 @@ func (as *AuthorizationServer) Config() *Config { return &as.cfg }
 // MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
 	authorize := http.HandlerFunc(as.authorize)
-	token := as.withCORS(http.HandlerFunc(as.token), http.MethodPost)
+	token := CORS(as.log, http.HandlerFunc(as.token), http.MethodPost)
 	register := as.registerHandler()
 	return append(as.metadataRoutes(),
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
 		Route{RegisterPath + "/", as.registrationHandler()},
-		Route{RevokePath, as.withCORS(http.HandlerFunc(as.revoke), http.MethodPost)},
-		Route{IntrospectPath, as.withCORS(http.HandlerFunc(as.introspect), http.MethodPost)},
+		Route{RevokePath, CORS(as.log, http.HandlerFunc(as.revoke), http.MethodPost)},
+		Route{IntrospectPath, CORS(as.log, http.HandlerFunc(as.introspect), http.MethodPost)},
 	)
 }

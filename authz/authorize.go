@@ -11,6 +11,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+const maxQueryBytes = 8 << 10 // of an authorization request
+
 // refusedRequestsPerMinute is how many wrong requests of one address are told
 // what is wrong with them: more may be a search for clients.
 const refusedRequestsPerMinute = 60

@@ -1,10 +1,8 @@
 package authz
 
 import (
-	"crypto/sha256"
+	"net/http"
 	"strings"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // maxBearer is the longest credential that is looked at.
@@ -53,11 +51,8 @@ func parseBearer(values []string) (string, credential) {
 	return token, bearerCredential
 }
 
-// hashBearer is storage.HashOf without an allocation for tokens of usual size.
-func hashBearer(token string) storage.Hash {
-	var buf [128]byte
-	if len(token) > len(buf) {
-		return storage.HashOf(token)
-	}
-	return sha256.Sum256(buf[:copy(buf[:], token)])
+// bearerToken returns the one bearer token of a request.
+func bearerToken(r *http.Request) (string, bool) {
+	token, kind := parseBearer(r.Header.Values("Authorization"))
+	return token, kind == bearerCredential
 }

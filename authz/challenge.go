@@ -16,33 +16,19 @@ var (
 
 // challenge is what every WWW-Authenticate for a URL says.
 type challenge struct {
-	metadata string // resource_metadata parameter (RFC 9728 section 5.1)
+	metadataURL string
 	// fixed are the answers that ask for the server's own scopes, by error code.
-	fixed map[string]*refusal
+	fixed map[string]*PreparedError
 }
 
 func newChallenge(metadataURL string, required []string) challenge {
-	c := challenge{metadata: `resource_metadata="` + metadataURL + `"`, fixed: map[string]*refusal{}}
+	c := challenge{metadataURL: metadataURL, fixed: map[string]*PreparedError{}}
 	scope := strings.Join(withoutOfflineAccess(required), " ")
-	for _, e := range []*Error{&missingToken, &malformedRequest, &invalidToken} {
-		c.fixed[e.Code] = newRefusal(e, c.header(e, scope))
+	c.fixed[missingToken.Code] = PrepareError(&missingToken, BearerChallenge(nil, metadataURL, scope))
+	for _, e := range []*Error{&malformedRequest, &invalidToken} {
+		c.fixed[e.Code] = PrepareError(e, BearerChallenge(e, metadataURL, scope))
 	}
 	return c
-}
-
-// header returns the challenge for an error. A request without a credential
-// did nothing wrong, so its challenge has no error code.
-func (c *challenge) header(e *Error, scope string) string {
-	var b strings.Builder
-	b.WriteString("Bearer ")
-	if e.Code != missingToken.Code {
-		b.WriteString(`error="` + e.Code + `", error_description="` + e.Description + `", `)
-	}
-	b.WriteString(c.metadata)
-	if scope != "" {
-		b.WriteString(`, scope="` + scope + `"`)
-	}
-	return b.String()
 }
 
 // refuse answers with a challenge that asks for the server's required scopes.
@@ -67,7 +53,7 @@ func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *Caller) {
 // challengeScope answers that a token with these scopes is needed.
 func (g *Gate) challengeScope(w http.ResponseWriter, r *http.Request, scopes []string) {
 	e := insufficientScope
-	e.Challenge = g.challengeOf(r).header(&e, strings.Join(withoutOfflineAccess(scopes), " "))
+	e.Challenge = BearerChallenge(&e, g.challengeOf(r).metadataURL, strings.Join(withoutOfflineAccess(scopes), " "))
 	e.write(w, g.log)
 }
 
@@ -76,11 +62,4 @@ func (g *Gate) challengeOf(r *http.Request) *challenge {
 		return &g.slashed
 	}
 	return &g.plain
-}
-
-// withoutOfflineAccess returns the scopes that a resource may name in a
-// challenge or in its metadata. offline_access is asked of the authorization
-// server (MCP authorization, refresh tokens).
-func withoutOfflineAccess(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == scopeOfflineAccess })
 }

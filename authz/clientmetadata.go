@@ -17,11 +17,11 @@ const (
 )
 
 const (
-	maxNameLen     = 200 // characters a person could still read
-	maxTextLen     = 200
-	maxContacts    = 10
-	maxScopeLen    = 2 << 10
-	maxMetadataURI = 2 << 10
+	maxNameLen      = 200 // characters a person could still read
+	maxTextLen      = 200
+	maxRedirectURIs = 10
+	maxContacts     = 10
+	maxScopeLen     = 2 << 10
 )
 
 // invalidMetadata is the answer to metadata this server cannot use (RFC 7591
@@ -227,11 +227,4 @@ func hasNoKeys(set []byte) bool {
 	}
 	err := strictjson.Unmarshal(set, maxKeySetLen, &members)
 	return err == nil && members.Keys != nil && len(members.Keys) == 0
-}
-
-// isHTTPSURI reports whether uri is a plain https URI with nothing in it that
-// two readers might take differently.
-func isHTTPSURI(uri string) bool {
-	rest, ok := strings.CutPrefix(uri, "https:")
-	return ok && len(uri) <= maxMetadataURI && plainURI(uri) && strings.HasPrefix(rest, "//") && plainAuthority(authority(rest))
 }

@@ -40,6 +40,9 @@ type Config struct {
 	RefreshReuseGrace time.Duration
 }
 
+// origins are those whose pages may call the MCP servers.
+func (cfg *Config) origins() Origins { return Origins{Site: cfg.Issuer, Listed: cfg.AllowedOrigins} }
+
 // Server is an upstream MCP server as the authorization server sees it: a
 // protected resource (RFC 8707, RFC 9728).
 type Server struct {

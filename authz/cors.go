@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"go.uber.org/zap"
 )
 
-// withCORS serves an endpoint that any web page may use, because nothing about
-// it depends on cookies: metadata, registration, token, revocation and
+// CORS serves an endpoint that any web page may use, because nothing about it
+// depends on cookies: metadata, registration, token, revocation and
 // introspection. It answers preflight requests, and 405 to any method that is
 // not among methods; GET brings HEAD.
-func (as *AuthorizationServer) withCORS(next http.Handler, methods ...string) http.Handler {
+func CORS(log *zap.Logger, next http.Handler, methods ...string) http.Handler {
 	if slices.Contains(methods, http.MethodGet) {
 		methods = append(slices.Clone(methods), http.MethodHead)
 	}
@@ -26,7 +28,7 @@ func (as *AuthorizationServer) withCORS(next http.Handler, methods ...string) ht
 		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
 		if !slices.Contains(methods, r.Method) {
 			h.Set("Allow", allow)
-			writeError(w, as.log, &Error{
+			writeError(w, log, &Error{
 				Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint does not answer this method.",
 			})
 			return
@@ -35,25 +37,7 @@ func (as *AuthorizationServer) withCORS(next http.Handler, methods ...string) ht
 	})
 }
 
-// mcpMethods are those of every revision of the Streamable HTTP transport.
-const mcpMethods = "POST, GET, DELETE, OPTIONS"
-
-// preflight answers an OPTIONS request for the server's path, and reports
-// whether it did. None is ever forwarded: a browser asks without the token.
-func (g *Gate) preflight(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method != http.MethodOptions {
-		return false
-	}
-	if !g.admitOrigin(w, r) {
-		return true
-	}
-	// The wildcard stands for the Mcp-Param headers, whose names are the
-	// tools'. It never covers Authorization (Fetch standard, section 3.3.3).
-	allowPreflight(w.Header(), mcpMethods, "Authorization, *")
-	w.WriteHeader(http.StatusNoContent)
-	return true
-}
-
+// allowPreflight answers which methods and headers a web page may use.
 func allowPreflight(h http.Header, methods, headers string) {
 	h.Set("Allow", methods)
 	h.Set("Access-Control-Allow-Methods", methods)

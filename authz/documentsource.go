@@ -41,7 +41,7 @@ var (
 type requester struct {
 	address string
 	// foreignPage tells that a web page from elsewhere made a browser send the
-	// request, see fromForeignPage.
+	// request, see Origins.FromForeignPage.
 	foreignPage bool
 	// proven tells that the client was known here before: the request brings
 	// what only this server could have issued for it, or the operator named it.
@@ -50,7 +50,7 @@ type requester struct {
 
 // requester returns who sent a request, as far as only that tells.
 func (as *AuthorizationServer) requester(r *http.Request) requester {
-	return requester{address: as.deps.ClientIP(r), foreignPage: as.fromForeignPage(r)}
+	return requester{address: as.deps.ClientIP(r), foreignPage: as.cfg.origins().FromForeignPage(r)}
 }
 
 // documentSource reads documents of one kind for one authorization server: as

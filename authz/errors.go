@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,6 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
 // Error is an OAuth error response (RFC 6749 section 5.2). Its Description is
@@ -80,14 +79,7 @@ func (e *Error) write(w http.ResponseWriter, log *zap.Logger) {
 type errorBody struct {
 	Error         string `json:"error"`
 	Description   string `json:"error_description,omitempty"`
-	CorrelationID string `json:"correlation_id"` // last: see refusal
-}
-
-// setRetryAfter tells when to ask again, where asking again helps.
-func setRetryAfter(w http.ResponseWriter, status int) {
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "5")
-	}
+	CorrelationID string `json:"correlation_id"` // last: see PreparedError
 }
 
 // logError logs a server's failure as an error and anybody else's as debug:
@@ -106,22 +98,28 @@ func logError(log *zap.Logger, e *Error, correlationID string) {
 		zap.String("description", e.Description), zap.NamedError("cause", e.Cause))
 }
 
-// writeJSON answers with a document that no cache may keep.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, "internal error", http.StatusInternalServerError)
-		return
-	}
-	writeDocument(w, status, inert.JSON(body))
+// PreparedError is an error response that lacks nothing but its correlation id.
+// Strangers are refused as often as they like, so it has to cost little.
+type PreparedError struct {
+	reason    *Error
+	challenge string
+	body      []byte // up to the correlation id
 }
 
-// writeDocument is writeJSON for a document that is ready. The headers share one
-// allocation, without room behind them that an append could reach.
-func writeDocument(w http.ResponseWriter, status int, body []byte) {
-	values := [...]string{"application/json", "no-store", "nosniff"}
-	h := w.Header()
-	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+// PrepareError returns the response for the reason, with the challenge.
+func PrepareError(reason *Error, challenge string) *PreparedError {
+	body, err := json.Marshal(errorBody{Error: reason.Code, Description: reason.Description})
+	if err != nil {
+		panic(err) // strings cannot fail
+	}
+	return &PreparedError{reason, challenge, bytes.TrimSuffix(body, []byte(`"}`))}
+}
+
+// Write answers, and logs the error under a correlation id.
+func (f *PreparedError) write(w http.ResponseWriter, log *zap.Logger) {
+	id := NewCorrelationID()
+	logError(log, f.reason, id)
+	w.Header().Set("WWW-Authenticate", f.challenge)
+	body := make([]byte, 0, len(f.body)+len(id)+2)
+	writeDocument(w, f.reason.Status, append(append(append(body, f.body...), id...), `"}`...))
 }

@@ -32,7 +32,7 @@ func TestFromForeignPage(t *testing.T) {
 		for i := 0; i < len(headers); i += 2 {
 			r.Header.Add(headers[i], headers[i+1])
 		}
-		return l.as.fromForeignPage(r)
+		return l.as.cfg.origins().FromForeignPage(r)
 	}
 	for name, headers := range foreignPage {
 		if !foreign(headers...) {

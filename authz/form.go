@@ -13,7 +13,6 @@ import (
 // Bounds of what a stranger can make this server read.
 const (
 	maxFormBytes  = 64 << 10
-	maxQueryBytes = 8 << 10 // of an authorization request
 	maxParameters = 100
 )
 

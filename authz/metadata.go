@@ -110,7 +110,7 @@ func (as *AuthorizationServer) metadataScopes() []string {
 // Some append to a server's URL for its own document too.
 func (as *AuthorizationServer) metadataRoutes() []Route {
 	docs := documents{as: as, bodies: make(map[string][]byte), withoutDocuments: make(map[string][]byte)}
-	handler := as.withCORS(&docs, http.MethodGet)
+	handler := CORS(as.log, &docs, http.MethodGet)
 	var routes []Route
 	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
 		routes = append(routes, Route{path, handler}, Route{path + "/", handler})

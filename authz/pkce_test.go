@@ -7,7 +7,8 @@ import (
 
 func TestPKCE_B03_B07(t *testing.T) {
 	// The example of RFC 7636 appendix B.
-	if got := challengeOf(labVerifier); got != "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" || !validChallenge(got) {
+	const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	if got := challengeOf(verifier); got != "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" || !validChallenge(got) {
 		t.Errorf("challenge = %q", got)
 	}
 	a43 := strings.Repeat("a", 43)

@@ -2,23 +2,10 @@ package authz
 
 import (
 	"errors"
-	"net"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
-
-const (
-	maxRedirectURIs   = 10
-	maxRedirectURILen = 2 << 10
-)
-
-// loopbackHosts are the only hosts that may be redirected to over http (OAuth
-// 2.1 section 8.4.2). They are three different hosts: one never stands for
-// another.
-var loopbackHosts = []string{"127.0.0.1", "[::1]", "localhost"}
 
 // KnownRedirectSchemes are the private-use schemes of well-known MCP clients,
 // and of editors that have one built in. A code that is sent to one of them goes
@@ -63,7 +50,7 @@ func CheckRedirectScheme(scheme string) error {
 // query that would give the client an answer twice.
 func redirectURIRegistrable(uri string, schemes []string) bool {
 	scheme, rest, ok := strings.Cut(uri, ":")
-	if !ok || rest == "" || len(uri) > maxRedirectURILen || !plainURI(uri) || answersAlready(rest) {
+	if !ok || rest == "" || len(uri) > maxURILen || !plainURI(uri) || answersAlready(rest) {
 		return false
 	}
 	switch {
@@ -93,76 +80,6 @@ func answersAlready(uri string) bool {
 	return false
 }
 
-// authority returns the authority of what follows a scheme: "//host:port/path".
-func authority(rest string) string {
-	rest = rest[len("//"):]
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		return rest[:i]
-	}
-	return rest
-}
-
-// plainURI reports whether a URI has only bytes of RFC 3986, no fragment, no
-// wildcard and no dot segment, not even an encoded one.
-func plainURI(uri string) bool {
-	for _, c := range []byte(uri) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("#*\"<>\\^`{|}", c) >= 0 {
-			return false
-		}
-	}
-	path, query, _ := strings.Cut(uri, "?")
-	path, err := url.PathUnescape(path)
-	if err != nil || hasControl(path) {
-		return false
-	}
-	if query, err = url.PathUnescape(query); err != nil || hasControl(query) {
-		return false
-	}
-	for _, segment := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }) {
-		if segment == "." || segment == ".." {
-			return false
-		}
-	}
-	return true
-}
-
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// plainAuthority reports whether an authority is a host name in A-label form
-// or an IP address, with an optional port, and nothing else.
-func plainAuthority(authority string) bool {
-	host := authority
-	if h, port, err := net.SplitHostPort(authority); err == nil {
-		if !validPort(port) {
-			return false
-		}
-		if host = h; strings.Contains(h, ":") {
-			host = "[" + h + "]"
-		}
-	}
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		return err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(inner, "]")
-	}
-	if host == "" || len(host) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-			return false
-		}
-	}
-	return true
-}
-
-// validPort reports whether the port is written the one way it can be.
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0 && strconv.FormatUint(n, 10) == port
-}
-
 // redirectURIAllowed reports whether an authorization request may name the
 // redirect URI: byte for byte one that is registered (OAuth 2.1 section
 // 2.3.1), except that a native app may listen on any port of the loopback
@@ -179,33 +96,4 @@ func redirectURIAllowed(registered []string, requested string) bool {
 		h, r, ok := splitLoopback(uri)
 		return ok && h == host && r == rest
 	})
-}
-
-// splitLoopback splits an http URI to a loopback host into that host and what
-// follows its port.
-func splitLoopback(uri string) (host, rest string, ok bool) {
-	after, ok := strings.CutPrefix(uri, "http://")
-	if !ok {
-		return "", "", false
-	}
-	for _, host := range loopbackHosts {
-		rest, ok := strings.CutPrefix(after, host)
-		if !ok {
-			continue
-		}
-		if port, ok := strings.CutPrefix(rest, ":"); ok {
-			end := strings.IndexAny(port, "/?")
-			if end < 0 {
-				end = len(port)
-			}
-			if !validPort(port[:end]) {
-				return "", "", false
-			}
-			rest = port[end:]
-		}
-		if rest == "" || rest[0] == '/' || rest[0] == '?' {
-			return host, rest, true
-		}
-	}
-	return "", "", false
 }

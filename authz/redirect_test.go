@@ -54,7 +54,7 @@ func TestRedirectURIRegistrable(t *testing.T) {
 			"https://.example/cb", "https://c..example/cb", "https://c.example./cb", "https://[::1/cb", "https://::1/cb", "https://[fe80::1%25eth0]/cb",
 			"https://[127.0.0.1]/cb", "https://c.exa%6dple/cb", "cursor:", "cursor://", "cursor:///cb", "cursor://[", "cursor://host:x/", ":", "http://127.0.0.1:/cb", "http://127.0.0.1:99999/cb",
 		},
-		"G09 too long": {"https://c.example/" + strings.Repeat("a", maxRedirectURILen)},
+		"G09 too long": {"https://c.example/" + strings.Repeat("a", maxURILen)},
 	} {
 		t.Run(id, func(t *testing.T) {
 			for _, uri := range uris {
@@ -73,7 +73,7 @@ func TestKnownRedirectURIs(t *testing.T) {
 		"raycast://oauth?package_name=mcp_server_x_(dev)", "com.raycast:/oauth?package_name=Extension", "claude://claude.ai/mcp-auth-callback/sdk",
 		"vscode://vscode.github-authentication/did-authenticate", "mcpjam://oauth/callback", "grok://oauth/callback", "hopperai://oauth/callback",
 	} {
-		if !redirectURIRegistrable(uri, DefaultRegistration.RedirectSchemes) {
+		if !redirectURIRegistrable(uri, KnownRedirectSchemes) {
 			t.Errorf("%s is refused", uri)
 		}
 	}

@@ -36,7 +36,7 @@ func (as *AuthorizationServer) registerHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
 		return http.HandlerFunc(as.notFound)
 	}
-	return as.withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.register(w, r)
 		if err != nil {
 			writeError(w, as.log, err)

@@ -18,7 +18,7 @@ func (as *AuthorizationServer) registrationHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
 		return http.HandlerFunc(as.notFound)
 	}
-	return as.withCORS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.manageRegistration(w, r)
 		switch {
 		case err != nil:
@@ -155,12 +155,6 @@ func (as *AuthorizationServer) deleteRegistration(ctx context.Context, c storage
 	}
 	as.deps.Tokens.Forget(revoked)
 	return nil
-}
-
-// bearerToken returns the one bearer token of a request.
-func bearerToken(r *http.Request) (string, bool) {
-	token, kind := parseBearer(r.Header.Values("Authorization"))
-	return token, kind == bearerCredential
 }
 
 // invalidRegistrationToken is the 401 of RFC 6750 section 3.1; a request that

@@ -1,38 +1,6 @@
 package authz
 
-import (
-	"slices"
-	"strings"
-)
-
-// scopeOfflineAccess is what some clients add to ask for a refresh token. It
-// is tolerated, never granted: the registered grant types decide.
-const scopeOfflineAccess = "offline_access"
-
-// parseScope returns the distinct scope tokens (RFC 6749 section 3.3), without
-// offline_access.
-func parseScope(s string) ([]string, error) {
-	var scope []string
-	for token := range strings.SplitSeq(s, " ") {
-		if token == "" || token == scopeOfflineAccess || slices.Contains(scope, token) {
-			continue
-		}
-		if !validScopeToken(token) {
-			return nil, fail("invalid_scope", "The scope is malformed.")
-		}
-		scope = append(scope, token)
-	}
-	return scope, nil
-}
-
-func validScopeToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return s != ""
-}
+import "slices"
 
 // resolveScope returns what a request for scope at the servers asks for: the
 // scopes it names that exist there or, when it names none of them, those that
@@ -73,11 +41,6 @@ func limitScope(scope []string, servers []Server) []string {
 	}
 	return limited
 }
-
-// ConnectScope is an optional scope of a server that people connect on their
-// own. A grant has it if the person had a connection when they approved it, so
-// a challenge that asks for it leads a client back to where they connect.
-func ConnectScope(server string) string { return "connect:" + server }
 
 // connectedScope returns scope with the ConnectScope of exactly the servers
 // that the person has connected. It leaves no scope empty.

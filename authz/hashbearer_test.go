@@ -1,0 +1,17 @@
+package authz
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func TestHashBearer(t *testing.T) {
+	for _, n := range []int{0, 1, 49, 127, 128, 129, maxBearer} {
+		token := strings.Repeat("a", n)
+		if hashBearer(token) != storage.HashOf(token) {
+			t.Errorf("%d bytes: hash differs", n)
+		}
+	}
+}

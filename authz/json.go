@@ -1,0 +1,35 @@
+package authz
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
+)
+
+// writeJSON answers with a document that no cache may keep.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	writeDocument(w, status, inert.JSON(body))
+}
+
+// writeDocument is writeJSON for a document that is ready. The headers share one
+// allocation, without room behind them that an append could reach.
+func writeDocument(w http.ResponseWriter, status int, body []byte) {
+	values := [...]string{"application/json", "no-store", "nosniff"}
+	h := w.Header()
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// setRetryAfter tells when to ask again, where asking again helps.
+func setRetryAfter(w http.ResponseWriter, status int) {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "5")
+	}
+}
