@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -78,7 +79,7 @@ func TestMadeUpTokensNeverReachTheStore(t *testing.T) {
 	g := f.gate("mcp")
 	genuine := f.issue(nil)
 	for _, token := range []string{
-		"x", accessTokenPrefix, newSecret(accessTokenPrefix), accessTokenPrefix + strings.Repeat("A", encodedSize),
+		"x", accessTokenPrefix, oauth.NewSecret(accessTokenPrefix), accessTokenPrefix + strings.Repeat("A", encodedSize),
 		genuine[:len(genuine)-9] + "AAAAAAAAA", NewAccessTokens(gateKeys, "https://other.example.com").New(),
 	} {
 		c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)

@@ -11,10 +11,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-var errChoice = fail("invalid_request", "Choose at least one of the services on offer, and no other.")
+var errChoice = oauth.NewError("invalid_request", "Choose at least one of the services on offer, and no other.")
 
 // Approval is what a person agreed to.
 type Approval struct {
@@ -60,7 +61,7 @@ func (as *AuthorizationServer) approve(ctx context.Context, f *Flow, a Approval,
 		return "", errChoice
 	}
 	now := as.deps.Now()
-	code := newSecret(codePrefix)
+	code := oauth.NewSecret(codePrefix)
 	grant := as.newGrant(f, chosen, now)
 	grant.Scope = connectedScope(grant.Scope, chosen, a.Connected)
 	err := as.submit(ctx, f, storage.Submission{
@@ -116,12 +117,12 @@ func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Su
 	if s.Grant != nil && as.deps.Connections != nil {
 		var err error
 		if s.Adopt, err = as.deps.Connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {
-			return unavailable(err)
+			return oauth.Unavailable(err)
 		}
 	}
 	verdict, err := as.deps.Store.SubmitFlow(ctx, s)
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	switch verdict {
 	case storage.OK:

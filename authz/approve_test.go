@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // wantStatus asserts that an error is answered with the status.
 func wantStatus(t *testing.T, err error, status int) {
 	t.Helper()
-	if e := (*Error)(nil); !errors.As(err, &e) || e.Status != status {
+	if e := (*oauth.Error)(nil); !errors.As(err, &e) || e.Status != status {
 		t.Errorf("error = %v, want status %d", err, status)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -25,7 +26,7 @@ const (
 	assertionsPerMinute = 120
 )
 
-var errTooManyAssertions = &Error{
+var errTooManyAssertions = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 	Description: "The client sent too many assertions; try again shortly.",
 }
@@ -47,7 +48,7 @@ type assertionClaims struct {
 func (p *presented) readAssertion(form url.Values) error {
 	p.method, p.assertion = AuthPrivateKeyJWT, form.Get("client_assertion")
 	if form.Get("client_assertion_type") != assertionType {
-		return p.refuse(fail("invalid_client", "The client_assertion_type is not supported."))
+		return p.refuse(oauth.NewError("invalid_client", "The client_assertion_type is not supported."))
 	}
 	jws, err := parseAssertion(p.assertion)
 	if err != nil {
@@ -194,8 +195,8 @@ func verifyWithAny(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, 
 	return nil, errors.New("signed by none of the client's keys")
 }
 
-func refusedAssertion(cause error) *Error {
-	e := fail("invalid_client", "The client assertion was not accepted.")
+func refusedAssertion(cause error) *oauth.Error {
+	e := oauth.NewError("invalid_client", "The client assertion was not accepted.")
 	e.Cause = cause
 	return e
 }

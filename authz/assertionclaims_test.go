@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func TestAssertionClaims(t *testing.T) {
@@ -103,7 +104,7 @@ func TestAssertionStoreFails_E16(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
 	l := assertionLab(t, ClientMetadata{JWKS: keySet(t, s.public())})
 	l.store.failing("UseOnce", func() {
-		if err := l.assert(s.sign(t, claims())); !errors.Is(err, errDisk) || asError(err).Status != http.StatusServiceUnavailable {
+		if err := l.assert(s.sign(t, claims())); !errors.Is(err, errDisk) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -122,7 +123,7 @@ func TestAssertionsAreLimited_I21(t *testing.T) {
 		}
 	}
 	writes := l.store.writes.Load()
-	if err := l.assert(s.sign(t, claims("iss", reg.ID, "sub", reg.ID))); err == nil || asError(err).Status != http.StatusTooManyRequests {
+	if err := l.assert(s.sign(t, claims("iss", reg.ID, "sub", reg.ID))); err == nil || oauth.AsError(err).Status != http.StatusTooManyRequests {
 		t.Errorf("one more: %v", err)
 	}
 	if n := l.store.writes.Load() - writes; n != 0 {

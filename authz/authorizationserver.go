@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -108,14 +109,14 @@ func (as *AuthorizationServer) Config() *Config { return &as.cfg }
 // MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
 	authorize := http.HandlerFunc(as.authorize)
-	token := CORS(as.log, http.HandlerFunc(as.token), http.MethodPost)
+	token := oauth.CORS(as.log, http.HandlerFunc(as.token), http.MethodPost)
 	register := as.registerHandler()
 	return append(as.metadataRoutes(),
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
 		Route{RegisterPath + "/", as.registrationHandler()},
-		Route{RevokePath, CORS(as.log, http.HandlerFunc(as.revoke), http.MethodPost)},
-		Route{IntrospectPath, CORS(as.log, http.HandlerFunc(as.introspect), http.MethodPost)},
+		Route{RevokePath, oauth.CORS(as.log, http.HandlerFunc(as.revoke), http.MethodPost)},
+		Route{IntrospectPath, oauth.CORS(as.log, http.HandlerFunc(as.introspect), http.MethodPost)},
 	)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -17,7 +18,7 @@ const maxQueryBytes = 8 << 10 // of an authorization request
 // what is wrong with them: more may be a search for clients.
 const refusedRequestsPerMinute = 60
 
-var errTooManyRefused = &Error{
+var errTooManyRefused = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 	Description: "Too many requests from your address were wrong; try again in a minute.",
 }
@@ -32,7 +33,7 @@ func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request)
 		as.showError(w, r, as.countRefused(r, err))
 		return
 	}
-	secret := newSecret("")
+	secret := oauth.NewSecret("")
 	browser := storage.HashOf(secret)
 	flow.Browser = browser[:]
 	id, err := as.sealFlow(flow)
@@ -56,7 +57,7 @@ func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request)
 // were many from its address. A right request is never counted nor refused for
 // it: any web page can make a person's browser send wrong ones.
 func (as *AuthorizationServer) countRefused(r *http.Request, refusal error) error {
-	if asError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
+	if oauth.AsError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
 		as.allowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
 		return refusal
 	}
@@ -106,18 +107,18 @@ func authorizationParameters(w http.ResponseWriter, r *http.Request) (url.Values
 	switch r.Method {
 	case http.MethodGet:
 		if len(r.URL.RawQuery) > maxQueryBytes {
-			return nil, &Error{Status: http.StatusRequestURITooLong, Code: "invalid_request", Description: "The request is too large."}
+			return nil, &oauth.Error{Status: http.StatusRequestURITooLong, Code: "invalid_request", Description: "The request is too large."}
 		}
-		return withoutControls(parseParameters(r.URL.RawQuery))
+		return withoutControls(oauth.ParseParameters(r.URL.RawQuery))
 	case http.MethodPost:
-		body, err := readForm(w, r, maxQueryBytes)
+		body, err := oauth.ReadForm(w, r, maxQueryBytes)
 		if err != nil {
 			return nil, err
 		}
-		return withoutControls(parseParameters(body))
+		return withoutControls(oauth.ParseParameters(body))
 	}
 	w.Header().Set("Allow", "GET, POST")
-	return nil, &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint answers GET and POST only."}
+	return nil, &oauth.Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint answers GET and POST only."}
 }
 
 // withoutControls refuses control characters anywhere but in state, which is
@@ -127,8 +128,8 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 		return nil, err
 	}
 	for name, all := range values {
-		if name != "state" && slices.ContainsFunc(all, hasControl) {
-			return nil, fail("invalid_request", "A parameter contains control characters.")
+		if name != "state" && slices.ContainsFunc(all, oauth.HasControlCharacter) {
+			return nil, oauth.NewError("invalid_request", "A parameter contains control characters.")
 		}
 	}
 	return values, nil
@@ -140,7 +141,7 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 func (as *AuthorizationServer) requestClient(r *http.Request, form url.Values) (*Client, string, error) {
 	id := form.Get("client_id")
 	if id == "" {
-		return nil, "", fail("invalid_request", "The client_id is missing.")
+		return nil, "", oauth.NewError("invalid_request", "The client_id is missing.")
 	}
 	client, err := as.clients.lookup(r.Context(), id, as.requester(r))
 	if err != nil {
@@ -149,12 +150,12 @@ func (as *AuthorizationServer) requestClient(r *http.Request, form url.Values) (
 	registered, requested := client.Metadata.RedirectURIs, form.Get("redirect_uri")
 	if requested == "" {
 		if len(registered) != 1 || strings.HasPrefix(registered[0], "http:") {
-			return nil, "", fail("invalid_request", "The redirect_uri is missing.")
+			return nil, "", oauth.NewError("invalid_request", "The redirect_uri is missing.")
 		}
 		return client, registered[0], nil
 	}
-	if !redirectURIAllowed(registered, requested) {
-		return nil, "", fail("invalid_request", "The redirect_uri is not one that the application registered.")
+	if !oauth.RedirectURIAllowed(registered, requested) {
+		return nil, "", oauth.NewError("invalid_request", "The redirect_uri is not one that the application registered.")
 	}
 	return client, requested, nil
 }
@@ -164,18 +165,18 @@ func checkResponse(form url.Values) error {
 	switch form.Get("response_type") {
 	case "code":
 	case "":
-		return fail("invalid_request", "The response_type is missing.")
+		return oauth.NewError("invalid_request", "The response_type is missing.")
 	default:
-		return fail("unsupported_response_type", "The only response_type is code.")
+		return oauth.NewError("unsupported_response_type", "The only response_type is code.")
 	}
 	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
-		return fail("invalid_request", "The only response_mode is query.")
+		return oauth.NewError("invalid_request", "The only response_mode is query.")
 	}
 	if form.Has("request") {
-		return fail("request_not_supported", "Request objects are not supported.")
+		return oauth.NewError("request_not_supported", "Request objects are not supported.")
 	}
 	if form.Has("request_uri") {
-		return fail("request_uri_not_supported", "Request objects are not supported.")
+		return oauth.NewError("request_uri_not_supported", "Request objects are not supported.")
 	}
 	return nil
 }
@@ -185,13 +186,13 @@ func checkResponse(form url.Values) error {
 // request.
 func checkChallenge(form url.Values) error {
 	if !form.Has("code_challenge") {
-		return fail("invalid_request", "PKCE is required: the code_challenge is missing.")
+		return oauth.NewError("invalid_request", "PKCE is required: the code_challenge is missing.")
 	}
 	if form.Get("code_challenge_method") != "S256" {
-		return fail("invalid_request", "PKCE is required with the code_challenge_method S256.")
+		return oauth.NewError("invalid_request", "PKCE is required with the code_challenge_method S256.")
 	}
-	if !validChallenge(form.Get("code_challenge")) {
-		return fail("invalid_request", "The code_challenge is not a SHA-256 in base64url.")
+	if !oauth.ValidCodeChallenge(form.Get("code_challenge")) {
+		return oauth.NewError("invalid_request", "The code_challenge is not a SHA-256 in base64url.")
 	}
 	return nil
 }
@@ -204,9 +205,9 @@ func newFlowID() string {
 
 // showError tells a person what is wrong with a request.
 func (as *AuthorizationServer) showError(w http.ResponseWriter, r *http.Request, err error) {
-	e := asError(err)
-	id := NewCorrelationID()
-	logError(as.log, e, id)
-	setRetryAfter(w, e.Status)
+	e := oauth.AsError(err)
+	id := oauth.NewCorrelationID()
+	oauth.LogError(as.log, e, id)
+	oauth.SetRetryAfter(w, e.Status)
 	as.deps.Pages.Error(w, r, e.Status, e.Description+" ("+e.Code+")", id)
 }

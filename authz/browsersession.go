@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -39,7 +40,7 @@ func (as *AuthorizationServer) OpenBrowserSession(w http.ResponseWriter, r *http
 		if !pageLoad {
 			return nil, ErrFlowForged
 		}
-		secret = newSecret("")
+		secret = oauth.NewSecret("")
 		as.setBrowserCookie(w, secret, 0)
 		return &BrowserSession{CSRFToken: csrfToken(secret, browserForms)}, nil
 	}
@@ -51,7 +52,7 @@ func (as *AuthorizationServer) OpenBrowserSession(w http.ResponseWriter, r *http
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 	case err != nil:
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	case stored.Issuer == as.cfg.Issuer && as.Policy.Allows(stored.Identity):
 		s.Identity = &stored.Identity
 	}
@@ -66,7 +67,7 @@ func (as *AuthorizationServer) SignIn(w http.ResponseWriter, r *http.Request, id
 	}
 	session, secret := as.newBrowserSession(r, id)
 	if err := as.deps.Store.CreateBrowserSession(r.Context(), session); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	as.setBrowserCookie(w, secret, browserSessionLifetime)
 	return nil
@@ -75,7 +76,7 @@ func (as *AuthorizationServer) SignIn(w http.ResponseWriter, r *http.Request, id
 // newBrowserSession returns a session for the browser of the request, in the
 // place of the one it may have, and the cookie's secret.
 func (as *AuthorizationServer) newBrowserSession(r *http.Request, id storage.Identity) (storage.BrowserSession, string) {
-	secret, now := newSecret(""), as.deps.Now()
+	secret, now := oauth.NewSecret(""), as.deps.Now()
 	s := storage.BrowserSession{
 		Hash: storage.HashOf(secret), Issuer: as.cfg.Issuer, Identity: id,
 		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: as.flowCookies(r),
@@ -104,7 +105,7 @@ func (as *AuthorizationServer) SignOut(w http.ResponseWriter, r *http.Request) e
 // between leaves them signed in to try again.
 func (as *AuthorizationServer) SignOutEverywhere(ctx context.Context, subject string) error {
 	if err := as.deps.Store.EndFlows(ctx, as.cfg.Issuer, subject, as.deps.Now()); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	grants, err := as.Grants.List(ctx, subject)
 	if err != nil {
@@ -116,7 +117,7 @@ func (as *AuthorizationServer) SignOutEverywhere(ctx context.Context, subject st
 		}
 	}
 	if err := as.deps.Store.DeleteBrowserSessions(ctx, as.cfg.Issuer, subject); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	return nil
 }
@@ -132,7 +133,7 @@ func (as *AuthorizationServer) endBrowserSession(r *http.Request) error {
 		return nil
 	}
 	if err := as.deps.Store.DeleteBrowserSession(r.Context(), storage.HashOf(secret), as.flowCookies(r), as.deps.Now()); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -102,7 +103,7 @@ func TestBrowserCookie_I13_I14(t *testing.T) {
 // planted it, and a second sign-in ends the first.
 func TestSignInRotates_I11(t *testing.T) {
 	l := newLab(t)
-	planted := &http.Cookie{Name: "__Host-mcp_browser", Value: newSecret("")}
+	planted := &http.Cookie{Name: "__Host-mcp_browser", Value: oauth.NewSecret("")}
 	victim, attacker := &visit{l: l, cookies: []*http.Cookie{planted}}, &visit{l: l, cookies: []*http.Cookie{planted}}
 	victim.signIn(alice)
 	if victim.cookies[0].Value == planted.Value || victim.subject() != alice.Subject {
@@ -127,7 +128,7 @@ func TestBrowserSessionOfNobody(t *testing.T) {
 		"two of the name (I12)": {c, c},
 		"planted beside it":     {{Name: c.Name, Value: "x"}, c},
 		"not its prefix":        {{Name: "mcp_browser", Value: c.Value}},
-		"unknown":               {{Name: c.Name, Value: newSecret("")}},
+		"unknown":               {{Name: c.Name, Value: oauth.NewSecret("")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if v := (&visit{l: l, cookies: cookies}); v.subject() != "" {
@@ -187,7 +188,7 @@ func TestBrowserForms_I04(t *testing.T) {
 		"of another browser":   {v.form(other.csrf), ErrFlowForged},
 		"of a flow":            {v.form(f.CSRFToken), ErrFlowForged},
 		"without the cookie":   {(&visit{l: l}).form(token), ErrFlowForged},
-		"of before signing in": {v.form(csrfToken(newSecret(""), browserForms)), ErrFlowForged},
+		"of before signing in": {v.form(csrfToken(oauth.NewSecret(""), browserForms)), ErrFlowForged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := l.as.OpenBrowserSession(httptest.NewRecorder(), tt.r)

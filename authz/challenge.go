@@ -4,37 +4,39 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // What the gate refuses with a challenge (RFC 6750 section 3.1).
 var (
-	missingToken      = Error{Status: http.StatusUnauthorized, Code: "unauthorized", Description: "Sign in to use this server."}
-	malformedRequest  = Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "Send one bearer token in one Authorization header."}
-	invalidToken      = Error{Status: http.StatusUnauthorized, Code: "invalid_token", Description: "The token is unknown, expired, revoked, or for another server."}
-	insufficientScope = Error{Status: http.StatusForbidden, Code: "insufficient_scope", Description: "The token lacks a scope that this call needs."}
+	missingToken      = oauth.Error{Status: http.StatusUnauthorized, Code: "unauthorized", Description: "Sign in to use this server."}
+	malformedRequest  = oauth.Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "Send one bearer token in one Authorization header."}
+	invalidToken      = oauth.Error{Status: http.StatusUnauthorized, Code: "invalid_token", Description: "The token is unknown, expired, revoked, or for another server."}
+	insufficientScope = oauth.Error{Status: http.StatusForbidden, Code: "insufficient_scope", Description: "The token lacks a scope that this call needs."}
 )
 
 // challenge is what every WWW-Authenticate for a URL says.
 type challenge struct {
 	metadataURL string
 	// fixed are the answers that ask for the server's own scopes, by error code.
-	fixed map[string]*PreparedError
+	fixed map[string]*oauth.PreparedError
 }
 
 func newChallenge(metadataURL string, required []string) challenge {
-	c := challenge{metadataURL: metadataURL, fixed: map[string]*PreparedError{}}
-	scope := strings.Join(withoutOfflineAccess(required), " ")
-	c.fixed[missingToken.Code] = PrepareError(&missingToken, BearerChallenge(nil, metadataURL, scope))
-	for _, e := range []*Error{&malformedRequest, &invalidToken} {
-		c.fixed[e.Code] = PrepareError(e, BearerChallenge(e, metadataURL, scope))
+	c := challenge{metadataURL: metadataURL, fixed: map[string]*oauth.PreparedError{}}
+	scope := strings.Join(oauth.WithoutOfflineAccess(required), " ")
+	c.fixed[missingToken.Code] = oauth.PrepareError(&missingToken, oauth.BearerChallenge(nil, metadataURL, scope))
+	for _, e := range []*oauth.Error{&malformedRequest, &invalidToken} {
+		c.fixed[e.Code] = oauth.PrepareError(e, oauth.BearerChallenge(e, metadataURL, scope))
 	}
 	return c
 }
 
 // refuse answers with a challenge that asks for the server's required scopes.
 // The body says the same with a correlation id, and nothing of the token.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, reason *Error) {
-	g.challengeOf(r).fixed[reason.Code].write(w, g.log)
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, reason *oauth.Error) {
+	g.challengeOf(r).fixed[reason.Code].Write(w, g.log)
 }
 
 // refuseScope refuses a token that lacks a scope. The challenge names what the
@@ -53,8 +55,8 @@ func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *Caller) {
 // challengeScope answers that a token with these scopes is needed.
 func (g *Gate) challengeScope(w http.ResponseWriter, r *http.Request, scopes []string) {
 	e := insufficientScope
-	e.Challenge = BearerChallenge(&e, g.challengeOf(r).metadataURL, strings.Join(withoutOfflineAccess(scopes), " "))
-	e.write(w, g.log)
+	e.Challenge = oauth.BearerChallenge(&e, g.challengeOf(r).metadataURL, strings.Join(oauth.WithoutOfflineAccess(scopes), " "))
+	e.Write(w, g.log)
 }
 
 func (g *Gate) challengeOf(r *http.Request) *challenge {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
@@ -89,15 +90,15 @@ func (m *metadataDocuments) tryAgain(ctx context.Context, host, failed string) {
 	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, requester{proven: true}, m.source.now())
 }
 
-func unusableDocument(cause error) *Error {
-	return &Error{
+func unusableDocument(cause error) *oauth.Error {
+	return &oauth.Error{
 		Status: http.StatusBadRequest, Code: "invalid_client",
 		Description: "The application's description of itself (its client metadata document) cannot be used: it could not be fetched, or it has a mistake.",
 		Cause:       cause,
 	}
 }
 
-func unreachableDocuments(cause error) *Error {
+func unreachableDocuments(cause error) *oauth.Error {
 	e := unusableDocument(cause)
 	e.Description = "This site cannot fetch descriptions of applications (client metadata documents) right now, so it does not know this one. " +
 		"Start again in the application, which may register in another way. If that does not help, tell whoever runs this site."
@@ -110,10 +111,10 @@ func unreachableDocuments(cause error) *Error {
 // people will be shown.
 func (m *metadataDocuments) checkURL(id string) (host string, err error) {
 	_, rest, _ := strings.Cut(id, ":")
-	if len(id) > maxDocumentURLLen || !plainURI(id) || strings.Contains(id, "?") || !strings.HasPrefix(rest, "//") {
+	if len(id) > maxDocumentURLLen || !oauth.PlainURI(id) || strings.Contains(id, "?") || !strings.HasPrefix(rest, "//") {
 		return "", errors.New("malformed URL")
 	}
-	if a := authority(rest); !plainAuthority(a) || len(rest) == len("//")+len(a) {
+	if a := oauth.Authority(rest); !oauth.PlainAuthority(a) || len(rest) == len("//")+len(a) {
 		return "", errors.New("malformed URL")
 	}
 	u, err := url.Parse(id)

@@ -11,11 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 const goodDocument = `{"client_id":"$ID","client_name":"Claude Code","redirect_uris":["http://localhost/callback","http://127.0.0.1/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`
 
 // documentLab is a lab that may load documents from the host.
+var testSchemes = []string{"cursor", "com.example.app"}
+
 func documentLab(t testing.TB, options ...func(*Config)) (*lab, *host) {
 	l := newLab(t, options...)
 	l.allowLoopback()
@@ -116,7 +120,7 @@ func TestDocumentRefused(t *testing.T) {
 				t.Fatalf("accepted %+v", c.Metadata)
 			}
 			// H16: nobody learns why.
-			if e := asError(err); e.Status != http.StatusBadRequest || e.Code != "invalid_client" || e.Description != unusableDocument(nil).Description {
+			if e := oauth.AsError(err); e.Status != http.StatusBadRequest || e.Code != "invalid_client" || e.Description != unusableDocument(nil).Description {
 				t.Errorf("got %v", err)
 			}
 			refusedBecause(t, err, "invalid_client", tc.why)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -16,7 +17,7 @@ import (
 // out the rightful one.
 const authFailuresPerClient = 10
 
-var errTooManyAttempts = &Error{
+var errTooManyAttempts = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 	Description: "Too many failed attempts; try again shortly.",
 }
@@ -72,7 +73,7 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 		as.clients.documents.source.use(c.ID)
 	}
 	if !c.authenticatesBy(p.method) {
-		return nil, p.refuse(fail("invalid_client", "The client is registered to authenticate in another way."))
+		return nil, p.refuse(oauth.NewError("invalid_client", "The client is registered to authenticate in another way."))
 	}
 	if p.method == AuthNone {
 		return &authenticated{Client: c}, nil
@@ -88,7 +89,7 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p presented, by requester) error {
 	kind, what := as.senderKind(r, "client_auth"), as.cfg.Issuer+" "+c.ID
 	err := as.verifyClient(r.Context(), c, p, by)
-	if err == nil || asError(err).Code != "invalid_client" {
+	if err == nil || oauth.AsError(err).Code != "invalid_client" {
 		return err
 	}
 	if !as.reported(r, guessClient, as.deps.Limiter.AllowFor(kind, by.address, what, authFailuresPerClient)) {
@@ -117,7 +118,7 @@ func (c *Client) authenticatesBy(method string) bool {
 
 // errUnproved is the answer to a client that proved who it is when it got a
 // refresh token, and now does not: whoever stole the token lacks the secret.
-var errUnproved = &Error{
+var errUnproved = &oauth.Error{
 	Status: http.StatusUnauthorized, Code: "invalid_client",
 	Description: "The client must authenticate as it did when it got this token.",
 }
@@ -127,7 +128,7 @@ func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p pr
 	if p.method == AuthPrivateKeyJWT {
 		return as.verifyAssertion(ctx, c, p.assertion, by)
 	}
-	refused := fail("invalid_client", "The client could not be authenticated.")
+	refused := oauth.NewError("invalid_client", "The client could not be authenticated.")
 	if c.SecretHash == nil {
 		return refused
 	}
@@ -141,7 +142,7 @@ func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p pr
 // refuse turns the refusal of a client into the answer of a protected
 // endpoint: 401, with a challenge if the client used the header.
 func (p *presented) refuse(err error) error {
-	e, ok := errors.AsType[*Error](err)
+	e, ok := errors.AsType[*oauth.Error](err)
 	if !ok || e.Code != "invalid_client" {
 		return err
 	}
@@ -162,7 +163,7 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 	hasSecret := form.Has("client_secret")
 	hasAssertion := form.Has("client_assertion") || form.Has("client_assertion_type")
 	if p.header && (hasSecret || hasAssertion) || hasSecret && hasAssertion {
-		return p, fail("invalid_request", "The request authenticates the client in more than one way.")
+		return p, oauth.NewError("invalid_request", "The request authenticates the client in more than one way.")
 	}
 	var err error
 	switch {
@@ -188,13 +189,13 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 // only where a plus or a percent sign is in them. Without a secret they only
 // name the client: some public clients do that.
 func (p *presented) readBasic(authorization []string, formID string) error {
-	malformed := p.refuse(fail("invalid_client", "The Authorization header is malformed."))
+	malformed := p.refuse(oauth.NewError("invalid_client", "The Authorization header is malformed."))
 	if len(authorization) != 1 {
 		return malformed
 	}
 	scheme, encoded, _ := strings.Cut(authorization[0], " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return p.refuse(fail("invalid_client", "The Authorization header must use Basic."))
+		return p.refuse(oauth.NewError("invalid_client", "The Authorization header must use Basic."))
 	}
 	plain, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(encoded, " "))
 	if err != nil {
@@ -211,7 +212,7 @@ func (p *presented) readBasic(authorization []string, formID string) error {
 	case p.rawID:
 		p.clientID = p.rawID
 	default:
-		return fail("invalid_request", "The request names two clients.")
+		return oauth.NewError("invalid_request", "The request names two clients.")
 	}
 	if secret != "" {
 		p.method = AuthSecretBasic

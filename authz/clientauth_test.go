@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -103,7 +104,7 @@ func TestClientAuthentication(t *testing.T) {
 			if err == nil {
 				t.Fatalf("authenticated as %s", c.ID)
 			}
-			e := asError(err)
+			e := oauth.AsError(err)
 			if !strings.Contains(err.Error(), tc.why) {
 				t.Errorf("got %v, want %s", err, tc.why)
 			}
@@ -136,7 +137,7 @@ func TestBruteForce_C17(t *testing.T) {
 		if err == nil {
 			return http.StatusOK
 		}
-		return asError(err).Status
+		return oauth.AsError(err).Status
 	}
 	t.Run("per client", func(t *testing.T) {
 		l := newLab(t, authConfig)
@@ -219,7 +220,7 @@ func TestBasicAsItIs_C05(t *testing.T) {
 			}
 		}
 		for _, wrong := range []string{credentials.secret + "+", credentials.secret + "%20", "%", "+"} {
-			if _, err := l.authenticate("192.0.2.1", []string{b64(credentials.id + ":" + wrong)}); asError(err).Status != http.StatusUnauthorized {
+			if _, err := l.authenticate("192.0.2.1", []string{b64(credentials.id + ":" + wrong)}); oauth.AsError(err).Status != http.StatusUnauthorized {
 				t.Errorf("%+v: secret %q: %v", credentials, wrong, err)
 			}
 		}
@@ -237,7 +238,7 @@ func TestForgedAssertionsLockNobodyOut_C17(t *testing.T) {
 		if i >= authFailuresPerClient {
 			want = http.StatusTooManyRequests
 		}
-		if err := l.assert(forger.sign(t, claims("jti", fmt.Sprint("forged ", i)))); asError(err).Status != want {
+		if err := l.assert(forger.sign(t, claims("jti", fmt.Sprint("forged ", i)))); oauth.AsError(err).Status != want {
 			t.Fatalf("forged assertion %d: %v, want status %d", i, err, want)
 		}
 	}
@@ -251,11 +252,11 @@ func TestBruteForceByBasic_C17(t *testing.T) {
 	l := newLab(t, authConfig)
 	l.stopLimits()
 	for i := range authFailuresPerClient {
-		if _, err := l.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); asError(err).Status != http.StatusUnauthorized {
+		if _, err := l.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); oauth.AsError(err).Status != http.StatusUnauthorized {
 			t.Fatalf("attempt %d: %v", i, err)
 		}
 	}
-	if _, err := l.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); asError(err).Status != http.StatusTooManyRequests {
+	if _, err := l.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); oauth.AsError(err).Status != http.StatusTooManyRequests {
 		t.Errorf("after as many as allowed: %v", err)
 	}
 }
@@ -268,7 +269,7 @@ func FuzzBasic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		p, err := presentedClient([]string{header}, url.Values{})
 		if err != nil {
-			if e := asError(err); e.Status != http.StatusUnauthorized || e.Challenge == "" {
+			if e := oauth.AsError(err); e.Status != http.StatusUnauthorized || e.Challenge == "" {
 				t.Fatalf("%q: %v", header, err)
 			}
 			return
@@ -291,7 +292,7 @@ func TestFetchesPerAddress_H11(t *testing.T) {
 	for name, ask := range map[string]func(l *lab, address, id string) int{
 		"token": func(l *lab, address, id string) int {
 			if _, err := l.authenticate(address, nil, "client_id", id); err != nil {
-				return asError(err).Status
+				return oauth.AsError(err).Status
 			}
 			return http.StatusOK
 		},

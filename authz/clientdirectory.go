@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -88,6 +89,6 @@ func (d *clientDirectory) record(ctx context.Context, id string) (storage.Client
 	return record, err
 }
 
-func unknownClient() *Error {
-	return &Error{Status: http.StatusBadRequest, Code: "invalid_client", Description: "The client is not known here."}
+func unknownClient() *oauth.Error {
+	return &oauth.Error{Status: http.StatusBadRequest, Code: "invalid_client", Description: "The client is not known here."}
 }

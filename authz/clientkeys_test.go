@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // A client behind its metadata document, with its keys elsewhere, as ChatGPT does it.
@@ -107,7 +108,7 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 		if err == nil {
 			return http.StatusOK
 		}
-		return asError(err).Status
+		return oauth.AsError(err).Status
 	}
 	as := func(l *lab, id string) string {
 		exp := l.time().Add(time.Minute).Unix()
@@ -205,7 +206,7 @@ func TestKeysFromPrivateAddress_G06(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
 	for _, uri := range []string{"https://" + address + "/jwks", "https://localhost" + address[strings.LastIndex(address, ":"):] + "/jwks"} {
 		l := assertionLab(t, ClientMetadata{JWKSURI: uri})
-		if err := l.assert(s.sign(t, claims())); err == nil || asError(err).Status != http.StatusUnauthorized {
+		if err := l.assert(s.sign(t, claims())); err == nil || oauth.AsError(err).Status != http.StatusUnauthorized {
 			t.Errorf("%s: %v", uri, err)
 		}
 		if n := dialled(); n != 0 {

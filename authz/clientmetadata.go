@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
@@ -26,7 +27,9 @@ const (
 
 // invalidMetadata is the answer to metadata this server cannot use (RFC 7591
 // section 3.2.2).
-func invalidMetadata(description string) *Error { return fail("invalid_client_metadata", description) }
+func invalidMetadata(description string) *oauth.Error {
+	return oauth.NewError("invalid_client_metadata", description)
+}
 
 // complete checks what a client says of itself and fills in what it left out,
 // for clients of every origin. What can only be shown, never needed (the URIs
@@ -49,7 +52,7 @@ func (m *ClientMetadata) complete(origin Origin, redirectSchemes []string) error
 		}
 	}
 	for _, uri := range []*string{&m.ClientURI, &m.LogoURI, &m.TOSURI, &m.PolicyURI} {
-		if !isHTTPSURI(*uri) {
+		if !oauth.IsHTTPSURI(*uri) {
 			*uri = ""
 		}
 	}
@@ -164,7 +167,7 @@ func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) erro
 	default:
 		return invalidMetadata("application_type must be native or web.")
 	}
-	refused := fail("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
+	refused := oauth.NewError("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
 	usable := make([]string, 0, len(m.RedirectURIs))
 	for _, uri := range m.RedirectURIs {
 		if err := m.checkRedirectURI(uri, schemes); err != nil {
@@ -180,13 +183,13 @@ func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) erro
 	return nil
 }
 
-func (m *ClientMetadata) checkRedirectURI(uri string, schemes []string) *Error {
-	if !redirectURIRegistrable(uri, schemes) {
-		return fail("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
+func (m *ClientMetadata) checkRedirectURI(uri string, schemes []string) *oauth.Error {
+	if !oauth.RedirectURIRegistrable(uri, schemes) {
+		return oauth.NewError("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
 			"private-use scheme, without fragment, user information, wildcard or dot segments.")
 	}
 	if m.ApplicationType == "web" && !strings.HasPrefix(uri, "https:") {
-		return fail("invalid_redirect_uri", "A web application's redirect URIs must be https.")
+		return oauth.NewError("invalid_redirect_uri", "A web application's redirect URIs must be https.")
 	}
 	return nil
 }
@@ -201,7 +204,7 @@ func (m *ClientMetadata) checkKeys() error {
 	if m.JWKS != nil && m.JWKSURI != "" {
 		return invalidMetadata("jwks and jwks_uri exclude each other.")
 	}
-	if m.JWKSURI != "" && !isHTTPSURI(m.JWKSURI) {
+	if m.JWKSURI != "" && !oauth.IsHTTPSURI(m.JWKSURI) {
 		return invalidMetadata("jwks_uri must be an https URI.")
 	}
 	if m.JWKS != nil {

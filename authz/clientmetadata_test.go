@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -75,7 +76,7 @@ func TestMetadataRefused(t *testing.T) {
 					t.Errorf("accepted %s as %+v", text, m)
 					continue
 				}
-				if e := (*Error)(nil); errors.As(err, &e) && e.Code != "invalid_client_metadata" && e.Code != "invalid_redirect_uri" {
+				if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Code != "invalid_client_metadata" && e.Code != "invalid_redirect_uri" {
 					t.Errorf("%s: %v", text, err)
 				} else if e == nil && !strings.Contains(err.Error(), "strictjson: ") {
 					t.Errorf("%s: %v", text, err)
@@ -230,7 +231,7 @@ func FuzzMetadata(f *testing.F) {
 				t.Fatalf("incomplete: %+v", m)
 			}
 			for _, uri := range m.RedirectURIs {
-				if !redirectURIRegistrable(uri, testSchemes) {
+				if !oauth.RedirectURIRegistrable(uri, testSchemes) {
 					t.Fatalf("redirect URI %q", uri)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -49,10 +50,10 @@ func TestWithoutIDAndUnknown(t *testing.T) {
 		status int
 		code   string
 	}{
-		"code":          {TokenPath, redemption(newSecret(codePrefix)), http.StatusBadRequest, "invalid_grant"},
-		"refresh token": {TokenPath, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {newSecret(refreshTokenPrefix)}}, http.StatusBadRequest, "invalid_grant"},
+		"code":          {TokenPath, redemption(oauth.NewSecret(codePrefix)), http.StatusBadRequest, "invalid_grant"},
+		"refresh token": {TokenPath, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {oauth.NewSecret(refreshTokenPrefix)}}, http.StatusBadRequest, "invalid_grant"},
 		"neither":       {TokenPath, url.Values{"grant_type": {"refresh_token"}}, http.StatusUnauthorized, "invalid_client"},
-		"token":         {RevokePath, url.Values{"token": {newSecret(refreshTokenPrefix)}}, http.StatusUnauthorized, "invalid_client"},
+		"token":         {RevokePath, url.Values{"token": {oauth.NewSecret(refreshTokenPrefix)}}, http.StatusUnauthorized, "invalid_client"},
 	} {
 		t.Run(name, func(t *testing.T) { l.want(l.post(tc.path, "", tc.form), tc.status, tc.code) })
 	}
@@ -208,7 +209,7 @@ func TestRefreshTokensProveTheirGrant(t *testing.T) {
 			t.Fatalf("character %d changed: proves %q", i, got)
 		}
 	}
-	for _, other := range []string{"", "x", refreshTokenPrefix, newSecret(refreshTokenPrefix), token[:len(token)-1], token + "A", l.as.refreshTokens.New("no UUID")} {
+	for _, other := range []string{"", "x", refreshTokenPrefix, oauth.NewSecret(refreshTokenPrefix), token[:len(token)-1], token + "A", l.as.refreshTokens.New("no UUID")} {
 		if got := l.as.refreshTokens.GrantID(other); got != "" {
 			t.Errorf("%q proves %q", other, got)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -20,14 +21,14 @@ func (as *AuthorizationServer) clientNamedBy(ctx context.Context, form url.Value
 	case err == nil && issuer == as.cfg.Issuer:
 		return owner, nil
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
-		return "", unavailable(err)
+		return "", oauth.Unavailable(err)
 	case form.Has("code") || form.Has("refresh_token"):
 		return "", errInvalidGrant
 	}
 	return "", errNoClientID
 }
 
-var errNoClientID = &Error{
+var errNoClientID = &oauth.Error{
 	Status: http.StatusUnauthorized, Code: "invalid_client", Description: "The request does not say which client it comes from.",
 }
 
@@ -48,7 +49,7 @@ func (as *AuthorizationServer) bringsOwn(ctx context.Context, clientID string, f
 		return false, nil
 	}
 	if err != nil {
-		return false, unavailable(err)
+		return false, oauth.Unavailable(err)
 	}
 	return issuer == as.cfg.Issuer && owner == clientID, nil
 }

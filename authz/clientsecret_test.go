@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -54,7 +55,7 @@ func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
 				t.Fatalf("the right one: %v", err)
 			}
 			wrong := wrongSecrets(way.right)
-			first := *asError(way.try("192.0.2.1", "wrong"))
+			first := *oauth.AsError(way.try("192.0.2.1", "wrong"))
 			if first.Status != http.StatusUnauthorized {
 				t.Fatalf("answer %+v", first)
 			}
@@ -66,7 +67,7 @@ func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
 				if err == nil {
 					t.Fatalf("%q is taken for %q", secret, way.right)
 				}
-				if got := *asError(err); !reflect.DeepEqual(got, first) {
+				if got := *oauth.AsError(err); !reflect.DeepEqual(got, first) {
 					t.Errorf("%q: %+v, another %+v", secret, got, first)
 				}
 			}
@@ -78,7 +79,7 @@ func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
 // to all of it: a comparison that stops early would.
 func BenchmarkWrongSecret_C03(b *testing.B) {
 	l := newLab(b, authConfig)
-	right := newSecret(clientSecretPrefix)
+	right := oauth.NewSecret(clientSecretPrefix)
 	hash := storage.HashOf(right)
 	client := &Client{ID: "c", SecretHash: &hash}
 	for _, same := range []int{0, len(right) / 4, len(right) / 2, len(right) - 1, len(right)} {

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -19,10 +20,10 @@ import (
 func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authenticated, form url.Values) (*tokens, error) {
 	presented, verifier := form.Get("code"), form.Get("code_verifier")
 	if presented == "" {
-		return nil, fail("invalid_request", "The code is missing.")
+		return nil, oauth.NewError("invalid_request", "The code is missing.")
 	}
-	if verifier != "" && !validVerifier(verifier) {
-		return nil, fail("invalid_request", "The code_verifier is malformed.")
+	if verifier != "" && !oauth.ValidCodeVerifier(verifier) {
+		return nil, oauth.NewError("invalid_request", "The code_verifier is malformed.")
 	}
 	if !strings.HasPrefix(presented, codePrefix) {
 		return nil, errInvalidGrant
@@ -54,10 +55,10 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authentic
 	}
 	result, err := as.deps.Store.ClaimCode(ctx, storage.CodeClaim{
 		Hash: hash, Issuer: as.cfg.Issuer, ClientID: client.ID, RedirectURI: form.Get("redirect_uri"),
-		Challenge: challengeOf(verifier), Issue: records, Now: now,
+		Challenge: oauth.CodeChallenge(verifier), Issue: records, Now: now,
 	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	}
 	as.deps.Tokens.Forget(result.Revocation)
 	switch result.Verdict {
@@ -77,14 +78,14 @@ func (as *AuthorizationServer) codeAndGrant(ctx context.Context, h storage.Hash)
 		return nil, nil, errInvalidGrant
 	}
 	if err != nil {
-		return nil, nil, unavailable(err)
+		return nil, nil, oauth.Unavailable(err)
 	}
 	grant, err := as.deps.Store.Grant(ctx, code.GrantID, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil, errInvalidGrant
 	}
 	if err != nil {
-		return nil, nil, unavailable(err)
+		return nil, nil, oauth.Unavailable(err)
 	}
 	return &code, &grant, nil
 }

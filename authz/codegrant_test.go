@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -19,7 +20,7 @@ func TestVerifier_B04_B05_B07_B14_AS61(t *testing.T) {
 		{"none", "-", "invalid_grant", true},
 		{"empty", "", "invalid_grant", true},
 		{"wrong", strings.Repeat("w", 43), "invalid_grant", true},
-		{"the challenge itself", challengeOf(labVerifier), "invalid_grant", true},
+		{"the challenge itself", oauth.CodeChallenge(labVerifier), "invalid_grant", true},
 		{"42 characters", strings.Repeat("a", 42), "invalid_request", false},
 		{"129 characters", strings.Repeat("a", 129), "invalid_request", false},
 		{"space", strings.Repeat("a", 42) + " ", "invalid_request", false},
@@ -139,7 +140,7 @@ func TestNoOracle_B13(t *testing.T) {
 	l.advance(61 * time.Second)
 	fresh := l.code()
 	codes := map[string]string{
-		"unknown": newSecret(codePrefix), "no code at all": "x", "expired": expired, "used": used, "foreign": foreign, "burned": burned,
+		"unknown": oauth.NewSecret(codePrefix), "no code at all": "x", "expired": expired, "used": used, "foreign": foreign, "burned": burned,
 		"cut": fresh[:len(fresh)-1], "other case": codePrefix + strings.ToUpper(fresh[len(codePrefix):]),
 	}
 	want := ""

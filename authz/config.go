@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -41,7 +42,9 @@ type Config struct {
 }
 
 // origins are those whose pages may call the MCP servers.
-func (cfg *Config) origins() Origins { return Origins{Site: cfg.Issuer, Listed: cfg.AllowedOrigins} }
+func (cfg *Config) origins() oauth.Origins {
+	return oauth.Origins{Site: cfg.Issuer, Listed: cfg.AllowedOrigins}
+}
 
 // Server is an upstream MCP server as the authorization server sees it: a
 // protected resource (RFC 8707, RFC 9728).
@@ -126,5 +129,5 @@ var DefaultRegistration = Registration{
 	MaxUnproved:       1_000,
 	UnusedLifetime:    24 * time.Hour,
 	UsedLifetime:      90 * 24 * time.Hour,
-	RedirectSchemes:   KnownRedirectSchemes,
+	RedirectSchemes:   oauth.KnownRedirectSchemes,
 }

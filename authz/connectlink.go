@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -115,7 +116,7 @@ func (as *AuthorizationServer) lastDisconnect(ctx context.Context, server string
 	k := storage.ConnectionKey{Issuer: as.cfg.Issuer, Owner: storage.SharedOwner, Server: server}
 	last, err := as.deps.Store.LastDisconnect(ctx, k)
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, oauth.Unavailable(err)
 	}
 	return last, nil
 }
@@ -166,7 +167,7 @@ func (as *AuthorizationServer) CheckLinkUnused(ctx context.Context, link *Connec
 	}
 	used, err := as.deps.Store.Used(ctx, link.Once, as.deps.Now())
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	if used {
 		return ErrLinkUsed

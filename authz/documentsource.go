@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -30,7 +31,7 @@ var (
 	// errLeft tells that whoever began a fetch left before it could start.
 	errLeft = errors.New("gave up waiting")
 
-	errTooManyFetches = &Error{
+	errTooManyFetches = &oauth.Error{
 		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 		Description: "Too many clients were looked up from your address; try again in a minute.",
 	}
@@ -107,7 +108,7 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by req
 		value, err = s.fetch(ctx, key, fetcher, after)
 	}
 	if err != nil && by.proven && passing(err) {
-		return none, unavailable(err)
+		return none, oauth.Unavailable(err)
 	}
 	return value, err
 }
@@ -124,8 +125,8 @@ func passing(err error) bool {
 }
 
 // tryLater returns the refusal that passes, if err is one.
-func tryLater(err error) *Error {
-	if e := (*Error)(nil); errors.As(err, &e) && e.Code == "temporarily_unavailable" {
+func tryLater(err error) *oauth.Error {
+	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Code == "temporarily_unavailable" {
 		return e
 	}
 	return nil

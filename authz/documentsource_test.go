@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -189,7 +190,7 @@ func TestTroubleDuringFlow_AS23(t *testing.T) {
 	b := l.begin(request("client_id", id, "redirect_uri", "http://localhost:1/callback"))
 	h.handle("/c", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	l.restart()
-	if _, err := l.as.OpenFlow(b.get(), b.flowID); err == nil || errors.Is(err, ErrFlowInvalid) || asError(err).Status != http.StatusServiceUnavailable {
+	if _, err := l.as.OpenFlow(b.get(), b.flowID); err == nil || errors.Is(err, ErrFlowInvalid) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("while the host is broken: %v", err)
 	}
 	h.publish("/c", goodDocument)
@@ -288,10 +289,10 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 		t.Errorf("%d requests, %v", hits, err)
 	}
 	l.advance(maxFresh)
-	if _, err := l.look(t, h, id); err == nil || asError(err).Status != http.StatusBadRequest {
+	if _, err := l.look(t, h, id); err == nil || oauth.AsError(err).Status != http.StatusBadRequest {
 		t.Errorf("after a day: %v", err)
 	}
-	if _, err := l.as.clients.lookup(t.Context(), id, requester{proven: true}); err == nil || asError(err).Status != http.StatusServiceUnavailable {
+	if _, err := l.as.clients.lookup(t.Context(), id, requester{proven: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("one who is known here, after a day: %v", err)
 	}
 	for _, f := range leave {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -123,7 +124,7 @@ func (as *AuthorizationServer) OpenFlow(r *http.Request, flowID string) (*Flow, 
 	switch stored, err := as.deps.Store.Flow(r.Context(), s.ID, now); {
 	case errors.Is(err, storage.ErrNotFound):
 	case err != nil:
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	case stored.Submitted:
 		return nil, ErrFlowSubmitted
 	case as.Policy.Allows(stored.Identity):
@@ -142,7 +143,7 @@ func (f *Flow) Authentication() storage.Authentication {
 // A flow is sealed, so its client was known here.
 func (as *AuthorizationServer) flowClient(ctx context.Context, s *sealedFlow, address string) (*Client, error) {
 	client, err := as.clients.lookup(ctx, s.ClientID, requester{address: address, proven: true})
-	if e := (*Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
+	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return nil, ErrFlowInvalid
 	}
 	if err != nil {
@@ -183,7 +184,7 @@ func (as *AuthorizationServer) Identify(ctx context.Context, f *Flow, id storage
 		ID: f.ID, Issuer: as.cfg.Issuer, Identity: id, Browser: f.browser, ExpiresAt: f.ExpiresAt,
 	}, as.deps.Now())
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	if verdict != storage.OK {
 		return ErrFlowSubmitted

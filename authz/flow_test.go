@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -84,7 +85,7 @@ func TestFlowID(t *testing.T) {
 func TestFlowHoldsTheRequest(t *testing.T) {
 	l := newLab(t)
 	f := l.open(l.begin(request("scope", "mcp:use unknown offline_access notion:admin", "resource", "HTTPS://MCP.Example.com:443/mcp/notion/")))
-	if f.Client.ID != "app" || f.RedirectURI != labRedirect || f.State != "xyz" || f.Challenge != challengeOf(labVerifier) || f.Identity != nil {
+	if f.Client.ID != "app" || f.RedirectURI != labRedirect || f.State != "xyz" || f.Challenge != oauth.CodeChallenge(labVerifier) || f.Identity != nil {
 		t.Errorf("flow = %+v", f)
 	}
 	if !slices.Equal(f.Scope, []string{"mcp:use", "notion:admin"}) || !slices.Equal(f.Resources, []string{labNotion}) {

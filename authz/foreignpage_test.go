@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // foreignPage is what a browser adds to a request of a web page elsewhere.
@@ -139,7 +141,7 @@ func TestLimitsAreOfOneSite(t *testing.T) {
 	}
 	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
 	l.register(publicClient)
-	if _, err := l.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong"); asError(err).Status != http.StatusUnauthorized {
+	if _, err := l.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong"); oauth.AsError(err).Status != http.StatusUnauthorized {
 		t.Errorf("at the other site: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -59,12 +60,12 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	}
 	// Only this header: a token in the query would end up in logs, one in the
 	// body or a cookie is not for us (RFC 6750 sections 2.2 and 2.3 not supported).
-	token, kind := parseBearer(r.Header["Authorization"])
+	token, kind := oauth.ParseBearer(r.Header["Authorization"])
 	switch kind {
-	case noCredential:
+	case oauth.NoCredential:
 		g.refuse(w, r, &missingToken)
 		return nil
-	case malformedCredential:
+	case oauth.MalformedCredential:
 		g.refuse(w, r, &malformedRequest)
 		return nil
 	}
@@ -77,13 +78,13 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	case err == nil:
 		return c
 	case errors.Is(err, errInvalidToken) && !hasTokenForm(token) && !g.as.allowWrongSecret(r, guessBearer):
-		writeError(w, g.log, errTooManyAttempts)
+		oauth.WriteError(w, g.log, errTooManyAttempts)
 	case errors.Is(err, errInvalidToken):
 		g.refuse(w, r, &invalidToken)
 	case errors.Is(err, errInsufficientScope):
 		g.refuseScope(w, r, c)
 	default:
-		writeError(w, g.log, unavailable(err))
+		oauth.WriteError(w, g.log, oauth.Unavailable(err))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -87,7 +88,7 @@ func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
 		"kind of identity no longer in use": f.issue(func(a *storage.AccessToken) {
 			a.Identity = storage.Identity{Kind: string(identity.Caddy), Subject: "caddy:ann"}
 		}),
-		"refresh token": newSecret(refreshTokenPrefix),
+		"refresh token": oauth.NewSecret(refreshTokenPrefix),
 		"unknown key":   "sk-nobody",
 	} {
 		t.Run(name, func(t *testing.T) {

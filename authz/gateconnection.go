@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 )
 
@@ -25,13 +26,13 @@ const asksForScopes = "2025-11-25"
 // It is not for virtual keys, behind which there is no authorization page.
 func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, revision string) {
 	scopes := strings.Fields(c.Scope)
-	connect := ConnectScope(g.server.ID)
+	connect := oauth.ConnectScope(g.server.ID)
 	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.as.deps.ConnectAsks.worthwhile(c, g.server.ID, g.as.deps.Now()) {
 		g.challengeScope(w, r, append(scopes, connect))
 		return
 	}
 	if err := g.as.Grants.Revoke(r.Context(), c.GrantID); err != nil {
-		writeError(w, g.log, err)
+		oauth.WriteError(w, g.log, err)
 		return
 	}
 	g.log.Info("ended a grant whose person has to connect the server again",

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // maxLoggedOrigin is longer than any origin with a host name (RFC 1035 section
@@ -31,7 +32,7 @@ func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if len(values) > 1 || !g.as.cfg.origins().Allows(values[0]) {
-		id := NewCorrelationID()
+		id := oauth.NewCorrelationID()
 		g.log.Debug("a web page's call refused; allowed_origins does not list its origin",
 			zap.Strings("origin", loggedOrigins(values)), zap.String("correlation_id", id))
 		mcp.WriteError(w, http.StatusForbidden, "Web pages of this origin may not call this server.", id)
@@ -58,7 +59,7 @@ func (g *Gate) preflight(w http.ResponseWriter, r *http.Request) bool {
 	}
 	// The wildcard stands for the Mcp-Param headers, whose names are the
 	// tools'. It never covers Authorization (Fetch standard, section 3.3.3).
-	allowPreflight(w.Header(), mcpMethods, "Authorization, *")
+	oauth.AllowPreflight(w.Header(), mcpMethods, "Authorization, *")
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }

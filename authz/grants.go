@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -16,7 +17,7 @@ var ErrNoSuchGrant = errors.New("authz: no such grant") // 404
 
 // errInvalidGrant is the one answer for a code or refresh token that does not
 // work, so that it tells nobody why (RFC 6749 section 5.2).
-var errInvalidGrant = fail("invalid_grant", "The code or token is unknown, expired, used, or meant for another client.")
+var errInvalidGrant = oauth.NewError("invalid_grant", "The code or token is unknown, expired, used, or meant for another client.")
 
 // Grants are what people approved for the clients of one issuer.
 type Grants struct {
@@ -32,7 +33,7 @@ type Grants struct {
 func (gs *Grants) List(ctx context.Context, subject string) ([]storage.Grant, error) {
 	grants, err := gs.store.GrantsOf(ctx, gs.cfg.Issuer, subject, gs.now())
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	}
 	return grants, nil
 }
@@ -41,7 +42,7 @@ func (gs *Grants) List(ctx context.Context, subject string) ([]storage.Grant, er
 func (gs *Grants) Revoke(ctx context.Context, id string) error {
 	revocation, err := gs.store.RevokeGrant(ctx, id, gs.now())
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	gs.tokens.Forget(revocation)
 	return nil
@@ -55,7 +56,7 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) error {
 	case errors.Is(err, storage.ErrNotFound):
 		return ErrNoSuchGrant
 	case err != nil:
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	case g.Issuer != gs.cfg.Issuer || g.Identity.Subject != subject:
 		return ErrNoSuchGrant
 	}
@@ -79,7 +80,7 @@ func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant
 		reason = "its identity was withdrawn"
 	case len(usable) == 0:
 		reason = "its identity may use none of its servers any more"
-	case !redirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI):
+	case !oauth.RedirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI):
 		reason = "its client gave up its redirect URI"
 	default:
 		return usable, nil

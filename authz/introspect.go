@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -28,14 +29,14 @@ type introspection struct {
 func (as *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request) {
 	answer, err := as.inspect(w, r)
 	if err != nil {
-		writeError(w, as.log, err)
+		oauth.WriteError(w, as.log, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, answer)
+	oauth.WriteJSON(w, http.StatusOK, answer)
 }
 
 func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (*introspection, error) {
-	form, err := parseForm(w, r)
+	form, err := oauth.ParseForm(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +45,11 @@ func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (
 		return nil, err
 	}
 	if !client.Proved {
-		return nil, &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "Only a client that authenticates may introspect tokens."}
+		return nil, &oauth.Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "Only a client that authenticates may introspect tokens."}
 	}
 	presented := form.Get("token")
 	if presented == "" {
-		return nil, fail("invalid_request", "The token is missing.")
+		return nil, oauth.NewError("invalid_request", "The token is missing.")
 	}
 	if !as.tokens.Issued(presented) {
 		return &introspection{}, nil
@@ -58,7 +59,7 @@ func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (
 		return &introspection{}, nil
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	}
 	if token.Issuer != as.cfg.Issuer || (token.ClientID != client.ID && !client.Introspect) {
 		return &introspection{}, nil

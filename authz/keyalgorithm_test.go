@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // A key that says which algorithm it is for verifies no other (RFC 7517 section
@@ -41,7 +42,7 @@ func TestKeyOfAnAlgorithmThatItCannotDo_C09(t *testing.T) {
 // refusedAs checks that a request was refused, and with which error code.
 func refusedAs(t testing.TB, err error, code string) {
 	t.Helper()
-	if err == nil || asError(err).Code != code {
+	if err == nil || oauth.AsError(err).Code != code {
 		t.Errorf("got %v, want %s", err, code)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
@@ -203,7 +204,7 @@ func replacedKey() *identity.VirtualKeys {
 func request(changes ...string) url.Values {
 	v := url.Values{
 		"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {labRedirect}, "state": {"xyz"},
-		"code_challenge": {challengeOf(labVerifier)}, "code_challenge_method": {"S256"},
+		"code_challenge": {oauth.CodeChallenge(labVerifier)}, "code_challenge_method": {"S256"},
 		"scope": {"mcp:use"}, "resource": {labNotion},
 	}
 	return with(v, changes...)

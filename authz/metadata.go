@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 const (
@@ -95,7 +96,7 @@ func (as *AuthorizationServer) metadataScopes() []string {
 	for _, s := range as.cfg.Servers {
 		scopes = slices.Concat(scopes, s.Scopes, s.OptionalScopes)
 	}
-	scopes = append(scopes, scopeOfflineAccess)
+	scopes = append(scopes, oauth.OfflineAccess)
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
 }
@@ -110,7 +111,7 @@ func (as *AuthorizationServer) metadataScopes() []string {
 // Some append to a server's URL for its own document too.
 func (as *AuthorizationServer) metadataRoutes() []Route {
 	docs := documents{as: as, bodies: make(map[string][]byte), withoutDocuments: make(map[string][]byte)}
-	handler := CORS(as.log, &docs, http.MethodGet)
+	handler := oauth.CORS(as.log, &docs, http.MethodGet)
 	var routes []Route
 	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
 		routes = append(routes, Route{path, handler}, Route{path + "/", handler})
@@ -173,7 +174,7 @@ func (as *AuthorizationServer) NotFound() http.Handler { return http.HandlerFunc
 
 // notFound answers for what this issuer does not have.
 func (as *AuthorizationServer) notFound(w http.ResponseWriter, _ *http.Request) {
-	writeError(w, as.log, &Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
+	oauth.WriteError(w, as.log, &oauth.Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
 }
 
 // mustMarshal is for documents of strings and booleans, which always marshal.

@@ -4,8 +4,11 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+var errUnknownResource = oauth.NewError("invalid_target", "The requested resource is not one of this server's.")
 
 // Policy knows the MCP servers of a site and who may use them, by the
 // configuration alone.
@@ -19,7 +22,7 @@ type Policy struct {
 func NewPolicy(cfg *Config) *Policy {
 	p := &Policy{cfg: cfg, byResource: make(map[string]*Server, len(cfg.Servers))}
 	for i := range cfg.Servers {
-		if key, ok := canonicalResource(cfg.Servers[i].Resource); ok {
+		if key, ok := oauth.CanonicalResource(cfg.Servers[i].Resource); ok {
 			p.byResource[key] = &cfg.Servers[i]
 		}
 	}
@@ -74,9 +77,9 @@ func (p *Policy) Resolve(requested []string) ([]string, error) {
 		if s == "" {
 			continue
 		}
-		key, ok := canonicalResource(s)
+		key, ok := oauth.CanonicalResource(s)
 		if !ok {
-			return nil, fail("invalid_target", "The requested resource is malformed.")
+			return nil, oauth.NewError("invalid_target", "The requested resource is malformed.")
 		}
 		server := p.byResource[key]
 		if server == nil {
@@ -100,16 +103,16 @@ func (p *Policy) Audience(g *storage.Grant, usable []Server, requested []string)
 	}
 	if len(resources) == 0 {
 		if len(usable) > 1 && g.ResourcesRequested {
-			return nil, fail("invalid_target", "The grant is for several resources: name one.")
+			return nil, oauth.NewError("invalid_target", "The grant is for several resources: name one.")
 		}
 		return usable, nil
 	}
 	if len(resources) > 1 {
-		return nil, fail("invalid_target", "A token is for one resource: name one.")
+		return nil, oauth.NewError("invalid_target", "A token is for one resource: name one.")
 	}
 	i := slices.IndexFunc(usable, func(s Server) bool { return s.Resource == resources[0] })
 	if i < 0 {
-		return nil, fail("invalid_target", "The resource exceeds what was granted.")
+		return nil, oauth.NewError("invalid_target", "The resource exceeds what was granted.")
 	}
 	return usable[i : i+1], nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -18,7 +19,7 @@ var ErrLeft = errors.New("authz: whoever began this is not there any more") // 4
 func (as *AuthorizationServer) CheckAuthentication(r *http.Request, p storage.Authentication, server string) error {
 	there, err := as.stillThere(r, p)
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	if !there || !as.Policy.Allows(p.Identity) ||
 		!slices.ContainsFunc(as.Policy.ServersOf(p.Identity), func(s Server) bool { return s.ID == server }) {

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -70,7 +71,7 @@ func TestUnreachablePublisher(t *testing.T) {
 		t.Fatal("documents are not advertised before one was asked for")
 	}
 	_, err := l.lookup(id)
-	if err == nil || asError(err).Status != http.StatusBadRequest || asError(err).Description != unreachableDocuments(nil).Description {
+	if err == nil || oauth.AsError(err).Status != http.StatusBadRequest || oauth.AsError(err).Description != unreachableDocuments(nil).Description {
 		t.Errorf("the person reads %v", err)
 	}
 	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, authorizationServerWK + "/mcp/", "/mcp/notion" + openIDConfigurationWK} {
@@ -109,7 +110,7 @@ func TestStrangersDoNotSwitchDocuments(t *testing.T) {
 	l.stopLimits()
 	for i := range 10 {
 		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
-		if _, err := l.lookup(id); err == nil || asError(err).Description != unusableDocument(nil).Description {
+		if _, err := l.lookup(id); err == nil || oauth.AsError(err).Description != unusableDocument(nil).Description {
 			t.Errorf("the person reads %v", err)
 		}
 		_, _ = l.lookup(fmt.Sprintf("https://10.0.0.%d/c", i))

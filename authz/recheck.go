@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -40,7 +41,7 @@ func (gs *Grants) ProvedAgain(ctx context.Context, id storage.Identity) error {
 		ExpiresAt: now.Add(max(gs.cfg.Recheck, gs.cfg.Lifetimes.AbsoluteGrant)),
 	})
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	return nil
 }
@@ -52,11 +53,11 @@ func (gs *Grants) lastProved(ctx context.Context, id storage.Identity) (time.Tim
 		return time.Time{}, nil
 	}
 	if err != nil {
-		return time.Time{}, unavailable(err)
+		return time.Time{}, oauth.Unavailable(err)
 	}
 	last, err := time.Parse(time.RFC3339Nano, m.Text)
 	if err != nil {
-		return time.Time{}, unavailable(err)
+		return time.Time{}, oauth.Unavailable(err)
 	}
 	return last, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -19,7 +20,7 @@ import (
 // is a write to the disk.
 const refreshesPerMinute = 60
 
-var errTooManyRefreshes = &Error{
+var errTooManyRefreshes = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 	Description: "The tokens of this grant are refreshed too often; try again shortly.",
 }
@@ -31,7 +32,7 @@ var errTooManyRefreshes = &Error{
 func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticated, form url.Values) (*tokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {
-		return nil, fail("invalid_request", "The refresh_token is missing.")
+		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
 	}
 	if !strings.HasPrefix(presented, refreshTokenPrefix) {
 		return nil, errInvalidGrant
@@ -46,7 +47,7 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticate
 		return nil, as.refuseReuse(ctx, client, rotation)
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	}
 	if token.Issuer != as.cfg.Issuer || token.ClientID != client.ID {
 		as.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
@@ -113,7 +114,7 @@ func (as *AuthorizationServer) refuseReuse(ctx context.Context, client *authenti
 func (as *AuthorizationServer) rotate(ctx context.Context, client *authenticated, r storage.Rotation) (storage.RotationResult, error) {
 	result, err := as.deps.Store.RotateRefreshToken(ctx, r)
 	if err != nil {
-		return result, unavailable(err)
+		return result, oauth.Unavailable(err)
 	}
 	as.deps.Tokens.Forget(result.Revocation)
 	if result.Verdict == storage.Replayed {
@@ -143,17 +144,17 @@ func (as *AuthorizationServer) refreshTokenRecord(ctx context.Context, presented
 func (as *AuthorizationServer) repeat(presented string, client *Client, replay []byte, asked *tokens) (*tokens, error) {
 	plain, err := seal.OpenUnder(presented, replay, "refresh", as.cfg.Issuer, client.ID)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	}
 	first := new(tokens)
 	if err := json.Unmarshal(plain, first); err != nil {
-		return nil, unavailable(err)
+		return nil, oauth.Unavailable(err)
 	}
 	if !slices.Equal(first.Audience, asked.Audience) {
-		return nil, fail("invalid_target", "The token was refreshed for another resource just now.")
+		return nil, oauth.NewError("invalid_target", "The token was refreshed for another resource just now.")
 	}
 	if !slices.Equal(first.Scope, asked.Scope) {
-		return nil, fail("invalid_scope", "The token was refreshed for another scope just now.")
+		return nil, oauth.NewError("invalid_scope", "The token was refreshed for another scope just now.")
 	}
 	return first, nil
 }

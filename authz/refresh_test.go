@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -368,7 +369,7 @@ func TestRefreshAfterRevocation_D15(t *testing.T) {
 func TestRefreshRequest(t *testing.T) {
 	l := newLab(t)
 	l.want(l.refresh("app", ""), http.StatusBadRequest, "invalid_request")
-	for _, token := range []string{"x", refreshTokenPrefix, newSecret(refreshTokenPrefix), strings.Repeat("a", 10_000)} {
+	for _, token := range []string{"x", refreshTokenPrefix, oauth.NewSecret(refreshTokenPrefix), strings.Repeat("a", 10_000)} {
 		l.want(l.refresh("app", token), http.StatusBadRequest, "invalid_grant")
 	}
 }

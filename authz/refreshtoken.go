@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -40,7 +41,7 @@ func NewRefreshTokens(keys *seal.Keyring, issuer string) *RefreshTokens {
 func (t *RefreshTokens) New(grantID string) string {
 	id, err := uuid.Parse(grantID)
 	if err != nil {
-		return newSecret(refreshTokenPrefix)
+		return oauth.NewSecret(refreshTokenPrefix)
 	}
 	var random [randomSize]byte
 	_, _ = rand.Read(random[:]) // never fails, see crypto/rand

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -36,13 +37,13 @@ func (as *AuthorizationServer) registerHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
 		return http.HandlerFunc(as.notFound)
 	}
-	return CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return oauth.CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.register(w, r)
 		if err != nil {
-			writeError(w, as.log, err)
+			oauth.WriteError(w, as.log, err)
 			return
 		}
-		writeJSON(w, http.StatusCreated, response)
+		oauth.WriteJSON(w, http.StatusCreated, response)
 	}), http.MethodPost)
 }
 
@@ -73,7 +74,7 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 	}
 	sender := storage.HashOf(senderBlock(as.deps.ClientIP(r)))
 	c.Sender = &sender
-	response, err := as.describeRegistration(&c, metadata, newSecret(registrationTokenPrefix))
+	response, err := as.describeRegistration(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (as *AuthorizationServer) checkInitialToken(r *http.Request) error {
 	if want == nil {
 		return nil
 	}
-	token, ok := bearerToken(r)
+	token, ok := oauth.BearerToken(r)
 	switch {
 	case !ok:
 		return invalidRegistrationToken(false)
@@ -117,12 +118,12 @@ func checkJSON(r *http.Request) error {
 func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistrationLen))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, &Error{
+		return nil, &oauth.Error{
 			Status: http.StatusRequestEntityTooLarge, Code: "invalid_client_metadata", Description: "The request is too large.",
 		}
 	}
 	if err != nil {
-		return nil, unread("invalid_client_metadata", err)
+		return nil, oauth.ReadError("invalid_client_metadata", err)
 	}
 	return body, nil
 }
@@ -132,7 +133,7 @@ func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 func (as *AuthorizationServer) parseRegistration(body []byte) (ClientMetadata, error) {
 	var m ClientMetadata
 	if err := strictjson.Unmarshal(body, maxRegistrationLen, &m); err != nil {
-		return m, &Error{
+		return m, &oauth.Error{
 			Status: http.StatusBadRequest, Code: "invalid_client_metadata",
 			Description: "The request must be one JSON object with members of the right type, none of them twice.", Cause: err,
 		}
@@ -161,7 +162,7 @@ func (response *registrationResponse) issueSecret(c *storage.Client) {
 	switch response.TokenEndpointAuthMethod {
 	case AuthSecretBasic, AuthSecretPost:
 		if c.SecretHash == nil {
-			response.ClientSecret, response.ClientSecretExpiresAt = newSecret(clientSecretPrefix), new(int64)
+			response.ClientSecret, response.ClientSecretExpiresAt = oauth.NewSecret(clientSecretPrefix), new(int64)
 			h := storage.HashOf(response.ClientSecret)
 			c.SecretHash = &h
 		}
@@ -170,8 +171,8 @@ func (response *registrationResponse) issueSecret(c *storage.Client) {
 	}
 }
 
-func tooManyRegistrations() *Error {
-	return &Error{
+func tooManyRegistrations() *oauth.Error {
+	return &oauth.Error{
 		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 		Description: "Too many registrations from this address; try again shortly.",
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -219,7 +220,7 @@ func TestForeignRegistration_F11(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(publicClient)
 	l.reload(func(c *Config) { c.Issuer = "https://other.example.com" })
-	if _, err := l.lookup(reg.ID); asError(err).Code != "invalid_client" {
+	if _, err := l.lookup(reg.ID); oauth.AsError(err).Code != "invalid_client" {
 		t.Errorf("lookup: %v", err)
 	}
 	w := l.send(http.MethodGet, reg.path(), "", "Authorization", "Bearer "+reg.Token)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -93,7 +94,7 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := l.lookup(reg.ID)
-		if err != nil && asError(err).Code != "invalid_client" {
+		if err != nil && oauth.AsError(err).Code != "invalid_client" {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -125,7 +126,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 	known := func(reg registration) bool {
 		t.Helper()
 		_, err := l.as.clients.lookup(t.Context(), reg.ID, requester{})
-		if err != nil && asError(err).Code != "invalid_client" {
+		if err != nil && oauth.AsError(err).Code != "invalid_client" {
 			t.Fatal(err)
 		}
 		return err == nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -18,16 +19,16 @@ func (as *AuthorizationServer) registrationHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
 		return http.HandlerFunc(as.notFound)
 	}
-	return CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return oauth.CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.manageRegistration(w, r)
 		switch {
 		case err != nil:
-			writeError(w, as.log, err)
+			oauth.WriteError(w, as.log, err)
 		case response == nil:
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusNoContent)
 		default:
-			writeJSON(w, http.StatusOK, response)
+			oauth.WriteJSON(w, http.StatusOK, response)
 		}
 	}), http.MethodGet, http.MethodPut, http.MethodDelete)
 }
@@ -57,12 +58,12 @@ func (as *AuthorizationServer) manageRegistration(w http.ResponseWriter, r *http
 // bearer token guards. An unknown client, another client's token and none at
 // all look the same: 401, never 404 (RFC 7592 section 2.1).
 func (as *AuthorizationServer) openRegistration(r *http.Request) (storage.Client, string, error) {
-	token, ok := bearerToken(r)
+	token, ok := oauth.BearerToken(r)
 	if !ok {
 		return storage.Client{}, "", invalidRegistrationToken(false)
 	}
 	c, err := as.clients.record(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
-	if refused := (*Error)(nil); errors.As(err, &refused) {
+	if refused := (*oauth.Error)(nil); errors.As(err, &refused) {
 		return storage.Client{}, "", as.wrongRegistrationToken(r, guessRegistrationToken)
 	}
 	if err != nil {
@@ -102,7 +103,7 @@ func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http
 	}
 	changed := before.fingerprint() != metadata.fingerprint()
 	oldToken := c.RegistrationTokenHash
-	response, err := as.describeRegistration(&c, metadata, newSecret(registrationTokenPrefix))
+	response, err := as.describeRegistration(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {
 		return nil, err
 	}
@@ -133,14 +134,14 @@ func checkUpdate(body []byte, c *storage.Client) error {
 		return invalidMetadata("client_id and client_secret must be texts.")
 	}
 	if own.ClientID != c.ID {
-		return fail("invalid_request", "client_id must be that of the registration.")
+		return oauth.NewError("invalid_request", "client_id must be that of the registration.")
 	}
 	if own.RegistrationAccessToken != nil || own.RegistrationClientURI != nil ||
 		own.ClientSecretExpiresAt != nil || own.ClientIDIssuedAt != nil {
-		return fail("invalid_request", "An update must not contain what only the server sets.")
+		return oauth.NewError("invalid_request", "An update must not contain what only the server sets.")
 	}
 	if own.ClientSecret != "" && (c.SecretHash == nil || !hashEqual(storage.HashOf(own.ClientSecret), *c.SecretHash)) {
-		return fail("invalid_request", "client_secret must be the one that was issued.")
+		return oauth.NewError("invalid_request", "client_secret must be the one that was issued.")
 	}
 	return nil
 }
@@ -159,8 +160,8 @@ func (as *AuthorizationServer) deleteRegistration(ctx context.Context, c storage
 
 // invalidRegistrationToken is the 401 of RFC 6750 section 3.1; a request that
 // brought no token is told no error (section 3).
-func invalidRegistrationToken(presented bool) *Error {
-	e := &Error{
+func invalidRegistrationToken(presented bool) *oauth.Error {
+	e := &oauth.Error{
 		Status: http.StatusUnauthorized, Code: "invalid_token",
 		Description: "The request needs a valid access token for registration.", Challenge: "Bearer",
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -20,7 +21,7 @@ func TestDeleteRegistration_G14(t *testing.T) {
 	if w.Code != http.StatusNoContent || w.Body.Len() != 0 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s %v", w.Code, w.Body, w.Header())
 	}
-	if _, err := l.lookup(reg.ID); asError(err).Code != "invalid_client" {
+	if _, err := l.lookup(reg.ID); oauth.AsError(err).Code != "invalid_client" {
 		t.Errorf("the client: %v", err)
 	}
 	if l.live(tokens.Access) {

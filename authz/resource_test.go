@@ -3,6 +3,8 @@ package authz
 import (
 	"slices"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func TestResolveResources_F01_F05(t *testing.T) {
@@ -29,8 +31,8 @@ func TestResolveResources_F01_F05(t *testing.T) {
 			if (err == nil) != tt.ok || !slices.Equal(got, tt.want) {
 				t.Errorf("resources = %q, %v", got, err)
 			}
-			if err != nil && asError(err).Code != "invalid_target" {
-				t.Errorf("code = %s", asError(err).Code)
+			if err != nil && oauth.AsError(err).Code != "invalid_target" {
+				t.Errorf("code = %s", oauth.AsError(err).Code)
 			}
 		})
 	}

@@ -1,6 +1,10 @@
 package authz
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+)
 
 // resourceMetadata is RFC 9728 section 2.
 type resourceMetadata struct {
@@ -49,7 +53,7 @@ func (as *AuthorizationServer) resourceMetadata(s *Server, resource string) []by
 	return mustMarshal(resourceMetadata{
 		Resource:               resource,
 		AuthorizationServers:   []string{as.cfg.Issuer},
-		ScopesSupported:        withoutOfflineAccess(s.Scopes),
+		ScopesSupported:        oauth.WithoutOfflineAccess(s.Scopes),
 		BearerMethodsSupported: []string{"header"},
 		ResourceName:           s.Title,
 		Documentation:          s.Documentation,

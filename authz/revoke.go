@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -16,7 +17,7 @@ import (
 // The prefix says what a token is, so that token_type_hint has nothing to add.
 func (as *AuthorizationServer) revoke(w http.ResponseWriter, r *http.Request) {
 	if err := as.revokeToken(w, r); err != nil {
-		writeError(w, as.log, err)
+		oauth.WriteError(w, as.log, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -24,7 +25,7 @@ func (as *AuthorizationServer) revoke(w http.ResponseWriter, r *http.Request) {
 }
 
 func (as *AuthorizationServer) revokeToken(w http.ResponseWriter, r *http.Request) error {
-	form, err := parseForm(w, r)
+	form, err := oauth.ParseForm(w, r)
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (as *AuthorizationServer) revokeToken(w http.ResponseWriter, r *http.Reques
 	token := form.Get("token")
 	switch {
 	case token == "":
-		return fail("invalid_request", "The token is missing.")
+		return oauth.NewError("invalid_request", "The token is missing.")
 	case strings.HasPrefix(token, refreshTokenPrefix):
 		return as.revokeRefreshToken(r.Context(), client, token)
 	case strings.HasPrefix(token, accessTokenPrefix):
@@ -50,7 +51,7 @@ func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *a
 		return nil
 	}
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	if token.Issuer != as.cfg.Issuer || token.ClientID != client.ID {
 		return nil
@@ -64,7 +65,7 @@ func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *a
 func (as *AuthorizationServer) revokeAccessToken(ctx context.Context, client *authenticated, h storage.Hash) error {
 	revoked, err := as.deps.Store.RevokeAccessToken(ctx, h, as.cfg.Issuer, client.ID)
 	if err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	if revoked {
 		as.deps.Tokens.Revoked(h)

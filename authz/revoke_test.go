@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 const inactive = `{"active":false}`
@@ -81,12 +83,12 @@ func TestRevokeForeign_L05(t *testing.T) {
 
 func TestRevokeRequests(t *testing.T) {
 	l := newLab(t)
-	for _, token := range []string{"x", newSecret(accessTokenPrefix), newSecret(refreshTokenPrefix), l.code()} {
+	for _, token := range []string{"x", oauth.NewSecret(accessTokenPrefix), oauth.NewSecret(refreshTokenPrefix), l.code()} {
 		l.want(l.revoke("app", token), http.StatusOK, "")
 	}
 	l.want(l.revoke("app", ""), http.StatusBadRequest, "invalid_request")
-	l.want(l.revoke("", newSecret(accessTokenPrefix)), http.StatusUnauthorized, "invalid_client")
-	if got := l.revoke("", newSecret(accessTokenPrefix), "client_id", "web"); got.Error != "invalid_client" {
+	l.want(l.revoke("", oauth.NewSecret(accessTokenPrefix)), http.StatusUnauthorized, "invalid_client")
+	if got := l.revoke("", oauth.NewSecret(accessTokenPrefix), "client_id", "web"); got.Error != "invalid_client" {
 		t.Errorf("without its secret: %s", got.body)
 	}
 	if w := l.serve(httptest.NewRequest(http.MethodGet, labIssuer+RevokePath, nil)); w.Code != http.StatusMethodNotAllowed {
@@ -168,7 +170,7 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 		}
 	}
 	check("foreign", "web", foreign.Access)
-	check("made up", "web", newSecret(accessTokenPrefix))
+	check("made up", "web", oauth.NewSecret(accessTokenPrefix))
 	check("not in the store", "web", l.as.tokens.New())
 	check("nonsense", "web", "x")
 	check("refresh token", "web", own.Refresh)

@@ -1,6 +1,10 @@
 package authz
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+)
 
 // resolveScope returns what a request for scope at the servers asks for: the
 // scopes it names that exist there or, when it names none of them, those that
@@ -8,7 +12,7 @@ import "slices"
 // tells what it granted (RFC 6749 section 3.3): several clients always ask for
 // scopes of OpenID Connect, or of their own, and could not sign in otherwise.
 func resolveScope(requested string, servers []Server) ([]string, error) {
-	scope, err := parseScope(requested)
+	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +51,7 @@ func limitScope(scope []string, servers []Server) []string {
 func connectedScope(scope []string, servers []Server, connected []string) []string {
 	granted := slices.Clone(scope)
 	for _, s := range servers {
-		token := ConnectScope(s.ID)
+		token := oauth.ConnectScope(s.ID)
 		if !s.knowsScope(token) {
 			continue
 		}
@@ -73,7 +77,7 @@ func (s *Server) knowsScope(token string) bool {
 // the grant may be a part (see resolveScope), and sign the person out if that
 // is refused. Only a request for nothing but what was not granted is.
 func narrowScope(requested string, granted []string, servers []Server) ([]string, error) {
-	scope, err := parseScope(requested)
+	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func narrowScope(requested string, granted []string, servers []Server) ([]string
 	}
 	narrowed := slices.DeleteFunc(scope, func(token string) bool { return !slices.Contains(granted, token) })
 	if len(narrowed) == 0 {
-		return nil, fail("invalid_scope", "The scope exceeds what was granted.")
+		return nil, oauth.NewError("invalid_scope", "The scope exceeds what was granted.")
 	}
 	return narrowed, nil
 }

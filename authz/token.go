@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -25,14 +26,14 @@ type tokenResponse struct {
 func (as *AuthorizationServer) token(w http.ResponseWriter, r *http.Request) {
 	response, err := as.exchange(w, r)
 	if err != nil {
-		writeError(w, as.log, err)
+		oauth.WriteError(w, as.log, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, response)
+	oauth.WriteJSON(w, http.StatusOK, response)
 }
 
 func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) (*tokenResponse, error) {
-	form, err := parseForm(w, r)
+	form, err := oauth.ParseForm(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -44,16 +45,16 @@ func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) 
 	case grantRefreshToken:
 		redeem = as.refresh
 	case "":
-		return nil, fail("invalid_request", "The grant_type is missing.")
+		return nil, oauth.NewError("invalid_request", "The grant_type is missing.")
 	default:
-		return nil, fail("unsupported_grant_type", "The grant types are authorization_code and refresh_token.")
+		return nil, oauth.NewError("unsupported_grant_type", "The grant types are authorization_code and refresh_token.")
 	}
 	client, err := as.authenticateClient(r, form)
 	if err != nil {
 		return nil, err
 	}
 	if !client.AllowsGrant(grantType) {
-		return nil, fail("unauthorized_client", "The client did not register this grant type.")
+		return nil, oauth.NewError("unauthorized_client", "The client did not register this grant type.")
 	}
 	issued, err := redeem(r.Context(), client, form)
 	if err != nil {

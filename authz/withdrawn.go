@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -85,7 +86,7 @@ func (w *Withdrawals) End(ctx context.Context) error {
 	case errors.Is(err, storage.ErrNotFound): // of an earlier release, or new
 		err = w.endAllWithdrawn(ctx, nil)
 	case err != nil:
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	case value.Text == string(text):
 		return nil
 	default:
@@ -95,7 +96,7 @@ func (w *Withdrawals) End(ctx context.Context) error {
 		return err
 	}
 	if err := w.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.cfg.Issuer, Name: basisValue, Text: string(text)}); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func (w *Withdrawals) End(ctx context.Context) error {
 func (w *Withdrawals) endSince(ctx context.Context, text string, now basis) error {
 	var before basis
 	if err := json.Unmarshal([]byte(text), &before); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	for _, subject := range slices.Sorted(maps.Keys(before.Keys)) {
 		if !now.Keys[subject].covers(before.Keys[subject]) {
@@ -168,10 +169,10 @@ func (w *Withdrawals) endWithdrawnOf(ctx context.Context, subject string) error 
 // endUnfinished ends the pending flows and browser sessions of a subject.
 func (w *Withdrawals) endUnfinished(ctx context.Context, subject string) error {
 	if err := w.store.EndFlows(ctx, w.cfg.Issuer, subject, w.now()); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	if err := w.store.DeleteBrowserSessions(ctx, w.cfg.Issuer, subject); err != nil {
-		return unavailable(err)
+		return oauth.Unavailable(err)
 	}
 	return nil
 }
@@ -182,7 +183,7 @@ func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) err
 	for after := ""; ; {
 		grants, next, err := w.store.Grants(ctx, after, grantsPage, w.now())
 		if err != nil {
-			return unavailable(err)
+			return oauth.Unavailable(err)
 		}
 		left := map[string]bool{}
 		for _, g := range grants {

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
@@ -159,7 +160,7 @@ func (s *site) noSession(w http.ResponseWriter) {
 
 // refuse answers for a mistake of the client's.
 func (s *site) refuse(w http.ResponseWriter, status int, message string) {
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	s.log.Debug("request refused", zap.String("correlation_id", id), zap.Int("status", status), zap.String("description", message))
 	mcp.WriteError(w, status, message, id)
 }
@@ -169,7 +170,7 @@ func (s *site) refuse(w http.ResponseWriter, status int, message string) {
 // challenge to the wrong authorization server.
 func (c *call) credentialRefused(res *http.Response) *http.Response {
 	_ = res.Body.Close()
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	c.site.log.Error("the MCP server refused the gateway's credential; see `auth` of the server",
 		zap.String("server", c.upstream.id), zap.String("correlation_id", id))
 	return replaced(res, func(w http.ResponseWriter) {
@@ -181,7 +182,7 @@ func (c *call) credentialRefused(res *http.Response) *http.Response {
 // know, and where it leads no token of ours is good.
 func (c *call) redirected(res *http.Response) *http.Response {
 	_ = res.Body.Close()
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	to := "not a URL"
 	if u, err := res.Location(); err == nil {
 		u.RawQuery, u.Fragment, u.User = "", "", nil // may hold secrets
@@ -242,7 +243,7 @@ func (c *call) failed(w http.ResponseWriter, err error) error {
 	if !errors.As(err, &failure) || failure.StatusCode < http.StatusInternalServerError {
 		return err
 	}
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	c.site.log.Error("the MCP server cannot be reached", zap.String("server", c.upstream.id),
 		zap.String("correlation_id", id), zap.Error(failure.Err))
 	if failure.StatusCode == http.StatusServiceUnavailable {

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // connectedCall is a call that carries somebody's account at the upstream.
@@ -101,7 +102,7 @@ func (c *connectedCall) takeState(w http.ResponseWriter, r *http.Request) bool {
 	}
 	forward, round, err := c.site.states.Take(c.asked(), request, time.Now())
 	if err != nil {
-		id := authz.NewCorrelationID()
+		id := oauth.NewCorrelationID()
 		c.site.log.Debug("a request state came with another request", zap.String("correlation_id", id), zap.Error(err))
 		mcp.WriteInvalidState(w, request, id)
 		return false

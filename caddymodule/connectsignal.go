@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // scopeAsksPerMinute bounds how often somebody is asked to consent to more
@@ -71,7 +71,7 @@ func (c *connectedCall) refuseCall(w http.ResponseWriter, shared bool) {
 
 // fail answers with a failure of ours or of the provider.
 func (c *connectedCall) fail(w http.ResponseWriter, r *http.Request, status int, message string, cause error) {
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	if r.Context().Err() == nil {
 		c.site.log.Error("a call went without its account", zap.String("server", c.upstream.id),
 			zap.String("correlation_id", id), zap.Error(cause))
@@ -180,7 +180,7 @@ func (c *connectedCall) refuseMismatch(w http.ResponseWriter, request *mcp.Reque
 	if request == nil || request.MatchesHeaders(c.header) {
 		return false
 	}
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	c.site.log.Debug("the headers of a request do not match its body", zap.String("correlation_id", id))
 	mcp.WriteHeaderMismatch(w, request, id)
 	return true
@@ -200,7 +200,7 @@ func (c *connectedCall) say(w http.ResponseWriter, status int, message string) {
 		mcp.WriteToolError(w, request, message)
 		return
 	}
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	c.site.log.Debug("a call needs an account", zap.String("server", c.upstream.id), zap.String("correlation_id", id))
 	mcp.WriteErrorTo(w, request, status, message, id)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -126,7 +127,7 @@ func convertClient(path string, c Client, schemes []string, resolve resolver) (a
 
 // refused names the field that made a client unusable.
 func refused(path string, c Client, err error) error {
-	var e *authz.Error
+	var e *oauth.Error
 	switch {
 	case errors.As(err, &e) && e.Code == "invalid_redirect_uri":
 		path += ".redirect_uris"
@@ -140,7 +141,7 @@ func refused(path string, c Client, err error) error {
 
 // description returns what an operator needs of a refusal.
 func description(err error) string {
-	var e *authz.Error
+	var e *oauth.Error
 	if errors.As(err, &e) {
 		return e.Description
 	}

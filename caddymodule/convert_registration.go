@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -102,7 +103,7 @@ func (r *Registration) convertCounts(to *authz.Registration, _ resolver) error {
 func (r *Registration) convertSchemes(to *authz.Registration, _ resolver) error {
 	to.RedirectSchemes = slices.Clone(to.RedirectSchemes)
 	for _, scheme := range r.RedirectSchemes {
-		if err := authz.CheckRedirectScheme(scheme); err != nil {
+		if err := oauth.CheckRedirectScheme(scheme); err != nil {
 			return wrong("registration.redirect_schemes", "%q: %v", scheme, err)
 		}
 		to.RedirectSchemes = append(to.RedirectSchemes, scheme)

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
@@ -70,7 +71,7 @@ func convertServer(path string, s Server, issuer string) (authz.Server, error) {
 		return server, err
 	}
 	if s.Auth != nil && accounts.Mode(s.Auth.Mode).PerUser() {
-		server.OptionalScopes = append(slices.Clip(server.OptionalScopes), authz.ConnectScope(s.ID))
+		server.OptionalScopes = append(slices.Clip(server.OptionalScopes), oauth.ConnectScope(s.ID))
 	}
 	return server, nil
 }
@@ -105,8 +106,8 @@ func checkServerScopes(path string, s authz.Server) error {
 				return err
 			case scope == "offline_access": // asked of us alone, so no token would ever have it
 				return wrong(path+l.field, "offline_access is not a scope of a server; remove it")
-			case strings.HasPrefix(scope, authz.ConnectScope("")):
-				return wrong(path+l.field, "scopes that start with %s are made for servers that people connect; choose another name", authz.ConnectScope(""))
+			case strings.HasPrefix(scope, oauth.ConnectScope("")):
+				return wrong(path+l.field, "scopes that start with %s are made for servers that people connect; choose another name", oauth.ConnectScope(""))
 			case seen[scope]:
 				return wrong(path+l.field, "scope %s is listed twice; remove one", scope)
 			}

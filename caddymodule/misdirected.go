@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // Caddy answers a request for a host it does not serve with an empty 200. A
@@ -55,7 +56,7 @@ func (h *Handler) refuseHost(w http.ResponseWriter, r *http.Request) error {
 	if ok && server.Errors != nil {
 		return caddyhttp.Error(http.StatusMisdirectedRequest, errMisdirected)
 	}
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	h.log.Debug("a request for another host was refused", zap.String("correlation_id", id), zap.String("host", r.Host))
 	answerError(w, http.StatusMisdirectedRequest, "misdirected_request", "This site is "+h.cfg.Issuer+
 		". Check the URL you use, the option public_url, and what a proxy in front sends as Host.", id)

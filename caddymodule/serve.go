@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -72,7 +72,7 @@ func (h *Handler) announce() {
 // unavailable answers while the store cannot be opened: failing to decide is
 // never a yes.
 func (h *Handler) unavailable(w http.ResponseWriter, cause error) {
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	h.log.Error("the store cannot be opened", zap.String("correlation_id", id), zap.Error(cause))
 	w.Header().Set("Retry-After", "5")
 	answerError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "The server cannot answer right now; try again shortly.", id)

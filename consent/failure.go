@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // failure is an answer other than the one the person wanted.
@@ -50,7 +51,7 @@ func (f *failure) Unwrap() error { return f.cause }
 // failures as errors, everything a visitor can cause as debug.
 func (c *Consent) fail(w http.ResponseWriter, err error) {
 	f := c.explain(err)
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	fields := []zap.Field{
 		zap.String("correlation_id", id), zap.Int("status", f.status),
 		zap.String("description", f.message), zap.NamedError("cause", f.cause),
@@ -90,7 +91,7 @@ func (c *Consent) explain(err error) *failure {
 			return &failure{status: known.status, message: known.message, next: known.next, cause: err}
 		}
 	}
-	var oauth *authz.Error
+	var oauth *oauth.Error
 	if errors.As(err, &oauth) && oauth.Status < http.StatusInternalServerError {
 		return refuse(oauth.Status, oauth.Description).because(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func newRecorder(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
@@ -138,8 +139,8 @@ func TestFlowErrorsInWords(t *testing.T) {
 		"forged":        {authz.ErrFlowForged, 403},
 		"submitted":     {authz.ErrFlowSubmitted, 409},
 		"changed":       {authz.ErrFlowChanged, 409},
-		"client gone":   {&authz.Error{Status: 400, Code: "invalid_client", Description: "The client is gone."}, 400},
-		"OAuth 503":     {&authz.Error{Status: 503, Code: "temporarily_unavailable", Cause: http.ErrServerClosed}, 503},
+		"client gone":   {&oauth.Error{Status: 400, Code: "invalid_client", Description: "The client is gone."}, 400},
+		"OAuth 503":     {&oauth.Error{Status: 503, Code: "temporarily_unavailable", Cause: http.ErrServerClosed}, 503},
 		"store down":    {http.ErrServerClosed, 503},
 	}
 	for name, tt := range tests {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -88,7 +89,7 @@ func (c *Consent) comeBack(w http.ResponseWriter, returnTo string, err error) er
 	if returnTo == "" {
 		return err
 	}
-	id := authz.NewCorrelationID()
+	id := oauth.NewCorrelationID()
 	log := c.log.Debug
 	if p.Problem.NeedsOperator() {
 		log = c.log.Warn

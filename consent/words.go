@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // describeScopes lists the scopes of the request that this server knows. A
@@ -17,7 +18,7 @@ func (c *Consent) describeScopes(f *authz.Flow, s authz.Server) []scopeView {
 		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.OptionalScopes, scope) {
 			continue
 		}
-		if scope == authz.ConnectScope(s.ID) {
+		if scope == oauth.ConnectScope(s.ID) {
 			continue // the connection itself is shown
 		}
 		v := scopeView{Name: scope, Description: c.as.Config().Scopes[scope], ShowName: true}

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"bytes"
@@ -33,47 +33,47 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// fail returns a 400 response with the code.
-func fail(code, description string) *Error {
+// NewError returns a 400 response with the code.
+func NewError(code, description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: code, Description: description}
 }
 
-// unavailable returns the 503 response for a store that cannot do its work.
+// Unavailable returns the 503 response for a store that cannot do its work.
 // Failing to decide is never a yes.
-func unavailable(cause error) *Error {
+func Unavailable(cause error) *Error {
 	return &Error{
 		Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable",
 		Description: "The server cannot answer right now; try again shortly.", Cause: cause,
 	}
 }
 
-// asError turns any error into a response; what is not an Error already came
+// AsError turns any error into a response; what is not an Error already came
 // from the store.
-func asError(err error) *Error {
+func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
 	}
-	return unavailable(err)
+	return Unavailable(err)
 }
 
 // NewCorrelationID returns the id that ties what a person or client sees to a
 // log line.
 func NewCorrelationID() string { return uuid.NewString() }
 
-// writeError answers with the error as JSON and logs it under a correlation id.
-func writeError(w http.ResponseWriter, log *zap.Logger, err error) {
-	asError(err).write(w, log)
+// WriteError answers with the error as JSON and logs it under a correlation id.
+func WriteError(w http.ResponseWriter, log *zap.Logger, err error) {
+	AsError(err).Write(w, log)
 }
 
-func (e *Error) write(w http.ResponseWriter, log *zap.Logger) {
+func (e *Error) Write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()
-	logError(log, e, id)
+	LogError(log, e, id)
 	if e.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.Challenge)
 	}
-	setRetryAfter(w, e.Status)
-	writeJSON(w, e.Status, errorBody{e.Code, e.Description, id})
+	SetRetryAfter(w, e.Status)
+	WriteJSON(w, e.Status, errorBody{e.Code, e.Description, id})
 }
 
 type errorBody struct {
@@ -82,10 +82,10 @@ type errorBody struct {
 	CorrelationID string `json:"correlation_id"` // last: see PreparedError
 }
 
-// logError logs a server's failure as an error and anybody else's as debug:
+// LogError logs a server's failure as an error and anybody else's as debug:
 // strangers must not be able to fill the log. One who hangs up before the
 // answer is no failure of ours.
-func logError(log *zap.Logger, e *Error, correlationID string) {
+func LogError(log *zap.Logger, e *Error, correlationID string) {
 	level, message := zapcore.DebugLevel, "request refused"
 	if e.Status >= http.StatusInternalServerError && !errors.Is(e.Cause, context.Canceled) {
 		level, message = zapcore.ErrorLevel, "request failed"
@@ -116,9 +116,9 @@ func PrepareError(reason *Error, challenge string) *PreparedError {
 }
 
 // Write answers, and logs the error under a correlation id.
-func (f *PreparedError) write(w http.ResponseWriter, log *zap.Logger) {
+func (f *PreparedError) Write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()
-	logError(log, f.reason, id)
+	LogError(log, f.reason, id)
 	w.Header().Set("WWW-Authenticate", f.challenge)
 	body := make([]byte, 0, len(f.body)+len(id)+2)
 	writeDocument(w, f.reason.Status, append(append(append(body, f.body...), id...), `"}`...))

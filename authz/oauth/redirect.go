@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"errors"
@@ -43,14 +43,14 @@ func CheckRedirectScheme(scheme string) error {
 	return nil
 }
 
-// redirectURIRegistrable reports whether a client may register the redirect
+// RedirectURIRegistrable reports whether a client may register the redirect
 // URI: https anywhere, http to loopback, or one of the private-use schemes.
 // Whatever two programs might read differently is refused: user information,
 // fragments, wildcards, dot segments, every byte RFC 3986 leaves out, and a
 // query that would give the client an answer twice.
-func redirectURIRegistrable(uri string, schemes []string) bool {
+func RedirectURIRegistrable(uri string, schemes []string) bool {
 	scheme, rest, ok := strings.Cut(uri, ":")
-	if !ok || rest == "" || len(uri) > maxURILen || !plainURI(uri) || answersAlready(rest) {
+	if !ok || rest == "" || len(uri) > maxURILen || !PlainURI(uri) || answersAlready(rest) {
 		return false
 	}
 	switch {
@@ -58,9 +58,9 @@ func redirectURIRegistrable(uri string, schemes []string) bool {
 		_, _, loopback := splitLoopback(uri)
 		return loopback
 	case scheme == "https":
-		return isHTTPSURI(uri)
+		return IsHTTPSURI(uri)
 	case slices.Contains(schemes, scheme) && CheckRedirectScheme(scheme) == nil:
-		return !strings.HasPrefix(rest, "//") || plainAuthority(authority(rest))
+		return !strings.HasPrefix(rest, "//") || PlainAuthority(Authority(rest))
 	}
 	return false
 }
@@ -80,11 +80,11 @@ func answersAlready(uri string) bool {
 	return false
 }
 
-// redirectURIAllowed reports whether an authorization request may name the
+// RedirectURIAllowed reports whether an authorization request may name the
 // redirect URI: byte for byte one that is registered (OAuth 2.1 section
 // 2.3.1), except that a native app may listen on any port of the loopback
 // host it registered (RFC 8252 section 7.3).
-func redirectURIAllowed(registered []string, requested string) bool {
+func RedirectURIAllowed(registered []string, requested string) bool {
 	if slices.Contains(registered, requested) {
 		return true
 	}

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"net/url"
@@ -41,7 +41,7 @@ func TestCanonicalResource_AS49_AS50_F03_F06(t *testing.T) {
 		{"https://mcp.example.com/" + strings.Repeat("a", 3<<10), ""},
 	}
 	for _, tt := range tests {
-		if got, ok := canonicalResource(tt.in); got != tt.want || ok != (tt.want != "") {
+		if got, ok := CanonicalResource(tt.in); got != tt.want || ok != (tt.want != "") {
 			t.Errorf("canonicalResource(%.60q) = %q, %v, want %q", tt.in, got, ok, tt.want)
 		}
 	}
@@ -53,7 +53,7 @@ func FuzzCanonicalResource(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got, ok := canonicalResource(s)
+		got, ok := CanonicalResource(s)
 		if !ok {
 			return
 		}
@@ -69,7 +69,7 @@ func FuzzCanonicalResource(f *testing.F) {
 			out.EscapedPath() != in.EscapedPath() && out.EscapedPath()+"/" != in.EscapedPath() {
 			t.Errorf("%q becomes %q", s, got)
 		}
-		if again, ok := canonicalResource(got); !ok || again != got && again+"/" != got {
+		if again, ok := CanonicalResource(got); !ok || again != got && again+"/" != got {
 			t.Errorf("%q is not stable: %q", got, again)
 		}
 	})

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"crypto/sha256"
@@ -8,9 +8,9 @@ import (
 // challengeLength is that of 256 bits in base64url.
 const challengeLength = 43
 
-// validChallenge reports whether s can be an S256 code challenge (RFC 7636
+// ValidCodeChallenge reports whether s can be an S256 code challenge (RFC 7636
 // section 4.2). No other method is accepted (OAuth 2.1 section 7.5).
-func validChallenge(s string) bool {
+func ValidCodeChallenge(s string) bool {
 	if len(s) != challengeLength { // the decoder skips line breaks, so ask first
 		return false
 	}
@@ -18,8 +18,8 @@ func validChallenge(s string) bool {
 	return err == nil && len(sum) == sha256.Size
 }
 
-// validVerifier reports whether s is a code verifier (RFC 7636 section 4.1).
-func validVerifier(s string) bool {
+// ValidCodeVerifier reports whether s is a code verifier (RFC 7636 section 4.1).
+func ValidCodeVerifier(s string) bool {
 	if len(s) < 43 || len(s) > 128 {
 		return false
 	}
@@ -34,8 +34,8 @@ func validVerifier(s string) bool {
 	return true
 }
 
-// challengeOf returns the S256 challenge of a verifier.
-func challengeOf(verifier string) string {
+// CodeChallenge returns the S256 challenge of a verifier.
+func CodeChallenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"net"
@@ -11,15 +11,15 @@ import (
 // maxURILen bounds what is kept or compared.
 const maxURILen = 2 << 10
 
-// isHTTPSURI reports whether uri is a plain https URI with nothing in it that
+// IsHTTPSURI reports whether uri is a plain https URI with nothing in it that
 // two readers might take differently.
-func isHTTPSURI(uri string) bool {
+func IsHTTPSURI(uri string) bool {
 	rest, ok := strings.CutPrefix(uri, "https:")
-	return ok && len(uri) <= maxURILen && plainURI(uri) && strings.HasPrefix(rest, "//") && plainAuthority(authority(rest))
+	return ok && len(uri) <= maxURILen && PlainURI(uri) && strings.HasPrefix(rest, "//") && PlainAuthority(Authority(rest))
 }
 
-// authority returns the authority of what follows a scheme: "//host:port/path".
-func authority(rest string) string {
+// Authority returns the authority of what follows a scheme: "//host:port/path".
+func Authority(rest string) string {
 	rest = rest[len("//"):]
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		return rest[:i]
@@ -27,9 +27,9 @@ func authority(rest string) string {
 	return rest
 }
 
-// plainURI reports whether a URI has only bytes of RFC 3986, no fragment, no
+// PlainURI reports whether a URI has only bytes of RFC 3986, no fragment, no
 // wildcard and no dot segment, not even an encoded one.
-func plainURI(uri string) bool {
+func PlainURI(uri string) bool {
 	for _, c := range []byte(uri) {
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("#*\"<>\\^`{|}", c) >= 0 {
 			return false
@@ -37,10 +37,10 @@ func plainURI(uri string) bool {
 	}
 	path, query, _ := strings.Cut(uri, "?")
 	path, err := url.PathUnescape(path)
-	if err != nil || hasControl(path) {
+	if err != nil || HasControlCharacter(path) {
 		return false
 	}
-	if query, err = url.PathUnescape(query); err != nil || hasControl(query) {
+	if query, err = url.PathUnescape(query); err != nil || HasControlCharacter(query) {
 		return false
 	}
 	for _, segment := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }) {
@@ -51,13 +51,13 @@ func plainURI(uri string) bool {
 	return true
 }
 
-func hasControl(s string) bool {
+func HasControlCharacter(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// plainAuthority reports whether an authority is a host name in A-label form
+// PlainAuthority reports whether an authority is a host name in A-label form
 // or an IP address, with an optional port, and nothing else.
-func plainAuthority(authority string) bool {
+func PlainAuthority(authority string) bool {
 	host := authority
 	if h, port, err := net.SplitHostPort(authority); err == nil {
 		if !validPort(port) {

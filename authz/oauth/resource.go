@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"net/url"
@@ -7,11 +7,11 @@ import (
 
 const maxResourceBytes = 2048
 
-// canonicalResource returns the one spelling of a resource indicator (RFC 8707
+// CanonicalResource returns the one spelling of a resource indicator (RFC 8707
 // section 2) that is stored and compared: scheme and host in lower case, no
 // default port, no slash at the end of the path. Everything else stays as it
 // is, byte for byte. It reports false for what cannot be a resource.
-func canonicalResource(s string) (string, bool) {
+func CanonicalResource(s string) (string, bool) {
 	if len(s) > maxResourceBytes || strings.Contains(s, "#") {
 		return "", false
 	}

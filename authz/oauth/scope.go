@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"slices"
@@ -8,27 +8,27 @@ import (
 // DefaultScope is what calls of a server need whose operator says nothing.
 const DefaultScope = "mcp:use"
 
-// scopeOfflineAccess is what some clients add to ask for a refresh token. It
+// OfflineAccess is what some clients add to ask for a refresh token. It
 // is tolerated, never granted: the registered grant types decide.
-const scopeOfflineAccess = "offline_access"
+const OfflineAccess = "offline_access"
 
-// parseScope returns the distinct scope tokens (RFC 6749 section 3.3), without
+// ParseScope returns the distinct scope tokens (RFC 6749 section 3.3), without
 // offline_access.
-func parseScope(s string) ([]string, error) {
+func ParseScope(s string) ([]string, error) {
 	var scope []string
 	for token := range strings.SplitSeq(s, " ") {
-		if token == "" || token == scopeOfflineAccess || slices.Contains(scope, token) {
+		if token == "" || token == OfflineAccess || slices.Contains(scope, token) {
 			continue
 		}
-		if !validScopeToken(token) {
-			return nil, fail("invalid_scope", "The scope is malformed.")
+		if !ValidScopeToken(token) {
+			return nil, NewError("invalid_scope", "The scope is malformed.")
 		}
 		scope = append(scope, token)
 	}
 	return scope, nil
 }
 
-func validScopeToken(s string) bool {
+func ValidScopeToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
 			return false
@@ -42,9 +42,9 @@ func validScopeToken(s string) bool {
 // a challenge that asks for it leads a client back to where they connect.
 func ConnectScope(server string) string { return "connect:" + server }
 
-// withoutOfflineAccess returns the scopes that a resource may name in a
+// WithoutOfflineAccess returns the scopes that a resource may name in a
 // challenge or in its metadata. offline_access is asked of the authorization
 // server (MCP authorization, refresh tokens).
-func withoutOfflineAccess(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == scopeOfflineAccess })
+func WithoutOfflineAccess(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == OfflineAccess })
 }

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"net/url"
@@ -58,7 +58,7 @@ func TestRedirectURIRegistrable(t *testing.T) {
 	} {
 		t.Run(id, func(t *testing.T) {
 			for _, uri := range uris {
-				if got := redirectURIRegistrable(uri, testSchemes); got != (id == "accepted") {
+				if got := RedirectURIRegistrable(uri, testSchemes); got != (id == "accepted") {
 					t.Errorf("%q registrable = %v", uri, got)
 				}
 			}
@@ -73,7 +73,7 @@ func TestKnownRedirectURIs(t *testing.T) {
 		"raycast://oauth?package_name=mcp_server_x_(dev)", "com.raycast:/oauth?package_name=Extension", "claude://claude.ai/mcp-auth-callback/sdk",
 		"vscode://vscode.github-authentication/did-authenticate", "mcpjam://oauth/callback", "grok://oauth/callback", "hopperai://oauth/callback",
 	} {
-		if !redirectURIRegistrable(uri, KnownRedirectSchemes) {
+		if !RedirectURIRegistrable(uri, KnownRedirectSchemes) {
 			t.Errorf("%s is refused", uri)
 		}
 	}
@@ -94,7 +94,7 @@ func TestCheckRedirectScheme_A05(t *testing.T) {
 		if CheckRedirectScheme(s) == nil {
 			t.Errorf("%q accepted", s)
 		}
-		if redirectURIRegistrable(s+"://host/cb", []string{s}) && s != "https" {
+		if RedirectURIRegistrable(s+"://host/cb", []string{s}) && s != "https" {
 			t.Errorf("%q registrable because it was listed", s)
 		}
 	}
@@ -127,7 +127,7 @@ func TestRedirectURIAllowed(t *testing.T) {
 	} {
 		t.Run(id, func(t *testing.T) {
 			for _, uri := range uris {
-				if got := redirectURIAllowed(registered, uri); got != (id == "allowed") {
+				if got := RedirectURIAllowed(registered, uri); got != (id == "allowed") {
 					t.Errorf("%q allowed = %v", uri, got)
 				}
 			}
@@ -144,11 +144,11 @@ func TestLoopbackPort_AS44(t *testing.T) {
 		port := rapid.StringMatching(`(:([1-9][0-9]{0,3}))?`)
 		registered := "http://" + host + port.Draw(t, "registered port") + path
 		requested := "http://" + host + port.Draw(t, "requested port") + path
-		if !redirectURIRegistrable(registered, nil) || !redirectURIAllowed([]string{registered}, requested) {
+		if !RedirectURIRegistrable(registered, nil) || !RedirectURIAllowed([]string{registered}, requested) {
 			t.Fatalf("%s does not allow %s", registered, requested)
 		}
 		other := rapid.SampledFrom(loopbackHosts).Draw(t, "other host")
-		if u := "http://" + other + path; other != host && redirectURIAllowed([]string{registered}, u) {
+		if u := "http://" + other + path; other != host && RedirectURIAllowed([]string{registered}, u) {
 			t.Fatalf("%s allows %s", registered, u)
 		}
 	})
@@ -164,7 +164,7 @@ func FuzzRedirect(f *testing.F) {
 		f.Add(uri, "http://localhost:9/cb")
 	}
 	f.Fuzz(func(t *testing.T, uri, requested string) {
-		if !redirectURIRegistrable(uri, testSchemes) {
+		if !RedirectURIRegistrable(uri, testSchemes) {
 			return
 		}
 		u, err := url.Parse(uri)
@@ -192,10 +192,10 @@ func FuzzRedirect(f *testing.F) {
 				t.Fatalf("%q has dot segments", uri)
 			}
 		}
-		if !redirectURIAllowed([]string{uri}, uri) {
+		if !RedirectURIAllowed([]string{uri}, uri) {
 			t.Fatalf("%q does not allow itself", uri)
 		}
-		if requested != uri && redirectURIAllowed([]string{uri}, requested) {
+		if requested != uri && RedirectURIAllowed([]string{uri}, requested) {
 			v, err := url.Parse(requested)
 			if err != nil || v.Scheme != "http" || v.Hostname() != u.Hostname() || v.RequestURI() != u.RequestURI() {
 				t.Fatalf("%q allows %q", uri, requested)

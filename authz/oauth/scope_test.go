@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ func FuzzScope(f *testing.F) {
 	f.Add("mcp:use offline_access")
 	f.Add("\x00\"\\ é")
 	f.Fuzz(func(t *testing.T, s string) {
-		scope, err := parseScope(s)
+		scope, err := ParseScope(s)
 		if err != nil {
 			return
 		}
@@ -18,7 +18,7 @@ func FuzzScope(f *testing.F) {
 		if strings.ContainsFunc(joined, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
 			t.Errorf("accepted %q", joined)
 		}
-		again, err := parseScope(joined)
+		again, err := ParseScope(joined)
 		if err != nil || !slices.Equal(again, scope) {
 			t.Errorf("%q is not stable: %q, %v", scope, again, err)
 		}

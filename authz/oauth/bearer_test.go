@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"strings"
@@ -13,14 +13,14 @@ func FuzzParseBearer(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		token, kind := parseBearer([]string{value})
-		if (kind == bearerCredential) != (token != "") {
+		token, kind := ParseBearer([]string{value})
+		if (kind == BearerCredential) != (token != "") {
 			t.Fatalf("kind %d with token %q", kind, token)
 		}
-		if _, twice := parseBearer([]string{value, value}); twice != malformedCredential {
+		if _, twice := ParseBearer([]string{value, value}); twice != MalformedCredential {
 			t.Fatal("two headers pass")
 		}
-		if kind != bearerCredential {
+		if kind != BearerCredential {
 			return
 		}
 		if len(token) > maxBearer || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' }) {

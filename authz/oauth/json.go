@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"encoding/json"
@@ -7,8 +7,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
 
-// writeJSON answers with a document that no cache may keep.
-func writeJSON(w http.ResponseWriter, status int, v any) {
+// WriteJSON answers with a document that no cache may keep.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, "internal error", http.StatusInternalServerError)
@@ -17,7 +17,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	writeDocument(w, status, inert.JSON(body))
 }
 
-// writeDocument is writeJSON for a document that is ready. The headers share one
+// writeDocument is WriteJSON for a document that is ready. The headers share one
 // allocation, without room behind them that an append could reach.
 func writeDocument(w http.ResponseWriter, status int, body []byte) {
 	values := [...]string{"application/json", "no-store", "nosniff"}
@@ -27,8 +27,8 @@ func writeDocument(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// setRetryAfter tells when to ask again, where asking again helps.
-func setRetryAfter(w http.ResponseWriter, status int) {
+// SetRetryAfter tells when to ask again, where asking again helps.
+func SetRetryAfter(w http.ResponseWriter, status int) {
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5")
 	}

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"net/http"
@@ -21,14 +21,14 @@ func CORS(log *zap.Logger, next http.Handler, methods ...string) http.Handler {
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
 		if r.Method == http.MethodOptions {
-			allowPreflight(h, allow, "Authorization, Content-Type, MCP-Protocol-Version")
+			AllowPreflight(h, allow, "Authorization, Content-Type, MCP-Protocol-Version")
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
 		if !slices.Contains(methods, r.Method) {
 			h.Set("Allow", allow)
-			writeError(w, log, &Error{
+			WriteError(w, log, &Error{
 				Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint does not answer this method.",
 			})
 			return
@@ -37,8 +37,8 @@ func CORS(log *zap.Logger, next http.Handler, methods ...string) http.Handler {
 	})
 }
 
-// allowPreflight answers which methods and headers a web page may use.
-func allowPreflight(h http.Header, methods, headers string) {
+// AllowPreflight answers which methods and headers a web page may use.
+func AllowPreflight(h http.Header, methods, headers string) {
 	h.Set("Allow", methods)
 	h.Set("Access-Control-Allow-Methods", methods)
 	h.Set("Access-Control-Allow-Headers", headers)
