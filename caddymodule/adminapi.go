@@ -157,7 +157,7 @@ func aliasOfConnection(w http.ResponseWriter, r *http.Request) error {
 func showConnection(w http.ResponseWriter, r *http.Request, id string) error {
 	s, o, err := findConnection(func(s *site) (accounts.Overview, error) { return s.broker.Overview(r.Context(), id) })
 	if errors.Is(err, accounts.ErrUnknownConnection) {
-		s, o, err = findConnection(func(s *site) (accounts.Overview, error) { return s.broker.Passing(id) })
+		s, o, err = findConnection(func(s *site) (accounts.Overview, error) { return s.broker.Recent(id) })
 	}
 	if err != nil {
 		return adminFailure(err)

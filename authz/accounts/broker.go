@@ -45,6 +45,7 @@ type Deps struct {
 type Broker struct {
 	*site
 	*vault
+	*statuses
 	// registering has the registrations that are under way.
 	registering singleflight.Group
 	// revocations are on their way to providers.
@@ -59,7 +60,7 @@ type Broker struct {
 // New returns the broker for a valid configuration.
 func New(cfg Config, deps Deps) *Broker {
 	st := newSite(cfg, deps)
-	b := &Broker{site: st}
+	b := &Broker{site: st, statuses: &statuses{site: st}}
 	b.vault = &vault{site: st, refresher: &refresher{site: st, b: b, pause: deps.Cache.pause}}
 	return b
 }

@@ -34,7 +34,7 @@ type Cache struct {
 	seed    maphash.Seed
 	shards  [64]cacheShard
 	flights singleflight.Group
-	passing passing
+	recent  recentStatuses
 
 	departures departures
 

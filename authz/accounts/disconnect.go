@@ -46,3 +46,22 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 		return nil
 	}
 }
+
+// EndStarted ends the connect requests of what was started for everybody and is not
+// connected yet. It is ErrUnknownConnection if nobody remembers a start; the
+// requests are ended all the same.
+func (b *Broker) EndStarted(ctx context.Context, server string) (Overview, error) {
+	s := b.servers[server]
+	if s == nil || s.Mode != OAuth {
+		return Overview{}, ErrUnknownConnection
+	}
+	o, unknown := b.Recent(server) // before a connection that is made just now ends with it
+	if err := b.Disconnect(ctx, storage.SharedOwner, server); err != nil {
+		return Overview{}, err
+	}
+	if unknown != nil || !o.Pending {
+		return Overview{}, ErrUnknownConnection
+	}
+	b.remember(b.key(storage.SharedOwner, s), Overview{State: storage.Disconnected}, b.deps.Now().Add(endedLifetime))
+	return b.Recent(server)
+}

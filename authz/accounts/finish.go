@@ -61,7 +61,7 @@ func (b *Broker) Finish(ctx context.Context, a Answer) (Outcome, error) {
 	if err = checkPresent(a, state.ConnectionKey, t); err == nil {
 		err = b.bringBack(ctx, a, state.ConnectionKey, t)
 	}
-	b.tripEnded(state.ConnectionKey, err)
+	b.connectEnded(state.ConnectionKey, err)
 	return Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: t.ReturnTo, Connected: err == nil}, err
 }
 

@@ -2,8 +2,12 @@ package accounts
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrUnknownRegistration: there is no dynamic registration for this server.
+var ErrUnknownRegistration = errors.New("upstream: no such registration")
 
 // RegistrationOverview is what an operator may know of our registrations at a
 // provider for one server.

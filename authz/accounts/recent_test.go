@@ -9,9 +9,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vaultLab) wantPassing(id string, want func(Overview) bool) {
+func (v *vaultLab) wantRecent(id string, want func(Overview) bool) {
 	v.t.Helper()
-	o, err := v.Passing(id)
+	o, err := v.Recent(id)
 	switch {
 	case want == nil && !errors.Is(err, ErrUnknownConnection):
 		v.t.Errorf("%s: %+v, %v", id, o, err)
@@ -20,27 +20,27 @@ func (v *vaultLab) wantPassing(id string, want func(Overview) bool) {
 	}
 }
 
-func TestPassingStates(t *testing.T) {
+func TestRecentStatuses(t *testing.T) {
 	v := newVault(t)
 	pending := func(o Overview) bool { return o.Pending && !o.Failed && o.Mode == OAuth && o.ID == "" }
 	failed := func(o Overview) bool { return o.Failed && !o.Pending }
 	shared := v.key(storage.SharedOwner, v.servers["shared"])
 
-	v.wantPassing("shared", nil)
+	v.wantRecent("shared", nil)
 	v.Started("shared", v.clock.time().Add(time.Minute))
 	v.Started("notion", v.clock.time().Add(time.Minute)) // nobody's to start
-	v.wantPassing("shared", pending)
-	v.wantPassing("notion", nil)
+	v.wantRecent("shared", pending)
+	v.wantRecent("notion", nil)
 	v.clock.advance(time.Minute)
-	v.wantPassing("shared", nil) // the link is over
+	v.wantRecent("shared", nil) // the link is over
 
 	v.Started("shared", v.clock.time().Add(time.Minute))
-	v.tripEnded(shared, nil)
-	v.wantPassing("shared", pending)
-	v.tripEnded(shared, problem(Declined, nil))
-	v.tripEnded(v.key(alice, v.servers["notion"]), problem(Declined, nil)) // the person was told
-	v.wantPassing("shared", failed)
-	v.wantPassing("notion", nil)
+	v.connectEnded(shared, nil)
+	v.wantRecent("shared", pending)
+	v.connectEnded(shared, problem(Declined, nil))
+	v.connectEnded(v.key(alice, v.servers["notion"]), problem(Declined, nil)) // the person was told
+	v.wantRecent("shared", failed)
+	v.wantRecent("notion", nil)
 
 	v.connectAs(storage.SharedOwner, "shared")
 	v.connectAs(alice, "notion")
@@ -48,19 +48,19 @@ func TestPassingStates(t *testing.T) {
 	for _, k := range []storage.ConnectionKey{shared, v.key(alice, v.servers["notion"])} {
 		c := v.record(k.Owner, k.Server)
 		v.disconnect(k.Owner, k.Server)
-		v.wantPassing(c.ID, func(o Overview) bool {
+		v.wantRecent(c.ID, func(o Overview) bool {
 			return o.State == storage.Disconnected && o.Owner == k.Owner && o.TokenID == "" && o.UpdatedAt.Equal(v.clock.time())
 		})
 	}
-	v.wantPassing("shared", func(o Overview) bool { return o.State == storage.Disconnected })
+	v.wantRecent("shared", func(o Overview) bool { return o.State == storage.Disconnected })
 	of := v.record(storage.FlowOwner("f"), "notion")
 	v.disconnect(of.Owner, of.Server)
-	v.wantPassing(of.ID, nil)
+	v.wantRecent(of.ID, nil)
 	other := v.instance()
 	other.cfg.Issuer, other.deps.Cache = "https://other.example", v.deps.Cache
-	other.wantPassing("shared", nil)
+	other.wantRecent("shared", nil)
 	v.clock.advance(endedLifetime)
-	v.wantPassing("shared", nil)
+	v.wantRecent("shared", nil)
 }
 
 // What was started ends with its trips.
@@ -100,16 +100,16 @@ func TestEndStarted(t *testing.T) {
 }
 
 // What is remembered is bounded: what is over first goes first.
-func TestPassingIsBounded(t *testing.T) {
-	var p passing
+func TestRecentStatusesAreBounded(t *testing.T) {
+	var p recentStatuses
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-	for i := range 2 * maxPassing {
+	for i := range 2 * maxRecent {
 		id := fmt.Sprint(i)
 		p.put(storage.ConnectionKey{Server: id}, Overview{ID: id}, now, now.Add(time.Hour+time.Duration(i)))
 	}
 	_, oldest := p.find("", "0", now)
-	_, newest := p.find("", fmt.Sprint(2*maxPassing-1), now)
-	if len(p.byKey) != maxPassing || oldest || !newest {
+	_, newest := p.find("", fmt.Sprint(2*maxRecent-1), now)
+	if len(p.byKey) != maxRecent || oldest || !newest {
 		t.Errorf("%d are remembered, the first %t, the last %t", len(p.byKey), oldest, newest)
 	}
 	p.put(storage.ConnectionKey{Server: "later"}, Overview{ID: "later"}, now.Add(2*time.Hour), now.Add(3*time.Hour))
