@@ -40,6 +40,7 @@ const (
 //	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
 //	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites of the configuration
+//	GET    /mcp_oauth/health                       200 while sign-ins and calls can be answered, else 503 with the reason
 //	DELETE /mcp_oauth/people?subject={subject}     ends all that a person has there: grants, browser sessions, what they began; with connections=true also their connections
 //
 // A status is `authorized`, `pending` (its person has not finished signing in,
@@ -65,6 +66,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		{Pattern: adminAliasPath + "/", Handler: caddy.AdminHandlerFunc(aliasOfConnection)},
 		{Pattern: adminGrantsPath, Handler: caddy.AdminHandlerFunc(manyGrants)},
 		{Pattern: adminGrantsPath + "/", Handler: caddy.AdminHandlerFunc(oneGrant)},
+		{Pattern: adminHealthPath, Handler: caddy.AdminHandlerFunc(showHealth)},
 		{Pattern: adminPeoplePath, Handler: caddy.AdminHandlerFunc(endPerson)},
 	}
 }
