@@ -87,7 +87,7 @@ func TestConnectScope(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, withScope)
 			f := l.identified(request("scope", tt.scope), alice)
-			target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: tt.connected})
+			target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: tt.connected})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestConnectScope(t *testing.T) {
 	}
 	l := newLab(t)
 	f := l.identified(request(), alice)
-	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: []string{"notion"}}); err != nil {
+	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: []string{"notion"}}); err != nil {
 		t.Fatal(err)
 	}
 	if grants, _ := l.as.Grants.List(t.Context(), alice.Subject); len(grants) != 1 || !slices.Equal(grants[0].Scope, []string{"mcp:use"}) {

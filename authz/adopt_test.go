@@ -43,7 +43,7 @@ func (c *labConnections) Adopted(connections []storage.Connection) { c.adopted =
 func connecting(t *testing.T) (*lab, *labConnections, *Flow) {
 	l := newLab(t)
 	c := &labConnections{store: l.store.Store, l: l}
-	l.as.deps.Connections = c
+	l.replace(func(d *Deps) { d.Connections = c })
 	f := l.identified(request(), alice)
 	connection := storage.Connection{
 		ConnectionKey: storage.ConnectionKey{Issuer: labIssuer, Owner: storage.FlowOwner(f.ID), Server: "notion"},
@@ -63,7 +63,7 @@ func (l *lab) connectionOf(owner string) error {
 func TestFlowConnections(t *testing.T) {
 	t.Run("become the person's", func(t *testing.T) {
 		l, c, f := connecting(t)
-		if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
+		if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.connectionOf(alice.Subject); err != nil {
@@ -78,7 +78,7 @@ func TestFlowConnections(t *testing.T) {
 	})
 	t.Run("are gone with a refusal", func(t *testing.T) {
 		l, c, f := connecting(t)
-		if _, err := l.as.Deny(t.Context(), f); err != nil {
+		if _, err := l.as.Flows.Deny(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
 		for _, owner := range []string{alice.Subject, storage.FlowOwner(f.ID)} {
@@ -93,21 +93,21 @@ func TestFlowConnections(t *testing.T) {
 	t.Run("changed since the person looked", func(t *testing.T) {
 		l, c, f := connecting(t)
 		c.stale = true
-		if target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowChanged) || target != "" {
+		if target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowChanged) || target != "" {
 			t.Errorf("%q, %v", target, err)
 		}
 		if c.adopted != nil {
 			t.Error("told of what was not committed")
 		}
 		c.stale = false
-		if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
+		if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("cannot be read", func(t *testing.T) {
 		l, c, f := connecting(t)
 		c.fail = errDisk
-		_, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+		_, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 		wantStatus(t, err, http.StatusServiceUnavailable)
 		if err := l.connectionOf(alice.Subject); !errors.Is(err, storage.ErrNotFound) {
 			t.Error(err)

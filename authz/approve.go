@@ -27,31 +27,31 @@ type Approval struct {
 
 // Approve ends the flow with a grant, and returns the URL that takes the code
 // to the client.
-func (as *AuthorizationServer) Approve(ctx context.Context, f *Flow, a Approval) (string, error) {
-	return as.approve(ctx, f, a, nil)
+func (fs *Flows) Approve(ctx context.Context, f *Flow, a Approval) (string, error) {
+	return fs.approve(ctx, f, a, nil)
 }
 
 // ApproveAndSignIn is Approve and, in the same transaction, SignIn: the grant
 // and the browser session are there both or neither.
-func (as *AuthorizationServer) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flow, a Approval) (string, error) {
+func (fs *Flows) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flow, a Approval) (string, error) {
 	if f.Identity == nil {
 		return "", ErrFlowInvalid
 	}
-	browser, secret := as.newBrowserSession(r, *f.Identity)
-	target, err := as.approve(r.Context(), f, a, &browser)
+	browser, cookie := fs.sessions.begin(r, *f.Identity)
+	target, err := fs.approve(r.Context(), f, a, &browser)
 	if err != nil {
 		return "", err
 	}
-	as.setBrowserCookie(w, secret, browserSessionLifetime)
+	http.SetCookie(w, cookie)
 	return target, nil
 }
 
-func (as *AuthorizationServer) approve(ctx context.Context, f *Flow, a Approval, browser *storage.BrowserSession) (string, error) {
-	if f.Identity == nil || !as.Policy.Allows(*f.Identity) {
+func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *storage.BrowserSession) (string, error) {
+	if f.Identity == nil || !fs.policy.Allows(*f.Identity) {
 		return "", ErrFlowInvalid
 	}
 	var chosen []Server
-	offered := as.Servers(f)
+	offered := fs.Servers(f)
 	for _, s := range offered {
 		if slices.Contains(a.Resources, s.Resource) {
 			chosen = append(chosen, s)
@@ -60,14 +60,14 @@ func (as *AuthorizationServer) approve(ctx context.Context, f *Flow, a Approval,
 	if len(chosen) == 0 || !subset(a.Resources, resourcesOf(offered)) {
 		return "", errChoice
 	}
-	now := as.deps.Now()
+	now := fs.now()
 	code := oauth.NewSecret(codePrefix)
-	grant := as.newGrant(f, chosen, now)
+	grant := fs.newGrant(f, chosen, now)
 	grant.Scope = connectedScope(grant.Scope, chosen, a.Connected)
-	err := as.submit(ctx, f, storage.Submission{
+	err := fs.submit(ctx, f, storage.Submission{
 		Grant: grant,
 		Code: &storage.Code{
-			Hash: storage.HashOf(code), GrantID: grant.ID, Issuer: as.cfg.Issuer, ClientID: f.Client.ID,
+			Hash: storage.HashOf(code), GrantID: grant.ID, Issuer: fs.cfg.Issuer, ClientID: f.Client.ID,
 			RedirectURI: f.RedirectURI, Challenge: f.Challenge, ExpiresAt: grant.ExpiresAt,
 		},
 		Browser: browser,
@@ -76,58 +76,58 @@ func (as *AuthorizationServer) approve(ctx context.Context, f *Flow, a Approval,
 	if err != nil {
 		return "", err
 	}
-	return as.answerURL(f, url.Values{"code": {code}}), nil
+	return fs.answerURL(f, url.Values{"code": {code}}), nil
 }
 
 // newGrant returns what the person approves. It ends with its code unless
 // the client redeems that in time.
-func (as *AuthorizationServer) newGrant(f *Flow, servers []Server, now time.Time) *storage.Grant {
-	limit := as.cfg.Lifetimes.Grant
+func (fs *Flows) newGrant(f *Flow, servers []Server, now time.Time) *storage.Grant {
+	limit := fs.cfg.Lifetimes.Grant
 	if f.Client.AllowsGrant(grantRefreshToken) {
-		limit = as.cfg.Lifetimes.AbsoluteGrant
+		limit = fs.cfg.Lifetimes.AbsoluteGrant
 	}
 	return &storage.Grant{
-		ID: uuid.NewString(), Issuer: as.cfg.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
+		ID: uuid.NewString(), Issuer: fs.cfg.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
 		Scope: limitScope(f.Scope, servers), Resources: resourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
 		RedirectURI: f.RedirectURI, ClientName: f.Client.Metadata.ClientName,
-		CreatedAt: now, ExpiresAt: now.Add(as.cfg.Lifetimes.Code), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
+		CreatedAt: now, ExpiresAt: now.Add(fs.cfg.Lifetimes.Code), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
 	}
 }
 
 // Deny ends the flow and returns the URL that tells the client so.
-func (as *AuthorizationServer) Deny(ctx context.Context, f *Flow) (string, error) {
+func (fs *Flows) Deny(ctx context.Context, f *Flow) (string, error) {
 	if f.Identity == nil {
 		return "", ErrFlowInvalid
 	}
-	if err := as.submit(ctx, f, storage.Submission{Now: as.deps.Now()}); err != nil {
+	if err := fs.submit(ctx, f, storage.Submission{Now: fs.now()}); err != nil {
 		return "", err
 	}
-	return as.answerURL(f, url.Values{"error": {"access_denied"}}), nil
+	return fs.answerURL(f, url.Values{"error": {"access_denied"}}), nil
 }
 
 // submit ends the flow, once, with what s has of a grant. What the person
 // connected in it becomes theirs with the grant; without one, it is removed.
-func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Submission) error {
-	s.FlowID, s.Issuer, s.Identity = f.ID, as.cfg.Issuer, *f.Identity
-	policy := &as.cfg.Registration
+func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) error {
+	s.FlowID, s.Issuer, s.Identity = f.ID, fs.cfg.Issuer, *f.Identity
+	policy := &fs.cfg.Registration
 	s.KeepClient = policy.UsedLifetime
 	if !identity.Kind(f.Identity.Kind).Proves() {
 		s.Quota = quotaOf(f.address, policy.MaxUnproved)
 	}
-	if s.Grant != nil && as.deps.Connections != nil {
+	if s.Grant != nil && fs.connections != nil {
 		var err error
-		if s.Adopt, err = as.deps.Connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {
+		if s.Adopt, err = fs.connections.Adopt(ctx, f.ID, f.Identity.Subject); err != nil {
 			return oauth.Unavailable(err)
 		}
 	}
-	verdict, err := as.deps.Store.SubmitFlow(ctx, s)
+	verdict, err := fs.store.SubmitFlow(ctx, s)
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
 	switch verdict {
 	case storage.OK:
 		if len(s.Adopt) > 0 {
-			as.deps.Connections.Adopted(s.Adopt)
+			fs.connections.Adopted(s.Adopt)
 		}
 		return nil
 	case storage.Burned:
@@ -141,11 +141,11 @@ func (as *AuthorizationServer) submit(ctx context.Context, f *Flow, s storage.Su
 // answerURL returns the redirect URI with an authorization response: state as
 // it came, and iss on every one of them (OAuth 2.1 section 4.1.2, RFC 9207
 // section 2). What the client put in the query stays.
-func (as *AuthorizationServer) answerURL(f *Flow, answer url.Values) string {
+func (fs *Flows) answerURL(f *Flow, answer url.Values) string {
 	if f.State != "" {
 		answer.Set("state", f.State)
 	}
-	answer.Set("iss", as.cfg.Issuer)
+	answer.Set("iss", fs.cfg.Issuer)
 	separator := "?"
 	if strings.Contains(f.RedirectURI, "?") {
 		separator = "&"

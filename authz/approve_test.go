@@ -29,7 +29,7 @@ func TestApprove_A19_AS47_AS48(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("redirect_uri", tt.redirect), alice)
 			before := l.store.writes.Load()
-			target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+			target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,9 +79,9 @@ func TestApproveRechecksTheChoice(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("resource", tt.resource), tt.who)
-			_, err := l.as.Approve(t.Context(), f, Approval{Resources: tt.chosen})
+			_, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: tt.chosen})
 			wantStatus(t, err, http.StatusBadRequest)
-			if _, err := l.as.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Servers(f))}); err != nil {
+			if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Flows.Servers(f))}); err != nil {
 				t.Errorf("a wrong choice ended the flow: %v", err)
 			}
 		})
@@ -91,15 +91,15 @@ func TestApproveRechecksTheChoice(t *testing.T) {
 func TestApproveNeedsIdentity(t *testing.T) {
 	l := newLab(t)
 	f := l.open(l.begin(request()))
-	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("Approve = %v", err)
 	}
-	if _, err := l.as.Deny(t.Context(), f); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Flows.Deny(t.Context(), f); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("Deny = %v", err)
 	}
 	f = l.identified(request(), keyIdentity("team"))
 	l.reload(func(c *Config) { c.VirtualKeys = nil })
-	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("Approve with a withdrawn key = %v", err)
 	}
 }
@@ -107,9 +107,9 @@ func TestApproveNeedsIdentity(t *testing.T) {
 func TestAnswerOnce_I09_I20(t *testing.T) {
 	end := map[string]func(*lab, *Flow) (string, error){
 		"approve": func(l *lab, f *Flow) (string, error) {
-			return l.as.Approve(l.t.Context(), f, Approval{Resources: []string{labNotion}})
+			return l.as.Flows.Approve(l.t.Context(), f, Approval{Resources: []string{labNotion}})
 		},
-		"deny": func(l *lab, f *Flow) (string, error) { return l.as.Deny(l.t.Context(), f) },
+		"deny": func(l *lab, f *Flow) (string, error) { return l.as.Flows.Deny(l.t.Context(), f) },
 	}
 	for first, do := range end {
 		for second, again := range end {
@@ -117,7 +117,7 @@ func TestAnswerOnce_I09_I20(t *testing.T) {
 				l := newLab(t)
 				b := l.begin(request())
 				f := l.open(b)
-				if err := l.as.Identify(t.Context(), f, alice); err != nil {
+				if err := l.as.Flows.Identify(t.Context(), f, alice); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := do(l, f); err != nil {
@@ -126,10 +126,10 @@ func TestAnswerOnce_I09_I20(t *testing.T) {
 				if target, err := again(l, f); !errors.Is(err, ErrFlowSubmitted) || target != "" {
 					t.Errorf("%s again = %q, %v", second, target, err)
 				}
-				if err := l.as.Identify(t.Context(), f, alice); !errors.Is(err, ErrFlowSubmitted) {
+				if err := l.as.Flows.Identify(t.Context(), f, alice); !errors.Is(err, ErrFlowSubmitted) {
 					t.Errorf("Identify = %v", err)
 				}
-				if _, err := l.as.OpenFlow(b.get(), b.flowID); !errors.Is(err, ErrFlowSubmitted) {
+				if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, ErrFlowSubmitted) {
 					t.Errorf("OpenFlow = %v", err)
 				}
 			})
@@ -139,7 +139,7 @@ func TestAnswerOnce_I09_I20(t *testing.T) {
 
 func TestDeny_I20_A19(t *testing.T) {
 	l := newLab(t)
-	target, err := l.as.Deny(t.Context(), l.identified(request(), alice))
+	target, err := l.as.Flows.Deny(t.Context(), l.identified(request(), alice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,16 +153,16 @@ func TestIdentitySwitchedMidFlow_I10(t *testing.T) {
 	l := newLab(t)
 	b := l.begin(request())
 	seen := l.open(b)
-	if err := l.as.Identify(t.Context(), seen, alice); err != nil {
+	if err := l.as.Flows.Identify(t.Context(), seen, alice); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.as.Identify(t.Context(), l.open(b), keyIdentity("team")); err != nil {
+	if err := l.as.Flows.Identify(t.Context(), l.open(b), keyIdentity("team")); err != nil {
 		t.Fatal(err)
 	}
-	if target, err := l.as.Approve(t.Context(), seen, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowChanged) || target != "" {
+	if target, err := l.as.Flows.Approve(t.Context(), seen, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowChanged) || target != "" {
 		t.Errorf("Approve = %q, %v", target, err)
 	}
-	if _, err := l.as.Approve(t.Context(), l.open(b), Approval{Resources: []string{labNotion}}); err != nil {
+	if _, err := l.as.Flows.Approve(t.Context(), l.open(b), Approval{Resources: []string{labNotion}}); err != nil {
 		t.Errorf("the page of the new identity: %v", err)
 	}
 }
@@ -172,18 +172,18 @@ func TestFlowStoreDown_A19(t *testing.T) {
 	b := l.begin(request())
 	f := l.identified(request(), alice)
 	l.store.failing("*", func() {
-		_, err := l.as.OpenFlow(b.get(), b.flowID)
+		_, err := l.as.Flows.Open(b.get(), b.flowID)
 		wantStatus(t, err, http.StatusServiceUnavailable)
-		wantStatus(t, l.as.Identify(t.Context(), f, alice), http.StatusServiceUnavailable)
-		target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+		wantStatus(t, l.as.Flows.Identify(t.Context(), f, alice), http.StatusServiceUnavailable)
+		target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 		wantStatus(t, err, http.StatusServiceUnavailable)
 		if target != "" {
 			t.Errorf("target = %q", target)
 		}
-		_, err = l.as.Deny(t.Context(), f)
+		_, err = l.as.Flows.Deny(t.Context(), f)
 		wantStatus(t, err, http.StatusServiceUnavailable)
 	})
-	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
+	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); err != nil {
 		t.Errorf("after the failure: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // approveHere approves the flow in the browser of the visit.
 func (v *visit) approveHere(f *Flow, resources ...string) (target string, cookies []*http.Cookie, err error) {
 	w := httptest.NewRecorder()
-	target, err = v.l.as.ApproveAndSignIn(w, v.form(""), f, Approval{Resources: resources})
+	target, err = v.l.as.Flows.ApproveAndSignIn(w, v.form(""), f, Approval{Resources: resources})
 	return target, w.Result().Cookies(), err
 }
 
@@ -61,7 +61,7 @@ func TestApproveRefusedSignsNobodyIn_I10(t *testing.T) {
 		}, labNotion, ErrFlowInvalid},
 		"answered before": {func(l *lab) *Flow {
 			f := l.identified(request(), alice)
-			if _, err := l.as.Deny(t.Context(), f); err != nil {
+			if _, err := l.as.Flows.Deny(t.Context(), f); err != nil {
 				t.Fatal(err)
 			}
 			return f
@@ -69,10 +69,10 @@ func TestApproveRefusedSignsNobodyIn_I10(t *testing.T) {
 		"somebody else by now": {func(l *lab) *Flow {
 			b := l.begin(request())
 			seen := l.open(b)
-			if err := l.as.Identify(t.Context(), seen, alice); err != nil {
+			if err := l.as.Flows.Identify(t.Context(), seen, alice); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.as.Identify(t.Context(), l.open(b), keyIdentity("team")); err != nil {
+			if err := l.as.Flows.Identify(t.Context(), l.open(b), keyIdentity("team")); err != nil {
 				t.Fatal(err)
 			}
 			return seen

@@ -71,6 +71,9 @@ type AuthorizationServer struct {
 	Policy      *Policy
 	Grants      *Grants
 	Withdrawals *Withdrawals
+	Sessions    *Sessions
+	Flows       *Flows
+	Links       *Links
 
 	cfg           Config
 	deps          Deps
@@ -78,7 +81,6 @@ type AuthorizationServer struct {
 	clients       *clientDirectory
 	tokens        *AccessTokens
 	refreshTokens *RefreshTokens
-	underway      *underway
 }
 
 // Route is an endpoint.
@@ -97,7 +99,14 @@ func New(cfg Config, deps Deps) *AuthorizationServer {
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
 	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = NewRefreshTokens(deps.Keys, cfg.Issuer)
-	as.underway = newUnderway(deps.Now, cfg.Lifetimes.Flow)
+	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
+	cookies := cookiesOf(cfg.Issuer)
+	as.Sessions = &Sessions{&as.cfg, as.Policy, as.Grants, cookies, deps.Store, deps.ClientIP, deps.Now}
+	as.Flows = &Flows{
+		cfg: &as.cfg, policy: as.Policy, clients: as.clients, sessions: as.Sessions, cookies: cookies,
+		pending: newPendingClients(deps.Now, cfg.Lifetimes.Flow), keys: deps.Keys, store: deps.Store,
+		connections: deps.Connections, clientIP: deps.ClientIP, now: deps.Now,
+	}
 	return as
 }
 

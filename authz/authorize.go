@@ -1,22 +1,19 @@
 package authz
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
-
-const maxQueryBytes = 8 << 10 // of an authorization request
 
 // refusedRequestsPerMinute is how many wrong requests of one address are told
 // what is wrong with them: more may be a search for clients.
 const refusedRequestsPerMinute = 60
+
+const maxQueryBytes = 8 << 10 // of an authorization request
 
 var errTooManyRefused = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
@@ -28,20 +25,16 @@ var errTooManyRefused = &oauth.Error{
 // pages. It stores nothing and redirects nowhere else: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
 func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request) {
-	flow, err := as.readAuthorizationRequest(w, r)
+	req, err := as.readAuthorizationRequest(w, r)
 	if err != nil {
 		as.showError(w, r, as.countRefused(r, err))
 		return
 	}
-	secret := oauth.NewSecret("")
-	browser := storage.HashOf(secret)
-	flow.Browser = browser[:]
-	id, err := as.sealFlow(flow)
+	id, err := as.Flows.Begin(w, req)
 	if err != nil {
 		as.showError(w, r, err)
 		return
 	}
-	as.setFlowCookie(w, flow.ID, secret)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -64,9 +57,7 @@ func (as *AuthorizationServer) countRefused(r *http.Request, refusal error) erro
 	return errTooManyRefused
 }
 
-// readAuthorizationRequest returns the request as a flow that lacks only its
-// browser.
-func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r *http.Request) (*sealedFlow, error) {
+func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r *http.Request) (*AuthorizationRequest, error) {
 	form, err := authorizationParameters(w, r)
 	if err != nil {
 		return nil, err
@@ -93,11 +84,9 @@ func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r
 	if err != nil {
 		return nil, err
 	}
-	as.underway.note(client)
-	return &sealedFlow{
-		ID: newFlowID(), ClientID: client.ID, Fingerprint: client.Fingerprint[:], RedirectURI: redirectURI,
-		State: []byte(form.Get("state")), Challenge: form.Get("code_challenge"), Scope: scope, Resources: resources,
-		ExpiresAt: as.deps.Now().Add(as.cfg.Lifetimes.Flow).Unix(),
+	return &AuthorizationRequest{
+		Client: client, RedirectURI: redirectURI, State: form.Get("state"), Challenge: form.Get("code_challenge"),
+		Scope: scope, Resources: resources,
 	}, nil
 }
 
@@ -195,12 +184,6 @@ func checkChallenge(form url.Values) error {
 		return oauth.NewError("invalid_request", "The code_challenge is not a SHA-256 in base64url.")
 	}
 	return nil
-}
-
-func newFlowID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // showError tells a person what is wrong with a request.

@@ -222,7 +222,7 @@ func TestState_A09_A20_AS47(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("state", state), alice)
-			target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+			target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -181,11 +181,11 @@ func TestDocumentChanges_AS31_H12(t *testing.T) {
 	tokens := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
 	l.want(tokens, http.StatusOK, "")
 	h.publish("/c", strings.ReplaceAll(goodDocument, "/callback", "/evil"), "Cache-Control", "max-age=60")
-	if _, err := l.as.OpenFlow(b.get(), b.flowID); err != nil {
+	if _, err := l.as.Flows.Open(b.get(), b.flowID); err != nil {
 		t.Errorf("while the old document is fresh: %v", err)
 	}
 	l.advance(61 * time.Second)
-	if _, err := l.as.OpenFlow(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("a flow begun under the old document: %v", err)
 	}
 	if w := l.authorizeRaw(v.Encode()); w.Code != http.StatusBadRequest {

@@ -48,7 +48,7 @@ func TestCodeWithoutChallenge_B06(t *testing.T) {
 		l := newLab(t)
 		f := l.identified(request(), alice)
 		f.Challenge = ""
-		target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+		target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 		if err != nil {
 			t.Fatal(err)
 		}

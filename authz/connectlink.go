@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 // ConnectPath starts the path of links on which a person connects a server.
@@ -101,48 +102,56 @@ func unpackConnectLink(b []byte) (*ConnectLink, error) {
 	return l, nil
 }
 
-// SharedConnectURL returns a link on which an operator connects a server for
+// Links makes and opens the links on which people connect servers of one issuer.
+type Links struct {
+	issuer string
+	keys   *seal.Keyring
+	store  storage.Store
+	now    func() time.Time
+}
+
+// SharedURL returns a link on which an operator connects a server for
 // everybody. It is good until the server is disconnected.
-func (as *AuthorizationServer) SharedConnectURL(ctx context.Context, server string) (string, error) {
-	last, err := as.lastDisconnect(ctx, server)
+func (ls *Links) SharedURL(ctx context.Context, server string) (string, error) {
+	last, err := ls.lastDisconnect(ctx, server)
 	if err != nil {
 		return "", err
 	}
-	return as.connectURL(ConnectLink{Person: DigestOf(sharedOwner), Server: server, LastDisconnect: last}), nil
+	return ls.sealed(ConnectLink{Person: DigestOf(sharedOwner), Server: server, LastDisconnect: last}), nil
 }
 
 // lastDisconnect returns that of the connection that everybody shares.
-func (as *AuthorizationServer) lastDisconnect(ctx context.Context, server string) (uint64, error) {
-	k := storage.ConnectionKey{Issuer: as.cfg.Issuer, Owner: storage.SharedOwner, Server: server}
-	last, err := as.deps.Store.LastDisconnect(ctx, k)
+func (ls *Links) lastDisconnect(ctx context.Context, server string) (uint64, error) {
+	k := storage.ConnectionKey{Issuer: ls.issuer, Owner: storage.SharedOwner, Server: server}
+	last, err := ls.store.LastDisconnect(ctx, k)
 	if err != nil {
 		return 0, oauth.Unavailable(err)
 	}
 	return last, nil
 }
 
-// ConnectURL returns a link on which a person connects a server. It is sealed
+// URL returns a link on which a person connects a server. It is sealed
 // and so tells nobody whom it is for, and it proves nothing: whoever opens it
 // must show to be that person (MCP elicitation, safe URL handling). Only one for storage.SharedOwner, which an operator asks for,
 // is its own proof, and works once.
-func (as *AuthorizationServer) ConnectURL(id storage.Identity, server string, scopes ...string) string {
-	return as.connectURL(ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes})
+func (ls *Links) URL(id storage.Identity, server string, scopes ...string) string {
+	return ls.sealed(ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes})
 }
 
-func (as *AuthorizationServer) connectURL(link ConnectLink) string {
-	link.ExpiresAt = as.deps.Now().Add(ConnectLinkLifetime)
-	ticket := as.deps.Keys.Seal(link.pack(), "connect link", as.cfg.Issuer)
-	return as.cfg.Issuer + ConnectPath + base64.RawURLEncoding.EncodeToString(ticket)
+func (ls *Links) sealed(link ConnectLink) string {
+	link.ExpiresAt = ls.now().Add(ConnectLinkLifetime)
+	sealed := ls.keys.Seal(link.pack(), "connect link", ls.issuer)
+	return ls.issuer + ConnectPath + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// OpenConnectLink returns what the last segment of a link stands for. With
+// Open returns what the last segment of a link stands for. With
 // ErrLinkExpired it still does.
-func (as *AuthorizationServer) OpenConnectLink(ticket string) (*ConnectLink, error) {
+func (ls *Links) Open(ticket string) (*ConnectLink, error) {
 	box, err := base64.RawURLEncoding.DecodeString(ticket)
 	if err != nil {
 		return nil, ErrLinkInvalid
 	}
-	plain, err := as.deps.Keys.Open(box, "connect link", as.cfg.Issuer)
+	plain, err := ls.keys.Open(box, "connect link", ls.issuer)
 	if err != nil {
 		return nil, ErrLinkInvalid
 	}
@@ -153,26 +162,26 @@ func (as *AuthorizationServer) OpenConnectLink(ticket string) (*ConnectLink, err
 	if link.IsShared() {
 		link.Once = storage.HashOf(string(box))
 	}
-	if !as.deps.Now().Before(link.ExpiresAt) {
+	if !ls.now().Before(link.ExpiresAt) {
 		return link, ErrLinkExpired
 	}
 	return link, nil
 }
 
-// CheckLinkUnused returns ErrLinkUsed if the link has connected all that it
+// CheckUnused returns ErrLinkUsed if the link has connected all that it
 // can, and ErrLinkExpired if an operator ended what it was made for.
-func (as *AuthorizationServer) CheckLinkUnused(ctx context.Context, link *ConnectLink) error {
+func (ls *Links) CheckUnused(ctx context.Context, link *ConnectLink) error {
 	if link.Once == (storage.Hash{}) {
 		return nil
 	}
-	used, err := as.deps.Store.Used(ctx, link.Once, as.deps.Now())
+	used, err := ls.store.Used(ctx, link.Once, ls.now())
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
 	if used {
 		return ErrLinkUsed
 	}
-	last, err := as.lastDisconnect(ctx, link.Server)
+	last, err := ls.lastDisconnect(ctx, link.Server)
 	if err == nil && last > link.LastDisconnect {
 		return ErrLinkExpired
 	}

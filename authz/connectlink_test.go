@@ -12,31 +12,31 @@ import (
 
 func TestConnectLink_D22_D23(t *testing.T) {
 	l := newLab(t)
-	link := l.as.ConnectURL(storage.Identity{Subject: "user_id:alice@example.com"}, "notion", "pages.delete")
+	link := l.as.Links.URL(storage.Identity{Subject: "user_id:alice@example.com"}, "notion", "pages.delete")
 	ticket, ours := strings.CutPrefix(link, labIssuer+"/oauth/connect/")
 	if !ours || strings.ContainsAny(ticket, "/?#%.") {
 		t.Fatalf("link = %q", link)
 	}
-	if again := l.as.ConnectURL(storage.Identity{Subject: "user_id:alice@example.com"}, "notion", "pages.delete"); again == link {
+	if again := l.as.Links.URL(storage.Identity{Subject: "user_id:alice@example.com"}, "notion", "pages.delete"); again == link {
 		t.Error("two links are the same")
 	}
-	got, err := l.as.OpenConnectLink(ticket)
+	got, err := l.as.Links.Open(ticket)
 	if err != nil || !got.IsFor(storage.Identity{Subject: "user_id:alice@example.com"}) || got.IsShared() || got.Server != "notion" || !slices.Equal(got.Scopes, []string{"pages.delete"}) {
 		t.Errorf("OpenConnectLink = %+v, %v", got, err)
 	}
 	l.advance(15*time.Minute - time.Second)
-	if _, err := l.as.OpenConnectLink(ticket); err != nil {
+	if _, err := l.as.Links.Open(ticket); err != nil {
 		t.Errorf("ended early: %v", err)
 	}
 	l.advance(time.Second)
-	if got, err := l.as.OpenConnectLink(ticket); !errors.Is(err, ErrLinkExpired) || got.Server != "notion" {
+	if got, err := l.as.Links.Open(ticket); !errors.Is(err, ErrLinkExpired) || got.Server != "notion" {
 		t.Errorf("expired: %+v, %v", got, err)
 	}
 }
 
 func TestConnectLinkForged(t *testing.T) {
 	l := newLab(t)
-	ticket := strings.TrimPrefix(l.as.ConnectURL(storage.Identity{Subject: "user_id:alice"}, "notion"), labIssuer+ConnectPath)
+	ticket := strings.TrimPrefix(l.as.Links.URL(storage.Identity{Subject: "user_id:alice"}, "notion"), labIssuer+ConnectPath)
 	flipped := []byte(ticket)
 	flipped[len(flipped)/2] ^= 1
 	for name, forged := range map[string]string{
@@ -44,16 +44,16 @@ func TestConnectLinkForged(t *testing.T) {
 		"a flow": l.begin(request()).flowID,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if link, err := l.as.OpenConnectLink(forged); !errors.Is(err, ErrLinkInvalid) || link != nil {
+			if link, err := l.as.Links.Open(forged); !errors.Is(err, ErrLinkInvalid) || link != nil {
 				t.Errorf("OpenConnectLink = %v, %v", link, err)
 			}
 		})
 	}
-	if _, err := l.as.OpenFlow(l.begin(request()).get(), ticket); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Flows.Open(l.begin(request()).get(), ticket); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("as a flow: %v", err)
 	}
 	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
-	if _, err := l.as.OpenConnectLink(ticket); !errors.Is(err, ErrLinkInvalid) {
+	if _, err := l.as.Links.Open(ticket); !errors.Is(err, ErrLinkInvalid) {
 		t.Errorf("another issuer with the same keys: %v", err)
 	}
 }
@@ -64,7 +64,7 @@ func TestConnectLinkOnce(t *testing.T) {
 	l := newLab(t)
 	open := func(ticket string) *ConnectLink {
 		t.Helper()
-		link, err := l.as.OpenConnectLink(ticket)
+		link, err := l.as.Links.Open(ticket)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,32 +77,32 @@ func TestConnectLinkOnce(t *testing.T) {
 		}
 	}
 	mint := func(subject, server string) string {
-		return strings.TrimPrefix(l.as.ConnectURL(storage.Identity{Subject: subject}, server), labIssuer+ConnectPath)
+		return strings.TrimPrefix(l.as.Links.URL(storage.Identity{Subject: subject}, server), labIssuer+ConnectPath)
 	}
 	shared, other := mint(storage.SharedOwner, "notion"), mint(storage.SharedOwner, "notion")
-	if err := l.as.CheckLinkUnused(t.Context(), open(shared)); err != nil {
+	if err := l.as.Links.CheckUnused(t.Context(), open(shared)); err != nil {
 		t.Errorf("a new link: %v", err)
 	}
 	use(open(shared))
-	if err := l.as.CheckLinkUnused(t.Context(), open(shared)); !errors.Is(err, ErrLinkUsed) {
+	if err := l.as.Links.CheckUnused(t.Context(), open(shared)); !errors.Is(err, ErrLinkUsed) {
 		t.Errorf("a used link: %v", err)
 	}
-	if err := l.as.CheckLinkUnused(t.Context(), open(other)); err != nil {
+	if err := l.as.Links.CheckUnused(t.Context(), open(other)); err != nil {
 		t.Errorf("another link: %v", err)
 	}
 	for _, respelled := range respellings(shared) {
-		if link, err := l.as.OpenConnectLink(respelled); err == nil && link.Once != open(shared).Once {
+		if link, err := l.as.Links.Open(respelled); err == nil && link.Once != open(shared).Once {
 			t.Errorf("%q is another link", respelled)
 		}
 	}
 
 	personal := open(mint("user_id:alice", "notion"))
 	use(personal)
-	if err := l.as.CheckLinkUnused(t.Context(), personal); err != nil {
+	if err := l.as.Links.CheckUnused(t.Context(), personal); err != nil {
 		t.Errorf("a personal link: %v", err)
 	}
 	l.store.failing("Used", func() {
-		if err := l.as.CheckLinkUnused(t.Context(), open(other)); !errors.Is(err, errDisk) || errors.Is(err, ErrLinkUsed) {
+		if err := l.as.Links.CheckUnused(t.Context(), open(other)); !errors.Is(err, errDisk) || errors.Is(err, ErrLinkUsed) {
 			t.Errorf("while the store fails: %v", err)
 		}
 	})
@@ -119,11 +119,11 @@ func TestSharedLinkEndsWithADisconnect(t *testing.T) {
 	}
 	mint := func() *ConnectLink {
 		t.Helper()
-		url, err := l.as.SharedConnectURL(t.Context(), "notion")
+		url, err := l.as.Links.SharedURL(t.Context(), "notion")
 		if err != nil {
 			t.Fatal(err)
 		}
-		link, err := l.as.OpenConnectLink(strings.TrimPrefix(url, labIssuer+ConnectPath))
+		link, err := l.as.Links.Open(strings.TrimPrefix(url, labIssuer+ConnectPath))
 		if err != nil || !link.IsShared() || link.Server != "notion" || len(link.Scopes) != 0 {
 			t.Fatalf("%+v, %v", link, err)
 		}
@@ -131,7 +131,7 @@ func TestSharedLinkEndsWithADisconnect(t *testing.T) {
 	}
 	check := func(what string, link *ConnectLink, want error) {
 		t.Helper()
-		if err := l.as.CheckLinkUnused(t.Context(), link); !errors.Is(err, want) {
+		if err := l.as.Links.CheckUnused(t.Context(), link); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
@@ -153,7 +153,7 @@ func TestSharedLinkEndsWithADisconnect(t *testing.T) {
 	third := mint()
 	l.store.failing("LastDisconnect", func() {
 		check("while the store fails", third, errDisk)
-		if url, err := l.as.SharedConnectURL(t.Context(), "notion"); !errors.Is(err, errDisk) || url != "" {
+		if url, err := l.as.Links.SharedURL(t.Context(), "notion"); !errors.Is(err, errDisk) || url != "" {
 			t.Errorf("while the store fails: %q, %v", url, err)
 		}
 	})
@@ -174,11 +174,11 @@ func TestConnectLinkIsShort(t *testing.T) {
 	l := newLab(t)
 	for _, server := range []string{"a", "notion", "google-calendar-staging", strings.Repeat("s", 300)} {
 		id := storage.Identity{Kind: "virtual_key", Subject: "virtual_key:" + strings.Repeat("x", 200), Proof: "01234567"}
-		ticket := strings.TrimPrefix(l.as.ConnectURL(id, server), labIssuer+ConnectPath)
+		ticket := strings.TrimPrefix(l.as.Links.URL(id, server), labIssuer+ConnectPath)
 		if limit := 95 + len(server)*4/3; len(ticket) > limit {
 			t.Errorf("%s: %d characters, want at most %d", server, len(ticket), limit)
 		}
-		link, err := l.as.OpenConnectLink(ticket)
+		link, err := l.as.Links.Open(ticket)
 		if err != nil || link.Server != server || len(link.Scopes) != 0 {
 			t.Fatalf("%+v, %v", link, err)
 		}

@@ -190,7 +190,7 @@ func TestTroubleDuringFlow_AS23(t *testing.T) {
 	b := l.begin(request("client_id", id, "redirect_uri", "http://localhost:1/callback"))
 	h.handle("/c", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	l.restart()
-	if _, err := l.as.OpenFlow(b.get(), b.flowID); err == nil || errors.Is(err, ErrFlowInvalid) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
+	if _, err := l.as.Flows.Open(b.get(), b.flowID); err == nil || errors.Is(err, ErrFlowInvalid) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("while the host is broken: %v", err)
 	}
 	h.publish("/c", goodDocument)

@@ -54,12 +54,12 @@ func TestFlowBinding_I02_I12(t *testing.T) {
 			r := mine.get()
 			r.Header.Del("Cookie")
 			cookies(r)
-			if _, err := l.as.OpenFlow(r, mine.flowID); !errors.Is(err, ErrFlowOtherBrowser) {
+			if _, err := l.as.Flows.Open(r, mine.flowID); !errors.Is(err, ErrFlowOtherBrowser) {
 				t.Errorf("OpenFlow = %v", err)
 			}
 		})
 	}
-	if _, err := l.as.OpenFlow(mine.get(), mine.flowID); err != nil {
+	if _, err := l.as.Flows.Open(mine.get(), mine.flowID); err != nil {
 		t.Errorf("the right browser: %v", err)
 	}
 }
@@ -71,13 +71,13 @@ func TestFlowID(t *testing.T) {
 	flipped[len(flipped)/2] ^= 1
 	for name, id := range map[string]string{"empty": "", "text": "flow", "not base64": "%%%", "cut": b.flowID[:len(b.flowID)-4], "flipped": string(flipped)} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := l.as.OpenFlow(b.get(), id); !errors.Is(err, ErrFlowInvalid) {
+			if _, err := l.as.Flows.Open(b.get(), id); !errors.Is(err, ErrFlowInvalid) {
 				t.Errorf("OpenFlow = %v", err)
 			}
 		})
 	}
 	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
-	if _, err := l.as.OpenFlow(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
+	if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("F11: another issuer with the same keys: %v", err)
 	}
 }
@@ -103,10 +103,10 @@ func TestFlowExpires(t *testing.T) {
 	l.advance(15*time.Minute - time.Second)
 	l.open(b)
 	l.advance(time.Second)
-	if _, err := l.as.OpenFlow(b.get(), b.flowID); !errors.Is(err, ErrFlowExpired) {
+	if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, ErrFlowExpired) {
 		t.Errorf("OpenFlow = %v", err)
 	}
-	if _, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowExpired) {
+	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowExpired) {
 		t.Errorf("Approve = %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestFlowForm_I04_I05(t *testing.T) {
 		if err := r.ParseForm(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := l.as.OpenFlow(r, b.flowID)
+		_, err := l.as.Flows.Open(r, b.flowID)
 		return err
 	}
 	for name, csrf := range map[string]string{"none": "", "of another flow": l.open(other).CSRFToken, "cut": token[1:], "the cookie": b.cookie.Value} {
@@ -143,7 +143,7 @@ func TestFlowForm_I04_I05(t *testing.T) {
 		if err := r.ParseForm(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.as.OpenFlow(r, b.flowID); !errors.Is(err, ErrFlowForged) {
+		if _, err := l.as.Flows.Open(r, b.flowID); !errors.Is(err, ErrFlowForged) {
 			t.Errorf("OpenFlow = %v", err)
 		}
 	})
@@ -170,7 +170,7 @@ func TestClientChangesMidFlow(t *testing.T) {
 			l := newLab(t)
 			b := l.begin(request())
 			l.reload(change)
-			if _, err := l.as.OpenFlow(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
+			if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
 				t.Errorf("OpenFlow = %v", err)
 			}
 		})
@@ -195,7 +195,7 @@ func TestServersOffered(t *testing.T) {
 			l := newLab(t)
 			f := l.open(l.begin(request("resource", tt.resource, "scope", tt.scope)))
 			f.Identity = tt.who
-			if got := resourcesOf(l.as.Servers(f)); !slices.Equal(got, tt.want) {
+			if got := resourcesOf(l.as.Flows.Servers(f)); !slices.Equal(got, tt.want) {
 				t.Errorf("servers = %q, want %q", got, tt.want)
 			}
 		})
@@ -206,7 +206,7 @@ func TestIdentifyRefusesUnknownIdentity(t *testing.T) {
 	l := newLab(t)
 	f := l.open(l.begin(request()))
 	for _, id := range []storage.Identity{{Kind: "caddy", Subject: "caddy:root"}, {}, keyIdentity("withdrawn")} {
-		if err := l.as.Identify(t.Context(), f, id); !errors.Is(err, ErrFlowInvalid) {
+		if err := l.as.Flows.Identify(t.Context(), f, id); !errors.Is(err, ErrFlowInvalid) {
 			t.Errorf("Identify(%+v) = %v", id, err)
 		}
 	}

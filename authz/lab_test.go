@@ -147,6 +147,13 @@ func (l *lab) reload(change func(*Config)) {
 	l.start(New(cfg, l.as.deps))
 }
 
+// replace starts the server anew with other dependencies.
+func (l *lab) replace(change func(*Deps)) {
+	deps := l.as.deps
+	change(&deps)
+	l.start(New(l.as.cfg, deps))
+}
+
 func (l *lab) time() time.Time { l.mu.Lock(); defer l.mu.Unlock(); return l.now }
 
 func (l *lab) advance(d time.Duration) { l.mu.Lock(); defer l.mu.Unlock(); l.now = l.now.Add(d) }
@@ -268,7 +275,7 @@ func (b browser) post(form url.Values) *http.Request {
 
 func (l *lab) open(b browser) *Flow {
 	l.t.Helper()
-	f, err := l.as.OpenFlow(b.get(), b.flowID)
+	f, err := l.as.Flows.Open(b.get(), b.flowID)
 	if err != nil {
 		l.t.Fatalf("OpenFlow: %v", err)
 	}
@@ -285,7 +292,7 @@ func keyIdentity(name string) storage.Identity {
 func (l *lab) identified(v url.Values, who storage.Identity) *Flow {
 	l.t.Helper()
 	b := l.begin(v)
-	if err := l.as.Identify(context.Background(), l.open(b), who); err != nil {
+	if err := l.as.Flows.Identify(context.Background(), l.open(b), who); err != nil {
 		l.t.Fatalf("Identify: %v", err)
 	}
 	return l.open(b)
@@ -296,9 +303,9 @@ func (l *lab) approved(v url.Values, who storage.Identity, resources ...string) 
 	l.t.Helper()
 	f := l.identified(v, who)
 	if len(resources) == 0 {
-		resources = resourcesOf(l.as.Servers(f))
+		resources = resourcesOf(l.as.Flows.Servers(f))
 	}
-	target, err := l.as.Approve(context.Background(), f, Approval{Resources: resources})
+	target, err := l.as.Flows.Approve(context.Background(), f, Approval{Resources: resources})
 	if err != nil {
 		l.t.Fatalf("Approve: %v", err)
 	}

@@ -79,7 +79,7 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 		return nil, err
 	}
 	response.issueSecret(&c)
-	if err := as.deps.Store.CreateClient(r.Context(), c, storage.Unused{Max: policy.MaxUnused, Spare: as.underway.has}); err != nil {
+	if err := as.deps.Store.CreateClient(r.Context(), c, storage.Unused{Max: policy.MaxUnused, Spare: as.Flows.pending.has}); err != nil {
 		return nil, err
 	}
 	return response, nil

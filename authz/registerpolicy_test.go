@@ -135,7 +135,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 		t.Helper()
 		f := l.identified(request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), who)
 		f.address = address
-		target, err := l.as.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
+		target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}})
 		if err != nil {
 			t.Fatal(err)
 		}

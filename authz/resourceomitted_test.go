@@ -69,11 +69,11 @@ func TestResourceOmittedAndNoneChosen_F02(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("resource", "-"), alice)
-			if offered := resourcesOf(l.as.Servers(f)); len(offered) != 2 {
+			if offered := resourcesOf(l.as.Flows.Servers(f)); len(offered) != 2 {
 				t.Fatalf("the page asks for %q", offered)
 			}
 			writes := l.store.writes.Load()
-			target, err := l.as.Approve(t.Context(), f, Approval{Resources: chosen})
+			target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: chosen})
 			if !errors.Is(err, errChoice) || target != "" {
 				t.Errorf("%q, %v", target, err)
 			}
@@ -85,7 +85,7 @@ func TestResourceOmittedAndNoneChosen_F02(t *testing.T) {
 	t.Run("the only one", func(t *testing.T) {
 		l := newLab(t, func(c *Config) { c.Servers = slices.Clone(c.Servers[:1]) })
 		f := l.identified(request("resource", "-"), alice)
-		if offered := resourcesOf(l.as.Servers(f)); !slices.Equal(offered, []string{labNotion}) {
+		if offered := resourcesOf(l.as.Flows.Servers(f)); !slices.Equal(offered, []string{labNotion}) {
 			t.Errorf("the page asks for %q", offered)
 		}
 		got := l.redeem("app", l.approved(request("resource", "-"), alice).Get("code"), "resource", "-")

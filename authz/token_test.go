@@ -60,10 +60,10 @@ func TestDefaultPaths_AS33_AS40_AS60(t *testing.T) {
 		t.Fatalf("authorize: %d %s", w.Code, w.Body)
 	}
 	b := browser{location.Query().Get("flow_id"), w.Result().Cookies()[0]}
-	if err := l.as.Identify(t.Context(), l.open(b), alice); err != nil {
+	if err := l.as.Flows.Identify(t.Context(), l.open(b), alice); err != nil {
 		t.Fatal(err)
 	}
-	target, err := l.as.Approve(t.Context(), l.open(b), Approval{Resources: []string{labMain}})
+	target, err := l.as.Flows.Approve(t.Context(), l.open(b), Approval{Resources: []string{labMain}})
 	if err != nil {
 		t.Fatal(err)
 	}

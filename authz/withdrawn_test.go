@@ -118,14 +118,14 @@ func TestEndWithdrawnAtFirst_D09(t *testing.T) {
 func TestEndWithdrawnPresence_D09(t *testing.T) {
 	l := newLab(t)
 	l.endWithdrawn()
-	session, cookie := l.as.newBrowserSession(httptest.NewRequest(http.MethodGet, labIssuer, nil), keyIdentity("team"))
+	session, cookie := l.as.Sessions.begin(httptest.NewRequest(http.MethodGet, labIssuer, nil), keyIdentity("team"))
 	if err := l.store.CreateBrowserSession(context.Background(), session); err != nil {
 		t.Fatal(err)
 	}
 	flow := l.identified(request(), keyIdentity("team"))
 	l.reload(func(c *Config) { c.VirtualKeys = nil })
 	l.endWithdrawn()
-	if _, err := l.store.BrowserSession(context.Background(), storage.HashOf(cookie), l.time()); err != storage.ErrNotFound {
+	if _, err := l.store.BrowserSession(context.Background(), storage.HashOf(cookie.Value), l.time()); err != storage.ErrNotFound {
 		t.Errorf("the browser session: %v, want none", err)
 	}
 	if f, err := l.store.Flow(context.Background(), flow.ID, l.time()); err == nil && !f.Submitted && f.Identity.Subject != "" {

@@ -200,7 +200,7 @@ func startShared(w http.ResponseWriter, r *http.Request, server string) error {
 	case 0:
 		return adminError(http.StatusNotFound, "no site has a server of this id with auth oauth")
 	case 1:
-		link, err := found[0].as.SharedConnectURL(r.Context(), server)
+		link, err := found[0].as.Links.SharedURL(r.Context(), server)
 		if err != nil {
 			return adminFailure(err)
 		}

@@ -54,7 +54,7 @@ func (s *site) endPerson(ctx context.Context, ended *endedPerson, withConnection
 	if err != nil {
 		return err
 	}
-	if err := s.as.SignOutEverywhere(ctx, ended.Subject); err != nil {
+	if err := s.as.Sessions.SignOutEverywhere(ctx, ended.Subject); err != nil {
 		return err
 	}
 	ended.Grants = append(ended.Grants, idsOf(grants)...)

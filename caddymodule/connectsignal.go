@@ -64,7 +64,7 @@ func (c *connectedCall) refuse(w http.ResponseWriter, r *http.Request, err error
 func (c *connectedCall) refuseCall(w http.ResponseWriter, shared bool) {
 	message := fmt.Sprintf("%s does not accept this call.", c.upstream.title)
 	if !shared {
-		message += fmt.Sprintf(" Open %s to connect your account again if it no longer works.", c.site.as.ConnectURL(c.caller.Identity, c.upstream.id))
+		message += fmt.Sprintf(" Open %s to connect your account again if it no longer works.", c.site.as.Links.URL(c.caller.Identity, c.upstream.id))
 	}
 	c.say(w, http.StatusBadGateway, message)
 }
@@ -118,7 +118,7 @@ func (c *connectedCall) askToConnect(w http.ResponseWriter, r *http.Request, sco
 	}
 	request := c.request()
 	revision := c.header.Get(mcp.HeaderProtocolVersion)
-	link := c.site.as.ConnectURL(c.caller.Identity, c.upstream.id, scopes...)
+	link := c.site.as.Links.URL(c.caller.Identity, c.upstream.id, scopes...)
 	message := fmt.Sprintf("Connect your account at %s to go on.", c.upstream.title)
 	// Some clients cut what they show after 300 characters: the link comes first.
 	words := fmt.Sprintf("Open %s in a browser to connect your account at %s, then try again.", link, c.upstream.title)

@@ -10,7 +10,7 @@ import (
 )
 
 // connect begins to connect a server, from the account page or a connect link.
-func (c *Consent) connect(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) connect(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	g, err := c.goalFrom(r.Context(), s, r.PostForm)
 	if err != nil {
 		return err
@@ -18,7 +18,7 @@ func (c *Consent) connect(w http.ResponseWriter, r *http.Request, s *authz.Brows
 	return c.depart(w, r, g)
 }
 
-func (c *Consent) showKey(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) showKey(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	query := r.URL.Query()
 	g, err := c.goalFrom(r.Context(), s, query)
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *Consent) showKey(w http.ResponseWriter, r *http.Request, s *authz.Brows
 	})
 }
 
-func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	g, err := c.goalFrom(r.Context(), s, r.PostForm)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (c *Consent) paste(w http.ResponseWriter, r *http.Request, s *authz.Browser
 
 // goalFrom returns what the person wants to connect: what a link is for, or a
 // server of the account page.
-func (c *Consent) goalFrom(ctx context.Context, s *authz.BrowserSession, values url.Values) (goal, error) {
+func (c *Consent) goalFrom(ctx context.Context, s *authz.Session, values url.Values) (goal, error) {
 	ticket := values.Get("ticket")
 	if ticket == "" {
 		if s.Identity == nil {
@@ -63,7 +63,7 @@ func (c *Consent) goalFrom(ctx context.Context, s *authz.BrowserSession, values 
 
 // disconnect ends a connection, also to a server that the person may not use
 // any more.
-func (c *Consent) disconnect(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) disconnect(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	server := r.PostForm.Get("server")
 	if c.perUser(server) == nil {
 		return c.notHere()
@@ -77,7 +77,7 @@ func (c *Consent) disconnect(w http.ResponseWriter, r *http.Request, s *authz.Br
 
 // revoke ends what a client was granted. What had ended already is as gone as
 // the person wants it.
-func (c *Consent) revoke(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) revoke(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	if err := c.as.RevokeGrantOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, authz.ErrNoSuchGrant) {
 		return err
 	}

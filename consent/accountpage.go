@@ -27,7 +27,7 @@ type accountConnection struct {
 }
 
 // showAccount shows people what they let in, and where they are connected.
-func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	t := c.pages.text
 	if s.Identity == nil {
 		return c.showSignIn(w, r, s, http.StatusOK, t.AccountLead, "")

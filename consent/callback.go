@@ -87,8 +87,8 @@ func (c *Consent) takeAnswer(w http.ResponseWriter, r *http.Request, answer acco
 // present reports with nil that whoever left is still there.
 func (c *Consent) present(r *http.Request, p storage.Authentication, server string) error {
 	err := c.as.CheckAuthentication(r, p, server)
-	if errors.Is(err, authz.ErrLeft) || err == nil && !c.stillUser(r, p.Identity) {
-		return &accounts.Error{Problem: accounts.Left, Cause: authz.ErrLeft}
+	if errors.Is(err, authz.ErrSignedOut) || err == nil && !c.stillUser(r, p.Identity) {
+		return &accounts.Error{Problem: accounts.Left, Cause: authz.ErrSignedOut}
 	}
 	return err
 }

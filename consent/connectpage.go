@@ -16,7 +16,7 @@ import (
 // showConnect is where the link leads that a client gave a person to connect a
 // server. The link proves nothing: only the person it was made for may go on,
 // whoever else opens it connects nothing (MCP elicitation, phishing).
-func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) showConnect(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	t := c.pages.text
 	query := r.URL.Query()
 	ticket := strings.TrimPrefix(r.URL.Path, authz.ConnectPath)
@@ -94,7 +94,7 @@ func (c *Consent) openLink(ctx context.Context, ticket string) (*authz.ConnectLi
 // goalOfLink returns the goal to connect what a link is for, if it was made for
 // the person. One for the connection that everybody shares was handed to an
 // operator by the admin API, and is the operator's proof.
-func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (goal, error) {
+func (c *Consent) goalOfLink(s *authz.Session, link *authz.ConnectLink) (goal, error) {
 	var g goal
 	var err error
 	switch {
@@ -112,7 +112,7 @@ func (c *Consent) goalOfLink(s *authz.BrowserSession, link *authz.ConnectLink) (
 }
 
 // goalOfPerson returns the goal to connect a server that the person may use.
-func (c *Consent) goalOfPerson(s *authz.BrowserSession, server string) (goal, error) {
+func (c *Consent) goalOfPerson(s *authz.Session, server string) (goal, error) {
 	g, err := c.goalOf(s.Identity.Subject, server, c.as.ServersOf(*s.Identity))
 	g.authentication = s.Authentication()
 	return g, err

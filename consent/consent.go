@@ -31,7 +31,7 @@ type flows interface {
 
 // accountPages is what the pages outside of flows need of it.
 type accountPages interface {
-	OpenBrowserSession(w http.ResponseWriter, r *http.Request) (*authz.BrowserSession, error)
+	OpenBrowserSession(w http.ResponseWriter, r *http.Request) (*authz.Session, error)
 	SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error
 	SignOut(w http.ResponseWriter, r *http.Request) error
 	SignOutEverywhere(ctx context.Context, subject string) error

@@ -28,14 +28,14 @@ type fakeAccounts struct {
 	accountsError error // of every method
 }
 
-func (s *fakeAccounts) OpenBrowserSession(_ http.ResponseWriter, r *http.Request) (*authz.BrowserSession, error) {
+func (s *fakeAccounts) OpenBrowserSession(_ http.ResponseWriter, r *http.Request) (*authz.Session, error) {
 	if s.accountsError != nil {
 		return nil, s.accountsError
 	}
 	if r.Method == http.MethodPost && r.PostForm.Get("csrf_token") != "csrf-b" {
 		return nil, authz.ErrFlowForged
 	}
-	return &authz.BrowserSession{Identity: s.person, CSRFToken: "csrf-b"}, nil
+	return &authz.Session{Identity: s.person, CSRFToken: "csrf-b"}, nil
 }
 
 func (s *fakeAccounts) SignIn(_ http.ResponseWriter, _ *http.Request, id storage.Identity) error {
@@ -82,7 +82,7 @@ func (s *fakeAccounts) ProvedAgain(_ context.Context, id storage.Identity) error
 
 func (s *fakeAccounts) CheckAuthentication(*http.Request, storage.Authentication, string) error {
 	if s.left {
-		return authz.ErrLeft
+		return authz.ErrSignedOut
 	}
 	return nil
 }

@@ -15,13 +15,13 @@ import (
 // link opens a link that was made for the subject.
 func (b *browser) link(subject, server string) *httptest.ResponseRecorder {
 	b.t.Helper()
-	return b.open(strings.TrimPrefix(b.as.ConnectURL(storage.Identity{Subject: subject}, server), "https://mcp.example.com"))
+	return b.open(strings.TrimPrefix(b.as.Links.URL(storage.Identity{Subject: subject}, server), "https://mcp.example.com"))
 }
 
 // sharedLink returns the path of a link on which a server is connected for everybody.
 func (b *browser) sharedLink(server string) string {
 	b.t.Helper()
-	link, err := b.as.SharedConnectURL(b.t.Context(), server)
+	link, err := b.as.Links.SharedURL(b.t.Context(), server)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestWalkLinkOfNobody(t *testing.T) {
 	page := b.follow(b.press(b.open(b.start()), anonymousPath, nil))
 	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "first")))
 	answer(t, b.press(page, submitPath, approveBoth))
-	s, err := w.as.OpenBrowserSession(httptest.NewRecorder(), b.request("/oauth/account"))
+	s, err := w.as.Sessions.Open(httptest.NewRecorder(), b.request("/oauth/account"))
 	if err != nil || s.Identity == nil {
 		t.Fatal(s, err)
 	}
@@ -190,7 +190,7 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 	p := newProvider(t)
 	w := newWalkTo(t, p.servers()...)
 	alice := w.browser()
-	link := strings.TrimPrefix(w.as.ConnectURL(storage.Identity{Subject: "user_id:alice"}, "notion"), "https://mcp.example.com")
+	link := strings.TrimPrefix(w.as.Links.URL(storage.Identity{Subject: "user_id:alice"}, "notion"), "https://mcp.example.com")
 	page := alice.follow(alice.press(alice.open(link), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
 	first, second := alice.press(page, accountConnectPath, nil), alice.press(page, accountConnectPath, nil)
 	mustAnswer(t, alice.follow(alice.open(agree(t, first, "first"))), http.StatusOK)

@@ -77,7 +77,7 @@ func departures() map[string]func(*browser) *httptest.ResponseRecorder {
 		"connect link": func(b *browser) *httptest.ResponseRecorder {
 			b.account(oldKey)
 			id := firstAlice.Identity()
-			page := b.open(strings.TrimPrefix(b.as.ConnectURL(id, "notion"), "https://mcp.example.com"))
+			page := b.open(strings.TrimPrefix(b.as.Links.URL(id, "notion"), "https://mcp.example.com"))
 			return b.press(page, accountConnectPath, nil)
 		},
 		"flow": func(b *browser) *httptest.ResponseRecorder {
@@ -163,7 +163,7 @@ func TestTheNextPersonInTheBrowser(t *testing.T) {
 // is how a browser changes hands without signing out.
 func (b *browser) signInOver(key string) {
 	b.t.Helper()
-	link := b.as.ConnectURL(keyOfBob.Identity(), "notion")
+	link := b.as.Links.URL(keyOfBob.Identity(), "notion")
 	page := b.open(strings.TrimPrefix(link, "https://mcp.example.com"))
 	mustAnswer(b.t, b.press(page, accountFormsPath+"vk", url.Values{"vk": {key}}), http.StatusSeeOther)
 }
@@ -314,7 +314,7 @@ func TestPageOfAnotherKey_I10(t *testing.T) {
 // A link is for the person it was made for, and not for the next of that name.
 func TestLinkOfAnotherKey_K01(t *testing.T) {
 	b := keyed(t, newProvider(t))
-	link := strings.TrimPrefix(b.as.ConnectURL(firstAlice.Identity(), "notion"), "https://mcp.example.com")
+	link := strings.TrimPrefix(b.as.Links.URL(firstAlice.Identity(), "notion"), "https://mcp.example.com")
 	b.account(oldKey)
 	page := b.open(link)
 	mustAnswer(t, page, http.StatusOK)

@@ -12,7 +12,7 @@ import (
 
 // showSignIn asks who the person is, outside of any flow. Nobody signs in as
 // nobody: whoever did so in a flow is known by their browser alone.
-func (c *Consent) showSignIn(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession, status int, lead, ticket string) error {
+func (c *Consent) showSignIn(w http.ResponseWriter, r *http.Request, s *authz.Session, status int, lead, ticket string) error {
 	t := c.pages.text
 	kinds := slices.DeleteFunc(slices.Clone(c.as.Config().Identities), func(k identity.Kind) bool {
 		return k == identity.Anonymous
@@ -35,7 +35,7 @@ func (c *Consent) showSignIn(w http.ResponseWriter, r *http.Request, s *authz.Br
 // signInBy takes a form of that page. All it knows of where the person was
 // going is a ticket of ours, so it leads nowhere else.
 func (c *Consent) signInBy(prove proof) visitor {
-	return func(w http.ResponseWriter, r *http.Request, _ *authz.BrowserSession) error {
+	return func(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
 		next := withQuery(AccountPath, "focus", c.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
 			if _, err := c.as.OpenConnectLink(ticket); err != nil {
@@ -62,7 +62,7 @@ func (c *Consent) signInBy(prove proof) visitor {
 	}
 }
 
-func (c *Consent) signOut(w http.ResponseWriter, r *http.Request, _ *authz.BrowserSession) error {
+func (c *Consent) signOut(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
 	if err := c.as.SignOut(w, r); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *Consent) signOut(w http.ResponseWriter, r *http.Request, _ *authz.Brows
 	return nil
 }
 
-func (c *Consent) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+func (c *Consent) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 	if err := c.as.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
 		return err
 	}

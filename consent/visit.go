@@ -8,7 +8,7 @@ import (
 )
 
 // visitor serves a person at the pages outside of flows.
-type visitor func(http.ResponseWriter, *http.Request, *authz.BrowserSession) error
+type visitor func(http.ResponseWriter, *http.Request, *authz.Session) error
 
 // visit serves such a page.
 func (c *Consent) visit(show visitor) http.Handler { return c.loaded(c.with(show)) }
@@ -43,7 +43,7 @@ func (c *Consent) with(serve visitor) func(http.ResponseWriter, *http.Request) e
 
 // signedIn serves only people who are signed in.
 func (c *Consent) signedIn(serve visitor) visitor {
-	return func(w http.ResponseWriter, r *http.Request, s *authz.BrowserSession) error {
+	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
 		if s.Identity == nil {
 			return c.signedOut()
 		}

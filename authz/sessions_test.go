@@ -23,13 +23,13 @@ type visit struct {
 }
 
 // load opens a page, keeping what the browser is given.
-func (v *visit) load() (*BrowserSession, *httptest.ResponseRecorder, error) {
+func (v *visit) load() (*Session, *httptest.ResponseRecorder, error) {
 	r := httptest.NewRequest(http.MethodGet, labIssuer+"/oauth/account", nil)
 	for _, c := range v.cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
 	w := httptest.NewRecorder()
-	s, err := v.l.as.OpenBrowserSession(w, r)
+	s, err := v.l.as.Sessions.Open(w, r)
 	if cookies := w.Result().Cookies(); len(cookies) > 0 {
 		v.cookies = cookies
 	}
@@ -56,7 +56,7 @@ func (v *visit) signIn(who storage.Identity) {
 		v.l.t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	if err := v.l.as.SignIn(w, v.form(v.csrf), who); err != nil {
+	if err := v.l.as.Sessions.SignIn(w, v.form(v.csrf), who); err != nil {
 		v.l.t.Fatal(err)
 	}
 	v.cookies = w.Result().Cookies()
@@ -160,7 +160,7 @@ func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
 			if v.subject() != "" {
 				t.Error("still signed in")
 			}
-			if err := l.as.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, ErrFlowInvalid) {
+			if err := l.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, ErrFlowInvalid) {
 				t.Errorf("signing in: %v", err)
 			}
 		})
@@ -191,7 +191,7 @@ func TestBrowserForms_I04(t *testing.T) {
 		"of before signing in": {v.form(csrfToken(oauth.NewSecret(""), browserForms)), ErrFlowForged},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := l.as.OpenBrowserSession(httptest.NewRecorder(), tt.r)
+			s, err := l.as.Sessions.Open(httptest.NewRecorder(), tt.r)
 			if !errors.Is(err, tt.want) || (s == nil) != (tt.want != nil) {
 				t.Errorf("OpenBrowserSession = %v, %v", s, err)
 			}
@@ -206,7 +206,7 @@ func TestSignOut_I15(t *testing.T) {
 	elsewhere := &visit{l: l}
 	elsewhere.signIn(alice)
 	w := httptest.NewRecorder()
-	if err := l.as.SignOut(w, v.form("")); err != nil {
+	if err := l.as.Sessions.SignOut(w, v.form("")); err != nil {
 		t.Fatal(err)
 	}
 	if c := w.Result().Cookies(); len(c) != 1 || c[0].Name != v.cookies[0].Name || c[0].MaxAge >= 0 || c[0].Value != "" {
@@ -239,7 +239,7 @@ func TestSignOutEverywhere_I15(t *testing.T) {
 	if !passes() {
 		t.Fatal("the access token does not work")
 	}
-	if err := l.as.SignOutEverywhere(t.Context(), alice.Subject); err != nil {
+	if err := l.as.Sessions.SignOutEverywhere(t.Context(), alice.Subject); err != nil {
 		t.Fatal(err)
 	}
 	if one.subject() != "" || two.subject() != "" || other.subject() == "" {

@@ -1,0 +1,50 @@
+package authz
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// ErrSignedOut: whoever began something is not there any more. They signed out,
+// somebody else signed in, or the operator withdrew what they signed in with.
+var ErrSignedOut = errors.New("authz: whoever began this is not there any more") // 403
+
+// CheckAuthentication returns ErrSignedOut unless a person who began something is still
+// there, in the browser of the request, and may use the server. That the
+// browser is the one of a flow is for the caller to know.
+func (ss *Sessions) CheckAuthentication(r *http.Request, p storage.Authentication, server string) error {
+	signedIn, err := ss.stillSignedIn(r, p)
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	if !signedIn || !ss.policy.Allows(p.Identity) ||
+		!slices.ContainsFunc(ss.policy.ServersOf(p.Identity), func(s Server) bool { return s.ID == server }) {
+		return ErrSignedOut
+	}
+	return nil
+}
+
+func (ss *Sessions) stillSignedIn(r *http.Request, p storage.Authentication) (bool, error) {
+	now := ss.now()
+	if p.FlowID != "" {
+		f, err := ss.store.Flow(r.Context(), p.FlowID, now)
+		return err == nil && f.Issuer == ss.cfg.Issuer && !f.Submitted && f.Identity.Same(p.Identity), unlessNotFound(err)
+	}
+	secret := ss.cookies.secret(r, ss.cookies.session())
+	if secret == "" || storage.HashOf(secret) != p.Session {
+		return false, nil
+	}
+	s, err := ss.store.BrowserSession(r.Context(), p.Session, now)
+	return err == nil && s.Issuer == ss.cfg.Issuer && s.Identity.Same(p.Identity), unlessNotFound(err)
+}
+
+func unlessNotFound(err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,181 @@
+package authz
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Flows are the pending authorization requests of one issuer: sealed, bound to
+// a browser, and ended once, by the person's answer.
+type Flows struct {
+	cfg         *Config
+	policy      *Policy
+	clients     *clientDirectory
+	sessions    *Sessions
+	cookies     cookies
+	pending     *pendingClients
+	keys        *seal.Keyring
+	store       storage.Store
+	connections Connections // nil if people connect nothing
+	clientIP    func(*http.Request) string
+	now         func() time.Time
+}
+
+// seal returns the flow_id. Only this issuer opens it again.
+func (fs *Flows) seal(s *sealedFlow) (string, error) {
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(fs.keys.Seal(plain, "flow", fs.cfg.Issuer)), nil
+}
+
+func (fs *Flows) unseal(flowID string) (*sealedFlow, error) {
+	box, err := base64.RawURLEncoding.DecodeString(flowID)
+	if err != nil {
+		return nil, ErrFlowInvalid
+	}
+	plain, err := fs.keys.Open(box, "flow", fs.cfg.Issuer)
+	if err != nil {
+		return nil, ErrFlowInvalid
+	}
+	s := new(sealedFlow)
+	if err := json.Unmarshal(plain, s); err != nil {
+		return nil, ErrFlowInvalid
+	}
+	return s, nil
+}
+
+// Begin makes a checked authorization request a flow of the browser that sent
+// it, and returns the flow_id. It stores nothing: whoever sent it is a stranger.
+func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string, error) {
+	secret := oauth.NewSecret("")
+	browser := storage.HashOf(secret)
+	s := &sealedFlow{
+		ID: newFlowID(), ClientID: req.Client.ID, Fingerprint: req.Client.Fingerprint[:], RedirectURI: req.RedirectURI,
+		State: []byte(req.State), Challenge: req.Challenge, Scope: req.Scope, Resources: req.Resources,
+		Browser: browser[:], ExpiresAt: fs.now().Add(fs.cfg.Lifetimes.Flow).Unix(),
+	}
+	sealed, err := fs.seal(s)
+	if err != nil {
+		return "", err
+	}
+	fs.pending.note(req.Client)
+	// Never taken back: a browser that answers twice is told so only while it
+	// can show the cookie.
+	http.SetCookie(w, fs.cookies.cookie(fs.cookies.flow(s.ID), secret, fs.cfg.Lifetimes.Flow))
+	return sealed, nil
+}
+
+func newFlowID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// Open returns the flow with the flow_id, if the request comes from the
+// browser that started it. Anything but a page load must also carry the flow's
+// csrf_token in r.PostForm, which the caller has filled.
+func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
+	s, err := fs.unseal(flowID)
+	if err != nil {
+		return nil, err
+	}
+	now := fs.now()
+	expires := time.Unix(s.ExpiresAt, 0)
+	if !now.Before(expires) {
+		return nil, ErrFlowExpired
+	}
+	secret := fs.cookies.secret(r, fs.cookies.flow(s.ID))
+	browser := storage.HashOf(secret)
+	if secret == "" || subtle.ConstantTimeCompare(browser[:], s.Browser) != 1 {
+		return nil, ErrFlowOtherBrowser
+	}
+	f := &Flow{
+		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
+		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: csrfToken(secret, s.ID),
+		browser: browser, address: fs.clientIP(r),
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
+		return nil, ErrFlowForged
+	}
+	if f.Client, err = fs.client(r.Context(), s, f.address); err != nil {
+		return nil, err
+	}
+	switch stored, err := fs.store.Flow(r.Context(), s.ID, now); {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return nil, oauth.Unavailable(err)
+	case stored.Submitted:
+		return nil, ErrFlowSubmitted
+	case fs.policy.Allows(stored.Identity):
+		f.Identity = &stored.Identity
+	}
+	return f, nil
+}
+
+// client returns the client of a flow, unless it became another since it
+// asked: whatever the person reads must be what the request was checked against.
+// A flow is sealed, so its client was known here.
+func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*Client, error) {
+	client, err := fs.clients.lookup(ctx, s.ClientID, requester{address: address, proven: true})
+	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
+		return nil, ErrFlowInvalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	if string(client.Fingerprint[:]) != string(s.Fingerprint) {
+		return nil, ErrFlowInvalid
+	}
+	return client, nil
+}
+
+// Servers returns the MCP servers the person may grant in this flow: those the
+// client asked for, or all, as far as the scope means something to them and
+// their identity allows.
+func (fs *Flows) Servers(f *Flow) []Server {
+	var offered []Server
+	for _, s := range fs.cfg.Servers {
+		if len(f.Resources) > 0 && !slices.Contains(f.Resources, s.Resource) {
+			continue
+		}
+		if f.Identity != nil && !fs.policy.MayUse(*f.Identity, &s) {
+			continue
+		}
+		if len(s.Scopes) > 0 && !slices.ContainsFunc(f.Scope, s.knowsScope) {
+			continue
+		}
+		offered = append(offered, s)
+	}
+	return offered
+}
+
+// Identify records who the person is.
+func (fs *Flows) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
+	if !fs.policy.Allows(id) {
+		return ErrFlowInvalid
+	}
+	verdict, err := fs.store.SaveFlow(ctx, storage.Flow{
+		ID: f.ID, Issuer: fs.cfg.Issuer, Identity: id, Browser: f.browser, ExpiresAt: f.ExpiresAt,
+	}, fs.now())
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	if verdict != storage.OK {
+		return ErrFlowSubmitted
+	}
+	f.Identity = &id
+	return nil
+}

@@ -1,0 +1,151 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// browserSessionLifetime is how long a browser stays signed in.
+const browserSessionLifetime = 30 * 24 * time.Hour
+
+// Session is a person at the pages outside of any flow, in one browser.
+type Session struct {
+	// Identity is nil while the person has not signed in.
+	Identity *storage.Identity
+	// CSRFToken goes into every form, as csrf_token.
+	CSRFToken string
+
+	hash storage.Hash // of the cookie
+}
+
+// Authentication tells who is there, once somebody has signed in.
+func (s *Session) Authentication() storage.Authentication {
+	return storage.Authentication{Identity: *s.Identity, Session: s.hash}
+}
+
+// Sessions are the browsers in which people are signed in to the pages of one
+// issuer.
+type Sessions struct {
+	cfg      *Config
+	policy   *Policy
+	grants   *Grants
+	cookies  cookies
+	store    storage.Store
+	clientIP func(*http.Request) string
+	now      func() time.Time
+}
+
+// Open returns who uses the browser. A browser without a cookie
+// gets one with a page, so that the forms on it are bound to this browser;
+// whoever signs in gets another. Anything but a page load must carry the
+// csrf_token in r.PostForm, which the caller has filled.
+func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, error) {
+	pageLoad := r.Method == http.MethodGet || r.Method == http.MethodHead
+	secret := ss.cookies.secret(r, ss.cookies.session())
+	if secret == "" {
+		if !pageLoad {
+			return nil, ErrFlowForged
+		}
+		secret = oauth.NewSecret("")
+		http.SetCookie(w, ss.cookies.cookie(ss.cookies.session(), secret, 0))
+		return &Session{CSRFToken: csrfToken(secret, browserForms)}, nil
+	}
+	s := &Session{CSRFToken: csrfToken(secret, browserForms), hash: storage.HashOf(secret)}
+	if !pageLoad && !carriesToken(r, s.CSRFToken) {
+		return nil, ErrFlowForged
+	}
+	stored, err := ss.store.BrowserSession(r.Context(), s.hash, ss.now())
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return nil, oauth.Unavailable(err)
+	case stored.Issuer == ss.cfg.Issuer && ss.policy.Allows(stored.Identity):
+		s.Identity = &stored.Identity
+	}
+	return s, nil
+}
+
+// SignIn makes this browser the person's. Its cookie changes, so that one
+// which somebody planted, or knew, is worth nothing.
+func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error {
+	if !ss.policy.Allows(id) {
+		return ErrFlowInvalid
+	}
+	session, cookie := ss.begin(r, id)
+	if err := ss.store.CreateBrowserSession(r.Context(), session); err != nil {
+		return oauth.Unavailable(err)
+	}
+	http.SetCookie(w, cookie)
+	return nil
+}
+
+// begin returns a session for the browser of the request, in the place of the
+// one it may have, and the cookie to give to the browser once it is stored.
+func (ss *Sessions) begin(r *http.Request, id storage.Identity) (storage.BrowserSession, *http.Cookie) {
+	secret, now := oauth.NewSecret(""), ss.now()
+	s := storage.BrowserSession{
+		Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
+		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: ss.cookies.flows(r),
+		EndsOthers: id.Kind != string(identity.Anonymous), // of which each is another, also in the next tab
+	}
+	if !identity.Kind(id.Kind).Proves() {
+		s.Quota = quotaOf(ss.clientIP(r), ss.cfg.Registration.MaxUnproved)
+	}
+	if before := ss.cookies.secret(r, ss.cookies.session()); before != "" {
+		s.Replaces = storage.HashOf(before)
+	}
+	return s, ss.cookies.cookie(ss.cookies.session(), secret, browserSessionLifetime)
+}
+
+// SignOut ends the session of this browser, and the flows of its person there.
+func (ss *Sessions) SignOut(w http.ResponseWriter, r *http.Request) error {
+	if err := ss.endSession(r); err != nil {
+		return err
+	}
+	ss.Forget(w)
+	return nil
+}
+
+// SignOutEverywhere ends what a person ever let in: every flow, so that none
+// becomes another grant, every grant, and then every browser. A failure in
+// between leaves them signed in to try again.
+func (ss *Sessions) SignOutEverywhere(ctx context.Context, subject string) error {
+	if err := ss.store.EndFlows(ctx, ss.cfg.Issuer, subject, ss.now()); err != nil {
+		return oauth.Unavailable(err)
+	}
+	grants, err := ss.grants.List(ctx, subject)
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if err := ss.grants.Revoke(ctx, g.ID); err != nil {
+			return err
+		}
+	}
+	if err := ss.store.DeleteBrowserSessions(ctx, ss.cfg.Issuer, subject); err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
+}
+
+// Forget takes its cookie from a browser whose session has ended.
+func (ss *Sessions) Forget(w http.ResponseWriter) {
+	http.SetCookie(w, ss.cookies.cookie(ss.cookies.session(), "", -time.Second))
+}
+
+func (ss *Sessions) endSession(r *http.Request) error {
+	secret := ss.cookies.secret(r, ss.cookies.session())
+	if secret == "" {
+		return nil
+	}
+	if err := ss.store.DeleteBrowserSession(r.Context(), storage.HashOf(secret), ss.cookies.flows(r), ss.now()); err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
+}
