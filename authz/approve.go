@@ -130,9 +130,9 @@ func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) erro
 			fs.connections.Adopted(s.Adopt)
 		}
 		return nil
-	case storage.Burned:
+	case storage.Submitted:
 		return ErrFlowSubmitted
-	case storage.Mismatch:
+	case storage.Changed:
 		return ErrFlowChanged
 	}
 	return ErrFlowExpired

@@ -136,7 +136,7 @@ func grantToken(ctx context.Context, store storage.Store, grantID, token string,
 		}},
 	})
 	if err == nil && result.Verdict != storage.OK {
-		err = fmt.Errorf("verdict %d", result.Verdict)
+		err = fmt.Errorf("verdict %v", result.Verdict)
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func storeToken(store storage.Store, grant string) (string, error) {
 		}},
 	})
 	if err == nil && claimed.Verdict != storage.OK {
-		err = fmt.Errorf("verdict %d", claimed.Verdict)
+		err = fmt.Errorf("verdict %v", claimed.Verdict)
 	}
 	return token, err
 }

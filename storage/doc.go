@@ -1,12 +1,18 @@
 // Package storage states what the authorization server and the gate need to
-// remember, and how: the records, and the Store contract over them.
+// remember, and how: the records, and three contracts over them.
+//
+//	AuthStore        clients, flows, grants, codes, tokens
+//	ConnectionStore  connected accounts, what we are at providers, what is to be revoked there
+//	SessionStore     who is signed in at the pages
+//	Store            all of them, for who opens and closes it
 //
 // It owns no policy. What it does own is every decision that two requests can
 // race for (who redeems a code, who rotates a refresh token, who submits a
-// flow, who refreshes a connection). Each of those is one verb that runs in one transaction and returns a
-// Verdict; a refusal that must be remembered, such as a replay that revokes
-// the grant, is committed and reported as a verdict, never as an error.
-// An error means the store could not do its work: the caller answers 503.
+// flow, who refreshes a connection). Each of those is one verb that runs in one
+// transaction and returns a Verdict; a refusal that must be remembered, such as
+// a replay that revokes the grant, is committed and reported as a verdict,
+// never as an error. An error means the store could not do its work: the caller
+// answers 503.
 //
 //	authorize ──▶ (nothing stored: the request travels sealed)
 //	identity  ──▶ SaveFlow
@@ -26,6 +32,19 @@
 // kept as SHA-256 hashes; what must be read back is sealed by package seal
 // before it arrives here.
 //
-// Implementations: boltstore (the default, one process) and memstore (tests,
+// # Implementations
+//
+// There are boltstore (the default, one process) and memstore (tests,
 // throw-away setups). Package storetest proves any implementation.
+//
+// One store keeps all three contracts: SubmitFlow changes a flow, its grant,
+// connections and a browser session at once, and PutConnection asks whether a
+// flow or session is still there. In a relational database each verb is one
+// transaction: it locks the row that it decides by (SELECT … FOR UPDATE on the
+// code, the refresh token's grant, the flow, the connection), decides in Go,
+// writes, commits, and returns the verdict; a serialization failure is tried
+// again from the start, for no verb has effects outside of its transaction. What
+// the contract calls absent is compared with now, which is a parameter: never
+// with the database's clock, which other servers' clocks need not agree with.
+// Errors of the connection are errors; ErrNotFound and verdicts never are.
 package storage

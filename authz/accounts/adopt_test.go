@@ -69,7 +69,7 @@ func (v *vaultLab) wantAdopted(owner, server, token string) {
 // has to look once more, and what their calls carry in the end.
 func (v *vaultLab) endsInsteadOfAdopting(token string, err error) {
 	v.t.Helper()
-	if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.Mismatch {
+	if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.Changed {
 		v.t.Error("the person does not see what became of it:", verdict)
 	}
 	v.wantCall(flowOwner, "notion", "", ErrNotConnected)
@@ -119,7 +119,7 @@ func TestAdopt(t *testing.T) {
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
 		adopted := v.adopt(alice)
 		v.disconnect(alice, "notion")
-		if verdict := v.submit(alice, adopted); verdict != storage.Mismatch {
+		if verdict := v.submit(alice, adopted); verdict != storage.Changed {
 			t.Fatal(verdict)
 		}
 		v.endsInsteadOfAdopting("", ErrNotConnected)
@@ -130,7 +130,7 @@ func TestAdopt(t *testing.T) {
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
 		adopted := v.adopt(alice)
 		own := v.connectAs(alice, "notion")
-		if verdict := v.submit(alice, adopted); verdict != storage.Mismatch {
+		if verdict := v.submit(alice, adopted); verdict != storage.Changed {
 			t.Fatal(verdict)
 		}
 		v.endsInsteadOfAdopting(own, nil)
@@ -141,7 +141,7 @@ func TestAdopt(t *testing.T) {
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
 		adopted := v.adopt(alice)
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
-		if verdict := v.submit(alice, adopted); verdict != storage.Mismatch {
+		if verdict := v.submit(alice, adopted); verdict != storage.Changed {
 			t.Error(verdict)
 		}
 		v.wantCall(alice, "notion", "", ErrNotConnected)

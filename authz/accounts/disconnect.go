@@ -32,7 +32,7 @@ func (b *Broker) Disconnect(ctx context.Context, owner, server string) error {
 		switch {
 		case err != nil:
 			return err
-		case verdict == storage.Mismatch: // refreshed at the same time: those tokens are to be revoked
+		case verdict == storage.Changed: // refreshed at the same time: those tokens are to be revoked
 			c = current
 			continue
 		}

@@ -113,7 +113,7 @@ func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.ConnectState,
 	switch {
 	case err != nil:
 		return state, t, err
-	case verdict == storage.Mismatch:
+	case verdict == storage.WrongBrowser:
 		return state, t, problem(OtherBrowser, nil)
 	case verdict != storage.OK || state.Issuer != b.cfg.Issuer:
 		return state, t, problem(TripEnded, nil)

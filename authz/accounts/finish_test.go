@@ -329,7 +329,7 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 		k := l.key(testOwner, &l.cfg.Servers[0])
 		c, _ := l.store.Store.Connection(t.Context(), k, l.now) // the zero one if there is none
 		c.ConnectionKey = k
-		if _, v, err := l.store.Disconnect(t.Context(), c, nil, l.now); err != nil || v == storage.Mismatch {
+		if _, v, err := l.store.Disconnect(t.Context(), c, nil, l.now); err != nil || v == storage.Changed {
 			t.Error(v, err)
 		}
 	}

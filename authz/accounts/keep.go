@@ -66,13 +66,13 @@ func (b *Broker) keep(ctx context.Context, c storage.Connection, p storage.Authe
 			return err
 		}
 		switch verdict {
-		case storage.Burned:
+		case storage.AlreadyUsed:
 			b.revokeUnkept(ctx, c, s, false)
 			return errUsed
-		case storage.Revoked:
+		case storage.SignedOut:
 			b.revokeUnkept(ctx, c, s, false)
 			return errLeft
-		case storage.Expired:
+		case storage.DisconnectedSince:
 			b.revokeUnkept(ctx, c, s, stored.ID == "")
 			return errEnded
 		case storage.OK:

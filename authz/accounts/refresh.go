@@ -93,10 +93,10 @@ func (r *refresher) refresh(ctx context.Context, s *Server, k storage.Connection
 			return r.exchange(ctx, a)
 		case verdict == storage.Unknown:
 			return nil, ErrNotConnected
-		case verdict == storage.Burned:
+		case verdict == storage.LeaseExpired:
 			r.report(a, storage.InDoubt, errLeaseRanOut)
 			continue
-		case verdict != storage.Repeated:
+		case verdict != storage.LeaseHeld:
 			continue // it changed
 		case refused == nil && a.cached.works(r.deps.Now()):
 			return nil, ErrUnavailable // another instance is at it; the old token does meanwhile

@@ -73,7 +73,7 @@ func BenchmarkRotate(b *testing.B) {
 					return nil
 				}
 				if err == nil && res.Verdict != storage.OK {
-					err = fmt.Errorf("verdict %d", res.Verdict)
+					err = fmt.Errorf("verdict %v", res.Verdict)
 				}
 				return err
 			})

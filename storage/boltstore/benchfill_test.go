@@ -129,7 +129,7 @@ func signIn(ctx context.Context, s storage.Store, i uint64) error {
 	}
 	res, err := s.ClaimCode(ctx, benchClaim(i, benchNow))
 	if err == nil && res.Verdict != storage.OK {
-		err = fmt.Errorf("verdict %d", res.Verdict)
+		err = fmt.Errorf("verdict %v", res.Verdict)
 	}
 	return err
 }
@@ -154,7 +154,7 @@ func approve(ctx context.Context, s storage.Store, i uint64, now time.Time) erro
 		},
 	})
 	if err == nil && verdict != storage.OK {
-		err = fmt.Errorf("verdict %d", verdict)
+		err = fmt.Errorf("verdict %v", verdict)
 	}
 	return err
 }

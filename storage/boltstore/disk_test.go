@@ -120,7 +120,7 @@ func TestRestart_D13(t *testing.T) {
 	retry.Replay = []byte("another response")
 	res, err := again.RotateRefreshToken(background(), retry)
 	if err != nil || res.Verdict != storage.Repeated || !bytes.Equal(res.Replay, rotation.Replay) {
-		t.Fatalf("verdict %d, replay %q, %v", res.Verdict, res.Replay, err)
+		t.Fatalf("verdict %v, replay %q, %v", res.Verdict, res.Replay, err)
 	}
 	if _, err := again.AccessToken(background(), rotation.Issue.Access.Hash, now); err != nil {
 		t.Fatalf("the token that was issued before the restart: %v", err)

@@ -31,7 +31,7 @@ func TestRefreshesDoNotGrowTheFile_I21(t *testing.T) {
 		r := rotation(1, uint64(n), now)
 		r.GrantID = grant
 		if res, err := s.RotateRefreshToken(background(), r); err != nil || res.Verdict != storage.OK {
-			t.Fatalf("refresh %d: verdict %d, %v", n, res.Verdict, err)
+			t.Fatalf("refresh %d: verdict %v, %v", n, res.Verdict, err)
 		}
 	}
 	for n := range 100 {

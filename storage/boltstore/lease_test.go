@@ -26,12 +26,12 @@ func TestRestartDuringRefresh_K12(t *testing.T) {
 
 	again := open(t, path)
 	defer closed(t, again)
-	if _, v, err = again.LeaseConnection(background(), key, c.Revision, "again", until.Add(1), now); err != nil || v != storage.Repeated {
-		t.Fatalf("while the lease lasts: verdict %d, %v", v, err)
+	if _, v, err = again.LeaseConnection(background(), key, c.Revision, "again", until.Add(1), now); err != nil || v != storage.LeaseHeld {
+		t.Fatalf("while the lease lasts: verdict %v, %v", v, err)
 	}
 	c, v, err = again.LeaseConnection(background(), key, c.Revision, "again", until.Add(time.Minute), until)
-	if err != nil || v != storage.Burned || c.State != storage.InDoubt {
-		t.Fatalf("afterwards: verdict %d, %s, %v", v, c.State, err)
+	if err != nil || v != storage.LeaseExpired || c.State != storage.InDoubt {
+		t.Fatalf("afterwards: verdict %v, %s, %v", v, c.State, err)
 	}
 	if c, err = again.Connection(background(), key, until); err != nil || c.State != storage.InDoubt {
 		t.Fatalf("it is %s, %v", c.State, err)

@@ -70,7 +70,7 @@ func TestSweepLetsClaimsThroughAfterOneBatch_M13(t *testing.T) {
 	claim := func(i int) {
 		res, err := s.ClaimCode(ctx, benchClaim(uint64(i), benchNow))
 		if err != nil || res.Verdict != storage.OK {
-			t.Errorf("claim %d: verdict %d, %v", i, res.Verdict, err)
+			t.Errorf("claim %d: verdict %v, %v", i, res.Verdict, err)
 		}
 	}
 	sweep.during = func(batch int, r kv.Reader) {

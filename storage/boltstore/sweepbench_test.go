@@ -77,7 +77,7 @@ func (c *claimer) until(over func() bool) (waits []time.Duration) {
 		res, err := c.store.ClaimCode(context.Background(), claim)
 		waits = append(waits, time.Since(start))
 		if err != nil || res.Verdict != storage.OK {
-			c.b.Errorf("verdict %d, %v", res.Verdict, err)
+			c.b.Errorf("verdict %v, %v", res.Verdict, err)
 			return waits
 		}
 	}

@@ -22,11 +22,11 @@ var adoptTests = map[string]func(*fixture){
 		for _, id := range []string{"another", "c-" + alice.Subject + " notion"} {
 			moved := f.adopted(c)
 			moved.ID = id // of a connection that the owner does not have
-			f.submits("1", storage.Mismatch, moved)
+			f.submits("1", storage.Changed, moved)
 			f.stillPending("1", c)
 		}
 		own := f.put(f.connection(alice.Subject, "notion")) // made meanwhile
-		f.submits("1", storage.Mismatch, f.adopted(c))
+		f.submits("1", storage.Changed, f.adopted(c))
 		f.nothingApproved("1")
 		f.stands(own)
 		f.stands(c)
@@ -46,7 +46,7 @@ var adoptTests = map[string]func(*fixture){
 		_, err := f.store.ConnectionByID(ctx(), issuer, c.ID, f.now)
 		f.is(err, storage.ErrNotFound)
 		_, v, err := f.store.PutConnection(ctx(), old, f.now) // the answer of a refresh
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 	},
 	"without an end, and without a lease": func(f *fixture) {
 		c := f.lease(f.connects("1", "notion"), "one", storage.OK)
@@ -62,14 +62,14 @@ var adoptTests = map[string]func(*fixture){
 	"not what somebody changed since": func(f *fixture) {
 		c := f.connects("1", "notion")
 		newer := f.put(c)
-		f.submits("1", storage.Mismatch, f.adopted(c))
+		f.submits("1", storage.Changed, f.adopted(c))
 		f.stillPending("1", newer)
 		f.submits("1", storage.OK, f.adopted(newer))
 	},
 	"not what somebody ended since": func(f *fixture) {
 		c := f.connects("1", "notion")
 		f.disconnect(c.ConnectionKey, true)
-		f.submits("1", storage.Mismatch, f.adopted(c))
+		f.submits("1", storage.Changed, f.adopted(c))
 		f.stillPending("1")
 		f.noConnection(f.adopted(c))
 		f.submits("1", storage.OK)
@@ -77,14 +77,14 @@ var adoptTests = map[string]func(*fixture){
 	"not without one that came since": func(f *fixture) {
 		c := f.connects("1", "notion")
 		late := f.connects("1", "github")
-		f.submits("1", storage.Mismatch, f.adopted(c))
-		f.submits("1", storage.Mismatch)
+		f.submits("1", storage.Changed, f.adopted(c))
+		f.submits("1", storage.Changed)
 		f.stillPending("1", c, late)
 	},
 	"not one of another flow": func(f *fixture) {
 		f.connects("1", "notion")
 		c := f.connects("2", "github")
-		f.submits("1", storage.Mismatch, f.adopted(c))
+		f.submits("1", storage.Changed, f.adopted(c))
 		f.submits("2", storage.OK, f.adopted(c))
 	},
 	"to nobody else E25": func(f *fixture) {
@@ -99,7 +99,7 @@ var adoptTests = map[string]func(*fixture){
 			sub := f.submission("1", "a")
 			sub.Adopt = adopt
 			if v, err := f.store.SubmitFlow(ctx(), sub); err == nil {
-				f.Fatalf("verdict %d for %+v", v, adopt)
+				f.Fatalf("verdict %v for %+v", v, adopt)
 			}
 		}
 		f.stillPending("1", c)
@@ -119,7 +119,7 @@ var adoptTests = map[string]func(*fixture){
 		sub := f.submission("1", "a")
 		sub.Grant, sub.Code, sub.Adopt = nil, nil, []storage.Connection{f.adopted(c)}
 		if v, err := f.store.SubmitFlow(ctx(), sub); err == nil {
-			f.Fatalf("verdict %d", v)
+			f.Fatalf("verdict %v", v)
 		}
 		f.stillPending("1", c)
 	},

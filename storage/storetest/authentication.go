@@ -14,52 +14,52 @@ var authenticationTests = map[string]func(*fixture){
 	},
 	"not by another proof, nor by somebody else": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
-		f.putsWhile(signedInAs(aliceAnew, "1"), storage.Revoked)
-		f.putsWhile(signedInAs(bob, "1"), storage.Revoked)
-		f.putsWhile(signedInAs(alice, "unknown"), storage.Revoked)
-		f.putsWhile(storage.Authentication{Identity: alice}, storage.Revoked)
+		f.putsWhile(signedInAs(aliceAnew, "1"), storage.SignedOut)
+		f.putsWhile(signedInAs(bob, "1"), storage.SignedOut)
+		f.putsWhile(signedInAs(alice, "unknown"), storage.SignedOut)
+		f.putsWhile(storage.Authentication{Identity: alice}, storage.SignedOut)
 	},
 	"not at another issuer": func(f *fixture) {
 		b := f.browserSession("1", alice)
 		b.Issuer = otherIssuer
 		f.must(f.store.CreateBrowserSession(ctx(), b))
-		f.putsWhile(signedInAs(alice, "1"), storage.Revoked)
+		f.putsWhile(signedInAs(alice, "1"), storage.SignedOut)
 	},
 	"not after signing out": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		f.must(f.store.DeleteBrowserSession(ctx(), hash("cookie 1"), nil, f.now))
-		f.putsWhile(signedInAs(alice, "1"), storage.Revoked)
+		f.putsWhile(signedInAs(alice, "1"), storage.SignedOut)
 	},
 	"not after signing out everywhere": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		f.must(f.store.DeleteBrowserSessions(ctx(), issuer, alice.Subject))
-		f.putsWhile(signedInAs(alice, "1"), storage.Revoked)
+		f.putsWhile(signedInAs(alice, "1"), storage.SignedOut)
 	},
 	"not after somebody signed in in the same browser": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		next := f.browserSession("2", bob)
 		next.Replaces = hash("cookie 1")
 		f.must(f.store.CreateBrowserSession(ctx(), next))
-		f.putsWhile(signedInAs(alice, "1"), storage.Revoked)
+		f.putsWhile(signedInAs(alice, "1"), storage.SignedOut)
 	},
 	"not after the session": func(f *fixture) {
 		f.must(f.store.CreateBrowserSession(ctx(), f.browserSession("1", alice)))
 		f.after(30 * 24 * time.Hour)
-		f.putsWhile(signedInAs(alice, "1"), storage.Revoked)
+		f.putsWhile(signedInAs(alice, "1"), storage.SignedOut)
 	},
 	"in a flow": func(f *fixture) {
 		f.identified("1")
-		f.putsWhile(in("1", bob), storage.Revoked)
-		f.putsWhile(in("1", aliceAnew), storage.Revoked)
-		f.putsWhile(in("2", alice), storage.Revoked)
+		f.putsWhile(in("1", bob), storage.SignedOut)
+		f.putsWhile(in("1", aliceAnew), storage.SignedOut)
+		f.putsWhile(in("2", alice), storage.SignedOut)
 		f.putsWhile(in("1", alice), storage.OK)
 	},
 	"not after the flow": func(f *fixture) {
 		f.approve("1", "a")
-		f.putsWhile(in("1", alice), storage.Revoked)
+		f.putsWhile(in("1", alice), storage.SignedOut)
 		f.identified("2")
 		f.after(15 * time.Minute)
-		f.putsWhile(in("2", alice), storage.Revoked)
+		f.putsWhile(in("2", alice), storage.SignedOut)
 	},
 	"not after it became somebody else's": func(f *fixture) {
 		f.identified("1")
@@ -67,7 +67,7 @@ var authenticationTests = map[string]func(*fixture){
 		changed.Identity = aliceAnew
 		v, err := f.store.SaveFlow(ctx(), changed, f.now)
 		f.verdict(v, err, storage.OK)
-		f.putsWhile(in("1", alice), storage.Revoked)
+		f.putsWhile(in("1", alice), storage.SignedOut)
 	},
 }
 

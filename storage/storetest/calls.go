@@ -53,7 +53,7 @@ func second[T any](_ T, err error) error { return err }
 func wants(want storage.Verdict) func(storage.Verdict, error) error {
 	return func(got storage.Verdict, err error) error {
 		if err == nil && got != want {
-			err = fmt.Errorf("verdict %d, want %d", got, want)
+			err = fmt.Errorf("verdict %v, want %v", got, want)
 		}
 		return err
 	}

@@ -101,9 +101,9 @@ var codeTests = map[string]func(*fixture){
 		wrong := f.claim("1", "a")
 		wrong.Challenge = "another"
 		res, err := f.store.ClaimCode(ctx(), wrong)
-		f.verdict(res.Verdict, err, storage.Burned)
+		f.verdict(res.Verdict, err, storage.ProofFailed)
 		res, err = f.store.ClaimCode(ctx(), f.claim("1", "a"))
-		f.verdict(res.Verdict, err, storage.Burned)
+		f.verdict(res.Verdict, err, storage.ProofFailed)
 		f.accessLives("1", 0, false)
 		c, err := f.store.Code(ctx(), hash("code 1"), f.now)
 		f.must(err)
@@ -121,14 +121,14 @@ var codeTests = map[string]func(*fixture){
 		claim := f.claim("1", "a")
 		claim.Challenge = ""
 		res, err := f.store.ClaimCode(ctx(), claim)
-		f.verdict(res.Verdict, err, storage.Burned)
+		f.verdict(res.Verdict, err, storage.ProofFailed)
 	},
 	"wrong verifier after the claim changes nothing": func(f *fixture) {
 		f.signIn("1", "a")
 		wrong := f.claim("1", "a")
 		wrong.Challenge = "another"
 		res, err := f.store.ClaimCode(ctx(), wrong)
-		f.verdict(res.Verdict, err, storage.Burned)
+		f.verdict(res.Verdict, err, storage.ProofFailed)
 		f.accessLives("1", 0, true)
 		c, err := f.store.Code(ctx(), hash("code 1"), f.now)
 		f.must(err)
@@ -145,12 +145,12 @@ var codeTests = map[string]func(*fixture){
 		for _, claim := range []storage.CodeClaim{client, redirect, foreign} {
 			claim.Challenge = "another" // must not burn either
 			res, err := f.store.ClaimCode(ctx(), claim)
-			f.verdict(res.Verdict, err, storage.Mismatch)
+			f.verdict(res.Verdict, err, storage.WrongClient)
 		}
 		res, err := f.store.ClaimCode(ctx(), f.claim("1", "a"))
 		f.verdict(res.Verdict, err, storage.OK)
 		res, err = f.store.ClaimCode(ctx(), client)
-		f.verdict(res.Verdict, err, storage.Mismatch)
+		f.verdict(res.Verdict, err, storage.WrongClient)
 		f.accessLives("1", 0, true)
 	},
 	"expired B12": func(f *fixture) {
@@ -191,7 +191,7 @@ var codeTests = map[string]func(*fixture){
 		refresh.Issue.Refresh = &storage.RefreshToken{Hash: hash("x"), GrantID: "g-2"}
 		for _, claim := range []storage.CodeClaim{access, refresh} {
 			if res, err := f.store.ClaimCode(ctx(), claim); err == nil {
-				f.Fatalf("verdict %d", res.Verdict)
+				f.Fatalf("verdict %v", res.Verdict)
 			}
 		}
 		res, err := f.store.ClaimCode(ctx(), f.claim("1", "a"))

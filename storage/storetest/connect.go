@@ -16,7 +16,7 @@ var tripTests = map[string]func(*fixture){
 		f.leave("1", "alice", "notion")
 		for _, browser := range []storage.Hash{{}, hash("another browser")} {
 			got, v, err := f.store.ClaimConnectState(ctx(), hash("state 1"), browser, f.now)
-			f.verdict(v, err, storage.Mismatch)
+			f.verdict(v, err, storage.WrongBrowser)
 			f.equal(got, storage.ConnectState{})
 		}
 		f.comeBack("1", storage.OK)
@@ -71,7 +71,7 @@ var disconnectTests = map[string]func(*fixture){
 		another.ID, another.Revision = "c-another", refreshed.Revision
 		for _, stale := range []storage.Connection{c, another, {ConnectionKey: c.ConnectionKey}} {
 			current, v, err := f.store.Disconnect(ctx(), stale, &r, f.now)
-			f.verdict(v, err, storage.Mismatch)
+			f.verdict(v, err, storage.Changed)
 			f.equal(current, refreshed)
 		}
 		f.stands(refreshed)
@@ -89,9 +89,9 @@ var disconnectTests = map[string]func(*fixture){
 		f.equal(never, uint64(0))
 		f.disconnect(k, false)
 		once := f.lastDisconnect(k)
-		f.putsSince(k, never, storage.Expired)
+		f.putsSince(k, never, storage.DisconnectedSince)
 		f.disconnect(f.putsSince(k, once, storage.OK).ConnectionKey, true)
-		f.putsSince(k, once, storage.Expired)
+		f.putsSince(k, once, storage.DisconnectedSince)
 		f.putsSince(k, f.lastDisconnect(k), storage.OK)
 		for _, other := range []storage.ConnectionKey{
 			connectionKey("alice", "github"), connectionKey("bob", "notion"), {Issuer: otherIssuer, Owner: k.Owner, Server: k.Server},
@@ -114,7 +114,7 @@ var disconnectTests = map[string]func(*fixture){
 		leased := f.lease(f.put(f.connection("alice", "notion")), "one", storage.OK)
 		f.disconnect(leased.ConnectionKey, true)
 		_, v, err := f.store.PutConnection(ctx(), leased, f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.noConnection(leased)
 	},
 	"queues the revocation": func(f *fixture) {

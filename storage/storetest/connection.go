@@ -59,7 +59,7 @@ var connectionTests = map[string]func(*fixture){
 			c := f.connection("alice", "notion")
 			spoil(&c)
 			if _, v, err := f.store.PutConnection(ctx(), c, f.now); err == nil {
-				f.Fatalf("verdict %d for %+v", v, c)
+				f.Fatalf("verdict %v for %+v", v, c)
 			}
 		}
 		f.equal(f.servers(issuer, ""), []string(nil))
@@ -69,7 +69,7 @@ var connectionTests = map[string]func(*fixture){
 		bobs := f.connection("bob", "notion")
 		bobs.ID = alices.ID
 		if _, v, err := f.store.PutConnection(ctx(), bobs, f.now); err == nil {
-			f.Fatalf("verdict %d", v)
+			f.Fatalf("verdict %v", v)
 		}
 		f.stands(alices)
 		bobs.Issuer = otherIssuer // a world of its own
@@ -88,7 +88,7 @@ var connectionTests = map[string]func(*fixture){
 			late := first
 			late.Revision = revision
 			got, v, err := f.store.PutConnection(ctx(), late, f.now)
-			f.verdict(v, err, storage.Mismatch)
+			f.verdict(v, err, storage.Changed)
 			f.equal(got, second)
 		}
 		f.stands(second)
@@ -97,7 +97,7 @@ var connectionTests = map[string]func(*fixture){
 		c := f.put(f.connection("alice", "notion"))
 		f.disconnect(c.ConnectionKey, true)
 		got, v, err := f.store.PutConnection(ctx(), c, f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.equal(got, storage.Connection{})
 		f.noConnection(c)
 	},
@@ -109,7 +109,7 @@ var connectionTests = map[string]func(*fixture){
 		anew = f.put(anew)
 		f.equal(anew.Revision, late.Revision)
 		got, v, err := f.store.PutConnection(ctx(), late, f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.equal(got, anew)
 		f.stands(anew)
 	},
@@ -122,7 +122,7 @@ var connectionTests = map[string]func(*fixture){
 		_, v, err := f.store.LeaseConnection(ctx(), c.ConnectionKey, c.Revision, "x", f.now.Add(1), f.now)
 		f.verdict(v, err, storage.Unknown)
 		_, v, err = f.store.PutConnection(ctx(), c, f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.disconnect(c.ConnectionKey, false)
 	},
 	"one that ended gives way to a new one": func(f *fixture) {
@@ -153,8 +153,8 @@ var leaseTests = map[string]func(*fixture){
 		f.equal(leased, want)
 		f.stands(want)
 		for _, seen := range []storage.Connection{c, leased} {
-			f.equal(f.lease(seen, "two", storage.Repeated), want)
-			f.equal(f.lease(seen, "one", storage.Repeated), want)
+			f.equal(f.lease(seen, "two", storage.LeaseHeld), want)
+			f.equal(f.lease(seen, "one", storage.LeaseHeld), want)
 		}
 		leased.Secret = []byte("sealed anew")
 		done := f.put(leased)
@@ -165,7 +165,7 @@ var leaseTests = map[string]func(*fixture){
 	"what was decided on an older revision": func(f *fixture) {
 		c := f.put(f.connection("alice", "notion"))
 		newer := f.put(c)
-		f.equal(f.lease(c, "one", storage.Mismatch), newer)
+		f.equal(f.lease(c, "one", storage.Changed), newer)
 		f.stands(newer)
 	},
 	"one that is neither active nor in doubt": func(f *fixture) {
@@ -173,7 +173,7 @@ var leaseTests = map[string]func(*fixture){
 			c := f.connection("alice", string(state))
 			c.State = state
 			c = f.put(c)
-			f.equal(f.lease(c, "one", storage.Mismatch), c)
+			f.equal(f.lease(c, "one", storage.Changed), c)
 			f.stands(c)
 		}
 	},
@@ -185,18 +185,18 @@ var leaseTests = map[string]func(*fixture){
 		c := f.put(f.connection("alice", "notion"))
 		leased := f.lease(c, "one", storage.OK)
 		f.after(time.Minute - 1)
-		f.lease(leased, "two", storage.Repeated)
+		f.lease(leased, "two", storage.LeaseHeld)
 		f.after(1)
-		doubtful := f.lease(c, "two", storage.Burned)
+		doubtful := f.lease(c, "two", storage.LeaseExpired)
 		want := leased
 		want.State, want.UpdatedAt, want.Revision = storage.InDoubt, f.now, 3
 		want.Lease, want.LeaseUntil = "", time.Time{}
 		f.equal(doubtful, want)
 		f.stands(want)
-		f.lease(leased, "three", storage.Mismatch)
+		f.lease(leased, "three", storage.Changed)
 
 		late, v, err := f.store.PutConnection(ctx(), leased, f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.equal(late, want)
 	},
 	"one in doubt counts who tries again K11": func(f *fixture) {
@@ -210,11 +210,11 @@ var leaseTests = map[string]func(*fixture){
 			want.Lease, want.LeaseUntil = "one", f.now.Add(time.Minute)
 			f.equal(leased, want)
 			f.stands(want)
-			f.equal(f.lease(want, "two", storage.Repeated), want)
+			f.equal(f.lease(want, "two", storage.LeaseHeld), want)
 			f.after(time.Minute)
 			want.UpdatedAt, want.Lease, want.LeaseUntil = f.now, "", time.Time{}
 			want.Revision++
-			f.equal(f.lease(want, "two", storage.Burned), want) // whoever tried ended in the middle
+			f.equal(f.lease(want, "two", storage.LeaseExpired), want) // whoever tried ended in the middle
 		}
 	},
 	"the holder may be late when nobody asked": func(f *fixture) {
@@ -228,14 +228,14 @@ var leaseTests = map[string]func(*fixture){
 		again.Secret = []byte("of another sign-in")
 		again = f.put(again)
 		_, v, err := f.store.PutConnection(ctx(), leased, f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.stands(again)
 	},
 	"needs a holder and an end": func(f *fixture) {
 		c := f.put(f.connection("alice", "notion"))
 		for holder, until := range map[string]time.Time{"": f.now.Add(time.Minute), "one": f.now} {
 			if _, v, err := f.store.LeaseConnection(ctx(), c.ConnectionKey, c.Revision, holder, until, f.now); err == nil {
-				f.Fatalf("verdict %d for holder %q until %v", v, holder, until)
+				f.Fatalf("verdict %v for holder %q until %v", v, holder, until)
 			}
 		}
 		f.stands(c)

@@ -88,7 +88,7 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			f.lease(f.put(f.connection("alice", "notion")), "lost", storage.OK)
 			f.after(time.Hour)
 		},
-		func(f *fixture) error { return f.leases(1, storage.Burned) },
+		func(f *fixture) error { return f.leases(1, storage.LeaseExpired) },
 	},
 	"Disconnect": {
 		func(f *fixture) {

@@ -100,7 +100,7 @@ func (f *fixture) end(c storage.Connection, revocation func(storage.Connection) 
 			queue = revocation(c)
 		}
 		current, v, err := f.store.Disconnect(ctx(), c, queue, f.now)
-		if err != nil || v != storage.Mismatch {
+		if err != nil || v != storage.Changed {
 			return v == storage.OK, err
 		}
 		c = current

@@ -39,7 +39,7 @@ func (m *connectionModel) connection(k storage.ConnectionKey, now time.Time) *st
 func (m *connectionModel) put(c storage.Connection, now time.Time) storage.Verdict {
 	old := m.connection(c.ConnectionKey, now)
 	if old == nil && c.Revision != 0 || old != nil && (old.Revision != c.Revision || old.ID != c.ID) {
-		return storage.Mismatch
+		return storage.Changed
 	}
 	c.Revision++
 	c.Lease, c.LeaseUntil = "", time.Time{}
@@ -79,15 +79,15 @@ func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder
 	case c == nil:
 		return storage.Unknown
 	case c.State != storage.Active && c.State != storage.InDoubt:
-		return storage.Mismatch
+		return storage.Changed
 	case c.Lease != "" && c.LeaseUntil.After(now):
-		return storage.Repeated
+		return storage.LeaseHeld
 	case c.Lease != "":
 		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.InDoubt, now, "", time.Time{}
 		c.Revision++
-		return storage.Burned
+		return storage.LeaseExpired
 	case c.Revision != revision:
-		return storage.Mismatch
+		return storage.Changed
 	}
 	c.Lease, c.LeaseUntil = holder, until
 	if c.State == storage.InDoubt {
@@ -101,7 +101,7 @@ func (m *connectionModel) disconnect(c storage.Connection, now time.Time) storag
 	verdict := storage.Unknown
 	if current := m.connection(c.ConnectionKey, now); current != nil {
 		if current.ID != c.ID || current.Revision != c.Revision {
-			return storage.Mismatch
+			return storage.Changed
 		}
 		verdict = storage.OK
 	}
@@ -125,7 +125,7 @@ func (m *connectionModel) claim(name string, browser storage.Hash, now time.Time
 	case t == nil || !t.ExpiresAt.After(now):
 		return storage.Unknown
 	case t.Browser != browser:
-		return storage.Mismatch
+		return storage.WrongBrowser
 	}
 	delete(m.trips, name)
 	return storage.OK
@@ -152,7 +152,7 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 	owner := storage.FlowOwner(sub.FlowID)
 	of := m.of(owner, sub.Now)
 	if m.submitted[sub.FlowID] {
-		return storage.Burned
+		return storage.Submitted
 	}
 	if sub.Grant != nil {
 		same := slices.EqualFunc(of, sub.Adopt, func(a, b storage.Connection) bool {
@@ -163,7 +163,7 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 			return a.Server == b.Server && a.Revision == b.Revision && b.ID == replaced
 		})
 		if !same {
-			return storage.Mismatch
+			return storage.Changed
 		}
 	}
 	m.submitted[sub.FlowID] = true

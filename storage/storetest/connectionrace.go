@@ -16,7 +16,7 @@ var connectionRaceTests = map[string]func(*fixture){
 		for range rounds {
 			won := f.race(func(n int) storage.Verdict {
 				_, v, err := f.store.LeaseConnection(ctx(), c.ConnectionKey, c.Revision, fmt.Sprint(n), f.now.Add(1), f.now)
-				return f.raced(v, err, storage.OK, storage.Repeated)
+				return f.raced(v, err, storage.OK, storage.LeaseHeld)
 			})
 			leased, err := f.store.Connection(ctx(), c.ConnectionKey, f.now)
 			f.must(err)
@@ -31,10 +31,10 @@ var connectionRaceTests = map[string]func(*fixture){
 			later := f.now.Add(time.Minute)
 			f.race(func(int) storage.Verdict {
 				_, v, err := f.store.LeaseConnection(ctx(), c.ConnectionKey, c.Revision, "next", later.Add(1), later)
-				if v == storage.Burned {
+				if v == storage.LeaseExpired {
 					v = storage.OK
 				}
-				return f.raced(v, err, storage.OK, storage.Mismatch)
+				return f.raced(v, err, storage.OK, storage.Changed)
 			})
 		}
 	},
@@ -54,7 +54,7 @@ var connectionRaceTests = map[string]func(*fixture){
 				mine := c
 				mine.Secret = fmt.Append(nil, "secret ", n)
 				_, v, err := f.store.PutConnection(ctx(), mine, f.now)
-				return f.raced(v, err, storage.OK, storage.Mismatch)
+				return f.raced(v, err, storage.OK, storage.Changed)
 			})
 			c.Secret = fmt.Append(nil, "secret ", won)
 			c.Revision++
@@ -67,7 +67,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			name := func(n int) string { return fmt.Sprint(round, " ", n) }
 			won := f.race(func(n int) storage.Verdict {
 				_, v, err := f.store.PutConnection(ctx(), f.revoking(c, name(n)), f.now)
-				return f.raced(v, err, storage.OK, storage.Mismatch)
+				return f.raced(v, err, storage.OK, storage.Changed)
 			})
 			c.Revision++
 			f.equal(f.due(racers), []string{name(won)})
@@ -103,11 +103,11 @@ var connectionRaceTests = map[string]func(*fixture){
 			case storage.OK:
 				f.stands(want)
 				f.equal(f.due(racers), []string(nil))
-			case storage.Mismatch:
+			case storage.Changed:
 				f.noConnection(want)
 				f.equal(f.due(racers), []string{"abandoned " + id})
 			default:
-				f.Fatalf("verdict %d", verdict)
+				f.Fatalf("verdict %v", verdict)
 			}
 		}
 	},
@@ -126,7 +126,7 @@ var connectionRaceTests = map[string]func(*fixture){
 				sub.Grant.ID, sub.Code.GrantID, sub.Code.Hash = "g-"+racer, "g-"+racer, hash("code %s", racer)
 				sub.Adopt = []storage.Connection{adopted(n)}
 				v, err := f.store.SubmitFlow(ctx(), sub)
-				return f.raced(v, err, storage.OK, storage.Burned)
+				return f.raced(v, err, storage.OK, storage.Submitted)
 			})
 			f.equal(f.servers(issuer, storage.FlowOwner(id)), []string(nil))
 			want := adopted(won)
@@ -173,7 +173,7 @@ var connectionRaceTests = map[string]func(*fixture){
 					fallthrough
 				default: // the answer of a refresh
 					_, v, err := f.store.PutConnection(ctx(), c, f.now)
-					f.raced(v, err, storage.OK, storage.Mismatch)
+					f.raced(v, err, storage.OK, storage.Changed)
 				}
 			})
 			f.noConnection(c)
@@ -202,7 +202,7 @@ var connectionRaceTests = map[string]func(*fixture){
 				for range 3 {
 					mine.Secret = fmt.Appendf(nil, "tokens %d of %d", mine.Revision, n)
 					stored, v, err := f.store.PutConnection(ctx(), mine, f.now)
-					if f.raced(v, err, storage.OK, storage.Mismatch) == storage.OK {
+					if f.raced(v, err, storage.OK, storage.Changed) == storage.OK {
 						newest[n] = stored
 					}
 					if mine = stored; mine.ID == "" {
@@ -245,10 +245,10 @@ var connectionRaceTests = map[string]func(*fixture){
 				want := f.adopted(c)
 				want.Revision = 1
 				f.stands(want)
-			case verdict == storage.Mismatch && ended:
+			case verdict == storage.Changed && ended:
 				f.noConnection(f.adopted(c))
 			default:
-				f.Fatalf("verdict %d, ended %t", verdict, ended)
+				f.Fatalf("verdict %v, ended %t", verdict, ended)
 			}
 		}
 	},

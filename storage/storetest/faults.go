@@ -111,7 +111,7 @@ var faultyVerbs = map[string]faultyVerb{
 		func(f *fixture) error {
 			wrong := f.claim("2", "a")
 			wrong.Challenge = "another"
-			return f.claims(wrong, storage.Burned)
+			return f.claims(wrong, storage.ProofFailed)
 		},
 	},
 	"ClaimCode that revokes": {

@@ -55,7 +55,7 @@ func (f *fixture) is(got, want error) {
 func (f *fixture) verdict(got storage.Verdict, err error, want storage.Verdict) {
 	f.Helper()
 	if err != nil || got != want {
-		f.Fatalf("verdict %d, %v; want %d", got, err, want)
+		f.Fatalf("verdict %v, %v; want %v", got, err, want)
 	}
 }
 

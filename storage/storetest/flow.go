@@ -24,7 +24,7 @@ var flowTests = map[string]func(*fixture){
 		other := f.flow("1")
 		other.Identity = bob
 		v, err := f.store.SaveFlow(ctx(), other, f.now)
-		f.verdict(v, err, storage.Burned)
+		f.verdict(v, err, storage.Submitted)
 		got, err := f.store.Flow(ctx(), "1", f.now)
 		f.must(err)
 		if !got.Submitted || got.Identity != alice {
@@ -75,7 +75,7 @@ var flowTests = map[string]func(*fixture){
 		_, err := f.store.SaveFlow(ctx(), changed, f.now)
 		f.must(err)
 		v, err := f.store.SubmitFlow(ctx(), f.submission("1", "a"))
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.nothingApproved("1")
 		got, err := f.store.Flow(ctx(), "1", f.now)
 		f.must(err)
@@ -87,7 +87,7 @@ var flowTests = map[string]func(*fixture){
 		_, err := f.store.SaveFlow(ctx(), changed, f.now)
 		f.must(err)
 		v, err := f.store.SubmitFlow(ctx(), f.submission("1", "a"))
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.nothingApproved("1")
 		sub := f.submission("1", "a")
 		sub.Identity, sub.Grant.Identity = aliceAnew, aliceAnew
@@ -100,13 +100,13 @@ var flowTests = map[string]func(*fixture){
 		again.Grant.ID, again.Code.GrantID = "g-2", "g-2"
 		again.Code.Hash = hash("code 2")
 		v, err := f.store.SubmitFlow(ctx(), again)
-		f.verdict(v, err, storage.Burned)
+		f.verdict(v, err, storage.Submitted)
 		f.nothingApproved("2")
 	},
 	"a refusal ends the flow": func(f *fixture) {
 		f.approveNothing("1")
 		v, err := f.store.SubmitFlow(ctx(), f.submission("1", "a"))
-		f.verdict(v, err, storage.Burned)
+		f.verdict(v, err, storage.Submitted)
 		f.nothingApproved("1")
 	},
 	"grant and code belong together": func(f *fixture) {
@@ -119,7 +119,7 @@ var flowTests = map[string]func(*fixture){
 		foreign.Code.GrantID = "g-2"
 		for _, sub := range []storage.Submission{noCode, noGrant, foreign, others} {
 			if v, err := f.store.SubmitFlow(ctx(), sub); err == nil {
-				f.Fatalf("verdict %d for half a submission", v)
+				f.Fatalf("verdict %v for half a submission", v)
 			}
 		}
 		f.nothingApproved("1")

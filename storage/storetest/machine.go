@@ -65,7 +65,7 @@ func (m *machine) same(t *rapid.T, got storage.Verdict, err error, want storage.
 		got = gone
 	}
 	if err != nil || got != want && !(ended && got == gone) {
-		t.Fatalf("verdict %d, %v; want %d", got, err, want)
+		t.Fatalf("verdict %v, %v; want %v", got, err, want)
 	}
 }
 

@@ -57,7 +57,7 @@ const gone = storage.Expired
 
 func (m *model) saveFlow(id string, who storage.Identity, expires, now time.Time) storage.Verdict {
 	if f := m.flows[id]; f != nil && f.ExpiresAt.After(now) && f.Submitted {
-		return storage.Burned
+		return storage.Submitted
 	}
 	m.flows[id] = &storage.Flow{Identity: who, ExpiresAt: expires}
 	return storage.OK
@@ -69,9 +69,9 @@ func (m *model) submit(id string, sub storage.Submission, code, browser, before 
 	case f == nil || !f.ExpiresAt.After(sub.Now):
 		return gone
 	case f.Submitted:
-		return storage.Burned
+		return storage.Submitted
 	case !f.Identity.Same(sub.Identity):
-		return storage.Mismatch
+		return storage.Changed
 	}
 	f.Submitted = true
 	if sub.Grant == nil {
@@ -101,9 +101,9 @@ func (m *model) claim(code string, c storage.CodeClaim, access, refresh string) 
 	case known == nil:
 		return gone
 	case c.ClientID != known.ClientID:
-		return storage.Mismatch
+		return storage.WrongClient
 	case known.ProofFailed || known.Claimed && c.Challenge != known.Challenge:
-		return storage.Burned
+		return storage.ProofFailed
 	case known.Claimed:
 		if !m.codeEnded(code, c.Now) {
 			m.revoke(known.GrantID)
@@ -113,7 +113,7 @@ func (m *model) claim(code string, c storage.CodeClaim, access, refresh string) 
 		return gone
 	case c.Challenge != known.Challenge:
 		known.ProofFailed = true
-		return storage.Burned
+		return storage.ProofFailed
 	}
 	if v := m.standing(known.GrantID, c.Now); v != storage.OK {
 		return v
@@ -150,7 +150,7 @@ func (m *model) rotate(token string, r storage.Rotation, access, refresh string)
 	}
 	g := m.grants[t.grant]
 	if r.ClientID != g.clientID {
-		return storage.Mismatch
+		return storage.WrongClient
 	}
 	if v := m.standing(t.grant, r.Now); v != storage.OK {
 		return v

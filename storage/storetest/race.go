@@ -25,7 +25,7 @@ var raceTests = map[string]func(*fixture){
 				sub.Grant.ID, sub.Code.GrantID = "g-"+racer, "g-"+racer
 				sub.Code.Hash = hash("code %s", racer)
 				v, err := f.store.SubmitFlow(ctx(), sub)
-				return f.raced(v, err, storage.OK, storage.Burned)
+				return f.raced(v, err, storage.OK, storage.Submitted)
 			})
 			for n := range racers {
 				_, err := f.store.Grant(ctx(), fmt.Sprint("g-", id, " ", n), f.now)
@@ -141,6 +141,6 @@ func (f *fixture) raced(v storage.Verdict, err error, allowed ...storage.Verdict
 			return v
 		}
 	}
-	f.Errorf("racer got verdict %d", v)
+	f.Errorf("racer got verdict %v", v)
 	return storage.Unknown
 }

@@ -114,12 +114,12 @@ var refreshTests = map[string]func(*fixture){
 		foreign, elsewhere := f.rotation("1", "a", 1), f.rotation("1", "a", 1)
 		foreign.ClientID = "b"
 		elsewhere.Issuer = otherIssuer
-		f.rotate(foreign, storage.Mismatch)
-		f.rotate(elsewhere, storage.Mismatch)
+		f.rotate(foreign, storage.WrongClient)
+		f.rotate(elsewhere, storage.WrongClient)
 		f.rotate(f.rotation("1", "a", 1), storage.OK)
-		f.equal(f.rotate(foreign, storage.Mismatch).Replay, []byte(nil))
+		f.equal(f.rotate(foreign, storage.WrongClient).Replay, []byte(nil))
 		f.after(grace + 1)
-		f.rotate(foreign, storage.Mismatch)
+		f.rotate(foreign, storage.WrongClient)
 		f.rotate(f.rotation("1", "a", 2), storage.OK)
 	},
 	"idle expiry D11": func(f *fixture) {
@@ -170,7 +170,7 @@ var refreshTests = map[string]func(*fixture){
 		r := f.rotation("1", "a", 1)
 		r.Issue.Access.GrantID = "g-2"
 		if res, err := f.store.RotateRefreshToken(ctx(), r); err == nil {
-			f.Fatalf("verdict %d", res.Verdict)
+			f.Fatalf("verdict %v", res.Verdict)
 		}
 		f.rotate(f.rotation("1", "a", 1), storage.OK)
 	},

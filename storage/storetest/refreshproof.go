@@ -65,8 +65,8 @@ var refreshProofTests = map[string]func(*fixture){
 		foreign, elsewhere := f.proved("1", "a", 1), f.proved("1", "a", 1)
 		foreign.ClientID = "b"
 		elsewhere.Issuer = otherIssuer
-		f.rotate(foreign, storage.Mismatch)
-		f.rotate(elsewhere, storage.Mismatch)
+		f.rotate(foreign, storage.WrongClient)
+		f.rotate(elsewhere, storage.WrongClient)
 		f.rotate(f.proved("1", "a", 3), storage.OK)
 	},
 	"one of a grant that ended": func(f *fixture) {
@@ -96,7 +96,7 @@ var refreshProofTests = map[string]func(*fixture){
 		r := f.proved("1", "a", 1)
 		r.GrantID = "g-2"
 		if res, err := f.store.RotateRefreshToken(ctx(), r); err == nil {
-			f.Fatalf("verdict %d", res.Verdict)
+			f.Fatalf("verdict %v", res.Verdict)
 		}
 		f.rotate(f.proved("1", "a", 1), storage.OK)
 	},
@@ -105,7 +105,7 @@ var refreshProofTests = map[string]func(*fixture){
 		r := f.proved("1", "a", 1)
 		r.Issue.Refresh = nil
 		if res, err := f.store.RotateRefreshToken(ctx(), r); err == nil {
-			f.Fatalf("verdict %d", res.Verdict)
+			f.Fatalf("verdict %v", res.Verdict)
 		}
 		f.rotate(f.proved("1", "a", 1), storage.OK)
 	},

@@ -20,7 +20,7 @@ var replaceTests = map[string]func(*fixture){
 		late := f.put(f.connection("alice", "notion"))
 		newer := f.put(late)
 		_, v, err := f.store.PutConnection(ctx(), f.revoking(late, "1"), f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.stands(newer)
 		f.equal(f.due(10), []string(nil))
 	},
@@ -36,7 +36,7 @@ var replaceTests = map[string]func(*fixture){
 	"one that is not adopted queues nothing": func(f *fixture) {
 		c := f.connects("1", "notion")
 		f.put(c)
-		f.submits("1", storage.Mismatch, f.revoking(f.adopted(c), "1"))
+		f.submits("1", storage.Changed, f.revoking(f.adopted(c), "1"))
 		f.equal(f.due(10), []string(nil))
 	},
 }
@@ -61,7 +61,7 @@ var usesUpTests = map[string]func(*fixture){
 		f.must(err)
 		none := f.revoking(f.using(f.connection("bob", "notion"), "link"), "1")
 		got, v, err := f.store.PutConnection(ctx(), none, f.now)
-		f.verdict(v, err, storage.Burned)
+		f.verdict(v, err, storage.AlreadyUsed)
 		f.equal(got, storage.Connection{})
 		f.noConnection(none)
 		c := f.put(f.connection("alice", "notion"))
@@ -69,7 +69,7 @@ var usesUpTests = map[string]func(*fixture){
 		late.Secret = []byte("of another sign-in")
 		for range 2 {
 			got, v, err = f.store.PutConnection(ctx(), late, f.now)
-			f.verdict(v, err, storage.Burned)
+			f.verdict(v, err, storage.AlreadyUsed)
 			f.equal(got, c)
 			f.stands(c)
 			late.Revision = 7
@@ -80,7 +80,7 @@ var usesUpTests = map[string]func(*fixture){
 		late := f.put(f.connection("alice", "notion"))
 		newer := f.put(late)
 		_, v, err := f.store.PutConnection(ctx(), f.using(late, "link"), f.now)
-		f.verdict(v, err, storage.Mismatch)
+		f.verdict(v, err, storage.Changed)
 		f.used("link", false)
 		f.put(f.using(newer, "link"))
 	},
@@ -89,7 +89,7 @@ var usesUpTests = map[string]func(*fixture){
 			f.race(func(n int) storage.Verdict {
 				c := f.connection(fmt.Sprint(round, " ", n), "notion")
 				_, v, err := f.store.PutConnection(ctx(), f.using(c, fmt.Sprint("link ", round)), f.now)
-				return f.raced(v, err, storage.OK, storage.Burned)
+				return f.raced(v, err, storage.OK, storage.AlreadyUsed)
 			})
 			f.equal(len(f.servers(issuer, "")), round+1)
 		}

@@ -35,17 +35,17 @@ var submitBrowserTests = map[string]func(*fixture){
 		changed.Identity = bob
 		_, err := f.store.SaveFlow(ctx(), changed, f.now)
 		f.must(err)
-		f.refusesBrowser(sub, storage.Mismatch)
+		f.refusesBrowser(sub, storage.Changed)
 	},
 	"not with connections that changed": func(f *fixture) {
 		sub := f.signingIn("1")
 		f.connects("1", "notion")
-		f.refusesBrowser(sub, storage.Mismatch)
+		f.refusesBrowser(sub, storage.Changed)
 	},
 	"not again": func(f *fixture) {
 		sub := f.signingIn("1")
 		f.approveNothing("1")
-		f.refusesBrowser(sub, storage.Burned)
+		f.refusesBrowser(sub, storage.Submitted)
 	},
 	"not after the flow": func(f *fixture) {
 		sub := f.signingIn("1")
@@ -61,7 +61,7 @@ var submitBrowserTests = map[string]func(*fixture){
 		elsewhere.Browser.Issuer = otherIssuer
 		for _, sub := range []storage.Submission{refused, bobs, anew, elsewhere} {
 			if v, err := f.store.SubmitFlow(ctx(), sub); err == nil {
-				f.Fatalf("verdict %d for %+v", v, sub.Browser)
+				f.Fatalf("verdict %v for %+v", v, sub.Browser)
 			}
 			f.stillPending("1")
 			f.signedIn("1", false)
@@ -80,7 +80,7 @@ var submitBrowserTests = map[string]func(*fixture){
 				b.Replaces = hash("cookie before")
 				sub.Browser = &b
 				v, err := f.store.SubmitFlow(ctx(), sub)
-				return f.raced(v, err, storage.OK, storage.Burned)
+				return f.raced(v, err, storage.OK, storage.Submitted)
 			})
 			for n := range racers {
 				f.signedIn(racer(n), n == won)

@@ -44,13 +44,13 @@ var upstreamClientTests = map[string]func(*fixture){
 	},
 	"not in place of another one": func(f *fixture) {
 		c := f.upstreamClient("notion")
-		f.registers(c, []byte("some"), storage.Mismatch)
+		f.registers(c, []byte("some"), storage.Changed)
 		f.hasNoUpstreamClient("notion")
 		f.registers(c, nil, storage.OK)
 		other := c
 		other.Secret = []byte("another")
-		f.registers(other, nil, storage.Mismatch)
-		f.registers(other, []byte("some"), storage.Mismatch)
+		f.registers(other, nil, storage.Changed)
+		f.registers(other, []byte("some"), storage.Changed)
 		f.hasUpstreamClient(c)
 	},
 	"all of an issuer": func(f *fixture) {
@@ -76,7 +76,7 @@ var upstreamClientTests = map[string]func(*fixture){
 				mine := f.upstreamClient("notion")
 				mine.Secret = fmt.Append(nil, "secret ", round, n)
 				v, err := f.store.PutUpstreamClient(ctx(), mine, stored, f.now)
-				return f.raced(v, err, storage.OK, storage.Mismatch)
+				return f.raced(v, err, storage.OK, storage.Changed)
 			})
 			stored = fmt.Append(nil, "secret ", round, won)
 			got, err := f.store.UpstreamClient(ctx(), issuer, provider, "notion", f.now)

@@ -35,10 +35,10 @@ func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
 	switch {
 	case code.Issuer != c.Issuer, code.ClientID != c.ClientID,
 		c.RedirectURI != "" && c.RedirectURI != code.RedirectURI:
-		res.Verdict = storage.Mismatch
+		res.Verdict = storage.WrongClient
 		return res, nil
 	case code.ProofFailed, code.Claimed && !proven:
-		res.Verdict = storage.Burned
+		res.Verdict = storage.ProofFailed
 		return res, nil
 	case code.Claimed:
 		// RFC 6749 section 4.1.2: a code used twice revokes what it yielded.
@@ -49,7 +49,7 @@ func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
 		res.Verdict = storage.Expired
 		return res, nil
 	case !proven:
-		res.Verdict = storage.Burned
+		res.Verdict = storage.ProofFailed
 		code.ProofFailed = true
 		return res, putCode(tx, code, code.ExpiresAt)
 	}

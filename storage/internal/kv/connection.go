@@ -44,17 +44,17 @@ func (s *Store) PutConnection(ctx context.Context, c storage.Connection, now tim
 		}
 		if c.UsesUp != nil {
 			if was, err := used(tx, c.UsesUp.Hash, now); was || err != nil {
-				return current, storage.Burned, err
+				return current, storage.AlreadyUsed, err
 			}
 		}
 		if there, err := stillThere(tx, c.Issuer, c.Authentication, now); !there || err != nil {
-			return current, storage.Revoked, err
+			return current, storage.SignedOut, err
 		}
 		if since, err := disconnectedSince(tx, c); since || err != nil {
-			return current, storage.Expired, err
+			return current, storage.DisconnectedSince, err
 		}
 		if c.Revision != current.Revision || found && c.ID != current.ID {
-			return current, storage.Mismatch, nil
+			return current, storage.Changed, nil
 		}
 		c.Lease, c.LeaseUntil = "", time.Time{}
 		c.Revision++

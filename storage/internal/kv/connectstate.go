@@ -29,7 +29,7 @@ func (s *Store) ClaimConnectState(ctx context.Context, state, browser storage.Ha
 			return none, err
 		}
 		if trip.Browser != browser {
-			verdict = storage.Mismatch
+			verdict = storage.WrongBrowser
 			return none, nil
 		}
 		verdict = storage.OK

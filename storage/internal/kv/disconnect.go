@@ -17,7 +17,7 @@ func (s *Store) Disconnect(ctx context.Context, c storage.Connection, queue *sto
 			return none, storage.Unknown, err
 		}
 		if found && (c.Revision != current.Revision || c.ID != current.ID) {
-			return current, storage.Mismatch, nil
+			return current, storage.Changed, nil
 		}
 		if err := removePendingStates(tx, pendingStatesPrefix(c.ConnectionKey)); err != nil {
 			return none, storage.Unknown, err

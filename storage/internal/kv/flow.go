@@ -21,7 +21,7 @@ func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (st
 			return storage.Unknown, err
 		}
 		if old.Submitted {
-			return storage.Burned, nil
+			return storage.Submitted, nil
 		}
 		if err == nil && !old.Identity.Same(f.Identity) {
 			if err := endFlow(tx, old, now); err != nil {
@@ -70,9 +70,9 @@ func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
 	case f.Issuer != sub.Issuer:
 		return storage.Unknown, nil
 	case f.Submitted:
-		return storage.Burned, nil
+		return storage.Submitted, nil
 	case !f.Identity.Same(sub.Identity):
-		return storage.Mismatch, nil
+		return storage.Changed, nil
 	}
 	connected, known, err := flowConnections(tx, sub)
 	if err != nil {
@@ -82,7 +82,7 @@ func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
 		known, err = replacesAsSeen(tx, connected, sub)
 	}
 	if err != nil || !known {
-		return storage.Mismatch, err
+		return storage.Changed, err
 	}
 	f.Submitted = true
 	if err := putFlow(tx, f); err != nil {

@@ -21,16 +21,16 @@ func (s *Store) LeaseConnection(ctx context.Context, k storage.ConnectionKey, re
 		case err != nil || !found:
 			return c, storage.Unknown, err
 		case c.State != storage.Active && c.State != storage.InDoubt:
-			return c, storage.Mismatch, nil
+			return c, storage.Changed, nil
 		case c.Lease != "" && !ended(c.LeaseUntil, now):
-			return c, storage.Repeated, nil
+			return c, storage.LeaseHeld, nil
 		case c.Lease != "":
 			c.State, c.UpdatedAt = storage.InDoubt, now
 			c.Lease, c.LeaseUntil = "", time.Time{}
 			c.Revision++
-			return c, storage.Burned, putConnection(tx, c, now)
+			return c, storage.LeaseExpired, putConnection(tx, c, now)
 		case c.Revision != revision:
-			return c, storage.Mismatch, nil
+			return c, storage.Changed, nil
 		}
 		c.Lease, c.LeaseUntil = holder, until
 		if c.State == storage.InDoubt {

@@ -46,7 +46,7 @@ func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 		return recognise(tx, r)
 	}
 	if t.Issuer != r.Issuer || t.ClientID != r.ClientID {
-		res.Verdict = storage.Mismatch
+		res.Verdict = storage.WrongClient
 		return res, nil
 	}
 	g, found, err := getGrant(tx, t.GrantID)
@@ -78,7 +78,7 @@ func recognise(tx Tx, r storage.Rotation) (res storage.RotationResult, err error
 		return res, err
 	}
 	if found && (g.Issuer != r.Issuer || g.ClientID != r.ClientID) {
-		res.Verdict = storage.Mismatch
+		res.Verdict = storage.WrongClient
 		return res, nil
 	}
 	if res.Verdict = standing(g, found, r.Now); res.Verdict != storage.OK {

@@ -52,7 +52,7 @@ func (s *Store) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient,
 			return storage.Unknown, err
 		}
 		if found != (replaces != nil) || !bytes.Equal(current.Secret, replaces) {
-			return storage.Mismatch, nil
+			return storage.Changed, nil
 		}
 		return storage.OK, putJSON(tx, upstreamClientKey(c.Issuer, c.Provider, c.Server), untilOrForever(c.ExpiresAt), c)
 	})

@@ -1,0 +1,20 @@
+package storage
+
+import "time"
+
+// ConnectState belongs to a person who was sent to a provider to connect an account,
+// from our redirect to the provider's answer (RFC 6749 section 4.1.1). Everything
+// that the answer is checked against was recorded before the person left.
+type ConnectState struct {
+	// Hash is of the state parameter.
+	Hash Hash `json:"-"`
+	ConnectionKey
+	// Browser is the hash of the cookie that binds it to one browser.
+	Browser Hash `json:"browser"`
+	// Provider is the issuer that must answer (RFC 9207 section 2.4).
+	Provider string `json:"provider"`
+	// Secret is sealed: code verifier, endpoints, client, requested scopes and
+	// resource, where to go afterwards.
+	Secret    []byte    `json:"secret"`
+	ExpiresAt time.Time `json:"expires_at"`
+}

@@ -1,0 +1,30 @@
+package storage
+
+// Identity is who a person proved, or claimed, to be.
+type Identity struct {
+	// Kind names the way of proof: virtual_key, user_id, anonymous, caddy.
+	Kind string `json:"kind"`
+	// Subject is unique within the issuer over all kinds.
+	Subject string `json:"subject"`
+	// Name is what a person recognises themselves by. Never a key.
+	Name string `json:"name,omitempty"`
+	// Proof tells what proved it from what did before or will later, where that
+	// can change under the same Subject. It is no secret.
+	Proof string `json:"proof,omitempty"`
+}
+
+// Same reports whether both are the same person by the same proof. Whoever was
+// given a name together with another key is not who had the name before.
+func (i Identity) Same(other Identity) bool {
+	return i.Kind == other.Kind && i.Subject == other.Subject && i.Proof == other.Proof
+}
+
+// Authentication is a person who is signed in at our pages, in a browser session
+// or in a pending flow. What they begin there, such as connecting an account, is
+// worth nothing once it has ended.
+type Authentication struct {
+	Identity Identity `json:"identity"`
+	// Session is of the browser session, FlowID of the flow: one of the two.
+	Session Hash   `json:"session,omitzero"`
+	FlowID  string `json:"flow_id,omitempty"`
+}
