@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/consent"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
 // Provision checks the configuration and sets up the proxies. The store is
@@ -73,9 +73,9 @@ func (h *Handler) Cleanup() error {
 }
 
 // brand returns how the pages look.
-func (h *Handler) brand() consent.Brand {
+func (h *Handler) brand() pages.Brand {
 	if h.Branding == nil {
-		return consent.Brand{Name: h.host}
+		return pages.Brand{Name: h.host}
 	}
-	return consent.Brand{Name: cmp.Or(h.Branding.Name, h.host), Accent: h.Branding.Accent}
+	return pages.Brand{Name: cmp.Or(h.Branding.Name, h.host), Accent: h.Branding.Accent}
 }

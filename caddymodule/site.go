@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -41,14 +42,14 @@ type endpoint struct {
 // newSite builds the authorization server of h on what the process shares. It
 // returns the gates too, by resource.
 func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*authz.Gate, error) {
-	pages, err := consent.NewPages(h.brand())
+	branded, err := pages.New(h.brand())
 	if err != nil {
 		return nil, nil, err
 	}
 	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	deps := authz.Deps{
 		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, ConnectAsks: state.connectAsks, Egress: strangers, Documents: state.documents,
-		Pages: pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
+		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys, strangers)
 	if broker != nil {
@@ -67,7 +68,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		logged:   h.logged,
 		log:      h.log,
 	}
-	for _, route := range append(as.Routes(), consent.New(as, broker, pages, h.log, state.links.used).Routes()...) {
+	for _, route := range append(as.Routes(), consent.New(as, broker, branded, h.log, state.links.used).Routes()...) {
 		if strings.HasSuffix(route.Path, "/") {
 			s.prefixes = append(s.prefixes, route)
 			continue

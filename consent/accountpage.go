@@ -1,23 +1,26 @@
 package consent
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// grantView is a client that a person let in.
-type grantView struct {
-	ID      string
-	Client  clientView
-	Servers []string
-	Scopes  []string
-	Since   string
-	Used    string
+// accountPage is where people look after what they let in and connected.
+type accountPage struct {
+	*web
+	*describer
+	sessions    sessions
+	grants      grants
+	connections *connections
+	connector   *connector
+	signIn      *signInPage
 }
 
 // accountConnection is a connection on the account page.
@@ -26,27 +29,27 @@ type accountConnection struct {
 	Allowed bool // the person may use the server, so it can be connected
 }
 
-// showAccount shows people what they let in, and where they are connected.
-func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	t := c.pages.text
+// show shows people what they let in, and where they are connected.
+func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	t := p.pages.Text()
 	if s.Identity == nil {
-		return c.showSignIn(w, r, s, http.StatusOK, t.AccountLead, "")
+		return p.signIn.show(w, r, s, http.StatusOK, t.AccountLead, "")
 	}
-	connections, err := c.connectionsOf(r, *s.Identity)
+	connections, err := p.connectionsOf(r, *s.Identity)
 	if err != nil {
 		return err
 	}
-	grants, err := c.as.Grants(r.Context(), s.Identity.Subject)
+	grants, err := p.grants.Grants(r.Context(), s.Identity.Subject)
 	if err != nil {
 		return err
 	}
 	views := make([]grantView, len(grants))
 	for i, g := range slices.Backward(grants) { // the newest first
-		views[len(grants)-1-i] = c.describeGrant(g)
+		views[len(grants)-1-i] = p.grant(g)
 	}
-	name, proof := c.nameOf(*s.Identity)
-	return c.pages.render(w, http.StatusOK, "account", struct {
-		frame
+	name, proof := p.person(*s.Identity)
+	return p.pages.Render(w, http.StatusOK, "account", struct {
+		pages.Frame
 		fields
 		Identity, Proof string
 		Declared        bool
@@ -55,28 +58,28 @@ func (c *Consent) showAccount(w http.ResponseWriter, r *http.Request, s *authz.S
 		Notice          notice
 		Done            string
 	}{
-		frame:       c.pages.frame(t.AccountTitle),
+		Frame:       p.pages.Frame(t.AccountTitle),
 		fields:      fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
 		Identity:    name,
 		Proof:       proof,
 		Declared:    s.Identity.Kind == string(identity.UserID),
 		Connections: connections,
 		Grants:      views,
-		Notice:      c.notice(r),
-		Done:        c.done(r, connections),
+		Notice:      p.notice(r),
+		Done:        p.done(r, connections),
 	})
 }
 
 // done tells somebody who came back from connecting a server, perhaps because a
 // call needed it, that it worked.
-func (c *Consent) done(r *http.Request, connections []accountConnection) string {
+func (p *accountPage) done(r *http.Request, connections []accountConnection) string {
 	query := r.URL.Query()
 	if query.Get("error") != "" {
 		return ""
 	}
 	for _, connection := range connections {
 		if connection.Server == query.Get("server") && connection.Works {
-			return fmt.Sprintf(c.pages.text.AccountDone, connection.Title)
+			return fmt.Sprintf(p.pages.Text().AccountDone, connection.Title)
 		}
 	}
 	return ""
@@ -84,23 +87,23 @@ func (c *Consent) done(r *http.Request, connections []accountConnection) string 
 
 // connectionsOf lists the servers that the person can connect, and those that
 // they did connect before their identity lost them.
-func (c *Consent) connectionsOf(r *http.Request, id storage.Identity) ([]accountConnection, error) {
-	standing, err := c.standing(r.Context(), id.Subject)
+func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]accountConnection, error) {
+	statuses, err := p.connections.statuses(r.Context(), id.Subject)
 	if err != nil {
 		return nil, err
 	}
-	allowed := c.as.ServersOf(id)
-	asks := c.asks(r.Context(), allowed, standing)
+	allowed := p.grants.ServersOf(id)
+	requested := p.connections.requestedScopes(r.Context(), allowed, statuses)
 	var views []accountConnection
-	for _, s := range c.as.Config().Servers {
-		u := c.perUser(s.ID)
+	for _, s := range p.cfg.Servers {
+		u := p.connections.perUser(s.ID)
 		if u == nil {
 			continue
 		}
 		may := slices.ContainsFunc(allowed, func(a authz.Server) bool { return a.ID == s.ID })
-		status, exists := standing[s.ID]
+		status, exists := statuses[s.ID]
 		if may || exists {
-			view := c.describeConnection(s, u, status, asks[s.ID])
+			view := p.connections.describe(s, u, status, requested[s.ID])
 			view.Focus = r.URL.Query().Get("focus") == s.ID
 			views = append(views, accountConnection{view, may})
 		}
@@ -108,16 +111,43 @@ func (c *Consent) connectionsOf(r *http.Request, id storage.Identity) ([]account
 	return views, nil
 }
 
-func (c *Consent) describeGrant(g storage.Grant) grantView {
-	registered := slices.ContainsFunc(c.as.Config().Clients, func(client authz.Client) bool { return client.ID == g.ClientID })
-	v := grantView{
-		ID: g.ID, Client: c.describeClient(g.ClientName, registered, g.RedirectURI),
-		Scopes: g.Scope, Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
+// disconnect ends a connection, also to a server that the person may not use
+// any more.
+func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	server := r.PostForm.Get("server")
+	if p.connections.perUser(server) == nil {
+		return notHere(p.pages.Text())
 	}
-	for _, s := range c.as.Config().Servers {
-		if slices.Contains(g.Resources, s.Resource) {
-			v.Servers = append(v.Servers, titleOf(s))
-		}
+	if err := p.connections.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {
+		return p.connector.failed(w, withQuery(AccountPath, "server", server), err)
 	}
-	return v
+	p.pages.Redirect(w, AccountPath)
+	return nil
+}
+
+// revoke ends what a client was granted. What had ended already is as gone as
+// the person wants it.
+func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	if err := p.grants.RevokeGrantOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, authz.ErrNoSuchGrant) {
+		return err
+	}
+	p.pages.Redirect(w, AccountPath)
+	return nil
+}
+
+func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
+	if err := p.sessions.SignOut(w, r); err != nil {
+		return err
+	}
+	p.pages.Redirect(w, AccountPath)
+	return nil
+}
+
+func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	if err := p.sessions.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
+		return err
+	}
+	p.sessions.ForgetBrowser(w)
+	p.pages.Redirect(w, AccountPath)
+	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -70,7 +71,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := NewPages(Brand{})
+	p, err := pages.New(pages.Brand{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
 		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
-		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: pages, Logger: zap.NewNop(),
+		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}
 	if len(servers) > 0 {
@@ -98,7 +99,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		deps.Connections = w.broker
 	}
 	w.as = authz.New(cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(w.as, w.broker, pages, zap.NewNop(), nil).Routes()) {
+	for _, route := range slices.Concat(w.as.Routes(), New(w.as, w.broker, p, zap.NewNop(), nil).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -116,7 +117,7 @@ func TestProblemsInWords_I18_K19(t *testing.T) {
 					t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 				}
 				page := s.get(u.String()).Body.String()
-				if !strings.Contains(page, "<strong>Notion:</strong> "+strings.Split(english.Refused[string(p)], ".")[0]) {
+				if !strings.Contains(page, "<strong>Notion:</strong> "+strings.Split(pages.English.Refused[string(p)], ".")[0]) {
 					t.Errorf("not told:\n%s", page)
 				}
 				id := u.Query().Get("ref")

@@ -1,34 +1,27 @@
 package consent
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// broker is what the pages need of an accounts.Broker.
-type broker interface {
-	Server(id string) *accounts.Server
-	Asks(ctx context.Context, server string) []string
-	Begin(ctx context.Context, t accounts.Trip) (authorizeURL string, err error)
-	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)
-	SealAnswer(a accounts.Answer) string
-	OpenAnswer(sealed string) (accounts.Answer, error)
-	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error
-	Status(ctx context.Context, owner string) ([]accounts.Status, error)
-	Disconnect(ctx context.Context, owner, server string) error
+// connections knows which servers people connect an account for, and who did.
+type connections struct {
+	cfg    *authz.Config
+	broker broker // nil if people connect nothing
+	text   *pages.Text
 }
 
 // perUser returns the upstream of a server that each person connects on their
 // own, or nil.
-func (c *Consent) perUser(server string) *accounts.Server {
+func (c *connections) perUser(server string) *accounts.Server {
 	if c.broker == nil {
 		return nil
 	}
@@ -41,7 +34,7 @@ func (c *Consent) perUser(server string) *accounts.Server {
 // connectedBy returns the upstream of a server that is the owner's to connect,
 // or nil: people connect those of their own, an operator those that everybody
 // shares one connection to.
-func (c *Consent) connectedBy(owner, server string) *accounts.Server {
+func (c *connections) connectedBy(owner, server string) *accounts.Server {
 	if owner != storage.SharedOwner || c.broker == nil {
 		return c.perUser(server)
 	}
@@ -51,19 +44,27 @@ func (c *Consent) connectedBy(owner, server string) *accounts.Server {
 	return nil
 }
 
-// connectsAny reports whether there is anything to connect at all.
-func (c *Consent) connectsAny() bool {
-	return slices.ContainsFunc(c.as.Config().Servers, func(s authz.Server) bool {
+// any reports whether there is anything to connect at all.
+func (c *connections) any() bool {
+	return slices.ContainsFunc(c.cfg.Servers, func(s authz.Server) bool {
 		return c.perUser(s.ID) != nil || c.connectedBy(storage.SharedOwner, s.ID) != nil
 	})
 }
 
-// standing returns, by server, the connections of the owners. Where several
+// serverID returns the ID if it is of a server that people connect, or "".
+func (c *connections) serverID(id string) string {
+	if c.perUser(id) == nil {
+		return ""
+	}
+	return id
+}
+
+// statuses returns, by server, the connections of the owners. Where several
 // have one, the first that works counts.
-func (c *Consent) standing(ctx context.Context, owners ...string) (map[string]accounts.Status, error) {
-	standing := map[string]accounts.Status{}
+func (c *connections) statuses(ctx context.Context, owners ...string) (map[string]accounts.Status, error) {
+	statuses := map[string]accounts.Status{}
 	if c.broker == nil {
-		return standing, nil
+		return statuses, nil
 	}
 	for _, owner := range owners {
 		all, err := c.broker.Status(ctx, owner)
@@ -71,24 +72,24 @@ func (c *Consent) standing(ctx context.Context, owners ...string) (map[string]ac
 			return nil, err
 		}
 		for _, status := range all {
-			if status.State == "" || works(standing[status.Server]) {
+			if status.State == "" || works(statuses[status.Server]) {
 				continue
 			}
-			standing[status.Server] = status
+			statuses[status.Server] = status
 		}
 	}
-	return standing, nil
+	return statuses, nil
 }
 
-// standingIn is standing for a flow: with what was connected in it, and with
-// what the person had connected before.
-func (c *Consent) standingIn(ctx context.Context, f *authz.Flow) (map[string]accounts.Status, error) {
-	return c.standing(ctx, storage.FlowOwner(f.ID), f.Identity.Subject)
+// inFlow is statuses for a flow: with what was connected in it, and with what
+// the person had connected before.
+func (c *connections) inFlow(ctx context.Context, f *authz.Flow) (map[string]accounts.Status, error) {
+	return c.statuses(ctx, storage.FlowOwner(f.ID), f.Identity.Subject)
 }
 
 func works(s accounts.Status) bool { return s.State == storage.Active }
 
-// connectionView is how a person stands with a server.
+// connectionView is whether a person is connected to a server.
 type connectionView struct {
 	Server   string
 	Title    string
@@ -105,9 +106,9 @@ type connectionView struct {
 	Since    string
 }
 
-// describeConnection tells what is so, and what connecting will ask for.
-func (c *Consent) describeConnection(s authz.Server, u *accounts.Server, status accounts.Status, asks []string) connectionView {
-	t := c.pages.text
+// describe tells what is so, and what connecting will ask for.
+func (c *connections) describe(s authz.Server, u *accounts.Server, status accounts.Status, requested []string) connectionView {
+	t := c.text
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
@@ -122,39 +123,60 @@ func (c *Consent) describeConnection(s authz.Server, u *accounts.Server, status 
 		v.Since = date(status.Since)
 	}
 	if !v.Works {
-		v.Scopes, v.Asks = asks, true
+		v.Scopes, v.Asks = requested, true
 	}
 	v.Button = fmt.Sprintf(button, v.Title)
 	return v
 }
 
-// asks returns, by server, what the providers of those that have to be connected
-// will be asked for. They are asked side by side, as one may be slow.
-func (c *Consent) asks(ctx context.Context, servers []authz.Server, standing map[string]accounts.Status) map[string][]string {
-	asks := map[string][]string{}
+// requestedScopes returns, by server, what the providers of those that have to
+// be connected will be asked for. The servers are asked side by side, as one may
+// be slow.
+func (c *connections) requestedScopes(ctx context.Context, servers []authz.Server, statuses map[string]accounts.Status) map[string][]string {
+	requested := map[string][]string{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, s := range servers {
-		if c.perUser(s.ID) == nil || works(standing[s.ID]) {
+		if c.perUser(s.ID) == nil || works(statuses[s.ID]) {
 			continue
 		}
 		all.Go(func() {
 			scopes := c.broker.Asks(ctx, s.ID)
 			mu.Lock()
-			asks[s.ID] = scopes
+			requested[s.ID] = scopes
 			mu.Unlock()
 		})
 	}
 	all.Wait()
-	return asks
+	return requested
 }
 
-func titleOf(s authz.Server) string { return cmp.Or(s.Title, s.ID) }
-
-// date writes a time for people of any time zone.
-func date(t time.Time) string {
-	if t.IsZero() {
-		return ""
+// endInFlow ends what was connected in the flow, so that providers hear of it
+// too.
+func (c *connections) endInFlow(ctx context.Context, f *authz.Flow) error {
+	owner := storage.FlowOwner(f.ID)
+	made, err := c.statuses(ctx, owner)
+	if err != nil {
+		return err
 	}
-	return t.UTC().Format("2 January 2006, 15:04 UTC")
+	for server := range made {
+		if err := c.broker.Disconnect(ctx, owner, server); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startOver ends what somebody connected in the flow, and what they are about
+// to, before it becomes somebody else's.
+func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
+	for _, s := range c.cfg.Servers {
+		if c.perUser(s.ID) == nil {
+			continue
+		}
+		if err := c.broker.Disconnect(ctx, storage.FlowOwner(f.ID), s.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,91 +1,158 @@
 package consent
 
 import (
-	"context"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
-// flows is what the pages of a flow need of an authorization server.
-type flows interface {
-	Config() *authz.Config
-	OpenFlow(r *http.Request, flowID string) (*authz.Flow, error)
-	Servers(f *authz.Flow) []authz.Server
-	AllowWrongKey(r *http.Request, who string) bool
-	AllowPastedKey(r *http.Request, who string) bool
-	AllowUnproved(r *http.Request) bool
-	AllowTrip(r *http.Request, who string) bool
-	Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error
-	Approve(ctx context.Context, f *authz.Flow, a authz.Approval) (string, error)
-	ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error)
-	Deny(ctx context.Context, f *authz.Flow) (string, error)
-}
+// AccountPath is where people look after what they let in.
+const AccountPath = "/oauth/account"
 
-// accountPages is what the pages outside of flows need of it.
-type accountPages interface {
-	OpenBrowserSession(w http.ResponseWriter, r *http.Request) (*authz.Session, error)
-	SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error
-	SignOut(w http.ResponseWriter, r *http.Request) error
-	SignOutEverywhere(ctx context.Context, subject string) error
-	ForgetBrowser(w http.ResponseWriter)
-	ServersOf(id storage.Identity) []authz.Server
-	Grants(ctx context.Context, subject string) ([]storage.Grant, error)
-	RevokeGrantOf(ctx context.Context, subject, grantID string) error
-	OpenConnectLink(ticket string) (*authz.ConnectLink, error)
-	CheckLinkUnused(ctx context.Context, link *authz.ConnectLink) error
-	ProvedAgain(ctx context.Context, id storage.Identity) error
-	CheckAuthentication(r *http.Request, p storage.Authentication, server string) error
-}
+// Paths of the forms of a flow.
+const (
+	keyPath       = authz.ConsentFormsPath + "vk"
+	userIDPath    = authz.ConsentFormsPath + "user-id"
+	anonymousPath = authz.ConsentFormsPath + "skip"
+	caddyPath     = authz.ConsentFormsPath + "caddy"
+	submitPath    = authz.ConsentFormsPath + "submit"
 
-type authorizationServer interface {
-	flows
-	accountPages
-}
+	flowConnectPath = "/api/oauth/per-user/upstream/authorize"
+	flowPastePath   = "/api/oauth/per-user/upstream/key"
+	flowKeyPath     = "/oauth/consent/key" // a page
+)
 
-// Consent walks people through the pages of one authorization server.
+// Paths of the forms of the account and connect pages.
+const (
+	accountFormsPath      = AccountPath + "/"
+	accountConnectPath    = accountFormsPath + "connect"
+	accountKeyPath        = accountFormsPath + "key" // a page too
+	answerPath            = accountFormsPath + "answer"
+	disconnectPath        = accountFormsPath + "disconnect"
+	revokePath            = accountFormsPath + "revoke"
+	signOutPath           = accountFormsPath + "sign-out"
+	signOutEverywherePath = accountFormsPath + "sign-out-everywhere"
+)
+
+// Consent is the pages of one authorization server.
 type Consent struct {
-	as     authorizationServer
-	broker broker // nil if people connect nothing
-	pages  *Pages
-	log    *zap.Logger
-	site   string // the issuer's host, as people see it
-	cross  http.CrossOriginProtection
-	// linkUsed is told the ticket of each link with which somebody connected a
-	// server; nil if nobody waits for that.
-	linkUsed func(ticket string)
+	requests    *requests
+	connections *connections
+	identity    *identityPage
+	services    *servicesPage
+	signIn      *signInPage
+	account     *accountPage
+	link        *linkPage
+	flowConnect *flowConnect
+	connect     *personConnect
+	callback    *callback
 }
 
 // New returns the pages of the authorization server. The broker may be nil.
 // linkUsed is told the ticket of each link with which somebody connected a
 // server.
-func New(as *authz.AuthorizationServer, b *accounts.Broker, pages *Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
+func New(as *authz.AuthorizationServer, b *accounts.Broker, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
 	if b == nil {
-		return newConsent(parts{as}, nil, pages, log)
+		return newConsent(parts{as}, nil, p, log, nil)
 	}
-	c := newConsent(parts{as}, b, pages, log)
-	c.linkUsed = linkUsed
-	return c
+	return newConsent(parts{as}, b, p, log, linkUsed)
 }
 
-func newConsent(as authorizationServer, b broker, pages *Pages, log *zap.Logger) *Consent {
-	c := &Consent{as: as, broker: b, pages: pages, log: log}
-	if u, err := url.Parse(as.Config().Issuer); err == nil {
-		c.site = hostOf(u)
+func newConsent(as authorizationServer, b broker, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
+	cfg, text := as.Config(), p.Text()
+	web := &web{pages: p, log: log}
+	requests := &requests{web: web, flows: as, sessions: as}
+	connections := &connections{cfg: cfg, broker: b, text: text}
+	describer := &describer{cfg: cfg, text: text, site: siteName(cfg.Issuer)}
+	prover := &prover{cfg: cfg, limits: as, sessions: as, text: text}
+	cookies := stateCookies{secure: isHTTPS(cfg.Issuer)}
+	connector := &connector{web: web, limits: as, broker: b, describer: describer, cookies: cookies, linkUsed: linkUsed}
+	signIn := &signInPage{web: web, sessions: as, links: as, connections: connections, prover: prover, describer: describer}
+	targets := &targets{cfg: cfg, text: text, grants: as, links: as, connections: connections}
+	return &Consent{
+		requests:    requests,
+		connections: connections,
+		identity:    &identityPage{web: web, flows: as, connections: connections, prover: prover, describer: describer},
+		services:    &servicesPage{web: web, flows: as, connections: connections, describer: describer},
+		signIn:      signIn,
+		account:     &accountPage{web: web, sessions: as, grants: as, connections: connections, connector: connector, signIn: signIn, describer: describer},
+		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signIn, describer: describer},
+		flowConnect: &flowConnect{web: web, requests: requests, flows: as, connections: connections, connector: connector, describer: describer},
+		connect:     &personConnect{targets: targets, connector: connector},
+		callback:    &callback{web: web, sessions: as, broker: b, connector: connector, cookies: cookies},
 	}
-	return c
 }
 
-// offers reports whether the operator configured this kind of identity.
-func (c *Consent) offers(kind identity.Kind) bool {
-	return slices.Contains(c.as.Config().Identities, kind)
+// Routes returns the endpoints, each to be served at the site's root.
+func (c *Consent) Routes() []authz.Route {
+	page, form := c.requests.page, c.requests.form
+	visit, act := c.requests.visit, c.requests.act
+	signedIn := c.requests.signedIn
+	routes := []authz.Route{
+		{Path: authz.ConsentPath, Handler: page(c.identity.show)},
+		{Path: authz.ServicesPath, Handler: page(c.services.show)},
+		{Path: submitPath, Handler: form(c.services.submit)},
+		{Path: AccountPath, Handler: visit(c.account.show)},
+		{Path: revokePath, Handler: act(signedIn(c.account.revoke))},
+		{Path: signOutPath, Handler: act(c.account.signOut)},
+		{Path: signOutEverywherePath, Handler: act(signedIn(c.account.signOutEverywhere))},
+
+		{Path: keyPath, Handler: form(c.identity.accept(c.identity.prover.byKey))},
+		{Path: userIDPath, Handler: form(c.identity.accept(c.identity.prover.byUserID))},
+		{Path: anonymousPath, Handler: form(c.identity.accept(c.identity.prover.anonymously))},
+		{Path: caddyPath, Handler: form(c.identity.accept(c.identity.prover.byCaddy))},
+		{Path: accountFormsPath + "vk", Handler: act(c.signIn.accept(c.signIn.prover.byKey))},
+		{Path: accountFormsPath + "user-id", Handler: act(c.signIn.accept(c.signIn.prover.byUserID))},
+		{Path: accountFormsPath + "caddy", Handler: act(c.signIn.accept(c.signIn.prover.byCaddy))},
+	}
+	for _, route := range []authz.Route{
+		{Path: flowConnectPath, Handler: byMethod(c.flowConnect.toButton(), form(c.flowConnect.start))},
+		{Path: flowKeyPath, Handler: page(c.flowConnect.showKeys)},
+		{Path: flowPastePath, Handler: form(c.flowConnect.saveKeys)},
+		{Path: authz.ConnectPath, Handler: visit(c.link.show)},
+		{Path: accountConnectPath, Handler: act(c.connect.start)},
+		{Path: accountKeyPath, Handler: byMethod(visit(c.connect.showKeys), act(c.connect.saveKeys))},
+		{Path: disconnectPath, Handler: act(signedIn(c.account.disconnect))},
+		{Path: answerPath, Handler: c.callback.answerPage()},
+		{Path: accounts.SharedCallbackPath, Handler: c.callback.handler()},
+		{Path: accounts.SharedCallbackPath + "/", Handler: c.callback.handler()},
+	} {
+		if !c.connections.any() {
+			route.Handler = http.HandlerFunc(nothingHere)
+		}
+		routes = append(routes, route)
+	}
+	return routes
+}
+
+// byMethod serves page loads with page and everything else with form.
+func byMethod(page, form http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			page.ServeHTTP(w, r)
+			return
+		}
+		form.ServeHTTP(w, r)
+	})
+}
+
+// nothingHere answers where a site without anything to connect has no page.
+func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "Not found", http.StatusNotFound)
+}
+
+// siteName returns the issuer's host, as people see it.
+func siteName(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+	return hostOf(u)
 }
 
 // pageURL returns the address of a page for a flow, with further parameters.
@@ -107,13 +174,4 @@ func withQuery(path string, pairs ...string) string {
 		return path
 	}
 	return path + "?" + query.Encode()
-}
-
-// redirect sends the browser on with 303: the form and what was typed into it
-// stay behind (RFC 9700 section 4.12). The URL is written as it is, since it may
-// belong to an app rather than to the web.
-func (c *Consent) redirect(w http.ResponseWriter, url string) {
-	c.pages.protect(w.Header())
-	w.Header().Set("Location", url)
-	w.WriteHeader(http.StatusSeeOther)
 }

@@ -1,14 +1,18 @@
 package consent
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 )
 
 // maxName is how many characters of a client's name are shown: enough to
@@ -104,4 +108,49 @@ func isLoopback(u *url.URL) bool {
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// address returns a resource without its scheme.
+func address(resource string) string {
+	u, err := url.Parse(resource)
+	if err != nil {
+		return onlyASCII(resource)
+	}
+	return hostOf(u) + u.EscapedPath()
+}
+
+// date writes a time for people of any time zone.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 January 2006, 15:04 UTC")
+}
+
+func titleOf(s authz.Server) string { return cmp.Or(s.Title, s.ID) }
+
+// addressOf returns a redirect URI for people: its host as hostOf shows it, and
+// without a user name, which could pass for a host.
+func addressOf(u *url.URL) string {
+	shown := *u
+	shown.User = nil
+	if u.Host != "" {
+		shown.Host = hostOf(u)
+	}
+	return onlyASCII(shown.String())
+}
+
+// onTheWeb reports whether the URL leads to a site, rather than to a program
+// or an app on the device.
+func onTheWeb(u *url.URL) bool {
+	return (u.Scheme == "https" || u.Scheme == "http") && !isLoopback(u)
+}
+
+// quote marks where a stranger's words begin and end, and keeps their
+// direction of writing inside.
+func quote(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "“\u2068" + strings.NewReplacer("“", "'", "”", "'").Replace(name) + "\u2069”"
 }

@@ -3,10 +3,9 @@
 // connect upstream servers and look after what they let in, and the page that
 // says what went wrong.
 //
-// It owns words, looks, and the headers that keep a page from being framed,
-// scripted, cached or leaked through a referrer. Pages renders and knows
-// nothing of OAuth; Consent walks a person through a flow of an
-// authz.AuthorizationServer, and to the providers of an upstream.Broker.
+// It walks a person through a flow of an authz.AuthorizationServer, and to the
+// providers of an accounts.Broker. Each page is a type with what it needs; New
+// puts them together. Package pages has the templates, the words and the looks.
 //
 // It never decides what may be granted, never stores anything, and never runs
 // a script: all pages work with HTML forms alone. What a client says of itself
@@ -23,6 +22,6 @@
 //	GET  /oauth/account       sign in ─▶ connections and grants: connect, disconnect, revoke, sign out
 //
 // Forms of a flow are bound to the flow's cookie, all others to the browser
-// session, and a trip to a provider to a cookie of its own that is set when
+// session, and a request to connect to a cookie of its own that is set when
 // the person has agreed to it.
 package consent

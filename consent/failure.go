@@ -9,68 +9,79 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
 // failure is an answer other than the one the person wanted.
 type failure struct {
-	status  int
-	message string
-	title   string // of the page, if not the usual one of the status
-	next    string // what to do, if not the usual of the status
-	back    string // where the person can try again, if anywhere
-	cause   error  // logged, never shown
+	pages.Failure
+	cause error // logged, never shown
 }
 
 func refuse(status int, message string) *failure {
-	return &failure{status: status, message: message}
+	return &failure{Failure: pages.Failure{Status: status, Message: message}}
 }
 
 func (f *failure) because(cause error) *failure { f.cause = cause; return f }
-func (f *failure) backTo(url string) *failure   { f.back = url; return f }
+func (f *failure) backTo(url string) *failure   { f.Back = url; return f }
+func (f *failure) next(text string) *failure    { f.Next = text; return f }
 
-// changed refuses a form on which the person saw something else than what is
-// the case now: who they are, or what is connected.
-func (c *Consent) changed(f *authz.Flow) *failure {
-	t := c.pages.text
-	return &failure{
-		status: http.StatusConflict, message: t.Changed, title: t.ChangedTitle, next: t.ChangedNext,
-		back: pageURL(authz.ServicesPath, f, ""), cause: authz.ErrFlowChanged,
-	}
-}
-
-// tripFailed refuses an answer of a provider that belongs to no page.
-func (c *Consent) tripFailed(status int, message string) *failure {
-	return &failure{status: status, message: message, next: c.pages.text.TripNext}
-}
-
-func (f *failure) Error() string { return f.message }
+func (f *failure) Error() string { return f.Message }
 
 func (f *failure) Unwrap() error { return f.cause }
 
+// changed refuses a form on which the person saw something else than what is
+// the case now: who they are, or what is connected.
+func changed(t *pages.Text, f *authz.Flow) *failure {
+	failed := refuse(http.StatusConflict, t.Changed).next(t.ChangedNext).
+		backTo(pageURL(authz.ServicesPath, f, "")).because(authz.ErrFlowChanged)
+	failed.Title = t.ChangedTitle
+	return failed
+}
+
+// signedOut refuses what only people who are signed in may do.
+func signedOut(t *pages.Text) *failure {
+	return refuse(http.StatusForbidden, t.SignedOut).next(t.SignedOutNext).backTo(AccountPath)
+}
+
+// notHere refuses to connect what cannot be connected.
+func notHere(t *pages.Text) *failure { return refuse(http.StatusNotFound, t.UnknownServer) }
+
+// tooMany refuses what was tried too often.
+func tooMany(message string) *failure { return refuse(http.StatusTooManyRequests, message) }
+
+// backIfTooMany leads somebody who tried too often back to the page they tried
+// it on.
+func backIfTooMany(err error, url string) error {
+	if own := (*failure)(nil); errors.As(err, &own) && own.Status == http.StatusTooManyRequests {
+		return own.backTo(url)
+	}
+	return err
+}
+
 // fail answers with an error page, and logs under the same correlation id: our
 // failures as errors, everything a visitor can cause as debug.
-func (c *Consent) fail(w http.ResponseWriter, err error) {
-	f := c.explain(err)
+func (c *web) fail(w http.ResponseWriter, err error) {
+	f := explain(c.pages.Text(), err)
 	id := oauth.NewCorrelationID()
 	fields := []zap.Field{
-		zap.String("correlation_id", id), zap.Int("status", f.status),
-		zap.String("description", f.message), zap.NamedError("cause", f.cause),
+		zap.String("correlation_id", id), zap.Int("status", f.Status),
+		zap.String("description", f.Message), zap.NamedError("cause", f.cause),
 	}
-	if f.status >= http.StatusInternalServerError {
+	if f.Status >= http.StatusInternalServerError {
 		c.log.Error("consent page failed", fields...)
 	} else {
 		c.log.Debug("consent page refused", fields...)
 	}
-	c.pages.errorPage(w, f, id)
+	c.pages.ErrorPage(w, f.Failure, id)
 }
 
 // explain puts an error into words.
-func (c *Consent) explain(err error) *failure {
+func explain(t *pages.Text, err error) *failure {
 	var own *failure
 	if errors.As(err, &own) {
 		return own
 	}
-	t := c.pages.text
 	for _, known := range []struct {
 		err     error
 		status  int
@@ -88,19 +99,19 @@ func (c *Consent) explain(err error) *failure {
 		{authz.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
 	} {
 		if errors.Is(err, known.err) {
-			return &failure{status: known.status, message: known.message, next: known.next, cause: err}
+			return refuse(known.status, known.message).next(known.next).because(err)
 		}
 	}
-	var oauth *oauth.Error
-	if errors.As(err, &oauth) && oauth.Status < http.StatusInternalServerError {
-		return refuse(oauth.Status, oauth.Description).because(err)
+	var e *oauth.Error
+	if errors.As(err, &e) && e.Status < http.StatusInternalServerError {
+		return refuse(e.Status, e.Description).because(err)
 	}
 	var p *accounts.Error
 	if errors.As(err, &p) && p.Problem == accounts.OtherBrowser {
-		return c.tripFailed(http.StatusForbidden, t.TripOtherBrowser).because(err)
+		return refuse(http.StatusForbidden, t.ConnectOtherBrowser).next(t.ConnectNext).because(err)
 	}
 	if p != nil {
-		return c.tripFailed(http.StatusBadRequest, t.Refused[string(p.Problem)]).because(err)
+		return refuse(http.StatusBadRequest, t.Refused[string(p.Problem)]).next(t.ConnectNext).because(err)
 	}
 	// Everything else is a store that cannot do its work.
 	return refuse(http.StatusServiceUnavailable, t.Unavailable).because(err)

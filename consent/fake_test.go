@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -139,15 +140,15 @@ func newSite(t *testing.T, fake *fakeFlows) *site {
 // newSiteWith serves a site where people connect what the broker knows.
 func newSiteWith(t *testing.T, fake *fakeFlows, b *fakeBroker) *site {
 	t.Helper()
-	pages, err := NewPages(Brand{Name: "Example"})
+	p, err := pages.New(pages.Brand{Name: "Example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	s := &site{fakeFlows: fake, broker: b, mux: http.NewServeMux(), logs: logs}
-	c := newConsent(fake, nil, pages, zap.New(core))
+	c := newConsent(fake, nil, p, zap.New(core), nil)
 	if b != nil {
-		c = newConsent(fake, b, pages, zap.New(core))
+		c = newConsent(fake, b, p, zap.New(core), nil)
 	}
 	for _, route := range c.Routes() {
 		s.mux.Handle(route.Path, route.Handler)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -67,7 +68,7 @@ func TestScopesThatNobodyTells(t *testing.T) {
 	s := connecting(t)
 	s.broker.servers["notion"].Scopes = nil
 	page := s.get(servicesURL).Body.String()
-	if !strings.Contains(page, english.AsksUnknown) || strings.Contains(page, english.AsksFor+":") {
+	if !strings.Contains(page, pages.English.AsksUnknown) || strings.Contains(page, pages.English.AsksFor+":") {
 		t.Errorf("page:\n%s", page)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
 // fields are the hidden ones of forms, and where forms go.
@@ -21,43 +21,58 @@ func fieldsOf(f *authz.Flow) fields {
 	return fields{FlowID: f.SealedID, CSRFToken: f.CSRFToken, FormsPath: authz.ConsentFormsPath}
 }
 
-// identityForms are the forms by which people say who they are.
-type identityForms struct {
-	Kinds                                  []identity.Kind
-	User, UserDigest, UserHint, UserButton string
-	Nobody                                 string
+// identityPage is where the person in a flow says who they are.
+type identityPage struct {
+	*web
+	*describer
+	flows       flows
+	connections *connections
+	prover      *prover
 }
 
-func (c *Consent) identityForms(r *http.Request, kinds []identity.Kind, nobody string) identityForms {
-	forms := identityForms{Kinds: kinds, Nobody: nobody}
-	if user, ok := identity.FromContext(r.Context()); ok {
-		forms.User = user.Name
-		forms.UserDigest = digest(user)
-		forms.UserHint = fmt.Sprintf(c.pages.text.CaddyHint, user.Name)
-		forms.UserButton = fmt.Sprintf(c.pages.text.CaddyButton, user.Name)
-	}
-	return forms
-}
-
-// showIdentity asks who the person is. It is shown even if there is only one
+// show asks who the person is. The page is shown even if there is only one
 // answer: nothing happens before a person pressed a button.
-func (c *Consent) showIdentity(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-	t := c.pages.text
+func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	t := p.pages.Text()
 	hidden := fieldsOf(f)
-	hidden.Focus = c.serverID(r.URL.Query().Get("focus"))
-	return c.pages.render(w, http.StatusOK, "identity", struct {
-		frame
+	hidden.Focus = p.connections.serverID(r.URL.Query().Get("focus"))
+	return p.pages.Render(w, http.StatusOK, "identity", struct {
+		pages.Frame
 		fields
 		identityForms
 		Client clientView
 		Lead   string
 		Notice notice
 	}{
-		frame:         c.pages.frame(fmt.Sprintf(t.IdentityTitle, c.site)),
+		Frame:         p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
 		fields:        hidden,
-		identityForms: c.identityForms(r, c.as.Config().Identities, t.CaddyNobody),
-		Client:        c.describe(f),
+		identityForms: p.prover.forms(r, p.cfg.Identities, t.CaddyNobody),
+		Client:        p.client(f),
 		Lead:          t.IdentityLead,
-		Notice:        c.notice(r),
+		Notice:        p.notice(r),
 	})
+}
+
+// accept takes a form of the page.
+func (p *identityPage) accept(prove proof) flowHandler {
+	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+		id, code, err := prove(r, f.ID)
+		if err != nil {
+			return backIfTooMany(err, pageURL(authz.ConsentPath, f, ""))
+		}
+		if code != "" {
+			p.pages.Redirect(w, pageURL(authz.ConsentPath, f, code))
+			return nil
+		}
+		if f.Identity != nil && !f.Identity.Same(id) {
+			if err := p.connections.startOver(r.Context(), f); err != nil {
+				return err
+			}
+		}
+		if err := p.flows.Identify(r.Context(), f, id); err != nil {
+			return err
+		}
+		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, "", "focus", p.connections.serverID(r.PostForm.Get("focus"))))
+		return nil
+	}
 }

@@ -7,9 +7,10 @@ import (
 	"strconv"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
-// keyForm is what the form for keys carries along.
+// keyForm is what the form for keys carries alonc.
 type keyForm struct {
 	fields
 	IdentityDigest string
@@ -22,48 +23,48 @@ type keyInput struct{ Name, Label string }
 
 // showKeyPage asks for the keys of a server. What is pasted goes to that
 // server, to be tried, and into the vault; no page ever shows it again.
-func (c *Consent) showKeyPage(w http.ResponseWriter, r *http.Request, g goal, form keyForm) error {
-	if g.upstream.Mode != accounts.PerUserHeaders {
-		return c.notHere()
+func (p *connector) showKeyPage(w http.ResponseWriter, r *http.Request, c connectRequest, form keyForm) error {
+	if c.upstream.Mode != accounts.PerUserHeaders {
+		return notHere(p.pages.Text())
 	}
-	t := c.pages.text
-	inputs := make([]keyInput, len(g.upstream.Headers))
-	for i, h := range g.upstream.Headers {
+	t := p.pages.Text()
+	inputs := make([]keyInput, len(c.upstream.Headers))
+	for i, h := range c.upstream.Headers {
 		inputs[i] = keyInput{Name: keyField(i), Label: cmp.Or(h.Label, h.Name)}
 	}
-	return c.pages.render(w, http.StatusOK, "key", struct {
-		frame
+	return p.pages.Render(w, http.StatusOK, "key", struct {
+		pages.Frame
 		keyForm
 		Server, Address, BackURL string
 		Inputs                   []keyInput
 		Notice                   notice
 	}{
-		frame:   c.pages.frame(fmt.Sprintf(t.KeyPageTitle, titleOf(g.server))),
+		Frame:   p.pages.Frame(fmt.Sprintf(t.KeyPageTitle, titleOf(c.server))),
 		keyForm: form,
-		Server:  g.server.ID,
-		Address: address(g.server.Resource),
-		BackURL: g.returnTo,
+		Server:  c.server.ID,
+		Address: address(c.server.Resource),
+		BackURL: c.returnTo,
 		Inputs:  inputs,
-		Notice:  c.notice(r),
+		Notice:  p.notice(r),
 	})
 }
 
-// keepKeys connects a server with the keys a person pasted.
-func (c *Consent) keepKeys(w http.ResponseWriter, r *http.Request, g goal) error {
-	if g.upstream.Mode != accounts.PerUserHeaders {
-		return c.notHere()
+// saveKeys connects a server with the keys a person pasted.
+func (p *connector) saveKeys(w http.ResponseWriter, r *http.Request, c connectRequest) error {
+	if c.upstream.Mode != accounts.PerUserHeaders {
+		return notHere(p.pages.Text())
 	}
-	if !c.as.AllowPastedKey(r, g.who) {
-		return refuse(http.StatusTooManyRequests, c.pages.text.TooManyKeys).backTo(g.keyPage)
+	if !p.limits.AllowPastedKey(r, c.who) {
+		return tooMany(p.pages.Text().TooManyKeys).backTo(c.keyPage)
 	}
-	values := make(map[string]string, len(g.upstream.Headers))
-	for i, h := range g.upstream.Headers {
+	values := make(map[string]string, len(c.upstream.Headers))
+	for i, h := range c.upstream.Headers {
 		values[h.Name] = r.PostForm.Get(keyField(i))
 	}
-	if err := c.broker.ConnectHeaders(r.Context(), g.owner, g.server.ID, values, g.keepUntil, g.authentication); err != nil {
-		return c.comeBack(w, g.keyPage, err)
+	if err := p.broker.ConnectHeaders(r.Context(), c.owner, c.server.ID, values, c.keepUntil, c.authentication); err != nil {
+		return p.failed(w, c.keyPage, err)
 	}
-	c.arrive(w, g.returnTo)
+	p.finished(w, c.returnTo)
 	return nil
 }
 

@@ -1,14 +1,13 @@
 package consent
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"html"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
 // everyAnswer returns one of each kind of answer that a browser gets.
@@ -83,63 +82,6 @@ func TestPagesAreSelfContained_A15_I17(t *testing.T) {
 	}
 }
 
-// The policy names the very bytes between the style tags, in any brand.
-func TestStyleHash_I17(t *testing.T) {
-	for name, brand := range map[string]Brand{
-		"default": {},
-		"branded": {Name: "</style><script>alert(1)</script>", Accent: "#FFcc00", Logo: onePixel},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pages, err := NewPages(brand)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := httptest.NewRecorder()
-			pages.Error(w, getRequest("/"), http.StatusBadRequest, "message", "id-1")
-			_, rest, _ := strings.Cut(w.Body.String(), "<style>")
-			style, _, found := strings.Cut(rest, "</style>")
-			if !found {
-				t.Fatal("no style")
-			}
-			sum := sha256.Sum256([]byte(style))
-			hash := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-			if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, hash) {
-				t.Errorf("policy %q lacks %s", csp, hash)
-			}
-			if strings.Contains(w.Body.String(), "<script") {
-				t.Error("the name became an element")
-			}
-		})
-	}
-}
-
-func TestErrorPage_I18(t *testing.T) {
-	pages, err := NewPages(Brand{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, status := range []int{400, 403, 404, 405, 409, 410, 413, 418, 429, 500, 503} {
-		w := httptest.NewRecorder()
-		pages.Error(w, getRequest("/"), status, `<svg onload="x">`, "id-1")
-		page := w.Body.String()
-		if w.Code != status {
-			t.Errorf("status = %d, want %d", w.Code, status)
-		}
-		if strings.Contains(page, "<svg") || !strings.Contains(page, html.EscapeString(`<svg onload="x">`)) {
-			t.Errorf("%d: the message is not shown as text", status)
-		}
-		if !strings.Contains(page, "<code>id-1</code>") {
-			t.Errorf("%d: no correlation id", status)
-		}
-		if strings.Contains(page, "<h1></h1>") || strings.Contains(page, "<p></p>") {
-			t.Errorf("%d: no words for it", status)
-		}
-		if retry := w.Header().Get("Retry-After"); (retry != "") != (status == 429 || status == 503) {
-			t.Errorf("%d: Retry-After = %q", status, retry)
-		}
-	}
-}
-
 // What a link puts into the error parameter never shows.
 func TestErrorParameterIsACode_I18(t *testing.T) {
 	s := newSite(t, newFake()).identified(alice())
@@ -152,6 +94,29 @@ func TestErrorParameterIsACode_I18(t *testing.T) {
 		}
 		if s.get(path+"?flow_id=sealed&error=no_server").Body.String() == plain {
 			t.Errorf("%s: a code shows nothing", path)
+		}
+	}
+}
+
+func TestBrandShows(t *testing.T) {
+	branded, err := pages.New(pages.Brand{Name: "Tom & Jerry", Accent: "#ffcc00", Logo: "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, newFake())
+	for _, route := range newConsent(s.fakeFlows, nil, branded, nil, nil).Routes() {
+		if route.Path != "/oauth/consent" {
+			continue
+		}
+		w := newRecorder(route.Handler, getRequest("/oauth/consent?flow_id=sealed"))
+		page := w.Body.String()
+		for _, want := range []string{"Tom &amp; Jerry", "--accent:#ffcc00;--on-accent:#000000", `src="data:image/gif;base64,`} {
+			if !strings.Contains(page, want) {
+				t.Errorf("no %q on the page", want)
+			}
+		}
+		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "; img-src data:;") {
+			t.Errorf("policy = %q", csp)
 		}
 	}
 }

@@ -6,44 +6,38 @@ import (
 	"net/http"
 	"net/url"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
 // maxForm is how many bytes a form may have.
 const maxForm = 64 << 10
 
-// form serves what one of a flow's forms is sent to. accept sees only forms
-// that our page made, for this flow, in this browser.
-func (c *Consent) form(accept func(http.ResponseWriter, *http.Request, *authz.Flow) error) http.Handler {
-	return c.posted(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.as.OpenFlow(r, r.PostForm.Get("flow_id"))
-		if err != nil {
-			return err
-		}
-		return accept(w, r, f)
-	})
+// web takes what browsers send, unless another site made them send it, and
+// answers with pages, errors too.
+type web struct {
+	pages *pages.Pages
+	log   *zap.Logger
+	cross http.CrossOriginProtection
 }
 
-// page serves a page of a flow.
-func (c *Consent) page(show func(http.ResponseWriter, *http.Request, *authz.Flow) error) http.Handler {
-	return c.loaded(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.as.OpenFlow(r, r.URL.Query().Get("flow_id"))
-		if err != nil {
-			return err
-		}
-		return show(w, r, f)
-	})
-}
+type (
+	handler      func(http.ResponseWriter, *http.Request) error
+	flowHandler  func(http.ResponseWriter, *http.Request, *authz.Flow) error
+	visitHandler func(http.ResponseWriter, *http.Request, *authz.Session) error
+)
 
-// posted serves forms that did not come from another site.
-func (c *Consent) posted(accept func(http.ResponseWriter, *http.Request) error) http.Handler {
+// post serves forms that did not come from another site.
+func (c *web) post(accept handler) http.Handler {
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			return refuse(http.StatusMethodNotAllowed, c.pages.text.WrongMethod)
+			return refuse(http.StatusMethodNotAllowed, c.pages.Text().WrongMethod)
 		}
 		if err := c.cross.Check(r); err != nil {
-			return refuse(http.StatusForbidden, c.pages.text.Forged).because(err)
+			return refuse(http.StatusForbidden, c.pages.Text().Forged).because(err)
 		}
 		if err := c.parseForm(w, r); err != nil {
 			return err
@@ -52,26 +46,44 @@ func (c *Consent) posted(accept func(http.ResponseWriter, *http.Request) error) 
 	})
 }
 
-// loaded serves pages. Their query has no parameter twice.
-func (c *Consent) loaded(show func(http.ResponseWriter, *http.Request) error) http.Handler {
+// get serves pages. Their query has no parameter twice.
+func (c *web) get(show handler) http.Handler {
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			return refuse(http.StatusMethodNotAllowed, c.pages.text.WrongMethod)
+			return refuse(http.StatusMethodNotAllowed, c.pages.Text().WrongMethod)
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || repeats(query) {
-			return refuse(http.StatusBadRequest, c.pages.text.Invalid)
+			return refuse(http.StatusBadRequest, c.pages.Text().Invalid)
 		}
 		return show(w, r)
 	})
 }
 
+// answered serves what a browser is sent to from elsewhere with an answer. What
+// is no answer gets what malformed returns.
+func (c *web) answered(malformed func() error, serve func(http.ResponseWriter, *http.Request, url.Values) error) http.Handler {
+	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			return refuse(http.StatusMethodNotAllowed, c.pages.Text().WrongMethod)
+		}
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil || repeats(query) {
+			return malformed()
+		}
+		return serve(w, r, query)
+	})
+}
+
 // guard refuses to be framed and turns errors into pages.
-func (c *Consent) guard(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (c *web) guard(serve handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := c.framed(r)
-		if err == nil {
+		var err error
+		if isFramed(r) {
+			err = refuse(http.StatusForbidden, c.pages.Text().Framed)
+		} else {
 			err = serve(w, r)
 		}
 		if err != nil {
@@ -80,33 +92,34 @@ func (c *Consent) guard(serve func(http.ResponseWriter, *http.Request) error) ht
 	})
 }
 
-// framed refuses requests of browsers that would put the answer inside another
+// isFramed reports whether the browser would put the answer inside another
 // page. Older ones do not say so, and are stopped by frame-ancestors.
-func (c *Consent) framed(r *http.Request) error {
+func isFramed(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "iframe", "frame", "embed", "object", "fencedframe":
-		return refuse(http.StatusForbidden, c.pages.text.Framed)
+		return true
 	}
-	return nil
+	return false
 }
 
 // parseForm fills r.PostForm, which holds what the body says and nothing of
 // the query. Only the choice of servers may have several values.
-func (c *Consent) parseForm(w http.ResponseWriter, r *http.Request) error {
+func (c *web) parseForm(w http.ResponseWriter, r *http.Request) error {
+	t := c.pages.Text()
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
-		return refuse(http.StatusBadRequest, c.pages.text.BadRequest)
+		return refuse(http.StatusBadRequest, t.BadRequest)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return refuse(http.StatusRequestEntityTooLarge, c.pages.text.TooLarge)
+			return refuse(http.StatusRequestEntityTooLarge, t.TooLarge)
 		}
-		return refuse(http.StatusBadRequest, c.pages.text.BadRequest).because(err)
+		return refuse(http.StatusBadRequest, t.BadRequest).because(err)
 	}
 	if repeats(r.PostForm, "resource") {
-		return refuse(http.StatusBadRequest, c.pages.text.BadRequest)
+		return refuse(http.StatusBadRequest, t.BadRequest)
 	}
 	return nil
 }
@@ -119,4 +132,76 @@ func repeats(values url.Values, except ...string) bool {
 		}
 	}
 	return false
+}
+
+// requests finds out what a request is about before a handler sees it: the
+// flow, or the browser session.
+type requests struct {
+	*web
+	flows    flows
+	sessions sessions
+}
+
+// page serves a page of a flow.
+func (c *requests) page(show flowHandler) http.Handler {
+	return c.get(func(w http.ResponseWriter, r *http.Request) error {
+		f, err := c.flows.OpenFlow(r, r.URL.Query().Get("flow_id"))
+		if err != nil {
+			return err
+		}
+		return show(w, r, f)
+	})
+}
+
+// form serves what one of a flow's forms is sent to. accept sees only forms
+// that our page made, for this flow, in this browser.
+func (c *requests) form(accept flowHandler) http.Handler {
+	return c.post(func(w http.ResponseWriter, r *http.Request) error {
+		f, err := c.flows.OpenFlow(r, r.PostForm.Get("flow_id"))
+		if err != nil {
+			return err
+		}
+		return accept(w, r, f)
+	})
+}
+
+// visit serves a page outside of flows.
+func (c *requests) visit(show visitHandler) http.Handler { return c.get(c.inSession(show)) }
+
+// act serves what one of its forms is sent to. accept sees only forms that our
+// page made, in this browser.
+func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSession(accept)) }
+
+// inSession opens the browser session. One of a user of Caddy's is good only
+// while that user is the one who is signed in to the site.
+func (c *requests) inSession(serve visitHandler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		s, err := c.sessions.OpenBrowserSession(w, r)
+		if errors.Is(err, authz.ErrFlowForged) {
+			t := c.pages.Text()
+			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(AccountPath).because(err)
+		}
+		if err != nil {
+			return err
+		}
+		if s.Identity != nil && !stillUser(r, *s.Identity) {
+			s.Identity = nil
+		}
+		if s.Identity != nil {
+			if err := c.sessions.ProvedAgain(r.Context(), *s.Identity); err != nil { // stillUser looked at this request
+				return err
+			}
+		}
+		return serve(w, r, s)
+	}
+}
+
+// signedIn serves only people who are signed in.
+func (c *requests) signedIn(serve visitHandler) visitHandler {
+	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+		if s.Identity == nil {
+			return signedOut(c.pages.Text())
+		}
+		return serve(w, r, s)
+	}
 }

@@ -1,7 +1,7 @@
 package consent
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,8 +10,16 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
+
+// servicesPage is where the person in a flow decides what the client may do.
+type servicesPage struct {
+	*web
+	*describer
+	flows       flows
+	connections *connections
+}
 
 // serverView is one MCP server the client may get access to.
 type serverView struct {
@@ -23,30 +31,23 @@ type serverView struct {
 	Connection *connectionView // nil if there is nothing to connect
 }
 
-// scopeView is a scope in the operator's words, or by its name.
-type scopeView struct {
-	Name        string
-	Description string
-	ShowName    bool
-}
-
-// showServices asks what the client may do, and lets the person connect what
-// it needs for that.
-func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-	if f.Identity == nil || !c.stillUser(r, *f.Identity) {
+// show asks what the client may do, and lets the person connect what it needs
+// for that.
+func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	if f.Identity == nil || !stillUser(r, *f.Identity) {
 		query := r.URL.Query()
-		c.redirect(w, pageURL(authz.ConsentPath, f, query.Get("error"), "focus", c.serverID(query.Get("focus"))))
+		p.pages.Redirect(w, pageURL(authz.ConsentPath, f, query.Get("error"), "focus", p.connections.serverID(query.Get("focus"))))
 		return nil
 	}
-	standing, err := c.standingIn(r.Context(), f)
+	statuses, err := p.connections.inFlow(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	t := c.pages.text
-	servers := c.describeServers(r, f, standing)
-	name, proof := c.nameOf(*f.Identity)
-	return c.pages.render(w, http.StatusOK, "services", struct {
-		frame
+	t := p.pages.Text()
+	servers := p.servers(r, f, statuses)
+	name, proof := p.person(*f.Identity)
+	return p.pages.Render(w, http.StatusOK, "services", struct {
+		pages.Frame
 		fields
 		Client                                 clientView
 		Lead                                   string
@@ -56,15 +57,15 @@ func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.
 		Servers                                []serverView
 		Choose, Declared, Connects             bool
 	}{
-		frame:          c.pages.frame(t.ServicesTitle),
+		Frame:          p.pages.Frame(t.ServicesTitle),
 		fields:         fieldsOf(f),
-		Client:         c.describe(f),
-		Lead:           fmt.Sprintf(t.ServicesLead, c.site),
-		Notice:         c.notice(r),
+		Client:         p.client(f),
+		Lead:           fmt.Sprintf(t.ServicesLead, p.site),
+		Notice:         p.notice(r),
 		Identity:       name,
 		Proof:          proof,
 		IdentityDigest: digest(*f.Identity),
-		Stays:          c.stays(f.Client),
+		Stays:          p.lifetime(f.Client),
 		ChangeURL:      pageURL(authz.ConsentPath, f, ""),
 		AccountURL:     AccountPath,
 		ConnectURL:     flowConnectPath,
@@ -75,50 +76,129 @@ func (c *Consent) showServices(w http.ResponseWriter, r *http.Request, f *authz.
 	})
 }
 
-// stillUser reports whether the identity is not one of Caddy's users, or the
-// one who is signed in to the site now.
-func (c *Consent) stillUser(r *http.Request, id storage.Identity) bool {
-	if id.Kind != string(identity.Caddy) {
-		return true
-	}
-	user, ok := identity.FromContext(r.Context())
-	return ok && user.Subject == id.Subject
-}
-
-// nameOf returns what a person recognises themselves by, and what vouches for it.
-func (c *Consent) nameOf(id storage.Identity) (name, proof string) {
-	t := c.pages.text
-	switch identity.Kind(id.Kind) {
-	case identity.VirtualKey:
-		return id.Name, t.ByKey
-	case identity.UserID:
-		return id.Name, t.Declared
-	case identity.Caddy:
-		return id.Name, t.ByServer
-	default:
-		return cmp.Or(id.Name, t.Nobody), ""
-	}
-}
-
-// describeServers lists what the person can grant. What the client asked for
-// is chosen beforehand, and so is a server that is the only one, and what the
-// person chose before they went to connect something.
-func (c *Consent) describeServers(r *http.Request, f *authz.Flow, standing map[string]accounts.Status) []serverView {
-	servers := c.as.Servers(f)
+// servers lists what the person can grant. What the client asked for is chosen
+// beforehand, and so is a server that is the only one, and what the person chose
+// before they went to connect something.
+func (p *servicesPage) servers(r *http.Request, f *authz.Flow, statuses map[string]accounts.Status) []serverView {
+	servers := p.flows.Servers(f)
 	chosen := strings.Fields(r.URL.Query().Get("chosen"))
-	asks := c.asks(r.Context(), servers, standing)
+	requested := p.connections.requestedScopes(r.Context(), servers, statuses)
 	views := make([]serverView, len(servers))
 	for i, s := range servers {
 		views[i] = serverView{
 			Title: titleOf(s), Address: address(s.Resource), Resource: s.Resource,
-			Scopes: c.describeScopes(f, s),
+			Scopes: p.scopes(f, s),
 			Chosen: len(f.Resources) > 0 || len(servers) == 1 || slices.Contains(chosen, s.ID),
 		}
-		if u := c.perUser(s.ID); u != nil {
-			connection := c.describeConnection(s, u, standing[s.ID], asks[s.ID])
+		if u := p.connections.perUser(s.ID); u != nil {
+			connection := p.connections.describe(s, u, statuses[s.ID], requested[s.ID])
 			connection.Focus = r.URL.Query().Get("focus") == s.ID
 			views[i].Connection = &connection
 		}
 	}
 	return views
+}
+
+// submit ends the flow as the person decided, and sends the browser back to
+// the client. It grants only to the identity that the page showed.
+func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	if f.Identity == nil {
+		p.pages.Redirect(w, pageURL(authz.ConsentPath, f, ""))
+		return nil
+	}
+	if !shown(r, *f.Identity) || !stillUser(r, *f.Identity) {
+		return changed(p.pages.Text(), f)
+	}
+	var err error
+	switch r.PostForm.Get("decision") {
+	case "approve":
+		err = p.approve(w, r, f)
+	case "deny":
+		err = p.deny(w, r, f)
+	default:
+		return refuse(http.StatusBadRequest, p.pages.Text().BadRequest)
+	}
+	if errors.Is(err, authz.ErrFlowChanged) {
+		return changed(p.pages.Text(), f)
+	}
+	return err
+}
+
+func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	resources := r.PostForm["resource"]
+	if len(resources) == 0 {
+		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, pages.CodeNoServer))
+		return nil
+	}
+	statuses, err := p.connections.inFlow(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	if missing := p.missing(f, resources, statuses); missing != "" {
+		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, pages.CodeRequired,
+			"server", missing, "chosen", chosenIDs(p.flows.Servers(f), resources)))
+		return nil
+	}
+	url, err := p.end(w, r, f, authz.Approval{Resources: resources, Connected: connected(statuses)})
+	if err != nil {
+		return err
+	}
+	p.pages.Redirect(w, url)
+	return nil
+}
+
+// end ends the flow with a grant. Where people connect something, it signs them
+// in to the account and connect pages too: a link to connect must find whom it
+// was made for. Elsewhere a browser session would serve nobody.
+func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error) {
+	if p.connections.broker == nil {
+		return p.flows.Approve(r.Context(), f, a)
+	}
+	return p.flows.ApproveAndSignIn(w, r, f, a)
+}
+
+// missing returns a server that the person chose and must connect first, if
+// there is one.
+func (p *servicesPage) missing(f *authz.Flow, resources []string, statuses map[string]accounts.Status) string {
+	for _, s := range p.flows.Servers(f) {
+		u := p.connections.perUser(s.ID)
+		if u != nil && u.Required && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
+			return s.ID
+		}
+	}
+	return ""
+}
+
+func connected(statuses map[string]accounts.Status) []string {
+	var servers []string
+	for server, status := range statuses {
+		if works(status) {
+			servers = append(servers, server)
+		}
+	}
+	return servers
+}
+
+// chosenIDs returns the IDs of the servers that are ticked, to tick them again
+// when the person comes back.
+func chosenIDs(offered []authz.Server, resources []string) string {
+	var ids []string
+	for _, s := range offered {
+		if slices.Contains(resources, s.Resource) {
+			ids = append(ids, s.ID)
+		}
+	}
+	return strings.Join(ids, " ")
+}
+
+func (p *servicesPage) deny(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	if err := p.connections.endInFlow(r.Context(), f); err != nil {
+		return err
+	}
+	url, err := p.flows.Deny(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	p.pages.Redirect(w, url)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -133,7 +134,7 @@ func TestLifetimeWords(t *testing.T) {
 		30 * 24 * time.Hour:  "30 days",
 		100*time.Hour + 1e10: "6000 minutes",
 	} {
-		if got := english.duration(d); got != want {
+		if got := pages.English.Duration(d); got != want {
 			t.Errorf("%s = %q, want %q", d, got, want)
 		}
 	}

@@ -1,80 +1,133 @@
 package consent
 
 import (
-	"errors"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// showSignIn asks who the person is, outside of any flow. Nobody signs in as
-// nobody: whoever did so in a flow is known by their browser alone.
-func (c *Consent) showSignIn(w http.ResponseWriter, r *http.Request, s *authz.Session, status int, lead, ticket string) error {
-	t := c.pages.text
-	kinds := slices.DeleteFunc(slices.Clone(c.as.Config().Identities), func(k identity.Kind) bool {
-		return k == identity.Anonymous
-	})
-	return c.pages.render(w, status, "signin", struct {
-		frame
-		fields
-		identityForms
-		Lead   string
-		Notice notice
-	}{
-		frame:         c.pages.frame(fmt.Sprintf(t.IdentityTitle, c.site)),
-		fields:        fields{Ticket: ticket, Focus: c.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
-		identityForms: c.identityForms(r, kinds, t.CaddyNobodyHere),
-		Lead:          lead,
-		Notice:        c.notice(r),
-	})
+// proof is a way to identify a person by a form: as somebody, or not, for the
+// reason of a code. who is what wrong ones are counted for.
+type proof func(r *http.Request, who string) (id storage.Identity, code string, err error)
+
+// prover finds out who a person is.
+type prover struct {
+	cfg      *authz.Config
+	limits   limits
+	sessions sessions
+	text     *pages.Text
 }
 
-// signInBy takes a form of that page. All it knows of where the person was
-// going is a ticket of ours, so it leads nowhere else.
-func (c *Consent) signInBy(prove proof) visitor {
-	return func(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
-		next := withQuery(AccountPath, "focus", c.serverID(r.PostForm.Get("focus")))
-		if ticket := r.PostForm.Get("ticket"); ticket != "" {
-			if _, err := c.as.OpenConnectLink(ticket); err != nil {
-				return err
-			}
-			next = authz.ConnectPath + ticket
-		}
-		id, code, err := prove(r, "")
-		if own := (*failure)(nil); errors.As(err, &own) && own.status == http.StatusTooManyRequests {
-			return own.backTo(next)
-		}
-		if err != nil {
-			return err
-		}
-		if code != "" {
-			c.redirect(w, withQuery(next, "error", code))
-			return nil
-		}
-		if err := c.as.SignIn(w, r, id); err != nil {
-			return err
-		}
-		c.redirect(w, next)
-		return nil
+// offers reports whether the operator configured this kind of identity.
+func (p *prover) offers(kind identity.Kind) bool { return slices.Contains(p.cfg.Identities, kind) }
+
+// byKey identifies a person by a virtual key. The key is never written
+// anywhere: not to a page, a URL or a log. A right one passes however many
+// wrong ones came before.
+func (p *prover) byKey(r *http.Request, who string) (storage.Identity, string, error) {
+	if !p.offers(identity.VirtualKey) {
+		return p.notOffered()
 	}
+	if key := p.cfg.VirtualKeys.ByKey(r.PostForm.Get("vk")); key != nil {
+		return key.Identity(), "", nil
+	}
+	if !p.limits.AllowWrongKey(r, who) {
+		return storage.Identity{}, "", tooMany(p.text.TooManyKeys)
+	}
+	return storage.Identity{}, pages.CodeKey, nil
 }
 
-func (c *Consent) signOut(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
-	if err := c.as.SignOut(w, r); err != nil {
-		return err
+// byUserID identifies a person by what they say.
+func (p *prover) byUserID(r *http.Request, _ string) (storage.Identity, string, error) {
+	if !p.offers(identity.UserID) {
+		return p.notOffered()
 	}
-	c.redirect(w, AccountPath)
-	return nil
+	id, err := identity.FromUserID(r.PostForm.Get("user_id"))
+	if err != nil {
+		return storage.Identity{}, pages.CodeUserID, nil
+	}
+	if !p.limits.AllowUnproved(r) {
+		return storage.Identity{}, "", tooMany(p.text.TooManySignIns)
+	}
+	return id, "", nil
 }
 
-func (c *Consent) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	if err := c.as.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
-		return err
+// anonymously goes on without knowing the person.
+func (p *prover) anonymously(r *http.Request, _ string) (storage.Identity, string, error) {
+	if !p.offers(identity.Anonymous) {
+		return p.notOffered()
 	}
-	c.as.ForgetBrowser(w)
-	c.redirect(w, AccountPath)
-	return nil
+	if !p.limits.AllowUnproved(r) {
+		return storage.Identity{}, "", tooMany(p.text.TooManySignIns)
+	}
+	return identity.NewAnonymous(), "", nil
+}
+
+// byCaddy identifies a person as the user whom another Caddy handler
+// authenticated, provided that this is the user the page showed.
+func (p *prover) byCaddy(r *http.Request, _ string) (storage.Identity, string, error) {
+	if !p.offers(identity.Caddy) {
+		return p.notOffered()
+	}
+	user, ok := identity.FromContext(r.Context())
+	if !ok {
+		return storage.Identity{}, pages.CodeNoUser, nil
+	}
+	if !shown(r, user) {
+		return storage.Identity{}, pages.CodeOtherUser, nil
+	}
+	return user, "", p.sessions.ProvedAgain(r.Context(), user)
+}
+
+func (p *prover) notOffered() (storage.Identity, string, error) {
+	return storage.Identity{}, "", refuse(http.StatusForbidden, p.text.NotOffered)
+}
+
+// identityForms are the forms by which people say who they are.
+type identityForms struct {
+	Kinds                                  []identity.Kind
+	User, UserDigest, UserHint, UserButton string
+	Nobody                                 string
+}
+
+func (p *prover) forms(r *http.Request, kinds []identity.Kind, nobody string) identityForms {
+	forms := identityForms{Kinds: kinds, Nobody: nobody}
+	if user, ok := identity.FromContext(r.Context()); ok {
+		forms.User = user.Name
+		forms.UserDigest = digest(user)
+		forms.UserHint = fmt.Sprintf(p.text.CaddyHint, user.Name)
+		forms.UserButton = fmt.Sprintf(p.text.CaddyButton, user.Name)
+	}
+	return forms
+}
+
+// digest stands for an identity in a form, so that the form tells whom the
+// person saw without spelling it out. Whoever has the name now by another proof
+// is somebody else.
+func digest(id storage.Identity) string {
+	sum := sha256.Sum256([]byte(id.Subject + "\x00" + id.Proof))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// shown reports whether the page that the form is on showed this identity.
+func shown(r *http.Request, id storage.Identity) bool {
+	return subtle.ConstantTimeCompare([]byte(r.PostForm.Get("identity")), []byte(digest(id))) == 1
+}
+
+// stillUser reports whether the identity is not one of Caddy's users, or the
+// one who is signed in to the site now.
+func stillUser(r *http.Request, id storage.Identity) bool {
+	if id.Kind != string(identity.Caddy) {
+		return true
+	}
+	user, ok := identity.FromContext(r.Context())
+	return ok && user.Subject == id.Subject
 }

@@ -14,7 +14,7 @@ func TestImportsRunOneWay(t *testing.T) {
 	const module = "github.com/mcpoauth/caddy-mcp-oauth/"
 	// A package may import those of a lower level, and any of internal/.
 	level := func(pkg string) int {
-		for n, prefix := range []string{"internal/", "authz/oauth", "storage", "authz/identity", "authz/mcp", "authz", "consent", "caddymodule"} {
+		for n, prefix := range []string{"internal/", "authz/oauth", "storage", "authz/identity", "authz/mcp", "authz", "consent/pages", "consent", "caddymodule"} {
 			if pkg == prefix || strings.HasPrefix(pkg, prefix+"/") || strings.HasSuffix(prefix, "/") && strings.HasPrefix(pkg, prefix) {
 				return n
 			}

@@ -1,4 +1,4 @@
-package consent
+package pages
 
 import (
 	"bytes"
@@ -25,14 +25,14 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 // Pages renders pages in one operator's brand. It implements authz.Pages.
 type Pages struct {
 	brand Brand
-	text  *text
+	text  *Text
 	style template.CSS
 	logo  template.URL
 	csp   string
 }
 
-// NewPages returns pages in the brand, or what is wrong with the brand.
-func NewPages(brand Brand) (*Pages, error) {
+// New returns pages in the brand, or what is wrong with the brand.
+func New(brand Brand) (*Pages, error) {
 	brand, err := brand.withDefaults()
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func NewPages(brand Brand) (*Pages, error) {
 	}
 	style := fmt.Sprintf(":root{--accent:%s;--on-accent:%s}\n%s", brand.Accent, textOn(brand.Accent), css)
 	return &Pages{
-		brand: brand, text: &english, csp: policy(style, brand.Logo != ""),
+		brand: brand, text: &English, csp: policy(style, brand.Logo != ""),
 		// Both were made or checked here; nothing of a request is in them.
 		style: template.CSS(style), logo: template.URL(brand.Logo),
 	}, nil
@@ -63,21 +63,25 @@ func policy(style string, logo bool) string {
 	return csp + "; frame-ancestors 'none'; base-uri 'none'"
 }
 
-// frame is what every page shows.
-type frame struct {
-	T     *text
+// Frame is what every page shows.
+type Frame struct {
+	T     *Text
 	Brand Brand
 	Style template.CSS
 	Logo  template.URL
 	Title string
 }
 
-func (p *Pages) frame(title string) frame {
-	return frame{T: p.text, Brand: p.brand, Style: p.style, Logo: p.logo, Title: title}
+// Text returns the words of the pages.
+func (p *Pages) Text() *Text { return p.text }
+
+// Frame returns the frame of a page.
+func (p *Pages) Frame(title string) Frame {
+	return Frame{T: p.text, Brand: p.brand, Style: p.style, Logo: p.logo, Title: title}
 }
 
-// render answers with a page. It is written as a whole or not at all.
-func (p *Pages) render(w http.ResponseWriter, status int, name string, view any) error {
+// Render answers with a page. It is written as a whole or not at all.
+func (p *Pages) Render(w http.ResponseWriter, status int, name string, view any) error {
 	var body bytes.Buffer
 	if err := templates.ExecuteTemplate(&body, name, view); err != nil {
 		return err
@@ -102,14 +106,33 @@ func (p *Pages) protect(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// Error answers with a page that says what went wrong and what to do. The
-// message is shown as text; the correlation id finds the line in the log.
-func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, message, correlationID string) {
-	p.errorPage(w, &failure{status: status, message: message}, correlationID)
+// Redirect sends the browser on with 303: the form and what was typed into it
+// stay behind (RFC 9700 section 4.12). The URL is written as it is, since it may
+// belong to an app rather than to the web.
+func (p *Pages) Redirect(w http.ResponseWriter, url string) {
+	p.protect(w.Header())
+	w.Header().Set("Location", url)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
-func (p *Pages) errorPage(w http.ResponseWriter, f *failure, correlationID string) {
-	switch f.status {
+// Error answers with a page that says what went wrong and what to do. The
+// message is shown as text; the correlation id finds the line in the log.
+func (p *Pages) Error(w http.ResponseWriter, _ *http.Request, status int, message, correlationID string) {
+	p.ErrorPage(w, Failure{Status: status, Message: message}, correlationID)
+}
+
+// Failure is what an error page says.
+type Failure struct {
+	Status  int
+	Message string
+	Title   string // of the page, if not the usual one of the status
+	Next    string // what to do, if not the usual of the status
+	Back    string // where the person can try again, if anywhere
+}
+
+// ErrorPage is Error with more to say.
+func (p *Pages) ErrorPage(w http.ResponseWriter, f Failure, correlationID string) {
+	switch f.Status {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	case http.StatusTooManyRequests:
@@ -117,13 +140,13 @@ func (p *Pages) errorPage(w http.ResponseWriter, f *failure, correlationID strin
 	}
 	t := p.text
 	view := struct {
-		frame
+		Frame
 		Message, Next, BackURL, CorrelationID string
 	}{
-		p.frame(cmp.Or(f.title, t.ErrorTitle[f.status], t.ErrorTitle[http.StatusBadRequest])),
-		f.message, cmp.Or(f.next, t.ErrorNext[f.status], t.ErrorOther), f.back, correlationID,
+		p.Frame(cmp.Or(f.Title, t.ErrorTitle[f.Status], t.ErrorTitle[http.StatusBadRequest])),
+		f.Message, cmp.Or(f.Next, t.ErrorNext[f.Status], t.ErrorOther), f.Back, correlationID,
 	}
-	if err := p.render(w, f.status, "error", view); err != nil {
-		http.Error(w, f.message, f.status)
+	if err := p.Render(w, f.Status, "error", view); err != nil {
+		http.Error(w, f.Message, f.Status)
 	}
 }

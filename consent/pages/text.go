@@ -1,10 +1,15 @@
-package consent
+package pages
 
-import "github.com/mcpoauth/caddy-mcp-oauth/storage"
+import (
+	"fmt"
+	"time"
 
-// text is the catalogue of all words on the pages, so that another language is
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Text is the catalogue of all words on the pages, so that another language is
 // another value of it. A %s stands for what the field's comment names.
-type text struct {
+type Text struct {
 	Lang string // of the html element, BCP 47
 
 	// All pages.
@@ -133,17 +138,36 @@ type text struct {
 
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
-	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManySignIns, TooManyTrips, Unavailable,
-	TripOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, TripNext, SignedOut, SignedOutNext, ForgedNext string
+	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManySignIns, TooManyConnects, Unavailable,
+	ConnectOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, ConnectNext, SignedOut, SignedOutNext, ForgedNext string
 }
 
 // Codes of the error parameter. They are fixed, so that no link to a page can
 // put words on it.
 const (
-	codeKey       = "key"
-	codeUserID    = "user_id"
-	codeNoUser    = "no_user"
-	codeOtherUser = "other_user"
-	codeNoServer  = "no_server"
-	codeRequired  = "required"
+	CodeKey       = "key"
+	CodeUserID    = "user_id"
+	CodeNoUser    = "no_user"
+	CodeOtherUser = "other_user"
+	CodeNoServer  = "no_server"
+	CodeRequired  = "required"
 )
+
+// Duration puts a lifetime into words, in the largest unit that fits.
+func (t *Text) Duration(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return t.Day
+	case d > day && d%day == 0:
+		return fmt.Sprintf(t.Days, d/day)
+	case d == time.Hour:
+		return t.Hour
+	case d > time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf(t.Hours, d/time.Hour)
+	case d < 90*time.Second:
+		return t.Minute
+	default:
+		return fmt.Sprintf(t.Minutes, d.Round(time.Minute)/time.Minute)
+	}
+}

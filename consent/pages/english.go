@@ -1,11 +1,12 @@
-package consent
+package pages
 
 import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-var english = text{
+// English is the text of the pages.
+var English = Text{
 	Lang: "en",
 
 	Unverified:      "Not verified",
@@ -120,12 +121,12 @@ var english = text{
 	Minute: "1 minute", Hour: "1 hour", Day: "1 day",
 
 	Refused: map[string]string{
-		codeKey:       "This key is not known here, or no longer valid. Check it and try again.",
-		codeUserID:    "A user ID has 1 to 255 visible characters. Please type another one.",
-		codeNoUser:    "You are not signed in to this site.",
-		codeOtherUser: "Somebody else is signed in now. Check the name and continue again.",
-		codeNoServer:  "Choose at least one server, or deny the request.",
-		codeRequired:  "This service is required. Connect it first, leave it out if you can choose, or deny the request.",
+		CodeKey:       "This key is not known here, or no longer valid. Check it and try again.",
+		CodeUserID:    "A user ID has 1 to 255 visible characters. Please type another one.",
+		CodeNoUser:    "You are not signed in to this site.",
+		CodeOtherUser: "Somebody else is signed in now. Check the name and continue again.",
+		CodeNoServer:  "Choose at least one server, or deny the request.",
+		CodeRequired:  "This service is required. Connect it first, leave it out if you can choose, or deny the request.",
 
 		string(accounts.UnknownServer):    "This service cannot be connected here.",
 		string(accounts.TripEnded):        "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
@@ -164,34 +165,34 @@ var english = text{
 	ErrorOther: "Go back to the application and try again. If it happens again, tell whoever runs this site the error reference below.",
 	Back:       "Go back",
 
-	Framed:         "This page does not work inside another page.",
-	BadRequest:     "The request is incomplete or malformed.",
-	WrongMethod:    "This address does not work that way.",
-	TooLarge:       "The form holds more than this site accepts.",
-	NotOffered:     "This way to identify yourself is not offered here.",
-	Invalid:        "The sign-in link is incomplete or damaged.",
-	Expired:        "You took longer than the sign-in may last.",
-	OtherBrowser:   "The sign-in was started in another browser, or this one does not keep cookies.",
-	Forged:         "The form did not come from this site's page.",
-	Submitted:      "This sign-in was already finished or refused.",
-	Changed:        "Who you are, or what is connected, changed since the page was shown. Nothing was granted.",
-	ChangedTitle:   "Something changed",
-	ChangedNext:    "Perhaps you changed it in another window. Go back to see how things are now, and decide again.",
-	TooManyKeys:    "Too many keys were tried.",
-	TooManySignIns: "Too many sign-ins came from here.",
-	TooManyTrips:   "Too many connections were begun.",
+	Framed:          "This page does not work inside another page.",
+	BadRequest:      "The request is incomplete or malformed.",
+	WrongMethod:     "This address does not work that way.",
+	TooLarge:        "The form holds more than this site accepts.",
+	NotOffered:      "This way to identify yourself is not offered here.",
+	Invalid:         "The sign-in link is incomplete or damaged.",
+	Expired:         "You took longer than the sign-in may last.",
+	OtherBrowser:    "The sign-in was started in another browser, or this one does not keep cookies.",
+	Forged:          "The form did not come from this site's page.",
+	Submitted:       "This sign-in was already finished or refused.",
+	Changed:         "Who you are, or what is connected, changed since the page was shown. Nothing was granted.",
+	ChangedTitle:    "Something changed",
+	ChangedNext:     "Perhaps you changed it in another window. Go back to see how things are now, and decide again.",
+	TooManyKeys:     "Too many keys were tried.",
+	TooManySignIns:  "Too many sign-ins came from here.",
+	TooManyConnects: "Too many connections were begun.",
 
-	TripOtherBrowser: "The connection was begun in another browser, or this one does not keep cookies. Nothing was connected.",
-	UnknownServer:    "This service does not exist, or cannot be connected here.",
-	LinkInvalid:      "The link is incomplete or damaged.",
-	LinkExpired:      "The link has expired.",
-	LinkUsed:         "An account was connected with this link. It works only once.",
-	LinkNext:         "Use the application again to get a new link.",
-	LinkUsedNext:     "If it has to be another account, the operator of this site has to end this connection and start again.",
-	TripNext:         "Go back to the page on which you began, reload it, and connect the service from there.",
-	SignedOut:        "You are not signed in any more.",
-	SignedOutNext:    "Go back to sign in.",
-	ForgedNext:       "Perhaps you signed in or out in another window. Go back and try again.",
+	ConnectOtherBrowser: "The connection was begun in another browser, or this one does not keep cookies. Nothing was connected.",
+	UnknownServer:       "This service does not exist, or cannot be connected here.",
+	LinkInvalid:         "The link is incomplete or damaged.",
+	LinkExpired:         "The link has expired.",
+	LinkUsed:            "An account was connected with this link. It works only once.",
+	LinkNext:            "Use the application again to get a new link.",
+	LinkUsedNext:        "If it has to be another account, the operator of this site has to end this connection and start again.",
+	ConnectNext:         "Go back to the page on which you began, reload it, and connect the service from there.",
+	SignedOut:           "You are not signed in any more.",
+	SignedOutNext:       "Go back to sign in.",
+	ForgedNext:          "Perhaps you signed in or out in another window. Go back and try again.",
 
 	Unavailable: "The server cannot answer right now.",
 }

@@ -1,4 +1,4 @@
-package consent
+package pages
 
 import (
 	"encoding/base64"
@@ -34,33 +34,10 @@ func TestBrandRefused(t *testing.T) {
 			case brand.Logo != "":
 				want = "write it as data:image/png;base64,"
 			}
-			if _, err := NewPages(brand); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := New(brand); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
-	}
-}
-
-func TestBrandShows(t *testing.T) {
-	pages, err := NewPages(Brand{Name: "Tom & Jerry", Accent: "#ffcc00", Logo: onePixel})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newSite(t, newFake())
-	for _, route := range newConsent(s.fakeFlows, nil, pages, nil).Routes() {
-		if route.Path != "/oauth/consent" {
-			continue
-		}
-		w := newRecorder(route.Handler, getRequest("/oauth/consent?flow_id=sealed"))
-		page := w.Body.String()
-		for _, want := range []string{"Tom &amp; Jerry", "--accent:#ffcc00;--on-accent:#000000", `src="data:image/gif;base64,`} {
-			if !strings.Contains(page, want) {
-				t.Errorf("no %q on the page", want)
-			}
-		}
-		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "; img-src data:;") {
-			t.Errorf("policy = %q", csp)
-		}
 	}
 }
 

@@ -1,0 +1,107 @@
+package consent
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// connector connects accounts: it sends people to providers, or asks them for
+// keys, and sends them back to the page they left from.
+type connector struct {
+	*web
+	*describer
+	limits  limits
+	broker  broker
+	cookies stateCookies
+	// linkUsed is told the ticket of each link with which somebody connected a
+	// server; nil if nobody waits for that.
+	linkUsed func(ticket string)
+}
+
+// start sends a person who agreed on our page to the provider, or to the page
+// where they paste a key.
+//
+// Only now the browser gets the cookie that the provider's answer must come
+// with: each request has its own, so that nobody can finish one that was begun
+// elsewhere, or before the person agreed.
+func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectRequest) error {
+	if c.upstream.Mode == accounts.PerUserHeaders {
+		p.pages.Redirect(w, c.keyPage)
+		return nil
+	}
+	if !p.limits.AllowTrip(r, c.who) {
+		return tooMany(p.pages.Text().TooManyConnects).backTo(c.returnTo)
+	}
+	secret := newStateSecret(c.authentication.Identity)
+	target, err := p.broker.Begin(r.Context(), accounts.Trip{
+		Server: c.server.ID, Owner: c.owner, Browser: storage.HashOf(secret),
+		ReturnTo: c.returnTo, Scopes: c.scopes, KeepUntil: c.keepUntil, Authentication: c.authentication, Once: c.once, LastDisconnect: c.lastDisconnect,
+	})
+	if err != nil {
+		return p.failed(w, c.returnTo, err)
+	}
+	provider, err := url.Parse(target)
+	if err != nil {
+		return err
+	}
+	p.cookies.set(w, provider.Query().Get("state"), secret)
+	p.pages.Redirect(w, target)
+	return nil
+}
+
+// finished sends a person who connected a server back to the page that they
+// left from. If that was the page of a link, whoever gave them the link is told.
+func (p *connector) finished(w http.ResponseWriter, returnTo string) {
+	path, _, _ := strings.Cut(returnTo, "?")
+	if ticket, ok := strings.CutPrefix(path, authz.ConnectPath); ok {
+		p.notifyLinkUsed(ticket)
+	}
+	p.pages.Redirect(w, returnTo)
+}
+
+// notifyLinkUsed tells whoever gave a person a link that what it is for is
+// connected.
+func (p *connector) notifyLinkUsed(ticket string) {
+	if p.linkUsed != nil {
+		p.linkUsed(ticket)
+	}
+}
+
+// failed shows the page that the person left from with what went wrong, if it
+// is known where they came from.
+func (p *connector) failed(w http.ResponseWriter, returnTo string, err error) error {
+	var problem *accounts.Error
+	if !errors.As(err, &problem) {
+		return explain(p.pages.Text(), err).backTo(returnTo)
+	}
+	if returnTo == "" {
+		return err
+	}
+	id := oauth.NewCorrelationID()
+	log := p.log.Debug
+	if problem.Problem.NeedsOperator() {
+		log = p.log.Warn
+	}
+	log("connecting an upstream server failed", zap.String("correlation_id", id),
+		zap.String("problem", string(problem.Problem)), zap.NamedError("cause", problem.Cause))
+	p.pages.Redirect(w, withProblem(returnTo, problem.Problem, id))
+	return nil
+}
+
+// withProblem returns a path of ours with what went wrong.
+func withProblem(path string, p accounts.Problem, reference string) string {
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return path + separator + url.Values{"error": {string(p)}, "ref": {reference}}.Encode()
+}

@@ -1,0 +1,144 @@
+package consent
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// connectRequest is a connection that a person wants.
+type connectRequest struct {
+	upstream       *accounts.Server
+	server         authz.Server
+	who            string // counts attempts: a flow's ID or a subject
+	owner          string
+	scopes         []string
+	keepUntil      time.Time
+	authentication storage.Authentication
+	once           storage.Hash
+	lastDisconnect uint64 // when the link with once was made
+	returnTo       string // the page they left from
+	keyPage        string // where they paste keys
+}
+
+// targets decides what a person may connect outside of flows.
+type targets struct {
+	cfg         *authz.Config
+	text        *pages.Text
+	grants      grants
+	links       links
+	connections *connections
+}
+
+// of returns what the person wants to connect: what a link is for, or a server
+// of the account page.
+func (t *targets) of(ctx context.Context, s *authz.Session, values url.Values) (connectRequest, error) {
+	ticket := values.Get("ticket")
+	if ticket == "" {
+		if s.Identity == nil {
+			return connectRequest{}, signedOut(t.text)
+		}
+		server := values.Get("server")
+		c, err := t.ofPerson(s, server)
+		c.returnTo = withQuery(AccountPath, "server", server)
+		c.keyPage = withQuery(accountKeyPath, "server", server)
+		return c, err
+	}
+	link, err := t.openLink(ctx, ticket)
+	if err != nil {
+		return connectRequest{}, err
+	}
+	c, err := t.ofLink(s, link)
+	c.returnTo = withQuery(authz.ConnectPath+ticket, "server", link.Server, "done", "1")
+	c.keyPage = withQuery(accountKeyPath, "server", link.Server, "ticket", ticket)
+	return c, err
+}
+
+// openLink returns what a link stands for. With ErrLinkExpired or ErrLinkUsed
+// it still does.
+func (t *targets) openLink(ctx context.Context, ticket string) (*authz.ConnectLink, error) {
+	link, err := t.links.OpenConnectLink(ticket)
+	if err != nil {
+		return link, err
+	}
+	return link, t.links.CheckLinkUnused(ctx, link)
+}
+
+// ofLink returns the request to connect what a link is for, if it was made for
+// the person. One for the connection that everybody shares was handed to an
+// operator by the admin API, and is the operator's proof.
+func (t *targets) ofLink(s *authz.Session, link *authz.ConnectLink) (connectRequest, error) {
+	var c connectRequest
+	var err error
+	switch {
+	case link.IsShared():
+		c, err = t.one(storage.SharedOwner, link.Server, t.cfg.Servers)
+	case s.Identity == nil:
+		return c, signedOut(t.text)
+	case !link.IsFor(*s.Identity):
+		return c, refuse(http.StatusForbidden, t.text.ConnectOther)
+	default:
+		c, err = t.ofPerson(s, link.Server)
+	}
+	c.scopes, c.once, c.lastDisconnect = link.Scopes, link.Once, link.LastDisconnect
+	return c, err
+}
+
+// ofPerson returns the request to connect a server that the person may use.
+func (t *targets) ofPerson(s *authz.Session, server string) (connectRequest, error) {
+	c, err := t.one(s.Identity.Subject, server, t.grants.ServersOf(*s.Identity))
+	c.authentication = s.Authentication()
+	return c, err
+}
+
+// one returns the request to connect one of the servers.
+func (t *targets) one(owner, server string, among []authz.Server) (connectRequest, error) {
+	i := slices.IndexFunc(among, func(s authz.Server) bool { return s.ID == server })
+	u := t.connections.connectedBy(owner, server)
+	if i < 0 || u == nil {
+		return connectRequest{}, notHere(t.text)
+	}
+	return connectRequest{upstream: u, server: among[i], who: owner, owner: owner}, nil
+}
+
+// personConnect takes the buttons and forms with which people connect a server
+// outside of flows.
+type personConnect struct {
+	targets   *targets
+	connector *connector
+}
+
+// start begins to connect a server, from the account page or a connect link.
+func (p *personConnect) start(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	c, err := p.targets.of(r.Context(), s, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return p.connector.start(w, r, c)
+}
+
+func (p *personConnect) showKeys(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	query := r.URL.Query()
+	c, err := p.targets.of(r.Context(), s, query)
+	if err != nil {
+		return err
+	}
+	return p.connector.showKeyPage(w, r, c, keyForm{
+		fields: fields{Ticket: query.Get("ticket"), CSRFToken: s.CSRFToken, FormsPath: accountKeyPath},
+	})
+}
+
+func (p *personConnect) saveKeys(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	c, err := p.targets.of(r.Context(), s, r.PostForm)
+	if err != nil {
+		return err
+	}
+	return p.connector.saveKeys(w, r, c)
+}

@@ -1,0 +1,182 @@
+package consent
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// describer puts clients, scopes, grants and people into words.
+type describer struct {
+	cfg  *authz.Config
+	text *pages.Text
+	site string // the issuer's host, as people see it
+}
+
+// clientView is what a person is told of a client, by what can be relied on:
+// where the code will be sent comes from the request itself, the publisher of a
+// metadata document from the address it was fetched from, the name from nobody.
+type clientView struct {
+	Name        string
+	Registered  bool // by the operator, so the name is right
+	Publisher   string
+	Destination string
+	Address     string // the whole redirect URI
+	App         bool   // the destination is an app on the device
+	Warnings    []string
+}
+
+// client describes the client of a flow.
+func (d *describer) client(f *authz.Flow) clientView {
+	v := d.namedClient(f.Client.Metadata.ClientName, f.Client.Origin == authz.Preregistered, f.RedirectURI)
+	if f.Client.Origin != authz.MetadataDocument {
+		return v
+	}
+	if u, err := url.Parse(f.Client.ID); err == nil {
+		v.Publisher = hostOf(u)
+	}
+	if redirect, err := url.Parse(f.RedirectURI); err == nil && onTheWeb(redirect) && v.Publisher != "" && v.Publisher != v.Destination {
+		v.Warnings = append(v.Warnings, fmt.Sprintf(d.text.WarnForeignHost, v.Publisher, v.Destination))
+	}
+	return v
+}
+
+// namedClient tells what a request alone says of a client.
+func (d *describer) namedClient(name string, registered bool, redirectURI string) clientView {
+	t := d.text
+	v := clientView{Name: cmp.Or(quote(cleanName(name)), t.UnnamedClient), Registered: registered}
+	redirect, err := url.Parse(redirectURI)
+	if err != nil {
+		v.Destination = onlyASCII(redirectURI)
+		return v
+	}
+	v.Address = addressOf(redirect)
+	switch {
+	case onTheWeb(redirect):
+		v.Destination = hostOf(redirect)
+	case isLoopback(redirect):
+		v.Destination = fmt.Sprintf(t.ThisComputer, hostOf(redirect))
+		v.Warnings = append(v.Warnings, t.WarnLoopback)
+	default:
+		v.App = true
+		v.Destination = fmt.Sprintf(t.AppLinks, onlyASCII(redirect.Scheme))
+		v.Warnings = append(v.Warnings, fmt.Sprintf(t.WarnAppLinks, onlyASCII(redirect.Scheme)))
+	}
+	return v
+}
+
+// grantView is a client that a person let in.
+type grantView struct {
+	ID      string
+	Client  clientView
+	Servers []string
+	Scopes  []string
+	Since   string
+	Used    string
+}
+
+func (d *describer) grant(g storage.Grant) grantView {
+	registered := slices.ContainsFunc(d.cfg.Clients, func(client authz.Client) bool { return client.ID == g.ClientID })
+	v := grantView{
+		ID: g.ID, Client: d.namedClient(g.ClientName, registered, g.RedirectURI),
+		Scopes: g.Scope, Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
+	}
+	for _, s := range d.cfg.Servers {
+		if slices.Contains(g.Resources, s.Resource) {
+			v.Servers = append(v.Servers, titleOf(s))
+		}
+	}
+	return v
+}
+
+// scopeView is a scope in the operator's words, or by its name.
+type scopeView struct {
+	Name        string
+	Description string
+	ShowName    bool
+}
+
+// defaultScope is the one that needs no description by the operator.
+const defaultScope = "mcp:use"
+
+// scopes lists the scopes of the request that this server knows. A client has
+// no say in how they are described.
+func (d *describer) scopes(f *authz.Flow, s authz.Server) []scopeView {
+	var views []scopeView
+	for _, scope := range f.Scope {
+		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.OptionalScopes, scope) {
+			continue
+		}
+		if scope == oauth.ConnectScope(s.ID) {
+			continue // the connection itself is shown
+		}
+		v := scopeView{Name: scope, Description: d.cfg.Scopes[scope], ShowName: true}
+		if v.Description == "" && scope == defaultScope {
+			v.Description = d.text.ScopeUse
+		}
+		if v.Description == "" {
+			v.Description, v.ShowName = scope, false
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// lifetime tells how long the access will last.
+func (d *describer) lifetime(client *authz.Client) string {
+	t, l := d.text, d.cfg.Lifetimes
+	if slices.Contains(client.Metadata.GrantTypes, "refresh_token") {
+		return fmt.Sprintf(t.StaysRenewed, t.Duration(l.RefreshToken), t.Duration(l.AbsoluteGrant))
+	}
+	return fmt.Sprintf(t.Stays, t.Duration(l.Grant))
+}
+
+// person returns what somebody recognises themselves by, and what vouches for it.
+func (d *describer) person(id storage.Identity) (name, proof string) {
+	t := d.text
+	switch identity.Kind(id.Kind) {
+	case identity.VirtualKey:
+		return id.Name, t.ByKey
+	case identity.UserID:
+		return id.Name, t.Declared
+	case identity.Caddy:
+		return id.Name, t.ByServer
+	default:
+		return cmp.Or(id.Name, t.Nobody), ""
+	}
+}
+
+// notice is a message on top of a page: why what the person tried did not
+// work. It is made of our own words alone; a link can choose among them.
+type notice struct {
+	Server    string // its title, if the message is about one
+	Text      string
+	Reference string // correlation id
+}
+
+func (d *describer) notice(r *http.Request) notice {
+	query := r.URL.Query()
+	n := notice{Text: d.text.Refused[query.Get("error")]}
+	if n.Text == "" {
+		return n
+	}
+	for _, s := range d.cfg.Servers {
+		if s.ID == query.Get("server") {
+			n.Server = titleOf(s)
+		}
+	}
+	if id, err := uuid.Parse(query.Get("ref")); err == nil {
+		n.Reference = id.String()
+	}
+	return n
+}
