@@ -59,7 +59,7 @@ type trip struct {
 	ReturnTo       string                 `json:"return_to"`
 	KeepUntil      time.Time              `json:"keep_until,omitzero"`
 	Authentication storage.Authentication `json:"presence,omitzero"`
-	Seen           seen                   `json:"seen,omitzero"`
+	Seen           snapshot               `json:"seen,omitzero"`
 	Once           storage.Hash           `json:"once,omitzero"`
 }
 
@@ -82,7 +82,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if err != nil {
 		return "", err
 	}
-	before, err := b.see(ctx, key, existing, s, t.Authentication)
+	before, err := b.snapshot(ctx, key, existing, s, t.Authentication)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -24,6 +26,13 @@ const (
 // path of its own keeps an answer from being taken for another provider's
 // (RFC 9700 section 4.4).
 func CallbackPath(server string) string { return SharedCallbackPath + "/" + server }
+
+// Store is what a broker needs of a storage.Store.
+type Store interface {
+	storage.ConnectionStore
+	// Used is as in storage.Store.
+	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
+}
 
 // Deps is what a broker works with.
 type Deps struct {
@@ -45,6 +54,7 @@ type Deps struct {
 type Broker struct {
 	*site
 	*vault
+	*connections
 	*statuses
 	// registering has the registrations that are under way.
 	registering singleflight.Group
@@ -61,6 +71,7 @@ type Broker struct {
 func New(cfg Config, deps Deps) *Broker {
 	st := newSite(cfg, deps)
 	b := &Broker{site: st, statuses: &statuses{site: st}}
+	b.connections = &connections{site: st, statuses: b.statuses, b: b}
 	b.vault = &vault{site: st, refresher: &refresher{site: st, b: b, pause: deps.Cache.pause}}
 	return b
 }

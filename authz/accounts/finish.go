@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -98,7 +99,7 @@ func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKe
 	if err != nil {
 		return err
 	}
-	if err := b.keepTokens(ctx, k, t, reply); err != nil {
+	if err := b.saveTokens(ctx, k, t, reply); err != nil {
 		return err
 	}
 	b.proved(ctx, s, t.Link)
@@ -187,4 +188,30 @@ func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (
 		return nil, err
 	}
 	return nil, b.exchangeProblem(s, t.Link, failure)
+}
+
+// saveTokens stores what came of a trip.
+func (b *Broker) saveTokens(ctx context.Context, k storage.ConnectionKey, t trip, r *tokenReply) error {
+	now := b.deps.Now()
+	c := storage.Connection{
+		ConnectionKey: k, Provider: t.Link.Provider, Scopes: r.Scopes, ExpiresAt: t.KeepUntil, UsesUp: t.usesUp(now),
+	}
+	if c.Scopes == nil {
+		c.Scopes = t.Link.Scopes // RFC 6749 section 5.1: identical to the request
+	}
+	if r.ExpiresIn > 0 {
+		c.TokenExpiresAt = now.Add(r.ExpiresIn)
+	}
+	return b.save(ctx, c, t.Authentication, t.Seen, secrets{
+		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link,
+	})
+}
+
+// usesUp returns what the connection of a trip uses up, or nil. That decides
+// which of several trips with the same Once makes the connection.
+func (t trip) usesUp(now time.Time) *storage.OneTime {
+	if t.Once == (storage.Hash{}) {
+		return nil
+	}
+	return &storage.OneTime{Hash: t.Once, ExpiresAt: now.Add(singleUseLifetime)}
 }

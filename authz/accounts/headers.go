@@ -30,7 +30,7 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 	if err != nil {
 		return err
 	}
-	before, err := b.see(ctx, k, current, s, p)
+	before, err := b.snapshot(ctx, k, current, s, p)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (b *Broker) ConnectHeaders(ctx context.Context, owner, server string, value
 		return err
 	}
 	c := storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}
-	return b.keep(ctx, c, p, before, secrets{
+	return b.save(ctx, c, p, before, secrets{
 		Headers: credentials, IssuedAt: b.deps.Now(), Link: link{Origin: s.origin()},
 	})
 }

@@ -191,7 +191,7 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 	if opened.Person != "" {
 		opened.Persons = v.has(opened.Person, server)
 	}
-	if err := v.keep(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), opened); err != nil {
+	if err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), opened); err != nil {
 		v.t.Fatal(err)
 	}
 	return access
@@ -208,13 +208,13 @@ func (v *vaultLab) has(owner, server string) string {
 }
 
 // seen is what there is now, as when somebody begins to connect.
-func (v *vaultLab) seen(k storage.ConnectionKey) seen {
+func (v *vaultLab) seen(k storage.ConnectionKey) snapshot {
 	v.t.Helper()
 	last, err := v.store.LastDisconnect(v.t.Context(), k)
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return seen{Connection: v.has(k.Owner, k.Server), Disconnect: last}
+	return snapshot{Connection: v.has(k.Owner, k.Server), Disconnect: last}
 }
 
 func withoutRefresh(_ *storage.Connection, s *secrets)    { s.RefreshToken = "" }
