@@ -26,9 +26,17 @@ const (
 	ConsentFormsPath = pathPrefix + "consent/"
 )
 
+// Store keeps what an authorization server must remember.
+type Store interface {
+	storage.AuthStore
+	storage.SessionStore
+	// LastDisconnect is as in storage.ConnectionStore.
+	LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error)
+}
+
 // Deps is what an authorization server works with.
 type Deps struct {
-	Store storage.Store
+	Store Store
 	// Keys seal pending flows, and mark access tokens as made here.
 	Keys *seal.Keyring
 	// Tokens is shared by every authorization server on the same Store.

@@ -18,7 +18,7 @@ import (
 // clientDirectory finds clients of every origin by their ID.
 type clientDirectory struct {
 	issuer        string
-	store         storage.Store
+	store         storage.AuthStore
 	now           func() time.Time
 	preregistered map[string]*Client
 	documents     *metadataDocuments

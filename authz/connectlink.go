@@ -106,7 +106,7 @@ func unpackConnectLink(b []byte) (*ConnectLink, error) {
 type Links struct {
 	issuer string
 	keys   *seal.Keyring
-	store  storage.Store
+	store  Store
 	now    func() time.Time
 }
 

@@ -26,7 +26,7 @@ type Flows struct {
 	cookies     cookies
 	pending     *pendingClients
 	keys        *seal.Keyring
-	store       storage.Store
+	store       storage.AuthStore
 	connections Connections // nil if people connect nothing
 	clientIP    func(*http.Request) string
 	now         func() time.Time

@@ -23,7 +23,7 @@ var errInvalidGrant = oauth.NewError("invalid_grant", "The code or token is unkn
 type Grants struct {
 	cfg    *Config
 	policy *Policy
-	store  storage.Store
+	store  storage.AuthStore
 	tokens *TokenCache
 	log    *zap.Logger
 	now    func() time.Time

@@ -36,7 +36,7 @@ type Sessions struct {
 	policy   *Policy
 	grants   *Grants
 	cookies  cookies
-	store    storage.Store
+	store    Store
 	clientIP func(*http.Request) string
 	now      func() time.Time
 }

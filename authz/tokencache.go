@@ -18,7 +18,7 @@ const tokenBelief = 5 * time.Second
 // elsewhere, or a store that fails, is noticed; one in this process takes
 // effect at once through Forget. Unknown tokens are not remembered.
 type TokenCache struct {
-	store  storage.Store
+	store  storage.AuthStore
 	since  time.Time
 	shards [64]tokenShard
 }
@@ -59,7 +59,7 @@ type tokenEntry struct {
 }
 
 // NewTokenCache returns a cache for about size tokens.
-func NewTokenCache(store storage.Store, size int) *TokenCache {
+func NewTokenCache(store storage.AuthStore, size int) *TokenCache {
 	c := &TokenCache{store: store, since: time.Now()}
 	for i := range c.shards {
 		c.shards[i].entries = make(map[storage.Hash]readToken)

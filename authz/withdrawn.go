@@ -26,7 +26,7 @@ type Withdrawals struct {
 	cfg    *Config
 	policy *Policy
 	grants *Grants
-	store  storage.Store
+	store  Store
 	log    *zap.Logger
 	now    func() time.Time
 	began  time.Time // when this configuration was loaded

@@ -100,7 +100,7 @@ func oneGrant(w http.ResponseWriter, r *http.Request) error {
 
 // grantKeeper has what it takes to see and end grants.
 type grantKeeper struct {
-	store   storage.Store
+	store   storage.AuthStore
 	tokens  *authz.TokenCache
 	issuers []string // of the sites
 	log     *zap.Logger

@@ -147,7 +147,7 @@ func (b *Broker) readClient(ctx context.Context, s *Server, provider string, v a
 }
 
 // putClient stores what we are at a provider in place of what replaces names,
-// as storage.Store does.
+// as storage.ConnectionStore does.
 func (b *Broker) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
 	now := b.deps.Now()
 	return b.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
