@@ -16,7 +16,7 @@ func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *e
 		return nil
 	}
 	return accounts.New(h.connections, accounts.Deps{
-		Store: state.store, Keys: keys, Cache: state.connections, Logger: h.log, Now: time.Now,
+		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Now: time.Now,
 		Egress: strangers,
 		// What the configuration names may be anywhere, also in a private network.
 		Operator: egress.New(egress.Options{Anywhere: true}),

@@ -98,7 +98,7 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 		broker := accounts.New(accounts.Config{Issuer: "https://a.example"}, accounts.Deps{
-			Store: store, Keys: keys, Cache: p.connections, Logger: zap.NewNop(), Now: time.Now,
+			Store: store, Keys: keys, Shared: p.connections, Logger: zap.NewNop(), Now: time.Now,
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})
 		app.mu.Lock()

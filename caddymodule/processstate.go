@@ -44,7 +44,7 @@ type processState struct {
 	connectAsks  *authz.ConnectAsks
 	streams      *streams
 	links        *openLinks
-	connections  *accounts.Cache
+	connections  *accounts.Shared
 	ephemeralKey [keySize]byte
 	active       func() *App // of the configuration that serves now, or nil
 	reported     lastReport  // about the file
@@ -69,7 +69,7 @@ func newProcessState(path string, active func() *App) (*processState, error) {
 		connectAsks: authz.NewConnectAsks(connectAsksSize),
 		streams:     newStreams(),
 		links:       newOpenLinks(),
-		connections: accounts.NewCache(),
+		connections: accounts.NewShared(),
 		active:      active,
 		stop:        stop,
 	}

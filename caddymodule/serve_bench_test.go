@@ -50,7 +50,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler
 	h.upstreams = []*upstream{{id: "a", resource: h.cfg.Servers[0].Resource, proxy: stub{}}}
 	tokens := authz.NewTokenCache(store, tokenCacheSize)
 	state := &processState{
-		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: accounts.NewCache(),
+		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: accounts.NewShared(),
 		documents: authz.NewDocumentCache(),
 	}
 	s, _, err := newSite(h, state, stubKeys)

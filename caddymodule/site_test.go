@@ -21,7 +21,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	store := memstore.New()
 	state := &processState{
 		store: store, tokens: authz.NewTokenCache(store, 1), limiter: authz.NewLimiter(16), streams: newStreams(),
-		documents: authz.NewDocumentCache(), connections: accounts.NewCache(),
+		documents: authz.NewDocumentCache(), connections: accounts.NewShared(),
 	}
 	t.Cleanup(state.connections.Close)
 	at := func(publicURL string) *site {

@@ -37,7 +37,7 @@ type walk struct {
 
 	store   storage.Store
 	servers []accounts.Server
-	cache   *accounts.Cache // closing it waits for what goes on in the background
+	shared  *accounts.Shared // closing it waits for what goes on in the background
 }
 
 func newWalk(t *testing.T) *walk {
@@ -90,11 +90,11 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}
 	if len(servers) > 0 {
-		w.cache = accounts.NewCache()
-		t.Cleanup(w.cache.Close)
+		w.shared = accounts.NewShared()
+		t.Cleanup(w.shared.Close)
 		w.broker = accounts.New(accounts.Config{Issuer: cfg.Issuer, Servers: servers}, accounts.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
-			Operator: egress.New(egress.Options{Anywhere: true}), Cache: w.cache, Logger: zap.NewNop(), Now: deps.Now,
+			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Logger: zap.NewNop(), Now: deps.Now,
 		})
 		deps.Connections = w.broker
 	}

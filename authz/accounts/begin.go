@@ -112,7 +112,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	}); err != nil {
 		return "", err
 	}
-	b.deps.Cache.departures.left(b.departureKey(s, c.ID), t.Owner, b.deps.Now())
+	b.deps.Shared.departures.left(b.departureKey(s, c.ID), t.Owner, b.deps.Now())
 	b.Started(s.ID, b.deps.Now().Add(tripLifetime))
 	return authorizationURL(s, p.AuthorizationEndpoint, record, state)
 }

@@ -43,8 +43,8 @@ type Deps struct {
 	Egress *egress.Client
 	// Operator reaches the origins that the configuration names, wherever they are.
 	Operator *egress.Client
-	// Cache is shared by every broker on the same Store.
-	Cache  *Cache
+	// Shared is the same for every broker on the same Store.
+	Shared *Shared
 	Logger *zap.Logger
 	Now    func() time.Time
 }
@@ -72,6 +72,6 @@ func New(cfg Config, deps Deps) *Broker {
 	st := newSite(cfg, deps)
 	b := &Broker{site: st, statuses: &statuses{site: st}}
 	b.connections = &connections{site: st, statuses: b.statuses, b: b}
-	b.vault = &vault{site: st, refresher: &refresher{site: st, b: b, pause: deps.Cache.pause}}
+	b.vault = &vault{site: st, refresher: &refresher{site: st, b: b, pause: deps.Shared.pause}}
 	return b
 }

@@ -66,7 +66,7 @@ func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]stora
 // providers of those that were replaced are told at the next RevokeDue.
 func (cs *connections) Adopted(adopted []storage.Connection) {
 	for _, c := range adopted {
-		cs.deps.Cache.Forget(c.ConnectionKey)
+		cs.deps.Shared.Forget(c.ConnectionKey)
 	}
 }
 
@@ -99,7 +99,7 @@ func (cs *connections) Disconnect(ctx context.Context, owner, server string) err
 			c = current
 			continue
 		}
-		cs.deps.Cache.Forget(k)
+		cs.deps.Shared.Forget(k)
 		if verdict == storage.OK {
 			cs.statuses.ended(c)
 		}

@@ -19,7 +19,7 @@ func (v *vaultLab) disconnect(owner, server string) {
 	if err := v.Disconnect(v.t.Context(), owner, server); err != nil {
 		v.t.Fatal(err)
 	}
-	v.deps.Cache.telling.Wait()
+	v.deps.Shared.revocations.Wait()
 }
 
 func (v *vaultLab) revokeDue() {

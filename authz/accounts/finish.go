@@ -151,9 +151,9 @@ func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
 	switch a.Error {
 	case "", "access_denied", "server_error", "temporarily_unavailable", "invalid_scope", "invalid_target",
 		"login_required", "consent_required", "interaction_required":
-		b.deps.Cache.departures.cameBack(key)
+		b.deps.Shared.departures.cameBack(key)
 	default: // some send people back although they do not know the client
-		b.deps.Cache.departures.doubt(key)
+		b.deps.Shared.departures.doubt(key)
 	}
 	if a.Error != "" {
 		return b.answerProblem(s, l, a.Error)

@@ -358,7 +358,7 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 				if len(l.connections()) != 0 {
 					t.Error("connected")
 				}
-				l.Broker.deps.Cache.telling.Wait()
+				l.Broker.deps.Shared.revocations.Wait()
 				came := len(l.provider.requests("/token")) > exchanged
 				revoked := slices.ContainsFunc(l.provider.requests("/revoke"), func(r seenRequest) bool { return r.form.Get("token") == "at" })
 				if came != revoked {

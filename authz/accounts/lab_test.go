@@ -170,7 +170,7 @@ func (l *lab) deps(guard *egress.Client) Deps {
 	}
 	return Deps{
 		Store: l.store, Keys: keys, Egress: guard, Operator: egress.New(egress.Options{Anywhere: true}),
-		Cache: NewCache(), Logger: zap.NewNop(), Now: func() time.Time { return l.now },
+		Shared: NewShared(), Logger: zap.NewNop(), Now: func() time.Time { return l.now },
 	}
 }
 

@@ -173,14 +173,14 @@ func TestRefreshIsOvertaken(t *testing.T) {
 			t.Error(err)
 		}
 		v.wantCall(alice, "notion", "", ErrNotConnected)
-		v.deps.Cache.Close()
+		v.deps.Shared.Close()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1", "refresh_token rt-2", "access_token at-2")
 	})
 	t.Run("disconnected, and the process stops", func(t *testing.T) {
 		v, answered := begin(t)
 		closed := make(chan struct{})
-		go func() { v.deps.Cache.Close(); close(closed) }()
-		<-v.deps.Cache.closing
+		go func() { v.deps.Shared.Close(); close(closed) }()
+		<-v.deps.Shared.closing
 		if err := v.Disconnect(t.Context(), alice, "notion"); err != nil {
 			t.Fatal(err)
 		}

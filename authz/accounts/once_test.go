@@ -146,7 +146,7 @@ func TestLateTokensAreRevoked(t *testing.T) {
 			})
 			_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
 			wantProblem(t, err, TripEnded)
-			l.Broker.deps.Cache.telling.Wait()
+			l.Broker.deps.Shared.revocations.Wait()
 			var revoked []string
 			for _, r := range l.provider.requests("/revoke") {
 				if token := r.form.Get("token"); strings.HasPrefix(token, "late") {

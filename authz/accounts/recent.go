@@ -72,7 +72,7 @@ func (r *recentStatuses) find(issuer, id string, now time.Time) (Overview, bool)
 // any more, or nothing yet: its Pending or Failed is set, or its State is
 // storage.Disconnected. It is ErrUnknownConnection if nobody remembers.
 func (v *statuses) Recent(id string) (Overview, error) {
-	o, ok := v.deps.Cache.recent.find(v.cfg.Issuer, id, v.deps.Now())
+	o, ok := v.deps.Shared.recent.find(v.cfg.Issuer, id, v.deps.Now())
 	if !ok {
 		return Overview{}, ErrUnknownConnection
 	}
@@ -102,7 +102,7 @@ func (v *statuses) remember(k storage.ConnectionKey, o Overview, until time.Time
 	if s := v.servers[k.Server]; s != nil {
 		o.Mode = s.Mode
 	}
-	v.deps.Cache.recent.put(k, o, now, until)
+	v.deps.Shared.recent.put(k, o, now, until)
 }
 
 // ended remembers a connection that was ended.
@@ -113,5 +113,5 @@ func (v *statuses) ended(c storage.Connection) {
 		return
 	}
 	o.State, o.Expired, o.UpdatedAt, o.TokenID, o.TokenExpiresAt = storage.Disconnected, false, now, "", time.Time{}
-	v.deps.Cache.recent.put(c.ConnectionKey, o, now, now.Add(endedLifetime))
+	v.deps.Shared.recent.put(c.ConnectionKey, o, now, now.Add(endedLifetime))
 }

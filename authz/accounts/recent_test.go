@@ -57,7 +57,7 @@ func TestRecentStatuses(t *testing.T) {
 	v.disconnect(of.Owner, of.Server)
 	v.wantRecent(of.ID, nil)
 	other := v.instance()
-	other.cfg.Issuer, other.deps.Cache = "https://other.example", v.deps.Cache
+	other.cfg.Issuer, other.deps.Shared = "https://other.example", v.deps.Shared
 	other.wantRecent("shared", nil)
 	v.clock.advance(endedLifetime)
 	v.wantRecent("shared", nil)

@@ -71,7 +71,7 @@ func (r *refresher) refresh(ctx context.Context, s *Server, k storage.Connection
 			return nil, err
 		}
 		if !a.needed(r.deps.Now()) {
-			r.deps.Cache.put(k, a.cached, a.generation)
+			r.deps.Shared.connections.put(k, a.cached, a.generation)
 			return a.cached, nil
 		}
 		if !a.possible() {
@@ -110,7 +110,7 @@ func (r *refresher) refresh(ctx context.Context, s *Server, k storage.Connection
 
 // load reads the connection from the store, whatever is cached of it.
 func (r *refresher) load(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*refreshAttempt, error) {
-	_, generation := r.deps.Cache.get(k)
+	_, generation := r.deps.Shared.connections.get(k)
 	now := r.deps.Now()
 	c, err := r.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -186,7 +186,7 @@ func (r *refresher) fail(ctx context.Context, a *refreshAttempt, cause error) (*
 // refuses that one too. The flight is held, and any other outcome cached, so
 // that no number of refused calls makes many requests of it.
 func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
-	h, _ := r.deps.Cache.get(a.connection.ConnectionKey)
+	h, _ := r.deps.Shared.connections.get(a.connection.ConnectionKey)
 	if err := h.on401(a.refused, r.deps.Now()); err != nil { // since this caller looked
 		return err
 	}
@@ -201,7 +201,7 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 	} else {
 		trusted.trustedUntil = r.deps.Now().Add(trustPause)
 	}
-	r.deps.Cache.put(a.connection.ConnectionKey, &trusted, a.generation)
+	r.deps.Shared.connections.put(a.connection.ConnectionKey, &trusted, a.generation)
 	r.log.Warn("a server refused a call, and did not refuse the account when asked about it",
 		zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID), zap.NamedError("outcome", outcome))
 	return outcome

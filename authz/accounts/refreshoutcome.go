@@ -157,7 +157,7 @@ func (r *refresher) saveTokens(ctx context.Context, a *refreshAttempt, reply *to
 	if a.refused != nil {
 		h.trustedUntil = now.Add(trustPause)
 	}
-	r.deps.Cache.replace(c.ConnectionKey, h, a.generation)
+	r.deps.Shared.connections.replace(c.ConnectionKey, h, a.generation)
 	return h, nil
 }
 
@@ -192,14 +192,14 @@ func (r *refresher) saveState(ctx context.Context, a *refreshAttempt, state stor
 	case storage.InDoubt: // asked again when cacheConnection says
 		h = cacheConnection(a.server, stored, a.opened, now)
 	}
-	r.deps.Cache.replace(c.ConnectionKey, h, a.generation)
+	r.deps.Shared.connections.replace(c.ConnectionKey, h, a.generation)
 	return h, nil
 }
 
 // overtaken returns what somebody else made of the connection meanwhile: the
 // person connected again, or ended it.
 func (r *refresher) overtaken(a *refreshAttempt, current storage.Connection) (*cachedConnection, error) {
-	r.deps.Cache.Forget(a.connection.ConnectionKey)
+	r.deps.Shared.Forget(a.connection.ConnectionKey)
 	if current.ID == "" {
 		return nil, ErrNotConnected
 	}

@@ -126,7 +126,7 @@ func TestRefused(t *testing.T) {
 		token := v.connectAs(alice, "notion")
 		s, k := v.servers["notion"], v.key(alice, v.servers["notion"])
 		entered, joined := make(chan struct{}), make(chan struct{})
-		v.deps.Cache.flights.DoChan(flightKey(k), func() (any, error) {
+		v.deps.Shared.flights.DoChan(flightKey(k), func() (any, error) {
 			close(entered)
 			<-joined
 			return v.refresher.refresh(t.Context(), s, k, nil)

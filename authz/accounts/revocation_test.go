@@ -21,7 +21,7 @@ func withSecret(_ *storage.Connection, s *secrets) { s.Link.AuthMethod = authBas
 // told waits until what is due was told.
 func (v *vaultLab) told() {
 	v.t.Helper()
-	v.deps.Cache.telling.Wait()
+	v.deps.Shared.revocations.Wait()
 	v.revokeDue()
 }
 
@@ -81,7 +81,7 @@ func TestReplaced_K20(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion", formerClient)
 		v.connectAs(alice, "notion")
-		v.deps.Cache.telling.Wait()
+		v.deps.Shared.revocations.Wait()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
 	})
 	t.Run("or never", func(t *testing.T) {

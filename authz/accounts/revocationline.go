@@ -122,7 +122,7 @@ func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn 
 		line = &revocationLine{}
 	}
 	if line.workers < revocationsAtOnce {
-		if !b.deps.Cache.telling.begin() {
+		if !b.deps.Shared.revocations.begin() {
 			turn.finish(nil) // the process ends
 			return
 		}
@@ -143,7 +143,7 @@ func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn 
 // workLine tells a provider what stands in its line. After one request that got
 // no answer, the others are left for later.
 func (b *Broker) workLine(ctx context.Context, endpoint string, line *revocationLine) {
-	defer b.deps.Cache.telling.Done()
+	defer b.deps.Shared.revocations.Done()
 	for answers := true; ; {
 		e, ok := b.nextInLine(endpoint, line, answers)
 		if !ok {
@@ -165,7 +165,7 @@ func (b *Broker) nextInLine(endpoint string, line *revocationLine, answers bool)
 	lines := &b.revocations
 	lines.mu.Lock()
 	defer lines.mu.Unlock()
-	now, closing := b.deps.Now(), b.deps.Cache.isClosing()
+	now, closing := b.deps.Now(), b.deps.Shared.isClosing()
 	for len(line.entries) > 0 {
 		e := line.entries[0]
 		line.entries = line.entries[1:]

@@ -137,7 +137,7 @@ func TestJustDisconnectedGoesFirst(t *testing.T) {
 	if err := <-turned; err != nil {
 		t.Fatal(err)
 	}
-	v.deps.Cache.telling.Wait()
+	v.deps.Shared.revocations.Wait()
 	close(entered)
 	place := 0
 	for sent := range entered {
@@ -154,7 +154,7 @@ func TestJustDisconnectedGoesFirst(t *testing.T) {
 func TestCloseLeavesTheLine(t *testing.T) {
 	v := newVault(t)
 	v.queueMany("user_id:p", 100)
-	v.deps.Cache.Close()
+	v.deps.Shared.Close()
 	v.revokeDue()
 	if n := len(v.idp.revocations()); n != 0 {
 		t.Errorf("%d tokens revoked", n)

@@ -111,7 +111,7 @@ func (cs *connections) save(ctx context.Context, c storage.Connection, p storage
 			cs.b.revokeUnkept(ctx, c, s, stored.ID == "")
 			return errEnded
 		case storage.OK:
-			cs.deps.Cache.Forget(c.ConnectionKey)
+			cs.deps.Shared.Forget(c.ConnectionKey)
 			if c.Revokes != nil {
 				cs.b.revokeNow(ctx, c.Revokes)
 			}

@@ -14,7 +14,7 @@ import (
 func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 	v := newVault(t)
 	other := v.instance()
-	v.refresher.pause, other.refresher.pause = v.deps.Cache.pause, other.deps.Cache.pause
+	v.refresher.pause, other.refresher.pause = v.deps.Shared.pause, other.deps.Shared.pause
 	v.connectAs(alice, "notion")
 	v.clock.advance(time.Hour)
 	var calls sync.WaitGroup
@@ -83,8 +83,8 @@ func TestCloseWaitsForAnswers_K12(t *testing.T) {
 	v.startRefresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), nil)
 	<-v.idp.came
 	closed := make(chan struct{})
-	go func() { v.deps.Cache.Close(); close(closed) }()
-	<-v.deps.Cache.closing
+	go func() { v.deps.Shared.Close(); close(closed) }()
+	<-v.deps.Shared.closing
 	select {
 	case <-closed:
 		t.Error("closed with an answer on its way")

@@ -45,7 +45,7 @@ const (
 
 // judge tells how the current registration stands, for a trip of this owner.
 func (b *Broker) judge(ctx context.Context, s *Server, p *provider, rs *registrations, owner string) (standing, error) {
-	returned, lost := b.deps.Cache.departures.of(b.departureKey(s, rs.ID), owner, b.deps.Now())
+	returned, lost := b.deps.Shared.departures.of(b.departureKey(s, rs.ID), owner, b.deps.Now())
 	if returned {
 		return registered, nil
 	}
@@ -98,7 +98,7 @@ func (b *Broker) replace(ctx context.Context, s *Server, p *provider, doubted *c
 			zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.Error(err))
 		return doubted, nil
 	}
-	b.deps.Cache.departures.forget(b.departureKey(s, doubted.ID))
+	b.deps.Shared.departures.forget(b.departureKey(s, doubted.ID))
 	b.log.Warn("nobody comes back from a provider, which may have forgotten our registration; registered anew",
 		zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.String("client_id", c.ID))
 	return c, nil
@@ -111,10 +111,10 @@ func (b *Broker) noteRefusal(ctx context.Context, s *Server, l link, failure *to
 	switch {
 	case failure.Failure != refused || failure.forNow():
 	case failure.Code == "invalid_client" && s.Client == nil:
-		b.deps.Cache.departures.forget(key)
+		b.deps.Shared.departures.forget(key)
 		return b.forgetClient(ctx, s, l.Provider, l.ClientID)
 	case failure.Code == "" || failure.Code == "unauthorized_client":
-		b.deps.Cache.departures.doubt(key)
+		b.deps.Shared.departures.doubt(key)
 	}
 	return nil
 }

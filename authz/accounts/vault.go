@@ -62,7 +62,7 @@ func (v *vault) Credential(ctx context.Context, owner, server string) (*Credenti
 		return nil, err
 	}
 	now := v.deps.Now()
-	h, generation := v.deps.Cache.get(k)
+	h, generation := v.deps.Shared.connections.get(k)
 	if !h.fresh(s, now) {
 		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
 			return nil, err
@@ -98,7 +98,7 @@ func (v *vault) Refused(ctx context.Context, owner, server string, c *Credential
 	if err != nil {
 		return nil, err
 	}
-	h, _ := v.deps.Cache.get(k)
+	h, _ := v.deps.Shared.connections.get(k)
 	if err := h.on401(c, v.deps.Now()); err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (v *vault) LinkOf(ctx context.Context, owner, server string) string {
 		return ""
 	}
 	now := v.deps.Now()
-	h, generation := v.deps.Cache.get(k)
+	h, generation := v.deps.Shared.connections.get(k)
 	if !h.fresh(s, now) {
 		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
 			return ""
@@ -152,7 +152,7 @@ func (v *vault) connected(owner, server string) (*Server, storage.ConnectionKey,
 func (v *vault) read(ctx context.Context, s *Server, k storage.ConnectionKey, before *cachedConnection, generation uint64, now time.Time) (*cachedConnection, error) {
 	c, err := v.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		v.deps.Cache.drop(k)
+		v.deps.Shared.connections.drop(k)
 		return nil, ErrNotConnected
 	}
 	if err != nil {
@@ -161,18 +161,18 @@ func (v *vault) read(ctx context.Context, s *Server, k storage.ConnectionKey, be
 	if before.isOf(s, c) {
 		h := *before
 		h.readAt = now
-		v.deps.Cache.put(k, &h, generation)
+		v.deps.Shared.connections.put(k, &h, generation)
 		return &h, nil
 	}
 	h, opened, err := v.decrypt(s, c, now)
 	if err != nil {
-		v.deps.Cache.drop(k)
+		v.deps.Shared.connections.drop(k)
 		return nil, err
 	}
 	if h.credential != nil && !v.deps.Keys.Current(c.Secret) {
 		v.rewrap(ctx, c, opened, now)
 	}
-	v.deps.Cache.put(k, h, generation)
+	v.deps.Shared.connections.put(k, h, generation)
 	return h, nil
 }
 
@@ -193,11 +193,11 @@ func (v *vault) rewrap(ctx context.Context, c storage.Connection, opened secrets
 
 // startRefresh refreshes in the background.
 func (v *vault) startRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) <-chan singleflight.Result {
-	return v.deps.Cache.flights.DoChan(flightKey(k), func() (any, error) {
-		if !v.deps.Cache.working.begin() {
+	return v.deps.Shared.flights.DoChan(flightKey(k), func() (any, error) {
+		if !v.deps.Shared.refreshes.begin() {
 			return nil, ErrUnavailable
 		}
-		defer v.deps.Cache.working.Done()
+		defer v.deps.Shared.refreshes.Done()
 		// Others wait for the result too, and it must not get lost: it does
 		// not end with the call that began it.
 		return v.refresher.refresh(context.WithoutCancel(ctx), s, k, refused)
@@ -213,7 +213,7 @@ func (v *vault) awaitRefresh(ctx context.Context, s *Server, k storage.Connectio
 		}
 		h, now := result.Val.(*cachedConnection), v.deps.Now()
 		if h.server != s { // somebody under another configuration did it
-			_, generation := v.deps.Cache.get(k)
+			_, generation := v.deps.Shared.connections.get(k)
 			if h, result.Err = v.read(ctx, s, k, nil, generation, now); result.Err != nil {
 				return nil, result.Err
 			}

@@ -95,19 +95,19 @@ func TestForgetBeatsSlowReader(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
 	k := v.key(alice, v.servers["notion"])
-	_, generation := v.deps.Cache.get(k)
+	_, generation := v.deps.Shared.connections.get(k)
 	h := newCachedConnection(v.Server("notion"), v.record(alice, "notion"), v.clock.time())
-	v.deps.Cache.Forget(k)
-	for _, remember := range []func(storage.ConnectionKey, *cachedConnection, uint64){v.deps.Cache.put, v.deps.Cache.replace} {
+	v.deps.Shared.Forget(k)
+	for _, remember := range []func(storage.ConnectionKey, *cachedConnection, uint64){v.deps.Shared.connections.put, v.deps.Shared.connections.replace} {
 		remember(k, h, generation)
-		if got, _ := v.deps.Cache.get(k); got != nil {
+		if got, _ := v.deps.Shared.connections.get(k); got != nil {
 			t.Error("a stale entry is remembered")
 		}
 	}
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	c := NewCache()
+	c := newConnectionCache()
 	for i := range 2 * cacheSize {
 		k := storage.ConnectionKey{Issuer: testIssuer, Owner: fmt.Sprint("user_id:", i), Server: "notion"}
 		_, generation := c.get(k)
@@ -126,7 +126,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
 	v := newVault(t)
 	other := v.instance()
-	v.refresher.pause, other.refresher.pause = v.deps.Cache.pause, other.deps.Cache.pause
+	v.refresher.pause, other.refresher.pause = v.deps.Shared.pause, other.deps.Shared.pause
 	const people, calls = 100, 100
 	for i := range people {
 		v.connectAs(fmt.Sprint("user_id:", i), "notion")
@@ -151,8 +151,8 @@ func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
 		}
 		all.Wait()
 	}
-	v.deps.Cache.Close()
-	other.deps.Cache.Close()
+	v.deps.Shared.Close()
+	other.deps.Shared.Close()
 	v.idp.checkNoneTwice()
 }
 

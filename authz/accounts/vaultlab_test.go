@@ -152,13 +152,13 @@ func (v *vaultLab) instance() *vaultLab {
 		server("notion", PerUserOAuth), server("github", PerUserOAuth), server("shared", OAuth), keyed, {ID: "open", Mode: None},
 	}}, Deps{
 		Store: v.store, Keys: keys, Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}),
-		Cache: NewCache(), Logger: zap.New(core), Now: v.clock.time,
+		Shared: NewShared(), Logger: zap.New(core), Now: v.clock.time,
 	})
 	other.Broker.refresher.pause = func(ctx context.Context, d time.Duration) error {
 		v.clock.advance(d)
 		return ctx.Err()
 	}
-	v.t.Cleanup(other.deps.Cache.Close)
+	v.t.Cleanup(other.deps.Shared.Close)
 	return &other
 }
 
@@ -290,5 +290,5 @@ func (v *vaultLab) refreshed(owner, server string) {
 
 // landed waits until no flight can be joined any more.
 func (v *vaultLab) landed(owner, server string) {
-	_, _, _ = v.deps.Cache.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
+	_, _, _ = v.deps.Shared.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
 }

@@ -75,8 +75,8 @@ func (m *vaultMachine) quiet() {
 				v.landed(owner, server)
 			}
 		}
-		v.deps.Cache.working.Wait()
-		v.deps.Cache.telling.Wait()
+		v.deps.Shared.refreshes.Wait()
+		v.deps.Shared.revocations.Wait()
 	}
 }
 
@@ -214,7 +214,7 @@ func (m *vaultMachine) StoreRecovers(*rapid.T) {
 // Restart replaces an instance by one that remembers nothing.
 func (m *vaultMachine) Restart(t *rapid.T) {
 	v, i := m.instance(t)
-	v.deps.Cache.Close()
+	v.deps.Shared.Close()
 	m.instances[i] = v.instance()
 }
 
@@ -222,7 +222,7 @@ func (m *vaultMachine) Restart(t *rapid.T) {
 func (m *vaultMachine) Reload(t *rapid.T) {
 	v, i := m.instance(t)
 	reloaded := v.instance()
-	reloaded.deps.Cache = v.deps.Cache
+	reloaded.deps.Shared = v.deps.Shared
 	m.instances[i] = reloaded
 }
 
@@ -242,7 +242,7 @@ func TestVaultMachine(t *testing.T) {
 		m := &vaultMachine{vaultLab: v, instances: []*vaultLab{v.instance(), v.instance()}, ended: map[storage.ConnectionKey]ending{}}
 		defer func() {
 			for _, v := range m.instances {
-				v.deps.Cache.Close()
+				v.deps.Shared.Close()
 			}
 		}()
 		t.Repeat(rapid.StateMachineActions(m))
