@@ -150,7 +150,7 @@ func credentialOf(s *Server, opened secrets) *Credential {
 		if opened.AccessToken == "" {
 			return nil
 		}
-		return &Credential{Link: opened.Made, Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
+		return &Credential{Link: opened.Epoch, Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
 	}
 	if len(opened.Headers) != len(s.Headers) {
 		return nil
@@ -160,5 +160,5 @@ func credentialOf(s *Server, opened secrets) *Credential {
 			return nil
 		}
 	}
-	return &Credential{Link: opened.Made, Headers: opened.Headers}
+	return &Credential{Link: opened.Epoch, Headers: opened.Headers}
 }

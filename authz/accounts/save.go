@@ -73,7 +73,7 @@ func (cs *connections) save(ctx context.Context, c storage.Connection, p storage
 	if err != nil {
 		return err
 	}
-	s.Made = uuid.NewString()
+	s.Epoch = uuid.NewString()
 	if p != (storage.Authentication{}) {
 		c.Authentication = &p
 	}

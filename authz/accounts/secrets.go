@@ -12,9 +12,9 @@ type secrets struct {
 	IssuedAt time.Time `json:"issued_at,omitzero"`
 	// Link says who issued the tokens, and to which client.
 	Link link `json:"link,omitzero"`
-	// Made is random and new whenever a person connects: behind another one
-	// there may be another account. Refreshing keeps it.
-	Made string `json:"made,omitempty"`
+	// Epoch is random and new whenever a person connects: in another one there
+	// may be another account. Refreshing keeps it.
+	Epoch string `json:"made,omitempty"`
 	// Person is who connected it in a flow that is still pending.
 	Person string `json:"person,omitempty"`
 	// Reusable tells that the provider gave no new refresh token for this one
