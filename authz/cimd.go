@@ -159,12 +159,12 @@ func parseMetadataDocument(id string, body []byte, redirectSchemes []string) (*C
 	if err := strictjson.Unmarshal(body, maxDocumentLen, &c.Metadata); err != nil {
 		return nil, err
 	}
-	if err := c.Metadata.complete(MetadataDocument, redirectSchemes); err != nil {
+	if err := completeMetadata(&c.Metadata, MetadataDocument, redirectSchemes); err != nil {
 		return nil, err
 	}
 	if c.Metadata.ClientName == "" {
 		return nil, errors.New("client_name is missing")
 	}
-	c.Fingerprint = c.Metadata.fingerprint()
+	c.Fingerprint = fingerprint(&c.Metadata)
 	return c, nil
 }

@@ -35,38 +35,6 @@ type Client struct {
 	Fingerprint storage.Hash
 }
 
-// ClientMetadata is the part of RFC 7591 section 2 that this server keeps.
-type ClientMetadata struct {
-	RedirectURIs            []string        `json:"redirect_uris"`
-	TokenEndpointAuthMethod string          `json:"token_endpoint_auth_method"`
-	GrantTypes              []string        `json:"grant_types"`
-	ResponseTypes           []string        `json:"response_types"`
-	ClientName              string          `json:"client_name,omitempty"`
-	ClientURI               string          `json:"client_uri,omitempty"`
-	LogoURI                 string          `json:"logo_uri,omitempty"`
-	Scope                   string          `json:"scope,omitempty"`
-	Contacts                []string        `json:"contacts,omitempty"`
-	TOSURI                  string          `json:"tos_uri,omitempty"`
-	PolicyURI               string          `json:"policy_uri,omitempty"`
-	JWKSURI                 string          `json:"jwks_uri,omitempty"`
-	JWKS                    json.RawMessage `json:"jwks,omitempty"`
-	SoftwareID              string          `json:"software_id,omitempty"`
-	SoftwareVersion         string          `json:"software_version,omitempty"`
-	ApplicationType         string          `json:"application_type,omitempty"`
-}
-
-// Client authentication methods (RFC 7591 section 2).
-const (
-	AuthNone          = "none"
-	AuthSecretBasic   = "client_secret_basic"
-	AuthSecretPost    = "client_secret_post"
-	AuthPrivateKeyJWT = "private_key_jwt"
-
-	// authSecretEither is client_secret_basic or client_secret_post: nobody
-	// said which. Of a client that registered itself it is none as well.
-	authSecretEither = ""
-)
-
 // AllowsGrant reports whether the client registered the grant type.
 func (c *Client) AllowsGrant(grantType string) bool {
 	return slices.Contains(c.Metadata.GrantTypes, grantType)
@@ -83,7 +51,7 @@ func (c *Client) Complete(redirectSchemes []string) error {
 	if c.SecretHash == nil && c.Metadata.TokenEndpointAuthMethod == authSecretEither {
 		c.Metadata.TokenEndpointAuthMethod = AuthNone
 	}
-	if err := c.Metadata.complete(Preregistered, redirectSchemes); err != nil {
+	if err := completeMetadata(&c.Metadata, Preregistered, redirectSchemes); err != nil {
 		return err
 	}
 	switch c.Metadata.TokenEndpointAuthMethod {
@@ -96,23 +64,14 @@ func (c *Client) Complete(redirectSchemes []string) error {
 			return invalidMetadata("this token_endpoint_auth_method needs a client secret.")
 		}
 	}
-	c.Origin, c.Fingerprint = Preregistered, c.Metadata.fingerprint()
+	c.Origin, c.Fingerprint = Preregistered, fingerprint(&c.Metadata)
 	return nil
-}
-
-// published returns the metadata as others may read it. A method that was not
-// chosen is the default one (RFC 7591 section 2).
-func (m ClientMetadata) published() ClientMetadata {
-	if m.TokenEndpointAuthMethod == authSecretEither {
-		m.TokenEndpointAuthMethod = AuthSecretBasic
-	}
-	return m
 }
 
 // fingerprint hashes what a person's approval of a client rests on. The order
 // of redirect URIs does not matter, nor whether the client chose what is the
 // default.
-func (m *ClientMetadata) fingerprint() storage.Hash {
+func fingerprint(m *ClientMetadata) storage.Hash {
 	uris := slices.Sorted(slices.Values(m.RedirectURIs))
 	text, err := json.Marshal([]any{m.ClientName, uris, m.published().TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
 	if err != nil {

@@ -72,7 +72,7 @@ func (d *clientDirectory) registered(ctx context.Context, id string) (*Client, e
 	if err := json.Unmarshal(record.Metadata, &c.Metadata); err != nil {
 		return nil, err
 	}
-	c.Fingerprint = c.Metadata.fingerprint()
+	c.Fingerprint = fingerprint(&c.Metadata)
 	return c, nil
 }
 

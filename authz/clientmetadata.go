@@ -11,12 +11,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
-// Grant types of RFC 7591 section 2 that this server knows.
-const (
-	grantAuthorizationCode = "authorization_code"
-	grantRefreshToken      = "refresh_token"
-)
-
 const (
 	maxNameLen      = 200 // characters a person could still read
 	maxTextLen      = 200
@@ -31,7 +25,7 @@ func invalidMetadata(description string) *oauth.Error {
 	return oauth.NewError("invalid_client_metadata", description)
 }
 
-// complete checks what a client says of itself and fills in what it left out,
+// completeMetadata checks what a client says of itself and fills in what it left out,
 // for clients of every origin. What can only be shown, never needed (the URIs
 // of logo, home page, policy and terms), is dropped if it is not a plain https
 // URI; anything else that is wrong is refused.
@@ -39,14 +33,9 @@ func invalidMetadata(description string) *oauth.Error {
 // A name must consist of visible characters: control, bidirectional and
 // zero-width characters would let it pass for another on the consent page. Only
 // emoji may be joined to one, where nothing but the picture changes.
-func (m *ClientMetadata) complete(origin Origin, redirectSchemes []string) error {
-	for _, step := range []func() error{
-		m.checkText,
-		func() error { return m.completeAuthMethod(origin) },
-		func() error { return m.completeGrants(origin) },
-		func() error { return m.checkRedirectURIs(origin, redirectSchemes) },
-		m.checkKeys,
-	} {
+func completeMetadata(m *ClientMetadata, origin Origin, redirectSchemes []string) error {
+	c := metadataCheck{m, origin, redirectSchemes}
+	for _, step := range []func() error{c.checkText, c.completeAuthMethod, c.completeGrants, c.checkRedirectURIs, c.checkKeys} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -59,8 +48,15 @@ func (m *ClientMetadata) complete(origin Origin, redirectSchemes []string) error
 	return nil
 }
 
+// metadataCheck are the steps of completeMetadata.
+type metadataCheck struct {
+	*ClientMetadata
+	origin          Origin
+	redirectSchemes []string
+}
+
 // checkText bounds every text that is kept.
-func (m *ClientMetadata) checkText() error {
+func (m metadataCheck) checkText() error {
 	m.ClientName = strings.TrimSpace(m.ClientName)
 	if !visible(m.ClientName, maxNameLen) {
 		return invalidMetadata("client_name must be at most 200 visible characters.")
@@ -111,15 +107,15 @@ func joinsEmoji(text []rune, i int) bool {
 // client that says nothing gets a secret (RFC 7591 section 2), which it may send
 // either way, or not at all: it has not said how it will, and some expect no
 // secret. A document cannot hold one.
-func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
-	if m.TokenEndpointAuthMethod == authSecretEither && origin == MetadataDocument {
+func (m metadataCheck) completeAuthMethod() error {
+	if m.TokenEndpointAuthMethod == authSecretEither && m.origin == MetadataDocument {
 		m.TokenEndpointAuthMethod = AuthNone
 	}
 	switch m.TokenEndpointAuthMethod {
 	case AuthNone, AuthPrivateKeyJWT:
 		return nil
 	case AuthSecretBasic, AuthSecretPost, authSecretEither:
-		if origin != MetadataDocument {
+		if m.origin != MetadataDocument {
 			return nil
 		}
 	}
@@ -131,7 +127,7 @@ func (m *ClientMetadata) completeAuthMethod(origin Origin) error {
 // may list what it does elsewhere. Grant types that OAuth 2.1 abolished are
 // refused. Only an operator can register a client that gets no codes, such
 // as one that introspects.
-func (m *ClientMetadata) completeGrants(origin Origin) error {
+func (m metadataCheck) completeGrants() error {
 	if len(m.GrantTypes) == 0 {
 		m.GrantTypes = []string{grantAuthorizationCode, grantRefreshToken}
 	}
@@ -144,7 +140,7 @@ func (m *ClientMetadata) completeGrants(origin Origin) error {
 			known = append(known, g)
 		}
 	}
-	if m.GrantTypes = known; origin != Preregistered && !slices.Contains(known, grantAuthorizationCode) {
+	if m.GrantTypes = known; m.origin != Preregistered && !slices.Contains(known, grantAuthorizationCode) {
 		return invalidMetadata("grant_types must contain authorization_code.")
 	}
 	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
@@ -161,7 +157,7 @@ func (m *ClientMetadata) completeGrants(origin Origin) error {
 // client must have none that is wrong: there it is a mistake. A client that
 // calls itself a web application must not receive codes at a person's own
 // machine (OpenID Connect Registration section 2); one that says nothing may.
-func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) error {
+func (m metadataCheck) checkRedirectURIs() error {
 	switch m.ApplicationType {
 	case "", "native", "web":
 	default:
@@ -170,21 +166,21 @@ func (m *ClientMetadata) checkRedirectURIs(origin Origin, schemes []string) erro
 	refused := oauth.NewError("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
 	usable := make([]string, 0, len(m.RedirectURIs))
 	for _, uri := range m.RedirectURIs {
-		if err := m.checkRedirectURI(uri, schemes); err != nil {
+		if err := m.checkRedirectURI(uri); err != nil {
 			refused = err
 			continue
 		}
 		usable = append(usable, uri)
 	}
-	if origin == Preregistered && len(usable) < len(m.RedirectURIs) || origin != Preregistered && len(usable) == 0 || len(usable) > maxRedirectURIs {
+	if m.origin == Preregistered && len(usable) < len(m.RedirectURIs) || m.origin != Preregistered && len(usable) == 0 || len(usable) > maxRedirectURIs {
 		return refused
 	}
 	m.RedirectURIs = usable
 	return nil
 }
 
-func (m *ClientMetadata) checkRedirectURI(uri string, schemes []string) *oauth.Error {
-	if !oauth.RedirectURIRegistrable(uri, schemes) {
+func (m metadataCheck) checkRedirectURI(uri string) *oauth.Error {
+	if !oauth.RedirectURIRegistrable(uri, m.redirectSchemes) {
 		return oauth.NewError("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
 			"private-use scheme, without fragment, user information, wildcard or dot segments.")
 	}
@@ -196,7 +192,7 @@ func (m *ClientMetadata) checkRedirectURI(uri string, schemes []string) *oauth.E
 
 // checkKeys settles where the client's public keys come from. A client that
 // does not authenticate may say that it has none.
-func (m *ClientMetadata) checkKeys() error {
+func (m metadataCheck) checkKeys() error {
 	m.JWKS = bytes.TrimSpace(m.JWKS)
 	if len(m.JWKS) == 0 || string(m.JWKS) == "null" || m.TokenEndpointAuthMethod == AuthNone && hasNoKeys(m.JWKS) {
 		m.JWKS = nil

@@ -20,7 +20,7 @@ func parseMetadata(origin Origin, text string) (ClientMetadata, error) {
 	if err := strictjson.Unmarshal([]byte(text), 1<<20, &m); err != nil {
 		return m, err
 	}
-	err := m.complete(origin, testSchemes)
+	err := completeMetadata(&m, origin, testSchemes)
 	return m, err
 }
 
@@ -149,7 +149,7 @@ func TestMetadataAccepted(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 			again := got
-			if err := again.complete(tc.origin, testSchemes); err != nil || !reflect.DeepEqual(again, got) {
+			if err := completeMetadata(&again, tc.origin, testSchemes); err != nil || !reflect.DeepEqual(again, got) {
 				t.Errorf("completing twice changes it: %+v, %v", again, err)
 			}
 		})
@@ -198,7 +198,7 @@ func TestFingerprint_H12(t *testing.T) {
 	base := ClientMetadata{RedirectURIs: []string{"https://a.example/", "https://b.example/"}, ClientName: "n", TokenEndpointAuthMethod: AuthNone}
 	same := base
 	same.RedirectURIs, same.LogoURI, same.Scope = []string{"https://b.example/", "https://a.example/"}, "https://a.example/logo", "x"
-	if base.fingerprint() != same.fingerprint() {
+	if fingerprint(&base) != fingerprint(&same) {
 		t.Error("an order or a logo changes the fingerprint")
 	}
 	for name, change := range map[string]func(*ClientMetadata){
@@ -209,7 +209,7 @@ func TestFingerprint_H12(t *testing.T) {
 		"method":       func(m *ClientMetadata) { m.TokenEndpointAuthMethod = AuthPrivateKeyJWT },
 	} {
 		m := base
-		if change(&m); m.fingerprint() == base.fingerprint() {
+		if change(&m); fingerprint(&m) == fingerprint(&base) {
 			t.Errorf("another %s does not change the fingerprint", name)
 		}
 	}

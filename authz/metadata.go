@@ -7,41 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
-
-const (
-	wellKnown             = "/.well-known/"
-	authorizationServerWK = wellKnown + "oauth-authorization-server"
-	openIDConfigurationWK = wellKnown + "openid-configuration"
-	protectedResourceWK   = wellKnown + "oauth-protected-resource"
-)
-
-// authorizationServerMetadata is RFC 8414 section 2. It advertises what is
-// enforced, and nothing else.
-type authorizationServerMetadata struct {
-	Issuer                string                    `json:"issuer"`
-	AuthorizationEndpoint string                    `json:"authorization_endpoint"`
-	TokenEndpoint         string                    `json:"token_endpoint"`
-	RegistrationEndpoint  string                    `json:"registration_endpoint,omitempty"`
-	RevocationEndpoint    string                    `json:"revocation_endpoint"`
-	IntrospectionEndpoint string                    `json:"introspection_endpoint"`
-	ServiceDocumentation  string                    `json:"service_documentation,omitempty"`
-	ScopesSupported       []string                  `json:"scopes_supported,omitempty"`
-	ResponseTypes         []string                  `json:"response_types_supported"`
-	ResponseModes         []string                  `json:"response_modes_supported"`
-	GrantTypes            []string                  `json:"grant_types_supported"`
-	TokenAuthMethods      []string                  `json:"token_endpoint_auth_methods_supported"`
-	TokenAuthAlgs         []jose.SignatureAlgorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
-	RevocationAuthMethods []string                  `json:"revocation_endpoint_auth_methods_supported"`
-	RevocationAuthAlgs    []jose.SignatureAlgorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	IntrospectAuthMethods []string                  `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectAuthAlgs    []jose.SignatureAlgorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
-	CodeChallengeMethods  []string                  `json:"code_challenge_methods_supported"`
-	MetadataDocuments     bool                      `json:"client_id_metadata_document_supported,omitempty"`
-	Iss                   bool                      `json:"authorization_response_iss_parameter_supported"` // RFC 9207 section 3
-}
 
 func (as *AuthorizationServer) metadata() authorizationServerMetadata {
 	// Introspection tells about other people's tokens, so never to a public client.

@@ -138,7 +138,7 @@ func (as *AuthorizationServer) parseRegistration(body []byte) (ClientMetadata, e
 			Description: "The request must be one JSON object with members of the right type, none of them twice.", Cause: err,
 		}
 	}
-	err := m.complete(Registered, as.cfg.Registration.RedirectSchemes)
+	err := completeMetadata(&m, Registered, as.cfg.Registration.RedirectSchemes)
 	return m, err
 }
 

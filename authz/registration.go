@@ -101,7 +101,7 @@ func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http
 	if err := json.Unmarshal(c.Metadata, &before); err != nil {
 		return nil, err
 	}
-	changed := before.fingerprint() != metadata.fingerprint()
+	changed := fingerprint(&before) != fingerprint(&metadata)
 	oldToken := c.RegistrationTokenHash
 	response, err := as.describeRegistration(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {

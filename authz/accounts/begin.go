@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -18,8 +19,6 @@ const (
 	tripLifetime = 15 * time.Minute
 	// beginTimeout is how long a person waits to be sent there.
 	beginTimeout = 30 * time.Second
-
-	scopeOfflineAccess = "offline_access"
 )
 
 // Trip is a person's way to a provider and back.
@@ -147,10 +146,10 @@ func newLink(s *Server, p *provider, c *client, scopes []string) link {
 func requestedScopes(p *provider, extra, existing []string) []string {
 	scopes := p.Scopes
 	if len(extra) > 0 {
-		scopes = union(union(existing, scopes), extra)
+		scopes = unionScopes(existing, scopes, extra)
 	}
-	if slices.Contains(p.ScopesSupported.scopes(), scopeOfflineAccess) {
-		scopes = union(scopes, []string{scopeOfflineAccess})
+	if slices.Contains(p.ScopesSupported.scopes(), oauth.OfflineAccess) {
+		scopes = unionScopes(scopes, []string{oauth.OfflineAccess})
 	}
 	return scopes
 }
@@ -163,7 +162,7 @@ func authorizationURL(s *Server, endpoint string, t trip, state string) (string,
 		return "", problemf(ProviderUnusable, "malformed authorization_endpoint")
 	}
 	q := u.Query() // an endpoint may have its own (RFC 6749 section 3.1)
-	if slices.Contains(t.Link.Scopes, scopeOfflineAccess) {
+	if slices.Contains(t.Link.Scopes, oauth.OfflineAccess) {
 		// OpenID Connect Core section 11: without it, offline_access is ignored.
 		q.Set("prompt", "consent")
 	}

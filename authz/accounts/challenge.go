@@ -3,15 +3,13 @@ package accounts
 import (
 	"net/http"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 const (
 	maxChallengeLen = 16 << 10
 	maxChallengeURL = 2 << 10
-	// maxScopes and maxScopesLen bound what a provider is asked for. Beyond, its
-	// web server would refuse the authorization request for its length.
-	maxScopes    = 500
-	maxScopesLen = 8 << 10
 )
 
 // Challenge is what a server's WWW-Authenticate asks for (RFC 6750 section 3,
@@ -43,38 +41,10 @@ func ParseChallenge(h http.Header) Challenge {
 		Scopes:            scopeTokens(chosen["scope"]),
 		InsufficientScope: chosen["error"] == "insufficient_scope",
 	}
-	if u := chosen["resource_metadata"]; len(u) <= maxChallengeURL && visible(u) {
+	if u := chosen["resource_metadata"]; len(u) <= maxChallengeURL && oauth.VisibleASCII(u) {
 		c.ResourceMetadata = u
 	}
 	return c
-}
-
-// scopeTokens returns the scopes in s (RFC 6749 section 3.3), each once.
-func scopeTokens(s string) []string { return union(nil, strings.Fields(s)) }
-
-// union returns the scopes of both lists, each once, without what is none.
-func union(a, b []string) []string {
-	var all []string
-	seen := map[string]bool{}
-	for _, list := range [][]string{a, b} {
-		for _, s := range list {
-			if s != "" && visible(s) && !strings.ContainsAny(s, `"\`) && !seen[s] {
-				seen[s] = true
-				all = append(all, s)
-			}
-		}
-	}
-	return all
-}
-
-// checkScopes refuses more scopes than can be asked for: a part of them would be
-// a connection that fails at whatever needs the others.
-func checkScopes(s *Server, scopes []string) error {
-	if n := len(scopes); n > maxScopes || len(strings.Join(scopes, " ")) > maxScopesLen {
-		return problemf(ProviderUnusable, "the %d scopes that server %s wants are too many to ask for (at most %d in %d bytes); configure scopes",
-			n, s.ID, maxScopes, maxScopesLen)
-	}
-	return nil
 }
 
 // authChallenge is one challenge of a header: its scheme and the names of its

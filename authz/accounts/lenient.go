@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -15,33 +14,6 @@ import (
 // byteOrderMark may stand before JSON and event streams, and means nothing.
 var byteOrderMark = []byte("\ufeff")
 
-// textList is a list of texts; a single text is a list of one, and what is no
-// text is no entry.
-type textList []string
-
-func (l *textList) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*l = textList{one}
-		return nil
-	}
-	var entries []json.RawMessage
-	if err := json.Unmarshal(data, &entries); err != nil {
-		return err
-	}
-	*l = textList{}
-	for _, entry := range entries {
-		if json.Unmarshal(entry, &one) == nil && string(entry) != "null" {
-			*l = append(*l, one)
-		}
-	}
-	return nil
-}
-
-// scopes returns the scopes in the list, each once. A text may hold several, as
-// in the parameter of the name.
-func (l textList) scopes() []string { return union(nil, strings.Fields(strings.Join(l, " "))) }
-
 // text is a text; some write the digits of one as a number.
 type text string
 
@@ -51,21 +23,6 @@ func (t *text) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	return json.Unmarshal(data, (*string)(t))
-}
-
-// flag is true or false, also as text.
-type flag bool
-
-func (f *flag) UnmarshalJSON(data []byte) error {
-	switch strings.ToLower(strings.Trim(string(data), `"`)) {
-	case "true":
-		*f = true
-	case "false", "":
-		*f = false
-	default:
-		return errors.New("neither true nor false")
-	}
-	return nil
 }
 
 // number reads a number that may be written as text. What is none is 0.

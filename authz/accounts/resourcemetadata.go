@@ -17,13 +17,6 @@ const (
 	maxProviders = 3
 )
 
-// resourceMetadata is what a server says about itself (RFC 9728 section 2).
-type resourceMetadata struct {
-	Resource             string   `json:"resource"`
-	AuthorizationServers textList `json:"authorization_servers"`
-	ScopesSupported      textList `json:"scopes_supported"`
-}
-
 // resourceMetadata finds the metadata of a server: where its challenge says,
 // then at the well-known place for its URL, then at the root (MCP
 // authorization, protected resource metadata discovery). The error is marked as

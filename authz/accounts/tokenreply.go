@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
@@ -121,14 +122,7 @@ func (m *tokenMembers) check() error {
 }
 
 // visible reports whether s is short and of visible ASCII characters only.
-func visible(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return len(s) <= maxTokenLen
-}
+func visible(s string) bool { return len(s) <= maxTokenLen && oauth.VisibleASCII(s) }
 
 // lifetime reads expires_in. What is no positive number counts as not said.
 func lifetime(raw json.RawMessage) time.Duration {

@@ -28,13 +28,19 @@ func ParseScope(s string) ([]string, error) {
 	return scope, nil
 }
 
+// ValidScopeToken reports whether s is a scope-token (RFC 6749 section 3.3).
 func ValidScopeToken(s string) bool {
+	return s != "" && VisibleASCII(s) && !strings.ContainsAny(s, `"\`)
+}
+
+// VisibleASCII reports whether s is of visible ASCII characters only.
+func VisibleASCII(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+		if s[i] <= ' ' || s[i] > '~' {
 			return false
 		}
 	}
-	return s != ""
+	return true
 }
 
 // ConnectScope is an optional scope of a server that people connect on their

@@ -1,0 +1,64 @@
+package authz
+
+import (
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	wellKnown             = "/.well-known/"
+	authorizationServerWK = wellKnown + "oauth-authorization-server"
+	openIDConfigurationWK = wellKnown + "openid-configuration"
+	protectedResourceWK   = wellKnown + "oauth-protected-resource"
+)
+
+// authorizationServerMetadata is RFC 8414 section 2. It advertises what is
+// enforced, and nothing else.
+type authorizationServerMetadata struct {
+	Issuer                string                    `json:"issuer"`
+	AuthorizationEndpoint string                    `json:"authorization_endpoint"`
+	TokenEndpoint         string                    `json:"token_endpoint"`
+	RegistrationEndpoint  string                    `json:"registration_endpoint,omitempty"`
+	RevocationEndpoint    string                    `json:"revocation_endpoint"`
+	IntrospectionEndpoint string                    `json:"introspection_endpoint"`
+	ServiceDocumentation  string                    `json:"service_documentation,omitempty"`
+	ScopesSupported       []string                  `json:"scopes_supported,omitempty"`
+	ResponseTypes         []string                  `json:"response_types_supported"`
+	ResponseModes         []string                  `json:"response_modes_supported"`
+	GrantTypes            []string                  `json:"grant_types_supported"`
+	TokenAuthMethods      []string                  `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []jose.SignatureAlgorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods []string                  `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgs    []jose.SignatureAlgorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectAuthMethods []string                  `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAuthAlgs    []jose.SignatureAlgorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	CodeChallengeMethods  []string                  `json:"code_challenge_methods_supported"`
+	MetadataDocuments     bool                      `json:"client_id_metadata_document_supported,omitempty"`
+	Iss                   bool                      `json:"authorization_response_iss_parameter_supported"` // RFC 9207 section 3
+}
+
+// resourceMetadata is RFC 9728 section 2.
+type resourceMetadata struct {
+	Resource             string   `json:"resource"`
+	AuthorizationServers []string `json:"authorization_servers"`
+	// ScopesSupported is the least a call needs, not the catalogue: clients
+	// that got no scope in a challenge ask for all of it.
+	ScopesSupported        []string `json:"scopes_supported,omitempty"`
+	BearerMethodsSupported []string `json:"bearer_methods_supported"`
+	ResourceName           string   `json:"resource_name,omitempty"`
+	Documentation          string   `json:"resource_documentation,omitempty"`
+	PolicyURI              string   `json:"resource_policy_uri,omitempty"`
+	TOSURI                 string   `json:"resource_tos_uri,omitempty"`
+}
+
+// resourceMetadataURL returns where the metadata of a server is (RFC 9728
+// section 3.1), for the URL with or without a trailing slash. The server at
+// the root of the site is named without it.
+func resourceMetadataURL(issuer, path string, slash bool) string {
+	path = strings.TrimSuffix(path, "/")
+	if slash && path != "" {
+		path += "/"
+	}
+	return issuer + protectedResourceWK + path
+}
