@@ -83,7 +83,7 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 // the client redeems that in time.
 func (fs *Flows) newGrant(f *Flow, servers []Server, now time.Time) *storage.Grant {
 	limit := fs.cfg.Lifetimes.Grant
-	if f.Client.AllowsGrant(grantRefreshToken) {
+	if f.Client.AllowsGrant(oauth.GrantRefreshToken) {
 		limit = fs.cfg.Lifetimes.AbsoluteGrant
 	}
 	return &storage.Grant{

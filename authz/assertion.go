@@ -46,7 +46,7 @@ type assertionClaims struct {
 // readAssertion reads a client assertion (RFC 7521 section 4.2). It names the
 // client where the request does not; that is verified later.
 func (p *presented) readAssertion(form url.Values) error {
-	p.method, p.assertion = AuthPrivateKeyJWT, form.Get("client_assertion")
+	p.method, p.assertion = oauth.AuthPrivateKeyJWT, form.Get("client_assertion")
 	if form.Get("client_assertion_type") != assertionType {
 		return p.refuse(oauth.NewError("invalid_client", "The client_assertion_type is not supported."))
 	}

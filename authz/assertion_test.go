@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // signer is a client's key.
@@ -105,8 +106,8 @@ func claims(changes ...any) map[string]any {
 }
 
 // assertionLab is a lab with the client signer, whose keys are the set.
-func assertionLab(t testing.TB, m ClientMetadata) *lab {
-	m.RedirectURIs, m.TokenEndpointAuthMethod = []string{labRedirect}, AuthPrivateKeyJWT
+func assertionLab(t testing.TB, m oauth.ClientMetadata) *lab {
+	m.RedirectURIs, m.TokenEndpointAuthMethod = []string{labRedirect}, oauth.AuthPrivateKeyJWT
 	return newLab(t, func(c *Config) { c.Clients = append(c.Clients, Client{ID: "signer", Metadata: m}) })
 }
 
@@ -119,7 +120,7 @@ func TestAssertionAlgorithms_C09(t *testing.T) {
 	for _, alg := range assertionAlgorithms {
 		t.Run(string(alg), func(t *testing.T) {
 			s := newSigner(t, alg, "k1")
-			l := assertionLab(t, ClientMetadata{JWKS: keySet(t, newSigner(t, jose.ES256, "k0").public(), s.public())})
+			l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, newSigner(t, jose.ES256, "k0").public(), s.public())})
 			if err := l.assert(s.sign(t, claims())); err != nil {
 				t.Errorf("named key: %v", err)
 			}
@@ -144,7 +145,7 @@ func TestForgedAssertion_C09(t *testing.T) {
 	p384 := newSigner(t, jose.ES384, "p384")
 	set := keySet(t, ec.public(), rs.public(), jose.JSONWebKey{Key: weak.Public(), KeyID: "weak"}, p384.public(),
 		jose.JSONWebKey{Key: newSigner(t, jose.ES256, "").private.Public(), KeyID: "reserved", Algorithm: "RS256"})
-	l := assertionLab(t, ClientMetadata{JWKS: set})
+	l := assertionLab(t, oauth.ClientMetadata{JWKS: set})
 	b64 := base64.RawURLEncoding.EncodeToString
 	payload, _ := json.Marshal(claims())
 	publicDER, err := x509.MarshalPKIXPublicKey(rs.private.Public())
@@ -198,7 +199,7 @@ func TestForgedAssertion_C09(t *testing.T) {
 
 func FuzzAssertion(f *testing.F) {
 	s := newSigner(f, jose.ES256, "k")
-	l := assertionLab(f, ClientMetadata{JWKS: keySet(f, s.public())})
+	l := assertionLab(f, oauth.ClientMetadata{JWKS: keySet(f, s.public())})
 	good := s.sign(f, claims())
 	f.Add(good)
 	f.Add("e30.e30.e30")
@@ -222,7 +223,7 @@ func BenchmarkAssertion(b *testing.B) {
 	for _, alg := range assertionAlgorithms {
 		b.Run(string(alg), func(b *testing.B) {
 			s := newSigner(b, alg, "k")
-			l := assertionLab(b, ClientMetadata{JWKS: keySet(b, s.public())})
+			l := assertionLab(b, oauth.ClientMetadata{JWKS: keySet(b, s.public())})
 			jws, err := parseAssertion(s.sign(b, claims()))
 			if err != nil {
 				b.Fatal(err)

@@ -53,7 +53,7 @@ func TestAssertionClaims(t *testing.T) {
 		"no JSON":                             {"x", "not one JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := assertionLab(t, ClientMetadata{JWKS: keySet(t, s.public())})
+			l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
 			err := l.assert(s.sign(t, tc.claims), "client_id", "signer")
 			if tc.refused != "" {
 				refusedBecause(t, err, "invalid_client", tc.refused)
@@ -63,7 +63,7 @@ func TestAssertionClaims(t *testing.T) {
 		})
 	}
 	t.Run("C10 client_id is another client", func(t *testing.T) {
-		l := assertionLab(t, ClientMetadata{JWKS: keySet(t, s.public())})
+		l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
 		l.reload(func(c *Config) {
 			other := c.Clients[len(c.Clients)-1]
 			other.ID = "other"
@@ -75,7 +75,7 @@ func TestAssertionClaims(t *testing.T) {
 
 func TestAssertionReplay_C08(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	l := assertionLab(t, ClientMetadata{JWKS: keySet(t, s.public())})
+	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
 	assertion := s.sign(t, claims("jti", "once"))
 	if err := l.assert(assertion); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestAssertionReplay_C08(t *testing.T) {
 
 func TestAssertionStoreFails_E16(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	l := assertionLab(t, ClientMetadata{JWKS: keySet(t, s.public())})
+	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
 	l.store.failing("UseOnce", func() {
 		if err := l.assert(s.sign(t, claims())); !errors.Is(err, errDisk) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 			t.Errorf("got %v", err)

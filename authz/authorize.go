@@ -177,7 +177,7 @@ func checkChallenge(form url.Values) error {
 	if !form.Has("code_challenge") {
 		return oauth.NewError("invalid_request", "PKCE is required: the code_challenge is missing.")
 	}
-	if form.Get("code_challenge_method") != "S256" {
+	if form.Get("code_challenge_method") != oauth.MethodS256 {
 		return oauth.NewError("invalid_request", "PKCE is required with the code_challenge_method S256.")
 	}
 	if !oauth.ValidCodeChallenge(form.Get("code_challenge")) {

@@ -33,7 +33,7 @@ func TestMetadataDocument_AS20_AS21_AS22(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.ID != id || c.Origin != MetadataDocument || c.Metadata.ClientName != "Claude Code" || c.Metadata.TokenEndpointAuthMethod != AuthNone || !c.AllowsGrant(grantRefreshToken) {
+	if c.ID != id || c.Origin != MetadataDocument || c.Metadata.ClientName != "Claude Code" || c.Metadata.TokenEndpointAuthMethod != oauth.AuthNone || !c.AllowsGrant(oauth.GrantRefreshToken) {
 		t.Errorf("got %+v", c)
 	}
 	// Claude Code: no port in the document, a free one at request time.
@@ -220,7 +220,7 @@ func FuzzMetadataDocument(f *testing.F) {
 		if c.ID != id || c.Metadata.ClientName == "" || len(c.Metadata.RedirectURIs) == 0 || c.SecretHash != nil {
 			t.Fatalf("%q: %+v", body, c)
 		}
-		if m := c.Metadata.TokenEndpointAuthMethod; m != AuthNone && m != AuthPrivateKeyJWT {
+		if m := c.Metadata.TokenEndpointAuthMethod; m != oauth.AuthNone && m != oauth.AuthPrivateKeyJWT {
 			t.Fatalf("%q: method %s", body, m)
 		}
 	})

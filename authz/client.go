@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -24,7 +25,7 @@ type Client struct {
 	ID     string
 	Origin Origin
 	// Metadata is unverified text unless Origin is Preregistered.
-	Metadata ClientMetadata
+	Metadata oauth.ClientMetadata
 	// SecretHash is set for client_secret_basic and client_secret_post.
 	SecretHash *storage.Hash
 	// Introspect lets a pre-registered client introspect any token of this
@@ -48,14 +49,14 @@ func (c *Client) Complete(redirectSchemes []string) error {
 	if c.ID == "" || !visible(c.ID, maxDocumentURLLen) {
 		return invalidMetadata("client_id must be visible characters.")
 	}
-	if c.SecretHash == nil && c.Metadata.TokenEndpointAuthMethod == authSecretEither {
-		c.Metadata.TokenEndpointAuthMethod = AuthNone
+	if c.SecretHash == nil && c.Metadata.TokenEndpointAuthMethod == oauth.AuthSecretEither {
+		c.Metadata.TokenEndpointAuthMethod = oauth.AuthNone
 	}
 	if err := completeMetadata(&c.Metadata, Preregistered, redirectSchemes); err != nil {
 		return err
 	}
 	switch c.Metadata.TokenEndpointAuthMethod {
-	case AuthNone, AuthPrivateKeyJWT:
+	case oauth.AuthNone, oauth.AuthPrivateKeyJWT:
 		if c.SecretHash != nil {
 			return invalidMetadata("this token_endpoint_auth_method uses no client secret.")
 		}
@@ -71,9 +72,9 @@ func (c *Client) Complete(redirectSchemes []string) error {
 // fingerprint hashes what a person's approval of a client rests on. The order
 // of redirect URIs does not matter, nor whether the client chose what is the
 // default.
-func fingerprint(m *ClientMetadata) storage.Hash {
+func fingerprint(m *oauth.ClientMetadata) storage.Hash {
 	uris := slices.Sorted(slices.Values(m.RedirectURIs))
-	text, err := json.Marshal([]any{m.ClientName, uris, m.published().TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
+	text, err := json.Marshal([]any{m.ClientName, uris, m.Published().TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
 	if err != nil {
 		panic(err) // strings always marshal
 	}

@@ -75,7 +75,7 @@ func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Valu
 	if !c.authenticatesBy(p.method) {
 		return nil, p.refuse(oauth.NewError("invalid_client", "The client is registered to authenticate in another way."))
 	}
-	if p.method == AuthNone {
+	if p.method == oauth.AuthNone {
 		return &authenticated{Client: c}, nil
 	}
 	if err := as.proveClient(r, c, p, by); err != nil {
@@ -101,7 +101,7 @@ func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p present
 // needsFetch reports whether to know the client may take a document that it
 // keeps elsewhere: about itself, or its keys.
 func (p *presented) needsFetch() bool {
-	return isDocumentURL(p.clientID) || p.method == AuthPrivateKeyJWT
+	return isDocumentURL(p.clientID) || p.method == oauth.AuthPrivateKeyJWT
 }
 
 // authenticatesBy reports whether the client may authenticate by the method:
@@ -110,10 +110,10 @@ func (p *presented) needsFetch() bool {
 // send.
 func (c *Client) authenticatesBy(method string) bool {
 	registered := c.Metadata.TokenEndpointAuthMethod
-	if registered != authSecretEither {
+	if registered != oauth.AuthSecretEither {
 		return method == registered
 	}
-	return method == AuthSecretBasic || method == AuthSecretPost || method == AuthNone && c.Origin == Registered
+	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost || method == oauth.AuthNone && c.Origin == Registered
 }
 
 // errUnproved is the answer to a client that proved who it is when it got a
@@ -125,7 +125,7 @@ var errUnproved = &oauth.Error{
 
 // verifyClient is the one place where a proof is checked.
 func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p presented, by requester) error {
-	if p.method == AuthPrivateKeyJWT {
+	if p.method == oauth.AuthPrivateKeyJWT {
 		return as.verifyAssertion(ctx, c, p.assertion, by)
 	}
 	refused := oauth.NewError("invalid_client", "The client could not be authenticated.")
@@ -159,7 +159,7 @@ const basicChallenge = `Basic realm="OAuth client", charset="UTF-8"`
 // presentedClient reads which client a request claims to come from, and by
 // which of the methods. More than one is an error (RFC 6749 section 2.3).
 func presentedClient(authorization []string, form url.Values) (presented, error) {
-	p := presented{clientID: form.Get("client_id"), method: AuthNone, header: len(authorization) > 0}
+	p := presented{clientID: form.Get("client_id"), method: oauth.AuthNone, header: len(authorization) > 0}
 	hasSecret := form.Has("client_secret")
 	hasAssertion := form.Has("client_assertion") || form.Has("client_assertion_type")
 	if p.header && (hasSecret || hasAssertion) || hasSecret && hasAssertion {
@@ -170,7 +170,7 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 	case p.header:
 		err = p.readBasic(authorization, p.clientID)
 	case hasSecret:
-		p.method, p.secret = AuthSecretPost, form.Get("client_secret")
+		p.method, p.secret = oauth.AuthSecretPost, form.Get("client_secret")
 		p.rawSecret = p.secret
 	case hasAssertion:
 		err = p.readAssertion(form)
@@ -178,7 +178,7 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 	if err != nil {
 		return p, err
 	}
-	if p.clientID == "" && p.method != AuthNone {
+	if p.clientID == "" && p.method != oauth.AuthNone {
 		return p, p.refuse(errNoClientID)
 	}
 	return p, nil
@@ -215,7 +215,7 @@ func (p *presented) readBasic(authorization []string, formID string) error {
 		return oauth.NewError("invalid_request", "The request names two clients.")
 	}
 	if secret != "" {
-		p.method = AuthSecretBasic
+		p.method = oauth.AuthSecretBasic
 	}
 	return nil
 }

@@ -20,8 +20,8 @@ import (
 // authConfig adds a client per authentication method. All secrets are labSecret.
 func authConfig(c *Config) {
 	secret := storage.HashOf(labSecret)
-	for id, method := range map[string]string{"public": AuthNone, "basic": AuthSecretBasic, "post": AuthSecretPost, "either": ""} {
-		client := Client{ID: id, SecretHash: &secret, Metadata: ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: method}}
+	for id, method := range map[string]string{"public": oauth.AuthNone, "basic": oauth.AuthSecretBasic, "post": oauth.AuthSecretPost, "either": ""} {
+		client := Client{ID: id, SecretHash: &secret, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: method}}
 		if id == "public" {
 			client.SecretHash = nil
 		}
@@ -202,7 +202,7 @@ func TestBasicAsItIs_C05(t *testing.T) {
 	} {
 		hash := storage.HashOf(credentials.secret)
 		l := newLab(t, func(c *Config) {
-			c.Clients = []Client{{ID: credentials.id, SecretHash: &hash, Metadata: ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: AuthSecretBasic}}}
+			c.Clients = []Client{{ID: credentials.id, SecretHash: &hash, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: oauth.AuthSecretBasic}}}
 		})
 		for kind, header := range map[string]string{
 			"encoded":      basicAuth(credentials.id, credentials.secret),
@@ -231,7 +231,7 @@ func TestBasicAsItIs_C05(t *testing.T) {
 // with forged assertions either.
 func TestForgedAssertionsLockNobodyOut_C17(t *testing.T) {
 	rightful, forger := newSigner(t, jose.ES256, "k"), newSigner(t, jose.ES256, "k")
-	l := assertionLab(t, ClientMetadata{JWKS: keySet(t, rightful.public())})
+	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, rightful.public())})
 	l.as.deps.Limiter.now = l.time
 	for i := range 2 * authFailuresPerClient {
 		want := http.StatusUnauthorized
@@ -274,7 +274,7 @@ func FuzzBasic(f *testing.F) {
 			}
 			return
 		}
-		if p.clientID == "" || (p.method == AuthSecretBasic) != (p.secret != "") || p.method != AuthSecretBasic && p.method != AuthNone {
+		if p.clientID == "" || (p.method == oauth.AuthSecretBasic) != (p.secret != "") || p.method != oauth.AuthSecretBasic && p.method != oauth.AuthNone {
 			t.Fatalf("%q: %+v", header, p)
 		}
 		again, err := presentedClient([]string{basicAuth(p.clientID, p.secret)}, url.Values{})

@@ -116,7 +116,7 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 	}
 	t.Run("named by the operator", func(t *testing.T) {
 		h := newHost(t) // no TLS: the handshake fails
-		l := assertionLab(t, ClientMetadata{JWKSURI: strings.Replace(h.url, "http:", "https:", 1) + "/jwks"})
+		l := assertionLab(t, oauth.ClientMetadata{JWKSURI: strings.Replace(h.url, "http:", "https:", 1) + "/jwks"})
 		l.allowLoopback()
 		if got := status(l.assert(as(l, "signer"))); got != http.StatusServiceUnavailable {
 			t.Errorf("got %d", got)
@@ -205,7 +205,7 @@ func TestKeysFromPrivateAddress_G06(t *testing.T) {
 	address, dialled := newListener(t)
 	s := newSigner(t, jose.ES256, "k")
 	for _, uri := range []string{"https://" + address + "/jwks", "https://localhost" + address[strings.LastIndex(address, ":"):] + "/jwks"} {
-		l := assertionLab(t, ClientMetadata{JWKSURI: uri})
+		l := assertionLab(t, oauth.ClientMetadata{JWKSURI: uri})
 		if err := l.assert(s.sign(t, claims())); err == nil || oauth.AsError(err).Status != http.StatusUnauthorized {
 			t.Errorf("%s: %v", uri, err)
 		}

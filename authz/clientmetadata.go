@@ -33,7 +33,7 @@ func invalidMetadata(description string) *oauth.Error {
 // A name must consist of visible characters: control, bidirectional and
 // zero-width characters would let it pass for another on the consent page. Only
 // emoji may be joined to one, where nothing but the picture changes.
-func completeMetadata(m *ClientMetadata, origin Origin, redirectSchemes []string) error {
+func completeMetadata(m *oauth.ClientMetadata, origin Origin, redirectSchemes []string) error {
 	c := metadataCheck{m, origin, redirectSchemes}
 	for _, step := range []func() error{c.checkText, c.completeAuthMethod, c.completeGrants, c.checkRedirectURIs, c.checkKeys} {
 		if err := step(); err != nil {
@@ -50,7 +50,7 @@ func completeMetadata(m *ClientMetadata, origin Origin, redirectSchemes []string
 
 // metadataCheck are the steps of completeMetadata.
 type metadataCheck struct {
-	*ClientMetadata
+	*oauth.ClientMetadata
 	origin          Origin
 	redirectSchemes []string
 }
@@ -108,13 +108,13 @@ func joinsEmoji(text []rune, i int) bool {
 // either way, or not at all: it has not said how it will, and some expect no
 // secret. A document cannot hold one.
 func (m metadataCheck) completeAuthMethod() error {
-	if m.TokenEndpointAuthMethod == authSecretEither && m.origin == MetadataDocument {
-		m.TokenEndpointAuthMethod = AuthNone
+	if m.TokenEndpointAuthMethod == oauth.AuthSecretEither && m.origin == MetadataDocument {
+		m.TokenEndpointAuthMethod = oauth.AuthNone
 	}
 	switch m.TokenEndpointAuthMethod {
-	case AuthNone, AuthPrivateKeyJWT:
+	case oauth.AuthNone, oauth.AuthPrivateKeyJWT:
 		return nil
-	case AuthSecretBasic, AuthSecretPost, authSecretEither:
+	case oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthSecretEither:
 		if m.origin != MetadataDocument {
 			return nil
 		}
@@ -129,18 +129,18 @@ func (m metadataCheck) completeAuthMethod() error {
 // as one that introspects.
 func (m metadataCheck) completeGrants() error {
 	if len(m.GrantTypes) == 0 {
-		m.GrantTypes = []string{grantAuthorizationCode, grantRefreshToken}
+		m.GrantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	}
 	if slices.Contains(m.GrantTypes, "implicit") || slices.Contains(m.GrantTypes, "password") {
 		return invalidMetadata("grant_types must not contain implicit or password.")
 	}
 	var known []string
-	for _, g := range []string{grantAuthorizationCode, grantRefreshToken} {
+	for _, g := range []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken} {
 		if slices.Contains(m.GrantTypes, g) {
 			known = append(known, g)
 		}
 	}
-	if m.GrantTypes = known; m.origin != Preregistered && !slices.Contains(known, grantAuthorizationCode) {
+	if m.GrantTypes = known; m.origin != Preregistered && !slices.Contains(known, oauth.GrantAuthorizationCode) {
 		return invalidMetadata("grant_types must contain authorization_code.")
 	}
 	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
@@ -194,7 +194,7 @@ func (m metadataCheck) checkRedirectURI(uri string) *oauth.Error {
 // does not authenticate may say that it has none.
 func (m metadataCheck) checkKeys() error {
 	m.JWKS = bytes.TrimSpace(m.JWKS)
-	if len(m.JWKS) == 0 || string(m.JWKS) == "null" || m.TokenEndpointAuthMethod == AuthNone && hasNoKeys(m.JWKS) {
+	if len(m.JWKS) == 0 || string(m.JWKS) == "null" || m.TokenEndpointAuthMethod == oauth.AuthNone && hasNoKeys(m.JWKS) {
 		m.JWKS = nil
 	}
 	if m.JWKS != nil && m.JWKSURI != "" {
@@ -213,7 +213,7 @@ func (m metadataCheck) checkKeys() error {
 		}
 		m.JWKS = compact.Bytes()
 	}
-	if m.TokenEndpointAuthMethod == AuthPrivateKeyJWT && m.JWKS == nil && m.JWKSURI == "" {
+	if m.TokenEndpointAuthMethod == oauth.AuthPrivateKeyJWT && m.JWKS == nil && m.JWKSURI == "" {
 		return invalidMetadata("private_key_jwt needs jwks or jwks_uri.")
 	}
 	return nil

@@ -15,8 +15,8 @@ import (
 )
 
 // parse reads metadata as registration does.
-func parseMetadata(origin Origin, text string) (ClientMetadata, error) {
-	var m ClientMetadata
+func parseMetadata(origin Origin, text string) (oauth.ClientMetadata, error) {
+	var m oauth.ClientMetadata
 	if err := strictjson.Unmarshal([]byte(text), 1<<20, &m); err != nil {
 		return m, err
 	}
@@ -87,50 +87,50 @@ func TestMetadataRefused(t *testing.T) {
 }
 
 func TestMetadataAccepted(t *testing.T) {
-	base := ClientMetadata{
-		RedirectURIs: []string{"https://c.example/cb"}, TokenEndpointAuthMethod: AuthNone,
-		GrantTypes: []string{grantAuthorizationCode, grantRefreshToken}, ResponseTypes: []string{"code"},
+	base := oauth.ClientMetadata{
+		RedirectURIs: []string{"https://c.example/cb"}, TokenEndpointAuthMethod: oauth.AuthNone,
+		GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, ResponseTypes: []string{"code"},
 	}
 	for name, tc := range map[string]struct {
 		origin Origin
 		text   string
-		want   func(*ClientMetadata)
+		want   func(*oauth.ClientMetadata)
 	}{
-		"least a document can say":           {MetadataDocument, ``, func(*ClientMetadata) {}},
-		"a registering client gets a secret": {Registered, ``, func(m *ClientMetadata) { m.TokenEndpointAuthMethod = authSecretEither }},
+		"least a document can say":           {MetadataDocument, ``, func(*oauth.ClientMetadata) {}},
+		"a registering client gets a secret": {Registered, ``, func(m *oauth.ClientMetadata) { m.TokenEndpointAuthMethod = oauth.AuthSecretEither }},
 		"empty members are absent": {
 			MetadataDocument, `"client_name":"","scope":"","client_uri":"","logo_uri":null,"contacts":null,"jwks":null,"application_type":"","grant_types":[],"response_types":[],"token_endpoint_auth_method":""`,
-			func(*ClientMetadata) {},
+			func(*oauth.ClientMetadata) {},
 		},
-		"web and https":    {MetadataDocument, `"application_type":"web"`, func(m *ClientMetadata) { m.ApplicationType = "web" }},
-		"native and https": {MetadataDocument, `"application_type":"native"`, func(m *ClientMetadata) { m.ApplicationType = "native" }},
-		"name is trimmed":  {MetadataDocument, `"client_name":"  Claude – é 你 🙂\ufe0f "`, func(m *ClientMetadata) { m.ClientName = "Claude – é 你 🙂\ufe0f" }},
-		"emoji that are joined": {MetadataDocument, `"client_name":"Team 👩\u200d💻 🏳️\u200d🌈 👩🏽\u200d🚀 👨\u200d👩\u200d👧"`, func(m *ClientMetadata) {
+		"web and https":    {MetadataDocument, `"application_type":"web"`, func(m *oauth.ClientMetadata) { m.ApplicationType = "web" }},
+		"native and https": {MetadataDocument, `"application_type":"native"`, func(m *oauth.ClientMetadata) { m.ApplicationType = "native" }},
+		"name is trimmed":  {MetadataDocument, `"client_name":"  Claude – é 你 🙂\ufe0f "`, func(m *oauth.ClientMetadata) { m.ClientName = "Claude – é 你 🙂\ufe0f" }},
+		"emoji that are joined": {MetadataDocument, `"client_name":"Team 👩\u200d💻 🏳️\u200d🌈 👩🏽\u200d🚀 👨\u200d👩\u200d👧"`, func(m *oauth.ClientMetadata) {
 			m.ClientName = "Team 👩\u200d💻 🏳️\u200d🌈 👩🏽\u200d🚀 👨\u200d👩\u200d👧"
 		}},
-		"foreign response types":        {Registered, `"response_types":["code","token","code id_token"],"token_endpoint_auth_method":"none"`, func(*ClientMetadata) {}},
-		"no keys, none needed":          {MetadataDocument, `"jwks": {"keys": [] }`, func(*ClientMetadata) {}},
-		"no keys for one who registers": {Registered, `"token_endpoint_auth_method":"none","jwks":{"keys":[]}`, func(*ClientMetadata) {}},
-		"foreign grant types":           {MetadataDocument, `"grant_types":["urn:x:device_code","refresh_token","authorization_code"]`, func(*ClientMetadata) {}},
-		"no refresh":                    {MetadataDocument, `"grant_types":["authorization_code"]`, func(m *ClientMetadata) { m.GrantTypes = m.GrantTypes[:1] }},
-		"G05 active content":            {MetadataDocument, `"client_uri":"javascript:alert(1)","logo_uri":"data:image/svg+xml,x","tos_uri":"http://c.example/","policy_uri":"https://c.example/\"><script>"`, func(*ClientMetadata) {}},
-		"plain display URIs":            {MetadataDocument, `"client_uri":"https://c.example/"`, func(m *ClientMetadata) { m.ClientURI = "https://c.example/" }},
-		"G05 markup in a name":          {MetadataDocument, `"client_name":"<script>alert(1)</script>"`, func(m *ClientMetadata) { m.ClientName = "<script>alert(1)</script>" }},
-		"N05 placeholder":               {MetadataDocument, `"client_name":"{env.SECRET}"`, func(m *ClientMetadata) { m.ClientName = "{env.SECRET}" }},
-		"G07 reserved members":          {MetadataDocument, `"client_id":"x","trusted":true,"skip_consent":true,"client_name#ja":"x"`, func(*ClientMetadata) {}},
-		"G08 other case":                {MetadataDocument, `"CLIENT_NAME":"x","Scope":"admin"`, func(*ClientMetadata) {}},
-		"keys": {MetadataDocument, `"token_endpoint_auth_method":"private_key_jwt","jwks": {"keys": [` + publicKey + `,{"kty":"unknown"}]}`, func(m *ClientMetadata) {
-			m.TokenEndpointAuthMethod, m.JWKS = AuthPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey+`,{"kty":"unknown"}]}`)
+		"foreign response types":        {Registered, `"response_types":["code","token","code id_token"],"token_endpoint_auth_method":"none"`, func(*oauth.ClientMetadata) {}},
+		"no keys, none needed":          {MetadataDocument, `"jwks": {"keys": [] }`, func(*oauth.ClientMetadata) {}},
+		"no keys for one who registers": {Registered, `"token_endpoint_auth_method":"none","jwks":{"keys":[]}`, func(*oauth.ClientMetadata) {}},
+		"foreign grant types":           {MetadataDocument, `"grant_types":["urn:x:device_code","refresh_token","authorization_code"]`, func(*oauth.ClientMetadata) {}},
+		"no refresh":                    {MetadataDocument, `"grant_types":["authorization_code"]`, func(m *oauth.ClientMetadata) { m.GrantTypes = m.GrantTypes[:1] }},
+		"G05 active content":            {MetadataDocument, `"client_uri":"javascript:alert(1)","logo_uri":"data:image/svg+xml,x","tos_uri":"http://c.example/","policy_uri":"https://c.example/\"><script>"`, func(*oauth.ClientMetadata) {}},
+		"plain display URIs":            {MetadataDocument, `"client_uri":"https://c.example/"`, func(m *oauth.ClientMetadata) { m.ClientURI = "https://c.example/" }},
+		"G05 markup in a name":          {MetadataDocument, `"client_name":"<script>alert(1)</script>"`, func(m *oauth.ClientMetadata) { m.ClientName = "<script>alert(1)</script>" }},
+		"N05 placeholder":               {MetadataDocument, `"client_name":"{env.SECRET}"`, func(m *oauth.ClientMetadata) { m.ClientName = "{env.SECRET}" }},
+		"G07 reserved members":          {MetadataDocument, `"client_id":"x","trusted":true,"skip_consent":true,"client_name#ja":"x"`, func(*oauth.ClientMetadata) {}},
+		"G08 other case":                {MetadataDocument, `"CLIENT_NAME":"x","Scope":"admin"`, func(*oauth.ClientMetadata) {}},
+		"keys": {MetadataDocument, `"token_endpoint_auth_method":"private_key_jwt","jwks": {"keys": [` + publicKey + `,{"kty":"unknown"}]}`, func(m *oauth.ClientMetadata) {
+			m.TokenEndpointAuthMethod, m.JWKS = oauth.AuthPrivateKeyJWT, json.RawMessage(`{"keys":[`+publicKey+`,{"kty":"unknown"}]}`)
 		}},
 		"redirect URIs not for this server": {
 			Registered, `"token_endpoint_auth_method":"none","redirect_uris":["weird-scheme:/cb","https://c.example/cb","javascript:alert(1)","http://c.example/","https://c.example/*"]`,
-			func(*ClientMetadata) {},
+			func(*oauth.ClientMetadata) {},
 		},
 		"web and loopback": {
 			Registered, `"token_endpoint_auth_method":"none","application_type":"web","redirect_uris":["http://127.0.0.1/cb","https://c.example/cb","cursor://host/cb"]`,
-			func(m *ClientMetadata) { m.ApplicationType = "web" },
+			func(m *oauth.ClientMetadata) { m.ApplicationType = "web" },
 		},
-		"redirect URIs for other servers": {MetadataDocument, `"redirect_uris":["weird-scheme:/cb","https://c.example/cb","javascript:alert(1)","http://c.example/"]`, func(*ClientMetadata) {}},
+		"redirect URIs for other servers": {MetadataDocument, `"redirect_uris":["weird-scheme:/cb","https://c.example/cb","javascript:alert(1)","http://c.example/"]`, func(*oauth.ClientMetadata) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.TrimPrefix(tc.text+`,"redirect_uris":["https://c.example/cb"]`, ",")
@@ -157,7 +157,7 @@ func TestMetadataAccepted(t *testing.T) {
 }
 
 func TestNoSecretInDocument_AS28(t *testing.T) {
-	for _, method := range []string{AuthSecretBasic, AuthSecretPost} {
+	for _, method := range []string{oauth.AuthSecretBasic, oauth.AuthSecretPost} {
 		_, err := parseMetadata(MetadataDocument, `{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"`+method+`"}`)
 		refusedBecause(t, err, "invalid_client_metadata", "token_endpoint_auth_method is not supported")
 	}
@@ -169,11 +169,11 @@ func TestCompletePreregistered_AS36(t *testing.T) {
 		client Client
 		method string // or "refused: " and why
 	}{
-		"public":                  {Client{ID: "app"}, AuthNone},
-		"secret, sent either way": {Client{ID: "app", SecretHash: &secret}, authSecretEither},
-		"secret, by header":       {Client{ID: "app", SecretHash: &secret, Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthSecretBasic}}, AuthSecretBasic},
-		"secret missing":          {Client{ID: "app", Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthSecretPost}}, "refused: this token_endpoint_auth_method needs a client secret"},
-		"secret unused":           {Client{ID: "app", SecretHash: &secret, Metadata: ClientMetadata{TokenEndpointAuthMethod: AuthNone}}, "refused: this token_endpoint_auth_method uses no client secret"},
+		"public":                  {Client{ID: "app"}, oauth.AuthNone},
+		"secret, sent either way": {Client{ID: "app", SecretHash: &secret}, oauth.AuthSecretEither},
+		"secret, by header":       {Client{ID: "app", SecretHash: &secret, Metadata: oauth.ClientMetadata{TokenEndpointAuthMethod: oauth.AuthSecretBasic}}, oauth.AuthSecretBasic},
+		"secret missing":          {Client{ID: "app", Metadata: oauth.ClientMetadata{TokenEndpointAuthMethod: oauth.AuthSecretPost}}, "refused: this token_endpoint_auth_method needs a client secret"},
+		"secret unused":           {Client{ID: "app", SecretHash: &secret, Metadata: oauth.ClientMetadata{TokenEndpointAuthMethod: oauth.AuthNone}}, "refused: this token_endpoint_auth_method uses no client secret"},
 		"no id":                   {Client{}, "refused: client_id must be visible characters"},
 		"id with line break":      {Client{ID: "a\nb"}, "refused: client_id must be visible characters"},
 	} {
@@ -195,18 +195,18 @@ func TestCompletePreregistered_AS36(t *testing.T) {
 }
 
 func TestFingerprint_H12(t *testing.T) {
-	base := ClientMetadata{RedirectURIs: []string{"https://a.example/", "https://b.example/"}, ClientName: "n", TokenEndpointAuthMethod: AuthNone}
+	base := oauth.ClientMetadata{RedirectURIs: []string{"https://a.example/", "https://b.example/"}, ClientName: "n", TokenEndpointAuthMethod: oauth.AuthNone}
 	same := base
 	same.RedirectURIs, same.LogoURI, same.Scope = []string{"https://b.example/", "https://a.example/"}, "https://a.example/logo", "x"
 	if fingerprint(&base) != fingerprint(&same) {
 		t.Error("an order or a logo changes the fingerprint")
 	}
-	for name, change := range map[string]func(*ClientMetadata){
-		"redirect URI": func(m *ClientMetadata) { m.RedirectURIs = m.RedirectURIs[:1] },
-		"name":         func(m *ClientMetadata) { m.ClientName = "m" },
-		"keys":         func(m *ClientMetadata) { m.JWKS = json.RawMessage(`{}`) },
-		"keys' place":  func(m *ClientMetadata) { m.JWKSURI = "https://a.example/" },
-		"method":       func(m *ClientMetadata) { m.TokenEndpointAuthMethod = AuthPrivateKeyJWT },
+	for name, change := range map[string]func(*oauth.ClientMetadata){
+		"redirect URI": func(m *oauth.ClientMetadata) { m.RedirectURIs = m.RedirectURIs[:1] },
+		"name":         func(m *oauth.ClientMetadata) { m.ClientName = "m" },
+		"keys":         func(m *oauth.ClientMetadata) { m.JWKS = json.RawMessage(`{}`) },
+		"keys' place":  func(m *oauth.ClientMetadata) { m.JWKSURI = "https://a.example/" },
+		"method":       func(m *oauth.ClientMetadata) { m.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT },
 	} {
 		m := base
 		if change(&m); fingerprint(&m) == fingerprint(&base) {
@@ -227,7 +227,7 @@ func FuzzMetadata(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if len(m.RedirectURIs) == 0 || !slices.Contains(m.GrantTypes, grantAuthorizationCode) || !slices.Equal(m.ResponseTypes, []string{"code"}) {
+			if len(m.RedirectURIs) == 0 || !slices.Contains(m.GrantTypes, oauth.GrantAuthorizationCode) || !slices.Equal(m.ResponseTypes, []string{"code"}) {
 				t.Fatalf("incomplete: %+v", m)
 			}
 			for _, uri := range m.RedirectURIs {

@@ -84,7 +84,7 @@ func BenchmarkWrongSecret_C03(b *testing.B) {
 	client := &Client{ID: "c", SecretHash: &hash}
 	for _, same := range []int{0, len(right) / 4, len(right) / 2, len(right) - 1, len(right)} {
 		b.Run(fmt.Sprintf("same=%d_of_%d", same, len(right)), func(b *testing.B) {
-			p := presented{clientID: "c", method: AuthSecretPost, secret: right[:same] + strings.Repeat("~", len(right)-same)}
+			p := presented{clientID: "c", method: oauth.AuthSecretPost, secret: right[:same] + strings.Repeat("~", len(right)-same)}
 			for b.Loop() {
 				if err := l.as.verifyClient(b.Context(), client, p, stranger); (err == nil) != (same == len(right)) {
 					b.Fatal(err)

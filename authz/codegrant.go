@@ -49,7 +49,7 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authentic
 	if err != nil {
 		return nil, err
 	}
-	issued, records := as.issue(grant, until, audience, grant.Scope, client.AllowsGrant(grantRefreshToken), now)
+	issued, records := as.issue(grant, until, audience, grant.Scope, client.AllowsGrant(oauth.GrantRefreshToken), now)
 	if records.Refresh != nil {
 		records.Refresh.Authenticated = client.Proved
 	}

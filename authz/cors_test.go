@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -135,7 +136,7 @@ func TestCORSOfEndpoints_AS40_AS73(t *testing.T) {
 	l := newLab(t)
 	for path, open := range map[string]bool{
 		TokenPath: true, "/token": true, RegisterPath: true, "/register": true, RegisterPath + "/": true,
-		RevokePath: true, IntrospectPath: true, authorizationServerWK: true,
+		RevokePath: true, IntrospectPath: true, oauth.AuthorizationServerPath: true,
 		AuthorizePath: false, "/authorize": false,
 	} {
 		for _, method := range []string{"OPTIONS", "POST", "GET"} {

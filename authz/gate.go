@@ -35,8 +35,8 @@ func (as *AuthorizationServer) Gate(s Server) *Gate {
 		server:  s,
 		callers: keyCallers(as.cfg.VirtualKeys, &s),
 		log:     as.log.With(zap.String("server", s.ID)),
-		plain:   newChallenge(resourceMetadataURL(as.cfg.Issuer, s.Path, false), s.Scopes),
-		slashed: newChallenge(resourceMetadataURL(as.cfg.Issuer, s.Path, true), s.Scopes),
+		plain:   newChallenge(oauth.ResourceMetadataURL(as.cfg.Issuer, s.Path, false), s.Scopes),
+		slashed: newChallenge(oauth.ResourceMetadataURL(as.cfg.Issuer, s.Path, true), s.Scopes),
 	}
 }
 

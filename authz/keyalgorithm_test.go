@@ -17,7 +17,7 @@ func TestKeyOfOneAlgorithm_C09(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := assertionLab(t, ClientMetadata{JWKS: keySet(t, jose.JSONWebKey{Key: key.Public(), KeyID: "pss", Algorithm: "PS256"})})
+	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, jose.JSONWebKey{Key: key.Public(), KeyID: "pss", Algorithm: "PS256"})})
 	signed := func(alg jose.SignatureAlgorithm) string {
 		return sign(t, alg, jose.JSONWebKey{Key: key, KeyID: "pss"}, claims())
 	}

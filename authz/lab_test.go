@@ -51,18 +51,18 @@ type lab struct {
 }
 
 func labConfig() Config {
-	both := []string{grantAuthorizationCode, grantRefreshToken}
+	both := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	secret := storage.HashOf(labSecret)
 	client := func(id string, method string, grants []string, redirects ...string) Client {
-		c := Client{ID: id, Origin: Preregistered, Fingerprint: storage.HashOf(id), Metadata: ClientMetadata{
+		c := Client{ID: id, Origin: Preregistered, Fingerprint: storage.HashOf(id), Metadata: oauth.ClientMetadata{
 			RedirectURIs: redirects, TokenEndpointAuthMethod: method, GrantTypes: grants, ResponseTypes: []string{"code"}, ClientName: id,
 		}}
-		if method == AuthSecretBasic || method == AuthSecretPost {
+		if method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost {
 			c.SecretHash = &secret
 		}
 		return c
 	}
-	inspector := client("inspector", AuthSecretBasic, both, labRedirect)
+	inspector := client("inspector", oauth.AuthSecretBasic, both, labRedirect)
 	inspector.Introspect = true
 	cfg := Config{
 		Issuer: labIssuer,
@@ -71,13 +71,13 @@ func labConfig() Config {
 			{ID: "main", Title: "Main", Path: "/mcp", Resource: labMain, Scopes: []string{"mcp:use"}},
 		},
 		Clients: []Client{
-			client("app", AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
-			client("single", AuthNone, both, labRedirect),
-			client("foreign", AuthNone, both, labRedirect),
-			client("native", AuthNone, both, "http://127.0.0.1/cb"),
-			client("editor", AuthNone, both, "cursor://anysphere.cursor/cb"),
-			client("once", AuthNone, both[:1], labRedirect),
-			client("web", AuthSecretBasic, both, labRedirect),
+			client("app", oauth.AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
+			client("single", oauth.AuthNone, both, labRedirect),
+			client("foreign", oauth.AuthNone, both, labRedirect),
+			client("native", oauth.AuthNone, both, "http://127.0.0.1/cb"),
+			client("editor", oauth.AuthNone, both, "cursor://anysphere.cursor/cb"),
+			client("once", oauth.AuthNone, both[:1], labRedirect),
+			client("web", oauth.AuthSecretBasic, both, labRedirect),
 			inspector,
 		},
 		Identities: []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous},

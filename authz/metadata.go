@@ -10,11 +10,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
-func (as *AuthorizationServer) metadata() authorizationServerMetadata {
+func (as *AuthorizationServer) metadata() oauth.ServerMetadata {
 	// Introspection tells about other people's tokens, so never to a public client.
-	confidential := []string{AuthSecretBasic, AuthSecretPost, AuthPrivateKeyJWT}
-	all := append([]string{AuthNone}, confidential...)
-	m := authorizationServerMetadata{
+	confidential := []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthPrivateKeyJWT}
+	all := append([]string{oauth.AuthNone}, confidential...)
+	m := oauth.ServerMetadata{
 		Issuer:                as.cfg.Issuer,
 		AuthorizationEndpoint: as.cfg.Issuer + AuthorizePath,
 		TokenEndpoint:         as.cfg.Issuer + TokenPath,
@@ -31,7 +31,7 @@ func (as *AuthorizationServer) metadata() authorizationServerMetadata {
 		RevocationAuthAlgs:    assertionAlgorithms,
 		IntrospectAuthMethods: confidential,
 		IntrospectAuthAlgs:    assertionAlgorithms,
-		CodeChallengeMethods:  []string{"S256"},
+		CodeChallengeMethods:  []string{oauth.MethodS256},
 		MetadataDocuments:     as.cfg.Registration.MetadataDocuments,
 		Iss:                   true,
 	}
@@ -43,7 +43,7 @@ func (as *AuthorizationServer) metadata() authorizationServerMetadata {
 
 // metadataWithoutDocuments is what clients read while their documents cannot
 // be fetched.
-func (as *AuthorizationServer) metadataWithoutDocuments() authorizationServerMetadata {
+func (as *AuthorizationServer) metadataWithoutDocuments() oauth.ServerMetadata {
 	m := as.metadata()
 	m.MetadataDocuments = false
 	return m
@@ -80,20 +80,20 @@ func (as *AuthorizationServer) metadataRoutes() []Route {
 	docs := documents{as: as, bodies: make(map[string][]byte), withoutDocuments: make(map[string][]byte)}
 	handler := oauth.CORS(as.log, &docs, http.MethodGet)
 	var routes []Route
-	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.ProtectedResourcePath} {
 		routes = append(routes, Route{path, handler}, Route{path + "/", handler})
 	}
 	own, withoutDocuments := mustMarshal(as.metadata()), mustMarshal(as.metadataWithoutDocuments())
 	add := func(path string) {
 		docs.bodies[path], docs.withoutDocuments[path] = own, withoutDocuments
 	}
-	add(authorizationServerWK)
-	add(openIDConfigurationWK)
+	add(oauth.AuthorizationServerPath)
+	add(oauth.OpenIDConfigurationPath)
 	for _, s := range as.cfg.Servers {
 		path := strings.TrimSuffix(s.Path, "/")
 		for _, inserted := range []string{path, path + "/"} {
-			add(authorizationServerWK + inserted)
-			add(openIDConfigurationWK + inserted)
+			add(oauth.AuthorizationServerPath + inserted)
+			add(oauth.OpenIDConfigurationPath + inserted)
 		}
 	}
 	as.addResourceMetadata(docs.bodies)
@@ -102,7 +102,7 @@ func (as *AuthorizationServer) metadataRoutes() []Route {
 		if path == "" {
 			continue // nothing to append to
 		}
-		for _, name := range []string{authorizationServerWK, openIDConfigurationWK, protectedResourceWK} {
+		for _, name := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.ProtectedResourcePath} {
 			docs.bodies[path+name] = docs.bodies[name+path]
 			docs.withoutDocuments[path+name] = docs.withoutDocuments[name+path]
 			routes = append(routes, Route{path + name, handler})

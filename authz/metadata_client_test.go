@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 )
@@ -66,7 +67,7 @@ func discover(t *testing.T, c *http.Client, serverURL string) *oauthex.Protected
 	prm, err := oauthex.GetProtectedResourceMetadata(t.Context(), challenges[0].Params["resource_metadata"], serverURL, c)
 	if err != nil {
 		prm, err = oauthex.GetProtectedResourceMetadata(t.Context(), res.Request.URL.Scheme+"://"+res.Request.URL.Host+
-			protectedResourceWK+res.Request.URL.Path, serverURL, c)
+			oauth.ProtectedResourcePath+res.Request.URL.Path, serverURL, c)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 var update = flag.Bool("update", false, "write the golden documents")
@@ -62,21 +64,21 @@ func TestGoldenMetadata_F09_AS5_AS6_AS7_AS8_AS9_AS10_AS11(t *testing.T) {
 	locked := gateConfig()
 	locked.Registration.Dynamic, locked.Registration.MetadataDocuments = false, false
 	h, lockedH := wellKnownOf(gateConfig(), t), wellKnownOf(locked, t)
-	golden(t, "metadata.json", fetch(h, "GET", authorizationServerWK).Body.Bytes())
-	golden(t, "metadata_locked.json", fetch(lockedH, "GET", authorizationServerWK).Body.Bytes())
-	golden(t, "resource.json", fetch(h, "GET", protectedResourceWK+"/mcp/notion").Body.Bytes())
-	golden(t, "resource_slash.json", fetch(h, "GET", protectedResourceWK+"/mcp/").Body.Bytes())
+	golden(t, "metadata.json", fetch(h, "GET", oauth.AuthorizationServerPath).Body.Bytes())
+	golden(t, "metadata_locked.json", fetch(lockedH, "GET", oauth.AuthorizationServerPath).Body.Bytes())
+	golden(t, "resource.json", fetch(h, "GET", oauth.ProtectedResourcePath+"/mcp/notion").Body.Bytes())
+	golden(t, "resource_slash.json", fetch(h, "GET", oauth.ProtectedResourcePath+"/mcp/").Body.Bytes())
 }
 
 func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
 	h := wellKnownOf(gateConfig(), t)
-	first := fetch(h, "GET", authorizationServerWK).Body.String()
+	first := fetch(h, "GET", oauth.AuthorizationServerPath).Body.String()
 	for _, path := range []string{
-		authorizationServerWK, openIDConfigurationWK,
-		authorizationServerWK + "/mcp", authorizationServerWK + "/mcp/", authorizationServerWK + "/mcp/notion",
-		openIDConfigurationWK + "/mcp", openIDConfigurationWK + "/mcp/notion",
-		"/mcp" + openIDConfigurationWK, "/mcp/notion" + openIDConfigurationWK,
-		"/mcp" + authorizationServerWK, "/mcp/notion" + authorizationServerWK,
+		oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath,
+		oauth.AuthorizationServerPath + "/mcp", oauth.AuthorizationServerPath + "/mcp/", oauth.AuthorizationServerPath + "/mcp/notion",
+		oauth.OpenIDConfigurationPath + "/mcp", oauth.OpenIDConfigurationPath + "/mcp/notion",
+		"/mcp" + oauth.OpenIDConfigurationPath, "/mcp/notion" + oauth.OpenIDConfigurationPath,
+		"/mcp" + oauth.AuthorizationServerPath, "/mcp/notion" + oauth.AuthorizationServerPath,
 	} {
 		w := fetch(h, "GET", path)
 		if w.Code != 200 || w.Body.String() != first {
@@ -88,10 +90,10 @@ func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
 		t.Errorf("issuer %q", m.Issuer)
 	}
 	for _, path := range []string{
-		authorizationServerWK + "/", authorizationServerWK + "/other", authorizationServerWK + "/mcp/x", openIDConfigurationWK + "/mcp3",
-		protectedResourceWK + "/", protectedResourceWK + "/other", protectedResourceWK + "/mcp/other", protectedResourceWK + "/MCP",
-		"/mcp" + openIDConfigurationWK + "/x", "/other" + openIDConfigurationWK,
-		"/other" + authorizationServerWK, "/other" + protectedResourceWK, "/mcp" + protectedResourceWK + "/mcp",
+		oauth.AuthorizationServerPath + "/", oauth.AuthorizationServerPath + "/other", oauth.AuthorizationServerPath + "/mcp/x", oauth.OpenIDConfigurationPath + "/mcp3",
+		oauth.ProtectedResourcePath + "/", oauth.ProtectedResourcePath + "/other", oauth.ProtectedResourcePath + "/mcp/other", oauth.ProtectedResourcePath + "/MCP",
+		"/mcp" + oauth.OpenIDConfigurationPath + "/x", "/other" + oauth.OpenIDConfigurationPath,
+		"/other" + oauth.AuthorizationServerPath, "/other" + oauth.ProtectedResourcePath, "/mcp" + oauth.ProtectedResourcePath + "/mcp",
 	} {
 		if w := fetch(h, "GET", path); w.Code != 404 {
 			t.Errorf("%s: %d", path, w.Code)
@@ -100,10 +102,10 @@ func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
 }
 
 // resourceOf fetches a document as a client does that was given serverURL.
-func resourceOf(t *testing.T, h http.Handler, wellKnown string) resourceMetadata {
+func resourceOf(t *testing.T, h http.Handler, wellKnown string) oauth.ResourceMetadata {
 	t.Helper()
 	w := fetch(h, "GET", wellKnown)
-	var m resourceMetadata
+	var m oauth.ResourceMetadata
 	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil {
 		t.Fatalf("%s: %d %s", wellKnown, w.Code, w.Body)
 	}
@@ -122,9 +124,9 @@ func TestResourceMetadata_RS1_RS3_RS4_RS8_RS9(t *testing.T) {
 		"/mcp/notion/": gateIssuer + "/mcp/notion/",
 		"/mcp2":        gateIssuer + "/mcp2",
 	} {
-		m := resourceOf(t, h, protectedResourceWK+path)
+		m := resourceOf(t, h, oauth.ProtectedResourcePath+path)
 		if path != "" && !strings.HasSuffix(path, "/") { // older clients append
-			if appended := resourceOf(t, h, path+protectedResourceWK); !reflect.DeepEqual(appended, m) {
+			if appended := resourceOf(t, h, path+oauth.ProtectedResourcePath); !reflect.DeepEqual(appended, m) {
 				t.Errorf("%q appended: %+v", path, appended)
 			}
 		}
@@ -147,19 +149,19 @@ func TestServerAtRoot_RS4(t *testing.T) {
 	cfg.Servers = append(cfg.Servers, Server{ID: "root", Path: "/", Resource: gateIssuer, Scopes: []string{"mcp:use"}})
 	f := newGateFixture(t, cfg)
 	h := serveRoutes(f.as.metadataRoutes())
-	if m := resourceOf(t, h, protectedResourceWK); m.Resource != gateIssuer {
+	if m := resourceOf(t, h, oauth.ProtectedResourcePath); m.Resource != gateIssuer {
 		t.Errorf("at the root: %q", m.Resource)
 	}
-	if m := resourceOf(t, h, protectedResourceWK+"/"); m.Resource != gateIssuer+"/" {
+	if m := resourceOf(t, h, oauth.ProtectedResourcePath+"/"); m.Resource != gateIssuer+"/" {
 		t.Errorf("with a slash: %q", m.Resource)
 	}
 	c, w := call(f.gate("root"), "POST", gateIssuer+"/")
-	refused(t, c, w, 401, `Bearer resource_metadata="`+gateIssuer+protectedResourceWK+`", scope="mcp:use"`)
+	refused(t, c, w, 401, `Bearer resource_metadata="`+gateIssuer+oauth.ProtectedResourcePath+`", scope="mcp:use"`)
 	token := f.issue(nil)
 	if c, w := call(f.gate("root"), "POST", gateIssuer+"/", authHeader, "Bearer "+token); c != nil || w.Code != 401 {
 		t.Error("a token for /mcp passes at /")
 	}
-	for _, path := range []string{authorizationServerWK, authorizationServerWK + "/", openIDConfigurationWK + "/"} {
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.AuthorizationServerPath + "/", oauth.OpenIDConfigurationPath + "/"} {
 		if w := fetch(h, "GET", path); w.Code != 200 {
 			t.Errorf("%s: %d", path, w.Code)
 		}
@@ -188,7 +190,7 @@ func TestChallengeLeadsToMetadata_RS2_RS4(t *testing.T) {
 
 func TestMetadataIgnoresRequest_F07_RS21(t *testing.T) {
 	h := wellKnownOf(gateConfig(), t)
-	for _, path := range []string{authorizationServerWK, protectedResourceWK + "/mcp"} {
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.ProtectedResourcePath + "/mcp"} {
 		r := httptest.NewRequest("GET", "http://evil.example"+path+"?x=1", nil)
 		r.Header.Set("X-Forwarded-Host", "evil.example")
 		r.Header.Set("X-Forwarded-Proto", "http")
@@ -205,7 +207,7 @@ func TestMetadataHeaders_F10(t *testing.T) {
 	cfg := gateConfig()
 	cfg.Servers[0].Title = `</script><script>alert(1)</script>`
 	h := wellKnownOf(cfg, t)
-	for _, path := range []string{authorizationServerWK, protectedResourceWK + "/mcp/notion", protectedResourceWK + "/none"} {
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.ProtectedResourcePath + "/mcp/notion", oauth.ProtectedResourcePath + "/none"} {
 		w := fetch(h, "GET", path)
 		if w.Header().Get("Content-Type") != "application/json" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", path, w.Header())
@@ -218,7 +220,7 @@ func TestMetadataHeaders_F10(t *testing.T) {
 
 func TestMetadataMethods_RS3_AS73(t *testing.T) {
 	h := wellKnownOf(gateConfig(), t)
-	for _, path := range []string{authorizationServerWK, openIDConfigurationWK + "/mcp", protectedResourceWK + "/mcp", protectedResourceWK + "/none"} {
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath + "/mcp", oauth.ProtectedResourcePath + "/mcp", oauth.ProtectedResourcePath + "/none"} {
 		for _, method := range []string{"GET", "HEAD"} {
 			want := 200
 			if strings.HasSuffix(path, "/none") {

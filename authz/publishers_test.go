@@ -19,7 +19,7 @@ import (
 
 // advertised reports whether clients read that documents are supported.
 func (l *lab) advertised() bool {
-	return l.advertisedAt(authorizationServerWK)
+	return l.advertisedAt(oauth.AuthorizationServerPath)
 }
 
 func (l *lab) advertisedAt(path string) bool {
@@ -74,7 +74,7 @@ func TestUnreachablePublisher(t *testing.T) {
 	if err == nil || oauth.AsError(err).Status != http.StatusBadRequest || oauth.AsError(err).Description != unreachableDocuments(nil).Description {
 		t.Errorf("the person reads %v", err)
 	}
-	for _, path := range []string{authorizationServerWK, openIDConfigurationWK, authorizationServerWK + "/mcp/", "/mcp/notion" + openIDConfigurationWK} {
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.AuthorizationServerPath + "/mcp/", "/mcp/notion" + oauth.OpenIDConfigurationPath} {
 		if l.advertisedAt(path) {
 			t.Errorf("%s: documents are advertised though they cannot be fetched", path)
 		}

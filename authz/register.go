@@ -28,7 +28,7 @@ type registrationResponse struct {
 	ClientSecretExpiresAt   *int64 `json:"client_secret_expires_at,omitempty"`
 	RegistrationAccessToken string `json:"registration_access_token"`
 	RegistrationClientURI   string `json:"registration_client_uri"`
-	ClientMetadata
+	oauth.ClientMetadata
 }
 
 // registerHandler answers the registration endpoint (RFC 7591 section 3). It
@@ -130,8 +130,8 @@ func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // parseRegistration returns the metadata that will be in effect. Members that
 // RFC 7591 does not name, or that only a server may set, have no effect.
-func (as *AuthorizationServer) parseRegistration(body []byte) (ClientMetadata, error) {
-	var m ClientMetadata
+func (as *AuthorizationServer) parseRegistration(body []byte) (oauth.ClientMetadata, error) {
+	var m oauth.ClientMetadata
 	if err := strictjson.Unmarshal(body, maxRegistrationLen, &m); err != nil {
 		return m, &oauth.Error{
 			Status: http.StatusBadRequest, Code: "invalid_client_metadata",
@@ -144,14 +144,14 @@ func (as *AuthorizationServer) parseRegistration(body []byte) (ClientMetadata, e
 
 // describeRegistration puts the metadata and the hash of the registration
 // token into the record, and returns the answer that shows both.
-func (as *AuthorizationServer) describeRegistration(c *storage.Client, m ClientMetadata, token string) (*registrationResponse, error) {
+func (as *AuthorizationServer) describeRegistration(c *storage.Client, m oauth.ClientMetadata, token string) (*registrationResponse, error) {
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
 	c.Metadata, c.RegistrationTokenHash = raw, storage.HashOf(token)
 	return &registrationResponse{
-		ClientID: c.ID, ClientIDIssuedAt: c.CreatedAt.Unix(), ClientMetadata: m.published(),
+		ClientID: c.ID, ClientIDIssuedAt: c.CreatedAt.Unix(), ClientMetadata: m.Published(),
 		RegistrationAccessToken: token, RegistrationClientURI: as.cfg.Issuer + RegisterPath + "/" + c.ID,
 	}, nil
 }
@@ -160,7 +160,7 @@ func (as *AuthorizationServer) describeRegistration(c *storage.Client, m ClientM
 // none, and takes away one that it has no more use for.
 func (response *registrationResponse) issueSecret(c *storage.Client) {
 	switch response.TokenEndpointAuthMethod {
-	case AuthSecretBasic, AuthSecretPost:
+	case oauth.AuthSecretBasic, oauth.AuthSecretPost:
 		if c.SecretHash == nil {
 			response.ClientSecret, response.ClientSecretExpiresAt = oauth.NewSecret(clientSecretPrefix), new(int64)
 			h := storage.HashOf(response.ClientSecret)

@@ -25,8 +25,8 @@ func TestRegister_AS35(t *testing.T) {
 	if h := w.Header(); h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" || h.Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("headers %v", h)
 	}
-	if uuid.Validate(reg.ID) != nil || reg.IssuedAt != labStart.Unix() || reg.AuthMethod != AuthNone || reg.ClientName != "c" ||
-		!slices.Equal(reg.GrantTypes, []string{grantAuthorizationCode, grantRefreshToken}) || !slices.Equal(reg.RedirectURIs, []string{"http://127.0.0.1/cb"}) {
+	if uuid.Validate(reg.ID) != nil || reg.IssuedAt != labStart.Unix() || reg.AuthMethod != oauth.AuthNone || reg.ClientName != "c" ||
+		!slices.Equal(reg.GrantTypes, []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}) || !slices.Equal(reg.RedirectURIs, []string{"http://127.0.0.1/cb"}) {
 		t.Errorf("registered %+v", reg)
 	}
 	if reg.Secret != "" || reg.SecretExpires != nil {
@@ -56,7 +56,7 @@ func TestRegisterRealClients_AS34(t *testing.T) {
 
 func TestRegisterConfidential_G18(t *testing.T) {
 	l := newLab(t)
-	for _, method := range []string{AuthSecretBasic, AuthSecretPost} {
+	for _, method := range []string{oauth.AuthSecretBasic, oauth.AuthSecretPost} {
 		reg := l.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"` + method + `"}`)
 		if !strings.HasPrefix(reg.Secret, clientSecretPrefix) || reg.SecretExpires == nil || *reg.SecretExpires != 0 {
 			t.Errorf("%s: %+v", method, reg)
@@ -109,7 +109,7 @@ func TestRegisterWithoutMethod_AS35_C01(t *testing.T) {
 	reg := l.register("{" + body + "}")
 	code := l.approved(request("client_id", reg.ID, "redirect_uri", "https://c.example/cb"), alice).Get("code")
 	status, again := l.manage(http.MethodPut, reg, `{"client_id":"`+reg.ID+`","token_endpoint_auth_method":"`+reg.AuthMethod+`",`+body+"}")
-	if status != http.StatusOK || again.AuthMethod != AuthSecretBasic || again.Secret != "" {
+	if status != http.StatusOK || again.AuthMethod != oauth.AuthSecretBasic || again.Secret != "" {
 		t.Errorf("update: %d %+v", status, again)
 	}
 	if got, want := ways(l, reg), [3]bool{true, false, false}; got != want {
@@ -139,7 +139,7 @@ func TestRegistrationKeepsGoodRedirectURIs(t *testing.T) {
 	if status != http.StatusOK || !slices.Equal(again.RedirectURIs, []string{labRedirect}) {
 		t.Errorf("update: %d %q", status, again.RedirectURIs)
 	}
-	operators := Client{ID: "c", Metadata: ClientMetadata{RedirectURIs: []string{labRedirect, "weird-scheme:/cb"}}}
+	operators := Client{ID: "c", Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect, "weird-scheme:/cb"}}}
 	if err := operators.Complete(DefaultRegistration.RedirectSchemes); err == nil {
 		t.Error("a mistake of the operator is dropped in silence")
 	}

@@ -46,7 +46,7 @@ func (as *AuthorizationServer) manageRegistration(w http.ResponseWriter, r *http
 	case http.MethodDelete:
 		return nil, as.deleteRegistration(r.Context(), c)
 	}
-	var m ClientMetadata
+	var m oauth.ClientMetadata
 	if err := json.Unmarshal(c.Metadata, &m); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http
 	if err := checkUpdate(body, &c); err != nil {
 		return nil, err
 	}
-	var before ClientMetadata
+	var before oauth.ClientMetadata
 	if err := json.Unmarshal(c.Metadata, &before); err != nil {
 		return nil, err
 	}

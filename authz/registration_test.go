@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func (l *lab) manage(method string, reg registration, body string) (status int, again registration) {
@@ -200,18 +201,18 @@ func TestUpdateAuthMethod(t *testing.T) {
 		reg = next
 		return next
 	}
-	first := step(AuthSecretBasic)
+	first := step(oauth.AuthSecretBasic)
 	if first.Secret == "" {
 		t.Error("became confidential without a secret")
 	}
-	if kept := step(AuthSecretPost); kept.Secret != "" {
+	if kept := step(oauth.AuthSecretPost); kept.Secret != "" {
 		t.Error("got another secret")
 	}
-	step(AuthNone)
+	step(oauth.AuthNone)
 	if c, err := l.lookup(reg.ID); err != nil || c.SecretHash != nil {
 		t.Errorf("the secret stays: %+v, %v", c, err)
 	}
-	if second := step(AuthSecretPost); second.Secret == "" || second.Secret == first.Secret {
+	if second := step(oauth.AuthSecretPost); second.Secret == "" || second.Secret == first.Secret {
 		t.Error("an old secret is good again")
 	}
 }

@@ -16,16 +16,16 @@ func (as *AuthorizationServer) addResourceMetadata(bodies map[string][]byte) {
 	for i, s := range as.cfg.Servers {
 		path := strings.TrimSuffix(s.Path, "/")
 		plain := as.resourceMetadata(&s, s.Resource)
-		bodies[protectedResourceWK+path] = plain
-		bodies[protectedResourceWK+path+"/"] = as.resourceMetadata(&s, s.Resource+"/")
+		bodies[oauth.ProtectedResourcePath+path] = plain
+		bodies[oauth.ProtectedResourcePath+path+"/"] = as.resourceMetadata(&s, s.Resource+"/")
 		if i == 0 {
-			bodies[protectedResourceWK] = plain
+			bodies[oauth.ProtectedResourcePath] = plain
 		}
 	}
 }
 
 func (as *AuthorizationServer) resourceMetadata(s *Server, resource string) []byte {
-	return mustMarshal(resourceMetadata{
+	return mustMarshal(oauth.ResourceMetadata{
 		Resource:               resource,
 		AuthorizationServers:   []string{as.cfg.Issuer},
 		ScopesSupported:        oauth.WithoutOfflineAccess(s.Scopes),

@@ -40,9 +40,9 @@ func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) 
 	var redeem func(context.Context, *authenticated, url.Values) (*tokens, error)
 	grantType := form.Get("grant_type")
 	switch grantType {
-	case grantAuthorizationCode:
+	case oauth.GrantAuthorizationCode:
 		redeem = as.redeemCode
-	case grantRefreshToken:
+	case oauth.GrantRefreshToken:
 		redeem = as.refresh
 	case "":
 		return nil, oauth.NewError("invalid_request", "The grant_type is missing.")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func TestSignInAndRefresh_AS60_AS62_AS64_AS65_AS70_C13(t *testing.T) {
@@ -50,7 +52,7 @@ func TestDefaultPaths_AS33_AS40_AS60(t *testing.T) {
 	l := newLab(t)
 	other := l.register(publicClient)
 	reg := l.registered(l.send(http.MethodPost, "/register", publicClient), http.StatusCreated)
-	if reg.ID == other.ID || reg.AuthMethod != AuthNone {
+	if reg.ID == other.ID || reg.AuthMethod != oauth.AuthNone {
 		t.Fatalf("registered %+v", reg)
 	}
 	v := request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb", "resource", "-", "scope", "-")

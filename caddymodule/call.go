@@ -205,7 +205,7 @@ func replaced(res *http.Response, write func(http.ResponseWriter)) *http.Respons
 // stepUp replaces an upstream's 403 that asks for scopes which are ours to
 // grant. It returns nil if it does not.
 func (c *call) stepUp(r *http.Request, res *http.Response) *http.Response {
-	challenge := accounts.ParseChallenge(res.Header)
+	challenge := oauth.ParseChallenge(res.Header)
 	a := &answer{header: http.Header{}}
 	if !challenge.InsufficientScope || !c.gate.StepUp(a, r, c.caller, challenge.Scopes) {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // errNotKept tells that a call would work now, but its body was too large to
@@ -33,7 +34,7 @@ func (t *transport) receivedConnected(req *http.Request, res *http.Response, c *
 		res = again
 	}
 	if res.StatusCode == http.StatusForbidden && c.connection.Mode != accounts.PerUserHeaders {
-		if challenge := accounts.ParseChallenge(res.Header); challenge.InsufficientScope {
+		if challenge := oauth.ParseChallenge(res.Header); challenge.InsufficientScope {
 			_ = res.Body.Close()
 			return replaced(res, func(w http.ResponseWriter) { c.refuseScope(w, req, challenge.Scopes) }), nil
 		}

@@ -78,7 +78,7 @@ func (h *Handler) convertClients(cfg *authz.Config, resolve resolver) error {
 var clientIDPattern = regexp.MustCompile(`^[!-~]{1,255}$`)
 
 func convertClient(path string, c Client, schemes []string, resolve resolver) (authz.Client, error) {
-	m := authz.ClientMetadata{
+	m := oauth.ClientMetadata{
 		ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
 		GrantTypes:    []string{"authorization_code", "refresh_token"},
 		ResponseTypes: []string{"code"},
@@ -107,10 +107,10 @@ func convertClient(path string, c Client, schemes []string, resolve resolver) (a
 		client.SecretHash, ways = hash, ways+1
 	}
 	if c.JWKSURI != "" {
-		m.TokenEndpointAuthMethod, ways = authz.AuthPrivateKeyJWT, ways+1
+		m.TokenEndpointAuthMethod, ways = oauth.AuthPrivateKeyJWT, ways+1
 	}
 	if len(c.JWKS) > 0 {
-		m.TokenEndpointAuthMethod, ways = authz.AuthPrivateKeyJWT, ways+1
+		m.TokenEndpointAuthMethod, ways = oauth.AuthPrivateKeyJWT, ways+1
 	}
 	switch {
 	case ways > 1:

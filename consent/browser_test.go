@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -79,9 +80,9 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 	cfg.Identities = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Caddy, identity.Anonymous}
 	cfg.VirtualKeys = identity.NewVirtualKeys(virtual...)
 	cfg.Registration = authz.DefaultRegistration
-	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: authz.ClientMetadata{
+	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
-		TokenEndpointAuthMethod: authz.AuthNone, GrantTypes: []string{"authorization_code"},
+		TokenEndpointAuthMethod: oauth.AuthNone, GrantTypes: []string{"authorization_code"},
 	}}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{

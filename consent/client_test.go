@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // bothPages returns what a person sees of a client before deciding.
@@ -21,11 +22,11 @@ func bothPages(t *testing.T, client authz.Client, redirectURI string) map[string
 }
 
 func named(name string) authz.Client {
-	return authz.Client{ID: "c", Origin: authz.Registered, Metadata: authz.ClientMetadata{ClientName: name}}
+	return authz.Client{ID: "c", Origin: authz.Registered, Metadata: oauth.ClientMetadata{ClientName: name}}
 }
 
 func document(id, name string) authz.Client {
-	return authz.Client{ID: id, Origin: authz.MetadataDocument, Metadata: authz.ClientMetadata{ClientName: name}}
+	return authz.Client{ID: id, Origin: authz.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: name}}
 }
 
 func TestClientAsShown_G04_H13_H14_H19(t *testing.T) {
@@ -155,7 +156,7 @@ func TestNameComesLastAndOnce_G04(t *testing.T) {
 
 // Nothing a client registered is more than text, and no address of it is used.
 func TestMetadataIsInert_G05(t *testing.T) {
-	client := authz.Client{ID: "c", Origin: authz.Registered, Metadata: authz.ClientMetadata{
+	client := authz.Client{ID: "c", Origin: authz.Registered, Metadata: oauth.ClientMetadata{
 		ClientName: `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`,
 		ClientURI:  "javascript:alert(2)", LogoURI: "https://evil.example/logo.png",
 		PolicyURI: "https://evil.example/policy", TOSURI: "data:text/html,x", Contacts: []string{"<b>me</b>"},

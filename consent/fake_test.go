@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -60,7 +61,7 @@ func newFake() *fakeFlows {
 		servers: servers,
 		flow: authz.Flow{
 			SealedID: "sealed", ID: "flow-1", RedirectURI: "https://app.example/cb", State: "state-of-the-client",
-			Client:    &authz.Client{ID: "client-1", Origin: authz.Registered, Metadata: authz.ClientMetadata{ClientName: "Cursor"}},
+			Client:    &authz.Client{ID: "client-1", Origin: authz.Registered, Metadata: oauth.ClientMetadata{ClientName: "Cursor"}},
 			Scope:     []string{"mcp:use", "pages:write"},
 			ExpiresAt: time.Now().Add(time.Minute), CSRFToken: "csrf-1",
 		},

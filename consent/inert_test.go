@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -18,7 +19,7 @@ const spell = `{{env "SECRET"}} ${SECRET} [[env "SECRET"]]`
 func TestNothingOfStrangersRuns(t *testing.T) {
 	spelled := func() *fakeFlows {
 		fake := newFake()
-		fake.flow.Client = &authz.Client{ID: "https://evil.example/" + spell, Origin: authz.MetadataDocument, Metadata: authz.ClientMetadata{ClientName: spell}}
+		fake.flow.Client = &authz.Client{ID: "https://evil.example/" + spell, Origin: authz.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: spell}}
 		fake.flow.RedirectURI = "https://evil.example/cb?" + spell
 		fake.flow.SealedID = "sealed"
 		return fake

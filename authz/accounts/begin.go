@@ -2,9 +2,6 @@ package accounts
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/url"
 	"slices"
 	"strings"
@@ -98,11 +95,11 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	}
 	l := newLink(s, p, c, scopes)
 	record := trip{
-		Link: l, Verifier: newSecret(), RedirectURI: b.redirectURI(s),
+		Link: l, Verifier: oauth.NewSecret(""), RedirectURI: b.redirectURI(s),
 		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
 		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Authentication: t.Authentication, Seen: before, Once: t.Once,
 	}
-	state := newSecret()
+	state := oauth.NewSecret("")
 	hash := storage.HashOf(state)
 	if err := b.deps.Store.SaveConnectState(ctx, storage.ConnectState{
 		Hash: hash, ConnectionKey: key, Browser: t.Browser, Provider: l.Provider,
@@ -146,10 +143,10 @@ func newLink(s *Server, p *provider, c *client, scopes []string) link {
 func requestedScopes(p *provider, extra, existing []string) []string {
 	scopes := p.Scopes
 	if len(extra) > 0 {
-		scopes = unionScopes(existing, scopes, extra)
+		scopes = oauth.UnionScopes(existing, scopes, extra)
 	}
-	if slices.Contains(p.ScopesSupported.scopes(), oauth.OfflineAccess) {
-		scopes = unionScopes(scopes, []string{oauth.OfflineAccess})
+	if slices.Contains(p.ScopesSupported.Scopes(), oauth.OfflineAccess) {
+		scopes = oauth.UnionScopes(scopes, []string{oauth.OfflineAccess})
 	}
 	return scopes
 }
@@ -169,13 +166,12 @@ func authorizationURL(s *Server, endpoint string, t trip, state string) (string,
 	for name, value := range s.Quirks.AuthorizeParams {
 		q.Set(name, value)
 	}
-	sum := sha256.Sum256([]byte(t.Verifier))
 	q.Set("response_type", "code")
 	q.Set("client_id", t.Link.ClientID)
 	q.Set("redirect_uri", t.RedirectURI)
 	q.Set("state", state)
-	q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(sum[:]))
-	q.Set("code_challenge_method", "S256")
+	q.Set("code_challenge", oauth.CodeChallenge(t.Verifier))
+	q.Set("code_challenge_method", oauth.MethodS256)
 	for name, value := range map[string]string{
 		"scope": strings.Join(t.Link.Scopes, s.scopeSeparator()), "resource": t.Link.Resource,
 	} {
@@ -192,11 +188,4 @@ func (s *Server) scopeSeparator() string {
 		return s.Quirks.ScopeSeparator
 	}
 	return " "
-}
-
-// newSecret returns 256 random bits in base64url: a state or a verifier.
-func newSecret() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }

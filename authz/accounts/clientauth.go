@@ -4,14 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-)
 
-// Ways to authenticate at a token endpoint (RFC 8414 section 2).
-const (
-	authBasic         = "client_secret_basic"
-	authPost          = "client_secret_post"
-	authPrivateKeyJWT = "private_key_jwt"
-	authNone          = "none"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // client is what we are at a provider.
@@ -29,25 +23,25 @@ func authMethod(q Quirks, hasSecret bool, supported []string) string {
 	case q.AuthMethod != "":
 		return q.AuthMethod
 	case !hasSecret:
-		return authNone
-	case slices.Contains(supported, authPost) && !slices.Contains(supported, authBasic):
-		return authPost
+		return oauth.AuthNone
+	case slices.Contains(supported, oauth.AuthSecretPost) && !slices.Contains(supported, oauth.AuthSecretBasic):
+		return oauth.AuthSecretPost
 	}
-	return authBasic // the default of RFC 8414 section 2
+	return oauth.AuthSecretBasic // the default of RFC 8414 section 2
 }
 
 // authenticate adds the client to a request to its provider (RFC 6749 section
 // 2.3, RFC 7523 section 2.2).
 func (b *Broker) authenticate(server string, l link, c *client, header http.Header, form url.Values) error {
 	switch l.AuthMethod {
-	case authBasic:
+	case oauth.AuthSecretBasic:
 		// Both are encoded as a form before they are joined (section 2.3.1).
 		r := http.Request{Header: header}
 		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
 		return nil
-	case authPost:
+	case oauth.AuthSecretPost:
 		form.Set("client_secret", c.Secret)
-	case authPrivateKeyJWT:
+	case oauth.AuthPrivateKeyJWT:
 		assertion, err := b.clientAssertion(server, c.ID, l.Provider)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -46,7 +47,7 @@ func TestPinnedProviderRefreshes_K15(t *testing.T) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	s := v.servers["notion"]
 	s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "", "", "", ""
-	pin := &provider{providerMetadata: providerMetadata{Issuer: v.idp.URL}, Discovered: true}
+	pin := &provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: v.idp.URL}, Discovered: true}
 	if err := v.pinIssuer(t.Context(), s, pin); err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4"
-
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -19,17 +18,10 @@ type ClientDocument struct {
 }
 
 // clientMetadata is what we say about ourselves, in our documents and when we
-// register (RFC 7591 section 2).
+// register.
 type clientMetadata struct {
-	ClientID                string              `json:"client_id,omitempty"`
-	ClientName              string              `json:"client_name"`
-	ClientURI               string              `json:"client_uri,omitempty"`
-	RedirectURIs            []string            `json:"redirect_uris"`
-	GrantTypes              []string            `json:"grant_types"`
-	ResponseTypes           []string            `json:"response_types"`
-	TokenEndpointAuthMethod string              `json:"token_endpoint_auth_method"`
-	ApplicationType         string              `json:"application_type"`
-	JWKS                    *jose.JSONWebKeySet `json:"jwks,omitempty"`
+	ClientID string `json:"client_id,omitempty"`
+	oauth.ClientMetadata
 }
 
 // ClientDocuments returns our client ID metadata documents
@@ -50,17 +42,22 @@ func (b *Broker) ClientDocuments() []ClientDocument {
 		}
 		documents = append(documents,
 			b.clientDocument(s, b.documentID(s), documentAuthMethod(s)),
-			b.clientDocument(s, b.keyedDocumentID(s), authPrivateKeyJWT))
+			b.clientDocument(s, b.keyedDocumentID(s), oauth.AuthPrivateKeyJWT))
 	}
 	return documents
 }
 
 func (b *Broker) clientDocument(s *Server, id, authMethod string) ClientDocument {
-	body, err := json.Marshal(b.clientMetadata(s, id, authMethod))
+	return ClientDocument{Path: strings.TrimPrefix(id, b.cfg.Issuer), Body: mustMarshal(b.clientMetadata(s, id, authMethod))}
+}
+
+// mustMarshal is for documents of texts and public keys, which always marshal.
+func mustMarshal(v any) []byte {
+	body, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // texts and public keys only
+		panic(err)
 	}
-	return ClientDocument{Path: strings.TrimPrefix(id, b.cfg.Issuer), Body: body}
+	return body
 }
 
 func (b *Broker) https() bool { return strings.HasPrefix(b.cfg.Issuer, "https://") }
@@ -101,9 +98,9 @@ func (b *Broker) isDocument(s *Server, clientID string) bool {
 // documentClient returns what we are at a provider that reads our documents and
 // supports these ways to authenticate; none, if it does not say.
 func (b *Broker) documentClient(s *Server, supported []string) *client {
-	wantsKey := slices.Contains(supported, authPrivateKeyJWT) && !slices.Contains(supported, authNone)
+	wantsKey := slices.Contains(supported, oauth.AuthPrivateKeyJWT) && !slices.Contains(supported, oauth.AuthNone)
 	if wantsKey && s.Quirks.AuthMethod == "" {
-		return &client{ID: b.keyedDocumentID(s), AuthMethod: authPrivateKeyJWT}
+		return &client{ID: b.keyedDocumentID(s), AuthMethod: oauth.AuthPrivateKeyJWT}
 	}
 	return &client{ID: b.documentID(s), AuthMethod: documentAuthMethod(s)}
 }
@@ -111,32 +108,30 @@ func (b *Broker) documentClient(s *Server, supported []string) *client {
 // documentAuthMethod is how a client authenticates whose document is public:
 // with a key, or not at all.
 func documentAuthMethod(s *Server) string {
-	if s.Quirks.AuthMethod == authPrivateKeyJWT {
-		return authPrivateKeyJWT
+	if s.Quirks.AuthMethod == oauth.AuthPrivateKeyJWT {
+		return oauth.AuthPrivateKeyJWT
 	}
-	return authNone
+	return oauth.AuthNone
 }
 
 // clientMetadata describes us to the provider of a server.
 func (b *Broker) clientMetadata(s *Server, id, authMethod string) clientMetadata {
-	m := clientMetadata{
-		ClientID:                id,
+	m := clientMetadata{id, oauth.ClientMetadata{
 		ClientName:              b.clientName(),
 		ClientURI:               b.cfg.Issuer,
 		RedirectURIs:            []string{b.redirectURI(s)},
-		GrantTypes:              []string{"authorization_code", "refresh_token"},
+		GrantTypes:              []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken},
 		ResponseTypes:           []string{"code"},
 		TokenEndpointAuthMethod: authMethod,
 		ApplicationType:         "web",
-	}
+	}}
 	if !b.https() {
 		// http is for loopback only, which is for native clients (OpenID
 		// Connect Registration section 2).
 		m.ApplicationType, m.ClientURI = "native", ""
 	}
-	if authMethod == authPrivateKeyJWT {
-		keys := b.publicKeys(s.ID)
-		m.JWKS = &keys
+	if authMethod == oauth.AuthPrivateKeyJWT {
+		m.JWKS = mustMarshal(b.publicKeys(s.ID))
 	}
 	return m
 }

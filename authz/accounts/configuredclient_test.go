@@ -3,21 +3,23 @@ package accounts
 import (
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func TestConfiguredClient_CL7_K09(t *testing.T) {
-	both := []string{authBasic, authPost}
+	both := []string{oauth.AuthSecretBasic, oauth.AuthSecretPost}
 	for name, tt := range map[string]struct {
 		secret, quirk string
 		supported     []string
 		want          string
 	}{
-		"with a secret":            {"s", "", both, authBasic},
-		"metadata says nothing":    {"s", "", nil, authBasic},
-		"metadata says post":       {"s", "", []string{authPost}, authPost},
-		"public":                   {"", "", both, authNone},
-		"the operator knows":       {"s", authPost, both, authPost},
-		"the operator knows a key": {"", authPrivateKeyJWT, both, authPrivateKeyJWT},
+		"with a secret":            {"s", "", both, oauth.AuthSecretBasic},
+		"metadata says nothing":    {"s", "", nil, oauth.AuthSecretBasic},
+		"metadata says post":       {"s", "", []string{oauth.AuthSecretPost}, oauth.AuthSecretPost},
+		"public":                   {"", "", both, oauth.AuthNone},
+		"the operator knows":       {"s", oauth.AuthSecretPost, both, oauth.AuthSecretPost},
+		"the operator knows a key": {"", oauth.AuthPrivateKeyJWT, both, oauth.AuthPrivateKeyJWT},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) {
@@ -32,14 +34,14 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 			if len(r) != 1 {
 				t.Fatalf("%d token requests", len(r))
 			}
-			got := authNone
+			got := oauth.AuthNone
 			switch {
 			case r[0].header.Get("Authorization") != "":
-				got = authBasic
+				got = oauth.AuthSecretBasic
 			case r[0].form.Has("client_secret"):
-				got = authPost
+				got = oauth.AuthSecretPost
 			case r[0].form.Has("client_assertion"):
-				got = authPrivateKeyJWT
+				got = oauth.AuthPrivateKeyJWT
 			}
 			if got != tt.want {
 				t.Errorf("authenticates with %s, want %s", got, tt.want)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // provider is a server's authorization server, and what to ask of it.
 type provider struct {
-	providerMetadata
+	oauth.ProviderMetadata
 	// KnownIssuer is false for a configured provider whose issuer nobody
 	// said: then no iss can be compared.
 	KnownIssuer bool
@@ -54,7 +56,7 @@ func (b *Broker) findProvider(ctx context.Context, s *Server) (*provider, error)
 	if m != nil {
 		p.Resource, issuers = m.Resource, m.AuthorizationServers
 		if len(p.Scopes) == 0 {
-			p.Scopes = m.ScopesSupported.scopes()
+			p.Scopes = m.ScopesSupported.Scopes()
 		}
 	}
 	if s.Issuer != "" {
@@ -67,19 +69,19 @@ func (b *Broker) findProvider(ctx context.Context, s *Server) (*provider, error)
 	if err != nil {
 		return nil, err
 	}
-	p.providerMetadata = *metadata
+	p.ProviderMetadata = *metadata
 	return p, nil
 }
 
 // challengeOf asks the server without credentials. One that lets strangers ask
 // challenges nobody; its metadata may still be there, as it may be where the
 // question was not understood.
-func (b *Broker) challengeOf(ctx context.Context, s *Server) (Challenge, error) {
+func (b *Broker) challengeOf(ctx context.Context, s *Server) (oauth.Challenge, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*knockTimeout)
 	defer cancel()
-	var found Challenge
+	var found oauth.Challenge
 	err := b.askInTurn(ctx, s, nil, func(k *knocked) (enough bool) {
-		c := ParseChallenge(k.header)
+		c := oauth.ParseChallenge(k.header)
 		if c.ResourceMetadata != "" || k.status == http.StatusUnauthorized && len(found.Scopes) == 0 {
 			found = c
 		}
@@ -93,7 +95,7 @@ func (b *Broker) challengeOf(ctx context.Context, s *Server) (Challenge, error) 
 
 // firstProvider returns the first of the issuers that can be used. They are
 // independent of each other: nothing of one is used with another.
-func (b *Broker) firstProvider(ctx context.Context, s *Server, issuers []string) (*providerMetadata, error) {
+func (b *Broker) firstProvider(ctx context.Context, s *Server, issuers []string) (*oauth.ProviderMetadata, error) {
 	var first error
 	asked := 0
 	for _, issuer := range issuers {
@@ -140,7 +142,7 @@ func (b *Broker) configuredProvider(s *Server) (*provider, error) {
 	if err := b.checkAuthorizationEndpoint(s, s.AuthorizationEndpoint); err != nil {
 		return nil, problemf(ProviderUnusable, "authorization_endpoint: %w", err)
 	}
-	p := &provider{KnownIssuer: s.Issuer != "", Resource: s.resource(), providerMetadata: providerMetadata{
+	p := &provider{KnownIssuer: s.Issuer != "", Resource: s.resource(), ProviderMetadata: oauth.ProviderMetadata{
 		Issuer:                s.Issuer,
 		AuthorizationEndpoint: s.AuthorizationEndpoint,
 		TokenEndpoint:         s.TokenEndpoint,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -17,8 +18,8 @@ func TestFindResourceMetadata_CL1(t *testing.T) {
 		"where the challenge says":   {func(l *lab) string { return `Bearer resource_metadata="` + l.server.URL + `/own/place"` }, "/own/place", nil},
 		"challenge without a place":  {func(*lab) string { return `Bearer scope="a"` }, prmPath, nil},
 		"no challenge":               {func(*lab) string { return "" }, prmPath, nil},
-		"at the root":                {func(*lab) string { return "" }, protectedResourcePath, nil},
-		"at the root for the origin": {func(*lab) string { return "" }, protectedResourcePath, func(l *lab) string { return l.server.URL }},
+		"at the root":                {func(*lab) string { return "" }, oauth.ProtectedResourcePath, nil},
+		"at the root for the origin": {func(*lab) string { return "" }, oauth.ProtectedResourcePath, func(l *lab) string { return l.server.URL }},
 		"place of the challenge is gone": {
 			func(l *lab) string { return `Bearer resource_metadata="` + l.server.URL + `/gone"` }, prmPath, nil,
 		},
@@ -120,10 +121,10 @@ func TestDiscoveryOutage(t *testing.T) {
 			"provider metadata, second place": {func(l *lab) { l.provider.page(asMetadataPath, nil); l.provider.page(oidcPath, down) }, ProviderDown},
 			"provider metadata, good second":  {func(l *lab) { l.provider.page(asMetadataPath, down); l.provider.page(oidcPath, document(l.metadata())) }, ""},
 			"resource metadata":               {func(l *lab) { l.server.page(prmPath, down) }, ProviderDown},
-			"resource metadata, second place": {func(l *lab) { l.server.page(prmPath, nil); l.server.page(protectedResourcePath, down) }, ProviderDown},
+			"resource metadata, second place": {func(l *lab) { l.server.page(prmPath, nil); l.server.page(oauth.ProtectedResourcePath, down) }, ProviderDown},
 			"resource metadata, good second": {func(l *lab) {
 				l.server.page(prmPath, down)
-				l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+				l.server.page(oauth.ProtectedResourcePath, document(l.resourceMetadata()))
 			}, ""},
 			"everything of the server":         {func(l *lab) { l.server.page("/mcp", down); l.server.page(prmPath, down) }, ProviderDown},
 			"neither there nor out of order":   {func(l *lab) { l.provider.page(asMetadataPath, nil) }, ProviderUnusable},

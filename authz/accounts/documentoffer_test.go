@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -39,7 +40,7 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(cfg *Config, s *Server) { cfg.Issuer, s.Quirks.MetadataDocument = tt.site, tt.says })
 			s := l.servers["notion"]
-			p := &provider{providerMetadata: providerMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
+			p := &provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
 			c, err := l.clientFor(t.Context(), s, p, testOwner)
 			if err != nil {
 				t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -198,7 +199,7 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Answer){
 		"none":   func(a *Answer) { a.State = "" },
-		"forged": func(a *Answer) { a.State = newSecret() },
+		"forged": func(a *Answer) { a.State = oauth.NewSecret("") },
 	} {
 		b := a
 		change(&b)

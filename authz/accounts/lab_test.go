@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -123,7 +124,7 @@ func redirect(to string) http.HandlerFunc {
 const (
 	asMetadataPath = "/.well-known/oauth-authorization-server"
 	oidcPath       = "/.well-known/openid-configuration"
-	prmPath        = protectedResourcePath + "/mcp"
+	prmPath        = oauth.ProtectedResourcePath + "/mcp"
 	testIssuer     = "https://gate.example"
 	testOwner      = "user_id:alice"
 )
@@ -186,7 +187,7 @@ func (l *lab) metadata() object {
 		"registration_endpoint":                 l.provider.URL + "/register",
 		"response_types_supported":              []string{"code"},
 		"code_challenge_methods_supported":      []string{"S256"},
-		"token_endpoint_auth_methods_supported": []string{authBasic, authPost, authNone},
+		"token_endpoint_auth_methods_supported": []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone},
 	}
 }
 

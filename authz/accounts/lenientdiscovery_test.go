@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -51,7 +52,7 @@ func TestOneUnusableAnswerIsNotTheEnd(t *testing.T) {
 			},
 			"resource metadata of the path": func(l *lab) {
 				l.server.page(prmPath, page)
-				l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+				l.server.page(oauth.ProtectedResourcePath, document(l.resourceMetadata()))
 			},
 			"provider metadata, OAuth": func(l *lab) {
 				l.provider.page(asMetadataPath, page)
@@ -89,7 +90,7 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 		},
 		"another path of the server": func(l *lab) {
 			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", l.server.URL+"/other")))
-			l.server.page(protectedResourcePath, document(l.resourceMetadata()))
+			l.server.page(oauth.ProtectedResourcePath, document(l.resourceMetadata()))
 		},
 		"another issuer": func(l *lab) {
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://other.example")))
@@ -325,11 +326,13 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 // What can be read in one way only is read.
 func TestLenientMetadata(t *testing.T) {
 	for name, change := range map[string]func(l *lab, prm, as object){
-		"one server, no list":       func(l *lab, prm, _ object) { prm["authorization_servers"] = l.provider.URL },
-		"one method, no list":       func(_ *lab, _, as object) { as["code_challenge_methods_supported"] = "S256" },
-		"flags as text":             func(_ *lab, _, as object) { as["client_id_metadata_document_supported"] = "false" },
-		"null members":              func(_ *lab, prm, as object) { prm["scopes_supported"], as["revocation_endpoint"] = nil, nil },
-		"numbers among the methods": func(_ *lab, _, as object) { as["token_endpoint_auth_methods_supported"] = []any{1, nil, authBasic} },
+		"one server, no list": func(l *lab, prm, _ object) { prm["authorization_servers"] = l.provider.URL },
+		"one method, no list": func(_ *lab, _, as object) { as["code_challenge_methods_supported"] = "S256" },
+		"flags as text":       func(_ *lab, _, as object) { as["client_id_metadata_document_supported"] = "false" },
+		"null members":        func(_ *lab, prm, as object) { prm["scopes_supported"], as["revocation_endpoint"] = nil, nil },
+		"numbers among the methods": func(_ *lab, _, as object) {
+			as["token_endpoint_auth_methods_supported"] = []any{1, nil, oauth.AuthSecretBasic}
+		},
 		"malformed providers first": func(l *lab, prm, _ object) {
 			prm["authorization_servers"] = []any{"", "x", nil, "/y", "ftp:z", l.provider.URL}
 		},

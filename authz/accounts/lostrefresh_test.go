@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -197,7 +198,7 @@ func TestRefreshForgetsLostRegistration(t *testing.T) {
 	v := newVault(t)
 	s := v.servers["notion"]
 	s.Client = nil
-	registered := registration{client: client{ID: "gateway", AuthMethod: authNone}, RedirectURI: v.redirectURI(s)}
+	registered := registration{client: client{ID: "gateway", AuthMethod: oauth.AuthNone}, RedirectURI: v.redirectURI(s)}
 	if err := v.plantClient(t.Context(), s, v.idp.URL, registered, time.Time{}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -115,7 +116,7 @@ func TestLateTokensAreRevoked(t *testing.T) {
 				if err := l.forgetClient(l.t.Context(), l.servers["notion"], l.provider.URL, "dynamic-1"); err != nil {
 					l.t.Error(err)
 				}
-				l.provider.page("/register", document(object{"client_id": "dynamic-2", "token_endpoint_auth_method": authNone}))
+				l.provider.page("/register", document(object{"client_id": "dynamic-2", "token_endpoint_auth_method": oauth.AuthNone}))
 				finish()
 			},
 		},
@@ -132,7 +133,7 @@ func TestLateTokensAreRevoked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
-			l.provider.page("/register", document(object{"client_id": "dynamic-1", "token_endpoint_auth_method": authNone}))
+			l.provider.page("/register", document(object{"client_id": "dynamic-1", "token_endpoint_auth_method": oauth.AuthNone}))
 			l.provider.page("/revoke", answer(http.StatusOK, "application/json", "{}"))
 			first := document(object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
 			l.provider.page("/token", func(w http.ResponseWriter, _ *http.Request) {

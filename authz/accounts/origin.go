@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -39,28 +40,13 @@ func (b *Broker) reach(s *Server, u *url.URL) *egress.Client {
 	return b.deps.Egress
 }
 
-// canonicalResource returns the one spelling of a resource identifier (RFC
-// 8707 section 2): scheme and host in lower case, no default port, no slash at
-// the end. It is "" for what cannot be one.
-func canonicalResource(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Contains(s, "#") {
-		return ""
-	}
-	_, rest, _ := strings.Cut(s, "://")
-	end := strings.IndexAny(rest, "/?")
-	if end < 0 {
-		end = len(rest)
-	}
-	return origin(u) + strings.TrimSuffix(rest[end:], "/")
-}
-
 // resource returns the identifier of the server (CL-11).
 func (s *Server) resource() string {
 	if s.Resource != "" {
 		return s.Resource
 	}
-	return canonicalResource(s.URL)
+	canonical, _ := oauth.CanonicalResource(s.URL)
+	return canonical
 }
 
 // origin returns where the server's credentials may go: the origin of its

@@ -8,18 +8,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
 // providerMetadata gets the metadata of an issuer, from the first place that
 // has a usable document. If none has, and one could not answer, it is
 // ProviderDown.
-func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string) (*providerMetadata, error) {
+func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string) (*oauth.ProviderMetadata, error) {
 	places, err := providerMetadataPlaces(issuer)
 	if err != nil {
 		return nil, problem(ProviderUnusable, err)
 	}
-	var m *providerMetadata
+	var m *oauth.ProviderMetadata
 	f := search{b: b, s: s}
 	err = f.find(ctx, places, func(place string, body []byte) (err error) {
 		m, err = b.readProviderMetadata(s, issuer, place, body)
@@ -28,8 +29,8 @@ func (b *Broker) providerMetadata(ctx context.Context, s *Server, issuer string)
 	return m, err
 }
 
-func (b *Broker) readProviderMetadata(s *Server, issuer, place string, body []byte) (*providerMetadata, error) {
-	var m providerMetadata
+func (b *Broker) readProviderMetadata(s *Server, issuer, place string, body []byte) (*oauth.ProviderMetadata, error) {
+	var m oauth.ProviderMetadata
 	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
 		return nil, err
 	}
@@ -52,21 +53,21 @@ func providerMetadataPlaces(issuer string) ([]string, error) {
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(issuer, "?#") {
 		return nil, fmt.Errorf("%w: %s", errMalformedIssuer, loggedURL(issuer)) // RFC 8414 section 2
 	}
-	base, path := origin(u)+"/.well-known/", strings.TrimSuffix(u.EscapedPath(), "/")
-	places := []string{base + "oauth-authorization-server" + path, base + "openid-configuration" + path}
+	base, path := origin(u), strings.TrimSuffix(u.EscapedPath(), "/")
+	places := []string{base + oauth.AuthorizationServerPath + path, base + oauth.OpenIDConfigurationPath + path}
 	if path != "" {
-		places = append(places, origin(u)+path+"/.well-known/openid-configuration")
+		places = append(places, base+path+oauth.OpenIDConfigurationPath)
 	}
 	return places, nil
 }
 
 // checkProviderMetadata refuses what would send people or secrets astray.
-func (b *Broker) checkProviderMetadata(s *Server, issuer string, m *providerMetadata) error {
+func (b *Broker) checkProviderMetadata(s *Server, issuer string, m *oauth.ProviderMetadata) error {
 	if !sameIssuer(m.Issuer, issuer) {
 		return fmt.Errorf("its issuer is %s, not %s; if that is the right provider, configure issuer for server %s",
 			loggedURL(m.Issuer), loggedURL(issuer), s.ID)
 	}
-	if !slices.Contains(m.CodeChallengeMethods, "S256") && !s.Quirks.AllowMissingPKCE {
+	if !slices.Contains(m.CodeChallengeMethods, oauth.MethodS256) && !s.Quirks.AllowMissingPKCE {
 		return errors.New("it does not say that it supports PKCE with S256 (code_challenge_methods_supported)")
 	}
 	if err := b.checkAuthorizationEndpoint(s, m.AuthorizationEndpoint); err != nil {

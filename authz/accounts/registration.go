@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
@@ -93,12 +94,12 @@ func registrationAuthMethod(q Quirks, supported []string) string {
 	if q.AuthMethod != "" {
 		return q.AuthMethod
 	}
-	for _, method := range []string{authBasic, authPost, authNone} {
+	for _, method := range []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone} {
 		if slices.Contains(supported, method) {
 			return method
 		}
 	}
-	return authBasic
+	return oauth.AuthSecretBasic
 }
 
 func (b *Broker) postRegistration(ctx context.Context, s *Server, endpoint string, body []byte) (*reply, error) {
@@ -130,7 +131,7 @@ func readRegistration(a *reply, asked clientMetadata) (*registration, time.Time,
 		Secret       string          `json:"client_secret"`
 		SecretEnds   json.RawMessage `json:"client_secret_expires_at"`
 		AuthMethod   string          `json:"token_endpoint_auth_method"`
-		RedirectURIs textList        `json:"redirect_uris"`
+		RedirectURIs oauth.Strings   `json:"redirect_uris"`
 		Error        string          `json:"error"`
 	}
 	err := strictjson.Unmarshal(a.body, maxProviderReply, &m)
@@ -155,8 +156,8 @@ func readRegistration(a *reply, asked clientMetadata) (*registration, time.Time,
 	if r.AuthMethod == "" {
 		r.AuthMethod = asked.TokenEndpointAuthMethod
 	}
-	if m.Secret == "" && r.AuthMethod != authPrivateKeyJWT {
-		r.AuthMethod = authNone
+	if m.Secret == "" && r.AuthMethod != oauth.AuthPrivateKeyJWT {
+		r.AuthMethod = oauth.AuthNone
 	}
 	return r, moment(m.SecretEnds), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -60,7 +61,7 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 func TestClientDocument_CL8_K21(t *testing.T) {
 	servers := []Server{
 		{ID: "notion", Mode: PerUserOAuth},
-		{ID: "shared", Mode: OAuth, Quirks: Quirks{AuthMethod: authPrivateKeyJWT}},
+		{ID: "shared", Mode: OAuth, Quirks: Quirks{AuthMethod: oauth.AuthPrivateKeyJWT}},
 		{ID: "key", Mode: PerUserHeaders}, {ID: "open", Mode: None}, {ID: "fixed", Mode: Headers},
 	}
 	l := newLab(t, func(cfg *Config, _ *Server) { cfg.Servers = servers })
@@ -69,9 +70,10 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 	if !slices.EqualFunc(documents, paths, func(d ClientDocument, path string) bool { return d.Path == path }) {
 		t.Fatalf("documents %+v", documents)
 	}
-	const want = `{"client_id":"https://gate.example/oauth/client/notion","client_name":"The Gate","client_uri":"https://gate.example",` +
-		`"redirect_uris":["https://gate.example/api/oauth/callback/notion"],"grant_types":["authorization_code","refresh_token"],` +
-		`"response_types":["code"],"token_endpoint_auth_method":"none","application_type":"web"}`
+	const want = `{"client_id":"https://gate.example/oauth/client/notion",` +
+		`"redirect_uris":["https://gate.example/api/oauth/callback/notion"],"token_endpoint_auth_method":"none",` +
+		`"grant_types":["authorization_code","refresh_token"],"response_types":["code"],` +
+		`"client_name":"The Gate","client_uri":"https://gate.example","application_type":"web"}`
 	if got := string(documents[0].Body); got != want {
 		t.Errorf("document\n%s\nwant\n%s", got, want)
 	}
@@ -102,13 +104,13 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 		path      string
 		key       bool
 	}{
-		"a key only":             {[]string{authPrivateKeyJWT}, "", keyed, true},
-		"a key or a secret":      {[]string{authBasic, authPrivateKeyJWT}, "", keyed, true},
-		"nothing or a key":       {[]string{authNone, authPrivateKeyJWT}, "", plain, false},
-		"a secret only":          {[]string{authBasic}, "", plain, false},
+		"a key only":             {[]string{oauth.AuthPrivateKeyJWT}, "", keyed, true},
+		"a key or a secret":      {[]string{oauth.AuthSecretBasic, oauth.AuthPrivateKeyJWT}, "", keyed, true},
+		"nothing or a key":       {[]string{oauth.AuthNone, oauth.AuthPrivateKeyJWT}, "", plain, false},
+		"a secret only":          {[]string{oauth.AuthSecretBasic}, "", plain, false},
 		"it does not say":        {nil, "", plain, false},
-		"the operator wants one": {[]string{authNone}, authPrivateKeyJWT, plain, true},
-		"the operator does not":  {[]string{authPrivateKeyJWT}, authNone, plain, false},
+		"the operator wants one": {[]string{oauth.AuthNone}, oauth.AuthPrivateKeyJWT, plain, true},
+		"the operator does not":  {[]string{oauth.AuthPrivateKeyJWT}, oauth.AuthNone, plain, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) { s.Quirks.AuthMethod = tt.quirk })
@@ -149,7 +151,9 @@ func (l *lab) wantAssertion(assertion, clientID string) {
 		if testIssuer+d.Path != clientID {
 			continue
 		}
-		var m clientMetadata
+		var m struct {
+			JWKS *jose.JSONWebKeySet `json:"jwks"`
+		}
 		if err := json.Unmarshal(d.Body, &m); err != nil || m.JWKS == nil {
 			l.t.Fatal(err, string(d.Body))
 		}
@@ -178,7 +182,7 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 			if m.ApplicationType != tt.applicationType || m.ClientName != "The Gate" || m.ClientID != "" ||
 				strings.Join(m.RedirectURIs, " ") != tt.issuer+"/api/oauth/callback/notion" ||
 				strings.Join(m.GrantTypes, " ") != "authorization_code refresh_token" ||
-				strings.Join(m.ResponseTypes, " ") != "code" || m.TokenEndpointAuthMethod != authBasic {
+				strings.Join(m.ResponseTypes, " ") != "code" || m.TokenEndpointAuthMethod != oauth.AuthSecretBasic {
 				t.Errorf("asked for %+v", m)
 			}
 		})
@@ -218,21 +222,21 @@ func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
 }
 
 func TestAuthMethod_CL9_K09(t *testing.T) {
-	all := []string{authBasic, authPost, authNone}
+	all := []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone}
 	for name, tt := range map[string]struct {
 		supported any
 		answer    object
 		want      string
 	}{
-		"secret":             {all, object{"client_secret": "s"}, authBasic},
-		"not said":           {nil, object{"client_secret": "s"}, authBasic},
-		"post only":          {[]string{authPost}, object{"client_secret": "s"}, authPost},
-		"public only":        {[]string{authNone}, object{}, authNone},
-		"changed to post":    {all, object{"client_secret": "s", "token_endpoint_auth_method": authPost}, authPost},
-		"changed to public":  {all, object{"token_endpoint_auth_method": authNone}, authNone},
-		"secret not needed":  {all, object{"client_secret": "s", "token_endpoint_auth_method": authNone}, authNone},
-		"secret not handed":  {all, object{}, authNone},
-		"secret without end": {all, object{"client_secret": "s", "client_secret_expires_at": 0}, authBasic},
+		"secret":             {all, object{"client_secret": "s"}, oauth.AuthSecretBasic},
+		"not said":           {nil, object{"client_secret": "s"}, oauth.AuthSecretBasic},
+		"post only":          {[]string{oauth.AuthSecretPost}, object{"client_secret": "s"}, oauth.AuthSecretPost},
+		"public only":        {[]string{oauth.AuthNone}, object{}, oauth.AuthNone},
+		"changed to post":    {all, object{"client_secret": "s", "token_endpoint_auth_method": oauth.AuthSecretPost}, oauth.AuthSecretPost},
+		"changed to public":  {all, object{"token_endpoint_auth_method": oauth.AuthNone}, oauth.AuthNone},
+		"secret not needed":  {all, object{"client_secret": "s", "token_endpoint_auth_method": oauth.AuthNone}, oauth.AuthNone},
+		"secret not handed":  {all, object{}, oauth.AuthNone},
+		"secret without end": {all, object{"client_secret": "s", "client_secret_expires_at": 0}, oauth.AuthSecretBasic},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
@@ -245,7 +249,7 @@ func TestAuthMethod_CL9_K09(t *testing.T) {
 				t.Fatalf("%d token requests", len(r))
 			}
 			basic, posted, id := r[0].header.Get("Authorization") != "", r[0].form.Has("client_secret"), r[0].form.Has("client_id")
-			if basic != (tt.want == authBasic) || posted != (tt.want == authPost) || id != (tt.want != authBasic) {
+			if basic != (tt.want == oauth.AuthSecretBasic) || posted != (tt.want == oauth.AuthSecretPost) || id != (tt.want != oauth.AuthSecretBasic) {
 				t.Errorf("basic %v, secret in the form %v, id in the form %v; want %s", basic, posted, id, tt.want)
 			}
 		})

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
 const (
-	maxMetadataLen        = 64 << 10
-	protectedResourcePath = "/.well-known/oauth-protected-resource"
+	maxMetadataLen = 64 << 10
 	// maxProviders is how many of the providers that a server names are tried.
 	maxProviders = 3
 )
@@ -22,8 +22,8 @@ const (
 // authorization, protected resource metadata discovery). The error is marked as
 // errNoDocument if there is none; a server that could not answer has some, as
 // far as we know, and is ProviderDown.
-func (b *Broker) resourceMetadata(ctx context.Context, s *Server, c Challenge) (*resourceMetadata, error) {
-	var m *resourceMetadata
+func (b *Broker) resourceMetadata(ctx context.Context, s *Server, c oauth.Challenge) (*oauth.ReadResourceMetadata, error) {
+	var m *oauth.ReadResourceMetadata
 	f := search{b: b, s: s}
 	err := f.find(ctx, resourceMetadataPlaces(s.URL, c.ResourceMetadata), func(place string, body []byte) (err error) {
 		m, err = readResourceMetadata(s, place, body)
@@ -47,7 +47,7 @@ func resourceMetadataPlaces(serverURL, challenged string) []string {
 			places[0] = ref.String()
 		}
 	}
-	root := origin(u) + protectedResourcePath
+	root := origin(u) + oauth.ProtectedResourcePath
 	for _, place := range []string{root + strings.TrimSuffix(u.EscapedPath(), "/"), root} {
 		if !slices.Contains(places, place) {
 			places = append(places, place)
@@ -59,16 +59,17 @@ func resourceMetadataPlaces(serverURL, challenged string) []string {
 // readResourceMetadata reads the document at one place. Its resource must be
 // the server (RFC 9728 section 3.3), or at the root it may be the origin: else
 // it could be another server's, and name a provider for that one's tokens.
-func readResourceMetadata(s *Server, place string, body []byte) (*resourceMetadata, error) {
-	var m resourceMetadata
+func readResourceMetadata(s *Server, place string, body []byte) (*oauth.ReadResourceMetadata, error) {
+	var m oauth.ReadResourceMetadata
 	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
 		return nil, err
 	}
 	if m.Resource == "" {
 		return nil, errors.New("it names no resource")
 	}
-	got, want := canonicalResource(m.Resource), canonicalResource(s.resource())
-	isOrigin := got == originOf(s.URL) && place == got+protectedResourcePath
+	got, _ := oauth.CanonicalResource(m.Resource)
+	want, _ := oauth.CanonicalResource(s.resource())
+	isOrigin := got == originOf(s.URL) && place == got+oauth.ProtectedResourcePath
 	if got == "" || got != want && !isOrigin {
 		return nil, problemf(ProviderUnusable, "resource metadata at %s is for another resource, %s, not %s; if it is this server, configure resource",
 			loggedURL(place), loggedURL(m.Resource), want)

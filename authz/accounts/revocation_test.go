@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -16,7 +17,7 @@ func formerProvider(c *storage.Connection, s *secrets) {
 	c.Provider, s.Link.Provider = "https://former.example", "https://former.example"
 }
 
-func withSecret(_ *storage.Connection, s *secrets) { s.Link.AuthMethod = authBasic }
+func withSecret(_ *storage.Connection, s *secrets) { s.Link.AuthMethod = oauth.AuthSecretBasic }
 
 // told waits until what is due was told.
 func (v *vaultLab) told() {

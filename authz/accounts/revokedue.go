@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -140,7 +141,7 @@ func (b *Broker) spared(ctx context.Context, opened secrets) (bool, error) {
 // the reason why it was not told.
 func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (told, error) {
 	c, err := b.clientOf(ctx, s, opened.Link)
-	if errors.Is(err, errClientGone) && opened.Link.AuthMethod == authNone {
+	if errors.Is(err, errClientGone) && opened.Link.AuthMethod == oauth.AuthNone {
 		c, err = &client{ID: opened.Link.ClientID}, nil // its name is all that it takes
 	}
 	if errors.Is(err, errClientGone) {

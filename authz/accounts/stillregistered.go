@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 )
 
@@ -69,8 +70,8 @@ func (b *Broker) judge(ctx context.Context, s *Server, p *provider, rs *registra
 func (b *Broker) askWhetherKnown(ctx context.Context, s *Server, p *provider, r *registration) knowledge {
 	_, err := b.requestToken(ctx, s, newLink(s, p, &r.client, nil), &r.client, url.Values{
 		"grant_type":    {"authorization_code"},
-		"code":          {newSecret()},
-		"code_verifier": {newSecret()},
+		"code":          {oauth.NewSecret("")},
+		"code_verifier": {oauth.NewSecret("")},
 		"redirect_uri":  {r.RedirectURI},
 	})
 	var failure *tokenError

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func TestTokenReply_K17_K18(t *testing.T) {
@@ -163,7 +164,7 @@ func TestHowFar_K11(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			endpoint := tt.change(l)
-			_, err := l.requestToken(t.Context(), &l.cfg.Servers[0], link{TokenEndpoint: endpoint, AuthMethod: authNone}, &client{ID: "c"}, url.Values{})
+			_, err := l.requestToken(t.Context(), &l.cfg.Servers[0], link{TokenEndpoint: endpoint, AuthMethod: oauth.AuthNone}, &client{ID: "c"}, url.Values{})
 			var failure *tokenError
 			if !errors.As(err, &failure) || failure.Failure != tt.failure || strings.Contains(err.Error(), "canary") {
 				t.Errorf("error %v, want failure %d", err, tt.failure)
@@ -174,7 +175,7 @@ func TestHowFar_K11(t *testing.T) {
 		l := newLab(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		endpoint := at(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(l)
-		_, err := l.requestToken(ctx, &l.cfg.Servers[0], link{TokenEndpoint: endpoint, AuthMethod: authNone}, &client{ID: "c"}, url.Values{})
+		_, err := l.requestToken(ctx, &l.cfg.Servers[0], link{TokenEndpoint: endpoint, AuthMethod: oauth.AuthNone}, &client{ID: "c"}, url.Values{})
 		var failure *tokenError
 		if !errors.As(err, &failure) || failure.Failure != noAnswer {
 			t.Errorf("error %v", err)
@@ -184,7 +185,7 @@ func TestHowFar_K11(t *testing.T) {
 		l := newLab(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := l.requestToken(ctx, &l.cfg.Servers[0], link{TokenEndpoint: l.provider.URL + "/token", AuthMethod: authNone}, &client{ID: "c"}, url.Values{})
+		_, err := l.requestToken(ctx, &l.cfg.Servers[0], link{TokenEndpoint: l.provider.URL + "/token", AuthMethod: oauth.AuthNone}, &client{ID: "c"}, url.Values{})
 		var failure *tokenError
 		if !errors.As(err, &failure) || failure.Failure != notSent || l.provider.hits() != 0 {
 			t.Errorf("error %v", err)
@@ -195,7 +196,7 @@ func TestHowFar_K11(t *testing.T) {
 // The assertion that one provider receives is of no use at another.
 func TestAssertion_K16(t *testing.T) {
 	l := newLab(t, func(cfg *Config, s *Server) {
-		s.Quirks.AuthMethod = authPrivateKeyJWT
+		s.Quirks.AuthMethod = oauth.AuthPrivateKeyJWT
 		cfg.Servers = append(cfg.Servers, Server{ID: "github", Mode: PerUserOAuth, Quirks: s.Quirks})
 	})
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "client_id_metadata_document_supported", true)))

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -183,7 +184,7 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
 	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Link: link{
 		Provider: v.idp.URL, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
-		ClientID: "gateway", AuthMethod: authNone, Resource: s.resource(), Origin: s.origin(),
+		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: s.resource(), Origin: s.origin(),
 	}}
 	for _, f := range change {
 		f(&c, &opened)

@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 )
 
+// MethodS256 is the one code challenge method (OAuth 2.1 section 7.5).
+const MethodS256 = "S256"
+
 // challengeLength is that of 256 bits in base64url.
 const challengeLength = 43
 

@@ -54,3 +54,24 @@ func ConnectScope(server string) string { return "connect:" + server }
 func WithoutOfflineAccess(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == OfflineAccess })
 }
+
+// maxScopeTokenLen is longer than any scope that a provider can be asked for.
+const maxScopeTokenLen = 16 << 10
+
+// ScopesOf returns the scopes in s (RFC 6749 section 3.3), each once.
+func ScopesOf(s string) []string { return UnionScopes(strings.Fields(s)) }
+
+// UnionScopes returns the scopes of all lists, each once, without what is none.
+func UnionScopes(lists ...[]string) []string {
+	var all []string
+	seen := map[string]bool{}
+	for _, list := range lists {
+		for _, s := range list {
+			if len(s) <= maxScopeTokenLen && ValidScopeToken(s) && !seen[s] {
+				seen[s] = true
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}

@@ -1,4 +1,4 @@
-package authz
+package oauth
 
 import (
 	"strings"
@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	wellKnown             = "/.well-known/"
-	authorizationServerWK = wellKnown + "oauth-authorization-server"
-	openIDConfigurationWK = wellKnown + "openid-configuration"
-	protectedResourceWK   = wellKnown + "oauth-protected-resource"
+	wellKnown               = "/.well-known/"
+	AuthorizationServerPath = wellKnown + "oauth-authorization-server"
+	OpenIDConfigurationPath = wellKnown + "openid-configuration"
+	ProtectedResourcePath   = wellKnown + "oauth-protected-resource"
 )
 
-// authorizationServerMetadata is RFC 8414 section 2. It advertises what is
+// ServerMetadata is RFC 8414 section 2. It advertises what is
 // enforced, and nothing else.
-type authorizationServerMetadata struct {
+type ServerMetadata struct {
 	Issuer                string                    `json:"issuer"`
 	AuthorizationEndpoint string                    `json:"authorization_endpoint"`
 	TokenEndpoint         string                    `json:"token_endpoint"`
@@ -38,8 +38,8 @@ type authorizationServerMetadata struct {
 	Iss                   bool                      `json:"authorization_response_iss_parameter_supported"` // RFC 9207 section 3
 }
 
-// resourceMetadata is RFC 9728 section 2.
-type resourceMetadata struct {
+// ResourceMetadata is RFC 9728 section 2.
+type ResourceMetadata struct {
 	Resource             string   `json:"resource"`
 	AuthorizationServers []string `json:"authorization_servers"`
 	// ScopesSupported is the least a call needs, not the catalogue: clients
@@ -52,13 +52,35 @@ type resourceMetadata struct {
 	TOSURI                 string   `json:"resource_tos_uri,omitempty"`
 }
 
-// resourceMetadataURL returns where the metadata of a server is (RFC 9728
+// ResourceMetadataURL returns where the metadata of a server is (RFC 9728
 // section 3.1), for the URL with or without a trailing slash. The server at
 // the root of the site is named without it.
-func resourceMetadataURL(issuer, path string, slash bool) string {
+func ResourceMetadataURL(issuer, path string, slash bool) string {
 	path = strings.TrimSuffix(path, "/")
 	if slash && path != "" {
 		path += "/"
 	}
-	return issuer + protectedResourceWK + path
+	return issuer + ProtectedResourcePath + path
+}
+
+// ProviderMetadata is what an authorization server says about itself (RFC 8414
+// section 2, OpenID Connect Discovery section 3).
+type ProviderMetadata struct {
+	Issuer                   string  `json:"issuer"`
+	AuthorizationEndpoint    string  `json:"authorization_endpoint"`
+	TokenEndpoint            string  `json:"token_endpoint"`
+	RegistrationEndpoint     string  `json:"registration_endpoint"`
+	RevocationEndpoint       string  `json:"revocation_endpoint"`
+	ScopesSupported          Strings `json:"scopes_supported"`
+	AuthMethods              Strings `json:"token_endpoint_auth_methods_supported"`
+	CodeChallengeMethods     Strings `json:"code_challenge_methods_supported"`
+	ClientDocuments          Bool    `json:"client_id_metadata_document_supported"`
+	AuthorizationResponseIss Bool    `json:"authorization_response_iss_parameter_supported"`
+}
+
+// ReadResourceMetadata is what a server says about itself (RFC 9728 section 2).
+type ReadResourceMetadata struct {
+	Resource             string  `json:"resource"`
+	AuthorizationServers Strings `json:"authorization_servers"`
+	ScopesSupported      Strings `json:"scopes_supported"`
 }

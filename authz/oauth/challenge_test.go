@@ -1,4 +1,4 @@
-package accounts
+package oauth
 
 import (
 	"net/http"
@@ -58,12 +58,12 @@ func FuzzParseChallenge(f *testing.F) {
 	f.Add("\x00=\x00, Bearer =")
 	f.Fuzz(func(t *testing.T, value string) {
 		c := ParseChallenge(http.Header{"Www-Authenticate": {value}})
-		if len(c.ResourceMetadata) > maxChallengeURL || !visible(c.ResourceMetadata) {
+		if len(c.ResourceMetadata) > maxChallengeURL || !VisibleASCII(c.ResourceMetadata) {
 			t.Fatalf("not to be requested: %q", c.ResourceMetadata)
 		}
 		seen := map[string]bool{}
 		for _, s := range c.Scopes {
-			if s == "" || !visible(s) || strings.ContainsAny(s, `"\`) || seen[s] {
+			if s == "" || !VisibleASCII(s) || strings.ContainsAny(s, `"\`) || seen[s] {
 				t.Fatalf("scopes %q", c.Scopes)
 			}
 			seen[s] = true

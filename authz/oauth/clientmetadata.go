@@ -1,11 +1,11 @@
-package authz
+package oauth
 
 import "encoding/json"
 
 // Grant types of RFC 7591 section 2 that this server knows.
 const (
-	grantAuthorizationCode = "authorization_code"
-	grantRefreshToken      = "refresh_token"
+	GrantAuthorizationCode = "authorization_code"
+	GrantRefreshToken      = "refresh_token"
 )
 
 // ClientMetadata is the part of RFC 7591 section 2 that this server keeps.
@@ -35,15 +35,15 @@ const (
 	AuthSecretPost    = "client_secret_post"
 	AuthPrivateKeyJWT = "private_key_jwt"
 
-	// authSecretEither is client_secret_basic or client_secret_post: nobody
+	// AuthSecretEither is client_secret_basic or client_secret_post: nobody
 	// said which. Of a client that registered itself it is none as well.
-	authSecretEither = ""
+	AuthSecretEither = ""
 )
 
-// published returns the metadata as others may read it. A method that was not
+// Published returns the metadata as others may read it. A method that was not
 // chosen is the default one (RFC 7591 section 2).
-func (m ClientMetadata) published() ClientMetadata {
-	if m.TokenEndpointAuthMethod == authSecretEither {
+func (m ClientMetadata) Published() ClientMetadata {
+	if m.TokenEndpointAuthMethod == AuthSecretEither {
 		m.TokenEndpointAuthMethod = AuthSecretBasic
 	}
 	return m

@@ -1,4 +1,4 @@
-package accounts
+package oauth
 
 import (
 	"encoding/json"
@@ -9,21 +9,21 @@ import (
 // Providers write members of documents with other types than the standards say.
 // What can be read in one way only is read.
 
-// textList is a list of texts; a single text is a list of one, and what is no
+// Strings is a list of texts; a single text is a list of one, and what is no
 // text is no entry.
-type textList []string
+type Strings []string
 
-func (l *textList) UnmarshalJSON(data []byte) error {
+func (l *Strings) UnmarshalJSON(data []byte) error {
 	var one string
 	if json.Unmarshal(data, &one) == nil {
-		*l = textList{one}
+		*l = Strings{one}
 		return nil
 	}
 	var entries []json.RawMessage
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return err
 	}
-	*l = textList{}
+	*l = Strings{}
 	for _, entry := range entries {
 		if json.Unmarshal(entry, &one) == nil && string(entry) != "null" {
 			*l = append(*l, one)
@@ -32,14 +32,14 @@ func (l *textList) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// scopes returns the scopes in the list, each once. A text may hold several, as
+// Scopes returns the scopes in the list, each once. A text may hold several, as
 // in the parameter of the name.
-func (l textList) scopes() []string { return unionScopes(strings.Fields(strings.Join(l, " "))) }
+func (l Strings) Scopes() []string { return UnionScopes(strings.Fields(strings.Join(l, " "))) }
 
-// flag is true or false, also as text.
-type flag bool
+// Bool is true or false, also as text.
+type Bool bool
 
-func (f *flag) UnmarshalJSON(data []byte) error {
+func (f *Bool) UnmarshalJSON(data []byte) error {
 	switch strings.ToLower(strings.Trim(string(data), `"`)) {
 	case "true":
 		*f = true
