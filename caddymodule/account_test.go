@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -256,7 +257,7 @@ func TestClientDocumentAndCallbackPath_K21(t *testing.T) {
 	alice.connect("notion")
 	alice.wantAccount("alice")
 	status(t, g.call("GET", "/oauth/client/notion", ""), http.StatusNotFound) // no document without https
-	h, _ := newStubbedHandler(t, memstore.New(), &Auth{Mode: "per_user_oauth"})
+	h, _ := newStubbedHandler(t, memstore.New(), &config.Auth{Mode: "per_user_oauth"})
 	e, ok := h.site.Load().find("/oauth/client/a")
 	if !ok {
 		t.Fatal("no document")

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // adapted remembers the lines of what this process adapted from Caddyfiles. A
@@ -23,24 +24,24 @@ type adaptedLines struct {
 // maxAdapted bounds what a process remembers that adapts all day.
 const maxAdapted = 64
 
-func (a *adaptedLines) remember(config any, l lines) {
+func (a *adaptedLines) remember(module any, l lines) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.of) >= maxAdapted {
 		clear(a.of)
 	}
-	a.of[configID(config)] = l
+	a.of[configID(module)] = l
 }
 
-// locate gives a mistake the line it was written on, if that is known, and else
+// locate gives an error the line it was written on, if that is known, and else
 // names its field.
-func (a *adaptedLines) locate(config any, err error) error {
-	var m *mistake
+func (a *adaptedLines) locate(module any, err error) error {
+	var m *config.Error
 	if !errors.As(err, &m) {
 		return err
 	}
 	a.mu.Lock()
-	l := a.of[configID(config)]
+	l := a.of[configID(module)]
 	a.mu.Unlock()
 	if l == nil {
 		return err
@@ -49,8 +50,8 @@ func (a *adaptedLines) locate(config any, err error) error {
 }
 
 // configID identifies a configuration, however its JSON was written.
-func configID(config any) [sha256.Size]byte {
+func configID(module any) [sha256.Size]byte {
 	var value any
-	_ = json.Unmarshal(caddyconfig.JSON(config, nil), &value) // which was just encoded
+	_ = json.Unmarshal(caddyconfig.JSON(module, nil), &value) // which was just encoded
 	return sha256.Sum256(caddyconfig.JSON(value, nil))
 }

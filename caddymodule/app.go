@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -76,6 +77,12 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: appName, New: func() caddy.Module { return new(App) }}
 }
 
+// UnmarshalJSON names the field of what it cannot read.
+func (a *App) UnmarshalJSON(data []byte) error {
+	type plain App
+	return config.Decode(data, (*plain)(a))
+}
+
 // Provision checks the configuration. It opens nothing, so that `caddy
 // validate` works beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
@@ -104,19 +111,19 @@ func (a *App) resolveStorage() error {
 	switch s.Engine {
 	case "memory":
 		if s.Path != "" {
-			return wrong("storage.path", "storage memory has no path; remove it, or use bbolt")
+			return config.Errorf("storage.path", "storage memory has no path; remove it, or use bbolt")
 		}
 		return nil
 	case "bbolt":
 	default:
-		return wrong("storage.engine", "unknown storage %q%s", s.Engine, choice(s.Engine, []string{"bbolt", "memory"}))
+		return config.Errorf("storage.engine", "unknown storage %q%s", s.Engine, config.Choice(s.Engine, []string{"bbolt", "memory"}))
 	}
 	if s.Path == "" {
 		s.Path = filepath.Join(caddy.AppDataDir(), "mcp_oauth", "mcp_oauth.db")
 	}
-	path, _, err := whenProvisioning(s.Path)
+	path, _, err := replacePlaceholders(s.Path)
 	if err != nil {
-		return wrong("storage.path", "%v", err)
+		return config.Errorf("storage.path", "%v", err)
 	}
 	a.path, err = filepath.Abs(path) // which also cleans it: one name, one processState
 	return err
@@ -168,7 +175,7 @@ func (a *App) poolKey() string {
 func (a *App) addHandler(h *Handler) error {
 	for _, other := range a.handlers {
 		if other.cfg.Issuer == h.cfg.Issuer && !bytes.Equal(caddyconfig.JSON(other, nil), caddyconfig.JSON(h, nil)) {
-			return wrong("public_url", "two sites have %s: the one with %s and the one with %s; put these servers into one mcp_oauth block, or give each site its own public_url",
+			return config.Errorf("public_url", "two sites have %s: the one with %s and the one with %s; put these servers into one mcp_oauth block, or give each site its own public_url",
 				h.cfg.Issuer, serverNames(other), serverNames(h))
 		}
 	}

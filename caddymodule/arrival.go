@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // checkArrival refuses a place among the routes of Caddy where requests that
@@ -34,9 +35,9 @@ func (h *Handler) checkArrival(ctx caddy.Context) error {
 		}
 		w.anyHost = true
 		if w.comes(h.host, path) {
-			return wrong("public_url", "requests for the host %s do not get here; give the site this address, or public_url that of the site", h.host)
+			return config.Errorf("public_url", "requests for the host %s do not get here; give the site this address, or public_url that of the site", h.host)
 		}
-		return wrong("", "requests for %s do not get here, because of a matcher, or a rewrite such as handle_path or try_files; put mcp_oauth directly into the block of the site, and what rewrites its paths into a handle block of its own", path)
+		return config.Errorf("", "requests for %s do not get here, because of a matcher, or a rewrite such as handle_path or try_files; put mcp_oauth directly into the block of the site, and what rewrites its paths into a handle block of its own", path)
 	}
 	return nil
 }

@@ -3,10 +3,10 @@ package caddymodule
 import (
 	"encoding/json"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 func init() {
@@ -111,7 +111,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, p.here(line{}, "mcp_oauth takes no argument and no matcher: its documents are at the root of the site; remove %q", p.Val())
 	}
 	handler := new(Handler)
-	if err := siteOptions.read(p, "", handler); err != nil {
+	if err := siteOptions.read(p, "", &handler.Site); err != nil {
 		return nil, err
 	}
 	if err := checkAddresses(siteKeys(h)); err != nil {
@@ -124,90 +124,90 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		}
 		handler.PublicURL = url
 	}
-	if _, err := handler.convert(whenAdapting); err != nil {
+	if _, err := resolveSite(&handler.Site, config.KeepPlaceholders); err != nil {
 		return nil, p.lines.blame(err)
 	}
 	adapted.remember(handler, p.lines)
 	return h.NewRoute(nil, handler), nil
 }
 
-var siteOptions = block[Handler]{
-	{name: "public_url", args: "<url>", read: setText(func(h *Handler) *string { return &h.PublicURL })},
+var siteOptions = block[config.Site]{
+	{name: "public_url", args: "<url>", read: setText(func(h *config.Site) *string { return &h.PublicURL })},
 	{name: "identity", args: "virtual_key|user_id|anonymous", field: "identities[]", read: readIdentity},
 	{name: "identity", args: "caddy", field: "identities[]", read: readIdentity, block: caddyUserOptions},
 	{name: "virtual_key", args: "<name> <sha256:hash|placeholder> [<server id>...]", field: "virtual_keys[]", read: readVirtualKey},
 	{name: "client", args: "<id>", field: "clients[]", read: readClient, block: clientOptions},
 	{name: "server", args: "<id> <path> <upstream URL>", field: "servers[]", read: readServer, block: serverOptions},
 	{name: "scope", args: "<name> <description>", field: "scopes[]", read: readScope},
-	{name: "access_token_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.AccessTokenLifetime })},
-	{name: "refresh_token_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.RefreshTokenLifetime })},
-	{name: "grant_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.GrantLifetime })},
-	{name: "absolute_grant_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.AbsoluteGrantLifetime })},
-	{name: "flow_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.FlowLifetime })},
-	{name: "code_lifetime", args: "<duration>", read: setDuration(func(h *Handler) *caddy.Duration { return &h.CodeLifetime })},
+	{name: "access_token_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.AccessTokenLifetime })},
+	{name: "refresh_token_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.RefreshTokenLifetime })},
+	{name: "grant_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.GrantLifetime })},
+	{name: "absolute_grant_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.AbsoluteGrantLifetime })},
+	{name: "flow_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.FlowLifetime })},
+	{name: "code_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.CodeLifetime })},
 	{name: "refresh_reuse_grace", args: "<duration>", read: readReuseGrace},
-	{name: "service_documentation", args: "<url>", read: setText(func(h *Handler) *string { return &h.ServiceDocumentation })},
+	{name: "service_documentation", args: "<url>", read: setText(func(h *config.Site) *string { return &h.ServiceDocumentation })},
 	{name: "registration", read: readRegistration, block: registrationOptions},
-	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *Handler) *[]string { return &h.AllowedOrigins })},
+	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *config.Site) *[]string { return &h.AllowedOrigins })},
 	{name: "branding", read: readBranding, block: brandingOptions},
-	{name: "insecure_allow_loopback", read: setTrue(func(h *Handler) *bool { return &h.InsecureAllowLoopback })},
+	{name: "insecure_allow_loopback", read: setTrue(func(h *config.Site) *bool { return &h.InsecureAllowLoopback })},
 }
 
-var caddyUserOptions = block[Identity]{
-	{name: "user", args: "<placeholder>", read: setText(func(i *Identity) *string { return &i.User })},
-	{name: "recheck", args: "<duration>", read: setDuration(func(i *Identity) *caddy.Duration { return &i.Recheck })},
+var caddyUserOptions = block[config.Identity]{
+	{name: "user", args: "<placeholder>", read: setText(func(i *config.Identity) *string { return &i.User })},
+	{name: "recheck", args: "<duration>", read: setDuration(func(i *config.Identity) *config.Duration { return &i.Recheck })},
 }
 
-var clientOptions = block[Client]{
-	{name: "name", args: "<text>", read: setText(func(c *Client) *string { return &c.Name })},
-	{name: "secret", args: "<sha256:hash|placeholder>", read: setText(func(c *Client) *string { return &c.Secret })},
-	{name: "redirect_uri", args: "<uri>...", field: "redirect_uris", read: setList(func(c *Client) *[]string { return &c.RedirectURIs })},
-	{name: "jwks_uri", args: "<url>", read: setText(func(c *Client) *string { return &c.JWKSURI })},
+var clientOptions = block[config.Client]{
+	{name: "name", args: "<text>", read: setText(func(c *config.Client) *string { return &c.Name })},
+	{name: "secret", args: "<sha256:hash|placeholder>", read: setText(func(c *config.Client) *string { return &c.Secret })},
+	{name: "redirect_uri", args: "<uri>...", field: "redirect_uris", read: setList(func(c *config.Client) *[]string { return &c.RedirectURIs })},
+	{name: "jwks_uri", args: "<url>", read: setText(func(c *config.Client) *string { return &c.JWKSURI })},
 	{name: "jwks", args: "<json>", read: readJWKS},
-	{name: "introspect", read: setTrue(func(c *Client) *bool { return &c.Introspect })},
+	{name: "introspect", read: setTrue(func(c *config.Client) *bool { return &c.Introspect })},
 }
 
-var registrationOptions = block[Registration]{
-	{name: "dynamic", args: "on|off", read: setOnOff(func(r *Registration) **bool { return &r.Dynamic })},
-	{name: "metadata_documents", args: "on|off", read: setOnOff(func(r *Registration) **bool { return &r.MetadataDocuments })},
-	{name: "allow_hosts", args: "<host>...", read: setList(func(r *Registration) *[]string { return &r.AllowHosts })},
-	{name: "deny_hosts", args: "<host>...", read: setList(func(r *Registration) *[]string { return &r.DenyHosts })},
-	{name: "initial_access_token", args: "<sha256:hash|placeholder>", read: setText(func(r *Registration) *string { return &r.InitialAccessToken })},
-	{name: "rate_limit", args: "<registrations per minute and address>", read: setCount(func(r *Registration) **int { return &r.RateLimit })},
-	{name: "max_unused", args: "<count>", read: setCount(func(r *Registration) **int { return &r.MaxUnused })},
-	{name: "max_unproved", args: "<count per address>", read: setCount(func(r *Registration) **int { return &r.MaxUnproved })},
-	{name: "unused_lifetime", args: "<duration>", read: setDuration(func(r *Registration) *caddy.Duration { return &r.UnusedLifetime })},
-	{name: "redirect_schemes", args: "<scheme>...", read: setList(func(r *Registration) *[]string { return &r.RedirectSchemes })},
+var registrationOptions = block[config.Registration]{
+	{name: "dynamic", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.Dynamic })},
+	{name: "metadata_documents", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.MetadataDocuments })},
+	{name: "allow_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.AllowHosts })},
+	{name: "deny_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.DenyHosts })},
+	{name: "initial_access_token", args: "<sha256:hash|placeholder>", read: setText(func(r *config.Registration) *string { return &r.InitialAccessToken })},
+	{name: "rate_limit", args: "<registrations per minute and address>", read: setCount(func(r *config.Registration) **int { return &r.RateLimit })},
+	{name: "max_unused", args: "<count>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnused })},
+	{name: "max_unproved", args: "<count per address>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnproved })},
+	{name: "unused_lifetime", args: "<duration>", read: setDuration(func(r *config.Registration) *config.Duration { return &r.UnusedLifetime })},
+	{name: "redirect_schemes", args: "<scheme>...", read: setList(func(r *config.Registration) *[]string { return &r.RedirectSchemes })},
 }
 
-var brandingOptions = block[Branding]{
-	{name: "name", args: "<text>", read: setText(func(b *Branding) *string { return &b.Name })},
-	{name: "accent", args: "<#rrggbb>", read: setText(func(b *Branding) *string { return &b.Accent })},
+var brandingOptions = block[config.Branding]{
+	{name: "name", args: "<text>", read: setText(func(b *config.Branding) *string { return &b.Name })},
+	{name: "accent", args: "<#rrggbb>", read: setText(func(b *config.Branding) *string { return &b.Accent })},
 }
 
-func readIdentity(p *parser, h *Handler, l line) error {
-	id := Identity{Kind: l.args[0]}
+func readIdentity(p *parser, h *config.Site, l line) error {
+	id := config.Identity{Kind: identity.Kind(l.args[0])}
 	var err error
-	if id.Kind == string(identity.Caddy) {
+	if id.Kind == identity.Caddy {
 		err = caddyUserOptions.read(p, l.path, &id)
 	}
 	h.Identities = append(h.Identities, id)
 	return err
 }
 
-func readVirtualKey(_ *parser, h *Handler, l line) error {
-	h.VirtualKeys = append(h.VirtualKeys, VirtualKey{Name: l.args[0], Key: l.args[1], Servers: l.args[2:]})
+func readVirtualKey(_ *parser, h *config.Site, l line) error {
+	h.VirtualKeys = append(h.VirtualKeys, config.VirtualKey{Name: l.args[0], Key: l.args[1], Servers: l.args[2:]})
 	return nil
 }
 
-func readClient(p *parser, h *Handler, l line) error {
-	c := Client{ID: l.args[0]}
+func readClient(p *parser, h *config.Site, l line) error {
+	c := config.Client{ID: l.args[0]}
 	err := clientOptions.read(p, l.path, &c)
 	h.Clients = append(h.Clients, c)
 	return err
 }
 
-func readJWKS(p *parser, c *Client, l line) error {
+func readJWKS(p *parser, c *config.Client, l line) error {
 	if !json.Valid([]byte(l.args[0])) {
 		return p.here(l, "this is not JSON; put it in backquotes")
 	}
@@ -215,23 +215,23 @@ func readJWKS(p *parser, c *Client, l line) error {
 	return nil
 }
 
-func readScope(_ *parser, h *Handler, l line) error {
-	h.Scopes = append(h.Scopes, Scope{Name: l.args[0], Description: l.args[1]})
+func readScope(_ *parser, h *config.Site, l line) error {
+	h.Scopes = append(h.Scopes, config.Scope{Name: l.args[0], Description: l.args[1]})
 	return nil
 }
 
-func readReuseGrace(p *parser, h *Handler, l line) error {
+func readReuseGrace(p *parser, h *config.Site, l line) error {
 	d, err := p.duration(l)
-	h.RefreshReuseGrace = new(caddy.Duration(d))
+	h.RefreshReuseGrace = new(config.Duration(d))
 	return err
 }
 
-func readRegistration(p *parser, h *Handler, l line) error {
-	h.Registration = new(Registration)
+func readRegistration(p *parser, h *config.Site, l line) error {
+	h.Registration = new(config.Registration)
 	return registrationOptions.read(p, l.path, h.Registration)
 }
 
-func readBranding(p *parser, h *Handler, l line) error {
-	h.Branding = new(Branding)
+func readBranding(p *parser, h *config.Site, l line) error {
+	h.Branding = new(config.Branding)
 	return brandingOptions.read(p, l.path, h.Branding)
 }

@@ -1,50 +1,54 @@
 package caddymodule
 
-import "strings"
+import (
+	"strings"
 
-var connectionOptions = block[Auth]{
-	{name: "required", field: "optional", read: func(*parser, *Auth, line) error { return nil }},
-	{name: "optional", read: setTrue(func(a *Auth) *bool { return &a.Optional })},
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+)
+
+var connectionOptions = block[config.Auth]{
+	{name: "required", field: "optional", read: func(*parser, *config.Auth, line) error { return nil }},
+	{name: "optional", read: setTrue(func(a *config.Auth) *bool { return &a.Optional })},
 }
 
-var oauthOptions = append(connectionOptions[:2:2], block[Auth]{
-	{name: "scopes", args: "<scope>...", read: setList(func(a *Auth) *[]string { return &a.Scopes })},
-	{name: "client_id", args: "<id|placeholder>", read: setText(func(a *Auth) *string { return &a.ClientID })},
-	{name: "client_secret", args: "<placeholder>", read: setText(func(a *Auth) *string { return &a.ClientSecret })},
-	{name: "auth_method", args: strings.Join(authMethods, "|"), read: setText(func(a *Auth) *string { return &a.AuthMethod })},
-	{name: "callback_path", args: "<path>", read: setText(func(a *Auth) *string { return &a.CallbackPath })},
-	{name: "authorization_endpoint", args: "<url>", read: setText(func(a *Auth) *string { return &a.AuthorizationEndpoint })},
-	{name: "token_endpoint", args: "<url>", read: setText(func(a *Auth) *string { return &a.TokenEndpoint })},
-	{name: "revocation_endpoint", args: "<url>", read: setText(func(a *Auth) *string { return &a.RevocationEndpoint })},
-	{name: "issuer", args: "<url>", read: setText(func(a *Auth) *string { return &a.Issuer })},
-	{name: "resource", args: "<url>", read: setText(func(a *Auth) *string { return &a.Resource })},
-	{name: "no_resource", read: setTrue(func(a *Auth) *bool { return &a.NoResource })},
-	{name: "metadata_document", args: "on|off", read: setOnOff(func(a *Auth) **bool { return &a.MetadataDocument })},
-	{name: "no_refresh_rotation", read: setTrue(func(a *Auth) *bool { return &a.NoRefreshRotation })},
-	{name: "allow_missing_pkce", read: setTrue(func(a *Auth) *bool { return &a.AllowMissingPKCE })},
+var oauthOptions = append(connectionOptions[:2:2], block[config.Auth]{
+	{name: "scopes", args: "<scope>...", read: setList(func(a *config.Auth) *[]string { return &a.Scopes })},
+	{name: "client_id", args: "<id|placeholder>", read: setText(func(a *config.Auth) *string { return &a.ClientID })},
+	{name: "client_secret", args: "<placeholder>", read: setText(func(a *config.Auth) *string { return &a.ClientSecret })},
+	{name: "auth_method", args: strings.Join(config.AuthMethods, "|"), read: setText(func(a *config.Auth) *string { return &a.AuthMethod })},
+	{name: "callback_path", args: "<path>", read: setText(func(a *config.Auth) *string { return &a.CallbackPath })},
+	{name: "authorization_endpoint", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.AuthorizationEndpoint })},
+	{name: "token_endpoint", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.TokenEndpoint })},
+	{name: "revocation_endpoint", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.RevocationEndpoint })},
+	{name: "issuer", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.Issuer })},
+	{name: "resource", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.Resource })},
+	{name: "no_resource", read: setTrue(func(a *config.Auth) *bool { return &a.NoResource })},
+	{name: "metadata_document", args: "on|off", read: setOnOff(func(a *config.Auth) **bool { return &a.MetadataDocument })},
+	{name: "no_refresh_rotation", read: setTrue(func(a *config.Auth) *bool { return &a.NoRefreshRotation })},
+	{name: "allow_missing_pkce", read: setTrue(func(a *config.Auth) *bool { return &a.AllowMissingPKCE })},
 	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},
-	{name: "scope_separator", args: "<text>", read: setText(func(a *Auth) *string { return &a.ScopeSeparator })},
+	{name: "scope_separator", args: "<text>", read: setText(func(a *config.Auth) *string { return &a.ScopeSeparator })},
 }...)
 
-var pastedOptions = append(connectionOptions[:2:2], block[Auth]{
+var pastedOptions = append(connectionOptions[:2:2], block[config.Auth]{
 	{name: "header", args: "<name> [<prefix> [<label>]]", field: "headers[]", read: readPastedHeader},
-	{name: "verify_url", args: "<url>", read: setText(func(a *Auth) *string { return &a.VerifyURL })},
+	{name: "verify_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.VerifyURL })},
 }...)
 
 // readAuth reads how people's accounts are connected.
-func readAuth(options block[Auth]) func(*parser, *Server, line) error {
-	return func(p *parser, s *Server, l line) error {
-		s.Auth = &Auth{Mode: l.args[0]}
+func readAuth(options block[config.Auth]) func(*parser, *config.Server, line) error {
+	return func(p *parser, s *config.Server, l line) error {
+		s.Auth = &config.Auth{Mode: config.Mode(l.args[0])}
 		return options.read(p, l.path, s.Auth)
 	}
 }
 
 // readAuthHeaders reads the headers that carry the shared credential.
-func readAuthHeaders(p *parser, s *Server, l line) error {
+func readAuthHeaders(p *parser, s *config.Server, l line) error {
 	s.Headers = map[string]string{}
 	path := strings.TrimSuffix(l.path, "auth") + "headers"
 	for nesting := p.Nesting(); p.NextBlock(nesting); {
-		header := block[Server]{{name: p.Val(), args: "<value>", field: "*", read: func(_ *parser, s *Server, l line) error {
+		header := block[config.Server]{{name: p.Val(), args: "<value>", field: "*", read: func(_ *parser, s *config.Server, l line) error {
 			s.Headers[strings.TrimPrefix(l.path, path+".")] = l.args[0]
 			return nil
 		}}}
@@ -59,7 +63,7 @@ func readAuthHeaders(p *parser, s *Server, l line) error {
 	return nil
 }
 
-func readAuthorizeParam(_ *parser, a *Auth, l line) error {
+func readAuthorizeParam(_ *parser, a *config.Auth, l line) error {
 	if a.AuthorizeParams == nil {
 		a.AuthorizeParams = map[string]string{}
 	}
@@ -67,8 +71,8 @@ func readAuthorizeParam(_ *parser, a *Auth, l line) error {
 	return nil
 }
 
-func readPastedHeader(_ *parser, a *Auth, l line) error {
+func readPastedHeader(_ *parser, a *config.Auth, l line) error {
 	args := append(l.args, "", "")
-	a.Headers = append(a.Headers, AuthHeader{Name: args[0], Prefix: args[1], Label: args[2]})
+	a.Headers = append(a.Headers, config.AuthHeader{Name: args[0], Prefix: args[1], Label: args[2]})
 	return nil
 }

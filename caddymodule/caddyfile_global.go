@@ -4,6 +4,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 func init() {
@@ -53,7 +54,7 @@ func readStorage(p *parser, app *App, l line) error {
 
 func readEncryptionKey(p *parser, app *App, l line) error {
 	value := l.args[0]
-	if _, known, _ := whenAdapting(value); known {
+	if _, known, _ := config.KeepPlaceholders(value); known {
 		if _, err := checkKey(value, len(app.EncryptionKeys) == 0); err != nil {
 			return p.here(l, "%v", err)
 		}

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // option is one option of a block of the Caddyfile. The tables of options are
@@ -128,15 +130,7 @@ func (b block[T]) find(p *parser, name string, args []string) (option[T], error)
 }
 
 func unknownWord(what, word string, known []string) error {
-	return fmt.Errorf("%s: unknown value %q%s", what, word, choice(word, known))
-}
-
-// choice says which word was meant, or else which there are.
-func choice(word string, known []string) string {
-	if hint := didYouMean(word, known); hint != "" {
-		return hint
-	}
-	return "; use one of: " + strings.Join(known, ", ")
+	return fmt.Errorf("%s: unknown value %q%s", what, word, config.Choice(word, known))
 }
 
 // check checks the arguments of an option.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // written is where an option stands in the Caddyfile.
@@ -28,8 +29,8 @@ func (l lines) pathOf(parent, name, field string, args []string) string {
 	}
 	if list, ok := strings.CutSuffix(field, "[]"); ok {
 		for i := 0; ; i++ {
-			if _, taken := l[index(list, i)]; !taken {
-				return index(list, i)
+			if _, taken := l[config.Index(list, i)]; !taken {
+				return config.Index(list, i)
 			}
 		}
 	}
@@ -51,15 +52,15 @@ func (l lines) nearest(path string) written {
 
 // blame makes an error with a line of one with a path.
 func (l lines) blame(err error) error {
-	var m *mistake
+	var m *config.Error
 	if !errors.As(err, &m) {
 		return blame(l[""].token, err)
 	}
-	w := l.nearest(m.path)
+	w := l.nearest(m.Path)
 	if w.label == "" {
-		return blame(w.token, errors.New(m.text))
+		return blame(w.token, errors.New(m.Text))
 	}
-	return blame(w.token, fmt.Errorf("%s: %s", w.label, m.text))
+	return blame(w.token, fmt.Errorf("%s: %s", w.label, m.Text))
 }
 
 // blame adds the line of the token to an error.

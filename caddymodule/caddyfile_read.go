@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // parser reads the mcp_oauth blocks of a Caddyfile.
@@ -57,7 +57,7 @@ func (p *parser) unknown(name string, known []string) error {
 			return fmt.Errorf("%s belongs in %s", name, b.title)
 		}
 	}
-	return fmt.Errorf("unknown option %q%s", name, choice(name, known))
+	return fmt.Errorf("unknown option %q%s", name, config.Choice(name, known))
 }
 
 // opensBlock reports whether a block follows on the same line.
@@ -72,7 +72,7 @@ func (p *parser) opensBlock() bool {
 
 // here adds the line that is being read to an error.
 func (p *parser) here(l line, format string, args ...any) error {
-	return p.lines.blame(wrong(l.path, format, args...))
+	return p.lines.blame(config.Errorf(l.path, format, args...))
 }
 
 func setText[T any](field func(*T) *string) func(*parser, *T, line) error {
@@ -117,19 +117,19 @@ func setCount[T any](field func(*T) **int) func(*parser, *T, line) error {
 }
 
 // setDuration reads a duration that is not zero: in the JSON that is the default.
-func setDuration[T any](field func(*T) *caddy.Duration) func(*parser, *T, line) error {
+func setDuration[T any](field func(*T) *config.Duration) func(*parser, *T, line) error {
 	return func(p *parser, to *T, l line) error {
 		d, err := p.duration(l)
 		if err == nil && d == 0 {
-			return p.here(l, "%s; remove the line for the default", tooShort(time.Second))
+			return p.here(l, "%s; remove the line for the default", config.TooShort(time.Second))
 		}
-		*field(to) = caddy.Duration(d)
+		*field(to) = config.Duration(d)
 		return err
 	}
 }
 
 func (p *parser) duration(l line) (time.Duration, error) {
-	d, err := caddy.ParseDuration(l.args[0])
+	d, err := config.ParseDuration(l.args[0])
 	if err != nil || d < 0 {
 		return 0, p.here(l, "%q is not a duration; write it as 15m, 1h or 30d", l.args[0])
 	}

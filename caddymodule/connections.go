@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -12,10 +13,10 @@ import (
 // newBroker returns what connects people to the upstream servers of the site,
 // or nil if there is nothing to connect.
 func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *egress.Client) *accounts.Broker {
-	if len(h.connections.Servers) == 0 {
+	if len(h.cfg.ConnectedServers()) == 0 {
 		return nil
 	}
-	return accounts.New(h.connections, accounts.Deps{
+	return accounts.New(accountsConfig(h.cfg), accounts.Deps{
 		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Now: time.Now,
 		Egress: strangers,
 		// What the configuration names may be anywhere, also in a private network.
@@ -25,17 +26,17 @@ func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *e
 
 // addConnectionRoutes serves what providers read about this site, and their
 // answers at the paths that an operator chose.
-func (s *site) addConnectionRoutes(cfg accounts.Config) {
+func (s *site) addConnectionRoutes(cfg *config.Site) {
 	if s.broker == nil {
 		return
 	}
 	for _, document := range s.broker.ClientDocuments() {
 		s.exact[document.Path] = endpoint{handler: clientDocument(document.Body)}
 	}
-	callback := s.exact[accounts.SharedCallbackPath]
-	for _, server := range cfg.Servers {
-		if server.Client != nil && server.Client.CallbackPath != "" {
-			s.exact[server.Client.CallbackPath] = callback
+	callback := s.exact[config.SharedCallbackPath]
+	for _, server := range cfg.ConnectedServers() {
+		if path := server.Auth.CallbackPath; path != "" {
+			s.exact[path] = callback
 		}
 	}
 }

@@ -1,113 +1,105 @@
 package caddymodule
 
 import (
-	"cmp"
-	"regexp"
-	"slices"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// defaultScope is what a call needs where the operator names nothing.
-const defaultScope = "mcp:use"
-
-// convert returns the handler's configuration as the authorization server
-// takes it, or the first mistake in it. It is the only judge of a
-// configuration: it runs when a Caddyfile is adapted, where placeholders are
-// not known yet, and again when any configuration is loaded.
-func (h *Handler) convert(resolve resolver) (authz.Config, error) {
-	var cfg authz.Config
-	for _, step := range []func(*authz.Config, resolver) error{
-		h.convertPublicURL, h.convertDocumentation, h.convertServers, h.checkProxies, h.checkAuth, h.checkPassHeaders, h.convertIdentities, h.convertVirtualKeys, h.checkIdentityHeaders,
-		h.convertRegistration, h.convertClients, h.checkClients, h.convertScopes, h.convertLifetimes,
-		h.convertOrigins, h.checkBranding, h.checkInsecure,
-	} {
-		if err := step(&cfg, resolve); err != nil {
-			return authz.Config{}, err
+// authzConfig returns a resolved configuration as the authorization server
+// takes it.
+func authzConfig(s *config.Site) (authz.Config, error) {
+	r, l := s.Registration, s.Lifetimes
+	cfg := authz.Config{
+		Issuer: s.Issuer, Documentation: s.ServiceDocumentation, VirtualKeys: s.Keys, Scopes: map[string]string{},
+		Lifetimes: authz.Lifetimes{
+			Flow: time.Duration(l.FlowLifetime), Code: time.Duration(l.CodeLifetime), AccessToken: time.Duration(l.AccessTokenLifetime),
+			RefreshToken: time.Duration(l.RefreshTokenLifetime), Grant: time.Duration(l.GrantLifetime), AbsoluteGrant: time.Duration(l.AbsoluteGrantLifetime),
+		},
+		Recheck: s.Recheck(),
+		Registration: authz.Registration{
+			Dynamic: *r.Dynamic, MetadataDocuments: *r.MetadataDocuments, AllowedHosts: r.AllowHosts, DeniedHosts: r.DenyHosts, InitialAccessToken: r.TokenHash,
+			RatePerMinute: *r.RateLimit, MaxUnused: *r.MaxUnused, MaxUnproved: *r.MaxUnproved,
+			UnusedLifetime: time.Duration(r.UnusedLifetime), UsedLifetime: authz.DefaultRegistration.UsedLifetime, RedirectSchemes: r.RedirectSchemes,
+		},
+		AllowedOrigins: s.AllowedOrigins, RefreshReuseGrace: time.Duration(*l.RefreshReuseGrace),
+	}
+	for _, id := range s.Identities {
+		cfg.Identities = append(cfg.Identities, id.Kind)
+	}
+	for _, scope := range s.Scopes {
+		cfg.Scopes[scope.Name] = scope.Description
+	}
+	for _, s := range s.Servers {
+		cfg.Servers = append(cfg.Servers, authz.Server{
+			ID: s.ID, Title: s.Title, Path: s.Path, Resource: s.Resource, Scopes: s.Scopes, OptionalScopes: s.OptionalScopes,
+			Documentation: s.ResourceDocumentation, Policy: s.ResourcePolicyURI, TermsOfService: s.ResourceTOSURI,
+		})
+	}
+	for i, c := range s.Clients {
+		client := authz.Client{ID: c.ID, Origin: authz.Preregistered, Introspect: c.Introspect, SecretHash: c.SecretHash, Metadata: oauth.ClientMetadata{
+			ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
+			GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"},
+		}}
+		if c.JWKSURI != "" || len(c.JWKS) > 0 {
+			client.Metadata.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT
 		}
+		if err := client.Complete(r.RedirectSchemes); err != nil {
+			return authz.Config{}, refused(config.Index("clients", i), &c, err)
+		}
+		cfg.Clients = append(cfg.Clients, client)
 	}
 	return cfg, nil
 }
 
-func (h *Handler) convertPublicURL(cfg *authz.Config, resolve resolver) error {
-	text, known, err := resolve(h.PublicURL)
-	if err != nil {
-		return wrong("public_url", "%v", err)
+// refused names the field that made a client unusable.
+func refused(path string, c *config.Client, err error) error {
+	text := err.Error()
+	var e *oauth.Error
+	if errors.As(err, &e) {
+		text = e.Description
 	}
-	if !known {
-		return nil
+	switch {
+	case e != nil && e.Code == "invalid_redirect_uri":
+		path += ".redirect_uris"
+	case len(c.JWKS) > 0:
+		path += ".jwks"
+	case c.JWKSURI != "":
+		path += ".jwks_uri"
 	}
-	cfg.Issuer, err = parsePublicURL(text)
-	return err
+	return config.Errorf(path, "%s", strings.TrimSuffix(text, "."))
 }
 
-func (h *Handler) convertDocumentation(cfg *authz.Config, _ resolver) error {
-	cfg.Documentation = h.ServiceDocumentation
-	return checkPageURL("service_documentation", h.ServiceDocumentation)
-}
-
-var identityKinds = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous, identity.Caddy}
-
-func (h *Handler) convertIdentities(cfg *authz.Config, _ resolver) error {
-	if len(h.Identities) == 0 {
-		return wrong("identities", "nobody could sign in; add identity with one of: %s", strings.Join(kindNames(), ", "))
-	}
-	for i, id := range h.Identities {
-		path, kind := index("identities", i)+".kind", identity.Kind(id.Kind)
-		if !slices.Contains(identityKinds, kind) {
-			return wrong(path, "unknown identity %q%s", id.Kind, choice(id.Kind, kindNames()))
+// accountsConfig returns a resolved configuration as accounts takes it.
+func accountsConfig(s *config.Site) accounts.Config {
+	cfg := accounts.Config{Issuer: s.Issuer, ClientName: s.Branding.Name}
+	for _, s := range s.Servers {
+		a := s.Auth
+		if a == nil {
+			continue
 		}
-		if slices.Contains(cfg.Identities, kind) {
-			return wrong(path, "%s is listed twice; remove one", kind)
+		server := accounts.Server{
+			ID: s.ID, Title: s.Title, URL: s.Upstream, Mode: accounts.Mode(a.Mode), Required: !a.Optional,
+			Resource: a.Resource, Scopes: a.Scopes, Issuer: a.Issuer,
+			AuthorizationEndpoint: a.AuthorizationEndpoint, TokenEndpoint: a.TokenEndpoint, RevocationEndpoint: a.RevocationEndpoint,
+			Quirks: accounts.Quirks{
+				NoResource: a.NoResource, NoRefreshRotation: a.NoRefreshRotation, MetadataDocument: a.MetadataDocument, AllowMissingPKCE: a.AllowMissingPKCE, AuthMethod: a.AuthMethod,
+				ScopeSeparator: a.ScopeSeparator, AuthorizeParams: a.AuthorizeParams,
+			},
+			VerifyURL: a.VerifyURL,
 		}
-		if kind == identity.VirtualKey && len(h.VirtualKeys) == 0 {
-			return wrong(path, "nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`")
+		if a.ClientID != "" {
+			server.Client = &accounts.Client{ID: a.ClientID, Secret: a.ClientSecret, CallbackPath: a.CallbackPath}
 		}
-		if err := checkUser(index("identities", i), id); err != nil {
-			return err
+		for _, h := range a.Headers {
+			server.Headers = append(server.Headers, accounts.Header{Name: h.Name, Label: h.Label, Prefix: h.Prefix})
 		}
-		cfg.Identities = append(cfg.Identities, kind)
-		if kind == identity.Caddy {
-			cfg.Recheck = cmp.Or(time.Duration(id.Recheck), authz.DefaultRecheck)
-		}
+		cfg.Servers = append(cfg.Servers, server)
 	}
-	return nil
-}
-
-func kindNames() []string {
-	names := make([]string, len(identityKinds))
-	for i, k := range identityKinds {
-		names[i] = string(k)
-	}
-	return names
-}
-
-func (h *Handler) convertOrigins(cfg *authz.Config, _ resolver) error {
-	for i, o := range h.AllowedOrigins {
-		if !validOrigin(o) {
-			return wrong(index("allowed_origins", i), "%q is not a web origin; write scheme and host only, such as https://app.example.com", o)
-		}
-	}
-	cfg.AllowedOrigins = h.AllowedOrigins
-	return nil
-}
-
-var accentPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
-
-func (h *Handler) checkBranding(*authz.Config, resolver) error {
-	if h.Branding != nil && h.Branding.Accent != "" && !accentPattern.MatchString(h.Branding.Accent) {
-		return wrong("branding.accent", "%q is not a colour; write it as #rrggbb, in quotes", h.Branding.Accent)
-	}
-	return nil
-}
-
-// checkInsecure keeps what makes development easy out of production.
-func (h *Handler) checkInsecure(cfg *authz.Config, _ resolver) error {
-	if h.InsecureAllowLoopback && cfg.Issuer != "" && !isLoopbackURL(cfg.Issuer) {
-		return wrong("insecure_allow_loopback", "only allowed while public_url is on loopback; remove it")
-	}
-	return nil
+	return cfg
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/guess"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -27,7 +29,7 @@ var errRegularKey = errors.New("must not be easy to guess; put a new one first, 
 // resolveKey returns the key behind a configured value. Its errors never
 // repeat the key.
 func resolveKey(value string, first bool) ([]byte, error) {
-	text, _, err := whenProvisioning(value)
+	text, _, err := replacePlaceholders(value)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func regular(key []byte) bool {
 		values[b], steps[b-key[max(i, 1)-1]] = true, true
 		text = text && b >= ' ' && b <= '~'
 	}
-	return len(values) < 16 || len(steps) < 16 || text && easyToGuess(string(key))
+	return len(values) < 16 || len(steps) < 16 || text && guess.Easy(string(key))
 }
 
 // checkKeys refuses a key that is a mistake in the configuration. One in a file
@@ -95,14 +97,14 @@ func regular(key []byte) bool {
 func (a *App) checkKeys() error {
 	for i, value := range a.EncryptionKeys {
 		if _, err := resolveKey(value, i == 0); err != nil {
-			err = adapted.locate(a, wrong(index("encryption_keys", i), "%v", err))
+			err = adapted.locate(a, config.Errorf(config.Index("encryption_keys", i), "%v", err))
 			if filePlaceholder.FindString(value) == "" {
 				return err
 			}
 			a.log.Error("a key cannot be read", zap.Error(err))
 			continue
 		}
-		if plain(value) {
+		if config.IsPlain(value) {
 			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
 		}
 		if file, mode := keyFileOpenToOthers(value); file != "" {

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -37,15 +36,6 @@ func hostname(host string) string {
 		host = host[1 : n-1]
 	}
 	return host
-}
-
-// hostOf returns the host of the issuer.
-func hostOf(issuer string) string {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
 }
 
 // refuseHost answers a request for a host that is not the site's. Error routes
@@ -86,7 +76,7 @@ type misdirected struct{ handler *Handler }
 
 // MatchWithError implements caddyhttp.RequestMatcherWithError.
 func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
-	if m.handler.servesHost(r.Host) || !m.handler.owned.contains(r.URL.Path) {
+	if m.handler.servesHost(r.Host) || !m.handler.owned.Contains(r.URL.Path) {
 		return false, nil
 	}
 	keepOutOfAccessLog(r)

@@ -32,7 +32,7 @@ func (h *Handler) warnOfNoUser(ctx caddy.Context) {
 		if slices.Contains(names, "reverse_proxy") {
 			fix += "; forward_auth needs `user {rp.header.Remote-User}` in identity caddy, with the header that the authenticating server answers with"
 		}
-	case strings.HasPrefix(h.user, proxiedHeader):
+	case strings.HasPrefix(h.user, "http.reverse_proxy.header."):
 		if slices.Contains(names, "reverse_proxy") {
 			return
 		}

@@ -1,13 +1,11 @@
 package caddymodule
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // Provision checks the configuration and sets up the proxies. The store is
@@ -25,41 +23,45 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.refuseForeignHosts(ctx)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
 		h.logged = true
-		warnOfCodesInAccessLog(ctx, server, h.host, len(h.connections.Servers) > 0, h.log)
+		warnOfCodesInAccessLog(ctx, server, h.host, len(h.cfg.ConnectedServers()) > 0, h.log)
 	}
-	warnOfCodesInDebugLog(ctx, len(h.connections.Servers) > 0, h.log)
+	warnOfCodesInDebugLog(ctx, len(h.cfg.ConnectedServers()) > 0, h.log)
 	h.warn()
 	h.warnOfNoUser(ctx)
 	return nil
 }
 
 func (h *Handler) provision(ctx caddy.Context) (err error) {
-	if h.cfg, err = h.convert(whenProvisioning); err != nil {
+	if h.cfg, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
 		return err
 	}
-	h.host = hostOf(h.cfg.Issuer)
-	if h.connections, err = h.upstreamConfig(h.cfg.Issuer, whenProvisioning); err != nil {
-		return err
-	}
-	h.owned = newOwnedPaths(h.Servers)
-	h.user = h.userPlaceholder()
+	h.host, h.owned, h.user = h.cfg.Host(), h.cfg.OwnedPaths(), h.cfg.UserPlaceholder()
 	// Before a proxy is loaded, which may start to check health at once: Caddy
 	// loads every module of this context into the place of the one before.
 	if err := h.checkArrival(ctx); err != nil {
 		return err
 	}
-	for i, s := range h.Servers {
-		target, err := newUpstreamTarget(index("servers", i), s, h.cfg.Issuer, whenProvisioning)
+	for i := range h.cfg.Servers {
+		u, err := newUpstream(ctx, &h.cfg.Servers[i], &h.app.conns)
 		if err != nil {
-			return err
-		}
-		u, err := newUpstream(ctx, s, h.cfg.Servers[i], target, &h.app.conns)
-		if err != nil {
-			return wrong(index("servers", i)+".reverse_proxy", "%v", err)
+			return config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
 		}
 		h.upstreams = append(h.upstreams, u)
 	}
 	return h.app.addHandler(h)
+}
+
+// resolveSite checks all of a configuration that can be checked without a place
+// among Caddy's routes.
+func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, error) {
+	resolved, err := site.Resolve(resolve)
+	if err == nil {
+		err = checkProxies(resolved)
+	}
+	if err == nil {
+		_, err = authzConfig(resolved)
+	}
+	return resolved, err
 }
 
 // Cleanup closes the connections to MCP servers that nobody uses.
@@ -70,12 +72,4 @@ func (h *Handler) Cleanup() error {
 		}
 	}
 	return nil
-}
-
-// brand returns how the pages look.
-func (h *Handler) brand() pages.Brand {
-	if h.Branding == nil {
-		return pages.Brand{Name: h.host}
-	}
-	return pages.Brand{Name: cmp.Or(h.Branding.Name, h.host), Accent: h.Branding.Accent}
 }

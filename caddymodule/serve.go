@@ -14,7 +14,7 @@ import (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	s := h.site.Load()
 	if s == nil {
-		if !h.owned.contains(r.URL.Path) {
+		if !h.owned.Contains(r.URL.Path) {
 			return next.ServeHTTP(w, r)
 		}
 		var err error
@@ -24,7 +24,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	}
 	e, ok := s.find(r.URL.Path)
-	if !ok && !h.owned.contains(r.URL.Path) {
+	if !ok && !h.owned.Contains(r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
 	if !h.servesHost(r.Host) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -33,18 +34,17 @@ var (
 
 // newStubbedHandler returns a handler on the store, without Caddy and without
 // proxy, and its cache of tokens. auth may be nil.
-func newStubbedHandler(tb testing.TB, store storage.Store, auth *Auth) (*Handler, *authz.TokenCache) {
+func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*Handler, *authz.TokenCache) {
 	tb.Helper()
 	h := &Handler{
-		PublicURL: "https://mcp.example.com", Identities: []Identity{{Kind: "anonymous"}},
-		Servers: []Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", Auth: auth}},
-		log:     zap.NewNop(), host: "mcp.example.com", app: new(App),
+		Site: config.Site{
+			PublicURL: "https://mcp.example.com", Identities: []config.Identity{{Kind: "anonymous"}},
+			Servers: []config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", Auth: auth}},
+		},
+		log: zap.NewNop(), host: "mcp.example.com", app: new(App),
 	}
 	var err error
-	if h.cfg, err = h.convert(whenProvisioning); err != nil {
-		tb.Fatal(err)
-	}
-	if h.connections, err = h.upstreamConfig(h.cfg.Issuer, whenProvisioning); err != nil {
+	if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
 		tb.Fatal(err)
 	}
 	h.upstreams = []*upstream{{id: "a", resource: h.cfg.Servers[0].Resource, proxy: stub{}}}
@@ -68,7 +68,7 @@ func storeToken(store storage.Store, grant string) (string, error) {
 	ctx, now := context.Background(), time.Now()
 	end, code, token := now.Add(24*time.Hour), storage.HashOf(grant), stubTokens.New()
 	id := storage.Identity{Kind: "anonymous", Subject: "anonymous:" + grant}
-	scope, resources := []string{defaultScope}, []string{issuer + "/mcp"}
+	scope, resources := []string{"mcp:use"}, []string{issuer + "/mcp"}
 	if _, err := store.SaveFlow(ctx, storage.Flow{ID: grant, Issuer: issuer, Identity: id, ExpiresAt: end}, now); err != nil {
 		return "", err
 	}
@@ -122,7 +122,7 @@ func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func TestServeHTTPAllocations(t *testing.T) {
 	knows := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(knows.Close)
-	for name, auth := range map[string]*Auth{"no account": nil, "own account": {Mode: "per_user_headers", VerifyURL: knows.URL}} {
+	for name, auth := range map[string]*config.Auth{"no account": nil, "own account": {Mode: "per_user_headers", VerifyURL: knows.URL}} {
 		t.Run(name, func(t *testing.T) {
 			store := memstore.New()
 			h, _ := newStubbedHandler(t, store, auth)

@@ -42,7 +42,11 @@ type endpoint struct {
 // newSite builds the authorization server of h on what the process shares. It
 // returns the gates too, by resource.
 func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*authz.Gate, error) {
-	branded, err := pages.New(h.brand())
+	branded, err := pages.New(pages.Brand{Name: h.cfg.Branding.Name, Accent: h.cfg.Branding.Accent})
+	if err != nil {
+		return nil, nil, err
+	}
+	authzCfg, err := authzConfig(h.cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,7 +59,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	if broker != nil {
 		deps.Connections = broker
 	}
-	as := authz.New(h.cfg, deps)
+	as := authz.New(authzCfg, deps)
 	s := &site{
 		as:       as,
 		broker:   broker,
@@ -75,19 +79,15 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		}
 		s.exact[route.Path] = endpoint{handler: route.Handler}
 	}
-	s.addConnectionRoutes(h.connections)
-	passes, err := h.convertPassHeaders(h.connections)
-	if err != nil {
-		return nil, nil, err
-	}
+	s.addConnectionRoutes(h.cfg)
 	gates := make(map[string]*authz.Gate, len(h.cfg.Servers))
-	for i, server := range h.cfg.Servers {
-		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i], headers: passes[i]}
+	for i, server := range authzCfg.Servers {
+		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i], headers: h.cfg.Servers[i].PassFilter}
 		if broker != nil {
 			gated.connection = broker.Server(server.ID)
 		}
 		gates[server.Resource] = gated.gate
-		for _, path := range spellings(server.Path) {
+		for _, path := range h.cfg.Servers[i].Paths() {
 			s.exact[path] = endpoint{server: gated}
 		}
 	}

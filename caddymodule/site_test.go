@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -26,11 +27,14 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	t.Cleanup(state.connections.Close)
 	at := func(publicURL string) *site {
 		h := &Handler{
-			PublicURL: publicURL, Identities: []Identity{{Kind: "anonymous"}}, log: zap.NewNop(), app: new(App),
-			Servers:   []Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
+			Site: config.Site{
+				PublicURL: publicURL, Identities: []config.Identity{{Kind: "anonymous"}},
+				Servers: []config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
+			},
+			log: zap.NewNop(), app: new(App),
 			upstreams: []*upstream{{id: "a", proxy: stub{}}},
 		}
-		if h.cfg, err = h.convert(whenProvisioning); err != nil {
+		if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
 			t.Fatal(err)
 		}
 		s, _, err := newSite(h, state, keys)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 var errNoSiteURL = errors.New("public_url cannot be derived from the address of this site; add public_url https://… with the address people use")
@@ -21,7 +23,7 @@ func siteURL(h httpcaddyfile.Helper) (string, error) {
 		return "", errNoSiteURL
 	}
 	scheme := schemeOf(address)
-	return scheme + "://" + joinHostPort(address.Host, address.Port, scheme), nil
+	return scheme + "://" + config.JoinHostPort(address.Host, address.Port, scheme), nil
 }
 
 // checkAddresses refuses a site that answers on http's own port what it answers
@@ -31,7 +33,7 @@ func checkAddresses(keys []string) error {
 	schemes := map[string]string{}
 	for _, key := range keys {
 		address, err := httpcaddyfile.ParseAddress(key)
-		if err != nil || address.Host == "" || isLoopbackHost(address.Host) {
+		if err != nil || address.Host == "" || oauth.IsLoopbackHost(address.Host) {
 			continue
 		}
 		scheme := schemeOf(address)
@@ -39,7 +41,7 @@ func checkAddresses(keys []string) error {
 			continue
 		}
 		if other, ok := schemes[address.Host]; ok && other != scheme {
-			return wrong("", "the site answers on http://%s too, where tokens travel in clear; remove that address: Caddy leads http to https by itself", address.Host)
+			return config.Errorf("", "the site answers on http://%s too, where tokens travel in clear; remove that address: Caddy leads http to https by itself", address.Host)
 		}
 		schemes[address.Host] = scheme
 	}

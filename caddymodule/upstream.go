@@ -14,9 +14,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // upstream is an MCP server behind the site: where it is, and the proxy to it.
@@ -33,7 +34,7 @@ type upstream struct {
 
 // upstreamTarget is where requests for a server go, and what they carry.
 type upstreamTarget struct {
-	url *url.URL // nil while a placeholder in it is not known
+	url *url.URL
 	// headers hold the shared credential. They exist only in the transport:
 	// nowhere a placeholder, a log or a later handler could see them.
 	headers []fixedHeader
@@ -52,8 +53,6 @@ type identityHeader struct {
 	value func(*authz.Caller) string
 }
 
-var claimNames = []string{"user", "identity", "client", "grant", "scope"}
-
 var claims = map[string]func(*authz.Caller) string{
 	"user":     func(c *authz.Caller) string { return c.Identity.Name },
 	"identity": func(c *authz.Caller) string { return c.Identity.Subject },
@@ -62,50 +61,21 @@ var claims = map[string]func(*authz.Caller) string{
 	"scope":    func(c *authz.Caller) string { return c.Scope },
 }
 
-// newUpstreamTarget resolves what is configured about a server's upstream.
-func newUpstreamTarget(path string, s Server, issuer string, resolve resolver) (*upstreamTarget, error) {
-	target := &upstreamTarget{}
-	text, known, err := resolve(s.Upstream)
-	if err != nil {
-		return nil, wrong(path+".upstream", "%v", err)
-	}
-	if known {
-		if target.url, err = parseUpstream(path+".upstream", text, issuer); err != nil {
-			return nil, err
-		}
-	}
+// newUpstreamTarget returns the target of a server.
+func newUpstreamTarget(s *config.Server) *upstreamTarget {
+	target := &upstreamTarget{url: s.URL}
 	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-		value := s.Headers[name]
-		field := path + ".headers." + name
-		if err := checkUpstreamHeader(field, name); err != nil {
-			return nil, err
-		}
-		text, known, err := resolve(value)
-		if err != nil {
-			return nil, wrong(field, "%v", err)
-		}
-		if known && !httpguts.ValidHeaderFieldValue(text) {
-			return nil, wrong(field, "the value has characters a header cannot have")
-		}
-		target.headers = append(target.headers, fixedHeader{http.CanonicalHeaderKey(name), []string{text}})
+		target.headers = append(target.headers, fixedHeader{http.CanonicalHeaderKey(name), []string{s.Headers[name]}})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.IdentityHeaders)) {
-		claim := s.IdentityHeaders[name]
-		field := path + ".identity_headers." + name
-		if err := checkUpstreamHeader(field, name); err != nil {
-			return nil, err
-		}
-		value, known := claims[claim]
-		if !known {
-			return nil, wrong(field, "unknown value %q%s", claim, choice(claim, claimNames))
-		}
-		target.claims = append(target.claims, identityHeader{http.CanonicalHeaderKey(name), value})
+		target.claims = append(target.claims, identityHeader{http.CanonicalHeaderKey(name), claims[s.IdentityHeaders[name]]})
 	}
-	return target, checkDistinctHeaders(path, s)
+	return target
 }
 
 // newUpstream sets up the proxy to a server, as Caddy's own reverse_proxy.
-func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstreamTarget, conns *upstreamConns) (*upstream, error) {
+func newUpstream(ctx caddy.Context, s *config.Server, conns *upstreamConns) (*upstream, error) {
+	target := newUpstreamTarget(s)
 	raw, fixedHost, err := proxyConfig(s.ReverseProxy, target.url)
 	if err != nil {
 		return nil, err
@@ -125,8 +95,8 @@ func newUpstream(ctx caddy.Context, s Server, cfg authz.Server, target *upstream
 		proxy.Transport = own
 	}
 	u := &upstream{
-		id: s.ID, title: cfg.Title, url: target.url, resource: cfg.Resource, proxy: &proxy, own: own,
-		unencrypted: (len(target.headers) > 0 || s.connects()) && target.url.Scheme == "http" && !isLoopbackHost(target.url.Hostname()),
+		id: s.ID, title: s.Title, url: s.URL, resource: s.Resource, proxy: &proxy, own: own,
+		unencrypted: (len(target.headers) > 0 || s.Auth != nil) && target.url.Scheme == "http" && !oauth.IsLoopbackHost(target.url.Hostname()),
 	}
 	t := &transport{
 		RoundTripper: proxy.Transport, upstream: u, target: target, host: target.url.Host,

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -19,7 +20,7 @@ func TestWarmCallReadsNothing(t *testing.T) {
 	knows := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(knows.Close)
 	store := &removable{memstore.New()}
-	h, _ := newStubbedHandler(t, store, &Auth{Mode: "per_user_headers", VerifyURL: knows.URL})
+	h, _ := newStubbedHandler(t, store, &config.Auth{Mode: "per_user_headers", VerifyURL: knows.URL})
 	token, err := storeToken(store, "1")
 	if err != nil {
 		t.Fatal(err)

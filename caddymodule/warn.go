@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // warn tells of what works but is probably not meant for production.
@@ -25,11 +25,11 @@ func (h *Handler) warn() {
 	h.warnOfProxy()
 	h.warnOfAddresses()
 	h.warnOfNoEffect()
-	if r := h.cfg.Registration; r.Dynamic {
-		if r.RatePerMinute == 0 {
+	if r := h.cfg.Registration; *r.Dynamic {
+		if *r.RateLimit == 0 {
 			h.log.Warn("registration rate_limit 0 lets anybody register clients as fast as they can; remove it for the default, 60 a minute and address")
 		}
-		if r.MaxUnused == 0 {
+		if *r.MaxUnused == 0 {
 			h.log.Warn("registration max_unused 0 lets anybody fill the disk with clients; remove it for the default, 10000")
 		}
 	}
@@ -41,7 +41,7 @@ func (h *Handler) warnOfProxy() {
 	if cmp.Or(os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy")) == "" {
 		return
 	}
-	if h.cfg.Registration.MetadataDocuments || len(h.connections.Servers) > 0 {
+	if *h.cfg.Registration.MetadataDocuments || len(h.cfg.ConnectedServers()) > 0 {
 		h.log.Warn("HTTPS_PROXY is set, but client metadata documents and the providers that MCP servers name are fetched without it; " +
 			"allow Caddy outgoing https, or set metadata_documents off in registration if clients need not use documents")
 	}
@@ -49,9 +49,9 @@ func (h *Handler) warnOfProxy() {
 
 // warnOfAddresses tells where a call goes if that is not where its URL says.
 func (h *Handler) warnOfAddresses() {
-	for i, s := range h.Servers {
+	for i, s := range h.cfg.Servers {
 		own := dialAddress(h.upstreams[i].url)
-		if to := elsewhere(s, own); len(to) > 0 {
+		if to := elsewhere(&s, own); len(to) > 0 {
 			h.log.Warn("calls go to the addresses in proxy, not to the host of the server's URL, which is only sent as Host; leave it at one of the two",
 				zap.String("server", s.ID), zap.String("url_host", own), zap.Strings("to", to))
 		}
@@ -64,23 +64,23 @@ func (h *Handler) warnOfNoEffect() {
 		h.log.Warn("an option has no effect", zap.String("option", option), zap.String("reason", reason))
 	}
 	r, l := h.cfg.Registration, h.cfg.Lifetimes
-	if !r.Dynamic && r.InitialAccessToken != nil {
+	if !*r.Dynamic && r.TokenHash != nil {
 		warn("registration initial_access_token", "dynamic is off")
 	}
-	if !r.MetadataDocuments && len(r.AllowedHosts)+len(r.DeniedHosts) > 0 {
+	if !*r.MetadataDocuments && len(r.AllowHosts)+len(r.DenyHosts) > 0 {
 		warn("registration allow_hosts, deny_hosts", "metadata_documents is off")
 	}
-	if !r.Dynamic && !r.MetadataDocuments && !hasSignInClient(h.Clients) {
+	if !*r.Dynamic && !*r.MetadataDocuments && !h.HasSignInClient() {
 		warn("identity", "no client can sign in people: registration is off and there is no client with redirect_uri; only virtual keys work, as bearer tokens")
 	}
-	if h.RefreshTokenLifetime != 0 && l.RefreshToken > l.AbsoluteGrant {
+	if h.RefreshTokenLifetime != 0 && l.RefreshTokenLifetime > l.AbsoluteGrantLifetime {
 		warn("refresh_token_lifetime", "absolute_grant_lifetime is shorter and ends the token")
 	}
-	if h.AccessTokenLifetime != 0 && l.AccessToken > l.AbsoluteGrant {
+	if h.AccessTokenLifetime != 0 && l.AccessTokenLifetime > l.AbsoluteGrantLifetime {
 		warn("access_token_lifetime", "absolute_grant_lifetime is shorter and ends the token")
 	}
 	for _, s := range h.Servers {
-		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == string(accounts.OAuth) {
+		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == config.OAuth {
 			warn("auth oauth optional", "an operator connects the account, so no person can be asked; server "+s.ID)
 		}
 	}
@@ -88,7 +88,7 @@ func (h *Handler) warnOfNoEffect() {
 
 // warnOfNames tells what is there for whoever says somebody's name.
 func (h *Handler) warnOfNames() {
-	if !slices.Contains(h.cfg.Identities, identity.UserID) {
+	if !h.cfg.HasIdentity(identity.UserID) {
 		return
 	}
 	h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
@@ -101,12 +101,12 @@ func (h *Handler) warnOfNames() {
 		}
 	}
 	var personal []string
-	for _, s := range h.connections.Servers {
-		if s.Mode != accounts.OAuth {
+	for _, s := range h.cfg.ConnectedServers() {
+		if s.Auth.Mode != config.OAuth {
 			personal = append(personal, s.ID)
 		}
 	}
-	if len(personal) > 0 && !isLoopbackURL(h.cfg.Issuer) {
+	if len(personal) > 0 && !config.IsLoopbackURL(h.cfg.Issuer) {
 		h.log.Warn("anybody who reaches this site can use everybody's accounts at these servers: with identity user_id it is enough to say a person's name; use identity virtual_key or caddy instead",
 			zap.String("public_url", h.cfg.Issuer), zap.Strings("servers", personal))
 	}
@@ -117,31 +117,25 @@ func (h *Handler) warnOfNames() {
 func (h *Handler) warnOfPlainSecrets() {
 	const advice = " stands in the configuration, which can be read in many places; use a placeholder such as {env.SECRET}"
 	for _, s := range h.Servers {
-		if s.Auth != nil && s.Auth.ClientSecret != "" && plain(s.Auth.ClientSecret) {
+		if s.Auth != nil && s.Auth.ClientSecret != "" && config.IsPlain(s.Auth.ClientSecret) {
 			h.log.Warn("a client_secret"+advice, zap.String("server", s.ID))
 		}
 		for name, value := range s.Headers {
-			if secretName(name) && plain(value) {
+			if secretName(name) && config.IsPlain(value) {
 				h.log.Warn("a credential"+advice, zap.String("server", s.ID), zap.String("header", name))
 			}
 		}
-		for name, values := range sentHeaders(s) {
-			if secretName(name) && slices.ContainsFunc(values, plain) {
+		for name, values := range s.ProxyHeaders() {
+			if secretName(name) && slices.ContainsFunc(values, config.IsPlain) {
 				h.log.Warn("a credential"+advice+", in auth headers", zap.String("server", s.ID), zap.String("header_up", name))
 			}
 		}
 		for name, values := range queryOf(s.Upstream) {
-			if secretName(name) && slices.ContainsFunc(values, plain) {
+			if secretName(name) && slices.ContainsFunc(values, config.IsPlain) {
 				h.log.Warn("a credential"+advice, zap.String("server", s.ID), zap.String("query_parameter", name))
 			}
 		}
 	}
-}
-
-// plain reports whether a configured value is the text itself.
-func plain(value string) bool {
-	_, known, _ := whenAdapting(value)
-	return known
 }
 
 // secretName reports whether a header or parameter of this name usually

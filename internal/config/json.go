@@ -1,29 +1,16 @@
-package caddymodule
+package config
 
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
-// UnmarshalJSON names the field of what it cannot read.
-func (h *Handler) UnmarshalJSON(data []byte) error {
-	type plain Handler
-	return decode(data, (*plain)(h))
-}
-
-// UnmarshalJSON names the field of what it cannot read.
-func (a *App) UnmarshalJSON(data []byte) error {
-	type plain App
-	return decode(data, (*plain)(a))
-}
-
-// decode reads the JSON of a module. Its errors are mistakes.
-func decode(data []byte, to any) error {
+// Decode reads the JSON of a module. Its errors name the field.
+func Decode(data []byte, to any) error {
 	if err := checkJSON("", data, reflect.TypeOf(to).Elem()); err != nil {
 		return err
 	}
@@ -31,7 +18,7 @@ func decode(data []byte, to any) error {
 }
 
 var (
-	durationType = reflect.TypeFor[caddy.Duration]()
+	durationType = reflect.TypeFor[Duration]()
 	rawType      = reflect.TypeFor[json.RawMessage]()
 )
 
@@ -68,7 +55,7 @@ func checkJSON(path string, data json.RawMessage, t reflect.Type) error {
 			return wrongType(path, data, t)
 		}
 		for i, entry := range entries {
-			if err := checkJSON(index(path, i), entry, t.Elem()); err != nil {
+			if err := checkJSON(Index(path, i), entry, t.Elem()); err != nil {
 				return err
 			}
 		}
@@ -83,29 +70,36 @@ func checkJSONObject(path string, data json.RawMessage, t reflect.Type) error {
 	if json.Unmarshal(data, &members) != nil {
 		return wrongType(path, data, t)
 	}
-	fields := map[string]reflect.Type{}
-	var names []string
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
-			fields[name] = t.Field(i).Type
-			names = append(names, name)
-		}
-	}
-	order := make([]string, 0, len(members))
-	for name := range members {
-		order = append(order, name)
-	}
-	slices.Sort(order)
-	for _, name := range order {
+	names, fields := jsonFields(t)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		i := slices.IndexFunc(names, func(known string) bool { return strings.EqualFold(known, name) }) // as encoding/json does
 		if i < 0 {
-			return wrong(join(path, name), "there is no such field%s", choice(name, names))
+			return Errorf(join(path, name), "there is no such field%s", Choice(name, names))
 		}
 		if err := checkJSON(join(path, names[i]), members[name], fields[names[i]]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// jsonFields returns the members of an object, in order.
+func jsonFields(t reflect.Type) (names []string, types map[string]reflect.Type) {
+	types = map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct { // its members are those of the object
+			inner, innerTypes := jsonFields(f.Type)
+			names = append(names, inner...)
+			maps.Copy(types, innerTypes)
+			continue
+		}
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			names = append(names, name)
+			types[name] = f.Type
+		}
+	}
+	return names, types
 }
 
 func checkJSONValue(path string, data json.RawMessage, t reflect.Type) error {
@@ -117,12 +111,12 @@ func checkJSONValue(path string, data json.RawMessage, t reflect.Type) error {
 
 // checkJSONDuration refuses zero, too, which would be taken for no value.
 func checkJSONDuration(path string, data json.RawMessage) error {
-	var d caddy.Duration
+	var d Duration
 	if json.Unmarshal(data, &d) != nil {
 		return wrongType(path, data, durationType)
 	}
 	if d == 0 {
-		return wrong(path, "must not be 0; remove it for the default")
+		return Errorf(path, "must not be 0; remove it for the default")
 	}
 	return nil
 }
@@ -135,7 +129,7 @@ func wrongType(path string, data json.RawMessage, t reflect.Type) error {
 	if t == durationType {
 		want = "a duration, such as \"15m\", \"1h\" or \"30d\""
 	}
-	return wrong(path, "must be %s, not %s", want, kindOfJSON(data))
+	return Errorf(path, "must be %s, not %s", want, kindOfJSON(data))
 }
 
 // kindOfJSON tells what a value is without showing it: it can be a secret.

@@ -1,4 +1,4 @@
-package caddymodule
+package guess
 
 import (
 	"encoding/base64"
@@ -39,9 +39,9 @@ var commonWords = []string{
 // asLetters undoes what people write for letters in words.
 var asLetters = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s")
 
-// easyToGuess reports whether a secret looks made up. That a secret is random
+// Easy reports whether a secret looks made up. That a secret is random
 // cannot be seen; that it is not often can.
-func easyToGuess(secret string) bool { return guessBits(secret) < minSecretBits }
+func Easy(secret string) bool { return guessBits(secret) < minSecretBits }
 
 // guessBits estimates how many bits somebody needs to guess who tries runs,
 // repetitions and common words first, and what people do to disguise them.

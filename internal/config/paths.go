@@ -1,4 +1,4 @@
-package caddymodule
+package config
 
 import (
 	"slices"
@@ -32,19 +32,21 @@ func issuers(path string) bool {
 	return false
 }
 
-// ownedPaths tells which paths of a site are the handler's, also before its
-// store is open.
-type ownedPaths struct {
+// OwnedPaths tells which paths of a site are its own, and never the next
+// handler's.
+type OwnedPaths struct {
 	servers map[string]bool // and what else is named for one
 }
 
-func newOwnedPaths(servers []Server) *ownedPaths {
-	o := &ownedPaths{servers: make(map[string]bool, 6*len(servers))}
-	for _, s := range servers {
+// OwnedPaths returns those of the site.
+func (s *Site) OwnedPaths() *OwnedPaths {
+	o := &OwnedPaths{servers: make(map[string]bool, 6*len(s.Servers))}
+	for i := range s.Servers {
+		s := &s.Servers[i]
 		for _, name := range wellKnownNames { // some clients look there
 			o.servers[strings.TrimSuffix(s.Path, "/")+"/.well-known/"+name] = true
 		}
-		for _, path := range spellings(s.Path) {
+		for _, path := range s.Paths() {
 			o.servers[path] = true
 		}
 		if s.Auth != nil && s.Auth.CallbackPath != "" {
@@ -54,17 +56,8 @@ func newOwnedPaths(servers []Server) *ownedPaths {
 	return o
 }
 
-// spellings returns the paths a server answers at. People type a trailing
-// slash where none belongs, and clients keep what people type.
-func spellings(path string) []string {
-	if path == "/" {
-		return []string{path}
-	}
-	return []string{path, path + "/"}
-}
-
-// contains reports whether a request for the path is never the next handler's.
-func (o *ownedPaths) contains(path string) bool {
+// Contains reports whether a request for the path is never the next handler's.
+func (o *OwnedPaths) Contains(path string) bool {
 	if o.servers[path] {
 		return true
 	}

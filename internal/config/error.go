@@ -1,14 +1,39 @@
-package caddymodule
+package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// didYouMean returns a hint at the known word that is nearest to a wrong one,
-// or "" if none is near.
-func didYouMean(word string, known []string) string {
+// Error is an error in the configuration: the field that is to be corrected, by
+// its path in the JSON, such as servers[1].auth.client_id, and what to do. The
+// Caddyfile adapter makes a line of the path.
+type Error struct {
+	Path string
+	Text string
+}
+
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return e.Text
+	}
+	return e.Path + ": " + e.Text
+}
+
+// Errorf returns an *Error.
+func Errorf(path, format string, args ...any) error {
+	return &Error{path, fmt.Sprintf(format, args...)}
+}
+
+// Index returns the path of an entry of a list.
+func Index(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
+
+// Choice says which word was meant, or else which there are.
+func Choice(word string, known []string) string {
 	if near := nearest(word, known); near != "" {
 		return "; did you mean " + near + "?"
 	}
-	return ""
+	return "; use one of: " + strings.Join(known, ", ")
 }
 
 func nearest(word string, known []string) string {

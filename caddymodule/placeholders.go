@@ -5,40 +5,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// resolver yields the text behind a configured value. known is false while
-// the value cannot be known yet: a placeholder when a Caddyfile is adapted.
-type resolver func(value string) (text string, known bool, err error)
-
-// whenAdapting leaves placeholders alone. They may be meant for another
-// machine, and must not be written into the adapted configuration.
-func whenAdapting(value string) (string, bool, error) {
-	return value, !strings.Contains(value, "{"), checkClosed(value)
-}
-
-// checkClosed refuses a placeholder without its end, which would be taken for
-// the text itself.
-func checkClosed(value string) error {
-	rest := placeholderPattern.ReplaceAllString(strings.ReplaceAll(value, `\{`, ""), "")
-	if strings.Contains(rest, "{") {
-		return errors.New("a placeholder is not closed; write it as {env.NAME}")
-	}
-	return nil
-}
-
-// whenProvisioning resolves placeholders. Its errors name the placeholder,
-// never what is behind it.
-func whenProvisioning(value string) (string, bool, error) {
-	if !strings.Contains(value, "{") {
-		return value, true, nil
-	}
-	if err := checkClosed(value); err != nil {
-		return "", true, err
+// replacePlaceholders is the config.Resolver for a configuration that is loaded.
+func replacePlaceholders(value string) (string, bool, error) {
+	if _, known, err := config.KeepPlaceholders(value); known || err != nil {
+		return value, true, err
 	}
 	text, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	if err != nil {
@@ -50,12 +26,10 @@ func whenProvisioning(value string) (string, bool, error) {
 // relativeFile is what the Caddyfile makes of {file. before a name without a slash.
 const relativeFile = "http.request.uri.path.file."
 
-var placeholderPattern = regexp.MustCompile(`\{([^{}]*)\}`)
-
 // explainPlaceholder returns why a value could not be resolved, and what to do.
 func explainPlaceholder(value string, err error) error {
-	for _, match := range placeholderPattern.FindAllStringSubmatch(value, -1) {
-		placeholder, key := match[0], match[1]
+	for _, key := range config.Placeholders(value) {
+		placeholder := "{" + key + "}"
 		if name, ok := strings.CutPrefix(key, "env."); ok {
 			if text, set := os.LookupEnv(name); !set {
 				return fmt.Errorf("%s: the environment variable is not set; set %s where Caddy is started", placeholder, name)

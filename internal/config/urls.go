@@ -1,4 +1,4 @@
-package caddymodule
+package config
 
 import (
 	"net"
@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // parsePublicURL returns the issuer: the public URL in the one form that
@@ -15,39 +17,39 @@ import (
 func parsePublicURL(text string) (string, error) {
 	const path = "public_url"
 	if text == "" {
-		return "", wrong(path, "missing; write the URL of the site, such as https://mcp.example.com")
+		return "", Errorf(path, "missing; write the URL of the site, such as https://mcp.example.com")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Opaque != "" {
-		return "", wrong(path, "%q is not a URL; write public_url as https://mcp.example.com", text)
+		return "", Errorf(path, "%q is not a URL; write public_url as https://mcp.example.com", text)
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return "", wrong(path, "%q has more than scheme and host; write %q", text, u.Scheme+"://"+u.Host)
+		return "", Errorf(path, "%q has more than scheme and host; write %q", text, u.Scheme+"://"+u.Host)
 	}
 	if !validPort(u) {
-		return "", wrong(path, "%q has a port that does not exist; use one from 1 to 65535", text)
+		return "", Errorf(path, "%q has a port that does not exist; use one from 1 to 65535", text)
 	}
 	host := strings.ToLower(u.Hostname())
 	if ip, err := netip.ParseAddr(host); err == nil {
 		host = ip.String() // as browsers and Caddy write it
 	}
 	if strings.ContainsAny(host, "*{}_ ") {
-		return "", wrong(path, "%q is not one host; name the one people use", u.Host)
+		return "", Errorf(path, "%q is not one host; name the one people use", u.Host)
 	}
 	if !isASCII(host) {
 		label, err := idna.Lookup.ToASCII(host)
 		if err != nil {
-			return "", wrong(path, "%q is not a host name", u.Host)
+			return "", Errorf(path, "%q is not a host name", u.Host)
 		}
-		return "", wrong(path, "%q is not how browsers and clients write it; write %s://%s", text, u.Scheme, joinHostPort(label, u.Port(), u.Scheme))
+		return "", Errorf(path, "%q is not how browsers and clients write it; write %s://%s", text, u.Scheme, JoinHostPort(label, u.Port(), u.Scheme))
 	}
 	switch {
 	case u.Scheme == "https":
-	case u.Scheme == "http" && isLoopbackHost(host):
+	case u.Scheme == "http" && oauth.IsLoopbackHost(host):
 	default:
-		return "", wrong(path, "%q is not https; write https://%s, with `tls internal` in the site if the name is not public, or use localhost for development", text, u.Host)
+		return "", Errorf(path, "%q is not https; write https://%s, with `tls internal` in the site if the name is not public, or use localhost for development", text, u.Host)
 	}
-	return u.Scheme + "://" + joinHostPort(host, u.Port(), u.Scheme), nil
+	return u.Scheme + "://" + JoinHostPort(host, u.Port(), u.Scheme), nil
 }
 
 // validPort reports whether the port of a URL, if it has one, can be connected to.
@@ -56,8 +58,8 @@ func validPort(u *url.URL) bool {
 	return u.Port() == "" || err == nil && port > 0
 }
 
-// joinHostPort returns the authority part of a URL without the default port.
-func joinHostPort(host, port, scheme string) string {
+// JoinHostPort returns the authority part of a URL without the default port.
+func JoinHostPort(host, port, scheme string) string {
 	if port == "" || (scheme == "https" && port == "443") || (scheme == "http" && port == "80") {
 		if strings.Contains(host, ":") {
 			return "[" + host + "]"
@@ -67,17 +69,10 @@ func joinHostPort(host, port, scheme string) string {
 	return net.JoinHostPort(host, port)
 }
 
-func isLoopbackHost(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-func isLoopbackURL(text string) bool {
+// IsLoopbackURL reports whether a URL leads to this machine.
+func IsLoopbackURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && isLoopbackHost(strings.ToLower(u.Hostname()))
+	return err == nil && oauth.IsLoopbackHost(strings.ToLower(u.Hostname()))
 }
 
 // isASCII reports whether the text is visible ASCII.
@@ -104,10 +99,10 @@ func checkPageURL(field, text string) error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || !isASCII(text) || strings.ContainsAny(text, `{}<>"`) {
-		return wrong(field, "%q is not the URL of a page; write it as https://example.com/docs", text)
+		return Errorf(field, "%q is not the URL of a page; write it as https://example.com/docs", text)
 	}
 	if u.User != nil {
-		return wrong(field, "the URL has a user name or password, and everybody can read it here; remove them")
+		return Errorf(field, "the URL has a user name or password, and everybody can read it here; remove them")
 	}
 	return nil
 }
@@ -116,22 +111,31 @@ func checkPageURL(field, text string) error {
 func parseUpstream(path, text, issuer string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, wrong(path, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
+		return nil, Errorf(path, "%q is not an http or https URL; write it as http://127.0.0.1:3001/mcp", text)
 	}
 	if !validPort(u) {
-		return nil, wrong(path, "%q has a port that does not exist; use one from 1 to 65535", text)
+		return nil, Errorf(path, "%q has a port that does not exist; use one from 1 to 65535", text)
 	}
 	if u.User != nil {
-		return nil, wrong(path, "the upstream URL has a user name or password; set them with `auth headers`")
+		return nil, Errorf(path, "the upstream URL has a user name or password; set them with `auth headers`")
 	}
 	if u.Fragment != "" {
-		return nil, wrong(path, "the upstream URL has a fragment; remove the part from #")
+		return nil, Errorf(path, "the upstream URL has a fragment; remove the part from #")
 	}
 	if strings.ContainsAny(u.Host, "{}*") {
-		return nil, wrong(path, "the upstream URL needs one fixed host; choose among several with `proxy { to … }`")
+		return nil, Errorf(path, "the upstream URL needs one fixed host; choose among several with `proxy { to … }`")
 	}
-	if issuer != "" && u.Scheme+"://"+joinHostPort(strings.ToLower(u.Hostname()), u.Port(), u.Scheme) == issuer {
-		return nil, wrong(path, "the upstream URL points back to this site; write the address the MCP server listens on")
+	if issuer != "" && u.Scheme+"://"+JoinHostPort(strings.ToLower(u.Hostname()), u.Port(), u.Scheme) == issuer {
+		return nil, Errorf(path, "the upstream URL points back to this site; write the address the MCP server listens on")
 	}
 	return u, nil
+}
+
+// isSecureURL reports whether a URL may be sent credentials, or people.
+func isSecureURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(text, "#") {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && oauth.IsLoopbackHost(strings.ToLower(u.Hostname()))
 }

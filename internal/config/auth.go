@@ -1,0 +1,279 @@
+package config
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Auth says whose account at the upstream calls use, where it is connected
+// through this site instead of being configured: in JSON the counterpart of
+// `auth oauth`, `auth per_user_oauth` and `auth per_user_headers`.
+type Auth struct {
+	// Mode is one of:
+	//
+	// - `per_user_oauth`: each person connects their own account, with OAuth.
+	// - `oauth`: an operator connects one account that everybody's calls use;
+	//   see `POST /mcp_oauth/connections/{server}/start` of Caddy's admin API.
+	// - `per_user_headers`: each person pastes a key, which is tried before it
+	//   is kept.
+	Mode Mode `json:"mode"`
+	// Optional lets people go on without connecting this server when they sign
+	// in. Default: who is asked for this server has to connect it.
+	Optional bool `json:"optional,omitempty"`
+
+	// Scopes are asked of the provider. Default: what the server asks for.
+	Scopes []string `json:"scopes,omitempty"`
+	// ClientID is what the provider knows this site as. Default: our client
+	// metadata document where the provider takes one, else dynamic registration.
+	ClientID string `json:"client_id,omitempty"`
+	// ClientSecret belongs to ClientID: a placeholder such as `{env.SECRET}`.
+	ClientSecret string `json:"client_secret,omitempty"`
+	// AuthMethod is how this site authenticates at the token endpoint: one of
+	// `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `none`.
+	// Default: what the provider supports.
+	AuthMethod string `json:"auth_method,omitempty"`
+	// CallbackPath is the path on this site that the provider was told for
+	// ClientID. Default: `/api/oauth/callback`. Without ClientID it is
+	// `/api/oauth/callback/` and the id of the server. Servers can share one
+	// only if their Issuer, or else their endpoints, are the same.
+	CallbackPath string `json:"callback_path,omitempty"`
+	// AuthorizationEndpoint and TokenEndpoint belong to a provider without
+	// discovery. Both need ClientID.
+	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string `json:"token_endpoint,omitempty"`
+	// RevocationEndpoint is where such a provider takes tokens back (RFC 7009).
+	RevocationEndpoint string `json:"revocation_endpoint,omitempty"`
+	// Issuer is the provider's. With endpoints, or where the server names
+	// another one than the provider itself does.
+	Issuer string `json:"issuer,omitempty"`
+	// Resource is what the server is called at the provider (RFC 8707).
+	// Default: the upstream URL. Needed where that is an internal address.
+	Resource string `json:"resource,omitempty"`
+	// NoResource leaves out the resource parameter, for providers that refuse it.
+	NoResource bool `json:"no_resource,omitempty"`
+	// MetadataDocument says whether a provider that takes client ID metadata
+	// documents is shown that of this site. It has to fetch it from here.
+	// Default: true, unless the site's name or address is one of your own network
+	// or machine and the provider's is not.
+	MetadataDocument *bool `json:"metadata_document,omitempty"`
+	// NoRefreshRotation is for a provider that does not replace refresh tokens:
+	// one whose answer was lost is sent again at once. Default: found out at the
+	// first refresh.
+	NoRefreshRotation bool `json:"no_refresh_rotation,omitempty"`
+	// AllowMissingPKCE goes on with a provider whose metadata does not say
+	// that it supports PKCE. PKCE is used all the same.
+	AllowMissingPKCE bool `json:"allow_missing_pkce,omitempty"`
+	// AuthorizeParams are added when a person is sent to the provider, such as
+	// `access_type` or `prompt`.
+	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
+	// ScopeSeparator stands between scopes. Default: a space.
+	ScopeSeparator string `json:"scope_separator,omitempty"`
+
+	// Headers carry the keys that a person pastes, for `per_user_headers`.
+	// Default: one key, as bearer token in `Authorization`.
+	Headers []AuthHeader `json:"headers,omitempty"`
+	// VerifyURL answers a GET with a 2xx status if the pasted keys are good.
+	// Default: the server itself is asked.
+	VerifyURL string `json:"verify_url,omitempty"`
+}
+
+// AuthHeader is a request header with a key that a person pastes.
+type AuthHeader struct {
+	Name string `json:"name"`
+	// Prefix stands before the key, such as `Bearer ` with its space.
+	Prefix string `json:"prefix,omitempty"`
+	// Label is what people are asked for. Default: the name of the header.
+	Label string `json:"label,omitempty"`
+}
+
+// Mode is whose account at the upstream calls use.
+type Mode string
+
+// The modes.
+const (
+	// OAuth: one connection for everybody, which an operator makes.
+	OAuth Mode = "oauth"
+	// PerUserOAuth: each person's own connection.
+	PerUserOAuth Mode = "per_user_oauth"
+	// PerUserHeaders: a key that each person pastes.
+	PerUserHeaders Mode = "per_user_headers"
+)
+
+// PerUser reports whether each person connects on their own.
+func (m Mode) PerUser() bool { return m == PerUserOAuth || m == PerUserHeaders }
+
+var modes = []string{string(OAuth), string(PerUserOAuth), string(PerUserHeaders)}
+
+// AuthMethods are the ways to authenticate at a token endpoint.
+var AuthMethods = []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+
+// pastedFields are those for PerUserHeaders only. Those of both are in
+// commonFields; all others are for OAuth.
+var (
+	pastedFields = []string{"headers", "verify_url"}
+	commonFields = []string{"mode", "optional"}
+)
+
+// reservedParams are what an authorization request says already, or what would
+// lead the answer elsewhere.
+var reservedParams = []string{
+	"response_type", "response_mode", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method",
+	"scope", "resource", "request", "request_uri",
+}
+
+// resolveAuth settles how servers are connected.
+func (s *Site) resolveAuth(resolve Resolver) error {
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		if server.Auth == nil {
+			continue
+		}
+		auth := *server.Auth
+		server.Auth = &auth
+		path := Index("servers", i)
+		if err := auth.resolve(path+".auth", resolve); err != nil {
+			return err
+		}
+		if err := s.checkCallbackPath(path+".auth.callback_path", server); err != nil {
+			return err
+		}
+		if err := server.checkTakenHeaders(path); err != nil {
+			return err
+		}
+	}
+	return s.checkSharedCallbacks()
+}
+
+func (a *Auth) resolve(path string, resolve Resolver) error {
+	for _, address := range []struct {
+		name string
+		url  *string
+	}{
+		{"resource", &a.Resource}, {"issuer", &a.Issuer}, {"authorization_endpoint", &a.AuthorizationEndpoint},
+		{"token_endpoint", &a.TokenEndpoint}, {"revocation_endpoint", &a.RevocationEndpoint}, {"verify_url", &a.VerifyURL},
+	} {
+		if *address.url == "" {
+			continue
+		}
+		known, err := resolve.replace(path+"."+address.name, address.url)
+		if err != nil {
+			return err
+		}
+		if known && !isSecureURL(*address.url) {
+			return Errorf(path+"."+address.name, "%q is not an https URL; http is for loopback only", *address.url)
+		}
+	}
+	switch a.Mode {
+	case OAuth, PerUserOAuth:
+		return a.resolveOAuth(path, resolve)
+	case PerUserHeaders:
+		return a.resolvePasted(path)
+	}
+	return Errorf(path+".mode", "unknown mode %q%s", a.Mode, Choice(string(a.Mode), modes))
+}
+
+func (a *Auth) resolveOAuth(path string, resolve Resolver) error {
+	if field := a.firstSet(func(name string) bool { return slices.Contains(pastedFields, name) }); field != "" {
+		return Errorf(path+"."+field, "is for auth per_user_headers only; remove it")
+	}
+	for _, scope := range a.Scopes {
+		if strings.Contains(scope, ",") {
+			return Errorf(path+".scopes", "%q has a comma; write each scope by itself, with a space between; where the provider wants commas, add `scope_separator ,`", scope)
+		}
+		if err := checkScope(path+".scopes", scope); err != nil {
+			return err
+		}
+	}
+	if err := a.checkEndpoints(path); err != nil {
+		return err
+	}
+	if a.AuthMethod != "" && !slices.Contains(AuthMethods, a.AuthMethod) {
+		return Errorf(path+".auth_method", "unknown method %q%s", a.AuthMethod, Choice(a.AuthMethod, AuthMethods))
+	}
+	if a.ScopeSeparator != "" && strings.Trim(a.ScopeSeparator, " ,;+|") != "" {
+		return Errorf(path+".scope_separator", "%q could be part of a scope; use a comma or a space", a.ScopeSeparator)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.AuthorizeParams)) {
+		if name == "" || slices.Contains(reservedParams, strings.ToLower(name)) {
+			return Errorf(path+".authorize_params."+name, "%q belongs to the protocol; remove it", name)
+		}
+	}
+	return a.resolveOAuthClient(path, resolve)
+}
+
+// checkEndpoints refuses half a provider.
+func (a *Auth) checkEndpoints(path string) error {
+	switch {
+	case a.AuthorizationEndpoint != "" && a.TokenEndpoint == "":
+		return Errorf(path+".authorization_endpoint", "goes with token_endpoint; set both, or none to have them discovered")
+	case a.AuthorizationEndpoint == "" && a.TokenEndpoint != "":
+		return Errorf(path+".token_endpoint", "goes with authorization_endpoint; set both, or none to have them discovered")
+	case a.RevocationEndpoint != "" && a.TokenEndpoint == "":
+		return Errorf(path+".revocation_endpoint", "it is discovered, unless authorization_endpoint and token_endpoint are set; remove it")
+	case a.TokenEndpoint != "" && a.ClientID == "":
+		return Errorf(path+".token_endpoint", "a provider without discovery needs a client_id; register this site there, and set client_id")
+	}
+	return nil
+}
+
+// firstSet returns the name of the first field, by name, that is set and of
+// which suspect reports true; "" if there is none.
+func (a *Auth) firstSet(suspect func(name string) bool) string {
+	value, first := reflect.ValueOf(*a), ""
+	for i := range value.NumField() {
+		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
+		if isSet(value.Field(i)) && suspect(name) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
+}
+
+func isSet(v reflect.Value) bool {
+	if v.Kind() == reflect.Slice || v.Kind() == reflect.Map {
+		return v.Len() > 0
+	}
+	return !v.IsZero()
+}
+
+func (a *Auth) resolveOAuthClient(path string, resolve Resolver) error {
+	if a.ClientID == "" {
+		if field := a.firstSet(func(name string) bool { return name == "client_secret" || name == "callback_path" }); field != "" {
+			return Errorf(path+"."+field, "belongs to a client_id; set client_id too, or remove it")
+		}
+		return nil
+	}
+	for _, v := range []struct {
+		name  string
+		value *string
+	}{{"client_id", &a.ClientID}, {"client_secret", &a.ClientSecret}} {
+		known, err := resolve.replace(path+"."+v.name, v.value)
+		if err != nil {
+			return err
+		}
+		if known && strings.TrimSpace(*v.value) != *v.value {
+			return Errorf(path+"."+v.name, "starts or ends with white space; remove that")
+		}
+	}
+	secret := a.AuthMethod == "client_secret_basic" || a.AuthMethod == "client_secret_post"
+	if secret && a.ClientSecret == "" {
+		return Errorf(path+".auth_method", "%s needs a client_secret", a.AuthMethod)
+	}
+	if a.AuthMethod != "" && !secret && a.ClientSecret != "" {
+		return Errorf(path+".auth_method", "%s uses no client_secret; remove one", a.AuthMethod)
+	}
+	return nil
+}
+
+// ConnectedServers returns the servers that somebody connects an account of.
+func (s *Site) ConnectedServers() []*Server {
+	var connected []*Server
+	for i := range s.Servers {
+		if s.Servers[i].Auth != nil {
+			connected = append(connected, &s.Servers[i])
+		}
+	}
+	return connected
+}

@@ -1,0 +1,24 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// Only what no client can write names a user.
+func TestUserPlaceholders(t *testing.T) {
+	for user, ok := range map[string]bool{
+		"": true, "{http.auth.user.id}": true, "{http.auth.user.email}": true, "{http.reverse_proxy.header.X-Auth-User}": true,
+		"{http.vars.sso_user}": true, "{http.request.tls.client.subject}": true,
+		"{http.request.header.Remote-User}": false, "{http.request.cookie.user}": false, "{http.request.uri.query.user}": false,
+		"Remote-User": false, "bob": false, "{http.auth.user.id}{http.request.header.X}": false, "{http.request.remote.host}": false,
+		"{env.USER}": false, "{http.vars.}": false, "{http.auth.user.id:mallory}": false,
+	} {
+		if err := checkUser("identities[0]", &Identity{Kind: "caddy", User: user}); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "could be written by a client") {
+			t.Errorf("user %q: error %v, want accepted %v", user, err, ok)
+		}
+	}
+	if err := checkUser("identities[0]", &Identity{Kind: "virtual_key", User: "{http.auth.user.id}"}); err == nil || !strings.Contains(err.Error(), "belong to identity caddy") {
+		t.Errorf("user of identity virtual_key: %v", err)
+	}
+}

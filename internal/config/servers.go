@@ -1,0 +1,199 @@
+package config
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
+)
+
+// Server is an upstream MCP server behind the site.
+type Server struct {
+	// ID names the server in configuration, logs and placeholders:
+	// letters, digits, `-` and `_`. Unique within the site.
+	ID string `json:"id"`
+	// Title is shown to people. Default: the id.
+	Title string `json:"title,omitempty"`
+	// ResourceDocumentation is the http or https URL of a page about the server,
+	// for people who use or program clients. Clients find it in the server's
+	// metadata (RFC 9728).
+	ResourceDocumentation string `json:"resource_documentation,omitempty"`
+	// ResourcePolicyURI is the URL of a page that says how clients may use data
+	// of the server.
+	ResourcePolicyURI string `json:"resource_policy_uri,omitempty"`
+	// ResourceTOSURI is the URL of the server's terms of service.
+	ResourceTOSURI string `json:"resource_tos_uri,omitempty"`
+	// Path is where clients reach the server on this site, exactly.
+	Path string `json:"path"`
+	// Upstream is the http or https URL of the MCP endpoint behind.
+	Upstream string `json:"upstream"`
+	// Headers are set on every request to the upstream: the shared
+	// credential. Values may be placeholders such as `{env.TOKEN}`, which are
+	// resolved once, when the configuration is loaded.
+	Headers map[string]string `json:"headers,omitempty"`
+	// Auth says whose account at the upstream calls use, if somebody connects it
+	// here. Default: that of Headers, or none.
+	Auth *Auth `json:"auth,omitempty"`
+	// Scopes a token needs for every call. Default: `mcp:use`.
+	Scopes []string `json:"scopes,omitempty"`
+	// OptionalScopes can be granted, and are left to the upstream to require: by
+	// a 403 whose challenge says `insufficient_scope` and names them.
+	OptionalScopes []string `json:"optional_scopes,omitempty"`
+	// IdentityHeaders tell the upstream who calls: header name to one of
+	// `user` (the name people see), `identity` (unique: the kind of identity,
+	// a colon, the name), `client`, `grant` or `scope`. `user` is refused where
+	// `user_id` lets anybody choose a name that others must prove. What a client
+	// sends under these names never passes. Bytes other than printable ASCII
+	// are percent-encoded.
+	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
+	// PassHeaders are request headers of clients that go on to the server,
+	// besides those of MCP, content, caching and tracing: names, or beginnings
+	// of names with `*`, such as `X-Toolset` or `X-Custom-*`. Credentials and
+	// what servers believe about callers are refused, and what the site sets
+	// itself never passes. Default: none.
+	PassHeaders []string `json:"pass_headers,omitempty"`
+	// ReverseProxy is the configuration of `http.handlers.reverse_proxy` for
+	// this server. Its upstreams and TLS default to those of Upstream.
+	ReverseProxy json.RawMessage `json:"reverse_proxy,omitempty"`
+
+	// Resource is, once resolved, what the server is called in OAuth (RFC 8707,
+	// RFC 9728), and the audience of its tokens: the issuer and the path,
+	// without a trailing slash.
+	Resource string `json:"-"`
+	// URL is, once resolved, Upstream; nil while that has a placeholder which is
+	// not known.
+	URL *url.URL `json:"-"`
+	// PassFilter is, once resolved, what of a client's request headers goes on to
+	// the server.
+	PassFilter *headers.Filter `json:"-"`
+}
+
+// defaultScope is what a call needs where the operator names nothing.
+const defaultScope = "mcp:use"
+
+var (
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+	pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+)
+
+func (s *Site) resolveServers(resolve Resolver) error {
+	if len(s.Servers) == 0 {
+		return Errorf("servers", "there is nothing to protect; add `server <id> <path> <upstream URL>`")
+	}
+	s.Servers = slices.Clone(s.Servers)
+	for i := range s.Servers {
+		server, path := &s.Servers[i], Index("servers", i)
+		if !idPattern.MatchString(server.ID) {
+			return Errorf(path+".id", "%q is not an id; use letters, digits, - and _", server.ID)
+		}
+		if slices.ContainsFunc(s.Servers[:i], func(other Server) bool { return other.ID == server.ID }) {
+			return Errorf(path+".id", "the id %s is used twice; give each server its own", server.ID)
+		}
+		if err := checkServerPath(path+".path", server.Path); err != nil {
+			return err
+		}
+		if at := slices.IndexFunc(s.Servers[:i], func(other Server) bool { return other.Path == server.Path }); at >= 0 {
+			return Errorf(path+".path", "the path %s is that of server %s too; give each server its own", server.Path, s.Servers[at].ID)
+		}
+		if err := server.resolve(path, s.Issuer, resolve); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) resolve(path, issuer string, resolve Resolver) error {
+	known, err := resolve.replace(path+".upstream", &s.Upstream)
+	if err != nil {
+		return err
+	}
+	if known {
+		if s.URL, err = parseUpstream(path+".upstream", s.Upstream, issuer); err != nil {
+			return err
+		}
+	}
+	if err := s.resolveHeaders(path, resolve); err != nil {
+		return err
+	}
+	s.Title = cmp.Or(s.Title, s.ID)
+	s.Resource = issuer + strings.TrimSuffix(s.Path, "/")
+	if len(s.Scopes) == 0 {
+		s.Scopes = []string{defaultScope}
+	}
+	if err := s.checkScopes(path); err != nil {
+		return err
+	}
+	if s.Auth != nil && s.Auth.Mode.PerUser() {
+		s.OptionalScopes = append(slices.Clip(s.OptionalScopes), oauth.ConnectScope(s.ID))
+	}
+	return s.checkPages(path)
+}
+
+func (s *Server) checkPages(path string) error {
+	for _, page := range []struct{ field, url string }{
+		{".resource_documentation", s.ResourceDocumentation},
+		{".resource_policy_uri", s.ResourcePolicyURI},
+		{".resource_tos_uri", s.ResourceTOSURI},
+	} {
+		if err := checkPageURL(path+page.field, page.url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) checkScopes(path string) error {
+	seen := map[string]bool{}
+	for _, l := range []struct {
+		field  string
+		scopes []string
+	}{{".scopes", s.Scopes}, {".optional_scopes", s.OptionalScopes}} {
+		for _, scope := range l.scopes {
+			switch err := checkScope(path+l.field, scope); {
+			case err != nil:
+				return err
+			case scope == "offline_access": // asked of us alone, so no token would ever have it
+				return Errorf(path+l.field, "offline_access is not a scope of a server; remove it")
+			case strings.HasPrefix(scope, oauth.ConnectScope("")):
+				return Errorf(path+l.field, "scopes that start with %s are made for servers that people connect; choose another name", oauth.ConnectScope(""))
+			case seen[scope]:
+				return Errorf(path+l.field, "scope %s is listed twice; remove one", scope)
+			}
+			seen[scope] = true
+		}
+	}
+	return nil
+}
+
+// checkServerPath keeps the paths of servers unambiguous and apart from our
+// own endpoints.
+func checkServerPath(field, path string) error {
+	if path == "/" {
+		return nil
+	}
+	if !isPath(path) {
+		return Errorf(field, "%q is not a path for a server; write it as /mcp or /mcp/name, without trailing slash and wildcards", path)
+	}
+	if reserved(path) {
+		return Errorf(field, "the path %s is needed by the authorization server; choose another, such as /mcp", path)
+	}
+	return nil
+}
+
+func isPath(text string) bool {
+	return pathPattern.MatchString(text) && !slices.ContainsFunc(strings.Split(text, "/"), func(segment string) bool { return segment == "." || segment == ".." })
+}
+
+// Paths returns the paths a server answers at. People type a trailing slash
+// where none belongs, and clients keep what people type.
+func (s *Server) Paths() []string {
+	if s.Path == "/" {
+		return []string{s.Path}
+	}
+	return []string{s.Path, s.Path + "/"}
+}

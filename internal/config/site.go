@@ -1,0 +1,150 @@
+package config
+
+import (
+	"cmp"
+	"net/url"
+	"regexp"
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+)
+
+// Site is the configuration of one site.
+type Site struct {
+	// PublicURL is the URL of the site as people and clients see it: scheme
+	// and host, no path. https, except on loopback. It is the issuer of all
+	// tokens, so changing it ends them. In a Caddyfile it defaults to the
+	// address of the site; it is never taken from a request.
+	PublicURL string `json:"public_url,omitempty"`
+	// Identities are the ways to sign in, in the order people see them. At
+	// least one.
+	Identities []Identity `json:"identities,omitempty"`
+	// VirtualKeys of people and programs.
+	VirtualKeys []VirtualKey `json:"virtual_keys,omitempty"`
+	// Clients known beforehand. All others register themselves, see Registration.
+	Clients []Client `json:"clients,omitempty"`
+	// Servers are the MCP servers behind the site, in the order people see
+	// them. At least one.
+	Servers []Server `json:"servers,omitempty"`
+	// Scopes describes scopes to people, in their order.
+	Scopes []Scope `json:"scopes,omitempty"`
+
+	Lifetimes
+
+	// ServiceDocumentation is the http or https URL of a page about this site, for
+	// people who program clients. Clients find it in the metadata of the
+	// authorization server (RFC 8414).
+	ServiceDocumentation string `json:"service_documentation,omitempty"`
+	// Registration is the policy for clients nobody knows beforehand.
+	Registration *Registration `json:"registration,omitempty"`
+	// AllowedOrigins are web origins, such as `https://app.example.com` or
+	// `chrome-extension://<id>`, whose pages may call the MCP servers, besides
+	// this site's and loopback ones. They are compared byte for byte.
+	AllowedOrigins []string `json:"allowed_origins,omitempty"`
+	// Branding adapts the pages people see.
+	Branding *Branding `json:"branding,omitempty"`
+	// InsecureAllowLoopback lets client metadata documents and what upstream
+	// servers name, such as their providers, be fetched from loopback addresses
+	// and over http. For development: only with a loopback public URL.
+	InsecureAllowLoopback bool `json:"insecure_allow_loopback,omitempty"`
+
+	// Issuer is, once resolved, the public URL in the one form that everything
+	// else is compared with, byte by byte (RFC 8414 section 3.3).
+	Issuer string `json:"-"`
+	// Keys are, once resolved, those of VirtualKeys.
+	Keys *identity.VirtualKeys `json:"-"`
+}
+
+// Branding adapts the pages people see.
+type Branding struct {
+	// Name is whose pages they are. Default: the host of the public URL.
+	Name string `json:"name,omitempty"`
+	// Accent is the colour of buttons, as `#rrggbb`.
+	Accent string `json:"accent,omitempty"`
+}
+
+// Resolve returns what the run time uses: the configuration with its
+// placeholders replaced, defaults for what was left out, and what follows from
+// it. Nothing optional is nil in it. Or it returns the first error in the
+// configuration: it is the only judge. It runs when a Caddyfile is adapted,
+// where placeholders are not known yet, and again when any configuration is
+// loaded. The receiver is not changed.
+func (s *Site) Resolve(resolve Resolver) (*Site, error) {
+	r := *s
+	for _, step := range []func(Resolver) error{
+		r.resolvePublicURL, r.checkDocumentation, r.resolveServers, r.resolveAuth, r.checkPassHeaders,
+		r.resolveIdentities, r.resolveVirtualKeys, r.checkIdentityHeaders,
+		r.resolveRegistration, r.resolveClients, r.checkClients, r.checkScopes, r.resolveLifetimes,
+		r.checkOrigins, r.resolveBranding, r.checkInsecure,
+	} {
+		if err := step(resolve); err != nil {
+			return nil, err
+		}
+	}
+	return &r, nil
+}
+
+func (s *Site) resolvePublicURL(resolve Resolver) error {
+	text, known, err := resolve(s.PublicURL)
+	if err != nil {
+		return Errorf("public_url", "%v", err)
+	}
+	if known {
+		s.Issuer, err = parsePublicURL(text)
+	}
+	return err
+}
+
+// Host returns the host name of the site.
+func (s *Site) Host() string {
+	u, err := url.Parse(s.Issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func (s *Site) checkDocumentation(Resolver) error {
+	return checkPageURL("service_documentation", s.ServiceDocumentation)
+}
+
+func (s *Site) checkOrigins(Resolver) error {
+	for i, o := range s.AllowedOrigins {
+		if !validOrigin(o) {
+			return Errorf(Index("allowed_origins", i), "%q is not a web origin; write scheme and host only, such as https://app.example.com", o)
+		}
+	}
+	return nil
+}
+
+var accentPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
+
+func (s *Site) resolveBranding(Resolver) error {
+	var b Branding
+	if s.Branding != nil {
+		b = *s.Branding
+	}
+	if b.Accent != "" && !accentPattern.MatchString(b.Accent) {
+		return Errorf("branding.accent", "%q is not a colour; write it as #rrggbb, in quotes", b.Accent)
+	}
+	b.Name = cmp.Or(b.Name, s.Host())
+	s.Branding = &b
+	return nil
+}
+
+// checkInsecure keeps what makes development easy out of production.
+func (s *Site) checkInsecure(Resolver) error {
+	if s.InsecureAllowLoopback && s.Issuer != "" && !IsLoopbackURL(s.Issuer) {
+		return Errorf("insecure_allow_loopback", "only allowed while public_url is on loopback; remove it")
+	}
+	return nil
+}
+
+// Server returns the server with the id, or nil.
+func (s *Site) Server(id string) *Server {
+	i := slices.IndexFunc(s.Servers, func(server Server) bool { return server.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Servers[i]
+}

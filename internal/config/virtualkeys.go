@@ -1,0 +1,91 @@
+package config
+
+import (
+	"slices"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// VirtualKey is a secret that an operator hands to a person or a program. It
+// signs a person in, and works as a bearer token on the MCP servers.
+type VirtualKey struct {
+	// Name is whom the key stands for. Unique within the site.
+	Name string `json:"name"`
+	// Key is `sha256:` and the hash of the key in hexadecimal, or a
+	// placeholder such as `{env.ALICE_KEY}` for the key itself. A key
+	// has at least 16 characters and must be random: it is what protects
+	// the person's access.
+	Key string `json:"key"`
+	// Servers are the ids of the MCP servers the key is good for. Default: all.
+	Servers []string `json:"servers,omitempty"`
+}
+
+func (s *Site) resolveVirtualKeys(resolve Resolver) error {
+	if len(s.VirtualKeys) == 0 {
+		return nil
+	}
+	names, hashes := map[string]string{}, map[storage.Hash]bool{}
+	keys := make([]identity.Key, 0, len(s.VirtualKeys))
+	for i, k := range s.VirtualKeys {
+		path := Index("virtual_keys", i)
+		if err := checkKeyName(path+".name", k.Name, names); err != nil {
+			return err
+		}
+		hash, err := hashSecret(path+".key", "key", k.Key, resolve)
+		if err != nil {
+			return err
+		}
+		if err := checkKeyServers(path+".servers", k.Servers, s.Servers); err != nil {
+			return err
+		}
+		if hash == nil {
+			continue
+		}
+		if hashes[*hash] {
+			return Errorf(path+".key", "the same key is used twice; give each name its own")
+		}
+		hashes[*hash] = true
+		keys = append(keys, identity.Key{Name: k.Name, Hash: *hash, Servers: k.Servers})
+	}
+	s.Keys = identity.NewVirtualKeys(keys...)
+	return nil
+}
+
+// checkKeyName refuses names that nobody can tell apart: people read them on
+// pages, and servers behind compare them in their own ways. seen are those that
+// came before, by what they look like.
+func checkKeyName(path, name string, seen map[string]string) error {
+	if id, err := identity.FromUserID(name); err != nil || id.Name != name {
+		return Errorf(path, "%q is not a name; use 1 to %d visible characters, without space at the ends", name, identity.MaxUserID)
+	}
+	look := cases.Fold().String(norm.NFKC.String(name))
+	other, taken := seen[look]
+	seen[look] = name
+	switch {
+	case taken && other == name:
+		return Errorf(path, "the name %s is used twice; give each key its own", name)
+	case taken:
+		return Errorf(path, "%s looks like the name %s; give each key one that nobody takes for another", name, other)
+	}
+	return nil
+}
+
+func checkKeyServers(path string, ids []string, servers []Server) error {
+	known := make([]string, len(servers))
+	for i, s := range servers {
+		known[i] = s.ID
+	}
+	for i, id := range ids {
+		if !slices.Contains(known, id) {
+			return Errorf(path, "there is no server %q%s", id, Choice(id, known))
+		}
+		if slices.Contains(ids[:i], id) {
+			return Errorf(path, "server %s is listed twice; remove one", id)
+		}
+	}
+	return nil
+}
