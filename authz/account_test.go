@@ -42,7 +42,7 @@ func TestGrantsOfAPerson(t *testing.T) {
 // Who revokes a client's access ends its refresh too.
 func TestRevokedOnTheAccountPage_D15(t *testing.T) {
 	l := newLab(t)
-	tokens := l.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {l.code()}, "code_verifier": {labVerifier}})
+	issued := l.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {l.code()}, "code_verifier": {labVerifier}})
 	grants, err := l.as.Grants.List(t.Context(), alice.Subject)
 	if err != nil || len(grants) != 1 {
 		t.Fatalf("Grants = %v, %v", grants, err)
@@ -50,7 +50,7 @@ func TestRevokedOnTheAccountPage_D15(t *testing.T) {
 	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, grants[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if again := l.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}}); again.Error != "invalid_grant" {
+	if again := l.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Refresh}}); again.Error != "invalid_grant" {
 		t.Errorf("refresh: %s", again.body)
 	}
 }
@@ -91,10 +91,10 @@ func TestConnectScope(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tokens := l.post(TokenPath, "app", url.Values{
+			issued := l.post(TokenPath, "app", url.Values{
 				"grant_type": {"authorization_code"}, "code": {answer(t, target).Get("code")}, "code_verifier": {labVerifier}})
-			if tokens.Scope != tt.want {
-				t.Errorf("scope = %q, want %q", tokens.Scope, tt.want)
+			if issued.Scope != tt.want {
+				t.Errorf("scope = %q, want %q", issued.Scope, tt.want)
 			}
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -61,7 +63,7 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 		return "", errChoice
 	}
 	now := fs.now()
-	code := oauth.NewSecret(codePrefix)
+	code := oauth.NewSecret(tokens.CodePrefix)
 	grant := fs.newGrant(f, chosen, now)
 	grant.Scope = connectedScope(grant.Scope, chosen, a.Connected)
 	err := fs.submit(ctx, f, storage.Submission{

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -37,7 +39,7 @@ func TestApprove_A19_AS47_AS48(t *testing.T) {
 				t.Errorf("%d writes", n)
 			}
 			got := answer(t, target)
-			if !strings.HasPrefix(target, tt.want) || got.Get("state") != "xyz" || got.Get("iss") != labIssuer || !strings.HasPrefix(got.Get("code"), codePrefix) {
+			if !strings.HasPrefix(target, tt.want) || got.Get("state") != "xyz" || got.Get("iss") != labIssuer || !strings.HasPrefix(got.Get("code"), tokens.CodePrefix) {
 				t.Errorf("target = %q", target)
 			}
 		})

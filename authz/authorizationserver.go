@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -40,11 +42,11 @@ type Deps struct {
 	// Keys seal pending flows, and mark access tokens as made here.
 	Keys *seal.Keyring
 	// Tokens is shared by every authorization server on the same Store.
-	Tokens *TokenCache
+	Tokens *tokens.Cache
 	// Limiter is shared by every authorization server of the process.
 	Limiter *Limiter
-	// ConnectAsks is shared by every authorization server of the process.
-	ConnectAsks *ConnectAsks
+	// StepUps is shared by every authorization server of the process.
+	StepUps *StepUps
 	// Egress fetches what strangers name: metadata documents and their keys.
 	Egress *egress.Client
 	// Documents keeps that, for every authorization server of the process.
@@ -87,8 +89,9 @@ type AuthorizationServer struct {
 	deps          Deps
 	log           *zap.Logger
 	clients       *clientDirectory
-	tokens        *AccessTokens
-	refreshTokens *RefreshTokens
+	tokens        *tokens.AccessTokens
+	refreshTokens *tokens.RefreshTokens
+	lookup        *tokens.Lookup
 }
 
 // Route is an endpoint.
@@ -105,8 +108,9 @@ func New(cfg Config, deps Deps) *AuthorizationServer {
 	as.Grants = &Grants{&as.cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now}
 	as.Withdrawals = &Withdrawals{&as.cfg, as.Policy, as.Grants, deps.Store, deps.Logger, deps.Now, deps.Now()}
 	as.clients = newClientDirectory(&as.cfg, &as.deps)
-	as.tokens = NewAccessTokens(deps.Keys, cfg.Issuer)
-	as.refreshTokens = NewRefreshTokens(deps.Keys, cfg.Issuer)
+	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
+	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
+	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
 	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
 	cookies := cookiesOf(cfg.Issuer)
 	as.Sessions = &Sessions{&as.cfg, as.Policy, as.Grants, cookies, deps.Store, deps.ClientIP, deps.Now}
@@ -120,6 +124,16 @@ func New(cfg Config, deps Deps) *AuthorizationServer {
 
 // Config returns the configuration. The caller must not change it.
 func (as *AuthorizationServer) Config() *Config { return &as.cfg }
+
+// Gate returns the gate of one of the configured servers.
+func (as *AuthorizationServer) Gate(s Server) *Gate {
+	return NewGate(s, GateDeps{
+		Config: &as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
+		StepUps:         as.deps.StepUps,
+		AllowWrongToken: func(r *http.Request) bool { return as.allowWrongSecret(r, guessBearer) },
+		Logger:          as.log, Now: as.deps.Now,
+	})
+}
 
 // Routes returns the endpoints, each to be served at the site's root. Those at
 // /authorize, /token and /register serve clients that know the defaults of the

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -42,7 +44,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, reason *oauth.Erro
 // refuseScope refuses a token that lacks a scope. The challenge names what the
 // token has together with what the call needs: clients of revision 2025-11-25
 // ask for exactly that, later ones add what they have themselves.
-func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *Caller) {
+func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *tokens.Caller) {
 	scopes := strings.Fields(c.Scope)
 	for _, s := range g.server.Scopes {
 		if !slices.Contains(scopes, s) {

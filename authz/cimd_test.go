@@ -178,8 +178,8 @@ func TestDocumentChanges_AS31_H12(t *testing.T) {
 	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
 	v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
 	b := l.begin(v)
-	tokens := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
-	l.want(tokens, http.StatusOK, "")
+	issued := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+	l.want(issued, http.StatusOK, "")
 	h.publish("/c", strings.ReplaceAll(goodDocument, "/callback", "/evil"), "Cache-Control", "max-age=60")
 	if _, err := l.as.Flows.Open(b.get(), b.flowID); err != nil {
 		t.Errorf("while the old document is fresh: %v", err)
@@ -191,8 +191,8 @@ func TestDocumentChanges_AS31_H12(t *testing.T) {
 	if w := l.authorizeRaw(v.Encode()); w.Code != http.StatusBadRequest {
 		t.Errorf("the old redirect URI: %d", w.Code)
 	}
-	l.want(l.refresh(id, tokens.Refresh), http.StatusBadRequest, "invalid_grant")
-	if l.live(tokens.Access) {
+	l.want(l.refresh(id, issued.Refresh), http.StatusBadRequest, "invalid_grant")
+	if l.live(issued.Access) {
 		t.Error("the grant made through the old redirect URI lives on")
 	}
 }
@@ -201,11 +201,11 @@ func TestDocumentChanges_AS31_H12(t *testing.T) {
 func TestDocumentGrows_H12(t *testing.T) {
 	l, h := documentLab(t)
 	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
-	tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:53211/callback"), alice).Get("code"), "redirect_uri", "-")
-	l.want(tokens, http.StatusOK, "")
+	issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:53211/callback"), alice).Get("code"), "redirect_uri", "-")
+	l.want(issued, http.StatusOK, "")
 	h.publish("/c", strings.Replace(goodDocument, `["http:`, `["https://client.example/cb","http:`, 1), "Cache-Control", "max-age=60")
 	l.advance(61 * time.Second)
-	l.want(l.refresh(id, tokens.Refresh), http.StatusOK, "")
+	l.want(l.refresh(id, issued.Refresh), http.StatusOK, "")
 }
 
 func FuzzMetadataDocument(f *testing.F) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/go-jose/go-jose/v4"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
@@ -182,18 +184,18 @@ func TestTroubleWithKeysAfterRestart_AS23_H16(t *testing.T) {
 			}
 			code := func() string { return l.approved(request("client_id", id), alice).Get("code") }
 			hostAnswers()
-			tokens := l.redeem(id, code(), assertion()...)
-			l.want(tokens, http.StatusOK, "")
+			issued := l.redeem(id, code(), assertion()...)
+			l.want(issued, http.StatusOK, "")
 			unused, other := code(), l.signedIn()
 
 			l.restart()
-			l.want(l.refresh(id, tokens.Refresh, assertion()...), http.StatusServiceUnavailable, "temporarily_unavailable")
+			l.want(l.refresh(id, issued.Refresh, assertion()...), http.StatusServiceUnavailable, "temporarily_unavailable")
 			l.want(l.redeem(id, unused, assertion()...), http.StatusServiceUnavailable, "temporarily_unavailable")
 			l.want(l.refresh(id, other.Refresh, assertion()...), http.StatusUnauthorized, "invalid_client")
-			l.want(l.refresh(id, refreshTokenPrefix+"x", assertion()...), http.StatusUnauthorized, "invalid_client")
+			l.want(l.refresh(id, tokens.RefreshPrefix+"x", assertion()...), http.StatusUnauthorized, "invalid_client")
 
 			hostAnswers()
-			l.want(l.refresh(id, tokens.Refresh, assertion()...), http.StatusOK, "")
+			l.want(l.refresh(id, issued.Refresh, assertion()...), http.StatusOK, "")
 			l.want(l.redeem(id, unused, assertion()...), http.StatusOK, "")
 		})
 	}

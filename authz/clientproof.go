@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -16,7 +15,7 @@ import (
 // client need not say more (RFC 6749 section 3.2.1 has it identify itself so
 // that it gets no code that was meant for another, which PKCE sees to here).
 func (as *AuthorizationServer) clientNamedBy(ctx context.Context, form url.Values) (string, error) {
-	issuer, owner, err := as.issuedTo(ctx, brought(form))
+	issuer, owner, err := as.lookup.IssuedTo(ctx, brought(form))
 	switch {
 	case err == nil && issuer == as.cfg.Issuer:
 		return owner, nil
@@ -44,7 +43,7 @@ func brought(form url.Values) string {
 // instead of invalid_client, at which clients forget their tokens. An error is
 // the store's.
 func (as *AuthorizationServer) bringsOwn(ctx context.Context, clientID string, form url.Values) (bool, error) {
-	issuer, owner, err := as.issuedTo(ctx, brought(form))
+	issuer, owner, err := as.lookup.IssuedTo(ctx, brought(form))
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
 	}
@@ -52,21 +51,4 @@ func (as *AuthorizationServer) bringsOwn(ctx context.Context, clientID string, f
 		return false, oauth.Unavailable(err)
 	}
 	return issuer == as.cfg.Issuer && owner == clientID, nil
-}
-
-// issuedTo returns who issued a code or token, and to which client.
-func (as *AuthorizationServer) issuedTo(ctx context.Context, presented string) (issuer, clientID string, err error) {
-	now, hash := as.deps.Now(), storage.HashOf(presented)
-	switch {
-	case strings.HasPrefix(presented, codePrefix):
-		code, err := as.deps.Store.Code(ctx, hash, now)
-		return code.Issuer, code.ClientID, err
-	case strings.HasPrefix(presented, refreshTokenPrefix):
-		token, err := as.refreshTokenRecord(ctx, presented)
-		return token.Issuer, token.ClientID, err
-	case strings.HasPrefix(presented, accessTokenPrefix):
-		token, err := as.deps.Store.AccessToken(ctx, hash, now)
-		return token.Issuer, token.ClientID, err
-	}
-	return "", "", storage.ErrNotFound
 }

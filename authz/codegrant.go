@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -17,7 +19,7 @@ import (
 // redirect URI or resource, a verifier that cannot be one) leaves the code as
 // it is. A verifier that is absent or wrong spoils it: whoever sends it holds a
 // code without the secret that belongs to it.
-func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authenticated, form url.Values) (*tokens, error) {
+func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
 	presented, verifier := form.Get("code"), form.Get("code_verifier")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The code is missing.")
@@ -25,7 +27,7 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authentic
 	if verifier != "" && !oauth.ValidCodeVerifier(verifier) {
 		return nil, oauth.NewError("invalid_request", "The code_verifier is malformed.")
 	}
-	if !strings.HasPrefix(presented, codePrefix) {
+	if !strings.HasPrefix(presented, tokens.CodePrefix) {
 		return nil, errInvalidGrant
 	}
 	now, hash := as.deps.Now(), storage.HashOf(presented)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -140,8 +142,8 @@ func TestNoOracle_B13(t *testing.T) {
 	l.advance(61 * time.Second)
 	fresh := l.code()
 	codes := map[string]string{
-		"unknown": oauth.NewSecret(codePrefix), "no code at all": "x", "expired": expired, "used": used, "foreign": foreign, "burned": burned,
-		"cut": fresh[:len(fresh)-1], "other case": codePrefix + strings.ToUpper(fresh[len(codePrefix):]),
+		"unknown": oauth.NewSecret(tokens.CodePrefix), "no code at all": "x", "expired": expired, "used": used, "foreign": foreign, "burned": burned,
+		"cut": fresh[:len(fresh)-1], "other case": tokens.CodePrefix + strings.ToUpper(fresh[len(tokens.CodePrefix):]),
 	}
 	want := ""
 	for name, code := range codes {
@@ -209,24 +211,24 @@ func TestApprovalWithdrawnBeforeRedemption_B17(t *testing.T) {
 
 func TestWrongKindOfSecret_B18(t *testing.T) {
 	l := newLab(t)
-	code, tokens := l.code(), l.signedIn()
-	for _, secret := range []string{code, tokens.Access, refreshTokenPrefix + code[len(codePrefix):]} {
+	code, issued := l.code(), l.signedIn()
+	for _, secret := range []string{code, issued.Access, tokens.RefreshPrefix + code[len(tokens.CodePrefix):]} {
 		l.want(l.refresh("app", secret), http.StatusBadRequest, "invalid_grant")
 	}
-	for _, secret := range []string{tokens.Access, tokens.Refresh, codePrefix + tokens.Refresh[len(refreshTokenPrefix):]} {
+	for _, secret := range []string{issued.Access, issued.Refresh, tokens.CodePrefix + issued.Refresh[len(tokens.RefreshPrefix):]} {
 		l.want(l.redeem("app", secret), http.StatusBadRequest, "invalid_grant")
 	}
-	for _, secret := range []string{code, tokens.Refresh} {
+	for _, secret := range []string{code, issued.Refresh} {
 		if l.live(secret) {
 			t.Errorf("%s works as an access token", secret[:6])
 		}
 	}
 	l.store.failing("*", func() { // what cannot be one is not even looked up
 		l.want(l.refresh("app", code), http.StatusBadRequest, "invalid_grant")
-		l.want(l.redeem("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+		l.want(l.redeem("app", issued.Refresh), http.StatusBadRequest, "invalid_grant")
 	})
 	l.want(l.redeem("app", code), http.StatusOK, "")
-	l.want(l.refresh("app", tokens.Refresh), http.StatusOK, "")
+	l.want(l.refresh("app", issued.Refresh), http.StatusOK, "")
 }
 
 func TestResourceAtToken_AS49_F04_F05(t *testing.T) {

@@ -15,5 +15,5 @@
 //	GET /authorize ─▶ parse, client, redirect URI ─▶ sealed flow + cookie ─▶ consent pages
 //	consent        ─▶ OpenFlow ─▶ Identify ─▶ Approve | Deny ─▶ redirect to the client
 //	POST /token    ─▶ client authentication ─▶ ClaimCode | RotateRefreshToken
-//	call           ─▶ Gate.Check: bearer ─▶ SHA-256 ─▶ TokenCache ─▶ Caller | challenge
+//	call           ─▶ Gate.Check: bearer ─▶ SHA-256 ─▶ tokens.Cache ─▶ Caller | challenge
 package authz

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -102,18 +104,18 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 			id := h.publish("/c", goodDocument)
 			v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
 			code := l.approved(v, alice).Get("code")
-			tokens := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
-			l.want(tokens, http.StatusOK, "")
+			issued := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+			l.want(issued, http.StatusOK, "")
 			other := l.signedIn()
 			h.handle("/c", tc.serve)
 
 			refresh := func(token string) reply { return l.askAs(TokenPath, id, "refresh_token", token) }
 			for what, ask := range map[string]func() reply{
-				"refresh":       func() reply { return refresh(tokens.Refresh) },
+				"refresh":       func() reply { return refresh(issued.Refresh) },
 				"code":          func() reply { return l.redeem(id, code, "redirect_uri", "-") },
-				"revocation":    func() reply { return l.askAs(RevokePath, id, "token", tokens.Refresh) },
-				"access token":  func() reply { return l.askAs(RevokePath, id, "token", tokens.Access) },
-				"introspection": func() reply { return l.askAs(IntrospectPath, id, "token", tokens.Access) },
+				"revocation":    func() reply { return l.askAs(RevokePath, id, "token", issued.Refresh) },
+				"access token":  func() reply { return l.askAs(RevokePath, id, "token", issued.Access) },
+				"introspection": func() reply { return l.askAs(IntrospectPath, id, "token", issued.Access) },
 			} {
 				l.restart()
 				got := ask()
@@ -124,12 +126,12 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 					t.Errorf("%s: %d %s", what, got.status, got.body)
 				}
 			}
-			refresh(tokens.Refresh)
-			l.want(refresh(tokens.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable") // nobody asked the host
+			refresh(issued.Refresh)
+			l.want(refresh(issued.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable") // nobody asked the host
 
 			for range 4 {
 				l.want(refresh(other.Refresh), http.StatusUnauthorized, "invalid_client")
-				l.want(refresh(refreshTokenPrefix+"x"), http.StatusUnauthorized, "invalid_client")
+				l.want(refresh(tokens.RefreshPrefix+"x"), http.StatusUnauthorized, "invalid_client")
 				l.want(refresh("-"), http.StatusUnauthorized, "invalid_client")
 				l.want(l.askAs(RevokePath, id, "token", "x"), http.StatusUnauthorized, "invalid_client")
 				l.restart()
@@ -137,16 +139,16 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 
 			h.publish("/c", goodDocument)
 			l.advance(maxBackOff)
-			l.want(l.askAs(TokenPath, id, "refresh_token", tokens.Refresh), http.StatusOK, "")
+			l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
 		})
 	}
 	t.Run("wrong document", func(t *testing.T) {
 		l, h := documentLab(t)
 		id := h.publish("/c", goodDocument)
-		tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
+		issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
 		h.publish("/c", strings.ReplaceAll(goodDocument, "$ID", "https://other.example/c"))
 		l.restart()
-		l.want(l.askAs(TokenPath, id, "refresh_token", tokens.Refresh), http.StatusUnauthorized, "invalid_client")
+		l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusUnauthorized, "invalid_client")
 	})
 }
 
@@ -202,7 +204,7 @@ func TestTroubleDuringFlow_AS23(t *testing.T) {
 func TestOwnTokensOutlastFlood_H11(t *testing.T) {
 	l, h := documentLab(t)
 	id := h.publish("/c", goodDocument)
-	tokens := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
+	issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
 	l.restart()
 	l.stopLimits()
 	for i := range fetchesPerHost + firstFetchesPerHost {
@@ -210,7 +212,7 @@ func TestOwnTokensOutlastFlood_H11(t *testing.T) {
 	}
 	_, err := l.lookupFrom("198.51.100.1", id)
 	refusedBecause(t, err, "invalid_client", errHostLimit.Error())
-	l.want(l.askAs(TokenPath, id, "refresh_token", tokens.Refresh), http.StatusOK, "")
+	l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
 }
 
 // However many ask, only so many documents are fetched at once. The others

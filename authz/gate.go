@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
 
@@ -13,12 +16,29 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// GateDeps is what the gates of one site share.
+type GateDeps struct {
+	Config  *Config
+	Policy  *Policy
+	Grants  *Grants
+	Store   storage.AuthStore
+	Tokens  *tokens.AccessTokens
+	Cache   *tokens.Cache
+	StepUps *StepUps
+	// AllowWrongToken reports whether somebody who presented what is no token
+	// may hear so, or has presented too many. Each call counts.
+	AllowWrongToken func(*http.Request) bool
+	Logger          *zap.Logger
+	Now             func() time.Time
+}
+
 // Gate decides about the calls of one MCP server.
 type Gate struct {
+	deps    GateDeps
 	id      uint64 // unique in the process, never 0
-	as      *AuthorizationServer
 	server  Server
-	callers map[storage.Hash]*Caller // behind the virtual keys
+	callers map[storage.Hash]*tokens.Caller // behind the virtual keys
+	origins oauth.Origins
 	log     *zap.Logger
 	// plain and slashed are the challenges for the server's path without and
 	// with a trailing slash: each names the metadata of the URL the client used.
@@ -27,16 +47,18 @@ type Gate struct {
 
 var gates atomic.Uint64
 
-// Gate returns the gate of one of the configured servers.
-func (as *AuthorizationServer) Gate(s Server) *Gate {
+// NewGate returns the gate of one of the configured servers.
+func NewGate(s Server, deps GateDeps) *Gate {
+	issuer := deps.Config.Issuer
 	return &Gate{
+		deps:    deps,
 		id:      gates.Add(1),
-		as:      as,
 		server:  s,
-		callers: keyCallers(as.cfg.VirtualKeys, &s),
-		log:     as.log.With(zap.String("server", s.ID)),
-		plain:   newChallenge(oauth.ResourceMetadataURL(as.cfg.Issuer, s.Path, false), s.Scopes),
-		slashed: newChallenge(oauth.ResourceMetadataURL(as.cfg.Issuer, s.Path, true), s.Scopes),
+		callers: keyCallers(deps.Config.VirtualKeys, &s),
+		origins: deps.Config.origins(),
+		log:     deps.Logger.With(zap.String("server", s.ID)),
+		plain:   newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, false), s.Scopes),
+		slashed: newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, true), s.Scopes),
 	}
 }
 
@@ -54,7 +76,7 @@ var (
 //
 // It sets the CORS headers of the response when a web page makes the call. The
 // upstream's own Access-Control headers must not be added to them.
-func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
+func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	if g.preflight(w, r) || !g.admitOrigin(w, r) {
 		return nil
 	}
@@ -77,7 +99,7 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 	switch {
 	case err == nil:
 		return c
-	case errors.Is(err, errInvalidToken) && !hasTokenForm(token) && !g.as.allowWrongSecret(r, guessBearer):
+	case errors.Is(err, errInvalidToken) && !tokens.HasAccessTokenForm(token) && !g.deps.AllowWrongToken(r):
 		oauth.WriteError(w, g.log, errTooManyAttempts)
 	case errors.Is(err, errInvalidToken):
 		g.refuse(w, r, &invalidToken)
@@ -92,15 +114,15 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *Caller {
 // judge returns the caller behind an access token, which is empty if its hash
 // passed before. With errInsufficientScope there is a caller too: one who has
 // proved who they are, and may ask for more.
-func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*Caller, error) {
-	now := g.as.deps.Now()
-	e, ticket := g.as.deps.Tokens.believed(h, now)
+func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens.Caller, error) {
+	now := g.deps.Now()
+	e, generation := g.deps.Cache.Fresh(h, now)
 	var err error
 	if e == nil {
-		if token != "" && !g.as.tokens.Issued(token) {
+		if token != "" && !g.deps.Tokens.Issued(token) {
 			return nil, errInvalidToken
 		}
-		e, err = g.as.deps.Tokens.read(ctx, h, now, ticket)
+		e, err = g.deps.Cache.Read(ctx, h, now, generation)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errInvalidToken
@@ -108,24 +130,24 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*Caller
 	if err != nil {
 		return nil, err
 	}
-	if !now.Before(e.expiresAt) {
+	if !now.Before(e.ExpiresAt) {
 		return nil, errInvalidToken
 	}
-	if e.admitted.Load() == g.id { // spares the call a walk through cold memory
-		return &e.caller, nil
+	if e.Admitted.Load() == g.id { // spares the call a walk through cold memory
+		return &e.Caller, nil
 	}
-	t := &e.token
-	if t.Issuer != g.as.cfg.Issuer || !g.isAudience(t.Audience) ||
-		!g.as.Policy.Allows(t.Identity) || !g.as.Policy.MayUse(t.Identity, &g.server) {
+	t := &e.Token
+	if t.Issuer != g.deps.Config.Issuer || !g.isAudience(t.Audience) ||
+		!g.deps.Policy.Allows(t.Identity) || !g.deps.Policy.MayUse(t.Identity, &g.server) {
 		return nil, errInvalidToken
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another
 		if !slices.Contains(t.Scope, needed) {
-			return &e.caller, errInsufficientScope
+			return &e.Caller, errInsufficientScope
 		}
 	}
-	e.admitted.Store(g.id)
-	return &e.caller, nil
+	e.Admitted.Store(g.id)
+	return &e.Caller, nil
 }
 
 // isAudience compares bytes: resources were brought into one form when they

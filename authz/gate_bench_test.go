@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -24,9 +26,9 @@ func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
 
-func bearerRequests(tokens []string) []*http.Request {
-	requests := make([]*http.Request, len(tokens))
-	for i, token := range tokens {
+func bearerRequests(issued []string) []*http.Request {
+	requests := make([]*http.Request, len(issued))
+	for i, token := range issued {
 		requests[i] = httptest.NewRequest("POST", mcpURL, nil)
 		requests[i].Header.Set(authHeader, "Bearer "+token)
 	}
@@ -38,18 +40,18 @@ func BenchmarkCheckHot(b *testing.B) {
 	for _, n := range []int{1_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			f := newGateFixture(b, gateConfig())
-			f.cache = NewTokenCache(f.store, 2*n) // none is evicted by an uneven shard
+			f.cache = tokens.NewCache(f.store, 2*n) // none is evicted by an uneven shard
 			f.as.deps.Tokens = f.cache
-			tokens := make([]string, n)
-			for i := range tokens {
-				tokens[i] = f.issue(nil)
+			issued := make([]string, n)
+			for i := range issued {
+				issued[i] = f.issue(nil)
 			}
 			g := f.gate("mcp")
 			// Few connections, of many grants: as a proxy sees them.
-			requests := bearerRequests(tokens[:min(n, 4096)])
+			requests := bearerRequests(issued[:min(n, 4096)])
 			w := &discard{http.Header{}}
-			for _, token := range tokens {
-				if _, err := f.cache.lookup(b.Context(), hashBearer(token), f.now); err != nil {
+			for _, token := range issued {
+				if _, err := lookUp(b.Context(), f.cache, hashBearer(token), f.now); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -75,15 +77,15 @@ func BenchmarkCheckCold(b *testing.B) {
 	}
 	b.Cleanup(func() { _ = store.Close() })
 	f := newGateFixture(b, gateConfig())
-	f.as.deps.Tokens = NewTokenCache(store, 1024)
-	tokens := grantTokens(b, store, *coldTokens, f.now)
-	requests := bearerRequests(tokens[:min(len(tokens), 1<<16)])
+	f.as.deps.Tokens = tokens.NewCache(store, 1024)
+	issued := grantTokens(b, store, *coldTokens, f.now)
+	requests := bearerRequests(issued[:min(len(issued), 1<<16)])
 	g, w := f.gate("mcp"), &discard{http.Header{}}
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		if i%len(requests) == 0 { // nothing is believed twice
-			f.now = f.now.Add(tokenBelief + 1)
+		if i%len(requests) == 0 { // nothing is answered from the cache twice
+			f.now = f.now.Add(tokens.TTL + 1)
 		}
 		if g.Check(w, requests[i%len(requests)]) == nil {
 			b.Fatal("refused")
@@ -96,19 +98,19 @@ func BenchmarkCheckCold(b *testing.B) {
 // so that they share the cost of making them durable.
 func grantTokens(b *testing.B, store storage.Store, n int, now time.Time) []string {
 	b.Helper()
-	tokens := make([]string, n)
+	issued := make([]string, n)
 	var workers errgroup.Group
 	workers.SetLimit(256)
 	for i := range n {
 		workers.Go(func() error {
-			tokens[i] = gateTokens.New()
-			return grantToken(b.Context(), store, fmt.Sprint("grant-", i), tokens[i], now)
+			issued[i] = gateTokens.New()
+			return grantToken(b.Context(), store, fmt.Sprint("grant-", i), issued[i], now)
 		})
 	}
 	if err := workers.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	return tokens
+	return issued
 }
 
 func grantToken(ctx context.Context, store storage.Store, grantID, token string, now time.Time) error {
@@ -148,7 +150,7 @@ func BenchmarkCheckRefused(b *testing.B) {
 	for name, r := range map[string]*http.Request{
 		"none":    httptest.NewRequest("POST", mcpURL, nil),
 		"garbage": bearerRequests([]string{"garbage"})[0],
-		"forged":  bearerRequests([]string{NewAccessTokens(gateKeys, "https://other.example.com").New()})[0],
+		"forged":  bearerRequests([]string{tokens.NewAccessTokens(gateKeys, "https://other.example.com").New()})[0],
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

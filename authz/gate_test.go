@@ -1,10 +1,13 @@
 package authz
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -88,7 +91,7 @@ func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
 		"kind of identity no longer in use": f.issue(func(a *storage.AccessToken) {
 			a.Identity = storage.Identity{Kind: string(identity.Caddy), Subject: "caddy:ann"}
 		}),
-		"refresh token": oauth.NewSecret(refreshTokenPrefix),
+		"refresh token": oauth.NewSecret(tokens.RefreshPrefix),
 		"unknown key":   "sk-nobody",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -280,5 +283,25 @@ func TestCheckLeavesRequestAlone(t *testing.T) {
 	}
 	if len(r.Header) != len(before) || r.Header.Get(authHeader) != before.Get(authHeader) {
 		t.Errorf("headers changed: %v", r.Header)
+	}
+}
+
+// What a stranger makes up costs the store nothing.
+func TestMadeUpTokensNeverReachTheStore(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g := f.gate("mcp")
+	genuine := f.issue(nil)
+	for _, token := range []string{
+		"x", tokens.AccessPrefix, oauth.NewSecret(tokens.AccessPrefix), madeUpToken,
+		genuine[:len(genuine)-9] + "AAAAAAAAA", tokens.NewAccessTokens(gateKeys, "https://other.example.com").New(),
+	} {
+		c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
+		refused(t, c, w, http.StatusUnauthorized, invalidMCP)
+	}
+	if f.store.reads != 0 {
+		t.Errorf("%d reads", f.store.reads)
+	}
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+genuine); c == nil || f.store.reads != 1 {
+		t.Errorf("a genuine one: %v, %d reads", c, f.store.reads)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 )
@@ -24,14 +26,14 @@ const asksForScopes = "2025-11-25"
 //     back with a fresh token to the same missing connection.
 //
 // It is not for virtual keys, behind which there is no authorization page.
-func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *Caller, revision string) {
+func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *tokens.Caller, revision string) {
 	scopes := strings.Fields(c.Scope)
 	connect := oauth.ConnectScope(g.server.ID)
-	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.as.deps.ConnectAsks.worthwhile(c, g.server.ID, g.as.deps.Now()) {
+	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.deps.StepUps.shouldChallenge(c, g.server.ID, g.deps.Now()) {
 		g.challengeScope(w, r, append(scopes, connect))
 		return
 	}
-	if err := g.as.Grants.Revoke(r.Context(), c.GrantID); err != nil {
+	if err := g.deps.Grants.Revoke(r.Context(), c.GrantID); err != nil {
 		oauth.WriteError(w, g.log, err)
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -81,7 +83,7 @@ func (s *tokenStore) drop(h storage.Hash) {
 type gateFixture struct {
 	as    *AuthorizationServer
 	store *tokenStore
-	cache *TokenCache
+	cache *tokens.Cache
 	now   time.Time
 }
 
@@ -103,10 +105,13 @@ func gateConfig() Config {
 	}
 }
 
+// madeUpToken looks like an access token and is none.
+var madeUpToken = tokens.AccessPrefix + strings.Repeat("A", len(gateTokens.New())-len(tokens.AccessPrefix))
+
 // gateKeys and gateTokens are those of every fixture.
 var (
 	gateKeys, _ = seal.NewKeyring([]byte("0123456789abcdefghijklmnopqrstuv"))
-	gateTokens  = NewAccessTokens(gateKeys, gateIssuer)
+	gateTokens  = tokens.NewAccessTokens(gateKeys, gateIssuer)
 )
 
 func newGateFixture(t testing.TB, cfg Config) *gateFixture {
@@ -115,9 +120,9 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 		store: &tokenStore{tokens: map[storage.Hash]storage.AccessToken{}},
 		now:   time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC),
 	}
-	f.cache = NewTokenCache(f.store, 1024)
+	f.cache = tokens.NewCache(f.store, 1024)
 	f.as = New(cfg, Deps{
-		Store: f.store, Tokens: f.cache, Keys: gateKeys, ConnectAsks: NewConnectAsks(8), Limiter: NewLimiter(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: NewStepUps(8), Limiter: NewLimiter(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
 		Now: func() time.Time { return f.now },
 	})
 	return f
@@ -148,7 +153,7 @@ func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
 	return token
 }
 
-func call(g *Gate, method, target string, header ...string) (*Caller, *httptest.ResponseRecorder) {
+func call(g *Gate, method, target string, header ...string) (*tokens.Caller, *httptest.ResponseRecorder) {
 	r := httptest.NewRequest(method, target, strings.NewReader(`{"jsonrpc":"2.0"}`))
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
@@ -159,7 +164,7 @@ func call(g *Gate, method, target string, header ...string) (*Caller, *httptest.
 
 // refused asserts status and challenge, and that the body carries a
 // correlation id and nothing of the token.
-func refused(t *testing.T, c *Caller, w *httptest.ResponseRecorder, status int, challenge string) {
+func refused(t *testing.T, c *tokens.Caller, w *httptest.ResponseRecorder, status int, challenge string) {
 	t.Helper()
 	if c != nil {
 		t.Fatalf("passed as %+v", c)
@@ -177,7 +182,7 @@ func refused(t *testing.T, c *Caller, w *httptest.ResponseRecorder, status int, 
 	if w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("cacheable: %v", w.Header())
 	}
-	if strings.Contains(w.Body.String()+w.Header().Get("WWW-Authenticate"), accessTokenPrefix) {
+	if strings.Contains(w.Body.String()+w.Header().Get("WWW-Authenticate"), tokens.AccessPrefix) {
 		t.Error("the token is reflected")
 	}
 }

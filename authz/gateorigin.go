@@ -31,7 +31,7 @@ func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if len(values) == 0 {
 		return true
 	}
-	if len(values) > 1 || !g.as.cfg.origins().Allows(values[0]) {
+	if len(values) > 1 || !g.origins.Allows(values[0]) {
 		id := oauth.NewCorrelationID()
 		g.log.Debug("a web page's call refused; allowed_origins does not list its origin",
 			zap.Strings("origin", loggedOrigins(values)), zap.String("correlation_id", id))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 // Recheck reports whether the caller of an answer that is still being sent, such
@@ -13,12 +15,12 @@ import (
 // client gets new ones as long as its grant stands, and cannot give them to a
 // stream that is open. From then on the grant decides, unless the token was
 // revoked shortly before.
-func (g *Gate) Recheck(c *Caller) bool {
+func (g *Gate) Recheck(c *tokens.Caller) bool {
 	if key := g.callers[c.TokenHash]; key != nil {
 		return key.Holder == c.Holder // the key may have another's name by now
 	}
-	if !g.as.deps.Now().Before(c.ExpiresAt) {
-		return !g.as.deps.Tokens.wasRevoked(c.TokenHash) && g.grantPasses(c)
+	if !g.deps.Now().Before(c.ExpiresAt) {
+		return !g.deps.Cache.WasRevoked(c.TokenHash) && g.grantPasses(c)
 	}
 	_, err := g.judge(context.Background(), c.TokenHash, "")
 	return err == nil
@@ -26,15 +28,15 @@ func (g *Gate) Recheck(c *Caller) bool {
 
 // grantPasses reports whether a new token of the caller's grant, with the scope
 // of the old one, would pass.
-func (g *Gate) grantPasses(c *Caller) bool {
-	grant, err := g.as.deps.Store.Grant(context.Background(), c.GrantID, g.as.deps.Now())
-	if err != nil || !grant.RevokedAt.IsZero() || grant.Issuer != g.as.cfg.Issuer {
+func (g *Gate) grantPasses(c *tokens.Caller) bool {
+	grant, err := g.deps.Store.Grant(context.Background(), c.GrantID, g.deps.Now())
+	if err != nil || !grant.RevokedAt.IsZero() || grant.Issuer != g.deps.Config.Issuer {
 		return false
 	}
-	if _, err := g.as.Grants.GoodUntil(context.Background(), &grant); err != nil {
+	if _, err := g.deps.Grants.GoodUntil(context.Background(), &grant); err != nil {
 		return false
 	}
-	if !g.isAudience(grant.Resources) || !g.as.Policy.Allows(grant.Identity) || !g.as.Policy.MayUse(grant.Identity, &g.server) {
+	if !g.isAudience(grant.Resources) || !g.deps.Policy.Allows(grant.Identity) || !g.deps.Policy.MayUse(grant.Identity, &g.server) {
 		return false
 	}
 	scope := strings.Fields(c.Scope)

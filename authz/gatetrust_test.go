@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -22,7 +24,7 @@ func TestStoreDown_E16(t *testing.T) {
 		t.Fatal("refused")
 	}
 	f.store.err = errors.New("disk gone")
-	f.now = f.now.Add(tokenBelief)
+	f.now = f.now.Add(tokens.TTL)
 	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
 		t.Error("not believed for the time it may be")
 	}
@@ -71,7 +73,7 @@ func TestRevocationElsewhere_E17(t *testing.T) {
 		t.Fatal("refused")
 	}
 	f.store.drop(storage.HashOf(token)) // by another process: nobody calls Forget
-	f.now = f.now.Add(tokenBelief + time.Nanosecond)
+	f.now = f.now.Add(tokens.TTL + time.Nanosecond)
 	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
 	refused(t, c, w, 401, invalidMCP)
 }
@@ -84,7 +86,7 @@ func TestRecheck_E18(t *testing.T) {
 	if !g.Recheck(c) || !g.Recheck(key) {
 		t.Fatal("a caller that passes does not pass again")
 	}
-	if f.now = f.now.Add(tokenBelief + 1); !g.Recheck(c) || f.store.reads != 2 {
+	if f.now = f.now.Add(tokens.TTL + 1); !g.Recheck(c) || f.store.reads != 2 {
 		t.Fatal("a caller that passes does not pass when the store is asked again")
 	}
 	t.Run("key withdrawn", func(t *testing.T) {
@@ -220,7 +222,7 @@ func TestRevokedJustBeforeItExpires_E18(t *testing.T) {
 }
 
 // caller returns who calls with the token, and the gate they passed.
-func (l *lab) caller(token string) (*Caller, *Gate) {
+func (l *lab) caller(token string) (*tokens.Caller, *Gate) {
 	l.t.Helper()
 	gate := l.as.Gate(l.as.cfg.Servers[0])
 	c, w := call(gate, "GET", gate.server.Resource, authHeader, "Bearer "+token)

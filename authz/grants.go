@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -24,7 +26,7 @@ type Grants struct {
 	cfg    *Config
 	policy *Policy
 	store  storage.AuthStore
-	tokens *TokenCache
+	tokens *tokens.Cache
 	log    *zap.Logger
 	now    func() time.Time
 }

@@ -55,7 +55,7 @@ func TestGuessesAtTheGate_C17(t *testing.T) {
 	}{
 		"right key":          {attacker, "sk-ops", http.StatusTeapot},
 		"access token":       {attacker, token, http.StatusTeapot},
-		"old access token":   {attacker, accessTokenPrefix + strings.Repeat("A", encodedSize), http.StatusUnauthorized},
+		"old access token":   {attacker, madeUpToken, http.StatusUnauthorized},
 		"no token":           {attacker, "", http.StatusUnauthorized},
 		"guess of elsewhere": {other, "guess", http.StatusUnauthorized},
 	} {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -112,7 +114,7 @@ func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab 
 		o(&cfg)
 	}
 	l.start(New(cfg, Deps{
-		Store: l.store, Keys: keys, Tokens: NewTokenCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
+		Store: l.store, Keys: keys, Tokens: tokens.NewCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: labDocuments(),
 		Pages:     l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
 	}))
@@ -400,11 +402,23 @@ func (l *lab) signedIn() reply {
 func (l *lab) live(access string) bool {
 	l.t.Helper()
 	_, err := l.store.AccessToken(context.Background(), storage.HashOf(access), l.time())
-	t, cached := l.as.deps.Tokens.lookup(context.Background(), storage.HashOf(access), l.time())
+	t, cached := lookUp(context.Background(), l.as.deps.Tokens, storage.HashOf(access), l.time())
 	if (err == nil) != (cached == nil && l.time().Before(t.ExpiresAt)) {
 		l.t.Errorf("store says %v, cache says %v", err, cached)
 	}
 	return err == nil
+}
+
+// lookUp is what the gate does with a token that was issued here.
+func lookUp(ctx context.Context, c *tokens.Cache, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
+	e, generation := c.Fresh(h, now)
+	if e == nil {
+		var err error
+		if e, err = c.Read(ctx, h, now, generation); err != nil {
+			return nil, err
+		}
+	}
+	return &e.Token, nil
 }
 
 func (l *lab) want(got reply, status int, code string) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -29,12 +31,12 @@ var errTooManyRefreshes = &oauth.Error{
 // Every token is used once. A client that lost the response, or sent the
 // request twice, gets the same response again for a while; any other reuse
 // means that somebody holds a copy and ends the grant.
-func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticated, form url.Values) (*tokens, error) {
+func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
 	}
-	if !strings.HasPrefix(presented, refreshTokenPrefix) {
+	if !strings.HasPrefix(presented, tokens.RefreshPrefix) {
 		return nil, errInvalidGrant
 	}
 	now := as.deps.Now()
@@ -123,30 +125,14 @@ func (as *AuthorizationServer) rotate(ctx context.Context, client *authenticated
 	return result, nil
 }
 
-// refreshTokenRecord returns a refresh token, or what one without record proves
-// to be.
-func (as *AuthorizationServer) refreshTokenRecord(ctx context.Context, presented string) (storage.RefreshToken, error) {
-	now := as.deps.Now()
-	token, _, err := as.deps.Store.RefreshToken(ctx, storage.HashOf(presented), now)
-	if !errors.Is(err, storage.ErrNotFound) {
-		return token, err
-	}
-	id := as.refreshTokens.GrantID(presented)
-	if id == "" {
-		return token, storage.ErrNotFound
-	}
-	grant, err := as.deps.Store.Grant(ctx, id, now)
-	return storage.RefreshToken{GrantID: grant.ID, Issuer: grant.Issuer, ClientID: grant.ClientID, ExpiresAt: grant.ExpiresAt}, err
-}
-
 // repeat returns the tokens that the first use of a refresh token yielded,
 // provided that they are no more, and nothing else, than this one asks for.
-func (as *AuthorizationServer) repeat(presented string, client *Client, replay []byte, asked *tokens) (*tokens, error) {
+func (as *AuthorizationServer) repeat(presented string, client *Client, replay []byte, asked *issuedTokens) (*issuedTokens, error) {
 	plain, err := seal.OpenUnder(presented, replay, "refresh", as.cfg.Issuer, client.ID)
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
-	first := new(tokens)
+	first := new(issuedTokens)
 	if err := json.Unmarshal(plain, first); err != nil {
 		return nil, oauth.Unavailable(err)
 	}

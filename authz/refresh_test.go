@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -130,9 +132,9 @@ func TestConcurrentRefresh_D02(t *testing.T) {
 	for name, store := range labStores(t) {
 		t.Run(name, func(t *testing.T) {
 			l := newLabOn(t, store)
-			tokens := l.signedIn()
+			issued := l.signedIn()
 			for range labRounds {
-				won := l.race(16, func() reply { return l.refresh("app", tokens.Refresh) })
+				won := l.race(16, func() reply { return l.refresh("app", issued.Refresh) })
 				if len(won) != 16 {
 					t.Fatalf("%d of 16 got tokens", len(won))
 				}
@@ -141,7 +143,7 @@ func TestConcurrentRefresh_D02(t *testing.T) {
 						t.Fatal("two successors")
 					}
 				}
-				tokens = won[0]
+				issued = won[0]
 			}
 		})
 	}
@@ -313,20 +315,20 @@ func TestRefreshLifetime_D10_D11_AS69(t *testing.T) {
 	})
 	t.Run("absolute", func(t *testing.T) {
 		l := newLab(t)
-		tokens := l.signedIn()
+		issued := l.signedIn()
 		for day := 1; day < 90; day++ {
 			l.advance(24 * time.Hour)
-			if tokens = l.refresh("app", tokens.Refresh); tokens.status != http.StatusOK {
-				t.Fatalf("day %d: %s", day, tokens.body)
+			if issued = l.refresh("app", issued.Refresh); issued.status != http.StatusOK {
+				t.Fatalf("day %d: %s", day, issued.body)
 			}
 		}
 		l.advance(23*time.Hour + 59*time.Minute)
-		tokens = l.refresh("app", tokens.Refresh)
-		if tokens.Expires != 60 {
-			t.Errorf("the last access token lives %d s", tokens.Expires)
+		issued = l.refresh("app", issued.Refresh)
+		if issued.Expires != 60 {
+			t.Errorf("the last access token lives %d s", issued.Expires)
 		}
 		l.advance(time.Minute)
-		l.want(l.refresh("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+		l.want(l.refresh("app", issued.Refresh), http.StatusBadRequest, "invalid_grant")
 	})
 }
 
@@ -369,7 +371,7 @@ func TestRefreshAfterRevocation_D15(t *testing.T) {
 func TestRefreshRequest(t *testing.T) {
 	l := newLab(t)
 	l.want(l.refresh("app", ""), http.StatusBadRequest, "invalid_request")
-	for _, token := range []string{"x", refreshTokenPrefix, oauth.NewSecret(refreshTokenPrefix), strings.Repeat("a", 10_000)} {
+	for _, token := range []string{"x", tokens.RefreshPrefix, oauth.NewSecret(tokens.RefreshPrefix), strings.Repeat("a", 10_000)} {
 		l.want(l.refresh("app", token), http.StatusBadRequest, "invalid_grant")
 	}
 }
@@ -378,19 +380,19 @@ func TestRefreshRequest(t *testing.T) {
 // the issuer alone keeps them apart.
 func TestForeignIssuer_F11(t *testing.T) {
 	l := newLab(t)
-	code, tokens := l.code(), l.signedIn()
+	code, issued := l.code(), l.signedIn()
 	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
 	l.want(l.redeem("app", code), http.StatusBadRequest, "invalid_grant")
-	l.want(l.refresh("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
-	for _, token := range []string{tokens.Access, tokens.Refresh} {
+	l.want(l.refresh("app", issued.Refresh), http.StatusBadRequest, "invalid_grant")
+	for _, token := range []string{issued.Access, issued.Refresh} {
 		if got := l.revoke("app", token); got.status != http.StatusOK {
 			t.Errorf("revocation = %d", got.status)
 		}
 	}
-	if got := l.introspect("inspector", tokens.Access); got.body != inactive {
+	if got := l.introspect("inspector", issued.Access); got.body != inactive {
 		t.Errorf("introspection = %s", got.body)
 	}
-	if !l.live(tokens.Access) {
+	if !l.live(issued.Access) {
 		t.Error("another issuer revoked it")
 	}
 }

@@ -95,8 +95,8 @@ func TestStrangersGrantsAreBounded_G01(t *testing.T) {
 	for n := range 20 {
 		scripted = append(scripted, sign("2001:db8::1", n))
 	}
-	for n, tokens := range scripted {
-		_, err := l.store.AccessToken(t.Context(), storage.HashOf(tokens.Access), l.time())
+	for n, issued := range scripted {
+		_, err := l.store.AccessToken(t.Context(), storage.HashOf(issued.Access), l.time())
 		if lives := err == nil; lives != (n >= 15) {
 			t.Errorf("grant %d lives: %t", n, lives)
 		}

@@ -144,7 +144,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 	legit, proved := l.register(publicClient), l.register(publicClient)
 	code := approve(legit, identity.NewAnonymous(), "192.0.2.1")
 	approve(proved, keyIdentity("team"), "2001:db8::1")
-	tokens := l.post(TokenPath, legit.ID, redemption(code, "redirect_uri", "http://127.0.0.1:5000/cb"))
+	issued := l.post(TokenPath, legit.ID, redemption(code, "redirect_uri", "http://127.0.0.1:5000/cb"))
 	var scripted []registration
 	for i := range 20 {
 		l.advance(time.Second)
@@ -172,8 +172,8 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 		if _, err := l.store.Sweep(t.Context(), l.time()); err != nil {
 			t.Fatal(err)
 		}
-		tokens = l.refresh(legit.ID, tokens.Refresh)
-		l.want(tokens, http.StatusOK, "")
+		issued = l.refresh(legit.ID, issued.Refresh)
+		l.want(issued, http.StatusOK, "")
 	}
 	l.advance(DefaultLifetimes.RefreshToken)
 	if !known(legit) || !known(proved) {

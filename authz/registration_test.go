@@ -127,18 +127,18 @@ func TestUpdateEndsApprovals_G13(t *testing.T) {
 			l := newLab(t)
 			reg := l.register(publicClient)
 			v := request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb")
-			tokens := l.redeem(reg.ID, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+			issued := l.redeem(reg.ID, l.approved(v, alice).Get("code"), "redirect_uri", "-")
 			code := l.approved(v, alice).Get("code")
-			if !l.live(tokens.Access) {
-				t.Fatalf("sign-in: %s", tokens.body)
+			if !l.live(issued.Access) {
+				t.Fatalf("sign-in: %s", issued.body)
 			}
 			if status, _ := l.manage(http.MethodPut, reg, `{"client_id":"`+reg.ID+`",`+tc.body[1:]); status != http.StatusOK {
 				t.Fatalf("update: %d", status)
 			}
-			if ended := !l.live(tokens.Access); ended != tc.ends {
+			if ended := !l.live(issued.Access); ended != tc.ends {
 				t.Errorf("the access token ended = %v", ended)
 			}
-			if got := l.refresh(reg.ID, tokens.Refresh); (got.status != http.StatusOK) != tc.ends {
+			if got := l.refresh(reg.ID, issued.Refresh); (got.status != http.StatusOK) != tc.ends {
 				t.Errorf("refresh: %d %s", got.status, got.body)
 			}
 			if got := l.redeem(reg.ID, code, "redirect_uri", "-"); (got.status != http.StatusOK) != tc.ends {

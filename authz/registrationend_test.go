@@ -12,9 +12,9 @@ func TestDeleteRegistration_G14(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(publicClient)
 	v := request("client_id", reg.ID, "redirect_uri", "http://127.0.0.1:5000/cb")
-	tokens := l.redeem(reg.ID, l.approved(v, alice).Get("code"), "redirect_uri", "-")
-	if !l.live(tokens.Access) {
-		t.Fatalf("sign-in: %s", tokens.body)
+	issued := l.redeem(reg.ID, l.approved(v, alice).Get("code"), "redirect_uri", "-")
+	if !l.live(issued.Access) {
+		t.Fatalf("sign-in: %s", issued.body)
 	}
 	code := l.approved(v, alice).Get("code")
 	w := l.send(http.MethodDelete, reg.path(), "", "Authorization", "Bearer "+reg.Token)
@@ -24,10 +24,10 @@ func TestDeleteRegistration_G14(t *testing.T) {
 	if _, err := l.lookup(reg.ID); oauth.AsError(err).Code != "invalid_client" {
 		t.Errorf("the client: %v", err)
 	}
-	if l.live(tokens.Access) {
+	if l.live(issued.Access) {
 		t.Error("its access token works")
 	}
-	if _, g, err := l.store.RefreshToken(t.Context(), storage.HashOf(tokens.Refresh), l.time()); err == nil && g.RevokedAt.IsZero() {
+	if _, g, err := l.store.RefreshToken(t.Context(), storage.HashOf(issued.Refresh), l.time()); err == nil && g.RevokedAt.IsZero() {
 		t.Error("its refresh token works")
 	}
 	if c, err := l.store.Code(t.Context(), storage.HashOf(code), l.time()); err == nil {

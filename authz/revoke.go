@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -37,16 +39,16 @@ func (as *AuthorizationServer) revokeToken(w http.ResponseWriter, r *http.Reques
 	switch {
 	case token == "":
 		return oauth.NewError("invalid_request", "The token is missing.")
-	case strings.HasPrefix(token, refreshTokenPrefix):
+	case strings.HasPrefix(token, tokens.RefreshPrefix):
 		return as.revokeRefreshToken(r.Context(), client, token)
-	case strings.HasPrefix(token, accessTokenPrefix):
+	case strings.HasPrefix(token, tokens.AccessPrefix):
 		return as.revokeAccessToken(r.Context(), client, storage.HashOf(token))
 	}
 	return nil
 }
 
 func (as *AuthorizationServer) revokeRefreshToken(ctx context.Context, client *authenticated, presented string) error {
-	token, err := as.refreshTokenRecord(ctx, presented)
+	token, err := as.lookup.Refresh(ctx, presented)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}

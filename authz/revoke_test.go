@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -69,26 +71,26 @@ func TestRevoke_L06_L08(t *testing.T) {
 
 func TestRevokeForeign_L05(t *testing.T) {
 	l := newLab(t)
-	tokens := l.signedIn()
+	issued := l.signedIn()
 	for _, client := range []string{"foreign", "web", "inspector"} {
-		for _, token := range []string{tokens.Access, tokens.Refresh} {
+		for _, token := range []string{issued.Access, issued.Refresh} {
 			l.want(l.revoke(client, token), http.StatusOK, "")
 		}
 	}
-	if !l.live(tokens.Access) {
+	if !l.live(issued.Access) {
 		t.Error("the access token was revoked")
 	}
-	l.want(l.refresh("app", tokens.Refresh), http.StatusOK, "")
+	l.want(l.refresh("app", issued.Refresh), http.StatusOK, "")
 }
 
 func TestRevokeRequests(t *testing.T) {
 	l := newLab(t)
-	for _, token := range []string{"x", oauth.NewSecret(accessTokenPrefix), oauth.NewSecret(refreshTokenPrefix), l.code()} {
+	for _, token := range []string{"x", oauth.NewSecret(tokens.AccessPrefix), oauth.NewSecret(tokens.RefreshPrefix), l.code()} {
 		l.want(l.revoke("app", token), http.StatusOK, "")
 	}
 	l.want(l.revoke("app", ""), http.StatusBadRequest, "invalid_request")
-	l.want(l.revoke("", oauth.NewSecret(accessTokenPrefix)), http.StatusUnauthorized, "invalid_client")
-	if got := l.revoke("", oauth.NewSecret(accessTokenPrefix), "client_id", "web"); got.Error != "invalid_client" {
+	l.want(l.revoke("", oauth.NewSecret(tokens.AccessPrefix)), http.StatusUnauthorized, "invalid_client")
+	if got := l.revoke("", oauth.NewSecret(tokens.AccessPrefix), "client_id", "web"); got.Error != "invalid_client" {
 		t.Errorf("without its secret: %s", got.body)
 	}
 	if w := l.serve(httptest.NewRequest(http.MethodGet, labIssuer+RevokePath, nil)); w.Code != http.StatusMethodNotAllowed {
@@ -104,15 +106,15 @@ func TestRevokeStoreDown_L07(t *testing.T) {
 	} {
 		t.Run(verb, func(t *testing.T) {
 			l := newLab(t)
-			tokens := l.signedIn()
+			issued := l.signedIn()
 			l.store.failing(verb, func() {
-				l.want(l.revoke("app", pick(tokens)), http.StatusServiceUnavailable, "temporarily_unavailable")
+				l.want(l.revoke("app", pick(issued)), http.StatusServiceUnavailable, "temporarily_unavailable")
 			})
-			if !l.live(tokens.Access) {
+			if !l.live(issued.Access) {
 				t.Error("the token's state changed")
 			}
-			l.want(l.revoke("app", pick(tokens)), http.StatusOK, "")
-			if l.live(tokens.Access) {
+			l.want(l.revoke("app", pick(issued)), http.StatusOK, "")
+			if l.live(issued.Access) {
 				t.Error("the token works on")
 			}
 		})
@@ -121,13 +123,13 @@ func TestRevokeStoreDown_L07(t *testing.T) {
 
 func TestIntrospect(t *testing.T) {
 	l := newLab(t)
-	tokens := l.redeem("web", l.approved(request("client_id", "web", "scope", "mcp:use notion:admin"), alice).Get("code"))
+	issued := l.redeem("web", l.approved(request("client_id", "web", "scope", "mcp:use notion:admin"), alice).Get("code"))
 	want := map[string]any{
 		"active": true, "scope": "mcp:use notion:admin", "client_id": "web", "token_type": "Bearer", "sub": "user_id:alice",
 		"aud": []any{labNotion}, "iss": labIssuer, "exp": float64(labStart.Add(time.Hour).Unix()), "iat": float64(labStart.Unix()),
 	}
 	for _, client := range []string{"web", "inspector"} {
-		got := l.introspect(client, tokens.Access)
+		got := l.introspect(client, issued.Access)
 		l.want(got, http.StatusOK, "")
 		var members map[string]any
 		if err := json.Unmarshal([]byte(got.body), &members); err != nil || !reflect.DeepEqual(members, want) {
@@ -138,14 +140,14 @@ func TestIntrospect(t *testing.T) {
 
 func TestIntrospectAnonymous_L01(t *testing.T) {
 	l := newLab(t)
-	tokens := l.signedIn()
+	issued := l.signedIn()
 	for _, client := range []string{"app", "foreign"} {
-		l.want(l.introspect(client, tokens.Access), http.StatusUnauthorized, "invalid_client")
+		l.want(l.introspect(client, issued.Access), http.StatusUnauthorized, "invalid_client")
 	}
-	if got := l.introspect("", tokens.Access); got.status == http.StatusOK || got.Active {
+	if got := l.introspect("", issued.Access); got.status == http.StatusOK || got.Active {
 		t.Errorf("without client: %d %s", got.status, got.body)
 	}
-	r := httptest.NewRequest(http.MethodPost, labIssuer+IntrospectPath, strings.NewReader(url.Values{"token": {tokens.Access}}.Encode()))
+	r := httptest.NewRequest(http.MethodPost, labIssuer+IntrospectPath, strings.NewReader(url.Values{"token": {issued.Access}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("web", "wrong")
 	l.want(l.reply(l.serve(r)), http.StatusUnauthorized, "invalid_client")
@@ -170,7 +172,7 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 		}
 	}
 	check("foreign", "web", foreign.Access)
-	check("made up", "web", oauth.NewSecret(accessTokenPrefix))
+	check("made up", "web", oauth.NewSecret(tokens.AccessPrefix))
 	check("not in the store", "web", l.as.tokens.New())
 	check("nonsense", "web", "x")
 	check("refresh token", "web", own.Refresh)

@@ -1,11 +1,7 @@
 package authz
 
-// Prefixes of the secrets this server issues. They let secret scanners find a
-// leaked one, and keep one kind from being taken for another.
+// Prefixes of the secrets of clients, see package authz/tokens.
 const (
-	accessTokenPrefix       = "mcpat_"
-	refreshTokenPrefix      = "mcprt_"
-	codePrefix              = "mcpac_"
 	clientSecretPrefix      = "mcpcs_"
 	registrationTokenPrefix = "mcpreg_"
 )

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 // StepUp refuses a call for which an upstream wants more scopes than every call
@@ -11,7 +13,7 @@ import (
 // client asks the person for them. It reports whether it did. It does nothing
 // unless the caller lacks a scope, and all of them are this server's: what is
 // not for us to grant would send the client round in circles.
-func (g *Gate) StepUp(w http.ResponseWriter, r *http.Request, c *Caller, needed []string) bool {
+func (g *Gate) StepUp(w http.ResponseWriter, r *http.Request, c *tokens.Caller, needed []string) bool {
 	scopes := strings.Fields(c.Scope)
 	granted := len(scopes)
 	for _, s := range needed {

@@ -37,7 +37,7 @@ func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return nil, err
 	}
-	var redeem func(context.Context, *authenticated, url.Values) (*tokens, error)
+	var redeem func(context.Context, *authenticated, url.Values) (*issuedTokens, error)
 	grantType := form.Get("grant_type")
 	switch grantType {
 	case oauth.GrantAuthorizationCode:
@@ -63,9 +63,9 @@ func (as *AuthorizationServer) exchange(w http.ResponseWriter, r *http.Request) 
 	return issued.response(as.deps.Now()), nil
 }
 
-// tokens is what one exchange hands to a client, and what is kept, sealed, for
+// issuedTokens is what one exchange hands to a client, and what is kept, sealed, for
 // a client that loses the response to a refresh.
-type tokens struct {
+type issuedTokens struct {
 	Access    string    `json:"a"`
 	Refresh   string    `json:"r,omitempty"`
 	Scope     []string  `json:"s,omitempty"`
@@ -73,7 +73,7 @@ type tokens struct {
 	ExpiresAt time.Time `json:"e"` // of the access token
 }
 
-func (t *tokens) response(now time.Time) *tokenResponse {
+func (t *issuedTokens) response(now time.Time) *tokenResponse {
 	return &tokenResponse{
 		AccessToken: t.Access, TokenType: "Bearer", ExpiresIn: max(0, int64(t.ExpiresAt.Sub(now)/time.Second)),
 		RefreshToken: t.Refresh, Scope: strings.Join(t.Scope, " "),
@@ -85,13 +85,13 @@ func (t *tokens) response(now time.Time) *tokenResponse {
 // never its absolute end. Where there is no refresh
 // token, the one access token is all that the person approved, so it lives as
 // long as the grant.
-func (as *AuthorizationServer) issue(g *storage.Grant, until time.Time, audience []Server, scope []string, refresh bool, now time.Time) (*tokens, storage.Issue) {
+func (as *AuthorizationServer) issue(g *storage.Grant, until time.Time, audience []Server, scope []string, refresh bool, now time.Time) (*issuedTokens, storage.Issue) {
 	grantEnd, tokenEnd := until, until
 	if refresh {
 		grantEnd = earliest(g.AbsoluteExpiresAt, now.Add(as.cfg.Lifetimes.RefreshToken))
 		tokenEnd = earliest(earliest(grantEnd, until), now.Add(as.cfg.Lifetimes.AccessToken))
 	}
-	t := &tokens{
+	t := &issuedTokens{
 		Access: as.tokens.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience), ExpiresAt: tokenEnd,
 	}
 	records := storage.Issue{

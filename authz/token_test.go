@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 func TestSignInAndRefresh_AS60_AS62_AS64_AS65_AS70_C13(t *testing.T) {
@@ -23,7 +25,7 @@ func TestSignInAndRefresh_AS60_AS62_AS64_AS65_AS70_C13(t *testing.T) {
 				if first.Type != "Bearer" || first.Expires != 3600 || first.Scope != "mcp:use" {
 					t.Errorf("response = %s", first.body)
 				}
-				if !strings.HasPrefix(first.Access, accessTokenPrefix) || !strings.HasPrefix(first.Refresh, refreshTokenPrefix) {
+				if !strings.HasPrefix(first.Access, tokens.AccessPrefix) || !strings.HasPrefix(first.Refresh, tokens.RefreshPrefix) {
 					t.Errorf("response = %s", first.body)
 				}
 				if n := l.store.writes.Load() - before; n != 1 {
@@ -69,11 +71,11 @@ func TestDefaultPaths_AS33_AS40_AS60(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens := l.post("/token", reg.ID, redemption(answer(t, target).Get("code"), "redirect_uri", "http://127.0.0.1:5000/cb", "resource", "-"))
-	l.want(tokens, http.StatusOK, "")
-	again := l.post("/token", reg.ID, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}})
+	issued := l.post("/token", reg.ID, redemption(answer(t, target).Get("code"), "redirect_uri", "http://127.0.0.1:5000/cb", "resource", "-"))
+	l.want(issued, http.StatusOK, "")
+	again := l.post("/token", reg.ID, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Refresh}})
 	l.want(again, http.StatusOK, "")
-	if !l.live(tokens.Access) || !l.live(again.Access) || again.Scope != "mcp:use" {
+	if !l.live(issued.Access) || !l.live(again.Access) || again.Scope != "mcp:use" {
 		t.Errorf("answer %s", again.body)
 	}
 	l.want(l.refresh(other.ID, again.Refresh), http.StatusBadRequest, "invalid_grant")
@@ -229,9 +231,9 @@ func TestTokenStoreDown_L07_B15(t *testing.T) {
 	for _, verb := range []string{"*", "Code", "Grant", "ClaimCode", "RefreshToken", "RotateRefreshToken"} {
 		t.Run(verb, func(t *testing.T) {
 			l := newLab(t)
-			code, tokens := l.code(), l.signedIn()
+			code, issued := l.code(), l.signedIn()
 			l.store.failing(verb, func() {
-				for _, got := range []reply{l.redeem("app", code), l.refresh("app", tokens.Refresh)} {
+				for _, got := range []reply{l.redeem("app", code), l.refresh("app", issued.Refresh)} {
 					if got.status == http.StatusOK && verb != "*" {
 						continue // the other of the two
 					}
@@ -247,7 +249,7 @@ func TestTokenStoreDown_L07_B15(t *testing.T) {
 
 func FuzzTokenForm(f *testing.F) {
 	l := newLab(f)
-	f.Add(with(redemption(codePrefix+"x"), "client_id", "app").Encode())
+	f.Add(with(redemption(tokens.CodePrefix+"x"), "client_id", "app").Encode())
 	f.Add("grant_type=refresh_token&client_id=app&refresh_token=mcprt_x&scope=a&resource=b&resource=c")
 	f.Add("grant_type=%zz&&=;")
 	f.Fuzz(func(t *testing.T, body string) {

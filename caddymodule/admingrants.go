@@ -7,9 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -101,7 +102,7 @@ func oneGrant(w http.ResponseWriter, r *http.Request) error {
 // grantKeeper has what it takes to see and end grants.
 type grantKeeper struct {
 	store   storage.AuthStore
-	tokens  *authz.TokenCache
+	tokens  *tokens.Cache
 	issuers []string // of the sites
 	log     *zap.Logger
 }

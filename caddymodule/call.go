@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -28,7 +30,7 @@ type call struct {
 	*gatedServer
 	site   *site
 	client http.ResponseWriter
-	caller *authz.Caller
+	caller *tokens.Caller
 	// connected is nil unless the call carries somebody's account.
 	connected *connectedCall
 	answer    stream // of the upstream

@@ -6,10 +6,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -27,7 +28,7 @@ type connectedCall struct {
 
 // serveConnected lets the call through with the caller's own credential, or
 // tells the client what is missing.
-func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, caller *authz.Caller) error {
+func (g *gatedServer) serveConnected(s *site, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, caller *tokens.Caller) error {
 	c := &connectedCall{call: call{gatedServer: g, site: s, client: w, caller: caller}, header: r.Header}
 	c.connected = c
 	c.describe(r)

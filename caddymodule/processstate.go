@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
@@ -17,9 +19,9 @@ import (
 )
 
 const (
-	tokenCacheSize  = 1 << 16
-	limiterSize     = 1 << 14 // for each kind of limit
-	connectAsksSize = 1 << 14
+	tokenCacheSize = 1 << 16
+	limiterSize    = 1 << 14 // for each kind of limit
+	stepUpsSize    = 1 << 14
 
 	sweepInterval   = time.Minute
 	revokeInterval  = time.Minute
@@ -38,10 +40,10 @@ var processStates = caddy.NewUsagePool()
 type processState struct {
 	store        storage.Store
 	file         *boltstore.Store // that is the store; nil in memory
-	tokens       *authz.TokenCache
+	tokens       *tokens.Cache
 	limiter      *authz.Limiter
 	documents    *authz.DocumentCache
-	connectAsks  *authz.ConnectAsks
+	stepUps      *authz.StepUps
 	streams      *streams
 	links        *openLinks
 	connections  *accounts.Shared
@@ -63,10 +65,10 @@ func newProcessState(path string, active func() *App) (*processState, error) {
 	p := &processState{
 		store:       store,
 		file:        file,
-		tokens:      authz.NewTokenCache(store, tokenCacheSize),
+		tokens:      tokens.NewCache(store, tokenCacheSize),
 		limiter:     authz.NewLimiter(limiterSize),
 		documents:   authz.NewDocumentCache(),
-		connectAsks: authz.NewConnectAsks(connectAsksSize),
+		stepUps:     authz.NewStepUps(stepUpsSize),
 		streams:     newStreams(),
 		links:       newOpenLinks(),
 		connections: accounts.NewShared(),

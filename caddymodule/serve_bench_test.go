@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -29,12 +31,12 @@ func (stub) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Handler) err
 
 var (
 	stubKeys, _ = seal.NewKeyring([]byte("0123456789abcdefghijklmnopqrstuv"))
-	stubTokens  = authz.NewAccessTokens(stubKeys, "https://mcp.example.com")
+	stubTokens  = tokens.NewAccessTokens(stubKeys, "https://mcp.example.com")
 )
 
 // newStubbedHandler returns a handler on the store, without Caddy and without
 // proxy, and its cache of tokens. auth may be nil.
-func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*Handler, *authz.TokenCache) {
+func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*Handler, *tokens.Cache) {
 	tb.Helper()
 	h := &Handler{
 		Site: config.Site{
@@ -48,7 +50,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 		tb.Fatal(err)
 	}
 	h.upstreams = []*upstream{{id: "a", resource: h.cfg.Servers[0].Resource, proxy: stub{}}}
-	tokens := authz.NewTokenCache(store, tokenCacheSize)
+	tokens := tokens.NewCache(store, tokenCacheSize)
 	state := &processState{
 		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: accounts.NewShared(),
 		documents: authz.NewDocumentCache(),

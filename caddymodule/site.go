@@ -52,7 +52,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	}
 	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	deps := authz.Deps{
-		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, ConnectAsks: state.connectAsks, Egress: strangers, Documents: state.documents,
+		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
 		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys, strangers)

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -21,7 +23,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	}
 	store := memstore.New()
 	state := &processState{
-		store: store, tokens: authz.NewTokenCache(store, 1), limiter: authz.NewLimiter(16), streams: newStreams(),
+		store: store, tokens: tokens.NewCache(store, 1), limiter: authz.NewLimiter(16), streams: newStreams(),
 		documents: authz.NewDocumentCache(), connections: accounts.NewShared(),
 	}
 	t.Cleanup(state.connections.Close)

@@ -9,13 +9,14 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -50,15 +51,15 @@ type fixedHeader struct {
 // identityHeader tells the upstream something about the caller.
 type identityHeader struct {
 	name  string // canonical
-	value func(*authz.Caller) string
+	value func(*tokens.Caller) string
 }
 
-var claims = map[string]func(*authz.Caller) string{
-	"user":     func(c *authz.Caller) string { return c.Identity.Name },
-	"identity": func(c *authz.Caller) string { return c.Identity.Subject },
-	"client":   func(c *authz.Caller) string { return c.ClientID },
-	"grant":    func(c *authz.Caller) string { return c.GrantID },
-	"scope":    func(c *authz.Caller) string { return c.Scope },
+var claims = map[string]func(*tokens.Caller) string{
+	"user":     func(c *tokens.Caller) string { return c.Identity.Name },
+	"identity": func(c *tokens.Caller) string { return c.Identity.Subject },
+	"client":   func(c *tokens.Caller) string { return c.ClientID },
+	"grant":    func(c *tokens.Caller) string { return c.GrantID },
+	"scope":    func(c *tokens.Caller) string { return c.Scope },
 }
 
 // newUpstreamTarget returns the target of a server.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -86,7 +88,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 	}}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
-		Store: store, Keys: keys, Tokens: authz.NewTokenCache(store, 10), Limiter: authz.NewLimiter(100),
+		Store: store, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: authz.NewLimiter(100),
 		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}

@@ -1,4 +1,4 @@
-package authz
+package tokens
 
 import (
 	"crypto/rand"
@@ -41,22 +41,22 @@ func (a *AccessTokens) New() string {
 	_, _ = rand.Read(random) // never fails, see crypto/rand
 	sum := a.macs.Sum(0, string(random))
 	copy(tag, sum[:])
-	return accessTokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return AccessPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // strictBase64 has one text for the same bytes: the last character of a token
 // cannot be another.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// hasTokenForm reports whether a text looks like an access token, be it old or
+// HasAccessTokenForm reports whether a text looks like an access token, be it old or
 // made up. It guesses at nothing then: the keys of operators look otherwise.
-func hasTokenForm(token string) bool {
-	return len(token) == len(accessTokenPrefix)+encodedSize && strings.HasPrefix(token, accessTokenPrefix)
+func HasAccessTokenForm(token string) bool {
+	return len(token) == len(AccessPrefix)+encodedSize && strings.HasPrefix(token, AccessPrefix)
 }
 
 // Issued reports whether the text is an access token that was made here.
 func (a *AccessTokens) Issued(token string) bool {
-	text, ok := strings.CutPrefix(token, accessTokenPrefix)
+	text, ok := strings.CutPrefix(token, AccessPrefix)
 	if !ok || len(text) != encodedSize {
 		return false
 	}

@@ -1,11 +1,9 @@
-package authz
+package tokens
 
 import (
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -32,21 +30,4 @@ func newCaller(h storage.Hash, t *storage.AccessToken) Caller {
 		GrantID: t.GrantID, Holder: t.GrantID, ClientID: t.ClientID, Identity: t.Identity,
 		Scope: strings.Join(t.Scope, " "), TokenHash: h, ExpiresAt: t.ExpiresAt,
 	}
-}
-
-// keyCallers returns the callers behind the virtual keys that are good for the
-// server. A key has every scope there is to have.
-func keyCallers(keys *identity.VirtualKeys, s *Server) map[storage.Hash]*Caller {
-	scope := strings.Join(slices.Concat(s.Scopes, s.OptionalScopes), " ")
-	callers := make(map[storage.Hash]*Caller)
-	for k := range keys.All() {
-		if !k.Allows(s.ID) {
-			continue
-		}
-		id := k.Identity()
-		callers[k.Hash] = &Caller{
-			GrantID: "vk:" + k.Name, Holder: "vk:" + k.Name + " " + id.Proof, Identity: id, Scope: scope, TokenHash: k.Hash,
-		}
-	}
-	return callers
 }

@@ -1,4 +1,4 @@
-package authz
+package tokens
 
 import (
 	"crypto/rand"
@@ -41,19 +41,19 @@ func NewRefreshTokens(keys *seal.Keyring, issuer string) *RefreshTokens {
 func (t *RefreshTokens) New(grantID string) string {
 	id, err := uuid.Parse(grantID)
 	if err != nil {
-		return oauth.NewSecret(refreshTokenPrefix)
+		return oauth.NewSecret(RefreshPrefix)
 	}
 	var random [randomSize]byte
 	_, _ = rand.Read(random[:]) // never fails, see crypto/rand
 	body := append(random[:], id[:]...)
 	sum := t.macs.Sum(0, string(body))
-	return refreshTokenPrefix + base64.RawURLEncoding.EncodeToString(append(body, sum[:refreshTagSize]...))
+	return RefreshPrefix + base64.RawURLEncoding.EncodeToString(append(body, sum[:refreshTagSize]...))
 }
 
 // GrantID returns the grant that a refresh token proves to belong to, or "" for
 // one that was not made here, or in the way of an earlier version.
 func (t *RefreshTokens) GrantID(token string) string {
-	text, _ := strings.CutPrefix(token, refreshTokenPrefix)
+	text, _ := strings.CutPrefix(token, RefreshPrefix)
 	b, err := strictBase64.DecodeString(text)
 	if err != nil || len(b) != randomSize+grantIDSize+refreshTagSize {
 		return ""

@@ -1,4 +1,4 @@
-package authz
+package tokens
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 
 var cacheStart = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 
-func newCachedStore(size int) (*TokenCache, *tokenStore) {
+func newCachedStore(size int) (*Cache, *tokenStore) {
 	s := &tokenStore{tokens: map[storage.Hash]storage.AccessToken{}}
-	return NewTokenCache(s, size), s
+	return NewCache(s, size), s
 }
 
 func liveToken() storage.AccessToken {
@@ -25,18 +25,18 @@ func liveToken() storage.AccessToken {
 }
 
 // lookup is what the gate does with a token that was issued here.
-func (c *TokenCache) lookup(ctx context.Context, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
-	e, ticket := c.believed(h, now)
+func (c *Cache) lookup(ctx context.Context, h storage.Hash, now time.Time) (*storage.AccessToken, error) {
+	e, generation := c.Fresh(h, now)
 	if e == nil {
 		var err error
-		if e, err = c.read(ctx, h, now, ticket); err != nil {
+		if e, err = c.Read(ctx, h, now, generation); err != nil {
 			return nil, err
 		}
 	}
-	return &e.token, nil
+	return &e.Token, nil
 }
 
-func (c *TokenCache) len() int {
+func (c *Cache) len() int {
 	n := 0
 	for i := range c.shards {
 		c.shards[i].mu.Lock()
@@ -129,14 +129,14 @@ func TestClockSetBack_E17(t *testing.T) {
 	}
 	s.drop(h)
 	if _, err := c.lookup(context.Background(), h, cacheStart.Add(-time.Minute)); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("believed: %v", err)
+		t.Errorf("answered from the cache: %v", err)
 	}
 }
 
 // Whatever happens, a token passes only if the store had it within the last
 // five seconds and nobody in this process has revoked it; and one that the
 // store has always passes while the store answers.
-func TestTokenCacheProperty_E02_E16_E17(t *testing.T) {
+func TestCacheProperty_E02_E16_E17(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, s := newCachedStore(64 * 2)
 		now := cacheStart
@@ -179,7 +179,7 @@ func TestTokenCacheProperty_E02_E16_E17(t *testing.T) {
 				if forgotten[n] {
 					t.Fatalf("%s was revoked here and passes", n)
 				}
-				if !has && now.Sub(lastTrue[n]) > tokenBelief {
+				if !has && now.Sub(lastTrue[n]) > TTL {
 					t.Fatalf("%s passes %v after it was gone", n, now.Sub(lastTrue[n]))
 				}
 			},

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
@@ -18,10 +20,10 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 	f := newGateFixture(t, gateConfig())
 	f.store.Store = memstore.New() // knows no grant, and ends it all the same
 	g := f.gate("mcp")
-	caller := func(grant, token string) *Caller {
-		return &Caller{GrantID: grant, ClientID: "client-1", Scope: "mcp:use", TokenHash: storage.HashOf(token)}
+	caller := func(grant, token string) *tokens.Caller {
+		return &tokens.Caller{GrantID: grant, ClientID: "client-1", Scope: "mcp:use", TokenHash: storage.HashOf(token)}
 	}
-	call := func(c *Caller, revision string, want int) {
+	call := func(c *tokens.Caller, revision string, want int) {
 		t.Helper()
 		w := httptest.NewRecorder()
 		g.Disconnected(w, httptest.NewRequest(http.MethodPost, gateIssuer+"/mcp", nil), c, revision)
@@ -33,7 +35,7 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 	first, refreshed := caller("grant-1", "a"), caller("grant-1", "b")
 
 	call(first, "2025-11-25", http.StatusForbidden)
-	f.now = f.now.Add(connectPatience - time.Second)
+	f.now = f.now.Add(stepUpPatience - time.Second)
 	call(first, "2025-11-25", http.StatusForbidden) // on its way already
 	call(refreshed, "2025-11-25", http.StatusUnauthorized)
 	f.now = f.now.Add(time.Second)
@@ -51,11 +53,11 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 func TestDisconnectedWithoutTheStore(t *testing.T) {
 	store := &storetest.Faulty{Store: memstore.New()}
 	l := newLabOn(t, store)
-	tokens := l.redeem("app", l.code(), "redirect_uri", "-")
-	l.want(tokens, http.StatusOK, "")
+	issued := l.redeem("app", l.code(), "redirect_uri", "-")
+	l.want(issued, http.StatusOK, "")
 	g := l.as.Gate(l.as.cfg.Servers[0])
 	r := httptest.NewRequest(http.MethodPost, labNotion, nil)
-	r.Header.Set("Authorization", "Bearer "+tokens.Access)
+	r.Header.Set("Authorization", "Bearer "+issued.Access)
 	c := g.Check(httptest.NewRecorder(), r)
 	if c == nil {
 		t.Fatal("the token does not pass")
@@ -81,10 +83,10 @@ func TestDisconnectedWithoutTheStore(t *testing.T) {
 }
 
 // What is remembered is bounded, and of each server.
-func TestConnectAsks(t *testing.T) {
+func TestStepUps(t *testing.T) {
 	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
-	a := NewConnectAsks(2)
-	ask := func(grant, server string) bool { return a.worthwhile(&Caller{GrantID: grant}, server, now) }
+	a := NewStepUps(2)
+	ask := func(grant, server string) bool { return a.shouldChallenge(&tokens.Caller{GrantID: grant}, server, now) }
 	for _, server := range []string{"a", "b"} {
 		if !ask("grant-1", server) {
 			t.Errorf("the first call to %s", server)
