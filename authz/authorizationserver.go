@@ -135,19 +135,49 @@ func (as *AuthorizationServer) Gate(s Server) *Gate {
 	})
 }
 
+// NotFound answers at the site's other paths that are the issuer's.
+func (as *AuthorizationServer) NotFound() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { notFound(w, as.log) })
+}
+
+func notFound(w http.ResponseWriter, log *zap.Logger) {
+	oauth.WriteError(w, log, &oauth.Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
+}
+
 // Routes returns the endpoints, each to be served at the site's root. Those at
 // /authorize, /token and /register serve clients that know the defaults of the
 // MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
-	authorize := http.HandlerFunc(as.authorize)
-	token := oauth.CORS(as.log, http.HandlerFunc(as.token), http.MethodPost)
-	register := as.registerHandler()
-	return append(as.metadataRoutes(),
+	authorize, tokens, register := http.HandlerFunc(as.authorize), as.tokenEndpoint(), as.registerHandler()
+	token := oauth.CORS(as.log, tokens, http.MethodPost)
+	return append(as.metadata(tokens.names()).routes(),
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
 		Route{RegisterPath + "/", as.registrationHandler()},
-		Route{RevokePath, oauth.CORS(as.log, http.HandlerFunc(as.revoke), http.MethodPost)},
-		Route{IntrospectPath, oauth.CORS(as.log, http.HandlerFunc(as.introspect), http.MethodPost)},
+		Route{RevokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
+		Route{IntrospectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},
 	)
+}
+
+func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
+	return &metadataEndpoint{&as.cfg, grantTypes, as.clients.documents.fetchable, as.log}
+}
+
+func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
+	d, issuer := &as.deps, &tokenIssuer{&as.cfg, as.tokens, as.refreshTokens}
+	code := &codeGrant{&as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, as.log, d.Now}
+	refresh := &refreshGrant{&as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, d.Limiter, as.log, d.Now}
+	return &tokenEndpoint{as.authenticateClient, []grantType{
+		{oauth.GrantAuthorizationCode, code.redeem},
+		{oauth.GrantRefreshToken, refresh.redeem},
+	}, as.log, d.Now}
+}
+
+func (as *AuthorizationServer) revocation() *revocationEndpoint {
+	return &revocationEndpoint{&as.cfg, as.Grants, as.authenticateClient, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
+}
+
+func (as *AuthorizationServer) introspection() *introspectionEndpoint {
+	return &introspectionEndpoint{&as.cfg, as.Policy, as.authenticateClient, as.tokens, as.deps.Store, as.log, as.deps.Now}
 }

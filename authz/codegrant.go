@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
@@ -14,12 +15,24 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// redeemCode exchanges an authorization code for tokens (OAuth 2.1 section
+// codeGrant is the grant type authorization_code.
+type codeGrant struct {
+	cfg    *Config
+	policy *Policy
+	grants *Grants
+	issuer *tokenIssuer
+	store  storage.AuthStore
+	cache  *tokens.Cache
+	log    *zap.Logger
+	now    func() time.Time
+}
+
+// redeem exchanges an authorization code for tokens (OAuth 2.1 section
 // 4.1.3). What only a mistaken or malicious sender gets wrong (another client,
 // redirect URI or resource, a verifier that cannot be one) leaves the code as
 // it is. A verifier that is absent or wrong spoils it: whoever sends it holds a
 // code without the secret that belongs to it.
-func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
+func (cg *codeGrant) redeem(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
 	presented, verifier := form.Get("code"), form.Get("code_verifier")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The code is missing.")
@@ -30,59 +43,59 @@ func (as *AuthorizationServer) redeemCode(ctx context.Context, client *authentic
 	if !strings.HasPrefix(presented, tokens.CodePrefix) {
 		return nil, errInvalidGrant
 	}
-	now, hash := as.deps.Now(), storage.HashOf(presented)
-	code, grant, err := as.codeAndGrant(ctx, hash)
+	now, hash := cg.now(), storage.HashOf(presented)
+	code, grant, err := cg.codeAndGrant(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	if code.Issuer != as.cfg.Issuer || code.ClientID != client.ID {
-		as.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
+	if code.Issuer != cg.cfg.Issuer || code.ClientID != client.ID {
+		cg.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
 		return nil, errInvalidGrant
 	}
-	usable, err := as.Grants.UsableServers(ctx, client.Client, grant)
+	usable, err := cg.grants.UsableServers(ctx, client.Client, grant)
 	if err != nil {
 		return nil, err
 	}
-	audience, err := as.Policy.Audience(grant, usable, form["resource"])
+	audience, err := cg.policy.Audience(grant, usable, form["resource"])
 	if err != nil {
 		return nil, err
 	}
-	until, err := as.Grants.GoodUntil(ctx, grant)
+	until, err := cg.grants.GoodUntil(ctx, grant)
 	if err != nil {
 		return nil, err
 	}
-	issued, records := as.issue(grant, until, audience, grant.Scope, client.AllowsGrant(oauth.GrantRefreshToken), now)
+	issued, records := cg.issuer.issue(grant, until, audience, grant.Scope, client.AllowsGrant(oauth.GrantRefreshToken), now)
 	if records.Refresh != nil {
 		records.Refresh.Authenticated = client.Proved
 	}
-	result, err := as.deps.Store.ClaimCode(ctx, storage.CodeClaim{
-		Hash: hash, Issuer: as.cfg.Issuer, ClientID: client.ID, RedirectURI: form.Get("redirect_uri"),
+	result, err := cg.store.ClaimCode(ctx, storage.CodeClaim{
+		Hash: hash, Issuer: cg.cfg.Issuer, ClientID: client.ID, RedirectURI: form.Get("redirect_uri"),
 		Challenge: oauth.CodeChallenge(verifier), Issue: records, Now: now,
 	})
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
-	as.deps.Tokens.Forget(result.Revocation)
+	cg.cache.Forget(result.Revocation)
 	switch result.Verdict {
 	case storage.OK:
 		return issued, nil
 	case storage.Replayed:
-		as.replayed("authorization code", client.ID, result.GrantIDs)
+		logReuse(cg.log, "authorization code", client.ID, result.GrantIDs)
 	}
 	return nil, errInvalidGrant
 }
 
 // codeAndGrant returns a code and what it stands for, without claiming it.
-func (as *AuthorizationServer) codeAndGrant(ctx context.Context, h storage.Hash) (*storage.Code, *storage.Grant, error) {
-	now := as.deps.Now()
-	code, err := as.deps.Store.Code(ctx, h, now)
+func (cg *codeGrant) codeAndGrant(ctx context.Context, h storage.Hash) (*storage.Code, *storage.Grant, error) {
+	now := cg.now()
+	code, err := cg.store.Code(ctx, h, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil, errInvalidGrant
 	}
 	if err != nil {
 		return nil, nil, oauth.Unavailable(err)
 	}
-	grant, err := as.deps.Store.Grant(ctx, code.GrantID, now)
+	grant, err := cg.store.Grant(ctx, code.GrantID, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil, errInvalidGrant
 	}

@@ -4,6 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -23,24 +27,34 @@ type introspection struct {
 	IssuedAt  int64    `json:"iat,omitempty"`
 }
 
-// introspect is the introspection endpoint (RFC 7662). Only a client that
+// introspectionEndpoint is RFC 7662. Only a client that
 // proved who it is may ask, about its own access tokens or, where the operator
 // allows it, about all of this issuer.
-func (as *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request) {
-	answer, err := as.inspect(w, r)
+type introspectionEndpoint struct {
+	cfg          *Config
+	policy       *Policy
+	authenticate authenticate
+	tokens       *tokens.AccessTokens
+	store        storage.AuthStore
+	log          *zap.Logger
+	now          func() time.Time
+}
+
+func (e *introspectionEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, err := e.inspect(w, r)
 	if err != nil {
-		oauth.WriteError(w, as.log, err)
+		oauth.WriteError(w, e.log, err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusOK, answer)
 }
 
-func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (*introspection, error) {
+func (e *introspectionEndpoint) inspect(w http.ResponseWriter, r *http.Request) (*introspection, error) {
 	form, err := oauth.ParseForm(w, r)
 	if err != nil {
 		return nil, err
 	}
-	client, err := as.authenticateClient(r, form)
+	client, err := e.authenticate(r, form)
 	if err != nil {
 		return nil, err
 	}
@@ -51,28 +65,28 @@ func (as *AuthorizationServer) inspect(w http.ResponseWriter, r *http.Request) (
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The token is missing.")
 	}
-	if !as.tokens.Issued(presented) {
+	if !e.tokens.Issued(presented) {
 		return &introspection{}, nil
 	}
-	token, err := as.deps.Store.AccessToken(r.Context(), storage.HashOf(presented), as.deps.Now())
+	token, err := e.store.AccessToken(r.Context(), storage.HashOf(presented), e.now())
 	if errors.Is(err, storage.ErrNotFound) {
 		return &introspection{}, nil
 	}
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
-	if token.Issuer != as.cfg.Issuer || (token.ClientID != client.ID && !client.Introspect) {
+	if token.Issuer != e.cfg.Issuer || (token.ClientID != client.ID && !client.Introspect) {
 		return &introspection{}, nil
 	}
-	return as.describe(&token), nil
+	return e.describe(&token), nil
 }
 
 // describe says of a token what the gate would: where its identity may not go
 // any more, it is not good for anything.
-func (as *AuthorizationServer) describe(t *storage.AccessToken) *introspection {
+func (e *introspectionEndpoint) describe(t *storage.AccessToken) *introspection {
 	var audience []string
-	for _, s := range as.Policy.ServersAt(t.Audience) {
-		if as.Policy.Allows(t.Identity) && as.Policy.MayUse(t.Identity, &s) {
+	for _, s := range e.policy.ServersAt(t.Audience) {
+		if e.policy.Allows(t.Identity) && e.policy.MayUse(t.Identity, &s) {
 			audience = append(audience, s.Resource)
 		}
 	}

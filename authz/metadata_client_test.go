@@ -26,7 +26,7 @@ func TestStrictClientFindsItsWay_AS2_AS4_AS5_RS2_RS3_RS4(t *testing.T) {
 	}
 	f := newGateFixture(t, cfg)
 	mux := http.NewServeMux()
-	for _, r := range f.as.metadataRoutes() {
+	for _, r := range f.as.Routes() {
 		mux.Handle(r.Path, r.Handler)
 	}
 	for path, server := range map[string]string{"/mcp": "mcp", "/mcp/{$}": "mcp", "/{$}": "root"} {

@@ -29,7 +29,7 @@ func serveRoutes(routes []Route) http.Handler {
 }
 
 func wellKnownOf(cfg Config, t testing.TB) http.Handler {
-	return serveRoutes(newGateFixture(t, cfg).as.metadataRoutes())
+	return serveRoutes(newGateFixture(t, cfg).as.Routes())
 }
 
 func fetch(h http.Handler, method, path string) *httptest.ResponseRecorder {
@@ -148,7 +148,7 @@ func TestServerAtRoot_RS4(t *testing.T) {
 	cfg := gateConfig()
 	cfg.Servers = append(cfg.Servers, Server{ID: "root", Path: "/", Resource: gateIssuer, Scopes: []string{"mcp:use"}})
 	f := newGateFixture(t, cfg)
-	h := serveRoutes(f.as.metadataRoutes())
+	h := serveRoutes(f.as.Routes())
 	if m := resourceOf(t, h, oauth.ProtectedResourcePath); m.Resource != gateIssuer {
 		t.Errorf("at the root: %q", m.Resource)
 	}
@@ -171,7 +171,7 @@ func TestServerAtRoot_RS4(t *testing.T) {
 // The document that the challenge names is there, and names the server back.
 func TestChallengeLeadsToMetadata_RS2_RS4(t *testing.T) {
 	f := newGateFixture(t, gateConfig())
-	h := serveRoutes(f.as.metadataRoutes())
+	h := serveRoutes(f.as.Routes())
 	for _, s := range f.as.cfg.Servers {
 		for _, slash := range []string{"", "/"} {
 			_, w := call(f.gate(s.ID), "POST", s.Resource+slash)

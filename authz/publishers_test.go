@@ -23,7 +23,7 @@ func (l *lab) advertised() bool {
 }
 
 func (l *lab) advertisedAt(path string) bool {
-	body := fetch(serveRoutes(l.as.metadataRoutes()), http.MethodGet, path).Body.String()
+	body := fetch(serveRoutes(l.as.Routes()), http.MethodGet, path).Body.String()
 	return strings.Contains(body, `"client_id_metadata_document_supported":true`)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
@@ -27,11 +28,24 @@ var errTooManyRefreshes = &oauth.Error{
 	Description: "The tokens of this grant are refreshed too often; try again shortly.",
 }
 
-// refresh exchanges a refresh token for new tokens (OAuth 2.1 section 4.3).
+// refreshGrant is the grant type refresh_token.
+type refreshGrant struct {
+	cfg     *Config
+	policy  *Policy
+	grants  *Grants
+	issuer  *tokenIssuer
+	store   storage.AuthStore
+	cache   *tokens.Cache
+	limiter *Limiter
+	log     *zap.Logger
+	now     func() time.Time
+}
+
+// redeem exchanges a refresh token for new tokens (OAuth 2.1 section 4.3).
 // Every token is used once. A client that lost the response, or sent the
 // request twice, gets the same response again for a while; any other reuse
 // means that somebody holds a copy and ends the grant.
-func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
+func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
@@ -39,73 +53,73 @@ func (as *AuthorizationServer) refresh(ctx context.Context, client *authenticate
 	if !strings.HasPrefix(presented, tokens.RefreshPrefix) {
 		return nil, errInvalidGrant
 	}
-	now := as.deps.Now()
+	now := rg.now()
 	rotation := storage.Rotation{
-		Hash: storage.HashOf(presented), Issuer: as.cfg.Issuer, ClientID: client.ID, GrantID: as.refreshTokens.GrantID(presented),
-		Grace: as.cfg.RefreshReuseGrace, Now: now,
+		Hash: storage.HashOf(presented), Issuer: rg.cfg.Issuer, ClientID: client.ID, GrantID: rg.issuer.refresh.GrantID(presented),
+		Grace: rg.cfg.RefreshReuseGrace, Now: now,
 	}
-	token, grant, err := as.deps.Store.RefreshToken(ctx, rotation.Hash, now)
+	token, grant, err := rg.store.RefreshToken(ctx, rotation.Hash, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, as.refuseReuse(ctx, client, rotation)
+		return nil, rg.refuseReuse(ctx, client, rotation)
 	}
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
-	if token.Issuer != as.cfg.Issuer || token.ClientID != client.ID {
-		as.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
+	if token.Issuer != rg.cfg.Issuer || token.ClientID != client.ID {
+		rg.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
 		return nil, errInvalidGrant
 	}
 	if token.Authenticated && !client.Proved {
 		return nil, errUnproved
 	}
-	usable, err := as.Grants.UsableServers(ctx, client.Client, &grant)
+	usable, err := rg.grants.UsableServers(ctx, client.Client, &grant)
 	if err != nil {
 		return nil, err
 	}
-	audience, err := as.Policy.Audience(&grant, usable, form["resource"])
+	audience, err := rg.policy.Audience(&grant, usable, form["resource"])
 	if err != nil {
 		return nil, err
 	}
-	scope, err := narrowScope(form.Get("scope"), limitScope(grant.Scope, audience), as.cfg.Servers)
+	scope, err := narrowScope(form.Get("scope"), limitScope(grant.Scope, audience), rg.cfg.Servers)
 	if err != nil {
 		return nil, err
 	}
 	// What was rotated already is repeated, or ends the grant: no limit stands
 	// before that.
-	if token.RotatedAt.IsZero() && as.deps.Limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
+	if token.RotatedAt.IsZero() && rg.limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
 		return nil, errTooManyRefreshes
 	}
-	until, err := as.Grants.GoodUntil(ctx, &grant)
+	until, err := rg.grants.GoodUntil(ctx, &grant)
 	if err != nil {
 		return nil, err
 	}
-	issued, records := as.issue(&grant, until, audience, scope, true, now)
+	issued, records := rg.issuer.issue(&grant, until, audience, scope, true, now)
 	records.Refresh.Authenticated = client.Proved // as it must be if the token was
 	replay, err := json.Marshal(issued)
 	if err != nil {
 		return nil, err
 	}
 	rotation.Issue = records
-	rotation.Replay = seal.Under(presented, replay, "refresh", as.cfg.Issuer, client.ID)
-	result, err := as.rotate(ctx, client, rotation)
+	rotation.Replay = seal.Under(presented, replay, "refresh", rg.cfg.Issuer, client.ID)
+	result, err := rg.rotate(ctx, client, rotation)
 	if err != nil {
 		return nil, err
 	}
 	switch result.Verdict {
 	case storage.OK:
-		as.deps.Limiter.Allow("refresh", grant.ID, refreshesPerMinute)
+		rg.limiter.Allow("refresh", grant.ID, refreshesPerMinute)
 		return issued, nil
 	case storage.Repeated:
-		return as.repeat(presented, client.Client, result.Replay, issued)
+		return rg.repeat(presented, client.Client, result.Replay, issued)
 	}
 	return nil, errInvalidGrant
 }
 
 // refuseReuse refuses a refresh token that has no record. If it proves its
 // grant, it was used before, and ends that.
-func (as *AuthorizationServer) refuseReuse(ctx context.Context, client *authenticated, r storage.Rotation) error {
+func (rg *refreshGrant) refuseReuse(ctx context.Context, client *authenticated, r storage.Rotation) error {
 	if r.GrantID != "" {
-		if _, err := as.rotate(ctx, client, r); err != nil {
+		if _, err := rg.rotate(ctx, client, r); err != nil {
 			return err
 		}
 	}
@@ -113,22 +127,22 @@ func (as *AuthorizationServer) refuseReuse(ctx context.Context, client *authenti
 }
 
 // rotate has the store decide about a refresh token.
-func (as *AuthorizationServer) rotate(ctx context.Context, client *authenticated, r storage.Rotation) (storage.RotationResult, error) {
-	result, err := as.deps.Store.RotateRefreshToken(ctx, r)
+func (rg *refreshGrant) rotate(ctx context.Context, client *authenticated, r storage.Rotation) (storage.RotationResult, error) {
+	result, err := rg.store.RotateRefreshToken(ctx, r)
 	if err != nil {
 		return result, oauth.Unavailable(err)
 	}
-	as.deps.Tokens.Forget(result.Revocation)
+	rg.cache.Forget(result.Revocation)
 	if result.Verdict == storage.Replayed {
-		as.replayed("refresh token", client.ID, result.GrantIDs)
+		logReuse(rg.log, "refresh token", client.ID, result.GrantIDs)
 	}
 	return result, nil
 }
 
 // repeat returns the tokens that the first use of a refresh token yielded,
 // provided that they are no more, and nothing else, than this one asks for.
-func (as *AuthorizationServer) repeat(presented string, client *Client, replay []byte, asked *issuedTokens) (*issuedTokens, error) {
-	plain, err := seal.OpenUnder(presented, replay, "refresh", as.cfg.Issuer, client.ID)
+func (rg *refreshGrant) repeat(presented string, client *Client, replay []byte, asked *issuedTokens) (*issuedTokens, error) {
+	plain, err := seal.OpenUnder(presented, replay, "refresh", rg.cfg.Issuer, client.ID)
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}

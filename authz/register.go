@@ -35,7 +35,7 @@ type registrationResponse struct {
 // does not exist where the operator switched registration off.
 func (as *AuthorizationServer) registerHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
-		return http.HandlerFunc(as.notFound)
+		return as.NotFound()
 	}
 	return oauth.CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.register(w, r)

@@ -17,7 +17,7 @@ import (
 // registered client (RFC 7592 section 2): read, update, delete.
 func (as *AuthorizationServer) registrationHandler() http.Handler {
 	if !as.cfg.Registration.Dynamic {
-		return http.HandlerFunc(as.notFound)
+		return as.NotFound()
 	}
 	return oauth.CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response, err := as.manageRegistration(w, r)
