@@ -51,6 +51,19 @@ type Auth struct {
 	// Resource is what the server is called at the provider (RFC 8707).
 	// Default: the upstream URL. Needed where that is an internal address.
 	Resource string `json:"resource,omitempty"`
+	Quirks
+
+	// Headers carry the keys that a person pastes, for `per_user_headers`.
+	// Default: one key, as bearer token in `Authorization`.
+	Headers []AuthHeader `json:"headers,omitempty"`
+	// VerifyURL answers a GET with a 2xx status if the pasted keys are good.
+	// Default: the server itself is asked.
+	VerifyURL string `json:"verify_url,omitempty"`
+}
+
+// Quirks are for providers that do not do what the standards say, or not as this
+// site would do it by itself.
+type Quirks struct {
 	// NoResource leaves out the resource parameter, for providers that refuse it.
 	NoResource bool `json:"no_resource,omitempty"`
 	// MetadataDocument says whether a provider that takes client ID metadata
@@ -70,13 +83,6 @@ type Auth struct {
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
 	// ScopeSeparator stands between scopes. Default: a space.
 	ScopeSeparator string `json:"scope_separator,omitempty"`
-
-	// Headers carry the keys that a person pastes, for `per_user_headers`.
-	// Default: one key, as bearer token in `Authorization`.
-	Headers []AuthHeader `json:"headers,omitempty"`
-	// VerifyURL answers a GET with a 2xx status if the pasted keys are good.
-	// Default: the server itself is asked.
-	VerifyURL string `json:"verify_url,omitempty"`
 }
 
 // AuthHeader is a request header with a key that a person pastes.
@@ -222,9 +228,9 @@ func (a *Auth) checkEndpoints(path string) error {
 // which suspect reports true; "" if there is none.
 func (a *Auth) firstSet(suspect func(name string) bool) string {
 	value, first := reflect.ValueOf(*a), ""
-	for i := range value.NumField() {
-		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
-		if isSet(value.Field(i)) && suspect(name) && (first == "" || name < first) {
+	for _, f := range reflect.VisibleFields(value.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.Anonymous && isSet(value.FieldByIndex(f.Index)) && suspect(name) && (first == "" || name < first) {
 			first = name
 		}
 	}
