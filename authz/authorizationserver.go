@@ -148,16 +148,37 @@ func notFound(w http.ResponseWriter, log *zap.Logger) {
 // /authorize, /token and /register serve clients that know the defaults of the
 // MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
-	authorize, tokens, register := http.HandlerFunc(as.authorize), as.tokenEndpoint(), as.registerHandler()
+	authorize, tokens := as.authorization(), as.tokenEndpoint()
 	token := oauth.CORS(as.log, tokens, http.MethodPost)
+	register, manage := as.registration()
 	return append(as.metadata(tokens.names()).routes(),
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
-		Route{RegisterPath + "/", as.registrationHandler()},
+		Route{RegisterPath + "/", manage},
 		Route{RevokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
 		Route{IntrospectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},
 	)
+}
+
+func (as *AuthorizationServer) authorization() *authorizationEndpoint {
+	return &authorizationEndpoint{&as.cfg, as.Policy, as.Flows, as.clients, as, as.deps.Pages, as.log}
+}
+
+// registration returns what registers clients, and what manages registrations.
+// Neither exists where the operator switched registration off.
+func (as *AuthorizationServer) registration() (register, manage http.Handler) {
+	if !as.cfg.Registration.Dynamic {
+		return as.NotFound(), as.NotFound()
+	}
+	e := as.registrationEndpoint()
+	return oauth.CORS(as.log, e, http.MethodPost),
+		oauth.CORS(as.log, http.HandlerFunc(e.management), http.MethodGet, http.MethodPut, http.MethodDelete)
+}
+
+func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
+	d := &as.deps
+	return &registrationEndpoint{&as.cfg, as.clients, as.Flows.pending, d.Store, d.Tokens, d.Limiter, as, d.ClientIP, as.log, d.Now}
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {

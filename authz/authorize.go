@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"go.uber.org/zap"
 )
 
 // refusedRequestsPerMinute is how many wrong requests of one address are told
@@ -20,19 +21,29 @@ var errTooManyRefused = &oauth.Error{
 	Description: "Too many requests from your address were wrong; try again in a minute.",
 }
 
-// authorize is the authorization endpoint (OAuth 2.1 section 3.1). It checks
+// authorizationEndpoint is OAuth 2.1 section 3.1. It checks
 // the request, binds it to the browser, and sends the person to the consent
 // pages. It stores nothing and redirects nowhere else: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
-func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request) {
-	req, err := as.readAuthorizationRequest(w, r)
+type authorizationEndpoint struct {
+	cfg      *Config
+	policy   *Policy
+	flows    *Flows
+	clients  *clientDirectory
+	attempts *AuthorizationServer
+	pages    Pages
+	log      *zap.Logger
+}
+
+func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req, err := e.read(w, r)
 	if err != nil {
-		as.showError(w, r, as.countRefused(r, err))
+		e.showError(w, r, e.countRefused(r, err))
 		return
 	}
-	id, err := as.Flows.Begin(w, req)
+	id, err := e.flows.Begin(w, req)
 	if err != nil {
-		as.showError(w, r, err)
+		e.showError(w, r, err)
 		return
 	}
 	h := w.Header()
@@ -49,20 +60,20 @@ func (as *AuthorizationServer) authorize(w http.ResponseWriter, r *http.Request)
 // countRefused returns the refusal of a request, or errTooManyRefused if there
 // were many from its address. A right request is never counted nor refused for
 // it: any web page can make a person's browser send wrong ones.
-func (as *AuthorizationServer) countRefused(r *http.Request, refusal error) error {
+func (e *authorizationEndpoint) countRefused(r *http.Request, refusal error) error {
 	if oauth.AsError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
-		as.allowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
+		e.attempts.allowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
 		return refusal
 	}
 	return errTooManyRefused
 }
 
-func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r *http.Request) (*AuthorizationRequest, error) {
+func (e *authorizationEndpoint) read(w http.ResponseWriter, r *http.Request) (*AuthorizationRequest, error) {
 	form, err := authorizationParameters(w, r)
 	if err != nil {
 		return nil, err
 	}
-	client, redirectURI, err := as.requestClient(r, form)
+	client, redirectURI, err := e.requestClient(r, form)
 	if err != nil {
 		return nil, err
 	}
@@ -72,13 +83,13 @@ func (as *AuthorizationServer) readAuthorizationRequest(w http.ResponseWriter, r
 	if err := checkChallenge(form); err != nil {
 		return nil, err
 	}
-	resources, err := as.Policy.Resolve(form["resource"])
+	resources, err := e.policy.Resolve(form["resource"])
 	if err != nil {
 		return nil, err
 	}
-	servers := as.cfg.Servers
+	servers := e.cfg.Servers
 	if len(resources) > 0 {
-		servers = as.Policy.ServersAt(resources)
+		servers = e.policy.ServersAt(resources)
 	}
 	scope, err := resolveScope(form.Get("scope"), servers)
 	if err != nil {
@@ -127,12 +138,12 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 // requestClient returns the client and where it waits. It must have registered
 // the URI (OAuth 2.1 section 2.3); only a client with a single one, whose port
 // is not left open, can leave it out.
-func (as *AuthorizationServer) requestClient(r *http.Request, form url.Values) (*Client, string, error) {
+func (e *authorizationEndpoint) requestClient(r *http.Request, form url.Values) (*Client, string, error) {
 	id := form.Get("client_id")
 	if id == "" {
 		return nil, "", oauth.NewError("invalid_request", "The client_id is missing.")
 	}
-	client, err := as.clients.lookup(r.Context(), id, as.requester(r))
+	client, err := e.clients.lookup(r.Context(), id, e.attempts.requester(r))
 	if err != nil {
 		return nil, "", err
 	}
@@ -187,10 +198,10 @@ func checkChallenge(form url.Values) error {
 }
 
 // showError tells a person what is wrong with a request.
-func (as *AuthorizationServer) showError(w http.ResponseWriter, r *http.Request, err error) {
-	e := oauth.AsError(err)
+func (e *authorizationEndpoint) showError(w http.ResponseWriter, r *http.Request, err error) {
+	refusal := oauth.AsError(err)
 	id := oauth.NewCorrelationID()
-	oauth.LogError(as.log, e, id)
-	oauth.SetRetryAfter(w, e.Status)
-	as.deps.Pages.Error(w, r, e.Status, e.Description+" ("+e.Code+")", id)
+	oauth.LogError(e.log, refusal, id)
+	oauth.SetRetryAfter(w, refusal.Status)
+	e.pages.Error(w, r, refusal.Status, refusal.Description+" ("+refusal.Code+")", id)
 }

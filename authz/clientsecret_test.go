@@ -45,7 +45,7 @@ func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
 			}
 			r.RemoteAddr = address
 			r.Header.Set("Authorization", "Bearer "+secret)
-			_, _, err = l.as.openRegistration(r)
+			_, _, err = l.as.registrationEndpoint().open(r)
 			return err
 		}},
 	}

@@ -6,6 +6,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"go.uber.org/zap"
 
 	"github.com/google/uuid"
 
@@ -31,55 +35,63 @@ type registrationResponse struct {
 	oauth.ClientMetadata
 }
 
-// registerHandler answers the registration endpoint (RFC 7591 section 3). It
-// does not exist where the operator switched registration off.
-func (as *AuthorizationServer) registerHandler() http.Handler {
-	if !as.cfg.Registration.Dynamic {
-		return as.NotFound()
+// registrationEndpoint is RFC 7591 section 3, and with management RFC 7592.
+type registrationEndpoint struct {
+	cfg      *Config
+	clients  *clientDirectory
+	pending  *pendingClients
+	store    storage.AuthStore
+	cache    *tokens.Cache
+	limiter  *Limiter
+	attempts *AuthorizationServer
+	clientIP func(*http.Request) string
+	log      *zap.Logger
+	now      func() time.Time
+}
+
+// ServeHTTP registers a client.
+func (e *registrationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	response, err := e.register(w, r)
+	if err != nil {
+		oauth.WriteError(w, e.log, err)
+		return
 	}
-	return oauth.CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		response, err := as.register(w, r)
-		if err != nil {
-			oauth.WriteError(w, as.log, err)
-			return
-		}
-		oauth.WriteJSON(w, http.StatusCreated, response)
-	}), http.MethodPost)
+	oauth.WriteJSON(w, http.StatusCreated, response)
 }
 
 // register stores a new client, in one write. What could not have registered
 // one is not counted: a web page can make a browser send it without asking.
-func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
-	policy := &as.cfg.Registration
+func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
+	policy := &e.cfg.Registration
 	if err := checkJSON(r); err != nil {
 		return nil, err
 	}
-	if err := as.checkInitialToken(r); err != nil {
+	if err := e.checkInitialToken(r); err != nil {
 		return nil, err
 	}
-	if !as.allowAddress(r, "register", policy.RatePerMinute) {
+	if !e.attempts.allowAddress(r, "register", policy.RatePerMinute) {
 		return nil, tooManyRegistrations()
 	}
 	body, err := readRegistration(w, r)
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := as.parseRegistration(body)
+	metadata, err := e.parse(body)
 	if err != nil {
 		return nil, err
 	}
-	now := as.deps.Now()
+	now := e.now()
 	c := storage.Client{
-		ID: uuid.NewString(), Issuer: as.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(policy.UnusedLifetime),
+		ID: uuid.NewString(), Issuer: e.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(policy.UnusedLifetime),
 	}
-	sender := storage.HashOf(senderBlock(as.deps.ClientIP(r)))
+	sender := storage.HashOf(senderBlock(e.clientIP(r)))
 	c.Sender = &sender
-	response, err := as.describeRegistration(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
+	response, err := e.describe(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {
 		return nil, err
 	}
 	response.issueSecret(&c)
-	if err := as.deps.Store.CreateClient(r.Context(), c, storage.Unused{Max: policy.MaxUnused, Spare: as.Flows.pending.has}); err != nil {
+	if err := e.store.CreateClient(r.Context(), c, storage.Unused{Max: policy.MaxUnused, Spare: e.pending.has}); err != nil {
 		return nil, err
 	}
 	return response, nil
@@ -87,8 +99,8 @@ func (as *AuthorizationServer) register(w http.ResponseWriter, r *http.Request) 
 
 // checkInitialToken requires the initial access token (RFC 7591 section 3)
 // where there is one.
-func (as *AuthorizationServer) checkInitialToken(r *http.Request) error {
-	want := as.cfg.Registration.InitialAccessToken
+func (e *registrationEndpoint) checkInitialToken(r *http.Request) error {
+	want := e.cfg.Registration.InitialAccessToken
 	if want == nil {
 		return nil
 	}
@@ -97,7 +109,7 @@ func (as *AuthorizationServer) checkInitialToken(r *http.Request) error {
 	case !ok:
 		return invalidRegistrationToken(false)
 	case !hashEqual(storage.HashOf(token), *want):
-		return as.wrongRegistrationToken(r, guessInitialToken)
+		return e.attempts.wrongRegistrationToken(r, guessInitialToken)
 	}
 	return nil
 }
@@ -128,9 +140,9 @@ func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// parseRegistration returns the metadata that will be in effect. Members that
+// parse returns the metadata that will be in effect. Members that
 // RFC 7591 does not name, or that only a server may set, have no effect.
-func (as *AuthorizationServer) parseRegistration(body []byte) (oauth.ClientMetadata, error) {
+func (e *registrationEndpoint) parse(body []byte) (oauth.ClientMetadata, error) {
 	var m oauth.ClientMetadata
 	if err := strictjson.Unmarshal(body, maxRegistrationLen, &m); err != nil {
 		return m, &oauth.Error{
@@ -138,13 +150,13 @@ func (as *AuthorizationServer) parseRegistration(body []byte) (oauth.ClientMetad
 			Description: "The request must be one JSON object with members of the right type, none of them twice.", Cause: err,
 		}
 	}
-	err := completeMetadata(&m, Registered, as.cfg.Registration.RedirectSchemes)
+	err := completeMetadata(&m, Registered, e.cfg.Registration.RedirectSchemes)
 	return m, err
 }
 
-// describeRegistration puts the metadata and the hash of the registration
+// describe puts the metadata and the hash of the registration
 // token into the record, and returns the answer that shows both.
-func (as *AuthorizationServer) describeRegistration(c *storage.Client, m oauth.ClientMetadata, token string) (*registrationResponse, error) {
+func (e *registrationEndpoint) describe(c *storage.Client, m oauth.ClientMetadata, token string) (*registrationResponse, error) {
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -152,7 +164,7 @@ func (as *AuthorizationServer) describeRegistration(c *storage.Client, m oauth.C
 	c.Metadata, c.RegistrationTokenHash = raw, storage.HashOf(token)
 	return &registrationResponse{
 		ClientID: c.ID, ClientIDIssuedAt: c.CreatedAt.Unix(), ClientMetadata: m.Published(),
-		RegistrationAccessToken: token, RegistrationClientURI: as.cfg.Issuer + RegisterPath + "/" + c.ID,
+		RegistrationAccessToken: token, RegistrationClientURI: e.cfg.Issuer + RegisterPath + "/" + c.ID,
 	}, nil
 }
 

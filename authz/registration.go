@@ -13,74 +13,69 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// registrationHandler answers the client configuration endpoint of each
-// registered client (RFC 7592 section 2): read, update, delete.
-func (as *AuthorizationServer) registrationHandler() http.Handler {
-	if !as.cfg.Registration.Dynamic {
-		return as.NotFound()
+// management answers the client configuration endpoint of each registered
+// client (RFC 7592 section 2): read, update, delete.
+func (e *registrationEndpoint) management(w http.ResponseWriter, r *http.Request) {
+	response, err := e.manage(w, r)
+	switch {
+	case err != nil:
+		oauth.WriteError(w, e.log, err)
+	case response == nil:
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		oauth.WriteJSON(w, http.StatusOK, response)
 	}
-	return oauth.CORS(as.log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		response, err := as.manageRegistration(w, r)
-		switch {
-		case err != nil:
-			oauth.WriteError(w, as.log, err)
-		case response == nil:
-			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			oauth.WriteJSON(w, http.StatusOK, response)
-		}
-	}), http.MethodGet, http.MethodPut, http.MethodDelete)
 }
 
-// manageRegistration does what the holder of a registration asks. There is no
+// manage does what the holder of a registration asks. There is no
 // response to a deletion.
-func (as *AuthorizationServer) manageRegistration(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
-	c, token, err := as.openRegistration(r)
+func (e *registrationEndpoint) manage(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
+	c, token, err := e.open(r)
 	if err != nil {
 		return nil, err
 	}
 	switch r.Method {
 	case http.MethodPut:
-		return as.updateRegistration(w, r, c)
+		return e.update(w, r, c)
 	case http.MethodDelete:
-		return nil, as.deleteRegistration(r.Context(), c)
+		return nil, e.delete(r.Context(), c)
 	}
 	var m oauth.ClientMetadata
 	if err := json.Unmarshal(c.Metadata, &m); err != nil {
 		return nil, err
 	}
 	// The token is not kept; the one that opened the registration is the one.
-	return as.describeRegistration(&c, m, token)
+	return e.describe(&c, m, token)
 }
 
-// openRegistration returns the registration that the path names and the
+// open returns the registration that the path names and the
 // bearer token guards. An unknown client, another client's token and none at
 // all look the same: 401, never 404 (RFC 7592 section 2.1).
-func (as *AuthorizationServer) openRegistration(r *http.Request) (storage.Client, string, error) {
+func (e *registrationEndpoint) open(r *http.Request) (storage.Client, string, error) {
 	token, ok := oauth.BearerToken(r)
 	if !ok {
 		return storage.Client{}, "", invalidRegistrationToken(false)
 	}
-	c, err := as.clients.record(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
+	c, err := e.clients.record(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
 	if refused := (*oauth.Error)(nil); errors.As(err, &refused) {
-		return storage.Client{}, "", as.wrongRegistrationToken(r, guessRegistrationToken)
+		return storage.Client{}, "", e.attempts.wrongRegistrationToken(r, guessRegistrationToken)
 	}
 	if err != nil {
 		return storage.Client{}, "", err
 	}
 	if !hashEqual(storage.HashOf(token), c.RegistrationTokenHash) {
-		return storage.Client{}, "", as.wrongRegistrationToken(r, guessRegistrationToken)
+		return storage.Client{}, "", e.attempts.wrongRegistrationToken(r, guessRegistrationToken)
 	}
 	return c, token, nil
 }
 
-// updateRegistration replaces the metadata as a whole, and the registration
+// update replaces the metadata as a whole, and the registration
 // token with it (RFC 7592 section 2.2). Where that changes what people
 // approved, their approvals end. Only the holder of the token gets here, so
 // that nobody else can use up how often that may be.
-func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http.Request, c storage.Client) (*registrationResponse, error) {
-	if !as.deps.Limiter.Allow("registration_update", c.ID, as.cfg.Registration.RatePerMinute) {
+func (e *registrationEndpoint) update(w http.ResponseWriter, r *http.Request, c storage.Client) (*registrationResponse, error) {
+	if !e.limiter.Allow("registration_update", c.ID, e.cfg.Registration.RatePerMinute) {
 		return nil, tooManyRegistrations()
 	}
 	if err := checkJSON(r); err != nil {
@@ -90,7 +85,7 @@ func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := as.parseRegistration(body)
+	metadata, err := e.parse(body)
 	if err != nil {
 		return nil, err
 	}
@@ -103,19 +98,19 @@ func (as *AuthorizationServer) updateRegistration(w http.ResponseWriter, r *http
 	}
 	changed := fingerprint(&before) != fingerprint(&metadata)
 	oldToken := c.RegistrationTokenHash
-	response, err := as.describeRegistration(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
+	response, err := e.describe(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {
 		return nil, err
 	}
 	response.issueSecret(&c)
-	revoked, err := as.deps.Store.UpdateClient(r.Context(), c, oldToken, changed, as.deps.Now())
+	revoked, err := e.store.UpdateClient(r.Context(), c, oldToken, changed, e.now())
 	if errors.Is(err, storage.ErrNotFound) { // another update or a deletion came first
 		return nil, invalidRegistrationToken(true)
 	}
 	if err != nil {
 		return nil, err
 	}
-	as.deps.Tokens.Forget(revoked)
+	e.cache.Forget(revoked)
 	return response, nil
 }
 
@@ -146,15 +141,15 @@ func checkUpdate(body []byte, c *storage.Client) error {
 	return nil
 }
 
-func (as *AuthorizationServer) deleteRegistration(ctx context.Context, c storage.Client) error {
-	revoked, err := as.deps.Store.DeleteClient(ctx, c.ID, as.deps.Now())
+func (e *registrationEndpoint) delete(ctx context.Context, c storage.Client) error {
+	revoked, err := e.store.DeleteClient(ctx, c.ID, e.now())
 	if errors.Is(err, storage.ErrNotFound) {
 		return invalidRegistrationToken(true)
 	}
 	if err != nil {
 		return err
 	}
-	as.deps.Tokens.Forget(revoked)
+	e.cache.Forget(revoked)
 	return nil
 }
 
