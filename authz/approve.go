@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -113,7 +112,7 @@ func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) erro
 	s.FlowID, s.Issuer, s.Identity = f.ID, fs.cfg.Issuer, *f.Identity
 	policy := &fs.cfg.Registration
 	s.KeepClient = policy.UsedLifetime
-	if !identity.Kind(f.Identity.Kind).Proves() {
+	if !fs.cfg.SignIn.Proves(*f.Identity) {
 		s.Quota = quotaOf(f.address, policy.MaxUnproved)
 	}
 	if s.Grant != nil && fs.connections != nil {

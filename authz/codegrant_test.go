@@ -184,7 +184,7 @@ func TestCommitFails_B15(t *testing.T) {
 func TestApprovalWithdrawnBeforeRedemption_B17(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"key withdrawn":        func(c *Config) { c.VirtualKeys = nil },
-		"kind not in use":      func(c *Config) { c.Identities = c.Identities[1:] },
+		"kind not in use":      func(c *Config) { c.SignIn = c.SignIn[1:] },
 		"server taken from it": func(c *Config) { c.VirtualKeys = labKeys("main") },
 		"server gone":          func(c *Config) { c.Servers = c.Servers[1:] },
 	} {

@@ -21,17 +21,15 @@ type Config struct {
 	Servers []Server
 	// Clients are the pre-registered clients.
 	Clients []Client
-	// Identities are the ways to prove who one is, in the order people see them.
-	Identities []identity.Kind
-	// VirtualKeys may be nil.
+	// SignIn are the ways to say or prove who one is, in the order people see
+	// them.
+	SignIn identity.Methods
+	// VirtualKeys are bearers; nil if there are none.
 	VirtualKeys *identity.VirtualKeys
 	// Scopes describes scopes for people, by name. A scope without an entry is
 	// shown by its name.
-	Scopes    map[string]string
-	Lifetimes Lifetimes
-	// Recheck is how long a grant of a person whom another handler authenticated
-	// is good after they last came through that handler; 0 sets no bound.
-	Recheck      time.Duration
+	Scopes       map[string]string
+	Lifetimes    Lifetimes
 	Registration Registration
 	// AllowedOrigins are further web origins whose pages may call the MCP
 	// servers. The site's own and loopback origins always may.

@@ -95,7 +95,7 @@ func gateConfig() Config {
 			{ID: "mcp", Path: "/mcp", Resource: gateIssuer + "/mcp", Scopes: []string{"mcp:use"}},
 			{ID: "mcp2", Path: "/mcp2", Resource: gateIssuer + "/mcp2", Scopes: []string{"mcp:use", "mcp:two"}},
 		},
-		Identities: []identity.Kind{identity.VirtualKey, identity.Anonymous},
+		SignIn: identity.Methods{identity.ByVirtualKey(nil), identity.Anonymously()},
 		VirtualKeys: identity.NewVirtualKeys(
 			identity.Key{Name: "ci", Hash: storage.HashOf("sk-ci"), Servers: []string{"mcp"}},
 			identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")},
@@ -116,6 +116,7 @@ var (
 
 func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	t.Helper()
+	signInByKeys(&cfg)
 	f := &gateFixture{
 		store: &tokenStore{tokens: map[storage.Hash]storage.AccessToken{}},
 		now:   time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC),

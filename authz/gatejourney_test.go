@@ -43,7 +43,7 @@ func TestGateFollowsEndpoints_B08_D01_E02_E21(t *testing.T) {
 		"key replaced":  func(l *lab, _ string, _ reply) { l.reload(func(c *Config) { c.VirtualKeys = replacedKey() }) },
 		"server taken":  func(l *lab, _ string, _ reply) { l.reload(func(c *Config) { c.VirtualKeys = labKeys("main") }) },
 		"kind withdrawn": func(l *lab, _ string, _ reply) {
-			l.reload(func(c *Config) { c.Identities = []identity.Kind{identity.UserID} })
+			l.reload(func(c *Config) { c.SignIn = identity.Methods{identity.ByUserID()} })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -138,7 +138,7 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 		"expired":                {change: func(g *storage.Grant) { g.ExpiresAt = g.CreatedAt }},
 		"another site's":         {change: func(g *storage.Grant) { g.Issuer = "https://other.example" }},
 		"for another server":     {change: func(g *storage.Grant) { g.Resources = []string{gateIssuer + "/mcp2"} }},
-		"the person was let out": {config: func(c *Config) { c.Identities = []identity.Kind{identity.VirtualKey} }},
+		"the person was let out": {config: func(c *Config) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }},
 		"another key of the person": {
 			change: func(g *storage.Grant) {
 				g.Identity = storage.Identity{Kind: string(identity.VirtualKey), Subject: "virtual_key:ci"}
@@ -190,7 +190,7 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 // D09, E18: nor does a stream outlive the grant of a person who did not come back
 // to the handler that authenticates them.
 func TestRecheckOfPeopleWhoDidNotComeBack_D09_E18(t *testing.T) {
-	l := newLab(t, rechecked, func(c *Config) { c.Recheck = 2 * time.Hour })
+	l := newLab(t, rechecked, func(c *Config) { c.SignIn.Of(bob.Kind).Recheck = 2 * time.Hour })
 	caller, gate := l.caller(l.grantedTo(bob, "app").Access)
 	l.advance(90 * time.Minute)
 	if !gate.Recheck(caller) {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,7 @@ func labConfig() Config {
 			client("web", oauth.AuthSecretBasic, both, labRedirect),
 			inspector,
 		},
-		Identities: []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous},
+		SignIn: identity.Methods{identity.ByVirtualKey(nil), identity.ByUserID(), identity.Anonymously()},
 		VirtualKeys: identity.NewVirtualKeys(
 			identity.Key{Name: "team", Hash: storage.HashOf("team key")},
 			identity.Key{Name: "ci", Hash: storage.HashOf("ci key"), Servers: []string{"notion"}},
@@ -113,6 +114,7 @@ func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab 
 	for _, o := range options {
 		o(&cfg)
 	}
+	signInByKeys(&cfg)
 	l.start(New(cfg, Deps{
 		Store: l.store, Keys: keys, Tokens: tokens.NewCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: labDocuments(),
@@ -146,7 +148,17 @@ func (l *lab) start(as *AuthorizationServer) {
 func (l *lab) reload(change func(*Config)) {
 	cfg := l.as.cfg
 	change(&cfg)
+	signInByKeys(&cfg)
 	l.start(New(cfg, l.as.deps))
+}
+
+// signInByKeys makes the virtual keys of a configuration those that people sign
+// in with, where that is a way to sign in.
+func signInByKeys(c *Config) {
+	c.SignIn = slices.Clone(c.SignIn)
+	if m := c.SignIn.Of(string(identity.VirtualKey)); m != nil {
+		*m = identity.ByVirtualKey(c.VirtualKeys)
+	}
 }
 
 // replace starts the server anew with other dependencies.

@@ -3,7 +3,6 @@ package authz
 import (
 	"slices"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -29,22 +28,12 @@ func NewPolicy(cfg *Config) *Policy {
 	return p
 }
 
-// Allows reports whether the configuration still knows the identity: its kind
-// is in use and, for a virtual key, the key was neither withdrawn nor replaced.
-func (p *Policy) Allows(id storage.Identity) bool {
-	if !slices.Contains(p.cfg.Identities, identity.Kind(id.Kind)) {
-		return false
-	}
-	return id.Kind != string(identity.VirtualKey) || p.cfg.VirtualKeys.Stand(id)
-}
+// Allows reports whether the configuration still knows the identity.
+func (p *Policy) Allows(id storage.Identity) bool { return p.cfg.SignIn.Valid(id) }
 
 // MayUse reports whether the identity may use the server.
 func (p *Policy) MayUse(id storage.Identity, s *Server) bool {
-	if id.Kind != string(identity.VirtualKey) {
-		return true
-	}
-	key := p.cfg.VirtualKeys.BySubject(id.Subject)
-	return key != nil && key.Allows(s.ID)
+	return p.cfg.SignIn.Allows(id, s.ID)
 }
 
 // ServersOf returns the MCP servers an identity may use.

@@ -7,38 +7,34 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Whoever was removed where another handler authenticates people is not known
-// here. So a grant of such a person is good only for a while after they last
-// came through that handler: when they approved it, or visited our pages.
+// here. So a grant of such a person is good only for a while, the Recheck of the
+// method, after they last came through that handler: when they approved it, or
+// visited our pages.
 
 // seenEvery is which part of Recheck passes before a visit is written down
 // again: a person who looks around costs no more than that.
 const seenEvery = 24
 
-// rechecked reports whether an identity must be proved again every so often.
-func (gs *Grants) rechecked(id storage.Identity) bool {
-	return id.Kind == string(identity.Caddy) && gs.cfg.Recheck > 0
-}
-
 // ProvedAgain tells that a person was authenticated by another handler just
 // now, for the request at hand. What they approved is good from then on.
 func (gs *Grants) ProvedAgain(ctx context.Context, id storage.Identity) error {
-	if !gs.rechecked(id) {
+	recheck := gs.cfg.SignIn.Recheck(id)
+	if recheck == 0 {
 		return nil
 	}
 	now := gs.now()
 	last, err := gs.lastProved(ctx, id)
-	if err != nil || now.Sub(last) < gs.cfg.Recheck/seenEvery {
+	if err != nil || now.Sub(last) < recheck/seenEvery {
 		return err
 	}
 	err = gs.store.PutSiteValue(ctx, storage.SiteValue{
 		Issuer: gs.cfg.Issuer, Name: provedValue(id), Text: now.UTC().Format(time.RFC3339Nano),
-		ExpiresAt: now.Add(max(gs.cfg.Recheck, gs.cfg.Lifetimes.AbsoluteGrant)),
+		ExpiresAt: now.Add(max(recheck, gs.cfg.Lifetimes.AbsoluteGrant)),
 	})
 	if err != nil {
 		return oauth.Unavailable(err)
@@ -67,7 +63,8 @@ func provedValue(id storage.Identity) string { return "proved " + id.Subject }
 // GoodUntil returns until when tokens of a grant can be good. A grant whose
 // person did not come back in time ends.
 func (gs *Grants) GoodUntil(ctx context.Context, g *storage.Grant) (time.Time, error) {
-	if !gs.rechecked(g.Identity) {
+	recheck := gs.cfg.SignIn.Recheck(g.Identity)
+	if recheck == 0 {
 		return g.AbsoluteExpiresAt, nil
 	}
 	proved, err := gs.lastProved(ctx, g.Identity)
@@ -77,7 +74,7 @@ func (gs *Grants) GoodUntil(ctx context.Context, g *storage.Grant) (time.Time, e
 	if g.CreatedAt.After(proved) {
 		proved = g.CreatedAt
 	}
-	end := earliest(g.AbsoluteExpiresAt, proved.Add(gs.cfg.Recheck))
+	end := earliest(g.AbsoluteExpiresAt, proved.Add(recheck))
 	if gs.now().Before(end) {
 		return end, nil
 	}
@@ -85,6 +82,6 @@ func (gs *Grants) GoodUntil(ctx context.Context, g *storage.Grant) (time.Time, e
 		return time.Time{}, err
 	}
 	gs.log.Info("revoked a grant whose person did not sign in to the site again within the recheck time of identity caddy",
-		zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject), zap.Duration("recheck", gs.cfg.Recheck))
+		zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject), zap.Duration("recheck", recheck))
 	return time.Time{}, errInvalidGrant
 }

@@ -14,7 +14,7 @@ import (
 var bob = storage.Identity{Kind: string(identity.Caddy), Subject: "caddy:bob", Name: "bob"}
 
 func rechecked(c *Config) {
-	c.Identities, c.Recheck = append(c.Identities, identity.Caddy), 24*time.Hour
+	c.SignIn = append(c.SignIn, identity.ByCaddy(24*time.Hour))
 }
 
 // grantedTo signs a person in for a client, as people do.
@@ -87,7 +87,7 @@ func TestProvedAgain_D09(t *testing.T) {
 
 // D09: a client without refresh tokens gets no more either.
 func TestRecheckWithoutRefresh_D09(t *testing.T) {
-	l := newLab(t, rechecked, func(c *Config) { c.Recheck, c.Lifetimes.Grant = time.Hour, 24*time.Hour })
+	l := newLab(t, rechecked, func(c *Config) { c.SignIn.Of(bob.Kind).Recheck, c.Lifetimes.Grant = time.Hour, 24*time.Hour })
 	if got := l.grantedTo(bob, "once"); got.Expires != 3600 {
 		t.Errorf("the access token lives %d s, want 3600", got.Expires)
 	}

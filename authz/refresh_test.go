@@ -256,7 +256,7 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 	}{
 		{"key withdrawn", func(c *Config) { c.VirtualKeys = nil }, "its identity was withdrawn"},
 		{"key replaced", func(c *Config) { c.VirtualKeys = replacedKey() }, "its identity was withdrawn"},
-		{"kind not in use", func(c *Config) { c.Identities = c.Identities[1:] }, "its identity was withdrawn"},
+		{"kind not in use", func(c *Config) { c.SignIn = c.SignIn[1:] }, "its identity was withdrawn"},
 		{"server taken from the key", func(c *Config) { c.VirtualKeys = labKeys("main") }, "its identity may use none of its servers any more"},
 		{"server gone for now", func(c *Config) { c.Servers = c.Servers[1:] }, ""},
 	}

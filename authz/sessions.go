@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -92,9 +91,12 @@ func (ss *Sessions) begin(r *http.Request, id storage.Identity) (storage.Browser
 	s := storage.BrowserSession{
 		Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
 		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: ss.cookies.flows(r),
-		EndsOthers: id.Kind != string(identity.Anonymous), // of which each is another, also in the next tab
+		EndsOthers: true,
 	}
-	if !identity.Kind(id.Kind).Proves() {
+	if m := ss.cfg.SignIn.Of(id.Kind); m != nil && m.SingleUse {
+		s.EndsOthers = false // each is another, also in the next tab
+	}
+	if !ss.cfg.SignIn.Proves(id) {
 		s.Quota = quotaOf(ss.clientIP(r), ss.cfg.Registration.MaxUnproved)
 	}
 	if before := ss.cookies.secret(r, ss.cookies.session()); before != "" {

@@ -149,7 +149,7 @@ func TestBrowserSessionOfNobody(t *testing.T) {
 func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"key withdrawn":  func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() },
-		"kind withdrawn": func(c *Config) { c.Identities = []identity.Kind{identity.UserID} },
+		"kind withdrawn": func(c *Config) { c.SignIn = identity.Methods{identity.ByUserID()} },
 		"another issuer": func(c *Config) { c.Issuer = "https://other.example" },
 	} {
 		t.Run(name, func(t *testing.T) {

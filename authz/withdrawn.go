@@ -55,8 +55,8 @@ const (
 
 func (w *Withdrawals) basis() basis {
 	s := basis{Keys: map[string]basisKey{}}
-	for _, kind := range w.cfg.Identities {
-		s.Kinds = append(s.Kinds, string(kind))
+	for _, m := range w.cfg.SignIn {
+		s.Kinds = append(s.Kinds, string(m.Kind))
 	}
 	for key := range w.cfg.VirtualKeys.All() {
 		id := key.Identity()

@@ -43,8 +43,8 @@ func TestEndWithdrawn_D09(t *testing.T) {
 		"another key": {keyIdentity("team"), "app", func(c *Config) {
 			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")})
 		}, false},
-		"kind":             {alice, "app", func(c *Config) { c.Identities = []identity.Kind{identity.VirtualKey} }, true},
-		"another kind":     {keyIdentity("team"), "app", func(c *Config) { c.Identities = []identity.Kind{identity.VirtualKey} }, false},
+		"kind":             {alice, "app", func(c *Config) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }, true},
+		"another kind":     {keyIdentity("team"), "app", func(c *Config) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }, false},
 		"client":           {alice, "app", func(c *Config) { c.Clients = c.Clients[1:] }, true},
 		"another client":   {alice, "single", func(c *Config) { c.Clients = c.Clients[1:] }, false},
 		"server of others": {alice, "app", func(c *Config) { c.Servers = c.Servers[:1] }, false},

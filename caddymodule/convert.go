@@ -21,16 +21,13 @@ func authzConfig(s *config.Site) (authz.Config, error) {
 			Flow: time.Duration(l.FlowLifetime), Code: time.Duration(l.CodeLifetime), AccessToken: time.Duration(l.AccessTokenLifetime),
 			RefreshToken: time.Duration(l.RefreshTokenLifetime), Grant: time.Duration(l.GrantLifetime), AbsoluteGrant: time.Duration(l.AbsoluteGrantLifetime),
 		},
-		Recheck: s.Recheck(),
+		SignIn: s.SignIn(),
 		Registration: authz.Registration{
 			Dynamic: *r.Dynamic, MetadataDocuments: *r.MetadataDocuments, AllowedHosts: r.AllowHosts, DeniedHosts: r.DenyHosts, InitialAccessToken: r.TokenHash,
 			RatePerMinute: *r.RateLimit, MaxUnused: *r.MaxUnused, MaxUnproved: *r.MaxUnproved,
 			UnusedLifetime: time.Duration(r.UnusedLifetime), UsedLifetime: authz.DefaultRegistration.UsedLifetime, RedirectSchemes: r.RedirectSchemes,
 		},
 		AllowedOrigins: s.AllowedOrigins, RefreshReuseGrace: time.Duration(*l.RefreshReuseGrace),
-	}
-	for _, id := range s.Identities {
-		cfg.Identities = append(cfg.Identities, id.Kind)
 	}
 	for _, scope := range s.Scopes {
 		cfg.Scopes[scope.Name] = scope.Description

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
@@ -72,7 +73,11 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		logged:   h.logged,
 		log:      h.log,
 	}
-	for _, route := range append(as.Routes(), consent.New(as, broker, branded, h.log, state.links.used).Routes()...) {
+	people := consent.New(consent.Deps{
+		Server: as, Broker: broker, Pages: branded, Logger: h.log, LinkUsed: state.links.used,
+		Logins: &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now},
+	})
+	for _, route := range append(as.Routes(), people.Routes()...) {
 		if strings.HasSuffix(route.Path, "/") {
 			s.prefixes = append(s.prefixes, route)
 			continue

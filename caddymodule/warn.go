@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -88,7 +87,7 @@ func (h *Handler) warnOfNoEffect() {
 
 // warnOfNames tells what is there for whoever says somebody's name.
 func (h *Handler) warnOfNames() {
-	if !h.cfg.HasIdentity(identity.UserID) {
+	if !h.cfg.ClaimsNames() {
 		return
 	}
 	h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")

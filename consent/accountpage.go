@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -62,7 +61,7 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *authz.Sess
 		fields:      fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
 		Identity:    name,
 		Proof:       proof,
-		Declared:    s.Identity.Kind == string(identity.UserID),
+		Declared:    !p.cfg.SignIn.Proves(*s.Identity),
 		Connections: connections,
 		Grants:      views,
 		Notice:      p.notice(r),

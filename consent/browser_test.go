@@ -79,8 +79,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		t.Fatal(err)
 	}
 	cfg := newFake().cfg
-	cfg.Identities = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Caddy, identity.Anonymous}
-	cfg.VirtualKeys = identity.NewVirtualKeys(virtual...)
+	cfg.SignIn, cfg.VirtualKeys = signInWith(virtual...), identity.NewVirtualKeys(virtual...)
 	cfg.Registration = authz.DefaultRegistration
 	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
@@ -102,7 +101,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		deps.Connections = w.broker
 	}
 	w.as = authz.New(cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(w.as, w.broker, p, zap.NewNop(), nil).Routes()) {
+	for _, route := range slices.Concat(w.as.Routes(), New(Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop()}).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w

@@ -8,7 +8,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -23,6 +22,7 @@ type callback struct {
 	broker    broker
 	connector *connector
 	cookies   stateCookies
+	cfg       *authz.Config
 }
 
 func (p *callback) handler() http.Handler {
@@ -33,13 +33,24 @@ func (p *callback) handler() http.Handler {
 		answer := accounts.Answer{
 			State: query.Get("state"), Code: query.Get("code"), Iss: query.Get("iss"), Error: query.Get("error"), Path: r.URL.Path,
 		}
-		_, known := identity.FromContext(r.Context())
-		if !known && strings.HasPrefix(p.cookies.get(r, answer.State), callerSecret) {
+		if p.isUnseen(r, p.cookies.get(r, answer.State)) {
 			p.pages.Redirect(w, withQuery(answerPath, "code", p.broker.SealAnswer(answer)))
 			return nil
 		}
 		return p.finish(w, r, answer)
 	})
+}
+
+// isUnseen reports whether whoever left with the secret is one whom requests
+// tell, and this request tells nobody.
+func (p *callback) isUnseen(r *http.Request, secret string) bool {
+	kind, _, _ := strings.Cut(secret, ".")
+	m := p.cfg.SignIn.Of(kind)
+	if m == nil || m.Current == nil {
+		return false
+	}
+	_, seen := m.Current(r)
+	return !seen
 }
 
 // answerPage takes an answer that the callback passed on.
@@ -81,7 +92,7 @@ func (p *callback) finish(w http.ResponseWriter, r *http.Request, answer account
 // present reports with nil that whoever left is still there.
 func (p *callback) present(r *http.Request, who storage.Authentication, server string) error {
 	err := p.sessions.CheckAuthentication(r, who, server)
-	if errors.Is(err, authz.ErrSignedOut) || err == nil && !stillUser(r, who.Identity) {
+	if errors.Is(err, authz.ErrSignedOut) || err == nil && !p.cfg.SignIn.IsCurrent(r, who.Identity) {
 		return &accounts.Error{Problem: accounts.Left, Cause: authz.ErrSignedOut}
 	}
 	return err

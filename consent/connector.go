@@ -41,7 +41,10 @@ func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectReque
 	if !p.limits.AllowTrip(r, c.who) {
 		return tooMany(p.pages.Text().TooManyConnects).backTo(c.returnTo)
 	}
-	secret := newStateSecret(c.authentication.Identity)
+	secret := newStateSecret()
+	if m := p.cfg.SignIn.Of(c.authentication.Identity.Kind); m != nil && m.Current != nil {
+		secret = string(m.Kind) + "." + secret // see callback
+	}
 	target, err := p.broker.Begin(r.Context(), accounts.Trip{
 		Server: c.server.ID, Owner: c.owner, Browser: storage.HashOf(secret),
 		ReturnTo: c.returnTo, Scopes: c.scopes, KeepUntil: c.keepUntil, Authentication: c.authentication, Once: c.once, LastDisconnect: c.lastDisconnect,

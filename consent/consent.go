@@ -3,11 +3,14 @@ package consent
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -16,12 +19,7 @@ const AccountPath = "/oauth/account"
 
 // Paths of the forms of a flow.
 const (
-	keyPath       = authz.ConsentFormsPath + "vk"
-	userIDPath    = authz.ConsentFormsPath + "user-id"
-	anonymousPath = authz.ConsentFormsPath + "skip"
-	caddyPath     = authz.ConsentFormsPath + "caddy"
-	submitPath    = authz.ConsentFormsPath + "submit"
-
+	submitPath      = authz.ConsentFormsPath + "submit"
 	flowConnectPath = "/api/oauth/per-user/upstream/authorize"
 	flowPastePath   = "/api/oauth/per-user/upstream/key"
 	flowKeyPath     = "/oauth/consent/key" // a page
@@ -46,6 +44,7 @@ type Consent struct {
 	identity    *identityPage
 	services    *servicesPage
 	signIn      *signInPage
+	login       *loginCallback
 	account     *accountPage
 	link        *linkPage
 	flowConnect *flowConnect
@@ -53,38 +52,55 @@ type Consent struct {
 	callback    *callback
 }
 
-// New returns the pages of the authorization server. The broker may be nil.
-// linkUsed is told the ticket of each link with which somebody connected a
-// server.
-func New(as *authz.AuthorizationServer, b *accounts.Broker, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
-	if b == nil {
-		return newConsent(parts{as}, nil, p, log, nil)
-	}
-	return newConsent(parts{as}, b, p, log, linkUsed)
+// Deps is what the pages work with.
+type Deps struct {
+	Server *authz.AuthorizationServer
+	Broker *accounts.Broker // nil if people connect nothing
+	Logins *identity.Logins // nil if nobody signs in elsewhere
+	Pages  *pages.Pages
+	Logger *zap.Logger
+	// LinkUsed is told the ticket of each link with which somebody connected a
+	// server; nil if nobody waits for that.
+	LinkUsed func(ticket string)
 }
 
-func newConsent(as authorizationServer, b broker, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
+// New returns the pages of an authorization server.
+func New(d Deps) *Consent {
+	var b broker
+	if d.Broker != nil {
+		b = d.Broker
+	}
+	return newConsent(parts{d.Server}, b, d.Logins, d.Pages, d.Logger, d.LinkUsed)
+}
+
+func newConsent(as authorizationServer, b broker, pending *identity.Logins, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
 	cfg, text := as.Config(), p.Text()
 	web := &web{pages: p, log: log}
-	requests := &requests{web: web, flows: as, sessions: as}
+	requests := &requests{web: web, flows: as, sessions: as, cfg: cfg}
 	connections := &connections{cfg: cfg, broker: b, text: text}
 	describer := &describer{cfg: cfg, text: text, site: siteName(cfg.Issuer)}
-	prover := &prover{cfg: cfg, limits: as, sessions: as, text: text}
-	cookies := stateCookies{secure: isHTTPS(cfg.Issuer)}
+	signIn := &signIn{cfg: cfg, limits: as, sessions: as, text: text}
+	cookies := stateCookies{prefix: "mcp_trip_", secure: isHTTPS(cfg.Issuer)}
 	connector := &connector{web: web, limits: as, broker: b, describer: describer, cookies: cookies, linkUsed: linkUsed}
-	signIn := &signInPage{web: web, sessions: as, links: as, connections: connections, prover: prover, describer: describer}
+	logins := &logins{
+		web: web, issuer: cfg.Issuer, pending: pending, limits: as,
+		cookies: stateCookies{prefix: "mcp_login_", secure: isHTTPS(cfg.Issuer)},
+	}
+	identityPage := &identityPage{web: web, flows: as, connections: connections, signIn: signIn, logins: logins, describer: describer}
+	signInPage := &signInPage{web: web, sessions: as, links: as, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	targets := &targets{cfg: cfg, text: text, grants: as, links: as, connections: connections}
 	return &Consent{
 		requests:    requests,
 		connections: connections,
-		identity:    &identityPage{web: web, flows: as, connections: connections, prover: prover, describer: describer},
+		identity:    identityPage,
 		services:    &servicesPage{web: web, flows: as, connections: connections, describer: describer},
-		signIn:      signIn,
-		account:     &accountPage{web: web, sessions: as, grants: as, connections: connections, connector: connector, signIn: signIn, describer: describer},
-		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signIn, describer: describer},
+		signIn:      signInPage,
+		login:       &loginCallback{logins: logins, signIn: signIn, flows: as, identity: identityPage, signInPage: signInPage},
+		account:     &accountPage{web: web, sessions: as, grants: as, connections: connections, connector: connector, signIn: signInPage, describer: describer},
+		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
 		flowConnect: &flowConnect{web: web, requests: requests, flows: as, connections: connections, connector: connector, describer: describer},
 		connect:     &personConnect{targets: targets, connector: connector},
-		callback:    &callback{web: web, sessions: as, broker: b, connector: connector, cookies: cookies},
+		callback:    &callback{web: web, sessions: as, broker: b, connector: connector, cookies: cookies, cfg: cfg},
 	}
 }
 
@@ -101,15 +117,14 @@ func (c *Consent) Routes() []authz.Route {
 		{Path: revokePath, Handler: act(signedIn(c.account.revoke))},
 		{Path: signOutPath, Handler: act(c.account.signOut)},
 		{Path: signOutEverywherePath, Handler: act(signedIn(c.account.signOutEverywhere))},
-
-		{Path: keyPath, Handler: form(c.identity.accept(c.identity.prover.byKey))},
-		{Path: userIDPath, Handler: form(c.identity.accept(c.identity.prover.byUserID))},
-		{Path: anonymousPath, Handler: form(c.identity.accept(c.identity.prover.anonymously))},
-		{Path: caddyPath, Handler: form(c.identity.accept(c.identity.prover.byCaddy))},
-		{Path: accountFormsPath + "vk", Handler: act(c.signIn.accept(c.signIn.prover.byKey))},
-		{Path: accountFormsPath + "user-id", Handler: act(c.signIn.accept(c.signIn.prover.byUserID))},
-		{Path: accountFormsPath + "caddy", Handler: act(c.signIn.accept(c.signIn.prover.byCaddy))},
 	}
+	for _, m := range c.methods() {
+		routes = append(routes, authz.Route{Path: authz.ConsentFormsPath + m.Form, Handler: form(c.identity.accept(m.Kind))})
+		if !m.SingleUse {
+			routes = append(routes, authz.Route{Path: accountFormsPath + m.Form, Handler: act(c.signIn.accept(m.Kind))})
+		}
+	}
+	routes = append(routes, c.login.routes()...)
 	for _, route := range []authz.Route{
 		{Path: flowConnectPath, Handler: byMethod(c.flowConnect.toButton(), form(c.flowConnect.start))},
 		{Path: flowKeyPath, Handler: page(c.flowConnect.showKeys)},
@@ -128,6 +143,18 @@ func (c *Consent) Routes() []authz.Route {
 		routes = append(routes, route)
 	}
 	return routes
+}
+
+// methods returns the ways to sign in that forms may come for: also those that a
+// page of an earlier configuration may have.
+func (c *Consent) methods() identity.Methods {
+	methods := slices.Clone(c.requests.cfg.SignIn)
+	for _, m := range identity.Builtin(identity.Options{}) {
+		if methods.Of(string(m.Kind)) == nil {
+			methods = append(methods, m)
+		}
+	}
+	return methods
 }
 
 // byMethod serves page loads with page and everything else with form.
@@ -174,4 +201,15 @@ func withQuery(path string, pairs ...string) string {
 		return path
 	}
 	return path + "?" + query.Encode()
+}
+
+// withMore returns an address of ours with one more parameter.
+func withMore(address, name, value string) string {
+	path, query, _ := strings.Cut(address, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		values = url.Values{}
+	}
+	values.Set(name, value)
+	return path + "?" + values.Encode()
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -143,17 +142,10 @@ func (d *describer) lifetime(client *authz.Client) string {
 
 // person returns what somebody recognises themselves by, and what vouches for it.
 func (d *describer) person(id storage.Identity) (name, proof string) {
-	t := d.text
-	switch identity.Kind(id.Kind) {
-	case identity.VirtualKey:
-		return id.Name, t.ByKey
-	case identity.UserID:
-		return id.Name, t.Declared
-	case identity.Caddy:
-		return id.Name, t.ByServer
-	default:
-		return cmp.Or(id.Name, t.Nobody), ""
+	if m := d.cfg.SignIn.Of(id.Kind); m != nil {
+		proof = m.VouchedBy
 	}
+	return cmp.Or(id.Name, d.text.Nobody), proof
 }
 
 // notice is a message on top of a page: why what the person tried did not
@@ -166,7 +158,8 @@ type notice struct {
 
 func (d *describer) notice(r *http.Request) notice {
 	query := r.URL.Query()
-	n := notice{Text: d.text.Refused[query.Get("error")]}
+	code := query.Get("error")
+	n := notice{Text: cmp.Or(d.text.Refused[code], d.cfg.SignIn.Message(code))}
 	if n.Text == "" {
 		return n
 	}

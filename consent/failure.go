@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
@@ -50,15 +51,6 @@ func notHere(t *pages.Text) *failure { return refuse(http.StatusNotFound, t.Unkn
 // tooMany refuses what was tried too often.
 func tooMany(message string) *failure { return refuse(http.StatusTooManyRequests, message) }
 
-// backIfTooMany leads somebody who tried too often back to the page they tried
-// it on.
-func backIfTooMany(err error, url string) error {
-	if own := (*failure)(nil); errors.As(err, &own) && own.Status == http.StatusTooManyRequests {
-		return own.backTo(url)
-	}
-	return err
-}
-
 // fail answers with an error page, and logs under the same correlation id: our
 // failures as errors, everything a visitor can cause as debug.
 func (c *web) fail(w http.ResponseWriter, err error) {
@@ -97,6 +89,8 @@ func explain(t *pages.Text, err error) *failure {
 		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
 		{authz.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
 		{authz.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
+		{identity.ErrLoginEnded, http.StatusBadRequest, t.LoginEnded, t.LoginNext},
+		{identity.ErrLoginOtherBrowser, http.StatusForbidden, t.OtherBrowser, t.LoginNext},
 	} {
 		if errors.Is(err, known.err) {
 			return refuse(known.status, known.message).next(known.next).because(err)

@@ -22,6 +22,21 @@ import (
 
 const testKey = "vk-3f2b9a-canary"
 
+// Paths of the forms of a flow.
+const (
+	keyPath       = authz.ConsentFormsPath + "vk"
+	userIDPath    = authz.ConsentFormsPath + "user-id"
+	anonymousPath = authz.ConsentFormsPath + "skip"
+	caddyPath     = authz.ConsentFormsPath + "caddy"
+)
+
+// signInWith returns all ways to sign in, one of them with the keys.
+func signInWith(keys ...identity.Key) identity.Methods {
+	return identity.Methods{
+		identity.ByVirtualKey(identity.NewVirtualKeys(keys...)), identity.ByUserID(), identity.ByCaddy(0), identity.Anonymously(),
+	}
+}
+
 // fakeFlows is an authorization server with one flow, "sealed".
 type fakeFlows struct {
 	cfg     authz.Config
@@ -49,14 +64,11 @@ func newFake() *fakeFlows {
 	return &fakeFlows{
 		fakeAccounts: &fakeAccounts{servers: servers},
 		cfg: authz.Config{
-			Issuer:  "https://mcp.example.com",
-			Servers: servers,
-			Identities: []identity.Kind{
-				identity.VirtualKey, identity.UserID, identity.Caddy, identity.Anonymous,
-			},
-			VirtualKeys: identity.NewVirtualKeys(identity.Key{Name: "team-a", Hash: storage.HashOf(testKey)}),
-			Scopes:      map[string]string{"pages:write": "Change pages"},
-			Lifetimes:   authz.DefaultLifetimes,
+			Issuer:    "https://mcp.example.com",
+			Servers:   servers,
+			SignIn:    signInWith(identity.Key{Name: "team-a", Hash: storage.HashOf(testKey)}),
+			Scopes:    map[string]string{"pages:write": "Change pages"},
+			Lifetimes: authz.DefaultLifetimes,
 		},
 		servers: servers,
 		flow: authz.Flow{
@@ -147,9 +159,9 @@ func newSiteWith(t *testing.T, fake *fakeFlows, b *fakeBroker) *site {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	s := &site{fakeFlows: fake, broker: b, mux: http.NewServeMux(), logs: logs}
-	c := newConsent(fake, nil, p, zap.New(core), nil)
+	c := newConsent(fake, nil, nil, p, zap.New(core), nil)
 	if b != nil {
-		c = newConsent(fake, b, p, zap.New(core), nil)
+		c = newConsent(fake, b, nil, p, zap.New(core), nil)
 	}
 	for _, route := range c.Routes() {
 		s.mux.Handle(route.Path, route.Handler)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -62,7 +63,7 @@ func (p *flowConnect) showKeys(w http.ResponseWriter, r *http.Request, f *authz.
 	hidden.FormsPath = flowPastePath
 	client := p.client(f)
 	return p.connector.showKeyPage(w, r, c, keyForm{
-		fields: hidden, IdentityDigest: digest(*f.Identity), Client: &client, Chosen: r.URL.Query().Get("chosen"),
+		fields: hidden, IdentityDigest: identity.FormValue(*f.Identity), Client: &client, Chosen: r.URL.Query().Get("chosen"),
 	})
 }
 
@@ -77,7 +78,7 @@ func (p *flowConnect) saveKeys(w http.ResponseWriter, r *http.Request, f *authz.
 // target returns what the person wants to connect in a flow. Until the flow
 // ends it belongs to nobody else, and is forgotten with it.
 func (p *flowConnect) target(r *http.Request, f *authz.Flow, values url.Values) (connectRequest, error) {
-	if f.Identity == nil || !stillUser(r, *f.Identity) || r.Method == http.MethodPost && !shown(r, *f.Identity) {
+	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) || r.Method == http.MethodPost && !identity.IsShown(r, *f.Identity) {
 		return connectRequest{}, changed(p.text, f)
 	}
 	offered := p.flows.Servers(f)

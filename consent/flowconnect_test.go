@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -22,7 +23,7 @@ func connecting(t *testing.T) *site {
 
 // pressConnect presses the button of a server on the services page.
 func (s *site) pressConnect(server string, more ...string) *httptest.ResponseRecorder {
-	return s.post(flowConnectPath, append([]string{"server", server, "identity", digest(alice())}, more...)...)
+	return s.post(flowConnectPath, append([]string{"server", server, "identity", identity.FormValue(alice())}, more...)...)
 }
 
 func TestServicesPageShowsConnections_D3_D4(t *testing.T) {
@@ -103,7 +104,7 @@ func TestFinishNeedsWhatIsRequired(t *testing.T) {
 			if tt.connected != "" {
 				s.broker.connected(tt.connected, "notion", tt.state)
 			}
-			w := s.post(submitPath, "decision", "approve", "identity", digest(alice()), "resource", tt.resource)
+			w := s.post(submitPath, "decision", "approve", "identity", identity.FormValue(alice()), "resource", tt.resource)
 			if (s.approved != nil) != tt.granted {
 				t.Fatalf("granted: %v\n%s", s.approved, shows(w))
 			}
@@ -134,7 +135,7 @@ func TestDenyEndsWhatWasConnected(t *testing.T) {
 	s := connecting(t)
 	s.broker.connected(flowOwner, "notion", storage.Active)
 	s.broker.connected(alice().Subject, "github", storage.Active)
-	s.post(submitPath, "decision", "deny", "identity", digest(alice()))
+	s.post(submitPath, "decision", "deny", "identity", identity.FormValue(alice()))
 	if !s.denied || len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{flowOwner, "notion"} {
 		t.Errorf("denied = %v, ended = %v", s.denied, s.broker.ended)
 	}
@@ -194,7 +195,7 @@ func TestConnectPressRefused(t *testing.T) {
 		"cross-site":      {func(_ *site, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, nil, 403},
 		"other browser":   {func(_ *site, r *http.Request) { r.Header.Set("Cookie", "flow=browser-2") }, nil, 403},
 		"no token":        {nil, []string{"csrf_token", ""}, 403},
-		"another page":    {nil, []string{"identity", digest(userIdentity("bob"))}, 409},
+		"another page":    {nil, []string{"identity", identity.FormValue(userIdentity("bob"))}, 409},
 		"nobody yet":      {func(s *site, _ *http.Request) { s.flow.Identity = nil }, nil, 409},
 		"no such server":  {nil, []string{"server", "slack"}, 404},
 		"not offered":     {func(s *site, _ *http.Request) { s.fakeFlows.servers = s.fakeFlows.servers[1:] }, nil, 404},
@@ -206,7 +207,7 @@ func TestConnectPressRefused(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := connecting(t)
-			r := postRequest(flowConnectPath, append([]string{"server", "notion", "identity", digest(alice())}, tt.more...)...)
+			r := postRequest(flowConnectPath, append([]string{"server", "notion", "identity", identity.FormValue(alice())}, tt.more...)...)
 			if tt.forge != nil {
 				tt.forge(s, r)
 			}

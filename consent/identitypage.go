@@ -5,7 +5,9 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // fields are the hidden ones of forms, and where forms go.
@@ -27,7 +29,8 @@ type identityPage struct {
 	*describer
 	flows       flows
 	connections *connections
-	prover      *prover
+	signIn      *signIn
+	logins      *logins
 }
 
 // show asks who the person is. The page is shown even if there is only one
@@ -39,40 +42,49 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flo
 	return p.pages.Render(w, http.StatusOK, "identity", struct {
 		pages.Frame
 		fields
-		identityForms
+		prompts
 		Client clientView
 		Lead   string
 		Notice notice
 	}{
-		Frame:         p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
-		fields:        hidden,
-		identityForms: p.prover.forms(r, p.cfg.Identities, t.CaddyNobody),
-		Client:        p.client(f),
-		Lead:          t.IdentityLead,
-		Notice:        p.notice(r),
+		Frame:   p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
+		fields:  hidden,
+		prompts: promptsOf(r, p.cfg.SignIn, true),
+		Client:  p.client(f),
+		Lead:    t.IdentityLead,
+		Notice:  p.notice(r),
 	})
 }
 
-// accept takes a form of the page.
-func (p *identityPage) accept(prove proof) flowHandler {
+// accept takes the form of a method.
+func (p *identityPage) accept(kind identity.Kind) flowHandler {
 	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-		id, code, err := prove(r, f.ID)
+		m, err := p.signIn.method(kind)
 		if err != nil {
-			return backIfTooMany(err, pageURL(authz.ConsentPath, f, ""))
-		}
-		if code != "" {
-			p.pages.Redirect(w, pageURL(authz.ConsentPath, f, code))
-			return nil
-		}
-		if f.Identity != nil && !f.Identity.Same(id) {
-			if err := p.connections.startOver(r.Context(), f); err != nil {
-				return err
-			}
-		}
-		if err := p.flows.Identify(r.Context(), f, id); err != nil {
 			return err
 		}
-		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, "", "focus", p.connections.serverID(r.PostForm.Get("focus"))))
-		return nil
+		focus := r.PostForm.Get("focus")
+		if m.Start != nil {
+			return p.logins.start(w, r, m, pageURL(authz.ConsentPath, f, ""), identity.PendingLogin{FlowID: f.SealedID, Focus: focus})
+		}
+		id, err := p.signIn.identify(r, m, f.ID)
+		return p.proceed(w, r, f, focus, id, err)
 	}
+}
+
+// proceed goes on as the person, or asks again.
+func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *authz.Flow, focus string, id storage.Identity, err error) error {
+	if err != nil {
+		return p.notIdentified(w, pageURL(authz.ConsentPath, f, ""), err)
+	}
+	if f.Identity != nil && !f.Identity.Same(id) {
+		if err := p.connections.startOver(r.Context(), f); err != nil {
+			return err
+		}
+	}
+	if err := p.flows.Identify(r.Context(), f, id); err != nil {
+		return err
+	}
+	p.pages.Redirect(w, pageURL(authz.ServicesPath, f, "", "focus", p.connections.serverID(focus)))
+	return nil
 }

@@ -18,7 +18,7 @@ func TestIdentityPageShowsWhatIsConfigured(t *testing.T) {
 	for only := range forms {
 		t.Run(string(only), func(t *testing.T) {
 			fake := newFake()
-			fake.cfg.Identities = []identity.Kind{only}
+			fake.cfg.SignIn = identity.Methods{*fake.cfg.SignIn.Of(string(only))}
 			s := newSite(t, fake)
 			s.user = "alice"
 			page := s.get("/oauth/consent?flow_id=sealed").Body.String()
@@ -33,7 +33,7 @@ func TestIdentityPageShowsWhatIsConfigured(t *testing.T) {
 
 func TestIdentityPageKeepsTheOrder(t *testing.T) {
 	fake := newFake()
-	fake.cfg.Identities = []identity.Kind{identity.Anonymous, identity.VirtualKey}
+	fake.cfg.SignIn = identity.Methods{identity.Anonymously(), identity.ByVirtualKey(nil)}
 	page := newSite(t, fake).get("/oauth/consent?flow_id=sealed").Body.String()
 	if strings.Index(page, "consent/skip") > strings.Index(page, "consent/vk") {
 		t.Error("the virtual key comes first")
@@ -43,7 +43,7 @@ func TestIdentityPageKeepsTheOrder(t *testing.T) {
 func TestIdentityForms(t *testing.T) {
 	const services = "/oauth/consent/mcps?flow_id=sealed"
 	const again = "/oauth/consent?error="
-	bob := digest(userIdentity("bob"))
+	bob := identity.FormValue(userIdentity("bob"))
 	tests := map[string]struct {
 		path     string
 		more     []string
@@ -103,11 +103,11 @@ func TestIdentityFormsNotOffered(t *testing.T) {
 	for _, form := range []string{"vk", "user-id", "skip", "caddy"} {
 		t.Run(form, func(t *testing.T) {
 			fake := newFake()
-			fake.cfg.Identities = nil
+			fake.cfg.SignIn = nil
 			s := newSite(t, fake)
 			s.user = "alice"
 			w := s.post("/api/oauth/per-user/consent/"+form, "vk", testKey, "user_id", "alice",
-				"identity", digest(userIdentity("alice")))
+				"identity", identity.FormValue(userIdentity("alice")))
 			if w.Code != http.StatusForbidden || s.flow.Identity != nil {
 				t.Errorf("status = %d, identity = %+v", w.Code, s.flow.Identity)
 			}

@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 const keyPageURL = "/oauth/consent/key?chosen=github&flow_id=sealed&server=github"
 
 func (s *site) paste(more ...string) *url.URL {
-	w := s.post(flowPastePath, append([]string{"server", "github", "chosen", "github", "identity", digest(alice()),
+	w := s.post(flowPastePath, append([]string{"server", "github", "chosen", "github", "identity", identity.FormValue(alice()),
 		"key-0", "ghp_canary", "key-1", "team"}, more...)...)
 	u, _ := url.Parse(w.Header().Get("Location"))
 	return u
@@ -85,7 +86,7 @@ func TestKeyFormRefused(t *testing.T) {
 			if tt.prepare != nil {
 				tt.prepare(s)
 			}
-			w := s.post(flowPastePath, append([]string{"server", "github", "identity", digest(alice()), "key-0", "ghp_canary"}, tt.more...)...)
+			w := s.post(flowPastePath, append([]string{"server", "github", "identity", identity.FormValue(alice()), "key-0", "ghp_canary"}, tt.more...)...)
 			if w.Code != tt.status || s.broker.pasted != nil {
 				t.Errorf("status = %d, want %d; pasted %v", w.Code, tt.status, s.broker.pasted)
 			}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -82,7 +81,7 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session
 		Address:    address(c.server.Resource),
 		Identity:   name,
 		Proof:      proof,
-		Declared:   !shared && s.Identity.Kind == string(identity.UserID),
+		Declared:   !shared && !p.cfg.SignIn.Proves(*s.Identity),
 		Lead:       lead,
 		AccountURL: AccountPath,
 		Notice:     p.notice(r),

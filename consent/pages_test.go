@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -27,7 +28,7 @@ func everyAnswer(t *testing.T) map[string]*httptest.ResponseRecorder {
 		"services page": page,
 		"after a form":  newSite(t, newFake()).post(userIDPath, "user_id", "alice"),
 		"wrong key":     newSite(t, newFake()).post(keyPath, "vk", "guess"),
-		"to the client": done.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(alice())),
+		"to the client": done.post(submitPath, "decision", "approve", "resource", "x", "identity", identity.FormValue(alice())),
 		"to connect":    connecting(t).get("/oauth/consent/mcps?flow_id=sealed"),
 		"key page":      connecting(t).get(keyPageURL),
 		"to a provider": departure,
@@ -104,7 +105,7 @@ func TestBrandShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t, newFake())
-	for _, route := range newConsent(s.fakeFlows, nil, branded, nil, nil).Routes() {
+	for _, route := range newConsent(s.fakeFlows, nil, nil, branded, nil, nil).Routes() {
 		if route.Path != "/oauth/consent" {
 			continue
 		}

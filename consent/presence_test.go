@@ -95,7 +95,7 @@ func TestWhoLeftConnectsNothing_I10_K01(t *testing.T) {
 		for what, leave := range map[string]func(b *browser){
 			"the key was withdrawn":              func(b *browser) { b.reload(keyOfBob) },
 			"the name was given to another":      func(b *browser) { b.reload(secondAlice, keyOfBob) },
-			"the kind of identity is gone":       func(b *browser) { b.reload(); b.as.Config().Identities = []identity.Kind{identity.UserID} },
+			"the kind of identity is gone":       func(b *browser) { b.reload(); b.as.Config().SignIn = identity.Methods{identity.ByUserID()} },
 			"the key opens the server no more":   func(b *browser) { k := firstAlice; k.Servers = []string{"github"}; b.reload(k) },
 			"signed out":                         (*browser).signOut,
 			"signed out, and somebody else in":   func(b *browser) { b.signOut(); b.account(bobKey) },
@@ -137,7 +137,7 @@ func TestTheNextPersonInTheBrowser(t *testing.T) {
 		"the same, on account page": {func(b *browser) { b.account(oldKey) }, false},
 		"in another browser":        {func(b *browser) { b.another().account(bobKey) }, false},
 		"nobody in particular": {func(b *browser) {
-			b.as.Config().Identities = append(b.as.Config().Identities, identity.Anonymous)
+			b.as.Config().SignIn = append(b.as.Config().SignIn, identity.Anonymously())
 			page := b.follow(b.press(b.open(b.start()), anonymousPath, nil))
 			mustAnswer(b.t, b.press(page, submitPath, approveGitHub), http.StatusSeeOther)
 		}, false},

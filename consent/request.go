@@ -140,6 +140,7 @@ type requests struct {
 	*web
 	flows    flows
 	sessions sessions
+	cfg      *authz.Config
 }
 
 // page serves a page of a flow.
@@ -172,8 +173,8 @@ func (c *requests) visit(show visitHandler) http.Handler { return c.get(c.inSess
 // page made, in this browser.
 func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSession(accept)) }
 
-// inSession opens the browser session. One of a user of Caddy's is good only
-// while that user is the one who is signed in to the site.
+// inSession opens the browser session. One of somebody whom each request tells is
+// good only while it is them.
 func (c *requests) inSession(serve visitHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s, err := c.sessions.OpenBrowserSession(w, r)
@@ -184,11 +185,15 @@ func (c *requests) inSession(serve visitHandler) handler {
 		if err != nil {
 			return err
 		}
-		if s.Identity != nil && !stillUser(r, *s.Identity) {
-			s.Identity = nil
+		if s.Identity == nil {
+			return serve(w, r, s)
 		}
-		if s.Identity != nil {
-			if err := c.sessions.ProvedAgain(r.Context(), *s.Identity); err != nil { // stillUser looked at this request
+		m := c.cfg.SignIn.Of(s.Identity.Kind)
+		switch {
+		case !c.cfg.SignIn.IsCurrent(r, *s.Identity):
+			s.Identity = nil
+		case m != nil && m.Current != nil: // this request proves it
+			if err := c.sessions.ProvedAgain(r.Context(), *s.Identity); err != nil {
 				return err
 			}
 		}

@@ -34,7 +34,7 @@ type serverView struct {
 // show asks what the client may do, and lets the person connect what it needs
 // for that.
 func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-	if f.Identity == nil || !stillUser(r, *f.Identity) {
+	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
 		query := r.URL.Query()
 		p.pages.Redirect(w, pageURL(authz.ConsentPath, f, query.Get("error"), "focus", p.connections.serverID(query.Get("focus"))))
 		return nil
@@ -64,14 +64,14 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flo
 		Notice:         p.notice(r),
 		Identity:       name,
 		Proof:          proof,
-		IdentityDigest: digest(*f.Identity),
+		IdentityDigest: identity.FormValue(*f.Identity),
 		Stays:          p.lifetime(f.Client),
 		ChangeURL:      pageURL(authz.ConsentPath, f, ""),
 		AccountURL:     AccountPath,
 		ConnectURL:     flowConnectPath,
 		Servers:        servers,
 		Choose:         len(servers) > 1,
-		Declared:       f.Identity.Kind == string(identity.UserID),
+		Declared:       !p.cfg.SignIn.Proves(*f.Identity),
 		Connects:       slices.ContainsFunc(servers, func(s serverView) bool { return s.Connection != nil }),
 	})
 }
@@ -106,7 +106,7 @@ func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *authz.F
 		p.pages.Redirect(w, pageURL(authz.ConsentPath, f, ""))
 		return nil
 	}
-	if !shown(r, *f.Identity) || !stillUser(r, *f.Identity) {
+	if !identity.IsShown(r, *f.Identity) || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
 		return changed(p.pages.Text(), f)
 	}
 	var err error

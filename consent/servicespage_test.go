@@ -165,7 +165,7 @@ func TestApprove_A14_I05(t *testing.T) {
 
 func TestDeny_I20(t *testing.T) {
 	s := newSite(t, newFake()).identified(alice())
-	w := s.post(submitPath, "decision", "deny", "identity", digest(alice()), "resource", "https://mcp.example.com/mcp/notion")
+	w := s.post(submitPath, "decision", "deny", "identity", identity.FormValue(alice()), "resource", "https://mcp.example.com/mcp/notion")
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "https://app.example/cb?error=access_denied&state=s" {
 		t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
@@ -186,7 +186,7 @@ func TestSubmitWithoutDecisionOrChoice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, newFake()).identified(alice())
-			w := s.post(submitPath, append(tt.more, "identity", digest(alice()))...)
+			w := s.post(submitPath, append(tt.more, "identity", identity.FormValue(alice()))...)
 			if w.Code != tt.status || w.Header().Get("Location") != tt.location {
 				t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 			}
@@ -199,7 +199,7 @@ func TestSubmitWithoutDecisionOrChoice(t *testing.T) {
 
 func TestSubmitWithoutIdentity(t *testing.T) {
 	s := newSite(t, newFake())
-	w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(storage.Identity{}))
+	w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", identity.FormValue(storage.Identity{}))
 	if w.Code != http.StatusSeeOther || s.approved != nil {
 		t.Errorf("status = %d, approved %v", w.Code, s.approved)
 	}
@@ -214,11 +214,11 @@ func TestIdentityChanged_I10(t *testing.T) {
 		form string           // whom the page showed
 		user string           // signed in to the site at submit
 	}{
-		"identity changed":     {bob, digest(alice()), ""},
+		"identity changed":     {bob, identity.FormValue(alice()), ""},
 		"nobody was shown":     {alice(), "", ""},
-		"caddy user changed":   {userIdentity("bob"), digest(userIdentity("bob")), "eve"},
-		"caddy user left":      {userIdentity("bob"), digest(userIdentity("bob")), ""},
-		"caddy page was eve's": {userIdentity("bob"), digest(userIdentity("eve")), "bob"},
+		"caddy user changed":   {userIdentity("bob"), identity.FormValue(userIdentity("bob")), "eve"},
+		"caddy user left":      {userIdentity("bob"), identity.FormValue(userIdentity("bob")), ""},
+		"caddy page was eve's": {userIdentity("bob"), identity.FormValue(userIdentity("eve")), "bob"},
 	}
 	for name, tt := range tests {
 		for _, decision := range []string{"approve", "deny"} {
@@ -245,7 +245,7 @@ func TestIdentityChanged_I10(t *testing.T) {
 	t.Run("store noticed", func(t *testing.T) {
 		s := newSite(t, newFake()).identified(alice())
 		s.submitErr = authz.ErrFlowChanged
-		w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", digest(alice()))
+		w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", identity.FormValue(alice()))
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "Something changed") {
 			t.Errorf("status = %d\n%s", w.Code, w.Body)
 		}

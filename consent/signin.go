@@ -1,12 +1,9 @@
 package consent
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
-	"fmt"
+	"context"
+	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -14,120 +11,80 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// proof is a way to identify a person by a form: as somebody, or not, for the
-// reason of a code. who is what wrong ones are counted for.
-type proof func(r *http.Request, who string) (id storage.Identity, code string, err error)
-
-// prover finds out who a person is.
-type prover struct {
+// signIn finds out who a person is, by whichever method, and bounds how often
+// that may be tried.
+type signIn struct {
 	cfg      *authz.Config
 	limits   limits
 	sessions sessions
 	text     *pages.Text
 }
 
-// offers reports whether the operator configured this kind of identity.
-func (p *prover) offers(kind identity.Kind) bool { return slices.Contains(p.cfg.Identities, kind) }
-
-// byKey identifies a person by a virtual key. The key is never written
-// anywhere: not to a page, a URL or a log. A right one passes however many
-// wrong ones came before.
-func (p *prover) byKey(r *http.Request, who string) (storage.Identity, string, error) {
-	if !p.offers(identity.VirtualKey) {
-		return p.notOffered()
+// method returns a method that the operator offers.
+func (s *signIn) method(kind identity.Kind) (*identity.Method, error) {
+	m := s.cfg.SignIn.Of(string(kind))
+	if m == nil {
+		return nil, refuse(http.StatusForbidden, s.text.NotOffered)
 	}
-	if key := p.cfg.VirtualKeys.ByKey(r.PostForm.Get("vk")); key != nil {
-		return key.Identity(), "", nil
-	}
-	if !p.limits.AllowWrongKey(r, who) {
-		return storage.Identity{}, "", tooMany(p.text.TooManyKeys)
-	}
-	return storage.Identity{}, pages.CodeKey, nil
+	return m, nil
 }
 
-// byUserID identifies a person by what they say.
-func (p *prover) byUserID(r *http.Request, _ string) (storage.Identity, string, error) {
-	if !p.offers(identity.UserID) {
-		return p.notOffered()
-	}
-	id, err := identity.FromUserID(r.PostForm.Get("user_id"))
-	if err != nil {
-		return storage.Identity{}, pages.CodeUserID, nil
-	}
-	if !p.limits.AllowUnproved(r) {
-		return storage.Identity{}, "", tooMany(p.text.TooManySignIns)
-	}
-	return id, "", nil
+// identify returns whom a form is from, or an *identity.Denied. who is what
+// wrong ones are counted for.
+func (s *signIn) identify(r *http.Request, m *identity.Method, who string) (storage.Identity, error) {
+	id, err := m.Identify(r)
+	return s.count(r, m, who, id, err)
 }
 
-// anonymously goes on without knowing the person.
-func (p *prover) anonymously(r *http.Request, _ string) (storage.Identity, string, error) {
-	if !p.offers(identity.Anonymous) {
-		return p.notOffered()
-	}
-	if !p.limits.AllowUnproved(r) {
-		return storage.Identity{}, "", tooMany(p.text.TooManySignIns)
-	}
-	return identity.NewAnonymous(), "", nil
+// finish returns who came back from where they signed in, or an
+// *identity.Denied.
+func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a identity.Answer) (storage.Identity, error) {
+	// The browser may go away now: what it came back with works only once.
+	id, err := m.Finish(context.WithoutCancel(r.Context()), a)
+	return s.count(r, m, who, id, err)
 }
 
-// byCaddy identifies a person as the user whom another Caddy handler
-// authenticated, provided that this is the user the page showed.
-func (p *prover) byCaddy(r *http.Request, _ string) (storage.Identity, string, error) {
-	if !p.offers(identity.Caddy) {
-		return p.notOffered()
+// count bounds guesses and sign-ins that prove nothing, and notes what was
+// proved. A right secret passes however many wrong ones came before.
+func (s *signIn) count(r *http.Request, m *identity.Method, who string, id storage.Identity, err error) (storage.Identity, error) {
+	var denied *identity.Denied
+	switch {
+	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongKey(r, who):
+		return id, tooMany(s.text.TooManyKeys)
+	case err != nil:
+		return id, err
+	case !m.Proves && !s.limits.AllowUnproved(r):
+		return id, tooMany(s.text.TooManySignIns)
 	}
-	user, ok := identity.FromContext(r.Context())
-	if !ok {
-		return storage.Identity{}, pages.CodeNoUser, nil
+	return id, s.sessions.ProvedAgain(r.Context(), id)
+}
+
+// notIdentified leads somebody who was not identified back to the page they
+// tried it on, with the reason.
+func (c *web) notIdentified(w http.ResponseWriter, page string, err error) error {
+	if denied := (*identity.Denied)(nil); errors.As(err, &denied) {
+		c.pages.Redirect(w, withMore(page, "error", denied.Code))
+		return nil
 	}
-	if !shown(r, user) {
-		return storage.Identity{}, pages.CodeOtherUser, nil
+	if own := (*failure)(nil); errors.As(err, &own) && own.Status == http.StatusTooManyRequests {
+		return own.backTo(page)
 	}
-	return user, "", p.sessions.ProvedAgain(r.Context(), user)
+	return err
 }
 
-func (p *prover) notOffered() (storage.Identity, string, error) {
-	return storage.Identity{}, "", refuse(http.StatusForbidden, p.text.NotOffered)
+// prompts are what a page asks people for.
+type prompts struct{ Prompts []promptView }
+
+// promptView is a prompt and the last segment of the path of its form.
+type promptView struct {
+	identity.Prompt
+	Form string
 }
 
-// identityForms are the forms by which people say who they are.
-type identityForms struct {
-	Kinds                                  []identity.Kind
-	User, UserDigest, UserHint, UserButton string
-	Nobody                                 string
-}
-
-func (p *prover) forms(r *http.Request, kinds []identity.Kind, nobody string) identityForms {
-	forms := identityForms{Kinds: kinds, Nobody: nobody}
-	if user, ok := identity.FromContext(r.Context()); ok {
-		forms.User = user.Name
-		forms.UserDigest = digest(user)
-		forms.UserHint = fmt.Sprintf(p.text.CaddyHint, user.Name)
-		forms.UserButton = fmt.Sprintf(p.text.CaddyButton, user.Name)
+func promptsOf(r *http.Request, methods identity.Methods, inFlow bool) prompts {
+	var p prompts
+	for _, m := range methods {
+		p.Prompts = append(p.Prompts, promptView{m.Prompt(r, inFlow), m.Form})
 	}
-	return forms
-}
-
-// digest stands for an identity in a form, so that the form tells whom the
-// person saw without spelling it out. Whoever has the name now by another proof
-// is somebody else.
-func digest(id storage.Identity) string {
-	sum := sha256.Sum256([]byte(id.Subject + "\x00" + id.Proof))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// shown reports whether the page that the form is on showed this identity.
-func shown(r *http.Request, id storage.Identity) bool {
-	return subtle.ConstantTimeCompare([]byte(r.PostForm.Get("identity")), []byte(digest(id))) == 1
-}
-
-// stillUser reports whether the identity is not one of Caddy's users, or the
-// one who is signed in to the site now.
-func stillUser(r *http.Request, id storage.Identity) bool {
-	if id.Kind != string(identity.Caddy) {
-		return true
-	}
-	user, ok := identity.FromContext(r.Context())
-	return ok && user.Subject == id.Subject
+	return p
 }

@@ -20,7 +20,7 @@ func TestSignInForms_I11_I16(t *testing.T) {
 		"key":             {"vk", []string{"vk", testKey}, "/oauth/account", "virtual_key:team-a", 303},
 		"wrong key":       {"vk", []string{"vk", "guess"}, "/oauth/account?error=key", "", 303},
 		"user id":         {"user-id", []string{"user_id", "alice"}, "/oauth/account", "user_id:alice", 303},
-		"caddy":           {"caddy", []string{"identity", digest(bob)}, "/oauth/account", bob.Subject, 303},
+		"caddy":           {"caddy", []string{"identity", identity.FormValue(bob)}, "/oauth/account", bob.Subject, 303},
 		"caddy, unseen":   {"caddy", nil, "/oauth/account?error=other_user", "", 303},
 		"to a link":       {"user-id", []string{"user_id", "alice", "ticket", "ticket"}, "/oauth/connect/ticket", "user_id:alice", 303},
 		"wrong, to it":    {"vk", []string{"vk", "guess", "ticket", "ticket"}, "/oauth/connect/ticket?error=key", "", 303},
@@ -71,11 +71,11 @@ func TestSignInPage(t *testing.T) {
 	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusTooManyRequests || s.person != nil {
 		t.Errorf("too many sign-ins: %d", w.Code)
 	}
-	s.cfg.Identities = []identity.Kind{identity.VirtualKey}
+	s.cfg.SignIn = identity.Methods{identity.ByVirtualKey(nil)}
 	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusForbidden || s.person != nil {
 		t.Errorf("a way that is not offered: %d", w.Code)
 	}
-	s.cfg.Identities = []identity.Kind{identity.Anonymous}
+	s.cfg.SignIn = identity.Methods{identity.Anonymously()}
 	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "no accounts") || strings.Contains(page, "<form") {
 		t.Errorf("a site without accounts:\n%s", page)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // signInPage is where people sign in outside of any flow: at the account page,
@@ -18,34 +19,33 @@ type signInPage struct {
 	sessions    sessions
 	links       links
 	connections *connections
-	prover      *prover
+	signIn      *signIn
+	logins      *logins
 }
 
 // show asks who the person is. Nobody signs in as nobody: whoever did so in a
 // flow is known by their browser alone.
 func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session, status int, lead, ticket string) error {
 	t := p.pages.Text()
-	kinds := slices.DeleteFunc(slices.Clone(p.cfg.Identities), func(k identity.Kind) bool {
-		return k == identity.Anonymous
-	})
+	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })
 	return p.pages.Render(w, status, "signin", struct {
 		pages.Frame
 		fields
-		identityForms
+		prompts
 		Lead   string
 		Notice notice
 	}{
-		Frame:         p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
-		fields:        fields{Ticket: ticket, Focus: p.connections.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
-		identityForms: p.prover.forms(r, kinds, t.CaddyNobodyHere),
-		Lead:          lead,
-		Notice:        p.notice(r),
+		Frame:   p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
+		fields:  fields{Ticket: ticket, Focus: p.connections.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
+		prompts: promptsOf(r, methods, false),
+		Lead:    lead,
+		Notice:  p.notice(r),
 	})
 }
 
-// accept takes a form of the page. All it knows of where the person was going
+// accept takes the form of a method. All it knows of where the person was going
 // is a ticket of ours, so it leads nowhere else.
-func (p *signInPage) accept(prove proof) visitHandler {
+func (p *signInPage) accept(kind identity.Kind) visitHandler {
 	return func(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
 		next := withQuery(AccountPath, "focus", p.connections.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
@@ -54,18 +54,26 @@ func (p *signInPage) accept(prove proof) visitHandler {
 			}
 			next = authz.ConnectPath + ticket
 		}
-		id, code, err := prove(r, "")
+		m, err := p.signIn.method(kind)
 		if err != nil {
-			return backIfTooMany(err, next)
-		}
-		if code != "" {
-			p.pages.Redirect(w, withQuery(next, "error", code))
-			return nil
-		}
-		if err := p.sessions.SignIn(w, r, id); err != nil {
 			return err
 		}
-		p.pages.Redirect(w, next)
-		return nil
+		if m.Start != nil {
+			return p.logins.start(w, r, m, next, identity.PendingLogin{ReturnTo: next})
+		}
+		id, err := p.signIn.identify(r, m, "")
+		return p.proceed(w, r, next, id, err)
 	}
+}
+
+// proceed signs the person in, or asks again.
+func (p *signInPage) proceed(w http.ResponseWriter, r *http.Request, next string, id storage.Identity, err error) error {
+	if err != nil {
+		return p.notIdentified(w, next, err)
+	}
+	if err := p.sessions.SignIn(w, r, id); err != nil {
+		return err
+	}
+	p.pages.Redirect(w, next)
+	return nil
 }

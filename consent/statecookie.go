@@ -7,29 +7,18 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // stateCookieLifetime is at least as long as somebody may take elsewhere.
 const stateCookieLifetime = 15 * time.Minute
 
-// callerSecret begins the secret of somebody who is a user of another handler.
-const callerSecret = "caddy."
-
 // newStateSecret returns what an answer to a state must come with.
-func newStateSecret(who storage.Identity) string {
-	secret := rand.Text() + rand.Text() // 260 bits
-	if who.Kind == string(identity.Caddy) {
-		return callerSecret + secret
-	}
-	return secret
-}
+func newStateSecret() string { return rand.Text() + rand.Text() } // 260 bits
 
 // stateCookies bind what a browser was sent elsewhere with to that browser. Each
 // state has its own cookie.
 type stateCookies struct {
+	prefix string // of their names
 	secure bool
 }
 
@@ -38,7 +27,7 @@ func isHTTPS(issuer string) bool { return strings.HasPrefix(issuer, "https://") 
 // name names the cookie by the state, which is all that comes back.
 func (c stateCookies) name(state string) string {
 	sum := sha256.Sum256([]byte(state))
-	name := "mcp_trip_" + base64.RawURLEncoding.EncodeToString(sum[:6])
+	name := c.prefix + base64.RawURLEncoding.EncodeToString(sum[:6])
 	if c.secure {
 		return "__Host-" + name
 	}

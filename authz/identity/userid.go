@@ -2,12 +2,38 @@ package identity
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+// UserID: the person says who they are. Anybody can say anything.
+const UserID Kind = "user_id"
+
+// ByUserID lets people sign in by what they say.
+func ByUserID() Method {
+	return Method{
+		Kind: UserID, Form: "user-id", VouchedBy: "user ID, not verified",
+		Messages: map[string]string{"user_id": "A user ID has 1 to 255 visible characters. Please type another one."},
+		Prompt: func(*http.Request, bool) Prompt {
+			return Prompt{
+				Title: "User ID", Button: "Continue with user ID",
+				Input: &Input{Name: "user_id", Type: "text", Label: "Your user ID", Autocomplete: "username", MaxLength: MaxUserID, Verbatim: true},
+				Hint:  "A name you will use every time. Nobody checks it: on this site people go by what they say.",
+			}
+		},
+		Identify: func(r *http.Request) (storage.Identity, error) {
+			id, err := FromUserID(r.PostForm.Get("user_id"))
+			if err != nil {
+				return storage.Identity{}, &Denied{Code: "user_id", Cause: err}
+			}
+			return id, nil
+		},
+	}
+}
 
 // MaxUserID is how many characters a self-declared user id may have.
 const MaxUserID = 255

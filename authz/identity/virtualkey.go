@@ -4,10 +4,42 @@ import (
 	"encoding/hex"
 	"iter"
 	"maps"
+	"net/http"
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+// VirtualKey: the person knows a key that the operator handed out.
+const VirtualKey Kind = "virtual_key"
+
+// ByVirtualKey lets people sign in with one of the keys. A key is never written
+// anywhere: not to a page, a URL or a log.
+func ByVirtualKey(keys *VirtualKeys) Method {
+	return Method{
+		Kind: VirtualKey, Form: "vk", Proves: true, VouchedBy: "virtual key",
+		Messages: map[string]string{"key": "This key is not known here, or no longer valid. Check it and try again."},
+		Prompt: func(*http.Request, bool) Prompt {
+			return Prompt{
+				Title: "Virtual key", Button: "Continue with key",
+				Input: &Input{Name: "vk", Type: "password", Label: "Your key", Autocomplete: "current-password", MaxLength: 512},
+				Hint:  "The key that the operator of this site gave you. The application never sees it.",
+			}
+		},
+		Identify: func(r *http.Request) (storage.Identity, error) {
+			key := keys.ByKey(r.PostForm.Get("vk"))
+			if key == nil {
+				return storage.Identity{}, &Denied{Code: "key", Guess: true}
+			}
+			return key.Identity(), nil
+		},
+		Valid: keys.IsValid,
+		Allows: func(id storage.Identity, server string) bool {
+			key := keys.BySubject(id.Subject)
+			return key != nil && key.Allows(server)
+		},
+	}
+}
 
 // Key is a virtual key: a secret that an operator hands to a person or a
 // program, under a name, for some or all MCP servers.
@@ -76,10 +108,10 @@ func (s *VirtualKeys) BySubject(subject string) *Key {
 	return s.bySubject[subject]
 }
 
-// Stand reports whether an identity was proved by a key that is still good: one
+// IsValid reports whether an identity was proved by a key that is still good: one
 // that was replaced under its name is not, for that is what an operator does
 // when it leaked.
-func (s *VirtualKeys) Stand(id storage.Identity) bool {
+func (s *VirtualKeys) IsValid(id storage.Identity) bool {
 	k := s.BySubject(id.Subject)
 	return k != nil && k.proof == id.Proof
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// Text is the catalogue of all words on the pages, so that another language is
-// another value of it. A %s stands for what the field's comment names.
+// Text is the catalogue of the words on the pages, so that another language is
+// another value of it. What a way to sign in asks for comes with it. A %s stands for what the field's comment names.
 type Text struct {
 	Lang string // of the html element, BCP 47
 
@@ -27,35 +27,16 @@ type Text struct {
 	WarnForeignHost string // published by, returns to
 
 	// The identity page.
-	IdentityTitle   string // site
-	IdentityLead    string
-	IdentityIgnore  string
-	Or              string
-	KeyTitle        string
-	KeyLabel        string
-	KeyHint         string
-	KeyButton       string
-	UserIDTitle     string
-	UserIDLabel     string
-	UserIDHint      string
-	UserIDButton    string
-	AnonymousTitle  string
-	AnonymousHint   string
-	AnonymousButton string
-	CaddyTitle      string
-	CaddyHint       string // user
-	CaddyButton     string // user
-	CaddyNobody     string
-	CaddyNobodyHere string // outside of a flow
+	IdentityTitle  string // site
+	IdentityLead   string
+	IdentityIgnore string
+	Or             string
 
 	// The services page.
 	ServicesTitle   string
 	ServicesLead    string // site
 	YouAre          string
 	Nobody          string
-	Declared        string
-	ByKey           string
-	ByServer        string
 	ChangeIdentity  string
 	Servers         string
 	ChooseServers   string
@@ -139,18 +120,14 @@ type Text struct {
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
 	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManySignIns, TooManyConnects, Unavailable,
-	ConnectOtherBrowser, UnknownServer, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, ConnectNext, SignedOut, SignedOutNext, ForgedNext string
+	ConnectOtherBrowser, UnknownServer, LoginEnded, LoginNext, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, ConnectNext, SignedOut, SignedOutNext, ForgedNext string
 }
 
 // Codes of the error parameter. They are fixed, so that no link to a page can
 // put words on it.
 const (
-	CodeKey       = "key"
-	CodeUserID    = "user_id"
-	CodeNoUser    = "no_user"
-	CodeOtherUser = "other_user"
-	CodeNoServer  = "no_server"
-	CodeRequired  = "required"
+	CodeNoServer = "no_server"
+	CodeRequired = "required"
 )
 
 // Duration puts a lifetime into words, in the largest unit that fits.

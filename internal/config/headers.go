@@ -124,8 +124,8 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 // checkIdentityHeaders refuses to tell an upstream the bare names of people
 // where some prove theirs and others choose it: anybody could be anybody.
 func (s *Site) checkIdentityHeaders(Resolver) error {
-	proven := len(s.VirtualKeys) > 0 || s.HasIdentity(identity.Caddy)
-	if !proven || !s.HasIdentity(identity.UserID) {
+	proves := func(m identity.Method) bool { return m.Proves }
+	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn(), proves) || !s.ClaimsNames() {
 		return nil
 	}
 	for i, server := range s.Servers {

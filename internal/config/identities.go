@@ -44,8 +44,6 @@ type Identity struct {
 // DefaultRecheck is how long somebody who was removed elsewhere keeps access.
 const DefaultRecheck = Duration(day)
 
-var identityKinds = []identity.Kind{identity.VirtualKey, identity.UserID, identity.Anonymous, identity.Caddy}
-
 func (s *Site) resolveIdentities(Resolver) error {
 	if len(s.Identities) == 0 {
 		return Errorf("identities", "nobody could sign in; add identity with one of: %s", strings.Join(kindNames(), ", "))
@@ -53,7 +51,7 @@ func (s *Site) resolveIdentities(Resolver) error {
 	s.Identities = slices.Clone(s.Identities)
 	for i := range s.Identities {
 		id, path := &s.Identities[i], Index("identities", i)
-		if !slices.Contains(identityKinds, id.Kind) {
+		if identity.Builtin(identity.Options{}).Of(string(id.Kind)) == nil {
 			return Errorf(path+".kind", "unknown identity %q%s", id.Kind, Choice(string(id.Kind), kindNames()))
 		}
 		if slices.ContainsFunc(s.Identities[:i], func(other Identity) bool { return other.Kind == id.Kind }) {
@@ -73,27 +71,29 @@ func (s *Site) resolveIdentities(Resolver) error {
 }
 
 func kindNames() []string {
-	names := make([]string, len(identityKinds))
-	for i, k := range identityKinds {
-		names[i] = string(k)
+	var names []string
+	for _, m := range identity.Builtin(identity.Options{}) {
+		names = append(names, string(m.Kind))
 	}
 	return names
 }
 
-// HasIdentity reports whether people can sign in this way.
-func (s *Site) HasIdentity(kind identity.Kind) bool {
-	return slices.ContainsFunc(s.Identities, func(id Identity) bool { return id.Kind == kind })
-}
-
-// Recheck is how long a grant of a person whom another handler authenticated is
-// good after they last came through that handler; 0 if that is no way to sign in.
-func (s *Site) Recheck() time.Duration {
-	for i := range s.Identities {
-		if s.Identities[i].Kind == identity.Caddy {
-			return time.Duration(s.Identities[i].Recheck)
+// SignIn returns the ways to sign in, once they are resolved.
+func (s *Site) SignIn() identity.Methods {
+	var methods identity.Methods
+	for _, id := range s.Identities {
+		all := identity.Builtin(identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)})
+		if m := all.Of(string(id.Kind)); m != nil {
+			methods = append(methods, *m)
 		}
 	}
-	return 0
+	return methods
+}
+
+// ClaimsNames reports whether people can sign in with a name that they choose
+// and nobody checks.
+func (s *Site) ClaimsNames() bool {
+	return slices.ContainsFunc(s.SignIn(), func(m identity.Method) bool { return !m.Proves && !m.SingleUse })
 }
 
 const (

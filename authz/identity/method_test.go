@@ -143,12 +143,12 @@ func TestVirtualKeys(t *testing.T) {
 	if k == nil || k.Name != "ci" || !k.Allows("notion") || k.Allows("github") {
 		t.Errorf("ci key = %+v", k)
 	}
-	if id := k.Identity(); !keys.Stand(id) {
-		t.Errorf("%+v does not stand", id)
+	if id := k.Identity(); !keys.IsValid(id) {
+		t.Errorf("%+v is not valid", id)
 	}
 	replaced := Key{Name: "ci", Hash: storage.HashOf("secret-3")}
-	if id := replaced.Identity(); keys.Stand(id) || id.Subject != k.Identity().Subject {
-		t.Errorf("%+v stands", id)
+	if id := replaced.Identity(); keys.IsValid(id) || id.Subject != k.Identity().Subject {
+		t.Errorf("%+v is valid", id)
 	}
 	if got := keys.BySubject("virtual_key:ci"); got != k {
 		t.Errorf("by subject = %+v", got)
@@ -164,7 +164,7 @@ func TestVirtualKeys(t *testing.T) {
 		}
 	}
 	var none *VirtualKeys
-	if none.Stand(k.Identity()) || none.ByKey("secret-1") != nil || none.BySubject("virtual_key:ci") != nil {
+	if none.IsValid(k.Identity()) || none.ByKey("secret-1") != nil || none.BySubject("virtual_key:ci") != nil {
 		t.Error("a nil set has a key")
 	}
 }

@@ -1,0 +1,99 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// LoginLifetime is how long a person may take where they sign in.
+const LoginLifetime = 15 * time.Minute
+
+// Errors of a login.
+var (
+	ErrLoginEnded        = errors.New("identity: no such login, or it has ended") // 400
+	ErrLoginOtherBrowser = errors.New("identity: the login began in another browser")
+)
+
+// PendingLogin is a person who was sent elsewhere to sign in.
+type PendingLogin struct {
+	Kind Kind `json:"kind"`
+	// FlowID is the flow_id of the flow that they sign in for, or empty.
+	FlowID string `json:"flow_id,omitempty"`
+	// ReturnTo is where they go on outside of flows: a path of ours.
+	ReturnTo string `json:"return_to,omitempty"`
+	// Focus is what they were about to connect.
+	Focus string `json:"focus,omitempty"`
+	// CallbackURL and Secret are what Start was given and returned.
+	CallbackURL string `json:"callback_url"`
+	Secret      []byte `json:"secret,omitempty"`
+}
+
+// LoginStore keeps the states of logins, each until it is claimed.
+type LoginStore interface {
+	SaveConnectState(ctx context.Context, s storage.ConnectState) error
+	ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error)
+}
+
+// Logins are the people of one site who were sent elsewhere to sign in. Each
+// login ends once, and in the browser that it began in.
+type Logins struct {
+	Issuer string
+	Store  LoginStore
+	Keys   *seal.Keyring
+	Now    func() time.Time
+}
+
+// Start begins a login with a method that has a Start, and returns where to send
+// the browser. browser is the hash of the cookie that the answer must come with.
+// It is called only after the person pressed a button on a page of ours.
+func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser storage.Hash) (url, state string, err error) {
+	state = oauth.NewSecret("")
+	redirect, err := m.Start(ctx, Login{State: state, CallbackURL: p.CallbackURL})
+	if err != nil {
+		return "", "", err
+	}
+	p.Kind, p.Secret = m.Kind, redirect.Secret
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return "", "", err
+	}
+	hash := storage.HashOf(state)
+	err = l.Store.SaveConnectState(ctx, storage.ConnectState{
+		Hash: hash, ConnectionKey: storage.ConnectionKey{Issuer: l.Issuer, Owner: loginOwner, Server: string(m.Kind)},
+		Browser: browser, Secret: l.Keys.Seal(plain, loginContext(l.Issuer, hash)...), ExpiresAt: l.Now().Add(LoginLifetime),
+	})
+	return redirect.URL, state, err
+}
+
+// Claim ends the login that a state belongs to, and returns it. In another
+// browser than its own it goes on.
+func (l *Logins) Claim(ctx context.Context, state string, browser storage.Hash) (p PendingLogin, err error) {
+	hash := storage.HashOf(state)
+	saved, verdict, err := l.Store.ClaimConnectState(ctx, hash, browser, l.Now())
+	switch {
+	case err != nil:
+		return p, err
+	case verdict == storage.WrongBrowser:
+		return p, ErrLoginOtherBrowser
+	case verdict != storage.OK || saved.Issuer != l.Issuer || saved.Owner != loginOwner:
+		return p, ErrLoginEnded
+	}
+	plain, err := l.Keys.Open(saved.Secret, loginContext(l.Issuer, hash)...)
+	if err != nil {
+		return p, err
+	}
+	return p, json.Unmarshal(plain, &p)
+}
+
+// loginOwner owns the states of logins in the store, as nobody is signed in yet.
+const loginOwner = "login"
+
+func loginContext(issuer string, state storage.Hash) []string {
+	return []string{"login", issuer, string(state[:])}
+}

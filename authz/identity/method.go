@@ -1,0 +1,208 @@
+package identity
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Kind names a way to sign in. It is the prefix of every subject that comes
+// from it.
+type Kind string
+
+// subject returns the issuer-wide unique name of id among its kind.
+func subject(k Kind, id string) string { return string(k) + ":" + id }
+
+// Method is a way to sign in: what to ask a person for, and how the answer
+// becomes an identity. What it leaves out does not apply to it.
+//
+// Either Identify reads the answer from the form of the Prompt, or the browser
+// is sent elsewhere: Start says where to, and Finish reads what it comes back
+// with.
+type Method struct {
+	Kind Kind
+	// Form is the last segment of the paths of the method: those that its form is
+	// sent to and, if it has one, its callback.
+	Form string
+	// Proves tells whether an identity of this kind proves anything. Anybody can
+	// have one of a kind that does not, as often as they like.
+	Proves bool
+	// SingleUse tells that nobody gets the same identity twice. Only the browser
+	// that it was given to knows such a person again.
+	SingleUse bool
+	// VouchedBy is what the pages say of a person's name: who vouches for it.
+	VouchedBy string
+	// Recheck is how long a grant is good after its person was last identified; 0
+	// sets no bound.
+	Recheck time.Duration
+	// Messages tell people why they were not identified, by the Code of a Denied.
+	// The codes are fixed, so that no link to a page can put words on it.
+	Messages map[string]string
+
+	// Prompt returns what a page asks for. inFlow tells that a client sent the
+	// person to it.
+	Prompt func(r *http.Request, inFlow bool) Prompt
+	// Identify returns whom the form in r.PostForm is from, or a *Denied.
+	Identify func(r *http.Request) (storage.Identity, error)
+
+	// Start returns where to send the browser.
+	Start func(ctx context.Context, l Login) (Redirect, error)
+	// Finish returns who came back, or a *Denied.
+	Finish func(ctx context.Context, a Answer) (storage.Identity, error)
+
+	// Current returns whom a request for a page is from. It is for a method that
+	// another handler carries out, for each request: an identity of it is good
+	// only while it is the current one.
+	Current func(r *http.Request) (storage.Identity, bool)
+	// Valid reports whether the configuration still knows an identity.
+	Valid func(id storage.Identity) bool
+	// Allows reports whether an identity may use an MCP server.
+	Allows func(id storage.Identity, server string) bool
+}
+
+// Prompt is what a page asks a person for. All words are in English.
+type Prompt struct {
+	Title string
+	// Input is what the person types; nil if they only press the button.
+	Input *Input
+	// Shown is the FormValue of the person whom the prompt names.
+	Shown string
+	Hint  string
+	// Button is empty if the person cannot go on; Hint says why.
+	Button string
+}
+
+// Input is a field of a form. Its attributes are those of HTML.
+type Input struct {
+	Name, Type, Label, Autocomplete string
+	MaxLength                       int
+	Verbatim                        bool // the first letter must not become a capital
+}
+
+// Login is a person about to leave for where they sign in.
+type Login struct {
+	// State must come back as the parameter of that name.
+	State string
+	// CallbackURL is where the browser must come back to.
+	CallbackURL string
+}
+
+// Redirect sends a browser to where a person signs in.
+type Redirect struct {
+	URL string
+	// Secret is what Finish needs and nobody may know, such as a verifier. It is
+	// kept sealed.
+	Secret []byte
+}
+
+// Answer is what a browser came back with.
+type Answer struct {
+	Query       url.Values // no parameter twice
+	CallbackURL string
+	Secret      []byte
+}
+
+// Denied is the error for a person who could not be identified.
+type Denied struct {
+	Code string // of one of the method's Messages
+	// Guess tells that they may be guessing a secret, so that it counts.
+	Guess bool
+	Cause error // logged, never shown
+}
+
+func (d *Denied) Error() string { return "identity: not identified: " + d.Code }
+
+func (d *Denied) Unwrap() error { return d.Cause }
+
+// Methods are the ways to sign in to a site, in the order people see them.
+type Methods []Method
+
+// Of returns the method of a kind, or nil.
+func (ms Methods) Of(kind string) *Method {
+	for i := range ms {
+		if string(ms[i].Kind) == kind {
+			return &ms[i]
+		}
+	}
+	return nil
+}
+
+// Valid reports whether the configuration still knows an identity: its method is
+// in use, and vouches for it.
+func (ms Methods) Valid(id storage.Identity) bool {
+	m := ms.Of(id.Kind)
+	return m != nil && (m.Valid == nil || m.Valid(id))
+}
+
+// Allows reports whether an identity may use an MCP server.
+func (ms Methods) Allows(id storage.Identity, server string) bool {
+	m := ms.Of(id.Kind)
+	return m != nil && (m.Allows == nil || m.Allows(id, server))
+}
+
+// Proves reports whether an identity proves anything.
+func (ms Methods) Proves(id storage.Identity) bool {
+	m := ms.Of(id.Kind)
+	return m != nil && m.Proves
+}
+
+// Recheck returns how long a grant of the identity is good after it was last
+// proved; 0 sets no bound.
+func (ms Methods) Recheck(id storage.Identity) time.Duration {
+	if m := ms.Of(id.Kind); m != nil {
+		return m.Recheck
+	}
+	return 0
+}
+
+// IsCurrent reports whether an identity is not of a kind that each request tells,
+// or is the one that this request tells.
+func (ms Methods) IsCurrent(r *http.Request, id storage.Identity) bool {
+	m := ms.Of(id.Kind)
+	if m == nil || m.Current == nil {
+		return true
+	}
+	current, ok := m.Current(r)
+	return ok && current.Subject == id.Subject
+}
+
+// Message returns the words for the code of a Denied, or "".
+func (ms Methods) Message(code string) string {
+	for i := range ms {
+		if text, ok := ms[i].Messages[code]; ok {
+			return text
+		}
+	}
+	return ""
+}
+
+// FormValue stands for an identity in a form, so that the form tells whom the
+// person saw without spelling it out. Whoever has the name now by another proof
+// is somebody else.
+func FormValue(id storage.Identity) string {
+	sum := sha256.Sum256([]byte(id.Subject + "\x00" + id.Proof))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// IsShown reports whether the page that the form in r.PostForm is on showed this
+// identity.
+func IsShown(r *http.Request, id storage.Identity) bool {
+	return subtle.ConstantTimeCompare([]byte(r.PostForm.Get("identity")), []byte(FormValue(id))) == 1
+}
+
+// Options are what an operator decides about the ways to sign in.
+type Options struct {
+	Keys    *VirtualKeys
+	Recheck time.Duration // of ByCaddy
+}
+
+// Builtin returns the methods of this package. A new one is added here.
+func Builtin(o Options) Methods {
+	return Methods{ByVirtualKey(o.Keys), ByUserID(), Anonymously(), ByCaddy(o.Recheck)}
+}

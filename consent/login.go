@@ -1,0 +1,117 @@
+package consent
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// loginCallbackPath starts the paths to which browsers come back from where
+// people sign in. Each method has its own, so that the answer of one is never
+// taken for that of another.
+const loginCallbackPath = "/oauth/login/callback/"
+
+// logins sends people elsewhere to sign in.
+type logins struct {
+	*web
+	issuer  string
+	pending *identity.Logins
+	limits  limits
+	cookies stateCookies
+}
+
+// start sends a person who pressed a button on a page of ours to where they sign
+// in. Only now the browser gets the cookie that the answer must come with.
+func (p *logins) start(w http.ResponseWriter, r *http.Request, m *identity.Method, page string, pending identity.PendingLogin) error {
+	if !p.limits.AllowUnproved(r) {
+		return tooMany(p.pages.Text().TooManySignIns).backTo(page)
+	}
+	pending.CallbackURL = p.issuer + loginCallbackPath + m.Form
+	secret := newStateSecret()
+	target, state, err := p.pending.Start(r.Context(), m, pending, storage.HashOf(secret))
+	if err != nil {
+		p.logDenied(m, err)
+		return p.notIdentified(w, page, err)
+	}
+	p.cookies.set(w, state, secret)
+	p.pages.Redirect(w, target)
+	return nil
+}
+
+func (p *logins) logDenied(m *identity.Method, err error) {
+	if denied := (*identity.Denied)(nil); errors.As(err, &denied) {
+		p.log.Debug("signing in elsewhere failed", zap.String("identity", string(m.Kind)),
+			zap.String("code", denied.Code), zap.NamedError("cause", denied.Cause))
+	}
+}
+
+// loginCallback takes the answers that browsers come back with.
+type loginCallback struct {
+	*logins
+	signIn     *signIn
+	flows      flows
+	identity   *identityPage
+	signInPage *signInPage
+}
+
+// handler serves the callback of a method.
+func (p *loginCallback) handler(kind identity.Kind) http.Handler {
+	return p.answered(p.ended, func(w http.ResponseWriter, r *http.Request, query url.Values) error {
+		m, err := p.signIn.method(kind)
+		if err != nil {
+			return err
+		}
+		state := query.Get("state")
+		secret := p.cookies.get(r, state)
+		if state == "" || secret == "" {
+			return explain(p.pages.Text(), identity.ErrLoginOtherBrowser)
+		}
+		pending, err := p.pending.Claim(r.Context(), state, storage.HashOf(secret))
+		if err != nil {
+			return err
+		}
+		p.cookies.remove(w, state)
+		if pending.Kind != kind {
+			return p.ended()
+		}
+		return p.finish(w, r, m, pending, query)
+	})
+}
+
+// ended refuses what answers no login.
+func (p *loginCallback) ended() error { return explain(p.pages.Text(), identity.ErrLoginEnded) }
+
+// finish goes on as the person who came back. Their flow is looked at first:
+// nothing is used up for one that has ended.
+func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identity.Method, pending identity.PendingLogin, query url.Values) error {
+	answer := identity.Answer{Query: query, CallbackURL: pending.CallbackURL, Secret: pending.Secret}
+	if pending.FlowID == "" {
+		id, err := p.signIn.finish(r, m, "", answer)
+		p.logDenied(m, err)
+		return p.signInPage.proceed(w, r, pending.ReturnTo, id, err)
+	}
+	f, err := p.flows.OpenFlow(r, pending.FlowID)
+	if err != nil {
+		return err
+	}
+	id, err := p.signIn.finish(r, m, f.ID, answer)
+	p.logDenied(m, err)
+	return p.identity.proceed(w, r, f, pending.Focus, id, err)
+}
+
+// routes returns the callbacks of the methods that need one.
+func (p *loginCallback) routes() []authz.Route {
+	var routes []authz.Route
+	for _, m := range p.signIn.cfg.SignIn {
+		if m.Finish != nil {
+			routes = append(routes, authz.Route{Path: loginCallbackPath + m.Form, Handler: p.handler(m.Kind)})
+		}
+	}
+	return routes
+}
