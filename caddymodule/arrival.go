@@ -45,7 +45,7 @@ func (h *Handler) checkArrival(ctx caddy.Context) error {
 // neededPaths are the paths without which no client can sign in.
 func (h *Handler) neededPaths() []string {
 	paths := []string{"/.well-known/oauth-authorization-server", authz.AuthorizePath, authz.TokenPath}
-	for _, s := range h.Servers {
+	for _, s := range h.cfg.Servers {
 		paths = append(paths, s.Path, "/.well-known/oauth-protected-resource"+strings.TrimSuffix(s.Path, "/"))
 	}
 	return paths

@@ -24,8 +24,8 @@ var serverOptions = block[config.Server]{
 }
 
 func readServer(p *parser, h *config.Site, l line) error {
-	s := config.Server{ID: l.args[0], Path: l.args[1], Upstream: l.args[2]}
-	err := serverOptions.read(p, l.path, &s)
+	s := &config.Server{ID: l.args[0], Path: l.args[1], Upstream: l.args[2]}
+	err := serverOptions.read(p, l.path, s)
 	h.Servers = append(h.Servers, s)
 	return err
 }

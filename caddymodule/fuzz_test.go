@@ -32,7 +32,7 @@ func FuzzHeaderValue(f *testing.F) {
 // issuerOf returns the issuer of a site with the public URL.
 func issuerOf(publicURL string) (string, error) {
 	site, err := (&config.Site{
-		PublicURL: publicURL, Identities: []config.Identity{{Kind: "anonymous"}}, Servers: []config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
+		PublicURL: publicURL, Identities: []config.Identity{{Kind: "anonymous"}}, Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
 	}).Resolve(config.KeepPlaceholders)
 	if err != nil {
 		return "", err

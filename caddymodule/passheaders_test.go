@@ -105,7 +105,7 @@ func TestTrustedProxysHeaders(t *testing.T) {
 // passHeader returns what is wrong with letting a header pass to a server that is
 // told X-MCP-User.
 func passHeader(name string) error {
-	site := config.Site{PublicURL: "http://127.0.0.1", Identities: []config.Identity{{Kind: "anonymous"}}, Servers: []config.Server{{
+	site := config.Site{PublicURL: "http://127.0.0.1", Identities: []config.Identity{{Kind: "anonymous"}}, Servers: []*config.Server{{
 		ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", IdentityHeaders: map[string]string{"X-MCP-User": "identity"}, PassHeaders: []string{name},
 	}}}
 	_, err := site.Resolve(config.KeepPlaceholders)

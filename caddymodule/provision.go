@@ -41,8 +41,8 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := h.checkArrival(ctx); err != nil {
 		return err
 	}
-	for i := range h.cfg.Servers {
-		u, err := newUpstream(ctx, &h.cfg.Servers[i], &h.app.conns)
+	for i, s := range h.cfg.Servers {
+		u, err := newUpstream(ctx, s, &h.app.conns)
 		if err != nil {
 			return config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
 		}

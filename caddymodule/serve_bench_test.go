@@ -41,7 +41,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 	h := &Handler{
 		Site: config.Site{
 			PublicURL: "https://mcp.example.com", Identities: []config.Identity{{Kind: "anonymous"}},
-			Servers: []config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", Auth: auth}},
+			Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", Auth: auth}},
 		},
 		log: zap.NewNop(), host: "mcp.example.com", app: new(App),
 	}

@@ -31,7 +31,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 		h := &Handler{
 			Site: config.Site{
 				PublicURL: publicURL, Identities: []config.Identity{{Kind: "anonymous"}},
-				Servers: []config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
+				Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
 			},
 			log: zap.NewNop(), app: new(App),
 			upstreams: []*upstream{{id: "a", proxy: stub{}}},

@@ -50,7 +50,7 @@ func (h *Handler) warnOfProxy() {
 func (h *Handler) warnOfAddresses() {
 	for i, s := range h.cfg.Servers {
 		own := dialAddress(h.upstreams[i].url)
-		if to := elsewhere(&s, own); len(to) > 0 {
+		if to := elsewhere(s, own); len(to) > 0 {
 			h.log.Warn("calls go to the addresses in proxy, not to the host of the server's URL, which is only sent as Host; leave it at one of the two",
 				zap.String("server", s.ID), zap.String("url_host", own), zap.Strings("to", to))
 		}

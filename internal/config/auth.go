@@ -131,8 +131,7 @@ var reservedParams = []string{
 
 // resolveAuth settles how servers are connected.
 func (s *Site) resolveAuth(resolve Resolver) error {
-	for i := range s.Servers {
-		server := &s.Servers[i]
+	for i, server := range s.Servers {
 		if server.Auth == nil {
 			continue
 		}
@@ -276,9 +275,9 @@ func (a *Auth) resolveOAuthClient(path string, resolve Resolver) error {
 // ConnectedServers returns the servers that somebody connects an account of.
 func (s *Site) ConnectedServers() []*Server {
 	var connected []*Server
-	for i := range s.Servers {
-		if s.Servers[i].Auth != nil {
-			connected = append(connected, &s.Servers[i])
+	for _, server := range s.Servers {
+		if server.Auth != nil {
+			connected = append(connected, server)
 		}
 	}
 	return connected

@@ -42,9 +42,9 @@ func (s *Site) checkCallbackPath(field string, server *Server) error {
 	case reserved(path):
 		return Errorf(field, "%s is needed by the authorization server; choose another", path)
 	}
-	for i := range s.Servers {
-		if slices.Contains(s.Servers[i].Paths(), path) {
-			return Errorf(field, "%s is that of server %s; choose another", path, s.Servers[i].ID)
+	for _, other := range s.Servers {
+		if slices.Contains(other.Paths(), path) {
+			return Errorf(field, "%s is that of server %s; choose another", path, other.ID)
 		}
 	}
 	return nil
@@ -55,13 +55,11 @@ func (s *Site) checkCallbackPath(field string, server *Server) error {
 // them could have a browser bring it the code of another, which only the path
 // tells apart (RFC 9700 section 4.4).
 func (s *Site) checkSharedCallbacks() error {
-	for i := range s.Servers {
-		server := &s.Servers[i]
+	for i, server := range s.Servers {
 		if !server.hasProvider() {
 			continue
 		}
-		for j := range i {
-			other := &s.Servers[j]
+		for _, other := range s.Servers[:i] {
 			if !other.hasProvider() || other.CallbackPath() != server.CallbackPath() || maybeOneProvider(other.Auth, server.Auth) {
 				continue
 			}

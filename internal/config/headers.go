@@ -167,8 +167,8 @@ var neverPassed = []string{
 // server.
 func (s *Site) checkPassHeaders(Resolver) error {
 	everywhere := s.callerHeaders()
-	for i := range s.Servers {
-		server, path := &s.Servers[i], Index("servers", i)+".pass_headers"
+	for i, server := range s.Servers {
+		path := Index("servers", i) + ".pass_headers"
 		ours := slices.Concat(everywhere, headerNames(server.Headers), server.proxyHeaders())
 		for _, name := range server.PassHeaders {
 			if err := checkPassHeader(path, name, ours); err != nil {

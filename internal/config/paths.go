@@ -41,8 +41,7 @@ type OwnedPaths struct {
 // OwnedPaths returns those of the site.
 func (s *Site) OwnedPaths() *OwnedPaths {
 	o := &OwnedPaths{servers: make(map[string]bool, 6*len(s.Servers))}
-	for i := range s.Servers {
-		s := &s.Servers[i]
+	for _, s := range s.Servers {
 		for _, name := range wellKnownNames { // some clients look there
 			o.servers[strings.TrimSuffix(s.Path, "/")+"/.well-known/"+name] = true
 		}

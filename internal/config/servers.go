@@ -86,18 +86,22 @@ func (s *Site) resolveServers(resolve Resolver) error {
 		return Errorf("servers", "there is nothing to protect; add `server <id> <path> <upstream URL>`")
 	}
 	s.Servers = slices.Clone(s.Servers)
-	for i := range s.Servers {
-		server, path := &s.Servers[i], Index("servers", i)
+	for i, configured := range s.Servers {
+		server, path := new(Server), Index("servers", i)
+		if configured != nil { // null in JSON is one that says nothing
+			*server = *configured
+		}
+		s.Servers[i] = server
 		if !idPattern.MatchString(server.ID) {
 			return Errorf(path+".id", "%q is not an id; use letters, digits, - and _", server.ID)
 		}
-		if slices.ContainsFunc(s.Servers[:i], func(other Server) bool { return other.ID == server.ID }) {
+		if slices.ContainsFunc(s.Servers[:i], func(other *Server) bool { return other.ID == server.ID }) {
 			return Errorf(path+".id", "the id %s is used twice; give each server its own", server.ID)
 		}
 		if err := checkServerPath(path+".path", server.Path); err != nil {
 			return err
 		}
-		if at := slices.IndexFunc(s.Servers[:i], func(other Server) bool { return other.Path == server.Path }); at >= 0 {
+		if at := slices.IndexFunc(s.Servers[:i], func(other *Server) bool { return other.Path == server.Path }); at >= 0 {
 			return Errorf(path+".path", "the path %s is that of server %s too; give each server its own", server.Path, s.Servers[at].ID)
 		}
 		if err := server.resolve(path, s.Issuer, resolve); err != nil {

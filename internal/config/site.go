@@ -25,7 +25,7 @@ type Site struct {
 	Clients []Client `json:"clients,omitempty"`
 	// Servers are the MCP servers behind the site, in the order people see
 	// them. At least one.
-	Servers []Server `json:"servers,omitempty"`
+	Servers []*Server `json:"servers,omitempty"`
 	// Scopes describes scopes to people, in their order.
 	Scopes []Scope `json:"scopes,omitempty"`
 
@@ -142,9 +142,9 @@ func (s *Site) checkInsecure(Resolver) error {
 
 // Server returns the server with the id, or nil.
 func (s *Site) Server(id string) *Server {
-	i := slices.IndexFunc(s.Servers, func(server Server) bool { return server.ID == id })
+	i := slices.IndexFunc(s.Servers, func(server *Server) bool { return server.ID == id })
 	if i < 0 {
 		return nil
 	}
-	return &s.Servers[i]
+	return s.Servers[i]
 }

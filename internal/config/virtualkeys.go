@@ -74,7 +74,7 @@ func checkKeyName(path, name string, seen map[string]string) error {
 	return nil
 }
 
-func checkKeyServers(path string, ids []string, servers []Server) error {
+func checkKeyServers(path string, ids []string, servers []*Server) error {
 	known := make([]string, len(servers))
 	for i, s := range servers {
 		known[i] = s.ID
