@@ -70,6 +70,14 @@ func (b *browser) reload(keys ...identity.Key) {
 
 func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...accounts.Server) *walk {
 	t.Helper()
+	return newWalkBy(t, store, func(c *authz.Config) {
+		c.SignIn, c.VirtualKeys = signInWith(virtual...), identity.NewVirtualKeys(virtual...)
+	}, servers...)
+}
+
+// newWalkBy returns a site whose people sign in as set by change.
+func newWalkBy(t *testing.T, store storage.Store, change func(*authz.Config), servers ...accounts.Server) *walk {
+	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +87,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		t.Fatal(err)
 	}
 	cfg := newFake().cfg
-	cfg.SignIn, cfg.VirtualKeys = signInWith(virtual...), identity.NewVirtualKeys(virtual...)
+	change(&cfg)
 	cfg.Registration = authz.DefaultRegistration
 	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
@@ -101,7 +109,10 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 		deps.Connections = w.broker
 	}
 	w.as = authz.New(cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop()}).Routes()) {
+	for _, route := range slices.Concat(w.as.Routes(), New(Deps{
+		Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop(),
+		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.time},
+	}).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w
@@ -112,6 +123,8 @@ type browser struct {
 	*walk
 	cookies map[string]string
 	user    string // whom another handler authenticated
+
+	identity string // the address of its identity page
 }
 
 func (w *walk) browser() *browser { return &browser{walk: w, cookies: map[string]string{}} }
