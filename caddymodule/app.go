@@ -3,8 +3,8 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -28,9 +29,9 @@ const appName = "mcp_oauth"
 
 // App holds what all sites share: the store and the keys.
 type App struct {
-	// Storage is where registrations, grants and tokens are kept.
+	// StorageRaw is where registrations, grants and tokens are kept.
 	// Default: a bbolt database in Caddy's data directory.
-	Storage *Storage `json:"storage,omitempty"`
+	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=mcp_oauth.storage inline_key=engine"`
 	// EncryptionKeys protect what must be read back: connected accounts,
 	// registrations at providers and pending sign-ins; and they mark access
 	// tokens, which are refused without their key. Each is 32 random bytes
@@ -42,9 +43,10 @@ type App struct {
 	// when a call uses it. Default: one key, generated in Caddy's data directory.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
-	ctx  caddy.Context
-	log  *zap.Logger
-	path string // of the database; empty for memory
+	ctx    caddy.Context
+	log    *zap.Logger
+	engine string // the name of the module that is the opener
+	opener storage.Opener
 
 	started  uint64     // see starts
 	ending   sync.Mutex // held while what was withdrawn is being ended
@@ -60,16 +62,6 @@ type App struct {
 	handlers []*Handler
 	gates    map[string]*authz.Gate // by resource, of all handlers
 	sites    map[string]*site       // by issuer
-}
-
-// Storage chooses the store.
-type Storage struct {
-	// Engine is `bbolt`, a file for one Caddy process, or `memory`, which
-	// forgets everything when Caddy stops. Default: `bbolt`.
-	Engine string `json:"engine,omitempty"`
-	// Path of the bbolt file. Default: `mcp_oauth/mcp_oauth.db` in Caddy's
-	// data directory.
-	Path string `json:"path,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -94,39 +86,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 func (a *App) provision() error {
-	if err := a.resolveStorage(); err != nil {
+	if err := a.loadStorage(); err != nil {
 		return err
 	}
 	return a.checkKeys()
-}
-
-func (a *App) resolveStorage() error {
-	s := Storage{Engine: "bbolt"}
-	if a.Storage != nil {
-		s.Path = a.Storage.Path
-		if a.Storage.Engine != "" {
-			s.Engine = a.Storage.Engine
-		}
-	}
-	switch s.Engine {
-	case "memory":
-		if s.Path != "" {
-			return config.Errorf("storage.path", "storage memory has no path; remove it, or use bbolt")
-		}
-		return nil
-	case "bbolt":
-	default:
-		return config.Errorf("storage.engine", "unknown storage %q%s", s.Engine, config.Choice(s.Engine, []string{"bbolt", "memory"}))
-	}
-	if s.Path == "" {
-		s.Path = filepath.Join(caddy.AppDataDir(), "mcp_oauth", "mcp_oauth.db")
-	}
-	path, _, err := replacePlaceholders(s.Path)
-	if err != nil {
-		return config.Errorf("storage.path", "%v", err)
-	}
-	a.path, err = filepath.Abs(path) // which also cleans it: one name, one processState
-	return err
 }
 
 // refuseRewriters looks at what is around the handlers. Now all of Caddy's apps
@@ -159,13 +122,6 @@ func (a *App) Cleanup() error {
 	}
 	_, err := processStates.Delete(a.poolKey())
 	return err
-}
-
-func (a *App) poolKey() string {
-	if a.path == "" {
-		return "memory"
-	}
-	return a.path
 }
 
 // addHandler makes a handler of this configuration known. It refuses another

@@ -1,6 +1,9 @@
 package caddymodule
 
 import (
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -29,27 +32,60 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 		return nil, p.here(line{}, "mcp_oauth takes no argument; remove %q", p.Val())
 	}
 	app := new(App)
-	if err := globalOptions.read(p, "", app); err != nil {
+	if err := globalOptions().read(p, "", app); err != nil {
 		return nil, err
 	}
 	adapted.remember(app, p.lines)
 	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-var globalOptions = block[App]{
-	{name: "storage", args: "bbolt", read: readStorage, block: bboltOptions},
-	{name: "storage", args: "memory", read: readStorage},
+// globalOptions are the options of the global block: with a storage for each
+// module there is.
+func globalOptions() block[App] {
+	options := block[App]{
+		{name: "storage", args: "bbolt", read: readBboltStorage, block: bboltOptions},
+		{name: "storage", args: "memory", read: readMemoryStorage},
+	}
+	for _, name := range storageEngines() {
+		if name != "bbolt" && name != "memory" {
+			options = append(options, option[App]{name: "storage", args: name + " [<setting>...]", read: readStorage, block: free("…")})
+		}
+	}
 	// The first encrypts, all decrypt.
-	{name: "encryption_key", args: "<placeholder>", field: "encryption_keys[]", read: readEncryptionKey},
+	return append(options, option[App]{name: "encryption_key", args: "<placeholder>", field: "encryption_keys[]", read: readEncryptionKey})
 }
 
-var bboltOptions = block[Storage]{
-	{name: "path", args: "<file>", read: setText(func(s *Storage) *string { return &s.Path })},
+var bboltOptions = block[BboltStorage]{
+	{name: "path", args: "<file>", read: setText(func(s *BboltStorage) *string { return &s.Path })},
 }
 
+func readBboltStorage(p *parser, app *App, l line) error {
+	s := new(BboltStorage)
+	err := bboltOptions.read(p, l.path, s)
+	app.StorageRaw = storageJSON(s)
+	return err
+}
+
+func readMemoryStorage(_ *parser, app *App, _ line) error {
+	app.StorageRaw = storageJSON(new(MemoryStorage))
+	return nil
+}
+
+// readStorage lets a module of somebody else read its options.
 func readStorage(p *parser, app *App, l line) error {
-	app.Storage = &Storage{Engine: l.args[0]}
-	return bboltOptions.read(p, l.path, app.Storage)
+	for range l.args[1:] { // back to the name of the module
+		p.Prev()
+	}
+	m, err := caddyfile.UnmarshalModule(p.Dispenser, storageNamespace+"."+l.args[0])
+	if err != nil {
+		return err
+	}
+	app.StorageRaw = storageJSON(m.(caddy.Module)) // as it is registered
+	return nil
+}
+
+func storageJSON(m caddy.Module) json.RawMessage {
+	return caddyconfig.JSONModuleObject(m, storageKey, m.CaddyModule().ID.Name(), nil)
 }
 
 func readEncryptionKey(p *parser, app *App, l line) error {

@@ -35,7 +35,7 @@ func newParser(d *caddyfile.Dispenser, helper httpcaddyfile.Helper) *parser {
 func blocks() []namedBlock {
 	return []namedBlock{
 		{"the mcp_oauth block of a site", siteOptions},
-		{"the global mcp_oauth block, in the braces at the top of the Caddyfile", globalOptions},
+		{"the global mcp_oauth block, in the braces at the top of the Caddyfile", globalOptions()},
 		{"the block of a server", serverOptions},
 		{"the block of auth oauth or per_user_oauth", oauthOptions},
 		{"the block of auth per_user_headers", pastedOptions},

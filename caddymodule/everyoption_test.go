@@ -111,5 +111,5 @@ func TestAllBlocksAreKnown(t *testing.T) {
 		}
 	}
 	check(siteOptions)
-	check(globalOptions)
+	check(globalOptions())
 }

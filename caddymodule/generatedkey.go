@@ -19,15 +19,15 @@ var errEmptyKeyFile = errors.New("it is empty")
 // generatedKey returns the key in the file. It makes one if there is none and
 // the database has nothing yet: beside records, another key would be a loss
 // that nobody was told of.
-func generatedKey(path, database string, hasRecords func() (bool, error)) ([]byte, error) {
+func generatedKey(path, database string, isEmpty func() (bool, error)) ([]byte, error) {
 	key, err := loadKey(path)
 	empty := errors.Is(err, errEmptyKeyFile) // an earlier version was killed while it made it
 	if !empty && !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if used, failed := hasRecords(); failed != nil {
+	if unused, failed := isEmpty(); failed != nil {
 		return nil, failed
-	} else if used {
+	} else if !unused {
 		return nil, fmt.Errorf("%s is missing or empty, and the database %s has records that were made with a key; restore the file from a backup, or configure the encryption_key they were made with. If it is lost, write a new one into the file (openssl rand -base64 32, mode 0600): then clients sign in again, and people connect their accounts again", path, database)
 	}
 	if empty {

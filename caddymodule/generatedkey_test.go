@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func hasRecords(has bool) func() (bool, error) { return func() (bool, error) { return has, nil } }
+func isEmpty(empty bool) func() (bool, error) { return func() (bool, error) { return empty, nil } }
 
 // A key is made anew where nothing can be lost by it, and nowhere else.
 func TestLostKey(t *testing.T) {
@@ -30,7 +30,7 @@ func TestLostKey(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			key, err := generatedKey(path, "mcp_oauth.db", hasRecords(test.used))
+			key, err := generatedKey(path, "mcp_oauth.db", isEmpty(!test.used))
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) {
 					t.Errorf("error %v, want one with %q and the file", err, test.want)
@@ -40,19 +40,19 @@ func TestLostKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := generatedKey(path, "mcp_oauth.db", hasRecords(true)); err != nil || !bytes.Equal(again, key) {
+			if again, err := generatedKey(path, "mcp_oauth.db", isEmpty(false)); err != nil || !bytes.Equal(again, key) {
 				t.Errorf("the next start: another key, or %v", err)
 			}
 		})
 	}
 }
 
-// The database says whether it has records.
-func TestHasRecords(t *testing.T) {
+// The database says whether it has no records.
+func TestEmpty(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
-	for _, want := range []bool{false, true} {
-		if got, err := stateOf(t, g).hasRecords(); err != nil || got != want {
-			t.Errorf("hasRecords: %t, %v; want %t", got, err, want)
+	for _, want := range []bool{true, false} {
+		if got, err := stateOf(t, g).store.Empty(t.Context()); err != nil || got != want {
+			t.Errorf("Empty: %t, %v; want %t", got, err, want)
 		}
 		g.signIn("client", g.url+"/mcp")
 	}

@@ -17,7 +17,7 @@ func TestGrammarComments(t *testing.T) {
 		grammar grammar
 	}{
 		"caddyfile.go":        {"mcp_oauth {", siteOptions},
-		"caddyfile_global.go": {"mcp_oauth {", globalOptions},
+		"caddyfile_global.go": {"mcp_oauth {", globalOptions()},
 	} {
 		source, err := os.ReadFile(file)
 		if err != nil {
@@ -77,7 +77,7 @@ func TestReference(t *testing.T) {
 			accounts = append(accounts, u)
 		}
 	}
-	for i, want := range [][]string{accounts, usagesOf(globalOptions), usagesOf(siteOptions)} {
+	for i, want := range [][]string{accounts, usagesOf(globalOptions()), usagesOf(siteOptions)} {
 		if i >= len(tables) {
 			t.Fatalf("%d tables of options", len(tables))
 		}

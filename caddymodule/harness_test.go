@@ -75,7 +75,7 @@ func newGateway(t *testing.T, lines string) *gateway {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
-		if refs, used := processStates.References(g.db()); used {
+		if refs, used := processStates.References("bbolt " + g.db()); used {
 			t.Errorf("%d references to the store are left", refs)
 		}
 	})

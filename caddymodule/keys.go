@@ -120,13 +120,13 @@ func (a *App) newKeyring(state *processState) (*seal.Keyring, error) {
 	switch {
 	case len(a.EncryptionKeys) > 0:
 		return a.configuredKeys()
-	case a.path == "": // nothing sealed outlives the process
+	case !a.opener.Durable(): // nothing sealed outlives the process
 		return seal.NewKeyring(state.ephemeralKey[:])
 	}
 	// Not beside the database, so that a copy of that directory is not a
 	// copy of the key.
 	path := filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
-	key, err := generatedKey(path, a.path, state.hasRecords)
+	key, err := generatedKey(path, a.opener.Key(), func() (bool, error) { return state.store.Empty(a.ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("generated encryption key: %w", err)
 	}

@@ -60,7 +60,7 @@ func TestFailedReloadKeepsServing(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, bad.why)
 		}
 		status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
-		if refs, _ := processStates.References(g.db()); refs != 1 {
+		if refs, _ := processStates.References("bbolt " + g.db()); refs != 1 {
 			t.Errorf("%s: %d references to the store", name, refs)
 		}
 	}
@@ -124,7 +124,7 @@ func TestReloadUnderLoad_N01_N02_M11(t *testing.T) {
 	if moreGoroutines > goroutines+10 || moreFiles > files+10 {
 		t.Errorf("50 reloads leave %d goroutines and %d files", moreGoroutines-goroutines, moreFiles-files)
 	}
-	if refs, _ := processStates.References(g.db()); refs != 1 {
+	if refs, _ := processStates.References("bbolt " + g.db()); refs != 1 {
 		t.Errorf("%d references to the store", refs)
 	}
 }
@@ -172,7 +172,7 @@ func TestRequestOutlivesItsConfiguration(t *testing.T) {
 	if got := <-done; got != "late" {
 		t.Errorf("got %q", got)
 	}
-	if _, used := processStates.References(g.db()); used {
+	if _, used := processStates.References("bbolt " + g.db()); used {
 		t.Error("the store is still open")
 	}
 	// E16: what still reaches the old handler is refused, and opens nothing.

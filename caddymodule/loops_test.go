@@ -20,13 +20,14 @@ import (
 )
 
 // atWork runs test with what a process shares, on a clock of its own.
-func atWork(t *testing.T, path string, active func() *App, test func(*testing.T, *processState)) {
+func atWork(t *testing.T, opener storage.Opener, active func() *App, test func(*testing.T, *processState)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p, err := newProcessState(path, active)
+		store, err := opener.Open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		p := newProcessState(store, active)
 		test(t, p)
 		if err := p.Destruct(); err != nil {
 			t.Error(err)
@@ -39,7 +40,7 @@ func noApp() *App { return nil }
 // E18: by itself, and within seconds, the process ends the streams of those
 // who would not pass any more.
 func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
-	atWork(t, "", noApp, func(t *testing.T, p *processState) {
+	atWork(t, new(MemoryStorage), noApp, func(t *testing.T, p *processState) {
 		upstream, _ := io.Pipe()
 		stream := p.streams.track(&stream{ReadCloser: upstream, events: true, call: &call{gatedServer: new(gatedServer)}}) // without a gate nobody passes
 		ended := make(chan time.Time, 1)
@@ -64,7 +65,7 @@ func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
 
 // Expired records are removed by themselves.
 func TestRecordsAreSweptByThemselves(t *testing.T) {
-	atWork(t, "", noApp, func(t *testing.T, p *processState) {
+	atWork(t, new(MemoryStorage), noApp, func(t *testing.T, p *processState) {
 		client := storage.Client{ID: "client", Issuer: "https://a.example", ExpiresAt: time.Now().Add(time.Second)}
 		if err := p.store.CreateClient(t.Context(), client, storage.Unused{}); err != nil {
 			t.Fatal(err)
@@ -91,7 +92,7 @@ func (s *countsDue) DueRevocations(context.Context, string, int, time.Time, time
 // Providers are told again by themselves, by the configuration that serves.
 func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 	app := &App{sites: map[string]*site{}}
-	atWork(t, "", func() *App { return app }, func(t *testing.T, p *processState) {
+	atWork(t, new(MemoryStorage), func() *App { return app }, func(t *testing.T, p *processState) {
 		store := &countsDue{Store: p.store}
 		keys, err := seal.NewKeyring(testKey("a"))
 		if err != nil {
@@ -118,7 +119,7 @@ func TestLostDatabaseIsToldOf(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp") // whose log it is
 	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
 	told := func() int { return strings.Count(g.log(), path+" was deleted while it is open") }
-	atWork(t, path, noApp, func(t *testing.T, p *processState) {
+	atWork(t, &BboltStorage{path: path}, noApp, func(t *testing.T, p *processState) {
 		time.Sleep(time.Hour)
 		if n := told(); n != 0 {
 			t.Errorf("told %d times of a file in its place", n)
@@ -141,7 +142,7 @@ func TestLostDatabaseIsToldOf(t *testing.T) {
 func TestKeyOfWhatIsInMemory(t *testing.T) {
 	var keys [3][keySize]byte // the first of them is zero
 	for i := range keys[1:] {
-		atWork(t, "", noApp, func(_ *testing.T, p *processState) { keys[i+1] = p.ephemeralKey })
+		atWork(t, new(MemoryStorage), noApp, func(_ *testing.T, p *processState) { keys[i+1] = p.ephemeralKey })
 	}
 	if keys[0] == keys[1] || keys[1] == keys[2] {
 		t.Error("the key is always the same")

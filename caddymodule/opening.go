@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -32,7 +31,7 @@ func (a *App) Start() error {
 	}
 	a.started = starts.Add(1)
 	err := a.openSites()
-	if err != nil && (servesAlready() || boltstore.InUse(err) && !a.servesOthers()) {
+	if err != nil && (servesAlready() || errors.Is(err, storage.ErrInUse) && !a.servesOthers()) {
 		return err
 	}
 	go a.endWithdrawnWhenLive()
@@ -131,7 +130,13 @@ func (a *App) openShared() (*processState, *seal.Keyring, error) {
 	case released:
 		return nil, nil, storage.ErrClosed
 	}
-	value, _, err := processStates.LoadOrNew(a.poolKey(), func() (caddy.Destructor, error) { return newProcessState(a.path, activeApp) })
+	value, _, err := processStates.LoadOrNew(a.poolKey(), func() (caddy.Destructor, error) {
+		store, err := a.opener.Open(a.ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newProcessState(store, activeApp), nil
+	})
 	if err != nil {
 		return nil, nil, a.failed(err)
 	}

@@ -175,7 +175,7 @@ func TestStopWhileTheStoreCannotBeOpened(t *testing.T) {
 	if err := app.openSites(); err == nil {
 		t.Error("a configuration that was stopped opened its store")
 	}
-	if refs, used := processStates.References(g.db()); used {
+	if refs, used := processStates.References("bbolt " + g.db()); used {
 		t.Errorf("%d references to the store are left", refs)
 	}
 }

@@ -14,8 +14,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
 
 const (
@@ -29,9 +27,9 @@ const (
 	checkInterval   = 5 * time.Second
 )
 
-// processStates holds one processState per database, by the clean absolute
-// path of its file. Caddy starts a new configuration before it stops the old
-// one, and a bbolt file can be opened only once.
+// processStates holds one processState per store, by App.poolKey. Caddy starts a
+// new configuration before it stops the old one, and a bbolt file can be opened
+// only once.
 var processStates = caddy.NewUsagePool()
 
 // processState is what must be unique in the process and outlive a reload. It
@@ -39,7 +37,6 @@ var processStates = caddy.NewUsagePool()
 // are open.
 type processState struct {
 	store        storage.Store
-	file         *boltstore.Store // that is the store; nil in memory
 	tokens       *tokens.Cache
 	limiter      *authz.Limiter
 	documents    *authz.DocumentCache
@@ -49,22 +46,17 @@ type processState struct {
 	connections  *accounts.Shared
 	ephemeralKey [keySize]byte
 	active       func() *App // of the configuration that serves now, or nil
-	reported     lastReport  // about the file
+	reported     lastReport  // about the store
 
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-// newProcessState opens the database at path, or one in memory.
-func newProcessState(path string, active func() *App) (*processState, error) {
-	file, store, err := openStore(path)
-	if err != nil {
-		return nil, err
-	}
+// newProcessState returns what works on the store, which it closes in the end.
+func newProcessState(store storage.Store, active func() *App) *processState {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &processState{
 		store:       store,
-		file:        file,
 		tokens:      tokens.NewCache(store, tokenCacheSize),
 		limiter:     authz.NewLimiter(limiterSize),
 		documents:   authz.NewDocumentCache(),
@@ -79,26 +71,8 @@ func newProcessState(path string, active func() *App) (*processState, error) {
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
 	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
-	p.done.Go(func() { every(ctx, checkInterval, p.checkFile) })
-	return p, nil
-}
-
-// openStore returns the store, and the file that it is, if it is one.
-func openStore(path string) (*boltstore.Store, storage.Store, error) {
-	if path == "" {
-		return nil, memstore.New(), nil
-	}
-	file, err := boltstore.Open(path, boltstore.Options{})
-	return file, file, err
-}
-
-// hasRecords reports whether anything is stored.
-func (p *processState) hasRecords() (bool, error) {
-	if p.file == nil {
-		return false, nil
-	}
-	empty, err := p.file.Empty(context.Background())
-	return !empty, err
+	p.done.Go(func() { every(ctx, checkInterval, p.checkStore) })
+	return p
 }
 
 // Destruct ends what is left when no configuration uses the database any
@@ -144,12 +118,9 @@ func (p *processState) revoke(ctx context.Context) {
 	sites.Wait()
 }
 
-// checkFile tells when what is stored may be lost, or cannot be stored.
-func (p *processState) checkFile(context.Context) {
-	if p.file == nil {
-		return
-	}
-	err := p.file.Check()
+// checkStore tells when what is stored may be lost, or cannot be stored.
+func (p *processState) checkStore(ctx context.Context) {
+	err := p.store.Check(ctx)
 	if p.reported.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("the database is not as it should be", zap.Error(err))
 	}

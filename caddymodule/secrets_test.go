@@ -19,7 +19,7 @@ import (
 // M05: a key that others can read is no key.
 func TestKeyFile_M05(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys", "encryption.key")
-	fresh := func() ([]byte, error) { return generatedKey(path, "mcp_oauth.db", hasRecords(false)) }
+	fresh := func() ([]byte, error) { return generatedKey(path, "mcp_oauth.db", isEmpty(true)) }
 	key, err := fresh()
 	if err != nil {
 		t.Fatal(err)

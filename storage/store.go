@@ -13,6 +13,8 @@ var (
 	ErrNotFound = errors.New("storage: not found")
 	// ErrClosed: the store was closed, as happens when a process stops.
 	ErrClosed = errors.New("storage: closed")
+	// ErrInUse: another process has the store open, which only one can.
+	ErrInUse = errors.New("storage: in use by another process")
 )
 
 // Store keeps all records. It is for who opens and closes it; who works with
@@ -33,6 +35,10 @@ type Store interface {
 	// transaction so that it never holds up other callers, and returns how
 	// many it removed. With a connection, its OnExpiry is queued.
 	Sweep(ctx context.Context, now time.Time) (int, error)
+	// Empty reports whether nothing is stored at all.
+	Empty(ctx context.Context) (bool, error)
+	// Check fails if what is stored from now on may be lost.
+	Check(ctx context.Context) error
 
 	// Close releases the store. Later calls return ErrClosed.
 	Close() error

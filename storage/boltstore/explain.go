@@ -8,20 +8,28 @@ import (
 	"syscall"
 
 	bolterrors "go.etcd.io/bbolt/errors"
-)
 
-// InUse reports whether Open failed because another process has the file.
-func InUse(err error) bool { return errors.Is(err, bolterrors.ErrTimeout) }
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
 
 // explain adds to an error of Open which file it is about, and what to do.
 func explain(path string, err error) error {
-	return fmt.Errorf("boltstore: the database %s cannot be opened: %w%s", path, err, advice(path, err))
+	explained := fmt.Errorf("boltstore: the database %s cannot be opened: %w%s", path, err, advice(path, err))
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return inUse{explained}
+	}
+	return explained
 }
+
+// inUse is an error that is also storage.ErrInUse.
+type inUse struct{ error }
+
+func (e inUse) Unwrap() []error { return []error{e.error, storage.ErrInUse} }
 
 // advice follows a cause that the system or bbolt has named.
 func advice(path string, err error) string {
 	switch {
-	case InUse(err):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return "; it is already open in another process: to change the configuration of a running Caddy, use caddy reload; else end that process, or give this one a storage path of its own"
 	case isFolder(path):
 		return "; it is a folder, and storage path names the file: add mcp_oauth.db to it"

@@ -90,7 +90,7 @@ func TestFileIsAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closed(t, s)
-	if err := s.Check(); err != nil {
+	if err := s.Check(background()); err != nil {
 		t.Errorf("Check of a file in its place: %v", err)
 	}
 	if err := os.Rename(path, path+".old"); err != nil {
@@ -104,7 +104,7 @@ func TestFileIsAnother(t *testing.T) {
 	if err := os.Rename(path+".old", path); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Check(); err != nil {
+	if err := s.Check(background()); err != nil {
 		t.Errorf("Check when it is back: %v", err)
 	}
 }
@@ -136,7 +136,7 @@ func TestFileIsCutShort(t *testing.T) {
 
 func expectCheck(t *testing.T, s *Store, want ...string) {
 	t.Helper()
-	err := s.Check()
+	err := s.Check(background())
 	for _, w := range want {
 		if err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("Check: %v, want it to say %q", err, w)
@@ -155,7 +155,7 @@ func TestBrokenStore(t *testing.T) {
 	for name, err := range map[string]error{
 		"Update": e.Update(background(), put("key")),
 		"View":   e.View(background(), nil),
-		"Check":  (&Store{engine: e}).Check(),
+		"Check":  (&Store{engine: e}).Check(background()),
 	} {
 		if !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v, want the cause", name, err)
@@ -258,7 +258,7 @@ func TestTreeWithoutEnd(t *testing.T) {
 
 func TestEmpty(t *testing.T) {
 	e := tempEngine(t)
-	s := &Store{engine: e}
+	s := kv.New(e)
 	for _, want := range []bool{true, false} {
 		if got, err := s.Empty(background()); err != nil || got != want {
 			t.Errorf("Empty: %t, %v; want %t", got, err, want)

@@ -19,23 +19,10 @@ type Store struct {
 
 var _ storage.Store = (*Store)(nil)
 
-// Empty reports whether the file has no record at all.
-func (s *Store) Empty(ctx context.Context) (empty bool, err error) {
-	err = s.engine.View(ctx, func(r kv.Reader) error {
-		empty = true
-		for range r.Scan(nil) {
-			empty = false
-			break
-		}
-		return nil
-	})
-	return empty, err
-}
-
 // Check fails if the store is broken, if its file was cut short, or if its path
 // leads to another file than the one that is open: then what it still writes is
 // lost when it is closed.
-func (s *Store) Check() error {
+func (s *Store) Check(context.Context) error {
 	db := s.engine.db
 	if err := db.checkLength(); err != nil {
 		return fmt.Errorf("boltstore: the database %s cannot be used: %w", s.path, err)

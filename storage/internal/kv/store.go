@@ -18,6 +18,22 @@ func New(engine Engine) *Store { return &Store{engine: engine} }
 // Close closes the engine.
 func (s *Store) Close() error { return s.engine.Close() }
 
+// Empty implements storage.Store.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	return view(ctx, s, func(r Reader) (bool, error) {
+		for range r.Scan(nil) {
+			return false, nil
+		}
+		return true, nil
+	})
+}
+
+// Check implements storage.Store: it fails when the store is closed. An engine
+// on a disk has more to look at.
+func (s *Store) Check(ctx context.Context) error {
+	return s.engine.View(ctx, func(Reader) error { return nil })
+}
+
 // update runs fn in a writing transaction and returns what its last run did.
 func update[T any](ctx context.Context, s *Store, fn func(Tx) (T, error)) (T, error) {
 	var out, zero T
