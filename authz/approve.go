@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/google/uuid"
@@ -113,7 +114,7 @@ func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) erro
 	policy := &fs.cfg.Registration
 	s.KeepClient = policy.UsedLifetime
 	if !fs.cfg.SignIn.Proves(*f.Identity) {
-		s.Quota = quotaOf(f.address, policy.MaxUnproved)
+		s.Quota = ratelimit.Quota(f.address, policy.MaxUnproved)
 	}
 	if s.Grant != nil && fs.connections != nil {
 		var err error

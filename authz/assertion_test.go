@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 )
 
 // signer is a client's key.
@@ -188,7 +189,7 @@ func TestForgedAssertion_C09(t *testing.T) {
 		"too long":           {strings.Repeat("a", maxAssertionLen+1), "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.as.deps.Limiter = NewLimiter(100)
+			l.as.deps.Limiter = ratelimit.New(100)
 			refusedBecause(t, l.assert(tc.assertion, "client_id", "signer"), "invalid_client", tc.why)
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -44,7 +45,7 @@ type Deps struct {
 	// Tokens is shared by every authorization server on the same Store.
 	Tokens *tokens.Cache
 	// Limiter is shared by every authorization server of the process.
-	Limiter *Limiter
+	Limiter *ratelimit.Limiter
 	// StepUps is shared by every authorization server of the process.
 	StepUps *StepUps
 	// Egress fetches what strangers name: metadata documents and their keys.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 )
 
 // refusedRequest asserts that an authorization request ends on our own page,
@@ -315,7 +316,7 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add("a=%zz&&=&;")
 	l := newLab(f)
 	f.Fuzz(func(t *testing.T, query string) {
-		l.as.deps.Limiter = NewLimiter(1000)
+		l.as.deps.Limiter = ratelimit.New(1000)
 		w := l.authorizeRaw(query)
 		location := w.Header().Get("Location")
 		if (w.Code == http.StatusFound) != strings.HasPrefix(location, ConsentPath+"?flow_id=") {

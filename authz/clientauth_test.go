@@ -232,7 +232,7 @@ func TestBasicAsItIs_C05(t *testing.T) {
 func TestForgedAssertionsLockNobodyOut_C17(t *testing.T) {
 	rightful, forger := newSigner(t, jose.ES256, "k"), newSigner(t, jose.ES256, "k")
 	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, rightful.public())})
-	l.as.deps.Limiter.now = l.time
+	l.as.deps.Limiter.Now = l.time
 	for i := range 2 * authFailuresPerClient {
 		want := http.StatusUnauthorized
 		if i >= authFailuresPerClient {

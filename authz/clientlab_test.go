@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -93,13 +94,13 @@ var stranger = requester{address: "192.0.2.1"}
 // restart does what an operator does who starts the process anew: what is not
 // stored is gone.
 func (l *lab) restart() {
-	l.as.deps.Documents, l.as.deps.Limiter = labDocuments(), NewLimiter(1000)
+	l.as.deps.Documents, l.as.deps.Limiter = labDocuments(), ratelimit.New(1000)
 	l.reload(func(*Config) {})
 }
 
 // stopLimits keeps what is counted from being forgotten with time.
 func (l *lab) stopLimits() {
-	l.as.deps.Limiter.now = func() time.Time { return labStart }
+	l.as.deps.Limiter.Now = func() time.Time { return labStart }
 }
 
 // allowLoopback lets the server fetch documents from this machine, as in

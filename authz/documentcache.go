@@ -8,6 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -47,7 +48,7 @@ func NewDocumentCache() *DocumentCache {
 type documentCache[T any] struct {
 	mu       sync.Mutex
 	valid    *documentMemory[T]
-	failures *lru[documentKey, fetchFailures]
+	failures *cache.LRU[documentKey, fetchFailures]
 	flight   singleflight.Group
 }
 
@@ -76,7 +77,7 @@ type fetchFailures struct {
 
 func newDocumentCache[T any](size int) *documentCache[T] {
 	return &documentCache[T]{
-		valid: newDocumentMemory[T](size), failures: newLRU[documentKey, fetchFailures](size),
+		valid: newDocumentMemory[T](size), failures: cache.NewLRU[documentKey, fetchFailures](size),
 	}
 }
 
@@ -86,7 +87,7 @@ func (c *documentCache[T]) look(key documentKey) (d cachedDocument[T], ok bool, 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d, ok = c.valid.get(key)
-	f, _ := c.failures.get(key)
+	f, _ := c.failures.Get(key)
 	return d, ok, f.retryAt
 }
 
@@ -102,7 +103,7 @@ func (c *documentCache[T]) use(key documentKey) {
 func (c *documentCache[T]) fetched(key documentKey, value T, now time.Time, fresh time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failures.remove(key)
+	c.failures.Remove(key)
 	c.valid.put(key, cachedDocument[T]{value: value, fetched: now, expires: now.Add(fresh)})
 }
 
@@ -113,12 +114,12 @@ func (c *documentCache[T]) fetched(key documentKey, value T, now time.Time, fres
 func (c *documentCache[T]) failed(key documentKey, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f, _ := c.failures.get(key)
+	f, _ := c.failures.Get(key)
 	f.inARow++
 	if f.inARow > 1 {
 		f.retryAt = now.Add(min(firstBackOff<<min(f.inARow-2, 10), maxBackOff))
 	}
-	c.failures.put(key, f)
+	c.failures.Put(key, f)
 }
 
 // keep returns the document that a fetch did not replace because its host had

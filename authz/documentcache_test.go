@@ -183,8 +183,7 @@ func TestCacheBounded_H10(t *testing.T) {
 		c.failed(key(i), labStart)
 	}
 	for name, n := range map[string]int{
-		"documents": len(c.valid.others.byKey), "documents listed": c.valid.others.recent.Len(),
-		"failures": len(c.failures.byKey), "failures listed": c.failures.recent.Len(),
+		"documents": c.valid.others.Len(), "failures": c.failures.Len(),
 	} {
 		if n != maxDocuments {
 			t.Errorf("%d %s", n, name)

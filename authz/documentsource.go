@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -61,7 +62,7 @@ type documentSource[T any] struct {
 	downloads  *downloads
 	publishers *publishers
 	egress     *egress.Client
-	limiter    *Limiter
+	limiter    *ratelimit.Limiter
 	now        func() time.Time
 	// rules tells apart the sources that would take another document, or none,
 	// from the same URL.
@@ -137,7 +138,7 @@ func tryLater(err error) *oauth.Error {
 // first of them hangs up, unless it has not begun.
 func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by requester, after time.Time) (T, error) {
 	var none T
-	flight := strings.Join([]string{strconv.FormatBool(by.proven), senderBlock(by.address), key.rules, key.url}, " ")
+	flight := strings.Join([]string{strconv.FormatBool(by.proven), ratelimit.SenderBlock(by.address), key.rules, key.url}, " ")
 	for ctx.Err() == nil {
 		first := false
 		result := s.cache.flight.DoChan(flight, func() (any, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -61,7 +62,7 @@ func newPlaces(n int) *places {
 }
 
 func newWaiter(address string) *waiter {
-	return &waiter{sender: senderBlock(address), address: addressBlock(address), entered: make(chan struct{})}
+	return &waiter{sender: ratelimit.SenderBlock(address), address: ratelimit.AddressBlock(address), entered: make(chan struct{})}
 }
 
 // take takes a place for the address, if it may have one now.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -123,7 +124,7 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 	}
 	f.cache = tokens.NewCache(f.store, 1024)
 	f.as = New(cfg, Deps{
-		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: NewStepUps(8), Limiter: NewLimiter(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
 		Now: func() time.Time { return f.now },
 	})
 	return f

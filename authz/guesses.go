@@ -3,6 +3,7 @@ package authz
 import (
 	"net/http"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"go.uber.org/zap"
 )
 
@@ -32,7 +33,7 @@ func (as *AuthorizationServer) allowWrongSecret(r *http.Request, kind string) bo
 func (as *AuthorizationServer) reported(r *http.Request, kind string, allowed bool) bool {
 	if !allowed && as.deps.Limiter.AllowFor("guesses_reported", as.deps.ClientIP(r), kind, 1) {
 		as.log.Warn("too many wrong secrets from one address; somebody may be guessing",
-			zap.String("secret", kind), zap.String("address", addressBlock(as.deps.ClientIP(r))))
+			zap.String("secret", kind), zap.String("address", ratelimit.AddressBlock(as.deps.ClientIP(r))))
 	}
 	return allowed
 }

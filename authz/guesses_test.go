@@ -35,7 +35,7 @@ func TestGuessesAtTheGate_C17(t *testing.T) {
 	l := newLab(t, func(c *Config) {
 		c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")}, identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")})
 	})
-	l.as.deps.Limiter.now = l.time
+	l.as.deps.Limiter.Now = l.time
 	token := l.signedIn().Access
 	const attacker, other = "2001:db8:1:2::7", "2001:db9:9:9::7"
 	for i := range wrongSecretsPerAddress {
@@ -121,7 +121,7 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.as.deps.Limiter.now = l.time
+			l.as.deps.Limiter.Now = l.time
 			reg := l.register(`{"redirect_uris":["https://app.example/cb"]}`)
 			for i := range test.tries {
 				if got := test.guess(l, reg); got != http.StatusUnauthorized {
@@ -145,7 +145,7 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 func TestGuessesAtTheInitialToken_C17(t *testing.T) {
 	right := storage.HashOf("the-right-initial-access-token")
 	l := newLab(t, func(c *Config) { c.Registration.InitialAccessToken = &right })
-	l.as.deps.Limiter.now = l.time
+	l.as.deps.Limiter.Now = l.time
 	try := func(token string) int {
 		return l.send("POST", RegisterPath, `{"redirect_uris":["https://app.example/cb"]}`, "Content-Type", "application/json", "Authorization", "Bearer "+token).Code
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -131,9 +132,9 @@ func labDocuments() *DocumentCache {
 }
 
 // limiter returns an empty limiter on the lab's clock.
-func (l *lab) limiter() *Limiter {
-	limiter := NewLimiter(1000)
-	limiter.now = l.time
+func (l *lab) limiter() *ratelimit.Limiter {
+	limiter := ratelimit.New(1000)
+	limiter.Now = l.time
 	return limiter
 }
 

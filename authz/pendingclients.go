@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"sync"
 	"time"
 )
@@ -14,13 +15,13 @@ const maxPending = 1 << 14
 // as safe from a flood of registrations as any other.
 type pendingClients struct {
 	mu     sync.Mutex // guards begun
-	begun  *lru[string, time.Time]
+	begun  *cache.LRU[string, time.Time]
 	now    func() time.Time
 	within time.Duration
 }
 
 func newPendingClients(now func() time.Time, within time.Duration) *pendingClients {
-	return &pendingClients{begun: newLRU[string, time.Time](maxPending), now: now, within: within}
+	return &pendingClients{begun: cache.NewLRU[string, time.Time](maxPending), now: now, within: within}
 }
 
 // note tells that a person was sent to the pages for a client.
@@ -30,13 +31,13 @@ func (p *pendingClients) note(c *Client) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.begun.put(c.ID, p.now())
+	p.begun.Put(c.ID, p.now())
 }
 
 // has reports whether a person may still be on the page for the client.
 func (p *pendingClients) has(clientID string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.begun.get(clientID)
+	at, ok := p.begun.Get(clientID)
 	return ok && p.now().Before(at.Add(p.within))
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -113,7 +114,7 @@ type publishers struct {
 	hosts   []string
 	outages *outages
 	egress  *egress.Client
-	limiter *Limiter
+	limiter *ratelimit.Limiter
 	log     *zap.Logger
 	now     func() time.Time
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -36,7 +37,7 @@ type refreshGrant struct {
 	issuer  *tokenIssuer
 	store   storage.AuthStore
 	cache   *tokens.Cache
-	limiter *Limiter
+	limiter *ratelimit.Limiter
 	log     *zap.Logger
 	now     func() time.Time
 }

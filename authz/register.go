@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"go.uber.org/zap"
 
@@ -42,7 +43,7 @@ type registrationEndpoint struct {
 	pending  *pendingClients
 	store    storage.AuthStore
 	cache    *tokens.Cache
-	limiter  *Limiter
+	limiter  *ratelimit.Limiter
 	attempts *AuthorizationServer
 	clientIP func(*http.Request) string
 	log      *zap.Logger
@@ -84,7 +85,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	c := storage.Client{
 		ID: uuid.NewString(), Issuer: e.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(policy.UnusedLifetime),
 	}
-	sender := storage.HashOf(senderBlock(e.clientIP(r)))
+	sender := storage.HashOf(ratelimit.SenderBlock(e.clientIP(r)))
 	c.Sender = &sender
 	response, err := e.describe(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {

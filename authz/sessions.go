@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -97,7 +98,7 @@ func (ss *Sessions) begin(r *http.Request, id storage.Identity) (storage.Browser
 		s.EndsOthers = false // each is another, also in the next tab
 	}
 	if !ss.cfg.SignIn.Proves(id) {
-		s.Quota = quotaOf(ss.clientIP(r), ss.cfg.Registration.MaxUnproved)
+		s.Quota = ratelimit.Quota(ss.clientIP(r), ss.cfg.Registration.MaxUnproved)
 	}
 	if before := ss.cookies.secret(r, ss.cookies.session()); before != "" {
 		s.Replaces = storage.HashOf(before)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -23,7 +24,7 @@ const stepUpPatience = 10 * time.Second
 // configuration.
 type StepUps struct {
 	mu       sync.Mutex // guards answered
-	answered *lru[stepUpKey, stepUp]
+	answered *cache.LRU[stepUpKey, stepUp]
 }
 
 type stepUpKey struct{ grantID, server string }
@@ -36,7 +37,7 @@ type stepUp struct {
 
 // NewStepUps returns a memory of at most size grants.
 func NewStepUps(size int) *StepUps {
-	return &StepUps{answered: newLRU[stepUpKey, stepUp](size)}
+	return &StepUps{answered: cache.NewLRU[stepUpKey, stepUp](size)}
 }
 
 // shouldChallenge reports whether to answer a call with a scope to ask for. It is
@@ -45,9 +46,9 @@ func (h *StepUps) shouldChallenge(c *tokens.Caller, server string, now time.Time
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := stepUpKey{c.GrantID, server}
-	first, known := h.answered.get(key)
+	first, known := h.answered.Get(key)
 	if !known {
-		h.answered.put(key, stepUp{c.TokenHash, now})
+		h.answered.Put(key, stepUp{c.TokenHash, now})
 		return true
 	}
 	return first.token == c.TokenHash && now.Before(first.at.Add(stepUpPatience))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,7 +39,7 @@ var processStates = caddy.NewUsagePool()
 type processState struct {
 	store        storage.Store
 	tokens       *tokens.Cache
-	limiter      *authz.Limiter
+	limiter      *ratelimit.Limiter
 	documents    *authz.DocumentCache
 	stepUps      *authz.StepUps
 	streams      *streams
@@ -58,7 +59,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p := &processState{
 		store:       store,
 		tokens:      tokens.NewCache(store, tokenCacheSize),
-		limiter:     authz.NewLimiter(limiterSize),
+		limiter:     ratelimit.New(limiterSize),
 		documents:   authz.NewDocumentCache(),
 		stepUps:     authz.NewStepUps(stepUpsSize),
 		streams:     newStreams(),

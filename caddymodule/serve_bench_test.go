@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/caddyserver/caddy/v2"
@@ -52,7 +53,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 	h.upstreams = []*upstream{{id: "a", resource: h.cfg.Servers[0].Resource, proxy: stub{}}}
 	tokens := tokens.NewCache(store, tokenCacheSize)
 	state := &processState{
-		store: store, tokens: tokens, limiter: authz.NewLimiter(16), streams: newStreams(), connections: accounts.NewShared(),
+		store: store, tokens: tokens, limiter: ratelimit.New(16), streams: newStreams(), connections: accounts.NewShared(),
 		documents: authz.NewDocumentCache(),
 	}
 	s, _, err := newSite(h, state, stubKeys)

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -27,7 +28,7 @@ type site struct {
 	prefixes []authz.Route
 	sessions *mcp.Sessions
 	states   *mcp.States
-	limiter  *authz.Limiter
+	limiter  *ratelimit.Limiter
 	streams  *streams
 	links    *openLinks
 	logged   bool // the access log is on

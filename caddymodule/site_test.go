@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -23,7 +24,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	}
 	store := memstore.New()
 	state := &processState{
-		store: store, tokens: tokens.NewCache(store, 1), limiter: authz.NewLimiter(16), streams: newStreams(),
+		store: store, tokens: tokens.NewCache(store, 1), limiter: ratelimit.New(16), streams: newStreams(),
 		documents: authz.NewDocumentCache(), connections: accounts.NewShared(),
 	}
 	t.Cleanup(state.connections.Close)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -95,7 +96,7 @@ func newWalkBy(t *testing.T, store storage.Store, change func(*authz.Config), se
 	}}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
-		Store: store, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: authz.NewLimiter(100),
+		Store: store, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
 		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}

@@ -1,4 +1,4 @@
-package authz
+package ratelimit
 
 import (
 	"net/netip"
@@ -23,10 +23,10 @@ var (
 	levelsIPv6 = []addressLevel{{bits: 64, times: 1}, {bits: 56, times: 4}, {bits: 48, times: 16}}
 )
 
-// addressBlock returns the narrowest block around an IP address that is counted:
+// AddressBlock returns the narrowest block around an IP address that is counted:
 // the address itself, or the /64 of an IPv6 one. Other texts are returned as
 // they are.
-func addressBlock(address string) string {
+func AddressBlock(address string) string {
 	a, levels := parseAddress(address)
 	if levels == nil {
 		return address
@@ -34,21 +34,21 @@ func addressBlock(address string) string {
 	return blockOf(a, levels[0])
 }
 
-// quotaOf returns what a person at the address counts towards who proves nothing.
-func quotaOf(address string, perAddress int) *storage.Quota {
+// Quota returns what a person at the address counts towards who proves nothing.
+func Quota(address string, perAddress int) *storage.Quota {
 	times := 1
 	if _, levels := parseAddress(address); levels != nil {
 		times = levels[len(levels)-1].times
 	}
 	return &storage.Quota{
-		Key: storage.HashOf(addressBlock(address)), Max: perAddress,
-		Block: storage.HashOf(senderBlock(address)), MaxBlock: times * perAddress,
+		Key: storage.HashOf(AddressBlock(address)), Max: perAddress,
+		Block: storage.HashOf(SenderBlock(address)), MaxBlock: times * perAddress,
 	}
 }
 
-// senderBlock returns the widest block around an IP address that is counted: all
+// SenderBlock returns the widest block around an IP address that is counted: all
 // that one sender could hold.
-func senderBlock(address string) string {
+func SenderBlock(address string) string {
 	a, levels := parseAddress(address)
 	if levels == nil {
 		return address

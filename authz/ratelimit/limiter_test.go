@@ -1,4 +1,4 @@
-package authz
+package ratelimit
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 func TestLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter(1000)
+		l := New(1000)
 		for i := range 3 {
 			if !l.Allow("k", "a", 3) {
 				t.Fatalf("event %d refused", i)
@@ -32,7 +32,7 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestLimiterFollowsConfiguration(t *testing.T) {
-	l := NewLimiter(1000)
+	l := New(1000)
 	l.Allow("k", "a", 100)
 	if !l.Allow("k", "a", 1) || l.Allow("k", "a", 1) {
 		t.Error("a lowered limit is not the one that counts")
@@ -51,7 +51,7 @@ func TestLimiterAddresses_N10(t *testing.T) {
 		{"fe80::1%eth0", "fe80::2%eth1", true},
 		{"not an address", "not an address ", false},
 	} {
-		l := NewLimiter(1000)
+		l := New(1000)
 		l.Allow("k", tc.first, 1)
 		if got := !l.Allow("k", tc.second, 1); got != tc.same {
 			t.Errorf("%s and %s share a limit = %v", tc.first, tc.second, got)
@@ -76,7 +76,7 @@ func TestLimiterBlocks_N10(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := NewLimiter(1 << 14)
+				l := New(1 << 14)
 				got := 0
 				for i := range 1000 {
 					if l.Allow("k", tc.address(i), 3) {
@@ -95,7 +95,7 @@ func TestLimiterBlocks_N10(t *testing.T) {
 // block it is in.
 func TestLimiterNeighbours_N10(t *testing.T) {
 	for address, neighbour := range map[string]string{"192.0.2.1": "192.0.2.2", "2001:db8:0:1::1": "2001:db8:0:2::1"} {
-		l := NewLimiter(1000)
+		l := New(1000)
 		for range 1000 {
 			l.Allow("k", address, 3)
 		}
@@ -106,7 +106,7 @@ func TestLimiterNeighbours_N10(t *testing.T) {
 }
 
 func TestLimiterFor(t *testing.T) {
-	l := NewLimiter(1000)
+	l := New(1000)
 	l.AllowFor("k", "192.0.2.1", "a", 1)
 	if l.AllowFor("k", "192.0.2.1", "a", 1) {
 		t.Error("a second event is allowed")
@@ -119,7 +119,7 @@ func TestLimiterFor(t *testing.T) {
 // A flood of one kind must not make another be forgotten: it would have its
 // full limit again.
 func TestLimiterKindsAreApart_N10(t *testing.T) {
-	l := NewLimiter(16)
+	l := New(16)
 	l.Allow("k", "a", 1)
 	for i := range 10_000 {
 		l.Allow("other", fmt.Sprint(i), 1)
@@ -131,16 +131,12 @@ func TestLimiterKindsAreApart_N10(t *testing.T) {
 
 func TestLimiterBounded_N10(t *testing.T) {
 	const size = 1600
-	l := NewLimiter(size)
+	l := New(size)
 	for i := range 100_000 {
 		l.Allow("k", fmt.Sprint(i), 60)
 	}
-	b := l.kinds["k"].byKey
-	if len(b.byKey) != b.recent.Len() {
-		t.Error("index and list differ")
-	}
-	if len(b.byKey) > size {
-		t.Errorf("remembers %d keys of at most %d", len(b.byKey), size)
+	if kept := l.kinds["k"].byKey.Len(); kept > size {
+		t.Errorf("remembers %d keys of at most %d", kept, size)
 	}
 	if l.Allow("k", "99999", 1); !l.Exhausted("k", "99999", 1) {
 		t.Error("forgot the newest key")
@@ -150,12 +146,12 @@ func TestLimiterBounded_N10(t *testing.T) {
 // The holder of a block cannot fill the memory with its addresses: beyond the
 // block's limit none of them is remembered.
 func TestLimiterBlockFillsNoMemory_N10(t *testing.T) {
-	l := NewLimiter(1000)
+	l := New(1000)
 	l.Allow("k", "192.0.2.1", 1)
 	for i := range 0x10000 {
 		l.Allow("k", fmt.Sprintf("2001:db8:0:%x::1", i), 1)
 	}
-	if kept := len(l.kinds["k"].byKey.byKey); kept > 50 {
+	if kept := l.kinds["k"].byKey.Len(); kept > 50 {
 		t.Errorf("remembers %d keys", kept)
 	}
 	if l.Allow("k", "192.0.2.1", 1) {
@@ -164,7 +160,7 @@ func TestLimiterBlockFillsNoMemory_N10(t *testing.T) {
 }
 
 func BenchmarkLimiter(b *testing.B) {
-	l := NewLimiter(100_000)
+	l := New(100_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Allow("register", "2001:db8::1", 1<<30)

@@ -1,10 +1,11 @@
-package authz
+package ratelimit
 
 import (
 	"hash/maphash"
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"golang.org/x/time/rate"
 )
 
@@ -16,7 +17,8 @@ import (
 // One Limiter serves a whole process: what it remembers survives a change of
 // configuration.
 type Limiter struct {
-	now  func() time.Time
+	// Now may be replaced by tests.
+	Now  func() time.Time
 	seed maphash.Seed
 	size int // of each kind
 
@@ -28,7 +30,7 @@ type Limiter struct {
 // length, and the seed is random, so nobody can aim for a collision.
 type buckets struct {
 	mu    sync.Mutex
-	byKey *lru[uint64, *rate.Limiter]
+	byKey *cache.LRU[uint64, *rate.Limiter]
 }
 
 // limit is how many events per minute one key may have, and as many at once.
@@ -37,9 +39,9 @@ type limit struct {
 	perMinute int
 }
 
-// NewLimiter returns a limiter that remembers at most size keys of each kind.
-func NewLimiter(size int) *Limiter {
-	return &Limiter{now: time.Now, seed: maphash.MakeSeed(), size: size, kinds: map[string]*buckets{}}
+// New returns a limiter that remembers at most size keys of each kind.
+func New(size int) *Limiter {
+	return &Limiter{Now: time.Now, seed: maphash.MakeSeed(), size: size, kinds: map[string]*buckets{}}
 }
 
 // Allow reports whether one more event of this kind may happen for the key, at
@@ -63,7 +65,7 @@ func (l *Limiter) AllowFor(kind, address, what string, perMinute int) bool {
 	}
 	var room [3]limit
 	limits := l.limits(room[:0], address, what, perMinute)
-	b, now := l.bucketsOf(kind), l.now()
+	b, now := l.bucketsOf(kind), l.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.exhausted(limits, now) {
@@ -85,7 +87,7 @@ func (l *Limiter) Exhausted(kind, key string, perMinute int) bool {
 	b := l.bucketsOf(kind)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.exhausted(limits, l.now())
+	return b.exhausted(limits, l.Now())
 }
 
 func (l *Limiter) bucketsOf(kind string) *buckets {
@@ -93,7 +95,7 @@ func (l *Limiter) bucketsOf(kind string) *buckets {
 	defer l.mu.Unlock()
 	b := l.kinds[kind]
 	if b == nil {
-		b = &buckets{byKey: newLRU[uint64, *rate.Limiter](l.size)}
+		b = &buckets{byKey: cache.NewLRU[uint64, *rate.Limiter](l.size)}
 		l.kinds[kind] = b
 	}
 	return b
@@ -125,7 +127,7 @@ func (l *Limiter) hash(key, what string) uint64 {
 // addresses in it.
 func (b *buckets) exhausted(limits []limit, now time.Time) bool {
 	for _, each := range limits {
-		if _, known := b.byKey.get(each.key); known && b.bucket(each).TokensAt(now) < 1 {
+		if _, known := b.byKey.Get(each.key); known && b.bucket(each).TokensAt(now) < 1 {
 			return true
 		}
 	}
@@ -135,7 +137,7 @@ func (b *buckets) exhausted(limits []limit, now time.Time) bool {
 // bucket returns the bucket of a limit, new and full if there was none.
 func (b *buckets) bucket(l limit) *rate.Limiter {
 	perSecond := rate.Limit(float64(l.perMinute) / 60)
-	if known, ok := b.byKey.get(l.key); ok {
+	if known, ok := b.byKey.Get(l.key); ok {
 		if known.Burst() != l.perMinute { // the operator changed the limit
 			known.SetLimit(perSecond)
 			known.SetBurst(l.perMinute)
@@ -143,6 +145,6 @@ func (b *buckets) bucket(l limit) *rate.Limiter {
 		return known
 	}
 	fresh := rate.NewLimiter(perSecond, l.perMinute)
-	b.byKey.put(l.key, fresh)
+	b.byKey.Put(l.key, fresh)
 	return fresh
 }
