@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -140,12 +139,7 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if other := d.withoutDocuments[r.URL.Path]; other != nil && d.endpoint.hasAnotherWay() && !d.endpoint.fetchable(r.Context()) {
 		body = other
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(body) // net/http drops it for HEAD
+	oauth.WriteDocument(w, body)
 }
 
 // mustMarshal is for documents of strings and booleans, which always marshal.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -52,8 +53,6 @@ func clientDocument(body []byte) http.Handler {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
-		h.Set("Content-Type", "application/json")
-		h.Set("Cache-Control", "max-age=300")
-		_, _ = w.Write(body)
+		oauth.WriteDocument(w, body)
 	})
 }

@@ -48,8 +48,11 @@ func (h *Handler) refuseHost(w http.ResponseWriter, r *http.Request) error {
 	}
 	id := oauth.NewCorrelationID()
 	h.log.Debug("a request for another host was refused", zap.String("correlation_id", id), zap.String("host", r.Host))
-	answerError(w, http.StatusMisdirectedRequest, "misdirected_request", "This site is "+h.cfg.Issuer+
-		". Check the URL you use, the option public_url, and what a proxy in front sends as Host.", id)
+	refused := oauth.Error{
+		Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Description: "This site is " + h.cfg.Issuer +
+			". Check the URL you use, the option public_url, and what a proxy in front sends as Host.",
+	}
+	refused.Answer(w, id)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -74,19 +73,5 @@ func (h *Handler) announce() {
 func (h *Handler) unavailable(w http.ResponseWriter, cause error) {
 	id := oauth.NewCorrelationID()
 	h.log.Error("the store cannot be opened", zap.String("correlation_id", id), zap.Error(cause))
-	w.Header().Set("Retry-After", "5")
-	answerError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "The server cannot answer right now; try again shortly.", id)
-}
-
-// answerError answers in the form of OAuth's errors (RFC 6749 section 5.2).
-func answerError(w http.ResponseWriter, status int, code, description, correlationID string) {
-	body, _ := json.Marshal(map[string]string{ // strings only: cannot fail
-		"error": code, "error_description": description, "correlation_id": correlationID,
-	})
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	oauth.Unavailable(cause).Answer(w, id)
 }

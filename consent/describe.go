@@ -105,9 +105,6 @@ type scopeView struct {
 	ShowName    bool
 }
 
-// defaultScope is the one that needs no description by the operator.
-const defaultScope = "mcp:use"
-
 // scopes lists the scopes of the request that this server knows. A client has
 // no say in how they are described.
 func (d *describer) scopes(f *authz.Flow, s authz.Server) []scopeView {
@@ -120,7 +117,7 @@ func (d *describer) scopes(f *authz.Flow, s authz.Server) []scopeView {
 			continue // the connection itself is shown
 		}
 		v := scopeView{Name: scope, Description: d.cfg.Scopes[scope], ShowName: true}
-		if v.Description == "" && scope == defaultScope {
+		if v.Description == "" && scope == oauth.DefaultScope {
 			v.Description = d.text.ScopeUse
 		}
 		if v.Description == "" {

@@ -3,7 +3,6 @@ package consent
 import (
 	"cmp"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // maxName is how many characters of a client's name are shown: enough to
@@ -100,14 +100,7 @@ func onlyASCII(s string) string {
 // isLoopback reports whether the URL leads to the computer the browser runs on
 // (RFC 8252 section 7.3).
 func isLoopback(u *url.URL) bool {
-	if u.Scheme != "https" && u.Scheme != "http" {
-		return false
-	}
-	if strings.EqualFold(u.Hostname(), "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return err == nil && addr.Unmap().IsLoopback()
+	return (u.Scheme == "https" || u.Scheme == "http") && oauth.IsLoopbackHost(u.Hostname())
 }
 
 // address returns a resource without its scheme.

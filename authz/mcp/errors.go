@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 const (
@@ -54,21 +54,9 @@ func WriteHeaderMismatch(w http.ResponseWriter, r *Request, correlationID string
 }
 
 func writeRPCError(w http.ResponseWriter, status int, id json.RawMessage, e rpcError) {
-	write(w, status, struct {
+	oauth.WriteJSON(w, status, struct {
 		JSONRPC string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"` // null when nil
 		Error   rpcError        `json:"error"`
 	}{"2.0", id, e})
-}
-
-// write answers with JSON-RPC that no cache may keep.
-func write(w http.ResponseWriter, status int, v any) {
-	body, _ := json.Marshal(v) // cannot fail: texts, numbers, and JSON that was read
-	body = inert.JSON(body)
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
 }

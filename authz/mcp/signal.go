@@ -3,6 +3,8 @@ package mcp
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // codeURLElicitationRequired belongs to the revision 2025-11-25; later ones
@@ -55,7 +57,7 @@ func WriteURLElicitationRequired(w http.ResponseWriter, r *Request, id, url, mes
 		Message string `json:"message"`
 		Data    data   `json:"data"`
 	}
-	write(w, http.StatusOK, struct {
+	oauth.WriteJSON(w, http.StatusOK, struct {
 		JSONRPC string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
 		Error   rpcError        `json:"error"`
@@ -81,7 +83,7 @@ func WriteToolError(w http.ResponseWriter, r *Request, message string) {
 }
 
 func writeResult(w http.ResponseWriter, r *Request, result any) {
-	write(w, http.StatusOK, struct {
+	oauth.WriteJSON(w, http.StatusOK, struct {
 		JSONRPC string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
 		Result  any             `json:"result"`

@@ -66,14 +66,20 @@ func WriteError(w http.ResponseWriter, log *zap.Logger, err error) {
 	AsError(err).Write(w, log)
 }
 
+// Write answers with the error as JSON and logs it under a correlation id.
 func (e *Error) Write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()
 	LogError(log, e, id)
+	e.Answer(w, id)
+}
+
+// Answer answers with the error as JSON, for a line that was logged already.
+func (e *Error) Answer(w http.ResponseWriter, correlationID string) {
 	if e.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.Challenge)
 	}
 	SetRetryAfter(w, e.Status)
-	WriteJSON(w, e.Status, errorBody{e.Code, e.Description, id})
+	WriteJSON(w, e.Status, errorBody{e.Code, e.Description, correlationID})
 }
 
 type errorBody struct {

@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
@@ -25,6 +26,17 @@ func writeDocument(w http.ResponseWriter, status int, body []byte) {
 	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
+}
+
+// WriteDocument answers with a JSON document that is the same for everybody, and
+// may be kept for five minutes.
+func WriteDocument(w http.ResponseWriter, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body) // net/http drops it for HEAD
 }
 
 // SetRetryAfter tells when to ask again, where asking again helps.

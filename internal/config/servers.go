@@ -73,9 +73,6 @@ type Server struct {
 	PassFilter *headers.Filter `json:"-"`
 }
 
-// defaultScope is what a call needs where the operator names nothing.
-const defaultScope = "mcp:use"
-
 var (
 	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 	pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
@@ -127,7 +124,7 @@ func (s *Server) resolve(path, issuer string, resolve Resolver) error {
 	s.Title = cmp.Or(s.Title, s.ID)
 	s.Resource = issuer + strings.TrimSuffix(s.Path, "/")
 	if len(s.Scopes) == 0 {
-		s.Scopes = []string{defaultScope}
+		s.Scopes = []string{oauth.DefaultScope}
 	}
 	if err := s.checkScopes(path); err != nil {
 		return err
