@@ -139,7 +139,7 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if other := d.withoutDocuments[r.URL.Path]; other != nil && d.endpoint.hasAnotherWay() && !d.endpoint.fetchable(r.Context()) {
 		body = other
 	}
-	oauth.WriteDocument(w, body)
+	oauth.WriteDocument(w, body, "public, max-age=300")
 }
 
 // mustMarshal is for documents of strings and booleans, which always marshal.

@@ -53,6 +53,6 @@ func clientDocument(body []byte) http.Handler {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
-		oauth.WriteDocument(w, body)
+		oauth.WriteDocument(w, body, "max-age=300")
 	})
 }

@@ -29,12 +29,12 @@ func writeDocument(w http.ResponseWriter, status int, body []byte) {
 }
 
 // WriteDocument answers with a JSON document that is the same for everybody, and
-// may be kept for five minutes.
-func WriteDocument(w http.ResponseWriter, body []byte) {
+// may be kept as cacheControl says.
+func WriteDocument(w http.ResponseWriter, body []byte, cacheControl string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Cache-Control", cacheControl)
 	h.Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(body) // net/http drops it for HEAD
 }
