@@ -33,7 +33,7 @@ func TestGrantsOfAPerson(t *testing.T) {
 	if err != nil || len(left) != 1 || left[0].ID != grants[1].ID {
 		t.Errorf("Grants = %v, %v", left, err)
 	}
-	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
 	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, grants[1].ID); !errors.Is(err, ErrNoSuchGrant) {
 		t.Errorf("of another issuer: %v", err)
 	}
@@ -56,14 +56,14 @@ func TestRevokedOnTheAccountPage_D15(t *testing.T) {
 }
 
 func TestServersOf(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.VirtualKeys = labKeys("main") })
+	l := newLab(t, func(c *labSite) { c.Keys = labKeys("main") })
 	if got := resourcesOf(l.as.Policy.ServersOf(keyIdentity("team"))); !slices.Equal(got, []string{labMain}) {
 		t.Errorf("of a key for one: %q", got)
 	}
 	if got := l.as.Policy.ServersOf(alice); len(got) != 2 {
 		t.Errorf("of a user: %v", got)
 	}
-	l.reload(func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() })
+	l.reload(func(c *labSite) { c.Keys = identity.NewVirtualKeys() })
 	if got := l.as.Policy.ServersOf(keyIdentity("team")); len(got) != 0 {
 		t.Errorf("of a withdrawn key: %v", got)
 	}
@@ -72,7 +72,7 @@ func TestServersOf(t *testing.T) {
 // The scope that stands for a connection is granted when there is one, and
 // only then.
 func TestConnectScope(t *testing.T) {
-	withScope := func(c *Config) { c.Servers[0].OptionalScopes = append(c.Servers[0].OptionalScopes, "connect:notion") }
+	withScope := func(c *labSite) { c.Servers[0].OptionalScopes = append(c.Servers[0].OptionalScopes, "connect:notion") }
 	for name, tt := range map[string]struct {
 		scope     string
 		connected []string

@@ -10,12 +10,17 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+// usedLifetime is how long a registration that somebody approved is kept after
+// its last grant has ended.
+const usedLifetime = 90 * 24 * time.Hour
 
 var errChoice = oauth.NewError("invalid_request", "Choose at least one of the services on offer, and no other.")
 
@@ -52,7 +57,7 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 	if f.Identity == nil || !fs.policy.Allows(*f.Identity) {
 		return "", ErrFlowInvalid
 	}
-	var chosen []Server
+	var chosen []*config.Server
 	offered := fs.Servers(f)
 	for _, s := range offered {
 		if slices.Contains(a.Resources, s.Resource) {
@@ -83,16 +88,16 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 
 // newGrant returns what the person approves. It ends with its code unless
 // the client redeems that in time.
-func (fs *Flows) newGrant(f *Flow, servers []Server, now time.Time) *storage.Grant {
-	limit := fs.cfg.Lifetimes.Grant
+func (fs *Flows) newGrant(f *Flow, servers []*config.Server, now time.Time) *storage.Grant {
+	limit := time.Duration(fs.cfg.GrantLifetime)
 	if f.Client.AllowsGrant(oauth.GrantRefreshToken) {
-		limit = fs.cfg.Lifetimes.AbsoluteGrant
+		limit = time.Duration(fs.cfg.AbsoluteGrantLifetime)
 	}
 	return &storage.Grant{
 		ID: uuid.NewString(), Issuer: fs.cfg.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
 		Scope: limitScope(f.Scope, servers), Resources: resourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
 		RedirectURI: f.RedirectURI, ClientName: f.Client.Metadata.ClientName,
-		CreatedAt: now, ExpiresAt: now.Add(fs.cfg.Lifetimes.Code), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
+		CreatedAt: now, ExpiresAt: now.Add(time.Duration(fs.cfg.CodeLifetime)), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
 	}
 }
 
@@ -111,10 +116,10 @@ func (fs *Flows) Deny(ctx context.Context, f *Flow) (string, error) {
 // connected in it becomes theirs with the grant; without one, it is removed.
 func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) error {
 	s.FlowID, s.Issuer, s.Identity = f.ID, fs.cfg.Issuer, *f.Identity
-	policy := &fs.cfg.Registration
-	s.KeepClient = policy.UsedLifetime
+	policy := fs.cfg.Registration
+	s.KeepClient = usedLifetime
 	if !fs.cfg.SignIn.Proves(*f.Identity) {
-		s.Quota = ratelimit.Quota(f.address, policy.MaxUnproved)
+		s.Quota = ratelimit.Quota(f.address, *policy.MaxUnproved)
 	}
 	if s.Grant != nil && fs.connections != nil {
 		var err error
@@ -155,7 +160,7 @@ func (fs *Flows) answerURL(f *Flow, answer url.Values) string {
 	return f.RedirectURI + separator + answer.Encode()
 }
 
-func resourcesOf(servers []Server) []string {
+func resourcesOf(servers []*config.Server) []string {
 	resources := make([]string, len(servers))
 	for i, s := range servers {
 		resources[i] = s.Resource

@@ -100,7 +100,7 @@ func TestApproveNeedsIdentity(t *testing.T) {
 		t.Errorf("Deny = %v", err)
 	}
 	f = l.identified(request(), keyIdentity("team"))
-	l.reload(func(c *Config) { c.VirtualKeys = nil })
+	l.reload(func(c *labSite) { c.Keys = nil })
 	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}}); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("Approve with a withdrawn key = %v", err)
 	}

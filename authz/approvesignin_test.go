@@ -56,7 +56,7 @@ func TestApproveRefusedSignsNobodyIn_I10(t *testing.T) {
 		"nothing on offer":         {func(l *lab) *Flow { return l.identified(request(), alice) }, "https://other.example", errChoice},
 		"withdrawn": {func(l *lab) *Flow {
 			f := l.identified(request(), keyIdentity("team"))
-			l.reload(func(c *Config) { c.VirtualKeys = replacedKey() })
+			l.reload(func(c *labSite) { c.Keys = replacedKey() })
 			return f
 		}, labNotion, ErrFlowInvalid},
 		"answered before": {func(l *lab) *Flow {

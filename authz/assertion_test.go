@@ -109,7 +109,7 @@ func claims(changes ...any) map[string]any {
 // assertionLab is a lab with the client signer, whose keys are the set.
 func assertionLab(t testing.TB, m oauth.ClientMetadata) *lab {
 	m.RedirectURIs, m.TokenEndpointAuthMethod = []string{labRedirect}, oauth.AuthPrivateKeyJWT
-	return newLab(t, func(c *Config) { c.Clients = append(c.Clients, Client{ID: "signer", Metadata: m}) })
+	return newLab(t, func(c *labSite) { c.Clients = append(c.Clients, Client{ID: "signer", Metadata: m}) })
 }
 
 func (l *lab) assert(assertion string, parameters ...string) error {

@@ -64,7 +64,7 @@ func TestAssertionClaims(t *testing.T) {
 	}
 	t.Run("C10 client_id is another client", func(t *testing.T) {
 		l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
-		l.reload(func(c *Config) {
+		l.reload(func(c *labSite) {
 			other := c.Clients[len(c.Clients)-1]
 			other.ID = "other"
 			c.Clients = append(c.Clients, other)
@@ -83,7 +83,7 @@ func TestAssertionReplay_C08(t *testing.T) {
 	refusedBecause(t, l.assert(assertion), "invalid_client", "used before")
 	refusedBecause(t, l.assert(s.sign(t, claims("jti", "once", "iat", nil))), "invalid_client", "used before")
 	// Another instance on the same store.
-	l.reload(func(*Config) {})
+	l.reload(func(*labSite) {})
 	refusedBecause(t, l.assert(assertion), "invalid_client", "used before")
 	// As long as the assertion passes by time, its use is remembered.
 	l.advance(time.Minute + assertionSkew - time.Second)

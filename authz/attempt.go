@@ -41,7 +41,7 @@ func (as *AuthorizationServer) AllowPastedKey(r *http.Request, who string) bool 
 // may sign in once more without proving who they are. Each is a record here,
 // and leads to more, so it is bounded as registrations are. Each call counts.
 func (as *AuthorizationServer) AllowUnproved(r *http.Request) bool {
-	return as.allowAddress(r, "unproved", as.cfg.Registration.RatePerMinute)
+	return as.allowAddress(r, "unproved", *as.cfg.Registration.RateLimit)
 }
 
 // AllowTrip reports whether who, a flow's ID or a subject, may begin one more
@@ -67,7 +67,7 @@ func (as *AuthorizationServer) allowAddress(r *http.Request, kind string, perMin
 // What a web page from elsewhere makes a browser send is counted apart: it must
 // not use up what the person at that browser, and their other programs, have.
 func (as *AuthorizationServer) senderKind(r *http.Request, kind string) string {
-	return kindFor(kind, as.cfg.origins().FromForeignPage(r))
+	return kindFor(kind, as.cfg.Origins().FromForeignPage(r))
 }
 
 func kindFor(kind string, foreignPage bool) string {

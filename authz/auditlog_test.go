@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
 )
@@ -27,7 +28,7 @@ func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run := func(fails string) (verbs []string) {
 				store := &storetest.Faulty{Store: memstore.New()}
-				l := newLabOn(t, store, func(c *Config) { c.RefreshReuseGrace = 0 })
+				l := newLabOn(t, store, func(c *labSite) { c.RefreshReuseGrace = new(config.Duration(0)) })
 				again := reuse(l)
 				store.Called()
 				store.Fail(fails)

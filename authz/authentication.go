@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -22,7 +23,7 @@ func (ss *Sessions) CheckAuthentication(r *http.Request, p storage.Authenticatio
 		return oauth.Unavailable(err)
 	}
 	if !signedIn || !ss.policy.Allows(p.Identity) ||
-		!slices.ContainsFunc(ss.policy.ServersOf(p.Identity), func(s Server) bool { return s.ID == server }) {
+		!slices.ContainsFunc(ss.policy.ServersOf(p.Identity), func(s *config.Server) bool { return s.ID == server }) {
 		return ErrSignedOut
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -40,6 +41,8 @@ type Store interface {
 // Deps is what an authorization server works with.
 type Deps struct {
 	Store Store
+	// Clients are the pre-registered ones.
+	Clients []Client
 	// Keys seal pending flows, and mark access tokens as made here.
 	Keys *seal.Keyring
 	// Tokens is shared by every authorization server on the same Store.
@@ -86,7 +89,7 @@ type AuthorizationServer struct {
 	Flows       *Flows
 	Links       *Links
 
-	cfg           Config
+	cfg           *config.Site
 	deps          Deps
 	log           *zap.Logger
 	clients       *clientDirectory
@@ -103,33 +106,33 @@ type Route struct {
 }
 
 // New returns the authorization server for a valid configuration.
-func New(cfg Config, deps Deps) *AuthorizationServer {
+func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
-	as.Policy = NewPolicy(&as.cfg)
-	as.Grants = &Grants{&as.cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now}
-	as.Withdrawals = &Withdrawals{&as.cfg, as.Policy, as.Grants, deps.Store, deps.Logger, deps.Now, deps.Now()}
-	as.clients = newClientDirectory(&as.cfg, &as.deps)
+	as.Policy = NewPolicy(cfg)
+	as.Grants = &Grants{cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now}
+	as.Withdrawals = &Withdrawals{cfg, as.Policy, as.Grants, deps.Store, deps.Logger, deps.Now, deps.Now()}
+	as.clients = newClientDirectory(cfg, &as.deps)
 	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
 	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
 	cookies := cookiesOf(cfg.Issuer)
-	as.Sessions = &Sessions{&as.cfg, as.Policy, as.Grants, cookies, deps.Store, deps.ClientIP, deps.Now}
+	as.Sessions = &Sessions{cfg, as.Policy, as.Grants, cookies, deps.Store, deps.ClientIP, deps.Now}
 	as.Flows = &Flows{
-		cfg: &as.cfg, policy: as.Policy, clients: as.clients, sessions: as.Sessions, cookies: cookies,
-		pending: newPendingClients(deps.Now, cfg.Lifetimes.Flow), keys: deps.Keys, store: deps.Store,
+		cfg: cfg, policy: as.Policy, clients: as.clients, sessions: as.Sessions, cookies: cookies,
+		pending: newPendingClients(deps.Now, time.Duration(cfg.FlowLifetime)), keys: deps.Keys, store: deps.Store,
 		connections: deps.Connections, clientIP: deps.ClientIP, now: deps.Now,
 	}
 	return as
 }
 
 // Config returns the configuration. The caller must not change it.
-func (as *AuthorizationServer) Config() *Config { return &as.cfg }
+func (as *AuthorizationServer) Config() *config.Site { return as.cfg }
 
 // Gate returns the gate of one of the configured servers.
-func (as *AuthorizationServer) Gate(s Server) *Gate {
+func (as *AuthorizationServer) Gate(s *config.Server) *Gate {
 	return NewGate(s, GateDeps{
-		Config: &as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
+		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
 		StepUps:         as.deps.StepUps,
 		AllowWrongToken: func(r *http.Request) bool { return as.allowWrongSecret(r, guessBearer) },
 		Logger:          as.log, Now: as.deps.Now,
@@ -163,13 +166,13 @@ func (as *AuthorizationServer) Routes() []Route {
 }
 
 func (as *AuthorizationServer) authorization() *authorizationEndpoint {
-	return &authorizationEndpoint{&as.cfg, as.Policy, as.Flows, as.clients, as, as.deps.Pages, as.log}
+	return &authorizationEndpoint{as.cfg, as.Policy, as.Flows, as.clients, as, as.deps.Pages, as.log}
 }
 
 // registration returns what registers clients, and what manages registrations.
 // Neither exists where the operator switched registration off.
 func (as *AuthorizationServer) registration() (register, manage http.Handler) {
-	if !as.cfg.Registration.Dynamic {
+	if !*as.cfg.Registration.Dynamic {
 		return as.NotFound(), as.NotFound()
 	}
 	e := as.registrationEndpoint()
@@ -179,17 +182,17 @@ func (as *AuthorizationServer) registration() (register, manage http.Handler) {
 
 func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 	d := &as.deps
-	return &registrationEndpoint{&as.cfg, as.clients, as.Flows.pending, d.Store, d.Tokens, d.Limiter, as, d.ClientIP, as.log, d.Now}
+	return &registrationEndpoint{as.cfg, as.clients, as.Flows.pending, d.Store, d.Tokens, d.Limiter, as, d.ClientIP, as.log, d.Now}
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
-	return &metadataEndpoint{&as.cfg, grantTypes, as.clients.documents.fetchable, as.log}
+	return &metadataEndpoint{as.cfg, grantTypes, as.clients.documents.fetchable, as.log}
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
-	d, issuer := &as.deps, &tokenIssuer{&as.cfg, as.tokens, as.refreshTokens}
-	code := &codeGrant{&as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, as.log, d.Now}
-	refresh := &refreshGrant{&as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, d.Limiter, as.log, d.Now}
+	d, issuer := &as.deps, &tokenIssuer{as.cfg, as.tokens, as.refreshTokens}
+	code := &codeGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, as.log, d.Now}
+	refresh := &refreshGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, d.Limiter, as.log, d.Now}
 	return &tokenEndpoint{as.authenticateClient, []grantType{
 		{oauth.GrantAuthorizationCode, code.redeem},
 		{oauth.GrantRefreshToken, refresh.redeem},
@@ -197,9 +200,9 @@ func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 }
 
 func (as *AuthorizationServer) revocation() *revocationEndpoint {
-	return &revocationEndpoint{&as.cfg, as.Grants, as.authenticateClient, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
+	return &revocationEndpoint{as.cfg, as.Grants, as.authenticateClient, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
 }
 
 func (as *AuthorizationServer) introspection() *introspectionEndpoint {
-	return &introspectionEndpoint{&as.cfg, as.Policy, as.authenticateClient, as.tokens, as.deps.Store, as.log, as.deps.Now}
+	return &introspectionEndpoint{as.cfg, as.Policy, as.authenticateClient, as.tokens, as.deps.Store, as.log, as.deps.Now}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 )
 
@@ -26,7 +27,7 @@ var errTooManyRefused = &oauth.Error{
 // pages. It stores nothing and redirects nowhere else: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
 type authorizationEndpoint struct {
-	cfg      *Config
+	cfg      *config.Site
 	policy   *Policy
 	flows    *Flows
 	clients  *clientDirectory

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
@@ -22,13 +23,13 @@ const (
 // metadataDocuments knows the clients whose ID is the https URL of a document
 // about them (draft-ietf-oauth-client-id-metadata-document-02).
 type metadataDocuments struct {
-	policy     *Registration
+	policy     *config.Registration
 	egress     *egress.Client
 	publishers *publishers
 	source     *documentSource[*Client]
 }
 
-func newMetadataDocuments(policy *Registration, deps *Deps) *metadataDocuments {
+func newMetadataDocuments(policy *config.Registration, deps *Deps) *metadataDocuments {
 	schemes, publishers := policy.RedirectSchemes, newPublishers(policy, deps)
 	return &metadataDocuments{
 		policy:     policy,
@@ -55,7 +56,7 @@ func (m *metadataDocuments) lookup(ctx context.Context, id string, by requester)
 	if err != nil {
 		return nil, unusableDocument(err)
 	}
-	if !m.policy.MetadataDocuments || !hostAccepted(host, m.policy) {
+	if !*m.policy.MetadataDocuments || !hostAccepted(host, m.policy) {
 		return nil, unusableDocument(errors.New("not accepted here"))
 	}
 	c, err := m.source.get(ctx, id, by)
@@ -125,17 +126,17 @@ func (m *metadataDocuments) checkURL(id string) (host string, err error) {
 }
 
 // hostAccepted applies the operator's trust policy.
-func hostAccepted(host string, policy *Registration) bool {
+func hostAccepted(host string, policy *config.Registration) bool {
 	listed := func(entry string) bool {
 		if strings.HasPrefix(entry, ".") {
 			return strings.HasSuffix(host, strings.ToLower(entry))
 		}
 		return strings.EqualFold(host, entry)
 	}
-	if slices.ContainsFunc(policy.DeniedHosts, listed) {
+	if slices.ContainsFunc(policy.DenyHosts, listed) {
 		return false
 	}
-	return len(policy.AllowedHosts) == 0 || slices.ContainsFunc(policy.AllowedHosts, listed)
+	return len(policy.AllowHosts) == 0 || slices.ContainsFunc(policy.AllowHosts, listed)
 }
 
 // parseMetadataDocument reads the document of a client (section 4). Its

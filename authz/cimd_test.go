@@ -20,7 +20,7 @@ const goodDocument = `{"client_id":"$ID","client_name":"Claude Code","redirect_u
 // documentLab is a lab that may load documents from the host.
 var testSchemes = []string{"cursor", "com.example.app"}
 
-func documentLab(t testing.TB, options ...func(*Config)) (*lab, *host) {
+func documentLab(t testing.TB, options ...func(*labSite)) (*lab, *host) {
 	l := newLab(t, options...)
 	l.allowLoopback()
 	return l, newHost(t)

@@ -18,7 +18,7 @@ import (
 )
 
 // authConfig adds a client per authentication method. All secrets are labSecret.
-func authConfig(c *Config) {
+func authConfig(c *labSite) {
 	secret := storage.HashOf(labSecret)
 	for id, method := range map[string]string{"public": oauth.AuthNone, "basic": oauth.AuthSecretBasic, "post": oauth.AuthSecretPost, "either": ""} {
 		client := Client{ID: id, SecretHash: &secret, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: method}}
@@ -201,7 +201,7 @@ func TestBasicAsItIs_C05(t *testing.T) {
 		{"my+app", "a+b"}, {"100%app", "a+b"}, {"app%2B1", "s"},
 	} {
 		hash := storage.HashOf(credentials.secret)
-		l := newLab(t, func(c *Config) {
+		l := newLab(t, func(c *labSite) {
 			c.Clients = []Client{{ID: credentials.id, SecretHash: &hash, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: oauth.AuthSecretBasic}}}
 		})
 		for kind, header := range map[string]string{

@@ -9,9 +9,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -26,25 +26,19 @@ type clientDirectory struct {
 	keySets *documentSource[[]jose.JSONWebKey]
 }
 
-// newClientDirectory returns the directory of one issuer. A pre-registered
-// client that is not valid is left out; the configuration checks that earlier,
-// where it can name the line.
-func newClientDirectory(cfg *Config, deps *Deps) *clientDirectory {
-	documents := newMetadataDocuments(&cfg.Registration, deps)
+// newClientDirectory returns the directory of one issuer.
+func newClientDirectory(cfg *config.Site, deps *Deps) *clientDirectory {
+	documents := newMetadataDocuments(cfg.Registration, deps)
 	d := &clientDirectory{
 		issuer: cfg.Issuer, store: deps.Store, now: deps.Now,
-		preregistered: make(map[string]*Client, len(cfg.Clients)),
+		preregistered: make(map[string]*Client, len(deps.Clients)),
 		documents:     documents,
 		keySets: newDocumentSource(deps, documents.publishers, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
 			return parseKeySet(body)
 		}),
 	}
-	for _, c := range cfg.Clients {
-		if err := c.Complete(cfg.Registration.RedirectSchemes); err != nil {
-			deps.Logger.Error("pre-registered client left out", zap.String("client", c.ID), zap.Error(err))
-			continue
-		}
-		d.preregistered[c.ID] = &c
+	for i := range deps.Clients {
+		d.preregistered[deps.Clients[i].ID] = &deps.Clients[i]
 	}
 	return d
 }

@@ -95,7 +95,7 @@ var stranger = requester{address: "192.0.2.1"}
 // stored is gone.
 func (l *lab) restart() {
 	l.as.deps.Documents, l.as.deps.Limiter = labDocuments(), ratelimit.New(1000)
-	l.reload(func(*Config) {})
+	l.reload(func(*labSite) {})
 }
 
 // stopLimits keeps what is counted from being forgotten with time.
@@ -107,7 +107,7 @@ func (l *lab) stopLimits() {
 // development.
 func (l *lab) allowLoopback() {
 	l.as.deps.Egress = egress.New(egress.Options{Loopback: true})
-	l.reload(func(*Config) {})
+	l.reload(func(*labSite) {})
 }
 
 // host publishes documents by path.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -64,7 +65,7 @@ func TestWithoutIDAndUnknown(t *testing.T) {
 	l.store.failing("RefreshToken", func() {
 		l.want(l.refresh("", refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})
-	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
 	l.want(l.redeem("", code), http.StatusBadRequest, "invalid_grant")
 }
 
@@ -104,12 +105,14 @@ func TestSecretOnceUsedIsNeeded(t *testing.T) {
 // approved.
 func TestTokenWithoutRefreshLivesAsLongAsItsGrant(t *testing.T) {
 	for name, tc := range map[string]struct{ grant, access, want time.Duration }{
-		"default":        {DefaultLifetimes.Grant, DefaultLifetimes.AccessToken, 24 * time.Hour},
+		"default":        {time.Duration(config.DefaultLifetimes.GrantLifetime), time.Duration(config.DefaultLifetimes.AccessTokenLifetime), 24 * time.Hour},
 		"shorter grant":  {10 * time.Minute, time.Hour, 10 * time.Minute},
 		"shorter access": {24 * time.Hour, 5 * time.Minute, 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { c.Lifetimes.Grant, c.Lifetimes.AccessToken = tc.grant, tc.access })
+			l := newLab(t, func(c *labSite) {
+				c.GrantLifetime, c.AccessTokenLifetime = config.Duration(tc.grant), config.Duration(tc.access)
+			})
 			got := l.redeem("once", l.code("client_id", "once"))
 			l.want(got, http.StatusOK, "")
 			if got.Refresh != "" || got.Expires != int64(tc.want/time.Second) {
@@ -126,7 +129,7 @@ func TestTokenWithoutRefreshLivesAsLongAsItsGrant(t *testing.T) {
 		})
 	}
 	l := newLab(t)
-	if got := l.signedIn(); got.Expires != int64(DefaultLifetimes.AccessToken/time.Second) {
+	if got := l.signedIn(); got.Expires != int64(time.Duration(config.DefaultLifetimes.AccessTokenLifetime)/time.Second) {
 		t.Errorf("with a refresh token: %s", got.body)
 	}
 }

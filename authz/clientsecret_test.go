@@ -24,7 +24,7 @@ func wrongSecrets(right string) []string {
 // How much of a secret somebody knows changes nothing about the answer: what is
 // compared are hashes, which share nothing, in constant time.
 func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
-	l := newLab(t, authConfig, func(c *Config) { c.Registration.RatePerMinute = 0 })
+	l := newLab(t, authConfig, func(c *labSite) { c.Registration.RateLimit = new(0) })
 	reg := l.register(publicClient)
 	ways := map[string]struct {
 		right string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"go.uber.org/zap"
 
@@ -17,7 +18,7 @@ import (
 
 // codeGrant is the grant type authorization_code.
 type codeGrant struct {
-	cfg    *Config
+	cfg    *config.Site
 	policy *Policy
 	grants *Grants
 	issuer *tokenIssuer

@@ -182,11 +182,11 @@ func TestCommitFails_B15(t *testing.T) {
 }
 
 func TestApprovalWithdrawnBeforeRedemption_B17(t *testing.T) {
-	for name, change := range map[string]func(*Config){
-		"key withdrawn":        func(c *Config) { c.VirtualKeys = nil },
-		"kind not in use":      func(c *Config) { c.SignIn = c.SignIn[1:] },
-		"server taken from it": func(c *Config) { c.VirtualKeys = labKeys("main") },
-		"server gone":          func(c *Config) { c.Servers = c.Servers[1:] },
+	for name, change := range map[string]func(*labSite){
+		"key withdrawn":        func(c *labSite) { c.Keys = nil },
+		"kind not in use":      func(c *labSite) { c.SignIn = c.SignIn[1:] },
+		"server taken from it": func(c *labSite) { c.Keys = labKeys("main") },
+		"server gone":          func(c *labSite) { c.Servers = c.Servers[1:] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)

@@ -52,7 +52,7 @@ func TestConnectLinkForged(t *testing.T) {
 	if _, err := l.as.Flows.Open(l.begin(request()).get(), ticket); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("as a flow: %v", err)
 	}
-	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
 	if _, err := l.as.Links.Open(ticket); !errors.Is(err, ErrLinkInvalid) {
 		t.Errorf("another issuer with the same keys: %v", err)
 	}

@@ -117,7 +117,7 @@ func TestReflector_H11(t *testing.T) {
 	if n := h.hits.Load(); n != fetchesPerAddress {
 		t.Errorf("%d requests for one address", n)
 	}
-	l.reload(func(*Config) {}) // gives nobody a new start
+	l.reload(func(*labSite) {}) // gives nobody a new start
 	for i := range 1000 {
 		_, _ = l.lookupFrom(fmt.Sprintf("198.51.100.%d", i%250), fmt.Sprint(h.url, "/y", i))
 	}

@@ -52,7 +52,7 @@ type requester struct {
 
 // requester returns who sent a request, as far as only that tells.
 func (as *AuthorizationServer) requester(r *http.Request) requester {
-	return requester{address: as.deps.ClientIP(r), foreignPage: as.cfg.origins().FromForeignPage(r)}
+	return requester{address: as.deps.ClientIP(r), foreignPage: as.cfg.Origins().FromForeignPage(r)}
 }
 
 // documentSource reads documents of one kind for one authorization server: as

@@ -23,7 +23,7 @@ import (
 // A change of the configuration sends nobody's document to be fetched again,
 // and lets no site use what its own rules would not give it.
 func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
-	l, h := documentLab(t, func(c *Config) { c.Registration.RedirectSchemes = []string{"cursor"} })
+	l, h := documentLab(t, func(c *labSite) { c.Registration.RedirectSchemes = []string{"cursor"} })
 	id := h.publish("/c", strings.Replace(goodDocument, `["http:`, `["cursor://host/cb","http:`, 1))
 	app := h.publish("/app", strings.Replace(goodDocument, `["http://localhost/callback","http://127.0.0.1/callback"]`, `["cursor://host/cb"]`, 1))
 	for _, id := range []string{id, app} {
@@ -33,19 +33,19 @@ func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
 	}
 	before := l.as.cfg
 	for name, tc := range map[string]struct {
-		change func(*Config)
+		change func(*labSite)
 		egress egress.Options
 		uses   bool
 		uris   int
 		hits   int32
 	}{
-		"reload":           {func(*Config) {}, egress.Options{Loopback: true}, true, 3, 0},
-		"another issuer":   {func(c *Config) { c.Issuer = "https://other.example.com" }, egress.Options{Loopback: true}, true, 3, 0},
-		"host denied":      {func(c *Config) { c.Registration.DeniedHosts = []string{"127.0.0.1"} }, egress.Options{Loopback: true}, false, 0, 0},
-		"host not allowed": {func(c *Config) { c.Registration.AllowedHosts = []string{"claude.ai"} }, egress.Options{Loopback: true}, false, 0, 0},
-		"switched off":     {func(c *Config) { c.Registration.MetadataDocuments = false }, egress.Options{Loopback: true}, false, 0, 0},
-		"no loopback":      {func(*Config) {}, egress.Options{}, false, 0, 0},
-		"other schemes":    {func(c *Config) { c.Registration.RedirectSchemes = nil }, egress.Options{Loopback: true}, true, 2, 1},
+		"reload":           {func(*labSite) {}, egress.Options{Loopback: true}, true, 3, 0},
+		"another issuer":   {func(c *labSite) { c.Issuer = "https://other.example.com" }, egress.Options{Loopback: true}, true, 3, 0},
+		"host denied":      {func(c *labSite) { c.Registration.DenyHosts = []string{"127.0.0.1"} }, egress.Options{Loopback: true}, false, 0, 0},
+		"host not allowed": {func(c *labSite) { c.Registration.AllowHosts = []string{"claude.ai"} }, egress.Options{Loopback: true}, false, 0, 0},
+		"switched off":     {func(c *labSite) { c.Registration.MetadataDocuments = new(false) }, egress.Options{Loopback: true}, false, 0, 0},
+		"no loopback":      {func(*labSite) {}, egress.Options{}, false, 0, 0},
+		"other schemes":    {func(c *labSite) { c.Registration.RedirectSchemes = nil }, egress.Options{Loopback: true}, true, 2, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l.as.cfg = before
@@ -67,8 +67,8 @@ func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
 	}
 	// What is dialled decides, not what it is called: a name that led one site
 	// to this machine leads no other there, not even through memory.
-	strict := newMetadataDocuments(&before.Registration, &Deps{Egress: egress.New(egress.Options{}), Documents: l.as.deps.Documents})
-	lax := newMetadataDocuments(&before.Registration, &Deps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.as.deps.Documents})
+	strict := newMetadataDocuments(before.Registration, &Deps{Egress: egress.New(egress.Options{}), Documents: l.as.deps.Documents})
+	lax := newMetadataDocuments(before.Registration, &Deps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.as.deps.Documents})
 	if strict.source.rules == lax.source.rules {
 		t.Error("sites with another reach share documents")
 	}

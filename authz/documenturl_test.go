@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
 func TestDocumentURL_AS24_H08(t *testing.T) {
-	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
+	m := newMetadataDocuments(&config.Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
 	const malformed, notAllowed = "malformed URL", "egress: URL not allowed"
 	for uri, want := range map[string]string{
 		"https://client.example/c":                                         "client.example",
@@ -79,14 +80,14 @@ func TestTrustPolicy_AS32_H15(t *testing.T) {
 		{"a.claude.ai", []string{".claude.ai"}, []string{"a.claude.ai"}, false},
 		{"b.a.evil.example", nil, []string{".EVIL.example"}, false},
 	} {
-		if got := hostAccepted(tc.host, &Registration{AllowedHosts: tc.allowed, DeniedHosts: tc.denied}); got != tc.want {
+		if got := hostAccepted(tc.host, &config.Registration{AllowHosts: tc.allowed, DenyHosts: tc.denied}); got != tc.want {
 			t.Errorf("%s, allowed %v, denied %v: %v", tc.host, tc.allowed, tc.denied, got)
 		}
 	}
-	for name, policy := range map[string]func(*Config){
-		"switched off": func(c *Config) { c.Registration.MetadataDocuments = false },
-		"not allowed":  func(c *Config) { c.Registration.AllowedHosts = []string{"claude.ai"} },
-		"denied":       func(c *Config) { c.Registration.DeniedHosts = []string{"127.0.0.1"} },
+	for name, policy := range map[string]func(*labSite){
+		"switched off": func(c *labSite) { c.Registration.MetadataDocuments = new(false) },
+		"not allowed":  func(c *labSite) { c.Registration.AllowHosts = []string{"claude.ai"} },
+		"denied":       func(c *labSite) { c.Registration.DenyHosts = []string{"127.0.0.1"} },
 	} {
 		l, h := documentLab(t, policy)
 		_, err := l.lookup(h.publish("/c", goodDocument))
@@ -101,7 +102,7 @@ func FuzzDocumentURL(f *testing.F) {
 	for _, s := range []string{"https://client.example/c", "https://a\\@b/c", "https://[::1]:443/c", "https://1.2.3.4/", "http://x/c", "https://a/%2e%2e"} {
 		f.Add(s)
 	}
-	m := newMetadataDocuments(&Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
+	m := newMetadataDocuments(&config.Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
 	f.Fuzz(func(t *testing.T, id string) {
 		host, err := m.checkURL(id)
 		if err != nil {

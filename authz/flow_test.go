@@ -26,7 +26,7 @@ func TestFlowCookie_I02_I12_I13(t *testing.T) {
 	if b, err := base64.RawURLEncoding.DecodeString(c.Value); err != nil || len(b) != 32 {
 		t.Errorf("value = %q", c.Value)
 	}
-	l = newLab(t, func(cfg *Config) { cfg.Issuer = "http://localhost:8080"; cfg.Servers[0].Resource = labNotion })
+	l = newLab(t, func(cfg *labSite) { cfg.Issuer = "http://localhost:8080"; cfg.Servers[0].Resource = labNotion })
 	if c := l.begin(request("resource", "-")).cookie; c.Secure || !strings.HasPrefix(c.Name, "mcp_flow_") {
 		t.Errorf("cookie without https = %v", c)
 	}
@@ -76,7 +76,7 @@ func TestFlowID(t *testing.T) {
 			}
 		})
 	}
-	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
 	if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, ErrFlowInvalid) {
 		t.Errorf("F11: another issuer with the same keys: %v", err)
 	}
@@ -154,16 +154,16 @@ func TestFlowForm_I04_I05(t *testing.T) {
 
 // What a person reads must be what the request was checked against.
 func TestClientChangesMidFlow(t *testing.T) {
-	changes := map[string]func(*Config){
-		"renamed": func(c *Config) {
+	changes := map[string]func(*labSite){
+		"renamed": func(c *labSite) {
 			c.Clients = slices.Clone(c.Clients)
 			c.Clients[0].Metadata.ClientName = "Somebody Else"
 		},
-		"redirect": func(c *Config) {
+		"redirect": func(c *labSite) {
 			c.Clients = slices.Clone(c.Clients)
 			c.Clients[0].Metadata.RedirectURIs = []string{labRedirect}
 		},
-		"gone": func(c *Config) { c.Clients = c.Clients[1:] },
+		"gone": func(c *labSite) { c.Clients = c.Clients[1:] },
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {

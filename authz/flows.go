@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -19,7 +20,7 @@ import (
 // Flows are the pending authorization requests of one issuer: sealed, bound to
 // a browser, and ended once, by the person's answer.
 type Flows struct {
-	cfg         *Config
+	cfg         *config.Site
 	policy      *Policy
 	clients     *clientDirectory
 	sessions    *Sessions
@@ -65,7 +66,7 @@ func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string
 	s := &sealedFlow{
 		ID: newFlowID(), ClientID: req.Client.ID, Fingerprint: req.Client.Fingerprint[:], RedirectURI: req.RedirectURI,
 		State: []byte(req.State), Challenge: req.Challenge, Scope: req.Scope, Resources: req.Resources,
-		Browser: browser[:], ExpiresAt: fs.now().Add(fs.cfg.Lifetimes.Flow).Unix(),
+		Browser: browser[:], ExpiresAt: fs.now().Add(time.Duration(fs.cfg.FlowLifetime)).Unix(),
 	}
 	sealed, err := fs.seal(s)
 	if err != nil {
@@ -74,7 +75,7 @@ func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string
 	fs.pending.note(req.Client)
 	// Never taken back: a browser that answers twice is told so only while it
 	// can show the cookie.
-	http.SetCookie(w, fs.cookies.cookie(fs.cookies.flow(s.ID), secret, fs.cfg.Lifetimes.Flow))
+	http.SetCookie(w, fs.cookies.cookie(fs.cookies.flow(s.ID), secret, time.Duration(fs.cfg.FlowLifetime)))
 	return sealed, nil
 }
 
@@ -145,16 +146,16 @@ func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*Cl
 // Servers returns the MCP servers the person may grant in this flow: those the
 // client asked for, or all, as far as the scope means something to them and
 // their identity allows.
-func (fs *Flows) Servers(f *Flow) []Server {
-	var offered []Server
+func (fs *Flows) Servers(f *Flow) []*config.Server {
+	var offered []*config.Server
 	for _, s := range fs.cfg.Servers {
 		if len(f.Resources) > 0 && !slices.Contains(f.Resources, s.Resource) {
 			continue
 		}
-		if f.Identity != nil && !fs.policy.MayUse(*f.Identity, &s) {
+		if f.Identity != nil && !fs.policy.MayUse(*f.Identity, s) {
 			continue
 		}
-		if len(s.Scopes) > 0 && !slices.ContainsFunc(f.Scope, s.knowsScope) {
+		if len(s.Scopes) > 0 && !slices.ContainsFunc(f.Scope, s.HasScope) {
 			continue
 		}
 		offered = append(offered, s)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // foreignPage is what a browser adds to a request of a web page elsewhere.
@@ -28,13 +29,13 @@ func (l *lab) submit(path string, form url.Values, headers ...string) *httptest.
 }
 
 func TestFromForeignPage(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.AllowedOrigins = []string{"https://app.example"} })
+	l := newLab(t, func(c *labSite) { c.AllowedOrigins = []string{"https://app.example"} })
 	foreign := func(headers ...string) bool {
 		r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, nil)
 		for i := 0; i < len(headers); i += 2 {
 			r.Header.Add(headers[i], headers[i+1])
 		}
-		return l.as.cfg.origins().FromForeignPage(r)
+		return l.as.cfg.Origins().FromForeignPage(r)
 	}
 	for name, headers := range foreignPage {
 		if !foreign(headers...) {
@@ -65,7 +66,7 @@ func TestForeignPageLocksNobodyOut_C17(t *testing.T) {
 		}{
 			"registrations": {func(l *lab, headers ...string) *httptest.ResponseRecorder {
 				return l.send(http.MethodPost, RegisterPath, publicClient, headers...)
-			}, DefaultRegistration.RatePerMinute},
+			}, *config.DefaultRegistration().RateLimit},
 			"wrong secrets": {func(l *lab, headers ...string) *httptest.ResponseRecorder {
 				return l.submit(TokenPath, url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"}, "client_secret": {"wrong"}}, headers...)
 			}, authFailuresPerClient},
@@ -109,7 +110,7 @@ func TestForeignPageStarvesNoLookUp_C17(t *testing.T) {
 
 // The holder of a registration can change it whatever others do at the address.
 func TestRegistrationUpdateIsNotLockedOut_C17(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit = new(3) })
 	l.stopLimits()
 	reg := l.register(publicClient)
 	for range 10 {
@@ -133,13 +134,13 @@ func TestRegistrationUpdateIsNotLockedOut_C17(t *testing.T) {
 // Two sites of a process have limits of their own, also for a client of the
 // same name.
 func TestLimitsAreOfOneSite(t *testing.T) {
-	l := newLab(t, authConfig, func(c *Config) { c.Registration.RatePerMinute = 1 })
+	l := newLab(t, authConfig, func(c *labSite) { c.Registration.RateLimit = new(1) })
 	l.stopLimits()
 	l.register(publicClient)
 	for range 2 * authFailuresPerClient {
 		_, _ = l.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong")
 	}
-	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
 	l.register(publicClient)
 	if _, err := l.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong"); oauth.AsError(err).Status != http.StatusUnauthorized {
 		t.Errorf("at the other site: %v", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"go.uber.org/zap"
 
@@ -18,7 +19,7 @@ import (
 
 // GateDeps is what the gates of one site share.
 type GateDeps struct {
-	Config  *Config
+	Config  *config.Site
 	Policy  *Policy
 	Grants  *Grants
 	Store   storage.AuthStore
@@ -36,7 +37,7 @@ type GateDeps struct {
 type Gate struct {
 	deps    GateDeps
 	id      uint64 // unique in the process, never 0
-	server  Server
+	server  *config.Server
 	callers map[storage.Hash]*tokens.Caller // behind the virtual keys
 	origins oauth.Origins
 	log     *zap.Logger
@@ -48,14 +49,14 @@ type Gate struct {
 var gates atomic.Uint64
 
 // NewGate returns the gate of one of the configured servers.
-func NewGate(s Server, deps GateDeps) *Gate {
+func NewGate(s *config.Server, deps GateDeps) *Gate {
 	issuer := deps.Config.Issuer
 	return &Gate{
 		deps:    deps,
 		id:      gates.Add(1),
 		server:  s,
-		callers: keyCallers(deps.Config.VirtualKeys, &s),
-		origins: deps.Config.origins(),
+		callers: keyCallers(deps.Config.Keys, s),
+		origins: deps.Config.Origins(),
 		log:     deps.Logger.With(zap.String("server", s.ID)),
 		plain:   newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, false), s.Scopes),
 		slashed: newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, true), s.Scopes),
@@ -138,7 +139,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 	}
 	t := &e.Token
 	if t.Issuer != g.deps.Config.Issuer || !g.isAudience(t.Audience) ||
-		!g.deps.Policy.Allows(t.Identity) || !g.deps.Policy.MayUse(t.Identity, &g.server) {
+		!g.deps.Policy.Allows(t.Identity) || !g.deps.Policy.MayUse(t.Identity, g.server) {
 		return nil, errInvalidToken
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -88,20 +89,20 @@ type gateFixture struct {
 	now   time.Time
 }
 
-func gateConfig() Config {
-	return Config{
+func gateConfig() config.Site {
+	return config.Site{
 		Issuer: gateIssuer,
-		Servers: []Server{
+		Servers: []*config.Server{
 			{ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: gateIssuer + "/mcp/notion", Scopes: []string{"mcp:use"}, OptionalScopes: []string{"notion:write"}},
 			{ID: "mcp", Path: "/mcp", Resource: gateIssuer + "/mcp", Scopes: []string{"mcp:use"}},
 			{ID: "mcp2", Path: "/mcp2", Resource: gateIssuer + "/mcp2", Scopes: []string{"mcp:use", "mcp:two"}},
 		},
 		SignIn: identity.Methods{identity.ByVirtualKey(nil), identity.Anonymously()},
-		VirtualKeys: identity.NewVirtualKeys(
+		Keys: identity.NewVirtualKeys(
 			identity.Key{Name: "ci", Hash: storage.HashOf("sk-ci"), Servers: []string{"mcp"}},
 			identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")},
 		),
-		Lifetimes: DefaultLifetimes, Registration: DefaultRegistration,
+		Lifetimes: config.DefaultLifetimes, Registration: config.DefaultRegistration(),
 		AllowedOrigins: []string{"https://app.example.org"},
 	}
 }
@@ -115,7 +116,7 @@ var (
 	gateTokens  = tokens.NewAccessTokens(gateKeys, gateIssuer)
 )
 
-func newGateFixture(t testing.TB, cfg Config) *gateFixture {
+func newGateFixture(t testing.TB, cfg config.Site) *gateFixture {
 	t.Helper()
 	signInByKeys(&cfg)
 	f := &gateFixture{
@@ -123,7 +124,7 @@ func newGateFixture(t testing.TB, cfg Config) *gateFixture {
 		now:   time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC),
 	}
 	f.cache = tokens.NewCache(f.store, 1024)
-	f.as = New(cfg, Deps{
+	f.as = New(&cfg, Deps{
 		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
 		Now: func() time.Time { return f.now },
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // through calls a server with a token and returns the status, 200 for a call
@@ -35,15 +36,15 @@ func TestGateFollowsEndpoints_B08_D01_E02_E21(t *testing.T) {
 		"code replayed":         func(l *lab, code string, _ reply) { l.redeem("app", code) },
 		"refresh token replayed": func(l *lab, _ string, r reply) {
 			l.refresh("app", r.Refresh)
-			l.advance(DefaultRefreshReuseGrace + time.Second)
+			l.advance(time.Duration(*config.DefaultLifetimes.RefreshReuseGrace) + time.Second)
 			l.refresh("app", r.Refresh)
 		},
 		"expired":       func(l *lab, _ string, _ reply) { l.advance(time.Hour) },
-		"key withdrawn": func(l *lab, _ string, _ reply) { l.reload(func(c *Config) { c.VirtualKeys = nil }) },
-		"key replaced":  func(l *lab, _ string, _ reply) { l.reload(func(c *Config) { c.VirtualKeys = replacedKey() }) },
-		"server taken":  func(l *lab, _ string, _ reply) { l.reload(func(c *Config) { c.VirtualKeys = labKeys("main") }) },
+		"key withdrawn": func(l *lab, _ string, _ reply) { l.reload(func(c *labSite) { c.Keys = nil }) },
+		"key replaced":  func(l *lab, _ string, _ reply) { l.reload(func(c *labSite) { c.Keys = replacedKey() }) },
+		"server taken":  func(l *lab, _ string, _ reply) { l.reload(func(c *labSite) { c.Keys = labKeys("main") }) },
 		"kind withdrawn": func(l *lab, _ string, _ reply) {
-			l.reload(func(c *Config) { c.SignIn = identity.Methods{identity.ByUserID()} })
+			l.reload(func(c *labSite) { c.SignIn = identity.Methods{identity.ByUserID()} })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,8 +78,8 @@ func TestGateAudienceOfIssuedTokens_E03_RS19(t *testing.T) {
 func TestStepUp_RS10_RS11(t *testing.T) {
 	l := newLab(t)
 	got := l.signedIn()
-	l.reload(func(c *Config) {
-		servers := append([]Server(nil), c.Servers...)
+	l.reload(func(c *labSite) {
+		servers := append([]*config.Server(nil), c.Servers...)
 		servers[0].Scopes = []string{"mcp:use", "notion:admin"}
 		servers[0].OptionalScopes = nil
 		c.Servers = servers

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -12,7 +13,7 @@ import (
 
 // keyCallers returns the callers behind the virtual keys that are good for the
 // server. A key has every scope there is to have.
-func keyCallers(keys *identity.VirtualKeys, s *Server) map[storage.Hash]*tokens.Caller {
+func keyCallers(keys *identity.VirtualKeys, s *config.Server) map[storage.Hash]*tokens.Caller {
 	scope := strings.Join(slices.Concat(s.Scopes, s.OptionalScopes), " ")
 	callers := make(map[storage.Hash]*tokens.Caller)
 	for k := range keys.All() {

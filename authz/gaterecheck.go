@@ -36,7 +36,7 @@ func (g *Gate) grantPasses(c *tokens.Caller) bool {
 	if _, err := g.deps.Grants.GoodUntil(context.Background(), &grant); err != nil {
 		return false
 	}
-	if !g.isAudience(grant.Resources) || !g.deps.Policy.Allows(grant.Identity) || !g.deps.Policy.MayUse(grant.Identity, &g.server) {
+	if !g.isAudience(grant.Resources) || !g.deps.Policy.Allows(grant.Identity) || !g.deps.Policy.MayUse(grant.Identity, g.server) {
 		return false
 	}
 	scope := strings.Fields(c.Scope)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -91,14 +92,14 @@ func TestRecheck_E18(t *testing.T) {
 	}
 	t.Run("key withdrawn", func(t *testing.T) {
 		cfg := gateConfig()
-		cfg.VirtualKeys = nil
+		cfg.Keys = nil
 		if newGateFixture(t, cfg).gate("mcp").Recheck(key) {
 			t.Error("passes")
 		}
 	})
 	t.Run("key has another name", func(t *testing.T) {
 		cfg := gateConfig()
-		cfg.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "other", Hash: storage.HashOf("sk-ci")})
+		cfg.Keys = identity.NewVirtualKeys(identity.Key{Name: "other", Hash: storage.HashOf("sk-ci")})
 		if newGateFixture(t, cfg).gate("mcp").Recheck(key) {
 			t.Error("passes")
 		}
@@ -130,7 +131,7 @@ func TestRecheck_E18(t *testing.T) {
 func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*storage.Grant)
-		config func(*Config)
+		config func(*config.Site)
 		want   bool
 	}{
 		"the grant stands":       {want: true},
@@ -138,25 +139,25 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 		"expired":                {change: func(g *storage.Grant) { g.ExpiresAt = g.CreatedAt }},
 		"another site's":         {change: func(g *storage.Grant) { g.Issuer = "https://other.example" }},
 		"for another server":     {change: func(g *storage.Grant) { g.Resources = []string{gateIssuer + "/mcp2"} }},
-		"the person was let out": {config: func(c *Config) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }},
+		"the person was let out": {config: func(c *config.Site) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }},
 		"another key of the person": {
 			change: func(g *storage.Grant) {
 				g.Identity = storage.Identity{Kind: string(identity.VirtualKey), Subject: "virtual_key:ci"}
 			},
-			config: func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() },
+			config: func(c *config.Site) { c.Keys = identity.NewVirtualKeys() },
 		},
 		"the key may not use the server": {
 			change: func(g *storage.Grant) {
 				g.Identity = (&identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")}).Identity()
 			},
-			config: func(c *Config) {
-				c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops"), Servers: []string{"notion"}})
+			config: func(c *config.Site) {
+				c.Keys = identity.NewVirtualKeys(identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops"), Servers: []string{"notion"}})
 			},
 		},
 		"the key may use the server": {change: func(g *storage.Grant) {
 			g.Identity = (&identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")}).Identity()
 		}, want: true},
-		"the server wants more": {config: func(c *Config) { c.Servers[1].Scopes = []string{"mcp:use", "mcp:more"} }},
+		"the server wants more": {config: func(c *config.Site) { c.Servers[1].Scopes = []string{"mcp:use", "mcp:more"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newGateFixture(t, gateConfig())
@@ -190,7 +191,7 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 // D09, E18: nor does a stream outlive the grant of a person who did not come back
 // to the handler that authenticates them.
 func TestRecheckOfPeopleWhoDidNotComeBack_D09_E18(t *testing.T) {
-	l := newLab(t, rechecked, func(c *Config) { c.SignIn.Of(bob.Kind).Recheck = 2 * time.Hour })
+	l := newLab(t, rechecked, func(c *labSite) { c.SignIn.Of(bob.Kind).Recheck = 2 * time.Hour })
 	caller, gate := l.caller(l.grantedTo(bob, "app").Access)
 	l.advance(90 * time.Minute)
 	if !gate.Recheck(caller) {

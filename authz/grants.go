@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"go.uber.org/zap"
 
@@ -23,7 +24,7 @@ var errInvalidGrant = oauth.NewError("invalid_grant", "The code or token is unkn
 
 // Grants are what people approved for the clients of one issuer.
 type Grants struct {
-	cfg    *Config
+	cfg    *config.Site
 	policy *Policy
 	store  storage.AuthStore
 	tokens *tokens.Cache
@@ -70,12 +71,12 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) error {
 // identity that was withdrawn, or a redirect URI that the client gave up, which
 // may be in other hands now. A server that left the configuration ends
 // nothing, it may come back.
-func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant) ([]Server, error) {
+func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant) ([]*config.Server, error) {
 	configured := gs.policy.ServersAt(g.Resources)
 	if len(configured) == 0 || !g.RevokedAt.IsZero() {
 		return nil, errInvalidGrant
 	}
-	usable := slices.DeleteFunc(configured, func(s Server) bool { return !gs.policy.MayUse(g.Identity, &s) })
+	usable := slices.DeleteFunc(configured, func(s *config.Server) bool { return !gs.policy.MayUse(g.Identity, s) })
 	var reason string
 	switch {
 	case !gs.policy.Allows(g.Identity):

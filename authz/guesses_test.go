@@ -32,8 +32,8 @@ func (l *lab) gateCall(address, bearer string) *httptest.ResponseRecorder {
 // C17: who guesses at virtual keys is slowed down and reported, once; right keys
 // and tokens pass all the same, also from there.
 func TestGuessesAtTheGate_C17(t *testing.T) {
-	l := newLab(t, func(c *Config) {
-		c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")}, identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")})
+	l := newLab(t, func(c *labSite) {
+		c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")}, identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")})
 	})
 	l.as.deps.Limiter.Now = l.time
 	token := l.signedIn().Access
@@ -144,7 +144,7 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 // C17: the same for the token that is needed to register.
 func TestGuessesAtTheInitialToken_C17(t *testing.T) {
 	right := storage.HashOf("the-right-initial-access-token")
-	l := newLab(t, func(c *Config) { c.Registration.InitialAccessToken = &right })
+	l := newLab(t, func(c *labSite) { c.Registration.TokenHash = &right })
 	l.as.deps.Limiter.Now = l.time
 	try := func(token string) int {
 		return l.send("POST", RegisterPath, `{"redirect_uris":["https://app.example/cb"]}`, "Content-Type", "application/json", "Authorization", "Bearer "+token).Code

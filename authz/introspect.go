@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -31,7 +32,7 @@ type introspection struct {
 // proved who it is may ask, about its own access tokens or, where the operator
 // allows it, about all of this issuer.
 type introspectionEndpoint struct {
-	cfg          *Config
+	cfg          *config.Site
 	policy       *Policy
 	authenticate authenticate
 	tokens       *tokens.AccessTokens
@@ -86,7 +87,7 @@ func (e *introspectionEndpoint) inspect(w http.ResponseWriter, r *http.Request) 
 func (e *introspectionEndpoint) describe(t *storage.AccessToken) *introspection {
 	var audience []string
 	for _, s := range e.policy.ServersAt(t.Audience) {
-		if e.policy.Allows(t.Identity) && e.policy.MayUse(t.Identity, &s) {
+		if e.policy.Allows(t.Identity) && e.policy.MayUse(t.Identity, s) {
 			audience = append(audience, s.Resource)
 		}
 	}

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"go.uber.org/zap"
 )
 
 // tokenIssuer makes the tokens of a grant.
 type tokenIssuer struct {
-	cfg     *Config
+	cfg     *config.Site
 	access  *tokens.AccessTokens
 	refresh *tokens.RefreshTokens
 }
@@ -46,11 +47,11 @@ func (t *issuedTokens) response(now time.Time) *tokenResponse {
 // is good after until (see Grants.GoodUntil), nothing outlives the grant, and the
 // grant never its absolute end. Where there is no refresh token, the one access
 // token is all that the person approved, so it lives as long as the grant.
-func (i *tokenIssuer) issue(g *storage.Grant, until time.Time, audience []Server, scope []string, refresh bool, now time.Time) (*issuedTokens, storage.Issue) {
+func (i *tokenIssuer) issue(g *storage.Grant, until time.Time, audience []*config.Server, scope []string, refresh bool, now time.Time) (*issuedTokens, storage.Issue) {
 	grantEnd, tokenEnd := until, until
 	if refresh {
-		grantEnd = earliest(g.AbsoluteExpiresAt, now.Add(i.cfg.Lifetimes.RefreshToken))
-		tokenEnd = earliest(earliest(grantEnd, until), now.Add(i.cfg.Lifetimes.AccessToken))
+		grantEnd = earliest(g.AbsoluteExpiresAt, now.Add(time.Duration(i.cfg.RefreshTokenLifetime)))
+		tokenEnd = earliest(earliest(grantEnd, until), now.Add(time.Duration(i.cfg.AccessTokenLifetime)))
 	}
 	t := &issuedTokens{
 		Access: i.access.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience), ExpiresAt: tokenEnd,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
@@ -54,7 +55,22 @@ type lab struct {
 	now time.Time
 }
 
-func labConfig() Config {
+// labSite is what a lab serves: the configuration of a site, and its clients.
+type labSite struct {
+	config.Site
+	Clients []Client
+}
+
+// site returns the configuration, which names the clients.
+func (s *labSite) site() *config.Site {
+	site := s.Site
+	for _, c := range s.Clients {
+		site.Clients = append(site.Clients, config.Client{ID: c.ID})
+	}
+	return &site
+}
+
+func labConfig() labSite {
 	both := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	secret := storage.HashOf(labSecret)
 	client := func(id string, method string, grants []string, redirects ...string) Client {
@@ -68,42 +84,41 @@ func labConfig() Config {
 	}
 	inspector := client("inspector", oauth.AuthSecretBasic, both, labRedirect)
 	inspector.Introspect = true
-	cfg := Config{
+	cfg := labSite{Site: config.Site{
 		Issuer: labIssuer,
-		Servers: []Server{
+		Servers: []*config.Server{
 			{ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: labNotion, Scopes: []string{"mcp:use"}, OptionalScopes: []string{"notion:admin"}},
 			{ID: "main", Title: "Main", Path: "/mcp", Resource: labMain, Scopes: []string{"mcp:use"}},
 		},
-		Clients: []Client{
-			client("app", oauth.AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
-			client("single", oauth.AuthNone, both, labRedirect),
-			client("foreign", oauth.AuthNone, both, labRedirect),
-			client("native", oauth.AuthNone, both, "http://127.0.0.1/cb"),
-			client("editor", oauth.AuthNone, both, "cursor://anysphere.cursor/cb"),
-			client("once", oauth.AuthNone, both[:1], labRedirect),
-			client("web", oauth.AuthSecretBasic, both, labRedirect),
-			inspector,
-		},
 		SignIn: identity.Methods{identity.ByVirtualKey(nil), identity.ByUserID(), identity.Anonymously()},
-		VirtualKeys: identity.NewVirtualKeys(
+		Keys: identity.NewVirtualKeys(
 			identity.Key{Name: "team", Hash: storage.HashOf("team key")},
 			identity.Key{Name: "ci", Hash: storage.HashOf("ci key"), Servers: []string{"notion"}},
 		),
-		Lifetimes:         DefaultLifetimes,
-		Registration:      DefaultRegistration,
-		RefreshReuseGrace: DefaultRefreshReuseGrace,
+		Lifetimes:    config.DefaultLifetimes,
+		Registration: config.DefaultRegistration(),
+	}}
+	cfg.CodeLifetime = config.Duration(time.Minute)
+	cfg.Clients = []Client{
+		client("app", oauth.AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
+		client("single", oauth.AuthNone, both, labRedirect),
+		client("foreign", oauth.AuthNone, both, labRedirect),
+		client("native", oauth.AuthNone, both, "http://127.0.0.1/cb"),
+		client("editor", oauth.AuthNone, both, "cursor://anysphere.cursor/cb"),
+		client("once", oauth.AuthNone, both[:1], labRedirect),
+		client("web", oauth.AuthSecretBasic, both, labRedirect),
+		inspector,
 	}
-	cfg.Lifetimes.Code = time.Minute
 	return cfg
 }
 
 // newLab returns a server on a memory store. Options change its configuration.
-func newLab(t testing.TB, options ...func(*Config)) *lab {
+func newLab(t testing.TB, options ...func(*labSite)) *lab {
 	t.Helper()
 	return newLabOn(t, memstore.New(), options...)
 }
 
-func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab {
+func newLabOn(t testing.TB, store storage.Store, options ...func(*labSite)) *lab {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -115,9 +130,9 @@ func newLabOn(t testing.TB, store storage.Store, options ...func(*Config)) *lab 
 	for _, o := range options {
 		o(&cfg)
 	}
-	signInByKeys(&cfg)
-	l.start(New(cfg, Deps{
-		Store: l.store, Keys: keys, Tokens: tokens.NewCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
+	signInByKeys(&cfg.Site)
+	l.start(New(cfg.site(), Deps{
+		Store: l.store, Clients: completed(t, cfg.Clients), Keys: keys, Tokens: tokens.NewCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: labDocuments(),
 		Pages:     l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
 	}))
@@ -146,19 +161,40 @@ func (l *lab) start(as *AuthorizationServer) {
 }
 
 // reload replaces the configuration, as an operator does, on the same store.
-func (l *lab) reload(change func(*Config)) {
-	cfg := l.as.cfg
+func (l *lab) reload(change func(*labSite)) {
+	cfg := l.serves()
 	change(&cfg)
-	signInByKeys(&cfg)
-	l.start(New(cfg, l.as.deps))
+	signInByKeys(&cfg.Site)
+	deps := l.as.deps
+	deps.Clients = completed(l.t, cfg.Clients)
+	l.start(New(cfg.site(), deps))
+}
+
+// serves returns a copy of what the lab serves.
+func (l *lab) serves() labSite {
+	site, registration := *l.as.cfg, *l.as.cfg.Registration
+	site.Clients, site.Registration = nil, &registration
+	return labSite{site, slices.Clone(l.as.deps.Clients)}
+}
+
+// completed returns pre-registered clients as the configuration makes them.
+func completed(t testing.TB, clients []Client) []Client {
+	t.Helper()
+	clients = slices.Clone(clients)
+	for i := range clients {
+		if err := clients[i].Complete(config.DefaultRegistration().RedirectSchemes); err != nil {
+			t.Fatal(clients[i].ID, err)
+		}
+	}
+	return clients
 }
 
 // signInByKeys makes the virtual keys of a configuration those that people sign
 // in with, where that is a way to sign in.
-func signInByKeys(c *Config) {
+func signInByKeys(c *config.Site) {
 	c.SignIn = slices.Clone(c.SignIn)
 	if m := c.SignIn.Of(string(identity.VirtualKey)); m != nil {
-		*m = identity.ByVirtualKey(c.VirtualKeys)
+		*m = identity.ByVirtualKey(c.Keys)
 	}
 }
 

@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 )
 
 // metadataEndpoint answers at the well-known paths of one issuer and of its
 // servers.
 type metadataEndpoint struct {
-	cfg        *Config
+	cfg        *config.Site
 	grantTypes []string
 	// fetchable reports whether client metadata documents can be fetched.
 	fetchable func(context.Context) bool
@@ -31,7 +32,7 @@ func (m *metadataEndpoint) document() oauth.ServerMetadata {
 		TokenEndpoint:         m.cfg.Issuer + TokenPath,
 		RevocationEndpoint:    m.cfg.Issuer + RevokePath,
 		IntrospectionEndpoint: m.cfg.Issuer + IntrospectPath,
-		ServiceDocumentation:  m.cfg.Documentation,
+		ServiceDocumentation:  m.cfg.ServiceDocumentation,
 		ScopesSupported:       m.scopes(),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},
@@ -43,10 +44,10 @@ func (m *metadataEndpoint) document() oauth.ServerMetadata {
 		IntrospectAuthMethods: confidential,
 		IntrospectAuthAlgs:    assertionAlgorithms,
 		CodeChallengeMethods:  []string{oauth.MethodS256},
-		MetadataDocuments:     m.cfg.Registration.MetadataDocuments,
+		MetadataDocuments:     *m.cfg.Registration.MetadataDocuments,
 		Iss:                   true,
 	}
-	if m.cfg.Registration.Dynamic {
+	if *m.cfg.Registration.Dynamic {
 		d.RegistrationEndpoint = m.cfg.Issuer + RegisterPath
 	}
 	return d
@@ -63,8 +64,8 @@ func (m *metadataEndpoint) withoutDocuments() oauth.ServerMetadata {
 // hasAnotherWay reports whether documents are not the only way for a client to
 // become known: only then it helps not to advertise them.
 func (m *metadataEndpoint) hasAnotherWay() bool {
-	r := &m.cfg.Registration
-	return r.MetadataDocuments && r.Dynamic && r.InitialAccessToken == nil
+	r := m.cfg.Registration
+	return *r.MetadataDocuments && *r.Dynamic && r.TokenHash == nil
 }
 
 // scopes lists every scope there is, and offline_access, which belongs

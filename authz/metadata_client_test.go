@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 )
@@ -20,7 +21,7 @@ func TestStrictClientFindsItsWay_AS2_AS4_AS5_RS2_RS3_RS4(t *testing.T) {
 	t.Cleanup(site.Close)
 	cfg := gateConfig()
 	cfg.Issuer = site.URL
-	cfg.Servers = []Server{
+	cfg.Servers = []*config.Server{
 		{ID: "mcp", Path: "/mcp", Resource: site.URL + "/mcp", Scopes: []string{"mcp:use"}},
 		{ID: "root", Path: "/", Resource: site.URL, Scopes: []string{"mcp:use"}},
 	}

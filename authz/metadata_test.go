@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 var update = flag.Bool("update", false, "write the golden documents")
@@ -28,7 +29,7 @@ func serveRoutes(routes []Route) http.Handler {
 	return mux
 }
 
-func wellKnownOf(cfg Config, t testing.TB) http.Handler {
+func wellKnownOf(cfg config.Site, t testing.TB) http.Handler {
 	return serveRoutes(newGateFixture(t, cfg).as.Routes())
 }
 
@@ -62,7 +63,7 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestGoldenMetadata_F09_AS5_AS6_AS7_AS8_AS9_AS10_AS11(t *testing.T) {
 	locked := gateConfig()
-	locked.Registration.Dynamic, locked.Registration.MetadataDocuments = false, false
+	locked.Registration.Dynamic, locked.Registration.MetadataDocuments = new(false), new(false)
 	h, lockedH := wellKnownOf(gateConfig(), t), wellKnownOf(locked, t)
 	golden(t, "metadata.json", fetch(h, "GET", oauth.AuthorizationServerPath).Body.Bytes())
 	golden(t, "metadata_locked.json", fetch(lockedH, "GET", oauth.AuthorizationServerPath).Body.Bytes())
@@ -146,7 +147,7 @@ func TestResourceMetadata_RS1_RS3_RS4_RS8_RS9(t *testing.T) {
 // wire. A client that compares bytes looks in both places, and finds its own.
 func TestServerAtRoot_RS4(t *testing.T) {
 	cfg := gateConfig()
-	cfg.Servers = append(cfg.Servers, Server{ID: "root", Path: "/", Resource: gateIssuer, Scopes: []string{"mcp:use"}})
+	cfg.Servers = append(cfg.Servers, &config.Server{ID: "root", Path: "/", Resource: gateIssuer, Scopes: []string{"mcp:use"}})
 	f := newGateFixture(t, cfg)
 	h := serveRoutes(f.as.Routes())
 	if m := resourceOf(t, h, oauth.ProtectedResourcePath); m.Resource != gateIssuer {
@@ -252,7 +253,7 @@ func TestMetadataMethods_RS3_AS73(t *testing.T) {
 // there are none.
 func TestPagesInMetadata(t *testing.T) {
 	members := []string{"service_documentation", "resource_documentation", "resource_policy_uri", "resource_tos_uri"}
-	document := func(cfg Config, path string) map[string]any {
+	document := func(cfg config.Site, path string) map[string]any {
 		var d map[string]any
 		if err := json.Unmarshal(fetch(wellKnownOf(cfg, t), http.MethodGet, path).Body.Bytes(), &d); err != nil {
 			t.Fatal(err)
@@ -261,8 +262,8 @@ func TestPagesInMetadata(t *testing.T) {
 	}
 	const as, resource, other = "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/mcp/notion", "/.well-known/oauth-protected-resource/mcp"
 	with := gateConfig()
-	with.Documentation = "https://docs.example/"
-	with.Servers[0].Documentation, with.Servers[0].Policy, with.Servers[0].TermsOfService = "https://docs.example/n", "https://docs.example/p", "https://docs.example/t"
+	with.ServiceDocumentation = "https://docs.example/"
+	with.Servers[0].ResourceDocumentation, with.Servers[0].ResourcePolicyURI, with.Servers[0].ResourceTOSURI = "https://docs.example/n", "https://docs.example/p", "https://docs.example/t"
 	for path, want := range map[string]map[string]any{
 		as:       {"service_documentation": "https://docs.example/"},
 		resource: {"resource_documentation": "https://docs.example/n", "resource_policy_uri": "https://docs.example/p", "resource_tos_uri": "https://docs.example/t"},

@@ -1,9 +1,10 @@
 package authz
 
 import (
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"sync"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 )
 
 // maxPending is more than the registrations that wait for an approval by

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -12,17 +13,17 @@ var errUnknownResource = oauth.NewError("invalid_target", "The requested resourc
 // Policy knows the MCP servers of a site and who may use them, by the
 // configuration alone.
 type Policy struct {
-	cfg *Config
+	cfg *config.Site
 	// byResource finds a server by the canonical spelling of its identifier.
-	byResource map[string]*Server
+	byResource map[string]*config.Server
 }
 
 // NewPolicy returns the policy of a configuration.
-func NewPolicy(cfg *Config) *Policy {
-	p := &Policy{cfg: cfg, byResource: make(map[string]*Server, len(cfg.Servers))}
+func NewPolicy(cfg *config.Site) *Policy {
+	p := &Policy{cfg: cfg, byResource: make(map[string]*config.Server, len(cfg.Servers))}
 	for i := range cfg.Servers {
 		if key, ok := oauth.CanonicalResource(cfg.Servers[i].Resource); ok {
-			p.byResource[key] = &cfg.Servers[i]
+			p.byResource[key] = cfg.Servers[i]
 		}
 	}
 	return p
@@ -32,15 +33,15 @@ func NewPolicy(cfg *Config) *Policy {
 func (p *Policy) Allows(id storage.Identity) bool { return p.cfg.SignIn.Valid(id) }
 
 // MayUse reports whether the identity may use the server.
-func (p *Policy) MayUse(id storage.Identity, s *Server) bool {
+func (p *Policy) MayUse(id storage.Identity, s *config.Server) bool {
 	return p.cfg.SignIn.Allows(id, s.ID)
 }
 
 // ServersOf returns the MCP servers an identity may use.
-func (p *Policy) ServersOf(id storage.Identity) []Server {
-	var servers []Server
+func (p *Policy) ServersOf(id storage.Identity) []*config.Server {
+	var servers []*config.Server
 	for _, s := range p.cfg.Servers {
-		if p.MayUse(id, &s) {
+		if p.MayUse(id, s) {
 			servers = append(servers, s)
 		}
 	}
@@ -48,8 +49,8 @@ func (p *Policy) ServersOf(id storage.Identity) []Server {
 }
 
 // ServersAt returns the configured servers among the resources.
-func (p *Policy) ServersAt(resources []string) []Server {
-	var servers []Server
+func (p *Policy) ServersAt(resources []string) []*config.Server {
+	var servers []*config.Server
 	for _, s := range p.cfg.Servers {
 		if slices.Contains(resources, s.Resource) {
 			servers = append(servers, s)
@@ -85,7 +86,7 @@ func (p *Policy) Resolve(requested []string) ([]string, error) {
 // that can still be used, the one that the request names or, when it names
 // none, all. A client that named resources when it asked for the grant gets one
 // per token (RFC 8707 section 2.2).
-func (p *Policy) Audience(g *storage.Grant, usable []Server, requested []string) ([]Server, error) {
+func (p *Policy) Audience(g *storage.Grant, usable []*config.Server, requested []string) ([]*config.Server, error) {
 	resources, err := p.Resolve(requested)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (p *Policy) Audience(g *storage.Grant, usable []Server, requested []string)
 	if len(resources) > 1 {
 		return nil, oauth.NewError("invalid_target", "A token is for one resource: name one.")
 	}
-	i := slices.IndexFunc(usable, func(s Server) bool { return s.Resource == resources[0] })
+	i := slices.IndexFunc(usable, func(s *config.Server) bool { return s.Resource == resources[0] })
 	if i < 0 {
 		return nil, oauth.NewError("invalid_target", "The resource exceeds what was granted.")
 	}

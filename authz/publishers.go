@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -28,8 +29,8 @@ var wellKnownPublishers = []string{"claude.ai", "chatgpt.com", "vscode.dev", "gi
 // publishersOf returns the hosts by which a site judges whether it can fetch
 // metadata documents: well-known ones, and those that the operator lists. Of
 // any other host, whoever names it also decides whether it can be reached.
-func publishersOf(policy *Registration) []string {
-	listed := slices.DeleteFunc(slices.Clone(policy.AllowedHosts), func(h string) bool { return strings.HasPrefix(h, ".") })
+func publishersOf(policy *config.Registration) []string {
+	listed := slices.DeleteFunc(slices.Clone(policy.AllowHosts), func(h string) bool { return strings.HasPrefix(h, ".") })
 	var hosts []string
 	for _, h := range slices.Concat(listed, wellKnownPublishers) {
 		if h = strings.ToLower(h); hostAccepted(h, policy) && !slices.Contains(hosts, h) {
@@ -119,7 +120,7 @@ type publishers struct {
 	now     func() time.Time
 }
 
-func newPublishers(policy *Registration, deps *Deps) *publishers {
+func newPublishers(policy *config.Registration, deps *Deps) *publishers {
 	return &publishers{
 		hosts: publishersOf(policy), outages: deps.Documents.outages, egress: deps.Egress,
 		limiter: deps.Limiter, log: deps.Logger, now: deps.Now,

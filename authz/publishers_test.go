@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -65,7 +66,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 // Clients whose documents cannot be fetched register in another way, if they
 // are not told that documents will do.
 func TestUnreachablePublisher(t *testing.T) {
-	l, _ := documentLab(t, func(c *Config) { c.Registration.AllowedHosts = []string{"127.0.0.1", ".example.com"} })
+	l, _ := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1", ".example.com"} })
 	id, publish := deadURL(t, "127.0.0.1")
 	if !l.advertised() {
 		t.Fatal("documents are not advertised before one was asked for")
@@ -83,7 +84,7 @@ func TestUnreachablePublisher(t *testing.T) {
 	if len(warnings) != 1 || warnings[0].ContextMap()["host"] != "127.0.0.1" || !strings.Contains(fmt.Sprint(warnings[0].ContextMap()["error"]), "refused") {
 		t.Errorf("warnings: %v", warnings)
 	}
-	l.reload(func(*Config) {})
+	l.reload(func(*labSite) {})
 	if l.advertised() {
 		t.Error("a reload forgets that documents cannot be fetched")
 	}
@@ -105,8 +106,8 @@ func TestUnreachablePublisher(t *testing.T) {
 // cannot be fetched nor that they can, nor how much is logged.
 func TestStrangersDoNotSwitchDocuments(t *testing.T) {
 	l, h := documentLab(t)
-	l.as.cfg.Registration.AllowedHosts = nil
-	l.reload(func(*Config) {})
+	l.as.cfg.Registration.AllowHosts = nil
+	l.reload(func(*labSite) {})
 	l.stopLimits()
 	for i := range 10 {
 		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
@@ -135,7 +136,7 @@ func TestPublisherAnswersBadly(t *testing.T) {
 		"hangs up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t, func(c *Config) { c.Registration.AllowedHosts = []string{"127.0.0.1"} })
+			l, h := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1"} })
 			if _, err := l.lookup(h.handle("/c", serve)); err == nil || !l.advertised() {
 				t.Errorf("%v, advertised: %t", err, l.advertised())
 			}
@@ -180,12 +181,12 @@ func TestNoNames(t *testing.T) {
 // Where documents are the only way, not to advertise them helps nobody.
 func TestDocumentsAreTheOnlyWay(t *testing.T) {
 	token := storage.HashOf("initial access token")
-	for name, change := range map[string]func(*Registration){
-		"no dynamic registration": func(r *Registration) { r.Dynamic = false },
-		"registration by token":   func(r *Registration) { r.InitialAccessToken = &token },
+	for name, change := range map[string]func(*config.Registration){
+		"no dynamic registration": func(r *config.Registration) { r.Dynamic = new(false) },
+		"registration by token":   func(r *config.Registration) { r.TokenHash = &token },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { change(&c.Registration) })
+			l := newLab(t, func(c *labSite) { change(c.Registration) })
 			l.as.clients.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 			if !l.advertised() {
 				t.Error("not advertised")
@@ -196,13 +197,13 @@ func TestDocumentsAreTheOnlyWay(t *testing.T) {
 
 func TestPublishersOf(t *testing.T) {
 	for name, tc := range map[string]struct {
-		policy Registration
+		policy config.Registration
 		want   int
 	}{
-		"default":       {Registration{}, len(wellKnownPublishers)},
-		"denied":        {Registration{DeniedHosts: []string{"claude.ai"}}, len(wellKnownPublishers) - 1},
-		"only listed":   {Registration{AllowedHosts: []string{"Claude.AI", "claude.ai", "client.example"}}, 2},
-		"only a suffix": {Registration{AllowedHosts: []string{".example.com"}}, 0},
+		"default":       {config.Registration{}, len(wellKnownPublishers)},
+		"denied":        {config.Registration{DenyHosts: []string{"claude.ai"}}, len(wellKnownPublishers) - 1},
+		"only listed":   {config.Registration{AllowHosts: []string{"Claude.AI", "claude.ai", "client.example"}}, 2},
+		"only a suffix": {config.Registration{AllowHosts: []string{".example.com"}}, 0},
 	} {
 		if got := publishersOf(&tc.policy); len(got) != tc.want {
 			t.Errorf("%s: %v", name, got)

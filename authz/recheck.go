@@ -34,7 +34,7 @@ func (gs *Grants) ProvedAgain(ctx context.Context, id storage.Identity) error {
 	}
 	err = gs.store.PutSiteValue(ctx, storage.SiteValue{
 		Issuer: gs.cfg.Issuer, Name: provedValue(id), Text: now.UTC().Format(time.RFC3339Nano),
-		ExpiresAt: now.Add(max(recheck, gs.cfg.Lifetimes.AbsoluteGrant)),
+		ExpiresAt: now.Add(max(recheck, time.Duration(gs.cfg.AbsoluteGrantLifetime))),
 	})
 	if err != nil {
 		return oauth.Unavailable(err)

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // bob is a person whom another handler authenticated.
 var bob = storage.Identity{Kind: string(identity.Caddy), Subject: "caddy:bob", Name: "bob"}
 
-func rechecked(c *Config) {
+func rechecked(c *labSite) {
 	c.SignIn = append(c.SignIn, identity.ByCaddy(24*time.Hour))
 }
 
@@ -87,7 +88,9 @@ func TestProvedAgain_D09(t *testing.T) {
 
 // D09: a client without refresh tokens gets no more either.
 func TestRecheckWithoutRefresh_D09(t *testing.T) {
-	l := newLab(t, rechecked, func(c *Config) { c.SignIn.Of(bob.Kind).Recheck, c.Lifetimes.Grant = time.Hour, 24*time.Hour })
+	l := newLab(t, rechecked, func(c *labSite) {
+		c.SignIn.Of(bob.Kind).Recheck, c.GrantLifetime = time.Hour, config.Duration(24*time.Hour)
+	})
 	if got := l.grantedTo(bob, "once"); got.Expires != 3600 {
 		t.Errorf("the access token lives %d s, want 3600", got.Expires)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"go.uber.org/zap"
 
@@ -31,7 +32,7 @@ var errTooManyRefreshes = &oauth.Error{
 
 // refreshGrant is the grant type refresh_token.
 type refreshGrant struct {
-	cfg     *Config
+	cfg     *config.Site
 	policy  *Policy
 	grants  *Grants
 	issuer  *tokenIssuer
@@ -57,7 +58,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form 
 	now := rg.now()
 	rotation := storage.Rotation{
 		Hash: storage.HashOf(presented), Issuer: rg.cfg.Issuer, ClientID: client.ID, GrantID: rg.issuer.refresh.GrantID(presented),
-		Grace: rg.cfg.RefreshReuseGrace, Now: now,
+		Grace: time.Duration(*rg.cfg.RefreshReuseGrace), Now: now,
 	}
 	token, grant, err := rg.store.RefreshToken(ctx, rotation.Hash, now)
 	if errors.Is(err, storage.ErrNotFound) {

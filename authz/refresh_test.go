@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"go.uber.org/zap"
 
@@ -54,7 +55,7 @@ func TestRefreshReplay_D01_D03_D05_AS66(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { c.RefreshReuseGrace = tt.grace })
+			l := newLab(t, func(c *labSite) { c.RefreshReuseGrace = new(config.Duration(tt.grace)) })
 			got, family := tt.reuse(l, l.signedIn())
 			l.want(got, http.StatusBadRequest, "invalid_grant")
 			l.dead(family...)
@@ -68,7 +69,7 @@ func TestRefreshReplay_D01_D03_D05_AS66(t *testing.T) {
 // What a replay revokes is gone at once, also for a gate that had just seen the
 // access tokens pass.
 func TestRefreshReplayIsNotBelievedFromMemory_D01(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.RefreshReuseGrace = 0 })
+	l := newLab(t, func(c *labSite) { c.RefreshReuseGrace = new(config.Duration(0)) })
 	first := l.signedIn()
 	second := l.refresh("app", first.Refresh)
 	g := l.as.Gate(l.as.cfg.Servers[0])
@@ -251,20 +252,20 @@ func TestGraceIsForTheSameRequest_D04(t *testing.T) {
 func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(*Config)
+		change func(*labSite)
 		reason string // why the family ends, unless it does not
 	}{
-		{"key withdrawn", func(c *Config) { c.VirtualKeys = nil }, "its identity was withdrawn"},
-		{"key replaced", func(c *Config) { c.VirtualKeys = replacedKey() }, "its identity was withdrawn"},
-		{"kind not in use", func(c *Config) { c.SignIn = c.SignIn[1:] }, "its identity was withdrawn"},
-		{"server taken from the key", func(c *Config) { c.VirtualKeys = labKeys("main") }, "its identity may use none of its servers any more"},
-		{"server gone for now", func(c *Config) { c.Servers = c.Servers[1:] }, ""},
+		{"key withdrawn", func(c *labSite) { c.Keys = nil }, "its identity was withdrawn"},
+		{"key replaced", func(c *labSite) { c.Keys = replacedKey() }, "its identity was withdrawn"},
+		{"kind not in use", func(c *labSite) { c.SignIn = c.SignIn[1:] }, "its identity was withdrawn"},
+		{"server taken from the key", func(c *labSite) { c.Keys = labKeys("main") }, "its identity may use none of its servers any more"},
+		{"server gone for now", func(c *labSite) { c.Servers = c.Servers[1:] }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
 			first := l.redeem("app", l.approved(request(), keyIdentity("team")).Get("code"))
-			old := l.as.cfg
+			old := l.serves()
 			l.reload(tt.change)
 			l.want(l.refresh("app", first.Refresh), http.StatusBadRequest, "invalid_grant")
 			before := l.store.writes.Load()
@@ -272,7 +273,7 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 			if n := l.store.writes.Load() - before; n != 0 {
 				t.Errorf("%d writes to end it again", n)
 			}
-			l.reload(func(c *Config) { *c = old })
+			l.reload(func(c *labSite) { *c = old })
 			if got := l.logs.FilterMessage("grant revoked").FilterField(zap.String("reason", tt.reason)).Len(); (got == 1) != (tt.reason != "") {
 				t.Errorf("%d log lines give the reason %q", got, tt.reason)
 			}
@@ -286,7 +287,7 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 	t.Run("one of two servers taken from the key", func(t *testing.T) {
 		l := newLab(t)
 		first := l.redeem("app", l.approved(request("resource", "-"), keyIdentity("team")).Get("code"), "resource", "-")
-		l.reload(func(c *Config) { c.VirtualKeys = labKeys("main") })
+		l.reload(func(c *labSite) { c.Keys = labKeys("main") })
 		l.want(l.refresh("app", first.Refresh, "resource", labNotion), http.StatusBadRequest, "invalid_target")
 		second := l.refresh("app", first.Refresh)
 		token, err := l.store.AccessToken(t.Context(), storage.HashOf(second.Access), l.time())
@@ -297,7 +298,7 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 	t.Run("store down", func(t *testing.T) {
 		l := newLab(t)
 		first := l.redeem("app", l.approved(request(), keyIdentity("team")).Get("code"))
-		l.reload(func(c *Config) { c.VirtualKeys = nil })
+		l.reload(func(c *labSite) { c.Keys = nil })
 		l.store.failing("RevokeGrant", func() {
 			l.want(l.refresh("app", first.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
 		})
@@ -381,7 +382,7 @@ func TestRefreshRequest(t *testing.T) {
 func TestForeignIssuer_F11(t *testing.T) {
 	l := newLab(t)
 	code, issued := l.code(), l.signedIn()
-	l.reload(func(c *Config) { c.Issuer = "https://other.example" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
 	l.want(l.redeem("app", code), http.StatusBadRequest, "invalid_grant")
 	l.want(l.refresh("app", issued.Refresh), http.StatusBadRequest, "invalid_grant")
 	for _, token := range []string{issued.Access, issued.Refresh} {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -38,7 +39,7 @@ type registrationResponse struct {
 
 // registrationEndpoint is RFC 7591 section 3, and with management RFC 7592.
 type registrationEndpoint struct {
-	cfg      *Config
+	cfg      *config.Site
 	clients  *clientDirectory
 	pending  *pendingClients
 	store    storage.AuthStore
@@ -63,14 +64,14 @@ func (e *registrationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request)
 // register stores a new client, in one write. What could not have registered
 // one is not counted: a web page can make a browser send it without asking.
 func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
-	policy := &e.cfg.Registration
+	policy := e.cfg.Registration
 	if err := checkJSON(r); err != nil {
 		return nil, err
 	}
 	if err := e.checkInitialToken(r); err != nil {
 		return nil, err
 	}
-	if !e.attempts.allowAddress(r, "register", policy.RatePerMinute) {
+	if !e.attempts.allowAddress(r, "register", *policy.RateLimit) {
 		return nil, tooManyRegistrations()
 	}
 	body, err := readRegistration(w, r)
@@ -83,7 +84,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	}
 	now := e.now()
 	c := storage.Client{
-		ID: uuid.NewString(), Issuer: e.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(policy.UnusedLifetime),
+		ID: uuid.NewString(), Issuer: e.cfg.Issuer, CreatedAt: now, ExpiresAt: now.Add(time.Duration(policy.UnusedLifetime)),
 	}
 	sender := storage.HashOf(ratelimit.SenderBlock(e.clientIP(r)))
 	c.Sender = &sender
@@ -92,7 +93,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 		return nil, err
 	}
 	response.issueSecret(&c)
-	if err := e.store.CreateClient(r.Context(), c, storage.Unused{Max: policy.MaxUnused, Spare: e.pending.has}); err != nil {
+	if err := e.store.CreateClient(r.Context(), c, storage.Unused{Max: *policy.MaxUnused, Spare: e.pending.has}); err != nil {
 		return nil, err
 	}
 	return response, nil
@@ -101,7 +102,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 // checkInitialToken requires the initial access token (RFC 7591 section 3)
 // where there is one.
 func (e *registrationEndpoint) checkInitialToken(r *http.Request) error {
-	want := e.cfg.Registration.InitialAccessToken
+	want := e.cfg.Registration.TokenHash
 	if want == nil {
 		return nil
 	}

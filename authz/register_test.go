@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -140,7 +141,7 @@ func TestRegistrationKeepsGoodRedirectURIs(t *testing.T) {
 		t.Errorf("update: %d %q", status, again.RedirectURIs)
 	}
 	operators := Client{ID: "c", Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect, "weird-scheme:/cb"}}}
-	if err := operators.Complete(DefaultRegistration.RedirectSchemes); err == nil {
+	if err := operators.Complete(config.DefaultRegistration().RedirectSchemes); err == nil {
 		t.Error("a mistake of the operator is dropped in silence")
 	}
 }
@@ -219,7 +220,7 @@ func TestNothingFetched_G06(t *testing.T) {
 func TestForeignRegistration_F11(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(publicClient)
-	l.reload(func(c *Config) { c.Issuer = "https://other.example.com" })
+	l.reload(func(c *labSite) { c.Issuer = "https://other.example.com" })
 	if _, err := l.lookup(reg.ID); oauth.AsError(err).Code != "invalid_client" {
 		t.Errorf("lookup: %v", err)
 	}
@@ -228,7 +229,7 @@ func TestForeignRegistration_F11(t *testing.T) {
 }
 
 func BenchmarkRegister(b *testing.B) {
-	l := newLab(b, func(c *Config) { c.Registration.RatePerMinute = 0 })
+	l := newLab(b, func(c *labSite) { c.Registration.RateLimit = new(0) })
 	b.ReportAllocs()
 	for b.Loop() {
 		l.register(publicClient)

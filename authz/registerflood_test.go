@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -31,7 +32,7 @@ func TestFloodOfABlockDisplacesItself_G01(t *testing.T) {
 		"an IPv4 /24": func(i int) string { return fmt.Sprintf("192.0.2.%d", i%256) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.MaxUnused = 0, 50 })
+			l := newLab(t, func(c *labSite) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(50) })
 			rightful := []registration{l.registerFrom("198.51.100.1"), l.registerFrom("2001:db8:ffff::1")}
 			for i := range 500 {
 				l.registerFrom(address(i))
@@ -49,7 +50,7 @@ func TestFloodOfABlockDisplacesItself_G01(t *testing.T) {
 // A client whose person is on the page is spared, also from a flood of its own
 // sender.
 func TestClientUnderWayIsSpared_G01(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.MaxUnused = 0, 20 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(20) })
 	underWay, idle := l.registerFrom("192.0.2.1"), l.registerFrom("192.0.2.1")
 	f := l.identified(request("client_id", underWay.ID), alice)
 	for range 100 {
@@ -67,7 +68,7 @@ func TestClientUnderWayIsSpared_G01(t *testing.T) {
 
 	left := l.registerFrom("192.0.2.1")
 	l.begin(request("client_id", left.ID))
-	l.advance(DefaultLifetimes.Flow)
+	l.advance(time.Duration(config.DefaultLifetimes.FlowLifetime))
 	for range 100 {
 		l.registerFrom("192.0.2.1")
 	}
@@ -79,7 +80,7 @@ func TestClientUnderWayIsSpared_G01(t *testing.T) {
 // A script that signs in as nobody in particular leaves a bounded number of
 // grants.
 func TestStrangersGrantsAreBounded_G01(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.MaxUnproved = 5 })
+	l := newLab(t, func(c *labSite) { c.Registration.MaxUnproved = new(5) })
 	sign := func(address string, n int) reply {
 		f := l.identified(request(), storage.Identity{Kind: "user_id", Subject: fmt.Sprint("user_id:", address, n), Name: "n"})
 		f.address = address
@@ -108,7 +109,7 @@ func TestStrangersGrantsAreBounded_G01(t *testing.T) {
 // A script that signs in on the account page leaves a bounded number of browser
 // sessions; whoever has a key is not counted.
 func TestStrangersSessionsAreBounded_G01(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.MaxUnproved = 5 })
+	l := newLab(t, func(c *labSite) { c.Registration.MaxUnproved = new(5) })
 	sign := func(who storage.Identity) *visit {
 		v := &visit{l: l}
 		v.signIn(who)

@@ -10,11 +10,12 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 func TestRegisterRate_G01(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit = new(3) })
 	l.stopLimits()
 	first := l.register(publicClient)
 	l.register(publicClient)
@@ -50,7 +51,7 @@ func TestRegisterCountsRegistrations_G01(t *testing.T) {
 		"wrong token": {"Authorization", "Bearer wrong"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.InitialAccessToken = 3, &h })
+			l := newLab(t, func(c *labSite) { c.Registration.RateLimit, c.Registration.TokenHash = new(3), &h })
 			l.stopLimits()
 			for range 10 {
 				if w := l.send(http.MethodPost, RegisterPath, publicClient, headers...); w.Code == http.StatusCreated {
@@ -65,7 +66,7 @@ func TestRegisterCountsRegistrations_G01(t *testing.T) {
 // A flood of registrations leaves the newest of them, and every client that
 // somebody uses.
 func TestRegisterEviction_G02(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute, c.Registration.MaxUnused = 0, 5 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(5) })
 	used := l.register(publicClient)
 	l.approved(request("client_id", used.ID, "redirect_uri", "http://127.0.0.1:5000/cb"), alice)
 	var all []registration
@@ -99,7 +100,7 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 		}
 		return err == nil
 	}
-	l.advance(DefaultRegistration.UnusedLifetime - time.Second)
+	l.advance(time.Duration(config.DefaultRegistration().UnusedLifetime) - time.Second)
 	if !known(unused) {
 		t.Error("an unused client ended early")
 	}
@@ -107,11 +108,11 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 	if known(unused) {
 		t.Error("an unused client is kept")
 	}
-	l.advance(DefaultRegistration.UsedLifetime - time.Hour)
+	l.advance(usedLifetime - time.Hour)
 	if !known(used) {
 		t.Error("a client that was used ended early")
 	}
-	l.advance(DefaultLifetimes.AbsoluteGrant + time.Hour)
+	l.advance(time.Duration(config.DefaultLifetimes.AbsoluteGrantLifetime) + time.Hour)
 	if known(used) {
 		t.Error("a client is kept for ever after its last grant")
 	}
@@ -120,8 +121,8 @@ func TestRegistrationExpiry_G03(t *testing.T) {
 // What is approved by somebody who proves nothing outlives its grant as any
 // other, and whoever scripts such approvals pushes out their own alone.
 func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
-	l := newLab(t, func(c *Config) {
-		c.Registration.RatePerMinute, c.Registration.MaxUnused, c.Registration.MaxUnproved = 0, 5, 3
+	l := newLab(t, func(c *labSite) {
+		c.Registration.RateLimit, c.Registration.MaxUnused, c.Registration.MaxUnproved = new(0), new(5), new(3)
 	})
 	known := func(reg registration) bool {
 		t.Helper()
@@ -168,18 +169,18 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 		t.Fatal("somebody else's client is gone")
 	}
 	for range 3 { // as long as the grant lives
-		l.advance(DefaultLifetimes.RefreshToken - time.Hour)
+		l.advance(time.Duration(config.DefaultLifetimes.RefreshTokenLifetime) - time.Hour)
 		if _, err := l.store.Sweep(t.Context(), l.time()); err != nil {
 			t.Fatal(err)
 		}
 		issued = l.refresh(legit.ID, issued.Refresh)
 		l.want(issued, http.StatusOK, "")
 	}
-	l.advance(DefaultLifetimes.RefreshToken)
+	l.advance(time.Duration(config.DefaultLifetimes.RefreshTokenLifetime))
 	if !known(legit) || !known(proved) {
 		t.Error("it ends with its grant")
 	}
-	l.advance(DefaultRegistration.UsedLifetime)
+	l.advance(usedLifetime)
 	if known(legit) || known(proved) {
 		t.Error("a client is kept for ever after its last grant")
 	}
@@ -188,7 +189,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 // Signing in without proof is a record and leads to more: it is as limited as
 // registering is.
 func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit = new(3) })
 	from := func(address string) *http.Request {
 		r := httptest.NewRequest(http.MethodPost, labIssuer+ConsentFormsPath+"skip", nil)
 		r.RemoteAddr = address
@@ -205,7 +206,7 @@ func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
 	if !l.as.AllowUnproved(from("192.0.2.7")) {
 		t.Error("another subscriber is limited too")
 	}
-	l.reload(func(c *Config) { c.Registration.RatePerMinute = 0 })
+	l.reload(func(c *labSite) { c.Registration.RateLimit = new(0) })
 	if !l.as.AllowUnproved(from("2001:db8::1")) {
 		t.Error("0 is no limit")
 	}
@@ -213,7 +214,7 @@ func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
 
 func TestInitialAccessToken_G16(t *testing.T) {
 	h := storage.HashOf("initial")
-	l := newLab(t, func(c *Config) { c.Registration.InitialAccessToken = &h })
+	l := newLab(t, func(c *labSite) { c.Registration.TokenHash = &h })
 	for _, header := range []string{"", "Bearer wrong", "Basic initial", "Bearer initial2", "Bearer"} {
 		var headers []string
 		if header != "" {
@@ -231,7 +232,7 @@ func TestInitialAccessToken_G16(t *testing.T) {
 func TestRegistrationOff_G19(t *testing.T) {
 	l := newLab(t)
 	reg := l.register(publicClient)
-	l.reload(func(c *Config) { c.Registration.Dynamic = false })
+	l.reload(func(c *labSite) { c.Registration.Dynamic = new(false) })
 	for path, method := range map[string]string{RegisterPath: http.MethodPost, reg.path(): http.MethodGet} {
 		l.refused(l.send(method, path, publicClient, "Authorization", "Bearer "+reg.Token), http.StatusNotFound, "not_found")
 	}
@@ -241,7 +242,7 @@ func TestRegistrationOff_G19(t *testing.T) {
 }
 
 func TestRegisteredIDs_G17(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 0 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit = new(0) })
 	seen := map[string]bool{}
 	for range 200 {
 		reg := l.register(publicClient)

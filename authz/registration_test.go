@@ -250,7 +250,7 @@ func TestOneWritePerRegistration(t *testing.T) {
 // Who holds a registration may change it only so often, which leaves others, and
 // reading it, alone.
 func TestUpdateRate_G13(t *testing.T) {
-	l := newLab(t, func(c *Config) { c.Registration.RatePerMinute = 3 })
+	l := newLab(t, func(c *labSite) { c.Registration.RateLimit = new(3) })
 	reg := l.register(publicClient)
 	other := l.register(publicClient)
 	l.stopLimits()

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 func TestResolveResources_F01_F05(t *testing.T) {
-	as := newLab(t, func(c *Config) {
-		c.Servers = append(slices.Clone(c.Servers), Server{ID: "root", Path: "/", Resource: labIssuer})
+	as := newLab(t, func(c *labSite) {
+		c.Servers = append(slices.Clone(c.Servers), &config.Server{ID: "root", Path: "/", Resource: labIssuer})
 	}).as
 	tests := []struct {
 		name     string

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // addResources adds the document of each server. A client compares the
@@ -15,24 +16,24 @@ import (
 func (m *metadataEndpoint) addResources(bodies map[string][]byte) {
 	for i, s := range m.cfg.Servers {
 		path := strings.TrimSuffix(s.Path, "/")
-		plain := m.resource(&s, s.Resource)
+		plain := m.resource(s, s.Resource)
 		bodies[oauth.ProtectedResourcePath+path] = plain
-		bodies[oauth.ProtectedResourcePath+path+"/"] = m.resource(&s, s.Resource+"/")
+		bodies[oauth.ProtectedResourcePath+path+"/"] = m.resource(s, s.Resource+"/")
 		if i == 0 {
 			bodies[oauth.ProtectedResourcePath] = plain
 		}
 	}
 }
 
-func (m *metadataEndpoint) resource(s *Server, resource string) []byte {
+func (m *metadataEndpoint) resource(s *config.Server, resource string) []byte {
 	return mustMarshal(oauth.ResourceMetadata{
 		Resource:               resource,
 		AuthorizationServers:   []string{m.cfg.Issuer},
 		ScopesSupported:        oauth.WithoutOfflineAccess(s.Scopes),
 		BearerMethodsSupported: []string{"header"},
 		ResourceName:           s.Title,
-		Documentation:          s.Documentation,
-		PolicyURI:              s.Policy,
-		TOSURI:                 s.TermsOfService,
+		Documentation:          s.ResourceDocumentation,
+		PolicyURI:              s.ResourcePolicyURI,
+		TOSURI:                 s.ResourceTOSURI,
 	})
 }

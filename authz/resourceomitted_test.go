@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -30,8 +31,8 @@ func TestResourceOmitted_F02(t *testing.T) {
 		"one, and the token for a stranger": {[]string{labNotion}, "https://other.example/mcp", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) {
-				c.Servers = append(slices.Clone(c.Servers), Server{ID: "third", Path: "/mcp/third", Resource: third, Scopes: []string{"mcp:use"}})
+			l := newLab(t, func(c *labSite) {
+				c.Servers = append(slices.Clone(c.Servers), &config.Server{ID: "third", Path: "/mcp/third", Resource: third, Scopes: []string{"mcp:use"}})
 			})
 			code := l.approved(request("resource", "-"), alice, tt.chosen...).Get("code")
 			got := l.redeem("app", code, "resource", tt.atToken)
@@ -83,7 +84,7 @@ func TestResourceOmittedAndNoneChosen_F02(t *testing.T) {
 		})
 	}
 	t.Run("the only one", func(t *testing.T) {
-		l := newLab(t, func(c *Config) { c.Servers = slices.Clone(c.Servers[:1]) })
+		l := newLab(t, func(c *labSite) { c.Servers = slices.Clone(c.Servers[:1]) })
 		f := l.identified(request("resource", "-"), alice)
 		if offered := resourcesOf(l.as.Flows.Servers(f)); !slices.Equal(offered, []string{labNotion}) {
 			t.Errorf("the page asks for %q", offered)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -19,7 +20,7 @@ import (
 //
 // The prefix says what a token is, so that token_type_hint has nothing to add.
 type revocationEndpoint struct {
-	cfg          *Config
+	cfg          *config.Site
 	grants       *Grants
 	authenticate authenticate
 	lookup       *tokens.Lookup

@@ -161,7 +161,7 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 	l.revoke("web", revoked.Access)
 	expired := l.redeem("web", l.code("client_id", "web"))
 	key := l.redeem("web", l.approved(request("client_id", "web"), keyIdentity("team")).Get("code"))
-	l.reload(func(c *Config) { c.VirtualKeys = nil })
+	l.reload(func(c *labSite) { c.Keys = nil })
 	code := l.code("client_id", "web")
 	check := func(name, client, token string) {
 		t.Helper()

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // resolveScope returns what a request for scope at the servers asks for: the
@@ -11,7 +12,7 @@ import (
 // every call needs. An authorization server may ignore what was requested, and
 // tells what it granted (RFC 6749 section 3.3): several clients always ask for
 // scopes of OpenID Connect, or of their own, and could not sign in otherwise.
-func resolveScope(requested string, servers []Server) ([]string, error) {
+func resolveScope(requested string, servers []*config.Server) ([]string, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err
@@ -23,7 +24,7 @@ func resolveScope(requested string, servers []Server) ([]string, error) {
 }
 
 // requiredScope returns the scopes that calls of the servers need.
-func requiredScope(servers []Server) []string {
+func requiredScope(servers []*config.Server) []string {
 	var scope []string
 	for _, s := range servers {
 		for _, token := range s.Scopes {
@@ -36,10 +37,10 @@ func requiredScope(servers []Server) []string {
 }
 
 // limitScope returns the part of scope that means something to the servers.
-func limitScope(scope []string, servers []Server) []string {
+func limitScope(scope []string, servers []*config.Server) []string {
 	var limited []string
 	for _, token := range scope {
-		if slices.ContainsFunc(servers, func(s Server) bool { return s.knowsScope(token) }) {
+		if slices.ContainsFunc(servers, func(s *config.Server) bool { return s.HasScope(token) }) {
 			limited = append(limited, token)
 		}
 	}
@@ -48,11 +49,11 @@ func limitScope(scope []string, servers []Server) []string {
 
 // connectedScope returns scope with the ConnectScope of exactly the servers
 // that the person has connected. It leaves no scope empty.
-func connectedScope(scope []string, servers []Server, connected []string) []string {
+func connectedScope(scope []string, servers []*config.Server, connected []string) []string {
 	granted := slices.Clone(scope)
 	for _, s := range servers {
 		token := oauth.ConnectScope(s.ID)
-		if !s.knowsScope(token) {
+		if !s.HasScope(token) {
 			continue
 		}
 		granted = slices.DeleteFunc(granted, func(t string) bool { return t == token })
@@ -66,17 +67,13 @@ func connectedScope(scope []string, servers []Server, connected []string) []stri
 	return granted
 }
 
-func (s *Server) knowsScope(token string) bool {
-	return slices.Contains(s.Scopes, token) || slices.Contains(s.OptionalScopes, token)
-}
-
 // narrowScope returns what a refresh gets: of the scopes it asks for those that
 // were granted, or all that were, if it asks for none that means anything to
 // the servers. It can ask for less than was granted, never get more (RFC 6749
 // section 6). Clients repeat the scope of their authorization request, of which
 // the grant may be a part (see resolveScope), and sign the person out if that
 // is refused. Only a request for nothing but what was not granted is.
-func narrowScope(requested string, granted []string, servers []Server) ([]string, error) {
+func narrowScope(requested string, granted []string, servers []*config.Server) ([]string, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err

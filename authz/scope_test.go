@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"pgregory.net/rapid"
 )
 
@@ -39,7 +40,7 @@ func TestResolveScope_AS64_AS68_I19(t *testing.T) {
 			}
 		})
 	}
-	if got, err := resolveScope("", []Server{{ID: "open"}}); err != nil || len(got) != 0 {
+	if got, err := resolveScope("", []*config.Server{{ID: "open"}}); err != nil || len(got) != 0 {
 		t.Errorf("a server without scopes: %q, %v", got, err)
 	}
 }

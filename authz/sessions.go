@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -32,7 +33,7 @@ func (s *Session) Authentication() storage.Authentication {
 // Sessions are the browsers in which people are signed in to the pages of one
 // issuer.
 type Sessions struct {
-	cfg      *Config
+	cfg      *config.Site
 	policy   *Policy
 	grants   *Grants
 	cookies  cookies
@@ -98,7 +99,7 @@ func (ss *Sessions) begin(r *http.Request, id storage.Identity) (storage.Browser
 		s.EndsOthers = false // each is another, also in the next tab
 	}
 	if !ss.cfg.SignIn.Proves(id) {
-		s.Quota = ratelimit.Quota(ss.clientIP(r), ss.cfg.Registration.MaxUnproved)
+		s.Quota = ratelimit.Quota(ss.clientIP(r), *ss.cfg.Registration.MaxUnproved)
 	}
 	if before := ss.cookies.secret(r, ss.cookies.session()); before != "" {
 		s.Replaces = storage.HashOf(before)

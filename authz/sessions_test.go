@@ -92,7 +92,7 @@ func TestBrowserCookie_I13_I14(t *testing.T) {
 	if _, err := l.store.BrowserSession(t.Context(), storage.HashOf(c.Value), l.now); err != nil {
 		t.Errorf("not stored by its hash: %v", err)
 	}
-	l = newLab(t, func(cfg *Config) { cfg.Issuer = "http://localhost:8080" })
+	l = newLab(t, func(cfg *labSite) { cfg.Issuer = "http://localhost:8080" })
 	v = &visit{l: l}
 	if v.signIn(alice); v.cookies[0].Secure || v.cookies[0].Name != "mcp_browser" {
 		t.Errorf("cookie without https = %v", v.cookies[0])
@@ -147,10 +147,10 @@ func TestBrowserSessionOfNobody(t *testing.T) {
 }
 
 func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
-	for name, change := range map[string]func(*Config){
-		"key withdrawn":  func(c *Config) { c.VirtualKeys = identity.NewVirtualKeys() },
-		"kind withdrawn": func(c *Config) { c.SignIn = identity.Methods{identity.ByUserID()} },
-		"another issuer": func(c *Config) { c.Issuer = "https://other.example" },
+	for name, change := range map[string]func(*labSite){
+		"key withdrawn":  func(c *labSite) { c.Keys = identity.NewVirtualKeys() },
+		"kind withdrawn": func(c *labSite) { c.SignIn = identity.Methods{identity.ByUserID()} },
+		"another issuer": func(c *labSite) { c.Issuer = "https://other.example" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)

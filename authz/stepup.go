@@ -17,7 +17,7 @@ func (g *Gate) StepUp(w http.ResponseWriter, r *http.Request, c *tokens.Caller, 
 	scopes := strings.Fields(c.Scope)
 	granted := len(scopes)
 	for _, s := range needed {
-		if !g.server.knowsScope(s) {
+		if !g.server.HasScope(s) {
 			return false
 		}
 		if !slices.Contains(scopes, s) {

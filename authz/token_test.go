@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
@@ -200,17 +201,17 @@ func TestLifetimes_AS65_AS69(t *testing.T) {
 	tests := []struct {
 		name    string
 		client  string
-		change  func(*Lifetimes)
+		change  func(*config.Lifetimes)
 		expires time.Duration
 	}{
-		{"access token", "app", func(l *Lifetimes) { l.AccessToken = 5 * time.Minute }, 5 * time.Minute},
-		{"not beyond the refresh token", "app", func(l *Lifetimes) { l.RefreshToken = time.Minute }, time.Minute},
-		{"not beyond the absolute end", "app", func(l *Lifetimes) { l.AbsoluteGrant = 2 * time.Minute }, 2 * time.Minute},
-		{"not beyond a grant without refresh", "once", func(l *Lifetimes) { l.Grant = 3 * time.Minute }, 3 * time.Minute},
+		{"access token", "app", func(l *config.Lifetimes) { l.AccessTokenLifetime = config.Duration(5 * time.Minute) }, 5 * time.Minute},
+		{"not beyond the refresh token", "app", func(l *config.Lifetimes) { l.RefreshTokenLifetime = config.Duration(time.Minute) }, time.Minute},
+		{"not beyond the absolute end", "app", func(l *config.Lifetimes) { l.AbsoluteGrantLifetime = config.Duration(2 * time.Minute) }, 2 * time.Minute},
+		{"not beyond a grant without refresh", "once", func(l *config.Lifetimes) { l.GrantLifetime = config.Duration(3 * time.Minute) }, 3 * time.Minute},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, func(c *Config) { tt.change(&c.Lifetimes) })
+			l := newLab(t, func(c *labSite) { tt.change(&c.Lifetimes) })
 			got := l.redeem(tt.client, l.code("client_id", tt.client))
 			if want := int64(tt.expires / time.Second); got.Expires != want {
 				t.Errorf("expires_in = %d, want %d", got.Expires, want)

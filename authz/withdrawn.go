@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -23,7 +24,7 @@ import (
 // Withdrawals ends what people approved with what the operator took out of the
 // configuration of a site.
 type Withdrawals struct {
-	cfg    *Config
+	cfg    *config.Site
 	policy *Policy
 	grants *Grants
 	store  Store
@@ -58,7 +59,7 @@ func (w *Withdrawals) basis() basis {
 	for _, m := range w.cfg.SignIn {
 		s.Kinds = append(s.Kinds, string(m.Kind))
 	}
-	for key := range w.cfg.VirtualKeys.All() {
+	for key := range w.cfg.Keys.All() {
 		id := key.Identity()
 		s.Keys[id.Subject] = basisKey{id.Proof, slices.Sorted(slices.Values(key.Servers))}
 	}
@@ -142,9 +143,9 @@ func (w *Withdrawals) endEarlier(ctx context.Context, subject string, before bas
 		return err
 	}
 	return w.endWhere(ctx, grants, func(g storage.Grant) bool {
-		could := func(s Server) bool { return before.Servers == nil || slices.Contains(before.Servers, s.ID) }
+		could := func(s *config.Server) bool { return before.Servers == nil || slices.Contains(before.Servers, s.ID) }
 		return g.CreatedAt.Before(w.began) &&
-			(g.Identity.Proof != before.Proof || slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s Server) bool { return !could(s) }))
+			(g.Identity.Proof != before.Proof || slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !could(s) }))
 	})
 }
 
@@ -212,7 +213,7 @@ func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) err
 // withdraws nothing.
 func (w *Withdrawals) withdrawn(g storage.Grant) bool {
 	return !w.policy.Allows(g.Identity) ||
-		slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s Server) bool { return !w.policy.MayUse(g.Identity, &s) })
+		slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !w.policy.MayUse(g.Identity, s) })
 }
 
 // endWhere ends the grants that are as it says.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -24,41 +25,41 @@ func TestEndWithdrawn_D09(t *testing.T) {
 	for name, test := range map[string]struct {
 		who    storage.Identity
 		client string
-		change func(*Config)
+		change func(*labSite)
 		ends   bool
 	}{
-		"nothing": {keyIdentity("team"), "app", func(*Config) {}, false},
-		"key": {keyIdentity("team"), "app", func(c *Config) {
-			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "ci", Hash: storage.HashOf("ci key")})
+		"nothing": {keyIdentity("team"), "app", func(*labSite) {}, false},
+		"key": {keyIdentity("team"), "app", func(c *labSite) {
+			c.Keys = identity.NewVirtualKeys(identity.Key{Name: "ci", Hash: storage.HashOf("ci key")})
 		}, true},
-		"key replaced": {keyIdentity("team"), "app", func(c *Config) {
-			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("another key")})
+		"key replaced": {keyIdentity("team"), "app", func(c *labSite) {
+			c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("another key")})
 		}, true},
-		"key narrowed": {keyIdentity("team"), "app", func(c *Config) {
-			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"main"}})
+		"key narrowed": {keyIdentity("team"), "app", func(c *labSite) {
+			c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"main"}})
 		}, true},
-		"key narrowed to what was granted": {keyIdentity("team"), "app", func(c *Config) {
-			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"notion"}})
+		"key narrowed to what was granted": {keyIdentity("team"), "app", func(c *labSite) {
+			c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"notion"}})
 		}, false},
-		"another key": {keyIdentity("team"), "app", func(c *Config) {
-			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")})
+		"another key": {keyIdentity("team"), "app", func(c *labSite) {
+			c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")})
 		}, false},
-		"kind":             {alice, "app", func(c *Config) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }, true},
-		"another kind":     {keyIdentity("team"), "app", func(c *Config) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }, false},
-		"client":           {alice, "app", func(c *Config) { c.Clients = c.Clients[1:] }, true},
-		"another client":   {alice, "single", func(c *Config) { c.Clients = c.Clients[1:] }, false},
-		"server of others": {alice, "app", func(c *Config) { c.Servers = c.Servers[:1] }, false},
-		"server":           {alice, "app", func(c *Config) { c.Servers = c.Servers[1:] }, false},
+		"kind":             {alice, "app", func(c *labSite) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }, true},
+		"another kind":     {keyIdentity("team"), "app", func(c *labSite) { c.SignIn = identity.Methods{identity.ByVirtualKey(nil)} }, false},
+		"client":           {alice, "app", func(c *labSite) { c.Clients = c.Clients[1:] }, true},
+		"another client":   {alice, "single", func(c *labSite) { c.Clients = c.Clients[1:] }, false},
+		"server of others": {alice, "app", func(c *labSite) { c.Servers = c.Servers[:1] }, false},
+		"server":           {alice, "app", func(c *labSite) { c.Servers = c.Servers[1:] }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.stopLimits()
 			l.endWithdrawn()
 			got := l.grantedTo(test.who, test.client)
-			before := l.as.cfg
+			before := l.serves()
 			l.reload(test.change)
 			l.endWithdrawn()
-			l.reload(func(c *Config) { *c = before })
+			l.reload(func(c *labSite) { *c = before })
 			l.endWithdrawn()
 			if l.live(got.Access) == test.ends {
 				t.Errorf("the access token is live: %v", !test.ends)
@@ -75,10 +76,10 @@ func TestEndWithdrawn_D09(t *testing.T) {
 // D09: a request that the configuration of before finishes after its key was
 // withdrawn leaves nothing that lives when the key is given back.
 func TestEndWithdrawnUnderWay_D09(t *testing.T) {
-	for name, narrow := range map[string]func(*Config){
-		"removed": func(c *Config) { c.VirtualKeys = nil },
-		"narrowed": func(c *Config) {
-			c.VirtualKeys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"main"}})
+	for name, narrow := range map[string]func(*labSite){
+		"removed": func(c *labSite) { c.Keys = nil },
+		"narrowed": func(c *labSite) {
+			c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{"main"}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +108,7 @@ func TestEndWithdrawnAtFirst_D09(t *testing.T) {
 	l := newLab(t)
 	l.stopLimits()
 	lost, kept := l.grantedTo(keyIdentity("team"), "app"), l.grantedTo(alice, "app")
-	l.reload(func(c *Config) { c.VirtualKeys = nil })
+	l.reload(func(c *labSite) { c.Keys = nil })
 	l.endWithdrawn()
 	if l.live(lost.Access) || !l.live(kept.Access) {
 		t.Errorf("live: withdrawn %v, other %v; want false, true", l.live(lost.Access), l.live(kept.Access))
@@ -123,7 +124,7 @@ func TestEndWithdrawnPresence_D09(t *testing.T) {
 		t.Fatal(err)
 	}
 	flow := l.identified(request(), keyIdentity("team"))
-	l.reload(func(c *Config) { c.VirtualKeys = nil })
+	l.reload(func(c *labSite) { c.Keys = nil })
 	l.endWithdrawn()
 	if _, err := l.store.BrowserSession(context.Background(), storage.HashOf(cookie.Value), l.time()); err != storage.ErrNotFound {
 		t.Errorf("the browser session: %v, want none", err)
@@ -142,13 +143,13 @@ func TestEndWithdrawnCosts(t *testing.T) {
 	writes := l.store.writes.Load()
 	l.store.failing("Grants", func() {
 		l.endWithdrawn()
-		l.reload(func(c *Config) { c.Scopes = map[string]string{"mcp:use": "Use it"} })
+		l.reload(func(c *labSite) { c.Scopes = []config.Scope{{Name: "mcp:use", Description: "Use it"}} })
 		l.endWithdrawn()
 	})
 	if n := l.store.writes.Load() - writes; n != 0 {
 		t.Errorf("%d writes, want none", n)
 	}
-	l.reload(func(c *Config) { c.VirtualKeys = nil })
+	l.reload(func(c *labSite) { c.Keys = nil })
 	for _, verb := range []string{"SiteValue", "RevokeGrant", "PutSiteValue"} {
 		l.store.failing(verb, func() {
 			if err := l.as.Withdrawals.End(context.Background()); err == nil {

@@ -124,7 +124,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		}
 		handler.PublicURL = url
 	}
-	if _, err := resolveSite(&handler.Site, config.KeepPlaceholders); err != nil {
+	if _, _, err := resolveSite(&handler.Site, config.KeepPlaceholders); err != nil {
 		return nil, p.lines.blame(err)
 	}
 	adapted.remember(handler, p.lines)

@@ -8,7 +8,7 @@
 // authz does towards clients, package authz/accounts towards providers, and
 // package consent shows the pages.
 //
-//	Caddyfile ─▶ Handler (JSON) ─▶ authz.Config ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
+//	Caddyfile ─▶ Handler (JSON) ─▶ config.Site ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
 //	                 App (JSON) ─▶ processState: store, caches, streams; one per database
 //
 // A configuration comes and goes with each reload; a processState stays as

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 )
@@ -34,8 +35,9 @@ type Handler struct {
 
 	app       *App
 	log       *zap.Logger
-	cfg       *config.Site // resolved
-	host      string       // of PublicURL
+	cfg       *config.Site   // resolved
+	clients   []authz.Client // pre-registered
+	host      string         // of PublicURL
 	owned     *config.OwnedPaths
 	upstreams []*upstream // one per server
 	user      string      // the placeholder of the user of another handler; empty if that is no way to sign in

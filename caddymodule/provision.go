@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -32,7 +33,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) provision(ctx caddy.Context) (err error) {
-	if h.cfg, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
+	if h.cfg, h.clients, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
 		return err
 	}
 	h.host, h.owned, h.user = h.cfg.Host(), h.cfg.OwnedPaths(), h.cfg.UserPlaceholder()
@@ -53,15 +54,16 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 
 // resolveSite checks all of a configuration that can be checked without a place
 // among Caddy's routes.
-func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, error) {
+func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []authz.Client, error) {
 	resolved, err := site.Resolve(resolve)
-	if err == nil {
-		err = checkProxies(resolved)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err == nil {
-		_, err = authzConfig(resolved)
+	if err := checkProxies(resolved); err != nil {
+		return nil, nil, err
 	}
-	return resolved, err
+	clients, err := authz.PreregisteredClients(resolved)
+	return resolved, clients, err
 }
 
 // Cleanup closes the connections to MCP servers that nobody uses.

@@ -48,20 +48,16 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	if err != nil {
 		return nil, nil, err
 	}
-	authzCfg, err := authzConfig(h.cfg)
-	if err != nil {
-		return nil, nil, err
-	}
 	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	deps := authz.Deps{
-		Store: state.store, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
+		Store: state.store, Clients: h.clients, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
 		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys, strangers)
 	if broker != nil {
 		deps.Connections = broker
 	}
-	as := authz.New(authzCfg, deps)
+	as := authz.New(h.cfg, deps)
 	s := &site{
 		as:       as,
 		broker:   broker,
@@ -87,13 +83,13 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	}
 	s.addConnectionRoutes(h.cfg)
 	gates := make(map[string]*authz.Gate, len(h.cfg.Servers))
-	for i, server := range authzCfg.Servers {
-		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i], headers: h.cfg.Servers[i].PassFilter}
+	for i, server := range h.cfg.Servers {
+		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i], headers: server.PassFilter}
 		if broker != nil {
 			gated.connection = broker.Server(server.ID)
 		}
 		gates[server.Resource] = gated.gate
-		for _, path := range h.cfg.Servers[i].Paths() {
+		for _, path := range server.Paths() {
 			s.exact[path] = endpoint{server: gated}
 		}
 	}

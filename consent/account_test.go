@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -61,7 +62,7 @@ func TestAccountPage(t *testing.T) {
 // A registered client's name is the operator's word.
 func TestAccountShowsRegisteredClients(t *testing.T) {
 	s := home(t, alice())
-	s.cfg.Clients = append(s.cfg.Clients, *s.flow.Client)
+	s.cfg.Clients = append(s.cfg.Clients, config.Client{ID: s.flow.Client.ID})
 	s.grants = []storage.Grant{letIn("grant-1", alice())}
 	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Registered by the operator") || strings.Contains(page, "Not verified") {
 		t.Errorf("page:\n%s", page)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -99,7 +100,7 @@ func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]acc
 		if u == nil {
 			continue
 		}
-		may := slices.ContainsFunc(allowed, func(a authz.Server) bool { return a.ID == s.ID })
+		may := slices.ContainsFunc(allowed, func(a *config.Server) bool { return a.ID == s.ID })
 		status, exists := statuses[s.ID]
 		if may || exists {
 			view := p.connections.describe(s, u, status, requested[s.ID])

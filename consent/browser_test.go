@@ -23,6 +23,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -71,13 +72,13 @@ func (b *browser) reload(keys ...identity.Key) {
 
 func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...accounts.Server) *walk {
 	t.Helper()
-	return newWalkBy(t, store, func(c *authz.Config) {
-		c.SignIn, c.VirtualKeys = signInWith(virtual...), identity.NewVirtualKeys(virtual...)
+	return newWalkBy(t, store, func(c *config.Site) {
+		c.SignIn, c.Keys = signInWith(virtual...), identity.NewVirtualKeys(virtual...)
 	}, servers...)
 }
 
 // newWalkBy returns a site whose people sign in as set by change.
-func newWalkBy(t *testing.T, store storage.Store, change func(*authz.Config), servers ...accounts.Server) *walk {
+func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), servers ...accounts.Server) *walk {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -89,14 +90,18 @@ func newWalkBy(t *testing.T, store storage.Store, change func(*authz.Config), se
 	}
 	cfg := newFake().cfg
 	change(&cfg)
-	cfg.Registration = authz.DefaultRegistration
-	cfg.Clients = []authz.Client{{ID: "editor", Origin: authz.Preregistered, Metadata: oauth.ClientMetadata{
+	cfg.Registration = config.DefaultRegistration()
+	editor := authz.Client{ID: "editor", Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
 		TokenEndpointAuthMethod: oauth.AuthNone, GrantTypes: []string{"authorization_code"},
-	}}}
+	}}
+	if err := editor.Complete(cfg.Registration.RedirectSchemes); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Clients = []config.Client{{ID: editor.ID}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
-		Store: store, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
+		Store: store, Clients: []authz.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
 		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}
@@ -109,11 +114,8 @@ func newWalkBy(t *testing.T, store storage.Store, change func(*authz.Config), se
 		})
 		deps.Connections = w.broker
 	}
-	w.as = authz.New(cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(Deps{
-		Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop(),
-		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.time},
-	}).Routes()) {
+	w.as = authz.New(&cfg, deps)
+	for _, route := range slices.Concat(w.as.Routes(), New(Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop()}).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w

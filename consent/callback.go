@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -22,7 +23,7 @@ type callback struct {
 	broker    broker
 	connector *connector
 	cookies   stateCookies
-	cfg       *authz.Config
+	cfg       *config.Site
 }
 
 func (p *callback) handler() http.Handler {

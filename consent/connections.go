@@ -9,12 +9,13 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // connections knows which servers people connect an account for, and who did.
 type connections struct {
-	cfg    *authz.Config
+	cfg    *config.Site
 	broker broker // nil if people connect nothing
 	text   *pages.Text
 }
@@ -46,7 +47,7 @@ func (c *connections) connectedBy(owner, server string) *accounts.Server {
 
 // any reports whether there is anything to connect at all.
 func (c *connections) any() bool {
-	return slices.ContainsFunc(c.cfg.Servers, func(s authz.Server) bool {
+	return slices.ContainsFunc(c.cfg.Servers, func(s *config.Server) bool {
 		return c.perUser(s.ID) != nil || c.connectedBy(storage.SharedOwner, s.ID) != nil
 	})
 }
@@ -107,7 +108,7 @@ type connectionView struct {
 }
 
 // describe tells what is so, and what connecting will ask for.
-func (c *connections) describe(s authz.Server, u *accounts.Server, status accounts.Status, requested []string) connectionView {
+func (c *connections) describe(s *config.Server, u *accounts.Server, status accounts.Status, requested []string) connectionView {
 	t := c.text
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
@@ -132,7 +133,7 @@ func (c *connections) describe(s authz.Server, u *accounts.Server, status accoun
 // requestedScopes returns, by server, what the providers of those that have to
 // be connected will be asked for. The servers are asked side by side, as one may
 // be slow.
-func (c *connections) requestedScopes(ctx context.Context, servers []authz.Server, statuses map[string]accounts.Status) map[string][]string {
+func (c *connections) requestedScopes(ctx context.Context, servers []*config.Server, statuses map[string]accounts.Status) map[string][]string {
 	requested := map[string][]string{}
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -10,13 +10,14 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // connectRequest is a connection that a person wants.
 type connectRequest struct {
 	upstream       *accounts.Server
-	server         authz.Server
+	server         *config.Server
 	who            string // counts attempts: a flow's ID or a subject
 	owner          string
 	scopes         []string
@@ -30,7 +31,7 @@ type connectRequest struct {
 
 // targets decides what a person may connect outside of flows.
 type targets struct {
-	cfg         *authz.Config
+	cfg         *config.Site
 	text        *pages.Text
 	grants      grants
 	links       links
@@ -99,8 +100,8 @@ func (t *targets) ofPerson(s *authz.Session, server string) (connectRequest, err
 }
 
 // one returns the request to connect one of the servers.
-func (t *targets) one(owner, server string, among []authz.Server) (connectRequest, error) {
-	i := slices.IndexFunc(among, func(s authz.Server) bool { return s.ID == server })
+func (t *targets) one(owner, server string, among []*config.Server) (connectRequest, error) {
+	i := slices.IndexFunc(among, func(s *config.Server) bool { return s.ID == server })
 	u := t.connections.connectedBy(owner, server)
 	if i < 0 || u == nil {
 		return connectRequest{}, notHere(t.text)

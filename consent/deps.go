@@ -7,13 +7,14 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // flows are the pending authorization requests.
 type flows interface {
 	OpenFlow(r *http.Request, flowID string) (*authz.Flow, error)
-	Servers(f *authz.Flow) []authz.Server
+	Servers(f *authz.Flow) []*config.Server
 	Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error
 	Approve(ctx context.Context, f *authz.Flow, a authz.Approval) (string, error)
 	ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error)
@@ -33,7 +34,7 @@ type sessions interface {
 
 // grants are what people approved.
 type grants interface {
-	ServersOf(id storage.Identity) []authz.Server
+	ServersOf(id storage.Identity) []*config.Server
 	Grants(ctx context.Context, subject string) ([]storage.Grant, error)
 	RevokeGrantOf(ctx context.Context, subject, grantID string) error
 }
@@ -53,7 +54,7 @@ type limits interface {
 }
 
 type authorizationServer interface {
-	Config() *authz.Config
+	Config() *config.Site
 	flows
 	sessions
 	grants

@@ -6,18 +6,20 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // describer puts clients, scopes, grants and people into words.
 type describer struct {
-	cfg  *authz.Config
+	cfg  *config.Site
 	text *pages.Text
 	site string // the issuer's host, as people see it
 }
@@ -85,7 +87,7 @@ type grantView struct {
 }
 
 func (d *describer) grant(g storage.Grant) grantView {
-	registered := slices.ContainsFunc(d.cfg.Clients, func(client authz.Client) bool { return client.ID == g.ClientID })
+	registered := slices.ContainsFunc(d.cfg.Clients, func(client config.Client) bool { return client.ID == g.ClientID })
 	v := grantView{
 		ID: g.ID, Client: d.namedClient(g.ClientName, registered, g.RedirectURI),
 		Scopes: g.Scope, Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
@@ -107,7 +109,7 @@ type scopeView struct {
 
 // scopes lists the scopes of the request that this server knows. A client has
 // no say in how they are described.
-func (d *describer) scopes(f *authz.Flow, s authz.Server) []scopeView {
+func (d *describer) scopes(f *authz.Flow, s *config.Server) []scopeView {
 	var views []scopeView
 	for _, scope := range f.Scope {
 		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.OptionalScopes, scope) {
@@ -116,7 +118,7 @@ func (d *describer) scopes(f *authz.Flow, s authz.Server) []scopeView {
 		if scope == oauth.ConnectScope(s.ID) {
 			continue // the connection itself is shown
 		}
-		v := scopeView{Name: scope, Description: d.cfg.Scopes[scope], ShowName: true}
+		v := scopeView{Name: scope, Description: d.cfg.DescribeScope(scope), ShowName: true}
 		if v.Description == "" && scope == oauth.DefaultScope {
 			v.Description = d.text.ScopeUse
 		}
@@ -132,9 +134,9 @@ func (d *describer) scopes(f *authz.Flow, s authz.Server) []scopeView {
 func (d *describer) lifetime(client *authz.Client) string {
 	t, l := d.text, d.cfg.Lifetimes
 	if slices.Contains(client.Metadata.GrantTypes, "refresh_token") {
-		return fmt.Sprintf(t.StaysRenewed, t.Duration(l.RefreshToken), t.Duration(l.AbsoluteGrant))
+		return fmt.Sprintf(t.StaysRenewed, t.Duration(time.Duration(l.RefreshTokenLifetime)), t.Duration(time.Duration(l.AbsoluteGrantLifetime)))
 	}
-	return fmt.Sprintf(t.Stays, t.Duration(l.Grant))
+	return fmt.Sprintf(t.Stays, t.Duration(time.Duration(l.GrantLifetime)))
 }
 
 // person returns what somebody recognises themselves by, and what vouches for it.

@@ -9,9 +9,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"golang.org/x/net/idna"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -120,7 +120,7 @@ func date(t time.Time) string {
 	return t.UTC().Format("2 January 2006, 15:04 UTC")
 }
 
-func titleOf(s authz.Server) string { return cmp.Or(s.Title, s.ID) }
+func titleOf(s *config.Server) string { return cmp.Or(s.Title, s.ID) }
 
 // addressOf returns a redirect URI for people: its host as hostOf shows it, and
 // without a user name, which could pass for a host.

@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -39,9 +40,9 @@ func signInWith(keys ...identity.Key) identity.Methods {
 
 // fakeFlows is an authorization server with one flow, "sealed".
 type fakeFlows struct {
-	cfg     authz.Config
+	cfg     config.Site
 	flow    authz.Flow
-	servers []authz.Server
+	servers []*config.Server
 	err     error // of every method
 	*fakeAccounts
 
@@ -55,7 +56,7 @@ type fakeFlows struct {
 }
 
 func newFake() *fakeFlows {
-	servers := []authz.Server{{
+	servers := []*config.Server{{
 		ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: "https://mcp.example.com/mcp/notion",
 		Scopes: []string{"mcp:use"}, OptionalScopes: []string{"pages:write"},
 	}, {
@@ -63,12 +64,12 @@ func newFake() *fakeFlows {
 	}}
 	return &fakeFlows{
 		fakeAccounts: &fakeAccounts{servers: servers},
-		cfg: authz.Config{
+		cfg: config.Site{
 			Issuer:    "https://mcp.example.com",
 			Servers:   servers,
 			SignIn:    signInWith(identity.Key{Name: "team-a", Hash: storage.HashOf(testKey)}),
-			Scopes:    map[string]string{"pages:write": "Change pages"},
-			Lifetimes: authz.DefaultLifetimes,
+			Scopes:    []config.Scope{{Name: "pages:write", Description: "Change pages"}},
+			Lifetimes: config.DefaultLifetimes,
 		},
 		servers: servers,
 		flow: authz.Flow{
@@ -80,7 +81,7 @@ func newFake() *fakeFlows {
 	}
 }
 
-func (s *fakeFlows) Config() *authz.Config { return &s.cfg }
+func (s *fakeFlows) Config() *config.Site { return &s.cfg }
 
 // OpenFlow checks what the real one checks, in the order it does.
 func (s *fakeFlows) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error) {
@@ -101,7 +102,7 @@ func (s *fakeFlows) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error
 	return &f, nil
 }
 
-func (s *fakeFlows) Servers(*authz.Flow) []authz.Server       { return s.servers }
+func (s *fakeFlows) Servers(*authz.Flow) []*config.Server     { return s.servers }
 func (s *fakeFlows) AllowWrongKey(*http.Request, string) bool { return !s.limited }
 
 func (s *fakeFlows) AllowPastedKey(*http.Request, string) bool { return !s.limited }

@@ -8,13 +8,14 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // fakeAccounts is an authorization server with one browser, whose cookie is
 // "browser" and whose forms carry "csrf-b". The one link it knows is "ticket".
 type fakeAccounts struct {
-	servers []authz.Server
+	servers []*config.Server
 	person  *storage.Identity // signed in
 	grants  []storage.Grant
 	link    authz.ConnectLink
@@ -55,7 +56,7 @@ func (s *fakeAccounts) SignOutEverywhere(_ context.Context, subject string) erro
 
 func (s *fakeAccounts) ForgetBrowser(http.ResponseWriter) {}
 
-func (s *fakeAccounts) ServersOf(storage.Identity) []authz.Server { return s.servers }
+func (s *fakeAccounts) ServersOf(storage.Identity) []*config.Server { return s.servers }
 
 func (s *fakeAccounts) Grants(context.Context, string) ([]storage.Grant, error) { return s.grants, nil }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -82,7 +83,7 @@ func (p *flowConnect) target(r *http.Request, f *authz.Flow, values url.Values) 
 		return connectRequest{}, changed(p.text, f)
 	}
 	offered := p.flows.Servers(f)
-	i := slices.IndexFunc(offered, func(s authz.Server) bool { return s.ID == values.Get("server") })
+	i := slices.IndexFunc(offered, func(s *config.Server) bool { return s.ID == values.Get("server") })
 	if i < 0 || p.connections.perUser(offered[i].ID) == nil {
 		return connectRequest{}, notHere(p.text)
 	}

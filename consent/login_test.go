@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -52,7 +53,7 @@ func (e *elsewhere) method() identity.Method {
 // loginSite is a site to which people sign in at e, or by what they say.
 func loginSite(t *testing.T, e *elsewhere, more ...identity.Method) *walk {
 	t.Helper()
-	return newWalkBy(t, memstore.New(), func(c *authz.Config) {
+	return newWalkBy(t, memstore.New(), func(c *config.Site) {
 		c.SignIn = append(identity.Methods{e.method(), identity.ByUserID()}, more...)
 	})
 }
@@ -246,7 +247,7 @@ func TestLoginElsewhereFails(t *testing.T) {
 func TestLoginsElsewhereAreLimited(t *testing.T) {
 	b := loginSite(t, &elsewhere{kind: "company"}).browser()
 	page := b.open(b.start())
-	for range authz.DefaultRegistration.RatePerMinute {
+	for range *config.DefaultRegistration().RateLimit {
 		mustAnswer(t, b.press(page, companyForm, nil), http.StatusSeeOther)
 	}
 	mustAnswer(t, b.press(page, companyForm, nil), http.StatusTooManyRequests)

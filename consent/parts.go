@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -12,7 +13,7 @@ import (
 // server as one. It goes with them.
 type parts struct{ *authz.AuthorizationServer }
 
-func (p parts) ServersOf(id storage.Identity) []authz.Server { return p.Policy.ServersOf(id) }
+func (p parts) ServersOf(id storage.Identity) []*config.Server { return p.Policy.ServersOf(id) }
 
 func (p parts) Grants(ctx context.Context, subject string) ([]storage.Grant, error) {
 	return p.AuthorizationServer.Grants.List(ctx, subject)
@@ -30,7 +31,7 @@ func (p parts) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error) {
 	return p.Flows.Open(r, flowID)
 }
 
-func (p parts) Servers(f *authz.Flow) []authz.Server { return p.Flows.Servers(f) }
+func (p parts) Servers(f *authz.Flow) []*config.Server { return p.Flows.Servers(f) }
 
 func (p parts) Identify(ctx context.Context, f *authz.Flow, id storage.Identity) error {
 	return p.Flows.Identify(ctx, f, id)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // maxForm is how many bytes a form may have.
@@ -140,7 +141,7 @@ type requests struct {
 	*web
 	flows    flows
 	sessions sessions
-	cfg      *authz.Config
+	cfg      *config.Site
 }
 
 // page serves a page of a flow.

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // servicesPage is where the person in a flow decides what the client may do.
@@ -181,7 +182,7 @@ func connected(statuses map[string]accounts.Status) []string {
 
 // chosenIDs returns the IDs of the servers that are ticked, to tick them again
 // when the person comes back.
-func chosenIDs(offered []authz.Server, resources []string) string {
+func chosenIDs(offered []*config.Server, resources []string) string {
 	var ids []string
 	for _, s := range offered {
 		if slices.Contains(resources, s.Resource) {

@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -80,7 +81,7 @@ func TestChoiceOfServers(t *testing.T) {
 
 func TestScopeWords_I19(t *testing.T) {
 	fake := newFake()
-	fake.cfg.Scopes = map[string]string{"pages:write": "Change <pages>"}
+	fake.cfg.Scopes = []config.Scope{{Name: "pages:write", Description: "Change <pages>"}}
 	fake.servers[0].OptionalScopes = []string{"pages:write", "plain"}
 	fake.flow.Scope = []string{"pages:write", "plain", "of:another", "offline_access"}
 	page := newSite(t, fake).identified(alice()).get(servicesURL).Body.String()

@@ -5,16 +5,16 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // signIn finds out who a person is, by whichever method, and bounds how often
 // that may be tried.
 type signIn struct {
-	cfg      *authz.Config
+	cfg      *config.Site
 	limits   limits
 	sessions sessions
 	text     *pages.Text

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 var approveBoth = url.Values{"decision": {"approve"}, "resource": {
@@ -72,7 +72,7 @@ func TestWalkDoubleCookie_I12(t *testing.T) {
 func TestWalkExpires(t *testing.T) {
 	b := newWalk(t).browser()
 	page := b.signIn("alice")
-	b.advance(authz.DefaultLifetimes.Flow + time.Second)
+	b.advance(time.Duration(config.DefaultLifetimes.FlowLifetime) + time.Second)
 	mustAnswer(t, b.press(page, submitPath, approveBoth), http.StatusGone)
 }
 

@@ -125,7 +125,7 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 // where some prove theirs and others choose it: anybody could be anybody.
 func (s *Site) checkIdentityHeaders(Resolver) error {
 	proves := func(m identity.Method) bool { return m.Proves }
-	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn(), proves) || !s.ClaimsNames() {
+	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn, proves) || !s.ClaimsNames() {
 		return nil
 	}
 	for i, server := range s.Servers {

@@ -78,22 +78,19 @@ func kindNames() []string {
 	return names
 }
 
-// SignIn returns the ways to sign in, once they are resolved.
-func (s *Site) SignIn() identity.Methods {
-	var methods identity.Methods
+// resolveSignIn makes the ways to sign in of what they are configured with.
+func (s *Site) resolveSignIn(Resolver) error {
 	for _, id := range s.Identities {
 		all := identity.Builtin(identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)})
-		if m := all.Of(string(id.Kind)); m != nil {
-			methods = append(methods, *m)
-		}
+		s.SignIn = append(s.SignIn, *all.Of(string(id.Kind)))
 	}
-	return methods
+	return nil
 }
 
 // ClaimsNames reports whether people can sign in with a name that they choose
 // and nobody checks.
 func (s *Site) ClaimsNames() bool {
-	return slices.ContainsFunc(s.SignIn(), func(m identity.Method) bool { return !m.Proves && !m.SingleUse })
+	return slices.ContainsFunc(s.SignIn, func(m identity.Method) bool { return !m.Proves && !m.SingleUse })
 }
 
 const (

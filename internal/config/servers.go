@@ -198,3 +198,8 @@ func (s *Server) Paths() []string {
 	}
 	return []string{s.Path, s.Path + "/"}
 }
+
+// HasScope reports whether tokens for the server can have the scope.
+func (s *Server) HasScope(scope string) bool {
+	return slices.Contains(s.Scopes, scope) || slices.Contains(s.OptionalScopes, scope)
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // Site is the configuration of one site.
@@ -53,6 +54,8 @@ type Site struct {
 	Issuer string `json:"-"`
 	// Keys are, once resolved, those of VirtualKeys.
 	Keys *identity.VirtualKeys `json:"-"`
+	// SignIn are, once resolved, the ways of Identities.
+	SignIn identity.Methods `json:"-"`
 }
 
 // Branding adapts the pages people see.
@@ -73,7 +76,7 @@ func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 	r := *s
 	for _, step := range []func(Resolver) error{
 		r.resolvePublicURL, r.checkDocumentation, r.resolveServers, r.resolveAuth, r.checkPassHeaders,
-		r.resolveIdentities, r.resolveVirtualKeys, r.checkIdentityHeaders,
+		r.resolveIdentities, r.resolveVirtualKeys, r.resolveSignIn, r.checkIdentityHeaders,
 		r.resolveRegistration, r.resolveClients, r.checkClients, r.checkScopes, r.resolveLifetimes,
 		r.checkOrigins, r.resolveBranding, r.checkInsecure,
 	} {
@@ -106,6 +109,11 @@ func (s *Site) Host() string {
 
 func (s *Site) checkDocumentation(Resolver) error {
 	return checkPageURL("service_documentation", s.ServiceDocumentation)
+}
+
+// Origins are those whose pages may call the MCP servers.
+func (s *Site) Origins() oauth.Origins {
+	return oauth.Origins{Site: s.Issuer, Listed: s.AllowedOrigins}
 }
 
 func (s *Site) checkOrigins(Resolver) error {
