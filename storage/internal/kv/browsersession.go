@@ -3,19 +3,21 @@ package kv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// CreateBrowserSession implements storage.Store.
-func (s *Store) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
+// CreateBrowserSession implements storage.SessionStore.
+func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
 	return s.engine.Update(ctx, func(tx Tx) error { return createBrowserSession(tx, b, b.CreatedAt) })
 }
 
-// BrowserSession implements storage.Store.
-func (s *Store) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
-	return view(ctx, s, func(r Reader) (storage.BrowserSession, error) {
+// BrowserSession implements storage.SessionStore.
+func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.BrowserSession, error) {
 		b, found, err := getBrowserSession(r, h)
 		if err == nil && (!found || ended(b.ExpiresAt, now)) {
 			err = storage.ErrNotFound
@@ -27,8 +29,8 @@ func (s *Store) BrowserSession(ctx context.Context, h storage.Hash, now time.Tim
 	})
 }
 
-// DeleteBrowserSession implements storage.Store.
-func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
+// DeleteBrowserSession implements storage.SessionStore.
+func (s *sessionStore) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
 		b, found, err := deleteBrowserSession(tx, h)
 		if err != nil || !found {
@@ -38,8 +40,8 @@ func (s *Store) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows 
 	})
 }
 
-// DeleteBrowserSessions implements storage.Store.
-func (s *Store) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
+// DeleteBrowserSessions implements storage.SessionStore.
+func (s *sessionStore) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
 		var entries [][]byte
 		prefix := subjectSessionsPrefix(issuer, subject)
@@ -72,8 +74,8 @@ func createBrowserSession(tx Tx, b storage.BrowserSession, now time.Time) error 
 	if err != nil {
 		return err
 	}
-	keepUntil := until(b.ExpiresAt)
-	if err := tx.Put(subjectSessionKey(b), newValue(keepUntil, 0)); err != nil {
+	keepUntil := record.Until(b.ExpiresAt)
+	if err := tx.Put(subjectSessionKey(b), record.New(keepUntil, 0)); err != nil {
 		return err
 	}
 	if err := putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b); err != nil || b.Quota == nil {
@@ -98,4 +100,20 @@ func getBrowserSession(r Reader, h storage.Hash) (b storage.BrowserSession, foun
 	found, err = getJSON(r, hashKey(kindBrowserSession, h), &b)
 	b.Hash = h
 	return b, found, err
+}
+
+// stillThere reports whether somebody is still there; nobody in particular always is.
+func stillThere(r Reader, issuer string, p *storage.Authentication, now time.Time) (bool, error) {
+	if p == nil {
+		return true, nil
+	}
+	if p.FlowID != "" {
+		f, err := liveFlow(r, p.FlowID, now)
+		if errors.Is(err, storage.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil && f.Issuer == issuer && !f.Submitted && f.Identity.Same(p.Identity), err
+	}
+	b, found, err := getBrowserSession(r, p.Session)
+	return found && b.Issuer == issuer && !ended(b.ExpiresAt, now) && b.Identity.Same(p.Identity), err
 }

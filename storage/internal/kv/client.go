@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 var errClientExists = errors.New("storage: a client with this ID exists")
 
-// CreateClient implements storage.Store.
-func (s *Store) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
+// CreateClient implements storage.AuthStore.
+func (s *authStore) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
 		if tx.Get(idKey(kindClient, c.ID)) != nil {
 			return errClientExists
@@ -25,18 +26,18 @@ func (s *Store) CreateClient(ctx context.Context, c storage.Client, unused stora
 		} else {
 			b.group = unused.Max
 		}
-		return enter(tx, clientPlace(c), forever, nil, b)
+		return enter(tx, clientPlace(c), record.Forever, nil, b)
 	})
 }
 
-// Client implements storage.Store.
-func (s *Store) Client(ctx context.Context, id string, now time.Time) (storage.Client, error) {
-	return view(ctx, s, func(r Reader) (storage.Client, error) { return liveClient(r, id, now) })
+// Client implements storage.AuthStore.
+func (s *authStore) Client(ctx context.Context, id string, now time.Time) (storage.Client, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.Client, error) { return liveClient(r, id, now) })
 }
 
-// UpdateClient implements storage.Store.
-func (s *Store) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
-	return update(ctx, s, func(tx Tx) (rev storage.Revocation, err error) {
+// UpdateClient implements storage.AuthStore.
+func (s *authStore) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s.engine, func(tx Tx) (rev storage.Revocation, err error) {
 		old, err := liveClient(tx, c.ID, now)
 		if err != nil {
 			return rev, err
@@ -54,9 +55,9 @@ func (s *Store) UpdateClient(ctx context.Context, c storage.Client, oldToken sto
 	})
 }
 
-// DeleteClient implements storage.Store.
-func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
-	return update(ctx, s, func(tx Tx) (rev storage.Revocation, err error) {
+// DeleteClient implements storage.AuthStore.
+func (s *authStore) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s.engine, func(tx Tx) (rev storage.Revocation, err error) {
 		c, err := liveClient(tx, id, now)
 		if err != nil {
 			return rev, err
@@ -81,7 +82,7 @@ func liveClient(r Reader, id string, now time.Time) (storage.Client, error) {
 }
 
 func putClient(tx Tx, c storage.Client) error {
-	return putJSON(tx, idKey(kindClient, c.ID), until(c.ExpiresAt), c)
+	return putJSON(tx, idKey(kindClient, c.ID), record.Until(c.ExpiresAt), c)
 }
 
 // removeClient removes the registration and what is counted of it.
@@ -125,7 +126,7 @@ func dropClient(tx Tx) func(string, []byte) error {
 	return func(id string, _ []byte) error {
 		key := idKey(kindClient, id)
 		if tx.Get(key) == nil {
-			return errCorrupt
+			return record.ErrCorrupt
 		}
 		return tx.Delete(key)
 	}
@@ -159,7 +160,7 @@ func keepClient(tx Tx, sub storage.Submission) error {
 	if err := putClient(tx, c); err != nil {
 		return err
 	}
-	return enter(tx, clientPlace(c), forever, nil, bounds{
+	return enter(tx, clientPlace(c), record.Forever, nil, bounds{
 		sender: sub.Quota.Max, group: sub.Quota.MaxBlock, drop: dropClient(tx),
 	})
 }

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// Code implements storage.Store.
-func (s *Store) Code(ctx context.Context, h storage.Hash, now time.Time) (storage.Code, error) {
-	return view(ctx, s, func(r Reader) (storage.Code, error) {
+// Code implements storage.AuthStore.
+func (s *authStore) Code(ctx context.Context, h storage.Hash, now time.Time) (storage.Code, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.Code, error) {
 		c, found, err := getCode(r, h)
 		if err == nil && (!found || ended(c.ExpiresAt, now) && !c.Claimed) {
 			err = storage.ErrNotFound
@@ -21,9 +22,9 @@ func (s *Store) Code(ctx context.Context, h storage.Hash, now time.Time) (storag
 	})
 }
 
-// ClaimCode implements storage.Store.
-func (s *Store) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage.CodeResult, error) {
-	return update(ctx, s, func(tx Tx) (storage.CodeResult, error) { return claimCode(tx, c) })
+// ClaimCode implements storage.AuthStore.
+func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage.CodeResult, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.CodeResult, error) { return claimCode(tx, c) })
 }
 
 func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
@@ -80,5 +81,5 @@ func getCode(r Reader, h storage.Hash) (c storage.Code, found bool, err error) {
 }
 
 func putCode(tx Tx, c storage.Code, keepUntil time.Time) error {
-	return putJSON(tx, hashKey(kindCode, c.Hash), until(keepUntil), c)
+	return putJSON(tx, hashKey(kindCode, c.Hash), record.Until(keepUntil), c)
 }

@@ -6,23 +6,24 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// SaveConnectState implements storage.Store.
-func (s *Store) SaveConnectState(ctx context.Context, state storage.ConnectState) error {
+// SaveConnectState implements storage.ConnectionStore.
+func (s *connectionStore) SaveConnectState(ctx context.Context, state storage.ConnectState) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
-		keepUntil := until(state.ExpiresAt)
-		if err := tx.Put(pendingStateKey(state), newValue(keepUntil, 0)); err != nil {
+		keepUntil := record.Until(state.ExpiresAt)
+		if err := tx.Put(pendingStateKey(state), record.New(keepUntil, 0)); err != nil {
 			return err
 		}
 		return putJSON(tx, hashKey(kindConnectState, state.Hash), keepUntil, state)
 	})
 }
 
-// ClaimConnectState implements storage.Store.
-func (s *Store) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
+// ClaimConnectState implements storage.ConnectionStore.
+func (s *connectionStore) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
 	verdict := storage.Unknown
-	claimed, err := update(ctx, s, func(tx Tx) (none storage.ConnectState, err error) {
+	claimed, err := update(ctx, s.engine, func(tx Tx) (none storage.ConnectState, err error) {
 		verdict = storage.Unknown // the last run counts
 		trip, found, err := getConnectState(tx, state)
 		if err != nil || !found || ended(trip.ExpiresAt, now) {

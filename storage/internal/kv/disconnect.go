@@ -1,16 +1,18 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// Disconnect implements storage.Store.
-func (s *Store) Disconnect(ctx context.Context, c storage.Connection, queue *storage.ProviderRevocation, now time.Time) (storage.Connection, storage.Verdict, error) {
-	return decideConnection(ctx, s, func(tx Tx) (storage.Connection, storage.Verdict, error) {
+// Disconnect implements storage.ConnectionStore.
+func (s *connectionStore) Disconnect(ctx context.Context, c storage.Connection, queue *storage.ProviderRevocation, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return decideConnection(ctx, s.engine, func(tx Tx) (storage.Connection, storage.Verdict, error) {
 		none := storage.Connection{}
 		current, found, err := liveConnection(tx, c.ConnectionKey, now)
 		if err != nil {
@@ -38,9 +40,9 @@ func (s *Store) Disconnect(ctx context.Context, c storage.Connection, queue *sto
 	})
 }
 
-// LastDisconnect implements storage.Store.
-func (s *Store) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error) {
-	return view(ctx, s, func(r Reader) (uint64, error) { return lastDisconnect(r, k) })
+// LastDisconnect implements storage.ConnectionStore.
+func (s *connectionStore) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error) {
+	return view(ctx, s.engine, func(r Reader) (uint64, error) { return lastDisconnect(r, k) })
 }
 
 // disconnectedSince reports whether what is about to be stored was disconnected
@@ -60,7 +62,7 @@ func rememberDisconnect(tx Tx, k storage.ConnectionKey, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	value := newValue(until(now.Add(storage.DisconnectMemory)), 8)
+	value := record.New(record.Until(now.Add(storage.DisconnectMemory)), 8)
 	return tx.Put(disconnectKey(k), binary.BigEndian.AppendUint64(value, max(last+1, uint64(now.UnixNano()))))
 }
 
@@ -71,9 +73,83 @@ func lastDisconnect(r Reader, k storage.ConnectionKey) (uint64, error) {
 	if v == nil {
 		return 0, nil
 	}
-	_, body, err := openValue(v)
+	_, body, err := record.Open(v)
 	if err != nil || len(body) != 8 {
-		return 0, errCorrupt
+		return 0, record.ErrCorrupt
 	}
 	return binary.BigEndian.Uint64(body), nil
+}
+
+// DueRevocations implements storage.ConnectionStore.
+func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
+	return update(ctx, s.engine, func(tx Tx) ([]storage.ProviderRevocation, error) {
+		due, err := dueRevocations(tx, issuer, limit, now)
+		if err != nil {
+			return nil, err
+		}
+		for i := range due {
+			if err := tx.Delete(dueRevocationKey(due[i])); err != nil {
+				return nil, err
+			}
+			due[i].Attempts++
+			due[i].DueAt = retryAt
+			if err := putRevocation(tx, due[i]); err != nil {
+				return nil, err
+			}
+		}
+		return due, nil
+	})
+}
+
+// QueueRevocation implements storage.ConnectionStore.
+func (s *connectionStore) QueueRevocation(ctx context.Context, r storage.ProviderRevocation) error {
+	return s.engine.Update(ctx, func(tx Tx) error { return putRevocation(tx, r) })
+}
+
+// EndRevocation implements storage.ConnectionStore.
+func (s *connectionStore) EndRevocation(ctx context.Context, id string) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		r, found, err := getRevocation(tx, id)
+		if err != nil || !found {
+			return err
+		}
+		if err := tx.Delete(dueRevocationKey(r)); err != nil {
+			return err
+		}
+		return tx.Delete(idKey(kindRevocation, id))
+	})
+}
+
+// dueRevocations returns the first that are due.
+func dueRevocations(r Reader, issuer string, limit int, now time.Time) ([]storage.ProviderRevocation, error) {
+	var due []storage.ProviderRevocation
+	prefix := dueRevocationsPrefix(issuer)
+	end := appendSeconds(bytes.Clone(prefix), now.Add(time.Second))
+	for key := range scanPrefix(r, prefix) {
+		if len(due) >= limit || bytes.Compare(key, end) >= 0 {
+			break
+		}
+		entry, found, err := getRevocation(r, revocationID(key, prefix))
+		if err != nil {
+			return nil, err
+		}
+		// An entry without its record is one that the sweep is at.
+		if found && !entry.DueAt.After(now) && !ended(entry.ExpiresAt, now) {
+			due = append(due, entry)
+		}
+	}
+	return due, nil
+}
+
+func getRevocation(r Reader, id string) (rev storage.ProviderRevocation, found bool, err error) {
+	found, err = getJSON(r, idKey(kindRevocation, id), &rev)
+	return rev, found, err
+}
+
+func putRevocation(tx Tx, r storage.ProviderRevocation) error {
+	keepUntil := record.Until(r.ExpiresAt)
+	if err := tx.Put(dueRevocationKey(r), record.New(keepUntil, 0)); err != nil {
+		return err
+	}
+	return putJSON(tx, idKey(kindRevocation, r.ID), keepUntil, r)
 }

@@ -1,9 +1,12 @@
 // Package kv writes the verbs of storage.Store once, over any engine that has
-// ordered keys and serialised transactions. It owns the layout of the records
+// ordered keys and serialised transactions. It owns the keys of the records
 // and every verdict; engines (boltstore, memstore) only move bytes.
 //
 //	storage.Store ──▶ kv.Store ──▶ kv.Engine
 //	   verbs           records       bytes
+//
+// The store is one type for each contract. What a verb does within a transaction
+// are functions, for SubmitFlow and PutConnection reach over all three.
 //
 // The first byte of a key is its kind:
 //
@@ -34,6 +37,6 @@
 //	x <issuer, subject> <flow ID> index: the flows of a subject
 //	y <cookie> <flow ID>          index: the flow of a cookie
 //
-// A value starts with its format's version and the time until which it is
-// kept, so that Sweep decides without knowing records.
+// What is behind a key is written by package record. How long it is kept stands
+// before each, so that Sweep decides without knowing records.
 package kv

@@ -6,16 +6,12 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-var (
-	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
-	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
-)
-
-// SaveFlow implements storage.Store.
-func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
-	return update(ctx, s, func(tx Tx) (storage.Verdict, error) {
+// SaveFlow implements storage.AuthStore.
+func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
 		old, err := liveFlow(tx, f.ID, now)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return storage.Unknown, err
@@ -29,7 +25,7 @@ func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (st
 			}
 		}
 		for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
-			if err := tx.Put(key, newValue(until(f.ExpiresAt), 0)); err != nil {
+			if err := tx.Put(key, record.New(record.Until(f.ExpiresAt), 0)); err != nil {
 				return storage.Unknown, err
 			}
 		}
@@ -37,86 +33,9 @@ func (s *Store) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (st
 	})
 }
 
-// Flow implements storage.Store.
-func (s *Store) Flow(ctx context.Context, id string, now time.Time) (storage.Flow, error) {
-	return view(ctx, s, func(r Reader) (storage.Flow, error) { return liveFlow(r, id, now) })
-}
-
-// SubmitFlow implements storage.Store.
-func (s *Store) SubmitFlow(ctx context.Context, sub storage.Submission) (storage.Verdict, error) {
-	if err := checkSubmission(sub); err != nil {
-		return storage.Unknown, err
-	}
-	return update(ctx, s, func(tx Tx) (storage.Verdict, error) { return submitFlow(tx, sub) })
-}
-
-func checkSubmission(sub storage.Submission) error {
-	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
-		return errSubmission
-	}
-	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
-		return errBrowser
-	}
-	return checkAdopt(sub)
-}
-
-func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
-	f, err := liveFlow(tx, sub.FlowID, sub.Now)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return storage.Unknown, nil
-	case err != nil:
-		return storage.Unknown, err
-	case f.Issuer != sub.Issuer:
-		return storage.Unknown, nil
-	case f.Submitted:
-		return storage.Submitted, nil
-	case !f.Identity.Same(sub.Identity):
-		return storage.Changed, nil
-	}
-	connected, known, err := flowConnections(tx, sub)
-	if err != nil {
-		return storage.Unknown, err
-	}
-	if known {
-		known, err = replacesAsSeen(tx, connected, sub)
-	}
-	if err != nil || !known {
-		return storage.Changed, err
-	}
-	f.Submitted = true
-	if err := putFlow(tx, f); err != nil {
-		return storage.Unknown, err
-	}
-	if err := adopt(tx, connected, sub); err != nil || sub.Grant == nil {
-		return storage.OK, err
-	}
-	return storage.OK, approve(tx, sub)
-}
-
-// approve stores what a person approved.
-func approve(tx Tx, sub storage.Submission) error {
-	g := *sub.Grant
-	if err := putGrant(tx, g, g.ExpiresAt); err != nil {
-		return err
-	}
-	for _, key := range grantIndexKeys(g) {
-		if err := tx.Put(key, newValue(until(g.AbsoluteExpiresAt), 0)); err != nil {
-			return err
-		}
-	}
-	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
-		return err
-	}
-	if sub.Browser != nil {
-		if err := createBrowserSession(tx, *sub.Browser, sub.Now); err != nil {
-			return err
-		}
-	}
-	if err := keepClient(tx, sub); err != nil || sub.Quota == nil {
-		return err
-	}
-	return boundGrants(tx, sub)
+// Flow implements storage.AuthStore.
+func (s *authStore) Flow(ctx context.Context, id string, now time.Time) (storage.Flow, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.Flow, error) { return liveFlow(r, id, now) })
 }
 
 func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
@@ -132,5 +51,81 @@ func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
 }
 
 func putFlow(tx Tx, f storage.Flow) error {
-	return putJSON(tx, idKey(kindFlow, f.ID), until(f.ExpiresAt), f)
+	return putJSON(tx, idKey(kindFlow, f.ID), record.Until(f.ExpiresAt), f)
+}
+
+// EndFlows implements storage.AuthStore.
+func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now time.Time) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		return endFlows(tx, subjectFlowsPrefix(issuer, subject), now, func(f storage.Flow) bool {
+			return f.Issuer == issuer && f.Identity.Subject == subject
+		})
+	})
+}
+
+// endFlowsIn ends those pending flows that are meant, of those that are bound
+// to one of the browser's cookies.
+func endFlowsIn(tx Tx, browser []storage.Hash, issuer string, now time.Time, meant func(storage.Flow) bool) error {
+	for _, cookie := range browser {
+		err := endFlows(tx, browserFlowsPrefix(cookie), now, func(f storage.Flow) bool {
+			return f.Issuer == issuer && f.Browser == cookie && meant(f)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endFlows ends those pending flows that are meant, of those whose index entry
+// starts with prefix.
+func endFlows(tx Tx, prefix []byte, now time.Time, meant func(storage.Flow) bool) error {
+	var ending []storage.Flow
+	for key := range scanPrefix(tx, prefix) {
+		f, err := liveFlow(tx, string(key[len(prefix):]), now)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !f.Submitted && meant(f) {
+			ending = append(ending, f)
+		}
+	}
+	for _, f := range ending {
+		if err := endFlow(tx, f, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endFlow forgets who the person is, and removes what they connected and were
+// about to.
+func endFlow(tx Tx, f storage.Flow, now time.Time) error {
+	owner := storage.FlowOwner(f.ID)
+	if err := removePendingStates(tx, ownerPrefix(kindPendingState, f.Issuer, owner)); err != nil {
+		return err
+	}
+	made, err := liveConnections(tx, f.Issuer, owner, now)
+	if err != nil {
+		return err
+	}
+	for _, c := range made {
+		if c.OnExpiry != nil {
+			if err := putRevocation(tx, *c.OnExpiry); err != nil {
+				return err
+			}
+		}
+		if err := removeConnection(tx, connectionKey(c.ConnectionKey), now); err != nil {
+			return err
+		}
+	}
+	for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(idKey(kindFlow, f.ID))
 }

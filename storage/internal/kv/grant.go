@@ -1,15 +1,18 @@
 package kv
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// Grant implements storage.Store.
-func (s *Store) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
-	return view(ctx, s, func(r Reader) (storage.Grant, error) {
+// Grant implements storage.AuthStore.
+func (s *authStore) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.Grant, error) {
 		g, found, err := getGrant(r, id)
 		if err == nil && (!found || ended(g.ExpiresAt, now)) {
 			err = storage.ErrNotFound
@@ -21,19 +24,19 @@ func (s *Store) Grant(ctx context.Context, id string, now time.Time) (storage.Gr
 	})
 }
 
-// RevokeGrant implements storage.Store.
-func (s *Store) RevokeGrant(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
-	return update(ctx, s, func(tx Tx) (storage.Revocation, error) { return revokeGrant(tx, id, now) })
+// RevokeGrant implements storage.AuthStore.
+func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Revocation, error) { return revokeGrant(tx, id, now) })
 }
 
 func getGrant(r Reader, id string) (storage.Grant, bool, error) {
-	return getBinary(r, idKey(kindGrant, id), decodeGrant)
+	return getBinary(r, idKey(kindGrant, id), record.Grant)
 }
 
 // putGrant keeps the grant until the given time: never less than its tokens,
 // which only the grant can find again.
 func putGrant(tx Tx, g storage.Grant, keepUntil time.Time) error {
-	return tx.Put(idKey(kindGrant, g.ID), appendGrant(newValue(until(keepUntil), 1024), g))
+	return tx.Put(idKey(kindGrant, g.ID), record.AppendGrant(record.New(record.Until(keepUntil), 1024), g))
 }
 
 // grantIndexKeys are those under which a grant that stands is found.
@@ -104,4 +107,65 @@ func clientGrantIDs(r Reader, issuer, clientID string) []string {
 		ids = append(ids, string(key[len(prefix):]))
 	}
 	return ids
+}
+
+// grantScan bounds how many records one Grants looks at.
+const grantScan = 4096
+
+// Grants implements storage.AuthStore.
+func (s *authStore) Grants(ctx context.Context, after string, limit int, now time.Time) ([]storage.Grant, string, error) {
+	page, err := view(ctx, s.engine, func(r Reader) (grantPage, error) { return readGrants(r, after, limit, now) })
+	return page.grants, page.next, err
+}
+
+type grantPage struct {
+	grants []storage.Grant
+	next   string // the ID to go on behind; empty at the end
+}
+
+func readGrants(r Reader, after string, limit int, now time.Time) (page grantPage, err error) {
+	seen, last := 0, after
+	for key, value := range r.Scan(append(idKey(kindGrant, after), 0)) { // no ID is between
+		if key[0] != kindGrant {
+			break
+		}
+		if len(page.grants) >= limit || seen == grantScan {
+			page.next = last
+			break
+		}
+		seen, last = seen+1, string(key[1:])
+		if g, err := openGrant(value); err == nil && standing(g, true, now) == storage.OK {
+			page.grants = append(page.grants, g)
+		} // a damaged one lets nobody in, and must not hide those behind it
+	}
+	return page, nil
+}
+
+func openGrant(value []byte) (storage.Grant, error) {
+	_, body, err := record.Open(value)
+	if err != nil {
+		return storage.Grant{}, err
+	}
+	return record.Grant(body)
+}
+
+// GrantsOf implements storage.AuthStore.
+func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]storage.Grant, error) {
+	return view(ctx, s.engine, func(r Reader) ([]storage.Grant, error) {
+		var grants []storage.Grant
+		prefix := subjectGrantsPrefix(issuer, subject)
+		for key := range scanPrefix(r, prefix) {
+			g, found, err := getGrant(r, string(key[len(prefix):]))
+			if err != nil {
+				return nil, err
+			}
+			if standing(g, found, now) == storage.OK && g.Issuer == issuer && g.Identity.Subject == subject {
+				grants = append(grants, g)
+			}
+		}
+		slices.SortFunc(grants, func(a, b storage.Grant) int {
+			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+		})
+		return grants, nil
+	})
 }

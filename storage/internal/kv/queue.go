@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 // What strangers can make at will waits in a queue of its sender, from which the
@@ -44,8 +46,8 @@ func queueKey(p place) []byte {
 
 // queueEntry is the value of a place: its group, and what its record needs to be
 // dropped.
-func queueEntry(p place, keepUntil keep, extra []byte) []byte {
-	v := newValue(keepUntil, 1+len(p.group)+len(extra))
+func queueEntry(p place, keepUntil record.Keep, extra []byte) []byte {
+	v := record.New(keepUntil, 1+len(p.group)+len(extra))
 	v = append(v, byte(len(p.group)))
 	return append(append(v, p.group...), extra...)
 }
@@ -53,9 +55,9 @@ func queueEntry(p place, keepUntil keep, extra []byte) []byte {
 // openPlace reads what queueKey and queueEntry wrote. Entries of an earlier
 // version have no body.
 func openPlace(key, value []byte) (p place, extra []byte, err error) {
-	_, body, err := openValue(value)
+	_, body, err := record.Open(value)
 	if err != nil || len(key) < 1+digestSize+8 {
-		return p, nil, errCorrupt
+		return p, nil, record.ErrCorrupt
 	}
 	key = bytes.Clone(key[1:])
 	p.sender = key[:digestSize:digestSize]
@@ -66,7 +68,7 @@ func openPlace(key, value []byte) (p place, extra []byte, err error) {
 	}
 	size := int(body[0])
 	if size != 0 && size != digestSize || len(body) < 1+size {
-		return p, nil, errCorrupt
+		return p, nil, record.ErrCorrupt
 	}
 	body = bytes.Clone(body[1:])
 	if size > 0 {
@@ -77,7 +79,7 @@ func openPlace(key, value []byte) (p place, extra []byte, err error) {
 
 // enter puts a record into its queue, and drops what is beyond the bounds. The
 // record itself stays, even if the clock went back.
-func enter(tx Tx, p place, keepUntil keep, extra []byte, b bounds) error {
+func enter(tx Tx, p place, keepUntil record.Keep, extra []byte, b bounds) error {
 	if err := tx.Put(queueKey(p), queueEntry(p, keepUntil, extra)); err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func count(tx Tx, p place, change int) (ofSender, ofGroup int, err error) {
 		}
 	}
 	if ofSender > 0 {
-		if err := tx.Put(sizeKey(p.group, ofSender, p.sender), newValue(forever, 0)); err != nil {
+		if err := tx.Put(sizeKey(p.group, ofSender, p.sender), record.New(record.Forever, 0)); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -165,16 +167,16 @@ func changeCount(tx Tx, of []byte, change int) (int, error) {
 	key := append([]byte{kindQueueCount}, of...)
 	n := 0
 	if v := tx.Get(key); v != nil {
-		_, body, err := openValue(v)
+		_, body, err := record.Open(v)
 		if err != nil || len(body) != 8 {
-			return 0, errCorrupt
+			return 0, record.ErrCorrupt
 		}
 		n = int(binary.BigEndian.Uint64(body))
 	}
 	if n += change; n == 0 {
 		return 0, tx.Delete(key)
 	}
-	return n, tx.Put(key, binary.BigEndian.AppendUint64(newValue(forever, 8), uint64(n)))
+	return n, tx.Put(key, binary.BigEndian.AppendUint64(record.New(record.Forever, 8), uint64(n)))
 }
 
 // sizeKey sorts the senders of a group by how many records they have, the

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 const (
@@ -21,12 +22,12 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	removed := 0
 	var from []byte
 	for {
-		page, err := view(ctx, s, func(r Reader) (sweepPage, error) { return findEnded(r, from, now) })
+		page, err := view(ctx, s.engine, func(r Reader) (sweepPage, error) { return findEnded(r, from, now) })
 		if err != nil {
 			return removed, err
 		}
 		if len(page.ended) > 0 {
-			n, err := update(ctx, s, func(tx Tx) (int, error) { return removeEnded(tx, page.ended, now) })
+			n, err := update(ctx, s.engine, func(tx Tx) (int, error) { return removeEnded(tx, page.ended, now) })
 			if err != nil {
 				return removed, err
 			}
@@ -54,11 +55,11 @@ func findEnded(r Reader, from []byte, now time.Time) (page sweepPage, err error)
 			break
 		}
 		seen++
-		k, _, err := openValue(value)
+		k, _, err := record.Open(value)
 		if err != nil {
 			return page, err
 		}
-		if k.over(now) {
+		if k.Over(now) {
 			page.ended = append(page.ended, bytes.Clone(key))
 		}
 	}
@@ -73,11 +74,11 @@ func removeEnded(tx Tx, keys [][]byte, now time.Time) (int, error) {
 		if v == nil {
 			continue
 		}
-		k, _, err := openValue(v)
+		k, _, err := record.Open(v)
 		if err != nil {
 			return removed, err
 		}
-		if !k.over(now) {
+		if !k.Over(now) {
 			continue
 		}
 		if err := removeRecord(tx, key, now); err != nil {

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// UpstreamClient implements storage.Store.
-func (s *Store) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (storage.UpstreamClient, error) {
-	return view(ctx, s, func(r Reader) (storage.UpstreamClient, error) {
+// UpstreamClient implements storage.ConnectionStore.
+func (s *connectionStore) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (storage.UpstreamClient, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.UpstreamClient, error) {
 		c, found, err := liveUpstreamClient(r, issuer, provider, server, now)
 		if err == nil && !found {
 			err = storage.ErrNotFound
@@ -21,9 +22,9 @@ func (s *Store) UpstreamClient(ctx context.Context, issuer, provider, server str
 	})
 }
 
-// UpstreamClients implements storage.Store.
-func (s *Store) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
-	return view(ctx, s, func(r Reader) ([]storage.UpstreamClient, error) {
+// UpstreamClients implements storage.ConnectionStore.
+func (s *connectionStore) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
+	return view(ctx, s.engine, func(r Reader) ([]storage.UpstreamClient, error) {
 		var all []storage.UpstreamClient
 		for key := range scanPrefix(r, []byte{kindUpstreamClient}) { // a handful for each server
 			var c storage.UpstreamClient
@@ -31,7 +32,7 @@ func (s *Store) UpstreamClients(ctx context.Context, issuer string, now time.Tim
 				return nil, err
 			}
 			if !bytes.Equal(key, upstreamClientKey(c.Issuer, c.Provider, c.Server)) {
-				return nil, errCorrupt // somebody moved the record
+				return nil, record.ErrCorrupt // somebody moved the record
 			}
 			if c.Issuer == issuer && !upstreamClientEnded(c, now) {
 				all = append(all, c)
@@ -44,9 +45,9 @@ func (s *Store) UpstreamClients(ctx context.Context, issuer string, now time.Tim
 	})
 }
 
-// PutUpstreamClient implements storage.Store.
-func (s *Store) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
-	return update(ctx, s, func(tx Tx) (storage.Verdict, error) {
+// PutUpstreamClient implements storage.ConnectionStore.
+func (s *connectionStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
 		current, found, err := liveUpstreamClient(tx, c.Issuer, c.Provider, c.Server, now)
 		if err != nil {
 			return storage.Unknown, err
@@ -54,12 +55,12 @@ func (s *Store) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient,
 		if found != (replaces != nil) || !bytes.Equal(current.Secret, replaces) {
 			return storage.Changed, nil
 		}
-		return storage.OK, putJSON(tx, upstreamClientKey(c.Issuer, c.Provider, c.Server), untilOrForever(c.ExpiresAt), c)
+		return storage.OK, putJSON(tx, upstreamClientKey(c.Issuer, c.Provider, c.Server), record.UntilOrForever(c.ExpiresAt), c)
 	})
 }
 
-// DeleteUpstreamClient implements storage.Store.
-func (s *Store) DeleteUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
+// DeleteUpstreamClient implements storage.ConnectionStore.
+func (s *connectionStore) DeleteUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
 	return s.engine.Update(ctx, func(tx Tx) error {
 		key := upstreamClientKey(c.Issuer, c.Provider, c.Server)
 		var current storage.UpstreamClient
@@ -76,7 +77,7 @@ func liveUpstreamClient(r Reader, issuer, provider, server string, now time.Time
 	var c storage.UpstreamClient
 	found, err := getJSON(r, upstreamClientKey(issuer, provider, server), &c)
 	if err == nil && found && (c.Issuer != issuer || c.Provider != provider || c.Server != server) {
-		err = errCorrupt // somebody moved the record
+		err = record.ErrCorrupt // somebody moved the record
 	}
 	if err != nil || !found || upstreamClientEnded(c, now) {
 		return storage.UpstreamClient{}, false, err

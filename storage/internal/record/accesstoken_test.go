@@ -1,4 +1,4 @@
-package kv
+package record
 
 import (
 	"reflect"
@@ -30,19 +30,19 @@ func TestAccessTokenRoundTrip(t *testing.T) {
 			Scope:    lists.Draw(t, "scope"), Audience: lists.Draw(t, "audience"),
 			IssuedAt: instants.Draw(t, "issued"), ExpiresAt: instants.Draw(t, "expires"),
 		}
-		body := appendAccessToken(nil, want)
-		got, err := decodeAccessToken(body)
+		body := AppendAccessToken(nil, want)
+		got, err := AccessToken(body)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 		}
-		if end, err := decodeAccessTokenEnd(body); err != nil || !end.Equal(want.ExpiresAt) {
+		if end, err := AccessTokenEnd(body); err != nil || !end.Equal(want.ExpiresAt) {
 			t.Fatalf("ends at %v, %v; want %v", end, err, want.ExpiresAt)
 		}
 		cut := rapid.IntRange(0, len(body)-1).Draw(t, "cut")
-		if _, err := decodeAccessToken(body[:cut]); err != errCorrupt {
+		if _, err := AccessToken(body[:cut]); err != ErrCorrupt {
 			t.Fatalf("cut to %d of %d bytes: %v", cut, len(body), err)
 		}
-		if _, err := decodeAccessToken(append(body, 0)); err != errCorrupt {
+		if _, err := AccessToken(append(body, 0)); err != ErrCorrupt {
 			t.Fatalf("with a byte too many: %v", err)
 		}
 	})
@@ -50,31 +50,31 @@ func TestAccessTokenRoundTrip(t *testing.T) {
 
 func TestAccessTokenWithoutAnEnd(t *testing.T) {
 	for n := range 2 * timeSize {
-		if _, err := decodeAccessTokenEnd(appendAccessToken(nil, storage.AccessToken{})[:n]); err != errCorrupt {
+		if _, err := AccessTokenEnd(AppendAccessToken(nil, storage.AccessToken{})[:n]); err != ErrCorrupt {
 			t.Errorf("of %d bytes: %v", n, err)
 		}
 	}
 }
 
 func TestZeroTimeRoundTrip(t *testing.T) {
-	got, err := decodeAccessToken(appendAccessToken(nil, storage.AccessToken{}))
+	got, err := AccessToken(AppendAccessToken(nil, storage.AccessToken{}))
 	if err != nil || !reflect.DeepEqual(got, storage.AccessToken{}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 }
 
 func FuzzDecodeAccessToken(f *testing.F) {
-	f.Add(appendAccessToken(nil, storage.AccessToken{GrantID: "g", Scope: []string{"a", "b"}, Audience: []string{"c"}}))
+	f.Add(AppendAccessToken(nil, storage.AccessToken{GrantID: "g", Scope: []string{"a", "b"}, Audience: []string{"c"}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := decodeAccessToken(body)
+		got, err := AccessToken(body)
 		if err != nil {
-			if err != errCorrupt || !reflect.DeepEqual(got, storage.AccessToken{}) {
+			if err != ErrCorrupt || !reflect.DeepEqual(got, storage.AccessToken{}) {
 				t.Fatalf("%+v, %v", got, err)
 			}
 			return
 		}
-		again, err := decodeAccessToken(appendAccessToken(nil, got))
+		again, err := AccessToken(AppendAccessToken(nil, got))
 		if err != nil || !reflect.DeepEqual(again, got) {
 			t.Fatalf("%+v does not survive: %+v, %v", got, again, err)
 		}

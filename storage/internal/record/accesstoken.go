@@ -1,4 +1,4 @@
-package kv
+package record
 
 import (
 	"encoding/binary"
@@ -7,9 +7,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func appendAccessToken(b []byte, t storage.AccessToken) []byte {
-	b = appendTime(b, t.IssuedAt)
-	b = appendTime(b, t.ExpiresAt)
+// AppendAccessToken appends an access token without its hash, which is its key.
+func AppendAccessToken(b []byte, t storage.AccessToken) []byte {
+	b = AppendTime(b, t.IssuedAt)
+	b = AppendTime(b, t.ExpiresAt)
 	b = binary.AppendUvarint(b, uint64(len(t.Scope)))
 	b = binary.AppendUvarint(b, uint64(len(t.Audience)))
 	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID, t.Identity.Kind, t.Identity.Subject, t.Identity.Name, t.Identity.Proof} {
@@ -24,16 +25,17 @@ func appendAccessToken(b []byte, t storage.AccessToken) []byte {
 	return b
 }
 
-// decodeAccessTokenEnd returns the ExpiresAt of an access token. A refresh asks
+// AccessTokenEnd returns the ExpiresAt of an access token. A refresh asks
 // it of all those of the grant.
-func decodeAccessTokenEnd(body []byte) (time.Time, error) {
+func AccessTokenEnd(body []byte) (time.Time, error) {
 	d := decoder{rest: string(body[:min(len(body), 2*timeSize)])}
 	d.time() // IssuedAt
 	end := d.time()
 	return end, d.end()
 }
 
-func decodeAccessToken(body []byte) (storage.AccessToken, error) {
+// AccessToken reads what AppendAccessToken appended.
+func AccessToken(body []byte) (storage.AccessToken, error) {
 	var t storage.AccessToken
 	d := decoder{rest: string(body)}
 	t.IssuedAt = d.time()

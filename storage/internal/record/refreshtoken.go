@@ -1,10 +1,11 @@
-package kv
+package record
 
 import "github.com/mcpoauth/caddy-mcp-oauth/storage"
 
-func appendRefreshToken(b []byte, t storage.RefreshToken) []byte {
-	b = appendTime(b, t.ExpiresAt)
-	b = appendTime(b, t.RotatedAt)
+// AppendRefreshToken appends a refresh token without its hash, which is its key.
+func AppendRefreshToken(b []byte, t storage.RefreshToken) []byte {
+	b = AppendTime(b, t.ExpiresAt)
+	b = AppendTime(b, t.RotatedAt)
 	b = appendHash(b, t.Successor)
 	for _, s := range [...]string{t.GrantID, t.Issuer, t.ClientID} {
 		b = appendString(b, s)
@@ -13,7 +14,8 @@ func appendRefreshToken(b []byte, t storage.RefreshToken) []byte {
 	return appendBool(b, t.Authenticated)
 }
 
-func decodeRefreshToken(body []byte) (storage.RefreshToken, error) {
+// RefreshToken reads what AppendRefreshToken appended.
+func RefreshToken(body []byte) (storage.RefreshToken, error) {
 	var t storage.RefreshToken
 	d := decoder{rest: string(body)}
 	t.ExpiresAt = d.time()

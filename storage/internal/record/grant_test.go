@@ -1,4 +1,4 @@
-package kv
+package record
 
 import (
 	"reflect"
@@ -50,7 +50,7 @@ func comesBack[T any](t *rapid.T, want T, added int, encode func([]byte, T) []by
 		cut--
 	}
 	for _, damaged := range [][]byte{body[:cut], append(body, 0)} {
-		if got, err := decode(damaged); err != errCorrupt || !reflect.DeepEqual(got, nothing) {
+		if got, err := decode(damaged); err != ErrCorrupt || !reflect.DeepEqual(got, nothing) {
 			t.Fatalf("%d of %d bytes: %+v, %v", len(damaged), len(body), got, err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestGrantRoundTrip(t *testing.T) {
 			LastUsedAt: drawnTime.Draw(t, "used"), RevokedAt: drawnTime.Draw(t, "revoked"),
 			AccessTokens: drawList(t, drawnHash, "access tokens"), RefreshToken: rapid.Ptr(drawnHash, true).Draw(t, "refresh token"),
 		}
-		comesBack(t, g, 0, appendGrant, decodeGrant)
+		comesBack(t, g, 0, AppendGrant, Grant)
 	})
 }
 
@@ -80,9 +80,9 @@ func TestRefreshTokenRoundTrip(t *testing.T) {
 			Predecessor: rapid.Ptr(drawnHash, true).Draw(t, "predecessor"), Authenticated: rapid.Bool().Draw(t, "authenticated"),
 		}
 		added := len(appendBool(appendHash(nil, token.Predecessor), token.Authenticated))
-		comesBack(t, token, added, appendRefreshToken, decodeRefreshToken)
-		body := appendRefreshToken(nil, token)
-		earlier, err := decodeRefreshToken(body[:len(body)-added])
+		comesBack(t, token, added, AppendRefreshToken, RefreshToken)
+		body := AppendRefreshToken(nil, token)
+		earlier, err := RefreshToken(body[:len(body)-added])
 		token.Predecessor, token.Authenticated = nil, false
 		if err != nil || !reflect.DeepEqual(earlier, token) {
 			t.Fatalf("of an earlier version: %+v, %v\nwant %+v", earlier, err, token)
@@ -106,23 +106,23 @@ func TestBinaryFormsKnowEveryField(t *testing.T) {
 
 func FuzzDecodeGrant(f *testing.F) {
 	h := storage.HashOf("token")
-	f.Add(appendGrant(nil, storage.Grant{ID: "g", Scope: []string{"a", "b"}, AccessTokens: []storage.Hash{h}, RefreshToken: &h}))
+	f.Add(AppendGrant(nil, storage.Grant{ID: "g", Scope: []string{"a", "b"}, AccessTokens: []storage.Hash{h}, RefreshToken: &h}))
 	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, appendGrant, decodeGrant) })
+	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, AppendGrant, Grant) })
 }
 
 func FuzzDecodeRefreshToken(f *testing.F) {
 	h := storage.HashOf("token")
-	f.Add(appendRefreshToken(nil, storage.RefreshToken{GrantID: "g", Successor: &h}))
+	f.Add(AppendRefreshToken(nil, storage.RefreshToken{GrantID: "g", Successor: &h}))
 	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, appendRefreshToken, decodeRefreshToken) })
+	f.Fuzz(func(t *testing.T, body []byte) { survives(t, body, AppendRefreshToken, RefreshToken) })
 }
 
 // survives checks that whatever is read is read again once it is written.
 func survives[T any](t *testing.T, body []byte, encode func([]byte, T) []byte, decode func([]byte) (T, error)) {
 	got, err := decode(body)
 	if err != nil {
-		if err != errCorrupt {
+		if err != ErrCorrupt {
 			t.Fatal(err)
 		}
 		return

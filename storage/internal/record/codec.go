@@ -1,4 +1,4 @@
-package kv
+package record
 
 import (
 	"encoding/binary"
@@ -14,10 +14,17 @@ import (
 
 const timeSize = 8 + 4
 
-// appendTime keeps every time exactly, the zero one included.
-func appendTime(b []byte, t time.Time) []byte {
+// AppendTime appends a time. It keeps every one exactly, the zero one included.
+func AppendTime(b []byte, t time.Time) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix()))
 	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
+}
+
+// Time reads what AppendTime appended.
+func Time(body []byte) (time.Time, error) {
+	d := decoder{rest: string(body)}
+	t := d.time()
+	return t, d.end()
 }
 
 func appendString(b []byte, s string) []byte {
@@ -142,7 +149,7 @@ func appendHash(b []byte, h *storage.Hash) []byte {
 // end reports whether everything was there and nothing is left.
 func (d *decoder) end() error {
 	if d.failed || d.rest != "" {
-		return errCorrupt
+		return ErrCorrupt
 	}
 	return nil
 }

@@ -5,15 +5,16 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// RefreshToken implements storage.Store.
-func (s *Store) RefreshToken(ctx context.Context, h storage.Hash, now time.Time) (storage.RefreshToken, storage.Grant, error) {
+// RefreshToken implements storage.AuthStore.
+func (s *authStore) RefreshToken(ctx context.Context, h storage.Hash, now time.Time) (storage.RefreshToken, storage.Grant, error) {
 	type both struct {
 		token storage.RefreshToken
 		grant storage.Grant
 	}
-	b, err := view(ctx, s, func(r Reader) (b both, err error) {
+	b, err := view(ctx, s.engine, func(r Reader) (b both, err error) {
 		var found bool
 		if b.token, found, err = getRefreshToken(r, h); err != nil {
 			return b, err
@@ -32,9 +33,9 @@ func (s *Store) RefreshToken(ctx context.Context, h storage.Hash, now time.Time)
 	return b.token, b.grant, err
 }
 
-// RotateRefreshToken implements storage.Store.
-func (s *Store) RotateRefreshToken(ctx context.Context, r storage.Rotation) (storage.RotationResult, error) {
-	return update(ctx, s, func(tx Tx) (storage.RotationResult, error) { return rotate(tx, r) })
+// RotateRefreshToken implements storage.AuthStore.
+func (s *authStore) RotateRefreshToken(ctx context.Context, r storage.Rotation) (storage.RotationResult, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.RotationResult, error) { return rotate(tx, r) })
 }
 
 func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
@@ -150,13 +151,13 @@ func forget(tx Tx, h *storage.Hash) error {
 }
 
 func getRefreshToken(r Reader, h storage.Hash) (storage.RefreshToken, bool, error) {
-	t, found, err := getBinary(r, hashKey(kindRefresh, h), decodeRefreshToken)
+	t, found, err := getBinary(r, hashKey(kindRefresh, h), record.RefreshToken)
 	t.Hash = h
 	return t, found, err
 }
 
 func putRefreshToken(tx Tx, t storage.RefreshToken) error {
-	return tx.Put(hashKey(kindRefresh, t.Hash), appendRefreshToken(newValue(until(t.ExpiresAt), 256), t))
+	return tx.Put(hashKey(kindRefresh, t.Hash), record.AppendRefreshToken(record.New(record.Until(t.ExpiresAt), 256), t))
 }
 
 // getReplay returns a copy of the sealed response, or nil when there is none.
@@ -165,7 +166,7 @@ func getReplay(r Reader, h storage.Hash) ([]byte, error) {
 	if v == nil {
 		return nil, nil
 	}
-	_, body, err := openValue(v)
+	_, body, err := record.Open(v)
 	if err != nil {
 		return nil, err
 	}
@@ -173,5 +174,5 @@ func getReplay(r Reader, h storage.Hash) ([]byte, error) {
 }
 
 func putReplay(tx Tx, h storage.Hash, replay []byte, keepUntil time.Time) error {
-	return tx.Put(replayKey(h), append(newValue(until(keepUntil), len(replay)), replay...))
+	return tx.Put(replayKey(h), append(record.New(record.Until(keepUntil), len(replay)), replay...))
 }

@@ -1,4 +1,4 @@
-package kv
+package record
 
 import (
 	"encoding/binary"
@@ -7,9 +7,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func appendGrant(b []byte, g storage.Grant) []byte {
+// AppendGrant appends a grant.
+func AppendGrant(b []byte, g storage.Grant) []byte {
 	for _, t := range [...]time.Time{g.CreatedAt, g.ExpiresAt, g.AbsoluteExpiresAt, g.LastUsedAt, g.RevokedAt} {
-		b = appendTime(b, t)
+		b = AppendTime(b, t)
 	}
 	b = binary.AppendUvarint(b, uint64(len(g.Scope)))
 	b = binary.AppendUvarint(b, uint64(len(g.Resources)))
@@ -30,7 +31,8 @@ func appendGrant(b []byte, g storage.Grant) []byte {
 	return b
 }
 
-func decodeGrant(body []byte) (storage.Grant, error) {
+// Grant reads what AppendGrant appended.
+func Grant(body []byte) (storage.Grant, error) {
 	var g storage.Grant
 	d := decoder{rest: string(body)}
 	for _, t := range [...]*time.Time{&g.CreatedAt, &g.ExpiresAt, &g.AbsoluteExpiresAt, &g.LastUsedAt, &g.RevokedAt} {

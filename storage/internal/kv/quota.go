@@ -2,6 +2,7 @@ package kv
 
 import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 // boundGrants removes the grants beyond the quota of a person who proved nothing:
@@ -12,7 +13,7 @@ func boundGrants(tx Tx, sub storage.Submission) error {
 		sender: digest("grants", g.Issuer, string(sub.Quota.Key[:])), group: digest("grants of a block", g.Issuer, string(sub.Quota.Block[:])),
 		at: g.CreatedAt, id: g.ID,
 	}
-	return enter(tx, p, until(g.AbsoluteExpiresAt), sub.Code.Hash[:], bounds{
+	return enter(tx, p, record.Until(g.AbsoluteExpiresAt), sub.Code.Hash[:], bounds{
 		sender: sub.Quota.Max, group: sub.Quota.MaxBlock,
 		spare: func(id string) bool {
 			g, found, err := getGrant(tx, id)
@@ -29,7 +30,7 @@ func boundSessions(tx Tx, b storage.BrowserSession) error {
 		sender: digest("sessions", b.Issuer, string(b.Quota.Key[:])), group: digest("sessions of a block", b.Issuer, string(b.Quota.Block[:])),
 		at: b.CreatedAt, id: string(b.Hash[:]),
 	}
-	return enter(tx, p, until(b.ExpiresAt), nil, bounds{
+	return enter(tx, p, record.Until(b.ExpiresAt), nil, bounds{
 		sender: b.Quota.Max, group: b.Quota.MaxBlock,
 		spare: func(id string) bool { return tx.Get(hashKey(kindBrowserSession, storage.Hash([]byte(id)))) != nil },
 		drop: func(id string, _ []byte) error {
@@ -42,7 +43,7 @@ func boundSessions(tx Tx, b storage.BrowserSession) error {
 // removeGrant removes a grant as if it had never been, with its code and tokens.
 func removeGrant(tx Tx, id string, code []byte) error {
 	if len(code) != len(storage.Hash{}) {
-		return errCorrupt
+		return record.ErrCorrupt
 	}
 	keys := [][]byte{hashKey(kindCode, storage.Hash(code)), idKey(kindGrant, id)}
 	g, found, err := getGrant(tx, id)

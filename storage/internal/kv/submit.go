@@ -1,0 +1,178 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+var (
+	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
+	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
+	errAdopt      = errors.New("storage: what a flow connected goes, once per server, to the subject that submits it")
+)
+
+// SubmitFlow implements storage.AuthStore.
+func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (storage.Verdict, error) {
+	if err := checkSubmission(sub); err != nil {
+		return storage.Unknown, err
+	}
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) { return submitFlow(tx, sub) })
+}
+
+func checkSubmission(sub storage.Submission) error {
+	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
+		return errSubmission
+	}
+	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
+		return errBrowser
+	}
+	return checkAdopt(sub)
+}
+
+func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
+	f, err := liveFlow(tx, sub.FlowID, sub.Now)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return storage.Unknown, nil
+	case err != nil:
+		return storage.Unknown, err
+	case f.Issuer != sub.Issuer:
+		return storage.Unknown, nil
+	case f.Submitted:
+		return storage.Submitted, nil
+	case !f.Identity.Same(sub.Identity):
+		return storage.Changed, nil
+	}
+	connected, known, err := flowConnections(tx, sub)
+	if err != nil {
+		return storage.Unknown, err
+	}
+	if known {
+		known, err = replacesAsSeen(tx, connected, sub)
+	}
+	if err != nil || !known {
+		return storage.Changed, err
+	}
+	f.Submitted = true
+	if err := putFlow(tx, f); err != nil {
+		return storage.Unknown, err
+	}
+	if err := adopt(tx, connected, sub); err != nil || sub.Grant == nil {
+		return storage.OK, err
+	}
+	return storage.OK, approve(tx, sub)
+}
+
+// approve stores what a person approved.
+func approve(tx Tx, sub storage.Submission) error {
+	g := *sub.Grant
+	if err := putGrant(tx, g, g.ExpiresAt); err != nil {
+		return err
+	}
+	for _, key := range grantIndexKeys(g) {
+		if err := tx.Put(key, record.New(record.Until(g.AbsoluteExpiresAt), 0)); err != nil {
+			return err
+		}
+	}
+	if err := putCode(tx, *sub.Code, sub.Code.ExpiresAt); err != nil {
+		return err
+	}
+	if sub.Browser != nil {
+		if err := createBrowserSession(tx, *sub.Browser, sub.Now); err != nil {
+			return err
+		}
+	}
+	if err := keepClient(tx, sub); err != nil || sub.Quota == nil {
+		return err
+	}
+	return boundGrants(tx, sub)
+}
+
+// checkAdopt refuses connections that nobody approved, or somebody else did.
+func checkAdopt(sub storage.Submission) error {
+	if sub.Grant == nil {
+		if len(sub.Adopt) > 0 {
+			return errAdopt
+		}
+		return nil
+	}
+	servers := make(map[string]bool, len(sub.Adopt))
+	for _, c := range sub.Adopt {
+		if c.ID == "" || c.Server == "" || servers[c.Server] || c.Issuer != sub.Issuer || c.Owner != sub.Identity.Subject {
+			return errAdopt
+		}
+		servers[c.Server] = true
+	}
+	return nil
+}
+
+// flowConnections returns what the flow connected, and whether the submission
+// knows each of them as it stands.
+func flowConnections(r Reader, sub storage.Submission) (of []storage.Connection, known bool, err error) {
+	of, err = liveConnections(r, sub.Issuer, storage.FlowOwner(sub.FlowID), sub.Now)
+	if err != nil || sub.Grant == nil {
+		return of, true, err
+	}
+	adopted := make(map[string]uint64, len(sub.Adopt))
+	for _, c := range sub.Adopt {
+		adopted[c.Server] = c.Revision
+	}
+	for _, c := range of {
+		if adopted[c.Server] != c.Revision {
+			return of, false, nil
+		}
+	}
+	return of, len(of) == len(adopted), nil
+}
+
+// replacesAsSeen reports whether the owner has what each adopted connection
+// replaces, and nothing where it replaces nothing.
+func replacesAsSeen(r Reader, of []storage.Connection, sub storage.Submission) (bool, error) {
+	if sub.Grant == nil {
+		return true, nil
+	}
+	made := make(map[string]string, len(of))
+	for _, c := range of {
+		made[c.Server] = c.ID
+	}
+	for _, c := range sub.Adopt {
+		old, found, err := liveConnection(r, c.ConnectionKey, sub.Now)
+		if err != nil {
+			return false, err
+		}
+		if found && old.ID != c.ID || !found && c.ID != made[c.Server] {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// adopt removes what the flow connected or was about to, and gives the
+// connections that are adopted to their owner.
+func adopt(tx Tx, of []storage.Connection, sub storage.Submission) error {
+	if err := removePendingStates(tx, ownerPrefix(kindPendingState, sub.Issuer, storage.FlowOwner(sub.FlowID))); err != nil {
+		return err
+	}
+	for _, c := range of {
+		if err := removeConnection(tx, connectionKey(c.ConnectionKey), sub.Now); err != nil {
+			return err
+		}
+	}
+	for _, c := range sub.Adopt {
+		old, _, err := liveConnection(tx, c.ConnectionKey, sub.Now)
+		if err != nil {
+			return err
+		}
+		c.Revision = old.Revision + 1
+		c.ExpiresAt, c.OnExpiry = time.Time{}, nil // it is nobody's flow's any more
+		c.Lease, c.LeaseUntil = "", time.Time{}
+		if _, err := replaceConnection(tx, c, sub.Now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
