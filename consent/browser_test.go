@@ -115,7 +115,10 @@ func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), ser
 		deps.Connections = w.broker
 	}
 	w.as = authz.New(&cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop()}).Routes()) {
+	for _, route := range slices.Concat(w.as.Routes(), New(Deps{
+		Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop(),
+		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.time},
+	}).Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
 	return w
