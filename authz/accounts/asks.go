@@ -2,15 +2,7 @@ package accounts
 
 import (
 	"context"
-	"strings"
 	"time"
-)
-
-// maxScopes and maxScopesLen bound what a provider is asked for. Beyond, its web
-// server would refuse the authorization request for its length.
-const (
-	maxScopes    = 500
-	maxScopesLen = 8 << 10
 )
 
 const (
@@ -53,7 +45,7 @@ func (b *Broker) Asks(ctx context.Context, server string) []string {
 		defer cancel()
 		a := asks{until: now.Add(asksRetry)}
 		if p, err := b.discover(ctx, s); err == nil {
-			a = asks{scopes: requestedScopes(p, nil, nil), until: now.Add(asksLifetime)}
+			a = asks{scopes: p.RequestedScopes(nil, nil), until: now.Add(asksLifetime)}
 		}
 		b.asks.Store(server, a)
 		return a, nil
@@ -67,14 +59,4 @@ func (b *Broker) asked(server string, now time.Time) (asks, bool) {
 		return asks{}, false
 	}
 	return known.(asks), true
-}
-
-// checkScopes refuses more scopes than can be asked for: a part of them would be
-// a connection that fails at whatever needs the others.
-func checkScopes(s *Server, scopes []string) error {
-	if n := len(scopes); n > maxScopes || len(strings.Join(scopes, " ")) > maxScopesLen {
-		return problemf(ProviderUnusable, "the %d scopes that server %s wants are too many to ask for (at most %d in %d bytes); configure scopes",
-			n, s.ID, maxScopes, maxScopesLen)
-	}
-	return nil
 }

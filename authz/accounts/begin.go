@@ -2,11 +2,9 @@ package accounts
 
 import (
 	"context"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -85,9 +83,9 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	if t.Once != (storage.Hash{}) {
 		before.Disconnect = t.LastDisconnect
 	}
-	scopes := requestedScopes(p, t.Scopes, existing.Scopes)
-	if err := checkScopes(s, scopes); err != nil {
-		return "", err
+	scopes := p.RequestedScopes(t.Scopes, existing.Scopes)
+	if err := b.oauthClient(s).CheckScopes(scopes); err != nil {
+		return "", asProblem(err)
 	}
 	c, err := b.clientFor(ctx, s, p, t.Owner)
 	if err != nil {
@@ -95,7 +93,7 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	}
 	l := newLink(s, p, c, scopes)
 	record := trip{
-		Link: l, Verifier: oauth.NewSecret(""), RedirectURI: b.redirectURI(s),
+		Link: l, Verifier: oauth.NewSecret(""), RedirectURI: b.profile(s).RedirectURI,
 		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
 		ReturnTo: t.ReturnTo, KeepUntil: t.KeepUntil, Authentication: t.Authentication, Seen: before, Once: t.Once,
 	}
@@ -110,7 +108,11 @@ func (b *Broker) Begin(ctx context.Context, t Trip) (authorizeURL string, err er
 	}
 	b.deps.Shared.departures.left(b.departureKey(s, c.ID), t.Owner, b.deps.Now())
 	b.Started(s.ID, b.deps.Now().Add(tripLifetime))
-	return authorizationURL(s, p.AuthorizationEndpoint, record, state)
+	request := client.AuthorizationRequest{
+		ClientID: l.ClientID, RedirectURI: record.RedirectURI, State: state, Verifier: record.Verifier, Resource: l.Resource, Scopes: l.Scopes,
+	}
+	authorizeURL, err = request.URL(p.AuthorizationEndpoint, s.Quirks)
+	return authorizeURL, asProblem(err)
 }
 
 // isConnectedBy reports whether the owner may have a connection to the server
@@ -129,63 +131,9 @@ func tripContext(k storage.ConnectionKey, state storage.Hash) []string {
 	return []string{"trip", k.Issuer, k.Owner, k.Server, string(state[:])}
 }
 
-func newLink(s *Server, p *provider, c *client, scopes []string) link {
+func newLink(s *Server, p *client.Provider, c *client.Credentials, scopes []string) link {
 	return link{
 		Origin: s.origin(), Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
 		ClientID: c.ID, AuthMethod: c.AuthMethod, Resource: p.Resource, Scopes: scopes,
 	}
-}
-
-// requestedScopes returns what to ask for: what the server needs and, when a
-// call lacked a scope, that one together with what the connection has (MCP
-// authorization, step-up). offline_access is added where the provider knows
-// it, as without it some issue no refresh token.
-func requestedScopes(p *provider, extra, existing []string) []string {
-	scopes := p.Scopes
-	if len(extra) > 0 {
-		scopes = oauth.UnionScopes(existing, scopes, extra)
-	}
-	if slices.Contains(p.ScopesSupported.Scopes(), oauth.OfflineAccess) {
-		scopes = oauth.UnionScopes(scopes, []string{oauth.OfflineAccess})
-	}
-	return scopes
-}
-
-// authorizationURL returns the authorization request (RFC 6749 section 4.1.1,
-// RFC 7636 section 4.3, RFC 8707 section 2.1).
-func authorizationURL(s *Server, endpoint string, t trip, state string) (string, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return "", problemf(ProviderUnusable, "malformed authorization_endpoint")
-	}
-	q := u.Query() // an endpoint may have its own (RFC 6749 section 3.1)
-	if slices.Contains(t.Link.Scopes, oauth.OfflineAccess) {
-		// OpenID Connect Core section 11: without it, offline_access is ignored.
-		q.Set("prompt", "consent")
-	}
-	for name, value := range s.Quirks.AuthorizeParams {
-		q.Set(name, value)
-	}
-	q.Set("response_type", "code")
-	q.Set("client_id", t.Link.ClientID)
-	q.Set("redirect_uri", t.RedirectURI)
-	q.Set("state", state)
-	q.Set("code_challenge", oauth.CodeChallenge(t.Verifier))
-	q.Set("code_challenge_method", oauth.MethodS256)
-	for name, value := range map[string]string{
-		"scope": strings.Join(t.Link.Scopes, s.scopeSeparator()), "resource": t.Link.Resource,
-	} {
-		if q.Del(name); value != "" {
-			q.Set(name, value)
-		}
-	}
-	u.RawQuery = q.Encode()
-	return u.String(), nil
-}
-
-func (s *Server) scopeSeparator() string {
-	if s.Quirks.ScopeSeparator != "" {
-		return s.Quirks.ScopeSeparator
-	}
-	return " "
 }

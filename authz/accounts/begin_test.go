@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -40,7 +42,7 @@ func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
 
 func TestQuirks_CL11(t *testing.T) {
 	l := newLab(t, func(_ *Config, s *Server) {
-		s.Scopes, s.Quirks = []string{"a", "b"}, Quirks{NoResource: true, ScopeSeparator: ","}
+		s.Scopes, s.Quirks = []string{"a", "b"}, client.Quirks{NoResource: true, ScopeSeparator: ","}
 	})
 	request := l.connect()
 	if request.Has("resource") || request.Get("scope") != "a,b" {

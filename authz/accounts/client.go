@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -16,34 +17,34 @@ var errClientGone = errors.New("the client that got the tokens is gone")
 // clientFor returns what we are at a provider, registering where needed:
 // the operator's client, else our metadata document, else a dynamic
 // registration (MCP authorization, client registration approaches).
-func (b *Broker) clientFor(ctx context.Context, s *Server, p *provider, owner string) (*client, error) {
+func (b *Broker) clientFor(ctx context.Context, s *Server, p *client.Provider, owner string) (*client.Credentials, error) {
+	profile := b.profile(s)
 	switch {
 	case s.Client != nil:
 		if err := b.pinIssuer(ctx, s, p); err != nil {
 			return nil, err
 		}
 		return s.configuredClient(p.AuthMethods), nil
-	case bool(p.ClientDocuments) && b.offersDocument(s, p.Issuer):
-		return b.documentClient(s, p.AuthMethods), nil
+	case bool(p.ClientDocuments) && profile.OffersDocument(s.Quirks, p.Issuer):
+		return profile.DocumentCredentials(s.Quirks, p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
 		return b.registeredClient(ctx, s, p, owner)
 	case bool(p.ClientDocuments):
 		return nil, problemf(NotRegistered, "%s takes metadata documents alone, and this site offers it none: it has to be https and reachable from the internet; "+
-			"configure client_id for server %s, or metadata_document on if the provider can fetch %s", p.Issuer, s.ID, b.documentID(s))
+			"configure client_id for server %s, or metadata_document on if the provider can fetch %s", p.Issuer, s.ID, profile.DocumentID)
 	}
 	return nil, problemf(NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
 }
 
-func (s *Server) configuredClient(supported []string) *client {
-	return &client{
+func (s *Server) configuredClient(supported []string) *client.Credentials {
+	return &client.Credentials{
 		ID: s.Client.ID, Secret: s.Client.Secret,
-		AuthMethod: authMethod(s.Quirks, s.Client.Secret != "", supported),
+		AuthMethod: s.Quirks.AuthMethodFor(s.Client.Secret != "", supported),
 	}
 }
 
 // clientOf returns the client that a link was made with, or errClientGone.
-// How it authenticates is in the link.
-func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, error) {
+func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client.Credentials, error) {
 	if s.Client != nil {
 		belongs, err := b.clientBelongs(ctx, s, l)
 		if err != nil {
@@ -52,19 +53,25 @@ func (b *Broker) clientOf(ctx context.Context, s *Server, l link) (*client, erro
 		if !belongs {
 			return nil, errClientGone
 		}
-		return &client{ID: l.ClientID, Secret: s.Client.Secret}, nil
+		return &client.Credentials{ID: l.ClientID, Secret: s.Client.Secret, AuthMethod: l.AuthMethod}, nil
 	}
 	if b.isDocument(s, l.ClientID) {
-		return &client{ID: l.ClientID}, nil
+		return &client.Credentials{ID: l.ClientID, AuthMethod: l.AuthMethod}, nil
 	}
 	rs, err := b.registrations(ctx, s, l.Provider)
 	if err != nil {
 		return nil, err
 	}
 	if r := rs.byID(l.ClientID); r != nil {
-		return &r.client, nil
+		return &client.Credentials{ID: r.ID, Secret: r.Secret, AuthMethod: l.AuthMethod}, nil
 	}
 	return nil, errClientGone
+}
+
+// isDocument reports whether a client ID is a document of ours for the server.
+func (st *site) isDocument(s *Server, clientID string) bool {
+	profile := st.profile(s)
+	return profile.IsDocument(clientID)
 }
 
 // pinnedProvider stands for the provider in the record of which issuer an
@@ -79,7 +86,7 @@ type issuerPin struct {
 // pinIssuer keeps the operator's client with the provider it was first used
 // at. A server that later names another one does not get to see it there
 // (MCP authorization, authorization server binding).
-func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
+func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *client.Provider) error {
 	if !p.Discovered {
 		return nil // the operator said where the client belongs
 	}
@@ -92,9 +99,9 @@ func (b *Broker) pinIssuer(ctx context.Context, s *Server, p *provider) error {
 		return err
 	}
 	if pin.ClientID == s.Client.ID {
-		if !sameIssuer(pin.Issuer, p.Issuer) {
+		if !client.SameIssuer(pin.Issuer, p.Issuer) {
 			return problemf(ProviderUnusable, "server %s names another provider, %s, than the client_id was used at, %s; configure issuer",
-				s.ID, loggedURL(p.Issuer), pin.Issuer)
+				s.ID, client.LoggedURL(p.Issuer), pin.Issuer)
 		}
 		return nil
 	}
@@ -115,14 +122,14 @@ func (b *Broker) clientBelongs(ctx context.Context, s *Server, l link) (bool, er
 	case s.Client.ID != l.ClientID:
 		return false, nil
 	case s.Issuer != "" || s.TokenEndpoint != "": // the operator said where it belongs
-		return sameIssuer(s.Issuer, l.Provider) || s.TokenEndpoint == l.TokenEndpoint, nil
+		return client.SameIssuer(s.Issuer, l.Provider) || s.TokenEndpoint == l.TokenEndpoint, nil
 	}
 	var pin issuerPin
 	_, err := b.readClient(ctx, s, pinnedProvider, &pin)
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // the operator had said where it belongs, and takes that back
 	}
-	return pin.ClientID == l.ClientID && sameIssuer(pin.Issuer, l.Provider), err
+	return pin.ClientID == l.ClientID && client.SameIssuer(pin.Issuer, l.Provider), err
 }
 
 // readClient reads into v what we are at a provider, and returns the record as

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -47,7 +49,7 @@ func TestPinnedProviderRefreshes_K15(t *testing.T) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	s := v.servers["notion"]
 	s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "", "", "", ""
-	pin := &provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: v.idp.URL}, Discovered: true}
+	pin := &client.Provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: v.idp.URL}, Discovered: true}
 	if err := v.pinIssuer(t.Context(), s, pin); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -141,7 +143,7 @@ func TestDisconnect_K20(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				v := newVault(t)
 				v.deps.Egress = egress.New(egress.Options{Loopback: true})
-				registered := registration{client: client{ID: "former", Secret: "s"}}
+				registered := registration{Credentials: client.Credentials{ID: "former", Secret: "s"}}
 				if err := v.plantClient(t.Context(), v.servers["notion"], v.idp.URL, registered, time.Time{}); err != nil {
 					t.Fatal(err)
 				}

@@ -166,16 +166,6 @@ func TestFindProviderMetadata_CL4(t *testing.T) {
 			}
 		})
 	}
-	t.Run("order", func(t *testing.T) {
-		places, err := providerMetadataPlaces("https://as.example:8443/t")
-		want := []string{
-			"https://as.example:8443" + asMetadataPath + "/t", "https://as.example:8443" + oidcPath + "/t",
-			"https://as.example:8443/t" + oidcPath,
-		}
-		if err != nil || strings.Join(places, " ") != strings.Join(want, " ") {
-			t.Errorf("places %q, %v", places, err)
-		}
-	})
 }
 
 func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -40,14 +42,14 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(cfg *Config, s *Server) { cfg.Issuer, s.Quirks.MetadataDocument = tt.site, tt.says })
 			s := l.servers["notion"]
-			p := &provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
+			p := &client.Provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
 			c, err := l.clientFor(t.Context(), s, p, testOwner)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := "dynamic-1"
 			if tt.want {
-				want = l.documentID(s)
+				want = l.profile(s).DocumentID
 			}
 			if c.ID != want {
 				t.Errorf("client %q, want %q", c.ID, want)
@@ -68,8 +70,8 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 // That ends no connection; one that says so for an hour means it.
 func TestDocumentIsRefusedForNow(t *testing.T) {
 	for name, id := range map[string]func(*vaultLab, *Server) string{
-		"without a key": func(v *vaultLab, s *Server) string { return v.documentID(s) },
-		"with a key":    func(v *vaultLab, s *Server) string { return v.keyedDocumentID(s) },
+		"without a key": func(v *vaultLab, s *Server) string { return v.profile(s).DocumentID },
+		"with a key":    func(v *vaultLab, s *Server) string { return v.profile(s).DocumentID + "/key" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)

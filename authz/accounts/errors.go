@@ -1,14 +1,9 @@
 package accounts
 
 import (
-	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 )
 
 // Problem is why connecting failed. It is all that a person may be told: a
@@ -31,19 +26,19 @@ const (
 	// NotThatProvider: the answer is not from the provider the person was sent to.
 	NotThatProvider Problem = "not_that_provider"
 	// Declined: the person, or the provider for them, said no.
-	Declined Problem = "declined"
+	Declined = Problem(client.Declined)
 	// ProviderRefused: the provider refused our request.
-	ProviderRefused Problem = "provider_refused"
+	ProviderRefused = Problem(client.ProviderRefused)
 	// ProviderDown: the provider or the server did not answer, or only that it cannot.
-	ProviderDown Problem = "provider_down"
+	ProviderDown = Problem(client.ProviderDown)
 	// ProviderUnusable: what the server or the provider says about itself
 	// breaks a rule that protects people. An operator has to look.
-	ProviderUnusable Problem = "provider_unusable"
+	ProviderUnusable = Problem(client.ProviderUnusable)
 	// Unsupported: it works in a way that is of no use here, and will tomorrow.
 	// An operator has to look.
-	Unsupported Problem = "unsupported"
+	Unsupported = Problem(client.Unsupported)
 	// NotRegistered: the provider wants a client that an operator registers.
-	NotRegistered Problem = "not_registered"
+	NotRegistered = Problem(client.NotRegistered)
 	// WrongKey: the server does not take the pasted key.
 	WrongKey Problem = "wrong_key"
 )
@@ -78,23 +73,4 @@ func problem(p Problem, cause error) *Error { return &Error{Problem: p, Cause: c
 
 func problemf(p Problem, format string, args ...any) *Error {
 	return problem(p, fmt.Errorf(format, args...))
-}
-
-// transportError returns what may be logged of a request that failed. Some
-// errors of net/http quote what the other side wrote; those become a fixed one.
-// The URL is left out: its query may hold a key.
-func transportError(err error) error {
-	var request *url.Error
-	if errors.As(err, &request) {
-		err = request.Err
-	}
-	var network *net.OpError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
-		errors.Is(err, egress.ErrURL), errors.Is(err, egress.ErrAddress),
-		errors.As(err, &network), errors.As(err, &certificate):
-		return err
-	}
-	return errors.New("no proper HTTP answer")
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"net/url"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -137,7 +137,7 @@ func (b *Broker) checkSender(a Answer, t trip) error {
 		return problemf(NotThatProvider, "the answer came to the path of another provider")
 	}
 	if t.CheckIss && a.Iss != "" && a.Iss != t.Link.Provider {
-		return problemf(NotThatProvider, "iss is %s, not the provider's issuer %s", loggedURL(a.Iss), t.Link.Provider)
+		return problemf(NotThatProvider, "iss is %s, not the provider's issuer %s", client.LoggedURL(a.Iss), t.Link.Provider)
 	}
 	if t.IssRequired && a.Iss == "" {
 		return problemf(NotThatProvider, "iss is missing")
@@ -155,10 +155,10 @@ func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
 	default: // some send people back although they do not know the client
 		b.deps.Shared.departures.doubt(key)
 	}
-	if a.Error != "" {
-		return b.answerProblem(s, l, a.Error)
+	if profile := b.profile(s); a.Error != "" {
+		return asProblem(profile.AnswerProblem(a.Error, s.known(l)))
 	}
-	if a.Code == "" || len(a.Code) > maxTokenLen {
+	if a.Code == "" || len(a.Code) > client.MaxTokenLen {
 		return problemf(ProviderRefused, "no usable code")
 	}
 	return nil
@@ -166,7 +166,7 @@ func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
 
 // exchange redeems the code (RFC 6749 section 4.1.3), once: a code that may
 // have been used is not sent again.
-func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (*tokenReply, error) {
+func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (*client.Tokens, error) {
 	c, err := b.clientOf(ctx, s, t.Link)
 	if errors.Is(err, errClientGone) {
 		return nil, problem(ProviderRefused, err)
@@ -174,24 +174,20 @@ func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (
 	if err != nil {
 		return nil, err
 	}
-	reply, err := b.requestToken(ctx, s, t.Link, c, url.Values{
-		"grant_type":    {"authorization_code"},
-		"code":          {code},
-		"redirect_uri":  {t.RedirectURI},
-		"code_verifier": {t.Verifier},
-	})
-	var failure *tokenError
+	reply, err := b.oauthClient(s).RedeemCode(ctx, t.Link.tokenEndpoint(), *c, code, t.Verifier, t.RedirectURI)
+	var failure *client.TokenError
 	if !errors.As(err, &failure) {
 		return reply, err
 	}
 	if err := b.noteRefusal(ctx, s, t.Link, failure); err != nil {
 		return nil, err
 	}
-	return nil, b.exchangeProblem(s, t.Link, failure)
+	profile := b.profile(s)
+	return nil, asProblem(profile.ExchangeProblem(failure, s.known(t.Link)))
 }
 
 // saveTokens stores what came of a trip.
-func (b *Broker) saveTokens(ctx context.Context, k storage.ConnectionKey, t trip, r *tokenReply) error {
+func (b *Broker) saveTokens(ctx context.Context, k storage.ConnectionKey, t trip, r *client.Tokens) error {
 	now := b.deps.Now()
 	c := storage.Connection{
 		ConnectionKey: k, Provider: t.Link.Provider, Scopes: r.Scopes, ExpiresAt: t.KeepUntil, UsesUp: t.usesUp(now),

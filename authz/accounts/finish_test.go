@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -237,7 +239,7 @@ func TestProvidersError_K19(t *testing.T) {
 			t.Errorf("%v, %+v", err, outcome)
 		}
 	}
-	for name, code := range map[string]string{"no code": "", "long code": strings.Repeat("c", maxTokenLen+1)} {
+	for name, code := range map[string]string{"no code": "", "long code": strings.Repeat("c", client.MaxTokenLen+1)} {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
 		a.Code = code

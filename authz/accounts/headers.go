@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -63,59 +64,26 @@ func (s *Server) pastedHeaders(values map[string]string) ([]CredentialHeader, er
 // verifyHeaders tries the keys on the server: a typing mistake is told now,
 // not at the first call.
 func (b *Broker) verifyHeaders(ctx context.Context, s *Server, credentials []CredentialHeader) error {
-	k, err := b.verify(ctx, s, credentials)
+	a, err := b.verify(ctx, s, credentials)
 	switch {
 	case err != nil:
-		return unreachable(err)
-	case k.result:
+		return asProblem(client.Unreachable(err))
+	case a.Result:
 		return nil
-	case k.refused():
-		return problemf(WrongKey, "status %d", k.status)
+	case a.Refused():
+		return problemf(WrongKey, "status %d", a.Status)
 	}
-	if k.status >= http.StatusInternalServerError || k.status == http.StatusTooManyRequests || k.status == http.StatusRequestTimeout {
-		return problemf(ProviderDown, "the server answered neither yes nor no: status %d", k.status)
+	if a.Status >= http.StatusInternalServerError || a.Status == http.StatusTooManyRequests || a.Status == http.StatusRequestTimeout {
+		return problemf(ProviderDown, "the server answered neither yes nor no: status %d", a.Status)
 	}
-	return problemf(Unsupported, "the server answered neither yes nor no: status %d; check its URL, or set verify_url", k.status)
+	return problemf(Unsupported, "the server answered neither yes nor no: status %d; check its URL, or set verify_url", a.Status)
 }
 
 // verify asks the server about credentials, with a request of our own that
 // changes nothing there.
-func (b *Broker) verify(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
+func (b *Broker) verify(ctx context.Context, s *Server, credentials []CredentialHeader) (*client.ProbeAnswer, error) {
 	if s.VerifyURL != "" {
-		return b.verifyByURL(ctx, s, credentials)
+		return b.oauthClient(s).ProbeURL(ctx, s.VerifyURL, headerOf(credentials))
 	}
-	return b.verifyByCall(ctx, s, credentials)
-}
-
-// verifyByCall asks the server who it is. Some refuse what they do not know as
-// if it were about the credentials: a refusal counts if the server says the same
-// to every question that it takes for one.
-func (b *Broker) verifyByCall(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
-	var last, refusal *knocked
-	err := b.askInTurn(ctx, s, credentials, func(k *knocked) (enough bool) {
-		last = k
-		if k.refused() {
-			refusal = k
-		}
-		return k.result
-	})
-	if err != nil {
-		return nil, err
-	}
-	if last.result || last.unable() || refusal == nil {
-		return last, nil
-	}
-	return refusal, nil
-}
-
-// verifyByURL asks the URL that the operator named for it.
-func (b *Broker) verifyByURL(ctx context.Context, s *Server, credentials []CredentialHeader) (*knocked, error) {
-	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
-	defer cancel()
-	resp, err := b.sendToServer(ctx, http.MethodGet, s, s.VerifyURL, nil, http.Header{}, credentials)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body.Close()
-	return &knocked{status: resp.StatusCode, header: resp.Header, result: resp.StatusCode/100 == 2}, nil
+	return b.oauthClient(s).Probe(ctx, s.URL, headerOf(credentials))
 }

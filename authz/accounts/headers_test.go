@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -24,7 +25,7 @@ var pasted = map[string]string{"authorization": " key-1\n", "X-Team": "blue", "X
 // modern answers server/discover, legacy only initialize.
 func modern(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	if !strings.Contains(string(body), `"server/discover"`) || r.Header.Get("Mcp-Method") != "server/discover" || r.Header.Get("Mcp-Protocol-Version") != modernRevision {
+	if !strings.Contains(string(body), `"server/discover"`) || r.Header.Get("Mcp-Method") != "server/discover" || r.Header.Get("Mcp-Protocol-Version") != mcp.Stateless {
 		answer(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32020}}`)(w, r)
 		return
 	}

@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -31,7 +30,7 @@ var unusableAnswers = map[string]http.HandlerFunc{
 	"wrong types":        answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
 	"repeated members":   answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
 	"nested too deeply":  answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
-	"too large":          answer(200, "application/json", `{"x":"`+strings.Repeat("a", maxMetadataLen)+`"}`),
+	"too large":          answer(200, "application/json", `{"x":"`+strings.Repeat("a", 64<<10)+`"}`),
 	"hangs up":           hangUp,
 	"hangs up in answer": func(w http.ResponseWriter, _ *http.Request) { cutShort(w) },
 }
@@ -224,37 +223,6 @@ func TestChallengeIsFound(t *testing.T) {
 	}
 }
 
-// One that never answers what it does not know is asked in the older way before
-// the time is over.
-func TestServerHangsOverTheFirstQuestion(t *testing.T) {
-	for name, hang := range map[string]http.HandlerFunc{
-		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"stream without events": func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/event-stream")
-			w.(http.Flusher).Flush()
-			<-r.Context().Done()
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
-				if strings.Contains(readBody(r), "server/discover") {
-					hang(w, r)
-					return
-				}
-				w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="https://mcp.example/odd"`)
-				w.WriteHeader(http.StatusUnauthorized)
-			})
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			c, err := l.challengeOf(ctx, l.servers["notion"])
-			if err != nil || c.ResourceMetadata != "https://mcp.example/odd" {
-				t.Errorf("challenge %+v, %v", c, err)
-			}
-		})
-	}
-}
-
 // One that answers to strangers, or does not speak at all, may have metadata
 // where it belongs.
 func TestNoChallenge(t *testing.T) {
@@ -301,25 +269,6 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/")))
 			l.begin(l.trip())
 		})
-	}
-	for _, tt := range []struct {
-		a, b string
-		same bool
-	}{
-		{"https://a.example", "https://a.example/", true},
-		{"https://a.example:8443/", "https://a.example:8443", true},
-		{"https://a.example/t", "https://a.example/t/", false},
-		{"https://a.example//", "https://a.example/", false},
-		{"https://a.example", "https://A.example", false},
-		{"https://a.example", "https://a.example:443", false},
-		{"https://a.example", "http://a.example", false},
-		{"https://a.example?q=/", "https://a.example?q=", false},
-		{"https://", "https:///", false},
-		{"", "/", false},
-	} {
-		if got := sameIssuer(tt.a, tt.b); got != tt.same {
-			t.Errorf("sameIssuer(%q, %q) = %v, want %v", tt.a, tt.b, got, tt.same)
-		}
 	}
 }
 
@@ -454,6 +403,7 @@ func TestLenientRegistration_CL7(t *testing.T) {
 }
 
 func TestManyScopes(t *testing.T) {
+	const mostScopes = 500
 	names := func(n int) []string {
 		scopes := make([]string, n)
 		for i := range scopes {
@@ -470,7 +420,7 @@ func TestManyScopes(t *testing.T) {
 		},
 		"configured": func(l *lab, scopes []string) { l.cfg.Servers[0].Scopes = scopes },
 	} {
-		for _, n := range []int{64, 65, 300, maxScopes} {
+		for _, n := range []int{64, 65, 300, mostScopes} {
 			l := newLab(t)
 			offer(l, names(n))
 			got := strings.Fields(l.begin(l.trip()).Get("scope"))
@@ -479,7 +429,7 @@ func TestManyScopes(t *testing.T) {
 			}
 		}
 		l := newLab(t)
-		offer(l, names(maxScopes+1))
+		offer(l, names(mostScopes+1))
 		_, err := l.Begin(t.Context(), l.trip())
 		wantProblem(t, err, ProviderUnusable)
 		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -198,7 +200,7 @@ func TestRefreshForgetsLostRegistration(t *testing.T) {
 	v := newVault(t)
 	s := v.servers["notion"]
 	s.Client = nil
-	registered := registration{client: client{ID: "gateway", AuthMethod: oauth.AuthNone}, RedirectURI: v.redirectURI(s)}
+	registered := registration{Credentials: client.Credentials{ID: "gateway", AuthMethod: oauth.AuthNone}, RedirectURI: v.profile(s).RedirectURI}
 	if err := v.plantClient(t.Context(), s, v.idp.URL, registered, time.Time{}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -55,7 +56,7 @@ type refreshAttempt struct {
 	connection storage.Connection
 	opened     secrets
 	cached     *cachedConnection
-	client     *client
+	client     *client.Credentials
 	// refused is the credential that the upstream answered 401 to, if that is why.
 	refused *Credential
 	// generation is for caching the outcome.
@@ -196,7 +197,7 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 	}
 	trusted := *a.cached
 	outcome := ErrRefused
-	if err != nil || k.unable() {
+	if err != nil || k.Unable() {
 		outcome, trusted.retryAt = ErrUnavailable, r.deps.Now().Add(retryPause)
 	} else {
 		trusted.trustedUntil = r.deps.Now().Add(trustPause)
@@ -209,8 +210,8 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 
 // refuses reports whether an answer to our own request is about its
 // credential. A URL that is there to judge keys may say no in either way.
-func refuses(s *Server, k *knocked) bool {
-	return k.status == http.StatusUnauthorized || s.VerifyURL != "" && k.status == http.StatusForbidden
+func refuses(s *Server, k *client.ProbeAnswer) bool {
+	return k.Status == http.StatusUnauthorized || s.VerifyURL != "" && k.Status == http.StatusForbidden
 }
 
 // report logs what became of a connection. The error holds nothing that a

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -65,7 +66,7 @@ func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedCon
 	if err == nil {
 		return r.saveTokens(ctx, a, reply)
 	}
-	var failure *tokenError
+	var failure *client.TokenError
 	if !errors.As(err, &failure) {
 		return nil, err
 	}
@@ -85,20 +86,20 @@ func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedCon
 // again soon: a document of ours that could not be fetched, or a client whose
 // secret the operator is about to change here too.
 func (r *refresher) mayBeOurFault(a *refreshAttempt) bool {
-	return a.server.Client != nil || r.b.isDocument(a.server, a.opened.Link.ClientID)
+	return a.server.Client != nil || r.isDocument(a.server, a.opened.Link.ClientID)
 }
 
 // stateAfter decides what a failed refresh means for the connection, and counts
 // it there. What was in doubt before stays so until the provider answers.
-func (a *refreshAttempt) stateAfter(failure *tokenError, clientMayReturn bool, now time.Time) storage.ConnectionState {
+func (a *refreshAttempt) stateAfter(failure *client.TokenError, clientMayReturn bool, now time.Time) storage.ConnectionState {
 	c := &a.connection
-	if failure.Failure != noAnswer {
+	if failure.Failure != client.NoAnswer {
 		// The provider, or what stands in front of it, did answer, and will once
 		// more: the try that the lease counted was none in vain.
 		c.Retries = max(0, c.Retries-1)
 	}
 	switch {
-	case failure.unclear() || failure.Code == "invalid_client" && clientMayReturn:
+	case failure.Unclear() || failure.Code == "invalid_client" && clientMayReturn:
 		// A firewall, a page that moved, a registration that was forgotten: not
 		// the token that is refused, as it seems. If that lasts, connecting again
 		// may help.
@@ -109,11 +110,11 @@ func (a *refreshAttempt) stateAfter(failure *tokenError, clientMayReturn bool, n
 			return storage.NeedsReauth
 		}
 		return c.State
-	case failure.Failure == noAnswer && a.reusable():
+	case failure.Failure == client.NoAnswer && a.reusable():
 		return storage.Active
-	case failure.mayHaveActed() && !a.reusable():
+	case failure.MayHaveActed() && !a.reusable():
 		return storage.InDoubt
-	case failure.Failure != refused || failure.forNow():
+	case failure.Failure != client.Refused || failure.Temporary():
 		return c.State
 	}
 	// Most often invalid_grant. Whatever it is, this token gets the same
@@ -124,7 +125,7 @@ func (a *refreshAttempt) stateAfter(failure *tokenError, clientMayReturn bool, n
 // saveTokens stores the new tokens. Until it has, nobody uses them: a
 // refresh token that is lost while its access token works would end the
 // connection later, for no visible reason.
-func (r *refresher) saveTokens(ctx context.Context, a *refreshAttempt, reply *tokenReply) (*cachedConnection, error) {
+func (r *refresher) saveTokens(ctx context.Context, a *refreshAttempt, reply *client.Tokens) (*cachedConnection, error) {
 	now := r.deps.Now()
 	c, opened := a.connection, a.opened
 	opened.AccessToken, opened.IssuedAt = reply.AccessToken, now

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -61,7 +63,7 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 func TestClientDocument_CL8_K21(t *testing.T) {
 	servers := []Server{
 		{ID: "notion", Mode: PerUserOAuth},
-		{ID: "shared", Mode: OAuth, Quirks: Quirks{AuthMethod: oauth.AuthPrivateKeyJWT}},
+		{ID: "shared", Mode: OAuth, Quirks: client.Quirks{AuthMethod: oauth.AuthPrivateKeyJWT}},
 		{ID: "key", Mode: PerUserHeaders}, {ID: "open", Mode: None}, {ID: "fixed", Mode: Headers},
 	}
 	l := newLab(t, func(cfg *Config, _ *Server) { cfg.Servers = servers })
@@ -175,7 +177,10 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 			l := newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = tt.issuer })
 			l.begin(l.trip())
 			requests := l.provider.requests("/register")
-			var m clientMetadata
+			var m struct {
+				ClientID string `json:"client_id"`
+				oauth.ClientMetadata
+			}
 			if err := json.Unmarshal([]byte(requests[0].body), &m); err != nil {
 				t.Fatal(err)
 			}
@@ -376,7 +381,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 	t.Run("registered anew between leaving and coming back", func(t *testing.T) {
 		l := newLab(t)
 		a := l.answerTo(l.begin(l.trip()))
-		other := registration{client: client{ID: "dynamic-2", Secret: "s2"}}
+		other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}}
 		if err := l.plantClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
@@ -474,7 +479,7 @@ func TestForgettingKeepsTheNewClient(t *testing.T) {
 			l.connect()
 			s := l.servers["notion"]
 			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
-				other := registration{client: client{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.redirectURI(s)}
+				other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.profile(s).RedirectURI}
 				if err := l.plantClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
 					t.Error(err)
 				}

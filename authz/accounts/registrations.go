@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -24,7 +25,7 @@ const (
 
 // registration is a client that a provider registered (RFC 7591).
 type registration struct {
-	client
+	client.Credentials
 	RedirectURI string `json:"redirect_uri"`
 	// Ends is when the provider takes its secret no more; zero for never.
 	Ends time.Time `json:"ends,omitzero"`
@@ -140,7 +141,7 @@ func (b *Broker) neededFormer(ctx context.Context, s *Server, provider string, r
 		if c.Server != s.ID || c.State != storage.Active && c.State != storage.InDoubt {
 			continue
 		}
-		if opened, err := b.openSecrets(c); err == nil && sameIssuer(opened.Link.Provider, provider) {
+		if opened, err := b.openSecrets(c); err == nil && client.SameIssuer(opened.Link.Provider, provider) {
 			needed[opened.Link.ClientID] = true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -82,5 +83,5 @@ func revocationContext(r *storage.ProviderRevocation) []string {
 
 // sameClient reports whether a provider may count both to one grant.
 func sameClient(a, b link) bool {
-	return sameIssuer(a.Provider, b.Provider) && a.ClientID == b.ClientID
+	return client.SameIssuer(a.Provider, b.Provider) && a.ClientID == b.ClientID
 }

@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/bits"
-	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -64,15 +62,6 @@ func (b *Broker) handOut(r *storage.ProviderRevocation) {
 	}
 }
 
-// told is what came of telling a provider to revoke something.
-type told int
-
-const (
-	toldDone   told = iota // there is no more to do
-	toldLater              // it is to be told again
-	toldNobody             // as toldLater, and the provider does not answer at all
-)
-
 // revoke sends one entry of the queue, and ends it unless the provider has to be
 // told again. It reports whether the provider answers, if it was asked.
 func (b *Broker) revoke(ctx context.Context, r *storage.ProviderRevocation, opened secrets) (answers bool, err error) {
@@ -88,15 +77,15 @@ func (b *Broker) revoke(ctx context.Context, r *storage.ProviderRevocation, open
 		return true, b.deps.Store.EndRevocation(ctx, r.ID)
 	}
 	outcome, err := b.revokeTokens(ctx, s, opened)
-	if !configured && (outcome != toldDone || errors.Is(err, errClientGone)) {
+	if !configured && (outcome != client.RevocationDone || errors.Is(err, errClientGone)) {
 		b.warnUnconfigured(r.Server)
-		outcome = max(outcome, toldLater) // what is missing comes back with the server
+		outcome = max(outcome, client.RevocationLater) // what is missing comes back with the server
 		if errors.Is(err, errClientGone) {
 			err = nil
 		}
 	}
-	if outcome != toldDone {
-		return outcome != toldNobody, err
+	if outcome != client.RevocationDone {
+		return outcome != client.RevocationUnanswered, err
 	}
 	return true, b.endRevocation(ctx, r, err)
 }
@@ -139,16 +128,16 @@ func (b *Broker) spared(ctx context.Context, opened secrets) (bool, error) {
 // revokeTokens revokes both tokens: some providers end only the one that they
 // are shown. An error is the store's if the provider is to be told again, else
 // the reason why it was not told.
-func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (told, error) {
+func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (client.RevocationOutcome, error) {
 	c, err := b.clientOf(ctx, s, opened.Link)
 	if errors.Is(err, errClientGone) && opened.Link.AuthMethod == oauth.AuthNone {
-		c, err = &client{ID: opened.Link.ClientID}, nil // its name is all that it takes
+		c, err = &client.Credentials{ID: opened.Link.ClientID, AuthMethod: oauth.AuthNone}, nil // its name is all that it takes
 	}
 	if errors.Is(err, errClientGone) {
-		return toldDone, err
+		return client.RevocationDone, err
 	}
 	if err != nil {
-		return toldLater, err
+		return client.RevocationLater, err
 	}
 	var refusal error
 	for _, token := range []struct{ hint, value string }{
@@ -157,39 +146,13 @@ func (b *Broker) revokeTokens(ctx context.Context, s *Server, opened secrets) (t
 		if token.value == "" {
 			continue
 		}
-		outcome, err := b.revokeToken(ctx, s, opened.Link, c, token.hint, token.value)
-		if outcome != toldDone {
+		outcome, err := b.oauthClient(s).RevokeToken(ctx, opened.Link.revocationEndpoint(), *c, token.hint, token.value)
+		if outcome != client.RevocationDone {
 			return outcome, nil // RFC 7009 section 2.2.1: the token must be taken to exist still
 		}
 		refusal = cmp.Or(refusal, err)
 	}
-	return toldDone, refusal
-}
-
-// revokeToken revokes one token (RFC 7009 section 2.1). A provider that refuses
-// it is asked once more without the hint, which some do not know.
-func (b *Broker) revokeToken(ctx context.Context, s *Server, l link, c *client, hint, token string) (told, error) {
-	for _, form := range []url.Values{{"token": {token}, "token_type_hint": {hint}}, {"token": {token}}} {
-		a, err := b.post(ctx, s, l.RevocationEndpoint, l, c, form)
-		switch {
-		case err != nil:
-			return toldNobody, nil
-		case a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests:
-			return toldLater, nil
-		case a.status != http.StatusBadRequest:
-			return toldDone, refusedToRevoke(a.status)
-		}
-	}
-	return toldDone, refusedToRevoke(http.StatusBadRequest)
-}
-
-// refusedToRevoke returns an error for the log unless the provider did as it
-// was told. Unknown tokens are answered with 200, too (section 2.2).
-func refusedToRevoke(status int) error {
-	if status < http.StatusBadRequest {
-		return nil
-	}
-	return fmt.Errorf("it refused, status %d", status)
+	return client.RevocationDone, refusal
 }
 
 // revokeUnkept tells the provider about credentials that came too late to be

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -57,7 +59,7 @@ func TestNewKeySealsOldRegistrations(t *testing.T) {
 	v := newVault(t)
 	both, alone := v.withKeys(8, 7), v.withKeys(8)
 	s := v.servers["notion"]
-	made := registration{client: client{ID: "gateway", Secret: "secret", AuthMethod: oauth.AuthSecretBasic}, RedirectURI: v.redirectURI(s)}
+	made := registration{Credentials: client.Credentials{ID: "gateway", Secret: "secret", AuthMethod: oauth.AuthSecretBasic}, RedirectURI: v.profile(s).RedirectURI}
 	if err := v.plantClient(t.Context(), s, v.idp.URL, made, v.clock.time().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

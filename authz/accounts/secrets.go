@@ -2,6 +2,8 @@ package accounts
 
 import (
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 )
 
 // secrets is what a connection seals: tokens of a provider, or pasted keys.
@@ -21,7 +23,7 @@ type secrets struct {
 	// when it was last used, so it takes it any number of times.
 	Reusable bool `json:"reusable,omitempty"`
 	// RefreshParams are those that the provider took at the last refresh.
-	RefreshParams refreshParams `json:"refresh_params,omitzero"`
+	RefreshParams client.RefreshParams `json:"refresh_params,omitzero"`
 	// Persons is the ID of the connection that they had when they began, and
 	// that this one replaces when the flow ends.
 	Persons string `json:"persons,omitempty"`

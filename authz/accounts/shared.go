@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -15,7 +16,7 @@ const (
 	// closePatience is how long Close waits for the answers to refreshes: as
 	// long as a provider may take, and a moment to store it. revokePatience is
 	// how long it waits for revocations, which are sent again after a restart.
-	closePatience  = providerTimeout + 5*time.Second
+	closePatience  = client.RequestTimeout + 5*time.Second
 	revokePatience = 5 * time.Second
 )
 

@@ -3,8 +3,8 @@ package accounts
 import (
 	"context"
 	"errors"
-	"net/url"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 )
@@ -45,7 +45,7 @@ const (
 )
 
 // judge tells how the current registration stands, for a trip of this owner.
-func (b *Broker) judge(ctx context.Context, s *Server, p *provider, rs *registrations, owner string) (standing, error) {
+func (b *Broker) judge(ctx context.Context, s *Server, p *client.Provider, rs *registrations, owner string) (standing, error) {
 	returned, lost := b.deps.Shared.departures.of(b.departureKey(s, rs.ID), owner, b.deps.Now())
 	if returned {
 		return registered, nil
@@ -67,20 +67,16 @@ func (b *Broker) judge(ctx context.Context, s *Server, p *provider, rs *registra
 
 // askWhetherKnown shows a provider a code that nobody issued. One that knows
 // the client answers invalid_grant (RFC 6749 section 5.2).
-func (b *Broker) askWhetherKnown(ctx context.Context, s *Server, p *provider, r *registration) knowledge {
-	_, err := b.requestToken(ctx, s, newLink(s, p, &r.client, nil), &r.client, url.Values{
-		"grant_type":    {"authorization_code"},
-		"code":          {oauth.NewSecret("")},
-		"code_verifier": {oauth.NewSecret("")},
-		"redirect_uri":  {r.RedirectURI},
-	})
-	var failure *tokenError
+func (b *Broker) askWhetherKnown(ctx context.Context, s *Server, p *client.Provider, r *registration) knowledge {
+	at := client.Endpoint{URL: p.TokenEndpoint, Issuer: p.Issuer, Resource: p.Resource}
+	_, err := b.oauthClient(s).RedeemCode(ctx, at, r.Credentials, oauth.NewSecret(""), oauth.NewSecret(""), r.RedirectURI)
+	var failure *client.TokenError
 	switch {
 	case !errors.As(err, &failure):
 		return knowsClient
-	case failure.Failure == unable && failure.mayHaveActed():
+	case failure.Failure == client.Unable && failure.MayHaveActed():
 		return knowsClient
-	case failure.Failure != refused || failure.forNow():
+	case failure.Failure != client.Refused || failure.Temporary():
 		return knowsNotSaid
 	case failure.Code == "invalid_client":
 		return knowsNot
@@ -92,7 +88,7 @@ func (b *Broker) askWhetherKnown(ctx context.Context, s *Server, p *provider, r 
 
 // replace registers anew in place of a registration that the provider seems to
 // have forgotten, and goes on with that one if it gets no other.
-func (b *Broker) replace(ctx context.Context, s *Server, p *provider, doubted *client) (*client, error) {
+func (b *Broker) replace(ctx context.Context, s *Server, p *client.Provider, doubted *client.Credentials) (*client.Credentials, error) {
 	c, err := b.register(ctx, s, p, doubted.ID, true)
 	if err != nil {
 		b.log.Warn("nobody comes back from a provider, which gives no new registration either; going on with the one there is",
@@ -107,10 +103,10 @@ func (b *Broker) replace(ctx context.Context, s *Server, p *provider, doubted *c
 
 // noteRefusal notes what a refusal at the token endpoint says about a dynamic
 // registration: the next trip registers anew, or looks into it.
-func (b *Broker) noteRefusal(ctx context.Context, s *Server, l link, failure *tokenError) error {
+func (b *Broker) noteRefusal(ctx context.Context, s *Server, l link, failure *client.TokenError) error {
 	key := b.departureKey(s, l.ClientID)
 	switch {
-	case failure.Failure != refused || failure.forNow():
+	case failure.Failure != client.Refused || failure.Temporary():
 	case failure.Code == "invalid_client" && s.Client == nil:
 		b.deps.Shared.departures.forget(key)
 		return b.forgetClient(ctx, s, l.Provider, l.ClientID)

@@ -6,8 +6,15 @@ const (
 	HeaderProtocolVersion = "Mcp-Protocol-Version"
 )
 
-// Stateless is the first revision without sessions.
-const Stateless = "2026-07-28"
+// Revisions of MCP are dates.
+const (
+	// Stateless is the first revision without sessions.
+	Stateless = "2026-07-28"
+	// LastWithSessions is the one before.
+	LastWithSessions = "2025-11-25"
+	// FirstWithHeader is the first whose clients name it in a header.
+	FirstWithHeader = "2025-06-18"
+)
 
 // HasSessions reports whether a request with this MCP-Protocol-Version header
 // can belong to an MCP session. Revisions are dates, so they order as text; a

@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"crypto"
@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -17,18 +16,17 @@ import (
 // assertionLifetime is short: an assertion is made for one request.
 const assertionLifetime = time.Minute
 
-// clientAssertion proves to a provider that we are the client (RFC 7523
-// section 3). Its audience is the issuer alone, and each server has a key of
-// its own, so that what one provider receives is worth nothing at another.
-func (b *Broker) clientAssertion(server, clientID, issuer string) (string, error) {
-	key := b.assertionKeys(server)[0]
+// assertion proves to a provider that we are the client (RFC 7523 section 3).
+// Its audience is the issuer alone, so that what one provider receives is worth
+// nothing at another.
+func (p *Profile) assertion(clientID, issuer string, now time.Time) (string, error) {
+	key := p.assertionKeys()[0]
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: keyID(key)}},
 		(&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return "", err
 	}
-	now := b.deps.Now()
 	claims, err := json.Marshal(struct {
 		Issuer    string `json:"iss"`
 		Subject   string `json:"sub"`
@@ -47,21 +45,19 @@ func (b *Broker) clientAssertion(server, clientID, issuer string) (string, error
 	return signed.CompactSerialize()
 }
 
-// publicKeys returns what verifies the assertions for a server's provider:
-// one key for each of the ring, so that replacing one breaks nothing.
-func (b *Broker) publicKeys(server string) jose.JSONWebKeySet {
+// publicKeys returns what verifies our assertions.
+func (p *Profile) publicKeys() jose.JSONWebKeySet {
 	var set jose.JSONWebKeySet
-	for _, key := range b.assertionKeys(server) {
+	for _, key := range p.assertionKeys() {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public(), KeyID: keyID(key), Algorithm: string(jose.ES256), Use: "sig"})
 	}
 	return set
 }
 
-// assertionKeys derives the P-256 keys for one server: signed with the first.
-func (b *Broker) assertionKeys(server string) []*ecdsa.PrivateKey {
+// assertionKeys derives the P-256 keys: signed with the first.
+func (p *Profile) assertionKeys() []*ecdsa.PrivateKey {
 	var keys []*ecdsa.PrivateKey
-	purpose := "client assertion " + strconv.Quote(b.cfg.Issuer) + strconv.Quote(server)
-	for _, scalar := range b.deps.Keys.Derive(purpose) {
+	for _, scalar := range p.AssertionSeeds() {
 		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar[:])
 		for err != nil { // not below the order of the group: once in four billion
 			scalar = sha256.Sum256(scalar[:])

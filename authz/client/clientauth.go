@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"net/http"
@@ -8,17 +8,17 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
-// client is what we are at a provider.
-type client struct {
+// Credentials are what we are at a provider.
+type Credentials struct {
 	ID         string `json:"id"`
 	Secret     string `json:"secret,omitempty"`
 	AuthMethod string `json:"auth_method"`
 }
 
-// authMethod chooses how a client with or without a secret authenticates. It
+// AuthMethodFor chooses how a client with or without a secret authenticates. It
 // is decided once and then kept: trying another way after a refusal would
 // send a code or a refresh token twice.
-func authMethod(q Quirks, hasSecret bool, supported []string) string {
+func (q Quirks) AuthMethodFor(hasSecret bool, supported []string) string {
 	switch {
 	case q.AuthMethod != "":
 		return q.AuthMethod
@@ -32,23 +32,23 @@ func authMethod(q Quirks, hasSecret bool, supported []string) string {
 
 // authenticate adds the client to a request to its provider (RFC 6749 section
 // 2.3, RFC 7523 section 2.2).
-func (b *Broker) authenticate(server string, l link, c *client, header http.Header, form url.Values) error {
-	switch l.AuthMethod {
+func (c *Client) authenticate(issuer string, as Credentials, header http.Header, form url.Values) error {
+	switch as.AuthMethod {
 	case oauth.AuthSecretBasic:
 		// Both are encoded as a form before they are joined (section 2.3.1).
 		r := http.Request{Header: header}
-		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
+		r.SetBasicAuth(url.QueryEscape(as.ID), url.QueryEscape(as.Secret))
 		return nil
 	case oauth.AuthSecretPost:
-		form.Set("client_secret", c.Secret)
+		form.Set("client_secret", as.Secret)
 	case oauth.AuthPrivateKeyJWT:
-		assertion, err := b.clientAssertion(server, c.ID, l.Provider)
+		assertion, err := c.Profile.assertion(as.ID, issuer, c.Now())
 		if err != nil {
 			return err
 		}
 		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		form.Set("client_assertion", assertion)
 	}
-	form.Set("client_id", c.ID)
+	form.Set("client_id", as.ID)
 	return nil
 }

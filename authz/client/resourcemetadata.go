@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"context"
@@ -22,11 +22,11 @@ const (
 // authorization, protected resource metadata discovery). The error is marked as
 // errNoDocument if there is none; a server that could not answer has some, as
 // far as we know, and is ProviderDown.
-func (b *Broker) resourceMetadata(ctx context.Context, s *Server, c oauth.Challenge) (*oauth.ReadResourceMetadata, error) {
+func (c *Client) resourceMetadata(ctx context.Context, r Resource, challenge oauth.Challenge) (*oauth.ReadResourceMetadata, error) {
 	var m *oauth.ReadResourceMetadata
-	f := search{b: b, s: s}
-	err := f.find(ctx, resourceMetadataPlaces(s.URL, c.ResourceMetadata), func(place string, body []byte) (err error) {
-		m, err = readResourceMetadata(s, place, body)
+	f := search{client: c}
+	err := f.find(ctx, resourceMetadataPlaces(r.URL, challenge.ResourceMetadata), func(place string, body []byte) (err error) {
+		m, err = readResourceMetadata(r, place, body)
 		return err
 	})
 	return m, err
@@ -59,7 +59,7 @@ func resourceMetadataPlaces(serverURL, challenged string) []string {
 // readResourceMetadata reads the document at one place. Its resource must be
 // the server (RFC 9728 section 3.3), or at the root it may be the origin: else
 // it could be another server's, and name a provider for that one's tokens.
-func readResourceMetadata(s *Server, place string, body []byte) (*oauth.ReadResourceMetadata, error) {
+func readResourceMetadata(r Resource, place string, body []byte) (*oauth.ReadResourceMetadata, error) {
 	var m oauth.ReadResourceMetadata
 	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
 		return nil, err
@@ -68,13 +68,13 @@ func readResourceMetadata(s *Server, place string, body []byte) (*oauth.ReadReso
 		return nil, errors.New("it names no resource")
 	}
 	got, _ := oauth.CanonicalResource(m.Resource)
-	want, _ := oauth.CanonicalResource(s.resource())
-	isOrigin := got == originOf(s.URL) && place == got+oauth.ProtectedResourcePath
+	want, _ := oauth.CanonicalResource(r.Identifier)
+	isOrigin := got == Origin(r.URL) && place == got+oauth.ProtectedResourcePath
 	if got == "" || got != want && !isOrigin {
 		return nil, problemf(ProviderUnusable, "resource metadata at %s is for another resource, %s, not %s; if it is this server, configure resource",
-			loggedURL(place), loggedURL(m.Resource), want)
+			LoggedURL(place), LoggedURL(m.Resource), want)
 	}
-	if len(m.AuthorizationServers) == 0 && s.Issuer == "" {
+	if len(m.AuthorizationServers) == 0 && r.Issuer == "" {
 		return nil, errors.New("it names no authorization server")
 	}
 	return &m, nil

@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"bytes"
@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	maxTokenLen      = 16 << 10
+	MaxTokenLen      = 16 << 10
 	maxTokenLifetime = 10 * 365 * 24 * time.Hour
 )
 
-// tokenReply is a successful token response (RFC 6749 section 5.1).
-type tokenReply struct {
+// Tokens are a successful token response (RFC 6749 section 5.1).
+type Tokens struct {
 	AccessToken string
 	// RefreshToken is empty when the one we have, if any, stays good.
 	RefreshToken string
@@ -41,10 +41,10 @@ type tokenMembers struct {
 	Error        string          `json:"error"`
 }
 
-// readTokenReply reads an answer of a token endpoint. Errors are of type *tokenError.
-func readTokenReply(r *reply) (*tokenReply, error) {
+// readTokens reads an answer of a token endpoint. Errors are of type *TokenError.
+func readTokens(r *reply) (*Tokens, error) {
 	if r.status >= http.StatusInternalServerError || r.status == http.StatusTooManyRequests {
-		return nil, &tokenError{Failure: unable, Status: r.status}
+		return nil, &TokenError{Failure: Unable, Status: r.status}
 	}
 	m, err := parseTokenMembers(r)
 	if r.status/100 != 2 || err == nil && m.Error != "" {
@@ -52,7 +52,7 @@ func readTokenReply(r *reply) (*tokenReply, error) {
 		code := knownCode(m.Error)
 		// An error that is no text, but an object, is the provider's all the same.
 		own := code == "" && (m.Error != "" || errors.Is(err, strictjson.ErrType))
-		return nil, &tokenError{Failure: refused, Status: r.status, Code: code, OwnCode: own}
+		return nil, &TokenError{Failure: Refused, Status: r.status, Code: code, OwnCode: own}
 	}
 	if err == nil {
 		err = m.check()
@@ -60,9 +60,9 @@ func readTokenReply(r *reply) (*tokenReply, error) {
 		err = fmt.Errorf("%w: %w", errUnsupported, err)
 	}
 	if err != nil {
-		return nil, &tokenError{Failure: noAnswer, Status: r.status, cause: err}
+		return nil, &TokenError{Failure: NoAnswer, Status: r.status, cause: err}
 	}
-	return &tokenReply{
+	return &Tokens{
 		AccessToken: m.AccessToken, RefreshToken: m.RefreshToken,
 		ExpiresIn: lifetime(m.ExpiresIn), Scopes: grantedScopes(m.Scope),
 	}, nil
@@ -122,7 +122,7 @@ func (m *tokenMembers) check() error {
 }
 
 // visible reports whether s is short and of visible ASCII characters only.
-func visible(s string) bool { return len(s) <= maxTokenLen && oauth.VisibleASCII(s) }
+func visible(s string) bool { return len(s) <= MaxTokenLen && oauth.VisibleASCII(s) }
 
 // lifetime reads expires_in. What is no positive number counts as not said.
 func lifetime(raw json.RawMessage) time.Duration {

@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"context"
@@ -18,11 +18,10 @@ var errNoDocument = errors.New("no usable document")
 
 // search looks for a document at one place after the other.
 type search struct {
-	b *Broker
-	s *Server
+	client *Client
 	// failures says what was wrong with each place that was asked in vain.
 	failures []string
-	// outage tells that somebody could not answer just now, which says nothing
+	// outage is true if somebody could not answer just now, which says nothing
 	// about whether there is a document. Many answer 5xx where they have none,
 	// so the other places are tried all the same.
 	outage bool
@@ -35,10 +34,10 @@ type search struct {
 // errNoDocument, of all that was wrong with the places.
 func (f *search) find(ctx context.Context, places []string, read func(place string, body []byte) error) error {
 	for _, place := range places {
-		if f.unreachable[originOf(place)] {
+		if f.unreachable[Origin(place)] {
 			continue
 		}
-		body, err := f.b.fetch(ctx, f.s, place)
+		body, err := f.fetch(ctx, place)
 		if err == nil {
 			err = read(place, body)
 		}
@@ -54,13 +53,13 @@ func (f *search) find(ctx context.Context, places []string, read func(place stri
 }
 
 func (f *search) note(place string, err error) {
-	f.failures = append(f.failures, loggedURL(place)+": "+err.Error())
+	f.failures = append(f.failures, LoggedURL(place)+": "+err.Error())
 	f.outage = f.outage || errors.Is(err, egress.ErrUnavailable)
 	if notReached(err) {
 		if f.unreachable == nil {
 			f.unreachable = map[string]bool{}
 		}
-		f.unreachable[originOf(place)] = true
+		f.unreachable[Origin(place)] = true
 	}
 }
 
@@ -73,13 +72,13 @@ func (f *search) err() error {
 	return problemf(kind, "%w: %s", errNoDocument, strings.Join(f.failures, "; "))
 }
 
-// fetch gets a JSON document about a server.
-func (b *Broker) fetch(ctx context.Context, s *Server, rawURL string) ([]byte, error) {
+// fetch gets a JSON document.
+func (f *search) fetch(ctx context.Context, rawURL string) ([]byte, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, errors.New("malformed URL")
 	}
-	d, err := b.reach(s, u).FetchJSON(ctx, rawURL, maxMetadataLen)
+	d, err := f.client.reach(u).FetchJSON(ctx, rawURL, maxMetadataLen)
 	switch {
 	case err == nil:
 		return d.Body, nil

@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 func firstEvent(r io.Reader) []byte {
 	var data []byte
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxKnockReply)
+	lines.Buffer(nil, maxProbeAnswer)
 	for first := true; lines.Scan(); first = false {
 		line := lines.Bytes()
 		if first {

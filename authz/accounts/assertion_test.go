@@ -1,0 +1,59 @@
+package accounts
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+)
+
+// The assertion that one provider receives is of no use at another.
+func TestAssertion_K16(t *testing.T) {
+	l := newLab(t, func(cfg *Config, s *Server) {
+		s.Quirks.AuthMethod = oauth.AuthPrivateKeyJWT
+		cfg.Servers = append(cfg.Servers, Server{ID: "github", Mode: PerUserOAuth, Quirks: s.Quirks})
+	})
+	l.provider.page(asMetadataPath, document(with(l.metadata(), "client_id_metadata_document_supported", true)))
+	l.connect()
+	form := l.provider.requests("/token")[0].form
+	if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+		t.Fatalf("form %v", form)
+	}
+	jws, err := jose.ParseSignedCompact(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keysOf := func(i int) (set jose.JSONWebKeySet) {
+		var m struct {
+			JWKS jose.JSONWebKeySet `json:"jwks"`
+		}
+		if err := json.Unmarshal(l.ClientDocuments()[i].Body, &m); err != nil {
+			t.Fatal(err)
+		}
+		return m.JWKS
+	}
+	ours := keysOf(0)
+	key := ours.Key(jws.Signatures[0].Header.KeyID)
+	if len(key) != 1 {
+		t.Fatal("the key is not in our document")
+	}
+	payload, err := jws.Verify(key[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	id := testIssuer + "/oauth/client/notion"
+	if claims["aud"] != l.provider.URL || claims["iss"] != id || claims["sub"] != id || claims["jti"] == "" ||
+		claims["exp"] != float64(l.now.Add(time.Minute).Unix()) {
+		t.Errorf("claims %v", claims)
+	}
+	if _, err := jws.Verify(keysOf(2).Keys[0]); !errors.Is(err, jose.ErrCryptoFailure) {
+		t.Errorf("two servers share a key: %v, want %v", err, jose.ErrCryptoFailure)
+	}
+}

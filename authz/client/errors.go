@@ -1,0 +1,88 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+// Problem is what kind of failure an Error is. It is all that a person may be
+// told: a provider's own words are neither shown nor logged.
+type Problem string
+
+// The problems.
+const (
+	// ProviderDown: the provider or the server did not answer, or only that it cannot.
+	ProviderDown Problem = "provider_down"
+	// ProviderUnusable: what the server or the provider says about itself
+	// breaks a rule that protects people. An operator has to look.
+	ProviderUnusable Problem = "provider_unusable"
+	// ProviderRefused: the provider refused our request.
+	ProviderRefused Problem = "provider_refused"
+	// Unsupported: it works in a way that is of no use here, and will tomorrow.
+	// An operator has to look.
+	Unsupported Problem = "unsupported"
+	// NotRegistered: the provider wants a client that an operator registers.
+	NotRegistered Problem = "not_registered"
+	// Declined: the person, or the provider for them, said no.
+	Declined Problem = "declined"
+)
+
+// Error is a Problem and, for the log, its cause.
+type Error struct {
+	Problem Problem
+	Cause   error
+}
+
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return "oauth client: " + string(e.Problem)
+	}
+	return "oauth client: " + string(e.Problem) + ": " + e.Cause.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+func problem(p Problem, cause error) *Error { return &Error{Problem: p, Cause: cause} }
+
+func problemf(p Problem, format string, args ...any) *Error {
+	return problem(p, fmt.Errorf(format, args...))
+}
+
+// Unreachable returns the Error for a request that got no answer. A
+// certificate that is not good, or an address that is not allowed, is none to
+// try again: the log has the option that may help.
+func Unreachable(err error) *Error {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		return problemf(ProviderUnusable, "its certificate is not accepted; have it renewed, or trust its authority on this machine: %w", transportError(err))
+	case errors.Is(err, egress.ErrURL), errors.Is(err, egress.ErrAddress):
+		return problemf(ProviderUnusable, "only the internet over https is reached, unless the configuration names the address: %w", transportError(err))
+	}
+	return problem(ProviderDown, transportError(err))
+}
+
+// transportError returns what may be logged of a request that failed. Some
+// errors of net/http quote what the other side wrote; those become a fixed one.
+// The URL is left out: its query may hold a key.
+func transportError(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, egress.ErrURL), errors.Is(err, egress.ErrAddress),
+		errors.As(err, &network), errors.As(err, &certificate):
+		return err
+	}
+	return errors.New("no proper HTTP answer")
+}
