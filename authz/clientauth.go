@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -16,11 +18,6 @@ import (
 // minute and address. Neither somebody elsewhere nor another client can lock
 // out the rightful one.
 const authFailuresPerClient = 10
-
-var errTooManyAttempts = &oauth.Error{
-	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
-	Description: "Too many failed attempts; try again shortly.",
-}
 
 // presented is how a request says which client it comes from.
 type presented struct {
@@ -93,7 +90,7 @@ func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p present
 		return err
 	}
 	if !as.reported(r, guessClient, as.deps.Limiter.AllowFor(kind, by.address, what, authFailuresPerClient)) {
-		return errTooManyAttempts
+		return ratelimit.ErrTooManyAttempts
 	}
 	return err
 }

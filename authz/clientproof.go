@@ -22,7 +22,7 @@ func (as *AuthorizationServer) clientNamedBy(ctx context.Context, form url.Value
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return "", oauth.Unavailable(err)
 	case form.Has("code") || form.Has("refresh_token"):
-		return "", errInvalidGrant
+		return "", oauth.ErrInvalidGrant
 	}
 	return "", errNoClientID
 }

@@ -42,7 +42,7 @@ func (cg *codeGrant) redeem(ctx context.Context, client *authenticated, form url
 		return nil, oauth.NewError("invalid_request", "The code_verifier is malformed.")
 	}
 	if !strings.HasPrefix(presented, tokens.CodePrefix) {
-		return nil, errInvalidGrant
+		return nil, oauth.ErrInvalidGrant
 	}
 	now, hash := cg.now(), storage.HashOf(presented)
 	code, grant, err := cg.codeAndGrant(ctx, hash)
@@ -51,7 +51,7 @@ func (cg *codeGrant) redeem(ctx context.Context, client *authenticated, form url
 	}
 	if code.Issuer != cg.cfg.Issuer || code.ClientID != client.ID {
 		cg.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
-		return nil, errInvalidGrant
+		return nil, oauth.ErrInvalidGrant
 	}
 	usable, err := cg.grants.UsableServers(ctx, client.Client, grant)
 	if err != nil {
@@ -83,7 +83,7 @@ func (cg *codeGrant) redeem(ctx context.Context, client *authenticated, form url
 	case storage.Replayed:
 		logReuse(cg.log, "authorization code", client.ID, result.GrantIDs)
 	}
-	return nil, errInvalidGrant
+	return nil, oauth.ErrInvalidGrant
 }
 
 // codeAndGrant returns a code and what it stands for, without claiming it.
@@ -91,14 +91,14 @@ func (cg *codeGrant) codeAndGrant(ctx context.Context, h storage.Hash) (*storage
 	now := cg.now()
 	code, err := cg.store.Code(ctx, h, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil, errInvalidGrant
+		return nil, nil, oauth.ErrInvalidGrant
 	}
 	if err != nil {
 		return nil, nil, oauth.Unavailable(err)
 	}
 	grant, err := cg.store.Grant(ctx, code.GrantID, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil, errInvalidGrant
+		return nil, nil, oauth.ErrInvalidGrant
 	}
 	if err != nil {
 		return nil, nil, oauth.Unavailable(err)

@@ -13,7 +13,6 @@ var (
 	ErrFlowExpired      = errors.New("authz: the authorization request has expired")                            // 410
 	ErrFlowOtherBrowser = errors.New("authz: the request was started in another browser")                       // 403
 	ErrFlowSubmitted    = errors.New("authz: the request was already answered")                                 // 409
-	ErrFlowForged       = errors.New("authz: the form did not come from our page")                              // 403
 	ErrFlowChanged      = errors.New("authz: the identity or the connections changed since the page was shown") // 409
 )
 

@@ -132,7 +132,7 @@ func TestFlowForm_I04_I05(t *testing.T) {
 	}
 	for name, csrf := range map[string]string{"none": "", "of another flow": l.open(other).CSRFToken, "cut": token[1:], "the cookie": b.cookie.Value} {
 		t.Run(name, func(t *testing.T) {
-			if err := open(csrf); !errors.Is(err, ErrFlowForged) {
+			if err := open(csrf); !errors.Is(err, ErrForged) {
 				t.Errorf("OpenFlow = %v", err)
 			}
 		})
@@ -143,7 +143,7 @@ func TestFlowForm_I04_I05(t *testing.T) {
 		if err := r.ParseForm(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.as.Flows.Open(r, b.flowID); !errors.Is(err, ErrFlowForged) {
+		if _, err := l.as.Flows.Open(r, b.flowID); !errors.Is(err, ErrForged) {
 			t.Errorf("OpenFlow = %v", err)
 		}
 	})

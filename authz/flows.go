@@ -109,7 +109,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 		browser: browser, address: fs.clientIP(r),
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
-		return nil, ErrFlowForged
+		return nil, ErrForged
 	}
 	if f.Client, err = fs.client(r.Context(), s, f.address); err != nil {
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
@@ -101,7 +103,7 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	case err == nil:
 		return c
 	case errors.Is(err, errInvalidToken) && !tokens.HasAccessTokenForm(token) && !g.deps.AllowWrongToken(r):
-		oauth.WriteError(w, g.log, errTooManyAttempts)
+		oauth.WriteError(w, g.log, ratelimit.ErrTooManyAttempts)
 	case errors.Is(err, errInvalidToken):
 		g.refuse(w, r, &invalidToken)
 	case errors.Is(err, errInsufficientScope):

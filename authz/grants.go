@@ -18,10 +18,6 @@ import (
 // ErrNoSuchGrant: the person has no such grant, or no more.
 var ErrNoSuchGrant = errors.New("authz: no such grant") // 404
 
-// errInvalidGrant is the one answer for a code or refresh token that does not
-// work, so that it tells nobody why (RFC 6749 section 5.2).
-var errInvalidGrant = oauth.NewError("invalid_grant", "The code or token is unknown, expired, used, or meant for another client.")
-
 // Grants are what people approved for the clients of one issuer.
 type Grants struct {
 	cfg    *config.Site
@@ -74,7 +70,7 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) error {
 func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant) ([]*config.Server, error) {
 	configured := gs.policy.ServersAt(g.Resources)
 	if len(configured) == 0 || !g.RevokedAt.IsZero() {
-		return nil, errInvalidGrant
+		return nil, oauth.ErrInvalidGrant
 	}
 	usable := slices.DeleteFunc(configured, func(s *config.Server) bool { return !gs.policy.MayUse(g.Identity, s) })
 	var reason string
@@ -92,5 +88,5 @@ func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant
 		return nil, err
 	}
 	gs.log.Info("grant revoked", zap.String("reason", reason), zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
-	return nil, errInvalidGrant
+	return nil, oauth.ErrInvalidGrant
 }

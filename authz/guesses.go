@@ -42,7 +42,7 @@ func (as *AuthorizationServer) reported(r *http.Request, kind string, allowed bo
 // initial access token that is wrong.
 func (as *AuthorizationServer) wrongRegistrationToken(r *http.Request, kind string) error {
 	if !as.allowWrongSecret(r, kind) {
-		return errTooManyAttempts
+		return ratelimit.ErrTooManyAttempts
 	}
 	return invalidRegistrationToken(true)
 }

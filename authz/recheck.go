@@ -83,5 +83,5 @@ func (gs *Grants) GoodUntil(ctx context.Context, g *storage.Grant) (time.Time, e
 	}
 	gs.log.Info("revoked a grant whose person did not sign in to the site again within the recheck time of identity caddy",
 		zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject), zap.Duration("recheck", recheck))
-	return time.Time{}, errInvalidGrant
+	return time.Time{}, oauth.ErrInvalidGrant
 }

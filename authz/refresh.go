@@ -53,7 +53,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form 
 		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
 	}
 	if !strings.HasPrefix(presented, tokens.RefreshPrefix) {
-		return nil, errInvalidGrant
+		return nil, oauth.ErrInvalidGrant
 	}
 	now := rg.now()
 	rotation := storage.Rotation{
@@ -69,7 +69,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form 
 	}
 	if token.Issuer != rg.cfg.Issuer || token.ClientID != client.ID {
 		rg.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
-		return nil, errInvalidGrant
+		return nil, oauth.ErrInvalidGrant
 	}
 	if token.Authenticated && !client.Proved {
 		return nil, errUnproved
@@ -114,7 +114,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form 
 	case storage.Repeated:
 		return rg.repeat(presented, client.Client, result.Replay, issued)
 	}
-	return nil, errInvalidGrant
+	return nil, oauth.ErrInvalidGrant
 }
 
 // refuseReuse refuses a refresh token that has no record. If it proves its
@@ -125,7 +125,7 @@ func (rg *refreshGrant) refuseReuse(ctx context.Context, client *authenticated, 
 			return err
 		}
 	}
-	return errInvalidGrant
+	return oauth.ErrInvalidGrant
 }
 
 // rotate has the store decide about a refresh token.

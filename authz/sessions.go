@@ -15,6 +15,12 @@ import (
 // browserSessionLifetime is how long a browser stays signed in.
 const browserSessionLifetime = 30 * 24 * time.Hour
 
+// Errors of a browser session.
+var (
+	ErrForged     = errors.New("authz: the form did not come from our page")          // 403
+	ErrNotAllowed = errors.New("authz: the site does not know the identity any more") // 400
+)
+
 // Session is a person at the pages outside of any flow, in one browser.
 type Session struct {
 	// Identity is nil while the person has not signed in.
@@ -51,7 +57,7 @@ func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, erro
 	secret := ss.cookies.secret(r, ss.cookies.session())
 	if secret == "" {
 		if !pageLoad {
-			return nil, ErrFlowForged
+			return nil, ErrForged
 		}
 		secret = oauth.NewSecret("")
 		http.SetCookie(w, ss.cookies.cookie(ss.cookies.session(), secret, 0))
@@ -59,7 +65,7 @@ func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, erro
 	}
 	s := &Session{CSRFToken: csrfToken(secret, browserForms), hash: storage.HashOf(secret)}
 	if !pageLoad && !carriesToken(r, s.CSRFToken) {
-		return nil, ErrFlowForged
+		return nil, ErrForged
 	}
 	stored, err := ss.store.BrowserSession(r.Context(), s.hash, ss.now())
 	switch {
@@ -76,7 +82,7 @@ func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, erro
 // which somebody planted, or knew, is worth nothing.
 func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error {
 	if !ss.policy.Allows(id) {
-		return ErrFlowInvalid
+		return ErrNotAllowed
 	}
 	session, cookie := ss.begin(r, id)
 	if err := ss.store.CreateBrowserSession(r.Context(), session); err != nil {

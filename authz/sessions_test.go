@@ -160,7 +160,7 @@ func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
 			if v.subject() != "" {
 				t.Error("still signed in")
 			}
-			if err := l.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, ErrFlowInvalid) {
+			if err := l.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, ErrNotAllowed) {
 				t.Errorf("signing in: %v", err)
 			}
 		})
@@ -184,11 +184,11 @@ func TestBrowserForms_I04(t *testing.T) {
 		want error
 	}{
 		"right":                {v.form(token), nil},
-		"none":                 {v.form(""), ErrFlowForged},
-		"of another browser":   {v.form(other.csrf), ErrFlowForged},
-		"of a flow":            {v.form(f.CSRFToken), ErrFlowForged},
-		"without the cookie":   {(&visit{l: l}).form(token), ErrFlowForged},
-		"of before signing in": {v.form(csrfToken(oauth.NewSecret(""), browserForms)), ErrFlowForged},
+		"none":                 {v.form(""), ErrForged},
+		"of another browser":   {v.form(other.csrf), ErrForged},
+		"of a flow":            {v.form(f.CSRFToken), ErrForged},
+		"without the cookie":   {(&visit{l: l}).form(token), ErrForged},
+		"of before signing in": {v.form(csrfToken(oauth.NewSecret(""), browserForms)), ErrForged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := l.as.Sessions.Open(httptest.NewRecorder(), tt.r)

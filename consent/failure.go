@@ -81,9 +81,10 @@ func explain(t *pages.Text, err error) *failure {
 		next    string
 	}{
 		{authz.ErrFlowInvalid, http.StatusBadRequest, t.Invalid, ""},
+		{authz.ErrNotAllowed, http.StatusBadRequest, t.Invalid, ""},
 		{authz.ErrFlowExpired, http.StatusGone, t.Expired, ""},
 		{authz.ErrFlowOtherBrowser, http.StatusForbidden, t.OtherBrowser, ""},
-		{authz.ErrFlowForged, http.StatusForbidden, t.Forged, ""},
+		{authz.ErrForged, http.StatusForbidden, t.Forged, ""},
 		{authz.ErrFlowSubmitted, http.StatusConflict, t.Submitted, ""},
 		{authz.ErrFlowChanged, http.StatusConflict, t.Changed, ""},
 		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},

@@ -96,7 +96,7 @@ func (s *fakeFlows) OpenFlow(r *http.Request, flowID string) (*authz.Flow, error
 		return nil, authz.ErrFlowOtherBrowser
 	}
 	if r.Method == http.MethodPost && r.PostForm.Get("csrf_token") != s.flow.CSRFToken {
-		return nil, authz.ErrFlowForged
+		return nil, authz.ErrForged
 	}
 	f := s.flow
 	return &f, nil

@@ -34,7 +34,7 @@ func (s *fakeAccounts) OpenBrowserSession(_ http.ResponseWriter, r *http.Request
 		return nil, s.accountsError
 	}
 	if r.Method == http.MethodPost && r.PostForm.Get("csrf_token") != "csrf-b" {
-		return nil, authz.ErrFlowForged
+		return nil, authz.ErrForged
 	}
 	return &authz.Session{Identity: s.person, CSRFToken: "csrf-b"}, nil
 }

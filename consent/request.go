@@ -179,7 +179,7 @@ func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSes
 func (c *requests) inSession(serve visitHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s, err := c.sessions.OpenBrowserSession(w, r)
-		if errors.Is(err, authz.ErrFlowForged) {
+		if errors.Is(err, authz.ErrForged) {
 			t := c.pages.Text()
 			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(AccountPath).because(err)
 		}

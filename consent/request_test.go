@@ -136,7 +136,7 @@ func TestFlowErrorsInWords(t *testing.T) {
 		"invalid":       {authz.ErrFlowInvalid, 400},
 		"expired":       {authz.ErrFlowExpired, 410},
 		"other browser": {authz.ErrFlowOtherBrowser, 403},
-		"forged":        {authz.ErrFlowForged, 403},
+		"forged":        {authz.ErrForged, 403},
 		"submitted":     {authz.ErrFlowSubmitted, 409},
 		"changed":       {authz.ErrFlowChanged, 409},
 		"client gone":   {&oauth.Error{Status: 400, Code: "invalid_client", Description: "The client is gone."}, 400},

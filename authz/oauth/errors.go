@@ -38,6 +38,10 @@ func NewError(code, description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: code, Description: description}
 }
 
+// ErrInvalidGrant is the one answer for a code or refresh token that does not
+// work, so that it tells nobody why (RFC 6749 section 5.2).
+var ErrInvalidGrant = NewError("invalid_grant", "The code or token is unknown, expired, used, or meant for another client.")
+
 // Unavailable returns the 503 response for a store that cannot do its work.
 // Failing to decide is never a yes.
 func Unavailable(cause error) *Error {
