@@ -27,7 +27,7 @@ func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(fails string) (verbs []string) {
-				store := &storetest.Faulty{Store: memstore.New()}
+				store := storetest.NewFaulty(memstore.New())
 				l := newLabOn(t, store, func(c *labSite) { c.RefreshReuseGrace = new(config.Duration(0)) })
 				again := reuse(l)
 				store.Called()

@@ -51,7 +51,7 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 
 // A grant that could not be ended goes on, and nobody is told otherwise.
 func TestDisconnectedWithoutTheStore(t *testing.T) {
-	store := &storetest.Faulty{Store: memstore.New()}
+	store := storetest.NewFaulty(memstore.New())
 	l := newLabOn(t, store)
 	issued := l.redeem("app", l.code(), "redirect_uri", "-")
 	l.want(issued, http.StatusOK, "")

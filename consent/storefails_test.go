@@ -52,7 +52,7 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(fails string) (store *storetest.Faulty, b *browser, page, answer *httptest.ResponseRecorder) {
-				store = &storetest.Faulty{Store: memstore.New()}
+				store = storetest.NewFaulty(memstore.New())
 				servers := newProvider(t).servers()
 				servers[0].Required = false
 				b = newWalkOn(t, store, servers...).browser()

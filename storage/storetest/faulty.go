@@ -15,182 +15,108 @@ var ErrDisk = errors.New("the disk is on fire")
 // Faulty is a store whose verbs fail on demand, and which remembers those that
 // were called. It is for tests of what a failure leads to.
 type Faulty struct {
-	storage.Store
+	*faults
+	faultyAuth
+	faultyConnections
+	faultySessions
+	store storage.Store
+}
 
+// NewFaulty returns the store, without fault.
+func NewFaulty(s storage.Store) *Faulty {
+	f := new(faults)
+	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, s}
+}
+
+type faults struct {
 	mu     sync.Mutex
 	fails  string
 	called []string
 }
 
 // Fail makes one verb fail from now on; none if it is empty.
-func (fs *Faulty) Fail(verb string) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.fails = verb
+func (f *faults) Fail(verb string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails = verb
 }
 
 // Called returns the verbs that were called since it was last asked.
-func (fs *Faulty) Called() []string {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	called := fs.called
-	fs.called = nil
+func (f *faults) Called() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	called := f.called
+	f.called = nil
 	return called
 }
 
-func (fs *Faulty) call(verb string) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.called = append(fs.called, verb)
-	if fs.fails == verb {
+func (f *faults) call(verb string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.called = append(f.called, verb)
+	if f.fails == verb {
 		return ErrDisk
 	}
 	return nil
 }
 
-func (fs *Faulty) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
-	if err := fs.call("CreateClient"); err != nil {
+// fault1 calls a verb with one result, unless it is to fail.
+func fault1(f *faults, verb string, do func() error) error {
+	if err := f.call(verb); err != nil {
 		return err
 	}
-	return fs.Store.CreateClient(ctx, c, unused)
+	return do()
 }
 
-func (fs *Faulty) Client(ctx context.Context, id string, now time.Time) (_ storage.Client, err error) {
-	if err = fs.call("Client"); err != nil {
-		return
+// fault2 is fault1 for two results.
+func fault2[T any](f *faults, verb string, do func() (T, error)) (T, error) {
+	if err := f.call(verb); err != nil {
+		return *new(T), err
 	}
-	return fs.Store.Client(ctx, id, now)
+	return do()
 }
 
-func (fs *Faulty) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (_ storage.Revocation, err error) {
-	if err = fs.call("UpdateClient"); err != nil {
-		return
+// fault3 is fault1 for three results.
+func fault3[T, U any](f *faults, verb string, do func() (T, U, error)) (T, U, error) {
+	if err := f.call(verb); err != nil {
+		return *new(T), *new(U), err
 	}
-	return fs.Store.UpdateClient(ctx, c, oldToken, revokeGrants, now)
+	return do()
 }
 
-func (fs *Faulty) DeleteClient(ctx context.Context, id string, now time.Time) (_ storage.Revocation, err error) {
-	if err = fs.call("DeleteClient"); err != nil {
-		return
-	}
-	return fs.Store.DeleteClient(ctx, id, now)
+// Close closes the store. It never fails.
+func (f *Faulty) Close() error { return f.store.Close() }
+
+func (f *Faulty) Sweep(ctx context.Context, now time.Time) (int, error) {
+	return fault2(f.faults, "Sweep", func() (int, error) { return f.store.Sweep(ctx, now) })
 }
 
-func (fs *Faulty) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (_ storage.Verdict, err error) {
-	if err = fs.call("SaveFlow"); err != nil {
-		return
-	}
-	return fs.Store.SaveFlow(ctx, f, now)
+func (f *Faulty) Empty(ctx context.Context) (bool, error) {
+	return fault2(f.faults, "Empty", func() (bool, error) { return f.store.Empty(ctx) })
 }
 
-func (fs *Faulty) Flow(ctx context.Context, id string, now time.Time) (_ storage.Flow, err error) {
-	if err = fs.call("Flow"); err != nil {
-		return
-	}
-	return fs.Store.Flow(ctx, id, now)
+func (f *Faulty) Check(ctx context.Context) error {
+	return fault1(f.faults, "Check", func() error { return f.store.Check(ctx) })
 }
 
-func (fs *Faulty) SubmitFlow(ctx context.Context, s storage.Submission) (_ storage.Verdict, err error) {
-	if err = fs.call("SubmitFlow"); err != nil {
-		return
-	}
-	return fs.Store.SubmitFlow(ctx, s)
+// faultySessions is a storage.SessionStore whose verbs fail on demand.
+type faultySessions struct {
+	*faults
+	store storage.SessionStore
 }
 
-func (fs *Faulty) Code(ctx context.Context, h storage.Hash, now time.Time) (_ storage.Code, err error) {
-	if err = fs.call("Code"); err != nil {
-		return
-	}
-	return fs.Store.Code(ctx, h, now)
+func (fs *faultySessions) CreateBrowserSession(ctx context.Context, s storage.BrowserSession) error {
+	return fault1(fs.faults, "CreateBrowserSession", func() error { return fs.store.CreateBrowserSession(ctx, s) })
 }
 
-func (fs *Faulty) ClaimCode(ctx context.Context, c storage.CodeClaim) (_ storage.CodeResult, err error) {
-	if err = fs.call("ClaimCode"); err != nil {
-		return
-	}
-	return fs.Store.ClaimCode(ctx, c)
+func (fs *faultySessions) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
+	return fault2(fs.faults, "BrowserSession", func() (storage.BrowserSession, error) { return fs.store.BrowserSession(ctx, h, now) })
 }
 
-func (fs *Faulty) RefreshToken(ctx context.Context, h storage.Hash, now time.Time) (_ storage.RefreshToken, _ storage.Grant, err error) {
-	if err = fs.call("RefreshToken"); err != nil {
-		return
-	}
-	return fs.Store.RefreshToken(ctx, h, now)
+func (fs *faultySessions) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
+	return fault1(fs.faults, "DeleteBrowserSession", func() error { return fs.store.DeleteBrowserSession(ctx, h, flows, now) })
 }
 
-func (fs *Faulty) RotateRefreshToken(ctx context.Context, r storage.Rotation) (_ storage.RotationResult, err error) {
-	if err = fs.call("RotateRefreshToken"); err != nil {
-		return
-	}
-	return fs.Store.RotateRefreshToken(ctx, r)
-}
-
-func (fs *Faulty) AccessToken(ctx context.Context, h storage.Hash, now time.Time) (_ storage.AccessToken, err error) {
-	if err = fs.call("AccessToken"); err != nil {
-		return
-	}
-	return fs.Store.AccessToken(ctx, h, now)
-}
-
-func (fs *Faulty) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (_ bool, err error) {
-	if err = fs.call("RevokeAccessToken"); err != nil {
-		return
-	}
-	return fs.Store.RevokeAccessToken(ctx, h, issuer, clientID)
-}
-
-func (fs *Faulty) RevokeGrant(ctx context.Context, id string, now time.Time) (_ storage.Revocation, err error) {
-	if err = fs.call("RevokeGrant"); err != nil {
-		return
-	}
-	return fs.Store.RevokeGrant(ctx, id, now)
-}
-
-func (fs *Faulty) Grant(ctx context.Context, id string, now time.Time) (_ storage.Grant, err error) {
-	if err = fs.call("Grant"); err != nil {
-		return
-	}
-	return fs.Store.Grant(ctx, id, now)
-}
-
-func (fs *Faulty) Grants(ctx context.Context, after string, limit int, now time.Time) (_ []storage.Grant, _ string, err error) {
-	if err = fs.call("Grants"); err != nil {
-		return
-	}
-	return fs.Store.Grants(ctx, after, limit, now)
-}
-
-func (fs *Faulty) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (_ bool, err error) {
-	if err = fs.call("UseOnce"); err != nil {
-		return
-	}
-	return fs.Store.UseOnce(ctx, h, expiresAt, now)
-}
-
-func (fs *Faulty) Used(ctx context.Context, h storage.Hash, now time.Time) (_ bool, err error) {
-	if err = fs.call("Used"); err != nil {
-		return
-	}
-	return fs.Store.Used(ctx, h, now)
-}
-
-func (fs *Faulty) PutSiteValue(ctx context.Context, m storage.SiteValue) error {
-	if err := fs.call("PutSiteValue"); err != nil {
-		return err
-	}
-	return fs.Store.PutSiteValue(ctx, m)
-}
-
-func (fs *Faulty) SiteValue(ctx context.Context, issuer, name string, now time.Time) (_ storage.SiteValue, err error) {
-	if err = fs.call("SiteValue"); err != nil {
-		return
-	}
-	return fs.Store.SiteValue(ctx, issuer, name, now)
-}
-
-func (fs *Faulty) Sweep(ctx context.Context, now time.Time) (_ int, err error) {
-	if err = fs.call("Sweep"); err != nil {
-		return
-	}
-	return fs.Store.Sweep(ctx, now)
+func (fs *faultySessions) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
+	return fault1(fs.faults, "DeleteBrowserSessions", func() error { return fs.store.DeleteBrowserSessions(ctx, issuer, subject) })
 }

@@ -18,7 +18,7 @@ func TestFaultyHasEveryVerb(t *testing.T) {
 			continue
 		}
 		t.Run(verb, func(t *testing.T) {
-			f := &Faulty{}
+			f := NewFaulty(nil)
 			f.Fail(verb)
 			method := reflect.ValueOf(f).MethodByName(verb)
 			var arguments []reflect.Value

@@ -7,156 +7,80 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (fs *Faulty) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (_ storage.Connection, err error) {
-	if err = fs.call("Connection"); err != nil {
-		return
-	}
-	return fs.Store.Connection(ctx, k, now)
+// faultyConnections is a storage.ConnectionStore whose verbs fail on demand.
+type faultyConnections struct {
+	*faults
+	store storage.ConnectionStore
 }
 
-func (fs *Faulty) ConnectionByID(ctx context.Context, issuer, id string, now time.Time) (_ storage.Connection, err error) {
-	if err = fs.call("ConnectionByID"); err != nil {
-		return
-	}
-	return fs.Store.ConnectionByID(ctx, issuer, id, now)
+func (fs *faultyConnections) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
+	return fault2(fs.faults, "Connection", func() (storage.Connection, error) { return fs.store.Connection(ctx, k, now) })
 }
 
-func (fs *Faulty) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) (_ []storage.Connection, err error) {
-	if err = fs.call("ConnectionsOf"); err != nil {
-		return
-	}
-	return fs.Store.ConnectionsOf(ctx, issuer, owner, now)
+func (fs *faultyConnections) ConnectionByID(ctx context.Context, issuer, id string, now time.Time) (storage.Connection, error) {
+	return fault2(fs.faults, "ConnectionByID", func() (storage.Connection, error) { return fs.store.ConnectionByID(ctx, issuer, id, now) })
 }
 
-func (fs *Faulty) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (_ storage.Connection, _ storage.Verdict, err error) {
-	if err = fs.call("PutConnection"); err != nil {
-		return
-	}
-	return fs.Store.PutConnection(ctx, c, now)
+func (fs *faultyConnections) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {
+	return fault2(fs.faults, "ConnectionsOf", func() ([]storage.Connection, error) { return fs.store.ConnectionsOf(ctx, issuer, owner, now) })
 }
 
-func (fs *Faulty) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (_ storage.Connection, _ storage.Verdict, err error) {
-	if err = fs.call("LeaseConnection"); err != nil {
-		return
-	}
-	return fs.Store.LeaseConnection(ctx, k, revision, holder, until, now)
+func (fs *faultyConnections) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return fault3(fs.faults, "PutConnection", func() (storage.Connection, storage.Verdict, error) { return fs.store.PutConnection(ctx, c, now) })
 }
 
-func (fs *Faulty) Disconnect(ctx context.Context, c storage.Connection, queue *storage.ProviderRevocation, now time.Time) (_ storage.Connection, _ storage.Verdict, err error) {
-	if err = fs.call("Disconnect"); err != nil {
-		return
-	}
-	return fs.Store.Disconnect(ctx, c, queue, now)
+func (fs *faultyConnections) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return fault3(fs.faults, "LeaseConnection", func() (storage.Connection, storage.Verdict, error) {
+		return fs.store.LeaseConnection(ctx, k, revision, holder, until, now)
+	})
 }
 
-func (fs *Faulty) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (_ uint64, err error) {
-	if err = fs.call("LastDisconnect"); err != nil {
-		return
-	}
-	return fs.Store.LastDisconnect(ctx, k)
+func (fs *faultyConnections) Disconnect(ctx context.Context, c storage.Connection, queue *storage.ProviderRevocation, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return fault3(fs.faults, "Disconnect", func() (storage.Connection, storage.Verdict, error) { return fs.store.Disconnect(ctx, c, queue, now) })
 }
 
-func (fs *Faulty) SaveConnectState(ctx context.Context, s storage.ConnectState) error {
-	if err := fs.call("SaveConnectState"); err != nil {
-		return err
-	}
-	return fs.Store.SaveConnectState(ctx, s)
+func (fs *faultyConnections) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error) {
+	return fault2(fs.faults, "LastDisconnect", func() (uint64, error) { return fs.store.LastDisconnect(ctx, k) })
 }
 
-func (fs *Faulty) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (_ storage.ConnectState, _ storage.Verdict, err error) {
-	if err = fs.call("ClaimConnectState"); err != nil {
-		return
-	}
-	return fs.Store.ClaimConnectState(ctx, state, browser, now)
+func (fs *faultyConnections) SaveConnectState(ctx context.Context, s storage.ConnectState) error {
+	return fault1(fs.faults, "SaveConnectState", func() error { return fs.store.SaveConnectState(ctx, s) })
 }
 
-func (fs *Faulty) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (_ storage.UpstreamClient, err error) {
-	if err = fs.call("UpstreamClient"); err != nil {
-		return
-	}
-	return fs.Store.UpstreamClient(ctx, issuer, provider, server, now)
+func (fs *faultyConnections) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
+	return fault3(fs.faults, "ClaimConnectState", func() (storage.ConnectState, storage.Verdict, error) {
+		return fs.store.ClaimConnectState(ctx, state, browser, now)
+	})
 }
 
-func (fs *Faulty) UpstreamClients(ctx context.Context, issuer string, now time.Time) (_ []storage.UpstreamClient, err error) {
-	if err = fs.call("UpstreamClients"); err != nil {
-		return
-	}
-	return fs.Store.UpstreamClients(ctx, issuer, now)
+func (fs *faultyConnections) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (storage.UpstreamClient, error) {
+	return fault2(fs.faults, "UpstreamClient", func() (storage.UpstreamClient, error) {
+		return fs.store.UpstreamClient(ctx, issuer, provider, server, now)
+	})
 }
 
-func (fs *Faulty) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (_ storage.Verdict, err error) {
-	if err = fs.call("PutUpstreamClient"); err != nil {
-		return
-	}
-	return fs.Store.PutUpstreamClient(ctx, c, replaces, now)
+func (fs *faultyConnections) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
+	return fault2(fs.faults, "UpstreamClients", func() ([]storage.UpstreamClient, error) { return fs.store.UpstreamClients(ctx, issuer, now) })
 }
 
-func (fs *Faulty) DeleteUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
-	if err := fs.call("DeleteUpstreamClient"); err != nil {
-		return err
-	}
-	return fs.Store.DeleteUpstreamClient(ctx, c)
+func (fs *faultyConnections) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
+	return fault2(fs.faults, "PutUpstreamClient", func() (storage.Verdict, error) { return fs.store.PutUpstreamClient(ctx, c, replaces, now) })
 }
 
-func (fs *Faulty) DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) (_ []storage.ProviderRevocation, err error) {
-	if err = fs.call("DueRevocations"); err != nil {
-		return
-	}
-	return fs.Store.DueRevocations(ctx, issuer, limit, now, retryAt)
+func (fs *faultyConnections) DeleteUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
+	return fault1(fs.faults, "DeleteUpstreamClient", func() error { return fs.store.DeleteUpstreamClient(ctx, c) })
 }
 
-func (fs *Faulty) QueueRevocation(ctx context.Context, r storage.ProviderRevocation) error {
-	if err := fs.call("QueueRevocation"); err != nil {
-		return err
-	}
-	return fs.Store.QueueRevocation(ctx, r)
+func (fs *faultyConnections) DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
+	return fault2(fs.faults, "DueRevocations", func() ([]storage.ProviderRevocation, error) {
+		return fs.store.DueRevocations(ctx, issuer, limit, now, retryAt)
+	})
 }
 
-func (fs *Faulty) EndRevocation(ctx context.Context, id string) error {
-	if err := fs.call("EndRevocation"); err != nil {
-		return err
-	}
-	return fs.Store.EndRevocation(ctx, id)
+func (fs *faultyConnections) QueueRevocation(ctx context.Context, r storage.ProviderRevocation) error {
+	return fault1(fs.faults, "QueueRevocation", func() error { return fs.store.QueueRevocation(ctx, r) })
 }
 
-func (fs *Faulty) GrantsOf(ctx context.Context, issuer, subject string, now time.Time) (_ []storage.Grant, err error) {
-	if err = fs.call("GrantsOf"); err != nil {
-		return
-	}
-	return fs.Store.GrantsOf(ctx, issuer, subject, now)
-}
-
-func (fs *Faulty) CreateBrowserSession(ctx context.Context, s storage.BrowserSession) error {
-	if err := fs.call("CreateBrowserSession"); err != nil {
-		return err
-	}
-	return fs.Store.CreateBrowserSession(ctx, s)
-}
-
-func (fs *Faulty) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (_ storage.BrowserSession, err error) {
-	if err = fs.call("BrowserSession"); err != nil {
-		return
-	}
-	return fs.Store.BrowserSession(ctx, h, now)
-}
-
-func (fs *Faulty) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
-	if err := fs.call("DeleteBrowserSession"); err != nil {
-		return err
-	}
-	return fs.Store.DeleteBrowserSession(ctx, h, flows, now)
-}
-
-func (fs *Faulty) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
-	if err := fs.call("DeleteBrowserSessions"); err != nil {
-		return err
-	}
-	return fs.Store.DeleteBrowserSessions(ctx, issuer, subject)
-}
-
-func (fs *Faulty) EndFlows(ctx context.Context, issuer, subject string, now time.Time) error {
-	if err := fs.call("EndFlows"); err != nil {
-		return err
-	}
-	return fs.Store.EndFlows(ctx, issuer, subject, now)
+func (fs *faultyConnections) EndRevocation(ctx context.Context, id string) error {
+	return fault1(fs.faults, "EndRevocation", func() error { return fs.store.EndRevocation(ctx, id) })
 }
