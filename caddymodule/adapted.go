@@ -46,7 +46,7 @@ func (a *adaptedLines) locate(module any, err error) error {
 	if l == nil {
 		return err
 	}
-	return l.blame(err)
+	return l.withLine(err)
 }
 
 // configID identifies a configuration, however its JSON was written.

@@ -115,17 +115,17 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, err
 	}
 	if err := checkAddresses(siteKeys(h)); err != nil {
-		return nil, p.lines.blame(err)
+		return nil, p.lines.withLine(err)
 	}
 	if handler.PublicURL == "" {
 		url, err := siteURL(h)
 		if err != nil {
-			return nil, p.lines.blame(err)
+			return nil, p.lines.withLine(err)
 		}
 		handler.PublicURL = url
 	}
 	if _, _, err := resolveSite(&handler.Site, config.KeepPlaceholders); err != nil {
-		return nil, p.lines.blame(err)
+		return nil, p.lines.withLine(err)
 	}
 	adapted.remember(handler, p.lines)
 	return h.NewRoute(nil, handler), nil

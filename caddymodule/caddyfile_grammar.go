@@ -10,7 +10,7 @@ import (
 )
 
 // option is one option of a block of the Caddyfile. The tables of options are
-// the grammar: what is read, what is said about mistakes, and what the
+// the grammar: what is read, what is said about errors, and what the
 // documentation lists.
 type option[T any] struct {
 	name string
@@ -93,15 +93,15 @@ func (b block[T]) readOption(p *parser, path string, to *T) error {
 		err = o.check(args)
 	}
 	if err != nil {
-		return blame(token, err)
+		return withLine(token, err)
 	}
 	at := p.lines.pathOf(path, o.name, o.field, args)
 	if first, twice := p.lines[at]; twice {
-		return blame(token, fmt.Errorf("%s is already set on line %d; remove one", first.label, first.token.Line))
+		return withLine(token, fmt.Errorf("%s is already set on line %d; remove one", first.label, first.token.Line))
 	}
 	p.lines[at] = written{token, o.label(args)}
 	if o.block == nil && p.opensBlock() {
-		return blame(token, fmt.Errorf("%s takes no block; remove { and what is in it", o.name))
+		return withLine(token, fmt.Errorf("%s takes no block; remove { and what is in it", o.name))
 	}
 	return o.read(p, to, line{args, at})
 }

@@ -15,8 +15,8 @@ type written struct {
 	label string // what messages call it; empty for the directive
 }
 
-// lines remembers where each field of the JSON was written, to blame its line
-// for a mistake that only shows when all is read.
+// lines remembers where each field of the JSON was written, to add its line
+// to an error that only shows when all is read.
 type lines map[string]written
 
 // pathOf returns the path of the field that an option sets.
@@ -50,20 +50,20 @@ func (l lines) nearest(path string) written {
 	}
 }
 
-// blame makes an error with a line of one with a path.
-func (l lines) blame(err error) error {
+// withLine makes an error with a line of one with a path.
+func (l lines) withLine(err error) error {
 	var m *config.Error
 	if !errors.As(err, &m) {
-		return blame(l[""].token, err)
+		return withLine(l[""].token, err)
 	}
 	w := l.nearest(m.Path)
 	if w.label == "" {
-		return blame(w.token, errors.New(m.Text))
+		return withLine(w.token, errors.New(m.Text))
 	}
-	return blame(w.token, fmt.Errorf("%s: %s", w.label, m.Text))
+	return withLine(w.token, fmt.Errorf("%s: %s", w.label, m.Text))
 }
 
-// blame adds the line of the token to an error.
-func blame(t caddyfile.Token, err error) error {
+// withLine adds the line of the token to an error.
+func withLine(t caddyfile.Token, err error) error {
 	return fmt.Errorf("%w, at %s:%d", err, t.File, t.Line)
 }

@@ -72,7 +72,7 @@ func (p *parser) opensBlock() bool {
 
 // here adds the line that is being read to an error.
 func (p *parser) here(l line, format string, args ...any) error {
-	return p.lines.blame(config.Errorf(l.path, format, args...))
+	return p.lines.withLine(config.Errorf(l.path, format, args...))
 }
 
 func setText[T any](field func(*T) *string) func(*parser, *T, line) error {

@@ -30,7 +30,7 @@ func checkProxies(site *config.Site) error {
 // proxyOf reads the configuration of a proxy.
 func proxyOf(raw json.RawMessage) reverseproxy.Handler {
 	var rp reverseproxy.Handler
-	_ = json.Unmarshal(raw, &rp) // a mistake in it is told by checkProxies
+	_ = json.Unmarshal(raw, &rp) // checkProxies says what is wrong with it
 	return rp
 }
 
