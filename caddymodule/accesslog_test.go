@@ -49,7 +49,7 @@ func TestNoRouteLogsASecret_A16(t *testing.T) {
 }
 
 // routesOf returns a path for each route of the site, and some that have none.
-func routesOf(t *testing.T, g *gateway) []string {
+func routesOf(t *testing.T, g *instance) []string {
 	t.Helper()
 	s := activeApp().sites[g.url]
 	paths := slices.Collect(maps.Keys(s.exact))
@@ -68,7 +68,7 @@ func routesOf(t *testing.T, g *gateway) []string {
 }
 
 // callWithSecrets sends a request with all that can be secret in a URL.
-func (g *gateway) callWithSecrets(method, path, host string) {
+func (g *instance) callWithSecrets(method, path, host string) {
 	g.t.Helper()
 	query := url.Values{"server": {"notion"}, "error": {"x"}}
 	for _, param := range secretParams {
@@ -81,7 +81,7 @@ func (g *gateway) callWithSecrets(method, path, host string) {
 
 // wantNoSecret waits until the log has as many lines, and asserts that neither
 // it nor Caddy's own has a secret.
-func (g *gateway) wantNoSecret(access string, lines int) {
+func (g *instance) wantNoSecret(access string, lines int) {
 	g.t.Helper()
 	var logged []byte
 	for deadline := time.Now().Add(10 * time.Second); strings.Count(string(logged), "\n") < lines; time.Sleep(time.Millisecond) {
@@ -115,7 +115,7 @@ func TestForeignHostIsNotLogged_A16(t *testing.T) {
 	g.wantNoSecretOf("secret-canary")
 }
 
-func (g *gateway) wantNoSecretOf(secret string) {
+func (g *instance) wantNoSecretOf(secret string) {
 	g.t.Helper()
 	if log := g.log(); strings.Contains(log, secret) {
 		g.t.Errorf("the log has a secret:\n%s", log)

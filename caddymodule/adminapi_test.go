@@ -24,7 +24,7 @@ func admin(t *testing.T, addr, method, path string, want int) string {
 }
 
 // withAdmin loads the lines with the admin endpoint on, and returns its address.
-func (g *gateway) withAdmin(lines string) string {
+func (g *instance) withAdmin(lines string) string {
 	addr := freeAddr(g.t)
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1))
 	return addr

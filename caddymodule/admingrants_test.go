@@ -26,7 +26,7 @@ func grantsAt(t *testing.T, addr, query string) adminGrants {
 }
 
 // refresh asks for new tokens, and expects a status.
-func (g *gateway) refresh(answer string, want int) string {
+func (g *instance) refresh(answer string, want int) string {
 	g.t.Helper()
 	_, rest, _ := strings.Cut(answer, `"refresh_token":"`)
 	token, _, _ := strings.Cut(rest, `"`)

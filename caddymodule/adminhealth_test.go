@@ -41,7 +41,7 @@ func TestHealth(t *testing.T) {
 // Whatever keeps the sites from answering makes the server unhealthy, until it
 // is out of the way.
 func TestHealthWithoutStore(t *testing.T) {
-	g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	text := g.caddyfile(alice + "server a /mcp " + newRecorder(t, nil).URL)
 	remove, said := obstacles["database damaged"](t, g, &text)

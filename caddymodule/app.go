@@ -14,8 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -51,7 +50,7 @@ type App struct {
 	started  uint64     // see starts
 	ending   sync.Mutex // held while what was withdrawn is being ended
 	ended    bool       // it has ended
-	conns    upstreamConns
+	conns    gateway.Conns
 	opening  sync.Mutex // held while somebody opens
 	retrying context.CancelFunc
 	mu       sync.Mutex
@@ -60,8 +59,8 @@ type App struct {
 	keyring  *seal.Keyring
 	released bool
 	handlers []*Handler
-	gates    map[string]*authz.Gate // by resource, of all handlers
-	sites    map[string]*site       // by issuer
+	servers  map[string]*gateway.Server // by resource, of all handlers
+	sites    map[string]*site           // by issuer
 }
 
 // CaddyModule returns the Caddy module information.
@@ -154,31 +153,21 @@ func serverNames(h *Handler) string {
 }
 
 // addSite makes known what a site of this configuration works with.
-func (a *App) addSite(s *site, gates map[string]*authz.Gate) {
+func (a *App) addSite(s *site, servers map[string]*gateway.Server) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gates == nil {
-		a.gates, a.sites = map[string]*authz.Gate{}, map[string]*site{}
+	if a.servers == nil {
+		a.servers, a.sites = map[string]*gateway.Server{}, map[string]*site{}
 	}
-	maps.Copy(a.gates, gates)
+	maps.Copy(a.servers, servers)
 	a.sites[s.as.Config().Issuer] = s
 }
 
-// gate returns the gate in front of a resource, under this configuration.
-func (a *App) gate(resource string) *authz.Gate {
+// server returns the MCP server of a resource, under this configuration.
+func (a *App) server(resource string) *gateway.Server {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.gates[resource]
-}
-
-// broker returns what connects people at a site, or nil.
-func (a *App) broker(issuer string) *accounts.Broker {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s := a.sites[issuer]; s != nil {
-		return s.broker
-	}
-	return nil
+	return a.servers[resource]
 }
 
 // issuers returns those of all sites, in order.

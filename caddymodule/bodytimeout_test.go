@@ -3,18 +3,18 @@ package caddymodule
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 )
 
 // N08: who sends a body a byte at a time is answered all the same, over HTTP/1
 // and HTTP/2, wherever the body is read here.
 func TestSlowBody_N08(t *testing.T) {
-	defer func(before time.Duration) { bodyTimeout = before }(bodyTimeout)
-	bodyTimeout = 500 * time.Millisecond
+	defer func(before time.Duration) { gateway.BodyTimeout = before }(gateway.BodyTimeout)
+	gateway.BodyTimeout = 500 * time.Millisecond
 	lines := alice + newLab(t).server()
 	g := newGateway(t, lines)
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\nprotocols h1 h2c\n}", 1))
@@ -48,7 +48,7 @@ func TestSlowBody_N08(t *testing.T) {
 				}
 				defer res.Body.Close()
 				if took := time.Since(began); took > 5*time.Second || res.StatusCode/100 != 4 {
-					t.Errorf("status %d after %v, want a refusal after %v", res.StatusCode, took, bodyTimeout)
+					t.Errorf("status %d after %v, want a refusal after %v", res.StatusCode, took, gateway.BodyTimeout)
 				}
 			})
 		}
@@ -70,52 +70,4 @@ func drip(w *io.PipeWriter) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	_ = w.Close()
-}
-
-// deadlines records those that are set for reading.
-type deadlines struct {
-	http.ResponseWriter
-	set []time.Time
-}
-
-func (d *deadlines) SetReadDeadline(at time.Time) error {
-	d.set = append(d.set, at)
-	return nil
-}
-
-// A body that arrives in time leaves no deadline behind: what is done with it,
-// or read after what is held of it, may take longer. Without a body there is none.
-func TestNoDeadlineAfterTheBody_N08(t *testing.T) {
-	read := func(w http.ResponseWriter, r *http.Request) error {
-		timeBody(w, r)
-		_, err := io.ReadAll(r.Body)
-		return err
-	}
-	hold := func(w http.ResponseWriter, r *http.Request) error { return new(heldBody).hold(w, r) }
-	holdPieces := func(w http.ResponseWriter, r *http.Request) error {
-		r.Body = io.NopCloser(iotest.OneByteReader(r.Body))
-		return hold(w, r)
-	}
-	for name, c := range map[string]struct {
-		use  func(http.ResponseWriter, *http.Request) error
-		body string
-		want int // deadlines; the last of them is none
-	}{
-		"ours":             {read, "body", 2},
-		"ours, empty":      {read, "", 0},
-		"held":             {hold, "body", 0}, // it came with the headers
-		"held, in pieces":  {holdPieces, "body", 2},
-		"held, empty":      {hold, "", 0},
-		"too much to hold": {hold, strings.Repeat("x", maxHeldBody+1), 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := &deadlines{}
-			if err := c.use(d, httptest.NewRequest("POST", "/", strings.NewReader(c.body))); err != nil {
-				t.Fatal(err)
-			}
-			if len(d.set) != c.want || c.want > 0 && (d.set[0].IsZero() || !d.set[c.want-1].IsZero()) {
-				t.Errorf("deadlines %v, want %d, of which the last is none", d.set, c.want)
-			}
-		})
-	}
 }

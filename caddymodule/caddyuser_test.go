@@ -67,7 +67,7 @@ var forgeries = http.Header{
 }
 
 // forwardAuth returns the example, and the gateway that it is for.
-func forwardAuth(t *testing.T, lines ...string) (*gateway, string) {
+func forwardAuth(t *testing.T, lines ...string) (*instance, string) {
 	t.Helper()
 	example, err := os.ReadFile("../examples/forward-auth.caddyfile")
 	if err != nil {

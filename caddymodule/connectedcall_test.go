@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 )
 
 // E25: of a hundred people who all make a hundred calls at the same time, each
@@ -85,7 +87,7 @@ func (p *person) wantEcho(client *http.Client, id int) {
 // A body is sent again as it was, whatever became of the buffer it was in.
 func TestBodyIsSentAgain(t *testing.T) {
 	l := newLab(t)
-	sizes := map[string]int{"a": 0, "b": 511, "c": 4096, "d": maxHeldBody - 200}
+	sizes := map[string]int{"a": 0, "b": 511, "c": 4096, "d": mcp.MaxRequest - 200}
 	g := newGateway(t, people("a", "b", "c", "d", "large")+l.server())
 	bodyOf := func(size int) string {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":%q}}`, strings.Repeat("x", size))
@@ -102,11 +104,11 @@ func TestBodyIsSentAgain(t *testing.T) {
 	p := g.person("large")
 	p.connect("notion")
 	l.expire()
-	res := p.call(bodyOf(maxHeldBody))
+	res := p.call(bodyOf(mcp.MaxRequest))
 	if body := status(t, res, http.StatusServiceUnavailable); res.Header.Get("Retry-After") == "" || !strings.Contains(body, "again") {
 		t.Errorf("%v %s", res.Header, body)
 	}
-	if got := status(t, p.call(bodyOf(maxHeldBody)), http.StatusOK); !strings.Contains(got, strings.Repeat("x", maxHeldBody)) {
+	if got := status(t, p.call(bodyOf(mcp.MaxRequest)), http.StatusOK); !strings.Contains(got, strings.Repeat("x", mcp.MaxRequest)) {
 		t.Error("a large body does not pass")
 	}
 }

@@ -10,6 +10,14 @@ import (
 	"sort"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// What package gateway leaves for the answer in a retry, and how often it asks.
+const (
+	answerRoom         = 1 << 10
+	scopeAsksPerMinute = 3
 )
 
 const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}}}}`
@@ -139,8 +147,8 @@ func TestAskToConnect_LargeRequest_D25(t *testing.T) {
 		return true
 	}
 	const room = 4 << 10
-	tooLarge := maxHeldBody - room + sort.Search(room, func(n int) bool { return !asked(maxHeldBody - room + n) })
-	if largest := tooLarge - 1; asked(maxHeldBody) || !asked(largest) {
+	tooLarge := mcp.MaxRequest - room + sort.Search(room, func(n int) bool { return !asked(mcp.MaxRequest - room + n) })
+	if largest := tooLarge - 1; asked(mcp.MaxRequest) || !asked(largest) {
 		t.Fatalf("no bound: asked with %d bytes", largest)
 	}
 	c.connect("notion")

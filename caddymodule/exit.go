@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 )
 
 // endStreamsOnExit subscribes to Caddy's "stopping" event. The HTTP server
@@ -32,8 +34,8 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 	state := s.app.state
 	s.app.mu.Unlock()
 	if state != nil {
-		state.streams.close()
+		state.streams.Close(gateway.StopGrace)
 	}
-	time.AfterFunc(stopGrace, s.app.conns.close)
+	time.AfterFunc(gateway.StopGrace, s.app.conns.Close)
 	return nil
 }

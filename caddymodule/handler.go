@@ -6,9 +6,11 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 func init() {
@@ -33,15 +35,15 @@ func init() {
 type Handler struct {
 	config.Site
 
-	app       *App
-	log       *zap.Logger
-	cfg       *config.Site   // resolved
-	clients   []authz.Client // pre-registered
-	host      string         // of PublicURL
-	owned     *config.OwnedPaths
-	upstreams []*upstream // one per server
-	user      string      // the placeholder of the user of another handler; empty if that is no way to sign in
-	logged    bool        // the access log is on
+	app        *App
+	log        *zap.Logger
+	cfg        *config.Site   // resolved
+	clients    []authz.Client // pre-registered
+	host       string         // of PublicURL
+	owned      *config.OwnedPaths
+	forwarders []gateway.Forwarder // one per server
+	user       string              // the placeholder of the user of another handler; empty if that is no way to sign in
+	logged     bool                // the access log is on
 
 	building sync.Mutex
 	site     atomic.Pointer[site]

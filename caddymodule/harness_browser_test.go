@@ -17,7 +17,7 @@ var hiddenField = regexp.MustCompile(`name="(flow_id|csrf_token|identity|resourc
 
 // signIn registers a client and signs in as nobody in particular. It returns
 // the answer of the token endpoint.
-func (g *gateway) signIn(clientName string, resource string) string {
+func (g *instance) signIn(clientName string, resource string) string {
 	g.t.Helper()
 	return status(g.t, g.call("POST", "/api/oauth/per-user/token", g.approved(clientName, resource).Encode(),
 		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)
@@ -25,7 +25,7 @@ func (g *gateway) signIn(clientName string, resource string) string {
 
 // approved registers a client and lets a browser approve it. It returns the
 // form that fetches the tokens.
-func (g *gateway) approved(clientName string, resource string) url.Values {
+func (g *instance) approved(clientName string, resource string) url.Values {
 	g.t.Helper()
 	body := status(g.t, g.call("POST", "/api/oauth/per-user/register",
 		fmt.Sprintf(`{"client_name":%q,"redirect_uris":["http://127.0.0.1/cb"],"token_endpoint_auth_method":"none"}`, clientName),
@@ -48,7 +48,7 @@ func (g *gateway) approved(clientName string, resource string) url.Values {
 
 // approve walks a browser through the pages and returns where it leads to the
 // client.
-func (g *gateway) approve(authorize string) *url.URL {
+func (g *instance) approve(authorize string) *url.URL {
 	g.t.Helper()
 	browser := g.browser
 	if browser == nil {
@@ -83,7 +83,7 @@ func (g *gateway) approve(authorize string) *url.URL {
 	return to
 }
 
-func (g *gateway) page(res *http.Response, err error) string {
+func (g *instance) page(res *http.Response, err error) string {
 	g.t.Helper()
 	if err != nil {
 		g.t.Fatal(err)
@@ -113,7 +113,7 @@ func accessToken(t *testing.T, answer string) string {
 }
 
 // revoke revokes a token in the name of the client that signed in last.
-func (g *gateway) revoke(token string) {
+func (g *instance) revoke(token string) {
 	g.t.Helper()
 	status(g.t, g.call("POST", "/api/oauth/per-user/revoke", url.Values{"token": {token}, "client_id": {g.client}}.Encode(),
 		"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), http.StatusOK)

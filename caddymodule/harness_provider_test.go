@@ -230,14 +230,14 @@ func keyOf(name string) string { return name + "-key-0123456789abcdef" }
 // person is somebody with a browser, signed in to an account of the same name
 // at the provider.
 type person struct {
-	g       *gateway
+	g       *instance
 	name    string
 	account string
 	address string // where they are; default: here
 	browser *http.Client
 }
 
-func (g *gateway) person(name string) *person {
+func (g *instance) person(name string) *person {
 	jar, _ := cookiejar.New(nil)
 	p := &person{g: g, name: name, account: name}
 	p.browser = &http.Client{Jar: jar, Transport: p, CheckRedirect: func(r *http.Request, _ []*http.Request) error {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"syscall"
@@ -46,8 +47,8 @@ func testKey(name string) []byte {
 // alice signs in with a virtual key, which is also a bearer token.
 var alice = fmt.Sprintf("identity virtual_key\nidentity anonymous\nvirtual_key alice sha256:%x\n", storage.HashOf(aliceKey))
 
-// gateway is a Caddy in this process. There can be only one at a time.
-type gateway struct {
+// instance is a Caddy in this process. There can be only one at a time.
+type instance struct {
 	t       *testing.T
 	url     string
 	addr    string
@@ -66,9 +67,9 @@ type gateway struct {
 }
 
 // newGateway serves one site with the lines in its mcp_oauth block.
-func newGateway(t *testing.T, lines string) *gateway {
+func newGateway(t *testing.T, lines string) *instance {
 	t.Helper()
-	g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	g.load(g.caddyfile(lines))
 	t.Cleanup(func() {
@@ -82,9 +83,9 @@ func newGateway(t *testing.T, lines string) *gateway {
 	return g
 }
 
-func (g *gateway) db() string { return filepath.Join(g.dir, "mcp_oauth.db") }
+func (g *instance) db() string { return filepath.Join(g.dir, "mcp_oauth.db") }
 
-func (g *gateway) caddyfile(lines string) string {
+func (g *instance) caddyfile(lines string) string {
 	g.written++
 	site := "http://" + g.addr
 	if strings.Contains(lines, "public_url https:") { // another host's
@@ -121,7 +122,7 @@ var loadedMark = regexp.MustCompile(`header X-Loaded (\d+)`)
 
 // load replaces the configuration. The server of before may answer for another
 // moment, so it waits until the new one does, many times in a row.
-func (g *gateway) load(caddyfile string) {
+func (g *instance) load(caddyfile string) {
 	g.t.Helper()
 	if err := loadCaddyfile(caddyfile); err != nil {
 		g.t.Fatal(err)
@@ -148,7 +149,7 @@ func loadCaddyfile(caddyfile string) error {
 	return caddy.Load(config, true)
 }
 
-func (g *gateway) log() string {
+func (g *instance) log() string {
 	g.t.Helper()
 	text, err := os.ReadFile(g.logs)
 	if err != nil {
@@ -189,7 +190,7 @@ func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // call sends a request with Alice's key, unless it has an Authorization header.
-func (g *gateway) call(method, path, body string, headers ...string) *http.Response {
+func (g *instance) call(method, path, body string, headers ...string) *http.Response {
 	g.t.Helper()
 	req, err := http.NewRequestWithContext(g.t.Context(), method, g.url+path, strings.NewReader(body))
 	if err != nil {
@@ -214,7 +215,7 @@ func (g *gateway) call(method, path, body string, headers ...string) *http.Respo
 
 // raw sends a request byte for byte, as no HTTP client would, and returns the
 // first line of the answer.
-func (g *gateway) raw(lines ...string) string {
+func (g *instance) raw(lines ...string) string {
 	g.t.Helper()
 	conn, err := net.Dial("tcp", g.addr)
 	if err != nil {
@@ -239,4 +240,9 @@ func status(t *testing.T, res *http.Response, want int) string {
 		t.Errorf("status %d, want %d: %s", res.StatusCode, want, body)
 	}
 	return string(body)
+}
+
+// size returns how much is in a map that another package keeps to itself.
+func size(keeper any, field string) int {
+	return reflect.ValueOf(keeper).Elem().FieldByName(field).Len()
 }

@@ -108,7 +108,7 @@ func TestForeignHostIsToldWhy(t *testing.T) {
 func TestTwoIssuers_F11(t *testing.T) {
 	up := newRecorder(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
-	second := &gateway{t: t, addr: freeAddr(t), dir: g.dir}
+	second := &instance{t: t, addr: freeAddr(t), dir: g.dir}
 	second.url, second.logs = "http://"+second.addr, g.logs
 	site := second.caddyfile(alice + "server a /mcp " + up.URL)
 	g.load(g.caddyfile(alice+"server a /mcp "+up.URL) + site[strings.Index(site, "http://"+second.addr):])

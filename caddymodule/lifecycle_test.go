@@ -25,7 +25,7 @@ import (
 
 // M11: `caddy validate` works while another process has the database.
 func TestDatabaseInUse_M11(t *testing.T) {
-	g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.logs = filepath.Join(g.dir, "caddy.log")
 	store, err := boltstore.Open(g.db(), boltstore.Options{})
 	if err != nil {
@@ -145,7 +145,7 @@ func openFiles() int {
 	return len(entries)
 }
 
-func stateOf(t *testing.T, g *gateway) *processState {
+func stateOf(t *testing.T, g *instance) *processState {
 	t.Helper()
 	state, _, err := activeApp().open()
 	if err != nil {

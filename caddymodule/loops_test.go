@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,27 +41,22 @@ func noApp() *App { return nil }
 // E18: by itself, and within seconds, the process ends the streams of those
 // who would not pass any more.
 func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
-	atWork(t, new(MemoryStorage), noApp, func(t *testing.T, p *processState) {
-		upstream, _ := io.Pipe()
-		stream := p.streams.track(&stream{ReadCloser: upstream, events: true, call: &call{gatedServer: new(gatedServer)}}) // without a gate nobody passes
-		ended := make(chan time.Time, 1)
-		go func() {
-			_, _ = stream.Read(make([]byte, 1))
-			ended <- time.Now()
-		}()
-		began := time.Now()
-		time.Sleep(recheckInterval + time.Second)
-		synctest.Wait()
-		select {
-		case at := <-ended:
-			if at.Sub(began) > 5*time.Second {
-				t.Errorf("ended after %v, want 5s at most", at.Sub(began))
-			}
-		default:
-			t.Error("the stream goes on")
-		}
-		_ = stream.Close()
-	})
+	up, next := eventStream(t)
+	defer close(next)
+	g := newGateway(t, alice+"server a /mcp "+up.URL)
+	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
+	if got, err := event(stream); got != "open" {
+		t.Fatal(got, err)
+	}
+	g.revoke(token)
+	began := time.Now()
+	if got, err := event(stream); !errors.Is(err, io.EOF) {
+		t.Errorf("after revocation: %q, %v", got, err)
+	}
+	if took := time.Since(began); took > recheckInterval+time.Second || recheckInterval > 5*time.Second {
+		t.Errorf("ended after %v, want 5s at most", took)
+	}
 }
 
 // Expired records are removed by themselves.

@@ -17,45 +17,45 @@ import (
 
 // obstacles keep a site from being opened, each in another way. Each returns
 // how to remove it, and what the log says.
-var obstacles = map[string]func(*testing.T, *gateway, *string) (remove func(), said []string){
-	"database in use": func(t *testing.T, g *gateway, _ *string) (func(), []string) {
+var obstacles = map[string]func(*testing.T, *instance, *string) (remove func(), said []string){
+	"database in use": func(t *testing.T, g *instance, _ *string) (func(), []string) {
 		store, err := boltstore.Open(g.db(), boltstore.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return func() { _ = store.Close() }, []string{"already open in another process", g.db()}
 	},
-	"database empty": func(t *testing.T, g *gateway, _ *string) (func(), []string) {
+	"database empty": func(t *testing.T, g *instance, _ *string) (func(), []string) {
 		write(t, g.db(), "")
 		return func() { _ = os.Remove(g.db()) }, []string{"it is empty", g.db()}
 	},
-	"database damaged": func(t *testing.T, g *gateway, _ *string) (func(), []string) {
+	"database damaged": func(t *testing.T, g *instance, _ *string) (func(), []string) {
 		write(t, g.db(), strings.Repeat("not a database ", 5000))
 		return func() { _ = os.Remove(g.db()) }, []string{"no database", g.db()}
 	},
-	"folder is a file": func(t *testing.T, g *gateway, text *string) (func(), []string) {
+	"folder is a file": func(t *testing.T, g *instance, text *string) (func(), []string) {
 		folder := filepath.Join(g.dir, "folder")
 		*text = strings.Replace(*text, g.db(), filepath.Join(folder, "mcp_oauth.db"), 1)
 		write(t, folder, "")
 		return func() { _ = os.Remove(folder) }, []string{"must be a folder", folder}
 	},
-	"key missing": func(t *testing.T, g *gateway, text *string) (func(), []string) {
+	"key missing": func(t *testing.T, g *instance, text *string) (func(), []string) {
 		file := withKeyFile(g, text)
 		return func() { write(t, file, keyText("a")) }, []string{"no such file", file}
 	},
-	"key empty": func(t *testing.T, g *gateway, text *string) (func(), []string) {
+	"key empty": func(t *testing.T, g *instance, text *string) (func(), []string) {
 		file := withKeyFile(g, text)
 		write(t, file, "")
 		return func() { write(t, file, keyText("a")) }, []string{"is empty", file}
 	},
-	"key invalid": func(t *testing.T, g *gateway, text *string) (func(), []string) {
+	"key invalid": func(t *testing.T, g *instance, text *string) (func(), []string) {
 		file := withKeyFile(g, text)
 		write(t, file, "short")
 		return func() { write(t, file, keyText("a")) }, []string{"must be 32 random bytes", file}
 	},
 }
 
-func withKeyFile(g *gateway, text *string) string {
+func withKeyFile(g *instance, text *string) string {
 	file := filepath.Join(g.dir, "encryption.key")
 	*text = strings.Replace(*text, "storage bbolt {", "encryption_key {file."+file+"}\nstorage bbolt {", 1)
 	return file
@@ -76,7 +76,7 @@ func TestStartWithoutStore_E16(t *testing.T) {
 	for name, obstacle := range obstacles {
 		t.Run(name, func(t *testing.T) {
 			up := newRecorder(t, nil)
-			g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+			g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 			g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 			text := g.caddyfile(alice + "server a /mcp " + up.URL)
 			remove, said := obstacle(t, g, &text)
@@ -122,7 +122,7 @@ func TestSecondProcessEnds_M11(t *testing.T) {
 		"something beside": {"respond /elsewhere ok", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+			g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 			store, err := boltstore.Open(g.db(), boltstore.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -161,7 +161,7 @@ func TestSecondProcessEnds_M11(t *testing.T) {
 // A configuration that waits for its store is no reason to refuse another, and
 // leaves nothing behind when it goes.
 func TestStopWhileTheStoreCannotBeOpened(t *testing.T) {
-	g := &gateway{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	write(t, g.db(), "")
 	g.load(g.caddyfile(alice + "server a /mcp http://127.0.0.1:1/mcp"))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -42,8 +43,8 @@ type processState struct {
 	limiter      *ratelimit.Limiter
 	documents    *authz.DocumentCache
 	stepUps      *authz.StepUps
-	streams      *streams
-	links        *openLinks
+	streams      *gateway.Streams
+	elicitations *gateway.Elicitations
 	connections  *accounts.Shared
 	ephemeralKey [keySize]byte
 	active       func() *App // of the configuration that serves now, or nil
@@ -57,16 +58,16 @@ type processState struct {
 func newProcessState(store storage.Store, active func() *App) *processState {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &processState{
-		store:       store,
-		tokens:      tokens.NewCache(store, tokenCacheSize),
-		limiter:     ratelimit.New(limiterSize),
-		documents:   authz.NewDocumentCache(),
-		stepUps:     authz.NewStepUps(stepUpsSize),
-		streams:     newStreams(),
-		links:       newOpenLinks(),
-		connections: accounts.NewShared(),
-		active:      active,
-		stop:        stop,
+		store:        store,
+		tokens:       tokens.NewCache(store, tokenCacheSize),
+		limiter:      ratelimit.New(limiterSize),
+		documents:    authz.NewDocumentCache(),
+		stepUps:      authz.NewStepUps(stepUpsSize),
+		streams:      gateway.NewStreams(),
+		elicitations: gateway.NewElicitations(),
+		connections:  accounts.NewShared(),
+		active:       active,
+		stop:         stop,
 	}
 	_, _ = rand.Read(p.ephemeralKey[:]) // never fails, see crypto/rand
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
@@ -81,7 +82,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 func (p *processState) Destruct() error {
 	p.stop()
 	p.done.Wait()
-	p.streams.close()
+	p.streams.Close(gateway.StopGrace)
 	p.connections.Close()
 	return p.store.Close()
 }
@@ -96,8 +97,11 @@ func (p *processState) sweep(ctx context.Context) {
 // begun under an earlier configuration is judged by the one that serves now:
 // one that took the MCP server away ends them too.
 func (p *processState) recheck(ctx context.Context) {
-	active := p.active()
-	p.streams.endUnless(func(s *stream) bool { return s.passes(ctx, active) })
+	var serving gateway.Serving
+	if active := p.active(); active != nil {
+		serving = active.server
+	}
+	p.streams.Recheck(ctx, serving)
 }
 
 // revoke tells providers what people disconnected.

@@ -5,7 +5,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -43,11 +45,11 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	for i, s := range h.cfg.Servers {
-		u, err := newUpstream(ctx, s, &h.app.conns)
+		proxy, err := gateway.NewProxy(ctx, s, &h.app.conns)
 		if err != nil {
 			return config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
 		}
-		h.upstreams = append(h.upstreams, u)
+		h.forwarders = append(h.forwarders, proxy)
 	}
 	return h.app.addHandler(h)
 }
@@ -68,10 +70,8 @@ func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []au
 
 // Cleanup closes the connections to MCP servers that nobody uses.
 func (h *Handler) Cleanup() error {
-	for _, u := range h.upstreams {
-		if u.own != nil {
-			_ = u.own.Cleanup() // which never fails
-		}
+	for _, f := range h.forwarders {
+		f.Close()
 	}
 	return nil
 }

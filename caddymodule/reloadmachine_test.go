@@ -27,7 +27,7 @@ import (
 // Among the replacements is one that puts each server in the place of the
 // other: what was connected with one must not get to see the other.
 type reloadMachine struct {
-	g     *gateway
+	g     *instance
 	labs  map[string]*lab // by server
 	round int
 	load  int // configurations so far

@@ -11,7 +11,7 @@ import (
 
 // around returns a Caddyfile with other handlers around that of the site;
 // %s stands for its block.
-func (g *gateway) around(global, site string) string {
+func (g *instance) around(global, site string) string {
 	block := "mcp_oauth {\nidentity user_id\nserver a /mcp http://127.0.0.1:1/mcp\n}"
 	before, _, _ := strings.Cut(g.caddyfile(""), "http://")
 	before = strings.Replace(before, "{\n", "{\n"+global+"\n", 1)

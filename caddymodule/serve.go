@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 )
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -30,12 +31,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuseHost(w, r)
 	}
 	if e.server != nil {
-		return e.server.serve(s, w, r, next)
+		return e.server.ServeHTTP(w, r, next)
 	}
 	if !ok { // what Caddy would answer with an empty 200
 		e.handler = s.as.NotFound()
 	}
-	timeBody(w, r)
+	gateway.LimitBodyTime(w, r)
 	e.handler.ServeHTTP(w, h.withUser(r))
 	return nil
 }
@@ -51,11 +52,11 @@ func (h *Handler) open() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, gates, err := newSite(h, state, keys)
+	s, servers, err := newSite(h, state, keys)
 	if err != nil {
 		return nil, err
 	}
-	h.app.addSite(s, gates)
+	h.app.addSite(s, servers)
 	h.site.Store(s)
 	return s, nil
 }

@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -26,24 +25,17 @@ type site struct {
 	broker   *accounts.Broker // nil unless a server is connected
 	exact    map[string]endpoint
 	prefixes []authz.Route
-	sessions *mcp.Sessions
-	states   *mcp.States
-	limiter  *ratelimit.Limiter
-	streams  *streams
-	links    *openLinks
-	logged   bool // the access log is on
-	log      *zap.Logger
 }
 
 // endpoint is what answers at a path: a page or OAuth endpoint, or an MCP server.
 type endpoint struct {
 	handler http.Handler
-	server  *gatedServer
+	server  *gateway.Server
 }
 
 // newSite builds the authorization server of h on what the process shares. It
-// returns the gates too, by resource.
-func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*authz.Gate, error) {
+// returns the MCP servers too, by resource.
+func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*gateway.Server, error) {
 	branded, err := pages.New(pages.Brand{Name: h.cfg.Branding.Name, Accent: h.cfg.Branding.Accent})
 	if err != nil {
 		return nil, nil, err
@@ -58,20 +50,9 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		deps.Connections = broker
 	}
 	as := authz.New(h.cfg, deps)
-	s := &site{
-		as:       as,
-		broker:   broker,
-		exact:    map[string]endpoint{},
-		sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...),
-		states:   mcp.NewStates(keys, h.cfg.Issuer),
-		limiter:  state.limiter,
-		streams:  state.streams,
-		links:    state.links,
-		logged:   h.logged,
-		log:      h.log,
-	}
+	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
 	people := consent.New(consent.Deps{
-		Server: as, Broker: broker, Pages: branded, Logger: h.log, LinkUsed: state.links.used,
+		Server: as, Broker: broker, Pages: branded, Logger: h.log, LinkUsed: state.elicitations.Complete,
 		Logins: &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now},
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {
@@ -82,18 +63,26 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		s.exact[route.Path] = endpoint{handler: route.Handler}
 	}
 	s.addConnectionRoutes(h.cfg)
-	gates := make(map[string]*authz.Gate, len(h.cfg.Servers))
-	for i, server := range h.cfg.Servers {
-		gated := &gatedServer{gate: as.Gate(server), upstream: h.upstreams[i], headers: server.PassFilter}
-		if broker != nil {
-			gated.connection = broker.Server(server.ID)
+	shared := &gateway.Site{
+		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL,
+		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
+		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
+		AccessLog: h.logged, Log: h.log,
+	}
+	servers := make(map[string]*gateway.Server, len(h.cfg.Servers))
+	for i, configured := range h.cfg.Servers {
+		server := &gateway.Server{
+			Server: configured, Site: shared, Gate: as.Gate(configured), Forward: h.forwarders[i],
 		}
-		gates[server.Resource] = gated.gate
+		if broker != nil {
+			server.Account = broker.Server(server.ID)
+		}
+		servers[server.Resource] = server
 		for _, path := range server.Paths() {
-			s.exact[path] = endpoint{server: gated}
+			s.exact[path] = endpoint{server: server}
 		}
 	}
-	return s, gates, nil
+	return s, servers, nil
 }
 
 // find returns what answers at the path. Paths are compared as they are: no

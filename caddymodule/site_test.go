@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 
 	"go.uber.org/zap"
 
@@ -24,18 +26,18 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	}
 	store := memstore.New()
 	state := &processState{
-		store: store, tokens: tokens.NewCache(store, 1), limiter: ratelimit.New(16), streams: newStreams(),
+		store: store, tokens: tokens.NewCache(store, 1), limiter: ratelimit.New(16), streams: gateway.NewStreams(),
 		documents: authz.NewDocumentCache(), connections: accounts.NewShared(),
 	}
 	t.Cleanup(state.connections.Close)
-	at := func(publicURL string) *site {
+	at := func(publicURL string) *mcp.Sessions {
 		h := &Handler{
 			Site: config.Site{
 				PublicURL: publicURL, Identities: []config.Identity{{Kind: "anonymous"}},
 				Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
 			},
 			log: zap.NewNop(), app: new(App),
-			upstreams: []*upstream{{id: "a", proxy: stub{}}},
+			forwarders: []gateway.Forwarder{new(stub)},
 		}
 		if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
 			t.Fatal(err)
@@ -44,13 +46,13 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return s.exact["/mcp"].server.Site.Sessions
 	}
-	wrapped := at("https://one.example").sessions.Wrap("vk:alice", "a", "session")
-	if _, ok := at("https://one.example").sessions.Unwrap("vk:alice", "a", wrapped); !ok {
+	wrapped := at("https://one.example").Wrap("vk:alice", "a", "session")
+	if _, ok := at("https://one.example").Unwrap("vk:alice", "a", wrapped); !ok {
 		t.Error("a session ends with a reload")
 	}
-	if _, ok := at("https://two.example").sessions.Unwrap("vk:alice", "a", wrapped); ok {
+	if _, ok := at("https://two.example").Unwrap("vk:alice", "a", wrapped); ok {
 		t.Error("a session of one site is one of the other")
 	}
 }

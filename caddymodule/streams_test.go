@@ -9,8 +9,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 )
 
 // A stream goes on through a reload, and is judged by the new configuration.
@@ -34,7 +35,7 @@ func TestStreamSurvivesReload(t *testing.T) {
 	if got, err := event(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after the key was withdrawn: %q, %v", got, err)
 	}
-	if n := len(state.streams.snapshot()); n != 0 {
+	if n := state.streams.Len(); n != 0 {
 		t.Errorf("%d streams are left", n)
 	}
 }
@@ -51,11 +52,6 @@ func TestStreamEndsWithItsServer(t *testing.T) {
 	g.load(g.caddyfile(alice + "server b /other " + up.URL))
 	state := stateOf(t, g)
 	state.recheck(context.Background())
-	for _, s := range state.streams.snapshot() {
-		if !s.ended.Load() {
-			t.Fatal("the stream goes on")
-		}
-	}
 	if got, err := event(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -70,7 +66,7 @@ func TestStreamsEndAtExit(t *testing.T) {
 	if got, err := event(stream); got != "open" {
 		t.Fatal(got, err)
 	}
-	stateOf(t, g).streams.close()
+	stateOf(t, g).streams.Close(gateway.StopGrace)
 	if got, err := event(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("an open stream: %q, %v", got, err)
 	}
@@ -92,7 +88,7 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	}
 	state := stateOf(t, g)
 	state.recheck(context.Background())
-	if n := len(state.streams.snapshot()); n != 1 {
+	if n := state.streams.Len(); n != 1 {
 		t.Fatalf("%d streams", n)
 	}
 	g.revoke(token)
@@ -148,97 +144,24 @@ func TestSlowAnswerEndsWithItsToken_E18(t *testing.T) {
 			if rest, err := io.ReadAll(res.Body); err == nil {
 				t.Errorf("after revocation: %d bytes, and looks complete", len(rest))
 			}
-			if n := len(state.streams.snapshot()); n != 0 {
+			if n := state.streams.Len(); n != 0 {
 				t.Errorf("%d answers are left", n)
 			}
 		})
 	}
 }
 
-// Answers come and go in any order.
-func TestStreamsAreForgotten(t *testing.T) {
-	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}} {
-		r := newStreams()
-		var all [3]stream
-		for i := range all {
-			all[i].ReadCloser = io.NopCloser(strings.NewReader(""))
-			r.track(&all[i])
-		}
-		for left, i := range order {
-			for range 2 { // closing twice does no harm
-				_ = all[i].Close()
-			}
-			if got, want := len(r.snapshot()), 2-left; got != want || r.count != want {
-				t.Errorf("order %v: %d left, counted %d, want %d", order, got, r.count, want)
-			}
-		}
-	}
-}
-
-// When the process stops, a call may go on for a while, and an event stream may
-// not.
-func TestAnswersEndAfterTheGraceAtExit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newStreams()
-		read := func(events bool) *atomic.Value { // of the error, once there is one
-			body, _ := io.Pipe()
-			got := new(atomic.Value)
-			s := r.track(&stream{ReadCloser: body, events: events, call: new(call)})
-			go func() {
-				_, err := s.Read(make([]byte, 1))
-				got.Store(err)
-			}()
-			return got
-		}
-		events, call := read(true), read(false)
-		r.close()
-		synctest.Wait()
-		if events.Load() != io.EOF || call.Load() != nil {
-			t.Errorf("at once: event stream %v, call %v; want EOF, nil", events.Load(), call.Load())
-		}
-		late := read(false)
-		synctest.Wait()
-		if late.Load() != nil {
-			t.Errorf("a late call at once: %v, want it to go on", late.Load())
-		}
-		time.Sleep(stopGrace + time.Second)
-		synctest.Wait()
-		tooLate := read(false)
-		synctest.Wait()
-		for name, got := range map[string]*atomic.Value{"call": call, "late call": late, "too late call": tooLate} {
-			if got.Load() != errEnded {
-				t.Errorf("%s after the grace: %v, want %v", name, got.Load(), errEnded)
-			}
-		}
-	})
-}
-
-// A stream that waits for word only once its account is gone ends with its upstream.
-func TestUpstreamEndsItsStream(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		over := make(chan struct{})
-		s := &stream{ReadCloser: io.NopCloser(strings.NewReader("")), events: true, waiting: &waiting{over: over}}
-		var got error
-		go func() { _, got = s.Read(make([]byte, 1)) }()
-		synctest.Wait()
-		if got != io.EOF {
-			t.Errorf("got %v, want %v", got, io.EOF)
-			close(over)
-		}
-	})
-}
-
 // A client that does not read its answer is cut off too.
 func TestClientThatDoesNotReadIsCutOffAtExit(t *testing.T) {
 	up, written := endless(t)
 	lines := alice + "server a /mcp " + up.URL
-	g := newGateway(t, lines)
-	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\nprotocols h1 h2c\n}", 1))
 	h2 := &http.Transport{Protocols: new(http.Protocols)}
 	h2.Protocols.SetUnencryptedHTTP2(true)
 	for version, transport := range map[string]*http.Transport{"HTTP/1": {}, "HTTP/2": h2} {
 		t.Run(version, func(t *testing.T) {
 			defer transport.CloseIdleConnections()
+			g := newGateway(t, lines)
+			g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\nprotocols h1 h2c\n}", 1))
 			req, err := http.NewRequestWithContext(t.Context(), "POST", g.url+"/mcp", strings.NewReader(initialize))
 			if err != nil {
 				t.Fatal(err)
@@ -253,15 +176,12 @@ func TestClientThatDoesNotReadIsCutOffAtExit(t *testing.T) {
 				before = written.Load()
 			}
 			all := stateOf(t, g).streams
-			all.endAll()
-			for deadline := time.Now().Add(10 * time.Second); len(all.snapshot()) > 0; time.Sleep(10 * time.Millisecond) {
+			all.Close(0)
+			for deadline := time.Now().Add(10 * time.Second); all.Len() > 0; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatal("the call goes on")
 				}
 			}
-			all.mu.Lock()
-			all.ended = false // for the next one
-			all.mu.Unlock()
 		})
 	}
 }
@@ -293,10 +213,10 @@ func TestHangingCallIsEnded(t *testing.T) {
 	go func() { answered <- g.call("POST", "/mcp", initialize) }()
 	<-arrived
 	conns := &activeApp().conns
-	conns.close()
+	conns.Close()
 	status(t, <-answered, http.StatusBadGateway)
 	status(t, g.call("POST", "/mcp", initialize), http.StatusBadGateway) // nor is another opened
-	if n := len(conns.open); n != 0 {
+	if n := size(conns, "open"); n != 0 {
 		t.Errorf("%d connections are left", n)
 	}
 }

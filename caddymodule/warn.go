@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -16,9 +18,9 @@ import (
 func (h *Handler) warn() {
 	h.warnOfNames()
 	h.warnOfPlainSecrets()
-	for _, u := range h.upstreams {
-		if u.unencrypted {
-			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", u.id))
+	for _, s := range h.cfg.Servers {
+		if (len(s.Headers) > 0 || s.Auth != nil) && s.URL.Scheme == "http" && !oauth.IsLoopbackHost(s.URL.Hostname()) {
+			h.log.Warn("the credential for this server travels unencrypted", zap.String("server", s.ID))
 		}
 	}
 	h.warnOfProxy()
@@ -48,8 +50,8 @@ func (h *Handler) warnOfProxy() {
 
 // warnOfAddresses tells where a call goes if that is not where its URL says.
 func (h *Handler) warnOfAddresses() {
-	for i, s := range h.cfg.Servers {
-		own := dialAddress(h.upstreams[i].url)
+	for _, s := range h.cfg.Servers {
+		own := gateway.DialAddress(s.URL)
 		if to := elsewhere(s, own); len(to) > 0 {
 			h.log.Warn("calls go to the addresses in proxy, not to the host of the server's URL, which is only sent as Host; leave it at one of the two",
 				zap.String("server", s.ID), zap.String("url_host", own), zap.Strings("to", to))

@@ -37,9 +37,9 @@ func TestWithdrawnEndsGrants_D09(t *testing.T) {
 		"server removed":        {"vk", url.Values{"vk": {keyOf("alice")}}, strings.Replace(full, "server a /mcp "+up.URL+"\n", "", 1), false},
 		"client added":          {"vk", url.Values{"vk": {keyOf("alice")}}, app + full, false},
 	} {
-		for how, between := range map[string]func(*gateway, string, string){
-			"reloaded": func(g *gateway, withdrawn, back string) { g.load(withdrawn); g.load(back) },
-			"reloaded without a pause": func(g *gateway, withdrawn, back string) {
+		for how, between := range map[string]func(*instance, string, string){
+			"reloaded": func(g *instance, withdrawn, back string) { g.load(withdrawn); g.load(back) },
+			"reloaded without a pause": func(g *instance, withdrawn, back string) {
 				for _, text := range []string{withdrawn, back} {
 					if err := loadCaddyfile(text); err != nil {
 						g.t.Fatal(err)
@@ -47,7 +47,7 @@ func TestWithdrawnEndsGrants_D09(t *testing.T) {
 				}
 				g.load(back)
 			},
-			"while Caddy was down": func(g *gateway, withdrawn, back string) {
+			"while Caddy was down": func(g *instance, withdrawn, back string) {
 				for _, text := range []string{withdrawn, back} {
 					if err := caddy.Stop(); err != nil {
 						g.t.Fatal(err)
@@ -77,7 +77,7 @@ func TestWithdrawnEndsGrants_D09(t *testing.T) {
 }
 
 // settled waits until what was withdrawn before Caddy started has ended.
-func (g *gateway) settled() {
+func (g *instance) settled() {
 	g.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !activeApp().endedAll(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"context"
@@ -8,21 +8,24 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
-// stopGrace is how long calls may go on when the process stops, or nobody could
+// StopGrace is how long calls may go on when the process stops, or nobody could
 // check them any more. Event streams, which never end by themselves, end at once.
-const stopGrace = 5 * time.Second
+const StopGrace = 5 * time.Second
 
 // errEnded aborts an answer that is no event stream: cut off, it must not look
 // complete.
 var errEnded = errors.New("mcp_oauth: the answer was ended, as its caller may not go on or Caddy stops")
 
-// streams are the answers of the process that are being sent. One costs no
+// Streams are the answers of the process that are being sent. One costs no
 // goroutine, no timer and no allocation: one janitor asks for all of them
 // whether their callers would still pass. They are linked to each other, so
 // that an ordinary call, which ends before anybody asks, costs next to nothing.
-type streams struct {
+type Streams struct {
 	mu     sync.Mutex
 	first  *stream
 	count  int
@@ -35,13 +38,18 @@ type streams struct {
 type stream struct {
 	io.ReadCloser // the upstream's
 
-	registry       *streams // nil until it is tracked
-	call           *call
-	events         bool // it never ends by itself
+	server *Server
+	caller *tokens.Caller
+	// credential is that of the account that the call carried, or nil.
+	credential *accounts.Credential
+	client     http.ResponseWriter
+
+	registry       *Streams // nil until it is tracked
+	events         bool     // it never ends by itself
 	previous, next *stream
 	ended          atomic.Bool
 	// waiting is nil unless the stream outlives its account, because its client
-	// then waits for word that there is one again.
+	// is then notified when there is one again.
 	waiting *waiting
 }
 
@@ -52,33 +60,32 @@ type waiting struct {
 	alone atomic.Bool     // the upstream's side was closed
 }
 
-// passes reports whether the caller would still pass. The configuration that
+// Serving returns the MCP server of a resource in the configuration that serves
+// now, or nil.
+type Serving func(resource string) *Server
+
+// allowed reports whether the caller would still pass. The configuration that
 // serves now decides, if there is one.
-func (s *stream) passes(ctx context.Context, active *App) bool {
-	gate := s.call.gate
-	if active != nil {
-		gate = active.gate(s.call.upstream.resource)
+func (s *stream) allowed(ctx context.Context, serving Serving) bool {
+	server := s.server
+	if serving != nil {
+		server = serving(server.Resource)
 	}
-	return gate != nil && gate.Recheck(s.call.caller) && s.linked(ctx, active)
+	return server != nil && server.Gate != nil && server.Gate.Recheck(s.caller) && s.hasAccount(ctx, server.Site.Accounts)
 }
 
-// linked reports whether the answer may go on, as far as its connection goes:
-// one that was ended, or made again with another account, ends what the
+// hasAccount reports whether the answer may go on, as far as its account goes:
+// a connection that was ended, or made again with another account, ends what the
 // upstream sends.
-func (s *stream) linked(ctx context.Context, active *App) bool {
-	c := s.call
-	if c.connected == nil {
+func (s *stream) hasAccount(ctx context.Context, now *accounts.Broker) bool {
+	if s.credential == nil {
 		return true
 	}
-	broker := c.site.broker
-	if active != nil {
-		broker = active.broker(c.site.as.Config().Issuer)
-	}
-	if broker == nil {
+	if now == nil {
 		return false
 	}
-	switch broker.LinkOf(ctx, c.caller.Identity.Subject, c.upstream.id) {
-	case c.connected.credential.Link:
+	switch now.LinkOf(ctx, s.caller.Identity.Subject, s.server.ID) {
+	case s.credential.Link:
 		return s.waiting == nil || !s.waiting.alone.Load()
 	case "":
 		return s.wait()
@@ -87,7 +94,7 @@ func (s *stream) linked(ctx context.Context, active *App) bool {
 }
 
 // wait closes the upstream's side and leaves the client's open, if the client
-// waits for word. It reports whether it does.
+// waits to be notified. It reports whether it does.
 func (s *stream) wait() bool {
 	if s.waiting == nil {
 		return false
@@ -98,11 +105,11 @@ func (s *stream) wait() bool {
 	return true
 }
 
-func newStreams() *streams { return &streams{} }
+func NewStreams() *Streams { return &Streams{} }
 
 // track registers an answer until it is closed. Once the process stops, an
 // event stream ends at once.
-func (r *streams) track(s *stream) io.ReadCloser {
+func (r *Streams) track(s *stream) io.ReadCloser {
 	s.registry = r
 	r.mu.Lock()
 	ended := r.ended || r.closed && s.events
@@ -119,7 +126,7 @@ func (r *streams) track(s *stream) io.ReadCloser {
 }
 
 // forget removes an answer. It may be closed more than once.
-func (r *streams) forget(s *stream) {
+func (r *Streams) forget(s *stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -177,8 +184,22 @@ func (s *stream) end() {
 	}
 }
 
+// Len returns how many answers are being sent.
+func (r *Streams) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// Recheck ends the answers whose callers would not pass any more. One that was
+// begun under an earlier configuration is judged by the one that serves now:
+// one that took the MCP server away ends them too. serving is nil while none does.
+func (r *Streams) Recheck(ctx context.Context, serving Serving) {
+	r.endUnless(func(s *stream) bool { return s.allowed(ctx, serving) })
+}
+
 // endUnless ends the answers that keep does not want.
-func (r *streams) endUnless(keep func(*stream) bool) {
+func (r *Streams) endUnless(keep func(*stream) bool) {
 	for _, s := range r.snapshot() {
 		if !keep(s) {
 			s.end()
@@ -186,20 +207,20 @@ func (r *streams) endUnless(keep func(*stream) bool) {
 	}
 }
 
-// close ends all event streams, also those to come, and after a while all that
+// Close ends all event streams, also those to come, and after the grace all that
 // is still being sent.
-func (r *streams) close() {
+func (r *Streams) Close(grace time.Duration) {
 	r.mu.Lock()
 	again := r.closed
 	r.closed = true
 	r.mu.Unlock()
 	r.endUnless(func(s *stream) bool { return !s.events })
 	if !again {
-		time.AfterFunc(stopGrace, r.endAll)
+		time.AfterFunc(grace, r.endAll)
 	}
 }
 
-func (r *streams) endAll() {
+func (r *Streams) endAll() {
 	r.mu.Lock()
 	r.ended = true
 	r.mu.Unlock()
@@ -209,11 +230,11 @@ func (r *streams) endAll() {
 
 // hangUp ends the writing to clients that do not read. None of the calls returns
 // meanwhile, as that takes the lock; afterwards their clients' side is gone.
-func (r *streams) hangUp() {
+func (r *Streams) hangUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := r.first; s != nil; s = s.next {
-		if w, ok := innermost(s.call.client).(interface{ SetWriteDeadline(time.Time) error }); ok {
+		if w, ok := innermost(s.client).(interface{ SetWriteDeadline(time.Time) error }); ok {
 			_ = w.SetWriteDeadline(time.Now())
 		}
 	}
@@ -232,7 +253,7 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 }
 
 // snapshot keeps the lock short: asking about thousands of answers takes a while.
-func (r *streams) snapshot() []*stream {
+func (r *Streams) snapshot() []*stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := make([]*stream, 0, r.count)

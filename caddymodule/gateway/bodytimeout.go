@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"io"
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// bodyTimeout is how long a client may take to send a body that is read here
+// BodyTimeout is how long a client may take to send a body that is read here
 // and not passed on: forms, registrations, the calls that are held until their
 // account is found. They are small. Caddy's own bounds are for a pause, and so
 // none for who sends a byte at a time.
-var bodyTimeout = 30 * time.Second // shorter in a test
+var BodyTimeout = 30 * time.Second // shorter in a test
 
 // timedBody is the body of a request that must be read in time.
 type timedBody struct {
@@ -18,13 +18,13 @@ type timedBody struct {
 	w http.ResponseWriter
 }
 
-// timeBody ends the reading of the body when it takes too long. It works for
+// LimitBodyTime ends the reading of the body when it takes too long. It works for
 // all versions of HTTP, and through Caddy's own wrappers.
-func timeBody(w http.ResponseWriter, r *http.Request) {
+func LimitBodyTime(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return
 	}
-	if setReadDeadline(w, time.Now().Add(bodyTimeout)) == nil {
+	if setReadDeadline(w, time.Now().Add(BodyTimeout)) == nil {
 		r.Body = &timedBody{r.Body, w}
 	}
 }

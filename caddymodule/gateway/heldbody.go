@@ -1,13 +1,16 @@
-package caddymodule
+package gateway
 
 import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 )
@@ -75,6 +78,18 @@ func (h *heldBody) hold(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// bodyUnread answers for a body that could not be held.
+func bodyUnread(err error) error {
+	var limit caddyhttp.HandlerError // of the request_body directive
+	switch {
+	case errors.As(err, &limit):
+		return limit
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return caddyhttp.Error(http.StatusRequestTimeout, err)
+	}
+	return caddyhttp.Error(http.StatusBadRequest, err)
+}
+
 // readInTime reads a body that may be kept. Most come with their headers, all at
 // once: then no deadline is set, which each call would pay for. What is still to
 // come has to come in time. Caddy bounds how long nothing comes at all.
@@ -83,7 +98,7 @@ func readInTime(w http.ResponseWriter, r *http.Request, b []byte) ([]byte, error
 	if err != nil {
 		return b, err
 	}
-	timed := int64(len(b)) != r.ContentLength && setReadDeadline(w, time.Now().Add(bodyTimeout)) == nil
+	timed := int64(len(b)) != r.ContentLength && setReadDeadline(w, time.Now().Add(BodyTimeout)) == nil
 	b, err = readUpTo(b, r.Body, maxHeldBody)
 	if timed && (err == nil || errors.Is(err, io.EOF)) {
 		if failed := setReadDeadline(w, time.Time{}); failed != nil {
@@ -152,6 +167,9 @@ func (h *heldBody) taken() {
 
 // release gives the buffer back.
 func (h *heldBody) release() {
+	if h.last == nil { // nothing was held
+		return
+	}
 	h.mu.Lock()
 	buffer := h.buffer
 	h.buffer = nil

@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"net/http"
@@ -8,13 +8,13 @@ import (
 )
 
 // sessionStream is the answer to a request of an MCP session whose client waits
-// for word from us. Where it is an event stream, events of our own can be put
+// for a notification of ours. Where it is an event stream, events of our own can be put
 // between those of the upstream, also while that says nothing.
 type sessionStream struct {
 	http.ResponseWriter
-	links      *openLinks
-	session    mcpSession
-	standalone bool // opened by the client for messages, not for one answer
+	elicitations *Elicitations
+	session      mcpSession
+	standalone   bool // opened by the client for messages, not for one answer
 
 	mu     sync.Mutex // of ResponseWriter's body, and all below
 	events mcp.Events
@@ -34,7 +34,7 @@ func (s *sessionStream) WriteHeader(status int) {
 	s.mu.Lock()
 	s.open = true
 	s.mu.Unlock()
-	s.links.add(s)
+	s.elicitations.add(s)
 }
 
 // Write implements io.Writer.
@@ -98,6 +98,6 @@ func (s *sessionStream) close() {
 	s.open = false
 	s.mu.Unlock()
 	if wasOpen {
-		s.links.remove(s)
+		s.elicitations.remove(s)
 	}
 }

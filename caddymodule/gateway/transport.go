@@ -1,9 +1,8 @@
-package caddymodule
+package gateway
 
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
@@ -11,11 +10,10 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
@@ -25,10 +23,9 @@ import (
 // before any response handler.
 type transport struct {
 	http.RoundTripper
-	upstream *upstream
-	target   *upstreamTarget
-	host     string // the Host header, unless the operator's proxy block sets it
-	// logged tells that somebody looks at the request's headers when it is done,
+	target *target
+	host   string // the Host header, unless the operator's proxy block sets it
+	// logged says that somebody looks at the request's headers when it is done,
 	// see forgetHeaders.
 	logged bool
 }
@@ -45,34 +42,62 @@ type outgoing struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	call, _ := caddyhttp.GetVar(req.Context(), callKey).(*call)
-	if call == nil || call.upstream != t.upstream {
+	c := callOf(req.Context())
+	if c == nil || c.target != t.target {
 		return nil, errNotGated
 	}
 	stripInformational(req.Context())
-	res, err := t.answer(req, call)
+	res, err := t.answer(req, c)
 	t.forgetHeaders(req, res)
 	return res, err
 }
 
 // answer returns what the client gets to see.
-func (t *transport) answer(req *http.Request, call *call) (*http.Response, error) {
-	res, err := t.send(req, call)
+func (t *transport) answer(req *http.Request, c *Call) (*http.Response, error) {
+	res, err := t.send(req, c)
 	if err != nil {
 		return nil, err
 	}
-	if call.connected != nil {
-		return t.receivedConnected(req, res, call.connected)
-	}
-	switch res.StatusCode {
-	case http.StatusUnauthorized:
-		return call.credentialRefused(res), nil
-	case http.StatusForbidden:
-		if answer := call.stepUp(req, res); answer != nil {
-			return answer, nil
+	if res.StatusCode == http.StatusUnauthorized {
+		if c.account.credential == nil {
+			return c.credentialDenied(res), nil
 		}
+		_ = res.Body.Close()
+		again, missing, err := t.sendAgain(req, c)
+		if err != nil {
+			return nil, err
+		}
+		if missing != nil {
+			return replace(res, func(w http.ResponseWriter) { newSignal(c, w, req).noCredential(missing) }), nil
+		}
+		res = again
 	}
-	return t.received(res, call), nil
+	res = c.prepare(req, res)
+	c.request.body.taken()
+	return res, nil
+}
+
+// sendAgain sends a call that was answered with 401 once more, with another
+// credential. The 401 says that the call was not processed. missing is why there
+// is no answer for the client. A second 401 says no more of the account than the
+// first: it is the call's.
+func (t *transport) sendAgain(req *http.Request, c *Call) (_ *http.Response, missing, _ error) {
+	body, missing := c.renewAccount(req)
+	if missing != nil {
+		return nil, missing, nil
+	}
+	retry := *req
+	retry.Body = body
+	res, err := t.send(&retry, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		_ = res.Body.Close()
+		c.server.Site.Log.Warn("the MCP server denies a credential that has just been renewed", zap.String("server", c.server.ID))
+		return nil, accounts.ErrRefused, nil
+	}
+	return res, nil, nil
 }
 
 // forgetHeaders takes the headers off a request that is done. reverse_proxy made
@@ -86,12 +111,12 @@ func (t *transport) forgetHeaders(req *http.Request, res *http.Response) {
 }
 
 // send makes one attempt.
-func (t *transport) send(req *http.Request, c *call) (*http.Response, error) {
+func (t *transport) send(req *http.Request, c *Call) (*http.Response, error) {
 	out := &outgoing{req: *req, url: *req.URL}
 	out.req.URL = &out.url
 	out.req.Trailer = nil // headers that come after the body, past everything that checks them
 	t.address(out)
-	t.introduce(out, c)
+	t.setHeaders(out, c)
 	return t.RoundTripper.RoundTrip(&out.req)
 }
 
@@ -108,11 +133,11 @@ func (t *transport) address(out *outgoing) {
 	}
 }
 
-// introduce sets the credential, shared or the caller's own, and says who calls.
-func (t *transport) introduce(out *outgoing, c *call) {
+// setHeaders sets the credential, shared or the caller's own, and says who calls.
+func (t *transport) setHeaders(out *outgoing, c *Call) {
 	var own []accounts.CredentialHeader
-	if c.connected != nil {
-		own = c.connected.credential.Headers
+	if c.account.credential != nil {
+		own = c.account.credential.Headers
 	}
 	more := len(own) + len(t.target.headers) + len(t.target.claims)
 	if more == 0 {
@@ -161,52 +186,6 @@ func headerValue(text string) string {
 	return b.String()
 }
 
-// received prepares an upstream's response for the client.
-func (t *transport) received(res *http.Response, c *call) *http.Response {
-	if isRedirect(res) {
-		return c.redirected(res)
-	}
-	if res.ContentLength < 0 || res.ProtoMajor > 1 {
-		res = withoutTrailers(res)
-	}
-	headers.StripResponse(res.Header)
-	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
-		res.Header[mcp.HeaderSessionID] = []string{c.bindSession(ids[0])}
-	}
-	if res.ContentLength != 0 {
-		res.Body = c.track(res)
-	}
-	return res
-}
-
-// track has the answer ended when its caller would not pass any more.
-func (c *call) track(res *http.Response) io.ReadCloser {
-	s := &c.answer // which costs no allocation
-	if s.registry != nil {
-		s = new(stream) // of another attempt
-	}
-	s.ReadCloser, s.call = res.Body, c
-	if s.events = isEventStream(res.Header); s.events {
-		s.waiting = c.waitingOn(res.Request)
-	}
-	return c.site.streams.track(s)
-}
-
-// isRedirect reports whether a response sends the client elsewhere (RFC 9110
-// section 15.4).
-func isRedirect(res *http.Response) bool {
-	return res.StatusCode/100 == 3 && len(res.Header["Location"]) > 0
-}
-
-// withoutTrailers returns the response without the headers that come after the
-// body, past everything that checks them. Reading the body puts them into the
-// response it came with, so this is another.
-func withoutTrailers(res *http.Response) *http.Response {
-	without := *res
-	without.Trailer = nil
-	return &without
-}
-
 // stripInformational strips 1xx responses like final ones. reverse_proxy passes
 // them on from a trace that it puts into the context for this round trip.
 func stripInformational(ctx context.Context) {
@@ -219,12 +198,6 @@ func stripInformational(ctx context.Context) {
 		headers.StripResponse(http.Header(header))
 		return pass(code, header)
 	}
-}
-
-func isEventStream(h http.Header) bool {
-	const sse = "text/event-stream"
-	values := h["Content-Type"]
-	return len(values) > 0 && len(values[0]) >= len(sse) && strings.EqualFold(values[0][:len(sse)], sse)
 }
 
 // ProxyProtocolEnabled forwards what reverse_proxy asks its transport.

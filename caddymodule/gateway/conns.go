@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"context"
@@ -11,18 +11,18 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// upstreamConns are the open connections to the MCP servers of a configuration.
+// Conns are the open connections to the MCP servers of a configuration.
 // A call that waits for an answer can be ended through its connection, which
 // costs the other calls nothing.
-type upstreamConns struct {
+type Conns struct {
 	mu     sync.Mutex
-	open   map[*upstreamConn]struct{}
+	open   map[*conn]struct{}
 	closed bool
 }
 
-type upstreamConn struct {
+type conn struct {
 	net.Conn
-	all *upstreamConns
+	all *Conns
 }
 
 var errStopping = errors.New("mcp_oauth: Caddy is stopping")
@@ -31,15 +31,21 @@ var errStopping = errors.New("mcp_oauth: Caddy is stopping")
 // connections known; nil for other transports, which are not watched, as HTTP/3
 // is not. It is not the one that reverse_proxy loads for itself: active health
 // checks use that from the moment it is there.
-func (u *upstreamConns) transport(ctx caddy.Context, raw json.RawMessage) (*reverseproxy.HTTPTransport, error) {
-	var named struct {
-		Protocol string `json:"protocol"`
+func (c *Conns) transport(ctx caddy.Context, raw json.RawMessage) (*reverseproxy.HTTPTransport, error) {
+	options := map[string]json.RawMessage{}
+	if len(raw) > 0 {
+		var protocol string
+		if json.Unmarshal(raw, &options) != nil || json.Unmarshal(options["protocol"], &protocol) != nil || protocol != "http" {
+			return nil, nil
+		}
 	}
-	if len(raw) > 0 && (json.Unmarshal(raw, &named) != nil || named.Protocol != "http") {
-		return nil, nil
+	delete(options, "protocol") // which names the module
+	raw, err := json.Marshal(options)
+	if err != nil {
+		return nil, err
 	}
 	own := new(reverseproxy.HTTPTransport)
-	if err := caddy.StrictUnmarshalJSON(withoutMember(raw, "protocol"), own); err != nil {
+	if err := caddy.StrictUnmarshalJSON(raw, own); err != nil {
 		return nil, err
 	}
 	if err := own.Provision(ctx); err != nil {
@@ -51,40 +57,40 @@ func (u *upstreamConns) transport(ctx caddy.Context, raw json.RawMessage) (*reve
 		if err != nil {
 			return nil, err
 		}
-		return u.add(conn)
+		return c.add(conn)
 	}
 	return own, nil
 }
 
-func (u *upstreamConns) add(conn net.Conn) (net.Conn, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed {
-		return nil, errors.Join(errStopping, conn.Close())
+func (c *Conns) add(inner net.Conn) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.Join(errStopping, inner.Close())
 	}
-	c := &upstreamConn{conn, u}
-	if u.open == nil {
-		u.open = map[*upstreamConn]struct{}{}
+	watched := &conn{inner, c}
+	if c.open == nil {
+		c.open = map[*conn]struct{}{}
 	}
-	u.open[c] = struct{}{}
-	return c, nil
+	c.open[watched] = struct{}{}
+	return watched, nil
 }
 
 // Close implements net.Conn.
-func (c *upstreamConn) Close() error {
+func (c *conn) Close() error {
 	c.all.mu.Lock()
 	delete(c.all.open, c)
 	c.all.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// close ends all connections, also those to come.
-func (u *upstreamConns) close() {
-	u.mu.Lock()
-	u.closed = true
-	open := u.open
-	u.open = nil
-	u.mu.Unlock()
+// Close ends all connections, also those to come.
+func (c *Conns) Close() {
+	c.mu.Lock()
+	c.closed = true
+	open := c.open
+	c.open = nil
+	c.mu.Unlock()
 	for c := range open {
 		_ = c.Conn.Close()
 	}

@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Site is what the MCP servers of one site share.
+type Site struct {
+	Issuer string
+	// Accounts is nil unless people or an operator connect accounts.
+	Accounts *accounts.Broker
+	// ConnectURL returns where a person connects their account at a server.
+	ConnectURL   func(person storage.Identity, server string, scopes ...string) string
+	Sessions     *mcp.Sessions
+	States       *mcp.States
+	Limiter      *ratelimit.Limiter
+	Streams      *Streams
+	Elicitations *Elicitations
+	AccessLog    bool // it is on
+	Log          *zap.Logger
+}
+
+// Server is an MCP server of a site with the gate in front of it.
+type Server struct {
+	*config.Server // resolved
+
+	Site *Site
+	Gate *authz.Gate
+	// Account is nil unless calls carry somebody's account.
+	Account *accounts.Server
+	Forward Forwarder
+}
+
+// Call is one request to an MCP server, with what the stages found out.
+type Call struct {
+	server  *Server
+	caller  *tokens.Caller
+	request request
+	session mcp.Session
+	account account
+	target  *target // of a Proxy
+	client  http.ResponseWriter
+	answer  stream // which as a part of the call costs no allocation
+}
+
+// request is what the client sent.
+type request struct {
+	header http.Header // what of it goes on
+	body   heldBody    // empty unless somebody has to look into it
+}
+
+// parsed returns what the body asks for, or nil if that cannot be told.
+func (r *request) parsed() *mcp.Request {
+	parsed, err := mcp.ParseRequest(r.body.bytes())
+	if err != nil {
+		return nil
+	}
+	return parsed
+}
+
+// ServeHTTP takes a request through the stages, up to the first that answers it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	caller := s.admit(w, r)
+	if caller == nil {
+		return nil
+	}
+	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
+	c.record(r)
+	if s.Account != nil {
+		if err := c.request.body.hold(w, r); err != nil {
+			return bodyUnread(err)
+		}
+		defer c.request.body.release()
+	}
+	if !c.openSession(w) || !c.findAccount(w, r) {
+		return nil
+	}
+	return c.forward(w, r, next)
+}
+
+// callKey is where the call travels in Caddy's table of variables: it costs no
+// new context.
+const callKey = "mcp_oauth.call"
+
+// callOf returns the call that a request belongs to, or nil.
+func callOf(ctx context.Context) *Call {
+	c, _ := caddyhttp.GetVar(ctx, callKey).(*Call)
+	return c
+}
+
+// reject answers for a mistake of the client's.
+func (s *Site) reject(w http.ResponseWriter, status int, message string) {
+	id := oauth.NewCorrelationID()
+	s.Log.Debug("request rejected", zap.String("correlation_id", id), zap.Int("status", status), zap.String("description", message))
+	mcp.WriteError(w, status, message, id)
+}

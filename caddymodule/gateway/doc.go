@@ -1,0 +1,32 @@
+// Package gateway takes a call of an MCP client from the gate to the MCP server,
+// and the answer back.
+//
+// A Call goes through four stages, in the order of Server.ServeHTTP. Each fills
+// in its part of the Call or answers the request, and knows nothing of those
+// behind it:
+//
+//	gate     caller    who calls; which of its headers go on            gate.go
+//	session  session   the MCP session, if it is the caller's           session.go
+//	account  account   the person's own credential for the server       account.go, signal.go
+//	forward  answer    to the server, and what comes back from there    forward.go
+//
+// Pointers lead one way: a Call to the Server it is for, that to the Site, and
+// the answer that is being sent to the Server and the caller, not to its Call.
+//
+// Where things go:
+//
+//   - A rule about who may use which tool is a stage of its own, one line in
+//     ServeHTTP between session and account: by then the request was read
+//     (Call.request), and no credential was looked for. It has to have the body
+//     read for its servers, as ServeHTTP does for those with accounts.
+//   - Another way to forward, such as to several servers at once, is a Forwarder
+//     beside Proxy, chosen where a Server is made.
+//   - What counts, times or reports calls goes around the stages in ServeHTTP.
+//     What people read about a call in Caddy's access log is in record.go.
+//   - What a client is told when its person's account is missing is in signal.go.
+//   - What is changed about a response is in response.go, about a request in
+//     transport.go.
+//
+// It decides nothing about OAuth: the gate and the accounts do. It reads no
+// configuration: caddymodule does.
+package gateway

@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// maxElicitations bounds how many are remembered.
+const maxElicitations = 1 << 12
+
+// Elicitations remembers, in bounded memory, which clients were just given a link
+// on which their person connects a server (elicitation in URL mode of MCP), and
+// what to tell them when it was used. Nothing is allowed by it. When it is full,
+// what ends first is forgotten: a client is then told less, and asks its person
+// to try again.
+type Elicitations struct {
+	mu      sync.Mutex // guards all below
+	begun   map[elicited]time.Time
+	waiting map[string]waitingClient // by elicitation ID
+	streams map[mcpSession]map[*sessionStream]struct{}
+}
+
+// elicited is a client, by its grant, and the server that its person was asked to
+// connect.
+type elicited struct{ issuer, grantID, server string }
+
+// mcpSession is an MCP session of a client, by the upstream's id.
+type mcpSession struct {
+	elicited
+	id string
+}
+
+// waitingClient was answered with an elicitation by URL.
+type waitingClient struct {
+	session mcpSession
+	scopes  string // that were missing
+	until   time.Time
+}
+
+// NewElicitations returns an empty memory.
+func NewElicitations() *Elicitations {
+	return &Elicitations{
+		begun: map[elicited]time.Time{}, waiting: map[string]waitingClient{},
+		streams: map[mcpSession]map[*sessionStream]struct{}{},
+	}
+}
+
+// elicited is what the call's client is known by.
+func (c *Call) elicited() elicited {
+	return elicited{c.server.Site.Issuer, c.caller.GrantID, c.server.ID}
+}
+
+func (c *Call) elicitedSession() mcpSession { return mcpSession{c.elicited(), c.session.ID} }
+
+// elicitationID returns the name by which a client knows a link. It tells
+// nobody the link.
+func elicitationID(link string) string {
+	sum := sha256.Sum256([]byte("elicitation " + link[strings.LastIndexByte(link, '/')+1:]))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// begin notes that a client was given a link. One that is still open is not
+// prolonged: a client that does nothing about it is led elsewhere in the end.
+func (e *Elicitations) begin(c elicited, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Before(e.begun[c]) {
+		return
+	}
+	makeRoom(e.begun, func(until time.Time) time.Time { return until }, now)
+	e.begun[c] = now.Add(authz.ConnectLinkLifetime)
+}
+
+// isOpen reports whether a client was given a link that its person may still
+// use.
+func (e *Elicitations) isOpen(c elicited, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return now.Before(e.begun[c])
+}
+
+// await notes that a session waits to be told that a link was used.
+func (e *Elicitations) await(link string, s mcpSession, scopes []string, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	makeRoom(e.waiting, func(w waitingClient) time.Time { return w.until }, now)
+	e.waiting[elicitationID(link)] = waitingClient{s, strings.Join(scopes, " "), now.Add(authz.ConnectLinkLifetime)}
+}
+
+// Complete tells the session that was given the link that its person connected the
+// server with it. Other links that the session was given for the same are done
+// too: nobody has to open them any more.
+func (e *Elicitations) Complete(link string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	done, ok := e.waiting[elicitationID(link)]
+	if !ok {
+		return
+	}
+	delete(e.begun, done.session.elicited)
+	stream := e.streamOf(done.session)
+	for id, w := range e.waiting {
+		if w.session != done.session || w.scopes != done.scopes {
+			continue
+		}
+		delete(e.waiting, id)
+		if stream != nil {
+			go stream.insert(mcp.ElicitationComplete(id)) // whoever connected does not wait for the client to read
+		}
+	}
+}
+
+// streamOf returns the one stream of a session that a message goes to: the one
+// that the client opened for messages, else that of a request.
+func (e *Elicitations) streamOf(s mcpSession) *sessionStream {
+	var found *sessionStream
+	for stream := range e.streams[s] {
+		if found == nil || stream.standalone {
+			found = stream
+		}
+	}
+	return found
+}
+
+func (e *Elicitations) add(s *sessionStream) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.streams[s.session] == nil {
+		e.streams[s.session] = map[*sessionStream]struct{}{}
+	}
+	e.streams[s.session][s] = struct{}{}
+}
+
+func (e *Elicitations) remove(s *sessionStream) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.streams[s.session], s)
+	if len(e.streams[s.session]) == 0 {
+		delete(e.streams, s.session)
+	}
+}
+
+// makeRoom drops from a full map what is over, or else what is over first.
+func makeRoom[K comparable, V any](m map[K]V, until func(V) time.Time, now time.Time) {
+	if len(m) < maxElicitations {
+		return
+	}
+	var first K
+	var earliest time.Time
+	for k, v := range m {
+		end := until(v)
+		if !now.Before(end) {
+			delete(m, k)
+		} else if earliest.IsZero() || end.Before(earliest) {
+			first, earliest = k, end
+		}
+	}
+	if len(m) >= maxElicitations {
+		delete(m, first)
+	}
+}

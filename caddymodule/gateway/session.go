@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+)
+
+// openSession is the second stage. It finds the MCP session that a request is
+// in, if any, and gives the request the upstream's id of it for the client's. It
+// reports whether the session is the caller's; else it answers.
+func (c *Call) openSession(w http.ResponseWriter) (ok bool) {
+	header := c.request.header
+	ids := header[mcp.HeaderSessionID]
+	switch {
+	case len(ids) == 0:
+		return true
+	case !mcp.HasSessions(header.Get(mcp.HeaderProtocolVersion)):
+		delete(header, mcp.HeaderSessionID)
+		return true
+	}
+	if c.session, ok = c.server.Site.Sessions.Unwrap(c.caller.Holder, c.server.ID, ids[0]); !ok {
+		c.server.Site.noSession(w)
+		return false
+	}
+	ids[0] = c.session.ID
+	return true
+}
+
+// isInSessionOf reports whether the call can go on with an account, or without
+// one if link is empty: a session that was opened with another account is none
+// of this one (P-11).
+func (c *Call) isInSessionOf(link string) bool {
+	return c.session.ID == "" || c.session.OpenedWith(link)
+}
+
+// wrapSession returns the session id to give to the client for the upstream's.
+func (c *Call) wrapSession(id string) string {
+	sessions := c.server.Site.Sessions
+	if c.account.credential == nil {
+		return sessions.Wrap(c.caller.Holder, c.server.ID, id)
+	}
+	// It is an initialize that opens a session.
+	request := c.request.parsed()
+	urls := request != nil && request.URLElicitation || c.session.URLElicitation
+	return sessions.WrapLinked(c.caller.Holder, c.server.ID, id, c.account.credential.Link, urls)
+}
+
+// noSession answers for a session that is none of the caller's, or was ended:
+// the client opens a new one.
+func (s *Site) noSession(w http.ResponseWriter) {
+	s.reject(w, http.StatusNotFound, "There is no such session; initialize a new one.")
+}

@@ -1,0 +1,224 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+)
+
+// scopeAsksPerMinute bounds how often somebody is asked to consent to more
+// scopes at one server: one that still wants some then wants what it will not
+// get (MCP authorization, step-up).
+const scopeAsksPerMinute = 3
+
+// maxLinkScopes bounds what scopes add to a link.
+const maxLinkScopes = 2 << 10
+
+// answerRoom is what the answer to our input request adds to a retry, besides
+// its state: the names of two members, the key of the request, an action, and
+// whatever else a client puts there.
+const answerRoom = 1 << 10
+
+// asksByURL is the first revision with the error -32042.
+const asksByURL = "2025-11-25"
+
+// signal tells the client of a call what is the matter with the account that
+// the call needs, in the best way that the client understands.
+type signal struct {
+	call    *Call
+	site    *Site
+	w       http.ResponseWriter
+	r       *http.Request
+	request *mcp.Request // what the body asks for; nil if that cannot be told
+}
+
+func newSignal(c *Call, w http.ResponseWriter, r *http.Request) *signal {
+	return &signal{c, c.server.Site, w, r, c.request.parsed()}
+}
+
+// noCredential answers a call for which there is no working credential.
+func (s *signal) noCredential(err error) {
+	if s.call.rejectMismatch(s.w, s.request) {
+		return
+	}
+	missing := errors.Is(err, accounts.ErrNotConnected) || errors.Is(err, accounts.ErrNeedsReauth)
+	switch {
+	case missing && !s.isShared():
+		s.askToConnect(nil)
+	case missing:
+		s.fail(http.StatusServiceUnavailable, "An operator has to connect this MCP server first.", err)
+	case errors.Is(err, errOtherAccount):
+		s.site.noSession(s.w)
+	case errors.Is(err, accounts.ErrRefused):
+		s.callDenied()
+	case errors.Is(err, errBodyNotKept):
+		s.fail(http.StatusServiceUnavailable, "The account was renewed; send the call again.", err)
+	case errors.Is(err, accounts.ErrDamaged):
+		s.fail(http.StatusBadGateway, "The stored account cannot be read; an operator has to look.", err)
+	case errors.Is(err, accounts.ErrUnavailable):
+		s.fail(http.StatusServiceUnavailable, "The provider of this MCP server does not answer; try again shortly.", err)
+	default: // the store, or a client that hung up
+		s.fail(http.StatusServiceUnavailable, "The server cannot answer right now; try again shortly.", err)
+	}
+}
+
+// insufficientScope answers for an account that works but lacks scopes: the
+// person is asked to consent to them, if the upstream says which (RFC 6750
+// section 3 lets it leave that out).
+func (s *signal) insufficientScope(scopes []string) {
+	if s.call.rejectMismatch(s.w, s.request) {
+		return
+	}
+	slices.Sort(scopes)
+	if n := len(strings.Join(scopes, " ")); n > maxLinkScopes {
+		s.site.Log.Warn("an MCP server wants more scopes than a link has room for; configure scopes of the server, and connect again",
+			zap.String("server", s.call.server.ID), zap.Int("scopes", len(scopes)), zap.Int("bytes", n))
+		scopes = nil
+	}
+	if s.isShared() || len(scopes) == 0 || !s.allowScopeAsk() {
+		s.reply(http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", s.call.server.Title))
+		return
+	}
+	s.askToConnect(scopes)
+}
+
+// isShared reports whether an operator connected the account, for everybody.
+func (s *signal) isShared() bool { return s.call.server.Account.Mode == accounts.OAuth }
+
+// callDenied answers for an upstream that denies this call, while nothing says
+// that the account works no more: neither connection nor grant ends, whatever
+// the client sent. The person is told where to connect anew, should that help.
+func (s *signal) callDenied() {
+	message := fmt.Sprintf("%s does not accept this call.", s.call.server.Title)
+	if !s.isShared() {
+		message += fmt.Sprintf(" Open %s to connect your account again if it no longer works.", s.connectURL())
+	}
+	s.reply(http.StatusBadGateway, message)
+}
+
+// fail answers with a failure of ours or of the provider.
+func (s *signal) fail(status int, message string, cause error) {
+	id := oauth.NewCorrelationID()
+	if s.r.Context().Err() == nil {
+		s.site.Log.Error("no usable account for a call", zap.String("server", s.call.server.ID),
+			zap.String("correlation_id", id), zap.Error(cause))
+	}
+	if status == http.StatusServiceUnavailable {
+		s.w.Header().Set("Retry-After", "5")
+	}
+	mcp.WriteErrorTo(s.w, s.request, status, message, id)
+}
+
+// allowScopeAsk counts one more time that the person is asked for more scopes at
+// this server. Which scopes does not matter: the server chooses them.
+func (s *signal) allowScopeAsk() bool {
+	key := s.site.Issuer + " " + s.call.server.ID + " " + s.call.caller.Identity.Subject
+	return s.site.Limiter.Allow("scope_ask", key, scopeAsksPerMinute)
+}
+
+func (s *signal) connectURL(scopes ...string) string {
+	return s.site.ConnectURL(s.call.caller.Identity, s.call.server.ID, scopes...)
+}
+
+// askToConnect tells the client to have its person connect the server, or
+// consent to more scopes there.
+func (s *signal) askToConnect(scopes []string) {
+	if s.r.Method == http.MethodDelete { // the session went with the account
+		s.site.noSession(s.w)
+		return
+	}
+	request, caller, title := s.request, s.call.caller, s.call.server.Title
+	revision := s.call.request.header.Get(mcp.HeaderProtocolVersion)
+	link := s.connectURL(scopes...)
+	message := fmt.Sprintf("Connect your account at %s to go on.", title)
+	// Some clients cut what they show after 300 characters: the link comes first.
+	words := fmt.Sprintf("Open %s in a browser to connect your account at %s, then try again.", link, title)
+	byURL, declined := s.call.awaitsNotification(), s.call.account.round.Declined
+	switch {
+	case request == nil || request.ID == nil:
+		if byURL {
+			s.rejectUnasked(message)
+			return
+		}
+	case request.Method == mcp.Subscribe && request.URLElicitation:
+		s.rejectUnasked(message)
+		return
+	case request.TakesInput() && request.URLElicitation && request.Revision == revision && !declined:
+		if s.requireInput(link, message) {
+			return
+		}
+	case byURL:
+		s.requireElicitation(link, message, scopes)
+		return
+	}
+	// A virtual key has no authorization page behind it. Nor does that page
+	// know which scopes are missing, and whoever declined must not be sent there.
+	if caller.ClientID == "" || len(scopes) > 0 || declined {
+		s.reply(http.StatusForbidden, words)
+		return
+	}
+	// While the person has a link, the client waits, and whatever else it sends
+	// can wait with it.
+	if s.site.Elicitations.isOpen(s.call.elicited(), time.Now()) {
+		s.rejectUnasked(words)
+		return
+	}
+	if revision == "" && request != nil { // an initialize has no header yet
+		revision = request.Revision
+	}
+	s.call.server.Gate.Disconnected(s.w, s.r, caller, revision)
+}
+
+// requireInput answers with input_required, if the retry will be held whole, as
+// it must be for our state to be taken out again (D-25). It reports whether it
+// did.
+func (s *signal) requireInput(link, message string) bool {
+	state, err := s.site.States.Mint(s.call.asked(), s.request, s.call.account.round, time.Now())
+	retry := len(s.call.request.body.bytes()) + len(state) + len(s.call.server.ID) + answerRoom
+	if err != nil || retry > maxHeldBody {
+		return false
+	}
+	s.site.Elicitations.begin(s.call.elicited(), time.Now())
+	mcp.WriteInputRequired(s.w, s.request, s.call.server.ID, link, message, state)
+	return true
+}
+
+// requireElicitation answers with error -32042. The session is told when the
+// link was used.
+func (s *signal) requireElicitation(link, message string, scopes []string) {
+	s.site.Elicitations.begin(s.call.elicited(), time.Now())
+	s.site.Elicitations.await(link, s.call.elicitedSession(), scopes, time.Now())
+	mcp.WriteURLElicitationRequired(s.w, s.request, elicitationID(link), link, message)
+}
+
+// rejectUnasked rejects what a client sends or opens by itself, and which takes
+// no question: its next request will be asked. Its grant must not end before.
+func (s *signal) rejectUnasked(message string) {
+	if s.r.Method == http.MethodGet { // the answer of a server without such a stream, which clients put up with
+		s.w.Header().Set("Allow", "POST, DELETE")
+		s.site.reject(s.w, http.StatusMethodNotAllowed, message)
+		return
+	}
+	s.reply(http.StatusForbidden, message)
+}
+
+// reply answers in words: to a tool call as its result, which people and models
+// get to see, else as an error.
+func (s *signal) reply(status int, message string) {
+	if s.request != nil && s.request.IsToolCall() {
+		mcp.WriteToolError(s.w, s.request, message)
+		return
+	}
+	id := oauth.NewCorrelationID()
+	s.site.Log.Debug("a call needs an account", zap.String("server", s.call.server.ID), zap.String("correlation_id", id))
+	mcp.WriteErrorTo(s.w, s.request, status, message, id)
+}

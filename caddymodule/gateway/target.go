@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+)
+
+// target is where a proxy sends calls, and what it adds to them.
+type target struct {
+	url *url.URL
+	// headers hold the shared credential. They exist only in the transport:
+	// nowhere a placeholder, a log or a later handler could see them.
+	headers []fixedHeader
+	claims  []identityHeader
+}
+
+// fixedHeader is the same on all requests, which share its values.
+type fixedHeader struct {
+	name   string // canonical
+	values []string
+}
+
+// identityHeader tells the upstream something about the caller.
+type identityHeader struct {
+	name  string // canonical
+	value func(*tokens.Caller) string
+}
+
+// claims are what identity headers can say.
+var claims = map[string]func(*tokens.Caller) string{
+	"user":     func(c *tokens.Caller) string { return c.Identity.Name },
+	"identity": func(c *tokens.Caller) string { return c.Identity.Subject },
+	"client":   func(c *tokens.Caller) string { return c.ClientID },
+	"grant":    func(c *tokens.Caller) string { return c.GrantID },
+	"scope":    func(c *tokens.Caller) string { return c.Scope },
+}
+
+func newTarget(s *config.Server) *target {
+	t := &target{url: s.URL}
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		t.headers = append(t.headers, fixedHeader{http.CanonicalHeaderKey(name), []string{s.Headers[name]}})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.IdentityHeaders)) {
+		t.claims = append(t.claims, identityHeader{http.CanonicalHeaderKey(name), claims[s.IdentityHeaders[name]]})
+	}
+	return t
+}
