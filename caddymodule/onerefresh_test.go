@@ -77,7 +77,7 @@ func awaitRefreshers(t *testing.T, want int) {
 	t.Helper()
 	waiting := func() int {
 		stacks := make([]byte, 16<<20)
-		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "upstream.(*Broker).awaitRefresh(")
+		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "accounts.(*vault).awaitRefresh(")
 	}
 	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
 		n := waiting()
