@@ -68,7 +68,7 @@ func (p *callback) answerPage() http.Handler {
 // unknownState refuses what answers nothing that began here.
 func (p *callback) unknownState() error {
 	t := p.pages.Text()
-	return refuse(http.StatusBadRequest, t.Refused[string(accounts.TripEnded)]).next(t.ConnectNext)
+	return refuse(http.StatusBadRequest, t.Refused[string(accounts.RequestEnded)]).next(t.ConnectNext)
 }
 
 // finish connects the account. It strips the code from the address by sending

@@ -102,7 +102,7 @@ func TestCallbackMalformed(t *testing.T) {
 // reference finds the cause in the log, and the person can try again.
 func TestProblemsInWords_I18_K19(t *testing.T) {
 	for _, p := range []accounts.Problem{
-		accounts.UnknownServer, accounts.TripEnded, accounts.NotThatProvider, accounts.Declined, accounts.ProviderRefused,
+		accounts.UnknownServer, accounts.RequestEnded, accounts.NotThatProvider, accounts.Declined, accounts.ProviderRefused,
 		accounts.ProviderDown, accounts.ProviderUnusable, accounts.Unsupported, accounts.NotRegistered, accounts.WrongKey,
 	} {
 		t.Run(string(p), func(t *testing.T) {

@@ -142,7 +142,7 @@ func (c *connections) requestedScopes(ctx context.Context, servers []*config.Ser
 			continue
 		}
 		all.Go(func() {
-			scopes := c.broker.Asks(ctx, s.ID)
+			scopes := c.broker.RequestedScopes(ctx, s.ID)
 			mu.Lock()
 			requested[s.ID] = scopes
 			mu.Unlock()

@@ -45,9 +45,9 @@ func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectReque
 	if m := p.cfg.SignIn.Of(c.authentication.Identity.Kind); m != nil && m.Current != nil {
 		secret = string(m.Kind) + "." + secret // see callback
 	}
-	target, err := p.broker.Begin(r.Context(), accounts.Trip{
+	target, err := p.broker.Start(r.Context(), accounts.ConnectRequest{
 		Server: c.server.ID, Owner: c.owner, Browser: storage.HashOf(secret),
-		ReturnTo: c.returnTo, Scopes: c.scopes, KeepUntil: c.keepUntil, Authentication: c.authentication, Once: c.once, LastDisconnect: c.lastDisconnect,
+		ReturnTo: c.returnTo, Scopes: c.scopes, KeepUntil: c.keepUntil, Authentication: c.authentication, SingleUse: c.once, LastDisconnect: c.lastDisconnect,
 	})
 	if err != nil {
 		return p.failed(w, c.returnTo, err)

@@ -65,8 +65,8 @@ type authorizationServer interface {
 // broker is what the pages need of an accounts.Broker.
 type broker interface {
 	Server(id string) *accounts.Server
-	Asks(ctx context.Context, server string) []string
-	Begin(ctx context.Context, t accounts.Trip) (authorizeURL string, err error)
+	RequestedScopes(ctx context.Context, server string) []string
+	Start(ctx context.Context, t accounts.ConnectRequest) (authorizeURL string, err error)
 	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)
 	SealAnswer(a accounts.Answer) string
 	OpenAnswer(sealed string) (accounts.Answer, error)

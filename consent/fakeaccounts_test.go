@@ -97,7 +97,7 @@ type fakeBroker struct {
 	connections map[[2]string]accounts.Status
 	err         error // of the next step
 
-	trip           *accounts.Trip
+	trip           *accounts.ConnectRequest
 	answers        []accounts.Answer
 	sealed         accounts.Answer
 	pasted         map[string]string
@@ -117,7 +117,9 @@ func newFakeBroker() *fakeBroker {
 
 func (b *fakeBroker) Server(id string) *accounts.Server { return b.servers[id] }
 
-func (b *fakeBroker) Asks(_ context.Context, server string) []string { return b.servers[server].Scopes }
+func (b *fakeBroker) RequestedScopes(_ context.Context, server string) []string {
+	return b.servers[server].Scopes
+}
 
 // connected gives an owner a connection.
 func (b *fakeBroker) connected(owner, server string, state storage.ConnectionState, scopes ...string) {
@@ -126,7 +128,7 @@ func (b *fakeBroker) connected(owner, server string, state storage.ConnectionSta
 	}
 }
 
-func (b *fakeBroker) Begin(_ context.Context, t accounts.Trip) (string, error) {
+func (b *fakeBroker) Start(_ context.Context, t accounts.ConnectRequest) (string, error) {
 	b.trip = &t
 	return "https://provider.example/authorize?state=state-1", b.err
 }
@@ -134,7 +136,7 @@ func (b *fakeBroker) Begin(_ context.Context, t accounts.Trip) (string, error) {
 func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outcome, error) {
 	b.answers = append(b.answers, a)
 	if b.trip == nil || a.State != "state-1" {
-		return accounts.Outcome{}, &accounts.Error{Problem: accounts.TripEnded}
+		return accounts.Outcome{}, &accounts.Error{Problem: accounts.RequestEnded}
 	}
 	if a.Browser != b.trip.Browser {
 		return accounts.Outcome{}, &accounts.Error{Problem: accounts.OtherBrowser}

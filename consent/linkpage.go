@@ -53,7 +53,7 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session
 	view := p.connections.describe(c.server, c.upstream, status, nil)
 	view.Works = view.Works && (done || containsAll(status.Scopes, link.Scopes))
 	if !view.Works {
-		view.Scopes, view.Asks = union(p.connections.broker.Asks(r.Context(), link.Server), link.Scopes), true
+		view.Scopes, view.Asks = union(p.connections.broker.RequestedScopes(r.Context(), link.Server), link.Scopes), true
 	}
 	var name, proof string
 	title, lead, ok := t.ConnectTitle, t.ConnectAsks, t.ConnectDone

@@ -110,8 +110,8 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 		state.Provider != l.provider.URL || !state.ExpiresAt.Equal(l.now.Add(15*time.Minute)) {
 		t.Errorf("recorded %+v", state)
 	}
-	var tr trip
-	if err := l.open(state.Secret, &tr, tripContext(state.ConnectionKey, state.Hash)...); err != nil {
+	var tr pendingConnect
+	if err := l.open(state.Secret, &tr, pendingContext(state.ConnectionKey, state.Hash)...); err != nil {
 		t.Fatal(err)
 	}
 	for name, secret := range map[string]string{"verifier": tr.Verifier, "state": request.Get("state"), "return": tr.ReturnTo} {
@@ -122,19 +122,19 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 }
 
 func TestBeginRefuses_CL13(t *testing.T) {
-	for name, change := range map[string]func(*Trip, *Server){
-		"unknown server":                   func(tr *Trip, _ *Server) { tr.Server = "other" },
-		"no owner":                         func(tr *Trip, _ *Server) { tr.Owner = "" },
-		"pasted keys":                      func(_ *Trip, s *Server) { s.Mode = PerUserHeaders },
-		"open server":                      func(_ *Trip, s *Server) { s.Mode = None },
-		"a person for what everybody uses": func(_ *Trip, s *Server) { s.Mode = OAuth },
-		"everybody for what is a person's": func(tr *Trip, _ *Server) { tr.Owner = storage.SharedOwner },
+	for name, change := range map[string]func(*ConnectRequest, *Server){
+		"unknown server":                   func(tr *ConnectRequest, _ *Server) { tr.Server = "other" },
+		"no owner":                         func(tr *ConnectRequest, _ *Server) { tr.Owner = "" },
+		"pasted keys":                      func(_ *ConnectRequest, s *Server) { s.Mode = PerUserHeaders },
+		"open server":                      func(_ *ConnectRequest, s *Server) { s.Mode = None },
+		"a person for what everybody uses": func(_ *ConnectRequest, s *Server) { s.Mode = OAuth },
+		"everybody for what is a person's": func(tr *ConnectRequest, _ *Server) { tr.Owner = storage.SharedOwner },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			tr := l.trip()
 			change(&tr, &l.cfg.Servers[0])
-			_, err := l.Begin(t.Context(), tr)
+			_, err := l.Start(t.Context(), tr)
 			wantProblem(t, err, UnknownServer)
 			if l.server.hits() != 0 || len(l.store.states) != 0 {
 				t.Error("something happened all the same")
@@ -152,7 +152,7 @@ func TestBeginRefuses_CL13(t *testing.T) {
 func TestStoreFails_Begin(t *testing.T) {
 	l := newLab(t)
 	l.store.failWith(http.ErrAbortHandler)
-	_, err := l.Begin(t.Context(), l.trip())
+	_, err := l.Start(t.Context(), l.trip())
 	if !errors.Is(err, http.ErrAbortHandler) || problemOf(err) != "" {
 		t.Errorf("error %v, want the store's", err)
 	}
@@ -160,7 +160,7 @@ func TestStoreFails_Begin(t *testing.T) {
 
 func TestAuthorizationURLIsOneAddress_CL20(t *testing.T) {
 	l := newLab(t)
-	to, err := l.Begin(t.Context(), l.trip())
+	to, err := l.Start(t.Context(), l.trip())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func TestStoreFails_Pin(t *testing.T) {
 	if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
 		t.Fatal(err)
 	}
-	_, err := l.Begin(t.Context(), l.trip())
+	_, err := l.Start(t.Context(), l.trip())
 	wantProblem(t, err, ProviderUnusable)
 	if err == nil || !strings.Contains(err.Error(), "does not open") {
 		t.Errorf("a pin that cannot be read: %v", err)

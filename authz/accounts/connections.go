@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -13,7 +14,7 @@ import (
 type connections struct {
 	*site
 	statuses *statuses
-	b        *Broker
+	revoker  *revoker
 }
 
 // Adopt returns the connections of a flow, sealed for their future owner, for
@@ -44,7 +45,7 @@ func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]stora
 		if err != nil {
 			return nil, err
 		}
-		if existing.ID != opened.Persons {
+		if existing.ID != opened.Replaces {
 			// The transaction will find it gone, and the person look again.
 			if err := cs.Disconnect(ctx, storage.FlowOwner(flowID), c.Server); err != nil {
 				return nil, err
@@ -53,16 +54,16 @@ func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]stora
 		if existing.ID != "" { // connecting again keeps the public handle
 			c.ID, c.CreatedAt = existing.ID, existing.CreatedAt
 		}
-		opened.Person, opened.Persons = "", ""
+		opened.Person, opened.Replaces = "", ""
 		c.Secret = cs.sealSecrets(c.ConnectionKey, c.ID, opened)
 		c.UpdatedAt, c.ExpiresAt, c.OnExpiry = now, time.Time{}, nil
-		c.Revokes = cs.b.revocationOfReplaced(existing, opened.Link)
+		c.Revokes = cs.revoker.revocationOfReplaced(existing, opened.Binding)
 		adopted = append(adopted, c)
 	}
 	return adopted, nil
 }
 
-// Adopted tells that the transaction with these connections was committed. The
+// Adopted is called when the transaction with these connections is committed. The
 // providers of those that were replaced are told at the next RevokeDue.
 func (cs *connections) Adopted(adopted []storage.Connection) {
 	for _, c := range adopted {
@@ -86,10 +87,10 @@ func (cs *connections) Disconnect(ctx context.Context, owner, server string) err
 	for {
 		var queue *storage.ProviderRevocation
 		if c.ID != "" {
-			queue = cs.b.revocationOf(c)
+			queue = cs.revoker.revocationOf(c)
 		}
 		if queue != nil {
-			cs.b.handOut(queue)
+			cs.revoker.claimNew(queue)
 		}
 		current, verdict, err := cs.deps.Store.Disconnect(ctx, c, queue, cs.deps.Now())
 		switch {
@@ -104,7 +105,7 @@ func (cs *connections) Disconnect(ctx context.Context, owner, server string) err
 			cs.statuses.ended(c)
 		}
 		if queue != nil {
-			cs.b.revokeNow(ctx, queue)
+			cs.revoker.revokeNow(ctx, queue)
 		}
 		return nil
 	}
@@ -127,4 +128,129 @@ func (cs *connections) EndStarted(ctx context.Context, server string) (Overview,
 	}
 	cs.statuses.remember(cs.key(storage.SharedOwner, s), Overview{State: storage.Disconnected}, cs.deps.Now().Add(endedLifetime))
 	return cs.statuses.Recent(server)
+}
+
+// singleUseLifetime is how long it is remembered that a connection was made
+// with something that is good for one. It is longer than any two connect
+// requests with the same can be apart.
+const singleUseLifetime = 24 * time.Hour
+
+var (
+	errUsed  = problemf(RequestEnded, "what the request began with has made a connection already")
+	errEnded = problemf(RequestEnded, "the connection was ended in the meantime")
+	// errLeft is also what Answer.Present answers for somebody who left.
+	errLeft = problemf(Left, "whoever began is not there any more")
+)
+
+// snapshot is what there was when a person began to connect something: the IDs of
+// the connections, each empty if there was none. What they began replaces that
+// and nothing else.
+type snapshot struct {
+	// Connection is the owner's.
+	Connection string `json:"connection,omitempty"`
+	// Persons is that of the person in whose pending flow it began, which is
+	// replaced when the flow ends.
+	Persons string `json:"persons,omitempty"`
+	// Disconnect is the last one of the owner's: what began before another is
+	// not kept, also where there was nothing to disconnect yet.
+	Disconnect uint64 `json:"disconnect,omitempty"`
+}
+
+// snapshot returns what there is now. The owner's connection was read already.
+func (cs *connections) snapshot(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *Server, p storage.Authentication) (snapshot, error) {
+	last, err := cs.deps.Store.LastDisconnect(ctx, k)
+	if err != nil {
+		return snapshot{}, err
+	}
+	now := snapshot{Connection: owners.ID, Disconnect: last}
+	if p.FlowID == "" {
+		return now, nil
+	}
+	persons, err := cs.find(ctx, cs.key(p.Identity.Subject, s))
+	now.Persons = persons.ID
+	return now, err
+}
+
+// checkUnused finds out before the code is spent what storing the connection
+// would find after it: no tokens are issued that would not be stored.
+func (cs *connections) checkUnused(ctx context.Context, once storage.Hash) error {
+	if once == (storage.Hash{}) {
+		return nil
+	}
+	used, err := cs.deps.Store.Used(ctx, once, cs.deps.Now())
+	if err == nil && used {
+		return errUsed
+	}
+	return err
+}
+
+// save stores new credentials as the owner's connection, if the person is still
+// there, in place of the one that they saw, if any: it neither brings back a
+// connection that was ended in the meantime, nor replaces one that was made.
+// The provider is told of credentials that are not saved.
+func (cs *connections) save(ctx context.Context, c storage.Connection, p storage.Authentication, before snapshot, s secrets) error {
+	now := cs.deps.Now()
+	current, err := cs.find(ctx, c.ConnectionKey)
+	if err != nil {
+		return err
+	}
+	s.Epoch = uuid.NewString()
+	if p != (storage.Authentication{}) {
+		c.Authentication = &p
+	}
+	if p.FlowID != "" {
+		s.Person, s.Replaces = p.Identity.Subject, before.Persons
+	}
+	c.LastDisconnect = &before.Disconnect
+	c.OnExpiry = cs.revoker.revocationOnExpiry(c, s)
+	for {
+		if current.ID != before.Connection {
+			cs.revoker.revokeUnsaved(ctx, c, s, current.ID == "")
+			return cs.whyUnsaved(ctx, c, current)
+		}
+		c.ID, c.CreatedAt, c.Revision = current.ID, current.CreatedAt, current.Revision
+		if c.ID == "" {
+			c.ID, c.CreatedAt = uuid.NewString(), now
+		}
+		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.Active, now, "", time.Time{}
+		c.Secret = cs.sealSecrets(c.ConnectionKey, c.ID, s)
+		if c.Revokes = cs.revoker.revocationOfReplaced(current, s.Binding); c.Revokes != nil {
+			cs.revoker.claimNew(c.Revokes)
+		}
+		stored, verdict, err := cs.deps.Store.PutConnection(ctx, c, now)
+		if err != nil {
+			return err
+		}
+		switch verdict {
+		case storage.AlreadyUsed:
+			cs.revoker.revokeUnsaved(ctx, c, s, false)
+			return errUsed
+		case storage.SignedOut:
+			cs.revoker.revokeUnsaved(ctx, c, s, false)
+			return errLeft
+		case storage.DisconnectedSince:
+			cs.revoker.revokeUnsaved(ctx, c, s, stored.ID == "")
+			return errEnded
+		case storage.OK:
+			cs.deps.Shared.Forget(c.ConnectionKey)
+			if c.Revokes != nil {
+				cs.revoker.revokeNow(ctx, c.Revokes)
+			}
+			return nil
+		}
+		current = stored // refreshed or connected at the same time
+	}
+}
+
+// whyUnsaved returns what became of the connection that the person saw.
+func (cs *connections) whyUnsaved(ctx context.Context, c, current storage.Connection) error {
+	if c.UsesUp != nil {
+		if err := cs.checkUnused(ctx, c.UsesUp.Hash); err != nil {
+			return err
+		}
+	}
+	if current.ID == "" {
+		return errEnded
+	}
+	return problemf(Replaced, "another connection was made in the meantime")
 }

@@ -214,7 +214,7 @@ func TestDisconnect_K20(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.disconnect(alice, "notion") // also where nothing is connected yet
-		if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != TripEnded {
+		if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != RequestEnded {
 			t.Errorf("a late answer: %v", err)
 		}
 	})

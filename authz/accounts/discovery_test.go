@@ -71,7 +71,7 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", resource(l))))
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, ProviderUnusable)
 			if l.provider.hits() != 0 {
 				t.Error("the provider was asked")
@@ -104,7 +104,7 @@ func TestSeveralProviders_CL3(t *testing.T) {
 	}
 	for _, none := range []any{nil, []string{}, []string{""}, []string{dead.URL}, "text", []int{1}} {
 		l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", none)))
-		_, err := l.Begin(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.trip())
 		wantProblem(t, err, ProviderUnusable)
 	}
 }
@@ -132,7 +132,7 @@ func TestDiscoveryOutage(t *testing.T) {
 		} {
 			l := newLab(t)
 			tt.breaks(l)
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
 			}
@@ -181,7 +181,7 @@ func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
 			l := newLab(t)
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", issuer(l))))
 			l.provider.page(oidcPath, document(l.metadata())) // does not save it
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, ProviderUnusable)
 			if n := len(l.provider.requests("/register")); n != 0 {
 				t.Error("registered there all the same")
@@ -195,7 +195,7 @@ func TestNoPKCE_CL6_K08(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t, func(_ *Config, s *Server) { s.Quirks.AllowMissingPKCE = true })
@@ -221,7 +221,7 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 			t.Run(member+" "+endpoint, func(t *testing.T) {
 				l := newLab(t)
 				l.provider.page(asMetadataPath, document(with(l.metadata(), member, endpoint)))
-				to, err := l.Begin(t.Context(), l.trip())
+				to, err := l.Start(t.Context(), l.trip())
 				wantProblem(t, err, ProviderUnusable)
 				if to != "" || len(l.provider.requests("/register")) != 0 {
 					t.Errorf("went on to %q", to)
@@ -269,7 +269,7 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 				l.server.page(asMetadataPath, document(l.metadata()))
 				l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{})))
 				point(l, address)
-				_, err := l.Begin(t.Context(), l.trip())
+				_, err := l.Start(t.Context(), l.trip())
 				wantProblem(t, err, ProviderUnusable)
 			})
 		}
@@ -292,7 +292,7 @@ func TestRedirectAtEachHop_K06_H03(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, evil := newLab(t), newHost(t)
 			turn(l, evil.URL+"/latest/meta-data")
-			if to, err := l.Begin(t.Context(), l.trip()); err == nil {
+			if to, err := l.Start(t.Context(), l.trip()); err == nil {
 				_, _ = to, err
 				request := l.begin(l.trip())
 				_, _ = l.Finish(t.Context(), l.answerTo(request))
@@ -327,26 +327,26 @@ func TestHostileDocuments_H05_H06(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.page(prmPath, page)
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t)
 			l.provider.page(asMetadataPath, page)
 			l.provider.page(oidcPath, page)
-			_, err = l.Begin(t.Context(), l.trip())
+			_, err = l.Start(t.Context(), l.trip())
 			wantProblem(t, err, ProviderUnusable)
 		})
 	}
 	t.Run("server down", func(t *testing.T) {
 		l := newLab(t)
 		l.server.Close()
-		_, err := l.Begin(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.trip())
 		wantProblem(t, err, ProviderDown)
 	})
 	t.Run("provider down", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.Close()
-		_, err := l.Begin(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.trip())
 		wantProblem(t, err, ProviderDown)
 	})
 }

@@ -77,7 +77,7 @@ func TestDocumentIsRefusedForNow(t *testing.T) {
 			v := newVault(t)
 			s := v.servers["notion"]
 			s.Client = nil
-			v.connectAs(alice, "notion", func(_ *storage.Connection, opened *secrets) { opened.Link.ClientID = id(v, s) })
+			v.connectAs(alice, "notion", func(_ *storage.Connection, opened *secrets) { opened.Binding.ClientID = id(v, s) })
 			v.clock.advance(time.Hour)
 			f := fault{cannot: true, answer: refusal(http.StatusUnauthorized, "invalid_client").answer}
 			v.idp.outage(&f)

@@ -14,9 +14,9 @@ type Problem string
 const (
 	// UnknownServer: there is no such server, or it is not connected this way.
 	UnknownServer Problem = "unknown_server"
-	// TripEnded: the answer belongs to no pending trip: it came late, or twice.
-	TripEnded Problem = "trip_ended"
-	// OtherBrowser: the answer came in another browser than the trip began in.
+	// RequestEnded: the answer belongs to no pending request: it came late, or twice.
+	RequestEnded Problem = "trip_ended"
+	// OtherBrowser: the answer came in another browser than the request.
 	OtherBrowser Problem = "other_browser"
 	// Left: whoever began has signed out since, was signed out, or somebody
 	// else is there now.

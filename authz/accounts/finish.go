@@ -26,105 +26,105 @@ type Answer struct {
 
 // SealAnswer returns what the provider said for the address of another page of
 // ours, where more is known of who is there.
-func (b *Broker) SealAnswer(a Answer) string {
-	return base64.RawURLEncoding.EncodeToString(b.seal(a, "answer", b.cfg.Issuer))
+func (cn *connector) SealAnswer(a Answer) string {
+	return base64.RawURLEncoding.EncodeToString(cn.seal(a, "answer", cn.cfg.Issuer))
 }
 
-// OpenAnswer reverses SealAnswer. What is no such address belongs to no trip.
-func (b *Broker) OpenAnswer(sealed string) (a Answer, err error) {
+// OpenAnswer reverses SealAnswer. What is no such address belongs to no request.
+func (cn *connector) OpenAnswer(sealed string) (a Answer, err error) {
 	box, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err == nil {
-		err = b.open(box, &a, "answer", b.cfg.Issuer)
+		err = cn.open(box, &a, "answer", cn.cfg.Issuer)
 	}
 	if err != nil {
-		return Answer{}, problem(TripEnded, err)
+		return Answer{}, problem(RequestEnded, err)
 	}
 	return a, nil
 }
 
-// Outcome is how a trip ended.
+// Outcome is how a connect request ended.
 type Outcome struct {
 	Server   string
 	Owner    string
 	ReturnTo string
-	// Connected tells that the connection works now.
+	// Connected is set if the connection works now.
 	Connected bool
 }
 
-// Finish ends a trip, once: it checks the answer against what was recorded,
+// Finish ends a connect request, once: it checks the answer against what was recorded,
 // exchanges the code and stores the connection. With an Error, the Outcome
-// still says where the person came from, unless the trip is not theirs.
-func (b *Broker) Finish(ctx context.Context, a Answer) (Outcome, error) {
-	state, t, err := b.claimTrip(ctx, a)
+// still says where the person came from, unless the request is not theirs.
+func (cn *connector) Finish(ctx context.Context, a Answer) (Outcome, error) {
+	state, p, err := cn.claim(ctx, a)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err = checkPresent(a, state.ConnectionKey, t); err == nil {
-		err = b.bringBack(ctx, a, state.ConnectionKey, t)
+	if err = checkPresent(a, state.ConnectionKey, p); err == nil {
+		err = cn.complete(ctx, a, state.ConnectionKey, p)
 	}
-	b.connectEnded(state.ConnectionKey, err)
-	return Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: t.ReturnTo, Connected: err == nil}, err
+	cn.statuses.connectEnded(state.ConnectionKey, err)
+	return Outcome{Server: state.Server, Owner: state.Owner, ReturnTo: p.ReturnTo, Connected: err == nil}, err
 }
 
 // checkPresent decides whether who left is who came back. A shared connection
 // is nobody's: whoever has its link connects it.
-func checkPresent(a Answer, k storage.ConnectionKey, t trip) error {
+func checkPresent(a Answer, k storage.ConnectionKey, p pendingConnect) error {
 	switch {
 	case k.Owner == storage.SharedOwner:
 		return nil
 	case a.Present == nil:
 		return errLeft
 	}
-	return a.Present(t.Authentication, k.Server)
+	return a.Present(p.Authentication, k.Server)
 }
 
-// bringBack makes a connection of the answer to a trip that was claimed.
-func (b *Broker) bringBack(ctx context.Context, a Answer, k storage.ConnectionKey, t trip) error {
-	s := b.servers[k.Server]
-	if !s.isConnectedBy(k.Owner) {
+// complete makes a connection of the answer to a request that was claimed.
+func (cn *connector) complete(ctx context.Context, a Answer, k storage.ConnectionKey, p pendingConnect) error {
+	s := cn.servers[k.Server]
+	if !connectable(s, k.Owner) {
 		return problem(UnknownServer, nil)
 	}
-	if err := b.checkSender(a, t); err != nil {
+	if err := cn.checkSender(a, p); err != nil {
 		return err
 	}
-	if err := b.checkAnswer(s, a, t.Link); err != nil {
+	if err := cn.checkAnswer(s, a, p.Binding); err != nil {
 		return err
 	}
-	if err := b.checkUnused(ctx, t.Once); err != nil {
+	if err := cn.connections.checkUnused(ctx, p.SingleUse); err != nil {
 		return err
 	}
 	// The browser may go away now; the tokens must not be lost with it.
 	ctx = context.WithoutCancel(ctx)
-	reply, err := b.exchange(ctx, s, t, a.Code)
+	reply, err := cn.exchange(ctx, s, p, a.Code)
 	if err != nil {
 		return err
 	}
-	if err := b.saveTokens(ctx, k, t, reply); err != nil {
+	if err := cn.saveTokens(ctx, k, p, reply); err != nil {
 		return err
 	}
-	b.proved(ctx, s, t.Link)
+	cn.registrar.noteProven(ctx, s, p.Binding)
 	return nil
 }
 
-// claimTrip ends the trip that the state belongs to.
-func (b *Broker) claimTrip(ctx context.Context, a Answer) (storage.ConnectState, trip, error) {
-	var t trip
+// claim ends the request that the state belongs to.
+func (cn *connector) claim(ctx context.Context, a Answer) (storage.ConnectState, pendingConnect, error) {
+	var p pendingConnect
 	hash := storage.HashOf(a.State)
-	state, verdict, err := b.deps.Store.ClaimConnectState(ctx, hash, a.Browser, b.deps.Now())
+	state, verdict, err := cn.deps.Store.ClaimConnectState(ctx, hash, a.Browser, cn.deps.Now())
 	switch {
 	case err != nil:
-		return state, t, err
+		return state, p, err
 	case verdict == storage.WrongBrowser:
-		return state, t, problem(OtherBrowser, nil)
-	case verdict != storage.OK || state.Issuer != b.cfg.Issuer:
-		return state, t, problem(TripEnded, nil)
+		return state, p, problem(OtherBrowser, nil)
+	case verdict != storage.OK || state.Issuer != cn.cfg.Issuer:
+		return state, p, problem(RequestEnded, nil)
 	}
-	return state, t, b.open(state.Secret, &t, tripContext(state.ConnectionKey, hash)...)
+	return state, p, cn.open(state.Secret, &p, pendingContext(state.ConnectionKey, hash)...)
 }
 
 // checkSender decides whether the answer is the provider's that the person was
 // sent to, before anything is sent anywhere.
-func (b *Broker) checkSender(a Answer, t trip) error {
+func (cn *connector) checkSender(a Answer, p pendingConnect) error {
 	// The path tells apart the answers of different providers (RFC 9700
 	// section 4.4); so does iss (RFC 9207 section 2.4), byte by byte,
 	// compared with what the provider's own metadata says:
@@ -133,30 +133,30 @@ func (b *Broker) checkSender(a Answer, t trip) error {
 	//	iss equal    go on        go on
 	//	iss differs  refuse       refuse
 	//	iss absent   refuse       go on
-	if b.cfg.Issuer+a.Path != t.RedirectURI {
+	if cn.cfg.Issuer+a.Path != p.RedirectURI {
 		return problemf(NotThatProvider, "the answer came to the path of another provider")
 	}
-	if t.CheckIss && a.Iss != "" && a.Iss != t.Link.Provider {
-		return problemf(NotThatProvider, "iss is %s, not the provider's issuer %s", client.LoggedURL(a.Iss), t.Link.Provider)
+	if p.CheckIss && a.Iss != "" && a.Iss != p.Binding.Provider {
+		return problemf(NotThatProvider, "iss is %s, not the provider's issuer %s", client.LoggedURL(a.Iss), p.Binding.Provider)
 	}
-	if t.IssRequired && a.Iss == "" {
+	if p.IssRequired && a.Iss == "" {
 		return problemf(NotThatProvider, "iss is missing")
 	}
 	return nil
 }
 
 // checkAnswer decides what the provider's answer says.
-func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
-	key := b.departureKey(s, l.ClientID)
+func (cn *connector) checkAnswer(s *Server, a Answer, to binding) error {
+	key := cn.registrar.attemptsKey(s, to.ClientID)
 	switch a.Error {
 	case "", "access_denied", "server_error", "temporarily_unavailable", "invalid_scope", "invalid_target",
 		"login_required", "consent_required", "interaction_required":
-		b.deps.Shared.departures.cameBack(key)
+		cn.deps.Shared.attempts.returned(key)
 	default: // some send people back although they do not know the client
-		b.deps.Shared.departures.doubt(key)
+		cn.deps.Shared.attempts.doubted(key)
 	}
-	if profile := b.profile(s); a.Error != "" {
-		return asProblem(profile.AnswerProblem(a.Error, s.known(l)))
+	if profile := cn.profile(s); a.Error != "" {
+		return asProblem(profile.AnswerProblem(a.Error, s.known(to)))
 	}
 	if a.Code == "" || len(a.Code) > client.MaxTokenLen {
 		return problemf(ProviderRefused, "no usable code")
@@ -166,48 +166,48 @@ func (b *Broker) checkAnswer(s *Server, a Answer, l link) error {
 
 // exchange redeems the code (RFC 6749 section 4.1.3), once: a code that may
 // have been used is not sent again.
-func (b *Broker) exchange(ctx context.Context, s *Server, t trip, code string) (*client.Tokens, error) {
-	c, err := b.clientOf(ctx, s, t.Link)
+func (cn *connector) exchange(ctx context.Context, s *Server, p pendingConnect, code string) (*client.Tokens, error) {
+	c, err := cn.registrar.clientOf(ctx, s, p.Binding)
 	if errors.Is(err, errClientGone) {
 		return nil, problem(ProviderRefused, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	reply, err := b.oauthClient(s).RedeemCode(ctx, t.Link.tokenEndpoint(), *c, code, t.Verifier, t.RedirectURI)
+	reply, err := cn.oauthClient(s).RedeemCode(ctx, p.Binding.tokenEndpoint(), *c, code, p.Verifier, p.RedirectURI)
 	var failure *client.TokenError
 	if !errors.As(err, &failure) {
 		return reply, err
 	}
-	if err := b.noteRefusal(ctx, s, t.Link, failure); err != nil {
+	if err := cn.registrar.noteRefusal(ctx, s, p.Binding, failure); err != nil {
 		return nil, err
 	}
-	profile := b.profile(s)
-	return nil, asProblem(profile.ExchangeProblem(failure, s.known(t.Link)))
+	profile := cn.profile(s)
+	return nil, asProblem(profile.ExchangeProblem(failure, s.known(p.Binding)))
 }
 
-// saveTokens stores what came of a trip.
-func (b *Broker) saveTokens(ctx context.Context, k storage.ConnectionKey, t trip, r *client.Tokens) error {
-	now := b.deps.Now()
+// saveTokens stores what came of a request.
+func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p pendingConnect, r *client.Tokens) error {
+	now := cn.deps.Now()
 	c := storage.Connection{
-		ConnectionKey: k, Provider: t.Link.Provider, Scopes: r.Scopes, ExpiresAt: t.KeepUntil, UsesUp: t.usesUp(now),
+		ConnectionKey: k, Provider: p.Binding.Provider, Scopes: r.Scopes, ExpiresAt: p.KeepUntil, UsesUp: p.usesUp(now),
 	}
 	if c.Scopes == nil {
-		c.Scopes = t.Link.Scopes // RFC 6749 section 5.1: identical to the request
+		c.Scopes = p.Binding.Scopes // RFC 6749 section 5.1: identical to the request
 	}
 	if r.ExpiresIn > 0 {
 		c.TokenExpiresAt = now.Add(r.ExpiresIn)
 	}
-	return b.save(ctx, c, t.Authentication, t.Seen, secrets{
-		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Link: t.Link,
+	return cn.connections.save(ctx, c, p.Authentication, p.Before, secrets{
+		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Binding: p.Binding,
 	})
 }
 
-// usesUp returns what the connection of a trip uses up, or nil. That decides
-// which of several trips with the same Once makes the connection.
-func (t trip) usesUp(now time.Time) *storage.OneTime {
-	if t.Once == (storage.Hash{}) {
+// usesUp returns what the connection of a request uses up, or nil. That decides
+// which of several requests with the same SingleUse makes the connection.
+func (p pendingConnect) usesUp(now time.Time) *storage.OneTime {
+	if p.SingleUse == (storage.Hash{}) {
 		return nil
 	}
-	return &storage.OneTime{Hash: t.Once, ExpiresAt: now.Add(singleUseLifetime)}
+	return &storage.OneTime{Hash: p.SingleUse, ExpiresAt: now.Add(singleUseLifetime)}
 }

@@ -53,7 +53,7 @@ func TestConnect_CL11(t *testing.T) {
 		c.Provider != l.provider.URL || strings.Join(c.Scopes, " ") != "a b" || !c.CreatedAt.Equal(l.now) {
 		t.Errorf("connection %+v", c)
 	}
-	if s.AccessToken != "at-1" || s.RefreshToken != "rt-1" || s.Link.ClientID != "dynamic-1" || s.Link.TokenEndpoint != l.provider.URL+"/token" || s.Link.Resource != l.server.URL+"/mcp" {
+	if s.AccessToken != "at-1" || s.RefreshToken != "rt-1" || s.Binding.ClientID != "dynamic-1" || s.Binding.TokenEndpoint != l.provider.URL+"/token" || s.Binding.Resource != l.server.URL+"/mcp" {
 		t.Errorf("secrets %+v", s)
 	}
 }
@@ -118,7 +118,7 @@ func TestPathOfAnswer_K02(t *testing.T) {
 		}
 		a.Path = "/api/oauth/callback/notion"
 		_, err = l.Finish(t.Context(), a)
-		wantProblem(t, err, TripEnded)
+		wantProblem(t, err, RequestEnded)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestMixUp_K02(t *testing.T) {
 		"the answer came to the path of another provider": func(a *Answer) { a.Path = CallbackPath("notion") },
 		"iss is " + honest.provider.URL:                   func(a *Answer) { a.Iss = honest.provider.URL },
 	} {
-		to, err := honest.Begin(t.Context(), tr)
+		to, err := honest.Start(t.Context(), tr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 			_, err := l.Finish(t.Context(), a)
 			if err == nil {
 				connected.Add(1)
-			} else if problemOf(err) != TripEnded {
+			} else if problemOf(err) != RequestEnded {
 				t.Error(err)
 			}
 		})
@@ -205,7 +205,7 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 	} {
 		b := a
 		change(&b)
-		if _, err := l.Finish(t.Context(), b); problemOf(err) != TripEnded {
+		if _, err := l.Finish(t.Context(), b); problemOf(err) != RequestEnded {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -213,7 +213,7 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 		a := l.answerTo(l.begin(l.trip()))
 		l.now = l.now.Add(15 * time.Minute)
 		_, err := l.Finish(t.Context(), a)
-		wantProblem(t, err, TripEnded)
+		wantProblem(t, err, RequestEnded)
 	})
 }
 
@@ -222,7 +222,7 @@ func TestStateOfAnotherSite_CL14(t *testing.T) {
 	a := l.answerTo(l.begin(l.trip()))
 	other := New(Config{Issuer: "https://other.example", Servers: l.cfg.Servers}, l.Broker.deps)
 	_, err := other.Finish(t.Context(), a)
-	wantProblem(t, err, TripEnded)
+	wantProblem(t, err, RequestEnded)
 }
 
 func TestProvidersError_K19(t *testing.T) {
@@ -357,7 +357,7 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 				hook(l)
 				exchanged := len(l.provider.requests("/token"))
 				_, err := l.Finish(t.Context(), l.answerTo(request))
-				wantProblem(t, err, TripEnded)
+				wantProblem(t, err, RequestEnded)
 				if len(l.connections()) != 0 {
 					t.Error("connected")
 				}

@@ -181,10 +181,10 @@ func TestChangedWhileVerifying(t *testing.T) {
 		left      int
 	}{
 		"nothing":                   {true, nil, "", 1},
-		"disconnected":              {true, disconnect, TripEnded, 0},
+		"disconnected":              {true, disconnect, RequestEnded, 0},
 		"replaced":                  {true, paste, "", 1},
 		"connected for the first":   {false, paste, Replaced, 1},
-		"disconnected without any":  {false, disconnect, TripEnded, 0},
+		"disconnected without any":  {false, disconnect, RequestEnded, 0},
 		"disconnected, pasted anew": {true, func(l *lab) error { return errors.Join(disconnect(l), paste(l)) }, Replaced, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

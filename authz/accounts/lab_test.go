@@ -201,8 +201,8 @@ func with(m object, name string, value any) object {
 	return m
 }
 
-func (l *lab) trip() Trip {
-	return Trip{Server: "notion", Owner: testOwner, Browser: testBrowser, ReturnTo: "/oauth/account"}
+func (l *lab) trip() ConnectRequest {
+	return ConnectRequest{Server: "notion", Owner: testOwner, Browser: testBrowser, ReturnTo: "/oauth/account"}
 }
 
 // inFlow makes somebody the person of a pending flow.
@@ -216,9 +216,9 @@ func (l *lab) inFlow(id string, who storage.Identity) storage.Authentication {
 }
 
 // begin begins a trip and returns the parameters of the authorization request.
-func (l *lab) begin(t Trip) url.Values {
+func (l *lab) begin(t ConnectRequest) url.Values {
 	l.t.Helper()
-	to, err := l.Begin(l.t.Context(), t)
+	to, err := l.Start(l.t.Context(), t)
 	if err != nil {
 		l.t.Fatal("Begin:", err)
 	}

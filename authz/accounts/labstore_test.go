@@ -97,7 +97,7 @@ func (b *Broker) plantClient(ctx context.Context, s *Server, provider string, r 
 
 // storedClient returns the registration that people are sent to a provider as.
 func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (*registration, error) {
-	rs, err := b.registrations(ctx, s, provider)
+	rs, err := b.load(ctx, s, provider)
 	if err != nil || rs.ID == "" {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			arrange(l)
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, ProviderUnusable)
 			if n := len(l.provider.requests("/register")); n != 0 {
 				t.Errorf("%d registrations, want none", n)
@@ -163,7 +163,7 @@ func TestFailuresAreTold(t *testing.T) {
 	l := newLab(t)
 	l.provider.page(asMetadataPath, answer(200, "application/json", `{"error":"canary"}`))
 	l.provider.page(oidcPath, answer(404, "text/plain", "canary"))
-	_, err := l.Begin(t.Context(), l.trip())
+	_, err := l.Start(t.Context(), l.trip())
 	wantProblem(t, err, ProviderUnusable)
 	said := err.Error()
 	first, second := strings.Index(said, asMetadataPath+": issuer, authorization_endpoint or token_endpoint is missing"), strings.Index(said, oidcPath+": egress: answer not usable: status 404")
@@ -172,12 +172,12 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
-	_, err = l.Begin(t.Context(), l.trip())
+	_, err = l.Start(t.Context(), l.trip())
 	if said := err.Error(); strings.Contains(said, "canary") || !strings.Contains(said, "configure issuer for server notion") {
 		t.Errorf("told %q", said)
 	}
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
-	_, err = l.Begin(t.Context(), l.trip())
+	_, err = l.Start(t.Context(), l.trip())
 	if said := err.Error(); !strings.Contains(said, "its issuer is "+l.provider.URL+"/tenant/, not "+l.provider.URL+";") {
 		t.Errorf("told %q", said)
 	}
@@ -390,14 +390,14 @@ func TestLenientRegistration_CL7(t *testing.T) {
 		t.Run("redirect URIs: "+name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page("/register", document(object{"client_id": "c", "redirect_uris": tt.uris}))
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, tt.want)
 		})
 	}
 	t.Run("refused with 200", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.page("/register", document(object{"error": "invalid_client_metadata"}))
-		_, err := l.Begin(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.trip())
 		wantProblem(t, err, NotRegistered)
 	})
 }
@@ -430,7 +430,7 @@ func TestManyScopes(t *testing.T) {
 		}
 		l := newLab(t)
 		offer(l, names(mostScopes+1))
-		_, err := l.Begin(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.trip())
 		wantProblem(t, err, ProviderUnusable)
 		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
 			t.Errorf("%s: told %v", name, err)

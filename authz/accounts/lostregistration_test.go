@@ -131,14 +131,14 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 			})
 			p.travel(l, testOwner)
 			for range 50 {
-				l.begin(Trip{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				l.begin(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if p.registered > 2 {
 				t.Errorf("%d registrations within a moment", p.registered)
 			}
 			for range 24 * 4 {
 				l.now = l.now.Add(15 * time.Minute)
-				l.begin(Trip{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				l.begin(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if p.registered > 8 {
 				t.Errorf("%d registrations within a day", p.registered)
@@ -155,7 +155,7 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 			latest := fmt.Sprintf("Bearer at-dynamic-%d", p.registered)
 			for range 24 * 4 {
 				l.now = l.now.Add(15 * time.Minute)
-				l.begin(Trip{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				l.begin(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if c, err := l.Credential(t.Context(), "user_id:bob", "notion"); err != nil || c.Headers[0].Value != latest {
 				t.Errorf("credential %v, %v, want %s", c, err, latest)
@@ -170,7 +170,7 @@ func TestOthersOnTheWay_CL10(t *testing.T) {
 	p := newForgetful(l, unclearAnswers["no OAuth error"])
 	p.travel(l, testOwner)
 	for i := range 10 {
-		l.begin(Trip{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
+		l.begin(ConnectRequest{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
 	}
 	if p.registered != 1 {
 		t.Errorf("%d registrations", p.registered)
@@ -207,7 +207,7 @@ func TestFormerRegistrationIsForgotten(t *testing.T) {
 	if _, err := l.Credential(t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
 		t.Errorf("refreshed with what the provider does not know: %v, want %v", err, ErrNeedsReauth)
 	}
-	rs, err := l.registrations(t.Context(), l.servers["notion"], l.provider.URL)
+	rs, err := l.load(t.Context(), l.servers["notion"], l.provider.URL)
 	if err != nil || rs.ID != "dynamic-2" || len(rs.Former) != 0 {
 		t.Errorf("registrations %+v, %v", rs, err)
 	}
@@ -253,7 +253,7 @@ func TestFormerRegistrationsInUseStay_CL10(t *testing.T) {
 			for i := range 2 * maxFormer {
 				l.now = l.now.Add(maxReplacePause)
 				for range 3 {
-					l.begin(Trip{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
+					l.begin(ConnectRequest{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
 				}
 				p.travel(l, "user_id:mallory")
 				if i%2 == 0 {
@@ -261,7 +261,7 @@ func TestFormerRegistrationsInUseStay_CL10(t *testing.T) {
 					p.travel(l, owners[len(owners)-1])
 				}
 			}
-			rs, err := l.registrations(t.Context(), l.servers["notion"], l.provider.URL)
+			rs, err := l.load(t.Context(), l.servers["notion"], l.provider.URL)
 			if err != nil || len(rs.Former) != maxFormer {
 				t.Errorf("%d former registrations are kept, want %d; %v", len(rs.Former), maxFormer, err)
 			}

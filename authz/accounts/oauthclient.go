@@ -115,14 +115,14 @@ func (s *Server) resource() string {
 // public name, as an internal address may change at any time.
 func (s *Server) origin() string { return client.Origin(s.resource()) }
 
-// tokenEndpoint is where tokens of a link are asked for.
-func (l *link) tokenEndpoint() client.Endpoint {
-	return client.Endpoint{URL: l.TokenEndpoint, Issuer: l.Provider, Resource: l.Resource}
+// tokenEndpoint is where tokens are asked for.
+func (to *binding) tokenEndpoint() client.Endpoint {
+	return client.Endpoint{URL: to.TokenEndpoint, Issuer: to.Provider, Resource: to.Resource}
 }
 
 // revocationEndpoint is where they are revoked.
-func (l *link) revocationEndpoint() client.Endpoint {
-	return client.Endpoint{URL: l.RevocationEndpoint, Issuer: l.Provider}
+func (to *binding) revocationEndpoint() client.Endpoint {
+	return client.Endpoint{URL: to.RevocationEndpoint, Issuer: to.Provider}
 }
 
 // headerOf returns credentials as a request carries them.
@@ -134,7 +134,22 @@ func headerOf(credentials []CredentialHeader) http.Header {
 	return header
 }
 
-// known returns how the provider of a link knows us.
-func (s *Server) known(l link) client.Known {
-	return client.Known{ClientID: l.ClientID, Configured: s.Client != nil}
+// known returns how the provider knows us.
+func (s *Server) known(to binding) client.Known {
+	return client.Known{ClientID: to.ClientID, Configured: s.Client != nil}
+}
+
+// isDocument reports whether a client ID is a document of ours for the server.
+func (st *site) isDocument(s *Server, clientID string) bool {
+	profile := st.profile(s)
+	return profile.IsDocument(clientID)
+}
+
+// verify asks the server about credentials, with a request of our own that
+// changes nothing there.
+func (st *site) verify(ctx context.Context, s *Server, credentials []CredentialHeader) (*client.ProbeAnswer, error) {
+	if s.VerifyURL != "" {
+		return st.oauthClient(s).ProbeURL(ctx, s.VerifyURL, headerOf(credentials))
+	}
+	return st.oauthClient(s).Probe(ctx, s.URL, headerOf(credentials))
 }

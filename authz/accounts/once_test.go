@@ -13,9 +13,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (l *lab) onceTrip() Trip {
+func (l *lab) onceTrip() ConnectRequest {
 	t := l.trip()
-	t.Once = storage.HashOf("a link")
+	t.SingleUse = storage.HashOf("a link")
 	return t
 }
 
@@ -29,8 +29,8 @@ func TestOneConnectionOfSeveralTrips(t *testing.T) {
 	before, _ := l.connection()
 	for _, late := range []Answer{first, third} {
 		_, err := l.Finish(t.Context(), late)
-		wantProblem(t, err, TripEnded)
-		l.now = l.now.Add(tripLifetime - time.Second)
+		wantProblem(t, err, RequestEnded)
+		l.now = l.now.Add(connectLifetime - time.Second)
 	}
 	if after, _ := l.connection(); after.Revision != before.Revision {
 		t.Error("another connection took its place")
@@ -75,7 +75,7 @@ func TestOneConnectionOfTripsThatRace(t *testing.T) {
 		if err := <-outcomes; err == nil {
 			connected++
 		} else {
-			wantProblem(t, err, TripEnded)
+			wantProblem(t, err, RequestEnded)
 		}
 	}
 	if connected != 1 || l.connections()[0].Revision != 1 {
@@ -146,7 +146,7 @@ func TestLateTokensAreRevoked(t *testing.T) {
 				document(object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
 			})
 			_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
-			wantProblem(t, err, TripEnded)
+			wantProblem(t, err, RequestEnded)
 			l.Broker.deps.Shared.revocations.Wait()
 			var revoked []string
 			for _, r := range l.provider.requests("/revoke") {
@@ -187,7 +187,7 @@ func TestLinkFromBeforeADisconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
-	wantProblem(t, err, TripEnded)
+	wantProblem(t, err, RequestEnded)
 	if len(l.connections()) != 0 {
 		t.Error("connected")
 	}

@@ -86,7 +86,7 @@ func TestEndStarted(t *testing.T) {
 	if err != nil || o.State != storage.Disconnected || o.Pending || o.Owner != storage.SharedOwner {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != TripEnded {
+	if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != RequestEnded {
 		t.Errorf("a late answer: %v", err)
 	}
 	if _, err := v.EndStarted(t.Context(), "shared"); !errors.Is(err, ErrUnknownConnection) {

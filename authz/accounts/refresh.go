@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/google/uuid"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -28,7 +28,7 @@ const (
 
 // Reasons for the log why a connection ended.
 var (
-	errLeaseRanOut    = errors.New("whoever refreshed it ended before the answer was stored")
+	errLeaseRanOut    = errors.New("the process that refreshed it ended before the answer was stored")
 	errNoRefreshToken = errors.New("there is no refresh token to be used")
 )
 
@@ -45,7 +45,8 @@ var (
 // server itself: see confirm.
 type refresher struct {
 	*site
-	b *Broker
+	registrar *registrar
+	revoker   *revoker
 	// pause waits between tries.
 	pause func(context.Context, time.Duration) error
 }
@@ -81,7 +82,7 @@ func (r *refresher) refresh(ctx context.Context, s *Server, k storage.Connection
 		if err := r.checkDoubt(ctx, a); err != nil {
 			return nil, err
 		}
-		if a.client, err = r.b.clientOf(ctx, s, a.opened.Link); errors.Is(err, errClientGone) {
+		if a.client, err = r.registrar.clientOf(ctx, s, a.opened.Binding); errors.Is(err, errClientGone) {
 			return r.fail(ctx, a, err)
 		} else if err != nil {
 			return nil, err
@@ -191,7 +192,7 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 	if err := h.on401(a.refused, r.deps.Now()); err != nil { // since this caller looked
 		return err
 	}
-	k, err := r.b.verify(ctx, a.server, a.cached.credential.Headers)
+	k, err := r.verify(ctx, a.server, a.cached.credential.Headers)
 	if err == nil && refuses(a.server, k) {
 		return nil
 	}
@@ -219,4 +220,59 @@ func refuses(s *Server, k *client.ProbeAnswer) bool {
 func (r *refresher) report(a *refreshAttempt, state storage.ConnectionState, cause error) {
 	r.log.Warn("a connection could not be refreshed", zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID),
 		zap.String("state", string(state)), zap.Error(cause))
+}
+
+// tryPauses stand between the tries of one refresh.
+var tryPauses = []time.Duration{250 * time.Millisecond, time.Second}
+
+// askForTokens asks for new tokens, and again in another way where the provider
+// refused a parameter: a request that it found malformed used nothing up.
+func (r *refresher) askForTokens(ctx context.Context, a *refreshAttempt) (*client.Tokens, error) {
+	reply, err := r.sendRefreshToken(ctx, a, a.opened.RefreshParams)
+	var failure *client.TokenError
+	if !errors.As(err, &failure) {
+		return reply, err
+	}
+	for _, params := range a.opened.RefreshParams.Others(failure, a.connection.Scopes, a.opened.Binding.Resource) {
+		if r.leaseTooShort(a) {
+			break
+		}
+		reply, err = r.sendRefreshToken(ctx, a, params)
+		if err == nil {
+			a.opened.RefreshParams = params // the next refresh begins with what worked
+		}
+		if !errors.As(err, &failure) || !failure.AboutParams() {
+			break
+		}
+	}
+	return reply, err
+}
+
+// sendRefreshToken sends the refresh token, and sends it again only if the
+// provider said that it cannot answer just now, or was never reached; and not
+// while there is something to lose.
+func (r *refresher) sendRefreshToken(ctx context.Context, a *refreshAttempt, params client.RefreshParams) (*client.Tokens, error) {
+	for try := 0; ; try++ {
+		reply, err := r.oauthClient(a.server).Refresh(ctx, a.opened.Binding.tokenEndpoint(), *a.client, a.opened.RefreshToken, a.connection.Scopes, params)
+		var failure *client.TokenError
+		again := errors.As(err, &failure) && (failure.Failure == client.NotSent || failure.Failure == client.Unable)
+		if !again || a.risky(failure, r.deps.Now()) || try == len(tryPauses) || r.pause(ctx, tryPauses[try]) != nil {
+			return reply, err
+		}
+		if r.leaseTooShort(a) {
+			return nil, err
+		}
+	}
+}
+
+// leaseTooShort reports whether the lease may be over before an answer comes:
+// this process was held up.
+func (r *refresher) leaseTooShort(a *refreshAttempt) bool {
+	return r.deps.Now().Add(client.RequestTimeout).After(a.connection.LeaseUntil)
+}
+
+// risky reports whether the refresh token must not be sent again for now: the
+// provider may have replaced it, and the access token works.
+func (a *refreshAttempt) risky(failure *client.TokenError, now time.Time) bool {
+	return failure.MayHaveActed() && a.cached.works(now) && !a.reusable()
 }

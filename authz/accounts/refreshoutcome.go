@@ -72,7 +72,7 @@ func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedCon
 	}
 	state := a.stateAfter(failure, r.mayBeOurFault(a), r.deps.Now())
 	r.report(a, state, failure)
-	if err := r.b.noteRefusal(ctx, a.server, a.opened.Link, failure); err != nil {
+	if err := r.registrar.noteRefusal(ctx, a.server, a.opened.Binding, failure); err != nil {
 		return nil, err
 	}
 	h, err := r.saveState(ctx, a, state)
@@ -86,7 +86,7 @@ func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedCon
 // again soon: a document of ours that could not be fetched, or a client whose
 // secret the operator is about to change here too.
 func (r *refresher) mayBeOurFault(a *refreshAttempt) bool {
-	return a.server.Client != nil || r.isDocument(a.server, a.opened.Link.ClientID)
+	return a.server.Client != nil || r.isDocument(a.server, a.opened.Binding.ClientID)
 }
 
 // stateAfter decides what a failed refresh means for the connection, and counts
@@ -150,7 +150,7 @@ func (r *refresher) saveTokens(ctx context.Context, a *refreshAttempt, reply *cl
 	// A commit whose confirmation was lost is met again as somebody's change.
 	if verdict != storage.OK && !bytes.Equal(stored.Secret, c.Secret) {
 		if stored.ID == "" {
-			r.b.revokeUnkept(ctx, c, opened, true)
+			r.revoker.revokeUnsaved(ctx, c, opened, true)
 		}
 		return r.overtaken(a, stored)
 	}

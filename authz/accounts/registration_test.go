@@ -47,7 +47,7 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 				delete(m, "registration_endpoint")
 			}
 			l.provider.page(asMetadataPath, document(m))
-			to, err := l.Begin(t.Context(), l.trip())
+			to, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, tt.problem)
 			u, _ := url.Parse(to)
 			if got := u.Query().Get("client_id"); got != tt.want {
@@ -214,7 +214,7 @@ func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page("/register", tt.page)
-			_, err := l.Begin(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.trip())
 			wantProblem(t, err, tt.problem)
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("the provider's words are in %q", err)
@@ -280,7 +280,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.Begin(t.Context(), l.trip()); err != nil {
+	if _, err := l.Start(t.Context(), l.trip()); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(l.provider.requests("/register")); n != 2 {
@@ -299,7 +299,7 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	})
 	for range 16 {
 		wg.Go(func() {
-			if _, err := l.Begin(t.Context(), l.trip()); err != nil {
+			if _, err := l.Start(t.Context(), l.trip()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -309,11 +309,11 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	wg.Wait()
 	ids := map[string]bool{}
 	for _, s := range l.store.states {
-		var tr trip
-		if err := l.open(s.Secret, &tr, tripContext(s.ConnectionKey, s.Hash)...); err != nil {
+		var tr pendingConnect
+		if err := l.open(s.Secret, &tr, pendingContext(s.ConnectionKey, s.Hash)...); err != nil {
 			t.Fatal(err)
 		}
-		ids[tr.Link.ClientID] = true
+		ids[tr.Binding.ClientID] = true
 	}
 	if len(ids) != 1 || len(l.store.states) != 16 {
 		t.Errorf("%d trips as the clients %v", len(l.store.states), ids)
@@ -359,7 +359,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
 		l.connect()
 		other := move(l)
-		to, err := l.Begin(t.Context(), l.trip())
+		to, err := l.Start(t.Context(), l.trip())
 		wantProblem(t, err, ProviderUnusable)
 		if to != "" || len(other.requests("/token")) != 0 {
 			t.Errorf("went on to %q", to)

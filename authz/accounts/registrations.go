@@ -29,7 +29,7 @@ type registration struct {
 	RedirectURI string `json:"redirect_uri"`
 	// Ends is when the provider takes its secret no more; zero for never.
 	Ends time.Time `json:"ends,omitzero"`
-	// Unproven tells that it took the place of one that only seemed to be
+	// Unproven is set if it took the place of one that only seemed to be
 	// forgotten, and that nobody has connected with it yet.
 	Unproven bool `json:"unproven,omitempty"`
 }
@@ -49,14 +49,14 @@ type registrations struct {
 	version []byte
 }
 
-// registrations reads ours at a provider. One that does not open is worth as
+// load reads ours at a provider. One that does not open is worth as
 // much as none: a new one takes its place.
-func (b *Broker) registrations(ctx context.Context, s *Server, provider string) (*registrations, error) {
+func (rg *registrar) load(ctx context.Context, s *Server, provider string) (*registrations, error) {
 	rs := new(registrations)
-	stored, err := b.readClient(ctx, s, provider, rs)
+	stored, err := rg.readClient(ctx, s, provider, rs)
 	switch {
 	case errors.Is(err, seal.ErrOpen):
-		b.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
+		rg.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
 			zap.String("server", s.ID), zap.String("provider", provider))
 		rs = new(registrations)
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
@@ -66,7 +66,7 @@ func (b *Broker) registrations(ctx context.Context, s *Server, provider string) 
 	if rs.Ends.IsZero() {
 		rs.Ends = stored.ExpiresAt // records of before that had one registration and its end outside
 	}
-	rs.dropEnded(b.deps.Now())
+	rs.dropEnded(rg.deps.Now())
 	return rs, nil
 }
 
@@ -131,8 +131,8 @@ func (rs *registrations) retire() {
 
 // neededFormer returns the former registrations that connections can be
 // refreshed with and, for people who are still on their way, the last one.
-func (b *Broker) neededFormer(ctx context.Context, s *Server, provider string, rs *registrations) ([]registration, error) {
-	connections, err := b.deps.Store.ConnectionsOf(ctx, b.cfg.Issuer, "", b.deps.Now())
+func (rg *registrar) neededFormer(ctx context.Context, s *Server, provider string, rs *registrations) ([]registration, error) {
+	connections, err := rg.deps.Store.ConnectionsOf(ctx, rg.cfg.Issuer, "", rg.deps.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -141,8 +141,8 @@ func (b *Broker) neededFormer(ctx context.Context, s *Server, provider string, r
 		if c.Server != s.ID || c.State != storage.Active && c.State != storage.InDoubt {
 			continue
 		}
-		if opened, err := b.openSecrets(c); err == nil && client.SameIssuer(opened.Link.Provider, provider) {
-			needed[opened.Link.ClientID] = true
+		if opened, err := rg.openSecrets(c); err == nil && client.SameIssuer(opened.Binding.Provider, provider) {
+			needed[opened.Binding.ClientID] = true
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(rs.Former), func(r registration) bool { return !needed[r.ID] }), nil
@@ -150,11 +150,11 @@ func (b *Broker) neededFormer(ctx context.Context, s *Server, provider string, r
 
 // hasRoom reports whether one more former registration can be kept without
 // dropping any that a connection needs.
-func (b *Broker) hasRoom(ctx context.Context, s *Server, provider string, rs *registrations) (bool, error) {
+func (rg *registrar) hasRoom(ctx context.Context, s *Server, provider string, rs *registrations) (bool, error) {
 	if len(rs.Former) < maxFormer {
 		return true, nil
 	}
-	needed, err := b.neededFormer(ctx, s, provider, rs)
+	needed, err := rg.neededFormer(ctx, s, provider, rs)
 	return len(needed) < maxFormer, err
 }
 
@@ -184,9 +184,9 @@ func (rs *registrations) expires() time.Time {
 // changeRegistrations changes ours at a provider. Whoever changed them at the
 // same time is not undone: change is called again with what they made of them.
 // It reports whether there is anything to be stored.
-func (b *Broker) changeRegistrations(ctx context.Context, s *Server, provider string, change func(*registrations) bool) error {
+func (rg *registrar) changeRegistrations(ctx context.Context, s *Server, provider string, change func(*registrations) bool) error {
 	for {
-		rs, err := b.registrations(ctx, s, provider)
+		rs, err := rg.load(ctx, s, provider)
 		if err != nil {
 			return err
 		}
@@ -194,16 +194,16 @@ func (b *Broker) changeRegistrations(ctx context.Context, s *Server, provider st
 			return nil
 		}
 		if len(rs.Former) > maxFormer {
-			if rs.Former, err = b.neededFormer(ctx, s, provider, rs); err != nil {
+			if rs.Former, err = rg.neededFormer(ctx, s, provider, rs); err != nil {
 				return err
 			}
 		}
 		if rs.ID == "" && len(rs.Former) == 0 {
-			return b.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{
-				Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID, Secret: rs.version,
+			return rg.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{
+				Issuer: rg.cfg.Issuer, Provider: provider, Server: s.ID, Secret: rs.version,
 			})
 		}
-		verdict, err := b.putClient(ctx, s, provider, rs, rs.expires(), rs.version)
+		verdict, err := rg.putClient(ctx, s, provider, rs, rs.expires(), rs.version)
 		if err != nil || verdict == storage.OK {
 			return err
 		}
@@ -213,15 +213,15 @@ func (b *Broker) changeRegistrations(ctx context.Context, s *Server, provider st
 // forgetClient drops the registration that a provider does not know any more.
 // Others stay, and so does what is not ours to drop: the id of our metadata
 // document.
-func (b *Broker) forgetClient(ctx context.Context, s *Server, provider, refused string) error {
-	return b.changeRegistrations(ctx, s, provider, func(rs *registrations) bool { return rs.remove(refused) })
+func (rg *registrar) forgetClient(ctx context.Context, s *Server, provider, refused string) error {
+	return rg.changeRegistrations(ctx, s, provider, func(rs *registrations) bool { return rs.remove(refused) })
 }
 
-// proved notes that somebody connected with a registration. That is already
-// stored, so a failure matters to nobody: the next who connects tells it again.
-func (b *Broker) proved(ctx context.Context, s *Server, l link) {
-	err := b.changeRegistrations(ctx, s, l.Provider, func(rs *registrations) bool {
-		r := rs.byID(l.ClientID)
+// noteProven notes that somebody connected with a registration. That is already
+// stored, so a failure matters to nobody: the next who connects notes it again.
+func (rg *registrar) noteProven(ctx context.Context, s *Server, to binding) {
+	err := rg.changeRegistrations(ctx, s, to.Provider, func(rs *registrations) bool {
+		r := rs.byID(to.ClientID)
 		if r == nil || !r.Unproven {
 			return false
 		}
@@ -229,6 +229,42 @@ func (b *Broker) proved(ctx context.Context, s *Server, l link) {
 		return true
 	})
 	if err != nil {
-		b.log.Error("noting that a registration works failed", zap.String("server", s.ID), zap.Error(err))
+		rg.log.Error("noting that a registration works failed", zap.String("server", s.ID), zap.Error(err))
 	}
+}
+
+// readClient reads into v what we are at a provider, and returns the record as
+// it is stored. What an older key sealed is sealed anew, so that the key can
+// leave the ring.
+func (rg *registrar) readClient(ctx context.Context, s *Server, provider string, v any) (storage.UpstreamClient, error) {
+	now := rg.deps.Now()
+	c, err := rg.deps.Store.UpstreamClient(ctx, rg.cfg.Issuer, provider, s.ID, now)
+	if err != nil {
+		return c, err
+	}
+	if err := rg.open(c.Secret, v, rg.clientContext(provider, s.ID)...); err != nil || rg.deps.Keys.Current(c.Secret) {
+		return c, err
+	}
+	older := c.Secret
+	c.Secret = rg.seal(v, rg.clientContext(provider, s.ID)...)
+	if verdict, err := rg.deps.Store.PutUpstreamClient(ctx, c, older, now); err != nil || verdict != storage.OK {
+		c.Secret = older // somebody changed it; the next reader seals it
+		return c, err
+	}
+	return c, nil
+}
+
+// putClient stores what we are at a provider in place of what replaces names,
+// as storage.ConnectionStore does.
+func (rg *registrar) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
+	now := rg.deps.Now()
+	return rg.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
+		Issuer: rg.cfg.Issuer, Provider: provider, Server: s.ID,
+		Secret:    rg.seal(v, rg.clientContext(provider, s.ID)...),
+		CreatedAt: now, ExpiresAt: expires,
+	}, replaces, now)
+}
+
+func (rg *registrar) clientContext(provider, server string) []string {
+	return []string{"upstream client", rg.cfg.Issuer, provider, server}
 }

@@ -10,14 +10,14 @@ import (
 )
 
 // formerClient makes a connection one of the client that we were before.
-func formerClient(_ *storage.Connection, s *secrets) { s.Link.ClientID = "former" }
+func formerClient(_ *storage.Connection, s *secrets) { s.Binding.ClientID = "former" }
 
 // formerProvider makes a connection one of the provider before.
 func formerProvider(c *storage.Connection, s *secrets) {
-	c.Provider, s.Link.Provider = "https://former.example", "https://former.example"
+	c.Provider, s.Binding.Provider = "https://former.example", "https://former.example"
 }
 
-func withSecret(_ *storage.Connection, s *secrets) { s.Link.AuthMethod = oauth.AuthSecretBasic }
+func withSecret(_ *storage.Connection, s *secrets) { s.Binding.AuthMethod = oauth.AuthSecretBasic }
 
 // told waits until what is due was told.
 func (v *vaultLab) told() {

@@ -47,8 +47,8 @@ type revocationTurn struct {
 	silent  map[string]struct{} // endpoints that did not answer in this turn
 }
 
-// silence notes that an endpoint did not answer.
-func (t *revocationTurn) silence(endpoint string) {
+// noteUnanswered notes that an endpoint did not answer.
+func (t *revocationTurn) noteUnanswered(endpoint string) {
 	if t == nil {
 		return
 	}
@@ -60,7 +60,7 @@ func (t *revocationTurn) silence(endpoint string) {
 	t.silent[endpoint] = struct{}{}
 }
 
-func (t *revocationTurn) silenced(endpoint string) bool {
+func (t *revocationTurn) unanswered(endpoint string) bool {
 	if t == nil {
 		return false
 	}
@@ -94,24 +94,24 @@ func (t *revocationTurn) wait(ctx context.Context) error {
 
 // revokeNow tells a provider without waiting for what others want of it. Where
 // that is not possible, the entry comes up again in the store's queue.
-func (b *Broker) revokeNow(ctx context.Context, r *storage.ProviderRevocation) {
-	b.lineUp(ctx, *r, nil)
+func (rv *revoker) revokeNow(ctx context.Context, r *storage.ProviderRevocation) {
+	rv.enqueue(ctx, *r, nil)
 }
 
-// lineUp puts an entry into its provider's line: at the end if it belongs to a
+// enqueue puts an entry into its provider's line: at the end if it belongs to a
 // turn, else at the front.
-func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn *revocationTurn) {
+func (rv *revoker) enqueue(ctx context.Context, r storage.ProviderRevocation, turn *revocationTurn) {
 	ctx = context.WithoutCancel(ctx)
-	e := lineEntry{revocation: r, since: b.deps.Now(), turn: turn}
+	e := lineEntry{revocation: r, since: rv.deps.Now(), turn: turn}
 	if turn != nil {
 		turn.pending.Add(1)
 	}
-	if err := b.open(r.Secret, &e.opened, revocationContext(&r)...); err != nil {
-		turn.finish(b.endRevocation(ctx, &r, err))
+	if err := rv.open(r.Secret, &e.opened, revocationContext(&r)...); err != nil {
+		turn.finish(rv.endRevocation(ctx, &r, err))
 		return
 	}
-	lines, endpoint := &b.revocations, e.opened.Link.RevocationEndpoint
-	if turn.silenced(endpoint) {
+	lines, endpoint := &rv.lines, e.opened.Binding.RevocationEndpoint
+	if turn.unanswered(endpoint) {
 		turn.finish(nil)
 		return
 	}
@@ -122,12 +122,12 @@ func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn 
 		line = &revocationLine{}
 	}
 	if line.workers < revocationsAtOnce {
-		if !b.deps.Shared.revocations.begin() {
+		if !rv.deps.Shared.revocations.begin() {
 			turn.finish(nil) // the process ends
 			return
 		}
 		line.workers++
-		go b.workLine(ctx, endpoint, line)
+		go rv.serveLine(ctx, endpoint, line)
 	}
 	at := len(line.entries)
 	if turn == nil {
@@ -140,32 +140,32 @@ func (b *Broker) lineUp(ctx context.Context, r storage.ProviderRevocation, turn 
 	lines.byEndpoint[endpoint] = line
 }
 
-// workLine tells a provider what stands in its line. After one request that got
+// serveLine tells a provider what stands in its line. After one request that got
 // no answer, the others are left for later.
-func (b *Broker) workLine(ctx context.Context, endpoint string, line *revocationLine) {
-	defer b.deps.Shared.revocations.Done()
+func (rv *revoker) serveLine(ctx context.Context, endpoint string, line *revocationLine) {
+	defer rv.deps.Shared.revocations.Done()
 	for answers := true; ; {
-		e, ok := b.nextInLine(endpoint, line, answers)
+		e, ok := rv.nextEntry(endpoint, line, answers)
 		if !ok {
 			return
 		}
 		var err error
-		if answers, err = b.revoke(ctx, &e.revocation, e.opened); err != nil && e.turn == nil {
-			b.log.Error("telling a provider to revoke failed", zap.String("server", e.revocation.Server), zap.Error(err))
+		if answers, err = rv.revoke(ctx, &e.revocation, e.opened); err != nil && e.turn == nil {
+			rv.log.Error("telling a provider to revoke failed", zap.String("server", e.revocation.Server), zap.Error(err))
 		}
 		if !answers {
-			e.turn.silence(endpoint)
+			e.turn.noteUnanswered(endpoint)
 		}
 		e.turn.finish(err)
 	}
 }
 
-// nextInLine returns the next entry, unless the worker is not needed any more.
-func (b *Broker) nextInLine(endpoint string, line *revocationLine, answers bool) (lineEntry, bool) {
-	lines := &b.revocations
+// nextEntry returns the next entry, unless the worker is not needed any more.
+func (rv *revoker) nextEntry(endpoint string, line *revocationLine, answers bool) (lineEntry, bool) {
+	lines := &rv.lines
 	lines.mu.Lock()
 	defer lines.mu.Unlock()
-	now, closing := b.deps.Now(), b.deps.Shared.isClosing()
+	now, closing := rv.deps.Now(), rv.deps.Shared.isClosing()
 	for len(line.entries) > 0 {
 		e := line.entries[0]
 		line.entries = line.entries[1:]

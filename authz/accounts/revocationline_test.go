@@ -37,7 +37,7 @@ func newHangingProvider(t *testing.T) *hangingProvider {
 // at has what is connected revoked at another provider.
 func (v *vaultLab) at(p *host) func(*storage.Connection, *secrets) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
-	return func(_ *storage.Connection, s *secrets) { s.Link.RevocationEndpoint = p.URL + "/revoke" }
+	return func(_ *storage.Connection, s *secrets) { s.Binding.RevocationEndpoint = p.URL + "/revoke" }
 }
 
 // queueMany makes connections and ends them without telling the provider, so

@@ -87,7 +87,7 @@ func (v *vault) Credential(ctx context.Context, owner, server string) (*Credenti
 	return c, err
 }
 
-// Refused tells that the upstream answered 401 to a call with c, and returns
+// Refused is called when the upstream answered 401 to a call with c, and returns
 // what to try instead, once: what somebody else got meanwhile, or else what
 // one refresh yields. If there is nothing else to try, it is ErrRefused, or
 // ErrNeedsReauth once provider or server have confirmed that c works no more:
@@ -224,7 +224,7 @@ func (v *vault) awaitRefresh(ctx context.Context, s *Server, k storage.Connectio
 	}
 }
 
-// needsReauth tells the log in which state the connection is.
+// needsReauth says, for the log, in which state the connection is.
 func needsReauth(state storage.ConnectionState) error {
 	return fmt.Errorf("%w: %s", ErrNeedsReauth, state)
 }

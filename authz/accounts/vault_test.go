@@ -167,7 +167,7 @@ func (s *vaultStore) setDown(down bool) {
 func (v *vaultLab) paste(owner, key string) {
 	v.t.Helper()
 	c := storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}
-	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Link: link{Origin: v.Server(c.Server).origin()}})
+	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Binding: binding{Origin: v.Server(c.Server).origin()}})
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -182,7 +182,7 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 	s := v.servers[server]
 	now := v.clock.time()
 	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
-	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Link: link{
+	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Binding: binding{
 		Provider: v.idp.URL, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
 		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: s.resource(), Origin: s.origin(),
 	}}
@@ -190,7 +190,7 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 		f(&c, &opened)
 	}
 	if opened.Person != "" {
-		opened.Persons = v.has(opened.Person, server)
+		opened.Replaces = v.has(opened.Person, server)
 	}
 	if err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), opened); err != nil {
 		v.t.Fatal(err)
@@ -220,7 +220,7 @@ func (v *vaultLab) seen(k storage.ConnectionKey) snapshot {
 
 func withoutRefresh(_ *storage.Connection, s *secrets)    { s.RefreshToken = "" }
 func withoutExpiry(c *storage.Connection, _ *secrets)     { c.TokenExpiresAt = time.Time{} }
-func withoutRevocation(_ *storage.Connection, s *secrets) { s.Link.RevocationEndpoint = "" }
+func withoutRevocation(_ *storage.Connection, s *secrets) { s.Binding.RevocationEndpoint = "" }
 
 // call returns the credential of a call, which must be the owner's.
 func (v *vaultLab) call(owner, server string) (string, error) {

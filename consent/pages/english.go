@@ -106,7 +106,7 @@ var English = Text{
 		CodeRequired: "This service is required. Connect it first, leave it out if you can choose, or deny the request.",
 
 		string(accounts.UnknownServer):    "This service cannot be connected here.",
-		string(accounts.TripEnded):        "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
+		string(accounts.RequestEnded):     "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
 		string(accounts.Left):             "Before the service answered, somebody signed in or out in this browser, or what you signed in with was withdrawn. So nothing was connected. If you are still the one who is signed in, try again.",
 		string(accounts.Replaced):         "This service was connected in another window meanwhile, so this attempt changed nothing. Look which account it is; connect again if you want the other one.",
 		string(accounts.NotThatProvider):  "The answer did not come from the service that you were sent to, so it was not used. Try again; if it happens again, tell whoever runs this site.",

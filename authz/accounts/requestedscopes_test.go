@@ -9,7 +9,7 @@ import (
 )
 
 // Whoever agrees to connect a server is shown what Begin then asks for.
-func TestAsks_D3(t *testing.T) {
+func TestRequestedScopes_D3(t *testing.T) {
 	challenge := func(l *lab) {
 		l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+prmPath+`", scope="challenged"`)
@@ -40,48 +40,48 @@ func TestAsks_D3(t *testing.T) {
 			}
 			l := newLab(t, configure)
 			tt.prepare(l)
-			if got := l.Asks(t.Context(), "notion"); !slices.Equal(got, tt.want) {
+			if got := l.RequestedScopes(t.Context(), "notion"); !slices.Equal(got, tt.want) {
 				t.Errorf("asks for %q, want %q", got, tt.want)
 			}
 		})
 	}
 	l := newLab(t, func(_ *Config, s *Server) { s.Mode = PerUserHeaders })
-	if got := l.Asks(t.Context(), "notion"); got != nil || l.Asks(t.Context(), "slack") != nil || l.server.hits() > 0 {
+	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.RequestedScopes(t.Context(), "slack") != nil || l.server.hits() > 0 {
 		t.Errorf("a server without a provider asks for %q", got)
 	}
 }
 
 // However many people look, the server is asked once in a while.
-func TestAsksRarely(t *testing.T) {
+func TestRequestedScopesRarely(t *testing.T) {
 	l := newLab(t)
 	l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", []string{"read"})))
 	var everybody sync.WaitGroup
 	for range 20 {
 		everybody.Go(func() {
-			if got := l.Asks(t.Context(), "notion"); !slices.Equal(got, []string{"read"}) {
+			if got := l.RequestedScopes(t.Context(), "notion"); !slices.Equal(got, []string{"read"}) {
 				t.Errorf("asks for %q", got)
 			}
 		})
 	}
 	everybody.Wait()
 	first := len(l.provider.requests(asMetadataPath))
-	l.now = l.now.Add(asksLifetime - time.Second)
-	l.Asks(t.Context(), "notion")
+	l.now = l.now.Add(scopesTTL - time.Second)
+	l.RequestedScopes(t.Context(), "notion")
 	if again := len(l.provider.requests(asMetadataPath)); first != 1 || again != 1 {
 		t.Errorf("the provider was asked %d times, then %d", first, again)
 	}
 	l.now = l.now.Add(time.Second)
 	l.provider.page(asMetadataPath, nil)
-	if got := l.Asks(t.Context(), "notion"); got != nil {
+	if got := l.RequestedScopes(t.Context(), "notion"); got != nil {
 		t.Errorf("asks for %q", got)
 	}
 	l.server.forget()
 	l.provider.page(asMetadataPath, document(l.metadata()))
-	if got := l.Asks(t.Context(), "notion"); got != nil || l.server.hits() > 0 {
+	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.server.hits() > 0 {
 		t.Error("asked again at once")
 	}
-	l.now = l.now.Add(asksRetry)
-	if got := l.Asks(t.Context(), "notion"); !slices.Equal(got, []string{"read"}) {
+	l.now = l.now.Add(scopesRetry)
+	if got := l.RequestedScopes(t.Context(), "notion"); !slices.Equal(got, []string{"read"}) {
 		t.Errorf("after a while, asks for %q", got)
 	}
 }

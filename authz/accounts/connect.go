@@ -1,0 +1,209 @@
+package accounts
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// connectLifetime is how long a person may take at the provider.
+	connectLifetime = 15 * time.Minute
+	// startTimeout is how long a person waits to be sent there.
+	startTimeout = 30 * time.Second
+)
+
+// connector connects people: at a provider, or with a key that they paste.
+type connector struct {
+	*site
+	registrar   *registrar
+	connections *connections
+	statuses    *statuses
+	// requested has the scopes that pages were told, by server.
+	requested sync.Map
+	asking    singleflight.Group
+}
+
+// ConnectRequest is for a person who is to be sent to a provider and back.
+type ConnectRequest struct {
+	Server string
+	// Owner will own the connection.
+	Owner string
+	// Browser is the hash of the cookie that the answer must come with.
+	Browser storage.Hash
+	// ReturnTo is where the person goes on afterwards: a path of ours.
+	ReturnTo string
+	// Scopes are asked for besides what the server needs and the connection has.
+	Scopes []string
+	// KeepUntil is when the connection of a pending flow is forgotten. Zero
+	// for any other owner.
+	KeepUntil time.Time
+	// SingleUse, unless zero, names what lets the person connect something: of
+	// all requests with the same, at most one makes a connection.
+	SingleUse storage.Hash
+	// LastDisconnect is that of the connection when what SingleUse names was made.
+	LastDisconnect uint64
+	// Authentication is the person, and where they are: when they come back, they
+	// must still be there. Zero for storage.SharedOwner, which is nobody's.
+	Authentication storage.Authentication
+}
+
+// pendingConnect is what is recorded, sealed, of a ConnectRequest: all that its
+// answer is checked against (MCP authorization, authorization response
+// validation).
+type pendingConnect struct {
+	Binding     binding `json:"link"`
+	Verifier    string  `json:"verifier"`
+	RedirectURI string  `json:"redirect_uri"`
+	// CheckIss is set if the issuer is known, IssRequired if the provider says
+	// that it always sends iss.
+	CheckIss       bool                   `json:"check_iss"`
+	IssRequired    bool                   `json:"iss_required"`
+	ReturnTo       string                 `json:"return_to"`
+	KeepUntil      time.Time              `json:"keep_until,omitzero"`
+	Authentication storage.Authentication `json:"presence,omitzero"`
+	Before         snapshot               `json:"seen,omitzero"`
+	SingleUse      storage.Hash           `json:"once,omitzero"`
+}
+
+// Start records a request and returns the provider's URL to send the browser to.
+// It is called only after the person agreed on a page of ours: before that,
+// nothing is recorded that an answer could belong to.
+func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL string, err error) {
+	s := cn.servers[r.Server]
+	if !connectable(s, r.Owner) {
+		return "", problem(UnknownServer, nil)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	p, err := cn.discover(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	key := cn.key(r.Owner, s)
+	existing, err := cn.find(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	before, err := cn.connections.snapshot(ctx, key, existing, s, r.Authentication)
+	if err != nil {
+		return "", err
+	}
+	if r.SingleUse != (storage.Hash{}) {
+		before.Disconnect = r.LastDisconnect
+	}
+	scopes := p.RequestedScopes(r.Scopes, existing.Scopes)
+	if err := cn.oauthClient(s).CheckScopes(scopes); err != nil {
+		return "", asProblem(err)
+	}
+	c, err := cn.registrar.clientFor(ctx, s, p, r.Owner)
+	if err != nil {
+		return "", err
+	}
+	pending := pendingConnect{
+		Binding: bind(s, p, c, scopes), Verifier: oauth.NewSecret(""), RedirectURI: cn.profile(s).RedirectURI,
+		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
+		ReturnTo: r.ReturnTo, KeepUntil: r.KeepUntil, Authentication: r.Authentication, Before: before, SingleUse: r.SingleUse,
+	}
+	state := oauth.NewSecret("")
+	hash, expires := storage.HashOf(state), cn.deps.Now().Add(connectLifetime)
+	if err := cn.deps.Store.SaveConnectState(ctx, storage.ConnectState{
+		Hash: hash, ConnectionKey: key, Browser: r.Browser, Provider: pending.Binding.Provider,
+		Secret:    cn.seal(pending, pendingContext(key, hash)...),
+		ExpiresAt: expires,
+	}); err != nil {
+		return "", err
+	}
+	cn.deps.Shared.attempts.sent(cn.registrar.attemptsKey(s, c.ID), r.Owner, cn.deps.Now())
+	cn.statuses.Started(s.ID, expires)
+	request := client.AuthorizationRequest{
+		ClientID: c.ID, RedirectURI: pending.RedirectURI, State: state, Verifier: pending.Verifier, Resource: p.Resource, Scopes: scopes,
+	}
+	authorizeURL, err = request.URL(p.AuthorizationEndpoint, s.Quirks)
+	return authorizeURL, asProblem(err)
+}
+
+// connectable reports whether the owner may have a connection to the server
+// that is made at a provider. s may be nil.
+func connectable(s *Server, owner string) bool {
+	if s == nil || owner == "" {
+		return false
+	}
+	if owner == storage.SharedOwner {
+		return s.Mode == OAuth
+	}
+	return s.Mode == PerUserOAuth
+}
+
+func pendingContext(k storage.ConnectionKey, state storage.Hash) []string {
+	return []string{"trip", k.Issuer, k.Owner, k.Server, string(state[:])}
+}
+
+// bind returns what tokens that are asked for now are bound to.
+func bind(s *Server, p *client.Provider, c *client.Credentials, scopes []string) binding {
+	return binding{
+		Origin: s.origin(), Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
+		ClientID: c.ID, AuthMethod: c.AuthMethod, Resource: p.Resource, Scopes: scopes,
+	}
+}
+
+const (
+	// scopesTimeout is how long a page waits to be told.
+	scopesTimeout = 3 * time.Second
+	// scopesTTL is how long the answer is good, scopesRetry how long nobody asks
+	// again after there was none.
+	scopesTTL   = 10 * time.Minute
+	scopesRetry = time.Minute
+)
+
+// requestedScopes are what a provider is asked for.
+type requestedScopes struct {
+	scopes []string
+	until  time.Time
+}
+
+// RequestedScopes returns the scopes that a provider is asked for when somebody
+// connects the server, for the page on which they agree to that. It returns none
+// when none are asked for, or when the server does not tell right now. The
+// server is asked rarely, however often people look.
+func (cn *connector) RequestedScopes(ctx context.Context, server string) []string {
+	s := cn.servers[server]
+	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth {
+		return nil
+	}
+	if len(s.Scopes) > 0 {
+		return s.Scopes
+	}
+	now := cn.deps.Now()
+	if known, ok := cn.knownScopes(server, now); ok {
+		return known.scopes
+	}
+	found, _, _ := cn.asking.Do(server, func() (any, error) {
+		if known, ok := cn.knownScopes(server, now); ok { // since we looked
+			return known, nil
+		}
+		// Whoever looked first may go away; others wait for the answer too.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scopesTimeout)
+		defer cancel()
+		answer := requestedScopes{until: now.Add(scopesRetry)}
+		if p, err := cn.discover(ctx, s); err == nil {
+			answer = requestedScopes{scopes: p.RequestedScopes(nil, nil), until: now.Add(scopesTTL)}
+		}
+		cn.requested.Store(server, answer)
+		return answer, nil
+	})
+	return found.(requestedScopes).scopes
+}
+
+func (cn *connector) knownScopes(server string, now time.Time) (requestedScopes, bool) {
+	known, ok := cn.requested.Load(server)
+	if !ok || !now.Before(known.(requestedScopes).until) {
+		return requestedScopes{}, false
+	}
+	return known.(requestedScopes), true
+}

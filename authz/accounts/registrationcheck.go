@@ -1,0 +1,211 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// A provider that forgot a registration says so to the browser, on a page from
+// which nobody comes back. So we ask it ourselves, at its token endpoint, but
+// only when the last person whom we sent there did not return: a provider that
+// works is never asked. What it answers, and who did not come back, decide:
+//
+//	it says                   we register anew
+//	invalid_client            at once
+//	nothing clear             after somebody was lost, or a refusal that was as unclear
+//	that it knows the client  after two were lost: some providers look at the code first
+//	an error of its own (500)  likewise: some fail over a client that they do not know
+//	that it cannot, or nothing  not now
+//
+// Where it did not say invalid_client, the former registration stays for the
+// connections that were made with it, and replacing is bounded: see mayReplace
+// and hasRoom.
+
+// knowledge is what a provider says about a client.
+type knowledge int
+
+const (
+	knowsNotSaid knowledge = iota // it could not answer
+	knowsClient                   // or it failed over the question
+	knowsUnclear
+	knowsNot
+)
+
+// registrationState is whether a registration can still be used.
+type registrationState int
+
+const (
+	registered registrationState = iota
+	seemsForgotten
+	forgotten
+)
+
+// check decides whether the current registration can still be used, when this
+// owner is about to be sent to the provider.
+func (rg *registrar) check(ctx context.Context, s *Server, p *client.Provider, rs *registrations, owner string) (registrationState, error) {
+	returned, lost := rg.deps.Shared.attempts.of(rg.attemptsKey(s, rs.ID), owner, rg.deps.Now())
+	if returned {
+		return registered, nil
+	}
+	known := rg.askWhetherKnown(ctx, s, p, &rs.registration)
+	doubtful := known == knowsUnclear && lost >= 1 || known == knowsClient && lost >= 2
+	switch {
+	case known == knowsNot:
+		return forgotten, nil
+	case !doubtful || !rs.mayReplace(rg.deps.Now()):
+		return registered, nil
+	}
+	room, err := rg.hasRoom(ctx, s, p.Issuer, rs)
+	if err != nil || !room {
+		return registered, err
+	}
+	return seemsForgotten, nil
+}
+
+// askWhetherKnown shows a provider a code that nobody issued. One that knows
+// the client answers invalid_grant (RFC 6749 section 5.2).
+func (rg *registrar) askWhetherKnown(ctx context.Context, s *Server, p *client.Provider, r *registration) knowledge {
+	at := client.Endpoint{URL: p.TokenEndpoint, Issuer: p.Issuer, Resource: p.Resource}
+	_, err := rg.oauthClient(s).RedeemCode(ctx, at, r.Credentials, oauth.NewSecret(""), oauth.NewSecret(""), r.RedirectURI)
+	var failure *client.TokenError
+	switch {
+	case !errors.As(err, &failure):
+		return knowsClient
+	case failure.Failure == client.Unable && failure.MayHaveActed():
+		return knowsClient
+	case failure.Failure != client.Refused || failure.Temporary():
+		return knowsNotSaid
+	case failure.Code == "invalid_client":
+		return knowsNot
+	case failure.Code == "invalid_grant":
+		return knowsClient
+	}
+	return knowsUnclear
+}
+
+// replace registers anew in place of a registration that the provider seems to
+// have forgotten, and goes on with that one if it gets no other.
+func (rg *registrar) replace(ctx context.Context, s *Server, p *client.Provider, doubted *client.Credentials) (*client.Credentials, error) {
+	c, err := rg.register(ctx, s, p, doubted.ID, true)
+	if err != nil {
+		rg.log.Warn("nobody comes back from a provider, which gives no new registration either; going on with the one there is",
+			zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.Error(err))
+		return doubted, nil
+	}
+	rg.deps.Shared.attempts.forget(rg.attemptsKey(s, doubted.ID))
+	rg.log.Warn("nobody comes back from a provider, which may have forgotten our registration; registered anew",
+		zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.String("client_id", c.ID))
+	return c, nil
+}
+
+// noteRefusal notes what a refusal at the token endpoint says about a dynamic
+// registration: the next connect request registers anew, or looks into it.
+func (rg *registrar) noteRefusal(ctx context.Context, s *Server, to binding, failure *client.TokenError) error {
+	key := rg.attemptsKey(s, to.ClientID)
+	switch {
+	case failure.Failure != client.Refused || failure.Temporary():
+	case failure.Code == "invalid_client" && s.Client == nil:
+		rg.deps.Shared.attempts.forget(key)
+		return rg.forgetClient(ctx, s, to.Provider, to.ClientID)
+	case failure.Code == "" || failure.Code == "unauthorized_client":
+		rg.deps.Shared.attempts.doubted(key)
+	}
+	return nil
+}
+
+// maxAway bounds how many people on their way are remembered for each client.
+const maxAway = 64
+
+// attempts has, for each client that we are at a provider, who was sent there
+// and did not come back. A provider that does not know the client keeps people
+// on an error page of its own. Only this process knows; one that starts has to
+// lose somebody again.
+type attempts struct {
+	mu    sync.Mutex // guards byKey and what it holds
+	byKey map[string]*clientAttempts
+}
+
+type clientAttempts struct {
+	// known is set if the provider knew the client, and nobody was sent since.
+	known bool
+	// away has when each owner was sent who has not come back.
+	away map[string]time.Time
+	// lost counts those who did not come back, and answers of the provider
+	// that said neither yes nor no.
+	lost int
+}
+
+// attemptsKey names a client in attempts.
+func (rg *registrar) attemptsKey(s *Server, clientID string) string {
+	return flightKey(storage.ConnectionKey{Issuer: rg.cfg.Issuer, Owner: clientID, Server: s.ID})
+}
+
+func (a *attempts) get(key string) *clientAttempts {
+	if a.byKey == nil {
+		a.byKey = map[string]*clientAttempts{}
+	}
+	if a.byKey[key] == nil {
+		a.byKey[key] = &clientAttempts{away: map[string]time.Time{}}
+	}
+	return a.byKey[key]
+}
+
+// of reports whether the provider is known to know the client, and how many
+// were lost. Who is sent again was, and so was who could not come back any more.
+func (a *attempts) of(key, owner string, now time.Time) (known bool, lost int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.get(key)
+	for other, sent := range c.away {
+		if other == owner || now.Sub(sent) >= connectLifetime {
+			delete(c.away, other)
+			c.lost++
+		}
+	}
+	return c.known, c.lost
+}
+
+// sent notes that an owner is sent to the provider.
+func (a *attempts) sent(key, owner string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.get(key)
+	c.known = false
+	if len(c.away) < maxAway {
+		c.away[owner] = now
+	}
+}
+
+// returned notes that the provider knows the client: nobody who was sent before
+// was lost through that.
+func (a *attempts) returned(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.get(key)
+	c.known, c.lost = true, 0
+	clear(c.away)
+}
+
+// doubted notes that the provider refused the client without saying why.
+func (a *attempts) doubted(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.get(key)
+	c.known = false
+	c.lost++
+}
+
+// forget drops what is known about a client that is no longer ours.
+func (a *attempts) forget(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.byKey, key)
+}
