@@ -75,12 +75,12 @@ func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
 
 // verifyAssertion checks the assertion of a client (RFC 7523 section 3): its
 // signature first, so that only the client itself can use up an identifier.
-func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, assertion string, by requester) error {
+func (a *Authenticator) verifyAssertion(ctx context.Context, c *Client, assertion string, by Requester) error {
 	jws, err := parseAssertion(assertion)
 	if err != nil {
 		return refusedAssertion(err)
 	}
-	keys, err := as.clientKeys(ctx, c, jws.Signatures[0].Header.KeyID, by)
+	keys, err := a.clientKeys(ctx, c, jws.Signatures[0].Header.KeyID, by)
 	if e := tryLater(err); e != nil {
 		return e
 	}
@@ -95,15 +95,15 @@ func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, a
 	if err := strictjson.Unmarshal(payload, maxAssertionLen, &claims); err != nil {
 		return refusedAssertion(err)
 	}
-	now := as.deps.Now()
-	if err := claims.check(c.ID, as.cfg.Issuer, now); err != nil {
+	now := a.Now()
+	if err := claims.check(c.ID, a.Issuer, a.TokenEndpoint, now); err != nil {
 		return refusedAssertion(err)
 	}
-	if c.Origin != Preregistered && !as.deps.Limiter.Allow("assertion", as.cfg.Issuer+" "+c.ID, assertionsPerMinute) {
+	if c.Origin != Preregistered && !a.Attempts.Limiter.Allow("assertion", a.Issuer+" "+c.ID, assertionsPerMinute) {
 		return errTooManyAssertions
 	}
-	once := storage.HashOf("client assertion\x00" + as.cfg.Issuer + "\x00" + c.ID + "\x00" + claims.ID)
-	first, err := as.deps.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew), now)
+	once := storage.HashOf("client assertion\x00" + a.Issuer + "\x00" + c.ID + "\x00" + claims.ID)
+	first, err := a.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew), now)
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,11 @@ func (as *AuthorizationServer) verifyAssertion(ctx context.Context, c *Client, a
 // check applies the rules for the claims. The audience is our issuer or our
 // token endpoint: anything else was made for another server, which may now be
 // passing it on.
-func (claims *assertionClaims) check(clientID, issuer string, now time.Time) error {
+func (claims *assertionClaims) check(clientID, issuer, tokenEndpoint string, now time.Time) error {
 	if claims.Issuer != clientID || claims.Subject != clientID {
 		return errors.New("iss and sub must be the client")
 	}
-	if claims.Audience != issuer && claims.Audience != issuer+TokenPath {
+	if claims.Audience != issuer && claims.Audience != tokenEndpoint {
 		return errors.New("aud must be this server alone")
 	}
 	if claims.ID == "" || len(claims.ID) > maxJTILen {
@@ -146,23 +146,23 @@ func unixTime(seconds float64) time.Time {
 // clientKeys returns the keys of a client that an assertion may be signed
 // with. An unknown key ID makes a key set be fetched again, at most once a
 // minute: the client may have rotated its keys.
-func (as *AuthorizationServer) clientKeys(ctx context.Context, c *Client, keyID string, by requester) ([]jose.JSONWebKey, error) {
+func (a *Authenticator) clientKeys(ctx context.Context, c *Client, keyID string, by Requester) ([]jose.JSONWebKey, error) {
 	if c.Metadata.JWKSURI == "" {
 		all, err := parseKeySet(c.Metadata.JWKS)
 		return keysByID(all, keyID), err
 	}
-	by.proven = by.proven || c.Origin == Preregistered
-	all, err := as.clients.keySets.get(ctx, c.Metadata.JWKSURI, by)
+	by.Proven = by.Proven || c.Origin == Preregistered
+	all, err := a.Directory.keySets.get(ctx, c.Metadata.JWKSURI, by)
 	if err != nil {
 		return nil, err
 	}
-	if by.proven {
-		as.clients.keySets.use(c.Metadata.JWKSURI)
+	if by.Proven {
+		a.Directory.keySets.use(c.Metadata.JWKSURI)
 	}
 	if keys := keysByID(all, keyID); len(keys) > 0 {
 		return keys, nil
 	}
-	all, err = as.clients.keySets.newerThan(ctx, c.Metadata.JWKSURI, by, as.deps.Now())
+	all, err = a.Directory.keySets.newerThan(ctx, c.Metadata.JWKSURI, by, a.Now())
 	return keysByID(all, keyID), err
 }
 

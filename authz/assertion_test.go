@@ -209,12 +209,12 @@ func FuzzAssertion(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := l.as.verifyAssertion(f.Context(), c, good, stranger); err != nil {
+	if err := l.as.authenticator.verifyAssertion(f.Context(), c, good, stranger); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, assertion string) {
 		// The only signed assertion was used: nothing may pass.
-		if err := l.as.verifyAssertion(context.Background(), c, assertion, stranger); err == nil {
+		if err := l.as.authenticator.verifyAssertion(context.Background(), c, assertion, stranger); err == nil {
 			t.Fatalf("%q passed", assertion)
 		}
 	})
@@ -231,7 +231,7 @@ func BenchmarkAssertion(b *testing.B) {
 			}
 			c, _ := l.lookup("signer")
 			for b.Loop() {
-				keys, err := l.as.clientKeys(b.Context(), c, "k", stranger)
+				keys, err := l.as.authenticator.clientKeys(b.Context(), c, "k", stranger)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -88,14 +88,16 @@ type AuthorizationServer struct {
 	Sessions    *Sessions
 	Flows       *Flows
 	Links       *Links
+	Attempts    *ratelimit.Attempts
 
 	cfg           *config.Site
 	deps          Deps
 	log           *zap.Logger
-	clients       *clientDirectory
+	clients       *Directory
 	tokens        *tokens.AccessTokens
 	refreshTokens *tokens.RefreshTokens
 	lookup        *tokens.Lookup
+	authenticator *Authenticator
 }
 
 // Route is an endpoint.
@@ -111,10 +113,18 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as.Policy = NewPolicy(cfg)
 	as.Grants = &Grants{cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now}
 	as.Withdrawals = &Withdrawals{cfg, as.Policy, as.Grants, deps.Store, deps.Logger, deps.Now, deps.Now()}
-	as.clients = newClientDirectory(cfg, &as.deps)
+	as.clients = NewDirectory(cfg, deps.Clients, DirectoryDeps{deps.Store, deps.Egress, deps.Documents, deps.Limiter, deps.Logger, deps.Now})
 	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
+	as.Attempts = &ratelimit.Attempts{
+		Issuer: cfg.Issuer, Origins: cfg.Origins(), UnprovedPerMinute: *cfg.Registration.RateLimit,
+		Limiter: deps.Limiter, ClientIP: deps.ClientIP, Logger: deps.Logger,
+	}
+	as.authenticator = &Authenticator{
+		Issuer: cfg.Issuer, TokenEndpoint: cfg.Issuer + TokenPath, Directory: as.clients, Lookup: as.lookup,
+		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
+	}
 	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
 	cookies := cookiesOf(cfg.Issuer)
 	as.Sessions = &Sessions{cfg, as.Policy, as.Grants, cookies, deps.Store, deps.ClientIP, deps.Now}
@@ -134,7 +144,7 @@ func (as *AuthorizationServer) Gate(s *config.Server) *Gate {
 	return NewGate(s, GateDeps{
 		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
 		StepUps:         as.deps.StepUps,
-		AllowWrongToken: func(r *http.Request) bool { return as.allowWrongSecret(r, guessBearer) },
+		AllowWrongToken: func(r *http.Request) bool { return as.Attempts.AllowWrongSecret(r, ratelimit.BearerToken) },
 		Logger:          as.log, Now: as.deps.Now,
 	})
 }
@@ -166,7 +176,7 @@ func (as *AuthorizationServer) Routes() []Route {
 }
 
 func (as *AuthorizationServer) authorization() *authorizationEndpoint {
-	return &authorizationEndpoint{as.cfg, as.Policy, as.Flows, as.clients, as, as.deps.Pages, as.log}
+	return &authorizationEndpoint{as.cfg, as.Policy, as.Flows, as.clients, as.Attempts, as.deps.Pages, as.log}
 }
 
 // registration returns what registers clients, and what manages registrations.
@@ -182,27 +192,27 @@ func (as *AuthorizationServer) registration() (register, manage http.Handler) {
 
 func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 	d := &as.deps
-	return &registrationEndpoint{as.cfg, as.clients, as.Flows.pending, d.Store, d.Tokens, d.Limiter, as, d.ClientIP, as.log, d.Now}
+	return &registrationEndpoint{as.cfg, as.clients, as.Flows.pending, d.Store, d.Tokens, d.Limiter, as.Attempts, d.ClientIP, as.log, d.Now}
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
-	return &metadataEndpoint{as.cfg, grantTypes, as.clients.documents.fetchable, as.log}
+	return &metadataEndpoint{as.cfg, grantTypes, as.clients.DocumentsFetchable, as.log}
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 	d, issuer := &as.deps, &tokenIssuer{as.cfg, as.tokens, as.refreshTokens}
 	code := &codeGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, as.log, d.Now}
 	refresh := &refreshGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, d.Limiter, as.log, d.Now}
-	return &tokenEndpoint{as.authenticateClient, []grantType{
+	return &tokenEndpoint{as.authenticator.Authenticate, []grantType{
 		{oauth.GrantAuthorizationCode, code.redeem},
 		{oauth.GrantRefreshToken, refresh.redeem},
 	}, as.log, d.Now}
 }
 
 func (as *AuthorizationServer) revocation() *revocationEndpoint {
-	return &revocationEndpoint{as.cfg, as.Grants, as.authenticateClient, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
+	return &revocationEndpoint{as.cfg, as.Grants, as.authenticator.Authenticate, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
 }
 
 func (as *AuthorizationServer) introspection() *introspectionEndpoint {
-	return &introspectionEndpoint{as.cfg, as.Policy, as.authenticateClient, as.tokens, as.deps.Store, as.log, as.deps.Now}
+	return &introspectionEndpoint{as.cfg, as.Policy, as.authenticator.Authenticate, as.tokens, as.deps.Store, as.log, as.deps.Now}
 }

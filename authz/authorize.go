@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 )
@@ -30,8 +31,8 @@ type authorizationEndpoint struct {
 	cfg      *config.Site
 	policy   *Policy
 	flows    *Flows
-	clients  *clientDirectory
-	attempts *AuthorizationServer
+	clients  *Directory
+	attempts *ratelimit.Attempts
 	pages    Pages
 	log      *zap.Logger
 }
@@ -63,7 +64,7 @@ func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request
 // it: any web page can make a person's browser send wrong ones.
 func (e *authorizationEndpoint) countRefused(r *http.Request, refusal error) error {
 	if oauth.AsError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
-		e.attempts.allowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
+		e.attempts.AllowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
 		return refusal
 	}
 	return errTooManyRefused
@@ -144,7 +145,7 @@ func (e *authorizationEndpoint) requestClient(r *http.Request, form url.Values) 
 	if id == "" {
 		return nil, "", oauth.NewError("invalid_request", "The client_id is missing.")
 	}
-	client, err := e.clients.lookup(r.Context(), id, e.attempts.requester(r))
+	client, err := e.clients.Lookup(r.Context(), id, RequesterOf(r, e.attempts))
 	if err != nil {
 		return nil, "", err
 	}

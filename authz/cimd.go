@@ -29,7 +29,7 @@ type metadataDocuments struct {
 	source     *documentSource[*Client]
 }
 
-func newMetadataDocuments(policy *config.Registration, deps *Deps) *metadataDocuments {
+func newMetadataDocuments(policy *config.Registration, deps *DirectoryDeps) *metadataDocuments {
 	schemes, publishers := policy.RedirectSchemes, newPublishers(policy, deps)
 	return &metadataDocuments{
 		policy:     policy,
@@ -51,7 +51,7 @@ func isDocumentURL(id string) bool {
 // the answer is the same: nobody learns through us what a host answers. Only a
 // client that was known here is told to try again. The operator's policy is
 // asked each time: what another site fetched may not be accepted by this one.
-func (m *metadataDocuments) lookup(ctx context.Context, id string, by requester) (*Client, error) {
+func (m *metadataDocuments) lookup(ctx context.Context, id string, by Requester) (*Client, error) {
 	host, err := m.checkURL(id)
 	if err != nil {
 		return nil, unusableDocument(err)
@@ -88,7 +88,7 @@ func (m *metadataDocuments) tryAgain(ctx context.Context, host, failed string) {
 		m.publishers.resolveNames(ctx)
 		return
 	}
-	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, requester{proven: true}, m.source.now())
+	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, Requester{Proven: true}, m.source.now())
 }
 
 func unusableDocument(cause error) *oauth.Error {

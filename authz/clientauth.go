@@ -7,17 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
-
-// authFailuresPerClient is how often a client may fail to prove who it is, per
-// minute and address. Neither somebody elsewhere nor another client can lock
-// out the rightful one.
-const authFailuresPerClient = 10
 
 // presented is how a request says which client it comes from.
 type presented struct {
@@ -33,63 +30,74 @@ type presented struct {
 	header bool
 }
 
-// authenticated is the client that made a request.
-type authenticated struct {
+// Authenticated is the client that made a request.
+type Authenticated struct {
 	*Client
 	// Proved tells that it proved who it is. A public client only says so.
 	Proved bool
 }
 
-// authenticateClient returns the client that makes a request with the form, if
+// Authenticator finds out which client makes a request.
+type Authenticator struct {
+	Issuer string
+	// TokenEndpoint is, besides the issuer, what an assertion may be made for.
+	TokenEndpoint string
+	Directory     *Directory
+	Lookup        *tokens.Lookup
+	Attempts      *ratelimit.Attempts
+	Store         storage.AuthStore
+	Now           func() time.Time
+}
+
+// Authenticate returns the client that makes a request with the form, if
 // it proves so in exactly the way it registered (OAuth 2.1 section 2.4). A
 // refusal is an *Error; any other error is the store's.
-func (as *AuthorizationServer) authenticateClient(r *http.Request, form url.Values) (*authenticated, error) {
+func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authenticated, error) {
 	p, err := presentedClient(r.Header.Values("Authorization"), form)
 	if err != nil {
 		return nil, err
 	}
 	if p.clientID == "" {
-		if p.clientID, err = as.clientNamedBy(r.Context(), form); err != nil {
+		if p.clientID, err = a.clientNamedBy(r.Context(), form); err != nil {
 			return nil, err
 		}
 	}
-	by := as.requester(r)
+	by := RequesterOf(r, a.Attempts)
 	if p.needsFetch() {
-		if by.proven, err = as.bringsOwn(r.Context(), p.clientID, form); err != nil {
+		if by.Proven, err = a.bringsOwn(r.Context(), p.clientID, form); err != nil {
 			return nil, err
 		}
 	}
-	c, err := as.clients.lookup(r.Context(), p.clientID, by)
-	if raw := as.clients.preregistered[p.rawID]; err != nil && raw != nil { // only an operator gives such IDs
+	c, err := a.Directory.Lookup(r.Context(), p.clientID, by)
+	if raw := a.Directory.preregistered[p.rawID]; err != nil && raw != nil { // only an operator gives such IDs
 		c, err = raw, nil
 	}
 	if err != nil {
 		return nil, p.refuse(err)
 	}
-	if by.proven && c.Origin == MetadataDocument {
-		as.clients.documents.source.use(c.ID)
+	if by.Proven && c.Origin == MetadataDocument {
+		a.Directory.documents.source.use(c.ID)
 	}
 	if !c.authenticatesBy(p.method) {
 		return nil, p.refuse(oauth.NewError("invalid_client", "The client is registered to authenticate in another way."))
 	}
 	if p.method == oauth.AuthNone {
-		return &authenticated{Client: c}, nil
+		return &Authenticated{Client: c}, nil
 	}
-	if err := as.proveClient(r, c, p, by); err != nil {
+	if err := a.proveClient(r, c, p, by); err != nil {
 		return nil, p.refuse(err)
 	}
-	return &authenticated{Client: c, Proved: true}, nil
+	return &Authenticated{Client: c, Proved: true}, nil
 }
 
 // proveClient checks the proof of a client and counts failures. A right one
 // passes whatever was sent before.
-func (as *AuthorizationServer) proveClient(r *http.Request, c *Client, p presented, by requester) error {
-	kind, what := as.senderKind(r, "client_auth"), as.cfg.Issuer+" "+c.ID
-	err := as.verifyClient(r.Context(), c, p, by)
+func (a *Authenticator) proveClient(r *http.Request, c *Client, p presented, by Requester) error {
+	err := a.verifyClient(r.Context(), c, p, by)
 	if err == nil || oauth.AsError(err).Code != "invalid_client" {
 		return err
 	}
-	if !as.reported(r, guessClient, as.deps.Limiter.AllowFor(kind, by.address, what, authFailuresPerClient)) {
+	if !a.Attempts.AllowWrongClient(r, c.ID) {
 		return ratelimit.ErrTooManyAttempts
 	}
 	return err
@@ -121,15 +129,15 @@ var errUnproved = &oauth.Error{
 }
 
 // verifyClient is the one place where a proof is checked.
-func (as *AuthorizationServer) verifyClient(ctx context.Context, c *Client, p presented, by requester) error {
+func (a *Authenticator) verifyClient(ctx context.Context, c *Client, p presented, by Requester) error {
 	if p.method == oauth.AuthPrivateKeyJWT {
-		return as.verifyAssertion(ctx, c, p.assertion, by)
+		return a.verifyAssertion(ctx, c, p.assertion, by)
 	}
 	refused := oauth.NewError("invalid_client", "The client could not be authenticated.")
 	if c.SecretHash == nil {
 		return refused
 	}
-	right, rawRight := hashEqual(storage.HashOf(p.secret), *c.SecretHash), hashEqual(storage.HashOf(p.rawSecret), *c.SecretHash)
+	right, rawRight := storage.HashOf(p.secret).Equal(*c.SecretHash), storage.HashOf(p.rawSecret).Equal(*c.SecretHash)
 	if !right && !rawRight {
 		return refused
 	}

@@ -34,11 +34,11 @@ func basicAuth(id, secret string) string {
 }
 
 // authenticate asks who makes a request with the headers and parameters.
-func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*authenticated, error) {
+func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*Authenticated, error) {
 	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, nil)
 	r.RemoteAddr = address
 	r.Header["Authorization"] = authorization
-	return l.as.authenticateClient(r, with(url.Values{}, parameters...))
+	return l.as.authenticator.Authenticate(r, with(url.Values{}, parameters...))
 }
 
 func TestClientAuthentication(t *testing.T) {

@@ -9,14 +9,29 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// clientDirectory finds clients of every origin by their ID.
-type clientDirectory struct {
+// DirectoryDeps is what a directory works with.
+type DirectoryDeps struct {
+	Store storage.AuthStore
+	// Egress fetches what strangers name: metadata documents and their keys.
+	Egress *egress.Client
+	// Documents keeps that, for every directory of the process.
+	Documents *DocumentCache
+	Limiter   *ratelimit.Limiter
+	Logger    *zap.Logger
+	Now       func() time.Time
+}
+
+// Directory finds clients of every origin by their ID.
+type Directory struct {
 	issuer        string
 	store         storage.AuthStore
 	now           func() time.Time
@@ -26,27 +41,31 @@ type clientDirectory struct {
 	keySets *documentSource[[]jose.JSONWebKey]
 }
 
-// newClientDirectory returns the directory of one issuer.
-func newClientDirectory(cfg *config.Site, deps *Deps) *clientDirectory {
-	documents := newMetadataDocuments(cfg.Registration, deps)
-	d := &clientDirectory{
+// NewDirectory returns the directory of one issuer.
+func NewDirectory(cfg *config.Site, preregistered []Client, deps DirectoryDeps) *Directory {
+	documents := newMetadataDocuments(cfg.Registration, &deps)
+	d := &Directory{
 		issuer: cfg.Issuer, store: deps.Store, now: deps.Now,
-		preregistered: make(map[string]*Client, len(deps.Clients)),
+		preregistered: make(map[string]*Client, len(preregistered)),
 		documents:     documents,
-		keySets: newDocumentSource(deps, documents.publishers, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
+		keySets: newDocumentSource(&deps, documents.publishers, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
 			return parseKeySet(body)
 		}),
 	}
-	for i := range deps.Clients {
-		d.preregistered[deps.Clients[i].ID] = &deps.Clients[i]
+	for i := range preregistered {
+		d.preregistered[preregistered[i].ID] = &preregistered[i]
 	}
 	return d
 }
 
-// lookup returns the client with the ID. An unknown one is an *Error
+// DocumentsFetchable reports whether metadata documents can be fetched, as far as
+// is known.
+func (d *Directory) DocumentsFetchable(ctx context.Context) bool { return d.documents.fetchable(ctx) }
+
+// Lookup returns the client with the ID. An unknown one is an *Error
 // invalid_client, one that cannot be had right now temporarily_unavailable; any
 // other error is the store's. The client is shared: callers must not change it.
-func (d *clientDirectory) lookup(ctx context.Context, id string, by requester) (*Client, error) {
+func (d *Directory) Lookup(ctx context.Context, id string, by Requester) (*Client, error) {
 	if c := d.preregistered[id]; c != nil {
 		return c, nil
 	}
@@ -57,8 +76,8 @@ func (d *clientDirectory) lookup(ctx context.Context, id string, by requester) (
 }
 
 // registered returns a client that registered itself with this issuer.
-func (d *clientDirectory) registered(ctx context.Context, id string) (*Client, error) {
-	record, err := d.record(ctx, id)
+func (d *Directory) registered(ctx context.Context, id string) (*Client, error) {
+	record, err := d.Registration(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +89,9 @@ func (d *clientDirectory) registered(ctx context.Context, id string) (*Client, e
 	return c, nil
 }
 
-// record returns the registration with the ID. What this server would never
+// Registration returns the registration with the ID. What this server would never
 // have given out costs no look-up.
-func (d *clientDirectory) record(ctx context.Context, id string) (storage.Client, error) {
+func (d *Directory) Registration(ctx context.Context, id string) (storage.Client, error) {
 	if len(id) != 36 || uuid.Validate(id) != nil {
 		return storage.Client{}, unknownClient()
 	}

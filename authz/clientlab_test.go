@@ -82,14 +82,14 @@ func (l *lab) refused(w *httptest.ResponseRecorder, status int, code string) {
 
 // lookup asks for a client as a stranger does.
 func (l *lab) lookup(id string) (*Client, error) {
-	return l.lookupFrom(stranger.address, id)
+	return l.lookupFrom(stranger.Address, id)
 }
 
 func (l *lab) lookupFrom(address, id string) (*Client, error) {
-	return l.as.clients.lookup(l.t.Context(), id, requester{address: address})
+	return l.as.clients.Lookup(l.t.Context(), id, Requester{Address: address})
 }
 
-var stranger = requester{address: "192.0.2.1"}
+var stranger = Requester{Address: "192.0.2.1"}
 
 // restart does what an operator does who starts the process anew: what is not
 // stored is gone.

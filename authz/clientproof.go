@@ -14,10 +14,10 @@ import (
 // clientNamedBy returns the client that a code or token was issued to: a public
 // client need not say more (RFC 6749 section 3.2.1 has it identify itself so
 // that it gets no code that was meant for another, which PKCE sees to here).
-func (as *AuthorizationServer) clientNamedBy(ctx context.Context, form url.Values) (string, error) {
-	issuer, owner, err := as.lookup.IssuedTo(ctx, brought(form))
+func (a *Authenticator) clientNamedBy(ctx context.Context, form url.Values) (string, error) {
+	issuer, owner, err := a.Lookup.IssuedTo(ctx, brought(form))
 	switch {
-	case err == nil && issuer == as.cfg.Issuer:
+	case err == nil && issuer == a.Issuer:
 		return owner, nil
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return "", oauth.Unavailable(err)
@@ -42,13 +42,13 @@ func brought(form url.Values) string {
 // what strangers may cause, and their client be told that this failed for now
 // instead of invalid_client, at which clients forget their tokens. An error is
 // the store's.
-func (as *AuthorizationServer) bringsOwn(ctx context.Context, clientID string, form url.Values) (bool, error) {
-	issuer, owner, err := as.lookup.IssuedTo(ctx, brought(form))
+func (a *Authenticator) bringsOwn(ctx context.Context, clientID string, form url.Values) (bool, error) {
+	issuer, owner, err := a.Lookup.IssuedTo(ctx, brought(form))
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, oauth.Unavailable(err)
 	}
-	return issuer == as.cfg.Issuer && owner == clientID, nil
+	return issuer == a.Issuer && owner == clientID, nil
 }

@@ -38,21 +38,21 @@ var (
 	}
 )
 
-// requester is who makes this server look up a client, and so perhaps fetch
+// Requester is who makes this server look up a client, and so perhaps fetch
 // something.
-type requester struct {
-	address string
-	// foreignPage tells that a web page from elsewhere made a browser send the
-	// request, see Origins.FromForeignPage.
-	foreignPage bool
-	// proven tells that the client was known here before: the request brings
+type Requester struct {
+	Address string
+	// ForeignPage tells that a web page from elsewhere made a browser send the
+	// request, see oauth.Origins.
+	ForeignPage bool
+	// Proven tells that the client was known here before: the request brings
 	// what only this server could have issued for it, or the operator named it.
-	proven bool
+	Proven bool
 }
 
-// requester returns who sent a request, as far as only that tells.
-func (as *AuthorizationServer) requester(r *http.Request) requester {
-	return requester{address: as.deps.ClientIP(r), foreignPage: as.cfg.Origins().FromForeignPage(r)}
+// RequesterOf returns who sent a request, as far as only that tells.
+func RequesterOf(r *http.Request, a *ratelimit.Attempts) Requester {
+	return Requester{Address: a.ClientIP(r), ForeignPage: a.Origins.FromForeignPage(r)}
 }
 
 // documentSource reads documents of one kind for one authorization server: as
@@ -72,7 +72,7 @@ type documentSource[T any] struct {
 }
 
 // newDocumentSource returns a source whose parse depends on nothing but rules.
-func newDocumentSource[T any](deps *Deps, publishers *publishers, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
+func newDocumentSource[T any](deps *DirectoryDeps, publishers *publishers, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
 	return &documentSource[T]{
 		cache: cache, downloads: deps.Documents.downloads, publishers: publishers, egress: deps.Egress, limiter: deps.Limiter, now: deps.Now,
 		rules: deps.Egress.Reach() + " " + rules, limit: limit, parse: parse,
@@ -80,7 +80,7 @@ func newDocumentSource[T any](deps *Deps, publishers *publishers, cache *documen
 }
 
 // get returns the document at the URL, from the cache while it is fresh.
-func (s *documentSource[T]) get(ctx context.Context, rawURL string, by requester) (T, error) {
+func (s *documentSource[T]) get(ctx context.Context, rawURL string, by Requester) (T, error) {
 	return s.newerThan(ctx, rawURL, by, time.Time{})
 }
 
@@ -93,7 +93,7 @@ func (s *documentSource[T]) use(rawURL string) { s.cache.use(documentKey{s.rules
 // It fails with an *Error temporarily_unavailable where trying again helps and
 // saying so tells nobody about a host they chose. Any other error is for the
 // log only.
-func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by requester, after time.Time) (T, error) {
+func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by Requester, after time.Time) (T, error) {
 	var none T
 	key, now := documentKey{s.rules, rawURL}, s.now()
 	d, held, retryAt := s.cache.look(key)
@@ -105,10 +105,10 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by req
 		// That it was good once spares it the budgets of strangers, no more: a
 		// stranger may have published it.
 		fetcher := by
-		fetcher.proven = held || by.proven
+		fetcher.Proven = held || by.Proven
 		value, err = s.fetch(ctx, key, fetcher, after)
 	}
-	if err != nil && by.proven && passing(err) {
+	if err != nil && by.Proven && passing(err) {
 		return none, oauth.Unavailable(err)
 	}
 	return value, err
@@ -136,9 +136,9 @@ func tryLater(err error) *oauth.Error {
 // fetch gets the document, once for all whom one sender lets ask at the same
 // time: none waits because of how much another asked for. It goes on when the
 // first of them hangs up, unless it has not begun.
-func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by requester, after time.Time) (T, error) {
+func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by Requester, after time.Time) (T, error) {
 	var none T
-	flight := strings.Join([]string{strconv.FormatBool(by.proven), ratelimit.SenderBlock(by.address), key.rules, key.url}, " ")
+	flight := strings.Join([]string{strconv.FormatBool(by.Proven), ratelimit.SenderBlock(by.Address), key.rules, key.url}, " ")
 	for ctx.Err() == nil {
 		first := false
 		result := s.cache.flight.DoChan(flight, func() (any, error) {
@@ -162,7 +162,7 @@ func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by reque
 
 // download fetches the document when its turn has come, unless somebody else
 // did by then. A proven one that cannot be had now is answered from memory.
-func (s *documentSource[T]) download(ctx context.Context, key documentKey, by requester, after time.Time) (T, error) {
+func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Requester, after time.Time) (T, error) {
 	var none T
 	if d, ok, _ := s.cache.look(key); ok && d.usable(s.now(), after) {
 		return d.value, nil
@@ -171,13 +171,13 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 	if err != nil {
 		return none, err
 	}
-	if !by.proven && !s.limiter.Allow(kindFor("fetch_address", by.foreignPage), by.address, fetchesPerAddress) {
+	if !by.Proven && !s.limiter.Allow(ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, fetchesPerAddress) {
 		return none, errTooManyFetches
 	}
-	if !by.proven && !s.allowHost(strings.ToLower(u.Hostname()), by) {
+	if !by.Proven && !s.allowHost(strings.ToLower(u.Hostname()), by) {
 		return none, errHostLimit
 	}
-	leave, err := s.downloads.enter(ctx, by.address, by.proven)
+	leave, err := s.downloads.enter(ctx, by.Address, by.Proven)
 	switch {
 	case errors.Is(err, errBusy):
 		return s.cache.keep(key, err, s.now())
@@ -199,8 +199,8 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by re
 
 // allowHost reports whether one more document may be fetched from the host for
 // a stranger, and counts it.
-func (s *documentSource[T]) allowHost(host string, by requester) bool {
-	first := !by.foreignPage && s.limiter.AllowFor("fetch_first", by.address, host, 1)
+func (s *documentSource[T]) allowHost(host string, by Requester) bool {
+	first := !by.ForeignPage && s.limiter.AllowFor("fetch_first", by.Address, host, 1)
 	return first && s.limiter.Allow("fetch_host_first", host, firstFetchesPerHost) ||
 		s.limiter.Allow("fetch_host", host, fetchesPerHost)
 }

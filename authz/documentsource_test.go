@@ -67,8 +67,8 @@ func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
 	}
 	// What is dialled decides, not what it is called: a name that led one site
 	// to this machine leads no other there, not even through memory.
-	strict := newMetadataDocuments(before.Registration, &Deps{Egress: egress.New(egress.Options{}), Documents: l.as.deps.Documents})
-	lax := newMetadataDocuments(before.Registration, &Deps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.as.deps.Documents})
+	strict := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{}), Documents: l.as.deps.Documents})
+	lax := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.as.deps.Documents})
 	if strict.source.rules == lax.source.rules {
 		t.Error("sites with another reach share documents")
 	}
@@ -294,7 +294,7 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 	if _, err := l.look(t, h, id); err == nil || oauth.AsError(err).Status != http.StatusBadRequest {
 		t.Errorf("after a day: %v", err)
 	}
-	if _, err := l.as.clients.lookup(t.Context(), id, requester{proven: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
+	if _, err := l.as.clients.Lookup(t.Context(), id, Requester{Proven: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("one who is known here, after a day: %v", err)
 	}
 	for _, f := range leave {
@@ -316,7 +316,7 @@ func TestFirstOfManyLeaves_H11(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		get := func(ctx context.Context, address string, done chan error) {
-			_, err := l.as.clients.documents.source.get(ctx, id, requester{address: address})
+			_, err := l.as.clients.documents.source.get(ctx, id, Requester{Address: address})
 			done <- err
 		}
 		go get(ctx, "192.0.2.1", first)
@@ -372,7 +372,7 @@ func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
 	id := h.publish("/c", goodDocument)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	look := func(address, id string) { _, _ = l.as.clients.lookup(ctx, id, requester{address: address}) }
+	look := func(address, id string) { _, _ = l.as.clients.Lookup(ctx, id, Requester{Address: address}) }
 	for i := range 100 {
 		address := fmt.Sprintf("2001:db8:1:%x::1", i)
 		h.handle(fmt.Sprint("/slow", i), func(http.ResponseWriter, *http.Request) { <-release })
@@ -400,7 +400,7 @@ func TestNewcomerAsksForTheSame_H11(t *testing.T) {
 	takeAll(l.as.deps.Documents.downloads.strangers, "2001:db8:1::1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { _, _ = l.as.clients.lookup(ctx, id, requester{address: "2001:db8:1::1"}) }()
+	go func() { _, _ = l.as.clients.Lookup(ctx, id, Requester{Address: "2001:db8:1::1"}) }()
 	places := l.as.deps.Documents.downloads.strangers
 	eventually(t, "the flood does not wait", func() bool {
 		places.mu.Lock()
@@ -419,7 +419,7 @@ func TestForeignPageAsksFirst_H11(t *testing.T) {
 	for l.as.deps.Limiter.Allow("fetch_host", "127.0.0.1", fetchesPerHost) {
 	}
 	id := h.publish("/c", goodDocument)
-	if _, err := l.as.clients.lookup(t.Context(), id, requester{address: "192.0.2.1", foreignPage: true}); err == nil {
+	if _, err := l.as.clients.Lookup(t.Context(), id, Requester{Address: "192.0.2.1", ForeignPage: true}); err == nil {
 		t.Error("a page uses what is left for newcomers")
 	}
 	if _, err := l.lookup(id); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestDocumentURL_AS24_H08(t *testing.T) {
-	m := newMetadataDocuments(&config.Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
+	m := newMetadataDocuments(&config.Registration{}, &DirectoryDeps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
 	const malformed, notAllowed = "malformed URL", "egress: URL not allowed"
 	for uri, want := range map[string]string{
 		"https://client.example/c":                                         "client.example",
@@ -102,7 +102,7 @@ func FuzzDocumentURL(f *testing.F) {
 	for _, s := range []string{"https://client.example/c", "https://a\\@b/c", "https://[::1]:443/c", "https://1.2.3.4/", "http://x/c", "https://a/%2e%2e"} {
 		f.Add(s)
 	}
-	m := newMetadataDocuments(&config.Registration{}, &Deps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
+	m := newMetadataDocuments(&config.Registration{}, &DirectoryDeps{Egress: egress.New(egress.Options{}), Documents: NewDocumentCache()})
 	f.Fuzz(func(t *testing.T, id string) {
 		host, err := m.checkURL(id)
 		if err != nil {

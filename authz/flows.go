@@ -22,7 +22,7 @@ import (
 type Flows struct {
 	cfg         *config.Site
 	policy      *Policy
-	clients     *clientDirectory
+	clients     *Directory
 	sessions    *Sessions
 	cookies     cookies
 	pending     *pendingClients
@@ -130,7 +130,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 // asked: whatever the person reads must be what the request was checked against.
 // A flow is sealed, so its client was known here.
 func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*Client, error) {
-	client, err := fs.clients.lookup(ctx, s.ClientID, requester{address: address, proven: true})
+	client, err := fs.clients.Lookup(ctx, s.ClientID, Requester{Address: address, Proven: true})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return nil, ErrFlowInvalid
 	}

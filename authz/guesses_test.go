@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -63,7 +64,7 @@ func TestGuessesAtTheGate_C17(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", name, w.Code, call.want)
 		}
 	}
-	l.wantGuessLines(1, guessBearer, "2001:db8:1:2::/64")
+	l.wantGuessLines(1, ratelimit.BearerToken, "2001:db8:1:2::/64")
 	l.advance(2 * time.Minute)
 	if w := l.gateCall(attacker, "guess"); w.Code != http.StatusUnauthorized {
 		t.Errorf("after a while: status %d, want 401", w.Code)
@@ -94,7 +95,7 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 		right func(*lab, registration) int
 	}{
 		"registration access token": {
-			guessRegistrationToken, wrongSecretsPerAddress,
+			ratelimit.RegistrationToken, wrongSecretsPerAddress,
 			func(l *lab, reg registration) int {
 				reg.Token = "guess"
 				status, _ := l.manage("GET", reg, "")
@@ -103,7 +104,7 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 			func(l *lab, reg registration) int { status, _ := l.manage("GET", reg, ""); return status },
 		},
 		"registration access token of nobody": {
-			guessRegistrationToken, wrongSecretsPerAddress,
+			ratelimit.RegistrationToken, wrongSecretsPerAddress,
 			func(l *lab, reg registration) int {
 				reg.URI += "x"
 				status, _ := l.manage("GET", reg, "")
@@ -112,7 +113,7 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 			func(l *lab, reg registration) int { status, _ := l.manage("GET", reg, ""); return status },
 		},
 		"client secret at introspection": {
-			guessClient, authFailuresPerClient,
+			"client_authentication", authFailuresPerClient,
 			func(l *lab, _ registration) int {
 				return l.introspectWith("guess")
 			},

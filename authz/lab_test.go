@@ -41,6 +41,12 @@ const (
 	labSecret   = "correct horse battery staple"
 )
 
+// Limits of package ratelimit, per minute.
+const (
+	authFailuresPerClient  = 10
+	wrongSecretsPerAddress = 60
+)
+
 var labStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 type lab struct {

@@ -120,7 +120,7 @@ type publishers struct {
 	now     func() time.Time
 }
 
-func newPublishers(policy *config.Registration, deps *Deps) *publishers {
+func newPublishers(policy *config.Registration, deps *DirectoryDeps) *publishers {
 	return &publishers{
 		hosts: publishersOf(policy), outages: deps.Documents.outages, egress: deps.Egress,
 		limiter: deps.Limiter, log: deps.Logger, now: deps.Now,

@@ -47,7 +47,7 @@ type refreshGrant struct {
 // Every token is used once. A client that lost the response, or sent the
 // request twice, gets the same response again for a while; any other reuse
 // means that somebody holds a copy and ends the grant.
-func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error) {
+func (rg *refreshGrant) redeem(ctx context.Context, client *Authenticated, form url.Values) (*issuedTokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
@@ -119,7 +119,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *authenticated, form 
 
 // refuseReuse refuses a refresh token that has no record. If it proves its
 // grant, it was used before, and ends that.
-func (rg *refreshGrant) refuseReuse(ctx context.Context, client *authenticated, r storage.Rotation) error {
+func (rg *refreshGrant) refuseReuse(ctx context.Context, client *Authenticated, r storage.Rotation) error {
 	if r.GrantID != "" {
 		if _, err := rg.rotate(ctx, client, r); err != nil {
 			return err
@@ -129,7 +129,7 @@ func (rg *refreshGrant) refuseReuse(ctx context.Context, client *authenticated, 
 }
 
 // rotate has the store decide about a refresh token.
-func (rg *refreshGrant) rotate(ctx context.Context, client *authenticated, r storage.Rotation) (storage.RotationResult, error) {
+func (rg *refreshGrant) rotate(ctx context.Context, client *Authenticated, r storage.Rotation) (storage.RotationResult, error) {
 	result, err := rg.store.RotateRefreshToken(ctx, r)
 	if err != nil {
 		return result, oauth.Unavailable(err)

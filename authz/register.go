@@ -40,12 +40,12 @@ type registrationResponse struct {
 // registrationEndpoint is RFC 7591 section 3, and with management RFC 7592.
 type registrationEndpoint struct {
 	cfg      *config.Site
-	clients  *clientDirectory
+	clients  *Directory
 	pending  *pendingClients
 	store    storage.AuthStore
 	cache    *tokens.Cache
 	limiter  *ratelimit.Limiter
-	attempts *AuthorizationServer
+	attempts *ratelimit.Attempts
 	clientIP func(*http.Request) string
 	log      *zap.Logger
 	now      func() time.Time
@@ -71,7 +71,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	if err := e.checkInitialToken(r); err != nil {
 		return nil, err
 	}
-	if !e.attempts.allowAddress(r, "register", *policy.RateLimit) {
+	if !e.attempts.AllowAddress(r, "register", *policy.RateLimit) {
 		return nil, tooManyRegistrations()
 	}
 	body, err := readRegistration(w, r)
@@ -110,8 +110,8 @@ func (e *registrationEndpoint) checkInitialToken(r *http.Request) error {
 	switch {
 	case !ok:
 		return invalidRegistrationToken(false)
-	case !hashEqual(storage.HashOf(token), *want):
-		return e.attempts.wrongRegistrationToken(r, guessInitialToken)
+	case !storage.HashOf(token).Equal(*want):
+		return e.wrongToken(r, ratelimit.InitialToken)
 	}
 	return nil
 }

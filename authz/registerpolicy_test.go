@@ -126,7 +126,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 	})
 	known := func(reg registration) bool {
 		t.Helper()
-		_, err := l.as.clients.lookup(t.Context(), reg.ID, requester{})
+		_, err := l.as.clients.Lookup(t.Context(), reg.ID, Requester{})
 		if err != nil && oauth.AsError(err).Code != "invalid_client" {
 			t.Fatal(err)
 		}
@@ -196,18 +196,18 @@ func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
 		return r
 	}
 	for n := range 5 {
-		if got := l.as.AllowUnproved(from("2001:db8::1")); got != (n < 3) {
+		if got := l.as.Attempts.AllowUnproved(from("2001:db8::1")); got != (n < 3) {
 			t.Errorf("sign-in %d is allowed: %t", n, got)
 		}
 	}
-	if l.as.AllowUnproved(from("2001:db8::2")) {
+	if l.as.Attempts.AllowUnproved(from("2001:db8::2")) {
 		t.Error("another address of the same subscriber has a limit of its own")
 	}
-	if !l.as.AllowUnproved(from("192.0.2.7")) {
+	if !l.as.Attempts.AllowUnproved(from("192.0.2.7")) {
 		t.Error("another subscriber is limited too")
 	}
 	l.reload(func(c *labSite) { c.Registration.RateLimit = new(0) })
-	if !l.as.AllowUnproved(from("2001:db8::1")) {
+	if !l.as.Attempts.AllowUnproved(from("2001:db8::1")) {
 		t.Error("0 is no limit")
 	}
 }

@@ -2,13 +2,13 @@ package authz
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -57,15 +57,15 @@ func (e *registrationEndpoint) open(r *http.Request) (storage.Client, string, er
 	if !ok {
 		return storage.Client{}, "", invalidRegistrationToken(false)
 	}
-	c, err := e.clients.record(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
+	c, err := e.clients.Registration(r.Context(), strings.TrimPrefix(r.URL.Path, RegisterPath+"/"))
 	if refused := (*oauth.Error)(nil); errors.As(err, &refused) {
-		return storage.Client{}, "", e.attempts.wrongRegistrationToken(r, guessRegistrationToken)
+		return storage.Client{}, "", e.wrongToken(r, ratelimit.RegistrationToken)
 	}
 	if err != nil {
 		return storage.Client{}, "", err
 	}
-	if !hashEqual(storage.HashOf(token), c.RegistrationTokenHash) {
-		return storage.Client{}, "", e.attempts.wrongRegistrationToken(r, guessRegistrationToken)
+	if !storage.HashOf(token).Equal(c.RegistrationTokenHash) {
+		return storage.Client{}, "", e.wrongToken(r, ratelimit.RegistrationToken)
 	}
 	return c, token, nil
 }
@@ -135,7 +135,7 @@ func checkUpdate(body []byte, c *storage.Client) error {
 		own.ClientSecretExpiresAt != nil || own.ClientIDIssuedAt != nil {
 		return oauth.NewError("invalid_request", "An update must not contain what only the server sets.")
 	}
-	if own.ClientSecret != "" && (c.SecretHash == nil || !hashEqual(storage.HashOf(own.ClientSecret), *c.SecretHash)) {
+	if own.ClientSecret != "" && (c.SecretHash == nil || !storage.HashOf(own.ClientSecret).Equal(*c.SecretHash)) {
 		return oauth.NewError("invalid_request", "client_secret must be the one that was issued.")
 	}
 	return nil
@@ -153,6 +153,15 @@ func (e *registrationEndpoint) delete(ctx context.Context, c storage.Client) err
 	return nil
 }
 
+// wrongToken returns the refusal of a registration token or initial access
+// token that is wrong.
+func (e *registrationEndpoint) wrongToken(r *http.Request, kind string) error {
+	if !e.attempts.AllowWrongSecret(r, kind) {
+		return ratelimit.ErrTooManyAttempts
+	}
+	return invalidRegistrationToken(true)
+}
+
 // invalidRegistrationToken is the 401 of RFC 6750 section 3.1; a request that
 // brought no token is told no error (section 3).
 func invalidRegistrationToken(presented bool) *oauth.Error {
@@ -165,6 +174,3 @@ func invalidRegistrationToken(presented bool) *oauth.Error {
 	}
 	return e
 }
-
-// hashEqual compares in constant time.
-func hashEqual(a, b storage.Hash) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }

@@ -59,7 +59,7 @@ func (e *revocationEndpoint) revokeToken(w http.ResponseWriter, r *http.Request)
 	return nil
 }
 
-func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *authenticated, presented string) error {
+func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *Authenticated, presented string) error {
 	token, err := e.lookup.Refresh(ctx, presented)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
@@ -76,7 +76,7 @@ func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *aut
 	return e.grants.Revoke(ctx, token.GrantID)
 }
 
-func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *authenticated, h storage.Hash) error {
+func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *Authenticated, h storage.Hash) error {
 	revoked, err := e.store.RevokeAccessToken(ctx, h, e.cfg.Issuer, client.ID)
 	if err != nil {
 		return oauth.Unavailable(err)

@@ -22,12 +22,12 @@ type tokenEndpoint struct {
 
 // authenticate returns the client that makes a request with the form. A refusal
 // is an *oauth.Error; any other error is the store's.
-type authenticate func(r *http.Request, form url.Values) (*authenticated, error)
+type authenticate func(r *http.Request, form url.Values) (*Authenticated, error)
 
 // grantType is a way for a client to get tokens (OAuth 2.1 section 4).
 type grantType struct {
 	name   string
-	redeem func(ctx context.Context, client *authenticated, form url.Values) (*issuedTokens, error)
+	redeem func(ctx context.Context, client *Authenticated, form url.Values) (*issuedTokens, error)
 }
 
 func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {

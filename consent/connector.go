@@ -38,7 +38,7 @@ func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectReque
 		p.pages.Redirect(w, c.keyPage)
 		return nil
 	}
-	if !p.limits.AllowTrip(r, c.who) {
+	if !p.limits.AllowConnect(r, c.who) {
 		return tooMany(p.pages.Text().TooManyConnects).backTo(c.returnTo)
 	}
 	secret := newStateSecret()

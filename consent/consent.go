@@ -70,7 +70,7 @@ func New(d Deps) *Consent {
 	if d.Broker != nil {
 		b = d.Broker
 	}
-	return newConsent(parts{d.Server}, b, d.Logins, d.Pages, d.Logger, d.LinkUsed)
+	return newConsent(parts{d.Server, d.Server.Attempts}, b, d.Logins, d.Pages, d.Logger, d.LinkUsed)
 }
 
 func newConsent(as authorizationServer, b broker, pending *identity.Logins, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {

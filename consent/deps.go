@@ -50,7 +50,7 @@ type limits interface {
 	AllowWrongKey(r *http.Request, who string) bool
 	AllowPastedKey(r *http.Request, who string) bool
 	AllowUnproved(r *http.Request) bool
-	AllowTrip(r *http.Request, who string) bool
+	AllowConnect(r *http.Request, who string) bool
 }
 
 type authorizationServer interface {

@@ -109,7 +109,7 @@ func (s *fakeFlows) AllowPastedKey(*http.Request, string) bool { return !s.limit
 
 func (s *fakeFlows) AllowUnproved(*http.Request) bool { return !s.limited }
 
-func (s *fakeFlows) AllowTrip(r *http.Request, who string) bool { return !s.limited }
+func (s *fakeFlows) AllowConnect(r *http.Request, who string) bool { return !s.limited }
 
 func (s *fakeFlows) Identify(_ context.Context, _ *authz.Flow, id storage.Identity) error {
 	s.flow.Identity = &id

@@ -5,13 +5,17 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // parts lets the interfaces of this package see the parts of an authorization
 // server as one. It goes with them.
-type parts struct{ *authz.AuthorizationServer }
+type parts struct {
+	*authz.AuthorizationServer
+	*ratelimit.Attempts
+}
 
 func (p parts) ServersOf(id storage.Identity) []*config.Server { return p.Policy.ServersOf(id) }
 

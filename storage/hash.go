@@ -2,6 +2,7 @@ package storage
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 )
@@ -27,3 +28,6 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	*h = Hash(b)
 	return nil
 }
+
+// Equal compares in constant time.
+func (h Hash) Equal(other Hash) bool { return subtle.ConstantTimeCompare(h[:], other[:]) == 1 }

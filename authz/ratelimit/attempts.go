@@ -1,0 +1,135 @@
+package ratelimit
+
+import (
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+)
+
+// How many wrong virtual keys are told so per minute. A right one always
+// passes: it is a random secret that nobody guesses at any rate, and whoever
+// shares an address with somebody who guesses must not be shut out.
+const (
+	wrongKeysPerPerson  = 10
+	wrongKeysPerAddress = 30
+)
+
+// How many keys for MCP servers may be pasted per minute. Each is tried at the
+// server, which must not be used to guess keys, nor be flooded.
+const (
+	pastedKeysPerPerson  = 10
+	pastedKeysPerAddress = 120
+)
+
+// How many connect requests to providers may begin per minute. Each is a record
+// here and some requests to the server and its provider.
+const (
+	connectsPerPerson  = 20
+	connectsPerAddress = 120
+)
+
+// wrongSecretsPerAddress is how many wrong secrets of one kind an address may
+// present per minute. A right one always passes, whatever was sent before: who
+// shares the address with somebody who guesses is not shut out.
+const wrongSecretsPerAddress = 60
+
+// authFailuresPerClient is how often a client may fail to prove who it is, per
+// minute and address. Neither somebody elsewhere nor another client can lock
+// out the rightful one.
+const authFailuresPerClient = 10
+
+// Kinds of secrets that are counted when they are wrong, as they are counted
+// and as an operator reads them.
+const (
+	BearerToken          = "bearer"
+	RegistrationToken    = "registration_token"
+	InitialToken         = "initial_access_token"
+	clientAuthentication = "client_authentication"
+	signIn               = "sign_in"
+)
+
+// Attempts counts what people, programs and strangers try at one site.
+type Attempts struct {
+	Issuer  string
+	Origins oauth.Origins
+	// UnprovedPerMinute bounds, for each address, sign-ins that prove nothing; 0
+	// sets no bound.
+	UnprovedPerMinute int
+	Limiter           *Limiter
+	ClientIP          func(*http.Request) string
+	Logger            *zap.Logger
+}
+
+// AllowWrongKey reports whether somebody who gave a wrong virtual key may hear
+// so, or has given too many. who is a flow's ID, or empty for nobody yet; the
+// address of the request counts too. Each call counts.
+func (a *Attempts) AllowWrongKey(r *http.Request, who string) bool {
+	return a.reported(r, signIn, a.allowPerson(r, "wrong_key", who, wrongKeysPerPerson, wrongKeysPerAddress))
+}
+
+// AllowPastedKey reports whether who, a flow's ID or a subject, may have one
+// more key tried at an MCP server. Each call counts.
+func (a *Attempts) AllowPastedKey(r *http.Request, who string) bool {
+	return a.allowPerson(r, "pasted_key", who, pastedKeysPerPerson, pastedKeysPerAddress)
+}
+
+// AllowUnproved reports whether somebody at the address the request comes from
+// may sign in once more without proving who they are. Each is a record here,
+// and leads to more, so it is bounded as registrations are. Each call counts.
+func (a *Attempts) AllowUnproved(r *http.Request) bool {
+	return a.AllowAddress(r, "unproved", a.UnprovedPerMinute)
+}
+
+// AllowConnect reports whether who, a flow's ID or a subject, may begin one more
+// connect request. Each call counts.
+func (a *Attempts) AllowConnect(r *http.Request, who string) bool {
+	return a.allowPerson(r, "trip", who, connectsPerPerson, connectsPerAddress)
+}
+
+// AllowWrongSecret reports whether somebody who presented a wrong secret of the
+// kind may hear so, or has presented too many. Each call counts.
+func (a *Attempts) AllowWrongSecret(r *http.Request, kind string) bool {
+	return a.reported(r, kind, a.AllowAddress(r, "wrong_"+kind, wrongSecretsPerAddress))
+}
+
+// AllowWrongClient reports whether somebody who failed to prove that they are
+// the client may hear so, or has failed too often. Each call counts.
+func (a *Attempts) AllowWrongClient(r *http.Request, clientID string) bool {
+	kind := KindFor("client_auth", a.Origins.FromForeignPage(r))
+	return a.reported(r, clientAuthentication, a.Limiter.AllowFor(kind, a.ClientIP(r), a.Issuer+" "+clientID, authFailuresPerClient))
+}
+
+// AllowAddress counts an event at this site for the address that a request
+// comes from, and reports whether it may happen.
+func (a *Attempts) AllowAddress(r *http.Request, kind string, perMinute int) bool {
+	return a.Limiter.AllowFor(KindFor(kind, a.Origins.FromForeignPage(r)), a.ClientIP(r), a.Issuer, perMinute)
+}
+
+// allowPerson counts an event for an address and for a person there. The
+// address comes first: persons can be made up.
+func (a *Attempts) allowPerson(r *http.Request, kind, who string, perPerson, perAddress int) bool {
+	return a.AllowAddress(r, kind+"_address", perAddress) &&
+		(who == "" || a.Limiter.Allow(kind+"_person", a.Issuer+" "+who, perPerson))
+}
+
+// reported returns allowed, which tells whether a wrong secret was within its
+// limit. Of one that was not the operator reads, once a minute for an address.
+func (a *Attempts) reported(r *http.Request, kind string, allowed bool) bool {
+	if !allowed && a.Limiter.AllowFor("guesses_reported", a.ClientIP(r), kind, 1) {
+		a.Logger.Warn("too many wrong secrets from one address; somebody may be guessing",
+			zap.String("secret", kind), zap.String("address", AddressBlock(a.ClientIP(r))))
+	}
+	return allowed
+}
+
+// KindFor returns the kind under which an event is counted for an address. What
+// a web page from elsewhere makes a browser send is counted apart: it must not
+// use up what the person at that browser, and their other programs, have.
+func KindFor(kind string, foreignPage bool) string {
+	if foreignPage {
+		return kind + "_foreign_page"
+	}
+	return kind
+}
