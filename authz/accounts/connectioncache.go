@@ -152,7 +152,7 @@ func credentialOf(s *Server, opened secrets) *Credential {
 		if opened.AccessToken == "" {
 			return nil
 		}
-		return &Credential{Link: opened.Epoch, Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
+		return &Credential{Epoch: opened.Epoch, Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
 	}
 	if len(opened.Headers) != len(s.Headers) {
 		return nil
@@ -162,7 +162,7 @@ func credentialOf(s *Server, opened secrets) *Credential {
 			return nil
 		}
 	}
-	return &Credential{Link: opened.Epoch, Headers: opened.Headers}
+	return &Credential{Epoch: opened.Epoch, Headers: opened.Headers}
 }
 
 const (

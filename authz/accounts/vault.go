@@ -34,9 +34,9 @@ var (
 // Credential is what a call carries to its upstream. Callers share it and must
 // not change it.
 type Credential struct {
-	// Link names the person's act of connecting that it came from. It is the
+	// Epoch names the person's act of connecting that it came from. It is the
 	// same after a refresh, and another one after connecting again.
-	Link string
+	Epoch string
 	// Headers are set on the request, in this order.
 	Headers []CredentialHeader
 }
@@ -112,9 +112,9 @@ func (v *vault) Refused(ctx context.Context, owner, server string, c *Credential
 	return nil, ErrUnavailable
 }
 
-// LinkOf returns the Link of the credential that the owner's calls carry, "" if
+// EpochOf returns the Epoch of the credential that the owner's calls carry, "" if
 // they carry none. It asks no provider, and knows of none while the store fails.
-func (v *vault) LinkOf(ctx context.Context, owner, server string) string {
+func (v *vault) EpochOf(ctx context.Context, owner, server string) string {
 	s, k, err := v.connected(owner, server)
 	if err != nil {
 		return ""
@@ -129,7 +129,7 @@ func (v *vault) LinkOf(ctx context.Context, owner, server string) string {
 	if h.credential == nil {
 		return ""
 	}
-	return h.credential.Link
+	return h.credential.Epoch
 }
 
 // connected returns a server that can be connected, and whose connection a

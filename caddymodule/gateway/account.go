@@ -41,7 +41,7 @@ func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
 			newSignal(c, w, r).noCredential(err)
 			return false
 		}
-		link = c.account.credential.Link
+		link = c.account.credential.Epoch
 	}
 	if !c.isInSessionOf(link) {
 		c.server.Site.noSession(w)
@@ -57,7 +57,7 @@ func (c *Call) renewAccount(r *http.Request) (body io.ReadCloser, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.isInSessionOf(fresh.Link) {
+	if !c.isInSessionOf(fresh.Epoch) {
 		return nil, errOtherAccount
 	}
 	body, kept := c.request.body.again()

@@ -43,7 +43,7 @@ func (c *Call) wrapSession(id string) string {
 	// It is an initialize that opens a session.
 	request := c.request.parsed()
 	urls := request != nil && request.URLElicitation || c.session.URLElicitation
-	return sessions.WrapLinked(c.caller.Holder, c.server.ID, id, c.account.credential.Link, urls)
+	return sessions.WrapLinked(c.caller.Holder, c.server.ID, id, c.account.credential.Epoch, urls)
 }
 
 // noSession answers for a session that is none of the caller's, or was ended:

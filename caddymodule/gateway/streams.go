@@ -84,8 +84,8 @@ func (s *stream) hasAccount(ctx context.Context, now *accounts.Broker) bool {
 	if now == nil {
 		return false
 	}
-	switch now.LinkOf(ctx, s.caller.Identity.Subject, s.server.ID) {
-	case s.credential.Link:
+	switch now.EpochOf(ctx, s.caller.Identity.Subject, s.server.ID) {
+	case s.credential.Epoch:
 		return s.waiting == nil || !s.waiting.alone.Load()
 	case "":
 		return s.wait()
