@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	oauthclient "github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -18,10 +17,7 @@ func accountsConfig(s *config.Site) accounts.Config {
 			ID: s.ID, Title: s.Title, URL: s.Upstream, Mode: accounts.Mode(a.Mode), Required: !a.Optional,
 			Resource: a.Resource, Scopes: a.Scopes, Issuer: a.Issuer,
 			AuthorizationEndpoint: a.AuthorizationEndpoint, TokenEndpoint: a.TokenEndpoint, RevocationEndpoint: a.RevocationEndpoint,
-			Quirks: oauthclient.Quirks{
-				NoResource: a.NoResource, NoRefreshRotation: a.NoRefreshRotation, MetadataDocument: a.MetadataDocument, AllowMissingPKCE: a.AllowMissingPKCE, AuthMethod: a.AuthMethod,
-				ScopeSeparator: a.ScopeSeparator, AuthorizeParams: a.AuthorizeParams,
-			},
+			AuthMethod: a.AuthMethod, Quirks: a.Quirks,
 			VerifyURL: a.VerifyURL,
 		}
 		if a.ClientID != "" {

@@ -13,8 +13,8 @@ import (
 // The assertion that one provider receives is of no use at another.
 func TestAssertion_K16(t *testing.T) {
 	l := newLab(t, func(cfg *Config, s *Server) {
-		s.Quirks.AuthMethod = oauth.AuthPrivateKeyJWT
-		cfg.Servers = append(cfg.Servers, Server{ID: "github", Mode: PerUserOAuth, Quirks: s.Quirks})
+		s.AuthMethod = oauth.AuthPrivateKeyJWT
+		cfg.Servers = append(cfg.Servers, Server{ID: "github", Mode: PerUserOAuth, AuthMethod: s.AuthMethod})
 	})
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "client_id_metadata_document_supported", true)))
 	l.connect()

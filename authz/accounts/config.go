@@ -58,7 +58,10 @@ type Server struct {
 	// discovery: set, nothing is discovered. RevocationEndpoint is optional.
 	AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint string
 
-	Quirks client.Quirks
+	// AuthMethod is how we authenticate at the token endpoint. Default: what
+	// the provider supports.
+	AuthMethod string
+	Quirks     client.Quirks
 	// Headers are what a person is asked for, with PerUserHeaders.
 	Headers []Header
 	// VerifyURL answers 2xx to a GET with working headers. Default: the MCP

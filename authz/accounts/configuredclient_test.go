@@ -23,7 +23,7 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) {
-				s.Client, s.Quirks.AuthMethod = &Client{ID: "ours", Secret: tt.secret, CallbackPath: "/own/callback"}, tt.quirk
+				s.Client, s.AuthMethod = &Client{ID: "ours", Secret: tt.secret, CallbackPath: "/own/callback"}, tt.quirk
 			})
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
 			request := l.connect()

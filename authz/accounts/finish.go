@@ -155,8 +155,8 @@ func (cn *connector) checkAnswer(s *Server, a Answer, to binding) error {
 	default: // some send people back although they do not know the client
 		cn.deps.Shared.attempts.doubted(key)
 	}
-	if profile := cn.profile(s); a.Error != "" {
-		return asProblem(profile.AnswerProblem(a.Error, s.known(to)))
+	if a.Error != "" {
+		return asProblem(cn.profile(s).AnswerProblem(a.Error, s.known(to)))
 	}
 	if a.Code == "" || len(a.Code) > client.MaxTokenLen {
 		return problemf(ProviderRefused, "no usable code")
@@ -182,8 +182,7 @@ func (cn *connector) exchange(ctx context.Context, s *Server, p pendingConnect, 
 	if err := cn.registrar.noteRefusal(ctx, s, p.Binding, failure); err != nil {
 		return nil, err
 	}
-	profile := cn.profile(s)
-	return nil, asProblem(profile.ExchangeProblem(failure, s.known(p.Binding)))
+	return nil, asProblem(cn.profile(s).ExchangeProblem(failure, s.known(p.Binding)))
 }
 
 // saveTokens stores what came of a request.

@@ -31,6 +31,7 @@ func (st *site) profile(s *Server) client.Profile {
 		Site: st.cfg.Issuer, Name: st.clientName(),
 		RedirectURI: st.cfg.Issuer + s.RedirectPath(),
 		DocumentID:  st.cfg.Issuer + ClientDocumentPath + s.ID,
+		AuthMethod:  s.AuthMethod,
 		AssertionSeeds: func() [][32]byte {
 			return st.deps.Keys.Derive("client assertion " + strconv.Quote(st.cfg.Issuer) + strconv.Quote(s.ID))
 		},
@@ -82,8 +83,7 @@ func (st *site) ClientDocuments() []ClientDocument {
 		if s.Mode != OAuth && s.Mode != PerUserOAuth {
 			continue
 		}
-		profile := st.profile(s)
-		for _, d := range profile.Documents(s.Quirks) {
+		for _, d := range st.profile(s).Documents() {
 			documents = append(documents, ClientDocument{Path: strings.TrimPrefix(d.ID, st.cfg.Issuer), Body: d.Body})
 		}
 	}
@@ -141,8 +141,7 @@ func (s *Server) known(to binding) client.Known {
 
 // isDocument reports whether a client ID is a document of ours for the server.
 func (st *site) isDocument(s *Server, clientID string) bool {
-	profile := st.profile(s)
-	return profile.IsDocument(clientID)
+	return st.profile(s).IsDocument(clientID)
 }
 
 // verify asks the server about credentials, with a request of our own that

@@ -33,9 +33,9 @@ func (rg *registrar) clientFor(ctx context.Context, s *Server, p *client.Provide
 		if err := rg.pinIssuer(ctx, s, p); err != nil {
 			return nil, err
 		}
-		return configuredClient(s, p.AuthMethods), nil
+		return profile.ConfiguredCredentials(s.Client.ID, s.Client.Secret, p.AuthMethods), nil
 	case bool(p.ClientDocuments) && profile.OffersDocument(s.Quirks, p.Issuer):
-		return profile.DocumentCredentials(s.Quirks, p.AuthMethods), nil
+		return profile.DocumentCredentials(p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
 		return rg.registeredClient(ctx, s, p, owner)
 	case bool(p.ClientDocuments):
@@ -43,13 +43,6 @@ func (rg *registrar) clientFor(ctx context.Context, s *Server, p *client.Provide
 			"configure client_id for server %s, or metadata_document on if the provider can fetch %s", p.Issuer, s.ID, profile.DocumentID)
 	}
 	return nil, problemf(NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
-}
-
-func configuredClient(s *Server, supported []string) *client.Credentials {
-	return &client.Credentials{
-		ID: s.Client.ID, Secret: s.Client.Secret,
-		AuthMethod: s.Quirks.AuthMethodFor(s.Client.Secret != "", supported),
-	}
 }
 
 // clientOf returns the client that tokens are bound to, or errClientGone.

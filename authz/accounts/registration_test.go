@@ -63,7 +63,7 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 func TestClientDocument_CL8_K21(t *testing.T) {
 	servers := []Server{
 		{ID: "notion", Mode: PerUserOAuth},
-		{ID: "shared", Mode: OAuth, Quirks: client.Quirks{AuthMethod: oauth.AuthPrivateKeyJWT}},
+		{ID: "shared", Mode: OAuth, AuthMethod: oauth.AuthPrivateKeyJWT},
 		{ID: "key", Mode: PerUserHeaders}, {ID: "open", Mode: None}, {ID: "fixed", Mode: Headers},
 	}
 	l := newLab(t, func(cfg *Config, _ *Server) { cfg.Servers = servers })
@@ -115,7 +115,7 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 		"the operator does not":  {[]string{oauth.AuthPrivateKeyJWT}, oauth.AuthNone, plain, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) { s.Quirks.AuthMethod = tt.quirk })
+			l := newLab(t, func(_ *Config, s *Server) { s.AuthMethod = tt.quirk })
 			m := with(l.metadata(), "client_id_metadata_document_supported", true)
 			l.provider.page(asMetadataPath, document(with(m, "token_endpoint_auth_methods_supported", tt.supported)))
 			request := l.connect()

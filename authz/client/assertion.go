@@ -19,7 +19,7 @@ const assertionLifetime = time.Minute
 // assertion proves to a provider that we are the client (RFC 7523 section 3).
 // Its audience is the issuer alone, so that what one provider receives is worth
 // nothing at another.
-func (p *Profile) assertion(clientID, issuer string, now time.Time) (string, error) {
+func (p Profile) assertion(clientID, issuer string, now time.Time) (string, error) {
 	key := p.assertionKeys()[0]
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: keyID(key)}},
@@ -46,7 +46,7 @@ func (p *Profile) assertion(clientID, issuer string, now time.Time) (string, err
 }
 
 // publicKeys returns what verifies our assertions.
-func (p *Profile) publicKeys() jose.JSONWebKeySet {
+func (p Profile) publicKeys() jose.JSONWebKeySet {
 	var set jose.JSONWebKeySet
 	for _, key := range p.assertionKeys() {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public(), KeyID: keyID(key), Algorithm: string(jose.ES256), Use: "sig"})
@@ -55,7 +55,7 @@ func (p *Profile) publicKeys() jose.JSONWebKeySet {
 }
 
 // assertionKeys derives the P-256 keys: signed with the first.
-func (p *Profile) assertionKeys() []*ecdsa.PrivateKey {
+func (p Profile) assertionKeys() []*ecdsa.PrivateKey {
 	var keys []*ecdsa.PrivateKey
 	for _, scalar := range p.AssertionSeeds() {
 		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar[:])

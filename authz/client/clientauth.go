@@ -15,19 +15,21 @@ type Credentials struct {
 	AuthMethod string `json:"auth_method"`
 }
 
-// AuthMethodFor chooses how a client with or without a secret authenticates. It
-// is decided once and then kept: trying another way after a refusal would
-// send a code or a refresh token twice.
-func (q Quirks) AuthMethodFor(hasSecret bool, supported []string) string {
+// ConfiguredCredentials returns what we are at a provider that the operator
+// registered us with, and that supports these ways to authenticate. The way is
+// decided once and then kept: trying another one after a refusal would send a
+// code or a refresh token twice.
+func (p Profile) ConfiguredCredentials(id, secret string, supported []string) *Credentials {
+	c := &Credentials{ID: id, Secret: secret, AuthMethod: oauth.AuthSecretBasic} // the default of RFC 8414 section 2
 	switch {
-	case q.AuthMethod != "":
-		return q.AuthMethod
-	case !hasSecret:
-		return oauth.AuthNone
+	case p.AuthMethod != "":
+		c.AuthMethod = p.AuthMethod
+	case secret == "":
+		c.AuthMethod = oauth.AuthNone
 	case slices.Contains(supported, oauth.AuthSecretPost) && !slices.Contains(supported, oauth.AuthSecretBasic):
-		return oauth.AuthSecretPost
+		c.AuthMethod = oauth.AuthSecretPost
 	}
-	return oauth.AuthSecretBasic // the default of RFC 8414 section 2
+	return c
 }
 
 // authenticate adds the client to a request to its provider (RFC 6749 section

@@ -20,6 +20,10 @@ type Profile struct {
 	// DocumentID is the URL of our client ID metadata document for the
 	// provider (draft-ietf-oauth-client-id-metadata-document).
 	DocumentID string
+	// AuthMethod is how the operator wants us to authenticate. Default: what the
+	// registration or the provider's metadata says, else with a secret if there
+	// is one.
+	AuthMethod string
 	// AssertionSeeds returns what the keys of our assertions are made from, one
 	// for each key of the site, so that replacing one breaks nothing. Another
 	// provider needs others: an assertion for one is then worth nothing there.
@@ -45,27 +49,27 @@ type clientMetadata struct {
 // without credentials, unless the operator wants a key, and one with a key.
 // There are none unless our public URL is https, as the provider has to fetch
 // them.
-func (p *Profile) Documents(q Quirks) []Document {
+func (p Profile) Documents() []Document {
 	if !p.https() {
 		return nil
 	}
 	return []Document{
-		p.document(p.DocumentID, documentAuthMethod(q)),
+		p.document(p.DocumentID, p.documentAuthMethod()),
 		p.document(p.keyedDocumentID(), oauth.AuthPrivateKeyJWT),
 	}
 }
 
-func (p *Profile) document(id, authMethod string) Document {
+func (p Profile) document(id, authMethod string) Document {
 	return Document{ID: id, Body: mustMarshal(p.metadata(id, authMethod))}
 }
 
-func (p *Profile) https() bool { return strings.HasPrefix(p.Site, "https://") }
+func (p Profile) https() bool { return strings.HasPrefix(p.Site, "https://") }
 
 // OffersDocument reports whether a provider is shown our document: one that
 // cannot fetch it refuses people with no word to us. Unless the operator says
 // so, a provider on the internet is not shown that of a site with a name or
 // address of some network or of this machine.
-func (p *Profile) OffersDocument(q Quirks, issuer string) bool {
+func (p Profile) OffersDocument(q Quirks, issuer string) bool {
 	if !p.https() {
 		return false
 	}
@@ -84,34 +88,34 @@ func placeOf(rawURL string) egress.Place {
 }
 
 // keyedDocumentID is the client ID for providers that want a key.
-func (p *Profile) keyedDocumentID() string { return p.DocumentID + "/key" }
+func (p Profile) keyedDocumentID() string { return p.DocumentID + "/key" }
 
 // IsDocument reports whether a client ID is a document of ours.
-func (p *Profile) IsDocument(clientID string) bool {
+func (p Profile) IsDocument(clientID string) bool {
 	return p.https() && (clientID == p.DocumentID || clientID == p.keyedDocumentID())
 }
 
 // DocumentCredentials returns what we are at a provider that reads our documents
 // and supports these ways to authenticate; none, if it does not say.
-func (p *Profile) DocumentCredentials(q Quirks, supported []string) *Credentials {
+func (p Profile) DocumentCredentials(supported []string) *Credentials {
 	wantsKey := slices.Contains(supported, oauth.AuthPrivateKeyJWT) && !slices.Contains(supported, oauth.AuthNone)
-	if wantsKey && q.AuthMethod == "" {
+	if wantsKey && p.AuthMethod == "" {
 		return &Credentials{ID: p.keyedDocumentID(), AuthMethod: oauth.AuthPrivateKeyJWT}
 	}
-	return &Credentials{ID: p.DocumentID, AuthMethod: documentAuthMethod(q)}
+	return &Credentials{ID: p.DocumentID, AuthMethod: p.documentAuthMethod()}
 }
 
 // documentAuthMethod is how a client authenticates whose document is public:
 // with a key, or not at all.
-func documentAuthMethod(q Quirks) string {
-	if q.AuthMethod == oauth.AuthPrivateKeyJWT {
+func (p Profile) documentAuthMethod() string {
+	if p.AuthMethod == oauth.AuthPrivateKeyJWT {
 		return oauth.AuthPrivateKeyJWT
 	}
 	return oauth.AuthNone
 }
 
 // metadata describes us to the provider.
-func (p *Profile) metadata(id, authMethod string) clientMetadata {
+func (p Profile) metadata(id, authMethod string) clientMetadata {
 	m := clientMetadata{id, oauth.ClientMetadata{
 		ClientName:              p.Name,
 		ClientURI:               p.Site,

@@ -1,25 +1,25 @@
 package client
 
-// Quirks are for providers that do not do what the standards say.
+// Quirks are for providers that do not do what the standards say, or not as this
+// site would do it by itself.
 type Quirks struct {
-	// NoResource leaves out the resource parameter (RFC 8707).
-	NoResource bool
-	// NoRefreshRotation: the provider does not replace refresh tokens, so one
-	// whose answer was lost can be sent again. Found out at the first refresh.
-	NoRefreshRotation bool
-	// MetadataDocument says whether the provider is shown our client ID metadata
-	// document, if it takes those. Default: if it can be expected to fetch it.
-	MetadataDocument *bool
-	// AllowMissingPKCE goes on without metadata that says S256 is supported.
-	AllowMissingPKCE bool
-	// AuthMethod is how we authenticate at the token endpoint:
-	// client_secret_basic, client_secret_post, private_key_jwt or none.
-	// Default: what the registration or the provider's metadata says, else
-	// client_secret_basic with a secret and none without.
-	AuthMethod string
+	// NoResource leaves out the resource parameter, for providers that refuse it.
+	NoResource bool `json:"no_resource,omitempty"`
+	// MetadataDocument says whether a provider that takes client ID metadata
+	// documents is shown that of this site. It has to fetch it from here.
+	// Default: true, unless the site's name or address is one of your own network
+	// or machine and the provider's is not.
+	MetadataDocument *bool `json:"metadata_document,omitempty"`
+	// NoRefreshRotation is for a provider that does not replace refresh tokens:
+	// one whose answer was lost is sent again at once. Default: found out at the
+	// first refresh.
+	NoRefreshRotation bool `json:"no_refresh_rotation,omitempty"`
+	// AllowMissingPKCE goes on with a provider whose metadata does not say
+	// that it supports PKCE. PKCE is used all the same.
+	AllowMissingPKCE bool `json:"allow_missing_pkce,omitempty"`
+	// AuthorizeParams are added when a person is sent to the provider, such as
+	// `access_type` or `prompt`.
+	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
 	// ScopeSeparator stands between scopes. Default: a space.
-	ScopeSeparator string
-	// AuthorizeParams are added to the authorization request, such as
-	// access_type or prompt. They cannot replace the parameters of OAuth.
-	AuthorizeParams map[string]string
+	ScopeSeparator string `json:"scope_separator,omitempty"`
 }

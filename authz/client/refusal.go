@@ -20,7 +20,7 @@ type Known struct {
 }
 
 // ExchangeProblem returns why a code was not redeemed.
-func (p *Profile) ExchangeProblem(failure *TokenError, known Known) *Error {
+func (p Profile) ExchangeProblem(failure *TokenError, known Known) *Error {
 	switch {
 	case errors.Is(failure, errUnsupported):
 		return problemf(Unsupported, "%w; only bearer tokens of the authorization code flow can be used, ask the provider for those", failure)
@@ -48,7 +48,7 @@ func (p *Profile) ExchangeProblem(failure *TokenError, known Known) *Error {
 }
 
 // AnswerProblem returns why a provider sent a person back without a code.
-func (p *Profile) AnswerProblem(code string, known Known) *Error {
+func (p Profile) AnswerProblem(code string, known Known) *Error {
 	switch code = knownCode(code); code {
 	case "access_denied":
 		return problem(Declined, nil)
@@ -61,7 +61,7 @@ func (p *Profile) AnswerProblem(code string, known Known) *Error {
 
 // meaningOf returns what an error code of OAuth means for whoever connects, and
 // what an operator can do about it.
-func (p *Profile) meaningOf(code string, known Known) (Problem, string) {
+func (p Profile) meaningOf(code string, known Known) (Problem, string) {
 	switch code {
 	case "invalid_client", "unauthorized_client", "invalid_redirect_uri":
 		switch {

@@ -25,7 +25,7 @@ type Registration struct {
 
 // Register registers us with a provider (RFC 7591 section 3).
 func (c *Client) Register(ctx context.Context, p *Provider) (*Registration, error) {
-	asked := c.Profile.metadata("", registrationAuthMethod(c.Quirks, p.AuthMethods))
+	asked := c.Profile.metadata("", c.Profile.registrationAuthMethod(p.AuthMethods))
 	r, err := c.postRegistration(ctx, p.RegistrationEndpoint, mustMarshal(asked))
 	if err != nil {
 		return nil, err
@@ -39,9 +39,9 @@ func (c *Client) Register(ctx context.Context, p *Provider) (*Registration, erro
 
 // registrationAuthMethod asks to be a confidential client where the provider
 // has a way for it: we can keep a secret.
-func registrationAuthMethod(q Quirks, supported []string) string {
-	if q.AuthMethod != "" {
-		return q.AuthMethod
+func (p Profile) registrationAuthMethod(supported []string) string {
+	if p.AuthMethod != "" {
+		return p.AuthMethod
 	}
 	for _, method := range []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone} {
 		if slices.Contains(supported, method) {

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 )
 
 // Auth says whose account at the upstream calls use, where it is connected
@@ -51,7 +53,7 @@ type Auth struct {
 	// Resource is what the server is called at the provider (RFC 8707).
 	// Default: the upstream URL. Needed where that is an internal address.
 	Resource string `json:"resource,omitempty"`
-	Quirks
+	client.Quirks
 
 	// Headers carry the keys that a person pastes, for `per_user_headers`.
 	// Default: one key, as bearer token in `Authorization`.
@@ -59,30 +61,6 @@ type Auth struct {
 	// VerifyURL answers a GET with a 2xx status if the pasted keys are good.
 	// Default: the server itself is asked.
 	VerifyURL string `json:"verify_url,omitempty"`
-}
-
-// Quirks are for providers that do not do what the standards say, or not as this
-// site would do it by itself.
-type Quirks struct {
-	// NoResource leaves out the resource parameter, for providers that refuse it.
-	NoResource bool `json:"no_resource,omitempty"`
-	// MetadataDocument says whether a provider that takes client ID metadata
-	// documents is shown that of this site. It has to fetch it from here.
-	// Default: true, unless the site's name or address is one of your own network
-	// or machine and the provider's is not.
-	MetadataDocument *bool `json:"metadata_document,omitempty"`
-	// NoRefreshRotation is for a provider that does not replace refresh tokens:
-	// one whose answer was lost is sent again at once. Default: found out at the
-	// first refresh.
-	NoRefreshRotation bool `json:"no_refresh_rotation,omitempty"`
-	// AllowMissingPKCE goes on with a provider whose metadata does not say
-	// that it supports PKCE. PKCE is used all the same.
-	AllowMissingPKCE bool `json:"allow_missing_pkce,omitempty"`
-	// AuthorizeParams are added when a person is sent to the provider, such as
-	// `access_type` or `prompt`.
-	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
-	// ScopeSeparator stands between scopes. Default: a space.
-	ScopeSeparator string `json:"scope_separator,omitempty"`
 }
 
 // AuthHeader is a request header with a key that a person pastes.
