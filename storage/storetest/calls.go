@@ -2,10 +2,10 @@ package storetest
 
 import (
 	"context"
-	"fmt"
 	"maps"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
 )
 
 // everyCall returns one call of each method but Close.
@@ -19,29 +19,29 @@ func (f *fixture) endedCalls() map[string]func() error {
 }
 
 func (f *fixture) calls(c context.Context) map[string]func() error {
-	s := f.store
+	s := f.Store
 	calls := map[string]func() error{
-		"CreateClient":       func() error { return s.CreateClient(c, f.client("z"), storage.Unused{Max: 1}) },
-		"Client":             func() error { return second(s.Client(c, "a", f.now)) },
-		"UpdateClient":       func() error { return second(s.UpdateClient(c, f.client("a"), storage.Hash{}, true, f.now)) },
-		"DeleteClient":       func() error { return second(s.DeleteClient(c, "a", f.now)) },
-		"SaveFlow":           func() error { return second(s.SaveFlow(c, f.flow("9"), f.now)) },
-		"Flow":               func() error { return second(s.Flow(c, "1", f.now)) },
-		"SubmitFlow":         func() error { return second(s.SubmitFlow(c, f.submission("1", "a"))) },
-		"Code":               func() error { return second(s.Code(c, hash("code 1"), f.now)) },
-		"ClaimCode":          func() error { return second(s.ClaimCode(c, f.claim("1", "a"))) },
-		"RefreshToken":       func() error { _, _, err := s.RefreshToken(c, hash("refresh 1 0"), f.now); return err },
-		"RotateRefreshToken": func() error { return second(s.RotateRefreshToken(c, f.rotation("1", "a", 1))) },
-		"AccessToken":        func() error { return second(s.AccessToken(c, hash("access 1 0"), f.now)) },
-		"RevokeAccessToken":  func() error { return second(s.RevokeAccessToken(c, hash("access 1 0"), issuer, "a")) },
-		"RevokeGrant":        func() error { return second(s.RevokeGrant(c, "g-1", f.now)) },
-		"Grant":              func() error { return second(s.Grant(c, "g-1", f.now)) },
-		"Grants":             func() error { _, _, err := s.Grants(c, "", 1, f.now); return err },
-		"UseOnce":            func() error { return second(s.UseOnce(c, hash("jti"), f.now.Add(1), f.now)) },
-		"Used":               func() error { return second(s.Used(c, hash("jti"), f.now)) },
-		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.siteValue("a")) },
-		"SiteValue":          func() error { return second(s.SiteValue(c, issuer, "a", f.now)) },
-		"Sweep":              func() error { return second(s.Sweep(c, f.now)) },
+		"CreateClient":       func() error { return s.CreateClient(c, f.Client("z"), storage.Unused{Max: 1}) },
+		"Client":             func() error { return second(s.Client(c, "a", f.Now)) },
+		"UpdateClient":       func() error { return second(s.UpdateClient(c, f.Client("a"), storage.Hash{}, true, f.Now)) },
+		"DeleteClient":       func() error { return second(s.DeleteClient(c, "a", f.Now)) },
+		"SaveFlow":           func() error { return second(s.SaveFlow(c, f.Flow("9"), f.Now)) },
+		"Flow":               func() error { return second(s.Flow(c, "1", f.Now)) },
+		"SubmitFlow":         func() error { return second(s.SubmitFlow(c, f.Submission("1", "a"))) },
+		"Code":               func() error { return second(s.Code(c, suite.Hash("code 1"), f.Now)) },
+		"ClaimCode":          func() error { return second(s.ClaimCode(c, f.Claim("1", "a"))) },
+		"RefreshToken":       func() error { _, _, err := s.RefreshToken(c, suite.Hash("refresh 1 0"), f.Now); return err },
+		"RotateRefreshToken": func() error { return second(s.RotateRefreshToken(c, f.Rotation("1", "a", 1))) },
+		"AccessToken":        func() error { return second(s.AccessToken(c, suite.Hash("access 1 0"), f.Now)) },
+		"RevokeAccessToken":  func() error { return second(s.RevokeAccessToken(c, suite.Hash("access 1 0"), suite.Issuer, "a")) },
+		"RevokeGrant":        func() error { return second(s.RevokeGrant(c, "g-1", f.Now)) },
+		"Grant":              func() error { return second(s.Grant(c, "g-1", f.Now)) },
+		"Grants":             func() error { _, _, err := s.Grants(c, "", 1, f.Now); return err },
+		"UseOnce":            func() error { return second(s.UseOnce(c, suite.Hash("jti"), f.Now.Add(1), f.Now)) },
+		"Used":               func() error { return second(s.Used(c, suite.Hash("jti"), f.Now)) },
+		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.SiteValue("a")) },
+		"SiteValue":          func() error { return second(s.SiteValue(c, suite.Issuer, "a", f.Now)) },
+		"Sweep":              func() error { return second(s.Sweep(c, f.Now)) },
 	}
 	maps.Copy(calls, f.connectionCalls(c))
 	return calls
@@ -49,22 +49,39 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 
 func second[T any](_ T, err error) error { return err }
 
-// wants makes another verdict an error.
-func wants(want storage.Verdict) func(storage.Verdict, error) error {
-	return func(got storage.Verdict, err error) error {
-		if err == nil && got != want {
-			err = fmt.Errorf("verdict %v, want %v", got, want)
-		}
-		return err
-	}
-}
-
 func (f *fixture) claims(c storage.CodeClaim, want storage.Verdict) error {
-	res, err := f.store.ClaimCode(ctx(), c)
-	return wants(want)(res.Verdict, err)
+	res, err := f.Store.ClaimCode(suite.Ctx(), c)
+	return suite.Wants(want)(res.Verdict, err)
 }
 
 func (f *fixture) rotates(r storage.Rotation, want storage.Verdict) error {
-	res, err := f.store.RotateRefreshToken(ctx(), r)
-	return wants(want)(res.Verdict, err)
+	res, err := f.Store.RotateRefreshToken(suite.Ctx(), r)
+	return suite.Wants(want)(res.Verdict, err)
+}
+
+var closeTests = map[string]func(*fixture){
+	"everything after Close is ErrClosed": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Must(f.Store.Close())
+		for name, call := range f.everyCall() {
+			if err := call(); err != storage.ErrClosed {
+				f.Errorf("%s: %v", name, err)
+			}
+		}
+	},
+	"Close twice": func(f *fixture) {
+		f.Must(f.Store.Close())
+		f.Must(f.Store.Close())
+	},
+	"an ended context changes nothing": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		for name, call := range f.endedCalls() {
+			if err := call(); err == nil {
+				f.Errorf("%s: no error", name)
+			}
+		}
+		f.AccessLives("1", 0, true)
+		f.Rotate(f.Rotation("1", "a", 2), storage.OK)
+	},
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
 )
 
 // Breakable is a store whose writes fail on demand.
@@ -29,7 +30,7 @@ func RunFaults(t *testing.T, open func(t *testing.T) Breakable) {
 			for n := 1; ; n++ {
 				b := open(t)
 				f := newFixture(t, b.Store)
-				f.signIn("1", "a")
+				f.SignIn("1", "a")
 				verb.prepare(f)
 				before := b.Dump(t)
 
@@ -45,7 +46,7 @@ func RunFaults(t *testing.T, open func(t *testing.T) Breakable) {
 					t.Fatalf("write %d failed (%v), and something stayed:\n%s\nbefore:\n%s", n, err, after, before)
 				}
 				b.FailWrite(0)
-				f.must(verb.call(f))
+				f.Must(verb.call(f))
 				if b.Dump(t) == before {
 					t.Fatalf("the second call did nothing")
 				}
@@ -63,102 +64,110 @@ type faultyVerb struct {
 // that is wanted is an error.
 var faultyVerbs = map[string]faultyVerb{
 	"CreateClient that evicts": {
-		func(f *fixture) { f.register("b") },
-		func(f *fixture) error { return f.store.CreateClient(ctx(), f.client("c"), storage.Unused{Max: 1}) },
+		func(f *fixture) { f.Register("b") },
+		func(f *fixture) error {
+			return f.Store.CreateClient(suite.Ctx(), f.Client("c"), storage.Unused{Max: 1})
+		},
 	},
 	"UpdateClient that revokes": {
-		func(f *fixture) { f.register("a") },
+		func(f *fixture) { f.Register("a") },
 		func(f *fixture) error {
-			return second(f.store.UpdateClient(ctx(), f.client("a"), hash("registration token of a"), true, f.now))
+			return second(f.Store.UpdateClient(suite.Ctx(), f.Client("a"), suite.Hash("registration token of a"), true, f.Now))
 		},
 	},
 	"DeleteClient that revokes": {
-		func(f *fixture) { f.register("a") },
-		func(f *fixture) error { return second(f.store.DeleteClient(ctx(), "a", f.now)) },
+		func(f *fixture) { f.Register("a") },
+		func(f *fixture) error { return second(f.Store.DeleteClient(suite.Ctx(), "a", f.Now)) },
 	},
 	"SaveFlow": {
 		func(*fixture) {},
-		func(f *fixture) error { return wants(storage.OK)(f.store.SaveFlow(ctx(), f.flow("2"), f.now)) },
+		func(f *fixture) error {
+			return suite.Wants(storage.OK)(f.Store.SaveFlow(suite.Ctx(), f.Flow("2"), f.Now))
+		},
 	},
 	"SubmitFlow": {
 		func(f *fixture) {
-			f.register("b")
-			_, err := f.store.SaveFlow(ctx(), f.flow("2"), f.now)
-			f.must(err)
+			f.Register("b")
+			_, err := f.Store.SaveFlow(suite.Ctx(), f.Flow("2"), f.Now)
+			f.Must(err)
 		},
-		func(f *fixture) error { return wants(storage.OK)(f.store.SubmitFlow(ctx(), f.submission("2", "b"))) },
+		func(f *fixture) error {
+			return suite.Wants(storage.OK)(f.Store.SubmitFlow(suite.Ctx(), f.Submission("2", "b")))
+		},
 	},
 	"SubmitFlow of somebody unproved that evicts": {
 		func(f *fixture) {
-			f.register("b")
-			f.register("c")
-			f.approveUnproved("b", "here", 1)
-			_, err := f.store.SaveFlow(ctx(), f.flow("2"), f.now)
-			f.must(err)
+			f.Register("b")
+			f.Register("c")
+			f.ApproveUnproved("b", "here", 1)
+			_, err := f.Store.SaveFlow(suite.Ctx(), f.Flow("2"), f.Now)
+			f.Must(err)
 		},
 		func(f *fixture) error {
-			sub := f.submission("2", "c")
-			sub.Quota = &storage.Quota{Key: hash("here"), Max: 1}
-			return wants(storage.OK)(f.store.SubmitFlow(ctx(), sub))
+			sub := f.Submission("2", "c")
+			sub.Quota = &storage.Quota{Key: suite.Hash("here"), Max: 1}
+			return suite.Wants(storage.OK)(f.Store.SubmitFlow(suite.Ctx(), sub))
 		},
 	},
 	"ClaimCode": {
-		func(f *fixture) { f.approve("2", "a") },
-		func(f *fixture) error { return f.claims(f.claim("2", "a"), storage.OK) },
+		func(f *fixture) { f.Approve("2", "a") },
+		func(f *fixture) error { return f.claims(f.Claim("2", "a"), storage.OK) },
 	},
 	"ClaimCode that burns": {
-		func(f *fixture) { f.approve("2", "a") },
+		func(f *fixture) { f.Approve("2", "a") },
 		func(f *fixture) error {
-			wrong := f.claim("2", "a")
+			wrong := f.Claim("2", "a")
 			wrong.Challenge = "another"
 			return f.claims(wrong, storage.ProofFailed)
 		},
 	},
 	"ClaimCode that revokes": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.claims(f.claim("1", "a"), storage.Replayed) },
+		func(f *fixture) error { return f.claims(f.Claim("1", "a"), storage.Replayed) },
 	},
 	"RotateRefreshToken": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.rotates(f.rotation("1", "a", 1), storage.OK) },
+		func(f *fixture) error { return f.rotates(f.Rotation("1", "a", 1), storage.OK) },
 	},
 	"RotateRefreshToken past the most access tokens": {
 		func(f *fixture) {
 			for n := 1; n < storage.MaxAccessTokens; n++ {
-				f.rotate(f.rotation("1", "a", n), storage.OK)
+				f.Rotate(f.Rotation("1", "a", n), storage.OK)
 			}
 		},
 		func(f *fixture) error {
-			return f.rotates(f.rotation("1", "a", storage.MaxAccessTokens), storage.OK)
+			return f.rotates(f.Rotation("1", "a", storage.MaxAccessTokens), storage.OK)
 		},
 	},
 	"RotateRefreshToken that revokes": {
 		func(f *fixture) {
-			f.rotate(f.rotation("1", "a", 1), storage.OK)
-			f.rotate(f.rotation("1", "a", 2), storage.OK)
+			f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+			f.Rotate(f.Rotation("1", "a", 2), storage.OK)
 		},
-		func(f *fixture) error { return f.rotates(f.rotation("1", "a", 1), storage.Replayed) },
+		func(f *fixture) error { return f.rotates(f.Rotation("1", "a", 1), storage.Replayed) },
 	},
 	"RevokeGrant": {
 		func(*fixture) {},
-		func(f *fixture) error { return second(f.store.RevokeGrant(ctx(), "g-1", f.now)) },
+		func(f *fixture) error { return second(f.Store.RevokeGrant(suite.Ctx(), "g-1", f.Now)) },
 	},
 	"RevokeAccessToken": {
 		func(*fixture) {},
 		func(f *fixture) error {
-			return second(f.store.RevokeAccessToken(ctx(), hash("access 1 0"), issuer, "a"))
+			return second(f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a"))
 		},
 	},
 	"UseOnce": {
 		func(*fixture) {},
-		func(f *fixture) error { return second(f.store.UseOnce(ctx(), hash("jti"), f.now.Add(1), f.now)) },
+		func(f *fixture) error {
+			return second(f.Store.UseOnce(suite.Ctx(), suite.Hash("jti"), f.Now.Add(1), f.Now))
+		},
 	},
 	"PutSiteValue": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.store.PutSiteValue(ctx(), f.siteValue("a")) },
+		func(f *fixture) error { return f.Store.PutSiteValue(suite.Ctx(), f.SiteValue("a")) },
 	},
 	"Sweep": {
-		func(f *fixture) { f.register("b"); f.after(1000 * 24 * time.Hour) },
-		func(f *fixture) error { return second(f.store.Sweep(ctx(), f.now)) },
+		func(f *fixture) { f.Register("b"); f.After(1000 * 24 * time.Hour) },
+		func(f *fixture) error { return second(f.Store.Sweep(suite.Ctx(), f.Now)) },
 	},
 }

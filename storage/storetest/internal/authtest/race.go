@@ -1,0 +1,99 @@
+package authtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
+)
+
+var raceTests = map[string]func(*fixture){
+	"one submit wins": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint(round)
+			_, err := f.Store.SaveFlow(suite.Ctx(), f.Flow(id), f.Now)
+			f.Must(err)
+			won := f.Race(func(n int) storage.Verdict {
+				sub := f.Submission(id, "a")
+				racer := fmt.Sprint(id, " ", n)
+				sub.Grant.ID, sub.Code.GrantID = "g-"+racer, "g-"+racer
+				sub.Code.Hash = suite.Hash("code %s", racer)
+				v, err := f.Store.SubmitFlow(suite.Ctx(), sub)
+				return f.Raced(v, err, storage.OK, storage.Submitted)
+			})
+			for n := range suite.Racers {
+				_, err := f.Store.Grant(suite.Ctx(), fmt.Sprint("g-", id, " ", n), f.Now)
+				if stored := err == nil; stored != (n == won) {
+					f.Fatalf("round %d: racer %d stored a grant: %t; racer %d won", round, n, stored, won)
+				}
+			}
+		}
+	},
+	"one claim wins, and the replays revoke B09": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint(round)
+			f.Approve(id, "a")
+			f.Race(func(n int) storage.Verdict {
+				claim := f.Claim(id, "a")
+				claim.Issue = f.Issue(id, "a", n)
+				res, err := f.Store.ClaimCode(suite.Ctx(), claim)
+				return f.Raced(res.Verdict, err, storage.OK, storage.Replayed)
+			})
+			f.Revoked(id)
+			for n := range suite.Racers {
+				f.AccessLives(id, n, false)
+			}
+		}
+	},
+	"one rotation wins, and the others repeat it D02": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint(round)
+			f.SignIn(id, "a")
+			replays := make([]string, suite.Racers)
+			won := f.Race(func(n int) storage.Verdict {
+				r := f.Rotation(id, "a", 1)
+				r.Issue = f.Issue(id, "a", n+1)
+				r.Replay = fmt.Append(nil, "response ", n)
+				res, err := f.Store.RotateRefreshToken(suite.Ctx(), r)
+				replays[n] = string(res.Replay)
+				return f.Raced(res.Verdict, err, storage.OK, storage.Repeated)
+			})
+			for n := range suite.Racers {
+				if n != won && replays[n] != fmt.Sprint("response ", won) {
+					f.Fatalf("round %d: racer %d got %q; racer %d won", round, n, replays[n], won)
+				}
+				f.AccessLives(id, n+1, n == won)
+			}
+			f.AccessLives(id, 0, true)
+		}
+	},
+	"one rotation wins in strict mode, and the others revoke D05": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint(round)
+			f.SignIn(id, "a")
+			f.Race(func(n int) storage.Verdict {
+				r := f.Rotation(id, "a", 1)
+				r.Issue = f.Issue(id, "a", n+1)
+				r.Grace = 0
+				res, err := f.Store.RotateRefreshToken(suite.Ctx(), r)
+				return f.Raced(res.Verdict, err, storage.OK, storage.Replayed, storage.Revoked)
+			})
+			f.Revoked(id)
+			for n := range suite.Racers + 1 {
+				f.AccessLives(id, n, false)
+			}
+		}
+	},
+	"one use is the first C08": func(f *fixture) {
+		for round := range suite.Rounds {
+			f.Race(func(int) storage.Verdict {
+				first, err := f.Store.UseOnce(suite.Ctx(), suite.Hash("jti %d", round), f.Now.Add(time.Minute), f.Now)
+				if first {
+					return f.Raced(storage.OK, err, storage.OK)
+				}
+				return f.Raced(storage.Repeated, err, storage.Repeated)
+			})
+		}
+	},
+}

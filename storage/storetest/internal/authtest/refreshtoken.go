@@ -1,0 +1,336 @@
+package authtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
+)
+
+var refreshTests = map[string]func(*fixture){
+	"rotates": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.After(time.Minute)
+		r := f.Rotation("1", "a", 1)
+		res := f.Rotate(r, storage.OK)
+		f.Equal(res.Grant.AccessTokens, []storage.Hash{suite.Hash("access 1 0"), suite.Hash("access 1 1")})
+		f.Equal(*res.Grant.RefreshToken, suite.Hash("refresh 1 1"))
+		f.Equal(res.Grant.ExpiresAt, r.Issue.GrantExpiresAt)
+		f.Equal(res.Grant.LastUsedAt, f.Now)
+		f.Equal(res.Revocation, storage.Revocation{})
+		f.AccessLives("1", 0, true)
+		f.AccessLives("1", 1, true)
+
+		old, grant, err := f.Store.RefreshToken(suite.Ctx(), r.Hash, f.Now)
+		f.Must(err)
+		f.Equal(grant, res.Grant)
+		f.Equal(old.RotatedAt, f.Now)
+		f.Equal(*old.Successor, suite.Hash("refresh 1 1"))
+		head, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 1"), f.Now)
+		f.Must(err)
+		f.Equal(head, *r.Issue.Refresh)
+	},
+	"unknown": func(f *fixture) {
+		f.Rotate(f.Rotation("1", "a", 1), storage.Unknown)
+		_, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
+		f.Is(err, storage.ErrNotFound)
+	},
+	"a lost response is repeated D13": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.After(suite.Grace)
+		again := f.Rotation("1", "a", 1)
+		again.Issue = f.Issue("1", "a", 9)
+		again.Replay = []byte("another response")
+		res := f.Rotate(again, storage.Repeated)
+		f.Equal(string(res.Replay), "response 1 1")
+		f.Equal(res.Grant.ID, "g-1")
+		f.AccessLives("1", 9, false)
+		f.Rotate(f.Rotation("1", "a", 2), storage.OK)
+	},
+	"a sweep within the window keeps the response": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.After(suite.Grace)
+		_, err := f.Store.Sweep(suite.Ctx(), f.Now)
+		f.Must(err)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Repeated)
+	},
+	"replay after the window revokes the family D01": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.After(suite.Grace + 1)
+		res := f.Rotate(f.Rotation("1", "a", 1), storage.Replayed)
+		f.Equal(res.Revocation, storage.Revocation{
+			AccessTokens: []storage.Hash{suite.Hash("access 1 0"), suite.Hash("access 1 1")}, GrantIDs: []string{"g-1"},
+		})
+		f.Equal(res.Replay, []byte(nil))
+		f.AccessLives("1", 0, false)
+		f.AccessLives("1", 1, false)
+		f.Revoked("1")
+		f.Rotate(f.Rotation("1", "a", 2), storage.Revoked)
+	},
+	"replay after the window is recognised after a sweep D01": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.After(20 * 24 * time.Hour)
+		_, err := f.Store.Sweep(suite.Ctx(), f.Now)
+		f.Must(err)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Replayed)
+		f.Revoked("1")
+	},
+	"two generations back is no lost response D03": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.Rotate(f.Rotation("1", "a", 2), storage.OK)
+		f.After(time.Second)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Replayed)
+		f.Revoked("1")
+		f.Rotate(f.Rotation("1", "a", 3), storage.Revoked)
+	},
+	"strict mode D05": func(f *fixture) {
+		f.SignIn("1", "a")
+		strict := f.Rotation("1", "a", 1)
+		strict.Grace = 0
+		f.Rotate(strict, storage.OK)
+		f.Rotate(strict, storage.Replayed)
+		f.Revoked("1")
+	},
+	"a winner that asked for no window gets none D05": func(f *fixture) {
+		f.SignIn("1", "a")
+		strict := f.Rotation("1", "a", 1)
+		strict.Grace = 0
+		f.Rotate(strict, storage.OK)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Replayed)
+	},
+	"strict mode shuts a window that is open D05": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		strict := f.Rotation("1", "a", 1)
+		strict.Grace = 0
+		f.Rotate(strict, storage.Replayed)
+	},
+	"foreign client and issuer D08, D04": func(f *fixture) {
+		f.SignIn("1", "a")
+		foreign, elsewhere := f.Rotation("1", "a", 1), f.Rotation("1", "a", 1)
+		foreign.ClientID = "b"
+		elsewhere.Issuer = suite.OtherIssuer
+		f.Rotate(foreign, storage.WrongClient)
+		f.Rotate(elsewhere, storage.WrongClient)
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.Equal(f.Rotate(foreign, storage.WrongClient).Replay, []byte(nil))
+		f.After(suite.Grace + 1)
+		f.Rotate(foreign, storage.WrongClient)
+		f.Rotate(f.Rotation("1", "a", 2), storage.OK)
+	},
+	"idle expiry D11": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.After(30*24*time.Hour - 1)
+		_, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
+		f.Must(err)
+		f.After(1)
+		_, _, err = f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
+		f.Is(err, storage.ErrNotFound)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Expired)
+		f.AccessLives("1", 1, false)
+	},
+	"the token can end before its grant": func(f *fixture) {
+		f.Approve("1", "a")
+		claim := f.Claim("1", "a")
+		claim.Issue.Refresh.ExpiresAt = f.Now.Add(time.Minute)
+		res, err := f.Store.ClaimCode(suite.Ctx(), claim)
+		f.Verdict(res.Verdict, err, storage.OK)
+		f.After(time.Minute)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Expired)
+	},
+	"rotation cannot pass the absolute end D10": func(f *fixture) {
+		f.SignIn("1", "a")
+		day, n := 24*time.Hour, 0
+		for range 89 {
+			f.After(day)
+			n++
+			f.Rotate(f.Rotation("1", "a", n), storage.OK)
+		}
+		f.After(day)
+		f.Rotate(f.Rotation("1", "a", n+1), storage.Expired)
+	},
+	"revoked D15": func(f *fixture) {
+		f.SignIn("1", "a")
+		_, err := f.Store.RevokeGrant(suite.Ctx(), "g-1", f.Now)
+		f.Must(err)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Revoked)
+		f.AccessLives("1", 1, false)
+		_, g, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
+		f.Must(err)
+		if g.RevokedAt.IsZero() {
+			f.Fatal("the grant that comes with the token stands")
+		}
+	},
+	"tokens of another grant are refused": func(f *fixture) {
+		f.SignIn("1", "a")
+		r := f.Rotation("1", "a", 1)
+		r.Issue.Access.GrantID = "g-2"
+		if res, err := f.Store.RotateRefreshToken(suite.Ctx(), r); err == nil {
+			f.Fatalf("verdict %v", res.Verdict)
+		}
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+	},
+	"access tokens that ended are forgotten": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.After(time.Hour)
+		res := f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		f.Equal(res.Grant.AccessTokens, []storage.Hash{suite.Hash("access 1 1")})
+		f.Equal(res.Revocation, storage.Revocation{})
+	},
+	"too many access tokens: the oldest gives way": func(f *fixture) {
+		f.SignIn("1", "a")
+		for n := 1; n < storage.MaxAccessTokens; n++ {
+			f.Equal(f.Rotate(f.Rotation("1", "a", n), storage.OK).Revocation, storage.Revocation{})
+		}
+		res := f.Rotate(f.Rotation("1", "a", storage.MaxAccessTokens), storage.OK)
+		f.Equal(res.Revocation, storage.Revocation{AccessTokens: []storage.Hash{suite.Hash("access 1 0")}})
+		f.AccessLives("1", 0, false)
+		f.AccessLives("1", 1, true)
+		f.AccessLives("1", storage.MaxAccessTokens, true)
+	},
+}
+
+// A refresh token that proves its grant is recognised without a record of it.
+var refreshProofTests = map[string]func(*fixture){
+	"the head and its predecessor have records, no more": func(f *fixture) {
+		f.SignIn("1", "a")
+		const last = 40
+		for n := 1; n <= last; n++ {
+			f.After(time.Second)
+			f.Rotate(f.proved("1", "a", n), storage.OK)
+		}
+		for n := range last + 1 {
+			_, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 %d", n), f.Now)
+			if n < last-1 {
+				f.Is(err, storage.ErrNotFound)
+				continue
+			}
+			f.Must(err)
+		}
+	},
+	"any earlier one revokes the family D01": func(f *fixture) {
+		for reused := range 5 {
+			id := fmt.Sprint("of ", reused)
+			f.SignIn(id, "a")
+			for n := 1; n <= 5; n++ {
+				f.Rotate(f.proved(id, "a", n), storage.OK)
+			}
+			f.After(10 * 24 * time.Hour)
+			_, err := f.Store.Sweep(suite.Ctx(), f.Now)
+			f.Must(err)
+			res := f.Rotate(f.proved(id, "a", reused+1), storage.Replayed)
+			f.Equal(res.Revocation.GrantIDs, []string{"g-" + id})
+			f.Revoked(id)
+			f.AccessLives(id, 5, false)
+			f.Rotate(f.proved(id, "a", 6), storage.Revoked)
+			f.Rotate(f.proved(id, "a", reused+1), storage.Revoked)
+		}
+	},
+	"the predecessor is repeated within the window D13": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.proved("1", "a", 1), storage.OK)
+		f.Rotate(f.proved("1", "a", 2), storage.OK)
+		f.After(suite.Grace)
+		f.Equal(string(f.Rotate(f.proved("1", "a", 2), storage.Repeated).Replay), "response 1 2")
+		f.Rotate(f.proved("1", "a", 3), storage.OK)
+	},
+	"one without record and proof is unknown": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.proved("1", "a", 1), storage.OK)
+		f.Rotate(f.proved("1", "a", 2), storage.OK)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Unknown)
+		f.Rotate(f.proved("1", "a", 3), storage.OK)
+	},
+	"one of another client or issuer changes nothing D08": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.proved("1", "a", 1), storage.OK)
+		f.Rotate(f.proved("1", "a", 2), storage.OK)
+		foreign, elsewhere := f.proved("1", "a", 1), f.proved("1", "a", 1)
+		foreign.ClientID = "b"
+		elsewhere.Issuer = suite.OtherIssuer
+		f.Rotate(foreign, storage.WrongClient)
+		f.Rotate(elsewhere, storage.WrongClient)
+		f.Rotate(f.proved("1", "a", 3), storage.OK)
+	},
+	"one of a grant that ended": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.proved("1", "a", 1), storage.OK)
+		f.Rotate(f.proved("1", "a", 2), storage.OK)
+		f.After(30 * 24 * time.Hour)
+		f.Rotate(f.proved("1", "a", 1), storage.Expired)
+		_, err := f.Store.Sweep(suite.Ctx(), f.Now)
+		f.Must(err)
+		f.Rotate(f.proved("1", "a", 1), storage.Expired)
+	},
+	// As in a database of an earlier version, whose tokens prove nothing.
+	"one that proves nothing keeps its record D01": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
+		for n := 2; n <= 5; n++ {
+			f.Rotate(f.proved("1", "a", n), storage.OK)
+		}
+		f.After(10 * 24 * time.Hour)
+		f.Rotate(f.Rotation("1", "a", 1), storage.Replayed)
+		f.Revoked("1")
+	},
+	"a token cannot prove another grant": func(f *fixture) {
+		f.SignIn("1", "a")
+		f.SignIn("2", "a")
+		r := f.proved("1", "a", 1)
+		r.GrantID = "g-2"
+		if res, err := f.Store.RotateRefreshToken(suite.Ctx(), r); err == nil {
+			f.Fatalf("verdict %v", res.Verdict)
+		}
+		f.Rotate(f.proved("1", "a", 1), storage.OK)
+	},
+	"a new head must come with the rotation": func(f *fixture) {
+		f.SignIn("1", "a")
+		r := f.proved("1", "a", 1)
+		r.Issue.Refresh = nil
+		if res, err := f.Store.RotateRefreshToken(suite.Ctx(), r); err == nil {
+			f.Fatalf("verdict %v", res.Verdict)
+		}
+		f.Rotate(f.proved("1", "a", 1), storage.OK)
+	},
+	"racers with an earlier one revoke the family once": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint(round)
+			f.SignIn(id, "a")
+			f.Rotate(f.proved(id, "a", 1), storage.OK)
+			f.Rotate(f.proved(id, "a", 2), storage.OK)
+			f.Race(func(n int) storage.Verdict {
+				r := f.proved(id, "a", 1)
+				if n%2 == 0 { // while the head is used
+					r = f.proved(id, "a", 3)
+					r.Issue = f.Issue(id, "a", n+3)
+				}
+				res, err := f.Store.RotateRefreshToken(suite.Ctx(), r)
+				v := f.Raced(res.Verdict, err, storage.OK, storage.Repeated, storage.Replayed, storage.Revoked)
+				switch {
+				case v == storage.Replayed:
+					return storage.OK // the one that counts
+				case v == storage.OK:
+					return storage.Repeated
+				}
+				return v
+			})
+			f.Revoked(id)
+			for n := range suite.Racers + 3 {
+				f.AccessLives(id, n, false)
+			}
+		}
+	},
+}
+
+// proved is rotation with a token that proves its grant.
+func (f *fixture) proved(id, clientID string, n int) storage.Rotation {
+	r := f.Rotation(id, clientID, n)
+	r.GrantID = "g-" + id
+	return r
+}

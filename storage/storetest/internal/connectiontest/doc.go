@@ -1,0 +1,2 @@
+// Package connectiontest proves that a store keeps the storage.ConnectionStore contract.
+package connectiontest

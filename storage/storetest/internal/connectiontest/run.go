@@ -1,0 +1,30 @@
+package connectiontest
+
+import (
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
+)
+
+// fixture is one store under test.
+type fixture struct{ *suite.Connections }
+
+// Run proves the stores that open returns.
+func Run(t *testing.T, open func(t *testing.T) storage.Store) {
+	suite.Run(t, map[string]map[string]func(*fixture){
+		"connection":       connectionTests,
+		"lease":            leaseTests,
+		"connect state":    connectStateTests,
+		"disconnect":       disconnectTests,
+		"revocation":       revocationTests,
+		"upstream client":  upstreamClientTests,
+		"adopt":            adoptTests,
+		"replace":          replaceTests,
+		"uses up":          usesUpTests,
+		"expiry":           expiryTests,
+		"connection sweep": connectionSweepTests,
+		"connection race":  connectionRaceTests,
+		"connection model": connectionModelTests,
+	}, func(t *testing.T) *fixture { return &fixture{suite.NewConnections(t, open(t))} })
+}

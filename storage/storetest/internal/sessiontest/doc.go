@@ -1,0 +1,2 @@
+// Package sessiontest proves that a store keeps the storage.SessionStore contract.
+package sessiontest
