@@ -3,11 +3,13 @@ package consent
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -15,9 +17,7 @@ import (
 // home is a site with somebody signed in, outside of any flow.
 func home(t *testing.T, id storage.Identity) *site {
 	t.Helper()
-	s := newSiteWith(t, newFake(), newFakeBroker())
-	s.person = &id
-	return s
+	return newSiteWith(t, newFakeBroker()).signedIn(id)
 }
 
 // act sends a form of the account page.
@@ -38,7 +38,7 @@ func TestAccountPage(t *testing.T) {
 	s := home(t, alice())
 	s.broker.connected(alice().Subject, "notion", storage.Active, "pages.read")
 	s.broker.connected("user_id:bob", "github", storage.Active)
-	s.grants = []storage.Grant{letIn("grant-1", alice())}
+	s.approved(letIn("grant-1", alice()))
 	page := s.get(AccountPath).Body.String()
 	for _, want := range []string{
 		"<strong>alice</strong>", "user ID, not verified", "Sign out<", "Sign out everywhere<",
@@ -62,8 +62,8 @@ func TestAccountPage(t *testing.T) {
 // A registered client's name is the operator's word.
 func TestAccountShowsRegisteredClients(t *testing.T) {
 	s := home(t, alice())
-	s.cfg.Clients = append(s.cfg.Clients, config.Client{ID: s.flow.Client.ID})
-	s.grants = []storage.Grant{letIn("grant-1", alice())}
+	s.as.Config().Clients = append(s.as.Config().Clients, config.Client{ID: "client-1"})
+	s.approved(letIn("grant-1", alice()))
 	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Registered by the operator") || strings.Contains(page, "Not verified") {
 		t.Errorf("page:\n%s", page)
 	}
@@ -71,12 +71,13 @@ func TestAccountShowsRegisteredClients(t *testing.T) {
 
 // A server that the identity lost can only be disconnected.
 func TestAccountAfterTheKeyLostAServer(t *testing.T) {
-	s := home(t, alice())
-	s.fakeAccounts.servers = s.fakeAccounts.servers[1:]
+	key := identity.Key{Name: "ci", Hash: storage.HashOf("ci's key"), Servers: []string{"github"}}
+	who := key.Identity()
+	s := newSiteWith(t, newFakeBroker(), func(c *config.Site) { c.SignIn = signInWith(key) }).signedIn(who)
 	if page := s.get(AccountPath).Body.String(); strings.Contains(page, "Notion") {
 		t.Error("the server is offered")
 	}
-	s.broker.connected(alice().Subject, "notion", storage.Active)
+	s.broker.connected(who.Subject, "notion", storage.Active)
 	page := s.get(AccountPath).Body.String()
 	if !strings.Contains(page, "Disconnect<") || strings.Contains(page, "Connect Notion") {
 		t.Errorf("page:\n%s", page)
@@ -91,14 +92,14 @@ func TestAccountAfterTheKeyLostAServer(t *testing.T) {
 
 func TestAccountForms(t *testing.T) {
 	s := home(t, alice())
-	s.grants = []storage.Grant{letIn("mine", alice()), letIn("theirs", userIdentity("bob"))}
+	s.approved(letIn("mine", alice()), letIn("other", alice()), letIn("theirs", userIdentity("bob")))
 	s.broker.connected(alice().Subject, "notion", storage.Active)
 
-	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != AccountPath || len(s.revoked) != 1 {
-		t.Errorf("revoke: %d, %v", w.Code, s.revoked)
+	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != AccountPath || !slices.Equal(s.grantsOf(alice()), []string{"other"}) {
+		t.Errorf("revoke: %d, left %v", w.Code, s.grantsOf(alice()))
 	}
-	if w := s.act(revokePath, "grant", "theirs"); w.Header().Get("Location") != AccountPath || len(s.revoked) != 1 {
-		t.Errorf("somebody else's grant: %d, %v", w.Code, s.revoked)
+	if w := s.act(revokePath, "grant", "theirs"); w.Header().Get("Location") != AccountPath || len(s.grantsOf(userIdentity("bob"))) != 1 {
+		t.Errorf("somebody else's grant: %d, left %v", w.Code, s.grantsOf(userIdentity("bob")))
 	}
 	if w := s.act(disconnectPath, "server", "notion"); w.Header().Get("Location") != AccountPath ||
 		len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{alice().Subject, "notion"} {
@@ -125,8 +126,8 @@ func TestAccountForms(t *testing.T) {
 		s.broker.connections[[2]string{alice().Subject, "github"}].State != storage.Active {
 		t.Errorf("paste: %d, %v", w.Code, s.broker.connections)
 	}
-	if w := s.act(signOutEverywherePath); w.Header().Get("Location") != AccountPath || s.everywhere != alice().Subject || s.person != nil {
-		t.Errorf("sign out everywhere: %d, %q, %v", w.Code, s.everywhere, s.person)
+	if w := s.act(signOutEverywherePath); w.Header().Get("Location") != AccountPath || len(s.grantsOf(alice())) > 0 || s.person() != nil {
+		t.Errorf("sign out everywhere: %d, %v, %v", w.Code, s.grantsOf(alice()), s.person())
 	}
 }
 
@@ -136,7 +137,7 @@ func TestAccountFormsForged_I04(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			s := home(t, alice())
-			s.grants = []storage.Grant{letIn("mine", alice())}
+			s.approved(letIn("mine", alice()))
 			values := []string{"server", "notion", "grant", "mine", "user_id", "eve", "key-0", "k"}
 			r := postRequest(path, append([]string{"csrf_token", "csrf-b"}, values...)...)
 			r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -150,7 +151,7 @@ func TestAccountFormsForged_I04(t *testing.T) {
 					t.Error("the person cannot go back")
 				}
 			}
-			if s.person.Subject != alice().Subject || len(s.revoked)+len(s.broker.ended) > 0 || s.broker.trip != nil || s.broker.pasted != nil {
+			if s.person().Subject != alice().Subject || len(s.grantsOf(alice())) != 1 || len(s.broker.ended) > 0 || s.broker.trip != nil || s.broker.pasted != nil {
 				t.Error("the form had an effect")
 			}
 		})

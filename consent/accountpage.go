@@ -16,8 +16,9 @@ import (
 type accountPage struct {
 	*web
 	*describer
-	sessions    sessions
-	grants      grants
+	sessions    *authz.Sessions
+	grants      *authz.Grants
+	policy      *authz.Policy
 	connections *connections
 	connector   *connector
 	signIn      *signInPage
@@ -39,7 +40,7 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *authz.Sess
 	if err != nil {
 		return err
 	}
-	grants, err := p.grants.Grants(r.Context(), s.Identity.Subject)
+	grants, err := p.grants.List(r.Context(), s.Identity.Subject)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]acc
 	if err != nil {
 		return nil, err
 	}
-	allowed := p.grants.ServersOf(id)
+	allowed := p.policy.ServersOf(id)
 	requested := p.connections.requestedScopes(r.Context(), allowed, statuses)
 	var views []accountConnection
 	for _, s := range p.cfg.Servers {
@@ -128,7 +129,7 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *auth
 // revoke ends what a client was granted. What had ended already is as gone as
 // the person wants it.
 func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	if err := p.grants.RevokeGrantOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, authz.ErrNoSuchGrant) {
+	if err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, authz.ErrNoSuchGrant) {
 		return err
 	}
 	p.pages.Redirect(w, AccountPath)
@@ -147,7 +148,7 @@ func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, 
 	if err := p.sessions.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
 		return err
 	}
-	p.sessions.ForgetBrowser(w)
+	p.sessions.Forget(w)
 	p.pages.Redirect(w, AccountPath)
 	return nil
 }

@@ -77,20 +77,57 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 	}, servers...)
 }
 
-// newWalkBy returns a site whose people sign in as set by change.
+// newWalkBy returns a site whose configuration change has changed.
 func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), servers ...accounts.Server) *walk {
+	t.Helper()
+	w, deps := newServer(t, store, zap.NewNop(), change, servers...)
+	w.serve(New(deps))
+	return w
+}
+
+// testConfig is a site with two servers, and all ways to sign in.
+func testConfig() config.Site {
+	keys := []identity.Key{{Name: "team-a", Hash: storage.HashOf(testKey)}}
+	return config.Site{
+		Issuer: "https://mcp.example.com",
+		Servers: []*config.Server{{
+			ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: "https://mcp.example.com/mcp/notion",
+			Scopes: []string{"mcp:use"}, OptionalScopes: []string{"pages:write", oauth.ConnectScope("notion")},
+		}, {
+			ID: "github", Path: "/mcp/github", Resource: "https://mcp.example.com/mcp/github", Scopes: []string{"mcp:use"},
+		}},
+		Clients:      []config.Client{{ID: "editor"}},
+		SignIn:       signInWith(keys...),
+		Keys:         identity.NewVirtualKeys(keys...),
+		Scopes:       []config.Scope{{Name: "pages:write", Description: "Change pages"}},
+		Lifetimes:    config.DefaultLifetimes,
+		Registration: config.DefaultRegistration(),
+	}
+}
+
+// signInWith returns all ways to sign in, one of them with the keys.
+func signInWith(keys ...identity.Key) identity.Methods {
+	return identity.Methods{
+		identity.ByVirtualKey(identity.NewVirtualKeys(keys...)), identity.ByUserID(), identity.ByCaddy(0), identity.Anonymously(),
+	}
+}
+
+// newServer returns a site that serves nothing of its pages yet, and what they
+// work with.
+func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*config.Site), servers ...accounts.Server) (*walk, Deps) {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := pages.New(pages.Brand{})
+	p, err := pages.New(pages.Brand{Name: "Example"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := newFake().cfg
-	change(&cfg)
-	cfg.Registration = config.DefaultRegistration()
+	cfg := testConfig()
+	if change != nil {
+		change(&cfg)
+	}
 	editor := authz.Client{ID: "editor", Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
 		TokenEndpointAuthMethod: oauth.AuthNone, GrantTypes: []string{"authorization_code"},
@@ -98,7 +135,6 @@ func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), ser
 	if err := editor.Complete(cfg.Registration.RedirectSchemes); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Clients = []config.Client{{ID: editor.ID}}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
 		Store: store, Clients: []authz.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
@@ -115,13 +151,17 @@ func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), ser
 		deps.Connections = w.broker
 	}
 	w.as = authz.New(&cfg, deps)
-	for _, route := range slices.Concat(w.as.Routes(), New(Deps{
-		Server: w.as, Broker: w.broker, Pages: p, Logger: zap.NewNop(),
+	return w, Deps{
+		Server: w.as, Broker: w.broker, Pages: p, Logger: log,
 		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.time},
-	}).Routes()) {
+	}
+}
+
+// serve serves the pages beside the authorization server.
+func (w *walk) serve(c *Consent) {
+	for _, route := range slices.Concat(w.as.Routes(), c.Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
-	return w
 }
 
 // browser is one person's: it has the cookies it was given.

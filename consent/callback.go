@@ -19,7 +19,7 @@ import (
 // the pages, and there it shows who is signed in.
 type callback struct {
 	*web
-	sessions  sessions
+	sessions  *authz.Sessions
 	broker    broker
 	connector *connector
 	cookies   stateCookies

@@ -29,7 +29,7 @@ func TestCallback_D20_CL22(t *testing.T) {
 	s := connecting(t)
 	cookie := s.pressConnect("notion").Result().Cookies()[0]
 	w := s.comesBack("state=state-1&code=secret-code&iss=https%3A%2F%2Fprovider.example", cookie)
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != s.broker.trip.ReturnTo {
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != s.written(s.broker.trip.ReturnTo) {
 		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
 	want := accounts.Answer{State: "state-1", Code: "secret-code", Iss: "https://provider.example", Path: "/api/oauth/callback/notion", Browser: s.broker.trip.Browser}
@@ -66,7 +66,7 @@ func TestCallbackInAnotherBrowser_I02_I12(t *testing.T) {
 			}
 		})
 	}
-	if w := s.comesBack("state=state-1&code=c", mine); w.Header().Get("Location") != trip.ReturnTo {
+	if w := s.comesBack("state=state-1&code=c", mine); w.Header().Get("Location") != s.written(trip.ReturnTo) {
 		t.Errorf("the right browser: %d", w.Code)
 	}
 }

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -11,14 +12,23 @@ import (
 // bothPages returns what a person sees of a client before deciding.
 func bothPages(t *testing.T, client authz.Client, redirectURI string) map[string]string {
 	t.Helper()
-	fake := newFake()
-	fake.flow.Client = &client
-	fake.flow.RedirectURI = redirectURI
-	s := newSite(t, fake).identified(alice())
+	s := newSite(t)
+	f := s.mustOpenFlow()
+	f.Client, f.RedirectURI, f.Identity = &client, redirectURI, person(alice())
 	return map[string]string{
-		"identity": s.get("/oauth/consent?flow_id=sealed").Body.String(),
-		"services": s.get(servicesURL).Body.String(),
+		"identity": shown(t, s.pages.identity.show, "/", f).Body.String(),
+		"services": shown(t, s.pages.services.show, "/", f).Body.String(),
 	}
+}
+
+// shown returns a page of a flow that no client could begin like this.
+func shown(t *testing.T, show flowHandler, target string, f *authz.Flow) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	if err := show(w, getRequest(target), f); err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 func named(name string) authz.Client {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
@@ -180,4 +181,17 @@ func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
 		}
 	}
 	return nil
+}
+
+// broker is what the pages need of an accounts.Broker.
+type broker interface {
+	Server(id string) *accounts.Server
+	RequestedScopes(ctx context.Context, server string) []string
+	Start(ctx context.Context, t accounts.ConnectRequest) (authorizeURL string, err error)
+	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)
+	SealAnswer(a accounts.Answer) string
+	OpenAnswer(sealed string) (accounts.Answer, error)
+	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error
+	Status(ctx context.Context, owner string) ([]accounts.Status, error)
+	Disconnect(ctx context.Context, owner, server string) error
 }

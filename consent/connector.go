@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -19,7 +20,7 @@ import (
 type connector struct {
 	*web
 	*describer
-	limits  limits
+	limits  *ratelimit.Attempts
 	broker  broker
 	cookies stateCookies
 	// linkUsed is told the ticket of each link with which somebody connected a

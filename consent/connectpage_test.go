@@ -7,18 +7,32 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 const linkURL = "/oauth/connect/ticket"
 
+// namesake is a key under the name of a user ID.
+var namesake = identity.Key{Name: "alice", Hash: storage.HashOf("alice's key")}
+
+// links makes a link for alice to connect a server.
+func (s *site) links(server string, scopes ...string) {
+	link := s.as.Links.URL(alice(), server, scopes...)
+	s.ticket = link[strings.LastIndex(link, "/")+1:]
+}
+
 // linked is a site with a link for alice to connect a server, and somebody, or
 // nobody, signed in.
 func linked(t *testing.T, server string, person *storage.Identity, scopes ...string) *site {
 	t.Helper()
-	s := newSiteWith(t, newFake(), newFakeBroker())
-	s.person = person
-	s.link = authz.ConnectLink{Person: authz.DigestOf(alice()), Server: server, Scopes: scopes}
+	s := newSiteWith(t, newFakeBroker(), func(c *config.Site) {
+		c.SignIn = signInWith(namesake, identity.Key{Name: "team-a", Hash: storage.HashOf(testKey)})
+	})
+	if person != nil {
+		s.signedIn(*person)
+	}
+	s.links(server, scopes...)
 	return s
 }
 
@@ -32,7 +46,7 @@ func TestLinkOfSomebodyElse_K01_D22(t *testing.T) {
 	}{
 		"nobody":         {nil, "works only for the person it was made for"},
 		"somebody else":  {person(userIdentity("bob")), "made for somebody else"},
-		"same name":      {person(storage.Identity{Kind: "virtual_key", Subject: "virtual_key:alice", Name: "alice"}), "made for somebody else"},
+		"same name":      {person(namesake.Identity()), "made for somebody else"},
 		"nobody by name": {person(identity.NewAnonymous()), "made for somebody else"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +101,7 @@ func TestLinkOfThePerson(t *testing.T) {
 	if back != "/oauth/connect/ticket?done=1&server=notion" {
 		t.Errorf("Location = %q", back)
 	}
-	s.linkErr = authz.ErrLinkExpired
+	s.advance(authz.ConnectLinkLifetime)
 	page = s.get(back).Body.String()
 	if !strings.Contains(page, "Notion is connected") || !strings.Contains(page, "Go back to your application") || strings.Contains(page, accountConnectPath) {
 		t.Errorf("page:\n%s", page)
@@ -147,19 +161,26 @@ func TestBadLinks(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	s.linkErr = authz.ErrLinkExpired
+	s.advance(authz.ConnectLinkLifetime)
 	if w := s.get(linkURL); w.Code != http.StatusGone {
 		t.Errorf("expired: %d", w.Code)
 	}
 	if w := s.act(accountConnectPath, "ticket", "ticket"); w.Code != http.StatusGone || s.broker.trip != nil {
 		t.Errorf("expired, pressed: %d", w.Code)
 	}
-	s.linkErr, s.link.Server = nil, "slack"
+	s.links("slack")
 	if w := s.get(linkURL); w.Code != http.StatusNotFound {
 		t.Errorf("no such server: %d", w.Code)
 	}
-	s.link.Server = "notion"
-	s.fakeAccounts.servers = nil
+	s = linked(t, "github", nil)
+	s.as.Config().Servers = s.as.Config().Servers[:1]
+	if w := s.signedIn(alice()).get(linkURL); w.Code != http.StatusNotFound {
+		t.Errorf("a server that is gone: %d", w.Code)
+	}
+	key := identity.Key{Name: "ci", Hash: storage.HashOf("ci's key"), Servers: []string{"github"}}
+	s = newSiteWith(t, newFakeBroker(), func(c *config.Site) { c.SignIn = signInWith(key) }).signedIn(key.Identity())
+	link := s.as.Links.URL(key.Identity(), "notion")
+	s.ticket = link[strings.LastIndex(link, "/")+1:]
 	if w := s.get(linkURL); w.Code != http.StatusNotFound {
 		t.Errorf("a server the person lost: %d", w.Code)
 	}

@@ -33,8 +33,8 @@ type connectRequest struct {
 type targets struct {
 	cfg         *config.Site
 	text        *pages.Text
-	grants      grants
-	links       links
+	policy      *authz.Policy
+	links       *authz.Links
 	connections *connections
 }
 
@@ -65,11 +65,11 @@ func (t *targets) of(ctx context.Context, s *authz.Session, values url.Values) (
 // openLink returns what a link stands for. With ErrLinkExpired or ErrLinkUsed
 // it still does.
 func (t *targets) openLink(ctx context.Context, ticket string) (*authz.ConnectLink, error) {
-	link, err := t.links.OpenConnectLink(ticket)
+	link, err := t.links.Open(ticket)
 	if err != nil {
 		return link, err
 	}
-	return link, t.links.CheckLinkUnused(ctx, link)
+	return link, t.links.CheckUnused(ctx, link)
 }
 
 // ofLink returns the request to connect what a link is for, if it was made for
@@ -94,7 +94,7 @@ func (t *targets) ofLink(s *authz.Session, link *authz.ConnectLink) (connectRequ
 
 // ofPerson returns the request to connect a server that the person may use.
 func (t *targets) ofPerson(s *authz.Session, server string) (connectRequest, error) {
-	c, err := t.one(s.Identity.Subject, server, t.grants.ServersOf(*s.Identity))
+	c, err := t.one(s.Identity.Subject, server, t.policy.ServersOf(*s.Identity))
 	c.authentication = s.Authentication()
 	return c, err
 }

@@ -66,41 +66,42 @@ type Deps struct {
 
 // New returns the pages of an authorization server.
 func New(d Deps) *Consent {
-	var b broker
-	if d.Broker != nil {
-		b = d.Broker
+	if d.Broker == nil {
+		return newConsent(d, nil)
 	}
-	return newConsent(parts{d.Server, d.Server.Attempts}, b, d.Logins, d.Pages, d.Logger, d.LinkUsed)
+	return newConsent(d, d.Broker)
 }
 
-func newConsent(as authorizationServer, b broker, pending *identity.Logins, p *pages.Pages, log *zap.Logger, linkUsed func(ticket string)) *Consent {
-	cfg, text := as.Config(), p.Text()
-	web := &web{pages: p, log: log}
-	requests := &requests{web: web, flows: as, sessions: as, cfg: cfg}
+func newConsent(d Deps, b broker) *Consent {
+	as, cfg, text := d.Server, d.Server.Config(), d.Pages.Text()
+	web := &web{pages: d.Pages, log: d.Logger}
 	connections := &connections{cfg: cfg, broker: b, text: text}
 	describer := &describer{cfg: cfg, text: text, site: siteName(cfg.Issuer)}
-	signIn := &signIn{cfg: cfg, limits: as, sessions: as, text: text}
+	signIn := &signIn{cfg: cfg, limits: as.Attempts, grants: as.Grants, text: text}
 	cookies := stateCookies{prefix: "mcp_trip_", secure: isHTTPS(cfg.Issuer)}
-	connector := &connector{web: web, limits: as, broker: b, describer: describer, cookies: cookies, linkUsed: linkUsed}
+	connector := &connector{web: web, limits: as.Attempts, broker: b, describer: describer, cookies: cookies, linkUsed: d.LinkUsed}
 	logins := &logins{
-		web: web, issuer: cfg.Issuer, pending: pending, limits: as,
+		web: web, issuer: cfg.Issuer, pending: d.Logins, limits: as.Attempts,
 		cookies: stateCookies{prefix: "mcp_login_", secure: isHTTPS(cfg.Issuer)},
 	}
-	identityPage := &identityPage{web: web, flows: as, connections: connections, signIn: signIn, logins: logins, describer: describer}
-	signInPage := &signInPage{web: web, sessions: as, links: as, connections: connections, signIn: signIn, logins: logins, describer: describer}
-	targets := &targets{cfg: cfg, text: text, grants: as, links: as, connections: connections}
+	identityPage := &identityPage{web: web, flows: as.Flows, connections: connections, signIn: signIn, logins: logins, describer: describer}
+	signInPage := &signInPage{web: web, sessions: as.Sessions, links: as.Links, connections: connections, signIn: signIn, logins: logins, describer: describer}
+	targets := &targets{cfg: cfg, text: text, policy: as.Policy, links: as.Links, connections: connections}
 	return &Consent{
-		requests:    requests,
+		requests:    &requests{web: web, flows: as.Flows, sessions: as.Sessions, grants: as.Grants, cfg: cfg},
 		connections: connections,
 		identity:    identityPage,
-		services:    &servicesPage{web: web, flows: as, connections: connections, describer: describer},
+		services:    &servicesPage{web: web, flows: as.Flows, connections: connections, describer: describer},
 		signIn:      signInPage,
-		login:       &loginCallback{logins: logins, signIn: signIn, flows: as, identity: identityPage, signInPage: signInPage},
-		account:     &accountPage{web: web, sessions: as, grants: as, connections: connections, connector: connector, signIn: signInPage, describer: describer},
+		login:       &loginCallback{logins: logins, signIn: signIn, flows: as.Flows, identity: identityPage, signInPage: signInPage},
+		account: &accountPage{
+			web: web, sessions: as.Sessions, grants: as.Grants, policy: as.Policy,
+			connections: connections, connector: connector, signIn: signInPage, describer: describer,
+		},
 		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
-		flowConnect: &flowConnect{web: web, requests: requests, flows: as, connections: connections, connector: connector, describer: describer},
+		flowConnect: &flowConnect{web: web, flows: as.Flows, connections: connections, connector: connector, describer: describer},
 		connect:     &personConnect{targets: targets, connector: connector},
-		callback:    &callback{web: web, sessions: as, broker: b, connector: connector, cookies: cookies, cfg: cfg},
+		callback:    &callback{web: web, sessions: as.Sessions, broker: b, connector: connector, cookies: cookies, cfg: cfg},
 	}
 }
 

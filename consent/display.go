@@ -9,8 +9,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"golang.org/x/net/idna"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )

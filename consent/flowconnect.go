@@ -17,8 +17,7 @@ import (
 type flowConnect struct {
 	*web
 	*describer
-	requests    *requests
-	flows       flows
+	flows       *authz.Flows
 	connections *connections
 	connector   *connector
 }
@@ -46,7 +45,7 @@ func (p *flowConnect) toButton() http.Handler {
 			p.pages.Redirect(w, withQuery(AccountPath, "focus", server))
 			return nil
 		}
-		f, err := p.flows.OpenFlow(r, query.Get("flow_id"))
+		f, err := p.flows.Open(r, query.Get("flow_id"))
 		if err != nil {
 			return err
 		}

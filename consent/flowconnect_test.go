@@ -3,22 +3,24 @@ package consent
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// flowOwner stands for the owner of what is connected in the flow of a site.
 const flowOwner = "flow:flow-1"
 
 // connecting is a site whose two servers people connect, with alice in the flow.
 func connecting(t *testing.T) *site {
 	t.Helper()
-	return newSiteWith(t, newFake(), newFakeBroker()).identified(alice())
+	return newSiteWith(t, newFakeBroker()).identified(alice())
 }
 
 // pressConnect presses the button of a server on the services page.
@@ -44,7 +46,7 @@ func TestServicesPageShowsConnections_D3_D4(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := connecting(t)
 			if tt.owner != "" {
-				s.broker.connected(tt.owner, "notion", tt.state, "read")
+				s.connected(tt.owner, "notion", tt.state, "read")
 			}
 			page := s.get(servicesURL).Body.String()
 			notion, github, _ := strings.Cut(page, "mcp.example.com/mcp/github")
@@ -78,7 +80,7 @@ func TestScopesThatNobodyTells(t *testing.T) {
 func TestConnectionOfTheFlowCounts(t *testing.T) {
 	s := connecting(t)
 	s.broker.connected(alice().Subject, "notion", storage.NeedsReauth)
-	s.broker.connected(flowOwner, "notion", storage.Active)
+	s.connected(flowOwner, "notion", storage.Active)
 	if page := s.get(servicesURL).Body.String(); strings.Contains(page, "Must be connected again") {
 		t.Error("the page shows the old connection")
 	}
@@ -102,18 +104,19 @@ func TestFinishNeedsWhatIsRequired(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := connecting(t)
 			if tt.connected != "" {
-				s.broker.connected(tt.connected, "notion", tt.state)
+				s.connected(tt.connected, "notion", tt.state)
 			}
 			w := s.post(submitPath, "decision", "approve", "identity", identity.FormValue(alice()), "resource", tt.resource)
-			if (s.approved != nil) != tt.granted {
-				t.Fatalf("granted: %v\n%s", s.approved, shows(w))
+			granted, connected := s.granted()
+			if (granted != nil) != tt.granted {
+				t.Fatalf("granted: %v\n%s", granted, shows(w))
 			}
 			if tt.granted {
-				if works := tt.state == storage.Active; (len(s.connected) == 1 && s.connected[0] == "notion") != works {
-					t.Errorf("connected = %q", s.connected)
+				if works := tt.state == storage.Active; slices.Equal(connected, []string{"notion"}) != works {
+					t.Errorf("connected = %q", connected)
 				}
-				if s.person == nil || s.person.Subject != alice().Subject {
-					t.Errorf("the browser is signed in as %v", s.person)
+				if who := s.person(); who == nil || who.Subject != alice().Subject {
+					t.Errorf("the browser is signed in as %v", who)
 				}
 				return
 			}
@@ -124,7 +127,7 @@ func TestFinishNeedsWhatIsRequired(t *testing.T) {
 			if !strings.Contains(page, `value="`+notion+`" checked>`) || strings.Contains(page, `value="`+github+`" checked>`) {
 				t.Error("the choice was lost")
 			}
-			if s.person != nil {
+			if s.person() != nil {
 				t.Error("the browser is signed in")
 			}
 		})
@@ -133,11 +136,13 @@ func TestFinishNeedsWhatIsRequired(t *testing.T) {
 
 func TestDenyEndsWhatWasConnected(t *testing.T) {
 	s := connecting(t)
-	s.broker.connected(flowOwner, "notion", storage.Active)
+	s.connected(flowOwner, "notion", storage.Active)
 	s.broker.connected(alice().Subject, "github", storage.Active)
+	owner := s.owner()
 	s.post(submitPath, "decision", "deny", "identity", identity.FormValue(alice()))
-	if !s.denied || len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{flowOwner, "notion"} {
-		t.Errorf("denied = %v, ended = %v", s.denied, s.broker.ended)
+	granted, _ := s.granted()
+	if !s.decided() || granted != nil || len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{owner, "notion"} {
+		t.Errorf("granted = %v, ended = %v", granted, s.broker.ended)
 	}
 }
 
@@ -158,8 +163,9 @@ func TestConnectPress_I01_I03_D1_D20(t *testing.T) {
 		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
 	trip, cookies := s.broker.trip, w.Result().Cookies()
-	if trip.Server != "notion" || trip.Owner != flowOwner || trip.Authentication != s.flow.Authentication() || !trip.KeepUntil.Equal(s.flow.ExpiresAt) ||
-		trip.ReturnTo != "/oauth/consent/mcps?chosen=notion&flow_id=sealed&server=notion" {
+	f := s.mustOpenFlow()
+	if trip.Server != "notion" || trip.Owner != s.owner() || trip.Authentication != f.Authentication() || !trip.KeepUntil.Equal(f.ExpiresAt) ||
+		s.written(trip.ReturnTo) != "/oauth/consent/mcps?chosen=notion&flow_id=sealed&server=notion" {
 		t.Errorf("trip = %+v", trip)
 	}
 	if len(cookies) != 1 || storage.HashOf(cookies[0].Value) != trip.Browser || len(cookies[0].Value) < 52 {
@@ -178,9 +184,7 @@ func TestTripCookie_I13(t *testing.T) {
 	if again.Value == c.Value {
 		t.Error("two trips share a secret")
 	}
-	fake := newFake()
-	fake.cfg.Issuer = "http://localhost:8080"
-	s = newSiteWith(t, fake, newFakeBroker()).identified(alice())
+	s = newSiteWith(t, newFakeBroker(), func(c *config.Site) { c.Issuer = "http://localhost:8080" }).identified(alice())
 	if c := s.pressConnect("notion").Result().Cookies()[0]; c.Secure || !strings.HasPrefix(c.Name, "mcp_trip_") {
 		t.Errorf("cookie without https = %v", c)
 	}
@@ -192,17 +196,19 @@ func TestConnectPressRefused(t *testing.T) {
 		more   []string
 		status int
 	}{
-		"cross-site":      {func(_ *site, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, nil, 403},
-		"other browser":   {func(_ *site, r *http.Request) { r.Header.Set("Cookie", "flow=browser-2") }, nil, 403},
-		"no token":        {nil, []string{"csrf_token", ""}, 403},
-		"another page":    {nil, []string{"identity", identity.FormValue(userIdentity("bob"))}, 409},
-		"nobody yet":      {func(s *site, _ *http.Request) { s.flow.Identity = nil }, nil, 409},
-		"no such server":  {nil, []string{"server", "slack"}, 404},
-		"not offered":     {func(s *site, _ *http.Request) { s.fakeFlows.servers = s.fakeFlows.servers[1:] }, nil, 404},
-		"nothing to do":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.Headers }, nil, 404},
-		"an operator's":   {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.OAuth }, nil, 404},
-		"too often":       {func(s *site, _ *http.Request) { s.limited = true }, nil, 429},
-		"submitted since": {func(s *site, _ *http.Request) { s.err = authz.ErrFlowSubmitted }, nil, 409},
+		"cross-site":     {func(_ *site, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, nil, 403},
+		"other browser":  {func(_ *site, r *http.Request) { r.Header.Set("Cookie", "flow=browser-2") }, nil, 403},
+		"no token":       {nil, []string{"csrf_token", ""}, 403},
+		"another page":   {nil, []string{"identity", identity.FormValue(userIdentity("bob"))}, 409},
+		"nobody yet":     {func(s *site, _ *http.Request) { s.asks(registered("Cursor", "https://app.example/cb"), nil) }, nil, 409},
+		"no such server": {nil, []string{"server", "slack"}, 404},
+		"not offered":    {func(s *site, _ *http.Request) { s.as.Config().Servers = s.as.Config().Servers[1:] }, nil, 404},
+		"nothing to do":  {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.Headers }, nil, 404},
+		"an operator's":  {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.OAuth }, nil, 404},
+		"too often":      {func(s *site, _ *http.Request) { s.exhausted() }, nil, 429},
+		"submitted since": {func(s *site, _ *http.Request) {
+			s.post(submitPath, "decision", "deny", "identity", identity.FormValue(alice()))
+		}, nil, 409},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +229,7 @@ func TestNothingToConnect(t *testing.T) {
 	shared := newFakeBroker()
 	shared.servers = map[string]*accounts.Server{"notion": {ID: "notion", Mode: accounts.Headers}}
 	for name, s := range map[string]*site{
-		"no broker": newSite(t, newFake()).identified(alice()), "none per user": newSiteWith(t, newFake(), shared).identified(alice()),
+		"no broker": newSite(t).identified(alice()), "none per user": newSiteWith(t, shared).identified(alice()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, path := range []string{
@@ -237,7 +243,7 @@ func TestNothingToConnect(t *testing.T) {
 			if page := s.get(servicesURL).Body.String(); strings.Contains(page, flowConnectPath) || strings.Contains(page, "onnected") {
 				t.Error("the services page speaks of connections")
 			}
-			s.person = s.flow.Identity
+			s.signedIn(alice())
 			if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Applications you let in") || strings.Contains(page, "Services") {
 				t.Errorf("account page:\n%s", page)
 			}

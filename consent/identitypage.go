@@ -27,7 +27,7 @@ func fieldsOf(f *authz.Flow) fields {
 type identityPage struct {
 	*web
 	*describer
-	flows       flows
+	flows       *authz.Flows
 	connections *connections
 	signIn      *signIn
 	logins      *logins

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 func TestIdentityPageShowsWhatIsConfigured(t *testing.T) {
@@ -17,9 +18,7 @@ func TestIdentityPageShowsWhatIsConfigured(t *testing.T) {
 	}
 	for only := range forms {
 		t.Run(string(only), func(t *testing.T) {
-			fake := newFake()
-			fake.cfg.SignIn = identity.Methods{*fake.cfg.SignIn.Of(string(only))}
-			s := newSite(t, fake)
+			s := newSite(t, func(c *config.Site) { c.SignIn = identity.Methods{*c.SignIn.Of(string(only))} })
 			s.user = "alice"
 			page := s.get("/oauth/consent?flow_id=sealed").Body.String()
 			for kind, form := range forms {
@@ -32,9 +31,9 @@ func TestIdentityPageShowsWhatIsConfigured(t *testing.T) {
 }
 
 func TestIdentityPageKeepsTheOrder(t *testing.T) {
-	fake := newFake()
-	fake.cfg.SignIn = identity.Methods{identity.Anonymously(), identity.ByVirtualKey(nil)}
-	page := newSite(t, fake).get("/oauth/consent?flow_id=sealed").Body.String()
+	page := newSite(t, func(c *config.Site) {
+		c.SignIn = identity.Methods{identity.Anonymously(), identity.ByVirtualKey(nil)}
+	}).get("/oauth/consent?flow_id=sealed").Body.String()
 	if strings.Index(page, "consent/skip") > strings.Index(page, "consent/vk") {
 		t.Error("the virtual key comes first")
 	}
@@ -65,7 +64,7 @@ func TestIdentityForms(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, newFake())
+			s := newSite(t)
 			s.user = tt.user
 			w := s.post("/api/oauth/per-user/consent/"+tt.path, tt.more...)
 			if w.Code != http.StatusSeeOther {
@@ -75,8 +74,8 @@ func TestIdentityForms(t *testing.T) {
 				t.Errorf("Location = %q, want %q", got, tt.location)
 			}
 			subject := ""
-			if s.flow.Identity != nil {
-				subject = s.flow.Identity.Subject
+			if s.identity() != nil {
+				subject = s.identity().Subject
 			}
 			if subject != tt.subject {
 				t.Errorf("subject = %q, want %q", subject, tt.subject)
@@ -86,13 +85,13 @@ func TestIdentityForms(t *testing.T) {
 }
 
 func TestSkipIsNobodyElse(t *testing.T) {
-	s := newSite(t, newFake())
+	s := newSite(t)
 	var subjects []string
 	for range 2 {
 		if w := s.post("/api/oauth/per-user/consent/skip"); w.Code != http.StatusSeeOther {
 			t.Fatalf("status = %d", w.Code)
 		}
-		subjects = append(subjects, s.flow.Identity.Subject)
+		subjects = append(subjects, s.identity().Subject)
 	}
 	if subjects[0] == subjects[1] {
 		t.Errorf("two people share %q", subjects[0])
@@ -102,14 +101,12 @@ func TestSkipIsNobodyElse(t *testing.T) {
 func TestIdentityFormsNotOffered(t *testing.T) {
 	for _, form := range []string{"vk", "user-id", "skip", "caddy"} {
 		t.Run(form, func(t *testing.T) {
-			fake := newFake()
-			fake.cfg.SignIn = nil
-			s := newSite(t, fake)
+			s := newSite(t, func(c *config.Site) { c.SignIn = nil })
 			s.user = "alice"
 			w := s.post("/api/oauth/per-user/consent/"+form, "vk", testKey, "user_id", "alice",
 				"identity", identity.FormValue(userIdentity("alice")))
-			if w.Code != http.StatusForbidden || s.flow.Identity != nil {
-				t.Errorf("status = %d, identity = %+v", w.Code, s.flow.Identity)
+			if w.Code != http.StatusForbidden || s.identity() != nil {
+				t.Errorf("status = %d, identity = %+v", w.Code, s.identity())
 			}
 		})
 	}
@@ -119,27 +116,23 @@ func TestIdentityFormsNotOffered(t *testing.T) {
 func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
 	for _, form := range [][]string{{userIDPath, "user_id", "alice"}, {anonymousPath}} {
 		t.Run(form[0], func(t *testing.T) {
-			s := newSite(t, newFake())
-			s.limited = true
+			if s := newSite(t); s.post(form[0], form[1:]...).Code != http.StatusSeeOther || s.identity() == nil {
+				t.Errorf("within the limit: %v", s.identity())
+			}
+			s := newSite(t).exhausted()
 			w := s.post(form[0], form[1:]...)
-			if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || s.flow.Identity != nil {
-				t.Errorf("status = %d, headers = %v, identity = %v", w.Code, w.Header(), s.flow.Identity)
+			if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || s.identity() != nil {
+				t.Errorf("status = %d, headers = %v, identity = %v", w.Code, w.Header(), s.identity())
 			}
 			if !strings.Contains(w.Body.String(), "Too many sign-ins") || !strings.Contains(w.Body.String(), `href="/oauth/consent?flow_id=sealed"`) {
 				t.Errorf("page:\n%s", w.Body)
-			}
-			s.limited = false
-			if w := s.post(form[0], form[1:]...); w.Code != http.StatusSeeOther || s.flow.Identity == nil {
-				t.Errorf("within the limit: %d, %v", w.Code, s.flow.Identity)
 			}
 		})
 	}
 }
 
 func TestWrongKeysAreLimited(t *testing.T) {
-	fake := newFake()
-	fake.limited = true
-	s := newSite(t, fake)
+	s := newSite(t).exhausted()
 	w := s.post("/api/oauth/per-user/consent/vk", "vk", "guess")
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("status = %d, headers = %v", w.Code, w.Header())
@@ -147,15 +140,15 @@ func TestWrongKeysAreLimited(t *testing.T) {
 	if !strings.Contains(w.Body.String(), `href="/oauth/consent?flow_id=sealed"`) {
 		t.Error("no way back")
 	}
-	if w := s.post("/api/oauth/per-user/consent/vk", "vk", testKey); w.Code != http.StatusSeeOther || s.flow.Identity == nil {
-		t.Errorf("the right key beyond the limit: %d, %v", w.Code, s.flow.Identity)
+	if w := s.post("/api/oauth/per-user/consent/vk", "vk", testKey); w.Code != http.StatusSeeOther || s.identity() == nil {
+		t.Errorf("the right key beyond the limit: %d, %v", w.Code, s.identity())
 	}
 }
 
 // A key that was typed is found nowhere afterwards.
 func TestKeyIsNotRepeated(t *testing.T) {
 	for _, key := range []string{testKey, "wrong-canary"} {
-		s := newSite(t, newFake())
+		s := newSite(t)
 		w := s.post("/api/oauth/per-user/consent/vk", "vk", key)
 		seen := w.Body.String() + s.get("/oauth/consent?flow_id=sealed&error=key").Body.String()
 		for _, values := range w.Header() {

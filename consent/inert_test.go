@@ -17,35 +17,34 @@ const spell = `{{env "SECRET"}} ${SECRET} [[env "SECRET"]]`
 // Whatever a stranger wrote is on a page as text, also for a template engine
 // that somebody put around the handler.
 func TestNothingOfStrangersRuns(t *testing.T) {
-	spelled := func() *fakeFlows {
-		fake := newFake()
-		fake.flow.Client = &authz.Client{ID: "https://evil.example/" + spell, Origin: authz.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: spell}}
-		fake.flow.RedirectURI = "https://evil.example/cb?" + spell
-		fake.flow.SealedID = "sealed"
-		return fake
-	}
 	who := storage.Identity{Kind: "user_id", Subject: "user_id:" + spell, Name: spell}
+	spelled := func(s *site) *authz.Flow {
+		f := s.mustOpenFlow()
+		f.Client = &authz.Client{ID: "https://evil.example/" + spell, Origin: authz.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: spell}}
+		f.RedirectURI, f.Identity = "https://evil.example/cb?"+spell, &who
+		return f
+	}
 	user := userIdentity(spell)
-	connected := func(fake *fakeFlows) *site {
-		s := newSiteWith(t, fake, newFakeBroker())
+	connected := func() *site {
+		s := newSiteWith(t, newFakeBroker())
 		s.broker.servers["notion"].Scopes = []string{spell}
 		s.broker.connected(who.Subject, "github", storage.Active, spell)
 		return s
 	}
-	account := connected(newFake())
+	account := connected()
 	grant := letIn("grant-1", who)
 	grant.ClientName, grant.RedirectURI, grant.Scope = spell, "https://evil.example/cb?"+spell, []string{spell}
-	account.person, account.grants = &who, []storage.Grant{grant}
-	signIn := newSite(t, newFake())
+	account.signedIn(who).approved(grant)
+	signIn := newSite(t)
 	signIn.user = user.Name
-	key := connected(spelled()).identified(who)
+	site := connected()
 	for name, page := range map[string]*httptest.ResponseRecorder{
-		"identity": newSite(t, spelled()).get("/oauth/consent?flow_id=sealed"),
-		"services": connected(spelled()).identified(who).get(servicesURL),
-		"key":      key.get(flowKeyPath + "?flow_id=sealed&server=github&chosen=%7B%7Benv+%22SECRET%22%7D%7D+%5B%5Bx"),
+		"identity": shown(t, site.pages.identity.show, "/", spelled(site)),
+		"services": shown(t, site.pages.services.show, "/", spelled(site)),
+		"key":      shown(t, site.pages.flowConnect.showKeys, "/?server=github&chosen=%7B%7Benv+%22SECRET%22%7D%7D+%5B%5Bx", spelled(site)),
 		"account":  account.get(AccountPath),
 		"sign-in":  signIn.get(AccountPath),
-		"error":    newSite(t, spelled()).get("/oauth/consent?flow_id=%7B%7Benv%7D%7D"),
+		"error":    site.get("/oauth/consent?flow_id=%7B%7Benv%7D%7D"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, rest, _ := strings.Cut(page.Body.String(), "<style>")

@@ -38,10 +38,10 @@ func TestKeyPage(t *testing.T) {
 	if back := s.paste(); back.String() != "/oauth/consent/mcps?chosen=github&flow_id=sealed&server=github" {
 		t.Errorf("Location = %v", back)
 	}
-	if s.broker.pasted["Authorization"] != "ghp_canary" || s.broker.pasted["X-Team"] != "team" || s.broker.authentication != s.flow.Authentication() {
+	if s.broker.pasted["Authorization"] != "ghp_canary" || s.broker.pasted["X-Team"] != "team" || s.broker.authentication != s.mustOpenFlow().Authentication() {
 		t.Errorf("pasted = %v by %+v", s.broker.pasted, s.broker.authentication)
 	}
-	if s.broker.connections[[2]string{flowOwner, "github"}].State != storage.Active {
+	if s.broker.connections[[2]string{s.owner(), "github"}].State != storage.Active {
 		t.Error("not the flow's")
 	}
 }
@@ -77,7 +77,7 @@ func TestKeyFormRefused(t *testing.T) {
 		"no such server":     {nil, []string{"server", "slack"}, 404},
 		"no token":           {nil, []string{"csrf_token", ""}, 403},
 		"somebody else":      {nil, []string{"identity", "x"}, 409},
-		"too often":          {func(s *site) { s.limited = true }, nil, 429},
+		"too often":          {func(s *site) { s.exhausted() }, nil, 429},
 		"store down":         {func(s *site) { s.broker.err = storage.ErrClosed }, nil, 503},
 	}
 	for name, tt := range tests {

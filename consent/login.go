@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -22,7 +23,7 @@ type logins struct {
 	*web
 	issuer  string
 	pending *identity.Logins
-	limits  limits
+	limits  *ratelimit.Attempts
 	cookies stateCookies
 }
 
@@ -55,7 +56,7 @@ func (p *logins) logDenied(m *identity.Method, err error) {
 type loginCallback struct {
 	*logins
 	signIn     *signIn
-	flows      flows
+	flows      *authz.Flows
 	identity   *identityPage
 	signInPage *signInPage
 }
@@ -96,7 +97,7 @@ func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identi
 		p.logDenied(m, err)
 		return p.signInPage.proceed(w, r, pending.ReturnTo, id, err)
 	}
-	f, err := p.flows.OpenFlow(r, pending.FlowID)
+	f, err := p.flows.Open(r, pending.FlowID)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -14,35 +13,33 @@ import (
 // everyAnswer returns one of each kind of answer that a browser gets.
 func everyAnswer(t *testing.T) map[string]*httptest.ResponseRecorder {
 	t.Helper()
-	busy := newFake()
-	busy.err = http.ErrServerClosed
-	limited := newFake()
-	limited.limited = true
-	done := newSite(t, newFake()).identified(alice())
-	page := newSite(t, newFake()).identified(alice()).get("/oauth/consent/mcps?flow_id=sealed")
+	busy := newSite(t)
+	busy.store.Fail("Flow")
+	done := newSite(t).identified(alice())
+	page := newSite(t).identified(alice()).get("/oauth/consent/mcps?flow_id=sealed")
 	trip := connecting(t)
 	departure := trip.pressConnect("notion")
 	bob := userIdentity("bob")
 	return map[string]*httptest.ResponseRecorder{
-		"identity page": newSite(t, newFake()).get("/oauth/consent?flow_id=sealed"),
+		"identity page": newSite(t).get("/oauth/consent?flow_id=sealed"),
 		"services page": page,
-		"after a form":  newSite(t, newFake()).post(userIDPath, "user_id", "alice"),
-		"wrong key":     newSite(t, newFake()).post(keyPath, "vk", "guess"),
-		"to the client": done.post(submitPath, "decision", "approve", "resource", "x", "identity", identity.FormValue(alice())),
+		"after a form":  newSite(t).post(userIDPath, "user_id", "alice"),
+		"wrong key":     newSite(t).post(keyPath, "vk", "guess"),
+		"to the client": done.post(submitPath, "decision", "approve", "resource", "https://mcp.example.com/mcp/notion", "identity", identity.FormValue(alice())),
 		"to connect":    connecting(t).get("/oauth/consent/mcps?flow_id=sealed"),
 		"key page":      connecting(t).get(keyPageURL),
 		"to a provider": departure,
 		"from it":       trip.comesBack("state=state-1&code=c", departure.Result().Cookies()...),
 		"not from it":   trip.comesBack("state=state-1&code=c"),
-		"sign-in page":  newSite(t, newFake()).get(AccountPath),
+		"sign-in page":  newSite(t).get(AccountPath),
 		"account page":  home(t, alice()).get(AccountPath),
 		"connect page":  linked(t, "notion", person(alice())).get(linkURL),
 		"link of other": linked(t, "notion", &bob).get(linkURL),
 		"signed out":    home(t, alice()).act(signOutPath),
-		"error 400":     newSite(t, newFake()).get("/oauth/consent?flow_id=other"),
-		"error 405":     newSite(t, newFake()).post("/oauth/consent"),
-		"error 429":     newSite(t, limited).post(keyPath, "vk", testKey),
-		"error 503":     newSite(t, busy).get("/oauth/consent?flow_id=sealed"),
+		"error 400":     newSite(t).get("/oauth/consent?flow_id=other"),
+		"error 405":     newSite(t).post("/oauth/consent"),
+		"error 429":     newSite(t).exhausted().post(keyPath, "vk", "guess"),
+		"error 503":     busy.get("/oauth/consent?flow_id=sealed"),
 	}
 }
 
@@ -85,7 +82,7 @@ func TestPagesAreSelfContained_A15_I17(t *testing.T) {
 
 // What a link puts into the error parameter never shows.
 func TestErrorParameterIsACode_I18(t *testing.T) {
-	s := newSite(t, newFake()).identified(alice())
+	s := newSite(t).identified(alice())
 	for _, path := range []string{"/oauth/consent", "/oauth/consent/mcps"} {
 		plain := s.get(path + "?flow_id=sealed").Body.String()
 		for _, text := range []string{"Call+us+on+555", "%3Csvg+onload%3Dx%3E", "KEY", ""} {
@@ -104,20 +101,16 @@ func TestBrandShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, newFake())
-	for _, route := range newConsent(s.fakeFlows, nil, nil, branded, nil, nil).Routes() {
-		if route.Path != "/oauth/consent" {
-			continue
+	s := newSite(t)
+	s.pages.identity.pages = branded
+	w := s.get("/oauth/consent?flow_id=sealed")
+	page := w.Body.String()
+	for _, want := range []string{"Tom &amp; Jerry", "--accent:#ffcc00;--on-accent:#000000", `src="data:image/gif;base64,`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page", want)
 		}
-		w := newRecorder(route.Handler, getRequest("/oauth/consent?flow_id=sealed"))
-		page := w.Body.String()
-		for _, want := range []string{"Tom &amp; Jerry", "--accent:#ffcc00;--on-accent:#000000", `src="data:image/gif;base64,`} {
-			if !strings.Contains(page, want) {
-				t.Errorf("no %q on the page", want)
-			}
-		}
-		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "; img-src data:;") {
-			t.Errorf("policy = %q", csp)
-		}
+	}
+	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "; img-src data:;") {
+		t.Errorf("policy = %q", csp)
 	}
 }

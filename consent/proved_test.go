@@ -1,8 +1,12 @@
 package consent
 
 import (
+	"errors"
 	"testing"
+	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -12,16 +16,17 @@ func TestVisitProvesAgain_D09(t *testing.T) {
 	bob := storage.Identity{Kind: "caddy", Subject: "caddy:bob", Name: "bob"}
 	for name, test := range map[string]struct {
 		user string
-		want int
+		want bool
 	}{
-		"as that person": {"bob", 1}, "as another": {"carol", 0}, "as nobody": {"", 0},
+		"as that person": {"bob", true}, "as another": {"carol", false}, "as nobody": {"", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := home(t, bob)
+			s := newSite(t, func(c *config.Site) { c.SignIn = identity.Methods{identity.ByCaddy(24 * time.Hour)} }).signedIn(bob)
 			s.user = test.user
 			s.get(AccountPath)
-			if len(s.proved) != test.want {
-				t.Errorf("proved %v, want %d", s.proved, test.want)
+			_, err := s.store.SiteValue(t.Context(), s.as.Config().Issuer, "proved "+bob.Subject, s.time())
+			if proved := err == nil; proved != test.want || err != nil && !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("proved: %v, %v, want %v", proved, err, test.want)
 			}
 		})
 	}

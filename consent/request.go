@@ -139,15 +139,16 @@ func repeats(values url.Values, except ...string) bool {
 // flow, or the browser session.
 type requests struct {
 	*web
-	flows    flows
-	sessions sessions
+	flows    *authz.Flows
+	sessions *authz.Sessions
+	grants   *authz.Grants
 	cfg      *config.Site
 }
 
 // page serves a page of a flow.
 func (c *requests) page(show flowHandler) http.Handler {
 	return c.get(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.flows.OpenFlow(r, r.URL.Query().Get("flow_id"))
+		f, err := c.flows.Open(r, r.URL.Query().Get("flow_id"))
 		if err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (c *requests) page(show flowHandler) http.Handler {
 // that our page made, for this flow, in this browser.
 func (c *requests) form(accept flowHandler) http.Handler {
 	return c.post(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.flows.OpenFlow(r, r.PostForm.Get("flow_id"))
+		f, err := c.flows.Open(r, r.PostForm.Get("flow_id"))
 		if err != nil {
 			return err
 		}
@@ -178,7 +179,7 @@ func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSes
 // good only while it is them.
 func (c *requests) inSession(serve visitHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		s, err := c.sessions.OpenBrowserSession(w, r)
+		s, err := c.sessions.Open(w, r)
 		if errors.Is(err, authz.ErrForged) {
 			t := c.pages.Text()
 			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(AccountPath).because(err)
@@ -194,7 +195,7 @@ func (c *requests) inSession(serve visitHandler) handler {
 		case !c.cfg.SignIn.IsCurrent(r, *s.Identity):
 			s.Identity = nil
 		case m != nil && m.Current != nil: // this request proves it
-			if err := c.sessions.ProvedAgain(r.Context(), *s.Identity); err != nil {
+			if err := c.grants.ProvedAgain(r.Context(), *s.Identity); err != nil {
 				return err
 			}
 		}

@@ -4,18 +4,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
-
-func newRecorder(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
-}
 
 // A form that did not come from our page, in the browser of the flow, changes
 // nothing.
@@ -32,13 +27,13 @@ func TestForgedForms_I04(t *testing.T) {
 	for name, forge := range tests {
 		for _, path := range []string{keyPath, userIDPath, anonymousPath, caddyPath, submitPath} {
 			t.Run(name+" "+path, func(t *testing.T) {
-				s := newSite(t, newFake())
+				s := newSite(t)
 				r := goodForm(path)
 				forge(r)
 				if w := s.do(r); w.Code != http.StatusForbidden {
 					t.Errorf("status = %d, want 403", w.Code)
 				}
-				if s.flow.Identity != nil || s.approved != nil || s.denied {
+				if s.identity() != nil || s.decided() {
 					t.Error("the form had an effect")
 				}
 			})
@@ -46,10 +41,10 @@ func TestForgedForms_I04(t *testing.T) {
 	}
 	for name, token := range map[string]string{"no token": "", "token of another flow": "csrf-2"} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, newFake())
+			s := newSite(t)
 			w := s.post(userIDPath, "user_id", "alice", "csrf_token", token)
-			if w.Code != http.StatusForbidden || s.flow.Identity != nil {
-				t.Errorf("status = %d, identity = %v", w.Code, s.flow.Identity)
+			if w.Code != http.StatusForbidden || s.identity() != nil {
+				t.Errorf("status = %d, identity = %v", w.Code, s.identity())
 			}
 		})
 	}
@@ -61,19 +56,22 @@ func goodForm(path string) *http.Request {
 
 func TestFramed_I06(t *testing.T) {
 	for _, dest := range []string{"iframe", "frame", "embed", "object", "fencedframe"} {
-		s := newSite(t, newFake())
-		r := getRequest("/oauth/consent?flow_id=sealed")
+		s := newSite(t)
+		r := getRequest("/oauth/consent?flow_id=" + s.flowID)
 		r.Header.Set("Sec-Fetch-Dest", dest)
-		if w := s.do(r); w.Code != http.StatusForbidden {
+		r.AddCookie(s.flow)
+		s.store.Called()
+		w := httptest.NewRecorder()
+		if s.mux.ServeHTTP(w, r); w.Code != http.StatusForbidden {
 			t.Errorf("%s: status = %d, want 403", dest, w.Code)
 		}
-		if s.opened != 0 {
+		if called := s.store.Called(); slices.Contains(called, "Flow") {
 			t.Errorf("%s: the flow was opened", dest)
 		}
 	}
 	r := getRequest("/oauth/consent?flow_id=sealed")
 	r.Header.Set("Sec-Fetch-Dest", "document")
-	if w := newSite(t, newFake()).do(r); w.Code != http.StatusOK {
+	if w := newSite(t).do(r); w.Code != http.StatusOK {
 		t.Errorf("document: status = %d", w.Code)
 	}
 }
@@ -108,7 +106,7 @@ func TestMalformedRequests(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, newFake())
+			s := newSite(t)
 			r := httptest.NewRequest(tt.method, tt.target, strings.NewReader(tt.body))
 			r.AddCookie(&http.Cookie{Name: "flow", Value: "browser-1"})
 			if tt.media != "" {
@@ -118,8 +116,8 @@ func TestMalformedRequests(t *testing.T) {
 			if w.Code != tt.status {
 				t.Errorf("status = %d, want %d", w.Code, tt.status)
 			}
-			if s.flow.Identity != nil && s.flow.Identity.Name != "alice" {
-				t.Errorf("identity = %+v", s.flow.Identity)
+			if s.identity() != nil && s.identity().Name != "alice" {
+				t.Errorf("identity = %+v", s.identity())
 			}
 			if (w.Code == http.StatusMethodNotAllowed) != (w.Header().Get("Allow") != "") {
 				t.Errorf("Allow = %q", w.Header().Get("Allow"))
@@ -145,12 +143,16 @@ func TestFlowErrorsInWords(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			fake := newFake()
-			fake.err = tt.err
-			s := newSite(t, fake)
+			s := newSite(t)
+			fails := func(http.ResponseWriter, *http.Request) error { return tt.err }
+			page, form := s.pages.requests.get(fails), s.pages.requests.post(fails)
+			answers := func(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				return w
+			}
 			for _, w := range []*httptest.ResponseRecorder{
-				s.get("/oauth/consent?flow_id=sealed"), s.get("/oauth/consent/mcps?flow_id=sealed"),
-				s.do(goodForm(submitPath)), s.do(goodForm(keyPath)),
+				answers(page, getRequest("/oauth/consent?flow_id=sealed")), answers(form, goodForm(submitPath)),
 			} {
 				if w.Code != tt.status {
 					t.Errorf("status = %d, want %d", w.Code, tt.status)
@@ -167,7 +169,7 @@ func TestFlowErrorsInWords(t *testing.T) {
 				}
 			}
 			id, _ := s.logs.All()[0].ContextMap()["correlation_id"].(string)
-			if page := s.get("/oauth/consent?flow_id=sealed").Body.String(); id == "" || strings.Contains(page, id) {
+			if again := answers(page, getRequest("/oauth/consent")).Body.String(); id == "" || strings.Contains(again, id) {
 				t.Errorf("correlation id %q is missing or used twice", id)
 			}
 		})
@@ -176,7 +178,7 @@ func TestFlowErrorsInWords(t *testing.T) {
 
 // The id on the page is the one in the log.
 func TestCorrelationID(t *testing.T) {
-	s := newSite(t, newFake())
+	s := newSite(t)
 	page := s.get("/oauth/consent?flow_id=other").Body.String()
 	id, _ := s.logs.All()[0].ContextMap()["correlation_id"].(string)
 	if id == "" || !strings.Contains(page, "<code>"+id+"</code>") {

@@ -18,7 +18,7 @@ import (
 type servicesPage struct {
 	*web
 	*describer
-	flows       flows
+	flows       *authz.Flows
 	connections *connections
 }
 

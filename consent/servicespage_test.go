@@ -2,12 +2,12 @@ package consent
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -17,7 +17,7 @@ import (
 const servicesURL = "/oauth/consent/mcps?flow_id=sealed"
 
 func TestServicesPage(t *testing.T) {
-	page := newSite(t, newFake()).identified(alice()).get(servicesURL).Body.String()
+	page := newSite(t).identified(alice()).get(servicesURL).Body.String()
 	for _, want := range []string{
 		"Notion", "mcp.example.com/mcp/notion", "github", "mcp.example.com/mcp/github",
 		"Change pages", "<code>pages:write</code>", "<code>mcp:use</code>", "app.example", "Not verified",
@@ -34,7 +34,7 @@ func TestServicesPage(t *testing.T) {
 }
 
 func TestServicesPageNeedsAnIdentity(t *testing.T) {
-	w := newSite(t, newFake()).get(servicesURL)
+	w := newSite(t).get(servicesURL)
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/oauth/consent?flow_id=sealed" {
 		t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
@@ -54,12 +54,22 @@ func TestChoiceOfServers(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			fake := newFake()
-			for _, s := range fake.servers[:tt.requested] {
-				fake.flow.Resources = append(fake.flow.Resources, s.Resource)
+			elsewhere := identity.Key{Name: "ci", Hash: storage.HashOf("ci's key"), Servers: []string{"none"}}
+			who := alice()
+			s := newSite(t, func(c *config.Site) {
+				if c.SignIn = signInWith(elsewhere); tt.servers > 0 {
+					c.Servers = c.Servers[:tt.servers]
+				}
+			})
+			if tt.servers == 0 {
+				who = elsewhere.Identity()
 			}
-			fake.servers = fake.servers[:tt.servers]
-			page := newSite(t, fake).identified(alice()).get(servicesURL).Body.String()
+			var resources []string
+			for _, server := range s.as.Config().Servers[:tt.requested] {
+				resources = append(resources, server.Resource)
+			}
+			s.asks(registered("Cursor", "https://app.example/cb"), url.Values{"resource": resources})
+			page := s.identified(who).get(servicesURL).Body.String()
 			if n := strings.Count(page, boxes); n != tt.boxes {
 				t.Errorf("%d boxes, want %d", n, tt.boxes)
 			}
@@ -80,11 +90,15 @@ func TestChoiceOfServers(t *testing.T) {
 }
 
 func TestScopeWords_I19(t *testing.T) {
-	fake := newFake()
-	fake.cfg.Scopes = []config.Scope{{Name: "pages:write", Description: "Change <pages>"}}
-	fake.servers[0].OptionalScopes = []string{"pages:write", "plain"}
-	fake.flow.Scope = []string{"pages:write", "plain", "of:another", "offline_access"}
-	page := newSite(t, fake).identified(alice()).get(servicesURL).Body.String()
+	s := newSite(t, func(c *config.Site) {
+		c.Scopes = []config.Scope{{Name: "pages:write", Description: "Change <pages>"}}
+		c.Servers[0].OptionalScopes = []string{"pages:write", "plain"}
+		c.Servers[1].OptionalScopes = []string{"of:another"}
+	})
+	s.asks(registered("Cursor", "https://app.example/cb"), url.Values{
+		"scope": {"mcp:use pages:write plain of:another offline_access"}, "resource": {"https://mcp.example.com/mcp/notion"},
+	})
+	page := s.identified(alice()).get(servicesURL).Body.String()
 	for text, want := range map[string]bool{
 		"Change &lt;pages&gt; <code>pages:write</code>": true,
 		"<li>plain</li>": true,
@@ -98,7 +112,7 @@ func TestScopeWords_I19(t *testing.T) {
 }
 
 func TestWhoYouAre(t *testing.T) {
-	key := identity.Key{Name: "team-a"}
+	key := identity.Key{Name: "team-a", Hash: storage.HashOf(testKey)}
 	for name, tt := range map[string]struct {
 		id   storage.Identity
 		want string
@@ -109,7 +123,7 @@ func TestWhoYouAre(t *testing.T) {
 		"caddy":       {userIdentity("bob"), `<strong>bob</strong> <span class="mark good">signed in to this site</span>`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, newFake()).identified(tt.id)
+			s := newSite(t).identified(tt.id)
 			s.user = "bob"
 			page := s.get(servicesURL).Body.String()
 			if !strings.Contains(page, tt.want) {
@@ -139,16 +153,17 @@ func TestLifetimeWords(t *testing.T) {
 			t.Errorf("%s = %q, want %q", d, got, want)
 		}
 	}
-	s := newSite(t, newFake()).identified(alice())
-	s.flow.Client.Metadata.GrantTypes = []string{"authorization_code", "refresh_token"}
-	if page := s.get(servicesURL).Body.String(); !strings.Contains(page, "after 30 days without use, and after 90 days in any case") {
+	s := newSite(t)
+	s.asks(registered("Cursor", "https://app.example/cb", "authorization_code", "refresh_token"), nil)
+	if page := s.identified(alice()).get(servicesURL).Body.String(); !strings.Contains(page, "after 30 days without use, and after 90 days in any case") {
 		t.Error("no lifetime of a grant with refresh tokens")
 	}
 }
 
 func TestApprove_A14_I05(t *testing.T) {
-	s := newSite(t, newFake()).identified(alice())
-	s.flow.RedirectURI = "cursor://anysphere.cursor-mcp/oauth/callback"
+	s := newSite(t)
+	s.asks(registered("Cursor", "cursor://anysphere.cursor-mcp/oauth/callback"), nil)
+	s.identified(alice())
 	first := s.get(servicesURL).Body.String()
 	s.get(servicesURL) // a second load must not spoil the first
 	r := postRequest(submitPath, "decision", "approve", "identity", shownIdentity(t, first), "resource", "https://mcp.example.com/mcp/notion")
@@ -156,22 +171,23 @@ func TestApprove_A14_I05(t *testing.T) {
 	if w.Code != http.StatusSeeOther {
 		t.Fatalf("status = %d\n%s", w.Code, w.Body)
 	}
-	if got := w.Header().Get("Location"); got != "cursor://anysphere.cursor-mcp/oauth/callback?code=c&state=s" {
-		t.Errorf("Location = %q", got)
+	to, err := url.Parse(w.Header().Get("Location"))
+	if err != nil || to.Scheme != "cursor" || to.Query().Get("code") == "" || to.Query().Get("state") != "s" {
+		t.Errorf("Location = %q", to)
 	}
-	if !slices.Equal(s.approved, []string{"https://mcp.example.com/mcp/notion"}) {
-		t.Errorf("approved %v", s.approved)
+	if granted, _ := s.granted(); !slices.Equal(granted, []string{"https://mcp.example.com/mcp/notion"}) {
+		t.Errorf("granted %v", granted)
 	}
 }
 
 func TestDeny_I20(t *testing.T) {
-	s := newSite(t, newFake()).identified(alice())
+	s := newSite(t).identified(alice())
 	w := s.post(submitPath, "decision", "deny", "identity", identity.FormValue(alice()), "resource", "https://mcp.example.com/mcp/notion")
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "https://app.example/cb?error=access_denied&state=s" {
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "https://app.example/cb?error=access_denied&iss=https%3A%2F%2Fmcp.example.com&state=s" {
 		t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
-	if !s.denied || s.approved != nil {
-		t.Errorf("denied %v, approved %v", s.denied, s.approved)
+	if granted, _ := s.granted(); !s.decided() || granted != nil {
+		t.Errorf("decided %v, granted %v", s.decided(), granted)
 	}
 }
 
@@ -186,12 +202,12 @@ func TestSubmitWithoutDecisionOrChoice(t *testing.T) {
 		"no server":      {[]string{"decision", "approve"}, 303, "/oauth/consent/mcps?error=no_server&flow_id=sealed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, newFake()).identified(alice())
+			s := newSite(t).identified(alice())
 			w := s.post(submitPath, append(tt.more, "identity", identity.FormValue(alice()))...)
 			if w.Code != tt.status || w.Header().Get("Location") != tt.location {
 				t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 			}
-			if s.approved != nil || s.denied {
+			if s.decided() {
 				t.Error("something was decided")
 			}
 		})
@@ -199,10 +215,10 @@ func TestSubmitWithoutDecisionOrChoice(t *testing.T) {
 }
 
 func TestSubmitWithoutIdentity(t *testing.T) {
-	s := newSite(t, newFake())
+	s := newSite(t)
 	w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", identity.FormValue(storage.Identity{}))
-	if w.Code != http.StatusSeeOther || s.approved != nil {
-		t.Errorf("status = %d, approved %v", w.Code, s.approved)
+	if w.Code != http.StatusSeeOther || s.decided() {
+		t.Errorf("status = %d, decided %v", w.Code, s.decided())
 	}
 }
 
@@ -224,11 +240,11 @@ func TestIdentityChanged_I10(t *testing.T) {
 	for name, tt := range tests {
 		for _, decision := range []string{"approve", "deny"} {
 			t.Run(name+" "+decision, func(t *testing.T) {
-				s := newSite(t, newFake()).identified(tt.id)
+				s := newSite(t).identified(tt.id)
 				s.user = tt.user
 				w := s.post(submitPath, "decision", decision, "resource", "x", "identity", tt.form)
-				if w.Code != http.StatusConflict || s.approved != nil || s.denied {
-					t.Errorf("status = %d, approved %v, denied %v", w.Code, s.approved, s.denied)
+				if w.Code != http.StatusConflict || s.decided() {
+					t.Errorf("status = %d, decided %v", w.Code, s.decided())
 				}
 				if !strings.Contains(w.Body.String(), `href="/oauth/consent/mcps?flow_id=sealed"`) {
 					t.Error("no way back")
@@ -237,16 +253,21 @@ func TestIdentityChanged_I10(t *testing.T) {
 		}
 	}
 	t.Run("page for another caddy user", func(t *testing.T) {
-		s := newSite(t, newFake()).identified(userIdentity("bob"))
+		s := newSite(t).identified(userIdentity("bob"))
 		s.user = "eve"
 		if w := s.get(servicesURL); w.Code != http.StatusSeeOther {
 			t.Errorf("status = %d, want a redirect to the identity page", w.Code)
 		}
 	})
 	t.Run("store noticed", func(t *testing.T) {
-		s := newSite(t, newFake()).identified(alice())
-		s.submitErr = authz.ErrFlowChanged
-		w := s.post(submitPath, "decision", "approve", "resource", "x", "identity", identity.FormValue(alice()))
+		s := connecting(t)
+		f := s.mustOpenFlow()
+		s.broker.looked = func() { // on the way to the transaction that ends the flow
+			if err := s.as.Flows.Identify(t.Context(), f, bob); err != nil {
+				t.Error(err)
+			}
+		}
+		w := s.post(submitPath, "decision", "approve", "resource", "https://mcp.example.com/mcp/github", "identity", identity.FormValue(alice()))
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "Something changed") {
 			t.Errorf("status = %d\n%s", w.Code, w.Body)
 		}

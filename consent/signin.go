@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -14,10 +16,10 @@ import (
 // signIn finds out who a person is, by whichever method, and bounds how often
 // that may be tried.
 type signIn struct {
-	cfg      *config.Site
-	limits   limits
-	sessions sessions
-	text     *pages.Text
+	cfg    *config.Site
+	limits *ratelimit.Attempts
+	grants *authz.Grants
+	text   *pages.Text
 }
 
 // method returns a method that the operator offers.
@@ -56,7 +58,7 @@ func (s *signIn) count(r *http.Request, m *identity.Method, who string, id stora
 	case !m.Proves && !s.limits.AllowUnproved(r):
 		return id, tooMany(s.text.TooManySignIns)
 	}
-	return id, s.sessions.ProvedAgain(r.Context(), id)
+	return id, s.grants.ProvedAgain(r.Context(), id)
 }
 
 // notIdentified leads somebody who was not identified back to the page they

@@ -32,15 +32,15 @@ func TestSignInForms_I11_I16(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSiteWith(t, newFake(), newFakeBroker())
+			s := linked(t, "notion", nil)
 			s.user = "bob"
 			w := s.act(accountFormsPath+tt.form, tt.more...)
 			if w.Code != tt.status || w.Header().Get("Location") != tt.location {
 				t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 			}
 			subject := ""
-			if s.person != nil {
-				subject = s.person.Subject
+			if who := s.person(); who != nil {
+				subject = who.Subject
 			}
 			if subject != tt.subject {
 				t.Errorf("signed in as %q, want %q", subject, tt.subject)
@@ -50,7 +50,7 @@ func TestSignInForms_I11_I16(t *testing.T) {
 }
 
 func TestSignInPage(t *testing.T) {
-	s := newSiteWith(t, newFake(), newFakeBroker())
+	s := newSiteWith(t, newFakeBroker())
 	w := s.get(AccountPath)
 	page := w.Body.String()
 	for want, on := range map[string]bool{
@@ -64,18 +64,18 @@ func TestSignInPage(t *testing.T) {
 	if strings.Contains(page, "no accounts") {
 		t.Error("says that nobody can sign in")
 	}
-	s.limited = true
-	if w := s.act(accountFormsPath+"vk", "vk", "guess"); w.Code != http.StatusTooManyRequests || s.person != nil {
+	s.exhausted()
+	if w := s.act(accountFormsPath+"vk", "vk", "guess"); w.Code != http.StatusTooManyRequests || s.person() != nil {
 		t.Errorf("too many wrong keys: %d", w.Code)
 	}
-	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusTooManyRequests || s.person != nil {
+	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusTooManyRequests || s.person() != nil {
 		t.Errorf("too many sign-ins: %d", w.Code)
 	}
-	s.cfg.SignIn = identity.Methods{identity.ByVirtualKey(nil)}
-	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusForbidden || s.person != nil {
+	s.as.Config().SignIn = identity.Methods{identity.ByVirtualKey(nil)}
+	if w := s.act(accountFormsPath+"user-id", "user_id", "alice"); w.Code != http.StatusForbidden || s.person() != nil {
 		t.Errorf("a way that is not offered: %d", w.Code)
 	}
-	s.cfg.SignIn = identity.Methods{identity.Anonymously()}
+	s.as.Config().SignIn = identity.Methods{identity.Anonymously()}
 	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "no accounts") || strings.Contains(page, "<form") {
 		t.Errorf("a site without accounts:\n%s", page)
 	}
@@ -98,8 +98,9 @@ func TestCaddyUserSignedOutOfTheSite_I10(t *testing.T) {
 
 func TestSignOut_I15(t *testing.T) {
 	s := home(t, alice())
-	if w := s.act(signOutPath); w.Header().Get("Location") != AccountPath || s.person != nil {
-		t.Errorf("status = %d, person = %v", w.Code, s.person)
+	s.approved(letIn("g", alice()))
+	if w := s.act(signOutPath); w.Header().Get("Location") != AccountPath || s.person() != nil {
+		t.Errorf("status = %d, person = %v", w.Code, s.person())
 	}
 	for _, path := range []string{revokePath, disconnectPath, accountConnectPath, accountKeyPath, signOutEverywherePath} {
 		w := s.act(path, "server", "notion", "grant", "g")
@@ -107,7 +108,7 @@ func TestSignOut_I15(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	if s.broker.trip != nil || s.everywhere != "" || len(s.revoked) > 0 {
+	if s.broker.trip != nil || len(s.grantsOf(alice())) != 1 {
 		t.Error("a form of somebody who signed out had an effect")
 	}
 }

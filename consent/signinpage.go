@@ -16,8 +16,8 @@ import (
 type signInPage struct {
 	*web
 	*describer
-	sessions    sessions
-	links       links
+	sessions    *authz.Sessions
+	links       *authz.Links
 	connections *connections
 	signIn      *signIn
 	logins      *logins
@@ -49,7 +49,7 @@ func (p *signInPage) accept(kind identity.Kind) visitHandler {
 	return func(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
 		next := withQuery(AccountPath, "focus", p.connections.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
-			if _, err := p.links.OpenConnectLink(ticket); err != nil {
+			if _, err := p.links.Open(ticket); err != nil {
 				return err
 			}
 			next = authz.ConnectPath + ticket

@@ -2,100 +2,20 @@ package consent
 
 import (
 	"context"
-	"net/http"
-	"slices"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// fakeAccounts is an authorization server with one browser, whose cookie is
-// "browser" and whose forms carry "csrf-b". The one link it knows is "ticket".
-type fakeAccounts struct {
-	servers []*config.Server
-	person  *storage.Identity // signed in
-	grants  []storage.Grant
-	link    authz.ConnectLink
-	linkErr error
-
-	revoked       []string
-	proved        []storage.Identity
-	everywhere    string
-	linkUsed      error
-	left          bool
-	accountsError error // of every method
-}
-
-func (s *fakeAccounts) OpenBrowserSession(_ http.ResponseWriter, r *http.Request) (*authz.Session, error) {
-	if s.accountsError != nil {
-		return nil, s.accountsError
-	}
-	if r.Method == http.MethodPost && r.PostForm.Get("csrf_token") != "csrf-b" {
-		return nil, authz.ErrForged
-	}
-	return &authz.Session{Identity: s.person, CSRFToken: "csrf-b"}, nil
-}
-
-func (s *fakeAccounts) SignIn(_ http.ResponseWriter, _ *http.Request, id storage.Identity) error {
-	s.person = &id
-	return s.accountsError
-}
-
-func (s *fakeAccounts) SignOut(http.ResponseWriter, *http.Request) error {
-	s.person = nil
-	return nil
-}
-
-func (s *fakeAccounts) SignOutEverywhere(_ context.Context, subject string) error {
-	s.everywhere, s.person = subject, nil
-	return nil
-}
-
-func (s *fakeAccounts) ForgetBrowser(http.ResponseWriter) {}
-
-func (s *fakeAccounts) ServersOf(storage.Identity) []*config.Server { return s.servers }
-
-func (s *fakeAccounts) Grants(context.Context, string) ([]storage.Grant, error) { return s.grants, nil }
-
-func (s *fakeAccounts) RevokeGrantOf(_ context.Context, subject, grantID string) error {
-	if !slices.ContainsFunc(s.grants, func(g storage.Grant) bool { return g.ID == grantID && g.Identity.Subject == subject }) {
-		return authz.ErrNoSuchGrant
-	}
-	s.revoked = append(s.revoked, grantID)
-	return nil
-}
-
-func (s *fakeAccounts) OpenConnectLink(ticket string) (*authz.ConnectLink, error) {
-	if ticket != "ticket" {
-		return nil, authz.ErrLinkInvalid
-	}
-	link := s.link
-	return &link, s.linkErr
-}
-
-func (s *fakeAccounts) ProvedAgain(_ context.Context, id storage.Identity) error {
-	s.proved = append(s.proved, id)
-	return nil
-}
-
-func (s *fakeAccounts) CheckAuthentication(*http.Request, storage.Authentication, string) error {
-	if s.left {
-		return authz.ErrSignedOut
-	}
-	return nil
-}
-
-func (s *fakeAccounts) CheckLinkUnused(context.Context, *authz.ConnectLink) error { return s.linkUsed }
-
-// fakeBroker connects the servers of newFake: Notion by OAuth, GitHub by a key.
+// fakeBroker connects the servers of testConfig, Notion by OAuth, GitHub by a
+// key, and fails as it is told to.
 type fakeBroker struct {
 	servers map[string]*accounts.Server
 	// connections by owner and server
 	connections map[[2]string]accounts.Status
-	err         error // of the next step
+	err         error  // of the next step
+	looked      func() // is called when somebody looks at connections, unless nil
 
 	trip           *accounts.ConnectRequest
 	answers        []accounts.Answer
@@ -170,6 +90,9 @@ func (b *fakeBroker) ConnectHeaders(_ context.Context, owner, server string, val
 }
 
 func (b *fakeBroker) Status(_ context.Context, owner string) ([]accounts.Status, error) {
+	if b.looked != nil {
+		b.looked()
+	}
 	var all []accounts.Status
 	for _, server := range []string{"notion", "github"} {
 		status := b.connections[[2]string{owner, server}]
