@@ -54,7 +54,7 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 // another one for a code that was made for it.
 func TestConfiguredClientChanges_K15(t *testing.T) {
 	l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
-	a := l.answerTo(l.begin(l.trip()))
+	a := l.answerTo(l.start(l.request()))
 	l.cfg.Servers[0].Client = &Client{ID: "other", Secret: "hush too"}
 	_, err := l.Finish(t.Context(), a)
 	if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
@@ -71,7 +71,7 @@ func TestStoreFails_Pin(t *testing.T) {
 	if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
 		t.Fatal(err)
 	}
-	_, err := l.Start(t.Context(), l.trip())
+	_, err := l.Start(t.Context(), l.request())
 	wantProblem(t, err, ProviderUnusable)
 	if err == nil || !strings.Contains(err.Error(), "does not open") {
 		t.Errorf("a pin that cannot be read: %v", err)

@@ -34,7 +34,7 @@ func TestDamagedRecords_K14_M02(t *testing.T) {
 			thief.Secret = v.record(thief.Owner, "github").Secret
 			return thief
 		},
-		"an older one, from another trip": func(v *vaultLab, _, thief storage.Connection) storage.Connection {
+		"an older one, from another request": func(v *vaultLab, _, thief storage.Connection) storage.Connection {
 			if err := v.Disconnect(v.t.Context(), thief.Owner, thief.Server); err != nil {
 				v.t.Fatal(err)
 			}

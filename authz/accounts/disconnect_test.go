@@ -204,13 +204,13 @@ func TestDisconnect_K20(t *testing.T) {
 		v.disconnect(storage.SharedOwner, "shared")
 		v.wantCall(alice, "shared", "", ErrNotConnected)
 	})
-	t.Run("trips first", func(t *testing.T) {
+	t.Run("requests first", func(t *testing.T) {
 		v := newVault(t)
-		trip := storage.ConnectState{
+		state := storage.ConnectState{
 			Hash: storage.HashOf("state"), ConnectionKey: v.key(alice, v.servers["notion"]), Browser: testBrowser,
 			ExpiresAt: v.clock.time().Add(time.Minute),
 		}
-		if err := v.store.SaveConnectState(t.Context(), trip); err != nil {
+		if err := v.store.SaveConnectState(t.Context(), state); err != nil {
 			t.Fatal(err)
 		}
 		v.disconnect(alice, "notion") // also where nothing is connected yet

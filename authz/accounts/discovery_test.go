@@ -38,7 +38,7 @@ func TestFindResourceMetadata_CL1(t *testing.T) {
 				m["resource"] = tt.resource(l)
 			}
 			l.server.page(tt.path, document(m))
-			if got := l.begin(l.trip()).Get("resource"); got != m["resource"] {
+			if got := l.start(l.request()).Get("resource"); got != m["resource"] {
 				t.Errorf("resource %q, want %q", got, m["resource"])
 			}
 		})
@@ -52,7 +52,7 @@ func TestServerIsItsOwnProvider_CL1(t *testing.T) {
 	l.provider = l.server
 	l.server.page(asMetadataPath, document(l.metadata()))
 	l.server.page("/register", document(object{"client_id": "c"}))
-	if got := l.begin(l.trip()).Get("resource"); got != l.server.URL+"/mcp" {
+	if got := l.start(l.request()).Get("resource"); got != l.server.URL+"/mcp" {
 		t.Errorf("resource %q", got)
 	}
 }
@@ -71,7 +71,7 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", resource(l))))
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 			if l.provider.hits() != 0 {
 				t.Error("the provider was asked")
@@ -81,14 +81,14 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 	t.Run("the same in another spelling", func(t *testing.T) {
 		l := newLab(t)
 		l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", l.server.URL+"/mcp/")))
-		if got := l.begin(l.trip()).Get("resource"); got != l.server.URL+"/mcp/" {
+		if got := l.start(l.request()).Get("resource"); got != l.server.URL+"/mcp/" {
 			t.Errorf("resource %q is not what the server calls itself", got)
 		}
 	})
 	t.Run("the operator knows its public name", func(t *testing.T) {
 		l := newLab(t, func(_ *Config, s *Server) { s.Resource = "https://mcp.notion.example/mcp" })
 		l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", "https://mcp.notion.example/mcp")))
-		if got := l.begin(l.trip()).Get("resource"); got != "https://mcp.notion.example/mcp" {
+		if got := l.start(l.request()).Get("resource"); got != "https://mcp.notion.example/mcp" {
 			t.Errorf("resource %q", got)
 		}
 	})
@@ -104,7 +104,7 @@ func TestSeveralProviders_CL3(t *testing.T) {
 	}
 	for _, none := range []any{nil, []string{}, []string{""}, []string{dead.URL}, "text", []int{1}} {
 		l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", none)))
-		_, err := l.Start(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderUnusable)
 	}
 }
@@ -132,7 +132,7 @@ func TestDiscoveryOutage(t *testing.T) {
 		} {
 			l := newLab(t)
 			tt.breaks(l)
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
 			}
@@ -181,7 +181,7 @@ func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
 			l := newLab(t)
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", issuer(l))))
 			l.provider.page(oidcPath, document(l.metadata())) // does not save it
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 			if n := len(l.provider.requests("/register")); n != 0 {
 				t.Error("registered there all the same")
@@ -195,12 +195,12 @@ func TestNoPKCE_CL6_K08(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t, func(_ *Config, s *Server) { s.Quirks.AllowMissingPKCE = true })
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
-			if got := l.begin(l.trip()); got.Get("code_challenge_method") != "S256" || len(got.Get("code_challenge")) != 43 {
+			if got := l.start(l.request()); got.Get("code_challenge_method") != "S256" || len(got.Get("code_challenge")) != 43 {
 				t.Error("the challenge is not sent all the same")
 			}
 		})
@@ -221,7 +221,7 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 			t.Run(member+" "+endpoint, func(t *testing.T) {
 				l := newLab(t)
 				l.provider.page(asMetadataPath, document(with(l.metadata(), member, endpoint)))
-				to, err := l.Start(t.Context(), l.trip())
+				to, err := l.Start(t.Context(), l.request())
 				wantProblem(t, err, ProviderUnusable)
 				if to != "" || len(l.provider.requests("/register")) != 0 {
 					t.Errorf("went on to %q", to)
@@ -269,7 +269,7 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 				l.server.page(asMetadataPath, document(l.metadata()))
 				l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{})))
 				point(l, address)
-				_, err := l.Start(t.Context(), l.trip())
+				_, err := l.Start(t.Context(), l.request())
 				wantProblem(t, err, ProviderUnusable)
 			})
 		}
@@ -292,9 +292,9 @@ func TestRedirectAtEachHop_K06_H03(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, evil := newLab(t), newHost(t)
 			turn(l, evil.URL+"/latest/meta-data")
-			if to, err := l.Start(t.Context(), l.trip()); err == nil {
+			if to, err := l.Start(t.Context(), l.request()); err == nil {
 				_, _ = to, err
-				request := l.begin(l.trip())
+				request := l.start(l.request())
 				_, _ = l.Finish(t.Context(), l.answerTo(request))
 			}
 			if evil.hits() != 0 {
@@ -327,26 +327,26 @@ func TestHostileDocuments_H05_H06(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.page(prmPath, page)
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t)
 			l.provider.page(asMetadataPath, page)
 			l.provider.page(oidcPath, page)
-			_, err = l.Start(t.Context(), l.trip())
+			_, err = l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 		})
 	}
 	t.Run("server down", func(t *testing.T) {
 		l := newLab(t)
 		l.server.Close()
-		_, err := l.Start(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderDown)
 	})
 	t.Run("provider down", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.Close()
-		_, err := l.Start(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderDown)
 	})
 }
@@ -379,7 +379,7 @@ func TestConfiguredIssuer_CL5(t *testing.T) {
 	l := newLab(t, func(_ *Config, s *Server) { s.Issuer = "later" })
 	l.cfg.Servers[0].Issuer = l.provider.URL
 	l.server.page(prmPath, document(with(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"}), "scopes_supported", []string{"a"})))
-	if got := l.begin(l.trip()).Get("scope"); got != "a" {
+	if got := l.start(l.request()).Get("scope"); got != "a" {
 		t.Errorf("scope %q", got)
 	}
 }

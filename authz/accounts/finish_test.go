@@ -24,7 +24,7 @@ import (
 
 func TestConnect_CL11(t *testing.T) {
 	l := newLab(t, func(_ *Config, s *Server) { s.Scopes = []string{"a", "b"} })
-	request := l.begin(l.trip())
+	request := l.start(l.request())
 	outcome, err := l.Finish(t.Context(), l.answerTo(request))
 	if err != nil || outcome != (Outcome{Server: "notion", Owner: testOwner, ReturnTo: "/oauth/account", Connected: true}) {
 		t.Fatalf("outcome %+v, %v", outcome, err)
@@ -80,7 +80,7 @@ func TestIssuerOfAnswer_CL12_K02_K03(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				l := newLab(t)
 				l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_response_iss_parameter_supported", tt.advertised)))
-				a := l.answerTo(l.begin(l.trip()))
+				a := l.answerTo(l.start(l.request()))
 				a.Iss = tt.iss(l)
 				if failed {
 					a.Code, a.Error = "", "access_denied"
@@ -109,7 +109,7 @@ func TestPathOfAnswer_K02(t *testing.T) {
 		"/api/oauth/callback/github", "/api/oauth/callback", "", "/", "/notion", "/api/oauth/callback/notion/", "/api/oauth/callback/Notion",
 	} {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		a.Path = path
 		outcome, err := l.Finish(t.Context(), a)
 		wantProblem(t, err, NotThatProvider)
@@ -129,13 +129,13 @@ func TestMixUp_K02(t *testing.T) {
 	evil.cfg.Servers[0].ID = "evil"
 	servers := []Server{honest.cfg.Servers[0], evil.cfg.Servers[0]}
 	honest.Broker = New(Config{Issuer: testIssuer, Servers: servers}, honest.Broker.deps)
-	tr := honest.trip()
-	tr.Server = "evil"
+	req := honest.request()
+	req.Server = "evil"
 	for what, change := range map[string]func(*Answer){
 		"the answer came to the path of another provider": func(a *Answer) { a.Path = CallbackPath("notion") },
 		"iss is " + honest.provider.URL:                   func(a *Answer) { a.Iss = honest.provider.URL },
 	} {
-		to, err := honest.Start(t.Context(), tr)
+		to, err := honest.Start(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,14 +161,14 @@ func TestMixUp_K02(t *testing.T) {
 
 func TestOtherBrowser_CL13_I02(t *testing.T) {
 	l := newLab(t)
-	a := l.answerTo(l.begin(l.trip()))
+	a := l.answerTo(l.start(l.request()))
 	right := a.Browser
 	for _, other := range []storage.Hash{storage.HashOf("mallory's browser"), {}} {
 		a.Browser = other
 		outcome, err := l.Finish(t.Context(), a)
 		wantProblem(t, err, OtherBrowser)
 		if outcome != (Outcome{}) {
-			t.Errorf("told about another's trip: %+v", outcome)
+			t.Errorf("told about another's request: %+v", outcome)
 		}
 	}
 	if len(l.provider.requests("/token")) != 0 || len(l.connections()) != 0 {
@@ -182,7 +182,7 @@ func TestOtherBrowser_CL13_I02(t *testing.T) {
 
 func TestStateIsUsedOnce_CL14(t *testing.T) {
 	l := newLab(t)
-	a := l.answerTo(l.begin(l.trip()))
+	a := l.answerTo(l.start(l.request()))
 	var connected atomic.Int32
 	var wg sync.WaitGroup
 	for range 32 {
@@ -210,7 +210,7 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 		}
 	}
 	t.Run("late", func(t *testing.T) {
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		l.now = l.now.Add(15 * time.Minute)
 		_, err := l.Finish(t.Context(), a)
 		wantProblem(t, err, RequestEnded)
@@ -219,7 +219,7 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 
 func TestStateOfAnotherSite_CL14(t *testing.T) {
 	l := newLab(t)
-	a := l.answerTo(l.begin(l.trip()))
+	a := l.answerTo(l.start(l.request()))
 	other := New(Config{Issuer: "https://other.example", Servers: l.cfg.Servers}, l.Broker.deps)
 	_, err := other.Finish(t.Context(), a)
 	wantProblem(t, err, RequestEnded)
@@ -231,7 +231,7 @@ func TestProvidersError_K19(t *testing.T) {
 		"invalid_scope": Unsupported, "invalid_target": Unsupported, "unsupported_response_type": Unsupported, "canary<script>": ProviderRefused, strings.Repeat("canary", 9999): ProviderRefused,
 	} {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		a.Code, a.Error = "", code
 		outcome, err := l.Finish(t.Context(), a)
 		wantProblem(t, err, want)
@@ -241,7 +241,7 @@ func TestProvidersError_K19(t *testing.T) {
 	}
 	for name, code := range map[string]string{"no code": "", "long code": strings.Repeat("c", client.MaxTokenLen+1)} {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		a.Code = code
 		_, err := l.Finish(t.Context(), a)
 		if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
@@ -250,7 +250,7 @@ func TestProvidersError_K19(t *testing.T) {
 	}
 	for code, want := range map[string]Problem{"access_denied": Declined, "invalid_scope": Unsupported} {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		a.Error = code
 		_, err := l.Finish(t.Context(), a)
 		if wantProblem(t, err, want); len(l.provider.requests("/token")) != 0 {
@@ -272,7 +272,7 @@ func TestOneTokenRequest_K09(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			a := l.answerTo(l.begin(l.trip()))
+			a := l.answerTo(l.start(l.request()))
 			l.provider.page("/token", page)
 			l.provider.page("/token2", page)
 			_, err := l.Finish(t.Context(), a)
@@ -308,7 +308,7 @@ func TestConnectAgain(t *testing.T) {
 func TestConnectDuringRefresh(t *testing.T) {
 	l := newLab(t)
 	l.connect()
-	a := l.answerTo(l.begin(l.trip()))
+	a := l.answerTo(l.start(l.request()))
 	c, _ := l.connection()
 	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
 		c.Lease = "a refresher"
@@ -353,7 +353,7 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 				if connected {
 					l.connect()
 				}
-				request := l.begin(l.trip())
+				request := l.start(l.request())
 				hook(l)
 				exchanged := len(l.provider.requests("/token"))
 				_, err := l.Finish(t.Context(), l.answerTo(request))
@@ -374,14 +374,14 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 
 func TestConnectionOfFlow(t *testing.T) {
 	l := newLab(t)
-	tr := l.trip()
-	tr.Owner, tr.KeepUntil = storage.FlowOwner("f1"), l.now.Add(time.Minute)
-	tr.Authentication = l.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
-	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(tr))); err != nil {
+	req := l.request()
+	req.Owner, req.KeepUntil = storage.FlowOwner("f1"), l.now.Add(time.Minute)
+	req.Authentication = l.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
+	if _, err := l.Finish(t.Context(), l.answerTo(l.start(req))); err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.store.Connection(t.Context(), l.key(tr.Owner, &l.cfg.Servers[0]), l.now)
-	if err != nil || !c.ExpiresAt.Equal(tr.KeepUntil) {
+	c, err := l.store.Connection(t.Context(), l.key(req.Owner, &l.cfg.Servers[0]), l.now)
+	if err != nil || !c.ExpiresAt.Equal(req.KeepUntil) {
 		t.Errorf("connection %+v", c)
 	}
 	if opened, err := l.openSecrets(c); err != nil || opened.Person != testOwner {
@@ -412,13 +412,13 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(mine, other *storage.ConnectState){
-		"another's trip": func(mine, _ *storage.ConnectState) { mine.Owner = "user_id:mallory" },
-		"another trip":   func(mine, other *storage.ConnectState) { mine.Secret = other.Secret },
+		"another's request": func(mine, _ *storage.ConnectState) { mine.Owner = "user_id:mallory" },
+		"another request":   func(mine, other *storage.ConnectState) { mine.Secret = other.Secret },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			a := l.answerTo(l.begin(l.trip()))
-			l.begin(l.trip())
+			a := l.answerTo(l.start(l.request()))
+			l.start(l.request())
 			s := l.store.states[0]
 			change(&s, &l.store.states[1])
 			if err := l.store.SaveConnectState(t.Context(), s); err != nil {
@@ -435,7 +435,7 @@ func TestStoreFails_Finish(t *testing.T) {
 	broken := errors.New("disk")
 	t.Run("before", func(t *testing.T) {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		l.store.failWith(broken)
 		_, err := l.Finish(t.Context(), a)
 		if !errors.Is(err, broken) || len(l.provider.requests("/token")) != 0 {
@@ -444,7 +444,7 @@ func TestStoreFails_Finish(t *testing.T) {
 	})
 	t.Run("after", func(t *testing.T) {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
 			l.store.failWith(broken)
 			document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
@@ -462,11 +462,11 @@ func TestModeChangedMeanwhile(t *testing.T) {
 	for before, after := range map[Mode]Mode{OAuth: PerUserOAuth, PerUserOAuth: OAuth} {
 		t.Run(string(before), func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) { s.Mode = before })
-			tr := l.trip()
+			req := l.request()
 			if before == OAuth {
-				tr.Owner = storage.SharedOwner
+				req.Owner = storage.SharedOwner
 			}
-			a := l.answerTo(l.begin(tr))
+			a := l.answerTo(l.start(req))
 			l.servers["notion"].Mode = after
 			_, err := l.Finish(t.Context(), a)
 			wantProblem(t, err, UnknownServer)

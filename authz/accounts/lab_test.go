@@ -201,7 +201,7 @@ func with(m object, name string, value any) object {
 	return m
 }
 
-func (l *lab) trip() ConnectRequest {
+func (l *lab) request() ConnectRequest {
 	return ConnectRequest{Server: "notion", Owner: testOwner, Browser: testBrowser, ReturnTo: "/oauth/account"}
 }
 
@@ -215,8 +215,8 @@ func (l *lab) inFlow(id string, who storage.Identity) storage.Authentication {
 	return storage.Authentication{Identity: who, FlowID: id}
 }
 
-// begin begins a trip and returns the parameters of the authorization request.
-func (l *lab) begin(t ConnectRequest) url.Values {
+// start starts a request and returns the parameters of the authorization request.
+func (l *lab) start(t ConnectRequest) url.Values {
 	l.t.Helper()
 	to, err := l.Start(l.t.Context(), t)
 	if err != nil {
@@ -241,10 +241,10 @@ func (l *lab) answerTo(request url.Values) Answer {
 	}
 }
 
-// connect makes a whole trip.
+// connect makes a whole request.
 func (l *lab) connect() url.Values {
 	l.t.Helper()
-	request := l.begin(l.trip())
+	request := l.start(l.request())
 	if _, err := l.Finish(l.t.Context(), l.answerTo(request)); err != nil {
 		l.t.Fatal("Finish:", err)
 	}

@@ -111,7 +111,7 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			arrange(l)
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 			if n := len(l.provider.requests("/register")); n != 0 {
 				t.Errorf("%d registrations, want none", n)
@@ -136,7 +136,7 @@ func TestUnusablePointer(t *testing.T) {
 			l.server.page("/register", document(object{"client_id": "c"}))
 			l.challenge(`Bearer resource_metadata="` + pointer + `"`)
 			l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{}))) // as in production
-			l.begin(l.trip())
+			l.start(l.request())
 			if evil.hits() != 0 {
 				t.Error("K06: the address was asked")
 			}
@@ -150,7 +150,7 @@ func TestUnusablePointer(t *testing.T) {
 			l.server.page(prmPath, nil)
 			l.server.page("/own/place", document(l.resourceMetadata()))
 			l.challenge("Bearer resource_metadata=" + strings.ReplaceAll(pointer, "$", l.server.URL) + `, scope='a b'`)
-			if got := l.begin(l.trip()).Get("scope"); got != "a b" {
+			if got := l.start(l.request()).Get("scope"); got != "a b" {
 				t.Errorf("scope %q, want %q", got, "a b")
 			}
 		})
@@ -163,7 +163,7 @@ func TestFailuresAreTold(t *testing.T) {
 	l := newLab(t)
 	l.provider.page(asMetadataPath, answer(200, "application/json", `{"error":"canary"}`))
 	l.provider.page(oidcPath, answer(404, "text/plain", "canary"))
-	_, err := l.Start(t.Context(), l.trip())
+	_, err := l.Start(t.Context(), l.request())
 	wantProblem(t, err, ProviderUnusable)
 	said := err.Error()
 	first, second := strings.Index(said, asMetadataPath+": issuer, authorization_endpoint or token_endpoint is missing"), strings.Index(said, oidcPath+": egress: answer not usable: status 404")
@@ -172,12 +172,12 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
-	_, err = l.Start(t.Context(), l.trip())
+	_, err = l.Start(t.Context(), l.request())
 	if said := err.Error(); strings.Contains(said, "canary") || !strings.Contains(said, "configure issuer for server notion") {
 		t.Errorf("told %q", said)
 	}
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
-	_, err = l.Start(t.Context(), l.trip())
+	_, err = l.Start(t.Context(), l.request())
 	if said := err.Error(); !strings.Contains(said, "its issuer is "+l.provider.URL+"/tenant/, not "+l.provider.URL+";") {
 		t.Errorf("told %q", said)
 	}
@@ -251,7 +251,7 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 			if tt.configured != "" {
 				l.cfg.Servers[0].Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
 			}
-			a := l.answerTo(l.begin(l.trip()))
+			a := l.answerTo(l.start(l.request()))
 			a.Iss = issuer // the provider's own
 			if _, err := l.Finish(t.Context(), a); err != nil {
 				t.Fatal(err)
@@ -267,7 +267,7 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 			// The other spelling is no other provider.
 			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"})))
 			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/")))
-			l.begin(l.trip())
+			l.start(l.request())
 		})
 	}
 }
@@ -298,7 +298,7 @@ func TestLenientMetadata(t *testing.T) {
 	t.Run("scopes in one text", func(t *testing.T) {
 		l := newLab(t)
 		l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", "a b")))
-		if got := l.begin(l.trip()).Get("scope"); got != "a b" {
+		if got := l.start(l.request()).Get("scope"); got != "a b" {
 			t.Errorf("scope %q, want %q", got, "a b")
 		}
 	})
@@ -314,7 +314,7 @@ func TestLenientMetadata(t *testing.T) {
 	t.Run("iss must come, as text", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
-		_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.trip())))
+		_, err := l.Finish(t.Context(), l.answerTo(l.start(l.request())))
 		wantProblem(t, err, NotThatProvider)
 	})
 }
@@ -390,14 +390,14 @@ func TestLenientRegistration_CL7(t *testing.T) {
 		t.Run("redirect URIs: "+name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page("/register", document(object{"client_id": "c", "redirect_uris": tt.uris}))
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, tt.want)
 		})
 	}
 	t.Run("refused with 200", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.page("/register", document(object{"error": "invalid_client_metadata"}))
-		_, err := l.Start(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, NotRegistered)
 	})
 }
@@ -423,14 +423,14 @@ func TestManyScopes(t *testing.T) {
 		for _, n := range []int{64, 65, 300, mostScopes} {
 			l := newLab(t)
 			offer(l, names(n))
-			got := strings.Fields(l.begin(l.trip()).Get("scope"))
+			got := strings.Fields(l.start(l.request()).Get("scope"))
 			if !slices.Equal(got, names(n)) {
 				t.Errorf("%s: %d of %d scopes asked for", name, len(got), n)
 			}
 		}
 		l := newLab(t)
 		offer(l, names(mostScopes+1))
-		_, err := l.Start(t.Context(), l.trip())
+		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderUnusable)
 		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
 			t.Errorf("%s: told %v", name, err)

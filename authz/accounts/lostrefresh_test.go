@@ -195,7 +195,7 @@ func TestRefreshIsOvertaken(t *testing.T) {
 	})
 }
 
-// The provider forgot our registration: the next trip makes a new one.
+// The provider forgot our registration: the next request makes a new one.
 func TestRefreshForgetsLostRegistration(t *testing.T) {
 	v := newVault(t)
 	s := v.servers["notion"]

@@ -40,12 +40,12 @@ func newForgetful(l *lab, saysUnknown http.HandlerFunc) *forgetfulProvider {
 	return p
 }
 
-// travel is a whole trip; it reports whether the person came back.
+// travel is a whole request; it reports whether the person came back.
 func (p *forgetfulProvider) travel(l *lab, owner string) bool {
 	l.t.Helper()
-	tr := l.trip()
-	tr.Owner = owner
-	request := l.begin(tr)
+	req := l.request()
+	req.Owner = owner
+	request := l.start(req)
 	if !p.known[request.Get("client_id")] {
 		return false
 	}
@@ -74,7 +74,7 @@ func TestForgottenWithoutAWord_CL10(t *testing.T) {
 			l := newLab(t)
 			p := newForgetful(l, says)
 			if !p.travel(l, testOwner) {
-				t.Fatal("the first trip got lost")
+				t.Fatal("the first request got lost")
 			}
 			clear(p.known)
 			tries := 0
@@ -131,14 +131,14 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 			})
 			p.travel(l, testOwner)
 			for range 50 {
-				l.begin(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				l.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if p.registered > 2 {
 				t.Errorf("%d registrations within a moment", p.registered)
 			}
 			for range 24 * 4 {
 				l.now = l.now.Add(15 * time.Minute)
-				l.begin(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				l.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if p.registered > 8 {
 				t.Errorf("%d registrations within a day", p.registered)
@@ -155,7 +155,7 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 			latest := fmt.Sprintf("Bearer at-dynamic-%d", p.registered)
 			for range 24 * 4 {
 				l.now = l.now.Add(15 * time.Minute)
-				l.begin(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				l.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if c, err := l.Credential(t.Context(), "user_id:bob", "notion"); err != nil || c.Headers[0].Value != latest {
 				t.Errorf("credential %v, %v, want %s", c, err, latest)
@@ -170,7 +170,7 @@ func TestOthersOnTheWay_CL10(t *testing.T) {
 	p := newForgetful(l, unclearAnswers["no OAuth error"])
 	p.travel(l, testOwner)
 	for i := range 10 {
-		l.begin(ConnectRequest{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
+		l.start(ConnectRequest{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
 	}
 	if p.registered != 1 {
 		t.Errorf("%d registrations", p.registered)
@@ -216,7 +216,7 @@ func TestFormerRegistrationIsForgotten(t *testing.T) {
 	}
 }
 
-// An operator drops a registration: the next trip makes a new one, and what
+// An operator drops a registration: the next request makes a new one, and what
 // was connected with the former one goes on.
 func TestRetireRegistrations(t *testing.T) {
 	l := newLab(t)
@@ -253,7 +253,7 @@ func TestFormerRegistrationsInUseStay_CL10(t *testing.T) {
 			for i := range 2 * maxFormer {
 				l.now = l.now.Add(maxReplacePause)
 				for range 3 {
-					l.begin(ConnectRequest{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
+					l.start(ConnectRequest{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
 				}
 				p.travel(l, "user_id:mallory")
 				if i%2 == 0 {

@@ -63,16 +63,16 @@ func TestRecentStatuses(t *testing.T) {
 	v.wantRecent("shared", nil)
 }
 
-// What was started ends with its trips.
+// What was started ends with its requests.
 func TestEndStarted(t *testing.T) {
 	v := newVault(t)
 	start := func() {
 		v.Started("shared", v.clock.time().Add(time.Minute))
-		trip := storage.ConnectState{
+		state := storage.ConnectState{
 			Hash: storage.HashOf("state"), ConnectionKey: v.key(storage.SharedOwner, v.servers["shared"]), Browser: testBrowser,
 			ExpiresAt: v.clock.time().Add(time.Minute),
 		}
-		if err := v.store.SaveConnectState(t.Context(), trip); err != nil {
+		if err := v.store.SaveConnectState(t.Context(), state); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -52,7 +52,7 @@ func TestExchangeProblems(t *testing.T) {
 				changes = append(changes, tt.change)
 			}
 			l := newLab(t, changes...)
-			a := l.answerTo(l.begin(l.trip()))
+			a := l.answerTo(l.start(l.request()))
 			l.provider.page("/token", tt.page)
 			_, err := l.Finish(t.Context(), a)
 			wantProblem(t, err, tt.want)

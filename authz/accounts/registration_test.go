@@ -47,7 +47,7 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 				delete(m, "registration_endpoint")
 			}
 			l.provider.page(asMetadataPath, document(m))
-			to, err := l.Start(t.Context(), l.trip())
+			to, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, tt.problem)
 			u, _ := url.Parse(to)
 			if got := u.Query().Get("client_id"); got != tt.want {
@@ -175,7 +175,7 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = tt.issuer })
-			l.begin(l.trip())
+			l.start(l.request())
 			requests := l.provider.requests("/register")
 			var m struct {
 				ClientID string `json:"client_id"`
@@ -214,7 +214,7 @@ func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.page("/register", tt.page)
-			_, err := l.Start(t.Context(), l.trip())
+			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, tt.problem)
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("the provider's words are in %q", err)
@@ -266,7 +266,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 	l.connect()
 	l.connect()
 	if n := len(l.provider.requests("/register")); n != 1 {
-		t.Errorf("%d registrations for two trips", n)
+		t.Errorf("%d registrations for two requests", n)
 	}
 	for _, c := range l.store.clients {
 		if c.Issuer != testIssuer || c.Provider != l.provider.URL || c.Server != "notion" {
@@ -280,7 +280,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.Start(t.Context(), l.trip()); err != nil {
+	if _, err := l.Start(t.Context(), l.request()); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(l.provider.requests("/register")); n != 2 {
@@ -299,7 +299,7 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	})
 	for range 16 {
 		wg.Go(func() {
-			if _, err := l.Start(t.Context(), l.trip()); err != nil {
+			if _, err := l.Start(t.Context(), l.request()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -309,14 +309,14 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	wg.Wait()
 	ids := map[string]bool{}
 	for _, s := range l.store.states {
-		var tr pendingConnect
-		if err := l.open(s.Secret, &tr, pendingContext(s.ConnectionKey, s.Hash)...); err != nil {
+		var req pendingConnect
+		if err := l.open(s.Secret, &req, pendingContext(s.ConnectionKey, s.Hash)...); err != nil {
 			t.Fatal(err)
 		}
-		ids[tr.Binding.ClientID] = true
+		ids[req.Binding.ClientID] = true
 	}
 	if len(ids) != 1 || len(l.store.states) != 16 {
-		t.Errorf("%d trips as the clients %v", len(l.store.states), ids)
+		t.Errorf("%d requests as the clients %v", len(l.store.states), ids)
 	}
 }
 
@@ -359,7 +359,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
 		l.connect()
 		other := move(l)
-		to, err := l.Start(t.Context(), l.trip())
+		to, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderUnusable)
 		if to != "" || len(other.requests("/token")) != 0 {
 			t.Errorf("went on to %q", to)
@@ -380,7 +380,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 	})
 	t.Run("registered anew between leaving and coming back", func(t *testing.T) {
 		l := newLab(t)
-		a := l.answerTo(l.begin(l.trip()))
+		a := l.answerTo(l.start(l.request()))
 		other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}}
 		if err := l.plantClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
 			t.Fatal(err)
@@ -392,7 +392,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 	})
 	t.Run("between leaving and coming back", func(t *testing.T) {
 		l := newLab(t)
-		request := l.begin(l.trip())
+		request := l.start(l.request())
 		other := move(l)
 		if _, err := l.Finish(t.Context(), l.answerTo(request)); err != nil {
 			t.Fatal(err)
@@ -423,9 +423,9 @@ func TestProviderForgets_CL10(t *testing.T) {
 	l.provider.page("/token", forgetful(&known))
 	l.connect()
 
-	// It restarts: the code of the trip under way is refused, and the next one
+	// It restarts: the code of the request under way is refused, and the next one
 	// registers anew.
-	request := l.begin(l.trip())
+	request := l.start(l.request())
 	known = "dynamic-2"
 	l.provider.page("/register", document(object{"client_id": "dynamic-2", "client_secret": "s2"}))
 	outcome, err := l.Finish(t.Context(), l.answerTo(request))
@@ -444,27 +444,27 @@ func TestProviderForgets_CL10(t *testing.T) {
 	// the next person who leaves is not.
 	known = "dynamic-3"
 	l.provider.page("/register", document(object{"client_id": "dynamic-3", "client_secret": "s3"}))
-	if got := l.begin(l.trip()).Get("client_id"); got != "dynamic-2" {
+	if got := l.start(l.request()).Get("client_id"); got != "dynamic-2" {
 		t.Fatalf("client_id %q: nobody could know yet", got)
 	}
 	if got := l.connect().Get("client_id"); got != "dynamic-3" {
 		t.Errorf("client_id %q after a person did not return", got)
 	}
 
-	// A provider that works is not asked before each trip.
+	// A provider that works is not asked before each request.
 	l.provider.forget()
 	l.connect()
 	l.connect()
 	if n := len(l.provider.requests("/token")); n != 2 {
-		t.Errorf("%d token requests for two trips", n)
+		t.Errorf("%d token requests for two requests", n)
 	}
 }
 
 // A provider refuses a former client after a new one took its place.
 func TestForgettingKeepsTheNewClient(t *testing.T) {
 	for name, late := range map[string]func(l *lab){
-		"a trip": func(l *lab) {
-			_, err := l.Finish(l.t.Context(), l.answerTo(l.begin(l.trip())))
+		"a request": func(l *lab) {
+			_, err := l.Finish(l.t.Context(), l.answerTo(l.start(l.request())))
 			wantProblem(l.t, err, ProviderRefused)
 		},
 		"a refresh": func(l *lab) {

@@ -175,7 +175,7 @@ func (v *vaultLab) serverAnswers(status int) {
 	})
 }
 
-// connectAs gives the owner a connection, as a trip does.
+// connectAs gives the owner a connection, as a request does.
 func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
 	v.t.Helper()
 	access, refresh := v.idp.issue(owner + " " + server)

@@ -13,16 +13,16 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (l *lab) onceTrip() ConnectRequest {
-	t := l.trip()
+func (l *lab) singleUse() ConnectRequest {
+	t := l.request()
 	t.SingleUse = storage.HashOf("a link")
 	return t
 }
 
-func TestOneConnectionOfSeveralTrips(t *testing.T) {
+func TestOneConnectionOfSeveralRequests(t *testing.T) {
 	l := newLab(t)
-	first, second := l.answerTo(l.begin(l.onceTrip())), l.answerTo(l.begin(l.onceTrip()))
-	third := l.answerTo(l.begin(l.onceTrip()))
+	first, second := l.answerTo(l.start(l.singleUse())), l.answerTo(l.start(l.singleUse()))
+	third := l.answerTo(l.start(l.singleUse()))
 	if _, err := l.Finish(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
@@ -47,23 +47,23 @@ func TestOneConnectionOfSeveralTrips(t *testing.T) {
 	l.connect() // what is not bound to a link goes on to work
 }
 
-// Trips that come back at the same time all have tokens before one is stored.
-func TestOneConnectionOfTripsThatRace(t *testing.T) {
+// Requests that come back at the same time all have tokens before one is stored.
+func TestOneConnectionOfRequestsThatRace(t *testing.T) {
 	l := newLab(t)
-	const trips = 8
+	const requests = 8
 	var answers []Answer
-	for range trips {
-		answers = append(answers, l.answerTo(l.begin(l.onceTrip())))
+	for range requests {
+		answers = append(answers, l.answerTo(l.start(l.singleUse())))
 	}
 	var exchanging sync.WaitGroup
-	exchanging.Add(trips)
+	exchanging.Add(requests)
 	reply := document(object{"access_token": "at-1", "token_type": "Bearer"})
 	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
 		exchanging.Done()
 		exchanging.Wait()
 		reply(w, r)
 	})
-	outcomes := make(chan error, trips)
+	outcomes := make(chan error, requests)
 	for _, a := range answers {
 		go func() {
 			_, err := l.Finish(t.Context(), a)
@@ -71,7 +71,7 @@ func TestOneConnectionOfTripsThatRace(t *testing.T) {
 		}()
 	}
 	connected := 0
-	for range trips {
+	for range requests {
 		if err := <-outcomes; err == nil {
 			connected++
 		} else {
@@ -86,18 +86,18 @@ func TestOneConnectionOfTripsThatRace(t *testing.T) {
 // What fails at the provider may be tried again with the same link.
 func TestFailureUsesNothingUp(t *testing.T) {
 	l := newLab(t)
-	declined := l.answerTo(l.begin(l.onceTrip()))
+	declined := l.answerTo(l.start(l.singleUse()))
 	declined.Code, declined.Error = "", "access_denied"
 	_, err := l.Finish(t.Context(), declined)
 	wantProblem(t, err, Declined)
 
 	honest := l.provider.pages["/token"]
 	l.provider.page("/token", answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
-	_, err = l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+	_, err = l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
 	wantProblem(t, err, ProviderRefused)
 
 	l.provider.page("/token", honest)
-	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
 		t.Error(err)
 	}
 }
@@ -139,13 +139,13 @@ func TestLateTokensAreRevoked(t *testing.T) {
 			l.provider.page("/token", func(w http.ResponseWriter, _ *http.Request) {
 				l.provider.page("/token", first)
 				tt.meanwhile(l, func() {
-					if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+					if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
 						t.Error(err)
 					}
 				})
 				document(object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
 			})
-			_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+			_, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
 			wantProblem(t, err, RequestEnded)
 			l.Broker.deps.Shared.revocations.Wait()
 			var revoked []string
@@ -169,12 +169,12 @@ func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
 		l.store.failWith(errStore)
 		honest(w, r)
 	})
-	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); !errors.Is(err, errStore) {
+	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); !errors.Is(err, errStore) {
 		t.Fatal(err)
 	}
 	l.store.failWith(nil)
 	l.provider.page("/token", honest)
-	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip()))); err != nil {
+	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
 		t.Error(err)
 	}
 }
@@ -186,16 +186,16 @@ func TestLinkFromBeforeADisconnect(t *testing.T) {
 	if err := l.Disconnect(t.Context(), testOwner, "notion"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := l.Finish(t.Context(), l.answerTo(l.begin(l.onceTrip())))
+	_, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
 	wantProblem(t, err, RequestEnded)
 	if len(l.connections()) != 0 {
 		t.Error("connected")
 	}
-	again := l.onceTrip()
+	again := l.singleUse()
 	if again.LastDisconnect, err = l.store.LastDisconnect(t.Context(), l.key(testOwner, &l.cfg.Servers[0])); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Finish(t.Context(), l.answerTo(l.begin(again))); err != nil {
+	if _, err := l.Finish(t.Context(), l.answerTo(l.start(again))); err != nil {
 		t.Error(err)
 	}
 }

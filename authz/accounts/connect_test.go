@@ -20,7 +20,7 @@ func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
 		s.Quirks.AuthorizeParams = map[string]string{"access_type": "offline", "state": "mine", "redirect_uri": "https://evil.example"}
 	})
 	l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_endpoint", l.provider.URL+"/authorize?tenant=1&client_id=x")))
-	got := l.begin(l.trip())
+	got := l.start(l.request())
 	want := map[string]string{
 		"tenant": "1", "access_type": "offline", "response_type": "code", "client_id": "dynamic-1",
 		"redirect_uri": testIssuer + "/api/oauth/callback/notion", "scope": "read write",
@@ -34,9 +34,9 @@ func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
 	if len(got.Get("state")) != 43 || len(got.Get("code_challenge")) != 43 || len(got) != len(want)+2 {
 		t.Errorf("parameters %v", got)
 	}
-	other := l.begin(l.trip())
+	other := l.start(l.request())
 	if other.Get("state") == got.Get("state") || other.Get("code_challenge") == got.Get("code_challenge") {
-		t.Error("two trips share a secret")
+		t.Error("two requests share a secret")
 	}
 }
 
@@ -84,9 +84,9 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 					t.Fatal(v, err)
 				}
 			}
-			trip := l.trip()
-			trip.Scopes = strings.Fields(tt.extra)
-			got := l.begin(trip)
+			req := l.request()
+			req.Scopes = strings.Fields(tt.extra)
+			got := l.start(req)
 			if got.Get("scope") != tt.want || got.Has("scope") != (tt.want != "") {
 				t.Errorf("scope %q, want %q", got["scope"], tt.want)
 			}
@@ -104,17 +104,17 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 	if len(l.store.states) != 0 {
 		t.Fatal("recorded before anybody agreed")
 	}
-	request := l.begin(l.trip())
+	request := l.start(l.request())
 	state := l.store.states[0]
 	if state.Hash != storage.HashOf(request.Get("state")) || state.Owner != testOwner || state.Server != "notion" || state.Issuer != testIssuer || state.Browser != testBrowser ||
 		state.Provider != l.provider.URL || !state.ExpiresAt.Equal(l.now.Add(15*time.Minute)) {
 		t.Errorf("recorded %+v", state)
 	}
-	var tr pendingConnect
-	if err := l.open(state.Secret, &tr, pendingContext(state.ConnectionKey, state.Hash)...); err != nil {
+	var req pendingConnect
+	if err := l.open(state.Secret, &req, pendingContext(state.ConnectionKey, state.Hash)...); err != nil {
 		t.Fatal(err)
 	}
-	for name, secret := range map[string]string{"verifier": tr.Verifier, "state": request.Get("state"), "return": tr.ReturnTo} {
+	for name, secret := range map[string]string{"verifier": req.Verifier, "state": request.Get("state"), "return": req.ReturnTo} {
 		if len(secret) < 10 || bytes.Contains(state.Secret, []byte(secret)) {
 			t.Errorf("the %s can be read in the store", name)
 		}
@@ -123,18 +123,18 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 
 func TestBeginRefuses_CL13(t *testing.T) {
 	for name, change := range map[string]func(*ConnectRequest, *Server){
-		"unknown server":                   func(tr *ConnectRequest, _ *Server) { tr.Server = "other" },
-		"no owner":                         func(tr *ConnectRequest, _ *Server) { tr.Owner = "" },
+		"unknown server":                   func(req *ConnectRequest, _ *Server) { req.Server = "other" },
+		"no owner":                         func(req *ConnectRequest, _ *Server) { req.Owner = "" },
 		"pasted keys":                      func(_ *ConnectRequest, s *Server) { s.Mode = PerUserHeaders },
 		"open server":                      func(_ *ConnectRequest, s *Server) { s.Mode = None },
 		"a person for what everybody uses": func(_ *ConnectRequest, s *Server) { s.Mode = OAuth },
-		"everybody for what is a person's": func(tr *ConnectRequest, _ *Server) { tr.Owner = storage.SharedOwner },
+		"everybody for what is a person's": func(req *ConnectRequest, _ *Server) { req.Owner = storage.SharedOwner },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			tr := l.trip()
-			change(&tr, &l.cfg.Servers[0])
-			_, err := l.Start(t.Context(), tr)
+			req := l.request()
+			change(&req, &l.cfg.Servers[0])
+			_, err := l.Start(t.Context(), req)
 			wantProblem(t, err, UnknownServer)
 			if l.server.hits() != 0 || len(l.store.states) != 0 {
 				t.Error("something happened all the same")
@@ -143,16 +143,16 @@ func TestBeginRefuses_CL13(t *testing.T) {
 	}
 	t.Run("shared", func(t *testing.T) {
 		l := newLab(t, func(_ *Config, s *Server) { s.Mode = OAuth })
-		tr := l.trip()
-		tr.Owner = storage.SharedOwner
-		l.begin(tr)
+		req := l.request()
+		req.Owner = storage.SharedOwner
+		l.start(req)
 	})
 }
 
 func TestStoreFails_Begin(t *testing.T) {
 	l := newLab(t)
 	l.store.failWith(http.ErrAbortHandler)
-	_, err := l.Start(t.Context(), l.trip())
+	_, err := l.Start(t.Context(), l.request())
 	if !errors.Is(err, http.ErrAbortHandler) || problemOf(err) != "" {
 		t.Errorf("error %v, want the store's", err)
 	}
@@ -160,7 +160,7 @@ func TestStoreFails_Begin(t *testing.T) {
 
 func TestAuthorizationURLIsOneAddress_CL20(t *testing.T) {
 	l := newLab(t)
-	to, err := l.Start(t.Context(), l.trip())
+	to, err := l.Start(t.Context(), l.request())
 	if err != nil {
 		t.Fatal(err)
 	}
