@@ -50,7 +50,7 @@ type AuthStore interface {
 	// connect states; its OnExpiry is queued.
 	EndFlows(ctx context.Context, issuer, subject string, now time.Time) error
 
-	// Code returns a code as it stands, without claiming it, or ErrNotFound.
+	// Code returns a code as it is, without claiming it, or ErrNotFound.
 	// A claimed code is returned for as long as its grant can live.
 	Code(ctx context.Context, h Hash, now time.Time) (Code, error)
 	// ClaimCode redeems a code for tokens, once.
@@ -64,7 +64,7 @@ type AuthStore interface {
 	//   Revoked      the grant was revoked in between.
 	ClaimCode(ctx context.Context, c CodeClaim) (CodeResult, error)
 
-	// RefreshToken returns a refresh token as it stands, and its grant, or
+	// RefreshToken returns a refresh token as it is, and its grant, or
 	// ErrNotFound when either ended, or its record had no more use. The token that
 	// was rotated last is returned too.
 	RefreshToken(ctx context.Context, h Hash, now time.Time) (RefreshToken, Grant, error)

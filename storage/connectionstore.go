@@ -30,11 +30,11 @@ type ConnectionStore interface {
 	//   OK            the lease is the caller's until then; the connection is
 	//                 returned with its next Revision, and if it is in doubt with
 	//                 one more of its Retries.
-	//   LeaseHeld     another caller holds a lease; the connection as it stands.
+	//   LeaseHeld     another caller holds a lease; the connection as it is.
 	//   LeaseExpired  a lease ran out without a result: the connection is in doubt
 	//                 from now on, committed, and returned so, with its next Revision.
 	//   Changed       the Revision is not the one the caller decided on, or the
-	//                 connection is in neither state; as it stands.
+	//                 connection is in neither state; as it is.
 	//   Unknown       no such connection.
 	LeaseConnection(ctx context.Context, k ConnectionKey, revision uint64, holder string, until, now time.Time) (Connection, Verdict, error)
 	// Disconnect removes a connection, if its ID and Revision are still the

@@ -26,7 +26,7 @@ type Grant struct {
 	ExpiresAt         time.Time
 	AbsoluteExpiresAt time.Time
 	LastUsedAt        time.Time // the last issue of a token
-	// RevokedAt is zero while the grant stands.
+	// RevokedAt is zero while the grant is valid.
 	RevokedAt time.Time
 	// AccessTokens are the access tokens of the family, oldest first. Some may
 	// have ended: they are forgotten when the next one is issued.

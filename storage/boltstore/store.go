@@ -22,9 +22,14 @@ var _ storage.Store = (*Store)(nil)
 // Check fails if the store is broken, if its file was cut short, or if its path
 // leads to another file than the one that is open: then what it still writes is
 // lost when it is closed.
-func (s *Store) Check(context.Context) error {
+func (s *Store) Check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	db := s.engine.db
-	if err := db.checkLength(); err != nil {
+	if err := db.checkLength(); errors.Is(err, storage.ErrClosed) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("boltstore: the database %s cannot be used: %w", s.path, err)
 	}
 	open, err := db.file.Stat()

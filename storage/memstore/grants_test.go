@@ -9,7 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// One call looks at a bounded number of records, however few of them stand.
+// One call looks at a bounded number of records, however few of them are valid.
 func TestListingHoldsNobodyUp_M13(t *testing.T) {
 	const records, bound = 5000, 4096
 	ctx, now := context.Background(), time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
@@ -30,7 +30,7 @@ func TestListingHoldsNobodyUp_M13(t *testing.T) {
 			t.Fatal(v, err)
 		}
 		if i == records-1 {
-			break // the only one that stands
+			break // the only valid one
 		}
 		if _, err := s.RevokeGrant(ctx, id, now); err != nil {
 			t.Fatal(err)

@@ -41,6 +41,8 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"Used":               func() error { return second(s.Used(c, suite.Hash("jti"), f.Now)) },
 		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.SiteValue("a")) },
 		"SiteValue":          func() error { return second(s.SiteValue(c, suite.Issuer, "a", f.Now)) },
+		"Empty":              func() error { return second(s.Empty(c)) },
+		"Check":              func() error { return s.Check(c) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.Now)) },
 	}
 	maps.Copy(calls, f.connectionCalls(c))
@@ -57,31 +59,4 @@ func (f *fixture) claims(c storage.CodeClaim, want storage.Verdict) error {
 func (f *fixture) rotates(r storage.Rotation, want storage.Verdict) error {
 	res, err := f.Store.RotateRefreshToken(suite.Ctx(), r)
 	return suite.Wants(want)(res.Verdict, err)
-}
-
-var closeTests = map[string]func(*fixture){
-	"everything after Close is ErrClosed": func(f *fixture) {
-		f.SignIn("1", "a")
-		f.Must(f.Store.Close())
-		for name, call := range f.everyCall() {
-			if err := call(); err != storage.ErrClosed {
-				f.Errorf("%s: %v", name, err)
-			}
-		}
-	},
-	"Close twice": func(f *fixture) {
-		f.Must(f.Store.Close())
-		f.Must(f.Store.Close())
-	},
-	"an ended context changes nothing": func(f *fixture) {
-		f.SignIn("1", "a")
-		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
-		for name, call := range f.endedCalls() {
-			if err := call(); err == nil {
-				f.Errorf("%s: no error", name)
-			}
-		}
-		f.AccessLives("1", 0, true)
-		f.Rotate(f.Rotation("1", "a", 2), storage.OK)
-	},
 }

@@ -23,5 +23,8 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	authtest.Run(t, open)
 	connectiontest.Run(t, open)
 	sessiontest.Run(t, open)
-	suite.Run(t, map[string]map[string]func(*fixture){"close": closeTests}, func(t *testing.T) *fixture { return newFixture(t, open(t)) })
+	suite.Run(t, map[string]map[string]func(*fixture){
+		"open":  openTests,
+		"close": closeTests,
+	}, func(t *testing.T) *fixture { return newFixture(t, open(t)) })
 }

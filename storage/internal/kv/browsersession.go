@@ -102,8 +102,8 @@ func getBrowserSession(r Reader, h storage.Hash) (b storage.BrowserSession, foun
 	return b, found, err
 }
 
-// stillThere reports whether somebody is still there; nobody in particular always is.
-func stillThere(r Reader, issuer string, p *storage.Authentication, now time.Time) (bool, error) {
+// holds reports whether an authentication still holds; none always does.
+func holds(r Reader, issuer string, p *storage.Authentication, now time.Time) (bool, error) {
 	if p == nil {
 		return true, nil
 	}

@@ -63,7 +63,7 @@ func redeem(tx Tx, code storage.Code, c storage.CodeClaim) (res storage.CodeResu
 	if err != nil {
 		return res, err
 	}
-	if res.Verdict = standing(g, found, c.Now); res.Verdict != storage.OK {
+	if res.Verdict = grantVerdict(g, found, c.Now); res.Verdict != storage.OK {
 		return res, nil
 	}
 	code.Claimed = true

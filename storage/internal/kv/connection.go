@@ -51,7 +51,7 @@ func (s *connectionStore) PutConnection(ctx context.Context, c storage.Connectio
 				return current, storage.AlreadyUsed, err
 			}
 		}
-		if there, err := stillThere(tx, c.Issuer, c.Authentication, now); !there || err != nil {
+		if there, err := holds(tx, c.Issuer, c.Authentication, now); !there || err != nil {
 			return current, storage.SignedOut, err
 		}
 		if since, err := disconnectedSince(tx, c); since || err != nil {

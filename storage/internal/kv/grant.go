@@ -39,13 +39,13 @@ func putGrant(tx Tx, g storage.Grant, keepUntil time.Time) error {
 	return tx.Put(idKey(kindGrant, g.ID), record.AppendGrant(record.New(record.Until(keepUntil), 1024), g))
 }
 
-// grantIndexKeys are those under which a grant that stands is found.
+// grantIndexKeys are those under which a valid grant is found.
 func grantIndexKeys(g storage.Grant) [][]byte {
 	return [][]byte{clientGrantKey(g), subjectGrantKey(g)}
 }
 
-// standing tells whether tokens may be issued under a grant: OK, Expired or Revoked.
-func standing(g storage.Grant, found bool, now time.Time) storage.Verdict {
+// grantVerdict tells whether tokens may be issued under a grant: OK, Expired or Revoked.
+func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
 	switch {
 	case !found:
 		return storage.Expired
@@ -57,7 +57,7 @@ func standing(g storage.Grant, found bool, now time.Time) storage.Verdict {
 	return storage.OK
 }
 
-// revokeGrant revokes a grant that stands, and removes its access tokens. Its
+// revokeGrant revokes a valid grant, and removes its access tokens. Its
 // code and refresh tokens stay, to be recognised.
 func revokeGrant(tx Tx, id string, now time.Time) (rev storage.Revocation, err error) {
 	g, found, err := getGrant(tx, id)
@@ -134,7 +134,7 @@ func readGrants(r Reader, after string, limit int, now time.Time) (page grantPag
 			break
 		}
 		seen, last = seen+1, string(key[1:])
-		if g, err := openGrant(value); err == nil && standing(g, true, now) == storage.OK {
+		if g, err := openGrant(value); err == nil && grantVerdict(g, true, now) == storage.OK {
 			page.grants = append(page.grants, g)
 		} // a damaged one lets nobody in, and must not hide those behind it
 	}
@@ -159,7 +159,7 @@ func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now ti
 			if err != nil {
 				return nil, err
 			}
-			if standing(g, found, now) == storage.OK && g.Issuer == issuer && g.Identity.Subject == subject {
+			if grantVerdict(g, found, now) == storage.OK && g.Issuer == issuer && g.Identity.Subject == subject {
 				grants = append(grants, g)
 			}
 		}

@@ -17,7 +17,7 @@ func boundGrants(tx Tx, sub storage.Submission) error {
 		sender: sub.Quota.Max, group: sub.Quota.MaxBlock,
 		spare: func(id string) bool {
 			g, found, err := getGrant(tx, id)
-			return err == nil && standing(g, found, sub.Now) == storage.OK
+			return err == nil && grantVerdict(g, found, sub.Now) == storage.OK
 		},
 		drop: func(id string, code []byte) error { return removeGrant(tx, id, code) },
 	})

@@ -54,7 +54,7 @@ func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	if err != nil {
 		return res, err
 	}
-	res.Verdict = standing(g, found, r.Now)
+	res.Verdict = grantVerdict(g, found, r.Now)
 	if res.Verdict == storage.OK && ended(t.ExpiresAt, r.Now) {
 		res.Verdict = storage.Expired
 	}
@@ -82,7 +82,7 @@ func recognise(tx Tx, r storage.Rotation) (res storage.RotationResult, err error
 		res.Verdict = storage.WrongClient
 		return res, nil
 	}
-	if res.Verdict = standing(g, found, r.Now); res.Verdict != storage.OK {
+	if res.Verdict = grantVerdict(g, found, r.Now); res.Verdict != storage.OK {
 		return res, nil
 	}
 	res.Verdict = storage.Replayed

@@ -111,7 +111,7 @@ func checkAdopt(sub storage.Submission) error {
 }
 
 // flowConnections returns what the flow connected, and whether the submission
-// knows each of them as it stands.
+// knows each of them as it is.
 func flowConnections(r Reader, sub storage.Submission) (of []storage.Connection, known bool, err error) {
 	of, err = liveConnections(r, sub.Issuer, storage.FlowOwner(sub.FlowID), sub.Now)
 	if err != nil || sub.Grant == nil {

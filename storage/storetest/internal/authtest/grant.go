@@ -38,7 +38,7 @@ var grantsTests = map[string]func(*fixture){
 		f.Equal(f.pages(2), [][]string{{"g-1", "g-2"}, {"g-3", "g-4"}})
 		f.Equal(f.pages(3), [][]string{{"g-1", "g-2", "g-3"}, {"g-4"}})
 	},
-	"those that stand": func(f *fixture) {
+	"valid ones": func(f *fixture) {
 		f.SignIn("1", "a")
 		f.SignIn("2", "a")
 		_, err := f.Store.RevokeGrant(suite.Ctx(), "g-1", f.Now)
@@ -179,7 +179,7 @@ func (f *fixture) twoClients() storage.Client {
 	return c
 }
 
-// revokedBoth checks that a's grants ended and the others' stand.
+// revokedBoth checks that a's grants ended and the others are valid.
 func (f *fixture) revokedBoth(rev storage.Revocation) {
 	f.Helper()
 	slices.Sort(rev.GrantIDs)

@@ -115,7 +115,7 @@ func (m *model) claim(code string, c storage.CodeClaim, access, refresh string) 
 		known.ProofFailed = true
 		return storage.ProofFailed
 	}
-	if v := m.standing(known.GrantID, c.Now); v != storage.OK {
+	if v := m.grantVerdict(known.GrantID, c.Now); v != storage.OK {
 		return v
 	}
 	known.Claimed = true
@@ -152,7 +152,7 @@ func (m *model) rotate(token string, r storage.Rotation, access, refresh string)
 	if r.ClientID != g.clientID {
 		return storage.WrongClient
 	}
-	if v := m.standing(t.grant, r.Now); v != storage.OK {
+	if v := m.grantVerdict(t.grant, r.Now); v != storage.OK {
 		return v
 	}
 	if t.forgotten || r.GrantID != "" && !t.rotated.IsZero() && !t.expires.After(r.Now) {
@@ -181,7 +181,7 @@ func (m *model) rotate(token string, r storage.Rotation, access, refresh string)
 	return storage.OK
 }
 
-func (m *model) standing(grant string, now time.Time) storage.Verdict {
+func (m *model) grantVerdict(grant string, now time.Time) storage.Verdict {
 	g := m.grants[grant]
 	switch {
 	case g.revoked:

@@ -14,7 +14,7 @@ var adoptTests = map[string]func(*fixture){
 		for _, c := range []storage.Connection{notion, github} {
 			want := f.Adopted(c)
 			want.Revision = 1
-			f.Stands(want)
+			f.Stored(want)
 		}
 		f.Equal(f.Servers(suite.Issuer, storage.FlowOwner("1")), []string(nil))
 	},
@@ -29,8 +29,8 @@ var adoptTests = map[string]func(*fixture){
 		own := f.Put(f.Connection(suite.Alice.Subject, "notion")) // made meanwhile
 		f.submits("1", storage.Changed, f.Adopted(c))
 		f.NothingApproved("1")
-		f.Stands(own)
-		f.Stands(c)
+		f.Stored(own)
+		f.Stored(c)
 	},
 	"in place of what the owner had": func(f *fixture) {
 		old := f.Connection(suite.Alice.Subject, "notion")
@@ -42,8 +42,8 @@ var adoptTests = map[string]func(*fixture){
 		moved.ID = old.ID
 		f.submits("1", storage.OK, moved)
 		moved.Revision = 2
-		f.Stands(moved)
-		f.Stands(kept)
+		f.Stored(moved)
+		f.Stored(kept)
 		_, err := f.Store.ConnectionByID(suite.Ctx(), suite.Issuer, c.ID, f.Now)
 		f.Is(err, storage.ErrNotFound)
 		_, v, err := f.Store.PutConnection(suite.Ctx(), old, f.Now) // the answer of a refresh
@@ -54,11 +54,11 @@ var adoptTests = map[string]func(*fixture){
 		moved := c
 		moved.Owner = suite.Alice.Subject
 		f.submits("1", storage.OK, moved)
-		f.Stands(f.afterAdoption(moved))
+		f.Stored(f.afterAdoption(moved))
 		f.After(1000 * time.Hour)
 		_, err := f.Store.Sweep(suite.Ctx(), f.Now)
 		f.Must(err)
-		f.Stands(f.afterAdoption(moved))
+		f.Stored(f.afterAdoption(moved))
 	},
 	"not what somebody changed since": func(f *fixture) {
 		c := f.Connects("1", "notion")
@@ -113,7 +113,7 @@ var adoptTests = map[string]func(*fixture){
 		f.NoConnection(c)
 		f.NoConnection(f.Adopted(c))
 		f.ClaimConnectState("1", storage.Unknown)
-		f.Stands(other)
+		f.Stored(other)
 	},
 	"a refusal adopts nothing": func(f *fixture) {
 		c := f.Connects("1", "notion")

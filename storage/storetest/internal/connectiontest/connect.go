@@ -45,8 +45,8 @@ var disconnectTests = map[string]func(*fixture){
 		bobs := f.Put(f.Connection("bob", "notion"))
 		f.Disconnect(c.ConnectionKey, true)
 		f.NoConnection(c)
-		f.Stands(github)
-		f.Stands(bobs)
+		f.Stored(github)
+		f.Stored(bobs)
 		f.Disconnect(c.ConnectionKey, false)
 	},
 	"removes the states that are under way, and only those": func(f *fixture) {
@@ -75,7 +75,7 @@ var disconnectTests = map[string]func(*fixture){
 			f.Verdict(v, err, storage.Changed)
 			f.Equal(current, refreshed)
 		}
-		f.Stands(refreshed)
+		f.Stored(refreshed)
 		f.Equal(f.Due(10), []string(nil))
 		f.ClaimConnectState("1", storage.OK)
 	},

@@ -14,7 +14,7 @@ var connectionTests = map[string]func(*fixture){
 		stored := f.Put(c)
 		c.Revision = 1
 		f.Equal(stored, c)
-		f.Stands(c)
+		f.Stored(c)
 	},
 	"unknown": func(f *fixture) {
 		c := f.Connection("alice", "notion")
@@ -72,11 +72,11 @@ var connectionTests = map[string]func(*fixture){
 		if _, v, err := f.Store.PutConnection(suite.Ctx(), bobs, f.Now); err == nil {
 			f.Fatalf("verdict %v", v)
 		}
-		f.Stands(alices)
+		f.Stored(alices)
 		bobs.Issuer = suite.OtherIssuer // a world of its own
 		bobs = f.Put(bobs)
-		f.Stands(alices)
-		f.Stands(bobs)
+		f.Stored(alices)
+		f.Stored(bobs)
 	},
 	"a change needs the revision": func(f *fixture) {
 		first := f.Put(f.Connection("alice", "notion"))
@@ -84,7 +84,7 @@ var connectionTests = map[string]func(*fixture){
 		second.State, second.Secret = storage.NeedsReauth, nil
 		second = f.Put(second)
 		f.Equal(second.Revision, uint64(2))
-		f.Stands(second)
+		f.Stored(second)
 		for _, revision := range []uint64{0, 1, 3} {
 			late := first
 			late.Revision = revision
@@ -92,7 +92,7 @@ var connectionTests = map[string]func(*fixture){
 			f.Verdict(v, err, storage.Changed)
 			f.Equal(got, second)
 		}
-		f.Stands(second)
+		f.Stored(second)
 	},
 	"a change to what is gone": func(f *fixture) {
 		c := f.Put(f.Connection("alice", "notion"))
@@ -112,12 +112,12 @@ var connectionTests = map[string]func(*fixture){
 		got, v, err := f.Store.PutConnection(suite.Ctx(), late, f.Now)
 		f.Verdict(v, err, storage.Changed)
 		f.Equal(got, anew)
-		f.Stands(anew)
+		f.Stored(anew)
 	},
 	"ends at ExpiresAt": func(f *fixture) {
 		c := f.Put(f.FlowConnection("1", "notion"))
 		f.After(15*time.Minute - 1)
-		f.Stands(c)
+		f.Stored(c)
 		f.After(1)
 		f.NoConnection(c)
 		_, v, err := f.Store.LeaseConnection(suite.Ctx(), c.ConnectionKey, c.Revision, "x", f.Now.Add(1), f.Now)
@@ -132,7 +132,7 @@ var connectionTests = map[string]func(*fixture){
 		c := f.Connection(old.Owner, "notion")
 		c.ID = "another"
 		c = f.Put(c)
-		f.Stands(c)
+		f.Stored(c)
 		_, err := f.Store.ConnectionByID(suite.Ctx(), suite.Issuer, old.ID, f.Now)
 		f.Is(err, storage.ErrNotFound)
 	},
@@ -141,7 +141,7 @@ var connectionTests = map[string]func(*fixture){
 		f.After(1000 * 24 * time.Hour)
 		_, err := f.Store.Sweep(suite.Ctx(), f.Now)
 		f.Must(err)
-		f.Stands(c)
+		f.Stored(c)
 	},
 }
 
@@ -152,7 +152,7 @@ var leaseTests = map[string]func(*fixture){
 		want := c
 		want.Lease, want.LeaseUntil, want.Revision = "one", f.Now.Add(time.Minute), 2
 		f.Equal(leased, want)
-		f.Stands(want)
+		f.Stored(want)
 		for _, seen := range []storage.Connection{c, leased} {
 			f.Equal(f.Lease(seen, "two", storage.LeaseHeld), want)
 			f.Equal(f.Lease(seen, "one", storage.LeaseHeld), want)
@@ -167,7 +167,7 @@ var leaseTests = map[string]func(*fixture){
 		c := f.Put(f.Connection("alice", "notion"))
 		newer := f.Put(c)
 		f.Equal(f.Lease(c, "one", storage.Changed), newer)
-		f.Stands(newer)
+		f.Stored(newer)
 	},
 	"one that is neither active nor in doubt": func(f *fixture) {
 		for _, state := range []storage.ConnectionState{storage.NeedsReauth, storage.Disconnected} {
@@ -175,7 +175,7 @@ var leaseTests = map[string]func(*fixture){
 			c.State = state
 			c = f.Put(c)
 			f.Equal(f.Lease(c, "one", storage.Changed), c)
-			f.Stands(c)
+			f.Stored(c)
 		}
 	},
 	"unknown": func(f *fixture) {
@@ -193,7 +193,7 @@ var leaseTests = map[string]func(*fixture){
 		want.State, want.UpdatedAt, want.Revision = storage.InDoubt, f.Now, 3
 		want.Lease, want.LeaseUntil = "", time.Time{}
 		f.Equal(doubtful, want)
-		f.Stands(want)
+		f.Stored(want)
 		f.Lease(leased, "three", storage.Changed)
 
 		late, v, err := f.Store.PutConnection(suite.Ctx(), leased, f.Now)
@@ -210,7 +210,7 @@ var leaseTests = map[string]func(*fixture){
 			want.Revision++
 			want.Lease, want.LeaseUntil = "one", f.Now.Add(time.Minute)
 			f.Equal(leased, want)
-			f.Stands(want)
+			f.Stored(want)
 			f.Equal(f.Lease(want, "two", storage.LeaseHeld), want)
 			f.After(time.Minute)
 			want.UpdatedAt, want.Lease, want.LeaseUntil = f.Now, "", time.Time{}
@@ -221,7 +221,7 @@ var leaseTests = map[string]func(*fixture){
 	"the holder may be late when nobody asked": func(f *fixture) {
 		leased := f.Lease(f.Put(f.Connection("alice", "notion")), "one", storage.OK)
 		f.After(time.Hour)
-		f.Stands(f.Put(leased))
+		f.Stored(f.Put(leased))
 	},
 	"whoever connects again ends a lease": func(f *fixture) {
 		leased := f.Lease(f.Put(f.Connection("alice", "notion")), "one", storage.OK)
@@ -230,7 +230,7 @@ var leaseTests = map[string]func(*fixture){
 		again = f.Put(again)
 		_, v, err := f.Store.PutConnection(suite.Ctx(), leased, f.Now)
 		f.Verdict(v, err, storage.Changed)
-		f.Stands(again)
+		f.Stored(again)
 	},
 	"needs a holder and an end": func(f *fixture) {
 		c := f.Put(f.Connection("alice", "notion"))
@@ -239,6 +239,6 @@ var leaseTests = map[string]func(*fixture){
 				f.Fatalf("verdict %v for holder %q until %v", v, holder, until)
 			}
 		}
-		f.Stands(c)
+		f.Stored(c)
 	},
 }

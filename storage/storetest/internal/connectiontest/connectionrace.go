@@ -58,7 +58,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			})
 			c.Secret = fmt.Append(nil, "secret ", won)
 			c.Revision++
-			f.Stands(c)
+			f.Stored(c)
 		}
 	},
 	"one of those that take a place queues its revocation": func(f *fixture) {
@@ -101,7 +101,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			want.OnExpiry, want.Revision = nil, 1
 			switch verdict {
 			case storage.OK:
-				f.Stands(want)
+				f.Stored(want)
 				f.Equal(f.Due(suite.Racers), []string(nil))
 			case storage.Changed:
 				f.NoConnection(want)
@@ -131,7 +131,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			f.Equal(f.Servers(suite.Issuer, storage.FlowOwner(id)), []string(nil))
 			want := adopted(won)
 			want.Revision = 1
-			f.Stands(want)
+			f.Stored(want)
 		}
 	},
 	"one takes a revocation that is due": func(f *fixture) {
@@ -244,7 +244,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			case verdict == storage.OK && !ended:
 				want := f.Adopted(c)
 				want.Revision = 1
-				f.Stands(want)
+				f.Stored(want)
 			case verdict == storage.Changed && ended:
 				f.NoConnection(f.Adopted(c))
 			default:

@@ -19,8 +19,8 @@ var connectionSweepTests = map[string]func(*fixture){
 		n, err := f.Store.Sweep(suite.Ctx(), f.Now)
 		f.Must(err)
 		f.Equal(n, 0)
-		f.Stands(c)
-		f.Stands(pending)
+		f.Stored(c)
+		f.Stored(pending)
 		f.ClaimConnectState("1", storage.OK)
 		f.Equal(f.Due(1), []string{"1"})
 		f.SignedIn("1", true)
@@ -70,6 +70,6 @@ var connectionSweepTests = map[string]func(*fixture){
 		f.After(30 * time.Minute)
 		_, err := f.Store.Sweep(suite.Ctx(), f.Now)
 		f.Must(err)
-		f.Stands(c)
+		f.Stored(c)
 	},
 }

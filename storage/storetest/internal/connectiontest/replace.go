@@ -14,7 +14,7 @@ var replaceTests = map[string]func(*fixture){
 		c.Secret = []byte("of another sign-in")
 		c = f.Put(f.Revoking(c, "1"))
 		f.Equal(c.Revokes, (*storage.ProviderRevocation)(nil))
-		f.Stands(c)
+		f.Stored(c)
 		f.Equal(f.Due(10), []string{"1"})
 	},
 	"one that is late queues nothing": func(f *fixture) {
@@ -22,7 +22,7 @@ var replaceTests = map[string]func(*fixture){
 		newer := f.Put(late)
 		_, v, err := f.Store.PutConnection(suite.Ctx(), f.Revoking(late, "1"), f.Now)
 		f.Verdict(v, err, storage.Changed)
-		f.Stands(newer)
+		f.Stored(newer)
 		f.Equal(f.Due(10), []string(nil))
 	},
 	"one that is adopted queues the revocation of the owner's": func(f *fixture) {
@@ -31,7 +31,7 @@ var replaceTests = map[string]func(*fixture){
 		moved.ID = old.ID
 		f.submits("1", storage.OK, f.Revoking(moved, "1"))
 		moved.Revision = 2
-		f.Stands(moved)
+		f.Stored(moved)
 		f.Equal(f.Due(10), []string{"1"})
 	},
 	"one that is not adopted queues nothing": func(f *fixture) {
@@ -46,7 +46,7 @@ var usesUpTests = map[string]func(*fixture){
 	"a connection uses something up": func(f *fixture) {
 		c := f.Put(f.Using(f.Connection("alice", "notion"), "link"))
 		f.Equal(c.UsesUp, (*storage.OneTime)(nil))
-		f.Stands(c)
+		f.Stored(c)
 		f.Used("link", true)
 		first, err := f.Store.UseOnce(suite.Ctx(), storage.HashOf("link"), f.Now.Add(time.Hour), f.Now)
 		f.Must(err)
@@ -72,7 +72,7 @@ var usesUpTests = map[string]func(*fixture){
 			got, v, err = f.Store.PutConnection(suite.Ctx(), late, f.Now)
 			f.Verdict(v, err, storage.AlreadyUsed)
 			f.Equal(got, c)
-			f.Stands(c)
+			f.Stored(c)
 			late.Revision = 7
 		}
 		f.Equal(f.Due(10), []string(nil))
@@ -100,7 +100,7 @@ var usesUpTests = map[string]func(*fixture){
 var expiryTests = map[string]func(*fixture){
 	"one that expires is queued when it is swept, once": func(f *fixture) {
 		c := f.Put(f.Abandoned("1", "notion"))
-		f.Stands(c)
+		f.Stored(c)
 		f.After(15*time.Minute - time.Second)
 		f.sweeps(0)
 		f.Equal(f.Due(10), []string(nil))
@@ -119,7 +119,7 @@ var expiryTests = map[string]func(*fixture){
 		f.After(15 * time.Minute)
 		c := f.Put(f.FlowConnection("1", "notion"))
 		f.Equal(f.Due(10), []string{"abandoned 1"})
-		f.Stands(c)
+		f.Stored(c)
 	},
 	"one that expires is queued when it is ended": func(f *fixture) {
 		c := f.Put(f.Abandoned("1", "notion"))
@@ -153,7 +153,7 @@ var expiryTests = map[string]func(*fixture){
 	"a change keeps it": func(f *fixture) {
 		c := f.Put(f.Put(f.Abandoned("1", "notion")))
 		c = f.Lease(c, "one", storage.OK)
-		f.Stands(c)
+		f.Stored(c)
 		f.After(15 * time.Minute)
 		f.sweeps(2)
 		f.Equal(f.Due(10), []string{"abandoned 1"})

@@ -60,7 +60,7 @@ var browserSessionTests = map[string]func(*fixture){
 }
 
 var grantsOfTests = map[string]func(*fixture){
-	"those that stand, oldest first": func(f *fixture) {
+	"valid ones, oldest first": func(f *fixture) {
 		for _, id := range []string{"c", "a", "b"} {
 			f.SignIn(id, "client "+id)
 			f.After(time.Minute)

@@ -90,7 +90,7 @@ func (f *fixture) putsWhile(p storage.Authentication, want storage.Verdict) {
 	f.Verdict(v, err, want)
 	if want == storage.OK {
 		f.Equal(got.Authentication, (*storage.Authentication)(nil))
-		f.Stands(got)
+		f.Stored(got)
 		return
 	}
 	f.NoConnection(c)
@@ -190,7 +190,7 @@ var endFlowTests = map[string]func(*fixture){
 			c := f.Put(f.Abandoned(name, "notion"))
 			f.SaveConnectState(name, storage.FlowOwner(name), "github")
 			f.Identified(name) // again
-			f.Stands(c)
+			f.Stored(c)
 			changed := f.Flow(name)
 			changed.Identity = who
 			v, err := f.Store.SaveFlow(suite.Ctx(), changed, f.Now)

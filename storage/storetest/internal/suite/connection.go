@@ -46,8 +46,8 @@ func (f *Connections) Put(c storage.Connection) storage.Connection {
 	return stored
 }
 
-// Stands checks that the connection is stored just so, and found both ways.
-func (f *Connections) Stands(want storage.Connection) {
+// Stored checks that a connection is stored as it is, and found both ways.
+func (f *Connections) Stored(want storage.Connection) {
 	f.Helper()
 	got, err := f.Store.Connection(Ctx(), want.ConnectionKey, f.Now)
 	f.Must(err)
@@ -138,7 +138,7 @@ func (f *Connections) PutsSince(k storage.ConnectionKey, last uint64, want stora
 		return c
 	}
 	f.Equal(got.LastDisconnect, (*uint64)(nil))
-	f.Stands(got)
+	f.Stored(got)
 	return got
 }
 
@@ -215,7 +215,7 @@ func (f *Connections) StillPending(flow string, connected ...storage.Connection)
 	f.Must(err)
 	f.Equal(got.Submitted, false)
 	for _, c := range connected {
-		f.Stands(c)
+		f.Stored(c)
 	}
 	f.Equal(f.Servers(Issuer, Alice.Subject), []string(nil))
 }

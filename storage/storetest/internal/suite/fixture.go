@@ -198,7 +198,7 @@ func (f *Fixture) Revoked(id string) {
 	g, err := f.Store.Grant(Ctx(), "g-"+id, f.Now)
 	f.Must(err)
 	if g.RevokedAt.IsZero() {
-		f.Fatalf("grant of %s stands", id)
+		f.Fatalf("grant of %s is valid", id)
 	}
 }
 
