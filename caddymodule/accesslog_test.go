@@ -12,6 +12,11 @@ import (
 	"time"
 )
 
+// secretParams are the parameters of URLs that no log may have.
+var secretParams = []string{
+	"code", "state", "flow_id", "ticket", "token", "access_token", "refresh_token", "id_token", "client_secret", "code_verifier", "csrf_token",
+}
+
 const secretText = "secret-canary/with?signs=&more"
 
 // A16: no route of the site, whatever it answers, leaves a secret of a URL in

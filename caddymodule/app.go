@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -91,19 +92,25 @@ func (a *App) provision() error {
 	return a.checkKeys()
 }
 
-// refuseRewriters looks at what is around the handlers. Now all of Caddy's apps
+// checkNeighbours looks at what is around the handlers. Now all of Caddy's apps
 // are there, which they are not while they are provisioned.
-func (a *App) refuseRewriters() error {
+func (a *App) checkNeighbours() error {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
 		return nil // without it there are no handlers
 	}
 	for _, h := range a.handlers {
-		if err := h.refuseRewriters(app.(*caddyhttp.App)); err != nil {
+		if err := neighbours.CheckRewriters(app.(*caddyhttp.App), h, h.cfg.Issuer, h.log); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// servesOthers reports whether this Caddy serves anything besides what is ours.
+func (a *App) servesOthers() bool {
+	app, err := a.ctx.AppIfConfigured("http")
+	return err != nil || neighbours.ServesOthers(app.(*caddyhttp.App)) // without it, something else needs us
 }
 
 // Cleanup lets go of what the process shares. It is called once for every

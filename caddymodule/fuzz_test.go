@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -34,7 +35,7 @@ func FuzzPublicURL(f *testing.F) {
 		if !strings.HasPrefix(issuer, "https://") && !config.IsLoopbackURL(issuer) {
 			t.Fatalf("%q is accepted as %q", text, issuer)
 		}
-		if h := (&Handler{host: (&config.Site{Issuer: issuer}).Host()}); !h.servesHost(strings.TrimPrefix(strings.TrimPrefix(issuer, "https://"), "http://")) {
+		if h := neighbours.NewHost(&config.Site{Issuer: issuer}); !h.Serves(strings.TrimPrefix(strings.TrimPrefix(issuer, "https://"), "http://")) {
 			t.Fatalf("%q does not serve its own host", issuer)
 		}
 	})

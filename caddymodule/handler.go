@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -39,8 +40,7 @@ type Handler struct {
 	log        *zap.Logger
 	cfg        *config.Site   // resolved
 	clients    []authz.Client // pre-registered
-	host       string         // of PublicURL
-	owned      *config.OwnedPaths
+	host       *neighbours.Host
 	forwarders []gateway.Forwarder // one per server
 	user       string              // the placeholder of the user of another handler; empty if that is no way to sign in
 	logged     bool                // the access log is on

@@ -26,7 +26,7 @@ var errUnfinished = errors.New("opening the store panicked; see the log")
 // reload it stops the new configuration, and the old one keeps serving. A second
 // Caddy on the same database, with nothing else to serve, does not start.
 func (a *App) Start() error {
-	if err := a.refuseRewriters(); err != nil {
+	if err := a.checkNeighbours(); err != nil {
 		return err
 	}
 	a.started = starts.Add(1)

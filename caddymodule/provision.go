@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -23,14 +24,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provision(ctx); err != nil {
 		return fmt.Errorf("mcp_oauth: %w", adapted.locate(h, err))
 	}
-	h.refuseForeignHosts(ctx)
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
-		h.logged = true
-		warnOfCodesInAccessLog(ctx, server, h.host, len(h.cfg.ConnectedServers()) > 0, h.log)
-	}
-	warnOfCodesInDebugLog(ctx, len(h.cfg.ConnectedServers()) > 0, h.log)
+	h.host.RejectElsewhere(ctx)
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	h.logged = ok && server.Logs != nil
+	neighbours.WarnOfSecretsInLogs(ctx, h.cfg.Host(), len(h.cfg.ConnectedServers()) > 0, h.log)
 	h.warn()
-	h.warnOfNoUser(ctx)
+	if fix := neighbours.MissingUser(ctx, h.user); fix != "" {
+		h.log.Warn("nobody can sign in with identity caddy: no other handler of this server authenticates; " + fix)
+	}
 	return nil
 }
 
@@ -38,11 +39,13 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if h.cfg, h.clients, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
 		return err
 	}
-	h.host, h.owned, h.user = h.cfg.Host(), h.cfg.OwnedPaths(), h.cfg.UserPlaceholder()
+	h.host, h.user = neighbours.NewHost(h.cfg), h.cfg.UserPlaceholder()
 	// Before a proxy is loaded, which may start to check health at once: Caddy
 	// loads every module of this context into the place of the one before.
-	if err := h.checkArrival(ctx); err != nil {
-		return err
+	if !h.app.serves(h.cfg.Issuer) { // copies may share the work
+		if err := neighbours.CheckArrival(ctx, h.cfg, h.PublicURL); err != nil {
+			return err
+		}
 	}
 	for i, s := range h.cfg.Servers {
 		proxy, err := gateway.NewProxy(ctx, s, &h.app.conns)

@@ -8,13 +8,14 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 )
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	s := h.site.Load()
 	if s == nil {
-		if !h.owned.Contains(r.URL.Path) {
+		if !h.host.Owns(r.URL.Path) {
 			return next.ServeHTTP(w, r)
 		}
 		var err error
@@ -24,11 +25,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	}
 	e, ok := s.find(r.URL.Path)
-	if !ok && !h.owned.Contains(r.URL.Path) {
+	if !ok && !h.host.Owns(r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
-	if !h.servesHost(r.Host) {
-		return h.refuseHost(w, r)
+	if !h.host.Serves(r.Host) {
+		return h.rejectHost(w, r)
 	}
 	if e.server != nil {
 		return e.server.ServeHTTP(w, r, next)
@@ -75,4 +76,21 @@ func (h *Handler) unavailable(w http.ResponseWriter, cause error) {
 	id := oauth.NewCorrelationID()
 	h.log.Error("the store cannot be opened", zap.String("correlation_id", id), zap.Error(cause))
 	oauth.Unavailable(cause).Answer(w, id)
+}
+
+// rejectHost answers a request for a host that is not the site's. Error routes
+// of the operator, if there are any, say it in their words.
+func (h *Handler) rejectHost(w http.ResponseWriter, r *http.Request) error {
+	err := neighbours.Misdirected(r)
+	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Errors != nil {
+		return err
+	}
+	id := oauth.NewCorrelationID()
+	h.log.Debug("request for another host rejected", zap.String("correlation_id", id), zap.String("host", r.Host))
+	answer := oauth.Error{
+		Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Description: "This site is " + h.cfg.Issuer +
+			". Check the URL you use, the option public_url, and what a proxy in front sends as Host.",
+	}
+	answer.Answer(w, id)
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -52,12 +53,13 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 			PublicURL: "https://mcp.example.com", Identities: []config.Identity{{Kind: "anonymous"}},
 			Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", Auth: auth}},
 		},
-		log: zap.NewNop(), host: "mcp.example.com", app: new(App),
+		log: zap.NewNop(), app: new(App),
 	}
 	var err error
 	if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
 		tb.Fatal(err)
 	}
+	h.host = neighbours.NewHost(h.cfg)
 	h.forwarders = []gateway.Forwarder{new(stub)}
 	tokens := tokens.NewCache(store, tokenCacheSize)
 	state := &processState{

@@ -1,4 +1,4 @@
-package caddymodule
+package neighbours
 
 import (
 	"maps"
@@ -42,19 +42,17 @@ func secretURLs(links bool) []string {
 
 var filteredFields = []string{"request>uri", "resp_headers>Location", "request>headers>Referer"}
 
-// warnOfCodesInAccessLog names the logs that would record secrets in URLs.
-func warnOfCodesInAccessLog(ctx caddy.Context, server *caddyhttp.Server, host string, links bool, log *zap.Logger) {
+// WarnOfSecretsInLogs names the logs that would record secrets in URLs. links says
+// that the site has links on which people connect accounts.
+func WarnOfSecretsInLogs(ctx caddy.Context, host string, links bool, log *zap.Logger) {
 	logs := configuredLogs(ctx)
-	for name, missing := range unfilteredLogs(logs, accessLoggers(server.Logs, host), links) {
-		log.Warn("the access log records codes and states of OAuth, or links to connect accounts; filter these fields as Caddyfile.example does",
-			zap.String("log", name), zap.Strings("fields", missing))
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
+		for name, missing := range unfilteredLogs(logs, accessLoggers(server.Logs, host), links) {
+			log.Warn("the access log records codes and states of OAuth, or links to connect accounts; filter these fields as Caddyfile.example does",
+				zap.String("log", name), zap.Strings("fields", missing))
+		}
 	}
-}
-
-// warnOfCodesInDebugLog names the logs at level DEBUG that would record them:
-// Caddy's handlers write the whole request there, and refused ones.
-func warnOfCodesInDebugLog(ctx caddy.Context, links bool, log *zap.Logger) {
-	logs := configuredLogs(ctx)
+	// At level DEBUG, Caddy's handlers write the whole request, and refused ones.
 	maps.DeleteFunc(logs, func(_ string, l *loggedFields) bool { return !strings.EqualFold(l.level, "debug") })
 	for name, missing := range unfilteredLogs(logs, []string{"http.log.error", "http.handlers.reverse_proxy"}, links) {
 		log.Warn("a log at level DEBUG records URLs with codes and states of OAuth, or links to connect accounts; filter these fields as Caddyfile.example does, or set the level to INFO",
