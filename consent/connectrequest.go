@@ -29,6 +29,11 @@ type connectRequest struct {
 	keyPage        string // where they paste keys
 }
 
+type (
+	connectHandler func(http.ResponseWriter, *http.Request, connectRequest) error
+	keyPage        func(http.ResponseWriter, *http.Request, connectRequest, keyForm) error
+)
+
 // targets decides what a person may connect outside of flows.
 type targets struct {
 	cfg         *config.Site
@@ -109,37 +114,27 @@ func (t *targets) one(owner, server string, among []*config.Server) (connectRequ
 	return connectRequest{upstream: u, server: among[i], who: owner, owner: owner}, nil
 }
 
-// personConnect takes the buttons and forms with which people connect a server
-// outside of flows.
-type personConnect struct {
-	targets   *targets
-	connector *connector
+// accept takes a form with which somebody connects a server.
+func (t *targets) accept(connect connectHandler) visitHandler {
+	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+		c, err := t.of(r.Context(), s, r.PostForm)
+		if err != nil {
+			return err
+		}
+		return connect(w, r, c)
+	}
 }
 
-// start begins to connect a server, from the account page or a connect link.
-func (p *personConnect) start(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	c, err := p.targets.of(r.Context(), s, r.PostForm)
-	if err != nil {
-		return err
+// keyPage serves the page for the keys of a server.
+func (t *targets) keyPage(show keyPage) visitHandler {
+	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+		query := r.URL.Query()
+		c, err := t.of(r.Context(), s, query)
+		if err != nil {
+			return err
+		}
+		return show(w, r, c, keyForm{
+			fields: fields{Ticket: query.Get("ticket"), CSRFToken: s.CSRFToken, FormsPath: accountKeyPath},
+		})
 	}
-	return p.connector.start(w, r, c)
-}
-
-func (p *personConnect) showKeys(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	query := r.URL.Query()
-	c, err := p.targets.of(r.Context(), s, query)
-	if err != nil {
-		return err
-	}
-	return p.connector.showKeyPage(w, r, c, keyForm{
-		fields: fields{Ticket: query.Get("ticket"), CSRFToken: s.CSRFToken, FormsPath: accountKeyPath},
-	})
-}
-
-func (p *personConnect) saveKeys(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	c, err := p.targets.of(r.Context(), s, r.PostForm)
-	if err != nil {
-		return err
-	}
-	return p.connector.saveKeys(w, r, c)
 }

@@ -48,7 +48,8 @@ type Consent struct {
 	account     *accountPage
 	link        *linkPage
 	flowConnect *flowConnect
-	connect     *personConnect
+	targets     *targets
+	connector   *connector
 	callback    *callback
 }
 
@@ -99,8 +100,9 @@ func newConsent(d Deps, b broker) *Consent {
 			connections: connections, connector: connector, signIn: signInPage, describer: describer,
 		},
 		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
-		flowConnect: &flowConnect{web: web, flows: as.Flows, connections: connections, connector: connector, describer: describer},
-		connect:     &personConnect{targets: targets, connector: connector},
+		flowConnect: &flowConnect{web: web, flows: as.Flows, connections: connections, describer: describer},
+		targets:     targets,
+		connector:   connector,
 		callback:    &callback{web: web, sessions: as.Sessions, broker: b, connector: connector, cookies: cookies, cfg: cfg},
 	}
 }
@@ -127,12 +129,12 @@ func (c *Consent) Routes() []authz.Route {
 	}
 	routes = append(routes, c.login.routes()...)
 	for _, route := range []authz.Route{
-		{Path: flowConnectPath, Handler: byMethod(c.flowConnect.toButton(), form(c.flowConnect.start))},
-		{Path: flowKeyPath, Handler: page(c.flowConnect.showKeys)},
-		{Path: flowPastePath, Handler: form(c.flowConnect.saveKeys)},
+		{Path: flowConnectPath, Handler: byMethod(c.flowConnect.toButton(), form(c.flowConnect.accept(c.connector.start)))},
+		{Path: flowKeyPath, Handler: page(c.flowConnect.keyPage(c.connector.showKeyPage))},
+		{Path: flowPastePath, Handler: form(c.flowConnect.accept(c.connector.saveKeys))},
 		{Path: authz.ConnectPath, Handler: visit(c.link.show)},
-		{Path: accountConnectPath, Handler: act(c.connect.start)},
-		{Path: accountKeyPath, Handler: byMethod(visit(c.connect.showKeys), act(c.connect.saveKeys))},
+		{Path: accountConnectPath, Handler: act(c.targets.accept(c.connector.start))},
+		{Path: accountKeyPath, Handler: byMethod(visit(c.targets.keyPage(c.connector.showKeyPage)), act(c.targets.accept(c.connector.saveKeys)))},
 		{Path: disconnectPath, Handler: act(signedIn(c.account.disconnect))},
 		{Path: answerPath, Handler: c.callback.answerPage()},
 		{Path: accounts.SharedCallbackPath, Handler: c.callback.handler()},

@@ -19,19 +19,35 @@ type flowConnect struct {
 	*describer
 	flows       *authz.Flows
 	connections *connections
-	connector   *connector
 }
 
-// start begins to connect a server on the services page. The press of the
-// button is the person's consent: the page has named the client, where it sends
-// them, and what is asked of the provider (MCP security best practices, confused
-// deputy).
-func (p *flowConnect) start(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-	c, err := p.target(r, f, r.PostForm)
-	if err != nil {
-		return err
+// accept takes a button or form with which the person connects a server. That is
+// their consent: the page has named the client, where it sends them, and what is
+// asked of the provider (MCP security best practices, confused deputy).
+func (p *flowConnect) accept(connect connectHandler) flowHandler {
+	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+		c, err := p.target(r, f, r.PostForm)
+		if err != nil {
+			return err
+		}
+		return connect(w, r, c)
 	}
-	return p.connector.start(w, r, c)
+}
+
+// keyPage serves the page for the keys of a server.
+func (p *flowConnect) keyPage(show keyPage) flowHandler {
+	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+		c, err := p.target(r, f, r.URL.Query())
+		if err != nil {
+			return err
+		}
+		hidden := fieldsOf(f)
+		hidden.FormsPath = flowPastePath
+		client := p.client(f)
+		return show(w, r, c, keyForm{
+			fields: hidden, IdentityDigest: identity.FormValue(*f.Identity), Client: &client, Chosen: r.URL.Query().Get("chosen"),
+		})
+	}
 }
 
 // toButton answers a link to what only a button starts: it leads to the page
@@ -52,27 +68,6 @@ func (p *flowConnect) toButton() http.Handler {
 		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, "", "focus", server))
 		return nil
 	})
-}
-
-func (p *flowConnect) showKeys(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-	c, err := p.target(r, f, r.URL.Query())
-	if err != nil {
-		return err
-	}
-	hidden := fieldsOf(f)
-	hidden.FormsPath = flowPastePath
-	client := p.client(f)
-	return p.connector.showKeyPage(w, r, c, keyForm{
-		fields: hidden, IdentityDigest: identity.FormValue(*f.Identity), Client: &client, Chosen: r.URL.Query().Get("chosen"),
-	})
-}
-
-func (p *flowConnect) saveKeys(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
-	c, err := p.target(r, f, r.PostForm)
-	if err != nil {
-		return err
-	}
-	return p.connector.saveKeys(w, r, c)
 }
 
 // target returns what the person wants to connect in a flow. Until the flow
