@@ -82,7 +82,7 @@ func TestAccountAfterTheKeyLostAServer(t *testing.T) {
 	if !strings.Contains(page, "Disconnect<") || strings.Contains(page, "Connect Notion") {
 		t.Errorf("page:\n%s", page)
 	}
-	if w := s.act(accountConnectPath, "server", "notion"); w.Code != http.StatusNotFound || s.broker.trip != nil {
+	if w := s.act(accountConnectPath, "server", "notion"); w.Code != http.StatusNotFound || s.broker.started != nil {
 		t.Errorf("connect: %d", w.Code)
 	}
 	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusSeeOther || len(s.broker.ended) != 1 {
@@ -112,8 +112,8 @@ func TestAccountForms(t *testing.T) {
 	if !strings.HasPrefix(w.Header().Get("Location"), "https://provider.example/") {
 		t.Fatalf("connect: %d", w.Code)
 	}
-	if trip := s.broker.trip; trip.Owner != alice().Subject || trip.ReturnTo != "/oauth/account?server=notion" || !trip.KeepUntil.IsZero() {
-		t.Errorf("trip = %+v", trip)
+	if c := s.broker.started; c.Owner != alice().Subject || c.ReturnTo != "/oauth/account?server=notion" || !c.KeepUntil.IsZero() {
+		t.Errorf("connect request = %+v", c)
 	}
 	w = s.act(accountConnectPath, "server", "github")
 	if w.Header().Get("Location") != "/oauth/account/key?server=github" {
@@ -151,7 +151,7 @@ func TestAccountFormsForged_I04(t *testing.T) {
 					t.Error("the person cannot go back")
 				}
 			}
-			if s.person().Subject != alice().Subject || len(s.grantsOf(alice())) != 1 || len(s.broker.ended) > 0 || s.broker.trip != nil || s.broker.pasted != nil {
+			if s.person().Subject != alice().Subject || len(s.grantsOf(alice())) != 1 || len(s.broker.ended) > 0 || s.broker.started != nil || s.broker.pasted != nil {
 				t.Error("the form had an effect")
 			}
 		})

@@ -15,7 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// comesBack finishes the trip in a browser with the cookies.
+// comesBack comes back from the provider in a browser with the cookies.
 func (s *site) comesBack(query string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, "/api/oauth/callback/notion?"+query, nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -29,10 +29,10 @@ func TestCallback_D20_CL22(t *testing.T) {
 	s := connecting(t)
 	cookie := s.pressConnect("notion").Result().Cookies()[0]
 	w := s.comesBack("state=state-1&code=secret-code&iss=https%3A%2F%2Fprovider.example", cookie)
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != s.written(s.broker.trip.ReturnTo) {
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != s.written(s.broker.started.ReturnTo) {
 		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
-	want := accounts.Answer{State: "state-1", Code: "secret-code", Iss: "https://provider.example", Path: "/api/oauth/callback/notion", Browser: s.broker.trip.Browser}
+	want := accounts.Answer{State: "state-1", Code: "secret-code", Iss: "https://provider.example", Path: "/api/oauth/callback/notion", Browser: s.broker.started.Browser}
 	got := s.broker.answers[0]
 	got.Present = nil
 	if !reflect.DeepEqual(got, want) {
@@ -49,7 +49,7 @@ func TestCallback_D20_CL22(t *testing.T) {
 func TestCallbackInAnotherBrowser_I02_I12(t *testing.T) {
 	s := connecting(t)
 	mine := s.pressConnect("notion").Result().Cookies()[0]
-	trip := *s.broker.trip
+	c := *s.broker.started
 	for name, cookies := range map[string][]*http.Cookie{
 		"no cookie":         nil,
 		"of another person": {{Name: mine.Name, Value: "another"}},
@@ -66,7 +66,7 @@ func TestCallbackInAnotherBrowser_I02_I12(t *testing.T) {
 			}
 		})
 	}
-	if w := s.comesBack("state=state-1&code=c", mine); w.Header().Get("Location") != s.written(trip.ReturnTo) {
+	if w := s.comesBack("state=state-1&code=c", mine); w.Header().Get("Location") != s.written(c.ReturnTo) {
 		t.Errorf("the right browser: %d", w.Code)
 	}
 }

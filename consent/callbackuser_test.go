@@ -21,13 +21,13 @@ func TestUserOfCaddyWhoLeft_I10(t *testing.T) {
 			return b.press(page, flowConnectPath, pressNotion)
 		},
 	}
-	for how, depart := range start {
+	for how, begin := range start {
 		for _, user := range []string{"alice", "bob", ""} {
 			t.Run(how+", then "+user, func(t *testing.T) {
 				p := newProvider(t)
 				b := keyed(t, p)
 				b.user = "alice"
-				back := agree(t, depart(b), "alice's")
+				back := agree(t, begin(b), "alice's")
 				b.user = user
 				page := b.open(back)
 				if to := page.Header().Get("Location"); !strings.HasPrefix(to, answerPath) || strings.Contains(to, "alice") || p.tokens != 0 {

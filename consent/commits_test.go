@@ -39,7 +39,7 @@ func commits(t *testing.T, path string) int {
 
 // Each request of a sign-in waits for the disk once at most, also where people
 // connect their own accounts, and one that only shows something does not. Coming
-// back from a provider is the exception: that the trip was used up is on disk
+// back from a provider is the exception: that the state was used up is on disk
 // before its code is sent, and the account before anybody is told.
 func TestWalkCommitsOncePerRequest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mcp_oauth.db")

@@ -71,8 +71,8 @@ func TestLinkOfSomebodyElse_K01_D22(t *testing.T) {
 			if w := s.get(accountKeyPath + "?ticket=ticket"); w.Code != http.StatusForbidden {
 				t.Errorf("key page: %d", w.Code)
 			}
-			if s.broker.trip != nil || s.broker.pasted != nil {
-				t.Error("a trip began")
+			if s.broker.started != nil || s.broker.pasted != nil {
+				t.Error("connecting began")
 			}
 		})
 	}
@@ -89,13 +89,13 @@ func TestLinkOfThePerson(t *testing.T) {
 			t.Errorf("no %q on the page:\n%s", want, page)
 		}
 	}
-	if s.broker.trip != nil {
-		t.Fatal("opening the link began a trip")
+	if s.broker.started != nil {
+		t.Fatal("opening the link began to connect")
 	}
 	cookie := s.act(accountConnectPath, "ticket", "ticket").Result().Cookies()[0]
-	trip := s.broker.trip
-	if trip.Owner != alice().Subject || trip.Server != "notion" || len(trip.Scopes) != 1 || !trip.KeepUntil.IsZero() {
-		t.Errorf("trip = %+v", trip)
+	c := s.broker.started
+	if c.Owner != alice().Subject || c.Server != "notion" || len(c.Scopes) != 1 || !c.KeepUntil.IsZero() {
+		t.Errorf("connect request = %+v", c)
 	}
 	back := s.comesBack("state=state-1&code=c", cookie).Header().Get("Location")
 	if back != "/oauth/connect/ticket?done=1&server=notion" {
@@ -165,7 +165,7 @@ func TestBadLinks(t *testing.T) {
 	if w := s.get(linkURL); w.Code != http.StatusGone {
 		t.Errorf("expired: %d", w.Code)
 	}
-	if w := s.act(accountConnectPath, "ticket", "ticket"); w.Code != http.StatusGone || s.broker.trip != nil {
+	if w := s.act(accountConnectPath, "ticket", "ticket"); w.Code != http.StatusGone || s.broker.started != nil {
 		t.Errorf("expired, pressed: %d", w.Code)
 	}
 	s.links("slack")

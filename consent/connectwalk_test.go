@@ -206,7 +206,7 @@ func TestWalkStaleForm_I10_I11(t *testing.T) {
 }
 
 // A stranger cannot make this site, or a provider, work without end.
-func TestWalkTripsAreLimited(t *testing.T) {
+func TestWalkConnectsAreLimited(t *testing.T) {
 	b := newWalkTo(t, newProvider(t).servers()...).browser()
 	page := b.signIn("alice")
 	for range 20 {

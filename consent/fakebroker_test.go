@@ -17,7 +17,7 @@ type fakeBroker struct {
 	err         error  // of the next step
 	looked      func() // is called when somebody looks at connections, unless nil
 
-	trip           *accounts.ConnectRequest
+	started        *accounts.ConnectRequest
 	answers        []accounts.Answer
 	sealed         accounts.Answer
 	pasted         map[string]string
@@ -49,26 +49,26 @@ func (b *fakeBroker) connected(owner, server string, state storage.ConnectionSta
 }
 
 func (b *fakeBroker) Start(_ context.Context, t accounts.ConnectRequest) (string, error) {
-	b.trip = &t
+	b.started = &t
 	return "https://provider.example/authorize?state=state-1", b.err
 }
 
 func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outcome, error) {
 	b.answers = append(b.answers, a)
-	if b.trip == nil || a.State != "state-1" {
+	if b.started == nil || a.State != "state-1" {
 		return accounts.Outcome{}, &accounts.Error{Problem: accounts.RequestEnded}
 	}
-	if a.Browser != b.trip.Browser {
+	if a.Browser != b.started.Browser {
 		return accounts.Outcome{}, &accounts.Error{Problem: accounts.OtherBrowser}
 	}
-	outcome := accounts.Outcome{Server: b.trip.Server, Owner: b.trip.Owner, ReturnTo: b.trip.ReturnTo}
-	if b.trip.Owner != storage.SharedOwner {
-		if err := a.Present(b.trip.Authentication, b.trip.Server); err != nil {
+	outcome := accounts.Outcome{Server: b.started.Server, Owner: b.started.Owner, ReturnTo: b.started.ReturnTo}
+	if b.started.Owner != storage.SharedOwner {
+		if err := a.Present(b.started.Authentication, b.started.Server); err != nil {
 			return outcome, err
 		}
 	}
 	if b.err == nil {
-		b.connected(b.trip.Owner, b.trip.Server, storage.Active, b.servers[b.trip.Server].Scopes...)
+		b.connected(b.started.Owner, b.started.Server, storage.Active, b.servers[b.started.Server].Scopes...)
 	}
 	return outcome, b.err
 }

@@ -154,26 +154,26 @@ func TestConnectPress_I01_I03_D1_D20(t *testing.T) {
 		servicesURL, flowConnectPath + "?flow_id=sealed&mcp_client_id=notion", flowConnectPath + "?flow_id=sealed&server=notion",
 	} {
 		w := s.get(page)
-		if s.broker.trip != nil || len(w.Result().Cookies()) > 0 || strings.Contains(w.Header().Get("Location"), "provider") {
-			t.Fatalf("%s began a trip", page)
+		if s.broker.started != nil || len(w.Result().Cookies()) > 0 || strings.Contains(w.Header().Get("Location"), "provider") {
+			t.Fatalf("%s began to connect", page)
 		}
 	}
 	w := s.pressConnect("notion", "resource", "https://mcp.example.com/mcp/notion")
 	if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "https://provider.example/authorize?") {
 		t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
-	trip, cookies := s.broker.trip, w.Result().Cookies()
+	c, cookies := s.broker.started, w.Result().Cookies()
 	f := s.mustOpenFlow()
-	if trip.Server != "notion" || trip.Owner != s.owner() || trip.Authentication != f.Authentication() || !trip.KeepUntil.Equal(f.ExpiresAt) ||
-		s.written(trip.ReturnTo) != "/oauth/consent/mcps?chosen=notion&flow_id=sealed&server=notion" {
-		t.Errorf("trip = %+v", trip)
+	if c.Server != "notion" || c.Owner != s.owner() || c.Authentication != f.Authentication() || !c.KeepUntil.Equal(f.ExpiresAt) ||
+		s.written(c.ReturnTo) != "/oauth/consent/mcps?chosen=notion&flow_id=sealed&server=notion" {
+		t.Errorf("connect request = %+v", c)
 	}
-	if len(cookies) != 1 || storage.HashOf(cookies[0].Value) != trip.Browser || len(cookies[0].Value) < 52 {
+	if len(cookies) != 1 || storage.HashOf(cookies[0].Value) != c.Browser || len(cookies[0].Value) < 52 {
 		t.Errorf("cookies = %v", cookies)
 	}
 }
 
-func TestTripCookie_I13(t *testing.T) {
+func TestConnectCookie_I13(t *testing.T) {
 	s := connecting(t)
 	c := s.pressConnect("notion").Result().Cookies()[0]
 	if !strings.HasPrefix(c.Name, "__Host-mcp_trip_") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" ||
@@ -182,7 +182,7 @@ func TestTripCookie_I13(t *testing.T) {
 	}
 	again := s.pressConnect("notion").Result().Cookies()[0]
 	if again.Value == c.Value {
-		t.Error("two trips share a secret")
+		t.Error("two requests share a secret")
 	}
 	s = newSiteWith(t, newFakeBroker(), func(c *config.Site) { c.Issuer = "http://localhost:8080" }).identified(alice())
 	if c := s.pressConnect("notion").Result().Cookies()[0]; c.Secure || !strings.HasPrefix(c.Name, "mcp_trip_") {
@@ -217,8 +217,8 @@ func TestConnectPressRefused(t *testing.T) {
 			if tt.forge != nil {
 				tt.forge(s, r)
 			}
-			if w := s.do(r); w.Code != tt.status || s.broker.trip != nil {
-				t.Errorf("status = %d, want %d; trip = %v", w.Code, tt.status, s.broker.trip)
+			if w := s.do(r); w.Code != tt.status || s.broker.started != nil {
+				t.Errorf("status = %d, want %d; connect request = %v", w.Code, tt.status, s.broker.started)
 			}
 		})
 	}

@@ -26,8 +26,8 @@ func TestLinkToAButton_I01(t *testing.T) {
 		if w.Code != http.StatusSeeOther || mustParse(t, got).Path != want.Path || mustParse(t, got).Query().Encode() != want.Query().Encode() {
 			t.Errorf("%s: %d, Location %q, want %q", tt.query, w.Code, got, tt.want)
 		}
-		if s.broker.trip != nil || len(w.Result().Cookies()) > 0 {
-			t.Fatalf("%s began a trip", tt.query)
+		if s.broker.started != nil || len(w.Result().Cookies()) > 0 {
+			t.Fatalf("%s began to connect", tt.query)
 		}
 	}
 	other := httptest.NewRequest(http.MethodGet, flowConnectPath+"?flow_id=sealed&mcp_client_id=notion", nil)

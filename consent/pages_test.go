@@ -17,8 +17,8 @@ func everyAnswer(t *testing.T) map[string]*httptest.ResponseRecorder {
 	busy.store.Fail("Flow")
 	done := newSite(t).identified(alice())
 	page := newSite(t).identified(alice()).get("/oauth/consent/mcps?flow_id=sealed")
-	trip := connecting(t)
-	departure := trip.pressConnect("notion")
+	c := connecting(t)
+	sent := c.pressConnect("notion")
 	bob := userIdentity("bob")
 	return map[string]*httptest.ResponseRecorder{
 		"identity page": newSite(t).get("/oauth/consent?flow_id=sealed"),
@@ -28,9 +28,9 @@ func everyAnswer(t *testing.T) map[string]*httptest.ResponseRecorder {
 		"to the client": done.post(submitPath, "decision", "approve", "resource", "https://mcp.example.com/mcp/notion", "identity", identity.FormValue(alice())),
 		"to connect":    connecting(t).get("/oauth/consent/mcps?flow_id=sealed"),
 		"key page":      connecting(t).get(keyPageURL),
-		"to a provider": departure,
-		"from it":       trip.comesBack("state=state-1&code=c", departure.Result().Cookies()...),
-		"not from it":   trip.comesBack("state=state-1&code=c"),
+		"to a provider": sent,
+		"from it":       c.comesBack("state=state-1&code=c", sent.Result().Cookies()...),
+		"not from it":   c.comesBack("state=state-1&code=c"),
 		"sign-in page":  newSite(t).get(AccountPath),
 		"account page":  home(t, alice()).get(AccountPath),
 		"connect page":  linked(t, "notion", person(alice())).get(linkURL),

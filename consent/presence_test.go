@@ -67,9 +67,9 @@ func (b *browser) signOutEverywhere() {
 	mustAnswer(b.t, b.press(b.open(AccountPath), signOutEverywherePath, nil), http.StatusSeeOther)
 }
 
-// departures are the ways on which somebody with the first key is at a
+// startedConnects are the ways on which somebody with the first key is at a
 // provider, or about to paste a key.
-func departures() map[string]func(*browser) *httptest.ResponseRecorder {
+func startedConnects() map[string]func(*browser) *httptest.ResponseRecorder {
 	return map[string]func(*browser) *httptest.ResponseRecorder{
 		"account page": func(b *browser) *httptest.ResponseRecorder {
 			return b.press(b.account(oldKey), accountConnectPath, url.Values{"server": {"notion"}})
@@ -91,7 +91,7 @@ func departures() map[string]func(*browser) *httptest.ResponseRecorder {
 // Whatever was begun is worth nothing once whoever began it is not there any
 // more, or has another key: no code is used, nobody's account is another's.
 func TestWhoLeftConnectsNothing_I10_K01(t *testing.T) {
-	for how, depart := range departures() {
+	for how, start := range startedConnects() {
 		for what, leave := range map[string]func(b *browser){
 			"the key was withdrawn":              func(b *browser) { b.reload(keyOfBob) },
 			"the name was given to another":      func(b *browser) { b.reload(secondAlice, keyOfBob) },
@@ -107,7 +107,7 @@ func TestWhoLeftConnectsNothing_I10_K01(t *testing.T) {
 			t.Run(how+", "+what, func(t *testing.T) {
 				p := newProvider(t)
 				b := keyed(t, p)
-				back := agree(t, depart(b), "old")
+				back := agree(t, start(b), "old")
 				leave(b)
 				page := b.open(back)
 				for page.Code == http.StatusSeeOther {
@@ -182,7 +182,7 @@ func (b *browser) wantNothing(p *provider) {
 // Others who sign out do not end what somebody else began, nor does the same
 // person in another browser.
 func TestWhoStaysConnects(t *testing.T) {
-	for how, depart := range departures() {
+	for how, start := range startedConnects() {
 		for what, meanwhile := range map[string]func(b *browser){
 			"nothing happens":                   func(*browser) {},
 			"a reload that changes nothing":     func(b *browser) { b.reload(firstAlice, keyOfBob) },
@@ -191,7 +191,7 @@ func TestWhoStaysConnects(t *testing.T) {
 		} {
 			t.Run(how+", "+what, func(t *testing.T) {
 				b := keyed(t, newProvider(t))
-				back := agree(t, depart(b), "alice's")
+				back := agree(t, start(b), "alice's")
 				meanwhile(b)
 				page := b.follow(b.open(back))
 				if !strings.Contains(shows(page), ">Connected<") {
@@ -204,7 +204,7 @@ func TestWhoStaysConnects(t *testing.T) {
 
 // What ends while the provider is asked for tokens ends them too.
 func TestWhoLeavesDuringTheExchange(t *testing.T) {
-	for how, depart := range departures() {
+	for how, start := range startedConnects() {
 		for what, leave := range map[string]func(b *browser){
 			"signs out":            (*browser).signOut,
 			"signs out everywhere": (*browser).signOutEverywhere,
@@ -212,7 +212,7 @@ func TestWhoLeavesDuringTheExchange(t *testing.T) {
 			t.Run(how+", "+what, func(t *testing.T) {
 				p := newProvider(t)
 				b := keyed(t, p)
-				back := agree(t, depart(b), "late")
+				back := agree(t, start(b), "late")
 				elsewhere := *b
 				p.exchanging = func() { leave(&elsewhere) }
 				page := b.open(back)

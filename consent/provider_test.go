@@ -71,12 +71,12 @@ func (p *provider) servers() []accounts.Server {
 
 // agree is what the provider answers a browser that was sent there, with code
 // as the code: an address of ours.
-func agree(t *testing.T, departure *httptest.ResponseRecorder, code string) string {
+func agree(t *testing.T, sent *httptest.ResponseRecorder, code string) string {
 	t.Helper()
-	mustAnswer(t, departure, http.StatusSeeOther)
-	u, err := url.Parse(departure.Header().Get("Location"))
+	mustAnswer(t, sent, http.StatusSeeOther)
+	u, err := url.Parse(sent.Header().Get("Location"))
 	if err != nil || u.Path != "/authorize" {
-		t.Fatalf("sent to %q, %v", departure.Header().Get("Location"), err)
+		t.Fatalf("sent to %q, %v", sent.Header().Get("Location"), err)
 	}
 	back, err := url.Parse(u.Query().Get("redirect_uri"))
 	if err != nil {

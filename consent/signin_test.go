@@ -108,7 +108,7 @@ func TestSignOut_I15(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	if s.broker.trip != nil || len(s.grantsOf(alice())) != 1 {
+	if s.broker.started != nil || len(s.grantsOf(alice())) != 1 {
 		t.Error("a form of somebody who signed out had an effect")
 	}
 }

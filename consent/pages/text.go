@@ -8,7 +8,8 @@ import (
 )
 
 // Text is the catalogue of the words on the pages, so that another language is
-// another value of it. What a way to sign in asks for comes with it. A %s stands for what the field's comment names.
+// another value of it. What a way to sign in asks for comes with that way
+// instead. A %s stands for what the field's comment names.
 type Text struct {
 	Lang string // of the html element, BCP 47
 
@@ -51,7 +52,7 @@ type Text struct {
 	AfterApproveApp string
 	AccountHint     string
 
-	// How a person stands with a server.
+	// Whether a person is connected to a server.
 	ConnectLead string
 	State       map[storage.ConnectionState]string
 	Required    string
