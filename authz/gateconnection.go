@@ -5,15 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 )
-
-// asksForScopes is the first revision whose clients take a 403 with
-// insufficient_scope for an invitation to ask for more.
-const asksForScopes = "2025-11-25"
 
 // Disconnected refuses a call of somebody whose connection to the upstream is
 // missing or works no more, in the way that leads an OAuth client back to the
@@ -29,7 +26,7 @@ const asksForScopes = "2025-11-25"
 func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *tokens.Caller, revision string) {
 	scopes := strings.Fields(c.Scope)
 	connect := oauth.ConnectScope(g.server.ID)
-	if revision >= asksForScopes && !slices.Contains(scopes, connect) && g.deps.StepUps.shouldChallenge(c, g.server.ID, g.deps.Now()) {
+	if revision >= mcp.November2025 && !slices.Contains(scopes, connect) && g.deps.StepUps.shouldChallenge(c, g.server.ID, g.deps.Now()) {
 		g.challengeScope(w, r, append(scopes, connect))
 		return
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -28,7 +29,7 @@ const (
 		`"io.modelcontextprotocol/clientInfo":{"name":"caddy-mcp-oauth","version":"1"},` +
 		`"io.modelcontextprotocol/clientCapabilities":{}}}}`
 	initializeMessage = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{` +
-		`"protocolVersion":"` + mcp.LastWithSessions + `","capabilities":{},` +
+		`"protocolVersion":"` + mcp.November2025 + `","capabilities":{},` +
 		`"clientInfo":{"name":"caddy-mcp-oauth","version":"1"}}}`
 )
 
@@ -49,7 +50,7 @@ var questions = [...]question{
 	{message: initializeMessage},
 	// The same for servers that demand the header with every request: the first
 	// revision that has it is known to all of them.
-	{message: initializeMessage, revision: mcp.FirstWithHeader},
+	{message: initializeMessage, revision: mcp.June2025},
 }
 
 // ProbeAnswer is how a server answered a request of our own.
@@ -186,7 +187,7 @@ func (c *Client) send(ctx context.Context, method, url string, body io.Reader, h
 func (c *Client) endSession(ctx context.Context, serverURL, id string, credentials http.Header) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	header := http.Header{mcp.HeaderSessionID: {id}, mcp.HeaderProtocolVersion: {mcp.LastWithSessions}}
+	header := http.Header{mcp.HeaderSessionID: {id}, mcp.HeaderProtocolVersion: {mcp.November2025}}
 	resp, err := c.send(ctx, http.MethodDelete, serverURL, nil, header, credentials)
 	if err == nil {
 		resp.Body.Close()
@@ -207,4 +208,24 @@ func hasResult(resp *http.Response) bool {
 		Result json.RawMessage `json:"result"`
 	}
 	return json.Unmarshal(bytes.TrimPrefix(message, byteOrderMark), &m) == nil && bytes.HasPrefix(m.Result, []byte("{"))
+}
+
+// firstEvent returns the data of the first event of a stream that has any.
+func firstEvent(r io.Reader) []byte {
+	var data []byte
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxProbeAnswer)
+	for first := true; lines.Scan(); first = false {
+		line := lines.Bytes()
+		if first {
+			line = bytes.TrimPrefix(line, byteOrderMark)
+		}
+		if len(line) == 0 && len(data) > 0 {
+			return data
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("data:")); ok {
+			data = append(data, bytes.TrimPrefix(value, []byte(" "))...)
+		}
+	}
+	return data
 }

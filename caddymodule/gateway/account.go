@@ -117,5 +117,5 @@ func (c *Call) rejectMismatch(w http.ResponseWriter, request *mcp.Request) bool 
 // awaitsNotification reports whether the client may be told, on a stream of this
 // session, that its person has connected the server.
 func (c *Call) awaitsNotification() bool {
-	return c.server.Account != nil && c.session.URLElicitation && c.request.header.Get(mcp.HeaderProtocolVersion) >= asksByURL
+	return c.server.Account != nil && c.session.URLElicitation && c.request.header.Get(mcp.HeaderProtocolVersion) >= mcp.November2025
 }

@@ -28,9 +28,6 @@ const maxLinkScopes = 2 << 10
 // whatever else a client puts there.
 const answerRoom = 1 << 10
 
-// asksByURL is the first revision with the error -32042.
-const asksByURL = "2025-11-25"
-
 // signal tells the client of a call what is the matter with the account that
 // the call needs, in the best way that the client understands.
 type signal struct {
