@@ -29,10 +29,10 @@ const (
 // (RFC 9700 section 4.4).
 func CallbackPath(server string) string { return SharedCallbackPath + "/" + server }
 
-// Store is what a broker needs of a storage.Store.
+// Store keeps what a broker must remember.
 type Store interface {
 	storage.ConnectionStore
-	// Used is as in storage.Store.
+	// Used is as in storage.AuthStore.
 	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
-// What testdata/write167ddb7.go wrote.
+// What the programs in testdata wrote.
 const (
 	oldIssuer   = "https://mcp.example.com"
 	oldRedirect = "http://127.0.0.1/callback"
@@ -33,16 +33,9 @@ var (
 
 // A database of an earlier version opens, and each of its records is what it was.
 func TestOldDatabaseIsRead(t *testing.T) {
-	s := openOld(t)
-	var kinds []byte
-	err := s.engine.View(t.Context(), func(r kv.Reader) error {
-		for key := range r.Scan(nil) {
-			kinds = append(kinds, key[0])
-		}
-		return nil
-	})
-	if kinds = slices.Compact(kinds); err != nil || string(kinds) != "abcdfghijkmnopqrstuw" {
-		t.Fatalf("kinds of record %q, %v", kinds, err)
+	s := openOld(t, "167ddb7")
+	if kinds := kindsIn(t, s); kinds != "abcdfghijkmnopqrstuw" {
+		t.Fatalf("kinds of record %q", kinds)
 	}
 	got := map[string]any{}
 	for name, read := range oldReads(t, s) {
@@ -68,7 +61,7 @@ func TestOldDatabaseIsRead(t *testing.T) {
 
 // What was begun under the earlier version goes on.
 func TestOldDatabaseGoesOn(t *testing.T) {
-	ctx, s := t.Context(), openOld(t)
+	ctx, s := t.Context(), openOld(t, "167ddb7")
 	check := func(what string, got storage.Verdict, err error, want storage.Verdict) {
 		t.Helper()
 		if err != nil || got != want {
@@ -140,10 +133,76 @@ func TestOldDatabaseGoesOn(t *testing.T) {
 	}
 }
 
-// openOld opens a copy of the old database.
-func openOld(t *testing.T) *Store {
+// The kinds of record that came later are what they were, too.
+func TestRecentDatabaseGoesOn(t *testing.T) {
+	ctx, s := t.Context(), openOld(t, "0d40d59")
+	if kinds := kindsIn(t, s); kinds != "abcefgiklmnruvwxy" {
+		t.Fatalf("kinds of record %q", kinds)
+	}
+	check := func(what string, got, want any, err error) {
+		t.Helper()
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got\n%+v, %v\nwant\n%+v", what, got, err, want)
+		}
+	}
+	for name, want := range map[string]storage.SiteValue{
+		"standing":     {Issuer: oldIssuer, Name: "standing", Text: "keys"},
+		"proved alice": {Issuer: oldIssuer, Name: "proved alice", Text: "then", ExpiresAt: oldHour},
+	} {
+		got, err := s.SiteValue(ctx, oldIssuer, name, oldNow)
+		check(name, got, want, err)
+	}
+	last, err := s.LastDisconnect(ctx, storage.ConnectionKey{Issuer: oldIssuer, Owner: oldAlice.Subject, Server: "linear"})
+	check("last disconnect", last, uint64(oldNow.UnixNano()), err)
+	first := storage.HashOf("refresh 1")
+	token, _, err := s.RefreshToken(ctx, storage.HashOf("refresh 2"), oldNow)
+	check("refresh token", token, storage.RefreshToken{
+		Hash: storage.HashOf("refresh 2"), GrantID: "grant 1", Issuer: oldIssuer, ClientID: "client 3", ExpiresAt: oldMonth,
+		Predecessor: &first, Authenticated: true,
+	}, err)
+
+	cookie := storage.HashOf("cookie of flow 1")
+	flow, err := s.Flow(ctx, "flow 1", oldNow)
+	check("flow", flow, storage.Flow{ID: "flow 1", Issuer: oldIssuer, Identity: oldAlice, Browser: cookie, ExpiresAt: oldHour}, err)
+	err = s.CreateBrowserSession(ctx, storage.BrowserSession{
+		Hash: storage.HashOf("of another"), Flows: []storage.Hash{cookie}, EndsOthers: true,
+		Issuer: oldIssuer, Identity: nobody, CreatedAt: oldNow, ExpiresAt: oldMonth,
+	})
+	if _, ended := s.Flow(ctx, "flow 1", oldNow); err != nil || ended != storage.ErrNotFound {
+		t.Errorf("the flow after somebody else signed in in its browser: %v, %v", ended, err)
+	}
+	there := storage.HashOf("there")
+	err = s.CreateClient(ctx, storage.Client{
+		ID: "client 4", Issuer: oldIssuer, Metadata: []byte("{}"), Sender: &there, CreatedAt: oldNow.Add(time.Second), ExpiresAt: oldMonth,
+	}, storage.Unused{Max: 2})
+	if _, dropped := s.Client(ctx, "client 1", oldNow); err != nil || dropped != storage.ErrNotFound {
+		t.Errorf("the oldest client of the sender with most: %v, %v", dropped, err)
+	}
+	if _, err := s.Client(ctx, "client 3", oldNow); err != nil {
+		t.Errorf("the client that was approved: %v", err)
+	}
+}
+
+// kindsIn returns the kinds of the records that there are.
+func kindsIn(t *testing.T, s *Store) string {
 	t.Helper()
-	packed, err := os.Open("testdata/167ddb7.db.gz")
+	var kinds []byte
+	err := s.engine.View(t.Context(), func(r kv.Reader) error {
+		for key := range r.Scan(nil) {
+			kinds = append(kinds, key[0])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(slices.Compact(kinds))
+}
+
+// openOld opens a copy of the database that a commit wrote.
+func openOld(t *testing.T, commit string) *Store {
+	t.Helper()
+	packed, err := os.Open("testdata/" + commit + ".db.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
