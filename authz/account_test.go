@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 )
 
@@ -14,27 +15,27 @@ func TestGrantsOfAPerson(t *testing.T) {
 	l.code()
 	l.approved(request("resource", "-"), alice)
 	l.approved(request(), keyIdentity("team"))
-	grants, err := l.as.Grants.List(t.Context(), alice.Subject)
-	if err != nil || len(grants) != 2 {
-		t.Fatalf("Grants = %v, %v", grants, err)
+	approved, err := l.as.Grants.List(t.Context(), alice.Subject)
+	if err != nil || len(approved) != 2 {
+		t.Fatalf("Grants = %v, %v", approved, err)
 	}
 	for _, subject := range []string{"user_id:bob", "virtual_key:team", ""} {
-		if err := l.as.Grants.RevokeOf(t.Context(), subject, grants[0].ID); !errors.Is(err, ErrNoSuchGrant) {
+		if err := l.as.Grants.RevokeOf(t.Context(), subject, approved[0].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
 			t.Errorf("as %q: %v", subject, err)
 		}
 	}
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, "other"); !errors.Is(err, ErrNoSuchGrant) {
+	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, "other"); !errors.Is(err, grants.ErrNoSuchGrant) {
 		t.Errorf("unknown: %v", err)
 	}
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, grants[0].ID); err != nil {
+	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	left, err := l.as.Grants.List(t.Context(), alice.Subject)
-	if err != nil || len(left) != 1 || left[0].ID != grants[1].ID {
+	if err != nil || len(left) != 1 || left[0].ID != approved[1].ID {
 		t.Errorf("Grants = %v, %v", left, err)
 	}
 	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, grants[1].ID); !errors.Is(err, ErrNoSuchGrant) {
+	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[1].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
 		t.Errorf("of another issuer: %v", err)
 	}
 }
@@ -43,11 +44,11 @@ func TestGrantsOfAPerson(t *testing.T) {
 func TestRevokedOnTheAccountPage_D15(t *testing.T) {
 	l := newLab(t)
 	issued := l.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {l.code()}, "code_verifier": {labVerifier}})
-	grants, err := l.as.Grants.List(t.Context(), alice.Subject)
-	if err != nil || len(grants) != 1 {
-		t.Fatalf("Grants = %v, %v", grants, err)
+	approved, err := l.as.Grants.List(t.Context(), alice.Subject)
+	if err != nil || len(approved) != 1 {
+		t.Fatalf("Grants = %v, %v", approved, err)
 	}
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, grants[0].ID); err != nil {
+	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if again := l.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Refresh}}); again.Error != "invalid_grant" {
@@ -57,7 +58,7 @@ func TestRevokedOnTheAccountPage_D15(t *testing.T) {
 
 func TestServersOf(t *testing.T) {
 	l := newLab(t, func(c *labSite) { c.Keys = labKeys("main") })
-	if got := resourcesOf(l.as.Policy.ServersOf(keyIdentity("team"))); !slices.Equal(got, []string{labMain}) {
+	if got := grants.ResourcesOf(l.as.Policy.ServersOf(keyIdentity("team"))); !slices.Equal(got, []string{labMain}) {
 		t.Errorf("of a key for one: %q", got)
 	}
 	if got := l.as.Policy.ServersOf(alice); len(got) != 2 {
@@ -103,7 +104,7 @@ func TestConnectScope(t *testing.T) {
 	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: []string{labNotion}, Connected: []string{"notion"}}); err != nil {
 		t.Fatal(err)
 	}
-	if grants, _ := l.as.Grants.List(t.Context(), alice.Subject); len(grants) != 1 || !slices.Equal(grants[0].Scope, []string{"mcp:use"}) {
-		t.Errorf("of a server without such a scope: %v", grants)
+	if approved, _ := l.as.Grants.List(t.Context(), alice.Subject); len(approved) != 1 || !slices.Equal(approved[0].Scope, []string{"mcp:use"}) {
+		t.Errorf("of a server without such a scope: %v", approved)
 	}
 }

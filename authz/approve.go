@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -64,13 +65,13 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 			chosen = append(chosen, s)
 		}
 	}
-	if len(chosen) == 0 || !subset(a.Resources, resourcesOf(offered)) {
+	if len(chosen) == 0 || !subset(a.Resources, grants.ResourcesOf(offered)) {
 		return "", errChoice
 	}
 	now := fs.now()
 	code := oauth.NewSecret(tokens.CodePrefix)
 	grant := fs.newGrant(f, chosen, now)
-	grant.Scope = connectedScope(grant.Scope, chosen, a.Connected)
+	grant.Scope = grants.ConnectedScope(grant.Scope, chosen, a.Connected)
 	err := fs.submit(ctx, f, storage.Submission{
 		Grant: grant,
 		Code: &storage.Code{
@@ -95,7 +96,7 @@ func (fs *Flows) newGrant(f *Flow, servers []*config.Server, now time.Time) *sto
 	}
 	return &storage.Grant{
 		ID: uuid.NewString(), Issuer: fs.cfg.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
-		Scope: limitScope(f.Scope, servers), Resources: resourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
+		Scope: grants.LimitScope(f.Scope, servers), Resources: grants.ResourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
 		RedirectURI: f.RedirectURI, ClientName: f.Client.Metadata.ClientName,
 		CreatedAt: now, ExpiresAt: now.Add(time.Duration(fs.cfg.CodeLifetime)), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
 	}
@@ -160,10 +161,6 @@ func (fs *Flows) answerURL(f *Flow, answer url.Values) string {
 	return f.RedirectURI + separator + answer.Encode()
 }
 
-func resourcesOf(servers []*config.Server) []string {
-	resources := make([]string, len(servers))
-	for i, s := range servers {
-		resources[i] = s.Resource
-	}
-	return resources
+func subset(part, whole []string) bool {
+	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(whole, s) })
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -83,7 +84,7 @@ func TestApproveRechecksTheChoice(t *testing.T) {
 			f := l.identified(request("resource", tt.resource), tt.who)
 			_, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: tt.chosen})
 			wantStatus(t, err, http.StatusBadRequest)
-			if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Flows.Servers(f))}); err != nil {
+			if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: grants.ResourcesOf(l.as.Flows.Servers(f))}); err != nil {
 				t.Errorf("a wrong choice ended the flow: %v", err)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
@@ -82,9 +83,9 @@ type Connections interface {
 
 // AuthorizationServer answers the OAuth endpoints of one issuer.
 type AuthorizationServer struct {
-	Policy      *Policy
-	Grants      *Grants
-	Withdrawals *Withdrawals
+	Policy      *grants.Policy
+	Grants      *grants.Grants
+	Withdrawals *grants.Withdrawals
 	Sessions    *Sessions
 	Flows       *Flows
 	Links       *Links
@@ -110,9 +111,9 @@ type Route struct {
 // New returns the authorization server for a valid configuration.
 func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
-	as.Policy = NewPolicy(cfg)
-	as.Grants = &Grants{cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now}
-	as.Withdrawals = &Withdrawals{cfg, as.Policy, as.Grants, deps.Store, deps.Logger, deps.Now, deps.Now()}
+	as.Policy = grants.NewPolicy(cfg)
+	as.Grants = grants.New(cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now)
+	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
 	as.clients = NewDirectory(cfg, deps.Clients, DirectoryDeps{deps.Store, deps.Egress, deps.Documents, deps.Limiter, deps.Logger, deps.Now})
 	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)

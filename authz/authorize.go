@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -29,7 +30,7 @@ var errTooManyRefused = &oauth.Error{
 // told on our own page, for nobody has vouched for the redirect URI yet.
 type authorizationEndpoint struct {
 	cfg      *config.Site
-	policy   *Policy
+	policy   *grants.Policy
 	flows    *Flows
 	clients  *Directory
 	attempts *ratelimit.Attempts
@@ -93,7 +94,7 @@ func (e *authorizationEndpoint) read(w http.ResponseWriter, r *http.Request) (*A
 	if len(resources) > 0 {
 		servers = e.policy.ServersAt(resources)
 	}
-	scope, err := resolveScope(form.Get("scope"), servers)
+	scope, err := grants.ResolveScope(form.Get("scope"), servers)
 	if err != nil {
 		return nil, err
 	}

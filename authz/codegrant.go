@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
@@ -19,8 +20,8 @@ import (
 // codeGrant is the grant type authorization_code.
 type codeGrant struct {
 	cfg    *config.Site
-	policy *Policy
-	grants *Grants
+	policy *grants.Policy
+	grants *grants.Grants
 	issuer *tokenIssuer
 	store  storage.AuthStore
 	cache  *tokens.Cache
@@ -53,7 +54,7 @@ func (cg *codeGrant) redeem(ctx context.Context, client *Authenticated, form url
 		cg.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
 		return nil, oauth.ErrInvalidGrant
 	}
-	usable, err := cg.grants.UsableServers(ctx, client.Client, grant)
+	usable, err := cg.grants.UsableServers(ctx, client.Metadata.RedirectURIs, grant)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -195,7 +196,7 @@ func TestServersOffered(t *testing.T) {
 			l := newLab(t)
 			f := l.open(l.begin(request("resource", tt.resource, "scope", tt.scope)))
 			f.Identity = tt.who
-			if got := resourcesOf(l.as.Flows.Servers(f)); !slices.Equal(got, tt.want) {
+			if got := grants.ResourcesOf(l.as.Flows.Servers(f)); !slices.Equal(got, tt.want) {
 				t.Errorf("servers = %q, want %q", got, tt.want)
 			}
 		})

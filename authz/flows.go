@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -21,7 +22,7 @@ import (
 // a browser, and ended once, by the person's answer.
 type Flows struct {
 	cfg         *config.Site
-	policy      *Policy
+	policy      *grants.Policy
 	clients     *Directory
 	sessions    *Sessions
 	cookies     cookies

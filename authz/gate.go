@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -22,8 +23,8 @@ import (
 // GateDeps is what the gates of one site share.
 type GateDeps struct {
 	Config  *config.Site
-	Policy  *Policy
-	Grants  *Grants
+	Policy  *grants.Policy
+	Grants  *grants.Grants
 	Store   storage.AuthStore
 	Tokens  *tokens.AccessTokens
 	Cache   *tokens.Cache

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
@@ -33,7 +34,7 @@ type introspection struct {
 // allows it, about all of this issuer.
 type introspectionEndpoint struct {
 	cfg          *config.Site
-	policy       *Policy
+	policy       *grants.Policy
 	authenticate authenticate
 	tokens       *tokens.AccessTokens
 	store        storage.AuthStore

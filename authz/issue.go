@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -54,7 +55,7 @@ func (i *tokenIssuer) issue(g *storage.Grant, until time.Time, audience []*confi
 		tokenEnd = earliest(earliest(grantEnd, until), now.Add(time.Duration(i.cfg.AccessTokenLifetime)))
 	}
 	t := &issuedTokens{
-		Access: i.access.New(), Scope: limitScope(scope, audience), Audience: resourcesOf(audience), ExpiresAt: tokenEnd,
+		Access: i.access.New(), Scope: grants.LimitScope(scope, audience), Audience: grants.ResourcesOf(audience), ExpiresAt: tokenEnd,
 	}
 	records := storage.Issue{
 		Access: storage.AccessToken{

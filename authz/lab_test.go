@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
@@ -360,7 +361,7 @@ func (l *lab) approved(v url.Values, who storage.Identity, resources ...string) 
 	l.t.Helper()
 	f := l.identified(v, who)
 	if len(resources) == 0 {
-		resources = resourcesOf(l.as.Flows.Servers(f))
+		resources = grants.ResourcesOf(l.as.Flows.Servers(f))
 	}
 	target, err := l.as.Flows.Approve(context.Background(), f, Approval{Resources: resources})
 	if err != nil {

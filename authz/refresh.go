@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -33,8 +34,8 @@ var errTooManyRefreshes = &oauth.Error{
 // refreshGrant is the grant type refresh_token.
 type refreshGrant struct {
 	cfg     *config.Site
-	policy  *Policy
-	grants  *Grants
+	policy  *grants.Policy
+	grants  *grants.Grants
 	issuer  *tokenIssuer
 	store   storage.AuthStore
 	cache   *tokens.Cache
@@ -74,7 +75,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *Authenticated, form 
 	if token.Authenticated && !client.Proved {
 		return nil, errUnproved
 	}
-	usable, err := rg.grants.UsableServers(ctx, client.Client, &grant)
+	usable, err := rg.grants.UsableServers(ctx, client.Metadata.RedirectURIs, &grant)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *Authenticated, form 
 	if err != nil {
 		return nil, err
 	}
-	scope, err := narrowScope(form.Get("scope"), limitScope(grant.Scope, audience), rg.cfg.Servers)
+	scope, err := grants.NarrowScope(form.Get("scope"), grants.LimitScope(grant.Scope, audience), rg.cfg.Servers)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -62,7 +63,7 @@ func TestClientUnderWayIsSpared_G01(t *testing.T) {
 	if _, err := l.lookup(underWay.ID); err != nil {
 		t.Errorf("the client whose person is on the page is gone: %v", err)
 	}
-	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Flows.Servers(f))}); err != nil {
+	if _, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: grants.ResourcesOf(l.as.Flows.Servers(f))}); err != nil {
 		t.Errorf("the person cannot finish: %v", err)
 	}
 
@@ -84,7 +85,7 @@ func TestStrangersGrantsAreBounded_G01(t *testing.T) {
 	sign := func(address string, n int) reply {
 		f := l.identified(request(), storage.Identity{Kind: "user_id", Subject: fmt.Sprint("user_id:", address, n), Name: "n"})
 		f.address = address
-		target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: resourcesOf(l.as.Flows.Servers(f))})
+		target, err := l.as.Flows.Approve(t.Context(), f, Approval{Resources: grants.ResourcesOf(l.as.Flows.Servers(f))})
 		if err != nil {
 			t.Fatal(err)
 		}

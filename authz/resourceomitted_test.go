@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -70,7 +71,7 @@ func TestResourceOmittedAndNoneChosen_F02(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			f := l.identified(request("resource", "-"), alice)
-			if offered := resourcesOf(l.as.Flows.Servers(f)); len(offered) != 2 {
+			if offered := grants.ResourcesOf(l.as.Flows.Servers(f)); len(offered) != 2 {
 				t.Fatalf("the page asks for %q", offered)
 			}
 			writes := l.store.writes.Load()
@@ -86,7 +87,7 @@ func TestResourceOmittedAndNoneChosen_F02(t *testing.T) {
 	t.Run("the only one", func(t *testing.T) {
 		l := newLab(t, func(c *labSite) { c.Servers = slices.Clone(c.Servers[:1]) })
 		f := l.identified(request("resource", "-"), alice)
-		if offered := resourcesOf(l.as.Flows.Servers(f)); !slices.Equal(offered, []string{labNotion}) {
+		if offered := grants.ResourcesOf(l.as.Flows.Servers(f)); !slices.Equal(offered, []string{labNotion}) {
 			t.Errorf("the page asks for %q", offered)
 		}
 		got := l.redeem("app", l.approved(request("resource", "-"), alice).Get("code"), "resource", "-")

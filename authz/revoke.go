@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
@@ -21,7 +22,7 @@ import (
 // The prefix says what a token is, so that token_type_hint has nothing to add.
 type revocationEndpoint struct {
 	cfg          *config.Site
-	grants       *Grants
+	grants       *grants.Grants
 	authenticate authenticate
 	lookup       *tokens.Lookup
 	store        storage.AuthStore

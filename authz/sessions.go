@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -40,8 +41,8 @@ func (s *Session) Authentication() storage.Authentication {
 // issuer.
 type Sessions struct {
 	cfg      *config.Site
-	policy   *Policy
-	grants   *Grants
+	policy   *grants.Policy
+	grants   *grants.Grants
 	cookies  cookies
 	store    Store
 	clientIP func(*http.Request) string

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -17,8 +18,8 @@ type accountPage struct {
 	*web
 	*describer
 	sessions    *authz.Sessions
-	grants      *authz.Grants
-	policy      *authz.Policy
+	grants      *grants.Grants
+	policy      *grants.Policy
 	connections *connections
 	connector   *connector
 	signIn      *signInPage
@@ -40,13 +41,13 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *authz.Sess
 	if err != nil {
 		return err
 	}
-	grants, err := p.grants.List(r.Context(), s.Identity.Subject)
+	approved, err := p.grants.List(r.Context(), s.Identity.Subject)
 	if err != nil {
 		return err
 	}
-	views := make([]grantView, len(grants))
-	for i, g := range slices.Backward(grants) { // the newest first
-		views[len(grants)-1-i] = p.grant(g)
+	views := make([]grantView, len(approved))
+	for i, g := range slices.Backward(approved) { // the newest first
+		views[len(approved)-1-i] = p.grant(g)
 	}
 	name, proof := p.person(*s.Identity)
 	return p.pages.Render(w, http.StatusOK, "account", struct {
@@ -129,7 +130,7 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *auth
 // revoke ends what a client was granted. What had ended already is as gone as
 // the person wants it.
 func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
-	if err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, authz.ErrNoSuchGrant) {
+	if err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, grants.ErrNoSuchGrant) {
 		return err
 	}
 	p.pages.Redirect(w, AccountPath)

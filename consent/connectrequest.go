@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
@@ -38,7 +40,7 @@ type (
 type targets struct {
 	cfg         *config.Site
 	text        *pages.Text
-	policy      *authz.Policy
+	policy      *grants.Policy
 	links       *authz.Links
 	connections *connections
 }

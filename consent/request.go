@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
@@ -141,7 +143,7 @@ type requests struct {
 	*web
 	flows    *authz.Flows
 	sessions *authz.Sessions
-	grants   *authz.Grants
+	grants   *grants.Grants
 	cfg      *config.Site
 }
 

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
@@ -18,7 +19,7 @@ import (
 type signIn struct {
 	cfg    *config.Site
 	limits *ratelimit.Attempts
-	grants *authz.Grants
+	grants *grants.Grants
 	text   *pages.Text
 }
 

@@ -16,7 +16,24 @@ func TestImportsRunOneWay(t *testing.T) {
 		if pkg == "internal/config" { // which every part of OAuth is told
 			pkg = "config"
 		}
-		for n, prefix := range []string{"internal/", "authz/oauth", "storage", "authz/mcp", "authz/client", "authz/identity", "config", "authz/ratelimit", "authz/tokens", "authz", "consent/pages", "consent", "caddymodule/neighbours", "caddymodule/gateway", "caddymodule"} {
+		for n, prefix := range []string{
+			"internal/",
+			"authz/oauth",
+			"storage",
+			"authz/mcp",
+			"authz/client",
+			"authz/identity",
+			"config",
+			"authz/ratelimit",
+			"authz/tokens",
+			"authz/grants",
+			"authz",
+			"consent/pages",
+			"consent",
+			"caddymodule/neighbours",
+			"caddymodule/gateway",
+			"caddymodule",
+		} {
 			if pkg == prefix || strings.HasPrefix(pkg, prefix+"/") || strings.HasSuffix(prefix, "/") && strings.HasPrefix(pkg, prefix) {
 				return n
 			}

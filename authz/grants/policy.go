@@ -1,4 +1,4 @@
-package authz
+package grants
 
 import (
 	"slices"
@@ -105,4 +105,13 @@ func (p *Policy) Audience(g *storage.Grant, usable []*config.Server, requested [
 		return nil, oauth.NewError("invalid_target", "The resource exceeds what was granted.")
 	}
 	return usable[i : i+1], nil
+}
+
+// ResourcesOf returns the identifiers of servers.
+func ResourcesOf(servers []*config.Server) []string {
+	resources := make([]string, len(servers))
+	for i, s := range servers {
+		resources[i] = s.Resource
+	}
+	return resources
 }

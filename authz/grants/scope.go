@@ -1,4 +1,4 @@
-package authz
+package grants
 
 import (
 	"slices"
@@ -7,17 +7,17 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// resolveScope returns what a request for scope at the servers asks for: the
+// ResolveScope returns what a request for scope at the servers asks for: the
 // scopes it names that exist there or, when it names none of them, those that
 // every call needs. An authorization server may ignore what was requested, and
 // tells what it granted (RFC 6749 section 3.3): several clients always ask for
 // scopes of OpenID Connect, or of their own, and could not sign in otherwise.
-func resolveScope(requested string, servers []*config.Server) ([]string, error) {
+func ResolveScope(requested string, servers []*config.Server) ([]string, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err
 	}
-	if scope = limitScope(scope, servers); len(scope) > 0 {
+	if scope = LimitScope(scope, servers); len(scope) > 0 {
 		return scope, nil
 	}
 	return requiredScope(servers), nil
@@ -36,8 +36,8 @@ func requiredScope(servers []*config.Server) []string {
 	return scope
 }
 
-// limitScope returns the part of scope that means something to the servers.
-func limitScope(scope []string, servers []*config.Server) []string {
+// LimitScope returns the part of scope that means something to the servers.
+func LimitScope(scope []string, servers []*config.Server) []string {
 	var limited []string
 	for _, token := range scope {
 		if slices.ContainsFunc(servers, func(s *config.Server) bool { return s.HasScope(token) }) {
@@ -47,9 +47,9 @@ func limitScope(scope []string, servers []*config.Server) []string {
 	return limited
 }
 
-// connectedScope returns scope with the ConnectScope of exactly the servers
+// ConnectedScope returns scope with the ConnectScope of exactly the servers
 // that the person has connected. It leaves no scope empty.
-func connectedScope(scope []string, servers []*config.Server, connected []string) []string {
+func ConnectedScope(scope []string, servers []*config.Server, connected []string) []string {
 	granted := slices.Clone(scope)
 	for _, s := range servers {
 		token := oauth.ConnectScope(s.ID)
@@ -67,18 +67,18 @@ func connectedScope(scope []string, servers []*config.Server, connected []string
 	return granted
 }
 
-// narrowScope returns what a refresh gets: of the scopes it asks for those that
+// NarrowScope returns what a refresh gets: of the scopes it asks for those that
 // were granted, or all that were, if it asks for none that means anything to
 // the servers. It can ask for less than was granted, never get more (RFC 6749
 // section 6). Clients repeat the scope of their authorization request, of which
 // the grant may be a part (see resolveScope), and sign the person out if that
 // is refused. Only a request for nothing but what was not granted is.
-func narrowScope(requested string, granted []string, servers []*config.Server) ([]string, error) {
+func NarrowScope(requested string, granted []string, servers []*config.Server) ([]string, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err
 	}
-	if scope = limitScope(scope, servers); len(scope) == 0 || len(granted) == 0 {
+	if scope = LimitScope(scope, servers); len(scope) == 0 || len(granted) == 0 {
 		return granted, nil
 	}
 	narrowed := slices.DeleteFunc(scope, func(token string) bool { return !slices.Contains(granted, token) })
@@ -86,8 +86,4 @@ func narrowScope(requested string, granted []string, servers []*config.Server) (
 		return nil, oauth.NewError("invalid_scope", "The scope exceeds what was granted.")
 	}
 	return narrowed, nil
-}
-
-func subset(part, whole []string) bool {
-	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(whole, s) })
 }

@@ -1,4 +1,4 @@
-package authz
+package grants
 
 import (
 	"context"
@@ -23,9 +23,15 @@ type Grants struct {
 	cfg    *config.Site
 	policy *Policy
 	store  storage.AuthStore
-	tokens *tokens.Cache
+	cache  *tokens.Cache
 	log    *zap.Logger
 	now    func() time.Time
+}
+
+// New returns the grants of the site in the store. What is revoked leaves the
+// cache at once.
+func New(cfg *config.Site, policy *Policy, store storage.AuthStore, cache *tokens.Cache, log *zap.Logger, now func() time.Time) *Grants {
+	return &Grants{cfg, policy, store, cache, log, now}
 }
 
 // List returns what a person approved and did not take back, oldest first.
@@ -43,7 +49,7 @@ func (gs *Grants) Revoke(ctx context.Context, id string) error {
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	gs.tokens.Forget(revocation)
+	gs.cache.Forget(revocation)
 	return nil
 }
 
@@ -65,9 +71,9 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) error {
 // UsableServers returns the servers of a grant that can still be used. Asked
 // before every issue of tokens, it makes a grant end with what it rests on: an
 // identity that was withdrawn, or a redirect URI that the client gave up, which
-// may be in other hands now. A server that left the configuration ends
+// may be in other hands now; redirectURIs are those that it has. A server that left the configuration ends
 // nothing, it may come back.
-func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant) ([]*config.Server, error) {
+func (gs *Grants) UsableServers(ctx context.Context, redirectURIs []string, g *storage.Grant) ([]*config.Server, error) {
 	configured := gs.policy.ServersAt(g.Resources)
 	if len(configured) == 0 || !g.RevokedAt.IsZero() {
 		return nil, oauth.ErrInvalidGrant
@@ -79,7 +85,7 @@ func (gs *Grants) UsableServers(ctx context.Context, c *Client, g *storage.Grant
 		reason = "its identity was withdrawn"
 	case len(usable) == 0:
 		reason = "its identity may use none of its servers any more"
-	case !oauth.RedirectURIAllowed(c.Metadata.RedirectURIs, g.RedirectURI):
+	case !oauth.RedirectURIAllowed(redirectURIs, g.RedirectURI):
 		reason = "its client gave up its redirect URI"
 	default:
 		return usable, nil

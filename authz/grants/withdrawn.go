@@ -1,4 +1,4 @@
-package authz
+package grants
 
 import (
 	"context"
@@ -24,13 +24,15 @@ import (
 // Withdrawals ends what people approved with what the operator took out of the
 // configuration of a site.
 type Withdrawals struct {
-	cfg    *config.Site
-	policy *Policy
-	grants *Grants
-	store  Store
-	log    *zap.Logger
-	now    func() time.Time
-	began  time.Time // when this configuration was loaded
+	grants   *Grants
+	sessions storage.SessionStore
+	began    time.Time // when this configuration was loaded
+}
+
+// NewWithdrawals returns what ends grants, and sessions in their store, that rest
+// on what the configuration does not have any more.
+func NewWithdrawals(grants *Grants, sessions storage.SessionStore) *Withdrawals {
+	return &Withdrawals{grants, sessions, grants.now()}
 }
 
 // basis is what approvals rest on in a configuration.
@@ -56,14 +58,14 @@ const (
 
 func (w *Withdrawals) basis() basis {
 	s := basis{Keys: map[string]basisKey{}}
-	for _, m := range w.cfg.SignIn {
+	for _, m := range w.grants.cfg.SignIn {
 		s.Kinds = append(s.Kinds, string(m.Kind))
 	}
-	for key := range w.cfg.Keys.All() {
+	for key := range w.grants.cfg.Keys.All() {
 		id := key.Identity()
 		s.Keys[id.Subject] = basisKey{id.Proof, slices.Sorted(slices.Values(key.Servers))}
 	}
-	for _, c := range w.cfg.Clients {
+	for _, c := range w.grants.cfg.Clients {
 		s.Clients = append(s.Clients, c.ID)
 	}
 	slices.Sort(s.Kinds)
@@ -82,7 +84,7 @@ func (w *Withdrawals) End(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	value, err := w.store.SiteValue(ctx, w.cfg.Issuer, basisValue, w.now())
+	value, err := w.grants.store.SiteValue(ctx, w.grants.cfg.Issuer, basisValue, w.grants.now())
 	switch {
 	case errors.Is(err, storage.ErrNotFound): // of an earlier release, or new
 		err = w.endAllWithdrawn(ctx, nil)
@@ -96,7 +98,7 @@ func (w *Withdrawals) End(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.cfg.Issuer, Name: basisValue, Text: string(text)}); err != nil {
+	if err := w.grants.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.grants.cfg.Issuer, Name: basisValue, Text: string(text)}); err != nil {
 		return oauth.Unavailable(err)
 	}
 	return nil
@@ -145,7 +147,7 @@ func (w *Withdrawals) endEarlier(ctx context.Context, subject string, before bas
 	return w.endWhere(ctx, grants, func(g storage.Grant) bool {
 		could := func(s *config.Server) bool { return before.Servers == nil || slices.Contains(before.Servers, s.ID) }
 		return g.CreatedAt.Before(w.began) &&
-			(g.Identity.Proof != before.Proof || slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !could(s) }))
+			(g.Identity.Proof != before.Proof || slices.ContainsFunc(w.grants.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !could(s) }))
 	})
 }
 
@@ -169,10 +171,10 @@ func (w *Withdrawals) endWithdrawnOf(ctx context.Context, subject string) error 
 
 // endUnfinished ends the pending flows and browser sessions of a subject.
 func (w *Withdrawals) endUnfinished(ctx context.Context, subject string) error {
-	if err := w.store.EndFlows(ctx, w.cfg.Issuer, subject, w.now()); err != nil {
+	if err := w.grants.store.EndFlows(ctx, w.grants.cfg.Issuer, subject, w.grants.now()); err != nil {
 		return oauth.Unavailable(err)
 	}
-	if err := w.store.DeleteBrowserSessions(ctx, w.cfg.Issuer, subject); err != nil {
+	if err := w.sessions.DeleteBrowserSessions(ctx, w.grants.cfg.Issuer, subject); err != nil {
 		return oauth.Unavailable(err)
 	}
 	return nil
@@ -182,13 +184,13 @@ func (w *Withdrawals) endUnfinished(ctx context.Context, subject string) error {
 // belong to one of the clients.
 func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) error {
 	for after := ""; ; {
-		grants, next, err := w.store.Grants(ctx, after, grantsPage, w.now())
+		grants, next, err := w.grants.store.Grants(ctx, after, grantsPage, w.grants.now())
 		if err != nil {
 			return oauth.Unavailable(err)
 		}
 		left := map[string]bool{}
 		for _, g := range grants {
-			if g.Issuer == w.cfg.Issuer && !w.policy.Allows(g.Identity) {
+			if g.Issuer == w.grants.cfg.Issuer && !w.grants.policy.Allows(g.Identity) {
 				left[g.Identity.Subject] = true
 			}
 		}
@@ -198,7 +200,7 @@ func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) err
 			}
 		}
 		err = w.endWhere(ctx, grants, func(g storage.Grant) bool {
-			return g.Issuer == w.cfg.Issuer && (w.withdrawn(g) || slices.Contains(clients, g.ClientID))
+			return g.Issuer == w.grants.cfg.Issuer && (w.withdrawn(g) || slices.Contains(clients, g.ClientID))
 		})
 		if err != nil || next == "" {
 			return err
@@ -212,8 +214,8 @@ func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) err
 // back when its person signs in again. A server that left the configuration
 // withdraws nothing.
 func (w *Withdrawals) withdrawn(g storage.Grant) bool {
-	return !w.policy.Allows(g.Identity) ||
-		slices.ContainsFunc(w.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !w.policy.MayUse(g.Identity, s) })
+	return !w.grants.policy.Allows(g.Identity) ||
+		slices.ContainsFunc(w.grants.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !w.grants.policy.MayUse(g.Identity, s) })
 }
 
 // endWhere ends the grants that are as it says.
@@ -228,7 +230,7 @@ func (w *Withdrawals) endWhere(ctx context.Context, grants []storage.Grant, ends
 			if err := w.grants.Revoke(ctx, g.ID); err != nil {
 				return err
 			}
-			w.log.Info("revoked a grant of a person or client that was withdrawn from the configuration",
+			w.grants.log.Info("revoked a grant of a person or client that was withdrawn from the configuration",
 				zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject))
 			return nil
 		})

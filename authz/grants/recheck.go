@@ -1,4 +1,4 @@
-package authz
+package grants
 
 import (
 	"context"
@@ -74,7 +74,10 @@ func (gs *Grants) GoodUntil(ctx context.Context, g *storage.Grant) (time.Time, e
 	if g.CreatedAt.After(proved) {
 		proved = g.CreatedAt
 	}
-	end := earliest(g.AbsoluteExpiresAt, proved.Add(recheck))
+	end := proved.Add(recheck)
+	if g.AbsoluteExpiresAt.Before(end) {
+		end = g.AbsoluteExpiresAt
+	}
 	if gs.now().Before(end) {
 		return end, nil
 	}
