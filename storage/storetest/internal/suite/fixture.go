@@ -50,7 +50,7 @@ func (f *Fixture) Must(err error) {
 	}
 }
 
-// Is compares an error with the one that is wanted.
+// WantError compares an error with the one that is wanted.
 func (f *Fixture) Is(got, want error) {
 	f.Helper()
 	if got != want {
