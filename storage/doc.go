@@ -5,6 +5,7 @@
 //	ConnectionStore  connected accounts, what we are at providers, what is to be revoked there
 //	SessionStore     who is signed in at the pages
 //	Store            all of them, for who opens and closes it
+//	Opener           which store a configuration means, and how to open it
 //
 // It owns no policy. What it does own is every decision that two requests can
 // race for (who redeems a code, who rotates a refresh token, who submits a

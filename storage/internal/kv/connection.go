@@ -16,7 +16,7 @@ var errConnection = errors.New("storage: a connection needs an ID, an issuer, an
 
 // Connection implements storage.ConnectionStore.
 func (s *connectionStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
-	return view(ctx, s.engine, func(r Reader) (storage.Connection, error) { return presentConnection(liveConnection(r, k, now)) })
+	return view(ctx, s.engine, func(r Reader) (storage.Connection, error) { return orNotFound(liveConnection(r, k, now)) })
 }
 
 // ConnectionByID implements storage.ConnectionStore.
@@ -24,10 +24,10 @@ func (s *connectionStore) ConnectionByID(ctx context.Context, issuer, id string,
 	return view(ctx, s.engine, func(r Reader) (storage.Connection, error) {
 		key, err := handleTarget(r, issuer, id)
 		if err != nil || key == nil {
-			return presentConnection(storage.Connection{}, false, err)
+			return orNotFound(storage.Connection{}, false, err)
 		}
 		c, found, err := getConnection(r, key)
-		return presentConnection(c, found && c.ID == id && c.Issuer == issuer && !connectionEnded(c, now), err)
+		return orNotFound(c, found && c.ID == id && c.Issuer == issuer && !connectionEnded(c, now), err)
 	})
 }
 
@@ -85,8 +85,8 @@ func decideConnection(ctx context.Context, e Engine, verb func(Tx) (storage.Conn
 	return c, verdict, nil
 }
 
-// presentConnection turns what was not found into ErrNotFound.
-func presentConnection(c storage.Connection, found bool, err error) (storage.Connection, error) {
+// orNotFound turns what was not found into ErrNotFound.
+func orNotFound(c storage.Connection, found bool, err error) (storage.Connection, error) {
 	if err == nil && !found {
 		err = storage.ErrNotFound
 	}

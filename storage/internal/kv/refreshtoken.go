@@ -44,7 +44,7 @@ func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 		return res, err
 	}
 	if !found || !t.RotatedAt.IsZero() && r.GrantID != "" && ended(t.ExpiresAt, r.Now) {
-		return recognise(tx, r)
+		return reuseUnrecorded(tx, r)
 	}
 	if t.Issuer != r.Issuer || t.ClientID != r.ClientID {
 		res.Verdict = storage.WrongClient
@@ -62,15 +62,15 @@ func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 		return res, nil
 	}
 	if !t.RotatedAt.IsZero() {
-		return present(tx, t, g, r)
+		return reuse(tx, t, g, r)
 	}
-	return succeed(tx, t, g, r)
+	return replaceToken(tx, t, g, r)
 }
 
-// recognise answers for a token without record. One that proves to belong to a
+// reuseUnrecorded answers for a token without record. One that proves to belong to a
 // grant was issued under it and used before its successor was, or it would have
 // one.
-func recognise(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
+func reuseUnrecorded(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	if r.GrantID == "" {
 		return res, nil
 	}
@@ -90,8 +90,8 @@ func recognise(tx Tx, r storage.Rotation) (res storage.RotationResult, err error
 	return res, err
 }
 
-// succeed replaces the head of the family.
-func succeed(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
+// replaceToken replaces the head of the family.
+func replaceToken(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
 	if r.Issue.Refresh == nil || r.GrantID != "" && r.GrantID != g.ID {
 		return res, errForeignIssue
 	}
@@ -119,9 +119,9 @@ func succeed(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation)
 	return res, err
 }
 
-// present answers for a token that was rotated before: a client that lost the
+// reuse answers for a token that was rotated before: a client that lost the
 // response gets it again, anybody else ends the family (RFC 9700 section 4.14.2).
-func present(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
+func reuse(tx Tx, t storage.RefreshToken, g storage.Grant, r storage.Rotation) (res storage.RotationResult, err error) {
 	unused := g.RefreshToken != nil && *g.RefreshToken == *t.Successor
 	if r.Grace > 0 && r.Now.Sub(t.RotatedAt) <= r.Grace && unused {
 		if res.Replay, err = getReplay(tx, t.Hash); err != nil {
