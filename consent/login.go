@@ -28,7 +28,8 @@ type logins struct {
 }
 
 // start sends a person who pressed a button on a page of ours to where they sign
-// in. Only now the browser gets the cookie that the answer must come with.
+// in. Only now the browser gets the cookie that the answer must come with. Each
+// login that begins is a record, and nothing is proved yet.
 func (p *logins) start(w http.ResponseWriter, r *http.Request, m *identity.Method, page string, pending identity.PendingLogin) error {
 	if !p.limits.AllowUnproved(r) {
 		return tooMany(p.pages.Text().TooManySignIns).backTo(page)
