@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/go-jose/go-jose/v4"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
@@ -16,9 +18,9 @@ func TestAssertion_K16(t *testing.T) {
 		s.AuthMethod = oauth.AuthPrivateKeyJWT
 		cfg.Servers = append(cfg.Servers, Server{ID: "github", Mode: PerUserOAuth, AuthMethod: s.AuthMethod})
 	})
-	l.provider.page(asMetadataPath, document(with(l.metadata(), "client_id_metadata_document_supported", true)))
+	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "client_id_metadata_document_supported", true)))
 	l.connect()
-	form := l.provider.requests("/token")[0].form
+	form := l.provider.Requests("/token")[0].Form
 	if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 		t.Fatalf("form %v", form)
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -25,22 +27,22 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) {
 				s.Client, s.AuthMethod = &Client{ID: "ours", Secret: tt.secret, CallbackPath: "/own/callback"}, tt.quirk
 			})
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
 			request := l.connect()
 			if request.Get("client_id") != "ours" || request.Get("redirect_uri") != testIssuer+"/own/callback" {
 				t.Errorf("request %v", request)
 			}
-			r := l.provider.requests("/token")
+			r := l.provider.Requests("/token")
 			if len(r) != 1 {
 				t.Fatalf("%d token requests", len(r))
 			}
 			got := oauth.AuthNone
 			switch {
-			case r[0].header.Get("Authorization") != "":
+			case r[0].Header.Get("Authorization") != "":
 				got = oauth.AuthSecretBasic
-			case r[0].form.Has("client_secret"):
+			case r[0].Form.Has("client_secret"):
 				got = oauth.AuthSecretPost
-			case r[0].form.Has("client_assertion"):
+			case r[0].Form.Has("client_assertion"):
 				got = oauth.AuthPrivateKeyJWT
 			}
 			if got != tt.want {
@@ -57,7 +59,7 @@ func TestConfiguredClientChanges_K15(t *testing.T) {
 	a := l.answerTo(l.start(l.request()))
 	l.cfg.Servers[0].Client = &Client{ID: "other", Secret: "hush too"}
 	_, err := l.Finish(t.Context(), a)
-	if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
+	if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
 		t.Error("the code went with another client")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -55,24 +57,24 @@ func TestRefusalIsConfirmed_E24(t *testing.T) {
 		}{
 			"works":            {modern, ErrRefused, false},
 			"works, an older":  {legacy, ErrRefused, false},
-			"allows it little": {answer(403, "text/plain", ""), ErrRefused, false},
-			"fails":            {answer(503, "text/plain", ""), ErrUnavailable, false},
-			"wants fewer":      {answer(429, "text/plain", ""), ErrUnavailable, false},
-			"hangs up":         {hangUp, ErrUnavailable, false},
-			"refuses":          {answer(401, "text/plain", ""), ErrNeedsReauth, true},
+			"allows it little": {oauthtest.Answer(403, "text/plain", ""), ErrRefused, false},
+			"fails":            {oauthtest.Answer(503, "text/plain", ""), ErrUnavailable, false},
+			"wants fewer":      {oauthtest.Answer(429, "text/plain", ""), ErrUnavailable, false},
+			"hangs up":         {oauthtest.HangUp, ErrUnavailable, false},
+			"refuses":          {oauthtest.Answer(401, "text/plain", ""), ErrNeedsReauth, true},
 		} {
 			t.Run(kind+", and the server "+says, func(t *testing.T) {
 				v := newVault(t)
 				server, c := connect(v)
 				before := v.anyRecord(server)
-				v.server.page("/mcp", tt.page)
+				v.server.Page("/mcp", tt.page)
 				_, err := v.Refused(t.Context(), alice, server, c)
-				if wantErr(t, err, tt.want); v.server.hits() == 0 {
+				if wantErr(t, err, tt.want); v.server.Hits() == 0 {
 					t.Error("the server was not asked")
 				}
-				for _, r := range v.server.requests("/mcp") {
-					if h := c.Headers[0]; r.header.Get(h.Name) != h.Value {
-						t.Errorf("asked about %q", r.header.Get(h.Name))
+				for _, r := range v.server.Requests("/mcp") {
+					if h := c.Headers[0]; r.Header.Get(h.Name) != h.Value {
+						t.Errorf("asked about %q", r.Header.Get(h.Name))
 					}
 				}
 				if after := v.anyRecord(server); (after.State == storage.NeedsReauth) != tt.ends || !tt.ends && after.Revision != before.Revision {
@@ -93,18 +95,18 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 		page http.HandlerFunc
 		want error
 	}{
-		"it works": {modern, ErrRefused}, "no answer": {answer(503, "text/plain", ""), ErrUnavailable},
+		"it works": {modern, ErrRefused}, "no answer": {oauthtest.Answer(503, "text/plain", ""), ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
-			v.server.page("/mcp", tt.page)
+			v.server.Page("/mcp", tt.page)
 			c := bearer(v.connectAs(storage.SharedOwner, "shared", withoutRefresh))
 			refuse := func() {
 				_, err := v.Refused(t.Context(), alice, "shared", c)
 				wantErr(t, err, tt.want)
 			}
 			refuse()
-			once := v.server.hits()
+			once := v.server.Hits()
 			var calls sync.WaitGroup
 			for range 50 {
 				calls.Go(refuse)
@@ -117,12 +119,12 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 				}
 				refuse()
 			}
-			if n := v.server.hits(); n != once {
+			if n := v.server.Hits(); n != once {
 				t.Errorf("%d requests, want %d", n, once)
 			}
 			v.clock.advance(trustPause)
 			refuse()
-			if n := v.server.hits(); n != 2*once {
+			if n := v.server.Hits(); n != 2*once {
 				t.Errorf("after a pause, %d requests, want %d", n, 2*once)
 			}
 		})
@@ -133,13 +135,13 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 // comes when the first has its answer.
 func TestConfirmOnce(t *testing.T) {
 	v := newVault(t)
-	v.server.page("/mcp", modern)
+	v.server.Page("/mcp", modern)
 	c := bearer(v.connectAs(alice, "notion", withoutRefresh))
 	for range 3 {
 		_, err := v.refresher.refresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), c)
 		wantErr(t, err, ErrRefused)
 	}
-	if n := v.server.hits(); n != 1 {
+	if n := v.server.Hits(); n != 1 {
 		t.Errorf("%d requests", n)
 	}
 }
@@ -149,7 +151,7 @@ func TestConfirmByVerifyURL(t *testing.T) {
 	for status, ends := range map[int]bool{200: false, 401: true, 403: true, 404: false} {
 		v := newVault(t)
 		v.servers["keyed"].VerifyURL = v.server.URL + "/me"
-		v.server.page("/me", answer(status, "text/plain", ""))
+		v.server.Page("/me", oauthtest.Answer(status, "text/plain", ""))
 		_, c := refusals["a pasted key"](v)
 		_, _ = v.Refused(t.Context(), alice, "keyed", c)
 		if state := v.record(alice, "keyed").State; (state == storage.NeedsReauth) != ends {
@@ -188,7 +190,7 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 	}
 	needsHeader := func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Mcp-Protocol-Version") != "2025-06-18" {
-			answer(400, "text/plain", "")(w, r)
+			oauthtest.Answer(400, "text/plain", "")(w, r)
 			return
 		}
 		legacy(w, r)
@@ -200,15 +202,15 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 	}{
 		"401 to what is unknown":            {unknown(401, legacy), "", ErrRefused},
 		"403 to what is unknown":            {unknown(403, legacy), "", ErrRefused},
-		"401 to both":                       {unknown(401, answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
-		"403, then 401":                     {unknown(403, answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
-		"401, and no sessions":              {unknown(401, answer(404, "text/plain", "")), WrongKey, ErrNeedsReauth},
-		"401, then down":                    {unknown(401, answer(503, "text/plain", "")), ProviderDown, ErrUnavailable},
-		"401, then mute":                    {unknown(401, hangUp), ProviderDown, ErrUnavailable},
+		"401 to both":                       {unknown(401, oauthtest.Answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"403, then 401":                     {unknown(403, oauthtest.Answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"401, and no sessions":              {unknown(401, oauthtest.Answer(404, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"401, then down":                    {unknown(401, oauthtest.Answer(503, "text/plain", "")), ProviderDown, ErrUnavailable},
+		"401, then mute":                    {unknown(401, oauthtest.HangUp), ProviderDown, ErrUnavailable},
 		"mute, then works":                  {unknown(0, legacy), "", ErrRefused},
 		"401, then wants the older header":  {unknown(401, needsHeader), "", ErrRefused},
 		"400, then wants the older header":  {unknown(400, needsHeader), "", ErrRefused},
-		"401, and 400 to everything of old": {unknown(401, answer(400, "text/plain", "")), WrongKey, ErrNeedsReauth},
+		"401, and 400 to everything of old": {unknown(401, oauthtest.Answer(400, "text/plain", "")), WrongKey, ErrNeedsReauth},
 	} {
 		t.Run(name, func(t *testing.T) {
 			page := func(w http.ResponseWriter, r *http.Request) {
@@ -222,7 +224,7 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 			for kind, connect := range refusals {
 				v := newVault(t)
 				server, c := connect(v)
-				v.server.page("/mcp", page)
+				v.server.Page("/mcp", page)
 				_, err := v.Refused(t.Context(), alice, server, c)
 				wantErr(t, err, tt.want)
 				if state := v.anyRecord(server).State; (state == storage.NeedsReauth) != (tt.want == ErrNeedsReauth) {
@@ -230,7 +232,7 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 				}
 			}
 			l := newKeyLab(t)
-			l.server.page("/mcp", page)
+			l.server.Page("/mcp", page)
 			wantProblem(t, l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{}), tt.pasted)
 		})
 	}

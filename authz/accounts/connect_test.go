@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -19,7 +21,7 @@ func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
 		s.Scopes = []string{"read", "write"}
 		s.Quirks.AuthorizeParams = map[string]string{"access_type": "offline", "state": "mine", "redirect_uri": "https://evil.example"}
 	})
-	l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_endpoint", l.provider.URL+"/authorize?tenant=1&client_id=x")))
+	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_endpoint", l.provider.URL+"/authorize?tenant=1&client_id=x")))
 	got := l.start(l.request())
 	want := map[string]string{
 		"tenant": "1", "access_type": "offline", "response_type": "code", "client_id": "dynamic-1",
@@ -48,7 +50,7 @@ func TestQuirks_CL11(t *testing.T) {
 	if request.Has("resource") || request.Get("scope") != "a,b" {
 		t.Errorf("request %v", request)
 	}
-	if r := l.provider.requests("/token"); r[0].form.Has("resource") {
+	if r := l.provider.Requests("/token"); r[0].Form.Has("resource") {
 		t.Error("the token request has a resource")
 	}
 }
@@ -71,12 +73,12 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) { s.Scopes = strings.Fields(tt.configured) })
-			l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+			l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", `Bearer scope="`+tt.challenge+`", resource_metadata="`+l.server.URL+prmPath+`"`)
 				w.WriteHeader(http.StatusUnauthorized)
 			})
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", strings.Fields(tt.resource))))
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "scopes_supported", strings.Fields(tt.provider))))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", strings.Fields(tt.resource))))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "scopes_supported", strings.Fields(tt.provider))))
 			if tt.had != "" {
 				k := l.key(testOwner, &l.cfg.Servers[0])
 				had := storage.Connection{ConnectionKey: k, ID: "c", State: storage.Active, Scopes: strings.Fields(tt.had)}
@@ -136,7 +138,7 @@ func TestBeginRefuses_CL13(t *testing.T) {
 			change(&req, &l.cfg.Servers[0])
 			_, err := l.Start(t.Context(), req)
 			wantProblem(t, err, UnknownServer)
-			if l.server.hits() != 0 || len(l.store.states) != 0 {
+			if l.server.Hits() != 0 || len(l.store.states) != 0 {
 				t.Error("something happened all the same")
 			}
 		})

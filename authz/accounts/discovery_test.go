@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
@@ -26,18 +28,18 @@ func TestFindResourceMetadata_CL1(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+			l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 				if c := tt.challenge(l); c != "" {
 					w.Header().Set("WWW-Authenticate", c)
 				}
 				w.WriteHeader(http.StatusUnauthorized)
 			})
-			l.server.page(prmPath, nil)
+			l.server.Page(prmPath, nil)
 			m := l.resourceMetadata()
 			if tt.resource != nil {
 				m["resource"] = tt.resource(l)
 			}
-			l.server.page(tt.path, document(m))
+			l.server.Page(tt.path, oauthtest.Document(m))
 			if got := l.start(l.request()).Get("resource"); got != m["resource"] {
 				t.Errorf("resource %q, want %q", got, m["resource"])
 			}
@@ -48,10 +50,10 @@ func TestFindResourceMetadata_CL1(t *testing.T) {
 // A server of revision 2025-03-26 is its own authorization server.
 func TestServerIsItsOwnProvider_CL1(t *testing.T) {
 	l := newLab(t)
-	l.server.page(prmPath, nil)
+	l.server.Page(prmPath, nil)
 	l.provider = l.server
-	l.server.page(asMetadataPath, document(l.metadata()))
-	l.server.page("/register", document(object{"client_id": "c"}))
+	l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
+	l.server.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c"}))
 	if got := l.start(l.request()).Get("resource"); got != l.server.URL+"/mcp" {
 		t.Errorf("resource %q", got)
 	}
@@ -70,24 +72,24 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", resource(l))))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", resource(l))))
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
-			if l.provider.hits() != 0 {
+			if l.provider.Hits() != 0 {
 				t.Error("the provider was asked")
 			}
 		})
 	}
 	t.Run("the same in another spelling", func(t *testing.T) {
 		l := newLab(t)
-		l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", l.server.URL+"/mcp/")))
+		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", l.server.URL+"/mcp/")))
 		if got := l.start(l.request()).Get("resource"); got != l.server.URL+"/mcp/" {
 			t.Errorf("resource %q is not what the server calls itself", got)
 		}
 	})
 	t.Run("the operator knows its public name", func(t *testing.T) {
 		l := newLab(t, func(_ *Config, s *Server) { s.Resource = "https://mcp.notion.example/mcp" })
-		l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", "https://mcp.notion.example/mcp")))
+		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", "https://mcp.notion.example/mcp")))
 		if got := l.start(l.request()).Get("resource"); got != "https://mcp.notion.example/mcp" {
 			t.Errorf("resource %q", got)
 		}
@@ -96,14 +98,14 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 
 func TestSeveralProviders_CL3(t *testing.T) {
 	l := newLab(t)
-	dead := newHost(t)
-	l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{dead.URL, l.provider.URL})))
+	dead := oauthtest.NewHost(t)
+	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{dead.URL, l.provider.URL})))
 	l.connect()
 	if c, _ := l.connection(); c.Provider != l.provider.URL {
 		t.Errorf("provider %q", c.Provider)
 	}
 	for _, none := range []any{nil, []string{}, []string{""}, []string{dead.URL}, "text", []int{1}} {
-		l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", none)))
+		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", none)))
 		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderUnusable)
 	}
@@ -112,23 +114,26 @@ func TestSeveralProviders_CL3(t *testing.T) {
 // An outage is told as one, and makes no server its own provider.
 func TestDiscoveryOutage(t *testing.T) {
 	for _, status := range []int{500, 503, 429} {
-		down := answer(status, "text/html", "canary")
+		down := oauthtest.Answer(status, "text/html", "canary")
 		for name, tt := range map[string]struct {
 			breaks func(l *lab)
 			want   Problem
 		}{
-			"provider metadata":               {func(l *lab) { l.provider.page(asMetadataPath, down) }, ProviderDown},
-			"provider metadata, second place": {func(l *lab) { l.provider.page(asMetadataPath, nil); l.provider.page(oidcPath, down) }, ProviderDown},
-			"provider metadata, good second":  {func(l *lab) { l.provider.page(asMetadataPath, down); l.provider.page(oidcPath, document(l.metadata())) }, ""},
-			"resource metadata":               {func(l *lab) { l.server.page(prmPath, down) }, ProviderDown},
-			"resource metadata, second place": {func(l *lab) { l.server.page(prmPath, nil); l.server.page(oauth.ProtectedResourcePath, down) }, ProviderDown},
-			"resource metadata, good second": {func(l *lab) {
-				l.server.page(prmPath, down)
-				l.server.page(oauth.ProtectedResourcePath, document(l.resourceMetadata()))
+			"provider metadata":               {func(l *lab) { l.provider.Page(asMetadataPath, down) }, ProviderDown},
+			"provider metadata, second place": {func(l *lab) { l.provider.Page(asMetadataPath, nil); l.provider.Page(oidcPath, down) }, ProviderDown},
+			"provider metadata, good second": {func(l *lab) {
+				l.provider.Page(asMetadataPath, down)
+				l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
 			}, ""},
-			"everything of the server":         {func(l *lab) { l.server.page("/mcp", down); l.server.page(prmPath, down) }, ProviderDown},
-			"neither there nor out of order":   {func(l *lab) { l.provider.page(asMetadataPath, nil) }, ProviderUnusable},
-			"a server that is its own, honest": {func(l *lab) { l.server.page(prmPath, nil) }, ProviderUnusable},
+			"resource metadata":               {func(l *lab) { l.server.Page(prmPath, down) }, ProviderDown},
+			"resource metadata, second place": {func(l *lab) { l.server.Page(prmPath, nil); l.server.Page(oauth.ProtectedResourcePath, down) }, ProviderDown},
+			"resource metadata, good second": {func(l *lab) {
+				l.server.Page(prmPath, down)
+				l.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(l.resourceMetadata()))
+			}, ""},
+			"everything of the server":         {func(l *lab) { l.server.Page("/mcp", down); l.server.Page(prmPath, down) }, ProviderDown},
+			"neither there nor out of order":   {func(l *lab) { l.provider.Page(asMetadataPath, nil) }, ProviderUnusable},
+			"a server that is its own, honest": {func(l *lab) { l.server.Page(prmPath, nil) }, ProviderUnusable},
 		} {
 			l := newLab(t)
 			tt.breaks(l)
@@ -136,7 +141,7 @@ func TestDiscoveryOutage(t *testing.T) {
 			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
 			}
-			if n := len(l.server.requests(asMetadataPath)); n > 0 && tt.want == ProviderDown {
+			if n := len(l.server.Requests(asMetadataPath)); n > 0 && tt.want == ProviderDown {
 				t.Errorf("%s, %d: the server is asked for metadata of a provider", name, status)
 			}
 		}
@@ -157,9 +162,9 @@ func TestFindProviderMetadata_CL4(t *testing.T) {
 		t.Run(tt.issuerPath+" at "+tt.at, func(t *testing.T) {
 			l := newLab(t)
 			issuer := l.provider.URL + tt.issuerPath
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{issuer})))
-			l.provider.page(asMetadataPath, nil)
-			l.provider.page(tt.at, document(with(l.metadata(), "issuer", issuer)))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{issuer})))
+			l.provider.Page(asMetadataPath, nil)
+			l.provider.Page(tt.at, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer)))
 			l.connect()
 			if c, _ := l.connection(); c.Provider != issuer {
 				t.Errorf("provider %q, want %q", c.Provider, issuer)
@@ -179,11 +184,11 @@ func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", issuer(l))))
-			l.provider.page(oidcPath, document(l.metadata())) // does not save it
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer(l))))
+			l.provider.Page(oidcPath, oauthtest.Document(l.metadata())) // does not save it
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
-			if n := len(l.provider.requests("/register")); n != 0 {
+			if n := len(l.provider.Requests("/register")); n != 0 {
 				t.Error("registered there all the same")
 			}
 		})
@@ -194,12 +199,12 @@ func TestNoPKCE_CL6_K08(t *testing.T) {
 	for name, methods := range map[string]any{"absent": nil, "empty": []string{}, "plain only": []string{"plain"}} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", methods)))
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t, func(_ *Config, s *Server) { s.Quirks.AllowMissingPKCE = true })
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", methods)))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", methods)))
 			if got := l.start(l.request()); got.Get("code_challenge_method") != "S256" || len(got.Get("code_challenge")) != 43 {
 				t.Error("the challenge is not sent all the same")
 			}
@@ -220,10 +225,10 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 			}
 			t.Run(member+" "+endpoint, func(t *testing.T) {
 				l := newLab(t)
-				l.provider.page(asMetadataPath, document(with(l.metadata(), member, endpoint)))
+				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), member, endpoint)))
 				to, err := l.Start(t.Context(), l.request())
 				wantProblem(t, err, ProviderUnusable)
-				if to != "" || len(l.provider.requests("/register")) != 0 {
+				if to != "" || len(l.provider.Requests("/register")) != 0 {
 					t.Errorf("went on to %q", to)
 				}
 			})
@@ -241,21 +246,21 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 	}
 	hops := map[string]func(l *lab, address string){
 		"resource_metadata": func(l *lab, address string) {
-			l.server.page(prmPath, nil)
-			l.server.page(asMetadataPath, nil)
+			l.server.Page(prmPath, nil)
+			l.server.Page(asMetadataPath, nil)
 			l.challenge(`Bearer resource_metadata="` + address + `"`)
 		},
 		"authorization_servers": func(l *lab, address string) {
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{address})))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{address})))
 		},
 		"token_endpoint": func(l *lab, address string) {
-			l.server.page(asMetadataPath, document(with(l.metadata(), "token_endpoint", address)))
+			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint", address)))
 		},
 		"registration_endpoint": func(l *lab, address string) {
-			l.server.page(asMetadataPath, document(with(l.metadata(), "registration_endpoint", address)))
+			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "registration_endpoint", address)))
 		},
 		"revocation_endpoint": func(l *lab, address string) {
-			l.server.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", address)))
+			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", address)))
 		},
 	}
 	for hop, point := range hops {
@@ -265,8 +270,8 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 				// In production: nothing but the public internet. The provider
 				// lives with the server, so that the hops before can be made.
 				l.provider = l.server
-				l.server.page(prmPath, document(l.resourceMetadata()))
-				l.server.page(asMetadataPath, document(l.metadata()))
+				l.server.Page(prmPath, oauthtest.Document(l.resourceMetadata()))
+				l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
 				l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{})))
 				point(l, address)
 				_, err := l.Start(t.Context(), l.request())
@@ -279,26 +284,26 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 // An address that passes each check can still answer with a redirect.
 func TestRedirectAtEachHop_K06_H03(t *testing.T) {
 	for name, turn := range map[string]func(l *lab, evil string){
-		"challenge":    func(l *lab, evil string) { l.server.page("/mcp", redirect(evil)) },
-		"resource":     func(l *lab, evil string) { l.server.page(prmPath, redirect(evil)) },
-		"provider":     func(l *lab, evil string) { l.provider.page(asMetadataPath, redirect(evil)) },
-		"registration": func(l *lab, evil string) { l.provider.page("/register", redirect(evil)) },
-		"token":        func(l *lab, evil string) { l.provider.page("/token", redirect(evil)) },
+		"challenge":    func(l *lab, evil string) { l.server.Page("/mcp", oauthtest.Redirect(evil)) },
+		"resource":     func(l *lab, evil string) { l.server.Page(prmPath, oauthtest.Redirect(evil)) },
+		"provider":     func(l *lab, evil string) { l.provider.Page(asMetadataPath, oauthtest.Redirect(evil)) },
+		"registration": func(l *lab, evil string) { l.provider.Page("/register", oauthtest.Redirect(evil)) },
+		"token":        func(l *lab, evil string) { l.provider.Page("/token", oauthtest.Redirect(evil)) },
 		"openid discovery": func(l *lab, evil string) {
-			l.provider.page(asMetadataPath, nil)
-			l.provider.page(oidcPath, redirect(evil))
+			l.provider.Page(asMetadataPath, nil)
+			l.provider.Page(oidcPath, oauthtest.Redirect(evil))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, evil := newLab(t), newHost(t)
+			l, evil := newLab(t), oauthtest.NewHost(t)
 			turn(l, evil.URL+"/latest/meta-data")
 			if to, err := l.Start(t.Context(), l.request()); err == nil {
 				_, _ = to, err
 				request := l.start(l.request())
 				_, _ = l.Finish(t.Context(), l.answerTo(request))
 			}
-			if evil.hits() != 0 {
-				t.Errorf("followed: %+v", evil.seen[0])
+			if evil.Hits() != 0 {
+				t.Errorf("followed: %+v", evil.AllRequests()[0])
 			}
 		})
 	}
@@ -316,23 +321,23 @@ func TestHostileDocuments_H05_H06(t *testing.T) {
 	}
 	for name, page := range map[string]http.HandlerFunc{
 		"endless":     endless,
-		"HTML":        answer(200, "text/html", `<html>`),
-		"no JSON":     answer(200, "application/json", `{`),
-		"a list":      answer(200, "application/json", `[]`),
-		"deep":        answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
-		"repeated":    answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
-		"empty":       answer(200, "application/json", ``),
-		"wrong types": answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
+		"HTML":        oauthtest.Answer(200, "text/html", `<html>`),
+		"no JSON":     oauthtest.Answer(200, "application/json", `{`),
+		"a list":      oauthtest.Answer(200, "application/json", `[]`),
+		"deep":        oauthtest.Answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
+		"repeated":    oauthtest.Answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
+		"empty":       oauthtest.Answer(200, "application/json", ``),
+		"wrong types": oauthtest.Answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.server.page(prmPath, page)
+			l.server.Page(prmPath, page)
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t)
-			l.provider.page(asMetadataPath, page)
-			l.provider.page(oidcPath, page)
+			l.provider.Page(asMetadataPath, page)
+			l.provider.Page(oidcPath, page)
 			_, err = l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
 		})
@@ -357,7 +362,7 @@ func TestConfiguredProvider_CL1(t *testing.T) {
 	})
 	l.cfg.Servers[0].AuthorizationEndpoint = l.provider.URL + "/authorize?allow_signup=false"
 	l.cfg.Servers[0].TokenEndpoint = l.provider.URL + "/token"
-	l.provider.page("/token", answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
+	l.provider.Page("/token", oauthtest.Answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
 	request := l.connect()
 	if request.Get("allow_signup") != "false" || request.Get("client_id") != "gh" || request.Get("redirect_uri") != testIssuer+SharedCallbackPath {
 		t.Errorf("request %v", request)
@@ -366,10 +371,10 @@ func TestConfiguredProvider_CL1(t *testing.T) {
 	if c.Provider != l.provider.URL || strings.Join(c.Scopes, " ") != "repo user" || s.AccessToken != "gho_1" || !c.TokenExpiresAt.IsZero() {
 		t.Errorf("connection %+v %+v", c, s)
 	}
-	if l.server.hits() != 0 {
+	if l.server.Hits() != 0 {
 		t.Error("something was discovered")
 	}
-	if len(l.provider.requests("/token")) != 1 || l.provider.requests("/token")[0].header.Get("Authorization") == "" {
+	if len(l.provider.Requests("/token")) != 1 || l.provider.Requests("/token")[0].Header.Get("Authorization") == "" {
 		t.Error("not one token request with the secret")
 	}
 }
@@ -378,7 +383,7 @@ func TestConfiguredProvider_CL1(t *testing.T) {
 func TestConfiguredIssuer_CL5(t *testing.T) {
 	l := newLab(t, func(_ *Config, s *Server) { s.Issuer = "later" })
 	l.cfg.Servers[0].Issuer = l.provider.URL
-	l.server.page(prmPath, document(with(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"}), "scopes_supported", []string{"a"})))
+	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"}), "scopes_supported", []string{"a"})))
 	if got := l.start(l.request()).Get("scope"); got != "a" {
 		t.Errorf("scope %q", got)
 	}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -29,23 +31,23 @@ func TestConnect_CL11(t *testing.T) {
 	if err != nil || outcome != (Outcome{Server: "notion", Owner: testOwner, ReturnTo: "/oauth/account", Connected: true}) {
 		t.Fatalf("outcome %+v, %v", outcome, err)
 	}
-	r := l.provider.requests("/token")
+	r := l.provider.Requests("/token")
 	if len(r) != 1 {
 		t.Fatalf("%d token requests", len(r))
 	}
-	sum := sha256.Sum256([]byte(r[0].form.Get("code_verifier")))
+	sum := sha256.Sum256([]byte(r[0].Form.Get("code_verifier")))
 	if base64.RawURLEncoding.EncodeToString(sum[:]) != request.Get("code_challenge") {
 		t.Error("the verifier does not fit the challenge")
 	}
 	for name, want := range map[string]string{
 		"grant_type": "authorization_code", "code": "code-1", "redirect_uri": request.Get("redirect_uri"), "resource": l.server.URL + "/mcp",
 	} {
-		if got := r[0].form[name]; len(got) != 1 || got[0] != want {
+		if got := r[0].Form[name]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
 	}
 	// RFC 6749 section 2.3.1: encoded before they are joined.
-	if got := r[0].header.Get("Authorization"); got != "Basic "+base64.StdEncoding.EncodeToString([]byte("dynamic-1:s%2F1%2B%25")) {
+	if got := r[0].Header.Get("Authorization"); got != "Basic "+base64.StdEncoding.EncodeToString([]byte("dynamic-1:s%2F1%2B%25")) {
 		t.Errorf("Authorization %q", got)
 	}
 	c, s := l.connection()
@@ -79,7 +81,7 @@ func TestIssuerOfAnswer_CL12_K02_K03(t *testing.T) {
 		for _, failed := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				l := newLab(t)
-				l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_response_iss_parameter_supported", tt.advertised)))
+				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_response_iss_parameter_supported", tt.advertised)))
 				a := l.answerTo(l.start(l.request()))
 				a.Iss = tt.iss(l)
 				if failed {
@@ -95,7 +97,7 @@ func TestIssuerOfAnswer_CL12_K02_K03(t *testing.T) {
 				case err != nil:
 					t.Error(err)
 				}
-				if n := len(l.provider.requests("/token")); (n == 1) != (tt.ok && !failed) {
+				if n := len(l.provider.Requests("/token")); (n == 1) != (tt.ok && !failed) {
 					t.Errorf("%d token requests", n)
 				}
 			})
@@ -113,7 +115,7 @@ func TestPathOfAnswer_K02(t *testing.T) {
 		a.Path = path
 		outcome, err := l.Finish(t.Context(), a)
 		wantProblem(t, err, NotThatProvider)
-		if len(l.provider.requests("/token")) != 0 || outcome.Connected {
+		if len(l.provider.Requests("/token")) != 0 || outcome.Connected {
 			t.Errorf("%q: the code was used", path)
 		}
 		a.Path = "/api/oauth/callback/notion"
@@ -152,9 +154,9 @@ func TestMixUp_K02(t *testing.T) {
 			t.Errorf("got %v, want %s", err, what)
 		}
 	}
-	for _, r := range evil.provider.requests("/token") { // it may be asked whether it still knows us
-		if strings.Contains(r.body, "honest") {
-			t.Errorf("the hostile token endpoint got the code: %s", r.body)
+	for _, r := range evil.provider.Requests("/token") { // it may be asked whether it still knows us
+		if strings.Contains(r.Body, "honest") {
+			t.Errorf("the hostile token endpoint got the code: %s", r.Body)
 		}
 	}
 }
@@ -171,7 +173,7 @@ func TestOtherBrowser_CL13_I02(t *testing.T) {
 			t.Errorf("told about another's request: %+v", outcome)
 		}
 	}
-	if len(l.provider.requests("/token")) != 0 || len(l.connections()) != 0 {
+	if len(l.provider.Requests("/token")) != 0 || len(l.connections()) != 0 {
 		t.Error("something happened all the same")
 	}
 	a.Browser = right
@@ -196,8 +198,8 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if connected.Load() != 1 || len(l.provider.requests("/token")) != 1 {
-		t.Errorf("%d connected, %d token requests", connected.Load(), len(l.provider.requests("/token")))
+	if connected.Load() != 1 || len(l.provider.Requests("/token")) != 1 {
+		t.Errorf("%d connected, %d token requests", connected.Load(), len(l.provider.Requests("/token")))
 	}
 	for name, change := range map[string]func(*Answer){
 		"none":   func(a *Answer) { a.State = "" },
@@ -244,7 +246,7 @@ func TestProvidersError_K19(t *testing.T) {
 		a := l.answerTo(l.start(l.request()))
 		a.Code = code
 		_, err := l.Finish(t.Context(), a)
-		if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
+		if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
 			t.Error(name, "was sent")
 		}
 	}
@@ -253,7 +255,7 @@ func TestProvidersError_K19(t *testing.T) {
 		a := l.answerTo(l.start(l.request()))
 		a.Error = code
 		_, err := l.Finish(t.Context(), a)
-		if wantProblem(t, err, want); len(l.provider.requests("/token")) != 0 {
+		if wantProblem(t, err, want); len(l.provider.Requests("/token")) != 0 {
 			t.Error("the code beside the error was used")
 		}
 	}
@@ -262,24 +264,24 @@ func TestProvidersError_K19(t *testing.T) {
 // A code is sent exactly once, whatever the answer.
 func TestOneTokenRequest_K09(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
-		"refused":        answer(400, "application/json", `{"error":"invalid_grant"}`),
-		"unauthorized":   answer(401, "application/json", `{"error":"invalid_client"}`),
-		"down":           answer(503, "text/plain", "canary"),
-		"garbage":        answer(200, "application/json", "canary"),
+		"refused":        oauthtest.Answer(400, "application/json", `{"error":"invalid_grant"}`),
+		"unauthorized":   oauthtest.Answer(401, "application/json", `{"error":"invalid_client"}`),
+		"down":           oauthtest.Answer(503, "text/plain", "canary"),
+		"garbage":        oauthtest.Answer(200, "application/json", "canary"),
 		"cut":            func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"redirect":       redirect("/token2"),
-		"not understood": answer(418, "text/plain", "canary"),
+		"redirect":       oauthtest.Redirect("/token2"),
+		"not understood": oauthtest.Answer(418, "text/plain", "canary"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			a := l.answerTo(l.start(l.request()))
-			l.provider.page("/token", page)
-			l.provider.page("/token2", page)
+			l.provider.Page("/token", page)
+			l.provider.Page("/token2", page)
 			_, err := l.Finish(t.Context(), a)
 			if err == nil || strings.Contains(err.Error(), "canary") || !slices.Contains([]Problem{ProviderRefused, ProviderDown, Unsupported}, problemOf(err)) {
 				t.Errorf("error %v", err)
 			}
-			if n := len(l.provider.requests("/token")) + len(l.provider.requests("/token2")); n != 1 {
+			if n := len(l.provider.Requests("/token")) + len(l.provider.Requests("/token2")); n != 1 {
 				t.Errorf("%d token requests", n)
 			}
 			if len(l.connections()) != 0 {
@@ -294,7 +296,7 @@ func TestConnectAgain(t *testing.T) {
 	l.connect()
 	first, _ := l.connection()
 	l.now = l.now.Add(time.Hour)
-	l.provider.page("/token", document(object{"access_token": "at-2", "token_type": "bearer"}))
+	l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "bearer"}))
 	l.connect()
 	second, s := l.connection()
 	if second.ID != first.ID || !second.CreatedAt.Equal(first.CreatedAt) || second.Revision <= first.Revision || !second.UpdatedAt.Equal(l.now) {
@@ -310,12 +312,12 @@ func TestConnectDuringRefresh(t *testing.T) {
 	l.connect()
 	a := l.answerTo(l.start(l.request()))
 	c, _ := l.connection()
-	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+	l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		c.Lease = "a refresher"
 		if _, _, err := l.store.PutConnection(r.Context(), c, l.now); err != nil {
 			t.Error(err)
 		}
-		document(object{"access_token": "at-2", "token_type": "Bearer"})(w, r)
+		oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"})(w, r)
 	})
 	if _, err := l.Finish(t.Context(), a); err != nil {
 		t.Fatal(err)
@@ -339,31 +341,31 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 	for name, hook := range map[string]func(l *lab){
 		"before the answer": disconnect,
 		"during the exchange": func(l *lab) {
-			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+			l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 				disconnect(l)
-				document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
+				oauthtest.Document(oauthtest.Object{"access_token": "at", "token_type": "Bearer"})(w, r)
 			})
 		},
 	} {
 		for _, connected := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, connected before %v", name, connected), func(t *testing.T) {
 				l := newLab(t)
-				l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
-				l.provider.page("/revoke", func(http.ResponseWriter, *http.Request) {})
+				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
+				l.provider.Page("/revoke", func(http.ResponseWriter, *http.Request) {})
 				if connected {
 					l.connect()
 				}
 				request := l.start(l.request())
 				hook(l)
-				exchanged := len(l.provider.requests("/token"))
+				exchanged := len(l.provider.Requests("/token"))
 				_, err := l.Finish(t.Context(), l.answerTo(request))
 				wantProblem(t, err, RequestEnded)
 				if len(l.connections()) != 0 {
 					t.Error("connected")
 				}
 				l.Broker.deps.Shared.revocations.Wait()
-				came := len(l.provider.requests("/token")) > exchanged
-				revoked := slices.ContainsFunc(l.provider.requests("/revoke"), func(r seenRequest) bool { return r.form.Get("token") == "at" })
+				came := len(l.provider.Requests("/token")) > exchanged
+				revoked := slices.ContainsFunc(l.provider.Requests("/revoke"), func(r oauthtest.Request) bool { return r.Form.Get("token") == "at" })
 				if came != revoked {
 					t.Errorf("tokens came: %v, and were revoked: %v", came, revoked)
 				}
@@ -438,16 +440,16 @@ func TestStoreFails_Finish(t *testing.T) {
 		a := l.answerTo(l.start(l.request()))
 		l.store.failWith(broken)
 		_, err := l.Finish(t.Context(), a)
-		if !errors.Is(err, broken) || len(l.provider.requests("/token")) != 0 {
+		if !errors.Is(err, broken) || len(l.provider.Requests("/token")) != 0 {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("after", func(t *testing.T) {
 		l := newLab(t)
 		a := l.answerTo(l.start(l.request()))
-		l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+		l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 			l.store.failWith(broken)
-			document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
+			oauthtest.Document(oauthtest.Object{"access_token": "at", "token_type": "Bearer"})(w, r)
 		})
 		outcome, err := l.Finish(t.Context(), a)
 		if !errors.Is(err, broken) || outcome.Connected {
@@ -470,8 +472,8 @@ func TestModeChangedMeanwhile(t *testing.T) {
 			l.servers["notion"].Mode = after
 			_, err := l.Finish(t.Context(), a)
 			wantProblem(t, err, UnknownServer)
-			if n := len(l.connections()); n != 0 || len(l.provider.requests("/token")) != 0 {
-				t.Errorf("%d connections, %d codes used", n, len(l.provider.requests("/token")))
+			if n := len(l.connections()); n != 0 || len(l.provider.Requests("/token")) != 0 {
+				t.Errorf("%d connections, %d codes used", n, len(l.provider.Requests("/token")))
 			}
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // idp is a provider that replaces refresh tokens and remembers whose tokens
@@ -36,7 +38,7 @@ type idp struct {
 	// away answers all requests, if set.
 	away *fault
 	// extra members of token responses; a nil one removes a member.
-	members object
+	members oauthtest.Object
 	// keeps: the provider does not replace refresh tokens.
 	keeps bool
 	// judge, if set, may refuse a request for its parameters.
@@ -56,10 +58,10 @@ type fault struct {
 }
 
 var (
-	cannot     = fault{cannot: true, answer: answer(http.StatusServiceUnavailable, "text/html", "secret-of-the-provider")}
-	lostBefore = fault{answer: hangUp}
-	lostAfter  = fault{works: true, answer: hangUp}
-	garbage    = fault{works: true, answer: answer(http.StatusOK, "text/html", "<html>secret-of-the-provider</html>")}
+	cannot     = fault{cannot: true, answer: oauthtest.Answer(http.StatusServiceUnavailable, "text/html", "secret-of-the-provider")}
+	lostBefore = fault{answer: oauthtest.HangUp}
+	lostAfter  = fault{works: true, answer: oauthtest.HangUp}
+	garbage    = fault{works: true, answer: oauthtest.Answer(http.StatusOK, "text/html", "<html>secret-of-the-provider</html>")}
 )
 
 // later refuses without having looked at the token.
@@ -70,16 +72,13 @@ func later(status int, code string) fault {
 }
 
 func refusal(status int, code string) fault {
-	return fault{answer: answer(status, "application/json", `{"error":"`+code+`","error_description":"secret-of-the-provider"}`)}
+	return fault{answer: oauthtest.Answer(status, "application/json", `{"error":"`+code+`","error_description":"secret-of-the-provider"}`)}
 }
-
-// hangUp closes the connection without an answer.
-func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 
 func newIDP(t testing.TB) *idp {
 	p := &idp{t: t, now: time.Now, owners: map[string]string{}, live: map[string]bool{}, sent: map[string]bool{},
 		access: map[string]string{}, ends: map[string]time.Time{}, refused: map[string]bool{},
-		members: object{"expires_in": 3600}, came: make(chan struct{}, 10_000)}
+		members: oauthtest.Object{"expires_in": 3600}, came: make(chan struct{}, 10_000)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("POST /revoke", p.revoke)
@@ -140,7 +139,7 @@ func (p *idp) refresh(form url.Values) http.HandlerFunc {
 		return f.answer
 	}
 	if !p.live[token] {
-		return answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)
+		return oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)
 	}
 	delete(p.live, token)
 	access, refresh := p.issueLocked(p.owners[token])
@@ -150,7 +149,7 @@ func (p *idp) refresh(form url.Values) http.HandlerFunc {
 	if f.answer != nil {
 		return f.answer
 	}
-	m := object{"access_token": access, "refresh_token": refresh, "token_type": "Bearer"}
+	m := oauthtest.Object{"access_token": access, "refresh_token": refresh, "token_type": "Bearer"}
 	for name, value := range p.members {
 		if value == nil {
 			delete(m, name)
@@ -163,7 +162,7 @@ func (p *idp) refresh(form url.Values) http.HandlerFunc {
 		p.access[token] = access
 		delete(m, "refresh_token")
 	}
-	return document(m)
+	return oauthtest.Document(m)
 }
 
 func (p *idp) revoke(w http.ResponseWriter, r *http.Request) {
@@ -211,7 +210,7 @@ func (p *idp) outage(f *fault) {
 }
 
 // answerWith changes the token responses.
-func (p *idp) answerWith(m object) {
+func (p *idp) answerWith(m oauthtest.Object) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.members = m

@@ -2,16 +2,14 @@ package accounts
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -23,103 +21,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// host is a web server of the test: honest by default, and made hostile by
-// replacing single paths. It remembers what it was asked.
-type host struct {
-	*httptest.Server
-	mu    sync.Mutex
-	pages map[string]http.HandlerFunc
-	seen  []seenRequest
-}
-
-type seenRequest struct {
-	method, path string
-	header       http.Header
-	body         string
-	form         url.Values
-}
-
-func newHost(t testing.TB) *host {
-	h := &host{pages: map[string]http.HandlerFunc{}}
-	h.Server = httptest.NewServer(h)
-	t.Cleanup(h.Close)
-	return h
-}
-
-func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	form, _ := url.ParseQuery(string(body))
-	h.mu.Lock()
-	h.seen = append(h.seen, seenRequest{r.Method, r.URL.Path, r.Header, string(body), form})
-	page := h.pages[r.URL.Path]
-	h.mu.Unlock()
-	if page == nil {
-		http.NotFound(w, r)
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	page(w, r)
-}
-
-func (h *host) page(path string, f http.HandlerFunc) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if f == nil {
-		delete(h.pages, path)
-		return
-	}
-	h.pages[path] = f
-}
-
-// requests returns what the path was asked.
-func (h *host) requests(path string) []seenRequest {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var seen []seenRequest
-	for _, r := range h.seen {
-		if r.path == path {
-			seen = append(seen, r)
-		}
-	}
-	return seen
-}
-
-func (h *host) hits() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.seen)
-}
-
-func (h *host) forget() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.seen = nil
-}
-
-type object = map[string]any
-
-func document(v any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	}
-}
-
-func answer(status int, contentType, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-func redirect(to string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Location", to)
-		w.WriteHeader(http.StatusTemporaryRedirect)
-	}
-}
 
 const (
 	asMetadataPath = "/.well-known/oauth-authorization-server"
@@ -137,22 +38,22 @@ type lab struct {
 	t        *testing.T
 	store    *labStore
 	now      time.Time
-	server   *host
-	provider *host
+	server   *oauthtest.Host
+	provider *oauthtest.Host
 }
 
 // newLab returns the lab for one server called notion, with changes.
 func newLab(t *testing.T, change ...func(*Config, *Server)) *lab {
 	t.Helper()
-	l := &lab{t: t, store: newLabStore(), now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), server: newHost(t), provider: newHost(t)}
-	l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+	l := &lab{t: t, store: newLabStore(), now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), server: oauthtest.NewHost(t), provider: oauthtest.NewHost(t)}
+	l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+prmPath+`"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	})
-	l.server.page(prmPath, document(l.resourceMetadata()))
-	l.provider.page(asMetadataPath, document(l.metadata()))
-	l.provider.page("/register", document(object{"client_id": "dynamic-1", "client_secret": "s/1+%"}))
-	l.provider.page("/token", document(object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1", "expires_in": 3600}))
+	l.server.Page(prmPath, oauthtest.Document(l.resourceMetadata()))
+	l.provider.Page(asMetadataPath, oauthtest.Document(l.metadata()))
+	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-1", "client_secret": "s/1+%"}))
+	l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1", "expires_in": 3600}))
 
 	cfg := Config{Issuer: testIssuer, ClientName: "The Gate", Servers: []Server{{
 		ID: "notion", Title: "Notion", URL: l.server.URL + "/mcp", Mode: PerUserOAuth,
@@ -175,12 +76,12 @@ func (l *lab) deps(guard *egress.Client) Deps {
 	}
 }
 
-func (l *lab) resourceMetadata() object {
-	return object{"resource": l.server.URL + "/mcp", "authorization_servers": []string{l.provider.URL}}
+func (l *lab) resourceMetadata() oauthtest.Object {
+	return oauthtest.Object{"resource": l.server.URL + "/mcp", "authorization_servers": []string{l.provider.URL}}
 }
 
-func (l *lab) metadata() object {
-	return object{
+func (l *lab) metadata() oauthtest.Object {
+	return oauthtest.Object{
 		"issuer":                                l.provider.URL,
 		"authorization_endpoint":                l.provider.URL + "/authorize",
 		"token_endpoint":                        l.provider.URL + "/token",
@@ -189,16 +90,6 @@ func (l *lab) metadata() object {
 		"code_challenge_methods_supported":      []string{"S256"},
 		"token_endpoint_auth_methods_supported": []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone},
 	}
-}
-
-// with returns the metadata with one member changed; nil removes it.
-func with(m object, name string, value any) object {
-	if value == nil {
-		delete(m, name)
-		return m
-	}
-	m[name] = value
-	return m
 }
 
 func (l *lab) request() ConnectRequest {

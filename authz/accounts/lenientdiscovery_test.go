@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
@@ -15,23 +17,23 @@ import (
 // unusableAnswers are what a place answers that has no document to offer. None
 // of them says anything about the next place.
 var unusableAnswers = map[string]http.HandlerFunc{
-	"nothing there":      answer(404, "text/plain", "no"),
-	"unauthorized":       answer(401, "application/json", `{"error":"unauthorized"}`),
-	"forbidden":          answer(403, "text/html", "<h1>no</h1>"),
-	"server error":       answer(500, "text/html", "canary"),
-	"too many requests":  answer(429, "text/plain", "canary"),
-	"redirect":           redirect("https://elsewhere.example/"),
-	"page of an app":     answer(200, "text/html", "<!doctype html>"),
-	"page called JSON":   answer(200, "application/json", "<!doctype html>"),
-	"empty body":         answer(200, "application/json", ""),
-	"empty object":       answer(200, "application/json", `{}`),
-	"list":               answer(200, "application/json", `[]`),
-	"error with 200":     answer(200, "application/json", `{"error":"not_found","error_description":"canary"}`),
-	"wrong types":        answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
-	"repeated members":   answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
-	"nested too deeply":  answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
-	"too large":          answer(200, "application/json", `{"x":"`+strings.Repeat("a", 64<<10)+`"}`),
-	"hangs up":           hangUp,
+	"nothing there":      oauthtest.Answer(404, "text/plain", "no"),
+	"unauthorized":       oauthtest.Answer(401, "application/json", `{"error":"unauthorized"}`),
+	"forbidden":          oauthtest.Answer(403, "text/html", "<h1>no</h1>"),
+	"server error":       oauthtest.Answer(500, "text/html", "canary"),
+	"too many requests":  oauthtest.Answer(429, "text/plain", "canary"),
+	"redirect":           oauthtest.Redirect("https://elsewhere.example/"),
+	"page of an app":     oauthtest.Answer(200, "text/html", "<!doctype html>"),
+	"page called JSON":   oauthtest.Answer(200, "application/json", "<!doctype html>"),
+	"empty body":         oauthtest.Answer(200, "application/json", ""),
+	"empty object":       oauthtest.Answer(200, "application/json", `{}`),
+	"list":               oauthtest.Answer(200, "application/json", `[]`),
+	"error with 200":     oauthtest.Answer(200, "application/json", `{"error":"not_found","error_description":"canary"}`),
+	"wrong types":        oauthtest.Answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
+	"repeated members":   oauthtest.Answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
+	"nested too deeply":  oauthtest.Answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
+	"too large":          oauthtest.Answer(200, "application/json", `{"x":"`+strings.Repeat("a", 64<<10)+`"}`),
+	"hangs up":           oauthtest.HangUp,
 	"hangs up in answer": func(w http.ResponseWriter, _ *http.Request) { cutShort(w) },
 }
 
@@ -47,28 +49,28 @@ func TestOneUnusableAnswerIsNotTheEnd(t *testing.T) {
 		for place, arrange := range map[string]func(l *lab){
 			"where the challenge says": func(l *lab) {
 				l.challenge(`Bearer resource_metadata="` + l.server.URL + `/own/place"`)
-				l.server.page("/own/place", page)
+				l.server.Page("/own/place", page)
 			},
 			"resource metadata of the path": func(l *lab) {
-				l.server.page(prmPath, page)
-				l.server.page(oauth.ProtectedResourcePath, document(l.resourceMetadata()))
+				l.server.Page(prmPath, page)
+				l.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(l.resourceMetadata()))
 			},
 			"provider metadata, OAuth": func(l *lab) {
-				l.provider.page(asMetadataPath, page)
-				l.provider.page(oidcPath, document(l.metadata()))
+				l.provider.Page(asMetadataPath, page)
+				l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
 			},
 			"provider metadata, OAuth and OpenID": func(l *lab) {
 				issuer := l.provider.URL + "/t"
-				l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{issuer})))
-				l.provider.page(asMetadataPath+"/t", page)
-				l.provider.page(oidcPath+"/t", page)
-				l.provider.page("/t"+oidcPath, document(with(l.metadata(), "issuer", issuer)))
+				l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{issuer})))
+				l.provider.Page(asMetadataPath+"/t", page)
+				l.provider.Page(oidcPath+"/t", page)
+				l.provider.Page("/t"+oidcPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer)))
 			},
 			"the first of two providers": func(l *lab) {
-				first := newHost(l.t)
-				first.page(asMetadataPath, page)
-				first.page(oidcPath, page)
-				l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{first.URL, l.provider.URL})))
+				first := oauthtest.NewHost(l.t)
+				first.Page(asMetadataPath, page)
+				first.Page(oidcPath, page)
+				l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{first.URL, l.provider.URL})))
 			},
 		} {
 			t.Run(place+": "+kind, func(t *testing.T) {
@@ -85,27 +87,27 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 	for name, arrange := range map[string]func(l *lab){
 		"another resource where the challenge says": func(l *lab) {
 			l.challenge(`Bearer resource_metadata="` + l.server.URL + `/own/place"`)
-			l.server.page("/own/place", document(with(l.resourceMetadata(), "resource", "https://other.example/mcp")))
+			l.server.Page("/own/place", oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", "https://other.example/mcp")))
 		},
 		"another path of the server": func(l *lab) {
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "resource", l.server.URL+"/other")))
-			l.server.page(oauth.ProtectedResourcePath, document(l.resourceMetadata()))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", l.server.URL+"/other")))
+			l.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(l.resourceMetadata()))
 		},
 		"another issuer": func(l *lab) {
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://other.example")))
-			l.provider.page(oidcPath, document(l.metadata()))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", "https://other.example")))
+			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
 		},
 		"no PKCE": func(l *lab) {
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "code_challenge_methods_supported", nil)))
-			l.provider.page(oidcPath, document(l.metadata()))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", nil)))
+			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
 		},
 		"an endpoint that runs": func(l *lab) {
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_endpoint", "javascript:alert(1)")))
-			l.provider.page(oidcPath, document(l.metadata()))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_endpoint", "javascript:alert(1)")))
+			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
 		},
 		"a token endpoint inside": func(l *lab) {
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "token_endpoint", "http://10.0.0.1/token")))
-			l.provider.page(oidcPath, document(l.metadata()))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint", "http://10.0.0.1/token")))
+			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +115,7 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 			arrange(l)
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, ProviderUnusable)
-			if n := len(l.provider.requests("/register")); n != 0 {
+			if n := len(l.provider.Requests("/register")); n != 0 {
 				t.Errorf("%d registrations, want none", n)
 			}
 		})
@@ -122,7 +124,7 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 
 // The pointer in a challenge is a hint: the well-known places are asked too.
 func TestUnusablePointer(t *testing.T) {
-	evil := newHost(t)
+	evil := oauthtest.NewHost(t)
 	for name, pointer := range map[string]string{
 		"empty": "", "words": "see the docs", "malformed": "http://[::1", "another scheme": "ftp://files.example/m", "no host": "https:///m",
 		"relative to nothing": "gone", "with a user": "https://user@h.example/m", "this machine": evil.URL + "/m",
@@ -131,13 +133,13 @@ func TestUnusablePointer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider = l.server
-			l.server.page(prmPath, document(l.resourceMetadata()))
-			l.server.page(asMetadataPath, document(l.metadata()))
-			l.server.page("/register", document(object{"client_id": "c"}))
+			l.server.Page(prmPath, oauthtest.Document(l.resourceMetadata()))
+			l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
+			l.server.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c"}))
 			l.challenge(`Bearer resource_metadata="` + pointer + `"`)
 			l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{}))) // as in production
 			l.start(l.request())
-			if evil.hits() != 0 {
+			if evil.Hits() != 0 {
 				t.Error("K06: the address was asked")
 			}
 		})
@@ -147,8 +149,8 @@ func TestUnusablePointer(t *testing.T) {
 	} {
 		t.Run("read: "+name, func(t *testing.T) {
 			l := newLab(t)
-			l.server.page(prmPath, nil)
-			l.server.page("/own/place", document(l.resourceMetadata()))
+			l.server.Page(prmPath, nil)
+			l.server.Page("/own/place", oauthtest.Document(l.resourceMetadata()))
 			l.challenge("Bearer resource_metadata=" + strings.ReplaceAll(pointer, "$", l.server.URL) + `, scope='a b'`)
 			if got := l.start(l.request()).Get("scope"); got != "a b" {
 				t.Errorf("scope %q, want %q", got, "a b")
@@ -161,8 +163,8 @@ func TestUnusablePointer(t *testing.T) {
 // stranger wrote but addresses without their secrets.
 func TestFailuresAreTold(t *testing.T) {
 	l := newLab(t)
-	l.provider.page(asMetadataPath, answer(200, "application/json", `{"error":"canary"}`))
-	l.provider.page(oidcPath, answer(404, "text/plain", "canary"))
+	l.provider.Page(asMetadataPath, oauthtest.Answer(200, "application/json", `{"error":"canary"}`))
+	l.provider.Page(oidcPath, oauthtest.Answer(404, "text/plain", "canary"))
 	_, err := l.Start(t.Context(), l.request())
 	wantProblem(t, err, ProviderUnusable)
 	said := err.Error()
@@ -171,12 +173,12 @@ func TestFailuresAreTold(t *testing.T) {
 		t.Errorf("told %q", said)
 	}
 
-	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
+	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
 	_, err = l.Start(t.Context(), l.request())
 	if said := err.Error(); strings.Contains(said, "canary") || !strings.Contains(said, "configure issuer for server notion") {
 		t.Errorf("told %q", said)
 	}
-	l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
+	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
 	_, err = l.Start(t.Context(), l.request())
 	if said := err.Error(); !strings.Contains(said, "its issuer is "+l.provider.URL+"/tenant/, not "+l.provider.URL+";") {
 		t.Errorf("told %q", said)
@@ -194,22 +196,22 @@ func TestChallengeIsFound(t *testing.T) {
 		"only with an older header":   func(r *http.Request, _ string) bool { return r.Header.Get("Mcp-Protocol-Version") == "2025-06-18" },
 	} {
 		for kind, unknown := range map[string]http.HandlerFunc{
-			"400":                  answer(400, "application/json", `{"jsonrpc":"2.0","error":{"code":-32000}}`),
-			"404":                  answer(404, "text/plain", ""),
-			"405":                  answer(405, "text/plain", ""),
-			"401 with no pointer":  answer(401, "text/plain", ""),
-			"500":                  answer(500, "text/plain", ""),
-			"an error, status 200": answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32601}}`),
-			"nothing":              hangUp,
+			"400":                  oauthtest.Answer(400, "application/json", `{"jsonrpc":"2.0","error":{"code":-32000}}`),
+			"404":                  oauthtest.Answer(404, "text/plain", ""),
+			"405":                  oauthtest.Answer(405, "text/plain", ""),
+			"401 with no pointer":  oauthtest.Answer(401, "text/plain", ""),
+			"500":                  oauthtest.Answer(500, "text/plain", ""),
+			"an error, status 200": oauthtest.Answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32601}}`),
+			"nothing":              oauthtest.HangUp,
 		} {
 			if strings.HasPrefix(name, "only with") && kind != "400" {
 				continue // what MCP has for a header that is missing
 			}
 			t.Run(name+", else "+kind, func(t *testing.T) {
 				l := newLab(t)
-				l.server.page(prmPath, nil)
-				l.server.page(place, document(l.resourceMetadata()))
-				l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				l.server.Page(prmPath, nil)
+				l.server.Page(place, oauthtest.Document(l.resourceMetadata()))
+				l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 					if !understands(r, readBody(r)) {
 						unknown(w, r)
 						return
@@ -226,10 +228,10 @@ func TestChallengeIsFound(t *testing.T) {
 // One that answers to strangers, or does not speak at all, may have metadata
 // where it belongs.
 func TestNoChallenge(t *testing.T) {
-	for name, page := range map[string]http.HandlerFunc{"modern": modern, "legacy": legacy, "mute": hangUp, "down": answer(503, "text/plain", "")} {
+	for name, page := range map[string]http.HandlerFunc{"modern": modern, "legacy": legacy, "mute": oauthtest.HangUp, "down": oauthtest.Answer(503, "text/plain", "")} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.server.page("/mcp", page)
+			l.server.Page("/mcp", page)
 			l.connect()
 		})
 	}
@@ -245,9 +247,9 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + tt.named})))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + tt.named})))
 			issuer := l.provider.URL + tt.says
-			l.provider.page(asMetadataPath, document(with(with(l.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
 			if tt.configured != "" {
 				l.cfg.Servers[0].Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
 			}
@@ -260,13 +262,13 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 				t.Errorf("provider %q, want %q", c.Provider, issuer)
 			}
 			// The refresh knows the client as the provider's.
-			l.provider.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
+			l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
 			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
 				t.Error("refresh:", err)
 			}
 			// The other spelling is no other provider.
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"})))
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "issuer", l.provider.URL+"/")))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"})))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", l.provider.URL+"/")))
 			l.start(l.request())
 		})
 	}
@@ -274,15 +276,15 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 
 // What can be read in one way only is read.
 func TestLenientMetadata(t *testing.T) {
-	for name, change := range map[string]func(l *lab, prm, as object){
-		"one server, no list": func(l *lab, prm, _ object) { prm["authorization_servers"] = l.provider.URL },
-		"one method, no list": func(_ *lab, _, as object) { as["code_challenge_methods_supported"] = "S256" },
-		"flags as text":       func(_ *lab, _, as object) { as["client_id_metadata_document_supported"] = "false" },
-		"null members":        func(_ *lab, prm, as object) { prm["scopes_supported"], as["revocation_endpoint"] = nil, nil },
-		"numbers among the methods": func(_ *lab, _, as object) {
+	for name, change := range map[string]func(l *lab, prm, as oauthtest.Object){
+		"one server, no list": func(l *lab, prm, _ oauthtest.Object) { prm["authorization_servers"] = l.provider.URL },
+		"one method, no list": func(_ *lab, _, as oauthtest.Object) { as["code_challenge_methods_supported"] = "S256" },
+		"flags as text":       func(_ *lab, _, as oauthtest.Object) { as["client_id_metadata_document_supported"] = "false" },
+		"null members":        func(_ *lab, prm, as oauthtest.Object) { prm["scopes_supported"], as["revocation_endpoint"] = nil, nil },
+		"numbers among the methods": func(_ *lab, _, as oauthtest.Object) {
 			as["token_endpoint_auth_methods_supported"] = []any{1, nil, oauth.AuthSecretBasic}
 		},
-		"malformed providers first": func(l *lab, prm, _ object) {
+		"malformed providers first": func(l *lab, prm, _ oauthtest.Object) {
 			prm["authorization_servers"] = []any{"", "x", nil, "/y", "ftp:z", l.provider.URL}
 		},
 	} {
@@ -290,30 +292,30 @@ func TestLenientMetadata(t *testing.T) {
 			l := newLab(t)
 			prm, as := l.resourceMetadata(), l.metadata()
 			change(l, prm, as)
-			l.server.page(prmPath, document(prm))
-			l.provider.page(asMetadataPath, document(as))
+			l.server.Page(prmPath, oauthtest.Document(prm))
+			l.provider.Page(asMetadataPath, oauthtest.Document(as))
 			l.connect()
 		})
 	}
 	t.Run("scopes in one text", func(t *testing.T) {
 		l := newLab(t)
-		l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", "a b")))
+		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", "a b")))
 		if got := l.start(l.request()).Get("scope"); got != "a b" {
 			t.Errorf("scope %q, want %q", got, "a b")
 		}
 	})
 	t.Run("byte order marks, content type twice", func(t *testing.T) {
 		l := newLab(t)
-		for h, paths := range map[*host][]string{l.server: {prmPath}, l.provider: {asMetadataPath, "/register", "/token"}} {
+		for h, paths := range map[*oauthtest.Host][]string{l.server: {prmPath}, l.provider: {asMetadataPath, "/register", "/token"}} {
 			for _, path := range paths {
-				h.page(path, marked(h.pages[path]))
+				h.Page(path, marked(h.Page(path, nil)))
 			}
 		}
 		l.connect()
 	})
 	t.Run("iss must come, as text", func(t *testing.T) {
 		l := newLab(t)
-		l.provider.page(asMetadataPath, document(with(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
+		l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
 		_, err := l.Finish(t.Context(), l.answerTo(l.start(l.request())))
 		wantProblem(t, err, NotThatProvider)
 	})
@@ -364,7 +366,7 @@ func TestLenientRegistration_CL7(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page("/register", document(object{
+			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{
 				"client_id": "dynamic-1", "client_secret": "s", "client_secret_expires_at": tt.member, "client_id_issued_at": "1790000000",
 			}))
 			l.connect()
@@ -376,7 +378,7 @@ func TestLenientRegistration_CL7(t *testing.T) {
 	}
 	t.Run("digits of an id as a number", func(t *testing.T) {
 		l := newLab(t)
-		l.provider.page("/register", document(object{"client_id": 12345678901234567}))
+		l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": 12345678901234567}))
 		if got := l.connect().Get("client_id"); got != "12345678901234567" {
 			t.Errorf("client_id %q", got)
 		}
@@ -389,14 +391,14 @@ func TestLenientRegistration_CL7(t *testing.T) {
 	} {
 		t.Run("redirect URIs: "+name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page("/register", document(object{"client_id": "c", "redirect_uris": tt.uris}))
+			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c", "redirect_uris": tt.uris}))
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, tt.want)
 		})
 	}
 	t.Run("refused with 200", func(t *testing.T) {
 		l := newLab(t)
-		l.provider.page("/register", document(object{"error": "invalid_client_metadata"}))
+		l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"error": "invalid_client_metadata"}))
 		_, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, NotRegistered)
 	})
@@ -413,7 +415,7 @@ func TestManyScopes(t *testing.T) {
 	}
 	for name, offer := range map[string]func(l *lab, scopes []string){
 		"in the metadata": func(l *lab, scopes []string) {
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", scopes)))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", scopes)))
 		},
 		"in the challenge": func(l *lab, scopes []string) {
 			l.challenge(`Bearer scope="` + strings.Join(scopes, " ") + `"`)
@@ -435,7 +437,7 @@ func TestManyScopes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
 			t.Errorf("%s: told %v", name, err)
 		}
-		if n := len(l.provider.requests("/register")); n != 0 {
+		if n := len(l.provider.Requests("/register")); n != 0 {
 			t.Errorf("%s: registered all the same", name)
 		}
 	}
@@ -443,7 +445,7 @@ func TestManyScopes(t *testing.T) {
 
 // challenge has the server ask for credentials with one.
 func (l *lab) challenge(value string) {
-	l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+	l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", value)
 		w.WriteHeader(http.StatusUnauthorized)
 	})

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 
 	"go.uber.org/zap"
@@ -138,7 +140,7 @@ func TestRefreshFollowsNobody_K13_K15(t *testing.T) {
 	v.connectAs(alice, "notion")
 	v.clock.advance(time.Hour)
 	v.servers["notion"].TokenEndpoint = evil.URL + "/token"
-	v.idp.fail(fault{cannot: true, answer: redirect(evil.URL + "/token")})
+	v.idp.fail(fault{cannot: true, answer: oauthtest.Redirect(evil.URL + "/token")})
 	v.servers["notion"].Issuer = v.idp.URL
 	v.wantCall(alice, "notion", "", ErrUnavailable)
 	v.clock.advance(retryPause)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // forgetfulProvider gives out registrations and may forget them. Its page
@@ -19,22 +21,22 @@ type forgetfulProvider struct {
 // endpoint answers to a client that it does not know.
 func newForgetful(l *lab, saysUnknown http.HandlerFunc) *forgetfulProvider {
 	p := &forgetfulProvider{known: map[string]bool{}}
-	l.provider.page("/register", func(w http.ResponseWriter, r *http.Request) {
+	l.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
 		p.registered++
 		id := fmt.Sprintf("dynamic-%d", p.registered)
 		p.known[id] = true
-		document(object{"client_id": id, "client_secret": "s"})(w, r)
+		oauthtest.Document(oauthtest.Object{"client_id": id, "client_secret": "s"})(w, r)
 	})
-	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+	l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		id, _, _ := r.BasicAuth()
 		switch {
 		case !p.known[id]:
 			saysUnknown(w, r)
 		case r.PostForm.Get("grant_type") == "authorization_code" && r.PostForm.Get("code") != "code-1":
-			answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)(w, r)
+			oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)(w, r)
 		default:
-			document(object{"access_token": "at-" + id, "token_type": "Bearer", "refresh_token": "rt", "expires_in": 3600})(w, r)
+			oauthtest.Document(oauthtest.Object{"access_token": "at-" + id, "token_type": "Bearer", "refresh_token": "rt", "expires_in": 3600})(w, r)
 		}
 	})
 	return p
@@ -56,15 +58,15 @@ func (p *forgetfulProvider) travel(l *lab, owner string) bool {
 }
 
 var unclearAnswers = map[string]http.HandlerFunc{
-	"no OAuth error":         answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`),
-	"a status alone":         answer(http.StatusUnauthorized, "text/plain", ""),
-	"not found":              answer(http.StatusNotFound, "text/html", "<h1>404</h1>"),
-	"a code of its own":      answer(http.StatusBadRequest, "application/json", `{"error":"client_not_found"}`),
-	"unauthorized_client":    answer(http.StatusBadRequest, "application/json", `{"error":"unauthorized_client"}`),
-	"invalid_request":        answer(http.StatusBadRequest, "application/json", `{"error":"invalid_request"}`),
-	"the code first":         answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`),
-	"an error of its own":    answer(http.StatusInternalServerError, "text/plain", "oops"),
-	"a page with status 200": answer(http.StatusOK, "application/json", `{"error":"oops"}`),
+	"no OAuth error":         oauthtest.Answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`),
+	"a status alone":         oauthtest.Answer(http.StatusUnauthorized, "text/plain", ""),
+	"not found":              oauthtest.Answer(http.StatusNotFound, "text/html", "<h1>404</h1>"),
+	"a code of its own":      oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"client_not_found"}`),
+	"unauthorized_client":    oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"unauthorized_client"}`),
+	"invalid_request":        oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_request"}`),
+	"the code first":         oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`),
+	"an error of its own":    oauthtest.Answer(http.StatusInternalServerError, "text/plain", "oops"),
+	"a page with status 200": oauthtest.Answer(http.StatusOK, "application/json", `{"error":"oops"}`),
 }
 
 // A provider that forgot the registration, and says so on its page only.
@@ -120,8 +122,8 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 			l := newLab(t)
 			p := newForgetful(l, says)
 			// It answers everybody so, also to a code of ours that nobody issued.
-			token := l.provider.pages["/token"]
-			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+			var token http.HandlerFunc
+			token = l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 				_ = r.ParseForm()
 				if r.PostForm.Get("grant_type") == "authorization_code" && r.PostForm.Get("code") != "code-1" {
 					says(w, r)
@@ -183,7 +185,7 @@ func TestNoOtherRegistration_CL10(t *testing.T) {
 	p := newForgetful(l, unclearAnswers["no OAuth error"])
 	p.travel(l, testOwner)
 	clear(p.known)
-	l.provider.page("/register", answer(http.StatusForbidden, "text/plain", "no"))
+	l.provider.Page("/register", oauthtest.Answer(http.StatusForbidden, "text/plain", "no"))
 	for range 3 {
 		p.travel(l, testOwner)
 	}
@@ -196,7 +198,7 @@ func TestNoOtherRegistration_CL10(t *testing.T) {
 // What the provider refuses is forgotten, and nothing else.
 func TestFormerRegistrationIsForgotten(t *testing.T) {
 	l := newLab(t)
-	p := newForgetful(l, answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`))
+	p := newForgetful(l, oauthtest.Answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`))
 	p.travel(l, testOwner)
 	if err := l.RetireRegistrations(t.Context(), "notion"); err != nil {
 		t.Fatal(err)
@@ -220,7 +222,7 @@ func TestFormerRegistrationIsForgotten(t *testing.T) {
 // was connected with the former one goes on.
 func TestRetireRegistrations(t *testing.T) {
 	l := newLab(t)
-	p := newForgetful(l, hangUp)
+	p := newForgetful(l, oauthtest.HangUp)
 	p.travel(l, testOwner)
 	if err := l.RetireRegistrations(t.Context(), "notion"); err != nil {
 		t.Fatal(err)

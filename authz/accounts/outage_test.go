@@ -7,26 +7,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // outages are the ways in which a provider is not there for a while.
 var outages = map[string]fault{
-	"resets":                {answer: hangUp},
-	"nonsense":              {answer: answer(http.StatusOK, "text/html", "<html>maintenance</html>")},
-	"an empty object":       {answer: answer(http.StatusOK, "application/json", "{}")},
+	"resets":                {answer: oauthtest.HangUp},
+	"nonsense":              {answer: oauthtest.Answer(http.StatusOK, "text/html", "<html>maintenance</html>")},
+	"an empty object":       {answer: oauthtest.Answer(http.StatusOK, "application/json", "{}")},
 	"an answer cut short":   {answer: cutOff},
 	"503":                   cannot,
-	"429":                   {cannot: true, answer: answer(http.StatusTooManyRequests, "text/plain", "no")},
-	"500":                   {answer: answer(http.StatusInternalServerError, "text/plain", "no")},
-	"502 of a gateway":      {answer: answer(http.StatusBadGateway, "text/html", "no")},
-	"504 of a gateway":      {answer: answer(http.StatusGatewayTimeout, "text/html", "no")},
-	"204":                   {answer: answer(http.StatusNoContent, "text/plain", "")},
-	"202":                   {answer: answer(http.StatusAccepted, "application/json", "{}")},
-	"400 of a proxy":        {cannot: true, answer: answer(http.StatusBadRequest, "text/html", "no")},
-	"404":                   {cannot: true, answer: answer(http.StatusNotFound, "text/html", "no")},
-	"a redirect":            {cannot: true, answer: redirect("https://status.example")},
-	"an answer without end": {answer: answer(http.StatusOK, "application/json", endless)},
+	"429":                   {cannot: true, answer: oauthtest.Answer(http.StatusTooManyRequests, "text/plain", "no")},
+	"500":                   {answer: oauthtest.Answer(http.StatusInternalServerError, "text/plain", "no")},
+	"502 of a gateway":      {answer: oauthtest.Answer(http.StatusBadGateway, "text/html", "no")},
+	"504 of a gateway":      {answer: oauthtest.Answer(http.StatusGatewayTimeout, "text/html", "no")},
+	"204":                   {answer: oauthtest.Answer(http.StatusNoContent, "text/plain", "")},
+	"202":                   {answer: oauthtest.Answer(http.StatusAccepted, "application/json", "{}")},
+	"400 of a proxy":        {cannot: true, answer: oauthtest.Answer(http.StatusBadRequest, "text/html", "no")},
+	"404":                   {cannot: true, answer: oauthtest.Answer(http.StatusNotFound, "text/html", "no")},
+	"a redirect":            {cannot: true, answer: oauthtest.Redirect("https://status.example")},
+	"an answer without end": {answer: oauthtest.Answer(http.StatusOK, "application/json", endless)},
 }
 
 var endless = func() string { return fmt.Sprintf("%070000d", 1) }()
@@ -213,7 +215,7 @@ func TestUnclearRefusalsEnd(t *testing.T) {
 	v.connectAs(alice, "notion")
 	v.connectAs(bob, "notion")
 	v.clock.advance(time.Hour)
-	f := fault{cannot: true, answer: answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`)}
+	f := fault{cannot: true, answer: oauthtest.Answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`)}
 	v.idp.outage(&f)
 	for range 59 {
 		v.wantCall(alice, "notion", "", ErrUnavailable)
@@ -274,7 +276,7 @@ func TestUnclearRefusalCostsNoRetry(t *testing.T) {
 	v.clock.advance(time.Hour)
 	v.idp.fail(lostBefore)
 	v.wantCall(alice, "notion", "", ErrUnavailable)
-	f := fault{cannot: true, answer: answer(http.StatusNotFound, "text/html", "no")}
+	f := fault{cannot: true, answer: oauthtest.Answer(http.StatusNotFound, "text/html", "no")}
 	v.idp.outage(&f)
 	for range 100 {
 		v.clock.advance(25 * time.Second)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -26,10 +28,10 @@ var pasted = map[string]string{"authorization": " key-1\n", "X-Team": "blue", "X
 func modern(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	if !strings.Contains(string(body), `"server/discover"`) || r.Header.Get("Mcp-Method") != "server/discover" || r.Header.Get("Mcp-Protocol-Version") != mcp.Stateless {
-		answer(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32020}}`)(w, r)
+		oauthtest.Answer(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32020}}`)(w, r)
 		return
 	}
-	answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}`)(w, r)
+	oauthtest.Answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}`)(w, r)
 }
 
 func legacy(w http.ResponseWriter, r *http.Request) {
@@ -39,9 +41,9 @@ func legacy(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case strings.Contains(string(body), `"initialize"`):
 		w.Header().Set("Mcp-Session-Id", "s1")
-		answer(200, "text/event-stream", ": hello\nid: 1\ndata:\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n")(w, r)
+		oauthtest.Answer(200, "text/event-stream", ": hello\nid: 1\ndata:\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n")(w, r)
 	default:
-		answer(400, "text/plain", "no session")(w, r)
+		oauthtest.Answer(400, "text/plain", "no session")(w, r)
 	}
 }
 
@@ -58,7 +60,7 @@ func TestConnectHeaders_CL24(t *testing.T) {
 	for name, server := range map[string]http.HandlerFunc{"current revision": modern, "earlier revision": legacy} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
-			l.server.page("/mcp", guarded(server))
+			l.server.Page("/mcp", guarded(server))
 			until := l.now.Add(time.Minute)
 			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Authentication{}); err != nil {
 				t.Fatal(err)
@@ -71,9 +73,9 @@ func TestConnectHeaders_CL24(t *testing.T) {
 			if strings.Contains(string(c.Secret), "key-1") {
 				t.Error("the key is not sealed")
 			}
-			requests := l.server.requests("/mcp")
+			requests := l.server.Requests("/mcp")
 			last := requests[len(requests)-1]
-			if name == "earlier revision" && (last.method != http.MethodDelete || last.header.Get("Mcp-Session-Id") != "s1") {
+			if name == "earlier revision" && (last.Method != http.MethodDelete || last.Header.Get("Mcp-Session-Id") != "s1") {
 				t.Errorf("the session is left open: %+v", last)
 			}
 		})
@@ -81,19 +83,19 @@ func TestConnectHeaders_CL24(t *testing.T) {
 }
 
 func TestWrongKey_CL24(t *testing.T) {
-	elsewhere := newHost(t)
+	elsewhere := oauthtest.NewHost(t)
 	for name, tt := range map[string]struct {
 		page http.HandlerFunc
 		want Problem
 	}{
-		"unauthorized":        {answer(401, "text/plain", "canary"), WrongKey},
-		"forbidden":           {answer(403, "text/plain", "canary"), WrongKey},
-		"down":                {answer(503, "text/plain", "canary"), ProviderDown},
-		"not an MCP server":   {answer(200, "text/html", "<canary>"), Unsupported},
-		"error":               {answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), Unsupported},
-		"redirect":            {redirect(elsewhere.URL), Unsupported},
+		"unauthorized":        {oauthtest.Answer(401, "text/plain", "canary"), WrongKey},
+		"forbidden":           {oauthtest.Answer(403, "text/plain", "canary"), WrongKey},
+		"down":                {oauthtest.Answer(503, "text/plain", "canary"), ProviderDown},
+		"not an MCP server":   {oauthtest.Answer(200, "text/html", "<canary>"), Unsupported},
+		"error":               {oauthtest.Answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), Unsupported},
+		"redirect":            {oauthtest.Redirect(elsewhere.URL), Unsupported},
 		"legacy, wrong key":   {func(w http.ResponseWriter, r *http.Request) { refuseInitialize(w, r) }, WrongKey},
-		"stream never speaks": {answer(200, "text/event-stream", ": nothing\n\n"), Unsupported},
+		"stream never speaks": {oauthtest.Answer(200, "text/event-stream", ": nothing\n\n"), Unsupported},
 		"no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
 			c, _, _ := w.(http.Hijacker).Hijack()
 			_, _ = io.WriteString(c, "canary\r\n\r\n")
@@ -102,7 +104,7 @@ func TestWrongKey_CL24(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
-			l.server.page("/mcp", tt.page)
+			l.server.Page("/mcp", tt.page)
 			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, tt.want)
 			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.connections()) != 0 {
@@ -110,8 +112,8 @@ func TestWrongKey_CL24(t *testing.T) {
 			}
 		})
 	}
-	if elsewhere.hits() != 0 {
-		t.Errorf("K13: the key went elsewhere: %+v", elsewhere.seen[0].header)
+	if elsewhere.Hits() != 0 {
+		t.Errorf("K13: the key went elsewhere: %+v", elsewhere.AllRequests()[0].Header)
 	}
 }
 
@@ -130,17 +132,17 @@ func TestPastedValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
-			l.server.page("/mcp", modern)
+			l.server.Page("/mcp", modern)
 			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, WrongKey)
-			if l.server.hits() != 0 {
+			if l.server.Hits() != 0 {
 				t.Error("it was sent")
 			}
 		})
 	}
 	t.Run("prefix pasted along", func(t *testing.T) {
 		l := newKeyLab(t)
-		l.server.page("/mcp", modern)
+		l.server.Page("/mcp", modern)
 		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Authentication{}); err != nil {
 			t.Fatal(err)
 		}
@@ -158,11 +160,11 @@ func TestVerifyURL(t *testing.T) {
 	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: Unsupported, 500: ProviderDown} {
 		l := newKeyLab(t)
 		l.cfg.Servers[0].VerifyURL = l.provider.URL + "/me"
-		l.provider.page("/me", answer(status, "text/plain", ""))
+		l.provider.Page("/me", oauthtest.Answer(status, "text/plain", ""))
 		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 		wantProblem(t, err, want)
-		r := l.provider.requests("/me")
-		if len(r) != 1 || r[0].method != http.MethodGet || r[0].header.Get("Authorization") != "Bearer key-1" || l.server.hits() != 0 {
+		r := l.provider.Requests("/me")
+		if len(r) != 1 || r[0].Method != http.MethodGet || r[0].Header.Get("Authorization") != "Bearer key-1" || l.server.Hits() != 0 {
 			t.Errorf("asked %+v", r)
 		}
 	}
@@ -189,14 +191,14 @@ func TestChangedWhileVerifying(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
-			l.server.page("/mcp", modern)
+			l.server.Page("/mcp", modern)
 			if tt.connected {
 				if err := paste(l); err != nil {
 					t.Fatal(err)
 				}
 			}
-			l.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
-				l.server.page("/mcp", modern)
+			l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				l.server.Page("/mcp", modern)
 				if tt.meanwhile != nil {
 					if err := tt.meanwhile(l); err != nil {
 						t.Error(err)

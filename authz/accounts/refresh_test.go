@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -100,16 +102,16 @@ func TestRefresh(t *testing.T) {
 func TestRefreshReplies_K17(t *testing.T) {
 	tests := []struct {
 		name    string
-		members object
+		members oauthtest.Object
 		refresh string // the next refresh token
 		scopes  string
 		expires time.Duration
 	}{
-		{"all", object{"expires_in": 60, "scope": "read"}, "rt-2", "read", time.Minute},
-		{"no refresh token", object{"refresh_token": nil, "expires_in": 60}, "rt-1", "read write", time.Minute},
-		{"no expiry", object{}, "rt-2", "read write", 0},
-		{"expiry as text", object{"expires_in": "60"}, "rt-2", "read write", time.Minute},
-		{"scopes between commas", object{"scope": "a,b"}, "rt-2", "a b", 0},
+		{"all", oauthtest.Object{"expires_in": 60, "scope": "read"}, "rt-2", "read", time.Minute},
+		{"no refresh token", oauthtest.Object{"refresh_token": nil, "expires_in": 60}, "rt-1", "read write", time.Minute},
+		{"no expiry", oauthtest.Object{}, "rt-2", "read write", 0},
+		{"expiry as text", oauthtest.Object{"expires_in": "60"}, "rt-2", "read write", time.Minute},
+		{"scopes between commas", oauthtest.Object{"scope": "a,b"}, "rt-2", "a b", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,7 +145,7 @@ func TestRefreshReplies_K17(t *testing.T) {
 		v.refreshed(alice, "notion")
 		v.wantCall(alice, "notion", "at-2", nil)
 	})
-	for name, members := range map[string]object{"mac": {"token_type": "mac"}, "no token": {"access_token": nil}} {
+	for name, members := range map[string]oauthtest.Object{"mac": {"token_type": "mac"}, "no token": {"access_token": nil}} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			v.connectAs(alice, "notion")
@@ -170,7 +172,7 @@ func TestRefreshFails(t *testing.T) {
 		{"401", []fault{refusal(401, "")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
 		{"a code of its own", []fault{refusal(400, "token_is_sad")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
 		{"refused with 200", []fault{refusal(200, "bad_refresh_token")}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
-		{"a firewall", []fault{{cannot: true, answer: answer(403, "text/html", "no")}}, 1, storage.Active, "", ErrUnavailable},
+		{"a firewall", []fault{{cannot: true, answer: oauthtest.Answer(403, "text/html", "no")}}, 1, storage.Active, "", ErrUnavailable},
 		{"temporarily_unavailable", []fault{later(400, "temporarily_unavailable")}, 1, storage.Active, "", ErrUnavailable},
 		{"server_error", []fault{later(400, "server_error")}, 1, storage.Active, "", ErrUnavailable},
 		{"slow_down", []fault{later(400, "slow_down")}, 1, storage.Active, "", ErrUnavailable},
@@ -179,15 +181,15 @@ func TestRefreshFails(t *testing.T) {
 		{"service_unavailable with 200", []fault{later(200, "service_unavailable")}, 1, storage.Active, "", ErrUnavailable},
 		{"ratelimited with 200", []fault{later(200, "ratelimited")}, 1, storage.Active, "", ErrUnavailable},
 		{"rate_limited", []fault{later(400, "rate_limited")}, 1, storage.Active, "", ErrUnavailable},
-		{"400 of a proxy", []fault{{cannot: true, answer: answer(400, "text/html", "<h1>400 Bad Request</h1>")}}, 1, storage.Active, "", ErrUnavailable},
-		{"400 in plain text", []fault{{cannot: true, answer: answer(400, "text/plain", "Bad Request")}}, 1, storage.Active, "", ErrUnavailable},
-		{"400 without a body", []fault{{cannot: true, answer: answer(400, "application/json", "")}}, 1, storage.Active, "", ErrUnavailable},
+		{"400 of a proxy", []fault{{cannot: true, answer: oauthtest.Answer(400, "text/html", "<h1>400 Bad Request</h1>")}}, 1, storage.Active, "", ErrUnavailable},
+		{"400 in plain text", []fault{{cannot: true, answer: oauthtest.Answer(400, "text/plain", "Bad Request")}}, 1, storage.Active, "", ErrUnavailable},
+		{"400 without a body", []fault{{cannot: true, answer: oauthtest.Answer(400, "application/json", "")}}, 1, storage.Active, "", ErrUnavailable},
 		{"400 without a code", []fault{later(400, "")}, 1, storage.Active, "", ErrUnavailable},
-		{"a code of its own in a form", []fault{{answer: answer(400, "text/plain", "error=token_is_sad")}}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
-		{"an object as error", []fault{{answer: answer(400, "application/json", `{"error":{"code":190}}`)}}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
-		{"401 in HTML", []fault{{answer: answer(401, "text/html", "no")}}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
-		{"200 without anything", []fault{{answer: answer(200, "application/json", "{}")}}, 1, storage.InDoubt, "", ErrUnavailable},
-		{"200 with an object as error", []fault{{answer: answer(200, "application/json", `{"error":{"code":190}}`)}}, 1, storage.InDoubt, "", ErrUnavailable},
+		{"a code of its own in a form", []fault{{answer: oauthtest.Answer(400, "text/plain", "error=token_is_sad")}}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
+		{"an oauthtest.Object as error", []fault{{answer: oauthtest.Answer(400, "application/json", `{"error":{"code":190}}`)}}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
+		{"401 in HTML", []fault{{answer: oauthtest.Answer(401, "text/html", "no")}}, 1, storage.NeedsReauth, "", ErrNeedsReauth},
+		{"200 without anything", []fault{{answer: oauthtest.Answer(200, "application/json", "{}")}}, 1, storage.InDoubt, "", ErrUnavailable},
+		{"200 with an oauthtest.Object as error", []fault{{answer: oauthtest.Answer(200, "application/json", `{"error":{"code":190}}`)}}, 1, storage.InDoubt, "", ErrUnavailable},
 		{"down, then up", []fault{cannot, cannot}, 3, storage.Active, "at-2", nil},
 		{"down", []fault{cannot, cannot, cannot}, 3, storage.Active, "", ErrUnavailable},
 		{"K11 lost on the way there", []fault{lostBefore}, 1, storage.InDoubt, "", ErrUnavailable},

@@ -4,12 +4,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Each way in which a code is not redeemed is told as what it is: what can never
 // work is no provider that does not answer, and the log says what may help.
 func TestExchangeProblems(t *testing.T) {
-	json := func(status int, body string) http.HandlerFunc { return answer(status, "application/json", body) }
+	json := func(status int, body string) http.HandlerFunc {
+		return oauthtest.Answer(status, "application/json", body)
+	}
 	configured := func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} }
 	for name, tt := range map[string]struct {
 		page   http.HandlerFunc
@@ -24,8 +28,8 @@ func TestExchangeProblems(t *testing.T) {
 		"no access token":                {json(200, `{"ok":true,"authed_user":{"access_token":"x"}}`), nil, Unsupported, "bearer"},
 		"a token with spaces":            {json(200, `{"access_token":"a b","token_type":"bearer"}`), nil, Unsupported, "bearer"},
 		"a token that is an object":      {json(200, `{"access_token":{},"token_type":"bearer"}`), nil, Unsupported, "bearer"},
-		"nonsense":                       {answer(200, "text/html", "<html>"), nil, ProviderDown, ""},
-		"hangs up":                       {hangUp, nil, ProviderDown, ""},
+		"nonsense":                       {oauthtest.Answer(200, "text/html", "<html>"), nil, ProviderDown, ""},
+		"hangs up":                       {oauthtest.HangUp, nil, ProviderDown, ""},
 		"cannot":                         {json(503, ""), nil, ProviderDown, ""},
 		"too many":                       {json(429, ""), nil, ProviderDown, ""},
 		"not implemented":                {json(501, ""), nil, Unsupported, "token_endpoint"},
@@ -34,7 +38,7 @@ func TestExchangeProblems(t *testing.T) {
 		"times out with 408":             {json(408, ""), nil, ProviderDown, ""},
 		"not found":                      {json(404, ""), nil, Unsupported, "token_endpoint"},
 		"no POST":                        {json(405, ""), nil, Unsupported, "token_endpoint"},
-		"a redirect":                     {redirect("https://elsewhere.example"), nil, Unsupported, "token_endpoint"},
+		"a redirect":                     {oauthtest.Redirect("https://elsewhere.example"), nil, Unsupported, "token_endpoint"},
 		"invalid_grant":                  {json(400, `{"error":"invalid_grant"}`), nil, ProviderRefused, ""},
 		"invalid_scope":                  {json(400, `{"error":"invalid_scope"}`), nil, Unsupported, "scopes"},
 		"invalid_target":                 {json(400, `{"error":"invalid_target"}`), nil, Unsupported, "no_resource"},
@@ -53,7 +57,7 @@ func TestExchangeProblems(t *testing.T) {
 			}
 			l := newLab(t, changes...)
 			a := l.answerTo(l.start(l.request()))
-			l.provider.page("/token", tt.page)
+			l.provider.Page("/token", tt.page)
 			_, err := l.Finish(t.Context(), a)
 			wantProblem(t, err, tt.want)
 			if err != nil && !strings.Contains(err.Error(), tt.hint) {

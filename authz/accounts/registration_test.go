@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 
 	"github.com/go-jose/go-jose/v4"
@@ -42,18 +44,18 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 					s.Client = &Client{ID: "configured"}
 				}
 			})
-			m := with(l.metadata(), "client_id_metadata_document_supported", tt.documents)
+			m := oauthtest.With(l.metadata(), "client_id_metadata_document_supported", tt.documents)
 			if !tt.registration {
 				delete(m, "registration_endpoint")
 			}
-			l.provider.page(asMetadataPath, document(m))
+			l.provider.Page(asMetadataPath, oauthtest.Document(m))
 			to, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, tt.problem)
 			u, _ := url.Parse(to)
 			if got := u.Query().Get("client_id"); got != tt.want {
 				t.Errorf("client_id %q, want %q", got, tt.want)
 			}
-			if got := len(l.provider.requests("/register")); (got == 1) != (tt.want == "dynamic-1") {
+			if got := len(l.provider.Requests("/register")); (got == 1) != (tt.want == "dynamic-1") {
 				t.Errorf("%d registrations", got)
 			}
 		})
@@ -116,26 +118,26 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(_ *Config, s *Server) { s.AuthMethod = tt.quirk })
-			m := with(l.metadata(), "client_id_metadata_document_supported", true)
-			l.provider.page(asMetadataPath, document(with(m, "token_endpoint_auth_methods_supported", tt.supported)))
+			m := oauthtest.With(l.metadata(), "client_id_metadata_document_supported", true)
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(m, "token_endpoint_auth_methods_supported", tt.supported)))
 			request := l.connect()
 			if got := request.Get("client_id"); got != testIssuer+tt.path {
 				t.Errorf("client_id %q", got)
 			}
-			l.provider.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
+			l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
 			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
 				t.Error(err)
 			}
-			sent := l.provider.requests("/token") // the code, and a refresh
+			sent := l.provider.Requests("/token") // the code, and a refresh
 			if len(sent) != 2 {
 				t.Fatalf("%d requests", len(sent))
 			}
 			for _, r := range sent {
-				if r.form.Get("client_id") != testIssuer+tt.path || r.form.Has("client_assertion") != tt.key {
-					t.Errorf("sent %v", r.form)
+				if r.Form.Get("client_id") != testIssuer+tt.path || r.Form.Has("client_assertion") != tt.key {
+					t.Errorf("sent %v", r.Form)
 				}
 				if tt.key {
-					l.wantAssertion(r.form.Get("client_assertion"), testIssuer+tt.path)
+					l.wantAssertion(r.Form.Get("client_assertion"), testIssuer+tt.path)
 				}
 			}
 		})
@@ -176,12 +178,12 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = tt.issuer })
 			l.start(l.request())
-			requests := l.provider.requests("/register")
+			requests := l.provider.Requests("/register")
 			var m struct {
 				ClientID string `json:"client_id"`
 				oauth.ClientMetadata
 			}
-			if err := json.Unmarshal([]byte(requests[0].body), &m); err != nil {
+			if err := json.Unmarshal([]byte(requests[0].Body), &m); err != nil {
 				t.Fatal(err)
 			}
 			if m.ApplicationType != tt.applicationType || m.ClientName != "The Gate" || m.ClientID != "" ||
@@ -199,21 +201,21 @@ func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
 		page    http.HandlerFunc
 		problem Problem
 	}{
-		"refused redirect": {answer(400, "application/json", `{"error":"invalid_redirect_uri","error_description":"canary"}`), NotRegistered},
-		"refused":          {answer(403, "text/plain", `canary`), NotRegistered},
-		"down":             {answer(503, "text/plain", `canary`), ProviderDown},
-		"busy":             {answer(429, "text/plain", `canary`), ProviderDown},
-		"no client":        {answer(201, "application/json", `{"canary":1}`), ProviderUnusable},
-		"HTML":             {answer(201, "text/html", `<canary>`), ProviderUnusable},
-		"repeated":         {answer(201, "application/json", `{"client_id":"canary","client_id":"b"}`), ProviderUnusable},
-		"control bytes":    {answer(201, "application/json", `{"client_id":"canary\r\nx: y"}`), ProviderUnusable},
-		"long":             {answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 1000)+`"}`), ProviderUnusable},
-		"huge":             {answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 100_000)+`"}`), ProviderUnusable},
-		"other redirect":   {answer(201, "application/json", `{"client_id":"canary","redirect_uris":["https://canary.example/"]}`), NotRegistered},
+		"refused redirect": {oauthtest.Answer(400, "application/json", `{"error":"invalid_redirect_uri","error_description":"canary"}`), NotRegistered},
+		"refused":          {oauthtest.Answer(403, "text/plain", `canary`), NotRegistered},
+		"down":             {oauthtest.Answer(503, "text/plain", `canary`), ProviderDown},
+		"busy":             {oauthtest.Answer(429, "text/plain", `canary`), ProviderDown},
+		"no client":        {oauthtest.Answer(201, "application/json", `{"canary":1}`), ProviderUnusable},
+		"HTML":             {oauthtest.Answer(201, "text/html", `<canary>`), ProviderUnusable},
+		"repeated":         {oauthtest.Answer(201, "application/json", `{"client_id":"canary","client_id":"b"}`), ProviderUnusable},
+		"control bytes":    {oauthtest.Answer(201, "application/json", `{"client_id":"canary\r\nx: y"}`), ProviderUnusable},
+		"long":             {oauthtest.Answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 1000)+`"}`), ProviderUnusable},
+		"huge":             {oauthtest.Answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 100_000)+`"}`), ProviderUnusable},
+		"other redirect":   {oauthtest.Answer(201, "application/json", `{"client_id":"canary","redirect_uris":["https://canary.example/"]}`), NotRegistered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page("/register", tt.page)
+			l.provider.Page("/register", tt.page)
 			_, err := l.Start(t.Context(), l.request())
 			wantProblem(t, err, tt.problem)
 			if strings.Contains(err.Error(), "canary") {
@@ -230,30 +232,30 @@ func TestAuthMethod_CL9_K09(t *testing.T) {
 	all := []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone}
 	for name, tt := range map[string]struct {
 		supported any
-		answer    object
+		answer    oauthtest.Object
 		want      string
 	}{
-		"secret":             {all, object{"client_secret": "s"}, oauth.AuthSecretBasic},
-		"not said":           {nil, object{"client_secret": "s"}, oauth.AuthSecretBasic},
-		"post only":          {[]string{oauth.AuthSecretPost}, object{"client_secret": "s"}, oauth.AuthSecretPost},
-		"public only":        {[]string{oauth.AuthNone}, object{}, oauth.AuthNone},
-		"changed to post":    {all, object{"client_secret": "s", "token_endpoint_auth_method": oauth.AuthSecretPost}, oauth.AuthSecretPost},
-		"changed to public":  {all, object{"token_endpoint_auth_method": oauth.AuthNone}, oauth.AuthNone},
-		"secret not needed":  {all, object{"client_secret": "s", "token_endpoint_auth_method": oauth.AuthNone}, oauth.AuthNone},
-		"secret not handed":  {all, object{}, oauth.AuthNone},
-		"secret without end": {all, object{"client_secret": "s", "client_secret_expires_at": 0}, oauth.AuthSecretBasic},
+		"secret":             {all, oauthtest.Object{"client_secret": "s"}, oauth.AuthSecretBasic},
+		"not said":           {nil, oauthtest.Object{"client_secret": "s"}, oauth.AuthSecretBasic},
+		"post only":          {[]string{oauth.AuthSecretPost}, oauthtest.Object{"client_secret": "s"}, oauth.AuthSecretPost},
+		"public only":        {[]string{oauth.AuthNone}, oauthtest.Object{}, oauth.AuthNone},
+		"changed to post":    {all, oauthtest.Object{"client_secret": "s", "token_endpoint_auth_method": oauth.AuthSecretPost}, oauth.AuthSecretPost},
+		"changed to public":  {all, oauthtest.Object{"token_endpoint_auth_method": oauth.AuthNone}, oauth.AuthNone},
+		"secret not needed":  {all, oauthtest.Object{"client_secret": "s", "token_endpoint_auth_method": oauth.AuthNone}, oauth.AuthNone},
+		"secret not handed":  {all, oauthtest.Object{}, oauth.AuthNone},
+		"secret without end": {all, oauthtest.Object{"client_secret": "s", "client_secret_expires_at": 0}, oauth.AuthSecretBasic},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
 			tt.answer["client_id"] = "c1"
-			l.provider.page("/register", document(tt.answer))
+			l.provider.Page("/register", oauthtest.Document(tt.answer))
 			l.connect()
-			r := l.provider.requests("/token")
+			r := l.provider.Requests("/token")
 			if len(r) != 1 {
 				t.Fatalf("%d token requests", len(r))
 			}
-			basic, posted, id := r[0].header.Get("Authorization") != "", r[0].form.Has("client_secret"), r[0].form.Has("client_id")
+			basic, posted, id := r[0].Header.Get("Authorization") != "", r[0].Form.Has("client_secret"), r[0].Form.Has("client_id")
 			if basic != (tt.want == oauth.AuthSecretBasic) || posted != (tt.want == oauth.AuthSecretPost) || id != (tt.want != oauth.AuthSecretBasic) {
 				t.Errorf("basic %v, secret in the form %v, id in the form %v; want %s", basic, posted, id, tt.want)
 			}
@@ -265,7 +267,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 	l := newLab(t)
 	l.connect()
 	l.connect()
-	if n := len(l.provider.requests("/register")); n != 1 {
+	if n := len(l.provider.Requests("/register")); n != 1 {
 		t.Errorf("%d registrations for two requests", n)
 	}
 	for _, c := range l.store.clients {
@@ -283,7 +285,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 	if _, err := l.Start(t.Context(), l.request()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(l.provider.requests("/register")); n != 2 {
+	if n := len(l.provider.Requests("/register")); n != 2 {
 		t.Errorf("%d registrations: one that was swapped in the store is used", n)
 	}
 }
@@ -292,10 +294,10 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	l := newLab(t)
 	var wg sync.WaitGroup
 	arrived, gate := make(chan struct{}, 16), make(chan struct{})
-	l.provider.page("/register", func(w http.ResponseWriter, r *http.Request) {
+	l.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-gate
-		document(object{"client_id": "one"})(w, r)
+		oauthtest.Document(oauthtest.Object{"client_id": "one"})(w, r)
 	})
 	for range 16 {
 		wg.Go(func() {
@@ -322,8 +324,8 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 
 // The server moves to another provider: nothing of the old one is sent there.
 func TestProviderChanges_CL10_K15(t *testing.T) {
-	move := func(l *lab) *host {
-		other := newHost(l.t)
+	move := func(l *lab) *oauthtest.Host {
+		other := oauthtest.NewHost(l.t)
 		old := l.provider.URL
 		m := l.metadata()
 		for k, v := range m {
@@ -331,10 +333,10 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 				m[k] = strings.Replace(s, old, other.URL, 1)
 			}
 		}
-		other.page(asMetadataPath, document(m))
-		other.page("/register", document(object{"client_id": "dynamic-2", "client_secret": "s2"}))
-		other.page("/token", document(object{"access_token": "at-2", "token_type": "Bearer"}))
-		l.server.page(prmPath, document(with(l.resourceMetadata(), "authorization_servers", []string{other.URL})))
+		other.Page(asMetadataPath, oauthtest.Document(m))
+		other.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "client_secret": "s2"}))
+		other.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
+		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{other.URL})))
 		return other
 	}
 	t.Run("dynamic", func(t *testing.T) {
@@ -346,8 +348,8 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		if request.Get("client_id") != "dynamic-2" {
 			t.Errorf("client_id %q at the new provider", request.Get("client_id"))
 		}
-		for _, r := range other.seen {
-			if strings.Contains(r.body+r.header.Get("Authorization"), "dynamic-1") || strings.Contains(r.body, "rt-1") {
+		for _, r := range other.AllRequests() {
+			if strings.Contains(r.Body+r.Header.Get("Authorization"), "dynamic-1") || strings.Contains(r.Body, "rt-1") {
 				t.Errorf("the new provider sees %+v", r)
 			}
 		}
@@ -361,7 +363,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		other := move(l)
 		to, err := l.Start(t.Context(), l.request())
 		wantProblem(t, err, ProviderUnusable)
-		if to != "" || len(other.requests("/token")) != 0 {
+		if to != "" || len(other.Requests("/token")) != 0 {
 			t.Errorf("went on to %q", to)
 		}
 		// The operator moves too.
@@ -386,7 +388,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := l.Finish(t.Context(), a)
-		if wantProblem(t, err, ProviderRefused); len(l.provider.requests("/token")) != 0 {
+		if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
 			t.Error("the code went with the credentials of another client")
 		}
 	})
@@ -397,7 +399,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		if _, err := l.Finish(t.Context(), l.answerTo(request)); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(other.requests("/token")); n != 0 {
+		if n := len(other.Requests("/token")); n != 0 {
 			t.Error("the code went to the new provider")
 		}
 	})
@@ -410,24 +412,24 @@ func TestProviderForgets_CL10(t *testing.T) {
 			_ = r.ParseForm()
 			switch {
 			case id != *known:
-				answer(401, "application/json", `{"error":"invalid_client"}`)(w, r)
+				oauthtest.Answer(401, "application/json", `{"error":"invalid_client"}`)(w, r)
 			case r.PostForm.Get("code") != "code-1":
-				answer(400, "application/json", `{"error":"invalid_grant"}`)(w, r)
+				oauthtest.Answer(400, "application/json", `{"error":"invalid_grant"}`)(w, r)
 			default:
-				document(object{"access_token": "at", "token_type": "Bearer"})(w, r)
+				oauthtest.Document(oauthtest.Object{"access_token": "at", "token_type": "Bearer"})(w, r)
 			}
 		}
 	}
 	known := "dynamic-1"
 	l := newLab(t)
-	l.provider.page("/token", forgetful(&known))
+	l.provider.Page("/token", forgetful(&known))
 	l.connect()
 
 	// It restarts: the code of the request under way is refused, and the next one
 	// registers anew.
 	request := l.start(l.request())
 	known = "dynamic-2"
-	l.provider.page("/register", document(object{"client_id": "dynamic-2", "client_secret": "s2"}))
+	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "client_secret": "s2"}))
 	outcome, err := l.Finish(t.Context(), l.answerTo(request))
 	wantProblem(t, err, ProviderRefused)
 	if outcome.ReturnTo != "/oauth/account" || outcome.Connected {
@@ -443,7 +445,7 @@ func TestProviderForgets_CL10(t *testing.T) {
 	// It restarts again, and this time the browser is stranded on its page:
 	// the next person who leaves is not.
 	known = "dynamic-3"
-	l.provider.page("/register", document(object{"client_id": "dynamic-3", "client_secret": "s3"}))
+	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-3", "client_secret": "s3"}))
 	if got := l.start(l.request()).Get("client_id"); got != "dynamic-2" {
 		t.Fatalf("client_id %q: nobody could know yet", got)
 	}
@@ -452,10 +454,10 @@ func TestProviderForgets_CL10(t *testing.T) {
 	}
 
 	// A provider that works is not asked before each request.
-	l.provider.forget()
+	l.provider.Forget()
 	l.connect()
 	l.connect()
-	if n := len(l.provider.requests("/token")); n != 2 {
+	if n := len(l.provider.Requests("/token")); n != 2 {
 		t.Errorf("%d token requests for two requests", n)
 	}
 }
@@ -478,12 +480,12 @@ func TestForgettingKeepsTheNewClient(t *testing.T) {
 			l := newLab(t)
 			l.connect()
 			s := l.servers["notion"]
-			l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+			l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 				other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.profile(s).RedirectURI}
 				if err := l.plantClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
 					t.Error(err)
 				}
-				answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)(w, r)
+				oauthtest.Answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)(w, r)
 			})
 			late(l)
 			r, err := l.storedClient(t.Context(), s, l.provider.URL)
@@ -496,10 +498,10 @@ func TestForgettingKeepsTheNewClient(t *testing.T) {
 
 func TestSecretEnds_CL10(t *testing.T) {
 	l := newLab(t)
-	l.provider.page("/register", document(object{"client_id": "a", "client_secret": "s", "client_secret_expires_at": l.now.Add(time.Hour).Unix()}))
+	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "a", "client_secret": "s", "client_secret_expires_at": l.now.Add(time.Hour).Unix()}))
 	l.connect()
 	l.now = l.now.Add(time.Hour)
-	l.provider.page("/register", document(object{"client_id": "b", "client_secret": "s"}))
+	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "b", "client_secret": "s"}))
 	if got := l.connect().Get("client_id"); got != "b" {
 		t.Errorf("client_id %q", got)
 	}

@@ -6,12 +6,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Whoever agrees to connect a server is shown what Begin then asks for.
 func TestRequestedScopes_D3(t *testing.T) {
 	challenge := func(l *lab) {
-		l.server.page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+		l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+prmPath+`", scope="challenged"`)
 			w.WriteHeader(http.StatusUnauthorized)
 		})
@@ -26,12 +28,12 @@ func TestRequestedScopes_D3(t *testing.T) {
 		"nothing":    {nil, func(*lab) {}, nil},
 		"and offline": {nil, func(l *lab) {
 			challenge(l)
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "scopes_supported", []string{"offline_access"})))
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "scopes_supported", []string{"offline_access"})))
 		}, []string{"challenged", "offline_access"}},
 		"metadata": {nil, func(l *lab) {
-			l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", []string{"read", "write"})))
+			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", []string{"read", "write"})))
 		}, []string{"read", "write"}},
-		"unusable": {nil, func(l *lab) { challenge(l); l.provider.page(asMetadataPath, nil) }, nil},
+		"unusable": {nil, func(l *lab) { challenge(l); l.provider.Page(asMetadataPath, nil) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			configure := tt.configure
@@ -46,7 +48,7 @@ func TestRequestedScopes_D3(t *testing.T) {
 		})
 	}
 	l := newLab(t, func(_ *Config, s *Server) { s.Mode = PerUserHeaders })
-	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.RequestedScopes(t.Context(), "slack") != nil || l.server.hits() > 0 {
+	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.RequestedScopes(t.Context(), "slack") != nil || l.server.Hits() > 0 {
 		t.Errorf("a server without a provider asks for %q", got)
 	}
 }
@@ -54,7 +56,7 @@ func TestRequestedScopes_D3(t *testing.T) {
 // However many people look, the server is asked once in a while.
 func TestRequestedScopesRarely(t *testing.T) {
 	l := newLab(t)
-	l.server.page(prmPath, document(with(l.resourceMetadata(), "scopes_supported", []string{"read"})))
+	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", []string{"read"})))
 	var everybody sync.WaitGroup
 	for range 20 {
 		everybody.Go(func() {
@@ -64,20 +66,20 @@ func TestRequestedScopesRarely(t *testing.T) {
 		})
 	}
 	everybody.Wait()
-	first := len(l.provider.requests(asMetadataPath))
+	first := len(l.provider.Requests(asMetadataPath))
 	l.now = l.now.Add(scopesTTL - time.Second)
 	l.RequestedScopes(t.Context(), "notion")
-	if again := len(l.provider.requests(asMetadataPath)); first != 1 || again != 1 {
+	if again := len(l.provider.Requests(asMetadataPath)); first != 1 || again != 1 {
 		t.Errorf("the provider was asked %d times, then %d", first, again)
 	}
 	l.now = l.now.Add(time.Second)
-	l.provider.page(asMetadataPath, nil)
+	l.provider.Page(asMetadataPath, nil)
 	if got := l.RequestedScopes(t.Context(), "notion"); got != nil {
 		t.Errorf("asks for %q", got)
 	}
-	l.server.forget()
-	l.provider.page(asMetadataPath, document(l.metadata()))
-	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.server.hits() > 0 {
+	l.server.Forget()
+	l.provider.Page(asMetadataPath, oauthtest.Document(l.metadata()))
+	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.server.Hits() > 0 {
 		t.Error("asked again at once")
 	}
 	l.now = l.now.Add(scopesRetry)

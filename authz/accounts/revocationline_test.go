@@ -10,20 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // hangingProvider takes revocations and never answers.
 type hangingProvider struct {
-	*host
+	*oauthtest.Host
 	now, most, seen atomic.Int32
 	release         chan struct{}
 }
 
 func newHangingProvider(t *testing.T) *hangingProvider {
-	p := &hangingProvider{host: newHost(t), release: make(chan struct{})}
-	p.page("/revoke", func(http.ResponseWriter, *http.Request) {
+	p := &hangingProvider{Host: oauthtest.NewHost(t), release: make(chan struct{})}
+	p.Page("/revoke", func(http.ResponseWriter, *http.Request) {
 		p.seen.Add(1)
 		p.most.Store(max(p.most.Load(), p.now.Add(1)))
 		<-p.release
@@ -35,7 +37,7 @@ func newHangingProvider(t *testing.T) *hangingProvider {
 }
 
 // at has what is connected revoked at another provider.
-func (v *vaultLab) at(p *host) func(*storage.Connection, *secrets) {
+func (v *vaultLab) at(p *oauthtest.Host) func(*storage.Connection, *secrets) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	return func(_ *storage.Connection, s *secrets) { s.Binding.RevocationEndpoint = p.URL + "/revoke" }
 }
@@ -69,7 +71,7 @@ func (v *vaultLab) awaitRevoked(n int) {
 func TestHangingProviderStallsNobody(t *testing.T) {
 	v := newVault(t)
 	slow := newHangingProvider(t)
-	v.queueMany("user_id:slow", 200, v.at(slow.host))
+	v.queueMany("user_id:slow", 200, v.at(slow.Host))
 	v.clock.advance(time.Second)
 	v.queueMany("user_id:good", 100)
 	ctx, stop := context.WithCancel(t.Context())
@@ -78,7 +80,7 @@ func TestHangingProviderStallsNobody(t *testing.T) {
 	v.awaitRevoked(200)
 
 	v.connectAs(alice, "notion")
-	v.connectAs(bob, "notion", v.at(slow.host))
+	v.connectAs(bob, "notion", v.at(slow.Host))
 	for _, owner := range []string{bob, alice} {
 		if err := v.Disconnect(t.Context(), owner, "notion"); err != nil {
 			t.Fatal(err)
@@ -99,7 +101,7 @@ func TestHangingProviderStallsNobody(t *testing.T) {
 func TestSilentProviderIsLeftAlone(t *testing.T) {
 	v := newVault(t)
 	v.queueMany("user_id:p", 100)
-	v.idp.fail(fault{answer: hangUp}, fault{answer: hangUp}, fault{answer: hangUp}, fault{answer: hangUp})
+	v.idp.fail(fault{answer: oauthtest.HangUp}, fault{answer: oauthtest.HangUp}, fault{answer: oauthtest.HangUp}, fault{answer: oauthtest.HangUp})
 	v.revokeDue()
 	if n := len(v.idp.revocations()); n > 2*revocationsAtOnce {
 		t.Errorf("%d tokens revoked after no answer", n)
@@ -117,8 +119,8 @@ func TestJustDisconnectedGoesFirst(t *testing.T) {
 	v := newVault(t)
 	gate := make(chan struct{})
 	entered := make(chan string, 1000)
-	p := newHost(t)
-	p.page("/revoke", func(_ http.ResponseWriter, r *http.Request) {
+	p := oauthtest.NewHost(t)
+	p.Page("/revoke", func(_ http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		entered <- r.PostForm.Get("token")
 		<-gate
@@ -182,14 +184,14 @@ func TestRevocationIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
-			p := newHost(t)
-			p.page("/revoke", func(w http.ResponseWriter, r *http.Request) {
+			p := oauthtest.NewHost(t)
+			p.Page("/revoke", func(w http.ResponseWriter, r *http.Request) {
 				_ = r.ParseForm()
 				w.WriteHeader(tt.refuses(r))
 			})
 			v.connectAs(alice, "notion", v.at(p))
 			v.disconnect(alice, "notion")
-			if n := len(p.requests("/revoke")); n != tt.requests {
+			if n := len(p.Requests("/revoke")); n != tt.requests {
 				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
 			logged := false
@@ -201,7 +203,7 @@ func TestRevocationIsRefused(t *testing.T) {
 			}
 			v.clock.advance(time.Hour)
 			v.revokeDue()
-			if n := len(p.requests("/revoke")); n != tt.requests {
+			if n := len(p.Requests("/revoke")); n != tt.requests {
 				t.Errorf("%d requests later", n)
 			}
 		})

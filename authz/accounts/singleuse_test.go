@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -36,8 +38,8 @@ func TestOneConnectionOfSeveralRequests(t *testing.T) {
 		t.Error("another connection took its place")
 	}
 	exchanged := 0
-	for _, r := range l.provider.requests("/token") {
-		if r.form.Get("code") == second.Code {
+	for _, r := range l.provider.Requests("/token") {
+		if r.Form.Get("code") == second.Code {
 			exchanged++
 		}
 	}
@@ -57,8 +59,8 @@ func TestOneConnectionOfRequestsThatRace(t *testing.T) {
 	}
 	var exchanging sync.WaitGroup
 	exchanging.Add(requests)
-	reply := document(object{"access_token": "at-1", "token_type": "Bearer"})
-	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+	reply := oauthtest.Document(oauthtest.Object{"access_token": "at-1", "token_type": "Bearer"})
+	l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		exchanging.Done()
 		exchanging.Wait()
 		reply(w, r)
@@ -91,12 +93,11 @@ func TestFailureUsesNothingUp(t *testing.T) {
 	_, err := l.Finish(t.Context(), declined)
 	wantProblem(t, err, Declined)
 
-	honest := l.provider.pages["/token"]
-	l.provider.page("/token", answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
+	honest := l.provider.Page("/token", oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
 	_, err = l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
 	wantProblem(t, err, ProviderRefused)
 
-	l.provider.page("/token", honest)
+	l.provider.Page("/token", honest)
 	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
 		t.Error(err)
 	}
@@ -116,7 +117,7 @@ func TestLateTokensAreRevoked(t *testing.T) {
 				if err := l.forgetClient(l.t.Context(), l.servers["notion"], l.provider.URL, "dynamic-1"); err != nil {
 					l.t.Error(err)
 				}
-				l.provider.page("/register", document(object{"client_id": "dynamic-2", "token_endpoint_auth_method": oauth.AuthNone}))
+				l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "token_endpoint_auth_method": oauth.AuthNone}))
 				finish()
 			},
 		},
@@ -132,25 +133,25 @@ func TestLateTokensAreRevoked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider.page(asMetadataPath, document(with(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
-			l.provider.page("/register", document(object{"client_id": "dynamic-1", "token_endpoint_auth_method": oauth.AuthNone}))
-			l.provider.page("/revoke", answer(http.StatusOK, "application/json", "{}"))
-			first := document(object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
-			l.provider.page("/token", func(w http.ResponseWriter, _ *http.Request) {
-				l.provider.page("/token", first)
+			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
+			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-1", "token_endpoint_auth_method": oauth.AuthNone}))
+			l.provider.Page("/revoke", oauthtest.Answer(http.StatusOK, "application/json", "{}"))
+			first := oauthtest.Document(oauthtest.Object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
+			l.provider.Page("/token", func(w http.ResponseWriter, _ *http.Request) {
+				l.provider.Page("/token", first)
 				tt.meanwhile(l, func() {
 					if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
 						t.Error(err)
 					}
 				})
-				document(object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
+				oauthtest.Document(oauthtest.Object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
 			})
 			_, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
 			wantProblem(t, err, RequestEnded)
 			l.Broker.deps.Shared.revocations.Wait()
 			var revoked []string
-			for _, r := range l.provider.requests("/revoke") {
-				if token := r.form.Get("token"); strings.HasPrefix(token, "late") {
+			for _, r := range l.provider.Requests("/revoke") {
+				if token := r.Form.Get("token"); strings.HasPrefix(token, "late") {
 					revoked = append(revoked, token)
 				}
 			}
@@ -164,8 +165,8 @@ func TestLateTokensAreRevoked(t *testing.T) {
 // A link with which nothing was connected after all can be used again.
 func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
 	l := newLab(t)
-	honest := l.provider.pages["/token"]
-	l.provider.page("/token", func(w http.ResponseWriter, r *http.Request) {
+	var honest http.HandlerFunc
+	honest = l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		l.store.failWith(errStore)
 		honest(w, r)
 	})
@@ -173,7 +174,7 @@ func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.store.failWith(nil)
-	l.provider.page("/token", honest)
+	l.provider.Page("/token", honest)
 	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
 		t.Error(err)
 	}

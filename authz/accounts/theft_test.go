@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
@@ -28,7 +30,7 @@ func TestNothingToStealInTheDatabase_M01(t *testing.T) {
 		s.AccessToken, s.RefreshToken = canary+"-access", canary+"-refresh"
 	})
 	v.idp.adoptToken(canary+"-refresh", alice+" notion")
-	v.idp.answerWith(object{"access_token": canary + "-next", "refresh_token": canary + "-refresh-next"})
+	v.idp.answerWith(oauthtest.Object{"access_token": canary + "-next", "refresh_token": canary + "-refresh-next"})
 	v.clock.advance(time.Hour)
 	if c, err := v.Credential(t.Context(), alice, "notion"); err != nil || !strings.HasSuffix(c.Headers[0].Value, canary+"-next") {
 		t.Fatal(c, err)

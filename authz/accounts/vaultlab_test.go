@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -95,7 +97,7 @@ type vaultLab struct {
 	idp *idp
 	// server is where all servers are. It refuses every credential, unless a
 	// test has it answer otherwise.
-	server *host
+	server *oauthtest.Host
 	store  *vaultStore
 	clock  *vaultClock
 	logs   *observer.ObservedLogs
@@ -122,7 +124,7 @@ func (c *vaultClock) advance(d time.Duration) {
 func newVault(t testing.TB) *vaultLab {
 	t.Helper()
 	v := &vaultLab{
-		t: t, idp: newIDP(t), server: newHost(t), store: &vaultStore{Store: memstore.New()},
+		t: t, idp: newIDP(t), server: oauthtest.NewHost(t), store: &vaultStore{Store: memstore.New()},
 		clock: &vaultClock{now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)},
 	}
 	v.idp.now = v.clock.time
@@ -165,13 +167,13 @@ func (v *vaultLab) instance() *vaultLab {
 
 // serverAnswers has the servers answer everything with a status.
 func (v *vaultLab) serverAnswers(status int) {
-	v.server.page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+	v.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusUnauthorized {
 			v.idp.mu.Lock()
 			v.idp.refused[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")] = true
 			v.idp.mu.Unlock()
 		}
-		answer(status, "text/plain", "secret-of-the-server")(w, r)
+		oauthtest.Answer(status, "text/plain", "secret-of-the-server")(w, r)
 	})
 }
 
