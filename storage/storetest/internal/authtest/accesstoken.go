@@ -43,7 +43,7 @@ var accessTests = map[string]func(*fixture){
 		f.SignIn("1", "a")
 		for _, h := range []storage.Hash{suite.Hash("code 1"), suite.Hash("refresh 1 0")} {
 			_, err := f.Store.AccessToken(suite.Ctx(), h, f.Now)
-			f.Is(err, storage.ErrNotFound)
+			f.WantError(err, storage.ErrNotFound)
 		}
 	},
 	"revoking one leaves the rest L06": func(f *fixture) {

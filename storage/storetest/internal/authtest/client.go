@@ -21,7 +21,7 @@ var clientTests = map[string]func(*fixture){
 	},
 	"unknown": func(f *fixture) {
 		_, err := f.Store.Client(suite.Ctx(), "nobody", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"an ID is taken once": func(f *fixture) {
 		c := f.Register("a")
@@ -41,11 +41,11 @@ var clientTests = map[string]func(*fixture){
 		f.Must(err)
 		f.After(1)
 		_, err = f.Store.Client(suite.Ctx(), "a", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		_, err = f.Store.DeleteClient(suite.Ctx(), "a", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		_, err = f.Store.UpdateClient(suite.Ctx(), f.Client("a"), suite.Hash("registration token of a"), false, f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"a flood evicts the oldest unused": func(f *fixture) {
 		f.Register("used")
@@ -57,7 +57,7 @@ var clientTests = map[string]func(*fixture){
 		for i := range 10 {
 			_, err := f.Store.Client(suite.Ctx(), fmt.Sprint("c", i), f.Now)
 			if i < 7 {
-				f.Is(err, storage.ErrNotFound)
+				f.WantError(err, storage.ErrNotFound)
 			} else {
 				f.Must(err)
 			}
@@ -82,7 +82,7 @@ var clientTests = map[string]func(*fixture){
 		_, err := f.Store.Client(suite.Ctx(), "b", f.Now)
 		f.Must(err)
 		_, err = f.Store.Client(suite.Ctx(), "a", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"what was deleted, used or swept no longer counts": func(f *fixture) {
 		f.Register("deleted")
@@ -120,13 +120,13 @@ var clientTests = map[string]func(*fixture){
 	"update needs the current token and the issuer": func(f *fixture) {
 		c := f.Register("a")
 		_, err := f.Store.UpdateClient(suite.Ctx(), c, suite.Hash("old token"), true, f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		foreign := c
 		foreign.Issuer = suite.OtherIssuer
 		_, err = f.Store.UpdateClient(suite.Ctx(), foreign, c.RegistrationTokenHash, true, f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		_, err = f.Store.UpdateClient(suite.Ctx(), f.Client("b"), suite.Hash("registration token of b"), true, f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		got, err := f.Store.Client(suite.Ctx(), "a", f.Now)
 		f.Must(err)
 		f.Equal(got, c)

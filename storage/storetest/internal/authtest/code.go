@@ -44,7 +44,7 @@ var codeTests = map[string]func(*fixture){
 			f.Fatal("a refresh token appeared")
 		}
 		_, _, err = f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"without redirect URI": func(f *fixture) {
 		f.Approve("1", "a")
@@ -161,7 +161,7 @@ var codeTests = map[string]func(*fixture){
 		f.Must(err)
 		f.After(1)
 		_, err = f.Store.Code(suite.Ctx(), suite.Hash("code 1"), f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		res, err := f.Store.ClaimCode(suite.Ctx(), f.Claim("1", "a"))
 		f.Verdict(res.Verdict, err, storage.Expired)
 		f.AccessLives("1", 0, false)

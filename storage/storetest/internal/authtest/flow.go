@@ -32,7 +32,7 @@ var flowTests = map[string]func(*fixture){
 		f.Must(err)
 		f.After(15 * time.Minute)
 		_, err = f.Store.Flow(suite.Ctx(), "1", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		v, err := f.Store.SubmitFlow(suite.Ctx(), f.Submission("1", "a"))
 		f.Verdict(v, err, storage.Unknown)
 		f.NothingApproved("1")

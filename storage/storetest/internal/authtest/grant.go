@@ -118,7 +118,7 @@ var cascadeTests = map[string]func(*fixture){
 		sub := f.Approve("1", "a")
 		f.Now = sub.Grant.ExpiresAt
 		_, err := f.Store.Grant(suite.Ctx(), "g-1", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"a token that outlives its grant is still revoked with it": func(f *fixture) {
 		f.Approve("1", "a")
@@ -140,9 +140,9 @@ var cascadeTests = map[string]func(*fixture){
 		f.Must(err)
 		f.revokedBoth(rev)
 		_, err = f.Store.Client(suite.Ctx(), "a", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		_, err = f.Store.DeleteClient(suite.Ctx(), "a", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"updating a client can revoke its grants": func(f *fixture) {
 		c := f.twoClients()

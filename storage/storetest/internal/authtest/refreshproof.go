@@ -20,7 +20,7 @@ var refreshProofTests = map[string]func(*fixture){
 		for n := range last + 1 {
 			_, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 %d", n), f.Now)
 			if n < last-1 {
-				f.Is(err, storage.ErrNotFound)
+				f.WantError(err, storage.ErrNotFound)
 				continue
 			}
 			f.Must(err)

@@ -33,7 +33,7 @@ var refreshTests = map[string]func(*fixture){
 	"unknown": func(f *fixture) {
 		f.Rotate(f.Rotation("1", "a", 1), storage.Unknown)
 		_, _, err := f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"a lost response is repeated D13": func(f *fixture) {
 		f.SignIn("1", "a")
@@ -130,7 +130,7 @@ var refreshTests = map[string]func(*fixture){
 		f.Must(err)
 		f.After(1)
 		_, _, err = f.Store.RefreshToken(suite.Ctx(), suite.Hash("refresh 1 0"), f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		f.Rotate(f.Rotation("1", "a", 1), storage.Expired)
 		f.AccessLives("1", 1, false)
 	},

@@ -61,7 +61,7 @@ var siteValueTests = map[string]func(*fixture){
 		f.hasMemo(m)
 		for _, other := range [][2]string{{suite.OtherIssuer, "a"}, {suite.Issuer, "b"}, {suite.Issuer, ""}} {
 			_, err := f.Store.SiteValue(suite.Ctx(), other[0], other[1], f.Now)
-			f.Is(err, storage.ErrNotFound)
+			f.WantError(err, storage.ErrNotFound)
 		}
 	},
 	"replaced, and kept for ever": func(f *fixture) {
@@ -81,7 +81,7 @@ var siteValueTests = map[string]func(*fixture){
 		f.hasMemo(m)
 		f.After(time.Hour)
 		_, err := f.Store.SiteValue(suite.Ctx(), suite.Issuer, "a", f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		n, err := f.Store.Sweep(suite.Ctx(), f.Now)
 		f.Must(err)
 		f.Equal(n, 1)

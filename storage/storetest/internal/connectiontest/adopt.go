@@ -45,7 +45,7 @@ var adoptTests = map[string]func(*fixture){
 		f.Stored(moved)
 		f.Stored(kept)
 		_, err := f.Store.ConnectionByID(suite.Ctx(), suite.Issuer, c.ID, f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 		_, v, err := f.Store.PutConnection(suite.Ctx(), old, f.Now) // the answer of a refresh
 		f.Verdict(v, err, storage.Changed)
 	},

@@ -25,11 +25,11 @@ var connectionTests = map[string]func(*fixture){
 			{Issuer: suite.OtherIssuer, Owner: "alice", Server: "notion"},
 		} {
 			_, err := f.Store.Connection(suite.Ctx(), k, f.Now)
-			f.Is(err, storage.ErrNotFound)
+			f.WantError(err, storage.ErrNotFound)
 		}
 		for issuer, id := range map[string]string{suite.OtherIssuer: c.ID, suite.Issuer: "another"} {
 			_, err := f.Store.ConnectionByID(suite.Ctx(), issuer, id, f.Now)
-			f.Is(err, storage.ErrNotFound)
+			f.WantError(err, storage.ErrNotFound)
 		}
 	},
 	"an owner's are listed by server, and only theirs E25": func(f *fixture) {
@@ -134,7 +134,7 @@ var connectionTests = map[string]func(*fixture){
 		c = f.Put(c)
 		f.Stored(c)
 		_, err := f.Store.ConnectionByID(suite.Ctx(), suite.Issuer, old.ID, f.Now)
-		f.Is(err, storage.ErrNotFound)
+		f.WantError(err, storage.ErrNotFound)
 	},
 	"one without an end is kept": func(f *fixture) {
 		c := f.Put(f.Connection("alice", "notion"))

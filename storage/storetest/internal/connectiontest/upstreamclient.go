@@ -20,7 +20,7 @@ var upstreamClientTests = map[string]func(*fixture){
 			{suite.OtherIssuer, suite.Provider, "notion"}, {suite.Issuer, "https://evil.example", "notion"}, {suite.Issuer, suite.Provider, "github"},
 		} {
 			_, err := f.Store.UpstreamClient(suite.Ctx(), other[0], other[1], other[2], f.Now)
-			f.Is(err, storage.ErrNotFound)
+			f.WantError(err, storage.ErrNotFound)
 		}
 		f.After(time.Hour)
 		f.hasNoUpstreamClient("notion")
@@ -97,5 +97,5 @@ func (f *fixture) hasUpstreamClient(want storage.UpstreamClient) {
 func (f *fixture) hasNoUpstreamClient(server string) {
 	f.Helper()
 	_, err := f.Store.UpstreamClient(suite.Ctx(), suite.Issuer, suite.Provider, server, f.Now)
-	f.Is(err, storage.ErrNotFound)
+	f.WantError(err, storage.ErrNotFound)
 }

@@ -27,9 +27,9 @@ func (f *Fixture) ApproveNothing(id string) {
 func (f *Fixture) NothingApproved(id string) {
 	f.Helper()
 	_, err := f.Store.Grant(Ctx(), "g-"+id, f.Now)
-	f.Is(err, storage.ErrNotFound)
+	f.WantError(err, storage.ErrNotFound)
 	_, err = f.Store.Code(Ctx(), Hash("code %s", id), f.Now)
-	f.Is(err, storage.ErrNotFound)
+	f.WantError(err, storage.ErrNotFound)
 }
 
 // ApproveUnproved approves a client as somebody without proof at an address.

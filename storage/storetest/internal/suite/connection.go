@@ -61,9 +61,9 @@ func (f *Connections) Stored(want storage.Connection) {
 func (f *Connections) NoConnection(c storage.Connection) {
 	f.Helper()
 	_, err := f.Store.Connection(Ctx(), c.ConnectionKey, f.Now)
-	f.Is(err, storage.ErrNotFound)
+	f.WantError(err, storage.ErrNotFound)
 	_, err = f.Store.ConnectionByID(Ctx(), c.Issuer, c.ID, f.Now)
-	f.Is(err, storage.ErrNotFound)
+	f.WantError(err, storage.ErrNotFound)
 	of, err := f.Store.ConnectionsOf(Ctx(), c.Issuer, c.Owner, f.Now)
 	f.Must(err)
 	for _, other := range of {

@@ -51,7 +51,7 @@ func (f *Fixture) Must(err error) {
 }
 
 // WantError compares an error with the one that is wanted.
-func (f *Fixture) Is(got, want error) {
+func (f *Fixture) WantError(got, want error) {
 	f.Helper()
 	if got != want {
 		f.Fatalf("error %v, want %v", got, want)
