@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 )
 
 // admin sends a request to Caddy's admin endpoint.
@@ -43,7 +45,7 @@ func TestAdminConnections(t *testing.T) {
 	alice.connect("notion")
 	bob.connect("notion")
 	text := admin(t, addr, "GET", "/mcp_oauth/connections", 200)
-	var all struct{ Connections []adminConnection }
+	var all struct{ Connections []adminapi.Connection }
 	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Connections) != 2 {
 		t.Fatal(err, text)
 	}

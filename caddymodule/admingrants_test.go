@@ -11,13 +11,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // grantsAt asks the admin API for grants.
-func grantsAt(t *testing.T, addr, query string) adminGrants {
+func grantsAt(t *testing.T, addr, query string) adminapi.Grants {
 	t.Helper()
-	var list adminGrants
+	var list adminapi.Grants
 	text := admin(t, addr, "GET", "/mcp_oauth/grants"+query, http.StatusOK)
 	if err := json.Unmarshal([]byte(text), &list); err != nil || list.Grants == nil {
 		t.Fatal(err, text)
@@ -55,7 +56,7 @@ func TestOperatorEndsAGrant_D15_E18(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	list := grantsAt(t, addr, "")
-	i := slices.IndexFunc(list.Grants, func(one adminGrant) bool { return one.ClientID == g.client })
+	i := slices.IndexFunc(list.Grants, func(one adminapi.Grant) bool { return one.ClientID == g.client })
 	if len(list.Grants) != 2 || i < 0 || list.Next != "" {
 		t.Fatalf("%+v", list)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 )
 
 // D09: an operator ends all that a person has, in one go, and nothing of others.
@@ -22,9 +24,9 @@ func TestOperatorEndsAPerson_D09(t *testing.T) {
 		g.browser, g.identity, g.typed = nil, "vk", url.Values{"vk": {keyOf(who)}}
 		tokens[who] = accessToken(t, g.signIn("client", g.url+"/mcp"))
 	}
-	end := func(query string, want int) endedPerson {
+	end := func(query string, want int) adminapi.EndedPerson {
 		t.Helper()
-		var ended endedPerson
+		var ended adminapi.EndedPerson
 		text := admin(t, addr, "DELETE", "/mcp_oauth/people"+query, want)
 		if err := json.Unmarshal([]byte(text), &ended); want == http.StatusOK && err != nil {
 			t.Fatal(err, text)

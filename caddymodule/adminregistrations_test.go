@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 )
 
 // registrationsAt asks the admin API for our registrations.
-func registrationsAt(t *testing.T, addr string) []adminRegistration {
+func registrationsAt(t *testing.T, addr string) []adminapi.Registration {
 	t.Helper()
-	var list struct{ Registrations []adminRegistration }
+	var list struct{ Registrations []adminapi.Registration }
 	text := admin(t, addr, "GET", "/mcp_oauth/registrations", http.StatusOK)
 	if err := json.Unmarshal([]byte(text), &list); err != nil || list.Registrations == nil {
 		t.Fatal(err, text)
@@ -30,7 +32,7 @@ func TestAdminRegistrations(t *testing.T) {
 	admin(t, addr, "DELETE", "/mcp_oauth/registrations/notion", http.StatusNotFound)
 	alice := g.person("alice")
 	alice.connect("notion")
-	want := adminRegistration{Site: g.url, Server: "notion", Provider: l.provider.URL, ClientID: "gateway"}
+	want := adminapi.Registration{Site: g.url, Server: "notion", Provider: l.provider.URL, ClientID: "gateway"}
 	got := registrationsAt(t, addr)
 	if len(got) != 1 || got[0].ChangedAt.IsZero() {
 		t.Fatalf("%+v", got)

@@ -177,13 +177,6 @@ func (a *App) server(resource string) *gateway.Server {
 	return a.servers[resource]
 }
 
-// issuers returns those of all sites, in order.
-func (a *App) issuers() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Sorted(maps.Keys(a.sites))
-}
-
 // allSites returns the sites, in the order of their issuers.
 func (a *App) allSites() []*site {
 	a.mu.Lock()

@@ -6,6 +6,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 )
 
 func init() {
@@ -34,7 +36,7 @@ func health(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	res, err := caddycmd.AdminAPIRequest(address, http.MethodGet, adminHealthPath, nil, nil)
+	res, err := caddycmd.AdminAPIRequest(address, http.MethodGet, adminapi.HealthPath, nil, nil)
 	if err != nil {
 		return 1, err
 	}

@@ -42,6 +42,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			"authz",
 			"consent/pages",
 			"consent",
+			"caddymodule/adminapi",
 			"caddymodule/neighbours",
 			"caddymodule/gateway",
 			"caddymodule",

@@ -1,0 +1,113 @@
+package adminapi
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Operator is what an operator can see and end of one configuration.
+type Operator struct {
+	Sites  []*Site // in the order of their issuers; none until the store is open
+	Store  storage.AuthStore
+	Tokens *tokens.Cache
+	Log    *zap.Logger
+	// Failure is why the store is not open, or nil.
+	Failure error
+}
+
+// Site is one site.
+type Site struct {
+	Issuer string
+	Server *authz.AuthorizationServer
+	// Accounts is nil unless people or an operator connect accounts.
+	Accounts *accounts.Broker
+}
+
+// grantsOf returns the grants of a person at all sites of the configuration.
+func (o *Operator) grantsOf(ctx context.Context, subject string) ([]storage.Grant, error) {
+	var all []storage.Grant
+	for _, site := range o.Sites {
+		grants, err := o.Store.GrantsOf(ctx, site.Issuer, subject, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, grants...)
+	}
+	return all, nil
+}
+
+// endGrantsOf ends the grants of a person and returns their ids. If it fails half
+// way, asking again ends the others.
+func (o *Operator) endGrantsOf(ctx context.Context, subject string) ([]string, error) {
+	grants, err := o.grantsOf(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, g := range grants {
+		ended, err := o.endGrant(ctx, g.ID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ended...)
+	}
+	return all, nil
+}
+
+// endGrant ends a grant with all its tokens, and returns its id if it stood. Open
+// streams end when they are next checked.
+func (o *Operator) endGrant(ctx context.Context, id string) ([]string, error) {
+	revocation, err := o.Store.RevokeGrant(ctx, id, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	o.Tokens.Forget(revocation)
+	if len(revocation.GrantIDs) > 0 {
+		o.Log.Info("an operator ended a grant", zap.String("grant_id", id))
+	}
+	return revocation.GrantIDs, nil
+}
+
+// endPerson ends what a person has at this site, and adds to what was ended.
+func (s *Site) endPerson(ctx context.Context, ended *EndedPerson, withConnections bool) error {
+	grants, err := s.Server.Grants.List(ctx, ended.Subject)
+	if err != nil {
+		return err
+	}
+	if err := s.Server.Sessions.SignOutEverywhere(ctx, ended.Subject); err != nil {
+		return err
+	}
+	ended.Grants = append(ended.Grants, idsOf(grants)...)
+	if !withConnections || s.Accounts == nil {
+		return nil
+	}
+	all, err := s.Accounts.Overviews(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if o.Owner != ended.Subject || o.ID == "" {
+			continue
+		}
+		if err := s.Accounts.Disconnect(ctx, o.Owner, o.Server); err != nil {
+			return err
+		}
+		ended.Connections = append(ended.Connections, o.ID)
+	}
+	return nil
+}
+
+func idsOf(grants []storage.Grant) []string {
+	ids := make([]string, len(grants))
+	for i, g := range grants {
+		ids[i] = g.ID
+	}
+	return ids
+}
