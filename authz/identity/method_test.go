@@ -3,80 +3,17 @@ package identity
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
-	"unicode"
-	"unicode/utf8"
+	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"pgregory.net/rapid"
 )
-
-func TestFromUserID(t *testing.T) {
-	tests := map[string]struct {
-		in, name string
-		ok       bool
-	}{
-		"plain":                {"alice", "alice", true},
-		"e-mail":               {"alice@example.com", "alice@example.com", true},
-		"inner space":          {"Alice B", "Alice B", true},
-		"other scripts":        {"Алиса 愛麗絲", "Алиса 愛麗絲", true},
-		"space around dropped": {"  alice\t\n", "alice", true},
-		"255 characters":       {strings.Repeat("é", 255), strings.Repeat("é", 255), true},
-		"256 characters":       {strings.Repeat("é", 256), "", false},
-		"empty":                {"", "", false},
-		"blank":                {" \t ", "", false},
-		"line break inside":    {"alice\r\nX-Role: admin", "", false},
-		"NUL":                  {"alice\x00", "", false},
-		"DEL":                  {"al\x7fice", "", false},
-		"C1 control":           {"al\u0085ice", "", false},
-		"not UTF-8":            {"al\xffice", "", false},
-		"zero width space":     {"al\u200bice", "", false},
-		"right-to-left turn":   {"al\u202eice", "", false},
-		"line separator":       {"al\u2028ice", "", false},
-		"no-break space":       {"al\u00a0ice", "", false},
-		"hangul filler":        {"al\u3164ice", "", false},
-		"variation selector":   {"al\ufe0fice", "", false},
-		"byte order mark":      {"al\ufeffice", "", false},
-		"tag character":        {"al\U000e0041ice", "", false},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			id, err := FromUserID(tt.in)
-			if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrUserID) {
-				t.Fatalf("FromUserID(%q) = %v, want ok %v", tt.in, err, tt.ok)
-			}
-			if id.Name != tt.name {
-				t.Errorf("name = %q, want %q", id.Name, tt.name)
-			}
-			if tt.ok && (id.Kind != "user_id" || id.Subject != "user_id:"+tt.name) {
-				t.Errorf("identity = %+v", id)
-			}
-		})
-	}
-}
-
-func FuzzFromUserID(f *testing.F) {
-	for _, s := range []string{"alice", "", "a\u202eb", "\xff", "virtual_key:alice"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, in string) {
-		id, err := FromUserID(in)
-		if err != nil {
-			return
-		}
-		if !utf8.ValidString(id.Name) || strings.ContainsFunc(id.Name, unicode.IsControl) {
-			t.Errorf("accepted %q", id.Name)
-		}
-		if n := utf8.RuneCountInString(id.Name); n == 0 || n > MaxUserID {
-			t.Errorf("accepted %d characters", n)
-		}
-		again, err := FromUserID(id.Name)
-		if err != nil || again != id {
-			t.Errorf("%q is not stable: %+v, %v", id.Name, again, err)
-		}
-	})
-}
 
 // No kind can yield the subject of another, whatever the name.
 func TestSubjectsOfKindsAreDisjoint(t *testing.T) {
@@ -104,77 +41,77 @@ func TestSubjectsOfKindsAreDisjoint(t *testing.T) {
 	})
 }
 
-func TestNewAnonymousIsNobodyElse(t *testing.T) {
-	seen := map[string]bool{}
-	for range 1000 {
-		id := NewAnonymous()
-		if id.Kind != "anonymous" || id.Name != "" || len(id.Subject) < len("anonymous:")+26 {
-			t.Fatalf("identity = %+v", id)
+// A method says all that the pages need to know of it, and shares nothing by
+// which it is found with another.
+func TestBuiltinMethodsAreComplete(t *testing.T) {
+	seen := map[string]Kind{}
+	unique := func(m Method, what, value string) {
+		t.Helper()
+		if other, taken := seen[what+value]; taken || value == "" {
+			t.Errorf("%s: %s %q is empty, or that of %s", m.Kind, what, value, other)
 		}
-		if seen[id.Subject] {
-			t.Fatal("the same subject twice")
+		seen[what+value] = m.Kind
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, m := range Builtin(Options{}) {
+		unique(m, "kind", string(m.Kind))
+		unique(m, "form", m.Form)
+		for code, text := range m.Messages {
+			if unique(m, "code", code); text == "" {
+				t.Errorf("%s: no message for %s", m.Kind, code)
+			}
 		}
-		seen[id.Subject] = true
+		if elsewhere := m.Start != nil && m.Finish != nil; (m.Identify != nil) == elsewhere {
+			t.Errorf("%s: needs either Identify, or Start and Finish", m.Kind)
+		}
+		for _, inFlow := range []bool{true, false} {
+			p := m.Prompt(r, inFlow)
+			if p.Title == "" || p.Hint == "" || p.Input != nil && (p.Button == "" || p.Input.Name == "" || p.Input.Label == "" || p.Input.MaxLength == 0) {
+				t.Errorf("%s: prompt %+v", m.Kind, p)
+			}
+		}
+		if m.Identify == nil {
+			continue
+		}
+		var denied *Denied
+		if _, err := m.Identify(r); err != nil && (!errors.As(err, &denied) || m.Messages[denied.Code] == "") {
+			t.Errorf("%s: an empty form gives %v, which has no message", m.Kind, err)
+		}
 	}
 }
 
-func TestFromContext(t *testing.T) {
-	if _, ok := FromContext(context.Background()); ok {
-		t.Error("an identity without a user")
-	}
-	if _, ok := FromContext(WithUser(context.Background(), "")); ok {
-		t.Error("an identity for an empty user")
-	}
-	id, ok := FromContext(WithUser(context.Background(), "alice"))
-	if !ok || id.Subject != "caddy:alice" || id.Name != "alice" || id.Kind != "caddy" {
-		t.Errorf("identity = %+v, %v", id, ok)
-	}
-}
-
-func TestVirtualKeys(t *testing.T) {
-	keys := NewVirtualKeys(
-		Key{Name: "team", Hash: storage.HashOf("secret-1")},
-		Key{Name: "ci", Hash: storage.HashOf("secret-2"), Servers: []string{"notion"}},
-	)
-	if k := keys.ByKey("secret-1"); k == nil || k.Name != "team" || !k.Allows("anything") {
-		t.Errorf("team key = %+v", k)
-	}
-	k := keys.ByKey("secret-2")
-	if k == nil || k.Name != "ci" || !k.Allows("notion") || k.Allows("github") {
-		t.Errorf("ci key = %+v", k)
-	}
-	if id := k.Identity(); !keys.IsValid(id) {
-		t.Errorf("%+v is not valid", id)
-	}
-	replaced := Key{Name: "ci", Hash: storage.HashOf("secret-3")}
-	if id := replaced.Identity(); keys.IsValid(id) || id.Subject != k.Identity().Subject {
-		t.Errorf("%+v is valid", id)
-	}
-	if got := keys.BySubject("virtual_key:ci"); got != k {
-		t.Errorf("by subject = %+v", got)
-	}
-	for _, wrong := range []string{"", "secret", "secret-1 ", "SECRET-1", "team"} {
-		if k := keys.ByKey(wrong); k != nil {
-			t.Errorf("ByKey(%q) = %+v", wrong, k)
-		}
-	}
-	for _, wrong := range []string{"ci", "user_id:ci", "virtual_key:"} {
-		if k := keys.BySubject(wrong); k != nil {
-			t.Errorf("BySubject(%q) = %+v", wrong, k)
-		}
-	}
-	var none *VirtualKeys
-	if none.IsValid(k.Identity()) || none.ByKey("secret-1") != nil || none.BySubject("virtual_key:ci") != nil {
-		t.Error("a nil set has a key")
-	}
-}
-
-func TestIsAnonymous(t *testing.T) {
-	for name, want := range map[string]bool{
-		NewAnonymous().Subject: true, "user_id:anonymous": false, "user_id:anonymous:x": false, "anonymous": false, "": false,
+func TestMethods(t *testing.T) {
+	key := Key{Name: "ci", Hash: storage.HashOf("secret"), Servers: []string{"notion"}}
+	ms := Methods{ByVirtualKey(NewVirtualKeys(key)), Anonymously(), ByCaddy(time.Hour)}
+	replaced := Key{Name: "ci", Hash: storage.HashOf("another")}
+	bob, _ := FromContext(WithUser(context.Background(), "bob"))
+	for name, tt := range map[string]struct {
+		id                            storage.Identity
+		valid, notion, github, proves bool
+		recheck                       time.Duration
+	}{
+		"a key":             {key.Identity(), true, true, false, true, 0},
+		"a key replaced":    {replaced.Identity(), false, true, false, true, 0},
+		"nobody":            {NewAnonymous(), true, true, true, false, 0},
+		"a user of Caddy's": {bob, true, true, true, true, time.Hour},
+		"not configured":    {storage.Identity{Kind: "user_id", Subject: "user_id:alice"}, false, false, false, false, 0},
 	} {
-		if IsAnonymous(name) != want {
-			t.Errorf("%q: %t", name, !want)
+		got := []bool{ms.Valid(tt.id), ms.Allows(tt.id, "notion"), ms.Allows(tt.id, "github"), ms.Proves(tt.id)}
+		if want := []bool{tt.valid, tt.notion, tt.github, tt.proves}; !slices.Equal(got, want) || ms.Recheck(tt.id) != tt.recheck {
+			t.Errorf("%s: valid, notion, github, proves = %v, want %v; recheck %s, want %s", name, got, want, ms.Recheck(tt.id), tt.recheck)
 		}
+	}
+	for user, want := range map[string]bool{"bob": true, "eve": false, "": false} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r = r.WithContext(WithUser(r.Context(), user))
+		if got := ms.IsCurrent(r, bob); got != want {
+			t.Errorf("bob is current while %q is signed in: %v, want %v", user, got, want)
+		}
+		if !ms.IsCurrent(r, key.Identity()) {
+			t.Error("a key needs nobody to be signed in")
+		}
+	}
+	if ms.Message("key") == "" || ms.Message("user_id") != "" {
+		t.Error("messages are those of the configured methods")
 	}
 }
