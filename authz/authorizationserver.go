@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -43,7 +44,7 @@ type Store interface {
 type Deps struct {
 	Store Store
 	// Clients are the pre-registered ones.
-	Clients []Client
+	Clients []clients.Client
 	// Keys seal pending flows, and mark access tokens as made here.
 	Keys *seal.Keyring
 	// Tokens is shared by every authorization server on the same Store.
@@ -55,7 +56,7 @@ type Deps struct {
 	// Egress fetches what strangers name: metadata documents and their keys.
 	Egress *egress.Client
 	// Documents keeps that, for every authorization server of the process.
-	Documents *DocumentCache
+	Documents *clients.DocumentCache
 	// Pages shows errors to people.
 	Pages Pages
 	// Connections is what people connect during a flow, or nil.
@@ -94,11 +95,11 @@ type AuthorizationServer struct {
 	cfg           *config.Site
 	deps          Deps
 	log           *zap.Logger
-	clients       *Directory
+	clients       *clients.Directory
 	tokens        *tokens.AccessTokens
 	refreshTokens *tokens.RefreshTokens
 	lookup        *tokens.Lookup
-	authenticator *Authenticator
+	authenticator *clients.Authenticator
 }
 
 // Route is an endpoint.
@@ -114,7 +115,9 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as.Policy = grants.NewPolicy(cfg)
 	as.Grants = grants.New(cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
-	as.clients = NewDirectory(cfg, deps.Clients, DirectoryDeps{deps.Store, deps.Egress, deps.Documents, deps.Limiter, deps.Logger, deps.Now})
+	as.clients = clients.NewDirectory(cfg, deps.Clients, clients.DirectoryDeps{
+		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Logger: deps.Logger, Now: deps.Now,
+	})
 	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
@@ -122,7 +125,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Issuer: cfg.Issuer, Origins: cfg.Origins(), UnprovedPerMinute: *cfg.Registration.RateLimit,
 		Limiter: deps.Limiter, ClientIP: deps.ClientIP, Logger: deps.Logger,
 	}
-	as.authenticator = &Authenticator{
+	as.authenticator = &clients.Authenticator{
 		Issuer: cfg.Issuer, TokenEndpoint: cfg.Issuer + TokenPath, Directory: as.clients, Lookup: as.lookup,
 		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -32,7 +33,7 @@ type authorizationEndpoint struct {
 	cfg      *config.Site
 	policy   *grants.Policy
 	flows    *Flows
-	clients  *Directory
+	clients  *clients.Directory
 	attempts *ratelimit.Attempts
 	pages    Pages
 	log      *zap.Logger
@@ -141,12 +142,12 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 // requestClient returns the client and where it waits. It must have registered
 // the URI (OAuth 2.1 section 2.3); only a client with a single one, whose port
 // is not left open, can leave it out.
-func (e *authorizationEndpoint) requestClient(r *http.Request, form url.Values) (*Client, string, error) {
+func (e *authorizationEndpoint) requestClient(r *http.Request, form url.Values) (*clients.Client, string, error) {
 	id := form.Get("client_id")
 	if id == "" {
 		return nil, "", oauth.NewError("invalid_request", "The client_id is missing.")
 	}
-	client, err := e.clients.Lookup(r.Context(), id, RequesterOf(r, e.attempts))
+	client, err := e.clients.Lookup(r.Context(), id, clients.RequesterOf(r, e.attempts))
 	if err != nil {
 		return nil, "", err
 	}

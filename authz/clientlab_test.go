@@ -3,15 +3,12 @@ package authz
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -81,15 +78,15 @@ func (l *lab) refused(w *httptest.ResponseRecorder, status int, code string) {
 }
 
 // lookup asks for a client as a stranger does.
-func (l *lab) lookup(id string) (*Client, error) {
+func (l *lab) lookup(id string) (*clients.Client, error) {
 	return l.lookupFrom(stranger.Address, id)
 }
 
-func (l *lab) lookupFrom(address, id string) (*Client, error) {
-	return l.as.clients.Lookup(l.t.Context(), id, Requester{Address: address})
+func (l *lab) lookupFrom(address, id string) (*clients.Client, error) {
+	return l.as.clients.Lookup(l.t.Context(), id, clients.Requester{Address: address})
 }
 
-var stranger = Requester{Address: "192.0.2.1"}
+var stranger = clients.Requester{Address: "192.0.2.1"}
 
 // restart does what an operator does who starts the process anew: what is not
 // stored is gone.
@@ -108,86 +105,6 @@ func (l *lab) stopLimits() {
 func (l *lab) allowLoopback() {
 	l.as.deps.Egress = egress.New(egress.Options{Loopback: true})
 	l.reload(func(*labSite) {})
-}
-
-// host publishes documents by path.
-type host struct {
-	url  string
-	hits atomic.Int32
-
-	mu        sync.Mutex
-	documents map[string]http.HandlerFunc
-}
-
-func newHost(t testing.TB) *host {
-	t.Helper()
-	h := &host{documents: map[string]http.HandlerFunc{}}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.hits.Add(1)
-		h.mu.Lock()
-		serve := h.documents[r.URL.Path]
-		h.mu.Unlock()
-		if serve == nil {
-			http.NotFound(w, r)
-			return
-		}
-		serve(w, r)
-	}))
-	t.Cleanup(s.Close)
-	h.url = s.URL
-	return h
-}
-
-// newListener returns the address of something that hangs up, and how to ask
-// how often it was dialled since the last time.
-func newListener(t testing.TB) (address string, dialled func() int) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	var accepted atomic.Int32
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			accepted.Add(1)
-			_ = conn.Close()
-		}
-	}()
-	return listener.Addr().String(), func() int {
-		// Connections are accepted in order: after our own, all before it are counted.
-		conn, err := net.Dial("tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = conn.Read(make([]byte, 1))
-		_ = conn.Close()
-		return int(accepted.Swap(0)) - 1
-	}
-}
-
-// publish serves a JSON document, with headers in pairs, and returns its URL.
-// In the text, $ID stands for that URL.
-func (h *host) publish(path, text string, headers ...string) string {
-	text = strings.ReplaceAll(text, "$ID", h.url+path)
-	return h.handle(path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		for i := 0; i < len(headers); i += 2 {
-			w.Header().Set(headers[i], headers[i+1])
-		}
-		_, _ = w.Write([]byte(text))
-	})
-}
-
-func (h *host) handle(path string, serve http.HandlerFunc) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.documents[path] = serve
-	return h.url + path
 }
 
 func (s *faultyStore) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -34,7 +35,7 @@ type codeGrant struct {
 // redirect URI or resource, a verifier that cannot be one) leaves the code as
 // it is. A verifier that is absent or wrong spoils it: whoever sends it holds a
 // code without the secret that belongs to it.
-func (cg *codeGrant) redeem(ctx context.Context, client *Authenticated, form url.Values) (*issuedTokens, error) {
+func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error) {
 	presented, verifier := form.Get("code"), form.Get("code_verifier")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The code is missing.")

@@ -1,15 +1,12 @@
 package authz
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -17,62 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
-
-// A change of the configuration sends nobody's document to be fetched again,
-// and lets no site use what its own rules would not give it.
-func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
-	l, h := documentLab(t, func(c *labSite) { c.Registration.RedirectSchemes = []string{"cursor"} })
-	id := h.publish("/c", strings.Replace(goodDocument, `["http:`, `["cursor://host/cb","http:`, 1))
-	app := h.publish("/app", strings.Replace(goodDocument, `["http://localhost/callback","http://127.0.0.1/callback"]`, `["cursor://host/cb"]`, 1))
-	for _, id := range []string{id, app} {
-		if _, err := l.lookup(id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	before := l.as.cfg
-	for name, tc := range map[string]struct {
-		change func(*labSite)
-		egress egress.Options
-		uses   bool
-		uris   int
-		hits   int32
-	}{
-		"reload":           {func(*labSite) {}, egress.Options{Loopback: true}, true, 3, 0},
-		"another issuer":   {func(c *labSite) { c.Issuer = "https://other.example.com" }, egress.Options{Loopback: true}, true, 3, 0},
-		"host denied":      {func(c *labSite) { c.Registration.DenyHosts = []string{"127.0.0.1"} }, egress.Options{Loopback: true}, false, 0, 0},
-		"host not allowed": {func(c *labSite) { c.Registration.AllowHosts = []string{"claude.ai"} }, egress.Options{Loopback: true}, false, 0, 0},
-		"switched off":     {func(c *labSite) { c.Registration.MetadataDocuments = new(false) }, egress.Options{Loopback: true}, false, 0, 0},
-		"no loopback":      {func(*labSite) {}, egress.Options{}, false, 0, 0},
-		"other schemes":    {func(c *labSite) { c.Registration.RedirectSchemes = nil }, egress.Options{Loopback: true}, true, 2, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l.as.cfg = before
-			l.as.deps.Egress = egress.New(tc.egress)
-			l.reload(tc.change)
-			hits := h.hits.Load()
-			c, err := l.lookup(id)
-			if (err == nil) != tc.uses || tc.uses && len(c.Metadata.RedirectURIs) != tc.uris {
-				t.Errorf("%+v, %v", c, err)
-			}
-			if n := h.hits.Load() - hits; n != tc.hits {
-				t.Errorf("%d requests", n)
-			}
-			if name == "other schemes" {
-				_, err := l.lookup(app)
-				refusedBecause(t, err, "invalid_client", "A redirect URI must be https") // for this site
-			}
-		})
-	}
-	// What is dialled decides, not what it is called: a name that led one site
-	// to this machine leads no other there, not even through memory.
-	strict := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{}), Documents: l.as.deps.Documents})
-	lax := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.as.deps.Documents})
-	if strict.source.rules == lax.source.rules {
-		t.Error("sites with another reach share documents")
-	}
-}
 
 // askAs posts the parameters as the client with the ID.
 func (l *lab) askAs(path, id string, parameters ...string) reply {
@@ -101,13 +43,13 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, h := documentLab(t)
-			id := h.publish("/c", goodDocument)
+			id := h.Publish("/c", goodDocument)
 			v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
 			code := l.approved(v, alice).Get("code")
 			issued := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
 			l.want(issued, http.StatusOK, "")
 			other := l.signedIn()
-			h.handle("/c", tc.serve)
+			h.Handle("/c", tc.serve)
 
 			refresh := func(token string) reply { return l.askAs(TokenPath, id, "refresh_token", token) }
 			for what, ask := range map[string]func() reply{
@@ -137,16 +79,16 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 				l.restart()
 			}
 
-			h.publish("/c", goodDocument)
-			l.advance(maxBackOff)
+			h.Publish("/c", goodDocument)
+			l.advance(time.Minute)
 			l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
 		})
 	}
 	t.Run("wrong document", func(t *testing.T) {
 		l, h := documentLab(t)
-		id := h.publish("/c", goodDocument)
+		id := h.Publish("/c", goodDocument)
 		issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
-		h.publish("/c", strings.ReplaceAll(goodDocument, "$ID", "https://other.example/c"))
+		h.Publish("/c", strings.ReplaceAll(goodDocument, "$ID", "https://other.example/c"))
 		l.restart()
 		l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusUnauthorized, "invalid_client")
 	})
@@ -170,10 +112,10 @@ func TestStrangersDocumentIsGone_H16(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, h := documentLab(t)
 			l.stopLimits()
-			v := request("client_id", h.publish("/c", goodDocument), "redirect_uri", "http://localhost:1/callback")
+			v := request("client_id", h.Publish("/c", goodDocument), "redirect_uri", "http://localhost:1/callback")
 			l.begin(v)
-			h.handle("/c", trouble)
-			l.advance(maxFresh + time.Second)
+			h.Handle("/c", trouble)
+			l.advance(24*time.Hour + time.Second)
 			for range refusedRequestsPerMinute {
 				l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_client")
 			}
@@ -188,14 +130,14 @@ func TestStrangersDocumentIsGone_H16(t *testing.T) {
 // A person in the middle of signing in can go on when the host is back.
 func TestTroubleDuringFlow_AS23(t *testing.T) {
 	l, h := documentLab(t)
-	id := h.publish("/c", goodDocument)
+	id := h.Publish("/c", goodDocument)
 	b := l.begin(request("client_id", id, "redirect_uri", "http://localhost:1/callback"))
-	h.handle("/c", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	h.Handle("/c", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	l.restart()
 	if _, err := l.as.Flows.Open(b.get(), b.flowID); err == nil || errors.Is(err, ErrFlowInvalid) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("while the host is broken: %v", err)
 	}
-	h.publish("/c", goodDocument)
+	h.Publish("/c", goodDocument)
 	l.open(b)
 }
 
@@ -203,260 +145,14 @@ func TestTroubleDuringFlow_AS23(t *testing.T) {
 // even after a restart.
 func TestOwnTokensOutlastFlood_H11(t *testing.T) {
 	l, h := documentLab(t)
-	id := h.publish("/c", goodDocument)
+	id := h.Publish("/c", goodDocument)
 	issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
 	l.restart()
 	l.stopLimits()
-	for i := range fetchesPerHost + firstFetchesPerHost {
-		_, _ = l.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.url, "/x", i))
+	for i := range 3 * fetchesPerHost {
+		_, _ = l.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.URL, "/x", i))
 	}
 	_, err := l.lookupFrom("198.51.100.1", id)
-	refusedBecause(t, err, "invalid_client", errHostLimit.Error())
+	refusedBecause(t, err, "invalid_client", "too many fetches from this host")
 	l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
-}
-
-// However many ask, only so many documents are fetched at once. The others
-// wait, as long as they like.
-func TestDownloadsAtOnce_H11(t *testing.T) {
-	l, h := documentLab(t)
-	known := h.publish("/known", goodDocument, "Cache-Control", "max-age=60")
-	if _, err := l.lookup(known); err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var now, most int
-	count := func(n int) {
-		mu.Lock()
-		defer mu.Unlock()
-		now += n
-		most = max(most, now)
-	}
-	arrived, release := make(chan struct{}, 100), make(chan struct{})
-	slow := func(i int) string {
-		path := fmt.Sprint("/slow", i)
-		return h.handle(path, func(w http.ResponseWriter, _ *http.Request) {
-			count(1)
-			defer count(-1)
-			arrived <- struct{}{}
-			<-release
-			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprint(w, strings.ReplaceAll(goodDocument, "$ID", h.url+path))
-		})
-	}
-	const all = 2 * downloadsAtOnce
-	var wg sync.WaitGroup
-	for i := range all {
-		id := slow(i)
-		wg.Go(func() {
-			if _, err := l.lookupFrom(fmt.Sprintf("203.0.%d.1", i), id); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for range downloadsAtOnce {
-		<-arrived
-	}
-	impatient, hangUp := context.WithCancel(t.Context())
-	hangUp()
-	if _, err := l.as.clients.documents.source.get(impatient, slow(all), stranger); !errors.Is(err, context.Canceled) {
-		t.Errorf("who hung up while waiting: %v", err)
-	}
-	l.advance(61 * time.Second)
-	if _, err := l.lookup(known); err != nil {
-		t.Errorf("a known document waits behind strangers: %v", err)
-	}
-	close(release)
-	wg.Wait()
-	mu.Lock()
-	defer mu.Unlock()
-	if most != downloadsAtOnce {
-		t.Errorf("%d at once", most)
-	}
-	if n := h.hits.Load(); n != all+2 {
-		t.Errorf("%d requests", n)
-	}
-}
-
-// Where too many known documents are being fetched, the rest are answered from
-// memory.
-func TestBusyAnswersFromMemory_H11(t *testing.T) {
-	l, h := documentLab(t)
-	id := h.publish("/c", goodDocument, "Cache-Control", "max-age=60")
-	if _, err := l.look(t, h, id); err != nil {
-		t.Fatal(err)
-	}
-	leave := fillPlaces(t, l.as.deps.Documents.downloads.proven)
-	l.advance(61 * time.Second)
-	if hits, err := l.look(t, h, id); hits != 0 || err != nil {
-		t.Errorf("%d requests, %v", hits, err)
-	}
-	l.advance(maxFresh)
-	if _, err := l.look(t, h, id); err == nil || oauth.AsError(err).Status != http.StatusBadRequest {
-		t.Errorf("after a day: %v", err)
-	}
-	if _, err := l.as.clients.Lookup(t.Context(), id, Requester{Proven: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
-		t.Errorf("one who is known here, after a day: %v", err)
-	}
-	for _, f := range leave {
-		f()
-	}
-	if hits, err := l.look(t, h, id); hits != 1 || err != nil {
-		t.Errorf("busy counts as a failure of the host: %d requests, %v", hits, err)
-	}
-}
-
-// Whoever came first leaves, or may not ask: those who came along ask themselves.
-func TestFirstOfManyLeaves_H11(t *testing.T) {
-	h := newHost(t)
-	id := h.publish("/c", goodDocument)
-	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
-		l.allowLoopback()
-		leave := fillPlaces(t, l.as.deps.Documents.downloads.strangers)
-		ctx, hangUp := context.WithCancel(t.Context())
-		first, second := make(chan error, 1), make(chan error, 1)
-		get := func(ctx context.Context, address string, done chan error) {
-			_, err := l.as.clients.documents.source.get(ctx, id, Requester{Address: address})
-			done <- err
-		}
-		go get(ctx, "192.0.2.1", first)
-		synctest.Wait()
-		go get(t.Context(), "198.51.100.1", second)
-		synctest.Wait()
-		hangUp()
-		synctest.Wait()
-		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("the first: %v", err)
-		}
-		leave[0]()
-		if err := <-second; err != nil {
-			t.Errorf("the second: %v", err)
-		}
-	})
-}
-
-// However much some ask for, at once or of one host, everybody else's first
-// request gets through.
-func TestNewcomersDuringFlood_H11(t *testing.T) {
-	flooders := map[string]func(i int) string{
-		"one address":                func(int) string { return "192.0.2.1" },
-		"a few addresses":            func(i int) string { return fmt.Sprintf("192.0.%d.1", i%6) },
-		"a network of IPv4":          func(i int) string { return fmt.Sprintf("192.0.2.%d", i%256) },
-		"all of an IPv6 /48":         func(i int) string { return fmt.Sprintf("2001:db8:1:%x::1", i) },
-		"what shares their IPv4 /24": func(i int) string { return fmt.Sprintf("198.51.100.%d", 200+i%6) },
-	}
-	for name, flooder := range flooders {
-		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t)
-			l.stopLimits()
-			for i := range 400 {
-				_, _ = l.lookupFrom(flooder(i), fmt.Sprint(h.url, "/x", i))
-			}
-			for i := range 10 {
-				if _, err := l.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.publish(fmt.Sprint("/c", i), goodDocument)); err != nil {
-					t.Errorf("newcomer %d: %v", i, err)
-				}
-			}
-		})
-	}
-}
-
-// Nobody waits behind those who have a slow host asked, not even for the same
-// document.
-func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
-	l, h := documentLab(t)
-	release := make(chan struct{})
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer close(release)
-	id := h.publish("/c", goodDocument)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	look := func(address, id string) { _, _ = l.as.clients.Lookup(ctx, id, Requester{Address: address}) }
-	for i := range 100 {
-		address := fmt.Sprintf("2001:db8:1:%x::1", i)
-		h.handle(fmt.Sprint("/slow", i), func(http.ResponseWriter, *http.Request) { <-release })
-		wg.Go(func() { look(address, fmt.Sprint(h.url, "/slow", i)) })
-		wg.Go(func() { look(address, id) })
-	}
-	eventually(t, "the flood has not begun", func() bool { return h.hits.Load() >= downloadsAtOnce/2 })
-	for i := range 20 {
-		began := time.Now()
-		_, err := l.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.publish(fmt.Sprint("/c", i), goodDocument))
-		if err != nil || time.Since(began) > 2*time.Second {
-			t.Errorf("newcomer %d: %v after %v", i, err, time.Since(began))
-		}
-	}
-	if _, err := l.lookupFrom("203.0.113.1", id); err != nil {
-		t.Errorf("what the flood asks for too: %v", err)
-	}
-}
-
-// What a sender has to wait for because of all it asks for, nobody else waits
-// for with it.
-func TestNewcomerAsksForTheSame_H11(t *testing.T) {
-	l, h := documentLab(t)
-	id := h.publish("/c", goodDocument)
-	takeAll(l.as.deps.Documents.downloads.strangers, "2001:db8:1::1")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { _, _ = l.as.clients.Lookup(ctx, id, Requester{Address: "2001:db8:1::1"}) }()
-	places := l.as.deps.Documents.downloads.strangers
-	eventually(t, "the flood does not wait", func() bool {
-		places.mu.Lock()
-		defer places.mu.Unlock()
-		return len(places.waiting) == 1
-	})
-	if _, err := l.lookupFrom("198.51.100.1", id); err != nil {
-		t.Error(err)
-	}
-}
-
-// A web page makes its visitors ask, but leaves them what is theirs.
-func TestForeignPageAsksFirst_H11(t *testing.T) {
-	l, h := documentLab(t)
-	l.stopLimits()
-	for l.as.deps.Limiter.Allow("fetch_host", "127.0.0.1", fetchesPerHost) {
-	}
-	id := h.publish("/c", goodDocument)
-	if _, err := l.as.clients.Lookup(t.Context(), id, Requester{Address: "192.0.2.1", ForeignPage: true}); err == nil {
-		t.Error("a page uses what is left for newcomers")
-	}
-	if _, err := l.lookup(id); err != nil {
-		t.Errorf("then its visitor: %v", err)
-	}
-}
-
-// Whoever looked into memory too early, or waited for a place meanwhile, does
-// not have fetched again what is there by then.
-func TestFetchedMeanwhile_H11(t *testing.T) {
-	l, h := documentLab(t)
-	source := l.as.clients.documents.source
-	id := h.publish("/c", goodDocument)
-	if _, err := l.lookup(id); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := source.fetch(t.Context(), documentKey{source.rules, id}, stranger, time.Time{}); err != nil || h.hits.Load() != 1 {
-		t.Errorf("looked too early: %v, %d requests", err, h.hits.Load())
-	}
-	other, places := h.publish("/other", goodDocument), l.as.deps.Documents.downloads.strangers
-	leave := fillPlaces(t, places)
-	var wg sync.WaitGroup
-	for i := range 5 {
-		wg.Go(func() {
-			if _, err := l.lookupFrom(fmt.Sprintf("198.51.%d.1", i), other); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	eventually(t, "not all wait", func() bool {
-		places.mu.Lock()
-		defer places.mu.Unlock()
-		return len(places.waiting) == 5
-	})
-	leave[0]() // one after the other
-	wg.Wait()
-	if n := h.hits.Load(); n != 2 {
-		t.Errorf("%d requests for two documents", n)
-	}
 }

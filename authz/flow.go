@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -21,7 +22,7 @@ type Flow struct {
 	// SealedID is the flow_id that pages and forms carry.
 	SealedID string
 	ID       string
-	Client   *Client
+	Client   *clients.Client
 	// RedirectURI is where the client waits.
 	RedirectURI string
 	// State is the client's; echoed byte for byte.
@@ -46,7 +47,7 @@ type Flow struct {
 
 // AuthorizationRequest is what a client asks a person for, checked.
 type AuthorizationRequest struct {
-	Client      *Client
+	Client      *clients.Client
 	RedirectURI string
 	State       string
 	Challenge   string

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -23,7 +24,7 @@ import (
 type Flows struct {
 	cfg         *config.Site
 	policy      *grants.Policy
-	clients     *Directory
+	clients     *clients.Directory
 	sessions    *Sessions
 	cookies     cookies
 	pending     *pendingClients
@@ -130,8 +131,8 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 // client returns the client of a flow, unless it became another since it
 // asked: whatever the person reads must be what the request was checked against.
 // A flow is sealed, so its client was known here.
-func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*Client, error) {
-	client, err := fs.clients.Lookup(ctx, s.ClientID, Requester{Address: address, Proven: true})
+func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*clients.Client, error) {
+	client, err := fs.clients.Lookup(ctx, s.ClientID, clients.Requester{Address: address, Proven: true})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return nil, ErrFlowInvalid
 	}

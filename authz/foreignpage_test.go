@@ -103,7 +103,7 @@ func TestForeignPageStarvesNoLookUp_C17(t *testing.T) {
 			t.Fatalf("look-up %d for the page: %d", n, got)
 		}
 	}
-	if got := ask(h.publish("/c", goodDocument)); got != http.StatusBadRequest { // invalid_grant: the client is known
+	if got := ask(h.Publish("/c", goodDocument)); got != http.StatusBadRequest { // invalid_grant: the client is known
 		t.Errorf("the person's own client: %d", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -42,10 +43,12 @@ const (
 	labSecret   = "correct horse battery staple"
 )
 
-// Limits of package ratelimit, per minute.
+// Limits of packages ratelimit and clients, per minute.
 const (
 	authFailuresPerClient  = 10
 	wrongSecretsPerAddress = 60
+	fetchesPerAddress      = 20
+	fetchesPerHost         = 120
 )
 
 var labStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -65,7 +68,7 @@ type lab struct {
 // labSite is what a lab serves: the configuration of a site, and its clients.
 type labSite struct {
 	config.Site
-	Clients []Client
+	Clients []clients.Client
 }
 
 // site returns the configuration, which names the clients.
@@ -80,8 +83,8 @@ func (s *labSite) site() *config.Site {
 func labConfig() labSite {
 	both := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	secret := storage.HashOf(labSecret)
-	client := func(id string, method string, grants []string, redirects ...string) Client {
-		c := Client{ID: id, Origin: Preregistered, Fingerprint: storage.HashOf(id), Metadata: oauth.ClientMetadata{
+	client := func(id string, method string, grants []string, redirects ...string) clients.Client {
+		c := clients.Client{ID: id, Origin: clients.Preregistered, Fingerprint: storage.HashOf(id), Metadata: oauth.ClientMetadata{
 			RedirectURIs: redirects, TokenEndpointAuthMethod: method, GrantTypes: grants, ResponseTypes: []string{"code"}, ClientName: id,
 		}}
 		if method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost {
@@ -106,7 +109,7 @@ func labConfig() labSite {
 		Registration: config.DefaultRegistration(),
 	}}
 	cfg.CodeLifetime = config.Duration(time.Minute)
-	cfg.Clients = []Client{
+	cfg.Clients = []clients.Client{
 		client("app", oauth.AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
 		client("single", oauth.AuthNone, both, labRedirect),
 		client("foreign", oauth.AuthNone, both, labRedirect),
@@ -147,9 +150,9 @@ func newLabOn(t testing.TB, store storage.Store, options ...func(*labSite)) *lab
 }
 
 // labDocuments returns an empty cache of a machine that resolves names.
-func labDocuments() *DocumentCache {
-	c := NewDocumentCache()
-	c.outages.resolves = func(*egress.Client, context.Context, string) bool { return true }
+func labDocuments() *clients.DocumentCache {
+	c := clients.NewDocumentCache()
+	c.Resolves = func(context.Context, *egress.Client, string) bool { return true }
 	return c
 }
 
@@ -185,7 +188,7 @@ func (l *lab) serves() labSite {
 }
 
 // completed returns pre-registered clients as the configuration makes them.
-func completed(t testing.TB, clients []Client) []Client {
+func completed(t testing.TB, clients []clients.Client) []clients.Client {
 	t.Helper()
 	clients = slices.Clone(clients)
 	for i := range clients {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
@@ -38,11 +39,11 @@ func (m *metadataEndpoint) document() oauth.ServerMetadata {
 		ResponseModes:         []string{"query"},
 		GrantTypes:            m.grantTypes,
 		TokenAuthMethods:      all,
-		TokenAuthAlgs:         assertionAlgorithms,
+		TokenAuthAlgs:         clients.AssertionAlgorithms,
 		RevocationAuthMethods: all,
-		RevocationAuthAlgs:    assertionAlgorithms,
+		RevocationAuthAlgs:    clients.AssertionAlgorithms,
 		IntrospectAuthMethods: confidential,
-		IntrospectAuthAlgs:    assertionAlgorithms,
+		IntrospectAuthAlgs:    clients.AssertionAlgorithms,
 		CodeChallengeMethods:  []string{oauth.MethodS256},
 		MetadataDocuments:     *m.cfg.Registration.MetadataDocuments,
 		Iss:                   true,

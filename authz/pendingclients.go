@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 )
 
@@ -26,8 +27,8 @@ func newPendingClients(now func() time.Time, within time.Duration) *pendingClien
 }
 
 // note tells that a person was sent to the pages for a client.
-func (p *pendingClients) note(c *Client) {
-	if c.Origin != Registered {
+func (p *pendingClients) note(c *clients.Client) {
+	if c.Origin != clients.Registered {
 		return
 	}
 	p.mu.Lock()

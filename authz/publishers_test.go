@@ -1,12 +1,10 @@
 package authz
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -72,7 +69,7 @@ func TestUnreachablePublisher(t *testing.T) {
 		t.Fatal("documents are not advertised before one was asked for")
 	}
 	_, err := l.lookup(id)
-	if err == nil || oauth.AsError(err).Status != http.StatusBadRequest || oauth.AsError(err).Description != unreachableDocuments(nil).Description {
+	if err == nil || oauth.AsError(err).Status != http.StatusBadRequest || !strings.Contains(oauth.AsError(err).Description, "cannot fetch descriptions of applications") {
 		t.Errorf("the person reads %v", err)
 	}
 	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.AuthorizationServerPath + "/mcp/", "/mcp/notion" + oauth.OpenIDConfigurationPath} {
@@ -90,7 +87,7 @@ func TestUnreachablePublisher(t *testing.T) {
 	}
 
 	publish()
-	l.advance(publisherRetry - time.Second)
+	l.advance(time.Minute - time.Second)
 	if l.advertised() {
 		t.Error("advertised without having been tried")
 	}
@@ -102,82 +99,6 @@ func TestUnreachablePublisher(t *testing.T) {
 	}
 }
 
-// Strangers decide which hosts they name. They decide neither that documents
-// cannot be fetched nor that they can, nor how much is logged.
-func TestStrangersDoNotSwitchDocuments(t *testing.T) {
-	l, h := documentLab(t)
-	l.as.cfg.Registration.AllowHosts = nil
-	l.reload(func(*labSite) {})
-	l.stopLimits()
-	for i := range 10 {
-		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
-		if _, err := l.lookup(id); err == nil || oauth.AsError(err).Description != unusableDocument(nil).Description {
-			t.Errorf("the person reads %v", err)
-		}
-		_, _ = l.lookup(fmt.Sprintf("https://10.0.0.%d/c", i))
-	}
-	if !l.advertised() {
-		t.Error("who names dead hosts switches documents off for everybody")
-	}
-	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
-		t.Errorf("%d warnings for 20 names", n)
-	}
-	l.as.clients.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
-	if _, err := l.lookup(h.publish("/c", goodDocument)); err != nil || l.advertised() {
-		t.Errorf("who names a host of their own switches documents on for everybody: %v", err)
-	}
-}
-
-// What was connected to says nothing of the network, however it answers.
-func TestPublisherAnswersBadly(t *testing.T) {
-	for name, serve := range map[string]http.HandlerFunc{
-		"not found": http.NotFound,
-		"broken":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
-		"hangs up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1"} })
-			if _, err := l.lookup(h.handle("/c", serve)); err == nil || !l.advertised() {
-				t.Errorf("%v, advertised: %t", err, l.advertised())
-			}
-		})
-	}
-}
-
-// A machine that resolves no publisher's name fetches nothing: the first
-// client need not find that out.
-func TestNoNames(t *testing.T) {
-	l := newLab(t)
-	var mu sync.Mutex
-	var names []string
-	works := false
-	l.as.deps.Documents.outages.resolves = func(_ *egress.Client, ctx context.Context, name string) bool {
-		if _, ok := ctx.Deadline(); !ok {
-			t.Error("the resolver may take for ever")
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		names = append(names, name)
-		return works
-	}
-	asked := func() int { mu.Lock(); defer mu.Unlock(); return len(names) }
-	if l.advertised() || asked() != len(wellKnownPublishers) {
-		t.Errorf("asked for %d names", asked())
-	}
-	if l.advertised() || asked() != len(wellKnownPublishers) {
-		t.Errorf("asked again at once for %d names", asked())
-	}
-	mu.Lock()
-	works = true
-	mu.Unlock()
-	l.advance(publisherRetry)
-	l.advertised()
-	eventually(t, "not advertised though names resolve", l.advertised)
-	if n := asked(); n != len(wellKnownPublishers)+1 {
-		t.Errorf("asked for %d names", n)
-	}
-}
-
 // Where documents are the only way, not to advertise them helps nobody.
 func TestDocumentsAreTheOnlyWay(t *testing.T) {
 	token := storage.HashOf("initial access token")
@@ -186,58 +107,17 @@ func TestDocumentsAreTheOnlyWay(t *testing.T) {
 		"registration by token":   func(r *config.Registration) { r.TokenHash = &token },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *labSite) { change(c.Registration) })
-			l.as.clients.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+			l, _ := documentLab(t, func(c *labSite) {
+				c.Registration.AllowHosts = []string{"127.0.0.1"}
+				change(c.Registration)
+			})
+			id, _ := deadURL(t, "127.0.0.1")
+			if _, err := l.lookup(id); err == nil || l.as.clients.DocumentsFetchable(t.Context()) {
+				t.Fatal("the host is taken for reachable")
+			}
 			if !l.advertised() {
 				t.Error("not advertised")
 			}
 		})
-	}
-}
-
-func TestPublishersOf(t *testing.T) {
-	for name, tc := range map[string]struct {
-		policy config.Registration
-		want   int
-	}{
-		"default":       {config.Registration{}, len(wellKnownPublishers)},
-		"denied":        {config.Registration{DenyHosts: []string{"claude.ai"}}, len(wellKnownPublishers) - 1},
-		"only listed":   {config.Registration{AllowHosts: []string{"Claude.AI", "claude.ai", "client.example"}}, 2},
-		"only a suffix": {config.Registration{AllowHosts: []string{".example.com"}}, 0},
-	} {
-		if got := publishersOf(&tc.policy); len(got) != tc.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
-// What was not tried, or may not be reached, is no news of the network.
-func TestPublishersNoteOnlyTries(t *testing.T) {
-	l := newLab(t)
-	p := l.as.clients.documents.publishers
-	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
-	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
-	p.note("http://claude.ai/c", egress.ErrURL)
-	if l.advertised() {
-		t.Error("a URL that may not be asked counts as reached")
-	}
-	p.note("https://client.example/c", fmt.Errorf("%w: %w", egress.ErrUnreachable, egress.ErrAddress))
-	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 { // the limit of a minute is counted from the second
-		t.Errorf("%d warnings", n)
-	}
-	for range 10 {
-		p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
-	}
-	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 {
-		t.Errorf("%d warnings of one outage", n)
-	}
-}
-
-// Where documents may be on this machine, names say nothing.
-func TestNoNamesButLoopback(t *testing.T) {
-	l, _ := documentLab(t)
-	l.as.deps.Documents.outages.resolves = func(*egress.Client, context.Context, string) bool { return false }
-	if !l.advertised() {
-		t.Error("not advertised")
 	}
 }

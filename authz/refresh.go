@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -48,7 +49,7 @@ type refreshGrant struct {
 // Every token is used once. A client that lost the response, or sent the
 // request twice, gets the same response again for a while; any other reuse
 // means that somebody holds a copy and ends the grant.
-func (rg *refreshGrant) redeem(ctx context.Context, client *Authenticated, form url.Values) (*issuedTokens, error) {
+func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
@@ -73,7 +74,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *Authenticated, form 
 		return nil, oauth.ErrInvalidGrant
 	}
 	if token.Authenticated && !client.Proved {
-		return nil, errUnproved
+		return nil, clients.ErrUnproved
 	}
 	usable, err := rg.grants.UsableServers(ctx, client.Metadata.RedirectURIs, &grant)
 	if err != nil {
@@ -120,7 +121,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *Authenticated, form 
 
 // refuseReuse refuses a refresh token that has no record. If it proves its
 // grant, it was used before, and ends that.
-func (rg *refreshGrant) refuseReuse(ctx context.Context, client *Authenticated, r storage.Rotation) error {
+func (rg *refreshGrant) refuseReuse(ctx context.Context, client *clients.Authenticated, r storage.Rotation) error {
 	if r.GrantID != "" {
 		if _, err := rg.rotate(ctx, client, r); err != nil {
 			return err
@@ -130,7 +131,7 @@ func (rg *refreshGrant) refuseReuse(ctx context.Context, client *Authenticated, 
 }
 
 // rotate has the store decide about a refresh token.
-func (rg *refreshGrant) rotate(ctx context.Context, client *Authenticated, r storage.Rotation) (storage.RotationResult, error) {
+func (rg *refreshGrant) rotate(ctx context.Context, client *clients.Authenticated, r storage.Rotation) (storage.RotationResult, error) {
 	result, err := rg.store.RotateRefreshToken(ctx, r)
 	if err != nil {
 		return result, oauth.Unavailable(err)
@@ -144,7 +145,7 @@ func (rg *refreshGrant) rotate(ctx context.Context, client *Authenticated, r sto
 
 // repeat returns the tokens that the first use of a refresh token yielded,
 // provided that they are no more, and nothing else, than this one asks for.
-func (rg *refreshGrant) repeat(presented string, client *Client, replay []byte, asked *issuedTokens) (*issuedTokens, error) {
+func (rg *refreshGrant) repeat(presented string, client *clients.Client, replay []byte, asked *issuedTokens) (*issuedTokens, error) {
 	plain, err := seal.OpenUnder(presented, replay, "refresh", rg.cfg.Issuer, client.ID)
 	if err != nil {
 		return nil, oauth.Unavailable(err)

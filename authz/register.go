@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"go.uber.org/zap"
@@ -40,7 +41,7 @@ type registrationResponse struct {
 // registrationEndpoint is RFC 7591 section 3, and with management RFC 7592.
 type registrationEndpoint struct {
 	cfg      *config.Site
-	clients  *Directory
+	clients  *clients.Directory
 	pending  *pendingClients
 	store    storage.AuthStore
 	cache    *tokens.Cache
@@ -120,10 +121,10 @@ func (e *registrationEndpoint) checkInitialToken(r *http.Request) error {
 func checkJSON(r *http.Request) error {
 	types := r.Header.Values("Content-Type")
 	if len(types) != 1 {
-		return invalidMetadata("The request must have one Content-Type.")
+		return clients.InvalidMetadata("The request must have one Content-Type.")
 	}
 	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
-		return invalidMetadata("The Content-Type must be application/json.")
+		return clients.InvalidMetadata("The Content-Type must be application/json.")
 	}
 	return nil
 }
@@ -152,7 +153,7 @@ func (e *registrationEndpoint) parse(body []byte) (oauth.ClientMetadata, error) 
 			Description: "The request must be one JSON object with members of the right type, none of them twice.", Cause: err,
 		}
 	}
-	err := completeMetadata(&m, Registered, e.cfg.Registration.RedirectSchemes)
+	err := clients.CompleteMetadata(&m, clients.Registered, e.cfg.Registration.RedirectSchemes)
 	return m, err
 }
 

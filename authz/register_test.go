@@ -12,8 +12,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -34,7 +36,7 @@ func TestRegister_AS35(t *testing.T) {
 		t.Error("a public client got a secret")
 	}
 	c, err := l.lookup(reg.ID)
-	if err != nil || c.Origin != Registered || c.Metadata.ClientName != "c" {
+	if err != nil || c.Origin != clients.Registered || c.Metadata.ClientName != "c" {
 		t.Errorf("lookup: %+v, %v", c, err)
 	}
 }
@@ -140,7 +142,7 @@ func TestRegistrationKeepsGoodRedirectURIs(t *testing.T) {
 	if status != http.StatusOK || !slices.Equal(again.RedirectURIs, []string{labRedirect}) {
 		t.Errorf("update: %d %q", status, again.RedirectURIs)
 	}
-	operators := Client{ID: "c", Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect, "weird-scheme:/cb"}}}
+	operators := clients.Client{ID: "c", Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect, "weird-scheme:/cb"}}}
 	if err := operators.Complete(config.DefaultRegistration().RedirectSchemes); err == nil {
 		t.Error("a mistake of the operator is dropped in silence")
 	}
@@ -208,7 +210,7 @@ func TestReservedMembers_G07(t *testing.T) {
 func TestNothingFetched_G06(t *testing.T) {
 	l := newLab(t)
 	l.allowLoopback()
-	address, dialled := newListener(t)
+	address, dialled := oauthtest.NewListener(t)
 	l.register(fmt.Sprintf(`{"redirect_uris":["https://%[1]s/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://%[1]s/jwks",`+
 		`"logo_uri":"https://%[1]s/logo","sector_identifier_uri":"https://%[1]s/sector","client_uri":"https://%[1]s/","software_statement":"e30.e30.",`+
 		`"tos_uri":"https://%[1]s/tos","policy_uri":"https://%[1]s/policy"}`, address))

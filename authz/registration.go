@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
@@ -96,7 +97,7 @@ func (e *registrationEndpoint) update(w http.ResponseWriter, r *http.Request, c 
 	if err := json.Unmarshal(c.Metadata, &before); err != nil {
 		return nil, err
 	}
-	changed := fingerprint(&before) != fingerprint(&metadata)
+	changed := clients.Fingerprint(&before) != clients.Fingerprint(&metadata)
 	oldToken := c.RegistrationTokenHash
 	response, err := e.describe(&c, metadata, oauth.NewSecret(registrationTokenPrefix))
 	if err != nil {
@@ -126,7 +127,7 @@ func checkUpdate(body []byte, c *storage.Client) error {
 		ClientIDIssuedAt        json.RawMessage `json:"client_id_issued_at"`
 	}
 	if err := strictjson.Unmarshal(body, maxRegistrationLen, &own); err != nil {
-		return invalidMetadata("client_id and client_secret must be texts.")
+		return clients.InvalidMetadata("client_id and client_secret must be texts.")
 	}
 	if own.ClientID != c.ID {
 		return oauth.NewError("invalid_request", "client_id must be that of the registration.")

@@ -10,6 +10,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
+const publicKey = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
+
 func (l *lab) manage(method string, reg registration, body string) (status int, again registration) {
 	l.t.Helper()
 	w := l.send(method, reg.path(), body, "Authorization", "Bearer "+reg.Token)

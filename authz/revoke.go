@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -60,7 +61,7 @@ func (e *revocationEndpoint) revokeToken(w http.ResponseWriter, r *http.Request)
 	return nil
 }
 
-func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *Authenticated, presented string) error {
+func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *clients.Authenticated, presented string) error {
 	token, err := e.lookup.Refresh(ctx, presented)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
@@ -72,12 +73,12 @@ func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *Aut
 		return nil
 	}
 	if token.Authenticated && !client.Proved {
-		return errUnproved
+		return clients.ErrUnproved
 	}
 	return e.grants.Revoke(ctx, token.GrantID)
 }
 
-func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *Authenticated, h storage.Hash) error {
+func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *clients.Authenticated, h storage.Hash) error {
 	revoked, err := e.store.RevokeAccessToken(ctx, h, e.cfg.Issuer, client.ID)
 	if err != nil {
 		return oauth.Unavailable(err)

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -22,12 +23,12 @@ type tokenEndpoint struct {
 
 // authenticate returns the client that makes a request with the form. A refusal
 // is an *oauth.Error; any other error is the store's.
-type authenticate func(r *http.Request, form url.Values) (*Authenticated, error)
+type authenticate func(r *http.Request, form url.Values) (*clients.Authenticated, error)
 
 // grantType is a way for a client to get tokens (OAuth 2.1 section 4).
 type grantType struct {
 	name   string
-	redeem func(ctx context.Context, client *Authenticated, form url.Values) (*issuedTokens, error)
+	redeem func(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error)
 }
 
 func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -38,8 +38,8 @@ type Handler struct {
 
 	app        *App
 	log        *zap.Logger
-	cfg        *config.Site   // resolved
-	clients    []authz.Client // pre-registered
+	cfg        *config.Site     // resolved
+	clients    []clients.Client // pre-registered
 	host       *neighbours.Host
 	forwarders []gateway.Forwarder // one per server
 	user       string              // the placeholder of the user of another handler; empty if that is no way to sign in

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
@@ -41,7 +42,7 @@ type processState struct {
 	store        storage.Store
 	tokens       *tokens.Cache
 	limiter      *ratelimit.Limiter
-	documents    *authz.DocumentCache
+	documents    *clients.DocumentCache
 	stepUps      *authz.StepUps
 	streams      *gateway.Streams
 	elicitations *gateway.Elicitations
@@ -61,7 +62,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		store:        store,
 		tokens:       tokens.NewCache(store, tokenCacheSize),
 		limiter:      ratelimit.New(limiterSize),
-		documents:    authz.NewDocumentCache(),
+		documents:    clients.NewDocumentCache(),
 		stepUps:      authz.NewStepUps(stepUpsSize),
 		streams:      gateway.NewStreams(),
 		elicitations: gateway.NewElicitations(),

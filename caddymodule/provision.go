@@ -6,7 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -59,7 +59,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 
 // resolveSite checks all of a configuration that can be checked without a place
 // among Caddy's routes.
-func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []authz.Client, error) {
+func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []clients.Client, error) {
 	resolved, err := site.Resolve(resolve)
 	if err != nil {
 		return nil, nil, err
@@ -67,7 +67,7 @@ func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []au
 	if err := checkProxies(resolved); err != nil {
 		return nil, nil, err
 	}
-	clients, err := authz.PreregisteredClients(resolved)
+	clients, err := clients.PreregisteredFrom(resolved)
 	return resolved, clients, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
@@ -19,7 +20,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -64,7 +64,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 	tokens := tokens.NewCache(store, tokenCacheSize)
 	state := &processState{
 		store: store, tokens: tokens, limiter: ratelimit.New(16), streams: gateway.NewStreams(), connections: accounts.NewShared(),
-		documents: authz.NewDocumentCache(),
+		documents: clients.NewDocumentCache(),
 	}
 	s, _, err := newSite(h, state, stubKeys)
 	if err != nil {

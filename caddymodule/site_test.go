@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -10,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -27,7 +27,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	store := memstore.New()
 	state := &processState{
 		store: store, tokens: tokens.NewCache(store, 1), limiter: ratelimit.New(16), streams: gateway.NewStreams(),
-		documents: authz.NewDocumentCache(), connections: accounts.NewShared(),
+		documents: clients.NewDocumentCache(), connections: accounts.NewShared(),
 	}
 	t.Cleanup(state.connections.Close)
 	at := func(publicURL string) *mcp.Sessions {

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // bothPages returns what a person sees of a client before deciding.
-func bothPages(t *testing.T, client authz.Client, redirectURI string) map[string]string {
+func bothPages(t *testing.T, client clients.Client, redirectURI string) map[string]string {
 	t.Helper()
 	s := newSite(t)
 	f := s.mustOpenFlow()
@@ -31,20 +32,20 @@ func shown(t *testing.T, show flowHandler, target string, f *authz.Flow) *httpte
 	return w
 }
 
-func named(name string) authz.Client {
-	return authz.Client{ID: "c", Origin: authz.Registered, Metadata: oauth.ClientMetadata{ClientName: name}}
+func named(name string) clients.Client {
+	return clients.Client{ID: "c", Origin: clients.Registered, Metadata: oauth.ClientMetadata{ClientName: name}}
 }
 
-func document(id, name string) authz.Client {
-	return authz.Client{ID: id, Origin: authz.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: name}}
+func document(id, name string) clients.Client {
+	return clients.Client{ID: id, Origin: clients.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: name}}
 }
 
 func TestClientAsShown_G04_H13_H14_H19(t *testing.T) {
 	const loopback = "Any program on it can use this name"
 	operators := named("Cursor")
-	operators.Origin = authz.Preregistered
+	operators.Origin = clients.Preregistered
 	tests := map[string]struct {
-		client      authz.Client
+		client      clients.Client
 		redirectURI string
 		want        []string
 		never       []string
@@ -166,7 +167,7 @@ func TestNameComesLastAndOnce_G04(t *testing.T) {
 
 // Nothing a client registered is more than text, and no address of it is used.
 func TestMetadataIsInert_G05(t *testing.T) {
-	client := authz.Client{ID: "c", Origin: authz.Registered, Metadata: oauth.ClientMetadata{
+	client := clients.Client{ID: "c", Origin: clients.Registered, Metadata: oauth.ClientMetadata{
 		ClientName: `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`,
 		ClientURI:  "javascript:alert(2)", LogoURI: "https://evil.example/logo.png",
 		PolicyURI: "https://evil.example/policy", TOSURI: "data:text/html,x", Contacts: []string{"<b>me</b>"},

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -39,8 +40,8 @@ type clientView struct {
 
 // client describes the client of a flow.
 func (d *describer) client(f *authz.Flow) clientView {
-	v := d.namedClient(f.Client.Metadata.ClientName, f.Client.Origin == authz.Preregistered, f.RedirectURI)
-	if f.Client.Origin != authz.MetadataDocument {
+	v := d.namedClient(f.Client.Metadata.ClientName, f.Client.Origin == clients.Preregistered, f.RedirectURI)
+	if f.Client.Origin != clients.MetadataDocument {
 		return v
 	}
 	if u, err := url.Parse(f.Client.ID); err == nil {
@@ -131,7 +132,7 @@ func (d *describer) scopes(f *authz.Flow, s *config.Server) []scopeView {
 }
 
 // lifetime tells how long the access will last.
-func (d *describer) lifetime(client *authz.Client) string {
+func (d *describer) lifetime(client *clients.Client) string {
 	t, l := d.text, d.cfg.Lifetimes
 	if slices.Contains(client.Metadata.GrantTypes, "refresh_token") {
 		return fmt.Sprintf(t.StaysRenewed, t.Duration(time.Duration(l.RefreshTokenLifetime)), t.Duration(time.Duration(l.AbsoluteGrantLifetime)))

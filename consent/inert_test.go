@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -20,7 +21,7 @@ func TestNothingOfStrangersRuns(t *testing.T) {
 	who := storage.Identity{Kind: "user_id", Subject: "user_id:" + spell, Name: spell}
 	spelled := func(s *site) *authz.Flow {
 		f := s.mustOpenFlow()
-		f.Client = &authz.Client{ID: "https://evil.example/" + spell, Origin: authz.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: spell}}
+		f.Client = &clients.Client{ID: "https://evil.example/" + spell, Origin: clients.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: spell}}
 		f.RedirectURI, f.Identity = "https://evil.example/cb?"+spell, &who
 		return f
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -121,7 +122,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	if change != nil {
 		change(&cfg)
 	}
-	editor := authz.Client{ID: "editor", Metadata: oauth.ClientMetadata{
+	editor := clients.Client{ID: "editor", Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
 		TokenEndpointAuthMethod: oauth.AuthNone, GrantTypes: []string{"authorization_code"},
 	}}
@@ -130,8 +131,8 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
 	deps := authz.Deps{
-		Store: store, Clients: []authz.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
-		Egress: egress.New(egress.Options{}), Documents: authz.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
+		Store: store, Clients: []clients.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
+		Egress: egress.New(egress.Options{}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
 	}
 	if len(servers) > 0 {

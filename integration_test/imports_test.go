@@ -38,6 +38,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			"config",
 			"authz/ratelimit",
 			"authz/tokens",
+			"authz/clients",
 			"authz/grants",
 			"authz",
 			"consent/pages",

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"context"
@@ -121,9 +121,9 @@ func (c *Client) authenticatesBy(method string) bool {
 	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost || method == oauth.AuthNone && c.Origin == Registered
 }
 
-// errUnproved is the answer to a client that proved who it is when it got a
+// ErrUnproved is the answer to a client that proved who it is when it got a
 // refresh token, and now does not: whoever stole the token lacks the secret.
-var errUnproved = &oauth.Error{
+var ErrUnproved = &oauth.Error{
 	Status: http.StatusUnauthorized, Code: "invalid_client",
 	Description: "The client must authenticate as it did when it got this token.",
 }

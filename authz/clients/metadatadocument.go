@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"context"
@@ -160,12 +160,12 @@ func parseMetadataDocument(id string, body []byte, redirectSchemes []string) (*C
 	if err := strictjson.Unmarshal(body, maxDocumentLen, &c.Metadata); err != nil {
 		return nil, err
 	}
-	if err := completeMetadata(&c.Metadata, MetadataDocument, redirectSchemes); err != nil {
+	if err := CompleteMetadata(&c.Metadata, MetadataDocument, redirectSchemes); err != nil {
 		return nil, err
 	}
 	if c.Metadata.ClientName == "" {
 		return nil, errors.New("client_name is missing")
 	}
-	c.Fingerprint = fingerprint(&c.Metadata)
+	c.Fingerprint = Fingerprint(&c.Metadata)
 	return c, nil
 }

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"context"
@@ -44,9 +44,6 @@ func publishersOf(policy *config.Registration) []string {
 // that read that documents are supported do not register in another way when
 // theirs cannot be fetched, so they must not read it then.
 type outages struct {
-	// resolves may be replaced by tests.
-	resolves func(*egress.Client, context.Context, string) bool
-
 	names   sync.Mutex // held while names are resolved
 	checked bool       // that any name resolves
 
@@ -61,7 +58,7 @@ type outage struct {
 }
 
 func newOutages() *outages {
-	return &outages{resolves: (*egress.Client).Resolves, byHost: map[string]outage{}}
+	return &outages{byHost: map[string]outage{}}
 }
 
 // began notes that the document at the URL could not be reached. It reports
@@ -112,17 +109,18 @@ func (o *outages) due(hosts []string, now time.Time) map[string]string {
 // publishers are the hosts by which one site judges whether it can fetch
 // documents.
 type publishers struct {
-	hosts   []string
-	outages *outages
-	egress  *egress.Client
-	limiter *ratelimit.Limiter
-	log     *zap.Logger
-	now     func() time.Time
+	hosts    []string
+	outages  *outages
+	resolves func(context.Context, *egress.Client, string) bool
+	egress   *egress.Client
+	limiter  *ratelimit.Limiter
+	log      *zap.Logger
+	now      func() time.Time
 }
 
 func newPublishers(policy *config.Registration, deps *DirectoryDeps) *publishers {
 	return &publishers{
-		hosts: publishersOf(policy), outages: deps.Documents.outages, egress: deps.Egress,
+		hosts: publishersOf(policy), outages: deps.Documents.outages, resolves: deps.Documents.Resolves, egress: deps.Egress,
 		limiter: deps.Limiter, log: deps.Logger, now: deps.Now,
 	}
 }
@@ -151,7 +149,7 @@ func (p *publishers) checkNames(ctx context.Context) {
 func (p *publishers) resolveNames(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namesTimeout)
 	defer cancel()
-	if slices.ContainsFunc(p.hosts, func(host string) bool { return p.outages.resolves(p.egress, ctx, host) }) {
+	if slices.ContainsFunc(p.hosts, func(host string) bool { return p.resolves(ctx, p.egress, host) }) {
 		p.worksAgain(p.hosts[0], false)
 		return
 	}

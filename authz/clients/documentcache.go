@@ -1,6 +1,7 @@
-package authz
+package clients
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -24,6 +25,9 @@ const (
 // documents of clients, and their keys. One serves a whole process: a change
 // of configuration must not send every client to be fetched again.
 type DocumentCache struct {
+	// Resolves reports whether a name has an address. It may be replaced by tests.
+	Resolves func(context.Context, *egress.Client, string) bool
+
 	downloads *downloads
 	outages   *outages
 	clients   *documentCache[*Client]
@@ -33,6 +37,7 @@ type DocumentCache struct {
 // NewDocumentCache returns an empty cache.
 func NewDocumentCache() *DocumentCache {
 	return &DocumentCache{
+		Resolves:  func(ctx context.Context, c *egress.Client, name string) bool { return c.Resolves(ctx, name) },
 		downloads: newDownloads(),
 		outages:   newOutages(),
 		clients:   newDocumentCache[*Client](maxDocuments),

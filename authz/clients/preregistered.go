@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"errors"
@@ -8,10 +8,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// PreregisteredClients returns the clients that an operator configured. An
+// PreregisteredFrom returns the clients that an operator configured. An
 // error names the field by its path.
-func PreregisteredClients(site *config.Site) ([]Client, error) {
-	clients := make([]Client, 0, len(site.Clients))
+func PreregisteredFrom(site *config.Site) ([]Client, error) {
+	all := make([]Client, 0, len(site.Clients))
 	for i, c := range site.Clients {
 		client := Client{ID: c.ID, Introspect: c.Introspect, SecretHash: c.SecretHash, Metadata: oauth.ClientMetadata{
 			ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
@@ -23,9 +23,9 @@ func PreregisteredClients(site *config.Site) ([]Client, error) {
 		if err := client.Complete(site.Registration.RedirectSchemes); err != nil {
 			return nil, unusable(config.Index("clients", i), &c, err)
 		}
-		clients = append(clients, client)
+		all = append(all, client)
 	}
-	return clients, nil
+	return all, nil
 }
 
 // unusable names the field that made a client unusable.

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"crypto/sha256"
@@ -47,32 +47,32 @@ func (c *Client) AllowsGrant(grantType string) bool {
 // way, since nobody told the client which one was registered.
 func (c *Client) Complete(redirectSchemes []string) error {
 	if c.ID == "" || !visible(c.ID, maxDocumentURLLen) {
-		return invalidMetadata("client_id must be visible characters.")
+		return InvalidMetadata("client_id must be visible characters.")
 	}
 	if c.SecretHash == nil && c.Metadata.TokenEndpointAuthMethod == oauth.AuthSecretEither {
 		c.Metadata.TokenEndpointAuthMethod = oauth.AuthNone
 	}
-	if err := completeMetadata(&c.Metadata, Preregistered, redirectSchemes); err != nil {
+	if err := CompleteMetadata(&c.Metadata, Preregistered, redirectSchemes); err != nil {
 		return err
 	}
 	switch c.Metadata.TokenEndpointAuthMethod {
 	case oauth.AuthNone, oauth.AuthPrivateKeyJWT:
 		if c.SecretHash != nil {
-			return invalidMetadata("this token_endpoint_auth_method uses no client secret.")
+			return InvalidMetadata("this token_endpoint_auth_method uses no client secret.")
 		}
 	default:
 		if c.SecretHash == nil {
-			return invalidMetadata("this token_endpoint_auth_method needs a client secret.")
+			return InvalidMetadata("this token_endpoint_auth_method needs a client secret.")
 		}
 	}
-	c.Origin, c.Fingerprint = Preregistered, fingerprint(&c.Metadata)
+	c.Origin, c.Fingerprint = Preregistered, Fingerprint(&c.Metadata)
 	return nil
 }
 
-// fingerprint hashes what a person's approval of a client rests on. The order
+// Fingerprint hashes what a person's approval of a client rests on. The order
 // of redirect URIs does not matter, nor whether the client chose what is the
 // default.
-func fingerprint(m *oauth.ClientMetadata) storage.Hash {
+func Fingerprint(m *oauth.ClientMetadata) storage.Hash {
 	uris := slices.Sorted(slices.Values(m.RedirectURIs))
 	text, err := json.Marshal([]any{m.ClientName, uris, m.Published().TokenEndpointAuthMethod, m.JWKSURI, string(m.JWKS)})
 	if err != nil {

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"bytes"
@@ -19,13 +19,13 @@ const (
 	maxScopeLen     = 2 << 10
 )
 
-// invalidMetadata is the answer to metadata this server cannot use (RFC 7591
+// InvalidMetadata is the answer to metadata this server cannot use (RFC 7591
 // section 3.2.2).
-func invalidMetadata(description string) *oauth.Error {
+func InvalidMetadata(description string) *oauth.Error {
 	return oauth.NewError("invalid_client_metadata", description)
 }
 
-// completeMetadata checks what a client says of itself and fills in what it left out,
+// CompleteMetadata checks what a client says of itself and fills in what it left out,
 // for clients of every origin. What can only be shown, never needed (the URIs
 // of logo, home page, policy and terms), is dropped if it is not a plain https
 // URI; anything else that is wrong is refused.
@@ -33,7 +33,7 @@ func invalidMetadata(description string) *oauth.Error {
 // A name must consist of visible characters: control, bidirectional and
 // zero-width characters would let it pass for another on the consent page. Only
 // emoji may be joined to one, where nothing but the picture changes.
-func completeMetadata(m *oauth.ClientMetadata, origin Origin, redirectSchemes []string) error {
+func CompleteMetadata(m *oauth.ClientMetadata, origin Origin, redirectSchemes []string) error {
 	c := metadataCheck{m, origin, redirectSchemes}
 	for _, step := range []func() error{c.checkText, c.completeAuthMethod, c.completeGrants, c.checkRedirectURIs, c.checkKeys} {
 		if err := step(); err != nil {
@@ -59,18 +59,18 @@ type metadataCheck struct {
 func (m metadataCheck) checkText() error {
 	m.ClientName = strings.TrimSpace(m.ClientName)
 	if !visible(m.ClientName, maxNameLen) {
-		return invalidMetadata("client_name must be at most 200 visible characters.")
+		return InvalidMetadata("client_name must be at most 200 visible characters.")
 	}
 	if !visible(m.SoftwareID, maxTextLen) || !visible(m.SoftwareVersion, maxTextLen) {
-		return invalidMetadata("software_id and software_version must each be at most 200 visible characters.")
+		return InvalidMetadata("software_id and software_version must each be at most 200 visible characters.")
 	}
 	if len(m.Contacts) > maxContacts || slices.ContainsFunc(m.Contacts, func(s string) bool { return !visible(s, maxTextLen) }) {
-		return invalidMetadata("contacts must be at most 10 texts of at most 200 visible characters.")
+		return InvalidMetadata("contacts must be at most 10 texts of at most 200 visible characters.")
 	}
 	if len(m.Scope) > maxScopeLen || strings.ContainsFunc(m.Scope, func(r rune) bool {
 		return r < ' ' || r > '~' || r == '"' || r == '\\' // RFC 6749 appendix A.4
 	}) {
-		return invalidMetadata("scope must be a list of scopes separated by spaces.")
+		return InvalidMetadata("scope must be a list of scopes separated by spaces.")
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (m metadataCheck) completeAuthMethod() error {
 			return nil
 		}
 	}
-	return invalidMetadata("token_endpoint_auth_method is not supported.")
+	return InvalidMetadata("token_endpoint_auth_method is not supported.")
 }
 
 // completeGrants settles grant and response types, which must fit each other
@@ -132,7 +132,7 @@ func (m metadataCheck) completeGrants() error {
 		m.GrantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	}
 	if slices.Contains(m.GrantTypes, "implicit") || slices.Contains(m.GrantTypes, "password") {
-		return invalidMetadata("grant_types must not contain implicit or password.")
+		return InvalidMetadata("grant_types must not contain implicit or password.")
 	}
 	var known []string
 	for _, g := range []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken} {
@@ -141,10 +141,10 @@ func (m metadataCheck) completeGrants() error {
 		}
 	}
 	if m.GrantTypes = known; m.origin != Preregistered && !slices.Contains(known, oauth.GrantAuthorizationCode) {
-		return invalidMetadata("grant_types must contain authorization_code.")
+		return InvalidMetadata("grant_types must contain authorization_code.")
 	}
 	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
-		return invalidMetadata("response_types must contain code.")
+		return InvalidMetadata("response_types must contain code.")
 	}
 	m.ResponseTypes = []string{"code"}
 	return nil
@@ -161,7 +161,7 @@ func (m metadataCheck) checkRedirectURIs() error {
 	switch m.ApplicationType {
 	case "", "native", "web":
 	default:
-		return invalidMetadata("application_type must be native or web.")
+		return InvalidMetadata("application_type must be native or web.")
 	}
 	refused := oauth.NewError("invalid_redirect_uri", "redirect_uris must have 1 to 10 usable entries.")
 	usable := make([]string, 0, len(m.RedirectURIs))
@@ -198,23 +198,23 @@ func (m metadataCheck) checkKeys() error {
 		m.JWKS = nil
 	}
 	if m.JWKS != nil && m.JWKSURI != "" {
-		return invalidMetadata("jwks and jwks_uri exclude each other.")
+		return InvalidMetadata("jwks and jwks_uri exclude each other.")
 	}
 	if m.JWKSURI != "" && !oauth.IsHTTPSURI(m.JWKSURI) {
-		return invalidMetadata("jwks_uri must be an https URI.")
+		return InvalidMetadata("jwks_uri must be an https URI.")
 	}
 	if m.JWKS != nil {
 		if _, err := parseKeySet(m.JWKS); err != nil {
-			return invalidMetadata("jwks must be a set of public keys, at least one of them usable.")
+			return InvalidMetadata("jwks must be a set of public keys, at least one of them usable.")
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, m.JWKS); err != nil {
-			return invalidMetadata("jwks must be a JSON object.")
+			return InvalidMetadata("jwks must be a JSON object.")
 		}
 		m.JWKS = compact.Bytes()
 	}
 	if m.TokenEndpointAuthMethod == oauth.AuthPrivateKeyJWT && m.JWKS == nil && m.JWKSURI == "" {
-		return invalidMetadata("private_key_jwt needs jwks or jwks_uri.")
+		return InvalidMetadata("private_key_jwt needs jwks or jwks_uri.")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"context"
@@ -85,7 +85,7 @@ func (d *Directory) registered(ctx context.Context, id string) (*Client, error) 
 	if err := json.Unmarshal(record.Metadata, &c.Metadata); err != nil {
 		return nil, err
 	}
-	c.Fingerprint = fingerprint(&c.Metadata)
+	c.Fingerprint = Fingerprint(&c.Metadata)
 	return c, nil
 }
 

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"context"
@@ -20,9 +20,9 @@ import (
 // few who invent addresses on a host leave enough for each newcomer. Proven
 // documents are not counted: each costs its host a request a minute at most.
 const (
-	fetchesPerAddress   = 20
-	fetchesPerHost      = 120
-	firstFetchesPerHost = 240
+	maxFetchesPerAddress = 20
+	maxFetchesPerHost    = 120
+	firstFetchesPerHost  = 240
 )
 
 // Errors of a fetch that was not tried.
@@ -171,7 +171,7 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Re
 	if err != nil {
 		return none, err
 	}
-	if !by.Proven && !s.limiter.Allow(ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, fetchesPerAddress) {
+	if !by.Proven && !s.limiter.Allow(ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, maxFetchesPerAddress) {
 		return none, errTooManyFetches
 	}
 	if !by.Proven && !s.allowHost(strings.ToLower(u.Hostname()), by) {
@@ -202,7 +202,7 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Re
 func (s *documentSource[T]) allowHost(host string, by Requester) bool {
 	first := !by.ForeignPage && s.limiter.AllowFor("fetch_first", by.Address, host, 1)
 	return first && s.limiter.Allow("fetch_host_first", host, firstFetchesPerHost) ||
-		s.limiter.Allow("fetch_host", host, fetchesPerHost)
+		s.limiter.Allow("fetch_host", host, maxFetchesPerHost)
 }
 
 func (s *documentSource[T]) read(ctx context.Context, rawURL string) (T, http.Header, error) {

@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"context"
@@ -70,7 +70,7 @@ func parseAssertion(assertion string) (*jose.JSONWebSignature, error) {
 	if len(assertion) > maxAssertionLen {
 		return nil, errors.New("too long")
 	}
-	return jose.ParseSignedCompact(assertion, assertionAlgorithms)
+	return jose.ParseSignedCompact(assertion, AssertionAlgorithms)
 }
 
 // verifyAssertion checks the assertion of a client (RFC 7523 section 3): its

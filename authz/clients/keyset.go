@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import (
 	"crypto/ecdsa"
@@ -14,10 +14,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
-// assertionAlgorithms are the signatures accepted from clients that
+// AssertionAlgorithms are the signatures accepted from clients that
 // authenticate with private_key_jwt (RFC 7523 section 2.2). All are
 // asymmetric: a public key can never be replayed as a shared secret.
-var assertionAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}
+var AssertionAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}
 
 const (
 	maxKeySetLen = 64 << 10
@@ -78,7 +78,7 @@ func strongKey(key any) bool {
 
 // verifies reports whether a key can verify any assertion that is accepted.
 func verifies(key *jose.JSONWebKey) bool {
-	return slices.ContainsFunc(assertionAlgorithms, func(alg jose.SignatureAlgorithm) bool { return keyFits(key, alg) })
+	return slices.ContainsFunc(AssertionAlgorithms, func(alg jose.SignatureAlgorithm) bool { return keyFits(key, alg) })
 }
 
 // keyFits reports whether a key of a parsed set is of the kind the algorithm

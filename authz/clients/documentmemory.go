@@ -1,4 +1,4 @@
-package authz
+package clients
 
 import "github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 
