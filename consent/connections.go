@@ -183,7 +183,8 @@ func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
 	return nil
 }
 
-// broker is what the pages need of an accounts.Broker.
+// broker is what the pages need of an accounts.Broker. Tests put another in its
+// place, which fails in each way that a provider can.
 type broker interface {
 	Server(id string) *accounts.Server
 	RequestedScopes(ctx context.Context, server string) []string
