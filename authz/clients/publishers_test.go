@@ -1,0 +1,177 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+)
+
+// deadURL returns the URL of a document at a port of this machine where nobody
+// listens, and how to publish it there.
+func deadURL(t *testing.T, ip string) (id string, publish func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", ip+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	id = "http://" + address + "/client.json"
+	return id, func() {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(strings.ReplaceAll(goodDocument, "$ID", id)))
+		})}
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(func() { _ = server.Close() })
+	}
+}
+
+// eventually waits for what a goroutine does.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// Strangers decide which hosts they name. They decide neither that documents
+// cannot be fetched nor that they can, nor how much is logged.
+func TestStrangersDoNotSwitchDocuments(t *testing.T) {
+	l, h := documentLab(t)
+	l.reload(func(c *labSite) { c.Registration.AllowHosts = nil })
+	l.stopLimits()
+	for i := range 10 {
+		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
+		if _, err := l.lookup(id); err == nil || oauth.AsError(err).Description != unusableDocument(nil).Description {
+			t.Errorf("the person reads %v", err)
+		}
+		_, _ = l.lookup(fmt.Sprintf("https://10.0.0.%d/c", i))
+	}
+	if !l.advertised() {
+		t.Error("who names dead hosts switches documents off for everybody")
+	}
+	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
+		t.Errorf("%d warnings for 20 names", n)
+	}
+	l.directory.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	if _, err := l.lookup(h.Publish("/c", goodDocument)); err != nil || l.advertised() {
+		t.Errorf("who names a host of their own switches documents on for everybody: %v", err)
+	}
+}
+
+// What was connected to says nothing of the network, however it answers.
+func TestPublisherAnswersBadly(t *testing.T) {
+	for name, serve := range map[string]http.HandlerFunc{
+		"not found": http.NotFound,
+		"broken":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+		"hangs up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, h := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1"} })
+			if _, err := l.lookup(h.Handle("/c", serve)); err == nil || !l.advertised() {
+				t.Errorf("%v, advertised: %t", err, l.advertised())
+			}
+		})
+	}
+}
+
+// A machine that resolves no publisher's name fetches nothing: the first
+// client need not find that out.
+func TestNoNames(t *testing.T) {
+	l := newLab(t)
+	var mu sync.Mutex
+	var names []string
+	works := false
+	l.documents.Resolves = func(ctx context.Context, _ *egress.Client, name string) bool {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("the resolver may take for ever")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		names = append(names, name)
+		return works
+	}
+	l.reload(func(*labSite) {})
+	asked := func() int { mu.Lock(); defer mu.Unlock(); return len(names) }
+	if l.advertised() || asked() != len(wellKnownPublishers) {
+		t.Errorf("asked for %d names", asked())
+	}
+	if l.advertised() || asked() != len(wellKnownPublishers) {
+		t.Errorf("asked again at once for %d names", asked())
+	}
+	mu.Lock()
+	works = true
+	mu.Unlock()
+	l.advance(publisherRetry)
+	l.advertised()
+	eventually(t, "not advertised though names resolve", l.advertised)
+	if n := asked(); n != len(wellKnownPublishers)+1 {
+		t.Errorf("asked for %d names", n)
+	}
+}
+
+func TestPublishersOf(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policy config.Registration
+		want   int
+	}{
+		"default":       {config.Registration{}, len(wellKnownPublishers)},
+		"denied":        {config.Registration{DenyHosts: []string{"claude.ai"}}, len(wellKnownPublishers) - 1},
+		"only listed":   {config.Registration{AllowHosts: []string{"Claude.AI", "claude.ai", "client.example"}}, 2},
+		"only a suffix": {config.Registration{AllowHosts: []string{".example.com"}}, 0},
+	} {
+		if got := publishersOf(&tc.policy); len(got) != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// What was not tried, or may not be reached, is no news of the network.
+func TestPublishersNoteOnlyTries(t *testing.T) {
+	l := newLab(t)
+	p := l.directory.documents.publishers
+	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	p.note("http://claude.ai/c", egress.ErrURL)
+	if l.advertised() {
+		t.Error("a URL that may not be asked counts as reached")
+	}
+	p.note("https://client.example/c", fmt.Errorf("%w: %w", egress.ErrUnreachable, egress.ErrAddress))
+	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 { // the limit of a minute is counted from the second
+		t.Errorf("%d warnings", n)
+	}
+	for range 10 {
+		p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	}
+	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 {
+		t.Errorf("%d warnings of one outage", n)
+	}
+}
+
+// Where documents may be on this machine, names say nothing.
+func TestNoNamesButLoopback(t *testing.T) {
+	l, _ := documentLab(t)
+	l.documents.Resolves = func(context.Context, *egress.Client, string) bool { return false }
+	l.reload(func(*labSite) {})
+	if !l.advertised() {
+		t.Error("not advertised")
+	}
+}
