@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -162,7 +163,7 @@ func TestUserOfClientCertificate(t *testing.T) {
 		repl.Map(func(name string) (any, bool) {
 			return state.PeerCertificates[0].Subject.String(), name == "http.request.tls.client.subject"
 		})
-		r = h.withUser(r.WithContext(contextWith(r, repl)))
+		r = neighbours.WithUser(r.WithContext(contextWith(r, repl)), h.user)
 		if id, _ := identity.FromContext(r.Context()); id.Name != want {
 			t.Errorf("verified %v: user %q, want %q", state.VerifiedChains != nil, id.Name, want)
 		}

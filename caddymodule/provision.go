@@ -64,8 +64,10 @@ func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []cl
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkProxies(resolved); err != nil {
-		return nil, nil, err
+	for i, s := range resolved.Servers {
+		if err := gateway.CheckProxy(s); err != nil {
+			return nil, nil, config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
+		}
 	}
 	clients, err := clients.PreregisteredFrom(resolved)
 	return resolved, clients, err

@@ -38,7 +38,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		e.handler = s.as.NotFound()
 	}
 	gateway.LimitBodyTime(w, r)
-	e.handler.ServeHTTP(w, h.withUser(r))
+	e.handler.ServeHTTP(w, neighbours.WithUser(r, h.user))
 	return nil
 }
 

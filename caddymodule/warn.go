@@ -51,8 +51,7 @@ func (h *Handler) warnOfProxy() {
 // warnOfAddresses tells where a call goes if that is not where its URL says.
 func (h *Handler) warnOfAddresses() {
 	for _, s := range h.cfg.Servers {
-		own := gateway.DialAddress(s.URL)
-		if to := elsewhere(s, own); len(to) > 0 {
+		if own, to := gateway.OtherAddresses(s); len(to) > 0 {
 			h.log.Warn("calls go to the addresses in proxy, not to the host of the server's URL, which is only sent as Host; leave it at one of the two",
 				zap.String("server", s.ID), zap.String("url_host", own), zap.Strings("to", to))
 		}

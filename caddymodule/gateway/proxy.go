@@ -1,11 +1,8 @@
 package gateway
 
 import (
-	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
-	"net/url"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -26,7 +23,7 @@ type Proxy struct {
 // NewProxy sets up the proxy to a server.
 func NewProxy(ctx caddy.Context, s *config.Server, conns *Conns) (*Proxy, error) {
 	target := newTarget(s)
-	options, err := proxyOptions(s.ReverseProxy, s.URL)
+	options, err := proxyOptions(s)
 	if err != nil {
 		return nil, err
 	}
@@ -80,52 +77,4 @@ func (p *Proxy) Close() {
 // it again.
 func matchesRetries(proxy *reverseproxy.Handler) bool {
 	return proxy.LoadBalancing != nil && len(proxy.LoadBalancing.RetryMatchRaw)+len(proxy.LoadBalancing.RetryMatch) > 0
-}
-
-// proxyOptions completes an operator's reverse_proxy configuration, if any,
-// with the address and TLS of the upstream URL.
-//
-// Event streams need no setting: reverse_proxy flushes them, and all answers of
-// unknown length, at once.
-func proxyOptions(raw json.RawMessage, target *url.URL) (options *reverseproxy.Handler, err error) {
-	options = new(reverseproxy.Handler)
-	if len(raw) > 0 {
-		if err := caddy.StrictUnmarshalJSON(raw, options); err != nil {
-			return nil, err
-		}
-	}
-	if len(options.Upstreams) == 0 && options.DynamicUpstreamsRaw == nil {
-		options.Upstreams = reverseproxy.UpstreamPool{{Dial: DialAddress(target)}}
-	}
-	if target.Scheme == "https" {
-		options.TransportRaw, err = withTLS(options.TransportRaw)
-	}
-	return options, err
-}
-
-// DialAddress returns the network address in a URL.
-func DialAddress(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = "80"
-		if u.Scheme == "https" {
-			port = "443"
-		}
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-// withTLS turns TLS on in the configuration of a transport. Transports other
-// than http decide themselves.
-func withTLS(raw json.RawMessage) (json.RawMessage, error) {
-	transport := map[string]json.RawMessage{"protocol": json.RawMessage(`"http"`)}
-	if raw != nil {
-		if err := json.Unmarshal(raw, &transport); err != nil {
-			return nil, err
-		}
-	}
-	if _, set := transport["tls"]; !set && string(transport["protocol"]) == `"http"` {
-		transport["tls"] = json.RawMessage(`{}`)
-	}
-	return json.Marshal(transport)
 }

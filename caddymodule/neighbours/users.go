@@ -1,11 +1,15 @@
 package neighbours
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // neverAuthenticate are Caddy's own handlers that name no user. Any other may.
@@ -40,4 +44,22 @@ func MissingUser(ctx caddy.Context, placeholder string) (fix string) {
 		return fix
 	}
 	return ""
+}
+
+// WithUser hands a request on with the user whom another handler authenticated, as
+// a placeholder names them; if that is empty, this is no way to sign in. The
+// placeholder is looked up, never expanded from anything in the request.
+func WithUser(r *http.Request, placeholder string) *http.Request {
+	if placeholder == "" {
+		return r
+	}
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return r
+	}
+	if strings.HasPrefix(placeholder, config.ClientCertificate) && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+		return r // Caddy can be told to take certificates that nobody verified
+	}
+	user, _ := repl.GetString(placeholder)
+	return r.WithContext(identity.WithUser(r.Context(), user))
 }
