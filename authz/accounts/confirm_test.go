@@ -1,9 +1,7 @@
 package accounts
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -55,8 +53,8 @@ func TestRefusalIsConfirmed_E24(t *testing.T) {
 			want error
 			ends bool
 		}{
-			"works":            {modern, ErrRefused, false},
-			"works, an older":  {legacy, ErrRefused, false},
+			"works":            {oauthtest.StatelessServer, ErrRefused, false},
+			"works, an older":  {oauthtest.SessionServer, ErrRefused, false},
 			"allows it little": {oauthtest.Answer(403, "text/plain", ""), ErrRefused, false},
 			"fails":            {oauthtest.Answer(503, "text/plain", ""), ErrUnavailable, false},
 			"wants fewer":      {oauthtest.Answer(429, "text/plain", ""), ErrUnavailable, false},
@@ -95,7 +93,7 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 		page http.HandlerFunc
 		want error
 	}{
-		"it works": {modern, ErrRefused}, "no answer": {oauthtest.Answer(503, "text/plain", ""), ErrUnavailable},
+		"it works": {oauthtest.StatelessServer, ErrRefused}, "no answer": {oauthtest.Answer(503, "text/plain", ""), ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
@@ -135,7 +133,7 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 // comes when the first has its answer.
 func TestConfirmOnce(t *testing.T) {
 	v := newVault(t)
-	v.server.Page("/mcp", modern)
+	v.server.Page("/mcp", oauthtest.StatelessServer)
 	c := bearer(v.connectAs(alice, "notion", withoutRefresh))
 	for range 3 {
 		_, err := v.refresher.refresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), c)
@@ -181,7 +179,7 @@ func wantErr(t *testing.T, err, want error) {
 func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 	unknown := func(status int, known http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(readBody(r), `"server/discover"`) {
+			if strings.Contains(oauthtest.ReadBody(r), `"server/discover"`) {
 				w.WriteHeader(status)
 				return
 			}
@@ -193,21 +191,21 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 			oauthtest.Answer(400, "text/plain", "")(w, r)
 			return
 		}
-		legacy(w, r)
+		oauthtest.SessionServer(w, r)
 	}
 	for name, tt := range map[string]struct {
 		page   http.HandlerFunc
 		pasted Problem
 		want   error
 	}{
-		"401 to what is unknown":            {unknown(401, legacy), "", ErrRefused},
-		"403 to what is unknown":            {unknown(403, legacy), "", ErrRefused},
+		"401 to what is unknown":            {unknown(401, oauthtest.SessionServer), "", ErrRefused},
+		"403 to what is unknown":            {unknown(403, oauthtest.SessionServer), "", ErrRefused},
 		"401 to both":                       {unknown(401, oauthtest.Answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
 		"403, then 401":                     {unknown(403, oauthtest.Answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
 		"401, and no sessions":              {unknown(401, oauthtest.Answer(404, "text/plain", "")), WrongKey, ErrNeedsReauth},
 		"401, then down":                    {unknown(401, oauthtest.Answer(503, "text/plain", "")), ProviderDown, ErrUnavailable},
 		"401, then mute":                    {unknown(401, oauthtest.HangUp), ProviderDown, ErrUnavailable},
-		"mute, then works":                  {unknown(0, legacy), "", ErrRefused},
+		"mute, then works":                  {unknown(0, oauthtest.SessionServer), "", ErrRefused},
 		"401, then wants the older header":  {unknown(401, needsHeader), "", ErrRefused},
 		"400, then wants the older header":  {unknown(400, needsHeader), "", ErrRefused},
 		"401, and 400 to everything of old": {unknown(401, oauthtest.Answer(400, "text/plain", "")), WrongKey, ErrNeedsReauth},
@@ -236,10 +234,4 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 			wantProblem(t, l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{}), tt.pasted)
 		})
 	}
-}
-
-func readBody(r *http.Request) string {
-	body, _ := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return string(body)
 }

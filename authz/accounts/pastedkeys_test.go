@@ -10,7 +10,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -24,29 +23,6 @@ func newKeyLab(t *testing.T) *lab {
 
 var pasted = map[string]string{"authorization": " key-1\n", "X-Team": "blue", "X-Evil": "other"}
 
-// modern answers server/discover, legacy only initialize.
-func modern(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	if !strings.Contains(string(body), `"server/discover"`) || r.Header.Get("Mcp-Method") != "server/discover" || r.Header.Get("Mcp-Protocol-Version") != mcp.Stateless {
-		oauthtest.Answer(400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32020}}`)(w, r)
-		return
-	}
-	oauthtest.Answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}`)(w, r)
-}
-
-func legacy(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	switch {
-	case r.Method == http.MethodDelete:
-		w.WriteHeader(http.StatusNoContent)
-	case strings.Contains(string(body), `"initialize"`):
-		w.Header().Set("Mcp-Session-Id", "s1")
-		oauthtest.Answer(200, "text/event-stream", ": hello\nid: 1\ndata:\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n")(w, r)
-	default:
-		oauthtest.Answer(400, "text/plain", "no session")(w, r)
-	}
-}
-
 func TestConnectHeaders_CL24(t *testing.T) {
 	guarded := func(next http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +33,7 @@ func TestConnectHeaders_CL24(t *testing.T) {
 			next(w, r)
 		}
 	}
-	for name, server := range map[string]http.HandlerFunc{"current revision": modern, "earlier revision": legacy} {
+	for name, server := range map[string]http.HandlerFunc{"current revision": oauthtest.StatelessServer, "earlier revision": oauthtest.SessionServer} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
 			l.server.Page("/mcp", guarded(server))
@@ -132,7 +108,7 @@ func TestPastedValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
-			l.server.Page("/mcp", modern)
+			l.server.Page("/mcp", oauthtest.StatelessServer)
 			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, WrongKey)
 			if l.server.Hits() != 0 {
@@ -142,7 +118,7 @@ func TestPastedValues(t *testing.T) {
 	}
 	t.Run("prefix pasted along", func(t *testing.T) {
 		l := newKeyLab(t)
-		l.server.Page("/mcp", modern)
+		l.server.Page("/mcp", oauthtest.StatelessServer)
 		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Authentication{}); err != nil {
 			t.Fatal(err)
 		}
@@ -191,20 +167,20 @@ func TestChangedWhileVerifying(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newKeyLab(t)
-			l.server.Page("/mcp", modern)
+			l.server.Page("/mcp", oauthtest.StatelessServer)
 			if tt.connected {
 				if err := paste(l); err != nil {
 					t.Fatal(err)
 				}
 			}
 			l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
-				l.server.Page("/mcp", modern)
+				l.server.Page("/mcp", oauthtest.StatelessServer)
 				if tt.meanwhile != nil {
 					if err := tt.meanwhile(l); err != nil {
 						t.Error(err)
 					}
 				}
-				modern(w, r)
+				oauthtest.StatelessServer(w, r)
 			})
 			values := map[string]string{"authorization": "key-2", "X-Team": "blue"}
 			err := l.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Authentication{})

@@ -19,18 +19,18 @@ func TestServerHangsOverTheFirstQuestion(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newProvider(t)
-			p.page = func(w http.ResponseWriter, r *http.Request) {
+			l := newLab(t)
+			l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Mcp-Method") == "server/discover" {
 					hang(w, r)
 					return
 				}
 				w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="https://mcp.example/odd"`)
 				w.WriteHeader(http.StatusUnauthorized)
-			}
+			})
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			c, err := p.client.challengeOf(ctx, p.URL+"/mcp")
+			c, err := l.challengeOf(ctx, l.server.URL+"/mcp")
 			if err != nil || c.ResourceMetadata != "https://mcp.example/odd" {
 				t.Errorf("challenge %+v, %v", c, err)
 			}

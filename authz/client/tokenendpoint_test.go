@@ -5,14 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 func TestTokenReply_K17_K18(t *testing.T) {
@@ -121,51 +120,24 @@ func FuzzTokenReply(f *testing.F) {
 	})
 }
 
-// provider is a token endpoint, and a client that reaches it.
-type provider struct {
-	*httptest.Server
-	client *Client
-	page   http.HandlerFunc
-	hits   int
-}
-
-func newProvider(t *testing.T) *provider {
-	p := &provider{client: &Client{Guarded: egress.New(egress.Options{Loopback: true})}}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.hits++
-		_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that we hang up
-		p.page(w, r)
-	}))
-	t.Cleanup(p.Close)
-	return p
-}
-
-func answer(status int, contentType, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
 // Whether the provider can have seen a request decides whether it may be sent
 // again.
 func TestHowFar_K11(t *testing.T) {
 	type test struct {
-		change  func(p *provider) (endpoint string)
+		change  func(l *lab) (endpoint string)
 		failure TokenFailure
 	}
-	at := func(page http.HandlerFunc) func(p *provider) string {
-		return func(p *provider) string {
-			p.page = page
-			return p.URL + "/token"
+	at := func(page http.HandlerFunc) func(l *lab) string {
+		return func(l *lab) string {
+			l.provider.Page("/token", page)
+			return l.provider.URL + "/token"
 		}
 	}
 	for name, tt := range map[string]test{
-		"nobody there": {func(p *provider) string { p.Close(); return p.URL + "/token" }, NotSent},
-		"not allowed":  {func(*provider) string { return "http://169.254.169.254/token" }, NotSent},
-		"malformed":    {func(*provider) string { return "http://[::1/token" }, NotSent},
-		"no TLS there": {func(p *provider) string { return strings.Replace(p.URL, "http:", "https:", 1) + "/token" }, NotSent},
+		"nobody there": {func(l *lab) string { l.provider.Close(); return l.provider.URL + "/token" }, NotSent},
+		"not allowed":  {func(*lab) string { return "http://169.254.169.254/token" }, NotSent},
+		"malformed":    {func(*lab) string { return "http://[::1/token" }, NotSent},
+		"no TLS there": {func(l *lab) string { return strings.Replace(l.provider.URL, "http:", "https:", 1) + "/token" }, NotSent},
 		"cut":          {at(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), NoAnswer},
 		"cut in the answer": {at(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -185,13 +157,13 @@ func TestHowFar_K11(t *testing.T) {
 			_, _ = io.WriteString(c, "canary canary\r\n\r\n")
 			c.Close()
 		}), NoAnswer},
-		"refused": {at(answer(400, "application/json", `{"error":"invalid_grant"}`)), Refused},
-		"unable":  {at(answer(502, "text/html", ``)), Unable},
+		"refused": {at(oauthtest.Answer(400, "application/json", `{"error":"invalid_grant"}`)), Refused},
+		"unable":  {at(oauthtest.Answer(502, "text/html", ``)), Unable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newProvider(t)
-			endpoint := tt.change(p)
-			_, err := p.client.RequestToken(t.Context(), Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+			l := newLab(t)
+			endpoint := tt.change(l)
+			_, err := l.RequestToken(t.Context(), Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 			var failure *TokenError
 			if !errors.As(err, &failure) || failure.Failure != tt.failure || strings.Contains(err.Error(), "canary") {
 				t.Errorf("error %v, want failure %d", err, tt.failure)
@@ -199,22 +171,22 @@ func TestHowFar_K11(t *testing.T) {
 		})
 	}
 	t.Run("we hang up", func(t *testing.T) {
-		p := newProvider(t)
+		l := newLab(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		endpoint := at(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(p)
-		_, err := p.client.RequestToken(ctx, Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+		endpoint := at(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(l)
+		_, err := l.RequestToken(ctx, Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 		var failure *TokenError
 		if !errors.As(err, &failure) || failure.Failure != NoAnswer {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("we hung up before", func(t *testing.T) {
-		p := newProvider(t)
+		l := newLab(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := p.client.RequestToken(ctx, Endpoint{URL: p.URL + "/token"}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+		_, err := l.RequestToken(ctx, Endpoint{URL: l.provider.URL + "/token"}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 		var failure *TokenError
-		if !errors.As(err, &failure) || failure.Failure != NotSent || p.hits != 0 {
+		if !errors.As(err, &failure) || failure.Failure != NotSent || l.provider.Hits() != 0 {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -1,9 +1,8 @@
-package accounts
+package client
 
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
 // unusableAnswers are what a place answers that has no document to offer. None
@@ -76,7 +74,7 @@ func TestOneUnusableAnswerIsNotTheEnd(t *testing.T) {
 			t.Run(place+": "+kind, func(t *testing.T) {
 				l := newLab(t)
 				arrange(l)
-				l.connect()
+				l.found()
 			})
 		}
 	}
@@ -113,11 +111,8 @@ func TestRefusalsStay_K04_K07_K08(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			arrange(l)
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.find()
 			wantProblem(t, err, ProviderUnusable)
-			if n := len(l.provider.Requests("/register")); n != 0 {
-				t.Errorf("%d registrations, want none", n)
-			}
 		})
 	}
 }
@@ -132,13 +127,9 @@ func TestUnusablePointer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.provider = l.server
-			l.server.Page(prmPath, oauthtest.Document(l.resourceMetadata()))
-			l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
-			l.server.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c"}))
+			l.inProduction()
 			l.challenge(`Bearer resource_metadata="` + pointer + `"`)
-			l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{}))) // as in production
-			l.start(l.request())
+			l.found()
 			if evil.Hits() != 0 {
 				t.Error("K06: the address was asked")
 			}
@@ -152,7 +143,7 @@ func TestUnusablePointer(t *testing.T) {
 			l.server.Page(prmPath, nil)
 			l.server.Page("/own/place", oauthtest.Document(l.resourceMetadata()))
 			l.challenge("Bearer resource_metadata=" + strings.ReplaceAll(pointer, "$", l.server.URL) + `, scope='a b'`)
-			if got := l.start(l.request()).Get("scope"); got != "a b" {
+			if got := strings.Join(l.found().Scopes, " "); got != "a b" {
 				t.Errorf("scope %q, want %q", got, "a b")
 			}
 		})
@@ -165,7 +156,7 @@ func TestFailuresAreTold(t *testing.T) {
 	l := newLab(t)
 	l.provider.Page(asMetadataPath, oauthtest.Answer(200, "application/json", `{"error":"canary"}`))
 	l.provider.Page(oidcPath, oauthtest.Answer(404, "text/plain", "canary"))
-	_, err := l.Start(t.Context(), l.request())
+	_, err := l.find()
 	wantProblem(t, err, ProviderUnusable)
 	said := err.Error()
 	first, second := strings.Index(said, asMetadataPath+": issuer, authorization_endpoint or token_endpoint is missing"), strings.Index(said, oidcPath+": egress: answer not usable: status 404")
@@ -174,12 +165,12 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 
 	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
-	_, err = l.Start(t.Context(), l.request())
+	_, err = l.find()
 	if said := err.Error(); strings.Contains(said, "canary") || !strings.Contains(said, "configure issuer for server notion") {
 		t.Errorf("told %q", said)
 	}
 	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
-	_, err = l.Start(t.Context(), l.request())
+	_, err = l.find()
 	if said := err.Error(); !strings.Contains(said, "its issuer is "+l.provider.URL+"/tenant/, not "+l.provider.URL+";") {
 		t.Errorf("told %q", said)
 	}
@@ -212,14 +203,14 @@ func TestChallengeIsFound(t *testing.T) {
 				l.server.Page(prmPath, nil)
 				l.server.Page(place, oauthtest.Document(l.resourceMetadata()))
 				l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
-					if !understands(r, readBody(r)) {
+					if !understands(r, oauthtest.ReadBody(r)) {
 						unknown(w, r)
 						return
 					}
 					w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+place+`"`)
 					w.WriteHeader(http.StatusUnauthorized)
 				})
-				l.connect()
+				l.found()
 			})
 		}
 	}
@@ -228,48 +219,11 @@ func TestChallengeIsFound(t *testing.T) {
 // One that answers to strangers, or does not speak at all, may have metadata
 // where it belongs.
 func TestNoChallenge(t *testing.T) {
-	for name, page := range map[string]http.HandlerFunc{"modern": modern, "legacy": legacy, "mute": oauthtest.HangUp, "down": oauthtest.Answer(503, "text/plain", "")} {
+	for name, page := range map[string]http.HandlerFunc{"modern": oauthtest.StatelessServer, "legacy": oauthtest.SessionServer, "mute": oauthtest.HangUp, "down": oauthtest.Answer(503, "text/plain", "")} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.Page("/mcp", page)
-			l.connect()
-		})
-	}
-}
-
-func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
-	for name, tt := range map[string]struct{ named, says, configured string }{
-		"named with it":             {"/", "", ""},
-		"named without":             {"", "/", ""},
-		"configured with it":        {"", "", "/"},
-		"configured, says a slash":  {"/", "/", "none"},
-		"configured, named neither": {"/other", "", "/"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + tt.named})))
-			issuer := l.provider.URL + tt.says
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
-			if tt.configured != "" {
-				l.cfg.Servers[0].Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
-			}
-			a := l.answerTo(l.start(l.request()))
-			a.Iss = issuer // the provider's own
-			if _, err := l.Finish(t.Context(), a); err != nil {
-				t.Fatal(err)
-			}
-			if c, _ := l.connection(); c.Provider != issuer {
-				t.Errorf("provider %q, want %q", c.Provider, issuer)
-			}
-			// The refresh knows the client as the provider's.
-			l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
-			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
-				t.Error("refresh:", err)
-			}
-			// The other spelling is no other provider.
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"})))
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", l.provider.URL+"/")))
-			l.start(l.request())
+			l.found()
 		})
 	}
 }
@@ -294,13 +248,13 @@ func TestLenientMetadata(t *testing.T) {
 			change(l, prm, as)
 			l.server.Page(prmPath, oauthtest.Document(prm))
 			l.provider.Page(asMetadataPath, oauthtest.Document(as))
-			l.connect()
+			l.found()
 		})
 	}
 	t.Run("scopes in one text", func(t *testing.T) {
 		l := newLab(t)
 		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", "a b")))
-		if got := l.start(l.request()).Get("scope"); got != "a b" {
+		if got := strings.Join(l.found().Scopes, " "); got != "a b" {
 			t.Errorf("scope %q, want %q", got, "a b")
 		}
 	})
@@ -311,13 +265,16 @@ func TestLenientMetadata(t *testing.T) {
 				h.Page(path, marked(h.Page(path, nil)))
 			}
 		}
-		l.connect()
+		if _, err := l.redeem(l.found()); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("iss must come, as text", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
-		_, err := l.Finish(t.Context(), l.answerTo(l.start(l.request())))
-		wantProblem(t, err, NotThatProvider)
+		if !l.found().AuthorizationResponseIss {
+			t.Error("it need not come")
+		}
 	})
 }
 
@@ -369,84 +326,39 @@ func TestLenientRegistration_CL7(t *testing.T) {
 			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{
 				"client_id": "dynamic-1", "client_secret": "s", "client_secret_expires_at": tt.member, "client_id_issued_at": "1790000000",
 			}))
-			l.connect()
-			c, err := l.store.UpstreamClient(t.Context(), testIssuer, l.provider.URL, "notion", l.now)
-			if err != nil || !c.ExpiresAt.Equal(tt.want) {
-				t.Errorf("ends at %v, %v, want %v", c.ExpiresAt, err, tt.want)
+			r, err := l.Register(t.Context(), l.found())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.SecretEnds.Equal(tt.want) {
+				t.Errorf("ends at %v, want %v", r.SecretEnds, tt.want)
 			}
 		})
 	}
 	t.Run("digits of an id as a number", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": 12345678901234567}))
-		if got := l.connect().Get("client_id"); got != "12345678901234567" {
-			t.Errorf("client_id %q", got)
+		if r, err := l.Register(t.Context(), l.found()); err != nil || r.ID != "12345678901234567" {
+			t.Errorf("registered %+v, %v", r, err)
 		}
 	})
 	for name, tt := range map[string]struct {
 		uris any
 		want Problem
 	}{
-		"the one": {testIssuer + "/api/oauth/callback/notion", ""}, "another": {"https://other.example/cb", NotRegistered}, "none of them": {[]string{}, NotRegistered},
+		"the one": {testSite + "/api/oauth/callback/notion", ""}, "another": {"https://other.example/cb", NotRegistered}, "none of them": {[]string{}, NotRegistered},
 	} {
 		t.Run("redirect URIs: "+name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c", "redirect_uris": tt.uris}))
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.Register(t.Context(), l.found())
 			wantProblem(t, err, tt.want)
 		})
 	}
 	t.Run("refused with 200", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"error": "invalid_client_metadata"}))
-		_, err := l.Start(t.Context(), l.request())
+		_, err := l.Register(t.Context(), l.found())
 		wantProblem(t, err, NotRegistered)
-	})
-}
-
-func TestManyScopes(t *testing.T) {
-	const mostScopes = 500
-	names := func(n int) []string {
-		scopes := make([]string, n)
-		for i := range scopes {
-			scopes[i] = fmt.Sprintf("scope.%03d", i)
-		}
-		return scopes
-	}
-	for name, offer := range map[string]func(l *lab, scopes []string){
-		"in the metadata": func(l *lab, scopes []string) {
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", scopes)))
-		},
-		"in the challenge": func(l *lab, scopes []string) {
-			l.challenge(`Bearer scope="` + strings.Join(scopes, " ") + `"`)
-		},
-		"configured": func(l *lab, scopes []string) { l.cfg.Servers[0].Scopes = scopes },
-	} {
-		for _, n := range []int{64, 65, 300, mostScopes} {
-			l := newLab(t)
-			offer(l, names(n))
-			got := strings.Fields(l.start(l.request()).Get("scope"))
-			if !slices.Equal(got, names(n)) {
-				t.Errorf("%s: %d of %d scopes asked for", name, len(got), n)
-			}
-		}
-		l := newLab(t)
-		offer(l, names(mostScopes+1))
-		_, err := l.Start(t.Context(), l.request())
-		wantProblem(t, err, ProviderUnusable)
-		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
-			t.Errorf("%s: told %v", name, err)
-		}
-		if n := len(l.provider.Requests("/register")); n != 0 {
-			t.Errorf("%s: registered all the same", name)
-		}
-	}
-}
-
-// challenge has the server ask for credentials with one.
-func (l *lab) challenge(value string) {
-	l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("WWW-Authenticate", value)
-		w.WriteHeader(http.StatusUnauthorized)
 	})
 }

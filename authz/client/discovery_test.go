@@ -1,4 +1,4 @@
-package accounts
+package client
 
 import (
 	"net/http"
@@ -8,7 +8,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
 func TestFindResourceMetadata_CL1(t *testing.T) {
@@ -28,19 +27,14 @@ func TestFindResourceMetadata_CL1(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
-				if c := tt.challenge(l); c != "" {
-					w.Header().Set("WWW-Authenticate", c)
-				}
-				w.WriteHeader(http.StatusUnauthorized)
-			})
+			l.challenge(tt.challenge(l))
 			l.server.Page(prmPath, nil)
 			m := l.resourceMetadata()
 			if tt.resource != nil {
 				m["resource"] = tt.resource(l)
 			}
 			l.server.Page(tt.path, oauthtest.Document(m))
-			if got := l.start(l.request()).Get("resource"); got != m["resource"] {
+			if got := l.found().Resource; got != m["resource"] {
 				t.Errorf("resource %q, want %q", got, m["resource"])
 			}
 		})
@@ -53,8 +47,7 @@ func TestServerIsItsOwnProvider_CL1(t *testing.T) {
 	l.server.Page(prmPath, nil)
 	l.provider = l.server
 	l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
-	l.server.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c"}))
-	if got := l.start(l.request()).Get("resource"); got != l.server.URL+"/mcp" {
+	if got := l.found().Resource; got != l.server.URL+"/mcp" {
 		t.Errorf("resource %q", got)
 	}
 }
@@ -73,7 +66,7 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", resource(l))))
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.find()
 			wantProblem(t, err, ProviderUnusable)
 			if l.provider.Hits() != 0 {
 				t.Error("the provider was asked")
@@ -83,14 +76,15 @@ func TestResourceMismatch_CL2_K07(t *testing.T) {
 	t.Run("the same in another spelling", func(t *testing.T) {
 		l := newLab(t)
 		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", l.server.URL+"/mcp/")))
-		if got := l.start(l.request()).Get("resource"); got != l.server.URL+"/mcp/" {
+		if got := l.found().Resource; got != l.server.URL+"/mcp/" {
 			t.Errorf("resource %q is not what the server calls itself", got)
 		}
 	})
 	t.Run("the operator knows its public name", func(t *testing.T) {
-		l := newLab(t, func(_ *Config, s *Server) { s.Resource = "https://mcp.notion.example/mcp" })
+		l := newLab(t)
+		l.resource.Identifier = "https://mcp.notion.example/mcp"
 		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", "https://mcp.notion.example/mcp")))
-		if got := l.start(l.request()).Get("resource"); got != "https://mcp.notion.example/mcp" {
+		if got := l.found().Resource; got != "https://mcp.notion.example/mcp" {
 			t.Errorf("resource %q", got)
 		}
 	})
@@ -100,13 +94,12 @@ func TestSeveralProviders_CL3(t *testing.T) {
 	l := newLab(t)
 	dead := oauthtest.NewHost(t)
 	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{dead.URL, l.provider.URL})))
-	l.connect()
-	if c, _ := l.connection(); c.Provider != l.provider.URL {
-		t.Errorf("provider %q", c.Provider)
+	if got := l.found().Issuer; got != l.provider.URL {
+		t.Errorf("issuer %q, want %q", got, l.provider.URL)
 	}
 	for _, none := range []any{nil, []string{}, []string{""}, []string{dead.URL}, "text", []int{1}} {
 		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", none)))
-		_, err := l.Start(t.Context(), l.request())
+		_, err := l.find()
 		wantProblem(t, err, ProviderUnusable)
 	}
 }
@@ -137,7 +130,7 @@ func TestDiscoveryOutage(t *testing.T) {
 		} {
 			l := newLab(t)
 			tt.breaks(l)
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.find()
 			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
 			}
@@ -165,9 +158,8 @@ func TestFindProviderMetadata_CL4(t *testing.T) {
 			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{issuer})))
 			l.provider.Page(asMetadataPath, nil)
 			l.provider.Page(tt.at, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer)))
-			l.connect()
-			if c, _ := l.connection(); c.Provider != issuer {
-				t.Errorf("provider %q, want %q", c.Provider, issuer)
+			if got := l.found().Issuer; got != issuer {
+				t.Errorf("issuer %q, want %q", got, issuer)
 			}
 		})
 	}
@@ -186,11 +178,8 @@ func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
 			l := newLab(t)
 			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer(l))))
 			l.provider.Page(oidcPath, oauthtest.Document(l.metadata())) // does not save it
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.find()
 			wantProblem(t, err, ProviderUnusable)
-			if n := len(l.provider.Requests("/register")); n != 0 {
-				t.Error("registered there all the same")
-			}
 		})
 	}
 }
@@ -200,13 +189,13 @@ func TestNoPKCE_CL6_K08(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", methods)))
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.find()
 			wantProblem(t, err, ProviderUnusable)
 
-			l = newLab(t, func(_ *Config, s *Server) { s.Quirks.AllowMissingPKCE = true })
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", methods)))
-			if got := l.start(l.request()); got.Get("code_challenge_method") != "S256" || len(got.Get("code_challenge")) != 43 {
-				t.Error("the challenge is not sent all the same")
+			l.Quirks.AllowMissingPKCE = true
+			to, err := (&AuthorizationRequest{Verifier: "v"}).URL(l.found().AuthorizationEndpoint, l.Quirks)
+			if err != nil || !strings.Contains(to, "code_challenge="+oauth.CodeChallenge("v")+"&code_challenge_method=S256") {
+				t.Errorf("%s, %v: the challenge is not sent all the same", to, err)
 			}
 		})
 	}
@@ -226,10 +215,10 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 			t.Run(member+" "+endpoint, func(t *testing.T) {
 				l := newLab(t)
 				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), member, endpoint)))
-				to, err := l.Start(t.Context(), l.request())
+				p, err := l.find()
 				wantProblem(t, err, ProviderUnusable)
-				if to != "" || len(l.provider.Requests("/register")) != 0 {
-					t.Errorf("went on to %q", to)
+				if p != nil {
+					t.Errorf("found %+v", p)
 				}
 			})
 		}
@@ -267,14 +256,9 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 		for _, address := range inner {
 			t.Run(hop+" "+address, func(t *testing.T) {
 				l := newLab(t)
-				// In production: nothing but the public internet. The provider
-				// lives with the server, so that the hops before can be made.
-				l.provider = l.server
-				l.server.Page(prmPath, oauthtest.Document(l.resourceMetadata()))
-				l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
-				l.Broker = New(l.cfg, l.deps(egress.New(egress.Options{})))
+				l.inProduction()
 				point(l, address)
-				_, err := l.Start(t.Context(), l.request())
+				_, err := l.find()
 				wantProblem(t, err, ProviderUnusable)
 			})
 		}
@@ -297,10 +281,12 @@ func TestRedirectAtEachHop_K06_H03(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, evil := newLab(t), oauthtest.NewHost(t)
 			turn(l, evil.URL+"/latest/meta-data")
-			if to, err := l.Start(t.Context(), l.request()); err == nil {
-				_, _ = to, err
-				request := l.start(l.request())
-				_, _ = l.Finish(t.Context(), l.answerTo(request))
+			p, err := l.find()
+			if err == nil {
+				_, err = l.redeem(p)
+			}
+			if err == nil && name != "challenge" && name != "resource" {
+				t.Error("no error")
 			}
 			if evil.Hits() != 0 {
 				t.Errorf("followed: %+v", evil.AllRequests()[0])
@@ -332,59 +318,36 @@ func TestHostileDocuments_H05_H06(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.server.Page(prmPath, page)
-			_, err := l.Start(t.Context(), l.request())
+			_, err := l.find()
 			wantProblem(t, err, ProviderUnusable)
 
 			l = newLab(t)
 			l.provider.Page(asMetadataPath, page)
 			l.provider.Page(oidcPath, page)
-			_, err = l.Start(t.Context(), l.request())
+			_, err = l.find()
 			wantProblem(t, err, ProviderUnusable)
 		})
 	}
 	t.Run("server down", func(t *testing.T) {
 		l := newLab(t)
 		l.server.Close()
-		_, err := l.Start(t.Context(), l.request())
+		_, err := l.find()
 		wantProblem(t, err, ProviderDown)
 	})
 	t.Run("provider down", func(t *testing.T) {
 		l := newLab(t)
 		l.provider.Close()
-		_, err := l.Start(t.Context(), l.request())
+		_, err := l.find()
 		wantProblem(t, err, ProviderDown)
 	})
 }
 
-func TestConfiguredProvider_CL1(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) {
-		s.Client = &Client{ID: "gh", Secret: "hush"}
-	})
-	l.cfg.Servers[0].AuthorizationEndpoint = l.provider.URL + "/authorize?allow_signup=false"
-	l.cfg.Servers[0].TokenEndpoint = l.provider.URL + "/token"
-	l.provider.Page("/token", oauthtest.Answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
-	request := l.connect()
-	if request.Get("allow_signup") != "false" || request.Get("client_id") != "gh" || request.Get("redirect_uri") != testIssuer+SharedCallbackPath {
-		t.Errorf("request %v", request)
-	}
-	c, s := l.connection()
-	if c.Provider != l.provider.URL || strings.Join(c.Scopes, " ") != "repo user" || s.AccessToken != "gho_1" || !c.TokenExpiresAt.IsZero() {
-		t.Errorf("connection %+v %+v", c, s)
-	}
-	if l.server.Hits() != 0 {
-		t.Error("something was discovered")
-	}
-	if len(l.provider.Requests("/token")) != 1 || l.provider.Requests("/token")[0].Header.Get("Authorization") == "" {
-		t.Error("not one token request with the secret")
-	}
-}
-
 // Google names accounts.google.com/ where its issuer has no slash.
 func TestConfiguredIssuer_CL5(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) { s.Issuer = "later" })
-	l.cfg.Servers[0].Issuer = l.provider.URL
+	l := newLab(t)
+	l.resource.Issuer = l.provider.URL
 	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"}), "scopes_supported", []string{"a"})))
-	if got := l.start(l.request()).Get("scope"); got != "a" {
+	if got := strings.Join(l.found().Scopes, " "); got != "a" {
 		t.Errorf("scope %q", got)
 	}
 }
