@@ -62,8 +62,8 @@ type Method struct {
 	Current func(r *http.Request) (storage.Identity, bool)
 	// Valid reports whether the configuration still knows an identity.
 	Valid func(id storage.Identity) bool
-	// Allows reports whether an identity may use an MCP server.
-	Allows func(id storage.Identity, server string) bool
+	// MayUse reports whether an identity may use an MCP server.
+	MayUse func(id storage.Identity, server string) bool
 }
 
 // Prompt is what a page asks a person for. All words are in English.
@@ -140,10 +140,10 @@ func (ms Methods) Valid(id storage.Identity) bool {
 	return m != nil && (m.Valid == nil || m.Valid(id))
 }
 
-// Allows reports whether an identity may use an MCP server.
-func (ms Methods) Allows(id storage.Identity, server string) bool {
+// MayUse reports whether an identity may use an MCP server.
+func (ms Methods) MayUse(id storage.Identity, server string) bool {
 	m := ms.Of(id.Kind)
-	return m != nil && (m.Allows == nil || m.Allows(id, server))
+	return m != nil && (m.MayUse == nil || m.MayUse(id, server))
 }
 
 // Proves reports whether an identity proves anything.

@@ -96,7 +96,7 @@ func TestMethods(t *testing.T) {
 		"a user of Caddy's": {bob, true, true, true, true, time.Hour},
 		"not configured":    {storage.Identity{Kind: "user_id", Subject: "user_id:alice"}, false, false, false, false, 0},
 	} {
-		got := []bool{ms.Valid(tt.id), ms.Allows(tt.id, "notion"), ms.Allows(tt.id, "github"), ms.Proves(tt.id)}
+		got := []bool{ms.Valid(tt.id), ms.MayUse(tt.id, "notion"), ms.MayUse(tt.id, "github"), ms.Proves(tt.id)}
 		if want := []bool{tt.valid, tt.notion, tt.github, tt.proves}; !slices.Equal(got, want) || ms.Recheck(tt.id) != tt.recheck {
 			t.Errorf("%s: valid, notion, github, proves = %v, want %v; recheck %s, want %s", name, got, want, ms.Recheck(tt.id), tt.recheck)
 		}

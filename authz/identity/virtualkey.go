@@ -34,7 +34,7 @@ func ByVirtualKey(keys *VirtualKeys) Method {
 			return key.Identity(), nil
 		},
 		Valid: keys.IsValid,
-		Allows: func(id storage.Identity, server string) bool {
+		MayUse: func(id storage.Identity, server string) bool {
 			key := keys.BySubject(id.Subject)
 			return key != nil && key.Allows(server)
 		},
