@@ -1,12 +1,12 @@
 // Package caddymodule makes Caddy an OAuth-protected gateway for MCP servers.
-// It is the only package that imports Caddy.
+// Caddy is imported here and in the packages below only.
 //
-// It owns: configuration in JSON and Caddyfile form, the lifecycle of what
-// must survive a reload, the path table of a site, the proxy with what goes to
-// and comes from an upstream MCP server, how a client is told that a person has
-// to connect it, and the admin API. It decides nothing about OAuth: package
-// authz does towards clients, package authz/accounts towards providers, and
-// package consent shows the pages.
+// It owns: the modules of Caddy's with their Caddyfile form, the lifecycle of
+// what must survive a reload, and the path table of a site. A call of an MCP
+// server is for package gateway, what else is configured in the same Caddy for
+// package neighbours, and what an operator sees and ends for package adminapi. It
+// decides nothing about OAuth: package authz does towards clients, package
+// authz/accounts towards providers, and package consent shows the pages.
 //
 //	Caddyfile ─▶ Handler (JSON) ─▶ config.Site ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
 //	                 App (JSON) ─▶ processState: store, caches, streams; one per database
