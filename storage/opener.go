@@ -12,6 +12,7 @@ type Opener interface {
 	// Durable reports whether what is stored outlives the process.
 	Durable() bool
 	// Open opens the store when a configuration starts, not when it is checked.
+	// The store outlives ctx, which ends with that configuration.
 	// A store that cannot be opened is tried again while its sites answer 503.
 	// An error that is ErrInUse ends a process that serves nothing else.
 	Open(ctx context.Context) (Store, error)
