@@ -45,7 +45,7 @@ func (fs *Flows) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flo
 	if f.Identity == nil {
 		return "", ErrFlowInvalid
 	}
-	browser, cookie := fs.sessions.begin(r, *f.Identity)
+	browser, cookie := fs.sessions.Begin(r, *f.Identity)
 	target, err := fs.approve(r.Context(), f, a, &browser)
 	if err != nil {
 		return "", err

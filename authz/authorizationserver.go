@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"go.uber.org/zap"
@@ -52,7 +54,7 @@ type Deps struct {
 	// Limiter is shared by every authorization server of the process.
 	Limiter *ratelimit.Limiter
 	// StepUps is shared by every authorization server of the process.
-	StepUps *StepUps
+	StepUps *gate.StepUps
 	// Egress fetches what strangers name: metadata documents and their keys.
 	Egress *egress.Client
 	// Documents keeps that, for every authorization server of the process.
@@ -87,7 +89,7 @@ type AuthorizationServer struct {
 	Policy      *grants.Policy
 	Grants      *grants.Grants
 	Withdrawals *grants.Withdrawals
-	Sessions    *Sessions
+	Sessions    *sessions.Sessions
 	Flows       *Flows
 	Links       *Links
 	Attempts    *ratelimit.Attempts
@@ -130,10 +132,9 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
 	}
 	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
-	cookies := cookiesOf(cfg.Issuer)
-	as.Sessions = &Sessions{cfg, as.Policy, as.Grants, cookies, deps.Store, deps.ClientIP, deps.Now}
+	as.Sessions = sessions.New(cfg, as.Policy, as.Grants, deps.Store, deps.ClientIP, deps.Now)
 	as.Flows = &Flows{
-		cfg: cfg, policy: as.Policy, clients: as.clients, sessions: as.Sessions, cookies: cookies,
+		cfg: cfg, policy: as.Policy, clients: as.clients, sessions: as.Sessions, cookies: sessions.CookiesOf(cfg.Issuer),
 		pending: newPendingClients(deps.Now, time.Duration(cfg.FlowLifetime)), keys: deps.Keys, store: deps.Store,
 		connections: deps.Connections, clientIP: deps.ClientIP, now: deps.Now,
 	}
@@ -144,8 +145,8 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 func (as *AuthorizationServer) Config() *config.Site { return as.cfg }
 
 // Gate returns the gate of one of the configured servers.
-func (as *AuthorizationServer) Gate(s *config.Server) *Gate {
-	return NewGate(s, GateDeps{
+func (as *AuthorizationServer) Gate(s *config.Server) *gate.Gate {
+	return gate.New(s, gate.Deps{
 		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
 		StepUps:         as.deps.StepUps,
 		AllowWrongToken: func(r *http.Request) bool { return as.Attempts.AllowWrongSecret(r, ratelimit.BearerToken) },

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -133,7 +134,7 @@ func TestFlowForm_I04_I05(t *testing.T) {
 	}
 	for name, csrf := range map[string]string{"none": "", "of another flow": l.open(other).CSRFToken, "cut": token[1:], "the cookie": b.cookie.Value} {
 		t.Run(name, func(t *testing.T) {
-			if err := open(csrf); !errors.Is(err, ErrForged) {
+			if err := open(csrf); !errors.Is(err, sessions.ErrForged) {
 				t.Errorf("OpenFlow = %v", err)
 			}
 		})
@@ -144,7 +145,7 @@ func TestFlowForm_I04_I05(t *testing.T) {
 		if err := r.ParseForm(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.as.Flows.Open(r, b.flowID); !errors.Is(err, ErrForged) {
+		if _, err := l.as.Flows.Open(r, b.flowID); !errors.Is(err, sessions.ErrForged) {
 			t.Errorf("OpenFlow = %v", err)
 		}
 	})

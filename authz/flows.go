@@ -14,6 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -25,8 +26,8 @@ type Flows struct {
 	cfg         *config.Site
 	policy      *grants.Policy
 	clients     *clients.Directory
-	sessions    *Sessions
-	cookies     cookies
+	sessions    *sessions.Sessions
+	cookies     sessions.Cookies
 	pending     *pendingClients
 	keys        *seal.Keyring
 	store       storage.AuthStore
@@ -77,7 +78,7 @@ func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string
 	fs.pending.note(req.Client)
 	// Never taken back: a browser that answers twice is told so only while it
 	// can show the cookie.
-	http.SetCookie(w, fs.cookies.cookie(fs.cookies.flow(s.ID), secret, time.Duration(fs.cfg.FlowLifetime)))
+	http.SetCookie(w, fs.cookies.Cookie(fs.cookies.FlowName(s.ID), secret, time.Duration(fs.cfg.FlowLifetime)))
 	return sealed, nil
 }
 
@@ -100,18 +101,18 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	if !now.Before(expires) {
 		return nil, ErrFlowExpired
 	}
-	secret := fs.cookies.secret(r, fs.cookies.flow(s.ID))
+	secret := fs.cookies.Secret(r, fs.cookies.FlowName(s.ID))
 	browser := storage.HashOf(secret)
 	if secret == "" || subtle.ConstantTimeCompare(browser[:], s.Browser) != 1 {
 		return nil, ErrFlowOtherBrowser
 	}
 	f := &Flow{
 		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
-		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: csrfToken(secret, s.ID),
+		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: sessions.CSRFToken(secret, s.ID),
 		browser: browser, address: fs.clientIP(r),
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && !carriesToken(r, f.CSRFToken) {
-		return nil, ErrForged
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !sessions.CarriesCSRFToken(r, f.CSRFToken) {
+		return nil, sessions.ErrForged
 	}
 	if f.Client, err = fs.client(r.Context(), s, f.address); err != nil {
 		return nil, err

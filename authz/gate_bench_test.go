@@ -51,7 +51,7 @@ func BenchmarkCheckHot(b *testing.B) {
 			requests := bearerRequests(issued[:min(n, 4096)])
 			w := &discard{http.Header{}}
 			for _, token := range issued {
-				if _, err := lookUp(b.Context(), f.cache, hashBearer(token), f.now); err != nil {
+				if _, err := lookUp(b.Context(), f.cache, storage.HashOf(token), f.now); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
@@ -125,13 +126,13 @@ func newGateFixture(t testing.TB, cfg config.Site) *gateFixture {
 	}
 	f.cache = tokens.NewCache(f.store, 1024)
 	f.as = New(&cfg, Deps{
-		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: gate.NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
 		Now: func() time.Time { return f.now },
 	})
 	return f
 }
 
-func (f *gateFixture) gate(id string) *Gate {
+func (f *gateFixture) gate(id string) *gate.Gate {
 	for _, s := range f.as.cfg.Servers {
 		if s.ID == id {
 			return f.as.Gate(s)
@@ -156,7 +157,7 @@ func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
 	return token
 }
 
-func call(g *Gate, method, target string, header ...string) (*tokens.Caller, *httptest.ResponseRecorder) {
+func call(g *gate.Gate, method, target string, header ...string) (*tokens.Caller, *httptest.ResponseRecorder) {
 	r := httptest.NewRequest(method, target, strings.NewReader(`{"jsonrpc":"2.0"}`))
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
@@ -223,10 +224,10 @@ func TestRevokedJustBeforeItExpires_E18(t *testing.T) {
 }
 
 // caller returns who calls with the token, and the gate they passed.
-func (l *lab) caller(token string) (*tokens.Caller, *Gate) {
+func (l *lab) caller(token string) (*tokens.Caller, *gate.Gate) {
 	l.t.Helper()
 	gate := l.as.Gate(l.as.cfg.Servers[0])
-	c, w := call(gate, "GET", gate.server.Resource, authHeader, "Bearer "+token)
+	c, w := call(gate, "GET", l.as.cfg.Servers[0].Resource, authHeader, "Bearer "+token)
 	if c == nil {
 		l.t.Fatalf("refused: %d %s", w.Code, w.Body)
 	}

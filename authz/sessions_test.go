@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -23,7 +24,7 @@ type visit struct {
 }
 
 // load opens a page, keeping what the browser is given.
-func (v *visit) load() (*Session, *httptest.ResponseRecorder, error) {
+func (v *visit) load() (*sessions.Session, *httptest.ResponseRecorder, error) {
 	r := httptest.NewRequest(http.MethodGet, labIssuer+"/oauth/account", nil)
 	for _, c := range v.cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
@@ -136,7 +137,7 @@ func TestBrowserSessionOfNobody(t *testing.T) {
 			}
 		})
 	}
-	l.advance(browserSessionLifetime - time.Second)
+	l.advance(30*24*time.Hour - time.Second)
 	if mine.subject() != alice.Subject {
 		t.Error("ended early")
 	}
@@ -160,7 +161,7 @@ func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
 			if v.subject() != "" {
 				t.Error("still signed in")
 			}
-			if err := l.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, ErrNotAllowed) {
+			if err := l.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, sessions.ErrNotAllowed) {
 				t.Errorf("signing in: %v", err)
 			}
 		})
@@ -184,11 +185,11 @@ func TestBrowserForms_I04(t *testing.T) {
 		want error
 	}{
 		"right":                {v.form(token), nil},
-		"none":                 {v.form(""), ErrForged},
-		"of another browser":   {v.form(other.csrf), ErrForged},
-		"of a flow":            {v.form(f.CSRFToken), ErrForged},
-		"without the cookie":   {(&visit{l: l}).form(token), ErrForged},
-		"of before signing in": {v.form(csrfToken(oauth.NewSecret(""), browserForms)), ErrForged},
+		"none":                 {v.form(""), sessions.ErrForged},
+		"of another browser":   {v.form(other.csrf), sessions.ErrForged},
+		"of a flow":            {v.form(f.CSRFToken), sessions.ErrForged},
+		"without the cookie":   {(&visit{l: l}).form(token), sessions.ErrForged},
+		"of before signing in": {v.form(oauth.NewSecret("")), sessions.ErrForged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := l.as.Sessions.Open(httptest.NewRecorder(), tt.r)

@@ -119,7 +119,7 @@ func TestEndWithdrawnAtFirst_D09(t *testing.T) {
 func TestEndWithdrawnPresence_D09(t *testing.T) {
 	l := newLab(t)
 	l.endWithdrawn()
-	session, cookie := l.as.Sessions.begin(httptest.NewRequest(http.MethodGet, labIssuer, nil), keyIdentity("team"))
+	session, cookie := l.as.Sessions.Begin(httptest.NewRequest(http.MethodGet, labIssuer, nil), keyIdentity("team"))
 	if err := l.store.CreateBrowserSession(context.Background(), session); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
@@ -14,7 +15,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -43,7 +43,7 @@ type processState struct {
 	tokens       *tokens.Cache
 	limiter      *ratelimit.Limiter
 	documents    *clients.DocumentCache
-	stepUps      *authz.StepUps
+	stepUps      *gate.StepUps
 	streams      *gateway.Streams
 	elicitations *gateway.Elicitations
 	connections  *accounts.Shared
@@ -63,7 +63,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		tokens:       tokens.NewCache(store, tokenCacheSize),
 		limiter:      ratelimit.New(limiterSize),
 		documents:    clients.NewDocumentCache(),
-		stepUps:      authz.NewStepUps(stepUpsSize),
+		stepUps:      gate.NewStepUps(stepUpsSize),
 		streams:      gateway.NewStreams(),
 		elicitations: gateway.NewElicitations(),
 		connections:  accounts.NewShared(),

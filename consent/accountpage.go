@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -17,7 +17,7 @@ import (
 type accountPage struct {
 	*web
 	*describer
-	sessions    *authz.Sessions
+	sessions    *sessions.Sessions
 	grants      *grants.Grants
 	policy      *grants.Policy
 	connections *connections
@@ -32,7 +32,7 @@ type accountConnection struct {
 }
 
 // show shows people what they let in, and where they are connected.
-func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	t := p.pages.Text()
 	if s.Identity == nil {
 		return p.signIn.show(w, r, s, http.StatusOK, t.AccountLead, "")
@@ -115,7 +115,7 @@ func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]acc
 
 // disconnect ends a connection, also to a server that the person may not use
 // any more.
-func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	server := r.PostForm.Get("server")
 	if p.connections.perUser(server) == nil {
 		return notHere(p.pages.Text())
@@ -129,7 +129,7 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *auth
 
 // revoke ends what a client was granted. What had ended already is as gone as
 // the person wants it.
-func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, grants.ErrNoSuchGrant) {
 		return err
 	}
@@ -137,7 +137,7 @@ func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *authz.Se
 	return nil
 }
 
-func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
+func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
 	if err := p.sessions.SignOut(w, r); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *authz.S
 	return nil
 }
 
-func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := p.sessions.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
 		return err
 	}

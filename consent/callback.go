@@ -6,8 +6,8 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -19,7 +19,7 @@ import (
 // the pages, and there it shows who is signed in.
 type callback struct {
 	*web
-	sessions  *authz.Sessions
+	sessions  *sessions.Sessions
 	broker    broker
 	connector *connector
 	cookies   stateCookies
@@ -93,8 +93,8 @@ func (p *callback) finish(w http.ResponseWriter, r *http.Request, answer account
 // present reports with nil that whoever left is still there.
 func (p *callback) present(r *http.Request, who storage.Authentication, server string) error {
 	err := p.sessions.CheckAuthentication(r, who, server)
-	if errors.Is(err, authz.ErrSignedOut) || err == nil && !p.cfg.SignIn.IsCurrent(r, who.Identity) {
-		return &accounts.Error{Problem: accounts.Left, Cause: authz.ErrSignedOut}
+	if errors.Is(err, sessions.ErrSignedOut) || err == nil && !p.cfg.SignIn.IsCurrent(r, who.Identity) {
+		return &accounts.Error{Problem: accounts.Left, Cause: sessions.ErrSignedOut}
 	}
 	return err
 }

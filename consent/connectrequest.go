@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
@@ -47,7 +48,7 @@ type targets struct {
 
 // of returns what the person wants to connect: what a link is for, or a server
 // of the account page.
-func (t *targets) of(ctx context.Context, s *authz.Session, values url.Values) (connectRequest, error) {
+func (t *targets) of(ctx context.Context, s *sessions.Session, values url.Values) (connectRequest, error) {
 	ticket := values.Get("ticket")
 	if ticket == "" {
 		if s.Identity == nil {
@@ -82,7 +83,7 @@ func (t *targets) openLink(ctx context.Context, ticket string) (*authz.ConnectLi
 // ofLink returns the request to connect what a link is for, if it was made for
 // the person. One for the connection that everybody shares was handed to an
 // operator by the admin API, and is the operator's proof.
-func (t *targets) ofLink(s *authz.Session, link *authz.ConnectLink) (connectRequest, error) {
+func (t *targets) ofLink(s *sessions.Session, link *authz.ConnectLink) (connectRequest, error) {
 	var c connectRequest
 	var err error
 	switch {
@@ -100,7 +101,7 @@ func (t *targets) ofLink(s *authz.Session, link *authz.ConnectLink) (connectRequ
 }
 
 // ofPerson returns the request to connect a server that the person may use.
-func (t *targets) ofPerson(s *authz.Session, server string) (connectRequest, error) {
+func (t *targets) ofPerson(s *sessions.Session, server string) (connectRequest, error) {
 	c, err := t.one(s.Identity.Subject, server, t.policy.ServersOf(*s.Identity))
 	c.authentication = s.Authentication()
 	return c, err
@@ -118,7 +119,7 @@ func (t *targets) one(owner, server string, among []*config.Server) (connectRequ
 
 // accept takes a form with which somebody connects a server.
 func (t *targets) accept(connect connectHandler) visitHandler {
-	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	return func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 		c, err := t.of(r.Context(), s, r.PostForm)
 		if err != nil {
 			return err
@@ -129,7 +130,7 @@ func (t *targets) accept(connect connectHandler) visitHandler {
 
 // keyPage serves the page for the keys of a server.
 func (t *targets) keyPage(show keyPage) visitHandler {
-	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	return func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 		query := r.URL.Query()
 		c, err := t.of(r.Context(), s, query)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -81,10 +82,10 @@ func explain(t *pages.Text, err error) *failure {
 		next    string
 	}{
 		{authz.ErrFlowInvalid, http.StatusBadRequest, t.Invalid, ""},
-		{authz.ErrNotAllowed, http.StatusBadRequest, t.Invalid, ""},
+		{sessions.ErrNotAllowed, http.StatusBadRequest, t.Invalid, ""},
 		{authz.ErrFlowExpired, http.StatusGone, t.Expired, ""},
 		{authz.ErrFlowOtherBrowser, http.StatusForbidden, t.OtherBrowser, ""},
-		{authz.ErrForged, http.StatusForbidden, t.Forged, ""},
+		{sessions.ErrForged, http.StatusForbidden, t.Forged, ""},
 		{authz.ErrFlowSubmitted, http.StatusConflict, t.Submitted, ""},
 		{authz.ErrFlowChanged, http.StatusConflict, t.Changed, ""},
 		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -23,7 +24,7 @@ type linkPage struct {
 	signIn      *signInPage
 }
 
-func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	t := p.pages.Text()
 	query := r.URL.Query()
 	ticket := strings.TrimPrefix(r.URL.Path, authz.ConnectPath)

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 
 	"go.uber.org/zap"
 
@@ -29,7 +30,7 @@ type web struct {
 type (
 	handler      func(http.ResponseWriter, *http.Request) error
 	flowHandler  func(http.ResponseWriter, *http.Request, *authz.Flow) error
-	visitHandler func(http.ResponseWriter, *http.Request, *authz.Session) error
+	visitHandler func(http.ResponseWriter, *http.Request, *sessions.Session) error
 )
 
 // post serves forms that did not come from another site.
@@ -142,7 +143,7 @@ func repeats(values url.Values, except ...string) bool {
 type requests struct {
 	*web
 	flows    *authz.Flows
-	sessions *authz.Sessions
+	sessions *sessions.Sessions
 	grants   *grants.Grants
 	cfg      *config.Site
 }
@@ -182,7 +183,7 @@ func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSes
 func (c *requests) inSession(serve visitHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s, err := c.sessions.Open(w, r)
-		if errors.Is(err, authz.ErrForged) {
+		if errors.Is(err, sessions.ErrForged) {
 			t := c.pages.Text()
 			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(AccountPath).because(err)
 		}
@@ -207,7 +208,7 @@ func (c *requests) inSession(serve visitHandler) handler {
 
 // signedIn serves only people who are signed in.
 func (c *requests) signedIn(serve visitHandler) visitHandler {
-	return func(w http.ResponseWriter, r *http.Request, s *authz.Session) error {
+	return func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 		if s.Identity == nil {
 			return signedOut(c.pages.Text())
 		}

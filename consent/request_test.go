@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 )
 
 // A form that did not come from our page, in the browser of the flow, changes
@@ -134,7 +135,7 @@ func TestFlowErrorsInWords(t *testing.T) {
 		"invalid":       {authz.ErrFlowInvalid, 400},
 		"expired":       {authz.ErrFlowExpired, 410},
 		"other browser": {authz.ErrFlowOtherBrowser, 403},
-		"forged":        {authz.ErrForged, 403},
+		"forged":        {sessions.ErrForged, 403},
 		"submitted":     {authz.ErrFlowSubmitted, 409},
 		"changed":       {authz.ErrFlowChanged, 409},
 		"client gone":   {&oauth.Error{Status: 400, Code: "invalid_client", Description: "The client is gone."}, 400},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -16,7 +17,7 @@ import (
 type signInPage struct {
 	*web
 	*describer
-	sessions    *authz.Sessions
+	sessions    *sessions.Sessions
 	links       *authz.Links
 	connections *connections
 	signIn      *signIn
@@ -25,7 +26,7 @@ type signInPage struct {
 
 // show asks who the person is. Nobody signs in as nobody: whoever did so in a
 // flow is known by their browser alone.
-func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *authz.Session, status int, lead, ticket string) error {
+func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session, status int, lead, ticket string) error {
 	t := p.pages.Text()
 	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })
 	return p.pages.Render(w, status, "signin", struct {
@@ -46,7 +47,7 @@ func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *authz.Sessi
 // accept takes the form of a method. All it knows of where the person was going
 // is a ticket of ours, so it leads nowhere else.
 func (p *signInPage) accept(kind identity.Kind) visitHandler {
-	return func(w http.ResponseWriter, r *http.Request, _ *authz.Session) error {
+	return func(w http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
 		next := withQuery(AccountPath, "focus", p.connections.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
 			if _, err := p.links.Open(ticket); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -80,7 +81,7 @@ func (s *site) sessionCookie() *http.Cookie {
 }
 
 // openSession returns the browser's session.
-func (s *site) openSession() *authz.Session {
+func (s *site) openSession() *sessions.Session {
 	s.t.Helper()
 	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 	if s.session != "" {

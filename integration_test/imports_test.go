@@ -40,6 +40,8 @@ func TestImportsRunOneWay(t *testing.T) {
 			"authz/tokens",
 			"authz/clients",
 			"authz/grants",
+			"authz/gate",
+			"authz/sessions",
 			"authz",
 			"consent/pages",
 			"consent",

@@ -7,8 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -38,7 +38,7 @@ type Server struct {
 	*config.Server // resolved
 
 	Site *Site
-	Gate *authz.Gate
+	Gate *gate.Gate
 	// Account is nil unless calls carry somebody's account.
 	Account *accounts.Server
 	Forward Forwarder

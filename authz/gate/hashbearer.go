@@ -1,4 +1,4 @@
-package authz
+package gate
 
 import (
 	"crypto/sha256"

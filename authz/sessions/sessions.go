@@ -1,4 +1,4 @@
-package authz
+package sessions
 
 import (
 	"context"
@@ -43,29 +43,40 @@ type Sessions struct {
 	cfg      *config.Site
 	policy   *grants.Policy
 	grants   *grants.Grants
-	cookies  cookies
-	store    Store
+	cookies  Cookies
+	store    sessionStore
 	clientIP func(*http.Request) string
 	now      func() time.Time
 }
 
-// Open returns who uses the browser. A browser without a cookie
-// gets one with a page, so that the forms on it are bound to this browser;
-// whoever signs in gets another. Anything but a page load must carry the
+// sessionStore keeps sessions, and the flows that end with them.
+type sessionStore interface {
+	storage.AuthStore
+	storage.SessionStore
+}
+
+// New returns the sessions of the site in the store.
+func New(cfg *config.Site, policy *grants.Policy, grants *grants.Grants, store sessionStore, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
+	return &Sessions{cfg, policy, grants, CookiesOf(cfg.Issuer), store, clientIP, now}
+}
+
+// Open returns who uses the browser. A browser without a cookie gets one with a
+// page, so that the forms on it are bound to this browser; whoever signs in gets
+// another. Anything but a page load must carry the
 // csrf_token in r.PostForm, which the caller has filled.
 func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	pageLoad := r.Method == http.MethodGet || r.Method == http.MethodHead
-	secret := ss.cookies.secret(r, ss.cookies.session())
+	secret := ss.cookies.Secret(r, ss.cookies.session())
 	if secret == "" {
 		if !pageLoad {
 			return nil, ErrForged
 		}
 		secret = oauth.NewSecret("")
-		http.SetCookie(w, ss.cookies.cookie(ss.cookies.session(), secret, 0))
-		return &Session{CSRFToken: csrfToken(secret, browserForms)}, nil
+		http.SetCookie(w, ss.cookies.Cookie(ss.cookies.session(), secret, 0))
+		return &Session{CSRFToken: CSRFToken(secret, browserForms)}, nil
 	}
-	s := &Session{CSRFToken: csrfToken(secret, browserForms), hash: storage.HashOf(secret)}
-	if !pageLoad && !carriesToken(r, s.CSRFToken) {
+	s := &Session{CSRFToken: CSRFToken(secret, browserForms), hash: storage.HashOf(secret)}
+	if !pageLoad && !CarriesCSRFToken(r, s.CSRFToken) {
 		return nil, ErrForged
 	}
 	stored, err := ss.store.BrowserSession(r.Context(), s.hash, ss.now())
@@ -85,7 +96,7 @@ func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Id
 	if !ss.policy.Allows(id) {
 		return ErrNotAllowed
 	}
-	session, cookie := ss.begin(r, id)
+	session, cookie := ss.Begin(r, id)
 	if err := ss.store.CreateBrowserSession(r.Context(), session); err != nil {
 		return oauth.Unavailable(err)
 	}
@@ -93,9 +104,9 @@ func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Id
 	return nil
 }
 
-// begin returns a session for the browser of the request, in the place of the
+// Begin returns a session for the browser of the request, in the place of the
 // one it may have, and the cookie to give to the browser once it is stored.
-func (ss *Sessions) begin(r *http.Request, id storage.Identity) (storage.BrowserSession, *http.Cookie) {
+func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.BrowserSession, *http.Cookie) {
 	secret, now := oauth.NewSecret(""), ss.now()
 	s := storage.BrowserSession{
 		Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
@@ -108,10 +119,10 @@ func (ss *Sessions) begin(r *http.Request, id storage.Identity) (storage.Browser
 	if !ss.cfg.SignIn.Proves(id) {
 		s.Quota = ratelimit.Quota(ss.clientIP(r), *ss.cfg.Registration.MaxUnproved)
 	}
-	if before := ss.cookies.secret(r, ss.cookies.session()); before != "" {
+	if before := ss.cookies.Secret(r, ss.cookies.session()); before != "" {
 		s.Replaces = storage.HashOf(before)
 	}
-	return s, ss.cookies.cookie(ss.cookies.session(), secret, browserSessionLifetime)
+	return s, ss.cookies.Cookie(ss.cookies.session(), secret, browserSessionLifetime)
 }
 
 // SignOut ends the session of this browser, and the flows of its person there.
@@ -147,11 +158,11 @@ func (ss *Sessions) SignOutEverywhere(ctx context.Context, subject string) error
 
 // Forget takes its cookie from a browser whose session has ended.
 func (ss *Sessions) Forget(w http.ResponseWriter) {
-	http.SetCookie(w, ss.cookies.cookie(ss.cookies.session(), "", -time.Second))
+	http.SetCookie(w, ss.cookies.Cookie(ss.cookies.session(), "", -time.Second))
 }
 
 func (ss *Sessions) endSession(r *http.Request) error {
-	secret := ss.cookies.secret(r, ss.cookies.session())
+	secret := ss.cookies.Secret(r, ss.cookies.session())
 	if secret == "" {
 		return nil
 	}

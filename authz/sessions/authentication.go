@@ -1,4 +1,4 @@
-package authz
+package sessions
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ func (ss *Sessions) stillSignedIn(r *http.Request, p storage.Authentication) (bo
 		f, err := ss.store.Flow(r.Context(), p.FlowID, now)
 		return err == nil && f.Issuer == ss.cfg.Issuer && !f.Submitted && f.Identity.Same(p.Identity), unlessNotFound(err)
 	}
-	secret := ss.cookies.secret(r, ss.cookies.session())
+	secret := ss.cookies.Secret(r, ss.cookies.session())
 	if secret == "" || storage.HashOf(secret) != p.Session {
 		return false, nil
 	}

@@ -1,4 +1,4 @@
-package authz
+package sessions
 
 import (
 	"crypto/hmac"
@@ -14,18 +14,19 @@ import (
 // browserForms is what the tokens of forms outside of any flow are made for.
 const browserForms = "browser"
 
-// cookies are those that bind flows and sessions to a browser. The __Host-
+// Cookies are those that bind flows and sessions to a browser. The __Host-
 // prefix keeps a neighbour on a subdomain from planting one (RFC 6265bis section
 // 4.1.3.2); it needs https, which only loopback goes without.
-type cookies struct{ secure bool }
+type Cookies struct{ secure bool }
 
-func cookiesOf(issuer string) cookies { return cookies{strings.HasPrefix(issuer, "https://")} }
+// CookiesOf returns the cookies of an issuer.
+func CookiesOf(issuer string) Cookies { return Cookies{strings.HasPrefix(issuer, "https://")} }
 
-// flow names the cookie that binds a flow to the browser that started it. Each
+// FlowName names the cookie that binds a flow to the browser that started it. Each
 // flow has its own, so that tabs do not disturb each other.
-func (c cookies) flow(id string) string { return c.flowPrefix() + id[:min(8, len(id))] }
+func (c Cookies) FlowName(id string) string { return c.flowPrefix() + id[:min(8, len(id))] }
 
-func (c cookies) flowPrefix() string {
+func (c Cookies) flowPrefix() string {
 	if c.secure {
 		return "__Host-mcp_flow_"
 	}
@@ -33,25 +34,25 @@ func (c cookies) flowPrefix() string {
 }
 
 // session names the cookie of the browser session.
-func (c cookies) session() string {
+func (c Cookies) session() string {
 	if c.secure {
 		return "__Host-mcp_browser"
 	}
 	return "mcp_browser"
 }
 
-// cookie returns what gives the browser a secret. It goes when the browser is
+// Cookie returns what gives the browser a secret. It goes when the browser is
 // closed unless it has a lifetime; a negative one takes it back.
-func (c cookies) cookie(name, secret string, lifetime time.Duration) *http.Cookie {
+func (c Cookies) Cookie(name, secret string, lifetime time.Duration) *http.Cookie {
 	return &http.Cookie{
 		Name: name, Value: secret, Path: "/", MaxAge: int(lifetime.Seconds()),
 		HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode,
 	}
 }
 
-// secret returns the value of a cookie, or "" unless the browser sent exactly
+// Secret returns the value of a cookie, or "" unless the browser sent exactly
 // one of the name.
-func (c cookies) secret(r *http.Request, name string) string {
+func (c Cookies) Secret(r *http.Request, name string) string {
 	sent := r.CookiesNamed(name)
 	if len(sent) != 1 {
 		return ""
@@ -60,7 +61,7 @@ func (c cookies) secret(r *http.Request, name string) string {
 }
 
 // flows returns the hashes of the secrets of all flows of the browser.
-func (c cookies) flows(r *http.Request) []storage.Hash {
+func (c Cookies) flows(r *http.Request) []storage.Hash {
 	var flows []storage.Hash
 	for _, cookie := range r.Cookies() {
 		if strings.HasPrefix(cookie.Name, c.flowPrefix()) {
@@ -70,15 +71,15 @@ func (c cookies) flows(r *http.Request) []storage.Hash {
 	return flows
 }
 
-// csrfToken is what only a page shown to the browser with the secret knows. It
+// CSRFToken is what only a page shown to the browser with the secret knows. It
 // stays the same for the life of the secret: loading a page twice spoils neither copy.
-func csrfToken(secret, what string) string {
+func CSRFToken(secret, what string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("csrf:" + what))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// carriesToken reports whether a form was on a page that we showed to this browser.
-func carriesToken(r *http.Request, token string) bool {
+// CarriesCSRFToken reports whether a form was on a page that we showed to this browser.
+func CarriesCSRFToken(r *http.Request, token string) bool {
 	return hmac.Equal([]byte(r.PostForm.Get("csrf_token")), []byte(token))
 }

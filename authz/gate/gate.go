@@ -1,4 +1,4 @@
-package authz
+package gate
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// GateDeps is what the gates of one site share.
-type GateDeps struct {
+// Deps is what the gates of one site share.
+type Deps struct {
 	Config  *config.Site
 	Policy  *grants.Policy
 	Grants  *grants.Grants
@@ -38,7 +38,7 @@ type GateDeps struct {
 
 // Gate decides about the calls of one MCP server.
 type Gate struct {
-	deps    GateDeps
+	deps    Deps
 	id      uint64 // unique in the process, never 0
 	server  *config.Server
 	callers map[storage.Hash]*tokens.Caller // behind the virtual keys
@@ -51,8 +51,8 @@ type Gate struct {
 
 var gates atomic.Uint64
 
-// NewGate returns the gate of one of the configured servers.
-func NewGate(s *config.Server, deps GateDeps) *Gate {
+// New returns the gate of one of the configured servers.
+func New(s *config.Server, deps Deps) *Gate {
 	issuer := deps.Config.Issuer
 	return &Gate{
 		deps:    deps,
