@@ -98,7 +98,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 		before.Disconnect = r.LastDisconnect
 	}
 	scopes := p.RequestedScopes(r.Scopes, existing.Scopes)
-	if err := cn.oauthClient(s).CheckScopes(scopes); err != nil {
+	if err := client.CheckScopes("server "+s.ID, scopes); err != nil {
 		return "", asProblem(err)
 	}
 	c, err := cn.registrar.clientFor(ctx, s, p, r.Owner)

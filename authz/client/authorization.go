@@ -80,11 +80,12 @@ func (p *Provider) RequestedScopes(extra, granted []string) []string {
 }
 
 // CheckScopes refuses more scopes than can be asked for: a part of them would be
-// a connection that fails at whatever needs the others.
-func (c *Client) CheckScopes(scopes []string) error {
+// a connection that fails at whatever needs the others. The name is that of what
+// wants them, as in Client.
+func CheckScopes(name string, scopes []string) error {
 	if n := len(scopes); n > maxScopes || len(strings.Join(scopes, " ")) > maxScopesLen {
 		return problemf(ProviderUnusable, "the %d scopes that %s wants are too many to ask for (at most %d in %d bytes); configure scopes",
-			n, c.Name, maxScopes, maxScopesLen)
+			n, name, maxScopes, maxScopesLen)
 	}
 	return nil
 }

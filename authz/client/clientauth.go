@@ -44,7 +44,7 @@ func (p Profile) ConfiguredCredentials(id, secret string, supported []string) *C
 
 // authenticate adds the client to a request to its provider (RFC 6749 section
 // 2.3, RFC 7523 section 2.2).
-func (c *Client) authenticate(issuer string, as Credentials, header http.Header, form url.Values) error {
+func (p Profile) authenticate(issuer string, as Credentials, now time.Time, header http.Header, form url.Values) error {
 	switch as.AuthMethod {
 	case oauth.AuthSecretBasic:
 		// Both are encoded as a form before they are joined (section 2.3.1).
@@ -54,7 +54,7 @@ func (c *Client) authenticate(issuer string, as Credentials, header http.Header,
 	case oauth.AuthSecretPost:
 		form.Set("client_secret", as.Secret)
 	case oauth.AuthPrivateKeyJWT:
-		assertion, err := c.Profile.assertion(as.ID, issuer, c.Now())
+		assertion, err := p.assertion(as.ID, issuer, now)
 		if err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func (c *Client) findProvider(ctx context.Context, r Resource) (*Provider, error
 		return c.configuredProvider(r)
 	}
 	challenge, noChallenge := c.challengeOf(ctx, r.URL)
-	m, noMetadata := c.resourceMetadata(ctx, r, challenge)
+	m, noMetadata := (&search{client: c}).resourceMetadata(ctx, r, challenge)
 	if noMetadata != nil && (!errors.Is(noMetadata, errNoDocument) || isDown(noMetadata)) {
 		return nil, noMetadata
 	}

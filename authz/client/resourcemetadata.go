@@ -22,9 +22,8 @@ const (
 // authorization, protected resource metadata discovery). The error is marked as
 // errNoDocument if there is none; a server that could not answer has some, as
 // far as we know, and is ProviderDown.
-func (c *Client) resourceMetadata(ctx context.Context, r Resource, challenge oauth.Challenge) (*oauth.ReadResourceMetadata, error) {
+func (f *search) resourceMetadata(ctx context.Context, r Resource, challenge oauth.Challenge) (*oauth.ReadResourceMetadata, error) {
 	var m *oauth.ReadResourceMetadata
-	f := search{client: c}
 	err := f.find(ctx, resourceMetadataPlaces(r.URL, challenge.ResourceMetadata), func(place string, body []byte) (err error) {
 		m, err = readResourceMetadata(r, place, body)
 		return err

@@ -142,7 +142,7 @@ func (c *Client) post(ctx context.Context, at Endpoint, as Credentials, form url
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
 	header := http.Header{}
-	if err := c.authenticate(at.Issuer, as, header, form); err != nil {
+	if err := c.Profile.authenticate(at.Issuer, as, c.Now(), header, form); err != nil {
 		return nil, &TokenError{Failure: NotSent, cause: err}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.URL, strings.NewReader(form.Encode()))
