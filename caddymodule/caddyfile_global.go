@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 )
 
 func init() {
@@ -91,7 +92,7 @@ func storageJSON(m caddy.Module) json.RawMessage {
 func readEncryptionKey(p *parser, app *App, l line) error {
 	value := l.args[0]
 	if _, known, _ := config.KeepPlaceholders(value); known {
-		if _, err := checkKey(value, len(app.EncryptionKeys) == 0); err != nil {
+		if _, err := encryptionkey.Parse(value, len(app.EncryptionKeys) == 0); err != nil {
 			return p.here(l, "%v", err)
 		}
 	}

@@ -1,9 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,15 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/guess"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
-
-const keySize = 32
-
-var errKeyForm = errors.New("must be 32 random bytes in base64 or hexadecimal; create one with `openssl rand -base64 32`")
-
-var errRegularKey = errors.New("must not be easy to guess; put a new one first, made with `openssl rand -base64 32`, and keep this one below it until all is sealed anew")
 
 // resolveKey returns the key behind a configured value. Its errors never
 // repeat the key.
@@ -33,20 +24,9 @@ func resolveKey(value string, first bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := checkKey(strings.TrimSpace(text), first)
+	key, err := encryptionkey.Parse(strings.TrimSpace(text), first)
 	if file := filePlaceholder.FindStringSubmatch(value); file != nil && err != nil {
 		return nil, fmt.Errorf("the content of %s %w", file[1], err)
-	}
-	return key, err
-}
-
-// checkKey returns the key in a text. The first of a ring, which seals, must be
-// random. One that was replaced is needed to read what it sealed, however it
-// was made.
-func checkKey(text string, first bool) ([]byte, error) {
-	key, err := decodeKey(text)
-	if err == nil && first && regular(key) {
-		return nil, errRegularKey
 	}
 	return key, err
 }
@@ -68,30 +48,6 @@ func keyFileOpenToOthers(value string) (file string, mode fs.FileMode) {
 	return match[1], info.Mode().Perm()
 }
 
-func decodeKey(text string) ([]byte, error) {
-	for _, decode := range []func(string) ([]byte, error){
-		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
-		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
-	} {
-		if key, err := decode(text); err == nil && len(key) == keySize {
-			return key, nil
-		}
-	}
-	return nil, errKeyForm
-}
-
-// regular reports whether a key is too regular to be random: 32 random bytes,
-// and the steps between them, have fewer than 16 different values practically
-// never. What is all text was perhaps made up.
-func regular(key []byte) bool {
-	values, steps, text := map[byte]bool{}, map[byte]bool{}, true
-	for i, b := range key {
-		values[b], steps[b-key[max(i, 1)-1]] = true, true
-		text = text && b >= ' ' && b <= '~'
-	}
-	return len(values) < 16 || len(steps) < 16 || text && guess.Easy(string(key))
-}
-
 // checkKeys refuses a key that is a mistake in the configuration. One in a file
 // that is not there, or not right, can still be put there: see open.
 func (a *App) checkKeys() error {
@@ -101,14 +57,14 @@ func (a *App) checkKeys() error {
 			if filePlaceholder.FindString(value) == "" {
 				return err
 			}
-			a.log.Error("a key cannot be read", zap.Error(err))
+			a.log.Error("encryption key cannot be read", zap.Error(err))
 			continue
 		}
 		if config.IsPlain(value) {
 			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
 		}
 		if file, mode := keyFileOpenToOthers(value); file != "" {
-			a.log.Warn("others than its owner can read the file of an encryption_key; run chmod 600 on it, or see that nobody else gets to it",
+			a.log.Warn("encryption key file is readable by other users; run chmod 600 on it, or see that nobody else gets to it",
 				zap.String("file", file), zap.String("mode", fmt.Sprintf("%04o", mode)))
 		}
 	}
@@ -126,7 +82,7 @@ func (a *App) newKeyring(state *processState) (*seal.Keyring, error) {
 	// Not beside the database, so that a copy of that directory is not a
 	// copy of the key.
 	path := filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
-	key, err := generatedKey(path, a.opener.Key(), func() (bool, error) { return state.store.Empty(a.ctx) })
+	key, err := encryptionkey.Generated(path, a.opener.Key(), func() (bool, error) { return state.store.Empty(a.ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("generated encryption key: %w", err)
 	}

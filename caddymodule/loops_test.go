@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -136,7 +137,7 @@ func TestLostDatabaseIsToldOf(t *testing.T) {
 
 // What is kept in memory is encrypted with a key that nobody can guess.
 func TestKeyOfWhatIsInMemory(t *testing.T) {
-	var keys [3][keySize]byte // the first of them is zero
+	var keys [3][encryptionkey.Size]byte // the first of them is zero
 	for i := range keys[1:] {
 		atWork(t, new(MemoryStorage), noApp, func(_ *testing.T, p *processState) { keys[i+1] = p.ephemeralKey })
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -47,7 +48,7 @@ type processState struct {
 	streams      *gateway.Streams
 	elicitations *gateway.Elicitations
 	connections  *accounts.Shared
-	ephemeralKey [keySize]byte
+	ephemeralKey [encryptionkey.Size]byte
 	active       func() *App // of the configuration that serves now, or nil
 	reported     lastReport  // about the store
 

@@ -9,48 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-)
 
-// M05: a key that others can read is no key.
-func TestKeyFile_M05(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys", "encryption.key")
-	fresh := func() ([]byte, error) { return generatedKey(path, "mcp_oauth.db", isEmpty(true)) }
-	key, err := fresh()
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := fresh()
-	if err != nil || !bytes.Equal(key, again) || len(key) != keySize {
-		t.Errorf("the second time: %d bytes, %v", len(again), err)
-	}
-	if runtime.GOOS != "windows" {
-		for _, p := range []string{path, filepath.Dir(path)} {
-			if info, err := os.Stat(p); err != nil || info.Mode().Perm()&0o077 != 0 {
-				t.Errorf("%s: %v, %v", p, info.Mode(), err)
-			}
-		}
-		if err := os.Chmod(path, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fresh(); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-			t.Errorf("readable by others: %v", err)
-		}
-	}
-	for name, text := range map[string]string{"short": "c2hvcnQ=", "zeros": strings.Repeat("0", 64)} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_ = os.Chmod(path, 0o600)
-		if _, err := fresh(); err == nil || strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), "is damaged") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+)
 
 // M04, M06: keys are 32 bytes in some usual form; no error repeats one.
 func TestResolveKey_M04_M06(t *testing.T) {
@@ -65,7 +30,7 @@ func TestResolveKey_M04_M06(t *testing.T) {
 	}
 	for _, text := range []string{"canary", string(key), fmt.Sprintf("%x", key[:31])} {
 		t.Setenv("KEY", text)
-		if _, err := resolveKey("{env.KEY}", true); !errors.Is(err, errKeyForm) || strings.Contains(err.Error(), text) {
+		if _, err := resolveKey("{env.KEY}", true); !errors.Is(err, encryptionkey.ErrForm) || strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -123,7 +123,7 @@ func TestOperatorsKeyFile_M05(t *testing.T) {
 		g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
 		before := len(g.log())
 		g.load(strings.Replace(g.caddyfile(alice+"server a /mcp http://127.0.0.1:1/mcp"), "storage bbolt {", "encryption_key {file."+file+"}\nstorage bbolt {", 1))
-		if got := strings.Contains(g.log()[before:], "others than its owner can read"); got != want {
+		if got := strings.Contains(g.log()[before:], "readable by other users"); got != want {
 			t.Errorf("mode %04o: warned %v", mode, got)
 		}
 	}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	cryptorand "crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -35,29 +34,5 @@ func TestWeakSecretsRefused_M04(t *testing.T) {
 				t.Errorf("the error shows the secret: %v", err)
 			}
 		})
-	}
-}
-
-// M04: an encryption key is random, but for one that was replaced.
-func TestWeakEncryptionKeys_M04(t *testing.T) {
-	counting := make([]byte, keySize)
-	for i := range counting {
-		counting[i] = byte(3 * i)
-	}
-	for name, key := range map[string][]byte{
-		"one byte": []byte(strings.Repeat("\x41", keySize)), "counting": counting, "repeated": []byte(strings.Repeat("\x01\x23\x45\x67\x89\xab\xcd\xef", 4)),
-		"half zero": append([]byte("\x91\x02\xf3\x74\x05\xe6\x37\xa8\x19\xb0\xc1\xd2\x5e\x6f\x80\x9a"), make([]byte, 16)...),
-		"words":     []byte("password-password-password-12345"), "row": []byte("0123456789abcdefghijklmnopqrstuv"),
-	} {
-		if !regular(key) {
-			t.Errorf("%s: taken for random", name)
-		}
-	}
-	for range 20_000 {
-		key := make([]byte, keySize)
-		_, _ = cryptorand.Read(key)
-		if regular(key) {
-			t.Fatalf("%x is refused", key)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package encryptionkey
 
 import (
 	"crypto/rand"
@@ -14,14 +14,14 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
 )
 
-var errEmptyKeyFile = errors.New("it is empty")
+var errEmptyFile = errors.New("it is empty")
 
-// generatedKey returns the key in the file. It makes one if there is none and
+// Generated returns the key in the file. It makes one if there is none and
 // the database has nothing yet: beside records, another key would be a loss
 // that nobody was told of.
-func generatedKey(path, database string, isEmpty func() (bool, error)) ([]byte, error) {
-	key, err := loadKey(path)
-	empty := errors.Is(err, errEmptyKeyFile) // an earlier version was killed while it made it
+func Generated(path, database string, isEmpty func() (bool, error)) ([]byte, error) {
+	key, err := load(path)
+	empty := errors.Is(err, errEmptyFile) // an earlier version was killed while it made it
 	if !empty && !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
@@ -35,22 +35,22 @@ func generatedKey(path, database string, isEmpty func() (bool, error)) ([]byte, 
 			return nil, err
 		}
 	}
-	return createKey(path)
+	return create(path)
 }
 
-// createKey makes a key, unless another process is faster.
-func createKey(path string) ([]byte, error) {
+// create makes a key, unless another process is faster.
+func create(path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("%w; let the user that runs Caddy write to Caddy's data folder, or configure an encryption_key", err)
 	}
-	key := make([]byte, keySize)
+	key := make([]byte, Size)
 	_, _ = rand.Read(key) // never fails, see crypto/rand
 	err := newfile.Create(path, func(f *os.File) error {
 		_, err := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
 		return err
 	})
 	if errors.Is(err, fs.ErrExist) {
-		return loadKey(path)
+		return load(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; let the user that runs Caddy write to its folder, or configure an encryption_key", path, err)
@@ -58,7 +58,7 @@ func createKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-func loadKey(path string) ([]byte, error) {
+func load(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -71,9 +71,9 @@ func loadKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w; it must be a file that the user that runs Caddy can read", err)
 	}
 	if len(text) == 0 {
-		return nil, fmt.Errorf("%s: %w", path, errEmptyKeyFile)
+		return nil, fmt.Errorf("%s: %w", path, errEmptyFile)
 	}
-	key, err := checkKey(strings.TrimSpace(string(text)), true)
+	key, err := Parse(strings.TrimSpace(string(text)), true)
 	if err != nil {
 		return nil, fmt.Errorf("%s is damaged; restore it from a backup, or remove it with the database to start anew", path)
 	}
