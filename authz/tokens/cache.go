@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -18,29 +19,16 @@ const TTL = 5 * time.Second
 // elsewhere, or a store that fails, is noticed; one in this process takes
 // effect at once through Forget. Unknown tokens are not remembered.
 type Cache struct {
-	store  storage.AuthStore
-	since  time.Time
-	shards [64]shard
+	store   storage.AuthStore
+	entries *cache.Cache[storage.Hash, *Entry]
+	revoked [64]lastRevoked
 }
 
-type shard struct {
-	mu      sync.RWMutex
-	entries map[storage.Hash]cachedEntry
-	max     int
-	// generation counts calls of Forget that touched the shard. A lookup that
-	// was reading the store meanwhile may have read what the revocation was
-	// about to end, and must not remember it.
-	generation uint64
-	// revoked are the last tokens that were revoked one by one, in a ring.
-	revoked [32]storage.Hash
-	oldest  int // of them
-}
-
-// cachedEntry holds the time by value: looking for the oldest of a few then
-// touches nothing but the map.
-type cachedEntry struct {
-	readAt time.Duration // since the cache was made
-	*Entry
+// lastRevoked are the last tokens that were revoked one by one, in a ring.
+type lastRevoked struct {
+	mu     sync.Mutex
+	hashes [32]storage.Hash
+	oldest int
 }
 
 // Entry is what is known of an access token. It is never changed once it is in
@@ -60,26 +48,19 @@ type Entry struct {
 
 // NewCache returns a cache for about size tokens.
 func NewCache(store storage.AuthStore, size int) *Cache {
-	c := &Cache{store: store, since: time.Now()}
-	for i := range c.shards {
-		c.shards[i].entries = make(map[storage.Hash]cachedEntry)
-		c.shards[i].max = max(1, size/len(c.shards))
-	}
-	return c
+	return &Cache{store: store, entries: cache.New[storage.Hash, *Entry](size, TTL, shardOf)}
 }
+
+// shardOf picks by the first byte of a SHA-256: as even as it gets.
+func shardOf(h storage.Hash) uint64 { return uint64(h[0]) }
 
 // Fresh returns what is remembered, or nil and the generation for Read.
 func (c *Cache) Fresh(h storage.Hash, now time.Time) (e *Entry, generation uint64) {
-	s := c.shardOf(h)
-	s.mu.RLock()
-	known, generation := s.entries[h], s.generation
-	s.mu.RUnlock()
-	if known.Entry != nil {
-		if age := now.Sub(c.since) - known.readAt; age >= 0 && age <= TTL {
-			return known.Entry, generation
-		}
+	e, fresh, generation := c.entries.Get(h, now)
+	if !fresh {
+		return nil, generation
 	}
-	return nil, generation
+	return e, generation
 }
 
 // Read asks the store, and remembers the answer unless a Forget came since the
@@ -91,12 +72,7 @@ func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generat
 		return nil, err
 	}
 	e := &Entry{ExpiresAt: token.ExpiresAt, Token: token, Caller: newCaller(h, &token)}
-	s := c.shardOf(h)
-	s.mu.Lock()
-	if s.generation == generation {
-		s.put(h, cachedEntry{now.Sub(c.since), e})
-	}
-	s.mu.Unlock()
+	c.entries.Put(h, e, now, generation)
 	return e, nil
 }
 
@@ -104,11 +80,7 @@ func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generat
 // committed the revocation.
 func (c *Cache) Forget(r storage.Revocation) {
 	for _, h := range r.AccessTokens {
-		s := c.shardOf(h)
-		s.mu.Lock()
-		s.generation++
-		delete(s.entries, h)
-		s.mu.Unlock()
+		c.entries.Forget(h)
 	}
 }
 
@@ -116,43 +88,22 @@ func (c *Cache) Forget(r storage.Revocation) {
 // nothing of it, so it is remembered for those who ask after it would have
 // expired, see WasRevoked.
 func (c *Cache) Revoked(h storage.Hash) {
-	c.Forget(storage.Revocation{AccessTokens: []storage.Hash{h}})
-	s := c.shardOf(h)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.revoked[s.oldest] = h
-	s.oldest = (s.oldest + 1) % len(s.revoked)
+	c.entries.Forget(h)
+	last := c.lastRevoked(h)
+	last.mu.Lock()
+	defer last.mu.Unlock()
+	last.hashes[last.oldest] = h
+	last.oldest = (last.oldest + 1) % len(last.hashes)
 }
 
 // WasRevoked reports whether Revoked was told of the token lately.
 func (c *Cache) WasRevoked(h storage.Hash) bool {
-	s := c.shardOf(h)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Contains(s.revoked[:], h)
+	last := c.lastRevoked(h)
+	last.mu.Lock()
+	defer last.mu.Unlock()
+	return slices.Contains(last.hashes[:], h)
 }
 
-// shardOf picks by the first byte of a SHA-256: as even as it gets.
-func (c *Cache) shardOf(h storage.Hash) *shard {
-	return &c.shards[int(h[0])%len(c.shards)]
-}
-
-// put makes room by dropping the entry that was read longest ago among a few:
-// a token in use is read again every few seconds.
-func (s *shard) put(h storage.Hash, e cachedEntry) {
-	if _, replaces := s.entries[h]; !replaces && len(s.entries) >= s.max {
-		var oldest storage.Hash
-		var readAt time.Duration
-		sampled := 0
-		for candidate, other := range s.entries {
-			if sampled == 0 || other.readAt < readAt {
-				oldest, readAt = candidate, other.readAt
-			}
-			if sampled++; sampled == 8 {
-				break
-			}
-		}
-		delete(s.entries, oldest)
-	}
-	s.entries[h] = e
+func (c *Cache) lastRevoked(h storage.Hash) *lastRevoked {
+	return &c.revoked[int(h[0])%len(c.revoked)]
 }
