@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -95,7 +96,7 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		broker := accounts.New(accounts.Config{Issuer: "https://a.example"}, accounts.Deps{
+		broker := accounts.New(&config.Site{Issuer: "https://a.example"}, accounts.Deps{
 			Store: store, Keys: keys, Shared: p.connections, Logger: zap.NewNop(), Now: time.Now,
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})

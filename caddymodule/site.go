@@ -76,9 +76,6 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		server := &gateway.Server{
 			Server: configured, Site: shared, Gate: as.Gate(configured), Forward: h.forwarders[i],
 		}
-		if broker != nil {
-			server.Account = broker.Server(server.ID)
-		}
 		servers[server.Resource] = server
 		for _, path := range server.Paths() {
 			s.exact[path] = endpoint{server: server}
@@ -113,7 +110,7 @@ func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *e
 	if len(h.cfg.ConnectedServers()) == 0 {
 		return nil
 	}
-	return accounts.New(accountsConfig(h.cfg), accounts.Deps{
+	return accounts.New(h.cfg, accounts.Deps{
 		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Now: time.Now,
 		Egress: strangers,
 		// What the configuration names may be anywhere, also in a private network.

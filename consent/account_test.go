@@ -161,7 +161,7 @@ func TestAccountFormsForged_I04(t *testing.T) {
 // What an operator connected for everybody is not a person's to end.
 func TestDisconnectTheSharedConnection(t *testing.T) {
 	s := home(t, alice())
-	s.broker.servers["notion"].Mode = accounts.OAuth
+	s.broker.servers["notion"].Auth.Mode = config.OAuth
 	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusNotFound || len(s.broker.ended) > 0 {
 		t.Errorf("status = %d, ended %v", w.Code, s.broker.ended)
 	}

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // browser is one person's: it has the cookies it was given.
@@ -31,7 +31,7 @@ func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
 	// As documented, the other handler is in front of the pages alone.
-	if b.user != "" && !strings.HasPrefix(r.URL.Path, accounts.SharedCallbackPath) {
+	if b.user != "" && !strings.HasPrefix(r.URL.Path, config.SharedCallbackPath) {
 		r = r.WithContext(identity.WithUser(r.Context(), b.user))
 	}
 	w := httptest.NewRecorder()

@@ -23,11 +23,11 @@ type connections struct {
 
 // perUser returns the upstream of a server that each person connects on their
 // own, or nil.
-func (c *connections) perUser(server string) *accounts.Server {
+func (c *connections) perUser(server string) *config.Server {
 	if c.broker == nil {
 		return nil
 	}
-	if u := c.broker.Server(server); u != nil && u.Mode.PerUser() {
+	if u := c.broker.Server(server); u != nil && u.Auth.Mode.PerUser() {
 		return u
 	}
 	return nil
@@ -36,11 +36,11 @@ func (c *connections) perUser(server string) *accounts.Server {
 // connectedBy returns the upstream of a server that is the owner's to connect,
 // or nil: people connect those of their own, an operator those that everybody
 // shares one connection to.
-func (c *connections) connectedBy(owner, server string) *accounts.Server {
+func (c *connections) connectedBy(owner, server string) *config.Server {
 	if owner != storage.SharedOwner || c.broker == nil {
 		return c.perUser(server)
 	}
-	if u := c.broker.Server(server); u != nil && u.Mode == accounts.OAuth {
+	if u := c.broker.Server(server); u != nil && u.Auth.Mode == config.OAuth {
 		return u
 	}
 	return nil
@@ -109,14 +109,14 @@ type connectionView struct {
 }
 
 // describe tells what is so, and what connecting will ask for.
-func (c *connections) describe(s *config.Server, u *accounts.Server, status accounts.Status, requested []string) connectionView {
+func (c *connections) describe(s *config.Server, u *config.Server, status accounts.Status, requested []string) connectionView {
 	t := c.text
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
-		OAuth: u.Mode != accounts.PerUserHeaders,
+		OAuth: u.Auth.Mode != config.PerUserHeaders,
 	}
-	if u.Required {
+	if !u.Auth.Optional {
 		v.Need, v.Required = t.Required, true
 	}
 	button := t.Connect
@@ -186,7 +186,7 @@ func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
 // broker is what the pages need of an accounts.Broker. Tests put another in its
 // place, which fails in each way that a provider can.
 type broker interface {
-	Server(id string) *accounts.Server
+	Server(id string) *config.Server
 	RequestedScopes(ctx context.Context, server string) []string
 	Start(ctx context.Context, t accounts.ConnectRequest) (authorizeURL string, err error)
 	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -35,7 +36,7 @@ type connector struct {
 // with: each request has its own, so that nobody can finish one that was begun
 // elsewhere, or before the person agreed.
 func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectRequest) error {
-	if c.upstream.Mode == accounts.PerUserHeaders {
+	if c.upstream.Auth.Mode == config.PerUserHeaders {
 		p.pages.Redirect(w, c.keyPage)
 		return nil
 	}

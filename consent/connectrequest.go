@@ -11,7 +11,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -19,7 +18,7 @@ import (
 
 // connectRequest is a connection that a person wants.
 type connectRequest struct {
-	upstream       *accounts.Server
+	upstream       *config.Server
 	server         *config.Server
 	who            string // counts attempts: a flow's ID or a subject
 	owner          string

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // AccountPath is where people look after what they let in.
@@ -137,8 +138,8 @@ func (c *Consent) Routes() []authz.Route {
 		{Path: accountKeyPath, Handler: byMethod(visit(c.targets.keyPage(c.connector.showKeyPage)), act(c.targets.accept(c.connector.saveKeys)))},
 		{Path: disconnectPath, Handler: act(signedIn(c.account.disconnect))},
 		{Path: answerPath, Handler: c.callback.answerPage()},
-		{Path: accounts.SharedCallbackPath, Handler: c.callback.handler()},
-		{Path: accounts.SharedCallbackPath + "/", Handler: c.callback.handler()},
+		{Path: config.SharedCallbackPath, Handler: c.callback.handler()},
+		{Path: config.SharedCallbackPath + "/", Handler: c.callback.handler()},
 	} {
 		if !c.connections.any() {
 			route.Handler = http.HandlerFunc(nothingHere)

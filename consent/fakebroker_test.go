@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // fakeBroker connects the servers of testConfig, Notion by OAuth, GitHub by a
 // key, and fails as it is told to.
 type fakeBroker struct {
-	servers map[string]*accounts.Server
+	servers map[string]*config.Server
 	// connections by owner and server
 	connections map[[2]string]accounts.Status
 	err         error  // of the next step
@@ -27,18 +28,18 @@ type fakeBroker struct {
 
 func newFakeBroker() *fakeBroker {
 	return &fakeBroker{
-		servers: map[string]*accounts.Server{
-			"notion": {ID: "notion", Mode: accounts.PerUserOAuth, Required: true, Scopes: []string{"pages.read", "pages.write"}},
-			"github": {ID: "github", Mode: accounts.PerUserHeaders, Headers: []accounts.Header{{Name: "Authorization", Label: "Personal access token", Prefix: "Bearer "}, {Name: "X-Team"}}},
+		servers: map[string]*config.Server{
+			"notion": {ID: "notion", Auth: &config.Auth{Mode: config.PerUserOAuth, Scopes: []string{"pages.read", "pages.write"}}},
+			"github": {ID: "github", Auth: &config.Auth{Mode: config.PerUserHeaders, Optional: true, Headers: []config.AuthHeader{{Name: "Authorization", Label: "Personal access token", Prefix: "Bearer "}, {Name: "X-Team"}}}},
 		},
 		connections: map[[2]string]accounts.Status{},
 	}
 }
 
-func (b *fakeBroker) Server(id string) *accounts.Server { return b.servers[id] }
+func (b *fakeBroker) Server(id string) *config.Server { return b.servers[id] }
 
 func (b *fakeBroker) RequestedScopes(_ context.Context, server string) []string {
-	return b.servers[server].Scopes
+	return b.servers[server].Auth.Scopes
 }
 
 // connected gives an owner a connection.
@@ -68,7 +69,7 @@ func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outc
 		}
 	}
 	if b.err == nil {
-		b.connected(b.started.Owner, b.started.Server, storage.Active, b.servers[b.started.Server].Scopes...)
+		b.connected(b.started.Owner, b.started.Server, storage.Active, b.servers[b.started.Server].Auth.Scopes...)
 	}
 	return outcome, b.err
 }

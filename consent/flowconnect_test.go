@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -69,7 +68,7 @@ func TestServicesPageShowsConnections_D3_D4(t *testing.T) {
 
 func TestScopesThatNobodyTells(t *testing.T) {
 	s := connecting(t)
-	s.broker.servers["notion"].Scopes = nil
+	s.broker.servers["notion"].Auth.Scopes = nil
 	page := s.get(servicesURL).Body.String()
 	if !strings.Contains(page, pages.English.AsksUnknown) || strings.Contains(page, pages.English.AsksFor+":") {
 		t.Errorf("page:\n%s", page)
@@ -203,8 +202,8 @@ func TestConnectPressRefused(t *testing.T) {
 		"nobody yet":     {func(s *site, _ *http.Request) { s.asks(registered("Cursor", "https://app.example/cb"), nil) }, nil, 409},
 		"no such server": {nil, []string{"server", "slack"}, 404},
 		"not offered":    {func(s *site, _ *http.Request) { s.as.Config().Servers = s.as.Config().Servers[1:] }, nil, 404},
-		"nothing to do":  {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.Headers }, nil, 404},
-		"an operator's":  {func(s *site, _ *http.Request) { s.broker.servers["notion"].Mode = accounts.OAuth }, nil, 404},
+		"nothing to do":  {func(s *site, _ *http.Request) { s.broker.servers["notion"].Auth.Mode = "none" }, nil, 404},
+		"an operator's":  {func(s *site, _ *http.Request) { s.broker.servers["notion"].Auth.Mode = config.OAuth }, nil, 404},
 		"too often":      {func(s *site, _ *http.Request) { s.exhausted() }, nil, 429},
 		"submitted since": {func(s *site, _ *http.Request) {
 			s.post(submitPath, "decision", "deny", "identity", identity.FormValue(alice()))
@@ -227,7 +226,7 @@ func TestConnectPressRefused(t *testing.T) {
 // A site where nobody connects anything has nothing of this.
 func TestNothingToConnect(t *testing.T) {
 	shared := newFakeBroker()
-	shared.servers = map[string]*accounts.Server{"notion": {ID: "notion", Mode: accounts.Headers}}
+	shared.servers = map[string]*config.Server{"notion": {ID: "notion", Auth: &config.Auth{Mode: "none"}}}
 	for name, s := range map[string]*site{
 		"no broker": newSite(t).identified(alice()), "none per user": newSiteWith(t, shared).identified(alice()),
 	} {

@@ -28,7 +28,7 @@ func TestNothingOfStrangersRuns(t *testing.T) {
 	user := userIdentity(spell)
 	connected := func() *site {
 		s := newSiteWith(t, newFakeBroker())
-		s.broker.servers["notion"].Scopes = []string{spell}
+		s.broker.servers["notion"].Auth.Scopes = []string{spell}
 		s.broker.connected(who.Subject, "github", storage.Active, spell)
 		return s
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -99,7 +100,7 @@ func (b *browser) request(target string) *http.Request {
 func TestWalkSharedConnection(t *testing.T) {
 	p := newProvider(t)
 	servers := p.servers()
-	servers[0].Mode = accounts.OAuth
+	servers[0].Auth.Mode = config.OAuth
 	w := newWalkTo(t, servers...)
 	operator := w.browser()
 	mustAnswer(t, operator.open(operator.sharedLink("github")), http.StatusNotFound)
@@ -132,7 +133,7 @@ func TestWalkSharedConnection(t *testing.T) {
 // Where an operator alone connects, the pages for that are there.
 func TestWalkOnlySharedConnections(t *testing.T) {
 	servers := newProvider(t).servers()[:1]
-	servers[0].Mode = accounts.OAuth
+	servers[0].Auth.Mode = config.OAuth
 	b := newWalkTo(t, servers...).browser()
 	mustAnswer(t, b.open(b.sharedLink("notion")), http.StatusOK)
 	mustAnswer(t, b.open("/api/oauth/callback?state=x&code=y"), http.StatusForbidden)
@@ -143,7 +144,7 @@ func TestWalkOnlySharedConnections(t *testing.T) {
 // try that failed does not count.
 func TestWalkSharedLinkOnce(t *testing.T) {
 	servers := newProvider(t).servers()[:1]
-	servers[0].Mode = accounts.OAuth
+	servers[0].Auth.Mode = config.OAuth
 	w := newWalkTo(t, servers...)
 	operator, other := w.browser(), w.browser()
 	link := operator.sharedLink("notion")
@@ -214,7 +215,7 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 func TestWalkEndStarted(t *testing.T) {
 	p := newProvider(t)
 	servers := p.servers()[:1]
-	servers[0].Mode = accounts.OAuth
+	servers[0].Auth.Mode = config.OAuth
 	w := newWalkTo(t, servers...)
 	end := func() {
 		t.Helper()

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // provider is the authorization server of Notion, which agrees to whatever a
@@ -58,15 +58,18 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 }
 
 // servers returns Notion, which is required, and GitHub, which is not.
-func (p *provider) servers() []accounts.Server {
-	return []accounts.Server{{
-		ID: "notion", URL: p.URL + "/mcp", Mode: accounts.PerUserOAuth, Required: true, Scopes: []string{"pages.read"},
-		Client: &accounts.Client{ID: "gateway"}, AuthorizationEndpoint: p.URL + "/authorize", TokenEndpoint: p.URL + "/token",
-		RevocationEndpoint: p.URL + "/revoke",
-	}, {
-		ID: "github", URL: p.URL + "/mcp", Mode: accounts.PerUserHeaders, VerifyURL: p.URL + "/whoami",
-		Headers: []accounts.Header{{Name: "Authorization", Prefix: "Bearer "}},
-	}}
+func (p *provider) servers() []*config.Server {
+	return []*config.Server{
+		{ID: "notion", Upstream: p.URL + "/mcp", Auth: &config.Auth{
+			Mode: config.PerUserOAuth, Scopes: []string{"pages.read"},
+			ClientID: "gateway", AuthorizationEndpoint: p.URL + "/authorize", TokenEndpoint: p.URL + "/token",
+			RevocationEndpoint: p.URL + "/revoke",
+		}},
+		{ID: "github", Upstream: p.URL + "/mcp", Auth: &config.Auth{
+			Mode: config.PerUserHeaders, Optional: true, VerifyURL: p.URL + "/whoami",
+			Headers: []config.AuthHeader{{Name: "Authorization", Prefix: "Bearer "}},
+		}},
+	}
 }
 
 // agree is what the provider answers a browser that was sent there, with code

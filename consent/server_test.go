@@ -35,7 +35,7 @@ type walk struct {
 	now    time.Time
 
 	store   storage.Store
-	servers []accounts.Server
+	servers []*config.Server
 	shared  *accounts.Shared // closing it waits for what goes on in the background
 }
 
@@ -45,12 +45,12 @@ func newWalk(t *testing.T) *walk {
 }
 
 // newWalkTo returns a site whose servers people connect to these upstreams.
-func newWalkTo(t *testing.T, servers ...accounts.Server) *walk {
+func newWalkTo(t *testing.T, servers ...*config.Server) *walk {
 	t.Helper()
 	return newWalkOn(t, memstore.New(), servers...)
 }
 
-func newWalkOn(t *testing.T, store storage.Store, servers ...accounts.Server) *walk {
+func newWalkOn(t *testing.T, store storage.Store, servers ...*config.Server) *walk {
 	t.Helper()
 	return newWalkWith(t, store, []identity.Key{{Name: "team-a", Hash: storage.HashOf(testKey), Servers: []string{"github"}}}, servers...)
 }
@@ -64,7 +64,7 @@ func (b *browser) reload(keys ...identity.Key) {
 	b.now = now
 }
 
-func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...accounts.Server) *walk {
+func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...*config.Server) *walk {
 	t.Helper()
 	return newWalkBy(t, store, func(c *config.Site) {
 		c.SignIn, c.Keys = signInWith(virtual...), identity.NewVirtualKeys(virtual...)
@@ -72,7 +72,7 @@ func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, serv
 }
 
 // newWalkBy returns a site whose configuration change has changed.
-func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), servers ...accounts.Server) *walk {
+func newWalkBy(t *testing.T, store storage.Store, change func(*config.Site), servers ...*config.Server) *walk {
 	t.Helper()
 	w, deps := newServer(t, store, zap.NewNop(), change, servers...)
 	w.serve(New(deps))
@@ -108,7 +108,7 @@ func signInWith(keys ...identity.Key) identity.Methods {
 
 // newServer returns a site that serves nothing of its pages yet, and what they
 // work with.
-func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*config.Site), servers ...accounts.Server) (*walk, Deps) {
+func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*config.Site), servers ...*config.Server) (*walk, Deps) {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -138,7 +138,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	if len(servers) > 0 {
 		w.shared = accounts.NewShared()
 		t.Cleanup(w.shared.Close)
-		w.broker = accounts.New(accounts.Config{Issuer: cfg.Issuer, Servers: servers}, accounts.Deps{
+		w.broker = accounts.New(&config.Site{Issuer: cfg.Issuer, Branding: new(config.Branding), Servers: servers}, accounts.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
 			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Logger: zap.NewNop(), Now: deps.Now,
 		})

@@ -163,7 +163,7 @@ func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *authz.Flow
 func (p *servicesPage) missing(f *authz.Flow, resources []string, statuses map[string]accounts.Status) string {
 	for _, s := range p.flows.Servers(f) {
 		u := p.connections.perUser(s.ID)
-		if u != nil && u.Required && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
+		if u != nil && !u.Auth.Optional && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
 			return s.ID
 		}
 	}

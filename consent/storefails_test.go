@@ -54,7 +54,7 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 			run := func(fails string) (store *storetest.Faulty, b *browser, page, answer *httptest.ResponseRecorder) {
 				store = storetest.NewFaulty(memstore.New())
 				servers := newProvider(t).servers()
-				servers[0].Required = false
+				servers[0].Auth.Optional = true
 				b = newWalkOn(t, store, servers...).browser()
 				page = tc.before(b)
 				store.Called()

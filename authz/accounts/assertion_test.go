@@ -10,13 +10,14 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // The assertion that one provider receives is of no use at another.
 func TestAssertion_K16(t *testing.T) {
-	l := newLab(t, func(cfg *Config, s *Server) {
-		s.AuthMethod = oauth.AuthPrivateKeyJWT
-		cfg.Servers = append(cfg.Servers, Server{ID: "github", Mode: PerUserOAuth, AuthMethod: s.AuthMethod})
+	l := newLab(t, func(cfg *config.Site, s *config.Server) {
+		s.Auth.AuthMethod = oauth.AuthPrivateKeyJWT
+		cfg.Servers = append(cfg.Servers, &config.Server{ID: "github", Auth: &config.Auth{Mode: config.PerUserOAuth, AuthMethod: s.Auth.AuthMethod}})
 	})
 	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "client_id_metadata_document_supported", true)))
 	l.connect()

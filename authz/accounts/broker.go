@@ -10,24 +10,14 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
-// Paths on our site.
-const (
-	// SharedCallbackPath is where providers of pre-registered clients send
-	// browsers back to. All others have CallbackPath of their server.
-	SharedCallbackPath = "/api/oauth/callback"
-	// ClientDocumentPath starts the path of our client ID metadata documents.
-	ClientDocumentPath = "/oauth/client/"
-)
-
-// CallbackPath is where the provider of one server sends browsers back to. A
-// path of its own keeps an answer from being taken for another provider's
-// (RFC 9700 section 4.4).
-func CallbackPath(server string) string { return SharedCallbackPath + "/" + server }
+// ClientDocumentPath starts the path of our client ID metadata documents.
+const ClientDocumentPath = "/oauth/client/"
 
 // Store keeps what a broker must remember.
 type Store interface {
@@ -64,7 +54,7 @@ type Broker struct {
 }
 
 // New returns the broker for a valid configuration.
-func New(cfg Config, deps Deps) *Broker {
+func New(cfg *config.Site, deps Deps) *Broker {
 	st := newSite(cfg, deps)
 	registrar := &registrar{site: st}
 	statuses := &statuses{site: st}

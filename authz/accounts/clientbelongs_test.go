@@ -7,6 +7,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -15,13 +16,15 @@ import (
 // same ID and a secret of its own. What people connected at the old one must
 // not take that secret there.
 func TestSecretOfAnotherProvider_K15(t *testing.T) {
-	for name, move := range map[string]func(*Server){
-		"endpoints": func(s *Server) { s.Issuer, s.TokenEndpoint = "https://new.example", "https://new.example/token" },
-		"issuer": func(s *Server) {
-			s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "https://new.example", "", "", ""
+	for name, move := range map[string]func(*config.Server){
+		"endpoints": func(s *config.Server) {
+			s.Auth.Issuer, s.Auth.TokenEndpoint = "https://new.example", "https://new.example/token"
 		},
-		"discovery": func(s *Server) {
-			s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "", "", "", ""
+		"issuer": func(s *config.Server) {
+			s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint = "https://new.example", "", "", ""
+		},
+		"discovery": func(s *config.Server) {
+			s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint = "", "", "", ""
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -30,7 +33,7 @@ func TestSecretOfAnotherProvider_K15(t *testing.T) {
 			v = v.instance()
 			v.deps.Egress = egress.New(egress.Options{Loopback: true})
 			s := v.servers["notion"]
-			s.Client = &Client{ID: "gateway", Secret: "of the new provider"}
+			s.Auth.ClientID, s.Auth.ClientSecret = "gateway", "of the new provider"
 			move(s)
 			v.clock.advance(2 * time.Hour)
 			v.wantCall("alice", "notion", "", ErrNeedsReauth)
@@ -48,7 +51,7 @@ func TestPinnedProviderRefreshes_K15(t *testing.T) {
 	v.connectAs("alice", "notion")
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	s := v.servers["notion"]
-	s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint = "", "", "", ""
+	s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint = "", "", "", ""
 	pin := &client.Provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: v.idp.URL}, Discovered: true}
 	if err := v.pinIssuer(t.Context(), s, pin); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 func TestConfiguredClient_CL7_K09(t *testing.T) {
@@ -24,8 +25,8 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 		"the operator knows a key": {"", oauth.AuthPrivateKeyJWT, both, oauth.AuthPrivateKeyJWT},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) {
-				s.Client, s.AuthMethod = &Client{ID: "ours", Secret: tt.secret, CallbackPath: "/own/callback"}, tt.quirk
+			l := newLab(t, func(_ *config.Site, s *config.Server) {
+				s.Auth.ClientID, s.Auth.ClientSecret, s.Auth.CallbackPath, s.Auth.AuthMethod = "ours", tt.secret, "/own/callback", tt.quirk
 			})
 			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
 			request := l.connect()
@@ -55,9 +56,9 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 // A configured client that the configuration no longer has is not replaced by
 // another one for a code that was made for it.
 func TestConfiguredClientChanges_K15(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
+	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
 	a := l.answerTo(l.start(l.request()))
-	l.cfg.Servers[0].Client = &Client{ID: "other", Secret: "hush too"}
+	l.cfg.Servers[0].Auth.ClientID, l.cfg.Servers[0].Auth.ClientSecret = "other", "hush too"
 	_, err := l.Finish(t.Context(), a)
 	if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
 		t.Error("the code went with another client")
@@ -65,7 +66,7 @@ func TestConfiguredClientChanges_K15(t *testing.T) {
 }
 
 func TestStoreFails_Pin(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours"} })
+	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID = "ours" })
 	pinned := l.seal(issuerPin{}, "another place")
 	l.connect()
 	c := l.store.clients[0]

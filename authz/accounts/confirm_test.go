@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -31,7 +32,7 @@ var refusals = map[string]func(v *vaultLab) (server string, c *Credential){
 	},
 	"the client is gone": func(v *vaultLab) (string, *Credential) {
 		token := v.connectAs(alice, "notion")
-		v.servers["notion"].Client.ID = "another"
+		v.servers["notion"].Auth.ClientID = "another"
 		return "notion", bearer(token)
 	},
 	"a pasted key": func(v *vaultLab) (string, *Credential) {
@@ -148,7 +149,7 @@ func TestConfirmOnce(t *testing.T) {
 func TestConfirmByVerifyURL(t *testing.T) {
 	for status, ends := range map[int]bool{200: false, 401: true, 403: true, 404: false} {
 		v := newVault(t)
-		v.servers["keyed"].VerifyURL = v.server.URL + "/me"
+		v.servers["keyed"].Auth.VerifyURL = v.server.URL + "/me"
 		v.server.Page("/me", oauthtest.Answer(status, "text/plain", ""))
 		_, c := refusals["a pasted key"](v)
 		_, _ = v.Refused(t.Context(), alice, "keyed", c)
@@ -161,7 +162,7 @@ func TestConfirmByVerifyURL(t *testing.T) {
 // anyRecord returns alice's connection to the server, or everybody's.
 func (v *vaultLab) anyRecord(server string) storage.Connection {
 	v.t.Helper()
-	if v.servers[server].Mode == OAuth {
+	if v.servers[server].Auth.Mode == config.OAuth {
 		return v.record(storage.SharedOwner, server)
 	}
 	return v.record(alice, server)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"golang.org/x/sync/singleflight"
 )
@@ -124,20 +125,20 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	request := client.AuthorizationRequest{
 		ClientID: c.ID, RedirectURI: pending.RedirectURI, State: state, Verifier: pending.Verifier, Resource: p.Resource, Scopes: scopes,
 	}
-	authorizeURL, err = request.URL(p.AuthorizationEndpoint, s.Quirks)
+	authorizeURL, err = request.URL(p.AuthorizationEndpoint, s.Auth.Quirks)
 	return authorizeURL, asProblem(err)
 }
 
 // connectable reports whether the owner may have a connection to the server
 // that is made at a provider. s may be nil.
-func connectable(s *Server, owner string) bool {
+func connectable(s *config.Server, owner string) bool {
 	if s == nil || owner == "" {
 		return false
 	}
 	if owner == storage.SharedOwner {
-		return s.Mode == OAuth
+		return s.Auth.Mode == config.OAuth
 	}
-	return s.Mode == PerUserOAuth
+	return s.Auth.Mode == config.PerUserOAuth
 }
 
 func pendingContext(k storage.ConnectionKey, state storage.Hash) []string {
@@ -145,9 +146,9 @@ func pendingContext(k storage.ConnectionKey, state storage.Hash) []string {
 }
 
 // bind returns what tokens that are asked for now are bound to.
-func bind(s *Server, p *client.Provider, c *client.Credentials, scopes []string) binding {
+func bind(s *config.Server, p *client.Provider, c *client.Credentials, scopes []string) binding {
 	return binding{
-		Origin: s.origin(), Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
+		Origin: originOf(s), Provider: p.Issuer, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
 		ClientID: c.ID, AuthMethod: c.AuthMethod, Resource: p.Resource, Scopes: scopes,
 	}
 }
@@ -173,11 +174,11 @@ type requestedScopes struct {
 // server is asked rarely, however often people look.
 func (cn *connector) RequestedScopes(ctx context.Context, server string) []string {
 	s := cn.servers[server]
-	if s == nil || s.Mode != OAuth && s.Mode != PerUserOAuth {
+	if s == nil || s.Auth.Mode != config.OAuth && s.Auth.Mode != config.PerUserOAuth {
 		return nil
 	}
-	if len(s.Scopes) > 0 {
-		return s.Scopes
+	if len(s.Auth.Scopes) > 0 {
+		return s.Auth.Scopes
 	}
 	now := cn.deps.Now()
 	if known, ok := cn.knownScopes(server, now); ok {

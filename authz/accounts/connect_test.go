@@ -12,14 +12,15 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) {
-		s.Scopes = []string{"read", "write"}
-		s.Quirks.AuthorizeParams = map[string]string{"access_type": "offline", "state": "mine", "redirect_uri": "https://evil.example"}
+	l := newLab(t, func(_ *config.Site, s *config.Server) {
+		s.Auth.Scopes = []string{"read", "write"}
+		s.Auth.Quirks.AuthorizeParams = map[string]string{"access_type": "offline", "state": "mine", "redirect_uri": "https://evil.example"}
 	})
 	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_endpoint", l.provider.URL+"/authorize?tenant=1&client_id=x")))
 	got := l.start(l.request())
@@ -43,8 +44,8 @@ func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
 }
 
 func TestQuirks_CL11(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) {
-		s.Scopes, s.Quirks = []string{"a", "b"}, client.Quirks{NoResource: true, ScopeSeparator: ","}
+	l := newLab(t, func(_ *config.Site, s *config.Server) {
+		s.Auth.Scopes, s.Auth.Quirks = []string{"a", "b"}, client.Quirks{NoResource: true, ScopeSeparator: ","}
 	})
 	request := l.connect()
 	if request.Has("resource") || request.Get("scope") != "a,b" {
@@ -72,7 +73,7 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 		"more, on the first connection": {challenge: "c", extra: "new", want: "c new"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) { s.Scopes = strings.Fields(tt.configured) })
+			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Scopes = strings.Fields(tt.configured) })
 			l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", `Bearer scope="`+tt.challenge+`", resource_metadata="`+l.server.URL+prmPath+`"`)
 				w.WriteHeader(http.StatusUnauthorized)
@@ -80,7 +81,7 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", strings.Fields(tt.resource))))
 			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "scopes_supported", strings.Fields(tt.provider))))
 			if tt.had != "" {
-				k := l.key(testOwner, &l.cfg.Servers[0])
+				k := l.key(testOwner, l.cfg.Servers[0])
 				had := storage.Connection{ConnectionKey: k, ID: "c", State: storage.Active, Scopes: strings.Fields(tt.had)}
 				if _, v, err := l.store.PutConnection(t.Context(), had, l.now); v != storage.OK {
 					t.Fatal(v, err)
@@ -124,18 +125,18 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 }
 
 func TestBeginRefuses_CL13(t *testing.T) {
-	for name, change := range map[string]func(*ConnectRequest, *Server){
-		"unknown server":                   func(req *ConnectRequest, _ *Server) { req.Server = "other" },
-		"no owner":                         func(req *ConnectRequest, _ *Server) { req.Owner = "" },
-		"pasted keys":                      func(_ *ConnectRequest, s *Server) { s.Mode = PerUserHeaders },
-		"open server":                      func(_ *ConnectRequest, s *Server) { s.Mode = None },
-		"a person for what everybody uses": func(_ *ConnectRequest, s *Server) { s.Mode = OAuth },
-		"everybody for what is a person's": func(req *ConnectRequest, _ *Server) { req.Owner = storage.SharedOwner },
+	for name, change := range map[string]func(*ConnectRequest, *config.Server){
+		"unknown server":                   func(req *ConnectRequest, _ *config.Server) { req.Server = "other" },
+		"no owner":                         func(req *ConnectRequest, _ *config.Server) { req.Owner = "" },
+		"pasted keys":                      func(_ *ConnectRequest, s *config.Server) { s.Auth.Mode = config.PerUserHeaders },
+		"open server":                      func(_ *ConnectRequest, s *config.Server) { s.Auth.Mode = "none" },
+		"a person for what everybody uses": func(_ *ConnectRequest, s *config.Server) { s.Auth.Mode = config.OAuth },
+		"everybody for what is a person's": func(req *ConnectRequest, _ *config.Server) { req.Owner = storage.SharedOwner },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			req := l.request()
-			change(&req, &l.cfg.Servers[0])
+			change(&req, l.cfg.Servers[0])
 			_, err := l.Start(t.Context(), req)
 			wantProblem(t, err, UnknownServer)
 			if l.server.Hits() != 0 || len(l.store.states) != 0 {
@@ -144,7 +145,7 @@ func TestBeginRefuses_CL13(t *testing.T) {
 		})
 	}
 	t.Run("shared", func(t *testing.T) {
-		l := newLab(t, func(_ *Config, s *Server) { s.Mode = OAuth })
+		l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = config.OAuth })
 		req := l.request()
 		req.Owner = storage.SharedOwner
 		l.start(req)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -26,7 +27,7 @@ type cachedConnection struct {
 
 	// server is the configuration it was opened under: with another one, the
 	// same record can mean another credential, or none.
-	server *Server
+	server *config.Server
 	// credential is nil unless state is Active or InDoubt.
 	credential *Credential
 	readAt     time.Time
@@ -52,12 +53,12 @@ type cachedConnection struct {
 }
 
 // newCachedConnection returns a connection of which nothing can be used.
-func newCachedConnection(s *Server, c storage.Connection, now time.Time) *cachedConnection {
+func newCachedConnection(s *config.Server, c storage.Connection, now time.Time) *cachedConnection {
 	return &cachedConnection{server: s, id: c.ID, revision: c.Revision, updatedAt: c.UpdatedAt, readAt: now, state: c.State}
 }
 
 // cacheConnection returns a connection with these secrets for the cache.
-func cacheConnection(s *Server, c storage.Connection, opened secrets, now time.Time) *cachedConnection {
+func cacheConnection(s *config.Server, c storage.Connection, opened secrets, now time.Time) *cachedConnection {
 	h := newCachedConnection(s, c, now)
 	h.credential = credentialOf(s, opened)
 	if h.credential == nil {
@@ -89,7 +90,7 @@ func cacheConnection(s *Server, c storage.Connection, opened secrets, now time.T
 
 // fresh reports whether the store need not be asked about the server's
 // connection. h may be nil.
-func (h *cachedConnection) fresh(s *Server, now time.Time) bool {
+func (h *cachedConnection) fresh(s *config.Server, now time.Time) bool {
 	if h == nil || h.server != s {
 		return false
 	}
@@ -99,7 +100,7 @@ func (h *cachedConnection) fresh(s *Server, now time.Time) bool {
 
 // isOf reports whether it was made of this version of the record, under this
 // configuration. h may be nil.
-func (h *cachedConnection) isOf(s *Server, c storage.Connection) bool {
+func (h *cachedConnection) isOf(s *config.Server, c storage.Connection) bool {
 	return h != nil && h.server == s && h.id == c.ID && h.revision == c.Revision && h.updatedAt.Equal(c.UpdatedAt)
 }
 
@@ -144,20 +145,20 @@ func (h *cachedConnection) on401(c *Credential, now time.Time) error {
 
 // credentialOf returns what a call carries, or nil if the secrets are not of
 // the kind that the server is configured for.
-func credentialOf(s *Server, opened secrets) *Credential {
-	if opened.Binding.Origin != s.origin() {
+func credentialOf(s *config.Server, opened secrets) *Credential {
+	if opened.Binding.Origin != originOf(s) {
 		return nil // the operator put something else in the server's place
 	}
-	if s.Mode != PerUserHeaders {
+	if s.Auth.Mode != config.PerUserHeaders {
 		if opened.AccessToken == "" {
 			return nil
 		}
 		return &Credential{Epoch: opened.Epoch, Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + opened.AccessToken}}}
 	}
-	if len(opened.Headers) != len(s.Headers) {
+	if len(opened.Headers) != len(s.Auth.Headers) {
 		return nil
 	}
-	for i, h := range s.Headers {
+	for i, h := range s.Auth.Headers {
 		if !sameHeaderName(h.Name, opened.Headers[i].Name) {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -116,7 +117,7 @@ func (cs *connections) Disconnect(ctx context.Context, owner, server string) err
 // requests are ended all the same.
 func (cs *connections) EndStarted(ctx context.Context, server string) (Overview, error) {
 	s := cs.servers[server]
-	if s == nil || s.Mode != OAuth {
+	if s == nil || s.Auth.Mode != config.OAuth {
 		return Overview{}, ErrUnknownConnection
 	}
 	o, unknown := cs.statuses.Recent(server) // before a connection that is made just now ends with it
@@ -157,7 +158,7 @@ type snapshot struct {
 }
 
 // snapshot returns what there is now. The owner's connection was read already.
-func (cs *connections) snapshot(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *Server, p storage.Authentication) (snapshot, error) {
+func (cs *connections) snapshot(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *config.Server, p storage.Authentication) (snapshot, error) {
 	last, err := cs.deps.Store.LastDisconnect(ctx, k)
 	if err != nil {
 		return snapshot{}, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -40,7 +41,9 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 		"http, whatever the operator says":    {"http://127.0.0.1:8080", machine, &on, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *Config, s *Server) { cfg.Issuer, s.Quirks.MetadataDocument = tt.site, tt.says })
+			l := newLab(t, func(cfg *config.Site, s *config.Server) {
+				cfg.Issuer, s.Auth.Quirks.MetadataDocument = tt.site, tt.says
+			})
 			s := l.servers["notion"]
 			p := &client.Provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
 			c, err := l.clientFor(t.Context(), s, p, testOwner)
@@ -69,14 +72,14 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 // A provider that could not fetch our document for a moment says invalid_client.
 // That ends no connection; one that says so for an hour means it.
 func TestDocumentIsRefusedForNow(t *testing.T) {
-	for name, id := range map[string]func(*vaultLab, *Server) string{
-		"without a key": func(v *vaultLab, s *Server) string { return v.profile(s).DocumentID },
-		"with a key":    func(v *vaultLab, s *Server) string { return v.profile(s).DocumentID + "/key" },
+	for name, id := range map[string]func(*vaultLab, *config.Server) string{
+		"without a key": func(v *vaultLab, s *config.Server) string { return v.profile(s).DocumentID },
+		"with a key":    func(v *vaultLab, s *config.Server) string { return v.profile(s).DocumentID + "/key" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			s := v.servers["notion"]
-			s.Client = nil
+			s.Auth.ClientID = ""
 			v.connectAs(alice, "notion", func(_ *storage.Connection, opened *secrets) { opened.Binding.ClientID = id(v, s) })
 			v.clock.advance(time.Hour)
 			f := fault{cannot: true, answer: refusal(http.StatusUnauthorized, "invalid_client").answer}

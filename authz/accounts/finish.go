@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -146,7 +147,7 @@ func (cn *connector) checkSender(a Answer, p pendingConnect) error {
 }
 
 // checkAnswer decides what the provider's answer says.
-func (cn *connector) checkAnswer(s *Server, a Answer, to binding) error {
+func (cn *connector) checkAnswer(s *config.Server, a Answer, to binding) error {
 	key := cn.registrar.attemptsKey(s, to.ClientID)
 	switch a.Error {
 	case "", "access_denied", "server_error", "temporarily_unavailable", "invalid_scope", "invalid_target",
@@ -156,7 +157,7 @@ func (cn *connector) checkAnswer(s *Server, a Answer, to binding) error {
 		cn.deps.Shared.attempts.doubted(key)
 	}
 	if a.Error != "" {
-		return asProblem(cn.profile(s).AnswerProblem(a.Error, s.known(to)))
+		return asProblem(cn.profile(s).AnswerProblem(a.Error, knownAs(s, to)))
 	}
 	if a.Code == "" || len(a.Code) > client.MaxTokenLen {
 		return problemf(ProviderRefused, "no usable code")
@@ -166,7 +167,7 @@ func (cn *connector) checkAnswer(s *Server, a Answer, to binding) error {
 
 // exchange redeems the code (RFC 6749 section 4.1.3), once: a code that may
 // have been used is not sent again.
-func (cn *connector) exchange(ctx context.Context, s *Server, p pendingConnect, code string) (*client.Tokens, error) {
+func (cn *connector) exchange(ctx context.Context, s *config.Server, p pendingConnect, code string) (*client.Tokens, error) {
 	c, err := cn.registrar.clientOf(ctx, s, p.Binding)
 	if errors.Is(err, errClientGone) {
 		return nil, problem(ProviderRefused, err)
@@ -182,7 +183,7 @@ func (cn *connector) exchange(ctx context.Context, s *Server, p pendingConnect, 
 	if err := cn.registrar.noteRefusal(ctx, s, p.Binding, failure); err != nil {
 		return nil, err
 	}
-	return nil, asProblem(cn.profile(s).ExchangeProblem(failure, s.known(p.Binding)))
+	return nil, asProblem(cn.profile(s).ExchangeProblem(failure, knownAs(s, p.Binding)))
 }
 
 // saveTokens stores what came of a request.

@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -25,7 +26,7 @@ import (
 )
 
 func TestConnect_CL11(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) { s.Scopes = []string{"a", "b"} })
+	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Scopes = []string{"a", "b"} })
 	request := l.start(l.request())
 	outcome, err := l.Finish(t.Context(), l.answerTo(request))
 	if err != nil || outcome != (Outcome{Server: "notion", Owner: testOwner, ReturnTo: "/oauth/account", Connected: true}) {
@@ -129,12 +130,11 @@ func TestPathOfAnswer_K02(t *testing.T) {
 func TestMixUp_K02(t *testing.T) {
 	evil, honest := newLab(t), newLab(t)
 	evil.cfg.Servers[0].ID = "evil"
-	servers := []Server{honest.cfg.Servers[0], evil.cfg.Servers[0]}
-	honest.Broker = New(Config{Issuer: testIssuer, Servers: servers}, honest.Broker.deps)
+	honest.Broker = New(testSite(honest.cfg.Servers[0], evil.cfg.Servers[0]), honest.Broker.deps)
 	req := honest.request()
 	req.Server = "evil"
 	for what, change := range map[string]func(*Answer){
-		"the answer came to the path of another provider": func(a *Answer) { a.Path = CallbackPath("notion") },
+		"the answer came to the path of another provider": func(a *Answer) { a.Path = config.SharedCallbackPath + "/notion" },
 		"iss is " + honest.provider.URL:                   func(a *Answer) { a.Iss = honest.provider.URL },
 	} {
 		to, err := honest.Start(t.Context(), req)
@@ -222,7 +222,9 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 func TestStateOfAnotherSite_CL14(t *testing.T) {
 	l := newLab(t)
 	a := l.answerTo(l.start(l.request()))
-	other := New(Config{Issuer: "https://other.example", Servers: l.cfg.Servers}, l.Broker.deps)
+	site := testSite(l.cfg.Servers...)
+	site.Issuer = "https://other.example"
+	other := New(site, l.Broker.deps)
 	_, err := other.Finish(t.Context(), a)
 	wantProblem(t, err, RequestEnded)
 }
@@ -331,7 +333,7 @@ func TestConnectDuringRefresh(t *testing.T) {
 // bring what they did not want any more before there was anything to end.
 func TestDisconnectedMeanwhile_K20(t *testing.T) {
 	disconnect := func(l *lab) {
-		k := l.key(testOwner, &l.cfg.Servers[0])
+		k := l.key(testOwner, l.cfg.Servers[0])
 		c, _ := l.store.Store.Connection(t.Context(), k, l.now) // the zero one if there is none
 		c.ConnectionKey = k
 		if _, v, err := l.store.Disconnect(t.Context(), c, nil, l.now); err != nil || v == storage.Changed {
@@ -382,7 +384,7 @@ func TestConnectionOfFlow(t *testing.T) {
 	if _, err := l.Finish(t.Context(), l.answerTo(l.start(req))); err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.store.Connection(t.Context(), l.key(req.Owner, &l.cfg.Servers[0]), l.now)
+	c, err := l.store.Connection(t.Context(), l.key(req.Owner, l.cfg.Servers[0]), l.now)
 	if err != nil || !c.ExpiresAt.Equal(req.KeepUntil) {
 		t.Errorf("connection %+v", c)
 	}
@@ -461,15 +463,15 @@ func TestStoreFails_Finish(t *testing.T) {
 // Whose connection a server has can change while somebody is at the provider:
 // nobody's account becomes everybody's by that, nor the other way round.
 func TestModeChangedMeanwhile(t *testing.T) {
-	for before, after := range map[Mode]Mode{OAuth: PerUserOAuth, PerUserOAuth: OAuth} {
+	for before, after := range map[config.Mode]config.Mode{config.OAuth: config.PerUserOAuth, config.PerUserOAuth: config.OAuth} {
 		t.Run(string(before), func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) { s.Mode = before })
+			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = before })
 			req := l.request()
-			if before == OAuth {
+			if before == config.OAuth {
 				req.Owner = storage.SharedOwner
 			}
 			a := l.answerTo(l.start(req))
-			l.servers["notion"].Mode = after
+			l.servers["notion"].Auth.Mode = after
 			_, err := l.Finish(t.Context(), a)
 			wantProblem(t, err, UnknownServer)
 			if n := len(l.connections()); n != 0 || len(l.provider.Requests("/token")) != 0 {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -42,8 +43,13 @@ type lab struct {
 	provider *oauthtest.Host
 }
 
+// testSite returns the configuration of a site with the servers.
+func testSite(servers ...*config.Server) *config.Site {
+	return &config.Site{Issuer: testIssuer, Branding: &config.Branding{Name: "The Gate"}, Servers: servers}
+}
+
 // newLab returns the lab for one server called notion, with changes.
-func newLab(t *testing.T, change ...func(*Config, *Server)) *lab {
+func newLab(t *testing.T, change ...func(*config.Site, *config.Server)) *lab {
 	t.Helper()
 	l := &lab{t: t, store: newLabStore(), now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), server: oauthtest.NewHost(t), provider: oauthtest.NewHost(t)}
 	l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
@@ -55,11 +61,9 @@ func newLab(t *testing.T, change ...func(*Config, *Server)) *lab {
 	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-1", "client_secret": "s/1+%"}))
 	l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1", "expires_in": 3600}))
 
-	cfg := Config{Issuer: testIssuer, ClientName: "The Gate", Servers: []Server{{
-		ID: "notion", Title: "Notion", URL: l.server.URL + "/mcp", Mode: PerUserOAuth,
-	}}}
+	cfg := testSite(&config.Server{ID: "notion", Title: "Notion", Upstream: l.server.URL + "/mcp", Auth: &config.Auth{Mode: config.PerUserOAuth}})
 	for _, f := range change {
-		f(&cfg, &cfg.Servers[0])
+		f(cfg, cfg.Servers[0])
 	}
 	l.Broker = New(cfg, l.deps(egress.New(egress.Options{Loopback: true})))
 	return l
@@ -144,7 +148,7 @@ func (l *lab) connect() url.Values {
 
 func (l *lab) connection() (storage.Connection, secrets) {
 	l.t.Helper()
-	c, err := l.store.Store.Connection(l.t.Context(), l.key(testOwner, &l.cfg.Servers[0]), l.now)
+	c, err := l.store.Store.Connection(l.t.Context(), l.key(testOwner, l.cfg.Servers[0]), l.now)
 	if err != nil {
 		l.t.Fatal(err)
 	}

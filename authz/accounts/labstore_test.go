@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -88,7 +89,7 @@ func swapUpstreamClient(ctx context.Context, store Store, c storage.UpstreamClie
 
 // plantClient puts a registration in the place of whatever is there, as an
 // older version wrote it.
-func (b *Broker) plantClient(ctx context.Context, s *Server, provider string, r registration, expires time.Time) error {
+func (b *Broker) plantClient(ctx context.Context, s *config.Server, provider string, r registration, expires time.Time) error {
 	return swapUpstreamClient(ctx, b.deps.Store, storage.UpstreamClient{
 		Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID,
 		Secret: b.seal(r, b.clientContext(provider, s.ID)...), ExpiresAt: expires,
@@ -96,7 +97,7 @@ func (b *Broker) plantClient(ctx context.Context, s *Server, provider string, r 
 }
 
 // storedClient returns the registration that people are sent to a provider as.
-func (b *Broker) storedClient(ctx context.Context, s *Server, provider string) (*registration, error) {
+func (b *Broker) storedClient(ctx context.Context, s *config.Server, provider string) (*registration, error) {
 	rs, err := b.load(ctx, s, provider)
 	if err != nil || rs.ID == "" {
 		return nil, err

@@ -139,9 +139,9 @@ func TestRefreshFollowsNobody_K13_K15(t *testing.T) {
 	evil := newIDP(t)
 	v.connectAs(alice, "notion")
 	v.clock.advance(time.Hour)
-	v.servers["notion"].TokenEndpoint = evil.URL + "/token"
+	v.servers["notion"].Auth.TokenEndpoint = evil.URL + "/token"
 	v.idp.fail(fault{cannot: true, answer: oauthtest.Redirect(evil.URL + "/token")})
-	v.servers["notion"].Issuer = v.idp.URL
+	v.servers["notion"].Auth.Issuer = v.idp.URL
 	v.wantCall(alice, "notion", "", ErrUnavailable)
 	v.clock.advance(retryPause)
 	v.wantCall(alice, "notion", "at-2", nil)
@@ -201,7 +201,7 @@ func TestRefreshIsOvertaken(t *testing.T) {
 func TestRefreshForgetsLostRegistration(t *testing.T) {
 	v := newVault(t)
 	s := v.servers["notion"]
-	s.Client = nil
+	s.Auth.ClientID = ""
 	registered := registration{Credentials: client.Credentials{ID: "gateway", AuthMethod: oauth.AuthNone}, RedirectURI: v.profile(s).RedirectURI}
 	if err := v.plantClient(t.Context(), s, v.idp.URL, registered, time.Time{}); err != nil {
 		t.Fatal(err)

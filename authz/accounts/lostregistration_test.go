@@ -58,7 +58,7 @@ func (p *forgetfulProvider) travel(l *lab, owner string) bool {
 }
 
 var unclearAnswers = map[string]http.HandlerFunc{
-	"no OAuth error":         oauthtest.Answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`),
+	"no config.OAuth error":  oauthtest.Answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`),
 	"a status alone":         oauthtest.Answer(http.StatusUnauthorized, "text/plain", ""),
 	"not found":              oauthtest.Answer(http.StatusNotFound, "text/html", "<h1>404</h1>"),
 	"a code of its own":      oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"client_not_found"}`),
@@ -169,7 +169,7 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 // Who is still on the way is not lost.
 func TestOthersOnTheWay_CL10(t *testing.T) {
 	l := newLab(t)
-	p := newForgetful(l, unclearAnswers["no OAuth error"])
+	p := newForgetful(l, unclearAnswers["no config.OAuth error"])
 	p.travel(l, testOwner)
 	for i := range 10 {
 		l.start(ConnectRequest{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
@@ -182,7 +182,7 @@ func TestOthersOnTheWay_CL10(t *testing.T) {
 // A provider that gives no second registration is asked as before.
 func TestNoOtherRegistration_CL10(t *testing.T) {
 	l := newLab(t)
-	p := newForgetful(l, unclearAnswers["no OAuth error"])
+	p := newForgetful(l, unclearAnswers["no config.OAuth error"])
 	p.travel(l, testOwner)
 	clear(p.known)
 	l.provider.Page("/register", oauthtest.Answer(http.StatusForbidden, "text/plain", "no"))

@@ -4,56 +4,45 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // oauthClient returns what makes the requests about a server.
-func (st *site) oauthClient(s *Server) *client.Client {
+func (st *site) oauthClient(s *config.Server) *client.Client {
 	return &client.Client{
 		Name:    "server " + s.ID,
 		Guarded: st.deps.Egress, Operator: st.deps.Operator,
-		Configured: []string{s.URL, s.VerifyURL, s.Issuer, s.AuthorizationEndpoint, s.TokenEndpoint, s.RevocationEndpoint},
+		Configured: []string{s.Upstream, s.Auth.VerifyURL, s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint},
 		Profile:    st.profile(s),
-		Quirks:     s.Quirks,
+		Quirks:     s.Auth.Quirks,
 		Now:        st.deps.Now,
 	}
 }
 
 // profile returns what the provider of a server may know of us. Each server
 // has its own: what is known of us at one provider is of no use at another.
-func (st *site) profile(s *Server) client.Profile {
+func (st *site) profile(s *config.Server) client.Profile {
 	return client.Profile{
-		Site: st.cfg.Issuer, Name: st.clientName(),
-		RedirectURI: st.cfg.Issuer + s.RedirectPath(),
+		Site: st.cfg.Issuer, Name: st.cfg.Branding.Name,
+		RedirectURI: st.cfg.Issuer + s.CallbackPath(),
 		DocumentID:  st.cfg.Issuer + ClientDocumentPath + s.ID,
-		AuthMethod:  s.AuthMethod,
+		AuthMethod:  s.Auth.AuthMethod,
 		AssertionSeeds: func() [][32]byte {
 			return st.deps.Keys.Derive("client assertion " + strconv.Quote(st.cfg.Issuer) + strconv.Quote(s.ID))
 		},
 	}
 }
 
-func (st *site) clientName() string {
-	if st.cfg.ClientName != "" {
-		return st.cfg.ClientName
-	}
-	u, err := url.Parse(st.cfg.Issuer)
-	if err != nil {
-		return st.cfg.Issuer
-	}
-	return u.Host
-}
-
 // discover finds the provider of a server.
-func (st *site) discover(ctx context.Context, s *Server) (*client.Provider, error) {
+func (st *site) discover(ctx context.Context, s *config.Server) (*client.Provider, error) {
 	p, err := st.oauthClient(s).Discover(ctx, client.Resource{
-		URL: s.URL, Identifier: s.resource(), Scopes: s.Scopes, Issuer: s.Issuer,
-		AuthorizationEndpoint: s.AuthorizationEndpoint, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
+		URL: s.Upstream, Identifier: resourceOf(s), Scopes: s.Auth.Scopes, Issuer: s.Auth.Issuer,
+		AuthorizationEndpoint: s.Auth.AuthorizationEndpoint, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
 	})
 	return p, asProblem(err)
 }
@@ -78,9 +67,8 @@ type ClientDocument struct {
 // with OAuth.
 func (st *site) ClientDocuments() []ClientDocument {
 	var documents []ClientDocument
-	for i := range st.cfg.Servers {
-		s := &st.cfg.Servers[i]
-		if s.Mode != OAuth && s.Mode != PerUserOAuth {
+	for _, s := range st.cfg.ConnectedServers() {
+		if s.Auth.Mode != config.OAuth && s.Auth.Mode != config.PerUserOAuth {
 			continue
 		}
 		for _, d := range st.profile(s).Documents() {
@@ -90,30 +78,18 @@ func (st *site) ClientDocuments() []ClientDocument {
 	return documents
 }
 
-// RedirectPath is the path of the redirect URI that the provider of the server
-// knows.
-func (s *Server) RedirectPath() string {
-	switch {
-	case s.Client == nil:
-		return CallbackPath(s.ID)
-	case s.Client.CallbackPath != "":
-		return s.Client.CallbackPath
+// resourceOf returns the identifier of the server (CL-11).
+func resourceOf(s *config.Server) string {
+	if s.Auth.Resource != "" {
+		return s.Auth.Resource
 	}
-	return SharedCallbackPath
-}
-
-// resource returns the identifier of the server (CL-11).
-func (s *Server) resource() string {
-	if s.Resource != "" {
-		return s.Resource
-	}
-	canonical, _ := oauth.CanonicalResource(s.URL)
+	canonical, _ := oauth.CanonicalResource(s.Upstream)
 	return canonical
 }
 
-// origin returns where the server's credentials may go: the origin of its
+// originOf returns where the server's credentials may go: the origin of its
 // public name, as an internal address may change at any time.
-func (s *Server) origin() string { return client.Origin(s.resource()) }
+func originOf(s *config.Server) string { return client.Origin(resourceOf(s)) }
 
 // tokenEndpoint is where tokens are asked for.
 func (to *binding) tokenEndpoint() client.Endpoint {
@@ -134,21 +110,21 @@ func headerOf(credentials []CredentialHeader) http.Header {
 	return header
 }
 
-// known returns how the provider knows us.
-func (s *Server) known(to binding) client.Known {
-	return client.Known{ClientID: to.ClientID, Configured: s.Client != nil}
+// knownAs returns how the provider knows us.
+func knownAs(s *config.Server, to binding) client.Known {
+	return client.Known{ClientID: to.ClientID, Configured: s.Auth.ClientID != ""}
 }
 
 // isDocument reports whether a client ID is a document of ours for the server.
-func (st *site) isDocument(s *Server, clientID string) bool {
+func (st *site) isDocument(s *config.Server, clientID string) bool {
 	return st.profile(s).IsDocument(clientID)
 }
 
 // verify asks the server about credentials, with a request of our own that
 // changes nothing there.
-func (st *site) verify(ctx context.Context, s *Server, credentials []CredentialHeader) (*client.ProbeAnswer, error) {
-	if s.VerifyURL != "" {
-		return st.oauthClient(s).ProbeURL(ctx, s.VerifyURL, headerOf(credentials))
+func (st *site) verify(ctx context.Context, s *config.Server, credentials []CredentialHeader) (*client.ProbeAnswer, error) {
+	if s.Auth.VerifyURL != "" {
+		return st.oauthClient(s).ProbeURL(ctx, s.Auth.VerifyURL, headerOf(credentials))
 	}
-	return st.oauthClient(s).Probe(ctx, s.URL, headerOf(credentials))
+	return st.oauthClient(s).Probe(ctx, s.Upstream, headerOf(credentials))
 }

@@ -162,7 +162,7 @@ func TestReusableRefreshToken(t *testing.T) {
 			v.clock.advance(time.Hour)
 			v.wantCall(alice, "notion", "at-2", nil)
 		},
-		"configured": func(v *vaultLab) { v.servers["notion"].Quirks.NoRefreshRotation = true },
+		"configured": func(v *vaultLab) { v.servers["notion"].Auth.Quirks.NoRefreshRotation = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
@@ -191,7 +191,7 @@ func TestReusableRefreshToken(t *testing.T) {
 	t.Run("the holder of a lease ended", func(t *testing.T) {
 		v := newVault(t)
 		v.idp.keeps = true
-		v.servers["notion"].Quirks.NoRefreshRotation = true
+		v.servers["notion"].Auth.Quirks.NoRefreshRotation = true
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
 		if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "killed", v.clock.time().Add(leaseTime), v.clock.time()); verdict != storage.OK || err != nil {

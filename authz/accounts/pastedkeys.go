@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"golang.org/x/net/http/httpguts"
 )
@@ -17,7 +18,7 @@ const maxKeyLen = 8 << 10
 // the server has taken them. keepUntil and p are as KeepUntil and Authentication in ConnectRequest.
 func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error {
 	s := cn.servers[server]
-	if s == nil || s.Mode != PerUserHeaders || owner == "" {
+	if s == nil || s.Auth.Mode != config.PerUserHeaders || owner == "" {
 		return problem(UnknownServer, nil)
 	}
 	credentials, err := pastedHeaders(s, values)
@@ -39,15 +40,15 @@ func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, v
 	}
 	c := storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}
 	return cn.connections.save(ctx, c, p, before, secrets{
-		Headers: credentials, IssuedAt: cn.deps.Now(), Binding: binding{Origin: s.origin()},
+		Headers: credentials, IssuedAt: cn.deps.Now(), Binding: binding{Origin: originOf(s)},
 	})
 }
 
 // pastedHeaders returns the headers to send. White space around a key comes
 // from pasting, and a prefix may have been copied along.
-func pastedHeaders(s *Server, values map[string]string) ([]CredentialHeader, error) {
+func pastedHeaders(s *config.Server, values map[string]string) ([]CredentialHeader, error) {
 	var credentials []CredentialHeader
-	for _, h := range s.Headers {
+	for _, h := range s.Auth.Headers {
 		value := strings.TrimSpace(values[h.Name])
 		if prefix := strings.TrimSpace(h.Prefix); prefix != "" {
 			value = strings.TrimSpace(strings.TrimPrefix(value, prefix))
@@ -62,7 +63,7 @@ func pastedHeaders(s *Server, values map[string]string) ([]CredentialHeader, err
 
 // verifyHeaders tries the keys on the server: a typing mistake is told now,
 // not at the first call.
-func (cn *connector) verifyHeaders(ctx context.Context, s *Server, credentials []CredentialHeader) error {
+func (cn *connector) verifyHeaders(ctx context.Context, s *config.Server, credentials []CredentialHeader) error {
 	a, err := cn.verify(ctx, s, credentials)
 	switch {
 	case err != nil:

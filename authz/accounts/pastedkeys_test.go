@@ -10,13 +10,14 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 func newKeyLab(t *testing.T) *lab {
-	l := newLab(t, func(_ *Config, s *Server) {
-		s.Mode = PerUserHeaders
-		s.Headers = []Header{{Name: "authorization", Label: "API key", Prefix: "Bearer "}, {Name: "X-Team"}}
+	l := newLab(t, func(_ *config.Site, s *config.Server) {
+		s.Auth.Mode = config.PerUserHeaders
+		s.Auth.Headers = []config.AuthHeader{{Name: "authorization", Label: "API key", Prefix: "Bearer "}, {Name: "X-Team"}}
 	})
 	return l
 }
@@ -135,7 +136,7 @@ func TestPastedValues(t *testing.T) {
 func TestVerifyURL(t *testing.T) {
 	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: Unsupported, 500: ProviderDown} {
 		l := newKeyLab(t)
-		l.cfg.Servers[0].VerifyURL = l.provider.URL + "/me"
+		l.cfg.Servers[0].Auth.VerifyURL = l.provider.URL + "/me"
 		l.provider.Page("/me", oauthtest.Answer(status, "text/plain", ""))
 		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 		wantProblem(t, err, want)

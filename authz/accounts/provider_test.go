@@ -7,18 +7,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 func TestConfiguredProvider_CL1(t *testing.T) {
-	l := newLab(t, func(_ *Config, s *Server) {
-		s.Client = &Client{ID: "gh", Secret: "hush"}
+	l := newLab(t, func(_ *config.Site, s *config.Server) {
+		s.Auth.ClientID, s.Auth.ClientSecret = "gh", "hush"
 	})
-	l.cfg.Servers[0].AuthorizationEndpoint = l.provider.URL + "/authorize?allow_signup=false"
-	l.cfg.Servers[0].TokenEndpoint = l.provider.URL + "/token"
+	l.cfg.Servers[0].Auth.AuthorizationEndpoint = l.provider.URL + "/authorize?allow_signup=false"
+	l.cfg.Servers[0].Auth.TokenEndpoint = l.provider.URL + "/token"
 	l.provider.Page("/token", oauthtest.Answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
 	request := l.connect()
-	if request.Get("allow_signup") != "false" || request.Get("client_id") != "gh" || request.Get("redirect_uri") != testIssuer+SharedCallbackPath {
+	if request.Get("allow_signup") != "false" || request.Get("client_id") != "gh" || request.Get("redirect_uri") != testIssuer+config.SharedCallbackPath {
 		t.Errorf("request %v", request)
 	}
 	c, s := l.connection()
@@ -42,12 +43,12 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 		"configured, named neither": {"/other", "", "/"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
+			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
 			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + tt.named})))
 			issuer := l.provider.URL + tt.says
 			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
 			if tt.configured != "" {
-				l.cfg.Servers[0].Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
+				l.cfg.Servers[0].Auth.Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
 			}
 			a := l.answerTo(l.start(l.request()))
 			a.Iss = issuer // the provider's own
@@ -93,7 +94,7 @@ func TestManyScopes(t *testing.T) {
 		"in the challenge": func(l *lab, scopes []string) {
 			l.challenge(`Bearer scope="` + strings.Join(scopes, " ") + `"`)
 		},
-		"configured": func(l *lab, scopes []string) { l.cfg.Servers[0].Scopes = scopes },
+		"configured": func(l *lab, scopes []string) { l.cfg.Servers[0].Auth.Scopes = scopes },
 	} {
 		for _, n := range []int{64, 65, 300, mostScopes} {
 			l := newLab(t)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -22,7 +23,7 @@ func (v *vaultLab) wantRecent(id string, want func(Overview) bool) {
 
 func TestRecentStatuses(t *testing.T) {
 	v := newVault(t)
-	pending := func(o Overview) bool { return o.Pending && !o.Failed && o.Mode == OAuth && o.ID == "" }
+	pending := func(o Overview) bool { return o.Pending && !o.Failed && o.Mode == config.OAuth && o.ID == "" }
 	failed := func(o Overview) bool { return o.Failed && !o.Pending }
 	shared := v.key(storage.SharedOwner, v.servers["shared"])
 

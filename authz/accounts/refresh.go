@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -53,7 +54,7 @@ type refresher struct {
 
 // refreshAttempt is a connection that one caller looks at in order to refresh it.
 type refreshAttempt struct {
-	server     *Server
+	server     *config.Server
 	connection storage.Connection
 	opened     secrets
 	cached     *cachedConnection
@@ -66,7 +67,7 @@ type refreshAttempt struct {
 
 // refresh returns the connection as it is after the refresh that it needs, if
 // it still needs one.
-func (r *refresher) refresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*cachedConnection, error) {
+func (r *refresher) refresh(ctx context.Context, s *config.Server, k storage.ConnectionKey, refused *Credential) (*cachedConnection, error) {
 	for range maxLoads {
 		a, err := r.load(ctx, s, k, refused)
 		if err != nil {
@@ -111,7 +112,7 @@ func (r *refresher) refresh(ctx context.Context, s *Server, k storage.Connection
 }
 
 // load reads the connection from the store, whatever is cached of it.
-func (r *refresher) load(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*refreshAttempt, error) {
+func (r *refresher) load(ctx context.Context, s *config.Server, k storage.ConnectionKey, refused *Credential) (*refreshAttempt, error) {
 	_, generation := r.deps.Shared.connections.get(k)
 	now := r.deps.Now()
 	c, err := r.deps.Store.Connection(ctx, k, now)
@@ -211,8 +212,8 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 
 // refuses reports whether an answer to our own request is about its
 // credential. A URL that is there to judge keys may say no in either way.
-func refuses(s *Server, k *client.ProbeAnswer) bool {
-	return k.Status == http.StatusUnauthorized || s.VerifyURL != "" && k.Status == http.StatusForbidden
+func refuses(s *config.Server, k *client.ProbeAnswer) bool {
+	return k.Status == http.StatusUnauthorized || s.Auth.VerifyURL != "" && k.Status == http.StatusForbidden
 }
 
 // report logs what became of a connection. The error holds nothing that a

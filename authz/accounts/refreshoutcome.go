@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -55,8 +56,8 @@ func retryAt(c storage.Connection) time.Time {
 }
 
 // reusable reports whether the provider takes the refresh token more than once.
-func reusable(s *Server, opened secrets) bool {
-	return opened.Reusable || s.Quirks.NoRefreshRotation
+func reusable(s *config.Server, opened secrets) bool {
+	return opened.Reusable || s.Auth.Quirks.NoRefreshRotation
 }
 
 // exchange asks the provider for new tokens (RFC 6749 section 6) and stores
@@ -86,7 +87,7 @@ func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedCon
 // again soon: a document of ours that could not be fetched, or a client whose
 // secret the operator is about to change here too.
 func (r *refresher) mayBeOurFault(a *refreshAttempt) bool {
-	return a.server.Client != nil || r.isDocument(a.server, a.opened.Binding.ClientID)
+	return a.server.Auth.ClientID != "" || r.isDocument(a.server, a.opened.Binding.ClientID)
 }
 
 // stateAfter decides what a failed refresh means for the connection, and counts

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -14,10 +15,10 @@ func TestExchangeProblems(t *testing.T) {
 	json := func(status int, body string) http.HandlerFunc {
 		return oauthtest.Answer(status, "application/json", body)
 	}
-	configured := func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} }
+	configured := func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" }
 	for name, tt := range map[string]struct {
 		page   http.HandlerFunc
-		change func(*Config, *Server)
+		change func(*config.Site, *config.Server)
 		want   Problem
 		hint   string
 	}{
@@ -51,7 +52,7 @@ func TestExchangeProblems(t *testing.T) {
 		"refused with a word of its own": {json(403, `{"error":"nope"}`), nil, ProviderRefused, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var changes []func(*Config, *Server)
+			var changes []func(*config.Site, *config.Server)
 			if tt.change != nil {
 				changes = append(changes, tt.change)
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"golang.org/x/sync/singleflight"
@@ -26,15 +27,15 @@ var errClientGone = errors.New("the client that got the tokens is gone")
 // clientFor returns what we are at a provider, registering where needed:
 // the operator's client, else our metadata document, else a dynamic
 // registration (MCP authorization, client registration approaches).
-func (rg *registrar) clientFor(ctx context.Context, s *Server, p *client.Provider, owner string) (*client.Credentials, error) {
+func (rg *registrar) clientFor(ctx context.Context, s *config.Server, p *client.Provider, owner string) (*client.Credentials, error) {
 	profile := rg.profile(s)
 	switch {
-	case s.Client != nil:
+	case s.Auth.ClientID != "":
 		if err := rg.pinIssuer(ctx, s, p); err != nil {
 			return nil, err
 		}
-		return profile.ConfiguredCredentials(s.Client.ID, s.Client.Secret, p.AuthMethods), nil
-	case bool(p.ClientDocuments) && profile.OffersDocument(s.Quirks, p.Issuer):
+		return profile.ConfiguredCredentials(s.Auth.ClientID, s.Auth.ClientSecret, p.AuthMethods), nil
+	case bool(p.ClientDocuments) && profile.OffersDocument(s.Auth.Quirks, p.Issuer):
 		return profile.DocumentCredentials(p.AuthMethods), nil
 	case p.RegistrationEndpoint != "":
 		return rg.registeredClient(ctx, s, p, owner)
@@ -46,8 +47,8 @@ func (rg *registrar) clientFor(ctx context.Context, s *Server, p *client.Provide
 }
 
 // clientOf returns the client that tokens are bound to, or errClientGone.
-func (rg *registrar) clientOf(ctx context.Context, s *Server, to binding) (*client.Credentials, error) {
-	if s.Client != nil {
+func (rg *registrar) clientOf(ctx context.Context, s *config.Server, to binding) (*client.Credentials, error) {
+	if s.Auth.ClientID != "" {
 		belongs, err := rg.clientBelongs(ctx, s, to)
 		if err != nil {
 			return nil, err
@@ -55,7 +56,7 @@ func (rg *registrar) clientOf(ctx context.Context, s *Server, to binding) (*clie
 		if !belongs {
 			return nil, errClientGone
 		}
-		return &client.Credentials{ID: to.ClientID, Secret: s.Client.Secret, AuthMethod: to.AuthMethod}, nil
+		return &client.Credentials{ID: to.ClientID, Secret: s.Auth.ClientSecret, AuthMethod: to.AuthMethod}, nil
 	}
 	if rg.isDocument(s, to.ClientID) {
 		return &client.Credentials{ID: to.ClientID, AuthMethod: to.AuthMethod}, nil
@@ -82,7 +83,7 @@ type issuerPin struct {
 // pinIssuer keeps the operator's client with the provider it was first used
 // at. A server that later names another one does not get to see it there
 // (MCP authorization, authorization server binding).
-func (rg *registrar) pinIssuer(ctx context.Context, s *Server, p *client.Provider) error {
+func (rg *registrar) pinIssuer(ctx context.Context, s *config.Server, p *client.Provider) error {
 	if !p.Discovered {
 		return nil // the operator said where the client belongs
 	}
@@ -94,14 +95,14 @@ func (rg *registrar) pinIssuer(ctx context.Context, s *Server, p *client.Provide
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	if pin.ClientID == s.Client.ID {
+	if pin.ClientID == s.Auth.ClientID {
 		if !client.SameIssuer(pin.Issuer, p.Issuer) {
 			return problemf(ProviderUnusable, "server %s names another provider, %s, than the client_id was used at, %s; configure issuer",
 				s.ID, client.LoggedURL(p.Issuer), pin.Issuer)
 		}
 		return nil
 	}
-	pin = issuerPin{ClientID: s.Client.ID, Issuer: p.Issuer}
+	pin = issuerPin{ClientID: s.Auth.ClientID, Issuer: p.Issuer}
 	verdict, err := rg.putClient(ctx, s, pinnedProvider, pin, time.Time{}, stored.Secret)
 	if err == nil && verdict != storage.OK { // somebody else was first
 		return rg.pinIssuer(ctx, s, p)
@@ -113,12 +114,12 @@ func (rg *registrar) pinIssuer(ctx context.Context, s *Server, p *client.Provide
 // bound to, at the provider that they are bound to. Another provider can know a client of the same
 // name, and must not be shown this one's secret (MCP authorization,
 // authorization server binding).
-func (rg *registrar) clientBelongs(ctx context.Context, s *Server, to binding) (bool, error) {
+func (rg *registrar) clientBelongs(ctx context.Context, s *config.Server, to binding) (bool, error) {
 	switch {
-	case s.Client.ID != to.ClientID:
+	case s.Auth.ClientID != to.ClientID:
 		return false, nil
-	case s.Issuer != "" || s.TokenEndpoint != "": // the operator said where it belongs
-		return client.SameIssuer(s.Issuer, to.Provider) || s.TokenEndpoint == to.TokenEndpoint, nil
+	case s.Auth.Issuer != "" || s.Auth.TokenEndpoint != "": // the operator said where it belongs
+		return client.SameIssuer(s.Auth.Issuer, to.Provider) || s.Auth.TokenEndpoint == to.TokenEndpoint, nil
 	}
 	var pin issuerPin
 	_, err := rg.readClient(ctx, s, pinnedProvider, &pin)
@@ -131,7 +132,7 @@ func (rg *registrar) clientBelongs(ctx context.Context, s *Server, to binding) (
 // registeredClient returns our registration at a provider, and registers us
 // where there is none that the provider still knows. All who ask at the same
 // time share one.
-func (rg *registrar) registeredClient(ctx context.Context, s *Server, p *client.Provider, owner string) (*client.Credentials, error) {
+func (rg *registrar) registeredClient(ctx context.Context, s *config.Server, p *client.Provider, owner string) (*client.Credentials, error) {
 	v, err, _ := rg.registering.Do(s.ID+" "+p.Issuer, func() (any, error) {
 		ctx := context.WithoutCancel(ctx) // others wait for it too
 		rs, err := rg.load(ctx, s, p.Issuer)
@@ -166,7 +167,7 @@ func (rg *registrar) registeredClient(ctx context.Context, s *Server, p *client.
 // register registers us with a provider (RFC 7591 section 3), in place of the
 // registration with this client ID, if any, which stays for the connections
 // that were made with it. A doubted one only seems to be forgotten.
-func (rg *registrar) register(ctx context.Context, s *Server, p *client.Provider, former string, doubted bool) (*client.Credentials, error) {
+func (rg *registrar) register(ctx context.Context, s *config.Server, p *client.Provider, former string, doubted bool) (*client.Credentials, error) {
 	made, err := rg.oauthClient(s).Register(ctx, p)
 	if err != nil {
 		return nil, asProblem(err)
@@ -215,7 +216,7 @@ func (rg *registrar) Registrations(ctx context.Context) ([]RegistrationOverview,
 		if c.Provider == pinnedProvider {
 			continue
 		}
-		rs, err := rg.load(ctx, &Server{ID: c.Server}, c.Provider)
+		rs, err := rg.load(ctx, &config.Server{ID: c.Server, Auth: new(config.Auth)}, c.Provider)
 		if err != nil {
 			return nil, err
 		}
@@ -240,7 +241,7 @@ func (rg *registrar) RetireRegistrations(ctx context.Context, server string) err
 			continue
 		}
 		found = true
-		if err := rg.changeRegistrations(ctx, &Server{ID: server}, r.Provider, func(rs *registrations) bool {
+		if err := rg.changeRegistrations(ctx, &config.Server{ID: server, Auth: new(config.Auth)}, r.Provider, func(rs *registrations) bool {
 			rs.retire()
 			rs.ReplacedAt, rs.Replaced = time.Time{}, 0
 			return true

@@ -14,6 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -38,10 +39,10 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 		"document, no alternative": {testIssuer, false, true, false, testIssuer + "/oauth/client/notion", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *Config, s *Server) {
+			l := newLab(t, func(cfg *config.Site, s *config.Server) {
 				cfg.Issuer = tt.issuer
 				if tt.configured {
-					s.Client = &Client{ID: "configured"}
+					s.Auth.ClientID = "configured"
 				}
 			})
 			m := oauthtest.With(l.metadata(), "client_id_metadata_document_supported", tt.documents)
@@ -63,12 +64,12 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 }
 
 func TestClientDocument_CL8_K21(t *testing.T) {
-	servers := []Server{
-		{ID: "notion", Mode: PerUserOAuth},
-		{ID: "shared", Mode: OAuth, AuthMethod: oauth.AuthPrivateKeyJWT},
-		{ID: "key", Mode: PerUserHeaders}, {ID: "open", Mode: None}, {ID: "fixed", Mode: Headers},
+	servers := []*config.Server{
+		{ID: "notion", Auth: &config.Auth{Mode: config.PerUserOAuth}},
+		{ID: "shared", Auth: &config.Auth{Mode: config.OAuth, AuthMethod: oauth.AuthPrivateKeyJWT}},
+		{ID: "key", Auth: &config.Auth{Mode: config.PerUserHeaders}}, {ID: "open"},
 	}
-	l := newLab(t, func(cfg *Config, _ *Server) { cfg.Servers = servers })
+	l := newLab(t, func(cfg *config.Site, _ *config.Server) { cfg.Servers = servers })
 	documents := l.ClientDocuments()
 	paths := []string{"/oauth/client/notion", "/oauth/client/notion/key", "/oauth/client/shared", "/oauth/client/shared/key"}
 	if !slices.EqualFunc(documents, paths, func(d ClientDocument, path string) bool { return d.Path == path }) {
@@ -92,7 +93,7 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 		}
 	}
 
-	l = newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = "http://127.0.0.1:8080" })
+	l = newLab(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = "http://127.0.0.1:8080" })
 	if got := l.ClientDocuments(); got != nil {
 		t.Errorf("documents that nobody may fetch: %+v", got)
 	}
@@ -117,7 +118,7 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 		"the operator does not":  {[]string{oauth.AuthPrivateKeyJWT}, oauth.AuthNone, plain, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *Config, s *Server) { s.AuthMethod = tt.quirk })
+			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.AuthMethod = tt.quirk })
 			m := oauthtest.With(l.metadata(), "client_id_metadata_document_supported", true)
 			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(m, "token_endpoint_auth_methods_supported", tt.supported)))
 			request := l.connect()
@@ -176,7 +177,7 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 		"loopback": {"http://127.0.0.1:8080", "native"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *Config, _ *Server) { cfg.Issuer = tt.issuer })
+			l := newLab(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = tt.issuer })
 			l.start(l.request())
 			requests := l.provider.Requests("/register")
 			var m struct {
@@ -358,7 +359,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		}
 	})
 	t.Run("configured", func(t *testing.T) {
-		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
+		l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
 		l.connect()
 		other := move(l)
 		to, err := l.Start(t.Context(), l.request())
@@ -367,16 +368,16 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 			t.Errorf("went on to %q", to)
 		}
 		// The operator moves too.
-		l.cfg.Servers[0].Client = &Client{ID: "ours at the other"}
+		l.cfg.Servers[0].Auth.ClientID = "ours at the other"
 		l.provider = other
 		l.connect()
 	})
 	t.Run("configured with its issuer", func(t *testing.T) {
-		l := newLab(t, func(_ *Config, s *Server) { s.Client = &Client{ID: "ours", Secret: "hush"} })
-		l.cfg.Servers[0].Issuer = l.provider.URL
+		l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
+		l.cfg.Servers[0].Auth.Issuer = l.provider.URL
 		other := move(l)
 		l.connect() // stays where the operator said
-		l.cfg.Servers[0].Issuer = other.URL
+		l.cfg.Servers[0].Auth.Issuer = other.URL
 		l.provider = other
 		l.connect() // and moves with the operator
 	})
@@ -384,7 +385,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		l := newLab(t)
 		a := l.answerTo(l.start(l.request()))
 		other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}}
-		if err := l.plantClient(t.Context(), &l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
+		if err := l.plantClient(t.Context(), l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := l.Finish(t.Context(), a)

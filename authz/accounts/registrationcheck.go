@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -50,7 +51,7 @@ const (
 
 // check decides whether the current registration can still be used, when this
 // owner is about to be sent to the provider.
-func (rg *registrar) check(ctx context.Context, s *Server, p *client.Provider, rs *registrations, owner string) (registrationState, error) {
+func (rg *registrar) check(ctx context.Context, s *config.Server, p *client.Provider, rs *registrations, owner string) (registrationState, error) {
 	returned, lost := rg.deps.Shared.attempts.of(rg.attemptsKey(s, rs.ID), owner, rg.deps.Now())
 	if returned {
 		return registered, nil
@@ -72,7 +73,7 @@ func (rg *registrar) check(ctx context.Context, s *Server, p *client.Provider, r
 
 // askWhetherKnown shows a provider a code that nobody issued. One that knows
 // the client answers invalid_grant (RFC 6749 section 5.2).
-func (rg *registrar) askWhetherKnown(ctx context.Context, s *Server, p *client.Provider, r *registration) knowledge {
+func (rg *registrar) askWhetherKnown(ctx context.Context, s *config.Server, p *client.Provider, r *registration) knowledge {
 	at := client.Endpoint{URL: p.TokenEndpoint, Issuer: p.Issuer, Resource: p.Resource}
 	_, err := rg.oauthClient(s).RedeemCode(ctx, at, r.Credentials, oauth.NewSecret(""), oauth.NewSecret(""), r.RedirectURI)
 	var failure *client.TokenError
@@ -93,7 +94,7 @@ func (rg *registrar) askWhetherKnown(ctx context.Context, s *Server, p *client.P
 
 // replace registers anew in place of a registration that the provider seems to
 // have forgotten, and goes on with that one if it gets no other.
-func (rg *registrar) replace(ctx context.Context, s *Server, p *client.Provider, doubted *client.Credentials) (*client.Credentials, error) {
+func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Provider, doubted *client.Credentials) (*client.Credentials, error) {
 	c, err := rg.register(ctx, s, p, doubted.ID, true)
 	if err != nil {
 		rg.log.Warn("nobody comes back from a provider, which gives no new registration either; going on with the one there is",
@@ -108,11 +109,11 @@ func (rg *registrar) replace(ctx context.Context, s *Server, p *client.Provider,
 
 // noteRefusal notes what a refusal at the token endpoint says about a dynamic
 // registration: the next connect request registers anew, or looks into it.
-func (rg *registrar) noteRefusal(ctx context.Context, s *Server, to binding, failure *client.TokenError) error {
+func (rg *registrar) noteRefusal(ctx context.Context, s *config.Server, to binding, failure *client.TokenError) error {
 	key := rg.attemptsKey(s, to.ClientID)
 	switch {
 	case failure.Failure != client.Refused || failure.Temporary():
-	case failure.Code == "invalid_client" && s.Client == nil:
+	case failure.Code == "invalid_client" && s.Auth.ClientID == "":
 		rg.deps.Shared.attempts.forget(key)
 		return rg.forgetClient(ctx, s, to.Provider, to.ClientID)
 	case failure.Code == "" || failure.Code == "unauthorized_client":
@@ -144,7 +145,7 @@ type clientAttempts struct {
 }
 
 // attemptsKey names a client in attempts.
-func (rg *registrar) attemptsKey(s *Server, clientID string) string {
+func (rg *registrar) attemptsKey(s *config.Server, clientID string) string {
 	return flightKey(storage.ConnectionKey{Issuer: rg.cfg.Issuer, Owner: clientID, Server: s.ID})
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -51,7 +52,7 @@ type registrations struct {
 
 // load reads ours at a provider. One that does not open is worth as
 // much as none: a new one takes its place.
-func (rg *registrar) load(ctx context.Context, s *Server, provider string) (*registrations, error) {
+func (rg *registrar) load(ctx context.Context, s *config.Server, provider string) (*registrations, error) {
 	rs := new(registrations)
 	stored, err := rg.readClient(ctx, s, provider, rs)
 	switch {
@@ -131,7 +132,7 @@ func (rs *registrations) retire() {
 
 // neededFormer returns the former registrations that connections can be
 // refreshed with and, for people who are still on their way, the last one.
-func (rg *registrar) neededFormer(ctx context.Context, s *Server, provider string, rs *registrations) ([]registration, error) {
+func (rg *registrar) neededFormer(ctx context.Context, s *config.Server, provider string, rs *registrations) ([]registration, error) {
 	connections, err := rg.deps.Store.ConnectionsOf(ctx, rg.cfg.Issuer, "", rg.deps.Now())
 	if err != nil {
 		return nil, err
@@ -150,7 +151,7 @@ func (rg *registrar) neededFormer(ctx context.Context, s *Server, provider strin
 
 // hasRoom reports whether one more former registration can be kept without
 // dropping any that a connection needs.
-func (rg *registrar) hasRoom(ctx context.Context, s *Server, provider string, rs *registrations) (bool, error) {
+func (rg *registrar) hasRoom(ctx context.Context, s *config.Server, provider string, rs *registrations) (bool, error) {
 	if len(rs.Former) < maxFormer {
 		return true, nil
 	}
@@ -184,7 +185,7 @@ func (rs *registrations) expires() time.Time {
 // changeRegistrations changes ours at a provider. Whoever changed them at the
 // same time is not undone: change is called again with what they made of them.
 // It reports whether there is anything to be stored.
-func (rg *registrar) changeRegistrations(ctx context.Context, s *Server, provider string, change func(*registrations) bool) error {
+func (rg *registrar) changeRegistrations(ctx context.Context, s *config.Server, provider string, change func(*registrations) bool) error {
 	for {
 		rs, err := rg.load(ctx, s, provider)
 		if err != nil {
@@ -213,13 +214,13 @@ func (rg *registrar) changeRegistrations(ctx context.Context, s *Server, provide
 // forgetClient drops the registration that a provider does not know any more.
 // Others stay, and so does what is not ours to drop: the id of our metadata
 // document.
-func (rg *registrar) forgetClient(ctx context.Context, s *Server, provider, refused string) error {
+func (rg *registrar) forgetClient(ctx context.Context, s *config.Server, provider, refused string) error {
 	return rg.changeRegistrations(ctx, s, provider, func(rs *registrations) bool { return rs.remove(refused) })
 }
 
 // noteProven notes that somebody connected with a registration. That is already
 // stored, so a failure matters to nobody: the next who connects notes it again.
-func (rg *registrar) noteProven(ctx context.Context, s *Server, to binding) {
+func (rg *registrar) noteProven(ctx context.Context, s *config.Server, to binding) {
 	err := rg.changeRegistrations(ctx, s, to.Provider, func(rs *registrations) bool {
 		r := rs.byID(to.ClientID)
 		if r == nil || !r.Unproven {
@@ -236,7 +237,7 @@ func (rg *registrar) noteProven(ctx context.Context, s *Server, to binding) {
 // readClient reads into v what we are at a provider, and returns the record as
 // it is stored. What an older key sealed is sealed anew, so that the key can
 // leave the ring.
-func (rg *registrar) readClient(ctx context.Context, s *Server, provider string, v any) (storage.UpstreamClient, error) {
+func (rg *registrar) readClient(ctx context.Context, s *config.Server, provider string, v any) (storage.UpstreamClient, error) {
 	now := rg.deps.Now()
 	c, err := rg.deps.Store.UpstreamClient(ctx, rg.cfg.Issuer, provider, s.ID, now)
 	if err != nil {
@@ -256,7 +257,7 @@ func (rg *registrar) readClient(ctx context.Context, s *Server, provider string,
 
 // putClient stores what we are at a provider in place of what replaces names,
 // as storage.ConnectionStore does.
-func (rg *registrar) putClient(ctx context.Context, s *Server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
+func (rg *registrar) putClient(ctx context.Context, s *config.Server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
 	now := rg.deps.Now()
 	return rg.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
 		Issuer: rg.cfg.Issuer, Provider: provider, Server: s.ID,

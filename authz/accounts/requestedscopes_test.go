@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -19,11 +20,11 @@ func TestRequestedScopes_D3(t *testing.T) {
 		})
 	}
 	for name, tt := range map[string]struct {
-		configure func(*Config, *Server)
+		configure func(*config.Site, *config.Server)
 		prepare   func(*lab)
 		want      []string
 	}{
-		"configured": {func(_ *Config, s *Server) { s.Scopes = []string{"mine"} }, challenge, []string{"mine"}},
+		"configured": {func(_ *config.Site, s *config.Server) { s.Auth.Scopes = []string{"mine"} }, challenge, []string{"mine"}},
 		"challenge":  {nil, challenge, []string{"challenged"}},
 		"nothing":    {nil, func(*lab) {}, nil},
 		"and offline": {nil, func(l *lab) {
@@ -38,7 +39,7 @@ func TestRequestedScopes_D3(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			configure := tt.configure
 			if configure == nil {
-				configure = func(*Config, *Server) {}
+				configure = func(*config.Site, *config.Server) {}
 			}
 			l := newLab(t, configure)
 			tt.prepare(l)
@@ -47,7 +48,7 @@ func TestRequestedScopes_D3(t *testing.T) {
 			}
 		})
 	}
-	l := newLab(t, func(_ *Config, s *Server) { s.Mode = PerUserHeaders })
+	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = config.PerUserHeaders })
 	if got := l.RequestedScopes(t.Context(), "notion"); got != nil || l.RequestedScopes(t.Context(), "slack") != nil || l.server.Hits() > 0 {
 		t.Errorf("a server without a provider asks for %q", got)
 	}

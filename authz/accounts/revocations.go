@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -157,7 +158,7 @@ func (rv *revoker) claimNew(r *storage.ProviderRevocation) {
 func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, opened secrets) (answers bool, err error) {
 	s, configured := rv.servers[r.Server]
 	if !configured {
-		s = &Server{ID: r.Server} // the binding and our registration may be all that it takes
+		s = &config.Server{ID: r.Server, Auth: new(config.Auth)} // the binding and our registration may be all that it takes
 	}
 	skip, err := rv.mustSkip(ctx, opened)
 	if err != nil {
@@ -218,7 +219,7 @@ func (rv *revoker) mustSkip(ctx context.Context, opened secrets) (bool, error) {
 // revokeTokens revokes both tokens: some providers end only the one that they
 // are shown. An error is the store's if the provider is to be told again, else
 // the reason why it was not told.
-func (rv *revoker) revokeTokens(ctx context.Context, s *Server, opened secrets) (client.RevocationOutcome, error) {
+func (rv *revoker) revokeTokens(ctx context.Context, s *config.Server, opened secrets) (client.RevocationOutcome, error) {
 	c, err := rv.registrar.clientOf(ctx, s, opened.Binding)
 	if errors.Is(err, errClientGone) && opened.Binding.AuthMethod == oauth.AuthNone {
 		c, err = &client.Credentials{ID: opened.Binding.ClientID, AuthMethod: oauth.AuthNone}, nil // its name is all that it takes

@@ -193,7 +193,7 @@ func TestLinkFromBeforeADisconnect(t *testing.T) {
 		t.Error("connected")
 	}
 	again := l.singleUse()
-	if again.LastDisconnect, err = l.store.LastDisconnect(t.Context(), l.key(testOwner, &l.cfg.Servers[0])); err != nil {
+	if again.LastDisconnect, err = l.store.LastDisconnect(t.Context(), l.key(testOwner, l.cfg.Servers[0])); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Finish(t.Context(), l.answerTo(l.start(again))); err != nil {

@@ -9,30 +9,31 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // site is what all parts of a Broker share: the configuration, and the records
 // of its connections, which are sealed.
 type site struct {
-	cfg     Config
+	cfg     *config.Site
 	deps    Deps
 	log     *zap.Logger
-	servers map[string]*Server
+	servers map[string]*config.Server
 }
 
-func newSite(cfg Config, deps Deps) *site {
-	st := &site{cfg: cfg, deps: deps, log: deps.Logger, servers: make(map[string]*Server, len(cfg.Servers))}
-	for i := range st.cfg.Servers {
-		st.servers[st.cfg.Servers[i].ID] = &st.cfg.Servers[i]
+func newSite(cfg *config.Site, deps Deps) *site {
+	st := &site{cfg: cfg, deps: deps, log: deps.Logger, servers: map[string]*config.Server{}}
+	for _, s := range cfg.ConnectedServers() {
+		st.servers[s.ID] = s
 	}
 	return st
 }
 
 // Server returns the configuration of a server, or nil. The caller must not change it.
-func (st *site) Server(id string) *Server { return st.servers[id] }
+func (st *site) Server(id string) *config.Server { return st.servers[id] }
 
-func (st *site) key(owner string, s *Server) storage.ConnectionKey {
+func (st *site) key(owner string, s *config.Server) storage.ConnectionKey {
 	return storage.ConnectionKey{Issuer: st.cfg.Issuer, Owner: owner, Server: s.ID}
 }
 
@@ -46,7 +47,7 @@ func (st *site) find(ctx context.Context, k storage.ConnectionKey) (storage.Conn
 }
 
 // decrypt opens a connection, as far as it has anything to be used.
-func (st *site) decrypt(s *Server, c storage.Connection, now time.Time) (*cachedConnection, secrets, error) {
+func (st *site) decrypt(s *config.Server, c storage.Connection, now time.Time) (*cachedConnection, secrets, error) {
 	if c.State != storage.Active && c.State != storage.InDoubt {
 		return newCachedConnection(s, c, now), secrets{}, nil
 	}

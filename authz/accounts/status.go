@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -44,9 +45,8 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 		byServer[c.Server] = c
 	}
 	var all []Status
-	for i := range v.cfg.Servers {
-		s := &v.cfg.Servers[i]
-		if owner == storage.SharedOwner && s.Mode != OAuth || owner != storage.SharedOwner && !s.Mode.PerUser() {
+	for _, s := range v.cfg.ConnectedServers() {
+		if owner == storage.SharedOwner && s.Auth.Mode != config.OAuth || owner != storage.SharedOwner && !s.Auth.Mode.PerUser() {
 			continue
 		}
 		c, connected := byServer[s.ID]
@@ -60,7 +60,7 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 }
 
 // stateOf returns the state that the next call would find.
-func (v *statuses) stateOf(s *Server, c storage.Connection, now time.Time) storage.ConnectionState {
+func (v *statuses) stateOf(s *config.Server, c storage.Connection, now time.Time) storage.ConnectionState {
 	h, opened, err := v.decrypt(s, c, now)
 	if err != nil || h.state == storage.Active && opened.RefreshToken == "" && h.due(now) {
 		return storage.NeedsReauth
@@ -75,7 +75,7 @@ type Overview struct {
 	Server string
 	// Owner is a subject, storage.SharedOwner, or the owner of a flow.
 	Owner string
-	Mode  Mode
+	Mode  config.Mode
 	// State is the one that the next call would find.
 	State storage.ConnectionState
 	// Pending is set if the person has not ended the flow yet, or that an
@@ -116,7 +116,7 @@ func (v *statuses) Overviews(ctx context.Context) ([]Overview, error) {
 func (v *statuses) Overview(ctx context.Context, id string) (Overview, error) {
 	now := v.deps.Now()
 	c, err := v.deps.Store.ConnectionByID(ctx, v.cfg.Issuer, id, now)
-	if s := v.servers[id]; errors.Is(err, storage.ErrNotFound) && s != nil && s.Mode == OAuth {
+	if s := v.servers[id]; errors.Is(err, storage.ErrNotFound) && s != nil && s.Auth.Mode == config.OAuth {
 		c, err = v.deps.Store.Connection(ctx, v.key(storage.SharedOwner, s), now)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
@@ -139,7 +139,7 @@ func (v *statuses) overview(c storage.Connection, now time.Time) Overview {
 		o.TokenID = ""
 	}
 	if s := v.servers[c.Server]; s != nil {
-		o.Mode, o.State = s.Mode, v.stateOf(s, c, now)
+		o.Mode, o.State = s.Auth.Mode, v.stateOf(s, c, now)
 	}
 	o.Expired = c.State == storage.Active && o.State == storage.NeedsReauth && reached(c.TokenExpiresAt, now)
 	return o
@@ -220,7 +220,7 @@ func (v *statuses) Recent(id string) (Overview, error) {
 // Started notes that an operator was given the link, good until then, on which
 // the server is connected for everybody.
 func (v *statuses) Started(server string, until time.Time) {
-	if s := v.servers[server]; s != nil && s.Mode == OAuth {
+	if s := v.servers[server]; s != nil && s.Auth.Mode == config.OAuth {
 		v.remember(v.key(storage.SharedOwner, s), Overview{Pending: true}, until)
 	}
 }
@@ -238,7 +238,7 @@ func (v *statuses) remember(k storage.ConnectionKey, o Overview, until time.Time
 	now := v.deps.Now()
 	o.Server, o.Owner, o.CreatedAt, o.UpdatedAt, o.ExpiresAt = k.Server, k.Owner, now, now, until
 	if s := v.servers[k.Server]; s != nil {
-		o.Mode = s.Mode
+		o.Mode = s.Auth.Mode
 	}
 	v.deps.Shared.recent.put(k, o, now, until)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -67,7 +68,7 @@ func TestStatusTellsTheNextCall(t *testing.T) {
 		}, storage.NeedsReauth},
 		"of another kind than configured": {func(v *vaultLab) {
 			v.connectAs(alice, "notion")
-			v.servers["notion"].Mode, v.servers["notion"].Headers = PerUserHeaders, []Header{{Name: "X-Key"}}
+			v.servers["notion"].Auth.Mode, v.servers["notion"].Auth.Headers = config.PerUserHeaders, []config.AuthHeader{{Name: "X-Key"}}
 		}, storage.NeedsReauth},
 	}
 	for name, tt := range tests {

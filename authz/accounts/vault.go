@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -134,14 +135,14 @@ func (v *vault) EpochOf(ctx context.Context, owner, server string) string {
 
 // connected returns a server that can be connected, and whose connection a
 // call by the owner uses.
-func (v *vault) connected(owner, server string) (*Server, storage.ConnectionKey, error) {
+func (v *vault) connected(owner, server string) (*config.Server, storage.ConnectionKey, error) {
 	s := v.servers[server]
 	switch {
 	case s == nil:
 		return nil, storage.ConnectionKey{}, ErrNotConnected
-	case s.Mode == OAuth:
+	case s.Auth.Mode == config.OAuth:
 		owner = storage.SharedOwner
-	case !s.Mode.PerUser() || owner == "" || owner == storage.SharedOwner:
+	case !s.Auth.Mode.PerUser() || owner == "" || owner == storage.SharedOwner:
 		return nil, storage.ConnectionKey{}, ErrNotConnected
 	}
 	return s, v.key(owner, s), nil
@@ -149,7 +150,7 @@ func (v *vault) connected(owner, server string) (*Server, storage.ConnectionKey,
 
 // read asks the store for a connection and caches it. What was cached before
 // spares decrypting it when the record is the same.
-func (v *vault) read(ctx context.Context, s *Server, k storage.ConnectionKey, before *cachedConnection, generation uint64, now time.Time) (*cachedConnection, error) {
+func (v *vault) read(ctx context.Context, s *config.Server, k storage.ConnectionKey, before *cachedConnection, generation uint64, now time.Time) (*cachedConnection, error) {
 	c, err := v.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		v.deps.Shared.connections.drop(k)
@@ -192,7 +193,7 @@ func (v *vault) rewrap(ctx context.Context, c storage.Connection, opened secrets
 }
 
 // startRefresh refreshes in the background.
-func (v *vault) startRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) <-chan singleflight.Result {
+func (v *vault) startRefresh(ctx context.Context, s *config.Server, k storage.ConnectionKey, refused *Credential) <-chan singleflight.Result {
 	return v.deps.Shared.flights.DoChan(flightKey(k), func() (any, error) {
 		if !v.deps.Shared.refreshes.begin() {
 			return nil, ErrUnavailable
@@ -205,7 +206,7 @@ func (v *vault) startRefresh(ctx context.Context, s *Server, k storage.Connectio
 }
 
 // awaitRefresh refreshes, or waits for the one who does.
-func (v *vault) awaitRefresh(ctx context.Context, s *Server, k storage.ConnectionKey, refused *Credential) (*Credential, error) {
+func (v *vault) awaitRefresh(ctx context.Context, s *config.Server, k storage.ConnectionKey, refused *Credential) (*Credential, error) {
 	select {
 	case result := <-v.startRefresh(ctx, s, k, refused):
 		if result.Err != nil {

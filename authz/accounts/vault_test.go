@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -28,10 +29,10 @@ func TestCredential(t *testing.T) {
 	t.Run("of another kind than configured", func(t *testing.T) {
 		v := newVault(t)
 		v.paste(alice, "key-1")
-		v.servers["keyed"].Headers = []Header{{Name: "X-Other-Key"}}
+		v.servers["keyed"].Auth.Headers = []config.AuthHeader{{Name: "X-Other-Key"}}
 		v.wantCall(alice, "keyed", "", ErrNeedsReauth)
 		v.connectAs(alice, "notion")
-		v.servers["notion"].Mode, v.servers["notion"].Headers = PerUserHeaders, []Header{{Name: "Authorization"}}
+		v.servers["notion"].Auth.Mode, v.servers["notion"].Auth.Headers = config.PerUserHeaders, []config.AuthHeader{{Name: "Authorization"}}
 		v.wantCall(alice, "notion", "", ErrNeedsReauth)
 	})
 	t.Run("the store is down", func(t *testing.T) {
@@ -167,7 +168,7 @@ func (s *vaultStore) setDown(down bool) {
 func (v *vaultLab) paste(owner, key string) {
 	v.t.Helper()
 	c := storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}
-	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Binding: binding{Origin: v.Server(c.Server).origin()}})
+	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Binding: binding{Origin: originOf(v.Server(c.Server))}})
 	if err != nil {
 		v.t.Fatal(err)
 	}

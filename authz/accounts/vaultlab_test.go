@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -140,20 +141,22 @@ func (v *vaultLab) instance() *vaultLab {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	server := func(id string, mode Mode) Server {
-		return Server{
-			ID: id, Title: id, URL: v.server.URL + "/mcp", Resource: "https://" + id + ".example/mcp", Mode: mode, Client: &Client{ID: "gateway"},
+	server := func(id string, mode config.Mode) *config.Server {
+		return &config.Server{ID: id, Title: id, Upstream: v.server.URL + "/mcp", Auth: &config.Auth{
+			Resource: "https://" + id + ".example/mcp", Mode: mode, ClientID: "gateway",
 			Issuer: v.idp.URL, AuthorizationEndpoint: v.idp.URL + "/authorize",
 			TokenEndpoint: v.idp.URL + "/token", RevocationEndpoint: v.idp.URL + "/revoke",
-		}
+		}}
 	}
-	keyed := Server{ID: "keyed", Title: "keyed", URL: v.server.URL + "/mcp", Mode: PerUserHeaders, Headers: []Header{{Name: "X-API-Key"}}}
+	keyed := &config.Server{ID: "keyed", Title: "keyed", Upstream: v.server.URL + "/mcp", Auth: &config.Auth{
+		Mode: config.PerUserHeaders, Headers: []config.AuthHeader{{Name: "X-API-Key"}},
+	}}
 	core, logs := observer.New(zapcore.DebugLevel)
 	other := *v
 	other.logs = logs
-	other.Broker = New(Config{Issuer: testIssuer, Servers: []Server{
-		server("notion", PerUserOAuth), server("github", PerUserOAuth), server("shared", OAuth), keyed, {ID: "open", Mode: None},
-	}}, Deps{
+	other.Broker = New(testSite(
+		server("notion", config.PerUserOAuth), server("github", config.PerUserOAuth), server("shared", config.OAuth), keyed, &config.Server{ID: "open"},
+	), Deps{
 		Store: v.store, Keys: keys, Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}),
 		Shared: NewShared(), Logger: zap.New(core), Now: v.clock.time,
 	})
@@ -185,8 +188,8 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 	now := v.clock.time()
 	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
 	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Binding: binding{
-		Provider: v.idp.URL, TokenEndpoint: s.TokenEndpoint, RevocationEndpoint: s.RevocationEndpoint,
-		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: s.resource(), Origin: s.origin(),
+		Provider: v.idp.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
+		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: resourceOf(s), Origin: originOf(s),
 	}}
 	for _, f := range change {
 		f(&c, &opened)

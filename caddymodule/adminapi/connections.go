@@ -8,23 +8,24 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Connection is a connection as operators see it.
 type Connection struct {
-	ID             string        `json:"id,omitempty"` // none before it is connected
-	Site           string        `json:"site"`
-	Server         string        `json:"server"`
-	Owner          string        `json:"owner"`
-	Mode           accounts.Mode `json:"mode,omitempty"`
-	Status         string        `json:"status"`
-	CreatedAt      time.Time     `json:"created_at"`
-	UpdatedAt      time.Time     `json:"updated_at"`
-	ExpiresAt      time.Time     `json:"expires_at,omitzero"`
-	TokenID        string        `json:"token_id,omitempty"`
-	TokenExpiresAt time.Time     `json:"token_expires_at,omitzero"`
-	Scopes         []string      `json:"scopes,omitempty"`
+	ID             string      `json:"id,omitempty"` // none before it is connected
+	Site           string      `json:"site"`
+	Server         string      `json:"server"`
+	Owner          string      `json:"owner"`
+	Mode           config.Mode `json:"mode,omitempty"`
+	Status         string      `json:"status"`
+	CreatedAt      time.Time   `json:"created_at"`
+	UpdatedAt      time.Time   `json:"updated_at"`
+	ExpiresAt      time.Time   `json:"expires_at,omitzero"`
+	TokenID        string      `json:"token_id,omitempty"`
+	TokenExpiresAt time.Time   `json:"token_expires_at,omitzero"`
+	Scopes         []string    `json:"scopes,omitempty"`
 }
 
 func describe(site string, o accounts.Overview) Connection {
@@ -132,7 +133,7 @@ func (a API) startShared(w http.ResponseWriter, r *http.Request, server string) 
 	for _, s := range a.connecting() {
 		named := r.URL.Query().Get("site")
 		upstream := s.Accounts.Server(server)
-		if upstream != nil && upstream.Mode == accounts.OAuth && (named == "" || named == s.Issuer) {
+		if upstream != nil && upstream.Auth.Mode == config.OAuth && (named == "" || named == s.Issuer) {
 			found = append(found, s)
 		}
 	}

@@ -32,7 +32,7 @@ var errOtherAccount = errors.New("mcp_oauth: the session was opened with another
 // call goes on.
 func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
 	link := ""
-	if c.server.Account != nil {
+	if c.server.Auth != nil {
 		if !c.takeState(w, r) {
 			return false
 		}
@@ -117,5 +117,5 @@ func (c *Call) rejectMismatch(w http.ResponseWriter, request *mcp.Request) bool 
 // awaitsNotification reports whether the client may be told, on a stream of this
 // session, that its person has connected the server.
 func (c *Call) awaitsNotification() bool {
-	return c.server.Account != nil && c.session.URLElicitation && c.request.header.Get(mcp.HeaderProtocolVersion) >= mcp.November2025
+	return c.server.Auth != nil && c.session.URLElicitation && c.request.header.Get(mcp.HeaderProtocolVersion) >= mcp.November2025
 }

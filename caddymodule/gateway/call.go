@@ -37,10 +37,8 @@ type Site struct {
 type Server struct {
 	*config.Server // resolved
 
-	Site *Site
-	Gate *gate.Gate
-	// Account is nil unless calls carry somebody's account.
-	Account *accounts.Server
+	Site    *Site
+	Gate    *gate.Gate
 	Forward Forwarder
 }
 
@@ -79,7 +77,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
 	c.record(r)
-	if s.Account != nil {
+	if s.Auth != nil {
 		if err := c.request.body.hold(w, r); err != nil {
 			return bodyUnread(err)
 		}

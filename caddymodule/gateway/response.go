@@ -8,9 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
@@ -59,7 +59,7 @@ func (c *Call) insufficientScope(req *http.Request, res *http.Response) *http.Re
 	if !challenge.InsufficientScope {
 		return nil
 	}
-	if c.account.credential != nil && c.server.Account.Mode != accounts.PerUserHeaders {
+	if c.account.credential != nil && c.server.Auth.Mode != config.PerUserHeaders {
 		return replace(res, func(w http.ResponseWriter) { newSignal(c, w, req).insufficientScope(challenge.Scopes) })
 	}
 	a := newAnswer()

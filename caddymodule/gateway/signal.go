@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // scopeAsksPerMinute bounds how often somebody is asked to consent to more
@@ -89,7 +90,7 @@ func (s *signal) insufficientScope(scopes []string) {
 }
 
 // isShared reports whether an operator connected the account, for everybody.
-func (s *signal) isShared() bool { return s.call.server.Account.Mode == accounts.OAuth }
+func (s *signal) isShared() bool { return s.call.server.Auth.Mode == config.OAuth }
 
 // callDenied answers for an upstream that denies this call, while nothing says
 // that the account works no more: neither connection nor grant ends, whatever
