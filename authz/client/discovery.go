@@ -33,8 +33,8 @@ type Resource struct {
 // Provider is a resource's authorization server, and what to ask of it.
 type Provider struct {
 	oauth.ProviderMetadata
-	// KnownIssuer is false for a configured provider whose issuer nobody
-	// said: then no iss can be compared.
+	// KnownIssuer is false for a configured provider without an issuer:
+	// then no iss can be compared.
 	KnownIssuer bool
 	// Discovered is true if the resource named the provider, not the operator.
 	Discovered bool
@@ -93,9 +93,9 @@ func (c *Client) findProvider(ctx context.Context, r Resource) (*Provider, error
 	return p, nil
 }
 
-// challengeOf asks a server without credentials. One that lets strangers ask
-// challenges nobody; its metadata may still be there, as it may be where the
-// question was not understood.
+// challengeOf asks a server without credentials. One that answers anonymous
+// requests sends no challenge; its metadata may still be there, as it may be
+// where the question was not understood.
 func (c *Client) challengeOf(ctx context.Context, serverURL string) (oauth.Challenge, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoveryTimeout)
 	defer cancel()
@@ -135,7 +135,7 @@ func (c *Client) firstProvider(ctx context.Context, issuers []string) (*oauth.Pr
 }
 
 // inOrder returns one error for all that were met on the way, the first one
-// first. Somebody who is only down now may have had the answer.
+// first. A host that is only down now may have had the answer.
 func inOrder(failures ...error) error {
 	kind := ProviderUnusable
 	var all []string

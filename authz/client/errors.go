@@ -11,8 +11,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
-// Problem is what kind of failure an Error is. It is all that a person may be
-// told: a provider's own words are neither shown nor logged.
+// Problem is the kind of an Error, and all of it that may be shown to a person: a
+// provider's own words are neither shown nor logged.
 type Problem string
 
 // The problems.
@@ -54,9 +54,9 @@ func problemf(p Problem, format string, args ...any) *Error {
 	return problem(p, fmt.Errorf(format, args...))
 }
 
-// Unreachable returns the Error for a request that got no answer. A
-// certificate that is not good, or an address that is not allowed, is none to
-// try again: the log has the option that may help.
+// Unreachable returns the Error for a request that got no answer. Trying
+// again does not help with a certificate that is not good, or an address that is
+// not allowed: the cause names the option that may.
 func Unreachable(err error) *Error {
 	var certificate *tls.CertificateVerificationError
 	switch {

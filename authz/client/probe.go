@@ -182,7 +182,7 @@ func (c *Client) send(ctx context.Context, method, url string, body io.Reader, h
 	return c.reach(req.URL).Do(req)
 }
 
-// endSession ends a session that nobody will use. Whether it works matters to
+// endSession ends a session that will not be used. Whether that works matters to
 // the server alone.
 func (c *Client) endSession(ctx context.Context, serverURL, id string, credentials http.Header) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)

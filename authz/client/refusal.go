@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// What cannot be helped by trying again is told so, and the log has the option
-// that may help.
+// A refusal that trying again does not help is never ProviderDown, and its cause
+// names the option that may help.
 
 // errUnsupported: the answer is a proper one, of a kind that is of no use here.
 var errUnsupported = errors.New("unsupported token response")

@@ -21,7 +21,7 @@ type search struct {
 	client *Client
 	// failures says what was wrong with each place that was asked in vain.
 	failures []string
-	// outage is true if somebody could not answer just now, which says nothing
+	// outage is true if a host could not answer just now, which says nothing
 	// about whether there is a document. Many answer 5xx where they have none,
 	// so the other places are tried all the same.
 	outage bool
@@ -88,8 +88,8 @@ func (f *search) fetch(ctx context.Context, rawURL string) ([]byte, error) {
 	return nil, fmt.Errorf("%w: %w", egress.ErrUnavailable, transportError(err))
 }
 
-// notReached reports whether a request failed before anybody was there to
-// receive it, as every other request to that origin would.
+// notReached reports whether a request failed before there was a connection to
+// send it on, as every other request to that origin would.
 func notReached(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) && network.Op == "dial"

@@ -92,8 +92,8 @@ type Endpoint struct {
 	URL string
 	// Issuer is the provider's: what an assertion is meant for.
 	Issuer string
-	// Resource is the identifier of what tokens are for, if the provider is to
-	// be told (RFC 8707).
+	// Resource is the identifier of what tokens are for, to be sent along (RFC
+	// 8707). It may be empty.
 	Resource string
 }
 

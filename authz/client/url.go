@@ -39,7 +39,7 @@ func withoutEmptyPath(issuer string) string {
 	return issuer
 }
 
-// maxLoggedURL is how much of somebody else's URL is worth a line in the log.
+// maxLoggedURL is the length up to which a URL of a server or provider is logged.
 const maxLoggedURL = 256
 
 // LoggedURL returns a URL that a server or provider wrote as it may be logged:
