@@ -41,8 +41,8 @@ type Identity struct {
 	Recheck Duration `json:"recheck,omitempty"`
 }
 
-// DefaultRecheck is how long somebody who was removed elsewhere keeps access.
-const DefaultRecheck = Duration(day)
+// defaultRecheck is how long somebody who was removed elsewhere keeps access.
+const defaultRecheck = Duration(day)
 
 func (s *Site) resolveIdentities(Resolver) error {
 	if len(s.Identities) == 0 {
@@ -64,7 +64,7 @@ func (s *Site) resolveIdentities(Resolver) error {
 			return err
 		}
 		if id.Kind == identity.Caddy {
-			id.Recheck = cmp.Or(id.Recheck, DefaultRecheck)
+			id.Recheck = cmp.Or(id.Recheck, defaultRecheck)
 		}
 	}
 	return nil
@@ -80,6 +80,7 @@ func kindNames() []string {
 
 // resolveSignIn makes the ways to sign in of what they are configured with.
 func (s *Site) resolveSignIn(Resolver) error {
+	s.SignIn = nil
 	for _, id := range s.Identities {
 		all := identity.Builtin(identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)})
 		s.SignIn = append(s.SignIn, *all.Of(string(id.Kind)))

@@ -68,7 +68,7 @@ type Branding struct {
 
 // Resolve returns what the run time uses: the configuration with its
 // placeholders replaced, defaults for what was left out, and what follows from
-// it. Nothing optional is nil in it. Or it returns the first error in the
+// it. What has a default is never nil in it. Or it returns the first error in the
 // configuration: it is the only judge. It runs when a Caddyfile is adapted,
 // where placeholders are not known yet, and again when any configuration is
 // loaded. The receiver is not changed.
