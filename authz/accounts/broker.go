@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -84,7 +85,7 @@ const (
 // store: what they have cached of it, the place where those who need the same
 // refresh meet, and what goes on in the background.
 type Shared struct {
-	connections *connectionCache
+	connections *cache.Cache[storage.ConnectionKey, *cachedConnection]
 	flights     singleflight.Group
 	recent      recentStatuses
 	attempts    attempts
@@ -111,7 +112,7 @@ func (sh *Shared) Close() {
 
 // Forget drops what is cached of a connection that changed. It is called after
 // the store has committed the change.
-func (sh *Shared) Forget(k storage.ConnectionKey) { sh.connections.forget(k) }
+func (sh *Shared) Forget(k storage.ConnectionKey) { sh.connections.Forget(k) }
 
 // isClosing reports whether no new work should begin.
 func (sh *Shared) isClosing() bool {

@@ -2,9 +2,9 @@ package accounts
 
 import (
 	"hash/maphash"
-	"sync"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -30,7 +30,6 @@ type cachedConnection struct {
 	server *config.Server
 	// credential is nil unless state is Active or InDoubt.
 	credential *Credential
-	readAt     time.Time
 	// dueAt is when the credential is to be refreshed, or given up; with one in
 	// doubt, when its refresh token may be sent again. urgentAt is
 	// when calls begin to wait for that; endsAt when it stops working. Each is
@@ -53,13 +52,13 @@ type cachedConnection struct {
 }
 
 // newCachedConnection returns a connection of which nothing can be used.
-func newCachedConnection(s *config.Server, c storage.Connection, now time.Time) *cachedConnection {
-	return &cachedConnection{server: s, id: c.ID, revision: c.Revision, updatedAt: c.UpdatedAt, readAt: now, state: c.State}
+func newCachedConnection(s *config.Server, c storage.Connection) *cachedConnection {
+	return &cachedConnection{server: s, id: c.ID, revision: c.Revision, updatedAt: c.UpdatedAt, state: c.State}
 }
 
 // cacheConnection returns a connection with these secrets for the cache.
-func cacheConnection(s *config.Server, c storage.Connection, opened secrets, now time.Time) *cachedConnection {
-	h := newCachedConnection(s, c, now)
+func cacheConnection(s *config.Server, c storage.Connection, opened secrets) *cachedConnection {
+	h := newCachedConnection(s, c)
 	h.credential = credentialOf(s, opened)
 	if h.credential == nil {
 		// The operator changed how the server is connected.
@@ -86,16 +85,6 @@ func cacheConnection(s *config.Server, c storage.Connection, opened secrets, now
 		h.urgentAt = h.endsAt.Add(-min(urgentAhead, lifetime/5))
 	}
 	return h
-}
-
-// fresh reports whether the store need not be asked about the server's
-// connection. h may be nil.
-func (h *cachedConnection) fresh(s *config.Server, now time.Time) bool {
-	if h == nil || h.server != s {
-		return false
-	}
-	age := now.Sub(h.readAt)
-	return age >= 0 && age <= cacheTTL
 }
 
 // isOf reports whether it was made of this version of the record, under this
@@ -173,101 +162,11 @@ const (
 	cacheSize = 1 << 16
 )
 
-// connectionCache is the bounded memory of decrypted connections in front of a
-// store. An entry is fresh for cacheTTL, so that a change made elsewhere is
-// noticed; one made in this process takes effect at once through forget.
-type connectionCache struct {
-	seed   maphash.Seed
-	shards [64]cacheShard
-}
-
-type cacheShard struct {
-	mu      sync.RWMutex
-	entries map[storage.ConnectionKey]*cachedConnection
-	// generation counts calls of forget that touched the shard. Who was reading
-	// the store meanwhile may have read what the change was about to end, and
-	// must not cache it.
-	generation uint64
-}
-
-func newConnectionCache() *connectionCache {
-	c := &connectionCache{seed: maphash.MakeSeed()}
-	for i := range c.shards {
-		c.shards[i].entries = make(map[storage.ConnectionKey]*cachedConnection)
-	}
-	return c
-}
-
-// get returns what is cached, fresh or not, and the generation for put.
-func (c *connectionCache) get(k storage.ConnectionKey) (h *cachedConnection, generation uint64) {
-	s := c.shard(k)
-	s.mu.RLock()
-	h, generation = s.entries[k], s.generation
-	s.mu.RUnlock()
-	return h, generation
-}
-
-// put caches h, unless a forget came since the generation.
-func (c *connectionCache) put(k storage.ConnectionKey, h *cachedConnection, generation uint64) {
-	s := c.shard(k)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.generation != generation {
-		return
-	}
-	if _, replaces := s.entries[k]; !replaces && len(s.entries) >= cacheSize/len(c.shards) {
-		s.makeRoom()
-	}
-	s.entries[k] = h
-}
-
-// replace caches h after a change that led to it, as forget and put in one.
-func (c *connectionCache) replace(k storage.ConnectionKey, h *cachedConnection, generation uint64) {
-	s := c.shard(k)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.entries, k)
-	if s.generation == generation {
-		s.entries[k] = h
-	}
-	s.generation++
-}
-
-// forget drops what is cached of a connection that changed, and what is being
-// read of it just now.
-func (c *connectionCache) forget(k storage.ConnectionKey) {
-	s := c.shard(k)
-	s.mu.Lock()
-	s.generation++
-	delete(s.entries, k)
-	s.mu.Unlock()
-}
-
-// drop removes an entry that turned out to be of no use.
-func (c *connectionCache) drop(k storage.ConnectionKey) {
-	s := c.shard(k)
-	s.mu.Lock()
-	delete(s.entries, k)
-	s.mu.Unlock()
-}
-
-// makeRoom drops the entry that was read longest ago among a few: one in use
-// is read again every few seconds.
-func (s *cacheShard) makeRoom() {
-	var oldest storage.ConnectionKey
-	var readAt time.Time
-	sampled := 0
-	for k, h := range s.entries {
-		if sampled == 0 || h.readAt.Before(readAt) {
-			oldest, readAt = k, h.readAt
-		}
-		if sampled++; sampled == 8 {
-			break
-		}
-	}
-	delete(s.entries, oldest)
-}
-
-func (c *connectionCache) shard(k storage.ConnectionKey) *cacheShard {
-	return &c.shards[maphash.String(c.seed, k.Owner)%uint64(len(c.shards))]
+// newConnectionCache returns the bounded memory of decrypted connections in front
+// of a store.
+func newConnectionCache() *cache.Cache[storage.ConnectionKey, *cachedConnection] {
+	seed := maphash.MakeSeed()
+	return cache.New[storage.ConnectionKey, *cachedConnection](cacheSize, cacheTTL, func(k storage.ConnectionKey) uint64 {
+		return maphash.String(seed, k.Owner)
+	})
 }

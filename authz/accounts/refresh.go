@@ -61,7 +61,8 @@ type refreshAttempt struct {
 	client     *client.Credentials
 	// refused is the credential that the upstream answered 401 to, if that is why.
 	refused *Credential
-	// generation is for caching the outcome.
+	// readAt and generation are for caching the outcome.
+	readAt     time.Time
 	generation uint64
 }
 
@@ -74,7 +75,7 @@ func (r *refresher) refresh(ctx context.Context, s *config.Server, k storage.Con
 			return nil, err
 		}
 		if !a.needed(r.deps.Now()) {
-			r.deps.Shared.connections.put(k, a.cached, a.generation)
+			r.deps.Shared.connections.Put(k, a.cached, a.readAt, a.generation)
 			return a.cached, nil
 		}
 		if !a.possible() {
@@ -113,8 +114,8 @@ func (r *refresher) refresh(ctx context.Context, s *config.Server, k storage.Con
 
 // load reads the connection from the store, whatever is cached of it.
 func (r *refresher) load(ctx context.Context, s *config.Server, k storage.ConnectionKey, refused *Credential) (*refreshAttempt, error) {
-	_, generation := r.deps.Shared.connections.get(k)
 	now := r.deps.Now()
+	_, _, generation := r.deps.Shared.connections.Get(k, now)
 	c, err := r.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, ErrNotConnected
@@ -122,11 +123,11 @@ func (r *refresher) load(ctx context.Context, s *config.Server, k storage.Connec
 	if err != nil {
 		return nil, err
 	}
-	h, opened, err := r.decrypt(s, c, now)
+	h, opened, err := r.decrypt(s, c)
 	if err != nil {
 		return nil, err
 	}
-	return &refreshAttempt{server: s, connection: c, opened: opened, cached: h, refused: refused, generation: generation}, nil
+	return &refreshAttempt{server: s, connection: c, opened: opened, cached: h, refused: refused, readAt: now, generation: generation}, nil
 }
 
 // needed reports whether anything is left to do: others may have done it.
@@ -189,8 +190,9 @@ func (r *refresher) fail(ctx context.Context, a *refreshAttempt, cause error) (*
 // refuses that one too. The flight is held, and any other outcome cached, so
 // that no number of refused calls makes many requests of it.
 func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
-	h, _ := r.deps.Shared.connections.get(a.connection.ConnectionKey)
-	if err := h.on401(a.refused, r.deps.Now()); err != nil { // since this caller looked
+	now := r.deps.Now()
+	h, _, _ := r.deps.Shared.connections.Get(a.connection.ConnectionKey, now)
+	if err := h.on401(a.refused, now); err != nil { // since this caller looked
 		return err
 	}
 	k, err := r.verify(ctx, a.server, a.cached.credential.Headers)
@@ -204,7 +206,7 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 	} else {
 		trusted.trustedUntil = r.deps.Now().Add(trustPause)
 	}
-	r.deps.Shared.connections.put(a.connection.ConnectionKey, &trusted, a.generation)
+	r.deps.Shared.connections.Put(a.connection.ConnectionKey, &trusted, a.readAt, a.generation)
 	r.log.Warn("a server refused a call, and did not refuse the account when asked about it",
 		zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID), zap.NamedError("outcome", outcome))
 	return outcome

@@ -155,11 +155,11 @@ func (r *refresher) saveTokens(ctx context.Context, a *refreshAttempt, reply *cl
 		}
 		return r.overtaken(a, stored)
 	}
-	h := cacheConnection(a.server, stored, opened, now)
+	h := cacheConnection(a.server, stored, opened)
 	if a.refused != nil {
 		h.trustedUntil = now.Add(trustPause)
 	}
-	r.deps.Shared.connections.replace(c.ConnectionKey, h, a.generation)
+	r.deps.Shared.connections.Replace(c.ConnectionKey, h, now, a.generation)
 	return h, nil
 }
 
@@ -186,15 +186,15 @@ func (r *refresher) saveState(ctx context.Context, a *refreshAttempt, state stor
 	if verdict != storage.OK {
 		return r.overtaken(a, stored)
 	}
-	h := newCachedConnection(a.server, stored, now)
+	h := newCachedConnection(a.server, stored)
 	switch state {
 	case storage.Active:
-		h = cacheConnection(a.server, stored, a.opened, now)
+		h = cacheConnection(a.server, stored, a.opened)
 		h.retryAt = now.Add(retryPause)
 	case storage.InDoubt: // asked again when cacheConnection says
-		h = cacheConnection(a.server, stored, a.opened, now)
+		h = cacheConnection(a.server, stored, a.opened)
 	}
-	r.deps.Shared.connections.replace(c.ConnectionKey, h, a.generation)
+	r.deps.Shared.connections.Replace(c.ConnectionKey, h, now, a.generation)
 	return h, nil
 }
 
@@ -205,6 +205,6 @@ func (r *refresher) overtaken(a *refreshAttempt, current storage.Connection) (*c
 	if current.ID == "" {
 		return nil, ErrNotConnected
 	}
-	h, _, err := r.decrypt(a.server, current, r.deps.Now())
+	h, _, err := r.decrypt(a.server, current)
 	return h, err
 }

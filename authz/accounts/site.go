@@ -47,15 +47,15 @@ func (st *site) find(ctx context.Context, k storage.ConnectionKey) (storage.Conn
 }
 
 // decrypt opens a connection, as far as it has anything to be used.
-func (st *site) decrypt(s *config.Server, c storage.Connection, now time.Time) (*cachedConnection, secrets, error) {
+func (st *site) decrypt(s *config.Server, c storage.Connection) (*cachedConnection, secrets, error) {
 	if c.State != storage.Active && c.State != storage.InDoubt {
-		return newCachedConnection(s, c, now), secrets{}, nil
+		return newCachedConnection(s, c), secrets{}, nil
 	}
 	opened, err := st.openConnection(c)
 	if err != nil {
 		return nil, secrets{}, err
 	}
-	return cacheConnection(s, c, opened, now), opened, nil
+	return cacheConnection(s, c, opened), opened, nil
 }
 
 // openConnection opens the secrets of a connection. That it fails means that

@@ -61,7 +61,7 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 
 // stateOf returns the state that the next call would find.
 func (v *statuses) stateOf(s *config.Server, c storage.Connection, now time.Time) storage.ConnectionState {
-	h, opened, err := v.decrypt(s, c, now)
+	h, opened, err := v.decrypt(s, c)
 	if err != nil || h.state == storage.Active && opened.RefreshToken == "" && h.due(now) {
 		return storage.NeedsReauth
 	}

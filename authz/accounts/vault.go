@@ -63,8 +63,8 @@ func (v *vault) Credential(ctx context.Context, owner, server string) (*Credenti
 		return nil, err
 	}
 	now := v.deps.Now()
-	h, generation := v.deps.Shared.connections.get(k)
-	if !h.fresh(s, now) {
+	h, fresh, generation := v.deps.Shared.connections.Get(k, now)
+	if !fresh || h.server != s {
 		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
 			return nil, err
 		}
@@ -99,8 +99,9 @@ func (v *vault) Refused(ctx context.Context, owner, server string, c *Credential
 	if err != nil {
 		return nil, err
 	}
-	h, _ := v.deps.Shared.connections.get(k)
-	if err := h.on401(c, v.deps.Now()); err != nil {
+	now := v.deps.Now()
+	h, _, _ := v.deps.Shared.connections.Get(k, now)
+	if err := h.on401(c, now); err != nil {
 		return nil, err
 	}
 	// Somebody else's flight may have begun before the refusal was known.
@@ -121,8 +122,8 @@ func (v *vault) EpochOf(ctx context.Context, owner, server string) string {
 		return ""
 	}
 	now := v.deps.Now()
-	h, generation := v.deps.Shared.connections.get(k)
-	if !h.fresh(s, now) {
+	h, fresh, generation := v.deps.Shared.connections.Get(k, now)
+	if !fresh || h.server != s {
 		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
 			return ""
 		}
@@ -153,27 +154,25 @@ func (v *vault) connected(owner, server string) (*config.Server, storage.Connect
 func (v *vault) read(ctx context.Context, s *config.Server, k storage.ConnectionKey, before *cachedConnection, generation uint64, now time.Time) (*cachedConnection, error) {
 	c, err := v.deps.Store.Connection(ctx, k, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		v.deps.Shared.connections.drop(k)
+		v.deps.Shared.connections.Drop(k)
 		return nil, ErrNotConnected
 	}
 	if err != nil {
 		return nil, err
 	}
 	if before.isOf(s, c) {
-		h := *before
-		h.readAt = now
-		v.deps.Shared.connections.put(k, &h, generation)
-		return &h, nil
+		v.deps.Shared.connections.Put(k, before, now, generation)
+		return before, nil
 	}
-	h, opened, err := v.decrypt(s, c, now)
+	h, opened, err := v.decrypt(s, c)
 	if err != nil {
-		v.deps.Shared.connections.drop(k)
+		v.deps.Shared.connections.Drop(k)
 		return nil, err
 	}
 	if h.credential != nil && !v.deps.Keys.Current(c.Secret) {
 		v.rewrap(ctx, c, opened, now)
 	}
-	v.deps.Shared.connections.put(k, h, generation)
+	v.deps.Shared.connections.Put(k, h, now, generation)
 	return h, nil
 }
 
@@ -214,7 +213,7 @@ func (v *vault) awaitRefresh(ctx context.Context, s *config.Server, k storage.Co
 		}
 		h, now := result.Val.(*cachedConnection), v.deps.Now()
 		if h.server != s { // somebody under another configuration did it
-			_, generation := v.deps.Shared.connections.get(k)
+			_, _, generation := v.deps.Shared.connections.Get(k, now)
 			if h, result.Err = v.read(ctx, s, k, nil, generation, now); result.Err != nil {
 				return nil, result.Err
 			}

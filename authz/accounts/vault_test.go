@@ -95,13 +95,13 @@ func TestChangesAreNoticed(t *testing.T) {
 func TestForgetBeatsSlowReader(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	k := v.key(alice, v.servers["notion"])
-	_, generation := v.deps.Shared.connections.get(k)
-	h := newCachedConnection(v.Server("notion"), v.record(alice, "notion"), v.clock.time())
-	v.deps.Shared.Forget(k)
-	for _, remember := range []func(storage.ConnectionKey, *cachedConnection, uint64){v.deps.Shared.connections.put, v.deps.Shared.connections.replace} {
-		remember(k, h, generation)
-		if got, _ := v.deps.Shared.connections.get(k); got != nil {
+	k, now, shared := v.key(alice, v.servers["notion"]), v.clock.time(), v.deps.Shared
+	_, _, generation := shared.connections.Get(k, now)
+	h := newCachedConnection(v.Server("notion"), v.record(alice, "notion"))
+	shared.Forget(k)
+	for _, remember := range []func(storage.ConnectionKey, *cachedConnection, time.Time, uint64){shared.connections.Put, shared.connections.Replace} {
+		remember(k, h, now, generation)
+		if got, _, _ := shared.connections.Get(k, now); got != nil {
 			t.Error("a stale entry is remembered")
 		}
 	}
@@ -111,14 +111,9 @@ func TestCacheIsBounded(t *testing.T) {
 	c := newConnectionCache()
 	for i := range 2 * cacheSize {
 		k := storage.ConnectionKey{Issuer: testIssuer, Owner: fmt.Sprint("user_id:", i), Server: "notion"}
-		_, generation := c.get(k)
-		c.put(k, &cachedConnection{readAt: time.Unix(int64(i), 0)}, generation)
+		c.Put(k, &cachedConnection{}, time.Unix(int64(i), 0), 0)
 	}
-	n := 0
-	for i := range c.shards {
-		n += len(c.shards[i].entries)
-	}
-	if n > cacheSize {
+	if n := c.Len(); n > cacheSize {
 		t.Errorf("%d entries", n)
 	}
 }
