@@ -48,7 +48,7 @@ func TestWalkCommitsOncePerRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	w := newWalkOn(t, store, newProvider(t).servers()...)
+	w := newWalkOn(t, store, upstreams(newProvider(t))...)
 	b := w.browser()
 	before := commits(t, path)
 	step := func(name string, want int) {

@@ -31,7 +31,7 @@ func (w *walk) carries(owner, server string) string {
 
 func TestWalkConnectsAtConsent(t *testing.T) {
 	p := newProvider(t)
-	b := newWalkTo(t, p.servers()...).browser()
+	b := newWalkTo(t, upstreams(p)...).browser()
 	page := b.signIn("alice")
 
 	early := b.follow(b.press(page, submitPath, approveBoth))
@@ -55,7 +55,7 @@ func TestWalkConnectsAtConsent(t *testing.T) {
 	if got := answer(t, b.press(page, submitPath, approveBoth)); got.Get("code") == "" {
 		t.Fatalf("answer = %v", got)
 	}
-	if got := b.carries("user_id:alice", "notion"); got != "Bearer alice's-1" {
+	if got := b.carries("user_id:alice", "notion"); got != "Bearer at-alice's-1" {
 		t.Errorf("calls to Notion carry %q", got)
 	}
 	if got := b.carries("user_id:alice", "github"); got != "Bearer "+goodKey {
@@ -75,13 +75,13 @@ func TestWalkConnectsAtConsent(t *testing.T) {
 // another path.
 func TestWalkAnswersOfProviders_I02_K02(t *testing.T) {
 	p := newProvider(t)
-	w := newWalkTo(t, p.servers()...)
+	w := newWalkTo(t, upstreams(p)...)
 	alice, eve := w.browser(), w.browser()
 	page := alice.signIn("alice")
 	back := agree(t, alice.press(page, flowConnectPath, pressNotion), "alice's")
 	eve.signIn("eve")
 	mustAnswer(t, eve.open(back), http.StatusForbidden)
-	if p.tokens != 0 {
+	if exchanged(p) != 0 {
 		t.Fatal("the code was exchanged")
 	}
 	if page := alice.follow(alice.open(back)); !strings.Contains(shows(page), "Connect Notion again") {
@@ -94,13 +94,13 @@ func TestWalkAnswersOfProviders_I02_K02(t *testing.T) {
 	if page := alice.follow(alice.open(other)); !strings.Contains(shows(page), "did not come from the service") {
 		t.Errorf("taken on another path:\n%s", shows(page))
 	}
-	if p.tokens != 1 {
-		t.Errorf("%d codes were exchanged", p.tokens)
+	if exchanged(p) != 1 {
+		t.Errorf("%d codes were exchanged", exchanged(p))
 	}
 }
 
 func TestWalkDeclined(t *testing.T) {
-	b := newWalkTo(t, newProvider(t).servers()...).browser()
+	b := newWalkTo(t, upstreams(newProvider(t))...).browser()
 	page := b.signIn("alice")
 	back := strings.Replace(agree(t, b.press(page, flowConnectPath, pressNotion), ""), "code=", "error=access_denied&error_description=%3Cb%3E", 1)
 	page = b.follow(b.open(back))
@@ -113,7 +113,7 @@ func TestWalkDeclined(t *testing.T) {
 }
 
 func TestWalkDeniedAfterConnecting(t *testing.T) {
-	b := newWalkTo(t, newProvider(t).servers()...).browser()
+	b := newWalkTo(t, upstreams(newProvider(t))...).browser()
 	page := b.signIn("alice")
 	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
 	answer(t, b.press(page, submitPath, url.Values{"decision": {"deny"}}))
@@ -123,7 +123,7 @@ func TestWalkDeniedAfterConnecting(t *testing.T) {
 }
 
 func TestWalkAccount_I15(t *testing.T) {
-	w := newWalkTo(t, newProvider(t).servers()...)
+	w := newWalkTo(t, upstreams(newProvider(t))...)
 	b := w.browser()
 	page := b.signIn("alice")
 	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
@@ -138,7 +138,7 @@ func TestWalkAccount_I15(t *testing.T) {
 		t.Errorf("after disconnecting:\n%s", shows(page))
 	}
 	page = b.follow(b.open(agree(t, b.press(page, accountConnectPath, url.Values{"server": {"notion"}}), "again")))
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer again-2" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-again-2" {
 		t.Errorf("after connecting again, calls carry %q", got)
 	}
 	page = b.follow(b.press(page, revokePath, nil))
@@ -161,7 +161,7 @@ func TestWalkAccount_I15(t *testing.T) {
 	if !strings.Contains(shows(page), "Sign in to see") {
 		t.Errorf("after signing out everywhere:\n%s", shows(page))
 	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer again-2" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-again-2" {
 		t.Errorf("the connection is gone too: %q", got)
 	}
 }
@@ -170,7 +170,7 @@ func TestWalkAccount_I15(t *testing.T) {
 // they come back with.
 func TestWalkIdentityChangedAfterConnecting_I10(t *testing.T) {
 	p := newProvider(t)
-	b := newWalkTo(t, p.servers()...).browser()
+	b := newWalkTo(t, upstreams(p)...).browser()
 	identityURL := b.start()
 	identityPage := b.open(identityURL)
 	as := func(user string) *httptest.ResponseRecorder {
@@ -187,14 +187,14 @@ func TestWalkIdentityChangedAfterConnecting_I10(t *testing.T) {
 		t.Error("Bob has what Alice connected")
 	}
 	mustAnswer(t, b.open(late), http.StatusBadRequest)
-	if p.tokens != 1 {
+	if exchanged(p) != 1 {
 		t.Error("what Alice came back with was taken")
 	}
 }
 
 // A form that was loaded before somebody else signed in does nothing.
 func TestWalkStaleForm_I10_I11(t *testing.T) {
-	w := newWalkTo(t, newProvider(t).servers()...)
+	w := newWalkTo(t, upstreams(newProvider(t))...)
 	b := w.browser()
 	signIn := func(user string) *httptest.ResponseRecorder {
 		return b.follow(b.press(b.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {user}}))
@@ -207,7 +207,7 @@ func TestWalkStaleForm_I10_I11(t *testing.T) {
 
 // A stranger cannot make this site, or a provider, work without end.
 func TestWalkConnectsAreLimited(t *testing.T) {
-	b := newWalkTo(t, newProvider(t).servers()...).browser()
+	b := newWalkTo(t, upstreams(newProvider(t))...).browser()
 	page := b.signIn("alice")
 	for range 20 {
 		agree(t, b.press(page, flowConnectPath, pressNotion), "")

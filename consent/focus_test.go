@@ -54,7 +54,7 @@ func inFocus(page *httptest.ResponseRecorder) (label string, n int) {
 
 // The focus is where the link says, also after the person said who they are.
 func TestFocusAfterSigningIn(t *testing.T) {
-	w := newWalkTo(t, newProvider(t).servers()...)
+	w := newWalkTo(t, upstreams(newProvider(t))...)
 	b := w.browser()
 	page := b.follow(b.open(flowConnectPath + "?session=x&mcp_client_id=notion"))
 	page = b.follow(b.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))

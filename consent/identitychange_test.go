@@ -93,7 +93,7 @@ func TestSignOutLeavesOtherBrowsersAlone(t *testing.T) {
 func TestConnectAnewInAFlow(t *testing.T) {
 	b := keyed(t, newProvider(t))
 	b.follow(b.open(agree(t, b.press(b.account(oldKey), accountConnectPath, url.Values{"server": {"notion"}}), "first")))
-	if got := b.carries(subjectAlice, "notion"); got != "Bearer first-1" {
+	if got := b.carries(subjectAlice, "notion"); got != "Bearer at-first-1" {
 		t.Fatalf("calls carry %q", got)
 	}
 	_, page := b.identify(oldKey)
@@ -101,7 +101,7 @@ func TestConnectAnewInAFlow(t *testing.T) {
 	if got := answer(t, b.press(page, submitPath, approveBoth)); got.Get("code") == "" {
 		t.Fatalf("answer %v", got)
 	}
-	if got := b.carries(subjectAlice, "notion"); got != "Bearer second-2" {
+	if got := b.carries(subjectAlice, "notion"); got != "Bearer at-second-2" {
 		t.Errorf("calls carry %q", got)
 	}
 }

@@ -33,7 +33,7 @@ func (b *browser) sharedLink(server string) string {
 // and her nothing of his; in hers it connects.
 func TestWalkLink_K01_D22(t *testing.T) {
 	p := newProvider(t)
-	w := newWalkTo(t, p.servers()...)
+	w := newWalkTo(t, upstreams(p)...)
 	bob := w.browser()
 	page := bob.link("user_id:alice", "notion")
 	mustAnswer(t, page, http.StatusForbidden)
@@ -53,7 +53,7 @@ func TestWalkLink_K01_D22(t *testing.T) {
 	if !strings.Contains(shows(page), "Go back to your application") {
 		t.Errorf("page:\n%s", shows(page))
 	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer alice's-1" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-alice's-1" {
 		t.Errorf("Alice's calls carry %q", got)
 	}
 	if got := w.carries("user_id:bob", "notion"); got != accounts.ErrNotConnected.Error() {
@@ -63,7 +63,7 @@ func TestWalkLink_K01_D22(t *testing.T) {
 
 // Who has no name is known by the browser in which they let the client in.
 func TestWalkLinkOfNobody(t *testing.T) {
-	w := newWalkTo(t, newProvider(t).servers()...)
+	w := newWalkTo(t, upstreams(newProvider(t))...)
 	b := w.browser()
 	page := b.follow(b.press(b.open(b.start()), anonymousPath, nil))
 	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "first")))
@@ -73,7 +73,7 @@ func TestWalkLinkOfNobody(t *testing.T) {
 		t.Fatal(s, err)
 	}
 	subject := s.Identity.Subject
-	if got := w.carries(subject, "notion"); got != "Bearer first-1" {
+	if got := w.carries(subject, "notion"); got != "Bearer at-first-1" {
 		t.Errorf("calls carry %q", got)
 	}
 	page = b.link(subject, "github")
@@ -99,7 +99,7 @@ func (b *browser) request(target string) *http.Request {
 // connects nothing else, and nobody else's link connects that.
 func TestWalkSharedConnection(t *testing.T) {
 	p := newProvider(t)
-	servers := p.servers()
+	servers := upstreams(p)
 	servers[0].Auth.Mode = config.OAuth
 	w := newWalkTo(t, servers...)
 	operator := w.browser()
@@ -114,7 +114,7 @@ func TestWalkSharedConnection(t *testing.T) {
 	if !strings.Contains(shows(page), "Everybody on this site uses this account now") || strings.Contains(shows(page), AccountPath) {
 		t.Errorf("page:\n%s", shows(page))
 	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer company-1" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-company-1" {
 		t.Errorf("Alice's calls carry %q", got)
 	}
 
@@ -132,7 +132,7 @@ func TestWalkSharedConnection(t *testing.T) {
 
 // Where an operator alone connects, the pages for that are there.
 func TestWalkOnlySharedConnections(t *testing.T) {
-	servers := newProvider(t).servers()[:1]
+	servers := upstreams(newProvider(t))[:1]
 	servers[0].Auth.Mode = config.OAuth
 	b := newWalkTo(t, servers...).browser()
 	mustAnswer(t, b.open(b.sharedLink("notion")), http.StatusOK)
@@ -143,7 +143,7 @@ func TestWalkOnlySharedConnections(t *testing.T) {
 // same browser, nor one that somebody was about to connect in another. A first
 // try that failed does not count.
 func TestWalkSharedLinkOnce(t *testing.T) {
-	servers := newProvider(t).servers()[:1]
+	servers := upstreams(newProvider(t))[:1]
 	servers[0].Auth.Mode = config.OAuth
 	w := newWalkTo(t, servers...)
 	operator, other := w.browser(), w.browser()
@@ -171,7 +171,7 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 			t.Errorf("%s:\n%s", name, page)
 		}
 	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer company-1" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-company-1" {
 		t.Errorf("calls carry %q", got)
 	}
 	if err := w.broker.Disconnect(t.Context(), storage.SharedOwner, "notion"); err != nil {
@@ -180,7 +180,7 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 	mustAnswer(t, operator.open(link), http.StatusGone)
 	next := operator.open(operator.sharedLink("notion"))
 	operator.follow(operator.open(agree(t, operator.press(next, accountConnectPath, nil), "next")))
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer next-2" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-next-2" {
 		t.Errorf("after another link, calls carry %q", got)
 	}
 }
@@ -189,7 +189,7 @@ func TestWalkSharedLinkOnce(t *testing.T) {
 // before there was a connection does not replace it.
 func TestWalkOwnLinkAgain(t *testing.T) {
 	p := newProvider(t)
-	w := newWalkTo(t, p.servers()...)
+	w := newWalkTo(t, upstreams(p)...)
 	alice := w.browser()
 	link := strings.TrimPrefix(w.as.Links.URL(storage.Identity{Subject: "user_id:alice"}, "notion"), "https://mcp.example.com")
 	page := alice.follow(alice.press(alice.open(link), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
@@ -200,12 +200,12 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 	if !strings.Contains(shows(late), "in another window meanwhile") {
 		t.Errorf("page:\n%s", shows(late))
 	}
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer first-1" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-first-1" {
 		t.Errorf("calls carry %q", got)
 	}
 	again := alice.press(alice.open(AccountPath), accountConnectPath, url.Values{"server": {"notion"}})
 	mustAnswer(t, alice.follow(alice.open(agree(t, again, "third"))), http.StatusOK)
-	if got := w.carries("user_id:alice", "notion"); got != "Bearer third-3" {
+	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-third-3" {
 		t.Errorf("calls carry %q", got)
 	}
 }
@@ -214,7 +214,7 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 // open, is at the provider, or has an answer that is being exchanged.
 func TestWalkEndStarted(t *testing.T) {
 	p := newProvider(t)
-	servers := p.servers()[:1]
+	servers := upstreams(p)[:1]
 	servers[0].Auth.Mode = config.OAuth
 	w := newWalkTo(t, servers...)
 	end := func() {
@@ -235,8 +235,8 @@ func TestWalkEndStarted(t *testing.T) {
 		},
 		"at the token endpoint": func(b *browser, page *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 			answer := agree(t, b.press(page, accountConnectPath, nil), "late")
-			p.exchanging = end
-			defer func() { p.exchanging = nil }()
+			p.Arrived = func(url.Values) { end() }
+			defer func() { p.Arrived = nil }()
 			return b.follow(b.open(answer))
 		},
 	} {

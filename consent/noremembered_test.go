@@ -17,7 +17,7 @@ import (
 func TestWalkConsentIsNotRemembered_I07(t *testing.T) {
 	for name, w := range map[string]*walk{
 		"nothing to connect":         newWalk(t),
-		"a browser that stays known": newWalkTo(t, newProvider(t).servers()[1]),
+		"a browser that stays known": newWalkTo(t, upstreams(newProvider(t))[1]),
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t

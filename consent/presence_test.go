@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -30,9 +31,9 @@ var (
 const subjectAlice = "virtual_key:alice"
 
 // keyed returns the browser of a site where alice has her first key.
-func keyed(t *testing.T, p *provider) *browser {
+func keyed(t *testing.T, p *oauthtest.Provider) *browser {
 	t.Helper()
-	return newWalkWith(t, memstore.New(), []identity.Key{firstAlice, keyOfBob}, p.servers()...).browser()
+	return newWalkWith(t, memstore.New(), []identity.Key{firstAlice, keyOfBob}, upstreams(p)...).browser()
 }
 
 // another returns another browser at the same site.
@@ -149,7 +150,7 @@ func TestTheNextPersonInTheBrowser(t *testing.T) {
 			back := agree(t, b.press(page, flowConnectPath, pressNotion), "next's")
 			next.comes(b)
 			page = b.open(back)
-			if ended := p.tokens == 0; ended != next.ends {
+			if ended := exchanged(p) == 0; ended != next.ends {
 				t.Errorf("ended: %t; status %d, Location %q", ended, page.Code, page.Header().Get("Location"))
 			}
 			if next.ends {
@@ -168,9 +169,9 @@ func (b *browser) signInOver(key string) {
 	mustAnswer(b.t, b.press(page, accountFormsPath+"vk", url.Values{"vk": {key}}), http.StatusSeeOther)
 }
 
-func (b *browser) wantNothing(p *provider) {
+func (b *browser) wantNothing(p *oauthtest.Provider) {
 	b.t.Helper()
-	if p.tokens != 0 {
+	if exchanged(p) != 0 {
 		b.t.Error("the code was used")
 	}
 	all, err := b.store.ConnectionsOf(b.t.Context(), b.as.Config().Issuer, "", b.now)
@@ -214,7 +215,7 @@ func TestWhoLeavesDuringTheExchange(t *testing.T) {
 				b := keyed(t, p)
 				back := agree(t, start(b), "late")
 				elsewhere := *b
-				p.exchanging = func() { leave(&elsewhere) }
+				p.Arrived = func(url.Values) { leave(&elsewhere) }
 				page := b.open(back)
 				if !strings.Contains(page.Header().Get("Location"), "error=left") {
 					t.Errorf("status %d, Location %q", page.Code, page.Header().Get("Location"))
@@ -223,10 +224,8 @@ func TestWhoLeavesDuringTheExchange(t *testing.T) {
 				if err := b.broker.RevokeDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				if !slices.Contains(p.revoked, "late-1") {
-					t.Errorf("revoked %q", p.revoked)
+				if got, want := p.Revocations(), "access_token at-late-1"; !slices.Contains(got, want) {
+					t.Errorf("revoked %q, want %q", got, want)
 				}
 				if got := b.carries(subjectAlice, "notion"); got != accounts.ErrNotConnected.Error() {
 					t.Errorf("calls carry %q", got)

@@ -53,7 +53,7 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run := func(fails string) (store *storetest.Faulty, b *browser, page, answer *httptest.ResponseRecorder) {
 				store = storetest.NewFaulty(memstore.New())
-				servers := newProvider(t).servers()
+				servers := upstreams(newProvider(t))
 				servers[0].Auth.Optional = true
 				b = newWalkOn(t, store, servers...).browser()
 				page = tc.before(b)
