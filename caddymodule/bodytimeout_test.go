@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
 )
 
 // N08: who sends a body a byte at a time is answered all the same, over HTTP/1
 // and HTTP/2, wherever the body is read here.
 func TestSlowBody_N08(t *testing.T) {
-	defer func(before time.Duration) { gateway.BodyTimeout = before }(gateway.BodyTimeout)
-	gateway.BodyTimeout = 500 * time.Millisecond
+	defer func(before time.Duration) { requestbody.Timeout = before }(requestbody.Timeout)
+	requestbody.Timeout = 500 * time.Millisecond
 	lines := alice + newLab(t).server()
 	g := newGateway(t, lines)
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\nprotocols h1 h2c\n}", 1))
@@ -48,7 +48,7 @@ func TestSlowBody_N08(t *testing.T) {
 				}
 				defer res.Body.Close()
 				if took := time.Since(began); took > 5*time.Second || res.StatusCode/100 != 4 {
-					t.Errorf("status %d after %v, want a refusal after %v", res.StatusCode, took, gateway.BodyTimeout)
+					t.Errorf("status %d after %v, want a refusal after %v", res.StatusCode, took, requestbody.Timeout)
 				}
 			})
 		}

@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
 )
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -37,7 +37,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok { // what Caddy would answer with an empty 200
 		e.handler = s.as.NotFound()
 	}
-	gateway.LimitBodyTime(w, r)
+	requestbody.Limit(w, r)
 	e.handler.ServeHTTP(w, neighbours.WithUser(r, h.user))
 	return nil
 }

@@ -31,7 +31,7 @@ var errOtherAccount = errors.New("mcp_oauth: the session was opened with another
 // to the server, or tells the client what is missing. It reports whether the
 // call goes on.
 func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
-	link := ""
+	epoch := ""
 	if c.server.Auth != nil {
 		if !c.takeState(w, r) {
 			return false
@@ -41,9 +41,9 @@ func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
 			newSignal(c, w, r).noCredential(err)
 			return false
 		}
-		link = c.account.credential.Epoch
+		epoch = c.account.credential.Epoch
 	}
-	if !c.isInSessionOf(link) {
+	if !c.isInSessionOf(epoch) {
 		c.server.Site.noSession(w)
 		return false
 	}
@@ -60,7 +60,7 @@ func (c *Call) renewAccount(r *http.Request) (body io.ReadCloser, err error) {
 	if !c.isInSessionOf(fresh.Epoch) {
 		return nil, errOtherAccount
 	}
-	body, kept := c.request.body.again()
+	body, kept := c.request.body.Again()
 	if !kept {
 		return nil, errBodyNotKept
 	}
@@ -71,7 +71,7 @@ func (c *Call) renewAccount(r *http.Request) (body io.ReadCloser, err error) {
 // takeState removes our request state from a retry. It reports whether the
 // request goes on.
 func (c *Call) takeState(w http.ResponseWriter, r *http.Request) bool {
-	body := c.request.body.bytes()
+	body := c.request.body.Bytes()
 	if mcp.HasSessions(r.Header.Get(mcp.HeaderProtocolVersion)) || !mcp.MayCarry(body) {
 		return true
 	}
@@ -90,7 +90,7 @@ func (c *Call) takeState(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if forward != nil {
-		c.request.body.replace(r, forward)
+		c.request.body.Replace(r, forward)
 	}
 	c.account.round = round
 	return true

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"os"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -14,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -56,13 +59,13 @@ type Call struct {
 
 // request is what the client sent.
 type request struct {
-	header http.Header // what of it goes on
-	body   heldBody    // empty unless somebody has to look into it
+	header http.Header      // what of it goes on
+	body   requestbody.Held // empty unless something here looks into it
 }
 
 // parsed returns what the body asks for, or nil if that cannot be told.
 func (r *request) parsed() *mcp.Request {
-	parsed, err := mcp.ParseRequest(r.body.bytes())
+	parsed, err := mcp.ParseRequest(r.body.Bytes())
 	if err != nil {
 		return nil
 	}
@@ -78,10 +81,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
 	c.record(r)
 	if s.Auth != nil {
-		if err := c.request.body.hold(w, r); err != nil {
+		if err := c.request.body.Hold(w, r, mcp.MaxRequest); err != nil {
 			return bodyUnread(err)
 		}
-		defer c.request.body.release()
+		defer c.request.body.Release()
 	}
 	if !c.openSession(w) || !c.findAccount(w, r) {
 		return nil
@@ -104,4 +107,16 @@ func (s *Site) reject(w http.ResponseWriter, status int, message string) {
 	id := oauth.NewCorrelationID()
 	s.Log.Debug("request rejected", zap.String("correlation_id", id), zap.Int("status", status), zap.String("description", message))
 	mcp.WriteError(w, status, message, id)
+}
+
+// bodyUnread answers for a body that could not be held.
+func bodyUnread(err error) error {
+	var limit caddyhttp.HandlerError // of the request_body directive
+	switch {
+	case errors.As(err, &limit):
+		return limit
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return caddyhttp.Error(http.StatusRequestTimeout, err)
+	}
+	return caddyhttp.Error(http.StatusBadRequest, err)
 }

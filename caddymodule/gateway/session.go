@@ -28,10 +28,10 @@ func (c *Call) openSession(w http.ResponseWriter) (ok bool) {
 }
 
 // isInSessionOf reports whether the call can go on with an account, or without
-// one if link is empty: a session that was opened with another account is none
+// one if epoch is empty: a session that was opened with another account is none
 // of this one (P-11).
-func (c *Call) isInSessionOf(link string) bool {
-	return c.session.ID == "" || c.session.OpenedWith(link)
+func (c *Call) isInSessionOf(epoch string) bool {
+	return c.session.ID == "" || c.session.OpenedWith(epoch)
 }
 
 // wrapSession returns the session id to give to the client for the upstream's.

@@ -181,8 +181,8 @@ func (s *signal) askToConnect(scopes []string) {
 // did.
 func (s *signal) requireInput(link, message string) bool {
 	state, err := s.site.States.Mint(s.call.asked(), s.request, s.call.account.round, time.Now())
-	retry := len(s.call.request.body.bytes()) + len(state) + len(s.call.server.ID) + answerRoom
-	if err != nil || retry > maxHeldBody {
+	retry := len(s.call.request.body.Bytes()) + len(state) + len(s.call.server.ID) + answerRoom
+	if err != nil || retry > mcp.MaxRequest {
 		return false
 	}
 	s.site.Elicitations.begin(s.call.elicited(), time.Now())

@@ -105,6 +105,7 @@ func (s *stream) wait() bool {
 	return true
 }
 
+// NewStreams returns an empty registry.
 func NewStreams() *Streams { return &Streams{} }
 
 // track registers an answer until it is closed. Once the process stops, an

@@ -73,7 +73,7 @@ func (t *transport) answer(req *http.Request, c *Call) (*http.Response, error) {
 		res = again
 	}
 	res = c.prepare(req, res)
-	c.request.body.taken()
+	c.request.body.Taken()
 	return res, nil
 }
 

@@ -1,4 +1,4 @@
-package gateway
+package requestbody
 
 import (
 	"errors"
@@ -11,17 +11,20 @@ import (
 // unknownLength hides how long a body is, as chunked encoding does.
 type unknownLength struct{ io.Reader }
 
-func heldFrom(t *testing.T, body io.Reader) (*heldBody, io.ReadCloser) {
+// limit is how much is held in these tests.
+const limit = 64 << 10
+
+func heldFrom(t *testing.T, body io.Reader) (*Held, io.ReadCloser) {
 	t.Helper()
-	r, h := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", body), new(heldBody)
-	if err := h.hold(httptest.NewRecorder(), r); err != nil {
+	r, h := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", body), new(Held)
+	if err := h.Hold(httptest.NewRecorder(), r, limit); err != nil {
 		t.Fatal(err)
 	}
 	return h, r.Body
 }
 
 func TestHeldBodyIsReadAnyNumberOfTimes(t *testing.T) {
-	for name, body := range map[string]string{"empty": "", "short": "x", "full": strings.Repeat("x", maxHeldBody)} {
+	for name, body := range map[string]string{"empty": "", "short": "x", "full": strings.Repeat("x", limit)} {
 		for _, chunked := range []bool{false, true} {
 			var source io.Reader = strings.NewReader(body)
 			if chunked {
@@ -29,7 +32,7 @@ func TestHeldBodyIsReadAnyNumberOfTimes(t *testing.T) {
 			}
 			h, first := heldFrom(t, source)
 			for range 2 {
-				again, kept := h.again()
+				again, kept := h.Again()
 				if !kept {
 					t.Fatalf("%s, chunked %v: not kept", name, chunked)
 				}
@@ -40,39 +43,39 @@ func TestHeldBodyIsReadAnyNumberOfTimes(t *testing.T) {
 			if got, err := io.ReadAll(first); err != nil || string(got) != body {
 				t.Errorf("%s, chunked %v: %d bytes at first, %v", name, chunked, len(got), err)
 			}
-			h.release()
+			h.Release()
 		}
 	}
 }
 
 func TestLargeBodyPassesWithoutBeingKept(t *testing.T) {
-	body := strings.Repeat("x", maxHeldBody+1) + "the end"
+	body := strings.Repeat("x", limit+1) + "the end"
 	for _, source := range []io.Reader{strings.NewReader(body), unknownLength{strings.NewReader(body)}} {
 		h, first := heldFrom(t, source)
-		if _, kept := h.again(); kept || h.bytes() != nil {
+		if _, kept := h.Again(); kept || h.Bytes() != nil {
 			t.Error("kept")
 		}
 		if got, err := io.ReadAll(first); err != nil || string(got) != body {
 			t.Errorf("%d bytes of %d, %v", len(got), len(body), err)
 		}
-		h.release()
+		h.Release()
 	}
 }
 
 // E25: a transport that reads late gets an error, never another call's body.
 func TestReleasedBodyIsGone_E25(t *testing.T) {
 	h, late := heldFrom(t, strings.NewReader("alice's"))
-	h.taken() // nothing was read yet, so the upstream may still want it
+	h.Taken() // nothing was read yet, so the upstream may still want it
 	if _, err := late.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	h.release()
+	h.Release()
 	other, _ := heldFrom(t, strings.NewReader("bob's body"))
-	defer other.release()
-	if n, err := late.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errBodyReleased) {
+	defer other.Release()
+	if n, err := late.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errReleased) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	if h.bytes() != nil {
+	if h.Bytes() != nil {
 		t.Error("bytes of a released body")
 	}
 }
@@ -83,13 +86,13 @@ func TestBodySentAgainIsKept(t *testing.T) {
 	if _, err := io.ReadAll(first); err != nil {
 		t.Fatal(err)
 	}
-	again, _ := h.again()
-	h.taken()
+	again, _ := h.Again()
+	h.Taken()
 	if got, err := io.ReadAll(again); err != nil || string(got) != "body" {
 		t.Errorf("%q, %v", got, err)
 	}
-	h.taken()
-	if h.bytes() != nil {
+	h.Taken()
+	if h.Bytes() != nil {
 		t.Error("the buffer is kept")
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package requestbody
 
 import (
 	"io"
@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// BodyTimeout is how long a client may take to send a body that is read here
+// Timeout is how long a client may take to send a body that is read here
 // and not passed on: forms, registrations, the calls that are held until their
 // account is found. They are small. Caddy's own bounds are for a pause, and so
 // none for who sends a byte at a time.
-var BodyTimeout = 30 * time.Second // shorter in a test
+var Timeout = 30 * time.Second // shorter in a test
 
-// timedBody is the body of a request that must be read in time.
-type timedBody struct {
+// timed is the body of a request that must be read in time.
+type timed struct {
 	io.ReadCloser
 	w http.ResponseWriter
 }
 
-// LimitBodyTime ends the reading of the body when it takes too long. It works for
+// Limit ends the reading of the body when it takes too long. It works for
 // all versions of HTTP, and through Caddy's own wrappers.
-func LimitBodyTime(w http.ResponseWriter, r *http.Request) {
+func Limit(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return
 	}
-	if setReadDeadline(w, time.Now().Add(BodyTimeout)) == nil {
-		r.Body = &timedBody{r.Body, w}
+	if setReadDeadline(w, time.Now().Add(Timeout)) == nil {
+		r.Body = &timed{r.Body, w}
 	}
 }
 
 // Read implements io.Reader. What comes after the body has all the time there
 // is: a deadline that passes then would look as if the client had left.
-func (b *timedBody) Read(p []byte) (int, error) {
+func (b *timed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		_ = setReadDeadline(b.w, time.Time{})

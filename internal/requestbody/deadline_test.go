@@ -1,4 +1,4 @@
-package gateway
+package requestbody
 
 import (
 	"io"
@@ -25,11 +25,11 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 // or read after what is held of it, may take longer. Without a body there is none.
 func TestNoDeadlineAfterTheBody_N08(t *testing.T) {
 	read := func(w http.ResponseWriter, r *http.Request) error {
-		LimitBodyTime(w, r)
+		Limit(w, r)
 		_, err := io.ReadAll(r.Body)
 		return err
 	}
-	hold := func(w http.ResponseWriter, r *http.Request) error { return new(heldBody).hold(w, r) }
+	hold := func(w http.ResponseWriter, r *http.Request) error { return new(Held).Hold(w, r, limit) }
 	holdPieces := func(w http.ResponseWriter, r *http.Request) error {
 		r.Body = io.NopCloser(iotest.OneByteReader(r.Body))
 		return hold(w, r)
@@ -44,7 +44,7 @@ func TestNoDeadlineAfterTheBody_N08(t *testing.T) {
 		"held":             {hold, "body", 0}, // it came with the headers
 		"held, in pieces":  {holdPieces, "body", 2},
 		"held, empty":      {hold, "", 0},
-		"too much to hold": {hold, strings.Repeat("x", maxHeldBody+1), 0},
+		"too much to hold": {hold, strings.Repeat("x", limit+1), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &deadlines{}
