@@ -98,14 +98,13 @@ func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]acc
 	requested := p.connections.requestedScopes(r.Context(), allowed, statuses)
 	var views []accountConnection
 	for _, s := range p.cfg.Servers {
-		u := p.connections.perUser(s.ID)
-		if u == nil {
+		if !p.connections.perUser(s) {
 			continue
 		}
 		may := slices.ContainsFunc(allowed, func(a *config.Server) bool { return a.ID == s.ID })
 		status, exists := statuses[s.ID]
 		if may || exists {
-			view := p.connections.describe(s, u, status, requested[s.ID])
+			view := p.connections.describe(s, status, requested[s.ID])
 			view.Focus = r.URL.Query().Get("focus") == s.ID
 			views = append(views, accountConnection{view, may})
 		}
@@ -117,7 +116,7 @@ func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]acc
 // any more.
 func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	server := r.PostForm.Get("server")
-	if p.connections.perUser(server) == nil {
+	if p.connections.serverID(server) == "" {
 		return notHere(p.pages.Text())
 	}
 	if err := p.connections.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {

@@ -21,41 +21,31 @@ type connections struct {
 	text   *pages.Text
 }
 
-// perUser returns the upstream of a server that each person connects on their
-// own, or nil.
-func (c *connections) perUser(server string) *config.Server {
-	if c.broker == nil {
-		return nil
-	}
-	if u := c.broker.Server(server); u != nil && u.Auth.Mode.PerUser() {
-		return u
-	}
-	return nil
+// perUser reports whether each person connects the server on their own.
+func (c *connections) perUser(s *config.Server) bool {
+	return c.broker != nil && s.Auth != nil && s.Auth.Mode.PerUser()
 }
 
-// connectedBy returns the upstream of a server that is the owner's to connect,
-// or nil: people connect those of their own, an operator those that everybody
-// shares one connection to.
-func (c *connections) connectedBy(owner, server string) *config.Server {
-	if owner != storage.SharedOwner || c.broker == nil {
-		return c.perUser(server)
+// connectedBy reports whether a server is the owner's to connect: people
+// connect those of their own, an operator those that everybody shares one
+// connection to.
+func (c *connections) connectedBy(owner string, s *config.Server) bool {
+	if owner != storage.SharedOwner {
+		return c.perUser(s)
 	}
-	if u := c.broker.Server(server); u != nil && u.Auth.Mode == config.OAuth {
-		return u
-	}
-	return nil
+	return c.broker != nil && s.Auth != nil && s.Auth.Mode == config.OAuth
 }
 
 // any reports whether there is anything to connect at all.
 func (c *connections) any() bool {
 	return slices.ContainsFunc(c.cfg.Servers, func(s *config.Server) bool {
-		return c.perUser(s.ID) != nil || c.connectedBy(storage.SharedOwner, s.ID) != nil
+		return c.perUser(s) || c.connectedBy(storage.SharedOwner, s)
 	})
 }
 
 // serverID returns the ID if it is of a server that people connect, or "".
 func (c *connections) serverID(id string) string {
-	if c.perUser(id) == nil {
+	if s := c.cfg.Server(id); s == nil || !c.perUser(s) {
 		return ""
 	}
 	return id
@@ -109,14 +99,14 @@ type connectionView struct {
 }
 
 // describe tells what is so, and what connecting will ask for.
-func (c *connections) describe(s *config.Server, u *config.Server, status accounts.Status, requested []string) connectionView {
+func (c *connections) describe(s *config.Server, status accounts.Status, requested []string) connectionView {
 	t := c.text
 	v := connectionView{
 		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
-		OAuth: u.Auth.Mode != config.PerUserHeaders,
+		OAuth: s.Auth.Mode != config.PerUserHeaders,
 	}
-	if !u.Auth.Optional {
+	if !s.Auth.Optional {
 		v.Need, v.Required = t.Required, true
 	}
 	button := t.Connect
@@ -139,7 +129,7 @@ func (c *connections) requestedScopes(ctx context.Context, servers []*config.Ser
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, s := range servers {
-		if c.perUser(s.ID) == nil || works(statuses[s.ID]) {
+		if !c.perUser(s) || works(statuses[s.ID]) {
 			continue
 		}
 		all.Go(func() {
@@ -173,7 +163,7 @@ func (c *connections) endInFlow(ctx context.Context, f *authz.Flow) error {
 // to, before it becomes somebody else's.
 func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
 	for _, s := range c.cfg.Servers {
-		if c.perUser(s.ID) == nil {
+		if !c.perUser(s) {
 			continue
 		}
 		if err := c.broker.Disconnect(ctx, storage.FlowOwner(f.ID), s.ID); err != nil {
@@ -186,7 +176,6 @@ func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
 // broker is what the pages need of an accounts.Broker. Tests put another in its
 // place, which fails in each way that a provider can.
 type broker interface {
-	Server(id string) *config.Server
 	RequestedScopes(ctx context.Context, server string) []string
 	Start(ctx context.Context, t accounts.ConnectRequest) (authorizeURL string, err error)
 	Finish(ctx context.Context, a accounts.Answer) (accounts.Outcome, error)

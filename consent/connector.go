@@ -36,7 +36,7 @@ type connector struct {
 // with: each request has its own, so that nobody can finish one that was begun
 // elsewhere, or before the person agreed.
 func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectRequest) error {
-	if c.upstream.Auth.Mode == config.PerUserHeaders {
+	if c.server.Auth.Mode == config.PerUserHeaders {
 		p.pages.Redirect(w, c.keyPage)
 		return nil
 	}

@@ -18,7 +18,6 @@ import (
 
 // connectRequest is a connection that a person wants.
 type connectRequest struct {
-	upstream       *config.Server
 	server         *config.Server
 	who            string // counts attempts: a flow's ID or a subject
 	owner          string
@@ -109,11 +108,10 @@ func (t *targets) ofPerson(s *sessions.Session, server string) (connectRequest, 
 // one returns the request to connect one of the servers.
 func (t *targets) one(owner, server string, among []*config.Server) (connectRequest, error) {
 	i := slices.IndexFunc(among, func(s *config.Server) bool { return s.ID == server })
-	u := t.connections.connectedBy(owner, server)
-	if i < 0 || u == nil {
+	if i < 0 || !t.connections.connectedBy(owner, among[i]) {
 		return connectRequest{}, notHere(t.text)
 	}
-	return connectRequest{upstream: u, server: among[i], who: owner, owner: owner}, nil
+	return connectRequest{server: among[i], who: owner, owner: owner}, nil
 }
 
 // accept takes a form with which somebody connects a server.

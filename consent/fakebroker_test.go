@@ -36,8 +36,6 @@ func newFakeBroker() *fakeBroker {
 	}
 }
 
-func (b *fakeBroker) Server(id string) *config.Server { return b.servers[id] }
-
 func (b *fakeBroker) RequestedScopes(_ context.Context, server string) []string {
 	return b.servers[server].Auth.Scopes
 }

@@ -78,7 +78,7 @@ func (p *flowConnect) target(r *http.Request, f *authz.Flow, values url.Values) 
 	}
 	offered := p.flows.Servers(f)
 	i := slices.IndexFunc(offered, func(s *config.Server) bool { return s.ID == values.Get("server") })
-	if i < 0 || p.connections.perUser(offered[i].ID) == nil {
+	if i < 0 || !p.connections.perUser(offered[i]) {
 		return connectRequest{}, notHere(p.text)
 	}
 	s := offered[i]
@@ -87,7 +87,7 @@ func (p *flowConnect) target(r *http.Request, f *authz.Flow, values url.Values) 
 		chosen = chosenIDs(offered, resources)
 	}
 	return connectRequest{
-		upstream: p.connections.perUser(s.ID), server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
+		server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
 		returnTo: pageURL(authz.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
 		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
 	}, nil

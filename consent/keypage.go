@@ -24,12 +24,12 @@ type keyInput struct{ Name, Label string }
 // showKeyPage asks for the keys of a server. What is pasted goes to that
 // server, to be tried, and into the vault; no page ever shows it again.
 func (p *connector) showKeyPage(w http.ResponseWriter, r *http.Request, c connectRequest, form keyForm) error {
-	if c.upstream.Auth.Mode != config.PerUserHeaders {
+	if c.server.Auth.Mode != config.PerUserHeaders {
 		return notHere(p.pages.Text())
 	}
 	t := p.pages.Text()
-	inputs := make([]keyInput, len(c.upstream.Auth.Headers))
-	for i, h := range c.upstream.Auth.Headers {
+	inputs := make([]keyInput, len(c.server.Auth.Headers))
+	for i, h := range c.server.Auth.Headers {
 		inputs[i] = keyInput{Name: keyField(i), Label: cmp.Or(h.Label, h.Name)}
 	}
 	return p.pages.Render(w, http.StatusOK, "key", struct {
@@ -51,14 +51,14 @@ func (p *connector) showKeyPage(w http.ResponseWriter, r *http.Request, c connec
 
 // saveKeys connects a server with the keys a person pasted.
 func (p *connector) saveKeys(w http.ResponseWriter, r *http.Request, c connectRequest) error {
-	if c.upstream.Auth.Mode != config.PerUserHeaders {
+	if c.server.Auth.Mode != config.PerUserHeaders {
 		return notHere(p.pages.Text())
 	}
 	if !p.limits.AllowPastedKey(r, c.who) {
 		return tooMany(p.pages.Text().TooManyKeys).backTo(c.keyPage)
 	}
-	values := make(map[string]string, len(c.upstream.Auth.Headers))
-	for i, h := range c.upstream.Auth.Headers {
+	values := make(map[string]string, len(c.server.Auth.Headers))
+	for i, h := range c.server.Auth.Headers {
 		values[h.Name] = r.PostForm.Get(keyField(i))
 	}
 	if err := p.broker.ConnectHeaders(r.Context(), c.owner, c.server.ID, values, c.keepUntil, c.authentication); err != nil {

@@ -51,7 +51,7 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		return err
 	}
 	status := statuses[link.Server]
-	view := p.connections.describe(c.server, c.upstream, status, nil)
+	view := p.connections.describe(c.server, status, nil)
 	view.Works = view.Works && (done || containsAll(status.Scopes, link.Scopes))
 	if !view.Works {
 		view.Scopes, view.Asks = union(p.connections.broker.RequestedScopes(r.Context(), link.Server), link.Scopes), true

@@ -96,6 +96,16 @@ func testConfig() config.Site {
 		Scopes:       []config.Scope{{Name: "pages:write", Description: "Change pages"}},
 		Lifetimes:    config.DefaultLifetimes,
 		Registration: config.DefaultRegistration(),
+		Branding:     new(config.Branding),
+	}
+}
+
+// connectBy has people connect their accounts at the servers as others do.
+func connectBy(c *config.Site, others map[string]*config.Server) {
+	for _, s := range c.Servers {
+		if other := others[s.ID]; other != nil {
+			s.Auth, s.Upstream = other.Auth, other.Upstream
+		}
 	}
 }
 
@@ -122,6 +132,11 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	if change != nil {
 		change(&cfg)
 	}
+	configured := map[string]*config.Server{}
+	for _, s := range servers {
+		configured[s.ID] = s
+	}
+	connectBy(&cfg, configured)
 	editor := clients.Client{ID: "editor", Metadata: oauth.ClientMetadata{
 		ClientName: "Editor", RedirectURIs: []string{"cursor://anysphere.cursor-mcp/oauth/callback"},
 		TokenEndpointAuthMethod: oauth.AuthNone, GrantTypes: []string{"authorization_code"},
@@ -138,7 +153,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	if len(servers) > 0 {
 		w.shared = accounts.NewShared()
 		t.Cleanup(w.shared.Close)
-		w.broker = accounts.New(&config.Site{Issuer: cfg.Issuer, Branding: new(config.Branding), Servers: servers}, accounts.Deps{
+		w.broker = accounts.New(&cfg, accounts.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
 			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Logger: zap.NewNop(), Now: deps.Now,
 		})

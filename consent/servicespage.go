@@ -91,8 +91,8 @@ func (p *servicesPage) servers(r *http.Request, f *authz.Flow, statuses map[stri
 			Scopes: p.scopes(f, s),
 			Chosen: len(f.Resources) > 0 || len(servers) == 1 || slices.Contains(chosen, s.ID),
 		}
-		if u := p.connections.perUser(s.ID); u != nil {
-			connection := p.connections.describe(s, u, statuses[s.ID], requested[s.ID])
+		if p.connections.perUser(s) {
+			connection := p.connections.describe(s, statuses[s.ID], requested[s.ID])
 			connection.Focus = r.URL.Query().Get("focus") == s.ID
 			views[i].Connection = &connection
 		}
@@ -162,8 +162,7 @@ func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *authz.Flow
 // there is one.
 func (p *servicesPage) missing(f *authz.Flow, resources []string, statuses map[string]accounts.Status) string {
 	for _, s := range p.flows.Servers(f) {
-		u := p.connections.perUser(s.ID)
-		if u != nil && !u.Auth.Optional && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
+		if p.connections.perUser(s) && !s.Auth.Optional && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
 			return s.ID
 		}
 	}

@@ -67,6 +67,9 @@ func newSiteWith(t *testing.T, b *fakeBroker, change ...func(*config.Site)) *sit
 		for _, f := range change {
 			f(c)
 		}
+		if b != nil {
+			connectBy(c, b.servers)
+		}
 	})
 	if s.pages = newConsent(deps, nil); b != nil {
 		s.pages = newConsent(deps, b)
