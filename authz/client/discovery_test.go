@@ -1,7 +1,6 @@
 package client
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -223,123 +222,6 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 			})
 		}
 	}
-}
-
-// The server is where the operator put it, on loopback. What it and its
-// provider name is not.
-func TestEachHop_K06_CL19_H01(t *testing.T) {
-	inner := []string{
-		"http://169.254.169.254/latest/meta-data", "https://169.254.169.254/x", "https://127.0.0.1:1/x", "https://[::1]/x",
-		"https://10.0.0.1/x", "https://[::ffff:169.254.169.254]/x", "https://[64:ff9b::a9fe:a9fe]/x", "https://localhost/x",
-		"https://100.64.0.1/x", "http://metadata.internal/x",
-	}
-	hops := map[string]func(l *lab, address string){
-		"resource_metadata": func(l *lab, address string) {
-			l.server.Page(prmPath, nil)
-			l.server.Page(asMetadataPath, nil)
-			l.challenge(`Bearer resource_metadata="` + address + `"`)
-		},
-		"authorization_servers": func(l *lab, address string) {
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{address})))
-		},
-		"token_endpoint": func(l *lab, address string) {
-			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint", address)))
-		},
-		"registration_endpoint": func(l *lab, address string) {
-			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "registration_endpoint", address)))
-		},
-		"revocation_endpoint": func(l *lab, address string) {
-			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", address)))
-		},
-	}
-	for hop, point := range hops {
-		for _, address := range inner {
-			t.Run(hop+" "+address, func(t *testing.T) {
-				l := newLab(t)
-				l.inProduction()
-				point(l, address)
-				_, err := l.find()
-				wantProblem(t, err, ProviderUnusable)
-			})
-		}
-	}
-}
-
-// An address that passes each check can still answer with a redirect.
-func TestRedirectAtEachHop_K06_H03(t *testing.T) {
-	for name, turn := range map[string]func(l *lab, evil string){
-		"challenge":    func(l *lab, evil string) { l.server.Page("/mcp", oauthtest.Redirect(evil)) },
-		"resource":     func(l *lab, evil string) { l.server.Page(prmPath, oauthtest.Redirect(evil)) },
-		"provider":     func(l *lab, evil string) { l.provider.Page(asMetadataPath, oauthtest.Redirect(evil)) },
-		"registration": func(l *lab, evil string) { l.provider.Page("/register", oauthtest.Redirect(evil)) },
-		"token":        func(l *lab, evil string) { l.provider.Page("/token", oauthtest.Redirect(evil)) },
-		"openid discovery": func(l *lab, evil string) {
-			l.provider.Page(asMetadataPath, nil)
-			l.provider.Page(oidcPath, oauthtest.Redirect(evil))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l, evil := newLab(t), oauthtest.NewHost(t)
-			turn(l, evil.URL+"/latest/meta-data")
-			p, err := l.find()
-			if err == nil {
-				_, err = l.redeem(p)
-			}
-			if err == nil && name != "challenge" && name != "resource" {
-				t.Error("no error")
-			}
-			if evil.Hits() != 0 {
-				t.Errorf("followed: %+v", evil.AllRequests()[0])
-			}
-		})
-	}
-}
-
-func TestHostileDocuments_H05_H06(t *testing.T) {
-	endless := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"x":"`))
-		for range 1 << 20 {
-			if _, err := w.Write([]byte(strings.Repeat("a", 1024))); err != nil {
-				return
-			}
-		}
-	}
-	for name, page := range map[string]http.HandlerFunc{
-		"endless":     endless,
-		"HTML":        oauthtest.Answer(200, "text/html", `<html>`),
-		"no JSON":     oauthtest.Answer(200, "application/json", `{`),
-		"a list":      oauthtest.Answer(200, "application/json", `[]`),
-		"deep":        oauthtest.Answer(200, "application/json", strings.Repeat(`{"a":`, 1000)+strings.Repeat("}", 1000)),
-		"repeated":    oauthtest.Answer(200, "application/json", `{"issuer":"a","Issuer":"b"}`),
-		"empty":       oauthtest.Answer(200, "application/json", ``),
-		"wrong types": oauthtest.Answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.Page(prmPath, page)
-			_, err := l.find()
-			wantProblem(t, err, ProviderUnusable)
-
-			l = newLab(t)
-			l.provider.Page(asMetadataPath, page)
-			l.provider.Page(oidcPath, page)
-			_, err = l.find()
-			wantProblem(t, err, ProviderUnusable)
-		})
-	}
-	t.Run("server down", func(t *testing.T) {
-		l := newLab(t)
-		l.server.Close()
-		_, err := l.find()
-		wantProblem(t, err, ProviderDown)
-	})
-	t.Run("provider down", func(t *testing.T) {
-		l := newLab(t)
-		l.provider.Close()
-		_, err := l.find()
-		wantProblem(t, err, ProviderDown)
-	})
 }
 
 // Google names accounts.google.com/ where its issuer has no slash.
