@@ -120,7 +120,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	}); err != nil {
 		return "", err
 	}
-	cn.deps.Shared.attempts.sent(cn.registrar.attemptsKey(s, c.ID), r.Owner, cn.deps.Now())
+	cn.deps.Shared.attempts.sent(cn.registrar.attemptsKey(s.ID, c.ID), r.Owner, cn.deps.Now())
 	cn.statuses.Started(s.ID, expires)
 	request := client.AuthorizationRequest{
 		ClientID: c.ID, RedirectURI: pending.RedirectURI, State: state, Verifier: pending.Verifier, Resource: p.Resource, Scopes: scopes,

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -124,17 +124,19 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 	}
 }
 
-func TestBeginRefuses_CL13(t *testing.T) {
+func TestStartRefuses_CL13(t *testing.T) {
 	for name, change := range map[string]func(*ConnectRequest, *config.Server){
 		"unknown server":                   func(req *ConnectRequest, _ *config.Server) { req.Server = "other" },
 		"no owner":                         func(req *ConnectRequest, _ *config.Server) { req.Owner = "" },
 		"pasted keys":                      func(_ *ConnectRequest, s *config.Server) { s.Auth.Mode = config.PerUserHeaders },
-		"open server":                      func(_ *ConnectRequest, s *config.Server) { s.Auth.Mode = "none" },
+		"open server":                      func(req *ConnectRequest, _ *config.Server) { req.Server = "open" },
 		"a person for what everybody uses": func(_ *ConnectRequest, s *config.Server) { s.Auth.Mode = config.OAuth },
 		"everybody for what is a person's": func(req *ConnectRequest, _ *config.Server) { req.Owner = storage.SharedOwner },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
+			l := newLab(t, func(cfg *config.Site, _ *config.Server) {
+				cfg.Servers = append(cfg.Servers, &config.Server{ID: "open", Upstream: cfg.Servers[0].Upstream})
+			})
 			req := l.request()
 			change(&req, l.cfg.Servers[0])
 			_, err := l.Start(t.Context(), req)

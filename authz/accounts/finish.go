@@ -103,7 +103,7 @@ func (cn *connector) complete(ctx context.Context, a Answer, k storage.Connectio
 	if err := cn.saveTokens(ctx, k, p, reply); err != nil {
 		return err
 	}
-	cn.registrar.noteProven(ctx, s, p.Binding)
+	cn.registrar.noteProven(ctx, s.ID, p.Binding)
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (cn *connector) checkSender(a Answer, p pendingConnect) error {
 
 // checkAnswer decides what the provider's answer says.
 func (cn *connector) checkAnswer(s *config.Server, a Answer, to binding) error {
-	key := cn.registrar.attemptsKey(s, to.ClientID)
+	key := cn.registrar.attemptsKey(s.ID, to.ClientID)
 	switch a.Error {
 	case "", "access_denied", "server_error", "temporarily_unavailable", "invalid_scope", "invalid_target",
 		"login_required", "consent_required", "interaction_required":

@@ -98,7 +98,7 @@ func (b *Broker) plantClient(ctx context.Context, s *config.Server, provider str
 
 // storedClient returns the registration that people are sent to a provider as.
 func (b *Broker) storedClient(ctx context.Context, s *config.Server, provider string) (*registration, error) {
-	rs, err := b.load(ctx, s, provider)
+	rs, err := b.load(ctx, s.ID, provider)
 	if err != nil || rs.ID == "" {
 		return nil, err
 	}

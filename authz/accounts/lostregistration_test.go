@@ -209,7 +209,7 @@ func TestFormerRegistrationIsForgotten(t *testing.T) {
 	if _, err := l.Credential(t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
 		t.Errorf("refreshed with what the provider does not know: %v, want %v", err, ErrNeedsReauth)
 	}
-	rs, err := l.load(t.Context(), l.servers["notion"], l.provider.URL)
+	rs, err := l.load(t.Context(), "notion", l.provider.URL)
 	if err != nil || rs.ID != "dynamic-2" || len(rs.Former) != 0 {
 		t.Errorf("registrations %+v, %v", rs, err)
 	}
@@ -263,7 +263,7 @@ func TestFormerRegistrationsInUseStay_CL10(t *testing.T) {
 					p.travel(l, owners[len(owners)-1])
 				}
 			}
-			rs, err := l.load(t.Context(), l.servers["notion"], l.provider.URL)
+			rs, err := l.load(t.Context(), "notion", l.provider.URL)
 			if err != nil || len(rs.Former) != maxFormer {
 				t.Errorf("%d former registrations are kept, want %d; %v", len(rs.Former), maxFormer, err)
 			}

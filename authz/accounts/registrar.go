@@ -61,7 +61,7 @@ func (rg *registrar) clientOf(ctx context.Context, s *config.Server, to binding)
 	if rg.isDocument(s, to.ClientID) {
 		return &client.Credentials{ID: to.ClientID, AuthMethod: to.AuthMethod}, nil
 	}
-	rs, err := rg.load(ctx, s, to.Provider)
+	rs, err := rg.load(ctx, s.ID, to.Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (rg *registrar) pinIssuer(ctx context.Context, s *config.Server, p *client.
 		return nil // the operator said where the client belongs
 	}
 	var pin issuerPin
-	stored, err := rg.readClient(ctx, s, pinnedProvider, &pin)
+	stored, err := rg.readClient(ctx, s.ID, pinnedProvider, &pin)
 	if errors.Is(err, seal.ErrOpen) { // without it, nothing says that the secret belongs here
 		return problemf(ProviderUnusable, "the record of which provider server %s uses its client_id at does not open; configure issuer", s.ID)
 	}
@@ -103,7 +103,7 @@ func (rg *registrar) pinIssuer(ctx context.Context, s *config.Server, p *client.
 		return nil
 	}
 	pin = issuerPin{ClientID: s.Auth.ClientID, Issuer: p.Issuer}
-	verdict, err := rg.putClient(ctx, s, pinnedProvider, pin, time.Time{}, stored.Secret)
+	verdict, err := rg.putClient(ctx, s.ID, pinnedProvider, pin, time.Time{}, stored.Secret)
 	if err == nil && verdict != storage.OK { // somebody else was first
 		return rg.pinIssuer(ctx, s, p)
 	}
@@ -122,7 +122,7 @@ func (rg *registrar) clientBelongs(ctx context.Context, s *config.Server, to bin
 		return client.SameIssuer(s.Auth.Issuer, to.Provider) || s.Auth.TokenEndpoint == to.TokenEndpoint, nil
 	}
 	var pin issuerPin
-	_, err := rg.readClient(ctx, s, pinnedProvider, &pin)
+	_, err := rg.readClient(ctx, s.ID, pinnedProvider, &pin)
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil // the operator had said where it belongs, and takes that back
 	}
@@ -135,7 +135,7 @@ func (rg *registrar) clientBelongs(ctx context.Context, s *config.Server, to bin
 func (rg *registrar) registeredClient(ctx context.Context, s *config.Server, p *client.Provider, owner string) (*client.Credentials, error) {
 	v, err, _ := rg.registering.Do(s.ID+" "+p.Issuer, func() (any, error) {
 		ctx := context.WithoutCancel(ctx) // others wait for it too
-		rs, err := rg.load(ctx, s, p.Issuer)
+		rs, err := rg.load(ctx, s.ID, p.Issuer)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +149,7 @@ func (rg *registrar) registeredClient(ctx context.Context, s *config.Server, p *
 		}
 		switch state {
 		case forgotten:
-			if err := rg.forgetClient(ctx, s, p.Issuer, r.ID); err != nil {
+			if err := rg.forgetClient(ctx, s.ID, p.Issuer, r.ID); err != nil {
 				return nil, err
 			}
 			return rg.register(ctx, s, p, "", false)
@@ -174,7 +174,7 @@ func (rg *registrar) register(ctx context.Context, s *config.Server, p *client.P
 	}
 	r := registration{Credentials: made.Credentials, RedirectURI: made.RedirectURI, Ends: made.SecretEnds}
 	kept := r.Credentials
-	err = rg.changeRegistrations(ctx, s, p.Issuer, func(rs *registrations) bool {
+	err = rg.changeRegistrations(ctx, s.ID, p.Issuer, func(rs *registrations) bool {
 		if current := rs.current(r.RedirectURI); current != nil && current.ID != former {
 			kept = current.Credentials // somebody else registered at the same time
 			return false
@@ -216,7 +216,7 @@ func (rg *registrar) Registrations(ctx context.Context) ([]RegistrationOverview,
 		if c.Provider == pinnedProvider {
 			continue
 		}
-		rs, err := rg.load(ctx, &config.Server{ID: c.Server, Auth: new(config.Auth)}, c.Provider)
+		rs, err := rg.load(ctx, c.Server, c.Provider)
 		if err != nil {
 			return nil, err
 		}
@@ -241,7 +241,7 @@ func (rg *registrar) RetireRegistrations(ctx context.Context, server string) err
 			continue
 		}
 		found = true
-		if err := rg.changeRegistrations(ctx, &config.Server{ID: server, Auth: new(config.Auth)}, r.Provider, func(rs *registrations) bool {
+		if err := rg.changeRegistrations(ctx, server, r.Provider, func(rs *registrations) bool {
 			rs.retire()
 			rs.ReplacedAt, rs.Replaced = time.Time{}, 0
 			return true

@@ -52,7 +52,7 @@ const (
 // check decides whether the current registration can still be used, when this
 // owner is about to be sent to the provider.
 func (rg *registrar) check(ctx context.Context, s *config.Server, p *client.Provider, rs *registrations, owner string) (registrationState, error) {
-	returned, lost := rg.deps.Shared.attempts.of(rg.attemptsKey(s, rs.ID), owner, rg.deps.Now())
+	returned, lost := rg.deps.Shared.attempts.of(rg.attemptsKey(s.ID, rs.ID), owner, rg.deps.Now())
 	if returned {
 		return registered, nil
 	}
@@ -64,7 +64,7 @@ func (rg *registrar) check(ctx context.Context, s *config.Server, p *client.Prov
 	case !doubtful || !rs.mayReplace(rg.deps.Now()):
 		return registered, nil
 	}
-	room, err := rg.hasRoom(ctx, s, p.Issuer, rs)
+	room, err := rg.hasRoom(ctx, s.ID, p.Issuer, rs)
 	if err != nil || !room {
 		return registered, err
 	}
@@ -101,7 +101,7 @@ func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Pr
 			zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.Error(err))
 		return doubted, nil
 	}
-	rg.deps.Shared.attempts.forget(rg.attemptsKey(s, doubted.ID))
+	rg.deps.Shared.attempts.forget(rg.attemptsKey(s.ID, doubted.ID))
 	rg.log.Warn("nobody comes back from a provider, which may have forgotten our registration; registered anew",
 		zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.String("client_id", c.ID))
 	return c, nil
@@ -110,12 +110,12 @@ func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Pr
 // noteRefusal notes what a refusal at the token endpoint says about a dynamic
 // registration: the next connect request registers anew, or looks into it.
 func (rg *registrar) noteRefusal(ctx context.Context, s *config.Server, to binding, failure *client.TokenError) error {
-	key := rg.attemptsKey(s, to.ClientID)
+	key := rg.attemptsKey(s.ID, to.ClientID)
 	switch {
 	case failure.Failure != client.Refused || failure.Temporary():
 	case failure.Code == "invalid_client" && s.Auth.ClientID == "":
 		rg.deps.Shared.attempts.forget(key)
-		return rg.forgetClient(ctx, s, to.Provider, to.ClientID)
+		return rg.forgetClient(ctx, s.ID, to.Provider, to.ClientID)
 	case failure.Code == "" || failure.Code == "unauthorized_client":
 		rg.deps.Shared.attempts.doubted(key)
 	}
@@ -145,8 +145,8 @@ type clientAttempts struct {
 }
 
 // attemptsKey names a client in attempts.
-func (rg *registrar) attemptsKey(s *config.Server, clientID string) string {
-	return flightKey(storage.ConnectionKey{Issuer: rg.cfg.Issuer, Owner: clientID, Server: s.ID})
+func (rg *registrar) attemptsKey(server, clientID string) string {
+	return flightKey(storage.ConnectionKey{Issuer: rg.cfg.Issuer, Owner: clientID, Server: server})
 }
 
 func (a *attempts) get(key string) *clientAttempts {

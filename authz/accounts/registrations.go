@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -52,13 +51,13 @@ type registrations struct {
 
 // load reads ours at a provider. One that does not open is worth as
 // much as none: a new one takes its place.
-func (rg *registrar) load(ctx context.Context, s *config.Server, provider string) (*registrations, error) {
+func (rg *registrar) load(ctx context.Context, server, provider string) (*registrations, error) {
 	rs := new(registrations)
-	stored, err := rg.readClient(ctx, s, provider, rs)
+	stored, err := rg.readClient(ctx, server, provider, rs)
 	switch {
 	case errors.Is(err, seal.ErrOpen):
 		rg.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
-			zap.String("server", s.ID), zap.String("provider", provider))
+			zap.String("server", server), zap.String("provider", provider))
 		rs = new(registrations)
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return nil, err
@@ -132,14 +131,14 @@ func (rs *registrations) retire() {
 
 // neededFormer returns the former registrations that connections can be
 // refreshed with and, for people who are still on their way, the last one.
-func (rg *registrar) neededFormer(ctx context.Context, s *config.Server, provider string, rs *registrations) ([]registration, error) {
+func (rg *registrar) neededFormer(ctx context.Context, server, provider string, rs *registrations) ([]registration, error) {
 	connections, err := rg.deps.Store.ConnectionsOf(ctx, rg.cfg.Issuer, "", rg.deps.Now())
 	if err != nil {
 		return nil, err
 	}
 	needed := map[string]bool{rs.Former[0].ID: true}
 	for _, c := range connections {
-		if c.Server != s.ID || c.State != storage.Active && c.State != storage.InDoubt {
+		if c.Server != server || c.State != storage.Active && c.State != storage.InDoubt {
 			continue
 		}
 		if opened, err := rg.openSecrets(c); err == nil && client.SameIssuer(opened.Binding.Provider, provider) {
@@ -151,11 +150,11 @@ func (rg *registrar) neededFormer(ctx context.Context, s *config.Server, provide
 
 // hasRoom reports whether one more former registration can be kept without
 // dropping any that a connection needs.
-func (rg *registrar) hasRoom(ctx context.Context, s *config.Server, provider string, rs *registrations) (bool, error) {
+func (rg *registrar) hasRoom(ctx context.Context, server, provider string, rs *registrations) (bool, error) {
 	if len(rs.Former) < maxFormer {
 		return true, nil
 	}
-	needed, err := rg.neededFormer(ctx, s, provider, rs)
+	needed, err := rg.neededFormer(ctx, server, provider, rs)
 	return len(needed) < maxFormer, err
 }
 
@@ -185,9 +184,9 @@ func (rs *registrations) expires() time.Time {
 // changeRegistrations changes ours at a provider. Whoever changed them at the
 // same time is not undone: change is called again with what they made of them.
 // It reports whether there is anything to be stored.
-func (rg *registrar) changeRegistrations(ctx context.Context, s *config.Server, provider string, change func(*registrations) bool) error {
+func (rg *registrar) changeRegistrations(ctx context.Context, server, provider string, change func(*registrations) bool) error {
 	for {
-		rs, err := rg.load(ctx, s, provider)
+		rs, err := rg.load(ctx, server, provider)
 		if err != nil {
 			return err
 		}
@@ -195,16 +194,16 @@ func (rg *registrar) changeRegistrations(ctx context.Context, s *config.Server, 
 			return nil
 		}
 		if len(rs.Former) > maxFormer {
-			if rs.Former, err = rg.neededFormer(ctx, s, provider, rs); err != nil {
+			if rs.Former, err = rg.neededFormer(ctx, server, provider, rs); err != nil {
 				return err
 			}
 		}
 		if rs.ID == "" && len(rs.Former) == 0 {
 			return rg.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{
-				Issuer: rg.cfg.Issuer, Provider: provider, Server: s.ID, Secret: rs.version,
+				Issuer: rg.cfg.Issuer, Provider: provider, Server: server, Secret: rs.version,
 			})
 		}
-		verdict, err := rg.putClient(ctx, s, provider, rs, rs.expires(), rs.version)
+		verdict, err := rg.putClient(ctx, server, provider, rs, rs.expires(), rs.version)
 		if err != nil || verdict == storage.OK {
 			return err
 		}
@@ -214,14 +213,14 @@ func (rg *registrar) changeRegistrations(ctx context.Context, s *config.Server, 
 // forgetClient drops the registration that a provider does not know any more.
 // Others stay, and so does what is not ours to drop: the id of our metadata
 // document.
-func (rg *registrar) forgetClient(ctx context.Context, s *config.Server, provider, refused string) error {
-	return rg.changeRegistrations(ctx, s, provider, func(rs *registrations) bool { return rs.remove(refused) })
+func (rg *registrar) forgetClient(ctx context.Context, server, provider, refused string) error {
+	return rg.changeRegistrations(ctx, server, provider, func(rs *registrations) bool { return rs.remove(refused) })
 }
 
 // noteProven notes that somebody connected with a registration. That is already
 // stored, so a failure matters to nobody: the next who connects notes it again.
-func (rg *registrar) noteProven(ctx context.Context, s *config.Server, to binding) {
-	err := rg.changeRegistrations(ctx, s, to.Provider, func(rs *registrations) bool {
+func (rg *registrar) noteProven(ctx context.Context, server string, to binding) {
+	err := rg.changeRegistrations(ctx, server, to.Provider, func(rs *registrations) bool {
 		r := rs.byID(to.ClientID)
 		if r == nil || !r.Unproven {
 			return false
@@ -230,24 +229,24 @@ func (rg *registrar) noteProven(ctx context.Context, s *config.Server, to bindin
 		return true
 	})
 	if err != nil {
-		rg.log.Error("noting that a registration works failed", zap.String("server", s.ID), zap.Error(err))
+		rg.log.Error("noting that a registration works failed", zap.String("server", server), zap.Error(err))
 	}
 }
 
 // readClient reads into v what we are at a provider, and returns the record as
 // it is stored. What an older key sealed is sealed anew, so that the key can
 // leave the ring.
-func (rg *registrar) readClient(ctx context.Context, s *config.Server, provider string, v any) (storage.UpstreamClient, error) {
+func (rg *registrar) readClient(ctx context.Context, server, provider string, v any) (storage.UpstreamClient, error) {
 	now := rg.deps.Now()
-	c, err := rg.deps.Store.UpstreamClient(ctx, rg.cfg.Issuer, provider, s.ID, now)
+	c, err := rg.deps.Store.UpstreamClient(ctx, rg.cfg.Issuer, provider, server, now)
 	if err != nil {
 		return c, err
 	}
-	if err := rg.open(c.Secret, v, rg.clientContext(provider, s.ID)...); err != nil || rg.deps.Keys.Current(c.Secret) {
+	if err := rg.open(c.Secret, v, rg.clientContext(provider, server)...); err != nil || rg.deps.Keys.Current(c.Secret) {
 		return c, err
 	}
 	older := c.Secret
-	c.Secret = rg.seal(v, rg.clientContext(provider, s.ID)...)
+	c.Secret = rg.seal(v, rg.clientContext(provider, server)...)
 	if verdict, err := rg.deps.Store.PutUpstreamClient(ctx, c, older, now); err != nil || verdict != storage.OK {
 		c.Secret = older // somebody changed it; the next reader seals it
 		return c, err
@@ -257,11 +256,11 @@ func (rg *registrar) readClient(ctx context.Context, s *config.Server, provider 
 
 // putClient stores what we are at a provider in place of what replaces names,
 // as storage.ConnectionStore does.
-func (rg *registrar) putClient(ctx context.Context, s *config.Server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
+func (rg *registrar) putClient(ctx context.Context, server, provider string, v any, expires time.Time, replaces []byte) (storage.Verdict, error) {
 	now := rg.deps.Now()
 	return rg.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
-		Issuer: rg.cfg.Issuer, Provider: provider, Server: s.ID,
-		Secret:    rg.seal(v, rg.clientContext(provider, s.ID)...),
+		Issuer: rg.cfg.Issuer, Provider: provider, Server: server,
+		Secret:    rg.seal(v, rg.clientContext(provider, server)...),
 		CreatedAt: now, ExpiresAt: expires,
 	}, replaces, now)
 }

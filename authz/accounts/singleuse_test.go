@@ -114,7 +114,7 @@ func TestLateTokensAreRevoked(t *testing.T) {
 		"another client": {
 			want: []string{"late-refresh", "late-access"},
 			meanwhile: func(l *lab, finish func()) {
-				if err := l.forgetClient(l.t.Context(), l.servers["notion"], l.provider.URL, "dynamic-1"); err != nil {
+				if err := l.forgetClient(l.t.Context(), "notion", l.provider.URL, "dynamic-1"); err != nil {
 					l.t.Error(err)
 				}
 				l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "token_endpoint_auth_method": oauth.AuthNone}))
