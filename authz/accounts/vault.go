@@ -63,11 +63,9 @@ func (v *vault) Credential(ctx context.Context, owner, server string) (*Credenti
 		return nil, err
 	}
 	now := v.deps.Now()
-	h, fresh, generation := v.deps.Shared.connections.Get(k, now)
-	if !fresh || h.server != s {
-		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
-			return nil, err
-		}
+	h, err := v.lookUp(ctx, s, k, now)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case !h.due(now):
@@ -121,14 +119,8 @@ func (v *vault) EpochOf(ctx context.Context, owner, server string) string {
 	if err != nil {
 		return ""
 	}
-	now := v.deps.Now()
-	h, fresh, generation := v.deps.Shared.connections.Get(k, now)
-	if !fresh || h.server != s {
-		if h, err = v.read(ctx, s, k, h, generation, now); err != nil {
-			return ""
-		}
-	}
-	if h.credential == nil {
+	h, err := v.lookUp(ctx, s, k, v.deps.Now())
+	if err != nil || h.credential == nil {
 		return ""
 	}
 	return h.credential.Epoch
@@ -147,6 +139,16 @@ func (v *vault) connected(owner, server string) (*config.Server, storage.Connect
 		return nil, storage.ConnectionKey{}, ErrNotConnected
 	}
 	return s, v.key(owner, s), nil
+}
+
+// lookUp returns a connection as it is cached, if that is fresh, else as it is
+// in the store.
+func (v *vault) lookUp(ctx context.Context, s *config.Server, k storage.ConnectionKey, now time.Time) (*cachedConnection, error) {
+	h, fresh, generation := v.deps.Shared.connections.Get(k, now)
+	if fresh && h.server == s {
+		return h, nil
+	}
+	return v.read(ctx, s, k, h, generation, now)
 }
 
 // read asks the store for a connection and caches it. What was cached before
