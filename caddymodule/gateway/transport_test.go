@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -60,6 +63,22 @@ func TestForgetHeaders(t *testing.T) {
 		(&transport{logged: tc.logged}).forgetHeaders(req, tc.res)
 		if kept := req.Header.Get("Accept") != ""; kept != tc.kept {
 			t.Errorf("%s: kept %v", name, kept)
+		}
+	}
+}
+
+// A request gets nowhere unless this very proxy sent it, for a caller.
+func TestRequestWithoutCaller(t *testing.T) {
+	here, elsewhere := new(target), new(target)
+	for name, call := range map[string]*Call{"of nobody": nil, "of another proxy": {target: elsewhere}, "of none": {}} {
+		vars := map[string]any{}
+		if call != nil {
+			vars[callKey] = call
+		}
+		r := httptest.NewRequest("POST", "/mcp", nil)
+		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, vars))
+		if _, err := (&transport{target: here}).RoundTrip(r); !errors.Is(err, errNotGated) {
+			t.Errorf("%s: got %v, want %v", name, err, errNotGated)
 		}
 	}
 }
