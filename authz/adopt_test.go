@@ -15,12 +15,12 @@ type labConnections struct {
 	l       *lab
 	fail    error
 	asked   int
-	adopted []storage.Connection
+	adopted []storage.ConnectionReplacement
 	// stale changes a connection after it was read.
 	stale bool
 }
 
-func (c *labConnections) Adopt(ctx context.Context, flowID, owner string) ([]storage.Connection, error) {
+func (c *labConnections) Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error) {
 	c.asked++
 	if c.fail != nil {
 		return nil, c.fail
@@ -31,13 +31,17 @@ func (c *labConnections) Adopt(ctx context.Context, flowID, owner string) ([]sto
 			return nil, err
 		}
 	}
-	for i := range made {
-		made[i].Owner = owner
+	var adopted []storage.ConnectionReplacement
+	for _, one := range made {
+		one.Owner = owner
+		adopted = append(adopted, storage.ConnectionReplacement{Connection: one})
 	}
-	return made, err
+	return adopted, err
 }
 
-func (c *labConnections) Adopted(connections []storage.Connection) { c.adopted = connections }
+func (c *labConnections) Adopted(connections []storage.ConnectionReplacement) {
+	c.adopted = connections
+}
 
 // connecting returns a lab with a flow in which the person connected notion.
 func connecting(t *testing.T) (*lab, *labConnections, *Flow) {

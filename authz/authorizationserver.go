@@ -79,9 +79,9 @@ type Pages interface {
 type Connections interface {
 	// Adopt returns the connections of a flow for the transaction that gives
 	// them to their owner. It changes nothing.
-	Adopt(ctx context.Context, flowID, owner string) ([]storage.Connection, error)
+	Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error)
 	// Adopted tells that this transaction was committed.
-	Adopted(connections []storage.Connection)
+	Adopted(connections []storage.ConnectionReplacement)
 }
 
 // AuthorizationServer answers the OAuth endpoints of one issuer.

@@ -44,7 +44,7 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 		"connect":               {account, press(accountConnectPath, url.Values{"server": {"notion"}}), []string{"SaveConnectState"}},
 		"paste a key": {func(b *browser) *httptest.ResponseRecorder {
 			return b.follow(b.press(account(b), accountConnectPath, url.Values{"server": {"github"}}))
-		}, press(accountKeyPath, url.Values{"key-0": {goodKey}}), []string{"PutConnection"}},
+		}, press(accountKeyPath, url.Values{"key-0": {goodKey}}), []string{"ReplaceConnection"}},
 		"sign in":                  {signedOut, signIn, []string{"BrowserSession", "CreateBrowserSession"}},
 		"say who one is in a flow": {identity, press(userIDPath, url.Values{"user_id": {"alice"}}), []string{"Flow", "SaveFlow"}},
 		"allow":                    {services, press(submitPath, approveBoth), []string{"Flow", "SubmitFlow"}},

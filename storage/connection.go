@@ -72,19 +72,22 @@ type Connection struct {
 	// OnExpiry is queued if the connection expires, so that the provider hears
 	// of what nobody wanted in the end. nil forgets it without a word.
 	OnExpiry *ProviderRevocation `json:"on_expiry,omitempty"`
-	// Revokes is queued in the transaction that stores the connection, be it
-	// PutConnection or SubmitFlow: the revocation of what it takes the place
-	// of. It is no part of the record.
-	Revokes *ProviderRevocation `json:"-"`
-	// UsesUp is used up, as by UseOnce, in the transaction in which
-	// PutConnection stores the connection. It is no part of the record.
-	UsesUp *OneTime `json:"-"`
-	// Authentication, unless nil, must still hold when PutConnection stores the
-	// connection. It is no part of the record.
-	Authentication *Authentication `json:"-"`
+}
+
+// ConnectionReplacement is a connection that a person just made, to take the place
+// of what its owner had, if anything.
+type ConnectionReplacement struct {
+	Connection
+	// Revokes is queued in the same transaction, unless nil: the revocation of
+	// what is replaced.
+	Revokes *ProviderRevocation
+	// UsesUp is used up in the same transaction, as by UseOnce, unless nil.
+	UsesUp *OneTime
+	// Authentication, unless nil, must still hold.
+	Authentication *Authentication
 	// LastDisconnect, unless nil, is what the method of this name returned when
-	// somebody began to connect. It is no part of the record.
-	LastDisconnect *uint64 `json:"-"`
+	// the person began to connect.
+	LastDisconnect *uint64
 }
 
 // DisconnectMemory is how long a Disconnect is remembered. It is longer than

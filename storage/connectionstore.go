@@ -15,16 +15,22 @@ type ConnectionStore interface {
 	// ConnectionsOf returns an owner's connections, by server; with an empty
 	// owner, those of everybody at the issuer.
 	ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]Connection, error)
-	// PutConnection stores the connection if its ID and Revision are still the
-	// stored ones, Revision 0 meaning that there is none, and returns it with
-	// the next Revision. Where it stores nothing, it changes nothing else and
-	// returns the current connection, if any.
+	// PutConnection stores a change of a connection if its ID and Revision are
+	// still the stored ones, Revision 0 meaning that there is none, and returns
+	// it with the next Revision.
+	//   OK       stored; a lease ends with it.
+	//   Changed  somebody changed or removed it since: nothing was changed, the
+	//            current connection is returned, if any.
+	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
+	// ReplaceConnection is PutConnection for what a person just connected. Where
+	// it stores nothing, it changes nothing else and returns the current
+	// connection, if any.
 	//   OK                 stored, c.Revokes queued and c.UsesUp used; a lease ends with it.
 	//   AlreadyUsed        c.UsesUp was used before.
 	//   SignedOut          c.Authentication does not hold any more.
 	//   DisconnectedSince  it was disconnected after c.LastDisconnect.
 	//   Changed            somebody changed or removed it since.
-	PutConnection(ctx context.Context, c Connection, now time.Time) (Connection, Verdict, error)
+	ReplaceConnection(ctx context.Context, c ConnectionReplacement, now time.Time) (Connection, Verdict, error)
 	// LeaseConnection lets one caller at a time refresh a connection that is
 	// active or in doubt. The lease is durable before the caller sends anything.
 	//   OK            the lease is the caller's until then; the connection is

@@ -31,7 +31,7 @@ type Submission struct {
 	// connection it was made from; if that changed since, the owner has another
 	// connection by now, or the flow one that is not here, the verdict is Mismatch.
 	// The flow's connections are removed, also when the person refused.
-	Adopt []Connection
+	Adopt []ConnectionReplacement
 	// Browser signs the browser of the person who approved in to the account
 	// and connect pages; nil does not. It is Identity's.
 	Browser    *BrowserSession

@@ -27,7 +27,7 @@ func (v *vaultLab) identify(owner string) {
 }
 
 // submit ends the flow with a grant, as the authorization server does.
-func (v *vaultLab) submit(owner string, adopted []storage.Connection) storage.Verdict {
+func (v *vaultLab) submit(owner string, adopted []storage.ConnectionReplacement) storage.Verdict {
 	v.t.Helper()
 	now := v.clock.time()
 	grant := &storage.Grant{
@@ -47,7 +47,7 @@ func (v *vaultLab) submit(owner string, adopted []storage.Connection) storage.Ve
 	return verdict
 }
 
-func (v *vaultLab) adopt(owner string) []storage.Connection {
+func (v *vaultLab) adopt(owner string) []storage.ConnectionReplacement {
 	v.t.Helper()
 	adopted, err := v.Adopt(v.t.Context(), flow, owner)
 	if err != nil {

@@ -23,13 +23,13 @@ type connections struct {
 // connected in it is ended instead. So is what would take the place of a
 // connection that the person made elsewhere since they began, or of one that
 // they ended; the transaction is then refused, so that they see how it is now.
-func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]storage.Connection, error) {
+func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error) {
 	now := cs.deps.Now()
 	made, err := cs.deps.Store.ConnectionsOf(ctx, cs.cfg.Issuer, storage.FlowOwner(flowID), now)
 	if err != nil {
 		return nil, err
 	}
-	adopted := make([]storage.Connection, 0, len(made))
+	adopted := make([]storage.ConnectionReplacement, 0, len(made))
 	for _, c := range made {
 		opened, err := cs.openConnection(c)
 		if err != nil {
@@ -58,15 +58,14 @@ func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]stora
 		opened.Person, opened.Replaces = "", ""
 		c.Secret = cs.sealSecrets(c.ConnectionKey, c.ID, opened)
 		c.UpdatedAt, c.ExpiresAt, c.OnExpiry = now, time.Time{}, nil
-		c.Revokes = cs.revoker.revocationOfReplaced(existing, opened.Binding)
-		adopted = append(adopted, c)
+		adopted = append(adopted, storage.ConnectionReplacement{Connection: c, Revokes: cs.revoker.revocationOfReplaced(existing, opened.Binding)})
 	}
 	return adopted, nil
 }
 
 // Adopted is called when the transaction with these connections is committed. The
 // providers of those that were replaced are told at the next RevokeDue.
-func (cs *connections) Adopted(adopted []storage.Connection) {
+func (cs *connections) Adopted(adopted []storage.ConnectionReplacement) {
 	for _, c := range adopted {
 		cs.deps.Shared.Forget(c.ConnectionKey)
 	}
@@ -189,7 +188,7 @@ func (cs *connections) checkUnused(ctx context.Context, once storage.Hash) error
 // there, in place of the one that they saw, if any: it neither brings back a
 // connection that was ended in the meantime, nor replaces one that was made.
 // The provider is told of credentials that are not saved.
-func (cs *connections) save(ctx context.Context, c storage.Connection, p storage.Authentication, before snapshot, s secrets) error {
+func (cs *connections) save(ctx context.Context, c storage.ConnectionReplacement, p storage.Authentication, before snapshot, s secrets) error {
 	now := cs.deps.Now()
 	current, err := cs.find(ctx, c.ConnectionKey)
 	if err != nil {
@@ -203,10 +202,10 @@ func (cs *connections) save(ctx context.Context, c storage.Connection, p storage
 		s.Person, s.Replaces = p.Identity.Subject, before.Persons
 	}
 	c.LastDisconnect = &before.Disconnect
-	c.OnExpiry = cs.revoker.revocationOnExpiry(c, s)
+	c.OnExpiry = cs.revoker.revocationOnExpiry(c.Connection, s)
 	for {
 		if current.ID != before.Connection {
-			cs.revoker.revokeUnsaved(ctx, c, s, current.ID == "")
+			cs.revoker.revokeUnsaved(ctx, c.Connection, s, current.ID == "")
 			return cs.whyUnsaved(ctx, c, current)
 		}
 		c.ID, c.CreatedAt, c.Revision = current.ID, current.CreatedAt, current.Revision
@@ -218,19 +217,19 @@ func (cs *connections) save(ctx context.Context, c storage.Connection, p storage
 		if c.Revokes = cs.revoker.revocationOfReplaced(current, s.Binding); c.Revokes != nil {
 			cs.revoker.claimNew(c.Revokes)
 		}
-		stored, verdict, err := cs.deps.Store.PutConnection(ctx, c, now)
+		stored, verdict, err := cs.deps.Store.ReplaceConnection(ctx, c, now)
 		if err != nil {
 			return err
 		}
 		switch verdict {
 		case storage.AlreadyUsed:
-			cs.revoker.revokeUnsaved(ctx, c, s, false)
+			cs.revoker.revokeUnsaved(ctx, c.Connection, s, false)
 			return errUsed
 		case storage.SignedOut:
-			cs.revoker.revokeUnsaved(ctx, c, s, false)
+			cs.revoker.revokeUnsaved(ctx, c.Connection, s, false)
 			return errLeft
 		case storage.DisconnectedSince:
-			cs.revoker.revokeUnsaved(ctx, c, s, stored.ID == "")
+			cs.revoker.revokeUnsaved(ctx, c.Connection, s, stored.ID == "")
 			return errEnded
 		case storage.OK:
 			cs.deps.Shared.Forget(c.ConnectionKey)
@@ -244,7 +243,7 @@ func (cs *connections) save(ctx context.Context, c storage.Connection, p storage
 }
 
 // whyUnsaved returns what became of the connection that the person saw.
-func (cs *connections) whyUnsaved(ctx context.Context, c, current storage.Connection) error {
+func (cs *connections) whyUnsaved(ctx context.Context, c storage.ConnectionReplacement, current storage.Connection) error {
 	if c.UsesUp != nil {
 		if err := cs.checkUnused(ctx, c.UsesUp.Hash); err != nil {
 			return err

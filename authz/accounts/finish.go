@@ -189,8 +189,9 @@ func (cn *connector) exchange(ctx context.Context, s *config.Server, p pendingCo
 // saveTokens stores what came of a request.
 func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p pendingConnect, r *client.Tokens) error {
 	now := cn.deps.Now()
-	c := storage.Connection{
-		ConnectionKey: k, Provider: p.Binding.Provider, Scopes: r.Scopes, ExpiresAt: p.KeepUntil, UsesUp: p.usesUp(now),
+	c := storage.ConnectionReplacement{
+		Connection: storage.Connection{ConnectionKey: k, Provider: p.Binding.Provider, Scopes: r.Scopes, ExpiresAt: p.KeepUntil},
+		UsesUp:     p.usesUp(now),
 	}
 	if c.Scopes == nil {
 		c.Scopes = p.Binding.Scopes // RFC 6749 section 5.1: identical to the request

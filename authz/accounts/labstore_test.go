@@ -49,6 +49,13 @@ func (s *labStore) PutConnection(ctx context.Context, c storage.Connection, now 
 	return s.Store.PutConnection(ctx, c, now)
 }
 
+func (s *labStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
+	if err := s.failure(); err != nil {
+		return storage.Connection{}, storage.Unknown, err
+	}
+	return s.Store.ReplaceConnection(ctx, c, now)
+}
+
 func (s *labStore) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
 	if err := s.failure(); err != nil {
 		return storage.ConnectState{}, storage.Unknown, err

@@ -38,7 +38,7 @@ func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, v
 	if err := cn.verifyHeaders(ctx, s, credentials); err != nil {
 		return err
 	}
-	c := storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}
+	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: k, ExpiresAt: keepUntil}}
 	return cn.connections.save(ctx, c, p, before, secrets{
 		Headers: credentials, IssuedAt: cn.deps.Now(), Binding: binding{Origin: originOf(s)},
 	})

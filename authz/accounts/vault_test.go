@@ -162,7 +162,7 @@ func (s *vaultStore) setDown(down bool) {
 // paste gives the owner a connection with a pasted key.
 func (v *vaultLab) paste(owner, key string) {
 	v.t.Helper()
-	c := storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}
+	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}}
 	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Binding: binding{Origin: originOf(v.Server(c.Server))}})
 	if err != nil {
 		v.t.Fatal(err)

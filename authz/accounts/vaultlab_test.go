@@ -66,6 +66,15 @@ func (s *vaultStore) ConnectionsOf(ctx context.Context, issuer, owner string, no
 }
 
 func (s *vaultStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return s.putting(func() (storage.Connection, storage.Verdict, error) { return s.Store.PutConnection(ctx, c, now) })
+}
+
+func (s *vaultStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return s.putting(func() (storage.Connection, storage.Verdict, error) { return s.Store.ReplaceConnection(ctx, c, now) })
+}
+
+// putting makes what stores a connection fail, or lose its answer, on demand.
+func (s *vaultStore) putting(put func() (storage.Connection, storage.Verdict, error)) (storage.Connection, storage.Verdict, error) {
 	s.mu.Lock()
 	fail, lose := s.failPuts > 0, s.losePuts > 0
 	if fail {
@@ -77,7 +86,7 @@ func (s *vaultStore) PutConnection(ctx context.Context, c storage.Connection, no
 	if fail {
 		return storage.Connection{}, storage.Unknown, errStore
 	}
-	stored, verdict, err := s.Store.PutConnection(ctx, c, now)
+	stored, verdict, err := put()
 	if lose && err == nil {
 		return storage.Connection{}, storage.Unknown, errStore
 	}
@@ -186,13 +195,13 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 	access, refresh := v.idp.issue(owner + " " + server)
 	s := v.servers[server]
 	now := v.clock.time()
-	c := storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}
+	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}}
 	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Binding: binding{
 		Provider: v.idp.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
 		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: resourceOf(s), Origin: originOf(s),
 	}}
 	for _, f := range change {
-		f(&c, &opened)
+		f(&c.Connection, &opened)
 	}
 	if opened.Person != "" {
 		opened.Replaces = v.has(opened.Person, server)

@@ -13,6 +13,11 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(*testing.T) storage.Store { return New() })
 }
 
+// What a verb changes while it runs in vain counts for nothing.
+func TestConformanceRunTwice(t *testing.T) {
+	storetest.Run(t, func(*testing.T) storage.Store { return kv.New(kvtest.Twice{Engine: newEngine()}) })
+}
+
 func TestFaults_B15(t *testing.T) {
 	storetest.RunFaults(t, func(*testing.T) storetest.Breakable {
 		e := kvtest.Wrap(newEngine())

@@ -17,6 +17,10 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 		"ConnectionByID": func() error { return second(s.ConnectionByID(c, suite.Issuer, "c-alice notion", f.Now)) },
 		"ConnectionsOf":  func() error { return second(s.ConnectionsOf(c, suite.Issuer, "", f.Now)) },
 		"PutConnection":  func() error { r, v, err := s.PutConnection(c, f.Connection("z", "z"), f.Now); return third(r, v, err) },
+		"ReplaceConnection": func() error {
+			_, _, err := s.ReplaceConnection(c, f.Using(f.Connection("alice", "notion"), "link"), f.Now)
+			return err
+		},
 		"LeaseConnection": func() error {
 			r, v, err := s.LeaseConnection(c, k, 1, "x", f.Now.Add(1), f.Now)
 			return third(r, v, err)
@@ -61,16 +65,16 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 			return f.puts(c)
 		},
 	},
-	"PutConnection that uses something up": {
+	"ReplaceConnection that uses something up": {
 		func(*fixture) {},
-		func(f *fixture) error { return f.puts(f.Using(f.Connection("bob", "notion"), "link")) },
+		func(f *fixture) error { return f.replaces(f.Using(f.Connection("bob", "notion"), "link")) },
 	},
-	"PutConnection in place of another": {
+	"ReplaceConnection in place of another": {
 		func(f *fixture) { f.Put(f.Connection("alice", "notion")) },
 		func(f *fixture) error {
 			c := f.Connection("alice", "notion")
 			c.Revision = 1
-			return f.puts(f.Revoking(c, "1"))
+			return f.replaces(f.Revoking(c, "1"))
 		},
 	},
 	"Sweep of what nobody finished": {
@@ -231,6 +235,11 @@ var faultyConnectionVerbs = map[string]faultyVerb{
 
 func (f *fixture) puts(c storage.Connection) error {
 	_, v, err := f.Store.PutConnection(suite.Ctx(), c, f.Now)
+	return suite.Wants(storage.OK)(v, err)
+}
+
+func (f *fixture) replaces(c storage.ConnectionReplacement) error {
+	_, v, err := f.Store.ReplaceConnection(suite.Ctx(), c, f.Now)
 	return suite.Wants(storage.OK)(v, err)
 }
 

@@ -29,6 +29,12 @@ func (fs *faultyConnections) PutConnection(ctx context.Context, c storage.Connec
 	return fault3(fs.faults, "PutConnection", func() (storage.Connection, storage.Verdict, error) { return fs.store.PutConnection(ctx, c, now) })
 }
 
+func (fs *faultyConnections) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return fault3(fs.faults, "ReplaceConnection", func() (storage.Connection, storage.Verdict, error) {
+		return fs.store.ReplaceConnection(ctx, c, now)
+	})
+}
+
 func (fs *faultyConnections) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
 	return fault3(fs.faults, "LeaseConnection", func() (storage.Connection, storage.Verdict, error) {
 		return fs.store.LeaseConnection(ctx, k, revision, holder, until, now)

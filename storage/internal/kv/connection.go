@@ -38,6 +38,11 @@ func (s *connectionStore) ConnectionsOf(ctx context.Context, issuer, owner strin
 
 // PutConnection implements storage.ConnectionStore.
 func (s *connectionStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return s.ReplaceConnection(ctx, storage.ConnectionReplacement{Connection: c}, now)
+}
+
+// ReplaceConnection implements storage.ConnectionStore.
+func (s *connectionStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if c.ID == "" || c.Issuer == "" || c.Owner == "" || c.Server == "" {
 		return storage.Connection{}, storage.Unknown, errConnection
 	}
@@ -60,15 +65,15 @@ func (s *connectionStore) PutConnection(ctx context.Context, c storage.Connectio
 		if c.Revision != current.Revision || found && c.ID != current.ID {
 			return current, storage.Changed, nil
 		}
-		c.Lease, c.LeaseUntil = "", time.Time{}
-		c.Revision++
 		if c.UsesUp != nil {
 			if err := useUp(tx, *c.UsesUp); err != nil {
 				return current, storage.Unknown, err
 			}
 		}
-		c, err = replaceConnection(tx, c, now)
-		return c, storage.OK, err
+		next := c // the transaction may run again
+		next.Lease, next.LeaseUntil = "", time.Time{}
+		next.Revision++
+		return next.Connection, storage.OK, replaceConnection(tx, next, now)
 	})
 }
 
@@ -186,14 +191,12 @@ func handleTarget(r Reader, issuer, id string) ([]byte, error) {
 }
 
 // replaceConnection stores the connection in place of the one that its owner
-// had, queues what it revokes, and returns it as it is stored.
-func replaceConnection(tx Tx, c storage.Connection, now time.Time) (storage.Connection, error) {
-	queue := c.Revokes
-	c.Revokes, c.UsesUp, c.Authentication, c.LastDisconnect = nil, nil, nil, nil
-	if err := putConnection(tx, c, now); err != nil || queue == nil {
-		return c, err
+// had, and queues what it revokes.
+func replaceConnection(tx Tx, c storage.ConnectionReplacement, now time.Time) error {
+	if err := putConnection(tx, c.Connection, now); err != nil || c.Revokes == nil {
+		return err
 	}
-	return c, putRevocation(tx, *queue)
+	return putRevocation(tx, *c.Revokes)
 }
 
 // putConnection stores the connection in place of the one that its owner had.

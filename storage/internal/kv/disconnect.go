@@ -47,7 +47,7 @@ func (s *connectionStore) LastDisconnect(ctx context.Context, k storage.Connecti
 
 // disconnectedSince reports whether what is about to be stored was disconnected
 // after somebody began to connect it.
-func disconnectedSince(r Reader, c storage.Connection) (bool, error) {
+func disconnectedSince(r Reader, c storage.ConnectionReplacement) (bool, error) {
 	if c.LastDisconnect == nil {
 		return false, nil
 	}

@@ -170,7 +170,7 @@ func adopt(tx Tx, of []storage.Connection, sub storage.Submission) error {
 		c.Revision = old.Revision + 1
 		c.ExpiresAt, c.OnExpiry = time.Time{}, nil // it is nobody's flow's any more
 		c.Lease, c.LeaseUntil = "", time.Time{}
-		if _, err := replaceConnection(tx, c, sub.Now); err != nil {
+		if err := replaceConnection(tx, c, sub.Now); err != nil {
 			return err
 		}
 	}

@@ -65,3 +65,23 @@ func (t *tx) Delete(key []byte) error {
 	}
 	return t.Tx.Delete(key)
 }
+
+// Twice is an engine that runs each change twice, the first time in vain, as one
+// does that shares a transaction with a change that fails.
+type Twice struct{ kv.Engine }
+
+var errInVain = errors.New("kvtest: in vain")
+
+// Update implements kv.Engine.
+func (e Twice) Update(ctx context.Context, fn func(kv.Tx) error) error {
+	err := e.Engine.Update(ctx, func(t kv.Tx) error {
+		if err := fn(t); err != nil {
+			return err
+		}
+		return errInVain
+	})
+	if !errors.Is(err, errInVain) {
+		return err
+	}
+	return e.Engine.Update(ctx, fn)
+}

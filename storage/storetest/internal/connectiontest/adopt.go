@@ -98,7 +98,7 @@ var adoptTests = map[string]func(*fixture){
 		nameless.ID = ""
 		for _, adopt := range [][]storage.Connection{{bobs}, {elsewhere}, {flows}, {nameless}, {f.Adopted(c), f.Adopted(c)}} {
 			sub := f.Submission("1", "a")
-			sub.Adopt = adopt
+			sub.Adopt = suite.Replacing(adopt...)
 			if v, err := f.Store.SubmitFlow(suite.Ctx(), sub); err == nil {
 				f.Fatalf("verdict %v for %+v", v, adopt)
 			}
@@ -118,7 +118,7 @@ var adoptTests = map[string]func(*fixture){
 	"a refusal adopts nothing": func(f *fixture) {
 		c := f.Connects("1", "notion")
 		sub := f.Submission("1", "a")
-		sub.Grant, sub.Code, sub.Adopt = nil, nil, []storage.Connection{f.Adopted(c)}
+		sub.Grant, sub.Code, sub.Adopt = nil, nil, suite.Replacing(f.Adopted(c))
 		if v, err := f.Store.SubmitFlow(suite.Ctx(), sub); err == nil {
 			f.Fatalf("verdict %v", v)
 		}
@@ -147,6 +147,12 @@ func (f *fixture) afterAdoption(c storage.Connection) storage.Connection {
 
 // submits approves a flow with what it connected.
 func (f *fixture) submits(flow string, want storage.Verdict, adopt ...storage.Connection) {
+	f.Helper()
+	f.submitsAll(flow, want, suite.Replacing(adopt...)...)
+}
+
+// submitsAll approves a flow with what it connected, and what that replaces.
+func (f *fixture) submitsAll(flow string, want storage.Verdict, adopt ...storage.ConnectionReplacement) {
 	f.Helper()
 	sub := f.Submission(flow, "a")
 	sub.Adopt = adopt

@@ -102,8 +102,15 @@ func (m *connectionMachine) wait(t *rapid.T) {
 }
 
 func (m *connectionMachine) put(t *rapid.T, c storage.Connection) {
-	want := m.model.put(c, m.Now)
+	want := m.model.put(storage.ConnectionReplacement{Connection: c}, m.Now)
 	got, v, err := m.Store.PutConnection(suite.Ctx(), c, m.Now)
+	m.wants(t, want)(v, err)
+	m.same(t, got, c.ConnectionKey)
+}
+
+func (m *connectionMachine) replace(t *rapid.T, c storage.ConnectionReplacement) {
+	want := m.model.put(c, m.Now)
+	got, v, err := m.Store.ReplaceConnection(suite.Ctx(), c, m.Now)
 	m.wants(t, want)(v, err)
 	m.same(t, got, c.ConnectionKey)
 }
@@ -116,8 +123,7 @@ func (m *connectionMachine) connect(t *rapid.T) {
 	}
 	m.last++
 	c.ID = fmt.Sprint(m.run, m.last)
-	c.Revokes = m.revokes(t, "replaces")
-	m.put(t, c)
+	m.replace(t, storage.ConnectionReplacement{Connection: c, Revokes: m.revokes(t, "replaces")})
 }
 
 // revokes is a revocation of its own, or none.
@@ -231,7 +237,7 @@ func (m *connectionMachine) submit(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "refused") == 0 {
 		sub.Grant, sub.Code = nil, nil
 	} else {
-		sub.Adopt = m.adopt(t, storage.FlowOwner(flow))
+		sub.Adopt = suite.Replacing(m.adopt(t, storage.FlowOwner(flow))...)
 	}
 	want := m.model.submit(sub)
 	v, err := m.Store.SubmitFlow(suite.Ctx(), sub)

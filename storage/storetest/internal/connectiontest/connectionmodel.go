@@ -36,7 +36,7 @@ func (m *connectionModel) connection(k storage.ConnectionKey, now time.Time) *st
 	return c
 }
 
-func (m *connectionModel) put(c storage.Connection, now time.Time) storage.Verdict {
+func (m *connectionModel) put(c storage.ConnectionReplacement, now time.Time) storage.Verdict {
 	old := m.connection(c.ConnectionKey, now)
 	if old == nil && c.Revision != 0 || old != nil && (old.Revision != c.Revision || old.ID != c.ID) {
 		return storage.Changed
@@ -48,13 +48,12 @@ func (m *connectionModel) put(c storage.Connection, now time.Time) storage.Verdi
 }
 
 // replace is what every way to store a connection has in common.
-func (m *connectionModel) replace(c storage.Connection, now time.Time) {
+func (m *connectionModel) replace(c storage.ConnectionReplacement, now time.Time) {
 	m.expire(c.ConnectionKey, now)
 	if c.Revokes != nil {
 		m.queued[c.Revokes.ID] = true
 	}
-	c.Revokes = nil
-	m.connections[c.ConnectionKey] = &c
+	m.connections[c.ConnectionKey] = &c.Connection
 	if c.OnExpiry != nil {
 		m.unswept[c.OnExpiry.ID] = true
 	}
@@ -155,7 +154,7 @@ func (m *connectionModel) submit(sub storage.Submission) storage.Verdict {
 		return storage.Submitted
 	}
 	if sub.Grant != nil {
-		same := slices.EqualFunc(of, sub.Adopt, func(a, b storage.Connection) bool {
+		same := slices.EqualFunc(of, sub.Adopt, func(a storage.Connection, b storage.ConnectionReplacement) bool {
 			replaced := a.ID
 			if old := m.connection(b.ConnectionKey, sub.Now); old != nil {
 				replaced = old.ID

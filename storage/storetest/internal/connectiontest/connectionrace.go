@@ -66,7 +66,7 @@ var connectionRaceTests = map[string]func(*fixture){
 		for round := range suite.Rounds {
 			name := func(n int) string { return fmt.Sprint(round, " ", n) }
 			won := f.Race(func(n int) storage.Verdict {
-				_, v, err := f.Store.PutConnection(suite.Ctx(), f.Revoking(c, name(n)), f.Now)
+				_, v, err := f.Store.ReplaceConnection(suite.Ctx(), f.Revoking(c, name(n)), f.Now)
 				return f.Raced(v, err, storage.OK, storage.Changed)
 			})
 			c.Revision++
@@ -82,7 +82,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			f.Must(err)
 			c := f.Put(f.Abandoned(id, "notion "+id))
 			sub := f.Submission(id, "a")
-			sub.Adopt = []storage.Connection{f.Adopted(c)}
+			sub.Adopt = suite.Replacing(f.Adopted(c))
 			later := f.Now.Add(15 * time.Minute)
 			var verdict storage.Verdict
 			f.Together(func(n int) {
@@ -124,7 +124,7 @@ var connectionRaceTests = map[string]func(*fixture){
 				sub := f.Submission(id, "a")
 				racer := fmt.Sprint(id, " ", n)
 				sub.Grant.ID, sub.Code.GrantID, sub.Code.Hash = "g-"+racer, "g-"+racer, suite.Hash("code %s", racer)
-				sub.Adopt = []storage.Connection{adopted(n)}
+				sub.Adopt = suite.Replacing(adopted(n))
 				v, err := f.Store.SubmitFlow(suite.Ctx(), sub)
 				return f.Raced(v, err, storage.OK, storage.Submitted)
 			})
@@ -224,7 +224,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			id := fmt.Sprint(round)
 			c := f.Connects(id, "notion "+id)
 			sub := f.Submission(id, "a")
-			sub.Adopt = []storage.Connection{f.Adopted(c)}
+			sub.Adopt = suite.Replacing(f.Adopted(c))
 			var verdict storage.Verdict
 			var ended bool
 			f.Together(func(n int) {

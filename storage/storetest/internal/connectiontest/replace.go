@@ -12,15 +12,14 @@ var replaceTests = map[string]func(*fixture){
 	"one that takes another's place queues the revocation": func(f *fixture) {
 		c := f.Put(f.Connection("alice", "notion"))
 		c.Secret = []byte("of another sign-in")
-		c = f.Put(f.Revoking(c, "1"))
-		f.Equal(c.Revokes, (*storage.ProviderRevocation)(nil))
+		c = f.Replace(f.Revoking(c, "1"))
 		f.Stored(c)
 		f.Equal(f.Due(10), []string{"1"})
 	},
 	"one that is late queues nothing": func(f *fixture) {
 		late := f.Put(f.Connection("alice", "notion"))
 		newer := f.Put(late)
-		_, v, err := f.Store.PutConnection(suite.Ctx(), f.Revoking(late, "1"), f.Now)
+		_, v, err := f.Store.ReplaceConnection(suite.Ctx(), f.Revoking(late, "1"), f.Now)
 		f.Verdict(v, err, storage.Changed)
 		f.Stored(newer)
 		f.Equal(f.Due(10), []string(nil))
@@ -29,7 +28,7 @@ var replaceTests = map[string]func(*fixture){
 		old := f.Put(f.Connection(suite.Alice.Subject, "notion"))
 		moved := f.Adopted(f.Connects("1", "notion"))
 		moved.ID = old.ID
-		f.submits("1", storage.OK, f.Revoking(moved, "1"))
+		f.submitsAll("1", storage.OK, f.Revoking(moved, "1"))
 		moved.Revision = 2
 		f.Stored(moved)
 		f.Equal(f.Due(10), []string{"1"})
@@ -37,15 +36,14 @@ var replaceTests = map[string]func(*fixture){
 	"one that is not adopted queues nothing": func(f *fixture) {
 		c := f.Connects("1", "notion")
 		f.Put(c)
-		f.submits("1", storage.Changed, f.Revoking(f.Adopted(c), "1"))
+		f.submitsAll("1", storage.Changed, f.Revoking(f.Adopted(c), "1"))
 		f.Equal(f.Due(10), []string(nil))
 	},
 }
 
 var usesUpTests = map[string]func(*fixture){
 	"a connection uses something up": func(f *fixture) {
-		c := f.Put(f.Using(f.Connection("alice", "notion"), "link"))
-		f.Equal(c.UsesUp, (*storage.OneTime)(nil))
+		c := f.Replace(f.Using(f.Connection("alice", "notion"), "link"))
 		f.Stored(c)
 		f.Used("link", true)
 		first, err := f.Store.UseOnce(suite.Ctx(), storage.HashOf("link"), f.Now.Add(time.Hour), f.Now)
@@ -55,21 +53,24 @@ var usesUpTests = map[string]func(*fixture){
 		f.Used("link", true)
 		f.After(1)
 		f.Used("link", false)
-		f.Put(f.Using(c, "link"))
+		f.Replace(f.Using(c, "link"))
 	},
 	"nothing is connected with what was used": func(f *fixture) {
 		_, err := f.Store.UseOnce(suite.Ctx(), storage.HashOf("link"), f.Now.Add(time.Hour), f.Now)
 		f.Must(err)
-		none := f.Revoking(f.Using(f.Connection("bob", "notion"), "link"), "1")
-		got, v, err := f.Store.PutConnection(suite.Ctx(), none, f.Now)
+		none := f.Using(f.Connection("bob", "notion"), "link")
+		revocation := f.Revocation("1")
+		none.Revokes = &revocation
+		got, v, err := f.Store.ReplaceConnection(suite.Ctx(), none, f.Now)
 		f.Verdict(v, err, storage.AlreadyUsed)
 		f.Equal(got, storage.Connection{})
-		f.NoConnection(none)
+		f.NoConnection(none.Connection)
 		c := f.Put(f.Connection("alice", "notion"))
-		late := f.Revoking(f.Using(c, "link"), "1")
+		late := f.Using(c, "link")
+		late.Revokes = &revocation
 		late.Secret = []byte("of another sign-in")
 		for range 2 {
-			got, v, err = f.Store.PutConnection(suite.Ctx(), late, f.Now)
+			got, v, err = f.Store.ReplaceConnection(suite.Ctx(), late, f.Now)
 			f.Verdict(v, err, storage.AlreadyUsed)
 			f.Equal(got, c)
 			f.Stored(c)
@@ -80,16 +81,16 @@ var usesUpTests = map[string]func(*fixture){
 	"one that is late uses nothing up": func(f *fixture) {
 		late := f.Put(f.Connection("alice", "notion"))
 		newer := f.Put(late)
-		_, v, err := f.Store.PutConnection(suite.Ctx(), f.Using(late, "link"), f.Now)
+		_, v, err := f.Store.ReplaceConnection(suite.Ctx(), f.Using(late, "link"), f.Now)
 		f.Verdict(v, err, storage.Changed)
 		f.Used("link", false)
-		f.Put(f.Using(newer, "link"))
+		f.Replace(f.Using(newer, "link"))
 	},
 	"one of several connections uses it up": func(f *fixture) {
 		for round := range suite.Rounds {
 			f.Race(func(n int) storage.Verdict {
 				c := f.Connection(fmt.Sprint(round, " ", n), "notion")
-				_, v, err := f.Store.PutConnection(suite.Ctx(), f.Using(c, fmt.Sprint("link ", round)), f.Now)
+				_, v, err := f.Store.ReplaceConnection(suite.Ctx(), f.Using(c, fmt.Sprint("link ", round)), f.Now)
 				return f.Raced(v, err, storage.OK, storage.AlreadyUsed)
 			})
 			f.Equal(len(f.Servers(suite.Issuer, "")), round+1)

@@ -86,14 +86,13 @@ func (f *fixture) putsWhile(p storage.Authentication, want storage.Verdict) {
 	f.Helper()
 	c := f.Using(f.Connection(suite.Alice.Subject, "notion"), "link")
 	c.Authentication = &p
-	got, v, err := f.Store.PutConnection(suite.Ctx(), c, f.Now)
+	got, v, err := f.Store.ReplaceConnection(suite.Ctx(), c, f.Now)
 	f.Verdict(v, err, want)
 	if want == storage.OK {
-		f.Equal(got.Authentication, (*storage.Authentication)(nil))
 		f.Stored(got)
 		return
 	}
-	f.NoConnection(c)
+	f.NoConnection(c.Connection)
 	f.Used("link", false)
 }
 

@@ -130,14 +130,13 @@ func (f *Connections) PutsSince(k storage.ConnectionKey, last uint64, want stora
 	link := "link " + rand.Text()
 	c := f.Using(f.Connection(k.Owner, k.Server), link)
 	c.ConnectionKey, c.LastDisconnect = k, &last
-	got, v, err := f.Store.PutConnection(Ctx(), c, f.Now)
+	got, v, err := f.Store.ReplaceConnection(Ctx(), c, f.Now)
 	f.Verdict(v, err, want)
 	if want != storage.OK {
-		f.NoConnection(c)
+		f.NoConnection(c.Connection)
 		f.Used(link, false)
-		return c
+		return c.Connection
 	}
-	f.Equal(got.LastDisconnect, (*uint64)(nil))
 	f.Stored(got)
 	return got
 }
@@ -220,17 +219,34 @@ func (f *Connections) StillPending(flow string, connected ...storage.Connection)
 	f.Equal(f.Servers(Issuer, Alice.Subject), []string(nil))
 }
 
+// Replacing are the connections, each to take the place of what its owner has.
+func Replacing(connections ...storage.Connection) []storage.ConnectionReplacement {
+	var replacements []storage.ConnectionReplacement
+	for _, c := range connections {
+		replacements = append(replacements, storage.ConnectionReplacement{Connection: c})
+	}
+	return replacements
+}
+
 // Revoking is the connection, with what it takes the place of.
-func (f *Connections) Revoking(c storage.Connection, id string) storage.Connection {
+func (f *Connections) Revoking(c storage.Connection, id string) storage.ConnectionReplacement {
 	r := f.Revocation(id)
-	c.Revokes = &r
-	return c
+	return storage.ConnectionReplacement{Connection: c, Revokes: &r}
 }
 
 // Using is the connection, with what it uses up for a minute.
-func (f *Connections) Using(c storage.Connection, value string) storage.Connection {
-	c.UsesUp = &storage.OneTime{Hash: storage.HashOf(value), ExpiresAt: f.Now.Add(time.Minute)}
-	return c
+func (f *Connections) Using(c storage.Connection, value string) storage.ConnectionReplacement {
+	return storage.ConnectionReplacement{
+		Connection: c, UsesUp: &storage.OneTime{Hash: storage.HashOf(value), ExpiresAt: f.Now.Add(time.Minute)},
+	}
+}
+
+// Replace stores what a person connected and returns it as it is stored.
+func (f *Connections) Replace(c storage.ConnectionReplacement) storage.Connection {
+	f.Helper()
+	stored, v, err := f.Store.ReplaceConnection(Ctx(), c, f.Now)
+	f.Verdict(v, err, storage.OK)
+	return stored
 }
 
 // Abandoned is what a flow connected that nobody will finish.
