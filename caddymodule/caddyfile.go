@@ -1,11 +1,10 @@
 package caddymodule
 
 import (
-	"encoding/json"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -185,53 +184,48 @@ var brandingOptions = block[config.Branding]{
 	{name: "accent", args: "<#rrggbb>", read: setText(func(b *config.Branding) *string { return &b.Accent })},
 }
 
-func readIdentity(p *parser, h *config.Site, l line) error {
-	id := config.Identity{Kind: identity.Kind(l.args[0])}
-	var err error
-	if id.Kind == identity.Caddy {
-		err = caddyUserOptions.read(p, l.path, &id)
-	}
-	h.Identities = append(h.Identities, id)
-	return err
+var serverOptions = block[config.Server]{
+	{name: "title", args: "<text>", read: setText(func(s *config.Server) *string { return &s.Title })},
+	{name: "resource_documentation", args: "<url>", read: setText(func(s *config.Server) *string { return &s.ResourceDocumentation })},
+	{name: "resource_policy_uri", args: "<url>", read: setText(func(s *config.Server) *string { return &s.ResourcePolicyURI })},
+	{name: "resource_tos_uri", args: "<url>", read: setText(func(s *config.Server) *string { return &s.ResourceTOSURI })},
+	{name: "auth", args: "none", read: func(*parser, *config.Server, line) error { return nil }},
+	{name: "auth", args: "headers", read: readAuthHeaders, block: free("<name> <value>")},
+	{name: "auth", args: "per_user_oauth|oauth", read: readAuth(oauthOptions), block: oauthOptions},
+	{name: "auth", args: "per_user_headers", read: readAuth(pastedOptions), block: pastedOptions},
+	{name: "scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.Scopes })},
+	{name: "optional_scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.OptionalScopes })},
+	{name: "identity_header", args: "<name> user|identity|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},
+	// X-Custom-* for all that start so.
+	{name: "pass_headers", args: "<name>...", read: setList(func(s *config.Server) *[]string { return &s.PassHeaders })},
+	{name: "proxy", args: "[<address>...]", field: "reverse_proxy", read: readProxy, block: free("<any subdirective of reverse_proxy>")},
 }
 
-func readVirtualKey(_ *parser, h *config.Site, l line) error {
-	h.VirtualKeys = append(h.VirtualKeys, config.VirtualKey{Name: l.args[0], Key: l.args[1], Servers: l.args[2:]})
-	return nil
+var connectionOptions = block[config.Auth]{
+	{name: "required", field: "optional", read: func(*parser, *config.Auth, line) error { return nil }},
+	{name: "optional", read: setTrue(func(a *config.Auth) *bool { return &a.Optional })},
 }
 
-func readClient(p *parser, h *config.Site, l line) error {
-	c := config.Client{ID: l.args[0]}
-	err := clientOptions.read(p, l.path, &c)
-	h.Clients = append(h.Clients, c)
-	return err
-}
+var oauthOptions = append(connectionOptions[:2:2], block[config.Auth]{
+	{name: "scopes", args: "<scope>...", read: setList(func(a *config.Auth) *[]string { return &a.Scopes })},
+	{name: "client_id", args: "<id|placeholder>", read: setText(func(a *config.Auth) *string { return &a.ClientID })},
+	{name: "client_secret", args: "<placeholder>", read: setText(func(a *config.Auth) *string { return &a.ClientSecret })},
+	{name: "auth_method", args: strings.Join(config.AuthMethods, "|"), read: setText(func(a *config.Auth) *string { return &a.AuthMethod })},
+	{name: "callback_path", args: "<path>", read: setText(func(a *config.Auth) *string { return &a.CallbackPath })},
+	{name: "authorization_endpoint", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.AuthorizationEndpoint })},
+	{name: "token_endpoint", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.TokenEndpoint })},
+	{name: "revocation_endpoint", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.RevocationEndpoint })},
+	{name: "issuer", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.Issuer })},
+	{name: "resource", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.Resource })},
+	{name: "no_resource", read: setTrue(func(a *config.Auth) *bool { return &a.NoResource })},
+	{name: "metadata_document", args: "on|off", read: setOnOff(func(a *config.Auth) **bool { return &a.MetadataDocument })},
+	{name: "no_refresh_rotation", read: setTrue(func(a *config.Auth) *bool { return &a.NoRefreshRotation })},
+	{name: "allow_missing_pkce", read: setTrue(func(a *config.Auth) *bool { return &a.AllowMissingPKCE })},
+	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},
+	{name: "scope_separator", args: "<text>", read: setText(func(a *config.Auth) *string { return &a.ScopeSeparator })},
+}...)
 
-func readJWKS(p *parser, c *config.Client, l line) error {
-	if !json.Valid([]byte(l.args[0])) {
-		return p.here(l, "this is not JSON; put it in backquotes")
-	}
-	c.JWKS = json.RawMessage(l.args[0])
-	return nil
-}
-
-func readScope(_ *parser, h *config.Site, l line) error {
-	h.Scopes = append(h.Scopes, config.Scope{Name: l.args[0], Description: l.args[1]})
-	return nil
-}
-
-func readReuseGrace(p *parser, h *config.Site, l line) error {
-	d, err := p.duration(l)
-	h.RefreshReuseGrace = new(config.Duration(d))
-	return err
-}
-
-func readRegistration(p *parser, h *config.Site, l line) error {
-	h.Registration = new(config.Registration)
-	return registrationOptions.read(p, l.path, h.Registration)
-}
-
-func readBranding(p *parser, h *config.Site, l line) error {
-	h.Branding = new(config.Branding)
-	return brandingOptions.read(p, l.path, h.Branding)
-}
+var pastedOptions = append(connectionOptions[:2:2], block[config.Auth]{
+	{name: "header", args: "<name> [<prefix> [<label>]]", field: "headers[]", read: readPastedHeader},
+	{name: "verify_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.VerifyURL })},
+}...)
