@@ -133,7 +133,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 // asked: whatever the person reads must be what the request was checked against.
 // A flow is sealed, so its client was known here.
 func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*clients.Client, error) {
-	client, err := fs.clients.Lookup(ctx, s.ClientID, clients.Requester{Address: address, Proven: true})
+	client, err := fs.clients.Lookup(ctx, s.ClientID, clients.Requester{Address: address, Known: true})
 	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return nil, ErrFlowInvalid
 	}

@@ -58,7 +58,7 @@ func (p Profile) authenticate(issuer string, as Credentials, now time.Time, head
 		if err != nil {
 			return err
 		}
-		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion_type", oauth.JWTBearerAssertion)
 		form.Set("client_assertion", assertion)
 	}
 	form.Set("client_id", as.ID)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
@@ -115,7 +116,7 @@ func (c *Client) RequestToken(ctx context.Context, at Endpoint, as Credentials, 
 // are of type *TokenError.
 func (c *Client) RedeemCode(ctx context.Context, at Endpoint, as Credentials, code, verifier, redirectURI string) (*Tokens, error) {
 	return c.RequestToken(ctx, at, as, url.Values{
-		"grant_type":    {"authorization_code"},
+		"grant_type":    {oauth.GrantAuthorizationCode},
 		"code":          {code},
 		"redirect_uri":  {redirectURI},
 		"code_verifier": {verifier},

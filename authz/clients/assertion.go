@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	assertionType        = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	maxAssertionLen      = 16 << 10
 	maxAssertionLifetime = 5 * time.Minute
 	// assertionSkew is how far a client's clock may be off.
@@ -47,7 +46,7 @@ type assertionClaims struct {
 // client where the request does not; that is verified later.
 func (p *presented) readAssertion(form url.Values) error {
 	p.method, p.assertion = oauth.AuthPrivateKeyJWT, form.Get("client_assertion")
-	if form.Get("client_assertion_type") != assertionType {
+	if form.Get("client_assertion_type") != oauth.JWTBearerAssertion {
 		return p.refuse(oauth.NewError("invalid_client", "The client_assertion_type is not supported."))
 	}
 	jws, err := parseAssertion(p.assertion)
@@ -151,12 +150,12 @@ func (a *Authenticator) clientKeys(ctx context.Context, c *Client, keyID string,
 		all, err := parseKeySet(c.Metadata.JWKS)
 		return keysByID(all, keyID), err
 	}
-	by.Proven = by.Proven || c.Origin == Preregistered
+	by.Known = by.Known || c.Origin == Preregistered
 	all, err := a.Directory.keySets.get(ctx, c.Metadata.JWKSURI, by)
 	if err != nil {
 		return nil, err
 	}
-	if by.Proven {
+	if by.Known {
 		a.Directory.keySets.use(c.Metadata.JWKSURI)
 	}
 	if keys := keysByID(all, keyID); len(keys) > 0 {

@@ -113,7 +113,7 @@ func assertionLab(t testing.TB, m oauth.ClientMetadata) *lab {
 }
 
 func (l *lab) assert(assertion string, parameters ...string) error {
-	_, err := l.authenticate("192.0.2.1", nil, append([]string{"client_assertion_type", assertionType, "client_assertion", assertion}, parameters...)...)
+	_, err := l.authenticate("192.0.2.1", nil, append([]string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", assertion}, parameters...)...)
 	return err
 }
 

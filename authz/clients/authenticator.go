@@ -64,7 +64,7 @@ func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authent
 	}
 	by := RequesterOf(r, a.Attempts)
 	if p.needsFetch() {
-		if by.Proven, err = a.bringsOwn(r.Context(), p.clientID, form); err != nil {
+		if by.Known, err = a.bringsOwn(r.Context(), p.clientID, form); err != nil {
 			return nil, err
 		}
 	}
@@ -75,7 +75,7 @@ func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authent
 	if err != nil {
 		return nil, p.refuse(err)
 	}
-	if by.Proven && c.Origin == MetadataDocument {
+	if by.Known && c.Origin == MetadataDocument {
 		a.Directory.documents.source.use(c.ID)
 	}
 	if !c.authenticatesBy(p.method) {

@@ -75,13 +75,13 @@ func TestClientAuthentication(t *testing.T) {
 		"C01 confidential client sends none":  {nil, []string{"client_id", "basic"}, "", 401, "The client is registered to authenticate in another way"},
 		"C01 either sends none":               {nil, []string{"client_id", "either"}, "", 401, "The client is registered to authenticate in another way"},
 		"C01 confidential, empty secret":      {[]string{basicAuth("basic", "")}, nil, "", 401, "The client is registered to authenticate in another way"},
-		"C01 public client sends assertion":   {nil, []string{"client_id", "public", "client_assertion_type", assertionType, "client_assertion", "e30.e30.e30"}, "", 401, "unexpected signature algorithm"},
+		"C01 public client sends assertion":   {nil, []string{"client_id", "public", "client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "e30.e30.e30"}, "", 401, "unexpected signature algorithm"},
 		"C02 wrong secret in the header":      {[]string{basicAuth("basic", "x")}, nil, "", 401, "The client could not be authenticated"},
 		"C02 wrong secret in the form":        {nil, []string{"client_id", "post", "client_secret", "x"}, "", 401, "The client could not be authenticated"},
 		"C02 hash as secret":                  {nil, []string{"client_id", "post", "client_secret", fmt.Sprintf("%x", storage.HashOf(labSecret))}, "", 401, "The client could not be authenticated"},
 		"C04 two methods":                     {[]string{basicAuth("basic", labSecret)}, []string{"client_secret", labSecret}, "", 400, "The request authenticates the client in more than one way"},
-		"C04 header and assertion":            {[]string{basicAuth("basic", labSecret)}, []string{"client_assertion_type", assertionType, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
-		"C04 secret and assertion":            {nil, []string{"client_id", "post", "client_secret", labSecret, "client_assertion_type", assertionType, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
+		"C04 header and assertion":            {[]string{basicAuth("basic", labSecret)}, []string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
+		"C04 secret and assertion":            {nil, []string{"client_id", "post", "client_secret", labSecret, "client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
 		"C04 empty header secret and secret":  {[]string{basicAuth("post", "")}, []string{"client_secret", labSecret}, "", 400, "The request authenticates the client in more than one way"},
 		"C05 no base64":                       {[]string{"Basic %%%"}, nil, "", 401, "The Authorization header is malformed"},
 		"C05 no padding":                      {[]string{strings.TrimRight(b64("basic:secret"), "=")}, nil, "", 401, "The client could not be authenticated"},
@@ -100,7 +100,7 @@ func TestClientAuthentication(t *testing.T) {
 		"unknown client in the header":        {[]string{basicAuth("nobody", "x")}, nil, "", 401, "The client is not known here"},
 		"document that cannot be loaded":      {nil, []string{"client_id", "https://127.0.0.1/c"}, "", 401, "URL not allowed"},
 		"C11 unsupported assertion type":      {nil, []string{"client_assertion_type", "x", "client_assertion", "x.y.z"}, "", 401, "The client_assertion_type is not supported"},
-		"assertion type without an assertion": {nil, []string{"client_id", "public", "client_assertion_type", assertionType}, "", 401, "empty input"},
+		"assertion type without an assertion": {nil, []string{"client_id", "public", "client_assertion_type", oauth.JWTBearerAssertion}, "", 401, "empty input"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, authConfig)

@@ -181,7 +181,7 @@ func TestTroubleWithKeysAfterRestart_AS23_H16(t *testing.T) {
 			}
 			assertion := func() []string {
 				exp := l.time().Add(time.Minute).Unix()
-				return []string{"client_assertion_type", assertionType, "client_assertion", s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60))}
+				return []string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60))}
 			}
 			redeem := func(code string) int {
 				_, err := l.authenticate("192.0.2.1", nil, append(assertion(), "code", code)...)

@@ -48,7 +48,7 @@ func NewDirectory(cfg *config.Site, preregistered []Client, deps DirectoryDeps) 
 		issuer: cfg.Issuer, store: deps.Store, now: deps.Now,
 		preregistered: make(map[string]*Client, len(preregistered)),
 		documents:     documents,
-		keySets: newDocumentSource(&deps, documents.publishers, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
+		keySets: newDocumentSource(&deps, documents.watched, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
 			return parseKeySet(body)
 		}),
 	}

@@ -52,7 +52,7 @@ func NewDocumentCache() *DocumentCache {
 // what it last said stays valid, up to a day.
 type documentCache[T any] struct {
 	mu       sync.Mutex
-	valid    *documentMemory[T]
+	valid    *twoTierLRU[T]
 	failures *cache.LRU[documentKey, fetchFailures]
 	flight   singleflight.Group
 }
@@ -82,7 +82,7 @@ type fetchFailures struct {
 
 func newDocumentCache[T any](size int) *documentCache[T] {
 	return &documentCache[T]{
-		valid: newDocumentMemory[T](size), failures: cache.NewLRU[documentKey, fetchFailures](size),
+		valid: newTwoTierLRU[T](size), failures: cache.NewLRU[documentKey, fetchFailures](size),
 	}
 }
 
@@ -144,4 +144,39 @@ func (c *documentCache[T]) keep(key documentKey, failure error, now time.Time) (
 		c.valid.put(key, d)
 	}
 	return d.value, nil
+}
+
+// twoTierLRU remembers documents by name, in bounded memory: those of clients
+// that people let in apart from the others. Strangers can publish as many good
+// ones as they like, and push out nothing but what strangers published.
+type twoTierLRU[T any] struct {
+	inUse, others *cache.LRU[documentKey, cachedDocument[T]]
+}
+
+// newTwoTierLRU returns a memory of at most size documents of each sort.
+func newTwoTierLRU[T any](size int) *twoTierLRU[T] {
+	return &twoTierLRU[T]{inUse: cache.NewLRU[documentKey, cachedDocument[T]](size), others: cache.NewLRU[documentKey, cachedDocument[T]](size)}
+}
+
+func (m *twoTierLRU[T]) get(key documentKey) (cachedDocument[T], bool) {
+	if d, ok := m.inUse.Get(key); ok {
+		return d, true
+	}
+	return m.others.Get(key)
+}
+
+func (m *twoTierLRU[T]) put(key documentKey, d cachedDocument[T]) {
+	if _, used := m.inUse.Get(key); used {
+		m.inUse.Put(key, d)
+		return
+	}
+	m.others.Put(key, d)
+}
+
+// use notes that a document is of a client that somebody let in.
+func (m *twoTierLRU[T]) use(key documentKey) {
+	if d, ok := m.others.Get(key); ok {
+		m.others.Remove(key)
+		m.inUse.Put(key, d)
+	}
 }

@@ -17,7 +17,7 @@ import (
 // What strangers can make this server fetch, per minute: one of them, from
 // anywhere, and all of them together, from one host. The first fetch that an
 // address asks of a host is counted apart from all that others ask further: a
-// few who invent addresses on a host leave enough for each newcomer. Proven
+// few who invent addresses on a host leave enough for each newcomer. Known
 // documents are not counted: each costs its host a request a minute at most.
 const (
 	maxFetchesPerAddress = 20
@@ -45,9 +45,9 @@ type Requester struct {
 	// ForeignPage tells that a web page from elsewhere made a browser send the
 	// request, see oauth.Origins.
 	ForeignPage bool
-	// Proven tells that the client was known here before: the request brings
+	// Known tells that the client was known here before: the request brings
 	// what only this server could have issued for it, or the operator named it.
-	Proven bool
+	Known bool
 }
 
 // RequesterOf returns who sent a request, as far as only that tells.
@@ -58,12 +58,12 @@ func RequesterOf(r *http.Request, a *ratelimit.Attempts) Requester {
 // documentSource reads documents of one kind for one authorization server: as
 // far as it may reach, by its rules, from the cache of the process.
 type documentSource[T any] struct {
-	cache      *documentCache[T]
-	downloads  *downloads
-	publishers *publishers
-	egress     *egress.Client
-	limiter    *ratelimit.Limiter
-	now        func() time.Time
+	cache     *documentCache[T]
+	downloads *downloads
+	watched   *watchedHosts
+	egress    *egress.Client
+	limiter   *ratelimit.Limiter
+	now       func() time.Time
 	// rules tells apart the sources that would take another document, or none,
 	// from the same URL.
 	rules string
@@ -72,9 +72,9 @@ type documentSource[T any] struct {
 }
 
 // newDocumentSource returns a source whose parse depends on nothing but rules.
-func newDocumentSource[T any](deps *DirectoryDeps, publishers *publishers, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
+func newDocumentSource[T any](deps *DirectoryDeps, watched *watchedHosts, cache *documentCache[T], rules string, limit int64, parse func(string, []byte) (T, error)) *documentSource[T] {
 	return &documentSource[T]{
-		cache: cache, downloads: deps.Documents.downloads, publishers: publishers, egress: deps.Egress, limiter: deps.Limiter, now: deps.Now,
+		cache: cache, downloads: deps.Documents.downloads, watched: watched, egress: deps.Egress, limiter: deps.Limiter, now: deps.Now,
 		rules: deps.Egress.Reach() + " " + rules, limit: limit, parse: parse,
 	}
 }
@@ -105,10 +105,10 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by Req
 		// That it was good once spares it the budgets of strangers, no more: a
 		// stranger may have published it.
 		fetcher := by
-		fetcher.Proven = held || by.Proven
+		fetcher.Known = held || by.Known
 		value, err = s.fetch(ctx, key, fetcher, after)
 	}
-	if err != nil && by.Proven && passing(err) {
+	if err != nil && by.Known && passing(err) {
 		return none, oauth.Unavailable(err)
 	}
 	return value, err
@@ -138,7 +138,7 @@ func tryLater(err error) *oauth.Error {
 // first of them hangs up, unless it has not begun.
 func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by Requester, after time.Time) (T, error) {
 	var none T
-	flight := strings.Join([]string{strconv.FormatBool(by.Proven), ratelimit.SenderBlock(by.Address), key.rules, key.url}, " ")
+	flight := strings.Join([]string{strconv.FormatBool(by.Known), ratelimit.SenderBlock(by.Address), key.rules, key.url}, " ")
 	for ctx.Err() == nil {
 		first := false
 		result := s.cache.flight.DoChan(flight, func() (any, error) {
@@ -161,7 +161,7 @@ func (s *documentSource[T]) fetch(ctx context.Context, key documentKey, by Reque
 }
 
 // download fetches the document when its turn has come, unless somebody else
-// did by then. A proven one that cannot be had now is answered from memory.
+// did by then. A known one that cannot be had now is answered from memory.
 func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Requester, after time.Time) (T, error) {
 	var none T
 	if d, ok, _ := s.cache.look(key); ok && d.usable(s.now(), after) {
@@ -171,13 +171,13 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Re
 	if err != nil {
 		return none, err
 	}
-	if !by.Proven && !s.limiter.Allow(ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, maxFetchesPerAddress) {
+	if !by.Known && !s.limiter.Allow(ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, maxFetchesPerAddress) {
 		return none, errTooManyFetches
 	}
-	if !by.Proven && !s.allowHost(strings.ToLower(u.Hostname()), by) {
+	if !by.Known && !s.allowHost(strings.ToLower(u.Hostname()), by) {
 		return none, errHostLimit
 	}
-	leave, err := s.downloads.enter(ctx, by.Address, by.Proven)
+	leave, err := s.downloads.enter(ctx, by.Address, by.Known)
 	switch {
 	case errors.Is(err, errBusy):
 		return s.cache.keep(key, err, s.now())
@@ -207,7 +207,7 @@ func (s *documentSource[T]) allowHost(host string, by Requester) bool {
 
 func (s *documentSource[T]) read(ctx context.Context, rawURL string) (T, http.Header, error) {
 	d, err := s.egress.FetchJSON(ctx, rawURL, s.limit)
-	s.publishers.note(rawURL, err)
+	s.watched.note(rawURL, err)
 	if err != nil {
 		var none T
 		return none, nil, err

@@ -148,7 +148,7 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 	if _, err := l.look(t, h, id); err != nil {
 		t.Fatal(err)
 	}
-	leave := fillPlaces(t, l.documents.downloads.proven)
+	leave := fillPlaces(t, l.documents.downloads.known)
 	l.advance(61 * time.Second)
 	if hits, err := l.look(t, h, id); hits != 0 || err != nil {
 		t.Errorf("%d requests, %v", hits, err)
@@ -157,7 +157,7 @@ func TestBusyAnswersFromMemory_H11(t *testing.T) {
 	if _, err := l.look(t, h, id); err == nil || oauth.AsError(err).Status != http.StatusBadRequest {
 		t.Errorf("after a day: %v", err)
 	}
-	if _, err := l.directory.Lookup(t.Context(), id, Requester{Proven: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
+	if _, err := l.directory.Lookup(t.Context(), id, Requester{Known: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("one who is known here, after a day: %v", err)
 	}
 	for _, f := range leave {
@@ -175,7 +175,7 @@ func TestFirstOfManyLeaves_H11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		l.allowLoopback()
-		leave := fillPlaces(t, l.documents.downloads.strangers)
+		leave := fillPlaces(t, l.documents.downloads.unknown)
 		ctx, hangUp := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		get := func(ctx context.Context, address string, done chan error) {
@@ -260,11 +260,11 @@ func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
 func TestNewcomerAsksForTheSame_H11(t *testing.T) {
 	l, h := documentLab(t)
 	id := h.Publish("/c", goodDocument)
-	takeAll(l.documents.downloads.strangers, "2001:db8:1::1")
+	takeAll(l.documents.downloads.unknown, "2001:db8:1::1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { _, _ = l.directory.Lookup(ctx, id, Requester{Address: "2001:db8:1::1"}) }()
-	places := l.documents.downloads.strangers
+	places := l.documents.downloads.unknown
 	eventually(t, "the flood does not wait", func() bool {
 		places.mu.Lock()
 		defer places.mu.Unlock()
@@ -302,7 +302,7 @@ func TestFetchedMeanwhile_H11(t *testing.T) {
 	if _, err := source.fetch(t.Context(), documentKey{source.rules, id}, stranger, time.Time{}); err != nil || h.Hits() != 1 {
 		t.Errorf("looked too early: %v, %d requests", err, h.Hits())
 	}
-	other, places := h.Publish("/other", goodDocument), l.documents.downloads.strangers
+	other, places := h.Publish("/other", goodDocument), l.documents.downloads.unknown
 	leave := fillPlaces(t, places)
 	var wg sync.WaitGroup
 	for i := range 5 {

@@ -18,24 +18,24 @@ const downloadsAtOnce = 32
 // errBusy is one more way for a document not to be had right now.
 var errBusy = fmt.Errorf("%w: too many are being fetched", egress.ErrUnavailable)
 
-// downloads bounds how much is fetched at once. Proven documents have places
+// downloads bounds how much is fetched at once. Known documents have places
 // of their own: hosts that answer slowly, on purpose, hold up strangers only.
 type downloads struct {
-	strangers, proven *places
+	unknown, known *places
 }
 
 func newDownloads() *downloads {
-	return &downloads{strangers: newPlaces(downloadsAtOnce), proven: newPlaces(downloadsAtOnce)}
+	return &downloads{unknown: newPlaces(downloadsAtOnce), known: newPlaces(downloadsAtOnce)}
 }
 
 // enter takes a place for a request from the address, which the caller must
-// leave. Strangers wait for one, until the context ends; for a proven document
+// leave. Strangers wait for one, until the context ends; for a known document
 // it fails with errBusy.
-func (d *downloads) enter(ctx context.Context, address string, proven bool) (leave func(), err error) {
-	if !proven {
-		return d.strangers.wait(ctx, address)
+func (d *downloads) enter(ctx context.Context, address string, known bool) (leave func(), err error) {
+	if !known {
+		return d.unknown.wait(ctx, address)
 	}
-	if leave, ok := d.proven.take(address); ok {
+	if leave, ok := d.known.take(address); ok {
 		return leave, nil
 	}
 	return nil, errBusy

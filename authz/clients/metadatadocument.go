@@ -23,19 +23,19 @@ const (
 // metadataDocuments knows the clients whose ID is the https URL of a document
 // about them (draft-ietf-oauth-client-id-metadata-document-02).
 type metadataDocuments struct {
-	policy     *config.Registration
-	egress     *egress.Client
-	publishers *publishers
-	source     *documentSource[*Client]
+	policy  *config.Registration
+	egress  *egress.Client
+	watched *watchedHosts
+	source  *documentSource[*Client]
 }
 
 func newMetadataDocuments(policy *config.Registration, deps *DirectoryDeps) *metadataDocuments {
-	schemes, publishers := policy.RedirectSchemes, newPublishers(policy, deps)
+	schemes, watched := policy.RedirectSchemes, newWatchedHosts(policy, deps)
 	return &metadataDocuments{
-		policy:     policy,
-		egress:     deps.Egress,
-		publishers: publishers,
-		source: newDocumentSource(deps, publishers, deps.Documents.clients, strings.Join(schemes, " "), maxDocumentLen, func(id string, body []byte) (*Client, error) {
+		policy:  policy,
+		egress:  deps.Egress,
+		watched: watched,
+		source: newDocumentSource(deps, watched, deps.Documents.clients, strings.Join(schemes, " "), maxDocumentLen, func(id string, body []byte) (*Client, error) {
 			return parseMetadataDocument(id, body, schemes)
 		}),
 	}
@@ -63,7 +63,7 @@ func (m *metadataDocuments) lookup(ctx context.Context, id string, by Requester)
 	if e := tryLater(err); e != nil {
 		return nil, e
 	}
-	if err != nil && m.publishers.outages.any(m.publishers.hosts) { // anybody reads that in our metadata
+	if err != nil && m.watched.outages.any(m.watched.hosts) { // anybody reads that in our metadata
 		return nil, unreachableDocuments(err)
 	}
 	if err != nil {
@@ -73,22 +73,22 @@ func (m *metadataDocuments) lookup(ctx context.Context, id string, by Requester)
 }
 
 // fetchable reports whether documents can be fetched, as far as is known. A
-// publisher that could not be reached is tried again, for the next one to ask.
+// host that could not be reached is tried again, for the next one to ask.
 func (m *metadataDocuments) fetchable(ctx context.Context) bool {
 	now := m.source.now()
-	for host, failed := range m.publishers.outages.due(m.publishers.hosts, now) {
+	for host, failed := range m.watched.outages.due(m.watched.hosts, now) {
 		go m.tryAgain(context.WithoutCancel(ctx), host, failed)
 	}
-	return m.publishers.reachable(ctx)
+	return m.watched.reachable(ctx)
 }
 
 // tryAgain asks for what could not be had.
 func (m *metadataDocuments) tryAgain(ctx context.Context, host, failed string) {
 	if failed == "" {
-		m.publishers.resolveNames(ctx)
+		m.watched.resolveNames(ctx)
 		return
 	}
-	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, Requester{Proven: true}, m.source.now())
+	_, _ = m.source.download(ctx, documentKey{m.source.rules, failed}, Requester{Known: true}, m.source.now())
 }
 
 func unusableDocument(cause error) *oauth.Error {

@@ -15,7 +15,7 @@ func PreregisteredFrom(site *config.Site) ([]Client, error) {
 	for i, c := range site.Clients {
 		client := Client{ID: c.ID, Introspect: c.Introspect, SecretHash: c.SecretHash, Metadata: oauth.ClientMetadata{
 			ClientName: c.Name, RedirectURIs: c.RedirectURIs, JWKSURI: c.JWKSURI, JWKS: c.JWKS,
-			GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"},
+			GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, ResponseTypes: []string{"code"},
 		}}
 		if c.JWKSURI != "" || len(c.JWKS) > 0 {
 			client.Metadata.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT

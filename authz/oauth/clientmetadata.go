@@ -40,6 +40,10 @@ const (
 	AuthSecretEither = ""
 )
 
+// JWTBearerAssertion is the client_assertion_type of private_key_jwt (RFC 7523
+// section 2.2).
+const JWTBearerAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 // Published returns the metadata as others may read it. A method that was not
 // chosen is the default one (RFC 7591 section 2).
 func (m ClientMetadata) Published() ClientMetadata {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // Auth says whose account at the upstream calls use, where it is connected
@@ -91,7 +92,7 @@ func (m Mode) PerUser() bool { return m == PerUserOAuth || m == PerUserHeaders }
 var modes = []string{string(OAuth), string(PerUserOAuth), string(PerUserHeaders)}
 
 // AuthMethods are the ways to authenticate at a token endpoint.
-var AuthMethods = []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+var AuthMethods = []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthPrivateKeyJWT, oauth.AuthNone}
 
 // pastedFields are those for PerUserHeaders only. Those of both are in
 // commonFields; all others are for OAuth.
@@ -240,7 +241,7 @@ func (a *Auth) resolveOAuthClient(path string, resolve Resolver) error {
 			return Errorf(path+"."+v.name, "starts or ends with white space; remove that")
 		}
 	}
-	secret := a.AuthMethod == "client_secret_basic" || a.AuthMethod == "client_secret_post"
+	secret := a.AuthMethod == oauth.AuthSecretBasic || a.AuthMethod == oauth.AuthSecretPost
 	if secret && a.ClientSecret == "" {
 		return Errorf(path+".auth_method", "%s needs a client_secret", a.AuthMethod)
 	}

@@ -158,7 +158,7 @@ func (s *Server) checkScopes(path string) error {
 			switch err := checkScope(path+l.field, scope); {
 			case err != nil:
 				return err
-			case scope == "offline_access": // asked of us alone, so no token would ever have it
+			case scope == oauth.OfflineAccess: // asked of us alone, so no token would ever have it
 				return Errorf(path+l.field, "offline_access is not a scope of a server; remove it")
 			case strings.HasPrefix(scope, oauth.ConnectScope("")):
 				return Errorf(path+l.field, "scopes that start with %s are made for servers that people connect; choose another name", oauth.ConnectScope(""))

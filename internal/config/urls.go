@@ -36,7 +36,7 @@ func parsePublicURL(text string) (string, error) {
 	if strings.ContainsAny(host, "*{}_ ") {
 		return "", Errorf(path, "%q is not one host; name the one people use", u.Host)
 	}
-	if !isASCII(host) {
+	if !oauth.VisibleASCII(host) {
 		label, err := idna.Lookup.ToASCII(host)
 		if err != nil {
 			return "", Errorf(path, "%q is not a host name", u.Host)
@@ -75,18 +75,13 @@ func IsLoopbackURL(text string) bool {
 	return err == nil && oauth.IsLoopbackHost(strings.ToLower(u.Hostname()))
 }
 
-// isASCII reports whether the text is visible ASCII.
-func isASCII(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
 // validOrigin checks a serialized web origin (RFC 6454 section 6.2) of any
 // scheme: browser extensions and desktop applications have their own. "null" is
 // anybody's. A host in upper case, which no browser sends for a site, exists
 // only in other schemes.
 func validOrigin(text string) bool {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || !isASCII(text) || strings.Contains(text, "*") || text != u.Scheme+"://"+u.Host {
+	if err != nil || u.Hostname() == "" || !oauth.VisibleASCII(text) || strings.Contains(text, "*") || text != u.Scheme+"://"+u.Host {
 		return false
 	}
 	return u.Scheme != "https" && u.Scheme != "http" || u.Host == strings.ToLower(u.Host)
@@ -98,7 +93,7 @@ func checkPageURL(field, text string) error {
 		return nil
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || !isASCII(text) || strings.ContainsAny(text, `{}<>"`) {
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || !oauth.VisibleASCII(text) || strings.ContainsAny(text, `{}<>"`) {
 		return Errorf(field, "%q is not the URL of a page; write it as https://example.com/docs", text)
 	}
 	if u.User != nil {

@@ -17,22 +17,22 @@ import (
 )
 
 const (
-	// publisherRetry is how long a publisher that could not be reached is left
+	// hostRetry is how long a host that could not be reached is left
 	// alone, and namesTimeout how long its name may take to resolve.
-	publisherRetry = time.Minute
-	namesTimeout   = time.Second
+	hostRetry    = time.Minute
+	namesTimeout = time.Second
 )
 
-// wellKnownPublishers are the hosts of common clients' metadata documents.
-var wellKnownPublishers = []string{"claude.ai", "chatgpt.com", "vscode.dev", "github.com", "zed.dev", "opencode.ai"}
+// wellKnownHosts are the hosts of common clients' metadata documents.
+var wellKnownHosts = []string{"claude.ai", "chatgpt.com", "vscode.dev", "github.com", "zed.dev", "opencode.ai"}
 
-// publishersOf returns the hosts by which a site judges whether it can fetch
+// watchedHostsOf returns the hosts by which a site judges whether it can fetch
 // metadata documents: well-known ones, and those that the operator lists. Of
 // any other host, whoever names it also decides whether it can be reached.
-func publishersOf(policy *config.Registration) []string {
+func watchedHostsOf(policy *config.Registration) []string {
 	listed := slices.DeleteFunc(slices.Clone(policy.AllowHosts), func(h string) bool { return strings.HasPrefix(h, ".") })
 	var hosts []string
-	for _, h := range slices.Concat(listed, wellKnownPublishers) {
+	for _, h := range slices.Concat(listed, wellKnownHosts) {
 		if h = strings.ToLower(h); hostAccepted(h, policy) && !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}
@@ -40,7 +40,7 @@ func publishersOf(policy *config.Registration) []string {
 	return hosts
 }
 
-// outages knows the publishers that this process could not connect to. Clients
+// outages knows the watched hosts that this process could not connect to. Clients
 // that read that documents are supported do not register in another way when
 // theirs cannot be fetched, so they must not read it then.
 type outages struct {
@@ -51,7 +51,7 @@ type outages struct {
 	byHost map[string]outage
 }
 
-// outage is what is known of a publisher that could not be reached.
+// outage is what is known of a host that could not be reached.
 type outage struct {
 	url     string // of the document to try again; empty if only names were tried
 	retryAt time.Time
@@ -67,7 +67,7 @@ func (o *outages) began(host, rawURL string, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, known := o.byHost[host]
-	o.byHost[host] = outage{rawURL, now.Add(publisherRetry)}
+	o.byHost[host] = outage{rawURL, now.Add(hostRetry)}
 	return !known
 }
 
@@ -100,15 +100,15 @@ func (o *outages) due(hosts []string, now time.Time) map[string]string {
 	for _, h := range hosts {
 		if out, ok := o.byHost[h]; ok && !now.Before(out.retryAt) {
 			due[h] = out.url
-			o.byHost[h] = outage{out.url, now.Add(publisherRetry)}
+			o.byHost[h] = outage{out.url, now.Add(hostRetry)}
 		}
 	}
 	return due
 }
 
-// publishers are the hosts by which one site judges whether it can fetch
+// watchedHosts are the hosts by which one site judges whether it can fetch
 // documents.
-type publishers struct {
+type watchedHosts struct {
 	hosts    []string
 	outages  *outages
 	resolves func(context.Context, *egress.Client, string) bool
@@ -118,9 +118,9 @@ type publishers struct {
 	now      func() time.Time
 }
 
-func newPublishers(policy *config.Registration, deps *DirectoryDeps) *publishers {
-	return &publishers{
-		hosts: publishersOf(policy), outages: deps.Documents.outages, resolves: deps.Documents.Resolves, egress: deps.Egress,
+func newWatchedHosts(policy *config.Registration, deps *DirectoryDeps) *watchedHosts {
+	return &watchedHosts{
+		hosts: watchedHostsOf(policy), outages: deps.Documents.outages, resolves: deps.Documents.Resolves, egress: deps.Egress,
 		limiter: deps.Limiter, log: deps.Logger, now: deps.Now,
 	}
 }
@@ -128,13 +128,13 @@ func newPublishers(policy *config.Registration, deps *DirectoryDeps) *publishers
 // reachable reports whether none is known to be out of reach. Before anything
 // was fetched it asks the resolver for their names: without one, no document
 // can be had.
-func (p *publishers) reachable(ctx context.Context) bool {
+func (p *watchedHosts) reachable(ctx context.Context) bool {
 	p.checkNames(ctx)
 	return !p.outages.any(p.hosts)
 }
 
-// checkNames notes an outage if no publisher's name resolves, once.
-func (p *publishers) checkNames(ctx context.Context) {
+// checkNames notes an outage if no watched host's name resolves, once.
+func (p *watchedHosts) checkNames(ctx context.Context) {
 	o := p.outages
 	o.names.Lock()
 	defer o.names.Unlock()
@@ -145,8 +145,8 @@ func (p *publishers) checkNames(ctx context.Context) {
 	p.resolveNames(ctx)
 }
 
-// resolveNames asks for the names of all publishers, until one resolves.
-func (p *publishers) resolveNames(ctx context.Context) {
+// resolveNames asks for the names of all watched hosts, until one resolves.
+func (p *watchedHosts) resolveNames(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namesTimeout)
 	defer cancel()
 	if slices.ContainsFunc(p.hosts, func(host string) bool { return p.resolves(ctx, p.egress, host) }) {
@@ -159,7 +159,7 @@ func (p *publishers) resolveNames(ctx context.Context) {
 // note takes down whether the host of a document was reached. An outage is
 // told to the operator, but strangers cannot fill the log by naming hosts that
 // there are not.
-func (p *publishers) note(rawURL string, err error) {
+func (p *watchedHosts) note(rawURL string, err error) {
 	u, malformed := url.Parse(rawURL)
 	if malformed != nil || errors.Is(err, egress.ErrURL) { // nothing was tried
 		return
@@ -175,13 +175,13 @@ func (p *publishers) note(rawURL string, err error) {
 	}
 }
 
-func (p *publishers) worksAgain(host string, reached bool) {
+func (p *watchedHosts) worksAgain(host string, reached bool) {
 	if p.outages.ended(host, reached) {
 		p.log.Info("client metadata documents can be fetched again", zap.String("host", host))
 	}
 }
 
-func (p *publishers) failed(host, rawURL string, cause error) {
+func (p *watchedHosts) failed(host, rawURL string, cause error) {
 	if began := p.outages.began(host, rawURL, p.now()); !began && !p.limiter.Allow("unreachable_publisher", host, 1) {
 		return
 	}

@@ -71,14 +71,14 @@ func TestStrangersDoNotSwitchDocuments(t *testing.T) {
 	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
 		t.Errorf("%d warnings for 20 names", n)
 	}
-	l.directory.documents.publishers.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	l.directory.documents.watched.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 	if _, err := l.lookup(h.Publish("/c", goodDocument)); err != nil || l.advertised() {
 		t.Errorf("who names a host of their own switches documents on for everybody: %v", err)
 	}
 }
 
 // What was connected to says nothing of the network, however it answers.
-func TestPublisherAnswersBadly(t *testing.T) {
+func TestWatchedHostAnswersBadly(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{
 		"not found": http.NotFound,
 		"broken":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
@@ -93,7 +93,7 @@ func TestPublisherAnswersBadly(t *testing.T) {
 	}
 }
 
-// A machine that resolves no publisher's name fetches nothing: the first
+// A machine that resolves no watched host's name fetches nothing: the first
 // client need not find that out.
 func TestNoNames(t *testing.T) {
 	l := newLab(t)
@@ -111,43 +111,43 @@ func TestNoNames(t *testing.T) {
 	}
 	l.reload(func(*labSite) {})
 	asked := func() int { mu.Lock(); defer mu.Unlock(); return len(names) }
-	if l.advertised() || asked() != len(wellKnownPublishers) {
+	if l.advertised() || asked() != len(wellKnownHosts) {
 		t.Errorf("asked for %d names", asked())
 	}
-	if l.advertised() || asked() != len(wellKnownPublishers) {
+	if l.advertised() || asked() != len(wellKnownHosts) {
 		t.Errorf("asked again at once for %d names", asked())
 	}
 	mu.Lock()
 	works = true
 	mu.Unlock()
-	l.advance(publisherRetry)
+	l.advance(hostRetry)
 	l.advertised()
 	eventually(t, "not advertised though names resolve", l.advertised)
-	if n := asked(); n != len(wellKnownPublishers)+1 {
+	if n := asked(); n != len(wellKnownHosts)+1 {
 		t.Errorf("asked for %d names", n)
 	}
 }
 
-func TestPublishersOf(t *testing.T) {
+func TestWatchedHostsOf(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy config.Registration
 		want   int
 	}{
-		"default":       {config.Registration{}, len(wellKnownPublishers)},
-		"denied":        {config.Registration{DenyHosts: []string{"claude.ai"}}, len(wellKnownPublishers) - 1},
+		"default":       {config.Registration{}, len(wellKnownHosts)},
+		"denied":        {config.Registration{DenyHosts: []string{"claude.ai"}}, len(wellKnownHosts) - 1},
 		"only listed":   {config.Registration{AllowHosts: []string{"Claude.AI", "claude.ai", "client.example"}}, 2},
 		"only a suffix": {config.Registration{AllowHosts: []string{".example.com"}}, 0},
 	} {
-		if got := publishersOf(&tc.policy); len(got) != tc.want {
+		if got := watchedHostsOf(&tc.policy); len(got) != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
 
 // What was not tried, or may not be reached, is no news of the network.
-func TestPublishersNoteOnlyTries(t *testing.T) {
+func TestWatchedHostsNoteOnlyTries(t *testing.T) {
 	l := newLab(t)
-	p := l.directory.documents.publishers
+	p := l.directory.documents.watched
 	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 	p.note("http://claude.ai/c", egress.ErrURL)
