@@ -36,6 +36,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			"authz/client",
 			"authz/identity",
 			"config",
+			"authz/accounts",
 			"authz/ratelimit",
 			"authz/tokens",
 			"authz/clients",
