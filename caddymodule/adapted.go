@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
