@@ -23,11 +23,11 @@ const secretText = "secret-canary/with?signs=&more"
 // the access log or in Caddy's own at level DEBUG, with the filter of the
 // example; nor does a request for another host, which is in nobody's log.
 func TestNoRouteLogsASecret_A16(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice") + "identity user_id\n" + l.server("optional") +
-		"server keyed /keyed " + l.URL + "/mcp {\nauth per_user_headers {\noptional\n}\n}\n" +
-		"server shared /shared " + l.URL + "/mcp {\nauth oauth {\nresource " + l.URL + "/mcp\n}\n}\n" +
-		"server own /own " + l.URL + "/mcp {\nauth oauth {\nclient_id us\ncallback_path /provider/came/back\n}\n}\n"
+	notion := newService(t)
+	lines := people("alice") + "identity user_id\n" + notion.server("optional") +
+		"server keyed /keyed " + notion.URL + "/mcp {\nauth per_user_headers {\noptional\n}\n}\n" +
+		"server shared /shared " + notion.URL + "/mcp {\nauth oauth {\nresource " + notion.URL + "/mcp\n}\n}\n" +
+		"server own /own " + notion.URL + "/mcp {\nauth oauth {\nclient_id us\ncallback_path /provider/came/back\n}\n}\n"
 	for name, address := range map[string]string{"own site": "", "site for all hosts": "every"} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, lines)

@@ -5,17 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
@@ -23,19 +22,19 @@ import (
 // K13: a credential goes to the server that it was connected for: it follows
 // no redirect, nor a change of the configuration.
 func TestCredentialStaysWithItsServer_K13(t *testing.T) {
-	l := newLab(t)
+	notion := newService(t)
 	evil := newRecorder(t, nil)
-	g := newGateway(t, people("alice")+l.server())
+	g := newGateway(t, people("alice")+notion.server())
 	alice := g.person("alice")
 	alice.connect("notion")
-	l.with(func() {
-		l.answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, http.StatusFound) }
+	notion.Change(func() {
+		notion.Answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, http.StatusFound) }
 	})
 	status(t, alice.call(toolCall), http.StatusBadGateway)
 	if n := evil.count(); n != 0 {
 		t.Errorf("%d requests followed the redirect", n)
 	}
-	moved := strings.Replace(l.server(), l.URL, evil.URL, 1)
+	moved := strings.Replace(notion.server(), notion.URL, evil.URL, 1)
 	g.load(g.caddyfile(people("alice") + moved))
 	if got := status(t, alice.call(toolCall), http.StatusOK); !connectLink.MatchString(got) {
 		t.Errorf("another server under the same id: %s", got)
@@ -44,7 +43,7 @@ func TestCredentialStaysWithItsServer_K13(t *testing.T) {
 		t.Errorf("%d requests went to another server", n)
 	}
 	// One that only moved says so.
-	g.load(g.caddyfile(people("alice") + strings.Replace(moved, "per_user_oauth {", "per_user_oauth {\nresource "+l.URL+"/mcp", 1)))
+	g.load(g.caddyfile(people("alice") + strings.Replace(moved, "per_user_oauth {", "per_user_oauth {\nresource "+notion.URL+"/mcp", 1)))
 	status(t, alice.call(toolCall), http.StatusOK)
 	if n := evil.count(); n != 1 {
 		t.Errorf("%d requests went to the new address", n)
@@ -53,8 +52,8 @@ func TestCredentialStaysWithItsServer_K13(t *testing.T) {
 
 // K14: a record in another person's place opens nothing.
 func TestSwappedRecords_K14(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server())
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
@@ -77,17 +76,15 @@ func TestSwappedRecords_K14(t *testing.T) {
 		}
 	}
 	g.forget(key("alice"), key("bob")) // what was read before is believed for a moment
-	l.with(func() { l.seen = nil })
+	notion.ForgetAccounts()
 	for _, p := range []*person{alice, bob} {
 		if body := status(t, p.call(toolCall), http.StatusBadGateway); !strings.Contains(body, "correlation_id") {
 			t.Errorf("answer %s", body)
 		}
 	}
-	l.with(func() {
-		if len(l.seen) != 0 {
-			t.Errorf("the upstream saw %q", l.seen)
-		}
-	})
+	if got := notion.Accounts(); len(got) != 0 {
+		t.Errorf("the upstream saw calls of %q, want none", got)
+	}
 	if !strings.Contains(g.log(), "audit: the credentials of a connection do not open") {
 		t.Error("nothing in the log")
 	}
@@ -113,8 +110,8 @@ func (g *instance) forget(keys ...storage.ConnectionKey) {
 // N01: connections, and sessions over them, outlive a reload; the configuration
 // that serves decides how a call goes.
 func TestReloadWithConnections_N01(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice") + l.server()
+	notion := newService(t)
+	lines := people("alice") + notion.server()
 	g := newGateway(t, lines)
 	alice := g.person("alice")
 	alice.connect("notion")
@@ -125,16 +122,14 @@ func TestReloadWithConnections_N01(t *testing.T) {
 			t.Errorf("after a reload: %s", got)
 		}
 	}
-	l.with(func() {
-		if l.refreshes != 0 {
-			t.Errorf("%d refreshes", l.refreshes)
-		}
-	})
-	g.load(g.caddyfile(people("alice") + strings.Replace(l.server(), "per_user_oauth", "per_user_headers", 1)))
+	if got := len(notion.provider.Refreshes()); got != 0 {
+		t.Errorf("%d refreshes, want none", got)
+	}
+	g.load(g.caddyfile(people("alice") + strings.Replace(notion.server(), "per_user_oauth", "per_user_headers", 1)))
 	if got := status(t, alice.call(toolCall), http.StatusOK); !connectLink.MatchString(got) {
 		t.Errorf("another way to connect: %s", got)
 	}
-	g.load(g.caddyfile(people("alice") + "server notion /mcp " + l.URL + "/mcp"))
+	g.load(g.caddyfile(people("alice") + "server notion /mcp " + notion.URL + "/mcp"))
 	status(t, alice.call(toolCall), http.StatusBadGateway) // the upstream got no credential
 	g.load(g.caddyfile(lines))
 	alice.wantAccount("alice")
@@ -142,13 +137,13 @@ func TestReloadWithConnections_N01(t *testing.T) {
 
 // P-11: an event stream ends with the connection that it was opened with.
 func TestStreamEndsWithItsConnection_P11(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server())
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
-	l.with(func() {
-		l.answer = func(w http.ResponseWriter, r *http.Request) {
+	notion.Change(func() {
+		notion.Answer = func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = w.Write([]byte("data: open\n\n"))
 			_ = http.NewResponseController(w).Flush()
@@ -173,12 +168,12 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 		t.Errorf("%d streams are open", open)
 	}
 	// A configuration in which the server needs no account ends the others'.
-	g.load(g.caddyfile(people("alice", "bob") + "server notion " + serverPath(t) + " " + l.URL))
+	g.load(g.caddyfile(people("alice", "bob") + "server notion " + serverPath(t) + " " + notion.URL))
 	g.state().recheck(t.Context())
 	if data, err := event(his.Body); !errors.Is(err, io.EOF) {
 		t.Errorf("his stream goes on without an account: %q %v", data, err)
 	}
-	l.Server.CloseClientConnections()
+	notion.CloseClientConnections()
 }
 
 // A pasted key goes where the operator said, after it was tried, and nowhere else.
@@ -188,7 +183,7 @@ func TestPastedKey(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		writeTestJSON(w, map[string]any{"jsonrpc": "2.0", "id": 1, "result": map[string]any{}})
+		oauthtest.Document(oauthtest.Object{"jsonrpc": "2.0", "id": 1, "result": oauthtest.Object{}})(w, r)
 	})
 	g := newGateway(t, people("alice", "bob")+"insecure_allow_loopback\nserver notion /mcp "+up.URL+"/mcp {\nauth per_user_headers {\nheader X-Key \"Token \" \"Your key\"\n}\n}")
 	alice, bob := g.person("alice"), g.person("bob")
@@ -217,17 +212,14 @@ func TestPastedKey(t *testing.T) {
 
 // M01: no credential of an upstream is readable in the files of the gateway.
 func TestNoCredentialOnDisk_M01_CL21(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server())
 	alice := g.person("alice")
 	alice.connect("notion")
 	alice.wantAccount("alice")
-	var secrets []string
-	l.with(func() {
-		secrets = slices.Concat(slices.Collect(maps.Keys(l.access)), slices.Collect(maps.Keys(l.refresh)))
-	})
+	secrets := notion.provider.Tokens()
 	if len(secrets) != 2 {
-		t.Fatalf("%q", secrets)
+		t.Fatalf("the provider gave out %q, want an access token and a refresh token", secrets)
 	}
 	err := filepath.WalkDir(g.dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -248,8 +240,8 @@ func TestNoCredentialOnDisk_M01_CL21(t *testing.T) {
 
 // The documents that providers read, and a callback at a path of the operator's.
 func TestClientDocumentAndCallbackPath_K21(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice") + l.server("client_id app", "callback_path /auth/back")
+	notion := newService(t)
+	lines := people("alice") + notion.server("client_id app", "callback_path /auth/back")
 	g := newGateway(t, lines)
 	alice := g.person("alice")
 	alice.connect("notion")

@@ -34,8 +34,8 @@ func (g *instance) withAdmin(lines string) string {
 
 // An operator sees each connection, ends one, and sees nothing of use to a thief.
 func TestAdminConnections(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice", "bob") + l.server("optional")
+	notion := newService(t)
+	lines := people("alice", "bob") + notion.server("optional")
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)
 	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); strings.TrimSpace(got) != `{"connections":[]}` {
@@ -87,7 +87,7 @@ func TestAdminConnections(t *testing.T) {
 		t.Errorf("still works: %s", got)
 	}
 	bob.wantAccount("bob")
-	l.with(func() { l.refuse = true; clear(l.access) })
+	notion.refuse()
 	status(t, bob.call(toolCall), 200)
 	if got := admin(t, addr, "GET", "/mcp_oauth/connections/"+ids["virtual_key:bob"]+"/status", 200); !strings.Contains(got, `"status":"needs_reauth"`) {
 		t.Errorf("status %s", got)
@@ -107,8 +107,8 @@ func TestAdminConnections(t *testing.T) {
 
 // A shared connection is started by an operator, and then everybody's.
 func TestSharedConnection(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice", "bob") + strings.Replace(l.server(), "per_user_oauth", "oauth", 1)
+	notion := newService(t)
+	lines := people("alice", "bob") + strings.Replace(notion.server(), "per_user_oauth", "oauth", 1)
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)
 	alice, bob := g.person("alice"), g.person("bob")
@@ -151,10 +151,10 @@ func TestSharedConnection(t *testing.T) {
 	wantStatus("pending")
 	operator := g.person("operator")
 	operator.account = "company"
-	l.with(func() { l.decline = true })
+	notion.provider.Change(func() { notion.provider.Declines = true })
 	operator.open(answer.AuthorizeURL)
 	wantStatus("failed")
-	l.with(func() { l.decline = false })
+	notion.provider.Change(func() { notion.provider.Declines = false })
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1))
 	wantStatus("failed") // a reload forgets nothing
 	started = admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)

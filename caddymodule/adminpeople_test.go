@@ -12,8 +12,8 @@ import (
 
 // D09: an operator ends all that a person has, in one go, and nothing of others.
 func TestOperatorEndsAPerson_D09(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice", "bob") + l.server("optional")
+	notion := newService(t)
+	lines := people("alice", "bob") + notion.server("optional")
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)
 	tokens := map[string]string{}

@@ -22,8 +22,8 @@ func registrationsAt(t *testing.T, addr string) []adminapi.Registration {
 // An operator drops a registration: the next person gets a new one, and what is
 // connected stays so.
 func TestAdminRegistrations(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice", "bob") + l.server("optional")
+	notion := newService(t)
+	lines := people("alice", "bob") + notion.server("optional")
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)
 	if got := registrationsAt(t, addr); len(got) != 0 {
@@ -32,7 +32,7 @@ func TestAdminRegistrations(t *testing.T) {
 	admin(t, addr, "DELETE", "/mcp_oauth/registrations/notion", http.StatusNotFound)
 	alice := g.person("alice")
 	alice.connect("notion")
-	want := adminapi.Registration{Site: g.url, Server: "notion", Provider: l.provider.URL, ClientID: "gateway"}
+	want := adminapi.Registration{Site: g.url, Server: "notion", Provider: notion.provider.URL, ClientID: "gateway"}
 	got := registrationsAt(t, addr)
 	if len(got) != 1 || got[0].ChangedAt.IsZero() {
 		t.Fatalf("%+v", got)

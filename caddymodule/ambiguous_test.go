@@ -10,8 +10,8 @@ import (
 // once, also to a server where accounts are connected.
 func TestHeadersSentTwice_N13(t *testing.T) {
 	up := newRecorder(t, nil)
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional")+"server plain /plain "+up.URL)
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional")+"server plain /plain "+up.URL)
 	g.person("alice").connect("notion")
 	for _, path := range []string{"/plain", "/mcp"} {
 		for _, name := range []string{"Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name", "Mcp-Param-Region", "Last-Event-Id", "Content-Type", "Content-Encoding"} {
@@ -22,12 +22,12 @@ func TestHeadersSentTwice_N13(t *testing.T) {
 				}
 				return g.raw(append(lines, "", "{}")...)
 			}
-			l.with(func() { l.seen = nil })
+			notion.ForgetAccounts()
 			before := up.count()
 			if got := send("2025-11-25", "2026-07-28"); !strings.Contains(got, " 400 ") {
 				t.Errorf("%s: %s with two values: %s", path, name, got)
 			}
-			if up.count() != before || len(l.seen) != 0 {
+			if up.count() != before || len(notion.Accounts()) != 0 {
 				t.Errorf("%s: %s with two values reached the server", path, name)
 			}
 			if name == "Mcp-Session-Id" { // of nobody

@@ -29,9 +29,9 @@ func (v *visited) RoundTrip(r *http.Request) (*http.Response, error) {
 // A16: what providers put into the URL of the callback, and the links on which
 // people and operators connect, are in no log, with the filter of the example.
 func TestCallbackIsNotLogged_A16(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice") + l.server("optional") +
-		"server shared /shared " + l.URL + "/mcp {\nauth oauth {\nresource " + l.URL + "/mcp\n}\n}\n"
+	notion := newService(t)
+	lines := people("alice") + notion.server("optional") +
+		"server shared /shared " + notion.URL + "/mcp {\nauth oauth {\nresource " + notion.URL + "/mcp\n}\n}\n"
 	g := newGateway(t, lines)
 	access, addr := filepath.Join(g.dir, "access.log"), freeAddr(t)
 	text := strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1)
@@ -46,7 +46,7 @@ func TestCallbackIsNotLogged_A16(t *testing.T) {
 	started := admin(t, addr, "POST", "/mcp_oauth/connections/shared/start", 200)
 	alice.follow(started)                                                                // from the link of an operator
 	for _, path := range []string{"/api/oauth/callback", "/api/oauth/callback/notion"} { // and what nobody waits for
-		res, err := alice.browser.Get(g.url + path + "?code=canary-code/1?2&state=canary-state&iss=" + url.QueryEscape(l.provider.URL))
+		res, err := alice.browser.Get(g.url + path + "?code=canary-code/1?2&state=canary-state&iss=" + url.QueryEscape(notion.provider.URL))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,8 @@ import (
 func TestBatchPasses_P17(t *testing.T) {
 	const batch = `[ {"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","method":"notifications/x"} ,{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a","name":"b"}}]`
 	up := newRecorder(t, nil)
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server("optional")+"server plain /plain "+up.URL)
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server("optional")+"server plain /plain "+up.URL)
 	alice := g.person("alice")
 
 	status(t, g.call("POST", "/plain", batch, "Authorization", "Bearer "+keyOf("alice"), "Content-Type", "application/json"), http.StatusOK)
@@ -21,10 +21,10 @@ func TestBatchPasses_P17(t *testing.T) {
 		t.Errorf("the plain server got %q", up.bodies)
 	}
 
-	l.with(func() { l.seen = nil })
+	notion.ForgetAccounts()
 	refused := status(t, alice.call(batch), http.StatusForbidden)
-	if !connectLink.MatchString(refused) || !strings.Contains(refused, `"id":null`) || len(l.seen) != 0 {
-		t.Errorf("without a connection: %s, and the server saw %d requests", refused, len(l.seen))
+	if !connectLink.MatchString(refused) || !strings.Contains(refused, `"id":null`) || len(notion.Accounts()) != 0 {
+		t.Errorf("without a connection: %s, and the server saw %d requests", refused, len(notion.Accounts()))
 	}
 	alice.connect("notion")
 	for range 2 {
@@ -37,7 +37,7 @@ func TestBatchPasses_P17(t *testing.T) {
 		if got.Result.Body != batch || got.Result.Account != "alice" {
 			t.Errorf("the connected server got %q", got.Result.Body)
 		}
-		l.expire() // so that it is sent twice, the second time
+		notion.provider.ExpireAll() // so that it is sent twice, the second time
 	}
 }
 
@@ -48,9 +48,9 @@ func TestConnectedStream_P7_P8(t *testing.T) {
 	const first, second = ": still here\n\n", "id: 8\nevent: message\ndata: {\"a\":1}\n\n"
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
-			l := newLab(t)
+			notion := newService(t)
 			next, gone := make(chan bool), make(chan bool)
-			l.answer = func(w http.ResponseWriter, r *http.Request) {
+			notion.Answer = func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")
 				w.Header().Set("X-Accel-Buffering", "no")
 				w.Header().Set("X-Last", r.Header.Get("Last-Event-Id"))
@@ -65,7 +65,7 @@ func TestConnectedStream_P7_P8(t *testing.T) {
 				<-r.Context().Done()
 				close(gone)
 			}
-			g := newGateway(t, people("alice")+l.server())
+			g := newGateway(t, people("alice")+notion.server())
 			alice := g.person("alice")
 			alice.connect("notion")
 			res := g.call(method, "/mcp", toolCall, "Authorization", "Bearer "+keyOf("alice"), "Content-Type", "application/json", "Last-Event-ID", "7")
@@ -88,8 +88,8 @@ func TestConnectedStream_P7_P8(t *testing.T) {
 // Every method that may be answered with a request for input is (revision
 // 2026-07-28, multi round-trip requests).
 func TestAskToConnect_InputRequiredMethods(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	c := g.person("alice").signIn()
 	for method, tt := range map[string]struct{ params, name string }{
 		"prompts/get":    {`"name":"greeting","arguments":{"a":"b"}`, "greeting"},

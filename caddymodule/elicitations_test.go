@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 const opensURLs = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}}}}`
@@ -30,8 +31,8 @@ func TestOpenLinkKeepsTheGrant(t *testing.T) {
 		},
 	} {
 		t.Run(how, func(t *testing.T) {
-			l := newLab(t)
-			g := newGateway(t, people("alice")+l.server("optional"))
+			notion := newService(t)
+			g := newGateway(t, people("alice")+notion.server("optional"))
 			alice := g.person("alice")
 			c := alice.signIn("notion")
 			session := []string{"Mcp-Session-Id", c.send(opensURLs).Header.Get("Mcp-Session-Id"), "Mcp-Protocol-Version", "2025-11-25"}
@@ -40,7 +41,7 @@ func TestOpenLinkKeepsTheGrant(t *testing.T) {
 			if !connectLink.MatchString(answer) {
 				t.Fatalf("answer %s", answer)
 			}
-			g.load(g.caddyfile(people("alice") + l.server("optional"))) // a reload forgets nothing
+			g.load(g.caddyfile(people("alice") + notion.server("optional"))) // a reload forgets nothing
 
 			for _, revision := range []string{"", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
 				for _, body := range []string{
@@ -70,17 +71,17 @@ func TestOpenLinkKeepsTheGrant(t *testing.T) {
 	}
 }
 
-// serveStreams has the lab open MCP sessions, and event streams in them that
+// serveStreams has the server open MCP sessions, and event streams in them that
 // say one thing and then nothing. It returns how many of those are open.
-func (l *lab) serveStreams(t *testing.T) (open *atomic.Int32) {
+func (notion *service) serveStreams(t *testing.T) (open *atomic.Int32) {
 	var sessions atomic.Int32
 	open = new(atomic.Int32)
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
-	l.answer = func(w http.ResponseWriter, r *http.Request) {
+	notion.Answer = func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			w.Header().Set("Mcp-Session-Id", fmt.Sprint("session-", sessions.Add(1)))
-			writeTestJSON(w, map[string]any{"jsonrpc": "2.0", "id": 1, "result": map[string]any{}})
+			oauthtest.Document(oauthtest.Object{"jsonrpc": "2.0", "id": 1, "result": oauthtest.Object{}})(w, r)
 			return
 		}
 		open.Add(1)
@@ -151,14 +152,14 @@ func (s *mcpStream) told() string {
 // A client of 2025-11-25 that waits is told on its own stream that its person
 // connected the server with that link, and nobody else is.
 func TestElicitationComplete(t *testing.T) {
-	l := newLab(t)
-	l.serveStreams(t)
-	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	notion := newService(t)
+	notion.serveStreams(t)
+	g := newGateway(t, people("alice", "bob")+notion.server("optional"))
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
 	waits, other, foreign := alice.openStream(opensURLs), alice.openStream(opensURLs), bob.openStream(opensURLs)
-	l.with(func() { l.need = "write" })
+	notion.Change(func() { notion.Need = "write" })
 	first, _ := waits.ask()
 	second, answer := waits.ask()
 	other.ask()
@@ -166,7 +167,7 @@ func TestElicitationComplete(t *testing.T) {
 	if first == second {
 		t.Error("two links have one name")
 	}
-	g.load(g.caddyfile(people("alice", "bob") + l.server("optional"))) // a reload forgets nothing
+	g.load(g.caddyfile(people("alice", "bob") + notion.server("optional"))) // a reload forgets nothing
 	alice.follow(answer)
 	told := map[string]bool{waits.told(): true, waits.told(): true}
 	if !told[first] || !told[second] {
@@ -186,9 +187,9 @@ func TestElicitationComplete(t *testing.T) {
 // Without an account nothing of the upstream's reaches a client any more; one
 // that can be asked by URL keeps its stream, to be told that there is one again.
 func TestStreamWaitsForWord(t *testing.T) {
-	l := newLab(t)
-	open := l.serveStreams(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	open := notion.serveStreams(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	alice := g.person("alice")
 	recheck := func() { stateOf(t, g).recheck(t.Context()) }
 	lose := func(initialize string) *mcpStream {
@@ -226,10 +227,10 @@ func TestStreamWaitsForWord(t *testing.T) {
 
 	end(lose(strings.Replace(opensURLs, `"url":{}`, "", 1)))
 	s = lose(opensURLs)
-	g.load(g.caddyfile(people("bob") + l.server("optional"))) // alice's key is withdrawn
+	g.load(g.caddyfile(people("bob") + notion.server("optional"))) // alice's key is withdrawn
 	recheck()
 	end(s)
-	g.load(g.caddyfile(people("alice") + l.server("optional")))
+	g.load(g.caddyfile(people("alice") + notion.server("optional")))
 	s = lose(opensURLs)
 	stateOf(t, g).streams.Close(gateway.StopGrace)
 	end(s)

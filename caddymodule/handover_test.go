@@ -17,12 +17,12 @@ import (
 func TestNameGivenToAnotherMeanwhile_I10(t *testing.T) {
 	for name, connects := range map[string]bool{"who connects nothing": false, "who connects an account": true} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			g := newGateway(t, people("alice")+l.server())
+			notion := newService(t)
+			g := newGateway(t, people("alice")+notion.server())
 			first, second := g.person("alice"), g.person("second")
 			handOver := sync.OnceFunc(func() {
 				given := strings.Replace(people("alice"), fmt.Sprintf("%x", storage.HashOf(keyOf("alice"))), fmt.Sprintf("%x", storage.HashOf(keyOf("second"))), 1)
-				g.load(g.caddyfile(given + l.server()))
+				g.load(g.caddyfile(given + notion.server()))
 				if connects {
 					second.connect("notion")
 				}
@@ -50,8 +50,8 @@ func TestNameGivenToAnotherMeanwhile_I10(t *testing.T) {
 
 // Neither is a request state that was given to the one before.
 func TestRequestStateOfAnotherKey_D25(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server())
 	version := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}
 	call := func(more string) string {
 		return `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami",` + more + modernMeta + `}}`
@@ -64,6 +64,6 @@ func TestRequestStateOfAnotherKey_D25(t *testing.T) {
 	retry := call(`"requestState":"` + asked.Result.RequestState + `","inputResponses":{"gw.connect.notion":{"action":"accept"}},`)
 	status(t, before.call(retry, version...), http.StatusOK)
 	given := strings.Replace(people("alice"), fmt.Sprintf("%x", storage.HashOf(keyOf("alice"))), fmt.Sprintf("%x", storage.HashOf(keyOf("second"))), 1)
-	g.load(g.caddyfile(given + l.server()))
+	g.load(g.caddyfile(given + notion.server()))
 	status(t, g.person("second").call(retry, version...), http.StatusBadRequest)
 }

@@ -3,11 +3,14 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // K10: fifty calls at once find the token expired, by its time or because the
@@ -17,28 +20,31 @@ import (
 func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 	for name, token := range map[string]struct {
 		lifetime int
-		expire   func(*testing.T, *lab)
+		expire   func(*testing.T, *service)
 	}{
-		"expired": {1, func(t *testing.T, _ *lab) {
+		"expired": {1, func(t *testing.T, _ *service) {
 			all, err := activeHandler(t).site.Load().broker.Overviews(t.Context())
 			if err != nil || len(all) != 1 {
-				t.Fatal(all, err)
+				t.Fatalf("connections %+v, %v; want one", all, err)
 			}
 			<-time.After(time.Until(all[0].TokenExpiresAt)) // by the gateway's real clock
 		}},
-		"refused": {3600, func(_ *testing.T, l *lab) { l.expire() }},
+		"refused": {3600, func(_ *testing.T, notion *service) { notion.provider.ExpireAll() }},
 	} {
 		for _, reload := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, reload %v", name, reload), func(t *testing.T) {
-				l := newLab(t)
-				lines := people("alice") + l.server()
+				notion := newService(t)
+				lines := people("alice") + notion.server()
 				g := newGateway(t, lines)
 				alice := g.person("alice")
-				l.with(func() { l.lifetime = token.lifetime })
+				notion.provider.Members = oauthtest.Object{"expires_in": token.lifetime}
 				alice.connect("notion")
-				token.expire(t, l)
+				token.expire(t, notion)
 				gate := make(chan struct{})
-				l.with(func() { l.lifetime, l.gate = 3600, gate })
+				notion.provider.Change(func() {
+					notion.provider.Members = oauthtest.Object{"expires_in": 3600}
+					notion.provider.Arrived = func(url.Values) { <-gate }
+				})
 
 				before := activeHandler(t)
 				var calls sync.WaitGroup
@@ -59,11 +65,9 @@ func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 				if replaced := activeHandler(t) != before; replaced != reload {
 					t.Errorf("the configuration was replaced: %v", replaced)
 				}
-				l.with(func() {
-					if l.refreshes != 1 {
-						t.Errorf("%d refreshes", l.refreshes)
-					}
-				})
+				if got := len(notion.provider.Refreshes()); got != 1 {
+					t.Errorf("%d refreshes, want 1", got)
+				}
 			})
 		}
 	}

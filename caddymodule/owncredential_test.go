@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // E25: of a hundred people who all make a hundred calls at the same time, each
 // call carries the account of the person who makes it, and each answer is that
 // of the call.
 func TestEachCallCarriesItsOwnAccount_E25_CL18(t *testing.T) {
-	l := newLab(t)
+	notion := newService(t)
 	names := make([]string, 100)
 	for i := range names {
 		names[i] = fmt.Sprintf("person%03d", i)
 	}
-	lines := people(names...) + l.server()
+	lines := people(names...) + notion.server()
 	g := newGateway(t, lines)
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\ntrusted_proxies static 127.0.0.1/32\n}", 1))
 	all := make([]*person, len(names))
@@ -44,18 +45,14 @@ func TestEachCallCarriesItsOwnAccount_E25_CL18(t *testing.T) {
 		calls.Wait()
 	}
 	everybodyCalls(100)
-	l.with(func() {
-		if len(l.seen) < 100*len(all) || l.refreshes != 0 {
-			t.Errorf("%d calls arrived, after %d refreshes", len(l.seen), l.refreshes)
-		}
-		clear(l.access) // and when all are refreshed at once
-	})
+	if calls, refreshes := len(notion.Accounts()), len(notion.provider.Refreshes()); calls < 100*len(all) || refreshes != 0 {
+		t.Errorf("%d calls arrived, after %d refreshes; want %d, after none", calls, refreshes, 100*len(all))
+	}
+	notion.provider.ExpireAll() // and when all are refreshed at once
 	everybodyCalls(10)
-	l.with(func() {
-		if l.refreshes != len(all) {
-			t.Errorf("%d refreshes for %d people", l.refreshes, len(all))
-		}
-	})
+	if got := len(notion.provider.Refreshes()); got != len(all) {
+		t.Errorf("%d refreshes for %d people, want one each", got, len(all))
+	}
 	if log := g.log(); strings.Contains(log, "at-") && strings.Contains(log, "-person") {
 		t.Error("the log has a token")
 	}
@@ -86,16 +83,16 @@ func (p *person) wantEcho(client *http.Client, id int) {
 
 // A body is sent again as it was, whatever became of the buffer it was in.
 func TestBodyIsSentAgain(t *testing.T) {
-	l := newLab(t)
+	notion := newService(t)
 	sizes := map[string]int{"a": 0, "b": 511, "c": 4096, "d": mcp.MaxRequest - 200}
-	g := newGateway(t, people("a", "b", "c", "d", "large")+l.server())
+	g := newGateway(t, people("a", "b", "c", "d", "large")+notion.server())
 	bodyOf := func(size int) string {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":%q}}`, strings.Repeat("x", size))
 	}
 	for name, size := range sizes {
 		p := g.person(name)
 		p.connect("notion")
-		l.expire()
+		notion.provider.ExpireAll()
 		got := status(t, p.call(bodyOf(size)), http.StatusOK)
 		if want := strings.ReplaceAll(bodyOf(size), `"`, `\"`); !strings.Contains(got, want) || !strings.Contains(got, `"account":"`+name+`"`) {
 			t.Errorf("%d: the upstream got another body: %.200s", size, got)
@@ -103,7 +100,7 @@ func TestBodyIsSentAgain(t *testing.T) {
 	}
 	p := g.person("large")
 	p.connect("notion")
-	l.expire()
+	notion.provider.ExpireAll()
 	res := p.call(bodyOf(mcp.MaxRequest))
 	if body := status(t, res, http.StatusServiceUnavailable); res.Header.Get("Retry-After") == "" || !strings.Contains(body, "again") {
 		t.Errorf("%v %s", res.Header, body)
@@ -115,20 +112,20 @@ func TestBodyIsSentAgain(t *testing.T) {
 
 // E24: what an upstream says about a credential ends here.
 func TestRefusedCredential_E24(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server())
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
-	l.expire()
+	notion.provider.ExpireAll()
 	alice.wantAccount("alice") // refreshed, once
 	clean := func(res *http.Response, body string) {
 		t.Helper()
-		if strings.Contains(body, canary) || strings.Contains(fmt.Sprint(res.Header), canary) || strings.Contains(fmt.Sprint(res.Header), l.URL) {
+		if strings.Contains(body, oauthtest.Canary) || strings.Contains(fmt.Sprint(res.Header), oauthtest.Canary) || strings.Contains(fmt.Sprint(res.Header), notion.URL) {
 			t.Errorf("the client got %v %s", res.Header, body)
 		}
 	}
-	l.with(func() { clear(l.access); l.refuse = true })
+	notion.refuse()
 	for range 3 {
 		res := bob.call(toolCall)
 		body := status(t, res, http.StatusOK)
@@ -137,20 +134,18 @@ func TestRefusedCredential_E24(t *testing.T) {
 			t.Errorf("no link: %s", body)
 		}
 	}
-	l.with(func() {
-		if l.refreshes != 2 {
-			t.Errorf("%d refreshes", l.refreshes)
-		}
-	})
-	if strings.Contains(g.log(), canary) {
+	if got := len(notion.provider.Refreshes()); got != 2 {
+		t.Errorf("%d refreshes, want 2", got)
+	}
+	if strings.Contains(g.log(), oauthtest.Canary) {
 		t.Error("the log has what the upstream or the provider said")
 	}
 }
 
 // E22, P-11: a session belongs to one person and one account.
 func TestSessionOfAnAccount_E22_P11(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server())
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
@@ -163,7 +158,7 @@ func TestSessionOfAnAccount_E22_P11(t *testing.T) {
 		t.Errorf("the upstream's session: %s", got)
 	}
 	use(bob, http.StatusNotFound)
-	l.expire()
+	notion.provider.ExpireAll()
 	use(alice, http.StatusOK) // a refresh keeps the session
 	alice.account = "alice-elsewhere"
 	alice.connect("notion")
@@ -181,11 +176,11 @@ func TestSessionOfAnAccount_E22_P11(t *testing.T) {
 // E22, P-11: a session that was opened with somebody's account does not go on
 // where the site has none any more, nor one without where it has them.
 func TestSessionAfterAccountsLeft_E22_P11(t *testing.T) {
-	l := newLab(t)
+	notion := newService(t)
 	t.Setenv("SITE_TOKEN", "token-of-the-site")
-	l.with(func() { l.access["token-of-the-site"] = "site" })
-	with := people("alice") + l.server("optional")
-	without := people("alice") + "insecure_allow_loopback\nserver notion /mcp " + l.URL + "/mcp {\ntitle Notion\nauth headers {\nAuthorization \"Bearer {env.SITE_TOKEN}\"\n}\n}\n"
+	notion.provider.Adopt("token-of-the-site", "site")
+	with := people("alice") + notion.server("optional")
+	without := people("alice") + "insecure_allow_loopback\nserver notion /mcp " + notion.URL + "/mcp {\ntitle Notion\nauth headers {\nAuthorization \"Bearer {env.SITE_TOKEN}\"\n}\n}\n"
 	g := newGateway(t, with)
 	alice := g.person("alice")
 	alice.connect("notion")
@@ -215,22 +210,20 @@ func TestSessionAfterAccountsLeft_E22_P11(t *testing.T) {
 // P-11, when the person connects another account while a call is under way: what
 // is sent again after a 401 is not sent into the session of the first.
 func TestAnotherAccountDuringACall_E22_P11(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server())
 	alice := g.person("alice")
 	alice.connect("notion")
 	session := alice.call(initialize).Header.Get("Mcp-Session-Id")
-	l.watch = func(_ *http.Request, token string) {
-		l.watch = nil
+	notion.Watch = func(_ *http.Request, token string) {
+		notion.Change(func() { notion.Watch = nil })
 		alice.account = "alice-elsewhere"
 		alice.connect("notion")
-		l.with(func() { delete(l.access, token) })
+		notion.provider.Expire(token)
 	}
 	status(t, alice.call(toolCall, "Mcp-Session-Id", session), http.StatusNotFound)
-	l.with(func() {
-		if slices.Contains(l.seen, "alice-elsewhere") {
-			t.Error("the call went on with the other account")
-		}
-	})
+	if got := notion.Accounts(); slices.Contains(got, "alice-elsewhere") {
+		t.Errorf("calls carried the accounts %q, want none of the other account", got)
+	}
 	alice.wantAccount("alice-elsewhere")
 }

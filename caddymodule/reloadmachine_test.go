@@ -27,10 +27,10 @@ import (
 // Among the replacements is one that puts each server in the place of the
 // other: what was connected with one must not get to see the other.
 type reloadMachine struct {
-	g     *instance
-	labs  map[string]*lab // by server
-	round int
-	load  int // configurations so far
+	g        *instance
+	services map[string]*service // by server
+	round    int
+	load     int // configurations so far
 
 	// Of the round.
 	t       *rapid.T
@@ -70,11 +70,11 @@ type begun struct {
 func (b begun) possible() []string { return b.accounts[b.first:] }
 
 func newReloadMachine(t *testing.T) *reloadMachine {
-	m := &reloadMachine{labs: map[string]*lab{}}
+	m := &reloadMachine{services: map[string]*service{}}
 	for _, name := range machineServers {
-		l := newLab(t)
-		l.watch = func(r *http.Request, token string) { m.watch(name, r, token) }
-		m.labs[name] = l
+		service := newService(t)
+		service.Watch = func(r *http.Request, token string) { m.watch(name, r, token) }
+		m.services[name] = service
 	}
 	m.g = newGateway(t, alice+m.servers())
 	return m
@@ -84,12 +84,12 @@ func newReloadMachine(t *testing.T) *reloadMachine {
 func (m *reloadMachine) servers() string {
 	lines := "insecure_allow_loopback\n"
 	for _, name := range machineServers {
-		lines += fmt.Sprintf("server %s /%s %s/mcp {\nauth per_user_oauth\nidentity_header X-User user\n}\n", name, name, m.labs[m.behind(name)].URL)
+		lines += fmt.Sprintf("server %s /%s %s/mcp {\nauth per_user_oauth\nidentity_header X-User user\n}\n", name, name, m.services[m.behind(name)].URL)
 	}
 	return lines
 }
 
-// behind returns which lab is in the place of a server.
+// behind returns which service is in the place of a server.
 func (m *reloadMachine) behind(server string) string {
 	if m.swapped {
 		return machineServers[1-slices.Index(machineServers, server)]
@@ -98,18 +98,18 @@ func (m *reloadMachine) behind(server string) string {
 }
 
 // watch looks at each request that reaches a server, before that does.
-func (m *reloadMachine) watch(lab string, r *http.Request, token string) {
+func (m *reloadMachine) watch(service string, r *http.Request, token string) {
 	if token == "" {
 		return
 	}
 	account := strings.SplitN(token+"--", "-", 4)[2]
 	m.mu.Lock()
-	if want := r.Header.Get("X-User") + "/" + lab + "/"; !strings.HasPrefix(account, want) {
-		m.wrong = append(m.wrong, fmt.Sprintf("%s saw %q, want one of %s", lab, token, want))
+	if want := r.Header.Get("X-User") + "/" + service + "/"; !strings.HasPrefix(account, want) {
+		m.wrong = append(m.wrong, fmt.Sprintf("%s saw %q, want one of %s", service, token, want))
 	}
 	call, err := strconv.Atoi(r.Header.Get("X-Request-Id"))
 	if err != nil || !slices.Contains(m.begun[call].possible(), account) {
-		m.wrong = append(m.wrong, fmt.Sprintf("%s saw %q on a call that began after it was ended", lab, token))
+		m.wrong = append(m.wrong, fmt.Sprintf("%s saw %q on a call that began after it was ended", service, token))
 	}
 	held := m.held
 	m.mu.Unlock()
@@ -190,7 +190,7 @@ func (m *reloadMachine) disconnect() {
 
 // expire ends all access tokens, as a server sees it.
 func (m *reloadMachine) expire() {
-	m.labs[rapid.SampledFrom(machineServers).Draw(m.t, "server")].expire()
+	m.services[rapid.SampledFrom(machineServers).Draw(m.t, "server")].provider.ExpireAll()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.standing {
@@ -285,13 +285,10 @@ func (m *reloadMachine) check() {
 			}
 		}
 	}
-	for name, l := range m.labs {
-		l.with(func() {
-			if len(l.twice) > 0 {
-				m.wrong = append(m.wrong, fmt.Sprintf("%s got twice %q", name, l.twice))
-			}
-			l.twice = nil
-		})
+	for name, service := range m.services {
+		if reused := service.provider.Reused(); len(reused) > 0 {
+			m.wrong = append(m.wrong, fmt.Sprintf("the provider of %s got twice %q, want nothing", name, reused))
+		}
 	}
 	if wrong := m.wrong; len(wrong) > 0 {
 		m.wrong = nil

@@ -145,7 +145,7 @@ func TestAccessLogWarning_A16(t *testing.T) {
 		"links, no Referer": {"log {\nformat filter {\nrequest>uri delete\nresp_headers>Location delete\n}\n}", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lines := alice + newLab(t).server()
+			lines := alice + newService(t).server()
 			g := newGateway(t, lines)
 			g.load(strings.Replace(g.caddyfile(lines), "bind 127.0.0.1", "bind 127.0.0.1\n"+tt.log, 1))
 			if got := strings.Contains(g.log(), warning); got != tt.want {

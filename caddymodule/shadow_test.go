@@ -56,8 +56,8 @@ func TestNothingShadowsOurPaths_N06(t *testing.T) {
 // the admin API: not from another origin, not under another name for this
 // machine.
 func TestAdminFromAPage_N11(t *testing.T) {
-	l := newLab(t)
-	lines := people("alice") + l.server("optional")
+	notion := newService(t)
+	lines := people("alice") + notion.server("optional")
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)
 	g.person("alice").connect("notion")

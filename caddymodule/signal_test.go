@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // What package gateway leaves for the answer in a retry, and how often it asks.
@@ -73,8 +75,8 @@ func (p *person) open(link string) string {
 
 // D-23, D-25: revision 2026-07-28. The waiting call succeeds on retry.
 func TestAskToConnect_InputRequired(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	c := g.person("alice").signIn()
 	version := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "whoami"}
 	call := func(more string) string {
@@ -119,8 +121,8 @@ func TestAskToConnect_InputRequired(t *testing.T) {
 // D-25: the upstream never sees a state of ours. A client whose retry would be
 // too large to be kept, and so to be looked into, gets no state.
 func TestAskToConnect_LargeRequest_D25(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	c := g.person("alice").signIn()
 	call := func(size int, more string) string {
 		start := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami","x":"`
@@ -163,8 +165,8 @@ var requestState = regexp.MustCompile(`"requestState":"([^"]+)"`)
 // Revision 2026-07-28 knows no input request for other methods, nor an error
 // of 2025-11-25: those lead to the authorization page.
 func TestAskToConnect_OtherMethodsOf2026(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	c := g.person("alice").signIn()
 	body := `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{` + modernMeta + `}}`
 	res := c.send(body, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/list")
@@ -177,8 +179,8 @@ func TestAskToConnect_OtherMethodsOf2026(t *testing.T) {
 
 // P-2: nothing is answered from a body that the headers contradict.
 func TestHeadersContradictBody_P2(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server("optional"))
 	alice, bob := g.person("alice").signIn(), g.person("bob").signIn("notion")
 	body := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"whoami",` + modernMeta + `}}`
 	headers := func(method, name string) []string {
@@ -203,11 +205,11 @@ func TestHeadersContradictBody_P2(t *testing.T) {
 				t.Errorf("%s, %s: %s", name, what, got)
 			}
 		}
-		l.with(func() { l.need = "write" })
+		notion.Change(func() { notion.Need = "write" })
 		if got := status(t, bob.send(body, wrong...), http.StatusBadRequest); !strings.Contains(got, `"code":-32020`) {
 			t.Errorf("%s, lacks a scope: %s", name, got)
 		}
-		l.with(func() { l.need = "" })
+		notion.Change(func() { notion.Need = "" })
 		if got := status(t, bob.send(body, wrong...), http.StatusOK); !strings.Contains(got, `"account":"bob"`) {
 			t.Errorf("%s, connected: %s", name, got) // it is for the upstream to judge
 		}
@@ -226,15 +228,15 @@ func wantChallenge(t *testing.T, res *http.Response, parts ...string) {
 			t.Errorf("challenge %q lacks %q", challenge, part)
 		}
 	}
-	if strings.Contains(challenge, canary) {
+	if strings.Contains(challenge, oauthtest.Canary) {
 		t.Errorf("challenge %q", challenge)
 	}
 }
 
 // Revision 2025-11-25, with what the client declared when it initialized.
 func TestAskToConnect_URLElicitation(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	alice := g.person("alice")
 	alice.connect("notion")
 	session := func(capabilities string) string {
@@ -264,8 +266,8 @@ func TestAskToConnect_URLElicitation(t *testing.T) {
 // What a client sends or opens by itself while its person's account is gone
 // must not end the grant before the client can be asked.
 func TestUnaskedRequestsEndNoGrant(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	alice := g.person("alice")
 	c := alice.signIn("notion")
 	session := c.send(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}}}}`).Header.Get("Mcp-Session-Id")
@@ -292,8 +294,8 @@ func TestUnaskedRequestsEndNoGrant(t *testing.T) {
 
 // An OAuth client of any revision is led back to the authorization page.
 func TestAskToConnect_Authorization(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	alice := g.person("alice")
 	t.Run("403 with the scope of the connection", func(t *testing.T) {
 		c := alice.signIn()
@@ -309,7 +311,7 @@ func TestAskToConnect_Authorization(t *testing.T) {
 		c := alice.signIn()
 		status(t, c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25"), http.StatusForbidden)
 		c.refreshTokens()
-		g.load(g.caddyfile(people("alice") + l.server("optional"))) // a reload forgets nothing
+		g.load(g.caddyfile(people("alice") + notion.server("optional"))) // a reload forgets nothing
 		res := c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25")
 		status(t, res, http.StatusUnauthorized)
 		wantChallenge(t, res, `error="invalid_token"`)
@@ -367,8 +369,8 @@ func (c *client) wantNoRefresh() {
 
 // A virtual key has no authorization page behind it: the link is in words.
 func TestAskToConnect_VirtualKey(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server())
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server())
 	alice, bob := g.person("alice"), g.person("bob")
 	list := status(t, alice.call(`{"jsonrpc":"2.0","id":"x","method":"tools/list"}`), http.StatusForbidden)
 	if !strings.Contains(list, `"id":"x"`) || !connectLink.MatchString(list) {
@@ -389,52 +391,48 @@ func TestAskToConnect_VirtualKey(t *testing.T) {
 	alice.accountPage()
 	alice.follow(answer)
 	alice.wantAccount("alice")
-	l.with(func() {
-		for _, account := range l.seen {
-			if account == "bob" {
-				t.Error("bob's account was used")
-			}
-		}
-	})
+	if got := notion.Accounts(); slices.Contains(got, "bob") {
+		t.Errorf("calls carried the accounts %q, want none of bob", got)
+	}
 	bob.call(toolCall)
 }
 
 // CL-16: an upstream that wants another scope gets a person asked for it, but
 // not forever.
 func TestAskForScope_CL16(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice", "bob")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice", "bob")+notion.server("optional"))
 	alice, bob := g.person("alice"), g.person("bob")
 	alice.connect("notion")
 	bob.connect("notion")
-	l.with(func() { l.need = "write" })
+	notion.Change(func() { notion.Need = "write" })
 	answer := status(t, alice.call(toolCall), http.StatusOK)
-	if strings.Contains(answer, canary) {
+	if strings.Contains(answer, oauthtest.Canary) {
 		t.Errorf("answer %s", answer)
 	}
 	alice.follow(answer)
 	alice.wantAccount("alice")
 	for n := range scopeAsksPerMinute { // for whatever it wants each time
-		l.with(func() { l.need = fmt.Sprint("write", n) })
+		notion.Change(func() { notion.Need = fmt.Sprint("write", n) })
 		if answer = status(t, bob.call(toolCall), http.StatusOK); !connectLink.MatchString(answer) {
 			t.Fatalf("no link: %s", answer)
 		}
 	}
-	l.with(func() { l.need = "something else" })
-	if answer = status(t, bob.call(toolCall), http.StatusOK); connectLink.MatchString(answer) || strings.Contains(answer, canary) || !strings.Contains(answer, `"isError":true`) {
+	notion.Change(func() { notion.Need = "something else" })
+	if answer = status(t, bob.call(toolCall), http.StatusOK); connectLink.MatchString(answer) || strings.Contains(answer, oauthtest.Canary) || !strings.Contains(answer, `"isError":true`) {
 		t.Errorf("asked again: %s", answer)
 	}
 }
 
 // What is too much for a link is told to the operator.
 func TestTooManyScopesForALink(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	alice := g.person("alice")
 	alice.connect("notion")
-	l.with(func() {
+	notion.Change(func() {
 		for i := range 150 {
-			l.need += fmt.Sprint("a.rather.long.scope.", i, " ")
+			notion.Need += fmt.Sprint("a.rather.long.scope.", i, " ")
 		}
 	})
 	got := status(t, alice.call(toolCall), http.StatusOK)
@@ -444,21 +442,21 @@ func TestTooManyScopesForALink(t *testing.T) {
 	if !strings.Contains(g.log(), "more scopes than a link has room for") {
 		t.Error("the log does not say so")
 	}
-	l.with(func() { l.need = "" })
+	notion.Change(func() { notion.Need = "" })
 	alice.wantAccount("alice")
 }
 
 // RFC 6750 section 3: the scope is optional in a challenge. Without it there is
 // nothing to ask the person for, and nothing wrong with account and grant.
 func TestLacksUnnamedScope_CL16(t *testing.T) {
-	l := newLab(t)
-	g := newGateway(t, people("alice")+l.server("optional"))
+	notion := newService(t)
+	g := newGateway(t, people("alice")+notion.server("optional"))
 	alice := g.person("alice")
 	c := alice.signIn("notion")
-	l.with(func() { l.need, l.unnamed = "write", true })
+	notion.Change(func() { notion.Need, notion.Unnamed = "write", true })
 	for _, revision := range []string{"", "2025-06-18", "2025-11-25"} {
 		got := status(t, c.send(toolCall, "Mcp-Protocol-Version", revision), http.StatusOK)
-		if !strings.Contains(got, `"isError":true`) || connectLink.MatchString(got) || strings.Contains(got, canary) {
+		if !strings.Contains(got, `"isError":true`) || connectLink.MatchString(got) || strings.Contains(got, oauthtest.Canary) {
 			t.Errorf("%q: answer %s", revision, got)
 		}
 		res := c.send(`{"jsonrpc":"2.0","id":7,"method":"tools/list"}`, "Mcp-Protocol-Version", revision)
@@ -466,7 +464,7 @@ func TestLacksUnnamedScope_CL16(t *testing.T) {
 			t.Errorf("%q: answer %v %s", revision, res.Header, got)
 		}
 	}
-	l.with(func() { l.need = "" })
+	notion.Change(func() { notion.Need = "" })
 	c.refreshTokens()
 	if got := status(t, c.send(toolCall), http.StatusOK); !strings.Contains(got, `"account":"alice"`) {
 		t.Errorf("the next call: %s", got)
@@ -480,8 +478,8 @@ func TestLinkInWordsFits(t *testing.T) {
 		host  = "model-context-protocol-gateway.internal-tools.staging.example.com" // 64 characters, as long as real ones get
 		title = "Google Calendar (staging)"
 	)
-	l := newLab(t)
-	g := newGateway(t, people("a-person-with-a-name-that-is-really-rather-long")+strings.Replace(l.server(), "title Notion", `title "`+title+`"`, 1))
+	notion := newService(t)
+	g := newGateway(t, people("a-person-with-a-name-that-is-really-rather-long")+strings.Replace(notion.server(), "title Notion", `title "`+title+`"`, 1))
 	alice := g.person("a-person-with-a-name-that-is-really-rather-long")
 	longer := len("https://"+host) - len(g.url)
 	for _, body := range []string{toolCall, `{"jsonrpc":"2.0","id":"00000000-0000-0000-0000-000000000000","method":"tools/list"}`, opensURLs} {

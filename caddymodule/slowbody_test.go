@@ -15,7 +15,7 @@ import (
 func TestSlowBody_N08(t *testing.T) {
 	defer func(before time.Duration) { requestbody.Timeout = before }(requestbody.Timeout)
 	requestbody.Timeout = 500 * time.Millisecond
-	lines := alice + newLab(t).server()
+	lines := alice + newService(t).server()
 	g := newGateway(t, lines)
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\nprotocols h1 h2c\n}", 1))
 	h2 := &http.Transport{Protocols: new(http.Protocols)}
