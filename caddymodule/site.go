@@ -7,11 +7,11 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
@@ -23,10 +23,10 @@ import (
 // site is a configured handler at work: its authorization server and its path
 // table. It exists once the store is open, and never changes.
 type site struct {
-	as       *authz.AuthorizationServer
+	as       *server.AuthorizationServer
 	broker   *accounts.Broker // nil unless a server is connected
 	exact    map[string]endpoint
-	prefixes []authz.Route
+	prefixes []server.Route
 }
 
 // endpoint is what answers at a path: a page or OAuth endpoint, or an MCP server.
@@ -43,7 +43,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		return nil, nil, err
 	}
 	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
-	deps := authz.Deps{
+	deps := server.Deps{
 		Store: state.store, Clients: h.clients, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
 		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
@@ -51,7 +51,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	if broker != nil {
 		deps.Connections = broker
 	}
-	as := authz.New(h.cfg, deps)
+	as := server.New(h.cfg, deps)
 	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
 	people := consent.New(consent.Deps{
 		Server: as, Broker: broker, Pages: branded, Logger: h.log, LinkUsed: state.elicitations.Complete,

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -50,7 +50,7 @@ func (b *browser) open(target string) *httptest.ResponseRecorder {
 	return b.send(httptest.NewRequest(http.MethodGet, target, nil))
 }
 
-var linkOfTheClient = authz.AuthorizePath + "?" + url.Values{
+var linkOfTheClient = server.AuthorizePath + "?" + url.Values{
 	"response_type": {"code"}, "client_id": {"editor"}, "state": {"a b&c"},
 	"redirect_uri":   {"cursor://anysphere.cursor-mcp/oauth/callback"},
 	"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},

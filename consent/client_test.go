@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -23,7 +23,7 @@ func bothPages(t *testing.T, client clients.Client, redirectURI string) map[stri
 }
 
 // shown returns a page of a flow that no client could begin like this.
-func shown(t *testing.T, show flowHandler, target string, f *authz.Flow) *httptest.ResponseRecorder {
+func shown(t *testing.T, show flowHandler, target string, f *flows.Flow) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	if err := show(w, getRequest(target), f); err != nil {

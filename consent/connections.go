@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -75,7 +75,7 @@ func (c *connections) statuses(ctx context.Context, owners ...string) (map[strin
 
 // inFlow is statuses for a flow: with what was connected in it, and with what
 // the person had connected before.
-func (c *connections) inFlow(ctx context.Context, f *authz.Flow) (map[string]accounts.Status, error) {
+func (c *connections) inFlow(ctx context.Context, f *flows.Flow) (map[string]accounts.Status, error) {
 	return c.statuses(ctx, storage.FlowOwner(f.ID), f.Identity.Subject)
 }
 
@@ -145,7 +145,7 @@ func (c *connections) requestedScopes(ctx context.Context, servers []*config.Ser
 
 // endInFlow ends what was connected in the flow, so that providers hear of it
 // too.
-func (c *connections) endInFlow(ctx context.Context, f *authz.Flow) error {
+func (c *connections) endInFlow(ctx context.Context, f *flows.Flow) error {
 	owner := storage.FlowOwner(f.ID)
 	made, err := c.statuses(ctx, owner)
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *connections) endInFlow(ctx context.Context, f *authz.Flow) error {
 
 // startOver ends what somebody connected in the flow, and what they are about
 // to, before it becomes somebody else's.
-func (c *connections) startOver(ctx context.Context, f *authz.Flow) error {
+func (c *connections) startOver(ctx context.Context, f *flows.Flow) error {
 	for _, s := range c.cfg.Servers {
 		if !c.perUser(s) {
 			continue

@@ -8,10 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -67,7 +67,7 @@ func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectReque
 // left from. If that was the page of a link, whoever gave them the link is told.
 func (p *connector) finished(w http.ResponseWriter, returnTo string) {
 	path, _, _ := strings.Cut(returnTo, "?")
-	if ticket, ok := strings.CutPrefix(path, authz.ConnectPath); ok {
+	if ticket, ok := strings.CutPrefix(path, server.ConnectPath); ok {
 		p.notifyLinkUsed(ticket)
 	}
 	p.pages.Redirect(w, returnTo)

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -101,7 +101,7 @@ func TestLinkOfThePerson(t *testing.T) {
 	if back != "/oauth/connect/ticket?done=1&server=notion" {
 		t.Errorf("Location = %q", back)
 	}
-	s.advance(authz.ConnectLinkLifetime)
+	s.advance(server.ConnectLinkLifetime)
 	page = s.get(back).Body.String()
 	if !strings.Contains(page, "Notion is connected") || !strings.Contains(page, "Go back to your application") || strings.Contains(page, accountConnectPath) {
 		t.Errorf("page:\n%s", page)
@@ -161,7 +161,7 @@ func TestBadLinks(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	s.advance(authz.ConnectLinkLifetime)
+	s.advance(server.ConnectLinkLifetime)
 	if w := s.get(linkURL); w.Code != http.StatusGone {
 		t.Errorf("expired: %d", w.Code)
 	}

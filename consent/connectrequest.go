@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -40,7 +40,7 @@ type targets struct {
 	cfg         *config.Site
 	text        *pages.Text
 	policy      *grants.Policy
-	links       *authz.Links
+	links       *server.Links
 	connections *connections
 }
 
@@ -63,14 +63,14 @@ func (t *targets) of(ctx context.Context, s *sessions.Session, values url.Values
 		return connectRequest{}, err
 	}
 	c, err := t.ofLink(s, link)
-	c.returnTo = withQuery(authz.ConnectPath+ticket, "server", link.Server, "done", "1")
+	c.returnTo = withQuery(server.ConnectPath+ticket, "server", link.Server, "done", "1")
 	c.keyPage = withQuery(accountKeyPath, "server", link.Server, "ticket", ticket)
 	return c, err
 }
 
 // openLink returns what a link stands for. With ErrLinkExpired or ErrLinkUsed
 // it still does.
-func (t *targets) openLink(ctx context.Context, ticket string) (*authz.ConnectLink, error) {
+func (t *targets) openLink(ctx context.Context, ticket string) (*server.ConnectLink, error) {
 	link, err := t.links.Open(ticket)
 	if err != nil {
 		return link, err
@@ -81,7 +81,7 @@ func (t *targets) openLink(ctx context.Context, ticket string) (*authz.ConnectLi
 // ofLink returns the request to connect what a link is for, if it was made for
 // the person. One for the connection that everybody shares was handed to an
 // operator by the admin API, and is the operator's proof.
-func (t *targets) ofLink(s *sessions.Session, link *authz.ConnectLink) (connectRequest, error) {
+func (t *targets) ofLink(s *sessions.Session, link *server.ConnectLink) (connectRequest, error) {
 	var c connectRequest
 	var err error
 	switch {

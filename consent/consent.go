@@ -8,9 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -20,7 +21,7 @@ const AccountPath = "/oauth/account"
 
 // Paths of the forms of a flow.
 const (
-	submitPath      = authz.ConsentFormsPath + "submit"
+	submitPath      = server.ConsentFormsPath + "submit"
 	flowConnectPath = "/api/oauth/per-user/upstream/authorize"
 	flowPastePath   = "/api/oauth/per-user/upstream/key"
 	flowKeyPath     = "/oauth/consent/key" // a page
@@ -56,7 +57,7 @@ type Consent struct {
 
 // Deps is what the pages work with.
 type Deps struct {
-	Server *authz.AuthorizationServer
+	Server *server.AuthorizationServer
 	Broker *accounts.Broker // nil if people connect nothing
 	Logins *identity.Logins // nil if nobody signs in elsewhere
 	Pages  *pages.Pages
@@ -109,13 +110,13 @@ func newConsent(d Deps, b broker) *Consent {
 }
 
 // Routes returns the endpoints, each to be served at the site's root.
-func (c *Consent) Routes() []authz.Route {
+func (c *Consent) Routes() []server.Route {
 	page, form := c.requests.page, c.requests.form
 	visit, act := c.requests.visit, c.requests.act
 	signedIn := c.requests.signedIn
-	routes := []authz.Route{
-		{Path: authz.ConsentPath, Handler: page(c.identity.show)},
-		{Path: authz.ServicesPath, Handler: page(c.services.show)},
+	routes := []server.Route{
+		{Path: server.ConsentPath, Handler: page(c.identity.show)},
+		{Path: server.ServicesPath, Handler: page(c.services.show)},
 		{Path: submitPath, Handler: form(c.services.submit)},
 		{Path: AccountPath, Handler: visit(c.account.show)},
 		{Path: revokePath, Handler: act(signedIn(c.account.revoke))},
@@ -123,17 +124,17 @@ func (c *Consent) Routes() []authz.Route {
 		{Path: signOutEverywherePath, Handler: act(signedIn(c.account.signOutEverywhere))},
 	}
 	for _, m := range c.methods() {
-		routes = append(routes, authz.Route{Path: authz.ConsentFormsPath + m.Form, Handler: form(c.identity.accept(m.Kind))})
+		routes = append(routes, server.Route{Path: server.ConsentFormsPath + m.Form, Handler: form(c.identity.accept(m.Kind))})
 		if !m.SingleUse {
-			routes = append(routes, authz.Route{Path: accountFormsPath + m.Form, Handler: act(c.signIn.accept(m.Kind))})
+			routes = append(routes, server.Route{Path: accountFormsPath + m.Form, Handler: act(c.signIn.accept(m.Kind))})
 		}
 	}
 	routes = append(routes, c.login.routes()...)
-	for _, route := range []authz.Route{
+	for _, route := range []server.Route{
 		{Path: flowConnectPath, Handler: byMethod(c.flowConnect.toButton(), form(c.flowConnect.accept(c.connector.start)))},
 		{Path: flowKeyPath, Handler: page(c.flowConnect.keyPage(c.connector.showKeyPage))},
 		{Path: flowPastePath, Handler: form(c.flowConnect.accept(c.connector.saveKeys))},
-		{Path: authz.ConnectPath, Handler: visit(c.link.show)},
+		{Path: server.ConnectPath, Handler: visit(c.link.show)},
 		{Path: accountConnectPath, Handler: act(c.targets.accept(c.connector.start))},
 		{Path: accountKeyPath, Handler: byMethod(visit(c.targets.keyPage(c.connector.showKeyPage)), act(c.targets.accept(c.connector.saveKeys)))},
 		{Path: disconnectPath, Handler: act(signedIn(c.account.disconnect))},
@@ -188,7 +189,7 @@ func siteName(issuer string) string {
 
 // pageURL returns the address of a page for a flow, with further parameters.
 // The flow_id is sealed and worthless in any other browser.
-func pageURL(path string, f *authz.Flow, code string, more ...string) string {
+func pageURL(path string, f *flows.Flow, code string, more ...string) string {
 	return withQuery(path, append([]string{"flow_id", f.SealedID, "error", code}, more...)...)
 }
 

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -39,7 +39,7 @@ type clientView struct {
 }
 
 // client describes the client of a flow.
-func (d *describer) client(f *authz.Flow) clientView {
+func (d *describer) client(f *flows.Flow) clientView {
 	v := d.namedClient(f.Client.Metadata.ClientName, f.Client.Origin == clients.Preregistered, f.RedirectURI)
 	if f.Client.Origin != clients.MetadataDocument {
 		return v
@@ -110,7 +110,7 @@ type scopeView struct {
 
 // scopes lists the scopes of the request that this server knows. A client has
 // no say in how they are described.
-func (d *describer) scopes(f *authz.Flow, s *config.Server) []scopeView {
+func (d *describer) scopes(f *flows.Flow, s *config.Server) []scopeView {
 	var views []scopeView
 	for _, scope := range f.Scope {
 		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.OptionalScopes, scope) {

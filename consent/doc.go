@@ -3,7 +3,7 @@
 // connect upstream servers and look after what they let in, and the page that
 // says what went wrong.
 //
-// It walks a person through a flow of an authz.AuthorizationServer, and to the
+// It walks a person through a flow of an server.AuthorizationServer, and to the
 // providers of an accounts.Broker. Each page is a type with what it needs; New
 // puts them together. Package pages has the templates, the words and the looks.
 //

@@ -6,10 +6,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
@@ -34,9 +35,9 @@ func (f *failure) Unwrap() error { return f.cause }
 
 // changed refuses a form on which the person saw something else than what is
 // the case now: who they are, or what is connected.
-func changed(t *pages.Text, f *authz.Flow) *failure {
+func changed(t *pages.Text, f *flows.Flow) *failure {
 	failed := refuse(http.StatusConflict, t.Changed).next(t.ChangedNext).
-		backTo(pageURL(authz.ServicesPath, f, "")).because(authz.ErrFlowChanged)
+		backTo(pageURL(server.ServicesPath, f, "")).because(flows.ErrChanged)
 	failed.Title = t.ChangedTitle
 	return failed
 }
@@ -81,16 +82,16 @@ func explain(t *pages.Text, err error) *failure {
 		message string
 		next    string
 	}{
-		{authz.ErrFlowInvalid, http.StatusBadRequest, t.Invalid, ""},
+		{flows.ErrInvalid, http.StatusBadRequest, t.Invalid, ""},
 		{sessions.ErrNotAllowed, http.StatusBadRequest, t.Invalid, ""},
-		{authz.ErrFlowExpired, http.StatusGone, t.Expired, ""},
-		{authz.ErrFlowOtherBrowser, http.StatusForbidden, t.OtherBrowser, ""},
+		{flows.ErrExpired, http.StatusGone, t.Expired, ""},
+		{flows.ErrOtherBrowser, http.StatusForbidden, t.OtherBrowser, ""},
 		{sessions.ErrForged, http.StatusForbidden, t.Forged, ""},
-		{authz.ErrFlowSubmitted, http.StatusConflict, t.Submitted, ""},
-		{authz.ErrFlowChanged, http.StatusConflict, t.Changed, ""},
-		{authz.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
-		{authz.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
-		{authz.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
+		{flows.ErrSubmitted, http.StatusConflict, t.Submitted, ""},
+		{flows.ErrChanged, http.StatusConflict, t.Changed, ""},
+		{server.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
+		{server.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
+		{server.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
 		{identity.ErrLoginEnded, http.StatusBadRequest, t.LoginEnded, t.LoginNext},
 		{identity.ErrLoginOtherBrowser, http.StatusForbidden, t.OtherBrowser, t.LoginNext},
 	} {

@@ -6,8 +6,9 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -17,7 +18,7 @@ import (
 type flowConnect struct {
 	*web
 	*describer
-	flows       *authz.Flows
+	flows       *flows.Flows
 	connections *connections
 }
 
@@ -25,7 +26,7 @@ type flowConnect struct {
 // their consent: the page has named the client, where it sends them, and what is
 // asked of the provider (MCP security best practices, confused deputy).
 func (p *flowConnect) accept(connect connectHandler) flowHandler {
-	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	return func(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 		c, err := p.target(r, f, r.PostForm)
 		if err != nil {
 			return err
@@ -36,7 +37,7 @@ func (p *flowConnect) accept(connect connectHandler) flowHandler {
 
 // keyPage serves the page for the keys of a server.
 func (p *flowConnect) keyPage(show keyPage) flowHandler {
-	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	return func(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 		c, err := p.target(r, f, r.URL.Query())
 		if err != nil {
 			return err
@@ -56,23 +57,23 @@ func (p *flowConnect) keyPage(show keyPage) flowHandler {
 func (p *flowConnect) toButton() http.Handler {
 	return p.get(func(w http.ResponseWriter, r *http.Request) error {
 		query := r.URL.Query()
-		server := p.connections.serverID(cmp.Or(query.Get("mcp_client_id"), query.Get("server")))
+		id := p.connections.serverID(cmp.Or(query.Get("mcp_client_id"), query.Get("server")))
 		if query.Get("flow_id") == "" {
-			p.pages.Redirect(w, withQuery(AccountPath, "focus", server))
+			p.pages.Redirect(w, withQuery(AccountPath, "focus", id))
 			return nil
 		}
 		f, err := p.flows.Open(r, query.Get("flow_id"))
 		if err != nil {
 			return err
 		}
-		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, "", "focus", server))
+		p.pages.Redirect(w, pageURL(server.ServicesPath, f, "", "focus", id))
 		return nil
 	})
 }
 
 // target returns what the person wants to connect in a flow. Until the flow
 // ends it belongs to nobody else, and is forgotten with it.
-func (p *flowConnect) target(r *http.Request, f *authz.Flow, values url.Values) (connectRequest, error) {
+func (p *flowConnect) target(r *http.Request, f *flows.Flow, values url.Values) (connectRequest, error) {
 	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) || r.Method == http.MethodPost && !identity.IsShown(r, *f.Identity) {
 		return connectRequest{}, changed(p.text, f)
 	}
@@ -88,7 +89,7 @@ func (p *flowConnect) target(r *http.Request, f *authz.Flow, values url.Values) 
 	}
 	return connectRequest{
 		server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
-		returnTo: pageURL(authz.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
+		returnTo: pageURL(server.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
 		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
 	}, nil
 }

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -19,15 +20,15 @@ type fields struct {
 	FormsPath string
 }
 
-func fieldsOf(f *authz.Flow) fields {
-	return fields{FlowID: f.SealedID, CSRFToken: f.CSRFToken, FormsPath: authz.ConsentFormsPath}
+func fieldsOf(f *flows.Flow) fields {
+	return fields{FlowID: f.SealedID, CSRFToken: f.CSRFToken, FormsPath: server.ConsentFormsPath}
 }
 
 // identityPage is where the person in a flow says who they are.
 type identityPage struct {
 	*web
 	*describer
-	flows       *authz.Flows
+	flows       *flows.Flows
 	connections *connections
 	signIn      *signIn
 	logins      *logins
@@ -35,7 +36,7 @@ type identityPage struct {
 
 // show asks who the person is. The page is shown even if there is only one
 // answer: nothing happens before a person pressed a button.
-func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	t := p.pages.Text()
 	hidden := fieldsOf(f)
 	hidden.Focus = p.connections.serverID(r.URL.Query().Get("focus"))
@@ -58,14 +59,14 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flo
 
 // accept takes the form of a method.
 func (p *identityPage) accept(kind identity.Kind) flowHandler {
-	return func(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+	return func(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 		m, err := p.signIn.method(kind)
 		if err != nil {
 			return err
 		}
 		focus := r.PostForm.Get("focus")
 		if m.Start != nil {
-			return p.logins.start(w, r, m, pageURL(authz.ConsentPath, f, ""), identity.PendingLogin{FlowID: f.SealedID, Focus: focus})
+			return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, ""), identity.PendingLogin{FlowID: f.SealedID, Focus: focus})
 		}
 		id, err := p.signIn.identify(r, m, f.ID)
 		return p.proceed(w, r, f, focus, id, err)
@@ -73,9 +74,9 @@ func (p *identityPage) accept(kind identity.Kind) flowHandler {
 }
 
 // proceed goes on as the person, or asks again.
-func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *authz.Flow, focus string, id storage.Identity, err error) error {
+func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.Flow, focus string, id storage.Identity, err error) error {
 	if err != nil {
-		return p.notIdentified(w, pageURL(authz.ConsentPath, f, ""), err)
+		return p.notIdentified(w, pageURL(server.ConsentPath, f, ""), err)
 	}
 	if f.Identity != nil && !f.Identity.Same(id) {
 		if err := p.connections.startOver(r.Context(), f); err != nil {
@@ -85,6 +86,6 @@ func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *authz.
 	if err := p.flows.Identify(r.Context(), f, id); err != nil {
 		return err
 	}
-	p.pages.Redirect(w, pageURL(authz.ServicesPath, f, "", "focus", p.connections.serverID(focus)))
+	p.pages.Redirect(w, pageURL(server.ServicesPath, f, "", "focus", p.connections.serverID(focus)))
 	return nil
 }

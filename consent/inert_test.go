@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -19,7 +19,7 @@ const spell = `{{env "SECRET"}} ${SECRET} [[env "SECRET"]]`
 // that somebody put around the handler.
 func TestNothingOfStrangersRuns(t *testing.T) {
 	who := storage.Identity{Kind: "user_id", Subject: "user_id:" + spell, Name: spell}
-	spelled := func(s *site) *authz.Flow {
+	spelled := func(s *site) *flows.Flow {
 		f := s.mustOpenFlow()
 		f.Client = &clients.Client{ID: "https://evil.example/" + spell, Origin: clients.MetadataDocument, Metadata: oauth.ClientMetadata{ClientName: spell}}
 		f.RedirectURI, f.Identity = "https://evil.example/cb?"+spell, &who

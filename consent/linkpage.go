@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
@@ -27,11 +27,11 @@ type linkPage struct {
 func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	t := p.pages.Text()
 	query := r.URL.Query()
-	ticket := strings.TrimPrefix(r.URL.Path, authz.ConnectPath)
+	ticket := strings.TrimPrefix(r.URL.Path, server.ConnectPath)
 	done := query.Get("done") != "" && query.Get("error") == ""
 	link, err := p.targets.openLink(r.Context(), ticket)
 	// Whoever used the link, perhaps at its end, is still told that it worked.
-	if err != nil && !(done && (errors.Is(err, authz.ErrLinkExpired) || errors.Is(err, authz.ErrLinkUsed))) {
+	if err != nil && !(done && (errors.Is(err, server.ErrLinkExpired) || errors.Is(err, server.ErrLinkUsed))) {
 		return err
 	}
 	shared := link.IsShared()

@@ -7,9 +7,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -57,7 +58,7 @@ func (p *logins) logDenied(m *identity.Method, err error) {
 type loginCallback struct {
 	*logins
 	signIn     *signIn
-	flows      *authz.Flows
+	flows      *flows.Flows
 	identity   *identityPage
 	signInPage *signInPage
 }
@@ -108,11 +109,11 @@ func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identi
 }
 
 // routes returns the callbacks of the methods that need one.
-func (p *loginCallback) routes() []authz.Route {
-	var routes []authz.Route
+func (p *loginCallback) routes() []server.Route {
+	var routes []server.Route
 	for _, m := range p.signIn.cfg.SignIn {
 		if m.Finish != nil {
-			routes = append(routes, authz.Route{Path: loginCallbackPath + m.Form, Handler: p.handler(m.Kind)})
+			routes = append(routes, server.Route{Path: loginCallbackPath + m.Form, Handler: p.handler(m.Kind)})
 		}
 	}
 	return routes

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -58,7 +58,7 @@ func loginSite(t *testing.T, e *elsewhere, more ...identity.Method) *walk {
 	})
 }
 
-const companyForm = authz.ConsentFormsPath + "company"
+const companyForm = server.ConsentFormsPath + "company"
 
 // leaves presses the button of a page that sends the browser elsewhere, and
 // returns the answer with which the browser comes back.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 )
 
 // What a person once approved is never taken for an answer to the next request,
@@ -37,12 +37,12 @@ func TestWalkConsentIsNotRemembered_I07(t *testing.T) {
 			silent := "&" + url.Values{"prompt": {"none"}, "max_age": {"99999"}}.Encode()
 			for _, more := range []string{"", silent} {
 				link := nothing("the link of the client", b.open(linkOfTheClient+more)).Header().Get("Location")
-				if !strings.HasPrefix(link, authz.ConsentPath+"?") {
+				if !strings.HasPrefix(link, server.ConsentPath+"?") {
 					t.Fatalf("sent to %q", link)
 				}
 				page := nothing("the first page", b.open(link))
 				mustAnswer(t, page, http.StatusOK)
-				nothing("the services page of nobody", b.open(strings.Replace(link, authz.ConsentPath, authz.ServicesPath, 1)))
+				nothing("the services page of nobody", b.open(strings.Replace(link, server.ConsentPath, server.ServicesPath, 1)))
 
 				page = b.follow(b.press(page, userIDPath, url.Values{"user_id": {"alice"}}))
 				nothing("the services page", page)

@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -29,7 +29,7 @@ type web struct {
 
 type (
 	handler      func(http.ResponseWriter, *http.Request) error
-	flowHandler  func(http.ResponseWriter, *http.Request, *authz.Flow) error
+	flowHandler  func(http.ResponseWriter, *http.Request, *flows.Flow) error
 	visitHandler func(http.ResponseWriter, *http.Request, *sessions.Session) error
 )
 
@@ -142,7 +142,7 @@ func repeats(values url.Values, except ...string) bool {
 // flow, or the browser session.
 type requests struct {
 	*web
-	flows    *authz.Flows
+	flows    *flows.Flows
 	sessions *sessions.Sessions
 	grants   *grants.Grants
 	cfg      *config.Site

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 )
@@ -132,12 +132,12 @@ func TestFlowErrorsInWords(t *testing.T) {
 		err    error
 		status int
 	}{
-		"invalid":       {authz.ErrFlowInvalid, 400},
-		"expired":       {authz.ErrFlowExpired, 410},
-		"other browser": {authz.ErrFlowOtherBrowser, 403},
+		"invalid":       {flows.ErrInvalid, 400},
+		"expired":       {flows.ErrExpired, 410},
+		"other browser": {flows.ErrOtherBrowser, 403},
 		"forged":        {sessions.ErrForged, 403},
-		"submitted":     {authz.ErrFlowSubmitted, 409},
-		"changed":       {authz.ErrFlowChanged, 409},
+		"submitted":     {flows.ErrSubmitted, 409},
+		"changed":       {flows.ErrChanged, 409},
 		"client gone":   {&oauth.Error{Status: 400, Code: "invalid_client", Description: "The client is gone."}, 400},
 		"OAuth 503":     {&oauth.Error{Status: 503, Code: "temporarily_unavailable", Cause: http.ErrServerClosed}, 503},
 		"store down":    {http.ErrServerClosed, 503},

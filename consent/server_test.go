@@ -9,12 +9,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -29,7 +29,7 @@ import (
 type walk struct {
 	t      *testing.T
 	mux    *http.ServeMux
-	as     *authz.AuthorizationServer
+	as     *server.AuthorizationServer
 	broker *accounts.Broker // nil on a site with nothing to connect
 	clock  sync.Mutex       // guards now
 	now    time.Time
@@ -145,7 +145,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 		t.Fatal(err)
 	}
 	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
-	deps := authz.Deps{
+	deps := server.Deps{
 		Store: store, Clients: []clients.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
 		Egress: egress.New(egress.Options{}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
@@ -159,7 +159,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 		})
 		deps.Connections = w.broker
 	}
-	w.as = authz.New(&cfg, deps)
+	w.as = server.New(&cfg, deps)
 	return w, Deps{
 		Server: w.as, Broker: w.broker, Pages: p, Logger: log,
 		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.time},

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -18,7 +19,7 @@ import (
 type servicesPage struct {
 	*web
 	*describer
-	flows       *authz.Flows
+	flows       *flows.Flows
 	connections *connections
 }
 
@@ -34,10 +35,10 @@ type serverView struct {
 
 // show asks what the client may do, and lets the person connect what it needs
 // for that.
-func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
 		query := r.URL.Query()
-		p.pages.Redirect(w, pageURL(authz.ConsentPath, f, query.Get("error"), "focus", p.connections.serverID(query.Get("focus"))))
+		p.pages.Redirect(w, pageURL(server.ConsentPath, f, query.Get("error"), "focus", p.connections.serverID(query.Get("focus"))))
 		return nil
 	}
 	statuses, err := p.connections.inFlow(r.Context(), f)
@@ -67,7 +68,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flo
 		Proof:          proof,
 		IdentityDigest: identity.FormValue(*f.Identity),
 		Stays:          p.lifetime(f.Client),
-		ChangeURL:      pageURL(authz.ConsentPath, f, ""),
+		ChangeURL:      pageURL(server.ConsentPath, f, ""),
 		AccountURL:     AccountPath,
 		ConnectURL:     flowConnectPath,
 		Servers:        servers,
@@ -80,7 +81,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *authz.Flo
 // servers lists what the person can grant. What the client asked for is chosen
 // beforehand, and so is a server that is the only one, and what the person chose
 // before they went to connect something.
-func (p *servicesPage) servers(r *http.Request, f *authz.Flow, statuses map[string]accounts.Status) []serverView {
+func (p *servicesPage) servers(r *http.Request, f *flows.Flow, statuses map[string]accounts.Status) []serverView {
 	servers := p.flows.Servers(f)
 	chosen := strings.Fields(r.URL.Query().Get("chosen"))
 	requested := p.connections.requestedScopes(r.Context(), servers, statuses)
@@ -102,9 +103,9 @@ func (p *servicesPage) servers(r *http.Request, f *authz.Flow, statuses map[stri
 
 // submit ends the flow as the person decided, and sends the browser back to
 // the client. It grants only to the identity that the page showed.
-func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	if f.Identity == nil {
-		p.pages.Redirect(w, pageURL(authz.ConsentPath, f, ""))
+		p.pages.Redirect(w, pageURL(server.ConsentPath, f, ""))
 		return nil
 	}
 	if !identity.IsShown(r, *f.Identity) || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
@@ -119,16 +120,16 @@ func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *authz.F
 	default:
 		return refuse(http.StatusBadRequest, p.pages.Text().BadRequest)
 	}
-	if errors.Is(err, authz.ErrFlowChanged) {
+	if errors.Is(err, flows.ErrChanged) {
 		return changed(p.pages.Text(), f)
 	}
 	return err
 }
 
-func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	resources := r.PostForm["resource"]
 	if len(resources) == 0 {
-		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, pages.CodeNoServer))
+		p.pages.Redirect(w, pageURL(server.ServicesPath, f, pages.CodeNoServer))
 		return nil
 	}
 	statuses, err := p.connections.inFlow(r.Context(), f)
@@ -136,11 +137,11 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *authz.
 		return err
 	}
 	if missing := p.missing(f, resources, statuses); missing != "" {
-		p.pages.Redirect(w, pageURL(authz.ServicesPath, f, pages.CodeRequired,
+		p.pages.Redirect(w, pageURL(server.ServicesPath, f, pages.CodeRequired,
 			"server", missing, "chosen", chosenIDs(p.flows.Servers(f), resources)))
 		return nil
 	}
-	url, err := p.end(w, r, f, authz.Approval{Resources: resources, Connected: connected(statuses)})
+	url, err := p.end(w, r, f, flows.Approval{Resources: resources, Connected: connected(statuses)})
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *authz.
 // end ends the flow with a grant. Where people connect something, it signs them
 // in to the account and connect pages too: a link to connect must find whom it
 // was made for. Elsewhere a browser session would serve nobody.
-func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *authz.Flow, a authz.Approval) (string, error) {
+func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *flows.Flow, a flows.Approval) (string, error) {
 	if p.connections.broker == nil {
 		return p.flows.Approve(r.Context(), f, a)
 	}
@@ -160,7 +161,7 @@ func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *authz.Flow
 
 // missing returns a server that the person chose and must connect first, if
 // there is one.
-func (p *servicesPage) missing(f *authz.Flow, resources []string, statuses map[string]accounts.Status) string {
+func (p *servicesPage) missing(f *flows.Flow, resources []string, statuses map[string]accounts.Status) string {
 	for _, s := range p.flows.Servers(f) {
 		if p.connections.perUser(s) && !s.Auth.Optional && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
 			return s.ID
@@ -191,7 +192,7 @@ func chosenIDs(offered []*config.Server, resources []string) string {
 	return strings.Join(ids, " ")
 }
 
-func (p *servicesPage) deny(w http.ResponseWriter, r *http.Request, f *authz.Flow) error {
+func (p *servicesPage) deny(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	if err := p.connections.endInFlow(r.Context(), f); err != nil {
 		return err
 	}

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -18,7 +18,7 @@ type signInPage struct {
 	*web
 	*describer
 	sessions    *sessions.Sessions
-	links       *authz.Links
+	links       *server.Links
 	connections *connections
 	signIn      *signIn
 	logins      *logins
@@ -53,7 +53,7 @@ func (p *signInPage) accept(kind identity.Kind) visitHandler {
 			if _, err := p.links.Open(ticket); err != nil {
 				return err
 			}
-			next = authz.ConnectPath + ticket
+			next = server.ConnectPath + ticket
 		}
 		m, err := p.signIn.method(kind)
 		if err != nil {

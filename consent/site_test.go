@@ -15,8 +15,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -27,10 +27,10 @@ const testKey = "vk-3f2b9a-canary"
 
 // Paths of the forms of a flow.
 const (
-	keyPath       = authz.ConsentFormsPath + "vk"
-	userIDPath    = authz.ConsentFormsPath + "user-id"
-	anonymousPath = authz.ConsentFormsPath + "skip"
-	caddyPath     = authz.ConsentFormsPath + "caddy"
+	keyPath       = server.ConsentFormsPath + "vk"
+	userIDPath    = server.ConsentFormsPath + "user-id"
+	anonymousPath = server.ConsentFormsPath + "skip"
+	caddyPath     = server.ConsentFormsPath + "caddy"
 )
 
 // site is a site with one browser, in which the request of a client waits. Its
@@ -94,7 +94,7 @@ func (s *site) asks(client map[string]any, parameters url.Values) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := httptest.NewRequest(http.MethodPost, authz.RegisterPath, bytes.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, server.RegisterPath, bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	s.mux.ServeHTTP(w, r)
@@ -114,7 +114,7 @@ func (s *site) asks(client map[string]any, parameters url.Values) {
 		query[name] = values
 	}
 	w = httptest.NewRecorder()
-	s.mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, authz.AuthorizePath+"?"+query.Encode(), nil))
+	s.mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, server.AuthorizePath+"?"+query.Encode(), nil))
 	to, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || w.Code != http.StatusFound {
 		s.t.Fatalf("authorize: %d %s", w.Code, shows(w))
@@ -129,7 +129,7 @@ func (s *site) do(r *http.Request) *httptest.ResponseRecorder {
 	s.t.Helper()
 	words := []string{"flow_id=sealed", "flow_id=" + s.flowID, "csrf_token=csrf-1", "csrf_token=" + s.csrf, "csrf_token=csrf-b", "csrf_token=" + s.openSession().CSRFToken}
 	if s.ticket != "" {
-		words = append(words, "ticket=ticket", "ticket="+s.ticket, authz.ConnectPath+"ticket", authz.ConnectPath+s.ticket)
+		words = append(words, "ticket=ticket", "ticket="+s.ticket, server.ConnectPath+"ticket", server.ConnectPath+s.ticket)
 	}
 	meant := strings.NewReplacer(words...)
 	body, err := io.ReadAll(r.Body)

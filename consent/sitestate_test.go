@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -14,14 +14,14 @@ import (
 )
 
 // openFlow returns the flow as it is, or an error once it has ended.
-func (s *site) openFlow() (*authz.Flow, error) {
+func (s *site) openFlow() (*flows.Flow, error) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.AddCookie(s.flow)
 	return s.as.Flows.Open(r, s.flowID)
 }
 
 // mustOpenFlow returns the flow, which has not ended.
-func (s *site) mustOpenFlow() *authz.Flow {
+func (s *site) mustOpenFlow() *flows.Flow {
 	s.t.Helper()
 	f, err := s.openFlow()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -128,11 +128,11 @@ func (a API) endConnection(w http.ResponseWriter, r *http.Request, id string) er
 // everybody. Whoever has the link can, once, for as long as it is good. With
 // servers of the same id on several sites, the query parameter site names the
 // one.
-func (a API) startShared(w http.ResponseWriter, r *http.Request, server string) error {
+func (a API) startShared(w http.ResponseWriter, r *http.Request, id string) error {
 	var found []*Site
 	for _, s := range a.connecting() {
 		named := r.URL.Query().Get("site")
-		upstream := s.Accounts.Server(server)
+		upstream := s.Accounts.Server(id)
 		if upstream != nil && upstream.Auth.Mode == config.OAuth && (named == "" || named == s.Issuer) {
 			found = append(found, s)
 		}
@@ -141,13 +141,13 @@ func (a API) startShared(w http.ResponseWriter, r *http.Request, server string) 
 	case 0:
 		return apiError(http.StatusNotFound, "no site has a server of this id with auth oauth")
 	case 1:
-		link, err := found[0].Server.Links.SharedURL(r.Context(), server)
+		link, err := found[0].Server.Links.SharedURL(r.Context(), id)
 		if err != nil {
 			return failure(err)
 		}
-		found[0].Accounts.Started(server, time.Now().Add(authz.ConnectLinkLifetime))
+		found[0].Accounts.Started(id, time.Now().Add(server.ConnectLinkLifetime))
 		return writeJSON(w, map[string]any{
-			"site": found[0].Issuer, "server": server, "status": "pending",
+			"site": found[0].Issuer, "server": id, "status": "pending",
 			"authorize_url": link,
 		})
 	}

@@ -6,8 +6,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -25,7 +25,7 @@ type Operator struct {
 // Site is one site.
 type Site struct {
 	Issuer string
-	Server *authz.AuthorizationServer
+	Server *server.AuthorizationServer
 	// Accounts is nil unless people or an operator connect accounts.
 	Accounts *accounts.Broker
 }

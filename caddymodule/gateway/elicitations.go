@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 )
 
 // maxElicitations bounds how many are remembered.
@@ -74,7 +74,7 @@ func (e *Elicitations) begin(c elicited, now time.Time) {
 		return
 	}
 	makeRoom(e.begun, func(until time.Time) time.Time { return until }, now)
-	e.begun[c] = now.Add(authz.ConnectLinkLifetime)
+	e.begun[c] = now.Add(server.ConnectLinkLifetime)
 }
 
 // isOpen reports whether a client was given a link that its person may still
@@ -90,7 +90,7 @@ func (e *Elicitations) await(link string, s mcpSession, scopes []string, now tim
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	makeRoom(e.waiting, func(w waitingClient) time.Time { return w.until }, now)
-	e.waiting[elicitationID(link)] = waitingClient{s, strings.Join(scopes, " "), now.Add(authz.ConnectLinkLifetime)}
+	e.waiting[elicitationID(link)] = waitingClient{s, strings.Join(scopes, " "), now.Add(server.ConnectLinkLifetime)}
 }
 
 // Complete tells the session that was given the link that its person connected the

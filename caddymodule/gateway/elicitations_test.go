@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 )
 
 func TestElicitationsEnd(t *testing.T) {
@@ -19,8 +19,8 @@ func TestElicitationsEnd(t *testing.T) {
 		t.Error("open before anybody was asked")
 	}
 	o.begin(c, now)
-	o.begin(c, now.Add(authz.ConnectLinkLifetime-time.Second)) // prolongs nothing
-	if !o.isOpen(c, now.Add(authz.ConnectLinkLifetime-time.Second)) || o.isOpen(c, now.Add(authz.ConnectLinkLifetime)) {
+	o.begin(c, now.Add(server.ConnectLinkLifetime-time.Second)) // prolongs nothing
+	if !o.isOpen(c, now.Add(server.ConnectLinkLifetime-time.Second)) || o.isOpen(c, now.Add(server.ConnectLinkLifetime)) {
 		t.Error("not open for the life of the first link")
 	}
 	for _, other := range []elicited{{"j", "g", "s"}, {"i", "h", "s"}, {"i", "g", "t"}} {

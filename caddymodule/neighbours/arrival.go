@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -43,7 +43,7 @@ func CheckArrival(ctx caddy.Context, site *config.Site, publicURL string) error 
 
 // neededPaths are the paths without which no client can sign in.
 func neededPaths(site *config.Site) []string {
-	paths := []string{"/.well-known/oauth-authorization-server", authz.AuthorizePath, authz.TokenPath}
+	paths := []string{"/.well-known/oauth-authorization-server", server.AuthorizePath, server.TokenPath}
 	for _, s := range site.Servers {
 		paths = append(paths, s.Path, "/.well-known/oauth-protected-resource"+strings.TrimSuffix(s.Path, "/"))
 	}

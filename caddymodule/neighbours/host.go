@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -89,7 +89,7 @@ func Misdirected(r *http.Request) error {
 // its URL may have secrets, such as an answer of a provider that was sent to the
 // wrong name: the log of that host is not the site's, and filters nothing.
 func keepOutOfAccessLog(r *http.Request) {
-	if r.URL.RawQuery != "" || strings.HasPrefix(r.URL.Path, authz.ConnectPath) || r.Header.Get("Referer") != "" {
+	if r.URL.RawQuery != "" || strings.HasPrefix(r.URL.Path, server.ConnectPath) || r.Header.Get("Referer") != "" {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}
 }

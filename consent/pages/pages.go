@@ -22,7 +22,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"pair": func(a, b any) []any { return []any{a, b} },
 }).ParseFS(files, "templates/*.html"))
 
-// Pages renders pages in one operator's brand. It implements authz.Pages.
+// Pages renders pages in one operator's brand. It implements server.Pages.
 type Pages struct {
 	brand Brand
 	text  *Text

@@ -1,0 +1,212 @@
+package flows
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Deps is what the flows of one site work with.
+type Deps struct {
+	Config   *config.Site
+	Policy   *grants.Policy
+	Clients  *clients.Directory
+	Sessions *sessions.Sessions
+	Keys     *seal.Keyring // seal what travels with the browser
+	Store    storage.AuthStore
+	// Connections is what people connect during a flow, or nil.
+	Connections Connections
+	ClientIP    func(*http.Request) string
+	Now         func() time.Time
+}
+
+// Connections knows the upstream connections that people make during a flow.
+type Connections interface {
+	// Adopt returns the connections of a flow for the transaction that gives
+	// them to their owner. It changes nothing.
+	Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error)
+	// Adopted tells that this transaction was committed.
+	Adopted(connections []storage.ConnectionReplacement)
+}
+
+// Flows are the pending authorization requests of one issuer: sealed, bound to
+// a browser, and ended once, by the person's answer.
+type Flows struct {
+	deps    Deps
+	cookies sessions.Cookies
+	pending *pendingClients
+}
+
+// New returns the flows of a site.
+func New(deps Deps) *Flows {
+	return &Flows{
+		deps: deps, cookies: sessions.CookiesOf(deps.Config.Issuer),
+		pending: newPendingClients(deps.Now, time.Duration(deps.Config.FlowLifetime)),
+	}
+}
+
+// Pending reports whether a person may be on the pages for a registered client
+// right now.
+func (fs *Flows) Pending(clientID string) bool { return fs.pending.has(clientID) }
+
+// seal returns the flow_id. Only this issuer opens it again.
+func (fs *Flows) seal(s *sealedFlow) (string, error) {
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(fs.deps.Keys.Seal(plain, "flow", fs.deps.Config.Issuer)), nil
+}
+
+func (fs *Flows) unseal(flowID string) (*sealedFlow, error) {
+	box, err := base64.RawURLEncoding.DecodeString(flowID)
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	plain, err := fs.deps.Keys.Open(box, "flow", fs.deps.Config.Issuer)
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	s := new(sealedFlow)
+	if err := json.Unmarshal(plain, s); err != nil {
+		return nil, ErrInvalid
+	}
+	return s, nil
+}
+
+// Begin makes a checked authorization request a flow of the browser that sent
+// it, and returns the flow_id. It stores nothing: whoever sent it is a stranger.
+func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string, error) {
+	secret := oauth.NewSecret("")
+	browser := storage.HashOf(secret)
+	s := &sealedFlow{
+		ID: newFlowID(), ClientID: req.Client.ID, Fingerprint: req.Client.Fingerprint[:], RedirectURI: req.RedirectURI,
+		State: []byte(req.State), Challenge: req.Challenge, Scope: req.Scope, Resources: req.Resources,
+		Browser: browser[:], ExpiresAt: fs.deps.Now().Add(time.Duration(fs.deps.Config.FlowLifetime)).Unix(),
+	}
+	sealed, err := fs.seal(s)
+	if err != nil {
+		return "", err
+	}
+	fs.pending.note(req.Client)
+	// Never taken back: a browser that answers twice is told so only while it
+	// can show the cookie.
+	http.SetCookie(w, fs.cookies.Cookie(fs.cookies.FlowName(s.ID), secret, time.Duration(fs.deps.Config.FlowLifetime)))
+	return sealed, nil
+}
+
+func newFlowID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// Open returns the flow with the flow_id, if the request comes from the
+// browser that started it. Anything but a page load must also carry the flow's
+// csrf_token in r.PostForm, which the caller has filled.
+func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
+	s, err := fs.unseal(flowID)
+	if err != nil {
+		return nil, err
+	}
+	now := fs.deps.Now()
+	expires := time.Unix(s.ExpiresAt, 0)
+	if !now.Before(expires) {
+		return nil, ErrExpired
+	}
+	secret := fs.cookies.Secret(r, fs.cookies.FlowName(s.ID))
+	browser := storage.HashOf(secret)
+	if secret == "" || subtle.ConstantTimeCompare(browser[:], s.Browser) != 1 {
+		return nil, ErrOtherBrowser
+	}
+	f := &Flow{
+		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
+		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: sessions.CSRFToken(secret, s.ID),
+		browser: browser, address: fs.deps.ClientIP(r),
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !sessions.CarriesCSRFToken(r, f.CSRFToken) {
+		return nil, sessions.ErrForged
+	}
+	if f.Client, err = fs.client(r.Context(), s, f.address); err != nil {
+		return nil, err
+	}
+	switch stored, err := fs.deps.Store.Flow(r.Context(), s.ID, now); {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return nil, oauth.Unavailable(err)
+	case stored.Submitted:
+		return nil, ErrSubmitted
+	case fs.deps.Policy.Allows(stored.Identity):
+		f.Identity = &stored.Identity
+	}
+	return f, nil
+}
+
+// client returns the client of a flow, unless it became another since it
+// asked: whatever the person reads must be what the request was checked against.
+// A flow is sealed, so its client was known here.
+func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*clients.Client, error) {
+	client, err := fs.deps.Clients.Lookup(ctx, s.ClientID, clients.Requester{Address: address, Known: true})
+	if e := (*oauth.Error)(nil); errors.As(err, &e) && e.Status < http.StatusInternalServerError {
+		return nil, ErrInvalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	if string(client.Fingerprint[:]) != string(s.Fingerprint) {
+		return nil, ErrInvalid
+	}
+	return client, nil
+}
+
+// Servers returns the MCP servers the person may grant in this flow: those the
+// client asked for, or all, as far as the scope means something to them and
+// their identity allows.
+func (fs *Flows) Servers(f *Flow) []*config.Server {
+	var offered []*config.Server
+	for _, s := range fs.deps.Config.Servers {
+		if len(f.Resources) > 0 && !slices.Contains(f.Resources, s.Resource) {
+			continue
+		}
+		if f.Identity != nil && !fs.deps.Policy.MayUse(*f.Identity, s) {
+			continue
+		}
+		if len(s.Scopes) > 0 && !slices.ContainsFunc(f.Scope, s.HasScope) {
+			continue
+		}
+		offered = append(offered, s)
+	}
+	return offered
+}
+
+// Identify records who the person is.
+func (fs *Flows) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
+	if !fs.deps.Policy.Allows(id) {
+		return ErrInvalid
+	}
+	verdict, err := fs.deps.Store.SaveFlow(ctx, storage.Flow{
+		ID: f.ID, Issuer: fs.deps.Config.Issuer, Identity: id, Browser: f.browser, ExpiresAt: f.ExpiresAt,
+	}, fs.deps.Now())
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	if verdict != storage.OK {
+		return ErrSubmitted
+	}
+	f.Identity = &id
+	return nil
+}

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Paths of the endpoints. All are at the site's root.
+const (
+	pathPrefix       = "/api/oauth/per-user/"
+	RegisterPath     = pathPrefix + "register"
+	AuthorizePath    = pathPrefix + "authorize"
+	TokenPath        = pathPrefix + "token"
+	RevokePath       = pathPrefix + "revoke"
+	IntrospectPath   = pathPrefix + "introspect"
+	ConsentPath      = "/oauth/consent"
+	ServicesPath     = "/oauth/consent/mcps"
+	ConsentFormsPath = pathPrefix + "consent/"
+)
+
+// Store keeps what an authorization server must remember.
+type Store interface {
+	storage.AuthStore
+	storage.SessionStore
+	// LastDisconnect is as in storage.ConnectionStore.
+	LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error)
+}
+
+// Deps is what an authorization server works with.
+type Deps struct {
+	Store Store
+	// Clients are the pre-registered ones.
+	Clients []clients.Client
+	// Keys seal pending flows, and mark access tokens as made here.
+	Keys *seal.Keyring
+	// Tokens is shared by every authorization server on the same Store.
+	Tokens *tokens.Cache
+	// Limiter is shared by every authorization server of the process.
+	Limiter *ratelimit.Limiter
+	// StepUps is shared by every authorization server of the process.
+	StepUps *gate.StepUps
+	// Egress fetches what strangers name: metadata documents and their keys.
+	Egress *egress.Client
+	// Documents keeps that, for every authorization server of the process.
+	Documents *clients.DocumentCache
+	// Pages shows errors to people.
+	Pages Pages
+	// Connections is what people connect during a flow, or nil.
+	Connections flows.Connections
+	// ClientIP returns the address limits are counted for.
+	ClientIP func(*http.Request) string
+	Logger   *zap.Logger
+	Now      func() time.Time
+}
+
+// Pages shows a person what went wrong.
+type Pages interface {
+	// Error answers with a page. correlationID is on it; message is plain text.
+	Error(w http.ResponseWriter, r *http.Request, status int, message, correlationID string)
+}
+
+// AuthorizationServer answers the OAuth endpoints of one issuer.
+type AuthorizationServer struct {
+	Policy      *grants.Policy
+	Grants      *grants.Grants
+	Withdrawals *grants.Withdrawals
+	Sessions    *sessions.Sessions
+	Flows       *flows.Flows
+	Links       *Links
+	Attempts    *ratelimit.Attempts
+
+	cfg           *config.Site
+	deps          Deps
+	log           *zap.Logger
+	clients       *clients.Directory
+	tokens        *tokens.AccessTokens
+	refreshTokens *tokens.RefreshTokens
+	lookup        *tokens.Lookup
+	authenticator *clients.Authenticator
+}
+
+// Route is an endpoint.
+type Route struct {
+	// Path is matched exactly or, when it ends in a slash, as a prefix.
+	Path    string
+	Handler http.Handler
+}
+
+// New returns the authorization server for a valid configuration.
+func New(cfg *config.Site, deps Deps) *AuthorizationServer {
+	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+	as.Policy = grants.NewPolicy(cfg)
+	as.Grants = grants.New(cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now)
+	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
+	as.clients = clients.NewDirectory(cfg, deps.Clients, clients.DirectoryDeps{
+		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Logger: deps.Logger, Now: deps.Now,
+	})
+	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
+	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
+	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
+	as.Attempts = &ratelimit.Attempts{
+		Issuer: cfg.Issuer, Origins: cfg.Origins(), UnprovedPerMinute: *cfg.Registration.RateLimit,
+		Limiter: deps.Limiter, ClientIP: deps.ClientIP, Logger: deps.Logger,
+	}
+	as.authenticator = &clients.Authenticator{
+		Issuer: cfg.Issuer, TokenEndpoint: cfg.Issuer + TokenPath, Directory: as.clients, Lookup: as.lookup,
+		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
+	}
+	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
+	as.Sessions = sessions.New(cfg, as.Policy, as.Grants, deps.Store, deps.ClientIP, deps.Now)
+	as.Flows = flows.New(flows.Deps{
+		Config: cfg, Policy: as.Policy, Clients: as.clients, Sessions: as.Sessions, Keys: deps.Keys, Store: deps.Store,
+		Connections: deps.Connections, ClientIP: deps.ClientIP, Now: deps.Now,
+	})
+	return as
+}
+
+// Config returns the configuration. The caller must not change it.
+func (as *AuthorizationServer) Config() *config.Site { return as.cfg }
+
+// Gate returns the gate of one of the configured servers.
+func (as *AuthorizationServer) Gate(s *config.Server) *gate.Gate {
+	return gate.New(s, gate.Deps{
+		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
+		StepUps:         as.deps.StepUps,
+		AllowWrongToken: func(r *http.Request) bool { return as.Attempts.AllowWrongSecret(r, ratelimit.BearerToken) },
+		Logger:          as.log, Now: as.deps.Now,
+	})
+}
+
+// NotFound answers at the site's other paths that are the issuer's.
+func (as *AuthorizationServer) NotFound() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { notFound(w, as.log) })
+}
+
+func notFound(w http.ResponseWriter, log *zap.Logger) {
+	oauth.WriteError(w, log, &oauth.Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
+}
+
+// Routes returns the endpoints, each to be served at the site's root. Those at
+// /authorize, /token and /register serve clients that know the defaults of the
+// MCP revision 2025-03-26 instead of reading metadata.
+func (as *AuthorizationServer) Routes() []Route {
+	authorize, tokens := as.authorization(), as.tokenEndpoint()
+	token := oauth.CORS(as.log, tokens, http.MethodPost)
+	register, manage := as.registration()
+	return append(as.metadata(tokens.names()).routes(),
+		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
+		Route{TokenPath, token}, Route{"/token", token},
+		Route{RegisterPath, register}, Route{"/register", register},
+		Route{RegisterPath + "/", manage},
+		Route{RevokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
+		Route{IntrospectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},
+	)
+}
+
+func (as *AuthorizationServer) authorization() *authorizationEndpoint {
+	return &authorizationEndpoint{as.cfg, as.Policy, as.Flows, as.clients, as.Attempts, as.deps.Pages, as.log}
+}
+
+// registration returns what registers clients, and what manages registrations.
+// Neither exists where the operator switched registration off.
+func (as *AuthorizationServer) registration() (register, manage http.Handler) {
+	if !*as.cfg.Registration.Dynamic {
+		return as.NotFound(), as.NotFound()
+	}
+	e := as.registrationEndpoint()
+	return oauth.CORS(as.log, e, http.MethodPost),
+		oauth.CORS(as.log, http.HandlerFunc(e.management), http.MethodGet, http.MethodPut, http.MethodDelete)
+}
+
+func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
+	d := &as.deps
+	return &registrationEndpoint{as.cfg, as.clients, as.Flows, d.Store, d.Tokens, d.Limiter, as.Attempts, d.ClientIP, as.log, d.Now}
+}
+
+func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
+	return &metadataEndpoint{as.cfg, grantTypes, as.clients.DocumentsFetchable, as.log}
+}
+
+func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
+	d, issuer := &as.deps, &tokenIssuer{as.cfg, as.tokens, as.refreshTokens}
+	code := &codeGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, as.log, d.Now}
+	refresh := &refreshGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, d.Limiter, as.log, d.Now}
+	return &tokenEndpoint{as.authenticator.Authenticate, []grantType{
+		{oauth.GrantAuthorizationCode, code.redeem},
+		{oauth.GrantRefreshToken, refresh.redeem},
+	}, as.log, d.Now}
+}
+
+func (as *AuthorizationServer) revocation() *revocationEndpoint {
+	return &revocationEndpoint{as.cfg, as.Grants, as.authenticator.Authenticate, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
+}
+
+func (as *AuthorizationServer) introspection() *introspectionEndpoint {
+	return &introspectionEndpoint{as.cfg, as.Policy, as.authenticator.Authenticate, as.tokens, as.deps.Store, as.log, as.deps.Now}
+}

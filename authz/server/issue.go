@@ -1,0 +1,91 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"go.uber.org/zap"
+)
+
+// tokenIssuer makes the tokens of a grant.
+type tokenIssuer struct {
+	cfg     *config.Site
+	access  *tokens.AccessTokens
+	refresh *tokens.RefreshTokens
+}
+
+// tokenResponse is RFC 6749 section 5.1.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// issuedTokens is what one exchange hands to a client, and what is kept, sealed,
+// for a client that loses the response to a refresh.
+type issuedTokens struct {
+	Access    string    `json:"a"`
+	Refresh   string    `json:"r,omitempty"`
+	Scope     []string  `json:"s,omitempty"`
+	Audience  []string  `json:"u"`
+	ExpiresAt time.Time `json:"e"` // of the access token
+}
+
+func (t *issuedTokens) response(now time.Time) *tokenResponse {
+	return &tokenResponse{
+		AccessToken: t.Access, TokenType: "Bearer", ExpiresIn: max(0, int64(t.ExpiresAt.Sub(now)/time.Second)),
+		RefreshToken: t.Refresh, Scope: strings.Join(t.Scope, " "),
+	}
+}
+
+// issue makes the tokens of one exchange and their records. No access token
+// is good after until (see Grants.GoodUntil), nothing outlives the grant, and the
+// grant never its absolute end. Where there is no refresh token, the one access
+// token is all that the person approved, so it lives as long as the grant.
+func (i *tokenIssuer) issue(g *storage.Grant, until time.Time, audience []*config.Server, scope []string, refresh bool, now time.Time) (*issuedTokens, storage.Issue) {
+	grantEnd, tokenEnd := until, until
+	if refresh {
+		grantEnd = earliest(g.AbsoluteExpiresAt, now.Add(time.Duration(i.cfg.RefreshTokenLifetime)))
+		tokenEnd = earliest(earliest(grantEnd, until), now.Add(time.Duration(i.cfg.AccessTokenLifetime)))
+	}
+	t := &issuedTokens{
+		Access: i.access.New(), Scope: grants.LimitScope(scope, audience), Audience: grants.ResourcesOf(audience), ExpiresAt: tokenEnd,
+	}
+	records := storage.Issue{
+		Access: storage.AccessToken{
+			Hash: storage.HashOf(t.Access), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, Identity: g.Identity,
+			Scope: t.Scope, Audience: t.Audience, IssuedAt: now, ExpiresAt: t.ExpiresAt,
+		},
+		GrantExpiresAt: grantEnd,
+	}
+	if refresh {
+		t.Refresh = i.refresh.New(g.ID)
+		records.Refresh = &storage.RefreshToken{
+			Hash: storage.HashOf(t.Refresh), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, ExpiresAt: grantEnd,
+		}
+	}
+	return t, records
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// logReuse logs that a code or refresh token was used again. The store has
+// revoked its grant, unless that had ended before.
+func logReuse(log *zap.Logger, what, clientID string, grantIDs []string) {
+	if len(grantIDs) == 0 {
+		log.Warn(what+" reuse detected; its grant had ended before", zap.String("client_id", clientID))
+		return
+	}
+	log.Warn(what+" reuse detected; grant revoked", zap.String("client_id", clientID), zap.Strings("grant_ids", grantIDs))
+}

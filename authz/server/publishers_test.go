@@ -1,0 +1,123 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// advertised reports whether clients read that documents are supported.
+func (l *lab) advertised() bool {
+	return l.advertisedAt(oauth.AuthorizationServerPath)
+}
+
+func (l *lab) advertisedAt(path string) bool {
+	body := fetch(serveRoutes(l.as.Routes()), http.MethodGet, path).Body.String()
+	return strings.Contains(body, `"client_id_metadata_document_supported":true`)
+}
+
+// deadURL returns the URL of a document at a port of this machine where nobody
+// listens, and how to publish it there.
+func deadURL(t *testing.T, ip string) (id string, publish func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", ip+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	id = "http://" + address + "/client.json"
+	return id, func() {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(strings.ReplaceAll(goodDocument, "$ID", id)))
+		})}
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(func() { _ = server.Close() })
+	}
+}
+
+// eventually waits for what a goroutine does.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// Clients whose documents cannot be fetched register in another way, if they
+// are not told that documents will do.
+func TestUnreachablePublisher(t *testing.T) {
+	l, _ := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1", ".example.com"} })
+	id, publish := deadURL(t, "127.0.0.1")
+	if !l.advertised() {
+		t.Fatal("documents are not advertised before one was asked for")
+	}
+	_, err := l.lookup(id)
+	if err == nil || oauth.AsError(err).Status != http.StatusBadRequest || !strings.Contains(oauth.AsError(err).Description, "cannot fetch descriptions of applications") {
+		t.Errorf("the person reads %v", err)
+	}
+	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.AuthorizationServerPath + "/mcp/", "/mcp/notion" + oauth.OpenIDConfigurationPath} {
+		if l.advertisedAt(path) {
+			t.Errorf("%s: documents are advertised though they cannot be fetched", path)
+		}
+	}
+	warnings := l.logs.FilterLevelExact(zapcore.WarnLevel).All()
+	if len(warnings) != 1 || warnings[0].ContextMap()["host"] != "127.0.0.1" || !strings.Contains(fmt.Sprint(warnings[0].ContextMap()["error"]), "refused") {
+		t.Errorf("warnings: %v", warnings)
+	}
+	l.reload(func(*labSite) {})
+	if l.advertised() {
+		t.Error("a reload forgets that documents cannot be fetched")
+	}
+
+	publish()
+	l.advance(time.Minute - time.Second)
+	if l.advertised() {
+		t.Error("advertised without having been tried")
+	}
+	l.advance(time.Second)
+	l.advertised() // whoever asks first has it tried again
+	eventually(t, "documents are not advertised after they can be fetched again", l.advertised)
+	if _, err := l.lookup(id); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where documents are the only way, not to advertise them helps nobody.
+func TestDocumentsAreTheOnlyWay(t *testing.T) {
+	token := storage.HashOf("initial access token")
+	for name, change := range map[string]func(*config.Registration){
+		"no dynamic registration": func(r *config.Registration) { r.Dynamic = new(false) },
+		"registration by token":   func(r *config.Registration) { r.TokenHash = &token },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, _ := documentLab(t, func(c *labSite) {
+				c.Registration.AllowHosts = []string{"127.0.0.1"}
+				change(c.Registration)
+			})
+			id, _ := deadURL(t, "127.0.0.1")
+			if _, err := l.lookup(id); err == nil || l.as.clients.DocumentsFetchable(t.Context()) {
+				t.Fatal("the host is taken for reachable")
+			}
+			if !l.advertised() {
+				t.Error("not advertised")
+			}
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// refreshesPerMinute is how often the tokens of one grant may be refreshed. Each
+// is a write to the disk.
+const refreshesPerMinute = 60
+
+var errTooManyRefreshes = &oauth.Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "The tokens of this grant are refreshed too often; try again shortly.",
+}
+
+// refreshGrant is the grant type refresh_token.
+type refreshGrant struct {
+	cfg     *config.Site
+	policy  *grants.Policy
+	grants  *grants.Grants
+	issuer  *tokenIssuer
+	store   storage.AuthStore
+	cache   *tokens.Cache
+	limiter *ratelimit.Limiter
+	log     *zap.Logger
+	now     func() time.Time
+}
+
+// redeem exchanges a refresh token for new tokens (OAuth 2.1 section 4.3).
+// Every token is used once. A client that lost the response, or sent the
+// request twice, gets the same response again for a while; any other reuse
+// means that somebody holds a copy and ends the grant.
+func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error) {
+	presented := form.Get("refresh_token")
+	if presented == "" {
+		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
+	}
+	if !strings.HasPrefix(presented, tokens.RefreshPrefix) {
+		return nil, oauth.ErrInvalidGrant
+	}
+	now := rg.now()
+	rotation := storage.Rotation{
+		Hash: storage.HashOf(presented), Issuer: rg.cfg.Issuer, ClientID: client.ID, GrantID: rg.issuer.refresh.GrantID(presented),
+		Grace: time.Duration(*rg.cfg.RefreshReuseGrace), Now: now,
+	}
+	token, grant, err := rg.store.RefreshToken(ctx, rotation.Hash, now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, rg.refuseReuse(ctx, client, rotation)
+	}
+	if err != nil {
+		return nil, oauth.Unavailable(err)
+	}
+	if token.Issuer != rg.cfg.Issuer || token.ClientID != client.ID {
+		rg.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
+		return nil, oauth.ErrInvalidGrant
+	}
+	if token.Authenticated && !client.Proved {
+		return nil, clients.ErrUnproved
+	}
+	usable, err := rg.grants.UsableServers(ctx, client.Metadata.RedirectURIs, &grant)
+	if err != nil {
+		return nil, err
+	}
+	audience, err := rg.policy.Audience(&grant, usable, form["resource"])
+	if err != nil {
+		return nil, err
+	}
+	scope, err := grants.NarrowScope(form.Get("scope"), grants.LimitScope(grant.Scope, audience), rg.cfg.Servers)
+	if err != nil {
+		return nil, err
+	}
+	// What was rotated already is repeated, or ends the grant: no limit stands
+	// before that.
+	if token.RotatedAt.IsZero() && rg.limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
+		return nil, errTooManyRefreshes
+	}
+	until, err := rg.grants.GoodUntil(ctx, &grant)
+	if err != nil {
+		return nil, err
+	}
+	issued, records := rg.issuer.issue(&grant, until, audience, scope, true, now)
+	records.Refresh.Authenticated = client.Proved // as it must be if the token was
+	replay, err := json.Marshal(issued)
+	if err != nil {
+		return nil, err
+	}
+	rotation.Issue = records
+	rotation.Replay = seal.Under(presented, replay, "refresh", rg.cfg.Issuer, client.ID)
+	result, err := rg.rotate(ctx, client, rotation)
+	if err != nil {
+		return nil, err
+	}
+	switch result.Verdict {
+	case storage.OK:
+		rg.limiter.Allow("refresh", grant.ID, refreshesPerMinute)
+		return issued, nil
+	case storage.Repeated:
+		return rg.repeat(presented, client.Client, result.Replay, issued)
+	}
+	return nil, oauth.ErrInvalidGrant
+}
+
+// refuseReuse refuses a refresh token that has no record. If it proves its
+// grant, it was used before, and ends that.
+func (rg *refreshGrant) refuseReuse(ctx context.Context, client *clients.Authenticated, r storage.Rotation) error {
+	if r.GrantID != "" {
+		if _, err := rg.rotate(ctx, client, r); err != nil {
+			return err
+		}
+	}
+	return oauth.ErrInvalidGrant
+}
+
+// rotate has the store decide about a refresh token.
+func (rg *refreshGrant) rotate(ctx context.Context, client *clients.Authenticated, r storage.Rotation) (storage.RotationResult, error) {
+	result, err := rg.store.RotateRefreshToken(ctx, r)
+	if err != nil {
+		return result, oauth.Unavailable(err)
+	}
+	rg.cache.Forget(result.Revocation)
+	if result.Verdict == storage.Replayed {
+		logReuse(rg.log, "refresh token", client.ID, result.GrantIDs)
+	}
+	return result, nil
+}
+
+// repeat returns the tokens that the first use of a refresh token yielded,
+// provided that they are no more, and nothing else, than this one asks for.
+func (rg *refreshGrant) repeat(presented string, client *clients.Client, replay []byte, asked *issuedTokens) (*issuedTokens, error) {
+	plain, err := seal.OpenUnder(presented, replay, "refresh", rg.cfg.Issuer, client.ID)
+	if err != nil {
+		return nil, oauth.Unavailable(err)
+	}
+	first := new(issuedTokens)
+	if err := json.Unmarshal(plain, first); err != nil {
+		return nil, oauth.Unavailable(err)
+	}
+	if !slices.Equal(first.Audience, asked.Audience) {
+		return nil, oauth.NewError("invalid_target", "The token was refreshed for another resource just now.")
+	}
+	if !slices.Equal(first.Scope, asked.Scope) {
+		return nil, oauth.NewError("invalid_scope", "The token was refreshed for another scope just now.")
+	}
+	return first, nil
+}
