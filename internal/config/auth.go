@@ -109,7 +109,7 @@ var reservedParams = []string{
 }
 
 // resolveAuth settles how servers are connected.
-func (s *Site) resolveAuth(resolve Resolver) error {
+func resolveAuth(s *Site, resolve Resolver) error {
 	for i, server := range s.Servers {
 		if server.Auth == nil {
 			continue
@@ -120,14 +120,14 @@ func (s *Site) resolveAuth(resolve Resolver) error {
 		if err := auth.resolve(path+".auth", resolve); err != nil {
 			return err
 		}
-		if err := s.checkCallbackPath(path+".auth.callback_path", server); err != nil {
+		if err := checkCallbackPath(s, path+".auth.callback_path", server); err != nil {
 			return err
 		}
 		if err := server.checkTakenHeaders(path); err != nil {
 			return err
 		}
 	}
-	return s.checkSharedCallbacks()
+	return checkSharedCallbacks(s)
 }
 
 func (a *Auth) resolve(path string, resolve Resolver) error {

@@ -27,7 +27,7 @@ func (s *Server) CallbackPath() string {
 
 // checkCallbackPath keeps answers of providers away from other endpoints, and
 // from the path that is another server's own.
-func (s *Site) checkCallbackPath(field string, server *Server) error {
+func checkCallbackPath(s *Site, field string, server *Server) error {
 	path := server.Auth.CallbackPath
 	own, below := strings.CutPrefix(path, SharedCallbackPath+"/")
 	switch {
@@ -54,7 +54,7 @@ func (s *Site) checkCallbackPath(field string, server *Server) error {
 // every provider says with iss that an answer is its own; without that, one of
 // them could have a browser bring it the code of another, which only the path
 // tells apart (RFC 9700 section 4.4).
-func (s *Site) checkSharedCallbacks() error {
+func checkSharedCallbacks(s *Site) error {
 	for i, server := range s.Servers {
 		if !server.hasProvider() {
 			continue

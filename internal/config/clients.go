@@ -38,7 +38,7 @@ type Client struct {
 // clientIDPattern is VSCHAR (RFC 6749 appendix A.1) without the space.
 var clientIDPattern = regexp.MustCompile(`^[!-~]{1,255}$`)
 
-func (s *Site) resolveClients(resolve Resolver) error {
+func resolveClients(s *Site, resolve Resolver) error {
 	s.Clients = slices.Clone(s.Clients)
 	for i := range s.Clients {
 		c, path := &s.Clients[i], Index("clients", i)
@@ -91,7 +91,7 @@ func (c *Client) resolve(path string, resolve Resolver) error {
 
 // checkClients refuses a site that no client could ever use. A virtual key
 // works without one.
-func (s *Site) checkClients(Resolver) error {
+func checkClients(s *Site, _ Resolver) error {
 	if *s.Registration.Dynamic || *s.Registration.MetadataDocuments || len(s.VirtualKeys) > 0 || s.HasSignInClient() {
 		return nil
 	}

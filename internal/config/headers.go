@@ -123,7 +123,7 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 
 // checkIdentityHeaders refuses to tell an upstream the bare names of people
 // where some prove theirs and others choose it: anybody could be anybody.
-func (s *Site) checkIdentityHeaders(Resolver) error {
+func checkIdentityHeaders(s *Site, _ Resolver) error {
 	proves := func(m identity.Method) bool { return m.Proves }
 	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn, proves) || !s.ClaimsNames() {
 		return nil
@@ -165,8 +165,8 @@ var neverPassed = []string{
 
 // checkPassHeaders settles what of a client's request headers goes on to each
 // server.
-func (s *Site) checkPassHeaders(Resolver) error {
-	everywhere := s.callerHeaders()
+func checkPassHeaders(s *Site, _ Resolver) error {
+	everywhere := callerHeaders(s)
 	for i, server := range s.Servers {
 		path := Index("servers", i) + ".pass_headers"
 		ours := slices.Concat(everywhere, headerNames(server.Headers), server.proxyHeaders())
@@ -215,7 +215,7 @@ func overlap(a, b string) bool {
 
 // callerHeaders are the headers that only the gateway may set on the way to
 // any server of the site.
-func (s *Site) callerHeaders() []string {
+func callerHeaders(s *Site) []string {
 	var names []string
 	for _, server := range s.Servers {
 		if server.Auth != nil {

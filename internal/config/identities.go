@@ -44,7 +44,7 @@ type Identity struct {
 // defaultRecheck is how long somebody who was removed elsewhere keeps access.
 const defaultRecheck = Duration(day)
 
-func (s *Site) resolveIdentities(Resolver) error {
+func resolveIdentities(s *Site, _ Resolver) error {
 	if len(s.Identities) == 0 {
 		return Errorf("identities", "nobody could sign in; add identity with one of: %s", strings.Join(kindNames(), ", "))
 	}
@@ -79,7 +79,7 @@ func kindNames() []string {
 }
 
 // resolveSignIn makes the ways to sign in of what they are configured with.
-func (s *Site) resolveSignIn(Resolver) error {
+func resolveSignIn(s *Site, _ Resolver) error {
 	s.SignIn = nil
 	for _, id := range s.Identities {
 		all := identity.Builtin(identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)})

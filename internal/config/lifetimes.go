@@ -43,7 +43,7 @@ var DefaultLifetimes = Lifetimes{
 // all stores and clients can write.
 const maxLifetime = 10 * 365 * day
 
-func (s *Site) resolveLifetimes(Resolver) error {
+func resolveLifetimes(s *Site, _ Resolver) error {
 	l, defaults := &s.Lifetimes, &DefaultLifetimes
 	configured := *l
 	for _, f := range []struct {

@@ -59,7 +59,7 @@ func DefaultRegistration() *Registration {
 	}
 }
 
-func (s *Site) resolveRegistration(resolve Resolver) error {
+func resolveRegistration(s *Site, resolve Resolver) error {
 	r := DefaultRegistration()
 	if s.Registration != nil {
 		if err := s.Registration.resolve(r, resolve); err != nil {

@@ -13,9 +13,9 @@ type Scope struct {
 	Description string `json:"description"`
 }
 
-func (s *Site) checkScopes(Resolver) error {
+func checkScopes(s *Site, _ Resolver) error {
 	described := make(map[string]bool, len(s.Scopes))
-	used := s.usedScopes()
+	used := usedScopes(s)
 	for i, scope := range s.Scopes {
 		path := Index("scopes", i) + ".name"
 		if err := checkScope(path, scope.Name); err != nil {
@@ -33,7 +33,7 @@ func (s *Site) checkScopes(Resolver) error {
 }
 
 // usedScopes returns the scopes that people can be asked for.
-func (s *Site) usedScopes() []string {
+func usedScopes(s *Site) []string {
 	var all []string
 	for _, server := range s.Servers {
 		all = append(all, server.Scopes...)

@@ -78,7 +78,7 @@ var (
 	pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 )
 
-func (s *Site) resolveServers(resolve Resolver) error {
+func resolveServers(s *Site, resolve Resolver) error {
 	if len(s.Servers) == 0 {
 		return Errorf("servers", "there is nothing to protect; add `server <id> <path> <upstream URL>`")
 	}

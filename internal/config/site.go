@@ -74,20 +74,20 @@ type Branding struct {
 // loaded. The receiver is not changed.
 func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 	r := *s
-	for _, step := range []func(Resolver) error{
-		r.resolvePublicURL, r.checkDocumentation, r.resolveServers, r.resolveAuth, r.checkPassHeaders,
-		r.resolveIdentities, r.resolveVirtualKeys, r.resolveSignIn, r.checkIdentityHeaders,
-		r.resolveRegistration, r.resolveClients, r.checkClients, r.checkScopes, r.resolveLifetimes,
-		r.checkOrigins, r.resolveBranding, r.checkInsecure,
+	for _, step := range []func(*Site, Resolver) error{
+		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, checkPassHeaders,
+		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders,
+		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes,
+		checkOrigins, resolveBranding, checkInsecure,
 	} {
-		if err := step(resolve); err != nil {
+		if err := step(&r, resolve); err != nil {
 			return nil, err
 		}
 	}
 	return &r, nil
 }
 
-func (s *Site) resolvePublicURL(resolve Resolver) error {
+func resolvePublicURL(s *Site, resolve Resolver) error {
 	text, known, err := resolve(s.PublicURL)
 	if err != nil {
 		return Errorf("public_url", "%v", err)
@@ -107,7 +107,7 @@ func (s *Site) Host() string {
 	return u.Hostname()
 }
 
-func (s *Site) checkDocumentation(Resolver) error {
+func checkDocumentation(s *Site, _ Resolver) error {
 	return checkPageURL("service_documentation", s.ServiceDocumentation)
 }
 
@@ -116,7 +116,7 @@ func (s *Site) Origins() oauth.Origins {
 	return oauth.Origins{Site: s.Issuer, Listed: s.AllowedOrigins}
 }
 
-func (s *Site) checkOrigins(Resolver) error {
+func checkOrigins(s *Site, _ Resolver) error {
 	for i, o := range s.AllowedOrigins {
 		if !validOrigin(o) {
 			return Errorf(Index("allowed_origins", i), "%q is not a web origin; write scheme and host only, such as https://app.example.com", o)
@@ -127,7 +127,7 @@ func (s *Site) checkOrigins(Resolver) error {
 
 var accentPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
-func (s *Site) resolveBranding(Resolver) error {
+func resolveBranding(s *Site, _ Resolver) error {
 	var b Branding
 	if s.Branding != nil {
 		b = *s.Branding
@@ -141,7 +141,7 @@ func (s *Site) resolveBranding(Resolver) error {
 }
 
 // checkInsecure keeps what makes development easy out of production.
-func (s *Site) checkInsecure(Resolver) error {
+func checkInsecure(s *Site, _ Resolver) error {
 	if s.InsecureAllowLoopback && s.Issuer != "" && !IsLoopbackURL(s.Issuer) {
 		return Errorf("insecure_allow_loopback", "only allowed while public_url is on loopback; remove it")
 	}

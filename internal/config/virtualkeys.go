@@ -24,7 +24,7 @@ type VirtualKey struct {
 	Servers []string `json:"servers,omitempty"`
 }
 
-func (s *Site) resolveVirtualKeys(resolve Resolver) error {
+func resolveVirtualKeys(s *Site, resolve Resolver) error {
 	if len(s.VirtualKeys) == 0 {
 		return nil
 	}
