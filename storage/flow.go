@@ -34,7 +34,7 @@ type Submission struct {
 	Adopt []ConnectionReplacement
 	// Browser signs the browser of the person who approved in to the account
 	// and connect pages; nil does not. It is Identity's.
-	Browser    *BrowserSession
+	Browser    *SignIn
 	KeepClient time.Duration
 	// Quota is nil when the person proved who they are. Else anybody can have
 	// made the grant, and its client counts towards the quota, not as used.

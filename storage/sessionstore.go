@@ -8,7 +8,7 @@ import (
 // SessionStore keeps who is signed in at the pages, and in which browser.
 type SessionStore interface {
 	// CreateBrowserSession signs a browser in to the pages; SubmitFlow does too.
-	CreateBrowserSession(ctx context.Context, s BrowserSession) error
+	CreateBrowserSession(ctx context.Context, s SignIn) error
 	// BrowserSession returns who is signed in, or ErrNotFound.
 	BrowserSession(ctx context.Context, h Hash, now time.Time) (BrowserSession, error)
 	// DeleteBrowserSession signs a browser out. Of the pending flows of its

@@ -55,7 +55,7 @@ func (fs *Flows) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flo
 	return target, nil
 }
 
-func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *storage.BrowserSession) (string, error) {
+func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *storage.SignIn) (string, error) {
 	if f.Identity == nil || !fs.deps.Policy.Allows(*f.Identity) {
 		return "", ErrInvalid
 	}

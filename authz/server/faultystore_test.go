@@ -107,7 +107,7 @@ func (s *faultyStore) RevokeAccessToken(ctx context.Context, h storage.Hash, iss
 	return write(s, "RevokeAccessToken", func() (bool, error) { return s.Store.RevokeAccessToken(ctx, h, issuer, clientID) })
 }
 
-func (s *faultyStore) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
+func (s *faultyStore) CreateBrowserSession(ctx context.Context, b storage.SignIn) error {
 	_, err := write(s, "CreateBrowserSession", func() (struct{}, error) { return struct{}{}, s.Store.CreateBrowserSession(ctx, b) })
 	return err
 }

@@ -106,12 +106,14 @@ func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Id
 
 // Begin returns a session for the browser of the request, in the place of the
 // one it may have, and the cookie to give to the browser once it is stored.
-func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.BrowserSession, *http.Cookie) {
+func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.SignIn, *http.Cookie) {
 	secret, now := oauth.NewSecret(""), ss.now()
-	s := storage.BrowserSession{
-		Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
-		CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime), Flows: ss.cookies.flows(r),
-		EndsOthers: true,
+	s := storage.SignIn{
+		BrowserSession: storage.BrowserSession{
+			Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
+			CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime),
+		},
+		Flows: ss.cookies.flows(r), EndsOthers: true,
 	}
 	if m := ss.cfg.SignIn.Of(id.Kind); m != nil && m.SingleUse {
 		s.EndsOthers = false // each is another, also in the next tab

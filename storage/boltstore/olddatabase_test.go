@@ -164,9 +164,11 @@ func TestRecentDatabaseGoesOn(t *testing.T) {
 	cookie := storage.HashOf("cookie of flow 1")
 	flow, err := s.Flow(ctx, "flow 1", oldNow)
 	check("flow", flow, storage.Flow{ID: "flow 1", Issuer: oldIssuer, Identity: oldAlice, Browser: cookie, ExpiresAt: oldHour}, err)
-	err = s.CreateBrowserSession(ctx, storage.BrowserSession{
-		Hash: storage.HashOf("of another"), Flows: []storage.Hash{cookie}, EndsOthers: true,
-		Issuer: oldIssuer, Identity: nobody, CreatedAt: oldNow, ExpiresAt: oldMonth,
+	err = s.CreateBrowserSession(ctx, storage.SignIn{
+		BrowserSession: storage.BrowserSession{
+			Hash: storage.HashOf("of another"), Issuer: oldIssuer, Identity: nobody, CreatedAt: oldNow, ExpiresAt: oldMonth,
+		},
+		Flows: []storage.Hash{cookie}, EndsOthers: true,
 	})
 	if _, ended := s.Flow(ctx, "flow 1", oldNow); err != nil || ended != storage.ErrNotFound {
 		t.Errorf("the flow after somebody else signed in in its browser: %v, %v", ended, err)

@@ -105,7 +105,7 @@ type faultySessions struct {
 	store storage.SessionStore
 }
 
-func (fs *faultySessions) CreateBrowserSession(ctx context.Context, s storage.BrowserSession) error {
+func (fs *faultySessions) CreateBrowserSession(ctx context.Context, s storage.SignIn) error {
 	return fault1(fs.faults, "CreateBrowserSession", func() error { return fs.store.CreateBrowserSession(ctx, s) })
 }
 

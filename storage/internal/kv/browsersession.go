@@ -11,7 +11,7 @@ import (
 )
 
 // CreateBrowserSession implements storage.SessionStore.
-func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.BrowserSession) error {
+func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignIn) error {
 	return s.engine.Update(ctx, func(tx Tx) error { return createBrowserSession(tx, b, b.CreatedAt) })
 }
 
@@ -62,7 +62,7 @@ func (s *sessionStore) DeleteBrowserSessions(ctx context.Context, issuer, subjec
 
 // createBrowserSession stores a session in the place of the one it replaces.
 // What others began in the browser, as far as it is to end, ends.
-func createBrowserSession(tx Tx, b storage.BrowserSession, now time.Time) error {
+func createBrowserSession(tx Tx, b storage.SignIn, now time.Time) error {
 	before, found, err := deleteBrowserSession(tx, b.Replaces)
 	if err != nil {
 		return err
@@ -75,10 +75,10 @@ func createBrowserSession(tx Tx, b storage.BrowserSession, now time.Time) error 
 		return err
 	}
 	keepUntil := record.Until(b.ExpiresAt)
-	if err := tx.Put(subjectSessionKey(b), record.New(keepUntil, 0)); err != nil {
+	if err := tx.Put(subjectSessionKey(b.BrowserSession), record.New(keepUntil, 0)); err != nil {
 		return err
 	}
-	if err := putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b); err != nil || b.Quota == nil {
+	if err := putJSON(tx, hashKey(kindBrowserSession, b.Hash), keepUntil, b.BrowserSession); err != nil || b.Quota == nil {
 		return err
 	}
 	return boundSessions(tx, b)

@@ -25,7 +25,7 @@ func boundGrants(tx Tx, sub storage.Submission) error {
 
 // boundSessions ends the browser sessions beyond the quota of a person who proved
 // nothing.
-func boundSessions(tx Tx, b storage.BrowserSession) error {
+func boundSessions(tx Tx, b storage.SignIn) error {
 	p := place{
 		sender: digest("sessions", b.Issuer, string(b.Quota.Key[:])), group: digest("sessions of a block", b.Issuer, string(b.Quota.Block[:])),
 		at: b.CreatedAt, id: string(b.Hash[:]),

@@ -78,11 +78,11 @@ func (f *Fixture) SigningIn(id string) storage.Submission {
 	return sub
 }
 
-func (f *Fixture) BrowserSession(name string, who storage.Identity) storage.BrowserSession {
-	return storage.BrowserSession{
+func (f *Fixture) BrowserSession(name string, who storage.Identity) storage.SignIn {
+	return storage.SignIn{BrowserSession: storage.BrowserSession{
 		Hash: Hash("cookie %s", name), Issuer: Issuer, Identity: who, CreatedAt: f.Now,
 		ExpiresAt: f.Now.Add(30 * 24 * time.Hour),
-	}
+	}}
 }
 
 // SignedIn tells whether a browser session lives.
