@@ -44,7 +44,6 @@ func TestImportsRunOneWay(t *testing.T) {
 			"authz/gate",
 			"authz/sessions",
 			"authz/flows",
-			"authz/accounts",
 			"authz/server",
 			"consent/pages",
 			"consent",

@@ -70,7 +70,7 @@ type sealedFlow struct {
 	ExpiresAt   int64    `json:"e"`
 }
 
-// Authentication tells who is there, once somebody has said who they are.
+// Authentication is who is signed in, and where. There is none before Identify.
 func (f *Flow) Authentication() storage.Authentication {
 	return storage.Authentication{Identity: *f.Identity, FlowID: f.ID}
 }

@@ -39,7 +39,7 @@ type Connections interface {
 	// Adopt returns the connections of a flow for the transaction that gives
 	// them to their owner. It changes nothing.
 	Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error)
-	// Adopted tells that this transaction was committed.
+	// Adopted is called once this transaction was committed.
 	Adopted(connections []storage.ConnectionReplacement)
 }
 
@@ -89,7 +89,7 @@ func (fs *Flows) unseal(flowID string) (*sealedFlow, error) {
 }
 
 // Begin makes a checked authorization request a flow of the browser that sent
-// it, and returns the flow_id. It stores nothing: whoever sent it is a stranger.
+// it, and returns the flow_id. It stores nothing: anybody can send one.
 func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string, error) {
 	secret := oauth.NewSecret("")
 	browser := storage.HashOf(secret)

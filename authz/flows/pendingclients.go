@@ -26,7 +26,7 @@ func newPendingClients(now func() time.Time, within time.Duration) *pendingClien
 	return &pendingClients{begun: cache.NewLRU[string, time.Time](maxPending), now: now, within: within}
 }
 
-// note tells that a person was sent to the pages for a client.
+// note records that a person was sent to the pages for a client.
 func (p *pendingClients) note(c *clients.Client) {
 	if c.Origin != clients.Registered {
 		return

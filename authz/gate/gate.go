@@ -29,8 +29,8 @@ type Deps struct {
 	Tokens  *tokens.AccessTokens
 	Cache   *tokens.Cache
 	StepUps *StepUps
-	// AllowWrongToken reports whether somebody who presented what is no token
-	// may hear so, or has presented too many. Each call counts.
+	// AllowWrongToken reports whether the sender of what is no token may be told
+	// so, or has sent too many. Each call counts.
 	AllowWrongToken func(*http.Request) bool
 	Logger          *zap.Logger
 	Now             func() time.Time

@@ -12,7 +12,7 @@ import (
 // as an event stream, would still pass. It does not while the store fails.
 //
 // A token that was revoked ends it. One that merely expired does not: the
-// client gets new ones as long as its grant stands, and cannot give them to a
+// client gets new ones as long as its grant is valid, and cannot give them to a
 // stream that is open. From then on the grant decides, unless the token was
 // revoked shortly before.
 func (g *Gate) Recheck(c *tokens.Caller) bool {

@@ -20,7 +20,7 @@ import (
 // again: a person who looks around costs no more than that.
 const seenEvery = 24
 
-// ProvedAgain tells that a person was authenticated by another handler just
+// ProvedAgain records that a person was authenticated by another handler just
 // now, for the request at hand. What they approved is good from then on.
 func (gs *Grants) ProvedAgain(ctx context.Context, id storage.Identity) error {
 	recheck := gs.cfg.SignIn.Recheck(id)

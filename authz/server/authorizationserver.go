@@ -187,8 +187,10 @@ func (as *AuthorizationServer) registration() (register, manage http.Handler) {
 }
 
 func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
-	d := &as.deps
-	return &registrationEndpoint{as.cfg, as.clients, as.Flows, d.Store, d.Tokens, d.Limiter, as.Attempts, d.ClientIP, as.log, d.Now}
+	return &registrationEndpoint{
+		cfg: as.cfg, clients: as.clients, flows: as.Flows, store: as.deps.Store, cache: as.deps.Tokens, limiter: as.deps.Limiter,
+		attempts: as.Attempts, clientIP: as.deps.ClientIP, log: as.log, now: as.deps.Now,
+	}
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
@@ -197,8 +199,13 @@ func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 	d, issuer := &as.deps, &tokenIssuer{as.cfg, as.tokens, as.refreshTokens}
-	code := &codeGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, as.log, d.Now}
-	refresh := &refreshGrant{as.cfg, as.Policy, as.Grants, issuer, d.Store, d.Tokens, d.Limiter, as.log, d.Now}
+	code := &codeGrant{
+		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.Tokens, log: as.log, now: d.Now,
+	}
+	refresh := &refreshGrant{
+		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.Tokens, limiter: d.Limiter,
+		log: as.log, now: d.Now,
+	}
 	return &tokenEndpoint{as.authenticator.Authenticate, []grantType{
 		{oauth.GrantAuthorizationCode, code.redeem},
 		{oauth.GrantRefreshToken, refresh.redeem},

@@ -202,7 +202,7 @@ func checkChallenge(form url.Values) error {
 	return nil
 }
 
-// showError tells a person what is wrong with a request.
+// showError shows a person what is wrong with a request.
 func (e *authorizationEndpoint) showError(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := oauth.AsError(err)
 	id := oauth.NewCorrelationID()

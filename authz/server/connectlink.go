@@ -30,7 +30,7 @@ var (
 
 // ConnectLink is what a link to the connect page stands for.
 type ConnectLink struct {
-	// Person tells whose connection it is about.
+	// Person is whose connection it is about.
 	Person PersonDigest
 	Server string
 	// Scopes are missing at the provider, besides what the server always needs.
@@ -130,10 +130,11 @@ func (ls *Links) lastDisconnect(ctx context.Context, server string) (uint64, err
 	return last, nil
 }
 
-// URL returns a link on which a person connects a server. It is sealed
-// and so tells nobody whom it is for, and it proves nothing: whoever opens it
-// must show to be that person (MCP elicitation, safe URL handling). Only one for storage.SharedOwner, which an operator asks for,
-// is its own proof, and works once.
+// URL returns a link on which a person connects a server. It is sealed, so it
+// does not show whom it is for, and it proves nothing: the browser that opens it
+// must be signed in as that person (MCP elicitation, safe URL handling). Only one
+// for storage.SharedOwner, which an operator asks for, is its own proof, and works
+// once.
 func (ls *Links) URL(id storage.Identity, server string, scopes ...string) string {
 	return ls.sealed(ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes})
 }

@@ -88,7 +88,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 	if err != nil {
 		return nil, err
 	}
-	// What was rotated already is repeated, or ends the grant: no limit stands
+	// What was rotated already is repeated, or ends the grant: no limit comes
 	// before that.
 	if token.RotatedAt.IsZero() && rg.limiter.Exhausted("refresh", grant.ID, refreshesPerMinute) {
 		return nil, errTooManyRefreshes

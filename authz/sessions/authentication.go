@@ -14,9 +14,9 @@ import (
 // somebody else signed in, or the operator withdrew what they signed in with.
 var ErrSignedOut = errors.New("authz: whoever began this is not there any more") // 403
 
-// CheckAuthentication returns ErrSignedOut unless a person who began something is still
-// there, in the browser of the request, and may use the server. That the
-// browser is the one of a flow is for the caller to know.
+// CheckAuthentication returns ErrSignedOut unless a person who began something is
+// still signed in, in the browser of the request, and may use the server. That
+// the browser is the one of a flow is for the caller to know.
 func (ss *Sessions) CheckAuthentication(r *http.Request, p storage.Authentication, server string) error {
 	signedIn, err := ss.stillSignedIn(r, p)
 	if err != nil {

@@ -32,7 +32,7 @@ type Session struct {
 	hash storage.Hash // of the cookie
 }
 
-// Authentication tells who is there, once somebody has signed in.
+// Authentication is who is signed in, and where. There is none before.
 func (s *Session) Authentication() storage.Authentication {
 	return storage.Authentication{Identity: *s.Identity, Session: s.hash}
 }

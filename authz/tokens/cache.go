@@ -84,7 +84,7 @@ func (c *Cache) Forget(r storage.Revocation) {
 	}
 }
 
-// Revoked drops a token that was revoked while its grant stands. The store keeps
+// Revoked drops a token that was revoked while its grant stays valid. The store keeps
 // nothing of it, so it is remembered for those who ask after it would have
 // expired, see WasRevoked.
 func (c *Cache) Revoked(h storage.Hash) {
