@@ -85,7 +85,7 @@ func TestSwappedRecords_K14(t *testing.T) {
 	if got := notion.Accounts(); len(got) != 0 {
 		t.Errorf("the upstream saw calls of %q, want none", got)
 	}
-	if !strings.Contains(g.log(), "audit: the credentials of a connection do not open") {
+	if !strings.Contains(g.log(), "audit: credentials of a connection cannot be decrypted") {
 		t.Error("nothing in the log")
 	}
 }

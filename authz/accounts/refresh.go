@@ -207,7 +207,7 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 		trusted.trustedUntil = r.deps.Now().Add(trustPause)
 	}
 	r.deps.Shared.connections.Put(a.connection.ConnectionKey, &trusted, a.readAt, a.generation)
-	r.log.Warn("a server refused a call, and did not refuse the account when asked about it",
+	r.log.Warn("MCP server answered 401 to a call, but did not reject the account when asked about it",
 		zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID), zap.NamedError("outcome", outcome))
 	return outcome
 }
@@ -221,7 +221,7 @@ func refuses(s *config.Server, k *client.ProbeAnswer) bool {
 // report logs what became of a connection. The error holds nothing that a
 // provider wrote.
 func (r *refresher) report(a *refreshAttempt, state storage.ConnectionState, cause error) {
-	r.log.Warn("a connection could not be refreshed", zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID),
+	r.log.Warn("token refresh failed", zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID),
 		zap.String("state", string(state)), zap.Error(cause))
 }
 

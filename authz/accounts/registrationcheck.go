@@ -97,12 +97,12 @@ func (rg *registrar) askWhetherKnown(ctx context.Context, s *config.Server, p *c
 func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Provider, doubted *client.Credentials) (*client.Credentials, error) {
 	c, err := rg.register(ctx, s, p, doubted.ID, true)
 	if err != nil {
-		rg.log.Warn("nobody comes back from a provider, which gives no new registration either; going on with the one there is",
+		rg.log.Warn("people sent to a provider do not come back, and registering again failed; keeping the client registration",
 			zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.Error(err))
 		return doubted, nil
 	}
 	rg.deps.Shared.attempts.forget(rg.attemptsKey(s.ID, doubted.ID))
-	rg.log.Warn("nobody comes back from a provider, which may have forgotten our registration; registered anew",
+	rg.log.Warn("people sent to a provider do not come back; it may have forgotten the client registration; registered again",
 		zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.String("client_id", c.ID))
 	return c, nil
 }

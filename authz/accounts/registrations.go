@@ -56,7 +56,7 @@ func (rg *registrar) load(ctx context.Context, server, provider string) (*regist
 	stored, err := rg.readClient(ctx, server, provider, rs)
 	switch {
 	case errors.Is(err, seal.ErrOpen):
-		rg.log.Error("audit: our registration at a provider does not open: the record was changed or moved, or its key is missing",
+		rg.log.Error("audit: client registration at a provider cannot be decrypted: the record was changed or moved, or its key is missing",
 			zap.String("server", server), zap.String("provider", provider))
 		rs = new(registrations)
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
@@ -229,7 +229,7 @@ func (rg *registrar) noteProven(ctx context.Context, server string, to binding) 
 		return true
 	})
 	if err != nil {
-		rg.log.Error("noting that a registration works failed", zap.String("server", server), zap.Error(err))
+		rg.log.Error("marking a client registration as working failed", zap.String("server", server), zap.Error(err))
 	}
 }
 

@@ -151,7 +151,7 @@ func (rv *revoker) serveLine(ctx context.Context, endpoint string, line *revocat
 		}
 		var err error
 		if answers, err = rv.revoke(ctx, &e.revocation, e.opened); err != nil && e.turn == nil {
-			rv.log.Error("telling a provider to revoke failed", zap.String("server", e.revocation.Server), zap.Error(err))
+			rv.log.Error("token revocation failed", zap.String("server", e.revocation.Server), zap.Error(err))
 		}
 		if !answers {
 			e.turn.noteUnanswered(endpoint)

@@ -196,7 +196,7 @@ func TestRevocationIsRefused(t *testing.T) {
 			}
 			logged := false
 			for _, e := range v.logs.All() {
-				logged = logged || strings.Contains(e.Message, "not told to revoke")
+				logged = logged || strings.Contains(e.Message, "token revocation given up")
 			}
 			if logged != tt.logged {
 				t.Errorf("logged %v, want %v", logged, tt.logged)

@@ -185,7 +185,7 @@ func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, op
 // not told, or would not hear.
 func (rv *revoker) endRevocation(ctx context.Context, r *storage.ProviderRevocation, cause error) error {
 	if cause != nil {
-		rv.log.Warn("a provider was not told to revoke", zap.String("server", r.Server), zap.Error(cause))
+		rv.log.Warn("token revocation given up", zap.String("server", r.Server), zap.Error(cause))
 	}
 	return rv.deps.Store.EndRevocation(ctx, r.ID)
 }
@@ -196,7 +196,7 @@ func (rv *revoker) warnUnconfigured(server string) {
 	if _, warned := rv.unconfigured.LoadOrStore(server, struct{}{}); warned {
 		return
 	}
-	rv.log.Warn("a provider was not told to revoke: the server is not in the configuration any more; putting it back soon lets it be revoked",
+	rv.log.Warn("token revocation is waiting: the server is no longer configured; configure it again soon to have its tokens revoked",
 		zap.String("server", server))
 }
 
@@ -263,7 +263,7 @@ func (rv *revoker) revokeUnsaved(ctx context.Context, c storage.Connection, open
 	}
 	rv.claimNew(r)
 	if err := rv.deps.Store.QueueRevocation(ctx, *r); err != nil {
-		rv.log.Error("a provider will not be told to revoke", zap.String("server", c.Server), zap.Error(err))
+		rv.log.Error("queueing a token revocation failed", zap.String("server", c.Server), zap.Error(err))
 		return
 	}
 	rv.revokeNow(ctx, r)

@@ -64,7 +64,7 @@ func (st *site) decrypt(s *config.Server, c storage.Connection) (*cachedConnecti
 func (st *site) openConnection(c storage.Connection) (secrets, error) {
 	opened, err := st.openSecrets(c)
 	if err != nil {
-		st.log.Error("audit: the credentials of a connection do not open: the record was changed or moved, or its key is missing",
+		st.log.Error("audit: credentials of a connection cannot be decrypted: the record was changed or moved, or its key is missing",
 			zap.String("server", c.Server), zap.String("owner", c.Owner), zap.String("connection", c.ID), zap.Error(err))
 		return opened, ErrDamaged
 	}

@@ -189,7 +189,7 @@ func (v *vault) rewrap(ctx context.Context, c storage.Connection, opened secrets
 	c.Secret = v.sealSecrets(c.ConnectionKey, c.ID, opened)
 	_, _, err := v.deps.Store.PutConnection(ctx, c, now)
 	if err != nil {
-		v.log.Error("sealing a connection with the current key failed", zap.String("connection", c.ID), zap.Error(err))
+		v.log.Error("re-encrypting a connection with the current key failed", zap.String("connection", c.ID), zap.Error(err))
 	}
 }
 
