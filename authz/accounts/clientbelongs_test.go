@@ -52,7 +52,7 @@ func TestPinnedProviderRefreshes_K15(t *testing.T) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	s := v.servers["notion"]
 	s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint = "", "", "", ""
-	pin := &client.Provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: v.idp.URL}, Discovered: true}
+	pin := &client.Provider{ServerMetadata: oauth.ServerMetadata{Issuer: v.idp.URL}, Discovered: true}
 	if err := v.pinIssuer(t.Context(), s, pin); err != nil {
 		t.Fatal(err)
 	}

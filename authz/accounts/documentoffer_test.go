@@ -45,7 +45,7 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 				cfg.Issuer, s.Auth.Quirks.MetadataDocument = tt.site, tt.says
 			})
 			s := l.servers["notion"]
-			p := &client.Provider{ProviderMetadata: oauth.ProviderMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
+			p := &client.Provider{ServerMetadata: oauth.ServerMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
 			c, err := l.clientFor(t.Context(), s, p, testOwner)
 			if err != nil {
 				t.Fatal(err)

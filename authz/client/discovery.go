@@ -32,7 +32,7 @@ type Resource struct {
 
 // Provider is a resource's authorization server, and what to ask of it.
 type Provider struct {
-	oauth.ProviderMetadata
+	oauth.ServerMetadata
 	// KnownIssuer is false for a configured provider without an issuer:
 	// then no iss can be compared.
 	KnownIssuer bool
@@ -89,7 +89,7 @@ func (c *Client) findProvider(ctx context.Context, r Resource) (*Provider, error
 	if err != nil {
 		return nil, err
 	}
-	p.ProviderMetadata = *metadata
+	p.ServerMetadata = *metadata
 	return p, nil
 }
 
@@ -115,7 +115,7 @@ func (c *Client) challengeOf(ctx context.Context, serverURL string) (oauth.Chall
 
 // firstProvider returns the first of the issuers that can be used. They are
 // independent of each other: nothing of one is used with another.
-func (c *Client) firstProvider(ctx context.Context, issuers []string) (*oauth.ProviderMetadata, error) {
+func (c *Client) firstProvider(ctx context.Context, issuers []string) (*oauth.ServerMetadata, error) {
 	var first error
 	asked := 0
 	for _, issuer := range issuers {
@@ -162,7 +162,7 @@ func (c *Client) configuredProvider(r Resource) (*Provider, error) {
 	if err := c.checkAuthorizationEndpoint(r.AuthorizationEndpoint); err != nil {
 		return nil, problemf(ProviderUnusable, "authorization_endpoint: %w", err)
 	}
-	p := &Provider{KnownIssuer: r.Issuer != "", Resource: r.Identifier, ProviderMetadata: oauth.ProviderMetadata{
+	p := &Provider{KnownIssuer: r.Issuer != "", Resource: r.Identifier, ServerMetadata: oauth.ServerMetadata{
 		Issuer:                r.Issuer,
 		AuthorizationEndpoint: r.AuthorizationEndpoint,
 		TokenEndpoint:         r.TokenEndpoint,

@@ -14,12 +14,12 @@ import (
 
 // Metadata gets the metadata of an issuer, from the first place that has a
 // usable document. If none has, and one could not answer, it is ProviderDown.
-func (c *Client) Metadata(ctx context.Context, issuer string) (*oauth.ProviderMetadata, error) {
+func (c *Client) Metadata(ctx context.Context, issuer string) (*oauth.ServerMetadata, error) {
 	places, err := metadataPlaces(issuer)
 	if err != nil {
 		return nil, problem(ProviderUnusable, err)
 	}
-	var m *oauth.ProviderMetadata
+	var m *oauth.ServerMetadata
 	f := search{client: c}
 	err = f.find(ctx, places, func(place string, body []byte) (err error) {
 		m, err = c.readMetadata(issuer, place, body)
@@ -28,8 +28,8 @@ func (c *Client) Metadata(ctx context.Context, issuer string) (*oauth.ProviderMe
 	return m, err
 }
 
-func (c *Client) readMetadata(issuer, place string, body []byte) (*oauth.ProviderMetadata, error) {
-	var m oauth.ProviderMetadata
+func (c *Client) readMetadata(issuer, place string, body []byte) (*oauth.ServerMetadata, error) {
+	var m oauth.ServerMetadata
 	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func metadataPlaces(issuer string) ([]string, error) {
 }
 
 // checkMetadata refuses what would send people or secrets astray.
-func (c *Client) checkMetadata(issuer string, m *oauth.ProviderMetadata) error {
+func (c *Client) checkMetadata(issuer string, m *oauth.ServerMetadata) error {
 	if !SameIssuer(m.Issuer, issuer) {
 		return fmt.Errorf("its issuer is %s, not %s; if that is the right provider, configure issuer for %s",
 			LoggedURL(m.Issuer), LoggedURL(issuer), c.Name)

@@ -22,8 +22,8 @@ const (
 // authorization, protected resource metadata discovery). The error is marked as
 // errNoDocument if there is none; a server that could not answer has some, as
 // far as we know, and is ProviderDown.
-func (f *search) resourceMetadata(ctx context.Context, r Resource, challenge oauth.Challenge) (*oauth.ReadResourceMetadata, error) {
-	var m *oauth.ReadResourceMetadata
+func (f *search) resourceMetadata(ctx context.Context, r Resource, challenge oauth.Challenge) (*oauth.ResourceMetadata, error) {
+	var m *oauth.ResourceMetadata
 	err := f.find(ctx, resourceMetadataPlaces(r.URL, challenge.ResourceMetadata), func(place string, body []byte) (err error) {
 		m, err = readResourceMetadata(r, place, body)
 		return err
@@ -58,8 +58,8 @@ func resourceMetadataPlaces(serverURL, challenged string) []string {
 // readResourceMetadata reads the document at one place. Its resource must be
 // the server (RFC 9728 section 3.3), or at the root it may be the origin: else
 // it could be another server's, and name a provider for that one's tokens.
-func readResourceMetadata(r Resource, place string, body []byte) (*oauth.ReadResourceMetadata, error) {
-	var m oauth.ReadResourceMetadata
+func readResourceMetadata(r Resource, place string, body []byte) (*oauth.ResourceMetadata, error) {
+	var m oauth.ResourceMetadata
 	if err := strictjson.Unmarshal(body, maxMetadataLen, &m); err != nil {
 		return nil, err
 	}

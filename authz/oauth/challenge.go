@@ -36,7 +36,7 @@ func ParseChallenge(h http.Header) Challenge {
 		}
 	}
 	c := Challenge{
-		Scopes:            ScopesOf(chosen["scope"]),
+		Scopes:            scopesOf(chosen["scope"]),
 		InsufficientScope: chosen["error"] == "insufficient_scope",
 	}
 	if u := chosen["resource_metadata"]; len(u) <= maxChallengeURL && VisibleASCII(u) {

@@ -20,10 +20,10 @@ func IsLoopbackHost(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// IsLoopbackOrigin reports whether a web page comes from this machine, such as a
+// isLoopbackOrigin reports whether a web page comes from this machine, such as a
 // development tool. A page that only rebinds its name to a loopback address
 // keeps its own origin.
-func IsLoopbackOrigin(origin string) bool {
+func isLoopbackOrigin(origin string) bool {
 	after, ok := strings.CutPrefix(origin, "http://")
 	if !ok {
 		after, ok = strings.CutPrefix(origin, "https://")

@@ -10,7 +10,7 @@ func FuzzLoopbackOrigin(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, origin string) {
-		if !IsLoopbackOrigin(origin) {
+		if !isLoopbackOrigin(origin) {
 			return
 		}
 		u, err := url.Parse(origin)

@@ -6,6 +6,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
+// Where metadata is, below an origin.
 const (
 	wellKnown               = "/.well-known/"
 	AuthorizationServerPath = wellKnown + "oauth-authorization-server"
@@ -13,9 +14,10 @@ const (
 	ProtectedResourcePath   = wellKnown + "oauth-protected-resource"
 )
 
-// ServerMetadata is RFC 8414 section 2. It advertises what is
-// enforced, and nothing else.
-type ServerMetadata struct {
+// ServerDocument is what our authorization server says about itself (RFC 8414
+// section 2). It advertises what is enforced, and nothing else. Some of its members
+// are those of ServerMetadata, where others may write them in other types.
+type ServerDocument struct {
 	Issuer                string                    `json:"issuer"`
 	AuthorizationEndpoint string                    `json:"authorization_endpoint"`
 	TokenEndpoint         string                    `json:"token_endpoint"`
@@ -38,13 +40,11 @@ type ServerMetadata struct {
 	Iss                   bool                      `json:"authorization_response_iss_parameter_supported"` // RFC 9207 section 3
 }
 
-// ResourceMetadata is RFC 9728 section 2.
-type ResourceMetadata struct {
-	Resource             string   `json:"resource"`
-	AuthorizationServers []string `json:"authorization_servers"`
-	// ScopesSupported is the least a call needs, not the catalogue: clients
-	// that got no scope in a challenge ask for all of it.
-	ScopesSupported        []string `json:"scopes_supported,omitempty"`
+// ResourceDocument is what one of our servers says about itself (RFC 9728 section
+// 2). Its ScopesSupported are the least a call needs, not the catalogue: clients
+// that got no scope in a challenge ask for all of it.
+type ResourceDocument struct {
+	ResourceMetadata
 	BearerMethodsSupported []string `json:"bearer_methods_supported"`
 	ResourceName           string   `json:"resource_name,omitempty"`
 	Documentation          string   `json:"resource_documentation,omitempty"`
@@ -63,9 +63,9 @@ func ResourceMetadataURL(issuer, path string, slash bool) string {
 	return issuer + ProtectedResourcePath + path
 }
 
-// ProviderMetadata is what an authorization server says about itself (RFC 8414
+// ServerMetadata is what an authorization server says about itself (RFC 8414
 // section 2, OpenID Connect Discovery section 3).
-type ProviderMetadata struct {
+type ServerMetadata struct {
 	Issuer                   string  `json:"issuer"`
 	AuthorizationEndpoint    string  `json:"authorization_endpoint"`
 	TokenEndpoint            string  `json:"token_endpoint"`
@@ -78,9 +78,10 @@ type ProviderMetadata struct {
 	AuthorizationResponseIss Bool    `json:"authorization_response_iss_parameter_supported"`
 }
 
-// ReadResourceMetadata is what a server says about itself (RFC 9728 section 2).
-type ReadResourceMetadata struct {
+// ResourceMetadata is what clients need of what a protected resource says about
+// itself (RFC 9728 section 2).
+type ResourceMetadata struct {
 	Resource             string  `json:"resource"`
 	AuthorizationServers Strings `json:"authorization_servers"`
-	ScopesSupported      Strings `json:"scopes_supported"`
+	ScopesSupported      Strings `json:"scopes_supported,omitempty"`
 }

@@ -16,7 +16,7 @@ type Origins struct {
 // browsers serialise origins in one form (RFC 6454 section 6.2). "null" is the
 // origin of anybody's sandboxed page.
 func (o Origins) Allows(origin string) bool {
-	return origin == o.Site || IsLoopbackOrigin(origin) || slices.Contains(o.Listed, origin)
+	return origin == o.Site || isLoopbackOrigin(origin) || slices.Contains(o.Listed, origin)
 }
 
 // FromForeignPage reports whether a browser sent the request for a web page

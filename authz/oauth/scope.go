@@ -58,8 +58,8 @@ func WithoutOfflineAccess(scopes []string) []string {
 // maxScopeTokenLen is longer than any scope that a provider can be asked for.
 const maxScopeTokenLen = 16 << 10
 
-// ScopesOf returns the scopes in s (RFC 6749 section 3.3), each once.
-func ScopesOf(s string) []string { return UnionScopes(strings.Fields(s)) }
+// scopesOf returns the scopes in s (RFC 6749 section 3.3), each once.
+func scopesOf(s string) []string { return UnionScopes(strings.Fields(s)) }
 
 // UnionScopes returns the scopes of all lists, each once, without what is none.
 func UnionScopes(lists ...[]string) []string {

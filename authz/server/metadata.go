@@ -23,11 +23,11 @@ type metadataEndpoint struct {
 	log       *zap.Logger
 }
 
-func (m *metadataEndpoint) document() oauth.ServerMetadata {
+func (m *metadataEndpoint) document() oauth.ServerDocument {
 	// Introspection tells about other people's tokens, so never to a public client.
 	confidential := []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthPrivateKeyJWT}
 	all := append([]string{oauth.AuthNone}, confidential...)
-	d := oauth.ServerMetadata{
+	d := oauth.ServerDocument{
 		Issuer:                m.cfg.Issuer,
 		AuthorizationEndpoint: m.cfg.Issuer + AuthorizePath,
 		TokenEndpoint:         m.cfg.Issuer + TokenPath,
@@ -56,7 +56,7 @@ func (m *metadataEndpoint) document() oauth.ServerMetadata {
 
 // withoutDocuments is what clients read while their documents cannot
 // be fetched.
-func (m *metadataEndpoint) withoutDocuments() oauth.ServerMetadata {
+func (m *metadataEndpoint) withoutDocuments() oauth.ServerDocument {
 	d := m.document()
 	d.MetadataDocuments = false
 	return d

@@ -103,10 +103,10 @@ func TestMetadataShapes_F08_AS2_AS3_AS4(t *testing.T) {
 }
 
 // resourceOf fetches a document as a client does that was given serverURL.
-func resourceOf(t *testing.T, h http.Handler, wellKnown string) oauth.ResourceMetadata {
+func resourceOf(t *testing.T, h http.Handler, wellKnown string) oauth.ResourceDocument {
 	t.Helper()
 	w := fetch(h, "GET", wellKnown)
-	var m oauth.ResourceMetadata
+	var m oauth.ResourceDocument
 	if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil {
 		t.Fatalf("%s: %d %s", wellKnown, w.Code, w.Body)
 	}

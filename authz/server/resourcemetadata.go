@@ -26,10 +26,12 @@ func (m *metadataEndpoint) addResources(bodies map[string][]byte) {
 }
 
 func (m *metadataEndpoint) resource(s *config.Server, resource string) []byte {
-	return mustMarshal(oauth.ResourceMetadata{
-		Resource:               resource,
-		AuthorizationServers:   []string{m.cfg.Issuer},
-		ScopesSupported:        oauth.WithoutOfflineAccess(s.Scopes),
+	return mustMarshal(oauth.ResourceDocument{
+		ResourceMetadata: oauth.ResourceMetadata{
+			Resource:             resource,
+			AuthorizationServers: []string{m.cfg.Issuer},
+			ScopesSupported:      oauth.WithoutOfflineAccess(s.Scopes),
+		},
 		BearerMethodsSupported: []string{"header"},
 		ResourceName:           s.Title,
 		Documentation:          s.ResourceDocumentation,
