@@ -24,7 +24,7 @@
 //	revoke    ──▶ RevokeGrant
 //
 //	connect   ──▶ SaveConnectState, ClaimConnectState   once, in the same browser
-//	          ──▶ PutConnection     the flow's; SubmitFlow gives it to the person
+//	          ──▶ ReplaceConnection the flow's; SubmitFlow gives it to the person
 //	refresh   ──▶ LeaseConnection, PutConnection          by one caller at a time
 //	end       ──▶ Disconnect        Connection ─▶ ProviderRevocation
 //	          ──▶ Sweep             the same for a flow's that nobody finished
@@ -39,7 +39,7 @@
 // throw-away setups). Package storetest proves any implementation.
 //
 // One store keeps all three contracts: SubmitFlow changes a flow, its grant,
-// connections and a browser session at once, and PutConnection asks whether a
+// connections and a browser session at once, and ReplaceConnection asks whether a
 // flow or session is still there. In a relational database each verb is one
 // transaction: it locks the row that it decides by (SELECT … FOR UPDATE on the
 // code, the refresh token's grant, the flow, the connection), decides in Go,

@@ -6,7 +6,7 @@
 //	   verbs           records       bytes
 //
 // The store is one type for each contract. What a verb does within a transaction
-// are functions, for SubmitFlow and PutConnection reach over all three.
+// are functions, for SubmitFlow and ReplaceConnection reach over all three.
 //
 // The first byte of a key is its kind:
 //
