@@ -12,9 +12,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
-// ClientDocumentPath starts the path of our client ID metadata documents.
-const ClientDocumentPath = "/oauth/client/"
-
 // Store keeps what a broker must remember.
 type Store interface {
 	storage.ConnectionStore

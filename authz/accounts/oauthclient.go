@@ -12,6 +12,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
+// clientDocumentPath starts the path of our client ID metadata documents.
+const clientDocumentPath = "/oauth/client/"
+
 // oauthClient returns what makes the requests about a server.
 func (st *site) oauthClient(s *config.Server) *client.Client {
 	return &client.Client{
@@ -30,7 +33,7 @@ func (st *site) profile(s *config.Server) client.Profile {
 	return client.Profile{
 		Site: st.cfg.Issuer, Name: st.cfg.Branding.Name,
 		RedirectURI: st.cfg.Issuer + s.CallbackPath(),
-		DocumentID:  st.cfg.Issuer + ClientDocumentPath + s.ID,
+		DocumentID:  st.cfg.Issuer + clientDocumentPath + s.ID,
 		AuthMethod:  s.Auth.AuthMethod,
 		AssertionSeeds: func() [][32]byte {
 			return st.deps.Keys.Derive("client assertion " + strconv.Quote(st.cfg.Issuer) + strconv.Quote(s.ID))
