@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -23,6 +24,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(App))
+	caddy.RegisterModule(adminapi.API{Active: activeOperator})
 }
 
 const appName = "mcp_oauth"
@@ -224,3 +226,24 @@ var (
 	_ caddy.Provisioner  = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )
+
+// activeOperator returns what an operator can see and end of the configuration
+// that serves now, or nil if that has no site.
+func activeOperator(open bool) *adminapi.Operator {
+	app := activeApp()
+	if app == nil {
+		return nil
+	}
+	operator := &adminapi.Operator{Log: app.log, Failure: app.cause()}
+	if open {
+		var state *processState
+		if state, _, operator.Failure = app.open(); operator.Failure != nil {
+			return operator
+		}
+		operator.Store, operator.Tokens = state.store, state.tokens
+	}
+	for _, s := range app.allSites() {
+		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker})
+	}
+	return operator
+}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -68,3 +69,72 @@ var (
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )
+
+// Provision checks the configuration and sets up the proxies. The store is
+// opened later, see App.Start.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.log = ctx.Logger()
+	app, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	if err := h.provision(ctx); err != nil {
+		return fmt.Errorf("mcp_oauth: %w", adapted.locate(h, err))
+	}
+	h.host.RejectElsewhere(ctx)
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	h.logged = ok && server.Logs != nil
+	neighbours.WarnOfSecretsInLogs(ctx, h.cfg.Host(), len(h.cfg.ConnectedServers()) > 0, h.log)
+	h.warn()
+	if fix := neighbours.MissingUser(ctx, h.user); fix != "" {
+		h.log.Warn("nobody can sign in with identity caddy: no other handler of this server authenticates; " + fix)
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) (err error) {
+	if h.cfg, h.clients, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
+		return err
+	}
+	h.host, h.user = neighbours.NewHost(h.cfg), h.cfg.UserPlaceholder()
+	// Before a proxy is loaded, which may start to check health at once: Caddy
+	// loads every module of this context into the place of the one before.
+	if !h.app.serves(h.cfg.Issuer) { // copies may share the work
+		if err := neighbours.CheckArrival(ctx, h.cfg, h.PublicURL); err != nil {
+			return err
+		}
+	}
+	for i, s := range h.cfg.Servers {
+		proxy, err := gateway.NewProxy(ctx, s, &h.app.conns)
+		if err != nil {
+			return config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
+		}
+		h.forwarders = append(h.forwarders, proxy)
+	}
+	return h.app.addHandler(h)
+}
+
+// resolveSite checks all of a configuration that can be checked without a place
+// among Caddy's routes.
+func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []clients.Client, error) {
+	resolved, err := site.Resolve(resolve)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, s := range resolved.Servers {
+		if err := gateway.CheckProxy(s); err != nil {
+			return nil, nil, config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
+		}
+	}
+	clients, err := clients.PreregisteredFrom(resolved)
+	return resolved, clients, err
+}
+
+// Cleanup closes the connections to MCP servers that nobody uses.
+func (h *Handler) Cleanup() error {
+	for _, f := range h.forwarders {
+		f.Close()
+	}
+	return nil
+}
