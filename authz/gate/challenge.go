@@ -35,16 +35,16 @@ func newChallenge(metadataURL string, required []string) challenge {
 	return c
 }
 
-// refuse answers with a challenge that asks for the server's required scopes.
+// reject answers with a challenge that asks for the server's required scopes.
 // The body says the same with a correlation id, and nothing of the token.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, reason *oauth.Error) {
+func (g *Gate) reject(w http.ResponseWriter, r *http.Request, reason *oauth.Error) {
 	g.challengeOf(r).fixed[reason.Code].Write(w, g.log)
 }
 
-// refuseScope refuses a token that lacks a scope. The challenge names what the
+// rejectScope refuses a token that lacks a scope. The challenge names what the
 // token has together with what the call needs: clients of revision 2025-11-25
 // ask for exactly that, later ones add what they have themselves.
-func (g *Gate) refuseScope(w http.ResponseWriter, r *http.Request, c *tokens.Caller) {
+func (g *Gate) rejectScope(w http.ResponseWriter, r *http.Request, c *tokens.Caller) {
 	scopes := strings.Fields(c.Scope)
 	for _, s := range g.server.Scopes {
 		if !slices.Contains(scopes, s) {

@@ -34,7 +34,7 @@ func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *tokens.Ca
 		oauth.WriteError(w, g.log, err)
 		return
 	}
-	g.log.Info("ended a grant whose person has to connect the server again",
+	g.log.Info("revoked a grant whose person has to connect the server again",
 		zap.String("grant_id", c.GrantID), zap.String("client_id", c.ClientID))
-	g.refuse(w, r, &invalidToken)
+	g.reject(w, r, &invalidToken)
 }

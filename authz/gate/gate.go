@@ -89,10 +89,10 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	token, kind := oauth.ParseBearer(r.Header["Authorization"])
 	switch kind {
 	case oauth.NoCredential:
-		g.refuse(w, r, &missingToken)
+		g.reject(w, r, &missingToken)
 		return nil
 	case oauth.MalformedCredential:
-		g.refuse(w, r, &malformedRequest)
+		g.reject(w, r, &malformedRequest)
 		return nil
 	}
 	h := hashBearer(token)
@@ -106,9 +106,9 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	case errors.Is(err, errInvalidToken) && !tokens.HasAccessTokenForm(token) && !g.deps.AllowWrongToken(r):
 		oauth.WriteError(w, g.log, ratelimit.ErrTooManyAttempts)
 	case errors.Is(err, errInvalidToken):
-		g.refuse(w, r, &invalidToken)
+		g.reject(w, r, &invalidToken)
 	case errors.Is(err, errInsufficientScope):
-		g.refuseScope(w, r, c)
+		g.rejectScope(w, r, c)
 	default:
 		oauth.WriteError(w, g.log, oauth.Unavailable(err))
 	}

@@ -15,13 +15,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// refusedRequestsPerMinute is how many wrong requests of one address are told
+// rejectedRequestsPerMinute is how many wrong requests of one address are told
 // what is wrong with them: more may be a search for clients.
-const refusedRequestsPerMinute = 60
+const rejectedRequestsPerMinute = 60
 
 const maxQueryBytes = 8 << 10 // of an authorization request
 
-var errTooManyRefused = &oauth.Error{
+var errTooManyRejected = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 	Description: "Too many requests from your address were wrong; try again in a minute.",
 }
@@ -43,7 +43,7 @@ type authorizationEndpoint struct {
 func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, err := e.read(w, r)
 	if err != nil {
-		e.showError(w, r, e.countRefused(r, err))
+		e.showError(w, r, e.countRejected(r, err))
 		return
 	}
 	id, err := e.flows.Begin(w, req)
@@ -62,15 +62,15 @@ func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request
 	w.WriteHeader(http.StatusFound)
 }
 
-// countRefused returns the refusal of a request, or errTooManyRefused if there
+// countRejected returns the refusal of a request, or errTooManyRejected if there
 // were many from its address. A right request is never counted nor refused for
 // it: any web page can make a person's browser send wrong ones.
-func (e *authorizationEndpoint) countRefused(r *http.Request, refusal error) error {
+func (e *authorizationEndpoint) countRejected(r *http.Request, refusal error) error {
 	if oauth.AsError(refusal).Status >= http.StatusInternalServerError || // nothing is wrong with the request
-		e.attempts.AllowAddress(r, "authorize_refused", refusedRequestsPerMinute) {
+		e.attempts.AllowAddress(r, "authorize_refused", rejectedRequestsPerMinute) {
 		return refusal
 	}
-	return errTooManyRefused
+	return errTooManyRejected
 }
 
 func (e *authorizationEndpoint) read(w http.ResponseWriter, r *http.Request) (*flows.AuthorizationRequest, error) {

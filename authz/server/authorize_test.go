@@ -270,7 +270,7 @@ func TestAuthorizeLimit(t *testing.T) {
 	l := newLab(t)
 	l.stopLimits()
 	wrong := func() *httptest.ResponseRecorder { return l.authorizeRaw(request("client_id", "x").Encode()) }
-	for range refusedRequestsPerMinute {
+	for range rejectedRequestsPerMinute {
 		l.begin(request())
 		l.refusedRequest(wrong(), http.StatusBadRequest, "invalid_client")
 	}
@@ -293,7 +293,7 @@ func TestAuthorizeStoreDown(t *testing.T) {
 		if w.Header().Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
-		for range refusedRequestsPerMinute { // nothing is wrong with these requests
+		for range rejectedRequestsPerMinute { // nothing is wrong with these requests
 			l.refusedRequest(l.authorizeRaw(request("client_id", uuid.NewString()).Encode()), http.StatusServiceUnavailable, "temporarily_unavailable")
 		}
 	})

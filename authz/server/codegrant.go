@@ -52,7 +52,7 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 		return nil, err
 	}
 	if code.Issuer != cg.cfg.Issuer || code.ClientID != client.ID {
-		cg.log.Warn("a client presented the code of another", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
+		cg.log.Warn("authorization code presented by another client", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
 		return nil, oauth.ErrInvalidGrant
 	}
 	usable, err := cg.grants.UsableServers(ctx, client.Metadata.RedirectURIs, grant)

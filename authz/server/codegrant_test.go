@@ -106,7 +106,7 @@ func TestCodeOfAnotherClient_B10(t *testing.T) {
 	if n := l.store.writes.Load() - before; n != 0 {
 		t.Errorf("%d writes", n)
 	}
-	if l.logs.FilterMessageSnippet("the code of another").Len() != 1 {
+	if l.logs.FilterMessageSnippet("code presented by another client").Len() != 1 {
 		t.Error("it is not logged")
 	}
 	l.want(l.redeem("app", code), http.StatusOK, "")

@@ -68,7 +68,7 @@ func TestDisconnectedWithoutTheStore(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	if n := l.logs.FilterMessageSnippet("ended a grant").Len(); n != 0 {
+	if n := l.logs.FilterMessageSnippet("revoked a grant").Len(); n != 0 {
 		t.Error("the log says that the grant ended")
 	}
 	store.Fail("")

@@ -117,7 +117,7 @@ func TestStrangersDocumentIsGone_H16(t *testing.T) {
 			l.begin(v)
 			h.Handle("/c", trouble)
 			l.advance(24*time.Hour + time.Second)
-			for range refusedRequestsPerMinute {
+			for range rejectedRequestsPerMinute {
 				l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_client")
 			}
 			l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusTooManyRequests, "temporarily_unavailable")

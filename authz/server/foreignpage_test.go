@@ -72,7 +72,7 @@ func TestForeignPageLocksNobodyOut_C17(t *testing.T) {
 			}, authFailuresPerClient},
 			"wrong requests": {func(l *lab, headers ...string) *httptest.ResponseRecorder {
 				return l.submit(AuthorizePath, request("client_id", "x"), headers...)
-			}, refusedRequestsPerMinute},
+			}, rejectedRequestsPerMinute},
 		} {
 			t.Run(fmt.Sprint(name, " by ", page), func(t *testing.T) {
 				l := newLab(t, authConfig)

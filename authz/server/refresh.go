@@ -64,13 +64,13 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 	}
 	token, grant, err := rg.store.RefreshToken(ctx, rotation.Hash, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, rg.refuseReuse(ctx, client, rotation)
+		return nil, rg.rejectReuse(ctx, client, rotation)
 	}
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
 	if token.Issuer != rg.cfg.Issuer || token.ClientID != client.ID {
-		rg.log.Warn("a client presented the refresh token of another", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
+		rg.log.Warn("refresh token presented by another client", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
 		return nil, oauth.ErrInvalidGrant
 	}
 	if token.Authenticated && !client.Proved {
@@ -119,9 +119,9 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 	return nil, oauth.ErrInvalidGrant
 }
 
-// refuseReuse refuses a refresh token that has no record. If it proves its
+// rejectReuse refuses a refresh token that has no record. If it proves its
 // grant, it was used before, and ends that.
-func (rg *refreshGrant) refuseReuse(ctx context.Context, client *clients.Authenticated, r storage.Rotation) error {
+func (rg *refreshGrant) rejectReuse(ctx context.Context, client *clients.Authenticated, r storage.Rotation) error {
 	if r.GrantID != "" {
 		if _, err := rg.rotate(ctx, client, r); err != nil {
 			return err
