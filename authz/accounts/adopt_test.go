@@ -13,23 +13,23 @@ const flow = "flow-1"
 var flowOwner = storage.FlowOwner(flow)
 
 // endsIn makes a connection what alice made in a flow that is still pending.
-func endsIn(v *vaultLab, d time.Duration) func(*storage.Connection, *secrets) {
-	return func(c *storage.Connection, s *secrets) { c.ExpiresAt, s.Person = v.clock.time().Add(d), alice }
+func endsIn(v *vaultInstance, d time.Duration) func(*storage.Connection, *secrets) {
+	return func(c *storage.Connection, s *secrets) { c.ExpiresAt, s.Person = v.clock.Now().Add(d), alice }
 }
 
 // identify records who the person is that the flow belongs to.
-func (v *vaultLab) identify(owner string) {
+func (v *vaultInstance) identify(owner string) {
 	v.t.Helper()
-	f := storage.Flow{ID: flow, Issuer: testIssuer, Identity: storage.Identity{Kind: "user_id", Subject: owner}, ExpiresAt: v.clock.time().Add(time.Hour)}
-	if _, err := v.store.SaveFlow(v.t.Context(), f, v.clock.time()); err != nil {
+	f := storage.Flow{ID: flow, Issuer: testIssuer, Identity: storage.Identity{Kind: "user_id", Subject: owner}, ExpiresAt: v.clock.Now().Add(time.Hour)}
+	if _, err := v.store.SaveFlow(v.t.Context(), f, v.clock.Now()); err != nil {
 		v.t.Fatal(err)
 	}
 }
 
 // submit ends the flow with a grant, as the authorization server does.
-func (v *vaultLab) submit(owner string, adopted []storage.ConnectionReplacement) storage.Verdict {
+func (v *vaultInstance) submit(owner string, adopted []storage.ConnectionReplacement) storage.Verdict {
 	v.t.Helper()
-	now := v.clock.time()
+	now := v.clock.Now()
 	grant := &storage.Grant{
 		ID: "grant-" + owner, Issuer: testIssuer, ClientID: "client", Identity: storage.Identity{Kind: "user_id", Subject: owner},
 		CreatedAt: now, ExpiresAt: now.Add(time.Hour), AbsoluteExpiresAt: now.Add(time.Hour),
@@ -47,7 +47,7 @@ func (v *vaultLab) submit(owner string, adopted []storage.ConnectionReplacement)
 	return verdict
 }
 
-func (v *vaultLab) adopt(owner string) []storage.ConnectionReplacement {
+func (v *vaultInstance) adopt(owner string) []storage.ConnectionReplacement {
 	v.t.Helper()
 	adopted, err := v.Adopt(v.t.Context(), flow, owner)
 	if err != nil {
@@ -57,7 +57,7 @@ func (v *vaultLab) adopt(owner string) []storage.ConnectionReplacement {
 }
 
 // wantAdopted checks that a call of the owner carries a token that was made in the flow.
-func (v *vaultLab) wantAdopted(owner, server, token string) {
+func (v *vaultInstance) wantAdopted(owner, server, token string) {
 	v.t.Helper()
 	c, err := v.Credential(v.t.Context(), owner, server)
 	if err != nil || c.Headers[0].Value != "Bearer "+token {
@@ -67,7 +67,7 @@ func (v *vaultLab) wantAdopted(owner, server, token string) {
 
 // endsInsteadOfAdopting checks that the flow's connection ends, that the person
 // has to look once more, and what their calls carry in the end.
-func (v *vaultLab) endsInsteadOfAdopting(token string, err error) {
+func (v *vaultInstance) endsInsteadOfAdopting(token string, err error) {
 	v.t.Helper()
 	if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.Changed {
 		v.t.Error("the person does not see what became of it:", verdict)
@@ -101,7 +101,7 @@ func TestAdopt(t *testing.T) {
 		old := v.connectAs(alice, "notion")
 		v.wantCall(alice, "notion", old, nil)
 		id, since := v.record(alice, "notion").ID, v.record(alice, "notion").CreatedAt
-		v.clock.advance(time.Minute)
+		v.clock.Advance(time.Minute)
 		token := v.connectAs(flowOwner, "notion", endsIn(v, time.Hour))
 		v.wantCall(alice, "notion", old, nil)
 		if verdict := v.submit(alice, v.adopt(alice)); verdict != storage.OK {
@@ -165,7 +165,7 @@ func TestAdopt(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(storage.FlowOwner("flow-2"), "notion", endsIn(v, time.Hour))
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
-		v.clock.advance(time.Minute)
+		v.clock.Advance(time.Minute)
 		if adopted := v.adopt(alice); len(adopted) != 0 {
 			t.Errorf("%d connections", len(adopted))
 		}

@@ -15,13 +15,13 @@ import (
 
 // The assertion that one provider receives is of no use at another.
 func TestAssertion_K16(t *testing.T) {
-	l := newLab(t, func(cfg *config.Site, s *config.Server) {
+	g := newGateway(t, func(cfg *config.Site, s *config.Server) {
 		s.Auth.AuthMethod = oauth.AuthPrivateKeyJWT
 		cfg.Servers = append(cfg.Servers, &config.Server{ID: "github", Auth: &config.Auth{Mode: config.PerUserOAuth, AuthMethod: s.Auth.AuthMethod}})
 	})
-	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "client_id_metadata_document_supported", true)))
-	l.connect()
-	form := l.provider.Requests("/token")[0].Form
+	g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "client_id_metadata_document_supported", true)))
+	g.connect()
+	form := g.provider.Requests("/token")[0].Form
 	if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 		t.Fatalf("form %v", form)
 	}
@@ -33,7 +33,7 @@ func TestAssertion_K16(t *testing.T) {
 		var m struct {
 			JWKS jose.JSONWebKeySet `json:"jwks"`
 		}
-		if err := json.Unmarshal(l.ClientDocuments()[i].Body, &m); err != nil {
+		if err := json.Unmarshal(g.ClientDocuments()[i].Body, &m); err != nil {
 			t.Fatal(err)
 		}
 		return m.JWKS
@@ -52,8 +52,8 @@ func TestAssertion_K16(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := testIssuer + "/oauth/client/notion"
-	if claims["aud"] != l.provider.URL || claims["iss"] != id || claims["sub"] != id || claims["jti"] == "" ||
-		claims["exp"] != float64(l.now.Add(time.Minute).Unix()) {
+	if claims["aud"] != g.provider.URL || claims["iss"] != id || claims["sub"] != id || claims["jti"] == "" ||
+		claims["exp"] != float64(g.clock.Now().Add(time.Minute).Unix()) {
 		t.Errorf("claims %v", claims)
 	}
 	if _, err := jws.Verify(keysOf(2).Keys[0]); !errors.Is(err, jose.ErrCryptoFailure) {

@@ -35,10 +35,10 @@ func TestSecretOfAnotherProvider_K15(t *testing.T) {
 			s := v.servers["notion"]
 			s.Auth.ClientID, s.Auth.ClientSecret = "gateway", "of the new provider"
 			move(s)
-			v.clock.advance(2 * time.Hour)
+			v.clock.Advance(2 * time.Hour)
 			v.wantCall("alice", "notion", "", ErrNeedsReauth)
 			v.wantState("alice", "notion", storage.NeedsReauth)
-			if n := len(v.idp.came); n != 0 {
+			if n := len(v.provider.Refreshed()); n != 0 {
 				t.Errorf("the old provider got %d requests", n)
 			}
 		})
@@ -52,11 +52,11 @@ func TestPinnedProviderRefreshes_K15(t *testing.T) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	s := v.servers["notion"]
 	s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint = "", "", "", ""
-	pin := &client.Provider{ServerMetadata: oauth.ServerMetadata{Issuer: v.idp.URL}, Discovered: true}
+	pin := &client.Provider{ServerMetadata: oauth.ServerMetadata{Issuer: v.provider.URL}, Discovered: true}
 	if err := v.pinIssuer(t.Context(), s, pin); err != nil {
 		t.Fatal(err)
 	}
-	v.clock.advance(2 * time.Hour)
+	v.clock.Advance(2 * time.Hour)
 	if token, err := v.call("alice", "notion"); err != nil || token == "" {
 		t.Errorf("call: %q, %v", token, err)
 	}

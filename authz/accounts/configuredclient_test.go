@@ -25,15 +25,15 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 		"the operator knows a key": {"", oauth.AuthPrivateKeyJWT, both, oauth.AuthPrivateKeyJWT},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *config.Site, s *config.Server) {
+			g := newGateway(t, func(_ *config.Site, s *config.Server) {
 				s.Auth.ClientID, s.Auth.ClientSecret, s.Auth.CallbackPath, s.Auth.AuthMethod = "ours", tt.secret, "/own/callback", tt.quirk
 			})
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
-			request := l.connect()
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
+			request := g.connect()
 			if request.Get("client_id") != "ours" || request.Get("redirect_uri") != testIssuer+"/own/callback" {
 				t.Errorf("request %v", request)
 			}
-			r := l.provider.Requests("/token")
+			r := g.provider.Requests("/token")
 			if len(r) != 1 {
 				t.Fatalf("%d token requests", len(r))
 			}
@@ -56,25 +56,25 @@ func TestConfiguredClient_CL7_K09(t *testing.T) {
 // A configured client that the configuration no longer has is not replaced by
 // another one for a code that was made for it.
 func TestConfiguredClientChanges_K15(t *testing.T) {
-	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
-	a := l.answerTo(l.start(l.request()))
-	l.cfg.Servers[0].Auth.ClientID, l.cfg.Servers[0].Auth.ClientSecret = "other", "hush too"
-	_, err := l.Finish(t.Context(), a)
-	if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
+	g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
+	a := g.answerTo(g.start(g.request()))
+	g.cfg.Servers[0].Auth.ClientID, g.cfg.Servers[0].Auth.ClientSecret = "other", "hush too"
+	_, err := g.Finish(t.Context(), a)
+	if wantProblem(t, err, ProviderRefused); len(g.provider.Requests("/token")) != 0 {
 		t.Error("the code went with another client")
 	}
 }
 
 func TestStoreFails_Pin(t *testing.T) {
-	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID = "ours" })
-	pinned := l.seal(issuerPin{}, "another place")
-	l.connect()
-	c := l.store.clients[0]
+	g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID = "ours" })
+	pinned := g.seal(issuerPin{}, "another place")
+	g.connect()
+	c := g.store.clients[0]
 	c.Secret = pinned
-	if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
+	if err := g.store.swapUpstreamClient(t.Context(), c, g.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := l.Start(t.Context(), l.request())
+	_, err := g.Start(t.Context(), g.request())
 	wantProblem(t, err, ProviderUnusable)
 	if err == nil || !strings.Contains(err.Error(), "does not open") {
 		t.Errorf("a pin that cannot be read: %v", err)

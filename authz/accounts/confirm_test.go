@@ -16,30 +16,30 @@ import (
 
 // refusals are connections whose credential a server refuses to some call, and
 // that nobody can refresh.
-var refusals = map[string]func(v *vaultLab) (server string, c *Credential){
-	"without a refresh token": func(v *vaultLab) (string, *Credential) {
+var refusals = map[string]func(v *vaultInstance) (server string, c *Credential){
+	"without a refresh token": func(v *vaultInstance) (string, *Credential) {
 		return "notion", bearer(v.connectAs(alice, "notion", withoutRefresh))
 	},
-	"neither refresh token nor expiry": func(v *vaultLab) (string, *Credential) {
+	"neither refresh token nor expiry": func(v *vaultInstance) (string, *Credential) {
 		return "notion", bearer(v.connectAs(alice, "notion", withoutRefresh, withoutExpiry))
 	},
-	"in doubt, and tried in vain": func(v *vaultLab) (string, *Credential) {
+	"in doubt, and tried in vain": func(v *vaultInstance) (string, *Credential) {
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
 		c.State, c.Retries = storage.InDoubt, maxRetries
 		v.tamper(c)
 		return "notion", bearer(token)
 	},
-	"the client is gone": func(v *vaultLab) (string, *Credential) {
+	"the client is gone": func(v *vaultInstance) (string, *Credential) {
 		token := v.connectAs(alice, "notion")
 		v.servers["notion"].Auth.ClientID = "another"
 		return "notion", bearer(token)
 	},
-	"a pasted key": func(v *vaultLab) (string, *Credential) {
+	"a pasted key": func(v *vaultInstance) (string, *Credential) {
 		v.paste(alice, "key-1")
 		return "keyed", &Credential{Headers: []CredentialHeader{{Name: "X-Api-Key", Value: "key-1"}}}
 	},
-	"everybody's": func(v *vaultLab) (string, *Credential) {
+	"everybody's": func(v *vaultInstance) (string, *Credential) {
 		v.connectAs(storage.SharedOwner, "shared", withoutRefresh)
 		return "shared", bearer("at-1")
 	},
@@ -112,7 +112,7 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 			}
 			calls.Wait()
 			for range 5 {
-				v.clock.advance(retryPause / 10)
+				v.clock.Advance(retryPause / 10)
 				if _, err := v.Credential(t.Context(), alice, "shared"); err != nil {
 					t.Error(err)
 				}
@@ -121,7 +121,7 @@ func TestConfirmingIsNoFlood_E24(t *testing.T) {
 			if n := v.server.Hits(); n != once {
 				t.Errorf("%d requests, want %d", n, once)
 			}
-			v.clock.advance(trustPause)
+			v.clock.Advance(trustPause)
 			refuse()
 			if n := v.server.Hits(); n != 2*once {
 				t.Errorf("after a pause, %d requests, want %d", n, 2*once)
@@ -160,7 +160,7 @@ func TestConfirmByVerifyURL(t *testing.T) {
 }
 
 // anyRecord returns alice's connection to the server, or everybody's.
-func (v *vaultLab) anyRecord(server string) storage.Connection {
+func (v *vaultInstance) anyRecord(server string) storage.Connection {
 	v.t.Helper()
 	if v.servers[server].Auth.Mode == config.OAuth {
 		return v.record(storage.SharedOwner, server)
@@ -230,9 +230,9 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 					t.Errorf("%s: the connection is %s", kind, state)
 				}
 			}
-			l := newKeyLab(t)
-			l.server.Page("/mcp", page)
-			wantProblem(t, l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{}), tt.pasted)
+			g := newKeyGateway(t)
+			g.server.Page("/mcp", page)
+			wantProblem(t, g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{}), tt.pasted)
 		})
 	}
 }

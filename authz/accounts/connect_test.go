@@ -18,16 +18,16 @@ import (
 )
 
 func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
-	l := newLab(t, func(_ *config.Site, s *config.Server) {
+	g := newGateway(t, func(_ *config.Site, s *config.Server) {
 		s.Auth.Scopes = []string{"read", "write"}
 		s.Auth.Quirks.AuthorizeParams = map[string]string{"access_type": "offline", "state": "mine", "redirect_uri": "https://evil.example"}
 	})
-	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_endpoint", l.provider.URL+"/authorize?tenant=1&client_id=x")))
-	got := l.start(l.request())
+	g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "authorization_endpoint", g.provider.URL+"/authorize?tenant=1&client_id=x")))
+	got := g.start(g.request())
 	want := map[string]string{
 		"tenant": "1", "access_type": "offline", "response_type": "code", "client_id": "dynamic-1",
 		"redirect_uri": testIssuer + "/api/oauth/callback/notion", "scope": "read write",
-		"resource": l.server.URL + "/mcp", "code_challenge_method": "S256",
+		"resource": g.server.URL + "/mcp", "code_challenge_method": "S256",
 	}
 	for name, value := range want {
 		if v := got[name]; len(v) != 1 || v[0] != value {
@@ -37,21 +37,21 @@ func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
 	if len(got.Get("state")) != 43 || len(got.Get("code_challenge")) != 43 || len(got) != len(want)+2 {
 		t.Errorf("parameters %v", got)
 	}
-	other := l.start(l.request())
+	other := g.start(g.request())
 	if other.Get("state") == got.Get("state") || other.Get("code_challenge") == got.Get("code_challenge") {
 		t.Error("two requests share a secret")
 	}
 }
 
 func TestQuirks_CL11(t *testing.T) {
-	l := newLab(t, func(_ *config.Site, s *config.Server) {
+	g := newGateway(t, func(_ *config.Site, s *config.Server) {
 		s.Auth.Scopes, s.Auth.Quirks = []string{"a", "b"}, client.Quirks{NoResource: true, ScopeSeparator: ","}
 	})
-	request := l.connect()
+	request := g.connect()
 	if request.Has("resource") || request.Get("scope") != "a,b" {
 		t.Errorf("request %v", request)
 	}
-	if r := l.provider.Requests("/token"); r[0].Form.Has("resource") {
+	if r := g.provider.Requests("/token"); r[0].Form.Has("resource") {
 		t.Error("the token request has a resource")
 	}
 }
@@ -73,23 +73,23 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 		"more, on the first connection": {challenge: "c", extra: "new", want: "c new"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Scopes = strings.Fields(tt.configured) })
-			l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("WWW-Authenticate", `Bearer scope="`+tt.challenge+`", resource_metadata="`+l.server.URL+prmPath+`"`)
+			g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.Scopes = strings.Fields(tt.configured) })
+			g.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Bearer scope="`+tt.challenge+`", resource_metadata="`+g.server.URL+prmPath+`"`)
 				w.WriteHeader(http.StatusUnauthorized)
 			})
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", strings.Fields(tt.resource))))
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "scopes_supported", strings.Fields(tt.provider))))
+			g.server.Page(prmPath, oauthtest.Document(oauthtest.With(g.server.Metadata(), "scopes_supported", strings.Fields(tt.resource))))
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "scopes_supported", strings.Fields(tt.provider))))
 			if tt.had != "" {
-				k := l.key(testOwner, l.cfg.Servers[0])
+				k := g.key(testOwner, g.cfg.Servers[0])
 				had := storage.Connection{ConnectionKey: k, ID: "c", State: storage.Active, Scopes: strings.Fields(tt.had)}
-				if _, v, err := l.store.PutConnection(t.Context(), had, l.now); v != storage.OK {
+				if _, v, err := g.store.PutConnection(t.Context(), had, g.clock.Now()); v != storage.OK {
 					t.Fatal(v, err)
 				}
 			}
-			req := l.request()
+			req := g.request()
 			req.Scopes = strings.Fields(tt.extra)
-			got := l.start(req)
+			got := g.start(req)
 			if got.Get("scope") != tt.want || got.Has("scope") != (tt.want != "") {
 				t.Errorf("scope %q, want %q", got["scope"], tt.want)
 			}
@@ -103,18 +103,18 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 // Only what a provider's answer needs is recorded, for as long as it can come,
 // and nobody who reads the store can answer in its place.
 func TestWhatIsRecorded_D20_I03(t *testing.T) {
-	l := newLab(t)
-	if len(l.store.states) != 0 {
+	g := newGateway(t)
+	if len(g.store.states) != 0 {
 		t.Fatal("recorded before anybody agreed")
 	}
-	request := l.start(l.request())
-	state := l.store.states[0]
+	request := g.start(g.request())
+	state := g.store.states[0]
 	if state.Hash != storage.HashOf(request.Get("state")) || state.Owner != testOwner || state.Server != "notion" || state.Issuer != testIssuer || state.Browser != testBrowser ||
-		state.Provider != l.provider.URL || !state.ExpiresAt.Equal(l.now.Add(15*time.Minute)) {
+		state.Provider != g.provider.URL || !state.ExpiresAt.Equal(g.clock.Now().Add(15*time.Minute)) {
 		t.Errorf("recorded %+v", state)
 	}
 	var req pendingConnect
-	if err := l.open(state.Secret, &req, pendingContext(state.ConnectionKey, state.Hash)...); err != nil {
+	if err := g.open(state.Secret, &req, pendingContext(state.ConnectionKey, state.Hash)...); err != nil {
 		t.Fatal(err)
 	}
 	for name, secret := range map[string]string{"verifier": req.Verifier, "state": request.Get("state"), "return": req.ReturnTo} {
@@ -134,38 +134,38 @@ func TestStartRefuses_CL13(t *testing.T) {
 		"everybody for what is a person's": func(req *ConnectRequest, _ *config.Server) { req.Owner = storage.SharedOwner },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *config.Site, _ *config.Server) {
+			g := newGateway(t, func(cfg *config.Site, _ *config.Server) {
 				cfg.Servers = append(cfg.Servers, &config.Server{ID: "open", Upstream: cfg.Servers[0].Upstream})
 			})
-			req := l.request()
-			change(&req, l.cfg.Servers[0])
-			_, err := l.Start(t.Context(), req)
+			req := g.request()
+			change(&req, g.cfg.Servers[0])
+			_, err := g.Start(t.Context(), req)
 			wantProblem(t, err, UnknownServer)
-			if l.server.Hits() != 0 || len(l.store.states) != 0 {
+			if g.server.Hits() != 0 || len(g.store.states) != 0 {
 				t.Error("something happened all the same")
 			}
 		})
 	}
 	t.Run("shared", func(t *testing.T) {
-		l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = config.OAuth })
-		req := l.request()
+		g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = config.OAuth })
+		req := g.request()
 		req.Owner = storage.SharedOwner
-		l.start(req)
+		g.start(req)
 	})
 }
 
 func TestStoreFails_Begin(t *testing.T) {
-	l := newLab(t)
-	l.store.failWith(http.ErrAbortHandler)
-	_, err := l.Start(t.Context(), l.request())
+	g := newGateway(t)
+	g.store.failWith(http.ErrAbortHandler)
+	_, err := g.Start(t.Context(), g.request())
 	if !errors.Is(err, http.ErrAbortHandler) || problemOf(err) != "" {
 		t.Errorf("error %v, want the store's", err)
 	}
 }
 
 func TestAuthorizationURLIsOneAddress_CL20(t *testing.T) {
-	l := newLab(t)
-	to, err := l.Start(t.Context(), l.request())
+	g := newGateway(t)
+	to, err := g.Start(t.Context(), g.request())
 	if err != nil {
 		t.Fatal(err)
 	}

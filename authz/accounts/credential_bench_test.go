@@ -26,7 +26,7 @@ func TestCredentialAllocatesNothing(t *testing.T) {
 func BenchmarkCredentialWarm(b *testing.B) {
 	v := newVault(b)
 	v.connectAs(alice, "notion")
-	ctx, now := b.Context(), v.clock.time()
+	ctx, now := b.Context(), v.clock.Now()
 	v.deps.Now = func() time.Time { return now }
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

@@ -14,27 +14,27 @@ import (
 
 // Records that were moved or changed in the database.
 func TestDamagedRecords_K14_M02(t *testing.T) {
-	tests := map[string]func(v *vaultLab, victim, thief storage.Connection) storage.Connection{
-		"K14 another person's": func(_ *vaultLab, victim, thief storage.Connection) storage.Connection {
+	tests := map[string]func(v *vaultInstance, victim, thief storage.Connection) storage.Connection{
+		"K14 another person's": func(_ *vaultInstance, victim, thief storage.Connection) storage.Connection {
 			thief.Secret = victim.Secret
 			return thief
 		},
-		"K14 another person's, ID and all": func(v *vaultLab, victim, thief storage.Connection) storage.Connection {
+		"K14 another person's, ID and all": func(v *vaultInstance, victim, thief storage.Connection) storage.Connection {
 			if err := v.Disconnect(v.t.Context(), victim.Owner, victim.Server); err != nil {
 				v.t.Fatal(err)
 			}
-			if _, _, err := v.store.Disconnect(v.t.Context(), thief, nil, v.clock.time()); err != nil {
+			if _, _, err := v.store.Disconnect(v.t.Context(), thief, nil, v.clock.Now()); err != nil {
 				v.t.Fatal(err)
 			}
 			thief.Secret, thief.ID, thief.Revision = victim.Secret, victim.ID, 0
 			return thief
 		},
-		"one's own for another server": func(v *vaultLab, _, thief storage.Connection) storage.Connection {
+		"one's own for another server": func(v *vaultInstance, _, thief storage.Connection) storage.Connection {
 			v.connectAs(thief.Owner, "github")
 			thief.Secret = v.record(thief.Owner, "github").Secret
 			return thief
 		},
-		"an older one, from another request": func(v *vaultLab, _, thief storage.Connection) storage.Connection {
+		"an older one, from another request": func(v *vaultInstance, _, thief storage.Connection) storage.Connection {
 			if err := v.Disconnect(v.t.Context(), thief.Owner, thief.Server); err != nil {
 				v.t.Fatal(err)
 			}
@@ -44,11 +44,11 @@ func TestDamagedRecords_K14_M02(t *testing.T) {
 			thief.Secret = old
 			return thief
 		},
-		"cut off": func(_ *vaultLab, _, thief storage.Connection) storage.Connection {
+		"cut off": func(_ *vaultInstance, _, thief storage.Connection) storage.Connection {
 			thief.Secret = thief.Secret[:len(thief.Secret)-1]
 			return thief
 		},
-		"emptied": func(_ *vaultLab, _, thief storage.Connection) storage.Connection {
+		"emptied": func(_ *vaultInstance, _, thief storage.Connection) storage.Connection {
 			thief.Secret = nil
 			return thief
 		},
@@ -65,7 +65,7 @@ func TestDamagedRecords_K14_M02(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 			v.wantAudit()
-			if n := len(v.idp.refreshes()); n != 0 {
+			if n := len(v.provider.Refreshes()); n != 0 {
 				t.Errorf("%d refreshes", n)
 			}
 			// The person is not stuck with it.
@@ -92,15 +92,15 @@ func TestDamagedRecords_K14_M02(t *testing.T) {
 }
 
 // tamper changes the database behind our back.
-func (v *vaultLab) tamper(c storage.Connection) {
+func (v *vaultInstance) tamper(c storage.Connection) {
 	v.t.Helper()
-	if _, verdict, err := v.store.Store.PutConnection(context.Background(), c, v.clock.time()); err != nil || verdict != storage.OK {
+	if _, verdict, err := v.store.Store.PutConnection(context.Background(), c, v.clock.Now()); err != nil || verdict != storage.OK {
 		v.t.Fatal(verdict, err)
 	}
-	v.clock.advance(cacheTTL + time.Second)
+	v.clock.Advance(cacheTTL + time.Second)
 }
 
-func (v *vaultLab) wantAudit() {
+func (v *vaultInstance) wantAudit() {
 	v.t.Helper()
 	for _, entry := range v.logs.All() {
 		if entry.Level == zapcore.ErrorLevel && strings.HasPrefix(entry.Message, "audit:") {

@@ -13,10 +13,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vaultLab) disconnect(owner, server string) {
+func (v *vaultInstance) disconnect(owner, server string) {
 	v.t.Helper()
 	if err := v.Disconnect(v.t.Context(), owner, server); err != nil {
 		v.t.Fatal(err)
@@ -24,7 +25,7 @@ func (v *vaultLab) disconnect(owner, server string) {
 	v.deps.Shared.revocations.Wait()
 }
 
-func (v *vaultLab) revokeDue() {
+func (v *vaultInstance) revokeDue() {
 	v.t.Helper()
 	if err := v.RevokeDue(v.t.Context()); err != nil {
 		v.t.Fatal(err)
@@ -40,7 +41,7 @@ func TestDisconnect_K20(t *testing.T) {
 		v.wantCall(alice, "notion", "", ErrNotConnected)
 		v.wantCall(bob, "notion", bobs, nil)
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
-		v.clock.advance(time.Hour)
+		v.clock.Advance(time.Hour)
 		v.revokeDue()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
 	})
@@ -62,13 +63,13 @@ func TestDisconnect_K20(t *testing.T) {
 	t.Run("here while the provider is down", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		v.idp.fail(cannot)
+		v.provider.Fail(oauthtest.Down)
 		v.disconnect(alice, "notion")
 		v.wantCall(alice, "notion", "", ErrNotConnected)
 		v.wantRevoked()
 		v.revokeDue() // not yet again
 		v.wantRevoked()
-		v.clock.advance(revocationStep)
+		v.clock.Advance(revocationStep)
 		restarted := v.instance()
 		restarted.revokeDue()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
@@ -76,18 +77,18 @@ func TestDisconnect_K20(t *testing.T) {
 	t.Run("with pauses that grow", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		down := make([]fault, 6)
+		down := make([]oauthtest.Fault, 6)
 		for i := range down {
-			down[i] = cannot
+			down[i] = oauthtest.Down
 		}
-		v.idp.fail(down...)
+		v.provider.Fail(down...)
 		v.disconnect(alice, "notion") // try 1
 		tried := []int{1}
 		for i := 2; i < 40; i++ {
-			before := v.idp.pendingFaults()
-			v.clock.advance(revocationStep)
+			before := v.provider.PendingFaults()
+			v.clock.Advance(revocationStep)
 			v.revokeDue()
-			if v.idp.pendingFaults() < before {
+			if v.provider.PendingFaults() < before {
 				tried = append(tried, i)
 			}
 		}
@@ -98,19 +99,19 @@ func TestDisconnect_K20(t *testing.T) {
 	t.Run("for a week at most", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		v.idp.fail(cannot)
+		v.provider.Fail(oauthtest.Down)
 		v.disconnect(alice, "notion")
-		v.clock.advance(revocationPatience)
+		v.clock.Advance(revocationPatience)
 		v.revokeDue()
 		v.wantRevoked()
 	})
 	t.Run("a refusal is final", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		f := refusal(http.StatusBadRequest, "unsupported_token_type")
-		v.idp.fail(f, f, f, f) // each token, with the hint and without
+		f := oauthtest.Refusal(http.StatusBadRequest, "unsupported_token_type")
+		v.provider.Fail(f, f, f, f) // each token, with the hint and without
 		v.disconnect(alice, "notion")
-		v.clock.advance(revocationStep)
+		v.clock.Advance(revocationStep)
 		v.revokeDue()
 		v.wantRevoked()
 	})
@@ -144,7 +145,7 @@ func TestDisconnect_K20(t *testing.T) {
 				v := newVault(t)
 				v.deps.Egress = egress.New(egress.Options{Loopback: true})
 				registered := registration{Credentials: client.Credentials{ID: "former", Secret: "s"}}
-				if err := v.plantClient(t.Context(), v.servers["notion"], v.idp.URL, registered, time.Time{}); err != nil {
+				if err := v.plantClient(t.Context(), v.servers["notion"], v.provider.URL, registered, time.Time{}); err != nil {
 					t.Fatal(err)
 				}
 				v.connectAs(alice, "notion", change)
@@ -168,18 +169,18 @@ func TestDisconnect_K20(t *testing.T) {
 				delete(v.servers, "notion")
 				v.disconnect(alice, "notion")
 				v.disconnect(bob, "notion")
-				v.clock.advance(revocationStep)
+				v.clock.Advance(revocationStep)
 				v.revokeDue()
 				v.revokeDue()
 				v.wantRevoked()
 				v.wantWarned("notion", 1)
 				v.servers["notion"] = s
-				v.clock.advance(revocationStep)
+				v.clock.Advance(revocationStep)
 				v.revokeDue() // try 3, which is left out
 				v.wantRevoked()
-				v.clock.advance(revocationStep)
+				v.clock.Advance(revocationStep)
 				v.revokeDue()
-				if n := len(v.idp.revocations()); n != 4 {
+				if n := len(v.provider.Revocations()); n != 4 {
 					t.Errorf("%d tokens revoked after the server came back", n)
 				}
 			})
@@ -208,14 +209,14 @@ func TestDisconnect_K20(t *testing.T) {
 		v := newVault(t)
 		state := storage.ConnectState{
 			Hash: storage.HashOf("state"), ConnectionKey: v.key(alice, v.servers["notion"]), Browser: testBrowser,
-			ExpiresAt: v.clock.time().Add(time.Minute),
+			ExpiresAt: v.clock.Now().Add(time.Minute),
 		}
 		if err := v.store.SaveConnectState(t.Context(), state); err != nil {
 			t.Fatal(err)
 		}
 		v.disconnect(alice, "notion") // also where nothing is connected yet
 		if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != RequestEnded {
-			t.Errorf("a late answer: %v", err)
+			t.Errorf("a late Answer: %v", err)
 		}
 	})
 	t.Run("the store fails", func(t *testing.T) {
@@ -229,16 +230,10 @@ func TestDisconnect_K20(t *testing.T) {
 }
 
 // wantWarned wants this many warnings that a provider was not told.
-func (v *vaultLab) wantWarned(server string, want int) {
+func (v *vaultInstance) wantWarned(server string, want int) {
 	v.t.Helper()
 	warnings := v.logs.FilterLevelExact(zapcore.WarnLevel).FilterField(zap.String("server", server))
 	if n := warnings.Len(); n != want {
 		v.t.Errorf("%d warnings, want %d: %v", n, want, warnings.All())
 	}
-}
-
-func (p *idp) pendingFaults() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.faults)
 }

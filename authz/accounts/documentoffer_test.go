@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -41,24 +42,24 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 		"http, whatever the operator says":    {"http://127.0.0.1:8080", machine, &on, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *config.Site, s *config.Server) {
+			g := newGateway(t, func(cfg *config.Site, s *config.Server) {
 				cfg.Issuer, s.Auth.Quirks.MetadataDocument = tt.site, tt.says
 			})
-			s := l.servers["notion"]
-			p := &client.Provider{ServerMetadata: oauth.ServerMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: l.provider.URL + "/register"}}
-			c, err := l.clientFor(t.Context(), s, p, testOwner)
+			s := g.servers["notion"]
+			p := &client.Provider{ServerMetadata: oauth.ServerMetadata{Issuer: tt.provider, ClientDocuments: true, RegistrationEndpoint: g.provider.URL + "/register"}}
+			c, err := g.clientFor(t.Context(), s, p, testOwner)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := "dynamic-1"
 			if tt.want {
-				want = l.profile(s).DocumentID
+				want = g.profile(s).DocumentID
 			}
 			if c.ID != want {
 				t.Errorf("client %q, want %q", c.ID, want)
 			}
 			p.RegistrationEndpoint = ""
-			_, err = l.clientFor(t.Context(), s, p, testOwner)
+			_, err = g.clientFor(t.Context(), s, p, testOwner)
 			if tt.want {
 				return
 			}
@@ -72,30 +73,30 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 // A provider that could not fetch our document for a moment says invalid_client.
 // That ends no connection; one that says so for an hour means it.
 func TestDocumentIsRefusedForNow(t *testing.T) {
-	for name, id := range map[string]func(*vaultLab, *config.Server) string{
-		"without a key": func(v *vaultLab, s *config.Server) string { return v.profile(s).DocumentID },
-		"with a key":    func(v *vaultLab, s *config.Server) string { return v.profile(s).DocumentID + "/key" },
+	for name, id := range map[string]func(*vaultInstance, *config.Server) string{
+		"without a key": func(v *vaultInstance, s *config.Server) string { return v.profile(s).DocumentID },
+		"with a key":    func(v *vaultInstance, s *config.Server) string { return v.profile(s).DocumentID + "/key" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			s := v.servers["notion"]
 			s.Auth.ClientID = ""
 			v.connectAs(alice, "notion", func(_ *storage.Connection, opened *secrets) { opened.Binding.ClientID = id(v, s) })
-			v.clock.advance(time.Hour)
-			f := fault{cannot: true, answer: refusal(http.StatusUnauthorized, "invalid_client").answer}
-			v.idp.outage(&f)
+			v.clock.Advance(time.Hour)
+			f := oauthtest.Fault{NotProcessed: true, Answer: oauthtest.Refusal(http.StatusUnauthorized, "invalid_client").Answer}
+			v.provider.SetOutage(&f)
 			v.wantCall(alice, "notion", "", ErrUnavailable)
 			v.wantState(alice, "notion", storage.Active)
-			v.clock.advance(refusedPatience / 2)
+			v.clock.Advance(refusedPatience / 2)
 			v.wantCall(alice, "notion", "", ErrUnavailable)
-			v.idp.outage(nil)
-			v.clock.advance(retryPause)
+			v.provider.SetOutage(nil)
+			v.clock.Advance(retryPause)
 			v.wantCall(alice, "notion", "at-2", nil)
 
-			v.idp.outage(&f)
-			v.clock.advance(time.Hour)
+			v.provider.SetOutage(&f)
+			v.clock.Advance(time.Hour)
 			v.wantCall(alice, "notion", "", ErrUnavailable)
-			v.clock.advance(refusedPatience)
+			v.clock.Advance(refusedPatience)
 			v.wantCall(alice, "notion", "", ErrNeedsReauth)
 		})
 	}

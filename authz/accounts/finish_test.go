@@ -26,13 +26,13 @@ import (
 )
 
 func TestConnect_CL11(t *testing.T) {
-	l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Scopes = []string{"a", "b"} })
-	request := l.start(l.request())
-	outcome, err := l.Finish(t.Context(), l.answerTo(request))
+	g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.Scopes = []string{"a", "b"} })
+	request := g.start(g.request())
+	outcome, err := g.Finish(t.Context(), g.answerTo(request))
 	if err != nil || outcome != (Outcome{Server: "notion", Owner: testOwner, ReturnTo: "/oauth/account", Connected: true}) {
 		t.Fatalf("outcome %+v, %v", outcome, err)
 	}
-	r := l.provider.Requests("/token")
+	r := g.provider.Requests("/token")
 	if len(r) != 1 {
 		t.Fatalf("%d token requests", len(r))
 	}
@@ -41,7 +41,7 @@ func TestConnect_CL11(t *testing.T) {
 		t.Error("the verifier does not fit the challenge")
 	}
 	for name, want := range map[string]string{
-		"grant_type": "authorization_code", "code": "code-1", "redirect_uri": request.Get("redirect_uri"), "resource": l.server.URL + "/mcp",
+		"grant_type": "authorization_code", "code": "code-1", "redirect_uri": request.Get("redirect_uri"), "resource": g.server.URL + "/mcp",
 	} {
 		if got := r[0].Form[name]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
@@ -51,44 +51,44 @@ func TestConnect_CL11(t *testing.T) {
 	if got := r[0].Header.Get("Authorization"); got != "Basic "+base64.StdEncoding.EncodeToString([]byte("dynamic-1:s%2F1%2B%25")) {
 		t.Errorf("Authorization %q", got)
 	}
-	c, s := l.connection()
-	if c.State != storage.Active || c.ID == "" || !c.TokenExpiresAt.Equal(l.now.Add(time.Hour)) || !c.ExpiresAt.IsZero() ||
-		c.Provider != l.provider.URL || strings.Join(c.Scopes, " ") != "a b" || !c.CreatedAt.Equal(l.now) {
+	c, s := g.connection()
+	if c.State != storage.Active || c.ID == "" || !c.TokenExpiresAt.Equal(g.clock.Now().Add(time.Hour)) || !c.ExpiresAt.IsZero() ||
+		c.Provider != g.provider.URL || strings.Join(c.Scopes, " ") != "a b" || !c.CreatedAt.Equal(g.clock.Now()) {
 		t.Errorf("connection %+v", c)
 	}
-	if s.AccessToken != "at-1" || s.RefreshToken != "rt-1" || s.Binding.ClientID != "dynamic-1" || s.Binding.TokenEndpoint != l.provider.URL+"/token" || s.Binding.Resource != l.server.URL+"/mcp" {
+	if s.AccessToken != "at-1" || s.RefreshToken != "rt-1" || s.Binding.ClientID != "dynamic-1" || s.Binding.TokenEndpoint != g.provider.URL+"/token" || s.Binding.Resource != g.server.URL+"/mcp" {
 		t.Errorf("secrets %+v", s)
 	}
 }
 
 func TestIssuerOfAnswer_CL12_K02_K03(t *testing.T) {
-	honest := func(l *lab) string { return l.provider.URL }
-	none := func(*lab) string { return "" }
+	honest := func(g *gateway) string { return g.provider.URL }
+	none := func(*gateway) string { return "" }
 	for name, tt := range map[string]struct {
 		advertised bool
-		iss        func(l *lab) string
+		iss        func(g *gateway) string
 		ok         bool
 	}{
 		"advertised, equal":      {true, honest, true},
-		"advertised, differs":    {true, func(*lab) string { return "https://evil.example" }, false},
+		"advertised, differs":    {true, func(*gateway) string { return "https://evil.example" }, false},
 		"advertised, absent":     {true, none, false},
 		"not advertised, equal":  {false, honest, true},
-		"not advertised, differ": {false, func(*lab) string { return "https://evil.example" }, false},
+		"not advertised, differ": {false, func(*gateway) string { return "https://evil.example" }, false},
 		"not advertised, absent": {false, none, true},
-		"a slash more":           {false, func(l *lab) string { return l.provider.URL + "/" }, false},
-		"upper case":             {false, func(l *lab) string { return strings.ToUpper(l.provider.URL) }, false},
-		"encoded":                {false, func(l *lab) string { return strings.Replace(l.provider.URL, ":", "%3A", 1) }, false},
+		"a slash more":           {false, func(g *gateway) string { return g.provider.URL + "/" }, false},
+		"upper case":             {false, func(g *gateway) string { return strings.ToUpper(g.provider.URL) }, false},
+		"encoded":                {false, func(g *gateway) string { return strings.Replace(g.provider.URL, ":", "%3A", 1) }, false},
 	} {
 		for _, failed := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
-				l := newLab(t)
-				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_response_iss_parameter_supported", tt.advertised)))
-				a := l.answerTo(l.start(l.request()))
-				a.Iss = tt.iss(l)
+				g := newGateway(t)
+				g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "authorization_response_iss_parameter_supported", tt.advertised)))
+				a := g.answerTo(g.start(g.request()))
+				a.Iss = tt.iss(g)
 				if failed {
 					a.Code, a.Error = "", "access_denied"
 				}
-				_, err := l.Finish(t.Context(), a)
+				_, err := g.Finish(t.Context(), a)
 				switch {
 				case !tt.ok:
 					// Nor is the error of such an answer believed.
@@ -98,7 +98,7 @@ func TestIssuerOfAnswer_CL12_K02_K03(t *testing.T) {
 				case err != nil:
 					t.Error(err)
 				}
-				if n := len(l.provider.Requests("/token")); (n == 1) != (tt.ok && !failed) {
+				if n := len(g.provider.Requests("/token")); (n == 1) != (tt.ok && !failed) {
 					t.Errorf("%d token requests", n)
 				}
 			})
@@ -111,16 +111,16 @@ func TestPathOfAnswer_K02(t *testing.T) {
 	for _, path := range []string{
 		"/api/oauth/callback/github", "/api/oauth/callback", "", "/", "/notion", "/api/oauth/callback/notion/", "/api/oauth/callback/Notion",
 	} {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
 		a.Path = path
-		outcome, err := l.Finish(t.Context(), a)
+		outcome, err := g.Finish(t.Context(), a)
 		wantProblem(t, err, NotThatProvider)
-		if len(l.provider.Requests("/token")) != 0 || outcome.Connected {
+		if len(g.provider.Requests("/token")) != 0 || outcome.Connected {
 			t.Errorf("%q: the code was used", path)
 		}
 		a.Path = "/api/oauth/callback/notion"
-		_, err = l.Finish(t.Context(), a)
+		_, err = g.Finish(t.Context(), a)
 		wantProblem(t, err, RequestEnded)
 	}
 }
@@ -128,7 +128,7 @@ func TestPathOfAnswer_K02(t *testing.T) {
 // A hostile server's provider sends the browser on to an honest one, with its
 // own state. What comes back is not sent to the hostile token endpoint.
 func TestMixUp_K02(t *testing.T) {
-	evil, honest := newLab(t), newLab(t)
+	evil, honest := newGateway(t), newGateway(t)
 	evil.cfg.Servers[0].ID = "evil"
 	honest.Broker = New(testSite(honest.cfg.Servers[0], evil.cfg.Servers[0]), honest.Broker.deps)
 	req := honest.request()
@@ -162,34 +162,34 @@ func TestMixUp_K02(t *testing.T) {
 }
 
 func TestOtherBrowser_CL13_I02(t *testing.T) {
-	l := newLab(t)
-	a := l.answerTo(l.start(l.request()))
+	g := newGateway(t)
+	a := g.answerTo(g.start(g.request()))
 	right := a.Browser
 	for _, other := range []storage.Hash{storage.HashOf("mallory's browser"), {}} {
 		a.Browser = other
-		outcome, err := l.Finish(t.Context(), a)
+		outcome, err := g.Finish(t.Context(), a)
 		wantProblem(t, err, OtherBrowser)
 		if outcome != (Outcome{}) {
 			t.Errorf("told about another's request: %+v", outcome)
 		}
 	}
-	if len(l.provider.Requests("/token")) != 0 || len(l.connections()) != 0 {
+	if len(g.provider.Requests("/token")) != 0 || len(g.connections()) != 0 {
 		t.Error("something happened all the same")
 	}
 	a.Browser = right
-	if _, err := l.Finish(t.Context(), a); err != nil {
+	if _, err := g.Finish(t.Context(), a); err != nil {
 		t.Errorf("the right browser afterwards: %v", err)
 	}
 }
 
 func TestStateIsUsedOnce_CL14(t *testing.T) {
-	l := newLab(t)
-	a := l.answerTo(l.start(l.request()))
+	g := newGateway(t)
+	a := g.answerTo(g.start(g.request()))
 	var connected atomic.Int32
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
-			_, err := l.Finish(t.Context(), a)
+			_, err := g.Finish(t.Context(), a)
 			if err == nil {
 				connected.Add(1)
 			} else if problemOf(err) != RequestEnded {
@@ -198,8 +198,8 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if connected.Load() != 1 || len(l.provider.Requests("/token")) != 1 {
-		t.Errorf("%d connected, %d token requests", connected.Load(), len(l.provider.Requests("/token")))
+	if connected.Load() != 1 || len(g.provider.Requests("/token")) != 1 {
+		t.Errorf("%d connected, %d token requests", connected.Load(), len(g.provider.Requests("/token")))
 	}
 	for name, change := range map[string]func(*Answer){
 		"none":   func(a *Answer) { a.State = "" },
@@ -207,24 +207,24 @@ func TestStateIsUsedOnce_CL14(t *testing.T) {
 	} {
 		b := a
 		change(&b)
-		if _, err := l.Finish(t.Context(), b); problemOf(err) != RequestEnded {
+		if _, err := g.Finish(t.Context(), b); problemOf(err) != RequestEnded {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	t.Run("late", func(t *testing.T) {
-		a := l.answerTo(l.start(l.request()))
-		l.now = l.now.Add(15 * time.Minute)
-		_, err := l.Finish(t.Context(), a)
+		a := g.answerTo(g.start(g.request()))
+		g.clock.Advance(15 * time.Minute)
+		_, err := g.Finish(t.Context(), a)
 		wantProblem(t, err, RequestEnded)
 	})
 }
 
 func TestStateOfAnotherSite_CL14(t *testing.T) {
-	l := newLab(t)
-	a := l.answerTo(l.start(l.request()))
-	site := testSite(l.cfg.Servers...)
+	g := newGateway(t)
+	a := g.answerTo(g.start(g.request()))
+	site := testSite(g.cfg.Servers...)
 	site.Issuer = "https://other.example"
-	other := New(site, l.Broker.deps)
+	other := New(site, g.Broker.deps)
 	_, err := other.Finish(t.Context(), a)
 	wantProblem(t, err, RequestEnded)
 }
@@ -234,30 +234,30 @@ func TestProvidersError_K19(t *testing.T) {
 		"access_denied": Declined, "server_error": ProviderDown, "temporarily_unavailable": ProviderDown,
 		"invalid_scope": Unsupported, "invalid_target": Unsupported, "unsupported_response_type": Unsupported, "canary<script>": ProviderRefused, strings.Repeat("canary", 9999): ProviderRefused,
 	} {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
 		a.Code, a.Error = "", code
-		outcome, err := l.Finish(t.Context(), a)
+		outcome, err := g.Finish(t.Context(), a)
 		wantProblem(t, err, want)
 		if strings.Contains(err.Error(), "canary") || outcome.ReturnTo != "/oauth/account" || outcome.Connected {
 			t.Errorf("%v, %+v", err, outcome)
 		}
 	}
 	for name, code := range map[string]string{"no code": "", "long code": strings.Repeat("c", client.MaxTokenLen+1)} {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
 		a.Code = code
-		_, err := l.Finish(t.Context(), a)
-		if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
+		_, err := g.Finish(t.Context(), a)
+		if wantProblem(t, err, ProviderRefused); len(g.provider.Requests("/token")) != 0 {
 			t.Error(name, "was sent")
 		}
 	}
 	for code, want := range map[string]Problem{"access_denied": Declined, "invalid_scope": Unsupported} {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
 		a.Error = code
-		_, err := l.Finish(t.Context(), a)
-		if wantProblem(t, err, want); len(l.provider.Requests("/token")) != 0 {
+		_, err := g.Finish(t.Context(), a)
+		if wantProblem(t, err, want); len(g.provider.Requests("/token")) != 0 {
 			t.Error("the code beside the error was used")
 		}
 	}
@@ -275,18 +275,18 @@ func TestOneTokenRequest_K09(t *testing.T) {
 		"not understood": oauthtest.Answer(418, "text/plain", "canary"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			a := l.answerTo(l.start(l.request()))
-			l.provider.Page("/token", page)
-			l.provider.Page("/token2", page)
-			_, err := l.Finish(t.Context(), a)
+			g := newGateway(t)
+			a := g.answerTo(g.start(g.request()))
+			g.provider.Page("/token", page)
+			g.provider.Page("/token2", page)
+			_, err := g.Finish(t.Context(), a)
 			if err == nil || strings.Contains(err.Error(), "canary") || !slices.Contains([]Problem{ProviderRefused, ProviderDown, Unsupported}, problemOf(err)) {
 				t.Errorf("error %v", err)
 			}
-			if n := len(l.provider.Requests("/token")) + len(l.provider.Requests("/token2")); n != 1 {
+			if n := len(g.provider.Requests("/token")) + len(g.provider.Requests("/token2")); n != 1 {
 				t.Errorf("%d token requests", n)
 			}
-			if len(l.connections()) != 0 {
+			if len(g.connections()) != 0 {
 				t.Error("connected")
 			}
 		})
@@ -294,14 +294,14 @@ func TestOneTokenRequest_K09(t *testing.T) {
 }
 
 func TestConnectAgain(t *testing.T) {
-	l := newLab(t)
-	l.connect()
-	first, _ := l.connection()
-	l.now = l.now.Add(time.Hour)
-	l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "bearer"}))
-	l.connect()
-	second, s := l.connection()
-	if second.ID != first.ID || !second.CreatedAt.Equal(first.CreatedAt) || second.Revision <= first.Revision || !second.UpdatedAt.Equal(l.now) {
+	g := newGateway(t)
+	g.connect()
+	first, _ := g.connection()
+	g.clock.Advance(time.Hour)
+	g.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "bearer"}))
+	g.connect()
+	second, s := g.connection()
+	if second.ID != first.ID || !second.CreatedAt.Equal(first.CreatedAt) || second.Revision <= first.Revision || !second.UpdatedAt.Equal(g.clock.Now()) {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
 	if s.AccessToken != "at-2" || s.RefreshToken != "" {
@@ -310,21 +310,21 @@ func TestConnectAgain(t *testing.T) {
 }
 
 func TestConnectDuringRefresh(t *testing.T) {
-	l := newLab(t)
-	l.connect()
-	a := l.answerTo(l.start(l.request()))
-	c, _ := l.connection()
-	l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+	g := newGateway(t)
+	g.connect()
+	a := g.answerTo(g.start(g.request()))
+	c, _ := g.connection()
+	g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		c.Lease = "a refresher"
-		if _, _, err := l.store.PutConnection(r.Context(), c, l.now); err != nil {
+		if _, _, err := g.store.PutConnection(r.Context(), c, g.clock.Now()); err != nil {
 			t.Error(err)
 		}
 		oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"})(w, r)
 	})
-	if _, err := l.Finish(t.Context(), a); err != nil {
+	if _, err := g.Finish(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	if c, s := l.connection(); s.AccessToken != "at-2" || c.Lease != "" {
+	if c, s := g.connection(); s.AccessToken != "at-2" || c.Lease != "" {
 		t.Errorf("connection %+v %+v", c, s)
 	}
 }
@@ -332,42 +332,42 @@ func TestConnectDuringRefresh(t *testing.T) {
 // A late answer does not bring back what the person ended, nor does it
 // bring what they did not want any more before there was anything to end.
 func TestDisconnectedMeanwhile_K20(t *testing.T) {
-	disconnect := func(l *lab) {
-		k := l.key(testOwner, l.cfg.Servers[0])
-		c, _ := l.store.Store.Connection(t.Context(), k, l.now) // the zero one if there is none
+	disconnect := func(g *gateway) {
+		k := g.key(testOwner, g.cfg.Servers[0])
+		c, _ := g.store.Store.Connection(t.Context(), k, g.clock.Now()) // the zero one if there is none
 		c.ConnectionKey = k
-		if _, v, err := l.store.Disconnect(t.Context(), c, nil, l.now); err != nil || v == storage.Changed {
+		if _, v, err := g.store.Disconnect(t.Context(), c, nil, g.clock.Now()); err != nil || v == storage.Changed {
 			t.Error(v, err)
 		}
 	}
-	for name, hook := range map[string]func(l *lab){
+	for name, hook := range map[string]func(g *gateway){
 		"before the answer": disconnect,
-		"during the exchange": func(l *lab) {
-			l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
-				disconnect(l)
+		"during the exchange": func(g *gateway) {
+			g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+				disconnect(g)
 				oauthtest.Document(oauthtest.Object{"access_token": "at", "token_type": "Bearer"})(w, r)
 			})
 		},
 	} {
 		for _, connected := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, connected before %v", name, connected), func(t *testing.T) {
-				l := newLab(t)
-				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
-				l.provider.Page("/revoke", func(http.ResponseWriter, *http.Request) {})
+				g := newGateway(t)
+				g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "revocation_endpoint", g.provider.URL+"/revoke")))
+				g.provider.Page("/revoke", func(http.ResponseWriter, *http.Request) {})
 				if connected {
-					l.connect()
+					g.connect()
 				}
-				request := l.start(l.request())
-				hook(l)
-				exchanged := len(l.provider.Requests("/token"))
-				_, err := l.Finish(t.Context(), l.answerTo(request))
+				request := g.start(g.request())
+				hook(g)
+				exchanged := len(g.provider.Requests("/token"))
+				_, err := g.Finish(t.Context(), g.answerTo(request))
 				wantProblem(t, err, RequestEnded)
-				if len(l.connections()) != 0 {
+				if len(g.connections()) != 0 {
 					t.Error("connected")
 				}
-				l.Broker.deps.Shared.revocations.Wait()
-				came := len(l.provider.Requests("/token")) > exchanged
-				revoked := slices.ContainsFunc(l.provider.Requests("/revoke"), func(r oauthtest.Request) bool { return r.Form.Get("token") == "at" })
+				g.Broker.deps.Shared.revocations.Wait()
+				came := len(g.provider.Requests("/token")) > exchanged
+				revoked := slices.ContainsFunc(g.provider.Requests("/revoke"), func(r oauthtest.Request) bool { return r.Form.Get("token") == "at" })
 				if came != revoked {
 					t.Errorf("tokens came: %v, and were revoked: %v", came, revoked)
 				}
@@ -377,26 +377,26 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 }
 
 func TestConnectionOfFlow(t *testing.T) {
-	l := newLab(t)
-	req := l.request()
-	req.Owner, req.KeepUntil = storage.FlowOwner("f1"), l.now.Add(time.Minute)
-	req.Authentication = l.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
-	if _, err := l.Finish(t.Context(), l.answerTo(l.start(req))); err != nil {
+	g := newGateway(t)
+	req := g.request()
+	req.Owner, req.KeepUntil = storage.FlowOwner("f1"), g.clock.Now().Add(time.Minute)
+	req.Authentication = g.inFlow("f1", storage.Identity{Kind: "user_id", Subject: testOwner})
+	if _, err := g.Finish(t.Context(), g.answerTo(g.start(req))); err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.store.Connection(t.Context(), l.key(req.Owner, l.cfg.Servers[0]), l.now)
+	c, err := g.store.Connection(t.Context(), g.key(req.Owner, g.cfg.Servers[0]), g.clock.Now())
 	if err != nil || !c.ExpiresAt.Equal(req.KeepUntil) {
 		t.Errorf("connection %+v", c)
 	}
-	if opened, err := l.openSecrets(c); err != nil || opened.Person != testOwner {
+	if opened, err := g.openSecrets(c); err != nil || opened.Person != testOwner {
 		t.Errorf("connected by %q, %v", opened.Person, err)
 	}
 }
 
 func TestMovedInStore_M02_K14(t *testing.T) {
-	l := newLab(t)
-	l.connect()
-	c, _ := l.connection()
+	g := newGateway(t)
+	g.connect()
+	c, _ := g.connection()
 	for name, change := range map[string]func(*storage.Connection){
 		"owner":  func(c *storage.Connection) { c.Owner = "user_id:mallory" },
 		"server": func(c *storage.Connection) { c.Server = "github" },
@@ -406,7 +406,7 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 	} {
 		moved := c
 		change(&moved)
-		if _, err := l.openSecrets(moved); !errors.Is(err, seal.ErrOpen) {
+		if _, err := g.openSecrets(moved); !errors.Is(err, seal.ErrOpen) {
 			t.Errorf("with another %s: %v, want %v", name, err, seal.ErrOpen)
 		}
 	}
@@ -420,15 +420,15 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 		"another request":   func(mine, other *storage.ConnectState) { mine.Secret = other.Secret },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			a := l.answerTo(l.start(l.request()))
-			l.start(l.request())
-			s := l.store.states[0]
-			change(&s, &l.store.states[1])
-			if err := l.store.SaveConnectState(t.Context(), s); err != nil {
+			g := newGateway(t)
+			a := g.answerTo(g.start(g.request()))
+			g.start(g.request())
+			s := g.store.states[0]
+			change(&s, &g.store.states[1])
+			if err := g.store.SaveConnectState(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
-			if outcome, err := l.Finish(t.Context(), a); !errors.Is(err, seal.ErrOpen) {
+			if outcome, err := g.Finish(t.Context(), a); !errors.Is(err, seal.ErrOpen) {
 				t.Errorf("ends as %+v, %v, want %v", outcome, err, seal.ErrOpen)
 			}
 		})
@@ -438,22 +438,22 @@ func TestMovedInStore_M02_K14(t *testing.T) {
 func TestStoreFails_Finish(t *testing.T) {
 	broken := errors.New("disk")
 	t.Run("before", func(t *testing.T) {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
-		l.store.failWith(broken)
-		_, err := l.Finish(t.Context(), a)
-		if !errors.Is(err, broken) || len(l.provider.Requests("/token")) != 0 {
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
+		g.store.failWith(broken)
+		_, err := g.Finish(t.Context(), a)
+		if !errors.Is(err, broken) || len(g.provider.Requests("/token")) != 0 {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("after", func(t *testing.T) {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
-		l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
-			l.store.failWith(broken)
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
+		g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+			g.store.failWith(broken)
 			oauthtest.Document(oauthtest.Object{"access_token": "at", "token_type": "Bearer"})(w, r)
 		})
-		outcome, err := l.Finish(t.Context(), a)
+		outcome, err := g.Finish(t.Context(), a)
 		if !errors.Is(err, broken) || outcome.Connected {
 			t.Errorf("%+v, %v", outcome, err)
 		}
@@ -465,17 +465,17 @@ func TestStoreFails_Finish(t *testing.T) {
 func TestModeChangedMeanwhile(t *testing.T) {
 	for before, after := range map[config.Mode]config.Mode{config.OAuth: config.PerUserOAuth, config.PerUserOAuth: config.OAuth} {
 		t.Run(string(before), func(t *testing.T) {
-			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = before })
-			req := l.request()
+			g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.Mode = before })
+			req := g.request()
 			if before == config.OAuth {
 				req.Owner = storage.SharedOwner
 			}
-			a := l.answerTo(l.start(req))
-			l.servers["notion"].Auth.Mode = after
-			_, err := l.Finish(t.Context(), a)
+			a := g.answerTo(g.start(req))
+			g.servers["notion"].Auth.Mode = after
+			_, err := g.Finish(t.Context(), a)
 			wantProblem(t, err, UnknownServer)
-			if n := len(l.connections()); n != 0 || len(l.provider.Requests("/token")) != 0 {
-				t.Errorf("%d connections, %d codes used", n, len(l.provider.Requests("/token")))
+			if n := len(g.connections()); n != 0 || len(g.provider.Requests("/token")) != 0 {
+				t.Errorf("%d connections, %d codes used", n, len(g.provider.Requests("/token")))
 			}
 		})
 	}

@@ -22,7 +22,7 @@ func TestRefreshNotStored_K12(t *testing.T) {
 	t.Run("the disk fails for good", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		v.clock.advance(time.Hour)
+		v.clock.Advance(time.Hour)
 		v.store.mu.Lock()
 		v.store.failPuts = 1 << 20
 		v.store.mu.Unlock()
@@ -33,17 +33,17 @@ func TestRefreshNotStored_K12(t *testing.T) {
 
 		restarted := v.instance()
 		restarted.wantCall(alice, "notion", "", ErrUnavailable) // the lease may still be somebody's
-		v.clock.advance(leaseTime)
+		v.clock.Advance(leaseTime)
 		restarted.wantCall(alice, "notion", "", ErrUnavailable)
 		restarted.wantState(alice, "notion", storage.InDoubt)
 		if restarted.logs.FilterField(zap.Error(errLeaseRanOut)).Len() != 1 {
 			t.Error("the log does not tell why")
 		}
 		restarted.wantCall(alice, "notion", "", ErrUnavailable)
-		if n := len(v.idp.refreshes()); n != 1 {
+		if n := len(v.provider.Refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
-		v.clock.advance(retryPause)
+		v.clock.Advance(retryPause)
 		restarted.wantCall(alice, "notion", "", ErrNeedsReauth) // the provider had replaced it
 		restarted.wantState(alice, "notion", storage.NeedsReauth)
 		token := restarted.connectAs(alice, "notion")
@@ -52,18 +52,18 @@ func TestRefreshNotStored_K12(t *testing.T) {
 	t.Run("the disk fails for a moment", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		v.clock.advance(time.Hour)
+		v.clock.Advance(time.Hour)
 		v.store.failPuts = 2
 		v.wantCall(alice, "notion", "at-2", nil)
 	})
 	t.Run("the commit works and is not confirmed", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion")
-		v.clock.advance(time.Hour)
+		v.clock.Advance(time.Hour)
 		v.store.losePuts = 1
 		v.wantCall(alice, "notion", "at-2", nil)
 		v.instance().wantCall(alice, "notion", "at-2", nil)
-		if n := len(v.idp.refreshes()); n != 1 {
+		if n := len(v.provider.Refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
 	})
@@ -74,14 +74,14 @@ func TestRefreshNotStored_K12(t *testing.T) {
 func TestHeldUpProcessStopsTrying(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour)
+	v.clock.Advance(time.Hour)
 	v.refresher.pause = func(context.Context, time.Duration) error {
-		v.clock.advance(leaseTime)
+		v.clock.Advance(leaseTime)
 		return nil
 	}
-	v.idp.fail(cannot)
+	v.provider.Fail(oauthtest.Down)
 	v.wantCall(alice, "notion", "", ErrUnavailable)
-	if n := len(v.idp.refreshes()); n != 1 {
+	if n := len(v.provider.Refreshes()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
 }
@@ -91,23 +91,23 @@ func TestHeldUpProcessStopsTrying(t *testing.T) {
 func TestInDoubtServesTheTokenThereIs_K11(t *testing.T) {
 	v := newVault(t)
 	token := v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour - 30*time.Second)
-	v.idp.fail(lostAfter)
+	v.clock.Advance(time.Hour - 30*time.Second)
+	v.provider.Fail(oauthtest.LostAfter)
 	v.wantCall(alice, "notion", token, nil)
 	v.refreshed(alice, "notion")
 	v.wantState(alice, "notion", storage.InDoubt)
 	for range 4 {
 		v.wantCall(alice, "notion", token, nil)
 		v.instance().wantCall(alice, "notion", token, nil)
-		v.clock.advance(cacheTTL + time.Second)
+		v.clock.Advance(cacheTTL + time.Second)
 	}
-	if n := len(v.idp.refreshes()); n != 1 {
+	if n := len(v.provider.Refreshes()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
-	v.clock.advance(30 * time.Second)
+	v.clock.Advance(30 * time.Second)
 	v.wantCall(alice, "notion", "", ErrNeedsReauth) // asked again, the provider refuses it
-	v.idp.checkNoneTwice()
-	if n := len(v.idp.refreshes()); n != 2 {
+	v.wantNoneReusedEarly()
+	if n := len(v.provider.Refreshes()); n != 2 {
 		t.Errorf("%d requests", n)
 	}
 }
@@ -117,17 +117,17 @@ func TestInDoubtServesTheTokenThereIs_K11(t *testing.T) {
 func TestProviderDownAheadOfTheEnd(t *testing.T) {
 	v := newVault(t)
 	token := v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour - 50*time.Second)
-	v.idp.fail(cannot, cannot, cannot)
+	v.clock.Advance(time.Hour - 50*time.Second)
+	v.provider.Fail(oauthtest.Down, oauthtest.Down, oauthtest.Down)
 	v.wantCall(alice, "notion", token, nil)
 	v.refreshed(alice, "notion")
 	for range 20 {
 		v.wantCall(alice, "notion", token, nil)
 	}
-	if n := len(v.idp.refreshes()); n != 3 {
+	if n := len(v.provider.Refreshes()); n != 3 {
 		t.Errorf("%d requests", n)
 	}
-	v.clock.advance(retryPause)
+	v.clock.Advance(retryPause)
 	v.wantCall(alice, "notion", token, nil)
 	v.refreshed(alice, "notion")
 	v.wantCall(alice, "notion", "at-2", nil)
@@ -136,29 +136,29 @@ func TestProviderDownAheadOfTheEnd(t *testing.T) {
 // Where the refresh token goes is what was found before the person went there.
 func TestRefreshFollowsNobody_K13_K15(t *testing.T) {
 	v := newVault(t)
-	evil := newIDP(t)
+	evil := oauthtest.NewProvider(t)
 	v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour)
+	v.clock.Advance(time.Hour)
 	v.servers["notion"].Auth.TokenEndpoint = evil.URL + "/token"
-	v.idp.fail(fault{cannot: true, answer: oauthtest.Redirect(evil.URL + "/token")})
-	v.servers["notion"].Auth.Issuer = v.idp.URL
+	v.provider.Fail(oauthtest.Fault{NotProcessed: true, Answer: oauthtest.Redirect(evil.URL + "/token")})
+	v.servers["notion"].Auth.Issuer = v.provider.URL
 	v.wantCall(alice, "notion", "", ErrUnavailable)
-	v.clock.advance(retryPause)
+	v.clock.Advance(retryPause)
 	v.wantCall(alice, "notion", "at-2", nil)
-	if n := len(evil.refreshes()); n != 0 {
+	if n := len(evil.Refreshes()); n != 0 {
 		t.Errorf("%d refreshes went elsewhere", n)
 	}
 }
 
 // The person connects again, or disconnects, while a refresh is under way.
 func TestRefreshIsOvertaken(t *testing.T) {
-	begin := func(t *testing.T) (v *vaultLab, answered func() error) {
+	begin := func(t *testing.T) (v *vaultInstance, answered func() error) {
 		v = newVault(t)
 		v.connectAs(alice, "notion")
-		v.clock.advance(time.Hour)
-		release := v.idp.hold()
+		v.clock.Advance(time.Hour)
+		release := v.provider.Hold()
 		result := v.startRefresh(t.Context(), v.servers["notion"], v.key(alice, v.servers["notion"]), nil)
-		<-v.idp.came
+		<-v.provider.Refreshed()
 		return v, func() error { release(); return (<-result).Err }
 	}
 	t.Run("connected again", func(t *testing.T) {
@@ -203,21 +203,21 @@ func TestRefreshForgetsLostRegistration(t *testing.T) {
 	s := v.servers["notion"]
 	s.Auth.ClientID = ""
 	registered := registration{Credentials: client.Credentials{ID: "gateway", AuthMethod: oauth.AuthNone}, RedirectURI: v.profile(s).RedirectURI}
-	if err := v.plantClient(t.Context(), s, v.idp.URL, registered, time.Time{}); err != nil {
+	if err := v.plantClient(t.Context(), s, v.provider.URL, registered, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	v.connectAs(alice, "notion")
 	v.connectAs(bob, "notion")
-	v.clock.advance(time.Hour)
-	v.idp.fail(refusal(http.StatusUnauthorized, "invalid_client"))
+	v.clock.Advance(time.Hour)
+	v.provider.Fail(oauthtest.Refusal(http.StatusUnauthorized, "invalid_client"))
 	v.wantCall(alice, "notion", "", ErrNeedsReauth)
-	if r, err := v.storedClient(t.Context(), s, v.idp.URL); r != nil || err != nil {
+	if r, err := v.storedClient(t.Context(), s, v.provider.URL); r != nil || err != nil {
 		t.Errorf("%v, %v", r, err)
 	}
 	// Nobody else's token is sent as a client that does not exist.
 	v.wantCall(bob, "notion", "", ErrNeedsReauth)
 	v.wantState(bob, "notion", storage.NeedsReauth)
-	if n := len(v.idp.refreshes()); n != 1 {
+	if n := len(v.provider.Refreshes()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
 }

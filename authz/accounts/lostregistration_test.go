@@ -17,17 +17,17 @@ type forgetfulProvider struct {
 	known      map[string]bool
 }
 
-// newForgetful makes the lab's provider one. saysUnknown is what its token
+// newForgetful makes the gateway's provider one. saysUnknown is what its token
 // endpoint answers to a client that it does not know.
-func newForgetful(l *lab, saysUnknown http.HandlerFunc) *forgetfulProvider {
+func newForgetful(g *gateway, saysUnknown http.HandlerFunc) *forgetfulProvider {
 	p := &forgetfulProvider{known: map[string]bool{}}
-	l.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
+	g.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
 		p.registered++
 		id := fmt.Sprintf("dynamic-%d", p.registered)
 		p.known[id] = true
 		oauthtest.Document(oauthtest.Object{"client_id": id, "client_secret": "s"})(w, r)
 	})
-	l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+	g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		id, _, _ := r.BasicAuth()
 		switch {
@@ -43,16 +43,16 @@ func newForgetful(l *lab, saysUnknown http.HandlerFunc) *forgetfulProvider {
 }
 
 // travel is a whole request; it reports whether the person came back.
-func (p *forgetfulProvider) travel(l *lab, owner string) bool {
-	l.t.Helper()
-	req := l.request()
+func (p *forgetfulProvider) travel(g *gateway, owner string) bool {
+	g.t.Helper()
+	req := g.request()
 	req.Owner = owner
-	request := l.start(req)
+	request := g.start(req)
 	if !p.known[request.Get("client_id")] {
 		return false
 	}
-	if _, err := l.Finish(l.t.Context(), l.answerTo(request)); err != nil {
-		l.t.Error("Finish:", err)
+	if _, err := g.Finish(g.t.Context(), g.answerTo(request)); err != nil {
+		g.t.Error("Finish:", err)
 	}
 	return true
 }
@@ -73,19 +73,19 @@ var unclearAnswers = map[string]http.HandlerFunc{
 func TestForgottenWithoutAWord_CL10(t *testing.T) {
 	for name, says := range unclearAnswers {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			p := newForgetful(l, says)
-			if !p.travel(l, testOwner) {
+			g := newGateway(t)
+			p := newForgetful(g, says)
+			if !p.travel(g, testOwner) {
 				t.Fatal("the first request got lost")
 			}
 			clear(p.known)
 			tries := 0
-			for !p.travel(l, testOwner) {
+			for !p.travel(g, testOwner) {
 				if tries++; tries == 3 {
 					t.Fatal("a person who tries three times does not get through")
 				}
 			}
-			if !p.travel(l, "user_id:bob") || p.registered != 2 {
+			if !p.travel(g, "user_id:bob") || p.registered != 2 {
 				t.Errorf("%d registrations, want 2", p.registered)
 			}
 		})
@@ -99,15 +99,15 @@ func TestForgottenSeenAtRefresh_CL10(t *testing.T) {
 			continue // at a refresh these are about something else
 		}
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			p := newForgetful(l, says)
-			p.travel(l, testOwner)
+			g := newGateway(t)
+			p := newForgetful(g, says)
+			p.travel(g, testOwner)
 			clear(p.known)
-			l.now = l.now.Add(2 * time.Hour)
-			if _, err := l.Credential(t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) && !errors.Is(err, ErrUnavailable) {
+			g.clock.Advance(2 * time.Hour)
+			if _, err := g.Credential(t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) && !errors.Is(err, ErrUnavailable) {
 				t.Fatalf("refreshed by a provider that does not know us: %v", err)
 			}
-			if !p.travel(l, testOwner) || p.registered != 2 {
+			if !p.travel(g, testOwner) || p.registered != 2 {
 				t.Errorf("lost, with %d registrations", p.registered)
 			}
 		})
@@ -119,11 +119,11 @@ func TestForgottenSeenAtRefresh_CL10(t *testing.T) {
 func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 	for name, says := range unclearAnswers {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			p := newForgetful(l, says)
+			g := newGateway(t)
+			p := newForgetful(g, says)
 			// It answers everybody so, also to a code of ours that nobody issued.
 			var token http.HandlerFunc
-			token = l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+			token = g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 				_ = r.ParseForm()
 				if r.PostForm.Get("grant_type") == "authorization_code" && r.PostForm.Get("code") != "code-1" {
 					says(w, r)
@@ -131,35 +131,35 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 				}
 				token(w, r)
 			})
-			p.travel(l, testOwner)
+			p.travel(g, testOwner)
 			for range 50 {
-				l.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				g.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if p.registered > 2 {
 				t.Errorf("%d registrations within a moment", p.registered)
 			}
 			for range 24 * 4 {
-				l.now = l.now.Add(15 * time.Minute)
-				l.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				g.clock.Advance(15 * time.Minute)
+				g.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
 			if p.registered > 8 {
 				t.Errorf("%d registrations within a day", p.registered)
 			}
 			// What was connected with the first one is refreshed with it.
-			c, err := l.Credential(t.Context(), testOwner, "notion")
+			c, err := g.Credential(t.Context(), testOwner, "notion")
 			if err != nil || c.Headers[0].Value != "Bearer at-dynamic-1" {
 				t.Errorf("credential %v, %v", c, err)
 			}
 			// One that somebody connects with is kept too.
-			if !p.travel(l, "user_id:bob") {
+			if !p.travel(g, "user_id:bob") {
 				t.Fatal("lost")
 			}
 			latest := fmt.Sprintf("Bearer at-dynamic-%d", p.registered)
 			for range 24 * 4 {
-				l.now = l.now.Add(15 * time.Minute)
-				l.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
+				g.clock.Advance(15 * time.Minute)
+				g.start(ConnectRequest{Server: "notion", Owner: "anonymous:x", Browser: testBrowser, ReturnTo: "/"})
 			}
-			if c, err := l.Credential(t.Context(), "user_id:bob", "notion"); err != nil || c.Headers[0].Value != latest {
+			if c, err := g.Credential(t.Context(), "user_id:bob", "notion"); err != nil || c.Headers[0].Value != latest {
 				t.Errorf("credential %v, %v, want %s", c, err, latest)
 			}
 		})
@@ -168,11 +168,11 @@ func TestPeopleWhoGiveUp_CL10(t *testing.T) {
 
 // Who is still on the way is not lost.
 func TestOthersOnTheWay_CL10(t *testing.T) {
-	l := newLab(t)
-	p := newForgetful(l, unclearAnswers["no config.OAuth error"])
-	p.travel(l, testOwner)
+	g := newGateway(t)
+	p := newForgetful(g, unclearAnswers["no config.OAuth error"])
+	p.travel(g, testOwner)
 	for i := range 10 {
-		l.start(ConnectRequest{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
+		g.start(ConnectRequest{Server: "notion", Owner: fmt.Sprint("user_id:", i), Browser: testBrowser, ReturnTo: "/"})
 	}
 	if p.registered != 1 {
 		t.Errorf("%d registrations", p.registered)
@@ -181,39 +181,39 @@ func TestOthersOnTheWay_CL10(t *testing.T) {
 
 // A provider that gives no second registration is asked as before.
 func TestNoOtherRegistration_CL10(t *testing.T) {
-	l := newLab(t)
-	p := newForgetful(l, unclearAnswers["no config.OAuth error"])
-	p.travel(l, testOwner)
+	g := newGateway(t)
+	p := newForgetful(g, unclearAnswers["no config.OAuth error"])
+	p.travel(g, testOwner)
 	clear(p.known)
-	l.provider.Page("/register", oauthtest.Answer(http.StatusForbidden, "text/plain", "no"))
+	g.provider.Page("/register", oauthtest.Answer(http.StatusForbidden, "text/plain", "no"))
 	for range 3 {
-		p.travel(l, testOwner)
+		p.travel(g, testOwner)
 	}
 	p.known["dynamic-1"] = true
-	if !p.travel(l, testOwner) {
+	if !p.travel(g, testOwner) {
 		t.Error("lost although the provider knows us again")
 	}
 }
 
 // What the provider refuses is forgotten, and nothing else.
 func TestFormerRegistrationIsForgotten(t *testing.T) {
-	l := newLab(t)
-	p := newForgetful(l, oauthtest.Answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`))
-	p.travel(l, testOwner)
-	if err := l.RetireRegistrations(t.Context(), "notion"); err != nil {
+	g := newGateway(t)
+	p := newForgetful(g, oauthtest.Answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`))
+	p.travel(g, testOwner)
+	if err := g.RetireRegistrations(t.Context(), "notion"); err != nil {
 		t.Fatal(err)
 	}
-	p.travel(l, "user_id:bob")
+	p.travel(g, "user_id:bob")
 	delete(p.known, "dynamic-1")
-	l.now = l.now.Add(2 * time.Hour)
-	if _, err := l.Credential(t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
+	g.clock.Advance(2 * time.Hour)
+	if _, err := g.Credential(t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
 		t.Errorf("refreshed with what the provider does not know: %v, want %v", err, ErrNeedsReauth)
 	}
-	rs, err := l.load(t.Context(), "notion", l.provider.URL)
+	rs, err := g.load(t.Context(), "notion", g.provider.URL)
 	if err != nil || rs.ID != "dynamic-2" || len(rs.Former) != 0 {
 		t.Errorf("registrations %+v, %v", rs, err)
 	}
-	if _, err := l.Credential(t.Context(), "user_id:bob", "notion"); err != nil {
+	if _, err := g.Credential(t.Context(), "user_id:bob", "notion"); err != nil {
 		t.Error(err)
 	}
 }
@@ -221,24 +221,24 @@ func TestFormerRegistrationIsForgotten(t *testing.T) {
 // An operator drops a registration: the next request makes a new one, and what
 // was connected with the former one goes on.
 func TestRetireRegistrations(t *testing.T) {
-	l := newLab(t)
-	p := newForgetful(l, oauthtest.HangUp)
-	p.travel(l, testOwner)
-	if err := l.RetireRegistrations(t.Context(), "notion"); err != nil {
+	g := newGateway(t)
+	p := newForgetful(g, oauthtest.HangUp)
+	p.travel(g, testOwner)
+	if err := g.RetireRegistrations(t.Context(), "notion"); err != nil {
 		t.Fatal(err)
 	}
-	all, err := l.Registrations(t.Context())
-	if err != nil || len(all) != 1 || all[0].ClientID != "" || all[0].Former != 1 || all[0].Provider != l.provider.URL {
+	all, err := g.Registrations(t.Context())
+	if err != nil || len(all) != 1 || all[0].ClientID != "" || all[0].Former != 1 || all[0].Provider != g.provider.URL {
 		t.Errorf("registrations %+v, %v", all, err)
 	}
-	if !p.travel(l, "user_id:bob") || p.registered != 2 {
+	if !p.travel(g, "user_id:bob") || p.registered != 2 {
 		t.Errorf("%d registrations", p.registered)
 	}
-	l.now = l.now.Add(2 * time.Hour)
-	if c, err := l.Credential(t.Context(), testOwner, "notion"); err != nil || c.Headers[0].Value != "Bearer at-dynamic-1" {
+	g.clock.Advance(2 * time.Hour)
+	if c, err := g.Credential(t.Context(), testOwner, "notion"); err != nil || c.Headers[0].Value != "Bearer at-dynamic-1" {
 		t.Errorf("credential %v, %v", c, err)
 	}
-	if all, err := l.Registrations(t.Context()); err != nil || len(all) != 1 || all[0].ClientID != "dynamic-2" || all[0].Former != 1 {
+	if all, err := g.Registrations(t.Context()); err != nil || len(all) != 1 || all[0].ClientID != "dynamic-2" || all[0].Former != 1 {
 		t.Errorf("registrations %+v, %v", all, err)
 	}
 }
@@ -248,27 +248,27 @@ func TestRetireRegistrations(t *testing.T) {
 func TestFormerRegistrationsInUseStay_CL10(t *testing.T) {
 	for name, says := range unclearAnswers {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			p := newForgetful(l, says)
+			g := newGateway(t)
+			p := newForgetful(g, says)
 			owners := []string{testOwner}
-			p.travel(l, testOwner)
+			p.travel(g, testOwner)
 			for i := range 2 * maxFormer {
-				l.now = l.now.Add(maxReplacePause)
+				g.clock.Advance(maxReplacePause)
 				for range 3 {
-					l.start(ConnectRequest{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
+					g.start(ConnectRequest{Server: "notion", Owner: "user_id:mallory", Browser: testBrowser, ReturnTo: "/"})
 				}
-				p.travel(l, "user_id:mallory")
+				p.travel(g, "user_id:mallory")
 				if i%2 == 0 {
 					owners = append(owners, fmt.Sprint("user_id:", i))
-					p.travel(l, owners[len(owners)-1])
+					p.travel(g, owners[len(owners)-1])
 				}
 			}
-			rs, err := l.load(t.Context(), "notion", l.provider.URL)
+			rs, err := g.load(t.Context(), "notion", g.provider.URL)
 			if err != nil || len(rs.Former) != maxFormer {
 				t.Errorf("%d former registrations are kept, want %d; %v", len(rs.Former), maxFormer, err)
 			}
 			for _, owner := range owners {
-				if _, err := l.Credential(t.Context(), owner, "notion"); err != nil {
+				if _, err := g.Credential(t.Context(), owner, "notion"); err != nil {
 					t.Errorf("%s, with %d registrations: %v", owner, p.registered, err)
 				}
 			}

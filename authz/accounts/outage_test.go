@@ -13,22 +13,22 @@ import (
 )
 
 // outages are the ways in which a provider is not there for a while.
-var outages = map[string]fault{
-	"resets":                {answer: oauthtest.HangUp},
-	"nonsense":              {answer: oauthtest.Answer(http.StatusOK, "text/html", "<html>maintenance</html>")},
-	"an empty object":       {answer: oauthtest.Answer(http.StatusOK, "application/json", "{}")},
-	"an answer cut short":   {answer: cutOff},
-	"503":                   cannot,
-	"429":                   {cannot: true, answer: oauthtest.Answer(http.StatusTooManyRequests, "text/plain", "no")},
-	"500":                   {answer: oauthtest.Answer(http.StatusInternalServerError, "text/plain", "no")},
-	"502 of a gateway":      {answer: oauthtest.Answer(http.StatusBadGateway, "text/html", "no")},
-	"504 of a gateway":      {answer: oauthtest.Answer(http.StatusGatewayTimeout, "text/html", "no")},
-	"204":                   {answer: oauthtest.Answer(http.StatusNoContent, "text/plain", "")},
-	"202":                   {answer: oauthtest.Answer(http.StatusAccepted, "application/json", "{}")},
-	"400 of a proxy":        {cannot: true, answer: oauthtest.Answer(http.StatusBadRequest, "text/html", "no")},
-	"404":                   {cannot: true, answer: oauthtest.Answer(http.StatusNotFound, "text/html", "no")},
-	"a redirect":            {cannot: true, answer: oauthtest.Redirect("https://status.example")},
-	"an answer without end": {answer: oauthtest.Answer(http.StatusOK, "application/json", endless)},
+var outages = map[string]oauthtest.Fault{
+	"resets":                {Answer: oauthtest.HangUp},
+	"nonsense":              {Answer: oauthtest.Answer(http.StatusOK, "text/html", "<html>maintenance</html>")},
+	"an empty object":       {Answer: oauthtest.Answer(http.StatusOK, "application/json", "{}")},
+	"an answer cut short":   {Answer: cutOff},
+	"503":                   oauthtest.Down,
+	"429":                   {NotProcessed: true, Answer: oauthtest.Answer(http.StatusTooManyRequests, "text/plain", "no")},
+	"500":                   {Answer: oauthtest.Answer(http.StatusInternalServerError, "text/plain", "no")},
+	"502 of a gateway":      {Answer: oauthtest.Answer(http.StatusBadGateway, "text/html", "no")},
+	"504 of a gateway":      {Answer: oauthtest.Answer(http.StatusGatewayTimeout, "text/html", "no")},
+	"204":                   {Answer: oauthtest.Answer(http.StatusNoContent, "text/plain", "")},
+	"202":                   {Answer: oauthtest.Answer(http.StatusAccepted, "application/json", "{}")},
+	"400 of a proxy":        {NotProcessed: true, Answer: oauthtest.Answer(http.StatusBadRequest, "text/html", "no")},
+	"404":                   {NotProcessed: true, Answer: oauthtest.Answer(http.StatusNotFound, "text/html", "no")},
+	"a redirect":            {NotProcessed: true, Answer: oauthtest.Redirect("https://status.example")},
+	"an answer without end": {Answer: oauthtest.Answer(http.StatusOK, "application/json", endless)},
 }
 
 var endless = func() string { return fmt.Sprintf("%070000d", 1) }()
@@ -50,24 +50,24 @@ func TestOutageCostsNobodyTheirConnection(t *testing.T) {
 			owner := func(i int) string { return fmt.Sprint("user_id:", i) }
 			for i := range people { // their tokens end before, during and after it
 				v.connectAs(owner(i), "notion", func(c *storage.Connection, opened *secrets) {
-					c.TokenExpiresAt = v.clock.time().Add(30*time.Second + time.Duration(i)*2*time.Second)
-					v.idp.ends[opened.AccessToken] = c.TokenExpiresAt
+					c.TokenExpiresAt = v.clock.Now().Add(30*time.Second + time.Duration(i)*2*time.Second)
+					v.provider.SetExpiry(opened.AccessToken, c.TokenExpiresAt)
 				})
 			}
-			v.clock.advance(20 * time.Second)
-			began := v.clock.time()
-			v.idp.outage(&f)
-			for v.clock.time().Sub(began) < away+30*time.Second {
-				if v.clock.time().Sub(began) >= away {
-					v.idp.outage(nil)
+			v.clock.Advance(20 * time.Second)
+			began := v.clock.Now()
+			v.provider.SetOutage(&f)
+			for v.clock.Now().Sub(began) < away+30*time.Second {
+				if v.clock.Now().Sub(began) >= away {
+					v.provider.SetOutage(nil)
 				}
 				for i := range people {
 					if _, err := v.call(owner(i), "notion"); err != nil && !errors.Is(err, ErrUnavailable) {
-						t.Fatalf("%v into it, %s: %v", v.clock.time().Sub(began), owner(i), err)
+						t.Fatalf("%v into it, %s: %v", v.clock.Now().Sub(began), owner(i), err)
 					}
 					v.landed(owner(i), "notion")
 				}
-				v.clock.advance(time.Second)
+				v.clock.Advance(time.Second)
 			}
 			for i := range people {
 				if _, err := v.call(owner(i), "notion"); err != nil {
@@ -75,7 +75,7 @@ func TestOutageCostsNobodyTheirConnection(t *testing.T) {
 				}
 				v.wantState(owner(i), "notion", storage.Active)
 			}
-			v.idp.checkNoneTwice()
+			v.wantNoneReusedEarly()
 		})
 	}
 }
@@ -85,26 +85,26 @@ func TestOutageCostsNobodyTheirConnection(t *testing.T) {
 func TestInDoubtIsTriedAgain_K11(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour)
-	v.idp.outage(&lostBefore)
+	v.clock.Advance(time.Hour)
+	v.provider.SetOutage(&oauthtest.LostBefore)
 	v.wantCall(alice, "notion", "", ErrUnavailable)
 	other := v.instance()
-	began := v.clock.time()
-	for v.clock.time().Sub(began) < time.Hour {
-		for _, at := range []*vaultLab{v, other, v} {
+	began := v.clock.Now()
+	for v.clock.Now().Sub(began) < time.Hour {
+		for _, at := range []*vaultInstance{v, other, v} {
 			if _, err := at.call(alice, "notion"); errors.Is(err, ErrNeedsReauth) {
-				took := v.clock.time().Sub(began)
-				if n := len(v.idp.refreshes()); n != 1+maxRetries || took < 4*time.Minute || took > 6*time.Minute {
+				took := v.clock.Now().Sub(began)
+				if n := len(v.provider.Refreshes()); n != 1+maxRetries || took < 4*time.Minute || took > 6*time.Minute {
 					t.Errorf("given up after %d requests and %v", n, took)
 				}
 				v.wantState(alice, "notion", storage.InDoubt)
-				v.idp.outage(nil)
-				v.clock.advance(time.Hour)
+				v.provider.SetOutage(nil)
+				v.clock.Advance(time.Hour)
 				v.wantCall(alice, "notion", "", ErrNeedsReauth)
 				return
 			}
 		}
-		v.clock.advance(time.Second)
+		v.clock.Advance(time.Second)
 	}
 	t.Fatal("asked for an hour")
 }
@@ -113,11 +113,11 @@ func TestInDoubtIsTriedAgain_K11(t *testing.T) {
 func TestRetryIsCountedBeforeItIsSent_K12(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour)
-	v.idp.outage(&lostBefore)
+	v.clock.Advance(time.Hour)
+	v.provider.SetOutage(&oauthtest.LostBefore)
 	v.wantCall(alice, "notion", "", ErrUnavailable)
 	for want := 1; want <= 3; want++ {
-		v.clock.advance(time.Minute)
+		v.clock.Advance(time.Minute)
 		v.store.failPuts = 1 << 20 // the outcome is never stored
 		if _, err := v.call(alice, "notion"); !errors.Is(err, errStore) {
 			t.Fatal(err)
@@ -126,11 +126,11 @@ func TestRetryIsCountedBeforeItIsSent_K12(t *testing.T) {
 		if c := v.record(alice, "notion"); c.Retries != want {
 			t.Errorf("%d retries, want %d", c.Retries, want)
 		}
-		v.clock.advance(leaseTime)
+		v.clock.Advance(leaseTime)
 		v.wantCall(alice, "notion", "", ErrUnavailable) // the lease ran out
 	}
-	v.idp.outage(nil)
-	v.clock.advance(time.Minute)
+	v.provider.SetOutage(nil)
+	v.clock.Advance(time.Minute)
 	v.wantCall(alice, "notion", "at-2", nil)
 	if c := v.record(alice, "notion"); c.Retries != 0 || c.State != storage.Active {
 		t.Errorf("%+v", c)
@@ -141,48 +141,48 @@ func TestRetryIsCountedBeforeItIsSent_K12(t *testing.T) {
 func TestUnableCostsNoRetry(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour)
-	v.idp.fail(lostBefore)
+	v.clock.Advance(time.Hour)
+	v.provider.Fail(oauthtest.LostBefore)
 	v.wantCall(alice, "notion", "", ErrUnavailable)
-	v.idp.outage(&cannot)
+	v.provider.SetOutage(&oauthtest.Down)
 	for range 100 {
-		v.clock.advance(time.Minute)
+		v.clock.Advance(time.Minute)
 		v.wantCall(alice, "notion", "", ErrUnavailable)
 	}
-	v.idp.outage(nil)
-	v.clock.advance(time.Minute)
+	v.provider.SetOutage(nil)
+	v.clock.Advance(time.Minute)
 	v.wantCall(alice, "notion", "at-2", nil)
 }
 
 // A provider that does not replace refresh tokens is asked again at once: it is
 // known from its last answer, or from the operator.
 func TestReusableRefreshToken(t *testing.T) {
-	for name, learn := range map[string]func(v *vaultLab){
-		"learned": func(v *vaultLab) {
-			v.clock.advance(time.Hour)
+	for name, learn := range map[string]func(v *vaultInstance){
+		"learned": func(v *vaultInstance) {
+			v.clock.Advance(time.Hour)
 			v.wantCall(alice, "notion", "at-2", nil)
 		},
-		"configured": func(v *vaultLab) { v.servers["notion"].Auth.Quirks.NoRefreshRotation = true },
+		"configured": func(v *vaultInstance) { v.servers["notion"].Auth.Quirks.NoRefreshRotation = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
-			v.idp.keeps = true
+			v.provider.KeepsRefreshTokens = true
 			v.connectAs(alice, "notion")
 			learn(v)
-			v.clock.advance(time.Hour - 30*time.Second)
-			v.idp.outage(&lostAfter)
+			v.clock.Advance(time.Hour - 30*time.Second)
+			v.provider.SetOutage(&oauthtest.LostAfter)
 			for range 5 { // ahead of the end already
 				if _, err := v.call(alice, "notion"); err != nil {
 					t.Error(err)
 				}
 				v.landed(alice, "notion")
 				v.wantState(alice, "notion", storage.Active)
-				v.clock.advance(retryPause)
+				v.clock.Advance(retryPause)
 			}
-			v.clock.advance(time.Hour)
+			v.clock.Advance(time.Hour)
 			v.wantCall(alice, "notion", "", ErrUnavailable)
-			v.idp.outage(nil)
-			v.clock.advance(retryPause)
+			v.provider.SetOutage(nil)
+			v.clock.Advance(retryPause)
 			if token, err := v.call(alice, "notion"); token == "" || err != nil {
 				t.Error(token, err)
 			}
@@ -190,18 +190,18 @@ func TestReusableRefreshToken(t *testing.T) {
 	}
 	t.Run("the holder of a lease ended", func(t *testing.T) {
 		v := newVault(t)
-		v.idp.keeps = true
+		v.provider.KeepsRefreshTokens = true
 		v.servers["notion"].Auth.Quirks.NoRefreshRotation = true
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
-		if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "killed", v.clock.time().Add(leaseTime), v.clock.time()); verdict != storage.OK || err != nil {
+		if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "killed", v.clock.Now().Add(leaseTime), v.clock.Now()); verdict != storage.OK || err != nil {
 			t.Fatal(verdict, err)
 		}
-		v.clock.advance(time.Hour - 40*time.Second)
+		v.clock.Advance(time.Hour - 40*time.Second)
 		v.wantCall(alice, "notion", token, nil)
 		v.landed(alice, "notion")
 		v.wantState(alice, "notion", storage.InDoubt)
-		v.clock.advance(retryPause)
+		v.clock.Advance(retryPause)
 		v.wantCall(alice, "notion", token, nil)
 		v.landed(alice, "notion")
 		v.wantState(alice, "notion", storage.Active)
@@ -214,19 +214,19 @@ func TestUnclearRefusalsEnd(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
 	v.connectAs(bob, "notion")
-	v.clock.advance(time.Hour)
-	f := fault{cannot: true, answer: oauthtest.Answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`)}
-	v.idp.outage(&f)
+	v.clock.Advance(time.Hour)
+	f := oauthtest.Fault{NotProcessed: true, Answer: oauthtest.Answer(http.StatusBadRequest, "application/json", `{"message":"Unrecognized client_id"}`)}
+	v.provider.SetOutage(&f)
 	for range 59 {
 		v.wantCall(alice, "notion", "", ErrUnavailable)
-		v.clock.advance(time.Minute)
+		v.clock.Advance(time.Minute)
 	}
 	v.wantCall(bob, "notion", "", ErrUnavailable) // whose hour begins
-	v.clock.advance(time.Minute)
+	v.clock.Advance(time.Minute)
 	v.wantCall(alice, "notion", "", ErrNeedsReauth)
 	v.wantCall(bob, "notion", "", ErrUnavailable)
-	v.idp.outage(nil)
-	v.clock.advance(time.Minute)
+	v.provider.SetOutage(nil)
+	v.clock.Advance(time.Minute)
 	v.wantCall(bob, "notion", "at-3", nil)
 	if c := v.record(bob, "notion"); !c.RefusedSince.IsZero() {
 		t.Errorf("refused since %v", c.RefusedSince)
@@ -249,21 +249,21 @@ func TestInDoubtAndRefused_K11(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			token := v.connectAs(alice, "notion")
-			v.clock.advance(time.Hour - 30*time.Second)
-			v.idp.fail(lostBefore)
+			v.clock.Advance(time.Hour - 30*time.Second)
+			v.provider.Fail(oauthtest.LostBefore)
 			v.wantCall(alice, "notion", token, nil)
 			v.refreshed(alice, "notion")
 			v.wantState(alice, "notion", storage.InDoubt)
-			v.clock.advance(retryPause)
+			v.clock.Advance(retryPause)
 			v.serverAnswers(tt.status)
 			got, err := v.refusedAt(alice, "notion", token)
 			if got != tt.want || !errors.Is(err, tt.err) {
 				t.Errorf("%q, %v; want %q, %v", got, err, tt.want, tt.err)
 			}
-			if n := len(v.idp.refreshes()); n != tt.requests {
+			if n := len(v.provider.Refreshes()); n != tt.requests {
 				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
-			v.idp.checkNoneTwice()
+			v.wantNoneReusedEarly()
 		})
 	}
 }
@@ -273,16 +273,16 @@ func TestInDoubtAndRefused_K11(t *testing.T) {
 func TestUnclearRefusalCostsNoRetry(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	v.clock.advance(time.Hour)
-	v.idp.fail(lostBefore)
+	v.clock.Advance(time.Hour)
+	v.provider.Fail(oauthtest.LostBefore)
 	v.wantCall(alice, "notion", "", ErrUnavailable)
-	f := fault{cannot: true, answer: oauthtest.Answer(http.StatusNotFound, "text/html", "no")}
-	v.idp.outage(&f)
+	f := oauthtest.Fault{NotProcessed: true, Answer: oauthtest.Answer(http.StatusNotFound, "text/html", "no")}
+	v.provider.SetOutage(&f)
 	for range 100 {
-		v.clock.advance(25 * time.Second)
+		v.clock.Advance(25 * time.Second)
 		v.wantCall(alice, "notion", "", ErrUnavailable)
 	}
-	v.idp.outage(nil)
-	v.clock.advance(time.Minute)
+	v.provider.SetOutage(nil)
+	v.clock.Advance(time.Minute)
 	v.wantCall(alice, "notion", "at-2", nil)
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func newKeyLab(t *testing.T) *lab {
-	l := newLab(t, func(_ *config.Site, s *config.Server) {
+func newKeyGateway(t *testing.T) *gateway {
+	g := newGateway(t, func(_ *config.Site, s *config.Server) {
 		s.Auth.Mode = config.PerUserHeaders
 		s.Auth.Headers = []config.AuthHeader{{Name: "authorization", Label: "API key", Prefix: "Bearer "}, {Name: "X-Team"}}
 	})
-	return l
+	return g
 }
 
 var pasted = map[string]string{"authorization": " key-1\n", "X-Team": "blue", "X-Evil": "other"}
@@ -36,13 +36,13 @@ func TestConnectHeaders_CL24(t *testing.T) {
 	}
 	for name, server := range map[string]http.HandlerFunc{"current revision": oauthtest.StatelessServer, "earlier revision": oauthtest.SessionServer} {
 		t.Run(name, func(t *testing.T) {
-			l := newKeyLab(t)
-			l.server.Page("/mcp", guarded(server))
-			until := l.now.Add(time.Minute)
-			if err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Authentication{}); err != nil {
+			g := newKeyGateway(t)
+			g.server.Page("/mcp", guarded(server))
+			until := g.clock.Now().Add(time.Minute)
+			if err := g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, until, storage.Authentication{}); err != nil {
 				t.Fatal(err)
 			}
-			c, s := l.connection()
+			c, s := g.connection()
 			want := []CredentialHeader{{"Authorization", "Bearer key-1"}, {"X-Team", "blue"}}
 			if c.State != storage.Active || c.Provider != "" || !c.ExpiresAt.Equal(until) || len(s.Headers) != 2 || s.Headers[0] != want[0] || s.Headers[1] != want[1] {
 				t.Errorf("connection %+v %+v", c, s)
@@ -50,7 +50,7 @@ func TestConnectHeaders_CL24(t *testing.T) {
 			if strings.Contains(string(c.Secret), "key-1") {
 				t.Error("the key is not sealed")
 			}
-			requests := l.server.Requests("/mcp")
+			requests := g.server.Requests("/mcp")
 			last := requests[len(requests)-1]
 			if name == "earlier revision" && (last.Method != http.MethodDelete || last.Header.Get("Mcp-Session-Id") != "s1") {
 				t.Errorf("the session is left open: %+v", last)
@@ -80,12 +80,12 @@ func TestWrongKey_CL24(t *testing.T) {
 		}, ProviderDown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newKeyLab(t)
-			l.server.Page("/mcp", tt.page)
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+			g := newKeyGateway(t)
+			g.server.Page("/mcp", tt.page)
+			err := g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, tt.want)
-			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(l.connections()) != 0 {
-				t.Errorf("%v, %d connections", err, len(l.connections()))
+			if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "key-1") || len(g.connections()) != 0 {
+				t.Errorf("%v, %d connections", err, len(g.connections()))
 			}
 		})
 	}
@@ -108,40 +108,40 @@ func TestPastedValues(t *testing.T) {
 		"none": "", "white space": " \t", "line break inside": "a\r\nX-Evil: 1", "NUL": "a\x00b", "long": strings.Repeat("a", maxKeyLen+1), "only the prefix": "Bearer ",
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newKeyLab(t)
-			l.server.Page("/mcp", oauthtest.StatelessServer)
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Authentication{})
+			g := newKeyGateway(t)
+			g.server.Page("/mcp", oauthtest.StatelessServer)
+			err := g.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": value, "X-Team": "blue"}, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, WrongKey)
-			if l.server.Hits() != 0 {
+			if g.server.Hits() != 0 {
 				t.Error("it was sent")
 			}
 		})
 	}
 	t.Run("prefix pasted along", func(t *testing.T) {
-		l := newKeyLab(t)
-		l.server.Page("/mcp", oauthtest.StatelessServer)
-		if err := l.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Authentication{}); err != nil {
+		g := newKeyGateway(t)
+		g.server.Page("/mcp", oauthtest.StatelessServer)
+		if err := g.ConnectHeaders(t.Context(), testOwner, "notion", map[string]string{"authorization": "Bearer key-1", "X-Team": "b"}, time.Time{}, storage.Authentication{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, s := l.connection(); s.Headers[0].Value != "Bearer key-1" {
+		if _, s := g.connection(); s.Headers[0].Value != "Bearer key-1" {
 			t.Errorf("value %q", s.Headers[0].Value)
 		}
 	})
 	t.Run("not that kind of server", func(t *testing.T) {
-		err := newLab(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+		err := newGateway(t).ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 		wantProblem(t, err, UnknownServer)
 	})
 }
 
 func TestVerifyURL(t *testing.T) {
 	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: Unsupported, 500: ProviderDown} {
-		l := newKeyLab(t)
-		l.cfg.Servers[0].Auth.VerifyURL = l.provider.URL + "/me"
-		l.provider.Page("/me", oauthtest.Answer(status, "text/plain", ""))
-		err := l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+		g := newKeyGateway(t)
+		g.cfg.Servers[0].Auth.VerifyURL = g.provider.URL + "/me"
+		g.provider.Page("/me", oauthtest.Answer(status, "text/plain", ""))
+		err := g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 		wantProblem(t, err, want)
-		r := l.provider.Requests("/me")
-		if len(r) != 1 || r[0].Method != http.MethodGet || r[0].Header.Get("Authorization") != "Bearer key-1" || l.server.Hits() != 0 {
+		r := g.provider.Requests("/me")
+		if len(r) != 1 || r[0].Method != http.MethodGet || r[0].Header.Get("Authorization") != "Bearer key-1" || g.server.Hits() != 0 {
 			t.Errorf("asked %+v", r)
 		}
 	}
@@ -149,13 +149,13 @@ func TestVerifyURL(t *testing.T) {
 
 // What happens while the server looks at a new key.
 func TestChangedWhileVerifying(t *testing.T) {
-	disconnect := func(l *lab) error { return l.Disconnect(t.Context(), testOwner, "notion") }
-	paste := func(l *lab) error {
-		return l.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
+	disconnect := func(g *gateway) error { return g.Disconnect(t.Context(), testOwner, "notion") }
+	paste := func(g *gateway) error {
+		return g.ConnectHeaders(t.Context(), testOwner, "notion", pasted, time.Time{}, storage.Authentication{})
 	}
 	for name, tt := range map[string]struct {
 		connected bool
-		meanwhile func(l *lab) error
+		meanwhile func(g *gateway) error
 		want      Problem
 		left      int
 	}{
@@ -164,29 +164,29 @@ func TestChangedWhileVerifying(t *testing.T) {
 		"replaced":                  {true, paste, "", 1},
 		"connected for the first":   {false, paste, Replaced, 1},
 		"disconnected without any":  {false, disconnect, RequestEnded, 0},
-		"disconnected, pasted anew": {true, func(l *lab) error { return errors.Join(disconnect(l), paste(l)) }, Replaced, 1},
+		"disconnected, pasted anew": {true, func(g *gateway) error { return errors.Join(disconnect(g), paste(g)) }, Replaced, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newKeyLab(t)
-			l.server.Page("/mcp", oauthtest.StatelessServer)
+			g := newKeyGateway(t)
+			g.server.Page("/mcp", oauthtest.StatelessServer)
 			if tt.connected {
-				if err := paste(l); err != nil {
+				if err := paste(g); err != nil {
 					t.Fatal(err)
 				}
 			}
-			l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
-				l.server.Page("/mcp", oauthtest.StatelessServer)
+			g.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				g.server.Page("/mcp", oauthtest.StatelessServer)
 				if tt.meanwhile != nil {
-					if err := tt.meanwhile(l); err != nil {
+					if err := tt.meanwhile(g); err != nil {
 						t.Error(err)
 					}
 				}
 				oauthtest.StatelessServer(w, r)
 			})
 			values := map[string]string{"authorization": "key-2", "X-Team": "blue"}
-			err := l.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Authentication{})
+			err := g.ConnectHeaders(t.Context(), testOwner, "notion", values, time.Time{}, storage.Authentication{})
 			wantProblem(t, err, tt.want)
-			if n := len(l.connections()); n != tt.left {
+			if n := len(g.connections()); n != tt.left {
 				t.Fatalf("%d connections, want %d", n, tt.left)
 			}
 			if tt.left == 0 {
@@ -196,7 +196,7 @@ func TestChangedWhileVerifying(t *testing.T) {
 			if tt.want != "" {
 				want = "Bearer key-1"
 			}
-			if _, s := l.connection(); s.Headers[0].Value != want {
+			if _, s := g.connection(); s.Headers[0].Value != want {
 				t.Errorf("the key is %q", s.Headers[0].Value)
 			}
 		})

@@ -12,24 +12,24 @@ import (
 )
 
 func TestConfiguredProvider_CL1(t *testing.T) {
-	l := newLab(t, func(_ *config.Site, s *config.Server) {
+	g := newGateway(t, func(_ *config.Site, s *config.Server) {
 		s.Auth.ClientID, s.Auth.ClientSecret = "gh", "hush"
 	})
-	l.cfg.Servers[0].Auth.AuthorizationEndpoint = l.provider.URL + "/authorize?allow_signup=false"
-	l.cfg.Servers[0].Auth.TokenEndpoint = l.provider.URL + "/token"
-	l.provider.Page("/token", oauthtest.Answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
-	request := l.connect()
+	g.cfg.Servers[0].Auth.AuthorizationEndpoint = g.provider.URL + "/authorize?allow_signup=false"
+	g.cfg.Servers[0].Auth.TokenEndpoint = g.provider.URL + "/token"
+	g.provider.Page("/token", oauthtest.Answer(200, "application/x-www-form-urlencoded", "access_token=gho_1&scope=repo%2Cuser&token_type=bearer"))
+	request := g.connect()
 	if request.Get("allow_signup") != "false" || request.Get("client_id") != "gh" || request.Get("redirect_uri") != testIssuer+config.SharedCallbackPath {
 		t.Errorf("request %v", request)
 	}
-	c, s := l.connection()
-	if c.Provider != l.provider.URL || strings.Join(c.Scopes, " ") != "repo user" || s.AccessToken != "gho_1" || !c.TokenExpiresAt.IsZero() {
+	c, s := g.connection()
+	if c.Provider != g.provider.URL || strings.Join(c.Scopes, " ") != "repo user" || s.AccessToken != "gho_1" || !c.TokenExpiresAt.IsZero() {
 		t.Errorf("connection %+v %+v", c, s)
 	}
-	if l.server.Hits() != 0 {
+	if g.server.Hits() != 0 {
 		t.Error("something was discovered")
 	}
-	if len(l.provider.Requests("/token")) != 1 || l.provider.Requests("/token")[0].Header.Get("Authorization") == "" {
+	if len(g.provider.Requests("/token")) != 1 || g.provider.Requests("/token")[0].Header.Get("Authorization") == "" {
 		t.Error("not one token request with the secret")
 	}
 }
@@ -43,38 +43,38 @@ func TestIssuerWithAndWithoutSlash_CL5(t *testing.T) {
 		"configured, named neither": {"/other", "", "/"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + tt.named})))
-			issuer := l.provider.URL + tt.says
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
+			g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
+			g.server.Page(prmPath, oauthtest.Document(oauthtest.With(g.server.Metadata(), "authorization_servers", []string{g.provider.URL + tt.named})))
+			issuer := g.provider.URL + tt.says
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(oauthtest.With(g.metadata(), "issuer", issuer), "authorization_response_iss_parameter_supported", true)))
 			if tt.configured != "" {
-				l.cfg.Servers[0].Auth.Issuer = l.provider.URL + strings.TrimPrefix(tt.configured, "none")
+				g.cfg.Servers[0].Auth.Issuer = g.provider.URL + strings.TrimPrefix(tt.configured, "none")
 			}
-			a := l.answerTo(l.start(l.request()))
+			a := g.answerTo(g.start(g.request()))
 			a.Iss = issuer // the provider's own
-			if _, err := l.Finish(t.Context(), a); err != nil {
+			if _, err := g.Finish(t.Context(), a); err != nil {
 				t.Fatal(err)
 			}
-			if c, _ := l.connection(); c.Provider != issuer {
+			if c, _ := g.connection(); c.Provider != issuer {
 				t.Errorf("provider %q, want %q", c.Provider, issuer)
 			}
 			// The refresh knows the client as the provider's.
-			l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
-			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
+			g.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
+			if _, err := g.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
 				t.Error("refresh:", err)
 			}
 			// The other spelling is no other provider.
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"})))
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", l.provider.URL+"/")))
-			l.start(l.request())
+			g.server.Page(prmPath, oauthtest.Document(oauthtest.With(g.server.Metadata(), "authorization_servers", []string{g.provider.URL + "/"})))
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "issuer", g.provider.URL+"/")))
+			g.start(g.request())
 		})
 	}
 }
 
 func TestIssMustComeAsText(t *testing.T) {
-	l := newLab(t)
-	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
-	_, err := l.Finish(t.Context(), l.answerTo(l.start(l.request())))
+	g := newGateway(t)
+	g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "authorization_response_iss_parameter_supported", "true")))
+	_, err := g.Finish(t.Context(), g.answerTo(g.start(g.request())))
 	wantProblem(t, err, NotThatProvider)
 }
 
@@ -87,31 +87,31 @@ func TestManyScopes(t *testing.T) {
 		}
 		return scopes
 	}
-	for name, offer := range map[string]func(l *lab, scopes []string){
-		"in the metadata": func(l *lab, scopes []string) {
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", scopes)))
+	for name, offer := range map[string]func(g *gateway, scopes []string){
+		"in the metadata": func(g *gateway, scopes []string) {
+			g.server.Page(prmPath, oauthtest.Document(oauthtest.With(g.server.Metadata(), "scopes_supported", scopes)))
 		},
-		"in the challenge": func(l *lab, scopes []string) {
-			l.challenge(`Bearer scope="` + strings.Join(scopes, " ") + `"`)
+		"in the challenge": func(g *gateway, scopes []string) {
+			g.challenge(`Bearer scope="` + strings.Join(scopes, " ") + `"`)
 		},
-		"configured": func(l *lab, scopes []string) { l.cfg.Servers[0].Auth.Scopes = scopes },
+		"configured": func(g *gateway, scopes []string) { g.cfg.Servers[0].Auth.Scopes = scopes },
 	} {
 		for _, n := range []int{64, 65, 300, mostScopes} {
-			l := newLab(t)
-			offer(l, names(n))
-			got := strings.Fields(l.start(l.request()).Get("scope"))
+			g := newGateway(t)
+			offer(g, names(n))
+			got := strings.Fields(g.start(g.request()).Get("scope"))
 			if !slices.Equal(got, names(n)) {
 				t.Errorf("%s: %d of %d scopes asked for", name, len(got), n)
 			}
 		}
-		l := newLab(t)
-		offer(l, names(mostScopes+1))
-		_, err := l.Start(t.Context(), l.request())
+		g := newGateway(t)
+		offer(g, names(mostScopes+1))
+		_, err := g.Start(t.Context(), g.request())
 		wantProblem(t, err, ProviderUnusable)
 		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
 			t.Errorf("%s: told %v", name, err)
 		}
-		if n := len(l.provider.Requests("/register")); n != 0 {
+		if n := len(g.provider.Requests("/register")); n != 0 {
 			t.Errorf("%s: registered all the same", name)
 		}
 	}
@@ -120,29 +120,29 @@ func TestManyScopes(t *testing.T) {
 // A provider that cannot be used is not gone on with: nobody registers there,
 // and no browser is sent there.
 func TestUnusableProvider_K04_K07_K08(t *testing.T) {
-	for name, arrange := range map[string]func(l *lab){
-		"another resource": func(l *lab) {
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", l.server.URL+"/other")))
+	for name, arrange := range map[string]func(g *gateway){
+		"another resource": func(g *gateway) {
+			g.server.Page(prmPath, oauthtest.Document(oauthtest.With(g.server.Metadata(), "resource", g.server.URL+"/other")))
 		},
-		"another issuer": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", "https://other.example")))
+		"another issuer": func(g *gateway) {
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "issuer", "https://other.example")))
 		},
-		"no PKCE": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", nil)))
+		"no PKCE": func(g *gateway) {
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "code_challenge_methods_supported", nil)))
 		},
-		"an endpoint that runs": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_endpoint", "javascript:alert(1)")))
+		"an endpoint that runs": func(g *gateway) {
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "authorization_endpoint", "javascript:alert(1)")))
 		},
-		"a token endpoint inside": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint", "http://10.0.0.1/token")))
+		"a token endpoint inside": func(g *gateway) {
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "token_endpoint", "http://10.0.0.1/token")))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			arrange(l)
-			to, err := l.Start(t.Context(), l.request())
+			g := newGateway(t)
+			arrange(g)
+			to, err := g.Start(t.Context(), g.request())
 			wantProblem(t, err, ProviderUnusable)
-			if n := len(l.provider.Requests("/register")); to != "" || n != 0 {
+			if n := len(g.provider.Requests("/register")); to != "" || n != 0 {
 				t.Errorf("%d registrations, and the browser is sent to %q", n, to)
 			}
 		})
@@ -150,8 +150,8 @@ func TestUnusableProvider_K04_K07_K08(t *testing.T) {
 }
 
 // challenge has the server ask for credentials with one.
-func (l *lab) challenge(value string) {
-	l.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
+func (g *gateway) challenge(value string) {
+	g.server.Page("/mcp", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", value)
 		w.WriteHeader(http.StatusUnauthorized)
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vaultLab) wantRecent(id string, want func(Overview) bool) {
+func (v *vaultInstance) wantRecent(id string, want func(Overview) bool) {
 	v.t.Helper()
 	o, err := v.Recent(id)
 	switch {
@@ -28,14 +28,14 @@ func TestRecentStatuses(t *testing.T) {
 	shared := v.key(storage.SharedOwner, v.servers["shared"])
 
 	v.wantRecent("shared", nil)
-	v.Started("shared", v.clock.time().Add(time.Minute))
-	v.Started("notion", v.clock.time().Add(time.Minute)) // nobody's to start
+	v.Started("shared", v.clock.Now().Add(time.Minute))
+	v.Started("notion", v.clock.Now().Add(time.Minute)) // nobody's to start
 	v.wantRecent("shared", pending)
 	v.wantRecent("notion", nil)
-	v.clock.advance(time.Minute)
+	v.clock.Advance(time.Minute)
 	v.wantRecent("shared", nil) // the link is over
 
-	v.Started("shared", v.clock.time().Add(time.Minute))
+	v.Started("shared", v.clock.Now().Add(time.Minute))
 	v.connectEnded(shared, nil)
 	v.wantRecent("shared", pending)
 	v.connectEnded(shared, problem(Declined, nil))
@@ -50,7 +50,7 @@ func TestRecentStatuses(t *testing.T) {
 		c := v.record(k.Owner, k.Server)
 		v.disconnect(k.Owner, k.Server)
 		v.wantRecent(c.ID, func(o Overview) bool {
-			return o.State == storage.Disconnected && o.Owner == k.Owner && o.TokenID == "" && o.UpdatedAt.Equal(v.clock.time())
+			return o.State == storage.Disconnected && o.Owner == k.Owner && o.TokenID == "" && o.UpdatedAt.Equal(v.clock.Now())
 		})
 	}
 	v.wantRecent("shared", func(o Overview) bool { return o.State == storage.Disconnected })
@@ -60,7 +60,7 @@ func TestRecentStatuses(t *testing.T) {
 	other := v.instance()
 	other.cfg.Issuer, other.deps.Shared = "https://other.example", v.deps.Shared
 	other.wantRecent("shared", nil)
-	v.clock.advance(endedLifetime)
+	v.clock.Advance(endedLifetime)
 	v.wantRecent("shared", nil)
 }
 
@@ -68,10 +68,10 @@ func TestRecentStatuses(t *testing.T) {
 func TestEndStarted(t *testing.T) {
 	v := newVault(t)
 	start := func() {
-		v.Started("shared", v.clock.time().Add(time.Minute))
+		v.Started("shared", v.clock.Now().Add(time.Minute))
 		state := storage.ConnectState{
 			Hash: storage.HashOf("state"), ConnectionKey: v.key(storage.SharedOwner, v.servers["shared"]), Browser: testBrowser,
-			ExpiresAt: v.clock.time().Add(time.Minute),
+			ExpiresAt: v.clock.Now().Add(time.Minute),
 		}
 		if err := v.store.SaveConnectState(t.Context(), state); err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestEndStarted(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	if _, err := v.Finish(t.Context(), Answer{State: "state", Browser: testBrowser, Code: "code"}); problemOf(err) != RequestEnded {
-		t.Errorf("a late answer: %v", err)
+		t.Errorf("a late Answer: %v", err)
 	}
 	if _, err := v.EndStarted(t.Context(), "shared"); !errors.Is(err, ErrUnknownConnection) {
 		t.Errorf("ended again: %v", err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -16,7 +17,7 @@ func TestRefreshParams(t *testing.T) {
 	refusing := func(code string, refuses func(url.Values) bool) func(url.Values) http.HandlerFunc {
 		return func(form url.Values) http.HandlerFunc {
 			if refuses(form) {
-				return refusal(http.StatusBadRequest, code).answer
+				return oauthtest.Refusal(http.StatusBadRequest, code).Answer
 			}
 			return nil
 		}
@@ -42,23 +43,23 @@ func TestRefreshParams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			v.connectAs(alice, "notion")
-			v.idp.judge = tt.judge
-			v.clock.advance(time.Hour)
+			v.provider.Judge = tt.judge
+			v.clock.Advance(time.Hour)
 			_, err := v.call(alice, "notion")
 			v.wantState(alice, "notion", tt.state)
-			if n := len(v.idp.refreshes()); n != tt.first {
+			if n := len(v.provider.Refreshes()); n != tt.first {
 				t.Errorf("%d requests, want %d", n, tt.first)
 			}
-			v.idp.checkNoneTwice()
+			v.wantNoneReusedEarly()
 			if tt.state != storage.Active {
 				return
 			}
 			if err != nil {
 				t.Error(err)
 			}
-			v.clock.advance(time.Hour)
+			v.clock.Advance(time.Hour)
 			v.wantCall(alice, "notion", "at-3", nil)
-			if n := len(v.idp.refreshes()); n != tt.first+1 {
+			if n := len(v.provider.Refreshes()); n != tt.first+1 {
 				t.Errorf("%d requests for the second refresh, want 1", n-tt.first)
 			}
 		})
@@ -69,15 +70,15 @@ func TestRefreshParams(t *testing.T) {
 func TestRefreshParamsChange(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion", func(_ *storage.Connection, s *secrets) { s.RefreshParams.Scope = true })
-	v.idp.judge = func(form url.Values) http.HandlerFunc {
+	v.provider.Judge = func(form url.Values) http.HandlerFunc {
 		if form.Has("scope") {
-			return refusal(http.StatusBadRequest, "invalid_request").answer
+			return oauthtest.Refusal(http.StatusBadRequest, "invalid_request").Answer
 		}
 		return nil
 	}
-	v.clock.advance(time.Hour)
+	v.clock.Advance(time.Hour)
 	v.wantCall(alice, "notion", "at-2", nil)
-	if forms := v.idp.refreshes(); len(forms) != 2 || forms[0].Get("scope") != "read write" {
+	if forms := v.provider.Refreshes(); len(forms) != 2 || forms[0].Get("scope") != "read write" {
 		t.Errorf("requests %v, want one with the scopes and one without", forms)
 	}
 }

@@ -56,10 +56,10 @@ func TestExchangeProblems(t *testing.T) {
 			if tt.change != nil {
 				changes = append(changes, tt.change)
 			}
-			l := newLab(t, changes...)
-			a := l.answerTo(l.start(l.request()))
-			l.provider.Page("/token", tt.page)
-			_, err := l.Finish(t.Context(), a)
+			g := newGateway(t, changes...)
+			a := g.answerTo(g.start(g.request()))
+			g.provider.Page("/token", tt.page)
+			_, err := g.Finish(t.Context(), a)
 			wantProblem(t, err, tt.want)
 			if err != nil && !strings.Contains(err.Error(), tt.hint) {
 				t.Errorf("the log says %q, want %q in it", err, tt.hint)

@@ -6,10 +6,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vaultLab) wantRefused(owner, server, token, want string, wantErr error) {
+func (v *vaultInstance) wantRefused(owner, server, token, want string, wantErr error) {
 	v.t.Helper()
 	got, err := v.refusedAt(owner, server, token)
 	if got != want || !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
@@ -31,7 +32,7 @@ func TestRefused(t *testing.T) {
 		v.wantRefused(alice, "notion", old, "at-2", nil)
 		v.wantRefused(alice, "notion", old, "at-2", nil)
 		v.instance().wantRefused(alice, "notion", old, "at-2", nil)
-		if n := len(v.idp.refreshes()); n != 1 {
+		if n := len(v.provider.Refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
 	})
@@ -43,7 +44,7 @@ func TestRefused(t *testing.T) {
 			calls.Go(func() { v.wantRefused(alice, "notion", old, "at-2", nil) })
 		}
 		calls.Wait()
-		if n := len(v.idp.refreshes()); n != 1 {
+		if n := len(v.provider.Refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
 	})
@@ -55,17 +56,17 @@ func TestRefused(t *testing.T) {
 			v.wantCall(alice, "notion", "at-2", nil)
 			v.wantRefused(alice, "notion", "at-2", "", ErrRefused)
 		}
-		if n := len(v.idp.refreshes()); n != 1 {
+		if n := len(v.provider.Refreshes()); n != 1 {
 			t.Errorf("%d refreshes", n)
 		}
 		v.wantState(alice, "notion", storage.Active)
-		v.clock.advance(trustPause)
+		v.clock.Advance(trustPause)
 		v.wantRefused(alice, "notion", "at-2", "at-3", nil)
 	})
 	t.Run("the provider refuses too", func(t *testing.T) {
 		v := newVault(t)
 		token := v.connectAs(alice, "notion")
-		v.idp.fail(refusal(400, "invalid_grant"))
+		v.provider.Fail(oauthtest.Refusal(400, "invalid_grant"))
 		v.wantRefused(alice, "notion", token, "", ErrNeedsReauth)
 		v.wantState(alice, "notion", storage.NeedsReauth)
 		v.wantCall(alice, "notion", "", ErrNeedsReauth)
@@ -74,25 +75,25 @@ func TestRefused(t *testing.T) {
 	t.Run("the provider is down", func(t *testing.T) {
 		v := newVault(t)
 		token := v.connectAs(alice, "notion")
-		v.idp.fail(cannot, cannot, cannot)
+		v.provider.Fail(oauthtest.Down, oauthtest.Down, oauthtest.Down)
 		v.wantRefused(alice, "notion", token, "", ErrUnavailable)
 		v.wantRefused(alice, "notion", token, "", ErrUnavailable)
-		if n := len(v.idp.refreshes()); n != 3 {
+		if n := len(v.provider.Refreshes()); n != 3 {
 			t.Errorf("%d requests", n)
 		}
 		v.wantState(alice, "notion", storage.Active)
-		v.clock.advance(retryPause)
+		v.clock.Advance(retryPause)
 		v.wantRefused(alice, "notion", token, "at-2", nil)
 	})
 	t.Run("the answer gets lost", func(t *testing.T) {
 		v := newVault(t)
 		token := v.connectAs(alice, "notion")
-		v.idp.fail(lostAfter)
+		v.provider.Fail(oauthtest.LostAfter)
 		v.wantRefused(alice, "notion", token, "", ErrUnavailable)
 		v.wantState(alice, "notion", storage.InDoubt)
-		v.clock.advance(retryPause)
+		v.clock.Advance(retryPause)
 		v.wantRefused(alice, "notion", token, "", ErrNeedsReauth) // the provider had replaced it
-		v.idp.checkNoneTwice()
+		v.wantNoneReusedEarly()
 	})
 	t.Run("without a refresh token", func(t *testing.T) {
 		v := newVault(t)

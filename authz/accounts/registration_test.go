@@ -39,24 +39,24 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 		"document, no alternative": {testIssuer, false, true, false, testIssuer + "/oauth/client/notion", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *config.Site, s *config.Server) {
+			g := newGateway(t, func(cfg *config.Site, s *config.Server) {
 				cfg.Issuer = tt.issuer
 				if tt.configured {
 					s.Auth.ClientID = "configured"
 				}
 			})
-			m := oauthtest.With(l.metadata(), "client_id_metadata_document_supported", tt.documents)
+			m := oauthtest.With(g.metadata(), "client_id_metadata_document_supported", tt.documents)
 			if !tt.registration {
 				delete(m, "registration_endpoint")
 			}
-			l.provider.Page(asMetadataPath, oauthtest.Document(m))
-			to, err := l.Start(t.Context(), l.request())
+			g.provider.Page(asMetadataPath, oauthtest.Document(m))
+			to, err := g.Start(t.Context(), g.request())
 			wantProblem(t, err, tt.problem)
 			u, _ := url.Parse(to)
 			if got := u.Query().Get("client_id"); got != tt.want {
 				t.Errorf("client_id %q, want %q", got, tt.want)
 			}
-			if got := len(l.provider.Requests("/register")); (got == 1) != (tt.want == "dynamic-1") {
+			if got := len(g.provider.Requests("/register")); (got == 1) != (tt.want == "dynamic-1") {
 				t.Errorf("%d registrations", got)
 			}
 		})
@@ -69,8 +69,8 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 		{ID: "shared", Auth: &config.Auth{Mode: config.OAuth, AuthMethod: oauth.AuthPrivateKeyJWT}},
 		{ID: "key", Auth: &config.Auth{Mode: config.PerUserHeaders}}, {ID: "open"},
 	}
-	l := newLab(t, func(cfg *config.Site, _ *config.Server) { cfg.Servers = servers })
-	documents := l.ClientDocuments()
+	g := newGateway(t, func(cfg *config.Site, _ *config.Server) { cfg.Servers = servers })
+	documents := g.ClientDocuments()
 	paths := []string{"/oauth/client/notion", "/oauth/client/notion/key", "/oauth/client/shared", "/oauth/client/shared/key"}
 	if !slices.EqualFunc(documents, paths, func(d ClientDocument, path string) bool { return d.Path == path }) {
 		t.Fatalf("documents %+v", documents)
@@ -93,8 +93,8 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 		}
 	}
 
-	l = newLab(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = "http://127.0.0.1:8080" })
-	if got := l.ClientDocuments(); got != nil {
+	g = newGateway(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = "http://127.0.0.1:8080" })
+	if got := g.ClientDocuments(); got != nil {
 		t.Errorf("documents that nobody may fetch: %+v", got)
 	}
 }
@@ -118,18 +118,18 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 		"the operator does not":  {[]string{oauth.AuthPrivateKeyJWT}, oauth.AuthNone, plain, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.AuthMethod = tt.quirk })
-			m := oauthtest.With(l.metadata(), "client_id_metadata_document_supported", true)
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(m, "token_endpoint_auth_methods_supported", tt.supported)))
-			request := l.connect()
+			g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.AuthMethod = tt.quirk })
+			m := oauthtest.With(g.metadata(), "client_id_metadata_document_supported", true)
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(m, "token_endpoint_auth_methods_supported", tt.supported)))
+			request := g.connect()
 			if got := request.Get("client_id"); got != testIssuer+tt.path {
 				t.Errorf("client_id %q", got)
 			}
-			l.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
-			if _, err := l.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
+			g.provider.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
+			if _, err := g.Refused(t.Context(), testOwner, "notion", bearer("at-1")); err != nil {
 				t.Error(err)
 			}
-			sent := l.provider.Requests("/token") // the code, and a refresh
+			sent := g.provider.Requests("/token") // the code, and a refresh
 			if len(sent) != 2 {
 				t.Fatalf("%d requests", len(sent))
 			}
@@ -138,7 +138,7 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 					t.Errorf("sent %v", r.Form)
 				}
 				if tt.key {
-					l.wantAssertion(r.Form.Get("client_assertion"), testIssuer+tt.path)
+					g.wantAssertion(r.Form.Get("client_assertion"), testIssuer+tt.path)
 				}
 			}
 		})
@@ -146,13 +146,13 @@ func TestDocumentClientAuthenticates_CL8(t *testing.T) {
 }
 
 // wantAssertion checks an assertion by the keys in the document of the client.
-func (l *lab) wantAssertion(assertion, clientID string) {
-	l.t.Helper()
+func (g *gateway) wantAssertion(assertion, clientID string) {
+	g.t.Helper()
 	jws, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
-		l.t.Fatal(err)
+		g.t.Fatal(err)
 	}
-	for _, d := range l.ClientDocuments() {
+	for _, d := range g.ClientDocuments() {
 		if testIssuer+d.Path != clientID {
 			continue
 		}
@@ -160,15 +160,15 @@ func (l *lab) wantAssertion(assertion, clientID string) {
 			JWKS *jose.JSONWebKeySet `json:"jwks"`
 		}
 		if err := json.Unmarshal(d.Body, &m); err != nil || m.JWKS == nil {
-			l.t.Fatal(err, string(d.Body))
+			g.t.Fatal(err, string(d.Body))
 		}
 		claims, err := jws.Verify(m.JWKS.Keys[0])
-		if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+l.provider.URL+`"`) {
-			l.t.Errorf("claims %s, %v", claims, err)
+		if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+g.provider.URL+`"`) {
+			g.t.Errorf("claims %s, %v", claims, err)
 		}
 		return
 	}
-	l.t.Errorf("no document %s", clientID)
+	g.t.Errorf("no document %s", clientID)
 }
 
 func TestRegistrationRequest_CL9(t *testing.T) {
@@ -177,9 +177,9 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 		"loopback": {"http://127.0.0.1:8080", "native"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = tt.issuer })
-			l.start(l.request())
-			requests := l.provider.Requests("/register")
+			g := newGateway(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = tt.issuer })
+			g.start(g.request())
+			requests := g.provider.Requests("/register")
 			var m struct {
 				ClientID string `json:"client_id"`
 				oauth.ClientMetadata
@@ -215,14 +215,14 @@ func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
 		"other redirect":   {oauthtest.Answer(201, "application/json", `{"client_id":"canary","redirect_uris":["https://canary.example/"]}`), NotRegistered},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page("/register", tt.page)
-			_, err := l.Start(t.Context(), l.request())
+			g := newGateway(t)
+			g.provider.Page("/register", tt.page)
+			_, err := g.Start(t.Context(), g.request())
 			wantProblem(t, err, tt.problem)
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("the provider's words are in %q", err)
 			}
-			if len(l.store.clients) != 0 {
+			if len(g.store.clients) != 0 {
 				t.Error("something was stored")
 			}
 		})
@@ -247,12 +247,12 @@ func TestAuthMethod_CL9_K09(t *testing.T) {
 		"secret without end": {all, oauthtest.Object{"client_secret": "s", "client_secret_expires_at": 0}, oauth.AuthSecretBasic},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
+			g := newGateway(t)
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "token_endpoint_auth_methods_supported", tt.supported)))
 			tt.answer["client_id"] = "c1"
-			l.provider.Page("/register", oauthtest.Document(tt.answer))
-			l.connect()
-			r := l.provider.Requests("/token")
+			g.provider.Page("/register", oauthtest.Document(tt.answer))
+			g.connect()
+			r := g.provider.Requests("/token")
 			if len(r) != 1 {
 				t.Fatalf("%d token requests", len(r))
 			}
@@ -265,44 +265,44 @@ func TestAuthMethod_CL9_K09(t *testing.T) {
 }
 
 func TestRegistrationIsKept_CL10(t *testing.T) {
-	l := newLab(t)
-	l.connect()
-	l.connect()
-	if n := len(l.provider.Requests("/register")); n != 1 {
+	g := newGateway(t)
+	g.connect()
+	g.connect()
+	if n := len(g.provider.Requests("/register")); n != 1 {
 		t.Errorf("%d registrations for two requests", n)
 	}
-	for _, c := range l.store.clients {
-		if c.Issuer != testIssuer || c.Provider != l.provider.URL || c.Server != "notion" {
+	for _, c := range g.store.clients {
+		if c.Issuer != testIssuer || c.Provider != g.provider.URL || c.Server != "notion" {
 			t.Errorf("kept under %+v", c)
 		}
 		if strings.Contains(string(c.Secret), "s/1") {
 			t.Error("the secret is not sealed")
 		}
-		c.Secret = l.seal(registration{}, l.clientContext("https://other.example", "notion")...) // M02
-		if err := l.store.swapUpstreamClient(t.Context(), c, l.now); err != nil {
+		c.Secret = g.seal(registration{}, g.clientContext("https://other.example", "notion")...) // M02
+		if err := g.store.swapUpstreamClient(t.Context(), c, g.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.Start(t.Context(), l.request()); err != nil {
+	if _, err := g.Start(t.Context(), g.request()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(l.provider.Requests("/register")); n != 2 {
+	if n := len(g.provider.Requests("/register")); n != 2 {
 		t.Errorf("%d registrations: one that was swapped in the store is used", n)
 	}
 }
 
 func TestRegisterAtTheSameTime_CL10(t *testing.T) {
-	l := newLab(t)
+	g := newGateway(t)
 	var wg sync.WaitGroup
 	arrived, gate := make(chan struct{}, 16), make(chan struct{})
-	l.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
+	g.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-gate
 		oauthtest.Document(oauthtest.Object{"client_id": "one"})(w, r)
 	})
 	for range 16 {
 		wg.Go(func() {
-			if _, err := l.Start(t.Context(), l.request()); err != nil {
+			if _, err := g.Start(t.Context(), g.request()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -311,41 +311,34 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	close(gate)
 	wg.Wait()
 	ids := map[string]bool{}
-	for _, s := range l.store.states {
+	for _, s := range g.store.states {
 		var req pendingConnect
-		if err := l.open(s.Secret, &req, pendingContext(s.ConnectionKey, s.Hash)...); err != nil {
+		if err := g.open(s.Secret, &req, pendingContext(s.ConnectionKey, s.Hash)...); err != nil {
 			t.Fatal(err)
 		}
 		ids[req.Binding.ClientID] = true
 	}
-	if len(ids) != 1 || len(l.store.states) != 16 {
-		t.Errorf("%d requests as the clients %v", len(l.store.states), ids)
+	if len(ids) != 1 || len(g.store.states) != 16 {
+		t.Errorf("%d requests as the clients %v", len(g.store.states), ids)
 	}
 }
 
 // The server moves to another provider: nothing of the old one is sent there.
 func TestProviderChanges_CL10_K15(t *testing.T) {
-	move := func(l *lab) *oauthtest.Host {
-		other := oauthtest.NewHost(l.t)
-		old := l.provider.URL
-		m := l.metadata()
-		for k, v := range m {
-			if s, ok := v.(string); ok {
-				m[k] = strings.Replace(s, old, other.URL, 1)
-			}
-		}
-		other.Page(asMetadataPath, oauthtest.Document(m))
+	move := func(g *gateway) *oauthtest.Provider {
+		other := oauthtest.NewProvider(g.t)
+		other.Page(asMetadataPath, oauthtest.Document(oauthtest.With(other.Metadata(), "revocation_endpoint", nil)))
 		other.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "client_secret": "s2"}))
 		other.Page("/token", oauthtest.Document(oauthtest.Object{"access_token": "at-2", "token_type": "Bearer"}))
-		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{other.URL})))
+		g.server.Page(prmPath, oauthtest.Document(oauthtest.With(g.server.Metadata(), "authorization_servers", []string{other.URL})))
 		return other
 	}
 	t.Run("dynamic", func(t *testing.T) {
-		l := newLab(t)
-		l.connect()
-		other := move(l)
-		l.provider = other
-		request := l.connect()
+		g := newGateway(t)
+		g.connect()
+		other := move(g)
+		g.provider = other
+		request := g.connect()
 		if request.Get("client_id") != "dynamic-2" {
 			t.Errorf("client_id %q at the new provider", request.Get("client_id"))
 		}
@@ -354,50 +347,50 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 				t.Errorf("the new provider sees %+v", r)
 			}
 		}
-		if c, s := l.connection(); c.Provider != other.URL || s.RefreshToken != "" || s.AccessToken != "at-2" {
+		if c, s := g.connection(); c.Provider != other.URL || s.RefreshToken != "" || s.AccessToken != "at-2" {
 			t.Errorf("connection %+v %+v", c, s)
 		}
 	})
 	t.Run("configured", func(t *testing.T) {
-		l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
-		l.connect()
-		other := move(l)
-		to, err := l.Start(t.Context(), l.request())
+		g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
+		g.connect()
+		other := move(g)
+		to, err := g.Start(t.Context(), g.request())
 		wantProblem(t, err, ProviderUnusable)
 		if to != "" || len(other.Requests("/token")) != 0 {
 			t.Errorf("went on to %q", to)
 		}
 		// The operator moves too.
-		l.cfg.Servers[0].Auth.ClientID = "ours at the other"
-		l.provider = other
-		l.connect()
+		g.cfg.Servers[0].Auth.ClientID = "ours at the other"
+		g.provider = other
+		g.connect()
 	})
 	t.Run("configured with its issuer", func(t *testing.T) {
-		l := newLab(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
-		l.cfg.Servers[0].Auth.Issuer = l.provider.URL
-		other := move(l)
-		l.connect() // stays where the operator said
-		l.cfg.Servers[0].Auth.Issuer = other.URL
-		l.provider = other
-		l.connect() // and moves with the operator
+		g := newGateway(t, func(_ *config.Site, s *config.Server) { s.Auth.ClientID, s.Auth.ClientSecret = "ours", "hush" })
+		g.cfg.Servers[0].Auth.Issuer = g.provider.URL
+		other := move(g)
+		g.connect() // stays where the operator said
+		g.cfg.Servers[0].Auth.Issuer = other.URL
+		g.provider = other
+		g.connect() // and moves with the operator
 	})
 	t.Run("registered anew between leaving and coming back", func(t *testing.T) {
-		l := newLab(t)
-		a := l.answerTo(l.start(l.request()))
+		g := newGateway(t)
+		a := g.answerTo(g.start(g.request()))
 		other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}}
-		if err := l.plantClient(t.Context(), l.cfg.Servers[0], l.provider.URL, other, time.Time{}); err != nil {
+		if err := g.plantClient(t.Context(), g.cfg.Servers[0], g.provider.URL, other, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := l.Finish(t.Context(), a)
-		if wantProblem(t, err, ProviderRefused); len(l.provider.Requests("/token")) != 0 {
+		_, err := g.Finish(t.Context(), a)
+		if wantProblem(t, err, ProviderRefused); len(g.provider.Requests("/token")) != 0 {
 			t.Error("the code went with the credentials of another client")
 		}
 	})
 	t.Run("between leaving and coming back", func(t *testing.T) {
-		l := newLab(t)
-		request := l.start(l.request())
-		other := move(l)
-		if _, err := l.Finish(t.Context(), l.answerTo(request)); err != nil {
+		g := newGateway(t)
+		request := g.start(g.request())
+		other := move(g)
+		if _, err := g.Finish(t.Context(), g.answerTo(request)); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(other.Requests("/token")); n != 0 {
@@ -422,74 +415,74 @@ func TestProviderForgets_CL10(t *testing.T) {
 		}
 	}
 	known := "dynamic-1"
-	l := newLab(t)
-	l.provider.Page("/token", forgetful(&known))
-	l.connect()
+	g := newGateway(t)
+	g.provider.Page("/token", forgetful(&known))
+	g.connect()
 
 	// It restarts: the code of the request under way is refused, and the next one
 	// registers anew.
-	request := l.start(l.request())
+	request := g.start(g.request())
 	known = "dynamic-2"
-	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "client_secret": "s2"}))
-	outcome, err := l.Finish(t.Context(), l.answerTo(request))
+	g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "client_secret": "s2"}))
+	outcome, err := g.Finish(t.Context(), g.answerTo(request))
 	wantProblem(t, err, ProviderRefused)
 	if outcome.ReturnTo != "/oauth/account" || outcome.Connected {
 		t.Errorf("outcome %+v", outcome)
 	}
-	if _, err := l.store.UpstreamClient(t.Context(), testIssuer, l.provider.URL, "notion", l.now); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := g.store.UpstreamClient(t.Context(), testIssuer, g.provider.URL, "notion", g.clock.Now()); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("the registration that the provider forgot is kept: %v", err)
 	}
-	if got := l.connect().Get("client_id"); got != "dynamic-2" {
+	if got := g.connect().Get("client_id"); got != "dynamic-2" {
 		t.Errorf("client_id %q", got)
 	}
 
 	// It restarts again, and this time the browser is stranded on its page:
 	// the next person who leaves is not.
 	known = "dynamic-3"
-	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-3", "client_secret": "s3"}))
-	if got := l.start(l.request()).Get("client_id"); got != "dynamic-2" {
+	g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-3", "client_secret": "s3"}))
+	if got := g.start(g.request()).Get("client_id"); got != "dynamic-2" {
 		t.Fatalf("client_id %q: nobody could know yet", got)
 	}
-	if got := l.connect().Get("client_id"); got != "dynamic-3" {
+	if got := g.connect().Get("client_id"); got != "dynamic-3" {
 		t.Errorf("client_id %q after a person did not return", got)
 	}
 
 	// A provider that works is not asked before each request.
-	l.provider.Forget()
-	l.connect()
-	l.connect()
-	if n := len(l.provider.Requests("/token")); n != 2 {
+	g.provider.Forget()
+	g.connect()
+	g.connect()
+	if n := len(g.provider.Requests("/token")); n != 2 {
 		t.Errorf("%d token requests for two requests", n)
 	}
 }
 
 // A provider refuses a former client after a new one took its place.
 func TestForgettingKeepsTheNewClient(t *testing.T) {
-	for name, late := range map[string]func(l *lab){
-		"a request": func(l *lab) {
-			_, err := l.Finish(l.t.Context(), l.answerTo(l.start(l.request())))
-			wantProblem(l.t, err, ProviderRefused)
+	for name, late := range map[string]func(g *gateway){
+		"a request": func(g *gateway) {
+			_, err := g.Finish(g.t.Context(), g.answerTo(g.start(g.request())))
+			wantProblem(g.t, err, ProviderRefused)
 		},
-		"a refresh": func(l *lab) {
-			l.now = l.now.Add(2 * time.Hour)
-			if _, err := l.Credential(l.t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
-				l.t.Error(err)
+		"a refresh": func(g *gateway) {
+			g.clock.Advance(2 * time.Hour)
+			if _, err := g.Credential(g.t.Context(), testOwner, "notion"); !errors.Is(err, ErrNeedsReauth) {
+				g.t.Error(err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.connect()
-			s := l.servers["notion"]
-			l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
-				other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}, RedirectURI: l.profile(s).RedirectURI}
-				if err := l.plantClient(t.Context(), s, l.provider.URL, other, time.Time{}); err != nil {
+			g := newGateway(t)
+			g.connect()
+			s := g.servers["notion"]
+			g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+				other := registration{Credentials: client.Credentials{ID: "dynamic-2", Secret: "s2"}, RedirectURI: g.profile(s).RedirectURI}
+				if err := g.plantClient(t.Context(), s, g.provider.URL, other, time.Time{}); err != nil {
 					t.Error(err)
 				}
 				oauthtest.Answer(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)(w, r)
 			})
-			late(l)
-			r, err := l.storedClient(t.Context(), s, l.provider.URL)
+			late(g)
+			r, err := g.storedClient(t.Context(), s, g.provider.URL)
 			if err != nil || r == nil || r.ID != "dynamic-2" {
 				t.Errorf("the new registration is %+v, %v", r, err)
 			}
@@ -498,12 +491,12 @@ func TestForgettingKeepsTheNewClient(t *testing.T) {
 }
 
 func TestSecretEnds_CL10(t *testing.T) {
-	l := newLab(t)
-	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "a", "client_secret": "s", "client_secret_expires_at": l.now.Add(time.Hour).Unix()}))
-	l.connect()
-	l.now = l.now.Add(time.Hour)
-	l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "b", "client_secret": "s"}))
-	if got := l.connect().Get("client_id"); got != "b" {
+	g := newGateway(t)
+	g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "a", "client_secret": "s", "client_secret_expires_at": g.clock.Now().Add(time.Hour).Unix()}))
+	g.connect()
+	g.clock.Advance(time.Hour)
+	g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "b", "client_secret": "s"}))
+	if got := g.connect().Get("client_id"); got != "b" {
 		t.Errorf("client_id %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -20,7 +21,7 @@ func formerProvider(c *storage.Connection, s *secrets) {
 func withSecret(_ *storage.Connection, s *secrets) { s.Binding.AuthMethod = oauth.AuthSecretBasic }
 
 // told waits until what is due was told.
-func (v *vaultLab) told() {
+func (v *vaultInstance) told() {
 	v.t.Helper()
 	v.deps.Shared.revocations.Wait()
 	v.revokeDue()
@@ -44,7 +45,7 @@ func TestReplaced_K20(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			connected := func(v *vaultLab) {
+			connected := func(v *vaultInstance) {
 				t.Helper()
 				v.connectAs(alice, "notion", given(tt.old)...)
 				if tt.other == nil {
@@ -96,11 +97,11 @@ func TestReplaced_K20(t *testing.T) {
 	t.Run("while the provider is down", func(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(alice, "notion", formerClient)
-		v.idp.fail(cannot)
+		v.provider.Fail(oauthtest.Down)
 		v.connectAs(alice, "notion")
 		v.told()
 		v.wantRevoked()
-		v.clock.advance(revocationStep)
+		v.clock.Advance(revocationStep)
 		v.instance().revokeDue()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
 	})
@@ -127,22 +128,22 @@ func given(change func(*storage.Connection, *secrets)) []func(*storage.Connectio
 // A provider may, when one token is revoked, revoke all that the person gave
 // the client: nothing but disconnecting is to make that happen.
 func TestRevocationSparesWhatIsWanted(t *testing.T) {
-	for name, act := range map[string]func(*vaultLab){
-		"connected again": func(v *vaultLab) {
+	for name, act := range map[string]func(*vaultInstance){
+		"connected again": func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
 			v.connectAs(alice, "notion")
 		},
-		"connected again, and denied": func(v *vaultLab) {
+		"connected again, and denied": func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
 			v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 			v.disconnect(flowOwner, "notion")
 		},
-		"connected again in a flow that nobody finished": func(v *vaultLab) {
+		"connected again in a flow that nobody finished": func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
 			v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 			v.expire(time.Minute)
 		},
-		"began anew": func(v *vaultLab) {
+		"began anew": func(v *vaultInstance) {
 			v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 			v.sweep(time.Minute)
 			v.told() // and while another flow is under way
@@ -154,7 +155,7 @@ func TestRevocationSparesWhatIsWanted(t *testing.T) {
 			v := newVault(t)
 			act(v)
 			v.told()
-			v.clock.advance(revocationPatience)
+			v.clock.Advance(revocationPatience)
 			v.told()
 			v.wantRevoked()
 		})
@@ -166,10 +167,10 @@ func TestNobodyFinishesTheFlow_K20(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 		v.sweep(time.Minute)
-		v.clock.advance(secondThoughts - time.Second)
+		v.clock.Advance(secondThoughts - time.Second)
 		v.told()
 		v.wantRevoked()
-		v.clock.advance(time.Second)
+		v.clock.Advance(time.Second)
 		v.told()
 		v.wantRevoked("refresh_token rt-1", "access_token at-1")
 	})
@@ -206,7 +207,7 @@ func TestNobodyFinishesTheFlow_K20(t *testing.T) {
 		v := newVault(t)
 		v.connectAs(flowOwner, "notion", endsIn(v, time.Minute))
 		v.sweep(time.Minute)
-		v.clock.advance(secondThoughts)
+		v.clock.Advance(secondThoughts)
 		v.store.setDown(true)
 		if err := v.RevokeDue(t.Context()); !errors.Is(err, errStore) {
 			t.Errorf("told without knowing whether it may: %v, want %v", err, errStore)
@@ -216,18 +217,18 @@ func TestNobodyFinishesTheFlow_K20(t *testing.T) {
 }
 
 // sweep lets time pass and removes what ended.
-func (v *vaultLab) sweep(after time.Duration) {
+func (v *vaultInstance) sweep(after time.Duration) {
 	v.t.Helper()
-	v.clock.advance(after)
-	if _, err := v.store.Sweep(v.t.Context(), v.clock.time()); err != nil {
+	v.clock.Advance(after)
+	if _, err := v.store.Sweep(v.t.Context(), v.clock.Now()); err != nil {
 		v.t.Fatal(err)
 	}
 }
 
 // expire lets time pass until what ended is revoked, if it is.
-func (v *vaultLab) expire(after time.Duration) {
+func (v *vaultInstance) expire(after time.Duration) {
 	v.t.Helper()
 	v.sweep(after)
-	v.clock.advance(secondThoughts)
+	v.clock.Advance(secondThoughts)
 	v.told()
 }

@@ -37,30 +37,30 @@ func newHangingProvider(t *testing.T) *hangingProvider {
 }
 
 // at has what is connected revoked at another provider.
-func (v *vaultLab) at(p *oauthtest.Host) func(*storage.Connection, *secrets) {
+func (v *vaultInstance) at(p *oauthtest.Host) func(*storage.Connection, *secrets) {
 	v.deps.Egress = egress.New(egress.Options{Loopback: true})
 	return func(_ *storage.Connection, s *secrets) { s.Binding.RevocationEndpoint = p.URL + "/revoke" }
 }
 
 // queueMany makes connections and ends them without telling the provider, so
 // that all that is to be revoked stands in the store's queue.
-func (v *vaultLab) queueMany(owner string, n int, change ...func(*storage.Connection, *secrets)) {
+func (v *vaultInstance) queueMany(owner string, n int, change ...func(*storage.Connection, *secrets)) {
 	v.t.Helper()
 	for i := range n {
 		k := fmt.Sprint(owner, i)
 		v.connectAs(k, "notion", change...)
 		c := v.record(k, "notion")
-		if _, verdict, err := v.store.Disconnect(v.t.Context(), c, v.revocationOf(c), v.clock.time()); verdict != storage.OK || err != nil {
+		if _, verdict, err := v.store.Disconnect(v.t.Context(), c, v.revocationOf(c), v.clock.Now()); verdict != storage.OK || err != nil {
 			v.t.Fatal(verdict, err)
 		}
 	}
 }
 
-func (v *vaultLab) awaitRevoked(n int) {
+func (v *vaultInstance) awaitRevoked(n int) {
 	v.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(v.idp.revocations()) < n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); len(v.provider.Revocations()) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			v.t.Fatalf("%d tokens revoked, want %d", len(v.idp.revocations()), n)
+			v.t.Fatalf("%d tokens revoked, want %d", len(v.provider.Revocations()), n)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestHangingProviderStallsNobody(t *testing.T) {
 	v := newVault(t)
 	slow := newHangingProvider(t)
 	v.queueMany("user_id:slow", 200, v.at(slow.Host))
-	v.clock.advance(time.Second)
+	v.clock.Advance(time.Second)
 	v.queueMany("user_id:good", 100)
 	ctx, stop := context.WithCancel(t.Context())
 	turned := make(chan error)
@@ -101,15 +101,15 @@ func TestHangingProviderStallsNobody(t *testing.T) {
 func TestSilentProviderIsLeftAlone(t *testing.T) {
 	v := newVault(t)
 	v.queueMany("user_id:p", 100)
-	v.idp.fail(fault{answer: oauthtest.HangUp}, fault{answer: oauthtest.HangUp}, fault{answer: oauthtest.HangUp}, fault{answer: oauthtest.HangUp})
+	v.provider.Fail(oauthtest.Fault{Answer: oauthtest.HangUp}, oauthtest.Fault{Answer: oauthtest.HangUp}, oauthtest.Fault{Answer: oauthtest.HangUp}, oauthtest.Fault{Answer: oauthtest.HangUp})
 	v.revokeDue()
-	if n := len(v.idp.revocations()); n > 2*revocationsAtOnce {
+	if n := len(v.provider.Revocations()); n > 2*revocationsAtOnce {
 		t.Errorf("%d tokens revoked after no answer", n)
 	}
-	v.idp.fail()
-	v.clock.advance(revocationStep)
+	v.provider.Fail()
+	v.clock.Advance(revocationStep)
 	v.revokeDue()
-	if n := len(v.idp.revocations()); n != 200 {
+	if n := len(v.provider.Revocations()); n != 200 {
 		t.Errorf("%d tokens revoked, want 200", n)
 	}
 }
@@ -158,11 +158,11 @@ func TestCloseLeavesTheLine(t *testing.T) {
 	v.queueMany("user_id:p", 100)
 	v.deps.Shared.Close()
 	v.revokeDue()
-	if n := len(v.idp.revocations()); n != 0 {
+	if n := len(v.provider.Revocations()); n != 0 {
 		t.Errorf("%d tokens revoked", n)
 	}
 	restarted := v.instance()
-	restarted.clock.advance(revocationStep)
+	restarted.clock.Advance(revocationStep)
 	restarted.revokeDue()
 	restarted.awaitRevoked(200)
 }
@@ -201,7 +201,7 @@ func TestRevocationIsRefused(t *testing.T) {
 			if logged != tt.logged {
 				t.Errorf("logged %v, want %v", logged, tt.logged)
 			}
-			v.clock.advance(time.Hour)
+			v.clock.Advance(time.Hour)
 			v.revokeDue()
 			if n := len(p.Requests("/revoke")); n != tt.requests {
 				t.Errorf("%d requests later", n)

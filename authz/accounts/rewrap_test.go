@@ -14,7 +14,7 @@ import (
 
 // withKeys returns an instance with other keys, the first of which seals. All
 // other instances have the one of sevens.
-func (v *vaultLab) withKeys(bytesOfKeys ...byte) *vaultLab {
+func (v *vaultInstance) withKeys(bytesOfKeys ...byte) *vaultInstance {
 	v.t.Helper()
 	var keys [][]byte
 	for _, b := range bytesOfKeys {
@@ -42,7 +42,7 @@ func TestNewKeySealsOldConnections(t *testing.T) {
 
 	// Not while somebody else holds the lease: it would end.
 	c := v.record(alice, "keyed")
-	now := v.clock.time()
+	now := v.clock.Now()
 	if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "other", now.Add(leaseTime), now); err != nil || verdict != storage.OK {
 		t.Fatal(verdict, err)
 	}
@@ -60,20 +60,20 @@ func TestNewKeySealsOldRegistrations(t *testing.T) {
 	both, alone := v.withKeys(8, 7), v.withKeys(8)
 	s := v.servers["notion"]
 	made := registration{Credentials: client.Credentials{ID: "gateway", Secret: "secret", AuthMethod: oauth.AuthSecretBasic}, RedirectURI: v.profile(s).RedirectURI}
-	if err := v.plantClient(t.Context(), s, v.idp.URL, made, v.clock.time().Add(time.Hour)); err != nil {
+	if err := v.plantClient(t.Context(), s, v.provider.URL, made, v.clock.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	made.Ends = v.clock.time().Add(time.Hour) // an older version kept it outside
-	if r, err := alone.storedClient(t.Context(), s, v.idp.URL); r != nil || err != nil {
+	made.Ends = v.clock.Now().Add(time.Hour) // an older version kept it outside
+	if r, err := alone.storedClient(t.Context(), s, v.provider.URL); r != nil || err != nil {
 		t.Errorf("a registration under a lost key must give way to a new one: %v, %v", r, err)
 	}
-	for _, at := range []*vaultLab{both, alone} {
-		if r, err := at.storedClient(t.Context(), s, v.idp.URL); err != nil || *r != made {
+	for _, at := range []*vaultInstance{both, alone} {
+		if r, err := at.storedClient(t.Context(), s, v.provider.URL); err != nil || *r != made {
 			t.Errorf("%v, %v", r, err)
 		}
 	}
-	v.clock.advance(time.Hour)
-	if r, err := alone.storedClient(t.Context(), s, v.idp.URL); r != nil || err != nil {
+	v.clock.Advance(time.Hour)
+	if r, err := alone.storedClient(t.Context(), s, v.provider.URL); r != nil || err != nil {
 		t.Errorf("it does not expire any more: %v, %v", r, err)
 	}
 }

@@ -15,30 +15,30 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (l *lab) singleUse() ConnectRequest {
-	t := l.request()
+func (g *gateway) singleUse() ConnectRequest {
+	t := g.request()
 	t.SingleUse = storage.HashOf("a link")
 	return t
 }
 
 func TestOneConnectionOfSeveralRequests(t *testing.T) {
-	l := newLab(t)
-	first, second := l.answerTo(l.start(l.singleUse())), l.answerTo(l.start(l.singleUse()))
-	third := l.answerTo(l.start(l.singleUse()))
-	if _, err := l.Finish(t.Context(), second); err != nil {
+	g := newGateway(t)
+	first, second := g.answerTo(g.start(g.singleUse())), g.answerTo(g.start(g.singleUse()))
+	third := g.answerTo(g.start(g.singleUse()))
+	if _, err := g.Finish(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
-	before, _ := l.connection()
+	before, _ := g.connection()
 	for _, late := range []Answer{first, third} {
-		_, err := l.Finish(t.Context(), late)
+		_, err := g.Finish(t.Context(), late)
 		wantProblem(t, err, RequestEnded)
-		l.now = l.now.Add(connectLifetime - time.Second)
+		g.clock.Advance(connectLifetime - time.Second)
 	}
-	if after, _ := l.connection(); after.Revision != before.Revision {
+	if after, _ := g.connection(); after.Revision != before.Revision {
 		t.Error("another connection took its place")
 	}
 	exchanged := 0
-	for _, r := range l.provider.Requests("/token") {
+	for _, r := range g.provider.Requests("/token") {
 		if r.Form.Get("code") == second.Code {
 			exchanged++
 		}
@@ -46,21 +46,21 @@ func TestOneConnectionOfSeveralRequests(t *testing.T) {
 	if exchanged != 1 {
 		t.Errorf("%d codes were exchanged", exchanged)
 	}
-	l.connect() // what is not bound to a link goes on to work
+	g.connect() // what is not bound to a link goes on to work
 }
 
 // Requests that come back at the same time all have tokens before one is stored.
 func TestOneConnectionOfRequestsThatRace(t *testing.T) {
-	l := newLab(t)
+	g := newGateway(t)
 	const requests = 8
 	var answers []Answer
 	for range requests {
-		answers = append(answers, l.answerTo(l.start(l.singleUse())))
+		answers = append(answers, g.answerTo(g.start(g.singleUse())))
 	}
 	var exchanging sync.WaitGroup
 	exchanging.Add(requests)
 	reply := oauthtest.Document(oauthtest.Object{"access_token": "at-1", "token_type": "Bearer"})
-	l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+	g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
 		exchanging.Done()
 		exchanging.Wait()
 		reply(w, r)
@@ -68,7 +68,7 @@ func TestOneConnectionOfRequestsThatRace(t *testing.T) {
 	outcomes := make(chan error, requests)
 	for _, a := range answers {
 		go func() {
-			_, err := l.Finish(t.Context(), a)
+			_, err := g.Finish(t.Context(), a)
 			outcomes <- err
 		}()
 	}
@@ -80,25 +80,25 @@ func TestOneConnectionOfRequestsThatRace(t *testing.T) {
 			wantProblem(t, err, RequestEnded)
 		}
 	}
-	if connected != 1 || l.connections()[0].Revision != 1 {
+	if connected != 1 || g.connections()[0].Revision != 1 {
 		t.Errorf("%d connected", connected)
 	}
 }
 
 // What fails at the provider may be tried again with the same link.
 func TestFailureUsesNothingUp(t *testing.T) {
-	l := newLab(t)
-	declined := l.answerTo(l.start(l.singleUse()))
+	g := newGateway(t)
+	declined := g.answerTo(g.start(g.singleUse()))
 	declined.Code, declined.Error = "", "access_denied"
-	_, err := l.Finish(t.Context(), declined)
+	_, err := g.Finish(t.Context(), declined)
 	wantProblem(t, err, Declined)
 
-	honest := l.provider.Page("/token", oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
-	_, err = l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
+	honest := g.provider.Page("/token", oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
+	_, err = g.Finish(t.Context(), g.answerTo(g.start(g.singleUse())))
 	wantProblem(t, err, ProviderRefused)
 
-	l.provider.Page("/token", honest)
-	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
+	g.provider.Page("/token", honest)
+	if _, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse()))); err != nil {
 		t.Error(err)
 	}
 }
@@ -107,50 +107,50 @@ func TestFailureUsesNothingUp(t *testing.T) {
 // could end what was kept.
 func TestLateTokensAreRevoked(t *testing.T) {
 	for name, tt := range map[string]struct {
-		meanwhile func(l *lab, finish func())
+		meanwhile func(g *gateway, finish func())
 		want      []string
 	}{
-		"the same client": {meanwhile: func(_ *lab, finish func()) { finish() }},
+		"the same client": {meanwhile: func(_ *gateway, finish func()) { finish() }},
 		"another client": {
 			want: []string{"late-refresh", "late-access"},
-			meanwhile: func(l *lab, finish func()) {
-				if err := l.forgetClient(l.t.Context(), "notion", l.provider.URL, "dynamic-1"); err != nil {
-					l.t.Error(err)
+			meanwhile: func(g *gateway, finish func()) {
+				if err := g.forgetClient(g.t.Context(), "notion", g.provider.URL, "dynamic-1"); err != nil {
+					g.t.Error(err)
 				}
-				l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "token_endpoint_auth_method": oauth.AuthNone}))
+				g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "token_endpoint_auth_method": oauth.AuthNone}))
 				finish()
 			},
 		},
 		"ended since": {
 			want: []string{"late-refresh", "late-access"},
-			meanwhile: func(l *lab, finish func()) {
+			meanwhile: func(g *gateway, finish func()) {
 				finish()
-				if err := l.Disconnect(l.t.Context(), testOwner, "notion"); err != nil {
-					l.t.Error(err)
+				if err := g.Disconnect(g.t.Context(), testOwner, "notion"); err != nil {
+					g.t.Error(err)
 				}
 			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", l.provider.URL+"/revoke")))
-			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-1", "token_endpoint_auth_method": oauth.AuthNone}))
-			l.provider.Page("/revoke", oauthtest.Answer(http.StatusOK, "application/json", "{}"))
+			g := newGateway(t)
+			g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "revocation_endpoint", g.provider.URL+"/revoke")))
+			g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-1", "token_endpoint_auth_method": oauth.AuthNone}))
+			g.provider.Page("/revoke", oauthtest.Answer(http.StatusOK, "application/json", "{}"))
 			first := oauthtest.Document(oauthtest.Object{"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-1"})
-			l.provider.Page("/token", func(w http.ResponseWriter, _ *http.Request) {
-				l.provider.Page("/token", first)
-				tt.meanwhile(l, func() {
-					if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
+			g.provider.Page("/token", func(w http.ResponseWriter, _ *http.Request) {
+				g.provider.Page("/token", first)
+				tt.meanwhile(g, func() {
+					if _, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse()))); err != nil {
 						t.Error(err)
 					}
 				})
 				oauthtest.Document(oauthtest.Object{"access_token": "late-access", "token_type": "Bearer", "refresh_token": "late-refresh"})(w, nil)
 			})
-			_, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
+			_, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse())))
 			wantProblem(t, err, RequestEnded)
-			l.Broker.deps.Shared.revocations.Wait()
+			g.Broker.deps.Shared.revocations.Wait()
 			var revoked []string
-			for _, r := range l.provider.Requests("/revoke") {
+			for _, r := range g.provider.Requests("/revoke") {
 				if token := r.Form.Get("token"); strings.HasPrefix(token, "late") {
 					revoked = append(revoked, token)
 				}
@@ -164,18 +164,18 @@ func TestLateTokensAreRevoked(t *testing.T) {
 
 // A link with which nothing was connected after all can be used again.
 func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
-	l := newLab(t)
+	g := newGateway(t)
 	var honest http.HandlerFunc
-	honest = l.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
-		l.store.failWith(errStore)
+	honest = g.provider.Page("/token", func(w http.ResponseWriter, r *http.Request) {
+		g.store.failWith(errStore)
 		honest(w, r)
 	})
-	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); !errors.Is(err, errStore) {
+	if _, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse()))); !errors.Is(err, errStore) {
 		t.Fatal(err)
 	}
-	l.store.failWith(nil)
-	l.provider.Page("/token", honest)
-	if _, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse()))); err != nil {
+	g.store.failWith(nil)
+	g.provider.Page("/token", honest)
+	if _, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse()))); err != nil {
 		t.Error(err)
 	}
 }
@@ -183,20 +183,20 @@ func TestWhatIsNotStoredUsesNothingUp(t *testing.T) {
 // A link that was opened before what it is for was disconnected connects nothing
 // after that, however long the way to the provider takes to begin.
 func TestLinkFromBeforeADisconnect(t *testing.T) {
-	l := newLab(t)
-	if err := l.Disconnect(t.Context(), testOwner, "notion"); err != nil {
+	g := newGateway(t)
+	if err := g.Disconnect(t.Context(), testOwner, "notion"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := l.Finish(t.Context(), l.answerTo(l.start(l.singleUse())))
+	_, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse())))
 	wantProblem(t, err, RequestEnded)
-	if len(l.connections()) != 0 {
+	if len(g.connections()) != 0 {
 		t.Error("connected")
 	}
-	again := l.singleUse()
-	if again.LastDisconnect, err = l.store.LastDisconnect(t.Context(), l.key(testOwner, l.cfg.Servers[0])); err != nil {
+	again := g.singleUse()
+	if again.LastDisconnect, err = g.store.LastDisconnect(t.Context(), g.key(testOwner, g.cfg.Servers[0])); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Finish(t.Context(), l.answerTo(l.start(again))); err != nil {
+	if _, err := g.Finish(t.Context(), g.answerTo(g.start(again))); err != nil {
 		t.Error(err)
 	}
 }

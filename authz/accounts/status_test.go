@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-func (v *vaultLab) status(owner string) []Status {
+func (v *vaultInstance) status(owner string) []Status {
 	v.t.Helper()
 	all, err := v.Status(v.t.Context(), owner)
 	if err != nil {
@@ -43,30 +44,30 @@ func TestStatus(t *testing.T) {
 // Pages say what the next call would find.
 func TestStatusTellsTheNextCall(t *testing.T) {
 	tests := map[string]struct {
-		prepare func(v *vaultLab)
+		prepare func(v *vaultInstance)
 		want    storage.ConnectionState
 	}{
-		"ends soon, and can be refreshed": {func(v *vaultLab) { v.connectAs(alice, "notion"); v.clock.advance(time.Hour) }, storage.Active},
-		"ended":                           {func(v *vaultLab) { v.connectAs(alice, "notion", withoutRefresh); v.clock.advance(time.Hour) }, storage.NeedsReauth},
-		"refused": {func(v *vaultLab) {
+		"ends soon, and can be refreshed": {func(v *vaultInstance) { v.connectAs(alice, "notion"); v.clock.Advance(time.Hour) }, storage.Active},
+		"ended":                           {func(v *vaultInstance) { v.connectAs(alice, "notion", withoutRefresh); v.clock.Advance(time.Hour) }, storage.NeedsReauth},
+		"refused": {func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
-			v.clock.advance(time.Hour)
-			v.idp.fail(refusal(400, "invalid_grant"))
+			v.clock.Advance(time.Hour)
+			v.provider.Fail(oauthtest.Refusal(400, "invalid_grant"))
 			v.wantCall(alice, "notion", "", ErrNeedsReauth)
 		}, storage.NeedsReauth},
-		"in doubt": {func(v *vaultLab) {
+		"in doubt": {func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
-			v.clock.advance(time.Hour)
-			v.idp.fail(lostAfter)
+			v.clock.Advance(time.Hour)
+			v.provider.Fail(oauthtest.LostAfter)
 			v.wantCall(alice, "notion", "", ErrUnavailable)
 		}, storage.InDoubt},
-		"damaged": {func(v *vaultLab) {
+		"damaged": {func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
 			c := v.record(alice, "notion")
 			c.Secret = nil
 			v.tamper(c)
 		}, storage.NeedsReauth},
-		"of another kind than configured": {func(v *vaultLab) {
+		"of another kind than configured": {func(v *vaultInstance) {
 			v.connectAs(alice, "notion")
 			v.servers["notion"].Auth.Mode, v.servers["notion"].Auth.Headers = config.PerUserHeaders, []config.AuthHeader{{Name: "X-Key"}}
 		}, storage.NeedsReauth},

@@ -29,9 +29,11 @@ func TestNothingToStealInTheDatabase_M01(t *testing.T) {
 	v.connectAs(alice, "notion", func(_ *storage.Connection, s *secrets) {
 		s.AccessToken, s.RefreshToken = canary+"-access", canary+"-refresh"
 	})
-	v.idp.adoptToken(canary+"-refresh", alice+" notion")
-	v.idp.answerWith(oauthtest.Object{"access_token": canary + "-next", "refresh_token": canary + "-refresh-next"})
-	v.clock.advance(time.Hour)
+	v.provider.Adopt(canary+"-refresh", alice+" notion")
+	v.provider.Change(func() {
+		v.provider.Members = oauthtest.Object{"access_token": canary + "-next", "refresh_token": canary + "-refresh-next"}
+	})
+	v.clock.Advance(time.Hour)
 	if c, err := v.Credential(t.Context(), alice, "notion"); err != nil || !strings.HasSuffix(c.Headers[0].Value, canary+"-next") {
 		t.Fatal(c, err)
 	}
@@ -40,7 +42,7 @@ func TestNothingToStealInTheDatabase_M01(t *testing.T) {
 	if _, err := v.Adopt(t.Context(), flow, bob); err != nil {
 		t.Fatal(err)
 	}
-	v.idp.fail(cannot)
+	v.provider.Fail(oauthtest.Down)
 	v.disconnect(alice, "notion") // stays in the queue
 
 	content, err := os.ReadFile(path)
@@ -50,11 +52,4 @@ func TestNothingToStealInTheDatabase_M01(t *testing.T) {
 	if bytes.Contains(content, []byte(canary)) || !bytes.Contains(content, []byte(`"notion"`)) {
 		t.Error("the database has a token, or is not what was searched")
 	}
-}
-
-// adoptToken makes the provider take a refresh token.
-func (p *idp) adoptToken(token, owner string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.live[token], p.owners[token] = true, owner
 }

@@ -41,7 +41,7 @@ func TestCredential(t *testing.T) {
 		v.wantCall(alice, "notion", token, nil)
 		v.store.setDown(true)
 		v.wantCall(alice, "notion", token, nil) // believed
-		v.clock.advance(cacheTTL + time.Second)
+		v.clock.Advance(cacheTTL + time.Second)
 		v.wantCall(alice, "notion", "", errStore)
 		v.store.setDown(false)
 		v.wantCall(alice, "notion", token, nil)
@@ -55,13 +55,13 @@ func TestCredentialIsRemembered(t *testing.T) {
 	token := v.connectAs(alice, "notion")
 	v.wantCall(alice, "notion", token, nil)
 	reads := v.store.countReads()
-	v.clock.advance(cacheTTL)
+	v.clock.Advance(cacheTTL)
 	v.wantCall(alice, "notion", token, nil)
 	if n := v.store.countReads() - reads; n != 0 {
 		t.Errorf("%d reads while the credential is believed", n)
 	}
 	first, _ := v.Credential(t.Context(), alice, "notion")
-	v.clock.advance(time.Second)
+	v.clock.Advance(time.Second)
 	second, err := v.Credential(t.Context(), alice, "notion")
 	if n := v.store.countReads() - reads; n != 1 || err != nil {
 		t.Errorf("%d reads afterwards, %v", n, err)
@@ -80,14 +80,14 @@ func TestChangesAreNoticed(t *testing.T) {
 
 	v.connectAs(alice, "notion")
 	v.wantCall(alice, "notion", "at-2", nil) // at once in this process
-	v.clock.advance(cacheTTL + time.Second)
+	v.clock.Advance(cacheTTL + time.Second)
 	other.wantCall(alice, "notion", "at-2", nil)
 
 	if err := v.Disconnect(t.Context(), alice, "notion"); err != nil {
 		t.Fatal(err)
 	}
 	v.wantCall(alice, "notion", "", ErrNotConnected)
-	v.clock.advance(cacheTTL + time.Second)
+	v.clock.Advance(cacheTTL + time.Second)
 	other.wantCall(alice, "notion", "", ErrNotConnected)
 }
 
@@ -95,7 +95,7 @@ func TestChangesAreNoticed(t *testing.T) {
 func TestForgetBeatsSlowReader(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion")
-	k, now, shared := v.key(alice, v.servers["notion"]), v.clock.time(), v.deps.Shared
+	k, now, shared := v.key(alice, v.servers["notion"]), v.clock.Now(), v.deps.Shared
 	_, _, generation := shared.connections.Get(k, now)
 	h := newCachedConnection(v.Server("notion"), v.record(alice, "notion"))
 	shared.Forget(k)
@@ -129,7 +129,7 @@ func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
 		v.connectAs(fmt.Sprint("user_id:", i), "github")
 	}
 	for _, wait := range []time.Duration{0, time.Hour, time.Hour - 30*time.Second} {
-		v.clock.advance(wait)
+		v.clock.Advance(wait)
 		var all sync.WaitGroup
 		for i := range people {
 			for j := range calls {
@@ -149,7 +149,7 @@ func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
 	}
 	v.deps.Shared.Close()
 	other.deps.Shared.Close()
-	v.idp.checkNoneTwice()
+	v.wantNoneReusedEarly()
 }
 
 // setDown makes reads fail.
@@ -160,10 +160,10 @@ func (s *vaultStore) setDown(down bool) {
 }
 
 // paste gives the owner a connection with a pasted key.
-func (v *vaultLab) paste(owner, key string) {
+func (v *vaultInstance) paste(owner, key string) {
 	v.t.Helper()
 	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}}
-	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.time(), Binding: binding{Origin: originOf(v.Server(c.Server))}})
+	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.Now(), Binding: binding{Origin: originOf(v.Server(c.Server))}})
 	if err != nil {
 		v.t.Fatal(err)
 	}

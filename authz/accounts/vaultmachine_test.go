@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"pgregory.net/rapid"
@@ -20,8 +21,8 @@ import (
 //   - no refresh token is sent twice while its access token works, unless the
 //     provider had said that it did nothing.
 type vaultMachine struct {
-	*vaultLab
-	instances []*vaultLab
+	*vaultInstance
+	instances []*vaultInstance
 	// ended is when a connection was disconnected, and on which instance.
 	ended map[storage.ConnectionKey]ending
 }
@@ -40,7 +41,7 @@ func (m *vaultMachine) anyone(t *rapid.T) (owner, server string) {
 	return rapid.SampledFrom(people).Draw(t, "owner"), rapid.SampledFrom(servers).Draw(t, "server")
 }
 
-func (m *vaultMachine) instance(t *rapid.T) (*vaultLab, int) {
+func (m *vaultMachine) instance(t *rapid.T) (*vaultInstance, int) {
 	i := rapid.IntRange(0, len(m.instances)-1).Draw(t, "instance")
 	return m.instances[i], i
 }
@@ -51,7 +52,7 @@ func (m *vaultMachine) check(t *rapid.T, on int, then time.Time, owner, server s
 		t.Fatalf("%s to %s: %v and %v", owner, server, c, err)
 	}
 	if c != nil {
-		if got := m.idp.ownerOf(c); got != owner+" "+server {
+		if got := m.accountOf(c); got != owner+" "+server {
 			t.Fatalf("%s to %s: a token of %q", owner, server, got)
 		}
 		if e, ended := m.ended[m.key(owner, m.servers[server])]; ended && (e.on == on || then.Sub(e.at) > cacheTTL) {
@@ -95,7 +96,7 @@ func (m *vaultMachine) Connect(t *rapid.T) {
 func (m *vaultMachine) Call(t *rapid.T) {
 	owner, server := m.anyone(t)
 	v, on := m.instance(t)
-	then := m.clock.time()
+	then := m.clock.Now()
 	c, err := v.Credential(t.Context(), owner, server)
 	m.check(t, on, then, owner, server, c, err)
 	m.quiet()
@@ -104,7 +105,7 @@ func (m *vaultMachine) Call(t *rapid.T) {
 func (m *vaultMachine) CallAndBeRefused(t *rapid.T) {
 	owner, server := m.anyone(t)
 	v, on := m.instance(t)
-	then := m.clock.time()
+	then := m.clock.Now()
 	c, err := v.Credential(t.Context(), owner, server)
 	m.check(t, on, then, owner, server, c, err)
 	if err == nil {
@@ -128,7 +129,7 @@ func (m *vaultMachine) EverybodyCalls(t *rapid.T) {
 	var mu sync.Mutex
 	var outcomes []outcome
 	var calls sync.WaitGroup
-	then := m.clock.time()
+	then := m.clock.Now()
 	for range rapid.IntRange(2, 12).Draw(t, "calls") {
 		owner, server := m.anyone(t)
 		v, on := m.instance(t)
@@ -158,25 +159,25 @@ func (m *vaultMachine) Disconnect(t *rapid.T) {
 	if c, err := v.Credential(t.Context(), owner, server); !errors.Is(err, ErrNotConnected) {
 		t.Fatalf("disconnected, and yet: %v, %v", c, err)
 	}
-	m.ended[m.key(owner, m.servers[server])] = ending{m.clock.time(), on}
+	m.ended[m.key(owner, m.servers[server])] = ending{m.clock.Now(), on}
 }
 
 func (m *vaultMachine) TimePasses(t *rapid.T) {
-	m.clock.advance(rapid.SampledFrom([]time.Duration{
+	m.clock.Advance(rapid.SampledFrom([]time.Duration{
 		time.Second, 3 * time.Second, cacheTTL + time.Second, retryPause, 30 * time.Second, leaseTime, 50 * time.Minute, time.Hour,
 	}).Draw(t, "time"))
 }
 
 func (m *vaultMachine) ProviderFails(t *rapid.T) {
-	kinds := map[string]fault{
-		"cannot": cannot, "lost before": lostBefore, "lost after": lostAfter, "garbage": garbage,
-		"invalid_grant": refusal(400, "invalid_grant"), "401": refusal(401, ""),
+	kinds := map[string]oauthtest.Fault{
+		"cannot": oauthtest.Down, "lost before": oauthtest.LostBefore, "lost after": oauthtest.LostAfter, "garbage": oauthtest.Garbage,
+		"invalid_grant": oauthtest.Refusal(400, "invalid_grant"), "401": oauthtest.Refusal(401, ""),
 	}
-	var faults []fault
+	var faults []oauthtest.Fault
 	for _, name := range rapid.SliceOfN(rapid.SampledFrom([]string{"cannot", "lost before", "lost after", "garbage", "invalid_grant", "401"}), 1, 4).Draw(t, "faults") {
 		faults = append(faults, kinds[name])
 	}
-	m.idp.fail(faults...)
+	m.provider.Fail(faults...)
 }
 
 // ServerAnswers changes what the servers say when they are asked about a
@@ -187,9 +188,7 @@ func (m *vaultMachine) ServerAnswers(t *rapid.T) {
 
 // ProviderForgets ends somebody's tokens at the provider.
 func (m *vaultMachine) ProviderForgets(t *rapid.T) {
-	m.idp.mu.Lock()
-	defer m.idp.mu.Unlock()
-	clear(m.idp.live)
+	m.provider.DropRefreshTokens()
 }
 
 // StoreFails loses the next results, as a crash before the commit does, or
@@ -227,7 +226,7 @@ func (m *vaultMachine) Reload(t *rapid.T) {
 }
 
 func (m *vaultMachine) Check(t *rapid.T) {
-	if tokens := m.idp.sentTwice(); len(tokens) > 0 {
+	if tokens := m.provider.ReusedEarly(); len(tokens) > 0 {
 		t.Fatalf("sent twice: %v", tokens)
 	}
 }
@@ -238,8 +237,8 @@ func TestVaultMachine(t *testing.T) {
 		// One provider serves all rounds, and forgets everything in between.
 		v.store.Store = memstore.New()
 		v.store.failPuts, v.store.losePuts = 0, 0
-		v.idp.forgetEverything()
-		m := &vaultMachine{vaultLab: v, instances: []*vaultLab{v.instance(), v.instance()}, ended: map[storage.ConnectionKey]ending{}}
+		v.provider.Reset()
+		m := &vaultMachine{vaultInstance: v, instances: []*vaultInstance{v.instance(), v.instance()}, ended: map[storage.ConnectionKey]ending{}}
 		defer func() {
 			for _, v := range m.instances {
 				v.deps.Shared.Close()

@@ -12,8 +12,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 )
 
-// labStore is a store that can fail, and that remembers what it was given.
-type labStore struct {
+// recordingStore is a store that can fail, and that remembers what it was given.
+type recordingStore struct {
 	storage.Store
 	mu      sync.Mutex
 	fail    error
@@ -21,56 +21,56 @@ type labStore struct {
 	clients []storage.UpstreamClient
 }
 
-func newLabStore() *labStore { return &labStore{Store: memstore.New()} }
+func newRecordingStore() *recordingStore { return &recordingStore{Store: memstore.New()} }
 
-func (s *labStore) failWith(err error) {
+func (s *recordingStore) failWith(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = err
 }
 
-func (s *labStore) failure() error {
+func (s *recordingStore) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fail
 }
 
-func (s *labStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
+func (s *recordingStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
 	if err := s.failure(); err != nil {
 		return storage.Connection{}, err
 	}
 	return s.Store.Connection(ctx, k, now)
 }
 
-func (s *labStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+func (s *recordingStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if err := s.failure(); err != nil {
 		return storage.Connection{}, storage.Unknown, err
 	}
 	return s.Store.PutConnection(ctx, c, now)
 }
 
-func (s *labStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
+func (s *recordingStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if err := s.failure(); err != nil {
 		return storage.Connection{}, storage.Unknown, err
 	}
 	return s.Store.ReplaceConnection(ctx, c, now)
 }
 
-func (s *labStore) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
+func (s *recordingStore) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
 	if err := s.failure(); err != nil {
 		return storage.ConnectState{}, storage.Unknown, err
 	}
 	return s.Store.ClaimConnectState(ctx, state, browser, now)
 }
 
-func (s *labStore) SaveConnectState(ctx context.Context, u storage.ConnectState) error {
+func (s *recordingStore) SaveConnectState(ctx context.Context, u storage.ConnectState) error {
 	s.mu.Lock()
 	s.states = append(s.states, u)
 	s.mu.Unlock()
 	return s.Store.SaveConnectState(ctx, u)
 }
 
-func (s *labStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
+func (s *recordingStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
 	s.mu.Lock()
 	s.clients = append(s.clients, c)
 	s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *labStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClie
 }
 
 // swapUpstreamClient puts a record in the place of whatever is there.
-func (s *labStore) swapUpstreamClient(ctx context.Context, c storage.UpstreamClient, now time.Time) error {
+func (s *recordingStore) swapUpstreamClient(ctx context.Context, c storage.UpstreamClient, now time.Time) error {
 	return swapUpstreamClient(ctx, s.Store, c, now)
 }
 

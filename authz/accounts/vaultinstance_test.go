@@ -101,50 +101,32 @@ func (s *vaultStore) countReads() int {
 
 // vault is an instance of the gateway with two servers of one provider, and
 // with one for pasted keys.
-type vaultLab struct {
+type vaultInstance struct {
 	*Broker
-	t   testing.TB
-	idp *idp
+	t        testing.TB
+	provider *oauthtest.Provider
 	// server is where all servers are. It refuses every credential, unless a
 	// test has it answer otherwise.
 	server *oauthtest.Host
 	store  *vaultStore
-	clock  *vaultClock
+	clock  *oauthtest.Clock
 	logs   *observer.ObservedLogs
 }
 
-// vaultClock is the time of all instances.
-type vaultClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *vaultClock) time() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *vaultClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newVault(t testing.TB) *vaultLab {
+func newVault(t testing.TB) *vaultInstance {
 	t.Helper()
-	v := &vaultLab{
-		t: t, idp: newIDP(t), server: oauthtest.NewHost(t), store: &vaultStore{Store: memstore.New()},
-		clock: &vaultClock{now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)},
+	v := &vaultInstance{
+		t: t, provider: oauthtest.NewProvider(t), server: oauthtest.NewHost(t), store: &vaultStore{Store: memstore.New()},
+		clock: oauthtest.NewClock(time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)),
 	}
-	v.idp.now = v.clock.time
+	v.provider.Now = v.clock.Now
 	v.serverAnswers(http.StatusUnauthorized)
 	return v.instance()
 }
 
 // instance returns another instance on the same store, or the same one after
 // a restart.
-func (v *vaultLab) instance() *vaultLab {
+func (v *vaultInstance) instance() *vaultInstance {
 	v.t.Helper()
 	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
 	if err != nil {
@@ -153,8 +135,8 @@ func (v *vaultLab) instance() *vaultLab {
 	server := func(id string, mode config.Mode) *config.Server {
 		return &config.Server{ID: id, Title: id, Upstream: v.server.URL + "/mcp", Auth: &config.Auth{
 			Resource: "https://" + id + ".example/mcp", Mode: mode, ClientID: "gateway",
-			Issuer: v.idp.URL, AuthorizationEndpoint: v.idp.URL + "/authorize",
-			TokenEndpoint: v.idp.URL + "/token", RevocationEndpoint: v.idp.URL + "/revoke",
+			Issuer: v.provider.URL, AuthorizationEndpoint: v.provider.URL + "/authorize",
+			TokenEndpoint: v.provider.URL + "/token", RevocationEndpoint: v.provider.URL + "/revoke",
 		}}
 	}
 	keyed := &config.Server{ID: "keyed", Title: "keyed", Upstream: v.server.URL + "/mcp", Auth: &config.Auth{
@@ -167,10 +149,10 @@ func (v *vaultLab) instance() *vaultLab {
 		server("notion", config.PerUserOAuth), server("github", config.PerUserOAuth), server("shared", config.OAuth), keyed, &config.Server{ID: "open"},
 	), Deps{
 		Store: v.store, Keys: keys, Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}),
-		Shared: NewShared(), Logger: zap.New(core), Now: v.clock.time,
+		Shared: NewShared(), Logger: zap.New(core), Now: v.clock.Now,
 	})
 	other.Broker.refresher.pause = func(ctx context.Context, d time.Duration) error {
-		v.clock.advance(d)
+		v.clock.Advance(d)
 		return ctx.Err()
 	}
 	v.t.Cleanup(other.deps.Shared.Close)
@@ -178,26 +160,24 @@ func (v *vaultLab) instance() *vaultLab {
 }
 
 // serverAnswers has the servers answer everything with a status.
-func (v *vaultLab) serverAnswers(status int) {
+func (v *vaultInstance) serverAnswers(status int) {
 	v.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		if status == http.StatusUnauthorized {
-			v.idp.mu.Lock()
-			v.idp.refused[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")] = true
-			v.idp.mu.Unlock()
+			v.provider.Expire(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		}
-		oauthtest.Answer(status, "text/plain", "secret-of-the-server")(w, r)
+		oauthtest.Answer(status, "text/plain", oauthtest.Canary)(w, r)
 	})
 }
 
 // connectAs gives the owner a connection, as a request does.
-func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
+func (v *vaultInstance) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
 	v.t.Helper()
-	access, refresh := v.idp.issue(owner + " " + server)
+	access, refresh := v.provider.Issue(owner + " " + server)
 	s := v.servers[server]
-	now := v.clock.time()
-	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.idp.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}}
+	now := v.clock.Now()
+	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.provider.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}}
 	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Binding: binding{
-		Provider: v.idp.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
+		Provider: v.provider.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
 		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: resourceOf(s), Origin: originOf(s),
 	}}
 	for _, f := range change {
@@ -213,7 +193,7 @@ func (v *vaultLab) connectAs(owner, server string, change ...func(*storage.Conne
 }
 
 // has returns the ID of the owner's connection, if there is one.
-func (v *vaultLab) has(owner, server string) string {
+func (v *vaultInstance) has(owner, server string) string {
 	v.t.Helper()
 	c, err := v.find(v.t.Context(), v.key(owner, v.servers[server]))
 	if err != nil {
@@ -223,7 +203,7 @@ func (v *vaultLab) has(owner, server string) string {
 }
 
 // seen is what there is now, as when somebody begins to connect.
-func (v *vaultLab) seen(k storage.ConnectionKey) snapshot {
+func (v *vaultInstance) seen(k storage.ConnectionKey) snapshot {
 	v.t.Helper()
 	last, err := v.store.LastDisconnect(v.t.Context(), k)
 	if err != nil {
@@ -237,25 +217,25 @@ func withoutExpiry(c *storage.Connection, _ *secrets)     { c.TokenExpiresAt = t
 func withoutRevocation(_ *storage.Connection, s *secrets) { s.Binding.RevocationEndpoint = "" }
 
 // call returns the credential of a call, which must be the owner's.
-func (v *vaultLab) call(owner, server string) (string, error) {
+func (v *vaultInstance) call(owner, server string) (string, error) {
 	v.t.Helper()
 	c, err := v.Credential(v.t.Context(), owner, server)
 	return v.judge(owner, server, c), err
 }
 
 // refusedAt tells that the upstream refused a token.
-func (v *vaultLab) refusedAt(owner, server, token string) (string, error) {
+func (v *vaultInstance) refusedAt(owner, server, token string) (string, error) {
 	v.t.Helper()
 	c, err := v.Refused(v.t.Context(), owner, server, bearer(token))
 	return v.judge(owner, server, c), err
 }
 
-func (v *vaultLab) judge(owner, server string, c *Credential) string {
+func (v *vaultInstance) judge(owner, server string, c *Credential) string {
 	v.t.Helper()
 	if c == nil {
 		return ""
 	}
-	if got := v.idp.ownerOf(c); got != owner+" "+server {
+	if got := v.accountOf(c); got != owner+" "+server {
 		v.t.Errorf("a call of %s to %s carries a token of %q", owner, server, got)
 	}
 	return c.Headers[0].Value[len("Bearer "):]
@@ -265,23 +245,23 @@ func bearer(token string) *Credential {
 	return &Credential{Headers: []CredentialHeader{{Name: "Authorization", Value: "Bearer " + token}}}
 }
 
-func (v *vaultLab) record(owner, server string) storage.Connection {
+func (v *vaultInstance) record(owner, server string) storage.Connection {
 	v.t.Helper()
-	c, err := v.store.Store.Connection(v.t.Context(), v.key(owner, v.servers[server]), v.clock.time())
+	c, err := v.store.Store.Connection(v.t.Context(), v.key(owner, v.servers[server]), v.clock.Now())
 	if err != nil {
 		v.t.Fatal(err)
 	}
 	return c
 }
 
-func (v *vaultLab) wantState(owner, server string, want storage.ConnectionState) {
+func (v *vaultInstance) wantState(owner, server string, want storage.ConnectionState) {
 	v.t.Helper()
 	if got := v.record(owner, server).State; got != want {
 		v.t.Errorf("the connection is %s, want %s", got, want)
 	}
 }
 
-func (v *vaultLab) wantCall(owner, server, want string, wantErr error) {
+func (v *vaultInstance) wantCall(owner, server, want string, wantErr error) {
 	v.t.Helper()
 	got, err := v.call(owner, server)
 	if got != want || !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
@@ -290,20 +270,37 @@ func (v *vaultLab) wantCall(owner, server, want string, wantErr error) {
 }
 
 // refreshed waits for a refresh that goes on in the background.
-func (v *vaultLab) refreshed(owner, server string) {
+func (v *vaultInstance) refreshed(owner, server string) {
 	v.t.Helper()
 	select {
-	case <-v.idp.came:
+	case <-v.provider.Refreshed():
 	case <-time.After(10 * time.Second):
 		v.t.Fatal("nobody refreshes")
 	}
 	v.landed(owner, server)
-	for len(v.idp.came) > 0 {
-		<-v.idp.came
+	for len(v.provider.Refreshed()) > 0 {
+		<-v.provider.Refreshed()
 	}
 }
 
 // landed waits until no flight can be joined any more.
-func (v *vaultLab) landed(owner, server string) {
+func (v *vaultInstance) landed(owner, server string) {
 	_, _, _ = v.deps.Shared.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
+}
+
+// accountOf returns whose access token a credential carries.
+func (v *vaultInstance) accountOf(c *Credential) string {
+	if c == nil || len(c.Headers) != 1 || c.Headers[0].Name != "Authorization" {
+		return ""
+	}
+	return v.provider.AccountOf(strings.TrimPrefix(c.Headers[0].Value, "Bearer "))
+}
+
+// wantNoneReusedEarly checks that no refresh token was sent twice while its
+// access token worked.
+func (v *vaultInstance) wantNoneReusedEarly() {
+	v.t.Helper()
+	if got := v.provider.ReusedEarly(); len(got) > 0 {
+		v.t.Errorf("refresh tokens %v were sent twice, want none", got)
+	}
 }
