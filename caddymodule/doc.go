@@ -5,7 +5,7 @@
 // what must survive a reload, and the path table of a site. A call of an MCP
 // server is for package gateway, what else is configured in the same Caddy for
 // package neighbours, and what an operator sees and ends for package adminapi. It
-// decides nothing about OAuth: package authz does towards clients, package
+// decides nothing about OAuth: package authz/server does towards clients, package
 // authz/accounts towards providers, and package consent shows the pages.
 //
 //	Caddyfile ─▶ Handler (JSON) ─▶ config.Site ─▶ site: path ─▶ endpoint | gate ─▶ proxy | next
