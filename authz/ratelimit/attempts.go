@@ -85,7 +85,7 @@ func (a *Attempts) AllowUnproved(r *http.Request) bool {
 // AllowConnect reports whether who, a flow's ID or a subject, may begin one more
 // connect request. Each call counts.
 func (a *Attempts) AllowConnect(r *http.Request, who string) bool {
-	return a.allowPerson(r, "trip", who, connectsPerPerson, connectsPerAddress)
+	return a.allowPerson(r, "connect", who, connectsPerPerson, connectsPerAddress)
 }
 
 // AllowWrongSecret reports whether somebody who presented a wrong secret of the

@@ -25,16 +25,16 @@ func (s *connectionStore) ClaimConnectState(ctx context.Context, state, browser 
 	verdict := storage.Unknown
 	claimed, err := update(ctx, s.engine, func(tx Tx) (none storage.ConnectState, err error) {
 		verdict = storage.Unknown // the last run counts
-		trip, found, err := getConnectState(tx, state)
-		if err != nil || !found || ended(trip.ExpiresAt, now) {
+		found, ok, err := getConnectState(tx, state)
+		if err != nil || !ok || ended(found.ExpiresAt, now) {
 			return none, err
 		}
-		if trip.Browser != browser {
+		if found.Browser != browser {
 			verdict = storage.WrongBrowser
 			return none, nil
 		}
 		verdict = storage.OK
-		return trip, removeConnectState(tx, trip)
+		return found, removeConnectState(tx, found)
 	})
 	if err != nil {
 		return storage.ConnectState{}, storage.Unknown, err
@@ -55,7 +55,7 @@ func removeConnectState(tx Tx, s storage.ConnectState) error {
 	return tx.Delete(hashKey(kindConnectState, s.Hash))
 }
 
-// removePendingStates removes the trips whose index entry starts with prefix:
+// removePendingStates removes the connect states whose index entry starts with prefix:
 // those of a connection, or of an owner.
 func removePendingStates(tx Tx, prefix []byte) error {
 	var entries [][]byte
