@@ -11,29 +11,29 @@ import (
 
 func TestFindResourceMetadata_CL1(t *testing.T) {
 	for name, tt := range map[string]struct {
-		challenge func(l *lab) string
+		challenge func(tc *testClient) string
 		path      string
-		resource  func(l *lab) string
+		resource  func(tc *testClient) string
 	}{
-		"where the challenge says":   {func(l *lab) string { return `Bearer resource_metadata="` + l.server.URL + `/own/place"` }, "/own/place", nil},
-		"challenge without a place":  {func(*lab) string { return `Bearer scope="a"` }, prmPath, nil},
-		"no challenge":               {func(*lab) string { return "" }, prmPath, nil},
-		"at the root":                {func(*lab) string { return "" }, oauth.ProtectedResourcePath, nil},
-		"at the root for the origin": {func(*lab) string { return "" }, oauth.ProtectedResourcePath, func(l *lab) string { return l.server.URL }},
+		"where the challenge says":   {func(tc *testClient) string { return `Bearer resource_metadata="` + tc.server.URL + `/own/place"` }, "/own/place", nil},
+		"challenge without a place":  {func(*testClient) string { return `Bearer scope="a"` }, prmPath, nil},
+		"no challenge":               {func(*testClient) string { return "" }, prmPath, nil},
+		"at the root":                {func(*testClient) string { return "" }, oauth.ProtectedResourcePath, nil},
+		"at the root for the origin": {func(*testClient) string { return "" }, oauth.ProtectedResourcePath, func(tc *testClient) string { return tc.server.URL }},
 		"place of the challenge is gone": {
-			func(l *lab) string { return `Bearer resource_metadata="` + l.server.URL + `/gone"` }, prmPath, nil,
+			func(tc *testClient) string { return `Bearer resource_metadata="` + tc.server.URL + `/gone"` }, prmPath, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.challenge(tt.challenge(l))
-			l.server.Page(prmPath, nil)
-			m := l.resourceMetadata()
+			tc := newTestClient(t)
+			tc.challenge(tt.challenge(tc))
+			tc.server.Page(prmPath, nil)
+			m := tc.server.Metadata()
 			if tt.resource != nil {
-				m["resource"] = tt.resource(l)
+				m["resource"] = tt.resource(tc)
 			}
-			l.server.Page(tt.path, oauthtest.Document(m))
-			if got := l.found().Resource; got != m["resource"] {
+			tc.server.Page(tt.path, oauthtest.Document(m))
+			if got := tc.found().Resource; got != m["resource"] {
 				t.Errorf("resource %q, want %q", got, m["resource"])
 			}
 		})
@@ -42,63 +42,63 @@ func TestFindResourceMetadata_CL1(t *testing.T) {
 
 // A server of revision 2025-03-26 is its own authorization server.
 func TestServerIsItsOwnProvider_CL1(t *testing.T) {
-	l := newLab(t)
-	l.server.Page(prmPath, nil)
-	l.provider = l.server
-	l.server.Page(asMetadataPath, oauthtest.Document(l.metadata()))
-	if got := l.found().Resource; got != l.server.URL+"/mcp" {
+	tc := newTestClient(t)
+	tc.server.Page(prmPath, nil)
+	tc.provider.Host = tc.server.Host
+	tc.server.Page(asMetadataPath, oauthtest.Document(tc.metadata()))
+	if got := tc.found().Resource; got != tc.server.URL+"/mcp" {
 		t.Errorf("resource %q", got)
 	}
 }
 
 func TestResourceMismatch_CL2_K07(t *testing.T) {
-	for name, resource := range map[string]func(l *lab) any{
-		"another host":      func(*lab) any { return "https://mcp.notion.example/mcp" },
-		"another path":      func(l *lab) any { return l.server.URL + "/other" },
-		"a longer path":     func(l *lab) any { return l.server.URL + "/mcp/x" },
-		"only the origin":   func(l *lab) any { return l.server.URL },
-		"with a fragment":   func(l *lab) any { return l.server.URL + "/mcp#x" },
-		"with a user":       func(l *lab) any { return strings.Replace(l.server.URL, "://", "://u@", 1) + "/mcp" },
-		"none":              func(*lab) any { return nil },
-		"of the wrong type": func(l *lab) any { return []string{l.server.URL + "/mcp"} },
+	for name, resource := range map[string]func(tc *testClient) any{
+		"another host":      func(*testClient) any { return "https://mcp.notion.example/mcp" },
+		"another path":      func(tc *testClient) any { return tc.server.URL + "/other" },
+		"a longer path":     func(tc *testClient) any { return tc.server.URL + "/mcp/x" },
+		"only the origin":   func(tc *testClient) any { return tc.server.URL },
+		"with a fragment":   func(tc *testClient) any { return tc.server.URL + "/mcp#x" },
+		"with a user":       func(tc *testClient) any { return strings.Replace(tc.server.URL, "://", "://u@", 1) + "/mcp" },
+		"none":              func(*testClient) any { return nil },
+		"of the wrong type": func(tc *testClient) any { return []string{tc.server.URL + "/mcp"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", resource(l))))
-			_, err := l.find()
+			tc := newTestClient(t)
+			tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "resource", resource(tc))))
+			_, err := tc.find()
 			wantProblem(t, err, ProviderUnusable)
-			if l.provider.Hits() != 0 {
-				t.Error("the provider was asked")
+			if got := tc.provider.Hits(); got != 0 {
+				t.Errorf("the provider got %d requests, want none", got)
 			}
 		})
 	}
 	t.Run("the same in another spelling", func(t *testing.T) {
-		l := newLab(t)
-		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", l.server.URL+"/mcp/")))
-		if got := l.found().Resource; got != l.server.URL+"/mcp/" {
+		tc := newTestClient(t)
+		tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "resource", tc.server.URL+"/mcp/")))
+		if got := tc.found().Resource; got != tc.server.URL+"/mcp/" {
 			t.Errorf("resource %q is not what the server calls itself", got)
 		}
 	})
 	t.Run("the operator knows its public name", func(t *testing.T) {
-		l := newLab(t)
-		l.resource.Identifier = "https://mcp.notion.example/mcp"
-		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", "https://mcp.notion.example/mcp")))
-		if got := l.found().Resource; got != "https://mcp.notion.example/mcp" {
+		tc := newTestClient(t)
+		tc.resource.Identifier = "https://mcp.notion.example/mcp"
+		tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "resource", "https://mcp.notion.example/mcp")))
+		if got := tc.found().Resource; got != "https://mcp.notion.example/mcp" {
 			t.Errorf("resource %q", got)
 		}
 	})
 }
 
 func TestSeveralProviders_CL3(t *testing.T) {
-	l := newLab(t)
+	tc := newTestClient(t)
 	dead := oauthtest.NewHost(t)
-	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{dead.URL, l.provider.URL})))
-	if got := l.found().Issuer; got != l.provider.URL {
-		t.Errorf("issuer %q, want %q", got, l.provider.URL)
+	tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "authorization_servers", []string{dead.URL, tc.provider.URL})))
+	if got := tc.found().Issuer; got != tc.provider.URL {
+		t.Errorf("issuer %q, want %q", got, tc.provider.URL)
 	}
 	for _, none := range []any{nil, []string{}, []string{""}, []string{dead.URL}, "text", []int{1}} {
-		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", none)))
-		_, err := l.find()
+		tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "authorization_servers", none)))
+		_, err := tc.find()
 		wantProblem(t, err, ProviderUnusable)
 	}
 }
@@ -108,32 +108,32 @@ func TestDiscoveryOutage(t *testing.T) {
 	for _, status := range []int{500, 503, 429} {
 		down := oauthtest.Answer(status, "text/html", "canary")
 		for name, tt := range map[string]struct {
-			breaks func(l *lab)
+			breaks func(tc *testClient)
 			want   Problem
 		}{
-			"provider metadata":               {func(l *lab) { l.provider.Page(asMetadataPath, down) }, ProviderDown},
-			"provider metadata, second place": {func(l *lab) { l.provider.Page(asMetadataPath, nil); l.provider.Page(oidcPath, down) }, ProviderDown},
-			"provider metadata, good second": {func(l *lab) {
-				l.provider.Page(asMetadataPath, down)
-				l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
+			"provider metadata":               {func(tc *testClient) { tc.provider.Page(asMetadataPath, down) }, ProviderDown},
+			"provider metadata, second place": {func(tc *testClient) { tc.provider.Page(asMetadataPath, nil); tc.provider.Page(oidcPath, down) }, ProviderDown},
+			"provider metadata, good second": {func(tc *testClient) {
+				tc.provider.Page(asMetadataPath, down)
+				tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata()))
 			}, ""},
-			"resource metadata":               {func(l *lab) { l.server.Page(prmPath, down) }, ProviderDown},
-			"resource metadata, second place": {func(l *lab) { l.server.Page(prmPath, nil); l.server.Page(oauth.ProtectedResourcePath, down) }, ProviderDown},
-			"resource metadata, good second": {func(l *lab) {
-				l.server.Page(prmPath, down)
-				l.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(l.resourceMetadata()))
+			"resource metadata":               {func(tc *testClient) { tc.server.Page(prmPath, down) }, ProviderDown},
+			"resource metadata, second place": {func(tc *testClient) { tc.server.Page(prmPath, nil); tc.server.Page(oauth.ProtectedResourcePath, down) }, ProviderDown},
+			"resource metadata, good second": {func(tc *testClient) {
+				tc.server.Page(prmPath, down)
+				tc.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(tc.server.Metadata()))
 			}, ""},
-			"everything of the server":         {func(l *lab) { l.server.Page("/mcp", down); l.server.Page(prmPath, down) }, ProviderDown},
-			"neither there nor out of order":   {func(l *lab) { l.provider.Page(asMetadataPath, nil) }, ProviderUnusable},
-			"a server that is its own, honest": {func(l *lab) { l.server.Page(prmPath, nil) }, ProviderUnusable},
+			"everything of the server":         {func(tc *testClient) { tc.server.Page("/mcp", down); tc.server.Page(prmPath, down) }, ProviderDown},
+			"neither there nor out of order":   {func(tc *testClient) { tc.provider.Page(asMetadataPath, nil) }, ProviderUnusable},
+			"a server that is its own, honest": {func(tc *testClient) { tc.server.Page(prmPath, nil) }, ProviderUnusable},
 		} {
-			l := newLab(t)
-			tt.breaks(l)
-			_, err := l.find()
+			tc := newTestClient(t)
+			tt.breaks(tc)
+			_, err := tc.find()
 			if got := problemOf(err); got != tt.want || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s, %d: %v, want %q", name, status, err, tt.want)
 			}
-			if n := len(l.server.Requests(asMetadataPath)); n > 0 && tt.want == ProviderDown {
+			if n := len(tc.server.Requests(asMetadataPath)); n > 0 && tt.want == ProviderDown {
 				t.Errorf("%s, %d: the server is asked for metadata of a provider", name, status)
 			}
 		}
@@ -152,12 +152,12 @@ func TestFindProviderMetadata_CL4(t *testing.T) {
 		{"/tenant/", asMetadataPath + "/tenant"},
 	} {
 		t.Run(tt.issuerPath+" at "+tt.at, func(t *testing.T) {
-			l := newLab(t)
-			issuer := l.provider.URL + tt.issuerPath
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{issuer})))
-			l.provider.Page(asMetadataPath, nil)
-			l.provider.Page(tt.at, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer)))
-			if got := l.found().Issuer; got != issuer {
+			tc := newTestClient(t)
+			issuer := tc.provider.URL + tt.issuerPath
+			tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "authorization_servers", []string{issuer})))
+			tc.provider.Page(asMetadataPath, nil)
+			tc.provider.Page(tt.at, oauthtest.Document(oauthtest.With(tc.metadata(), "issuer", issuer)))
+			if got := tc.found().Issuer; got != issuer {
 				t.Errorf("issuer %q, want %q", got, issuer)
 			}
 		})
@@ -165,19 +165,19 @@ func TestFindProviderMetadata_CL4(t *testing.T) {
 }
 
 func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
-	for name, issuer := range map[string]func(l *lab) any{
-		"an honest one":    func(*lab) any { return "https://accounts.example" },
-		"two slashes more": func(l *lab) any { return l.provider.URL + "//" },
-		"upper case":       func(l *lab) any { return strings.ToUpper(l.provider.URL[:4]) + l.provider.URL[4:] },
-		"a path":           func(l *lab) any { return l.provider.URL + "/tenant" },
-		"a path, slash":    func(l *lab) any { return l.provider.URL + "/tenant/" },
-		"default port off": func(l *lab) any { return l.provider.URL + ":443" },
+	for name, issuer := range map[string]func(tc *testClient) any{
+		"an honest one":    func(*testClient) any { return "https://accounts.example" },
+		"two slashes more": func(tc *testClient) any { return tc.provider.URL + "//" },
+		"upper case":       func(tc *testClient) any { return strings.ToUpper(tc.provider.URL[:4]) + tc.provider.URL[4:] },
+		"a path":           func(tc *testClient) any { return tc.provider.URL + "/tenant" },
+		"a path, slash":    func(tc *testClient) any { return tc.provider.URL + "/tenant/" },
+		"default port off": func(tc *testClient) any { return tc.provider.URL + ":443" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer(l))))
-			l.provider.Page(oidcPath, oauthtest.Document(l.metadata())) // does not save it
-			_, err := l.find()
+			tc := newTestClient(t)
+			tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "issuer", issuer(tc))))
+			tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata())) // does not save it
+			_, err := tc.find()
 			wantProblem(t, err, ProviderUnusable)
 		})
 	}
@@ -186,13 +186,13 @@ func TestMetadataOfAnotherIssuer_CL5_K04(t *testing.T) {
 func TestNoPKCE_CL6_K08(t *testing.T) {
 	for name, methods := range map[string]any{"absent": nil, "empty": []string{}, "plain only": []string{"plain"}} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", methods)))
-			_, err := l.find()
+			tc := newTestClient(t)
+			tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "code_challenge_methods_supported", methods)))
+			_, err := tc.find()
 			wantProblem(t, err, ProviderUnusable)
 
-			l.Quirks.AllowMissingPKCE = true
-			to, err := (&AuthorizationRequest{Verifier: "v"}).URL(l.found().AuthorizationEndpoint, l.Quirks)
+			tc.Quirks.AllowMissingPKCE = true
+			to, err := (&AuthorizationRequest{Verifier: "v"}).URL(tc.found().AuthorizationEndpoint, tc.Quirks)
 			if err != nil || !strings.Contains(to, "code_challenge="+oauth.CodeChallenge("v")+"&code_challenge_method=S256") {
 				t.Errorf("%s, %v: the challenge is not sent all the same", to, err)
 			}
@@ -212,9 +212,9 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 				continue // optional
 			}
 			t.Run(member+" "+endpoint, func(t *testing.T) {
-				l := newLab(t)
-				l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), member, endpoint)))
-				p, err := l.find()
+				tc := newTestClient(t)
+				tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), member, endpoint)))
+				p, err := tc.find()
 				wantProblem(t, err, ProviderUnusable)
 				if p != nil {
 					t.Errorf("found %+v", p)
@@ -226,10 +226,10 @@ func TestEndpoints_K05_CL20(t *testing.T) {
 
 // Google names accounts.google.com/ where its issuer has no slash.
 func TestConfiguredIssuer_CL5(t *testing.T) {
-	l := newLab(t)
-	l.resource.Issuer = l.provider.URL
-	l.server.Page(prmPath, oauthtest.Document(oauthtest.With(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{l.provider.URL + "/"}), "scopes_supported", []string{"a"})))
-	if got := strings.Join(l.found().Scopes, " "); got != "a" {
+	tc := newTestClient(t)
+	tc.resource.Issuer = tc.provider.URL
+	tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(oauthtest.With(tc.server.Metadata(), "authorization_servers", []string{tc.provider.URL + "/"}), "scopes_supported", []string{"a"})))
+	if got := strings.Join(tc.found().Scopes, " "); got != "a" {
 		t.Errorf("scope %q", got)
 	}
 }

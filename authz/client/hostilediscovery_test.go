@@ -16,32 +16,32 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 		"https://10.0.0.1/x", "https://[::ffff:169.254.169.254]/x", "https://[64:ff9b::a9fe:a9fe]/x", "https://localhost/x",
 		"https://100.64.0.1/x", "http://metadata.internal/x",
 	}
-	hops := map[string]func(l *lab, address string){
-		"resource_metadata": func(l *lab, address string) {
-			l.server.Page(prmPath, nil)
-			l.server.Page(asMetadataPath, nil)
-			l.challenge(`Bearer resource_metadata="` + address + `"`)
+	hops := map[string]func(tc *testClient, address string){
+		"resource_metadata": func(tc *testClient, address string) {
+			tc.server.Page(prmPath, nil)
+			tc.server.Page(asMetadataPath, nil)
+			tc.challenge(`Bearer resource_metadata="` + address + `"`)
 		},
-		"authorization_servers": func(l *lab, address string) {
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{address})))
+		"authorization_servers": func(tc *testClient, address string) {
+			tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "authorization_servers", []string{address})))
 		},
-		"token_endpoint": func(l *lab, address string) {
-			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint", address)))
+		"token_endpoint": func(tc *testClient, address string) {
+			tc.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "token_endpoint", address)))
 		},
-		"registration_endpoint": func(l *lab, address string) {
-			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "registration_endpoint", address)))
+		"registration_endpoint": func(tc *testClient, address string) {
+			tc.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "registration_endpoint", address)))
 		},
-		"revocation_endpoint": func(l *lab, address string) {
-			l.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "revocation_endpoint", address)))
+		"revocation_endpoint": func(tc *testClient, address string) {
+			tc.server.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "revocation_endpoint", address)))
 		},
 	}
 	for hop, point := range hops {
 		for _, address := range inner {
 			t.Run(hop+" "+address, func(t *testing.T) {
-				l := newLab(t)
-				l.inProduction()
-				point(l, address)
-				_, err := l.find()
+				tc := newTestClient(t)
+				tc.inProduction()
+				point(tc, address)
+				_, err := tc.find()
 				wantProblem(t, err, ProviderUnusable)
 			})
 		}
@@ -50,26 +50,26 @@ func TestEachHop_K06_CL19_H01(t *testing.T) {
 
 // An address that passes each check can still answer with a redirect.
 func TestRedirectAtEachHop_K06_H03(t *testing.T) {
-	for name, turn := range map[string]func(l *lab, evil string){
-		"challenge":    func(l *lab, evil string) { l.server.Page("/mcp", oauthtest.Redirect(evil)) },
-		"resource":     func(l *lab, evil string) { l.server.Page(prmPath, oauthtest.Redirect(evil)) },
-		"provider":     func(l *lab, evil string) { l.provider.Page(asMetadataPath, oauthtest.Redirect(evil)) },
-		"registration": func(l *lab, evil string) { l.provider.Page("/register", oauthtest.Redirect(evil)) },
-		"token":        func(l *lab, evil string) { l.provider.Page("/token", oauthtest.Redirect(evil)) },
-		"openid discovery": func(l *lab, evil string) {
-			l.provider.Page(asMetadataPath, nil)
-			l.provider.Page(oidcPath, oauthtest.Redirect(evil))
+	for name, turn := range map[string]func(tc *testClient, evil string){
+		"challenge":    func(tc *testClient, evil string) { tc.server.Page("/mcp", oauthtest.Redirect(evil)) },
+		"resource":     func(tc *testClient, evil string) { tc.server.Page(prmPath, oauthtest.Redirect(evil)) },
+		"provider":     func(tc *testClient, evil string) { tc.provider.Page(asMetadataPath, oauthtest.Redirect(evil)) },
+		"registration": func(tc *testClient, evil string) { tc.provider.Page("/register", oauthtest.Redirect(evil)) },
+		"token":        func(tc *testClient, evil string) { tc.provider.Page("/token", oauthtest.Redirect(evil)) },
+		"openid discovery": func(tc *testClient, evil string) {
+			tc.provider.Page(asMetadataPath, nil)
+			tc.provider.Page(oidcPath, oauthtest.Redirect(evil))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, evil := newLab(t), oauthtest.NewHost(t)
-			turn(l, evil.URL+"/latest/meta-data")
-			p, err := l.find()
+			tc, evil := newTestClient(t), oauthtest.NewHost(t)
+			turn(tc, evil.URL+"/latest/meta-data")
+			p, err := tc.find()
 			if err == nil {
-				_, err = l.redeem(p)
+				_, err = tc.redeem(p)
 			}
 			if err == nil && name != "challenge" && name != "resource" {
-				t.Error("no error")
+				t.Errorf("error %v, want one", err)
 			}
 			if evil.Hits() != 0 {
 				t.Errorf("followed: %+v", evil.AllRequests()[0])
@@ -99,28 +99,28 @@ func TestHostileDocuments_H05_H06(t *testing.T) {
 		"wrong types": oauthtest.Answer(200, "application/json", `{"issuer":1,"resource":1,"authorization_servers":{}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.Page(prmPath, page)
-			_, err := l.find()
+			tc := newTestClient(t)
+			tc.server.Page(prmPath, page)
+			_, err := tc.find()
 			wantProblem(t, err, ProviderUnusable)
 
-			l = newLab(t)
-			l.provider.Page(asMetadataPath, page)
-			l.provider.Page(oidcPath, page)
-			_, err = l.find()
+			tc = newTestClient(t)
+			tc.provider.Page(asMetadataPath, page)
+			tc.provider.Page(oidcPath, page)
+			_, err = tc.find()
 			wantProblem(t, err, ProviderUnusable)
 		})
 	}
 	t.Run("server down", func(t *testing.T) {
-		l := newLab(t)
-		l.server.Close()
-		_, err := l.find()
+		tc := newTestClient(t)
+		tc.server.Close()
+		_, err := tc.find()
 		wantProblem(t, err, ProviderDown)
 	})
 	t.Run("provider down", func(t *testing.T) {
-		l := newLab(t)
-		l.provider.Close()
-		_, err := l.find()
+		tc := newTestClient(t)
+		tc.provider.Close()
+		_, err := tc.find()
 		wantProblem(t, err, ProviderDown)
 	})
 }

@@ -42,37 +42,37 @@ func cutShort(w http.ResponseWriter) {
 
 func TestOneUnusableAnswerIsNotTheEnd(t *testing.T) {
 	for kind, page := range unusableAnswers {
-		for place, arrange := range map[string]func(l *lab){
-			"where the challenge says": func(l *lab) {
-				l.challenge(`Bearer resource_metadata="` + l.server.URL + `/own/place"`)
-				l.server.Page("/own/place", page)
+		for place, arrange := range map[string]func(tc *testClient){
+			"where the challenge says": func(tc *testClient) {
+				tc.challenge(`Bearer resource_metadata="` + tc.server.URL + `/own/place"`)
+				tc.server.Page("/own/place", page)
 			},
-			"resource metadata of the path": func(l *lab) {
-				l.server.Page(prmPath, page)
-				l.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(l.resourceMetadata()))
+			"resource metadata of the path": func(tc *testClient) {
+				tc.server.Page(prmPath, page)
+				tc.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(tc.server.Metadata()))
 			},
-			"provider metadata, OAuth": func(l *lab) {
-				l.provider.Page(asMetadataPath, page)
-				l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
+			"provider metadata, OAuth": func(tc *testClient) {
+				tc.provider.Page(asMetadataPath, page)
+				tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata()))
 			},
-			"provider metadata, OAuth and OpenID": func(l *lab) {
-				issuer := l.provider.URL + "/t"
-				l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{issuer})))
-				l.provider.Page(asMetadataPath+"/t", page)
-				l.provider.Page(oidcPath+"/t", page)
-				l.provider.Page("/t"+oidcPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", issuer)))
+			"provider metadata, OAuth and OpenID": func(tc *testClient) {
+				issuer := tc.provider.URL + "/t"
+				tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "authorization_servers", []string{issuer})))
+				tc.provider.Page(asMetadataPath+"/t", page)
+				tc.provider.Page(oidcPath+"/t", page)
+				tc.provider.Page("/t"+oidcPath, oauthtest.Document(oauthtest.With(tc.metadata(), "issuer", issuer)))
 			},
-			"the first of two providers": func(l *lab) {
-				first := oauthtest.NewHost(l.t)
+			"the first of two providers": func(tc *testClient) {
+				first := oauthtest.NewHost(tc.t)
 				first.Page(asMetadataPath, page)
 				first.Page(oidcPath, page)
-				l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "authorization_servers", []string{first.URL, l.provider.URL})))
+				tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "authorization_servers", []string{first.URL, tc.provider.URL})))
 			},
 		} {
 			t.Run(place+": "+kind, func(t *testing.T) {
-				l := newLab(t)
-				arrange(l)
-				l.found()
+				tc := newTestClient(t)
+				arrange(tc)
+				tc.found()
 			})
 		}
 	}
@@ -80,36 +80,36 @@ func TestOneUnusableAnswerIsNotTheEnd(t *testing.T) {
 
 // What a document says and must not is no reason to look for another one.
 func TestRefusalsStay_K04_K07_K08(t *testing.T) {
-	for name, arrange := range map[string]func(l *lab){
-		"another resource where the challenge says": func(l *lab) {
-			l.challenge(`Bearer resource_metadata="` + l.server.URL + `/own/place"`)
-			l.server.Page("/own/place", oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", "https://other.example/mcp")))
+	for name, arrange := range map[string]func(tc *testClient){
+		"another resource where the challenge says": func(tc *testClient) {
+			tc.challenge(`Bearer resource_metadata="` + tc.server.URL + `/own/place"`)
+			tc.server.Page("/own/place", oauthtest.Document(oauthtest.With(tc.server.Metadata(), "resource", "https://other.example/mcp")))
 		},
-		"another path of the server": func(l *lab) {
-			l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "resource", l.server.URL+"/other")))
-			l.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(l.resourceMetadata()))
+		"another path of the server": func(tc *testClient) {
+			tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "resource", tc.server.URL+"/other")))
+			tc.server.Page(oauth.ProtectedResourcePath, oauthtest.Document(tc.server.Metadata()))
 		},
-		"another issuer": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", "https://other.example")))
-			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
+		"another issuer": func(tc *testClient) {
+			tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "issuer", "https://other.example")))
+			tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata()))
 		},
-		"no PKCE": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "code_challenge_methods_supported", nil)))
-			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
+		"no PKCE": func(tc *testClient) {
+			tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "code_challenge_methods_supported", nil)))
+			tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata()))
 		},
-		"an endpoint that runs": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_endpoint", "javascript:alert(1)")))
-			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
+		"an endpoint that runs": func(tc *testClient) {
+			tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "authorization_endpoint", "javascript:alert(1)")))
+			tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata()))
 		},
-		"a token endpoint inside": func(l *lab) {
-			l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "token_endpoint", "http://10.0.0.1/token")))
-			l.provider.Page(oidcPath, oauthtest.Document(l.metadata()))
+		"a token endpoint inside": func(tc *testClient) {
+			tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "token_endpoint", "http://10.0.0.1/token")))
+			tc.provider.Page(oidcPath, oauthtest.Document(tc.metadata()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			arrange(l)
-			_, err := l.find()
+			tc := newTestClient(t)
+			arrange(tc)
+			_, err := tc.find()
 			wantProblem(t, err, ProviderUnusable)
 		})
 	}
@@ -124,12 +124,12 @@ func TestUnusablePointer(t *testing.T) {
 		"metadata of the cloud": "http://169.254.169.254/latest/meta-data", "an inner network": "https://10.0.0.1/m",
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.inProduction()
-			l.challenge(`Bearer resource_metadata="` + pointer + `"`)
-			l.found()
-			if evil.Hits() != 0 {
-				t.Error("K06: the address was asked")
+			tc := newTestClient(t)
+			tc.inProduction()
+			tc.challenge(`Bearer resource_metadata="` + pointer + `"`)
+			tc.found()
+			if got := evil.Hits(); got != 0 {
+				t.Errorf("K06: the address got %d requests, want none", got)
 			}
 		})
 	}
@@ -137,11 +137,11 @@ func TestUnusablePointer(t *testing.T) {
 		"relative": `"/own/place"`, "relative to the endpoint": `"own/place"`, "single quotes": `'$/own/place'`, "no quotes": `$/own/place`,
 	} {
 		t.Run("read: "+name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.Page(prmPath, nil)
-			l.server.Page("/own/place", oauthtest.Document(l.resourceMetadata()))
-			l.challenge("Bearer resource_metadata=" + strings.ReplaceAll(pointer, "$", l.server.URL) + `, scope='a b'`)
-			if got := strings.Join(l.found().Scopes, " "); got != "a b" {
+			tc := newTestClient(t)
+			tc.server.Page(prmPath, nil)
+			tc.server.Page("/own/place", oauthtest.Document(tc.server.Metadata()))
+			tc.challenge("Bearer resource_metadata=" + strings.ReplaceAll(pointer, "$", tc.server.URL) + `, scope='a b'`)
+			if got := strings.Join(tc.found().Scopes, " "); got != "a b" {
 				t.Errorf("scope %q, want %q", got, "a b")
 			}
 		})
@@ -151,10 +151,10 @@ func TestUnusablePointer(t *testing.T) {
 // What is told names every place, the first failure first, and nothing that a
 // stranger wrote but addresses without their secrets.
 func TestFailuresAreTold(t *testing.T) {
-	l := newLab(t)
-	l.provider.Page(asMetadataPath, oauthtest.Answer(200, "application/json", `{"error":"canary"}`))
-	l.provider.Page(oidcPath, oauthtest.Answer(404, "text/plain", "canary"))
-	_, err := l.find()
+	tc := newTestClient(t)
+	tc.provider.Page(asMetadataPath, oauthtest.Answer(200, "application/json", `{"error":"canary"}`))
+	tc.provider.Page(oidcPath, oauthtest.Answer(404, "text/plain", "canary"))
+	_, err := tc.find()
 	wantProblem(t, err, ProviderUnusable)
 	said := err.Error()
 	first, second := strings.Index(said, asMetadataPath+": issuer, authorization_endpoint or token_endpoint is missing"), strings.Index(said, oidcPath+": egress: answer not usable: status 404")
@@ -162,14 +162,14 @@ func TestFailuresAreTold(t *testing.T) {
 		t.Errorf("told %q", said)
 	}
 
-	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", "https://user:canary@other.example/?canary")))
-	_, err = l.find()
+	tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "issuer", "https://user:canary@other.example/?canary")))
+	_, err = tc.find()
 	if said := err.Error(); strings.Contains(said, "canary") || !strings.Contains(said, "configure issuer for server notion") {
 		t.Errorf("told %q", said)
 	}
-	l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "issuer", l.provider.URL+"/tenant/")))
-	_, err = l.find()
-	if said := err.Error(); !strings.Contains(said, "its issuer is "+l.provider.URL+"/tenant/, not "+l.provider.URL+";") {
+	tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "issuer", tc.provider.URL+"/tenant/")))
+	_, err = tc.find()
+	if said := err.Error(); !strings.Contains(said, "its issuer is "+tc.provider.URL+"/tenant/, not "+tc.provider.URL+";") {
 		t.Errorf("told %q", said)
 	}
 }
@@ -197,18 +197,18 @@ func TestChallengeIsFound(t *testing.T) {
 				continue // what MCP has for a header that is missing
 			}
 			t.Run(name+", else "+kind, func(t *testing.T) {
-				l := newLab(t)
-				l.server.Page(prmPath, nil)
-				l.server.Page(place, oauthtest.Document(l.resourceMetadata()))
-				l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+				tc := newTestClient(t)
+				tc.server.Page(prmPath, nil)
+				tc.server.Page(place, oauthtest.Document(tc.server.Metadata()))
+				tc.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 					if !understands(r, oauthtest.ReadBody(r)) {
 						unknown(w, r)
 						return
 					}
-					w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+l.server.URL+place+`"`)
+					w.Header().Set("WWW-Authenticate", `Bearer resource_metadata="`+tc.server.URL+place+`"`)
 					w.WriteHeader(http.StatusUnauthorized)
 				})
-				l.found()
+				tc.found()
 			})
 		}
 	}
@@ -219,59 +219,61 @@ func TestChallengeIsFound(t *testing.T) {
 func TestNoChallenge(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{"modern": oauthtest.StatelessServer, "legacy": oauthtest.SessionServer, "mute": oauthtest.HangUp, "down": oauthtest.Answer(503, "text/plain", "")} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.Page("/mcp", page)
-			l.found()
+			tc := newTestClient(t)
+			tc.server.Page("/mcp", page)
+			tc.found()
 		})
 	}
 }
 
 // What can be read in one way only is read.
 func TestLenientMetadata(t *testing.T) {
-	for name, change := range map[string]func(l *lab, prm, as oauthtest.Object){
-		"one server, no list": func(l *lab, prm, _ oauthtest.Object) { prm["authorization_servers"] = l.provider.URL },
-		"one method, no list": func(_ *lab, _, as oauthtest.Object) { as["code_challenge_methods_supported"] = "S256" },
-		"flags as text":       func(_ *lab, _, as oauthtest.Object) { as["client_id_metadata_document_supported"] = "false" },
-		"null members":        func(_ *lab, prm, as oauthtest.Object) { prm["scopes_supported"], as["revocation_endpoint"] = nil, nil },
-		"numbers among the methods": func(_ *lab, _, as oauthtest.Object) {
+	for name, change := range map[string]func(tc *testClient, prm, as oauthtest.Object){
+		"one server, no list": func(tc *testClient, prm, _ oauthtest.Object) { prm["authorization_servers"] = tc.provider.URL },
+		"one method, no list": func(_ *testClient, _, as oauthtest.Object) { as["code_challenge_methods_supported"] = "S256" },
+		"flags as text":       func(_ *testClient, _, as oauthtest.Object) { as["client_id_metadata_document_supported"] = "false" },
+		"null members": func(_ *testClient, prm, as oauthtest.Object) {
+			prm["scopes_supported"], as["revocation_endpoint"] = nil, nil
+		},
+		"numbers among the methods": func(_ *testClient, _, as oauthtest.Object) {
 			as["token_endpoint_auth_methods_supported"] = []any{1, nil, oauth.AuthSecretBasic}
 		},
-		"malformed providers first": func(l *lab, prm, _ oauthtest.Object) {
-			prm["authorization_servers"] = []any{"", "x", nil, "/y", "ftp:z", l.provider.URL}
+		"malformed providers first": func(tc *testClient, prm, _ oauthtest.Object) {
+			prm["authorization_servers"] = []any{"", "x", nil, "/y", "ftp:z", tc.provider.URL}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			prm, as := l.resourceMetadata(), l.metadata()
-			change(l, prm, as)
-			l.server.Page(prmPath, oauthtest.Document(prm))
-			l.provider.Page(asMetadataPath, oauthtest.Document(as))
-			l.found()
+			tc := newTestClient(t)
+			prm, as := tc.server.Metadata(), tc.metadata()
+			change(tc, prm, as)
+			tc.server.Page(prmPath, oauthtest.Document(prm))
+			tc.provider.Page(asMetadataPath, oauthtest.Document(as))
+			tc.found()
 		})
 	}
 	t.Run("scopes in one text", func(t *testing.T) {
-		l := newLab(t)
-		l.server.Page(prmPath, oauthtest.Document(oauthtest.With(l.resourceMetadata(), "scopes_supported", "a b")))
-		if got := strings.Join(l.found().Scopes, " "); got != "a b" {
+		tc := newTestClient(t)
+		tc.server.Page(prmPath, oauthtest.Document(oauthtest.With(tc.server.Metadata(), "scopes_supported", "a b")))
+		if got := strings.Join(tc.found().Scopes, " "); got != "a b" {
 			t.Errorf("scope %q, want %q", got, "a b")
 		}
 	})
 	t.Run("byte order marks, content type twice", func(t *testing.T) {
-		l := newLab(t)
-		for h, paths := range map[*oauthtest.Host][]string{l.server: {prmPath}, l.provider: {asMetadataPath, "/register", "/token"}} {
+		tc := newTestClient(t)
+		for h, paths := range map[*oauthtest.Host][]string{tc.server.Host: {prmPath}, tc.provider.Host: {asMetadataPath, "/register", "/token"}} {
 			for _, path := range paths {
 				h.Page(path, marked(h.Page(path, nil)))
 			}
 		}
-		if _, err := l.redeem(l.found()); err != nil {
+		if _, err := tc.redeem(tc.found()); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("iss must come, as text", func(t *testing.T) {
-		l := newLab(t)
-		l.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(l.metadata(), "authorization_response_iss_parameter_supported", "true")))
-		if !l.found().AuthorizationResponseIss {
-			t.Error("it need not come")
+		tc := newTestClient(t)
+		tc.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(tc.metadata(), "authorization_response_iss_parameter_supported", "true")))
+		if got := tc.found().AuthorizationResponseIss; !got {
+			t.Errorf("iss must come: %v, want true", got)
 		}
 	})
 }

@@ -19,8 +19,8 @@ func TestServerHangsOverTheFirstQuestion(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
+			tc := newTestClient(t)
+			tc.server.Page("/mcp", func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Mcp-Method") == "server/discover" {
 					hang(w, r)
 					return
@@ -30,7 +30,7 @@ func TestServerHangsOverTheFirstQuestion(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			c, err := l.challengeOf(ctx, l.server.URL+"/mcp")
+			c, err := tc.challengeOf(ctx, tc.server.URL+"/mcp")
 			if err != nil || c.ResourceMetadata != "https://mcp.example/odd" {
 				t.Errorf("challenge %+v, %v", c, err)
 			}

@@ -21,11 +21,11 @@ func TestLenientRegistration_CL7(t *testing.T) {
 		"infinite": {"inf", time.Time{}}, "a list": {[]int{1}, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{
+			tc := newTestClient(t)
+			tc.provider.Page("/register", oauthtest.Document(oauthtest.Object{
 				"client_id": "dynamic-1", "client_secret": "s", "client_secret_expires_at": tt.member, "client_id_issued_at": "1790000000",
 			}))
-			r, err := l.Register(t.Context(), l.found())
+			r, err := tc.Register(t.Context(), tc.found())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,9 +35,9 @@ func TestLenientRegistration_CL7(t *testing.T) {
 		})
 	}
 	t.Run("digits of an id as a number", func(t *testing.T) {
-		l := newLab(t)
-		l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": 12345678901234567}))
-		if r, err := l.Register(t.Context(), l.found()); err != nil || r.ID != "12345678901234567" {
+		tc := newTestClient(t)
+		tc.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": 12345678901234567}))
+		if r, err := tc.Register(t.Context(), tc.found()); err != nil || r.ID != "12345678901234567" {
 			t.Errorf("registered %+v, %v", r, err)
 		}
 	})
@@ -48,16 +48,16 @@ func TestLenientRegistration_CL7(t *testing.T) {
 		"the one": {testSite + "/api/oauth/callback/notion", ""}, "another": {"https://other.example/cb", NotRegistered}, "none of them": {[]string{}, NotRegistered},
 	} {
 		t.Run("redirect URIs: "+name, func(t *testing.T) {
-			l := newLab(t)
-			l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c", "redirect_uris": tt.uris}))
-			_, err := l.Register(t.Context(), l.found())
+			tc := newTestClient(t)
+			tc.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "c", "redirect_uris": tt.uris}))
+			_, err := tc.Register(t.Context(), tc.found())
 			wantProblem(t, err, tt.want)
 		})
 	}
 	t.Run("refused with 200", func(t *testing.T) {
-		l := newLab(t)
-		l.provider.Page("/register", oauthtest.Document(oauthtest.Object{"error": "invalid_client_metadata"}))
-		_, err := l.Register(t.Context(), l.found())
+		tc := newTestClient(t)
+		tc.provider.Page("/register", oauthtest.Document(oauthtest.Object{"error": "invalid_client_metadata"}))
+		_, err := tc.Register(t.Context(), tc.found())
 		wantProblem(t, err, NotRegistered)
 	})
 }

@@ -124,20 +124,20 @@ func FuzzTokenReply(f *testing.F) {
 // again.
 func TestHowFar_K11(t *testing.T) {
 	type test struct {
-		change  func(l *lab) (endpoint string)
+		change  func(tc *testClient) (endpoint string)
 		failure TokenFailure
 	}
-	at := func(page http.HandlerFunc) func(l *lab) string {
-		return func(l *lab) string {
-			l.provider.Page("/token", page)
-			return l.provider.URL + "/token"
+	at := func(page http.HandlerFunc) func(tc *testClient) string {
+		return func(tc *testClient) string {
+			tc.provider.Page("/token", page)
+			return tc.provider.URL + "/token"
 		}
 	}
 	for name, tt := range map[string]test{
-		"nobody there": {func(l *lab) string { l.provider.Close(); return l.provider.URL + "/token" }, NotSent},
-		"not allowed":  {func(*lab) string { return "http://169.254.169.254/token" }, NotSent},
-		"malformed":    {func(*lab) string { return "http://[::1/token" }, NotSent},
-		"no TLS there": {func(l *lab) string { return strings.Replace(l.provider.URL, "http:", "https:", 1) + "/token" }, NotSent},
+		"nobody there": {func(tc *testClient) string { tc.provider.Close(); return tc.provider.URL + "/token" }, NotSent},
+		"not allowed":  {func(*testClient) string { return "http://169.254.169.254/token" }, NotSent},
+		"malformed":    {func(*testClient) string { return "http://[::1/token" }, NotSent},
+		"no TLS there": {func(tc *testClient) string { return strings.Replace(tc.provider.URL, "http:", "https:", 1) + "/token" }, NotSent},
 		"cut":          {at(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), NoAnswer},
 		"cut in the answer": {at(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -161,9 +161,9 @@ func TestHowFar_K11(t *testing.T) {
 		"unable":  {at(oauthtest.Answer(502, "text/html", ``)), Unable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			endpoint := tt.change(l)
-			_, err := l.RequestToken(t.Context(), Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+			tc := newTestClient(t)
+			endpoint := tt.change(tc)
+			_, err := tc.RequestToken(t.Context(), Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 			var failure *TokenError
 			if !errors.As(err, &failure) || failure.Failure != tt.failure || strings.Contains(err.Error(), "canary") {
 				t.Errorf("error %v, want failure %d", err, tt.failure)
@@ -171,22 +171,22 @@ func TestHowFar_K11(t *testing.T) {
 		})
 	}
 	t.Run("we hang up", func(t *testing.T) {
-		l := newLab(t)
+		tc := newTestClient(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		endpoint := at(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(l)
-		_, err := l.RequestToken(ctx, Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+		endpoint := at(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(tc)
+		_, err := tc.RequestToken(ctx, Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 		var failure *TokenError
 		if !errors.As(err, &failure) || failure.Failure != NoAnswer {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("we hung up before", func(t *testing.T) {
-		l := newLab(t)
+		tc := newTestClient(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := l.RequestToken(ctx, Endpoint{URL: l.provider.URL + "/token"}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+		_, err := tc.RequestToken(ctx, Endpoint{URL: tc.provider.URL + "/token"}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 		var failure *TokenError
-		if !errors.As(err, &failure) || failure.Failure != NotSent || l.provider.Hits() != 0 {
+		if !errors.As(err, &failure) || failure.Failure != NotSent || tc.provider.Hits() != 0 {
 			t.Errorf("error %v", err)
 		}
 	})
