@@ -91,11 +91,11 @@ func (s signer) sign(t testing.TB, claims any) string {
 	return sign(t, s.alg, jose.JSONWebKey{Key: s.private, KeyID: s.kid}, claims)
 }
 
-// claims of the client signer at the start of the lab, with changes; nil removes.
+// claims of the client signer at the start of a test, with changes; nil removes.
 func claims(changes ...any) map[string]any {
 	c := map[string]any{
-		"iss": "signer", "sub": "signer", "aud": labIssuer, "jti": rand.Text(),
-		"exp": labStart.Add(time.Minute).Unix(), "iat": labStart.Unix(),
+		"iss": "signer", "sub": "signer", "aud": testIssuer, "jti": rand.Text(),
+		"exp": testStart.Add(time.Minute).Unix(), "iat": testStart.Unix(),
 	}
 	for i := 0; i < len(changes); i += 2 {
 		c[changes[i].(string)] = changes[i+1]
@@ -106,14 +106,14 @@ func claims(changes ...any) map[string]any {
 	return c
 }
 
-// assertionLab is a lab with the client signer, whose keys are the set.
-func assertionLab(t testing.TB, m oauth.ClientMetadata) *lab {
-	m.RedirectURIs, m.TokenEndpointAuthMethod = []string{labRedirect}, oauth.AuthPrivateKeyJWT
-	return newLab(t, func(c *labSite) { c.Clients = append(c.Clients, Client{ID: "signer", Metadata: m}) })
+// newAssertionSite returns a site with the client signer, whose keys are the set.
+func newAssertionSite(t testing.TB, m oauth.ClientMetadata) *testSite {
+	m.RedirectURIs, m.TokenEndpointAuthMethod = []string{testRedirect}, oauth.AuthPrivateKeyJWT
+	return newTestSite(t, func(c *siteConfig) { c.Clients = append(c.Clients, Client{ID: "signer", Metadata: m}) })
 }
 
-func (l *lab) assert(assertion string, parameters ...string) error {
-	_, err := l.authenticate("192.0.2.1", nil, append([]string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", assertion}, parameters...)...)
+func (ts *testSite) assert(assertion string, parameters ...string) error {
+	_, err := ts.authenticate("192.0.2.1", nil, append([]string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", assertion}, parameters...)...)
 	return err
 }
 
@@ -121,18 +121,18 @@ func TestAssertionAlgorithms_C09(t *testing.T) {
 	for _, alg := range AssertionAlgorithms {
 		t.Run(string(alg), func(t *testing.T) {
 			s := newSigner(t, alg, "k1")
-			l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, newSigner(t, jose.ES256, "k0").public(), s.public())})
-			if err := l.assert(s.sign(t, claims())); err != nil {
+			ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, newSigner(t, jose.ES256, "k0").public(), s.public())})
+			if err := ts.assert(s.sign(t, claims())); err != nil {
 				t.Errorf("named key: %v", err)
 			}
 			s.kid = ""
-			if err := l.assert(s.sign(t, claims())); err != nil {
+			if err := ts.assert(s.sign(t, claims())); err != nil {
 				t.Errorf("no key named: %v", err)
 			}
 			s.kid = "k0"
-			refusedBecause(t, l.assert(s.sign(t, claims())), "invalid_client", "signed by none of the client's keys")
+			refusedBecause(t, ts.assert(s.sign(t, claims())), "invalid_client", "signed by none of the client's keys")
 			s.kid = "unknown"
-			refusedBecause(t, l.assert(s.sign(t, claims())), "invalid_client", "signed by none of the client's keys")
+			refusedBecause(t, ts.assert(s.sign(t, claims())), "invalid_client", "signed by none of the client's keys")
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestForgedAssertion_C09(t *testing.T) {
 	p384 := newSigner(t, jose.ES384, "p384")
 	set := keySet(t, ec.public(), rs.public(), jose.JSONWebKey{Key: weak.Public(), KeyID: "weak"}, p384.public(),
 		jose.JSONWebKey{Key: newSigner(t, jose.ES256, "").private.Public(), KeyID: "reserved", Algorithm: "RS256"})
-	l := assertionLab(t, oauth.ClientMetadata{JWKS: set})
+	ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: set})
 	b64 := base64.RawURLEncoding.EncodeToString
 	payload, _ := json.Marshal(claims())
 	publicDER, err := x509.MarshalPKIXPublicKey(rs.private.Public())
@@ -189,32 +189,32 @@ func TestForgedAssertion_C09(t *testing.T) {
 		"too long":           {strings.Repeat("a", maxAssertionLen+1), "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.limiter = ratelimit.New(100)
-			refusedBecause(t, l.assert(tc.assertion, "client_id", "signer"), "invalid_client", tc.why)
+			ts.limiter = ratelimit.New(100)
+			refusedBecause(t, ts.assert(tc.assertion, "client_id", "signer"), "invalid_client", tc.why)
 		})
 	}
-	if err := l.assert(good); err != nil {
+	if err := ts.assert(good); err != nil {
 		t.Errorf("the genuine one: %v", err)
 	}
 }
 
 func FuzzAssertion(f *testing.F) {
 	s := newSigner(f, jose.ES256, "k")
-	l := assertionLab(f, oauth.ClientMetadata{JWKS: keySet(f, s.public())})
+	ts := newAssertionSite(f, oauth.ClientMetadata{JWKS: keySet(f, s.public())})
 	good := s.sign(f, claims())
 	f.Add(good)
 	f.Add("e30.e30.e30")
 	f.Add(sign(f, jose.HS256, []byte(strings.Repeat("k", 32)), claims()))
-	c, err := l.lookup("signer")
+	c, err := ts.lookup("signer")
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := l.authenticator.verifyAssertion(f.Context(), c, good, stranger); err != nil {
+	if err := ts.authenticator.verifyAssertion(f.Context(), c, good, stranger); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, assertion string) {
 		// The only signed assertion was used: nothing may pass.
-		if err := l.authenticator.verifyAssertion(context.Background(), c, assertion, stranger); err == nil {
+		if err := ts.authenticator.verifyAssertion(context.Background(), c, assertion, stranger); err == nil {
 			t.Fatalf("%q passed", assertion)
 		}
 	})
@@ -224,14 +224,14 @@ func BenchmarkAssertion(b *testing.B) {
 	for _, alg := range AssertionAlgorithms {
 		b.Run(string(alg), func(b *testing.B) {
 			s := newSigner(b, alg, "k")
-			l := assertionLab(b, oauth.ClientMetadata{JWKS: keySet(b, s.public())})
+			ts := newAssertionSite(b, oauth.ClientMetadata{JWKS: keySet(b, s.public())})
 			jws, err := parseAssertion(s.sign(b, claims()))
 			if err != nil {
 				b.Fatal(err)
 			}
-			c, _ := l.lookup("signer")
+			c, _ := ts.lookup("signer")
 			for b.Loop() {
-				keys, err := l.authenticator.clientKeys(b.Context(), c, "k", stranger)
+				keys, err := ts.authenticator.clientKeys(b.Context(), c, "k", stranger)
 				if err != nil {
 					b.Fatal(err)
 				}

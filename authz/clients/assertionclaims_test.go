@@ -18,18 +18,18 @@ import (
 
 func TestAssertionClaims(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	at := func(d time.Duration) int64 { return labStart.Add(d).Unix() }
+	at := func(d time.Duration) int64 { return testStart.Add(d).Unix() }
 	for name, tc := range map[string]struct {
 		claims  any
 		refused string // why; empty if it is not
 	}{
 		"issuer as audience":                  {claims(), ""},
-		"C07 token endpoint as audience":      {claims("aud", labToken), ""},
-		"C07 audience in a list":              {claims("aud", []string{labIssuer}), "wrong type: aud"},
-		"C07 one audience more":               {claims("aud", []string{labIssuer, "https://other.example"}), "wrong type: aud"},
+		"C07 token endpoint as audience":      {claims("aud", testTokenEndpoint), ""},
+		"C07 audience in a list":              {claims("aud", []string{testIssuer}), "wrong type: aud"},
+		"C07 one audience more":               {claims("aud", []string{testIssuer, "https://other.example"}), "wrong type: aud"},
 		"C07 another server's token endpoint": {claims("aud", "https://other.example/token"), "aud must be this server alone"},
-		"C07 issuer with a slash":             {claims("aud", labIssuer+"/"), "aud must be this server alone"},
-		"C07 token endpoint with a query":     {claims("aud", labToken+"?x"), "aud must be this server alone"},
+		"C07 issuer with a slash":             {claims("aud", testIssuer+"/"), "aud must be this server alone"},
+		"C07 token endpoint with a query":     {claims("aud", testTokenEndpoint+"?x"), "aud must be this server alone"},
 		"C07 no audience":                     {claims("aud", nil), "aud must be this server alone"},
 		"C10 iss is another":                  {claims("iss", "app"), "iss and sub must be the client"},
 		"C10 sub is another":                  {claims("sub", "app"), "iss and sub must be the client"},
@@ -51,12 +51,12 @@ func TestAssertionClaims(t *testing.T) {
 		"nbf in the future":                   {claims("nbf", at(2*time.Minute)), "nbf or iat is in the future"},
 		"iat in the future":                   {claims("iat", at(2*time.Minute)), "nbf or iat is in the future"},
 		"no iat":                              {claims("iat", nil), ""},
-		"G08 claims twice":                    {`{"iss":"signer","sub":"signer","aud":"` + labIssuer + `","AUD":"x","jti":"1","exp":` + fmt.Sprint(at(time.Minute)) + `}`, "member names repeat"},
+		"G08 claims twice":                    {`{"iss":"signer","sub":"signer","aud":"` + testIssuer + `","AUD":"x","jti":"1","exp":` + fmt.Sprint(at(time.Minute)) + `}`, "member names repeat"},
 		"no JSON":                             {"x", "not one JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
-			err := l.assert(s.sign(t, tc.claims), "client_id", "signer")
+			ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
+			err := ts.assert(s.sign(t, tc.claims), "client_id", "signer")
 			if tc.refused != "" {
 				refusedBecause(t, err, "invalid_client", tc.refused)
 			} else if err != nil {
@@ -65,48 +65,48 @@ func TestAssertionClaims(t *testing.T) {
 		})
 	}
 	t.Run("C10 client_id is another client", func(t *testing.T) {
-		l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
-		l.reload(func(c *labSite) {
+		ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
+		ts.reload(func(c *siteConfig) {
 			other := c.Clients[len(c.Clients)-1]
 			other.ID = "other"
 			c.Clients = append(c.Clients, other)
 		})
-		refusedBecause(t, l.assert(s.sign(t, claims()), "client_id", "other"), "invalid_client", "iss and sub must be the client")
+		refusedBecause(t, ts.assert(s.sign(t, claims()), "client_id", "other"), "invalid_client", "iss and sub must be the client")
 	})
 }
 
 func TestAssertionReplay_C08(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
+	ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
 	assertion := s.sign(t, claims("jti", "once"))
-	if err := l.assert(assertion); err != nil {
+	if err := ts.assert(assertion); err != nil {
 		t.Fatal(err)
 	}
-	refusedBecause(t, l.assert(assertion), "invalid_client", "used before")
-	refusedBecause(t, l.assert(s.sign(t, claims("jti", "once", "iat", nil))), "invalid_client", "used before")
+	refusedBecause(t, ts.assert(assertion), "invalid_client", "used before")
+	refusedBecause(t, ts.assert(s.sign(t, claims("jti", "once", "iat", nil))), "invalid_client", "used before")
 	// Another instance on the same store.
-	l.reload(func(*labSite) {})
-	refusedBecause(t, l.assert(assertion), "invalid_client", "used before")
+	ts.reload(func(*siteConfig) {})
+	refusedBecause(t, ts.assert(assertion), "invalid_client", "used before")
 	// As long as the assertion passes by time, its use is remembered.
-	l.advance(time.Minute + assertionSkew - time.Second)
-	if _, err := l.store.Sweep(context.Background(), l.time()); err != nil {
+	ts.clock.Advance(time.Minute + assertionSkew - time.Second)
+	if _, err := ts.store.Sweep(context.Background(), ts.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	refusedBecause(t, l.assert(assertion), "invalid_client", "used before")
+	refusedBecause(t, ts.assert(assertion), "invalid_client", "used before")
 	// What is not signed by the client uses up nothing.
 	stranger := newSigner(t, jose.ES256, "k")
-	victim := claims("jti", "mine", "exp", l.time().Add(time.Minute).Unix())
-	refusedBecause(t, l.assert(stranger.sign(t, maps.Clone(victim))), "invalid_client", "signed by none of the client's keys")
-	if err := l.assert(s.sign(t, victim)); err != nil {
+	victim := claims("jti", "mine", "exp", ts.clock.Now().Add(time.Minute).Unix())
+	refusedBecause(t, ts.assert(stranger.sign(t, maps.Clone(victim))), "invalid_client", "signed by none of the client's keys")
+	if err := ts.assert(s.sign(t, victim)); err != nil {
 		t.Errorf("a stranger used up the client's jti: %v", err)
 	}
 }
 
 func TestAssertionStoreFails_E16(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
-	l.store.Fail("UseOnce")
-	if err := l.assert(s.sign(t, claims())); !errors.Is(err, storetest.ErrDisk) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
+	ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, s.public())})
+	ts.store.Fail("UseOnce")
+	if err := ts.assert(s.sign(t, claims())); !errors.Is(err, storetest.ErrDisk) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("got %v", err)
 	}
 }
@@ -115,19 +115,19 @@ func TestAssertionStoreFails_E16(t *testing.T) {
 // must not fill the disk with them.
 func TestAssertionsAreLimited_I21(t *testing.T) {
 	s := newSigner(t, jose.ES256, "k")
-	l := newLab(t)
-	l.stopLimits()
-	reg := l.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":` + string(keySet(t, s.public())) + `}`)
+	ts := newTestSite(t)
+	ts.stopLimits()
+	reg := ts.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":` + string(keySet(t, s.public())) + `}`)
 	for n := range assertionsPerMinute {
-		if err := l.assert(s.sign(t, claims("iss", reg, "sub", reg))); err != nil {
+		if err := ts.assert(s.sign(t, claims("iss", reg, "sub", reg))); err != nil {
 			t.Fatalf("assertion %d: %v", n, err)
 		}
 	}
-	l.store.Called()
-	if err := l.assert(s.sign(t, claims("iss", reg, "sub", reg))); err == nil || oauth.AsError(err).Status != http.StatusTooManyRequests {
+	ts.store.Called()
+	if err := ts.assert(s.sign(t, claims("iss", reg, "sub", reg))); err == nil || oauth.AsError(err).Status != http.StatusTooManyRequests {
 		t.Errorf("one more: %v", err)
 	}
-	if called := l.store.Called(); slices.Contains(called, "UseOnce") {
+	if called := ts.store.Called(); slices.Contains(called, "UseOnce") {
 		t.Errorf("it was written down: %v", called)
 	}
 }

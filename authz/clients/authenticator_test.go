@@ -15,11 +15,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// authConfig adds a client per authentication method. All secrets are labSecret.
-func authConfig(c *labSite) {
-	secret := storage.HashOf(labSecret)
+// authConfig adds a client per authentication method. All secrets are testSecret.
+func authConfig(c *siteConfig) {
+	secret := storage.HashOf(testSecret)
 	for id, method := range map[string]string{"public": oauth.AuthNone, "basic": oauth.AuthSecretBasic, "post": oauth.AuthSecretPost, "either": ""} {
-		client := Client{ID: id, SecretHash: &secret, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: method}}
+		client := Client{ID: id, SecretHash: &secret, Metadata: oauth.ClientMetadata{RedirectURIs: []string{testRedirect}, TokenEndpointAuthMethod: method}}
 		if id == "public" {
 			client.SecretHash = nil
 		}
@@ -44,11 +44,11 @@ func values(pairs ...string) url.Values {
 const authFailuresPerClient = 10
 
 // authenticate asks who makes a request with the headers and parameters.
-func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*Authenticated, error) {
-	r := httptest.NewRequest(http.MethodPost, labToken, nil)
+func (ts *testSite) authenticate(address string, authorization []string, parameters ...string) (*Authenticated, error) {
+	r := httptest.NewRequest(http.MethodPost, testTokenEndpoint, nil)
 	r.RemoteAddr = address
 	r.Header["Authorization"] = authorization
-	return l.authenticator.Authenticate(r, values(parameters...))
+	return ts.authenticator.Authenticate(r, values(parameters...))
 }
 
 func TestClientAuthentication(t *testing.T) {
@@ -61,28 +61,28 @@ func TestClientAuthentication(t *testing.T) {
 		why           string
 	}{
 		"AS-63 public":                        {nil, []string{"client_id", "public"}, "public", 0, ""},
-		"AS-63 secret in the header":          {[]string{basicAuth("basic", labSecret)}, nil, "basic", 0, ""},
-		"AS-63 same client in the form":       {[]string{basicAuth("basic", labSecret)}, []string{"client_id", "basic"}, "basic", 0, ""},
-		"AS-63 secret in the form":            {nil, []string{"client_id", "post", "client_secret", labSecret}, "post", 0, ""},
-		"AS-63 either, header":                {[]string{basicAuth("either", labSecret)}, nil, "either", 0, ""},
-		"AS-63 either, form":                  {nil, []string{"client_id", "either", "client_secret", labSecret}, "either", 0, ""},
+		"AS-63 secret in the header":          {[]string{basicAuth("basic", testSecret)}, nil, "basic", 0, ""},
+		"AS-63 same client in the form":       {[]string{basicAuth("basic", testSecret)}, []string{"client_id", "basic"}, "basic", 0, ""},
+		"AS-63 secret in the form":            {nil, []string{"client_id", "post", "client_secret", testSecret}, "post", 0, ""},
+		"AS-63 either, header":                {[]string{basicAuth("either", testSecret)}, nil, "either", 0, ""},
+		"AS-63 either, form":                  {nil, []string{"client_id", "either", "client_secret", testSecret}, "either", 0, ""},
 		"public client, empty Basic secret":   {[]string{basicAuth("public", "")}, nil, "public", 0, ""},
-		"C05 lower-case scheme":               {[]string{strings.Replace(basicAuth("basic", labSecret), "Basic", "basic", 1)}, nil, "basic", 0, ""},
-		"C01 Basic, registered post":          {[]string{basicAuth("post", labSecret)}, nil, "", 401, "The client is registered to authenticate in another way"},
-		"C01 post, registered Basic":          {nil, []string{"client_id", "basic", "client_secret", labSecret}, "", 401, "The client is registered to authenticate in another way"},
-		"C01 public client sends a secret":    {nil, []string{"client_id", "public", "client_secret", labSecret}, "", 401, "The client is registered to authenticate in another way"},
-		"C01 public client, Basic secret":     {[]string{basicAuth("public", labSecret)}, nil, "", 401, "The client is registered to authenticate in another way"},
+		"C05 lower-case scheme":               {[]string{strings.Replace(basicAuth("basic", testSecret), "Basic", "basic", 1)}, nil, "basic", 0, ""},
+		"C01 Basic, registered post":          {[]string{basicAuth("post", testSecret)}, nil, "", 401, "The client is registered to authenticate in another way"},
+		"C01 post, registered Basic":          {nil, []string{"client_id", "basic", "client_secret", testSecret}, "", 401, "The client is registered to authenticate in another way"},
+		"C01 public client sends a secret":    {nil, []string{"client_id", "public", "client_secret", testSecret}, "", 401, "The client is registered to authenticate in another way"},
+		"C01 public client, Basic secret":     {[]string{basicAuth("public", testSecret)}, nil, "", 401, "The client is registered to authenticate in another way"},
 		"C01 confidential client sends none":  {nil, []string{"client_id", "basic"}, "", 401, "The client is registered to authenticate in another way"},
 		"C01 either sends none":               {nil, []string{"client_id", "either"}, "", 401, "The client is registered to authenticate in another way"},
 		"C01 confidential, empty secret":      {[]string{basicAuth("basic", "")}, nil, "", 401, "The client is registered to authenticate in another way"},
 		"C01 public client sends assertion":   {nil, []string{"client_id", "public", "client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "e30.e30.e30"}, "", 401, "unexpected signature algorithm"},
 		"C02 wrong secret in the header":      {[]string{basicAuth("basic", "x")}, nil, "", 401, "The client could not be authenticated"},
 		"C02 wrong secret in the form":        {nil, []string{"client_id", "post", "client_secret", "x"}, "", 401, "The client could not be authenticated"},
-		"C02 hash as secret":                  {nil, []string{"client_id", "post", "client_secret", fmt.Sprintf("%x", storage.HashOf(labSecret))}, "", 401, "The client could not be authenticated"},
-		"C04 two methods":                     {[]string{basicAuth("basic", labSecret)}, []string{"client_secret", labSecret}, "", 400, "The request authenticates the client in more than one way"},
-		"C04 header and assertion":            {[]string{basicAuth("basic", labSecret)}, []string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
-		"C04 secret and assertion":            {nil, []string{"client_id", "post", "client_secret", labSecret, "client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
-		"C04 empty header secret and secret":  {[]string{basicAuth("post", "")}, []string{"client_secret", labSecret}, "", 400, "The request authenticates the client in more than one way"},
+		"C02 hash as secret":                  {nil, []string{"client_id", "post", "client_secret", fmt.Sprintf("%x", storage.HashOf(testSecret))}, "", 401, "The client could not be authenticated"},
+		"C04 two methods":                     {[]string{basicAuth("basic", testSecret)}, []string{"client_secret", testSecret}, "", 400, "The request authenticates the client in more than one way"},
+		"C04 header and assertion":            {[]string{basicAuth("basic", testSecret)}, []string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
+		"C04 secret and assertion":            {nil, []string{"client_id", "post", "client_secret", testSecret, "client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", "x.y.z"}, "", 400, "The request authenticates the client in more than one way"},
+		"C04 empty header secret and secret":  {[]string{basicAuth("post", "")}, []string{"client_secret", testSecret}, "", 400, "The request authenticates the client in more than one way"},
 		"C05 no base64":                       {[]string{"Basic %%%"}, nil, "", 401, "The Authorization header is malformed"},
 		"C05 no padding":                      {[]string{strings.TrimRight(b64("basic:secret"), "=")}, nil, "", 401, "The client could not be authenticated"},
 		"C05 no colon":                        {[]string{b64("basic")}, nil, "", 401, "The Authorization header is malformed"},
@@ -92,8 +92,8 @@ func TestClientAuthentication(t *testing.T) {
 		"C05 nothing":                         {[]string{"Basic"}, nil, "", 401, "The Authorization header is malformed"},
 		"C05 empty header":                    {[]string{""}, []string{"client_id", "public"}, "", 401, "The Authorization header must use Basic"},
 		"C05 another scheme":                  {[]string{"Bearer x"}, []string{"client_id", "public"}, "", 401, "The Authorization header must use Basic"},
-		"E06 two headers":                     {[]string{basicAuth("basic", labSecret), basicAuth("basic", labSecret)}, nil, "", 401, "The Authorization header is malformed"},
-		"C06 two clients":                     {[]string{basicAuth("basic", labSecret)}, []string{"client_id", "public"}, "", 400, "The request names two clients"},
+		"E06 two headers":                     {[]string{basicAuth("basic", testSecret), basicAuth("basic", testSecret)}, nil, "", 401, "The Authorization header is malformed"},
+		"C06 two clients":                     {[]string{basicAuth("basic", testSecret)}, []string{"client_id", "public"}, "", 400, "The request names two clients"},
 		"no client":                           {nil, nil, "", 401, "The request does not say which client it comes from"},
 		"unknown client":                      {nil, []string{"client_id", "nobody"}, "", 401, "The client is not known here"},
 		"unknown registered client":           {nil, []string{"client_id", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"}, "", 401, "The client is not known here"},
@@ -103,8 +103,8 @@ func TestClientAuthentication(t *testing.T) {
 		"assertion type without an assertion": {nil, []string{"client_id", "public", "client_assertion_type", oauth.JWTBearerAssertion}, "", 401, "empty input"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, authConfig)
-			c, err := l.authenticate("192.0.2.1", tc.authorization, tc.form...)
+			ts := newTestSite(t, authConfig)
+			c, err := ts.authenticate("192.0.2.1", tc.authorization, tc.form...)
 			if tc.client != "" {
 				if err != nil || c.ID != tc.client {
 					t.Fatalf("got %+v, %v", c, err)
@@ -136,8 +136,8 @@ func TestBasicAsItIs_C05(t *testing.T) {
 		{"my+app", "a+b"}, {"100%app", "a+b"}, {"app%2B1", "s"},
 	} {
 		hash := storage.HashOf(credentials.secret)
-		l := newLab(t, func(c *labSite) {
-			c.Clients = []Client{{ID: credentials.id, SecretHash: &hash, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: oauth.AuthSecretBasic}}}
+		ts := newTestSite(t, func(c *siteConfig) {
+			c.Clients = []Client{{ID: credentials.id, SecretHash: &hash, Metadata: oauth.ClientMetadata{RedirectURIs: []string{testRedirect}, TokenEndpointAuthMethod: oauth.AuthSecretBasic}}}
 		})
 		for kind, header := range map[string]string{
 			"encoded":      basicAuth(credentials.id, credentials.secret),
@@ -149,13 +149,13 @@ func TestBasicAsItIs_C05(t *testing.T) {
 				continue // a plus that is not encoded means a space where anything is
 			}
 			for _, form := range [][]string{nil, {"client_id", credentials.id}} {
-				if c, err := l.authenticate("192.0.2.1", []string{header}, form...); err != nil || c.ID != credentials.id {
+				if c, err := ts.authenticate("192.0.2.1", []string{header}, form...); err != nil || c.ID != credentials.id {
 					t.Errorf("%+v, %s, form %q: %v", credentials, kind, form, err)
 				}
 			}
 		}
 		for _, wrong := range []string{credentials.secret + "+", credentials.secret + "%20", "%", "+"} {
-			if _, err := l.authenticate("192.0.2.1", []string{b64(credentials.id + ":" + wrong)}); oauth.AsError(err).Status != http.StatusUnauthorized {
+			if _, err := ts.authenticate("192.0.2.1", []string{b64(credentials.id + ":" + wrong)}); oauth.AsError(err).Status != http.StatusUnauthorized {
 				t.Errorf("%+v: secret %q: %v", credentials, wrong, err)
 			}
 		}
@@ -166,32 +166,32 @@ func TestBasicAsItIs_C05(t *testing.T) {
 // with forged assertions either.
 func TestForgedAssertionsLockNobodyOut_C17(t *testing.T) {
 	rightful, forger := newSigner(t, jose.ES256, "k"), newSigner(t, jose.ES256, "k")
-	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, rightful.public())})
-	l.limiter.Now = l.time
+	ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, rightful.public())})
+	ts.limiter.Now = ts.clock.Now
 	for i := range 2 * authFailuresPerClient {
 		want := http.StatusUnauthorized
 		if i >= authFailuresPerClient {
 			want = http.StatusTooManyRequests
 		}
-		if err := l.assert(forger.sign(t, claims("jti", fmt.Sprint("forged ", i)))); oauth.AsError(err).Status != want {
+		if err := ts.assert(forger.sign(t, claims("jti", fmt.Sprint("forged ", i)))); oauth.AsError(err).Status != want {
 			t.Fatalf("forged assertion %d: %v, want status %d", i, err, want)
 		}
 	}
-	if err := l.assert(rightful.sign(t, claims())); err != nil {
+	if err := ts.assert(rightful.sign(t, claims())); err != nil {
 		t.Errorf("the rightful client: %v", err)
 	}
 }
 
 // Two readings of a secret are one attempt.
 func TestBruteForceByBasic_C17(t *testing.T) {
-	l := newLab(t, authConfig)
-	l.stopLimits()
+	ts := newTestSite(t, authConfig)
+	ts.stopLimits()
 	for i := range authFailuresPerClient {
-		if _, err := l.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); oauth.AsError(err).Status != http.StatusUnauthorized {
+		if _, err := ts.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); oauth.AsError(err).Status != http.StatusUnauthorized {
 			t.Fatalf("attempt %d: %v", i, err)
 		}
 	}
-	if _, err := l.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); oauth.AsError(err).Status != http.StatusTooManyRequests {
+	if _, err := ts.authenticate("192.0.2.66", []string{basicAuth("basic", "100% wrong+")}); oauth.AsError(err).Status != http.StatusTooManyRequests {
 		t.Errorf("after as many as allowed: %v", err)
 	}
 }

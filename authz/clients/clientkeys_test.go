@@ -19,22 +19,22 @@ import (
 func TestKeysFromURI_AS28(t *testing.T) {
 	h := oauthtest.NewHost(t)
 	first, second := newSigner(t, jose.ES256, "k1"), newSigner(t, jose.ES256, "k2")
-	l := newLab(t)
-	l.allowLoopback()
+	ts := newTestSite(t)
+	ts.allowLoopback()
 	h.Publish("/jwks", string(keySet(t, first.public())))
-	id := h.Publish("/c", `{"client_id":"$ID","client_name":"ChatGPT","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
+	id := h.Publish("/c", `{"client_id":"$ID","client_name":"ChatGPT","redirect_uris":["`+testRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
 	// The document may only name https; here the keys come from this machine.
-	c, err := l.lookup(id)
+	c, err := ts.lookup(id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Metadata.JWKSURI = h.URL + "/jwks"
 	fetches := func() int { return h.Hits() - 1 }
 	assertAs := func(s signer) error {
-		exp := l.time().Add(time.Minute).Unix()
-		return l.assert(s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60)))
+		exp := ts.clock.Now().Add(time.Minute).Unix()
+		return ts.assert(s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60)))
 	}
-	_, err = l.authenticate("192.0.2.1", nil, "client_id", id)
+	_, err = ts.authenticate("192.0.2.1", nil, "client_id", id)
 	refusedBecause(t, err, "invalid_client", "registered to authenticate in another way") // AS-28
 	for range 3 {
 		if err := assertAs(first); err != nil {
@@ -50,14 +50,14 @@ func TestKeysFromURI_AS28(t *testing.T) {
 	if fetches() != 1 {
 		t.Errorf("J11: %d fetches within a minute", fetches())
 	}
-	l.advance(minFresh + time.Second)
+	ts.clock.Advance(minFresh + time.Second)
 	h.Handle("/jwks", http.NotFound)
 	refusedBecause(t, assertAs(second), "invalid_client", "status 404")
 	if err := assertAs(first); err != nil {
 		t.Errorf("a stranger's unknown key ended the use of a good one: %v", err)
 	}
 	h.Publish("/jwks", string(keySet(t, second.public())))
-	if _, err := l.lookup(id); err != nil {
+	if _, err := ts.lookup(id); err != nil {
 		t.Fatal(err)
 	}
 	if err := assertAs(second); err != nil {
@@ -69,8 +69,8 @@ func TestKeysFromURI_AS28(t *testing.T) {
 func TestHostileKeys_J11(t *testing.T) {
 	h := oauthtest.NewHost(t)
 	s := newSigner(t, jose.ES256, "k")
-	l := newLab(t)
-	l.allowLoopback()
+	ts := newTestSite(t)
+	ts.allowLoopback()
 	good := string(keySet(t, s.public()))
 	for path, serve := range map[string]http.HandlerFunc{
 		"/large": func(w http.ResponseWriter, _ *http.Request) {
@@ -91,12 +91,12 @@ func TestHostileKeys_J11(t *testing.T) {
 	for path, why := range map[string]string{
 		"/large": "more than 65536 bytes", "/redirect": "status 302", "/private": "key is not public", "/twice": "member names repeat", "/missing": "status 404",
 	} {
-		keys, err := l.directory.keySets.get(t.Context(), h.URL+path, stranger)
+		keys, err := ts.directory.keySets.get(t.Context(), h.URL+path, stranger)
 		if err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %d keys, %v, want %s", path, len(keys), err, why)
 		}
 	}
-	if _, err := l.directory.keySets.get(t.Context(), h.URL+"/jwks", stranger); err != nil {
+	if _, err := ts.directory.keySets.get(t.Context(), h.URL+"/jwks", stranger); err != nil {
 		t.Error(err)
 	}
 }
@@ -113,24 +113,24 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 		}
 		return oauth.AsError(err).Status
 	}
-	as := func(l *lab, id string) string {
-		exp := l.time().Add(time.Minute).Unix()
+	as := func(ts *testSite, id string) string {
+		exp := ts.clock.Now().Add(time.Minute).Unix()
 		return s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60))
 	}
 	t.Run("named by the operator", func(t *testing.T) {
 		h := oauthtest.NewHost(t) // no TLS: the handshake fails
-		l := assertionLab(t, oauth.ClientMetadata{JWKSURI: strings.Replace(h.URL, "http:", "https:", 1) + "/jwks"})
-		l.allowLoopback()
-		if got := status(l.assert(as(l, "signer"))); got != http.StatusServiceUnavailable {
+		ts := newAssertionSite(t, oauth.ClientMetadata{JWKSURI: strings.Replace(h.URL, "http:", "https:", 1) + "/jwks"})
+		ts.allowLoopback()
+		if got := status(ts.assert(as(ts, "signer"))); got != http.StatusServiceUnavailable {
 			t.Errorf("got %d", got)
 		}
 	})
 	t.Run("named by a stranger", func(t *testing.T) {
 		h := oauthtest.NewHost(t)
-		l, documents := documentLab(t)
+		ts, documents := newDocumentSite(t)
 		document := func(path string) string {
-			id := documents.Publish(path, `{"client_id":"$ID","client_name":"c","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
-			c, err := l.lookup(id)
+			id := documents.Publish(path, `{"client_id":"$ID","client_name":"c","redirect_uris":["`+testRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://keys.example/jwks"}`)
+			c, err := ts.lookup(id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,21 +139,21 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 		}
 		known, invented := document("/known"), document("/invented")
 		h.Publish("/known", string(keySet(t, s.public())))
-		if got := status(l.assert(as(l, known))); got != http.StatusOK {
+		if got := status(ts.assert(as(ts, known))); got != http.StatusOK {
 			t.Fatalf("good keys: %d", got)
 		}
 		h.Handle("/known", broken)
 		h.Handle("/invented", broken)
-		if got := status(l.assert(as(l, invented))); got != http.StatusUnauthorized {
+		if got := status(ts.assert(as(ts, invented))); got != http.StatusUnauthorized {
 			t.Errorf("keys nobody has seen: %d", got)
 		}
-		l.documents.keySets.fetched(documentKey{l.directory.keySets.rules, h.URL + "/known"}, nil, l.time().Add(-maxFresh), 0)
-		if got := status(l.assert(as(l, known))); got != http.StatusUnauthorized {
+		ts.documents.keySets.fetched(documentKey{ts.directory.keySets.rules, h.URL + "/known"}, nil, ts.clock.Now().Add(-maxFresh), 0)
+		if got := status(ts.assert(as(ts, known))); got != http.StatusUnauthorized {
 			t.Errorf("keys that were good: %d", got)
 		}
 		h.Handle("/known", http.NotFound)
-		l.advance(maxBackOff)
-		if got := status(l.assert(as(l, known))); got != http.StatusUnauthorized {
+		ts.clock.Advance(maxBackOff)
+		if got := status(ts.assert(as(ts, known))); got != http.StatusUnauthorized {
 			t.Errorf("keys that are gone: %d", got)
 		}
 	})
@@ -162,41 +162,41 @@ func TestTroubleWithKeys_AS23_H16(t *testing.T) {
 // After a restart nobody's keys are known: a client that signed in before does
 // not lose its tokens because their host has a bad moment then.
 func TestTroubleWithKeysAfterRestart_AS23_H16(t *testing.T) {
-	for name, introduce := range map[string]func(l *lab, documents *oauthtest.Host, metadata string) (id string){
-		"registered": func(l *lab, _ *oauthtest.Host, metadata string) string {
-			return l.register("{" + metadata)
+	for name, introduce := range map[string]func(ts *testSite, documents *oauthtest.Host, metadata string) (id string){
+		"registered": func(ts *testSite, _ *oauthtest.Host, metadata string) string {
+			return ts.register("{" + metadata)
 		},
-		"metadata document": func(_ *lab, documents *oauthtest.Host, metadata string) string {
+		"metadata document": func(_ *testSite, documents *oauthtest.Host, metadata string) string {
 			return documents.Publish("/c", `{"client_id":"$ID",`+metadata)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, documents := documentLab(t)
+			ts, documents := newDocumentSite(t)
 			s := newSigner(t, jose.ES256, "k")
 			uri := strings.Replace(oauthtest.NewHost(t).URL, "http:", "https:", 1) + "/jwks" // no TLS: the handshake fails
-			id := introduce(l, documents, `"client_name":"c","redirect_uris":["`+labRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"`+uri+`"}`)
+			id := introduce(ts, documents, `"client_name":"c","redirect_uris":["`+testRedirect+`"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"`+uri+`"}`)
 			hostAnswers := func() {
-				key := documentKey{l.directory.keySets.rules, uri}
-				l.documents.keySets.fetched(key, []jose.JSONWebKey{s.public()}, l.time(), minFresh)
+				key := documentKey{ts.directory.keySets.rules, uri}
+				ts.documents.keySets.fetched(key, []jose.JSONWebKey{s.public()}, ts.clock.Now(), minFresh)
 			}
 			assertion := func() []string {
-				exp := l.time().Add(time.Minute).Unix()
+				exp := ts.clock.Now().Add(time.Minute).Unix()
 				return []string{"client_assertion_type", oauth.JWTBearerAssertion, "client_assertion", s.sign(t, claims("iss", id, "sub", id, "exp", exp, "iat", exp-60))}
 			}
 			redeem := func(code string) int {
-				_, err := l.authenticate("192.0.2.1", nil, append(assertion(), "code", code)...)
+				_, err := ts.authenticate("192.0.2.1", nil, append(assertion(), "code", code)...)
 				if err == nil {
 					return http.StatusOK
 				}
 				return oauth.AsError(err).Status
 			}
 			hostAnswers()
-			if got := redeem(l.code(id)); got != http.StatusOK {
+			if got := redeem(ts.code(id)); got != http.StatusOK {
 				t.Fatalf("good keys: %d", got)
 			}
-			unused, other := l.code(id), l.code("another")
+			unused, other := ts.code(id), ts.code("another")
 
-			l.restart()
+			ts.restart()
 			for name, tc := range map[string]struct {
 				code string
 				want int
@@ -224,15 +224,15 @@ func TestKeysFromPrivateAddress_G06(t *testing.T) {
 	address, dialled := oauthtest.NewListener(t)
 	s := newSigner(t, jose.ES256, "k")
 	for _, uri := range []string{"https://" + address + "/jwks", "https://localhost" + address[strings.LastIndex(address, ":"):] + "/jwks"} {
-		l := assertionLab(t, oauth.ClientMetadata{JWKSURI: uri})
-		if err := l.assert(s.sign(t, claims())); err == nil || oauth.AsError(err).Status != http.StatusUnauthorized {
+		ts := newAssertionSite(t, oauth.ClientMetadata{JWKSURI: uri})
+		if err := ts.assert(s.sign(t, claims())); err == nil || oauth.AsError(err).Status != http.StatusUnauthorized {
 			t.Errorf("%s: %v", uri, err)
 		}
 		if n := dialled(); n != 0 {
 			t.Errorf("%s: dialled %d times", uri, n)
 		}
-		l.allowLoopback() // where it is allowed, it is: this test can fail
-		_ = l.assert(s.sign(t, claims()))
+		ts.allowLoopback() // where it is allowed, it is: this test can fail
+		_ = ts.assert(s.sign(t, claims()))
 		if dialled() == 0 {
 			t.Errorf("%s: never dialled", uri)
 		}

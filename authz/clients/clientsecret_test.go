@@ -12,7 +12,7 @@ import (
 // BenchmarkWrongSecret is to show no trend from none of the secret being right
 // to all of it: a comparison that stops early would.
 func BenchmarkWrongSecret_C03(b *testing.B) {
-	l := newLab(b, authConfig)
+	ts := newTestSite(b, authConfig)
 	right := oauth.NewSecret("mcpcs_")
 	hash := storage.HashOf(right)
 	client := &Client{ID: "c", SecretHash: &hash}
@@ -20,7 +20,7 @@ func BenchmarkWrongSecret_C03(b *testing.B) {
 		b.Run(fmt.Sprintf("same=%d_of_%d", same, len(right)), func(b *testing.B) {
 			p := presented{clientID: "c", method: oauth.AuthSecretPost, secret: right[:same] + strings.Repeat("~", len(right)-same)}
 			for b.Loop() {
-				if err := l.authenticator.verifyClient(b.Context(), client, p, stranger); (err == nil) != (same == len(right)) {
+				if err := ts.authenticator.verifyClient(b.Context(), client, p, stranger); (err == nil) != (same == len(right)) {
 					b.Fatal(err)
 				}
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 func TestFreshness_AS23_H10(t *testing.T) {
-	now := labStart
+	now := testStart
 	for name, tc := range map[string]struct {
 		headers []string
 		want    time.Duration
@@ -48,34 +48,34 @@ func TestFreshness_AS23_H10(t *testing.T) {
 }
 
 // look asks for a document and returns how many requests that made.
-func (l *lab) look(t *testing.T, h *oauthtest.Host, id string) (int, error) {
+func (ts *testSite) look(t *testing.T, h *oauthtest.Host, id string) (int, error) {
 	t.Helper()
 	before := h.Hits()
-	_, err := l.lookup(id)
+	_, err := ts.lookup(id)
 	return h.Hits() - before, err
 }
 
 func TestDocumentCached_AS23(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	id := h.Publish("/c", goodDocument, "Cache-Control", "max-age=120")
 	for _, step := range []struct {
 		after time.Duration
 		hits  int
 	}{{0, 1}, {0, 0}, {119 * time.Second, 0}, {2 * time.Second, 1}, {time.Minute, 0}} {
-		l.advance(step.after)
-		if hits, err := l.look(t, h, id); err != nil || hits != step.hits {
+		ts.clock.Advance(step.after)
+		if hits, err := ts.look(t, h, id); err != nil || hits != step.hits {
 			t.Errorf("after %v: %d requests, %v", step.after, hits, err)
 		}
 	}
 	// What cannot be had any more is not answered from memory.
 	h.Handle("/c", http.NotFound)
-	l.advance(2 * time.Minute)
-	_, err := l.look(t, h, id)
+	ts.clock.Advance(2 * time.Minute)
+	_, err := ts.look(t, h, id)
 	refusedBecause(t, err, "invalid_client", "status 404") // and no stale document
 }
 
 func TestBackOff_H10_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	id := h.Handle("/c", http.NotFound)
 	for i, step := range []struct {
 		after time.Duration
@@ -87,8 +87,8 @@ func TestBackOff_H10_H11(t *testing.T) {
 		{7 * time.Second, 0}, {time.Second, 1}, // 8 seconds
 		{16 * time.Second, 1}, {32 * time.Second, 1}, {time.Minute, 1}, {time.Minute, 1}, {59 * time.Second, 0},
 	} {
-		l.advance(step.after)
-		hits, err := l.look(t, h, id)
+		ts.clock.Advance(step.after)
+		hits, err := ts.look(t, h, id)
 		if hits != step.hits {
 			t.Errorf("step %d: %d requests, %v", i, hits, err)
 		}
@@ -97,49 +97,49 @@ func TestBackOff_H10_H11(t *testing.T) {
 		}
 	}
 	h.Publish("/c", goodDocument)
-	l.advance(time.Minute)
-	if _, err := l.look(t, h, id); err != nil {
+	ts.clock.Advance(time.Minute)
+	if _, err := ts.look(t, h, id); err != nil {
 		t.Fatal(err)
 	}
 	h.Handle("/c", http.NotFound)
-	l.advance(time.Hour)
+	ts.clock.Advance(time.Hour)
 	for range 2 {
-		if hits, _ := l.look(t, h, id); hits != 1 {
+		if hits, _ := ts.look(t, h, id); hits != 1 {
 			t.Error("success does not end the back-off")
 		}
 	}
 }
 
 func TestReflector_H11(t *testing.T) {
-	l, h := documentLab(t)
-	l.stopLimits()
+	ts, h := newDocumentSite(t)
+	ts.stopLimits()
 	for i := range 1000 {
-		_, _ = l.lookup(fmt.Sprint(h.URL, "/x", i))
+		_, _ = ts.lookup(fmt.Sprint(h.URL, "/x", i))
 	}
 	if n := h.Hits(); n != maxFetchesPerAddress {
 		t.Errorf("%d requests for one address", n)
 	}
-	l.reload(func(*labSite) {}) // gives nobody a new start
+	ts.reload(func(*siteConfig) {}) // gives nobody a new start
 	for i := range 1000 {
-		_, _ = l.lookupFrom(fmt.Sprintf("198.51.100.%d", i%250), fmt.Sprint(h.URL, "/y", i))
+		_, _ = ts.lookupFrom(fmt.Sprintf("198.51.100.%d", i%250), fmt.Sprint(h.URL, "/y", i))
 	}
 	if n := h.Hits(); n < maxFetchesPerHost || n > maxFetchesPerHost+firstFetchesPerHost {
 		t.Errorf("%d requests to one host", n)
 	}
 	for i := range 2 * firstFetchesPerHost { // as many senders
-		_, _ = l.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.URL, "/z", i))
+		_, _ = ts.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.URL, "/z", i))
 	}
 	if n := h.Hits(); n != maxFetchesPerHost+firstFetchesPerHost {
 		t.Errorf("%d requests to one host, from however many", n)
 	}
 	other := oauthtest.NewHost(t) // the same address: ports do not make another host
-	if _, err := l.lookupFrom("203.0.113.9", other.Publish("/c", goodDocument)); err == nil {
+	if _, err := ts.lookupFrom("203.0.113.9", other.Publish("/c", goodDocument)); err == nil {
 		t.Error("another port of the same host is asked")
 	}
 }
 
 func TestOneFetchForAll_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	id := h.URL + "/c"
 	h.Handle("/c", func(w http.ResponseWriter, r *http.Request) {
@@ -152,7 +152,7 @@ func TestOneFetchForAll_H11(t *testing.T) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {
-		_, err := l.directory.documents.lookup(ctx, id, stranger)
+		_, err := ts.directory.documents.lookup(ctx, id, stranger)
 		first <- err
 	}()
 	<-arrived
@@ -163,7 +163,7 @@ func TestOneFetchForAll_H11(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if _, err := l.lookup(id); err != nil {
+			if _, err := ts.lookup(id); err != nil {
 				t.Error(err)
 			}
 		})
@@ -179,10 +179,10 @@ func TestCacheBounded_H10(t *testing.T) {
 	c := NewDocumentCache().clients
 	key := func(i int) documentKey { return documentKey{url: fmt.Sprint("https://client.example/", i)} }
 	for i := range 10_000 {
-		c.failed(key(i), labStart)
-		c.failed(key(i), labStart)
-		c.fetched(key(i), &Client{}, labStart, time.Hour)
-		c.failed(key(i), labStart)
+		c.failed(key(i), testStart)
+		c.failed(key(i), testStart)
+		c.fetched(key(i), &Client{}, testStart, time.Hour)
+		c.failed(key(i), testStart)
 	}
 	for name, n := range map[string]int{
 		"documents": c.valid.others.Len(), "failures": c.failures.Len(),
@@ -199,19 +199,19 @@ func TestCacheBounded_H10(t *testing.T) {
 // Strangers who publish good documents push out none of a client that people let
 // in: it must survive an outage of its host.
 func TestDocumentInUseStays_H10(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	id, idle := h.Publish("/c", goodDocument), h.Publish("/idle", goodDocument)
 	for _, known := range []string{id, idle} {
-		if _, err := l.lookup(known); err != nil {
+		if _, err := ts.lookup(known); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.authenticate("192.0.2.1", nil, "client_id", id, "code", l.code(id)); err != nil {
+	if _, err := ts.authenticate("192.0.2.1", nil, "client_id", id, "code", ts.code(id)); err != nil {
 		t.Fatal(err)
 	}
-	cache, rules := l.documents.clients, l.directory.documents.source.rules
+	cache, rules := ts.documents.clients, ts.directory.documents.source.rules
 	for i := range 2 * maxDocuments {
-		cache.fetched(documentKey{rules, fmt.Sprint("https://stranger.example/", i)}, &Client{}, l.time(), time.Hour)
+		cache.fetched(documentKey{rules, fmt.Sprint("https://stranger.example/", i)}, &Client{}, ts.clock.Now(), time.Hour)
 	}
 	if _, ok, _ := cache.look(documentKey{rules, id}); !ok {
 		t.Error("the document of a client in use was pushed out")
@@ -219,7 +219,7 @@ func TestDocumentInUseStays_H10(t *testing.T) {
 	if _, ok, _ := cache.look(documentKey{rules, idle}); ok {
 		t.Error("nothing was pushed out")
 	}
-	cache.fetched(documentKey{rules, id}, &Client{ID: "new"}, l.time(), time.Hour)
+	cache.fetched(documentKey{rules, id}, &Client{ID: "new"}, ts.clock.Now(), time.Hour)
 	if d, _, _ := cache.look(documentKey{rules, id}); d.value.ID != "new" {
 		t.Error("a newer document of a client in use is not kept")
 	}
@@ -228,23 +228,23 @@ func TestDocumentInUseStays_H10(t *testing.T) {
 // Whoever invents addresses on a host must not keep its real client out: not
 // one that was seen before, whoever asks, and none at all for somebody else.
 func TestInventedDocuments_H11(t *testing.T) {
-	l, h := documentLab(t)
-	l.stopLimits()
+	ts, h := newDocumentSite(t)
+	ts.stopLimits()
 	id := h.Publish("/c", goodDocument, "Cache-Control", "max-age=60")
-	if _, err := l.look(t, h, id); err != nil {
+	if _, err := ts.look(t, h, id); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 * maxFetchesPerAddress {
-		_, _ = l.lookup(fmt.Sprint(h.URL, "/x", i))
+		_, _ = ts.lookup(fmt.Sprint(h.URL, "/x", i))
 	}
-	if _, err := l.lookupFrom("198.51.100.7", h.Publish("/new", goodDocument)); err != nil {
+	if _, err := ts.lookupFrom("198.51.100.7", h.Publish("/new", goodDocument)); err != nil {
 		t.Errorf("a new client from elsewhere: %v", err)
 	}
 	for i := range 2 * maxFetchesPerHost {
-		_, _ = l.lookupFrom(fmt.Sprintf("203.0.113.%d", i), fmt.Sprint(h.URL, "/y", i))
+		_, _ = ts.lookupFrom(fmt.Sprintf("203.0.113.%d", i), fmt.Sprint(h.URL, "/y", i))
 	}
-	l.advance(2 * time.Minute)
-	if hits, err := l.look(t, h, id); err != nil || hits != 1 {
+	ts.clock.Advance(2 * time.Minute)
+	if hits, err := ts.look(t, h, id); err != nil || hits != 1 {
 		t.Errorf("%d requests, %v", hits, err)
 	}
 }
@@ -271,24 +271,24 @@ func TestOutageKeepsDocument_AS23(t *testing.T) {
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t)
+			ts, h := newDocumentSite(t)
 			id := h.Publish("/c", goodDocument, "Cache-Control", "max-age=60")
-			if _, err := l.look(t, h, id); err != nil {
+			if _, err := ts.look(t, h, id); err != nil {
 				t.Fatal(err)
 			}
 			h.Handle("/c", tc.serve)
-			l.advance(61 * time.Second)
-			if _, err := l.look(t, h, id); (err == nil) != tc.kept {
+			ts.clock.Advance(61 * time.Second)
+			if _, err := ts.look(t, h, id); (err == nil) != tc.kept {
 				t.Errorf("while the host has no document: %v", err)
 			}
 			if !tc.kept {
 				return
 			}
-			if hits, err := l.look(t, h, id); hits != 0 || err != nil {
+			if hits, err := ts.look(t, h, id); hits != 0 || err != nil {
 				t.Errorf("within the minute: %d requests, %v", hits, err)
 			}
-			l.advance(maxFresh)
-			_, err := l.look(t, h, id)
+			ts.clock.Advance(maxFresh)
+			_, err := ts.look(t, h, id)
 			refusedBecause(t, err, "invalid_client", "egress: ") // kept for a day, no longer
 		})
 	}

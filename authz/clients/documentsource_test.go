@@ -19,36 +19,36 @@ import (
 // A change of the configuration sends nobody's document to be fetched again,
 // and lets no site use what its own rules would not give it.
 func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
-	l, h := documentLab(t, func(c *labSite) { c.Registration.RedirectSchemes = []string{"cursor"} })
+	ts, h := newDocumentSite(t, func(c *siteConfig) { c.Registration.RedirectSchemes = []string{"cursor"} })
 	id := h.Publish("/c", strings.Replace(goodDocument, `["http:`, `["cursor://host/cb","http:`, 1))
 	app := h.Publish("/app", strings.Replace(goodDocument, `["http://localhost/callback","http://127.0.0.1/callback"]`, `["cursor://host/cb"]`, 1))
 	for _, id := range []string{id, app} {
-		if _, err := l.lookup(id); err != nil {
+		if _, err := ts.lookup(id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	before := l.site
+	before := ts.config
 	for name, tc := range map[string]struct {
-		change func(*labSite)
+		change func(*siteConfig)
 		egress egress.Options
 		uses   bool
 		uris   int
 		hits   int
 	}{
-		"reload":           {func(*labSite) {}, egress.Options{Loopback: true}, true, 3, 0},
-		"another issuer":   {func(c *labSite) { c.Issuer = "https://other.example.com" }, egress.Options{Loopback: true}, true, 3, 0},
-		"host denied":      {func(c *labSite) { c.Registration.DenyHosts = []string{"127.0.0.1"} }, egress.Options{Loopback: true}, false, 0, 0},
-		"host not allowed": {func(c *labSite) { c.Registration.AllowHosts = []string{"claude.ai"} }, egress.Options{Loopback: true}, false, 0, 0},
-		"switched off":     {func(c *labSite) { c.Registration.MetadataDocuments = new(false) }, egress.Options{Loopback: true}, false, 0, 0},
-		"no loopback":      {func(*labSite) {}, egress.Options{}, false, 0, 0},
-		"other schemes":    {func(c *labSite) { c.Registration.RedirectSchemes = nil }, egress.Options{Loopback: true}, true, 2, 1},
+		"reload":           {func(*siteConfig) {}, egress.Options{Loopback: true}, true, 3, 0},
+		"another issuer":   {func(c *siteConfig) { c.Issuer = "https://other.example.com" }, egress.Options{Loopback: true}, true, 3, 0},
+		"host denied":      {func(c *siteConfig) { c.Registration.DenyHosts = []string{"127.0.0.1"} }, egress.Options{Loopback: true}, false, 0, 0},
+		"host not allowed": {func(c *siteConfig) { c.Registration.AllowHosts = []string{"claude.ai"} }, egress.Options{Loopback: true}, false, 0, 0},
+		"switched off":     {func(c *siteConfig) { c.Registration.MetadataDocuments = new(false) }, egress.Options{Loopback: true}, false, 0, 0},
+		"no loopback":      {func(*siteConfig) {}, egress.Options{}, false, 0, 0},
+		"other schemes":    {func(c *siteConfig) { c.Registration.RedirectSchemes = nil }, egress.Options{Loopback: true}, true, 2, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.site = before
-			l.egress = egress.New(tc.egress)
-			l.reload(tc.change)
+			ts.config = before
+			ts.egress = egress.New(tc.egress)
+			ts.reload(tc.change)
 			hits := h.Hits()
-			c, err := l.lookup(id)
+			c, err := ts.lookup(id)
 			if (err == nil) != tc.uses || tc.uses && len(c.Metadata.RedirectURIs) != tc.uris {
 				t.Errorf("%+v, %v", c, err)
 			}
@@ -56,15 +56,15 @@ func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 			if name == "other schemes" {
-				_, err := l.lookup(app)
+				_, err := ts.lookup(app)
 				refusedBecause(t, err, "invalid_client", "A redirect URI must be https") // for this site
 			}
 		})
 	}
 	// What is dialled decides, not what it is called: a name that led one site
 	// to this machine leads no other there, not even through memory.
-	strict := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{}), Documents: l.documents})
-	lax := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{Loopback: true}), Documents: l.documents})
+	strict := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{}), Documents: ts.documents})
+	lax := newMetadataDocuments(before.Registration, &DirectoryDeps{Egress: egress.New(egress.Options{Loopback: true}), Documents: ts.documents})
 	if strict.source.rules == lax.source.rules {
 		t.Error("sites with another reach share documents")
 	}
@@ -81,9 +81,9 @@ func hangUpMidway(w http.ResponseWriter, _ *http.Request) {
 // However many ask, only so many documents are fetched at once. The others
 // wait, as long as they like.
 func TestDownloadsAtOnce_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	known := h.Publish("/known", goodDocument, "Cache-Control", "max-age=60")
-	if _, err := l.lookup(known); err != nil {
+	if _, err := ts.lookup(known); err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
@@ -111,7 +111,7 @@ func TestDownloadsAtOnce_H11(t *testing.T) {
 	for i := range all {
 		id := slow(i)
 		wg.Go(func() {
-			if _, err := l.lookupFrom(fmt.Sprintf("203.0.%d.1", i), id); err != nil {
+			if _, err := ts.lookupFrom(fmt.Sprintf("203.0.%d.1", i), id); err != nil {
 				t.Error(err)
 			}
 		})
@@ -121,11 +121,11 @@ func TestDownloadsAtOnce_H11(t *testing.T) {
 	}
 	impatient, hangUp := context.WithCancel(t.Context())
 	hangUp()
-	if _, err := l.directory.documents.source.get(impatient, slow(all), stranger); !errors.Is(err, context.Canceled) {
+	if _, err := ts.directory.documents.source.get(impatient, slow(all), stranger); !errors.Is(err, context.Canceled) {
 		t.Errorf("who hung up while waiting: %v", err)
 	}
-	l.advance(61 * time.Second)
-	if _, err := l.lookup(known); err != nil {
+	ts.clock.Advance(61 * time.Second)
+	if _, err := ts.lookup(known); err != nil {
 		t.Errorf("a known document waits behind strangers: %v", err)
 	}
 	close(release)
@@ -143,27 +143,27 @@ func TestDownloadsAtOnce_H11(t *testing.T) {
 // Where too many known documents are being fetched, the rest are answered from
 // memory.
 func TestBusyAnswersFromMemory_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	id := h.Publish("/c", goodDocument, "Cache-Control", "max-age=60")
-	if _, err := l.look(t, h, id); err != nil {
+	if _, err := ts.look(t, h, id); err != nil {
 		t.Fatal(err)
 	}
-	leave := fillPlaces(t, l.documents.downloads.known)
-	l.advance(61 * time.Second)
-	if hits, err := l.look(t, h, id); hits != 0 || err != nil {
+	leave := fillPlaces(t, ts.documents.downloads.known)
+	ts.clock.Advance(61 * time.Second)
+	if hits, err := ts.look(t, h, id); hits != 0 || err != nil {
 		t.Errorf("%d requests, %v", hits, err)
 	}
-	l.advance(maxFresh)
-	if _, err := l.look(t, h, id); err == nil || oauth.AsError(err).Status != http.StatusBadRequest {
+	ts.clock.Advance(maxFresh)
+	if _, err := ts.look(t, h, id); err == nil || oauth.AsError(err).Status != http.StatusBadRequest {
 		t.Errorf("after a day: %v", err)
 	}
-	if _, err := l.directory.Lookup(t.Context(), id, Requester{Known: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
+	if _, err := ts.directory.Lookup(t.Context(), id, Requester{Known: true}); err == nil || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("one who is known here, after a day: %v", err)
 	}
 	for _, f := range leave {
 		f()
 	}
-	if hits, err := l.look(t, h, id); hits != 1 || err != nil {
+	if hits, err := ts.look(t, h, id); hits != 1 || err != nil {
 		t.Errorf("busy counts as a failure of the host: %d requests, %v", hits, err)
 	}
 }
@@ -173,13 +173,13 @@ func TestFirstOfManyLeaves_H11(t *testing.T) {
 	h := oauthtest.NewHost(t)
 	id := h.Publish("/c", goodDocument)
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
-		l.allowLoopback()
-		leave := fillPlaces(t, l.documents.downloads.unknown)
+		ts := newTestSite(t)
+		ts.allowLoopback()
+		leave := fillPlaces(t, ts.documents.downloads.unknown)
 		ctx, hangUp := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		get := func(ctx context.Context, address string, done chan error) {
-			_, err := l.directory.documents.source.get(ctx, id, Requester{Address: address})
+			_, err := ts.directory.documents.source.get(ctx, id, Requester{Address: address})
 			done <- err
 		}
 		go get(ctx, "192.0.2.1", first)
@@ -210,13 +210,13 @@ func TestNewcomersDuringFlood_H11(t *testing.T) {
 	}
 	for name, flooder := range flooders {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t)
-			l.stopLimits()
+			ts, h := newDocumentSite(t)
+			ts.stopLimits()
 			for i := range 400 {
-				_, _ = l.lookupFrom(flooder(i), fmt.Sprint(h.URL, "/x", i))
+				_, _ = ts.lookupFrom(flooder(i), fmt.Sprint(h.URL, "/x", i))
 			}
 			for i := range 10 {
-				if _, err := l.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.Publish(fmt.Sprint("/c", i), goodDocument)); err != nil {
+				if _, err := ts.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.Publish(fmt.Sprint("/c", i), goodDocument)); err != nil {
 					t.Errorf("newcomer %d: %v", i, err)
 				}
 			}
@@ -227,7 +227,7 @@ func TestNewcomersDuringFlood_H11(t *testing.T) {
 // Nobody waits behind those who have a slow host asked, not even for the same
 // document.
 func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	release := make(chan struct{})
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -235,7 +235,7 @@ func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
 	id := h.Publish("/c", goodDocument)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	look := func(address, id string) { _, _ = l.directory.Lookup(ctx, id, Requester{Address: address}) }
+	look := func(address, id string) { _, _ = ts.directory.Lookup(ctx, id, Requester{Address: address}) }
 	for i := range 100 {
 		address := fmt.Sprintf("2001:db8:1:%x::1", i)
 		h.Handle(fmt.Sprint("/slow", i), func(http.ResponseWriter, *http.Request) { <-release })
@@ -245,12 +245,12 @@ func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
 	eventually(t, "the flood has not begun", func() bool { return h.Hits() >= downloadsAtOnce/2 })
 	for i := range 20 {
 		began := time.Now()
-		_, err := l.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.Publish(fmt.Sprint("/c", i), goodDocument))
+		_, err := ts.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.Publish(fmt.Sprint("/c", i), goodDocument))
 		if err != nil || time.Since(began) > 2*time.Second {
 			t.Errorf("newcomer %d: %v after %v", i, err, time.Since(began))
 		}
 	}
-	if _, err := l.lookupFrom("203.0.113.1", id); err != nil {
+	if _, err := ts.lookupFrom("203.0.113.1", id); err != nil {
 		t.Errorf("what the flood asks for too: %v", err)
 	}
 }
@@ -258,34 +258,34 @@ func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
 // What a sender has to wait for because of all it asks for, nobody else waits
 // for with it.
 func TestNewcomerAsksForTheSame_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	id := h.Publish("/c", goodDocument)
-	takeAll(l.documents.downloads.unknown, "2001:db8:1::1")
+	takeAll(ts.documents.downloads.unknown, "2001:db8:1::1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { _, _ = l.directory.Lookup(ctx, id, Requester{Address: "2001:db8:1::1"}) }()
-	places := l.documents.downloads.unknown
+	go func() { _, _ = ts.directory.Lookup(ctx, id, Requester{Address: "2001:db8:1::1"}) }()
+	places := ts.documents.downloads.unknown
 	eventually(t, "the flood does not wait", func() bool {
 		places.mu.Lock()
 		defer places.mu.Unlock()
 		return len(places.waiting) == 1
 	})
-	if _, err := l.lookupFrom("198.51.100.1", id); err != nil {
+	if _, err := ts.lookupFrom("198.51.100.1", id); err != nil {
 		t.Error(err)
 	}
 }
 
 // A web page makes its visitors ask, but leaves them what is theirs.
 func TestForeignPageAsksFirst_H11(t *testing.T) {
-	l, h := documentLab(t)
-	l.stopLimits()
-	for l.limiter.Allow("fetch_host", "127.0.0.1", maxFetchesPerHost) {
+	ts, h := newDocumentSite(t)
+	ts.stopLimits()
+	for ts.limiter.Allow("fetch_host", "127.0.0.1", maxFetchesPerHost) {
 	}
 	id := h.Publish("/c", goodDocument)
-	if _, err := l.directory.Lookup(t.Context(), id, Requester{Address: "192.0.2.1", ForeignPage: true}); err == nil {
+	if _, err := ts.directory.Lookup(t.Context(), id, Requester{Address: "192.0.2.1", ForeignPage: true}); err == nil {
 		t.Error("a page uses what is left for newcomers")
 	}
-	if _, err := l.lookup(id); err != nil {
+	if _, err := ts.lookup(id); err != nil {
 		t.Errorf("then its visitor: %v", err)
 	}
 }
@@ -293,21 +293,21 @@ func TestForeignPageAsksFirst_H11(t *testing.T) {
 // Whoever looked into memory too early, or waited for a place meanwhile, does
 // not have fetched again what is there by then.
 func TestFetchedMeanwhile_H11(t *testing.T) {
-	l, h := documentLab(t)
-	source := l.directory.documents.source
+	ts, h := newDocumentSite(t)
+	source := ts.directory.documents.source
 	id := h.Publish("/c", goodDocument)
-	if _, err := l.lookup(id); err != nil {
+	if _, err := ts.lookup(id); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := source.fetch(t.Context(), documentKey{source.rules, id}, stranger, time.Time{}); err != nil || h.Hits() != 1 {
 		t.Errorf("looked too early: %v, %d requests", err, h.Hits())
 	}
-	other, places := h.Publish("/other", goodDocument), l.documents.downloads.unknown
+	other, places := h.Publish("/other", goodDocument), ts.documents.downloads.unknown
 	leave := fillPlaces(t, places)
 	var wg sync.WaitGroup
 	for i := range 5 {
 		wg.Go(func() {
-			if _, err := l.lookupFrom(fmt.Sprintf("198.51.%d.1", i), other); err != nil {
+			if _, err := ts.lookupFrom(fmt.Sprintf("198.51.%d.1", i), other); err != nil {
 				t.Error(err)
 			}
 		})

@@ -84,13 +84,13 @@ func TestTrustPolicy_AS32_H15(t *testing.T) {
 			t.Errorf("%s, allowed %v, denied %v: %v", tc.host, tc.allowed, tc.denied, got)
 		}
 	}
-	for name, policy := range map[string]func(*labSite){
-		"switched off": func(c *labSite) { c.Registration.MetadataDocuments = new(false) },
-		"not allowed":  func(c *labSite) { c.Registration.AllowHosts = []string{"claude.ai"} },
-		"denied":       func(c *labSite) { c.Registration.DenyHosts = []string{"127.0.0.1"} },
+	for name, policy := range map[string]func(*siteConfig){
+		"switched off": func(c *siteConfig) { c.Registration.MetadataDocuments = new(false) },
+		"not allowed":  func(c *siteConfig) { c.Registration.AllowHosts = []string{"claude.ai"} },
+		"denied":       func(c *siteConfig) { c.Registration.DenyHosts = []string{"127.0.0.1"} },
 	} {
-		l, h := documentLab(t, policy)
-		_, err := l.lookup(h.Publish("/c", goodDocument))
+		ts, h := newDocumentSite(t, policy)
+		_, err := ts.lookup(h.Publish("/c", goodDocument))
 		refusedBecause(t, err, "invalid_client", "not accepted here")
 		if h.Hits() != 0 {
 			t.Errorf("%s: %v after %d requests", name, err, h.Hits())

@@ -17,14 +17,14 @@ func TestKeyOfOneAlgorithm_C09(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := assertionLab(t, oauth.ClientMetadata{JWKS: keySet(t, jose.JSONWebKey{Key: key.Public(), KeyID: "pss", Algorithm: "PS256"})})
+	ts := newAssertionSite(t, oauth.ClientMetadata{JWKS: keySet(t, jose.JSONWebKey{Key: key.Public(), KeyID: "pss", Algorithm: "PS256"})})
 	signed := func(alg jose.SignatureAlgorithm) string {
 		return sign(t, alg, jose.JSONWebKey{Key: key, KeyID: "pss"}, claims())
 	}
-	if err := l.assert(signed(jose.PS256)); err != nil {
+	if err := ts.assert(signed(jose.PS256)); err != nil {
 		t.Errorf("its own algorithm: %v", err)
 	}
-	refusedAs(t, l.assert(signed(jose.RS256)), "invalid_client")
+	refusedAs(t, ts.assert(signed(jose.RS256)), "invalid_client")
 }
 
 // A key that can verify nothing is no usable key: its client could never sign

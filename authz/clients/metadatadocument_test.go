@@ -13,13 +13,13 @@ import (
 
 const goodDocument = `{"client_id":"$ID","client_name":"Claude Code","redirect_uris":["http://localhost/callback","http://127.0.0.1/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`
 
-// documentLab is a lab that may load documents from the host.
+// newDocumentSite returns one that may load documents from the host.
 var testSchemes = []string{"cursor", "com.example.app"}
 
-func documentLab(t testing.TB, options ...func(*labSite)) (*lab, *oauthtest.Host) {
-	l := newLab(t, options...)
-	l.allowLoopback()
-	return l, oauthtest.NewHost(t)
+func newDocumentSite(t testing.TB, options ...func(*siteConfig)) (*testSite, *oauthtest.Host) {
+	ts := newTestSite(t, options...)
+	ts.allowLoopback()
+	return ts, oauthtest.NewHost(t)
 }
 
 func TestDocumentRefused(t *testing.T) {
@@ -33,7 +33,7 @@ func TestDocumentRefused(t *testing.T) {
 	text := func(old, new string) func(string) string {
 		return func(document string) string { return strings.Replace(document, old, new, 1) }
 	}
-	l, h := documentLab(t)
+	ts, h := newDocumentSite(t)
 	good := func(path string) string { return strings.ReplaceAll(goodDocument, "$ID", h.URL+path) }
 	for name, tc := range map[string]struct {
 		document any
@@ -64,7 +64,7 @@ func TestDocumentRefused(t *testing.T) {
 		"H03 redirect":                 {http.RedirectHandler("/good", http.StatusFound).ServeHTTP, "status 302"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l.restart()
+			ts.restart()
 			h.Publish("/good", goodDocument)
 			var id string
 			switch d := tc.document.(type) {
@@ -75,7 +75,7 @@ func TestDocumentRefused(t *testing.T) {
 			case func(http.ResponseWriter, *http.Request):
 				id = h.Handle("/d", d)
 			}
-			c, err := l.lookup(id)
+			c, err := ts.lookup(id)
 			if err == nil {
 				t.Fatalf("accepted %+v", c.Metadata)
 			}
@@ -85,7 +85,7 @@ func TestDocumentRefused(t *testing.T) {
 			}
 			refusedBecause(t, err, "invalid_client", tc.why)
 			h.Publish("/d", goodDocument)
-			if _, err := l.lookup(id); err != nil {
+			if _, err := ts.lookup(id); err != nil {
 				t.Errorf("H10: the failure is remembered: %v", err)
 			}
 		})
@@ -95,13 +95,13 @@ func TestDocumentRefused(t *testing.T) {
 // In production nothing on this machine is asked, whatever its name or form.
 func TestNoLoopback_AS26_H01(t *testing.T) {
 	h := oauthtest.NewHost(t)
-	l := newLab(t)
+	ts := newTestSite(t)
 	u, err := url.Parse(h.Publish("/c", goodDocument))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{h.URL + "/c", "https://" + u.Host + "/c", "https://localhost:" + u.Port() + "/c", "https://2130706433:" + u.Port() + "/c"} {
-		_, err := l.lookup(id)
+		_, err := ts.lookup(id)
 		refusedBecause(t, err, "invalid_client", "egress: URL not allowed")
 	}
 	if h.Hits() != 0 {

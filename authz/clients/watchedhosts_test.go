@@ -55,24 +55,24 @@ func eventually(t *testing.T, what string, is func() bool) {
 // Strangers decide which hosts they name. They decide neither that documents
 // cannot be fetched nor that they can, nor how much is logged.
 func TestStrangersDoNotSwitchDocuments(t *testing.T) {
-	l, h := documentLab(t)
-	l.reload(func(c *labSite) { c.Registration.AllowHosts = nil })
-	l.stopLimits()
+	ts, h := newDocumentSite(t)
+	ts.reload(func(c *siteConfig) { c.Registration.AllowHosts = nil })
+	ts.stopLimits()
 	for i := range 10 {
 		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
-		if _, err := l.lookup(id); err == nil || oauth.AsError(err).Description != unusableDocument(nil).Description {
+		if _, err := ts.lookup(id); err == nil || oauth.AsError(err).Description != unusableDocument(nil).Description {
 			t.Errorf("the person reads %v", err)
 		}
-		_, _ = l.lookup(fmt.Sprintf("https://10.0.0.%d/c", i))
+		_, _ = ts.lookup(fmt.Sprintf("https://10.0.0.%d/c", i))
 	}
-	if !l.advertised() {
+	if !ts.advertised() {
 		t.Error("who names dead hosts switches documents off for everybody")
 	}
-	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
+	if n := ts.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
 		t.Errorf("%d warnings for 20 names", n)
 	}
-	l.directory.documents.watched.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
-	if _, err := l.lookup(h.Publish("/c", goodDocument)); err != nil || l.advertised() {
+	ts.directory.documents.watched.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
+	if _, err := ts.lookup(h.Publish("/c", goodDocument)); err != nil || ts.advertised() {
 		t.Errorf("who names a host of their own switches documents on for everybody: %v", err)
 	}
 }
@@ -85,9 +85,9 @@ func TestWatchedHostAnswersBadly(t *testing.T) {
 		"hangs up":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1"} })
-			if _, err := l.lookup(h.Handle("/c", serve)); err == nil || !l.advertised() {
-				t.Errorf("%v, advertised: %t", err, l.advertised())
+			ts, h := newDocumentSite(t, func(c *siteConfig) { c.Registration.AllowHosts = []string{"127.0.0.1"} })
+			if _, err := ts.lookup(h.Handle("/c", serve)); err == nil || !ts.advertised() {
+				t.Errorf("%v, advertised: %t", err, ts.advertised())
 			}
 		})
 	}
@@ -96,11 +96,11 @@ func TestWatchedHostAnswersBadly(t *testing.T) {
 // A machine that resolves no watched host's name fetches nothing: the first
 // client need not find that out.
 func TestNoNames(t *testing.T) {
-	l := newLab(t)
+	ts := newTestSite(t)
 	var mu sync.Mutex
 	var names []string
 	works := false
-	l.documents.Resolves = func(ctx context.Context, _ *egress.Client, name string) bool {
+	ts.documents.Resolves = func(ctx context.Context, _ *egress.Client, name string) bool {
 		if _, ok := ctx.Deadline(); !ok {
 			t.Error("the resolver may take for ever")
 		}
@@ -109,20 +109,20 @@ func TestNoNames(t *testing.T) {
 		names = append(names, name)
 		return works
 	}
-	l.reload(func(*labSite) {})
+	ts.reload(func(*siteConfig) {})
 	asked := func() int { mu.Lock(); defer mu.Unlock(); return len(names) }
-	if l.advertised() || asked() != len(wellKnownHosts) {
+	if ts.advertised() || asked() != len(wellKnownHosts) {
 		t.Errorf("asked for %d names", asked())
 	}
-	if l.advertised() || asked() != len(wellKnownHosts) {
+	if ts.advertised() || asked() != len(wellKnownHosts) {
 		t.Errorf("asked again at once for %d names", asked())
 	}
 	mu.Lock()
 	works = true
 	mu.Unlock()
-	l.advance(hostRetry)
-	l.advertised()
-	eventually(t, "not advertised though names resolve", l.advertised)
+	ts.clock.Advance(hostRetry)
+	ts.advertised()
+	eventually(t, "not advertised though names resolve", ts.advertised)
 	if n := asked(); n != len(wellKnownHosts)+1 {
 		t.Errorf("asked for %d names", n)
 	}
@@ -146,32 +146,32 @@ func TestWatchedHostsOf(t *testing.T) {
 
 // What was not tried, or may not be reached, is no news of the network.
 func TestWatchedHostsNoteOnlyTries(t *testing.T) {
-	l := newLab(t)
-	p := l.directory.documents.watched
+	ts := newTestSite(t)
+	p := ts.directory.documents.watched
 	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 	p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 	p.note("http://claude.ai/c", egress.ErrURL)
-	if l.advertised() {
+	if ts.advertised() {
 		t.Error("a URL that may not be asked counts as reached")
 	}
 	p.note("https://client.example/c", fmt.Errorf("%w: %w", egress.ErrUnreachable, egress.ErrAddress))
-	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 { // the limit of a minute is counted from the second
+	if n := ts.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 { // the limit of a minute is counted from the second
 		t.Errorf("%d warnings", n)
 	}
 	for range 10 {
 		p.failed("claude.ai", "https://claude.ai/c", egress.ErrUnreachable)
 	}
-	if n := l.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 {
+	if n := ts.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 2 {
 		t.Errorf("%d warnings of one outage", n)
 	}
 }
 
 // Where documents may be on this machine, names say nothing.
 func TestNoNamesButLoopback(t *testing.T) {
-	l, _ := documentLab(t)
-	l.documents.Resolves = func(context.Context, *egress.Client, string) bool { return false }
-	l.reload(func(*labSite) {})
-	if !l.advertised() {
+	ts, _ := newDocumentSite(t)
+	ts.documents.Resolves = func(context.Context, *egress.Client, string) bool { return false }
+	ts.reload(func(*siteConfig) {})
+	if !ts.advertised() {
 		t.Error("not advertised")
 	}
 }
