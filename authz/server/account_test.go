@@ -12,61 +12,61 @@ import (
 )
 
 func TestGrantsOfAPerson(t *testing.T) {
-	l := newLab(t)
-	l.code()
-	l.approved(request("resource", "-"), alice)
-	l.approved(request(), keyIdentity("team"))
-	approved, err := l.as.Grants.List(t.Context(), alice.Subject)
+	ts := newTestServer(t)
+	ts.code()
+	ts.approved(request("resource", "-"), alice)
+	ts.approved(request(), keyIdentity("team"))
+	approved, err := ts.as.Grants.List(t.Context(), alice.Subject)
 	if err != nil || len(approved) != 2 {
 		t.Fatalf("Grants = %v, %v", approved, err)
 	}
 	for _, subject := range []string{"user_id:bob", "virtual_key:team", ""} {
-		if err := l.as.Grants.RevokeOf(t.Context(), subject, approved[0].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
+		if err := ts.as.Grants.RevokeOf(t.Context(), subject, approved[0].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
 			t.Errorf("as %q: %v", subject, err)
 		}
 	}
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, "other"); !errors.Is(err, grants.ErrNoSuchGrant) {
+	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, "other"); !errors.Is(err, grants.ErrNoSuchGrant) {
 		t.Errorf("unknown: %v", err)
 	}
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
+	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	left, err := l.as.Grants.List(t.Context(), alice.Subject)
+	left, err := ts.as.Grants.List(t.Context(), alice.Subject)
 	if err != nil || len(left) != 1 || left[0].ID != approved[1].ID {
 		t.Errorf("Grants = %v, %v", left, err)
 	}
-	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[1].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
+	ts.reload(func(c *siteConfig) { c.Issuer = "https://other.example" })
+	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[1].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
 		t.Errorf("of another issuer: %v", err)
 	}
 }
 
 // Who revokes a client's access ends its refresh too.
 func TestRevokedOnTheAccountPage_D15(t *testing.T) {
-	l := newLab(t)
-	issued := l.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {l.code()}, "code_verifier": {labVerifier}})
-	approved, err := l.as.Grants.List(t.Context(), alice.Subject)
+	ts := newTestServer(t)
+	issued := ts.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {ts.code()}, "code_verifier": {testVerifier}})
+	approved, err := ts.as.Grants.List(t.Context(), alice.Subject)
 	if err != nil || len(approved) != 1 {
 		t.Fatalf("Grants = %v, %v", approved, err)
 	}
-	if err := l.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
+	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if again := l.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Refresh}}); again.Error != "invalid_grant" {
+	if again := ts.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Refresh}}); again.Error != "invalid_grant" {
 		t.Errorf("refresh: %s", again.body)
 	}
 }
 
 func TestServersOf(t *testing.T) {
-	l := newLab(t, func(c *labSite) { c.Keys = labKeys("main") })
-	if got := grants.ResourcesOf(l.as.Policy.ServersOf(keyIdentity("team"))); !slices.Equal(got, []string{labMain}) {
+	ts := newTestServer(t, func(c *siteConfig) { c.Keys = keyOfTeam("main") })
+	if got := grants.ResourcesOf(ts.as.Policy.ServersOf(keyIdentity("team"))); !slices.Equal(got, []string{mainResource}) {
 		t.Errorf("of a key for one: %q", got)
 	}
-	if got := l.as.Policy.ServersOf(alice); len(got) != 2 {
+	if got := ts.as.Policy.ServersOf(alice); len(got) != 2 {
 		t.Errorf("of a user: %v", got)
 	}
-	l.reload(func(c *labSite) { c.Keys = identity.NewVirtualKeys() })
-	if got := l.as.Policy.ServersOf(keyIdentity("team")); len(got) != 0 {
+	ts.reload(func(c *siteConfig) { c.Keys = identity.NewVirtualKeys() })
+	if got := ts.as.Policy.ServersOf(keyIdentity("team")); len(got) != 0 {
 		t.Errorf("of a withdrawn key: %v", got)
 	}
 }
@@ -74,7 +74,9 @@ func TestServersOf(t *testing.T) {
 // The scope that stands for a connection is granted when there is one, and
 // only then.
 func TestConnectScope(t *testing.T) {
-	withScope := func(c *labSite) { c.Servers[0].OptionalScopes = append(c.Servers[0].OptionalScopes, "connect:notion") }
+	withScope := func(c *siteConfig) {
+		c.Servers[0].OptionalScopes = append(c.Servers[0].OptionalScopes, "connect:notion")
+	}
 	for name, tt := range map[string]struct {
 		scope     string
 		connected []string
@@ -87,25 +89,25 @@ func TestConnectScope(t *testing.T) {
 		"asked alone, not connected": {"connect:notion", nil, "connect:notion"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, withScope)
-			f := l.identified(request("scope", tt.scope), alice)
-			target, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}, Connected: tt.connected})
+			ts := newTestServer(t, withScope)
+			f := ts.identified(request("scope", tt.scope), alice)
+			target, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}, Connected: tt.connected})
 			if err != nil {
 				t.Fatal(err)
 			}
-			issued := l.post(TokenPath, "app", url.Values{
-				"grant_type": {"authorization_code"}, "code": {answer(t, target).Get("code")}, "code_verifier": {labVerifier}})
+			issued := ts.post(TokenPath, "app", url.Values{
+				"grant_type": {"authorization_code"}, "code": {answer(t, target).Get("code")}, "code_verifier": {testVerifier}})
 			if issued.Scope != tt.want {
 				t.Errorf("scope = %q, want %q", issued.Scope, tt.want)
 			}
 		})
 	}
-	l := newLab(t)
-	f := l.identified(request(), alice)
-	if _, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}, Connected: []string{"notion"}}); err != nil {
+	ts := newTestServer(t)
+	f := ts.identified(request(), alice)
+	if _, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}, Connected: []string{"notion"}}); err != nil {
 		t.Fatal(err)
 	}
-	if approved, _ := l.as.Grants.List(t.Context(), alice.Subject); len(approved) != 1 || !slices.Equal(approved[0].Scope, []string{"mcp:use"}) {
+	if approved, _ := ts.as.Grants.List(t.Context(), alice.Subject); len(approved) != 1 || !slices.Equal(approved[0].Scope, []string{"mcp:use"}) {
 		t.Errorf("of a server without such a scope: %v", approved)
 	}
 }

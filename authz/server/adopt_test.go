@@ -10,10 +10,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// labConnections is what people connected, as the authorization server sees it.
-type labConnections struct {
+// connectedAccounts is what people connected, as the authorization server sees it.
+type connectedAccounts struct {
 	store   storage.Store
-	l       *lab
+	ts      *testServer
 	fail    error
 	asked   int
 	adopted []storage.ConnectionReplacement
@@ -21,14 +21,14 @@ type labConnections struct {
 	stale bool
 }
 
-func (c *labConnections) Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error) {
+func (c *connectedAccounts) Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error) {
 	c.asked++
 	if c.fail != nil {
 		return nil, c.fail
 	}
-	made, err := c.store.ConnectionsOf(ctx, labIssuer, storage.FlowOwner(flowID), c.l.time())
+	made, err := c.store.ConnectionsOf(ctx, testIssuer, storage.FlowOwner(flowID), c.ts.clock.Now())
 	if c.stale {
-		if _, _, err := c.store.PutConnection(ctx, made[0], c.l.time()); err != nil {
+		if _, _, err := c.store.PutConnection(ctx, made[0], c.ts.clock.Now()); err != nil {
 			return nil, err
 		}
 	}
@@ -40,41 +40,41 @@ func (c *labConnections) Adopt(ctx context.Context, flowID, owner string) ([]sto
 	return adopted, err
 }
 
-func (c *labConnections) Adopted(connections []storage.ConnectionReplacement) {
+func (c *connectedAccounts) Adopted(connections []storage.ConnectionReplacement) {
 	c.adopted = connections
 }
 
-// connecting returns a lab with a flow in which the person connected notion.
-func connecting(t *testing.T) (*lab, *labConnections, *flows.Flow) {
-	l := newLab(t)
-	c := &labConnections{store: l.store.Store, l: l}
-	l.replace(func(d *Deps) { d.Connections = c })
-	f := l.identified(request(), alice)
+// connecting returns a server with a flow in which the person connected notion.
+func connecting(t *testing.T) (*testServer, *connectedAccounts, *flows.Flow) {
+	ts := newTestServer(t)
+	c := &connectedAccounts{store: ts.store.Store, ts: ts}
+	ts.replace(func(d *Deps) { d.Connections = c })
+	f := ts.identified(request(), alice)
 	connection := storage.Connection{
-		ConnectionKey: storage.ConnectionKey{Issuer: labIssuer, Owner: storage.FlowOwner(f.ID), Server: "notion"},
+		ConnectionKey: storage.ConnectionKey{Issuer: testIssuer, Owner: storage.FlowOwner(f.ID), Server: "notion"},
 		ID:            "c-1", State: storage.Active, ExpiresAt: f.ExpiresAt,
 	}
-	if _, verdict, err := c.store.PutConnection(t.Context(), connection, l.time()); err != nil || verdict != storage.OK {
+	if _, verdict, err := c.store.PutConnection(t.Context(), connection, ts.clock.Now()); err != nil || verdict != storage.OK {
 		t.Fatal(verdict, err)
 	}
-	return l, c, f
+	return ts, c, f
 }
 
-func (l *lab) connectionOf(owner string) error {
-	_, err := l.store.Connection(l.t.Context(), storage.ConnectionKey{Issuer: labIssuer, Owner: owner, Server: "notion"}, l.time())
+func (ts *testServer) connectionOf(owner string) error {
+	_, err := ts.store.Connection(ts.t.Context(), storage.ConnectionKey{Issuer: testIssuer, Owner: owner, Server: "notion"}, ts.clock.Now())
 	return err
 }
 
 func TestFlowConnections(t *testing.T) {
 	t.Run("become the person's", func(t *testing.T) {
-		l, c, f := connecting(t)
-		if _, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}}); err != nil {
+		ts, c, f := connecting(t)
+		if _, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.connectionOf(alice.Subject); err != nil {
+		if err := ts.connectionOf(alice.Subject); err != nil {
 			t.Error(err)
 		}
-		if err := l.connectionOf(storage.FlowOwner(f.ID)); !errors.Is(err, storage.ErrNotFound) {
+		if err := ts.connectionOf(storage.FlowOwner(f.ID)); !errors.Is(err, storage.ErrNotFound) {
 			t.Error(err)
 		}
 		if len(c.adopted) != 1 || c.adopted[0].ID != "c-1" {
@@ -82,12 +82,12 @@ func TestFlowConnections(t *testing.T) {
 		}
 	})
 	t.Run("are gone with a refusal", func(t *testing.T) {
-		l, c, f := connecting(t)
-		if _, err := l.as.Flows.Deny(t.Context(), f); err != nil {
+		ts, c, f := connecting(t)
+		if _, err := ts.as.Flows.Deny(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
 		for _, owner := range []string{alice.Subject, storage.FlowOwner(f.ID)} {
-			if err := l.connectionOf(owner); !errors.Is(err, storage.ErrNotFound) {
+			if err := ts.connectionOf(owner); !errors.Is(err, storage.ErrNotFound) {
 				t.Errorf("%s: %v", owner, err)
 			}
 		}
@@ -96,25 +96,25 @@ func TestFlowConnections(t *testing.T) {
 		}
 	})
 	t.Run("changed since the person looked", func(t *testing.T) {
-		l, c, f := connecting(t)
+		ts, c, f := connecting(t)
 		c.stale = true
-		if target, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}}); !errors.Is(err, flows.ErrChanged) || target != "" {
+		if target, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}}); !errors.Is(err, flows.ErrChanged) || target != "" {
 			t.Errorf("%q, %v", target, err)
 		}
 		if c.adopted != nil {
 			t.Error("told of what was not committed")
 		}
 		c.stale = false
-		if _, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}}); err != nil {
+		if _, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}}); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("cannot be read", func(t *testing.T) {
-		l, c, f := connecting(t)
+		ts, c, f := connecting(t)
 		c.fail = errDisk
-		_, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}})
+		_, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}})
 		wantStatus(t, err, http.StatusServiceUnavailable)
-		if err := l.connectionOf(alice.Subject); !errors.Is(err, storage.ErrNotFound) {
+		if err := ts.connectionOf(alice.Subject); !errors.Is(err, storage.ErrNotFound) {
 			t.Error(err)
 		}
 	})

@@ -13,31 +13,31 @@ import (
 // N14: a reuse that revoked a grant is logged once, and none that did not,
 // whatever the store fails at on the way.
 func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
-	for name, reuse := range map[string]func(*lab) func() reply{
-		"authorization code": func(l *lab) func() reply {
-			code := l.code()
-			l.want(l.redeem("app", code), http.StatusOK, "")
-			return func() reply { return l.redeem("app", code) }
+	for name, reuse := range map[string]func(*testServer) func() reply{
+		"authorization code": func(ts *testServer) func() reply {
+			code := ts.code()
+			ts.want(ts.redeem("app", code), http.StatusOK, "")
+			return func() reply { return ts.redeem("app", code) }
 		},
-		"refresh token": func(l *lab) func() reply {
-			first := l.signedIn()
-			l.want(l.refresh("app", first.Refresh), http.StatusOK, "")
-			return func() reply { return l.refresh("app", first.Refresh) }
+		"refresh token": func(ts *testServer) func() reply {
+			first := ts.signedIn()
+			ts.want(ts.refresh("app", first.Refresh), http.StatusOK, "")
+			return func() reply { return ts.refresh("app", first.Refresh) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(fails string) (verbs []string) {
 				store := storetest.NewFaulty(memstore.New())
-				l := newLabOn(t, store, func(c *labSite) { c.RefreshReuseGrace = new(config.Duration(0)) })
-				again := reuse(l)
+				ts := newTestServerOn(t, store, func(c *siteConfig) { c.RefreshReuseGrace = new(config.Duration(0)) })
+				again := reuse(ts)
 				store.Called()
 				store.Fail(fails)
 				got := again()
 				verbs = store.Called()
 				store.Fail("")
-				logged := func() int { return l.logs.FilterMessage(name + " reuse detected; grant revoked").Len() }
+				logged := func() int { return ts.logs.FilterMessage(name + " reuse detected; grant revoked").Len() }
 				standing := func() int {
-					grants, err := l.as.Grants.List(t.Context(), alice.Subject)
+					grants, err := ts.as.Grants.List(t.Context(), alice.Subject)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -47,13 +47,13 @@ func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 					t.Errorf("%s failed: %d grants stand, %d lines in the log", fails, standing(), logged())
 				}
 				if fails == "" {
-					l.want(got, http.StatusBadRequest, "invalid_grant")
+					ts.want(got, http.StatusBadRequest, "invalid_grant")
 					return verbs
 				}
 				if got.status != http.StatusServiceUnavailable {
 					t.Errorf("%s failed: %d %s", fails, got.status, got.body)
 				}
-				l.want(again(), http.StatusBadRequest, "invalid_grant")
+				ts.want(again(), http.StatusBadRequest, "invalid_grant")
 				if logged() != 1 || standing() != 0 {
 					t.Errorf("%s failed; once more: %d grants stand, %d lines in the log", fails, standing(), logged())
 				}

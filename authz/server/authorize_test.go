@@ -15,27 +15,27 @@ import (
 
 // refusedRequest asserts that an authorization request ends on our own page,
 // goes nowhere, and leaves nothing behind.
-func (l *lab) refusedRequest(w *httptest.ResponseRecorder, status int, code string) {
-	l.t.Helper()
-	if w.Code != status || !strings.Contains(l.pages.message, "("+code+")") {
-		l.t.Errorf("answer = %d %q, want %d with %s", w.Code, l.pages.message, status, code)
+func (ts *testServer) refusedRequest(w *httptest.ResponseRecorder, status int, code string) {
+	ts.t.Helper()
+	if w.Code != status || !strings.Contains(ts.pages.message, "("+code+")") {
+		ts.t.Errorf("answer = %d %q, want %d with %s", w.Code, ts.pages.message, status, code)
 	}
 	if w.Header().Get("Location") != "" || w.Header().Get("Set-Cookie") != "" {
-		l.t.Errorf("a refused request got Location %q, cookie %q", w.Header().Get("Location"), w.Header().Get("Set-Cookie"))
+		ts.t.Errorf("a refused request got Location %q, cookie %q", w.Header().Get("Location"), w.Header().Get("Set-Cookie"))
 	}
-	if uuid.Validate(l.pages.correlationID) != nil || len(l.logs.FilterField(zapCorrelation(l.pages.correlationID)).All()) != 1 {
-		l.t.Errorf("correlation id %q is not in the log", l.pages.correlationID)
+	if uuid.Validate(ts.pages.correlationID) != nil || len(ts.logs.FilterField(zapCorrelation(ts.pages.correlationID)).All()) != 1 {
+		ts.t.Errorf("correlation id %q is not in the log", ts.pages.correlationID)
 	}
-	if n := l.store.writes.Load(); n != 0 {
-		l.t.Errorf("%d writes", n)
+	if n := ts.store.writes.Load(); n != 0 {
+		ts.t.Errorf("%d writes", n)
 	}
 }
 
 func TestAuthorizeStartsFlow_AS40_A15(t *testing.T) {
 	for name, path := range map[string]string{"documented": AuthorizePath, "default of 2025-03-26": "/authorize"} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			w := l.serve(httptest.NewRequest(http.MethodGet, labIssuer+path+"?"+request("unknown", "ignored", "prompt", "none").Encode(), nil))
+			ts := newTestServer(t)
+			w := ts.serve(httptest.NewRequest(http.MethodGet, testIssuer+path+"?"+request("unknown", "ignored", "prompt", "none").Encode(), nil))
 			if w.Code != http.StatusFound || !strings.HasPrefix(w.Header().Get("Location"), ConsentPath+"?flow_id=") {
 				t.Fatalf("answer = %d to %q", w.Code, w.Header().Get("Location"))
 			}
@@ -49,10 +49,10 @@ func TestAuthorizeStartsFlow_AS40_A15(t *testing.T) {
 }
 
 func TestAuthorizeByPost_AS40_A14(t *testing.T) {
-	l := newLab(t)
-	r := httptest.NewRequest(http.MethodPost, labIssuer+AuthorizePath+"?client_id=evil", strings.NewReader(request().Encode()))
+	ts := newTestServer(t)
+	r := httptest.NewRequest(http.MethodPost, testIssuer+AuthorizePath+"?client_id=evil", strings.NewReader(request().Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	w := l.serve(r)
+	w := ts.serve(r)
 	if w.Code != http.StatusSeeOther {
 		t.Fatalf("answer = %d %s", w.Code, w.Body)
 	}
@@ -63,22 +63,22 @@ func TestRedirectURI_A01_A02_A03_A06_A07_A13_AS42_AS44_AS45(t *testing.T) {
 		name, client, uri string
 		ok                bool
 	}{
-		{"registered", "app", labRedirect, true},
+		{"registered", "app", testRedirect, true},
 		{"registered with query", "app", "https://app.example/other?keep=1", true},
 		{"other host", "app", "https://evil.example/cb", false},
 		{"longer host", "app", "https://evil-app.example/cb", false},
 		{"host as user", "app", "https://app.example@evil.example/cb", false},
 		{"backslash", "app", `https://app.example\@evil.example/cb`, false},
-		{"slash at the end", "app", labRedirect + "/", false},
+		{"slash at the end", "app", testRedirect + "/", false},
 		{"upper case", "app", "https://app.example/CB", false},
 		{"default port", "app", "https://app.example:443/cb", false},
-		{"query", "app", labRedirect + "?x", false},
-		{"fragment", "app", labRedirect + "#", false},
+		{"query", "app", testRedirect + "?x", false},
+		{"fragment", "app", testRedirect + "#", false},
 		{"encoded", "app", "https://app.example/%63b", false},
 		{"other path", "app", "https://app.example/cb2", false},
 		{"query changed", "app", "https://app.example/other?keep=2", false},
 		{"http", "app", "http://app.example/cb", false},
-		{"control character", "app", labRedirect + "\r\nX: y", false},
+		{"control character", "app", testRedirect + "\r\nX: y", false},
 		{"loopback port", "native", "http://127.0.0.1:5000/cb", true},
 		{"loopback without port", "native", "http://127.0.0.1/cb", true},
 		{"loopback path", "native", "http://127.0.0.1:5000/other", false},
@@ -94,10 +94,10 @@ func TestRedirectURI_A01_A02_A03_A06_A07_A13_AS42_AS44_AS45(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t)
-			w := l.authorizeRaw(request("client_id", tt.client, "redirect_uri", tt.uri).Encode())
+			ts := newTestServer(t)
+			w := ts.authorizeRaw(request("client_id", tt.client, "redirect_uri", tt.uri).Encode())
 			if !tt.ok {
-				l.refusedRequest(w, http.StatusBadRequest, "invalid_request")
+				ts.refusedRequest(w, http.StatusBadRequest, "invalid_request")
 				return
 			}
 			if w.Code != http.StatusFound {
@@ -131,19 +131,19 @@ func TestBadRequests_A10_A12_AS41_B01_B02_B03_F01_F03(t *testing.T) {
 		{"base64, not url", "code_challenge", strings.Repeat("a", 42) + "+", "invalid_request"},
 		{"line break in challenge", "code_challenge", strings.Repeat("a", 42) + "\n", "invalid_request"},
 		{"unknown resource", "resource", "https://other.example/mcp", "invalid_target"},
-		{"neighbouring resource", "resource", labMain + "2", "invalid_target"},
+		{"neighbouring resource", "resource", mainResource + "2", "invalid_target"},
 		{"relative resource", "resource", "/mcp", "invalid_target"},
-		{"resource with fragment", "resource", labMain + "#f", "invalid_target"},
-		{"resource with empty fragment", "resource", labMain + "#", "invalid_target"},
+		{"resource with fragment", "resource", mainResource + "#f", "invalid_target"},
+		{"resource with empty fragment", "resource", mainResource + "#", "invalid_target"},
 		{"resource with user", "resource", "https://u@mcp.example.com/mcp", "invalid_target"},
-		{"long resource", "resource", labMain + "/" + strings.Repeat("a", 3<<10), "invalid_target"},
+		{"long resource", "resource", mainResource + "/" + strings.Repeat("a", 3<<10), "invalid_target"},
 		{"malformed scope", "scope", `mcp:use "x"`, "invalid_scope"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t)
+			ts := newTestServer(t)
 			v := request(tt.parameter, tt.value)
-			l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusBadRequest, tt.code)
+			ts.refusedRequest(ts.authorizeRaw(v.Encode()), http.StatusBadRequest, tt.code)
 		})
 	}
 }
@@ -151,17 +151,17 @@ func TestBadRequests_A10_A12_AS41_B01_B02_B03_F01_F03(t *testing.T) {
 func TestRepeatedParameter_A11(t *testing.T) {
 	for name := range request("unknown", "x") {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
+			ts := newTestServer(t)
 			v := request("unknown", "x")
 			v.Add(name, v.Get(name))
-			w := l.authorizeRaw(v.Encode())
+			w := ts.authorizeRaw(v.Encode())
 			if name == "resource" {
 				if w.Code != http.StatusFound {
 					t.Errorf("answer = %d %s", w.Code, w.Body)
 				}
 				return
 			}
-			l.refusedRequest(w, http.StatusBadRequest, "invalid_request")
+			ts.refusedRequest(w, http.StatusBadRequest, "invalid_request")
 		})
 	}
 }
@@ -172,7 +172,7 @@ func TestOversized_A17(t *testing.T) {
 		many.Set("p"+strconv.Itoa(i), "x")
 	}
 	post := func(body string) *http.Request {
-		r := httptest.NewRequest(http.MethodPost, labIssuer+AuthorizePath, strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, testIssuer+AuthorizePath, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		return r
 	}
@@ -182,16 +182,16 @@ func TestOversized_A17(t *testing.T) {
 		r      *http.Request
 		status int
 	}{
-		{"query", httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?"+big, nil), http.StatusRequestURITooLong},
+		{"query", httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath+"?"+big, nil), http.StatusRequestURITooLong},
 		{"form", post(big), http.StatusRequestEntityTooLarge},
-		{"number of parameters", httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?"+many.Encode(), nil), http.StatusBadRequest},
-		{"malformed query", httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?a=%zz", nil), http.StatusBadRequest},
-		{"semicolons", httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?a=1;b=2", nil), http.StatusBadRequest},
+		{"number of parameters", httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath+"?"+many.Encode(), nil), http.StatusBadRequest},
+		{"malformed query", httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath+"?a=%zz", nil), http.StatusBadRequest},
+		{"semicolons", httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath+"?a=1;b=2", nil), http.StatusBadRequest},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t)
-			l.refusedRequest(l.serve(tt.r), tt.status, "invalid_request")
+			ts := newTestServer(t)
+			ts.refusedRequest(ts.serve(tt.r), tt.status, "invalid_request")
 		})
 	}
 }
@@ -199,9 +199,9 @@ func TestOversized_A17(t *testing.T) {
 func TestAuthorizeMethod_A18(t *testing.T) {
 	for _, method := range []string{http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions} {
 		t.Run(method, func(t *testing.T) {
-			l := newLab(t)
-			w := l.serve(httptest.NewRequest(method, labIssuer+AuthorizePath+"?"+request().Encode(), nil))
-			l.refusedRequest(w, http.StatusMethodNotAllowed, "invalid_request")
+			ts := newTestServer(t)
+			w := ts.serve(httptest.NewRequest(method, testIssuer+AuthorizePath+"?"+request().Encode(), nil))
+			ts.refusedRequest(w, http.StatusMethodNotAllowed, "invalid_request")
 			if w.Header().Get("Allow") != "GET, POST" {
 				t.Errorf("Allow = %q", w.Header().Get("Allow"))
 			}
@@ -222,9 +222,9 @@ func TestState_A09_A20_AS47(t *testing.T) {
 	}
 	for name, state := range states {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			f := l.identified(request("state", state), alice)
-			target, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{labNotion}})
+			ts := newTestServer(t)
+			f := ts.identified(request("state", state), alice)
+			target, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: []string{notionResource}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,7 +235,7 @@ func TestState_A09_A20_AS47(t *testing.T) {
 			if got.Get("state") != state || got.Has("state") != (state != "") {
 				t.Errorf("state = %q, want %q", got.Get("state"), state)
 			}
-			if len(got["code"]) != 1 || !slices.Equal(got["iss"], []string{labIssuer}) {
+			if len(got["code"]) != 1 || !slices.Equal(got["iss"], []string{testIssuer}) {
 				t.Errorf("code, iss = %q, %q", got["code"], got["iss"])
 			}
 		})
@@ -245,21 +245,21 @@ func TestState_A09_A20_AS47(t *testing.T) {
 func TestControlCharacters_A09(t *testing.T) {
 	for _, parameter := range []string{"client_id", "redirect_uri", "scope", "resource", "code_challenge", "unknown"} {
 		for _, c := range []string{"\x00", "\n", "\r", "\x1f", "\x7f"} {
-			l := newLab(t)
+			ts := newTestServer(t)
 			v := request("unknown", "x")
 			v.Set(parameter, v.Get(parameter)+c)
-			l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_request")
+			ts.refusedRequest(ts.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_request")
 		}
 	}
 }
 
 // A stranger's requests leave nothing in the store, however many.
 func TestNothingStored_I21(t *testing.T) {
-	l := newLab(t)
+	ts := newTestServer(t)
 	for range 1000 {
-		l.begin(request())
+		ts.begin(request())
 	}
-	if n := l.store.writes.Load(); n != 0 {
+	if n := ts.store.writes.Load(); n != 0 {
 		t.Errorf("%d writes", n)
 	}
 }
@@ -267,45 +267,45 @@ func TestNothingStored_I21(t *testing.T) {
 // Wrong requests are counted per address, right ones are free: a web page can
 // make a browser send as many wrong ones as it likes.
 func TestAuthorizeLimit(t *testing.T) {
-	l := newLab(t)
-	l.stopLimits()
-	wrong := func() *httptest.ResponseRecorder { return l.authorizeRaw(request("client_id", "x").Encode()) }
+	ts := newTestServer(t)
+	ts.stopLimits()
+	wrong := func() *httptest.ResponseRecorder { return ts.authorizeRaw(request("client_id", "x").Encode()) }
 	for range rejectedRequestsPerMinute {
-		l.begin(request())
-		l.refusedRequest(wrong(), http.StatusBadRequest, "invalid_client")
+		ts.begin(request())
+		ts.refusedRequest(wrong(), http.StatusBadRequest, "invalid_client")
 	}
 	w := wrong()
-	l.refusedRequest(w, http.StatusTooManyRequests, "temporarily_unavailable")
+	ts.refusedRequest(w, http.StatusTooManyRequests, "temporarily_unavailable")
 	if w.Header().Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	l.begin(request())
-	r := httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?"+request("client_id", "x").Encode(), nil)
+	ts.begin(request())
+	r := httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath+"?"+request("client_id", "x").Encode(), nil)
 	r.RemoteAddr = "198.51.100.7:1"
-	l.refusedRequest(l.serve(r), http.StatusBadRequest, "invalid_client")
+	ts.refusedRequest(ts.serve(r), http.StatusBadRequest, "invalid_client")
 }
 
 func TestAuthorizeStoreDown(t *testing.T) {
-	l := newLab(t)
-	l.store.failing("*", func() {
-		w := l.authorizeRaw(request("client_id", uuid.NewString()).Encode())
-		l.refusedRequest(w, http.StatusServiceUnavailable, "temporarily_unavailable")
+	ts := newTestServer(t)
+	ts.store.failing("*", func() {
+		w := ts.authorizeRaw(request("client_id", uuid.NewString()).Encode())
+		ts.refusedRequest(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 		if w.Header().Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
 		for range rejectedRequestsPerMinute { // nothing is wrong with these requests
-			l.refusedRequest(l.authorizeRaw(request("client_id", uuid.NewString()).Encode()), http.StatusServiceUnavailable, "temporarily_unavailable")
+			ts.refusedRequest(ts.authorizeRaw(request("client_id", uuid.NewString()).Encode()), http.StatusServiceUnavailable, "temporarily_unavailable")
 		}
 	})
-	l.refusedRequest(l.authorizeRaw(request("client_id", uuid.NewString()).Encode()), http.StatusBadRequest, "invalid_client")
+	ts.refusedRequest(ts.authorizeRaw(request("client_id", uuid.NewString()).Encode()), http.StatusBadRequest, "invalid_client")
 }
 
 func TestErrorsNeverReflect_C18(t *testing.T) {
 	const canary = "<script>canary</script>"
 	for parameter := range request() {
-		l := newLab(t)
+		ts := newTestServer(t)
 		v := request(parameter, canary)
-		if w := l.authorizeRaw(v.Encode()); strings.Contains(w.Body.String(), "canary") {
+		if w := ts.authorizeRaw(v.Encode()); strings.Contains(w.Body.String(), "canary") {
 			t.Errorf("%s is reflected: %s", parameter, w.Body)
 		}
 	}
@@ -315,15 +315,15 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add(request().Encode())
 	f.Add("response_type=code&client_id=app&resource=https://mcp.example.com/mcp&resource=")
 	f.Add("a=%zz&&=&;")
-	l := newLab(f)
+	ts := newTestServer(f)
 	f.Fuzz(func(t *testing.T, query string) {
-		l.as.deps.Limiter = ratelimit.New(1000)
-		w := l.authorizeRaw(query)
+		ts.as.deps.Limiter = ratelimit.New(1000)
+		w := ts.authorizeRaw(query)
 		location := w.Header().Get("Location")
 		if (w.Code == http.StatusFound) != strings.HasPrefix(location, ConsentPath+"?flow_id=") {
 			t.Errorf("answer = %d to %q", w.Code, location)
 		}
-		if w.Code != http.StatusFound && location != "" || l.store.writes.Load() != 0 {
+		if w.Code != http.StatusFound && location != "" || ts.store.writes.Load() != 0 {
 			t.Error("a refused request had an effect")
 		}
 	})

@@ -18,16 +18,16 @@ import (
 
 const goodDocument = `{"client_id":"$ID","client_name":"Claude Code","redirect_uris":["http://localhost/callback","http://127.0.0.1/callback"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`
 
-func documentLab(t testing.TB, options ...func(*labSite)) (*lab, *oauthtest.Host) {
-	l := newLab(t, options...)
-	l.allowLoopback()
-	return l, oauthtest.NewHost(t)
+func newDocumentServer(t testing.TB, options ...func(*siteConfig)) (*testServer, *oauthtest.Host) {
+	ts := newTestServer(t, options...)
+	ts.allowLoopback()
+	return ts, oauthtest.NewHost(t)
 }
 
 func TestMetadataDocument_AS20_AS21_AS22(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	id := h.Publish("/claude.json", goodDocument)
-	c, err := l.lookup(id)
+	c, err := ts.lookup(id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,35 +35,35 @@ func TestMetadataDocument_AS20_AS21_AS22(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	// Claude Code: no port in the document, a free one at request time.
-	f := l.open(l.begin(request("client_id", id, "redirect_uri", "http://localhost:53211/callback")))
+	f := ts.open(ts.begin(request("client_id", id, "redirect_uri", "http://localhost:53211/callback")))
 	if f.Client.ID != id {
 		t.Errorf("flow of %s", f.Client.ID)
 	}
-	if w := l.authorizeRaw(request("client_id", id, "redirect_uri", "http://localhost:53211/other").Encode()); w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
+	if w := ts.authorizeRaw(request("client_id", id, "redirect_uri", "http://localhost:53211/other").Encode()); w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
 		t.Errorf("AS-22: another redirect URI: %d", w.Code)
 	}
 }
 
 func TestMetadataDocumentSignIn_H17(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	id := h.Publish("/c", goodDocument)
 	v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
 	var devices []reply
 	for range 2 {
-		got := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
-		l.want(got, http.StatusOK, "")
+		got := ts.redeem(id, ts.approved(v, alice).Get("code"), "redirect_uri", "-")
+		ts.want(got, http.StatusOK, "")
 		devices = append(devices, got)
 	}
-	if !l.live(devices[0].Access) {
+	if !ts.live(devices[0].Access) {
 		t.Error("signing in on a second device ends the first")
 	}
-	l.want(l.refresh(id, devices[0].Refresh), http.StatusOK, "")
+	ts.want(ts.refresh(id, devices[0].Refresh), http.StatusOK, "")
 }
 
 // A host that cannot be reached, or not be trusted, tells no more than a bad
 // document does.
 func TestUnreachableDocuments_H16(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
@@ -73,11 +73,11 @@ func TestUnreachableDocuments_H16(t *testing.T) {
 	for name, id := range map[string]string{
 		"closed port": closed.URL + "/d", "certificate of nobody": untrusted.URL + "/d", "404": h.URL + "/nothing",
 	} {
-		w := l.authorizeRaw(request("client_id", id, "redirect_uri", "http://127.0.0.1/callback").Encode())
+		w := ts.authorizeRaw(request("client_id", id, "redirect_uri", "http://127.0.0.1/callback").Encode())
 		if w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
-		bodies[strings.ReplaceAll(w.Body.String(), l.pages.correlationID, "")] = true
+		bodies[strings.ReplaceAll(w.Body.String(), ts.pages.correlationID, "")] = true
 	}
 	if len(bodies) != 1 {
 		t.Errorf("answers differ: %v", bodies)
@@ -85,36 +85,36 @@ func TestUnreachableDocuments_H16(t *testing.T) {
 }
 
 func TestDocumentChanges_AS31_H12(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	id := h.Publish("/c", goodDocument, "Cache-Control", "max-age=60")
 	v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
-	b := l.begin(v)
-	issued := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
-	l.want(issued, http.StatusOK, "")
+	b := ts.begin(v)
+	issued := ts.redeem(id, ts.approved(v, alice).Get("code"), "redirect_uri", "-")
+	ts.want(issued, http.StatusOK, "")
 	h.Publish("/c", strings.ReplaceAll(goodDocument, "/callback", "/evil"), "Cache-Control", "max-age=60")
-	if _, err := l.as.Flows.Open(b.get(), b.flowID); err != nil {
+	if _, err := ts.as.Flows.Open(b.get(), b.flowID); err != nil {
 		t.Errorf("while the old document is fresh: %v", err)
 	}
-	l.advance(61 * time.Second)
-	if _, err := l.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, flows.ErrInvalid) {
+	ts.clock.Advance(61 * time.Second)
+	if _, err := ts.as.Flows.Open(b.get(), b.flowID); !errors.Is(err, flows.ErrInvalid) {
 		t.Errorf("a flow begun under the old document: %v", err)
 	}
-	if w := l.authorizeRaw(v.Encode()); w.Code != http.StatusBadRequest {
+	if w := ts.authorizeRaw(v.Encode()); w.Code != http.StatusBadRequest {
 		t.Errorf("the old redirect URI: %d", w.Code)
 	}
-	l.want(l.refresh(id, issued.Refresh), http.StatusBadRequest, "invalid_grant")
-	if l.live(issued.Access) {
+	ts.want(ts.refresh(id, issued.Refresh), http.StatusBadRequest, "invalid_grant")
+	if ts.live(issued.Access) {
 		t.Error("the grant made through the old redirect URI lives on")
 	}
 }
 
 // A document may grow: what people approved is still in it.
 func TestDocumentGrows_H12(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	id := h.Publish("/c", goodDocument, "Cache-Control", "max-age=60")
-	issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:53211/callback"), alice).Get("code"), "redirect_uri", "-")
-	l.want(issued, http.StatusOK, "")
+	issued := ts.redeem(id, ts.approved(request("client_id", id, "redirect_uri", "http://localhost:53211/callback"), alice).Get("code"), "redirect_uri", "-")
+	ts.want(issued, http.StatusOK, "")
 	h.Publish("/c", strings.Replace(goodDocument, `["http:`, `["https://client.example/cb","http:`, 1), "Cache-Control", "max-age=60")
-	l.advance(61 * time.Second)
-	l.want(l.refresh(id, issued.Refresh), http.StatusOK, "")
+	ts.clock.Advance(61 * time.Second)
+	ts.want(ts.refresh(id, issued.Refresh), http.StatusOK, "")
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// authConfig adds a client per authentication method. All secrets are labSecret.
-func authConfig(c *labSite) {
-	secret := storage.HashOf(labSecret)
+// authConfig adds a client per authentication method. All secrets are testSecret.
+func authConfig(c *siteConfig) {
+	secret := storage.HashOf(testSecret)
 	for id, method := range map[string]string{"public": oauth.AuthNone, "basic": oauth.AuthSecretBasic, "post": oauth.AuthSecretPost, "either": ""} {
-		client := clients.Client{ID: id, SecretHash: &secret, Metadata: oauth.ClientMetadata{RedirectURIs: []string{labRedirect}, TokenEndpointAuthMethod: method}}
+		client := clients.Client{ID: id, SecretHash: &secret, Metadata: oauth.ClientMetadata{RedirectURIs: []string{testRedirect}, TokenEndpointAuthMethod: method}}
 		if id == "public" {
 			client.SecretHash = nil
 		}
@@ -33,20 +33,20 @@ func basicAuth(id, secret string) string {
 }
 
 // authenticate asks who makes a request with the headers and parameters.
-func (l *lab) authenticate(address string, authorization []string, parameters ...string) (*clients.Authenticated, error) {
-	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, nil)
+func (ts *testServer) authenticate(address string, authorization []string, parameters ...string) (*clients.Authenticated, error) {
+	r := httptest.NewRequest(http.MethodPost, testIssuer+TokenPath, nil)
 	r.RemoteAddr = address
 	r.Header["Authorization"] = authorization
-	return l.as.authenticator.Authenticate(r, with(url.Values{}, parameters...))
+	return ts.as.authenticator.Authenticate(r, with(url.Values{}, parameters...))
 }
 
 func TestRefusalOnTheWire_C02(t *testing.T) {
-	l := newLab(t, authConfig)
-	r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, strings.NewReader(redemption("x").Encode()))
+	ts := newTestServer(t, authConfig)
+	r := httptest.NewRequest(http.MethodPost, testIssuer+TokenPath, strings.NewReader(redemption("x").Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("basic", "wrong")
-	got := l.reply(l.serve(r))
-	l.want(got, http.StatusUnauthorized, "invalid_client")
+	got := ts.reply(ts.serve(r))
+	ts.want(got, http.StatusUnauthorized, "invalid_client")
 	if !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic ") {
 		t.Errorf("challenge %q", got.header.Get("WWW-Authenticate"))
 	}
@@ -54,62 +54,62 @@ func TestRefusalOnTheWire_C02(t *testing.T) {
 
 func TestBruteForce_C17(t *testing.T) {
 	const attacker, owner = "192.0.2.66", "192.0.2.7"
-	guess := func(l *lab, address, id, secret string) int {
-		_, err := l.authenticate(address, nil, "client_id", id, "client_secret", secret)
+	guess := func(ts *testServer, address, id, secret string) int {
+		_, err := ts.authenticate(address, nil, "client_id", id, "client_secret", secret)
 		if err == nil {
 			return http.StatusOK
 		}
 		return oauth.AsError(err).Status
 	}
 	t.Run("per client", func(t *testing.T) {
-		l := newLab(t, authConfig)
+		ts := newTestServer(t, authConfig)
 		statuses := map[int]int{}
 		for range 20 {
-			statuses[guess(l, attacker, "post", "wrong")]++
+			statuses[guess(ts, attacker, "post", "wrong")]++
 		}
 		if statuses[http.StatusUnauthorized] != authFailuresPerClient || statuses[http.StatusTooManyRequests] != 20-authFailuresPerClient {
 			t.Errorf("answers %v", statuses)
 		}
-		if got := guess(l, attacker, "post", labSecret); got != http.StatusOK {
+		if got := guess(ts, attacker, "post", testSecret); got != http.StatusOK {
 			t.Errorf("the right secret among the guesses: %d", got)
 		}
 		form := url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"}, "client_secret": {"wrong"}}
-		r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, strings.NewReader(form.Encode()))
+		r := httptest.NewRequest(http.MethodPost, testIssuer+TokenPath, strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.RemoteAddr = attacker
-		w := l.serve(r)
+		w := ts.serve(r)
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("the answer: %d %v", w.Code, w.Header())
 		}
-		if got := guess(l, owner, "post", labSecret); got != http.StatusOK {
+		if got := guess(ts, owner, "post", testSecret); got != http.StatusOK {
 			t.Errorf("the right secret from elsewhere: %d", got)
 		}
-		if got := guess(l, attacker, "either", labSecret); got != http.StatusOK {
+		if got := guess(ts, attacker, "either", testSecret); got != http.StatusOK {
 			t.Errorf("another client at that address: %d", got)
 		}
-		if _, err := l.authenticate(attacker, nil, "client_id", "public"); err != nil {
+		if _, err := ts.authenticate(attacker, nil, "client_id", "public"); err != nil {
 			t.Errorf("a public client at that address: %v", err)
 		}
 	})
 	t.Run("success costs nothing", func(t *testing.T) {
-		l := newLab(t, authConfig)
+		ts := newTestServer(t, authConfig)
 		for range 200 {
-			if got := guess(l, owner, "post", labSecret); got != http.StatusOK {
+			if got := guess(ts, owner, "post", testSecret); got != http.StatusOK {
 				t.Fatalf("got %d", got)
 			}
 		}
 	})
 	t.Run("the server's failures cost nothing", func(t *testing.T) {
-		l := newLab(t)
-		reg := l.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"client_secret_post"}`)
-		l.store.failing("*", func() {
+		ts := newTestServer(t)
+		reg := ts.register(`{"redirect_uris":["https://c.example/cb"],"token_endpoint_auth_method":"client_secret_post"}`)
+		ts.store.failing("*", func() {
 			for range 20 {
-				if got := guess(l, owner, reg.ID, reg.Secret); got != http.StatusServiceUnavailable {
+				if got := guess(ts, owner, reg.ID, reg.Secret); got != http.StatusServiceUnavailable {
 					t.Fatalf("got %d", got)
 				}
 			}
 		})
-		if got := guess(l, owner, reg.ID, reg.Secret); got != http.StatusOK {
+		if got := guess(ts, owner, reg.ID, reg.Secret); got != http.StatusOK {
 			t.Errorf("afterwards %d", got)
 		}
 	})
@@ -120,31 +120,31 @@ func TestBruteForce_C17(t *testing.T) {
 func TestFetchesPerAddress_H11(t *testing.T) {
 	const attacker, elsewhere = "192.0.2.66", "192.0.2.7"
 	invented := func(i int) string { return fmt.Sprintf("http://127.0.1.%d:1/c", i) }
-	for name, ask := range map[string]func(l *lab, address, id string) int{
-		"token": func(l *lab, address, id string) int {
-			if _, err := l.authenticate(address, nil, "client_id", id); err != nil {
+	for name, ask := range map[string]func(ts *testServer, address, id string) int{
+		"token": func(ts *testServer, address, id string) int {
+			if _, err := ts.authenticate(address, nil, "client_id", id); err != nil {
 				return oauth.AsError(err).Status
 			}
 			return http.StatusOK
 		},
-		"authorize": func(l *lab, address, id string) int {
-			r := httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath+"?"+request("client_id", id, "redirect_uri", "http://localhost:1/callback").Encode(), nil)
+		"authorize": func(ts *testServer, address, id string) int {
+			r := httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath+"?"+request("client_id", id, "redirect_uri", "http://localhost:1/callback").Encode(), nil)
 			r.RemoteAddr = address
-			return l.serve(r).Code
+			return ts.serve(r).Code
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t)
-			l.stopLimits()
+			ts, h := newDocumentServer(t)
+			ts.stopLimits()
 			known := h.Publish("/c", goodDocument)
-			if got := ask(l, elsewhere, known); got >= http.StatusBadRequest {
+			if got := ask(ts, elsewhere, known); got >= http.StatusBadRequest {
 				t.Fatalf("a good client: %d", got)
 			}
 			var limited atomic.Int32
 			var wg sync.WaitGroup
 			for i := range 3 * fetchesPerAddress {
 				wg.Go(func() {
-					if ask(l, attacker, invented(i)) == http.StatusTooManyRequests {
+					if ask(ts, attacker, invented(i)) == http.StatusTooManyRequests {
 						limited.Add(1)
 					}
 				})
@@ -153,10 +153,10 @@ func TestFetchesPerAddress_H11(t *testing.T) {
 			if n := limited.Load(); n != 2*fetchesPerAddress {
 				t.Errorf("%d of %d limited", n, 3*fetchesPerAddress)
 			}
-			if got := ask(l, attacker, known); got >= http.StatusBadRequest {
+			if got := ask(ts, attacker, known); got >= http.StatusBadRequest {
 				t.Errorf("a known client at that address: %d", got)
 			}
-			if got := ask(l, elsewhere, invented(250)); got == http.StatusTooManyRequests || got < http.StatusBadRequest {
+			if got := ask(ts, elsewhere, invented(250)); got == http.StatusTooManyRequests || got < http.StatusBadRequest {
 				t.Errorf("from elsewhere: %d", got)
 			}
 		})

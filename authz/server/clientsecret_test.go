@@ -23,28 +23,28 @@ func wrongSecrets(right string) []string {
 // How much of a secret somebody knows changes nothing about the answer: what is
 // compared are hashes, which share nothing, in constant time.
 func TestWrongSecretsAreAllAlike_C03(t *testing.T) {
-	l := newLab(t, authConfig, func(c *labSite) { c.Registration.RateLimit = new(0) })
-	reg := l.register(publicClient)
+	ts := newTestServer(t, authConfig, func(c *siteConfig) { c.Registration.RateLimit = new(0) })
+	reg := ts.register(publicClient)
 	ways := map[string]struct {
 		right string
 		try   func(address, secret string) error
 	}{
-		"secret in the header": {labSecret, func(address, secret string) error {
-			_, err := l.authenticate(address, []string{basicAuth("basic", secret)})
+		"secret in the header": {testSecret, func(address, secret string) error {
+			_, err := ts.authenticate(address, []string{basicAuth("basic", secret)})
 			return err
 		}},
-		"secret in the form": {labSecret, func(address, secret string) error {
-			_, err := l.authenticate(address, nil, "client_id", "post", "client_secret", secret)
+		"secret in the form": {testSecret, func(address, secret string) error {
+			_, err := ts.authenticate(address, nil, "client_id", "post", "client_secret", secret)
 			return err
 		}},
 		"registration token": {reg.Token, func(address, secret string) error {
-			r, err := http.NewRequest(http.MethodGet, labIssuer+reg.path(), nil)
+			r, err := http.NewRequest(http.MethodGet, testIssuer+reg.path(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.RemoteAddr = address
 			r.Header.Set("Authorization", "Bearer "+secret)
-			_, _, err = l.as.registrationEndpoint().open(r)
+			_, _, err = ts.as.registrationEndpoint().open(r)
 			return err
 		}},
 	}

@@ -134,16 +134,16 @@ func TestPreflight_E15_P12(t *testing.T) {
 
 // Web pages may use every endpoint that knows no cookies, and no other.
 func TestCORSOfEndpoints_AS40_AS73(t *testing.T) {
-	l := newLab(t)
+	ts := newTestServer(t)
 	for path, open := range map[string]bool{
 		TokenPath: true, "/token": true, RegisterPath: true, "/register": true, RegisterPath + "/": true,
 		RevokePath: true, IntrospectPath: true, oauth.AuthorizationServerPath: true,
 		AuthorizePath: false, "/authorize": false,
 	} {
 		for _, method := range []string{"OPTIONS", "POST", "GET"} {
-			r := httptest.NewRequest(method, labIssuer+path, nil)
+			r := httptest.NewRequest(method, testIssuer+path, nil)
 			r.Header.Set("Origin", "https://page.example")
-			h := l.serve(r).Header()
+			h := ts.serve(r).Header()
 			if got := h.Get("Access-Control-Allow-Origin"); (got == "*") != open || !open && got != "" {
 				t.Errorf("%s %s: Access-Control-Allow-Origin %q", method, path, got)
 			}

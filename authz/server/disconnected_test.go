@@ -52,11 +52,11 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 // A grant that could not be ended goes on, and nobody is told otherwise.
 func TestDisconnectedWithoutTheStore(t *testing.T) {
 	store := storetest.NewFaulty(memstore.New())
-	l := newLabOn(t, store)
-	issued := l.redeem("app", l.code(), "redirect_uri", "-")
-	l.want(issued, http.StatusOK, "")
-	g := l.as.Gate(l.as.cfg.Servers[0])
-	r := httptest.NewRequest(http.MethodPost, labNotion, nil)
+	ts := newTestServerOn(t, store)
+	issued := ts.redeem("app", ts.code(), "redirect_uri", "-")
+	ts.want(issued, http.StatusOK, "")
+	g := ts.as.Gate(ts.as.cfg.Servers[0])
+	r := httptest.NewRequest(http.MethodPost, notionResource, nil)
 	r.Header.Set("Authorization", "Bearer "+issued.Access)
 	c := g.Check(httptest.NewRecorder(), r)
 	if c == nil {
@@ -68,7 +68,7 @@ func TestDisconnectedWithoutTheStore(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	if n := l.logs.FilterMessageSnippet("revoked a grant").Len(); n != 0 {
+	if n := ts.logs.FilterMessageSnippet("revoked a grant").Len(); n != 0 {
 		t.Error("the log says that the grant ended")
 	}
 	store.Fail("")

@@ -7,9 +7,9 @@ import (
 )
 
 // look asks for a document and returns how many requests that made.
-func (l *lab) look(t *testing.T, h *oauthtest.Host, id string) (int, error) {
+func (ts *testServer) look(t *testing.T, h *oauthtest.Host, id string) (int, error) {
 	t.Helper()
 	before := h.Hits()
-	_, err := l.lookup(id)
+	_, err := ts.lookup(id)
 	return h.Hits() - before, err
 }

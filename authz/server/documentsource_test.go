@@ -18,9 +18,9 @@ import (
 )
 
 // askAs posts the parameters as the client with the ID.
-func (l *lab) askAs(path, id string, parameters ...string) reply {
-	l.t.Helper()
-	return l.post(path, id, with(url.Values{"grant_type": {"refresh_token"}}, parameters...))
+func (ts *testServer) askAs(path, id string, parameters ...string) reply {
+	ts.t.Helper()
+	return ts.post(path, id, with(url.Values{"grant_type": {"refresh_token"}}, parameters...))
 }
 
 // A client forgets its tokens when it reads invalid_client. It reads that where
@@ -43,55 +43,55 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 		"moved":           {status(http.StatusFound), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t)
+			ts, h := newDocumentServer(t)
 			id := h.Publish("/c", goodDocument)
 			v := request("client_id", id, "redirect_uri", "http://localhost:53211/callback")
-			code := l.approved(v, alice).Get("code")
-			issued := l.redeem(id, l.approved(v, alice).Get("code"), "redirect_uri", "-")
-			l.want(issued, http.StatusOK, "")
-			other := l.signedIn()
+			code := ts.approved(v, alice).Get("code")
+			issued := ts.redeem(id, ts.approved(v, alice).Get("code"), "redirect_uri", "-")
+			ts.want(issued, http.StatusOK, "")
+			other := ts.signedIn()
 			h.Handle("/c", tc.serve)
 
-			refresh := func(token string) reply { return l.askAs(TokenPath, id, "refresh_token", token) }
+			refresh := func(token string) reply { return ts.askAs(TokenPath, id, "refresh_token", token) }
 			for what, ask := range map[string]func() reply{
 				"refresh":       func() reply { return refresh(issued.Refresh) },
-				"code":          func() reply { return l.redeem(id, code, "redirect_uri", "-") },
-				"revocation":    func() reply { return l.askAs(RevokePath, id, "token", issued.Refresh) },
-				"access token":  func() reply { return l.askAs(RevokePath, id, "token", issued.Access) },
-				"introspection": func() reply { return l.askAs(IntrospectPath, id, "token", issued.Access) },
+				"code":          func() reply { return ts.redeem(id, code, "redirect_uri", "-") },
+				"revocation":    func() reply { return ts.askAs(RevokePath, id, "token", issued.Refresh) },
+				"access token":  func() reply { return ts.askAs(RevokePath, id, "token", issued.Access) },
+				"introspection": func() reply { return ts.askAs(IntrospectPath, id, "token", issued.Access) },
 			} {
-				l.restart()
+				ts.restart()
 				got := ask()
 				switch {
 				case !tc.passes:
-					l.want(got, http.StatusUnauthorized, "invalid_client")
+					ts.want(got, http.StatusUnauthorized, "invalid_client")
 				case got.status != http.StatusServiceUnavailable || got.Error != "temporarily_unavailable" || got.header.Get("Retry-After") == "":
 					t.Errorf("%s: %d %s", what, got.status, got.body)
 				}
 			}
 			refresh(issued.Refresh)
-			l.want(refresh(issued.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable") // nobody asked the host
+			ts.want(refresh(issued.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable") // nobody asked the host
 
 			for range 4 {
-				l.want(refresh(other.Refresh), http.StatusUnauthorized, "invalid_client")
-				l.want(refresh(tokens.RefreshPrefix+"x"), http.StatusUnauthorized, "invalid_client")
-				l.want(refresh("-"), http.StatusUnauthorized, "invalid_client")
-				l.want(l.askAs(RevokePath, id, "token", "x"), http.StatusUnauthorized, "invalid_client")
-				l.restart()
+				ts.want(refresh(other.Refresh), http.StatusUnauthorized, "invalid_client")
+				ts.want(refresh(tokens.RefreshPrefix+"x"), http.StatusUnauthorized, "invalid_client")
+				ts.want(refresh("-"), http.StatusUnauthorized, "invalid_client")
+				ts.want(ts.askAs(RevokePath, id, "token", "x"), http.StatusUnauthorized, "invalid_client")
+				ts.restart()
 			}
 
 			h.Publish("/c", goodDocument)
-			l.advance(time.Minute)
-			l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
+			ts.clock.Advance(time.Minute)
+			ts.want(ts.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
 		})
 	}
 	t.Run("wrong document", func(t *testing.T) {
-		l, h := documentLab(t)
+		ts, h := newDocumentServer(t)
 		id := h.Publish("/c", goodDocument)
-		issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
+		issued := ts.redeem(id, ts.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
 		h.Publish("/c", strings.ReplaceAll(goodDocument, "$ID", "https://other.example/c"))
-		l.restart()
-		l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusUnauthorized, "invalid_client")
+		ts.restart()
+		ts.want(ts.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusUnauthorized, "invalid_client")
 	})
 }
 
@@ -111,17 +111,17 @@ func TestStrangersDocumentIsGone_H16(t *testing.T) {
 		"broken": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, h := documentLab(t)
-			l.stopLimits()
+			ts, h := newDocumentServer(t)
+			ts.stopLimits()
 			v := request("client_id", h.Publish("/c", goodDocument), "redirect_uri", "http://localhost:1/callback")
-			l.begin(v)
+			ts.begin(v)
 			h.Handle("/c", trouble)
-			l.advance(24*time.Hour + time.Second)
+			ts.clock.Advance(24*time.Hour + time.Second)
 			for range rejectedRequestsPerMinute {
-				l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_client")
+				ts.refusedRequest(ts.authorizeRaw(v.Encode()), http.StatusBadRequest, "invalid_client")
 			}
-			l.refusedRequest(l.authorizeRaw(v.Encode()), http.StatusTooManyRequests, "temporarily_unavailable")
-			if n := l.logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 0 {
+			ts.refusedRequest(ts.authorizeRaw(v.Encode()), http.StatusTooManyRequests, "temporarily_unavailable")
+			if n := ts.logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 0 {
 				t.Errorf("%d errors in the log", n)
 			}
 		})
@@ -130,30 +130,30 @@ func TestStrangersDocumentIsGone_H16(t *testing.T) {
 
 // A person in the middle of signing in can go on when the host is back.
 func TestTroubleDuringFlow_AS23(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	id := h.Publish("/c", goodDocument)
-	b := l.begin(request("client_id", id, "redirect_uri", "http://localhost:1/callback"))
+	b := ts.begin(request("client_id", id, "redirect_uri", "http://localhost:1/callback"))
 	h.Handle("/c", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
-	l.restart()
-	if _, err := l.as.Flows.Open(b.get(), b.flowID); err == nil || errors.Is(err, flows.ErrInvalid) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
+	ts.restart()
+	if _, err := ts.as.Flows.Open(b.get(), b.flowID); err == nil || errors.Is(err, flows.ErrInvalid) || oauth.AsError(err).Status != http.StatusServiceUnavailable {
 		t.Errorf("while the host is broken: %v", err)
 	}
 	h.Publish("/c", goodDocument)
-	l.open(b)
+	ts.open(b)
 }
 
 // What strangers used up is not missing to a client that was here before, not
 // even after a restart.
 func TestOwnTokensOutlastFlood_H11(t *testing.T) {
-	l, h := documentLab(t)
+	ts, h := newDocumentServer(t)
 	id := h.Publish("/c", goodDocument)
-	issued := l.redeem(id, l.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
-	l.restart()
-	l.stopLimits()
+	issued := ts.redeem(id, ts.approved(request("client_id", id, "redirect_uri", "http://localhost:1/callback"), alice).Get("code"), "redirect_uri", "-")
+	ts.restart()
+	ts.stopLimits()
 	for i := range 3 * fetchesPerHost {
-		_, _ = l.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.URL, "/x", i))
+		_, _ = ts.lookupFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprint(h.URL, "/x", i))
 	}
-	_, err := l.lookupFrom("198.51.100.1", id)
+	_, err := ts.lookupFrom("198.51.100.1", id)
 	refusedBecause(t, err, "invalid_client", "too many fetches from this host")
-	l.want(l.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
+	ts.want(ts.askAs(TokenPath, id, "refresh_token", issued.Refresh), http.StatusOK, "")
 }

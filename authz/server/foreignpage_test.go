@@ -19,23 +19,23 @@ var foreignPage = map[string][]string{
 	"an old one":    {"Origin", "https://evil.example"},
 	"a sibling":     {"Origin", "https://other.example.com", "Sec-Fetch-Site", "same-site"},
 	"an image":      {"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"},
-	"two pages":     {"Origin", labIssuer, "Origin", "https://evil.example"},
-	"a port nearby": {"Origin", labIssuer + ":8443"},
+	"two pages":     {"Origin", testIssuer, "Origin", "https://evil.example"},
+	"a port nearby": {"Origin", testIssuer + ":8443"},
 }
 
 // submit posts a form with headers in pairs.
-func (l *lab) submit(path string, form url.Values, headers ...string) *httptest.ResponseRecorder {
-	return l.send(http.MethodPost, path, form.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
+func (ts *testServer) submit(path string, form url.Values, headers ...string) *httptest.ResponseRecorder {
+	return ts.send(http.MethodPost, path, form.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
 }
 
 func TestFromForeignPage(t *testing.T) {
-	l := newLab(t, func(c *labSite) { c.AllowedOrigins = []string{"https://app.example"} })
+	ts := newTestServer(t, func(c *siteConfig) { c.AllowedOrigins = []string{"https://app.example"} })
 	foreign := func(headers ...string) bool {
-		r := httptest.NewRequest(http.MethodPost, labIssuer+TokenPath, nil)
+		r := httptest.NewRequest(http.MethodPost, testIssuer+TokenPath, nil)
 		for i := 0; i < len(headers); i += 2 {
 			r.Header.Add(headers[i], headers[i+1])
 		}
-		return l.as.cfg.Origins().FromForeignPage(r)
+		return ts.as.cfg.Origins().FromForeignPage(r)
 	}
 	for name, headers := range foreignPage {
 		if !foreign(headers...) {
@@ -44,7 +44,7 @@ func TestFromForeignPage(t *testing.T) {
 	}
 	for name, headers := range map[string][]string{
 		"a program":           nil,
-		"this site":           {"Origin", labIssuer, "Sec-Fetch-Site", "same-origin"},
+		"this site":           {"Origin", testIssuer, "Sec-Fetch-Site", "same-origin"},
 		"a development tool":  {"Origin", "http://localhost:6274", "Sec-Fetch-Site", "cross-site"},
 		"an allowed page":     {"Origin", "https://app.example", "Sec-Fetch-Site", "cross-site"},
 		"a person who typed":  {"Sec-Fetch-Site", "none"},
@@ -61,28 +61,28 @@ func TestFromForeignPage(t *testing.T) {
 func TestForeignPageLocksNobodyOut_C17(t *testing.T) {
 	for page, headers := range foreignPage {
 		for name, tc := range map[string]struct {
-			send  func(l *lab, headers ...string) *httptest.ResponseRecorder
+			send  func(ts *testServer, headers ...string) *httptest.ResponseRecorder
 			limit int
 		}{
-			"registrations": {func(l *lab, headers ...string) *httptest.ResponseRecorder {
-				return l.send(http.MethodPost, RegisterPath, publicClient, headers...)
+			"registrations": {func(ts *testServer, headers ...string) *httptest.ResponseRecorder {
+				return ts.send(http.MethodPost, RegisterPath, publicClient, headers...)
 			}, *config.DefaultRegistration().RateLimit},
-			"wrong secrets": {func(l *lab, headers ...string) *httptest.ResponseRecorder {
-				return l.submit(TokenPath, url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"}, "client_secret": {"wrong"}}, headers...)
+			"wrong secrets": {func(ts *testServer, headers ...string) *httptest.ResponseRecorder {
+				return ts.submit(TokenPath, url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"}, "client_secret": {"wrong"}}, headers...)
 			}, authFailuresPerClient},
-			"wrong requests": {func(l *lab, headers ...string) *httptest.ResponseRecorder {
-				return l.submit(AuthorizePath, request("client_id", "x"), headers...)
+			"wrong requests": {func(ts *testServer, headers ...string) *httptest.ResponseRecorder {
+				return ts.submit(AuthorizePath, request("client_id", "x"), headers...)
 			}, rejectedRequestsPerMinute},
 		} {
 			t.Run(fmt.Sprint(name, " by ", page), func(t *testing.T) {
-				l := newLab(t, authConfig)
-				l.stopLimits()
+				ts := newTestServer(t, authConfig)
+				ts.stopLimits()
 				for n := range 2 * tc.limit {
-					if limited := tc.send(l, headers...).Code == http.StatusTooManyRequests; limited != (n >= tc.limit) {
+					if limited := tc.send(ts, headers...).Code == http.StatusTooManyRequests; limited != (n >= tc.limit) {
 						t.Fatalf("request %d of the page is limited: %t", n, limited)
 					}
 				}
-				if w := tc.send(l); w.Code == http.StatusTooManyRequests {
+				if w := tc.send(ts); w.Code == http.StatusTooManyRequests {
 					t.Errorf("the person's own is answered %d", w.Code)
 				}
 			})
@@ -92,10 +92,10 @@ func TestForeignPageLocksNobodyOut_C17(t *testing.T) {
 
 // Nor does it use up what the person's own clients may have looked up.
 func TestForeignPageStarvesNoLookUp_C17(t *testing.T) {
-	l, h := documentLab(t)
-	l.stopLimits()
+	ts, h := newDocumentServer(t)
+	ts.stopLimits()
 	ask := func(id string, headers ...string) int {
-		return l.submit(TokenPath, url.Values{"grant_type": {"authorization_code"}, "client_id": {id}, "code": {"x"}}, headers...).Code
+		return ts.submit(TokenPath, url.Values{"grant_type": {"authorization_code"}, "client_id": {id}, "code": {"x"}}, headers...).Code
 	}
 	for n := range 2 * fetchesPerAddress {
 		got := ask(fmt.Sprintf("http://127.0.1.%d:1/c", n), foreignPage["a fetch"]...)
@@ -110,15 +110,15 @@ func TestForeignPageStarvesNoLookUp_C17(t *testing.T) {
 
 // The holder of a registration can change it whatever others do at the address.
 func TestRegistrationUpdateIsNotLockedOut_C17(t *testing.T) {
-	l := newLab(t, func(c *labSite) { c.Registration.RateLimit = new(3) })
-	l.stopLimits()
-	reg := l.register(publicClient)
+	ts := newTestServer(t, func(c *siteConfig) { c.Registration.RateLimit = new(3) })
+	ts.stopLimits()
+	reg := ts.register(publicClient)
 	for range 10 {
-		l.send(http.MethodPost, RegisterPath, publicClient)
+		ts.send(http.MethodPost, RegisterPath, publicClient)
 	}
 	change := func() *httptest.ResponseRecorder {
 		body := strings.Replace(publicClient, "{", `{"client_id":"`+reg.ID+`",`, 1)
-		return l.send(http.MethodPut, reg.path(), body, "Authorization", "Bearer "+reg.Token)
+		return ts.send(http.MethodPut, reg.path(), body, "Authorization", "Bearer "+reg.Token)
 	}
 	for n := range 5 {
 		w := change()
@@ -126,7 +126,7 @@ func TestRegistrationUpdateIsNotLockedOut_C17(t *testing.T) {
 			t.Fatalf("change %d: %d %s", n, w.Code, w.Body)
 		}
 		if w.Code == http.StatusOK {
-			reg.Token = l.registered(w, http.StatusOK).Token
+			reg.Token = ts.registered(w, http.StatusOK).Token
 		}
 	}
 }
@@ -134,15 +134,15 @@ func TestRegistrationUpdateIsNotLockedOut_C17(t *testing.T) {
 // Two sites of a process have limits of their own, also for a client of the
 // same name.
 func TestLimitsAreOfOneSite(t *testing.T) {
-	l := newLab(t, authConfig, func(c *labSite) { c.Registration.RateLimit = new(1) })
-	l.stopLimits()
-	l.register(publicClient)
+	ts := newTestServer(t, authConfig, func(c *siteConfig) { c.Registration.RateLimit = new(1) })
+	ts.stopLimits()
+	ts.register(publicClient)
 	for range 2 * authFailuresPerClient {
-		_, _ = l.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong")
+		_, _ = ts.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong")
 	}
-	l.reload(func(c *labSite) { c.Issuer = "https://other.example" })
-	l.register(publicClient)
-	if _, err := l.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong"); oauth.AsError(err).Status != http.StatusUnauthorized {
+	ts.reload(func(c *siteConfig) { c.Issuer = "https://other.example" })
+	ts.register(publicClient)
+	if _, err := ts.authenticate("192.0.2.1", nil, "client_id", "post", "client_secret", "wrong"); oauth.AsError(err).Status != http.StatusUnauthorized {
 		t.Errorf("at the other site: %v", err)
 	}
 }

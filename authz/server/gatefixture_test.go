@@ -126,7 +126,7 @@ func newGateFixture(t testing.TB, cfg config.Site) *gateFixture {
 	}
 	f.cache = tokens.NewCache(f.store, 1024)
 	f.as = New(&cfg, Deps{
-		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: gate.NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: labDocuments(),
+		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: gate.NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: newDocuments(),
 		Now: func() time.Time { return f.now },
 	})
 	return f

@@ -192,13 +192,13 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 // D09, E18: nor does a stream outlive the grant of a person who did not come back
 // to the handler that authenticates them.
 func TestRecheckOfPeopleWhoDidNotComeBack_D09_E18(t *testing.T) {
-	l := newLab(t, rechecked, func(c *labSite) { c.SignIn.Of(bob.Kind).Recheck = 2 * time.Hour })
-	caller, gate := l.caller(l.grantedTo(bob, "app").Access)
-	l.advance(90 * time.Minute)
+	ts := newTestServer(t, rechecked, func(c *siteConfig) { c.SignIn.Of(bob.Kind).Recheck = 2 * time.Hour })
+	caller, gate := ts.caller(ts.grantedTo(bob, "app").Access)
+	ts.clock.Advance(90 * time.Minute)
 	if !gate.Recheck(caller) {
 		t.Error("ends within the recheck time")
 	}
-	l.advance(time.Hour)
+	ts.clock.Advance(time.Hour)
 	if gate.Recheck(caller) {
 		t.Error("goes on after the recheck time")
 	}
@@ -207,14 +207,14 @@ func TestRecheckOfPeopleWhoDidNotComeBack_D09_E18(t *testing.T) {
 // E18: a token that is revoked just before it expires ends its stream too,
 // though nobody looks until it has expired. Others of the grant go on.
 func TestRevokedJustBeforeItExpires_E18(t *testing.T) {
-	l := newLab(t)
-	first := l.signedIn()
-	second := l.refresh("app", first.Refresh)
-	revoked, gate := l.caller(first.Access)
-	other, _ := l.caller(second.Access)
-	l.advance(time.Duration(first.Expires)*time.Second - time.Second)
-	l.want(l.revoke("app", first.Access), 200, "")
-	l.advance(2 * time.Second)
+	ts := newTestServer(t)
+	first := ts.signedIn()
+	second := ts.refresh("app", first.Refresh)
+	revoked, gate := ts.caller(first.Access)
+	other, _ := ts.caller(second.Access)
+	ts.clock.Advance(time.Duration(first.Expires)*time.Second - time.Second)
+	ts.want(ts.revoke("app", first.Access), 200, "")
+	ts.clock.Advance(2 * time.Second)
 	if gate.Recheck(revoked) {
 		t.Error("the stream of the revoked token goes on")
 	}
@@ -224,12 +224,12 @@ func TestRevokedJustBeforeItExpires_E18(t *testing.T) {
 }
 
 // caller returns who calls with the token, and the gate they passed.
-func (l *lab) caller(token string) (*tokens.Caller, *gate.Gate) {
-	l.t.Helper()
-	gate := l.as.Gate(l.as.cfg.Servers[0])
-	c, w := call(gate, "GET", l.as.cfg.Servers[0].Resource, authHeader, "Bearer "+token)
+func (ts *testServer) caller(token string) (*tokens.Caller, *gate.Gate) {
+	ts.t.Helper()
+	gate := ts.as.Gate(ts.as.cfg.Servers[0])
+	c, w := call(gate, "GET", ts.as.cfg.Servers[0].Resource, authHeader, "Bearer "+token)
 	if c == nil {
-		l.t.Fatalf("refused: %d %s", w.Code, w.Body)
+		ts.t.Fatalf("refused: %d %s", w.Code, w.Body)
 	}
 	return c, gate
 }

@@ -19,12 +19,12 @@ import (
 const guesses = "too many wrong secrets from one address; somebody may be guessing"
 
 // gateCall sends a call from an address.
-func (l *lab) gateCall(address, bearer string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("POST", labNotion, strings.NewReader("{}"))
+func (ts *testServer) gateCall(address, bearer string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", notionResource, strings.NewReader("{}"))
 	r.RemoteAddr = address
 	r.Header.Set("Authorization", "Bearer "+bearer)
 	w := httptest.NewRecorder()
-	if l.as.Gate(l.as.cfg.Servers[0]).Check(w, r) != nil {
+	if ts.as.Gate(ts.as.cfg.Servers[0]).Check(w, r) != nil {
 		w.Code = http.StatusTeapot // passed
 	}
 	return w
@@ -33,19 +33,19 @@ func (l *lab) gateCall(address, bearer string) *httptest.ResponseRecorder {
 // C17: who guesses at virtual keys is slowed down and reported, once; right keys
 // and tokens pass all the same, also from there.
 func TestGuessesAtTheGate_C17(t *testing.T) {
-	l := newLab(t, func(c *labSite) {
+	ts := newTestServer(t, func(c *siteConfig) {
 		c.Keys = identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key")}, identity.Key{Name: "ops", Hash: storage.HashOf("sk-ops")})
 	})
-	l.as.deps.Limiter.Now = l.time
-	token := l.signedIn().Access
+	ts.as.deps.Limiter.Now = ts.clock.Now
+	token := ts.signedIn().Access
 	const attacker, other = "2001:db8:1:2::7", "2001:db9:9:9::7"
 	for i := range wrongSecretsPerAddress {
-		if w := l.gateCall(fmt.Sprintf("2001:db8:1:2::%x", i+1), fmt.Sprintf("guess-%d", i)); w.Code != http.StatusUnauthorized {
+		if w := ts.gateCall(fmt.Sprintf("2001:db8:1:2::%x", i+1), fmt.Sprintf("guess-%d", i)); w.Code != http.StatusUnauthorized {
 			t.Fatalf("guess %d: status %d, want 401", i, w.Code)
 		}
 	}
 	for range 5 {
-		w := l.gateCall(attacker, "one-more-guess")
+		w := ts.gateCall(attacker, "one-more-guess")
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 			t.Fatalf("status %d, Retry-After %q; want 429 with one", w.Code, w.Header().Get("Retry-After"))
 		}
@@ -60,27 +60,27 @@ func TestGuessesAtTheGate_C17(t *testing.T) {
 		"no token":           {attacker, "", http.StatusUnauthorized},
 		"guess of elsewhere": {other, "guess", http.StatusUnauthorized},
 	} {
-		if w := l.gateCall(call.address, call.bearer); w.Code != call.want {
+		if w := ts.gateCall(call.address, call.bearer); w.Code != call.want {
 			t.Errorf("%s: status %d, want %d", name, w.Code, call.want)
 		}
 	}
-	l.wantGuessLines(1, ratelimit.BearerToken, "2001:db8:1:2::/64")
-	l.advance(2 * time.Minute)
-	if w := l.gateCall(attacker, "guess"); w.Code != http.StatusUnauthorized {
+	ts.wantGuessLines(1, ratelimit.BearerToken, "2001:db8:1:2::/64")
+	ts.clock.Advance(2 * time.Minute)
+	if w := ts.gateCall(attacker, "guess"); w.Code != http.StatusUnauthorized {
 		t.Errorf("after a while: status %d, want 401", w.Code)
 	}
 }
 
 // wantGuessLines asserts how many lines report guesses, and what the last says.
-func (l *lab) wantGuessLines(n int, kind, address string) {
-	l.t.Helper()
-	lines := l.logs.FilterMessage(guesses).All()
+func (ts *testServer) wantGuessLines(n int, kind, address string) {
+	ts.t.Helper()
+	lines := ts.logs.FilterMessage(guesses).All()
 	if len(lines) != n {
-		l.t.Fatalf("%d lines report guesses, want %d", len(lines), n)
+		ts.t.Fatalf("%d lines report guesses, want %d", len(lines), n)
 	}
 	last := lines[n-1]
 	if got := last.ContextMap(); last.Level != zapcore.WarnLevel || got["secret"] != kind || got["address"] != address {
-		l.t.Errorf("reported as %s %v, want a warning of %s from %s", last.Level, got, kind, address)
+		ts.t.Errorf("reported as %s %v, want a warning of %s from %s", last.Level, got, kind, address)
 	}
 }
 
@@ -91,53 +91,53 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind  string
 		tries int
-		guess func(*lab, registration) int
-		right func(*lab, registration) int
+		guess func(*testServer, registration) int
+		right func(*testServer, registration) int
 	}{
 		"registration access token": {
 			ratelimit.RegistrationToken, wrongSecretsPerAddress,
-			func(l *lab, reg registration) int {
+			func(ts *testServer, reg registration) int {
 				reg.Token = "guess"
-				status, _ := l.manage("GET", reg, "")
+				status, _ := ts.manage("GET", reg, "")
 				return status
 			},
-			func(l *lab, reg registration) int { status, _ := l.manage("GET", reg, ""); return status },
+			func(ts *testServer, reg registration) int { status, _ := ts.manage("GET", reg, ""); return status },
 		},
 		"registration access token of nobody": {
 			ratelimit.RegistrationToken, wrongSecretsPerAddress,
-			func(l *lab, reg registration) int {
+			func(ts *testServer, reg registration) int {
 				reg.URI += "x"
-				status, _ := l.manage("GET", reg, "")
+				status, _ := ts.manage("GET", reg, "")
 				return status
 			},
-			func(l *lab, reg registration) int { status, _ := l.manage("GET", reg, ""); return status },
+			func(ts *testServer, reg registration) int { status, _ := ts.manage("GET", reg, ""); return status },
 		},
 		"client secret at introspection": {
 			"client_authentication", authFailuresPerClient,
-			func(l *lab, _ registration) int {
-				return l.introspectWith("guess")
+			func(ts *testServer, _ registration) int {
+				return ts.introspectWith("guess")
 			},
-			func(l *lab, _ registration) int { return l.introspectWith(labSecret) },
+			func(ts *testServer, _ registration) int { return ts.introspectWith(testSecret) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			l.as.deps.Limiter.Now = l.time
-			reg := l.register(`{"redirect_uris":["https://app.example/cb"]}`)
+			ts := newTestServer(t)
+			ts.as.deps.Limiter.Now = ts.clock.Now
+			reg := ts.register(`{"redirect_uris":["https://app.example/cb"]}`)
 			for i := range test.tries {
-				if got := test.guess(l, reg); got != http.StatusUnauthorized {
+				if got := test.guess(ts, reg); got != http.StatusUnauthorized {
 					t.Fatalf("guess %d: status %d, want 401", i, got)
 				}
 			}
 			for range 3 {
-				if got := test.guess(l, reg); got != http.StatusTooManyRequests {
+				if got := test.guess(ts, reg); got != http.StatusTooManyRequests {
 					t.Fatalf("beyond the limit: status %d, want 429", got)
 				}
 			}
-			if got := test.right(l, reg); got != http.StatusOK {
+			if got := test.right(ts, reg); got != http.StatusOK {
 				t.Errorf("the right one: status %d, want 200", got)
 			}
-			l.wantGuessLines(1, test.kind, address)
+			ts.wantGuessLines(1, test.kind, address)
 		})
 	}
 }
@@ -145,10 +145,10 @@ func TestGuessesElsewhere_C17(t *testing.T) {
 // C17: the same for the token that is needed to register.
 func TestGuessesAtTheInitialToken_C17(t *testing.T) {
 	right := storage.HashOf("the-right-initial-access-token")
-	l := newLab(t, func(c *labSite) { c.Registration.TokenHash = &right })
-	l.as.deps.Limiter.Now = l.time
+	ts := newTestServer(t, func(c *siteConfig) { c.Registration.TokenHash = &right })
+	ts.as.deps.Limiter.Now = ts.clock.Now
 	try := func(token string) int {
-		return l.send("POST", RegisterPath, `{"redirect_uris":["https://app.example/cb"]}`, "Content-Type", "application/json", "Authorization", "Bearer "+token).Code
+		return ts.send("POST", RegisterPath, `{"redirect_uris":["https://app.example/cb"]}`, "Content-Type", "application/json", "Authorization", "Bearer "+token).Code
 	}
 	for i := range wrongSecretsPerAddress {
 		if got := try("guess"); got != http.StatusUnauthorized {
@@ -164,7 +164,7 @@ func TestGuessesAtTheInitialToken_C17(t *testing.T) {
 }
 
 // introspectWith asks about a token with a secret, and returns the status.
-func (l *lab) introspectWith(secret string) int {
+func (ts *testServer) introspectWith(secret string) int {
 	credentials := base64.StdEncoding.EncodeToString([]byte("inspector:" + secret))
-	return l.send("POST", IntrospectPath, "token=x", "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Basic "+credentials).Code
+	return ts.send("POST", IntrospectPath, "token=x", "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Basic "+credentials).Code
 }

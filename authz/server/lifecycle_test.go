@@ -12,7 +12,7 @@ import (
 // lifeCycle is a model of what one approval yields, beside the real thing:
 // one code, then a family of refresh tokens with their access tokens.
 type lifeCycle struct {
-	*lab
+	*testServer
 	code             string
 	codeEnds         time.Time
 	claimed, burned  bool
@@ -31,20 +31,20 @@ type modelToken struct {
 }
 
 func newLifeCycle(t *testing.T) *lifeCycle {
-	m := &lifeCycle{lab: newLab(t)}
-	m.code = m.lab.code()
-	m.codeEnds = m.time().Add(time.Minute)
-	m.ends, m.absolute = m.codeEnds, m.time().Add(90*24*time.Hour)
+	m := &lifeCycle{testServer: newTestServer(t)}
+	m.code = m.testServer.code()
+	m.codeEnds = m.clock.Now().Add(time.Minute)
+	m.ends, m.absolute = m.codeEnds, m.clock.Now().Add(90*24*time.Hour)
 	return m
 }
 
-func (m *lifeCycle) over() bool { return m.revoked || !m.time().Before(m.ends) }
+func (m *lifeCycle) over() bool { return m.revoked || !m.clock.Now().Before(m.ends) }
 
 // issued adds the tokens of a response.
 func (m *lifeCycle) issued(r reply) {
-	m.ends = earliest(m.absolute, m.time().Add(30*24*time.Hour))
+	m.ends = earliest(m.absolute, m.clock.Now().Add(30*24*time.Hour))
 	m.refreshes = append(m.refreshes, modelToken{secret: r.Refresh, ends: m.ends})
-	m.accesses = append(m.accesses, modelToken{secret: r.Access, ends: earliest(m.ends, m.time().Add(time.Hour))})
+	m.accesses = append(m.accesses, modelToken{secret: r.Access, ends: earliest(m.ends, m.clock.Now().Add(time.Hour))})
 }
 
 func (m *lifeCycle) expect(t *rapid.T, got reply, ok bool) {
@@ -62,7 +62,7 @@ func (m *lifeCycle) redeemRight(t *rapid.T) {
 		m.expect(t, got, false)
 		m.revoked = true
 	default:
-		m.expect(t, got, m.time().Before(m.codeEnds))
+		m.expect(t, got, m.clock.Now().Before(m.codeEnds))
 		m.claimed = true
 		m.issued(got)
 	}
@@ -84,7 +84,7 @@ func (m *lifeCycle) refreshAny(t *rapid.T) {
 	i := rapid.IntRange(max(0, len(m.refreshes)-3), len(m.refreshes)-1).Draw(t, "token")
 	token := &m.refreshes[i]
 	got := m.refresh("app", token.secret)
-	switch now := m.time(); {
+	switch now := m.clock.Now(); {
 	case m.over() || !now.Before(token.ends):
 		m.expect(t, got, false)
 	case i == len(m.refreshes)-1:
@@ -127,13 +127,13 @@ func (m *lifeCycle) revokeFamily(t *rapid.T) {
 	token := &m.refreshes[rapid.IntRange(0, len(m.refreshes)-1).Draw(t, "token")]
 	client := rapid.SampledFrom([]string{"app", "foreign"}).Draw(t, "client")
 	m.want(m.revoke(client, token.secret), http.StatusOK, "")
-	if client == "app" && m.time().Before(token.ends) {
+	if client == "app" && m.clock.Now().Before(token.ends) {
 		m.revoked = true
 	}
 }
 
 func (m *lifeCycle) wait(t *rapid.T) {
-	m.advance(rapid.SampledFrom([]time.Duration{
+	m.clock.Advance(rapid.SampledFrom([]time.Duration{
 		time.Second, 30 * time.Second, time.Minute, time.Hour, 24 * time.Hour, 20 * 24 * time.Hour, 31 * 24 * time.Hour,
 	}).Draw(t, "time"))
 }
@@ -141,7 +141,7 @@ func (m *lifeCycle) wait(t *rapid.T) {
 // check compares what works with what should.
 func (m *lifeCycle) check(t *rapid.T) {
 	for i, token := range m.accesses {
-		want := !m.revoked && !token.revoked && m.time().Before(token.ends)
+		want := !m.revoked && !token.revoked && m.clock.Now().Before(token.ends)
 		if i < len(m.accesses)-8 { // the oldest of many may have been dropped
 			continue
 		}

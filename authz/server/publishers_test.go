@@ -16,12 +16,12 @@ import (
 )
 
 // advertised reports whether clients read that documents are supported.
-func (l *lab) advertised() bool {
-	return l.advertisedAt(oauth.AuthorizationServerPath)
+func (ts *testServer) advertised() bool {
+	return ts.advertisedAt(oauth.AuthorizationServerPath)
 }
 
-func (l *lab) advertisedAt(path string) bool {
-	body := fetch(serveRoutes(l.as.Routes()), http.MethodGet, path).Body.String()
+func (ts *testServer) advertisedAt(path string) bool {
+	body := fetch(serveRoutes(ts.as.Routes()), http.MethodGet, path).Body.String()
 	return strings.Contains(body, `"client_id_metadata_document_supported":true`)
 }
 
@@ -63,38 +63,38 @@ func eventually(t *testing.T, what string, is func() bool) {
 // Clients whose documents cannot be fetched register in another way, if they
 // are not told that documents will do.
 func TestUnreachablePublisher(t *testing.T) {
-	l, _ := documentLab(t, func(c *labSite) { c.Registration.AllowHosts = []string{"127.0.0.1", ".example.com"} })
+	ts, _ := newDocumentServer(t, func(c *siteConfig) { c.Registration.AllowHosts = []string{"127.0.0.1", ".example.com"} })
 	id, publish := deadURL(t, "127.0.0.1")
-	if !l.advertised() {
+	if !ts.advertised() {
 		t.Fatal("documents are not advertised before one was asked for")
 	}
-	_, err := l.lookup(id)
+	_, err := ts.lookup(id)
 	if err == nil || oauth.AsError(err).Status != http.StatusBadRequest || !strings.Contains(oauth.AsError(err).Description, "cannot fetch descriptions of applications") {
 		t.Errorf("the person reads %v", err)
 	}
 	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.AuthorizationServerPath + "/mcp/", "/mcp/notion" + oauth.OpenIDConfigurationPath} {
-		if l.advertisedAt(path) {
+		if ts.advertisedAt(path) {
 			t.Errorf("%s: documents are advertised though they cannot be fetched", path)
 		}
 	}
-	warnings := l.logs.FilterLevelExact(zapcore.WarnLevel).All()
+	warnings := ts.logs.FilterLevelExact(zapcore.WarnLevel).All()
 	if len(warnings) != 1 || warnings[0].ContextMap()["host"] != "127.0.0.1" || !strings.Contains(fmt.Sprint(warnings[0].ContextMap()["error"]), "refused") {
 		t.Errorf("warnings: %v", warnings)
 	}
-	l.reload(func(*labSite) {})
-	if l.advertised() {
+	ts.reload(func(*siteConfig) {})
+	if ts.advertised() {
 		t.Error("a reload forgets that documents cannot be fetched")
 	}
 
 	publish()
-	l.advance(time.Minute - time.Second)
-	if l.advertised() {
+	ts.clock.Advance(time.Minute - time.Second)
+	if ts.advertised() {
 		t.Error("advertised without having been tried")
 	}
-	l.advance(time.Second)
-	l.advertised() // whoever asks first has it tried again
-	eventually(t, "documents are not advertised after they can be fetched again", l.advertised)
-	if _, err := l.lookup(id); err != nil {
+	ts.clock.Advance(time.Second)
+	ts.advertised() // whoever asks first has it tried again
+	eventually(t, "documents are not advertised after they can be fetched again", ts.advertised)
+	if _, err := ts.lookup(id); err != nil {
 		t.Error(err)
 	}
 }
@@ -107,15 +107,15 @@ func TestDocumentsAreTheOnlyWay(t *testing.T) {
 		"registration by token":   func(r *config.Registration) { r.TokenHash = &token },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, _ := documentLab(t, func(c *labSite) {
+			ts, _ := newDocumentServer(t, func(c *siteConfig) {
 				c.Registration.AllowHosts = []string{"127.0.0.1"}
 				change(c.Registration)
 			})
 			id, _ := deadURL(t, "127.0.0.1")
-			if _, err := l.lookup(id); err == nil || l.as.clients.DocumentsFetchable(t.Context()) {
+			if _, err := ts.lookup(id); err == nil || ts.as.clients.DocumentsFetchable(t.Context()) {
 				t.Fatal("the host is taken for reachable")
 			}
-			if !l.advertised() {
+			if !ts.advertised() {
 				t.Error("not advertised")
 			}
 		})

@@ -14,17 +14,17 @@ import (
 // bob is a person whom another handler authenticated.
 var bob = storage.Identity{Kind: string(identity.Caddy), Subject: "caddy:bob", Name: "bob"}
 
-func rechecked(c *labSite) {
+func rechecked(c *siteConfig) {
 	c.SignIn = append(c.SignIn, identity.ByCaddy(24*time.Hour))
 }
 
 // grantedTo signs a person in for a client, as people do.
-func (l *lab) grantedTo(who storage.Identity, client string) reply {
-	l.t.Helper()
-	code := l.approved(request("client_id", client), who, labNotion).Get("code")
-	got := l.redeem(client, code)
+func (ts *testServer) grantedTo(who storage.Identity, client string) reply {
+	ts.t.Helper()
+	code := ts.approved(request("client_id", client), who, notionResource).Get("code")
+	got := ts.redeem(client, code)
 	if got.status != http.StatusOK {
-		l.t.Fatalf("sign-in: %d %s", got.status, got.body)
+		ts.t.Fatalf("sign-in: %d %s", got.status, got.body)
 	}
 	return got
 }
@@ -32,76 +32,76 @@ func (l *lab) grantedTo(who storage.Identity, client string) reply {
 // D09: what a person approved whom another handler authenticated is good for
 // as long as that person keeps coming through that handler.
 func TestRecheck_D09(t *testing.T) {
-	l := newLab(t, rechecked)
-	l.stopLimits()
-	got := l.grantedTo(bob, "app")
+	ts := newTestServer(t, rechecked)
+	ts.stopLimits()
+	got := ts.grantedTo(bob, "app")
 	for range 46 { // until an hour before
-		l.advance(30 * time.Minute)
-		got = l.refresh("app", got.Refresh)
-		l.want(got, http.StatusOK, "")
+		ts.clock.Advance(30 * time.Minute)
+		got = ts.refresh("app", got.Refresh)
+		ts.want(got, http.StatusOK, "")
 	}
-	l.advance(30 * time.Minute)
-	got = l.refresh("app", got.Refresh)
-	l.want(got, http.StatusOK, "")
+	ts.clock.Advance(30 * time.Minute)
+	got = ts.refresh("app", got.Refresh)
+	ts.want(got, http.StatusOK, "")
 	if got.Expires != 1800 {
 		t.Errorf("half an hour before the end an access token lives %d s, want 1800", got.Expires)
 	}
-	l.advance(30 * time.Minute)
-	if l.live(got.Access) {
+	ts.clock.Advance(30 * time.Minute)
+	if ts.live(got.Access) {
 		t.Error("an access token outlives the recheck")
 	}
-	l.want(l.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
-	if n := l.logs.FilterMessageSnippet("within the recheck time").Len(); n != 1 {
+	ts.want(ts.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
+	if n := ts.logs.FilterMessageSnippet("within the recheck time").Len(); n != 1 {
 		t.Errorf("%d lines say why, want 1", n)
 	}
 	// Coming back later does not revive it.
-	if err := l.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
+	if err := ts.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
-	l.want(l.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
+	ts.want(ts.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
 }
 
 // D09: who comes through that handler again keeps what they approved, and
 // nobody else does.
 func TestProvedAgain_D09(t *testing.T) {
-	l := newLab(t, rechecked)
-	l.stopLimits()
+	ts := newTestServer(t, rechecked)
+	ts.stopLimits()
 	carol := storage.Identity{Kind: bob.Kind, Subject: "caddy:carol", Name: "carol"}
-	kept, lost := l.grantedTo(bob, "app"), l.grantedTo(carol, "app")
-	keyed := l.grantedTo(keyIdentity("team"), "app")
-	l.advance(23 * time.Hour)
-	if err := l.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
+	kept, lost := ts.grantedTo(bob, "app"), ts.grantedTo(carol, "app")
+	keyed := ts.grantedTo(keyIdentity("team"), "app")
+	ts.clock.Advance(23 * time.Hour)
+	if err := ts.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
-	writes := l.store.writes.Load()
-	if err := l.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
+	writes := ts.store.writes.Load()
+	if err := ts.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
-	if n := l.store.writes.Load() - writes; n != 0 {
+	if n := ts.store.writes.Load() - writes; n != 0 {
 		t.Errorf("another visit writes %d times, want none", n)
 	}
-	l.advance(23 * time.Hour)
-	l.want(l.refresh("app", kept.Refresh), http.StatusOK, "")
-	l.want(l.refresh("app", lost.Refresh), http.StatusBadRequest, "invalid_grant")
-	l.want(l.refresh("app", keyed.Refresh), http.StatusOK, "")
+	ts.clock.Advance(23 * time.Hour)
+	ts.want(ts.refresh("app", kept.Refresh), http.StatusOK, "")
+	ts.want(ts.refresh("app", lost.Refresh), http.StatusBadRequest, "invalid_grant")
+	ts.want(ts.refresh("app", keyed.Refresh), http.StatusOK, "")
 }
 
 // D09: a client without refresh tokens gets no more either.
 func TestRecheckWithoutRefresh_D09(t *testing.T) {
-	l := newLab(t, rechecked, func(c *labSite) {
+	ts := newTestServer(t, rechecked, func(c *siteConfig) {
 		c.SignIn.Of(bob.Kind).Recheck, c.GrantLifetime = time.Hour, config.Duration(24*time.Hour)
 	})
-	if got := l.grantedTo(bob, "once"); got.Expires != 3600 {
+	if got := ts.grantedTo(bob, "once"); got.Expires != 3600 {
 		t.Errorf("the access token lives %d s, want 3600", got.Expires)
 	}
 }
 
 // E02: if the store cannot tell, nothing is issued and nothing is lost.
 func TestRecheckStoreFails_E02(t *testing.T) {
-	l := newLab(t, rechecked)
-	got := l.grantedTo(bob, "app")
-	l.store.failing("SiteValue", func() {
-		l.want(l.refresh("app", got.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
+	ts := newTestServer(t, rechecked)
+	got := ts.grantedTo(bob, "app")
+	ts.store.failing("SiteValue", func() {
+		ts.want(ts.refresh("app", got.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})
-	l.want(l.refresh("app", got.Refresh), http.StatusOK, "")
+	ts.want(ts.refresh("app", got.Refresh), http.StatusOK, "")
 }

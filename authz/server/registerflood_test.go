@@ -16,13 +16,13 @@ import (
 
 // registerFrom registers a client from an address, each a moment after the last:
 // of those of one moment the ID, which is random, would decide which is the oldest.
-func (l *lab) registerFrom(address string) registration {
-	l.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, labIssuer+RegisterPath, strings.NewReader(strings.Replace(publicClient, "http://127.0.0.1/cb", labRedirect, 1)))
+func (ts *testServer) registerFrom(address string) registration {
+	ts.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, testIssuer+RegisterPath, strings.NewReader(strings.Replace(publicClient, "http://127.0.0.1/cb", testRedirect, 1)))
 	r.Header.Set("Content-Type", "application/json")
 	r.RemoteAddr = address
-	l.advance(time.Millisecond)
-	return l.registered(l.serve(r), http.StatusCreated)
+	ts.clock.Advance(time.Millisecond)
+	return ts.registered(ts.serve(r), http.StatusCreated)
 }
 
 // Whoever holds a whole block of addresses displaces what they registered
@@ -34,14 +34,14 @@ func TestFloodOfABlockDisplacesItself_G01(t *testing.T) {
 		"an IPv4 /24": func(i int) string { return fmt.Sprintf("192.0.2.%d", i%256) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t, func(c *labSite) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(50) })
-			rightful := []registration{l.registerFrom("198.51.100.1"), l.registerFrom("2001:db8:ffff::1")}
+			ts := newTestServer(t, func(c *siteConfig) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(50) })
+			rightful := []registration{ts.registerFrom("198.51.100.1"), ts.registerFrom("2001:db8:ffff::1")}
 			for i := range 500 {
-				l.registerFrom(address(i))
+				ts.registerFrom(address(i))
 			}
-			rightful = append(rightful, l.registerFrom("203.0.113.1"))
+			rightful = append(rightful, ts.registerFrom("203.0.113.1"))
 			for i, reg := range rightful {
-				if _, err := l.lookup(reg.ID); err != nil {
+				if _, err := ts.lookup(reg.ID); err != nil {
 					t.Errorf("rightful client %d is gone: %v", i, err)
 				}
 			}
@@ -52,29 +52,29 @@ func TestFloodOfABlockDisplacesItself_G01(t *testing.T) {
 // A client whose person is on the page is spared, also from a flood of its own
 // sender.
 func TestClientUnderWayIsSpared_G01(t *testing.T) {
-	l := newLab(t, func(c *labSite) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(20) })
-	underWay, idle := l.registerFrom("192.0.2.1"), l.registerFrom("192.0.2.1")
-	f := l.identified(request("client_id", underWay.ID), alice)
+	ts := newTestServer(t, func(c *siteConfig) { c.Registration.RateLimit, c.Registration.MaxUnused = new(0), new(20) })
+	underWay, idle := ts.registerFrom("192.0.2.1"), ts.registerFrom("192.0.2.1")
+	f := ts.identified(request("client_id", underWay.ID), alice)
 	for range 100 {
-		l.registerFrom("192.0.2.1")
+		ts.registerFrom("192.0.2.1")
 	}
-	if _, err := l.lookup(idle.ID); err == nil {
+	if _, err := ts.lookup(idle.ID); err == nil {
 		t.Error("nothing was displaced")
 	}
-	if _, err := l.lookup(underWay.ID); err != nil {
+	if _, err := ts.lookup(underWay.ID); err != nil {
 		t.Errorf("the client whose person is on the page is gone: %v", err)
 	}
-	if _, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: grants.ResourcesOf(l.as.Flows.Servers(f))}); err != nil {
+	if _, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: grants.ResourcesOf(ts.as.Flows.Servers(f))}); err != nil {
 		t.Errorf("the person cannot finish: %v", err)
 	}
 
-	left := l.registerFrom("192.0.2.1")
-	l.begin(request("client_id", left.ID))
-	l.advance(time.Duration(config.DefaultLifetimes.FlowLifetime))
+	left := ts.registerFrom("192.0.2.1")
+	ts.begin(request("client_id", left.ID))
+	ts.clock.Advance(time.Duration(config.DefaultLifetimes.FlowLifetime))
 	for range 100 {
-		l.registerFrom("192.0.2.1")
+		ts.registerFrom("192.0.2.1")
 	}
-	if _, err := l.lookup(left.ID); err == nil {
+	if _, err := ts.lookup(left.ID); err == nil {
 		t.Error("spared though its flow has ended")
 	}
 }
@@ -82,15 +82,15 @@ func TestClientUnderWayIsSpared_G01(t *testing.T) {
 // A script that signs in as nobody in particular leaves a bounded number of
 // grants.
 func TestStrangersGrantsAreBounded_G01(t *testing.T) {
-	l := newLab(t, func(c *labSite) { c.Registration.MaxUnproved = new(5) })
+	ts := newTestServer(t, func(c *siteConfig) { c.Registration.MaxUnproved = new(5) })
 	sign := func(address string, n int) reply {
-		f := l.identifiedFrom(address, request(), storage.Identity{Kind: "user_id", Subject: fmt.Sprint("user_id:", address, n), Name: "n"})
-		target, err := l.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: grants.ResourcesOf(l.as.Flows.Servers(f))})
+		f := ts.identifiedFrom(address, request(), storage.Identity{Kind: "user_id", Subject: fmt.Sprint("user_id:", address, n), Name: "n"})
+		target, err := ts.as.Flows.Approve(t.Context(), f, flows.Approval{Resources: grants.ResourcesOf(ts.as.Flows.Servers(f))})
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.advance(time.Second)
-		return l.redeem("app", answer(t, target).Get("code"))
+		ts.clock.Advance(time.Second)
+		return ts.redeem("app", answer(t, target).Get("code"))
 	}
 	rightful := sign("198.51.100.1", 0)
 	var scripted []reply
@@ -98,23 +98,23 @@ func TestStrangersGrantsAreBounded_G01(t *testing.T) {
 		scripted = append(scripted, sign("2001:db8::1", n))
 	}
 	for n, issued := range scripted {
-		_, err := l.store.AccessToken(t.Context(), storage.HashOf(issued.Access), l.time())
+		_, err := ts.store.AccessToken(t.Context(), storage.HashOf(issued.Access), ts.clock.Now())
 		if lives := err == nil; lives != (n >= 15) {
 			t.Errorf("grant %d lives: %t", n, lives)
 		}
 	}
-	l.want(l.refresh("app", scripted[0].Refresh), http.StatusBadRequest, "invalid_grant")
-	l.want(l.refresh("app", rightful.Refresh), http.StatusOK, "")
+	ts.want(ts.refresh("app", scripted[0].Refresh), http.StatusBadRequest, "invalid_grant")
+	ts.want(ts.refresh("app", rightful.Refresh), http.StatusOK, "")
 }
 
 // A script that signs in on the account page leaves a bounded number of browser
 // sessions; whoever has a key is not counted.
 func TestStrangersSessionsAreBounded_G01(t *testing.T) {
-	l := newLab(t, func(c *labSite) { c.Registration.MaxUnproved = new(5) })
+	ts := newTestServer(t, func(c *siteConfig) { c.Registration.MaxUnproved = new(5) })
 	sign := func(who storage.Identity) *visit {
-		v := &visit{l: l}
+		v := &visit{ts: ts}
 		v.signIn(who)
-		l.advance(time.Second)
+		ts.clock.Advance(time.Second)
 		return v
 	}
 	proved := sign(keyIdentity("team"))

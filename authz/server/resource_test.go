@@ -9,8 +9,8 @@ import (
 )
 
 func TestResolveResources_F01_F05(t *testing.T) {
-	as := newLab(t, func(c *labSite) {
-		c.Servers = append(slices.Clone(c.Servers), &config.Server{ID: "root", Path: "/", Resource: labIssuer})
+	as := newTestServer(t, func(c *siteConfig) {
+		c.Servers = append(slices.Clone(c.Servers), &config.Server{ID: "root", Path: "/", Resource: testIssuer})
 	}).as
 	tests := []struct {
 		name     string
@@ -19,11 +19,11 @@ func TestResolveResources_F01_F05(t *testing.T) {
 	}{
 		{"none", nil, nil, true},
 		{"empty", []string{""}, nil, true},
-		{"one twice", []string{labMain, labMain + "/"}, []string{labMain}, true},
-		{"two", []string{labMain, labNotion}, []string{labMain, labNotion}, true},
-		{"root", []string{labIssuer + "/"}, []string{labIssuer}, true},
-		{"one is unknown", []string{labMain, labMain + "2"}, nil, false},
-		{"below one", []string{labMain + "/x"}, nil, false},
+		{"one twice", []string{mainResource, mainResource + "/"}, []string{mainResource}, true},
+		{"two", []string{mainResource, notionResource}, []string{mainResource, notionResource}, true},
+		{"root", []string{testIssuer + "/"}, []string{testIssuer}, true},
+		{"one is unknown", []string{mainResource, mainResource + "2"}, nil, false},
+		{"below one", []string{mainResource + "/x"}, nil, false},
 		{"other host", []string{"https://mcp.example.com.evil.example/mcp"}, nil, false},
 	}
 	for _, tt := range tests {

@@ -18,19 +18,19 @@ import (
 
 // visit is what a browser holds of the pages outside of flows.
 type visit struct {
-	l       *lab
+	ts      *testServer
 	cookies []*http.Cookie
 	csrf    string
 }
 
 // load opens a page, keeping what the browser is given.
 func (v *visit) load() (*sessions.Session, *httptest.ResponseRecorder, error) {
-	r := httptest.NewRequest(http.MethodGet, labIssuer+"/oauth/account", nil)
+	r := httptest.NewRequest(http.MethodGet, testIssuer+"/oauth/account", nil)
 	for _, c := range v.cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
 	w := httptest.NewRecorder()
-	s, err := v.l.as.Sessions.Open(w, r)
+	s, err := v.ts.as.Sessions.Open(w, r)
 	if cookies := w.Result().Cookies(); len(cookies) > 0 {
 		v.cookies = cookies
 	}
@@ -42,7 +42,7 @@ func (v *visit) load() (*sessions.Session, *httptest.ResponseRecorder, error) {
 
 // form is a form of that page.
 func (v *visit) form(csrf string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, labIssuer+"/oauth/account/x", nil)
+	r := httptest.NewRequest(http.MethodPost, testIssuer+"/oauth/account/x", nil)
 	r.PostForm = url.Values{"csrf_token": {csrf}}
 	for _, c := range v.cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
@@ -52,23 +52,23 @@ func (v *visit) form(csrf string) *http.Request {
 
 // signIn signs in as who, in a browser that has seen the page.
 func (v *visit) signIn(who storage.Identity) {
-	v.l.t.Helper()
+	v.ts.t.Helper()
 	if _, _, err := v.load(); err != nil {
-		v.l.t.Fatal(err)
+		v.ts.t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	if err := v.l.as.Sessions.SignIn(w, v.form(v.csrf), who); err != nil {
-		v.l.t.Fatal(err)
+	if err := v.ts.as.Sessions.SignIn(w, v.form(v.csrf), who); err != nil {
+		v.ts.t.Fatal(err)
 	}
 	v.cookies = w.Result().Cookies()
 }
 
 // subject returns who the browser is.
 func (v *visit) subject() string {
-	v.l.t.Helper()
+	v.ts.t.Helper()
 	s, _, err := v.load()
 	if err != nil {
-		v.l.t.Fatal(err)
+		v.ts.t.Fatal(err)
 	}
 	if s.Identity == nil {
 		return ""
@@ -77,8 +77,8 @@ func (v *visit) subject() string {
 }
 
 func TestBrowserCookie_I13_I14(t *testing.T) {
-	l := newLab(t)
-	v := &visit{l: l}
+	ts := newTestServer(t)
+	v := &visit{ts: ts}
 	if v.subject() != "" || len(v.cookies) != 1 || v.cookies[0].MaxAge != 0 {
 		t.Errorf("before signing in: %v", v.cookies)
 	}
@@ -90,11 +90,11 @@ func TestBrowserCookie_I13_I14(t *testing.T) {
 	if b, err := base64.RawURLEncoding.DecodeString(c.Value); err != nil || len(b) != 32 {
 		t.Errorf("value = %q", c.Value)
 	}
-	if _, err := l.store.BrowserSession(t.Context(), storage.HashOf(c.Value), l.now); err != nil {
+	if _, err := ts.store.BrowserSession(t.Context(), storage.HashOf(c.Value), ts.clock.Now()); err != nil {
 		t.Errorf("not stored by its hash: %v", err)
 	}
-	l = newLab(t, func(cfg *labSite) { cfg.Issuer = "http://localhost:8080" })
-	v = &visit{l: l}
+	ts = newTestServer(t, func(cfg *siteConfig) { cfg.Issuer = "http://localhost:8080" })
+	v = &visit{ts: ts}
 	if v.signIn(alice); v.cookies[0].Secure || v.cookies[0].Name != "mcp_browser" {
 		t.Errorf("cookie without https = %v", v.cookies[0])
 	}
@@ -103,9 +103,9 @@ func TestBrowserCookie_I13_I14(t *testing.T) {
 // A cookie from before is worth nothing after somebody signed in, whoever
 // planted it, and a second sign-in ends the first.
 func TestSignInRotates_I11(t *testing.T) {
-	l := newLab(t)
+	ts := newTestServer(t)
 	planted := &http.Cookie{Name: "__Host-mcp_browser", Value: oauth.NewSecret("")}
-	victim, attacker := &visit{l: l, cookies: []*http.Cookie{planted}}, &visit{l: l, cookies: []*http.Cookie{planted}}
+	victim, attacker := &visit{ts: ts, cookies: []*http.Cookie{planted}}, &visit{ts: ts, cookies: []*http.Cookie{planted}}
 	victim.signIn(alice)
 	if victim.cookies[0].Value == planted.Value || victim.subject() != alice.Subject {
 		t.Error("the planted cookie is used")
@@ -113,7 +113,7 @@ func TestSignInRotates_I11(t *testing.T) {
 	if attacker.subject() != "" {
 		t.Error("who planted the cookie is signed in")
 	}
-	first := &visit{l: l, cookies: victim.cookies}
+	first := &visit{ts: ts, cookies: victim.cookies}
 	victim.signIn(keyIdentity("team"))
 	if first.subject() != "" || victim.subject() != "virtual_key:team" {
 		t.Error("the first sign-in goes on")
@@ -121,8 +121,8 @@ func TestSignInRotates_I11(t *testing.T) {
 }
 
 func TestBrowserSessionOfNobody(t *testing.T) {
-	l := newLab(t)
-	mine := &visit{l: l}
+	ts := newTestServer(t)
+	mine := &visit{ts: ts}
 	mine.signIn(alice)
 	c := mine.cookies[0]
 	for name, cookies := range map[string][]*http.Cookie{
@@ -132,36 +132,36 @@ func TestBrowserSessionOfNobody(t *testing.T) {
 		"unknown":               {{Name: c.Name, Value: oauth.NewSecret("")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if v := (&visit{l: l, cookies: cookies}); v.subject() != "" {
+			if v := (&visit{ts: ts, cookies: cookies}); v.subject() != "" {
 				t.Error("signed in")
 			}
 		})
 	}
-	l.advance(30*24*time.Hour - time.Second)
+	ts.clock.Advance(30*24*time.Hour - time.Second)
 	if mine.subject() != alice.Subject {
 		t.Error("ended early")
 	}
-	l.advance(time.Second)
+	ts.clock.Advance(time.Second)
 	if mine.subject() != "" {
 		t.Error("goes on after its end")
 	}
 }
 
 func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
-	for name, change := range map[string]func(*labSite){
-		"key withdrawn":  func(c *labSite) { c.Keys = identity.NewVirtualKeys() },
-		"kind withdrawn": func(c *labSite) { c.SignIn = identity.Methods{identity.ByUserID()} },
-		"another issuer": func(c *labSite) { c.Issuer = "https://other.example" },
+	for name, change := range map[string]func(*siteConfig){
+		"key withdrawn":  func(c *siteConfig) { c.Keys = identity.NewVirtualKeys() },
+		"kind withdrawn": func(c *siteConfig) { c.SignIn = identity.Methods{identity.ByUserID()} },
+		"another issuer": func(c *siteConfig) { c.Issuer = "https://other.example" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			v := &visit{l: l}
+			ts := newTestServer(t)
+			v := &visit{ts: ts}
 			v.signIn(keyIdentity("team"))
-			l.reload(change)
+			ts.reload(change)
 			if v.subject() != "" {
 				t.Error("still signed in")
 			}
-			if err := l.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, sessions.ErrNotAllowed) {
+			if err := ts.as.Sessions.SignIn(httptest.NewRecorder(), v.form(""), keyIdentity("team")); name != "another issuer" && !errors.Is(err, sessions.ErrNotAllowed) {
 				t.Errorf("signing in: %v", err)
 			}
 		})
@@ -169,8 +169,8 @@ func TestBrowserSessionEndsWithTheIdentity_D09(t *testing.T) {
 }
 
 func TestBrowserForms_I04(t *testing.T) {
-	l := newLab(t)
-	v, other := &visit{l: l}, &visit{l: l}
+	ts := newTestServer(t)
+	v, other := &visit{ts: ts}, &visit{ts: ts}
 	v.signIn(alice)
 	other.signIn(alice)
 	v.subject()
@@ -179,7 +179,7 @@ func TestBrowserForms_I04(t *testing.T) {
 	if v.subject(); v.csrf != token {
 		t.Error("I05: loading the page twice changes its token")
 	}
-	f := l.identified(request(), alice)
+	f := ts.identified(request(), alice)
 	for name, tt := range map[string]struct {
 		r    *http.Request
 		want error
@@ -188,11 +188,11 @@ func TestBrowserForms_I04(t *testing.T) {
 		"none":                 {v.form(""), sessions.ErrForged},
 		"of another browser":   {v.form(other.csrf), sessions.ErrForged},
 		"of a flow":            {v.form(f.CSRFToken), sessions.ErrForged},
-		"without the cookie":   {(&visit{l: l}).form(token), sessions.ErrForged},
+		"without the cookie":   {(&visit{ts: ts}).form(token), sessions.ErrForged},
 		"of before signing in": {v.form(oauth.NewSecret("")), sessions.ErrForged},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := l.as.Sessions.Open(httptest.NewRecorder(), tt.r)
+			s, err := ts.as.Sessions.Open(httptest.NewRecorder(), tt.r)
 			if !errors.Is(err, tt.want) || (s == nil) != (tt.want != nil) {
 				t.Errorf("OpenBrowserSession = %v, %v", s, err)
 			}
@@ -201,13 +201,13 @@ func TestBrowserForms_I04(t *testing.T) {
 }
 
 func TestSignOut_I15(t *testing.T) {
-	l := newLab(t)
-	v := &visit{l: l}
+	ts := newTestServer(t)
+	v := &visit{ts: ts}
 	v.signIn(alice)
-	elsewhere := &visit{l: l}
+	elsewhere := &visit{ts: ts}
 	elsewhere.signIn(alice)
 	w := httptest.NewRecorder()
-	if err := l.as.Sessions.SignOut(w, v.form("")); err != nil {
+	if err := ts.as.Sessions.SignOut(w, v.form("")); err != nil {
 		t.Fatal(err)
 	}
 	if c := w.Result().Cookies(); len(c) != 1 || c[0].Name != v.cookies[0].Name || c[0].MaxAge >= 0 || c[0].Value != "" {
@@ -222,25 +222,25 @@ func TestSignOut_I15(t *testing.T) {
 }
 
 func TestSignOutEverywhere_I15(t *testing.T) {
-	l := newLab(t)
-	one, two, other := &visit{l: l}, &visit{l: l}, &visit{l: l}
+	ts := newTestServer(t)
+	one, two, other := &visit{ts: ts}, &visit{ts: ts}, &visit{ts: ts}
 	one.signIn(alice)
 	two.signIn(alice)
 	other.signIn(keyIdentity("team"))
-	mine := l.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {l.code()}, "code_verifier": {labVerifier}})
+	mine := ts.post(TokenPath, "app", url.Values{"grant_type": {"authorization_code"}, "code": {ts.code()}, "code_verifier": {testVerifier}})
 	if mine.Access == "" {
 		t.Fatal(mine.body)
 	}
-	gate := l.as.Gate(l.as.cfg.Servers[0])
+	gate := ts.as.Gate(ts.as.cfg.Servers[0])
 	passes := func() bool {
-		r := httptest.NewRequest(http.MethodPost, labNotion, strings.NewReader("{}"))
+		r := httptest.NewRequest(http.MethodPost, notionResource, strings.NewReader("{}"))
 		r.Header.Set("Authorization", "Bearer "+mine.Access)
 		return gate.Check(httptest.NewRecorder(), r) != nil
 	}
 	if !passes() {
 		t.Fatal("the access token does not work")
 	}
-	if err := l.as.Sessions.SignOutEverywhere(t.Context(), alice.Subject); err != nil {
+	if err := ts.as.Sessions.SignOutEverywhere(t.Context(), alice.Subject); err != nil {
 		t.Fatal(err)
 	}
 	if one.subject() != "" || two.subject() != "" || other.subject() == "" {
@@ -249,7 +249,7 @@ func TestSignOutEverywhere_I15(t *testing.T) {
 	if passes() {
 		t.Error("the access token still works")
 	}
-	if grants, err := l.as.Grants.List(t.Context(), alice.Subject); err != nil || len(grants) > 0 {
+	if grants, err := ts.as.Grants.List(t.Context(), alice.Subject); err != nil || len(grants) > 0 {
 		t.Errorf("grants = %v, %v", grants, err)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -36,12 +37,12 @@ import (
 // What the tests of the authorization endpoint, the token endpoint and their
 // neighbours share: one server with a few clients, and requests to it.
 const (
-	labIssuer   = "https://mcp.example.com"
-	labNotion   = labIssuer + "/mcp/notion"
-	labMain     = labIssuer + "/mcp"
-	labRedirect = "https://app.example/cb"
-	labVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-	labSecret   = "correct horse battery staple"
+	testIssuer     = "https://mcp.example.com"
+	notionResource = testIssuer + "/mcp/notion"
+	mainResource   = testIssuer + "/mcp"
+	testRedirect   = "https://app.example/cb"
+	testVerifier   = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	testSecret     = "correct horse battery staple"
 )
 
 // Limits of packages ratelimit and clients, per minute.
@@ -52,28 +53,26 @@ const (
 	fetchesPerHost         = 120
 )
 
-var labStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+var testStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-type lab struct {
+type testServer struct {
 	t      testing.TB
 	as     *AuthorizationServer
+	clock  *oauthtest.Clock
 	store  *faultyStore
 	routes map[string]http.Handler
-	pages  *labPages
+	pages  *recordedPages
 	logs   *observer.ObservedLogs
-
-	mu  sync.Mutex
-	now time.Time
 }
 
-// labSite is what a lab serves: the configuration of a site, and its clients.
-type labSite struct {
+// siteConfig is what a server serves: the configuration of a site, and its clients.
+type siteConfig struct {
 	config.Site
 	Clients []clients.Client
 }
 
 // site returns the configuration, which names the clients.
-func (s *labSite) site() *config.Site {
+func (s *siteConfig) site() *config.Site {
 	site := s.Site
 	for _, c := range s.Clients {
 		site.Clients = append(site.Clients, config.Client{ID: c.ID})
@@ -81,9 +80,9 @@ func (s *labSite) site() *config.Site {
 	return &site
 }
 
-func labConfig() labSite {
+func testConfig() siteConfig {
 	both := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
-	secret := storage.HashOf(labSecret)
+	secret := storage.HashOf(testSecret)
 	client := func(id string, method string, grants []string, redirects ...string) clients.Client {
 		c := clients.Client{ID: id, Origin: clients.Preregistered, Fingerprint: storage.HashOf(id), Metadata: oauth.ClientMetadata{
 			RedirectURIs: redirects, TokenEndpointAuthMethod: method, GrantTypes: grants, ResponseTypes: []string{"code"}, ClientName: id,
@@ -93,13 +92,13 @@ func labConfig() labSite {
 		}
 		return c
 	}
-	inspector := client("inspector", oauth.AuthSecretBasic, both, labRedirect)
+	inspector := client("inspector", oauth.AuthSecretBasic, both, testRedirect)
 	inspector.Introspect = true
-	cfg := labSite{Site: config.Site{
-		Issuer: labIssuer,
+	cfg := siteConfig{Site: config.Site{
+		Issuer: testIssuer,
 		Servers: []*config.Server{
-			{ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: labNotion, Scopes: []string{"mcp:use"}, OptionalScopes: []string{"notion:admin"}},
-			{ID: "main", Title: "Main", Path: "/mcp", Resource: labMain, Scopes: []string{"mcp:use"}},
+			{ID: "notion", Title: "Notion", Path: "/mcp/notion", Resource: notionResource, Scopes: []string{"mcp:use"}, OptionalScopes: []string{"notion:admin"}},
+			{ID: "main", Title: "Main", Path: "/mcp", Resource: mainResource, Scopes: []string{"mcp:use"}},
 		},
 		SignIn: identity.Methods{identity.ByVirtualKey(nil), identity.ByUserID(), identity.Anonymously()},
 		Keys: identity.NewVirtualKeys(
@@ -111,81 +110,81 @@ func labConfig() labSite {
 	}}
 	cfg.CodeLifetime = config.Duration(time.Minute)
 	cfg.Clients = []clients.Client{
-		client("app", oauth.AuthNone, both, labRedirect, "https://app.example/other?keep=1"),
-		client("single", oauth.AuthNone, both, labRedirect),
-		client("foreign", oauth.AuthNone, both, labRedirect),
+		client("app", oauth.AuthNone, both, testRedirect, "https://app.example/other?keep=1"),
+		client("single", oauth.AuthNone, both, testRedirect),
+		client("foreign", oauth.AuthNone, both, testRedirect),
 		client("native", oauth.AuthNone, both, "http://127.0.0.1/cb"),
 		client("editor", oauth.AuthNone, both, "cursor://anysphere.cursor/cb"),
-		client("once", oauth.AuthNone, both[:1], labRedirect),
-		client("web", oauth.AuthSecretBasic, both, labRedirect),
+		client("once", oauth.AuthNone, both[:1], testRedirect),
+		client("web", oauth.AuthSecretBasic, both, testRedirect),
 		inspector,
 	}
 	return cfg
 }
 
-// newLab returns a server on a memory store. Options change its configuration.
-func newLab(t testing.TB, options ...func(*labSite)) *lab {
+// newTestServer returns a server on a memory store. Options change its configuration.
+func newTestServer(t testing.TB, options ...func(*siteConfig)) *testServer {
 	t.Helper()
-	return newLabOn(t, memstore.New(), options...)
+	return newTestServerOn(t, memstore.New(), options...)
 }
 
-func newLabOn(t testing.TB, store storage.Store, options ...func(*labSite)) *lab {
+func newTestServerOn(t testing.TB, store storage.Store, options ...func(*siteConfig)) *testServer {
 	t.Helper()
 	keys, err := seal.NewKeyring([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	l := &lab{t: t, store: &faultyStore{Store: store}, pages: &labPages{}, logs: logs, now: labStart}
-	cfg := labConfig()
+	ts := &testServer{t: t, store: &faultyStore{Store: store}, pages: &recordedPages{}, logs: logs, clock: oauthtest.NewClock(testStart)}
+	cfg := testConfig()
 	for _, o := range options {
 		o(&cfg)
 	}
 	signInByKeys(&cfg.Site)
-	l.start(New(cfg.site(), Deps{
-		Store: l.store, Clients: completed(t, cfg.Clients), Keys: keys, Tokens: tokens.NewCache(l.store, 100), Limiter: l.limiter(), Egress: egress.New(egress.Options{}),
-		Documents: labDocuments(),
-		Pages:     l.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: l.time,
+	ts.start(New(cfg.site(), Deps{
+		Store: ts.store, Clients: completed(t, cfg.Clients), Keys: keys, Tokens: tokens.NewCache(ts.store, 100), Limiter: ts.limiter(), Egress: egress.New(egress.Options{}),
+		Documents: newDocuments(),
+		Pages:     ts.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: ts.clock.Now,
 	}))
-	return l
+	return ts
 }
 
-// labDocuments returns an empty cache of a machine that resolves names.
-func labDocuments() *clients.DocumentCache {
+// newDocuments returns an empty cache of a machine that resolves names.
+func newDocuments() *clients.DocumentCache {
 	c := clients.NewDocumentCache()
 	c.Resolves = func(context.Context, *egress.Client, string) bool { return true }
 	return c
 }
 
-// limiter returns an empty limiter on the lab's clock.
-func (l *lab) limiter() *ratelimit.Limiter {
+// limiter returns an empty limiter on the server's clock.
+func (ts *testServer) limiter() *ratelimit.Limiter {
 	limiter := ratelimit.New(1000)
-	limiter.Now = l.time
+	limiter.Now = ts.clock.Now
 	return limiter
 }
 
-func (l *lab) start(as *AuthorizationServer) {
-	l.as, l.routes = as, map[string]http.Handler{}
+func (ts *testServer) start(as *AuthorizationServer) {
+	ts.as, ts.routes = as, map[string]http.Handler{}
 	for _, r := range as.Routes() {
-		l.routes[r.Path] = r.Handler
+		ts.routes[r.Path] = r.Handler
 	}
 }
 
 // reload replaces the configuration, as an operator does, on the same store.
-func (l *lab) reload(change func(*labSite)) {
-	cfg := l.serves()
+func (ts *testServer) reload(change func(*siteConfig)) {
+	cfg := ts.serves()
 	change(&cfg)
 	signInByKeys(&cfg.Site)
-	deps := l.as.deps
-	deps.Clients = completed(l.t, cfg.Clients)
-	l.start(New(cfg.site(), deps))
+	deps := ts.as.deps
+	deps.Clients = completed(ts.t, cfg.Clients)
+	ts.start(New(cfg.site(), deps))
 }
 
-// serves returns a copy of what the lab serves.
-func (l *lab) serves() labSite {
-	site, registration := *l.as.cfg, *l.as.cfg.Registration
+// serves returns a copy of what the server serves.
+func (ts *testServer) serves() siteConfig {
+	site, registration := *ts.as.cfg, *ts.as.cfg.Registration
 	site.Clients, site.Registration = nil, &registration
-	return labSite{site, slices.Clone(l.as.deps.Clients)}
+	return siteConfig{site, slices.Clone(ts.as.deps.Clients)}
 }
 
 // completed returns pre-registered clients as the configuration makes them.
@@ -210,42 +209,38 @@ func signInByKeys(c *config.Site) {
 }
 
 // replace starts the server anew with other dependencies.
-func (l *lab) replace(change func(*Deps)) {
-	deps := l.as.deps
+func (ts *testServer) replace(change func(*Deps)) {
+	deps := ts.as.deps
 	change(&deps)
-	l.start(New(l.as.cfg, deps))
+	ts.start(New(ts.as.cfg, deps))
 }
 
-func (l *lab) time() time.Time { l.mu.Lock(); defer l.mu.Unlock(); return l.now }
-
-func (l *lab) advance(d time.Duration) { l.mu.Lock(); defer l.mu.Unlock(); l.now = l.now.Add(d) }
-
-// labPages records what a person was shown.
-type labPages struct {
+// recordedPages records what a person was shown.
+type recordedPages struct {
 	mu            sync.Mutex
 	status        int
 	message       string
 	correlationID string
 }
 
-func (p *labPages) Error(w http.ResponseWriter, _ *http.Request, status int, message, correlationID string) {
+func (p *recordedPages) Error(w http.ResponseWriter, _ *http.Request, status int, message, correlationID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.status, p.message, p.correlationID = status, message, correlationID
 	http.Error(w, message+" "+correlationID, status)
 }
 
-func (l *lab) serve(r *http.Request) *httptest.ResponseRecorder {
+func (ts *testServer) serve(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	l.routes[r.URL.Path].ServeHTTP(w, r)
+	ts.routes[r.URL.Path].ServeHTTP(w, r)
 	return w
 }
 
-// labRounds is how often a race is run.
-const labRounds = 50
+// raceRounds is how often a race is run.
+const raceRounds = 50
 
-// labStores returns an empty store of each kind.
-func labStores(t testing.TB) map[string]storage.Store {
+// testStores returns an empty store of each kind.
+func testStores(t testing.TB) map[string]storage.Store {
 	t.Helper()
 	bolt, err := boltstore.Open(filepath.Join(t.TempDir(), "test.db"), boltstore.Options{})
 	if err != nil {
@@ -259,8 +254,8 @@ func labStores(t testing.TB) map[string]storage.Store {
 	return map[string]storage.Store{"memstore": memstore.New(), "boltstore": bolt}
 }
 
-// labKeys returns the key named team, good for one server.
-func labKeys(server string) *identity.VirtualKeys {
+// keyOfTeam returns the key named team, good for one server.
+func keyOfTeam(server string) *identity.VirtualKeys {
 	return identity.NewVirtualKeys(identity.Key{Name: "team", Hash: storage.HashOf("team key"), Servers: []string{server}})
 }
 
@@ -272,9 +267,9 @@ func replacedKey() *identity.VirtualKeys {
 // request is an authorization request of the client app that nothing is wrong with.
 func request(changes ...string) url.Values {
 	v := url.Values{
-		"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {labRedirect}, "state": {"xyz"},
-		"code_challenge": {oauth.CodeChallenge(labVerifier)}, "code_challenge_method": {"S256"},
-		"scope": {"mcp:use"}, "resource": {labNotion},
+		"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {testRedirect}, "state": {"xyz"},
+		"code_challenge": {oauth.CodeChallenge(testVerifier)}, "code_challenge_method": {"S256"},
+		"scope": {"mcp:use"}, "resource": {notionResource},
 	}
 	return with(v, changes...)
 }
@@ -290,10 +285,10 @@ func with(v url.Values, changes ...string) url.Values {
 	return v
 }
 
-func (l *lab) authorizeRaw(query string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, labIssuer+AuthorizePath, nil)
+func (ts *testServer) authorizeRaw(query string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, testIssuer+AuthorizePath, nil)
 	r.URL.RawQuery = query
-	return l.serve(r)
+	return ts.serve(r)
 }
 
 // browser is what a person's browser holds of a flow.
@@ -303,43 +298,43 @@ type browser struct {
 }
 
 // begin sends an authorization request that must be accepted.
-func (l *lab) begin(v url.Values) browser {
-	l.t.Helper()
-	w := l.authorizeRaw(v.Encode())
+func (ts *testServer) begin(v url.Values) browser {
+	ts.t.Helper()
+	w := ts.authorizeRaw(v.Encode())
 	if w.Code != http.StatusFound {
-		l.t.Fatalf("authorize: %d %s", w.Code, w.Body)
+		ts.t.Fatalf("authorize: %d %s", w.Code, w.Body)
 	}
 	location, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || location.Path != ConsentPath {
-		l.t.Fatalf("authorize redirects to %q", w.Header().Get("Location"))
+		ts.t.Fatalf("authorize redirects to %q", w.Header().Get("Location"))
 	}
 	cookies := w.Result().Cookies()
 	if len(cookies) != 1 {
-		l.t.Fatalf("authorize sets %d cookies", len(cookies))
+		ts.t.Fatalf("authorize sets %d cookies", len(cookies))
 	}
 	return browser{location.Query().Get("flow_id"), cookies[0]}
 }
 
 // get is a page load, post the submission of a form.
 func (b browser) get() *http.Request {
-	r := httptest.NewRequest(http.MethodGet, labIssuer+ServicesPath, nil)
+	r := httptest.NewRequest(http.MethodGet, testIssuer+ServicesPath, nil)
 	r.AddCookie(b.cookie)
 	return r
 }
 
 func (b browser) post(form url.Values) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, labIssuer+ConsentFormsPath+"submit", strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(http.MethodPost, testIssuer+ConsentFormsPath+"submit", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	r.AddCookie(b.cookie)
 	return r
 }
 
-func (l *lab) open(b browser) *flows.Flow {
-	l.t.Helper()
-	f, err := l.as.Flows.Open(b.get(), b.flowID)
+func (ts *testServer) open(b browser) *flows.Flow {
+	ts.t.Helper()
+	f, err := ts.as.Flows.Open(b.get(), b.flowID)
 	if err != nil {
-		l.t.Fatalf("OpenFlow: %v", err)
+		ts.t.Fatalf("OpenFlow: %v", err)
 	}
 	return f
 }
@@ -351,43 +346,43 @@ func keyIdentity(name string) storage.Identity {
 }
 
 // identifiedFrom is identified for a person at an address.
-func (l *lab) identifiedFrom(address string, v url.Values, who storage.Identity) *flows.Flow {
-	l.t.Helper()
-	b := l.begin(v)
-	if err := l.as.Flows.Identify(context.Background(), l.open(b), who); err != nil {
-		l.t.Fatalf("Identify: %v", err)
+func (ts *testServer) identifiedFrom(address string, v url.Values, who storage.Identity) *flows.Flow {
+	ts.t.Helper()
+	b := ts.begin(v)
+	if err := ts.as.Flows.Identify(context.Background(), ts.open(b), who); err != nil {
+		ts.t.Fatalf("Identify: %v", err)
 	}
 	r := b.get()
 	r.RemoteAddr = address
-	f, err := l.as.Flows.Open(r, b.flowID)
+	f, err := ts.as.Flows.Open(r, b.flowID)
 	if err != nil {
-		l.t.Fatalf("Open: %v", err)
+		ts.t.Fatalf("Open: %v", err)
 	}
 	return f
 }
 
 // identified takes a flow up to the services page.
-func (l *lab) identified(v url.Values, who storage.Identity) *flows.Flow {
-	l.t.Helper()
-	b := l.begin(v)
-	if err := l.as.Flows.Identify(context.Background(), l.open(b), who); err != nil {
-		l.t.Fatalf("Identify: %v", err)
+func (ts *testServer) identified(v url.Values, who storage.Identity) *flows.Flow {
+	ts.t.Helper()
+	b := ts.begin(v)
+	if err := ts.as.Flows.Identify(context.Background(), ts.open(b), who); err != nil {
+		ts.t.Fatalf("Identify: %v", err)
 	}
-	return l.open(b)
+	return ts.open(b)
 }
 
 // approved returns the answer that a client gets when a person agrees to all.
-func (l *lab) approved(v url.Values, who storage.Identity, resources ...string) url.Values {
-	l.t.Helper()
-	f := l.identified(v, who)
+func (ts *testServer) approved(v url.Values, who storage.Identity, resources ...string) url.Values {
+	ts.t.Helper()
+	f := ts.identified(v, who)
 	if len(resources) == 0 {
-		resources = grants.ResourcesOf(l.as.Flows.Servers(f))
+		resources = grants.ResourcesOf(ts.as.Flows.Servers(f))
 	}
-	target, err := l.as.Flows.Approve(context.Background(), f, flows.Approval{Resources: resources})
+	target, err := ts.as.Flows.Approve(context.Background(), f, flows.Approval{Resources: resources})
 	if err != nil {
-		l.t.Fatalf("Approve: %v", err)
+		ts.t.Fatalf("Approve: %v", err)
 	}
-	return answer(l.t, target)
+	return answer(ts.t, target)
 }
 
 func answer(t testing.TB, target string) url.Values {
@@ -400,9 +395,9 @@ func answer(t testing.TB, target string) url.Values {
 }
 
 // code returns a code of the client app for the server notion.
-func (l *lab) code(changes ...string) string {
-	l.t.Helper()
-	return l.approved(request(changes...), alice).Get("code")
+func (ts *testServer) code(changes ...string) string {
+	ts.t.Helper()
+	return ts.approved(request(changes...), alice).Get("code")
 }
 
 // reply is a token endpoint's answer.
@@ -421,26 +416,26 @@ type reply struct {
 
 // post sends a form to an endpoint. A client named "web" or "inspector"
 // authenticates with its secret, any other names itself in the form.
-func (l *lab) post(path, client string, form url.Values) reply {
-	l.t.Helper()
+func (ts *testServer) post(path, client string, form url.Values) reply {
+	ts.t.Helper()
 	basic := client == "web" || client == "inspector"
 	if !basic && client != "" {
 		form.Set("client_id", client)
 	}
-	r := httptest.NewRequest(http.MethodPost, labIssuer+path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(http.MethodPost, testIssuer+path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if basic {
-		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(labSecret))
+		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(testSecret))
 	}
-	return l.reply(l.serve(r))
+	return ts.reply(ts.serve(r))
 }
 
-func (l *lab) reply(w *httptest.ResponseRecorder) reply {
-	l.t.Helper()
+func (ts *testServer) reply(w *httptest.ResponseRecorder) reply {
+	ts.t.Helper()
 	out := reply{status: w.Code, header: w.Header(), body: w.Body.String()}
 	if w.Header().Get("Content-Type") == "application/json" {
 		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
-			l.t.Fatalf("answer %q: %v", w.Body, err)
+			ts.t.Fatalf("answer %q: %v", w.Body, err)
 		}
 	}
 	return out
@@ -448,39 +443,39 @@ func (l *lab) reply(w *httptest.ResponseRecorder) reply {
 
 func redemption(code string, changes ...string) url.Values {
 	return with(url.Values{
-		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {labVerifier},
-		"redirect_uri": {labRedirect}, "resource": {labNotion},
+		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {testVerifier},
+		"redirect_uri": {testRedirect}, "resource": {notionResource},
 	}, changes...)
 }
 
-func (l *lab) redeem(client, code string, changes ...string) reply {
-	l.t.Helper()
-	return l.post(TokenPath, client, redemption(code, changes...))
+func (ts *testServer) redeem(client, code string, changes ...string) reply {
+	ts.t.Helper()
+	return ts.post(TokenPath, client, redemption(code, changes...))
 }
 
-func (l *lab) refresh(client, token string, changes ...string) reply {
-	l.t.Helper()
-	return l.post(TokenPath, client, with(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, changes...))
+func (ts *testServer) refresh(client, token string, changes ...string) reply {
+	ts.t.Helper()
+	return ts.post(TokenPath, client, with(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, changes...))
 }
 
 // signedIn returns tokens of the client app for the server notion.
-func (l *lab) signedIn() reply {
-	l.t.Helper()
-	got := l.redeem("app", l.code())
+func (ts *testServer) signedIn() reply {
+	ts.t.Helper()
+	got := ts.redeem("app", ts.code())
 	if got.status != http.StatusOK || got.Access == "" || got.Refresh == "" {
-		l.t.Fatalf("sign-in: %d %s", got.status, got.body)
+		ts.t.Fatalf("sign-in: %d %s", got.status, got.body)
 	}
 	return got
 }
 
 // live reports whether an access token is good for anything, by the store and
 // by the cache that the gate asks.
-func (l *lab) live(access string) bool {
-	l.t.Helper()
-	_, err := l.store.AccessToken(context.Background(), storage.HashOf(access), l.time())
-	t, cached := lookUp(context.Background(), l.as.deps.Tokens, storage.HashOf(access), l.time())
-	if (err == nil) != (cached == nil && l.time().Before(t.ExpiresAt)) {
-		l.t.Errorf("store says %v, cache says %v", err, cached)
+func (ts *testServer) live(access string) bool {
+	ts.t.Helper()
+	_, err := ts.store.AccessToken(context.Background(), storage.HashOf(access), ts.clock.Now())
+	t, cached := lookUp(context.Background(), ts.as.deps.Tokens, storage.HashOf(access), ts.clock.Now())
+	if (err == nil) != (cached == nil && ts.clock.Now().Before(t.ExpiresAt)) {
+		ts.t.Errorf("store says %v, cache says %v", err, cached)
 	}
 	return err == nil
 }
@@ -497,13 +492,13 @@ func lookUp(ctx context.Context, c *tokens.Cache, h storage.Hash, now time.Time)
 	return &e.Token, nil
 }
 
-func (l *lab) want(got reply, status int, code string) {
-	l.t.Helper()
+func (ts *testServer) want(got reply, status int, code string) {
+	ts.t.Helper()
 	if got.status != status || got.Error != code {
-		l.t.Errorf("answer = %d %s, want %d %s", got.status, got.body, status, code)
+		ts.t.Errorf("answer = %d %s, want %d %s", got.status, got.body, status, code)
 	}
 	if got.header.Get("Cache-Control") != "no-store" {
-		l.t.Error("the answer may be cached")
+		ts.t.Error("the answer may be cached")
 	}
 }
 

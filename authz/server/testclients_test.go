@@ -15,16 +15,16 @@ import (
 )
 
 // send makes a request with a JSON body and headers in pairs.
-func (l *lab) send(method, path, body string, headers ...string) *httptest.ResponseRecorder {
-	l.t.Helper()
-	r := httptest.NewRequest(method, labIssuer+path, strings.NewReader(body))
+func (ts *testServer) send(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	ts.t.Helper()
+	r := httptest.NewRequest(method, testIssuer+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	handler := l.routes[r.URL.Path]
+	handler := ts.routes[r.URL.Path]
 	if handler == nil && strings.HasPrefix(r.URL.Path, RegisterPath+"/") {
-		handler = l.routes[RegisterPath+"/"]
+		handler = ts.routes[RegisterPath+"/"]
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
@@ -45,66 +45,66 @@ type registration struct {
 	ClientName    string   `json:"client_name"`
 }
 
-func (reg registration) path() string { return strings.TrimPrefix(reg.URI, labIssuer) }
+func (reg registration) path() string { return strings.TrimPrefix(reg.URI, testIssuer) }
 
 // register registers a client that nothing is wrong with.
-func (l *lab) register(body string) registration {
-	l.t.Helper()
-	return l.registered(l.send(http.MethodPost, RegisterPath, body), http.StatusCreated)
+func (ts *testServer) register(body string) registration {
+	ts.t.Helper()
+	return ts.registered(ts.send(http.MethodPost, RegisterPath, body), http.StatusCreated)
 }
 
-func (l *lab) registered(w *httptest.ResponseRecorder, status int) registration {
-	l.t.Helper()
+func (ts *testServer) registered(w *httptest.ResponseRecorder, status int) registration {
+	ts.t.Helper()
 	var reg registration
 	if err := json.Unmarshal(w.Body.Bytes(), &reg); w.Code != status || err != nil {
-		l.t.Fatalf("registration: %d %s", w.Code, w.Body)
+		ts.t.Fatalf("registration: %d %s", w.Code, w.Body)
 	}
 	return reg
 }
 
 // refused checks that a request failed as it should, and says nothing more.
-func (l *lab) refused(w *httptest.ResponseRecorder, status int, code string) {
-	l.t.Helper()
+func (ts *testServer) refused(w *httptest.ResponseRecorder, status int, code string) {
+	ts.t.Helper()
 	var e struct {
 		Error string `json:"error"`
 		ID    string `json:"correlation_id"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != status || e.Error != code || e.ID == "" {
-		l.t.Errorf("got %d %s, want %d %s", w.Code, w.Body, status, code)
+		ts.t.Errorf("got %d %s, want %d %s", w.Code, w.Body, status, code)
 	}
 	if w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "application/json" {
-		l.t.Errorf("headers %v", w.Header())
+		ts.t.Errorf("headers %v", w.Header())
 	}
 }
 
 // lookup asks for a client as a stranger does.
-func (l *lab) lookup(id string) (*clients.Client, error) {
-	return l.lookupFrom(stranger.Address, id)
+func (ts *testServer) lookup(id string) (*clients.Client, error) {
+	return ts.lookupFrom(stranger.Address, id)
 }
 
-func (l *lab) lookupFrom(address, id string) (*clients.Client, error) {
-	return l.as.clients.Lookup(l.t.Context(), id, clients.Requester{Address: address})
+func (ts *testServer) lookupFrom(address, id string) (*clients.Client, error) {
+	return ts.as.clients.Lookup(ts.t.Context(), id, clients.Requester{Address: address})
 }
 
 var stranger = clients.Requester{Address: "192.0.2.1"}
 
 // restart does what an operator does who starts the process anew: what is not
 // stored is gone.
-func (l *lab) restart() {
-	l.as.deps.Documents, l.as.deps.Limiter = labDocuments(), ratelimit.New(1000)
-	l.reload(func(*labSite) {})
+func (ts *testServer) restart() {
+	ts.as.deps.Documents, ts.as.deps.Limiter = newDocuments(), ratelimit.New(1000)
+	ts.reload(func(*siteConfig) {})
 }
 
 // stopLimits keeps what is counted from being forgotten with time.
-func (l *lab) stopLimits() {
-	l.as.deps.Limiter.Now = func() time.Time { return labStart }
+func (ts *testServer) stopLimits() {
+	ts.as.deps.Limiter.Now = func() time.Time { return testStart }
 }
 
 // allowLoopback lets the server fetch documents from this machine, as in
 // development.
-func (l *lab) allowLoopback() {
-	l.as.deps.Egress = egress.New(egress.Options{Loopback: true})
-	l.reload(func(*labSite) {})
+func (ts *testServer) allowLoopback() {
+	ts.as.deps.Egress = egress.New(egress.Options{Loopback: true})
+	ts.reload(func(*siteConfig) {})
 }
 
 func (s *faultyStore) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
