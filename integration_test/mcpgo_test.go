@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // startMCPGo returns a client for the server and its store of tokens, and what
@@ -49,7 +50,7 @@ func TestMCPGoClient(t *testing.T) {
 	if !client.IsOAuthAuthorizationRequiredError(err) {
 		t.Fatalf("without a token: %v, want that authorization is required", err)
 	}
-	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *harness.Page {
+	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *oauthtest.Page {
 		return harness.NewBrowser(t).SignIn(t, link, harness.Person{UserID: "ada@example.com"})
 	})
 	if _, err := c.Initialize(t.Context(), initialize); err != nil {
@@ -93,7 +94,7 @@ func TestMCPGoClient(t *testing.T) {
 
 // signInMCPGo takes the steps that the client leaves to its user. walk goes from
 // the link to the page that leads back.
-func signInMCPGo(t *testing.T, handler *transport.OAuthHandler, walk func(link string) *harness.Page) {
+func signInMCPGo(t *testing.T, handler *transport.OAuthHandler, walk func(link string) *oauthtest.Page) {
 	t.Helper()
 	if err := handler.RegisterClient(t.Context(), "mcp-go client"); err != nil {
 		t.Fatal(err)

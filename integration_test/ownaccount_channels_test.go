@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 )
 
 // Revision 2026-07-28: the call of somebody who disconnected the server is
@@ -101,7 +100,7 @@ func TestConnectAtRunTimeThroughAuthorization(t *testing.T) {
 						return nil, err
 					}
 					scopes = append(scopes, link.Query().Get("scope"))
-					var page *harness.Page
+					var page *oauthtest.Page
 					if len(scopes) == 1 { // they do not connect anything at first
 						page = who.browser.SignIn(t, args.URL, who.Person)
 					} else {

@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Not every client asks for the scope that a 403 names. The TypeScript SDK of
@@ -45,7 +46,7 @@ func TestConnectAtRunTimeMCPGo(t *testing.T) {
 	who := residents(t)[1]
 	c, store, initialize := startMCPGo(t, w.URL+"/issues")
 	_, err := c.Initialize(t.Context(), initialize)
-	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *harness.Page {
+	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *oauthtest.Page {
 		return who.browser.SignIn(t, link, who.Person) // without connecting anything
 	})
 	if _, err = c.Initialize(t.Context(), initialize); err == nil || client.IsOAuthAuthorizationRequiredError(err) {
@@ -61,7 +62,7 @@ func TestConnectAtRunTimeMCPGo(t *testing.T) {
 	if !client.IsOAuthAuthorizationRequiredError(err) {
 		t.Fatalf("with a refreshed token: %v, want that authorization is required", err)
 	}
-	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *harness.Page { return who.approve(t, link, "Issues") })
+	signInMCPGo(t, client.GetOAuthHandler(err), func(link string) *oauthtest.Page { return who.approve(t, link, "Issues") })
 	if _, err := c.Initialize(t.Context(), initialize); err != nil {
 		t.Fatal(err)
 	}

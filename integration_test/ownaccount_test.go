@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // own is a gateway in front of two MCP servers on which each person has an
@@ -128,7 +129,7 @@ func (w *own) signIn(t *testing.T, who *resident, path string) harness.Tokens {
 
 // approve walks from a client's link back to the client, and connects the
 // server on the way.
-func (r *resident) approve(t *testing.T, link, title string) *harness.Page {
+func (r *resident) approve(t *testing.T, link, title string) *oauthtest.Page {
 	t.Helper()
 	services := r.browser.Identify(t, r.browser.Open(t, link), r.Person)
 	services = r.browser.ConnectAs(t, services, title, r.account)

@@ -10,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 const wrongKey = "search-key-of-nobody-0123456789"
@@ -110,7 +111,7 @@ func (w *keyed) mustHaveKept(t *testing.T, statusOf map[string]string) {
 
 // refused fails the test unless the page says that the key is of no use, and
 // does not show it.
-func refused(t *testing.T, page *harness.Page) *harness.Page {
+func refused(t *testing.T, page *oauthtest.Page) *oauthtest.Page {
 	t.Helper()
 	page.MustShow(t, "The service does not accept this key")
 	if strings.Contains(page.Body, wrongKey) {
@@ -121,7 +122,7 @@ func refused(t *testing.T, page *harness.Page) *harness.Page {
 
 // approve walks from a client's link back to the client, and pastes a key on
 // the way, at first a wrong one. before is called when that was refused.
-func (h *holder) approve(t *testing.T, link string, before func()) *harness.Page {
+func (h *holder) approve(t *testing.T, link string, before func()) *oauthtest.Page {
 	t.Helper()
 	services := h.browser.Identify(t, h.browser.Open(t, link), h.Person)
 	services.MustShow(t, "Not connected", "Required")
@@ -135,7 +136,7 @@ func (h *holder) approve(t *testing.T, link string, before func()) *harness.Page
 }
 
 // accountPage opens the account page, signed in.
-func (h *holder) accountPage(t *testing.T, w *keyed) *harness.Page {
+func (h *holder) accountPage(t *testing.T, w *keyed) *oauthtest.Page {
 	t.Helper()
 	page := h.browser.Open(t, w.URL+"/oauth/account")
 	if strings.Contains(page.Text(), "Sign in to see") {

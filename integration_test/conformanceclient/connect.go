@@ -14,6 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // person connects the server whenever they are asked to: when signing in, and
@@ -77,7 +78,7 @@ func (p *person) openSession() *mcp.ClientSession {
 }
 
 // signIn signs in and connects the server on the way.
-func (p *person) signIn(link string) *harness.Page {
+func (p *person) signIn(link string) *oauthtest.Page {
 	services := p.browser.Identify(p, p.browser.Open(p, link), harness.Person{UserID: "judge"})
 	services = p.browser.Connect(p, services, "judge")
 	answer := p.browser.Press(p, services, harness.ApproveButton, nil)

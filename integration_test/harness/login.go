@@ -1,22 +1,20 @@
 package harness
 
 import (
-	"net/http"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
-// Follow goes where a page sent the browser, to another site.
-func (b *Browser) Follow(t testing.TB, p *Page) *Page {
-	t.Helper()
-	if p.Leaving == nil {
-		t.Fatalf("%s (%d) leads nowhere but shows: %s", p.URL.Path, p.Status, p.Text())
-	}
-	return b.visit(t, http.MethodGet, p.Leaving, nil, "cross-site")
-}
+// Browser is a person's who uses the pages of a gateway, and of a Provider.
+type Browser struct{ *oauthtest.Browser }
+
+// NewBrowser returns a browser that nobody has used.
+func NewBrowser(t testing.TB) *Browser { return &Browser{oauthtest.NewBrowser(t)} }
 
 // LogIn gets past the page of a Provider that asks who the person is, which it
 // does once per browser, and returns where it sends the browser: back.
-func (b *Browser) LogIn(t testing.TB, at *Page, account string) *Page {
+func (b *Browser) LogIn(t testing.TB, at *oauthtest.Page, account string) *oauthtest.Page {
 	t.Helper()
 	if at.Leaving == nil {
 		at = b.Press(t, at, "Log in as "+account, nil)
@@ -30,22 +28,22 @@ func (b *Browser) LogIn(t testing.TB, at *Page, account string) *Page {
 // Connect presses the button that connects a server, goes to its provider and,
 // once back, returns the page with the outcome. The provider must not ask who
 // the person is.
-func (b *Browser) Connect(t testing.TB, p *Page, title string) *Page {
+func (b *Browser) Connect(t testing.TB, p *oauthtest.Page, title string) *oauthtest.Page {
 	t.Helper()
 	return b.Follow(t, b.Follow(t, b.pressConnect(t, p, title)))
 }
 
 // ConnectAs is Connect for a Provider, where the person has that account.
-func (b *Browser) ConnectAs(t testing.TB, p *Page, title, account string) *Page {
+func (b *Browser) ConnectAs(t testing.TB, p *oauthtest.Page, title, account string) *oauthtest.Page {
 	t.Helper()
 	at := b.Follow(t, b.pressConnect(t, p, title))
 	return b.Follow(t, b.LogIn(t, at, account))
 }
 
-func (b *Browser) pressConnect(t testing.TB, p *Page, title string) *Page {
+func (b *Browser) pressConnect(t testing.TB, p *oauthtest.Page, title string) *oauthtest.Page {
 	t.Helper()
 	label := "Connect " + title
-	if button, _ := p.button(label); button == nil {
+	if !p.HasButton(label) {
 		label += " again"
 	}
 	return b.Press(t, p, label, nil)

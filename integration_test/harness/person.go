@@ -3,6 +3,8 @@ package harness
 import (
 	"net/url"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // Person is who signs in, and how.
@@ -25,14 +27,14 @@ const (
 
 // SignIn walks from the link a client opened to the redirect back to the
 // client: identity page, services page, approval.
-func (b *Browser) SignIn(t testing.TB, link string, person Person) *Page {
+func (b *Browser) SignIn(t testing.TB, link string, person Person) *oauthtest.Page {
 	t.Helper()
 	services := b.Identify(t, b.Open(t, link), person)
 	return b.Press(t, services, ApproveButton, nil)
 }
 
 // Identify gets a person past the identity page.
-func (b *Browser) Identify(t testing.TB, identity *Page, person Person) *Page {
+func (b *Browser) Identify(t testing.TB, identity *oauthtest.Page, person Person) *oauthtest.Page {
 	t.Helper()
 	switch {
 	case person.VirtualKey != "":

@@ -1,4 +1,4 @@
-package harness
+package oauthtest
 
 import (
 	"io"
@@ -13,11 +13,17 @@ import (
 )
 
 // Browser walks pages as a person with a browser does: it keeps cookies,
-// follows redirects on the site, says with Sec-Fetch headers where a request
-// comes from, and presses buttons by what is written on them. It runs no
-// script, as the pages need none.
+// follows redirects on a site, says with Sec-Fetch headers where a request comes
+// from, and presses buttons by what is written on them. It runs no script, as
+// the pages need none.
 type Browser struct {
+	// Client sends the requests, and has the cookies.
 	Client *http.Client
+	// Account is whose it is at a Provider, if set.
+	Account string
+	// Follows reports whether a redirect to another site is followed at once; if
+	// nil, none is.
+	Follows func(u *url.URL) bool
 }
 
 // NewBrowser returns a browser that nobody has used.
@@ -28,7 +34,7 @@ func NewBrowser(t testing.TB) *Browser {
 	}
 	return &Browser{Client: &http.Client{
 		Jar:     jar,
-		Timeout: patience,
+		Timeout: time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -64,6 +70,25 @@ func (b *Browser) Press(t testing.TB, p *Page, label string, fill url.Values) *P
 	return b.visit(t, method, target, values, "same-origin")
 }
 
+// Post sends a form to an address, as a page of its site does.
+func (b *Browser) Post(t testing.TB, address string, form url.Values) *Page {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.visit(t, http.MethodPost, u, form, "same-origin")
+}
+
+// Follow goes where a page sent the browser, to another site.
+func (b *Browser) Follow(t testing.TB, p *Page) *Page {
+	t.Helper()
+	if p.Leaving == nil {
+		t.Fatalf("%s (%d) leads nowhere but shows: %s", p.URL.Path, p.Status, p.Text())
+	}
+	return b.visit(t, http.MethodGet, p.Leaving, nil, "cross-site")
+}
+
 // visit requests a page and follows redirects as long as they stay on the
 // site.
 func (b *Browser) visit(t testing.TB, method string, u *url.URL, form url.Values, from string) *Page {
@@ -81,6 +106,9 @@ func (b *Browser) visit(t testing.TB, method string, u *url.URL, form url.Values
 		req.Header.Set("Sec-Fetch-Mode", "navigate")
 		req.Header.Set("Sec-Fetch-Dest", "document")
 		req.Header.Set("Sec-Fetch-Site", from)
+		if b.Account != "" {
+			req.Header.Set(AccountHeader, b.Account)
+		}
 		if form != nil {
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Origin", u.Scheme+"://"+u.Host)
@@ -90,7 +118,10 @@ func (b *Browser) visit(t testing.TB, method string, u *url.URL, form url.Values
 			return page
 		}
 		if page.Leaving.Host != u.Host || page.Leaving.Scheme != u.Scheme {
-			return page
+			if b.Follows == nil || !b.Follows(page.Leaving) {
+				return page
+			}
+			from = "cross-site"
 		}
 		if page.Status == http.StatusTemporaryRedirect || page.Status == http.StatusPermanentRedirect {
 			t.Fatalf("%s redirects with %d, which repeats the form's values", u.Path, page.Status)

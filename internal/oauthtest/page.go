@@ -1,4 +1,4 @@
-package harness
+package oauthtest
 
 import (
 	"net/http"
@@ -43,6 +43,12 @@ func (p *Page) MustShow(t testing.TB, texts ...string) {
 			t.Fatalf("%s (%d) does not show %q but: %s", p.URL.Path, p.Status, text, shown)
 		}
 	}
+}
+
+// HasButton reports whether the page has a button with that label.
+func (p *Page) HasButton(label string) bool {
+	button, _ := p.button(label)
+	return button != nil
 }
 
 // button finds the button with that label, and its form.
