@@ -39,7 +39,7 @@ func TestAccountPage(t *testing.T) {
 	s.broker.connected(alice().Subject, "notion", storage.Active, "pages.read")
 	s.broker.connected("user_id:bob", "github", storage.Active)
 	s.approved(letIn("grant-1", alice()))
-	page := s.get(AccountPath).Body.String()
+	page := s.get(accountPath).Body.String()
 	for _, want := range []string{
 		"<strong>alice</strong>", "user ID, not verified", "Sign out<", "Sign out everywhere<",
 		"Notion", "Connected", "<code>pages.read</code>", "Since 4 March 2026", "Connect Notion again", "Disconnect<",
@@ -64,7 +64,7 @@ func TestAccountShowsRegisteredClients(t *testing.T) {
 	s := home(t, alice())
 	s.as.Config().Clients = append(s.as.Config().Clients, config.Client{ID: "client-1"})
 	s.approved(letIn("grant-1", alice()))
-	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Registered by the operator") || strings.Contains(page, "Not verified") {
+	if page := s.get(accountPath).Body.String(); !strings.Contains(page, "Registered by the operator") || strings.Contains(page, "Not verified") {
 		t.Errorf("page:\n%s", page)
 	}
 }
@@ -74,11 +74,11 @@ func TestAccountAfterTheKeyLostAServer(t *testing.T) {
 	key := identity.Key{Name: "ci", Hash: storage.HashOf("ci's key"), Servers: []string{"github"}}
 	who := key.Identity()
 	s := newSiteWith(t, newFakeBroker(), func(c *config.Site) { c.SignIn = signInWith(key) }).signedIn(who)
-	if page := s.get(AccountPath).Body.String(); strings.Contains(page, "Notion") {
+	if page := s.get(accountPath).Body.String(); strings.Contains(page, "Notion") {
 		t.Error("the server is offered")
 	}
 	s.broker.connected(who.Subject, "notion", storage.Active)
-	page := s.get(AccountPath).Body.String()
+	page := s.get(accountPath).Body.String()
 	if !strings.Contains(page, "Disconnect<") || strings.Contains(page, "Connect Notion") {
 		t.Errorf("page:\n%s", page)
 	}
@@ -95,13 +95,13 @@ func TestAccountForms(t *testing.T) {
 	s.approved(letIn("mine", alice()), letIn("other", alice()), letIn("theirs", userIdentity("bob")))
 	s.broker.connected(alice().Subject, "notion", storage.Active)
 
-	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != AccountPath || !slices.Equal(s.grantsOf(alice()), []string{"other"}) {
+	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != accountPath || !slices.Equal(s.grantsOf(alice()), []string{"other"}) {
 		t.Errorf("revoke: %d, left %v", w.Code, s.grantsOf(alice()))
 	}
-	if w := s.act(revokePath, "grant", "theirs"); w.Header().Get("Location") != AccountPath || len(s.grantsOf(userIdentity("bob"))) != 1 {
+	if w := s.act(revokePath, "grant", "theirs"); w.Header().Get("Location") != accountPath || len(s.grantsOf(userIdentity("bob"))) != 1 {
 		t.Errorf("somebody else's grant: %d, left %v", w.Code, s.grantsOf(userIdentity("bob")))
 	}
-	if w := s.act(disconnectPath, "server", "notion"); w.Header().Get("Location") != AccountPath ||
+	if w := s.act(disconnectPath, "server", "notion"); w.Header().Get("Location") != accountPath ||
 		len(s.broker.ended) != 1 || s.broker.ended[0] != [2]string{alice().Subject, "notion"} {
 		t.Errorf("disconnect: %d, %v", w.Code, s.broker.ended)
 	}
@@ -126,7 +126,7 @@ func TestAccountForms(t *testing.T) {
 		s.broker.connections[[2]string{alice().Subject, "github"}].State != storage.Active {
 		t.Errorf("paste: %d, %v", w.Code, s.broker.connections)
 	}
-	if w := s.act(signOutEverywherePath); w.Header().Get("Location") != AccountPath || len(s.grantsOf(alice())) > 0 || s.person() != nil {
+	if w := s.act(signOutEverywherePath); w.Header().Get("Location") != accountPath || len(s.grantsOf(alice())) > 0 || s.person() != nil {
 		t.Errorf("sign out everywhere: %d, %v, %v", w.Code, s.grantsOf(alice()), s.person())
 	}
 }

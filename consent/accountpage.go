@@ -120,9 +120,9 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sess
 		return notHere(p.pages.Text())
 	}
 	if err := p.connections.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {
-		return p.connector.failed(w, withQuery(AccountPath, "server", server), err)
+		return p.connector.failed(w, withQuery(accountPath, "server", server), err)
 	}
-	p.pages.Redirect(w, AccountPath)
+	p.pages.Redirect(w, accountPath)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *sessions
 	if err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, grants.ErrNoSuchGrant) {
 		return err
 	}
-	p.pages.Redirect(w, AccountPath)
+	p.pages.Redirect(w, accountPath)
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *session
 	if err := p.sessions.SignOut(w, r); err != nil {
 		return err
 	}
-	p.pages.Redirect(w, AccountPath)
+	p.pages.Redirect(w, accountPath)
 	return nil
 }
 
@@ -149,6 +149,6 @@ func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, 
 		return err
 	}
 	p.sessions.Forget(w)
-	p.pages.Redirect(w, AccountPath)
+	p.pages.Redirect(w, accountPath)
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 func TestUserOfCaddyWhoLeft_I10(t *testing.T) {
 	start := map[string]func(*browser) *httptest.ResponseRecorder{
 		"account page": func(b *browser) *httptest.ResponseRecorder {
-			page := b.follow(b.press(b.open(AccountPath), accountFormsPath+"caddy", nil))
+			page := b.follow(b.press(b.open(accountPath), accountFormsPath+"caddy", nil))
 			return b.press(page, accountConnectPath, url.Values{"server": {"notion"}})
 		},
 		"flow": func(b *browser) *httptest.ResponseRecorder {
@@ -57,7 +57,7 @@ func TestAnswerOnAPage_I02(t *testing.T) {
 	p := newProvider(t)
 	b := keyed(t, p)
 	b.user = "alice"
-	page := b.follow(b.press(b.open(AccountPath), accountFormsPath+"caddy", nil))
+	page := b.follow(b.press(b.open(accountPath), accountFormsPath+"caddy", nil))
 	back := agree(t, b.press(page, accountConnectPath, url.Values{"server": {"notion"}}), "alice's")
 	to := b.open(back).Header().Get("Location")
 	eve := b.another()

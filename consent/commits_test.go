@@ -85,11 +85,11 @@ func TestWalkCommitsOncePerRequest(t *testing.T) {
 	answer(t, b.press(page, submitPath, approveBoth))
 	step("submit in a browser that was signed in", 1)
 
-	page = b.open(AccountPath)
+	page = b.open(accountPath)
 	step("account page", 0)
 	mustAnswer(t, b.press(page, signOutPath, nil), http.StatusSeeOther)
 	step("sign out", 1)
-	page = b.open(AccountPath)
+	page = b.open(accountPath)
 	mustAnswer(t, b.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}), http.StatusSeeOther)
 	step("sign in on the account page", 1)
 }

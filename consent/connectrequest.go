@@ -54,7 +54,7 @@ func (t *targets) of(ctx context.Context, s *sessions.Session, values url.Values
 		}
 		server := values.Get("server")
 		c, err := t.ofPerson(s, server)
-		c.returnTo = withQuery(AccountPath, "server", server)
+		c.returnTo = withQuery(accountPath, "server", server)
 		c.keyPage = withQuery(accountKeyPath, "server", server)
 		return c, err
 	}

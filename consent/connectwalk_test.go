@@ -129,7 +129,7 @@ func TestWalkAccount_I15(t *testing.T) {
 	page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
 	answer(t, b.press(page, submitPath, approveBoth))
 
-	page = b.open(AccountPath)
+	page = b.open(accountPath)
 	if !strings.Contains(shows(page), "“\u2068Editor\u2069”") || !strings.Contains(shows(page), "the app that opens cursor: links") {
 		t.Fatalf("page:\n%s", shows(page))
 	}
@@ -153,10 +153,10 @@ func TestWalkAccount_I15(t *testing.T) {
 	if page := b.follow(b.press(page, signOutPath, nil)); !strings.Contains(shows(page), "Sign in to see") {
 		t.Errorf("after signing out:\n%s", shows(page))
 	}
-	if page := old.open(AccountPath); !strings.Contains(shows(page), "Sign in to see") {
+	if page := old.open(accountPath); !strings.Contains(shows(page), "Sign in to see") {
 		t.Error("the old cookie still works")
 	}
-	page = b.follow(b.press(b.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
+	page = b.follow(b.press(b.open(accountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
 	page = b.follow(b.press(page, signOutEverywherePath, nil))
 	if !strings.Contains(shows(page), "Sign in to see") {
 		t.Errorf("after signing out everywhere:\n%s", shows(page))
@@ -197,7 +197,7 @@ func TestWalkStaleForm_I10_I11(t *testing.T) {
 	w := newWalkTo(t, upstreams(newProvider(t))...)
 	b := w.browser()
 	signIn := func(user string) *httptest.ResponseRecorder {
-		return b.follow(b.press(b.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {user}}))
+		return b.follow(b.press(b.open(accountPath), accountFormsPath+"user-id", url.Values{"user_id": {user}}))
 	}
 	ofAlice := signIn("alice")
 	mustAnswer(t, b.press(ofAlice, signOutPath, nil), http.StatusSeeOther)

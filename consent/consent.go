@@ -16,8 +16,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// AccountPath is where people look after what they let in.
-const AccountPath = "/oauth/account"
+// accountPath is where people look after what they let in.
+const accountPath = "/oauth/account"
 
 // Paths of the forms of a flow.
 const (
@@ -29,7 +29,7 @@ const (
 
 // Paths of the forms of the account and connect pages.
 const (
-	accountFormsPath      = AccountPath + "/"
+	accountFormsPath      = accountPath + "/"
 	accountConnectPath    = accountFormsPath + "connect"
 	accountKeyPath        = accountFormsPath + "key" // a page too
 	answerPath            = accountFormsPath + "answer"
@@ -118,7 +118,7 @@ func (c *Consent) Routes() []server.Route {
 		{Path: server.ConsentPath, Handler: page(c.identity.show)},
 		{Path: server.ServicesPath, Handler: page(c.services.show)},
 		{Path: submitPath, Handler: form(c.services.submit)},
-		{Path: AccountPath, Handler: visit(c.account.show)},
+		{Path: accountPath, Handler: visit(c.account.show)},
 		{Path: revokePath, Handler: act(signedIn(c.account.revoke))},
 		{Path: signOutPath, Handler: act(c.account.signOut)},
 		{Path: signOutEverywherePath, Handler: act(signedIn(c.account.signOutEverywhere))},

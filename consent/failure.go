@@ -44,7 +44,7 @@ func changed(t *pages.Text, f *flows.Flow) *failure {
 
 // signedOut refuses what only people who are signed in may do.
 func signedOut(t *pages.Text) *failure {
-	return refuse(http.StatusForbidden, t.SignedOut).next(t.SignedOutNext).backTo(AccountPath)
+	return refuse(http.StatusForbidden, t.SignedOut).next(t.SignedOutNext).backTo(accountPath)
 }
 
 // notHere refuses to connect what cannot be connected.

@@ -59,7 +59,7 @@ func (p *flowConnect) toButton() http.Handler {
 		query := r.URL.Query()
 		id := p.connections.serverID(cmp.Or(query.Get("mcp_client_id"), query.Get("server")))
 		if query.Get("flow_id") == "" {
-			p.pages.Redirect(w, withQuery(AccountPath, "focus", id))
+			p.pages.Redirect(w, withQuery(accountPath, "focus", id))
 			return nil
 		}
 		f, err := p.flows.Open(r, query.Get("flow_id"))

@@ -243,7 +243,7 @@ func TestNothingToConnect(t *testing.T) {
 				t.Error("the services page speaks of connections")
 			}
 			s.signedIn(alice())
-			if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "Applications you let in") || strings.Contains(page, "Services") {
+			if page := s.get(accountPath).Body.String(); !strings.Contains(page, "Applications you let in") || strings.Contains(page, "Services") {
 				t.Errorf("account page:\n%s", page)
 			}
 		})

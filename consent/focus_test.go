@@ -65,7 +65,7 @@ func TestFocusAfterSigningIn(t *testing.T) {
 	if !strings.Contains(shows(page), "Notion is connected. If an application asked for it, go back there and try again; you can close this page.") {
 		t.Errorf("the last page:\n%s", shows(page))
 	}
-	if failed := b.open(AccountPath + "?server=notion&error=declined"); strings.Contains(shows(failed), "is connected.") {
+	if failed := b.open(accountPath + "?server=notion&error=declined"); strings.Contains(shows(failed), "is connected.") {
 		t.Errorf("said of what failed:\n%s", shows(failed))
 	}
 

@@ -32,7 +32,7 @@ func TestAllowAfterLeaving_I10(t *testing.T) {
 					t.Errorf("grants %+v, %v", all, err)
 				}
 			}
-			if what != "somebody else signed in" && !strings.Contains(shows(b.open(AccountPath)), "Sign in to see") {
+			if what != "somebody else signed in" && !strings.Contains(shows(b.open(accountPath)), "Sign in to see") {
 				t.Error("the browser is signed in again")
 			}
 			if stale := b.open(strings.Replace(identityURL, "/oauth/consent?", "/oauth/consent/mcps?", 1)); stale.Code != http.StatusSeeOther {

@@ -43,8 +43,8 @@ func TestNothingOfStrangersRuns(t *testing.T) {
 		"identity": shown(t, site.pages.identity.show, "/", spelled(site)),
 		"services": shown(t, site.pages.services.show, "/", spelled(site)),
 		"key":      shown(t, site.pages.flowConnect.keyPage(site.pages.connector.showKeyPage), "/?server=github&chosen=%7B%7Benv+%22SECRET%22%7D%7D+%5B%5Bx", spelled(site)),
-		"account":  account.get(AccountPath),
-		"sign-in":  signIn.get(AccountPath),
+		"account":  account.get(accountPath),
+		"sign-in":  signIn.get(accountPath),
 		"error":    site.get("/oauth/consent?flow_id=%7B%7Benv%7D%7D"),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		Proof:      proof,
 		Declared:   !shared && !p.cfg.SignIn.Proves(*s.Identity),
 		Lead:       lead,
-		AccountURL: AccountPath,
+		AccountURL: accountPath,
 		Notice:     p.notice(r),
 	})
 }

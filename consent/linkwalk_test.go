@@ -111,7 +111,7 @@ func TestWalkSharedConnection(t *testing.T) {
 	back := agree(t, operator.press(page, accountConnectPath, nil), "company")
 	mustAnswer(t, w.browser().open(back), http.StatusForbidden)
 	page = operator.follow(operator.open(back))
-	if !strings.Contains(shows(page), "Everybody on this site uses this account now") || strings.Contains(shows(page), AccountPath) {
+	if !strings.Contains(shows(page), "Everybody on this site uses this account now") || strings.Contains(shows(page), accountPath) {
 		t.Errorf("page:\n%s", shows(page))
 	}
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-company-1" {
@@ -119,7 +119,7 @@ func TestWalkSharedConnection(t *testing.T) {
 	}
 
 	alice := w.browser()
-	page = alice.follow(alice.press(alice.open(AccountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
+	page = alice.follow(alice.press(alice.open(accountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
 	if strings.Contains(shows(page), "Notion") {
 		t.Error("the account page offers what is not hers")
 	}
@@ -203,7 +203,7 @@ func TestWalkOwnLinkAgain(t *testing.T) {
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-first-1" {
 		t.Errorf("calls carry %q", got)
 	}
-	again := alice.press(alice.open(AccountPath), accountConnectPath, url.Values{"server": {"notion"}})
+	again := alice.press(alice.open(accountPath), accountConnectPath, url.Values{"server": {"notion"}})
 	mustAnswer(t, alice.follow(alice.open(agree(t, again, "third"))), http.StatusOK)
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-third-3" {
 		t.Errorf("calls carry %q", got)

@@ -113,7 +113,7 @@ func TestLoginElsewhereInAFlow(t *testing.T) {
 
 func TestLoginElsewhereOnTheAccountPage(t *testing.T) {
 	b := loginSite(t, &elsewhere{kind: "company"}).browser()
-	page := b.open(AccountPath)
+	page := b.open(accountPath)
 	account := b.follow(b.open(b.leaves(page, accountFormsPath+"company", "carol")))
 	if !strings.Contains(account.Body.String(), "Your account") || !strings.Contains(account.Body.String(), "<strong>carol</strong>") {
 		t.Errorf("page:\n%s", shows(account))
@@ -222,7 +222,7 @@ func TestLoginElsewhereFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := &elsewhere{kind: "company"}
 			b := loginSite(t, e).browser()
-			for _, begin := range []struct{ page, form string }{{b.start(), companyForm}, {AccountPath, accountFormsPath + "company"}} {
+			for _, begin := range []struct{ page, form string }{{b.start(), companyForm}, {accountPath, accountFormsPath + "company"}} {
 				e.err = nil
 				back := b.leaves(b.open(begin.page), begin.form, tt.code)
 				e.err = tt.err

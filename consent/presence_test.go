@@ -42,7 +42,7 @@ func (b *browser) another() *browser { return b.walk.browser() }
 // account signs in at the account page with a key.
 func (b *browser) account(key string) *httptest.ResponseRecorder {
 	b.t.Helper()
-	return b.follow(b.press(b.open(AccountPath), accountFormsPath+"vk", url.Values{"vk": {key}}))
+	return b.follow(b.press(b.open(accountPath), accountFormsPath+"vk", url.Values{"vk": {key}}))
 }
 
 // identify goes from the client's link to the services page with a key, and
@@ -60,12 +60,12 @@ func (b *browser) identifyAt(identityURL, key string) *httptest.ResponseRecorder
 
 func (b *browser) signOut() {
 	b.t.Helper()
-	mustAnswer(b.t, b.press(b.open(AccountPath), signOutPath, nil), http.StatusSeeOther)
+	mustAnswer(b.t, b.press(b.open(accountPath), signOutPath, nil), http.StatusSeeOther)
 }
 
 func (b *browser) signOutEverywhere() {
 	b.t.Helper()
-	mustAnswer(b.t, b.press(b.open(AccountPath), signOutEverywherePath, nil), http.StatusSeeOther)
+	mustAnswer(b.t, b.press(b.open(accountPath), signOutEverywherePath, nil), http.StatusSeeOther)
 }
 
 // startedConnects are the ways on which somebody with the first key is at a

@@ -185,7 +185,7 @@ func (c *requests) inSession(serve visitHandler) handler {
 		s, err := c.sessions.Open(w, r)
 		if errors.Is(err, sessions.ErrForged) {
 			t := c.pages.Text()
-			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(AccountPath).because(err)
+			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(accountPath).because(err)
 		}
 		if err != nil {
 			return err

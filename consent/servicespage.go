@@ -69,7 +69,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		IdentityDigest: identity.FormValue(*f.Identity),
 		Stays:          p.lifetime(f.Client),
 		ChangeURL:      pageURL(server.ConsentPath, f, ""),
-		AccountURL:     AccountPath,
+		AccountURL:     accountPath,
 		ConnectURL:     flowConnectPath,
 		Servers:        servers,
 		Choose:         len(servers) > 1,

@@ -51,7 +51,7 @@ func TestSignInForms_I11_I16(t *testing.T) {
 
 func TestSignInPage(t *testing.T) {
 	s := newSiteWith(t, newFakeBroker())
-	w := s.get(AccountPath)
+	w := s.get(accountPath)
 	page := w.Body.String()
 	for want, on := range map[string]bool{
 		`action="/oauth/account/vk"`: true, `action="/oauth/account/user-id"`: true, "Continue without signing in": false,
@@ -76,7 +76,7 @@ func TestSignInPage(t *testing.T) {
 		t.Errorf("a way that is not offered: %d", w.Code)
 	}
 	s.as.Config().SignIn = identity.Methods{identity.Anonymously()}
-	if page := s.get(AccountPath).Body.String(); !strings.Contains(page, "no accounts") || strings.Contains(page, "<form") {
+	if page := s.get(accountPath).Body.String(); !strings.Contains(page, "no accounts") || strings.Contains(page, "<form") {
 		t.Errorf("a site without accounts:\n%s", page)
 	}
 }
@@ -86,7 +86,7 @@ func TestCaddyUserSignedOutOfTheSite_I10(t *testing.T) {
 	s := home(t, userIdentity("bob"))
 	for user, in := range map[string]bool{"bob": true, "": false, "eve": false} {
 		s.user = user
-		if got := strings.Contains(s.get(AccountPath).Body.String(), "Your account"); got != in {
+		if got := strings.Contains(s.get(accountPath).Body.String(), "Your account"); got != in {
 			t.Errorf("as %q: signed in %v", user, got)
 		}
 		w := s.act(disconnectPath, "server", "notion")
@@ -99,7 +99,7 @@ func TestCaddyUserSignedOutOfTheSite_I10(t *testing.T) {
 func TestSignOut_I15(t *testing.T) {
 	s := home(t, alice())
 	s.approved(letIn("g", alice()))
-	if w := s.act(signOutPath); w.Header().Get("Location") != AccountPath || s.person() != nil {
+	if w := s.act(signOutPath); w.Header().Get("Location") != accountPath || s.person() != nil {
 		t.Errorf("status = %d, person = %v", w.Code, s.person())
 	}
 	for _, path := range []string{revokePath, disconnectPath, accountConnectPath, accountKeyPath, signOutEverywherePath} {

@@ -48,7 +48,7 @@ func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Se
 // is a ticket of ours, so it leads nowhere else.
 func (p *signInPage) accept(kind identity.Kind) visitHandler {
 	return func(w http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
-		next := withQuery(AccountPath, "focus", p.connections.serverID(r.PostForm.Get("focus")))
+		next := withQuery(accountPath, "focus", p.connections.serverID(r.PostForm.Get("focus")))
 		if ticket := r.PostForm.Get("ticket"); ticket != "" {
 			if _, err := p.links.Open(ticket); err != nil {
 				return err

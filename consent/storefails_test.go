@@ -26,9 +26,9 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 		page := b.signIn("alice")
 		page = b.follow(b.open(agree(t, b.press(page, flowConnectPath, pressNotion), "alice's")))
 		answer(t, b.press(page, submitPath, approveBoth))
-		return b.open(AccountPath)
+		return b.open(accountPath)
 	}
-	signedOut := func(b *browser) *httptest.ResponseRecorder { return b.open(AccountPath) }
+	signedOut := func(b *browser) *httptest.ResponseRecorder { return b.open(accountPath) }
 	services := func(b *browser) *httptest.ResponseRecorder { return b.signIn("alice") }
 	identity := func(b *browser) *httptest.ResponseRecorder { return b.open(b.start()) }
 	signIn := press(accountFormsPath+"user-id", url.Values{"user_id": {"alice"}})

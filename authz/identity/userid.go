@@ -38,8 +38,8 @@ func ByUserID() Method {
 // MaxUserID is how many characters a self-declared user id may have.
 const MaxUserID = 255
 
-// ErrUserID: the text cannot be a user id.
-var ErrUserID = errors.New("identity: not a user id")
+// errUserID: the text cannot be a user id.
+var errUserID = errors.New("identity: not a user id")
 
 // FromUserID returns the identity a person declares. White space around the
 // text is dropped; nothing else is changed, so that two people who see
@@ -49,10 +49,10 @@ var ErrUserID = errors.New("identity: not a user id")
 func FromUserID(text string) (storage.Identity, error) {
 	id := strings.TrimSpace(text)
 	if id == "" || !utf8.ValidString(id) || utf8.RuneCountInString(id) > MaxUserID {
-		return storage.Identity{}, ErrUserID
+		return storage.Identity{}, errUserID
 	}
 	if strings.ContainsFunc(id, invisible) {
-		return storage.Identity{}, ErrUserID
+		return storage.Identity{}, errUserID
 	}
 	return storage.Identity{Kind: string(UserID), Subject: subject(UserID, id), Name: id}, nil
 }

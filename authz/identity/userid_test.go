@@ -39,7 +39,7 @@ func TestFromUserID(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			id, err := FromUserID(tt.in)
-			if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrUserID) {
+			if (err == nil) != tt.ok || err != nil && !errors.Is(err, errUserID) {
 				t.Fatalf("FromUserID(%q) = %v, want ok %v", tt.in, err, tt.ok)
 			}
 			if id.Name != tt.name {

@@ -23,9 +23,9 @@ const (
 	memberResponses = "inputResponses"
 )
 
-// ErrRequest tells that a body cannot be read as one request in only one way.
+// errRequest tells that a body cannot be read as one request in only one way.
 // A batch is none: it is for the upstream to judge.
-var ErrRequest = errors.New("mcp: not one JSON-RPC request")
+var errRequest = errors.New("mcp: not one JSON-RPC request")
 
 // Request is what a gate has to know of a JSON-RPC request or notification.
 type Request struct {
@@ -47,18 +47,18 @@ type Request struct {
 // different requests: names that repeat or differ only in case, at any depth.
 func ParseRequest(body []byte) (*Request, error) {
 	if strictjson.Check(body, MaxRequest) != nil {
-		return nil, ErrRequest
+		return nil, errRequest
 	}
 	m := members(body)
 	r := &Request{ID: m["id"], Method: text(m["method"]), params: members(m["params"])}
 	if text(m["jsonrpc"]) != "2.0" || r.Method == "" || len(r.Method) > maxMethodLen {
-		return nil, ErrRequest
+		return nil, errRequest
 	}
 	if _, given := m["params"]; given && r.params == nil {
-		return nil, ErrRequest
+		return nil, errRequest
 	}
 	if r.ID != nil && !isID(r.ID) {
-		return nil, ErrRequest
+		return nil, errRequest
 	}
 	meta := members(r.params["_meta"])
 	capabilities := meta[metaCapabilities]

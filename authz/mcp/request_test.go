@@ -77,7 +77,7 @@ func TestParseRequestRefuses_P20(t *testing.T) {
 		"larger than the limit": `{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":"` + strings.Repeat("x", MaxRequest) + `"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if r, err := ParseRequest([]byte(body)); !errors.Is(err, ErrRequest) {
+			if r, err := ParseRequest([]byte(body)); !errors.Is(err, errRequest) {
 				t.Errorf("read as %+v, %v", r, err)
 			}
 		})

@@ -11,9 +11,9 @@ import (
 // must not be sent it.
 const codeURLElicitationRequired = -32042
 
-// InputPrefix starts the keys of our input requests, and tells them from those
+// inputPrefix starts the keys of our input requests, and tells them from those
 // of an upstream.
-const InputPrefix = "gw.connect."
+const inputPrefix = "gw.connect."
 
 // WriteInputRequired answers a request for which TakesInput holds: the person
 // is asked to open a URL, and the client repeats the request with the state
@@ -34,7 +34,7 @@ func WriteInputRequired(w http.ResponseWriter, r *Request, server, url, message,
 		RequestState  string                  `json:"requestState"`
 	}{
 		"input_required",
-		map[string]inputRequest{InputPrefix + server: {"elicitation/create", params{"url", url, message}}},
+		map[string]inputRequest{inputPrefix + server: {"elicitation/create", params{"url", url, message}}},
 		state,
 	})
 }

@@ -21,13 +21,13 @@ const (
 	maxInnerState = 16 << 10
 )
 
-// ErrState tells that a request carries a state of ours that was made for
+// errState tells that a request carries a state of ours that was made for
 // another person, client or operation.
-var ErrState = errors.New("mcp: the request state was made for another request")
+var errState = errors.New("mcp: the request state was made for another request")
 
-// ErrInnerState tells that a request carries so much of an upstream's own
+// errInnerState tells that a request carries so much of an upstream's own
 // state that ours cannot hold it.
-var ErrInnerState = errors.New("mcp: the request state is too large")
+var errInnerState = errors.New("mcp: the request state is too large")
 
 // States makes and reads the request states that go with our input requests.
 // The client holds them, so nothing in them is believed unless it opens; they
@@ -79,7 +79,7 @@ func (s *States) Mint(a Asked, r *Request, before Round, now time.Time) (string,
 		return "", err
 	}
 	if len(r.params[memberState])+len(r.params[memberResponses]) > maxInnerState {
-		return "", ErrInnerState
+		return "", errInnerState
 	}
 	digest := sha256.Sum256(operation)
 	plain, err := json.Marshal(state{
@@ -98,7 +98,7 @@ func MayCarry(body []byte) bool { return bytes.Contains(body, []byte(statePrefix
 
 // Take removes our state, and the answer to our input request, from a retry.
 // It returns the body to forward, which is nil if there was nothing of ours:
-// an upstream's own state is never touched. ErrState if the state is ours but
+// an upstream's own state is never touched. errState if the state is ours but
 // for something else. One that is too old is removed all the same, and says
 // nothing.
 func (s *States) Take(a Asked, r *Request, now time.Time) ([]byte, Round, error) {
@@ -112,11 +112,11 @@ func (s *States) Take(a Asked, r *Request, now time.Time) ([]byte, Round, error)
 	}
 	digest := sha256.Sum256(operation)
 	if st.Subject != a.Subject || st.Proof != a.Proof || st.ClientID != a.ClientID || st.Method != r.Method || !bytes.Equal(st.Operation, digest[:]) {
-		return nil, Round{}, ErrState
+		return nil, Round{}, errState
 	}
 	round := Round{Ours: true}
 	if now.Unix() < st.ExpiresAt {
-		action := text(members(members(r.params[memberResponses])[InputPrefix+a.Server])["action"])
+		action := text(members(members(r.params[memberResponses])[inputPrefix+a.Server])["action"])
 		round.number = st.Round
 		round.Declined = action == "decline" || action == "cancel" || st.Round >= maxRounds
 	}

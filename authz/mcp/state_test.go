@@ -78,12 +78,12 @@ func TestStateIsBound_D25(t *testing.T) {
 		want         error
 	}{
 		"own":              {alice, "tools/call", `"name":"x",`, nil},
-		"another person":   {Asked{Subject: "virtual_key:bob", ClientID: "client", Server: "notion"}, "tools/call", `"name":"x",`, ErrState},
-		"another key":      {Asked{Subject: "virtual_key:alice", Proof: "new", ClientID: "client", Server: "notion"}, "tools/call", `"name":"x",`, ErrState},
-		"another client":   {Asked{Subject: "virtual_key:alice", ClientID: "other", Server: "notion"}, "tools/call", `"name":"x",`, ErrState},
-		"another method":   {alice, "prompts/get", `"name":"x",`, ErrState},
-		"other params":     {alice, "tools/call", `"name":"y",`, ErrState},
-		"additional param": {alice, "tools/call", `"name":"x","arguments":{},`, ErrState},
+		"another person":   {Asked{Subject: "virtual_key:bob", ClientID: "client", Server: "notion"}, "tools/call", `"name":"x",`, errState},
+		"another key":      {Asked{Subject: "virtual_key:alice", Proof: "new", ClientID: "client", Server: "notion"}, "tools/call", `"name":"x",`, errState},
+		"another client":   {Asked{Subject: "virtual_key:alice", ClientID: "other", Server: "notion"}, "tools/call", `"name":"x",`, errState},
+		"another method":   {alice, "prompts/get", `"name":"x",`, errState},
+		"other params":     {alice, "tools/call", `"name":"y",`, errState},
+		"additional param": {alice, "tools/call", `"name":"x","arguments":{},`, errState},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body, _, err := s.Take(tc.asked, parse(t, retry(tc.method, tc.args, state, "accept")), now)
@@ -138,7 +138,7 @@ func TestUpstreamsRoundSurvivesOurs(t *testing.T) {
 		t.Errorf("forwarded %s", body)
 	}
 	huge := modern("tools/call", `"requestState":"`+strings.Repeat("x", maxInnerState)+`",`)
-	if _, err := s.Mint(alice, parse(t, huge), Round{}, now); !errors.Is(err, ErrInnerState) {
+	if _, err := s.Mint(alice, parse(t, huge), Round{}, now); !errors.Is(err, errInnerState) {
 		t.Errorf("%v", err)
 	}
 }

@@ -28,8 +28,8 @@ const (
 	RegisterPath     = pathPrefix + "register"
 	AuthorizePath    = pathPrefix + "authorize"
 	TokenPath        = pathPrefix + "token"
-	RevokePath       = pathPrefix + "revoke"
-	IntrospectPath   = pathPrefix + "introspect"
+	revokePath       = pathPrefix + "revoke"
+	introspectPath   = pathPrefix + "introspect"
 	ConsentPath      = "/oauth/consent"
 	ServicesPath     = "/oauth/consent/mcps"
 	ConsentFormsPath = pathPrefix + "consent/"
@@ -166,8 +166,8 @@ func (as *AuthorizationServer) Routes() []Route {
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
 		Route{RegisterPath + "/", manage},
-		Route{RevokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
-		Route{IntrospectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},
+		Route{revokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
+		Route{introspectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},
 	)
 }
 

@@ -20,14 +20,14 @@ func TestPublicClientWithoutID(t *testing.T) {
 	ts.want(first, http.StatusOK, "")
 	second := ts.refresh("", first.Refresh)
 	ts.want(second, http.StatusOK, "")
-	ts.want(ts.post(RevokePath, "", url.Values{"token": {second.Refresh}}), http.StatusOK, "")
+	ts.want(ts.post(revokePath, "", url.Values{"token": {second.Refresh}}), http.StatusOK, "")
 	ts.dead(second)
 	third := ts.signedIn()
-	ts.want(ts.post(RevokePath, "", url.Values{"token": {third.Access}}), http.StatusOK, "")
+	ts.want(ts.post(revokePath, "", url.Values{"token": {third.Access}}), http.StatusOK, "")
 	if ts.live(third.Access) {
 		t.Error("the access token lives")
 	}
-	ts.want(ts.post(IntrospectPath, "", url.Values{"token": {ts.signedIn().Access}}), http.StatusUnauthorized, "invalid_client")
+	ts.want(ts.post(introspectPath, "", url.Values{"token": {ts.signedIn().Access}}), http.StatusUnauthorized, "invalid_client")
 }
 
 func TestWithoutIDIsNoWayAroundAuthentication(t *testing.T) {
@@ -38,7 +38,7 @@ func TestWithoutIDIsNoWayAroundAuthentication(t *testing.T) {
 	web := ts.redeem("web", code)
 	ts.want(web, http.StatusOK, "")
 	ts.want(ts.refresh("", web.Refresh), http.StatusUnauthorized, "invalid_client")
-	ts.want(ts.post(RevokePath, "", url.Values{"token": {web.Refresh}}), http.StatusUnauthorized, "invalid_client")
+	ts.want(ts.post(revokePath, "", url.Values{"token": {web.Refresh}}), http.StatusUnauthorized, "invalid_client")
 	ts.want(ts.refresh("web", web.Refresh), http.StatusOK, "")
 
 	// A code cannot name the client for another's token.
@@ -56,7 +56,7 @@ func TestWithoutIDAndUnknown(t *testing.T) {
 		"code":          {TokenPath, redemption(oauth.NewSecret(tokens.CodePrefix)), http.StatusBadRequest, "invalid_grant"},
 		"refresh token": {TokenPath, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {oauth.NewSecret(tokens.RefreshPrefix)}}, http.StatusBadRequest, "invalid_grant"},
 		"neither":       {TokenPath, url.Values{"grant_type": {"refresh_token"}}, http.StatusUnauthorized, "invalid_client"},
-		"token":         {RevokePath, url.Values{"token": {oauth.NewSecret(tokens.RefreshPrefix)}}, http.StatusUnauthorized, "invalid_client"},
+		"token":         {revokePath, url.Values{"token": {oauth.NewSecret(tokens.RefreshPrefix)}}, http.StatusUnauthorized, "invalid_client"},
 	} {
 		t.Run(name, func(t *testing.T) { ts.want(ts.post(tc.path, "", tc.form), tc.status, tc.code) })
 	}
@@ -90,13 +90,13 @@ func TestSecretOnceUsedIsNeeded(t *testing.T) {
 			ts.want(second, http.StatusOK, "")
 			if tc.atCode || tc.atFirst {
 				ts.want(ts.refresh(reg.ID, second.Refresh), http.StatusUnauthorized, "invalid_client")
-				ts.want(ts.post(RevokePath, reg.ID, url.Values{"token": {second.Refresh}}), http.StatusUnauthorized, "invalid_client")
+				ts.want(ts.post(revokePath, reg.ID, url.Values{"token": {second.Refresh}}), http.StatusUnauthorized, "invalid_client")
 				ts.want(ts.refresh(reg.ID, second.Refresh, "client_secret", "wrong"), http.StatusUnauthorized, "invalid_client")
 			}
 			third := ts.refresh(reg.ID, second.Refresh, way(tc.atCode || tc.atFirst)...)
 			ts.want(third, http.StatusOK, "")
-			ts.want(ts.post(IntrospectPath, reg.ID, url.Values{"token": {third.Access}}), http.StatusUnauthorized, "invalid_client")
-			ts.want(ts.post(IntrospectPath, reg.ID, url.Values{"token": {third.Access}, "client_secret": {reg.Secret}}), http.StatusOK, "")
+			ts.want(ts.post(introspectPath, reg.ID, url.Values{"token": {third.Access}}), http.StatusUnauthorized, "invalid_client")
+			ts.want(ts.post(introspectPath, reg.ID, url.Values{"token": {third.Access}, "client_secret": {reg.Secret}}), http.StatusOK, "")
 		})
 	}
 }
@@ -169,11 +169,11 @@ func TestRevokeByEarlierToken(t *testing.T) {
 	for range 4 {
 		last = ts.refresh("app", last.Refresh)
 	}
-	ts.want(ts.post(RevokePath, "foreign", url.Values{"token": {first.Refresh}}), http.StatusOK, "")
+	ts.want(ts.post(revokePath, "foreign", url.Values{"token": {first.Refresh}}), http.StatusOK, "")
 	if !ts.live(last.Access) {
 		t.Fatal("another client revoked the grant")
 	}
-	ts.want(ts.post(RevokePath, "app", url.Values{"token": {first.Refresh}}), http.StatusOK, "")
+	ts.want(ts.post(revokePath, "app", url.Values{"token": {first.Refresh}}), http.StatusOK, "")
 	ts.dead(last)
 }
 

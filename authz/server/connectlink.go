@@ -31,7 +31,7 @@ var (
 // ConnectLink is what a link to the connect page stands for.
 type ConnectLink struct {
 	// Person is whose connection it is about.
-	Person PersonDigest
+	Person personDigest
 	Server string
 	// Scopes are missing at the provider, besides what the server always needs.
 	Scopes    []string
@@ -44,14 +44,14 @@ type ConnectLink struct {
 	LastDisconnect uint64
 }
 
-// PersonDigest stands for a person, and what proved who they are, in a link: a
+// personDigest stands for a person, and what proved who they are, in a link: a
 // link must be short, as some clients cut the text that it is in.
-type PersonDigest [12]byte
+type personDigest [12]byte
 
-// DigestOf returns the digest of a person.
-func DigestOf(id storage.Identity) PersonDigest {
+// digestOf returns the digest of a person.
+func digestOf(id storage.Identity) personDigest {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint32([]byte(id.Subject+id.Proof), uint32(len(id.Subject))))
-	return PersonDigest(sum[:])
+	return personDigest(sum[:])
 }
 
 var sharedOwner = storage.Identity{Subject: storage.SharedOwner}
@@ -61,7 +61,7 @@ var sharedOwner = storage.Identity{Subject: storage.SharedOwner}
 func (l *ConnectLink) IsShared() bool { return l.IsFor(sharedOwner) }
 
 // IsFor reports whether the link was made for the person.
-func (l *ConnectLink) IsFor(id storage.Identity) bool { return l.Person == DigestOf(id) }
+func (l *ConnectLink) IsFor(id storage.Identity) bool { return l.Person == digestOf(id) }
 
 // pack returns expiry ‖ person ‖ length of the server's id ‖ id ‖ scopes and,
 // for a shared connection, 0 ‖ its last disconnect.
@@ -78,7 +78,7 @@ func (l *ConnectLink) pack() []byte {
 
 // unpackConnectLink reverses pack.
 func unpackConnectLink(b []byte) (*ConnectLink, error) {
-	const header = 4 + len(PersonDigest{})
+	const header = 4 + len(personDigest{})
 	if len(b) < header {
 		return nil, ErrLinkInvalid
 	}
@@ -89,7 +89,7 @@ func unpackConnectLink(b []byte) (*ConnectLink, error) {
 	}
 	scopes, last, found := strings.Cut(string(rest[n:]), "\x00")
 	l := &ConnectLink{
-		Person: PersonDigest(b[4:]), Server: string(rest[:n]), Scopes: strings.Fields(scopes),
+		Person: personDigest(b[4:]), Server: string(rest[:n]), Scopes: strings.Fields(scopes),
 		ExpiresAt: time.Unix(int64(binary.BigEndian.Uint32(b)), 0),
 	}
 	if !found {
@@ -117,7 +117,7 @@ func (ls *Links) SharedURL(ctx context.Context, server string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ls.sealed(ConnectLink{Person: DigestOf(sharedOwner), Server: server, LastDisconnect: last}), nil
+	return ls.sealed(ConnectLink{Person: digestOf(sharedOwner), Server: server, LastDisconnect: last}), nil
 }
 
 // lastDisconnect returns that of the connection that everybody shares.
@@ -136,7 +136,7 @@ func (ls *Links) lastDisconnect(ctx context.Context, server string) (uint64, err
 // for storage.SharedOwner, which an operator asks for, is its own proof, and works
 // once.
 func (ls *Links) URL(id storage.Identity, server string, scopes ...string) string {
-	return ls.sealed(ConnectLink{Person: DigestOf(id), Server: server, Scopes: scopes})
+	return ls.sealed(ConnectLink{Person: digestOf(id), Server: server, Scopes: scopes})
 }
 
 func (ls *Links) sealed(link ConnectLink) string {

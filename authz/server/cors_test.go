@@ -137,7 +137,7 @@ func TestCORSOfEndpoints_AS40_AS73(t *testing.T) {
 	ts := newTestServer(t)
 	for path, open := range map[string]bool{
 		TokenPath: true, "/token": true, RegisterPath: true, "/register": true, RegisterPath + "/": true,
-		RevokePath: true, IntrospectPath: true, oauth.AuthorizationServerPath: true,
+		revokePath: true, introspectPath: true, oauth.AuthorizationServerPath: true,
 		AuthorizePath: false, "/authorize": false,
 	} {
 		for _, method := range []string{"OPTIONS", "POST", "GET"} {

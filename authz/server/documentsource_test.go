@@ -56,9 +56,9 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 			for what, ask := range map[string]func() reply{
 				"refresh":       func() reply { return refresh(issued.Refresh) },
 				"code":          func() reply { return ts.redeem(id, code, "redirect_uri", "-") },
-				"revocation":    func() reply { return ts.askAs(RevokePath, id, "token", issued.Refresh) },
-				"access token":  func() reply { return ts.askAs(RevokePath, id, "token", issued.Access) },
-				"introspection": func() reply { return ts.askAs(IntrospectPath, id, "token", issued.Access) },
+				"revocation":    func() reply { return ts.askAs(revokePath, id, "token", issued.Refresh) },
+				"access token":  func() reply { return ts.askAs(revokePath, id, "token", issued.Access) },
+				"introspection": func() reply { return ts.askAs(introspectPath, id, "token", issued.Access) },
 			} {
 				ts.restart()
 				got := ask()
@@ -76,7 +76,7 @@ func TestTroubleAtTheHost_AS23_AS60_H16(t *testing.T) {
 				ts.want(refresh(other.Refresh), http.StatusUnauthorized, "invalid_client")
 				ts.want(refresh(tokens.RefreshPrefix+"x"), http.StatusUnauthorized, "invalid_client")
 				ts.want(refresh("-"), http.StatusUnauthorized, "invalid_client")
-				ts.want(ts.askAs(RevokePath, id, "token", "x"), http.StatusUnauthorized, "invalid_client")
+				ts.want(ts.askAs(revokePath, id, "token", "x"), http.StatusUnauthorized, "invalid_client")
 				ts.restart()
 			}
 

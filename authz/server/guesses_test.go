@@ -166,5 +166,5 @@ func TestGuessesAtTheInitialToken_C17(t *testing.T) {
 // introspectWith asks about a token with a secret, and returns the status.
 func (ts *testServer) introspectWith(secret string) int {
 	credentials := base64.StdEncoding.EncodeToString([]byte("inspector:" + secret))
-	return ts.send("POST", IntrospectPath, "token=x", "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Basic "+credentials).Code
+	return ts.send("POST", introspectPath, "token=x", "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Basic "+credentials).Code
 }

@@ -19,12 +19,12 @@ const inactive = `{"active":false}`
 
 func (ts *testServer) revoke(client, token string, changes ...string) reply {
 	ts.t.Helper()
-	return ts.post(RevokePath, client, with(url.Values{"token": {token}}, changes...))
+	return ts.post(revokePath, client, with(url.Values{"token": {token}}, changes...))
 }
 
 func (ts *testServer) introspect(client, token string) reply {
 	ts.t.Helper()
-	return ts.post(IntrospectPath, client, url.Values{"token": {token}})
+	return ts.post(introspectPath, client, url.Values{"token": {token}})
 }
 
 func TestRevoke_L06_L08(t *testing.T) {
@@ -93,7 +93,7 @@ func TestRevokeRequests(t *testing.T) {
 	if got := ts.revoke("", oauth.NewSecret(tokens.AccessPrefix), "client_id", "web"); got.Error != "invalid_client" {
 		t.Errorf("without its secret: %s", got.body)
 	}
-	if w := ts.serve(httptest.NewRequest(http.MethodGet, testIssuer+RevokePath, nil)); w.Code != http.StatusMethodNotAllowed {
+	if w := ts.serve(httptest.NewRequest(http.MethodGet, testIssuer+revokePath, nil)); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET = %d", w.Code)
 	}
 }
@@ -147,7 +147,7 @@ func TestIntrospectAnonymous_L01(t *testing.T) {
 	if got := ts.introspect("", issued.Access); got.status == http.StatusOK || got.Active {
 		t.Errorf("without client: %d %s", got.status, got.body)
 	}
-	r := httptest.NewRequest(http.MethodPost, testIssuer+IntrospectPath, strings.NewReader(url.Values{"token": {issued.Access}}.Encode()))
+	r := httptest.NewRequest(http.MethodPost, testIssuer+introspectPath, strings.NewReader(url.Values{"token": {issued.Access}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("web", "wrong")
 	ts.want(ts.reply(ts.serve(r)), http.StatusUnauthorized, "invalid_client")
@@ -182,7 +182,7 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 	ts.clock.Advance(time.Hour)
 	check("expired", "web", expired.Access)
 	check("expired, for all", "inspector", foreign.Access)
-	ts.want(ts.post(IntrospectPath, "web", url.Values{}), http.StatusBadRequest, "invalid_request")
+	ts.want(ts.post(introspectPath, "web", url.Values{}), http.StatusBadRequest, "invalid_request")
 	ts.store.failing("AccessToken", func() {
 		ts.want(ts.introspect("web", own.Access), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})

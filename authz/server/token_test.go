@@ -183,7 +183,7 @@ func TestClientAuthentication_AS63_C02(t *testing.T) {
 
 func TestTokenCORS_C16_AS73(t *testing.T) {
 	ts := newTestServer(t)
-	for _, path := range []string{TokenPath, "/token", RevokePath, IntrospectPath} {
+	for _, path := range []string{TokenPath, "/token", revokePath, introspectPath} {
 		r := httptest.NewRequest(http.MethodOptions, testIssuer+path, nil)
 		r.Header.Set("Origin", "https://evil.example")
 		r.Header.Set("Access-Control-Request-Method", http.MethodPost)

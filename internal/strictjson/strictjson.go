@@ -15,9 +15,9 @@ import (
 // Errors of a document. None repeats what it contained.
 var (
 	ErrSize      = errors.New("strictjson: too large")
-	ErrSyntax    = errors.New("strictjson: not one JSON object in UTF-8")
-	ErrDepth     = errors.New("strictjson: nested too deeply")
-	ErrDuplicate = errors.New("strictjson: member names repeat, or differ only in case")
+	errSyntax    = errors.New("strictjson: not one JSON object in UTF-8")
+	errDepth     = errors.New("strictjson: nested too deeply")
+	errDuplicate = errors.New("strictjson: member names repeat, or differ only in case")
 	ErrType      = errors.New("strictjson: member of the wrong type")
 )
 
@@ -33,18 +33,18 @@ func Check(data []byte, limit int) error {
 		return ErrSize
 	}
 	if !utf8.Valid(data) {
-		return ErrSyntax
+		return errSyntax
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return ErrSyntax
+		return errSyntax
 	}
 	if err := checkObject(d, 1); err != nil {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return ErrSyntax
+		return errSyntax
 	}
 	return nil
 }
@@ -52,18 +52,18 @@ func Check(data []byte, limit int) error {
 // checkObject reads up to the end of an object whose brace was read.
 func checkObject(d *json.Decoder, depth int) error {
 	if depth > maxDepth {
-		return ErrDepth
+		return errDepth
 	}
 	names := make(map[string]struct{})
 	for d.More() {
 		t, err := d.Token()
 		name, ok := t.(string)
 		if err != nil || !ok {
-			return ErrSyntax
+			return errSyntax
 		}
 		name = fold(name)
 		if _, seen := names[name]; seen {
-			return ErrDuplicate
+			return errDuplicate
 		}
 		names[name] = struct{}{}
 		if err := checkValue(d, depth); err != nil {
@@ -76,7 +76,7 @@ func checkObject(d *json.Decoder, depth int) error {
 // checkArray reads up to the end of an array whose bracket was read.
 func checkArray(d *json.Decoder, depth int) error {
 	if depth > maxDepth {
-		return ErrDepth
+		return errDepth
 	}
 	for d.More() {
 		if err := checkValue(d, depth); err != nil {
@@ -89,7 +89,7 @@ func checkArray(d *json.Decoder, depth int) error {
 func checkValue(d *json.Decoder, depth int) error {
 	t, err := d.Token()
 	if err != nil {
-		return ErrSyntax
+		return errSyntax
 	}
 	switch t {
 	case json.Delim('{'):
@@ -102,7 +102,7 @@ func checkValue(d *json.Decoder, depth int) error {
 
 func end(d *json.Decoder) error {
 	if _, err := d.Token(); err != nil {
-		return ErrSyntax
+		return errSyntax
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func Unmarshal(data []byte, limit int, v any) error {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
-		return ErrSyntax
+		return errSyntax
 	}
 	s := reflect.ValueOf(v).Elem()
 	for i := range s.NumField() {

@@ -15,31 +15,31 @@ func TestCheck_G08(t *testing.T) {
 	}{
 		"object":                  {`{"a":1,"b":[{"a":1},{"a":2}],"c":{"a":{}}}`, nil},
 		"empty object":            {` {} `, nil},
-		"empty":                   {``, ErrSyntax},
-		"array":                   {`[]`, ErrSyntax},
-		"text":                    {`"a"`, ErrSyntax},
-		"null":                    {`null`, ErrSyntax},
-		"byte order mark":         {"\ufeff{}", ErrSyntax},
-		"unfinished":              {`{"a":1`, ErrSyntax},
-		"unfinished array":        {`{"a":[1`, ErrSyntax},
-		"trailing object":         {`{}{}`, ErrSyntax},
-		"trailing garbage":        {`{} x`, ErrSyntax},
-		"trailing bracket":        {`{}]`, ErrSyntax},
-		"name is no text":         {`{1:2}`, ErrSyntax},
-		"trailing comma":          {`{"a":1,}`, ErrSyntax},
-		"comment":                 {`{/**/}`, ErrSyntax},
-		"not UTF-8":               {"{\"a\":\"\xff\"}", ErrSyntax},
-		"repeated":                {`{"a":1,"a":1}`, ErrDuplicate},
-		"other case":              {`{"redirect_uris":1,"REDIRECT_URIS":2}`, ErrDuplicate},
-		"long s":                  {`{"jwks":1,"jwk\u017f":2}`, ErrDuplicate},
-		"kelvin":                  {`{"jwks":1,"jw\u212as":2}`, ErrDuplicate},
-		"escaped":                 {`{"a":1,"\u0061":2}`, ErrDuplicate},
-		"repeated inside":         {`{"x":[{"y":{"a":1,"A":1}}]}`, ErrDuplicate},
-		"accents in another case": {`{"\u00e9":1,"\u00c9":2}`, ErrDuplicate},
+		"empty":                   {``, errSyntax},
+		"array":                   {`[]`, errSyntax},
+		"text":                    {`"a"`, errSyntax},
+		"null":                    {`null`, errSyntax},
+		"byte order mark":         {"\ufeff{}", errSyntax},
+		"unfinished":              {`{"a":1`, errSyntax},
+		"unfinished array":        {`{"a":[1`, errSyntax},
+		"trailing object":         {`{}{}`, errSyntax},
+		"trailing garbage":        {`{} x`, errSyntax},
+		"trailing bracket":        {`{}]`, errSyntax},
+		"name is no text":         {`{1:2}`, errSyntax},
+		"trailing comma":          {`{"a":1,}`, errSyntax},
+		"comment":                 {`{/**/}`, errSyntax},
+		"not UTF-8":               {"{\"a\":\"\xff\"}", errSyntax},
+		"repeated":                {`{"a":1,"a":1}`, errDuplicate},
+		"other case":              {`{"redirect_uris":1,"REDIRECT_URIS":2}`, errDuplicate},
+		"long s":                  {`{"jwks":1,"jwk\u017f":2}`, errDuplicate},
+		"kelvin":                  {`{"jwks":1,"jw\u212as":2}`, errDuplicate},
+		"escaped":                 {`{"a":1,"\u0061":2}`, errDuplicate},
+		"repeated inside":         {`{"x":[{"y":{"a":1,"A":1}}]}`, errDuplicate},
+		"accents in another case": {`{"\u00e9":1,"\u00c9":2}`, errDuplicate},
 		"same names in siblings":  {`{"x":{"a":1},"y":{"a":1}}`, nil},
 		"deep":                    {strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth), nil},
-		"too deep":                {strings.Repeat(`{"a":`, maxDepth+1) + "1" + strings.Repeat("}", maxDepth+1), ErrDepth},
-		"too deep in arrays":      {`{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, ErrDepth},
+		"too deep":                {strings.Repeat(`{"a":`, maxDepth+1) + "1" + strings.Repeat("}", maxDepth+1), errDepth},
+		"too deep in arrays":      {`{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, errDepth},
 		"too large":               {`{"a":"` + strings.Repeat("x", 20_000) + `"}`, ErrSize},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestUnmarshal(t *testing.T) {
 		"other case is another member": {`{"NAME":"n"}`, document{}, nil},
 		"wrong type":                   {`{"name":["n"]}`, document{}, ErrType},
 		"wrong element type":           {`{"uris":[1]}`, document{}, ErrType},
-		"repeated":                     {`{"name":"a","Name":"b"}`, document{}, ErrDuplicate},
+		"repeated":                     {`{"name":"a","Name":"b"}`, document{}, errDuplicate},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got document
@@ -133,12 +133,12 @@ func TestByteOrderMark(t *testing.T) {
 		t.Errorf("read %q, %v", v.A, err)
 	}
 	for _, bad := range []string{"\ufeff\ufeff{}", "{}\ufeff", " \ufeff{}", "\ufeff"} {
-		if err := Unmarshal([]byte(bad), 100, &v); !errors.Is(err, ErrSyntax) {
-			t.Errorf("%q: %v, want ErrSyntax", bad, err)
+		if err := Unmarshal([]byte(bad), 100, &v); !errors.Is(err, errSyntax) {
+			t.Errorf("%q: %v, want errSyntax", bad, err)
 		}
 	}
 	// A request goes on to readers that may not know the mark.
-	if err := Check([]byte("\ufeff{}"), 100); !errors.Is(err, ErrSyntax) {
-		t.Errorf("Check: %v, want ErrSyntax", err)
+	if err := Check([]byte("\ufeff{}"), 100); !errors.Is(err, errSyntax) {
+		t.Errorf("Check: %v, want errSyntax", err)
 	}
 }

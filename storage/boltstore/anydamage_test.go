@@ -124,7 +124,7 @@ func surviveDamage(t *testing.T, whole []byte, running bool, damage func([]byte)
 		overwrite(t, path, damage(bytes.Clone(whole)))
 	}
 	work(e)
-	if err := e.Close(); err != nil && !errors.Is(err, ErrDamaged) {
+	if err := e.Close(); err != nil && !errors.Is(err, errDamaged) {
 		t.Error(err)
 	}
 	if err := e.Update(background(), put("late")); err == nil {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// ErrDamaged is behind every error that is due to the content of the file.
-var ErrDamaged = errors.New("the file is damaged; stop Caddy and restore it from a backup, or move it away to start with an empty one")
+// errDamaged is behind every error that is due to the content of the file.
+var errDamaged = errors.New("the file is damaged; stop Caddy and restore it from a backup, or move it away to start with an empty one")
 
 // damaged says what is wrong with the file.
 func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w (%s)", ErrDamaged, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w (%s)", errDamaged, fmt.Sprintf(format, args...))
 }
 
 // guarded runs fn and returns its panic as an error: bbolt has no other word
@@ -33,7 +33,7 @@ func guarded(fn func() error) (err error) {
 // asError tells damage, which bbolt or the processor found, from a mistake in
 // this program, for which the stack is needed.
 func asError(p any) error {
-	if err, ok := p.(error); ok && errors.Is(err, ErrDamaged) {
+	if err, ok := p.(error); ok && errors.Is(err, errDamaged) {
 		return err
 	}
 	if _, fault := p.(interface{ Addr() uintptr }); fault || panickedIn("go.etcd.io/bbolt") {

@@ -43,7 +43,7 @@ func (d *database) broken() error {
 // guard runs fn like guarded. Its errors name the file that is damaged.
 func (d *database) guard(fn func() error) error {
 	err := guarded(fn)
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, errDamaged) {
 		return fmt.Errorf("boltstore: %s: %w", d.path, err)
 	}
 	return err
@@ -67,7 +67,7 @@ func (d *database) begin(writable bool) (tx *bbolt.Tx, err error) {
 		tx, err = d.bolt.Begin(writable)
 		return err
 	})
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, errDamaged) {
 		d.breakDown(err)
 	}
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {

@@ -124,8 +124,8 @@ func TestFileIsCutShort(t *testing.T) {
 				t.Fatal(err)
 			}
 			expectCheck(t, s, "cannot be used", path, "damaged")
-			if err := s.engine.Update(background(), put("key")); !errors.Is(err, ErrDamaged) {
-				t.Errorf("Update: %v, want %v", err, ErrDamaged)
+			if err := s.engine.Update(background(), put("key")); !errors.Is(err, errDamaged) {
+				t.Errorf("Update: %v, want %v", err, errDamaged)
 			}
 			if info, err := os.Stat(path); err != nil || info.Size() != size {
 				t.Errorf("the file has %d bytes, %v; want %d", info.Size(), err, size)
@@ -157,7 +157,7 @@ func TestBrokenStore(t *testing.T) {
 		"View":   e.View(background(), nil),
 		"Check":  (&Store{engine: e}).Check(background()),
 	} {
-		if !errors.Is(err, ErrDamaged) {
+		if !errors.Is(err, errDamaged) {
 			t.Errorf("%s: %v, want the cause", name, err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestNoMetaWhileOthersAreAtWork(t *testing.T) {
 	if _, err := f.WriteAt(make([]byte, 2*os.Getpagesize()), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.View(background(), nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+	if err := e.View(background(), nil); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a new reader: %v, want the damage and the file", err)
 	}
 	release()
@@ -200,7 +200,7 @@ func TestNoMetaWhileOthersAreAtWork(t *testing.T) {
 	for range 2 { // the reader ends; the writer that waited is told
 		select {
 		case err := <-outcome:
-			if err != nil && !errors.Is(err, ErrDamaged) {
+			if err != nil && !errors.Is(err, errDamaged) {
 				t.Error(err)
 			}
 		case <-time.After(10 * time.Second):
@@ -222,10 +222,10 @@ func TestNewestStateLost(t *testing.T) {
 	clear(file[newer*size : (newer+1)*size])
 	overwrite(t, path, file)
 	for range 2 {
-		if err := e.Update(background(), put("key")); !errors.Is(err, ErrDamaged) {
+		if err := e.Update(background(), put("key")); !errors.Is(err, errDamaged) {
 			t.Errorf("Update: %v, want the damage", err)
 		}
-		if err := e.View(background(), nil); !errors.Is(err, ErrDamaged) {
+		if err := e.View(background(), nil); !errors.Is(err, errDamaged) {
 			t.Errorf("View: %v, want the damage", err)
 		}
 	}
@@ -251,7 +251,7 @@ func TestTreeWithoutEnd(t *testing.T) {
 		}
 		return nil
 	})
-	if !errors.Is(err, ErrDamaged) {
+	if !errors.Is(err, errDamaged) {
 		t.Errorf("error %v, want the damage", err)
 	}
 }

@@ -105,7 +105,7 @@ func (d *database) open(bo bbolt.Options) error {
 		}
 		return err
 	})
-	if errors.Is(err, ErrDamaged) && d.file != nil { // bbolt panicked, and closed nothing
+	if errors.Is(err, errDamaged) && d.file != nil { // bbolt panicked, and closed nothing
 		_ = letGo(d.file)
 	}
 	return err

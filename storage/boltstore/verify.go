@@ -18,7 +18,7 @@ func verify(path string, bo bbolt.Options) error {
 		return err
 	}
 	if info.Mode().IsRegular() && info.Size() == 0 {
-		return fmt.Errorf("%w (it is empty, which this program never leaves behind)", ErrDamaged)
+		return fmt.Errorf("%w (it is empty, which this program never leaves behind)", errDamaged)
 	}
 	bo.ReadOnly = true // then bbolt reads where the file begins, and nothing else
 	reading := &database{path: path}

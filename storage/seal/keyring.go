@@ -16,9 +16,9 @@ var (
 	// ErrOpen: the data was not sealed by a key of this ring for this context, or
 	// was changed since.
 	ErrOpen = errors.New("seal: cannot open")
-	// ErrUnknownKey: the data names a key that is not in the ring. It is an
+	// errUnknownKey: the data names a key that is not in the ring. It is an
 	// ErrOpen: whoever changed the data can also have changed the key's name.
-	ErrUnknownKey = fmt.Errorf("%w: the key that sealed it is not in the ring", ErrOpen)
+	errUnknownKey = fmt.Errorf("%w: the key that sealed it is not in the ring", ErrOpen)
 )
 
 const (
@@ -77,7 +77,7 @@ func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) {
 			return decrypt(rk.key, sealed[ringHeader:], context)
 		}
 	}
-	return nil, ErrUnknownKey
+	return nil, errUnknownKey
 }
 
 // Current reports whether sealed names the key that seals now. What does not

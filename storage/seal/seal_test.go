@@ -53,13 +53,13 @@ func TestKeyRotation_M03(t *testing.T) {
 	if !during.Current(rewrapped) {
 		t.Error("Current: new data does not use the first key")
 	}
-	if _, err := before.Open(rewrapped, "vault", "alice"); !errors.Is(err, ErrUnknownKey) {
+	if _, err := before.Open(rewrapped, "vault", "alice"); !errors.Is(err, errUnknownKey) {
 		t.Errorf("old ring opens new data: %v", err)
 	}
 
 	after := ring(t, key(2))
-	if _, err := after.Open(old, "vault", "alice"); !errors.Is(err, ErrUnknownKey) || !errors.Is(err, ErrOpen) {
-		t.Errorf("dropped key: %v; want ErrUnknownKey", err)
+	if _, err := after.Open(old, "vault", "alice"); !errors.Is(err, errUnknownKey) || !errors.Is(err, ErrOpen) {
+		t.Errorf("dropped key: %v; want errUnknownKey", err)
 	}
 	if got, err := after.Open(rewrapped, "vault", "alice"); err != nil || string(got) != "token" {
 		t.Errorf("Open after the rotation = %q, %v", got, err)
