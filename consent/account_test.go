@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -173,7 +173,7 @@ func TestDisconnectFails(t *testing.T) {
 	if w := s.act(disconnectPath, "server", "notion"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("status = %d", w.Code)
 	}
-	s.broker.err = &accounts.Error{Problem: accounts.ProviderDown}
+	s.broker.err = &client.Error{Problem: client.ProviderDown}
 	if w := s.act(accountConnectPath, "server", "notion"); !strings.HasPrefix(w.Header().Get("Location"), "/oauth/account?server=notion&error=provider_down&ref=") {
 		t.Errorf("Location = %q", w.Header().Get("Location"))
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -94,7 +95,7 @@ func (p *callback) finish(w http.ResponseWriter, r *http.Request, answer account
 func (p *callback) present(r *http.Request, who storage.Authentication, server string) error {
 	err := p.sessions.CheckAuthentication(r, who, server)
 	if errors.Is(err, sessions.ErrSignedOut) || err == nil && !p.cfg.SignIn.IsCurrent(r, who.Identity) {
-		return &accounts.Error{Problem: accounts.Left, Cause: sessions.ErrSignedOut}
+		return &client.Error{Problem: accounts.Left, Cause: sessions.ErrSignedOut}
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -101,14 +102,14 @@ func TestCallbackMalformed(t *testing.T) {
 // What a provider says is never shown: each problem has our own words, the
 // reference finds the cause in the log, and the person can try again.
 func TestProblemsInWords_I18_K19(t *testing.T) {
-	for _, p := range []accounts.Problem{
-		accounts.UnknownServer, accounts.RequestEnded, accounts.NotThatProvider, accounts.Declined, accounts.ProviderRefused,
-		accounts.ProviderDown, accounts.ProviderUnusable, accounts.Unsupported, accounts.NotRegistered, accounts.WrongKey,
+	for _, p := range []client.Problem{
+		accounts.UnknownServer, accounts.RequestEnded, client.NotThatProvider, client.Declined, client.ProviderRefused,
+		client.ProviderDown, client.ProviderUnusable, client.Unsupported, client.NotRegistered, accounts.WrongKey,
 	} {
 		t.Run(string(p), func(t *testing.T) {
 			s := connecting(t)
 			cookie := s.pressConnect("notion").Result().Cookies()[0]
-			s.broker.err = &accounts.Error{Problem: p, Cause: errors.New("cause-1")}
+			s.broker.err = &client.Error{Problem: p, Cause: errors.New("cause-1")}
 			back := s.comesBack("state=state-1&error=x&error_description=%3Csvg+onload%3D1%3E", cookie)
 			begun := s.pressConnect("notion")
 			for _, w := range []*httptest.ResponseRecorder{back, begun} {

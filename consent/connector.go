@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
@@ -84,7 +85,7 @@ func (p *connector) notifyLinkUsed(ticket string) {
 // failed shows the page that the person left from with what went wrong, if it
 // is known where they came from.
 func (p *connector) failed(w http.ResponseWriter, returnTo string, err error) error {
-	var problem *accounts.Error
+	var problem *client.Error
 	if !errors.As(err, &problem) {
 		return explain(p.pages.Text(), err).backTo(returnTo)
 	}
@@ -103,7 +104,7 @@ func (p *connector) failed(w http.ResponseWriter, returnTo string, err error) er
 }
 
 // withProblem returns a path of ours with what went wrong.
-func withProblem(path string, p accounts.Problem, reference string) string {
+func withProblem(path string, p client.Problem, reference string) string {
 	separator := "?"
 	if strings.Contains(path, "?") {
 		separator = "&"

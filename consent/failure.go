@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -103,7 +104,7 @@ func explain(t *pages.Text, err error) *failure {
 	if errors.As(err, &e) && e.Status < http.StatusInternalServerError {
 		return refuse(e.Status, e.Description).because(err)
 	}
-	var p *accounts.Error
+	var p *client.Error
 	if errors.As(err, &p) && p.Problem == accounts.OtherBrowser {
 		return refuse(http.StatusForbidden, t.ConnectOtherBrowser).next(t.ConnectNext).because(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -55,10 +56,10 @@ func (b *fakeBroker) Start(_ context.Context, t accounts.ConnectRequest) (string
 func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outcome, error) {
 	b.answers = append(b.answers, a)
 	if b.started == nil || a.State != "state-1" {
-		return accounts.Outcome{}, &accounts.Error{Problem: accounts.RequestEnded}
+		return accounts.Outcome{}, &client.Error{Problem: accounts.RequestEnded}
 	}
 	if a.Browser != b.started.Browser {
-		return accounts.Outcome{}, &accounts.Error{Problem: accounts.OtherBrowser}
+		return accounts.Outcome{}, &client.Error{Problem: accounts.OtherBrowser}
 	}
 	outcome := accounts.Outcome{Server: b.started.Server, Owner: b.started.Owner, ReturnTo: b.started.ReturnTo}
 	if b.started.Owner != storage.SharedOwner {

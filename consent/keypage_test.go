@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -49,7 +50,7 @@ func TestKeyPage(t *testing.T) {
 // A key that does not work is told so, and is nowhere afterwards.
 func TestWrongKeyIsNotEchoed_K19(t *testing.T) {
 	s := connecting(t)
-	s.broker.err = &accounts.Error{Problem: accounts.WrongKey}
+	s.broker.err = &client.Error{Problem: accounts.WrongKey}
 	back := s.paste()
 	page := s.get(back.String()).Body.String()
 	if back.Path != flowKeyPath || !strings.Contains(page, "does not accept this key") {

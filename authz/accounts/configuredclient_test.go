@@ -6,6 +6,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -60,7 +61,7 @@ func TestConfiguredClientChanges_K15(t *testing.T) {
 	a := g.answerTo(g.start(g.request()))
 	g.cfg.Servers[0].Auth.ClientID, g.cfg.Servers[0].Auth.ClientSecret = "other", "hush too"
 	_, err := g.Finish(t.Context(), a)
-	if wantProblem(t, err, ProviderRefused); len(g.provider.Requests("/token")) != 0 {
+	if wantProblem(t, err, client.ProviderRefused); len(g.provider.Requests("/token")) != 0 {
 		t.Error("the code went with another client")
 	}
 }
@@ -75,7 +76,7 @@ func TestStoreFails_Pin(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := g.Start(t.Context(), g.request())
-	wantProblem(t, err, ProviderUnusable)
+	wantProblem(t, err, client.ProviderUnusable)
 	if err == nil || !strings.Contains(err.Error(), "does not open") {
 		t.Errorf("a pin that cannot be read: %v", err)
 	}

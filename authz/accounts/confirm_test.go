@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -196,7 +197,7 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		page   http.HandlerFunc
-		pasted Problem
+		pasted client.Problem
 		want   error
 	}{
 		"401 to what is unknown":            {unknown(401, oauthtest.SessionServer), "", ErrRefused},
@@ -204,8 +205,8 @@ func TestUnknownQuestionIsNoRefusal_E24(t *testing.T) {
 		"401 to both":                       {unknown(401, oauthtest.Answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
 		"403, then 401":                     {unknown(403, oauthtest.Answer(401, "text/plain", "")), WrongKey, ErrNeedsReauth},
 		"401, and no sessions":              {unknown(401, oauthtest.Answer(404, "text/plain", "")), WrongKey, ErrNeedsReauth},
-		"401, then down":                    {unknown(401, oauthtest.Answer(503, "text/plain", "")), ProviderDown, ErrUnavailable},
-		"401, then mute":                    {unknown(401, oauthtest.HangUp), ProviderDown, ErrUnavailable},
+		"401, then down":                    {unknown(401, oauthtest.Answer(503, "text/plain", "")), client.ProviderDown, ErrUnavailable},
+		"401, then mute":                    {unknown(401, oauthtest.HangUp), client.ProviderDown, ErrUnavailable},
 		"mute, then works":                  {unknown(0, oauthtest.SessionServer), "", ErrRefused},
 		"401, then wants the older header":  {unknown(401, needsHeader), "", ErrRefused},
 		"400, then wants the older header":  {unknown(400, needsHeader), "", ErrRefused},

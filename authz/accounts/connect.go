@@ -5,11 +5,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -78,7 +79,7 @@ type pendingConnect struct {
 func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL string, err error) {
 	s := cn.servers[r.Server]
 	if !connectable(s, r.Owner) {
-		return "", problem(UnknownServer, nil)
+		return "", &client.Error{Problem: UnknownServer}
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -100,7 +101,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	}
 	scopes := p.RequestedScopes(r.Scopes, existing.Scopes)
 	if err := client.CheckScopes("server "+s.ID, scopes); err != nil {
-		return "", asProblem(err)
+		return "", err
 	}
 	c, err := cn.registrar.clientFor(ctx, s, p, r.Owner)
 	if err != nil {
@@ -126,7 +127,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 		ClientID: c.ID, RedirectURI: pending.RedirectURI, State: state, Verifier: pending.Verifier, Resource: p.Resource, Scopes: scopes,
 	}
 	authorizeURL, err = request.URL(p.AuthorizationEndpoint, s.Auth.Quirks)
-	return authorizeURL, asProblem(err)
+	return authorizeURL, err
 }
 
 // connectable reports whether the owner may have a connection to the server

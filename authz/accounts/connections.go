@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -136,10 +138,10 @@ func (cs *connections) EndStarted(ctx context.Context, server string) (Overview,
 const singleUseLifetime = 24 * time.Hour
 
 var (
-	errUsed  = problemf(RequestEnded, "what the request began with has made a connection already")
-	errEnded = problemf(RequestEnded, "the connection was ended in the meantime")
+	errUsed  = client.Errorf(RequestEnded, "what the request began with has made a connection already")
+	errEnded = client.Errorf(RequestEnded, "the connection was ended in the meantime")
 	// errLeft is also what Answer.Present answers for somebody who left.
-	errLeft = problemf(Left, "whoever began is not there any more")
+	errLeft = client.Errorf(Left, "whoever began is not there any more")
 )
 
 // snapshot is what there was when a person began to connect something: the IDs of
@@ -252,5 +254,5 @@ func (cs *connections) whyUnsaved(ctx context.Context, c storage.ConnectionRepla
 	if current.ID == "" {
 		return errEnded
 	}
-	return problemf(Replaced, "another connection was made in the meantime")
+	return client.Errorf(Replaced, "another connection was made in the meantime")
 }

@@ -63,7 +63,7 @@ func TestDocumentIsOffered_CL8(t *testing.T) {
 			if tt.want {
 				return
 			}
-			if wantProblem(t, err, NotRegistered); err != nil && !strings.Contains(err.Error(), "metadata_document on") {
+			if wantProblem(t, err, client.NotRegistered); err != nil && !strings.Contains(err.Error(), "metadata_document on") {
 				t.Errorf("the log does not say what to do: %v", err)
 			}
 		})

@@ -38,7 +38,7 @@ func (cn *connector) OpenAnswer(sealed string) (a Answer, err error) {
 		err = cn.open(box, &a, "answer", cn.cfg.Issuer)
 	}
 	if err != nil {
-		return Answer{}, problem(RequestEnded, err)
+		return Answer{}, &client.Error{Problem: RequestEnded, Cause: err}
 	}
 	return a, nil
 }
@@ -83,7 +83,7 @@ func checkPresent(a Answer, k storage.ConnectionKey, p pendingConnect) error {
 func (cn *connector) complete(ctx context.Context, a Answer, k storage.ConnectionKey, p pendingConnect) error {
 	s := cn.servers[k.Server]
 	if !connectable(s, k.Owner) {
-		return problem(UnknownServer, nil)
+		return &client.Error{Problem: UnknownServer}
 	}
 	if err := cn.checkSender(a, p); err != nil {
 		return err
@@ -116,9 +116,9 @@ func (cn *connector) claim(ctx context.Context, a Answer) (storage.ConnectState,
 	case err != nil:
 		return state, p, err
 	case verdict == storage.WrongBrowser:
-		return state, p, problem(OtherBrowser, nil)
+		return state, p, &client.Error{Problem: OtherBrowser}
 	case verdict != storage.OK || state.Issuer != cn.cfg.Issuer:
-		return state, p, problem(RequestEnded, nil)
+		return state, p, &client.Error{Problem: RequestEnded}
 	}
 	return state, p, cn.open(state.Secret, &p, pendingContext(state.ConnectionKey, hash)...)
 }
@@ -135,13 +135,13 @@ func (cn *connector) checkSender(a Answer, p pendingConnect) error {
 	//	iss differs  refuse       refuse
 	//	iss absent   refuse       go on
 	if cn.cfg.Issuer+a.Path != p.RedirectURI {
-		return problemf(NotThatProvider, "the answer came to the path of another provider")
+		return client.Errorf(client.NotThatProvider, "the answer came to the path of another provider")
 	}
 	if p.CheckIss && a.Iss != "" && a.Iss != p.Binding.Provider {
-		return problemf(NotThatProvider, "iss is %s, not the provider's issuer %s", client.LoggedURL(a.Iss), p.Binding.Provider)
+		return client.Errorf(client.NotThatProvider, "iss is %s, not the provider's issuer %s", client.LoggedURL(a.Iss), p.Binding.Provider)
 	}
 	if p.IssRequired && a.Iss == "" {
-		return problemf(NotThatProvider, "iss is missing")
+		return client.Errorf(client.NotThatProvider, "iss is missing")
 	}
 	return nil
 }
@@ -157,10 +157,10 @@ func (cn *connector) checkAnswer(s *config.Server, a Answer, to binding) error {
 		cn.deps.Shared.attempts.doubted(key)
 	}
 	if a.Error != "" {
-		return asProblem(cn.profile(s).AnswerProblem(a.Error, knownAs(s, to)))
+		return cn.profile(s).AnswerProblem(a.Error, knownAs(s, to))
 	}
 	if a.Code == "" || len(a.Code) > client.MaxTokenLen {
-		return problemf(ProviderRefused, "no usable code")
+		return client.Errorf(client.ProviderRefused, "no usable code")
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (cn *connector) checkAnswer(s *config.Server, a Answer, to binding) error {
 func (cn *connector) exchange(ctx context.Context, s *config.Server, p pendingConnect, code string) (*client.Tokens, error) {
 	c, err := cn.registrar.clientOf(ctx, s, p.Binding)
 	if errors.Is(err, errClientGone) {
-		return nil, problem(ProviderRefused, err)
+		return nil, &client.Error{Problem: client.ProviderRefused, Cause: err}
 	}
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (cn *connector) exchange(ctx context.Context, s *config.Server, p pendingCo
 	if err := cn.registrar.noteRefusal(ctx, s, p.Binding, failure); err != nil {
 		return nil, err
 	}
-	return nil, asProblem(cn.profile(s).ExchangeProblem(failure, knownAs(s, p.Binding)))
+	return nil, cn.profile(s).ExchangeProblem(failure, knownAs(s, p.Binding))
 }
 
 // saveTokens stores what came of a request.

@@ -92,9 +92,9 @@ func TestIssuerOfAnswer_CL12_K02_K03(t *testing.T) {
 				switch {
 				case !tt.ok:
 					// Nor is the error of such an answer believed.
-					wantProblem(t, err, NotThatProvider)
+					wantProblem(t, err, client.NotThatProvider)
 				case failed:
-					wantProblem(t, err, Declined)
+					wantProblem(t, err, client.Declined)
 				case err != nil:
 					t.Error(err)
 				}
@@ -115,7 +115,7 @@ func TestPathOfAnswer_K02(t *testing.T) {
 		a := g.answerTo(g.start(g.request()))
 		a.Path = path
 		outcome, err := g.Finish(t.Context(), a)
-		wantProblem(t, err, NotThatProvider)
+		wantProblem(t, err, client.NotThatProvider)
 		if len(g.provider.Requests("/token")) != 0 || outcome.Connected {
 			t.Errorf("%q: the code was used", path)
 		}
@@ -149,7 +149,7 @@ func TestMixUp_K02(t *testing.T) {
 		a.Code = "code of the honest provider"
 		change(&a)
 		_, err = honest.Finish(t.Context(), a)
-		wantProblem(t, err, NotThatProvider)
+		wantProblem(t, err, client.NotThatProvider)
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want %s", err, what)
 		}
@@ -230,9 +230,9 @@ func TestStateOfAnotherSite_CL14(t *testing.T) {
 }
 
 func TestProvidersError_K19(t *testing.T) {
-	for code, want := range map[string]Problem{
-		"access_denied": Declined, "server_error": ProviderDown, "temporarily_unavailable": ProviderDown,
-		"invalid_scope": Unsupported, "invalid_target": Unsupported, "unsupported_response_type": Unsupported, "canary<script>": ProviderRefused, strings.Repeat("canary", 9999): ProviderRefused,
+	for code, want := range map[string]client.Problem{
+		"access_denied": client.Declined, "server_error": client.ProviderDown, "temporarily_unavailable": client.ProviderDown,
+		"invalid_scope": client.Unsupported, "invalid_target": client.Unsupported, "unsupported_response_type": client.Unsupported, "canary<script>": client.ProviderRefused, strings.Repeat("canary", 9999): client.ProviderRefused,
 	} {
 		g := newGateway(t)
 		a := g.answerTo(g.start(g.request()))
@@ -248,11 +248,11 @@ func TestProvidersError_K19(t *testing.T) {
 		a := g.answerTo(g.start(g.request()))
 		a.Code = code
 		_, err := g.Finish(t.Context(), a)
-		if wantProblem(t, err, ProviderRefused); len(g.provider.Requests("/token")) != 0 {
+		if wantProblem(t, err, client.ProviderRefused); len(g.provider.Requests("/token")) != 0 {
 			t.Error(name, "was sent")
 		}
 	}
-	for code, want := range map[string]Problem{"access_denied": Declined, "invalid_scope": Unsupported} {
+	for code, want := range map[string]client.Problem{"access_denied": client.Declined, "invalid_scope": client.Unsupported} {
 		g := newGateway(t)
 		a := g.answerTo(g.start(g.request()))
 		a.Error = code
@@ -280,7 +280,7 @@ func TestOneTokenRequest_K09(t *testing.T) {
 			g.provider.Page("/token", page)
 			g.provider.Page("/token2", page)
 			_, err := g.Finish(t.Context(), a)
-			if err == nil || strings.Contains(err.Error(), "canary") || !slices.Contains([]Problem{ProviderRefused, ProviderDown, Unsupported}, problemOf(err)) {
+			if err == nil || strings.Contains(err.Error(), "canary") || !slices.Contains([]client.Problem{client.ProviderRefused, client.ProviderDown, client.Unsupported}, problemOf(err)) {
 				t.Errorf("error %v", err)
 			}
 			if n := len(g.provider.Requests("/token")) + len(g.provider.Requests("/token2")); n != 1 {

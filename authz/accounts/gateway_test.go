@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -155,15 +156,15 @@ func (g *gateway) connections() []storage.Connection {
 	return all
 }
 
-func problemOf(err error) Problem {
-	var e *Error
+func problemOf(err error) client.Problem {
+	var e *client.Error
 	if !errors.As(err, &e) {
 		return ""
 	}
 	return e.Problem
 }
 
-func wantProblem(t *testing.T, err error, want Problem) {
+func wantProblem(t *testing.T, err error, want client.Problem) {
 	t.Helper()
 	if got := problemOf(err); got != want {
 		t.Errorf("problem %q (%v), want %q", got, err, want)

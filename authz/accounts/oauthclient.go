@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -43,20 +42,10 @@ func (st *site) profile(s *config.Server) client.Profile {
 
 // discover finds the provider of a server.
 func (st *site) discover(ctx context.Context, s *config.Server) (*client.Provider, error) {
-	p, err := st.oauthClient(s).Discover(ctx, client.Resource{
+	return st.oauthClient(s).Discover(ctx, client.Resource{
 		URL: s.Upstream, Identifier: resourceOf(s), Scopes: s.Auth.Scopes, Issuer: s.Auth.Issuer,
 		AuthorizationEndpoint: s.Auth.AuthorizationEndpoint, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
 	})
-	return p, asProblem(err)
-}
-
-// asProblem returns the Error for what our OAuth client ran into.
-func asProblem(err error) error {
-	var failure *client.Error
-	if errors.As(err, &failure) {
-		return problem(Problem(failure.Problem), failure.Cause)
-	}
-	return err
 }
 
 // ClientDocument is a client ID metadata document of ours.

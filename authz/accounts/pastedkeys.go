@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"golang.org/x/net/http/httpguts"
 )
 
 const maxKeyLen = 8 << 10
@@ -19,7 +20,7 @@ const maxKeyLen = 8 << 10
 func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error {
 	s := cn.servers[server]
 	if s == nil || s.Auth.Mode != config.PerUserHeaders || owner == "" {
-		return problem(UnknownServer, nil)
+		return &client.Error{Problem: UnknownServer}
 	}
 	credentials, err := pastedHeaders(s, values)
 	if err != nil {
@@ -54,7 +55,7 @@ func pastedHeaders(s *config.Server, values map[string]string) ([]CredentialHead
 			value = strings.TrimSpace(strings.TrimPrefix(value, prefix))
 		}
 		if value == "" || len(value) > maxKeyLen || !httpguts.ValidHeaderFieldValue(value) {
-			return nil, problemf(WrongKey, "the value for %s cannot be a key", h.Name)
+			return nil, client.Errorf(WrongKey, "the value for %s cannot be a key", h.Name)
 		}
 		credentials = append(credentials, CredentialHeader{Name: http.CanonicalHeaderKey(h.Name), Value: h.Prefix + value})
 	}
@@ -67,14 +68,14 @@ func (cn *connector) verifyHeaders(ctx context.Context, s *config.Server, creden
 	a, err := cn.verify(ctx, s, credentials)
 	switch {
 	case err != nil:
-		return asProblem(client.Unreachable(err))
+		return client.Unreachable(err)
 	case a.Result:
 		return nil
 	case a.Refused():
-		return problemf(WrongKey, "status %d", a.Status)
+		return client.Errorf(WrongKey, "status %d", a.Status)
 	}
 	if a.Status >= http.StatusInternalServerError || a.Status == http.StatusTooManyRequests || a.Status == http.StatusRequestTimeout {
-		return problemf(ProviderDown, "the server answered neither yes nor no: status %d", a.Status)
+		return client.Errorf(client.ProviderDown, "the server answered neither yes nor no: status %d", a.Status)
 	}
-	return problemf(Unsupported, "the server answered neither yes nor no: status %d; check its URL, or set verify_url", a.Status)
+	return client.Errorf(client.Unsupported, "the server answered neither yes nor no: status %d; check its URL, or set verify_url", a.Status)
 }

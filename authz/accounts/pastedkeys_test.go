@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -63,21 +64,21 @@ func TestWrongKey_CL24(t *testing.T) {
 	elsewhere := oauthtest.NewHost(t)
 	for name, tt := range map[string]struct {
 		page http.HandlerFunc
-		want Problem
+		want client.Problem
 	}{
 		"unauthorized":        {oauthtest.Answer(401, "text/plain", "canary"), WrongKey},
 		"forbidden":           {oauthtest.Answer(403, "text/plain", "canary"), WrongKey},
-		"down":                {oauthtest.Answer(503, "text/plain", "canary"), ProviderDown},
-		"not an MCP server":   {oauthtest.Answer(200, "text/html", "<canary>"), Unsupported},
-		"error":               {oauthtest.Answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), Unsupported},
-		"redirect":            {oauthtest.Redirect(elsewhere.URL), Unsupported},
+		"down":                {oauthtest.Answer(503, "text/plain", "canary"), client.ProviderDown},
+		"not an MCP server":   {oauthtest.Answer(200, "text/html", "<canary>"), client.Unsupported},
+		"error":               {oauthtest.Answer(200, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"message":"canary"}}`), client.Unsupported},
+		"redirect":            {oauthtest.Redirect(elsewhere.URL), client.Unsupported},
 		"legacy, wrong key":   {func(w http.ResponseWriter, r *http.Request) { refuseInitialize(w, r) }, WrongKey},
-		"stream never speaks": {oauthtest.Answer(200, "text/event-stream", ": nothing\n\n"), Unsupported},
+		"stream never speaks": {oauthtest.Answer(200, "text/event-stream", ": nothing\n\n"), client.Unsupported},
 		"no HTTP": {func(w http.ResponseWriter, _ *http.Request) {
 			c, _, _ := w.(http.Hijacker).Hijack()
 			_, _ = io.WriteString(c, "canary\r\n\r\n")
 			c.Close()
-		}, ProviderDown},
+		}, client.ProviderDown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newKeyGateway(t)
@@ -134,7 +135,7 @@ func TestPastedValues(t *testing.T) {
 }
 
 func TestVerifyURL(t *testing.T) {
-	for status, want := range map[int]Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: Unsupported, 500: ProviderDown} {
+	for status, want := range map[int]client.Problem{200: "", 204: "", 401: WrongKey, 403: WrongKey, 302: client.Unsupported, 500: client.ProviderDown} {
 		g := newKeyGateway(t)
 		g.cfg.Servers[0].Auth.VerifyURL = g.provider.URL + "/me"
 		g.provider.Page("/me", oauthtest.Answer(status, "text/plain", ""))
@@ -156,7 +157,7 @@ func TestChangedWhileVerifying(t *testing.T) {
 	for name, tt := range map[string]struct {
 		connected bool
 		meanwhile func(g *gateway) error
-		want      Problem
+		want      client.Problem
 		left      int
 	}{
 		"nothing":                   {true, nil, "", 1},

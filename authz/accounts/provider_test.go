@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
@@ -75,7 +76,7 @@ func TestIssMustComeAsText(t *testing.T) {
 	g := newGateway(t)
 	g.provider.Page(asMetadataPath, oauthtest.Document(oauthtest.With(g.metadata(), "authorization_response_iss_parameter_supported", "true")))
 	_, err := g.Finish(t.Context(), g.answerTo(g.start(g.request())))
-	wantProblem(t, err, NotThatProvider)
+	wantProblem(t, err, client.NotThatProvider)
 }
 
 func TestManyScopes(t *testing.T) {
@@ -107,7 +108,7 @@ func TestManyScopes(t *testing.T) {
 		g := newGateway(t)
 		offer(g, names(mostScopes+1))
 		_, err := g.Start(t.Context(), g.request())
-		wantProblem(t, err, ProviderUnusable)
+		wantProblem(t, err, client.ProviderUnusable)
 		if err == nil || !strings.Contains(err.Error(), "501 scopes that server notion wants are too many") || !strings.Contains(err.Error(), "configure scopes") {
 			t.Errorf("%s: told %v", name, err)
 		}
@@ -141,7 +142,7 @@ func TestUnusableProvider_K04_K07_K08(t *testing.T) {
 			g := newGateway(t)
 			arrange(g)
 			to, err := g.Start(t.Context(), g.request())
-			wantProblem(t, err, ProviderUnusable)
+			wantProblem(t, err, client.ProviderUnusable)
 			if n := len(g.provider.Requests("/register")); to != "" || n != 0 {
 				t.Errorf("%d registrations, and the browser is sent to %q", n, to)
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -38,8 +39,8 @@ func TestRecentStatuses(t *testing.T) {
 	v.Started("shared", v.clock.Now().Add(time.Minute))
 	v.connectEnded(shared, nil)
 	v.wantRecent("shared", pending)
-	v.connectEnded(shared, problem(Declined, nil))
-	v.connectEnded(v.key(alice, v.servers["notion"]), problem(Declined, nil)) // the person was told
+	v.connectEnded(shared, &client.Error{Problem: client.Declined})
+	v.connectEnded(v.key(alice, v.servers["notion"]), &client.Error{Problem: client.Declined}) // the person was told
 	v.wantRecent("shared", failed)
 	v.wantRecent("notion", nil)
 

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
-	"golang.org/x/sync/singleflight"
 )
 
 // registrar decides what we are at each provider, and keeps what providers
@@ -40,10 +41,10 @@ func (rg *registrar) clientFor(ctx context.Context, s *config.Server, p *client.
 	case p.RegistrationEndpoint != "":
 		return rg.registeredClient(ctx, s, p, owner)
 	case bool(p.ClientDocuments):
-		return nil, problemf(NotRegistered, "%s takes metadata documents alone, and this site offers it none: it has to be https and reachable from the internet; "+
+		return nil, client.Errorf(client.NotRegistered, "%s takes metadata documents alone, and this site offers it none: it has to be https and reachable from the internet; "+
 			"configure client_id for server %s, or metadata_document on if the provider can fetch %s", p.Issuer, s.ID, profile.DocumentID)
 	}
-	return nil, problemf(NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
+	return nil, client.Errorf(client.NotRegistered, "%s offers no registration; configure client_id for server %s", p.Issuer, s.ID)
 }
 
 // clientOf returns the client that tokens are bound to, or errClientGone.
@@ -90,14 +91,14 @@ func (rg *registrar) pinIssuer(ctx context.Context, s *config.Server, p *client.
 	var pin issuerPin
 	stored, err := rg.readClient(ctx, s.ID, pinnedProvider, &pin)
 	if errors.Is(err, seal.ErrOpen) { // without it, nothing says that the secret belongs here
-		return problemf(ProviderUnusable, "the record of which provider server %s uses its client_id at does not open; configure issuer", s.ID)
+		return client.Errorf(client.ProviderUnusable, "the record of which provider server %s uses its client_id at does not open; configure issuer", s.ID)
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
 	if pin.ClientID == s.Auth.ClientID {
 		if !client.SameIssuer(pin.Issuer, p.Issuer) {
-			return problemf(ProviderUnusable, "server %s names another provider, %s, than the client_id was used at, %s; configure issuer",
+			return client.Errorf(client.ProviderUnusable, "server %s names another provider, %s, than the client_id was used at, %s; configure issuer",
 				s.ID, client.LoggedURL(p.Issuer), pin.Issuer)
 		}
 		return nil
@@ -170,7 +171,7 @@ func (rg *registrar) registeredClient(ctx context.Context, s *config.Server, p *
 func (rg *registrar) register(ctx context.Context, s *config.Server, p *client.Provider, former string, doubted bool) (*client.Credentials, error) {
 	made, err := rg.oauthClient(s).Register(ctx, p)
 	if err != nil {
-		return nil, asProblem(err)
+		return nil, err
 	}
 	r := registration{Credentials: made.Credentials, RedirectURI: made.RedirectURI, Ends: made.SecretEnds}
 	kept := r.Credentials

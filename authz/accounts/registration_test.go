@@ -29,13 +29,13 @@ func TestRegistrationPriority_CL7(t *testing.T) {
 		documents    bool
 		registration bool
 		want         string
-		problem      Problem
+		problem      client.Problem
 	}{
 		"configured first":         {testIssuer, true, true, true, "configured", ""},
 		"then our document":        {testIssuer, false, true, true, testIssuer + "/oauth/client/notion", ""},
 		"no document without TLS":  {"http://127.0.0.1:8080", false, true, true, "dynamic-1", ""},
 		"then registration":        {testIssuer, false, false, true, "dynamic-1", ""},
-		"else an operator must":    {testIssuer, false, false, false, "", NotRegistered},
+		"else an operator must":    {testIssuer, false, false, false, "", client.NotRegistered},
 		"document, no alternative": {testIssuer, false, true, false, testIssuer + "/oauth/client/notion", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,19 +200,19 @@ func TestRegistrationRequest_CL9(t *testing.T) {
 func TestRegistrationAnswers_CL9_K18_K19(t *testing.T) {
 	for name, tt := range map[string]struct {
 		page    http.HandlerFunc
-		problem Problem
+		problem client.Problem
 	}{
-		"refused redirect": {oauthtest.Answer(400, "application/json", `{"error":"invalid_redirect_uri","error_description":"canary"}`), NotRegistered},
-		"refused":          {oauthtest.Answer(403, "text/plain", `canary`), NotRegistered},
-		"down":             {oauthtest.Answer(503, "text/plain", `canary`), ProviderDown},
-		"busy":             {oauthtest.Answer(429, "text/plain", `canary`), ProviderDown},
-		"no client":        {oauthtest.Answer(201, "application/json", `{"canary":1}`), ProviderUnusable},
-		"HTML":             {oauthtest.Answer(201, "text/html", `<canary>`), ProviderUnusable},
-		"repeated":         {oauthtest.Answer(201, "application/json", `{"client_id":"canary","client_id":"b"}`), ProviderUnusable},
-		"control bytes":    {oauthtest.Answer(201, "application/json", `{"client_id":"canary\r\nx: y"}`), ProviderUnusable},
-		"long":             {oauthtest.Answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 1000)+`"}`), ProviderUnusable},
-		"huge":             {oauthtest.Answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 100_000)+`"}`), ProviderUnusable},
-		"other redirect":   {oauthtest.Answer(201, "application/json", `{"client_id":"canary","redirect_uris":["https://canary.example/"]}`), NotRegistered},
+		"refused redirect": {oauthtest.Answer(400, "application/json", `{"error":"invalid_redirect_uri","error_description":"canary"}`), client.NotRegistered},
+		"refused":          {oauthtest.Answer(403, "text/plain", `canary`), client.NotRegistered},
+		"down":             {oauthtest.Answer(503, "text/plain", `canary`), client.ProviderDown},
+		"busy":             {oauthtest.Answer(429, "text/plain", `canary`), client.ProviderDown},
+		"no client":        {oauthtest.Answer(201, "application/json", `{"canary":1}`), client.ProviderUnusable},
+		"HTML":             {oauthtest.Answer(201, "text/html", `<canary>`), client.ProviderUnusable},
+		"repeated":         {oauthtest.Answer(201, "application/json", `{"client_id":"canary","client_id":"b"}`), client.ProviderUnusable},
+		"control bytes":    {oauthtest.Answer(201, "application/json", `{"client_id":"canary\r\nx: y"}`), client.ProviderUnusable},
+		"long":             {oauthtest.Answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 1000)+`"}`), client.ProviderUnusable},
+		"huge":             {oauthtest.Answer(201, "application/json", `{"client_id":"`+strings.Repeat("canary", 100_000)+`"}`), client.ProviderUnusable},
+		"other redirect":   {oauthtest.Answer(201, "application/json", `{"client_id":"canary","redirect_uris":["https://canary.example/"]}`), client.NotRegistered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t)
@@ -356,7 +356,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 		g.connect()
 		other := move(g)
 		to, err := g.Start(t.Context(), g.request())
-		wantProblem(t, err, ProviderUnusable)
+		wantProblem(t, err, client.ProviderUnusable)
 		if to != "" || len(other.Requests("/token")) != 0 {
 			t.Errorf("went on to %q", to)
 		}
@@ -382,7 +382,7 @@ func TestProviderChanges_CL10_K15(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := g.Finish(t.Context(), a)
-		if wantProblem(t, err, ProviderRefused); len(g.provider.Requests("/token")) != 0 {
+		if wantProblem(t, err, client.ProviderRefused); len(g.provider.Requests("/token")) != 0 {
 			t.Error("the code went with the credentials of another client")
 		}
 	})
@@ -425,7 +425,7 @@ func TestProviderForgets_CL10(t *testing.T) {
 	known = "dynamic-2"
 	g.provider.Page("/register", oauthtest.Document(oauthtest.Object{"client_id": "dynamic-2", "client_secret": "s2"}))
 	outcome, err := g.Finish(t.Context(), g.answerTo(request))
-	wantProblem(t, err, ProviderRefused)
+	wantProblem(t, err, client.ProviderRefused)
 	if outcome.ReturnTo != "/oauth/account" || outcome.Connected {
 		t.Errorf("outcome %+v", outcome)
 	}
@@ -461,7 +461,7 @@ func TestForgettingKeepsTheNewClient(t *testing.T) {
 	for name, late := range map[string]func(g *gateway){
 		"a request": func(g *gateway) {
 			_, err := g.Finish(g.t.Context(), g.answerTo(g.start(g.request())))
-			wantProblem(g.t, err, ProviderRefused)
+			wantProblem(g.t, err, client.ProviderRefused)
 		},
 		"a refresh": func(g *gateway) {
 			g.clock.Advance(2 * time.Hour)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -91,11 +92,11 @@ func TestFailureUsesNothingUp(t *testing.T) {
 	declined := g.answerTo(g.start(g.singleUse()))
 	declined.Code, declined.Error = "", "access_denied"
 	_, err := g.Finish(t.Context(), declined)
-	wantProblem(t, err, Declined)
+	wantProblem(t, err, client.Declined)
 
 	honest := g.provider.Page("/token", oauthtest.Answer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
 	_, err = g.Finish(t.Context(), g.answerTo(g.start(g.singleUse())))
-	wantProblem(t, err, ProviderRefused)
+	wantProblem(t, err, client.ProviderRefused)
 
 	g.provider.Page("/token", honest)
 	if _, err := g.Finish(t.Context(), g.answerTo(g.start(g.singleUse()))); err != nil {

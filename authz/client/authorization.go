@@ -30,7 +30,7 @@ type AuthorizationRequest struct {
 func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return "", problemf(ProviderUnusable, "malformed authorization_endpoint")
+		return "", Errorf(ProviderUnusable, "malformed authorization_endpoint")
 	}
 	q := u.Query() // an endpoint may have its own (RFC 6749 section 3.1)
 	if slices.Contains(r.Scopes, oauth.OfflineAccess) {
@@ -84,7 +84,7 @@ func (p *Provider) RequestedScopes(extra, granted []string) []string {
 // wants them, as in Client.
 func CheckScopes(name string, scopes []string) error {
 	if n := len(scopes); n > maxScopes || len(strings.Join(scopes, " ")) > maxScopesLen {
-		return problemf(ProviderUnusable, "the %d scopes that %s wants are too many to ask for (at most %d in %d bytes); configure scopes",
+		return Errorf(ProviderUnusable, "the %d scopes that %s wants are too many to ask for (at most %d in %d bytes); configure scopes",
 			n, name, maxScopes, maxScopesLen)
 	}
 	return nil

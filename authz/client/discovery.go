@@ -131,7 +131,7 @@ func (c *Client) firstProvider(ctx context.Context, issuers []string) (*oauth.Se
 			asked++
 		}
 	}
-	return nil, cmp.Or[error](first, problem(ProviderUnusable, errors.New("the server names no provider")))
+	return nil, cmp.Or[error](first, newError(ProviderUnusable, errors.New("the server names no provider")))
 }
 
 // inOrder returns one error for all that were met on the way, the first one
@@ -149,7 +149,7 @@ func inOrder(failures ...error) error {
 			kind = ProviderDown
 		}
 	}
-	return problem(kind, errors.New(strings.Join(all, "; ")))
+	return newError(kind, errors.New(strings.Join(all, "; ")))
 }
 
 func isDown(err error) bool {
@@ -160,7 +160,7 @@ func isDown(err error) bool {
 // configuredProvider returns a provider without discovery.
 func (c *Client) configuredProvider(r Resource) (*Provider, error) {
 	if err := c.checkAuthorizationEndpoint(r.AuthorizationEndpoint); err != nil {
-		return nil, problemf(ProviderUnusable, "authorization_endpoint: %w", err)
+		return nil, Errorf(ProviderUnusable, "authorization_endpoint: %w", err)
 	}
 	p := &Provider{KnownIssuer: r.Issuer != "", Resource: r.Identifier, ServerMetadata: oauth.ServerMetadata{
 		Issuer:                r.Issuer,

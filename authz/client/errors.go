@@ -31,7 +31,19 @@ const (
 	NotRegistered Problem = "not_registered"
 	// Declined: the person, or the provider for them, said no.
 	Declined Problem = "declined"
+	// NotThatProvider: the answer is not from the provider the person was sent to.
+	NotThatProvider Problem = "not_that_provider"
 )
+
+// NeedsOperator reports whether trying again is of no use, or should not be
+// necessary, without an operator who looks.
+func (p Problem) NeedsOperator() bool {
+	switch p {
+	case NotThatProvider, ProviderRefused, ProviderUnusable, Unsupported, NotRegistered:
+		return true
+	}
+	return false
+}
 
 // Error is a Problem and, for the log, its cause.
 type Error struct {
@@ -41,17 +53,18 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Cause == nil {
-		return "oauth client: " + string(e.Problem)
+		return "upstream: " + string(e.Problem)
 	}
-	return "oauth client: " + string(e.Problem) + ": " + e.Cause.Error()
+	return "upstream: " + string(e.Problem) + ": " + e.Cause.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-func problem(p Problem, cause error) *Error { return &Error{Problem: p, Cause: cause} }
+func newError(p Problem, cause error) *Error { return &Error{Problem: p, Cause: cause} }
 
-func problemf(p Problem, format string, args ...any) *Error {
-	return problem(p, fmt.Errorf(format, args...))
+// Errorf returns an Error whose cause is the formatted text.
+func Errorf(p Problem, format string, args ...any) *Error {
+	return newError(p, fmt.Errorf(format, args...))
 }
 
 // Unreachable returns the Error for a request that got no answer. Trying
@@ -61,11 +74,11 @@ func Unreachable(err error) *Error {
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &certificate):
-		return problemf(ProviderUnusable, "its certificate is not accepted; have it renewed, or trust its authority on this machine: %w", transportError(err))
+		return Errorf(ProviderUnusable, "its certificate is not accepted; have it renewed, or trust its authority on this machine: %w", transportError(err))
 	case errors.Is(err, egress.ErrURL), errors.Is(err, egress.ErrAddress):
-		return problemf(ProviderUnusable, "only the internet over https is reached, unless the configuration names the address: %w", transportError(err))
+		return Errorf(ProviderUnusable, "only the internet over https is reached, unless the configuration names the address: %w", transportError(err))
 	}
-	return problem(ProviderDown, transportError(err))
+	return newError(ProviderDown, transportError(err))
 }
 
 // transportError returns what may be logged of a request that failed. Some

@@ -17,7 +17,7 @@ import (
 func (c *Client) Metadata(ctx context.Context, issuer string) (*oauth.ServerMetadata, error) {
 	places, err := metadataPlaces(issuer)
 	if err != nil {
-		return nil, problem(ProviderUnusable, err)
+		return nil, newError(ProviderUnusable, err)
 	}
 	var m *oauth.ServerMetadata
 	f := search{client: c}
@@ -37,7 +37,7 @@ func (c *Client) readMetadata(issuer, place string, body []byte) (*oauth.ServerM
 		return nil, errors.New("issuer, authorization_endpoint or token_endpoint is missing")
 	}
 	if err := c.checkMetadata(issuer, &m); err != nil {
-		return nil, problemf(ProviderUnusable, "provider metadata at %s: %w", LoggedURL(place), err)
+		return nil, Errorf(ProviderUnusable, "provider metadata at %s: %w", LoggedURL(place), err)
 	}
 	return &m, nil
 }

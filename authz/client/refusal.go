@@ -23,40 +23,40 @@ type Known struct {
 func (p Profile) ExchangeProblem(failure *TokenError, known Known) *Error {
 	switch {
 	case errors.Is(failure, errUnsupported):
-		return problemf(Unsupported, "%w; only bearer tokens of the authorization code flow can be used, ask the provider for those", failure)
+		return Errorf(Unsupported, "%w; only bearer tokens of the authorization code flow can be used, ask the provider for those", failure)
 	case failure.Status == http.StatusNotImplemented:
-		return problemf(Unsupported, "%w; check the provider's token_endpoint", failure)
+		return Errorf(Unsupported, "%w; check the provider's token_endpoint", failure)
 	case failure.Failure == NotSent || failure.Failure == NoAnswer:
-		return problemf(Unreachable(failure).Problem, "%w", failure)
+		return Errorf(Unreachable(failure).Problem, "%w", failure)
 	case failure.Failure == Unable || failure.Temporary():
-		return problem(ProviderDown, failure)
+		return newError(ProviderDown, failure)
 	case failure.Code != "":
 		kind, hint := p.meaningOf(failure.Code, known)
-		return problemf(kind, "%w; %s", failure, hint)
+		return Errorf(kind, "%w; %s", failure, hint)
 	}
 	switch failure.Status {
 	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return problem(ProviderDown, failure)
+		return newError(ProviderDown, failure)
 	case http.StatusUnauthorized:
 		kind, hint := p.meaningOf("invalid_client", known)
-		return problemf(kind, "%w; %s", failure, hint)
+		return Errorf(kind, "%w; %s", failure, hint)
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusUnsupportedMediaType,
 		http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return problemf(Unsupported, "%w; there is no token_endpoint at this address: check the provider's metadata, or configure token_endpoint", failure)
+		return Errorf(Unsupported, "%w; there is no token_endpoint at this address: check the provider's metadata, or configure token_endpoint", failure)
 	}
-	return problemf(ProviderRefused, "%w; the provider's own log may tell why", failure)
+	return Errorf(ProviderRefused, "%w; the provider's own log may tell why", failure)
 }
 
 // AnswerProblem returns why a provider sent a person back without a code.
 func (p Profile) AnswerProblem(code string, known Known) *Error {
 	switch code = knownCode(code); code {
 	case "access_denied":
-		return problem(Declined, nil)
+		return newError(Declined, nil)
 	case "server_error", "temporarily_unavailable":
-		return problemf(ProviderDown, "the provider answered %s", code)
+		return Errorf(ProviderDown, "the provider answered %s", code)
 	}
 	kind, hint := p.meaningOf(code, known)
-	return problemf(kind, "the provider answered %q; %s", code, hint)
+	return Errorf(kind, "the provider answered %q; %s", code, hint)
 }
 
 // meaningOf returns what an error code of OAuth means for whoever connects, and

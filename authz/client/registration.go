@@ -56,7 +56,7 @@ func (c *Client) postRegistration(ctx context.Context, endpoint string, body []b
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, problemf(ProviderUnusable, "malformed registration_endpoint")
+		return nil, Errorf(ProviderUnusable, "malformed registration_endpoint")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
@@ -86,17 +86,17 @@ func readRegistration(a *reply, asked clientMetadata) (*Registration, error) {
 	err := strictjson.Unmarshal(a.body, maxProviderReply, &m)
 	switch {
 	case a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests:
-		return nil, problemf(ProviderDown, "registration: status %d", a.status)
+		return nil, Errorf(ProviderDown, "registration: status %d", a.status)
 	case a.status != http.StatusCreated && a.status != http.StatusOK:
-		return nil, problemf(NotRegistered, "registration refused: status %d %s; configure client_id", a.status, knownCode(m.Error))
+		return nil, Errorf(NotRegistered, "registration refused: status %d %s; configure client_id", a.status, knownCode(m.Error))
 	case err != nil:
-		return nil, problemf(ProviderUnusable, "registration: %w", err)
+		return nil, Errorf(ProviderUnusable, "registration: %w", err)
 	case m.ClientID == "" && m.Error != "":
-		return nil, problemf(NotRegistered, "registration refused: %s; configure client_id", knownCode(m.Error))
+		return nil, Errorf(NotRegistered, "registration refused: %s; configure client_id", knownCode(m.Error))
 	case m.ClientID == "" || len(m.ClientID) > maxClientIDLen || !visible(string(m.ClientID)) || !visible(m.Secret):
-		return nil, problemf(ProviderUnusable, "registration: no usable client")
+		return nil, Errorf(ProviderUnusable, "registration: no usable client")
 	case m.RedirectURIs != nil && !slices.Contains(m.RedirectURIs, asked.RedirectURIs[0]):
-		return nil, problemf(NotRegistered, "registration: our redirect URI was not accepted; configure client_id")
+		return nil, Errorf(NotRegistered, "registration: our redirect URI was not accepted; configure client_id")
 	}
 	r := &Registration{
 		Credentials: Credentials{ID: string(m.ClientID), Secret: m.Secret, AuthMethod: m.AuthMethod},

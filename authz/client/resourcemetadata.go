@@ -70,7 +70,7 @@ func readResourceMetadata(r Resource, place string, body []byte) (*oauth.Resourc
 	want, _ := oauth.CanonicalResource(r.Identifier)
 	isOrigin := got == Origin(r.URL) && place == got+oauth.ProtectedResourcePath
 	if got == "" || got != want && !isOrigin {
-		return nil, problemf(ProviderUnusable, "resource metadata at %s is for another resource, %s, not %s; if it is this server, configure resource",
+		return nil, Errorf(ProviderUnusable, "resource metadata at %s is for another resource, %s, not %s; if it is this server, configure resource",
 			LoggedURL(place), LoggedURL(m.Resource), want)
 	}
 	if len(m.AuthorizationServers) == 0 && r.Issuer == "" {

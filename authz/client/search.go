@@ -69,7 +69,7 @@ func (f *search) err() error {
 	if f.outage {
 		kind = ProviderDown
 	}
-	return problemf(kind, "%w: %s", errNoDocument, strings.Join(f.failures, "; "))
+	return Errorf(kind, "%w: %s", errNoDocument, strings.Join(f.failures, "; "))
 }
 
 // fetch gets a JSON document.

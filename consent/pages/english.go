@@ -2,6 +2,7 @@ package pages
 
 import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -105,18 +106,18 @@ var English = Text{
 		CodeNoServer: "Choose at least one server, or deny the request.",
 		CodeRequired: "This service is required. Connect it first, leave it out if you can choose, or deny the request.",
 
-		string(accounts.UnknownServer):    "This service cannot be connected here.",
-		string(accounts.RequestEnded):     "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
-		string(accounts.Left):             "Before the service answered, somebody signed in or out in this browser, or what you signed in with was withdrawn. So nothing was connected. If you are still the one who is signed in, try again.",
-		string(accounts.Replaced):         "This service was connected in another window meanwhile, so this attempt changed nothing. Look which account it is; connect again if you want the other one.",
-		string(accounts.NotThatProvider):  "The answer did not come from the service that you were sent to, so it was not used. Try again; if it happens again, tell whoever runs this site.",
-		string(accounts.Declined):         "The service says that you did not agree, so nothing was connected. You can try again.",
-		string(accounts.ProviderRefused):  "The service refused to be connected. Try again; if it happens again, tell whoever runs this site.",
-		string(accounts.ProviderDown):     "The service does not answer right now. Try again in a moment.",
-		string(accounts.ProviderUnusable): "The service cannot be connected safely. Tell whoever runs this site.",
-		string(accounts.Unsupported):      "This service cannot be used here as it is set up, and trying again will not help. Tell whoever runs this site.",
-		string(accounts.NotRegistered):    "The service does not know this site yet. Tell whoever runs this site.",
-		string(accounts.WrongKey):         "The service does not accept this key. Check it and paste it again.",
+		string(accounts.UnknownServer):  "This service cannot be connected here.",
+		string(accounts.RequestEnded):   "This attempt to connect has ended already, or you signed out meanwhile. Look whether it worked; if not, try again.",
+		string(accounts.Left):           "Before the service answered, somebody signed in or out in this browser, or what you signed in with was withdrawn. So nothing was connected. If you are still the one who is signed in, try again.",
+		string(accounts.Replaced):       "This service was connected in another window meanwhile, so this attempt changed nothing. Look which account it is; connect again if you want the other one.",
+		string(client.NotThatProvider):  "The answer did not come from the service that you were sent to, so it was not used. Try again; if it happens again, tell whoever runs this site.",
+		string(client.Declined):         "The service says that you did not agree, so nothing was connected. You can try again.",
+		string(client.ProviderRefused):  "The service refused to be connected. Try again; if it happens again, tell whoever runs this site.",
+		string(client.ProviderDown):     "The service does not answer right now. Try again in a moment.",
+		string(client.ProviderUnusable): "The service cannot be connected safely. Tell whoever runs this site.",
+		string(client.Unsupported):      "This service cannot be used here as it is set up, and trying again will not help. Tell whoever runs this site.",
+		string(client.NotRegistered):    "The service does not know this site yet. Tell whoever runs this site.",
+		string(accounts.WrongKey):       "The service does not accept this key. Check it and paste it again.",
 	},
 
 	Reference: "Error reference",
