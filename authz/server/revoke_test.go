@@ -1,30 +1,19 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"reflect"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
-const inactive = `{"active":false}`
-
 func (ts *testServer) revoke(client, token string, changes ...string) reply {
 	ts.t.Helper()
 	return ts.post(revokePath, client, with(url.Values{"token": {token}}, changes...))
-}
-
-func (ts *testServer) introspect(client, token string) reply {
-	ts.t.Helper()
-	return ts.post(introspectPath, client, url.Values{"token": {token}})
 }
 
 func TestRevoke_L06_L08(t *testing.T) {
@@ -119,71 +108,4 @@ func TestRevokeStoreDown_L07(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestIntrospect(t *testing.T) {
-	ts := newTestServer(t)
-	issued := ts.redeem("web", ts.approved(request("client_id", "web", "scope", "mcp:use notion:admin"), alice).Get("code"))
-	want := map[string]any{
-		"active": true, "scope": "mcp:use notion:admin", "client_id": "web", "token_type": "Bearer", "sub": "user_id:alice",
-		"aud": []any{notionResource}, "iss": testIssuer, "exp": float64(testStart.Add(time.Hour).Unix()), "iat": float64(testStart.Unix()),
-	}
-	for _, client := range []string{"web", "inspector"} {
-		got := ts.introspect(client, issued.Access)
-		ts.want(got, http.StatusOK, "")
-		var members map[string]any
-		if err := json.Unmarshal([]byte(got.body), &members); err != nil || !reflect.DeepEqual(members, want) {
-			t.Errorf("%s: %s", client, got.body)
-		}
-	}
-}
-
-func TestIntrospectAnonymous_L01(t *testing.T) {
-	ts := newTestServer(t)
-	issued := ts.signedIn()
-	for _, client := range []string{"app", "foreign"} {
-		ts.want(ts.introspect(client, issued.Access), http.StatusUnauthorized, "invalid_client")
-	}
-	if got := ts.introspect("", issued.Access); got.status == http.StatusOK || got.Active {
-		t.Errorf("without client: %d %s", got.status, got.body)
-	}
-	r := httptest.NewRequest(http.MethodPost, testIssuer+introspectPath, strings.NewReader(url.Values{"token": {issued.Access}}.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth("web", "wrong")
-	ts.want(ts.reply(ts.serve(r)), http.StatusUnauthorized, "invalid_client")
-}
-
-func TestInactive_L02_L03_L04(t *testing.T) {
-	ts := newTestServer(t)
-	foreign := ts.signedIn()
-	own := ts.redeem("web", ts.code("client_id", "web"))
-	revoked := ts.redeem("web", ts.code("client_id", "web"))
-	ts.revoke("web", revoked.Access)
-	expired := ts.redeem("web", ts.code("client_id", "web"))
-	key := ts.redeem("web", ts.approved(request("client_id", "web"), keyIdentity("team")).Get("code"))
-	ts.reload(func(c *siteConfig) { c.Keys = nil })
-	code := ts.code("client_id", "web")
-	check := func(name, client, token string) {
-		t.Helper()
-		got := ts.introspect(client, token)
-		ts.want(got, http.StatusOK, "")
-		if got.body != inactive {
-			t.Errorf("%s: %s", name, got.body)
-		}
-	}
-	check("foreign", "web", foreign.Access)
-	check("made up", "web", oauth.NewSecret(tokens.AccessPrefix))
-	check("not in the store", "web", ts.as.tokens.New())
-	check("nonsense", "web", "x")
-	check("refresh token", "web", own.Refresh)
-	check("code", "web", code)
-	check("revoked", "web", revoked.Access)
-	check("key withdrawn", "web", key.Access)
-	ts.clock.Advance(time.Hour)
-	check("expired", "web", expired.Access)
-	check("expired, for all", "inspector", foreign.Access)
-	ts.want(ts.post(introspectPath, "web", url.Values{}), http.StatusBadRequest, "invalid_request")
-	ts.store.failing("AccessToken", func() {
-		ts.want(ts.introspect("web", own.Access), http.StatusServiceUnavailable, "temporarily_unavailable")
-	})
 }
