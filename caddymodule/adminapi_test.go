@@ -138,11 +138,9 @@ func TestSharedConnection(t *testing.T) {
 	}
 	wantStatus("revoked")
 	// Neither does the link that was handed out connect anything any more.
-	late, err := g.person("somebody").browser.Get(answer.AuthorizeURL)
-	if err != nil {
-		t.Fatal(err)
+	if late := g.person("somebody").visit(answer.AuthorizeURL); late.Status != http.StatusGone {
+		t.Errorf("status %d, want 410: %s", late.Status, late.Body)
 	}
-	status(t, late, http.StatusGone)
 	admin(t, addr, "DELETE", "/mcp_oauth/connections/notion", 404)
 	started = admin(t, addr, "POST", "/mcp_oauth/connections/notion/start", 200)
 	if err := json.Unmarshal([]byte(started), &answer); err != nil {

@@ -41,7 +41,7 @@ func TestOperatorEndsAPerson_D09(t *testing.T) {
 		t.Errorf("ended %+v, want one grant and no connection", got)
 	}
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+tokens["alice"]), http.StatusUnauthorized)
-	if page := g.page(persons["alice"].browser.Get(g.url + "/oauth/account")); strings.Contains(page, "Sign out everywhere<") {
+	if page := g.page(persons["alice"].visit(g.url + "/oauth/account")); strings.Contains(page, "Sign out everywhere<") {
 		t.Error("alice's browser is still signed in")
 	}
 	if got := end("?subject=virtual_key:alice&connections=true", 200); len(got.Grants) != 0 || len(got.Connections) != 1 {

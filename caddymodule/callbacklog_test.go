@@ -38,19 +38,15 @@ func TestCallbackIsNotLogged_A16(t *testing.T) {
 	g.load(strings.Replace(text, "bind 127.0.0.1", "bind 127.0.0.1\nlog {\noutput file "+access+exampleFilter(t)+"}", 1))
 
 	alice := g.person("alice")
-	browser := &visited{RoundTripper: alice.browser.Transport}
-	alice.browser.Transport = browser
+	browser := &visited{RoundTripper: alice.browser.Client.Transport}
+	alice.browser.Client.Transport = browser
 	alice.connect("notion")                            // from the account page
 	alice.disconnect("notion")                         //
 	alice.follow(status(t, alice.call(toolCall), 200)) // from the link of a call
 	started := admin(t, addr, "POST", "/mcp_oauth/connections/shared/start", 200)
 	alice.follow(started)                                                                // from the link of an operator
 	for _, path := range []string{"/api/oauth/callback", "/api/oauth/callback/notion"} { // and what nobody waits for
-		res, err := alice.browser.Get(g.url + path + "?code=canary-code/1?2&state=canary-state&iss=" + url.QueryEscape(notion.provider.URL))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
+		alice.visit(g.url + path + "?code=canary-code/1?2&state=canary-state&iss=" + url.QueryEscape(notion.provider.URL))
 	}
 
 	secrets, callbacks := map[string]bool{}, 0

@@ -116,5 +116,5 @@ func TestAskToConnect_InputRequiredMethods(t *testing.T) {
 // disconnectSignedIn disconnects as whoever the browser is signed in as.
 func (p *person) disconnectSignedIn(server string) {
 	p.g.t.Helper()
-	p.post("/oauth/account/disconnect", p.g.page(p.browser.Get(p.g.url+"/oauth/account")), "server", server)
+	p.post("/oauth/account/disconnect", p.g.page(p.visit(p.g.url+"/oauth/account")), "server", server)
 }

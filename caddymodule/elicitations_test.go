@@ -36,7 +36,7 @@ func TestOpenLinkKeepsTheGrant(t *testing.T) {
 			alice := g.person("alice")
 			c := alice.signIn("notion")
 			session := []string{"Mcp-Session-Id", c.send(opensURLs).Header.Get("Mcp-Session-Id"), "Mcp-Protocol-Version", "2025-11-25"}
-			alice.post("/oauth/account/disconnect", g.page(alice.browser.Get(g.url+"/oauth/account")), "server", "notion")
+			alice.post("/oauth/account/disconnect", g.page(alice.visit(g.url+"/oauth/account")), "server", "notion")
 			answer := ask(c, session)
 			if !connectLink.MatchString(answer) {
 				t.Fatalf("answer %s", answer)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -27,11 +28,11 @@ func TestNameGivenToAnotherMeanwhile_I10(t *testing.T) {
 					second.connect("notion")
 				}
 			})
-			first.browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-				if strings.HasPrefix(r.URL.Path, "/api/oauth/callback") {
+			first.browser.Follows = func(u *url.URL) bool {
+				if strings.HasPrefix(u.Path, "/api/oauth/callback") {
 					handOver()
 				}
-				return nil
+				return true
 			}
 			page := first.post("/oauth/account/connect", first.accountPage(), "server", "notion")
 			if !strings.Contains(page, "So nothing was connected") || strings.Contains(page, ">Connected<") {

@@ -5,15 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"testing"
-)
 
-var hiddenField = regexp.MustCompile(`name="(flow_id|csrf_token|identity|resource)"[^>]*value="([^"]*)"`)
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+)
 
 // signIn registers a client and signs in as nobody in particular. It returns
 // the answer of the token endpoint.
@@ -52,54 +50,42 @@ func (g *instance) approve(authorize string) *url.URL {
 	g.t.Helper()
 	browser := g.browser
 	if browser == nil {
-		jar, _ := cookiejar.New(nil)
+		browser = oauthtest.NewBrowser(g.t)
 		if g.browse == nil {
 			g.browse = once
 		}
-		browser = &http.Client{Jar: jar, Transport: g.browse, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-			if r.URL.Host != g.addr {
-				return http.ErrUseLastResponse
-			}
-			return nil
-		}}
+		browser.Client.Transport = g.browse
 	}
-	identify := fields(g.page(browser.Get(authorize)))
-	maps.Copy(identify, g.typed)
-	submit := fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/consent/"+cmp.Or(g.identity, "skip"), identify)))
+	page := g.read(g.page(browser.Open(g.t, authorize)))
+	page = g.read(g.page(browser.Submit(g.t, page, "/api/oauth/per-user/consent/"+cmp.Or(g.identity, "skip"), g.typed)))
 	for _, server := range g.connects {
-		submit.Set("server", server)
-		submit = fields(g.page(browser.PostForm(g.url+"/api/oauth/per-user/upstream/authorize", submit)))
+		page = g.read(g.page(browser.Submit(g.t, page, "/api/oauth/per-user/upstream/authorize", url.Values{"server": {server}})))
 	}
-	submit.Set("decision", "approve")
-	res, err := browser.PostForm(g.url+"/api/oauth/per-user/consent/submit", submit)
-	if err != nil {
-		g.t.Fatal(err)
+	done := browser.Submit(g.t, page, "/api/oauth/per-user/consent/submit", url.Values{"decision": {"approve"}})
+	if done.Leaving == nil {
+		g.t.Fatalf("status %d, want a redirect to the client: %s", done.Status, done.Text())
 	}
-	defer res.Body.Close()
-	to, err := res.Location()
-	if err != nil {
-		g.t.Fatalf("no redirect to the client: %v, status %d", err, res.StatusCode)
-	}
-	return to
+	return done.Leaving
 }
 
-func (g *instance) page(res *http.Response, err error) string {
+// page returns what a page of the site shows, as HTML.
+func (g *instance) page(p *oauthtest.Page) string {
 	g.t.Helper()
+	if p.Status != http.StatusOK {
+		g.t.Errorf("%s: status %d, want 200: %s", p.URL, p.Status, p.Body)
+	}
+	g.pages += p.Body
+	return p.Body
+}
+
+// read returns a page of the site.
+func (g *instance) read(page string) *oauthtest.Page {
+	g.t.Helper()
+	site, err := url.Parse(g.url)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer res.Body.Close()
-	body := status(g.t, res, http.StatusOK)
-	g.pages += body
-	return body
-}
-
-func fields(page string) url.Values {
-	form := url.Values{}
-	for _, m := range hiddenField.FindAllStringSubmatch(page, -1) {
-		form.Set(m[1], m[2])
-	}
-	return form
+	return oauthtest.ReadPage(g.t, site, page)
 }
 
 // accessToken returns the access token of a token response.

@@ -3,7 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
-	"net/http/cookiejar"
+	"net/url"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
@@ -28,18 +28,13 @@ type person struct {
 	name    string
 	account string
 	address string // where they are; default: here
-	browser *http.Client
+	browser *oauthtest.Browser
 }
 
 func (g *instance) person(name string) *person {
-	jar, _ := cookiejar.New(nil)
-	p := &person{g: g, name: name, account: name}
-	p.browser = &http.Client{Jar: jar, Transport: p, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if r.URL.Port() == "7777" { // the client's
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
+	p := &person{g: g, name: name, account: name, browser: oauthtest.NewBrowser(g.t)}
+	p.browser.Client.Transport = p
+	p.browser.Follows = func(u *url.URL) bool { return u.Port() != "7777" } // the client's
 	return p
 }
 
@@ -53,14 +48,20 @@ func (p *person) RoundTrip(r *http.Request) (*http.Response, error) {
 	return once.RoundTrip(r)
 }
 
+// visit goes to an address.
+func (p *person) visit(address string) *oauthtest.Page {
+	p.g.t.Helper()
+	return p.browser.Open(p.g.t, address)
+}
+
 // post submits the form of a page with further values.
 func (p *person) post(path, page string, values ...string) string {
 	p.g.t.Helper()
-	form := fields(page)
+	fill := url.Values{}
 	for i := 0; i < len(values); i += 2 {
-		form.Set(values[i], values[i+1])
+		fill.Set(values[i], values[i+1])
 	}
-	return p.g.page(p.browser.PostForm(p.g.url+path, form))
+	return p.g.page(p.browser.Submit(p.g.t, p.g.read(page), path, fill))
 }
 
 // connect signs in on the account page and connects the server there.
@@ -76,7 +77,7 @@ func (p *person) connect(server string) {
 // accountPage returns the account page, signed in.
 func (p *person) accountPage() string {
 	p.g.t.Helper()
-	page := p.g.page(p.browser.Get(p.g.url + "/oauth/account"))
+	page := p.g.page(p.visit(p.g.url + "/oauth/account"))
 	if strings.Contains(page, `name="vk"`) {
 		page = p.post("/oauth/account/vk", page, "vk", keyOf(p.name))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -59,11 +60,11 @@ type instance struct {
 	written int    // Caddyfiles, to tell them apart
 	pages   string // that the browser saw
 
-	identity string            // the form to sign in with; default: skip, as nobody in particular
-	typed    url.Values        // into that form
-	browse   http.RoundTripper // of the browser
-	browser  *http.Client      // default: a new one for each sign-in
-	connects []string          // servers to connect when signing in
+	identity string             // the form to sign in with; default: skip, as nobody in particular
+	typed    url.Values         // into that form
+	browse   http.RoundTripper  // of the browser
+	browser  *oauthtest.Browser // default: a new one for each sign-in
+	connects []string           // servers to connect when signing in
 }
 
 // newGateway serves one site with the lines in its mcp_oauth block.

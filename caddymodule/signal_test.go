@@ -68,7 +68,7 @@ func (p *person) follow(answer string) {
 // the way to the provider and back ends.
 func (p *person) open(link string) string {
 	p.g.t.Helper()
-	page := p.g.page(p.browser.Get(link))
+	page := p.g.page(p.visit(link))
 	ticket := link[strings.LastIndex(link, "/")+1:]
 	return p.post("/oauth/account/connect", page, "ticket", ticket)
 }
@@ -271,7 +271,7 @@ func TestUnaskedRequestsEndNoGrant(t *testing.T) {
 	alice := g.person("alice")
 	c := alice.signIn("notion")
 	session := c.send(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"url":{}}}}}`).Header.Get("Mcp-Session-Id")
-	alice.post("/oauth/account/disconnect", g.page(alice.browser.Get(g.url+"/oauth/account")), "server", "notion")
+	alice.post("/oauth/account/disconnect", g.page(alice.visit(g.url+"/oauth/account")), "server", "notion")
 	headers := []string{"Mcp-Session-Id", session, "Mcp-Protocol-Version", "2025-11-25"}
 	stream := g.call("GET", "/mcp", "", append(headers, "Authorization", "Bearer "+c.access, "Accept", "text/event-stream")...)
 	status(t, stream, http.StatusMethodNotAllowed)
@@ -331,7 +331,7 @@ func TestAskToConnect_Authorization(t *testing.T) {
 			t.Errorf("answer %s", got)
 		}
 		// The token has the scope, so asking for it again would lead nowhere.
-		alice.post("/oauth/account/disconnect", g.page(alice.browser.Get(g.url+"/oauth/account")), "server", "notion")
+		alice.post("/oauth/account/disconnect", g.page(alice.visit(g.url+"/oauth/account")), "server", "notion")
 		res := c.send(toolCall, "Mcp-Protocol-Version", "2025-11-25")
 		status(t, res, http.StatusUnauthorized)
 		wantChallenge(t, res, `error="invalid_token"`)
@@ -382,12 +382,9 @@ func TestAskToConnect_VirtualKey(t *testing.T) {
 	}
 	// K01: the link is worth nothing to anybody else.
 	bob.accountPage()
-	res, err := bob.browser.Get(connectLink.FindString(answer))
-	if err != nil {
-		t.Fatal(err)
+	if page := bob.visit(connectLink.FindString(answer)); page.Status != http.StatusForbidden {
+		t.Errorf("status %d, want 403: %s", page.Status, page.Body)
 	}
-	defer res.Body.Close()
-	status(t, res, http.StatusForbidden)
 	alice.accountPage()
 	alice.follow(answer)
 	alice.wantAccount("alice")

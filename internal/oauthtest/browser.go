@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/html"
 )
 
 // Browser walks pages as a person with a browser does: it keeps cookies,
@@ -19,8 +17,6 @@ import (
 type Browser struct {
 	// Client sends the requests, and has the cookies.
 	Client *http.Client
-	// Account is whose it is at a Provider, if set.
-	Account string
 	// Follows reports whether a redirect to another site is followed at once; if
 	// nil, none is.
 	Follows func(u *url.URL) bool
@@ -70,6 +66,22 @@ func (b *Browser) Press(t testing.TB, p *Page, label string, fill url.Values) *P
 	return b.visit(t, method, target, values, "same-origin")
 }
 
+// Submit sends the form of a page that, or a button of which, goes to the path,
+// after filling in fields by name.
+func (b *Browser) Submit(t testing.TB, p *Page, path string, fill url.Values) *Page {
+	t.Helper()
+	button, form := p.formTo(path)
+	if form == nil {
+		t.Fatalf("%s (%d) has no form for %s but: %s", p.URL.Path, p.Status, path, p.Text())
+	}
+	_, _, values := p.submission(button, form, fill)
+	target, err := p.URL.Parse(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.visit(t, http.MethodPost, target, values, "same-origin")
+}
+
 // Post sends a form to an address, as a page of its site does.
 func (b *Browser) Post(t testing.TB, address string, form url.Values) *Page {
 	t.Helper()
@@ -106,9 +118,6 @@ func (b *Browser) visit(t testing.TB, method string, u *url.URL, form url.Values
 		req.Header.Set("Sec-Fetch-Mode", "navigate")
 		req.Header.Set("Sec-Fetch-Dest", "document")
 		req.Header.Set("Sec-Fetch-Site", from)
-		if b.Account != "" {
-			req.Header.Set(AccountHeader, b.Account)
-		}
 		if form != nil {
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Origin", u.Scheme+"://"+u.Host)
@@ -143,11 +152,8 @@ func (b *Browser) load(t testing.TB, req *http.Request) *Page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := html.Parse(strings.NewReader(string(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := &Page{URL: req.URL, Status: resp.StatusCode, Header: resp.Header, Body: string(body), root: root}
+	page := ReadPage(t, req.URL, string(body))
+	page.Status, page.Header = resp.StatusCode, resp.Header
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		if page.Leaving, err = resp.Location(); err != nil {
 			t.Fatal(err)

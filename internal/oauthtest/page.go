@@ -1,6 +1,7 @@
 package oauthtest
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,6 +22,50 @@ type Page struct {
 	Leaving *url.URL
 
 	root *html.Node
+}
+
+// ReadPage returns the page that was found at an address.
+func ReadPage(t testing.TB, at *url.URL, body string) *Page {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("page at %s: %v", at, err)
+	}
+	return &Page{URL: at, Status: http.StatusOK, Body: body, root: root}
+}
+
+// Hidden returns the hidden fields of the first form that, or a button of which,
+// goes to the path, or nil if there is none.
+func (p *Page) Hidden(path string) url.Values {
+	_, form := p.formTo(path)
+	if form == nil {
+		return nil
+	}
+	values := url.Values{}
+	for n := range form.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "input" && attr(n, "type") == "hidden" {
+			values.Add(attr(n, "name"), attr(n, "value"))
+		}
+	}
+	return values
+}
+
+// formTo finds the first form that goes to the path, and its button that does.
+func (p *Page) formTo(path string) (button, form *html.Node) {
+	for n := range p.nodes() {
+		if n.Type != html.ElementNode || n.Data != "form" {
+			continue
+		}
+		for b := range n.Descendants() {
+			if b.Type == html.ElementNode && b.Data == "button" && cmp.Or(attr(b, "formaction"), attr(n, "action")) == path {
+				return b, n
+			}
+		}
+		if attr(n, "action") == path {
+			return nil, n
+		}
+	}
+	return nil, nil
 }
 
 // Text returns what a person reads on the page, with single spaces.
@@ -93,8 +138,8 @@ func (p *Page) submission(button, form *html.Node, fill url.Values) (method, act
 		values[name] = all
 	}
 	action = attr(form, "action")
-	if a := attr(button, "formaction"); a != "" {
-		action = a
+	if button != nil {
+		action = cmp.Or(attr(button, "formaction"), action)
 	}
 	return strings.ToUpper(attr(form, "method")), action, values
 }
