@@ -1,18 +1,17 @@
 package consent
 
 import (
-	"html"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // browser is one person's: it has the cookies it was given.
@@ -66,15 +65,13 @@ func (b *browser) start() string {
 	return w.Header().Get("Location")
 }
 
-var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
-
 // press sends the form at path on a page, with further values.
 func (b *browser) press(page *httptest.ResponseRecorder, path string, more url.Values) *httptest.ResponseRecorder {
 	b.t.Helper()
-	if formFor(page.Body.String(), path) == "" {
+	values := hiddenFields(b.t, page, path)
+	if values == nil {
 		b.t.Fatalf("no form for %s on\n%s", path, shows(page))
 	}
-	values := hiddenFields(page, path)
 	maps.Copy(values, more)
 	return b.post(path, values)
 }
@@ -87,25 +84,10 @@ func (b *browser) post(path string, form url.Values) *httptest.ResponseRecorder 
 	return b.send(r)
 }
 
-// hiddenFields are those of the form for a path on a page.
-func hiddenFields(page *httptest.ResponseRecorder, path string) url.Values {
-	values := url.Values{}
-	for _, field := range hiddenField.FindAllStringSubmatch(formFor(page.Body.String(), path), -1) {
-		values.Add(html.UnescapeString(field[1]), html.UnescapeString(field[2]))
-	}
-	return values
-}
-
-// formFor returns the first form on a page that, or a button of which, is sent
-// to the path.
-func formFor(page, path string) string {
-	for _, form := range strings.Split(page, "<form ")[1:] {
-		form, _, _ = strings.Cut(form, "</form>")
-		if strings.Contains(form, `action="`+path+`"`) {
-			return form
-		}
-	}
-	return ""
+// hiddenFields are those of the form for a path on a page, nil if there is none.
+func hiddenFields(t *testing.T, page *httptest.ResponseRecorder, path string) url.Values {
+	t.Helper()
+	return oauthtest.ReadPage(t, &url.URL{}, page.Body.String()).Hidden(path)
 }
 
 // signIn goes from the client's link to the services page, as user.

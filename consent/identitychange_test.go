@@ -72,7 +72,7 @@ func TestLinkOfAnotherKey_K01(t *testing.T) {
 	mustAnswer(t, b.open(link), http.StatusForbidden)
 	own := b.account(newKey)
 	mustAnswer(t, b.open(link), http.StatusForbidden)
-	ticket := hiddenFields(page, accountConnectPath).Get("ticket")
+	ticket := hiddenFields(t, page, accountConnectPath).Get("ticket")
 	mustAnswer(t, b.press(own, accountConnectPath, url.Values{"server": {"notion"}, "ticket": {ticket}}), http.StatusForbidden)
 }
 

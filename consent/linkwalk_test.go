@@ -40,7 +40,7 @@ func TestWalkLink_K01_D22(t *testing.T) {
 	page = bob.follow(bob.press(page, accountFormsPath+"user-id", url.Values{"user_id": {"bob"}}))
 	mustAnswer(t, page, http.StatusForbidden)
 	own := bob.link("user_id:bob", "notion")
-	ticket := hiddenField.FindStringSubmatch(formFor(page.Body.String(), accountFormsPath+"vk"))[2]
+	ticket := hiddenFields(t, page, accountFormsPath+"vk").Get("ticket")
 	mustAnswer(t, bob.press(own, accountConnectPath, url.Values{"ticket": {ticket}}), http.StatusForbidden)
 
 	alice := w.browser()

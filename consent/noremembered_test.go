@@ -46,10 +46,10 @@ func TestWalkConsentIsNotRemembered_I07(t *testing.T) {
 
 				page = b.follow(b.press(page, userIDPath, url.Values{"user_id": {"alice"}}))
 				nothing("the services page", page)
-				if formFor(page.Body.String(), submitPath) == "" {
+				if hiddenFields(t, page, submitPath) == nil {
 					t.Fatalf("nobody is asked:\n%s", shows(page))
 				}
-				mine, old := hiddenFields(page, submitPath), hiddenFields(first, submitPath)
+				mine, old := hiddenFields(t, page, submitPath), hiddenFields(t, first, submitPath)
 				for what, form := range map[string]url.Values{
 					"nothing but the flow":              {"flow_id": mine["flow_id"]},
 					"the form that was approved before": old,
