@@ -101,7 +101,7 @@ func TestLinkOfThePerson(t *testing.T) {
 	if back != "/oauth/connect/ticket?done=1&server=notion" {
 		t.Errorf("Location = %q", back)
 	}
-	s.advance(server.ConnectLinkLifetime)
+	s.clock.Advance(server.ConnectLinkLifetime)
 	page = s.get(back).Body.String()
 	if !strings.Contains(page, "Notion is connected") || !strings.Contains(page, "Go back to your application") || strings.Contains(page, accountConnectPath) {
 		t.Errorf("page:\n%s", page)
@@ -161,7 +161,7 @@ func TestBadLinks(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	s.advance(server.ConnectLinkLifetime)
+	s.clock.Advance(server.ConnectLinkLifetime)
 	if w := s.get(linkURL); w.Code != http.StatusGone {
 		t.Errorf("expired: %d", w.Code)
 	}

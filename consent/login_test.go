@@ -151,7 +151,7 @@ func TestLoginElsewhereForged(t *testing.T) {
 			return b.post(back, url.Values{})
 		}, 405, true},
 		"late": {func(b *browser, back string) *httptest.ResponseRecorder {
-			b.advance(identity.LoginLifetime)
+			b.clock.Advance(identity.LoginLifetime)
 			return b.open(back)
 		}, 400, false},
 		"at the path of another method": {func(b *browser, back string) *httptest.ResponseRecorder {

@@ -174,7 +174,7 @@ func (b *browser) wantNothing(p *oauthtest.Provider) {
 	if exchanged(p) != 0 {
 		b.t.Error("the code was used")
 	}
-	all, err := b.store.ConnectionsOf(b.t.Context(), b.as.Config().Issuer, "", b.now)
+	all, err := b.store.ConnectionsOf(b.t.Context(), b.as.Config().Issuer, "", b.clock.Now())
 	if err != nil || len(all) != 0 {
 		b.t.Errorf("connections %+v, %v", all, err)
 	}
@@ -220,7 +220,7 @@ func TestWhoLeavesDuringTheExchange(t *testing.T) {
 				if !strings.Contains(page.Header().Get("Location"), "error=left") {
 					t.Errorf("status %d, Location %q", page.Code, page.Header().Get("Location"))
 				}
-				b.advance(2 * time.Hour)
+				b.clock.Advance(2 * time.Hour)
 				if err := b.broker.RevokeDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}

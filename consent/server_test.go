@@ -3,7 +3,6 @@ package consent
 import (
 	"net/http"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -31,8 +31,7 @@ type walk struct {
 	mux    *http.ServeMux
 	as     *server.AuthorizationServer
 	broker *accounts.Broker // nil on a site with nothing to connect
-	clock  sync.Mutex       // guards now
-	now    time.Time
+	clock  *oauthtest.Clock
 
 	store   storage.Store
 	servers []*config.Server
@@ -59,9 +58,9 @@ func newWalkOn(t *testing.T, store storage.Store, servers ...*config.Server) *wa
 // to the same site under another configuration.
 func (b *browser) reload(keys ...identity.Key) {
 	b.t.Helper()
-	now := b.now
+	now := b.clock.Now()
 	b.walk = newWalkWith(b.t, b.store, keys, b.servers...)
-	b.now = now
+	b.clock.Advance(now.Sub(b.clock.Now()))
 }
 
 func newWalkWith(t *testing.T, store storage.Store, virtual []identity.Key, servers ...*config.Server) *walk {
@@ -144,11 +143,11 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	if err := editor.Complete(cfg.Registration.RedirectSchemes); err != nil {
 		t.Fatal(err)
 	}
-	w := &walk{t: t, mux: http.NewServeMux(), now: time.Now(), store: store, servers: servers}
+	w := &walk{t: t, mux: http.NewServeMux(), clock: oauthtest.NewClock(time.Now()), store: store, servers: servers}
 	deps := server.Deps{
 		Store: store, Clients: []clients.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
 		Egress: egress.New(egress.Options{}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
-		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.time,
+		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.clock.Now,
 	}
 	if len(servers) > 0 {
 		w.shared = accounts.NewShared()
@@ -162,7 +161,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	w.as = server.New(&cfg, deps)
 	return w, Deps{
 		Server: w.as, Broker: w.broker, Pages: p, Logger: log,
-		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.time},
+		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.clock.Now},
 	}
 }
 
@@ -171,16 +170,4 @@ func (w *walk) serve(c *Consent) {
 	for _, route := range slices.Concat(w.as.Routes(), c.Routes()) {
 		w.mux.Handle(route.Path, route.Handler)
 	}
-}
-
-func (w *walk) time() time.Time {
-	w.clock.Lock()
-	defer w.clock.Unlock()
-	return w.now
-}
-
-func (w *walk) advance(d time.Duration) {
-	w.clock.Lock()
-	defer w.clock.Unlock()
-	w.now = w.now.Add(d)
 }

@@ -50,7 +50,7 @@ func (s *site) identified(id storage.Identity) *site {
 // granted returns what was approved: the servers, and those that are connected.
 func (s *site) granted() (resources, connected []string) {
 	s.t.Helper()
-	grants, _, err := s.store.Grants(s.t.Context(), "", 100, s.time())
+	grants, _, err := s.store.Grants(s.t.Context(), "", 100, s.clock.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -122,13 +122,13 @@ func (s *site) signedIn(id storage.Identity) *site {
 func (s *site) approved(grants ...storage.Grant) {
 	s.t.Helper()
 	for _, g := range grants {
-		g.Issuer, g.ExpiresAt, g.AbsoluteExpiresAt = s.as.Config().Issuer, s.time().Add(time.Duration(config.DefaultLifetimes.GrantLifetime)), s.time().Add(time.Duration(config.DefaultLifetimes.GrantLifetime))
+		g.Issuer, g.ExpiresAt, g.AbsoluteExpiresAt = s.as.Config().Issuer, s.clock.Now().Add(time.Duration(config.DefaultLifetimes.GrantLifetime)), s.clock.Now().Add(time.Duration(config.DefaultLifetimes.GrantLifetime))
 		flow := storage.Flow{ID: "flow of " + g.ID, Issuer: g.Issuer, Identity: g.Identity, ExpiresAt: g.ExpiresAt}
-		if v, err := s.store.SaveFlow(s.t.Context(), flow, s.time()); err != nil || v != storage.OK {
+		if v, err := s.store.SaveFlow(s.t.Context(), flow, s.clock.Now()); err != nil || v != storage.OK {
 			s.t.Fatal(v, err)
 		}
 		v, err := s.store.SubmitFlow(s.t.Context(), storage.Submission{
-			FlowID: flow.ID, Issuer: g.Issuer, Identity: g.Identity, Grant: &g, Now: s.time(),
+			FlowID: flow.ID, Issuer: g.Issuer, Identity: g.Identity, Grant: &g, Now: s.clock.Now(),
 			Code: &storage.Code{Hash: storage.HashOf("code of " + g.ID), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, ExpiresAt: g.ExpiresAt},
 		})
 		if err != nil || v != storage.OK {

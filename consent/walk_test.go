@@ -72,7 +72,7 @@ func TestWalkDoubleCookie_I12(t *testing.T) {
 func TestWalkExpires(t *testing.T) {
 	b := newWalk(t).browser()
 	page := b.signIn("alice")
-	b.advance(time.Duration(config.DefaultLifetimes.FlowLifetime) + time.Second)
+	b.clock.Advance(time.Duration(config.DefaultLifetimes.FlowLifetime) + time.Second)
 	mustAnswer(t, b.press(page, submitPath, approveBoth), http.StatusGone)
 }
 

@@ -35,14 +35,14 @@ func TestDisconnectedClientThatDoesNotAsk(t *testing.T) {
 	first, refreshed := caller("grant-1", "a"), caller("grant-1", "b")
 
 	call(first, "2025-11-25", http.StatusForbidden)
-	f.now = f.now.Add(9 * time.Second)
+	f.clock.Advance(9 * time.Second)
 	call(first, "2025-11-25", http.StatusForbidden) // on its way already
 	call(refreshed, "2025-11-25", http.StatusUnauthorized)
-	f.now = f.now.Add(time.Second)
+	f.clock.Advance(time.Second)
 	call(first, "2025-11-25", http.StatusUnauthorized)
 
 	call(caller("grant-2", "a"), "2026-07-28", http.StatusForbidden) // another sign-in begins anew
-	f.now = f.now.Add(24 * time.Hour)
+	f.clock.Advance(24 * time.Hour)
 	call(caller("grant-2", "c"), "2026-07-28", http.StatusUnauthorized)
 
 	call(caller("grant-3", "d"), "2025-06-18", http.StatusUnauthorized) // never answered with a scope

@@ -51,7 +51,7 @@ func BenchmarkCheckHot(b *testing.B) {
 			requests := bearerRequests(issued[:min(n, 4096)])
 			w := &discard{http.Header{}}
 			for _, token := range issued {
-				if _, err := lookUp(b.Context(), f.cache, storage.HashOf(token), f.now); err != nil {
+				if _, err := lookUp(b.Context(), f.cache, storage.HashOf(token), f.clock.Now()); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -78,14 +78,14 @@ func BenchmarkCheckCold(b *testing.B) {
 	b.Cleanup(func() { _ = store.Close() })
 	f := newGateFixture(b, gateConfig())
 	f.as.deps.Tokens = tokens.NewCache(store, 1024)
-	issued := grantTokens(b, store, *coldTokens, f.now)
+	issued := grantTokens(b, store, *coldTokens, f.clock.Now())
 	requests := bearerRequests(issued[:min(len(issued), 1<<16)])
 	g, w := f.gate("mcp"), &discard{http.Header{}}
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
 		if i%len(requests) == 0 { // nothing is answered from the cache twice
-			f.now = f.now.Add(tokens.TTL + 1)
+			f.clock.Advance(tokens.TTL + 1)
 		}
 		if g.Check(w, requests[i%len(requests)]) == nil {
 			b.Fatal("refused")

@@ -78,7 +78,7 @@ func TestInvalidToken_E02_E03_F11_RS5_RS14_RS19(t *testing.T) {
 		"garbage":        "garbage",
 		"unknown":        gateTokens.New(),
 		"revoked":        revoked,
-		"expired":        f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.now }),
+		"expired":        f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.clock.Now() }),
 		"other issuer":   f.issue(func(a *storage.AccessToken) { a.Issuer = "https://other.example.com" }),
 		"no audience":    f.issue(func(a *storage.AccessToken) { a.Audience = nil }),
 		"empty audience": f.issue(func(a *storage.AccessToken) { a.Audience = []string{""} }),
@@ -114,11 +114,11 @@ func TestEmptyResourceNeverPasses_E03(t *testing.T) {
 func TestExpiryOfCachedToken_E02(t *testing.T) {
 	f := newGateFixture(t, gateConfig())
 	g := f.gate("mcp")
-	token := f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.now.Add(2 * time.Second) })
+	token := f.issue(func(a *storage.AccessToken) { a.ExpiresAt = f.clock.Now().Add(2 * time.Second) })
 	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
 		t.Fatal("refused")
 	}
-	f.now = f.now.Add(2 * time.Second)
+	f.clock.Advance(2 * time.Second)
 	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
 	refused(t, c, w, 401, invalidMCP)
 	if f.store.reads != 1 {

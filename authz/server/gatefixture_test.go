@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -87,7 +88,7 @@ type gateFixture struct {
 	as    *AuthorizationServer
 	store *tokenStore
 	cache *tokens.Cache
-	now   time.Time
+	clock *oauthtest.Clock
 }
 
 func gateConfig() config.Site {
@@ -122,12 +123,12 @@ func newGateFixture(t testing.TB, cfg config.Site) *gateFixture {
 	signInByKeys(&cfg)
 	f := &gateFixture{
 		store: &tokenStore{tokens: map[storage.Hash]storage.AccessToken{}},
-		now:   time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC),
+		clock: oauthtest.NewClock(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)),
 	}
 	f.cache = tokens.NewCache(f.store, 1024)
 	f.as = New(&cfg, Deps{
 		Store: f.store, Tokens: f.cache, Keys: gateKeys, StepUps: gate.NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: newDocuments(),
-		Now: func() time.Time { return f.now },
+		Now: f.clock.Now,
 	})
 	return f
 }
@@ -148,7 +149,7 @@ func (f *gateFixture) issue(change func(*storage.AccessToken)) string {
 		GrantID: "grant-1", Issuer: gateIssuer, ClientID: "client-1",
 		Identity: storage.Identity{Kind: string(identity.Anonymous), Subject: "anonymous:1"},
 		Scope:    []string{"mcp:use"}, Audience: []string{gateIssuer + "/mcp"},
-		IssuedAt: f.now, ExpiresAt: f.now.Add(time.Hour),
+		IssuedAt: f.clock.Now(), ExpiresAt: f.clock.Now().Add(time.Hour),
 	}
 	if change != nil {
 		change(&t)

@@ -26,11 +26,11 @@ func TestStoreDown_E16(t *testing.T) {
 		t.Fatal("refused")
 	}
 	f.store.err = errors.New("disk gone")
-	f.now = f.now.Add(tokens.TTL)
+	f.clock.Advance(tokens.TTL)
 	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+token); c == nil {
 		t.Error("not believed for the time it may be")
 	}
-	f.now = f.now.Add(time.Nanosecond)
+	f.clock.Advance(time.Nanosecond)
 	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
 	refused(t, c, w, 503, "")
 	if w.Header().Get("Retry-After") == "" {
@@ -75,7 +75,7 @@ func TestRevocationElsewhere_E17(t *testing.T) {
 		t.Fatal("refused")
 	}
 	f.store.drop(storage.HashOf(token)) // by another process: nobody calls Forget
-	f.now = f.now.Add(tokens.TTL + time.Nanosecond)
+	f.clock.Advance(tokens.TTL + time.Nanosecond)
 	c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token)
 	refused(t, c, w, 401, invalidMCP)
 }
@@ -88,7 +88,7 @@ func TestRecheck_E18(t *testing.T) {
 	if !g.Recheck(c) || !g.Recheck(key) {
 		t.Fatal("a caller that passes does not pass again")
 	}
-	if f.now = f.now.Add(tokens.TTL + 1); !g.Recheck(c) || f.store.reads != 2 {
+	if f.clock.Advance(tokens.TTL + 1); !g.Recheck(c) || f.store.reads != 2 {
 		t.Fatal("a caller that passes does not pass when the store is asked again")
 	}
 	t.Run("key withdrawn", func(t *testing.T) {
@@ -106,14 +106,15 @@ func TestRecheck_E18(t *testing.T) {
 		}
 	})
 	t.Run("store fails", func(t *testing.T) {
-		f.now, f.store.err = f.now.Add(time.Minute), storage.ErrClosed
+		f.clock.Advance(time.Minute)
+		f.store.err = storage.ErrClosed
 		if g.Recheck(c) {
 			t.Error("passes")
 		}
 		f.store.err = nil
 	})
 	t.Run("expired, of a grant that is unknown", func(t *testing.T) {
-		f.now = f.now.Add(time.Hour)
+		f.clock.Advance(time.Hour)
 		if g.Recheck(c) {
 			t.Error("passes")
 		}
@@ -165,7 +166,7 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 			caller, _ := call(f.gate("mcp"), "GET", mcpURL, authHeader, "Bearer "+f.issue(nil))
 			grant := storage.Grant{
 				ID: caller.GrantID, Issuer: gateIssuer, ClientID: caller.ClientID, Identity: caller.Identity,
-				Resources: []string{gateIssuer + "/mcp"}, CreatedAt: f.now, ExpiresAt: f.now.Add(24 * time.Hour),
+				Resources: []string{gateIssuer + "/mcp"}, CreatedAt: f.clock.Now(), ExpiresAt: f.clock.Now().Add(24 * time.Hour),
 			}
 			if c.change != nil {
 				c.change(&grant)
@@ -176,7 +177,7 @@ func TestRecheckAfterTheTokenExpired_E18(t *testing.T) {
 			}
 			now := newGateFixture(t, cfg) // the configuration that serves now
 			now.store.grants = map[string]storage.Grant{grant.ID: grant}
-			now.now = f.now.Add(2 * time.Hour)
+			now.clock.Advance(2 * time.Hour)
 			g := now.gate("mcp")
 			if got := g.Recheck(caller); got != c.want {
 				t.Errorf("passes: %t, want %t", got, c.want)
