@@ -37,21 +37,12 @@ type block[T any] []option[T]
 // grammar is a block of any type.
 type grammar interface {
 	names() []string
-	usages() []usage
-}
-
-// usage tells how an option is written.
-type usage struct {
-	option  string // with its arguments
-	repeats bool
-	block   grammar
 }
 
 // free is a block whose lines are not options.
 type free string
 
 func (f free) names() []string { return nil }
-func (f free) usages() []usage { return []usage{{option: string(f), repeats: true}} }
 
 func (b block[T]) names() []string {
 	names := make([]string, len(b))
@@ -59,14 +50,6 @@ func (b block[T]) names() []string {
 		names[i] = o.name
 	}
 	return slices.Compact(names)
-}
-
-func (b block[T]) usages() []usage {
-	list := make([]usage, len(b))
-	for i, o := range b {
-		list[i] = usage{o.usage(), o.repeats(), o.block}
-	}
-	return list
 }
 
 func (o option[T]) usage() string { return strings.TrimSpace(o.name + " " + o.args) }

@@ -40,7 +40,7 @@ func TestEveryOption(t *testing.T) {
 				t.Errorf("%s: %s:\n%s\ngot\n%s\nwant %s%s", b.title, what, lines, got, want, at)
 			}
 		}
-		for _, u := range b.grammar.usages() {
+		for _, u := range usages(b.grammar) {
 			o := option[any]{args: strings.TrimPrefix(u.option, strings.Fields(u.option)[0]), block: u.block}
 			o.name = strings.Fields(u.option)[0]
 			good := o.name + samples(o)
@@ -100,7 +100,7 @@ func samples(o option[any]) string {
 func TestAllBlocksAreKnown(t *testing.T) {
 	var check func(g grammar)
 	check = func(g grammar) {
-		for _, u := range g.usages() {
+		for _, u := range usages(g) {
 			if _, isFree := u.block.(free); u.block == nil || isFree {
 				continue
 			}

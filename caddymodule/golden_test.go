@@ -45,7 +45,7 @@ func TestEveryOptionIsJudgedAsBefore(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "# %s\n", b.title)
 		tried := map[string]bool{}
-		for _, u := range b.grammar.usages() {
+		for _, u := range usages(b.grammar) {
 			name, args, _ := strings.Cut(u.option, " ")
 			lines := []string{name, name + " x x x x"}
 			for _, v := range goldenValues {

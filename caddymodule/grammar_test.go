@@ -48,7 +48,7 @@ func commented(start string, g grammar) string {
 }
 
 func writeGrammar(b *strings.Builder, g grammar, indent string) {
-	for _, u := range g.usages() {
+	for _, u := range usages(g) {
 		repeats := ""
 		if u.repeats {
 			repeats = "  # repeatable"
@@ -113,7 +113,7 @@ func optionTables(text string) [][]string {
 // its own block. Those of accounts have a table of their own.
 func usagesOf(g grammar) []string {
 	var list []string
-	for _, u := range g.usages() {
+	for _, u := range usages(g) {
 		if u.block == nil {
 			list = append(list, u.option)
 			continue
@@ -122,6 +122,26 @@ func usagesOf(g grammar) []string {
 		if _, isFree := u.block.(free); !isFree && !strings.HasPrefix(u.option, "auth ") {
 			list = append(list, usagesOf(u.block)...)
 		}
+	}
+	return list
+}
+
+// usage tells how an option is written.
+type usage struct {
+	option  string // with its arguments
+	repeats bool
+	block   grammar
+}
+
+// usages returns how the options of a block are written.
+func usages(g grammar) []usage { return g.(interface{ usages() []usage }).usages() }
+
+func (f free) usages() []usage { return []usage{{option: string(f), repeats: true}} }
+
+func (b block[T]) usages() []usage {
+	list := make([]usage, len(b))
+	for i, o := range b {
+		list[i] = usage{o.usage(), o.repeats(), o.block}
 	}
 	return list
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"

@@ -11,9 +11,8 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // maxName is how many characters of a client's name are shown: enough to

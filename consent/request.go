@@ -6,12 +6,11 @@ import (
 	"net/http"
 	"net/url"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
-
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )

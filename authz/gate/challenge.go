@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 // What the gate refuses with a challenge (RFC 6750 section 3.1).

@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 // Disconnected refuses a call of somebody whose connection to the upstream is

@@ -6,7 +6,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

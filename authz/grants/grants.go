@@ -6,12 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

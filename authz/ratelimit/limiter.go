@@ -5,8 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"golang.org/x/time/rate"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 )
 
 // Limiter counts events per kind and key in bounded memory. Each kind has

@@ -7,14 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

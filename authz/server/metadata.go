@@ -7,10 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-	"go.uber.org/zap"
 )
 
 // metadataEndpoint answers at the well-known paths of one issuer and of its

@@ -8,15 +8,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
-	"github.com/google/uuid"
-
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
