@@ -30,9 +30,6 @@ func newSite(cfg *config.Site, deps Deps) *site {
 	return st
 }
 
-// Server returns the configuration of a server, or nil. The caller must not change it.
-func (st *site) Server(id string) *config.Server { return st.servers[id] }
-
 func (st *site) key(owner string, s *config.Server) storage.ConnectionKey {
 	return storage.ConnectionKey{Issuer: st.cfg.Issuer, Owner: owner, Server: s.ID}
 }

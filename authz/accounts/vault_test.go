@@ -97,7 +97,7 @@ func TestForgetBeatsSlowReader(t *testing.T) {
 	v.connectAs(alice, "notion")
 	k, now, shared := v.key(alice, v.servers["notion"]), v.clock.Now(), v.deps.Shared
 	_, _, generation := shared.connections.Get(k, now)
-	h := newCachedConnection(v.Server("notion"), v.record(alice, "notion"))
+	h := newCachedConnection(v.servers["notion"], v.record(alice, "notion"))
 	shared.Forget(k)
 	for _, remember := range []func(storage.ConnectionKey, *cachedConnection, time.Time, uint64){shared.connections.Put, shared.connections.Replace} {
 		remember(k, h, now, generation)
@@ -163,7 +163,7 @@ func (s *vaultStore) setDown(down bool) {
 func (v *vaultInstance) paste(owner, key string) {
 	v.t.Helper()
 	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, v.servers["keyed"])}}
-	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.Now(), Binding: binding{Origin: originOf(v.Server(c.Server))}})
+	err := v.save(v.t.Context(), c, storage.Authentication{}, v.seen(c.ConnectionKey), secrets{Headers: []CredentialHeader{{"X-Api-Key", key}}, IssuedAt: v.clock.Now(), Binding: binding{Origin: originOf(v.servers[c.Server])}})
 	if err != nil {
 		v.t.Fatal(err)
 	}

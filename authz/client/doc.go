@@ -16,7 +16,7 @@
 //	Discover     ─▶ challenge ─▶ resource metadata ─▶ provider metadata ─▶ Provider
 //	Probe        ─▶ a request that changes nothing ─▶ what the server says to the credentials
 //	Register     ─▶ Registration; Profile.Documents and DocumentCredentials in its stead
-//	RedeemCode, Refresh, RequestToken ─▶ Tokens, or how far it got: TokenError
+//	RedeemCode, Refresh ─▶ Tokens, or how far it got: TokenError
 //	RevokeToken  ─▶ done, or to be asked again
 //
 // Every address that a server or a provider names goes through the egress

@@ -25,7 +25,7 @@ func (c *Client) Refresh(ctx context.Context, at Endpoint, as Credentials, refre
 	if params.Scope {
 		form.Set("scope", c.Quirks.joinScopes(granted))
 	}
-	return c.RequestToken(ctx, at, as, form)
+	return c.requestToken(ctx, at, as, form)
 }
 
 // AboutParams reports whether the provider refused the request for what it was

@@ -98,10 +98,10 @@ type Endpoint struct {
 	Resource string
 }
 
-// RequestToken sends one request to a token endpoint, exactly once, and reads
+// requestToken sends one request to a token endpoint, exactly once, and reads
 // the tokens. The form has what is particular to the grant type; client and
 // resource are added. Errors are of type *TokenError.
-func (c *Client) RequestToken(ctx context.Context, at Endpoint, as Credentials, form url.Values) (*Tokens, error) {
+func (c *Client) requestToken(ctx context.Context, at Endpoint, as Credentials, form url.Values) (*Tokens, error) {
 	if at.Resource != "" {
 		form.Set("resource", at.Resource) // RFC 8707 section 2.2; on refresh too
 	}
@@ -115,7 +115,7 @@ func (c *Client) RequestToken(ctx context.Context, at Endpoint, as Credentials, 
 // RedeemCode exchanges an authorization code (RFC 6749 section 4.1.3). Errors
 // are of type *TokenError.
 func (c *Client) RedeemCode(ctx context.Context, at Endpoint, as Credentials, code, verifier, redirectURI string) (*Tokens, error) {
-	return c.RequestToken(ctx, at, as, url.Values{
+	return c.requestToken(ctx, at, as, url.Values{
 		"grant_type":    {oauth.GrantAuthorizationCode},
 		"code":          {code},
 		"redirect_uri":  {redirectURI},

@@ -163,7 +163,7 @@ func TestHowFar_K11(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tc := newTestClient(t)
 			endpoint := tt.change(tc)
-			_, err := tc.RequestToken(t.Context(), Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+			_, err := tc.requestToken(t.Context(), Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 			var failure *TokenError
 			if !errors.As(err, &failure) || failure.Failure != tt.failure || strings.Contains(err.Error(), "canary") {
 				t.Errorf("error %v, want failure %d", err, tt.failure)
@@ -174,7 +174,7 @@ func TestHowFar_K11(t *testing.T) {
 		tc := newTestClient(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		endpoint := at(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(tc)
-		_, err := tc.RequestToken(ctx, Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+		_, err := tc.requestToken(ctx, Endpoint{URL: endpoint}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 		var failure *TokenError
 		if !errors.As(err, &failure) || failure.Failure != NoAnswer {
 			t.Errorf("error %v", err)
@@ -184,7 +184,7 @@ func TestHowFar_K11(t *testing.T) {
 		tc := newTestClient(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := tc.RequestToken(ctx, Endpoint{URL: tc.provider.URL + "/token"}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
+		_, err := tc.requestToken(ctx, Endpoint{URL: tc.provider.URL + "/token"}, Credentials{ID: "c", AuthMethod: oauth.AuthNone}, url.Values{})
 		var failure *TokenError
 		if !errors.As(err, &failure) || failure.Failure != NotSent || tc.provider.Hits() != 0 {
 			t.Errorf("error %v", err)

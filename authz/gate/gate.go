@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"slices"
@@ -156,4 +157,13 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 // were requested (RFC 8707 section 2, RFC 9068 section 4).
 func (g *Gate) isAudience(audience []string) bool {
 	return g.server.Resource != "" && slices.Contains(audience, g.server.Resource)
+}
+
+// hashBearer is storage.HashOf without an allocation for tokens of usual size.
+func hashBearer(token string) storage.Hash {
+	var buf [128]byte
+	if len(token) > len(buf) {
+		return storage.HashOf(token)
+	}
+	return sha256.Sum256(buf[:copy(buf[:], token)])
 }

@@ -4,9 +4,57 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+// stepUpPatience is how long a client may come back with the token that was
+// answered with a scope to ask for: its other calls were on their way already.
+const stepUpPatience = 10 * time.Second
+
+// StepUps remembers, in bounded memory, which grants were answered with a
+// ConnectScope to ask for. Not every client asks: some refresh instead, and come
+// back with a token of the same grant, some do nothing. When it is full, the
+// grant that was quiet for longest is forgotten, and may be answered so once
+// more.
+//
+// One StepUps serves a whole process: what it remembers survives a change of
+// configuration.
+type StepUps struct {
+	mu       sync.Mutex // guards answered
+	answered *cache.LRU[stepUpKey, stepUp]
+}
+
+type stepUpKey struct{ grantID, server string }
+
+// stepUp is the first answer of that kind.
+type stepUp struct {
+	token storage.Hash
+	at    time.Time
+}
+
+// NewStepUps returns a memory of at most size grants.
+func NewStepUps(size int) *StepUps {
+	return &StepUps{answered: cache.NewLRU[stepUpKey, stepUp](size)}
+}
+
+// shouldChallenge reports whether to answer a call with a scope to ask for. It is
+// not, once a client has shown that it does not ask.
+func (h *StepUps) shouldChallenge(c *tokens.Caller, server string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := stepUpKey{c.GrantID, server}
+	first, known := h.answered.Get(key)
+	if !known {
+		h.answered.Put(key, stepUp{c.TokenHash, now})
+		return true
+	}
+	return first.token == c.TokenHash && now.Before(first.at.Add(stepUpPatience))
+}
 
 // StepUp refuses a call for which an upstream wants more scopes than every call
 // needs: 403 with insufficient_scope (RFC 6750 section 3.1), upon which the

@@ -33,9 +33,9 @@ func ByVirtualKey(keys *VirtualKeys) Method {
 			}
 			return key.Identity(), nil
 		},
-		Valid: keys.IsValid,
+		Valid: keys.isValid,
 		MayUse: func(id storage.Identity, server string) bool {
-			key := keys.BySubject(id.Subject)
+			key := keys.behind(id.Subject)
 			return key != nil && key.Allows(server)
 		},
 	}
@@ -84,35 +84,30 @@ func NewVirtualKeys(keys ...Key) *VirtualKeys {
 	return set
 }
 
-// ByHash returns the key with the hash, or nil.
-func (s *VirtualKeys) ByHash(h storage.Hash) *Key {
-	if s == nil {
-		return nil
-	}
-	return s.byHash[h]
-}
-
 // ByKey returns the key that a person or program presented, or nil. Keys are
 // found by their SHA-256, so the time it takes says nothing about how much of
 // a wrong key was right.
 func (s *VirtualKeys) ByKey(presented string) *Key {
-	return s.ByHash(storage.HashOf(presented))
+	if s == nil {
+		return nil
+	}
+	return s.byHash[storage.HashOf(presented)]
 }
 
-// BySubject returns the key behind a subject, or nil if the operator has
+// behind returns the key behind a subject, or nil if the operator has
 // withdrawn it.
-func (s *VirtualKeys) BySubject(subject string) *Key {
+func (s *VirtualKeys) behind(subject string) *Key {
 	if s == nil {
 		return nil
 	}
 	return s.bySubject[subject]
 }
 
-// IsValid reports whether an identity was proved by a key that is still good: one
+// isValid reports whether an identity was proved by a key that is still good: one
 // that was replaced under its name is not, for that is what an operator does
 // when it leaked.
-func (s *VirtualKeys) IsValid(id storage.Identity) bool {
-	k := s.BySubject(id.Subject)
+func (s *VirtualKeys) isValid(id storage.Identity) bool {
+	k := s.behind(id.Subject)
 	return k != nil && k.proof == id.Proof
 }
 

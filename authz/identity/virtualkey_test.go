@@ -18,14 +18,14 @@ func TestVirtualKeys(t *testing.T) {
 	if k == nil || k.Name != "ci" || !k.Allows("notion") || k.Allows("github") {
 		t.Errorf("ci key = %+v", k)
 	}
-	if id := k.Identity(); !keys.IsValid(id) {
+	if id := k.Identity(); !keys.isValid(id) {
 		t.Errorf("%+v is not valid", id)
 	}
 	replaced := Key{Name: "ci", Hash: storage.HashOf("secret-3")}
-	if id := replaced.Identity(); keys.IsValid(id) || id.Subject != k.Identity().Subject {
+	if id := replaced.Identity(); keys.isValid(id) || id.Subject != k.Identity().Subject {
 		t.Errorf("%+v is valid", id)
 	}
-	if got := keys.BySubject("virtual_key:ci"); got != k {
+	if got := keys.behind("virtual_key:ci"); got != k {
 		t.Errorf("by subject = %+v", got)
 	}
 	for _, wrong := range []string{"", "secret", "secret-1 ", "SECRET-1", "team"} {
@@ -34,12 +34,12 @@ func TestVirtualKeys(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{"ci", "user_id:ci", "virtual_key:"} {
-		if k := keys.BySubject(wrong); k != nil {
-			t.Errorf("BySubject(%q) = %+v", wrong, k)
+		if k := keys.behind(wrong); k != nil {
+			t.Errorf("behind(%q) = %+v", wrong, k)
 		}
 	}
 	var none *VirtualKeys
-	if none.IsValid(k.Identity()) || none.ByKey("secret-1") != nil || none.BySubject("virtual_key:ci") != nil {
+	if none.isValid(k.Identity()) || none.ByKey("secret-1") != nil || none.behind("virtual_key:ci") != nil {
 		t.Error("a nil set has a key")
 	}
 }

@@ -8,6 +8,12 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
+// ErrTooManyAttempts answers whoever presented too many wrong secrets.
+var ErrTooManyAttempts = &oauth.Error{
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Description: "Too many failed attempts; try again shortly.",
+}
+
 // How many wrong virtual keys are told so per minute. A right one always
 // passes: it is a random secret that nobody guesses at any rate, and whoever
 // shares an address with somebody who guesses must not be shut out.

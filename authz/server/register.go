@@ -21,6 +21,12 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// Prefixes of the secrets of clients, see package authz/tokens.
+const (
+	clientSecretPrefix      = "mcpcs_"
+	registrationTokenPrefix = "mcpreg_"
+)
+
 const maxRegistrationLen = 64 << 10
 
 // registrationResponse is the client information response (RFC 7591 section

@@ -132,8 +132,8 @@ func (a API) startShared(w http.ResponseWriter, r *http.Request, id string) erro
 	var found []*Site
 	for _, s := range a.connecting() {
 		named := r.URL.Query().Get("site")
-		upstream := s.Accounts.Server(id)
-		if upstream != nil && upstream.Auth.Mode == config.OAuth && (named == "" || named == s.Issuer) {
+		upstream := s.Server.Config().Server(id)
+		if upstream != nil && upstream.Auth != nil && upstream.Auth.Mode == config.OAuth && (named == "" || named == s.Issuer) {
 			found = append(found, s)
 		}
 	}
