@@ -23,7 +23,7 @@ import (
 // no redirect, nor a change of the configuration.
 func TestCredentialStaysWithItsServer_K13(t *testing.T) {
 	notion := newService(t)
-	evil := newRecorder(t, nil)
+	evil := oauthtest.Serve(t, nil)
 	g := newGateway(t, people("alice")+notion.server())
 	alice := g.person("alice")
 	alice.connect("notion")
@@ -31,7 +31,7 @@ func TestCredentialStaysWithItsServer_K13(t *testing.T) {
 		notion.Answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, http.StatusFound) }
 	})
 	status(t, alice.call(toolCall), http.StatusBadGateway)
-	if n := evil.count(); n != 0 {
+	if n := evil.Hits(); n != 0 {
 		t.Errorf("%d requests followed the redirect", n)
 	}
 	moved := strings.Replace(notion.server(), notion.URL, evil.URL, 1)
@@ -39,13 +39,13 @@ func TestCredentialStaysWithItsServer_K13(t *testing.T) {
 	if got := status(t, alice.call(toolCall), http.StatusOK); !connectLink.MatchString(got) {
 		t.Errorf("another server under the same id: %s", got)
 	}
-	if n := evil.count(); n != 0 {
+	if n := evil.Hits(); n != 0 {
 		t.Errorf("%d requests went to another server", n)
 	}
 	// One that only moved says so.
 	g.load(g.caddyfile(people("alice") + strings.Replace(moved, "per_user_oauth {", "per_user_oauth {\nresource "+notion.URL+"/mcp", 1)))
 	status(t, alice.call(toolCall), http.StatusOK)
-	if n := evil.count(); n != 1 {
+	if n := evil.Hits(); n != 1 {
 		t.Errorf("%d requests went to the new address", n)
 	}
 }
@@ -72,7 +72,7 @@ func TestSwappedRecords_K14(t *testing.T) {
 	hers.Secret, his.Secret = his.Secret, hers.Secret
 	for _, c := range []storage.Connection{hers, his} {
 		if _, verdict, err := store.PutConnection(t.Context(), c, now); err != nil || verdict != storage.OK {
-			t.Fatal(verdict, err)
+			t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 		}
 	}
 	g.forget(key("alice"), key("bob")) // what was read before is believed for a moment
@@ -153,7 +153,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	hers, his := alice.call(toolCall), bob.call(toolCall)
 	for _, res := range []*http.Response{hers, his} {
 		if data, err := event(res.Body); err != nil || data != "open" {
-			t.Fatal(data, err)
+			t.Fatalf("got %v, error %v; want %v", data, err, "open")
 		}
 	}
 	g.state().recheck(t.Context())
@@ -178,7 +178,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 
 // A pasted key goes where the operator said, after it was tried, and nowhere else.
 func TestPastedKey(t *testing.T) {
-	up := newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Key") != "Token good" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -198,14 +198,14 @@ func TestPastedKey(t *testing.T) {
 		t.Errorf("a good key: %s", page)
 	}
 	status(t, alice.call(toolCall, "X-Key", "mine", "X_Key", "mine"), http.StatusOK)
-	if got := up.last(t).Header; strings.Join(got.Values("X-Key"), "|") != "Token good" || len(got.Values("X_key")) > 0 || got.Get("Authorization") != "" {
+	if got := up.Last(t).Header; strings.Join(got.Values("X-Key"), "|") != "Token good" || len(got.Values("X_key")) > 0 || got.Get("Authorization") != "" {
 		t.Errorf("the upstream got %v", got)
 	}
-	n := up.count()
+	n := up.Hits()
 	if got := status(t, bob.call(toolCall, "X-Key", "Token good"), http.StatusOK); !connectLink.MatchString(got) {
 		t.Errorf("bob: %s", got)
 	}
-	if up.count() != n {
+	if up.Hits() != n {
 		t.Error("bob's call reached the upstream")
 	}
 }

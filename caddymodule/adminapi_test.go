@@ -47,7 +47,7 @@ func TestAdminConnections(t *testing.T) {
 	text := admin(t, addr, "GET", "/mcp_oauth/connections", 200)
 	var all struct{ Connections []adminapi.Connection }
 	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Connections) != 2 {
-		t.Fatal(err, text)
+		t.Fatalf("got %v, error %v; want two connections", text, err)
 	}
 	for _, secret := range []string{"at-", "rt-", "gateway"} {
 		if strings.Contains(text, `"`+secret) {
@@ -124,7 +124,7 @@ func TestSharedConnection(t *testing.T) {
 		Status       string
 	}
 	if err := json.Unmarshal([]byte(started), &answer); err != nil || answer.Status != "pending" {
-		t.Fatal(err, started)
+		t.Fatalf("got %v, error %v; want one that is pending", started, err)
 	}
 	wantStatus := func(want string) {
 		t.Helper()

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -21,7 +22,7 @@ func grantsAt(t *testing.T, addr, query string) adminapi.Grants {
 	var list adminapi.Grants
 	text := admin(t, addr, "GET", "/mcp_oauth/grants"+query, http.StatusOK)
 	if err := json.Unmarshal([]byte(text), &list); err != nil || list.Grants == nil {
-		t.Fatal(err, text)
+		t.Fatalf("got %v, error %v; want grants", text, err)
 	}
 	return list
 }
@@ -53,7 +54,7 @@ func TestOperatorEndsAGrant_D15_E18(t *testing.T) {
 	answer = g.refresh(answer, http.StatusOK)
 	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
 	if got, err := event(stream); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	list := grantsAt(t, addr, "")
 	i := slices.IndexFunc(list.Grants, func(one adminapi.Grant) bool { return one.ClientID == g.client })
@@ -80,14 +81,14 @@ func TestOperatorEndsAGrant_D15_E18(t *testing.T) {
 		t.Errorf("another grant: %q, %v", body, err)
 	}
 	admin(t, addr, "DELETE", "/mcp_oauth/grants/"+one.ID, http.StatusNotFound)
-	if !strings.Contains(g.log(), "an operator ended a grant") {
-		t.Error("nobody can see who ended it")
+	if got, want := g.log(), "an operator ended a grant"; !strings.Contains(got, want) {
+		t.Errorf("the log has no %q:\n%s", want, got)
 	}
 }
 
 // D09: an operator ends all that a person approved, at every site, page by page.
 func TestOperatorEndsAPersonsGrants_D09(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	lines := people("alice", "bob") + "server a /mcp " + up.URL
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/spf13/cobra"
 )
 
@@ -18,7 +19,7 @@ func runCommand(args ...string) error {
 }
 
 func TestHealth(t *testing.T) {
-	lines := alice + "server a /mcp " + newRecorder(t, nil).URL
+	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
 	g := newGateway(t, lines)
 	addr := g.withAdmin(lines)
 	if got, want := strings.TrimSpace(admin(t, addr, "GET", "/mcp_oauth/health", 200)), `{"status":"ok"}`; got != want {
@@ -43,7 +44,7 @@ func TestHealth(t *testing.T) {
 func TestHealthWithoutStore(t *testing.T) {
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
-	text := g.caddyfile(alice + "server a /mcp " + newRecorder(t, nil).URL)
+	text := g.caddyfile(alice + "server a /mcp " + oauthtest.Serve(t, nil).URL)
 	remove, said := obstacles["database damaged"](t, g, &text)
 	addr := freeAddr(t)
 	t.Cleanup(func() {

@@ -29,7 +29,7 @@ func TestOperatorEndsAPerson_D09(t *testing.T) {
 		var ended adminapi.EndedPerson
 		text := admin(t, addr, "DELETE", "/mcp_oauth/people"+query, want)
 		if err := json.Unmarshal([]byte(text), &ended); want == http.StatusOK && err != nil {
-			t.Fatal(err, text)
+			t.Fatalf("got %v, error %v; want JSON", text, err)
 		}
 		return ended
 	}
@@ -51,8 +51,8 @@ func TestOperatorEndsAPerson_D09(t *testing.T) {
 	if page := persons["bob"].accountPage(); !strings.Contains(page, "Sign out everywhere<") || !strings.Contains(page, "Disconnect<") {
 		t.Error("bob lost something")
 	}
-	if !strings.Contains(g.log(), "an operator ended all that a person has here") {
-		t.Error("nobody can see who ended it")
+	if got, want := g.log(), "an operator ended all that a person has here"; !strings.Contains(got, want) {
+		t.Errorf("the log has no %q:\n%s", want, got)
 	}
 	if err := stateOf(t, g).store.Close(); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ func registrationsAt(t *testing.T, addr string) []adminapi.Registration {
 	var list struct{ Registrations []adminapi.Registration }
 	text := admin(t, addr, "GET", "/mcp_oauth/registrations", http.StatusOK)
 	if err := json.Unmarshal([]byte(text), &list); err != nil || list.Registrations == nil {
-		t.Fatal(err, text)
+		t.Fatalf("got %v, error %v; want registrations", text, err)
 	}
 	return list.Registrations
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // singleSignOn is a server that Caddy's forward_auth asks: it lets in who has a
@@ -74,7 +75,7 @@ func forwardAuth(t *testing.T, lines ...string) (*instance, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up, sso := newRecorder(t, nil), singleSignOn(t)
+	up, sso := oauthtest.Serve(t, nil), singleSignOn(t)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	global, _, _ := strings.Cut(g.caddyfile(""), "http://"+g.addr)
 	text := strings.NewReplacer(append(lines, "http://localhost:8080", "http://"+g.addr, "bind 127.0.0.1\n", "bind 127.0.0.1\nheader X-Loaded 2\n",

@@ -6,13 +6,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // B09: of many that redeem a code at once, over HTTP and on a disk, one gets
 // tokens, and nobody keeps them.
 func TestConcurrentRedemption_B09(t *testing.T) {
 	const racers, rounds = 64, 25
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: racers}}
 	defer client.CloseIdleConnections()
@@ -45,7 +47,7 @@ func TestConcurrentRedemption_B09(t *testing.T) {
 			}
 		}
 		if won == "" {
-			t.Fatal("nobody got tokens")
+			t.Fatalf("the answers are %q, want tokens in one", bodies)
 		}
 		status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+won), http.StatusUnauthorized)
 	}

@@ -6,19 +6,21 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // P-17: a batch is for the upstream to judge, byte for byte.
 func TestBatchPasses_P17(t *testing.T) {
 	const batch = `[ {"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","method":"notifications/x"} ,{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a","name":"b"}}]`
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	notion := newService(t)
 	g := newGateway(t, people("alice", "bob")+notion.server("optional")+"server plain /plain "+up.URL)
 	alice := g.person("alice")
 
 	status(t, g.call("POST", "/plain", batch, "Authorization", "Bearer "+keyOf("alice"), "Content-Type", "application/json"), http.StatusOK)
-	if up.count() != 1 || up.bodies[0] != batch {
-		t.Errorf("the plain server got %q", up.bodies)
+	if got := up.Last(t).Body; up.Hits() != 1 || got != batch {
+		t.Errorf("the plain server got %d requests, at last %q; want one, %q", up.Hits(), got, batch)
 	}
 
 	notion.ForgetAccounts()

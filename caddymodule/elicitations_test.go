@@ -110,7 +110,7 @@ func (p *person) openStream(initialize string) *mcpStream {
 	s := &mcpStream{person: p, header: []string{"Mcp-Session-Id", id, "Mcp-Protocol-Version", "2025-11-25"}}
 	s.body = p.g.call("GET", "/mcp", "", append(s.header, "Authorization", "Bearer "+keyOf(p.name), "Accept", "text/event-stream")...).Body
 	if got, err := event(s.body); got != "id: 41\ndata: open" {
-		p.g.t.Fatal(got, err)
+		p.g.t.Fatalf("got %v, error %v; want %v", got, err, "id: 41\ndata: open")
 	}
 	return s
 }

@@ -22,7 +22,7 @@ func TestExamples(t *testing.T) {
 	t.Setenv("MCP_OAUTH_KEY", base64.StdEncoding.EncodeToString(testKey("a")))
 	files, err := filepath.Glob("../examples/*.caddyfile")
 	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+		t.Fatalf("got %v, error %v; want examples", files, err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestExamples(t *testing.T) {
 			adapter := caddyconfig.GetAdapter("caddyfile")
 			adapted, warnings, err := adapter.Adapt(text, nil)
 			if err != nil || len(warnings) > 0 {
-				t.Fatal(warnings, err)
+				t.Fatalf("got %v, error %v; want no warnings", warnings, err)
 			}
 			compareGolden(t, filepath.Base(file), adapted)
 			logs := filepath.Join(t.TempDir(), "log")

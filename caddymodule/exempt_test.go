@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // E14: the gate exempts nothing. A path that others are known to let through
 // leads nowhere near the upstream, and in whatever else a request says it
 // changes nothing.
 func TestNothingIsExempt_E14(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	for _, open := range []string{"/health", "/healthz", "/ping", "/metrics", "/public", "/favicon.ico", "/robots.txt", "/static", "/.well-known/oauth-authorization-server", "/oauth/consent", "/token"} {
 		for _, way := range []string{
@@ -30,11 +32,11 @@ func TestNothingIsExempt_E14(t *testing.T) {
 			}
 		}
 	}
-	if n := up.count(); n != 0 {
+	if n := up.Hits(); n != 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
 	status(t, g.call("POST", "/mcp?x=/health", initialize), http.StatusOK)
-	if n := up.count(); n != 1 {
+	if n := up.Hits(); n != 1 {
 		t.Errorf("with a token, %d requests reached the upstream", n)
 	}
 }

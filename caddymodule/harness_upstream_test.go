@@ -6,51 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
-
-// recorder is an upstream that remembers what it got.
-type recorder struct {
-	*httptest.Server
-	mu       sync.Mutex
-	requests []*http.Request
-	bodies   []string
-}
-
-func newRecorder(t *testing.T, answer http.HandlerFunc) *recorder {
-	t.Helper()
-	r := new(recorder)
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, _ := io.ReadAll(req.Body)
-		r.mu.Lock()
-		r.requests, r.bodies = append(r.requests, req), append(r.bodies, string(body))
-		r.mu.Unlock()
-		if answer != nil {
-			answer(w, req)
-		}
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-// last returns the last request, or fails.
-func (r *recorder) last(t *testing.T) *http.Request {
-	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.requests) == 0 {
-		t.Fatal("the upstream got no request")
-	}
-	return r.requests[len(r.requests)-1]
-}
-
-func (r *recorder) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.requests)
-}
 
 // eventStream is an upstream that sends an event at once and then one for each
 // value of next, until next is closed.

@@ -10,11 +10,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // E19, F07: only the site's own host is served, and only its origins.
 func TestForeignHostAndOrigin_E19_F07(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	catchAll := strings.Replace(g.caddyfile(alice+"server a /mcp "+up.URL+"\npublic_url "+g.url), "http://"+g.addr, "http://:"+g.addr[strings.LastIndex(g.addr, ":")+1:], 1)
 	for name, text := range map[string]string{"own site": "", "site for all hosts": catchAll} {
@@ -42,8 +43,8 @@ func TestForeignHostAndOrigin_E19_F07(t *testing.T) {
 			status(t, g.call("POST", "/mcp", initialize, "Origin", "https://evil.example"), http.StatusForbidden)
 		})
 	}
-	if up.count() != 0 {
-		t.Errorf("%d requests passed", up.count())
+	if up.Hits() != 0 {
+		t.Errorf("%d requests passed", up.Hits())
 	}
 	status(t, g.call("GET", "/elsewhere", "", "Host", "evil.example"), http.StatusOK) // none of our business
 }
@@ -51,7 +52,7 @@ func TestForeignHostAndOrigin_E19_F07(t *testing.T) {
 // Sites that share a server do not answer for each other's paths, and a
 // non-terminal route behind ours does not make our host a foreign one.
 func TestForeignHostBesideOtherSites(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	port := g.addr[strings.LastIndex(g.addr, ":")+1:]
 	g.load(g.caddyfile(alice+"server a /mcp "+up.URL) + "\nhttp://other.example:" + port + " {\nbind 127.0.0.1\nrespond \"the other site\"\n}\n")
@@ -106,7 +107,7 @@ func TestForeignHostIsToldWhy(t *testing.T) {
 
 // F11: two sites on one store do not take each other's tokens.
 func TestTwoIssuers_F11(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	second := &instance{t: t, addr: freeAddr(t), dir: g.dir}
 	second.url, second.logs = "http://"+second.addr, g.logs
@@ -132,12 +133,12 @@ func TestClientIP_N04(t *testing.T) {
 // N05: what a stranger writes is never expanded.
 func TestPlaceholders_N05(t *testing.T) {
 	t.Setenv("SECRET", "canary-of-the-environment")
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\npass_headers X-Evil\n}")
 	g.signIn("{env.SECRET}", g.url+"/mcp")
 	res := g.call("POST", "/mcp", initialize, "X-Evil", "{env.SECRET}")
 	status(t, res, http.StatusOK)
-	if got := up.last(t).Header.Get("X-Evil"); got != "{env.SECRET}" {
+	if got := up.Last(t).Header.Get("X-Evil"); got != "{env.SECRET}" {
 		t.Errorf("the upstream got %q", got)
 	}
 	if !strings.Contains(html.UnescapeString(g.pages), "{env.SECRET}") {

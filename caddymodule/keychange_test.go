@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // An access token outlives a reload, and a change of the key for as long as its
@@ -12,7 +14,7 @@ import (
 func TestAccessTokensOutliveAChangeOfTheKey(t *testing.T) {
 	t.Setenv("OLD_KEY", base64.StdEncoding.EncodeToString(testKey("old")))
 	t.Setenv("NEW_KEY", base64.StdEncoding.EncodeToString(testKey("new")))
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	const database = "storage bbolt {"
 	loadWith := func(keys ...string) {
@@ -40,7 +42,7 @@ func TestAccessTokensOutliveAChangeOfTheKey(t *testing.T) {
 
 // Without a database and a key, both live as long as the process.
 func TestAccessTokensOutliveAReloadInMemory(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	load := func() {
 		text := g.caddyfile(alice + "server a /mcp " + up.URL)

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
@@ -48,7 +49,7 @@ func TestDatabaseInUse_M11(t *testing.T) {
 
 // A configuration that cannot start leaves the old one at work, with its store.
 func TestFailedReloadKeepsServing(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	good := g.caddyfile(alice + "server a /mcp " + up.URL)
 	for name, bad := range map[string]struct{ text, why string }{
@@ -68,7 +69,7 @@ func TestFailedReloadKeepsServing(t *testing.T) {
 
 // N01, N02, M11: reloads under load lose no request, and leave nothing behind.
 func TestReloadUnderLoad_N01_N02_M11(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	// A unix socket, which Caddy hands on. Of a TCP port it opens another
 	// listener, and connections waiting at the old one are lost, with or
@@ -116,7 +117,7 @@ func TestReloadUnderLoad_N01_N02_M11(t *testing.T) {
 	if requests.Load() < 50 || failures.Load() > 0 {
 		t.Errorf("%d of %d requests failed", failures.Load(), requests.Load())
 	}
-	if passed := up.count(); passed != int(requests.Load()) {
+	if passed := up.Hits(); passed != int(requests.Load()) {
 		t.Errorf("%d requests passed, and %d were answered", passed, requests.Load())
 	}
 	goroutines, files := reload(5)
@@ -157,7 +158,7 @@ func stateOf(t *testing.T, g *instance) *processState {
 // A request goes on when its configuration is gone, store and all.
 func TestRequestOutlivesItsConfiguration(t *testing.T) {
 	arrived, release := make(chan bool), make(chan bool)
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		arrived <- true
 		<-release
 		_, _ = io.WriteString(w, "late")
@@ -193,7 +194,7 @@ func activeHandler(t *testing.T) *Handler {
 
 // E16: without its store the gate lets nothing pass.
 func TestStoreDown_E16(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	if err := stateOf(t, g).store.Close(); err != nil {
@@ -201,8 +202,8 @@ func TestStoreDown_E16(t *testing.T) {
 	}
 	res := g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token)
 	status(t, res, http.StatusServiceUnavailable)
-	if res.Header.Get("Retry-After") == "" || up.count() != 0 {
-		t.Errorf("Retry-After %q; %d requests passed", res.Header.Get("Retry-After"), up.count())
+	if res.Header.Get("Retry-After") == "" || up.Hits() != 0 {
+		t.Errorf("Retry-After %q; %d requests passed", res.Header.Get("Retry-After"), up.Hits())
 	}
 	old := activeHandler(t)
 	old.site.Store(nil)

@@ -49,7 +49,7 @@ func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
 	if got, err := event(stream); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	g.revoke(token)
 	began := time.Now()

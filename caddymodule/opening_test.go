@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
 
@@ -75,7 +76,7 @@ func write(t *testing.T, path, text string) {
 func TestStartWithoutStore_E16(t *testing.T) {
 	for name, obstacle := range obstacles {
 		t.Run(name, func(t *testing.T) {
-			up := newRecorder(t, nil)
+			up := oauthtest.Serve(t, nil)
 			g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 			g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 			text := g.caddyfile(alice + "server a /mcp " + up.URL)

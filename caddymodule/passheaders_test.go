@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // strangers are headers that some server or framework believes, or acts on.
@@ -20,7 +21,7 @@ var strangers = []string{
 
 // E09: what is not known to be harmless does not pass, whoever believes it.
 func TestOnlyKnownHeadersPass_E09(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	harmless := []string{
 		"Accept", "Accept-Language", "Baggage", "Cache-Control", "Content-Language", "If-None-Match", "Last-Event-Id", "Mcp-Name",
@@ -34,7 +35,7 @@ func TestOnlyKnownHeadersPass_E09(t *testing.T) {
 		headers = append(headers, name, "canary")
 	}
 	status(t, g.call("POST", "/mcp", initialize, headers...), http.StatusOK)
-	got := up.last(t).Header
+	got := up.Last(t).Header
 	for _, name := range harmless {
 		if got.Get(name) != "2025-11-25" {
 			t.Errorf("%s: got %q, want it to pass", name, got.Get(name))
@@ -60,14 +61,14 @@ func TestSetHeadersCannotBeForged_E10(t *testing.T) {
 		"header_up +":                  "proxy {\nheader_up +X-MCP-User alice\n}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			up := newRecorder(t, nil)
+			up := oauthtest.Serve(t, nil)
 			lines := alice + "server a /mcp " + up.URL + " {\n" + option + "\npass_headers X-MCP-* X_MCP_* X.MCP.*\n}"
 			g := newGateway(t, lines)
 			g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\n"+
 				"expected_underscore_headers X_MCP_User X_MCP_Tool\nexpected_dot_headers X.MCP.User\n}", 1))
 			got := g.raw("POST /mcp HTTP/1.1", "Host: "+g.addr, "Authorization: Bearer "+aliceKey, "Connection: close",
 				"X-MCP-User: canary", "X_MCP_User: canary", "X.MCP.User: canary", "x_mcp_tool: kept", "Content-Length: 2", "", "{}")
-			h := up.last(t).Header
+			h := up.Last(t).Header
 			if !strings.Contains(got, " 200 ") || h.Get("X_mcp_tool") != "kept" {
 				t.Fatalf("answer %q; Caddy let nothing in: %v", got, h)
 			}
@@ -83,7 +84,7 @@ func TestSetHeadersCannotBeForged_E10(t *testing.T) {
 // What proxies in front say of the way passes where they are trusted, as with
 // Caddy's reverse_proxy.
 func TestTrustedProxysHeaders(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	lines := alice + "server a /mcp " + up.URL
 	g := newGateway(t, lines)
 	sent := []string{"X-Forwarded-For", "203.0.113.7", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "front.example"}
@@ -94,7 +95,7 @@ func TestTrustedProxysHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\n"+test.global, 1))
 			status(t, g.call("POST", "/mcp", initialize, sent...), http.StatusOK)
-			h := up.last(t).Header
+			h := up.Last(t).Header
 			if f, p, host := h.Get("X-Forwarded-For"), h.Get("X-Forwarded-Proto"), h.Get("X-Forwarded-Host"); f != test.forwarded || p != test.proto || host != test.host {
 				t.Errorf("got %q, %q, %q; want %q, %q, %q", f, p, host, test.forwarded, test.proto, test.host)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -29,7 +30,7 @@ func TestUpstreamSeesOnlyTheGatewaysWord(t *testing.T) {
 		"E08 auth headers": "auth headers {\nAuthorization {env.UPSTREAM}\n}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			up := newRecorder(t, nil)
+			up := oauthtest.Serve(t, nil)
 			g := newGateway(t, alice+"server a /mcp "+up.URL+"/inner/mcp {\n"+auth+
 				"identity_header X-MCP-User user\nidentity_header X-MCP-Client client\npass_headers X-Harmless\n}")
 			got := g.raw("POST /mcp HTTP/1.1", "Host: "+g.addr, "Authorization: Bearer "+aliceKey,
@@ -45,7 +46,7 @@ func TestUpstreamSeesOnlyTheGatewaysWord(t *testing.T) {
 			if !strings.Contains(got, "200") {
 				t.Fatalf("answer %q", got)
 			}
-			req := up.last(t)
+			req := up.Last(t)
 			var all bytes.Buffer
 			_ = req.Header.Write(&all)
 			if strings.Contains(all.String(), "canary") || strings.Contains(all.String(), aliceKey) {
@@ -63,8 +64,8 @@ func TestUpstreamSeesOnlyTheGatewaysWord(t *testing.T) {
 			if req.URL.Path != "/inner/mcp" || "http://"+req.Host != up.URL {
 				t.Errorf("asked for %s at %s", req.URL.Path, req.Host)
 			}
-			if up.bodies[0] != "{}" {
-				t.Errorf("body %q", up.bodies[0])
+			if up.AllRequests()[0].Body != "{}" {
+				t.Errorf("body %q", up.AllRequests()[0].Body)
 			}
 		})
 	}
@@ -73,7 +74,7 @@ func TestUpstreamSeesOnlyTheGatewaysWord(t *testing.T) {
 // E10: other spellings of our names do not pass either, where the operator lets
 // such names in.
 func TestHeaderVariantsLetIn_E10(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	lines := alice + "server a /mcp " + up.URL + " {\nidentity_header X-MCP-User user\npass_headers X_harmless X.harmless X_MCP_*\n}"
 	g := newGateway(t, lines)
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin off\nservers {\n"+
@@ -81,7 +82,7 @@ func TestHeaderVariantsLetIn_E10(t *testing.T) {
 	got := g.raw("POST /mcp HTTP/1.1", "Host: "+g.addr, "Authorization: Bearer "+aliceKey, "Connection: close",
 		"X_MCP_User: canary", "X.MCP.User: canary", "Proxy_Authorization: canary", "X_harmless: kept", "X.harmless: kept",
 		"Content-Length: 2", "", "{}")
-	h := up.last(t).Header
+	h := up.Last(t).Header
 	if !strings.Contains(got, " 200 ") || h.Get("X_harmless") != "kept" || h.Get("X.harmless") != "kept" {
 		t.Fatalf("answer %q; Caddy let nothing in: %v", got, h)
 	}
@@ -94,7 +95,7 @@ func TestHeaderVariantsLetIn_E10(t *testing.T) {
 
 // E13: the path decides exactly; nothing else does.
 func TestPathConfusion_E13(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	for _, path := range []string{"//mcp", "/mcp%2f..", "/MCP", "/mcp;x", "/mcp/x", "/./mcp", "/mcp%00", "/x/../mcp", "/mcp#/public"} {
 		g.raw("POST "+path+" HTTP/1.1", "Host: "+g.addr, "Connection: close", "X-Forwarded-Uri: /public",
@@ -106,7 +107,7 @@ func TestPathConfusion_E13(t *testing.T) {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
-	if n := up.count(); n != 0 {
+	if n := up.Hits(); n != 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
 	status(t, g.call("POST", "/mcp/", initialize), http.StatusOK)
@@ -114,7 +115,7 @@ func TestPathConfusion_E13(t *testing.T) {
 
 // E15: no method and no upgrade passes the gate, or opens a tunnel behind it.
 func TestNoTunnel_E15(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	res := g.call("OPTIONS", "/mcp", "", "Authorization", "", "Origin", "http://localhost:6274", "Access-Control-Request-Method", "POST")
 	if res.StatusCode >= 300 || res.Header.Get("Access-Control-Allow-Origin") != "http://localhost:6274" {
@@ -125,19 +126,19 @@ func TestNoTunnel_E15(t *testing.T) {
 	if got := g.raw(append([]string{"GET /mcp HTTP/1.0"}, upgrade...)...); !strings.Contains(got, " 401 ") {
 		t.Errorf("upgrade without token: %s", got)
 	}
-	if n := up.count(); n != 0 {
+	if n := up.Hits(); n != 0 {
 		t.Fatalf("%d requests reached the upstream", n)
 	}
 	g.raw(append([]string{"GET /mcp HTTP/1.0", "Authorization: Bearer " + aliceKey}, upgrade...)...)
-	if h := up.last(t).Header; h.Get("Upgrade") != "" || h.Get("Connection") != "" {
+	if h := up.Last(t).Header; h.Get("Upgrade") != "" || h.Get("Connection") != "" {
 		t.Errorf("the upstream was asked to upgrade: %v", h)
 	}
-	before := up.count()
+	before := up.Hits()
 	for _, version := range []string{"1.0", "1.1"} {
 		for _, target := range []string{"/mcp", g.addr, up.Listener.Addr().String(), g.url + "/mcp"} {
 			got := g.raw("CONNECT "+target+" HTTP/"+version, "Host: "+g.addr, "Authorization: Bearer "+aliceKey, "Connection: close")
-			if target == "/mcp" && !strings.Contains(got, " 405 ") || up.count() != before {
-				t.Errorf("CONNECT %s: %s, %d requests passed", target, got, up.count()-before)
+			if target == "/mcp" && !strings.Contains(got, " 405 ") || up.Hits() != before {
+				t.Errorf("CONNECT %s: %s, %d requests passed", target, got, up.Hits()-before)
 			}
 		}
 	}
@@ -147,7 +148,7 @@ func TestNoTunnel_E15(t *testing.T) {
 	for _, method := range []string{"TRACE", "PUT", "PATCH", "PROPFIND", "post"} {
 		status(t, g.call(method, "/mcp", ""), http.StatusMethodNotAllowed)
 	}
-	if n := up.count() - before; n != 0 {
+	if n := up.Hits() - before; n != 0 {
 		t.Errorf("%d requests with methods that are not MCP's reached the upstream", n)
 	}
 }
@@ -171,12 +172,12 @@ func extendedConnect(t *testing.T, g *instance) int {
 
 // E08, E09: nor can a header come after the body.
 func TestNoTrailers_E08_E09(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\nidentity_header X-MCP-User user\n}")
 	got := g.raw("POST /mcp HTTP/1.1", "Host: "+g.addr, "Authorization: Bearer "+aliceKey, "Connection: close",
 		"Trailer: Authorization, X-MCP-User", "Transfer-Encoding: chunked", "",
 		"2", "{}", "0", "Authorization: canary", "X-MCP-User: canary")
-	if trailer := up.last(t).Trailer; !strings.Contains(got, " 200 ") || len(trailer) != 0 {
+	if trailer := up.Last(t).Trailer; !strings.Contains(got, " 200 ") || len(trailer) != 0 {
 		t.Errorf("answer %q, trailers at the upstream: %v", got, trailer)
 	}
 }
@@ -184,7 +185,7 @@ func TestNoTrailers_E08_E09(t *testing.T) {
 // P-5, P-6, E24: an upstream cannot speak for the site; what is about MCP passes.
 func TestUpstreamsAnswer(t *testing.T) {
 	var answerStatus int
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("WWW-Authenticate", `Bearer resource_metadata="https://canary.example/"`)
 		h.Set("Set-Cookie", "canary=1")
@@ -227,10 +228,10 @@ func TestUpstreamsAnswer(t *testing.T) {
 
 // A client's query passes, unless the operator's URL has one.
 func TestClientsQuery(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL+"/mcp")
 	status(t, g.call("POST", "/mcp?tools=a,b&x=%20", initialize), http.StatusOK)
-	if got := up.last(t).URL.String(); got != "/mcp?tools=a,b&x=%20" {
+	if got := up.Last(t).URL.String(); got != "/mcp?tools=a,b&x=%20" {
 		t.Errorf("the upstream got %s", got)
 	}
 }
@@ -239,7 +240,7 @@ func TestClientsQuery(t *testing.T) {
 // and no other.
 func TestUpstreamRequiresScope(t *testing.T) {
 	var challenge string
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", challenge)
 		http.Error(w, "canary", http.StatusForbidden)
 	})
@@ -274,15 +275,15 @@ func TestUpstreamRequiresScope(t *testing.T) {
 // Where an upstream redirects to is not for clients: it may be an internal
 // address, and another server's.
 func TestUpstreamsRedirect_K13(t *testing.T) {
-	elsewhere := newRecorder(t, nil)
-	up := newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+	elsewhere := oauthtest.Serve(t, nil)
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL+"/mcp/?canary", http.StatusTemporaryRedirect)
 	})
 	g := newGateway(t, alice+"server a /mcp "+up.URL+"/mcp")
 	res := g.call("POST", "/mcp", initialize)
 	body := status(t, res, http.StatusBadGateway)
-	if res.Header.Get("Location") != "" || strings.Contains(body, elsewhere.URL) || elsewhere.count() != 0 {
-		t.Errorf("got %s %v, and %d requests went there", body, res.Header, elsewhere.count())
+	if res.Header.Get("Location") != "" || strings.Contains(body, elsewhere.URL) || elsewhere.Hits() != 0 {
+		t.Errorf("got %s %v, and %d requests went there", body, res.Header, elsewhere.Hits())
 	}
 	if log := g.log(); !strings.Contains(log, elsewhere.URL+"/mcp/") || strings.Contains(log, "canary") {
 		t.Errorf("log: %s", log)
@@ -291,7 +292,7 @@ func TestUpstreamsRedirect_K13(t *testing.T) {
 
 // Trailers would be past everything that checks an answer's headers.
 func TestUpstreamsTrailers(t *testing.T) {
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "Set-Cookie")
 		_, _ = io.WriteString(w, "{}")
 		_ = http.NewResponseController(w).Flush()
@@ -346,7 +347,7 @@ func TestBodyIsStreamed(t *testing.T) {
 
 // P-5: neither does an informational response.
 func TestInformationalAnswer(t *testing.T) {
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Set-Cookie", "canary=1")
 		w.Header().Set("Link", "</kept>")
 		w.WriteHeader(http.StatusEarlyHints)
@@ -372,7 +373,7 @@ func TestInformationalAnswer(t *testing.T) {
 // client that hangs up is gone for the upstream too.
 func TestTransparent(t *testing.T) {
 	gone := make(chan string, 1)
-	up := newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodDelete {
 			w.WriteHeader(http.StatusNoContent)
 			return
@@ -394,7 +395,7 @@ func TestTransparent(t *testing.T) {
 		if got := <-gone; got != method {
 			t.Errorf("%s hung up, not %s", got, method)
 		}
-		if h := up.last(t).Header; h.Get("Last-Event-Id") != "6" || h.Get("Mcp-Method") != "tools/call" || h.Get("Mcp-Name") != "x" {
+		if h := up.Last(t).Header; h.Get("Last-Event-Id") != "6" || h.Get("Mcp-Method") != "tools/call" || h.Get("Mcp-Name") != "x" {
 			t.Errorf("%s: %v", method, h)
 		}
 	}
@@ -403,7 +404,7 @@ func TestTransparent(t *testing.T) {
 
 // E22, P-10: a session id is bound to its grant; another's is unknown.
 func TestSessionIDs_E22(t *testing.T) {
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
 	const bobKey = "bob-key-0123456789abcdef"
 	t.Setenv("BOB", bobKey)
 	g := newGateway(t, alice+"virtual_key bob {env.BOB}\nserver a /mcp "+up.URL+"\nserver b /b "+up.URL)
@@ -412,44 +413,44 @@ func TestSessionIDs_E22(t *testing.T) {
 		t.Fatalf("the client got %q", id)
 	}
 	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id), http.StatusOK)
-	if got := up.last(t).Header.Get("Mcp-Session-Id"); got != "s-1" {
+	if got := up.Last(t).Header.Get("Mcp-Session-Id"); got != "s-1" {
 		t.Errorf("the upstream got %q", got)
 	}
-	before := up.count()
+	before := up.Hits()
 	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Authorization", "Bearer "+bobKey), http.StatusNotFound)
 	status(t, g.call("POST", "/b", "{}", "Mcp-Session-Id", id), http.StatusNotFound)
 	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", "s-1"), http.StatusNotFound)
-	if up.count() != before {
+	if up.Hits() != before {
 		t.Error("a foreign session id reached the upstream")
 	}
 	// From 2026-07-28 on there are no sessions.
 	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Mcp-Protocol-Version", "2026-07-28"), http.StatusOK)
-	if got := up.last(t).Header.Get("Mcp-Session-Id"); got != "" {
+	if got := up.Last(t).Header.Get("Mcp-Session-Id"); got != "" {
 		t.Errorf("the upstream got %q", got)
 	}
 }
 
 // An MCP session belongs to the key that opened it, not to whoever has its name.
 func TestSessionOfAnotherKey_E22(t *testing.T) {
-	up := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
+	up := oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	id := g.call("POST", "/mcp", initialize).Header.Get("Mcp-Session-Id")
 	const newKey = "alice-key-fedcba9876543210"
 	g.load(g.caddyfile(strings.Replace(alice, fmt.Sprintf("%x", storage.HashOf(aliceKey)), fmt.Sprintf("%x", storage.HashOf(newKey)), 1) + "server a /mcp " + up.URL))
-	before := up.count()
+	before := up.Hits()
 	status(t, g.call("POST", "/mcp", "{}", "Mcp-Session-Id", id, "Authorization", "Bearer "+newKey), http.StatusNotFound)
-	if up.count() != before {
+	if up.Hits() != before {
 		t.Error("the session of another reached the upstream")
 	}
 }
 
 // Operators may use anything of reverse_proxy.
 func TestProxyBlock(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp http://unresolvable.invalid/deep?key=1 {\nproxy {\nto "+up.Listener.Addr().String()+
 		"\nheader_up X-Set {http.auth.user.id}/{http.mcp_oauth.server}\nheader_up Host other.example\n}\n}")
 	status(t, g.call("POST", "/mcp?q=2&key=3", initialize), http.StatusOK)
-	req := up.last(t)
+	req := up.Last(t)
 	if req.URL.String() != "/deep?key=1" || req.Host != "other.example" || req.Header.Get("X-Set") != "virtual_key:alice/a" {
 		t.Errorf("got %s at %s, %v", req.URL, req.Host, req.Header)
 	}
@@ -496,7 +497,7 @@ func TestHealthChecks(t *testing.T) {
 // Who logs at level DEBUG sees the headers of a request as the client sent them.
 func TestDebugLogHasHeaders(t *testing.T) {
 	t.Setenv("UPSTREAM", "canary-of-the-upstream")
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL+" {\nauth headers {\nX-Secret {env.UPSTREAM}\n}\n}")
 	status(t, g.call("POST", "/mcp", initialize, "Mcp-Param-X", "of the client"), http.StatusOK)
 	for line := range strings.Lines(g.log()) {

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // M04, M06: keys are 32 bytes in some usual form; no error repeats one.
@@ -45,7 +46,7 @@ func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
 	t.Setenv("UPSTREAM", "Bearer canary-of-the-upstream")
 	t.Setenv("DASHBOARD", "canary-of-the-dashboard")
 	t.Setenv("KEY", base64.StdEncoding.EncodeToString(testKey("a")))
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	access := filepath.Join(g.dir, "access.log")
 	text := g.caddyfile(alice + "server a /mcp " + up.URL + ` {
@@ -68,7 +69,7 @@ func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
 		!regexp.MustCompile(`"status":401,.*"mcp_server":"a"}`).Match(logged) {
 		t.Errorf("the access log has no filtered URL or no fields: %v\n%s", err, logged)
 	}
-	if up.last(t).Header.Get("X-Secret") == "" || g.code == "" {
+	if up.Last(t).Header.Get("X-Secret") == "" || g.code == "" {
 		t.Fatal("nothing happened")
 	}
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)

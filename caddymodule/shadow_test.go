@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // N06: whatever an operator writes before the plugin in the site, its own paths
 // stay its own: the order of directives is Caddy's, not the file's.
 func TestNothingShadowsOurPaths_N06(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	for name, before := range map[string]string{
 		"respond":       "respond mine",
 		"handle":        "handle {\nrespond mine\n}",
@@ -47,7 +49,7 @@ func TestNothingShadowsOurPaths_N06(t *testing.T) {
 			}
 		})
 	}
-	if n := up.count(); n != 0 {
+	if n := up.Hits(); n != 0 {
 		t.Errorf("%d requests for our paths went elsewhere", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
@@ -47,7 +48,7 @@ func TestStockClientSignsInAndCallsATool(t *testing.T) {
 			defer session.Close()
 			result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "whoami"})
 			if err != nil || len(result.Content) == 0 {
-				t.Fatal(result, err)
+				t.Fatalf("got %v, error %v; want content", result, err)
 			}
 			if got := result.Content[0].(*mcp.TextContent).Text; len(got) < len("anonymous:x") || got[:10] != "anonymous:" {
 				t.Errorf("the server knows the caller as %q", got)
@@ -68,7 +69,7 @@ func (p withPassword) RoundTrip(r *http.Request) (*http.Response, error) {
 // The user whom another handler authenticated can sign in; on a call, the
 // token says who calls, whoever that handler lets in.
 func TestUserOfAnotherHandler(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	passwords := func(matcher string) string {
 		return "bind 127.0.0.1\n@guarded path " + matcher + "\nbasic_auth @guarded {\n" +
@@ -80,12 +81,12 @@ func TestUserOfAnotherHandler(t *testing.T) {
 	g.identity, g.browse = "caddy", withPassword{once}
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
-	if h := up.last(t).Header; h.Get("X-Id") != "caddy:bob" || h.Get("X-User") != "caddy:bob" {
+	if h := up.Last(t).Header; h.Get("X-Id") != "caddy:bob" || h.Get("X-User") != "caddy:bob" {
 		t.Errorf("the upstream knows the caller as %q, %q", h.Get("X-Id"), h.Get("X-User"))
 	}
 	g.load(strings.Replace(text, "bind 127.0.0.1", "bind 127.0.0.1\nvars http.auth.user.id mallory", 1))
 	status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
-	if h := up.last(t).Header; h.Get("X-User") != "virtual_key:alice" {
+	if h := up.Last(t).Header; h.Get("X-User") != "virtual_key:alice" {
 		t.Errorf("the upstream knows the caller as %q", h.Get("X-User"))
 	}
 	// E07, E23: nothing but that handler says who the user is.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // A stream goes on through a reload, and is judged by the new configuration.
@@ -21,14 +22,14 @@ func TestStreamSurvivesReload(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	stream := g.call("GET", "/mcp", "", "Accept", "text/event-stream").Body
 	if got, err := event(stream); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	g.load(g.caddyfile(alice + "server a /mcp " + up.URL))
 	state := stateOf(t, g)
 	state.recheck(context.Background())
 	next <- "after the reload"
 	if got, err := event(stream); got != "after the reload" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "after the reload")
 	}
 	g.load(g.caddyfile("identity virtual_key\nvirtual_key bob sha256:" + strings.Repeat("ab", 32) + "\nserver a /mcp " + up.URL))
 	state.recheck(context.Background())
@@ -47,7 +48,7 @@ func TestStreamEndsWithItsServer(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	stream := g.call("GET", "/mcp", "", "Accept", "text/event-stream").Body
 	if got, err := event(stream); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	g.load(g.caddyfile(alice + "server b /other " + up.URL))
 	state := stateOf(t, g)
@@ -64,7 +65,7 @@ func TestStreamsEndAtExit(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	stream := g.call("GET", "/mcp", "").Body
 	if got, err := event(stream); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	stateOf(t, g).streams.Close(gateway.StopGrace)
 	if got, err := event(stream); !errors.Is(err, io.EOF) {
@@ -84,7 +85,7 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	token := accessToken(t, answer)
 	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
 	if got, err := event(stream); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	state := stateOf(t, g)
 	state.recheck(context.Background())
@@ -99,9 +100,9 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 }
 
 // slowly answers in parts, with the given header, until next is closed.
-func slowly(t *testing.T, header, value string) (up *recorder, next chan string) {
+func slowly(t *testing.T, header, value string) (up *oauthtest.Host, next chan string) {
 	next = make(chan string)
-	return newRecorder(t, func(w http.ResponseWriter, r *http.Request) {
+	return oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(header, value)
 		for text := range next {
 			_, _ = io.WriteString(w, text)
@@ -187,9 +188,9 @@ func TestClientThatDoesNotReadIsCutOffAtExit(t *testing.T) {
 }
 
 // endless is an MCP server whose answer has no end, and how much of it it wrote.
-func endless(t *testing.T) (*recorder, *atomic.Int64) {
+func endless(t *testing.T) (*oauthtest.Host, *atomic.Int64) {
 	written := new(atomic.Int64)
-	return newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+	return oauthtest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		for part := make([]byte, 1<<16); ; {
 			if _, err := w.Write(part); err != nil {
@@ -203,7 +204,7 @@ func endless(t *testing.T) (*recorder, *atomic.Int64) {
 // A call that hangs at an MCP server is ended through its connection.
 func TestHangingCallIsEnded(t *testing.T) {
 	arrived, leave := make(chan bool, 2), make(chan bool)
-	up := newRecorder(t, func(http.ResponseWriter, *http.Request) {
+	up := oauthtest.Serve(t, func(http.ResponseWriter, *http.Request) {
 		arrived <- true
 		<-leave
 	})
@@ -228,7 +229,7 @@ func TestStopDuringACheck(t *testing.T) {
 	defer close(next)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	if got, err := event(g.call("GET", "/mcp", "").Body); got != "open" {
-		t.Fatal(got, err)
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	state, app := stateOf(t, g), activeApp()
 	state.done.Go(func() { // as the janitor's goroutine

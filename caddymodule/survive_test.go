@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // N03: a background task that panics is run again.
@@ -28,7 +30,7 @@ func TestPanicOfABackgroundTask_N03(t *testing.T) {
 // N03: a database that is damaged at work costs its site 503, and nobody else
 // anything.
 func TestDamagedDatabase_N03(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	file, err := os.OpenFile(g.db(), os.O_WRONLY, 0)
@@ -51,7 +53,7 @@ func TestDamagedDatabase_N03(t *testing.T) {
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusServiceUnavailable)
 	status(t, g.call("POST", "/api/oauth/per-user/register", `{"redirect_uris":["https://a.example/cb"]}`, "Content-Type", "application/json"), http.StatusServiceUnavailable)
 	status(t, g.call("GET", "/nothing", ""), http.StatusOK)
-	if up.count() != 0 {
+	if up.Hits() != 0 {
 		t.Error("a call passed")
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // D09: what was withdrawn ends what was approved with it, for good: given back,
 // at once or later, it gives nobody back their tokens.
 func TestWithdrawnEndsGrants_D09(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	server := "server a /mcp " + up.URL + "\nserver b /b " + up.URL + "\n"
 	t.Setenv("SECRET", "vK3-wq9ZpL0_x2Rt-77a")
 	const app = "client app {\nsecret {env.SECRET}\nredirect_uri http://127.0.0.1/cb\n}\n"
@@ -94,14 +95,14 @@ func (a *App) endedAll() bool {
 
 // D09: a configuration that was refused withdraws nothing.
 func TestRefusedConfigurationWithdrawsNothing_D09(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	full := people("alice", "bob") + "server a /mcp " + up.URL + "\n"
 	g := newGateway(t, full)
 	g.settled()
 	g.identity, g.typed = "vk", url.Values{"vk": {keyOf("alice")}}
 	answer := g.signIn("client", g.url+"/mcp")
 	without := g.caddyfile(people("bob") + "server a /mcp " + up.URL + "\n")
-	taken := newRecorder(t, nil) // another app cannot start: its port is in use
+	taken := oauthtest.Serve(t, nil) // another app cannot start: its port is in use
 	refused := without + "\nhttp://127.0.0.2:" + taken.URL[strings.LastIndex(taken.URL, ":")+1:] + " {\nbind 127.0.0.1\n}\n"
 	if err := loadCaddyfile(refused); err == nil {
 		t.Fatal("the configuration is accepted")
@@ -113,7 +114,7 @@ func TestRefusedConfigurationWithdrawsNothing_D09(t *testing.T) {
 
 // While the store fails, the log is told now and then, and not ten times a second.
 func TestWithdrawnWhileTheStoreFails(t *testing.T) {
-	up := newRecorder(t, nil)
+	up := oauthtest.Serve(t, nil)
 	lines := alice + "server a /mcp " + up.URL
 	g := newGateway(t, lines)
 	g.settled()

@@ -70,7 +70,7 @@ func TestWalkLinkOfNobody(t *testing.T) {
 	answer(t, b.press(page, submitPath, approveBoth))
 	s, err := w.as.Sessions.Open(httptest.NewRecorder(), b.request("/oauth/account"))
 	if err != nil || s.Identity == nil {
-		t.Fatal(s, err)
+		t.Fatalf("got %+v, error %v; want somebody signed in", s, err)
 	}
 	subject := s.Identity.Subject
 	if got := w.carries(subject, "notion"); got != "Bearer at-first-1" {

@@ -125,14 +125,14 @@ func (s *site) approved(grants ...storage.Grant) {
 		g.Issuer, g.ExpiresAt, g.AbsoluteExpiresAt = s.as.Config().Issuer, s.clock.Now().Add(time.Duration(config.DefaultLifetimes.GrantLifetime)), s.clock.Now().Add(time.Duration(config.DefaultLifetimes.GrantLifetime))
 		flow := storage.Flow{ID: "flow of " + g.ID, Issuer: g.Issuer, Identity: g.Identity, ExpiresAt: g.ExpiresAt}
 		if v, err := s.store.SaveFlow(s.t.Context(), flow, s.clock.Now()); err != nil || v != storage.OK {
-			s.t.Fatal(v, err)
+			s.t.Fatalf("got %v, error %v; want %v", v, err, storage.OK)
 		}
 		v, err := s.store.SubmitFlow(s.t.Context(), storage.Submission{
 			FlowID: flow.ID, Issuer: g.Issuer, Identity: g.Identity, Grant: &g, Now: s.clock.Now(),
 			Code: &storage.Code{Hash: storage.HashOf("code of " + g.ID), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, ExpiresAt: g.ExpiresAt},
 		})
 		if err != nil || v != storage.OK {
-			s.t.Fatal(v, err)
+			s.t.Fatalf("got %v, error %v; want %v", v, err, storage.OK)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func TestScopes_CL15_CL16_CL17(t *testing.T) {
 				k := g.key(testOwner, g.cfg.Servers[0])
 				had := storage.Connection{ConnectionKey: k, ID: "c", State: storage.Active, Scopes: strings.Fields(tt.had)}
 				if _, v, err := g.store.PutConnection(t.Context(), had, g.clock.Now()); v != storage.OK {
-					t.Fatal(v, err)
+					t.Fatalf("got %v, error %v; want %v", v, err, storage.OK)
 				}
 			}
 			req := g.request()

@@ -95,7 +95,7 @@ func TestDamagedRecords_K14_M02(t *testing.T) {
 func (v *vaultInstance) tamper(c storage.Connection) {
 	v.t.Helper()
 	if _, verdict, err := v.store.Store.PutConnection(context.Background(), c, v.clock.Now()); err != nil || verdict != storage.OK {
-		v.t.Fatal(verdict, err)
+		v.t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 	}
 	v.clock.Advance(cacheTTL + time.Second)
 }

@@ -337,7 +337,7 @@ func TestDisconnectedMeanwhile_K20(t *testing.T) {
 		c, _ := g.store.Store.Connection(t.Context(), k, g.clock.Now()) // the zero one if there is none
 		c.ConnectionKey = k
 		if _, v, err := g.store.Disconnect(t.Context(), c, nil, g.clock.Now()); err != nil || v == storage.Changed {
-			t.Error(v, err)
+			t.Errorf("got %v, error %v; want anything but Changed", v, err)
 		}
 	}
 	for name, hook := range map[string]func(g *gateway){

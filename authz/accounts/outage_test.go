@@ -184,7 +184,7 @@ func TestReusableRefreshToken(t *testing.T) {
 			v.provider.SetOutage(nil)
 			v.clock.Advance(retryPause)
 			if token, err := v.call(alice, "notion"); token == "" || err != nil {
-				t.Error(token, err)
+				t.Errorf("got %q, error %v; want a token", token, err)
 			}
 		})
 	}
@@ -195,7 +195,7 @@ func TestReusableRefreshToken(t *testing.T) {
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
 		if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "killed", v.clock.Now().Add(leaseTime), v.clock.Now()); verdict != storage.OK || err != nil {
-			t.Fatal(verdict, err)
+			t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 		}
 		v.clock.Advance(time.Hour - 40*time.Second)
 		v.wantCall(alice, "notion", token, nil)

@@ -160,7 +160,7 @@ func (g *gateway) wantAssertion(assertion, clientID string) {
 			JWKS *jose.JSONWebKeySet `json:"jwks"`
 		}
 		if err := json.Unmarshal(d.Body, &m); err != nil || m.JWKS == nil {
-			g.t.Fatal(err, string(d.Body))
+			g.t.Fatalf("got %v, error %v; want a document with keys", string(d.Body), err)
 		}
 		claims, err := jws.Verify(m.JWKS.Keys[0])
 		if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+g.provider.URL+`"`) {

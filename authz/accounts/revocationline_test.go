@@ -51,7 +51,7 @@ func (v *vaultInstance) queueMany(owner string, n int, change ...func(*storage.C
 		v.connectAs(k, "notion", change...)
 		c := v.record(k, "notion")
 		if _, verdict, err := v.store.Disconnect(v.t.Context(), c, v.revocationOf(c), v.clock.Now()); verdict != storage.OK || err != nil {
-			v.t.Fatal(verdict, err)
+			v.t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestNewKeySealsOldConnections(t *testing.T) {
 	c := v.record(alice, "keyed")
 	now := v.clock.Now()
 	if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "other", now.Add(leaseTime), now); err != nil || verdict != storage.OK {
-		t.Fatal(verdict, err)
+		t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 	}
 	if _, err := both.Credential(t.Context(), alice, "keyed"); err != nil {
 		t.Error(err)

@@ -35,7 +35,7 @@ func TestNothingToStealInTheDatabase_M01(t *testing.T) {
 	})
 	v.clock.Advance(time.Hour)
 	if c, err := v.Credential(t.Context(), alice, "notion"); err != nil || !strings.HasSuffix(c.Headers[0].Value, canary+"-next") {
-		t.Fatal(c, err)
+		t.Fatalf("got %v, error %v; want the next token", c, err)
 	}
 	v.paste(alice, canary+"-key")
 	v.connectAs(flowOwner, "notion", func(_ *storage.Connection, s *secrets) { s.AccessToken = canary + "-flow" })

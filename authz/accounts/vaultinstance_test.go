@@ -275,7 +275,7 @@ func (v *vaultInstance) refreshed(owner, server string) {
 	select {
 	case <-v.provider.Refreshed():
 	case <-time.After(10 * time.Second):
-		v.t.Fatal("nobody refreshes")
+		v.t.Fatalf("%d refreshes in ten seconds, want one more", len(v.provider.Refreshes()))
 	}
 	v.landed(owner, server)
 	for len(v.provider.Refreshed()) > 0 {

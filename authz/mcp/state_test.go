@@ -57,7 +57,7 @@ func TestStateIsStripped_D25(t *testing.T) {
 	}
 	body, round, err := s.Take(alice, parse(t, retry("tools/call", `"arguments":{"a":2,"b":1},"name":"x",`, state, "accept")), now.Add(time.Minute))
 	if err != nil || !round.Ours || round.Declined {
-		t.Fatal(round, err)
+		t.Fatalf("got %+v, error %v; want an answer of ours that was not declined", round, err)
 	}
 	if bytes.Contains(body, []byte("requestState")) || bytes.Contains(body, []byte("inputResponses")) {
 		t.Errorf("forwarded %s", body)

@@ -55,7 +55,7 @@ func connecting(t *testing.T) (*testServer, *connectedAccounts, *flows.Flow) {
 		ID:            "c-1", State: storage.Active, ExpiresAt: f.ExpiresAt,
 	}
 	if _, verdict, err := c.store.PutConnection(t.Context(), connection, ts.clock.Now()); err != nil || verdict != storage.OK {
-		t.Fatal(verdict, err)
+		t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 	}
 	return ts, c, f
 }

@@ -265,8 +265,8 @@ func TestUpdateRate_G13(t *testing.T) {
 	}
 	w := ts.send(http.MethodPut, reg.path(), updateOf(reg), "Authorization", "Bearer "+reg.Token)
 	ts.refused(w, http.StatusTooManyRequests, "temporarily_unavailable")
-	if w.Header().Get("Retry-After") == "" {
-		t.Error("nobody says when to try again")
+	if got := w.Header().Get("Retry-After"); got == "" {
+		t.Errorf("Retry-After is %q, want a time to try again", got)
 	}
 	if status, again := ts.manage(http.MethodGet, reg, ""); status != http.StatusOK || again.Token != reg.Token {
 		t.Errorf("reading it: %d", status)

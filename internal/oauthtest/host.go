@@ -18,21 +18,32 @@ type Host struct {
 	*httptest.Server
 	mu    sync.Mutex
 	pages map[string]http.HandlerFunc
+	other http.HandlerFunc // answers what is no page
 	seen  []Request
 }
 
 // Request is what a Host was asked.
 type Request struct {
-	Method, Path string
-	Header       http.Header
-	Body         string
+	*http.Request
+	Path string
+	// Body hides that of the request, which was read.
+	Body string
 	// Form is the body, read as one.
 	Form url.Values
 }
 
 // NewHost starts a host without pages. It is closed when the test ends.
 func NewHost(t testing.TB) *Host {
-	h := &Host{pages: map[string]http.HandlerFunc{}}
+	return Serve(t, http.NotFound)
+}
+
+// Serve starts a host that answers everything so; if nil, with an empty page.
+// It is closed when the test ends.
+func Serve(t testing.TB, answer http.HandlerFunc) *Host {
+	h := &Host{pages: map[string]http.HandlerFunc{}, other: answer}
+	if answer == nil {
+		h.other = func(http.ResponseWriter, *http.Request) {}
+	}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(h.Close)
 	return h
@@ -42,12 +53,11 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
 	h.mu.Lock()
-	h.seen = append(h.seen, Request{r.Method, r.URL.Path, r.Header, string(body), form})
+	h.seen = append(h.seen, Request{r, r.URL.Path, string(body), form})
 	page := h.pages[r.URL.Path]
 	h.mu.Unlock()
 	if page == nil {
-		http.NotFound(w, r)
-		return
+		page = h.other
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	page(w, r)
@@ -73,6 +83,16 @@ func (h *Host) AllRequests() []Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.seen)
+}
+
+// Last returns what the host was asked last, and fails the test if that is nothing.
+func (h *Host) Last(t testing.TB) Request {
+	t.Helper()
+	all := h.AllRequests()
+	if len(all) == 0 {
+		t.Fatalf("%s got 0 requests, want one", h.URL)
+	}
+	return all[len(all)-1]
 }
 
 // Hits counts what the host was asked.
