@@ -33,9 +33,10 @@ var goldenAround = map[string][2]string{
 	"the block of branding":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nbranding {", "}"},
 }
 
-// Every option with many values, good and bad, adapts to what it always did, or
-// is refused with the same words and line.
-func TestEveryOptionIsJudgedAsBefore(t *testing.T) {
+// What every option of the Caddyfile adapts to with many values, good and bad, or
+// with which words and line it is refused, is what the golden file says. A new
+// option adds lines to it; a line that changes is a change for operators.
+func TestValuesOfEveryOption(t *testing.T) {
 	setGoldenEnv(t)
 	var out bytes.Buffer
 	for _, b := range blocks() {
@@ -149,9 +150,10 @@ var goldenJSON = []string{
 	`null`, `0`, `-1`, `1.5`, `3600000000000`, `true`, `""`, `"x"`, `"1h"`, `"{env.NOT_SET}"`, `"{env.URL}"`, `"https://a.example"`, `"a b"`, `"Host"`, `"/d"`, `[]`, `["x"]`, `{}`, `{"x":"y"}`,
 }
 
-// Every value of a JSON configuration, left out or replaced by good and bad
-// ones, is judged as it always was, with the same path and words.
-func TestEveryFieldIsJudgedAsBefore(t *testing.T) {
+// Whether a JSON configuration loads with every value left out or replaced by
+// good and bad ones, or with which path and words it is refused, is what the
+// golden file says.
+func TestValuesOfEveryField(t *testing.T) {
 	setGoldenEnv(t)
 	var out bytes.Buffer
 	try := func(what string, site any) {

@@ -88,10 +88,13 @@ func (h *Handler) warnOfNoEffect() {
 
 // warnOfNames tells what is there for whoever says somebody's name.
 func (h *Handler) warnOfNames() {
-	if !h.cfg.ClaimsNames() {
+	methods := h.cfg.SignIn.UnverifiedNames()
+	if len(methods) == 0 {
 		return
 	}
-	h.log.Warn("identity user_id believes whatever people say; use it only where nobody has a reason to lie")
+	for _, m := range methods {
+		h.log.Warn("identity " + string(m.Kind) + " believes whatever people say; use it only where nobody has a reason to lie")
+	}
 	for _, s := range h.Servers {
 		for name, claim := range s.IdentityHeaders {
 			if claim == "user" {
@@ -106,8 +109,15 @@ func (h *Handler) warnOfNames() {
 			personal = append(personal, s.ID)
 		}
 	}
-	if len(personal) > 0 && !config.IsLoopbackURL(h.cfg.Issuer) {
-		h.log.Warn("anybody who reaches this site can use everybody's accounts at these servers: with identity user_id it is enough to say a person's name; use identity virtual_key or caddy instead",
+	if len(personal) == 0 || config.IsLoopbackURL(h.cfg.Issuer) {
+		return
+	}
+	for _, m := range methods {
+		who := "anybody who reaches this site"
+		if m.ExcludesStrangers {
+			who = "anybody who can sign in to this site"
+		}
+		h.log.Warn(who+" can use everybody's accounts at these servers: with identity "+string(m.Kind)+" it is enough to say a person's name; use identity virtual_key or caddy instead",
 			zap.String("public_url", h.cfg.Issuer), zap.Strings("servers", personal))
 	}
 }

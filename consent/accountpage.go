@@ -64,7 +64,7 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.S
 		fields:      fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
 		Identity:    name,
 		Proof:       proof,
-		Declared:    !p.cfg.SignIn.Proves(*s.Identity),
+		Declared:    !p.cfg.SignIn.NameVerified(*s.Identity),
 		Connections: connections,
 		Grants:      views,
 		Notice:      p.notice(r),

@@ -140,10 +140,10 @@ func (d *describer) lifetime(client *clients.Client) string {
 	return fmt.Sprintf(t.Stays, t.Duration(time.Duration(l.GrantLifetime)))
 }
 
-// person returns what somebody recognises themselves by, and what vouches for it.
+// person returns what somebody recognises themselves by, and how they signed in.
 func (d *describer) person(id storage.Identity) (name, proof string) {
 	if m := d.cfg.SignIn.Of(id.Kind); m != nil {
-		proof = m.VouchedBy
+		proof = m.Label
 	}
 	return cmp.Or(id.Name, d.text.Nobody), proof
 }

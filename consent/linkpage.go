@@ -82,7 +82,7 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		Address:    address(c.server.Resource),
 		Identity:   name,
 		Proof:      proof,
-		Declared:   !shared && !p.cfg.SignIn.Proves(*s.Identity),
+		Declared:   !shared && !p.cfg.SignIn.NameVerified(*s.Identity),
 		Lead:       lead,
 		AccountURL: accountPath,
 		Notice:     p.notice(r),

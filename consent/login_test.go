@@ -27,7 +27,7 @@ const elsewhereAt = "https://login.example/authorize?"
 
 func (e *elsewhere) method() identity.Method {
 	return identity.Method{
-		Kind: e.kind, Form: string(e.kind), Proves: true, VouchedBy: "signed in at login.example",
+		Kind: e.kind, Form: string(e.kind), ExcludesStrangers: true, NameVerified: true, Label: "signed in at login.example",
 		Messages: map[string]string{"login_denied": "login.example did not let you in."},
 		Prompt: func(*http.Request, bool) identity.Prompt {
 			return identity.Prompt{Title: "Account of the company", Hint: "You are sent to login.example.", Button: "Sign in there"}

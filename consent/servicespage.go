@@ -73,7 +73,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		ConnectURL:     flowConnectPath,
 		Servers:        servers,
 		Choose:         len(servers) > 1,
-		Declared:       !p.cfg.SignIn.Proves(*f.Identity),
+		Declared:       !p.cfg.SignIn.NameVerified(*f.Identity),
 		Connects:       slices.ContainsFunc(servers, func(s serverView) bool { return s.Connection != nil }),
 	})
 }

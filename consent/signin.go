@@ -46,8 +46,8 @@ func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a ident
 	return s.count(r, m, who, id, err)
 }
 
-// count bounds guesses and sign-ins that prove nothing, and notes what was
-// proved. A right secret passes however many wrong ones came before.
+// count bounds wrong secrets and sign-ins that strangers can make, and notes who
+// was identified. A right secret passes however many wrong ones came before.
 func (s *signIn) count(r *http.Request, m *identity.Method, who string, id storage.Identity, err error) (storage.Identity, error) {
 	var denied *identity.Denied
 	switch {
@@ -55,7 +55,7 @@ func (s *signIn) count(r *http.Request, m *identity.Method, who string, id stora
 		return id, tooMany(s.text.TooManyKeys)
 	case err != nil:
 		return id, err
-	case !m.Proves && !s.limits.AllowUnproved(r):
+	case !m.ExcludesStrangers && !s.limits.AllowUnproved(r):
 		return id, tooMany(s.text.TooManySignIns)
 	}
 	return id, s.grants.ProvedAgain(r.Context(), id)

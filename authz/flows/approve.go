@@ -119,7 +119,7 @@ func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) erro
 	s.FlowID, s.Issuer, s.Identity = f.ID, fs.deps.Config.Issuer, *f.Identity
 	policy := fs.deps.Config.Registration
 	s.KeepClient = usedLifetime
-	if !fs.deps.Config.SignIn.Proves(*f.Identity) {
+	if !fs.deps.Config.SignIn.ExcludesStrangers(*f.Identity) {
 		s.Quota = ratelimit.Quota(f.address, *policy.MaxUnproved)
 	}
 	if s.Grant != nil && fs.deps.Connections != nil {

@@ -17,7 +17,7 @@ const Caddy Kind = "caddy"
 // they last came.
 func ByCaddy(recheck time.Duration) Method {
 	return Method{
-		Kind: Caddy, Form: "caddy", Proves: true, VouchedBy: "signed in to this site", Recheck: recheck,
+		Kind: Caddy, Form: "caddy", ExcludesStrangers: true, NameVerified: true, Label: "signed in to this site", Recheck: recheck,
 		Messages: map[string]string{
 			"no_user":    "You are not signed in to this site.",
 			"other_user": "Somebody else is signed in now. Check the name and continue again.",

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -30,14 +31,20 @@ type Method struct {
 	// Form is the last segment of the paths of the method: those that its form is
 	// sent to and, if it has one, its callback.
 	Form string
-	// Proves tells whether an identity of this kind proves anything. Anybody can
-	// have one of a kind that does not, as often as they like.
-	Proves bool
+	// ExcludesStrangers tells that only people whom somebody let in can have an
+	// identity of this kind. Of one that does not, anybody can have as many as they
+	// like: what such people leave in the store is bounded for each address.
+	ExcludesStrangers bool
+	// NameVerified tells that nobody can have an identity with the name of somebody
+	// else. It is independent of ExcludesStrangers: with a secret that everybody
+	// shares, people are let in and choose their names.
+	NameVerified bool
 	// SingleUse tells that nobody gets the same identity twice. Only the browser
 	// that it was given to knows such a person again.
 	SingleUse bool
-	// VouchedBy is what the pages say of a person's name: who vouches for it.
-	VouchedBy string
+	// Label is what the pages show beside a person's name: how they signed in, and
+	// that the name is not verified if it is not.
+	Label string
 	// Recheck is how long a grant is good after its person was last identified; 0
 	// sets no bound.
 	Recheck time.Duration
@@ -146,10 +153,22 @@ func (ms Methods) MayUse(id storage.Identity, server string) bool {
 	return m != nil && (m.MayUse == nil || m.MayUse(id, server))
 }
 
-// Proves reports whether an identity proves anything.
-func (ms Methods) Proves(id storage.Identity) bool {
+// ExcludesStrangers reports whether a stranger could not have the identity.
+func (ms Methods) ExcludesStrangers(id storage.Identity) bool {
 	m := ms.Of(id.Kind)
-	return m != nil && m.Proves
+	return m != nil && m.ExcludesStrangers
+}
+
+// NameVerified reports whether nobody else could have an identity with its name.
+func (ms Methods) NameVerified(id storage.Identity) bool {
+	m := ms.Of(id.Kind)
+	return m != nil && m.NameVerified
+}
+
+// UnverifiedNames returns the methods by which people choose a name that nobody
+// checks.
+func (ms Methods) UnverifiedNames() Methods {
+	return slices.DeleteFunc(slices.Clone(ms), func(m Method) bool { return m.NameVerified || m.SingleUse })
 }
 
 // Recheck returns how long a grant of the identity is good after it was last

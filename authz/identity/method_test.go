@@ -86,9 +86,9 @@ func TestMethods(t *testing.T) {
 	replaced := Key{Name: "ci", Hash: storage.HashOf("another")}
 	bob, _ := FromContext(WithUser(context.Background(), "bob"))
 	for name, tt := range map[string]struct {
-		id                            storage.Identity
-		valid, notion, github, proves bool
-		recheck                       time.Duration
+		id                              storage.Identity
+		valid, notion, github, verified bool
+		recheck                         time.Duration
 	}{
 		"a key":             {key.Identity(), true, true, false, true, 0},
 		"a key replaced":    {replaced.Identity(), false, true, false, true, 0},
@@ -96,9 +96,9 @@ func TestMethods(t *testing.T) {
 		"a user of Caddy's": {bob, true, true, true, true, time.Hour},
 		"not configured":    {storage.Identity{Kind: "user_id", Subject: "user_id:alice"}, false, false, false, false, 0},
 	} {
-		got := []bool{ms.Valid(tt.id), ms.MayUse(tt.id, "notion"), ms.MayUse(tt.id, "github"), ms.Proves(tt.id)}
-		if want := []bool{tt.valid, tt.notion, tt.github, tt.proves}; !slices.Equal(got, want) || ms.Recheck(tt.id) != tt.recheck {
-			t.Errorf("%s: valid, notion, github, proves = %v, want %v; recheck %s, want %s", name, got, want, ms.Recheck(tt.id), tt.recheck)
+		got := []bool{ms.Valid(tt.id), ms.MayUse(tt.id, "notion"), ms.MayUse(tt.id, "github"), ms.NameVerified(tt.id)}
+		if want := []bool{tt.valid, tt.notion, tt.github, tt.verified}; !slices.Equal(got, want) || ms.Recheck(tt.id) != tt.recheck {
+			t.Errorf("%s: valid, notion, github, verified = %v, want %v; recheck %s, want %s", name, got, want, ms.Recheck(tt.id), tt.recheck)
 		}
 	}
 	for user, want := range map[string]bool{"bob": true, "eve": false, "": false} {
@@ -113,5 +113,26 @@ func TestMethods(t *testing.T) {
 	}
 	if ms.Message("key") == "" || ms.Message("user_id") != "" {
 		t.Error("messages are those of the configured methods")
+	}
+}
+
+// Letting strangers in and letting people choose their names are two things.
+func TestStrangersAndNames(t *testing.T) {
+	shared := Method{Kind: "shared_secret", ExcludesStrangers: true}
+	ms := append(Builtin(Options{}), shared)
+	for kind, want := range map[Kind][2]bool{
+		VirtualKey: {true, true}, Caddy: {true, true}, UserID: {false, false}, Anonymous: {false, false}, shared.Kind: {true, false}, "not_configured": {false, false},
+	} {
+		id := storage.Identity{Kind: string(kind)}
+		if got := [2]bool{ms.ExcludesStrangers(id), ms.NameVerified(id)}; got != want {
+			t.Errorf("%s: excludes strangers, name verified = %v, want %v", kind, got, want)
+		}
+	}
+	var kinds []Kind
+	for _, m := range ms.UnverifiedNames() {
+		kinds = append(kinds, m.Kind)
+	}
+	if !slices.Equal(kinds, []Kind{UserID, shared.Kind}) {
+		t.Errorf("names are chosen with %v", kinds)
 	}
 }

@@ -16,7 +16,7 @@ const UserID Kind = "user_id"
 // ByUserID lets people sign in by what they say.
 func ByUserID() Method {
 	return Method{
-		Kind: UserID, Form: "user-id", VouchedBy: "user ID, not verified",
+		Kind: UserID, Form: "user-id", Label: "user ID, not verified",
 		Messages: map[string]string{"user_id": "A user ID has 1 to 255 visible characters. Please type another one."},
 		Prompt: func(*http.Request, bool) Prompt {
 			return Prompt{

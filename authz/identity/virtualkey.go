@@ -17,7 +17,7 @@ const VirtualKey Kind = "virtual_key"
 // anywhere: not to a page, a URL or a log.
 func ByVirtualKey(keys *VirtualKeys) Method {
 	return Method{
-		Kind: VirtualKey, Form: "vk", Proves: true, VouchedBy: "virtual key",
+		Kind: VirtualKey, Form: "vk", ExcludesStrangers: true, NameVerified: true, Label: "virtual key",
 		Messages: map[string]string{"key": "This key is not known here, or no longer valid. Check it and try again."},
 		Prompt: func(*http.Request, bool) Prompt {
 			return Prompt{

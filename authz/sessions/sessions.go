@@ -118,7 +118,7 @@ func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.SignIn,
 	if m := ss.cfg.SignIn.Of(id.Kind); m != nil && m.SingleUse {
 		s.EndsOthers = false // each is another, also in the next tab
 	}
-	if !ss.cfg.SignIn.Proves(id) {
+	if !ss.cfg.SignIn.ExcludesStrangers(id) {
 		s.Quota = ratelimit.Quota(ss.clientIP(r), *ss.cfg.Registration.MaxUnproved)
 	}
 	if before := ss.cookies.Secret(r, ss.cookies.session()); before != "" {

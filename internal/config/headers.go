@@ -122,16 +122,17 @@ func (s *Server) ProxyHeaders() http.Header {
 func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.ProxyHeaders())) }
 
 // checkIdentityHeaders refuses to tell an upstream the bare names of people
-// where some prove theirs and others choose it: anybody could be anybody.
+// where those of some are verified and others choose it: anybody could be anybody.
 func checkIdentityHeaders(s *Site, _ Resolver) error {
-	proves := func(m identity.Method) bool { return m.Proves }
-	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn, proves) || !s.ClaimsNames() {
+	chosen := s.SignIn.UnverifiedNames()
+	verified := func(m identity.Method) bool { return m.NameVerified }
+	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn, verified) || len(chosen) == 0 {
 		return nil
 	}
 	for i, server := range s.Servers {
 		for name, claim := range server.IdentityHeaders {
 			if claim == "user" {
-				return Errorf(Index("servers", i)+".identity_headers."+name, "with `identity user_id`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart")
+				return Errorf(Index("servers", i)+".identity_headers."+name, "with `identity %s`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart", chosen[0].Kind)
 			}
 		}
 	}

@@ -88,12 +88,6 @@ func resolveSignIn(s *Site, _ Resolver) error {
 	return nil
 }
 
-// ClaimsNames reports whether people can sign in with a name that they choose
-// and nobody checks.
-func (s *Site) ClaimsNames() bool {
-	return slices.ContainsFunc(s.SignIn, func(m identity.Method) bool { return !m.Proves && !m.SingleUse })
-}
-
 const (
 	defaultUser = "http.auth.user.id"
 	// proxiedHeader is what comes before the name of a header in the answer of

@@ -31,8 +31,8 @@ type Registration struct {
 	// 0 sets no bound. Default: 10000.
 	MaxUnused *int `json:"max_unused,omitempty"`
 	// MaxUnproved is how many registrations are kept, for each address, that
-	// only people there approved who proved nothing (user_id, anonymous), and
-	// how many grants and browser sessions of such people; 0 sets no bound.
+	// only people there approved who signed in in a way that is open to strangers,
+	// such as `user_id` or `anonymous`, and how many grants and browser sessions of such people; 0 sets no bound.
 	// Default: 1000.
 	MaxUnproved *int `json:"max_unproved,omitempty"`
 	// UnusedLifetime is how long one is kept that nobody approved. Default: 24h.

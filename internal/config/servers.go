@@ -47,7 +47,8 @@ type Server struct {
 	// IdentityHeaders tell the upstream who calls: header name to one of
 	// `user` (the name people see), `identity` (unique: the kind of identity,
 	// a colon, the name), `client`, `grant` or `scope`. `user` is refused where
-	// `user_id` lets anybody choose a name that others must prove. What a client
+	// some way to sign in, such as `user_id`, lets people choose a name that others
+	// must prove. What a client
 	// sends under these names never passes. Bytes other than printable ASCII
 	// are percent-encoded.
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
