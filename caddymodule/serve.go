@@ -37,7 +37,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok { // what Caddy would answer with an empty 200
 		e.handler = s.as.NotFound()
 	}
-	requestbody.Limit(w, r)
+	requestbody.SetDeadline(w, r)
 	e.handler.ServeHTTP(w, neighbours.WithUser(r, h.user))
 	return nil
 }

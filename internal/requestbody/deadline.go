@@ -18,9 +18,10 @@ type timed struct {
 	w http.ResponseWriter
 }
 
-// Limit ends the reading of the body when it takes too long. It works for
-// all versions of HTTP, and through Caddy's own wrappers.
-func Limit(w http.ResponseWriter, r *http.Request) {
+// SetDeadline ends the reading of the body when it takes too long. It works for
+// all versions of HTTP, and through Caddy's own wrappers. How large a body may be
+// is for its reader to say.
+func SetDeadline(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return
 	}

@@ -25,7 +25,7 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 // or read after what is held of it, may take longer. Without a body there is none.
 func TestNoDeadlineAfterTheBody_N08(t *testing.T) {
 	read := func(w http.ResponseWriter, r *http.Request) error {
-		Limit(w, r)
+		SetDeadline(w, r)
 		_, err := io.ReadAll(r.Body)
 		return err
 	}
