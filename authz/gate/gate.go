@@ -140,8 +140,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 		return &e.Caller, nil
 	}
 	t := &e.Token
-	if t.Issuer != g.deps.Config.Issuer || !g.isAudience(t.Audience) ||
-		!g.deps.Policy.Allows(t.Identity) || !g.deps.Policy.MayUse(t.Identity, g.server) {
+	if !g.deps.Policy.Admits(g.server, t.Issuer, t.Identity, t.Audience) {
 		return nil, errInvalidToken
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another
@@ -151,12 +150,6 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 	}
 	e.Admitted.Store(g.id)
 	return &e.Caller, nil
-}
-
-// isAudience compares bytes: resources were brought into one form when they
-// were requested (RFC 8707 section 2, RFC 9068 section 4).
-func (g *Gate) isAudience(audience []string) bool {
-	return g.server.Resource != "" && slices.Contains(audience, g.server.Resource)
 }
 
 // hashBearer is storage.HashOf without an allocation for tokens of usual size.

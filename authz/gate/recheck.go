@@ -31,14 +31,12 @@ func (g *Gate) Recheck(c *tokens.Caller) bool {
 func (g *Gate) grantPasses(c *tokens.Caller) bool {
 	grant, err := g.deps.Store.Grant(context.Background(), c.GrantID, g.deps.Now())
 	if err != nil || !grant.RevokedAt.IsZero() || grant.Issuer != g.deps.Config.Issuer {
-		return false
+		return false // GoodUntil ends grants: only this issuer's
 	}
 	if _, err := g.deps.Grants.GoodUntil(context.Background(), &grant); err != nil {
 		return false
 	}
-	if !g.isAudience(grant.Resources) || !g.deps.Policy.Allows(grant.Identity) || !g.deps.Policy.MayUse(grant.Identity, g.server) {
-		return false
-	}
 	scope := strings.Fields(c.Scope)
-	return !slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) })
+	return g.deps.Policy.Admits(g.server, grant.Issuer, grant.Identity, grant.Resources) &&
+		!slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) })
 }

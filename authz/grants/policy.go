@@ -37,6 +37,15 @@ func (p *Policy) MayUse(id storage.Identity, s *config.Server) bool {
 	return p.cfg.SignIn.MayUse(id, s.ID)
 }
 
+// Admits reports whether what an issuer gave to an identity for some resources,
+// a token or a grant, is good at the server. Resources are compared as bytes:
+// they were brought into one form when they were requested (RFC 8707 section 2,
+// RFC 9068 section 4).
+func (p *Policy) Admits(s *config.Server, issuer string, id storage.Identity, resources []string) bool {
+	return issuer == p.cfg.Issuer && s.Resource != "" && slices.Contains(resources, s.Resource) &&
+		p.Allows(id) && p.MayUse(id, s)
+}
+
 // ServersOf returns the MCP servers an identity may use.
 func (p *Policy) ServersOf(id storage.Identity) []*config.Server {
 	var servers []*config.Server

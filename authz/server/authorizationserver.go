@@ -216,5 +216,9 @@ func (as *AuthorizationServer) revocation() *revocationEndpoint {
 }
 
 func (as *AuthorizationServer) introspection() *introspectionEndpoint {
-	return &introspectionEndpoint{as.cfg, as.Policy, as.authenticator.Authenticate, as.tokens, as.deps.Store, as.log, as.deps.Now}
+	return &introspectionEndpoint{
+		authenticate: as.authenticator.Authenticate,
+		validator:    grants.NewValidator(as.Policy, as.tokens, as.deps.Store, as.deps.Now),
+		log:          as.log,
+	}
 }

@@ -4,14 +4,11 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -33,13 +30,9 @@ type introspection struct {
 // proved who it is may ask, about its own access tokens or, where the operator
 // allows it, about all of this issuer.
 type introspectionEndpoint struct {
-	cfg          *config.Site
-	policy       *grants.Policy
 	authenticate authenticate
-	tokens       *tokens.AccessTokens
-	store        storage.AuthStore
+	validator    *grants.Validator
 	log          *zap.Logger
-	now          func() time.Time
 }
 
 func (e *introspectionEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,36 +60,18 @@ func (e *introspectionEndpoint) inspect(w http.ResponseWriter, r *http.Request) 
 	if presented == "" {
 		return nil, oauth.NewError("invalid_request", "The token is missing.")
 	}
-	if !e.tokens.Issued(presented) {
-		return &introspection{}, nil
-	}
-	token, err := e.store.AccessToken(r.Context(), storage.HashOf(presented), e.now())
+	token, servers, err := e.validator.AccessToken(r.Context(), presented)
 	if errors.Is(err, storage.ErrNotFound) {
 		return &introspection{}, nil
 	}
 	if err != nil {
 		return nil, oauth.Unavailable(err)
 	}
-	if token.Issuer != e.cfg.Issuer || (token.ClientID != client.ID && !client.Introspect) {
+	if token.ClientID != client.ID && !client.Introspect {
 		return &introspection{}, nil
 	}
-	return e.describe(&token), nil
-}
-
-// describe says of a token what the gate would: where its identity may not go
-// any more, it is not good for anything.
-func (e *introspectionEndpoint) describe(t *storage.AccessToken) *introspection {
-	var audience []string
-	for _, s := range e.policy.ServersAt(t.Audience) {
-		if e.policy.Allows(t.Identity) && e.policy.MayUse(t.Identity, s) {
-			audience = append(audience, s.Resource)
-		}
-	}
-	if len(audience) == 0 {
-		return &introspection{}
-	}
 	return &introspection{
-		Active: true, Scope: strings.Join(t.Scope, " "), ClientID: t.ClientID, TokenType: "Bearer", Subject: t.Identity.Subject,
-		Audience: audience, Issuer: t.Issuer, ExpiresAt: t.ExpiresAt.Unix(), IssuedAt: t.IssuedAt.Unix(),
-	}
+		Active: true, Scope: strings.Join(token.Scope, " "), ClientID: token.ClientID, TokenType: "Bearer", Subject: token.Identity.Subject,
+		Audience: grants.ResourcesOf(servers), Issuer: token.Issuer, ExpiresAt: token.ExpiresAt.Unix(), IssuedAt: token.IssuedAt.Unix(),
+	}, nil
 }

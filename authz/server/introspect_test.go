@@ -87,6 +87,7 @@ func TestInactive_L02_L03_L04(t *testing.T) {
 	ts.want(ts.post(introspectPath, "web", url.Values{}), http.StatusBadRequest, "invalid_request")
 	ts.store.failing("AccessToken", func() {
 		ts.want(ts.introspect("web", own.Access), http.StatusServiceUnavailable, "temporarily_unavailable")
+		check("made up, which is no work for the store", "web", oauth.NewSecret(tokens.AccessPrefix))
 	})
 }
 
