@@ -96,7 +96,7 @@ type errorBody struct {
 // strangers must not be able to fill the log. One who hangs up before the
 // answer is no failure of ours.
 func LogError(log *zap.Logger, e *Error, correlationID string) {
-	level, message := zapcore.DebugLevel, "request refused"
+	level, message := zapcore.DebugLevel, "request rejected"
 	if e.Status >= http.StatusInternalServerError && !errors.Is(e.Cause, context.Canceled) {
 		level, message = zapcore.ErrorLevel, "request failed"
 	}
