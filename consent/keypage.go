@@ -55,7 +55,7 @@ func (p *connector) saveKeys(w http.ResponseWriter, r *http.Request, c connectRe
 		return notHere(p.pages.Text())
 	}
 	if !p.limits.AllowPastedKey(r, c.who) {
-		return tooMany(p.pages.Text().TooManyKeys).backTo(c.keyPage)
+		return tooMany(p.pages.Text().TooManyWrong).backTo(c.keyPage)
 	}
 	values := make(map[string]string, len(c.server.Auth.Headers))
 	for i, h := range c.server.Auth.Headers {

@@ -51,8 +51,8 @@ func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a ident
 func (s *signIn) count(r *http.Request, m *identity.Method, who string, id storage.Identity, err error) (storage.Identity, error) {
 	var denied *identity.Denied
 	switch {
-	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongKey(r, who):
-		return id, tooMany(s.text.TooManyKeys)
+	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongSignIn(r, who):
+		return id, tooMany(s.text.TooManyWrong)
 	case err != nil:
 		return id, err
 	case !m.ExcludesStrangers && !s.limits.AllowUnproved(r):

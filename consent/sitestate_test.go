@@ -155,7 +155,7 @@ func (s *site) grantsOf(id storage.Identity) []string {
 func (s *site) exhausted() *site {
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	for _, allow := range []func() bool{
-		func() bool { return s.as.Attempts.AllowWrongKey(r, "") }, func() bool { return s.as.Attempts.AllowPastedKey(r, "") },
+		func() bool { return s.as.Attempts.AllowWrongSignIn(r, "") }, func() bool { return s.as.Attempts.AllowPastedKey(r, "") },
 		func() bool { return s.as.Attempts.AllowUnproved(r) }, func() bool { return s.as.Attempts.AllowConnect(r, "") },
 	} {
 		for allow() { //nolint:revive // counts

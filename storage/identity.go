@@ -2,7 +2,7 @@ package storage
 
 // Identity is who a person proved, or claimed, to be.
 type Identity struct {
-	// Kind names the way of proof: virtual_key, user_id, anonymous, caddy.
+	// Kind names the way to sign in.
 	Kind string `json:"kind"`
 	// Subject is unique within the issuer over all kinds.
 	Subject string `json:"subject"`

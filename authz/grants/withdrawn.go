@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -18,7 +19,8 @@ import (
 
 // What an operator withdraws from the configuration does not pass any more. It
 // also must not come back to life when the operator gives it back, perhaps to
-// somebody else: its grants end for good. So a site keeps in mind what the
+// somebody else: the grants end for good, and so do the pending flows and browser
+// sessions of who was withdrawn. So a site keeps in mind what the
 // configuration before had, across restarts.
 
 // Withdrawals ends what people approved with what the operator took out of the
@@ -35,56 +37,44 @@ func NewWithdrawals(grants *Grants, sessions storage.SessionStore) *Withdrawals 
 	return &Withdrawals{grants, sessions, grants.now()}
 }
 
-// basis is what approvals rest on in a configuration.
-type basis struct {
-	Kinds   []string            `json:"kinds"`
-	Keys    map[string]basisKey `json:"keys"` // by subject
-	Clients []string            `json:"clients"`
-}
-
-// basisKey is what of a virtual key can be withdrawn.
-type basisKey struct {
-	Proof   string   `json:"proof"`
-	Servers []string `json:"servers,omitempty"` // none means all
+// standing is what approvals rest on in a configuration, as the site's value of
+// that name has it. Its JSON is in databases.
+type standing struct {
+	Methods []string                   `json:"kinds"`
+	Listed  map[string]identity.Listed `json:"keys"` // by subject
+	Clients []string                   `json:"clients"`
 }
 
 const (
-	basisValue = "standing"
+	standingValue = "standing"
 	// endingAtOnce is how many grants are being ended at a time: their commits
 	// to disk are shared.
 	endingAtOnce = 64
 	grantsPage   = 1000
 )
 
-func (w *Withdrawals) basis() basis {
-	s := basis{Keys: map[string]basisKey{}}
-	for _, m := range w.grants.cfg.SignIn {
-		s.Kinds = append(s.Kinds, string(m.Kind))
-	}
-	for key := range w.grants.cfg.Keys.All() {
-		id := key.Identity()
-		s.Keys[id.Subject] = basisKey{id.Proof, slices.Sorted(slices.Values(key.Servers))}
-	}
+func (w *Withdrawals) standing() standing {
+	methods := w.grants.cfg.SignIn
+	s := standing{Methods: methods.Bases(), Listed: methods.Listed()}
 	for _, c := range w.grants.cfg.Clients {
 		s.Clients = append(s.Clients, c.ID)
 	}
-	slices.Sort(s.Kinds)
 	slices.Sort(s.Clients)
 	return s
 }
 
 // End ends what people approved with what this configuration has no
-// more: a virtual key that was removed, replaced or may use fewer servers, a way
-// to sign in, a client that the operator named. It is for the configuration
+// more: a listed identity that was removed, has another proof or may use fewer
+// servers, a way to sign in or its proof, a client that the operator named. It is for the configuration
 // that serves, never for one that was refused. Where nothing was withdrawn it
 // costs one read.
 func (w *Withdrawals) End(ctx context.Context) error {
-	now := w.basis()
+	now := w.standing()
 	text, err := json.Marshal(now)
 	if err != nil {
 		return err
 	}
-	value, err := w.grants.store.SiteValue(ctx, w.grants.cfg.Issuer, basisValue, w.grants.now())
+	value, err := w.grants.store.SiteValue(ctx, w.grants.cfg.Issuer, standingValue, w.grants.now())
 	switch {
 	case errors.Is(err, storage.ErrNotFound): // of an earlier release, or new
 		err = w.endAllWithdrawn(ctx, nil)
@@ -98,48 +88,43 @@ func (w *Withdrawals) End(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.grants.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.grants.cfg.Issuer, Name: basisValue, Text: string(text)}); err != nil {
+	if err := w.grants.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.grants.cfg.Issuer, Name: standingValue, Text: string(text)}); err != nil {
 		return oauth.Unavailable(err)
 	}
 	return nil
 }
 
 // endSince ends what was withdrawn since the configuration that text describes.
-func (w *Withdrawals) endSince(ctx context.Context, text string, now basis) error {
-	var before basis
+func (w *Withdrawals) endSince(ctx context.Context, text string, now standing) error {
+	var before standing
 	if err := json.Unmarshal([]byte(text), &before); err != nil {
 		return oauth.Unavailable(err)
 	}
-	for _, subject := range slices.Sorted(maps.Keys(before.Keys)) {
-		if !now.Keys[subject].covers(before.Keys[subject]) {
+	for _, subject := range slices.Sorted(maps.Keys(before.Listed)) {
+		if !now.Listed[subject].Covers(before.Listed[subject]) {
 			if err := w.endWithdrawnOf(ctx, subject); err != nil {
 				return err
 			}
 		}
 	}
-	for _, subject := range slices.Sorted(maps.Keys(now.Keys)) {
-		if !before.Keys[subject].covers(now.Keys[subject]) {
-			if err := w.endEarlier(ctx, subject, before.Keys[subject]); err != nil {
+	for _, subject := range slices.Sorted(maps.Keys(now.Listed)) {
+		if !before.Listed[subject].Covers(now.Listed[subject]) {
+			if err := w.endEarlier(ctx, subject, before.Listed[subject]); err != nil {
 				return err
 			}
 		}
 	}
 	clients := missing(before.Clients, now.Clients)
-	if len(clients) == 0 && len(missing(before.Kinds, now.Kinds)) == 0 {
+	if len(clients) == 0 && len(missing(before.Methods, now.Methods)) == 0 {
 		return nil
 	}
 	return w.endAllWithdrawn(ctx, clients)
 }
 
-// covers reports whether a key is the same as another, and good for all that one is.
-func (k basisKey) covers(other basisKey) bool {
-	return k.Proof == other.Proof && (k.Servers == nil || other.Servers != nil && len(missing(other.Servers, k.Servers)) == 0)
-}
-
-// endEarlier ends what the holder of a key that was given, or may use more
-// servers, has from before that: a request that began under a still earlier
-// configuration, which had the key too, could finish when the key was withdrawn.
-func (w *Withdrawals) endEarlier(ctx context.Context, subject string, before basisKey) error {
+// endEarlier ends what a person who was listed, or may use more servers, has from
+// before that: a request that began under a still earlier configuration, which
+// listed them too, could finish when they were withdrawn.
+func (w *Withdrawals) endEarlier(ctx context.Context, subject string, before identity.Listed) error {
 	grants, err := w.grants.List(ctx, subject)
 	if err != nil {
 		return err
@@ -156,8 +141,8 @@ func missing(before, now []string) []string {
 	return slices.DeleteFunc(slices.Clone(before), func(s string) bool { return slices.Contains(now, s) })
 }
 
-// endWithdrawnOf ends what the holder of a key approved or began with what was
-// withdrawn of it.
+// endWithdrawnOf ends what a listed person approved or began with what was
+// withdrawn from them.
 func (w *Withdrawals) endWithdrawnOf(ctx context.Context, subject string) error {
 	grants, err := w.grants.List(ctx, subject)
 	if err != nil {

@@ -26,6 +26,12 @@ func subject(k Kind, id string) string { return string(k) + ":" + id }
 // Either Identify reads the answer from the form of the Prompt, or the browser
 // is sent elsewhere: Start says where to, and Finish reads what it comes back
 // with.
+//
+// The Proof of its identities stands in every record of them, as it is. It must
+// tell a secret from the one before, and be of no help to whoever looks for the
+// secret: some bytes of a hash are good for a long random secret, as virtual keys
+// must be. A short one, such as a PIN, is found from any hash of it, so there
+// Proof must not be made of the secret.
 type Method struct {
 	Kind Kind
 	// Form is the last segment of the paths of the method: those that its form is
@@ -69,6 +75,11 @@ type Method struct {
 	Current func(r *http.Request) (storage.Identity, bool)
 	// Valid reports whether the configuration still knows an identity.
 	Valid func(id storage.Identity) bool
+	// SharedProof is the Proof of all identities of this kind, if they have the
+	// same. One that has another is not valid.
+	SharedProof string
+	// Listed returns the identities that the configuration lists, by subject.
+	Listed func() map[string]Listed
 	// MayUse reports whether an identity may use an MCP server.
 	MayUse func(id storage.Identity, server string) bool
 }
@@ -76,8 +87,9 @@ type Method struct {
 // Prompt is what a page asks a person for. All words are in English.
 type Prompt struct {
 	Title string
-	// Input is what the person types; nil if they only press the button.
-	Input *Input
+	// Inputs are what the person types, in the order of the form; none if they only
+	// press the button.
+	Inputs []Input
 	// Shown is the FormValue of the person whom the prompt names.
 	Shown string
 	Hint  string
@@ -85,7 +97,8 @@ type Prompt struct {
 	Button string
 }
 
-// Input is a field of a form. Its attributes are those of HTML.
+// Input is a field of a form. Its attributes are those of HTML. Name is its id,
+// too: all methods can be on one page, so no two inputs have the same.
 type Input struct {
 	Name, Type, Label, Autocomplete string
 	MaxLength                       int
@@ -118,7 +131,10 @@ type Answer struct {
 // Denied is the error for a person who could not be identified.
 type Denied struct {
 	Code string // of one of the method's Messages
-	// Guess tells that they may be guessing a secret, so that it counts.
+	// Guess tells that a secret was wrong. Wrong ones are counted: beyond the limit
+	// people hear that there were too many, and the operator is warned. It does not
+	// keep a right one from passing, so that nobody is locked out by what others
+	// send, and so does not protect a secret short enough to be guessed.
 	Guess bool
 	Cause error // logged, never shown
 }
@@ -144,7 +160,7 @@ func (ms Methods) Of(kind string) *Method {
 // in use, and vouches for it.
 func (ms Methods) Valid(id storage.Identity) bool {
 	m := ms.Of(id.Kind)
-	return m != nil && (m.Valid == nil || m.Valid(id))
+	return m != nil && (m.SharedProof == "" || m.SharedProof == id.Proof) && (m.Valid == nil || m.Valid(id))
 }
 
 // MayUse reports whether an identity may use an MCP server.

@@ -19,7 +19,7 @@ import (
 func TestSubjectsOfKindsAreDisjoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`(virtual_key:|caddy:|user_id:|anonymous:)?[a-z:]{1,20}`).Draw(t, "name")
-		declared, err := FromUserID(name)
+		declared, err := fromUserID(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,6 +45,9 @@ func TestSubjectsOfKindsAreDisjoint(t *testing.T) {
 // which it is found with another.
 func TestBuiltinMethodsAreComplete(t *testing.T) {
 	seen := map[string]Kind{}
+	for _, hidden := range []string{"identity", "flow_id", "ticket", "focus", "csrf_token"} {
+		seen["id"+hidden] = "the pages"
+	}
 	unique := func(m Method, what, value string) {
 		t.Helper()
 		if other, taken := seen[what+value]; taken || value == "" {
@@ -56,6 +59,7 @@ func TestBuiltinMethodsAreComplete(t *testing.T) {
 	for _, m := range Builtin(Options{}) {
 		unique(m, "kind", string(m.Kind))
 		unique(m, "form", m.Form)
+		unique(m, "id", m.Form+"-hint")
 		for code, text := range m.Messages {
 			if unique(m, "code", code); text == "" {
 				t.Errorf("%s: no message for %s", m.Kind, code)
@@ -66,8 +70,16 @@ func TestBuiltinMethodsAreComplete(t *testing.T) {
 		}
 		for _, inFlow := range []bool{true, false} {
 			p := m.Prompt(r, inFlow)
-			if p.Title == "" || p.Hint == "" || p.Input != nil && (p.Button == "" || p.Input.Name == "" || p.Input.Label == "" || p.Input.MaxLength == 0) {
+			if p.Title == "" || p.Hint == "" || len(p.Inputs) > 0 && p.Button == "" {
 				t.Errorf("%s: prompt %+v", m.Kind, p)
+			}
+			if !inFlow {
+				continue
+			}
+			for _, in := range p.Inputs {
+				if unique(m, "id", in.Name); in.Label == "" || in.Type == "" || in.MaxLength == 0 {
+					t.Errorf("%s: input %+v", m.Kind, in)
+				}
 			}
 		}
 		if m.Identify == nil {

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestFromUserID(t *testing.T) {
+func TestUserID(t *testing.T) {
 	tests := map[string]struct {
 		in, name string
 		ok       bool
@@ -38,9 +38,9 @@ func TestFromUserID(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			id, err := FromUserID(tt.in)
-			if (err == nil) != tt.ok || err != nil && !errors.Is(err, errUserID) {
-				t.Fatalf("FromUserID(%q) = %v, want ok %v", tt.in, err, tt.ok)
+			id, err := fromUserID(tt.in)
+			if (err == nil) != tt.ok || err != nil && !errors.Is(err, errName) {
+				t.Fatalf("fromUserID(%q) = %v, want ok %v", tt.in, err, tt.ok)
 			}
 			if id.Name != tt.name {
 				t.Errorf("name = %q, want %q", id.Name, tt.name)
@@ -52,22 +52,22 @@ func TestFromUserID(t *testing.T) {
 	}
 }
 
-func FuzzFromUserID(f *testing.F) {
+func FuzzUserID(f *testing.F) {
 	for _, s := range []string{"alice", "", "a\u202eb", "\xff", "virtual_key:alice"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		id, err := FromUserID(in)
+		id, err := fromUserID(in)
 		if err != nil {
 			return
 		}
 		if !utf8.ValidString(id.Name) || strings.ContainsFunc(id.Name, unicode.IsControl) {
 			t.Errorf("accepted %q", id.Name)
 		}
-		if n := utf8.RuneCountInString(id.Name); n == 0 || n > MaxUserID {
+		if n := utf8.RuneCountInString(id.Name); n == 0 || n > MaxName {
 			t.Errorf("accepted %d characters", n)
 		}
-		again, err := FromUserID(id.Name)
+		again, err := fromUserID(id.Name)
 		if err != nil || again != id {
 			t.Errorf("%q is not stable: %+v, %v", id.Name, again, err)
 		}

@@ -22,8 +22,8 @@ func ByVirtualKey(keys *VirtualKeys) Method {
 		Prompt: func(*http.Request, bool) Prompt {
 			return Prompt{
 				Title: "Virtual key", Button: "Continue with key",
-				Input: &Input{Name: "vk", Type: "password", Label: "Your key", Autocomplete: "current-password", MaxLength: 512},
-				Hint:  "The key that the operator of this site gave you. The application never sees it.",
+				Inputs: []Input{{Name: "vk", Type: "password", Label: "Your key", Autocomplete: "current-password", MaxLength: 512}},
+				Hint:   "The key that the operator of this site gave you. The application never sees it.",
 			}
 		},
 		Identify: func(r *http.Request) (storage.Identity, error) {
@@ -33,7 +33,8 @@ func ByVirtualKey(keys *VirtualKeys) Method {
 			}
 			return key.Identity(), nil
 		},
-		Valid: keys.isValid,
+		Valid:  keys.isValid,
+		Listed: keys.listed,
 		MayUse: func(id storage.Identity, server string) bool {
 			key := keys.behind(id.Subject)
 			return key != nil && key.Allows(server)
@@ -117,4 +118,14 @@ func (s *VirtualKeys) All() iter.Seq[*Key] {
 		return func(func(*Key) bool) {}
 	}
 	return maps.Values(s.byHash)
+}
+
+// listed returns what can be withdrawn of the keys.
+func (s *VirtualKeys) listed() map[string]Listed {
+	all := map[string]Listed{}
+	for k := range s.All() {
+		id := k.Identity()
+		all[id.Subject] = Listed{id.Proof, slices.Sorted(slices.Values(k.Servers))}
+	}
+	return all
 }

@@ -14,12 +14,13 @@ var ErrTooManyAttempts = &oauth.Error{
 	Description: "Too many failed attempts; try again shortly.",
 }
 
-// How many wrong virtual keys are told so per minute. A right one always
-// passes: it is a random secret that nobody guesses at any rate, and whoever
-// shares an address with somebody who guesses must not be shut out.
+// How many wrong secrets people are told of per minute when they sign in. A right
+// one always passes: whoever shares an address with somebody who guesses must not
+// be shut out, and a virtual key is a random secret that nobody guesses at any
+// rate. What could be guessed is not protected by this.
 const (
-	wrongKeysPerPerson  = 10
-	wrongKeysPerAddress = 30
+	wrongSignInsPerPerson  = 10
+	wrongSignInsPerAddress = 30
 )
 
 // How many keys for MCP servers may be pasted per minute. Each is tried at the
@@ -68,11 +69,11 @@ type Attempts struct {
 	Logger            *zap.Logger
 }
 
-// AllowWrongKey reports whether somebody who gave a wrong virtual key may hear
+// AllowWrongSignIn reports whether somebody who signs in with a wrong secret may hear
 // so, or has given too many. who is a flow's ID, or empty for nobody yet; the
 // address of the request counts too. Each call counts.
-func (a *Attempts) AllowWrongKey(r *http.Request, who string) bool {
-	return a.reported(r, signIn, a.allowPerson(r, "wrong_key", who, wrongKeysPerPerson, wrongKeysPerAddress))
+func (a *Attempts) AllowWrongSignIn(r *http.Request, who string) bool {
+	return a.reported(r, signIn, a.allowPerson(r, "wrong_sign_in", who, wrongSignInsPerPerson, wrongSignInsPerAddress))
 }
 
 // AllowPastedKey reports whether who, a flow's ID or a subject, may have one

@@ -156,7 +156,7 @@ var English = Text{
 	Changed:         "Who you are, or what is connected, changed since the page was shown. Nothing was granted.",
 	ChangedTitle:    "Something changed",
 	ChangedNext:     "Perhaps you changed it in another window. Go back to see how things are now, and decide again.",
-	TooManyKeys:     "Too many keys were tried.",
+	TooManyWrong:    "Too many keys were tried.",
 	TooManySignIns:  "Too many sign-ins came from here.",
 	TooManyConnects: "Too many connections were begun.",
 

@@ -120,7 +120,7 @@ type Text struct {
 
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
-	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyKeys, TooManySignIns, TooManyConnects, Unavailable,
+	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyWrong, TooManySignIns, TooManyConnects, Unavailable,
 	ConnectOtherBrowser, UnknownServer, LoginEnded, LoginNext, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, ConnectNext, SignedOut, SignedOutNext, ForgedNext string
 }
 

@@ -59,8 +59,8 @@ func resolveVirtualKeys(s *Site, resolve Resolver) error {
 // pages, and servers behind compare them in their own ways. seen are those that
 // came before, by what they look like.
 func checkKeyName(path, name string, seen map[string]string) error {
-	if id, err := identity.FromUserID(name); err != nil || id.Name != name {
-		return Errorf(path, "%q is not a name; use 1 to %d visible characters, without space at the ends", name, identity.MaxUserID)
+	if clean, err := identity.CleanName(name); err != nil || clean != name {
+		return Errorf(path, "%q is not a name; use 1 to %d visible characters, without space at the ends", name, identity.MaxName)
 	}
 	look := cases.Fold().String(norm.NFKC.String(name))
 	other, taken := seen[look]
