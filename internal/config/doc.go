@@ -4,7 +4,9 @@
 // left out.
 //
 // It owns what can be configured, the defaults and every check that needs no
-// Caddy. Errors name the field by its path in the JSON, such as
+// Caddy. A function called resolve... checks a part of the configuration and
+// settles it: it replaces placeholders, fills in defaults, or derives what the run
+// time needs. One called check... changes nothing of it. Errors name the field by its path in the JSON, such as
 // servers[1].auth.client_id. It never reads a file, asks anybody or keeps
 // state, and no error repeats a secret.
 package config

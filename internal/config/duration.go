@@ -25,6 +25,8 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+func (Duration) describe() string { return `a duration, such as "15m", "1h" or "30d"` }
+
 const maxDurationLen = 1024
 
 var daysPattern = regexp.MustCompile(`[-+.0-9]+d`)

@@ -164,9 +164,9 @@ var neverPassed = []string{
 	"X-Rewrite-Url", "X-Http-Method*", "X-Method-Override", "X-Accel-*", "X-Sendfile*",
 }
 
-// checkPassHeaders settles what of a client's request headers goes on to each
+// resolvePassHeaders settles what of a client's request headers goes on to each
 // server.
-func checkPassHeaders(s *Site, _ Resolver) error {
+func resolvePassHeaders(s *Site, _ Resolver) error {
 	everywhere := callerHeaders(s)
 	for i, server := range s.Servers {
 		path := Index("servers", i) + ".pass_headers"

@@ -121,15 +121,38 @@ func checkJSONDuration(path string, data json.RawMessage) error {
 	return nil
 }
 
+// described is a type of this package with JSON of its own.
+type described interface {
+	// describe says what an operator writes.
+	describe() string
+}
+
 func wrongType(path string, data json.RawMessage, t reflect.Type) error {
-	want := map[reflect.Kind]string{
-		reflect.Struct: "an object", reflect.Map: "an object", reflect.Slice: "a list", reflect.String: "a text in quotes",
-		reflect.Bool: "true or false", reflect.Int: "a whole number",
-	}[t.Kind()]
-	if t == durationType {
-		want = "a duration, such as \"15m\", \"1h\" or \"30d\""
+	return Errorf(path, "must be %s, not %s", wanted(t), kindOfJSON(data))
+}
+
+// wanted says what a value of the type is in JSON.
+func wanted(t reflect.Type) string {
+	if d, ok := reflect.Zero(t).Interface().(described); ok {
+		return d.describe()
 	}
-	return Errorf(path, "must be %s, not %s", want, kindOfJSON(data))
+	switch k := t.Kind(); k {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a text in quotes"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	default:
+		if k >= reflect.Int && k <= reflect.Uint64 {
+			return "a whole number"
+		}
+		return "something else"
+	}
 }
 
 // kindOfJSON tells what a value is without showing it: it can be a secret.

@@ -75,7 +75,7 @@ type Branding struct {
 func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 	r := *s
 	for _, step := range []func(*Site, Resolver) error{
-		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, checkPassHeaders,
+		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, resolvePassHeaders,
 		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders,
 		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes,
 		checkOrigins, resolveBranding, checkInsecure,
