@@ -43,7 +43,7 @@ func TestEveryOption(t *testing.T) {
 		for _, u := range usages(b.grammar) {
 			o := option[any]{args: strings.TrimPrefix(u.option, strings.Fields(u.option)[0]), block: u.block}
 			o.name = strings.Fields(u.option)[0]
-			good := o.name + samples(o)
+			good := o.name + samples(t, o)
 			if !u.repeats && u.block == nil {
 				refused("twice", good+"\n"+good, "already set on line")
 			}
@@ -73,8 +73,19 @@ func TestEveryOption(t *testing.T) {
 	}
 }
 
+// sampleOf has a value of each kind that the grammar names.
+var sampleOf = map[string]string{
+	"<duration>": "1h", "<count>": "5", "<count per address>": "5", "<registrations per minute and address>": "5",
+	"<json>": "`{\"keys\":[]}`",
+	// What is read as a text: whether it is a good one is not asked here.
+	"<#rrggbb>": "{env.X}", "<description>": "{env.X}", "<file>": "{env.X}", "<host>": "{env.X}", "<id>": "{env.X}", "<id|placeholder>": "{env.X}",
+	"<name>": "{env.X}", "<origin>": "{env.X}", "<path>": "{env.X}", "<placeholder>": "{env.X}", "<scheme>": "{env.X}", "<scope>": "{env.X}",
+	"<sha256:hash|placeholder>": "{env.X}", "<text>": "{env.X}", "<upstream URL>": "{env.X}", "<uri>": "{env.X}", "<url>": "{env.X}", "<value>": "{env.X}",
+}
+
 // samples returns arguments that an option can be read with.
-func samples(o option[any]) string {
+func samples(t *testing.T, o option[any]) string {
+	t.Helper()
 	var b strings.Builder
 	for _, a := range o.arguments() {
 		switch {
@@ -82,14 +93,12 @@ func samples(o option[any]) string {
 			return b.String()
 		case a.words != nil:
 			b.WriteString(" " + a.words[0])
-		case a.text == "<duration>":
-			b.WriteString(" 1h")
-		case strings.HasPrefix(a.text, "<count") || strings.HasPrefix(a.text, "<registrations"):
-			b.WriteString(" 5")
-		case a.text == "<json>":
-			b.WriteString(" `{\"keys\":[]}`")
 		default:
-			b.WriteString(" {env.X}")
+			sample, known := sampleOf[a.text]
+			if !known {
+				t.Fatalf("%s %s: write into sampleOf what can be read as %s", o.name, o.args, a.text)
+			}
+			b.WriteString(" " + sample)
 		}
 	}
 	return b.String()

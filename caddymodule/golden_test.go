@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // goldenValues are tried as argument of every option.
@@ -144,6 +147,56 @@ const goldenSite = `{
 	"max_unused": 6, "max_unproved": 7, "unused_lifetime": "2h", "redirect_schemes": ["com.example.app"]},
 "allowed_origins": ["https://app.example"], "branding": {"name": "N", "accent": "#0a7d4f"}, "insecure_allow_loopback": true
 }`
+
+// A field that goldenSite lacks would be judged by no test that goes through it.
+func TestGoldenSiteHasEveryField(t *testing.T) {
+	var site any
+	if err := json.Unmarshal([]byte(goldenSite), &site); err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range unset("", reflect.TypeFor[config.Site](), []any{site}) {
+		t.Errorf("goldenSite lacks %s; write it there, then go test ./caddymodule -run Judged -update", field)
+	}
+}
+
+// unset returns the fields of a type that are in none of the values, which are
+// JSON of that type.
+func unset(path string, typ reflect.Type, values []any) []string {
+	switch typ.Kind() {
+	case reflect.Pointer:
+		return unset(path, typ.Elem(), values)
+	case reflect.Slice:
+		var entries []any
+		for _, value := range values {
+			list, _ := value.([]any)
+			entries = append(entries, list...)
+		}
+		return unset(path+"[]", typ.Elem(), entries)
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	var missing []string
+	for _, f := range reflect.VisibleFields(typ) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		var found []any
+		for _, value := range values {
+			if member, ok := value.(map[string]any)[name]; ok {
+				found = append(found, member)
+			}
+		}
+		field := strings.TrimPrefix(path+"."+name, ".")
+		if len(found) == 0 {
+			missing = append(missing, field)
+			continue
+		}
+		missing = append(missing, unset(field, f.Type, found)...)
+	}
+	return missing
+}
 
 // goldenJSON are put in the place of every value.
 var goldenJSON = []string{
