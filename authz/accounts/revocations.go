@@ -158,7 +158,7 @@ func (rv *revoker) claimNew(r *storage.ProviderRevocation) {
 func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, opened secrets) (answers bool, err error) {
 	s, configured := rv.servers[r.Server]
 	if !configured {
-		s = &config.Server{ID: r.Server, Auth: new(config.Auth)} // the binding and our registration may be all that it takes
+		s = &config.Server{ID: r.Server, Auth: new(config.Auth)} // without its quirks: the binding and our registration may be all that it takes
 	}
 	skip, err := rv.mustSkip(ctx, opened)
 	if err != nil {

@@ -123,9 +123,12 @@ type secrets struct {
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }
 
-// binding is all that a later request to the provider depends on. It was found
+// binding says where tokens may be sent, as whose and for what. It was found
 // before the person left for the provider and stays with the tokens: whatever
-// the server says later, they are sent nowhere else.
+// the server says later, they are sent nowhere else. How a request is made (the
+// quirks, our profile, the secret of a configured client) is up to the
+// configuration that serves; of a server that has left it, a revocation has the
+// binding alone.
 type binding struct {
 	// Origin is of the server that the credentials are for. They go nowhere else.
 	Origin string `json:"origin"`

@@ -19,6 +19,12 @@
 //     ServeHTTP between session and account: by then the request was read
 //     (Call.request), and no credential was looked for. It has to have the body
 //     read for its servers, as ServeHTTP does for those with accounts.
+//   - A rule about the body itself, such as its size, comes before Hold in
+//     ServeHTTP: it has to work for bodies that are held and for those that are
+//     streamed, which is all of them where a Server has no Auth.
+//   - What is answered in the server's place after the call was sent is an answer
+//     of the transport (replace in response.go), not an error: an error would count
+//     against the server's health, and be tried again.
 //   - Another way to forward, such as to several servers at once, is a Forwarder
 //     beside Proxy, chosen where a Server is made.
 //   - What counts, times or reports calls goes around the stages in ServeHTTP.
