@@ -27,9 +27,13 @@ type challenge struct {
 func newChallenge(metadataURL string, required []string) challenge {
 	c := challenge{metadataURL: metadataURL, fixed: map[string]*oauth.PreparedError{}}
 	scope := strings.Join(oauth.WithoutOfflineAccess(required), " ")
-	c.fixed[missingToken.Code] = oauth.PrepareError(&missingToken, oauth.BearerChallenge(nil, metadataURL, scope))
-	for _, e := range []*oauth.Error{&malformedRequest, &invalidToken} {
-		c.fixed[e.Code] = oauth.PrepareError(e, oauth.BearerChallenge(e, metadataURL, scope))
+	for _, e := range []oauth.Error{missingToken, malformedRequest, invalidToken} {
+		b := oauth.BearerChallenge{ResourceMetadata: metadataURL, Scope: scope}
+		if e.Code != missingToken.Code {
+			b.Error, b.Description = e.Code, e.Description
+		}
+		e.Challenge = b.String()
+		c.fixed[e.Code] = oauth.PrepareError(&e)
 	}
 	return c
 }
@@ -56,7 +60,10 @@ func (g *Gate) rejectScope(w http.ResponseWriter, r *http.Request, c *tokens.Cal
 // challengeScope answers that a token with these scopes is needed.
 func (g *Gate) challengeScope(w http.ResponseWriter, r *http.Request, scopes []string) {
 	e := insufficientScope
-	e.Challenge = oauth.BearerChallenge(&e, g.challengeOf(r).metadataURL, strings.Join(oauth.WithoutOfflineAccess(scopes), " "))
+	e.Challenge = oauth.BearerChallenge{
+		Error: e.Code, Description: e.Description, ResourceMetadata: g.challengeOf(r).metadataURL,
+		Scope: strings.Join(oauth.WithoutOfflineAccess(scopes), " "),
+	}.String()
 	e.Write(w, g.log)
 }
 

@@ -166,18 +166,29 @@ func isTokenChar(c byte) bool {
 	return isAlnum(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// BearerChallenge returns the WWW-Authenticate of a protected resource (RFC 6750
-// section 3, RFC 9728 section 5.1). A request without a credential did nothing
-// wrong, so its challenge has no error: e is nil.
-func BearerChallenge(e *Error, metadataURL, scope string) string {
+// BearerChallenge is the WWW-Authenticate of a protected resource (RFC 6750
+// section 3, RFC 9728 section 5.1). What is empty is left out; one at least must
+// not be. A request without a credential did nothing wrong, so its challenge has
+// no error.
+type BearerChallenge struct {
+	Realm, Error, Description string
+	ResourceMetadata          string // a URL
+	Scope                     string // space-separated
+}
+
+// String returns the value of the header. Nothing in it is escaped: all of it is
+// ours, or was checked.
+func (c BearerChallenge) String() string {
 	var b strings.Builder
-	b.WriteString("Bearer ")
-	if e != nil {
-		b.WriteString(`error="` + e.Code + `", error_description="` + e.Description + `", `)
-	}
-	b.WriteString(`resource_metadata="` + metadataURL + `"`)
-	if scope != "" {
-		b.WriteString(`, scope="` + scope + `"`)
+	separator := "Bearer "
+	for _, param := range [...][2]string{
+		{"realm", c.Realm}, {"error", c.Error}, {"error_description", c.Description},
+		{"resource_metadata", c.ResourceMetadata}, {"scope", c.Scope},
+	} {
+		if param[1] != "" {
+			b.WriteString(separator + param[0] + `="` + param[1] + `"`)
+			separator = ", "
+		}
 	}
 	return b.String()
 }

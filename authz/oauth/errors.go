@@ -111,25 +111,24 @@ func LogError(log *zap.Logger, e *Error, correlationID string) {
 // PreparedError is an error response that lacks nothing but its correlation id.
 // Strangers are refused as often as they like, so it has to cost little.
 type PreparedError struct {
-	reason    *Error
-	challenge string
-	body      []byte // up to the correlation id
+	reason *Error
+	body   []byte // up to the correlation id
 }
 
-// PrepareError returns the response for the reason, with the challenge.
-func PrepareError(reason *Error, challenge string) *PreparedError {
+// PrepareError returns the response for the reason, which has a Challenge.
+func PrepareError(reason *Error) *PreparedError {
 	body, err := json.Marshal(errorBody{Error: reason.Code, Description: reason.Description})
 	if err != nil {
 		panic(err) // strings cannot fail
 	}
-	return &PreparedError{reason, challenge, bytes.TrimSuffix(body, []byte(`"}`))}
+	return &PreparedError{reason, bytes.TrimSuffix(body, []byte(`"}`))}
 }
 
 // Write answers, and logs the error under a correlation id.
 func (f *PreparedError) Write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()
 	LogError(log, f.reason, id)
-	w.Header().Set("WWW-Authenticate", f.challenge)
+	w.Header().Set("WWW-Authenticate", f.reason.Challenge)
 	body := make([]byte, 0, len(f.body)+len(id)+2)
 	writeDocument(w, f.reason.Status, append(append(append(body, f.body...), id...), `"}`...))
 }

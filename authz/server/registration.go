@@ -163,15 +163,17 @@ func (e *registrationEndpoint) wrongToken(r *http.Request, kind string) error {
 	return invalidRegistrationToken(true)
 }
 
-// invalidRegistrationToken is the 401 of RFC 6750 section 3.1; a request that
-// brought no token is told no error (section 3).
+// invalidRegistrationToken is the 401 of RFC 6750 section 3.1. A request that
+// brought no token is told no error, but a challenge has one parameter at least
+// (section 3).
 func invalidRegistrationToken(presented bool) *oauth.Error {
 	e := &oauth.Error{
 		Status: http.StatusUnauthorized, Code: "invalid_token",
-		Description: "The request needs a valid access token for registration.", Challenge: "Bearer",
+		Description: "The request needs a valid access token for registration.",
+		Challenge:   oauth.BearerChallenge{Realm: "client registration"}.String(),
 	}
 	if presented {
-		e.Challenge = `Bearer error="invalid_token"`
+		e.Challenge = oauth.BearerChallenge{Error: e.Code}.String()
 	}
 	return e
 }

@@ -69,7 +69,7 @@ func TestRegistrationToken_G12(t *testing.T) {
 	t.Run("no token", func(t *testing.T) {
 		w := ts.send(http.MethodGet, a.path(), "")
 		ts.refused(w, http.StatusUnauthorized, "invalid_token")
-		if w.Header().Get("WWW-Authenticate") != "Bearer" {
+		if w.Header().Get("WWW-Authenticate") != `Bearer realm="client registration"` {
 			t.Errorf("challenge %q", w.Header().Get("WWW-Authenticate"))
 		}
 	})
