@@ -44,7 +44,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	}
 	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	deps := server.Deps{
-		Store: state.store, Clients: h.clients, Keys: keys, Tokens: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
+		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
 		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys, strangers)

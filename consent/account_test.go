@@ -95,10 +95,10 @@ func TestAccountForms(t *testing.T) {
 	s.approved(letIn("mine", alice()), letIn("other", alice()), letIn("theirs", userIdentity("bob")))
 	s.broker.connected(alice().Subject, "notion", storage.Active)
 
-	if w := s.act(revokePath, "grant", "mine"); w.Header().Get("Location") != accountPath || !slices.Equal(s.grantsOf(alice()), []string{"other"}) {
+	if w := s.act(revokeGrantPath, "grant", "mine"); w.Header().Get("Location") != accountPath || !slices.Equal(s.grantsOf(alice()), []string{"other"}) {
 		t.Errorf("revoke: %d, left %v", w.Code, s.grantsOf(alice()))
 	}
-	if w := s.act(revokePath, "grant", "theirs"); w.Header().Get("Location") != accountPath || len(s.grantsOf(userIdentity("bob"))) != 1 {
+	if w := s.act(revokeGrantPath, "grant", "theirs"); w.Header().Get("Location") != accountPath || len(s.grantsOf(userIdentity("bob"))) != 1 {
 		t.Errorf("somebody else's grant: %d, left %v", w.Code, s.grantsOf(userIdentity("bob")))
 	}
 	if w := s.act(disconnectPath, "server", "notion"); w.Header().Get("Location") != accountPath ||
@@ -133,7 +133,7 @@ func TestAccountForms(t *testing.T) {
 
 func TestAccountFormsForged_I04(t *testing.T) {
 	for _, path := range []string{
-		revokePath, disconnectPath, accountConnectPath, accountKeyPath, signOutPath, signOutEverywherePath, accountFormsPath + "user-id",
+		revokeGrantPath, disconnectPath, accountConnectPath, accountKeyPath, signOutPath, signOutEverywherePath, accountFormsPath + "user-id",
 	} {
 		t.Run(path, func(t *testing.T) {
 			s := home(t, alice())

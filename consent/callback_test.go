@@ -11,7 +11,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -114,7 +113,7 @@ func TestProblemsInWords_I18_K19(t *testing.T) {
 			begun := s.pressConnect("notion")
 			for _, w := range []*httptest.ResponseRecorder{back, begun} {
 				u, err := url.Parse(w.Header().Get("Location"))
-				if w.Code != http.StatusSeeOther || err != nil || u.Path != server.ServicesPath {
+				if w.Code != http.StatusSeeOther || err != nil || u.Path != servicesPath {
 					t.Fatalf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 				}
 				page := s.get(u.String()).Body.String()

@@ -141,7 +141,7 @@ func TestWalkAccount_I15(t *testing.T) {
 	if got := w.carries("user_id:alice", "notion"); got != "Bearer at-again-2" {
 		t.Errorf("after connecting again, calls carry %q", got)
 	}
-	page = b.follow(b.press(page, revokePath, nil))
+	page = b.follow(b.press(page, revokeGrantPath, nil))
 	if !strings.Contains(shows(page), "None at the moment.") {
 		t.Errorf("after revoking:\n%s", shows(page))
 	}

@@ -19,12 +19,18 @@ import (
 // accountPath is where people look after what they let in.
 const accountPath = "/oauth/account"
 
+// Paths of the pages of a flow behind its first, which is server.ConsentPath.
+const (
+	servicesPath = server.ConsentPath + "/mcps"
+	flowKeyPath  = server.ConsentPath + "/key"
+)
+
 // Paths of the forms of a flow.
 const (
-	submitPath      = server.ConsentFormsPath + "submit"
-	flowConnectPath = "/api/oauth/per-user/upstream/authorize"
-	flowPastePath   = "/api/oauth/per-user/upstream/key"
-	flowKeyPath     = "/oauth/consent/key" // a page
+	flowFormsPath   = server.EndpointPrefix + "consent/"
+	submitPath      = flowFormsPath + "submit"
+	flowConnectPath = server.EndpointPrefix + "upstream/authorize"
+	flowPastePath   = server.EndpointPrefix + "upstream/key"
 )
 
 // Paths of the forms of the account and connect pages.
@@ -34,7 +40,7 @@ const (
 	accountKeyPath        = accountFormsPath + "key" // a page too
 	answerPath            = accountFormsPath + "answer"
 	disconnectPath        = accountFormsPath + "disconnect"
-	revokePath            = accountFormsPath + "revoke"
+	revokeGrantPath       = accountFormsPath + "revoke"
 	signOutPath           = accountFormsPath + "sign-out"
 	signOutEverywherePath = accountFormsPath + "sign-out-everywhere"
 )
@@ -116,15 +122,15 @@ func (c *Consent) Routes() []server.Route {
 	signedIn := c.requests.signedIn
 	routes := []server.Route{
 		{Path: server.ConsentPath, Handler: page(c.identity.show)},
-		{Path: server.ServicesPath, Handler: page(c.services.show)},
+		{Path: servicesPath, Handler: page(c.services.show)},
 		{Path: submitPath, Handler: form(c.services.submit)},
 		{Path: accountPath, Handler: visit(c.account.show)},
-		{Path: revokePath, Handler: act(signedIn(c.account.revoke))},
+		{Path: revokeGrantPath, Handler: act(signedIn(c.account.revoke))},
 		{Path: signOutPath, Handler: act(c.account.signOut)},
 		{Path: signOutEverywherePath, Handler: act(signedIn(c.account.signOutEverywhere))},
 	}
 	for _, m := range c.methods() {
-		routes = append(routes, server.Route{Path: server.ConsentFormsPath + m.Form, Handler: form(c.identity.accept(m.Kind))})
+		routes = append(routes, server.Route{Path: flowFormsPath + m.Form, Handler: form(c.identity.accept(m.Kind))})
 		if !m.SingleUse {
 			routes = append(routes, server.Route{Path: accountFormsPath + m.Form, Handler: act(c.signIn.accept(m.Kind))})
 		}

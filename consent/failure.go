@@ -38,7 +38,7 @@ func (f *failure) Unwrap() error { return f.cause }
 // the case now: who they are, or what is connected.
 func changed(t *pages.Text, f *flows.Flow) *failure {
 	failed := refuse(http.StatusConflict, t.Changed).next(t.ChangedNext).
-		backTo(pageURL(server.ServicesPath, f, "")).because(flows.ErrChanged)
+		backTo(pageURL(servicesPath, f, "")).because(flows.ErrChanged)
 	failed.Title = t.ChangedTitle
 	return failed
 }

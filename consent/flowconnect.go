@@ -8,7 +8,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -66,7 +65,7 @@ func (p *flowConnect) toButton() http.Handler {
 		if err != nil {
 			return err
 		}
-		p.pages.Redirect(w, pageURL(server.ServicesPath, f, "", "focus", id))
+		p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", id))
 		return nil
 	})
 }
@@ -89,7 +88,7 @@ func (p *flowConnect) target(r *http.Request, f *flows.Flow, values url.Values) 
 	}
 	return connectRequest{
 		server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
-		returnTo: pageURL(server.ServicesPath, f, "", "server", s.ID, "chosen", chosen),
+		returnTo: pageURL(servicesPath, f, "", "server", s.ID, "chosen", chosen),
 		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
 	}, nil
 }

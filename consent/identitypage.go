@@ -21,7 +21,7 @@ type fields struct {
 }
 
 func fieldsOf(f *flows.Flow) fields {
-	return fields{FlowID: f.SealedID, CSRFToken: f.CSRFToken, FormsPath: server.ConsentFormsPath}
+	return fields{FlowID: f.SealedID, CSRFToken: f.CSRFToken, FormsPath: flowFormsPath}
 }
 
 // identityPage is where the person in a flow says who they are.
@@ -86,6 +86,6 @@ func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.
 	if err := p.flows.Identify(r.Context(), f, id); err != nil {
 		return err
 	}
-	p.pages.Redirect(w, pageURL(server.ServicesPath, f, "", "focus", p.connections.serverID(focus)))
+	p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", p.connections.serverID(focus)))
 	return nil
 }

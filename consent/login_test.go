@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -58,7 +57,7 @@ func loginSite(t *testing.T, e *elsewhere, more ...identity.Method) *walk {
 	})
 }
 
-const companyForm = server.ConsentFormsPath + "company"
+const companyForm = flowFormsPath + "company"
 
 // leaves presses the button of a page that sends the browser elsewhere, and
 // returns the answer with which the browser comes back.

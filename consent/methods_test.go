@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -12,7 +11,7 @@ import (
 func TestMethodsFitThePages(t *testing.T) {
 	taken := map[string]bool{
 		submitPath: true, accountConnectPath: true, accountKeyPath: true, answerPath: true, disconnectPath: true,
-		revokePath: true, signOutPath: true, signOutEverywherePath: true,
+		revokeGrantPath: true, signOutPath: true, signOutEverywherePath: true,
 	}
 	for _, m := range identity.Builtin(identity.Options{}) {
 		for code := range m.Messages {
@@ -20,7 +19,7 @@ func TestMethodsFitThePages(t *testing.T) {
 				t.Errorf("%s: the pages have a message with the code %s", m.Kind, code)
 			}
 		}
-		if taken[server.ConsentFormsPath+m.Form] || taken[accountFormsPath+m.Form] {
+		if taken[flowFormsPath+m.Form] || taken[accountFormsPath+m.Form] {
 			t.Errorf("%s: the pages have a form at %s", m.Kind, m.Form)
 		}
 	}

@@ -42,7 +42,7 @@ func TestWalkConsentIsNotRemembered_I07(t *testing.T) {
 				}
 				page := nothing("the first page", b.open(link))
 				mustAnswer(t, page, http.StatusOK)
-				nothing("the services page of nobody", b.open(strings.Replace(link, server.ConsentPath, server.ServicesPath, 1)))
+				nothing("the services page of nobody", b.open(strings.Replace(link, server.ConsentPath, servicesPath, 1)))
 
 				page = b.follow(b.press(page, userIDPath, url.Values{"user_id": {"alice"}}))
 				nothing("the services page", page)

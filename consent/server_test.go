@@ -145,7 +145,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	}
 	w := &walk{t: t, mux: http.NewServeMux(), clock: oauthtest.NewClock(time.Now()), store: store, servers: servers}
 	deps := server.Deps{
-		Store: store, Clients: []clients.Client{editor}, Keys: keys, Tokens: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
+		Store: store, Clients: []clients.Client{editor}, Keys: keys, TokenCache: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
 		Egress: egress.New(egress.Options{}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.clock.Now,
 	}

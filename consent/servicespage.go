@@ -129,7 +129,7 @@ func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.F
 func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	resources := r.PostForm["resource"]
 	if len(resources) == 0 {
-		p.pages.Redirect(w, pageURL(server.ServicesPath, f, pages.CodeNoServer))
+		p.pages.Redirect(w, pageURL(servicesPath, f, pages.CodeNoServer))
 		return nil
 	}
 	statuses, err := p.connections.inFlow(r.Context(), f)
@@ -137,7 +137,7 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 		return err
 	}
 	if missing := p.missing(f, resources, statuses); missing != "" {
-		p.pages.Redirect(w, pageURL(server.ServicesPath, f, pages.CodeRequired,
+		p.pages.Redirect(w, pageURL(servicesPath, f, pages.CodeRequired,
 			"server", missing, "chosen", chosenIDs(p.flows.Servers(f), resources)))
 		return nil
 	}

@@ -102,7 +102,7 @@ func TestSignOut_I15(t *testing.T) {
 	if w := s.act(signOutPath); w.Header().Get("Location") != accountPath || s.person() != nil {
 		t.Errorf("status = %d, person = %v", w.Code, s.person())
 	}
-	for _, path := range []string{revokePath, disconnectPath, accountConnectPath, accountKeyPath, signOutEverywherePath} {
+	for _, path := range []string{revokeGrantPath, disconnectPath, accountConnectPath, accountKeyPath, signOutEverywherePath} {
 		w := s.act(path, "server", "notion", "grant", "g")
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `href="/oauth/account"`) {
 			t.Errorf("%s: %d", path, w.Code)

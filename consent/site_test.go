@@ -27,10 +27,10 @@ const testKey = "vk-3f2b9a-canary"
 
 // Paths of the forms of a flow.
 const (
-	keyPath       = server.ConsentFormsPath + "vk"
-	userIDPath    = server.ConsentFormsPath + "user-id"
-	anonymousPath = server.ConsentFormsPath + "skip"
-	caddyPath     = server.ConsentFormsPath + "caddy"
+	keyPath       = flowFormsPath + "vk"
+	userIDPath    = flowFormsPath + "user-id"
+	anonymousPath = flowFormsPath + "skip"
+	caddyPath     = flowFormsPath + "caddy"
 )
 
 // site is a site with one browser, in which the request of a client waits. Its

@@ -39,7 +39,7 @@ func TestNothingSucceedsWithoutTheStore(t *testing.T) {
 	}{
 		"sign out":              {account, press(signOutPath, nil), []string{"BrowserSession", "DeleteBrowserSession"}},
 		"sign out everywhere":   {account, press(signOutEverywherePath, nil), []string{"GrantsOf", "RevokeGrant", "EndFlows", "DeleteBrowserSessions"}},
-		"revoke an application": {account, press(revokePath, nil), []string{"Grant", "RevokeGrant"}},
+		"revoke an application": {account, press(revokeGrantPath, nil), []string{"Grant", "RevokeGrant"}},
 		"disconnect":            {account, press(disconnectPath, nil), []string{"Connection", "Disconnect"}},
 		"connect":               {account, press(accountConnectPath, url.Values{"server": {"notion"}}), []string{"SaveConnectState"}},
 		"paste a key": {func(b *browser) *httptest.ResponseRecorder {

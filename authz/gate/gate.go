@@ -21,13 +21,13 @@ import (
 
 // Deps is what the gates of one site share.
 type Deps struct {
-	Config  *config.Site
-	Policy  *grants.Policy
-	Grants  *grants.Grants
-	Store   storage.AuthStore
-	Tokens  *tokens.AccessTokens
-	Cache   *tokens.Cache
-	StepUps *StepUps
+	Config       *config.Site
+	Policy       *grants.Policy
+	Grants       *grants.Grants
+	Store        storage.AuthStore
+	AccessTokens *tokens.AccessTokens
+	Cache        *tokens.Cache
+	StepUps      *StepUps
 	// AllowWrongToken reports whether the sender of what is no token may be told
 	// so, or has sent too many. Each call counts.
 	AllowWrongToken func(*http.Request) bool
@@ -122,7 +122,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 	e, generation := g.deps.Cache.Fresh(h, now)
 	var err error
 	if e == nil {
-		if token != "" && !g.deps.Tokens.Issued(token) {
+		if token != "" && !g.deps.AccessTokens.Issued(token) {
 			return nil, errInvalidToken
 		}
 		e, err = g.deps.Cache.Read(ctx, h, now, generation)

@@ -30,7 +30,7 @@ type Grants struct {
 // New returns the grants of the site in the store. What is revoked leaves the
 // cache at once.
 func New(cfg *config.Site, policy *Policy, store storage.AuthStore, cache *tokens.Cache, log *zap.Logger, now func() time.Time) *Grants {
-	return &Grants{cfg, policy, store, cache, log, now}
+	return &Grants{cfg: cfg, policy: policy, store: store, cache: cache, log: log, now: now}
 }
 
 // List returns what a person approved and did not take back, oldest first.

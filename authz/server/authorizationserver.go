@@ -21,18 +21,20 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
-// Paths of the endpoints. All are at the site's root.
+// Paths of the endpoints, at the site's root. Those that clients know by default
+// are in Routes, those of metadata in package oauth.
 const (
-	pathPrefix       = "/api/oauth/per-user/"
-	RegisterPath     = pathPrefix + "register"
-	AuthorizePath    = pathPrefix + "authorize"
-	TokenPath        = pathPrefix + "token"
-	revokePath       = pathPrefix + "revoke"
-	introspectPath   = pathPrefix + "introspect"
-	ConsentPath      = "/oauth/consent"
-	ServicesPath     = "/oauth/consent/mcps"
-	ConsentFormsPath = pathPrefix + "consent/"
+	EndpointPrefix = "/api/oauth/per-user/" // of forms of package consent, too
+	RegisterPath   = EndpointPrefix + "register"
+	AuthorizePath  = EndpointPrefix + "authorize"
+	TokenPath      = EndpointPrefix + "token"
+	revokePath     = EndpointPrefix + "revoke"
+	introspectPath = EndpointPrefix + "introspect"
 )
+
+// ConsentPath is the page, of package consent, to which the authorization
+// endpoint sends people.
+const ConsentPath = "/oauth/consent"
 
 // Store keeps what an authorization server must remember.
 type Store interface {
@@ -49,8 +51,8 @@ type Deps struct {
 	Clients []clients.Client
 	// Keys seal pending flows, and mark access tokens as made here.
 	Keys *seal.Keyring
-	// Tokens is shared by every authorization server on the same Store.
-	Tokens *tokens.Cache
+	// TokenCache is shared by every authorization server on the same Store.
+	TokenCache *tokens.Cache
 	// Limiter is shared by every authorization server of the process.
 	Limiter *ratelimit.Limiter
 	// StepUps is shared by every authorization server of the process.
@@ -89,7 +91,7 @@ type AuthorizationServer struct {
 	deps          Deps
 	log           *zap.Logger
 	clients       *clients.Directory
-	tokens        *tokens.AccessTokens
+	accessTokens  *tokens.AccessTokens
 	refreshTokens *tokens.RefreshTokens
 	lookup        *tokens.Lookup
 	authenticator *clients.Authenticator
@@ -106,12 +108,12 @@ type Route struct {
 func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
 	as.Policy = grants.NewPolicy(cfg)
-	as.Grants = grants.New(cfg, as.Policy, deps.Store, deps.Tokens, deps.Logger, deps.Now)
+	as.Grants = grants.New(cfg, as.Policy, deps.Store, deps.TokenCache, deps.Logger, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
 	as.clients = clients.NewDirectory(cfg, deps.Clients, clients.DirectoryDeps{
 		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Logger: deps.Logger, Now: deps.Now,
 	})
-	as.tokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
+	as.accessTokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
 	as.Attempts = &ratelimit.Attempts{
@@ -122,7 +124,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Issuer: cfg.Issuer, TokenEndpoint: cfg.Issuer + TokenPath, Directory: as.clients, Lookup: as.lookup,
 		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
 	}
-	as.Links = &Links{cfg.Issuer, deps.Keys, deps.Store, deps.Now}
+	as.Links = &Links{issuer: cfg.Issuer, keys: deps.Keys, store: deps.Store, now: deps.Now}
 	as.Sessions = sessions.New(cfg, as.Policy, as.Grants, deps.Store, deps.ClientIP, deps.Now)
 	as.Flows = flows.New(flows.Deps{
 		Config: cfg, Policy: as.Policy, Clients: as.clients, Sessions: as.Sessions, Keys: deps.Keys, Store: deps.Store,
@@ -137,7 +139,7 @@ func (as *AuthorizationServer) Config() *config.Site { return as.cfg }
 // Gate returns the gate of one of the configured servers.
 func (as *AuthorizationServer) Gate(s *config.Server) *gate.Gate {
 	return gate.New(s, gate.Deps{
-		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, Tokens: as.tokens, Cache: as.deps.Tokens,
+		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, AccessTokens: as.accessTokens, Cache: as.deps.TokenCache,
 		StepUps:         as.deps.StepUps,
 		AllowWrongToken: func(r *http.Request) bool { return as.Attempts.AllowWrongSecret(r, ratelimit.BearerToken) },
 		Logger:          as.log, Now: as.deps.Now,
@@ -157,10 +159,10 @@ func notFound(w http.ResponseWriter, log *zap.Logger) {
 // /authorize, /token and /register serve clients that know the defaults of the
 // MCP revision 2025-03-26 instead of reading metadata.
 func (as *AuthorizationServer) Routes() []Route {
-	authorize, tokens := as.authorization(), as.tokenEndpoint()
-	token := oauth.CORS(as.log, tokens, http.MethodPost)
+	authorize, tokenEndpoint := as.authorization(), as.tokenEndpoint()
+	token := oauth.CORS(as.log, tokenEndpoint, http.MethodPost)
 	register, manage := as.registration()
-	return append(as.metadata(tokens.names()).routes(),
+	return append(as.metadata(tokenEndpoint.names()).routes(),
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
@@ -171,7 +173,9 @@ func (as *AuthorizationServer) Routes() []Route {
 }
 
 func (as *AuthorizationServer) authorization() *authorizationEndpoint {
-	return &authorizationEndpoint{as.cfg, as.Policy, as.Flows, as.clients, as.Attempts, as.deps.Pages, as.log}
+	return &authorizationEndpoint{
+		cfg: as.cfg, policy: as.Policy, flows: as.Flows, clients: as.clients, attempts: as.Attempts, pages: as.deps.Pages, log: as.log,
+	}
 }
 
 // registration returns what registers clients, and what manages registrations.
@@ -187,38 +191,45 @@ func (as *AuthorizationServer) registration() (register, manage http.Handler) {
 
 func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 	return &registrationEndpoint{
-		cfg: as.cfg, clients: as.clients, flows: as.Flows, store: as.deps.Store, cache: as.deps.Tokens, limiter: as.deps.Limiter,
+		cfg: as.cfg, clients: as.clients, flows: as.Flows, store: as.deps.Store, cache: as.deps.TokenCache, limiter: as.deps.Limiter,
 		attempts: as.Attempts, clientIP: as.deps.ClientIP, log: as.log, now: as.deps.Now,
 	}
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
-	return &metadataEndpoint{as.cfg, grantTypes, as.clients.DocumentsFetchable, as.log}
+	return &metadataEndpoint{cfg: as.cfg, grantTypes: grantTypes, fetchable: as.clients.DocumentsFetchable, log: as.log}
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
-	d, issuer := &as.deps, &tokenIssuer{as.cfg, as.tokens, as.refreshTokens}
+	d, issuer := &as.deps, &tokenIssuer{cfg: as.cfg, access: as.accessTokens, refresh: as.refreshTokens}
 	code := &codeGrant{
-		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.Tokens, log: as.log, now: d.Now,
+		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, log: as.log, now: d.Now,
 	}
 	refresh := &refreshGrant{
-		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.Tokens, limiter: d.Limiter,
+		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, limiter: d.Limiter,
 		log: as.log, now: d.Now,
 	}
-	return &tokenEndpoint{as.authenticator.Authenticate, []grantType{
-		{oauth.GrantAuthorizationCode, code.redeem},
-		{oauth.GrantRefreshToken, refresh.redeem},
-	}, as.log, d.Now}
+	return &tokenEndpoint{
+		authenticate: as.authenticator.Authenticate,
+		grantTypes: []grantType{
+			{oauth.GrantAuthorizationCode, code.redeem},
+			{oauth.GrantRefreshToken, refresh.redeem},
+		},
+		log: as.log, now: d.Now,
+	}
 }
 
 func (as *AuthorizationServer) revocation() *revocationEndpoint {
-	return &revocationEndpoint{as.cfg, as.Grants, as.authenticator.Authenticate, as.lookup, as.deps.Store, as.deps.Tokens, as.log}
+	return &revocationEndpoint{
+		cfg: as.cfg, grants: as.Grants, authenticate: as.authenticator.Authenticate, lookup: as.lookup,
+		store: as.deps.Store, cache: as.deps.TokenCache, log: as.log,
+	}
 }
 
 func (as *AuthorizationServer) introspection() *introspectionEndpoint {
 	return &introspectionEndpoint{
 		authenticate: as.authenticator.Authenticate,
-		validator:    grants.NewValidator(as.Policy, as.tokens, as.deps.Store, as.deps.Now),
+		validator:    grants.NewValidator(as.Policy, as.accessTokens, as.deps.Store, as.deps.Now),
 		log:          as.log,
 	}
 }

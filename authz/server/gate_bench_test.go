@@ -41,7 +41,7 @@ func BenchmarkCheckHot(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			f := newGateFixture(b, gateConfig())
 			f.cache = tokens.NewCache(f.store, 2*n) // none is evicted by an uneven shard
-			f.as.deps.Tokens = f.cache
+			f.as.deps.TokenCache = f.cache
 			issued := make([]string, n)
 			for i := range issued {
 				issued[i] = f.issue(nil)
@@ -77,7 +77,7 @@ func BenchmarkCheckCold(b *testing.B) {
 	}
 	b.Cleanup(func() { _ = store.Close() })
 	f := newGateFixture(b, gateConfig())
-	f.as.deps.Tokens = tokens.NewCache(store, 1024)
+	f.as.deps.TokenCache = tokens.NewCache(store, 1024)
 	issued := grantTokens(b, store, *coldTokens, f.clock.Now())
 	requests := bearerRequests(issued[:min(len(issued), 1<<16)])
 	g, w := f.gate("mcp"), &discard{http.Header{}}

@@ -192,7 +192,7 @@ func TestUnprovedApprovals_G01_G02_G03(t *testing.T) {
 func TestUnprovedSignInsAreLimited_G01(t *testing.T) {
 	ts := newTestServer(t, func(c *siteConfig) { c.Registration.RateLimit = new(3) })
 	from := func(address string) *http.Request {
-		r := httptest.NewRequest(http.MethodPost, testIssuer+ConsentFormsPath+"skip", nil)
+		r := httptest.NewRequest(http.MethodPost, testIssuer+EndpointPrefix+"consent/skip", nil)
 		r.RemoteAddr = address
 		return r
 	}

@@ -142,7 +142,7 @@ func newTestServerOn(t testing.TB, store storage.Store, options ...func(*siteCon
 	}
 	signInByKeys(&cfg.Site)
 	ts.start(New(cfg.site(), Deps{
-		Store: ts.store, Clients: completed(t, cfg.Clients), Keys: keys, Tokens: tokens.NewCache(ts.store, 100), Limiter: ts.limiter(), Egress: egress.New(egress.Options{}),
+		Store: ts.store, Clients: completed(t, cfg.Clients), Keys: keys, TokenCache: tokens.NewCache(ts.store, 100), Limiter: ts.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: newDocuments(),
 		Pages:     ts.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: ts.clock.Now,
 	}))
@@ -317,13 +317,13 @@ func (ts *testServer) begin(v url.Values) browser {
 
 // get is a page load, post the submission of a form.
 func (b browser) get() *http.Request {
-	r := httptest.NewRequest(http.MethodGet, testIssuer+ServicesPath, nil)
+	r := httptest.NewRequest(http.MethodGet, testIssuer+ConsentPath+"/mcps", nil)
 	r.AddCookie(b.cookie)
 	return r
 }
 
 func (b browser) post(form url.Values) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, testIssuer+ConsentFormsPath+"submit", strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(http.MethodPost, testIssuer+EndpointPrefix+"consent/submit", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	r.AddCookie(b.cookie)
@@ -473,7 +473,7 @@ func (ts *testServer) signedIn() reply {
 func (ts *testServer) live(access string) bool {
 	ts.t.Helper()
 	_, err := ts.store.AccessToken(context.Background(), storage.HashOf(access), ts.clock.Now())
-	t, cached := lookUp(context.Background(), ts.as.deps.Tokens, storage.HashOf(access), ts.clock.Now())
+	t, cached := lookUp(context.Background(), ts.as.deps.TokenCache, storage.HashOf(access), ts.clock.Now())
 	if (err == nil) != (cached == nil && ts.clock.Now().Before(t.ExpiresAt)) {
 		ts.t.Errorf("store says %v, cache says %v", err, cached)
 	}

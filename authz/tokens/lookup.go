@@ -19,7 +19,7 @@ type Lookup struct {
 // NewLookup returns a lookup in the store. Refresh tokens without a record are
 // recognised by refresh.
 func NewLookup(store storage.AuthStore, refresh *RefreshTokens, now func() time.Time) *Lookup {
-	return &Lookup{store, refresh, now}
+	return &Lookup{store: store, refresh: refresh, now: now}
 }
 
 // Refresh returns a refresh token, or what one without record proves to be. It
