@@ -14,9 +14,9 @@ import (
 // that refuses the request for them has used nothing up, and is asked again
 // without or with them; the next refresh begins with what worked.
 func TestRefreshParams(t *testing.T) {
-	refusing := func(code string, refuses func(url.Values) bool) func(url.Values) http.HandlerFunc {
-		return func(form url.Values) http.HandlerFunc {
-			if refuses(form) {
+	refusing := func(code string, refuses func(url.Values) bool) func(*http.Request) http.HandlerFunc {
+		return func(r *http.Request) http.HandlerFunc {
+			if refuses(r.PostForm) {
 				return oauthtest.Refusal(http.StatusBadRequest, code).Answer
 			}
 			return nil
@@ -25,7 +25,7 @@ func TestRefreshParams(t *testing.T) {
 	has := func(name string) func(url.Values) bool { return func(f url.Values) bool { return f.Has(name) } }
 	lacks := func(name string) func(url.Values) bool { return func(f url.Values) bool { return !f.Has(name) } }
 	for name, tt := range map[string]struct {
-		judge func(url.Values) http.HandlerFunc
+		judge func(*http.Request) http.HandlerFunc
 		first int // requests of the first refresh, want
 		state storage.ConnectionState
 	}{
@@ -70,8 +70,8 @@ func TestRefreshParams(t *testing.T) {
 func TestRefreshParamsChange(t *testing.T) {
 	v := newVault(t)
 	v.connectAs(alice, "notion", func(_ *storage.Connection, s *secrets) { s.RefreshParams.Scope = true })
-	v.provider.Judge = func(form url.Values) http.HandlerFunc {
-		if form.Has("scope") {
+	v.provider.Judge = func(r *http.Request) http.HandlerFunc {
+		if r.PostForm.Has("scope") {
 			return oauthtest.Refusal(http.StatusBadRequest, "invalid_request").Answer
 		}
 		return nil

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -176,10 +177,13 @@ func (v *vaultInstance) connectAs(owner, server string, change ...func(*storage.
 	s := v.servers[server]
 	now := v.clock.Now()
 	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.provider.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}}
-	opened := secrets{AccessToken: access, RefreshToken: refresh, IssuedAt: now, Binding: binding{
-		Provider: v.provider.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
-		ClientID: "gateway", AuthMethod: oauth.AuthNone, Resource: resourceOf(s), Origin: originOf(s),
+	provider := &client.Provider{Resource: resourceOf(s), ServerMetadata: oauth.ServerMetadata{
+		Issuer: v.provider.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
 	}}
+	opened := secrets{
+		AccessToken: access, RefreshToken: refresh, IssuedAt: now,
+		Binding: bind(s, provider, &client.Credentials{ID: "gateway", AuthMethod: oauth.AuthNone}, nil),
+	}
 	for _, f := range change {
 		f(&c.Connection, &opened)
 	}

@@ -22,7 +22,7 @@ type Host struct {
 	seen  []Request
 }
 
-// Request is what a Host was asked.
+// Request is what a Host was asked. Its query is URL.Query().
 type Request struct {
 	*http.Request
 	Path string

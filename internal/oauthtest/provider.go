@@ -42,8 +42,8 @@ type Provider struct {
 	Declines bool
 	// Outage answers all token requests, if set.
 	Outage *Fault
-	// Judge may refuse a token request for its parameters, if set.
-	Judge func(url.Values) http.HandlerFunc
+	// Judge may refuse a token request, whose form was read, if set.
+	Judge func(*http.Request) http.HandlerFunc
 	// Arrived is called when a token request arrives, before it is looked at.
 	Arrived func(url.Values)
 
@@ -138,7 +138,7 @@ func (p *Provider) answerToken(w http.ResponseWriter, r *http.Request) {
 		arrived(r.PostForm)
 	}
 	p.mu.Lock()
-	answer, held := p.grant(r.PostForm), p.held
+	answer, held := p.grant(r), p.held
 	p.mu.Unlock()
 	if r.PostForm.Get("grant_type") == "refresh_token" {
 		select {
@@ -153,9 +153,10 @@ func (p *Provider) answerToken(w http.ResponseWriter, r *http.Request) {
 }
 
 // grant returns the answer to a token request. p.mu is held.
-func (p *Provider) grant(form url.Values) http.HandlerFunc {
+func (p *Provider) grant(r *http.Request) http.HandlerFunc {
+	form := r.PostForm
 	if p.Judge != nil {
-		if refusal := p.Judge(form); refusal != nil {
+		if refusal := p.Judge(r); refusal != nil {
 			return refusal
 		}
 	}
