@@ -1,10 +1,12 @@
 package caddymodule
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -130,10 +132,9 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(nil, handler), nil
 }
 
-var siteOptions = block[config.Site]{
+var siteOptions = slices.Concat(block[config.Site]{
 	{name: "public_url", args: "<url>", read: setText(func(h *config.Site) *string { return &h.PublicURL })},
-	{name: "identity", args: "virtual_key|user_id|anonymous", field: "identities[]", read: readIdentity},
-	{name: "identity", args: "caddy", field: "identities[]", read: readIdentity, block: caddyUserOptions},
+}, identityLines(), block[config.Site]{
 	{name: "virtual_key", args: "<name> <sha256:hash|placeholder> [<server id>...]", field: "virtual_keys[]", read: readVirtualKey},
 	{name: "client", args: "<id>", field: "clients[]", read: readClient, block: clientOptions},
 	{name: "server", args: "<id> <path> <upstream URL>", field: "servers[]", read: readServer, block: serverOptions},
@@ -150,6 +151,31 @@ var siteOptions = block[config.Site]{
 	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *config.Site) *[]string { return &h.AllowedOrigins })},
 	{name: "branding", read: readBranding, block: brandingOptions},
 	{name: "insecure_allow_loopback", read: setTrue(func(h *config.Site) *bool { return &h.InsecureAllowLoopback })},
+})
+
+// identityOptions are what follows the kind of an identity, for those that have
+// options.
+var identityOptions = map[identity.Kind]option[config.Identity]{
+	identity.Caddy: {block: caddyUserOptions, read: func(p *parser, id *config.Identity, l line) error { return caddyUserOptions.read(p, l.path, id) }},
+}
+
+// identityLines returns how identities are written: on one line those of a word,
+// then each that has options.
+func identityLines() block[config.Site] {
+	var words []string
+	lines := block[config.Site]{{name: "identity", field: "identities[]", read: readIdentity}}
+	for _, m := range identity.Builtin(identity.Options{}) {
+		o, ok := identityOptions[m.Kind]
+		if !ok {
+			words = append(words, string(m.Kind))
+			continue
+		}
+		lines = append(lines, option[config.Site]{
+			name: "identity", args: strings.TrimSpace(string(m.Kind) + " " + o.args), field: "identities[]", read: readIdentity, block: o.block,
+		})
+	}
+	lines[0].args = strings.Join(words, "|")
+	return lines
 }
 
 var caddyUserOptions = block[config.Identity]{

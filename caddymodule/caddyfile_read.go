@@ -145,8 +145,8 @@ func (p *parser) duration(l line) (time.Duration, error) {
 func readIdentity(p *parser, h *config.Site, l line) error {
 	id := config.Identity{Kind: identity.Kind(l.args[0])}
 	var err error
-	if id.Kind == identity.Caddy {
-		err = caddyUserOptions.read(p, l.path, &id)
+	if o, ok := identityOptions[id.Kind]; ok {
+		err = o.read(p, &id, line{l.args[1:], l.path})
 	}
 	h.Identities = append(h.Identities, id)
 	return err

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"maps"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -41,10 +42,26 @@ type Identity struct {
 	Recheck Duration `json:"recheck,omitempty"`
 }
 
-// defaultRecheck is how long somebody who was removed elsewhere keeps access.
-const defaultRecheck = Duration(day)
+// kindOptions is what the configuration of one kind of identity can have and needs.
+type kindOptions struct {
+	// names are those of the options that it alone has, and isSet reports whether an
+	// identity has one of them.
+	names []string
+	isSet func(id *Identity) bool
+	// resolve checks them and sets their defaults.
+	resolve func(s *Site, path string, id *Identity, resolve Resolver) error
+}
 
-func resolveIdentities(s *Site, _ Resolver) error {
+// optionsOfKinds has the kinds for which the name is not all there is to configure.
+var optionsOfKinds = map[identity.Kind]kindOptions{
+	identity.VirtualKey: {resolve: checkAnyVirtualKey},
+	identity.Caddy: {
+		names: []string{"user", "recheck"}, isSet: func(id *Identity) bool { return id.User != "" || id.Recheck != 0 },
+		resolve: resolveCaddyUser,
+	},
+}
+
+func resolveIdentities(s *Site, resolve Resolver) error {
 	if len(s.Identities) == 0 {
 		return Errorf("identities", "nobody could sign in; add identity with one of: %s", strings.Join(kindNames(), ", "))
 	}
@@ -57,15 +74,36 @@ func resolveIdentities(s *Site, _ Resolver) error {
 		if slices.ContainsFunc(s.Identities[:i], func(other Identity) bool { return other.Kind == id.Kind }) {
 			return Errorf(path+".kind", "%s is listed twice; remove one", id.Kind)
 		}
-		if id.Kind == identity.VirtualKey && len(s.VirtualKeys) == 0 {
-			return Errorf(path+".kind", "nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`")
+		if own := optionsOfKinds[id.Kind]; own.resolve != nil {
+			if err := own.resolve(s, path, id, resolve); err != nil {
+				return err
+			}
 		}
-		if err := checkUser(path, id); err != nil {
+		if err := checkForeignOptions(path, id); err != nil {
 			return err
 		}
-		if id.Kind == identity.Caddy {
-			id.Recheck = cmp.Or(id.Recheck, defaultRecheck)
+	}
+	return nil
+}
+
+// checkForeignOptions refuses the options of other kinds.
+func checkForeignOptions(path string, id *Identity) error {
+	for _, kind := range slices.Sorted(maps.Keys(optionsOfKinds)) {
+		options := optionsOfKinds[kind]
+		if kind == id.Kind || options.isSet == nil || !options.isSet(id) {
+			continue
 		}
+		if len(options.names) == 1 {
+			return Errorf(path, "%s belongs to identity %s; remove it", options.names[0], kind)
+		}
+		return Errorf(path, "%s belong to identity %s; remove them", strings.Join(options.names, " and "), kind)
+	}
+	return nil
+}
+
+func checkAnyVirtualKey(s *Site, path string, _ *Identity, _ Resolver) error {
+	if len(s.VirtualKeys) == 0 {
+		return Errorf(path+".kind", "nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`")
 	}
 	return nil
 }
@@ -89,7 +127,9 @@ func resolveSignIn(s *Site, _ Resolver) error {
 }
 
 const (
-	defaultUser = "http.auth.user.id"
+	// defaultRecheck is how long somebody who was removed elsewhere keeps access.
+	defaultRecheck = Duration(day)
+	defaultUser    = "http.auth.user.id"
 	// proxiedHeader is what comes before the name of a header in the answer of
 	// a proxied server. forward_auth goes on to the next handler after such an
 	// answer, so here it is the word of the server that authenticates.
@@ -102,14 +142,8 @@ const (
 // userPlaceholders are how the placeholders begin that no client can write.
 var userPlaceholders = []string{"http.auth.user.", proxiedHeader, ClientCertificate, "http.vars."}
 
-// checkUser checks the options of identity caddy.
-func checkUser(path string, id *Identity) error {
-	if id.Kind != identity.Caddy {
-		if id.User != "" || id.Recheck != 0 {
-			return Errorf(path, "user and recheck belong to identity caddy; remove them")
-		}
-		return nil
-	}
+// resolveCaddyUser resolves the options of identity caddy.
+func resolveCaddyUser(_ *Site, path string, id *Identity, _ Resolver) error {
 	if id.Recheck != 0 && time.Duration(id.Recheck) < time.Minute {
 		return Errorf(path+".recheck", "must be at least 1m")
 	}
@@ -119,6 +153,7 @@ func checkUser(path string, id *Identity) error {
 		return Errorf(path+".user", "%q could be written by a client, or is no placeholder; use {rp.header.Remote-User} behind forward_auth, "+
 			"{http.auth.user.id}, {http.request.tls.client.subject}, or {http.vars.<name>}", id.User)
 	}
+	id.Recheck = cmp.Or(id.Recheck, defaultRecheck)
 	return nil
 }
 

@@ -14,11 +14,11 @@ func TestUserPlaceholders(t *testing.T) {
 		"Remote-User": false, "bob": false, "{http.auth.user.id}{http.request.header.X}": false, "{http.request.remote.host}": false,
 		"{env.USER}": false, "{http.vars.}": false, "{http.auth.user.id:mallory}": false,
 	} {
-		if err := checkUser("identities[0]", &Identity{Kind: "caddy", User: user}); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "could be written by a client") {
+		if err := resolveCaddyUser(nil, "identities[0]", &Identity{Kind: "caddy", User: user}, nil); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "could be written by a client") {
 			t.Errorf("user %q: error %v, want accepted %v", user, err, ok)
 		}
 	}
-	if err := checkUser("identities[0]", &Identity{Kind: "virtual_key", User: "{http.auth.user.id}"}); err == nil || !strings.Contains(err.Error(), "belong to identity caddy") {
+	if err := checkForeignOptions("identities[0]", &Identity{Kind: "virtual_key", User: "{http.auth.user.id}"}); err == nil || !strings.Contains(err.Error(), "belong to identity caddy") {
 		t.Errorf("user of identity virtual_key: %v", err)
 	}
 }
