@@ -54,7 +54,7 @@ type App struct {
 	ending   sync.Mutex // held while what was withdrawn is being ended
 	ended    bool       // it has ended
 	conns    gateway.Conns
-	opening  sync.Mutex // held while somebody opens
+	opening  sync.Mutex // held while the store is opened
 	retrying context.CancelFunc
 	mu       sync.Mutex
 	state    *processState // nil until opened

@@ -31,7 +31,7 @@ type line struct {
 	path string // in the JSON
 }
 
-// block is the table of the options that may stand in a block.
+// block is the table of the options of a block.
 type block[T any] []option[T]
 
 // grammar is a block of any type.

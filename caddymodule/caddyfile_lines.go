@@ -14,7 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// written is where an option stands in the Caddyfile.
+// written is where an option is in the Caddyfile.
 type written struct {
 	token caddyfile.Token
 	label string // what messages call it; empty for the directive

@@ -25,7 +25,7 @@ type parser struct {
 	blocks []namedBlock // all there are
 }
 
-// namedBlock is a block and where it stands.
+// namedBlock is a block and where it belongs.
 type namedBlock struct {
 	title   string
 	grammar grammar

@@ -61,7 +61,7 @@ func (a *App) checkKeys() error {
 			continue
 		}
 		if config.IsPlain(value) {
-			a.log.Warn("an encryption_key stands in the configuration, which can be read in many places; use a placeholder such as {file./path}")
+			a.log.Warn("an encryption_key is in plain text in the configuration, which can be read in many places; use a placeholder such as {file./path}")
 		}
 		if file, mode := keyFileOpenToOthers(value); file != "" {
 			a.log.Warn("encryption key file is readable by other users; run chmod 600 on it, or see that nobody else gets to it",

@@ -42,12 +42,12 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	if err != nil {
 		return nil, nil, err
 	}
-	strangers := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
+	guarded := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	deps := server.Deps{
-		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: strangers, Documents: state.documents,
+		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
 		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
-	broker := newBroker(h, state, keys, strangers)
+	broker := newBroker(h, state, keys, guarded)
 	if broker != nil {
 		deps.Connections = broker
 	}
@@ -106,13 +106,13 @@ func clientIP(r *http.Request) string {
 
 // newBroker returns what connects people to the upstream servers of the site,
 // or nil if there is nothing to connect.
-func newBroker(h *Handler, state *processState, keys *seal.Keyring, strangers *egress.Client) *accounts.Broker {
+func newBroker(h *Handler, state *processState, keys *seal.Keyring, guarded *egress.Client) *accounts.Broker {
 	if len(h.cfg.ConnectedServers()) == 0 {
 		return nil
 	}
 	return accounts.New(h.cfg, accounts.Deps{
 		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Now: time.Now,
-		Egress: strangers,
+		Egress: guarded,
 		// What the configuration names may be anywhere, also in a private network.
 		Operator: egress.New(egress.Options{Anywhere: true}),
 	})

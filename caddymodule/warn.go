@@ -36,8 +36,8 @@ func (h *Handler) warn() {
 	}
 }
 
-// warnOfProxy tells that what strangers name is not asked for through a proxy,
-// which would look names up and connect past our checks.
+// warnOfProxy tells that addresses which clients and servers name are not reached
+// through a proxy, which would look names up and connect past our checks.
 func (h *Handler) warnOfProxy() {
 	if cmp.Or(os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy")) == "" {
 		return
@@ -86,7 +86,7 @@ func (h *Handler) warnOfNoEffect() {
 	}
 }
 
-// warnOfNames tells what is there for whoever says somebody's name.
+// warnOfNames tells what anybody gets who gives another person's name.
 func (h *Handler) warnOfNames() {
 	methods := h.cfg.SignIn.UnverifiedNames()
 	if len(methods) == 0 {
@@ -98,7 +98,7 @@ func (h *Handler) warnOfNames() {
 	for _, s := range h.Servers {
 		for name, claim := range s.IdentityHeaders {
 			if claim == "user" {
-				h.log.Warn("this server is told names that nobody proved; use the value identity, which says how somebody signed in",
+				h.log.Warn("this server is told unverified names; use the value identity, which says how a person signed in",
 					zap.String("server", s.ID), zap.String("identity_header", name))
 			}
 		}
@@ -122,10 +122,10 @@ func (h *Handler) warnOfNames() {
 	}
 }
 
-// warnOfPlainSecrets names the secrets that are written down where everybody
-// reads them who reads the configuration. It shows none.
+// warnOfPlainSecrets names the secrets that are in plain text in the
+// configuration. It shows none.
 func (h *Handler) warnOfPlainSecrets() {
-	const advice = " stands in the configuration, which can be read in many places; use a placeholder such as {env.SECRET}"
+	const advice = " is in plain text in the configuration, which can be read in many places; use a placeholder such as {env.SECRET}"
 	for _, s := range h.Servers {
 		if s.Auth != nil && s.Auth.ClientSecret != "" && config.IsPlain(s.Auth.ClientSecret) {
 			h.log.Warn("a client_secret"+advice, zap.String("server", s.ID))

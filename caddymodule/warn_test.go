@@ -15,13 +15,13 @@ func TestWarnings(t *testing.T) {
 	t.Setenv("SECRET", "canary-behind-a-placeholder")
 	const (
 		names    = "it is enough to say a person's name"
-		literal  = "a credential stands in the configuration"
+		literal  = "a credential is in plain text in the configuration"
 		rate     = "rate_limit 0"
 		unused   = "max_unused 0"
 		upstream = "http://127.0.0.1:1/mcp"
 	)
 	const (
-		unproved  = "told names that nobody proved"
+		unproved  = "told unverified names"
 		elsewhere = "calls go to the addresses in proxy"
 		noEffect  = "an option has no effect"
 	)
@@ -32,7 +32,7 @@ func TestWarnings(t *testing.T) {
 		show  string   // in what is logged
 	}{
 		"user_id with personal accounts": {"public_url https://mcp.example.com\nidentity user_id\nserver n /n " + upstream + " {\nauth per_user_oauth\n}\nserver k /k " + upstream + " {\nauth per_user_headers {\nheader X-Key\n}\n}\nserver o /o " + upstream + " {\nauth oauth\n}", []string{names}, `"servers":["n","k"]`},
-		"user_id at home":                {"identity user_id\nserver n /n " + upstream + " {\nauth per_user_oauth\n}", nil, "believes whatever people say"},
+		"user_id at home":                {"identity user_id\nserver n /n " + upstream + " {\nauth per_user_oauth\n}", nil, "does not verify who people are"},
 		"user_id with a shared account":  {"public_url https://mcp.example.com\nidentity user_id\nserver n /n " + upstream + " {\nauth oauth\n}", nil, ""},
 		"proven names":                   {"public_url https://mcp.example.com\n" + alice + "server n /n " + upstream + " {\nauth per_user_oauth\n}", nil, ""},
 		"literal Authorization":          {alice + "server a /mcp " + upstream + " {\nauth headers {\nAuthorization \"Bearer canary\"\n}\n}", []string{literal}, `"header":"Authorization"`},

@@ -15,7 +15,7 @@ import (
 
 // callback takes the answers of providers.
 //
-// A handler that signs people in stands in front of our pages, and often not in
+// A handler that signs people in is in front of our pages, and often not in
 // front of this path. Where one of its users left, the browser goes on to one of
 // the pages, and there it shows who is signed in.
 type callback struct {
@@ -43,8 +43,8 @@ func (p *callback) handler() http.Handler {
 	})
 }
 
-// isUnseen reports whether whoever left with the secret is one whom requests
-// tell, and this request tells nobody.
+// isUnseen reports whether the person who left with the secret is authenticated by
+// each request, and this request is not.
 func (p *callback) isUnseen(r *http.Request, secret string) bool {
 	kind, _, _ := strings.Cut(secret, ".")
 	m := p.cfg.SignIn.Of(kind)
@@ -91,7 +91,7 @@ func (p *callback) finish(w http.ResponseWriter, r *http.Request, answer account
 	return nil
 }
 
-// present reports with nil that whoever left is still there.
+// present returns nil if the person who left is still signed in.
 func (p *callback) present(r *http.Request, who storage.Authentication, server string) error {
 	err := p.sessions.CheckAuthentication(r, who, server)
 	if errors.Is(err, sessions.ErrSignedOut) || err == nil && !p.cfg.SignIn.IsCurrent(r, who.Identity) {

@@ -23,7 +23,7 @@ const maxName = 60
 // over the lines above and below.
 const maxMarks = 3
 
-// cleanName makes text that a stranger chose fit to be shown on one line:
+// cleanName makes text that an application chose fit to be shown on one line:
 // no control, direction, zero-width or otherwise invisible characters, white
 // space as single spaces, a few accents on a letter, and a limited length. It
 // returns "" if nothing remains that a person could read.

@@ -177,8 +177,8 @@ func (c *requests) visit(show visitHandler) http.Handler { return c.get(c.inSess
 // page made, in this browser.
 func (c *requests) act(accept visitHandler) http.Handler { return c.post(c.inSession(accept)) }
 
-// inSession opens the browser session. One of somebody whom each request tells is
-// good only while it is them.
+// inSession opens the browser session. One of a person whom each request
+// authenticates is good only while the request is theirs.
 func (c *requests) inSession(serve visitHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		s, err := c.sessions.Open(w, r)

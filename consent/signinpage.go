@@ -24,8 +24,8 @@ type signInPage struct {
 	logins      *logins
 }
 
-// show asks who the person is. Nobody signs in as nobody: whoever did so in a
-// flow is known by their browser alone.
+// show asks who the person is. Anonymous people cannot sign in here: one who went
+// on without an account in a flow is known by their browser alone.
 func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session, status int, lead, ticket string) error {
 	t := p.pages.Text()
 	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })

@@ -3,8 +3,8 @@ package storage
 import "time"
 
 // Flow is what a person has decided so far about one authorization request.
-// The request itself is not here: it travels sealed with the browser, so a
-// stranger's requests leave nothing in the store.
+// The request itself is not here: it travels sealed with the browser, so
+// unauthenticated requests leave nothing in the store.
 type Flow struct {
 	ID       string   `json:"id"` // also inside the sealed request
 	Issuer   string   `json:"issuer"`

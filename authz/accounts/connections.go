@@ -140,7 +140,7 @@ const singleUseLifetime = 24 * time.Hour
 var (
 	errUsed  = client.Errorf(RequestEnded, "what the request began with has made a connection already")
 	errEnded = client.Errorf(RequestEnded, "the connection was ended in the meantime")
-	// errLeft is also what Answer.Present answers for somebody who left.
+	// errLeft is also what Answer.Present answers for a person who signed out.
 	errLeft = client.Errorf(Left, "whoever began is not there any more")
 )
 

@@ -11,8 +11,8 @@ const (
 	RequestEnded client.Problem = "trip_ended"
 	// OtherBrowser: the answer came in another browser than the request.
 	OtherBrowser client.Problem = "other_browser"
-	// Left: whoever began has signed out since, was signed out, or somebody
-	// else is there now.
+	// Left: the person who began has signed out since, was signed out, or somebody
+	// else is signed in now.
 	Left client.Problem = "left"
 	// Replaced: meanwhile the service was connected in another way.
 	Replaced client.Problem = "replaced"

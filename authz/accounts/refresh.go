@@ -225,7 +225,7 @@ func (r *refresher) report(a *refreshAttempt, state storage.ConnectionState, cau
 		zap.String("state", string(state)), zap.Error(cause))
 }
 
-// tryPauses stand between the tries of one refresh.
+// tryPauses are between the tries of one refresh.
 var tryPauses = []time.Duration{250 * time.Millisecond, time.Second}
 
 // askForTokens asks for new tokens, and again in another way where the provider

@@ -40,7 +40,7 @@ const (
 	maxRetries = 20
 )
 
-// storePauses stand between the tries to store the tokens of a refresh.
+// storePauses are between the tries to store the tokens of a refresh.
 var storePauses = []time.Duration{100 * time.Millisecond, time.Second}
 
 // mayRetry reports whether a connection is in doubt and its refresh token may

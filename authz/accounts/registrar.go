@@ -105,7 +105,7 @@ func (rg *registrar) pinIssuer(ctx context.Context, s *config.Server, p *client.
 	}
 	pin = issuerPin{ClientID: s.Auth.ClientID, Issuer: p.Issuer}
 	verdict, err := rg.putClient(ctx, s.ID, pinnedProvider, pin, time.Time{}, stored.Secret)
-	if err == nil && verdict != storage.OK { // somebody else was first
+	if err == nil && verdict != storage.OK { // another request was first
 		return rg.pinIssuer(ctx, s, p)
 	}
 	return err
@@ -177,7 +177,7 @@ func (rg *registrar) register(ctx context.Context, s *config.Server, p *client.P
 	kept := r.Credentials
 	err = rg.changeRegistrations(ctx, s.ID, p.Issuer, func(rs *registrations) bool {
 		if current := rs.current(r.RedirectURI); current != nil && current.ID != former {
-			kept = current.Credentials // somebody else registered at the same time
+			kept = current.Credentials // another request registered at the same time
 			return false
 		}
 		rs.retire()

@@ -140,7 +140,7 @@ func (rv *revoker) enqueue(ctx context.Context, r storage.ProviderRevocation, tu
 	lines.byEndpoint[endpoint] = line
 }
 
-// serveLine tells a provider what stands in its line. After one request that got
+// serveLine tells a provider what is in its queue. After one request that got
 // no answer, the others are left for later.
 func (rv *revoker) serveLine(ctx context.Context, endpoint string, line *revocationLine) {
 	defer rv.deps.Shared.revocations.Done()

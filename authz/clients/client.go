@@ -10,7 +10,7 @@ import (
 )
 
 // Origin tells how the authorization server came to know a client, and so
-// how far to believe what it says of itself.
+// how far to trust what it says of itself.
 type Origin string
 
 // The origins of a client.

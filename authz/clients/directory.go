@@ -21,7 +21,7 @@ import (
 // DirectoryDeps is what a directory works with.
 type DirectoryDeps struct {
 	Store storage.AuthStore
-	// Egress fetches what strangers name: metadata documents and their keys.
+	// Egress fetches what unknown clients name: metadata documents and their keys.
 	Egress *egress.Client
 	// Documents keeps that, for every directory of the process.
 	Documents *DocumentCache

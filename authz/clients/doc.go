@@ -6,5 +6,5 @@
 // a request is its own (RFC 6749 section 2.3, RFC 7523).
 //
 // It never answers a request, never decides what a client may have, and never
-// believes a document or a key for longer than its host says.
+// trusts a document or a key for longer than its host says.
 package clients

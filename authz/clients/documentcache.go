@@ -21,9 +21,10 @@ const (
 	maxBackOff   = time.Minute
 )
 
-// DocumentCache holds what the addresses that strangers named led to: metadata
-// documents of clients, and their keys. One serves a whole process: a change
-// of configuration must not send every client to be fetched again.
+// DocumentCache holds what was found at the addresses that unknown clients
+// named: metadata documents of clients, and their keys. One serves a whole
+// process: a change of configuration must not send every client to be fetched
+// again.
 type DocumentCache struct {
 	// Resolves reports whether a name has an address. It may be replaced by tests.
 	Resolves func(context.Context, *egress.Client, string) bool
@@ -114,7 +115,7 @@ func (c *documentCache[T]) fetched(key documentKey, value T, now time.Time, fres
 
 // failed notes a fetch in vain. The first one delays nothing: a client that
 // mends its document need not wait. A document that is still fresh stays:
-// strangers can cause an early fetch of keys, but must not end the use of good
+// anybody can cause an early fetch of keys, but must not end the use of good
 // ones.
 func (c *documentCache[T]) failed(key documentKey, now time.Time) {
 	c.mu.Lock()
@@ -147,8 +148,8 @@ func (c *documentCache[T]) keep(key documentKey, failure error, now time.Time) (
 }
 
 // twoTierLRU remembers documents by name, in bounded memory: those of clients
-// that people let in apart from the others. Strangers can publish as many good
-// ones as they like, and push out nothing but what strangers published.
+// that people let in apart from the others. Anybody can publish as many good
+// ones as they like, and evict only those of the others.
 type twoTierLRU[T any] struct {
 	inUse, others *cache.LRU[documentKey, cachedDocument[T]]
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 )
 
-// What strangers can make this server fetch, per minute: one of them, from
+// What unknown clients can make this server fetch, per minute: one of them, from
 // anywhere, and all of them together, from one host. The first fetch that an
 // address asks of a host is counted apart from all that others ask further: a
 // few who invent addresses on a host leave enough for each newcomer. Known
@@ -29,7 +29,7 @@ const (
 var (
 	errBackOff   = errors.New("the last fetches failed; waiting")
 	errHostLimit = errors.New("too many fetches from this host")
-	// errLeft tells that whoever began a fetch left before it could start.
+	// errLeft tells that the request for a fetch ended before it could start.
 	errLeft = errors.New("gave up waiting")
 
 	errTooManyFetches = &oauth.Error{
@@ -84,7 +84,7 @@ func (s *documentSource[T]) get(ctx context.Context, rawURL string, by Requester
 	return s.newerThan(ctx, rawURL, by, time.Time{})
 }
 
-// use keeps the document at the URL from being pushed out by those of strangers.
+// use keeps the document at the URL from being evicted by those of unknown clients.
 func (s *documentSource[T]) use(rawURL string) { s.cache.use(documentKey{s.rules, rawURL}) }
 
 // newerThan returns a fresh document that was fetched after a moment. It
@@ -102,8 +102,8 @@ func (s *documentSource[T]) newerThan(ctx context.Context, rawURL string, by Req
 	}
 	value, err := none, errBackOff
 	if !now.Before(retryAt) {
-		// That it was good once spares it the budgets of strangers, no more: a
-		// stranger may have published it.
+		// That it was good once spares it the budgets of unknown clients, no more:
+		// anybody may have published it.
 		fetcher := by
 		fetcher.Known = held || by.Known
 		value, err = s.fetch(ctx, key, fetcher, after)
@@ -198,7 +198,7 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Re
 }
 
 // allowHost reports whether one more document may be fetched from the host for
-// a stranger, and counts it.
+// an unknown client, and counts it.
 func (s *documentSource[T]) allowHost(host string, by Requester) bool {
 	first := !by.ForeignPage && s.limiter.AllowFor("fetch_first", by.Address, host, 1)
 	return first && s.limiter.Allow("fetch_host_first", host, firstFetchesPerHost) ||

@@ -19,7 +19,7 @@ const downloadsAtOnce = 32
 var errBusy = fmt.Errorf("%w: too many are being fetched", egress.ErrUnavailable)
 
 // downloads bounds how much is fetched at once. Known documents have places
-// of their own: hosts that answer slowly, on purpose, hold up strangers only.
+// of their own: hosts that answer slowly, on purpose, hold up unknown clients only.
 type downloads struct {
 	unknown, known *places
 }

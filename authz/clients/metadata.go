@@ -103,7 +103,7 @@ func joinsEmoji(text []rune, i int) bool {
 	return styled || unicode.Is(unicode.So, before) || '\U0001f3fb' <= before && before <= '\U0001f3ff'
 }
 
-// completeAuthMethod settles how the client authenticates. A registering
+// completeAuthMethod decides how the client authenticates. A registering
 // client that says nothing gets a secret (RFC 7591 section 2), which it may send
 // either way, or not at all: it has not said how it will, and some expect no
 // secret. A document cannot hold one.
@@ -122,7 +122,7 @@ func (m metadataCheck) completeAuthMethod() error {
 	return InvalidMetadata("token_endpoint_auth_method is not supported.")
 }
 
-// completeGrants settles grant and response types, which must fit each other
+// completeGrants completes grant and response types, which must fit each other
 // (RFC 7591 section 2.1). What this server does not know is dropped: a client
 // may list what it does elsewhere. Grant types that OAuth 2.1 abolished are
 // refused. Only an operator can register a client that gets no codes, such
@@ -190,7 +190,7 @@ func (m metadataCheck) checkRedirectURI(uri string) *oauth.Error {
 	return nil
 }
 
-// checkKeys settles where the client's public keys come from. A client that
+// checkKeys decides where the client's public keys come from. A client that
 // does not authenticate may say that it has none.
 func (m metadataCheck) checkKeys() error {
 	m.JWKS = bytes.TrimSpace(m.JWKS)

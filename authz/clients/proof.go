@@ -38,8 +38,8 @@ func brought(form url.Values) string {
 
 // bringsOwn reports whether a form brings a code or token that was issued here
 // to the client. Its metadata document and its keys, wherever they are, were
-// good once, so they are no stranger's invention: they may be fetched beyond
-// what strangers may cause, and their client be told that this failed for now
+// good once, so they were not made up: they may be fetched beyond
+// what unknown clients may cause, and their client be told that this failed for now
 // instead of invalid_client, at which clients forget their tokens. An error is
 // the store's.
 func (a *Authenticator) bringsOwn(ctx context.Context, clientID string, form url.Values) (bool, error) {

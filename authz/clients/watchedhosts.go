@@ -157,7 +157,7 @@ func (p *watchedHosts) resolveNames(ctx context.Context) {
 }
 
 // note takes down whether the host of a document was reached. An outage is
-// told to the operator, but strangers cannot fill the log by naming hosts that
+// told to the operator, but nobody can fill the log by naming hosts that
 // there are not.
 func (p *watchedHosts) note(rawURL string, err error) {
 	u, malformed := url.Parse(rawURL)

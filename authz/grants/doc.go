@@ -5,5 +5,5 @@
 // packages authz/gate and, through Validator, the endpoints of authz/server
 // follow it.
 //
-// It never makes a token, and never asks who somebody is.
+// It never makes a token, and never identifies a person.
 package grants

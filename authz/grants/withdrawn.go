@@ -165,8 +165,8 @@ func (w *Withdrawals) endUnfinished(ctx context.Context, subject string) error {
 	return nil
 }
 
-// endAllWithdrawn looks at every grant, and ends those that do not stand or
-// belong to one of the clients.
+// endAllWithdrawn looks at every grant, and ends those that are no longer
+// valid or belong to one of the clients.
 func (w *Withdrawals) endAllWithdrawn(ctx context.Context, clients []string) error {
 	for after := ""; ; {
 		grants, next, err := w.grants.store.Grants(ctx, after, grantsPage, w.grants.now())

@@ -3,7 +3,7 @@ package mcp
 import "encoding/json"
 
 // Events follows an event stream as it passes, and tells where one event ends
-// and the next has not begun: something of our own may only stand there. The
+// and the next has not begun: only there may something of our own be inserted. The
 // zero value is at the start of a stream.
 type Events struct {
 	inLine  bool // a line has begun

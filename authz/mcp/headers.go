@@ -20,9 +20,9 @@ var nameMember = map[string]string{
 }
 
 // MatchesHeaders reports whether the headers of a request repeat what its body
-// says. Whoever decides something by the body must refuse a request for which
+// says. A server that decides something by the body must refuse a request for which
 // they do not (revision 2026-07-28, Streamable HTTP, server validation):
-// somebody on its way may have decided by the headers.
+// a proxy on its way may have decided by the headers.
 //
 // Requests of earlier revisions have no such headers. A notification need not
 // have them, but must not have others.

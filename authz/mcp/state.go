@@ -15,7 +15,7 @@ const (
 	// statePrefix starts a request state that may be ours. Only opening it tells.
 	statePrefix   = "gwc1."
 	stateLifetime = 15 * time.Minute
-	// maxRounds is how often a client that says its person agreed is believed.
+	// maxRounds is how often a client may say that its person agreed.
 	maxRounds = 10
 	// maxInnerState bounds what of an upstream's own round travels inside of ours.
 	maxInnerState = 16 << 10
@@ -30,7 +30,7 @@ var errState = errors.New("mcp: the request state was made for another request")
 var errInnerState = errors.New("mcp: the request state is too large")
 
 // States makes and reads the request states that go with our input requests.
-// The client holds them, so nothing in them is believed unless it opens; they
+// The client holds them, so nothing in them is trusted unless it opens; they
 // allow nothing: what a retry may do is decided by its token, like any call.
 type States struct {
 	keys   *seal.Keyring

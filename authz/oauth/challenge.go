@@ -78,7 +78,7 @@ func parseChallenges(value string) []authChallenge {
 		if !ok || len(challenges) == 0 {
 			return challenges
 		}
-		// A name that repeats is a mistake; the first stands.
+		// A name that repeats is a mistake; the first counts.
 		params := challenges[len(challenges)-1].params
 		if _, repeated := params[name]; !repeated {
 			params[name] = v

@@ -92,8 +92,8 @@ type errorBody struct {
 	CorrelationID string `json:"correlation_id"` // last: see PreparedError
 }
 
-// LogError logs a server's failure as an error and anybody else's as debug:
-// strangers must not be able to fill the log. One who hangs up before the
+// LogError logs a server's failure as an error and the sender's as debug:
+// unauthenticated clients must not be able to fill the log. One who hangs up before the
 // answer is no failure of ours.
 func LogError(log *zap.Logger, e *Error, correlationID string) {
 	level, message := zapcore.DebugLevel, "request rejected"
@@ -101,7 +101,7 @@ func LogError(log *zap.Logger, e *Error, correlationID string) {
 		level, message = zapcore.ErrorLevel, "request failed"
 	}
 	entry := log.Check(level, message)
-	if entry == nil { // most often: strangers are refused all the time
+	if entry == nil { // most often
 		return
 	}
 	entry.Write(zap.String("correlation_id", correlationID), zap.String("error", e.Code),
@@ -109,7 +109,7 @@ func LogError(log *zap.Logger, e *Error, correlationID string) {
 }
 
 // PreparedError is an error response that lacks nothing but its correlation id.
-// Strangers are refused as often as they like, so it has to cost little.
+// Anybody can be refused any number of times, so it has to cost little.
 type PreparedError struct {
 	reason *Error
 	body   []byte // up to the correlation id

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Bounds of what a stranger can make this server read.
+// Bounds of what an unauthenticated client can make this server read.
 const (
 	maxFormBytes  = 64 << 10
 	maxParameters = 100

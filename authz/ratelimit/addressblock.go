@@ -10,8 +10,8 @@ import (
 type addressLevel struct {
 	bits int
 	// times is how often the limit of a single address the whole block has.
-	// Its holder gets more, and strangers who only share it are not in
-	// each other's way.
+	// Its holder gets more, and people who only share it are not in each
+	// other's way.
 	times int
 }
 

@@ -57,7 +57,7 @@ const (
 	signIn               = "sign_in"
 )
 
-// Attempts counts what people, programs and strangers try at one site.
+// Attempts counts what people, programs and unknown senders try at one site.
 type Attempts struct {
 	Issuer  string
 	Origins oauth.Origins

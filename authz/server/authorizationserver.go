@@ -57,7 +57,7 @@ type Deps struct {
 	Limiter *ratelimit.Limiter
 	// StepUps is shared by every authorization server of the process.
 	StepUps *gate.StepUps
-	// Egress fetches what strangers name: metadata documents and their keys.
+	// Egress fetches what unknown clients name: metadata documents and their keys.
 	Egress *egress.Client
 	// Documents keeps that, for every authorization server of the process.
 	Documents *clients.DocumentCache

@@ -32,7 +32,7 @@ type codeGrant struct {
 // redeem exchanges an authorization code for tokens (OAuth 2.1 section
 // 4.1.3). What only a mistaken or malicious sender gets wrong (another client,
 // redirect URI or resource, a verifier that cannot be one) leaves the code as
-// it is. A verifier that is absent or wrong spoils it: whoever sends it holds a
+// it is. A verifier that is absent or wrong spoils it: its sender holds a
 // code without the secret that belongs to it.
 func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error) {
 	presented, verifier := form.Get("code"), form.Get("code_verifier")

@@ -129,7 +129,7 @@ func (m *metadataEndpoint) routes() []Route {
 type documents struct {
 	endpoint *metadataEndpoint
 	bodies   map[string][]byte
-	// withoutDocuments stand in while client metadata documents cannot be fetched.
+	// withoutDocuments are served while client metadata documents cannot be fetched.
 	withoutDocuments map[string][]byte
 }
 

@@ -47,7 +47,7 @@ type refreshGrant struct {
 // redeem exchanges a refresh token for new tokens (OAuth 2.1 section 4.3).
 // Every token is used once. A client that lost the response, or sent the
 // request twice, gets the same response again for a while; any other reuse
-// means that somebody holds a copy and ends the grant.
+// means that there is a copy and ends the grant.
 func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticated, form url.Values) (*issuedTokens, error) {
 	presented := form.Get("refresh_token")
 	if presented == "" {

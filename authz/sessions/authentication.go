@@ -10,8 +10,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// ErrSignedOut: whoever began something is not there any more. They signed out,
-// somebody else signed in, or the operator withdrew what they signed in with.
+// ErrSignedOut: the person who began something is signed in no more. They signed
+// out, somebody else signed in, or the operator withdrew what they signed in with.
 var ErrSignedOut = errors.New("authz: whoever began this is not there any more") // 403
 
 // CheckAuthentication returns ErrSignedOut unless a person who began something is

@@ -10,11 +10,11 @@ import (
 )
 
 // AccessTokens makes the access tokens of one issuer, and tells them from what
-// strangers make up without asking the store:
+// others make up without asking the store:
 //
 //	prefix ‖ base64url( 32 random bytes ‖ first 8 bytes of HMAC-SHA-256(key, random bytes) )
 //
-// The tag only keeps strangers from making the store work. Whether a token is
+// The tag only keeps invented tokens from reaching the store. Whether a token is
 // good, and what for, is the store's word alone.
 type AccessTokens struct {
 	macs seal.MACs // the first makes, all are recognized

@@ -9,7 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// Lookup finds what is known of a code or token that somebody presents.
+// Lookup finds what is known of a code or token that a client presents.
 type Lookup struct {
 	store   storage.AuthStore
 	refresh *RefreshTokens

@@ -32,7 +32,7 @@ const (
 //	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
 //	GET    /mcp_oauth/registrations                what this site registered itself as at providers
 //	DELETE /mcp_oauth/registrations/{server}       has the next person who connects the server get a new registration
-//	GET    /mcp_oauth/grants                       grants that stand, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
+//	GET    /mcp_oauth/grants                       valid grants, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
 //	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
 //	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites of the configuration

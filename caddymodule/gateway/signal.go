@@ -16,7 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// scopeAsksPerMinute bounds how often somebody is asked to consent to more
+// scopeAsksPerMinute bounds how often a person is asked to consent to more
 // scopes at one server: one that still wants some then wants what it will not
 // get (MCP authorization, step-up).
 const scopeAsksPerMinute = 3
@@ -176,7 +176,7 @@ func (s *signal) askToConnect(scopes []string) {
 	s.call.server.Gate.Disconnected(s.w, s.r, caller, revision)
 }
 
-// requireInput answers with input_required, if the retry will be held whole, as
+// requireInput answers with input_required, if the retry will be buffered whole, as
 // it must be for our state to be taken out again (D-25). It reports whether it
 // did.
 func (s *signal) requireInput(link, message string) bool {

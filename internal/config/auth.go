@@ -108,7 +108,7 @@ var reservedParams = []string{
 	"scope", "resource", "request", "request_uri",
 }
 
-// resolveAuth settles how servers are connected.
+// resolveAuth checks and completes how servers are connected.
 func resolveAuth(s *Site, resolve Resolver) error {
 	for i, server := range s.Servers {
 		if server.Auth == nil {
@@ -251,7 +251,7 @@ func (a *Auth) resolveOAuthClient(path string, resolve Resolver) error {
 	return nil
 }
 
-// ConnectedServers returns the servers that somebody connects an account of.
+// ConnectedServers returns the servers that accounts are connected at.
 func (s *Site) ConnectedServers() []*Server {
 	var connected []*Server
 	for _, server := range s.Servers {

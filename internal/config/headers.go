@@ -152,7 +152,7 @@ var neverPassed = []string{
 	// Of the browser. The gate has judged the origin; the upstream would
 	// compare it with its own.
 	"Origin", "Referer", "Sec-*", "Access-Control-*",
-	// Words of proxies about who calls, which servers believe.
+	// Words of proxies about who calls, which servers trust.
 	"Forwarded", "X-Forwarded-*", "X-Original-*", "X-Auth-*", "X-Authenticated-*", "X-Authentik-*", "X-Authelia-*", "X-Webauth-*",
 	"Remote-*", "X-Remote-*", "X-User", "X-Userinfo", "X-User-*", "X-Email", "X-Groups", "X-Vouch-*", "X-Pomerium-*", "X-Token-User-*",
 	"X-Token-Subject", "X-Id-Token", "X-Access-Token", "X-Jwt-*", "X-Goog-Authenticated-*", "X-Goog-Iap-*", "X-Ms-Client-*", "X-Ms-Token-*", "X-Amzn-Oidc-*",

@@ -55,7 +55,7 @@ type Server struct {
 	// PassHeaders are request headers of clients that go on to the server,
 	// besides those of MCP, content, caching and tracing: names, or beginnings
 	// of names with `*`, such as `X-Toolset` or `X-Custom-*`. Credentials and
-	// what servers believe about callers are refused, and what the site sets
+	// what servers trust about callers are refused, and what the site sets
 	// itself never passes. Default: none.
 	PassHeaders []string `json:"pass_headers,omitempty"`
 	// ReverseProxy is the configuration of `http.handlers.reverse_proxy` for

@@ -49,7 +49,7 @@ type Options struct {
 	// clients that live in the operator's own network.
 	Networks []netip.Prefix
 	// Anywhere opens every address, on any port, with or without TLS. For
-	// what the operator's own configuration names, never for a stranger's.
+	// what the operator's own configuration names, never for what others name.
 	Anywhere bool
 	// Timeout bounds a whole fetch; 0 means 5 seconds.
 	Timeout time.Duration
@@ -59,7 +59,7 @@ type Options struct {
 	Resolver *net.Resolver
 }
 
-// Client makes requests to addresses that strangers named. It is safe for
+// Client makes requests to addresses that others named. It is safe for
 // concurrent use and keeps no connection open.
 type Client struct {
 	http     *http.Client

@@ -1,8 +1,8 @@
-// Package egress makes the outgoing requests whose address a stranger chose:
+// Package egress makes the outgoing requests whose address others chose:
 // client ID metadata documents and the key sets they name, and whatever an
 // upstream server says about its provider.
 //
-// It owns where such a request may go and how much of a document is believed.
+// It owns where such a request may go and how much of a document is read.
 // It never follows a redirect, uses a proxy of the environment, keeps a
 // connection, adds credentials, or judges what a document says.
 //

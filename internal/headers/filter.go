@@ -8,7 +8,7 @@ import (
 
 // passed are the request headers that go from a client to an MCP server: what
 // describes the request itself. All others end here. What servers and the
-// frameworks they are written in believe about callers has no end of names, so
+// frameworks they are written in trust about callers has no end of names, so
 // listing what may pass is the only list that can be complete.
 var passed = []string{
 	// MCP's own, besides all that start with Mcp-.

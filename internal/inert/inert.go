@@ -1,8 +1,8 @@
-// Package inert writes answers in which nothing that a stranger wrote means
+// Package inert writes answers in which nothing that others wrote means
 // anything to what processes them behind us.
 //
 // A template engine around a handler, such as Caddy's `templates`, takes "{{"
-// in an answer for its own, wherever it stands. So the characters with which
+// in an answer for its own, wherever it is. So the characters with which
 // such languages begin are written in the other way that HTML and JSON have for
 // them; who reads the answer sees no difference. "<" needs no care here: the
 // writers of HTML and JSON never leave one in a text.

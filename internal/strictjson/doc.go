@@ -1,4 +1,4 @@
-// Package strictjson reads JSON objects that strangers send.
+// Package strictjson reads JSON objects that others send.
 //
 // encoding/json lets a later member override an earlier one, and takes
 // "REDIRECT_URIS" for "redirect_uris"; two readers of the same bytes can then

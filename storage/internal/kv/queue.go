@@ -8,7 +8,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// What strangers can make at will waits in a queue of its sender, from which the
+// What anybody can make at will waits in a queue of its sender, from which the
 // oldest drop out when it is full. Senders may belong to a group that has a
 // bound as well: beyond that, the oldest of whoever has most drop out, so that a
 // flood displaces itself and nobody else.
