@@ -124,8 +124,8 @@ func (s *site) addConnectionRoutes(cfg *config.Site) {
 	if s.broker == nil {
 		return
 	}
-	for _, document := range s.broker.ClientDocuments() {
-		s.exact[document.Path] = endpoint{handler: clientDocument(document.Body)}
+	for path, document := range s.broker.ClientDocuments() {
+		s.exact[path] = endpoint{handler: clientDocument(document)}
 	}
 	callback := s.exact[config.SharedCallbackPath]
 	for _, server := range cfg.ConnectedServers() {

@@ -93,7 +93,7 @@ func (h *Handler) warnOfNames() {
 		return
 	}
 	for _, m := range methods {
-		h.log.Warn("identity " + string(m.Kind) + " believes whatever people say; use it only where nobody has a reason to lie")
+		h.log.Warn("identity " + string(m.Kind) + " does not verify who people are; use it only where nobody has a reason to lie")
 	}
 	for _, s := range h.Servers {
 		for name, claim := range s.IdentityHeaders {

@@ -29,16 +29,16 @@ func TestAssertion_K16(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keysOf := func(i int) (set jose.JSONWebKeySet) {
+	keysOf := func(path string) (set jose.JSONWebKeySet) {
 		var m struct {
 			JWKS jose.JSONWebKeySet `json:"jwks"`
 		}
-		if err := json.Unmarshal(g.ClientDocuments()[i].Body, &m); err != nil {
+		if err := json.Unmarshal(g.ClientDocuments()[path], &m); err != nil {
 			t.Fatal(err)
 		}
 		return m.JWKS
 	}
-	ours := keysOf(0)
+	ours := keysOf("/oauth/client/notion")
 	key := ours.Key(jws.Signatures[0].Header.KeyID)
 	if len(key) != 1 {
 		t.Fatal("the key is not in our document")
@@ -56,7 +56,7 @@ func TestAssertion_K16(t *testing.T) {
 		claims["exp"] != float64(g.clock.Now().Add(time.Minute).Unix()) {
 		t.Errorf("claims %v", claims)
 	}
-	if _, err := jws.Verify(keysOf(2).Keys[0]); !errors.Is(err, jose.ErrCryptoFailure) {
+	if _, err := jws.Verify(keysOf("/oauth/client/github").Keys[0]); !errors.Is(err, jose.ErrCryptoFailure) {
 		t.Errorf("two servers share a key: %v, want %v", err, jose.ErrCryptoFailure)
 	}
 }

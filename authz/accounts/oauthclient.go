@@ -48,23 +48,16 @@ func (st *site) discover(ctx context.Context, s *config.Server) (*client.Provide
 	})
 }
 
-// ClientDocument is a client ID metadata document of ours.
-type ClientDocument struct {
-	Path string
-	// Body is JSON. It holds no secret.
-	Body []byte
-}
-
-// ClientDocuments returns our client ID metadata documents for each server
-// with OAuth.
-func (st *site) ClientDocuments() []ClientDocument {
-	var documents []ClientDocument
+// ClientDocuments returns our client ID metadata documents for each server with
+// OAuth, as JSON by path. They hold no secret.
+func (st *site) ClientDocuments() map[string][]byte {
+	documents := map[string][]byte{}
 	for _, s := range st.cfg.ConnectedServers() {
 		if s.Auth.Mode != config.OAuth && s.Auth.Mode != config.PerUserOAuth {
 			continue
 		}
 		for _, d := range st.profile(s).Documents() {
-			documents = append(documents, ClientDocument{Path: strings.TrimPrefix(d.ID, st.cfg.Issuer), Body: d.Body})
+			documents[strings.TrimPrefix(d.ID, st.cfg.Issuer)] = d.Body
 		}
 	}
 	return documents

@@ -3,6 +3,7 @@ package accounts
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -72,29 +73,29 @@ func TestClientDocument_CL8_K21(t *testing.T) {
 	g := newGateway(t, func(cfg *config.Site, _ *config.Server) { cfg.Servers = servers })
 	documents := g.ClientDocuments()
 	paths := []string{"/oauth/client/notion", "/oauth/client/notion/key", "/oauth/client/shared", "/oauth/client/shared/key"}
-	if !slices.EqualFunc(documents, paths, func(d ClientDocument, path string) bool { return d.Path == path }) {
-		t.Fatalf("documents %+v", documents)
+	if got := slices.Sorted(maps.Keys(documents)); !slices.Equal(got, paths) {
+		t.Fatalf("documents %q, want %q", got, paths)
 	}
 	const want = `{"client_id":"https://gate.example/oauth/client/notion",` +
 		`"redirect_uris":["https://gate.example/api/oauth/callback/notion"],"token_endpoint_auth_method":"none",` +
 		`"grant_types":["authorization_code","refresh_token"],"response_types":["code"],` +
 		`"client_name":"The Gate","client_uri":"https://gate.example","application_type":"web"}`
-	if got := string(documents[0].Body); got != want {
+	if got := string(documents[paths[0]]); got != want {
 		t.Errorf("document\n%s\nwant\n%s", got, want)
 	}
-	for i, d := range documents {
-		body, keyed := string(d.Body), i > 0
+	for path, document := range documents {
+		body, keyed := string(document), path != paths[0]
 		if strings.Contains(body, `"d"`) || strings.Contains(body, `"jwks":{"keys":[{"use":"sig","kty":"EC"`) != keyed ||
 			strings.Contains(body, `"token_endpoint_auth_method":"private_key_jwt"`) != keyed {
 			t.Errorf("keys: %s", body)
 		}
-		if !strings.Contains(body, `"client_id":"https://gate.example`+d.Path+`"`) || len(body) > 5<<10 {
+		if !strings.Contains(body, `"client_id":"https://gate.example`+path+`"`) || len(body) > 5<<10 {
 			t.Errorf("document %s", body)
 		}
 	}
 
 	g = newGateway(t, func(cfg *config.Site, _ *config.Server) { cfg.Issuer = "http://127.0.0.1:8080" })
-	if got := g.ClientDocuments(); got != nil {
+	if got := g.ClientDocuments(); len(got) > 0 {
 		t.Errorf("documents that nobody may fetch: %+v", got)
 	}
 }
@@ -152,23 +153,17 @@ func (g *gateway) wantAssertion(assertion, clientID string) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	for _, d := range g.ClientDocuments() {
-		if testIssuer+d.Path != clientID {
-			continue
-		}
-		var m struct {
-			JWKS *jose.JSONWebKeySet `json:"jwks"`
-		}
-		if err := json.Unmarshal(d.Body, &m); err != nil || m.JWKS == nil {
-			g.t.Fatalf("got %v, error %v; want a document with keys", string(d.Body), err)
-		}
-		claims, err := jws.Verify(m.JWKS.Keys[0])
-		if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+g.provider.URL+`"`) {
-			g.t.Errorf("claims %s, %v", claims, err)
-		}
-		return
+	document := g.ClientDocuments()[strings.TrimPrefix(clientID, testIssuer)]
+	var m struct {
+		JWKS *jose.JSONWebKeySet `json:"jwks"`
 	}
-	g.t.Errorf("no document %s", clientID)
+	if err := json.Unmarshal(document, &m); err != nil || m.JWKS == nil {
+		g.t.Fatalf("document of %s: %s, %v", clientID, document, err)
+	}
+	claims, err := jws.Verify(m.JWKS.Keys[0])
+	if err != nil || !strings.Contains(string(claims), `"sub":"`+clientID+`"`) || !strings.Contains(string(claims), `"aud":"`+g.provider.URL+`"`) {
+		g.t.Errorf("claims %s, %v", claims, err)
+	}
 }
 
 func TestRegistrationRequest_CL9(t *testing.T) {

@@ -19,7 +19,7 @@ func TestLoginWithoutAServer(t *testing.T) {
 		Name: "identity login", Operator: egress.New(egress.Options{Anywhere: true}), Guarded: egress.New(egress.Options{}),
 		Configured: []string{tc.provider.URL}, Profile: Profile{RedirectURI: testSite + "/login"}, Now: time.Now,
 	}
-	m, err := c.Metadata(t.Context(), tc.provider.URL)
+	m, err := c.metadataOf(t.Context(), tc.provider.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (c *Client) firstProvider(ctx context.Context, issuers []string) (*oauth.Se
 		if asked == maxProviders {
 			break
 		}
-		m, err := c.Metadata(ctx, issuer)
+		m, err := c.metadataOf(ctx, issuer)
 		if err == nil {
 			return m, nil
 		}

@@ -80,9 +80,9 @@ func readResourceMetadata(r Resource, place string, body []byte) (*oauth.Resourc
 	return &m, nil
 }
 
-// Metadata gets the metadata of an issuer, from the first place that has a
+// metadataOf gets the metadata of an issuer, from the first place that has a
 // usable document. If none has, and one could not answer, it is ProviderDown.
-func (c *Client) Metadata(ctx context.Context, issuer string) (*oauth.ServerMetadata, error) {
+func (c *Client) metadataOf(ctx context.Context, issuer string) (*oauth.ServerMetadata, error) {
 	places, err := metadataPlaces(issuer)
 	if err != nil {
 		return nil, newError(ProviderUnusable, err)

@@ -34,17 +34,11 @@ type PendingLogin struct {
 	Secret      []byte `json:"secret,omitempty"`
 }
 
-// LoginStore keeps the states of logins, each until it is claimed.
-type LoginStore interface {
-	SaveConnectState(ctx context.Context, s storage.ConnectState) error
-	ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error)
-}
-
 // Logins are the people of one site who were sent elsewhere to sign in. Each
 // login ends once, and in the browser that it began in.
 type Logins struct {
 	Issuer string
-	Store  LoginStore
+	Store  storage.ConnectionStore // keeps the states of logins, each until it is claimed
 	Keys   *seal.Keyring
 	Now    func() time.Time
 }

@@ -26,7 +26,7 @@ type Call struct {
 // request is what the client sent.
 type request struct {
 	header http.Header      // what of it goes on
-	body   requestbody.Held // empty unless something here looks into it
+	body   requestbody.Body // empty unless something here looks into it
 }
 
 // parsed returns what the body asks for, or nil if that cannot be told.

@@ -51,7 +51,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
 	c.record(r)
 	if s.Auth != nil {
-		if err := c.request.body.Hold(w, r, mcp.MaxRequest); err != nil {
+		if err := c.request.body.Buffer(w, r, mcp.MaxRequest); err != nil {
 			return bodyUnread(err)
 		}
 		defer c.request.body.Release()
@@ -69,7 +69,7 @@ func (s *Site) reject(w http.ResponseWriter, status int, message string) {
 	mcp.WriteError(w, status, message, id)
 }
 
-// bodyUnread answers for a body that could not be held.
+// bodyUnread answers for a body that could not be buffered.
 func bodyUnread(err error) error {
 	var limit caddyhttp.HandlerError // of the request_body directive
 	switch {

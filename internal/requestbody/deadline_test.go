@@ -29,7 +29,7 @@ func TestNoDeadlineAfterTheBody_N08(t *testing.T) {
 		_, err := io.ReadAll(r.Body)
 		return err
 	}
-	hold := func(w http.ResponseWriter, r *http.Request) error { return new(Held).Hold(w, r, limit) }
+	hold := func(w http.ResponseWriter, r *http.Request) error { return new(Body).Buffer(w, r, limit) }
 	holdPieces := func(w http.ResponseWriter, r *http.Request) error {
 		r.Body = io.NopCloser(iotest.OneByteReader(r.Body))
 		return hold(w, r)

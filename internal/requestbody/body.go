@@ -14,14 +14,14 @@ var errReleased = errors.New("mcp_oauth: the body was read after its call had en
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Held is the body of a request, kept until whoever it is sent to has taken it: it
-// may have to be sent again, or be read. A body larger than allowed passes without
-// being kept.
+// Body is the body of a request, buffered until the upstream has taken it: it may
+// have to be sent again, or be read. A body larger than allowed passes without
+// being buffered.
 //
 // The transport may go on reading while, and even after, the response is
 // served. So every reader has its own position, and reads under a lock from a
 // buffer that is taken away before it is used for another call.
-type Held struct {
+type Body struct {
 	mu     sync.Mutex
 	buffer *[]byte // nil when there is none, or it was given back
 	whole  bool    // nothing is missing in the buffer
@@ -29,19 +29,19 @@ type Held struct {
 	last   *reader // the one that the upstream got last
 }
 
-// reader reads a held body from the start.
+// reader reads a buffered body from the start.
 type reader struct {
-	held   *Held
+	body   *Body
 	at     int
 	atEnd  bool
-	behind io.ReadCloser // what was too much to be kept, or nil
+	behind io.ReadCloser // what was too much to be buffered, or nil
 }
 
-// Hold reads the body of a request and puts itself in its place, unless that is
+// Buffer reads the body of a request and puts the buffer in its place, unless that is
 // larger than limit. The error is the client's, or its connection's.
-func (h *Held) Hold(w http.ResponseWriter, r *http.Request, limit int) error {
+func (b *Body) Buffer(w http.ResponseWriter, r *http.Request, limit int) error {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		h.whole = true
+		b.whole = true
 		return nil
 	}
 	if r.Method != http.MethodPost || r.ContentLength > int64(limit) {
@@ -49,22 +49,22 @@ func (h *Held) Hold(w http.ResponseWriter, r *http.Request, limit int) error {
 	}
 	buffer := buffers.Get().(*[]byte)
 	data, err := readInTime(w, r, (*buffer)[:0], limit)
-	*buffer, h.buffer = data, buffer
-	h.first.held, h.last = h, &h.first
+	*buffer, b.buffer = data, buffer
+	b.first.body, b.last = b, &b.first
 	switch {
 	case errors.Is(err, io.EOF):
-		h.whole = true
+		b.whole = true
 	case err == nil:
-		h.first.behind = r.Body
+		b.first.behind = r.Body
 	default:
-		h.Release()
+		b.Release()
 		return err
 	}
-	r.Body = &h.first
+	r.Body = &b.first
 	return nil
 }
 
-// readInTime reads a body that may be kept. Most come with their headers, all at
+// readInTime reads a body that may be buffered. Most come with their headers, all at
 // once: then no deadline is set, which each call would pay for. What is still to
 // come has to come in time. Caddy bounds how long nothing comes at all.
 func readInTime(w http.ResponseWriter, r *http.Request, b []byte, limit int) ([]byte, error) {
@@ -99,91 +99,91 @@ func readUpTo(b []byte, r io.Reader, limit int) ([]byte, error) {
 }
 
 // Bytes returns the whole body, or nil. They are good until the call ends.
-func (h *Held) Bytes() []byte {
-	if !h.whole || h.buffer == nil {
+func (b *Body) Bytes() []byte {
+	if !b.whole || b.buffer == nil {
 		return nil
 	}
-	return *h.buffer
+	return *b.buffer
 }
 
 // Replace puts another body in place before it is sent.
-func (h *Held) Replace(r *http.Request, body []byte) {
-	*h.buffer = append((*h.buffer)[:0], body...)
+func (b *Body) Replace(r *http.Request, body []byte) {
+	*b.buffer = append((*b.buffer)[:0], body...)
 	r.ContentLength = int64(len(body))
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 }
 
-// Again returns the body to be sent another time, if it was kept.
-func (h *Held) Again() (io.ReadCloser, bool) {
+// Again returns the body to be sent another time, if it was buffered.
+func (b *Body) Again() (io.ReadCloser, bool) {
 	switch {
-	case !h.whole:
+	case !b.whole:
 		return nil, false
-	case h.buffer == nil:
+	case b.buffer == nil:
 		return http.NoBody, true
 	}
-	h.last = &reader{held: h}
-	return h.last, true
+	b.last = &reader{body: b}
+	return b.last, true
 }
 
 // Taken says that the body is not needed again. An upstream may answer before
 // it has read all: then the buffer stays until the call ends.
-func (h *Held) Taken() {
-	if h.last == nil {
+func (b *Body) Taken() {
+	if b.last == nil {
 		return
 	}
-	h.mu.Lock()
-	atEnd := h.last.atEnd
-	h.mu.Unlock()
+	b.mu.Lock()
+	atEnd := b.last.atEnd
+	b.mu.Unlock()
 	if atEnd {
-		h.Release()
+		b.Release()
 	}
 }
 
 // Release gives the buffer back.
-func (h *Held) Release() {
-	if h.last == nil { // nothing was held
+func (b *Body) Release() {
+	if b.last == nil { // nothing was buffered
 		return
 	}
-	h.mu.Lock()
-	buffer := h.buffer
-	h.buffer = nil
-	h.mu.Unlock()
+	b.mu.Lock()
+	buffer := b.buffer
+	b.buffer = nil
+	b.mu.Unlock()
 	if buffer != nil {
-		h.whole = false
+		b.whole = false
 		buffers.Put(buffer)
 	}
 }
 
 // Read implements io.Reader.
-func (b *reader) Read(p []byte) (int, error) {
-	if n, err := b.readHeld(p); n > 0 || err != nil {
+func (r *reader) Read(p []byte) (int, error) {
+	if n, err := r.readBuffered(p); n > 0 || err != nil {
 		return n, err
 	}
-	if b.behind != nil {
-		return b.behind.Read(p)
+	if r.behind != nil {
+		return r.behind.Read(p)
 	}
 	return 0, io.EOF
 }
 
-func (b *reader) readHeld(p []byte) (int, error) {
-	b.held.mu.Lock()
-	defer b.held.mu.Unlock()
-	if b.atEnd {
+func (r *reader) readBuffered(p []byte) (int, error) {
+	r.body.mu.Lock()
+	defer r.body.mu.Unlock()
+	if r.atEnd {
 		return 0, nil
 	}
-	if b.held.buffer == nil {
+	if r.body.buffer == nil {
 		return 0, errReleased
 	}
-	n := copy(p, (*b.held.buffer)[b.at:])
-	b.at += n
-	b.atEnd = b.at == len(*b.held.buffer)
+	n := copy(p, (*r.body.buffer)[r.at:])
+	r.at += n
+	r.atEnd = r.at == len(*r.body.buffer)
 	return n, nil
 }
 
 // Close implements io.Closer.
-func (b *reader) Close() error {
-	if b.behind != nil {
-		return b.behind.Close()
+func (r *reader) Close() error {
+	if r.behind != nil {
+		return r.behind.Close()
 	}
 	return nil
 }

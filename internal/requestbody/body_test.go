@@ -14,10 +14,10 @@ type unknownLength struct{ io.Reader }
 // limit is how much is held in these tests.
 const limit = 64 << 10
 
-func heldFrom(t *testing.T, body io.Reader) (*Held, io.ReadCloser) {
+func buffered(t *testing.T, body io.Reader) (*Body, io.ReadCloser) {
 	t.Helper()
-	r, h := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", body), new(Held)
-	if err := h.Hold(httptest.NewRecorder(), r, limit); err != nil {
+	r, h := httptest.NewRequestWithContext(t.Context(), "POST", "/mcp", body), new(Body)
+	if err := h.Buffer(httptest.NewRecorder(), r, limit); err != nil {
 		t.Fatal(err)
 	}
 	return h, r.Body
@@ -30,7 +30,7 @@ func TestHeldBodyIsReadAnyNumberOfTimes(t *testing.T) {
 			if chunked {
 				source = unknownLength{source}
 			}
-			h, first := heldFrom(t, source)
+			h, first := buffered(t, source)
 			for range 2 {
 				again, kept := h.Again()
 				if !kept {
@@ -51,7 +51,7 @@ func TestHeldBodyIsReadAnyNumberOfTimes(t *testing.T) {
 func TestLargeBodyPassesWithoutBeingKept(t *testing.T) {
 	body := strings.Repeat("x", limit+1) + "the end"
 	for _, source := range []io.Reader{strings.NewReader(body), unknownLength{strings.NewReader(body)}} {
-		h, first := heldFrom(t, source)
+		h, first := buffered(t, source)
 		if _, kept := h.Again(); kept || h.Bytes() != nil {
 			t.Error("kept")
 		}
@@ -64,13 +64,13 @@ func TestLargeBodyPassesWithoutBeingKept(t *testing.T) {
 
 // E25: a transport that reads late gets an error, never another call's body.
 func TestReleasedBodyIsGone_E25(t *testing.T) {
-	h, late := heldFrom(t, strings.NewReader("alice's"))
+	h, late := buffered(t, strings.NewReader("alice's"))
 	h.Taken() // nothing was read yet, so the upstream may still want it
 	if _, err := late.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	h.Release()
-	other, _ := heldFrom(t, strings.NewReader("bob's body"))
+	other, _ := buffered(t, strings.NewReader("bob's body"))
 	defer other.Release()
 	if n, err := late.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errReleased) {
 		t.Errorf("%d bytes, %v", n, err)
@@ -82,7 +82,7 @@ func TestReleasedBodyIsGone_E25(t *testing.T) {
 
 // A call that is sent again keeps its body until that was read.
 func TestBodySentAgainIsKept(t *testing.T) {
-	h, first := heldFrom(t, strings.NewReader("body"))
+	h, first := buffered(t, strings.NewReader("body"))
 	if _, err := io.ReadAll(first); err != nil {
 		t.Fatal(err)
 	}
