@@ -63,11 +63,11 @@ func newGateway(t *testing.T, change ...func(*config.Site, *config.Server)) *gat
 	for _, f := range change {
 		f(cfg, cfg.Servers[0])
 	}
-	g.Broker = New(cfg, g.deps(egress.New(egress.Options{Loopback: true})))
+	g.Broker = New(cfg, g.newDeps(egress.New(egress.Options{Loopback: true})))
 	return g
 }
 
-func (g *gateway) deps(guard *egress.Client) Deps {
+func (g *gateway) newDeps(guard *egress.Client) Deps {
 	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
 	if err != nil {
 		g.t.Fatal(err)
