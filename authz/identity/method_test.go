@@ -131,7 +131,7 @@ func TestMethods(t *testing.T) {
 // Letting strangers in and letting people choose their names are two things.
 func TestStrangersAndNames(t *testing.T) {
 	shared := Method{Kind: "shared_secret", ExcludesStrangers: true}
-	ms := append(Builtin(Options{}), shared)
+	ms := Methods{ByVirtualKey(nil), ByUserID(), Anonymously(), ByCaddy(0), shared}
 	for kind, want := range map[Kind][2]bool{
 		VirtualKey: {true, true}, Caddy: {true, true}, UserID: {false, false}, Anonymous: {false, false}, shared.Kind: {true, false}, "not_configured": {false, false},
 	} {
