@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks everything, and installs what that needs: C compiler, Chromium and npm
-# by apt, npm packages below integration_test/js.
+# Checks everything, and installs what that needs: C compiler, PostgreSQL,
+# Chromium and npm by apt, npm packages below integration_test/js.
 #
 #   ./test.sh         everything
 #   ./test.sh quick   the pure-Go part: needs Go only, installs nothing
@@ -41,6 +41,7 @@ formatted() {
 
 vet() {
 	go vet ./... ./bench/...
+	go vet -tags postgres ./...
 	go vet -tags integration ./integration_test/...
 }
 
@@ -52,7 +53,7 @@ tool() {
 # With the rules of .golangci.yml.
 lint() {
 	tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	"$work/bin/golangci-lint" run --build-tags integration ./... ./bench/...
+	"$work/bin/golangci-lint" run --build-tags integration,postgres ./... ./bench/...
 }
 
 platforms() {
@@ -110,6 +111,7 @@ quick() {
 all() {
 	step need gcc gcc libc6-dev
 	step need npm nodejs npm
+	PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin) step need postgres postgresql
 	[ -n "${CHROMIUM:-}" ] || step need chromium chromium fonts-liberation
 	step npm_packages
 
@@ -117,7 +119,7 @@ all() {
 	step vet
 	step lint
 	# shellcheck disable=SC2046
-	step go test -race -timeout 30m $(units)
+	step go test -race -timeout 30m -tags postgres $(units)
 	step fuzz
 	step xcaddy_build
 	step platforms

@@ -32,6 +32,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/internal/kvtest",
 		"storage/memstore",
 		"storage/boltstore",
+		"storage/pgstore",
 		"storage/storetest/internal/suite",
 		"storage/storetest/internal/authtest",
 		"storage/storetest/internal/connectiontest",
@@ -59,7 +60,7 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 	free := func(pkg string) bool {
 		first, _, _ := strings.Cut(pkg, "/")
-		return first == "cmd" || first == "integration_test" || pkg == "internal/oauthtest" || pkg == "caddymodule/storageplugin"
+		return first == "cmd" || first == "integration_test" || pkg == "internal/oauthtest" || pkg == "internal/pgtest" || pkg == "caddymodule/storageplugin"
 	}
 	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	list.Dir = ".."

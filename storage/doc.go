@@ -35,8 +35,9 @@
 //
 // # Implementations
 //
-// There are boltstore (the default, one process) and memstore (tests,
-// throw-away setups). Package storetest proves any implementation.
+// There are boltstore (the default, one process), pgstore (a PostgreSQL database,
+// any number of processes) and memstore (tests, throw-away setups). Package
+// storetest proves any implementation.
 //
 // One store keeps all three contracts: SubmitFlow changes a flow, its grant,
 // connections and a browser session at once, and ReplaceConnection asks whether a
@@ -44,8 +45,12 @@
 // transaction: it locks the row that it decides by (SELECT … FOR UPDATE on the
 // code, the refresh token's grant, the flow, the connection), decides in Go,
 // writes, commits, and returns the verdict; a serialization failure is tried
-// again from the start, for no verb has effects outside of its transaction. What
-// the contract calls absent is compared with now, which is a parameter: never
-// with the database's clock, which other servers' clocks need not agree with.
-// Errors of the connection are errors; ErrNotFound and verdicts never are.
+// again from the start, for no verb has effects outside of its transaction.
+//
+// What the contract calls absent is compared with now, which is a parameter, and
+// which a caller also made ExpiresAt from: its own clock. Where callers on several
+// machines share a store, their clocks may disagree, and the store must see to it
+// that a record ends for all of them at once: pgstore keeps times in the
+// database's clock, and translates them for each instance. Errors of the
+// connection are errors; ErrNotFound and verdicts never are.
 package storage

@@ -109,14 +109,14 @@ func clientPlace(c storage.Client) place {
 	p := place{at: latest(c.CreatedAt, c.ApprovedAt), id: c.ID}
 	switch {
 	case c.Quota != nil:
-		p.sender = digest(c.Issuer, string(c.Quota[:]))
+		p.sender = record.Digest(c.Issuer, string(c.Quota[:]))
 		if c.QuotaBlock != nil {
-			p.group = digest("clients of a block", c.Issuer, string(c.QuotaBlock[:]))
+			p.group = record.Digest("clients of a block", c.Issuer, string(c.QuotaBlock[:]))
 		}
 	case c.Sender != nil:
-		p.sender, p.group = digest("unused of a sender", c.Issuer, string(c.Sender[:])), digest("unused", c.Issuer)
+		p.sender, p.group = record.Digest("unused of a sender", c.Issuer, string(c.Sender[:])), record.Digest("unused", c.Issuer)
 	default:
-		p.sender = digest(c.Issuer)
+		p.sender = record.Digest(c.Issuer)
 	}
 	return p
 }

@@ -2,12 +2,12 @@ package kv
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"iter"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 // Kinds: the first byte of a key. See the package comment.
@@ -54,21 +54,8 @@ func scanPrefix(r Reader, prefix []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// digest shortens parts to a fixed width, so that keys have a bound whatever
-// a client ID is. Readers compare the full value in the record.
-func digest(parts ...string) []byte {
-	d := sha256.New()
-	for _, part := range parts {
-		var size [4]byte
-		binary.BigEndian.PutUint32(size[:], uint32(len(part)))
-		d.Write(size[:])
-		d.Write([]byte(part))
-	}
-	return d.Sum(nil)[:digestSize]
-}
-
 func clientGrantsPrefix(issuer, clientID string) []byte {
-	return append([]byte{kindClientGrant}, digest(issuer, clientID)...)
+	return append([]byte{kindClientGrant}, record.Digest(issuer, clientID)...)
 }
 
 func clientGrantKey(g storage.Grant) []byte {
@@ -95,11 +82,11 @@ const (
 // ownerPrefix starts what belongs to an owner at an issuer; with an empty
 // owner, what belongs to anybody there.
 func ownerPrefix(kind byte, issuer, owner string) []byte {
-	key := append([]byte{kind}, digest(issuer)...)
+	key := append([]byte{kind}, record.Digest(issuer)...)
 	if owner == "" {
 		return key
 	}
-	return append(key, digest(owner)...)
+	return append(key, record.Digest(owner)...)
 }
 
 func connectionsPrefix(issuer, owner string) []byte {
@@ -107,19 +94,19 @@ func connectionsPrefix(issuer, owner string) []byte {
 }
 
 func connectionKey(k storage.ConnectionKey) []byte {
-	return append(connectionsPrefix(k.Issuer, k.Owner), digest(k.Server)...)
+	return append(connectionsPrefix(k.Issuer, k.Owner), record.Digest(k.Server)...)
 }
 
 func disconnectKey(k storage.ConnectionKey) []byte {
-	return append(ownerPrefix(kindDisconnect, k.Issuer, k.Owner), digest(k.Server)...)
+	return append(ownerPrefix(kindDisconnect, k.Issuer, k.Owner), record.Digest(k.Server)...)
 }
 
 func handleKey(issuer, id string) []byte {
-	return append([]byte{kindHandle}, digest(issuer, id)...)
+	return append([]byte{kindHandle}, record.Digest(issuer, id)...)
 }
 
 func pendingStatesPrefix(k storage.ConnectionKey) []byte {
-	return append(ownerPrefix(kindPendingState, k.Issuer, k.Owner), digest(k.Server)...)
+	return append(ownerPrefix(kindPendingState, k.Issuer, k.Owner), record.Digest(k.Server)...)
 }
 
 func pendingStateKey(s storage.ConnectState) []byte {
@@ -127,11 +114,11 @@ func pendingStateKey(s storage.ConnectState) []byte {
 }
 
 func upstreamClientKey(issuer, provider, server string) []byte {
-	return append([]byte{kindUpstreamClient}, digest(issuer, provider, server)...)
+	return append([]byte{kindUpstreamClient}, record.Digest(issuer, provider, server)...)
 }
 
 func subjectGrantsPrefix(issuer, subject string) []byte {
-	return append([]byte{kindSubjectGrant}, digest(issuer, subject)...)
+	return append([]byte{kindSubjectGrant}, record.Digest(issuer, subject)...)
 }
 
 func subjectGrantKey(g storage.Grant) []byte {
@@ -139,7 +126,7 @@ func subjectGrantKey(g storage.Grant) []byte {
 }
 
 func subjectSessionsPrefix(issuer, subject string) []byte {
-	return append([]byte{kindSubjectSessions}, digest(issuer, subject)...)
+	return append([]byte{kindSubjectSessions}, record.Digest(issuer, subject)...)
 }
 
 func subjectSessionKey(s storage.BrowserSession) []byte {
@@ -147,7 +134,7 @@ func subjectSessionKey(s storage.BrowserSession) []byte {
 }
 
 func subjectFlowsPrefix(issuer, subject string) []byte {
-	return append([]byte{kindSubjectFlow}, digest(issuer, subject)...)
+	return append([]byte{kindSubjectFlow}, record.Digest(issuer, subject)...)
 }
 
 func subjectFlowKey(f storage.Flow) []byte {
@@ -159,7 +146,7 @@ func browserFlowsPrefix(cookie storage.Hash) []byte { return hashKey(kindBrowser
 func browserFlowKey(f storage.Flow) []byte { return append(browserFlowsPrefix(f.Browser), f.ID...) }
 
 func dueRevocationsPrefix(issuer string) []byte {
-	return append([]byte{kindDueRevocation}, digest(issuer)...)
+	return append([]byte{kindDueRevocation}, record.Digest(issuer)...)
 }
 
 // dueRevocationKey sorts the queue of an issuer by when its entries are due,

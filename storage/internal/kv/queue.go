@@ -13,8 +13,6 @@ import (
 // bound as well: beyond that, the oldest of whoever has most drop out, so that a
 // flood displaces itself and nobody else.
 
-const digestSize = 16
-
 // maxLook bounds how many records of a queue, and senders with as many, are
 // looked at to find the one that drops out.
 const maxLook = 64
@@ -56,18 +54,18 @@ func queueEntry(p place, keepUntil record.Keep, extra []byte) []byte {
 // version have no body.
 func openPlace(key, value []byte) (p place, extra []byte, err error) {
 	_, body, err := record.Open(value)
-	if err != nil || len(key) < 1+digestSize+8 {
+	if err != nil || len(key) < 1+record.DigestSize+8 {
 		return p, nil, record.ErrCorrupt
 	}
 	key = bytes.Clone(key[1:])
-	p.sender = key[:digestSize:digestSize]
-	p.at = time.Unix(0, int64(binary.BigEndian.Uint64(key[digestSize:])))
-	p.id = string(key[digestSize+8:])
+	p.sender = key[:record.DigestSize:record.DigestSize]
+	p.at = time.Unix(0, int64(binary.BigEndian.Uint64(key[record.DigestSize:])))
+	p.id = string(key[record.DigestSize+8:])
 	if len(body) == 0 {
 		return p, nil, nil
 	}
 	size := int(body[0])
-	if size != 0 && size != digestSize || len(body) < 1+size {
+	if size != 0 && size != record.DigestSize || len(body) < 1+size {
 		return p, nil, record.ErrCorrupt
 	}
 	body = bytes.Clone(body[1:])

@@ -10,7 +10,7 @@ import (
 func boundGrants(tx Tx, sub storage.Submission) error {
 	g := sub.Grant
 	p := place{
-		sender: digest("grants", g.Issuer, string(sub.Quota.Key[:])), group: digest("grants of a block", g.Issuer, string(sub.Quota.Block[:])),
+		sender: record.Digest("grants", g.Issuer, string(sub.Quota.Key[:])), group: record.Digest("grants of a block", g.Issuer, string(sub.Quota.Block[:])),
 		at: g.CreatedAt, id: g.ID,
 	}
 	return enter(tx, p, record.Until(g.AbsoluteExpiresAt), sub.Code.Hash[:], bounds{
@@ -27,7 +27,7 @@ func boundGrants(tx Tx, sub storage.Submission) error {
 // nothing.
 func boundSessions(tx Tx, b storage.SignIn) error {
 	p := place{
-		sender: digest("sessions", b.Issuer, string(b.Quota.Key[:])), group: digest("sessions of a block", b.Issuer, string(b.Quota.Block[:])),
+		sender: record.Digest("sessions", b.Issuer, string(b.Quota.Key[:])), group: record.Digest("sessions of a block", b.Issuer, string(b.Quota.Block[:])),
 		at: b.CreatedAt, id: string(b.Hash[:]),
 	}
 	return enter(tx, p, record.Until(b.ExpiresAt), nil, bounds{

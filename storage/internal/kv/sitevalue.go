@@ -33,7 +33,7 @@ func (s *authStore) SiteValue(ctx context.Context, issuer, name string, now time
 }
 
 func siteValueKey(issuer, name string) []byte {
-	return append([]byte{kindSiteValue}, digest(issuer, name)...)
+	return append([]byte{kindSiteValue}, record.Digest(issuer, name)...)
 }
 
 // UseOnce implements storage.AuthStore.

@@ -9,28 +9,12 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-var (
-	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
-	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
-	errAdopt      = errors.New("storage: what a flow connected goes, once per server, to the subject that submits it")
-)
-
 // SubmitFlow implements storage.AuthStore.
 func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (storage.Verdict, error) {
-	if err := checkSubmission(sub); err != nil {
+	if err := sub.Check(); err != nil {
 		return storage.Unknown, err
 	}
 	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) { return submitFlow(tx, sub) })
-}
-
-func checkSubmission(sub storage.Submission) error {
-	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
-		return errSubmission
-	}
-	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
-		return errBrowser
-	}
-	return checkAdopt(sub)
 }
 
 func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
@@ -90,24 +74,6 @@ func approve(tx Tx, sub storage.Submission) error {
 		return err
 	}
 	return boundGrants(tx, sub)
-}
-
-// checkAdopt refuses connections that nobody approved, or somebody else did.
-func checkAdopt(sub storage.Submission) error {
-	if sub.Grant == nil {
-		if len(sub.Adopt) > 0 {
-			return errAdopt
-		}
-		return nil
-	}
-	servers := make(map[string]bool, len(sub.Adopt))
-	for _, c := range sub.Adopt {
-		if c.ID == "" || c.Server == "" || servers[c.Server] || c.Issuer != sub.Issuer || c.Owner != sub.Identity.Subject {
-			return errAdopt
-		}
-		servers[c.Server] = true
-	}
-	return nil
 }
 
 // flowConnections returns what the flow connected, and whether the submission

@@ -105,10 +105,10 @@ var disconnectTests = map[string]func(*fixture){
 		f.Disconnect(k, false)
 		before := f.LastDisconnect(k)
 		f.After(storage.DisconnectMemory - time.Second)
-		f.sweeps(0)
+		f.sweeps(false)
 		f.Equal(f.LastDisconnect(k), before)
 		f.After(time.Second)
-		f.sweeps(1)
+		f.sweeps(true)
 		f.PutsSince(k, before, storage.OK)
 	},
 	"ends a lease": func(f *fixture) {

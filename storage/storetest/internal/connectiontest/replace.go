@@ -103,15 +103,15 @@ var expiryTests = map[string]func(*fixture){
 		c := f.Put(f.Abandoned("1", "notion"))
 		f.Stored(c)
 		f.After(15*time.Minute - time.Second)
-		f.sweeps(0)
+		f.sweeps(false)
 		f.Equal(f.Due(10), []string(nil))
 		f.After(time.Second)
 		f.NoConnection(c)
 		f.Equal(f.Due(10), []string(nil))
-		f.sweeps(2)
+		f.sweeps(true)
 		f.Equal(f.Due(10), []string{"abandoned 1"})
 		f.Must(f.Store.EndRevocation(suite.Ctx(), "abandoned 1"))
-		f.sweeps(0)
+		f.sweeps(false)
 		f.After(time.Hour)
 		f.Equal(f.Due(10), []string(nil))
 	},
@@ -133,7 +133,7 @@ var expiryTests = map[string]func(*fixture){
 		f.After(time.Hour)
 		f.Put(c)
 		f.NoConnection(c)
-		f.sweeps(2)
+		f.sweeps(true)
 		f.Equal(f.Due(10), []string{"abandoned 1"})
 	},
 	"not one that was adopted, ended, changed or refused": func(f *fixture) {
@@ -156,22 +156,22 @@ var expiryTests = map[string]func(*fixture){
 		c = f.Lease(c, "one", storage.OK)
 		f.Stored(c)
 		f.After(15 * time.Minute)
-		f.sweeps(2)
+		f.sweeps(true)
 		f.Equal(f.Due(10), []string{"abandoned 1"})
 	},
 	"not when nobody would try any more": func(f *fixture) {
 		f.Put(f.Abandoned("1", "notion"))
 		f.After(25 * time.Hour)
-		f.sweeps(2)
+		f.sweeps(true)
 		f.Equal(f.Due(10), []string(nil))
-		f.sweeps(0)
+		f.sweeps(false)
 	},
 }
 
-// sweeps removes what ended, of which there is so much.
-func (f *fixture) sweeps(want int) {
+// sweeps removes what ended, if there is something.
+func (f *fixture) sweeps(want bool) {
 	f.Helper()
 	n, err := f.Store.Sweep(suite.Ctx(), f.Now)
 	f.Must(err)
-	f.Equal(n, want)
+	f.Equal(n > 0, want)
 }

@@ -1,0 +1,175 @@
+package pgstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+// CreateBrowserSession implements storage.SessionStore.
+func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignIn) error {
+	return change(ctx, s.db, func(t *tx) error {
+		in := t.lookAtBrowser(b)
+		if err := t.send(); err != nil {
+			return err
+		}
+		return t.createBrowserSession(b, in, b.CreatedAt)
+	})
+}
+
+// BrowserSession implements storage.SessionStore.
+func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
+	b, err := view(ctx, s.db, body, `select body from {}browser_sessions where id = $1`, key(h))
+	if err != nil {
+		return storage.BrowserSession{}, err
+	}
+	session, found, err := s.session(h, b)
+	return live(session, found && !ended(session.ExpiresAt, now), err)
+}
+
+// DeleteBrowserSession implements storage.SessionStore.
+func (s *sessionStore) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
+	return change(ctx, s.db, func(t *tx) error {
+		in := new(browser)
+		t.lockBrowser(in, h, flows)
+		if err := t.send(); err != nil {
+			return err
+		}
+		b, found, err := s.session(h, in.before)
+		if err != nil || !found {
+			return err
+		}
+		t.exec(`delete from {}browser_sessions where id = $1`, key(h))
+		ending, err := t.pending(in.flows, b.Issuer, now, func(f storage.Flow) bool { return f.Identity.Subject == b.Identity.Subject })
+		if err != nil {
+			return err
+		}
+		return t.endFlows(ending, now)
+	})
+}
+
+// DeleteBrowserSessions implements storage.SessionStore.
+func (s *sessionStore) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
+	return change(ctx, s.db, func(t *tx) error {
+		t.exec(`delete from {}browser_sessions where of_subject = $1`, record.Digest(issuer, subject))
+		return nil
+	})
+}
+
+// browser is what there is in a browser: who was signed in before, and the flows
+// of its cookies. All of it is locked.
+type browser struct {
+	before []byte
+	flows  [][]byte
+	queue  *queue // of the new session, or nil
+}
+
+func (t *tx) lockBrowser(in *browser, session storage.Hash, flows []storage.Hash) {
+	if len(flows) > 0 {
+		t.query(many(&in.flows), `select body from {}flows where browser = any($1) order by id for update`, keys(flows))
+	}
+	t.query(one(&in.before), `select body from {}browser_sessions where id = $1 for update`, key(session))
+}
+
+// lookAtBrowser queues what reads and locks what is there before a session.
+func (t *tx) lookAtBrowser(b storage.SignIn) *browser {
+	in := new(browser)
+	t.lockBrowser(in, b.Replaces, b.Flows)
+	if b.Quota == nil {
+		return in
+	}
+	in.queue = &queue{
+		table: "browser_sessions", id: key(b.Hash),
+		place: place{
+			sender: record.Digest("sessions", b.Issuer, string(b.Quota.Key[:])),
+			group:  record.Digest("sessions of a block", b.Issuer, string(b.Quota.Block[:])),
+			at:     b.CreatedAt,
+		},
+		ofSender: b.Quota.Max, ofGroup: b.Quota.MaxBlock,
+		drop: func(q queued) { t.exec(`delete from {}browser_sessions where id = $1`, q.id) },
+	}
+	t.lockQueue(in.queue)
+	t.look(in.queue)
+	return in
+}
+
+// createBrowserSession stores a session in the place of the one it replaces.
+// What others began in the browser, as far as it is to end, ends.
+func (t *tx) createBrowserSession(b storage.SignIn, in *browser, now time.Time) error {
+	before, found, err := t.session(b.Replaces, in.before)
+	if err != nil {
+		return err
+	}
+	ending, err := t.pending(in.flows, b.Issuer, now, func(f storage.Flow) bool {
+		leaves := b.EndsOthers || found && f.Identity.Subject == before.Identity.Subject
+		return leaves && !f.Identity.Same(b.Identity)
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.endFlows(ending, now); err != nil {
+		return err
+	}
+	if found {
+		t.exec(`delete from {}browser_sessions where id = $1`, key(before.Hash))
+	}
+	var p place
+	if in.queue != nil {
+		p = in.queue.place
+	}
+	body, err := encode(t.db, b.BrowserSession, sessionTimes)
+	if err != nil {
+		return err
+	}
+	t.exec(`insert into {}browser_sessions (id, of_subject, queue_sender, queue_group, queued_at, keep_until, body)
+		values ($1, $2, $3, $4, $5, $6, $7)
+		on conflict (id) do update set of_subject = excluded.of_subject, queue_sender = excluded.queue_sender, queue_group = excluded.queue_group,
+			queued_at = excluded.queued_at, keep_until = excluded.keep_until, body = excluded.body`,
+		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), p.sender, p.group, p.time(), t.keep(b.ExpiresAt), body)
+	if in.queue == nil {
+		return nil
+	}
+	if found { // it left its queue
+		left := queued{id: key(before.Hash)}
+		in.queue.left(left)
+	}
+	return t.enter(in.queue)
+}
+
+func (d *db) session(h storage.Hash, body []byte) (storage.BrowserSession, bool, error) {
+	b, found, err := decode(d, body, sessionTimes)
+	b.Hash = h
+	return b, found, err
+}
+
+// holds is an authentication that a verb depends on.
+type holds struct {
+	*storage.Authentication
+	body []byte
+}
+
+// lockHolds queues what reads it, and keeps it from ending until the verb did.
+func (t *tx) lockHolds(h *holds) {
+	switch {
+	case h.Authentication == nil:
+	case h.FlowID != "":
+		t.query(one(&h.body), `select body from {}flows where id = $1 for share`, []byte(h.FlowID))
+	default:
+		t.query(one(&h.body), `select body from {}browser_sessions where id = $1 for share`, key(h.Session))
+	}
+}
+
+// hold reports whether an authentication still holds; none always does.
+func (d *db) hold(h holds, issuer string, now time.Time) (bool, error) {
+	if h.Authentication == nil {
+		return true, nil
+	}
+	if h.FlowID != "" {
+		f, found, err := d.liveFlow(h.body, now)
+		return found && f.Issuer == issuer && !f.Submitted && f.Identity.Same(h.Identity), err
+	}
+	b, found, err := d.session(h.Session, h.body)
+	return found && b.Issuer == issuer && !ended(b.ExpiresAt, now) && b.Identity.Same(h.Identity), err
+}

@@ -1,0 +1,147 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+var errClientExists = errors.New("storage: a client with this ID exists")
+
+// CreateClient implements storage.AuthStore.
+func (s *authStore) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
+	return change(ctx, s.db, func(t *tx) error {
+		q := t.clientQueue(c)
+		if unused.Spare != nil {
+			q.spare = func(other queued) bool { return unused.Spare(string(other.id)) }
+		}
+		if c.Sender == nil {
+			q.ofSender = unused.Max
+		} else {
+			q.ofGroup = unused.Max
+		}
+		if q.sender != nil && unused.Max > 0 {
+			t.lockQueue(q)
+			t.look(q)
+		}
+		var there []byte
+		t.query(one(&there), `select id from {}clients where id = $1`, []byte(c.ID))
+		if err := t.send(); err != nil {
+			return err
+		}
+		if there != nil {
+			return errClientExists
+		}
+		if err := t.insertClient(c); err != nil || q.sender == nil {
+			return err
+		}
+		return t.enter(q)
+	})
+}
+
+// Client implements storage.AuthStore.
+func (s *authStore) Client(ctx context.Context, id string, now time.Time) (storage.Client, error) {
+	b, err := view(ctx, s.db, body, `select body from {}clients where id = $1`, []byte(id))
+	if err != nil {
+		return storage.Client{}, err
+	}
+	return s.liveClient(b, now)
+}
+
+// UpdateClient implements storage.AuthStore.
+func (s *authStore) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {
+		old, err := t.lockClient(c.ID, now)
+		if err != nil {
+			return rev, err
+		}
+		if old.Issuer != c.Issuer || old.RegistrationTokenHash != oldToken {
+			return rev, storage.ErrNotFound
+		}
+		old.Metadata = c.Metadata
+		old.SecretHash = c.SecretHash
+		old.RegistrationTokenHash = c.RegistrationTokenHash
+		if err := t.updateClient(old); err != nil || !revokeGrants {
+			return rev, err
+		}
+		return t.revokeClientGrants(old.Issuer, old.ID, now)
+	})
+}
+
+// DeleteClient implements storage.AuthStore.
+func (s *authStore) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {
+		c, err := t.lockClient(id, now)
+		if err != nil {
+			return rev, err
+		}
+		t.exec(`delete from {}clients where id = $1`, []byte(c.ID))
+		return t.revokeClientGrants(c.Issuer, c.ID, now)
+	})
+}
+
+// lockClient locks and returns a registration.
+func (t *tx) lockClient(id string, now time.Time) (storage.Client, error) {
+	var b []byte
+	t.query(one(&b), `select body from {}clients where id = $1 for update`, []byte(id))
+	if err := t.send(); err != nil {
+		return storage.Client{}, err
+	}
+	return t.liveClient(b, now)
+}
+
+func (d *db) liveClient(body []byte, now time.Time) (storage.Client, error) {
+	c, found, err := decode(d, body, clientTimes)
+	return live(c, found && !ended(c.ExpiresAt, now), err)
+}
+
+func (t *tx) insertClient(c storage.Client) error {
+	b, err := encode(t.db, c, clientTimes)
+	p := clientPlace(c)
+	t.exec(`insert into {}clients (id, queue_sender, queue_group, queued_at, keep_until, body) values ($1, $2, $3, $4, $5, $6)`,
+		[]byte(c.ID), p.sender, p.group, p.time(), t.keep(c.ExpiresAt), b)
+	return err
+}
+
+// updateClient also moves the client to the queue where it waits now.
+func (t *tx) updateClient(c storage.Client) error {
+	b, err := encode(t.db, c, clientTimes)
+	p := clientPlace(c)
+	t.exec(`update {}clients set queue_sender = $2, queue_group = $3, queued_at = $4, keep_until = $5, body = $6 where id = $1`,
+		[]byte(c.ID), p.sender, p.group, p.time(), t.keep(c.ExpiresAt), b)
+	return err
+}
+
+// clientPlace returns where a client waits: one that nobody approved in the
+// queue of whoever registered it, one that only identities without proof
+// approved in that of its quota.
+func clientPlace(c storage.Client) place {
+	p := place{at: latest(c.CreatedAt, c.ApprovedAt)}
+	switch {
+	case c.Used:
+		return place{}
+	case c.Quota != nil:
+		p.sender = record.Digest(c.Issuer, string(c.Quota[:]))
+		if c.QuotaBlock != nil {
+			p.group = record.Digest("clients of a block", c.Issuer, string(c.QuotaBlock[:]))
+		}
+	case c.Sender != nil:
+		p.sender, p.group = record.Digest("unused of a sender", c.Issuer, string(c.Sender[:])), record.Digest("unused", c.Issuer)
+	default:
+		p.sender = record.Digest(c.Issuer)
+	}
+	return p
+}
+
+// clientQueue is the queue that a client waits in, without bounds.
+func (t *tx) clientQueue(c storage.Client) *queue {
+	return &queue{
+		table: "clients", id: []byte(c.ID), place: clientPlace(c),
+		drop: func(q queued) { // unless somebody has just approved it
+			t.exec(`delete from {}clients where id = $1 and queue_sender = $2`, q.id, q.sender)
+		},
+	}
+}

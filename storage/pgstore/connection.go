@@ -1,0 +1,244 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+var (
+	errConnection       = errors.New("storage: a connection needs an ID, an issuer, an owner and a server")
+	errConnectionExists = errors.New("storage: another connection has this ID")
+	errLease            = errors.New("storage: a lease needs a holder and an end that is still to come")
+)
+
+// Connection implements storage.ConnectionStore.
+func (s *connectionStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
+	b, err := view(ctx, s.db, body, `select body from {}connections where issuer = $1 and owner = $2 and server = $3`,
+		record.Digest(k.Issuer), record.Digest(k.Owner), record.Digest(k.Server))
+	if err != nil {
+		return storage.Connection{}, err
+	}
+	return live(s.liveConnection(b, k, now))
+}
+
+// ConnectionByID implements storage.ConnectionStore.
+func (s *connectionStore) ConnectionByID(ctx context.Context, issuer, id string, now time.Time) (storage.Connection, error) {
+	b, err := view(ctx, s.db, body, `select body from {}connections where handle = $1`, record.Digest(issuer, id))
+	if err != nil {
+		return storage.Connection{}, err
+	}
+	c, found, err := decode(s.db, b, connectionTimes)
+	return live(c, found && c.ID == id && c.Issuer == issuer && !connectionEnded(c, now), err)
+}
+
+// ConnectionsOf implements storage.ConnectionStore.
+func (s *connectionStore) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {
+	sql, args := `select body from {}connections where issuer = $1`, []any{record.Digest(issuer)}
+	if owner != "" {
+		sql, args = sql+` and owner = $2`, append(args, record.Digest(owner))
+	}
+	found, err := view(ctx, s.db, bodies, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return s.liveConnections(found, issuer, owner, now)
+}
+
+// PutConnection implements storage.ConnectionStore.
+func (s *connectionStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return s.ReplaceConnection(ctx, storage.ConnectionReplacement{Connection: c}, now)
+}
+
+// ReplaceConnection implements storage.ConnectionStore.
+func (s *connectionStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
+	if c.ID == "" || c.Issuer == "" || c.Owner == "" || c.Server == "" {
+		return storage.Connection{}, storage.Unknown, errConnection
+	}
+	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
+		auth := holds{Authentication: c.Authentication}
+		t.lockHolds(&auth)
+		there := t.lockConnection(c.ConnectionKey)
+		var once []byte
+		if c.UsesUp != nil {
+			t.holdValue(&once, c.UsesUp.Hash)
+		}
+		if err := t.send(); err != nil {
+			return storage.Connection{}, storage.Unknown, err
+		}
+		current, found, err := s.liveConnection(there.body, c.ConnectionKey, now)
+		if err != nil {
+			return current, storage.Unknown, err
+		}
+		if was, err := s.used(once, now); was || err != nil {
+			return current, storage.AlreadyUsed, err
+		}
+		if still, err := s.hold(auth, c.Issuer, now); !still || err != nil {
+			return current, storage.SignedOut, err
+		}
+		if c.LastDisconnect != nil && there.disconnect > *c.LastDisconnect {
+			return current, storage.DisconnectedSince, nil
+		}
+		if c.Revision != current.Revision || found && c.ID != current.ID {
+			return current, storage.Changed, nil
+		}
+		if c.UsesUp != nil {
+			t.useUp(*c.UsesUp)
+		}
+		next := c.Connection // the transaction may run again
+		next.Lease, next.LeaseUntil = "", time.Time{}
+		next.Revision++
+		return next, storage.OK, t.putConnection(there.body, next, c.Revokes, now)
+	})
+}
+
+// LeaseConnection implements storage.ConnectionStore.
+func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+	if holder == "" || ended(until, now) {
+		return storage.Connection{}, storage.Unknown, errLease
+	}
+	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
+		there := t.lockConnection(k)
+		if err := t.send(); err != nil {
+			return storage.Connection{}, storage.Unknown, err
+		}
+		c, found, err := s.liveConnection(there.body, k, now)
+		switch {
+		case err != nil || !found:
+			return c, storage.Unknown, err
+		case c.State != storage.Active && c.State != storage.InDoubt:
+			return c, storage.Changed, nil
+		case c.Lease != "" && !ended(c.LeaseUntil, now):
+			return c, storage.LeaseHeld, nil
+		case c.Lease != "":
+			c.State, c.UpdatedAt = storage.InDoubt, now
+			c.Lease, c.LeaseUntil = "", time.Time{}
+			c.Revision++
+			return c, storage.LeaseExpired, t.putConnection(there.body, c, nil, now)
+		case c.Revision != revision:
+			return c, storage.Changed, nil
+		}
+		c.Lease, c.LeaseUntil = holder, until
+		if c.State == storage.InDoubt {
+			c.Retries++
+		}
+		c.Revision++
+		return c, storage.OK, t.putConnection(there.body, c, nil, now)
+	})
+}
+
+// decide runs a verb that answers with a connection and a verdict.
+func (d *db) decide(ctx context.Context, verb func(*tx) (storage.Connection, storage.Verdict, error)) (storage.Connection, storage.Verdict, error) {
+	verdict := storage.Unknown
+	c, err := update(ctx, d, func(t *tx) (c storage.Connection, err error) {
+		c, verdict, err = verb(t)
+		return c, err
+	})
+	if err != nil {
+		return storage.Connection{}, storage.Unknown, err
+	}
+	return c, verdict, nil
+}
+
+// connected is what there is with a connection's key, which is locked.
+type connected struct {
+	body       []byte
+	disconnect uint64
+}
+
+// lockConnection queues the lock of a key, whether or not there is a connection.
+func (t *tx) lockConnection(k storage.ConnectionKey) *connected {
+	there := new(connected)
+	t.lock(connectionLock(k))
+	t.query(one(&there.body), `select body from {}connections where issuer = $1 and owner = $2 and server = $3 for update`,
+		record.Digest(k.Issuer), record.Digest(k.Owner), record.Digest(k.Server))
+	t.query(disconnectNumber(&there.disconnect), `select number from {}disconnects where id = $1`, connectionLock(k))
+	return there
+}
+
+func connectionLock(k storage.ConnectionKey) []byte {
+	return record.Digest("connection", k.Issuer, k.Owner, k.Server)
+}
+
+// liveConnection returns the connection, false when there is none or it ended.
+func (d *db) liveConnection(body []byte, k storage.ConnectionKey, now time.Time) (storage.Connection, bool, error) {
+	c, found, err := decode(d, body, connectionTimes)
+	if err == nil && found && c.ConnectionKey != k {
+		err = record.ErrCorrupt // somebody moved the record
+	}
+	if err != nil || !found || connectionEnded(c, now) {
+		return storage.Connection{}, false, err
+	}
+	return c, true, nil
+}
+
+// liveConnections returns the connections of an owner, or with none of
+// everybody, by server and then by owner.
+func (d *db) liveConnections(found [][]byte, issuer, owner string, now time.Time) ([]storage.Connection, error) {
+	var all []storage.Connection
+	for _, b := range found {
+		c, _, err := decode(d, b, connectionTimes)
+		if err != nil {
+			return nil, err
+		}
+		if c.Issuer != issuer || owner != "" && c.Owner != owner {
+			return nil, record.ErrCorrupt // somebody moved the record
+		}
+		if !connectionEnded(c, now) {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b storage.Connection) int {
+		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Owner, b.Owner))
+	})
+	return all, nil
+}
+
+func connectionEnded(c storage.Connection, now time.Time) bool {
+	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
+}
+
+// putConnection stores the connection in place of the one that its owner had,
+// and queues what it revokes.
+func (t *tx) putConnection(before []byte, c storage.Connection, revokes *storage.ProviderRevocation, now time.Time) error {
+	old, found, err := decode(t.db, before, connectionTimes)
+	if err != nil {
+		return err
+	}
+	if found {
+		if err := t.queueExpired(old, now); err != nil {
+			return err
+		}
+	}
+	body, err := encode(t.db, c, connectionTimes)
+	if err != nil {
+		return err
+	}
+	t.exec(`insert into {}connections (issuer, owner, server, handle, keep_until, body) values ($1, $2, $3, $4, $5, $6)
+		on conflict (issuer, owner, server) do update set handle = excluded.handle, keep_until = excluded.keep_until, body = excluded.body`,
+		record.Digest(c.Issuer), record.Digest(c.Owner), record.Digest(c.Server), record.Digest(c.Issuer, c.ID), t.keepOrForever(c.ExpiresAt), body)
+	if revokes == nil {
+		return nil
+	}
+	return t.putRevocation(*revokes)
+}
+
+// removeConnection removes a connection that is locked.
+func (t *tx) removeConnection(c storage.Connection, now time.Time) error {
+	t.exec(`delete from {}connections where issuer = $1 and owner = $2 and server = $3`,
+		record.Digest(c.Issuer), record.Digest(c.Owner), record.Digest(c.Server))
+	return t.queueExpired(c, now)
+}
+
+// queueExpired queues what is to be queued if the connection has ended.
+func (t *tx) queueExpired(c storage.Connection, now time.Time) error {
+	if c.OnExpiry == nil || !connectionEnded(c, now) || ended(c.OnExpiry.ExpiresAt, now) {
+		return nil
+	}
+	return t.putRevocation(*c.OnExpiry)
+}

@@ -1,0 +1,144 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const (
+	// maxRetries bounds how often a verb is tried again.
+	maxRetries = 5
+	// maxDuration bounds a verb, its retries included, however long its caller
+	// would wait. The server ends statements and idle transactions after as long.
+	maxDuration = 10 * time.Second
+)
+
+// db runs verbs on a pool.
+type db struct {
+	pool   *pgxpool.Pool
+	schema string // quoted, with the dot behind it
+	closed atomic.Bool
+	clock  clock
+}
+
+// sql puts the schema in the place of each {}. Names are always qualified, so
+// that it does not matter which server connection a pooler hands out.
+func (d *db) sql(text string) string { return strings.ReplaceAll(text, "{}", d.schema) }
+
+// view runs one reading statement.
+func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql string, args ...any) (T, error) {
+	var out T
+	err := d.retry(ctx, func(ctx context.Context) error {
+		rows, err := d.pool.Query(ctx, d.sql(sql), args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		if out, err = scan(rows); err != nil {
+			return err
+		}
+		rows.Close()
+		return rows.Err()
+	})
+	if err != nil {
+		return *new(T), err
+	}
+	return out, nil
+}
+
+// update runs fn in a transaction and returns what its last run did. What it
+// read is undone with its placeholders if it writes nothing.
+func update[T any](ctx context.Context, d *db, fn func(*tx) (T, error)) (T, error) {
+	var out T
+	err := d.retry(ctx, func(ctx context.Context) error {
+		t, err := d.begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer t.end()
+		if out, err = fn(t); err != nil {
+			return err
+		}
+		return t.finish()
+	})
+	if err != nil {
+		return *new(T), err
+	}
+	return out, nil
+}
+
+// change is update for a verb that answers nothing.
+func change(ctx context.Context, d *db, fn func(*tx) error) error {
+	_, err := update(ctx, d, func(t *tx) (struct{}, error) { return struct{}{}, fn(t) })
+	return err
+}
+
+// retry runs fn until it succeeds, fails for good, or has been tried often enough.
+func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
+	if d.closed.Load() {
+		return storage.ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxDuration)
+	defer cancel()
+	for try := 0; ; try++ {
+		err := fn(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case d.closed.Load():
+			return storage.ErrClosed
+		case try == maxRetries || ctx.Err() != nil || !transient(err):
+			return err
+		}
+		// 10 ms and twice as much each time, of which half is by chance.
+		pause := 5 * time.Millisecond << try
+		select {
+		case <-time.After(pause + rand.N(pause)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// errNotCommitted: the connection was lost while committing, and the transaction
+// did not happen, nor ever will.
+var errNotCommitted = errors.New("storage: the connection was lost before the transaction was committed")
+
+// transient reports whether the same may succeed when it is tried again.
+func transient(err error) bool {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		switch answer.Code {
+		case "40001", "40P01", // serialization failure, deadlock
+			"57P01", "57P02", "57P03", // the server stops, crashes, starts
+			"25006", // it became a standby
+			"53300": // too many connections
+			return true
+		}
+		return strings.HasPrefix(answer.Code, "08")
+	}
+	if errors.Is(err, errNotCommitted) {
+		return true
+	}
+	return lost(err)
+}
+
+// lost reports whether the connection failed, so that the answer is not known.
+func lost(err error) bool {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08")
+	}
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) || isNetwork(err) || pgconn.SafeToRetry(err)
+}

@@ -1,0 +1,205 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+// Grant implements storage.AuthStore.
+func (s *authStore) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
+	b, err := view(ctx, s.db, body, `select body from {}grants where id = $1`, []byte(id))
+	if err != nil {
+		return storage.Grant{}, err
+	}
+	g, found, err := s.grant(b)
+	return live(g, found && !ended(g.ExpiresAt, now), err)
+}
+
+// RevokeGrant implements storage.AuthStore.
+func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
+	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {
+		var b []byte
+		t.query(one(&b), `select body from {}grants where id = $1 for update`, []byte(id))
+		if err := t.send(); err != nil {
+			return rev, err
+		}
+		g, found, err := s.grant(b)
+		if err != nil || !found {
+			return rev, err
+		}
+		return t.revoke(g, now), nil
+	})
+}
+
+// maxPage bounds how many grants one Grants looks at.
+const maxPage = 4096
+
+// Grants implements storage.AuthStore.
+func (s *authStore) Grants(ctx context.Context, after string, limit int, now time.Time) (grants []storage.Grant, next string, err error) {
+	limit = min(max(limit, 0), maxPage)
+	at := now
+	s.clock.toDatabase(&at)
+	type page struct {
+		bodies [][]byte
+		last   []byte // the ID of the last that was looked at, or handed out
+		more   bool
+	}
+	p, err := view(ctx, s.db, func(rows pgx.Rows) (p page, err error) {
+		seen := 0
+		for rows.Next() {
+			var id, body []byte
+			if err := rows.Scan(&id, &body, &seen); err != nil {
+				return p, err
+			}
+			switch {
+			case body == nil: // the end of what was looked at
+				p.last, p.more = id, seen == maxPage
+			case len(p.bodies) == limit:
+				p.more = true
+				return p, nil
+			default:
+				p.bodies, p.last = append(p.bodies, body), id
+			}
+		}
+		return p, rows.Err()
+	}, `with page as (select id, of_subject, ends_at, body, count(*) over () as seen from (
+			select id, of_subject, ends_at, body from {}grants where id > $1 order by id limit $2) p),
+		live as (select id, body, seen from page where of_subject is not null and ends_at > $3 order by id limit $4)
+		select id, body, seen from (
+			select id, body, seen from live
+			union all (select id, null, seen from page where (select count(*) from live) < $4 order by id desc limit 1)
+		) found order by body is null, id`,
+		[]byte(after), maxPage, nanos(at), limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, b := range p.bodies {
+		g, _, err := s.grant(b)
+		if err == nil && grantVerdict(g, true, now) == storage.OK {
+			grants = append(grants, g)
+		} // a damaged one lets nobody in, and must not hide those behind it
+	}
+	if p.more {
+		next = string(p.last)
+	}
+	return grants, next, nil
+}
+
+// GrantsOf implements storage.AuthStore.
+func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]storage.Grant, error) {
+	all, err := view(ctx, s.db, bodies, `select body from {}grants where of_subject = $1`, record.Digest(issuer, subject))
+	if err != nil {
+		return nil, err
+	}
+	var grants []storage.Grant
+	for _, b := range all {
+		g, found, err := s.grant(b)
+		if err != nil {
+			return nil, err
+		}
+		if grantVerdict(g, found, now) == storage.OK && g.Issuer == issuer && g.Identity.Subject == subject {
+			grants = append(grants, g)
+		}
+	}
+	slices.SortFunc(grants, func(a, b storage.Grant) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return grants, nil
+}
+
+func (d *db) grant(body []byte) (storage.Grant, bool, error) {
+	return decodeBinary(d, body, record.Grant, grantTimes)
+}
+
+// grantVerdict tells whether tokens may be issued under a grant: OK, Expired or Revoked.
+func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
+	switch {
+	case !found:
+		return storage.Expired
+	case !g.RevokedAt.IsZero():
+		return storage.Revoked
+	case ended(g.ExpiresAt, now):
+		return storage.Expired
+	}
+	return storage.OK
+}
+
+// insertGrant stores a new grant, in a queue if it is in one.
+func (t *tx) insertGrant(g storage.Grant, code storage.Hash, p place) {
+	t.exec(`insert into {}grants (id, of_client, of_subject, access_tokens, refresh_token, code,
+			queue_sender, queue_group, queued_at, ends_at, keep_until, body)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		[]byte(g.ID), record.Digest(g.Issuer, g.ClientID), record.Digest(g.Issuer, g.Identity.Subject),
+		keys(g.AccessTokens), optional(g.RefreshToken), key(code),
+		p.sender, p.group, p.time(), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), t.grantBody(g))
+}
+
+// updateGrant keeps the grant until the given time: never less than its tokens,
+// which only the grant can find again.
+func (t *tx) updateGrant(g storage.Grant, keepUntil time.Time) {
+	t.exec(`update {}grants set access_tokens = $2, refresh_token = $3, ends_at = $4, keep_until = $5, body = $6 where id = $1`,
+		[]byte(g.ID), keys(g.AccessTokens), optional(g.RefreshToken), t.nanos(g.ExpiresAt), t.keep(keepUntil), t.grantBody(g))
+}
+
+func (t *tx) grantBody(g storage.Grant) []byte {
+	t.clock.toDatabase(grantTimes(&g)...)
+	return record.AppendGrant(nil, g)
+}
+
+// revoke revokes a grant that is locked, unless it is revoked, and removes its
+// access tokens. Its code and refresh tokens stay, to be recognised.
+func (t *tx) revoke(g storage.Grant, now time.Time) (rev storage.Revocation) {
+	if !g.RevokedAt.IsZero() {
+		return rev
+	}
+	rev = storage.Revocation{AccessTokens: g.AccessTokens, GrantIDs: []string{g.ID}}
+	t.exec(`delete from {}access_tokens where hash = any($1)`, keys(g.AccessTokens))
+	g.RevokedAt, g.AccessTokens = now, nil
+	t.exec(`update {}grants set of_client = null, of_subject = null, access_tokens = array[]::bytea[], keep_until = $2, body = $3 where id = $1`,
+		[]byte(g.ID), t.keep(g.ExpiresAt), t.grantBody(g))
+	return rev
+}
+
+// revokeClientGrants revokes every grant of a client.
+func (t *tx) revokeClientGrants(issuer, clientID string, now time.Time) (all storage.Revocation, err error) {
+	var found [][]byte
+	t.query(many(&found), `select body from {}grants where of_client = $1 order by id for update`, record.Digest(issuer, clientID))
+	if err := t.send(); err != nil {
+		return all, err
+	}
+	for _, b := range found {
+		g, _, err := t.grant(b)
+		if err != nil {
+			return all, err
+		}
+		if g.Issuer != issuer || g.ClientID != clientID {
+			continue
+		}
+		rev := t.revoke(g, now)
+		all.GrantIDs = append(all.GrantIDs, rev.GrantIDs...)
+		all.AccessTokens = append(all.AccessTokens, rev.AccessTokens...)
+	}
+	return all, nil
+}
+
+// removeGrant removes a grant of a queue as if it had never been, with its code
+// and tokens.
+func (t *tx) removeGrant(id []byte) {
+	t.exec(`select 1 from {}grants where id = $1 for update`, id)
+	t.exec(`delete from {}codes where hash in (select code from {}grants where id = $1)`, id)
+	t.exec(`delete from {}access_tokens where hash in (select unnest(access_tokens) from {}grants where id = $1)`, id)
+	for _, table := range []string{"replays", "refresh_tokens"} {
+		t.exec(`delete from {}`+table+` where hash in (
+			select r.hash from {}grants g join {}refresh_tokens r on r.hash = g.refresh_token where g.id = $1
+			union all
+			select r.predecessor from {}grants g join {}refresh_tokens r on r.hash = g.refresh_token where g.id = $1)`, id)
+	}
+	t.exec(`delete from {}grants where id = $1`, id)
+}

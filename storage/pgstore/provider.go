@@ -1,0 +1,160 @@
+package pgstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+// UpstreamClient implements storage.ConnectionStore.
+func (s *connectionStore) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (storage.UpstreamClient, error) {
+	b, err := view(ctx, s.db, body, `select body from {}upstream_clients where id = $1`, record.Digest(issuer, provider, server))
+	if err != nil {
+		return storage.UpstreamClient{}, err
+	}
+	return live(s.upstreamClient(b, issuer, provider, server, now))
+}
+
+// UpstreamClients implements storage.ConnectionStore.
+func (s *connectionStore) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
+	found, err := view(ctx, s.db, bodies, `select body from {}upstream_clients where issuer = $1`, record.Digest(issuer))
+	if err != nil {
+		return nil, err
+	}
+	var all []storage.UpstreamClient
+	for _, b := range found {
+		c, _, err := decode(s.db, b, upstreamTimes)
+		if err != nil {
+			return nil, err
+		}
+		if c.Issuer != issuer {
+			return nil, record.ErrCorrupt // somebody moved the record
+		}
+		if !upstreamClientEnded(c, now) {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b storage.UpstreamClient) int {
+		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Provider, b.Provider))
+	})
+	return all, nil
+}
+
+// PutUpstreamClient implements storage.ConnectionStore.
+func (s *connectionStore) PutUpstreamClient(ctx context.Context, c storage.UpstreamClient, replaces []byte, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
+		id := record.Digest(c.Issuer, c.Provider, c.Server)
+		var b []byte
+		t.lock(id)
+		t.query(one(&b), `select body from {}upstream_clients where id = $1`, id)
+		if err := t.send(); err != nil {
+			return storage.Unknown, err
+		}
+		current, found, err := s.upstreamClient(b, c.Issuer, c.Provider, c.Server, now)
+		if err != nil {
+			return storage.Unknown, err
+		}
+		if found != (replaces != nil) || !bytes.Equal(current.Secret, replaces) {
+			return storage.Changed, nil
+		}
+		next, err := encode(s.db, c, upstreamTimes)
+		t.exec(`insert into {}upstream_clients (id, issuer, keep_until, body) values ($1, $2, $3, $4)
+			on conflict (id) do update set keep_until = excluded.keep_until, body = excluded.body`,
+			id, record.Digest(c.Issuer), t.keepOrForever(c.ExpiresAt), next)
+		return storage.OK, err
+	})
+}
+
+// DeleteUpstreamClient implements storage.ConnectionStore.
+func (s *connectionStore) DeleteUpstreamClient(ctx context.Context, c storage.UpstreamClient) error {
+	return change(ctx, s.db, func(t *tx) error {
+		id := record.Digest(c.Issuer, c.Provider, c.Server)
+		var b []byte
+		t.lock(id)
+		t.query(one(&b), `select body from {}upstream_clients where id = $1`, id)
+		if err := t.send(); err != nil {
+			return err
+		}
+		current, found, err := decode(s.db, b, upstreamTimes)
+		if err != nil || !found || !bytes.Equal(current.Secret, c.Secret) {
+			return err
+		}
+		t.exec(`delete from {}upstream_clients where id = $1`, id)
+		return nil
+	})
+}
+
+// upstreamClient returns the registration, false when there is none or it ended.
+func (d *db) upstreamClient(body []byte, issuer, provider, server string, now time.Time) (storage.UpstreamClient, bool, error) {
+	c, found, err := decode(d, body, upstreamTimes)
+	if err == nil && found && (c.Issuer != issuer || c.Provider != provider || c.Server != server) {
+		err = record.ErrCorrupt // somebody moved the record
+	}
+	if err != nil || !found || upstreamClientEnded(c, now) {
+		return storage.UpstreamClient{}, false, err
+	}
+	return c, true, nil
+}
+
+func upstreamClientEnded(c storage.UpstreamClient, now time.Time) bool {
+	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
+}
+
+// DueRevocations implements storage.ConnectionStore. What another caller is
+// taking is left to it.
+func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
+	return update(ctx, s.db, func(t *tx) (due []storage.ProviderRevocation, err error) {
+		at := now
+		t.clock.toDatabase(&at)
+		var found [][]byte
+		t.query(many(&found), `select body from {}revocations where issuer = $1 and due_at <= $2 and keep_until > $3
+			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), nanos(at), at.Unix(), limit)
+		if err := t.send(); err != nil {
+			return nil, err
+		}
+		for _, b := range found {
+			r, _, err := decode(s.db, b, revocationTimes)
+			if err != nil {
+				return nil, err
+			}
+			if ended(r.ExpiresAt, now) {
+				continue
+			}
+			r.Attempts++
+			r.DueAt = retryAt
+			if err := t.putRevocation(r); err != nil {
+				return nil, err
+			}
+			due = append(due, r)
+		}
+		return due, nil
+	})
+}
+
+// QueueRevocation implements storage.ConnectionStore.
+func (s *connectionStore) QueueRevocation(ctx context.Context, r storage.ProviderRevocation) error {
+	return change(ctx, s.db, func(t *tx) error { return t.putRevocation(r) })
+}
+
+// EndRevocation implements storage.ConnectionStore.
+func (s *connectionStore) EndRevocation(ctx context.Context, id string) error {
+	return change(ctx, s.db, func(t *tx) error {
+		t.exec(`delete from {}revocations where id = $1`, []byte(id))
+		return nil
+	})
+}
+
+func (t *tx) putRevocation(r storage.ProviderRevocation) error {
+	b, err := encode(t.db, r, revocationTimes)
+	due := r.DueAt
+	t.clock.toDatabase(&due)
+	t.exec(`insert into {}revocations (id, issuer, due_at, keep_until, body) values ($1, $2, $3, $4, $5)
+		on conflict (id) do update set issuer = excluded.issuer, due_at = excluded.due_at, keep_until = excluded.keep_until, body = excluded.body`,
+		[]byte(r.ID), record.Digest(r.Issuer), nanos(due), t.keep(r.ExpiresAt), b)
+	return err
+}

@@ -1,0 +1,255 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+// submission is a submission with what is locked and read for it.
+type submission struct {
+	storage.Submission
+	flow    []byte
+	made    [][]byte // connected in the flow
+	owned   []*connected
+	client  []byte
+	browser *browser
+	clients *queue // that the client enters, or nil
+	grants  *queue // that the grant enters, or nil
+}
+
+// SubmitFlow implements storage.AuthStore.
+func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (storage.Verdict, error) {
+	if err := sub.Check(); err != nil {
+		return storage.Unknown, err
+	}
+	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
+		in := &submission{Submission: sub}
+		t.lockSubmission(in)
+		if err := t.send(); err != nil {
+			return storage.Unknown, err
+		}
+		return t.submit(in)
+	})
+}
+
+// lockSubmission queues the locks of everything that a submission decides by, in
+// the order in which all do, and what reads it.
+func (t *tx) lockSubmission(in *submission) {
+	t.query(one(&in.flow), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
+	if in.Browser != nil {
+		in.browser = t.lookAtBrowser(*in.Browser)
+	}
+	in.owned = make([]*connected, len(in.Adopt))
+	for _, i := range inOrder(in.Adopt) {
+		in.owned[i] = t.lockConnection(in.Adopt[i].ConnectionKey)
+	}
+	t.query(many(&in.made), `select body from {}connections where issuer = $1 and owner = $2 order by server for update`,
+		record.Digest(in.Issuer), record.Digest(storage.FlowOwner(in.FlowID)))
+	if in.Grant == nil {
+		return
+	}
+	if in.Quota != nil {
+		in.clients = t.approvedQueue(in, *in.Quota)
+		t.lockQueue(in.clients)
+		in.grants = t.grantQueue(in)
+		t.lockQueue(in.grants)
+		t.look(in.grants)
+		t.look(in.clients)
+	}
+	t.query(one(&in.client), `select body from {}clients where id = $1 for update`, []byte(in.Grant.ClientID))
+}
+
+// inOrder returns the positions of the connections in the order in which their
+// locks are taken.
+func inOrder(all []storage.ConnectionReplacement) []int {
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(all[a].Server, all[b].Server) })
+	return order
+}
+
+func (t *tx) submit(in *submission) (storage.Verdict, error) {
+	f, found, err := t.liveFlow(in.flow, in.Now)
+	switch {
+	case err != nil:
+		return storage.Unknown, err
+	case !found || f.Issuer != in.Issuer:
+		return storage.Unknown, nil
+	case f.Submitted:
+		return storage.Submitted, nil
+	case !f.Identity.Same(in.Identity):
+		return storage.Changed, nil
+	}
+	made, err := t.liveConnections(in.made, in.Issuer, storage.FlowOwner(in.FlowID), in.Now)
+	if err != nil {
+		return storage.Unknown, err
+	}
+	if in.Grant != nil {
+		if seen, err := t.asSeen(in, made); err != nil || !seen {
+			return storage.Changed, err
+		}
+	}
+	f.Submitted = true
+	if err := t.putFlow(f); err != nil {
+		return storage.Unknown, err
+	}
+	if err := t.adopt(in); err != nil || in.Grant == nil {
+		return storage.OK, err
+	}
+	return storage.OK, t.approve(in)
+}
+
+// asSeen reports whether the submission knows each connection of the flow as it
+// is, and the owner has what each of them replaces, and nothing where it
+// replaces nothing.
+func (t *tx) asSeen(in *submission, made []storage.Connection) (bool, error) {
+	ids := make(map[string]string, len(made))
+	revisions := make(map[string]uint64, len(made))
+	for _, c := range made {
+		ids[c.Server], revisions[c.Server] = c.ID, c.Revision
+	}
+	if len(made) != len(in.Adopt) {
+		return false, nil
+	}
+	for i, c := range in.Adopt {
+		if revision, found := revisions[c.Server]; !found || revision != c.Revision {
+			return false, nil
+		}
+		old, found, err := t.liveConnection(in.owned[i].body, c.ConnectionKey, in.Now)
+		if err != nil {
+			return false, err
+		}
+		if found && old.ID != c.ID || !found && c.ID != ids[c.Server] {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// adopt removes what the flow connected or was about to, and gives the
+// connections that are adopted to their owner.
+func (t *tx) adopt(in *submission) error {
+	t.exec(`delete from {}connect_states where issuer = $1 and owner = $2`,
+		record.Digest(in.Issuer), record.Digest(storage.FlowOwner(in.FlowID)))
+	for _, b := range in.made {
+		c, _, err := decode(t.db, b, connectionTimes)
+		if err != nil {
+			return err
+		}
+		if connectionEnded(c, in.Now) {
+			continue // the sweep comes to it
+		}
+		if err := t.removeConnection(c, in.Now); err != nil {
+			return err
+		}
+	}
+	for i, c := range in.Adopt {
+		old, _, err := t.liveConnection(in.owned[i].body, c.ConnectionKey, in.Now)
+		if err != nil {
+			return err
+		}
+		next := c.Connection
+		next.Revision = old.Revision + 1
+		next.ExpiresAt, next.OnExpiry = time.Time{}, nil // it is nobody's flow's any more
+		next.Lease, next.LeaseUntil = "", time.Time{}
+		if err := t.putConnection(in.owned[i].body, next, c.Revokes, in.Now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// approve stores what a person approved.
+func (t *tx) approve(in *submission) error {
+	if in.Browser != nil {
+		if err := t.createBrowserSession(*in.Browser, in.browser, in.Now); err != nil {
+			return err
+		}
+	}
+	var p place
+	if in.grants != nil {
+		p = in.grants.place
+	}
+	t.insertGrant(*in.Grant, in.Code.Hash, p)
+	if err := t.insertCode(*in.Code); err != nil {
+		return err
+	}
+	if err := t.keepClient(in); err != nil || in.grants == nil {
+		return err
+	}
+	return t.enter(in.grants)
+}
+
+// keepClient notes that a person approved the client, and keeps its
+// registration for as long as the grant can live, and longer if the submission
+// says so. Clients that are not registered here (configured ones, metadata
+// documents) have nothing to keep.
+func (t *tx) keepClient(in *submission) error {
+	c, err := t.liveClient(in.client, in.Now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil || c.Issuer != in.Grant.Issuer {
+		return err
+	}
+	c.ExpiresAt = latest(c.ExpiresAt, in.Grant.AbsoluteExpiresAt.Add(in.KeepClient))
+	c.Used = c.Used || in.Quota == nil
+	if c.Used {
+		c.Quota, c.QuotaBlock, c.ApprovedAt = nil, nil, time.Time{}
+		return t.updateClient(c)
+	}
+	if c.Quota == nil {
+		c.Quota, c.QuotaBlock = &in.Quota.Key, &in.Quota.Block
+	}
+	c.ApprovedAt = in.Now
+	q := in.clients
+	if p := clientPlace(c); string(p.sender) != string(q.sender) { // it waits where it was approved first
+		q = t.approvedQueue(in, storage.Quota{Key: *c.Quota, Block: *c.QuotaBlock, Max: in.Quota.Max, MaxBlock: in.Quota.MaxBlock})
+		t.lockQueue(q)
+		t.look(q)
+		if err := t.send(); err != nil {
+			return err
+		}
+	}
+	if err := t.updateClient(c); err != nil {
+		return err
+	}
+	return t.enter(q)
+}
+
+// approvedQueue is the queue of the clients that count towards a quota.
+func (t *tx) approvedQueue(in *submission, of storage.Quota) *queue {
+	q := t.clientQueue(storage.Client{
+		ID: in.Grant.ClientID, Issuer: in.Grant.Issuer, Quota: &of.Key, QuotaBlock: &of.Block, ApprovedAt: in.Now,
+	})
+	q.ofSender, q.ofGroup = of.Max, of.MaxBlock
+	return q
+}
+
+// grantQueue is the queue of the grants of a person who proved nothing: a
+// script can make as many as it likes.
+func (t *tx) grantQueue(in *submission) *queue {
+	g := in.Grant
+	return &queue{
+		table: "grants", id: []byte(g.ID),
+		place: place{
+			sender: record.Digest("grants", g.Issuer, string(in.Quota.Key[:])),
+			group:  record.Digest("grants of a block", g.Issuer, string(in.Quota.Block[:])),
+			at:     g.CreatedAt,
+		},
+		ofSender: in.Quota.Max, ofGroup: in.Quota.MaxBlock,
+		spare: func(other queued) bool {
+			g, found, err := t.grant(other.body)
+			return err == nil && grantVerdict(g, found, in.Now) == storage.OK
+		},
+		drop: func(other queued) { t.removeGrant(other.id) },
+	}
+}

@@ -1,0 +1,188 @@
+package pgstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+// attemptMemory is how long a commit is remembered for whoever lost the answer.
+// It is far longer than a verb is tried for.
+const attemptMemory = 10 * time.Minute
+
+// tx is a transaction. Statements wait until they are sent together, in one
+// round trip: those that lock and read, then, once the verb decided, those that
+// write, with the commit.
+type tx struct {
+	*db
+	ctx    context.Context
+	conn   *pgxpool.Conn
+	batch  *pgx.Batch
+	writes bool
+}
+
+func (d *db) begin(ctx context.Context) (*tx, error) {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &tx{db: d, ctx: ctx, conn: conn, batch: new(pgx.Batch)}
+	t.batch.Queue("begin isolation level read committed")
+	return t, nil
+}
+
+// exec queues a statement that changes something.
+func (t *tx) exec(sql string, args ...any) {
+	t.writes = true
+	t.batch.Queue(t.sql(sql), args...)
+}
+
+// query queues a statement whose rows are handed to scan when it is sent. What it
+// changes, as a placeholder does, is undone unless the verb writes something.
+func (t *tx) query(scan func(pgx.Rows) error, sql string, args ...any) {
+	t.batch.Queue(t.sql(sql), args...).Query(scan)
+}
+
+// lock queues the lock of what has no row yet, until the transaction ends.
+func (t *tx) lock(id []byte) {
+	t.batch.Queue(t.sql(`insert into {}locks (id, keep_until) values ($1, $2)
+		on conflict (id) do update set keep_until = excluded.keep_until`), id, t.soon(time.Hour))
+}
+
+// soon returns the second of the database's clock that is so far away.
+func (t *tx) soon(d time.Duration) int64 {
+	return int64(record.Until(time.Now().Add(d + t.clock.offset())))
+}
+
+// send sends what is queued and hands out the answers.
+func (t *tx) send() error { return t.sendIn(t.ctx) }
+
+func (t *tx) sendIn(ctx context.Context) error {
+	batch := t.batch
+	t.batch = new(pgx.Batch)
+	return t.conn.SendBatch(ctx, batch).Close()
+}
+
+// finish commits what was written. A commit whose answer got lost is looked up.
+// It goes on when the caller gives up: half of an answer helps nobody.
+func (t *tx) finish() error {
+	if !t.writes {
+		return nil
+	}
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), maxDuration)
+	defer cancel()
+	attempt := []byte(rand.Text())
+	t.exec(`insert into {}attempts (id, done, keep_until) values ($1, true, $2)`, attempt, t.soon(attemptMemory))
+	committed := false
+	t.batch.Queue("commit").Exec(func(tag pgconn.CommandTag) error {
+		committed = tag.String() == "COMMIT"
+		return nil
+	})
+	err := t.sendIn(ctx)
+	switch {
+	case committed:
+		return nil
+	case err == nil:
+		return errors.New("storage: the database rolled the transaction back")
+	case !lost(err) && ctx.Err() == nil:
+		return err
+	}
+	t.drop()
+	if done, lookup := t.committed(ctx, attempt); lookup != nil || done {
+		return lookup
+	}
+	return errNotCommitted
+}
+
+// committed reports whether an attempt was committed. If it was not, it never
+// will be: its ID is taken, for which this waits where the attempt still runs.
+func (d *db) committed(ctx context.Context, attempt []byte) (done bool, err error) {
+	err = d.retry(ctx, func(ctx context.Context) error {
+		keep := int64(record.Until(time.Now().Add(attemptMemory + d.clock.offset())))
+		_, err := d.pool.Exec(ctx, d.sql(`insert into {}attempts (id, done, keep_until) values ($1, false, $2) on conflict (id) do nothing`), attempt, keep)
+		if err != nil {
+			return err
+		}
+		return d.pool.QueryRow(ctx, d.sql(`select done from {}attempts where id = $1`), attempt).Scan(&done)
+	})
+	return done, err
+}
+
+// end gives the connection back, and undoes what was not committed.
+func (t *tx) end() {
+	if t.conn == nil {
+		return
+	}
+	if status := t.conn.Conn().PgConn().TxStatus(); status != 'I' && !t.conn.Conn().IsClosed() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), time.Second)
+		defer cancel()
+		_, _ = t.conn.Exec(ctx, "rollback") // the pool closes a connection that is still in a transaction
+	}
+	t.conn.Release()
+	t.conn = nil
+}
+
+// drop closes a connection of which nothing is known any more.
+func (t *tx) drop() {
+	_ = t.conn.Conn().Close(t.ctx)
+	t.conn.Release()
+	t.conn = nil
+}
+
+// isNetwork reports whether a connection failed under a statement.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// one returns a scan of at most one row, a body; nil when there is none.
+func one(body *[]byte) func(pgx.Rows) error {
+	*body = nil
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := rows.Scan(body); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+}
+
+// many returns a scan of any number of bodies.
+func many(bodies *[][]byte) func(pgx.Rows) error {
+	*bodies = nil
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			var body []byte
+			if err := rows.Scan(&body); err != nil {
+				return err
+			}
+			*bodies = append(*bodies, body)
+		}
+		return rows.Err()
+	}
+}
+
+// body is one for view.
+func body(rows pgx.Rows) (b []byte, err error) {
+	err = one(&b)(rows)
+	return b, err
+}
+
+// bodies is many for view.
+func bodies(rows pgx.Rows) (all [][]byte, err error) {
+	err = many(&all)(rows)
+	return all, err
+}
