@@ -22,6 +22,11 @@ func init() {
 //	    storage bbolt {
 //	        path <file>
 //	    }
+//	    storage postgres [<dsn>] {
+//	        dsn <dsn>
+//	        schema <name>
+//	        max_connections <count>
+//	    }
 //	    storage memory
 //	    encryption_key <placeholder>  # repeatable
 //	}
@@ -46,10 +51,11 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func globalOptions() block[App] {
 	options := block[App]{
 		{name: "storage", args: "bbolt", read: readBboltStorage, block: bboltOptions},
+		{name: "storage", args: "postgres [<dsn>]", read: readPostgresStorage, block: postgresOptions},
 		{name: "storage", args: "memory", read: readMemoryStorage},
 	}
 	for _, name := range storageEngines() {
-		if name != "bbolt" && name != "memory" {
+		if name != "bbolt" && name != "postgres" && name != "memory" {
 			options = append(options, option[App]{name: "storage", args: name + " [<setting>...]", read: readStorage, block: free("…")})
 		}
 	}
@@ -66,6 +72,29 @@ func readBboltStorage(p *parser, app *App, l line) error {
 	err := bboltOptions.read(p, l.path, s)
 	app.StorageRaw = storageJSON(s)
 	return err
+}
+
+var postgresOptions = block[PostgresStorage]{
+	{name: "dsn", args: "<dsn>", read: setText(func(s *PostgresStorage) *string { return &s.DSN })},
+	{name: "schema", args: "<name>", read: setText(func(s *PostgresStorage) *string { return &s.Schema })},
+	{name: "max_connections", args: "<count>", read: setCount(func(s *PostgresStorage) **int { return &s.MaxConnections })},
+}
+
+func readPostgresStorage(p *parser, app *App, l line) error {
+	inBlock := new(PostgresStorage)
+	if err := postgresOptions.read(p, l.path, inBlock); err != nil {
+		return err
+	}
+	switch onLine := l.args[1:]; {
+	case len(onLine) > 0 && inBlock.DSN != "":
+		return p.here(l, "the DSN is on this line and in the block; remove one")
+	case len(onLine) > 0:
+		inBlock.DSN = onLine[0]
+	case inBlock.DSN == "":
+		return p.here(l, "storage postgres needs the DSN of the database; write storage postgres {env.DSN}")
+	}
+	app.StorageRaw = storageJSON(inBlock)
+	return nil
 }
 
 func readMemoryStorage(_ *parser, app *App, _ line) error {

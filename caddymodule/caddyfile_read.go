@@ -50,6 +50,7 @@ func blocks() []namedBlock {
 		{"the block of registration", registrationOptions},
 		{"the block of branding", brandingOptions},
 		{"the block of storage bbolt", bboltOptions},
+		{"the block of storage postgres", postgresOptions},
 	}
 }
 

@@ -19,6 +19,7 @@ var inBlock = map[string]string{
 	"the block of registration":                                             "http://127.0.0.1 {\nmcp_oauth {\nregistration {\n%s\n}\n}\n}\n",
 	"the block of branding":                                                 "http://127.0.0.1 {\nmcp_oauth {\nbranding {\n%s\n}\n}\n}\n",
 	"the block of storage bbolt":                                            "{\nmcp_oauth {\nstorage bbolt {\n%s\n}\n}\n}\n",
+	"the block of storage postgres":                                         "{\nmcp_oauth {\nstorage postgres {\n%s\n}\n}\n}\n",
 	"the global mcp_oauth block, in the braces at the top of the Caddyfile": "{\nmcp_oauth {\n%s\n}\n}\n",
 }
 

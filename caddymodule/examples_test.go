@@ -19,6 +19,7 @@ func TestExamples(t *testing.T) {
 		"GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"} {
 		t.Setenv(name, "random-text-for-"+name)
 	}
+	t.Setenv("DSN", "postgres://caddy:random-text-for-DSN@db.example.com/mcp_oauth?sslmode=verify-full")
 	t.Setenv("MCP_OAUTH_KEY", base64.StdEncoding.EncodeToString(testKey("a")))
 	files, err := filepath.Glob("../examples/*.caddyfile")
 	if err != nil || len(files) == 0 {

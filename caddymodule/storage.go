@@ -51,8 +51,8 @@ func (a *App) loadStorage() error {
 	if !ok {
 		return config.Errorf("storage.engine", "module %s opens no store", info.ID)
 	}
-	if file, ok := opener.(*BboltStorage); ok {
-		if err := file.resolve(); err != nil {
+	if built, ok := opener.(interface{ resolve() error }); ok {
+		if err := built.resolve(); err != nil {
 			return under("storage", err)
 		}
 	}

@@ -140,7 +140,7 @@ func TestStoreOfSomebodyElse(t *testing.T) {
 func TestMistakesOfStores(t *testing.T) {
 	for lines, want := range map[string]string{
 		"storage tabels one":                 "storage: unknown value \"tabels\"; did you mean tables?, at Caddyfile:4",
-		"storage":                            "storage: an argument is missing; use one of: bbolt, memory, tables, at Caddyfile:4",
+		"storage":                            "storage: an argument is missing; use one of: bbolt, postgres, memory, tables, at Caddyfile:4",
 		"storage tables one {\ncolumn x\n}":  `tables has no option "column"`,
 		"storage tables one\nstorage memory": "storage is already set on line 4; remove one, at Caddyfile:5",
 	} {

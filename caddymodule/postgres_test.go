@@ -1,0 +1,110 @@
+//go:build postgres
+
+package caddymodule
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
+)
+
+// onPostgres is a Caddyfile of the harness with another store.
+func (g *instance) onPostgres(lines, dsn string) string {
+	file := fmt.Sprintf("storage bbolt {\n\t\t\tpath %s\n\t\t}", g.db())
+	return strings.Replace(g.caddyfile(lines), file, "storage postgres \""+dsn+"\" {\n\t\t\tmax_connections 5\n\t\t}", 1)
+}
+
+// People sign in and call with their records in PostgreSQL. While it is away
+// sites answer 503, and go on without a restart.
+func TestPostgres_D14(t *testing.T) {
+	server, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
+	lines := alice + "server a /mcp " + newRecorder(t, nil).URL
+	load := func() { g.load(g.onPostgres(lines, server.DSN())) }
+	load()
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+	call := func(want int) {
+		t.Helper()
+		status(t, g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+token), want)
+	}
+	call(200)
+	load() // the store stays open
+	call(200)
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	never := "Bearer " + token[:len(token)-1] + "x" // not in a cache
+	for range 2 {
+		if res := g.call("POST", "/mcp", "{}", "Authorization", never); res.StatusCode == 200 {
+			t.Errorf("a token that was not issued gets %s", res.Status)
+		}
+	}
+	time.Sleep(5100 * time.Millisecond) // what the cache remembers
+	call(503)
+	if err := server.Run(); err != nil {
+		t.Fatal(err)
+	}
+	call(200)
+}
+
+// A database that cannot be used when Caddy starts is told of with what to do,
+// and the sites come when it can be.
+func TestPostgresComesLater(t *testing.T) {
+	server, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
+	dsn := strings.Replace(server.DSN(), "dbname=postgres", "dbname=later password=canary", 1)
+	g.load(g.onPostgres(alice+"server a /mcp "+newRecorder(t, nil).URL, dsn))
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	status(t, g.call("POST", "/mcp", "{}"), 503)
+	log := g.log()
+	if want := `there is no database \"later\"; create it: CREATE DATABASE later`; !strings.Contains(log, want) {
+		t.Errorf("the log does not say %s:\n%s", want, log)
+	}
+	if strings.Contains(log, "canary") {
+		t.Error("the password is in the log")
+	}
+	if err := server.Exec("create database later"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if res := g.call("POST", "/mcp", "{}"); res.StatusCode == 200 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the site does not come")
+		}
+	}
+}
