@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
 )
 
@@ -34,7 +35,7 @@ func TestPostgres_D14(t *testing.T) {
 	})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
-	lines := alice + "server a /mcp " + newRecorder(t, nil).URL
+	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
 	load := func() { g.load(g.onPostgres(lines, server.DSN())) }
 	load()
 	t.Cleanup(func() {
@@ -82,7 +83,7 @@ func TestPostgresComesLater(t *testing.T) {
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	dsn := strings.Replace(server.DSN(), "dbname=postgres", "dbname=later password=canary", 1)
-	g.load(g.onPostgres(alice+"server a /mcp "+newRecorder(t, nil).URL, dsn))
+	g.load(g.onPostgres(alice+"server a /mcp "+oauthtest.Serve(t, nil).URL, dsn))
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)

@@ -126,7 +126,7 @@ func (s *Server) Exec(sql string) error {
 }
 
 func (s *Server) command(program string, args ...string) *exec.Cmd {
-	c := exec.Command(filepath.Join(s.programs, program), args...)
+	c := exec.CommandContext(context.Background(), filepath.Join(s.programs, program), args...)
 	c.Dir = s.dir
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.account}
 	return c

@@ -15,8 +15,12 @@ type clock struct{ seconds atomic.Int64 }
 
 func (c *clock) offset() time.Duration { return time.Duration(c.seconds.Load()) * time.Second }
 
-// measured notes what the database's clock showed between two of ours.
+// measured notes what the database's clock showed between two of ours, unless it
+// took so long, as while a connection is waited for, that it says little.
 func (c *clock) measured(before, database, after time.Time) {
+	if after.Sub(before) > time.Second {
+		return
+	}
 	ahead := database.Sub(before.Add(after.Sub(before) / 2)).Round(time.Second)
 	if ahead.Abs() < 2*time.Second {
 		ahead = 0

@@ -122,6 +122,7 @@ func transient(err error) bool {
 		case "40001", "40P01", // serialization failure, deadlock
 			"57P01", "57P02", "57P03", // the server stops, crashes, starts
 			"25006", // it became a standby
+			"25P03", // this process stood still for so long that its transaction was ended
 			"53300": // too many connections
 			return true
 		}

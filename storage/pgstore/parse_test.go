@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 		"canary":                    "cannot read the DSN",
 	} {
 		c, err := Parse(Options{DSN: dsn})
-		got := ""
+		var got string
 		if err != nil {
 			got = err.Error()
 		} else {
@@ -54,6 +54,9 @@ func TestClock(t *testing.T) {
 		c.measured(at, at.Add(ahead), at)
 		if got := c.offset(); got != want {
 			t.Errorf("%v ahead: offset %v, want %v", ahead, got, want)
+		}
+		if c.measured(at, at.Add(time.Hour), at.Add(2*time.Second)); c.offset() != want {
+			t.Errorf("%v ahead: a slow measurement counts", ahead)
 		}
 		moved, zero := at, time.Time{}
 		c.toDatabase(&moved, &zero)

@@ -96,6 +96,8 @@ func (t *tx) finish() error {
 		return nil
 	case err == nil:
 		return errors.New("storage: the database rolled the transaction back")
+	case violates(err, "connections_handle"):
+		return errConnectionExists
 	case !lost(err) && ctx.Err() == nil:
 		return err
 	}
@@ -139,6 +141,12 @@ func (t *tx) drop() {
 	_ = t.conn.Conn().Close(t.ctx)
 	t.conn.Release()
 	t.conn = nil
+}
+
+// violates reports whether a statement would have broken a rule of the schema.
+func violates(err error, rule string) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.ConstraintName == rule
 }
 
 // isNetwork reports whether a connection failed under a statement.
