@@ -6,8 +6,9 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/spf13/cobra"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // runCommand runs `caddy mcp-oauth` with the arguments.

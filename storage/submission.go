@@ -17,7 +17,7 @@ type Submission struct {
 	// owner. Each has the ID of the one that it replaces or, where the owner has
 	// none for the server, of the flow's. Revision is the one of the flow's
 	// connection it was made from; if that changed since, the owner has another
-	// connection by now, or the flow one that is not here, the verdict is Mismatch.
+	// connection by now, or the flow one that is not here, the verdict is Changed.
 	// The flow's connections are removed, also when the person refused.
 	Adopt []ConnectionReplacement
 	// Browser signs the browser of the person who approved in to the account

@@ -9,11 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

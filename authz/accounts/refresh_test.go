@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

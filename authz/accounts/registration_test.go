@@ -12,14 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 

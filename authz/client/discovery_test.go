@@ -4,9 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 func TestFindResourceMetadata_CL1(t *testing.T) {

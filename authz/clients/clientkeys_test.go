@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // A client behind its metadata document, with its keys elsewhere, as ChatGPT does it.

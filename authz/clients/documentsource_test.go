@@ -70,14 +70,6 @@ func TestDocumentsAcrossConfigurations_H10_H15(t *testing.T) {
 	}
 }
 
-func hangUpMidway(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", "1000")
-	_, _ = w.Write([]byte("{"))
-	_ = http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
-}
-
 // However many ask, only so many documents are fetched at once. The others
 // wait, as long as they like.
 func TestDownloadsAtOnce_H11(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 

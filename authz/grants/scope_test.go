@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 var testServers = []*config.Server{

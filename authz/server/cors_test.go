@@ -6,10 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 func TestOrigin_E19_RS18(t *testing.T) {

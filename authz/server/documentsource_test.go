@@ -9,12 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-
 	"go.uber.org/zap/zapcore"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 // askAs posts the parameters as the client with the ID.

@@ -6,9 +6,8 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 )
 
 func (ts *testServer) revoke(client, token string, changes ...string) reply {

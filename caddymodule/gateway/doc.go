@@ -19,7 +19,7 @@
 //     ServeHTTP between session and account: by then the request was read
 //     (Call.request), and no credential was looked for. It has to have the body
 //     read for its servers, as ServeHTTP does for those with accounts.
-//   - A rule about the body itself, such as its size, comes before Hold in
+//   - A rule about the body itself, such as its size, comes before the body is buffered in
 //     ServeHTTP: it has to work for bodies that are held and for those that are
 //     streamed, which is all of them where a Server has no Auth.
 //   - What is answered in the server's place after the call was sent is an answer

@@ -10,7 +10,7 @@ import (
 // how often it was dialled since the last time.
 func NewListener(t testing.TB) (address string, dialled func() int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func NewListener(t testing.TB) (address string, dialled func() int) {
 	}()
 	return listener.Addr().String(), func() int {
 		// Connections are accepted in order: after our own, all before it are counted.
-		conn, err := net.Dial("tcp", listener.Addr().String())
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
