@@ -1,6 +1,9 @@
 package storage
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Flow is what a person has decided so far about one authorization request.
 // The request itself is not here: it travels sealed with the browser, so
@@ -15,4 +18,65 @@ type Flow struct {
 	// until ExpiresAt so that a second submit is told apart from an expired one.
 	Submitted bool      `json:"submitted"`
 	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Submission ends a flow.
+type Submission struct {
+	FlowID string
+	Issuer string
+	// Identity is whom the person saw on the page they submitted.
+	Identity Identity
+	Grant    *Grant // nil when the person refused
+	Code     *Code  // nil when the person refused
+	// Adopt are the connections made in this flow, sealed anew for their
+	// owner. Each has the ID of the one that it replaces or, where the owner has
+	// none for the server, of the flow's. Revision is the one of the flow's
+	// connection it was made from; if that changed since, the owner has another
+	// connection by now, or the flow one that is not here, the verdict is Changed.
+	// The flow's connections are removed, also when the person refused.
+	Adopt []ConnectionReplacement
+	// Browser signs the browser of the person who approved in to the account
+	// and connect pages; nil does not. It is Identity's.
+	Browser    *SignIn
+	KeepClient time.Duration
+	// Quota is nil when the person proved who they are. Else anybody can have
+	// made the grant, and its client counts towards the quota, not as used.
+	Quota *Quota
+	Now   time.Time
+}
+
+var (
+	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
+	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
+	errAdopt      = errors.New("storage: what a flow connected goes, once per server, to the subject that submits it")
+)
+
+// Check refuses a submission whose parts do not belong together, before
+// any store looks at what it has.
+func (sub Submission) Check() error {
+	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
+		return errSubmission
+	}
+	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
+		return errBrowser
+	}
+	return sub.checkAdopt()
+}
+
+// checkAdopt refuses connections that nobody approved, or somebody else did.
+func (sub Submission) checkAdopt() error {
+	if sub.Grant == nil {
+		if len(sub.Adopt) > 0 {
+			return errAdopt
+		}
+		return nil
+	}
+	servers := make(map[string]bool, len(sub.Adopt))
+	for _, c := range sub.Adopt {
+		if c.ID == "" || c.Server == "" || servers[c.Server] || c.Issuer != sub.Issuer || c.Owner != sub.Identity.Subject {
+			return errAdopt
+		}
+		servers[c.Server] = true
+	}
+	return nil
 }

@@ -38,12 +38,6 @@ func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issue
 	})
 }
 
-func (d *db) accessToken(h storage.Hash, body []byte) (storage.AccessToken, bool, error) {
-	t, found, err := decodeBinary(d, body, record.AccessToken, accessTimes)
-	t.Hash = h
-	return t, found, err
-}
-
 // family is a grant, which is locked, and how long its access tokens live.
 type family struct {
 	body []byte
@@ -52,7 +46,7 @@ type family struct {
 
 // lockFamily queues the lock of the grant that the text of a statement, with its
 // argument, selects the ID of. Whatever is read after it stays as it is.
-func (t *tx) lockFamily(f *family, which string, args ...any) {
+func lockFamily(t *tx, f *family, which string, args ...any) {
 	f.ends = make(map[storage.Hash]time.Time)
 	t.query(one(&f.body), `select body from {}grants where id = (`+which+`) for update`, args...)
 	t.query(func(rows pgx.Rows) error {
@@ -76,7 +70,7 @@ var errForeignIssue = errors.New("storage: the tokens to issue belong to another
 
 // issue stores the tokens of one response and renews the grant. Beyond
 // storage.MaxAccessTokens the oldest access tokens end.
-func (t *tx) issue(g storage.Grant, ends map[storage.Hash]time.Time, i storage.Issue, now time.Time) (storage.Grant, storage.Revocation, error) {
+func issue(t *tx, g storage.Grant, ends map[storage.Hash]time.Time, i storage.Issue, now time.Time) (storage.Grant, storage.Revocation, error) {
 	var rev storage.Revocation
 	if i.Access.GrantID != g.ID || i.Refresh != nil && i.Refresh.GrantID != g.ID {
 		return g, rev, errForeignIssue
@@ -93,9 +87,9 @@ func (t *tx) issue(g storage.Grant, ends map[storage.Hash]time.Time, i storage.I
 		g.AccessTokens = g.AccessTokens[excess:]
 		t.exec(`delete from {}access_tokens where hash = any($1)`, keys(rev.AccessTokens))
 	}
-	t.putAccessToken(i.Access)
+	putAccessToken(t, i.Access)
 	if i.Refresh != nil {
-		t.putRefreshToken(*i.Refresh)
+		putRefreshToken(t, *i.Refresh)
 		g.RefreshToken = &i.Refresh.Hash
 	}
 	g.ExpiresAt = i.GrantExpiresAt
@@ -103,11 +97,11 @@ func (t *tx) issue(g storage.Grant, ends map[storage.Hash]time.Time, i storage.I
 		g.ExpiresAt = g.AbsoluteExpiresAt
 	}
 	g.LastUsedAt = now
-	t.updateGrant(g, latest(g.ExpiresAt, i.Access.ExpiresAt))
+	updateGrant(t, g, latest(g.ExpiresAt, i.Access.ExpiresAt))
 	return g, rev, nil
 }
 
-func (t *tx) putAccessToken(a storage.AccessToken) {
+func putAccessToken(t *tx, a storage.AccessToken) {
 	keep := t.keep(a.ExpiresAt)
 	t.clock.toDatabase(accessTimes(&a)...)
 	t.exec(`insert into {}access_tokens (hash, keep_until, body) values ($1, $2, $3)

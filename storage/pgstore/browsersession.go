@@ -11,11 +11,11 @@ import (
 // CreateBrowserSession implements storage.SessionStore.
 func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignIn) error {
 	return change(ctx, s.db, func(t *tx) error {
-		in := t.lookAtBrowser(b)
+		in := lookAtBrowser(t, b)
 		if err := t.send(); err != nil {
 			return err
 		}
-		return t.createBrowserSession(b, in, b.CreatedAt)
+		return createBrowserSession(t, b, in, b.CreatedAt)
 	})
 }
 
@@ -33,7 +33,7 @@ func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now t
 func (s *sessionStore) DeleteBrowserSession(ctx context.Context, h storage.Hash, flows []storage.Hash, now time.Time) error {
 	return change(ctx, s.db, func(t *tx) error {
 		in := new(browser)
-		t.lockBrowser(in, h, flows)
+		lockBrowser(t, in, h, flows)
 		if err := t.send(); err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (s *sessionStore) DeleteBrowserSession(ctx context.Context, h storage.Hash,
 		if err != nil {
 			return err
 		}
-		return t.endFlows(ending, now)
+		return endFlows(t, ending, now)
 	})
 }
 
@@ -66,7 +66,7 @@ type browser struct {
 	queue  *queue // of the new session, or nil
 }
 
-func (t *tx) lockBrowser(in *browser, session storage.Hash, flows []storage.Hash) {
+func lockBrowser(t *tx, in *browser, session storage.Hash, flows []storage.Hash) {
 	if len(flows) > 0 {
 		t.query(many(&in.flows), `select body from {}flows where browser = any($1) order by id for update`, keys(flows))
 	}
@@ -74,9 +74,9 @@ func (t *tx) lockBrowser(in *browser, session storage.Hash, flows []storage.Hash
 }
 
 // lookAtBrowser queues what reads and locks what is there before a session.
-func (t *tx) lookAtBrowser(b storage.SignIn) *browser {
+func lookAtBrowser(t *tx, b storage.SignIn) *browser {
 	in := new(browser)
-	t.lockBrowser(in, b.Replaces, b.Flows)
+	lockBrowser(t, in, b.Replaces, b.Flows)
 	if b.Quota == nil {
 		return in
 	}
@@ -90,14 +90,14 @@ func (t *tx) lookAtBrowser(b storage.SignIn) *browser {
 		ofSender: b.Quota.Max, ofGroup: b.Quota.MaxBlock,
 		drop: func(q queued) { t.exec(`delete from {}browser_sessions where id = $1`, q.id) },
 	}
-	t.lockQueue(in.queue)
-	t.look(in.queue)
+	lockQueue(t, in.queue)
+	look(t, in.queue)
 	return in
 }
 
 // createBrowserSession stores a session in the place of the one it replaces.
 // What others began in the browser, as far as it is to end, ends.
-func (t *tx) createBrowserSession(b storage.SignIn, in *browser, now time.Time) error {
+func createBrowserSession(t *tx, b storage.SignIn, in *browser, now time.Time) error {
 	before, found, err := t.session(b.Replaces, in.before)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (t *tx) createBrowserSession(b storage.SignIn, in *browser, now time.Time) 
 	if err != nil {
 		return err
 	}
-	if err := t.endFlows(ending, now); err != nil {
+	if err := endFlows(t, ending, now); err != nil {
 		return err
 	}
 	if found {
@@ -135,13 +135,7 @@ func (t *tx) createBrowserSession(b storage.SignIn, in *browser, now time.Time) 
 		left := queued{id: key(before.Hash)}
 		in.queue.left(left)
 	}
-	return t.enter(in.queue)
-}
-
-func (d *db) session(h storage.Hash, body []byte) (storage.BrowserSession, bool, error) {
-	b, found, err := decode(d, body, sessionTimes)
-	b.Hash = h
-	return b, found, err
+	return enter(t, in.queue)
 }
 
 // holds is an authentication that a verb depends on.
@@ -151,7 +145,7 @@ type holds struct {
 }
 
 // lockHolds queues what reads it, and keeps it from ending until the verb did.
-func (t *tx) lockHolds(h *holds) {
+func lockHolds(t *tx, h *holds) {
 	switch {
 	case h.Authentication == nil:
 	case h.FlowID != "":
@@ -159,17 +153,4 @@ func (t *tx) lockHolds(h *holds) {
 	default:
 		t.query(one(&h.body), `select body from {}browser_sessions where id = $1 for share`, key(h.Session))
 	}
-}
-
-// hold reports whether an authentication still holds; none always does.
-func (d *db) hold(h holds, issuer string, now time.Time) (bool, error) {
-	if h.Authentication == nil {
-		return true, nil
-	}
-	if h.FlowID != "" {
-		f, found, err := d.liveFlow(h.body, now)
-		return found && f.Issuer == issuer && !f.Submitted && f.Identity.Same(h.Identity), err
-	}
-	b, found, err := d.session(h.Session, h.body)
-	return found && b.Issuer == issuer && !ended(b.ExpiresAt, now) && b.Identity.Same(h.Identity), err
 }

@@ -14,7 +14,7 @@ var errClientExists = errors.New("storage: a client with this ID exists")
 // CreateClient implements storage.AuthStore.
 func (s *authStore) CreateClient(ctx context.Context, c storage.Client, unused storage.Unused) error {
 	return change(ctx, s.db, func(t *tx) error {
-		q := t.clientQueue(c)
+		q := clientQueue(t, c)
 		if unused.Spare != nil {
 			q.spare = func(other queued) bool { return unused.Spare(string(other.id)) }
 		}
@@ -24,8 +24,8 @@ func (s *authStore) CreateClient(ctx context.Context, c storage.Client, unused s
 			q.ofGroup = unused.Max
 		}
 		if q.sender != nil && unused.Max > 0 {
-			t.lockQueue(q)
-			t.look(q)
+			lockQueue(t, q)
+			look(t, q)
 		}
 		var there []byte
 		t.query(one(&there), `select id from {}clients where id = $1`, []byte(c.ID))
@@ -35,10 +35,10 @@ func (s *authStore) CreateClient(ctx context.Context, c storage.Client, unused s
 		if there != nil {
 			return errClientExists
 		}
-		if err := t.insertClient(c); err != nil || q.sender == nil {
+		if err := insertClient(t, c); err != nil || q.sender == nil {
 			return err
 		}
-		return t.enter(q)
+		return enter(t, q)
 	})
 }
 
@@ -54,7 +54,7 @@ func (s *authStore) Client(ctx context.Context, id string, now time.Time) (stora
 // UpdateClient implements storage.AuthStore.
 func (s *authStore) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
 	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {
-		old, err := t.lockClient(c.ID, now)
+		old, err := lockClient(t, c.ID, now)
 		if err != nil {
 			return rev, err
 		}
@@ -64,27 +64,27 @@ func (s *authStore) UpdateClient(ctx context.Context, c storage.Client, oldToken
 		old.Metadata = c.Metadata
 		old.SecretHash = c.SecretHash
 		old.RegistrationTokenHash = c.RegistrationTokenHash
-		if err := t.updateClient(old); err != nil || !revokeGrants {
+		if err := updateClient(t, old); err != nil || !revokeGrants {
 			return rev, err
 		}
-		return t.revokeClientGrants(old.Issuer, old.ID, now)
+		return revokeClientGrants(t, old.Issuer, old.ID, now)
 	})
 }
 
 // DeleteClient implements storage.AuthStore.
 func (s *authStore) DeleteClient(ctx context.Context, id string, now time.Time) (storage.Revocation, error) {
 	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {
-		c, err := t.lockClient(id, now)
+		c, err := lockClient(t, id, now)
 		if err != nil {
 			return rev, err
 		}
 		t.exec(`delete from {}clients where id = $1`, []byte(c.ID))
-		return t.revokeClientGrants(c.Issuer, c.ID, now)
+		return revokeClientGrants(t, c.Issuer, c.ID, now)
 	})
 }
 
 // lockClient locks and returns a registration.
-func (t *tx) lockClient(id string, now time.Time) (storage.Client, error) {
+func lockClient(t *tx, id string, now time.Time) (storage.Client, error) {
 	var b []byte
 	t.query(one(&b), `select body from {}clients where id = $1 for update`, []byte(id))
 	if err := t.send(); err != nil {
@@ -93,12 +93,7 @@ func (t *tx) lockClient(id string, now time.Time) (storage.Client, error) {
 	return t.liveClient(b, now)
 }
 
-func (d *db) liveClient(body []byte, now time.Time) (storage.Client, error) {
-	c, found, err := decode(d, body, clientTimes)
-	return live(c, found && !ended(c.ExpiresAt, now), err)
-}
-
-func (t *tx) insertClient(c storage.Client) error {
+func insertClient(t *tx, c storage.Client) error {
 	b, err := encode(t.db, c, clientTimes)
 	p := clientPlace(c)
 	t.exec(`insert into {}clients (id, queue_sender, queue_group, queued_at, keep_until, body) values ($1, $2, $3, $4, $5, $6)`,
@@ -107,7 +102,7 @@ func (t *tx) insertClient(c storage.Client) error {
 }
 
 // updateClient also moves the client to the queue where it waits now.
-func (t *tx) updateClient(c storage.Client) error {
+func updateClient(t *tx, c storage.Client) error {
 	b, err := encode(t.db, c, clientTimes)
 	p := clientPlace(c)
 	t.exec(`update {}clients set queue_sender = $2, queue_group = $3, queued_at = $4, keep_until = $5, body = $6 where id = $1`,
@@ -137,7 +132,7 @@ func clientPlace(c storage.Client) place {
 }
 
 // clientQueue is the queue that a client waits in, without bounds.
-func (t *tx) clientQueue(c storage.Client) *queue {
+func clientQueue(t *tx, c storage.Client) *queue {
 	return &queue{
 		table: "clients", id: []byte(c.ID), place: clientPlace(c),
 		drop: func(q queued) { // unless somebody has just approved it

@@ -23,7 +23,7 @@ func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage
 	return update(ctx, s.db, func(t *tx) (res storage.CodeResult, err error) {
 		var f family
 		var b []byte
-		t.lockFamily(&f, `select grant_id from {}codes where hash = $1`, key(c.Hash))
+		lockFamily(t, &f, `select grant_id from {}codes where hash = $1`, key(c.Hash))
 		t.query(one(&b), `select body from {}codes where hash = $1 for update`, key(c.Hash))
 		if err := t.send(); err != nil {
 			return res, err
@@ -40,10 +40,10 @@ func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage
 		switch {
 		case res.Verdict == storage.Replayed && there:
 			// RFC 6749 section 4.1.2: a code used twice revokes what it yielded.
-			res.Revocation = t.revoke(g, c.Now)
+			res.Revocation = revoke(t, g, c.Now)
 		case res.Verdict == storage.ProofFailed && !code.ProofFailed && !code.Claimed:
 			code.ProofFailed = true
-			return res, t.updateCode(code, code.ExpiresAt)
+			return res, updateCode(t, code, code.ExpiresAt)
 		}
 		if res.Verdict != storage.OK {
 			return res, nil
@@ -52,10 +52,10 @@ func (s *authStore) ClaimCode(ctx context.Context, c storage.CodeClaim) (storage
 			return res, nil
 		}
 		code.Claimed = true
-		if err := t.updateCode(code, g.AbsoluteExpiresAt); err != nil {
+		if err := updateCode(t, code, g.AbsoluteExpiresAt); err != nil {
 			return res, err
 		}
-		res.Grant, res.Revocation, err = t.issue(g, f.ends, c.Issue, c.Now)
+		res.Grant, res.Revocation, err = issue(t, g, f.ends, c.Issue, c.Now)
 		return res, err
 	})
 }
@@ -79,20 +79,14 @@ func claimVerdict(code storage.Code, c storage.CodeClaim) storage.Verdict {
 	return storage.OK
 }
 
-func (d *db) code(h storage.Hash, body []byte) (storage.Code, bool, error) {
-	c, found, err := decode(d, body, codeTimes)
-	c.Hash = h
-	return c, found, err
-}
-
-func (t *tx) insertCode(c storage.Code) error {
+func insertCode(t *tx, c storage.Code) error {
 	b, err := encode(t.db, c, codeTimes)
 	t.exec(`insert into {}codes (hash, grant_id, keep_until, body) values ($1, $2, $3, $4)`,
 		key(c.Hash), []byte(c.GrantID), t.keep(c.ExpiresAt), b)
 	return err
 }
 
-func (t *tx) updateCode(c storage.Code, keepUntil time.Time) error {
+func updateCode(t *tx, c storage.Code, keepUntil time.Time) error {
 	b, err := encode(t.db, c, codeTimes)
 	t.exec(`update {}codes set keep_until = $2, body = $3 where hash = $1`, key(c.Hash), t.keep(keepUntil), b)
 	return err

@@ -1,10 +1,8 @@
 package pgstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -62,11 +60,11 @@ func (s *connectionStore) ReplaceConnection(ctx context.Context, c storage.Conne
 	}
 	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
 		auth := holds{Authentication: c.Authentication}
-		t.lockHolds(&auth)
-		there := t.lockConnection(c.ConnectionKey)
+		lockHolds(t, &auth)
+		there := lockConnection(t, c.ConnectionKey)
 		var once []byte
 		if c.UsesUp != nil {
-			t.holdValue(&once, c.UsesUp.Hash)
+			holdValue(t, &once, c.UsesUp.Hash)
 		}
 		if err := t.send(); err != nil {
 			return storage.Connection{}, storage.Unknown, err
@@ -88,12 +86,12 @@ func (s *connectionStore) ReplaceConnection(ctx context.Context, c storage.Conne
 			return current, storage.Changed, nil
 		}
 		if c.UsesUp != nil {
-			t.useUp(*c.UsesUp)
+			useUp(t, *c.UsesUp)
 		}
 		next := c.Connection // the transaction may run again
 		next.Lease, next.LeaseUntil = "", time.Time{}
 		next.Revision++
-		return next, storage.OK, t.putConnection(there.body, next, c.Revokes, now)
+		return next, storage.OK, putConnection(t, there.body, next, c.Revokes, now)
 	})
 }
 
@@ -103,7 +101,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 		return storage.Connection{}, storage.Unknown, errLease
 	}
 	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
-		there := t.lockConnection(k)
+		there := lockConnection(t, k)
 		if err := t.send(); err != nil {
 			return storage.Connection{}, storage.Unknown, err
 		}
@@ -119,7 +117,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 			c.State, c.UpdatedAt = storage.InDoubt, now
 			c.Lease, c.LeaseUntil = "", time.Time{}
 			c.Revision++
-			return c, storage.LeaseExpired, t.putConnection(there.body, c, nil, now)
+			return c, storage.LeaseExpired, putConnection(t, there.body, c, nil, now)
 		case c.Revision != revision:
 			return c, storage.Changed, nil
 		}
@@ -128,7 +126,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 			c.Retries++
 		}
 		c.Revision++
-		return c, storage.OK, t.putConnection(there.body, c, nil, now)
+		return c, storage.OK, putConnection(t, there.body, c, nil, now)
 	})
 }
 
@@ -152,7 +150,7 @@ type connected struct {
 }
 
 // lockConnection queues the lock of a key, whether or not there is a connection.
-func (t *tx) lockConnection(k storage.ConnectionKey) *connected {
+func lockConnection(t *tx, k storage.ConnectionKey) *connected {
 	there := new(connected)
 	t.lock(connectionLock(k))
 	t.query(one(&there.body), `select body from {}connections where issuer = $1 and owner = $2 and server = $3 for update`,
@@ -165,53 +163,19 @@ func connectionLock(k storage.ConnectionKey) []byte {
 	return record.Digest("connection", k.Issuer, k.Owner, k.Server)
 }
 
-// liveConnection returns the connection, false when there is none or it ended.
-func (d *db) liveConnection(body []byte, k storage.ConnectionKey, now time.Time) (storage.Connection, bool, error) {
-	c, found, err := decode(d, body, connectionTimes)
-	if err == nil && found && c.ConnectionKey != k {
-		err = record.ErrCorrupt // somebody moved the record
-	}
-	if err != nil || !found || connectionEnded(c, now) {
-		return storage.Connection{}, false, err
-	}
-	return c, true, nil
-}
-
-// liveConnections returns the connections of an owner, or with none of
-// everybody, by server and then by owner.
-func (d *db) liveConnections(found [][]byte, issuer, owner string, now time.Time) ([]storage.Connection, error) {
-	var all []storage.Connection
-	for _, b := range found {
-		c, _, err := decode(d, b, connectionTimes)
-		if err != nil {
-			return nil, err
-		}
-		if c.Issuer != issuer || owner != "" && c.Owner != owner {
-			return nil, record.ErrCorrupt // somebody moved the record
-		}
-		if !connectionEnded(c, now) {
-			all = append(all, c)
-		}
-	}
-	slices.SortFunc(all, func(a, b storage.Connection) int {
-		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Owner, b.Owner))
-	})
-	return all, nil
-}
-
 func connectionEnded(c storage.Connection, now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
 }
 
 // putConnection stores the connection in place of the one that its owner had,
 // and queues what it revokes.
-func (t *tx) putConnection(before []byte, c storage.Connection, revokes *storage.ProviderRevocation, now time.Time) error {
+func putConnection(t *tx, before []byte, c storage.Connection, revokes *storage.ProviderRevocation, now time.Time) error {
 	old, found, err := decode(t.db, before, connectionTimes)
 	if err != nil {
 		return err
 	}
 	if found {
-		if err := t.queueExpired(old, now); err != nil {
+		if err := queueExpired(t, old, now); err != nil {
 			return err
 		}
 	}
@@ -225,20 +189,20 @@ func (t *tx) putConnection(before []byte, c storage.Connection, revokes *storage
 	if revokes == nil {
 		return nil
 	}
-	return t.putRevocation(*revokes)
+	return putRevocation(t, *revokes)
 }
 
 // removeConnection removes a connection that is locked.
-func (t *tx) removeConnection(c storage.Connection, now time.Time) error {
+func removeConnection(t *tx, c storage.Connection, now time.Time) error {
 	t.exec(`delete from {}connections where issuer = $1 and owner = $2 and server = $3`,
 		record.Digest(c.Issuer), record.Digest(c.Owner), record.Digest(c.Server))
-	return t.queueExpired(c, now)
+	return queueExpired(t, c, now)
 }
 
 // queueExpired queues what is to be queued if the connection has ended.
-func (t *tx) queueExpired(c storage.Connection, now time.Time) error {
+func queueExpired(t *tx, c storage.Connection, now time.Time) error {
 	if c.OnExpiry == nil || !connectionEnded(c, now) || ended(c.OnExpiry.ExpiresAt, now) {
 		return nil
 	}
-	return t.putRevocation(*c.OnExpiry)
+	return putRevocation(t, *c.OnExpiry)
 }

@@ -14,7 +14,7 @@ import (
 func (s *connectionStore) Disconnect(ctx context.Context, c storage.Connection, queue *storage.ProviderRevocation, now time.Time) (storage.Connection, storage.Verdict, error) {
 	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
 		none := storage.Connection{}
-		there := t.lockConnection(c.ConnectionKey)
+		there := lockConnection(t, c.ConnectionKey)
 		if err := t.send(); err != nil {
 			return none, storage.Unknown, err
 		}
@@ -27,16 +27,16 @@ func (s *connectionStore) Disconnect(ctx context.Context, c storage.Connection, 
 		}
 		t.exec(`delete from {}connect_states where issuer = $1 and owner = $2 and server = $3`,
 			record.Digest(c.Issuer), record.Digest(c.Owner), record.Digest(c.Server))
-		t.rememberDisconnect(c.ConnectionKey, there.disconnect, now)
+		rememberDisconnect(t, c.ConnectionKey, there.disconnect, now)
 		if before, was, err := decode(s.db, there.body, connectionTimes); err != nil {
 			return none, storage.Unknown, err
 		} else if was {
-			if err := t.removeConnection(before, now); err != nil {
+			if err := removeConnection(t, before, now); err != nil {
 				return none, storage.Unknown, err
 			}
 		}
 		if queue != nil {
-			if err := t.putRevocation(*queue); err != nil {
+			if err := putRevocation(t, *queue); err != nil {
 				return none, storage.Unknown, err
 			}
 		}
@@ -57,7 +57,7 @@ func (s *connectionStore) LastDisconnect(ctx context.Context, k storage.Connecti
 
 // rememberDisconnect stores a number that is larger than any before, also than
 // those that were forgotten.
-func (t *tx) rememberDisconnect(k storage.ConnectionKey, last uint64, now time.Time) {
+func rememberDisconnect(t *tx, k storage.ConnectionKey, last uint64, now time.Time) {
 	t.clock.toDatabase(&now)
 	t.exec(`insert into {}disconnects (id, keep_until, number) values ($1, $2, $3)
 		on conflict (id) do update set keep_until = excluded.keep_until, number = excluded.number`,

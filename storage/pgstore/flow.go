@@ -27,12 +27,12 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 				return storage.Submitted, nil
 			}
 			if found && !old.Identity.Same(f.Identity) {
-				if err := t.endFlows([]storage.Flow{old}, now); err != nil {
+				if err := endFlows(t, []storage.Flow{old}, now); err != nil {
 					return storage.Unknown, err
 				}
 			}
 		}
-		return storage.OK, t.putFlow(f)
+		return storage.OK, putFlow(t, f)
 	})
 }
 
@@ -57,21 +57,12 @@ func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now ti
 		if err != nil {
 			return err
 		}
-		return t.endFlows(ending, now)
+		return endFlows(t, ending, now)
 	})
 }
 
-// liveFlow returns a flow, false when there is none or it ended.
-func (d *db) liveFlow(body []byte, now time.Time) (storage.Flow, bool, error) {
-	f, found, err := decode(d, body, flowTimes)
-	if err != nil || !found || ended(f.ExpiresAt, now) {
-		return storage.Flow{}, false, err
-	}
-	return f, true, nil
-}
-
 // putFlow stores a flow over the row that is locked, or was removed.
-func (t *tx) putFlow(f storage.Flow) error {
+func putFlow(t *tx, f storage.Flow) error {
 	b, err := encode(t.db, f, flowTimes)
 	t.exec(`insert into {}flows (id, of_subject, browser, keep_until, body) values ($1, $2, $3, $4, $5)
 		on conflict (id) do update set of_subject = excluded.of_subject, browser = excluded.browser,
@@ -80,23 +71,9 @@ func (t *tx) putFlow(f storage.Flow) error {
 	return err
 }
 
-// pending returns the flows that nobody submitted yet and that are meant.
-func (d *db) pending(found [][]byte, issuer string, now time.Time, meant func(storage.Flow) bool) (all []storage.Flow, err error) {
-	for _, b := range found {
-		f, found, err := d.liveFlow(b, now)
-		if err != nil {
-			return nil, err
-		}
-		if found && f.Issuer == issuer && !f.Submitted && meant(f) {
-			all = append(all, f)
-		}
-	}
-	return all, nil
-}
-
 // endFlows forgets who the people of flows are, and removes what they connected
 // and were about to. The flows are locked.
-func (t *tx) endFlows(flows []storage.Flow, now time.Time) error {
+func endFlows(t *tx, flows []storage.Flow, now time.Time) error {
 	if len(flows) == 0 {
 		return nil
 	}
@@ -117,11 +94,11 @@ func (t *tx) endFlows(flows []storage.Flow, now time.Time) error {
 				return err
 			}
 			if c.OnExpiry != nil && !connectionEnded(c, now) {
-				if err := t.putRevocation(*c.OnExpiry); err != nil {
+				if err := putRevocation(t, *c.OnExpiry); err != nil {
 					return err
 				}
 			}
-			if err := t.removeConnection(c, now); err != nil {
+			if err := removeConnection(t, c, now); err != nil {
 				return err
 			}
 		}

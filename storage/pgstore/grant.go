@@ -34,7 +34,7 @@ func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (
 		if err != nil || !found {
 			return rev, err
 		}
-		return t.revoke(g, now), nil
+		return revoke(t, g, now), nil
 	})
 }
 
@@ -114,10 +114,6 @@ func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now ti
 	return grants, nil
 }
 
-func (d *db) grant(body []byte) (storage.Grant, bool, error) {
-	return decodeBinary(d, body, record.Grant, grantTimes)
-}
-
 // grantVerdict tells whether tokens may be issued under a grant: OK, Expired or Revoked.
 func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
 	switch {
@@ -132,30 +128,30 @@ func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
 }
 
 // insertGrant stores a new grant, in a queue if it is in one.
-func (t *tx) insertGrant(g storage.Grant, code storage.Hash, p place) {
+func insertGrant(t *tx, g storage.Grant, code storage.Hash, p place) {
 	t.exec(`insert into {}grants (id, of_client, of_subject, access_tokens, refresh_token, code,
 			queue_sender, queue_group, queued_at, ends_at, keep_until, body)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		[]byte(g.ID), record.Digest(g.Issuer, g.ClientID), record.Digest(g.Issuer, g.Identity.Subject),
 		keys(g.AccessTokens), optional(g.RefreshToken), key(code),
-		p.sender, p.group, p.time(), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), t.grantBody(g))
+		p.sender, p.group, p.time(), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), grantBody(t, g))
 }
 
 // updateGrant keeps the grant until the given time: never less than its tokens,
 // which only the grant can find again.
-func (t *tx) updateGrant(g storage.Grant, keepUntil time.Time) {
+func updateGrant(t *tx, g storage.Grant, keepUntil time.Time) {
 	t.exec(`update {}grants set access_tokens = $2, refresh_token = $3, ends_at = $4, keep_until = $5, body = $6 where id = $1`,
-		[]byte(g.ID), keys(g.AccessTokens), optional(g.RefreshToken), t.nanos(g.ExpiresAt), t.keep(keepUntil), t.grantBody(g))
+		[]byte(g.ID), keys(g.AccessTokens), optional(g.RefreshToken), t.nanos(g.ExpiresAt), t.keep(keepUntil), grantBody(t, g))
 }
 
-func (t *tx) grantBody(g storage.Grant) []byte {
+func grantBody(t *tx, g storage.Grant) []byte {
 	t.clock.toDatabase(grantTimes(&g)...)
 	return record.AppendGrant(nil, g)
 }
 
 // revoke revokes a grant that is locked, unless it is revoked, and removes its
 // access tokens. Its code and refresh tokens stay, to be recognised.
-func (t *tx) revoke(g storage.Grant, now time.Time) (rev storage.Revocation) {
+func revoke(t *tx, g storage.Grant, now time.Time) (rev storage.Revocation) {
 	if !g.RevokedAt.IsZero() {
 		return rev
 	}
@@ -163,12 +159,12 @@ func (t *tx) revoke(g storage.Grant, now time.Time) (rev storage.Revocation) {
 	t.exec(`delete from {}access_tokens where hash = any($1)`, keys(g.AccessTokens))
 	g.RevokedAt, g.AccessTokens = now, nil
 	t.exec(`update {}grants set of_client = null, of_subject = null, access_tokens = array[]::bytea[], keep_until = $2, body = $3 where id = $1`,
-		[]byte(g.ID), t.keep(g.ExpiresAt), t.grantBody(g))
+		[]byte(g.ID), t.keep(g.ExpiresAt), grantBody(t, g))
 	return rev
 }
 
 // revokeClientGrants revokes every grant of a client.
-func (t *tx) revokeClientGrants(issuer, clientID string, now time.Time) (all storage.Revocation, err error) {
+func revokeClientGrants(t *tx, issuer, clientID string, now time.Time) (all storage.Revocation, err error) {
 	var found [][]byte
 	t.query(many(&found), `select body from {}grants where of_client = $1 order by id for update`, record.Digest(issuer, clientID))
 	if err := t.send(); err != nil {
@@ -182,7 +178,7 @@ func (t *tx) revokeClientGrants(issuer, clientID string, now time.Time) (all sto
 		if g.Issuer != issuer || g.ClientID != clientID {
 			continue
 		}
-		rev := t.revoke(g, now)
+		rev := revoke(t, g, now)
 		all.GrantIDs = append(all.GrantIDs, rev.GrantIDs...)
 		all.AccessTokens = append(all.AccessTokens, rev.AccessTokens...)
 	}
@@ -191,7 +187,7 @@ func (t *tx) revokeClientGrants(issuer, clientID string, now time.Time) (all sto
 
 // removeGrant removes a grant of a queue as if it had never been, with its code
 // and tokens.
-func (t *tx) removeGrant(id []byte) {
+func removeGrant(t *tx, id []byte) {
 	t.exec(`select 1 from {}grants where id = $1 for update`, id)
 	t.exec(`delete from {}codes where hash in (select code from {}grants where id = $1)`, id)
 	t.exec(`delete from {}access_tokens where hash in (select unnest(access_tokens) from {}grants where id = $1)`, id)

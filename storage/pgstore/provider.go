@@ -89,18 +89,6 @@ func (s *connectionStore) DeleteUpstreamClient(ctx context.Context, c storage.Up
 	})
 }
 
-// upstreamClient returns the registration, false when there is none or it ended.
-func (d *db) upstreamClient(body []byte, issuer, provider, server string, now time.Time) (storage.UpstreamClient, bool, error) {
-	c, found, err := decode(d, body, upstreamTimes)
-	if err == nil && found && (c.Issuer != issuer || c.Provider != provider || c.Server != server) {
-		err = record.ErrCorrupt // somebody moved the record
-	}
-	if err != nil || !found || upstreamClientEnded(c, now) {
-		return storage.UpstreamClient{}, false, err
-	}
-	return c, true, nil
-}
-
 func upstreamClientEnded(c storage.UpstreamClient, now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
 }
@@ -127,7 +115,7 @@ func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, lim
 			}
 			r.Attempts++
 			r.DueAt = retryAt
-			if err := t.putRevocation(r); err != nil {
+			if err := putRevocation(t, r); err != nil {
 				return nil, err
 			}
 			due = append(due, r)
@@ -138,7 +126,7 @@ func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, lim
 
 // QueueRevocation implements storage.ConnectionStore.
 func (s *connectionStore) QueueRevocation(ctx context.Context, r storage.ProviderRevocation) error {
-	return change(ctx, s.db, func(t *tx) error { return t.putRevocation(r) })
+	return change(ctx, s.db, func(t *tx) error { return putRevocation(t, r) })
 }
 
 // EndRevocation implements storage.ConnectionStore.
@@ -149,7 +137,7 @@ func (s *connectionStore) EndRevocation(ctx context.Context, id string) error {
 	})
 }
 
-func (t *tx) putRevocation(r storage.ProviderRevocation) error {
+func putRevocation(t *tx, r storage.ProviderRevocation) error {
 	b, err := encode(t.db, r, revocationTimes)
 	due := r.DueAt
 	t.clock.toDatabase(&due)

@@ -53,7 +53,7 @@ type queue struct {
 
 // lockQueue queues the lock of the queue and its group: of those who enter it,
 // one is at work at a time.
-func (t *tx) lockQueue(q *queue) {
+func lockQueue(t *tx, q *queue) {
 	if q.group != nil {
 		t.lock(q.group)
 	}
@@ -61,7 +61,7 @@ func (t *tx) lockQueue(q *queue) {
 }
 
 // look queues what finds out who else is there. The newcomer does not count.
-func (t *tx) look(q *queue) {
+func look(t *tx, q *queue) {
 	if q.ofSender > 0 {
 		t.query(number(&q.countOwn), `select count(*) from {}`+q.table+` where queue_sender = $1 and id <> $2`, q.sender, q.id)
 		t.query(candidates(&q.own), `select id, queue_sender, body from {}`+q.table+`
@@ -69,13 +69,13 @@ func (t *tx) look(q *queue) {
 	}
 	if q.ofGroup > 0 && q.group != nil {
 		t.query(number(&q.countGroup), `select count(*) from {}`+q.table+` where queue_group = $1 and id <> $2`, q.group, q.id)
-		t.lookAtLargest(q)
+		lookAtLargest(t, q)
 	}
 }
 
 // lookAtLargest queues what finds the sender with most records in the group. Of
 // several with as many it is the one whose oldest is older than the others'.
-func (t *tx) lookAtLargest(q *queue) {
+func lookAtLargest(t *tx, q *queue) {
 	t.query(candidates(&q.largest), `select id, queue_sender, body from {}`+q.table+`
 		where id <> $2 and queue_sender = (
 			select queue_sender from {}`+q.table+` where queue_group = $1 and id <> $2
@@ -87,7 +87,7 @@ func (t *tx) lookAtLargest(q *queue) {
 
 // enter drops what is beyond the bounds, the newcomer counted, which stays even
 // if the clock went back.
-func (t *tx) enter(q *queue) error {
+func enter(t *tx, q *queue) error {
 	for ; q.ofSender > 0 && q.countOwn >= q.ofSender && len(q.own) > 0; q.countOwn-- {
 		dropped := q.dropFrom(&q.own)
 		q.countGroup--
@@ -95,7 +95,7 @@ func (t *tx) enter(q *queue) error {
 	}
 	for first := true; q.ofGroup > 0 && q.countGroup >= q.ofGroup; first = false {
 		if !first || len(q.largest) == 0 { // it may be another's turn
-			t.lookAtLargest(q)
+			lookAtLargest(t, q)
 			if err := t.send(); err != nil || len(q.largest) == 0 {
 				return err
 			}

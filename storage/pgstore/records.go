@@ -1,8 +1,10 @@
 package pgstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -154,4 +156,132 @@ func keys(hashes []storage.Hash) [][]byte {
 		all[i] = hashes[i][:]
 	}
 	return all
+}
+
+func (d *db) accessToken(h storage.Hash, body []byte) (storage.AccessToken, bool, error) {
+	t, found, err := decodeBinary(d, body, record.AccessToken, accessTimes)
+	t.Hash = h
+	return t, found, err
+}
+
+func (d *db) session(h storage.Hash, body []byte) (storage.BrowserSession, bool, error) {
+	b, found, err := decode(d, body, sessionTimes)
+	b.Hash = h
+	return b, found, err
+}
+
+// hold reports whether an authentication still holds; none always does.
+func (d *db) hold(h holds, issuer string, now time.Time) (bool, error) {
+	if h.Authentication == nil {
+		return true, nil
+	}
+	if h.FlowID != "" {
+		f, found, err := d.liveFlow(h.body, now)
+		return found && f.Issuer == issuer && !f.Submitted && f.Identity.Same(h.Identity), err
+	}
+	b, found, err := d.session(h.Session, h.body)
+	return found && b.Issuer == issuer && !ended(b.ExpiresAt, now) && b.Identity.Same(h.Identity), err
+}
+
+func (d *db) liveClient(body []byte, now time.Time) (storage.Client, error) {
+	c, found, err := decode(d, body, clientTimes)
+	return live(c, found && !ended(c.ExpiresAt, now), err)
+}
+
+func (d *db) code(h storage.Hash, body []byte) (storage.Code, bool, error) {
+	c, found, err := decode(d, body, codeTimes)
+	c.Hash = h
+	return c, found, err
+}
+
+// liveConnection returns the connection, false when there is none or it ended.
+func (d *db) liveConnection(body []byte, k storage.ConnectionKey, now time.Time) (storage.Connection, bool, error) {
+	c, found, err := decode(d, body, connectionTimes)
+	if err == nil && found && c.ConnectionKey != k {
+		err = record.ErrCorrupt // somebody moved the record
+	}
+	if err != nil || !found || connectionEnded(c, now) {
+		return storage.Connection{}, false, err
+	}
+	return c, true, nil
+}
+
+// liveConnections returns the connections of an owner, or with none of
+// everybody, by server and then by owner.
+func (d *db) liveConnections(found [][]byte, issuer, owner string, now time.Time) ([]storage.Connection, error) {
+	var all []storage.Connection
+	for _, b := range found {
+		c, _, err := decode(d, b, connectionTimes)
+		if err != nil {
+			return nil, err
+		}
+		if c.Issuer != issuer || owner != "" && c.Owner != owner {
+			return nil, record.ErrCorrupt // somebody moved the record
+		}
+		if !connectionEnded(c, now) {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b storage.Connection) int {
+		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Owner, b.Owner))
+	})
+	return all, nil
+}
+
+// liveFlow returns a flow, false when there is none or it ended.
+func (d *db) liveFlow(body []byte, now time.Time) (storage.Flow, bool, error) {
+	f, found, err := decode(d, body, flowTimes)
+	if err != nil || !found || ended(f.ExpiresAt, now) {
+		return storage.Flow{}, false, err
+	}
+	return f, true, nil
+}
+
+// pending returns the flows that nobody submitted yet and that are meant.
+func (d *db) pending(found [][]byte, issuer string, now time.Time, meant func(storage.Flow) bool) (all []storage.Flow, err error) {
+	for _, b := range found {
+		f, found, err := d.liveFlow(b, now)
+		if err != nil {
+			return nil, err
+		}
+		if found && f.Issuer == issuer && !f.Submitted && meant(f) {
+			all = append(all, f)
+		}
+	}
+	return all, nil
+}
+
+func (d *db) grant(body []byte) (storage.Grant, bool, error) {
+	return decodeBinary(d, body, record.Grant, grantTimes)
+}
+
+// upstreamClient returns the registration, false when there is none or it ended.
+func (d *db) upstreamClient(body []byte, issuer, provider, server string, now time.Time) (storage.UpstreamClient, bool, error) {
+	c, found, err := decode(d, body, upstreamTimes)
+	if err == nil && found && (c.Issuer != issuer || c.Provider != provider || c.Server != server) {
+		err = record.ErrCorrupt // somebody moved the record
+	}
+	if err != nil || !found || upstreamClientEnded(c, now) {
+		return storage.UpstreamClient{}, false, err
+	}
+	return c, true, nil
+}
+
+func (d *db) refreshToken(h storage.Hash, body []byte) (storage.RefreshToken, bool, error) {
+	t, found, err := decodeBinary(d, body, record.RefreshToken, refreshTimes)
+	t.Hash = h
+	return t, found, err
+}
+
+// used reports whether the body is of a value that counts as used.
+func (d *db) used(body []byte, now time.Time) (bool, error) {
+	if len(body) == 0 {
+		return false, nil
+	}
+	expiresAt, err := record.Time(body)
+	if err != nil {
+		return false, err
+	}
+	d.clock.fromDatabase(&expiresAt)
+	return !ended(expiresAt, now), nil
 }

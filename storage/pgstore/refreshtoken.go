@@ -43,24 +43,24 @@ type presented struct {
 
 // lockPresented reads the token and locks its grant; of one without record, the
 // grant that it proves to belong to.
-func (t *tx) lockPresented(p *presented, r storage.Rotation) {
+func lockPresented(t *tx, p *presented, r storage.Rotation) {
 	var grantID []byte // no record, no proof: no grant
 	if r.GrantID != "" {
 		grantID = []byte(r.GrantID)
 	}
-	t.lockFamily(&p.family, `select coalesce((select grant_id from {}refresh_tokens where hash = $1), $2)`, key(r.Hash), grantID)
+	lockFamily(t, &p.family, `select coalesce((select grant_id from {}refresh_tokens where hash = $1), $2)`, key(r.Hash), grantID)
 	t.query(one(&p.token), `select body from {}refresh_tokens where hash = $1`, key(r.Hash))
 	t.query(one(&p.replay), `select body from {}replays where hash = $1`, key(r.Hash))
 }
 
 // RotateRefreshToken implements storage.AuthStore.
 func (s *authStore) RotateRefreshToken(ctx context.Context, r storage.Rotation) (storage.RotationResult, error) {
-	return update(ctx, s.db, func(t *tx) (storage.RotationResult, error) { return t.rotate(r) })
+	return update(ctx, s.db, func(t *tx) (storage.RotationResult, error) { return rotate(t, r) })
 }
 
-func (t *tx) rotate(r storage.Rotation) (res storage.RotationResult, err error) {
+func rotate(t *tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	var p presented
-	t.lockPresented(&p, r)
+	lockPresented(t, &p, r)
 	if err := t.send(); err != nil {
 		return res, err
 	}
@@ -73,7 +73,7 @@ func (t *tx) rotate(r storage.Rotation) (res storage.RotationResult, err error) 
 		return res, err
 	}
 	if !found || !token.RotatedAt.IsZero() && r.GrantID != "" && ended(token.ExpiresAt, r.Now) {
-		return t.reuseUnrecorded(g, there, r)
+		return reuseUnrecorded(t, g, there, r)
 	}
 	if token.Issuer != r.Issuer || token.ClientID != r.ClientID {
 		res.Verdict = storage.WrongClient
@@ -87,15 +87,15 @@ func (t *tx) rotate(r storage.Rotation) (res storage.RotationResult, err error) 
 		return res, nil
 	}
 	if !token.RotatedAt.IsZero() {
-		return t.reuse(token, g, p.replay, r), nil
+		return reuse(t, token, g, p.replay, r), nil
 	}
-	return t.replaceToken(token, g, p.ends, r)
+	return replaceToken(t, token, g, p.ends, r)
 }
 
 // reuseUnrecorded answers for a token without record. One that proves to belong to a
 // grant was issued under it and used before its successor was, or it would have
 // one.
-func (t *tx) reuseUnrecorded(g storage.Grant, found bool, r storage.Rotation) (res storage.RotationResult, err error) {
+func reuseUnrecorded(t *tx, g storage.Grant, found bool, r storage.Rotation) (res storage.RotationResult, err error) {
 	if r.GrantID == "" {
 		return res, nil
 	}
@@ -107,12 +107,12 @@ func (t *tx) reuseUnrecorded(g storage.Grant, found bool, r storage.Rotation) (r
 		return res, nil
 	}
 	res.Verdict = storage.Replayed
-	res.Revocation = t.revoke(g, r.Now)
+	res.Revocation = revoke(t, g, r.Now)
 	return res, nil
 }
 
 // replaceToken replaces the head of the family.
-func (t *tx) replaceToken(token storage.RefreshToken, g storage.Grant, ends map[storage.Hash]time.Time, r storage.Rotation) (res storage.RotationResult, err error) {
+func replaceToken(t *tx, token storage.RefreshToken, g storage.Grant, ends map[storage.Hash]time.Time, r storage.Rotation) (res storage.RotationResult, err error) {
 	if r.Issue.Refresh == nil || r.GrantID != "" && r.GrantID != g.ID {
 		return res, errForeignIssue
 	}
@@ -127,7 +127,7 @@ func (t *tx) replaceToken(token storage.RefreshToken, g storage.Grant, ends map[
 	r.Issue.Refresh = &next
 	token.RotatedAt = r.Now
 	token.Successor = &next.Hash
-	t.putRefreshToken(token)
+	putRefreshToken(t, token)
 	if r.Grace > 0 && len(r.Replay) > 0 {
 		// The window's last instant still counts.
 		t.exec(`insert into {}replays (hash, keep_until, body) values ($1, $2, $3)
@@ -135,29 +135,23 @@ func (t *tx) replaceToken(token storage.RefreshToken, g storage.Grant, ends map[
 			key(token.Hash), t.keep(r.Now.Add(r.Grace+1)), r.Replay)
 	}
 	res.Verdict = storage.OK
-	res.Grant, res.Revocation, err = t.issue(g, ends, r.Issue, r.Now)
+	res.Grant, res.Revocation, err = issue(t, g, ends, r.Issue, r.Now)
 	return res, err
 }
 
 // reuse answers for a token that was rotated before: a client that lost the
 // response gets it again, anybody else ends the family (RFC 9700 section 4.14.2).
-func (t *tx) reuse(token storage.RefreshToken, g storage.Grant, replay []byte, r storage.Rotation) (res storage.RotationResult) {
+func reuse(t *tx, token storage.RefreshToken, g storage.Grant, replay []byte, r storage.Rotation) (res storage.RotationResult) {
 	unused := g.RefreshToken != nil && *g.RefreshToken == *token.Successor
 	if r.Grace > 0 && r.Now.Sub(token.RotatedAt) <= r.Grace && unused && replay != nil {
 		return storage.RotationResult{Verdict: storage.Repeated, Grant: g, Replay: replay}
 	}
 	res.Verdict = storage.Replayed
-	res.Revocation = t.revoke(g, r.Now)
+	res.Revocation = revoke(t, g, r.Now)
 	return res
 }
 
-func (d *db) refreshToken(h storage.Hash, body []byte) (storage.RefreshToken, bool, error) {
-	t, found, err := decodeBinary(d, body, record.RefreshToken, refreshTimes)
-	t.Hash = h
-	return t, found, err
-}
-
-func (t *tx) putRefreshToken(r storage.RefreshToken) {
+func putRefreshToken(t *tx, r storage.RefreshToken) {
 	keep := t.keep(r.ExpiresAt)
 	t.clock.toDatabase(refreshTimes(&r)...)
 	t.exec(`insert into {}refresh_tokens (hash, grant_id, predecessor, keep_until, body) values ($1, $2, $3, $4, $5)

@@ -36,14 +36,14 @@ func (s *authStore) SiteValue(ctx context.Context, issuer, name string, now time
 func (s *authStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
 	return update(ctx, s.db, func(t *tx) (bool, error) {
 		var b []byte
-		t.holdValue(&b, h)
+		holdValue(t, &b, h)
 		if err := t.send(); err != nil {
 			return false, err
 		}
 		if was, err := s.used(b, now); was || err != nil {
 			return false, err
 		}
-		t.useUp(storage.OneTime{Hash: h, ExpiresAt: expiresAt})
+		useUp(t, storage.OneTime{Hash: h, ExpiresAt: expiresAt})
 		return true, nil
 	})
 }
@@ -59,27 +59,14 @@ func (s *authStore) Used(ctx context.Context, h storage.Hash, now time.Time) (bo
 
 // holdValue queues what reads and locks a one-time value. One that is not there
 // is held by an empty row, which is gone if the verb refuses.
-func (t *tx) holdValue(b *[]byte, h storage.Hash) {
+func holdValue(t *tx, b *[]byte, h storage.Hash) {
 	t.query(one(b), `insert into {}used_values (hash, keep_until, body) values ($1, 0, '')
 		on conflict (hash) do update set hash = excluded.hash returning body`, key(h))
 }
 
 // useUp stores over the row that is held when the value ends.
-func (t *tx) useUp(v storage.OneTime) {
+func useUp(t *tx, v storage.OneTime) {
 	keep := t.keep(v.ExpiresAt)
 	t.clock.toDatabase(&v.ExpiresAt)
 	t.exec(`update {}used_values set keep_until = $2, body = $3 where hash = $1`, key(v.Hash), keep, record.AppendTime(nil, v.ExpiresAt))
-}
-
-// used reports whether the body is of a value that counts as used.
-func (d *db) used(body []byte, now time.Time) (bool, error) {
-	if len(body) == 0 {
-		return false, nil
-	}
-	expiresAt, err := record.Time(body)
-	if err != nil {
-		return false, err
-	}
-	d.clock.fromDatabase(&expiresAt)
-	return !ended(expiresAt, now), nil
 }

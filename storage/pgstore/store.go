@@ -99,7 +99,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	}
 	removed := 0
 	for {
-		round, err := update(ctx, s.db, func(t *tx) (sweepRound, error) { return t.sweep(now) })
+		round, err := update(ctx, s.db, func(t *tx) (sweepRound, error) { return sweep(t, now) })
 		removed += round.removed
 		if err != nil || !round.more {
 			return removed, err
@@ -114,7 +114,7 @@ type sweepRound struct {
 }
 
 // sweep removes what ended. A connection may have to be revoked at its provider.
-func (t *tx) sweep(now time.Time) (round sweepRound, err error) {
+func sweep(t *tx, now time.Time) (round sweepRound, err error) {
 	at := now
 	t.clock.toDatabase(&at)
 	var connections [][]byte
@@ -123,12 +123,12 @@ func (t *tx) sweep(now time.Time) (round sweepRound, err error) {
 		order by keep_until limit $2 for update skip locked) returning body`, at.Unix(), sweepBatch)
 	for _, table := range recordTables {
 		if table != "connections" {
-			t.sweepTable(table, at.Unix(), func(n int) { round.count(n) })
+			sweepTable(t, table, at.Unix(), func(n int) { round.count(n) })
 		}
 	}
 	housekeeping := false
 	for _, table := range []string{"attempts", "locks"} {
-		t.sweepTable(table, t.soon(0)-1, func(n int) {
+		sweepTable(t, table, t.soon(0)-1, func(n int) {
 			housekeeping = housekeeping || n > 0
 			round.more = round.more || n == sweepBatch
 		})
@@ -139,7 +139,7 @@ func (t *tx) sweep(now time.Time) (round sweepRound, err error) {
 	round.count(len(connections))
 	for _, b := range connections {
 		if c, _, err := decode(t.db, b, connectionTimes); err == nil { // a corrupt one must not stop the sweep
-			if err := t.queueExpired(c, now); err != nil {
+			if err := queueExpired(t, c, now); err != nil {
 				return round, err
 			}
 		}
@@ -154,7 +154,7 @@ func (r *sweepRound) count(n int) {
 }
 
 // sweepTable queues the removal of records of one kind.
-func (t *tx) sweepTable(table string, at int64, removed func(int)) {
+func sweepTable(t *tx, table string, at int64, removed func(int)) {
 	id := "id"
 	switch table {
 	case "access_tokens", "refresh_tokens", "replays", "codes", "used_values", "connect_states":

@@ -30,24 +30,24 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 	}
 	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
 		in := &submission{Submission: sub}
-		t.lockSubmission(in)
+		lockSubmission(t, in)
 		if err := t.send(); err != nil {
 			return storage.Unknown, err
 		}
-		return t.submit(in)
+		return submit(t, in)
 	})
 }
 
 // lockSubmission queues the locks of everything that a submission decides by, in
 // the order in which all do, and what reads it.
-func (t *tx) lockSubmission(in *submission) {
+func lockSubmission(t *tx, in *submission) {
 	t.query(one(&in.flow), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
 	if in.Browser != nil {
-		in.browser = t.lookAtBrowser(*in.Browser)
+		in.browser = lookAtBrowser(t, *in.Browser)
 	}
 	in.owned = make([]*connected, len(in.Adopt))
 	for _, i := range inOrder(in.Adopt) {
-		in.owned[i] = t.lockConnection(in.Adopt[i].ConnectionKey)
+		in.owned[i] = lockConnection(t, in.Adopt[i].ConnectionKey)
 	}
 	t.query(many(&in.made), `select body from {}connections where issuer = $1 and owner = $2 order by server for update`,
 		record.Digest(in.Issuer), record.Digest(storage.FlowOwner(in.FlowID)))
@@ -55,12 +55,12 @@ func (t *tx) lockSubmission(in *submission) {
 		return
 	}
 	if in.Quota != nil {
-		in.clients = t.approvedQueue(in, *in.Quota)
-		t.lockQueue(in.clients)
-		in.grants = t.grantQueue(in)
-		t.lockQueue(in.grants)
-		t.look(in.grants)
-		t.look(in.clients)
+		in.clients = approvedQueue(t, in, *in.Quota)
+		lockQueue(t, in.clients)
+		in.grants = grantQueue(t, in)
+		lockQueue(t, in.grants)
+		look(t, in.grants)
+		look(t, in.clients)
 	}
 	t.query(one(&in.client), `select body from {}clients where id = $1 for update`, []byte(in.Grant.ClientID))
 }
@@ -76,7 +76,7 @@ func inOrder(all []storage.ConnectionReplacement) []int {
 	return order
 }
 
-func (t *tx) submit(in *submission) (storage.Verdict, error) {
+func submit(t *tx, in *submission) (storage.Verdict, error) {
 	f, found, err := t.liveFlow(in.flow, in.Now)
 	switch {
 	case err != nil:
@@ -93,24 +93,24 @@ func (t *tx) submit(in *submission) (storage.Verdict, error) {
 		return storage.Unknown, err
 	}
 	if in.Grant != nil {
-		if seen, err := t.asSeen(in, made); err != nil || !seen {
+		if seen, err := asSeen(t, in, made); err != nil || !seen {
 			return storage.Changed, err
 		}
 	}
 	f.Submitted = true
-	if err := t.putFlow(f); err != nil {
+	if err := putFlow(t, f); err != nil {
 		return storage.Unknown, err
 	}
-	if err := t.adopt(in); err != nil || in.Grant == nil {
+	if err := adopt(t, in); err != nil || in.Grant == nil {
 		return storage.OK, err
 	}
-	return storage.OK, t.approve(in)
+	return storage.OK, approve(t, in)
 }
 
 // asSeen reports whether the submission knows each connection of the flow as it
 // is, and the owner has what each of them replaces, and nothing where it
 // replaces nothing.
-func (t *tx) asSeen(in *submission, made []storage.Connection) (bool, error) {
+func asSeen(t *tx, in *submission, made []storage.Connection) (bool, error) {
 	ids := make(map[string]string, len(made))
 	revisions := make(map[string]uint64, len(made))
 	for _, c := range made {
@@ -136,7 +136,7 @@ func (t *tx) asSeen(in *submission, made []storage.Connection) (bool, error) {
 
 // adopt removes what the flow connected or was about to, and gives the
 // connections that are adopted to their owner.
-func (t *tx) adopt(in *submission) error {
+func adopt(t *tx, in *submission) error {
 	t.exec(`delete from {}connect_states where issuer = $1 and owner = $2`,
 		record.Digest(in.Issuer), record.Digest(storage.FlowOwner(in.FlowID)))
 	for _, b := range in.made {
@@ -147,7 +147,7 @@ func (t *tx) adopt(in *submission) error {
 		if connectionEnded(c, in.Now) {
 			continue // the sweep comes to it
 		}
-		if err := t.removeConnection(c, in.Now); err != nil {
+		if err := removeConnection(t, c, in.Now); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,7 @@ func (t *tx) adopt(in *submission) error {
 		next.Revision = old.Revision + 1
 		next.ExpiresAt, next.OnExpiry = time.Time{}, nil // it is nobody's flow's any more
 		next.Lease, next.LeaseUntil = "", time.Time{}
-		if err := t.putConnection(in.owned[i].body, next, c.Revokes, in.Now); err != nil {
+		if err := putConnection(t, in.owned[i].body, next, c.Revokes, in.Now); err != nil {
 			return err
 		}
 	}
@@ -168,9 +168,9 @@ func (t *tx) adopt(in *submission) error {
 }
 
 // approve stores what a person approved.
-func (t *tx) approve(in *submission) error {
+func approve(t *tx, in *submission) error {
 	if in.Browser != nil {
-		if err := t.createBrowserSession(*in.Browser, in.browser, in.Now); err != nil {
+		if err := createBrowserSession(t, *in.Browser, in.browser, in.Now); err != nil {
 			return err
 		}
 	}
@@ -178,21 +178,21 @@ func (t *tx) approve(in *submission) error {
 	if in.grants != nil {
 		p = in.grants.place
 	}
-	t.insertGrant(*in.Grant, in.Code.Hash, p)
-	if err := t.insertCode(*in.Code); err != nil {
+	insertGrant(t, *in.Grant, in.Code.Hash, p)
+	if err := insertCode(t, *in.Code); err != nil {
 		return err
 	}
-	if err := t.keepClient(in); err != nil || in.grants == nil {
+	if err := keepClient(t, in); err != nil || in.grants == nil {
 		return err
 	}
-	return t.enter(in.grants)
+	return enter(t, in.grants)
 }
 
 // keepClient notes that a person approved the client, and keeps its
 // registration for as long as the grant can live, and longer if the submission
 // says so. Clients that are not registered here (configured ones, metadata
 // documents) have nothing to keep.
-func (t *tx) keepClient(in *submission) error {
+func keepClient(t *tx, in *submission) error {
 	c, err := t.liveClient(in.client, in.Now)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
@@ -204,7 +204,7 @@ func (t *tx) keepClient(in *submission) error {
 	c.Used = c.Used || in.Quota == nil
 	if c.Used {
 		c.Quota, c.QuotaBlock, c.ApprovedAt = nil, nil, time.Time{}
-		return t.updateClient(c)
+		return updateClient(t, c)
 	}
 	if c.Quota == nil {
 		c.Quota, c.QuotaBlock = &in.Quota.Key, &in.Quota.Block
@@ -212,22 +212,22 @@ func (t *tx) keepClient(in *submission) error {
 	c.ApprovedAt = in.Now
 	q := in.clients
 	if p := clientPlace(c); string(p.sender) != string(q.sender) { // it waits where it was approved first
-		q = t.approvedQueue(in, storage.Quota{Key: *c.Quota, Block: *c.QuotaBlock, Max: in.Quota.Max, MaxBlock: in.Quota.MaxBlock})
-		t.lockQueue(q)
-		t.look(q)
+		q = approvedQueue(t, in, storage.Quota{Key: *c.Quota, Block: *c.QuotaBlock, Max: in.Quota.Max, MaxBlock: in.Quota.MaxBlock})
+		lockQueue(t, q)
+		look(t, q)
 		if err := t.send(); err != nil {
 			return err
 		}
 	}
-	if err := t.updateClient(c); err != nil {
+	if err := updateClient(t, c); err != nil {
 		return err
 	}
-	return t.enter(q)
+	return enter(t, q)
 }
 
 // approvedQueue is the queue of the clients that count towards a quota.
-func (t *tx) approvedQueue(in *submission, of storage.Quota) *queue {
-	q := t.clientQueue(storage.Client{
+func approvedQueue(t *tx, in *submission, of storage.Quota) *queue {
+	q := clientQueue(t, storage.Client{
 		ID: in.Grant.ClientID, Issuer: in.Grant.Issuer, Quota: &of.Key, QuotaBlock: &of.Block, ApprovedAt: in.Now,
 	})
 	q.ofSender, q.ofGroup = of.Max, of.MaxBlock
@@ -236,7 +236,7 @@ func (t *tx) approvedQueue(in *submission, of storage.Quota) *queue {
 
 // grantQueue is the queue of the grants of a person who proved nothing: a
 // script can make as many as it likes.
-func (t *tx) grantQueue(in *submission) *queue {
+func grantQueue(t *tx, in *submission) *queue {
 	g := in.Grant
 	return &queue{
 		table: "grants", id: []byte(g.ID),
@@ -250,6 +250,6 @@ func (t *tx) grantQueue(in *submission) *queue {
 			g, found, err := t.grant(other.body)
 			return err == nil && grantVerdict(g, found, in.Now) == storage.OK
 		},
-		drop: func(other queued) { t.removeGrant(other.id) },
+		drop: func(other queued) { removeGrant(t, other.id) },
 	}
 }
