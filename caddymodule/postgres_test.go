@@ -21,9 +21,8 @@ func (g *instance) onPostgres(lines, dsn string) string {
 	return strings.Replace(g.caddyfile(lines), file, "storage postgres \""+dsn+"\" {\n\t\t\tmax_connections 5\n\t\t}", 1)
 }
 
-// People sign in and call with their records in PostgreSQL. While it is away
-// sites answer 503, and go on without a restart.
-func TestPostgres_D14(t *testing.T) {
+func startPostgres(t *testing.T) *pgtest.Server {
+	t.Helper()
 	server, err := pgtest.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +32,13 @@ func TestPostgres_D14(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return server
+}
+
+// People sign in and call with their records in PostgreSQL. While it is away
+// sites answer 503, and go on without a restart.
+func TestPostgres_D14(t *testing.T) {
+	server := startPostgres(t)
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
@@ -71,15 +77,7 @@ func TestPostgres_D14(t *testing.T) {
 // A database that cannot be used when Caddy starts is told of with what to do,
 // and the sites come when it can be.
 func TestPostgresComesLater(t *testing.T) {
-	server, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := startPostgres(t)
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	dsn := strings.Replace(server.DSN(), "dbname=postgres", "dbname=later password=canary", 1)

@@ -234,7 +234,7 @@ func TestNewcomersDuringSlowFlood_H11(t *testing.T) {
 		wg.Go(func() { look(address, fmt.Sprint(h.URL, "/slow", i)) })
 		wg.Go(func() { look(address, id) })
 	}
-	eventually(t, "the flood has not begun", func() bool { return h.Hits() >= downloadsAtOnce/2 })
+	oauthtest.Eventually(t, "the flood has not begun", func() bool { return h.Hits() >= downloadsAtOnce/2 })
 	for i := range 20 {
 		began := time.Now()
 		_, err := ts.lookupFrom(fmt.Sprintf("198.51.100.%d", i), h.Publish(fmt.Sprint("/c", i), goodDocument))
@@ -257,7 +257,7 @@ func TestNewcomerAsksForTheSame_H11(t *testing.T) {
 	defer cancel()
 	go func() { _, _ = ts.directory.Lookup(ctx, id, Requester{Address: "2001:db8:1::1"}) }()
 	places := ts.documents.downloads.unknown
-	eventually(t, "the flood does not wait", func() bool {
+	oauthtest.Eventually(t, "the flood does not wait", func() bool {
 		places.mu.Lock()
 		defer places.mu.Unlock()
 		return len(places.waiting) == 1
@@ -304,7 +304,7 @@ func TestFetchedMeanwhile_H11(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "not all wait", func() bool {
+	oauthtest.Eventually(t, "not all wait", func() bool {
 		places.mu.Lock()
 		defer places.mu.Unlock()
 		return len(places.waiting) == 5

@@ -3,54 +3,17 @@ package clients
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
-
-// deadURL returns the URL of a document at a port of this machine where nobody
-// listens, and how to publish it there.
-func deadURL(t *testing.T, ip string) (id string, publish func()) {
-	t.Helper()
-	listener, err := net.Listen("tcp", ip+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	id = "http://" + address + "/client.json"
-	return id, func() {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write([]byte(strings.ReplaceAll(goodDocument, "$ID", id)))
-		})}
-		go func() { _ = server.Serve(listener) }()
-		t.Cleanup(func() { _ = server.Close() })
-	}
-}
-
-// eventually waits for what a goroutine does.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}
 
 // Strangers decide which hosts they name. They decide neither that documents
 // cannot be fetched nor that they can, nor how much is logged.
@@ -59,7 +22,7 @@ func TestStrangersDoNotSwitchDocuments(t *testing.T) {
 	ts.reload(func(c *siteConfig) { c.Registration.AllowHosts = nil })
 	ts.stopLimits()
 	for i := range 10 {
-		id, _ := deadURL(t, fmt.Sprintf("127.0.0.%d", 2+i))
+		id, _ := oauthtest.Unreachable(t, fmt.Sprintf("127.0.0.%d", 2+i), goodDocument)
 		if _, err := ts.lookup(id); err == nil || oauth.AsError(err).Description != unusableDocument(nil).Description {
 			t.Errorf("the person reads %v", err)
 		}
@@ -122,7 +85,7 @@ func TestNoNames(t *testing.T) {
 	mu.Unlock()
 	ts.clock.Advance(hostRetry)
 	ts.advertised()
-	eventually(t, "not advertised though names resolve", ts.advertised)
+	oauthtest.Eventually(t, "not advertised though names resolve", ts.advertised)
 	if n := asked(); n != len(wellKnownHosts)+1 {
 		t.Errorf("asked for %d names", n)
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -25,46 +25,11 @@ func (ts *testServer) advertisedAt(path string) bool {
 	return strings.Contains(body, `"client_id_metadata_document_supported":true`)
 }
 
-// deadURL returns the URL of a document at a port of this machine where nobody
-// listens, and how to publish it there.
-func deadURL(t *testing.T, ip string) (id string, publish func()) {
-	t.Helper()
-	listener, err := net.Listen("tcp", ip+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	id = "http://" + address + "/client.json"
-	return id, func() {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write([]byte(strings.ReplaceAll(goodDocument, "$ID", id)))
-		})}
-		go func() { _ = server.Serve(listener) }()
-		t.Cleanup(func() { _ = server.Close() })
-	}
-}
-
-// eventually waits for what a goroutine does.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}
-
 // Clients whose documents cannot be fetched register in another way, if they
 // are not told that documents will do.
 func TestUnreachablePublisher(t *testing.T) {
 	ts, _ := newDocumentServer(t, func(c *siteConfig) { c.Registration.AllowHosts = []string{"127.0.0.1", ".example.com"} })
-	id, publish := deadURL(t, "127.0.0.1")
+	id, publish := oauthtest.Unreachable(t, "127.0.0.1", goodDocument)
 	if !ts.advertised() {
 		t.Fatal("documents are not advertised before one was asked for")
 	}
@@ -93,7 +58,7 @@ func TestUnreachablePublisher(t *testing.T) {
 	}
 	ts.clock.Advance(time.Second)
 	ts.advertised() // whoever asks first has it tried again
-	eventually(t, "documents are not advertised after they can be fetched again", ts.advertised)
+	oauthtest.Eventually(t, "documents are not advertised after they can be fetched again", ts.advertised)
 	if _, err := ts.lookup(id); err != nil {
 		t.Error(err)
 	}
@@ -111,7 +76,7 @@ func TestDocumentsAreTheOnlyWay(t *testing.T) {
 				c.Registration.AllowHosts = []string{"127.0.0.1"}
 				change(c.Registration)
 			})
-			id, _ := deadURL(t, "127.0.0.1")
+			id, _ := oauthtest.Unreachable(t, "127.0.0.1", goodDocument)
 			if _, err := ts.lookup(id); err == nil || ts.as.clients.DocumentsFetchable(t.Context()) {
 				t.Fatal("the host is taken for reachable")
 			}
