@@ -35,16 +35,17 @@ func (e *elsewhere) method() identity.Method {
 			query := url.Values{"state": {l.State}, "redirect_uri": {l.CallbackURL}}
 			return identity.Redirect{URL: elsewhereAt + query.Encode(), Secret: []byte("verifier of " + l.State)}, e.err
 		},
-		Finish: func(_ context.Context, a identity.Answer) (storage.Identity, error) {
+		Finish: func(_ context.Context, a identity.Answer) (identity.Person, error) {
 			e.finished = append(e.finished, a)
 			name := a.Query.Get("code")
 			if string(a.Secret) != "verifier of "+a.Query.Get("state") {
-				return storage.Identity{}, errors.New("the secret is another login's")
+				return identity.Person{}, errors.New("the secret is another login's")
 			}
 			if name == "" {
-				return storage.Identity{}, &identity.Denied{Code: "login_denied"}
+				return identity.Person{}, &identity.Denied{Code: "login_denied"}
 			}
-			return storage.Identity{Kind: string(e.kind), Subject: string(e.kind) + ":" + name, Name: name}, e.err
+			id := storage.Identity{Kind: string(e.kind), Subject: string(e.kind) + ":" + name, Name: name}
+			return identity.Person{Identity: id}, e.err
 		},
 	}
 }

@@ -42,8 +42,8 @@ func (s *signIn) identify(r *http.Request, m *identity.Method, who string) (stor
 // *identity.Denied.
 func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a identity.Answer) (storage.Identity, error) {
 	// The browser may go away now: what it came back with works only once.
-	id, err := m.Finish(context.WithoutCancel(r.Context()), a)
-	return s.count(r, m, who, id, err)
+	p, err := m.Finish(context.WithoutCancel(r.Context()), a)
+	return s.count(r, m, who, p.Identity, err)
 }
 
 // count bounds wrong secrets and sign-ins that strangers can make, and notes who

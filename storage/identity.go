@@ -1,5 +1,7 @@
 package storage
 
+import "encoding/json"
+
 // Identity is who a person proved, or claimed, to be.
 type Identity struct {
 	// Kind names the way to sign in.
@@ -11,6 +13,20 @@ type Identity struct {
 	// Proof tells what proved it from what did before or will later, where that
 	// can change under the same Subject. It is no secret.
 	Proof string `json:"proof,omitempty"`
+	// Claims are what an identity provider last said of the person; nil for kinds
+	// without one. They are no part of who somebody is.
+	Claims *Claims `json:"claims,omitempty"`
+}
+
+// Claims are what an identity provider says of a person.
+type Claims struct {
+	// Email is empty unless the provider says that it is verified.
+	Email string `json:"email,omitempty"`
+	// Name is for people to read. Others may have the same.
+	Name   string   `json:"name,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Extra are the other claims that the configuration asks to keep, by name.
+	Extra map[string]json.RawMessage `json:"extra,omitempty"`
 }
 
 // Same reports whether both are the same person by the same proof. Whoever was

@@ -20,6 +20,30 @@ var (
 	ErrLoginOtherBrowser = errors.New("identity: the login began in another browser")
 )
 
+// ErrEnded is the error for a person who may not sign in any more where they did.
+var ErrEnded = errors.New("identity: the person may not sign in there any more")
+
+// Person is who somebody turned out to be where they signed in.
+type Person struct {
+	storage.Identity // with its Claims
+	// Secret is what Renew needs, such as a refresh token. It is nil if there is
+	// nothing to renew with, and is stored only sealed.
+	Secret []byte
+	// Session is what their browser session is called there, if it has a name.
+	Session string
+}
+
+// Logout is what a logout token says.
+type Logout struct {
+	// Subject is that of an identity of ours; empty if only Session is known.
+	Subject string
+	// Session is that of a Person; empty if all sessions of the Subject end.
+	Session string
+	// ID is the token's. The same token is good once until ExpiresAt.
+	ID        string
+	ExpiresAt time.Time
+}
+
 // PendingLogin is a person who was sent elsewhere to sign in.
 type PendingLogin struct {
 	Kind Kind `json:"kind"`

@@ -67,7 +67,14 @@ type Method struct {
 	// Start returns where to send the browser.
 	Start func(ctx context.Context, l Login) (Redirect, error)
 	// Finish returns who came back, or a *Denied.
-	Finish func(ctx context.Context, a Answer) (storage.Identity, error)
+	Finish func(ctx context.Context, a Answer) (Person, error)
+	// Renew returns what is true of a person now, who signed in elsewhere and came
+	// back with a Secret; with another Secret if theirs is used up. ErrEnded tells
+	// that they may not sign in there any more, any other error that it is not known.
+	Renew func(ctx context.Context, p Person) (Person, error)
+	// Logout returns whom a logout token is about, by which an identity provider
+	// tells that a person signed out there (OpenID Connect Back-Channel Logout).
+	Logout func(ctx context.Context, token string) (Logout, error)
 
 	// Current returns whom a request for a page is from. It is for a method that
 	// another handler carries out, for each request: an identity of it is good
