@@ -111,6 +111,10 @@ type AuthStore interface {
 
 	// PutSiteValue stores or replaces what a site keeps under a name.
 	PutSiteValue(ctx context.Context, v SiteValue) error
+	// ReplaceSiteValue stores a site value in place of the one whose Text is
+	// replaces, empty meaning that there is none. It answers OK, or Changed if
+	// somebody changed or stored it since: then nothing was changed.
+	ReplaceSiteValue(ctx context.Context, v SiteValue, replaces string, now time.Time) (Verdict, error)
 	// SiteValue returns it, or ErrNotFound.
 	SiteValue(ctx context.Context, issuer, name string, now time.Time) (SiteValue, error)
 }

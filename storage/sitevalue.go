@@ -7,7 +7,7 @@ import "time"
 type SiteValue struct {
 	Issuer string `json:"issuer"`
 	Name   string `json:"name"`
-	Text   string `json:"text"`
+	Text   string `json:"text"` // not empty
 	// ExpiresAt is zero for what is kept until it is replaced.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }

@@ -122,6 +122,10 @@ func (s *faultyStore) PutSiteValue(ctx context.Context, m storage.SiteValue) err
 	return err
 }
 
+func (s *faultyStore) ReplaceSiteValue(ctx context.Context, v storage.SiteValue, replaces string, now time.Time) (storage.Verdict, error) {
+	return write(s, "ReplaceSiteValue", func() (storage.Verdict, error) { return s.Store.ReplaceSiteValue(ctx, v, replaces, now) })
+}
+
 func (s *faultyStore) SiteValue(ctx context.Context, issuer, name string, now time.Time) (storage.SiteValue, error) {
 	return read(s, "SiteValue", func() (storage.SiteValue, error) { return s.Store.SiteValue(ctx, issuer, name, now) })
 }

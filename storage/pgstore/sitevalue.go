@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -10,12 +11,35 @@ import (
 
 // PutSiteValue implements storage.AuthStore.
 func (s *authStore) PutSiteValue(ctx context.Context, v storage.SiteValue) error {
-	return change(ctx, s.db, func(t *tx) error {
-		b, err := encode(s.db, v, siteValueTimes)
-		t.exec(`insert into {}site_values (id, keep_until, body) values ($1, $2, $3)
-			on conflict (id) do update set keep_until = excluded.keep_until, body = excluded.body`,
-			record.Digest(v.Issuer, v.Name), t.keepOrForever(v.ExpiresAt), b)
-		return err
+	return change(ctx, s.db, func(t *tx) error { return putSiteValue(t, v) })
+}
+
+func putSiteValue(t *tx, v storage.SiteValue) error {
+	b, err := encode(t.db, v, siteValueTimes)
+	t.exec(`insert into {}site_values (id, keep_until, body) values ($1, $2, $3)
+		on conflict (id) do update set keep_until = excluded.keep_until, body = excluded.body`,
+		record.Digest(v.Issuer, v.Name), t.keepOrForever(v.ExpiresAt), b)
+	return err
+}
+
+// ReplaceSiteValue implements storage.AuthStore.
+func (s *authStore) ReplaceSiteValue(ctx context.Context, v storage.SiteValue, replaces string, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
+		id := record.Digest(v.Issuer, v.Name)
+		var b []byte
+		t.lock(id)
+		t.query(one(&b), `select body from {}site_values where id = $1`, id)
+		if err := t.send(); err != nil {
+			return storage.Unknown, err
+		}
+		current, err := s.siteValue(b, v.Issuer, v.Name, now)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return storage.Unknown, err
+		}
+		if current.Text != replaces {
+			return storage.Changed, nil
+		}
+		return storage.OK, putSiteValue(t, v)
 	})
 }
 
@@ -25,6 +49,11 @@ func (s *authStore) SiteValue(ctx context.Context, issuer, name string, now time
 	if err != nil {
 		return storage.SiteValue{}, err
 	}
+	return s.siteValue(b, issuer, name, now)
+}
+
+// siteValue returns the site value of a row, or storage.ErrNotFound.
+func (s *authStore) siteValue(b []byte, issuer, name string, now time.Time) (storage.SiteValue, error) {
 	v, found, err := decode(s.db, b, siteValueTimes)
 	if err == nil && found && (v.Issuer != issuer || v.Name != name) {
 		err = record.ErrCorrupt // somebody moved the record

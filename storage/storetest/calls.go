@@ -40,6 +40,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"UseOnce":            func() error { return second(s.UseOnce(c, suite.Hash("jti"), f.Now.Add(1), f.Now)) },
 		"Used":               func() error { return second(s.Used(c, suite.Hash("jti"), f.Now)) },
 		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.SiteValue("a")) },
+		"ReplaceSiteValue":   func() error { return second(s.ReplaceSiteValue(c, f.SiteValue("b"), "", f.Now)) },
 		"SiteValue":          func() error { return second(s.SiteValue(c, suite.Issuer, "a", f.Now)) },
 		"Empty":              func() error { return second(s.Empty(c)) },
 		"Check":              func() error { return s.Check(c) },

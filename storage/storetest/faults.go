@@ -166,6 +166,15 @@ var faultyVerbs = map[string]faultyVerb{
 		func(*fixture) {},
 		func(f *fixture) error { return f.Store.PutSiteValue(suite.Ctx(), f.SiteValue("a")) },
 	},
+	"ReplaceSiteValue": {
+		func(f *fixture) { f.Must(f.Store.PutSiteValue(suite.Ctx(), f.SiteValue("a"))) },
+		func(f *fixture) error {
+			v := f.SiteValue("a")
+			replaces := v.Text
+			v.Text = "another"
+			return suite.Wants(storage.OK)(f.Store.ReplaceSiteValue(suite.Ctx(), v, replaces, f.Now))
+		},
+	},
 	"Sweep": {
 		func(f *fixture) { f.Register("b"); f.After(1000 * 24 * time.Hour) },
 		func(f *fixture) error { return second(f.Store.Sweep(suite.Ctx(), f.Now)) },

@@ -97,6 +97,10 @@ func (fs *faultyAuth) PutSiteValue(ctx context.Context, v storage.SiteValue) err
 	return fault1(fs.faults, "PutSiteValue", func() error { return fs.store.PutSiteValue(ctx, v) })
 }
 
+func (fs *faultyAuth) ReplaceSiteValue(ctx context.Context, v storage.SiteValue, replaces string, now time.Time) (storage.Verdict, error) {
+	return fault2(fs.faults, "ReplaceSiteValue", func() (storage.Verdict, error) { return fs.store.ReplaceSiteValue(ctx, v, replaces, now) })
+}
+
 func (fs *faultyAuth) SiteValue(ctx context.Context, issuer, name string, now time.Time) (storage.SiteValue, error) {
 	return fault2(fs.faults, "SiteValue", func() (storage.SiteValue, error) { return fs.store.SiteValue(ctx, issuer, name, now) })
 }

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -15,21 +16,38 @@ func (s *authStore) PutSiteValue(ctx context.Context, m storage.SiteValue) error
 	})
 }
 
+// ReplaceSiteValue implements storage.AuthStore.
+func (s *authStore) ReplaceSiteValue(ctx context.Context, m storage.SiteValue, replaces string, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
+		current, err := liveSiteValue(tx, m.Issuer, m.Name, now)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return storage.Unknown, err
+		}
+		if current.Text != replaces {
+			return storage.Changed, nil
+		}
+		return storage.OK, putJSON(tx, siteValueKey(m.Issuer, m.Name), record.UntilOrForever(m.ExpiresAt), m)
+	})
+}
+
 // SiteValue implements storage.AuthStore.
 func (s *authStore) SiteValue(ctx context.Context, issuer, name string, now time.Time) (storage.SiteValue, error) {
-	return view(ctx, s.engine, func(r Reader) (storage.SiteValue, error) {
-		var m storage.SiteValue
-		found, err := getJSON(r, siteValueKey(issuer, name), &m)
-		switch {
-		case err != nil:
-			return storage.SiteValue{}, err
-		case !found, !m.ExpiresAt.IsZero() && ended(m.ExpiresAt, now):
-			return storage.SiteValue{}, storage.ErrNotFound
-		case m.Issuer != issuer || m.Name != name:
-			return storage.SiteValue{}, record.ErrCorrupt // somebody moved the record
-		}
-		return m, nil
-	})
+	return view(ctx, s.engine, func(r Reader) (storage.SiteValue, error) { return liveSiteValue(r, issuer, name, now) })
+}
+
+// liveSiteValue returns a site value, or storage.ErrNotFound.
+func liveSiteValue(r Reader, issuer, name string, now time.Time) (storage.SiteValue, error) {
+	var m storage.SiteValue
+	found, err := getJSON(r, siteValueKey(issuer, name), &m)
+	switch {
+	case err != nil:
+		return storage.SiteValue{}, err
+	case !found, !m.ExpiresAt.IsZero() && ended(m.ExpiresAt, now):
+		return storage.SiteValue{}, storage.ErrNotFound
+	case m.Issuer != issuer || m.Name != name:
+		return storage.SiteValue{}, record.ErrCorrupt // somebody moved the record
+	}
+	return m, nil
 }
 
 func siteValueKey(issuer, name string) []byte {

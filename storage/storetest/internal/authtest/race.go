@@ -85,6 +85,22 @@ var raceTests = map[string]func(*fixture){
 			}
 		}
 	},
+	"one replacement of a site value wins": func(f *fixture) {
+		former := ""
+		for round := range suite.Rounds {
+			text := func(n int) string { return fmt.Sprint("round ", round, " racer ", n) }
+			won := f.Race(func(n int) storage.Verdict {
+				v := f.SiteValue("a")
+				v.Text = text(n)
+				verdict, err := f.Store.ReplaceSiteValue(suite.Ctx(), v, former, f.Now)
+				return f.Raced(verdict, err, storage.OK, storage.Changed)
+			})
+			former = text(won)
+			got, err := f.Store.SiteValue(suite.Ctx(), suite.Issuer, "a", f.Now)
+			f.Must(err)
+			f.Equal(got.Text, former)
+		}
+	},
 	"one use is the first C08": func(f *fixture) {
 		for round := range suite.Rounds {
 			f.Race(func(int) storage.Verdict {

@@ -74,6 +74,34 @@ var siteValueTests = map[string]func(*fixture){
 		f.Must(err)
 		f.hasMemo(m)
 	},
+	"not in place of another one": func(f *fixture) {
+		first, second := f.SiteValue("a"), f.SiteValue("a")
+		second.Text = "another"
+		f.replaces(first, "some", storage.Changed)
+		_, err := f.Store.SiteValue(suite.Ctx(), suite.Issuer, "a", f.Now)
+		f.WantError(err, storage.ErrNotFound)
+		f.replaces(first, "", storage.OK)
+		f.replaces(second, "", storage.Changed)
+		f.replaces(second, "some", storage.Changed)
+		f.hasMemo(first)
+		f.replaces(second, first.Text, storage.OK)
+		f.replaces(first, first.Text, storage.Changed)
+		f.hasMemo(second)
+		f.replaces(f.SiteValue("b"), "", storage.OK) // another name is another value
+		f.hasMemo(second)
+	},
+	"in place of one that has ended": func(f *fixture) {
+		ends := f.SiteValue("a")
+		ends.ExpiresAt = f.Now.Add(time.Hour)
+		f.replaces(ends, "", storage.OK)
+		f.hasMemo(ends)
+		f.After(time.Hour)
+		next := f.SiteValue("a")
+		next.Text = "another"
+		f.replaces(next, ends.Text, storage.Changed)
+		f.replaces(next, "", storage.OK)
+		f.hasMemo(next)
+	},
 	"absent once it has ended, and swept": func(f *fixture) {
 		m := f.SiteValue("a")
 		m.ExpiresAt = f.Now.Add(time.Hour)
@@ -86,6 +114,13 @@ var siteValueTests = map[string]func(*fixture){
 		f.Must(err)
 		f.Equal(n, 1)
 	},
+}
+
+func (f *fixture) replaces(v storage.SiteValue, former string, want storage.Verdict) {
+	f.Helper()
+	got, err := f.Store.ReplaceSiteValue(suite.Ctx(), v, former, f.Now)
+	f.Must(err)
+	f.Equal(got, want)
 }
 
 func (f *fixture) hasMemo(want storage.SiteValue) {
