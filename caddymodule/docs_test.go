@@ -20,12 +20,8 @@ var fence = regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
 // operator would paste it. A JSON block that follows one directly is what it
 // adapts to.
 func TestDocumentation(t *testing.T) {
-	pages, err := filepath.Glob("../*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	adapted := 0
-	for _, page := range pages {
+	for _, page := range documentation(t) {
 		t.Run(filepath.Base(page), func(t *testing.T) { adapted += adaptBlocks(t, page) })
 	}
 	if adapted == 0 {
@@ -33,22 +29,31 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
+// documentation returns the paths of all pages for people.
+func documentation(t *testing.T) (pages []string) {
+	t.Helper()
+	for _, of := range []string{"../*.md", "../docs/*.md", "../docs/decisions/*.md"} {
+		found, err := filepath.Glob(of)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: got %v, error %v; want pages", of, found, err)
+		}
+		pages = append(pages, found...)
+	}
+	return pages
+}
+
 // link matches the target of a link to another file of the repository.
 var link = regexp.MustCompile(`\]\(([^):#]+)\)`)
 
 // TestDocumentationLinks follows every link to another file.
 func TestDocumentationLinks(t *testing.T) {
-	pages, err := filepath.Glob("../*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range pages {
+	for _, page := range documentation(t) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join("..", string(m[1]))); err != nil {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), string(m[1]))); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}
 		}
