@@ -41,16 +41,34 @@ func Caddy(t testing.TB) string {
 // Build builds a program, unless it is built already, and returns its path.
 func Build(t testing.TB, name, pkg string) string {
 	t.Helper()
+	args := []string{"build"}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	return build(t, name, func(path string) *exec.Cmd {
+		return exec.Command("go", append(args, "-o", path, pkg)...)
+	})
+}
+
+// buildModule builds the program in a folder below integration_test that is a
+// module of its own.
+func buildModule(t testing.TB, folder string) string {
+	t.Helper()
+	return build(t, folder, func(path string) *exec.Cmd {
+		cmd := exec.Command("go", "build", "-C", folder, "-o", path, ".")
+		cmd.Env = append(os.Environ(), "GOWORK=off")
+		return cmd
+	})
+}
+
+func build(t testing.TB, name string, command func(path string) *exec.Cmd) string {
+	t.Helper()
 	binaries.lock.Lock()
 	defer binaries.lock.Unlock()
 	path := filepath.Join(binaries.dir, name)
 	err, done := binaries.done[name]
 	if !done {
-		args := []string{"build", "-o", path}
-		if raceEnabled {
-			args = append(args, "-race")
-		}
-		if out, buildErr := exec.Command("go", append(args, pkg)...).CombinedOutput(); buildErr != nil {
+		if out, buildErr := command(path).CombinedOutput(); buildErr != nil {
 			err = fmt.Errorf("%w: %s", buildErr, out)
 		}
 		if binaries.done == nil {
@@ -59,7 +77,7 @@ func Build(t testing.TB, name, pkg string) string {
 		binaries.done[name] = err
 	}
 	if err != nil {
-		t.Fatalf("build %s: %v", pkg, err)
+		t.Fatalf("build %s: %v", name, err)
 	}
 	return path
 }
