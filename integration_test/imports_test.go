@@ -39,6 +39,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/storetest/internal/sessiontest",
 		"storage/storetest",
 		"authz/mcp",
+		"authz/jwks",
 		"authz/client",
 		"authz/identity",
 		"internal/config",

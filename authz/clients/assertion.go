@@ -9,12 +9,21 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/jwks"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// AssertionAlgorithms are the signatures accepted from clients that
+// authenticate with private_key_jwt (RFC 7523 section 2.2).
+var AssertionAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}
+
+// keyRules says which keys clients may have.
+var keyRules = jwks.Rules{Algorithms: AssertionAlgorithms, MaxLen: maxKeySetLen, MaxKeys: 20}
+
 const (
+	maxKeySetLen         = 64 << 10
 	maxAssertionLen      = 16 << 10
 	maxAssertionLifetime = 5 * time.Minute
 	// assertionSkew is how far a client's clock may be off.
@@ -86,7 +95,7 @@ func (a *Authenticator) verifyAssertion(ctx context.Context, c *Client, assertio
 	if err != nil {
 		return refusedAssertion(err)
 	}
-	payload, err := verifyWithAny(jws, keys)
+	payload, err := jwks.Verify(jws, keys)
 	if err != nil {
 		return refusedAssertion(err)
 	}
@@ -147,8 +156,8 @@ func unixTime(seconds float64) time.Time {
 // minute: the client may have rotated its keys.
 func (a *Authenticator) clientKeys(ctx context.Context, c *Client, keyID string, by Requester) ([]jose.JSONWebKey, error) {
 	if c.Metadata.JWKSURI == "" {
-		all, err := parseKeySet(c.Metadata.JWKS)
-		return keysByID(all, keyID), err
+		all, err := keyRules.Parse(c.Metadata.JWKS)
+		return jwks.ByID(all, keyID), err
 	}
 	by.Known = by.Known || c.Origin == Preregistered
 	all, err := a.Directory.keySets.get(ctx, c.Metadata.JWKSURI, by)
@@ -158,40 +167,11 @@ func (a *Authenticator) clientKeys(ctx context.Context, c *Client, keyID string,
 	if by.Known {
 		a.Directory.keySets.use(c.Metadata.JWKSURI)
 	}
-	if keys := keysByID(all, keyID); len(keys) > 0 {
+	if keys := jwks.ByID(all, keyID); len(keys) > 0 {
 		return keys, nil
 	}
 	all, err = a.Directory.keySets.newerThan(ctx, c.Metadata.JWKSURI, by, a.Now())
-	return keysByID(all, keyID), err
-}
-
-// keysByID returns the keys with the ID; all of them for an assertion that
-// names none.
-func keysByID(all []jose.JSONWebKey, id string) []jose.JSONWebKey {
-	if id == "" {
-		return all
-	}
-	var keys []jose.JSONWebKey
-	for _, k := range all {
-		if k.KeyID == id {
-			keys = append(keys, k)
-		}
-	}
-	return keys
-}
-
-// verifyWithAny returns the payload that one of the keys has signed.
-func verifyWithAny(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, error) {
-	alg := jose.SignatureAlgorithm(jws.Signatures[0].Header.Algorithm)
-	for i := range keys {
-		if !keyFits(&keys[i], alg) {
-			continue
-		}
-		if payload, err := jws.Verify(keys[i].Key); err == nil {
-			return payload, nil
-		}
-	}
-	return nil, errors.New("signed by none of the client's keys")
+	return jwks.ByID(all, keyID), err
 }
 
 func refusedAssertion(cause error) *oauth.Error {

@@ -97,7 +97,7 @@ func TestAssertionReplay_C08(t *testing.T) {
 	// What is not signed by the client uses up nothing.
 	stranger := newSigner(t, jose.ES256, "k")
 	victim := claims("jti", "mine", "exp", ts.clock.Now().Add(time.Minute).Unix())
-	refusedBecause(t, ts.assert(stranger.sign(t, maps.Clone(victim))), "invalid_client", "signed by none of the client's keys")
+	refusedBecause(t, ts.assert(stranger.sign(t, maps.Clone(victim))), "invalid_client", "signed by none of the keys")
 	if err := ts.assert(s.sign(t, victim)); err != nil {
 		t.Errorf("a stranger used up the client's jti: %v", err)
 	}

@@ -45,7 +45,7 @@ func TestKeysFromURI_AS28(t *testing.T) {
 		t.Errorf("%d fetches of the keys", fetches())
 	}
 	for range 3 {
-		refusedBecause(t, assertAs(second), "invalid_client", "signed by none of the client's keys")
+		refusedBecause(t, assertAs(second), "invalid_client", "signed by none of the keys")
 	}
 	if fetches() != 1 {
 		t.Errorf("J11: %d fetches within a minute", fetches())
@@ -63,7 +63,7 @@ func TestKeysFromURI_AS28(t *testing.T) {
 	if err := assertAs(second); err != nil {
 		t.Errorf("after the keys were rotated: %v", err)
 	}
-	refusedBecause(t, assertAs(first), "invalid_client", "signed by none of the client's keys")
+	refusedBecause(t, assertAs(first), "invalid_client", "signed by none of the keys")
 }
 
 func TestHostileKeys_J11(t *testing.T) {

@@ -49,7 +49,7 @@ func NewDirectory(cfg *config.Site, preregistered []Client, deps DirectoryDeps) 
 		preregistered: make(map[string]*Client, len(preregistered)),
 		documents:     documents,
 		keySets: newDocumentSource(&deps, documents.watched, deps.Documents.keySets, "", maxKeySetLen, func(_ string, body []byte) ([]jose.JSONWebKey, error) {
-			return parseKeySet(body)
+			return keyRules.Parse(body)
 		}),
 	}
 	for i := range preregistered {

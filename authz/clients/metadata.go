@@ -204,7 +204,7 @@ func (m metadataCheck) checkKeys() error {
 		return InvalidMetadata("jwks_uri must be an https URI.")
 	}
 	if m.JWKS != nil {
-		if _, err := parseKeySet(m.JWKS); err != nil {
+		if _, err := keyRules.Parse(m.JWKS); err != nil {
 			return InvalidMetadata("jwks must be a set of public keys, at least one of them usable.")
 		}
 		var compact bytes.Buffer
