@@ -59,6 +59,108 @@ func TestAccountPage(t *testing.T) {
 	}
 }
 
+// Whoever is signed in sees the servers that they may use, whether there is an
+// account to connect or not, and none else.
+func TestAccountListsServers(t *testing.T) {
+	key := identity.Key{Name: "ci", Hash: storage.HashOf("ci's key"), Servers: []string{"github"}}
+	for _, test := range []struct {
+		who          storage.Identity
+		want, absent []string
+	}{
+		{alice(), []string{">https://mcp.example.com/mcp/notion<", ">https://mcp.example.com/mcp/github<", `aria-label="Address of Notion"`}, nil},
+		{key.Identity(), []string{">https://mcp.example.com/mcp/github<"}, []string{"mcp/notion", "Notion"}},
+	} {
+		for _, broker := range []*fakeBroker{nil, newFakeBroker()} {
+			s := newSiteWith(t, broker, func(c *config.Site) { c.SignIn = signInWith(key) }).signedIn(test.who)
+			page := s.get(accountPath).Body.String()
+			for _, want := range test.want {
+				if !strings.Contains(page, want) {
+					t.Errorf("%s: no %q on the page:\n%s", test.who.Name, want, page)
+				}
+			}
+			for _, absent := range test.absent {
+				if strings.Contains(page, absent) {
+					t.Errorf("%s: %q on the page:\n%s", test.who.Name, absent, page)
+				}
+			}
+		}
+	}
+}
+
+// Scopes are told in the operator's words.
+func TestAccountDescribesScopes(t *testing.T) {
+	s := home(t, alice())
+	s.as.Config().Scopes = []config.Scope{{Name: "pages:write", Description: "Change pages"}}
+	g := letIn("grant-1", alice())
+	g.Scope = []string{"mcp:use", "pages:write", "other", "connect:notion"}
+	s.approved(g)
+	page := s.get(accountPath).Body.String()
+	for _, want := range []string{"<li>Use all its tools, and read what it offers <code>mcp:use</code></li>", "<li>Change pages <code>pages:write</code></li>", "<li>other</li>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "connect:notion") {
+		t.Error("a scope of our own is shown")
+	}
+}
+
+// What ends something asks before, and what it did is told after, once.
+func TestAccountAsksAndTells(t *testing.T) {
+	for _, test := range []struct{ path, field, value, want string }{
+		{revokeGrantPath, "grant", "mine", "“\u2068Cursor &lt;b&gt;x&lt;/b&gt;\u2069” has no access any more."},
+		{revokeGrantPath, "grant", "theirs", "The application has no access any more."},
+		{disconnectPath, "server", "notion", "Notion is disconnected."},
+		{signOutPath, "", "", "You are signed out in this browser."},
+		{signOutEverywherePath, "", "", "You are signed out everywhere"},
+	} {
+		t.Run(test.path+" "+test.value, func(t *testing.T) {
+			s := home(t, alice())
+			s.approved(letIn("mine", alice()), letIn("theirs", userIdentity("bob")))
+			s.broker.connected(alice().Subject, "notion", storage.Active)
+			if test.path != signOutPath {
+				asked := 0
+				for _, question := range strings.Split(s.get(accountPath).Body.String(), "<details")[1:] {
+					question, after, _ := strings.Cut(question, "</details>")
+					asked += strings.Count(question, `action="`+test.path+`"`)
+					if strings.Contains(after, `action="`+test.path+`"`) {
+						t.Error("a form outside of its question")
+					}
+				}
+				if asked != 1 {
+					t.Errorf("asked %d times, want once", asked)
+				}
+			}
+			w := s.act(test.path, test.field, test.value)
+			cookies := w.Result().Cookies()
+			i := slices.IndexFunc(cookies, func(c *http.Cookie) bool { return c.Name == "__Host-mcp_done_account" })
+			if w.Header().Get("Location") != accountPath || i < 0 {
+				t.Fatalf("%d to %q with %v", w.Code, w.Header().Get("Location"), cookies)
+			}
+			r := httptest.NewRequest(http.MethodGet, accountPath, nil)
+			r.AddCookie(cookies[i])
+			w = s.do(r)
+			if page := w.Body.String(); !strings.Contains(page, `role="status">`+test.want) {
+				t.Errorf("no %q on the page:\n%s", test.want, page)
+			}
+			i = slices.IndexFunc(w.Result().Cookies(), func(c *http.Cookie) bool { return c.Name == "__Host-mcp_done_account" && c.MaxAge < 0 })
+			if i < 0 {
+				t.Error("the next page will say it again")
+			}
+		})
+	}
+}
+
+// No address makes the page say that something was done.
+func TestAccountTellsNothingByAddress(t *testing.T) {
+	s := home(t, alice())
+	for _, query := range []string{"?done=revoked", "?code=revoked&about=x", "?server=notion", "?server=github&done=1"} {
+		if page := s.get(accountPath + query).Body.String(); strings.Contains(page, `role="status"`) {
+			t.Errorf("%s:\n%s", query, page)
+		}
+	}
+}
+
 // A registered client's name is the operator's word.
 func TestAccountShowsRegisteredClients(t *testing.T) {
 	s := home(t, alice())

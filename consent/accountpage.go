@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,8 +9,8 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -23,21 +24,33 @@ type accountPage struct {
 	connections *connections
 	connector   *connector
 	signIn      *signInPage
+	flash       flash.Cookie
 }
 
-// accountConnection is a connection on the account page.
-type accountConnection struct {
-	connectionView
-	Allowed bool // the person may use the server, so it can be connected
+// What a form of the page did, as the next page tells it.
+const (
+	doneRevoked             = "revoked"      // an application
+	doneDisconnected        = "disconnected" // a server
+	doneSignedOut           = "signed_out"
+	doneSignedOutEverywhere = "signed_out_everywhere"
+)
+
+// accountServer is a server on the account page: one that the person may use,
+// or that they are still connected to.
+type accountServer struct {
+	Title      string
+	URL        string          // to be added to an application; empty if the person may not use it
+	Connection *connectionView // nil if there is nothing to connect
 }
 
-// show shows people what they let in, and where they are connected.
+// show shows people what they may use, what they let in, and where they are
+// connected.
 func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	t := p.pages.Text()
 	if s.Identity == nil {
-		return p.signIn.show(w, r, s, http.StatusOK, t.AccountLead, "")
+		return p.signIn.show(w, r, s, signInView{Status: http.StatusOK, Lead: t.AccountLead, Done: p.done(p.flash.Take(w, r))})
 	}
-	connections, err := p.connectionsOf(r, *s.Identity)
+	servers, err := p.serversOf(r, *s.Identity)
 	if err != nil {
 		return err
 	}
@@ -55,59 +68,81 @@ func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.S
 		fields
 		Identity, Proof string
 		Declared        bool
-		Connections     []accountConnection
+		Servers         []accountServer
 		Grants          []grantView
 		Notice          notice
 		Done            string
 	}{
-		Frame:       p.pages.Frame(t.AccountTitle),
-		fields:      fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
-		Identity:    name,
-		Proof:       proof,
-		Declared:    !p.cfg.SignIn.NameVerified(*s.Identity),
-		Connections: connections,
-		Grants:      views,
-		Notice:      p.notice(r),
-		Done:        p.done(r, connections),
+		Frame:    p.pages.Frame(t.AccountTitle),
+		fields:   fields{CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
+		Identity: name,
+		Proof:    proof,
+		Declared: !p.cfg.SignIn.NameVerified(*s.Identity),
+		Servers:  servers,
+		Grants:   views,
+		Notice:   p.notice(r),
+		Done:     cmp.Or(p.done(p.flash.Take(w, r)), p.connected(r, servers)),
 	})
 }
 
-// done tells somebody who came back from connecting a server, perhaps because a
+// done tells what the form did that the person sent.
+func (p *accountPage) done(m flash.Message) string {
+	t := p.pages.Text()
+	switch m.Code {
+	case doneRevoked:
+		return fmt.Sprintf(t.DoneRevoked, cmp.Or(quote(cleanName(m.About)), t.DoneRevokedOther))
+	case doneDisconnected:
+		if s := p.cfg.Server(m.About); s != nil {
+			return fmt.Sprintf(t.DoneDisconnected, titleOf(s))
+		}
+	case doneSignedOut:
+		return t.DoneSignedOut
+	case doneSignedOutEverywhere:
+		return t.DoneSignedOutEverywhere
+	}
+	return ""
+}
+
+// connected tells somebody who came back from connecting a server, perhaps because a
 // call needed it, that it worked.
-func (p *accountPage) done(r *http.Request, connections []accountConnection) string {
+func (p *accountPage) connected(r *http.Request, servers []accountServer) string {
 	query := r.URL.Query()
 	if query.Get("error") != "" {
 		return ""
 	}
-	for _, connection := range connections {
-		if connection.Server == query.Get("server") && connection.Works {
-			return fmt.Sprintf(p.pages.Text().AccountDone, connection.Title)
+	for _, s := range servers {
+		if s.Connection != nil && s.Connection.Server == query.Get("server") && s.Connection.Works {
+			return fmt.Sprintf(p.pages.Text().AccountDone, s.Title)
 		}
 	}
 	return ""
 }
 
-// connectionsOf lists the servers that the person can connect, and those that
-// they did connect before their identity lost them.
-func (p *accountPage) connectionsOf(r *http.Request, id storage.Identity) ([]accountConnection, error) {
+// serversOf lists the servers that the person may use, and those that they
+// connected before their identity lost them.
+func (p *accountPage) serversOf(r *http.Request, id storage.Identity) ([]accountServer, error) {
 	statuses, err := p.connections.statuses(r.Context(), id.Subject)
 	if err != nil {
 		return nil, err
 	}
 	allowed := p.policy.ServersOf(id)
 	requested := p.connections.requestedScopes(r.Context(), allowed, statuses)
-	var views []accountConnection
+	var views []accountServer
 	for _, s := range p.cfg.Servers {
-		if !p.connections.perUser(s) {
+		v := accountServer{Title: titleOf(s)}
+		status, connected := statuses[s.ID]
+		switch {
+		case slices.Contains(allowed, s):
+			v.URL = s.Resource
+		case !connected:
 			continue
 		}
-		may := slices.ContainsFunc(allowed, func(a *config.Server) bool { return a.ID == s.ID })
-		status, exists := statuses[s.ID]
-		if may || exists {
-			view := p.connections.describe(s, status, requested[s.ID])
-			view.Focus = r.URL.Query().Get("focus") == s.ID
-			views = append(views, accountConnection{view, may})
+		if p.connections.perUser(s) {
+			connection := p.connections.describe(s, status, requested[s.ID])
+			connection.Focus = r.URL.Query().Get("focus") == s.ID
+			v.Connection = &connection
 		}
+		views = append(views, v)
 	}
 	return views, nil
 }
@@ -122,26 +157,24 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sess
 	if err := p.connections.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {
 		return p.connector.failed(w, withQuery(accountPath, "server", server), err)
 	}
-	p.pages.Redirect(w, accountPath)
-	return nil
+	return p.tell(w, flash.Message{Code: doneDisconnected, About: server})
 }
 
 // revoke ends what a client was granted. What had ended already is as gone as
 // the person wants it.
 func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
-	if err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant")); err != nil && !errors.Is(err, grants.ErrNoSuchGrant) {
+	ended, err := p.grants.RevokeOf(r.Context(), s.Identity.Subject, r.PostForm.Get("grant"))
+	if err != nil && !errors.Is(err, grants.ErrNoSuchGrant) {
 		return err
 	}
-	p.pages.Redirect(w, accountPath)
-	return nil
+	return p.tell(w, flash.Message{Code: doneRevoked, About: ended.ClientName})
 }
 
 func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
 	if err := p.sessions.SignOut(w, r); err != nil {
 		return err
 	}
-	p.pages.Redirect(w, accountPath)
-	return nil
+	return p.tell(w, flash.Message{Code: doneSignedOut})
 }
 
 func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
@@ -149,6 +182,12 @@ func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, 
 		return err
 	}
 	p.sessions.Forget(w)
+	return p.tell(w, flash.Message{Code: doneSignedOutEverywhere})
+}
+
+// tell leads back to the page, which tells what was done.
+func (p *accountPage) tell(w http.ResponseWriter, m flash.Message) error {
+	p.flash.Set(w, m)
 	p.pages.Redirect(w, accountPath)
 	return nil
 }

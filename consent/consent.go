@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -106,6 +107,7 @@ func newConsent(d Deps, b broker) *Consent {
 		account: &accountPage{
 			web: web, sessions: as.Sessions, grants: as.Grants, policy: as.Policy,
 			connections: connections, connector: connector, signIn: signInPage, describer: describer,
+			flash: flash.CookieOf(cfg.Issuer, "account"),
 		},
 		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
 		flowConnect: &flowConnect{web: web, flows: as.Flows, connections: connections, describer: describer},

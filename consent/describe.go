@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,7 +83,7 @@ type grantView struct {
 	ID      string
 	Client  clientView
 	Servers []string
-	Scopes  []string
+	Scopes  []scopeView
 	Since   string
 	Used    string
 }
@@ -91,11 +92,16 @@ func (d *describer) grant(g storage.Grant) grantView {
 	registered := slices.ContainsFunc(d.cfg.Clients, func(client config.Client) bool { return client.ID == g.ClientID })
 	v := grantView{
 		ID: g.ID, Client: d.namedClient(g.ClientName, registered, g.RedirectURI),
-		Scopes: g.Scope, Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
+		Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
 	}
 	for _, s := range d.cfg.Servers {
 		if slices.Contains(g.Resources, s.Resource) {
 			v.Servers = append(v.Servers, titleOf(s))
+		}
+	}
+	for _, scope := range g.Scope {
+		if !strings.HasPrefix(scope, oauth.ConnectScope("")) { // the connections are shown
+			v.Scopes = append(v.Scopes, d.scope(scope))
 		}
 	}
 	return v
@@ -119,16 +125,21 @@ func (d *describer) scopes(f *flows.Flow, s *config.Server) []scopeView {
 		if scope == oauth.ConnectScope(s.ID) {
 			continue // the connection itself is shown
 		}
-		v := scopeView{Name: scope, Description: d.cfg.DescribeScope(scope), ShowName: true}
-		if v.Description == "" && scope == oauth.DefaultScope {
-			v.Description = d.text.ScopeUse
-		}
-		if v.Description == "" {
-			v.Description, v.ShowName = scope, false
-		}
-		views = append(views, v)
+		views = append(views, d.scope(scope))
 	}
 	return views
+}
+
+// scope describes one scope.
+func (d *describer) scope(name string) scopeView {
+	v := scopeView{Name: name, Description: d.cfg.DescribeScope(name), ShowName: true}
+	if v.Description == "" && name == oauth.DefaultScope {
+		v.Description = d.text.ScopeUse
+	}
+	if v.Description == "" {
+		v.Description, v.ShowName = name, false
+	}
+	return v
 }
 
 // lifetime tells how long the access will last.

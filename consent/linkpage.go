@@ -40,7 +40,7 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		if s.Identity != nil {
 			lead = t.ConnectOther
 		}
-		return p.signIn.show(w, r, s, http.StatusForbidden, lead, ticket)
+		return p.signIn.show(w, r, s, signInView{Status: http.StatusForbidden, Lead: lead, Ticket: ticket})
 	}
 	c, err := p.targets.ofLink(s, link)
 	if err != nil {

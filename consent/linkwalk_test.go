@@ -120,8 +120,8 @@ func TestWalkSharedConnection(t *testing.T) {
 
 	alice := w.browser()
 	page = alice.follow(alice.press(alice.open(accountPath), accountFormsPath+"user-id", url.Values{"user_id": {"alice"}}))
-	if strings.Contains(shows(page), "Notion") {
-		t.Error("the account page offers what is not hers")
+	if strings.Contains(shows(page), "Connect Notion") || !strings.Contains(shows(page), "Address of Notion") {
+		t.Error("the account page offers what is not hers, or does not name the server")
 	}
 	mustAnswer(t, alice.press(page, accountConnectPath, url.Values{"server": {"notion"}}), http.StatusNotFound)
 	mustAnswer(t, alice.link("user_id:alice", "notion"), http.StatusNotFound)

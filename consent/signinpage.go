@@ -24,22 +24,31 @@ type signInPage struct {
 	logins      *logins
 }
 
+// signInView is what the page says besides what it asks.
+type signInView struct {
+	Status int
+	Lead   string
+	Done   string // what the person just did, if anything
+	Ticket string // of the link that they opened, if any
+}
+
 // show asks who the person is. Anonymous people cannot sign in here: one who went
 // on without an account in a flow is known by their browser alone.
-func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session, status int, lead, ticket string) error {
+func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session, v signInView) error {
 	t := p.pages.Text()
 	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })
-	return p.pages.Render(w, status, "signin", struct {
+	return p.pages.Render(w, v.Status, "signin", struct {
 		pages.Frame
 		fields
 		prompts
-		Lead   string
-		Notice notice
+		Lead, Done string
+		Notice     notice
 	}{
 		Frame:   p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
-		fields:  fields{Ticket: ticket, Focus: p.connections.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
+		fields:  fields{Ticket: v.Ticket, Focus: p.connections.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
 		prompts: promptsOf(r, methods, false),
-		Lead:    lead,
+		Lead:    v.Lead,
+		Done:    v.Done,
 		Notice:  p.notice(r),
 	})
 }

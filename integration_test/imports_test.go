@@ -52,6 +52,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/sessions",
 		"authz/flows",
 		"authz/server",
+		"consent/flash",
 		"consent/pages",
 		"consent",
 		"caddymodule/adminapi",

@@ -52,19 +52,19 @@ func (gs *Grants) Revoke(ctx context.Context, id string) error {
 	return nil
 }
 
-// RevokeOf is Revoke for a grant of the subject. Whether a grant of somebody
-// else exists is not told.
-func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) error {
+// RevokeOf is Revoke for a grant of the subject, which it returns. Whether a
+// grant of somebody else exists is not told.
+func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) (storage.Grant, error) {
 	g, err := gs.store.Grant(ctx, id, gs.now())
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return ErrNoSuchGrant
+		return storage.Grant{}, ErrNoSuchGrant
 	case err != nil:
-		return oauth.Unavailable(err)
+		return storage.Grant{}, oauth.Unavailable(err)
 	case g.Issuer != gs.cfg.Issuer || g.Identity.Subject != subject:
-		return ErrNoSuchGrant
+		return storage.Grant{}, ErrNoSuchGrant
 	}
-	return gs.Revoke(ctx, g.ID)
+	return g, gs.Revoke(ctx, g.ID)
 }
 
 // UsableServers returns the servers of a grant that can still be used. Asked

@@ -21,14 +21,14 @@ func TestGrantsOfAPerson(t *testing.T) {
 		t.Fatalf("Grants = %v, %v", approved, err)
 	}
 	for _, subject := range []string{"user_id:bob", "virtual_key:team", ""} {
-		if err := ts.as.Grants.RevokeOf(t.Context(), subject, approved[0].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
+		if _, err := ts.as.Grants.RevokeOf(t.Context(), subject, approved[0].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
 			t.Errorf("as %q: %v", subject, err)
 		}
 	}
-	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, "other"); !errors.Is(err, grants.ErrNoSuchGrant) {
+	if _, err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, "other"); !errors.Is(err, grants.ErrNoSuchGrant) {
 		t.Errorf("unknown: %v", err)
 	}
-	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
+	if _, err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	left, err := ts.as.Grants.List(t.Context(), alice.Subject)
@@ -36,7 +36,7 @@ func TestGrantsOfAPerson(t *testing.T) {
 		t.Errorf("Grants = %v, %v", left, err)
 	}
 	ts.reload(func(c *siteConfig) { c.Issuer = "https://other.example" })
-	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[1].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
+	if _, err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[1].ID); !errors.Is(err, grants.ErrNoSuchGrant) {
 		t.Errorf("of another issuer: %v", err)
 	}
 }
@@ -49,7 +49,7 @@ func TestRevokedOnTheAccountPage_D15(t *testing.T) {
 	if err != nil || len(approved) != 1 {
 		t.Fatalf("Grants = %v, %v", approved, err)
 	}
-	if err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
+	if _, err := ts.as.Grants.RevokeOf(t.Context(), alice.Subject, approved[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if again := ts.post(TokenPath, "app", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Refresh}}); again.Error != "invalid_grant" {

@@ -85,23 +85,36 @@ type Text struct {
 	ToAccount      string
 
 	// The account page.
-	AccountTitle      string
-	AccountLead       string
-	AccountDone       string // server
-	NoSignIn          string
-	Connections       string
-	Disconnect        string
-	DisconnectHint    string
-	Grants            string
-	NoGrants          string
-	GrantedOn         string
-	LastUsed          string
-	MayUse            string
-	Revoke            string
-	RevokeHint        string
-	SignOut           string
-	SignOutEverywhere string
-	SignOutHint       string
+	AccountTitle            string
+	AccountLead             string
+	AccountDone             string // server
+	NoSignIn                string
+	YourServers             string
+	YourServersHint         string
+	NoYourServers           string
+	URLOf                   string // server
+	NotYours                string
+	Disconnect              string
+	DisconnectHint          string // server
+	DisconnectNow           string // server
+	Grants                  string
+	NoGrants                string
+	GrantedOn               string
+	LastUsed                string
+	MayUse                  string
+	MayDoHere               string
+	Revoke                  string
+	RevokeHint              string
+	RevokeNow               string
+	SignOut                 string
+	SignOutEverywhere       string
+	SignOutHint             string
+	SignOutEverywhereNow    string
+	DoneRevoked             string // application
+	DoneRevokedOther        string
+	DoneDisconnected        string // server
+	DoneSignedOut           string
+	DoneSignedOutEverywhere string
 
 	// Lifetimes.
 	Minutes, Hours, Days string // number
