@@ -1,0 +1,170 @@
+package identity
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// Rules choose people by what their identity provider says of them. One that
+// matches is enough. Nil rules choose everybody, empty ones nobody.
+type Rules struct {
+	texts                   []string
+	groups, domains, emails map[string]bool
+	claims                  map[string][]string // values by name
+}
+
+// ParseRules reads rules: group:NAME, domain:example.com, email:jane@example.com
+// and claim:NAME=VALUE. None give nil.
+func ParseRules(texts []string) (*Rules, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	r := &Rules{texts: slices.Clone(texts), groups: map[string]bool{}, domains: map[string]bool{}, emails: map[string]bool{}, claims: map[string][]string{}}
+	for _, text := range texts {
+		if err := r.add(text); err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *Rules) add(text string) error {
+	kind, value, _ := strings.Cut(text, ":")
+	if value == "" || strings.TrimSpace(value) != value {
+		return errors.New("not a rule; write group:staff, domain:example.com, email:jane@example.com or claim:department=sales")
+	}
+	switch kind {
+	case "group":
+		r.groups[value] = true
+	case "domain":
+		domain, ok := plainDomain(value)
+		if !ok {
+			return errors.New("not a domain of e-mail addresses; write one such as domain:example.com, each subdomain by itself, and other scripts as xn--…")
+		}
+		r.domains[domain] = true
+	case "email":
+		email, ok := foldEmail(value)
+		if !ok {
+			return errors.New("not an e-mail address; write one such as email:jane@example.com")
+		}
+		r.emails[email] = true
+	case "claim":
+		name, want, _ := strings.Cut(value, "=")
+		if name == "" || want == "" {
+			return errors.New("a claim has a name and a value; write claim:department=sales")
+		}
+		r.claims[name] = append(r.claims[name], want)
+	default:
+		return fmt.Errorf("unknown kind %q; use group:, domain:, email: or claim:", kind)
+	}
+	return nil
+}
+
+// Match reports whether a rule chooses a person. Of nobody without claims is
+// anything known.
+func (r *Rules) Match(c *storage.Claims) bool {
+	switch {
+	case r == nil:
+		return true
+	case c == nil:
+		return false
+	}
+	if len(r.groups) > 0 && slices.ContainsFunc(c.Groups, func(g string) bool { return r.groups[g] }) {
+		return true
+	}
+	return r.matchEmail(c.Email) || r.matchClaims(c.Extra)
+}
+
+func (r *Rules) matchEmail(email string) bool {
+	if len(r.emails)+len(r.domains) == 0 {
+		return false
+	}
+	folded, ok := foldEmail(email)
+	if !ok {
+		return false
+	}
+	_, domain, _ := strings.Cut(folded, "@")
+	return r.emails[folded] || r.domains[domain]
+}
+
+func (r *Rules) matchClaims(extra map[string]json.RawMessage) bool {
+	for name, wanted := range r.claims {
+		if raw := extra[name]; raw != nil && hasValue(raw, wanted) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasValue reports whether a claim is one of the values, or a list with one of
+// them. A number or boolean is as it is written in JSON.
+func hasValue(raw json.RawMessage, wanted []string) bool {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		list = []json.RawMessage{raw}
+	}
+	return slices.ContainsFunc(list, func(element json.RawMessage) bool {
+		var text string
+		if err := json.Unmarshal(element, &text); err != nil {
+			text = strings.TrimSpace(string(element))
+			if strings.ContainsAny(text, "{[") || text == "null" {
+				return false
+			}
+		}
+		return text != "" && slices.Contains(wanted, text)
+	})
+}
+
+// Claims returns the names of the claims that rules are about, in order.
+func (r *Rules) Claims() []string {
+	if r == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.claims))
+}
+
+// NeedEmail reports whether a rule is about e-mail addresses.
+func (r *Rules) NeedEmail() bool { return r != nil && len(r.emails)+len(r.domains) > 0 }
+
+// NeedGroups reports whether a rule is about groups.
+func (r *Rules) NeedGroups() bool { return r != nil && len(r.groups) > 0 }
+
+// String returns the rules in order: those that choose the same people read the
+// same.
+func (r *Rules) String() string {
+	if r == nil {
+		return ""
+	}
+	sorted := slices.Sorted(slices.Values(r.texts))
+	return strings.Join(slices.Compact(sorted), "\n")
+}
+
+// foldEmail returns an address in lower case, if it has exactly one @ between a
+// name and a domain, all of them in ASCII: whatever else is possible, mail servers
+// and programs do not agree on it.
+func foldEmail(email string) (string, bool) {
+	name, domain, found := strings.Cut(email, "@")
+	if !found || name == "" || !oauth.VisibleASCII(email) || strings.ContainsAny(email, `"(),:;<>[\]`) {
+		return "", false
+	}
+	domain, ok := plainDomain(domain)
+	return strings.ToLower(name) + "@" + domain, ok
+}
+
+// plainDomain returns a domain in lower case, if it is one in ASCII.
+func plainDomain(domain string) (string, bool) {
+	labels := strings.Split(strings.ToLower(domain), ".")
+	for _, label := range labels {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return "", false
+		}
+	}
+	return strings.Join(labels, "."), len(labels) > 1
+}
