@@ -37,6 +37,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/storetest/internal/authtest",
 		"storage/storetest/internal/connectiontest",
 		"storage/storetest/internal/sessiontest",
+		"storage/storetest/internal/keytest",
 		"storage/storetest",
 		"authz/mcp",
 		"authz/jwks",

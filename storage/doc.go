@@ -1,9 +1,10 @@
 // Package storage states what the authorization server and the gate need to
-// remember, and how: the records, and three contracts over them.
+// remember, and how: the records, and four contracts over them.
 //
 //	AuthStore        clients, flows, grants, codes, tokens
 //	ConnectionStore  connected accounts, what we are at providers, what is to be revoked there
 //	SessionStore     who is signed in at the pages
+//	VirtualKeyStore  virtual keys that were made while the site ran
 //	Store            all of them, for who opens and closes it
 //	Opener           which store a configuration means, and how to open it
 //
@@ -39,7 +40,7 @@
 // any number of processes) and memstore (tests, throw-away setups). Package
 // storetest proves any implementation.
 //
-// One store keeps all three contracts: SubmitFlow changes a flow, its grant,
+// One store keeps all contracts: SubmitFlow changes a flow, its grant,
 // connections and a browser session at once, and ReplaceConnection asks whether a
 // flow or session is still there. In a relational database each verb is one
 // transaction: it locks the row that it decides by (SELECT … FOR UPDATE on the

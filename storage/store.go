@@ -30,6 +30,7 @@ type Store interface {
 	AuthStore
 	ConnectionStore
 	SessionStore
+	VirtualKeyStore
 
 	// Sweep removes records that ended before now, a bounded number per
 	// transaction so that it never holds up other callers, and returns how

@@ -50,7 +50,7 @@ func (s *connectionStore) Disconnect(ctx context.Context, c storage.Connection, 
 // LastDisconnect implements storage.ConnectionStore.
 func (s *connectionStore) LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error) {
 	return view(ctx, s.db, func(rows pgx.Rows) (n uint64, err error) {
-		err = disconnectNumber(&n)(rows)
+		err = oneNumber(&n)(rows)
 		return n, err
 	}, `select number from {}disconnects where id = $1`, connectionLock(k))
 }
@@ -64,7 +64,7 @@ func rememberDisconnect(t *tx, k storage.ConnectionKey, last uint64, now time.Ti
 		connectionLock(k), int64(record.Until(now.Add(storage.DisconnectMemory))), int64(max(last+1, uint64(now.UnixNano()))))
 }
 
-func disconnectNumber(n *uint64) func(pgx.Rows) error {
+func oneNumber(n *uint64) func(pgx.Rows) error {
 	*n = 0
 	return func(rows pgx.Rows) error {
 		for rows.Next() {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		"wrong password":    {socket + "user=secretive password=canary dbname=postgres", "", `the database refused user "secretive"; check user and password`},
 		"no such database":  {socket + "user=postgres dbname=nowhere", "", `there is no database "nowhere"; create it: CREATE DATABASE nowhere`},
 		"unreachable":       {"host=127.0.0.1 port=1 user=postgres password=canary sslmode=disable", "", "cannot reach the database at 127.0.0.1 port 1; check host and port"},
-		"newer schema":      {server.DSN(), newer, `schema "` + newer + `" has version 7, and this program knows up to 1; run the newer program`},
+		"newer schema":      {server.DSN(), newer, `schema "` + newer + `" has version 7, and this program knows up to ` + strconv.Itoa(len(migrations)) + `; run the newer program`},
 		"read-only":         {socket + "user=reader dbname=postgres", schema, "the database is a read-only replica; name the primary"},
 		"schema not ours":   {socket + "user=stranger dbname=postgres", "", `user "stranger" may not make or use schema "mcp_oauth"; as its owner: CREATE SCHEMA mcp_oauth AUTHORIZATION stranger`},
 		"tables not ours":   {socket + "user=stranger dbname=postgres", schema, `user "stranger" may not make or use schema "` + schema + `"`},
@@ -66,6 +67,26 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 				t.Errorf("got\n%v\nwant\n%s", err, test.want)
 			}
 		})
+	}
+}
+
+// A schema of the first version is brought up to date, and keeps what it has.
+func TestMigrateFirstVersion(t *testing.T) {
+	schema := server.Schema()
+	s := open(t, schema)
+	value := storage.SiteValue{Issuer: "https://mcp.example.com", Name: "a", Text: "kept"}
+	if err := s.PutSiteValue(t.Context(), value); err != nil {
+		t.Fatal(err)
+	}
+	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes; update "+schema+".version set version = 1, usable_from = 1")
+	_ = s.Close()
+	s = open(t, schema)
+	defer s.Close()
+	if got, err := s.SiteValue(t.Context(), value.Issuer, value.Name, time.Now()); err != nil || got != value {
+		t.Errorf("got %+v, %v; want %+v", got, err, value)
+	}
+	if _, v, err := s.PutVirtualKey(t.Context(), storage.VirtualKey{Issuer: value.Issuer, Look: "alice"}); err != nil || v != storage.OK {
+		t.Errorf("got %v, %v; want %v", v, err, storage.OK)
 	}
 }
 

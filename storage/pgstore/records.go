@@ -74,6 +74,10 @@ func revocationTimes(r *storage.ProviderRevocation) []*time.Time {
 	return []*time.Time{&r.DueAt, &r.ExpiresAt}
 }
 
+func virtualKeyTimes(k *storage.VirtualKey) []*time.Time {
+	return []*time.Time{&k.FormerUntil, &k.CreatedAt, &k.RotatedAt, &k.ExpiresAt}
+}
+
 func siteValueTimes(v *storage.SiteValue) []*time.Time { return []*time.Time{&v.ExpiresAt} }
 
 func connectionTimes(c *storage.Connection) []*time.Time {

@@ -1,9 +1,13 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
@@ -99,3 +103,129 @@ func useUp(t *tx, v storage.OneTime) {
 	t.clock.toDatabase(&v.ExpiresAt)
 	t.exec(`update {}used_values set keep_until = $2, body = $3 where hash = $1`, key(v.Hash), keep, record.AppendTime(nil, v.ExpiresAt))
 }
+
+// VirtualKeys implements storage.VirtualKeyStore. Number and keys are read in one
+// statement, so of the same moment.
+func (s *virtualKeyStore) VirtualKeys(ctx context.Context, issuer string) ([]storage.VirtualKey, uint64, error) {
+	var number uint64
+	found, err := view(ctx, s.db, func(rows pgx.Rows) (found [][]byte, err error) {
+		number = 0 // the statement may run again
+		for rows.Next() {
+			var n int64
+			var body []byte
+			if err := rows.Scan(&n, &body); err != nil {
+				return nil, err
+			}
+			if body == nil {
+				number = uint64(n)
+				continue
+			}
+			found = append(found, body)
+		}
+		return found, rows.Err()
+	}, `select number, null::bytea from {}virtual_key_changes where id = $1
+		union all select 0, body from {}virtual_keys where issuer = $1`, record.Digest(issuer))
+	if err != nil {
+		return nil, 0, err
+	}
+	var all []storage.VirtualKey
+	for _, b := range found {
+		k, _, err := decode(s.db, b, virtualKeyTimes)
+		if err == nil && k.Issuer != issuer {
+			err = record.ErrCorrupt // somebody moved the record
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b storage.VirtualKey) int { return cmp.Compare(a.Look, b.Look) })
+	return all, number, nil
+}
+
+// LastVirtualKeyChange implements storage.VirtualKeyStore.
+func (s *virtualKeyStore) LastVirtualKeyChange(ctx context.Context, issuer string) (uint64, error) {
+	return view(ctx, s.db, func(rows pgx.Rows) (n uint64, err error) {
+		err = oneNumber(&n)(rows)
+		return n, err
+	}, `select number from {}virtual_key_changes where id = $1`, record.Digest(issuer))
+}
+
+// PutVirtualKey implements storage.VirtualKeyStore.
+func (s *virtualKeyStore) PutVirtualKey(ctx context.Context, k storage.VirtualKey) (storage.VirtualKey, storage.Verdict, error) {
+	verdict := storage.Unknown
+	stored, err := update(ctx, s.db, func(t *tx) (storage.VirtualKey, error) {
+		current, _, err := lockVirtualKey(t, k)
+		if err != nil {
+			return current.VirtualKey, err
+		}
+		if current.Revision != k.Revision {
+			verdict = storage.Changed
+			return current.VirtualKey, nil
+		}
+		next := k // the transaction may run again
+		next.Revision = current.change(t)
+		b, err := encode(s.db, next, virtualKeyTimes)
+		t.exec(`insert into {}virtual_keys (id, issuer, keep_until, body) values ($1, $2, $3, $4)
+			on conflict (id) do update set body = excluded.body`,
+			virtualKeyID(k), record.Digest(k.Issuer), int64(record.Forever), b)
+		verdict = storage.OK
+		return next, err
+	})
+	if err != nil {
+		return storage.VirtualKey{}, storage.Unknown, err
+	}
+	return stored, verdict, nil
+}
+
+// DeleteVirtualKey implements storage.VirtualKeyStore.
+func (s *virtualKeyStore) DeleteVirtualKey(ctx context.Context, k storage.VirtualKey) (storage.Verdict, error) {
+	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
+		current, found, err := lockVirtualKey(t, k)
+		switch {
+		case err != nil || !found:
+			return storage.Unknown, err
+		case current.Revision != k.Revision:
+			return storage.Changed, nil
+		}
+		current.change(t)
+		t.exec(`delete from {}virtual_keys where id = $1`, virtualKeyID(k))
+		return storage.OK, nil
+	})
+}
+
+// lockedVirtualKey is a key, zero if there is none, and the number of the last
+// change at its issuer, while nobody else can change one there.
+type lockedVirtualKey struct {
+	storage.VirtualKey
+	issuer string
+	number uint64
+}
+
+func lockVirtualKey(t *tx, k storage.VirtualKey) (lockedVirtualKey, bool, error) {
+	locked := lockedVirtualKey{issuer: k.Issuer}
+	var b []byte
+	t.lock(record.Digest("virtual keys", k.Issuer))
+	t.query(oneNumber(&locked.number), `select number from {}virtual_key_changes where id = $1`, record.Digest(k.Issuer))
+	t.query(one(&b), `select body from {}virtual_keys where id = $1`, virtualKeyID(k))
+	if err := t.send(); err != nil {
+		return locked, false, err
+	}
+	found := false
+	var err error
+	locked.VirtualKey, found, err = decode(t.db, b, virtualKeyTimes)
+	if err == nil && found && (locked.Issuer != k.Issuer || locked.Look != k.Look) {
+		err = record.ErrCorrupt // somebody moved the record
+	}
+	return locked, found, err
+}
+
+// change queues that one more change is counted, and returns its number.
+func (l *lockedVirtualKey) change(t *tx) uint64 {
+	t.exec(`insert into {}virtual_key_changes (id, keep_until, number) values ($1, $2, $3)
+		on conflict (id) do update set number = excluded.number`,
+		record.Digest(l.issuer), int64(record.Forever), int64(l.number+1))
+	return l.number + 1
+}
+
+func virtualKeyID(k storage.VirtualKey) []byte { return record.Digest(k.Issuer, k.Look) }

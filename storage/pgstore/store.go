@@ -17,6 +17,7 @@ type Store struct {
 	authStore
 	connectionStore
 	sessionStore
+	virtualKeyStore
 	db *db
 }
 
@@ -24,16 +25,20 @@ type (
 	authStore       struct{ *db }
 	connectionStore struct{ *db }
 	sessionStore    struct{ *db }
+	virtualKeyStore struct{ *db }
 )
 
 var _ storage.Store = (*Store)(nil)
 
-func newStore(d *db) *Store { return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, d} }
+func newStore(d *db) *Store {
+	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, d}
+}
 
 // recordTables are those that hold what verbs were told.
 var recordTables = []string{
 	"access_tokens", "refresh_tokens", "replays", "codes", "grants", "clients", "flows", "browser_sessions", "used_values",
 	"site_values", "connections", "disconnects", "connect_states", "upstream_clients", "revocations",
+	"virtual_keys", "virtual_key_changes",
 }
 
 // Empty implements storage.Store.

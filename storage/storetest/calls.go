@@ -47,7 +47,18 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"Sweep":              func() error { return second(s.Sweep(c, f.Now)) },
 	}
 	maps.Copy(calls, f.connectionCalls(c))
+	maps.Copy(calls, f.virtualKeyCalls(c))
 	return calls
+}
+
+func (f *fixture) virtualKeyCalls(c context.Context) map[string]func() error {
+	s := f.Store
+	return map[string]func() error{
+		"VirtualKeys":          func() error { _, _, err := s.VirtualKeys(c, suite.Issuer); return err },
+		"LastVirtualKeyChange": func() error { return second(s.LastVirtualKeyChange(c, suite.Issuer)) },
+		"PutVirtualKey":        func() error { _, _, err := s.PutVirtualKey(c, f.VirtualKey("z")); return err },
+		"DeleteVirtualKey":     func() error { return second(s.DeleteVirtualKey(c, f.VirtualKey("alice"))) },
+	}
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -19,13 +19,14 @@ type Faulty struct {
 	faultyAuth
 	faultyConnections
 	faultySessions
+	faultyKeys
 	store storage.Store
 }
 
 // NewFaulty returns the store, without fault.
 func NewFaulty(s storage.Store) *Faulty {
 	f := new(faults)
-	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, s}
+	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, faultyKeys{f, s}, s}
 }
 
 type faults struct {
@@ -119,4 +120,26 @@ func (fs *faultySessions) DeleteBrowserSession(ctx context.Context, h storage.Ha
 
 func (fs *faultySessions) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
 	return fault1(fs.faults, "DeleteBrowserSessions", func() error { return fs.store.DeleteBrowserSessions(ctx, issuer, subject) })
+}
+
+// faultyKeys is a storage.VirtualKeyStore whose verbs fail on demand.
+type faultyKeys struct {
+	*faults
+	store storage.VirtualKeyStore
+}
+
+func (fs *faultyKeys) VirtualKeys(ctx context.Context, issuer string) ([]storage.VirtualKey, uint64, error) {
+	return fault3(fs.faults, "VirtualKeys", func() ([]storage.VirtualKey, uint64, error) { return fs.store.VirtualKeys(ctx, issuer) })
+}
+
+func (fs *faultyKeys) LastVirtualKeyChange(ctx context.Context, issuer string) (uint64, error) {
+	return fault2(fs.faults, "LastVirtualKeyChange", func() (uint64, error) { return fs.store.LastVirtualKeyChange(ctx, issuer) })
+}
+
+func (fs *faultyKeys) PutVirtualKey(ctx context.Context, k storage.VirtualKey) (storage.VirtualKey, storage.Verdict, error) {
+	return fault3(fs.faults, "PutVirtualKey", func() (storage.VirtualKey, storage.Verdict, error) { return fs.store.PutVirtualKey(ctx, k) })
+}
+
+func (fs *faultyKeys) DeleteVirtualKey(ctx context.Context, k storage.VirtualKey) (storage.Verdict, error) {
+	return fault2(fs.faults, "DeleteVirtualKey", func() (storage.Verdict, error) { return fs.store.DeleteVirtualKey(ctx, k) })
 }

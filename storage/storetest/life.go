@@ -52,7 +52,13 @@ func Life(t *testing.T, s storage.Store, sealUnder func(secret string, plaintext
 	b.Hash = storage.HashOf(secret("browser-cookie"))
 	f.Must(s.CreateBrowserSession(suite.Ctx(), b))
 
+	k := f.VirtualKey("canary")
+	k.Hash, k.Former = storage.HashOf(secret("virtual-key")), new(storage.HashOf(secret("former-virtual-key")))
+	_, v, err = s.PutVirtualKey(suite.Ctx(), k)
+	f.Verdict(v, err, storage.OK)
+
 	return []string{
+		secret("virtual-key"), secret("former-virtual-key"),
 		secret("client-secret"), secret("registration-token"), secret("code"),
 		secret("access-0"), secret("refresh-0"), secret("access-1"), secret("refresh-1"),
 		secret("state"), secret("connect-cookie"), secret("browser-cookie"),

@@ -6,7 +6,7 @@
 //	   verbs           records       bytes
 //
 // The store is one type for each contract. What a verb does within a transaction
-// are functions, for SubmitFlow and ReplaceConnection reach over all three.
+// are functions, for SubmitFlow and ReplaceConnection reach over three of them.
 //
 // The first byte of a key is its kind:
 //
@@ -36,6 +36,8 @@
 //	w <issuer, subject> <hash>    index: the browser sessions of a subject
 //	x <issuer, subject> <flow ID> index: the flows of a subject
 //	y <cookie> <flow ID>          index: the flow of a cookie
+//	z <issuer>                    number of the last change of a virtual key
+//	z <issuer> <look>             virtual key, JSON
 //
 // What is behind a key is written by package record. How long it is kept stands
 // before each, so that Sweep decides without knowing records.

@@ -24,6 +24,7 @@ const (
 	kindRefresh     = 'r'
 	kindQueue       = 'u'
 	kindSiteValue   = 'v'
+	kindVirtualKey  = 'z'
 )
 
 // replaySuffix makes the key of a replay out of its refresh token's.

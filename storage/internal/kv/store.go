@@ -15,6 +15,7 @@ type Store struct {
 	authStore
 	connectionStore
 	sessionStore
+	virtualKeyStore
 	engine Engine
 }
 
@@ -22,13 +23,14 @@ type (
 	authStore       struct{ engine Engine }
 	connectionStore struct{ engine Engine }
 	sessionStore    struct{ engine Engine }
+	virtualKeyStore struct{ engine Engine }
 )
 
 var _ storage.Store = (*Store)(nil)
 
 // New returns the store on engine, which it closes.
 func New(engine Engine) *Store {
-	return &Store{authStore{engine}, connectionStore{engine}, sessionStore{engine}, engine}
+	return &Store{authStore{engine}, connectionStore{engine}, sessionStore{engine}, virtualKeyStore{engine}, engine}
 }
 
 // Close closes the engine.

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -93,4 +94,11 @@ func (f *Fixture) SignedIn(name string, want bool) {
 		f.Fatal(err)
 	}
 	f.Equal(err == nil, want)
+}
+
+// VirtualKey is new, for every server.
+func (f *Fixture) VirtualKey(name string) storage.VirtualKey {
+	return storage.VirtualKey{
+		Issuer: Issuer, Look: strings.ToLower(name), Name: name, Hash: Hash("key of %s", name), CreatedAt: f.Now,
+	}
 }

@@ -1,0 +1,2 @@
+// Package keytest proves that a store keeps the storage.VirtualKeyStore contract.
+package keytest
