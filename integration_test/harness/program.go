@@ -71,12 +71,18 @@ func (p *Program) Exited() <-chan struct{} { return p.exited }
 // Wait waits for the end of the program and returns how it ended.
 func (p *Program) Wait(t testing.TB) error {
 	t.Helper()
+	return p.WaitFor(t, patience)
+}
+
+// WaitFor is Wait for a program that may take that long.
+func (p *Program) WaitFor(t testing.TB, long time.Duration) error {
+	t.Helper()
 	select {
 	case <-p.exited:
 		return p.err
-	case <-time.After(patience):
+	case <-time.After(long):
 		p.Signal(syscall.SIGQUIT)
-		t.Fatalf("still running after %v; printed last:\n%s", patience, p.Tail())
+		t.Fatalf("still running after %v; printed last:\n%s", long, p.Tail())
 		return nil
 	}
 }

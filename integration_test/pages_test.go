@@ -1,0 +1,50 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"cmp"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+)
+
+// People look after what they let in and connected, in Chromium: each page in
+// each state, on narrow and wide screens, in light and dark, with axe-core, a
+// keyboard alone and without scripts. With -artifacts the pictures are kept.
+func TestAccountPagesInChromium(t *testing.T) {
+	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
+	if err != nil {
+		t.Fatalf("%v: run ./test.sh, or set CHROMIUM", err)
+	}
+	provider := harness.StartProvider(t, time.Hour)
+	notes := harness.ServeAccounts(t, provider, "/notes/mcp")
+	const searchKey = "search-key-of-ada-0123456789"
+	search := harness.ServeKeyed(t, map[string]string{searchKey: harness.Ada})
+	plain := harness.Record(t)
+	g := harness.Run(t, harness.Config{
+		Directives: identities + "insecure_allow_loopback\n" +
+			"server notes /notes " + notes.URL + accountServer("Notes") + `
+			server search /search ` + search.URL + ` {
+				title Search
+				auth per_user_headers {
+					header X-API-Key "" "Search API key"
+					optional
+				}
+			}
+			server plain /plain ` + plain.URL + ` {
+				title Plain
+			}`,
+		Env: keys,
+	})
+	walk := harness.Node(t, "accountpages.test.mjs")
+	walk.Env = append(walk.Env, "SITE="+g.URL, "VIRTUAL_KEY="+aliceKey, "SEARCH_KEY="+searchKey,
+		"CHROMIUM="+chromium, "SCREENSHOTS="+t.ArtifactDir())
+	p := harness.Start(t, walk)
+	if err := p.WaitFor(t, 10*time.Minute); err != nil { // axe-core looks at each page six times
+		t.Fatalf("%v; printed last:\n%s", err, p.Tail())
+	}
+}
