@@ -38,6 +38,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/storetest/internal/connectiontest",
 		"storage/storetest/internal/sessiontest",
 		"storage/storetest/internal/keytest",
+		"storage/storetest/internal/persontest",
 		"storage/storetest",
 		"authz/mcp",
 		"authz/jwks",

@@ -81,8 +81,9 @@ type AuthStore interface {
 	// the head and its predecessor.
 	RotateRefreshToken(ctx context.Context, r Rotation) (RotationResult, error)
 
-	// AccessToken returns a live access token, or ErrNotFound. One read, no join:
-	// revoking a grant removes its access tokens.
+	// AccessToken returns a live access token, or ErrNotFound. One read, and one of
+	// the Person where the identity has one: revoking a grant removes its access
+	// tokens.
 	AccessToken(ctx context.Context, h Hash, now time.Time) (AccessToken, error)
 	// RevokeAccessToken removes one access token if it belongs to issuer and
 	// clientID. It reports whether it did.

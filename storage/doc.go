@@ -1,9 +1,10 @@
 // Package storage states what the authorization server and the gate need to
-// remember, and how: the records, and four contracts over them.
+// remember, and how: the records, and five contracts over them.
 //
 //	AuthStore        clients, flows, grants, codes, tokens
 //	ConnectionStore  connected accounts, what we are at providers, what is to be revoked there
 //	SessionStore     who is signed in at the pages
+//	PersonStore      what identity providers say of people, and what renews that
 //	VirtualKeyStore  virtual keys that were made while the site ran
 //	Store            all of them, for who opens and closes it
 //	Opener           which store a configuration means, and how to open it
@@ -21,8 +22,13 @@
 //	submit    ──▶ SubmitFlow        Flow ─▶ Grant + Code
 //	token     ──▶ ClaimCode         Code ─▶ AccessToken + RefreshToken
 //	          ──▶ RotateRefreshToken        AccessToken + RefreshToken, again
-//	call      ──▶ AccessToken       one read, behind a cache
+//	call      ──▶ AccessToken       one read, behind a cache; a second one of the
+//	                                Person, where the identity has one
 //	revoke    ──▶ RevokeGrant
+//
+//	sign in   ──▶ SavePerson        Claims, read with everything the person has
+//	renew     ──▶ DuePersons, UpdatePerson              by one caller at a time
+//	leave     ──▶ EndPerson         and with the Person all that they have
 //
 //	connect   ──▶ SaveConnectState, ClaimConnectState   once, in the same browser
 //	          ──▶ ReplaceConnection the flow's; SubmitFlow gives it to the person

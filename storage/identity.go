@@ -1,6 +1,9 @@
 package storage
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Identity is who a person proved, or claimed, to be.
 type Identity struct {
@@ -13,20 +16,28 @@ type Identity struct {
 	// Proof tells what proved it from what did before or will later, where that
 	// can change under the same Subject. It is no secret.
 	Proof string `json:"proof,omitempty"`
-	// Claims are what an identity provider last said of the person; nil for kinds
-	// without one. They are no part of who somebody is.
-	Claims *Claims `json:"claims,omitempty"`
+	// Person is the ID of the Person of a kind that has such records, else empty.
+	// A record of theirs is absent while the Person is not there under this ID.
+	Person string `json:"person,omitempty"`
+	// ProviderSession is the session at the identity provider that this came from
+	// (sid of OpenID Connect), if the provider tells.
+	ProviderSession string `json:"provider_session,omitempty"`
+	// Claims are nil without a Person. The store fills them in whenever it returns
+	// an access token, a grant, a flow or a browser session.
+	Claims *Claims `json:"-"`
 }
 
-// Claims are what an identity provider says of a person.
+// Claims are what an identity provider says of a person. They are read-only:
+// whoever reads a record shares them with others.
 type Claims struct {
-	// Email is empty unless the provider says that it is verified.
-	Email string `json:"email,omitempty"`
-	// Name is for people to read. Others may have the same.
+	// Email is empty unless the provider says that it verified it.
+	Email  string   `json:"email,omitempty"`
 	Name   string   `json:"name,omitempty"`
 	Groups []string `json:"groups,omitempty"`
-	// Extra are the other claims that the configuration asks to keep, by name.
+	// Extra are the other claims that the operator asked for, by name.
 	Extra map[string]json.RawMessage `json:"extra,omitempty"`
+	// VerifiedAt is when the provider last said so. It is kept in the Person.
+	VerifiedAt time.Time `json:"-"`
 }
 
 // Same reports whether both are the same person by the same proof. Whoever was

@@ -2,7 +2,7 @@ package storage
 
 import "time"
 
-// AccessToken is all the gate must know of a call: one read, no join.
+// AccessToken is all the gate must know of a call.
 type AccessToken struct {
 	Hash     Hash
 	GrantID  string

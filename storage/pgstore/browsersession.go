@@ -21,11 +21,11 @@ func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignI
 
 // BrowserSession implements storage.SessionStore.
 func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
-	b, err := view(ctx, s.db, body, `select body from {}browser_sessions where id = $1`, key(h))
+	o, err := view(ctx, s.db, oneOwned, `select b.body, p.body from {}browser_sessions b left join {}persons p on p.id = b.person where b.id = $1`, key(h))
 	if err != nil {
 		return storage.BrowserSession{}, err
 	}
-	session, found, err := s.session(h, b)
+	session, found, err := s.filledSession(h, o, now)
 	return live(session, found && !ended(session.ExpiresAt, now), err)
 }
 
@@ -123,11 +123,11 @@ func createBrowserSession(t *tx, b storage.SignIn, in *browser, now time.Time) e
 	if err != nil {
 		return err
 	}
-	t.exec(`insert into {}browser_sessions (id, of_subject, queue_sender, queue_group, queued_at, keep_until, body)
-		values ($1, $2, $3, $4, $5, $6, $7)
-		on conflict (id) do update set of_subject = excluded.of_subject, queue_sender = excluded.queue_sender, queue_group = excluded.queue_group,
+	t.exec(`insert into {}browser_sessions (id, of_subject, person, queue_sender, queue_group, queued_at, keep_until, body)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)
+		on conflict (id) do update set of_subject = excluded.of_subject, person = excluded.person, queue_sender = excluded.queue_sender, queue_group = excluded.queue_group,
 			queued_at = excluded.queued_at, keep_until = excluded.keep_until, body = excluded.body`,
-		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), p.sender, p.group, p.time(), t.keep(b.ExpiresAt), body)
+		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), personOf(b.Issuer, b.Identity), p.sender, p.group, p.time(), t.keep(b.ExpiresAt), body)
 	if in.queue == nil {
 		return nil
 	}
@@ -141,7 +141,7 @@ func createBrowserSession(t *tx, b storage.SignIn, in *browser, now time.Time) e
 // holds is an authentication that a verb depends on.
 type holds struct {
 	*storage.Authentication
-	body []byte
+	owned
 }
 
 // lockHolds queues what reads it, and keeps it from ending until the verb did.
@@ -150,7 +150,9 @@ func lockHolds(t *tx, h *holds) {
 	case h.Authentication == nil:
 	case h.FlowID != "":
 		t.query(one(&h.body), `select body from {}flows where id = $1 for share`, []byte(h.FlowID))
+		t.query(one(&h.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(h.FlowID))
 	default:
 		t.query(one(&h.body), `select body from {}browser_sessions where id = $1 for share`, key(h.Session))
+		t.query(one(&h.person), `select p.body from {}browser_sessions b join {}persons p on p.id = b.person where b.id = $1`, key(h.Session))
 	}
 }

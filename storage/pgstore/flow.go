@@ -38,11 +38,11 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 
 // Flow implements storage.AuthStore.
 func (s *authStore) Flow(ctx context.Context, id string, now time.Time) (storage.Flow, error) {
-	b, err := view(ctx, s.db, body, `select body from {}flows where id = $1`, []byte(id))
+	o, err := view(ctx, s.db, oneOwned, `select f.body, p.body from {}flows f left join {}persons p on p.id = f.person where f.id = $1`, []byte(id))
 	if err != nil {
 		return storage.Flow{}, err
 	}
-	return live(s.liveFlow(b, now))
+	return live(s.filledFlow(o, now))
 }
 
 // EndFlows implements storage.AuthStore.
@@ -64,10 +64,10 @@ func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now ti
 // putFlow stores a flow over the row that is locked, or was removed.
 func putFlow(t *tx, f storage.Flow) error {
 	b, err := encode(t.db, f, flowTimes)
-	t.exec(`insert into {}flows (id, of_subject, browser, keep_until, body) values ($1, $2, $3, $4, $5)
-		on conflict (id) do update set of_subject = excluded.of_subject, browser = excluded.browser,
+	t.exec(`insert into {}flows (id, of_subject, person, browser, keep_until, body) values ($1, $2, $3, $4, $5, $6)
+		on conflict (id) do update set of_subject = excluded.of_subject, person = excluded.person, browser = excluded.browser,
 			keep_until = excluded.keep_until, body = excluded.body`,
-		[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), key(f.Browser), t.keep(f.ExpiresAt), b)
+		[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), personOf(f.Issuer, f.Identity), key(f.Browser), t.keep(f.ExpiresAt), b)
 	return err
 }
 

@@ -14,11 +14,11 @@ import (
 
 // Grant implements storage.AuthStore.
 func (s *authStore) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
-	b, err := view(ctx, s.db, body, `select body from {}grants where id = $1`, []byte(id))
+	o, err := view(ctx, s.db, oneOwned, `select g.body, p.body from {}grants g left join {}persons p on p.id = g.person where g.id = $1`, []byte(id))
 	if err != nil {
 		return storage.Grant{}, err
 	}
-	g, found, err := s.grant(b)
+	g, found, err := s.filledGrant(o, now)
 	return live(g, found && !ended(g.ExpiresAt, now), err)
 }
 
@@ -47,42 +47,43 @@ func (s *authStore) Grants(ctx context.Context, after string, limit int, now tim
 	at := now
 	s.clock.toDatabase(&at)
 	type page struct {
-		bodies [][]byte
-		last   []byte // the ID of the last that was looked at, or handed out
-		more   bool
+		found []owned
+		last  []byte // the ID of the last that was looked at, or handed out
+		more  bool
 	}
 	p, err := view(ctx, s.db, func(rows pgx.Rows) (p page, err error) {
 		seen := 0
 		for rows.Next() {
-			var id, body []byte
-			if err := rows.Scan(&id, &body, &seen); err != nil {
+			var id []byte
+			var o owned
+			if err := rows.Scan(&id, &o.body, &o.person, &seen); err != nil {
 				return p, err
 			}
 			switch {
-			case body == nil: // the end of what was looked at
+			case o.body == nil: // the end of what was looked at
 				p.last, p.more = id, seen == maxPage
-			case len(p.bodies) == limit:
+			case len(p.found) == limit:
 				p.more = true
 				return p, nil
 			default:
-				p.bodies, p.last = append(p.bodies, body), id
+				p.found, p.last = append(p.found, o), id
 			}
 		}
 		return p, rows.Err()
-	}, `with page as (select id, of_subject, ends_at, body, count(*) over () as seen from (
-			select id, of_subject, ends_at, body from {}grants where id > $1 order by id limit $2) p),
-		live as (select id, body, seen from page where of_subject is not null and ends_at > $3 order by id limit $4)
-		select id, body, seen from (
-			select id, body, seen from live
-			union all (select id, null, seen from page where (select count(*) from live) < $4 order by id desc limit 1)
-		) found order by body is null, id`,
+	}, `with page as (select id, of_subject, ends_at, body, person, count(*) over () as seen from (
+			select id, of_subject, ends_at, body, person from {}grants where id > $1 order by id limit $2) p),
+		live as (select id, body, person, seen from page where of_subject is not null and ends_at > $3 order by id limit $4)
+		select found.id, found.body, p.body, seen from (
+			select id, body, person, seen from live
+			union all (select id, null, null, seen from page where (select count(*) from live) < $4 order by id desc limit 1)
+		) found left join {}persons p on p.id = found.person order by found.body is null, found.id`,
 		[]byte(after), maxPage, nanos(at), limit+1)
 	if err != nil {
 		return nil, "", err
 	}
-	for _, b := range p.bodies {
-		g, _, err := s.grant(b)
-		if err == nil && grantVerdict(g, true, now) == storage.OK {
+	for _, o := range p.found {
+		g, found, err := s.filledGrant(o, now)
+		if err == nil && grantVerdict(g, found, now) == storage.OK {
 			grants = append(grants, g)
 		} // a damaged one lets nobody in, and must not hide those behind it
 	}
@@ -94,13 +95,14 @@ func (s *authStore) Grants(ctx context.Context, after string, limit int, now tim
 
 // GrantsOf implements storage.AuthStore.
 func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]storage.Grant, error) {
-	all, err := view(ctx, s.db, bodies, `select body from {}grants where of_subject = $1`, record.Digest(issuer, subject))
+	all, err := view(ctx, s.db, manyOwned, `select g.body, p.body from {}grants g left join {}persons p on p.id = g.person
+		where g.of_subject = $1`, record.Digest(issuer, subject))
 	if err != nil {
 		return nil, err
 	}
 	var grants []storage.Grant
-	for _, b := range all {
-		g, found, err := s.grant(b)
+	for _, o := range all {
+		g, found, err := s.filledGrant(o, now)
 		if err != nil {
 			return nil, err
 		}
@@ -129,10 +131,10 @@ func grantVerdict(g storage.Grant, found bool, now time.Time) storage.Verdict {
 
 // insertGrant stores a new grant, in a queue if it is in one.
 func insertGrant(t *tx, g storage.Grant, code storage.Hash, p place) {
-	t.exec(`insert into {}grants (id, of_client, of_subject, access_tokens, refresh_token, code,
+	t.exec(`insert into {}grants (id, of_client, of_subject, person, access_tokens, refresh_token, code,
 			queue_sender, queue_group, queued_at, ends_at, keep_until, body)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		[]byte(g.ID), record.Digest(g.Issuer, g.ClientID), record.Digest(g.Issuer, g.Identity.Subject),
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		[]byte(g.ID), record.Digest(g.Issuer, g.ClientID), record.Digest(g.Issuer, g.Identity.Subject), personOf(g.Issuer, g.Identity),
 		keys(g.AccessTokens), optional(g.RefreshToken), key(code),
 		p.sender, p.group, p.time(), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), grantBody(t, g))
 }

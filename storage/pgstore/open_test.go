@@ -78,7 +78,10 @@ func TestMigrateFirstVersion(t *testing.T) {
 	if err := s.PutSiteValue(t.Context(), value); err != nil {
 		t.Fatal(err)
 	}
-	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes; update "+schema+".version set version = 1, usable_from = 1")
+	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes, "+schema+".persons; "+
+		"alter table "+schema+".access_tokens drop column person; alter table "+schema+".grants drop column person; "+
+		"alter table "+schema+".flows drop column person; alter table "+schema+".browser_sessions drop column person; "+
+		"update "+schema+".version set version = 1, usable_from = 1")
 	_ = s.Close()
 	s = open(t, schema)
 	defer s.Close()

@@ -64,6 +64,10 @@ func sessionTimes(b *storage.BrowserSession) []*time.Time {
 	return []*time.Time{&b.CreatedAt, &b.ExpiresAt}
 }
 
+func personTimes(p *storage.Person) []*time.Time {
+	return []*time.Time{&p.VerifiedAt, &p.DueAt, &p.ExpiresAt}
+}
+
 func stateTimes(s *storage.ConnectState) []*time.Time { return []*time.Time{&s.ExpiresAt} }
 
 func upstreamTimes(c *storage.UpstreamClient) []*time.Time {
@@ -180,10 +184,10 @@ func (d *db) hold(h holds, issuer string, now time.Time) (bool, error) {
 		return true, nil
 	}
 	if h.FlowID != "" {
-		f, found, err := d.liveFlow(h.body, now)
+		f, found, err := d.filledFlow(h.owned, now)
 		return found && f.Issuer == issuer && !f.Submitted && f.Identity.Same(h.Identity), err
 	}
-	b, found, err := d.session(h.Session, h.body)
+	b, found, err := d.filledSession(h.Session, h.owned, now)
 	return found && b.Issuer == issuer && !ended(b.ExpiresAt, now) && b.Identity.Same(h.Identity), err
 }
 

@@ -12,15 +12,19 @@ import (
 
 // RefreshToken implements storage.AuthStore.
 func (s *authStore) RefreshToken(ctx context.Context, h storage.Hash, now time.Time) (storage.RefreshToken, storage.Grant, error) {
-	type both struct{ token, grant []byte }
+	type both struct {
+		token []byte
+		grant owned
+	}
 	b, err := view(ctx, s.db, func(rows pgx.Rows) (b both, err error) {
 		for rows.Next() {
-			if err := rows.Scan(&b.token, &b.grant); err != nil {
+			if err := rows.Scan(&b.token, &b.grant.body, &b.grant.person); err != nil {
 				return b, err
 			}
 		}
 		return b, rows.Err()
-	}, `select r.body, g.body from {}refresh_tokens r join {}grants g on g.id = r.grant_id where r.hash = $1`, key(h))
+	}, `select r.body, g.body, p.body from {}refresh_tokens r join {}grants g on g.id = r.grant_id
+		left join {}persons p on p.id = g.person where r.hash = $1`, key(h))
 	if err != nil {
 		return storage.RefreshToken{}, storage.Grant{}, err
 	}
@@ -28,7 +32,7 @@ func (s *authStore) RefreshToken(ctx context.Context, h storage.Hash, now time.T
 	if t, err = live(t, found && !ended(t.ExpiresAt, now), err); err != nil {
 		return t, storage.Grant{}, err
 	}
-	g, found, err := s.grant(b.grant)
+	g, found, err := s.filledGrant(b.grant, now)
 	if g, err = live(g, found && !ended(g.ExpiresAt, now), err); err != nil {
 		return storage.RefreshToken{}, g, err
 	}
@@ -68,7 +72,7 @@ func rotate(t *tx, r storage.Rotation) (res storage.RotationResult, err error) {
 	if err != nil {
 		return res, err
 	}
-	g, there, err := t.grant(p.body)
+	g, there, err := t.filledGrant(p.owned, r.Now)
 	if err != nil {
 		return res, err
 	}

@@ -18,6 +18,7 @@ type Store struct {
 	connectionStore
 	sessionStore
 	virtualKeyStore
+	personStore
 	db *db
 }
 
@@ -26,12 +27,13 @@ type (
 	connectionStore struct{ *db }
 	sessionStore    struct{ *db }
 	virtualKeyStore struct{ *db }
+	personStore     struct{ *db }
 )
 
 var _ storage.Store = (*Store)(nil)
 
 func newStore(d *db) *Store {
-	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, d}
+	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, d}
 }
 
 // recordTables are those that hold what verbs were told.
@@ -39,6 +41,7 @@ var recordTables = []string{
 	"access_tokens", "refresh_tokens", "replays", "codes", "grants", "clients", "flows", "browser_sessions", "used_values",
 	"site_values", "connections", "disconnects", "connect_states", "upstream_clients", "revocations",
 	"virtual_keys", "virtual_key_changes",
+	"persons",
 }
 
 // Empty implements storage.Store.

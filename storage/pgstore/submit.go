@@ -14,7 +14,7 @@ import (
 // submission is a submission with what is locked and read for it.
 type submission struct {
 	storage.Submission
-	flow    []byte
+	flow    owned
 	made    [][]byte // connected in the flow
 	owned   []*connected
 	client  []byte
@@ -41,7 +41,8 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 // lockSubmission queues the locks of everything that a submission decides by, in
 // the order in which all do, and what reads it.
 func lockSubmission(t *tx, in *submission) {
-	t.query(one(&in.flow), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
+	t.query(one(&in.flow.body), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
+	t.query(one(&in.flow.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(in.FlowID))
 	if in.Browser != nil {
 		in.browser = lookAtBrowser(t, *in.Browser)
 	}
@@ -77,7 +78,7 @@ func inOrder(all []storage.ConnectionReplacement) []int {
 }
 
 func submit(t *tx, in *submission) (storage.Verdict, error) {
-	f, found, err := t.liveFlow(in.flow, in.Now)
+	f, found, err := t.filledFlow(in.flow, in.Now)
 	switch {
 	case err != nil:
 		return storage.Unknown, err

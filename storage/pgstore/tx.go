@@ -194,3 +194,28 @@ func bodies(rows pgx.Rows) (all [][]byte, err error) {
 	err = many(&all)(rows)
 	return all, err
 }
+
+// owned is a record's body, and that of the person whose it is, if any.
+type owned struct{ body, person []byte }
+
+// oneOwned is a scan for view of at most one of them.
+func oneOwned(rows pgx.Rows) (o owned, err error) {
+	for rows.Next() {
+		if err := rows.Scan(&o.body, &o.person); err != nil {
+			return o, err
+		}
+	}
+	return o, rows.Err()
+}
+
+// manyOwned is a scan for view of any number of them.
+func manyOwned(rows pgx.Rows) (all []owned, err error) {
+	for rows.Next() {
+		var o owned
+		if err := rows.Scan(&o.body, &o.person); err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, rows.Err()
+}

@@ -48,6 +48,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 	}
 	maps.Copy(calls, f.connectionCalls(c))
 	maps.Copy(calls, f.virtualKeyCalls(c))
+	maps.Copy(calls, f.personCalls(c))
 	return calls
 }
 

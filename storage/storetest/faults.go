@@ -25,6 +25,7 @@ type Breakable struct {
 func RunFaults(t *testing.T, open func(t *testing.T) Breakable) {
 	verbs := maps.Clone(faultyVerbs)
 	maps.Copy(verbs, faultyConnectionVerbs)
+	maps.Copy(verbs, faultyPersonVerbs)
 	for name, verb := range verbs {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; ; n++ {

@@ -20,13 +20,14 @@ type Faulty struct {
 	faultyConnections
 	faultySessions
 	faultyKeys
+	faultyPersons
 	store storage.Store
 }
 
 // NewFaulty returns the store, without fault.
 func NewFaulty(s storage.Store) *Faulty {
 	f := new(faults)
-	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, faultyKeys{f, s}, s}
+	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, faultyKeys{f, s}, faultyPersons{f, s}, s}
 }
 
 type faults struct {

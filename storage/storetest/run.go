@@ -7,6 +7,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/authtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/connectiontest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/keytest"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/persontest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/sessiontest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
 )
@@ -25,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	connectiontest.Run(t, open)
 	sessiontest.Run(t, open)
 	keytest.Run(t, open)
+	persontest.Run(t, open)
 	suite.Run(t, map[string]map[string]func(*fixture){
 		"open":  openTests,
 		"close": closeTests,

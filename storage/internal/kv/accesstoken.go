@@ -16,6 +16,9 @@ func (s *authStore) AccessToken(ctx context.Context, h storage.Hash, now time.Ti
 	// call that the gate has not cached.
 	err := s.engine.View(ctx, func(r Reader) error {
 		token, found, err := getAccessToken(r, h)
+		if err == nil && found && token.Identity.Person != "" {
+			found, err = fill(r, token.Issuer, &token.Identity, now)
+		}
 		if err == nil && (!found || ended(token.ExpiresAt, now)) {
 			err = storage.ErrNotFound
 		}

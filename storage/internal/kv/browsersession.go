@@ -18,7 +18,7 @@ func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignI
 // BrowserSession implements storage.SessionStore.
 func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
 	return view(ctx, s.engine, func(r Reader) (storage.BrowserSession, error) {
-		b, found, err := getBrowserSession(r, h)
+		b, found, err := filledSession(r, h, now)
 		if err == nil && (!found || ended(b.ExpiresAt, now)) {
 			err = storage.ErrNotFound
 		}
@@ -102,6 +102,16 @@ func getBrowserSession(r Reader, h storage.Hash) (b storage.BrowserSession, foun
 	return b, found, err
 }
 
+// filledSession is getBrowserSession with the claims. One whose person is not there
+// any more is absent.
+func filledSession(r Reader, h storage.Hash, now time.Time) (storage.BrowserSession, bool, error) {
+	b, found, err := getBrowserSession(r, h)
+	if err == nil && found {
+		found, err = fill(r, b.Issuer, &b.Identity, now)
+	}
+	return b, found && err == nil, err
+}
+
 // holds reports whether an authentication still holds; none always does.
 func holds(r Reader, issuer string, p *storage.Authentication, now time.Time) (bool, error) {
 	if p == nil {
@@ -114,6 +124,6 @@ func holds(r Reader, issuer string, p *storage.Authentication, now time.Time) (b
 		}
 		return err == nil && f.Issuer == issuer && !f.Submitted && f.Identity.Same(p.Identity), err
 	}
-	b, found, err := getBrowserSession(r, p.Session)
+	b, found, err := filledSession(r, p.Session, now)
 	return found && b.Issuer == issuer && !ended(b.ExpiresAt, now) && b.Identity.Same(p.Identity), err
 }

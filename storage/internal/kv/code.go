@@ -59,7 +59,7 @@ func claimCode(tx Tx, c storage.CodeClaim) (res storage.CodeResult, err error) {
 
 // redeem exchanges a code that was proven for tokens.
 func redeem(tx Tx, code storage.Code, c storage.CodeClaim) (res storage.CodeResult, err error) {
-	g, found, err := getGrant(tx, code.GrantID)
+	g, found, err := filledGrant(tx, code.GrantID, c.Now)
 	if err != nil {
 		return res, err
 	}

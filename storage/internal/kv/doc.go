@@ -38,6 +38,8 @@
 //	y <cookie> <flow ID>          index: the flow of a cookie
 //	z <issuer>                    number of the last change of a virtual key
 //	z <issuer> <look>             virtual key, JSON
+//	D <issuer> <time> <subject>   index: persons, by when they are due
+//	P <issuer> <subject>          person, JSON
 //
 // What is behind a key is written by package record. How long it is kept stands
 // before each, so that Sweep decides without knowing records.

@@ -12,7 +12,7 @@ import (
 // SaveFlow implements storage.AuthStore.
 func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
 	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
-		old, err := liveFlow(tx, f.ID, now)
+		old, err := storedFlow(tx, f.ID, now)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return storage.Unknown, err
 		}
@@ -38,7 +38,26 @@ func (s *authStore) Flow(ctx context.Context, id string, now time.Time) (storage
 	return view(ctx, s.engine, func(r Reader) (storage.Flow, error) { return liveFlow(r, id, now) })
 }
 
+// liveFlow returns a flow with the claims. One whose person is not there any more
+// is absent.
 func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
+	f, err := storedFlow(r, id, now)
+	if err != nil {
+		return storage.Flow{}, err
+	}
+	there, err := fill(r, f.Issuer, &f.Identity, now)
+	if err == nil && !there {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return storage.Flow{}, err
+	}
+	return f, nil
+}
+
+// storedFlow is liveFlow whether or not the person is there: what was connected in
+// the flow must not go to somebody else.
+func storedFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
 	var f storage.Flow
 	found, err := getJSON(r, idKey(kindFlow, id), &f)
 	if err == nil && (!found || ended(f.ExpiresAt, now)) {
@@ -82,7 +101,7 @@ func endFlowsIn(tx Tx, browser []storage.Hash, issuer string, now time.Time, mea
 func endFlows(tx Tx, prefix []byte, now time.Time, meant func(storage.Flow) bool) error {
 	var ending []storage.Flow
 	for key := range scanPrefix(tx, prefix) {
-		f, err := liveFlow(tx, string(key[len(prefix):]), now)
+		f, err := storedFlow(tx, string(key[len(prefix):]), now)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}

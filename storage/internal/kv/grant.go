@@ -13,7 +13,7 @@ import (
 // Grant implements storage.AuthStore.
 func (s *authStore) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
 	return view(ctx, s.engine, func(r Reader) (storage.Grant, error) {
-		g, found, err := getGrant(r, id)
+		g, found, err := filledGrant(r, id, now)
 		if err == nil && (!found || ended(g.ExpiresAt, now)) {
 			err = storage.ErrNotFound
 		}
@@ -31,6 +31,16 @@ func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (
 
 func getGrant(r Reader, id string) (storage.Grant, bool, error) {
 	return getBinary(r, idKey(kindGrant, id), record.Grant)
+}
+
+// filledGrant is getGrant with the claims. A grant whose person is not there any
+// more is absent.
+func filledGrant(r Reader, id string, now time.Time) (storage.Grant, bool, error) {
+	g, found, err := getGrant(r, id)
+	if err == nil && found {
+		found, err = fill(r, g.Issuer, &g.Identity, now)
+	}
+	return g, found && err == nil, err
 }
 
 // putGrant keeps the grant until the given time: never less than its tokens,
@@ -135,7 +145,9 @@ func readGrants(r Reader, after string, limit int, now time.Time) (page grantPag
 		}
 		seen, last = seen+1, string(key[1:])
 		if g, err := openGrant(value); err == nil && grantVerdict(g, true, now) == storage.OK {
-			page.grants = append(page.grants, g)
+			if there, err := fill(r, g.Issuer, &g.Identity, now); err == nil && there {
+				page.grants = append(page.grants, g)
+			}
 		} // a damaged one lets nobody in, and must not hide those behind it
 	}
 	return page, nil
@@ -155,7 +167,7 @@ func (s *authStore) GrantsOf(ctx context.Context, issuer, subject string, now ti
 		var grants []storage.Grant
 		prefix := subjectGrantsPrefix(issuer, subject)
 		for key := range scanPrefix(r, prefix) {
-			g, found, err := getGrant(r, string(key[len(prefix):]))
+			g, found, err := filledGrant(r, string(key[len(prefix):]), now)
 			if err != nil {
 				return nil, err
 			}

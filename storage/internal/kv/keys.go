@@ -78,6 +78,8 @@ const (
 	kindSubjectSessions = 'w'
 	kindSubjectFlow     = 'x'
 	kindBrowserFlow     = 'y'
+	kindDuePerson       = 'D'
+	kindPerson          = 'P'
 )
 
 // ownerPrefix starts what belongs to an owner at an issuer; with an empty

@@ -22,7 +22,7 @@ func (s *authStore) RefreshToken(ctx context.Context, h storage.Hash, now time.T
 		if !found || ended(b.token.ExpiresAt, now) {
 			return b, storage.ErrNotFound
 		}
-		if b.grant, found, err = getGrant(r, b.token.GrantID); err != nil {
+		if b.grant, found, err = filledGrant(r, b.token.GrantID, now); err != nil {
 			return b, err
 		}
 		if !found || ended(b.grant.ExpiresAt, now) {
@@ -50,7 +50,7 @@ func rotate(tx Tx, r storage.Rotation) (res storage.RotationResult, err error) {
 		res.Verdict = storage.WrongClient
 		return res, nil
 	}
-	g, found, err := getGrant(tx, t.GrantID)
+	g, found, err := filledGrant(tx, t.GrantID, r.Now)
 	if err != nil {
 		return res, err
 	}
@@ -74,7 +74,7 @@ func reuseUnrecorded(tx Tx, r storage.Rotation) (res storage.RotationResult, err
 	if r.GrantID == "" {
 		return res, nil
 	}
-	g, found, err := getGrant(tx, r.GrantID)
+	g, found, err := filledGrant(tx, r.GrantID, r.Now)
 	if err != nil {
 		return res, err
 	}

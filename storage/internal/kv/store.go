@@ -16,6 +16,7 @@ type Store struct {
 	connectionStore
 	sessionStore
 	virtualKeyStore
+	personStore
 	engine Engine
 }
 
@@ -24,13 +25,14 @@ type (
 	connectionStore struct{ engine Engine }
 	sessionStore    struct{ engine Engine }
 	virtualKeyStore struct{ engine Engine }
+	personStore     struct{ engine Engine }
 )
 
 var _ storage.Store = (*Store)(nil)
 
 // New returns the store on engine, which it closes.
 func New(engine Engine) *Store {
-	return &Store{authStore{engine}, connectionStore{engine}, sessionStore{engine}, virtualKeyStore{engine}, engine}
+	return &Store{authStore{engine}, connectionStore{engine}, sessionStore{engine}, virtualKeyStore{engine}, personStore{engine}, engine}
 }
 
 // Close closes the engine.

@@ -146,6 +146,26 @@ func appendHash(b []byte, h *storage.Hash) []byte {
 	return appendHashes(b, *h)
 }
 
+// appendPerson appends what an identity of a kind with persons has besides, and
+// nothing for another: such records stay as earlier versions write them.
+func appendPerson(b []byte, id storage.Identity) []byte {
+	if id.Person == "" && id.ProviderSession == "" {
+		return b
+	}
+	return appendString(appendString(b, id.Person), id.ProviderSession)
+}
+
+// person takes what appendPerson appended.
+func (d *decoder) person(id *storage.Identity) {
+	if d.rest == "" || d.failed {
+		return
+	}
+	id.Person, id.ProviderSession = d.string(), d.string()
+	if id.Person == "" && id.ProviderSession == "" {
+		d.failed = true // not what is written
+	}
+}
+
 // end reports whether everything was there and nothing is left.
 func (d *decoder) end() error {
 	if d.failed || d.rest != "" {

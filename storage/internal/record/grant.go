@@ -28,7 +28,7 @@ func AppendGrant(b []byte, g storage.Grant) []byte {
 	for _, s := range g.Resources {
 		b = appendString(b, s)
 	}
-	return b
+	return appendPerson(b, g.Identity)
 }
 
 // Grant reads what AppendGrant appended.
@@ -48,6 +48,7 @@ func Grant(body []byte) (storage.Grant, error) {
 		*s = d.string()
 	}
 	g.Scope, g.Resources = d.lists(scopes, resources)
+	d.person(&g.Identity)
 	if err := d.end(); err != nil {
 		return storage.Grant{}, err
 	}

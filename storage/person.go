@@ -1,0 +1,141 @@
+package storage
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Person is what is kept of somebody whom another system identified, once for all
+// that they approved and all browsers that they are signed in with. What the
+// provider says of them is kept here alone, so that a renewal is seen by what was
+// issued before it.
+type Person struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name,omitempty"`
+	Proof   string `json:"proof,omitempty"`
+	// ID is made anew for whoever is identified after this record ended: nothing
+	// that began under another ID comes back to life.
+	ID string `json:"id"`
+	// Claims are nil for a kind whose identities have none.
+	Claims *Claims `json:"claims,omitempty"`
+	// Secret renews the claims, such as the provider's refresh token: sealed, nil if
+	// there is none. It came from SecretSession at the provider.
+	Secret        []byte `json:"secret,omitempty"`
+	SecretSession string `json:"secret_session,omitempty"`
+	// EndedSessions are those at the provider that ended last: what comes from them
+	// is absent, however late it was written.
+	EndedSessions []string `json:"ended_sessions,omitempty"`
+	// VerifiedAt is when the person was last identified, or their claims renewed.
+	VerifiedAt time.Time `json:"verified_at"`
+	// DueAt is when DuePersons returns the person next; zero for never.
+	DueAt     time.Time `json:"due_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// Revision changes with every change.
+	Revision uint64 `json:"revision"`
+}
+
+// MaxEndedSessions is how many EndedSessions are kept: far more than can end while
+// a request is under way.
+const MaxEndedSessions = 32
+
+// Identity returns who the person is, in the session at the provider that Secret
+// came from.
+func (p Person) Identity() Identity {
+	return Identity{
+		Kind: p.Kind, Subject: p.Subject, Name: p.Name, Proof: p.Proof, Person: p.ID,
+		ProviderSession: p.SecretSession, Claims: p.claims(),
+	}
+}
+
+func (p Person) claims() *Claims {
+	if p.Claims == nil {
+		return nil
+	}
+	claims := *p.Claims
+	claims.VerifiedAt = p.VerifiedAt
+	return &claims
+}
+
+// Fill gives an identity its claims. It reports false if the identity is not of
+// this person, or not any more. It is for stores.
+func (p Person) Fill(id *Identity, now time.Time) bool {
+	if !p.ExpiresAt.After(now) || p.ID != id.Person || p.Ended(id.ProviderSession) {
+		return false
+	}
+	id.Claims = p.claims()
+	return true
+}
+
+// After returns what is stored for a person who was identified again, p, where
+// there was before: nothing, if it is zero.
+func (p Person) After(before Person, now time.Time) Person {
+	p.Revision = before.Revision + 1
+	if before.Kind != p.Kind || before.Proof != p.Proof || !before.ExpiresAt.After(now) {
+		return p
+	}
+	p.ID, p.EndedSessions = before.ID, before.EndedSessions
+	if p.Secret == nil {
+		p.Secret, p.SecretSession = before.Secret, before.SecretSession
+	}
+	return p
+}
+
+// Ended reports whether a session at the provider is one that ended last.
+func (p Person) Ended(session string) bool {
+	return session != "" && slices.Contains(p.EndedSessions, session)
+}
+
+// PersonEnd ends a person, or what came from one of their sessions at the provider.
+type PersonEnd struct {
+	Issuer  string
+	Subject string
+	// Session is empty for all of them.
+	Session string
+	// Revision is 0, or the one that whoever ends the person decided on.
+	Revision uint64
+	Now      time.Time
+}
+
+// Ends reports whether what an identity began ends.
+func (e PersonEnd) Ends(issuer string, id Identity) bool {
+	return issuer == e.Issuer && id.Subject == e.Subject && (e.Session == "" || id.ProviderSession == e.Session)
+}
+
+// Mark returns the person without the session that ends. It is for stores.
+func (e PersonEnd) Mark(p Person) Person {
+	p.EndedSessions = append(slices.Clone(p.EndedSessions), e.Session)
+	p.EndedSessions = p.EndedSessions[max(0, len(p.EndedSessions)-MaxEndedSessions):]
+	if p.SecretSession == e.Session {
+		p.Secret, p.SecretSession = nil, ""
+	}
+	p.Revision++
+	return p
+}
+
+// PersonStore keeps the people whom another system identifies.
+type PersonStore interface {
+	// Person returns what is kept of a subject, or ErrNotFound.
+	Person(ctx context.Context, issuer, subject string, now time.Time) (Person, error)
+	// SavePerson keeps somebody who was identified just now. Who is there already,
+	// of the same Kind and with the same Proof, keeps ID, EndedSessions and, if
+	// there is no new one, Secret. It returns what it stored.
+	//   OK         it was stored.
+	//   SignedOut  p.SecretSession ended meanwhile.
+	SavePerson(ctx context.Context, p Person, now time.Time) (Person, Verdict, error)
+	// UpdatePerson replaces the person with the same Revision and ID, and returns
+	// what it stored: OK, Changed or Unknown.
+	UpdatePerson(ctx context.Context, p Person, now time.Time) (Person, Verdict, error)
+	// DuePersons returns up to limit persons whose DueAt has come, the longest due
+	// first. Each is due again at retryAt, unless it is stored before: until then
+	// no other caller gets it.
+	DuePersons(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]Person, error)
+	// EndPerson revokes the grants of a subject, ends its browser sessions and
+	// pending flows, and removes its Person: OK, also if there was nothing.
+	// With Session, only what came from that session at the provider ends, the
+	// Person keeps that it ended, and loses the Secret that came from it.
+	//   Changed  the Person is not at e.Revision: nothing was changed.
+	EndPerson(ctx context.Context, e PersonEnd) (Revocation, Verdict, error)
+}

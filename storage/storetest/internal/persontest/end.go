@@ -1,0 +1,162 @@
+package persontest
+
+import (
+	"fmt"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
+)
+
+var endTests = map[string]func(*fixture){
+	"all that a person has ends for good J10": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		f.signIn("1", in(p, "s1"))
+		f.signIn("2", in(p, ""))
+		f.signIn("bob", in(f.save(f.person("bob")), "s1"))
+		abandoned := f.Put(f.Abandoned("pending 1", "notion"))
+		rev := f.end(storage.PersonEnd{Subject: p.Subject}, storage.OK)
+		f.Equal(len(rev.GrantIDs), 2)
+		f.Equal(len(rev.AccessTokens), 2)
+		f.noPerson(p.Subject)
+		f.over("1", "2")
+		f.lives("1", false)
+		f.lives("2", false)
+		f.lives("bob", true)
+		f.NoConnection(abandoned)
+		f.Equal(f.end(storage.PersonEnd{Subject: p.Subject}, storage.OK), storage.Revocation{})
+
+		again := f.person("alice")
+		again.ID = "another"
+		f.save(again)
+		f.lives("1", false)
+		f.Rotate(f.rotation("1", in(p, "s1"), 1), storage.Expired)
+	},
+	"what is written late is absent, also when the person comes back": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		f.end(storage.PersonEnd{Subject: p.Subject}, storage.OK)
+		f.begin("late", in(p, "s1"))
+		f.lives("late", false)
+		again := f.person("alice")
+		again.ID = "another"
+		f.save(again)
+		f.lives("late", false)
+	},
+	"one session at the provider": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		f.signIn("1", in(p, "s1"))
+		f.signIn("2", in(p, "s2"))
+		f.signIn("none", in(p, ""))
+		f.signIn("bob", in(f.save(f.person("bob")), "s1"))
+		rev := f.end(storage.PersonEnd{Subject: p.Subject, Session: "s1"}, storage.OK)
+		f.Equal(rev.GrantIDs, []string{"g-1"})
+		f.lives("1", false)
+		f.lives("2", true)
+		f.lives("none", true)
+		f.lives("bob", true)
+		p, err := f.Store.Person(suite.Ctx(), suite.Issuer, p.Subject, f.Now)
+		f.Must(err)
+		f.Equal([]any{p.Secret, p.SecretSession, p.EndedSessions}, []any{[]byte(nil), "", []string{"s1"}})
+		f.begin("late", in(p, "s1"))
+		f.SignedIn("late", false)
+		f.flowLives("pending late", false)
+	},
+	"a login in a session that ended meanwhile": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		f.end(storage.PersonEnd{Subject: p.Subject, Session: "s2"}, storage.OK)
+		late := f.person("alice")
+		late.SecretSession = "s2"
+		_, v, err := f.Store.SavePerson(suite.Ctx(), late, f.Now)
+		f.Verdict(v, err, storage.SignedOut)
+		f.save(f.person("alice"))
+	},
+	"the last of many sessions that ended": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		for i := range storage.MaxEndedSessions + 1 {
+			f.end(storage.PersonEnd{Subject: p.Subject, Session: fmt.Sprint(i)}, storage.OK)
+		}
+		p, err := f.Store.Person(suite.Ctx(), suite.Issuer, p.Subject, f.Now)
+		f.Must(err)
+		f.Equal([]any{len(p.EndedSessions), p.Ended("0"), p.Ended("1"), p.Ended(fmt.Sprint(storage.MaxEndedSessions))},
+			[]any{storage.MaxEndedSessions, false, true, true})
+	},
+	"at its revision": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		f.signIn("1", in(p, "s1"))
+		f.end(storage.PersonEnd{Subject: p.Subject, Revision: p.Revision + 1}, storage.Changed)
+		f.end(storage.PersonEnd{Subject: "oidc:company:nobody", Revision: 1}, storage.Changed)
+		f.lives("1", true)
+		f.end(storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, storage.OK)
+		f.lives("1", false)
+	},
+}
+
+// over checks that grants are revoked or not there.
+func (f *fixture) over(ids ...string) {
+	f.Helper()
+	for _, id := range ids {
+		g, err := f.Store.Grant(suite.Ctx(), "g-"+id, f.Now)
+		if err == nil && g.RevokedAt.IsZero() {
+			f.Errorf("grant %s is valid", id)
+		}
+	}
+}
+
+var raceTests = map[string]func(*fixture){
+	"one update wins": func(f *fixture) {
+		p := f.save(f.person("alice"))
+		f.Race(func(int) storage.Verdict {
+			_, v, err := f.Store.UpdatePerson(suite.Ctx(), p, f.Now)
+			return f.Raced(v, err, storage.OK, storage.Changed)
+		})
+		p.Revision++
+		f.stored(p)
+	},
+	"logins count up": func(f *fixture) {
+		f.Together(func(n int) {
+			p := f.person("alice")
+			p.ID = fmt.Sprint(n)
+			_, v, err := f.Store.SavePerson(suite.Ctx(), p, f.Now)
+			f.Raced(v, err, storage.OK)
+		})
+		p, err := f.Store.Person(suite.Ctx(), suite.Issuer, "oidc:company:alice", f.Now)
+		f.Must(err)
+		f.Equal(p.Revision, uint64(suite.Racers))
+	},
+	"nothing outlives the end of a person":  func(f *fixture) { f.raceWithEnd("") },
+	"nothing outlives the end of a session": func(f *fixture) { f.raceWithEnd("s1") },
+}
+
+// raceWithEnd lets people sign in while the person, or the session, ends.
+func (f *fixture) raceWithEnd(session string) {
+	p := f.save(f.person("alice"))
+	who := in(p, "s1")
+	f.Together(func(n int) {
+		if n == suite.Racers/2 {
+			_, v, err := f.Store.EndPerson(suite.Ctx(), storage.PersonEnd{Issuer: suite.Issuer, Subject: p.Subject, Session: session, Now: f.Now})
+			f.Raced(v, err, storage.OK)
+			return
+		}
+		name := fmt.Sprint(n)
+		flow := f.Flow(name)
+		flow.Identity = who
+		if v, err := f.Store.SaveFlow(suite.Ctx(), flow, f.Now); err != nil || v != storage.OK {
+			f.Errorf("SaveFlow: %v, %v", v, err)
+		}
+		sub := f.submission(name, who)
+		b := f.BrowserSession(name, who)
+		sub.Browser = &b
+		v, err := f.Store.SubmitFlow(suite.Ctx(), sub)
+		f.Raced(v, err, storage.OK, storage.Unknown)
+		res, err := f.Store.ClaimCode(suite.Ctx(), f.claim(name, who))
+		f.Raced(res.Verdict, err, storage.OK, storage.Unknown, storage.Expired, storage.Revoked)
+	})
+	for n := range suite.Racers {
+		name := fmt.Sprint(n)
+		f.AccessLives(name, 0, false)
+		f.SignedIn(name, false)
+		f.flowLives(name, false)
+	}
+	of, err := f.Store.GrantsOf(suite.Ctx(), suite.Issuer, p.Subject, f.Now)
+	f.Must(err)
+	f.Equal(len(of), 0)
+}
