@@ -12,6 +12,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -41,6 +43,8 @@ type Handler struct {
 	log        *zap.Logger
 	cfg        *config.Site     // resolved
 	clients    []clients.Client // pre-registered
+	pages      *pages.Pages
+	landing    *landing.Landing
 	host       *neighbours.Host
 	forwarders []gateway.Forwarder // one per server
 	user       string              // the placeholder of the user of another handler; empty if that is no way to sign in
@@ -97,6 +101,9 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if h.cfg, h.clients, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
 		return err
 	}
+	if err := h.brand(); err != nil {
+		return err
+	}
 	h.host, h.user = neighbours.NewHost(h.cfg), h.cfg.UserPlaceholder()
 	// Before a proxy is loaded, which may start to check health at once: Caddy
 	// loads every module of this context into the place of the one before.
@@ -113,6 +120,16 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		h.forwarders = append(h.forwarders, proxy)
 	}
 	return h.app.addHandler(h)
+}
+
+// brand makes the pages in the operator's brand.
+func (h *Handler) brand() (err error) {
+	h.pages, err = pages.New(pages.Brand{Name: h.cfg.Branding.Name, Accent: h.cfg.Branding.Accent})
+	if err != nil {
+		return config.Errorf("branding", "%v", err)
+	}
+	h.landing = landing.New(h.cfg, h.pages)
+	return nil
 }
 
 // resolveSite checks all of a configuration that can be checked without a place

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
 )
 
@@ -16,7 +17,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	s := h.site.Load()
 	if s == nil {
 		if !h.host.Owns(r.URL.Path) {
-			return next.ServeHTTP(w, r)
+			return h.pass(w, r, next)
 		}
 		var err error
 		if s, err = h.open(); err != nil {
@@ -26,7 +27,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	e, ok := s.find(r.URL.Path)
 	if !ok && !h.host.Owns(r.URL.Path) {
-		return next.ServeHTTP(w, r)
+		return h.pass(w, r, next)
 	}
 	if !h.host.Serves(r.Host) {
 		return h.rejectHost(w, r)
@@ -42,6 +43,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return nil
 }
 
+// pass hands a request that is not ours to the next handler. A person who opens
+// the site itself in a browser gets our page, unless any other handler has an
+// answer, whatever that is.
+func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.URL.Path != "/" || !oauth.IsNavigation(r) || !h.host.Serves(r.Host) {
+		return next.ServeHTTP(w, r)
+	}
+	answer := caddyhttp.NewResponseRecorder(w, nil, nil) // buffers nothing
+	if err := next.ServeHTTP(answer, r); err != nil || answer.Status() != 0 || !neighbours.Unhandled(r) {
+		return err
+	}
+	neighbours.Handled(r)
+	h.landing.Front().ServeHTTP(w, r)
+	return nil
+}
+
 // open returns the site, which it builds when it is first needed.
 func (h *Handler) open() (*site, error) {
 	h.building.Lock()
@@ -53,10 +70,7 @@ func (h *Handler) open() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, servers, err := newSite(h, state, keys)
-	if err != nil {
-		return nil, err
-	}
+	s, servers := newSite(h, state, keys)
 	h.app.addSite(s, servers)
 	h.site.Store(s)
 	return s, nil
@@ -66,7 +80,7 @@ func (h *Handler) open() (*site, error) {
 func (h *Handler) announce() {
 	for _, s := range h.cfg.Servers {
 		h.log.Info("MCP server ready", zap.String("server", s.ID), zap.String("url", s.Resource),
-			zap.String("connect", "claude mcp add --transport http "+s.ID+" "+s.Resource))
+			zap.String("connect", landing.AddToClaudeCode(s.ID, s.Resource)))
 	}
 }
 

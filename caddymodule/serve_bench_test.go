@@ -65,10 +65,10 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 		store: store, tokens: tokens, limiter: ratelimit.New(16), streams: gateway.NewStreams(), connections: accounts.NewShared(),
 		documents: clients.NewDocumentCache(),
 	}
-	s, _, err := newSite(h, state, stubKeys)
-	if err != nil {
+	if err := h.brand(); err != nil {
 		tb.Fatal(err)
 	}
+	s, _ := newSite(h, state, stubKeys)
 	h.site.Store(s)
 	return h, tokens
 }

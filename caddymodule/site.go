@@ -14,7 +14,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
-	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -37,15 +36,11 @@ type endpoint struct {
 
 // newSite builds the authorization server of h on what the process shares. It
 // returns the MCP servers too, by resource.
-func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*gateway.Server, error) {
-	branded, err := pages.New(pages.Brand{Name: h.cfg.Branding.Name, Accent: h.cfg.Branding.Accent})
-	if err != nil {
-		return nil, nil, err
-	}
+func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*gateway.Server) {
 	guarded := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	deps := server.Deps{
 		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
-		Pages: branded, ClientIP: clientIP, Logger: h.log, Now: time.Now,
+		Pages: h.pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys, guarded)
 	if broker != nil {
@@ -54,7 +49,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	as := server.New(h.cfg, deps)
 	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
 	people := consent.New(consent.Deps{
-		Server: as, Broker: broker, Pages: branded, Logger: h.log, LinkUsed: state.elicitations.Complete,
+		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, LinkUsed: state.elicitations.Complete,
 		Logins: &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now},
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {
@@ -74,14 +69,14 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	servers := make(map[string]*gateway.Server, len(h.cfg.Servers))
 	for i, configured := range h.cfg.Servers {
 		server := &gateway.Server{
-			Server: configured, Site: shared, Gate: as.Gate(configured), Forward: h.forwarders[i],
+			Server: configured, Site: shared, Gate: as.Gate(configured, h.landing.Server(configured)), Forward: h.forwarders[i],
 		}
 		servers[server.Resource] = server
 		for _, path := range server.Paths() {
 			s.exact[path] = endpoint{server: server}
 		}
 	}
-	return s, servers, nil
+	return s, servers
 }
 
 // find returns what answers at the path. Paths are compared as they are: no

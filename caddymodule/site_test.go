@@ -41,10 +41,10 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 		if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
 			t.Fatal(err)
 		}
-		s, _, err := newSite(h, state, keys)
-		if err != nil {
+		if err := h.brand(); err != nil {
 			t.Fatal(err)
 		}
+		s, _ := newSite(h, state, keys)
 		return s.exact["/mcp"].server.Site.Sessions
 	}
 	wrapped := at("https://one.example").Wrap("vk:alice", "a", "session")

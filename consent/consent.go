@@ -13,12 +13,13 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
 // accountPath is where people look after what they let in.
-const accountPath = "/oauth/account"
+const accountPath = landing.AccountPath
 
 // Paths of the pages of a flow behind its first, which is server.ConsentPath.
 const (

@@ -56,6 +56,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/server",
 		"consent/flash",
 		"consent/pages",
+		"consent/landing",
 		"consent",
 		"caddymodule/adminapi",
 		"caddymodule/neighbours",

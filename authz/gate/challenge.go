@@ -44,6 +44,16 @@ func (g *Gate) reject(w http.ResponseWriter, r *http.Request, reason *oauth.Erro
 	g.challengeOf(r).fixed[reason.Code].Write(w, g.log)
 }
 
+// rejectMissing answers a request without a token. A person who looks at the URL
+// with a browser gets a page about it, under the same challenge.
+func (g *Gate) rejectMissing(w http.ResponseWriter, r *http.Request) {
+	if g.deps.Landing != nil && oauth.IsNavigation(r) {
+		g.challengeOf(r).fixed[missingToken.Code].WritePage(w, r, g.deps.Landing)
+		return
+	}
+	g.reject(w, r, &missingToken)
+}
+
 // rejectScope refuses a token that lacks a scope. The challenge names what the
 // token has together with what the call needs: clients of revision 2025-11-25
 // ask for exactly that, later ones add what they have themselves.

@@ -31,8 +31,11 @@ type Deps struct {
 	// AllowWrongToken reports whether the sender of what is no token may be told
 	// so, or has sent too many. Each call counts.
 	AllowWrongToken func(*http.Request) bool
-	Logger          *zap.Logger
-	Now             func() time.Time
+	// Landing, unless nil, is the page with which a person is answered who opens
+	// the server's URL in a browser. It sends the status of missing tokens.
+	Landing http.Handler
+	Logger  *zap.Logger
+	Now     func() time.Time
 }
 
 // Gate decides about the calls of one MCP server.
@@ -88,7 +91,7 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	token, kind := oauth.ParseBearer(r.Header["Authorization"])
 	switch kind {
 	case oauth.NoCredential:
-		g.reject(w, r, &missingToken)
+		g.rejectMissing(w, r)
 		return nil
 	case oauth.MalformedCredential:
 		g.reject(w, r, &malformedRequest)

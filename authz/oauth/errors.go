@@ -124,6 +124,12 @@ func PrepareError(reason *Error) *PreparedError {
 	return &PreparedError{reason, bytes.TrimSuffix(body, []byte(`"}`))}
 }
 
+// WritePage answers with a page in place of the error, under its challenge.
+func (f *PreparedError) WritePage(w http.ResponseWriter, r *http.Request, page http.Handler) {
+	w.Header().Set("WWW-Authenticate", f.reason.Challenge)
+	page.ServeHTTP(w, r)
+}
+
 // Write answers, and logs the error under a correlation id.
 func (f *PreparedError) Write(w http.ResponseWriter, log *zap.Logger) {
 	id := NewCorrelationID()

@@ -3,6 +3,7 @@ package oauth
 import (
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // Origins are the web origins whose pages may call a site: its own, those of
@@ -31,4 +32,13 @@ func (o Origins) FromForeignPage(r *http.Request) bool {
 		return true
 	}
 	return false
+}
+
+// IsNavigation reports whether a browser asks for a page to show in its window:
+// somebody opened the address. Programs never say so, and scripts cannot (Fetch
+// metadata); what an older browser sends is no different from a program's.
+func IsNavigation(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" &&
+		strings.HasPrefix(r.Header.Get("Accept"), "text/html")
 }

@@ -136,12 +136,14 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 // Config returns the configuration. The caller must not change it.
 func (as *AuthorizationServer) Config() *config.Site { return as.cfg }
 
-// Gate returns the gate of one of the configured servers.
-func (as *AuthorizationServer) Gate(s *config.Server) *gate.Gate {
+// Gate returns the gate of one of the configured servers, and gives it the page
+// for people who open the server's URL, or nil.
+func (as *AuthorizationServer) Gate(s *config.Server, landing http.Handler) *gate.Gate {
 	return gate.New(s, gate.Deps{
 		Config: as.cfg, Policy: as.Policy, Grants: as.Grants, Store: as.deps.Store, AccessTokens: as.accessTokens, Cache: as.deps.TokenCache,
 		StepUps:         as.deps.StepUps,
 		AllowWrongToken: func(r *http.Request) bool { return as.Attempts.AllowWrongSecret(r, ratelimit.BearerToken) },
+		Landing:         landing,
 		Logger:          as.log, Now: as.deps.Now,
 	})
 }

@@ -54,7 +54,7 @@ func TestDisconnectedWithoutTheStore(t *testing.T) {
 	ts := newTestServerOn(t, store)
 	issued := ts.redeem("app", ts.code(), "redirect_uri", "-")
 	ts.want(issued, http.StatusOK, "")
-	g := ts.as.Gate(ts.as.cfg.Servers[0])
+	g := ts.as.Gate(ts.as.cfg.Servers[0], nil)
 	r := httptest.NewRequest(http.MethodPost, notionResource, nil)
 	r.Header.Set("Authorization", "Bearer "+issued.Access)
 	c := g.Check(httptest.NewRecorder(), r)

@@ -135,7 +135,7 @@ func newGateFixture(t testing.TB, cfg config.Site) *gateFixture {
 func (f *gateFixture) gate(id string) *gate.Gate {
 	for _, s := range f.as.cfg.Servers {
 		if s.ID == id {
-			return f.as.Gate(s)
+			return f.as.Gate(s, nil)
 		}
 	}
 	panic("no server " + id)

@@ -19,7 +19,7 @@ func (ts *testServer) through(server, token string) (int, string) {
 			r := httptest.NewRequest("POST", s.Resource, nil)
 			r.Header.Set("Authorization", "Bearer "+token)
 			w := httptest.NewRecorder()
-			ts.as.Gate(s).Check(w, r)
+			ts.as.Gate(s, nil).Check(w, r)
 			return w.Code, w.Header().Get("WWW-Authenticate")
 		}
 	}

@@ -226,7 +226,7 @@ func TestRevokedJustBeforeItExpires_E18(t *testing.T) {
 // caller returns who calls with the token, and the gate they passed.
 func (ts *testServer) caller(token string) (*tokens.Caller, *gate.Gate) {
 	ts.t.Helper()
-	gate := ts.as.Gate(ts.as.cfg.Servers[0])
+	gate := ts.as.Gate(ts.as.cfg.Servers[0], nil)
 	c, w := call(gate, "GET", ts.as.cfg.Servers[0].Resource, authHeader, "Bearer "+token)
 	if c == nil {
 		ts.t.Fatalf("refused: %d %s", w.Code, w.Body)

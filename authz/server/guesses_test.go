@@ -24,7 +24,7 @@ func (ts *testServer) gateCall(address, bearer string) *httptest.ResponseRecorde
 	r.RemoteAddr = address
 	r.Header.Set("Authorization", "Bearer "+bearer)
 	w := httptest.NewRecorder()
-	if ts.as.Gate(ts.as.cfg.Servers[0]).Check(w, r) != nil {
+	if ts.as.Gate(ts.as.cfg.Servers[0], nil).Check(w, r) != nil {
 		w.Code = http.StatusTeapot // passed
 	}
 	return w

@@ -71,7 +71,7 @@ func TestRefreshReplayIsNotBelievedFromMemory_D01(t *testing.T) {
 	ts := newTestServer(t, func(c *siteConfig) { c.RefreshReuseGrace = new(config.Duration(0)) })
 	first := ts.signedIn()
 	second := ts.refresh("app", first.Refresh)
-	g := ts.as.Gate(ts.as.cfg.Servers[0])
+	g := ts.as.Gate(ts.as.cfg.Servers[0], nil)
 	passes := func(r reply) bool {
 		call := httptest.NewRequest(http.MethodPost, notionResource, nil)
 		call.Header.Set("Authorization", "Bearer "+r.Access)

@@ -231,7 +231,7 @@ func TestSignOutEverywhere_I15(t *testing.T) {
 	if mine.Access == "" {
 		t.Fatal(mine.body)
 	}
-	gate := ts.as.Gate(ts.as.cfg.Servers[0])
+	gate := ts.as.Gate(ts.as.cfg.Servers[0], nil)
 	passes := func() bool {
 		r := httptest.NewRequest(http.MethodPost, notionResource, strings.NewReader("{}"))
 		r.Header.Set("Authorization", "Bearer "+mine.Access)

@@ -1,6 +1,10 @@
 package neighbours
 
-import "github.com/caddyserver/caddy/v2/modules/caddyhttp"
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
 
 // redirectServer is the server that Caddy adds by itself, to lead from http to
 // https.
@@ -8,8 +12,8 @@ const redirectServer = "remaining_auto_https_redirects"
 
 // ServesOthers reports whether this Caddy serves anything besides what is ours,
 // as far as its routes tell.
-func ServesOthers(http *caddyhttp.App) bool {
-	for name, server := range http.Servers {
+func ServesOthers(app *caddyhttp.App) bool {
+	for name, server := range app.Servers {
 		if name != redirectServer && anyHandler(server.Routes, isOther) {
 			return true
 		}
@@ -18,3 +22,16 @@ func ServesOthers(http *caddyhttp.App) bool {
 }
 
 func isOther(h handler) bool { return h.name != ours && h.name != "subroute" }
+
+// unhandled is the variable of a request for which Caddy ran out of handlers.
+const unhandled = "unhandled"
+
+// Unhandled reports whether nobody behind us has an answer to the request, once
+// all have been asked.
+func Unhandled(r *http.Request) bool {
+	none, _ := caddyhttp.GetVar(r.Context(), unhandled).(bool)
+	return none
+}
+
+// Handled tells Caddy that the request has an answer after all.
+func Handled(r *http.Request) { caddyhttp.SetVar(r.Context(), unhandled, false) }

@@ -112,6 +112,15 @@ var English = Text{
 	DoneSignedOut:           "You are signed out in this browser. Applications that you let in keep their access.",
 	DoneSignedOutEverywhere: "You are signed out everywhere, and no application has access any more.",
 
+	ServerLead:    "This is the address of an MCP server: it gives tools to an application such as Claude or VS Code. Add it there. The application then opens this site, where you sign in and decide what it may do.",
+	FrontTitle:    "MCP servers at %s",
+	FrontLead:     "This site lets applications such as Claude or VS Code use MCP servers in your name, if you agree. Sign in to see which servers you may use, and their addresses to add to your application.",
+	Address:       "Address",
+	AddToClient:   "Add it to your application",
+	ForClient:     "For %s",
+	MenusChange:   "Applications word their menus differently from release to release.",
+	ToYourAccount: "Your account: the servers you may use, what you connected, and what you let in",
+
 	Minutes: "%d minutes", Hours: "%d hours", Days: "%d days",
 	Minute: "1 minute", Hour: "1 hour", Day: "1 day",
 

@@ -116,6 +116,16 @@ type Text struct {
 	DoneSignedOut           string
 	DoneSignedOutEverywhere string
 
+	// The pages at addresses that are made for applications.
+	ServerLead    string
+	FrontTitle    string // site
+	FrontLead     string
+	Address       string
+	AddToClient   string
+	ForClient     string // client
+	MenusChange   string
+	ToYourAccount string
+
 	// Lifetimes.
 	Minutes, Hours, Days string // number
 	Minute, Hour, Day    string

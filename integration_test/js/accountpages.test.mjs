@@ -89,6 +89,22 @@ test('the account page in all its states', async () => {
   assert.deepEqual(complaints, []);
 });
 
+test('addresses that are made for applications', async () => {
+  for (const [name, path, status, title] of [['server', '/notes', 401, 'Notes'], ['server-slash', '/notes/', 401, 'Notes'], ['front', '/', 200, 'MCP servers at']]) {
+    const answer = await page.goto(SITE + path);
+    assert.equal(answer.status(), status, path);
+    assert.ok((await page.title()).startsWith(title), `${path}: ${await page.title()}`);
+    await inspect(page, `landing-${name}`);
+    if (name !== 'front') {
+      assert.equal(await page.getByLabel('For Cursor').inputValue(), `{"mcpServers": {"notes": {"url": "${SITE}/notes"}}}`);
+      assert.match(answer.headers()['www-authenticate'], /^Bearer resource_metadata=/);
+    }
+    await page.getByRole('link', { name: 'Your account' }).click();
+    await shows(page, 'Sign in to');
+  }
+  assert.deepEqual(complaints, []);
+});
+
 test('with a keyboard alone, and without scripts', async () => {
   const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 360, height: 740 } });
   ({ page, complaints } = await watchedPage(plain));
