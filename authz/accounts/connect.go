@@ -125,6 +125,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	cn.statuses.Started(s.ID, expires)
 	request := client.AuthorizationRequest{
 		ClientID: c.ID, RedirectURI: pending.RedirectURI, State: state, Verifier: pending.Verifier, Resource: p.Resource, Scopes: scopes,
+		Prompt: client.OfflinePrompt(scopes),
 	}
 	authorizeURL, err = request.URL(p.AuthorizationEndpoint, s.Auth.Quirks)
 	return authorizeURL, err

@@ -23,6 +23,8 @@ type AuthorizationRequest struct {
 	// Resource and Scopes may be empty.
 	Resource string
 	Scopes   []string
+	// Nonce and Prompt are those of OpenID Connect, and may be empty.
+	Nonce, Prompt string
 }
 
 // URL returns the request to an authorization endpoint (RFC 6749 section 4.1.1,
@@ -33,9 +35,8 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 		return "", Errorf(ProviderUnusable, "malformed authorization_endpoint")
 	}
 	q := u.Query() // an endpoint may have its own (RFC 6749 section 3.1)
-	if slices.Contains(r.Scopes, oauth.OfflineAccess) {
-		// OpenID Connect Core section 11: without it, offline_access is ignored.
-		q.Set("prompt", "consent")
+	if r.Prompt != "" {
+		q.Set("prompt", r.Prompt)
 	}
 	for name, value := range quirks.AuthorizeParams {
 		q.Set(name, value)
@@ -46,6 +47,9 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 	q.Set("state", r.State)
 	q.Set("code_challenge", oauth.CodeChallenge(r.Verifier))
 	q.Set("code_challenge_method", oauth.MethodS256)
+	if r.Nonce != "" {
+		q.Set("nonce", r.Nonce)
+	}
 	for name, value := range map[string]string{"scope": quirks.joinScopes(r.Scopes), "resource": r.Resource} {
 		if q.Del(name); value != "" {
 			q.Set(name, value)
@@ -53,6 +57,15 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 	}
 	u.RawQuery = q.Encode()
 	return u.String(), nil
+}
+
+// OfflinePrompt returns the prompt without which offline_access is ignored
+// (OpenID Connect Core section 11).
+func OfflinePrompt(scopes []string) string {
+	if slices.Contains(scopes, oauth.OfflineAccess) {
+		return "consent"
+	}
+	return ""
 }
 
 // joinScopes returns the value of a scope parameter.

@@ -28,6 +28,9 @@ type Tokens struct {
 	ExpiresIn time.Duration
 	// Scopes are nil when they are those that were requested.
 	Scopes []string
+	// IDToken is that of OpenID Connect, as it was received: nothing of it was
+	// looked at. It is empty if there was none that could be one.
+	IDToken string
 }
 
 // tokenMembers are the members of both kinds of response. Providers write
@@ -38,6 +41,7 @@ type tokenMembers struct {
 	RefreshToken string          `json:"refresh_token"`
 	ExpiresIn    json.RawMessage `json:"expires_in"`
 	Scope        json.RawMessage `json:"scope"`
+	IDToken      json.RawMessage `json:"id_token"` // some write null for none
 	Error        string          `json:"error"`
 }
 
@@ -64,7 +68,7 @@ func readTokens(r *reply) (*Tokens, error) {
 	}
 	return &Tokens{
 		AccessToken: m.AccessToken, RefreshToken: m.RefreshToken,
-		ExpiresIn: lifetime(m.ExpiresIn), Scopes: grantedScopes(m.Scope),
+		ExpiresIn: lifetime(m.ExpiresIn), Scopes: grantedScopes(m.Scope), IDToken: idToken(m.IDToken),
 	}, nil
 }
 
@@ -98,6 +102,8 @@ func parseTokenMembers(r *reply) (tokenMembers, error) {
 			m.ExpiresIn = json.RawMessage(values[0])
 		case "scope":
 			m.Scope, _ = json.Marshal(values[0])
+		case "id_token":
+			m.IDToken, _ = json.Marshal(values[0])
 		case "error":
 			m.Error = values[0]
 		}
@@ -123,6 +129,16 @@ func (m *tokenMembers) check() error {
 
 // visible reports whether s is short and of visible ASCII characters only.
 func visible(s string) bool { return len(s) <= MaxTokenLen && oauth.VisibleASCII(s) }
+
+// idToken reads id_token, which is of no interest to most callers: what is none
+// counts as none.
+func idToken(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) != nil || !oauth.VisibleASCII(text) {
+		return ""
+	}
+	return text
+}
 
 // lifetime reads expires_in. What is no positive number counts as not said.
 func lifetime(raw json.RawMessage) time.Duration {
