@@ -44,6 +44,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/jwks",
 		"authz/client",
 		"authz/identity",
+		"authz/identity/oidc",
 		"internal/config",
 		"authz/accounts",
 		"authz/ratelimit",

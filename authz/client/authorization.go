@@ -23,8 +23,10 @@ type AuthorizationRequest struct {
 	// Resource and Scopes may be empty.
 	Resource string
 	Scopes   []string
-	// Nonce and Prompt are those of OpenID Connect, and may be empty.
-	Nonce, Prompt string
+	// Nonce, Prompt, MaxAge and ACRValues are those of OpenID Connect, and may be
+	// empty.
+	Nonce, Prompt, MaxAge string
+	ACRValues             []string
 }
 
 // URL returns the request to an authorization endpoint (RFC 6749 section 4.1.1,
@@ -35,9 +37,7 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 		return "", Errorf(ProviderUnusable, "malformed authorization_endpoint")
 	}
 	q := u.Query() // an endpoint may have its own (RFC 6749 section 3.1)
-	if r.Prompt != "" {
-		q.Set("prompt", r.Prompt)
-	}
+	setNonEmpty(q, "prompt", r.Prompt)
 	for name, value := range quirks.AuthorizeParams {
 		q.Set(name, value)
 	}
@@ -47,9 +47,9 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 	q.Set("state", r.State)
 	q.Set("code_challenge", oauth.CodeChallenge(r.Verifier))
 	q.Set("code_challenge_method", oauth.MethodS256)
-	if r.Nonce != "" {
-		q.Set("nonce", r.Nonce)
-	}
+	setNonEmpty(q, "nonce", r.Nonce)
+	setNonEmpty(q, "max_age", r.MaxAge)
+	setNonEmpty(q, "acr_values", strings.Join(r.ACRValues, " "))
 	for name, value := range map[string]string{"scope": quirks.joinScopes(r.Scopes), "resource": r.Resource} {
 		if q.Del(name); value != "" {
 			q.Set(name, value)
@@ -57,6 +57,12 @@ func (r *AuthorizationRequest) URL(endpoint string, quirks Quirks) (string, erro
 	}
 	u.RawQuery = q.Encode()
 	return u.String(), nil
+}
+
+func setNonEmpty(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
 }
 
 // OfflinePrompt returns the prompt without which offline_access is ignored

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -40,9 +41,23 @@ func (c *Client) reach(u *url.URL) *egress.Client {
 	return c.Guarded
 }
 
-// checkEndpoint judges an endpoint that we will call. Its address is judged
+// FetchJSON gets a JSON document that the configuration or the provider named, with
+// an access token unless that is empty.
+func (c *Client) FetchJSON(ctx context.Context, rawURL, accessToken string, limit int64) (*egress.Document, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, egress.ErrURL
+	}
+	authorization := ""
+	if accessToken != "" {
+		authorization = "Bearer " + accessToken
+	}
+	return c.reach(u).FetchJSONAs(ctx, rawURL, authorization, limit)
+}
+
+// CheckEndpoint judges an endpoint that we will call. Its address is judged
 // again when it is dialled.
-func (c *Client) checkEndpoint(endpoint string) error {
+func (c *Client) CheckEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || strings.Contains(endpoint, "#") {
 		return errors.New("malformed") // no fragment: RFC 6749 section 3.2
@@ -50,10 +65,10 @@ func (c *Client) checkEndpoint(endpoint string) error {
 	return c.reach(u).CheckURL(u)
 }
 
-// checkAuthorizationEndpoint judges the address that a browser is sent to:
+// CheckAuthorizationEndpoint judges the address that a browser is sent to:
 // https, or http where we would go ourselves, and never a scheme that a
 // browser runs instead of visiting.
-func (c *Client) checkAuthorizationEndpoint(endpoint string) error {
+func (c *Client) CheckAuthorizationEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || strings.Contains(endpoint, "#") {
 		return errors.New("malformed")

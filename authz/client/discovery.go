@@ -159,7 +159,7 @@ func isDown(err error) bool {
 
 // configuredProvider returns a provider without discovery.
 func (c *Client) configuredProvider(r Resource) (*Provider, error) {
-	if err := c.checkAuthorizationEndpoint(r.AuthorizationEndpoint); err != nil {
+	if err := c.CheckAuthorizationEndpoint(r.AuthorizationEndpoint); err != nil {
 		return nil, Errorf(ProviderUnusable, "authorization_endpoint: %w", err)
 	}
 	p := &Provider{KnownIssuer: r.Issuer != "", Resource: r.Identifier, ServerMetadata: oauth.ServerMetadata{

@@ -137,10 +137,10 @@ func (c *Client) checkMetadata(issuer string, m *oauth.ServerMetadata) error {
 	if !slices.Contains(m.CodeChallengeMethods, oauth.MethodS256) && !c.Quirks.AllowMissingPKCE {
 		return errors.New("it does not say that it supports PKCE with S256 (code_challenge_methods_supported)")
 	}
-	if err := c.checkAuthorizationEndpoint(m.AuthorizationEndpoint); err != nil {
+	if err := c.CheckAuthorizationEndpoint(m.AuthorizationEndpoint); err != nil {
 		return fmt.Errorf("authorization_endpoint: %w", err)
 	}
-	if err := c.checkEndpoint(m.TokenEndpoint); err != nil {
+	if err := c.CheckEndpoint(m.TokenEndpoint); err != nil {
 		return fmt.Errorf("token_endpoint: %w", err)
 	}
 	for name, endpoint := range map[string]string{
@@ -149,7 +149,7 @@ func (c *Client) checkMetadata(issuer string, m *oauth.ServerMetadata) error {
 		if endpoint == "" {
 			continue
 		}
-		if err := c.checkEndpoint(endpoint); err != nil {
+		if err := c.CheckEndpoint(endpoint); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

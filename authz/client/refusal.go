@@ -49,7 +49,7 @@ func (p Profile) ExchangeProblem(failure *TokenError, known Known) *Error {
 
 // AnswerProblem returns why a provider sent a person back without a code.
 func (p Profile) AnswerProblem(code string, known Known) *Error {
-	switch code = knownCode(code); code {
+	switch code = KnownCode(code); code {
 	case "access_denied":
 		return newError(Declined, nil)
 	case "server_error", "temporarily_unavailable":

@@ -88,11 +88,11 @@ func readRegistration(a *reply, asked clientMetadata) (*Registration, error) {
 	case a.status >= http.StatusInternalServerError || a.status == http.StatusTooManyRequests:
 		return nil, Errorf(ProviderDown, "registration: status %d", a.status)
 	case a.status != http.StatusCreated && a.status != http.StatusOK:
-		return nil, Errorf(NotRegistered, "registration refused: status %d %s; configure client_id", a.status, knownCode(m.Error))
+		return nil, Errorf(NotRegistered, "registration refused: status %d %s; configure client_id", a.status, KnownCode(m.Error))
 	case err != nil:
 		return nil, Errorf(ProviderUnusable, "registration: %w", err)
 	case m.ClientID == "" && m.Error != "":
-		return nil, Errorf(NotRegistered, "registration refused: %s; configure client_id", knownCode(m.Error))
+		return nil, Errorf(NotRegistered, "registration refused: %s; configure client_id", KnownCode(m.Error))
 	case m.ClientID == "" || len(m.ClientID) > maxClientIDLen || !visible(string(m.ClientID)) || !visible(m.Secret):
 		return nil, Errorf(ProviderUnusable, "registration: no usable client")
 	case m.RedirectURIs != nil && !slices.Contains(m.RedirectURIs, asked.RedirectURIs[0]):

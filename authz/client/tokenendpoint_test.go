@@ -102,7 +102,7 @@ func FuzzTokenReply(f *testing.F) {
 			if !errors.As(err, &failure) || failure.Failure < NotSent || failure.Failure > Unable {
 				t.Fatalf("error %v", err)
 			}
-			if failure.Code != knownCode(failure.Code) {
+			if failure.Code != KnownCode(failure.Code) {
 				t.Fatalf("code %q is the provider's", failure.Code)
 			}
 			return

@@ -53,7 +53,7 @@ func readTokens(r *reply) (*Tokens, error) {
 	m, err := parseTokenMembers(r)
 	if r.status/100 != 2 || err == nil && m.Error != "" {
 		// Some providers refuse with status 200.
-		code := knownCode(m.Error)
+		code := KnownCode(m.Error)
 		// An error that is no text, but an object, is the provider's all the same.
 		own := code == "" && (m.Error != "" || errors.Is(err, strictjson.ErrType))
 		return nil, &TokenError{Failure: Refused, Status: r.status, Code: code, OwnCode: own}
@@ -192,4 +192,6 @@ var codes = map[string]string{
 	"ratelimited": "temporarily_unavailable", "rate_limited": "temporarily_unavailable",
 }
 
-func knownCode(code string) string { return codes[code] }
+// KnownCode returns an error code of OAuth in the standard's spelling, or "" if it
+// is none: what else a provider writes stays with it.
+func KnownCode(code string) string { return codes[code] }

@@ -23,6 +23,16 @@ var (
 // ErrEnded is the error for a person who may not sign in any more where they did.
 var ErrEnded = errors.New("identity: the person may not sign in there any more")
 
+// Unavailable is the error for a place to sign in that does not answer, so that
+// nobody knows who a person is.
+type Unavailable struct{ Cause error }
+
+func (e *Unavailable) Error() string {
+	return "identity: where people sign in does not answer: " + e.Cause.Error()
+}
+
+func (e *Unavailable) Unwrap() error { return e.Cause }
+
 // Person is who somebody turned out to be where they signed in.
 type Person struct {
 	storage.Identity // with its Claims

@@ -45,6 +45,9 @@ type Method struct {
 	// else. It is independent of ExcludesStrangers: with a secret that everybody
 	// shares, people are let in and choose their names.
 	NameVerified bool
+	// NameShared tells that others may have the same name. It is for people to read,
+	// and servers are not told it as who somebody is.
+	NameShared bool
 	// SingleUse tells that nobody gets the same identity twice. Only the browser
 	// that it was given to knows such a person again.
 	SingleUse bool
@@ -54,6 +57,11 @@ type Method struct {
 	// Recheck is how long a grant is good after its person was last identified; 0
 	// sets no bound.
 	Recheck time.Duration
+	// Provider is the issuer of the identity provider at which people sign in, for
+	// the log.
+	Provider string
+	// RenewEvery is how often Renew is to be asked about a person.
+	RenewEvery time.Duration
 	// Messages tell people why they were not identified, by the Code of a Denied.
 	// The codes are fixed, so that no link to a page can put words on it.
 	Messages map[string]string
@@ -70,11 +78,16 @@ type Method struct {
 	Finish func(ctx context.Context, a Answer) (Person, error)
 	// Renew returns what is true of a person now, who signed in elsewhere and came
 	// back with a Secret; with another Secret if theirs is used up. ErrEnded tells
-	// that they may not sign in there any more, any other error that it is not known.
+	// that they may not sign in there any more, any other error that it is not known. The
+	// Person is returned with every error, too: the Secret may have changed.
 	Renew func(ctx context.Context, p Person) (Person, error)
 	// Logout returns whom a logout token is about, by which an identity provider
 	// tells that a person signed out there (OpenID Connect Back-Channel Logout).
 	Logout func(ctx context.Context, token string) (Logout, error)
+
+	// SignOutURL returns where people can sign out at the identity provider, from
+	// where they come back to an address; false if they cannot.
+	SignOutURL func(returnTo string) (string, bool)
 
 	// Current returns whom a request for a page is from. It is for a method that
 	// another handler carries out, for each request: an identity of it is good
@@ -85,6 +98,9 @@ type Method struct {
 	// SharedProof is the Proof of all identities of this kind, if they have the
 	// same. One that has another is not valid.
 	SharedProof string
+	// Basis stands for what decides Valid. With another one, identities that were
+	// valid may not be.
+	Basis string
 	// Listed returns the identities that the configuration lists, by subject.
 	Listed func() map[string]Listed
 	// MayUse reports whether an identity may use an MCP server.
@@ -143,10 +159,17 @@ type Denied struct {
 	// keep a right one from passing, so that nobody is locked out by what others
 	// send, and so does not protect a secret short enough to be guessed.
 	Guess bool
-	Cause error // logged, never shown
+	// Operator tells that it is the operator who has to do something about it.
+	Operator bool
+	Cause    error // logged, never shown
 }
 
-func (d *Denied) Error() string { return "identity: not identified: " + d.Code }
+func (d *Denied) Error() string {
+	if d.Cause != nil {
+		return "identity: not identified: " + d.Code + ": " + d.Cause.Error()
+	}
+	return "identity: not identified: " + d.Code
+}
 
 func (d *Denied) Unwrap() error { return d.Cause }
 

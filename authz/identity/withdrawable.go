@@ -22,13 +22,16 @@ func (l Listed) Covers(other Listed) bool {
 }
 
 // Bases returns what identities rest on besides being listed, in order: their
-// kinds, each with the SharedProof if it has one.
+// kinds, each with the SharedProof and the Basis if it has them.
 func (ms Methods) Bases() []string {
 	var bases []string
 	for _, m := range ms {
 		basis := string(m.Kind)
 		if m.SharedProof != "" {
 			basis += " " + m.SharedProof
+		}
+		if m.Basis != "" {
+			basis += " " + m.Basis
 		}
 		bases = append(bases, basis)
 	}

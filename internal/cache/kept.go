@@ -36,6 +36,13 @@ func (k *Kept[T]) Peek() (T, bool) {
 	return k.value, k.has && k.Now().Before(k.fetched.Add(k.Fresh))
 }
 
+// Last returns the value that was fetched last, if there is one.
+func (k *Kept[T]) Last() (value T, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.value, k.has
+}
+
 // Get returns the value, which it fetches if it is not there or not fresh.
 func (k *Kept[T]) Get(ctx context.Context) (T, error) {
 	if value, fresh := k.Peek(); fresh {

@@ -183,6 +183,11 @@ type Document struct {
 // FetchJSON gets a JSON document of at most limit bytes. Anything but a 200
 // with a JSON media type is an error.
 func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Document, error) {
+	return c.FetchJSONAs(ctx, rawURL, "", limit)
+}
+
+// FetchJSONAs is FetchJSON with an Authorization header, unless that is empty.
+func (c *Client) FetchJSONAs(ctx context.Context, rawURL, authorization string, limit int64) (*Document, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
@@ -190,6 +195,9 @@ func (c *Client) FetchJSON(ctx context.Context, rawURL string, limit int64) (*Do
 		return nil, ErrURL
 	}
 	req.Header.Set("Accept", "application/json")
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 	resp, err := c.connect(req)
 	if errors.Is(err, ErrURL) || errors.Is(err, ErrAddress) {
 		return nil, err
