@@ -27,8 +27,9 @@ type AuthStore interface {
 	// ErrNotFound if there is none.
 	DeleteClient(ctx context.Context, id string, now time.Time) (Revocation, error)
 
-	// SaveFlow stores who the person is, unless the flow was submitted.
-	// It answers OK or Submitted. What somebody else, or the same person by
+	// SaveFlow stores who the person is, unless the flow was submitted, or they
+	// are known by a session that is not theirs or has ended.
+	// It answers OK, Submitted or SignedOut. What somebody else, or the same person by
 	// another proof, connected in the flow before is removed, as are their
 	// connect states; its OnExpiry is queued.
 	SaveFlow(ctx context.Context, f Flow, now time.Time) (Verdict, error)
@@ -42,8 +43,9 @@ type AuthStore interface {
 	//              bounds how many are kept so.
 	//   Submitted  it was submitted before.
 	//   Unknown    there is no such flow, or it has expired.
-	//   Changed    the flow's identity or connections are not those that the
-	//              person saw, or what the owner had is not.
+	//   Changed    the flow's identity, session or connections are not those that
+	//              the person saw, or what the owner had is not.
+	//   SignedOut  the session by which the person is known has ended.
 	SubmitFlow(ctx context.Context, s Submission) (Verdict, error)
 	// EndFlows ends the pending flows of a subject: each is as if nobody had
 	// said yet who they are. What was connected in it is removed, with its

@@ -14,10 +14,21 @@ type Flow struct {
 	Identity Identity `json:"identity"`
 	// Browser is the hash of the cookie that binds the flow to one browser.
 	Browser Hash `json:"browser,omitzero"`
+	// Session is the browser session by which the person is known; zero if they
+	// said in the flow who they are. The flow is worth nothing without it.
+	Session Hash `json:"session,omitzero"`
 	// Submitted marks a flow that ended in a grant or a refusal. It stays
 	// until ExpiresAt so that a second submit is told apart from an expired one.
 	Submitted bool      `json:"submitted"`
 	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// KnownBy is the session that the flow is worth nothing without, or nil.
+func (f Flow) KnownBy() *Authentication {
+	if f.Session == (Hash{}) {
+		return nil
+	}
+	return &Authentication{Identity: f.Identity, Session: f.Session}
 }
 
 // Submission ends a flow.
@@ -26,8 +37,10 @@ type Submission struct {
 	Issuer string
 	// Identity is whom the person saw on the page they submitted.
 	Identity Identity
-	Grant    *Grant // nil when the person refused
-	Code     *Code  // nil when the person refused
+	// Session is that of the flow.
+	Session Hash
+	Grant   *Grant // nil when the person refused
+	Code    *Code  // nil when the person refused
 	// Adopt are the connections made in this flow, sealed anew for their
 	// owner. Each has the ID of the one that it replaces or, where the owner has
 	// none for the server, of the flow's. Revision is the one of the flow's
@@ -47,7 +60,7 @@ type Submission struct {
 
 var (
 	errSubmission = errors.New("storage: a submission needs both grant and code, or neither, that belong together and to whom it shows")
-	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission")
+	errBrowser    = errors.New("storage: only whoever approves is signed in with the submission, and not who was already")
 	errAdopt      = errors.New("storage: what a flow connected goes, once per server, to the subject that submits it")
 )
 
@@ -57,7 +70,7 @@ func (sub Submission) Check() error {
 	if (sub.Grant == nil) != (sub.Code == nil) || sub.Grant != nil && (sub.Code.GrantID != sub.Grant.ID || !sub.Grant.Identity.Same(sub.Identity)) {
 		return errSubmission
 	}
-	if b := sub.Browser; b != nil && (sub.Grant == nil || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
+	if b := sub.Browser; b != nil && (sub.Grant == nil || sub.Session != (Hash{}) || b.Issuer != sub.Issuer || !b.Identity.Same(sub.Identity)) {
 		return errBrowser
 	}
 	return sub.checkAdopt()

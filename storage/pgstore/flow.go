@@ -15,21 +15,27 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 		var b []byte
 		t.query(one(&b), `insert into {}flows (id, of_subject, browser, keep_until, body) values ($1, '', '', 0, '')
 			on conflict (id) do update set id = excluded.id returning body`, []byte(f.ID))
+		known := holds{Authentication: f.KnownBy()}
+		lockHolds(t, &known)
 		if err := t.send(); err != nil {
 			return storage.Unknown, err
 		}
-		if len(b) > 0 {
-			old, found, err := s.liveFlow(b, now)
-			if err != nil {
+		if len(b) == 0 {
+			b = nil
+		}
+		old, found, err := s.liveFlow(b, now)
+		switch {
+		case err != nil:
+			return storage.Unknown, err
+		case found && old.Submitted:
+			return storage.Submitted, nil
+		}
+		if there, err := t.hold(known, f.Issuer, now); !there || err != nil {
+			return storage.SignedOut, err
+		}
+		if found && !old.Identity.Same(f.Identity) {
+			if err := endFlows(t, []storage.Flow{old}, now); err != nil {
 				return storage.Unknown, err
-			}
-			if found && old.Submitted {
-				return storage.Submitted, nil
-			}
-			if found && !old.Identity.Same(f.Identity) {
-				if err := endFlows(t, []storage.Flow{old}, now); err != nil {
-					return storage.Unknown, err
-				}
 			}
 		}
 		return storage.OK, putFlow(t, f)

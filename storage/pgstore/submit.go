@@ -15,6 +15,7 @@ import (
 type submission struct {
 	storage.Submission
 	flow    owned
+	known   holds
 	made    [][]byte // connected in the flow
 	owned   []*connected
 	client  []byte
@@ -43,6 +44,8 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 func lockSubmission(t *tx, in *submission) {
 	t.query(one(&in.flow.body), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
 	t.query(one(&in.flow.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(in.FlowID))
+	in.known.Authentication = storage.Flow{Identity: in.Identity, Session: in.Session}.KnownBy()
+	lockHolds(t, &in.known)
 	if in.Browser != nil {
 		in.browser = lookAtBrowser(t, *in.Browser)
 	}
@@ -86,8 +89,11 @@ func submit(t *tx, in *submission) (storage.Verdict, error) {
 		return storage.Unknown, nil
 	case f.Submitted:
 		return storage.Submitted, nil
-	case !f.Identity.Same(in.Identity):
+	case !f.Identity.Same(in.Identity) || f.Session != in.Session:
 		return storage.Changed, nil
+	}
+	if there, err := t.hold(in.known, in.Issuer, in.Now); !there || err != nil {
+		return storage.SignedOut, err
 	}
 	made, err := t.liveConnections(in.made, in.Issuer, storage.FlowOwner(in.FlowID), in.Now)
 	if err != nil {

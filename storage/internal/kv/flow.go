@@ -19,6 +19,9 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 		if old.Submitted {
 			return storage.Submitted, nil
 		}
+		if there, err := holds(tx, f.Issuer, f.KnownBy(), now); !there || err != nil {
+			return storage.SignedOut, err
+		}
 		if err == nil && !old.Identity.Same(f.Identity) {
 			if err := endFlow(tx, old, now); err != nil {
 				return storage.Unknown, err

@@ -28,8 +28,11 @@ func submitFlow(tx Tx, sub storage.Submission) (storage.Verdict, error) {
 		return storage.Unknown, nil
 	case f.Submitted:
 		return storage.Submitted, nil
-	case !f.Identity.Same(sub.Identity):
+	case !f.Identity.Same(sub.Identity) || f.Session != sub.Session:
 		return storage.Changed, nil
+	}
+	if there, err := holds(tx, f.Issuer, f.KnownBy(), sub.Now); !there || err != nil {
+		return storage.SignedOut, err
 	}
 	connected, known, err := flowConnections(tx, sub)
 	if err != nil {

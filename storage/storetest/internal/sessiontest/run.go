@@ -19,5 +19,6 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		"submit in a browser": submitBrowserTests,
 		"authentication":      authenticationTests,
 		"end flow":            endFlowTests,
+		"known":               knownTests,
 	}, func(t *testing.T) *fixture { return &fixture{suite.NewConnections(t, open(t))} })
 }
