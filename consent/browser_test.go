@@ -90,10 +90,27 @@ func hiddenFields(t *testing.T, page *httptest.ResponseRecorder, path string) ur
 	return oauthtest.ReadPage(t, &url.URL{}, page.Body.String()).Hidden(path)
 }
 
+// choose opens the identity page as somebody who may be known already.
+func (b *browser) choose(identityURL string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.open(withMore(identityURL, "choose", "1"))
+}
+
+// remembered goes from the client's link to the page for somebody who need not
+// sign in again.
+func (b *browser) remembered(name string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	page := b.follow(b.open(b.start()))
+	if !strings.Contains(shows(page), "Continue as "+name) {
+		b.t.Fatalf("%s is not known:\n%s", name, shows(page))
+	}
+	return page
+}
+
 // signIn goes from the client's link to the services page, as user.
 func (b *browser) signIn(user string) *httptest.ResponseRecorder {
 	b.t.Helper()
-	w := b.press(b.open(b.start()), userIDPath, url.Values{"user_id": {user}})
+	w := b.press(b.choose(b.start()), userIDPath, url.Values{"user_id": {user}})
 	if w.Code != http.StatusSeeOther {
 		b.t.Fatalf("identity: %d\n%s", w.Code, shows(w))
 	}

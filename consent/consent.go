@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -95,14 +96,15 @@ func newConsent(d Deps, b broker) *Consent {
 		web: web, issuer: cfg.Issuer, pending: d.Logins, limits: as.Attempts,
 		cookies: stateCookies{prefix: "mcp_login_", secure: isHTTPS(cfg.Issuer)},
 	}
-	identityPage := &identityPage{web: web, flows: as.Flows, connections: connections, signIn: signIn, logins: logins, describer: describer}
+	people := &known.People{Site: cfg, Sessions: as.Sessions, Flows: as.Flows, Grants: as.Grants, Limits: as.Attempts}
+	identityPage := &identityPage{web: web, flows: as.Flows, known: people, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	signInPage := &signInPage{web: web, sessions: as.Sessions, links: as.Links, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	targets := &targets{cfg: cfg, text: text, policy: as.Policy, links: as.Links, connections: connections}
 	return &Consent{
 		requests:    &requests{web: web, flows: as.Flows, sessions: as.Sessions, grants: as.Grants, cfg: cfg},
 		connections: connections,
 		identity:    identityPage,
-		services:    &servicesPage{web: web, flows: as.Flows, connections: connections, describer: describer},
+		services:    &servicesPage{web: web, flows: as.Flows, known: people, connections: connections, describer: describer},
 		signIn:      signInPage,
 		login:       &loginCallback{logins: logins, signIn: signIn, flows: as.Flows, identity: identityPage, signInPage: signInPage},
 		account: &accountPage{
@@ -111,7 +113,7 @@ func newConsent(d Deps, b broker) *Consent {
 			flash: flash.CookieOf(cfg.Issuer, "account"),
 		},
 		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
-		flowConnect: &flowConnect{web: web, flows: as.Flows, connections: connections, describer: describer},
+		flowConnect: &flowConnect{web: web, flows: as.Flows, known: people, connections: connections, describer: describer},
 		targets:     targets,
 		connector:   connector,
 		callback:    &callback{web: web, sessions: as.Sessions, broker: b, connector: connector, cookies: cookies, cfg: cfg},

@@ -12,7 +12,8 @@
 // appears as cleaned, clearly marked text, never as a link or an image; what a
 // provider says does not appear at all.
 //
-//	GET  /oauth/consent       who are you? ─▶ POST consent/<form of an identity.Method> ─▶ 303
+//	GET  /oauth/consent       known already? ─▶ 303 to the next page
+//	                          who are you? ─▶ POST consent/<form of an identity.Method> ─▶ 303
 //	                          └ of one that redirects ─▶ 303 there ─▶ GET /oauth/login/callback/<form> ─▶ 303
 //	GET  /oauth/consent/mcps  what may it do? ─▶ POST upstream/authorize ─▶ 303 to a provider, or to the key page
 //	                          └────────────────▶ POST consent/submit

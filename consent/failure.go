@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 )
 
@@ -41,6 +42,14 @@ func changed(t *pages.Text, f *flows.Flow) *failure {
 		backTo(pageURL(servicesPath, f, "")).because(flows.ErrChanged)
 	failed.Title = t.ChangedTitle
 	return failed
+}
+
+// flowChanged is changed if that is what an error says, else the error.
+func flowChanged(t *pages.Text, f *flows.Flow, err error) error {
+	if errors.Is(err, flows.ErrChanged) {
+		return changed(t, f)
+	}
+	return err
 }
 
 // signedOut refuses what only people who are signed in may do.
@@ -77,7 +86,7 @@ func explain(t *pages.Text, err error) *failure {
 	if errors.As(err, &own) {
 		return own
 	}
-	for _, known := range []struct {
+	for _, row := range []struct {
 		err     error
 		status  int
 		message string
@@ -93,11 +102,12 @@ func explain(t *pages.Text, err error) *failure {
 		{server.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
 		{server.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
 		{server.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
+		{known.ErrTooMany, http.StatusTooManyRequests, t.TooManySignIns, ""},
 		{identity.ErrLoginEnded, http.StatusBadRequest, t.LoginEnded, t.LoginNext},
 		{identity.ErrLoginOtherBrowser, http.StatusForbidden, t.OtherBrowser, t.LoginNext},
 	} {
-		if errors.Is(err, known.err) {
-			return refuse(known.status, known.message).next(known.next).because(err)
+		if errors.Is(err, row.err) {
+			return refuse(row.status, row.message).next(row.next).because(err)
 		}
 	}
 	var e *oauth.Error

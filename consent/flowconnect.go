@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -18,6 +19,7 @@ type flowConnect struct {
 	*web
 	*describer
 	flows       *flows.Flows
+	known       *known.People
 	connections *connections
 }
 
@@ -26,6 +28,9 @@ type flowConnect struct {
 // asked of the provider (MCP security best practices, confused deputy).
 func (p *flowConnect) accept(connect connectHandler) flowHandler {
 	return func(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
+		if err := p.known.Adopt(r, f); err != nil {
+			return flowChanged(p.text, f, err)
+		}
 		c, err := p.target(r, f, r.PostForm)
 		if err != nil {
 			return err

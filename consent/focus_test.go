@@ -1,9 +1,11 @@
 package consent
 
 import (
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -71,7 +73,11 @@ func TestFocusAfterSigningIn(t *testing.T) {
 
 	flowID := mustParse(t, b.start()).Query().Get("flow_id")
 	page = b.follow(b.open(flowConnectPath + "?mcp_client_id=github&flow_id=" + flowID))
-	page = b.follow(page)
+	if label, n := inFocus(page); label != "Connect github" || n != 1 {
+		t.Errorf("of whoever is known, %d in focus: %q", n, label)
+	}
+	notYou := regexp.MustCompile(`href="([^"]+)">Not you`).FindStringSubmatch(shows(page))
+	page = b.open(html.UnescapeString(notYou[1]))
 	page = b.follow(b.press(page, userIDPath, url.Values{"user_id": {"bob"}}))
 	if label, n := inFocus(page); label != "Connect github" || n != 1 {
 		t.Errorf("%d in focus: %q", n, label)

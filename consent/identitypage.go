@@ -7,6 +7,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -29,32 +31,61 @@ type identityPage struct {
 	*web
 	*describer
 	flows       *flows.Flows
+	known       *known.People
 	connections *connections
 	signIn      *signIn
 	logins      *logins
 }
 
 // show asks who the person is. The page is shown even if there is only one
-// answer: nothing happens before a person pressed a button.
+// answer: nothing happens before a person pressed a button. Whoever is known goes
+// on to what is asked of them, unless they want to be somebody else.
 func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
-	t := p.pages.Text()
+	t, query := p.pages.Text(), r.URL.Query()
+	who, err := p.known.In(r, f)
+	if err != nil {
+		return err
+	}
+	if who != nil && query.Get("choose") == "" && query.Get("error") == "" {
+		p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", p.connections.serverID(query.Get("focus"))))
+		return nil
+	}
 	hidden := fieldsOf(f)
-	hidden.Focus = p.connections.serverID(r.URL.Query().Get("focus"))
+	hidden.Focus = p.connections.serverID(query.Get("focus"))
 	return p.pages.Render(w, http.StatusOK, "identity", struct {
 		pages.Frame
 		fields
 		prompts
-		Client clientView
-		Lead   string
-		Notice notice
+		Client   clientView
+		Lead     string
+		Notice   notice
+		SignedIn *signedInView
 	}{
-		Frame:   p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
-		fields:  hidden,
-		prompts: promptsOf(r, p.cfg.SignIn, true),
-		Client:  p.client(f),
-		Lead:    t.IdentityLead,
-		Notice:  p.notice(r),
+		Frame:    p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
+		fields:   hidden,
+		prompts:  promptsOf(r, p.cfg.SignIn, true),
+		Client:   p.client(f),
+		Lead:     t.IdentityLead,
+		Notice:   p.notice(r),
+		SignedIn: p.signedIn(f, who),
 	})
+}
+
+// signedInView tells whoever is about to be somebody else in a browser who is
+// signed in there, what becomes of that, and the way back.
+type signedInView struct{ Text, Button, URL string }
+
+func (p *identityPage) signedIn(f *flows.Flow, who *sessions.Known) *signedInView {
+	if who == nil || p.known.OnlyMethod() != nil {
+		return nil
+	}
+	t := p.pages.Text()
+	name, _ := p.person(who.Identity)
+	return &signedInView{
+		Text:   fmt.Sprintf(t.SignedInAs, name, date(who.Until)),
+		Button: fmt.Sprintf(t.ContinueAs, name),
+		URL:    pageURL(servicesPath, f, ""),
+	}
 }
 
 // accept takes the form of a method.

@@ -20,7 +20,7 @@ func TestIdentityPageShowsWhatIsConfigured(t *testing.T) {
 		t.Run(string(only), func(t *testing.T) {
 			s := newSite(t, func(c *config.Site) { c.SignIn = identity.Methods{*c.SignIn.Of(string(only))} })
 			s.user = "alice"
-			page := s.get("/oauth/consent?flow_id=sealed").Body.String()
+			page := s.get("/oauth/consent?flow_id=sealed&choose=1").Body.String()
 			for kind, form := range forms {
 				if got := strings.Contains(page, form); got != (kind == only) {
 					t.Errorf("form of %s on the page: %v", kind, got)

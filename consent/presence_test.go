@@ -55,7 +55,7 @@ func (b *browser) identify(key string) (identityURL string, services *httptest.R
 
 func (b *browser) identifyAt(identityURL, key string) *httptest.ResponseRecorder {
 	b.t.Helper()
-	return b.follow(b.press(b.open(identityURL), keyPath, url.Values{"vk": {key}}))
+	return b.follow(b.press(b.choose(identityURL), keyPath, url.Values{"vk": {key}}))
 }
 
 func (b *browser) signOut() {
@@ -80,6 +80,10 @@ func startedConnects() map[string]func(*browser) *httptest.ResponseRecorder {
 			id := firstAlice.Identity()
 			page := b.open(strings.TrimPrefix(b.as.Links.URL(id, "notion"), "https://mcp.example.com"))
 			return b.press(page, accountConnectPath, nil)
+		},
+		"flow of whoever is known": func(b *browser) *httptest.ResponseRecorder {
+			b.account(oldKey)
+			return b.press(b.remembered("alice"), flowConnectPath, pressNotion)
 		},
 		"flow": func(b *browser) *httptest.ResponseRecorder {
 			b.account(oldKey)

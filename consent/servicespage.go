@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,8 +10,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // servicesPage is where the person in a flow decides what the client may do.
@@ -20,6 +22,7 @@ type servicesPage struct {
 	*web
 	*describer
 	flows       *flows.Flows
+	known       *known.People
 	connections *connections
 }
 
@@ -36,6 +39,13 @@ type serverView struct {
 // show asks what the client may do, and lets the person connect what it needs
 // for that.
 func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
+	who, err := p.known.In(r, f)
+	if err != nil {
+		return err
+	}
+	if f.Identity == nil && who != nil {
+		f.Identity = &who.Identity // for this page; see known.Adopt
+	}
 	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
 		query := r.URL.Query()
 		p.pages.Redirect(w, pageURL(server.ConsentPath, f, query.Get("error"), "focus", p.connections.serverID(query.Get("focus"))))
@@ -55,6 +65,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Lead                                   string
 		Notice                                 notice
 		Identity, Proof, IdentityDigest, Stays string
+		Browser, Approve                       string
 		ChangeURL, AccountURL, ConnectURL      string
 		Servers                                []serverView
 		Choose, Declared, Connects             bool
@@ -68,7 +79,9 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Proof:          proof,
 		IdentityDigest: identity.FormValue(*f.Identity),
 		Stays:          p.lifetime(f.Client),
-		ChangeURL:      pageURL(server.ConsentPath, f, ""),
+		Browser:        p.browser(*f.Identity, who),
+		Approve:        p.approveButton(name, who),
+		ChangeURL:      p.changeURL(r, f),
 		AccountURL:     accountPath,
 		ConnectURL:     flowConnectPath,
 		Servers:        servers,
@@ -76,6 +89,37 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Declared:       !p.cfg.SignIn.NameVerified(*f.Identity),
 		Connects:       slices.ContainsFunc(servers, func(s serverView) bool { return s.Connection != nil }),
 	})
+}
+
+// browser tells how long the browser stays signed in.
+func (p *servicesPage) browser(id storage.Identity, who *sessions.Known) string {
+	t := p.pages.Text()
+	switch m := p.cfg.SignIn.Of(id.Kind); {
+	case m != nil && m.Current != nil:
+		return "" // another handler decides
+	case who != nil:
+		return fmt.Sprintf(t.StaysSignedIn, date(who.Until))
+	case m != nil && m.SingleUse:
+		return fmt.Sprintf(t.KnowsAgain, t.Duration(sessions.Lifetime))
+	default:
+		return fmt.Sprintf(t.SignsIn, t.Duration(sessions.Lifetime))
+	}
+}
+
+func (p *servicesPage) approveButton(name string, who *sessions.Known) string {
+	t := p.pages.Text()
+	if who == nil {
+		return t.Approve
+	}
+	return fmt.Sprintf(t.ContinueAs, name)
+}
+
+// changeURL leads to where the person can be somebody else, if they can.
+func (p *servicesPage) changeURL(r *http.Request, f *flows.Flow) string {
+	if p.known.OnlyMethod() != nil {
+		return ""
+	}
+	return pageURL(server.ConsentPath, f, "", "choose", "1", "focus", p.connections.serverID(r.URL.Query().Get("focus")))
 }
 
 // servers lists what the person can grant. What the client asked for is chosen
@@ -104,6 +148,9 @@ func (p *servicesPage) servers(r *http.Request, f *flows.Flow, statuses map[stri
 // submit ends the flow as the person decided, and sends the browser back to
 // the client. It grants only to the identity that the page showed.
 func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
+	if err := p.known.Adopt(r, f); err != nil {
+		return flowChanged(p.pages.Text(), f, err)
+	}
 	if f.Identity == nil {
 		p.pages.Redirect(w, pageURL(server.ConsentPath, f, ""))
 		return nil
@@ -120,10 +167,7 @@ func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.F
 	default:
 		return refuse(http.StatusBadRequest, p.pages.Text().BadRequest)
 	}
-	if errors.Is(err, flows.ErrChanged) {
-		return changed(p.pages.Text(), f)
-	}
-	return err
+	return flowChanged(p.pages.Text(), f, err)
 }
 
 func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
@@ -141,22 +185,12 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 			"server", missing, "chosen", chosenIDs(p.flows.Servers(f), resources)))
 		return nil
 	}
-	url, err := p.end(w, r, f, flows.Approval{Resources: resources, Connected: connected(statuses)})
+	url, err := p.flows.ApproveAndSignIn(w, r, f, flows.Approval{Resources: resources, Connected: connected(statuses)})
 	if err != nil {
 		return err
 	}
 	p.pages.Redirect(w, url)
 	return nil
-}
-
-// end ends the flow with a grant. Where people connect something, it signs them
-// in to the account and connect pages too: a link to connect must find whom it
-// was made for. Elsewhere a browser session would serve nobody.
-func (p *servicesPage) end(w http.ResponseWriter, r *http.Request, f *flows.Flow, a flows.Approval) (string, error) {
-	if p.connections.broker == nil {
-		return p.flows.Approve(r.Context(), f, a)
-	}
-	return p.flows.ApproveAndSignIn(w, r, f, a)
 }
 
 // missing returns a server that the person chose and must connect first, if

@@ -21,7 +21,7 @@ func TestServicesPage(t *testing.T) {
 	for _, want := range []string{
 		"Notion", "mcp.example.com/mcp/notion", "github", "mcp.example.com/mcp/github",
 		"Change pages", "<code>pages:write</code>", "<code>mcp:use</code>", "app.example", "Not verified",
-		"alice", "user ID, not verified", `href="/oauth/consent?flow_id=sealed"`, "Access ends after 1 day.",
+		"alice", "user ID, not verified", `href="/oauth/consent?choose=1&amp;flow_id=sealed"`, "Access ends after 1 day.",
 		`value="approve"`, `value="deny"`,
 	} {
 		if !strings.Contains(page, want) {

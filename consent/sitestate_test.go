@@ -174,3 +174,13 @@ func (s *site) connected(owner, server string, state storage.ConnectionState, sc
 	}
 	s.broker.connected(owner, server, state, scopes...)
 }
+
+// wasSignedIn signs somebody in whom the site does not know any more.
+func (s *site) wasSignedIn(id storage.Identity) {
+	s.t.Helper()
+	signIn, cookie := s.as.Sessions.Begin(httptest.NewRequest(http.MethodPost, "/", nil), id)
+	if err := s.store.CreateBrowserSession(s.t.Context(), signIn); err != nil {
+		s.t.Fatal(err)
+	}
+	s.session = cookie.Value
+}

@@ -56,6 +56,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/flows",
 		"authz/server",
 		"consent/flash",
+		"consent/known",
 		"consent/pages",
 		"consent/landing",
 		"consent",

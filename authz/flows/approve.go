@@ -40,10 +40,14 @@ func (fs *Flows) Approve(ctx context.Context, f *Flow, a Approval) (string, erro
 }
 
 // ApproveAndSignIn is Approve and, in the same transaction, SignIn: the grant
-// and the browser session are there both or neither.
+// and the browser session are there both or neither. Whoever was signed in
+// already stays so, for no longer than before.
 func (fs *Flows) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flow, a Approval) (string, error) {
 	if f.Identity == nil {
 		return "", ErrInvalid
+	}
+	if f.IsRemembered() {
+		return fs.approve(r.Context(), f, a, nil)
 	}
 	browser, cookie := fs.deps.Sessions.Begin(r, *f.Identity)
 	target, err := fs.approve(r.Context(), f, a, &browser)
@@ -116,7 +120,7 @@ func (fs *Flows) Deny(ctx context.Context, f *Flow) (string, error) {
 // submit ends the flow, once, with what s has of a grant. What the person
 // connected in it becomes theirs with the grant; without one, it is removed.
 func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) error {
-	s.FlowID, s.Issuer, s.Identity = f.ID, fs.deps.Config.Issuer, *f.Identity
+	s.FlowID, s.Issuer, s.Identity, s.Session = f.ID, fs.deps.Config.Issuer, *f.Identity, f.session
 	policy := fs.deps.Config.Registration
 	s.KeepClient = usedLifetime
 	if !fs.deps.Config.SignIn.ExcludesStrangers(*f.Identity) {
@@ -140,7 +144,7 @@ func (fs *Flows) submit(ctx context.Context, f *Flow, s storage.Submission) erro
 		return nil
 	case storage.Submitted:
 		return ErrSubmitted
-	case storage.Changed:
+	case storage.Changed, storage.SignedOut:
 		return ErrChanged
 	}
 	return ErrExpired

@@ -42,6 +42,7 @@ type Flow struct {
 	Identity *storage.Identity
 
 	browser storage.Hash // of the cookie that it is bound to
+	session storage.Hash // by which the person is known; zero if they said who they are
 	address string       // where the request that opened it came from
 }
 
@@ -69,6 +70,10 @@ type sealedFlow struct {
 	Browser     []byte   `json:"b"` // hash of the cookie
 	ExpiresAt   int64    `json:"e"`
 }
+
+// IsRemembered reports whether the person did not say who they are in the flow,
+// but is known by the browser's session.
+func (f *Flow) IsRemembered() bool { return f.session != storage.Hash{} }
 
 // Authentication is who is signed in, and where. There is none before Identify.
 func (f *Flow) Authentication() storage.Authentication {

@@ -151,9 +151,19 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	case stored.Submitted:
 		return nil, ErrSubmitted
 	case fs.deps.Policy.Allows(stored.Identity):
-		f.Identity = &stored.Identity
+		return f, fs.setIdentity(r.Context(), f, stored)
 	}
 	return f, nil
+}
+
+// setIdentity tells the flow whose it is. Somebody who is known by a session is
+// not once that has ended.
+func (fs *Flows) setIdentity(ctx context.Context, f *Flow, stored storage.Flow) error {
+	if known, err := fs.deps.Sessions.KnownStill(ctx, stored); err != nil || !known {
+		return err
+	}
+	f.Identity, f.session = &stored.Identity, stored.Session
+	return nil
 }
 
 // client returns the client of a flow, unless it became another since it
@@ -193,20 +203,33 @@ func (fs *Flows) Servers(f *Flow) []*config.Server {
 	return offered
 }
 
-// Identify records who the person is.
+// Identify records who the person is, who just said or proved it.
 func (fs *Flows) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
+	return fs.identify(ctx, f, id, storage.Hash{})
+}
+
+// Remember records who the person is, who is known by the browser's session. The
+// flow ends with that.
+func (fs *Flows) Remember(ctx context.Context, f *Flow, k *sessions.Known) error {
+	return fs.identify(ctx, f, k.Identity, k.Session)
+}
+
+func (fs *Flows) identify(ctx context.Context, f *Flow, id storage.Identity, session storage.Hash) error {
 	if !fs.deps.Policy.Allows(id) {
 		return ErrInvalid
 	}
 	verdict, err := fs.deps.Store.SaveFlow(ctx, storage.Flow{
-		ID: f.ID, Issuer: fs.deps.Config.Issuer, Identity: id, Browser: f.browser, ExpiresAt: f.ExpiresAt,
+		ID: f.ID, Issuer: fs.deps.Config.Issuer, Identity: id, Browser: f.browser, Session: session, ExpiresAt: f.ExpiresAt,
 	}, fs.deps.Now())
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	if verdict != storage.OK {
-		return ErrSubmitted
+	switch verdict {
+	case storage.OK:
+		f.Identity, f.session = &id, session
+		return nil
+	case storage.SignedOut:
+		return ErrChanged
 	}
-	f.Identity = &id
-	return nil
+	return ErrSubmitted
 }

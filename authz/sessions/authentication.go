@@ -33,7 +33,10 @@ func (ss *Sessions) stillSignedIn(r *http.Request, p storage.Authentication) (bo
 	now := ss.now()
 	if p.FlowID != "" {
 		f, err := ss.store.Flow(r.Context(), p.FlowID, now)
-		return err == nil && f.Issuer == ss.cfg.Issuer && !f.Submitted && f.Identity.Same(p.Identity), unlessNotFound(err)
+		if err != nil || f.Issuer != ss.cfg.Issuer || f.Submitted || !f.Identity.Same(p.Identity) {
+			return false, unlessNotFound(err)
+		}
+		return ss.KnownStill(r.Context(), f)
 	}
 	secret := ss.cookies.Secret(r, ss.cookies.session())
 	if secret == "" || storage.HashOf(secret) != p.Session {

@@ -13,8 +13,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// browserSessionLifetime is how long a browser stays signed in.
-const browserSessionLifetime = 30 * 24 * time.Hour
+// Lifetime is how long a browser stays signed in.
+const Lifetime = 30 * 24 * time.Hour
 
 // Errors of a browser session.
 var (
@@ -79,12 +79,11 @@ func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, erro
 	if !pageLoad && !CarriesCSRFToken(r, s.CSRFToken) {
 		return nil, ErrForged
 	}
-	stored, err := ss.store.BrowserSession(r.Context(), s.hash, ss.now())
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-	case err != nil:
-		return nil, oauth.Unavailable(err)
-	case stored.Issuer == ss.cfg.Issuer && ss.policy.Allows(stored.Identity):
+	stored, err := ss.stored(r.Context(), s.hash)
+	if err != nil {
+		return nil, err
+	}
+	if stored != nil {
 		s.Identity = &stored.Identity
 	}
 	return s, nil
@@ -111,7 +110,7 @@ func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.SignIn,
 	s := storage.SignIn{
 		BrowserSession: storage.BrowserSession{
 			Hash: storage.HashOf(secret), Issuer: ss.cfg.Issuer, Identity: id,
-			CreatedAt: now, ExpiresAt: now.Add(browserSessionLifetime),
+			CreatedAt: now, ExpiresAt: now.Add(Lifetime),
 		},
 		Flows: ss.cookies.flows(r), EndsOthers: true,
 	}
@@ -124,7 +123,7 @@ func (ss *Sessions) Begin(r *http.Request, id storage.Identity) (storage.SignIn,
 	if before := ss.cookies.Secret(r, ss.cookies.session()); before != "" {
 		s.Replaces = storage.HashOf(before)
 	}
-	return s, ss.cookies.Cookie(ss.cookies.session(), secret, browserSessionLifetime)
+	return s, ss.cookies.Cookie(ss.cookies.session(), secret, Lifetime)
 }
 
 // SignOut ends the session of this browser, and the flows of its person there.
@@ -138,8 +137,20 @@ func (ss *Sessions) SignOut(w http.ResponseWriter, r *http.Request) error {
 
 // SignOutEverywhere ends what a person ever let in: every flow, so that none
 // becomes another grant, every grant, and then every browser. A failure in
-// between leaves them signed in to try again.
+// between leaves them signed in to try again. What another browser of theirs let
+// in meanwhile, while it was still signed in, ends last.
 func (ss *Sessions) SignOutEverywhere(ctx context.Context, subject string) error {
+	if err := ss.endLetIn(ctx, subject); err != nil {
+		return err
+	}
+	if err := ss.store.DeleteBrowserSessions(ctx, ss.cfg.Issuer, subject); err != nil {
+		return oauth.Unavailable(err)
+	}
+	return ss.endLetIn(ctx, subject)
+}
+
+// endLetIn ends the flows and grants of a person.
+func (ss *Sessions) endLetIn(ctx context.Context, subject string) error {
 	if err := ss.store.EndFlows(ctx, ss.cfg.Issuer, subject, ss.now()); err != nil {
 		return oauth.Unavailable(err)
 	}
@@ -151,9 +162,6 @@ func (ss *Sessions) SignOutEverywhere(ctx context.Context, subject string) error
 		if err := ss.grants.Revoke(ctx, g.ID); err != nil {
 			return err
 		}
-	}
-	if err := ss.store.DeleteBrowserSessions(ctx, ss.cfg.Issuer, subject); err != nil {
-		return oauth.Unavailable(err)
 	}
 	return nil
 }

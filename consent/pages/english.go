@@ -32,7 +32,13 @@ var English = Text{
 	ServicesLead:    "It asks for access to MCP servers at %s, in your name.",
 	YouAre:          "You are",
 	Nobody:          "Nobody in particular (no account)",
-	ChangeIdentity:  "Change identity",
+	NotYou:          "Not you?",
+	NotYouSite:      "Not you? Sign out of this site, then start again from the application.",
+	SignedInAs:      "This browser is signed in as %s until %s. If somebody else lets the application in, this browser is theirs from then on.",
+	ContinueAs:      "Continue as %s",
+	StaysSignedIn:   "This browser stays signed in until %s.",
+	SignsIn:         "If you allow this, this browser stays signed in for %s.",
+	KnowsAgain:      "If you allow this, only this browser knows you again, for %s.",
 	Servers:         "It gets access to",
 	ChooseServers:   "Choose what it gets access to",
 	NoServers:       "With this identity you cannot give access to what the application asks for.",
@@ -44,7 +50,7 @@ var English = Text{
 	Deny:            "Deny",
 	AfterApprove:    "You are then sent back to the application.",
 	AfterApproveApp: "Your browser may then ask whether to open the application; say yes. You can close this page afterwards.",
-	AccountHint:     "This browser stays signed in for 30 days. You can look at what you allowed, and take it back, at any time:",
+	AccountHint:     "You can look at what you allowed, and take it back, at any time:",
 
 	ConnectLead: "Some of these need an account of yours elsewhere. Connect it here: the application can use it through this site, but never sees its password or tokens.",
 	State: map[storage.ConnectionState]string{

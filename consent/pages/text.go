@@ -38,7 +38,13 @@ type Text struct {
 	ServicesLead    string // site
 	YouAre          string
 	Nobody          string
-	ChangeIdentity  string
+	NotYou          string
+	NotYouSite      string
+	SignedInAs      string // person, until when
+	ContinueAs      string // person
+	StaysSignedIn   string // until when
+	SignsIn         string // how long
+	KnowsAgain      string // how long
 	Servers         string
 	ChooseServers   string
 	NoServers       string

@@ -23,6 +23,7 @@ const (
 	AnonymousButton = "Continue without signing in"
 	ApproveButton   = "Allow and finish"
 	DenyButton      = "Deny"
+	NotYouLink      = "Not you?"
 )
 
 // SignIn walks from the link a client opened to the redirect back to the
@@ -33,9 +34,13 @@ func (b *Browser) SignIn(t testing.TB, link string, person Person) *oauthtest.Pa
 	return b.Press(t, services, ApproveButton, nil)
 }
 
-// Identify gets a person past the identity page.
+// Identify gets a person past the identity page. Where the browser knows somebody
+// already, it is asked for all the same.
 func (b *Browser) Identify(t testing.TB, identity *oauthtest.Page, person Person) *oauthtest.Page {
 	t.Helper()
+	if identity.Link(NotYouLink) != "" {
+		identity = b.Click(t, identity, NotYouLink)
+	}
 	switch {
 	case person.VirtualKey != "":
 		return b.Press(t, identity, KeyButton, url.Values{"vk": {person.VirtualKey}})

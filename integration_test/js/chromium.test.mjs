@@ -93,7 +93,7 @@ test('sign in with a virtual key, after a wrong one, and call a tool', async () 
   await shows('Allow this application to connect?', 'TypeScript client', 'Not verified', 'alice', 'virtual key', 'Recorder', new URL(provider.redirectUrl).host);
   await screenshot('3-services');
 
-  await page.getByRole('link', { name: 'Change identity' }).click();
+  await page.getByRole('link', { name: 'Not you?' }).click();
   await page.getByLabel('Your user ID').fill('Ada Lovelace');
   await press('Continue with user ID');
   await shows('Ada Lovelace', 'not verified');

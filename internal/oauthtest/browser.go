@@ -66,6 +66,16 @@ func (b *Browser) Press(t testing.TB, p *Page, label string, fill url.Values) *P
 	return b.visit(t, method, target, values, "same-origin")
 }
 
+// Click follows the link labelled so.
+func (b *Browser) Click(t testing.TB, p *Page, label string) *Page {
+	t.Helper()
+	target, err := p.URL.Parse(p.Link(label))
+	if err != nil || p.Link(label) == "" {
+		t.Fatalf("%s (%d) has no link %q but: %s", p.URL.Path, p.Status, label, p.Text())
+	}
+	return b.visit(t, http.MethodGet, target, nil, "same-origin")
+}
+
 // Submit sends the form of a page that, or a button of which, goes to the path,
 // after filling in fields by name.
 func (b *Browser) Submit(t testing.TB, p *Page, path string, fill url.Values) *Page {

@@ -96,6 +96,16 @@ func (p *Page) HasButton(label string) bool {
 	return button != nil
 }
 
+// Link returns where the link with that label leads, or "".
+func (p *Page) Link(label string) string {
+	for n := range p.nodes() {
+		if n.Type == html.ElementNode && n.Data == "a" && textOf(n) == label {
+			return attr(n, "href")
+		}
+	}
+	return ""
+}
+
 // button finds the button with that label, and its form.
 func (p *Page) button(label string) (button, form *html.Node) {
 	for n := range p.nodes() {
