@@ -73,6 +73,7 @@ func init() {
 //	        scopes <scope>...
 //	        optional_scopes <scope>...
 //	        identity_header <name> user|identity|client|grant|scope  # repeatable
+//	        identity_jwt <name>
 //	        pass_headers <name>...
 //	        proxy [<address>...] {
 //	            <any subdirective of reverse_proxy>  # repeatable
@@ -86,6 +87,12 @@ func init() {
 //	    flow_lifetime <duration>
 //	    code_lifetime <duration>
 //	    refresh_reuse_grace <duration>
+//	    access_token_format opaque|jwt
+//	    access_token_claims <name>...
+//	    signing {
+//	        algorithm EdDSA|ES256|RS256
+//	        rotate <duration>
+//	    }
 //	    service_documentation <url>
 //	    registration {
 //	        dynamic on|off
@@ -146,6 +153,9 @@ var siteOptions = slices.Concat(block[config.Site]{
 	{name: "flow_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.FlowLifetime })},
 	{name: "code_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.CodeLifetime })},
 	{name: "refresh_reuse_grace", args: "<duration>", read: readReuseGrace},
+	{name: "access_token_format", args: "opaque|jwt", read: setText(func(h *config.Site) *string { return &h.AccessTokenFormat })},
+	{name: "access_token_claims", args: "<name>...", read: setList(func(h *config.Site) *[]string { return &h.AccessTokenClaims })},
+	{name: "signing", read: readSigning, block: signingOptions},
 	{name: "service_documentation", args: "<url>", read: setText(func(h *config.Site) *string { return &h.ServiceDocumentation })},
 	{name: "registration", read: readRegistration, block: registrationOptions},
 	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *config.Site) *[]string { return &h.AllowedOrigins })},
@@ -205,6 +215,11 @@ var registrationOptions = block[config.Registration]{
 	{name: "redirect_schemes", args: "<scheme>...", read: setList(func(r *config.Registration) *[]string { return &r.RedirectSchemes })},
 }
 
+var signingOptions = block[config.Signing]{
+	{name: "algorithm", args: "EdDSA|ES256|RS256", read: setText(func(s *config.Signing) *string { return &s.Algorithm })},
+	{name: "rotate", args: "<duration>", read: setDuration(func(s *config.Signing) *config.Duration { return &s.Rotate })},
+}
+
 var brandingOptions = block[config.Branding]{
 	{name: "name", args: "<text>", read: setText(func(b *config.Branding) *string { return &b.Name })},
 	{name: "accent", args: "<#rrggbb>", read: setText(func(b *config.Branding) *string { return &b.Accent })},
@@ -222,6 +237,7 @@ var serverOptions = block[config.Server]{
 	{name: "scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.Scopes })},
 	{name: "optional_scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.OptionalScopes })},
 	{name: "identity_header", args: "<name> user|identity|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},
+	{name: "identity_jwt", args: "<name>", read: setText(func(s *config.Server) *string { return &s.IdentityJWT })},
 	// X-Custom-* for all that start so.
 	{name: "pass_headers", args: "<name>...", read: setList(func(s *config.Server) *[]string { return &s.PassHeaders })},
 	{name: "proxy", args: "[<address>...]", field: "reverse_proxy", read: readProxy, block: free("<any subdirective of reverse_proxy>")},

@@ -49,6 +49,7 @@ func blocks() []namedBlock {
 		{"the block of a client", clientOptions},
 		{"the block of registration", registrationOptions},
 		{"the block of branding", brandingOptions},
+		{"the block of signing", signingOptions},
 		{"the block of storage bbolt", bboltOptions},
 		{"the block of storage postgres", postgresOptions},
 	}
@@ -187,6 +188,11 @@ func readReuseGrace(p *parser, h *config.Site, l line) error {
 func readRegistration(p *parser, h *config.Site, l line) error {
 	h.Registration = new(config.Registration)
 	return registrationOptions.read(p, l.path, h.Registration)
+}
+
+func readSigning(p *parser, h *config.Site, l line) error {
+	h.Signing = new(config.Signing)
+	return signingOptions.read(p, l.path, h.Signing)
 }
 
 func readBranding(p *parser, h *config.Site, l line) error {

@@ -34,6 +34,7 @@ var goldenAround = map[string][2]string{
 	"the block of a client":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nclient c {", "}"},
 	"the block of registration":                 {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nregistration {", "}"},
 	"the block of branding":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp\nbranding {", "}"},
+	"the block of signing":                      {"identity anonymous\naccess_token_format jwt\nserver s /s http://127.0.0.1:1/mcp\nsigning {", "}"},
 }
 
 // What every option of the Caddyfile adapts to with many values, good and bad, or
@@ -132,7 +133,7 @@ const goldenSite = `{
 "servers": [
 	{"id": "a", "title": "A", "resource_documentation": "https://a.example/docs", "resource_policy_uri": "https://a.example/policy", "resource_tos_uri": "https://a.example/tos",
 	 "path": "/a", "upstream": "http://127.0.0.1:3001/mcp", "headers": {"Authorization": "Bearer {env.SECRET}"}, "scopes": ["a:read"], "optional_scopes": ["a:write"],
-	 "identity_headers": {"X-User": "identity"}, "pass_headers": ["X-Toolset", "X-Custom-*"], "reverse_proxy": {"headers": {"request": {"set": {"X-Team": ["x"]}}}}},
+	 "identity_headers": {"X-User": "identity"}, "identity_jwt": "X-Identity", "pass_headers": ["X-Toolset", "X-Custom-*"], "reverse_proxy": {"headers": {"request": {"set": {"X-Team": ["x"]}}}}},
 	{"id": "b", "path": "/b", "upstream": "https://b.example/mcp", "auth": {"mode": "per_user_oauth", "optional": true, "scopes": ["x"], "client_id": "id", "client_secret": "{env.SECRET}",
 	 "auth_method": "client_secret_post", "callback_path": "/callback/b", "authorization_endpoint": "https://p.example/a", "token_endpoint": "https://p.example/t", "revocation_endpoint": "https://p.example/r",
 	 "issuer": "https://p.example", "resource": "https://r.example", "no_resource": true, "metadata_document": false, "no_refresh_rotation": true, "allow_missing_pkce": true,
@@ -142,6 +143,7 @@ const goldenSite = `{
 ],
 "scopes": [{"name": "a:read", "description": "Read"}],
 "access_token_lifetime": "2h", "refresh_token_lifetime": "20d", "grant_lifetime": "12h", "absolute_grant_lifetime": "60d", "flow_lifetime": "10m", "code_lifetime": "1m", "refresh_reuse_grace": 0,
+"access_token_format": "jwt", "access_token_claims": ["email"], "signing": {"algorithm": "ES256", "rotate": "30d"},
 "service_documentation": "https://a.example/docs",
 "registration": {"dynamic": true, "metadata_documents": true, "allow_hosts": [".example.com"], "deny_hosts": ["a.example"], "initial_access_token": "{env.SECRET}", "rate_limit": 5,
 	"max_unused": 6, "max_unproved": 7, "unused_lifetime": "2h", "redirect_schemes": ["com.example.app"]},

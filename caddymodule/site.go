@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -65,6 +66,9 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
 		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
 		AccessLog: h.logged, Log: h.log,
+	}
+	if as.Signing != nil {
+		shared.Statements = signing.NewStatements(h.cfg, as.Signing, time.Now)
 	}
 	servers := make(map[string]*gateway.Server, len(h.cfg.Servers))
 	for i, configured := range h.cfg.Servers {

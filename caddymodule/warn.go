@@ -79,6 +79,9 @@ func (h *Handler) warnOfNoEffect() {
 	if h.AccessTokenLifetime != 0 && l.AccessTokenLifetime > l.AbsoluteGrantLifetime {
 		warn("access_token_lifetime", "absolute_grant_lifetime is shorter and ends the token")
 	}
+	if h.Signing != nil && !h.cfg.Signs() {
+		warn("signing", "nothing is signed: there is neither access_token_format jwt nor identity_jwt")
+	}
 	for _, s := range h.Servers {
 		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == config.OAuth {
 			warn("auth oauth optional", "an operator connects the account, so no person can be asked; server "+s.ID)

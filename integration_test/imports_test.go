@@ -49,6 +49,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/accounts",
 		"authz/ratelimit",
 		"authz/tokens",
+		"authz/signing",
 		"authz/clients",
 		"authz/grants",
 		"authz/gate",

@@ -12,6 +12,7 @@ const (
 	AuthorizationServerPath = wellKnown + "oauth-authorization-server"
 	OpenIDConfigurationPath = wellKnown + "openid-configuration"
 	ProtectedResourcePath   = wellKnown + "oauth-protected-resource"
+	JWKSPath                = wellKnown + "jwks.json"
 )
 
 // ServerDocument is what our authorization server says about itself (RFC 8414
@@ -24,6 +25,7 @@ type ServerDocument struct {
 	RegistrationEndpoint  string                    `json:"registration_endpoint,omitempty"`
 	RevocationEndpoint    string                    `json:"revocation_endpoint"`
 	IntrospectionEndpoint string                    `json:"introspection_endpoint"`
+	JWKSURI               string                    `json:"jwks_uri,omitempty"`
 	ServiceDocumentation  string                    `json:"service_documentation,omitempty"`
 	ScopesSupported       []string                  `json:"scopes_supported,omitempty"`
 	ResponseTypes         []string                  `json:"response_types_supported"`

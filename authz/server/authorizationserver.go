@@ -14,6 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -86,6 +87,8 @@ type AuthorizationServer struct {
 	Flows       *flows.Flows
 	Links       *Links
 	Attempts    *ratelimit.Attempts
+	// Signing is nil unless the site signs anything.
+	Signing *signing.Keys
 
 	cfg           *config.Site
 	deps          Deps
@@ -114,6 +117,9 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Logger: deps.Logger, Now: deps.Now,
 	})
 	as.accessTokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
+	if cfg.Signs() {
+		as.Signing = signing.NewKeys(cfg, deps.Store, deps.Keys, deps.Logger, deps.Now)
+	}
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
 	as.Attempts = &ratelimit.Attempts{
@@ -164,7 +170,11 @@ func (as *AuthorizationServer) Routes() []Route {
 	authorize, tokenEndpoint := as.authorization(), as.tokenEndpoint()
 	token := oauth.CORS(as.log, tokenEndpoint, http.MethodPost)
 	register, manage := as.registration()
-	return append(as.metadata(tokenEndpoint.names()).routes(),
+	routes := as.metadata(tokenEndpoint.names()).routes()
+	if as.Signing != nil {
+		routes = append(routes, Route{oauth.JWKSPath, oauth.CORS(as.log, &jwksEndpoint{as.Signing, as.log}, http.MethodGet)})
+	}
+	return append(routes,
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token},
 		Route{RegisterPath, register}, Route{"/register", register},
@@ -203,7 +213,7 @@ func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
-	d, issuer := &as.deps, &tokenIssuer{cfg: as.cfg, access: as.accessTokens, refresh: as.refreshTokens}
+	d, issuer := &as.deps, &tokenIssuer{cfg: as.cfg, access: as.accessTokens, refresh: as.refreshTokens, keys: as.Signing}
 	code := &codeGrant{
 		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, log: as.log, now: d.Now,
 	}

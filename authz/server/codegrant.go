@@ -66,7 +66,10 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 	if err != nil {
 		return nil, err
 	}
-	issued, records := cg.issuer.issue(grant, until, audience, grant.Scope, client.AllowsGrant(oauth.GrantRefreshToken), now)
+	issued, records, err := cg.issuer.issue(ctx, grant, until, audience, grant.Scope, client.AllowsGrant(oauth.GrantRefreshToken), now)
+	if err != nil {
+		return nil, err
+	}
 	if records.Refresh != nil {
 		records.Refresh.Authenticated = client.Proved
 	}

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"context"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -17,6 +20,7 @@ type tokenIssuer struct {
 	cfg     *config.Site
 	access  *tokens.AccessTokens
 	refresh *tokens.RefreshTokens
+	keys    *signing.Keys // for access tokens that are JWTs
 }
 
 // tokenResponse is RFC 6749 section 5.1.
@@ -49,14 +53,16 @@ func (t *issuedTokens) response(now time.Time) *tokenResponse {
 // is good after until (see Grants.GoodUntil), nothing outlives the grant, and the
 // grant never its absolute end. Where there is no refresh token, the one access
 // token is all that the person approved, so it lives as long as the grant.
-func (i *tokenIssuer) issue(g *storage.Grant, until time.Time, audience []*config.Server, scope []string, refresh bool, now time.Time) (*issuedTokens, storage.Issue) {
+func (i *tokenIssuer) issue(ctx context.Context, g *storage.Grant, until time.Time, audience []*config.Server, scope []string, refresh bool, now time.Time) (*issuedTokens, storage.Issue, error) {
 	grantEnd, tokenEnd := until, until
 	if refresh {
 		grantEnd = earliest(g.AbsoluteExpiresAt, now.Add(time.Duration(i.cfg.RefreshTokenLifetime)))
 		tokenEnd = earliest(earliest(grantEnd, until), now.Add(time.Duration(i.cfg.AccessTokenLifetime)))
 	}
-	t := &issuedTokens{
-		Access: i.access.New(), Scope: grants.LimitScope(scope, audience), Audience: grants.ResourcesOf(audience), ExpiresAt: tokenEnd,
+	t := &issuedTokens{Scope: grants.LimitScope(scope, audience), Audience: grants.ResourcesOf(audience), ExpiresAt: tokenEnd}
+	var err error
+	if t.Access, err = i.accessToken(ctx, g, t, now); err != nil {
+		return nil, storage.Issue{}, oauth.Unavailable(err)
 	}
 	records := storage.Issue{
 		Access: storage.AccessToken{
@@ -71,7 +77,20 @@ func (i *tokenIssuer) issue(g *storage.Grant, until time.Time, audience []*confi
 			Hash: storage.HashOf(t.Refresh), GrantID: g.ID, Issuer: g.Issuer, ClientID: g.ClientID, ExpiresAt: grantEnd,
 		}
 	}
-	return t, records
+	return t, records, nil
+}
+
+// accessToken makes an access token, in the format that is configured.
+func (i *tokenIssuer) accessToken(ctx context.Context, g *storage.Grant, t *issuedTokens, now time.Time) (string, error) {
+	if i.cfg.AccessTokenFormat != config.JWTTokens {
+		return i.access.New(), nil
+	}
+	claims := i.access.NewClaims(tokens.Claims{
+		Issuer: g.Issuer, Subject: g.Identity.Subject, ClientID: g.ClientID, Audience: t.Audience, Scope: strings.Join(t.Scope, " "),
+		ExpiresAt: t.ExpiresAt.Unix(), IssuedAt: now.Unix(),
+	})
+	person := signing.ClaimsOf(&g.Identity, i.cfg.SignIn, i.cfg.AccessTokenClaims)
+	return i.keys.Sign(ctx, signing.AccessTokenType, signing.Object(claims, person), t.ExpiresAt)
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -49,6 +49,9 @@ func (m *metadataEndpoint) document() oauth.ServerDocument {
 		MetadataDocuments:     *m.cfg.Registration.MetadataDocuments,
 		Iss:                   true,
 	}
+	if m.cfg.Signs() {
+		d.JWKSURI = m.cfg.Issuer + oauth.JWKSPath
+	}
 	if *m.cfg.Registration.Dynamic {
 		d.RegistrationEndpoint = m.cfg.Issuer + RegisterPath
 	}

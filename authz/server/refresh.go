@@ -96,7 +96,10 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 	if err != nil {
 		return nil, err
 	}
-	issued, records := rg.issuer.issue(&grant, until, audience, scope, true, now)
+	issued, records, err := rg.issuer.issue(ctx, &grant, until, audience, scope, true, now)
+	if err != nil {
+		return nil, err
+	}
 	records.Refresh.Authenticated = client.Proved // as it must be if the token was
 	replay, err := json.Marshal(issued)
 	if err != nil {

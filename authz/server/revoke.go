@@ -55,7 +55,7 @@ func (e *revocationEndpoint) revokeToken(w http.ResponseWriter, r *http.Request)
 		return oauth.NewError("invalid_request", "The token is missing.")
 	case strings.HasPrefix(token, tokens.RefreshPrefix):
 		return e.revokeRefreshToken(r.Context(), client, token)
-	case strings.HasPrefix(token, tokens.AccessPrefix):
+	case tokens.IsAccessToken(token):
 		return e.revokeAccessToken(r.Context(), client, storage.HashOf(token))
 	}
 	return nil

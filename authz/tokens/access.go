@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"strings"
@@ -14,6 +15,7 @@ import (
 //
 //	prefix ‖ base64url( 32 random bytes ‖ first 8 bytes of HMAC-SHA-256(key, random bytes) )
 //
+// What stands behind the prefix there is the id of one that is a JWT, see Claims.
 // The tag only keeps invented tokens from reaching the store. Whether a token is
 // good, and what for, is the store's word alone.
 type AccessTokens struct {
@@ -23,7 +25,7 @@ type AccessTokens struct {
 const (
 	randomSize = 32
 	tagSize    = 8
-	// encodedSize is the length of an access token behind its prefix.
+	// encodedSize is the length of an id: of an access token behind its prefix.
 	encodedSize = (8*(randomSize+tagSize) + 5) / 6
 )
 
@@ -35,13 +37,31 @@ func NewAccessTokens(keys *seal.Keyring, issuer string) *AccessTokens {
 }
 
 // New returns a new access token.
-func (a *AccessTokens) New() string {
+func (a *AccessTokens) New() string { return AccessPrefix + a.newID(opaqueForm) }
+
+// form is a way to spell access tokens. The tag of one is none in another.
+type form int
+
+const (
+	opaqueForm form = iota
+	jwtForm
+)
+
+// sum returns the MAC of the random bytes of an id, under the i-th key.
+func (a *AccessTokens) sum(i int, f form, random string) [sha256.Size]byte {
+	if f == jwtForm {
+		return a.macs.Sum(i, "jwt", random)
+	}
+	return a.macs.Sum(i, random)
+}
+
+func (a *AccessTokens) newID(f form) string {
 	var b [randomSize + tagSize]byte
 	random, tag := b[:randomSize], b[randomSize:]
 	_, _ = rand.Read(random) // never fails, see crypto/rand
-	sum := a.macs.Sum(0, string(random))
+	sum := a.sum(0, f, string(random))
 	copy(tag, sum[:])
-	return AccessPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // strictBase64 has one text for the same bytes: the last character of a token
@@ -51,23 +71,38 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // HasAccessTokenForm reports whether a text looks like an access token, be it old or
 // made up. It guesses at nothing then: the keys of operators look otherwise.
 func HasAccessTokenForm(token string) bool {
-	return len(token) == len(AccessPrefix)+encodedSize && strings.HasPrefix(token, AccessPrefix)
+	if strings.HasPrefix(token, AccessPrefix) {
+		return len(token) == len(AccessPrefix)+encodedSize
+	}
+	_, isJWT := jwtID(token)
+	return isJWT
 }
 
-// Issued reports whether the text is an access token that was made here.
+// IsAccessToken reports whether a text is an access token rather than a refresh
+// token or a code, if it is any of them.
+func IsAccessToken(token string) bool {
+	return strings.HasPrefix(token, AccessPrefix) || HasAccessTokenForm(token)
+}
+
+// Issued reports whether the text is an access token that was made here. Of a JWT
+// only its id is looked at: one that was changed otherwise is not in the store.
 func (a *AccessTokens) Issued(token string) bool {
-	text, ok := strings.CutPrefix(token, AccessPrefix)
-	if !ok || len(text) != encodedSize {
-		return false
-	}
 	var encoded [encodedSize]byte
-	copy(encoded[:], text)
+	if text, ok := strings.CutPrefix(token, AccessPrefix); ok {
+		return len(text) == copy(encoded[:], text) && len(text) == encodedSize && a.made(opaqueForm, encoded)
+	}
+	encoded, ok := jwtID(token)
+	return ok && a.made(jwtForm, encoded)
+}
+
+// made reports whether an id was made here for a form.
+func (a *AccessTokens) made(f form, encoded [encodedSize]byte) bool {
 	var b [randomSize + tagSize]byte
 	if n, err := strictBase64.Decode(b[:], encoded[:]); err != nil || n != len(b) {
 		return false
 	}
 	for i := range a.macs {
-		sum := a.macs.Sum(i, string(b[:randomSize]))
+		sum := a.sum(i, f, string(b[:randomSize]))
 		if subtle.ConstantTimeCompare(sum[:tagSize], b[randomSize:]) == 1 {
 			return true
 		}

@@ -49,7 +49,7 @@ func (l *Lookup) IssuedTo(ctx context.Context, presented string) (issuer, client
 	case strings.HasPrefix(presented, RefreshPrefix):
 		token, err := l.Refresh(ctx, presented)
 		return token.Issuer, token.ClientID, err
-	case strings.HasPrefix(presented, AccessPrefix):
+	case IsAccessToken(presented):
 		token, err := l.store.AccessToken(ctx, hash, now)
 		return token.Issuer, token.ClientID, err
 	}

@@ -14,6 +14,7 @@ const (
 	connectionsPath   = "/mcp_oauth/connections"
 	registrationsPath = "/mcp_oauth/registrations"
 	grantsPath        = "/mcp_oauth/grants"
+	signingKeysPath   = "/mcp_oauth/signing_keys"
 	peoplePath        = "/mcp_oauth/people"
 	aliasPath         = "/api/oauth/config"
 	// HealthPath is where operators and their tools ask whether sign-ins and calls
@@ -32,6 +33,8 @@ const (
 //	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
 //	GET    /mcp_oauth/registrations                what this site registered itself as at providers
 //	DELETE /mcp_oauth/registrations/{server}       has the next person who connects the server get a new registration
+//	GET    /mcp_oauth/signing_keys                 the keys that are published at `/.well-known/jwks.json`
+//	DELETE /mcp_oauth/signing_keys                 has a new one made in place of all, at all sites or with site={public URL} at one: for keys that leaked
 //	GET    /mcp_oauth/grants                       valid grants, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
 //	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
 //	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
@@ -69,6 +72,7 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: grantsPath, Handler: caddy.AdminHandlerFunc(a.manyGrants)},
 		{Pattern: grantsPath + "/", Handler: caddy.AdminHandlerFunc(a.oneGrant)},
 		{Pattern: HealthPath, Handler: caddy.AdminHandlerFunc(a.showHealth)},
+		{Pattern: signingKeysPath, Handler: caddy.AdminHandlerFunc(a.signingKeys)},
 		{Pattern: peoplePath, Handler: caddy.AdminHandlerFunc(a.endPerson)},
 	}
 }

@@ -18,9 +18,12 @@ type Call struct {
 	request request
 	session mcp.Session
 	account account
-	target  *target // of a Proxy
-	client  http.ResponseWriter
-	answer  stream // which as a part of the call costs no allocation
+	// statement is the values of the header that tells the server who calls, which
+	// calls share; nil if it has none.
+	statement []string
+	target    *target // of a Proxy
+	client    http.ResponseWriter
+	answer    stream // which as a part of the call costs no allocation
 }
 
 // request is what the client sent.

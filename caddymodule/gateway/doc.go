@@ -1,13 +1,14 @@
 // Package gateway takes a call of an MCP client from the gate to the MCP server,
 // and the answer back.
 //
-// A Call goes through four stages, in the order of Server.ServeHTTP. Each fills
+// A Call goes through five stages, in the order of Server.ServeHTTP. Each fills
 // in its part of the Call or answers the request, and knows nothing of those
 // behind it:
 //
 //	gate     caller    who calls; which of its headers go on            gate.go
 //	session  session   the MCP session, if it is the caller's           session.go
 //	account  account   the person's own credential for the server       account.go, signal.go
+//	statement           what a server is told, signed, of who calls     statement.go
 //	forward  answer    to the server, and what comes back from there    forward.go
 //
 // Pointers lead one way: a Call to the Server it is for, that to the Site, and

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -29,8 +30,10 @@ type Site struct {
 	Limiter      *ratelimit.Limiter
 	Streams      *Streams
 	Elicitations *Elicitations
-	AccessLog    bool // it is on
-	Log          *zap.Logger
+	// Statements tell servers who calls. Nil unless the site signs anything.
+	Statements *signing.Statements
+	AccessLog  bool // it is on
+	Log        *zap.Logger
 }
 
 // Server is an MCP server of a site with the gate in front of it.
@@ -56,7 +59,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		}
 		defer c.request.body.Release()
 	}
-	if !c.openSession(w) || !c.findAccount(w, r) {
+	if !c.openSession(w) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
 		return nil
 	}
 	return c.forward(w, r, next)

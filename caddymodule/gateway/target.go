@@ -17,6 +17,8 @@ type target struct {
 	// nowhere a placeholder, a log or a later handler could see them.
 	headers []fixedHeader
 	claims  []identityHeader
+	// statement is the canonical name of the header for Call.statement.
+	statement string
 }
 
 // fixedHeader is the same on all requests, which share its values.
@@ -41,7 +43,7 @@ var claims = map[string]func(*tokens.Caller) string{
 }
 
 func newTarget(s *config.Server) *target {
-	t := &target{url: s.URL}
+	t := &target{url: s.URL, statement: http.CanonicalHeaderKey(s.IdentityJWT)}
 	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
 		t.headers = append(t.headers, fixedHeader{http.CanonicalHeaderKey(name), []string{s.Headers[name]}})
 	}

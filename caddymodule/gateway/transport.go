@@ -139,7 +139,7 @@ func (t *transport) setHeaders(out *outgoing, c *Call) {
 	if c.account.credential != nil {
 		own = c.account.credential.Headers
 	}
-	more := len(own) + len(t.target.headers) + len(t.target.claims)
+	more := len(own) + len(t.target.headers) + len(t.target.claims) + len(c.statement)
 	if more == 0 {
 		return
 	}
@@ -152,6 +152,9 @@ func (t *transport) setHeaders(out *outgoing, c *Call) {
 	}
 	for _, h := range t.target.headers {
 		header[h.name] = h.values
+	}
+	if c.statement != nil {
+		header[t.target.statement] = c.statement
 	}
 	for _, claim := range t.target.claims {
 		if value := headerValue(claim.value(c.caller)); value != "" {

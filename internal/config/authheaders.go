@@ -62,6 +62,9 @@ func (s *Server) checkTakenHeaders(path string) error {
 				return Errorf(path+".reverse_proxy", "header_up %s has no effect, since the header carries the connected account; remove it", name)
 			}
 		}
+		if headers.Fold(s.IdentityJWT) == headers.Fold(credential) {
+			return Errorf(path+".identity_jwt", "the header %s carries the connected account; use another name, such as X-Identity", credential)
+		}
 		for name := range s.IdentityHeaders {
 			if headers.Fold(name) == headers.Fold(credential) {
 				return Errorf(path+".identity_headers."+name, "the header %s carries the connected account; remove the identity_header", credential)

@@ -44,6 +44,11 @@ func (s *Server) resolveHeaders(path string, resolve Resolver) error {
 			return Errorf(field, "unknown value %q%s", claim, Choice(claim, identityClaims))
 		}
 	}
+	if s.IdentityJWT != "" {
+		if err := checkUpstreamHeader(path+".identity_jwt", s.IdentityJWT); err != nil {
+			return err
+		}
+	}
 	return s.checkDistinctHeaders(path)
 }
 
@@ -87,9 +92,15 @@ func (s *Server) checkDistinctHeaders(path string) error {
 			seen[headers.Fold(name)] = canonical
 		}
 	}
+	if other, twice := seen[headers.Fold(s.IdentityJWT)]; twice {
+		return Errorf(path+".identity_jwt", "the header %s is set already, by auth headers or an identity_header; use another name, or remove one", other)
+	}
+	if s.IdentityJWT != "" {
+		seen[headers.Fold(s.IdentityJWT)] = http.CanonicalHeaderKey(s.IdentityJWT)
+	}
 	for _, name := range s.proxyHeaders() {
 		if _, set := seen[headers.Fold(name)]; set {
-			return Errorf(path+".reverse_proxy", "header_up %s has no effect, since auth headers or an identity_header sets it; remove one", name)
+			return Errorf(path+".reverse_proxy", "header_up %s has no effect, since auth headers, an identity_header or identity_jwt sets it; remove one", name)
 		}
 	}
 	return nil
@@ -223,6 +234,9 @@ func callerHeaders(s *Site) []string {
 			names = append(names, server.Auth.credentialHeaders()...)
 		}
 		names = append(names, headerNames(server.IdentityHeaders)...)
+		if server.IdentityJWT != "" {
+			names = append(names, http.CanonicalHeaderKey(server.IdentityJWT))
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

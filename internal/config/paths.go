@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
 // Paths at the root of the site that belong to the authorization server. Not
@@ -51,6 +53,9 @@ func (s *Site) OwnedPaths() *OwnedPaths {
 		if s.Auth != nil && s.Auth.CallbackPath != "" {
 			o.servers[s.Auth.CallbackPath] = true
 		}
+	}
+	if s.Signs() {
+		o.servers[oauth.JWKSPath] = true
 	}
 	return o
 }

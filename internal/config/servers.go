@@ -52,6 +52,12 @@ type Server struct {
 	// sends under these names never passes. Bytes other than printable ASCII
 	// are percent-encoded.
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
+	// IdentityJWT is the header in which the server is told who calls, by a JWT
+	// that this site signs: with the person, the client that acts for them, and this
+	// server's URL as audience, good for a minute. In `Authorization` it is a bearer
+	// token, which many MCP frameworks can verify without code. What a client sends
+	// under this name never passes. Default: none.
+	IdentityJWT string `json:"identity_jwt,omitempty"`
 	// PassHeaders are request headers of clients that go on to the server,
 	// besides those of MCP, content, caching and tracing: names, or beginnings
 	// of names with `*`, such as `X-Toolset` or `X-Custom-*`. Credentials and
@@ -198,6 +204,14 @@ func (s *Server) Paths() []string {
 		return []string{s.Path}
 	}
 	return []string{s.Path, s.Path + "/"}
+}
+
+// IdentityJWTPrefix is what stands in the header before the JWT.
+func (s *Server) IdentityJWTPrefix() string {
+	if headers.Fold(s.IdentityJWT) == "authorization" {
+		return "Bearer "
+	}
+	return ""
 }
 
 // HasScope reports whether tokens for the server can have the scope.

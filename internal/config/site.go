@@ -32,6 +32,22 @@ type Site struct {
 
 	Lifetimes
 
+	// AccessTokenFormat is one of:
+	//
+	// - `opaque`: random, and known to this site alone. The default.
+	// - `jwt`: signed by this site (RFC 9068), so that a server behind can tell by
+	//   itself whose call it is, with the keys at `/.well-known/jwks.json`. A call
+	//   through this site is refused at once when its token was revoked, as ever.
+	//
+	// Tokens of the other format are good until they end.
+	AccessTokenFormat string `json:"access_token_format,omitempty"`
+	// AccessTokenClaims are what an access token in the format `jwt` says of the
+	// person, where it is known: `email`, `groups`, `name`, and others that the
+	// identity keeps. Whoever has the token can read them. Default: none.
+	AccessTokenClaims []string `json:"access_token_claims,omitempty"`
+	// Signing is how this site signs.
+	Signing *Signing `json:"signing,omitempty"`
+
 	// ServiceDocumentation is the http or https URL of a page about this site, for
 	// people who program clients. Clients find it in the metadata of the
 	// authorization server (RFC 8414).
@@ -77,7 +93,7 @@ func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 	for _, step := range []func(*Site, Resolver) error{
 		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, resolvePassHeaders,
 		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders,
-		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes,
+		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes, resolveSigning,
 		checkOrigins, resolveBranding, checkInsecure,
 	} {
 		if err := step(&r, resolve); err != nil {

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Lifetimes are those of what the authorization server issues.
 type Lifetimes struct {
@@ -98,4 +102,80 @@ func checkRefreshLifetime(configured, resolved Lifetimes) error {
 		return Errorf("refresh_token_lifetime", "must not be shorter than access_token_lifetime, which is %s", days(time.Duration(resolved.AccessTokenLifetime)))
 	}
 	return Errorf("access_token_lifetime", "must not be longer than refresh_token_lifetime, which is %s", days(time.Duration(resolved.RefreshTokenLifetime)))
+}
+
+// Signing is how this site signs what others verify: access tokens in the format
+// `jwt`, and what `identity_jwt` says. The keys are made by the site, kept
+// encrypted in its store, and published at `/.well-known/jwks.json`.
+type Signing struct {
+	// Algorithm is one of `EdDSA` (Ed25519), `ES256` and `RS256`. Take one that all
+	// who verify know; a new one takes effect at once. Default: `EdDSA`.
+	Algorithm string `json:"algorithm,omitempty"`
+	// Rotate is how long a key signs before the next one takes over. The next one is
+	// published a day before, the former one as long as anything that it signed is
+	// good. Default: 90d.
+	Rotate Duration `json:"rotate,omitempty"`
+}
+
+// Formats of access tokens.
+const (
+	OpaqueTokens = "opaque"
+	JWTTokens    = "jwt"
+)
+
+var (
+	tokenFormats      = []string{OpaqueTokens, JWTTokens}
+	signingAlgorithms = []string{"EdDSA", "ES256", "RS256"}
+)
+
+const defaultRotate = Duration(90 * day)
+
+// ownClaims are those that the site alone puts into an access token, and those
+// that say how a token can be used.
+var ownClaims = []string{
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "act", "may_act", "cnf", "hasgroups",
+	"azp", "nonce", "at_hash", "c_hash", "s_hash", "sid", "events", "authorization_details",
+}
+
+// Signs reports whether the site signs anything.
+func (s *Site) Signs() bool {
+	return s.AccessTokenFormat == JWTTokens || slices.ContainsFunc(s.Servers, func(server *Server) bool { return server.IdentityJWT != "" })
+}
+
+// resolveSigning settles what is signed, and how.
+func resolveSigning(s *Site, _ Resolver) error {
+	s.AccessTokenFormat = cmp.Or(s.AccessTokenFormat, OpaqueTokens)
+	if !slices.Contains(tokenFormats, s.AccessTokenFormat) {
+		return Errorf("access_token_format", "unknown format %q%s", s.AccessTokenFormat, Choice(s.AccessTokenFormat, tokenFormats))
+	}
+	if err := checkTokenClaims(s); err != nil {
+		return err
+	}
+	var signing Signing
+	if s.Signing != nil {
+		signing = *s.Signing
+	}
+	s.Signing = &signing
+	signing.Algorithm = cmp.Or(signing.Algorithm, signingAlgorithms[0])
+	if !slices.Contains(signingAlgorithms, signing.Algorithm) {
+		return Errorf("signing.algorithm", "unknown algorithm %q%s", signing.Algorithm, Choice(signing.Algorithm, signingAlgorithms))
+	}
+	return resolveDuration("signing.rotate", &signing.Rotate, defaultRotate, day, maxLifetime)
+}
+
+func checkTokenClaims(s *Site) error {
+	if len(s.AccessTokenClaims) > 0 && s.AccessTokenFormat != JWTTokens {
+		return Errorf("access_token_claims", "only access tokens that are JWTs have claims; add `access_token_format jwt`, or remove it")
+	}
+	for i, name := range s.AccessTokenClaims {
+		switch path := Index("access_token_claims", i); {
+		case name == "" || len(name) > 64:
+			return Errorf(path, "%q is not the name of a claim; write one such as email or groups", name)
+		case slices.Contains(ownClaims, name):
+			return Errorf(path, "the claim %s is the site's own; remove it", name)
+		case slices.Contains(s.AccessTokenClaims[:i], name):
+			return Errorf(path, "%s is listed twice; remove one", name)
+		}
+	}
+	return nil
 }
