@@ -273,7 +273,7 @@ func (p *OIDCProvider) idToken(g oidcGrant, access string) string {
 			claims[name] = claim.value
 		}
 	}
-	maps.Copy(claims, p.People[g.account].IDToken)
+	maps.Copy(claims, p.shape.given(p.People[g.account].IDToken, g.scopes))
 	if p.Claims != nil {
 		p.Claims(claims)
 	}
@@ -306,5 +306,5 @@ func (p *OIDCProvider) userinfo(w http.ResponseWriter, r *http.Request) {
 	if info == nil {
 		info = person.IDToken
 	}
-	Document(info)(w, r)
+	Document(p.shape.given(info, g.scopes))(w, r)
 }

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -31,6 +32,8 @@ type oidcShape struct {
 		Parameters map[string]string `json:"parameters"`
 	} `json:"refresh_token"`
 	RefusesScopes []string `json:"refuses_scopes"`
+	// ScopeClaims are the claims that are given only if a scope was asked for.
+	ScopeClaims map[string][]string `json:"scope_claims"`
 	// ClientAuth is the one method of authentication, if it is not any that the
 	// document has.
 	ClientAuth string `json:"client_auth"`
@@ -55,6 +58,14 @@ type oidcShape struct {
 type OIDCPerson struct {
 	IDToken  Object `json:"id_token"`
 	Userinfo Object `json:"userinfo"`
+}
+
+// Without returns the person without a claim.
+func (p OIDCPerson) Without(claim string) OIDCPerson {
+	p = OIDCPerson{maps.Clone(p.IDToken), maps.Clone(p.Userinfo)}
+	delete(p.IDToken, claim)
+	delete(p.Userinfo, claim)
+	return p
 }
 
 // OIDCShapes returns the names of the identity providers that NewOIDCProvider
@@ -93,6 +104,19 @@ func (s *oidcShape) endpoint(t testing.TB, name string) *url.URL {
 		t.Fatalf("%s has no %s: %v", s.Source, name, err)
 	}
 	return u
+}
+
+// given returns what is said of somebody to who asked for these scopes.
+func (s *oidcShape) given(claims Object, scopes []string) Object {
+	given := maps.Clone(claims)
+	for scope, names := range s.ScopeClaims {
+		for _, name := range names {
+			if !slices.Contains(scopes, scope) {
+				delete(given, name)
+			}
+		}
+	}
+	return given
 }
 
 // moved returns a document with other origins in all of its URLs.

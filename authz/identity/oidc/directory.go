@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -122,6 +123,9 @@ func discover(ctx context.Context, c *client.Client, issuer string, before *sour
 // check refuses what is another issuer's, and what would send people or secrets
 // astray.
 func (s *source) check(c *client.Client, issuer string) error {
+	if s.Issuer != issuer && strings.Contains(s.Issuer, "{tenantid}") {
+		return errors.New("the metadata there is of another issuer for each tenant; write `identity oidc https://login.microsoftonline.com/<id of your tenant>/v2.0`")
+	}
 	if s.Issuer != issuer {
 		return fmt.Errorf("the metadata there is of another issuer, %s; write `identity oidc %s` if that is the one you mean",
 			client.LoggedURL(s.Issuer), client.LoggedURL(s.Issuer))

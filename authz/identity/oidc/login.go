@@ -16,6 +16,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
+// groupsScope is what providers call their scope for groups, if they have one.
+const groupsScope = "groups"
+
 // login is what is kept of a login while the person is away.
 type login struct {
 	Verifier string `json:"verifier"`
@@ -49,7 +52,8 @@ func (p *Provider) maxAge() string {
 }
 
 // scopes returns what to ask for. Without offline_access there often is no refresh
-// token, and so nothing to ask about a person later.
+// token, and so nothing to ask about a person later. Some providers have a scope
+// for groups, and others refuse what they do not know.
 func (p *Provider) scopes(s *source) []string {
 	if len(p.o.Scopes) > 0 {
 		return oauth.UnionScopes([]string{"openid"}, p.o.Scopes)
@@ -58,7 +62,11 @@ func (p *Provider) scopes(s *source) []string {
 	if p.o.Email != "" {
 		scopes = append(scopes, "email")
 	}
-	if slices.Contains(s.ScopesSupported.Scopes(), oauth.OfflineAccess) {
+	supported := s.ScopesSupported.Scopes()
+	if p.o.GroupsClaim == DefaultGroupsClaim && slices.Contains(supported, groupsScope) {
+		scopes = append(scopes, groupsScope)
+	}
+	if slices.Contains(supported, oauth.OfflineAccess) {
 		scopes = append(scopes, oauth.OfflineAccess)
 	}
 	return scopes

@@ -34,7 +34,7 @@ func TestLogin_J01_J02(t *testing.T) {
 	asked := s.idp.Logins()[0]
 	for name, want := range map[string]string{
 		"response_type": "code", "client_id": "gateway", "redirect_uri": callbackURL, "state": "state", "code_challenge_method": "S256",
-		"scope": "openid profile email offline_access",
+		"scope": "openid profile email groups offline_access",
 	} {
 		if asked.Get(name) != want {
 			t.Errorf("%s is %q, want %q", name, asked.Get(name), want)
@@ -65,8 +65,8 @@ func TestLoginOptions(t *testing.T) {
 		asked  map[string]string
 	}{
 		"scopes":  {func(o *Options) { o.Scopes = []string{"email", "openid"} }, map[string]string{"scope": "openid email"}},
-		"no mail": {func(*Options) {}, map[string]string{"scope": "openid profile offline_access"}},
-		"domain":  {func(o *Options) { o.Allow = rules(t, "domain:example.com") }, map[string]string{"scope": "openid profile email offline_access"}},
+		"no mail": {func(*Options) {}, map[string]string{"scope": "openid profile groups offline_access"}},
+		"domain":  {func(o *Options) { o.Allow = rules(t, "domain:example.com") }, map[string]string{"scope": "openid profile email groups offline_access"}},
 		"others": {func(o *Options) {
 			o.MaxAge, o.ACRValues, o.Prompt = time.Hour, []string{"mfa", "phr"}, "login"
 			o.AuthorizeParams = map[string]string{"hd": "example.com"}
