@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
@@ -64,6 +65,9 @@ type App struct {
 	handlers []*Handler
 	servers  map[string]*gateway.Server // by resource, of all handlers
 	sites    map[string]*site           // by issuer
+
+	openingKeys sync.Mutex                   // held while they are read
+	keys        map[string]*virtualkeys.Keys // by issuer
 }
 
 // CaddyModule returns the Caddy module information.
@@ -141,6 +145,12 @@ func (a *App) addHandler(h *Handler) error {
 		if other.cfg.Issuer == h.cfg.Issuer && !bytes.Equal(caddyconfig.JSON(other, nil), caddyconfig.JSON(h, nil)) {
 			return config.Errorf("public_url", "two sites have %s: the one with %s and the one with %s; put these servers into one mcp_oauth block, or give each site its own public_url",
 				h.cfg.Issuer, serverNames(other), serverNames(h))
+		}
+	}
+	for _, other := range a.handlers {
+		if other.cfg.Issuer == h.cfg.Issuer {
+			// They are equal; and it has the virtual keys, which change.
+			h.cfg, h.clients, h.pages, h.landing = other.cfg, other.clients, other.pages, other.landing
 		}
 	}
 	a.handlers = append(a.handlers, h)
@@ -243,7 +253,7 @@ func activeOperator(open bool) *adminapi.Operator {
 		operator.Store, operator.Tokens = state.store, state.tokens
 	}
 	for _, s := range app.allSites() {
-		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker})
+		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker, Keys: s.keys})
 	}
 	return operator
 }

@@ -58,8 +58,6 @@ func TestMistakesInCaddyfile(t *testing.T) {
 	const auth = anybody + oneOfOur + " {\nauth per_user_oauth {\n"
 	for name, tt := range map[string]struct{ lines, want string }{
 		// Who signs in.
-		"virtual_key without keys":       {"identity virtual_key\n" + oneOfOur, "identity: nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`, at Caddyfile:7"},
-		"virtual_key beside others":      {anybody + "identity virtual_key\n" + oneOfOur, "identity: nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`, at Caddyfile:8"},
 		"identity misspelt":              {"identity virtual-key\n" + oneOfOur, `identity: unknown value "virtual-key"; did you mean virtual_key?, at Caddyfile:7`},
 		"identity missing":               {"identity\n" + oneOfOur, "identity: an argument is missing; use one of: virtual_key, user_id, anonymous, caddy, at Caddyfile:7"},
 		"identity in one line":           {"identity anonymous user_id\n" + oneOfOur, "identity: remove \"user_id\", or quote an argument that has spaces; write `identity virtual_key|user_id|anonymous`, at Caddyfile:7"},

@@ -14,6 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -28,6 +29,8 @@ const (
 	revokeInterval  = time.Minute
 	recheckInterval = 5 * time.Second
 	checkInterval   = 5 * time.Second
+	keysInterval    = 2 * time.Second
+	usesInterval    = time.Minute
 )
 
 // processStates holds one processState per store, by App.poolKey. Caddy starts a
@@ -47,9 +50,11 @@ type processState struct {
 	streams      *gateway.Streams
 	elicitations *gateway.Elicitations
 	connections  *accounts.Shared
+	virtualKeys  virtualkeys.Known
 	ephemeralKey [encryptionkey.Size]byte
 	active       func() *App // of the configuration that serves now, or nil
 	reported     lastReport  // about the store
+	reportedKeys lastReport  // about the virtual keys
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -75,6 +80,8 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
 	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
 	p.done.Go(func() { every(ctx, checkInterval, p.checkStore) })
+	p.done.Go(func() { every(ctx, keysInterval, p.refreshKeys) })
+	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
 	return p
 }
 
@@ -122,6 +129,25 @@ func (p *processState) revoke(ctx context.Context) {
 		})
 	}
 	sites.Wait()
+}
+
+// refreshKeys makes virtual keys what they are by now, in the store and in files.
+func (p *processState) refreshKeys(ctx context.Context) {
+	active := p.active()
+	if active == nil || !active.worksOn(p) {
+		return
+	}
+	err := active.refreshKeys(ctx)
+	if ctx.Err() == nil && p.reportedKeys.due(err, time.Now()) {
+		caddy.Log().Named(appName).Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
+	}
+}
+
+// saveKeyUses stores when virtual keys were last used.
+func (p *processState) saveKeyUses(ctx context.Context) {
+	if active := p.active(); active != nil && active.worksOn(p) {
+		active.saveKeyUses(ctx)
+	}
 }
 
 // checkStore tells when what is stored may be lost, or cannot be stored.

@@ -71,6 +71,9 @@ func (h *Handler) open() (*site, error) {
 		return nil, err
 	}
 	s, servers := newSite(h, state, keys)
+	if s.keys, err = h.app.virtualKeys(s.as, state, h.log); err != nil {
+		return nil, err
+	}
 	h.app.addSite(s, servers)
 	h.site.Store(s)
 	return s, nil
@@ -78,6 +81,10 @@ func (h *Handler) open() (*site, error) {
 
 // announce tells an operator what to give to people, and to paste.
 func (h *Handler) announce() {
+	if h.cfg.UsesVirtualKeys() && len(h.cfg.Keys.Set().All()) == 0 {
+		h.log.Warn(`nobody has a virtual key yet; make one on Caddy's admin endpoint, curl localhost:2019/mcp_oauth/keys -H "Content-Type: application/json" -d '{"name": "alice"}', or add virtual_key to the configuration`,
+			zap.String("site", h.cfg.Issuer))
+	}
 	for _, s := range h.cfg.Servers {
 		h.log.Info("MCP server ready", zap.String("server", s.ID), zap.String("url", s.Resource),
 			zap.String("connect", landing.AddToClaudeCode(s.ID, s.Resource)))

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -24,6 +25,7 @@ import (
 // table. It exists once the store is open, and never changes.
 type site struct {
 	as       *server.AuthorizationServer
+	keys     *virtualkeys.Keys
 	broker   *accounts.Broker // nil unless a server is connected
 	exact    map[string]endpoint
 	prefixes []server.Route

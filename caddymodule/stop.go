@@ -9,11 +9,17 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 )
 
 // starts numbers the configurations in the order in which they were started.
 var starts atomic.Uint64
+
+// storeGrace is how long a configuration that stops waits for a store that may be
+// away, for what is of little worth.
+const storeGrace = 2 * time.Second
 
 // liveInterval is how often a configuration that was started looks whether it
 // serves by now: Caddy tells nobody, and one app that cannot start refuses it.
@@ -24,6 +30,9 @@ const liveInterval = 100 * time.Millisecond
 // withdrawn ends before the reload is done: by this configuration, should it not
 // have come to that yet, and then by the next.
 func (a *App) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeGrace)
+	defer cancel()
+	a.saveKeyUses(ctx)
 	if next := activeApp(); next != nil && next.started > a.started {
 		a.endWithdrawn()
 		next.endWithdrawn()
@@ -66,10 +75,36 @@ func (a *App) endWithdrawn() (done bool) {
 				a.log.Error("ending what was withdrawn from the configuration failed; it is tried again", zap.Error(err))
 				return
 			}
+			if err := s.keys.Refresh(ctx); err != nil {
+				a.log.Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
+				return
+			}
 		}
 		a.ended = true
 	})
 	return a.ended
+}
+
+// virtualKeys returns the virtual keys of a site, which its copies at other
+// listeners share.
+func (a *App) virtualKeys(as *server.AuthorizationServer, state *processState, log *zap.Logger) (*virtualkeys.Keys, error) {
+	a.openingKeys.Lock()
+	defer a.openingKeys.Unlock()
+	issuer := as.Config().Issuer
+	if keys := a.keys[issuer]; keys != nil {
+		return keys, nil
+	}
+	keys, err := virtualkeys.Open(context.Background(), virtualkeys.Deps{
+		Known: &state.virtualKeys, Config: as.Config(), Store: state.store, Withdrawals: as.Withdrawals, Resolve: replacePlaceholders, Logger: log, Now: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.keys == nil {
+		a.keys = map[string]*virtualkeys.Keys{}
+	}
+	a.keys[issuer] = keys
+	return keys, nil
 }
 
 // endStreamsOnExit subscribes to Caddy's "stopping" event. The HTTP server
@@ -100,4 +135,23 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 	}
 	time.AfterFunc(gateway.StopGrace, s.app.conns.Close)
 	return nil
+}
+
+// refreshKeys makes the virtual keys what they are by now.
+func (a *App) refreshKeys(ctx context.Context) error {
+	for _, s := range a.allSites() {
+		if err := s.keys.Refresh(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveKeyUses stores when virtual keys were last used.
+func (a *App) saveKeyUses(ctx context.Context) {
+	for _, s := range a.allSites() {
+		if err := s.keys.SaveUses(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("storing when virtual keys were last used failed; their next use is noted again", zap.Error(err))
+		}
+	}
 }

@@ -52,6 +52,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/signing",
 		"authz/clients",
 		"authz/grants",
+		"authz/virtualkeys",
 		"authz/gate",
 		"authz/sessions",
 		"authz/flows",

@@ -43,7 +43,7 @@ type Gate struct {
 	deps    Deps
 	id      uint64 // unique in the process, never 0
 	server  *config.Server
-	callers map[storage.Hash]*tokens.Caller // behind the virtual keys
+	callers atomic.Pointer[keyCallers]
 	origins oauth.Origins
 	log     *zap.Logger
 	// plain and slashed are the challenges for the server's path without and
@@ -56,22 +56,24 @@ var gates atomic.Uint64
 // New returns the gate of one of the configured servers.
 func New(s *config.Server, deps Deps) *Gate {
 	issuer := deps.Config.Issuer
-	return &Gate{
+	g := &Gate{
 		deps:    deps,
 		id:      gates.Add(1),
 		server:  s,
-		callers: keyCallers(deps.Config.Keys, s),
 		origins: deps.Config.Origins(),
 		log:     deps.Logger.With(zap.String("server", s.ID)),
 		plain:   newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, false), s.Scopes),
 		slashed: newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, true), s.Scopes),
 	}
+	g.callers.Store(callersOf(deps.Config.Keys.Set(), s))
+	return g
 }
 
 // Reasons why a token does not pass. Any other error is a failure of the store.
 var (
 	errInvalidToken      = errors.New("authz: the token is not good for this server")
 	errInsufficientScope = errors.New("authz: the token lacks a scope")
+	errKeysUnknown       = errors.New("authz: the virtual keys in the store could not be read lately")
 )
 
 // Check returns who makes the call, or answers the request itself and returns
@@ -98,10 +100,7 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 		return nil
 	}
 	h := hashBearer(token)
-	if c := g.callers[h]; c != nil {
-		return c
-	}
-	c, err := g.judge(r.Context(), h, token)
+	c, err := g.admit(r.Context(), h, token)
 	switch {
 	case err == nil:
 		return c
@@ -115,6 +114,19 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 		oauth.WriteError(w, g.log, oauth.Unavailable(err))
 	}
 	return nil
+}
+
+// admit returns the caller behind a virtual key or access token.
+func (g *Gate) admit(ctx context.Context, h storage.Hash, token string) (*tokens.Caller, error) {
+	c := g.keyCaller(h)
+	if c == nil {
+		return g.judge(ctx, h, token)
+	}
+	if err := g.checkKey(c); err != nil {
+		return nil, err
+	}
+	c.key.Use.Mark(g.deps.Now)
+	return &c.Caller, nil
 }
 
 // judge returns the caller behind an access token, which is empty if its hash

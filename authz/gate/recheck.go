@@ -16,8 +16,8 @@ import (
 // stream that is open. From then on the grant decides, unless the token was
 // revoked shortly before.
 func (g *Gate) Recheck(c *tokens.Caller) bool {
-	if key := g.callers[c.TokenHash]; key != nil {
-		return key.Holder == c.Holder // the key may have another's name by now
+	if key := g.keyCaller(c.TokenHash); key != nil {
+		return key.Holder == c.Holder && g.checkKey(key) == nil // the key may have another's name by now
 	}
 	if !g.deps.Now().Before(c.ExpiresAt) {
 		return !g.deps.Cache.WasRevoked(c.TokenHash) && g.grantPasses(c)

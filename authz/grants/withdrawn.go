@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,13 +29,14 @@ import (
 type Withdrawals struct {
 	grants   *Grants
 	sessions storage.SessionStore
-	began    time.Time // when this configuration was loaded
+	mu       sync.Mutex // held while what was withdrawn is being ended
+	began    time.Time  // when this configuration was loaded, or last changed
 }
 
 // NewWithdrawals returns what ends grants, and sessions in their store, that rest
 // on what the configuration does not have any more.
 func NewWithdrawals(grants *Grants, sessions storage.SessionStore) *Withdrawals {
-	return &Withdrawals{grants, sessions, grants.now()}
+	return &Withdrawals{grants: grants, sessions: sessions, began: grants.now()}
 }
 
 // standing is what approvals rest on in a configuration, as the site's value of
@@ -69,6 +71,12 @@ func (w *Withdrawals) standing() standing {
 // that serves, never for one that was refused. Where nothing was withdrawn it
 // costs one read.
 func (w *Withdrawals) End(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.end(ctx)
+}
+
+func (w *Withdrawals) end(ctx context.Context) error {
 	now := w.standing()
 	text, err := json.Marshal(now)
 	if err != nil {

@@ -12,14 +12,19 @@ type Listed struct {
 	Proof string `json:"proof"`
 	// Servers are the ids of the MCP servers it may use, in order; none means all.
 	Servers []string `json:"servers,omitempty"`
+	// Also are other proofs of the same identity, as those of a key that is being
+	// replaced.
+	Also []string `json:"also,omitempty"`
 }
 
-// Covers reports whether it has the same Proof as another, and may use all that
-// the other may.
+// Covers reports whether it has every proof of another, and may use all that the
+// other may.
 func (l Listed) Covers(other Listed) bool {
-	return l.Proof == other.Proof && (l.Servers == nil ||
+	return l.has(other.Proof) && !slices.ContainsFunc(other.Also, func(p string) bool { return !l.has(p) }) && (l.Servers == nil ||
 		other.Servers != nil && !slices.ContainsFunc(other.Servers, func(id string) bool { return !slices.Contains(l.Servers, id) }))
 }
+
+func (l Listed) has(proof string) bool { return l.Proof == proof || slices.Contains(l.Also, proof) }
 
 // Bases returns what identities rest on besides being listed, in order: their
 // kinds, each with the SharedProof and the Basis if it has them.

@@ -7,7 +7,7 @@ import (
 )
 
 func TestCovers(t *testing.T) {
-	all, ab, a, other := Listed{Proof: "1"}, Listed{"1", []string{"a", "b"}}, Listed{"1", []string{"a"}}, Listed{Proof: "2"}
+	all, ab, a, other := Listed{Proof: "1"}, Listed{Proof: "1", Servers: []string{"a", "b"}}, Listed{Proof: "1", Servers: []string{"a"}}, Listed{Proof: "2"}
 	for name, tt := range map[string]struct {
 		l, other Listed
 		want     bool

@@ -3,7 +3,12 @@ package adminapi
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -16,6 +21,7 @@ const (
 	grantsPath        = "/mcp_oauth/grants"
 	signingKeysPath   = "/mcp_oauth/signing_keys"
 	peoplePath        = "/mcp_oauth/people"
+	keysPath          = "/mcp_oauth/keys"
 	aliasPath         = "/api/oauth/config"
 	// HealthPath is where operators and their tools ask whether sign-ins and calls
 	// can be answered.
@@ -41,8 +47,15 @@ const (
 //	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites of the configuration
 //	GET    /mcp_oauth/health                       200 while sign-ins and calls can be answered, else 503 with the reason
 //	DELETE /mcp_oauth/people?subject={subject}     ends all that a person has there: grants, browser sessions, what they began; with connections=true also their connections
+//	GET    /mcp_oauth/keys                         virtual keys, by site and name, with their last use; at one `site`, at most `limit` behind `after`
+//	POST   /mcp_oauth/keys                         makes one and shows it once: {"name": "alice", "servers": ["wiki"], "expires_in": "90d"}
+//	GET    /mcp_oauth/keys/{name}                  one of them
+//	PATCH  /mcp_oauth/keys/{name}                  changes servers, expires_at or expires_in, disabled
+//	POST   /mcp_oauth/keys/{name}/rotate           makes its successor and shows it once; the one before stays good for `overlap` (24h)
+//	DELETE /mcp_oauth/keys/{name}                  ends it and what was approved with it; with connections=true also its person's connections
 //
-// A status is `authorized`, `pending` (its person has not finished signing in,
+// Requests about keys are JSON; `site` says which site is meant where several
+// could be. What they do not know is an error. A status of a connection is `authorized`, `pending` (its person has not finished signing in,
 // or the operator connecting what was started), `needs_reauth`, `expired` (it
 // needs reauthorization only because it came without a way to renew it),
 // `failed` (the provider refused what was started, or the answer to a renewal
@@ -73,6 +86,8 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: grantsPath + "/", Handler: caddy.AdminHandlerFunc(a.oneGrant)},
 		{Pattern: HealthPath, Handler: caddy.AdminHandlerFunc(a.showHealth)},
 		{Pattern: signingKeysPath, Handler: caddy.AdminHandlerFunc(a.signingKeys)},
+		{Pattern: keysPath, Handler: caddy.AdminHandlerFunc(a.manyKeys)},
+		{Pattern: keysPath + "/", Handler: caddy.AdminHandlerFunc(a.oneKey)},
 		{Pattern: peoplePath, Handler: caddy.AdminHandlerFunc(a.endPerson)},
 	}
 }
@@ -116,6 +131,61 @@ func (a API) connecting() (sites []*Site) {
 		}
 	}
 	return sites
+}
+
+// sitesNamed returns the site with the public URL, or all.
+func (a API) sitesNamed(issuer string) ([]*Site, error) {
+	operator, err := a.opened()
+	if err != nil {
+		return nil, err
+	}
+	if issuer == "" {
+		return operator.Sites, nil
+	}
+	i := slices.IndexFunc(operator.Sites, func(s *Site) bool { return s.Issuer == issuer })
+	if i < 0 {
+		return nil, apiError(http.StatusNotFound, "there is no site "+strconv.Quote(issuer)+"; use the public URL of one of: "+strings.Join(issuersOf(operator.Sites), ", "))
+	}
+	return operator.Sites[i : i+1], nil
+}
+
+func issuersOf(sites []*Site) []string {
+	issuers := make([]string, len(sites))
+	for i, s := range sites {
+		issuers[i] = s.Issuer
+	}
+	return issuers
+}
+
+// queryOf returns the query of a request, which has no other parameters than
+// these, each once.
+func queryOf(r *http.Request, known ...string) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, apiError(http.StatusBadRequest, "the query is malformed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			return nil, apiError(http.StatusBadRequest, "there is no parameter "+strconv.Quote(name)+"; use one of: "+strings.Join(known, ", "))
+		}
+		if len(query[name]) > 1 {
+			return nil, apiError(http.StatusBadRequest, name+" is there twice")
+		}
+	}
+	return query, nil
+}
+
+// limitIn returns how many entries a listing shall have.
+func limitIn(query url.Values) (int, error) {
+	text := query.Get("limit")
+	if text == "" {
+		return defaultLimit, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, apiError(http.StatusBadRequest, "limit is a number from 1 to 1000")
+	}
+	return limit, nil
 }
 
 func apiError(status int, text string) error {

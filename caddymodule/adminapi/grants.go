@@ -2,16 +2,16 @@ package adminapi
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// How many entries a listing has.
 const (
-	defaultGrants = 100
-	maxGrants     = 1000
+	defaultLimit = 100
+	maxLimit     = 1000
 )
 
 // Grant is a grant as operators see it.
@@ -53,12 +53,9 @@ func (a API) manyGrants(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodDelete && subject == "" {
 		return apiError(http.StatusBadRequest, "say whose grants shall end, such as ?subject=virtual_key:alice")
 	}
-	limit := defaultGrants
-	if text := query.Get("limit"); text != "" {
-		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxGrants {
-			return apiError(http.StatusBadRequest, "limit is a number from 1 to 1000")
-		}
+	limit, err := limitIn(query)
+	if err != nil {
+		return err
 	}
 	operator, err := a.opened()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -26,6 +27,7 @@ type Operator struct {
 type Site struct {
 	Issuer string
 	Server *server.AuthorizationServer
+	Keys   *virtualkeys.Keys
 	// Accounts is nil unless people or an operator connect accounts.
 	Accounts *accounts.Broker
 }

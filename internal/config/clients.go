@@ -92,7 +92,7 @@ func (c *Client) resolve(path string, resolve Resolver) error {
 // checkClients refuses a site that no client could ever use. A virtual key
 // works without one.
 func checkClients(s *Site, _ Resolver) error {
-	if *s.Registration.Dynamic || *s.Registration.MetadataDocuments || len(s.VirtualKeys) > 0 || s.HasSignInClient() {
+	if *s.Registration.Dynamic || *s.Registration.MetadataDocuments || s.UsesVirtualKeys() || s.HasSignInClient() {
 		return nil
 	}
 	return Errorf("registration", "no client could sign in with dynamic and metadata_documents off; turn one on, or add a client with redirect_uri")

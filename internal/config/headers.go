@@ -137,7 +137,7 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 func checkIdentityHeaders(s *Site, _ Resolver) error {
 	chosen := s.SignIn.UnverifiedNames()
 	verified := func(m identity.Method) bool { return m.NameVerified }
-	if len(s.VirtualKeys) == 0 && !slices.ContainsFunc(s.SignIn, verified) || len(chosen) == 0 {
+	if !s.UsesVirtualKeys() && !slices.ContainsFunc(s.SignIn, verified) || len(chosen) == 0 {
 		return nil
 	}
 	for i, server := range s.Servers {

@@ -54,7 +54,6 @@ type kindOptions struct {
 
 // optionsOfKinds has the kinds for which the name is not all there is to configure.
 var optionsOfKinds = map[identity.Kind]kindOptions{
-	identity.VirtualKey: {resolve: checkAnyVirtualKey},
 	identity.Caddy: {
 		names: []string{"user", "recheck"}, isSet: func(id *Identity) bool { return id.User != "" || id.Recheck != 0 },
 		resolve: resolveCaddyUser,
@@ -97,13 +96,6 @@ func checkForeignOptions(path string, id *Identity) error {
 			return Errorf(path, "%s belongs to identity %s; remove it", options.names[0], kind)
 		}
 		return Errorf(path, "%s belong to identity %s; remove them", strings.Join(options.names, " and "), kind)
-	}
-	return nil
-}
-
-func checkAnyVirtualKey(s *Site, path string, _ *Identity, _ Resolver) error {
-	if len(s.VirtualKeys) == 0 {
-		return Errorf(path+".kind", "nobody has a virtual_key to sign in with; add one, such as `virtual_key alice {env.ALICE_KEY}`")
 	}
 	return nil
 }

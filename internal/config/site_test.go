@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 func testSite() *Site {
@@ -44,9 +45,9 @@ func TestResolve(t *testing.T) {
 	for what, ok := range map[string]bool{
 		"issuer":                 r.Issuer == "https://mcp.example.com",
 		"name":                   r.Branding.Name == "mcp.example.com",
-		"a key":                  r.Keys.ByKey("uX3-kf8aQ2m_Wz71").Name == "alice",
+		"a key":                  r.Keys.Set().ByHash(storage.HashOf("uX3-kf8aQ2m_Wz71")).Name == "alice",
 		"a way to sign in":       len(r.SignIn) == 2 && r.SignIn[1].Recheck == 24*time.Hour,
-		"a client":               *r.Clients[0].SecretHash == r.Keys.ByKey("uX3-kf8aQ2m_Wz71").Hash && r.Clients[0].Name == "app",
+		"a client":               *r.Clients[0].SecretHash == r.Keys.Set().ByHash(storage.HashOf("uX3-kf8aQ2m_Wz71")).Hash && r.Clients[0].Name == "app",
 		"a lifetime":             r.CodeLifetime == DefaultLifetimes.CodeLifetime && *r.RefreshReuseGrace == Duration(time.Minute),
 		"registration":           !*r.Registration.Dynamic && *r.Registration.MetadataDocuments && *r.Registration.RateLimit == 60,
 		"redirect schemes":       slices.Contains(r.Registration.RedirectSchemes, "cursor") && slices.Contains(r.Registration.RedirectSchemes, "com.example.app"),

@@ -2,9 +2,7 @@ package config
 
 import (
 	"slices"
-
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -25,9 +23,6 @@ type VirtualKey struct {
 }
 
 func resolveVirtualKeys(s *Site, resolve Resolver) error {
-	if len(s.VirtualKeys) == 0 {
-		return nil
-	}
 	names, hashes := map[string]string{}, map[storage.Hash]bool{}
 	keys := make([]identity.Key, 0, len(s.VirtualKeys))
 	for i, k := range s.VirtualKeys {
@@ -39,7 +34,7 @@ func resolveVirtualKeys(s *Site, resolve Resolver) error {
 		if err != nil {
 			return err
 		}
-		if err := checkKeyServers(path+".servers", k.Servers, s.Servers); err != nil {
+		if err := s.CheckKeyServers(path+".servers", k.Servers); err != nil {
 			return err
 		}
 		if hash == nil {
@@ -55,6 +50,27 @@ func resolveVirtualKeys(s *Site, resolve Resolver) error {
 	return nil
 }
 
+// UsesVirtualKeys reports whether the site has virtual keys, or may get some while
+// it runs.
+func (s *Site) UsesVirtualKeys() bool {
+	return len(s.VirtualKeys) > 0 || slices.ContainsFunc(s.Identities, func(id Identity) bool { return id.Kind == identity.VirtualKey })
+}
+
+// InFile reports whether the key is in a file, which can change while the site runs.
+func (k VirtualKey) InFile() bool { return strings.Contains(k.Key, "{file.") }
+
+// Hash returns the hash of the key as it is now.
+func (k VirtualKey) Hash(resolve Resolver) (storage.Hash, error) {
+	h, err := hashSecret("", "key", k.Key, resolve)
+	if err == nil && h == nil {
+		err = Errorf("", "the key is not known yet")
+	}
+	if err != nil {
+		return storage.Hash{}, err
+	}
+	return *h, nil
+}
+
 // checkKeyName refuses names that nobody can tell apart: people read them on
 // pages, and servers behind compare them in their own ways. seen are those that
 // came before, by what they look like.
@@ -62,7 +78,7 @@ func checkKeyName(path, name string, seen map[string]string) error {
 	if clean, err := identity.CleanName(name); err != nil || clean != name {
 		return Errorf(path, "%q is not a name; use 1 to %d visible characters, without space at the ends", name, identity.MaxName)
 	}
-	look := cases.Fold().String(norm.NFKC.String(name))
+	look := identity.Look(name)
 	other, taken := seen[look]
 	seen[look] = name
 	switch {
@@ -74,10 +90,11 @@ func checkKeyName(path, name string, seen map[string]string) error {
 	return nil
 }
 
-func checkKeyServers(path string, ids []string, servers []*Server) error {
-	known := make([]string, len(servers))
-	for i, s := range servers {
-		known[i] = s.ID
+// CheckKeyServers refuses ids that are not of servers of the site, each once.
+func (s *Site) CheckKeyServers(path string, ids []string) error {
+	known := make([]string, len(s.Servers))
+	for i, server := range s.Servers {
+		known[i] = server.ID
 	}
 	for i, id := range ids {
 		if !slices.Contains(known, id) {
