@@ -62,6 +62,8 @@ func init() {
 //	            no_refresh_rotation
 //	            allow_missing_pkce
 //	            authorize_param <name> <value>  # repeatable
+//	            account_name <member>...
+//	            account_url <url>
 //	            scope_separator <text>
 //	        }
 //	        auth per_user_headers {
@@ -110,6 +112,7 @@ func init() {
 //	    branding {
 //	        name <text>
 //	        accent <#rrggbb>
+//	        logo <file>
 //	    }
 //	    insecure_allow_loopback
 //	}
@@ -223,6 +226,7 @@ var signingOptions = block[config.Signing]{
 var brandingOptions = block[config.Branding]{
 	{name: "name", args: "<text>", read: setText(func(b *config.Branding) *string { return &b.Name })},
 	{name: "accent", args: "<#rrggbb>", read: setText(func(b *config.Branding) *string { return &b.Accent })},
+	{name: "logo", args: "<file>", read: setText(func(b *config.Branding) *string { return &b.Logo })},
 }
 
 var serverOptions = block[config.Server]{
@@ -264,6 +268,8 @@ var oauthOptions = append(connectionOptions[:2:2], block[config.Auth]{
 	{name: "no_refresh_rotation", read: setTrue(func(a *config.Auth) *bool { return &a.NoRefreshRotation })},
 	{name: "allow_missing_pkce", read: setTrue(func(a *config.Auth) *bool { return &a.AllowMissingPKCE })},
 	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},
+	{name: "account_name", args: "<member>...", read: setList(func(a *config.Auth) *[]string { return &a.AccountName })},
+	{name: "account_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.AccountURL })},
 	{name: "scope_separator", args: "<text>", read: setText(func(a *config.Auth) *string { return &a.ScopeSeparator })},
 }...)
 

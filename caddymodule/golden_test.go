@@ -137,7 +137,7 @@ const goldenSite = `{
 	{"id": "b", "path": "/b", "upstream": "https://b.example/mcp", "auth": {"mode": "per_user_oauth", "optional": true, "scopes": ["x"], "client_id": "id", "client_secret": "{env.SECRET}",
 	 "auth_method": "client_secret_post", "callback_path": "/callback/b", "authorization_endpoint": "https://p.example/a", "token_endpoint": "https://p.example/t", "revocation_endpoint": "https://p.example/r",
 	 "issuer": "https://p.example", "resource": "https://r.example", "no_resource": true, "metadata_document": false, "no_refresh_rotation": true, "allow_missing_pkce": true,
-	 "authorize_params": {"prompt": "consent"}, "scope_separator": ","}},
+	 "authorize_params": {"prompt": "consent"}, "account_name": ["owner.email"], "account_url": "https://p.example/me", "scope_separator": ","}},
 	{"id": "c", "path": "/c", "upstream": "https://c.example/mcp", "auth": {"mode": "per_user_headers", "headers": [{"name": "X-Key", "prefix": "Key ", "label": "Key"}], "verify_url": "https://c.example/me"}},
 	{"id": "d", "path": "/d", "upstream": "https://d.example/mcp", "auth": {"mode": "oauth"}}
 ],
@@ -147,7 +147,7 @@ const goldenSite = `{
 "service_documentation": "https://a.example/docs",
 "registration": {"dynamic": true, "metadata_documents": true, "allow_hosts": [".example.com"], "deny_hosts": ["a.example"], "initial_access_token": "{env.SECRET}", "rate_limit": 5,
 	"max_unused": 6, "max_unproved": 7, "unused_lifetime": "2h", "redirect_schemes": ["com.example.app"]},
-"allowed_origins": ["https://app.example"], "branding": {"name": "N", "accent": "#0a7d4f"}, "insecure_allow_loopback": true
+"allowed_origins": ["https://app.example"], "branding": {"name": "N", "accent": "#0a7d4f", "logo": "testdata/logo.svg"}, "insecure_allow_loopback": true
 }`
 
 // A field that goldenSite lacks would be judged by no test that goes through it.

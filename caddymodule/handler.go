@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -123,13 +125,38 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 }
 
 // brand makes the pages in the operator's brand.
-func (h *Handler) brand() (err error) {
-	h.pages, err = pages.New(pages.Brand{Name: h.cfg.Branding.Name, Accent: h.cfg.Branding.Accent})
+func (h *Handler) brand() error {
+	logo, err := readLogo(h.cfg.Branding.Logo)
+	if err != nil {
+		return config.Errorf("branding.logo", "%v", err)
+	}
+	h.pages, err = pages.New(pages.Brand{Name: h.cfg.Branding.Name, Accent: h.cfg.Branding.Accent, Logo: logo})
 	if err != nil {
 		return config.Errorf("branding", "%v", err)
 	}
 	h.landing = landing.New(h.cfg, h.pages)
 	return nil
+}
+
+// readLogo reads an image, and not much more of what is none.
+func readLogo(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	image, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return "", err
+	}
+	logo, err := pages.Logo(image)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return logo, nil
 }
 
 // resolveSite checks all of a configuration that can be checked without a place

@@ -87,6 +87,25 @@ func TestAccountListsServers(t *testing.T) {
 	}
 }
 
+// Who connected an account sees which, as text; one that works no more is none.
+func TestAccountNamesTheConnectedAccount(t *testing.T) {
+	s := home(t, alice())
+	s.broker.connected(alice().Subject, "notion", storage.Active)
+	s.broker.connected(alice().Subject, "github", storage.NeedsReauth)
+	for server, account := range map[string]string{"notion": "jane@acme.com · <b>Acme</b>\u202e", "github": "jane"} {
+		key := [2]string{alice().Subject, server}
+		status := s.broker.connections[key]
+		status.Account = account
+		s.broker.connections[key] = status
+	}
+	page := s.get(accountPath).Body.String()
+	for _, want := range []string{"Connected as \u2068jane@acme.com · &lt;b&gt;Acme&lt;/b&gt;\u2069<", "Must be connected again<"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q on the page:\n%s", want, page)
+		}
+	}
+}
+
 // Scopes are told in the operator's words.
 func TestAccountDescribesScopes(t *testing.T) {
 	s := home(t, alice())

@@ -106,6 +106,9 @@ func (c *connections) describe(s *config.Server, status accounts.Status, request
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
 		OAuth: s.Auth.Mode != config.PerUserHeaders,
 	}
+	if account := cleanName(status.Account); account != "" && v.Works {
+		v.State = fmt.Sprintf(t.ConnectedAs, "\u2068"+account+"\u2069")
+	}
 	if !s.Auth.Optional {
 		v.Need, v.Required = t.Required, true
 	}

@@ -66,6 +66,7 @@ type pendingConnect struct {
 	// that it always sends iss.
 	CheckIss       bool                   `json:"check_iss"`
 	IssRequired    bool                   `json:"iss_required"`
+	Userinfo       string                 `json:"userinfo,omitempty"` // tells the account's name
 	ReturnTo       string                 `json:"return_to"`
 	KeepUntil      time.Time              `json:"keep_until,omitzero"`
 	Authentication storage.Authentication `json:"presence,omitzero"`
@@ -109,7 +110,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	}
 	pending := pendingConnect{
 		Binding: bind(s, p, c, scopes), Verifier: oauth.NewSecret(""), RedirectURI: cn.profile(s).RedirectURI,
-		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss),
+		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss), Userinfo: p.UserinfoOf(scopes),
 		ReturnTo: r.ReturnTo, KeepUntil: r.KeepUntil, Authentication: r.Authentication, Before: before, SingleUse: r.SingleUse,
 	}
 	state := oauth.NewSecret("")

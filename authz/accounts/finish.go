@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -100,7 +104,7 @@ func (cn *connector) complete(ctx context.Context, a Answer, k storage.Connectio
 	if err != nil {
 		return err
 	}
-	if err := cn.saveTokens(ctx, k, p, reply); err != nil {
+	if err := cn.saveTokens(ctx, k, p, reply, cn.accountName(ctx, s, p, reply)); err != nil {
 		return err
 	}
 	cn.registrar.noteProven(ctx, s.ID, p.Binding)
@@ -186,8 +190,37 @@ func (cn *connector) exchange(ctx context.Context, s *config.Server, p pendingCo
 	return nil, cn.profile(s).ExchangeProblem(failure, knownAs(s, p.Binding))
 }
 
-// saveTokens stores what came of a request.
-func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p pendingConnect, r *client.Tokens) error {
+// maxAccountName bounds what is kept of the name of an account.
+const maxAccountName = 100
+
+// accountName returns what the person recognises the account by that they
+// connected, as the provider tells it; "" if it does not. It is asked once, when
+// they connect: the name is theirs to see, and nothing depends on it.
+func (cn *connector) accountName(ctx context.Context, s *config.Server, p pendingConnect, r *client.Tokens) string {
+	names, err := cn.oauthClient(s).AccountNames(ctx, client.AccountQuery{
+		Members: s.Auth.AccountName, URL: s.Auth.AccountURL,
+		Issuer: p.Binding.Provider, ClientID: p.Binding.ClientID, Userinfo: p.Userinfo,
+	}, r)
+	if err != nil {
+		log := cn.log.Debug
+		if len(s.Auth.AccountName) > 0 { // else nobody expects it
+			log = cn.log.Warn
+		}
+		log("what a connected account is called cannot be found out; the connection works without it",
+			zap.String("server", s.ID), zap.Error(err))
+	}
+	var clean []string
+	for _, name := range names {
+		if name, err := identity.CleanName(name); err == nil {
+			clean = append(clean, name)
+		}
+	}
+	whole := []rune(strings.Join(clean, " · "))
+	return string(whole[:min(len(whole), maxAccountName)])
+}
+
+// saveTokens stores what came of a request, and what the account is called.
+func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p pendingConnect, r *client.Tokens, account string) error {
 	now := cn.deps.Now()
 	c := storage.ConnectionReplacement{
 		Connection: storage.Connection{ConnectionKey: k, Provider: p.Binding.Provider, Scopes: r.Scopes, ExpiresAt: p.KeepUntil},
@@ -200,7 +233,7 @@ func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p 
 		c.TokenExpiresAt = now.Add(r.ExpiresIn)
 	}
 	return cn.connections.save(ctx, c, p.Authentication, p.Before, secrets{
-		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Binding: p.Binding,
+		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Binding: p.Binding, Account: account,
 	})
 }
 

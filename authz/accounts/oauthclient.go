@@ -19,7 +19,7 @@ func (st *site) oauthClient(s *config.Server) *client.Client {
 	return &client.Client{
 		Name:    "server " + s.ID,
 		Guarded: st.deps.Egress, Operator: st.deps.Operator,
-		Configured: []string{s.Upstream, s.Auth.VerifyURL, s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint},
+		Configured: []string{s.Upstream, s.Auth.VerifyURL, s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint, s.Auth.AccountURL},
 		Profile:    st.profile(s),
 		Quirks:     s.Auth.Quirks,
 		Now:        st.deps.Now,

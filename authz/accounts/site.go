@@ -119,6 +119,10 @@ type secrets struct {
 	// Replaces is the ID of the connection that they had when they began, and
 	// that this one replaces when the flow ends.
 	Replaces string `json:"persons,omitempty"`
+	// Account is what the person recognises the account by, as the provider told
+	// when they connected; empty if it did not. It is sealed since it is about a
+	// person, not because anything could be done with it.
+	Account string `json:"account,omitempty"`
 	// Headers are the pasted keys.
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }

@@ -23,8 +23,11 @@ type Status struct {
 	// State is empty while the owner has not connected the server.
 	State storage.ConnectionState
 	// ID is the public handle of the connection.
-	ID     string
-	Scopes []string
+	ID string
+	// Account is what the person recognises the connected account by; empty if
+	// the provider did not say, or the credentials work no more.
+	Account string
+	Scopes  []string
 	// Since is when the owner first connected the server.
 	Since time.Time
 	// ExpiresAt is when the access token ends; zero when nobody said.
@@ -52,20 +55,21 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 		c, connected := byServer[s.ID]
 		status := Status{Server: s.ID, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
 		if connected {
-			status.State = v.stateOf(s, c, now)
+			status.State, status.Account = v.look(s, c, now)
 		}
 		all = append(all, status)
 	}
 	return all, nil
 }
 
-// stateOf returns the state that the next call would find.
-func (v *statuses) stateOf(s *config.Server, c storage.Connection, now time.Time) storage.ConnectionState {
+// look returns the state that the next call would find, and what the account is
+// called.
+func (v *statuses) look(s *config.Server, c storage.Connection, now time.Time) (storage.ConnectionState, string) {
 	h, opened, err := v.decrypt(s, c)
 	if err != nil || h.state == storage.Active && opened.RefreshToken == "" && h.due(now) {
-		return storage.NeedsReauth
+		return storage.NeedsReauth, opened.Account
 	}
-	return h.state
+	return h.state, opened.Account
 }
 
 // Overview is what an operator may know of a connection: nothing that anybody
@@ -75,7 +79,9 @@ type Overview struct {
 	Server string
 	// Owner is a subject, storage.SharedOwner, or the owner of a flow.
 	Owner string
-	Mode  config.Mode
+	// Account is what its owner recognises the connected account by, if known.
+	Account string
+	Mode    config.Mode
 	// State is the one that the next call would find.
 	State storage.ConnectionState
 	// Pending is set if the person has not ended the flow yet, or that an
@@ -139,7 +145,8 @@ func (v *statuses) overview(c storage.Connection, now time.Time) Overview {
 		o.TokenID = ""
 	}
 	if s := v.servers[c.Server]; s != nil {
-		o.Mode, o.State = s.Auth.Mode, v.stateOf(s, c, now)
+		o.Mode = s.Auth.Mode
+		o.State, o.Account = v.look(s, c, now)
 	}
 	o.Expired = c.State == storage.Active && o.State == storage.NeedsReauth && reached(c.TokenExpiresAt, now)
 	return o

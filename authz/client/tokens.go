@@ -31,6 +31,8 @@ type Tokens struct {
 	// IDToken is that of OpenID Connect, as it was received: nothing of it was
 	// looked at. It is empty if there was none that could be one.
 	IDToken string
+
+	body []byte // of the response, if it is JSON: it may say more, see AccountNames
 }
 
 // tokenMembers are the members of both kinds of response. Providers write
@@ -68,7 +70,7 @@ func readTokens(r *reply) (*Tokens, error) {
 	}
 	return &Tokens{
 		AccessToken: m.AccessToken, RefreshToken: m.RefreshToken,
-		ExpiresIn: lifetime(m.ExpiresIn), Scopes: grantedScopes(m.Scope), IDToken: idToken(m.IDToken),
+		ExpiresIn: lifetime(m.ExpiresIn), Scopes: grantedScopes(m.Scope), IDToken: idToken(m.IDToken), body: r.body,
 	}, nil
 }
 

@@ -73,6 +73,7 @@ type ServerMetadata struct {
 	TokenEndpoint            string  `json:"token_endpoint"`
 	RegistrationEndpoint     string  `json:"registration_endpoint"`
 	RevocationEndpoint       string  `json:"revocation_endpoint"`
+	UserinfoEndpoint         string  `json:"userinfo_endpoint"`
 	ScopesSupported          Strings `json:"scopes_supported"`
 	AuthMethods              Strings `json:"token_endpoint_auth_methods_supported"`
 	CodeChallengeMethods     Strings `json:"code_challenge_methods_supported"`

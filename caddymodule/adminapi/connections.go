@@ -18,6 +18,7 @@ type Connection struct {
 	Site           string      `json:"site"`
 	Server         string      `json:"server"`
 	Owner          string      `json:"owner"`
+	Account        string      `json:"account,omitempty"`
 	Mode           config.Mode `json:"mode,omitempty"`
 	Status         string      `json:"status"`
 	CreatedAt      time.Time   `json:"created_at"`
@@ -30,7 +31,7 @@ type Connection struct {
 
 func describe(site string, o accounts.Overview) Connection {
 	return Connection{
-		ID: o.ID, Site: site, Server: o.Server, Owner: o.Owner, Mode: o.Mode, Status: statusOf(o),
+		ID: o.ID, Site: site, Server: o.Server, Owner: o.Owner, Account: o.Account, Mode: o.Mode, Status: statusOf(o),
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, ExpiresAt: o.ExpiresAt,
 		TokenID: o.TokenID, TokenExpiresAt: o.TokenExpiresAt, Scopes: o.Scopes,
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ const (
 
 var (
 	colour   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+	svgRoot  = regexp.MustCompile(`^(?s:\x{FEFF}?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<![A-Za-z][^>]*>\s*)*<svg[\s>])`)
 	imageURI = regexp.MustCompile(`^data:image/(?:png|jpeg|webp|gif|svg\+xml);base64,`)
 )
 
@@ -64,6 +66,24 @@ func checkLogo(logo string) error {
 		return fmt.Errorf("logo: the image has %d bytes, at most %d are allowed", len(image), maxLogo)
 	}
 	return nil
+}
+
+// Logo returns an image as Brand has it, or what is wrong with it. It is told by
+// its content what it is. An SVG is shown as an image and nothing else, so that
+// nothing in it runs or loads (SVG integration, secure animated mode).
+func Logo(image []byte) (string, error) {
+	kind, _, _ := strings.Cut(http.DetectContentType(image), ";")
+	if strings.HasPrefix(kind, "text/") && svgRoot.Match(image) {
+		kind = "image/svg+xml"
+	}
+	logo := "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(image)
+	if !imageURI.MatchString(logo) {
+		return "", errors.New("it is no PNG, JPEG, WebP, GIF or SVG image")
+	}
+	if len(image) > maxLogo {
+		return "", fmt.Errorf("the image has more than %d KiB; every page carries it", maxLogo>>10)
+	}
+	return logo, nil
 }
 
 // textOn returns the colour of text on the background: white while it has the

@@ -41,6 +41,35 @@ func TestBrandRefused(t *testing.T) {
 	}
 }
 
+func TestLogo(t *testing.T) {
+	const png = "\x89PNG\r\n\x1a\n"
+	for name, test := range map[string]struct{ image, want, err string }{
+		"PNG":             {image: png + "rest", want: "data:image/png;base64,"},
+		"JPEG":            {image: "\xff\xd8\xff\xe0rest", want: "data:image/jpeg;base64,"},
+		"GIF":             {image: "GIF89a", want: "data:image/gif;base64,"},
+		"WebP":            {image: "RIFF\x00\x00\x00\x00WEBPVP8 ", want: "data:image/webp;base64,"},
+		"SVG":             {image: `<svg xmlns="http://www.w3.org/2000/svg"/>`, want: "data:image/svg+xml;base64,"},
+		"SVG with more":   {image: "\ufeff<?xml version=\"1.0\"?>\n<!-- made by\na tool -->\n<!DOCTYPE svg PUBLIC \"x\">\n<svg>", want: "data:image/svg+xml;base64,"},
+		"as large as can": {image: png + strings.Repeat("x", maxLogo-len(png)), want: "data:image/png;base64,"},
+		"too large":       {image: png + strings.Repeat("x", maxLogo), err: "more than 64 KiB"},
+		"HTML":            {image: "<!DOCTYPE html><html><svg>", err: "no PNG"},
+		"text":            {image: "logo <svg>", err: "no PNG"},
+		"XML":             {image: "<?xml version=\"1.0\"?><a><svg/></a>", err: "no PNG"},
+		"BMP":             {image: "BM", err: "no PNG"},
+		"empty":           {image: "", err: "no PNG"},
+	} {
+		got, err := Logo([]byte(test.image))
+		if !strings.HasPrefix(got, test.want) || (got == "") != (test.err != "") || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: got %.40q, %v; want %q, %s", name, got, err, test.want, test.err)
+		}
+		if err == nil {
+			if _, err := New(Brand{Logo: got}); err != nil {
+				t.Errorf("%s: no page can have it: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestContrast(t *testing.T) {
 	if got := contrast("#000000", "#ffffff"); got < 20.99 || got > 21.01 {
 		t.Errorf("black on white = %v, want 21", got)

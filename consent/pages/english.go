@@ -60,6 +60,7 @@ var English = Text{
 		storage.InDoubt:      "Should be connected again",
 		storage.Disconnected: "Disconnected",
 	},
+	ConnectedAs: "Connected as %s",
 	Required:    "Required",
 	Optional:    "Optional",
 	Connect:     "Connect %s",

@@ -61,6 +61,7 @@ type Text struct {
 	// Whether a person is connected to a server.
 	ConnectLead string
 	State       map[storage.ConnectionState]string
+	ConnectedAs string // account
 	Required    string
 	Optional    string
 	Connect     string // server

@@ -55,6 +55,15 @@ type Auth struct {
 	// Default: the upstream URL. Needed where that is an internal address.
 	Resource string `json:"resource,omitempty"`
 	client.Quirks
+	// AccountName says where the name stands by which people recognise the account
+	// that they connected, such as `login` or `owner.user.email`: members of
+	// the answer of AccountURL, else of the token response. What several hold
+	// stands side by side. Default: the e-mail address or name in the id_token or
+	// at the userinfo endpoint, where Scopes have `openid`.
+	AccountName []string `json:"account_name,omitempty"`
+	// AccountURL answers a GET with the access token, as JSON. It is asked once,
+	// when somebody connects.
+	AccountURL string `json:"account_url,omitempty"`
 
 	// Headers carry the keys that a person pastes, for `per_user_headers`.
 	// Default: one key, as bearer token in `Authorization`.
@@ -137,6 +146,7 @@ func (a *Auth) resolve(path string, resolve Resolver) error {
 	}{
 		{"resource", &a.Resource}, {"issuer", &a.Issuer}, {"authorization_endpoint", &a.AuthorizationEndpoint},
 		{"token_endpoint", &a.TokenEndpoint}, {"revocation_endpoint", &a.RevocationEndpoint}, {"verify_url", &a.VerifyURL},
+		{"account_url", &a.AccountURL},
 	} {
 		if *address.url == "" {
 			continue
@@ -184,7 +194,23 @@ func (a *Auth) resolveOAuth(path string, resolve Resolver) error {
 			return Errorf(path+".authorize_params."+name, "%q belongs to the protocol; remove it", name)
 		}
 	}
+	if err := a.checkAccount(path); err != nil {
+		return err
+	}
 	return a.resolveOAuthClient(path, resolve)
+}
+
+// checkAccount refuses what names no account.
+func (a *Auth) checkAccount(path string) error {
+	if a.AccountURL != "" && len(a.AccountName) == 0 {
+		return Errorf(path+".account_url", "goes with account_name; set the member of its answer that has the name, such as `account_name login`")
+	}
+	for _, member := range a.AccountName {
+		if slices.Contains(strings.Split(member, "."), "") {
+			return Errorf(path+".account_name", "%q is no member of an answer; write it as name, or owner.user.name for one inside of others", member)
+		}
+	}
+	return nil
 }
 
 // checkEndpoints refuses half a provider.

@@ -80,6 +80,9 @@ type Branding struct {
 	Name string `json:"name,omitempty"`
 	// Accent is the colour of buttons, as `#rrggbb`.
 	Accent string `json:"accent,omitempty"`
+	// Logo is the path of an image of at most 64 KiB, PNG, JPEG, WebP, GIF or SVG,
+	// shown beside the name. It is read when the configuration is loaded.
+	Logo string `json:"logo,omitempty"`
 }
 
 // Resolve returns what the run time uses: the configuration with its
@@ -143,13 +146,16 @@ func checkOrigins(s *Site, _ Resolver) error {
 
 var accentPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
-func resolveBranding(s *Site, _ Resolver) error {
+func resolveBranding(s *Site, resolve Resolver) error {
 	var b Branding
 	if s.Branding != nil {
 		b = *s.Branding
 	}
 	if b.Accent != "" && !accentPattern.MatchString(b.Accent) {
 		return Errorf("branding.accent", "%q is not a colour; write it as #rrggbb, in quotes", b.Accent)
+	}
+	if _, err := resolve.replace("branding.logo", &b.Logo); err != nil {
+		return err
 	}
 	b.Name = cmp.Or(b.Name, s.Host())
 	s.Branding = &b

@@ -41,7 +41,6 @@ var algorithms = []jose.SignatureAlgorithm{
 // 3).
 type metadata struct {
 	JWKSURI            string        `json:"jwks_uri"`
-	UserinfoEndpoint   string        `json:"userinfo_endpoint"`
 	EndSessionEndpoint string        `json:"end_session_endpoint"`
 	Algorithms         oauth.Strings `json:"id_token_signing_alg_values_supported"`
 }
