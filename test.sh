@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks everything, and installs what that needs: C compiler, PostgreSQL,
-# Chromium and npm by apt, npm packages below integration_test/js.
+# Chromium, PyJWT and npm by apt, npm packages below integration_test/js.
 #
 #   ./test.sh         everything
 #   ./test.sh quick   the pure-Go part: needs Go only, installs nothing
@@ -68,6 +68,15 @@ platforms() {
 	done
 }
 
+# The verifier of docs/verify in Python runs on whichever Python has what it needs.
+python_packages() {
+	local python
+	for python in python3 /usr/bin/python3; do
+		"$python" -c 'import jwt, cryptography' 2>/dev/null && return
+	done
+	need "no python" python3-jwt python3-cryptography
+}
+
 # What xcaddy.md tells people to do in a checkout.
 xcaddy_build() {
 	tool github.com/caddyserver/xcaddy/cmd/xcaddy
@@ -114,6 +123,7 @@ all() {
 	step need npm nodejs npm
 	PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin) step need postgres postgresql
 	[ -n "${CHROMIUM:-}" ] || step need chromium chromium fonts-liberation
+	step python_packages
 	step npm_packages
 
 	step formatted
