@@ -62,7 +62,10 @@ func TestOpenLinkKeepsTheGrant(t *testing.T) {
 				status(t, res, http.StatusMethodNotAllowed)
 			}
 			c.refreshTokens()
-			c.follow(answer)
+			want := map[string]string{"input required": "confirm there that you are done. It then goes on", "elicitation by URL": "It was told, and goes on by itself"}[how]
+			if page := c.open(connectLink.FindString(answer)); !strings.Contains(page, "Notion is connected") || !strings.Contains(page, want) {
+				t.Errorf("no %q on the last page:\n%s", want, page)
+			}
 			if got := status(t, c.send(toolCall), http.StatusOK); !strings.Contains(got, `"account":"alice"`) {
 				t.Errorf("connected: %s", got)
 			}

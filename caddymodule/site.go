@@ -52,7 +52,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	as := server.New(h.cfg, deps)
 	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
 	people := consent.New(consent.Deps{
-		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, LinkUsed: state.elicitations.Complete,
+		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
 		Logins: &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now},
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -183,5 +184,45 @@ func TestBadLinks(t *testing.T) {
 	s.ticket = link[strings.LastIndex(link, "/")+1:]
 	if w := s.get(linkURL); w.Code != http.StatusNotFound {
 		t.Errorf("a server the person lost: %d", w.Code)
+	}
+}
+
+// The last page says what to do in the application that gave the link, by the
+// name of that, if it is one that the person let in.
+func TestLinkSaysWhatNext(t *testing.T) {
+	named := func(id, name string, who storage.Identity) storage.Grant {
+		g := letIn(id, who)
+		g.ClientName = name
+		return g
+	}
+	for name, tt := range map[string]struct {
+		grant string
+		how   mcp.Signal
+		want  string
+	}{
+		"nobody knows":       {"", mcp.InWords, "Go back to your application and try again. You can close this page."},
+		"in words":           {"editor", mcp.InWords, "Go back to “\u2068Editor &lt;b&gt;\u2069” and try again. You can close this page."},
+		"input required":     {"editor", mcp.ByInputRequired, "Go back to “\u2068Editor &lt;b&gt;\u2069” and confirm there that you are done."},
+		"elicitation":        {"editor", mcp.ByElicitation, "Go back to “\u2068Editor &lt;b&gt;\u2069”. It was told, and goes on by itself;"},
+		"a known client":     {"claude", mcp.ByElicitation, "Go back to “\u2068Claude Code (notion)\u2069”. If it still waits, press “Retry now” there."},
+		"known, asks itself": {"claude", mcp.ByInputRequired, "Go back to “\u2068Claude Code (notion)\u2069” and confirm there"},
+		"without a name":     {"unnamed", mcp.InWords, "Go back to your application and try again."},
+		"somebody else's":    {"bobs", mcp.ByElicitation, "Go back to your application and try again."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := linked(t, "notion", person(alice()))
+			s.approved(named("editor", "Editor\u202e <b>", alice()), named("claude", "Claude Code (notion)", alice()),
+				named("unnamed", "\u200b", alice()), named("bobs", "Bob's", userIdentity("bob")))
+			s.broker.connected(alice().Subject, "notion", storage.Active)
+			s.pages.link.askedBy = func(ticket string) (string, mcp.Signal) {
+				if ticket != s.ticket {
+					t.Errorf("asked about %q", ticket)
+				}
+				return tt.grant, tt.how
+			}
+			if page := s.get(linkURL + "?done=1").Body.String(); !strings.Contains(page, tt.want) {
+				t.Errorf("no %q on\n%s", tt.want, page)
+			}
+		})
 	}
 }

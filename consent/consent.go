@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
@@ -74,6 +75,9 @@ type Deps struct {
 	// LinkUsed is told the ticket of each link with which somebody connected a
 	// server; nil if nobody waits for that.
 	LinkUsed func(ticket string)
+	// LinkAskedBy returns the grant of the client that gave a person the ticket,
+	// and how the client was told to; nil if nobody knows.
+	LinkAskedBy func(ticket string) (grantID string, how mcp.Signal)
 }
 
 // New returns the pages of an authorization server.
@@ -112,7 +116,7 @@ func newConsent(d Deps, b broker) *Consent {
 			connections: connections, connector: connector, signIn: signInPage, describer: describer,
 			flash: flash.CookieOf(cfg.Issuer, "account"),
 		},
-		link:        &linkPage{web: web, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
+		link:        &linkPage{web: web, grants: as.Grants, askedBy: d.LinkAskedBy, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
 		flowConnect: &flowConnect{web: web, flows: as.Flows, known: people, connections: connections, describer: describer},
 		targets:     targets,
 		connector:   connector,

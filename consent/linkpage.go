@@ -1,15 +1,19 @@
 package consent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // linkPage is where the link leads that a client gave a person to connect a
@@ -18,6 +22,8 @@ import (
 type linkPage struct {
 	*web
 	*describer
+	grants      *grants.Grants
+	askedBy     func(ticket string) (grantID string, how mcp.Signal) // nil if nobody knows
 	targets     *targets
 	connections *connections
 	connector   *connector
@@ -57,14 +63,18 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		view.Scopes, view.Asks = union(p.connections.broker.RequestedScopes(r.Context(), link.Server), link.Scopes), true
 	}
 	var name, proof string
-	title, lead, ok := t.ConnectTitle, t.ConnectAsks, t.ConnectDone
+	title, lead := t.ConnectTitle, t.ConnectAsks
 	if shared {
-		lead, ok = t.SharedAsks, t.SharedDone
+		lead = t.SharedAsks
 	} else {
 		name, proof = p.person(*s.Identity)
 	}
 	if view.Works {
-		title, lead = t.ConnectedTitle, ok
+		if title, lead = t.ConnectedTitle, t.SharedDone; !shared {
+			if lead, err = p.whatNext(r, *s.Identity, ticket); err != nil {
+				return err
+			}
+		}
 		p.connector.notifyLinkUsed(ticket) // perhaps they connected it in another way
 	}
 	return p.pages.Render(w, http.StatusOK, "connect", struct {
@@ -87,6 +97,34 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 		AccountURL: accountPath,
 		Notice:     p.notice(r),
 	})
+}
+
+// whatNext tells the person what to do in the application that gave them the
+// link, as far as that is known.
+func (p *linkPage) whatNext(r *http.Request, id storage.Identity, ticket string) (string, error) {
+	t := p.pages.Text()
+	if p.askedBy == nil {
+		return fmt.Sprintf(t.ConnectDone, t.YourApplication), nil
+	}
+	grantID, how := p.askedBy(ticket)
+	approved, err := p.grants.List(r.Context(), id.Subject)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(approved, func(g storage.Grant) bool { return g.ID == grantID })
+	if i < 0 {
+		return fmt.Sprintf(t.ConnectDone, t.YourApplication), nil
+	}
+	name := cleanName(approved[i].ClientName)
+	application := cmp.Or(quote(name), t.YourApplication)
+	for client, button := range t.ConnectPress {
+		if how == mcp.ByElicitation && strings.HasPrefix(name, client) {
+			return fmt.Sprintf(t.ConnectDonePress, application, button), nil
+		}
+	}
+	return fmt.Sprintf(map[mcp.Signal]string{
+		mcp.InWords: t.ConnectDone, mcp.ByInputRequired: t.ConnectDoneConfirm, mcp.ByElicitation: t.ConnectDoneTold,
+	}[how], application), nil
 }
 
 func containsAll(whole, part []string) bool {

@@ -15,6 +15,21 @@ const codeURLElicitationRequired = -32042
 // of an upstream.
 const inputPrefix = "gw.connect."
 
+// Signal is how a client was told that its person has to connect an account, and
+// so what it does once they have.
+type Signal int
+
+// The signals.
+const (
+	// InWords: the person, or a model, read a link. Nobody waits.
+	InWords Signal = iota
+	// ByInputRequired: the client repeats its request when the person says there
+	// that they are done.
+	ByInputRequired
+	// ByElicitation: the client waits to be told by ElicitationComplete.
+	ByElicitation
+)
+
 // WriteInputRequired answers a request for which TakesInput holds: the person
 // is asked to open a URL, and the client repeats the request with the state
 // (revision 2026-07-28, multi round-trip requests).

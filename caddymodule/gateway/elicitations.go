@@ -23,6 +23,7 @@ type Elicitations struct {
 	mu      sync.Mutex // guards all below
 	begun   map[elicited]time.Time
 	waiting map[string]waitingClient // by elicitation ID
+	asked   map[string]askedClient   // likewise
 	streams map[mcpSession]map[*sessionStream]struct{}
 }
 
@@ -43,10 +44,17 @@ type waitingClient struct {
 	until   time.Time
 }
 
+// askedClient is a client that was given a link, and how.
+type askedClient struct {
+	grantID string
+	how     mcp.Signal
+	until   time.Time
+}
+
 // NewElicitations returns an empty memory.
 func NewElicitations() *Elicitations {
 	return &Elicitations{
-		begun: map[elicited]time.Time{}, waiting: map[string]waitingClient{},
+		begun: map[elicited]time.Time{}, waiting: map[string]waitingClient{}, asked: map[string]askedClient{},
 		streams: map[mcpSession]map[*sessionStream]struct{}{},
 	}
 }
@@ -91,6 +99,23 @@ func (e *Elicitations) await(link string, s mcpSession, scopes []string, now tim
 	defer e.mu.Unlock()
 	makeRoom(e.waiting, func(w waitingClient) time.Time { return w.until }, now)
 	e.waiting[elicitationID(link)] = waitingClient{s, strings.Join(scopes, " "), now.Add(server.ConnectLinkLifetime)}
+}
+
+// noteAsked notes who was given a link, for the page on which its person is done.
+func (e *Elicitations) noteAsked(link string, c elicited, how mcp.Signal, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	makeRoom(e.asked, func(a askedClient) time.Time { return a.until }, now)
+	e.asked[elicitationID(link)] = askedClient{c.grantID, how, now.Add(server.ConnectLinkLifetime)}
+}
+
+// AskedBy returns the grant of the client that gave its person the link, and how
+// the client was told to; no grant if that is not remembered.
+func (e *Elicitations) AskedBy(link string) (grantID string, how mcp.Signal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.asked[elicitationID(link)]
+	return a.grantID, a.how
 }
 
 // Complete tells the session that was given the link that its person connected the

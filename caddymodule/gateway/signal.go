@@ -161,12 +161,14 @@ func (s *signal) askToConnect(scopes []string) {
 	// A virtual key has no authorization page behind it. Nor does that page
 	// know which scopes are missing, and whoever declined must not be sent there.
 	if caller.ClientID == "" || len(scopes) > 0 || declined {
+		s.noteAsked(link, mcp.InWords)
 		s.reply(http.StatusForbidden, words)
 		return
 	}
 	// While the person has a link, the client waits, and whatever else it sends
 	// can wait with it.
 	if s.site.Elicitations.isOpen(s.call.elicited(), time.Now()) {
+		s.noteAsked(link, mcp.InWords)
 		s.rejectUnasked(words)
 		return
 	}
@@ -186,6 +188,7 @@ func (s *signal) requireInput(link, message string) bool {
 		return false
 	}
 	s.site.Elicitations.begin(s.call.elicited(), time.Now())
+	s.noteAsked(link, mcp.ByInputRequired)
 	mcp.WriteInputRequired(s.w, s.request, s.call.server.ID, link, message, state)
 	return true
 }
@@ -195,7 +198,16 @@ func (s *signal) requireInput(link, message string) bool {
 func (s *signal) requireElicitation(link, message string, scopes []string) {
 	s.site.Elicitations.begin(s.call.elicited(), time.Now())
 	s.site.Elicitations.await(link, s.call.elicitedSession(), scopes, time.Now())
+	s.noteAsked(link, mcp.ByElicitation)
 	mcp.WriteURLElicitationRequired(s.w, s.request, elicitationID(link), link, message)
+}
+
+// noteAsked notes that the client has a link for its person. One that sends a
+// virtual key has no grant, and no name that anybody knows.
+func (s *signal) noteAsked(link string, how mcp.Signal) {
+	if s.call.caller.GrantID != "" {
+		s.site.Elicitations.noteAsked(link, s.call.elicited(), how, time.Now())
+	}
 }
 
 // rejectUnasked rejects what a client sends or opens by itself, and which takes

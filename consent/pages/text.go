@@ -78,18 +78,25 @@ type Text struct {
 	KeyPageButton string
 
 	// The connect page.
-	Service        string
-	Connection     string
-	ConnectWho     string
-	ConnectOther   string
-	ConnectTitle   string // server
-	ConnectedTitle string // server
-	ConnectAsks    string
-	ConnectIgnore  string
-	ConnectDone    string
-	SharedAsks     string
-	SharedDone     string
-	ToAccount      string
+	Service            string
+	Connection         string
+	ConnectWho         string
+	ConnectOther       string
+	ConnectTitle       string // server
+	ConnectedTitle     string // server
+	ConnectAsks        string
+	ConnectIgnore      string
+	YourApplication    string
+	ConnectDone        string // application
+	ConnectDoneConfirm string // application
+	ConnectDoneTold    string // application
+	ConnectDonePress   string // application, button
+	// ConnectPress is what to press in applications that wait, by how their names
+	// begin.
+	ConnectPress map[string]string
+	SharedAsks   string
+	SharedDone   string
+	ToAccount    string
 
 	// The account page.
 	AccountTitle            string
