@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 
 	sweepInterval   = time.Minute
 	revokeInterval  = time.Minute
+	renewInterval   = 10 * time.Second
 	recheckInterval = 5 * time.Second
 	checkInterval   = 5 * time.Second
 	keysInterval    = 2 * time.Second
@@ -42,19 +44,20 @@ var processStates = caddy.NewUsagePool()
 // keeps nothing of any configuration, not even a logger, but the streams that
 // are open.
 type processState struct {
-	store        storage.Store
-	tokens       *tokens.Cache
-	limiter      *ratelimit.Limiter
-	documents    *clients.DocumentCache
-	stepUps      *gate.StepUps
-	streams      *gateway.Streams
-	elicitations *gateway.Elicitations
-	connections  *accounts.Shared
-	virtualKeys  virtualkeys.Known
-	ephemeralKey [encryptionkey.Size]byte
-	active       func() *App // of the configuration that serves now, or nil
-	reported     lastReport  // about the store
-	reportedKeys lastReport  // about the virtual keys
+	store          storage.Store
+	tokens         *tokens.Cache
+	limiter        *ratelimit.Limiter
+	documents      *clients.DocumentCache
+	stepUps        *gate.StepUps
+	streams        *gateway.Streams
+	elicitations   *gateway.Elicitations
+	connections    *accounts.Shared
+	virtualKeys    virtualkeys.Known
+	ephemeralKey   [encryptionkey.Size]byte
+	active         func() *App // of the configuration that serves now, or nil
+	reported       lastReport  // about the store
+	reportedKeys   lastReport  // about the virtual keys
+	reportedPeople lastReport  // about people of identity providers
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -79,6 +82,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
 	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
+	p.done.Go(func() { every(ctx, renewInterval, p.renew) })
 	p.done.Go(func() { every(ctx, checkInterval, p.checkStore) })
 	p.done.Go(func() { every(ctx, keysInterval, p.refreshKeys) })
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
@@ -147,6 +151,26 @@ func (p *processState) refreshKeys(ctx context.Context) {
 func (p *processState) saveKeyUses(ctx context.Context) {
 	if active := p.active(); active != nil && active.worksOn(p) {
 		active.saveKeyUses(ctx)
+	}
+}
+
+// renew asks identity providers whether people may still sign in there.
+func (p *processState) renew(ctx context.Context) {
+	active := p.active()
+	if active == nil || !active.worksOn(p) {
+		return
+	}
+	sites := active.allSites()
+	failed := make([]error, len(sites))
+	var all sync.WaitGroup
+	for i, s := range sites {
+		all.Go(func() { // the provider of one site may hang
+			survive(ctx, func(ctx context.Context) { failed[i] = s.as.Persons.RenewDue(ctx) })
+		})
+	}
+	all.Wait()
+	if err := errors.Join(failed...); ctx.Err() == nil && p.reportedPeople.due(err, time.Now()) {
+		caddy.Log().Named(appName).Error("asking identity providers about people failed; it is tried again", zap.Error(err))
 	}
 }
 

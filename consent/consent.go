@@ -93,19 +93,19 @@ func newConsent(d Deps, b broker) *Consent {
 	web := &web{pages: d.Pages, log: d.Logger}
 	connections := &connections{cfg: cfg, broker: b, text: text}
 	describer := &describer{cfg: cfg, text: text, site: siteName(cfg.Issuer)}
-	signIn := &signIn{cfg: cfg, limits: as.Attempts, grants: as.Grants, text: text}
+	signIn := &signIn{cfg: cfg, limits: as.Attempts, persons: as.Persons, text: text}
 	cookies := stateCookies{prefix: "mcp_trip_", secure: isHTTPS(cfg.Issuer)}
 	connector := &connector{web: web, limits: as.Attempts, broker: b, describer: describer, cookies: cookies, linkUsed: d.LinkUsed}
 	logins := &logins{
 		web: web, issuer: cfg.Issuer, pending: d.Logins, limits: as.Attempts,
 		cookies: stateCookies{prefix: "mcp_login_", secure: isHTTPS(cfg.Issuer)},
 	}
-	people := &known.People{Site: cfg, Sessions: as.Sessions, Flows: as.Flows, Grants: as.Grants, Limits: as.Attempts}
+	people := &known.People{Site: cfg, Sessions: as.Sessions, Flows: as.Flows, Persons: as.Persons, Limits: as.Attempts}
 	identityPage := &identityPage{web: web, flows: as.Flows, known: people, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	signInPage := &signInPage{web: web, sessions: as.Sessions, links: as.Links, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	targets := &targets{cfg: cfg, text: text, policy: as.Policy, links: as.Links, connections: connections}
 	return &Consent{
-		requests:    &requests{web: web, flows: as.Flows, sessions: as.Sessions, grants: as.Grants, cfg: cfg},
+		requests:    &requests{web: web, flows: as.Flows, sessions: as.Sessions, persons: as.Persons, cfg: cfg},
 		connections: connections,
 		identity:    identityPage,
 		services:    &servicesPage{web: web, flows: as.Flows, known: people, connections: connections, describer: describer},

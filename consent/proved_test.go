@@ -24,7 +24,7 @@ func TestVisitProvesAgain_D09(t *testing.T) {
 			s := newSite(t, func(c *config.Site) { c.SignIn = identity.Methods{identity.ByCaddy(24 * time.Hour)} }).signedIn(bob)
 			s.user = test.user
 			s.get(accountPath)
-			_, err := s.store.SiteValue(t.Context(), s.as.Config().Issuer, "proved "+bob.Subject, s.clock.Now())
+			_, err := s.store.Person(t.Context(), s.as.Config().Issuer, bob.Subject, s.clock.Now())
 			if proved := err == nil; proved != test.want || err != nil && !errors.Is(err, storage.ErrNotFound) {
 				t.Errorf("proved: %v, %v, want %v", proved, err, test.want)
 			}

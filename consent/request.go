@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -143,7 +143,7 @@ type requests struct {
 	*web
 	flows    *flows.Flows
 	sessions *sessions.Sessions
-	grants   *grants.Grants
+	persons  *persons.Persons
 	cfg      *config.Site
 }
 
@@ -197,7 +197,7 @@ func (c *requests) inSession(serve visitHandler) handler {
 		case !c.cfg.SignIn.IsCurrent(r, *s.Identity):
 			s.Identity = nil
 		case m != nil && m.Current != nil: // this request proves it
-			if err := c.grants.ProvedAgain(r.Context(), *s.Identity); err != nil {
+			if err := c.persons.ProvedAgain(r.Context(), *s.Identity); err != nil {
 				return err
 			}
 		}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -16,10 +16,10 @@ import (
 // signIn finds out who a person is, by whichever method, and bounds how often
 // that may be tried.
 type signIn struct {
-	cfg    *config.Site
-	limits *ratelimit.Attempts
-	grants *grants.Grants
-	text   *pages.Text
+	cfg     *config.Site
+	limits  *ratelimit.Attempts
+	persons *persons.Persons
+	text    *pages.Text
 }
 
 // method returns a method that the operator offers.
@@ -35,7 +35,7 @@ func (s *signIn) method(kind identity.Kind) (*identity.Method, error) {
 // wrong ones are counted for.
 func (s *signIn) identify(r *http.Request, m *identity.Method, who string) (storage.Identity, error) {
 	id, err := m.Identify(r)
-	return s.count(r, m, who, id, err)
+	return s.count(r, m, who, identity.Person{Identity: id}, err)
 }
 
 // finish returns who came back from where they signed in, or an
@@ -43,22 +43,22 @@ func (s *signIn) identify(r *http.Request, m *identity.Method, who string) (stor
 func (s *signIn) finish(r *http.Request, m *identity.Method, who string, a identity.Answer) (storage.Identity, error) {
 	// The browser may go away now: what it came back with works only once.
 	p, err := m.Finish(context.WithoutCancel(r.Context()), a)
-	return s.count(r, m, who, p.Identity, err)
+	return s.count(r, m, who, p, err)
 }
 
 // count bounds wrong secrets and sign-ins that strangers can make, and notes who
 // was identified. A right secret passes however many wrong ones came before.
-func (s *signIn) count(r *http.Request, m *identity.Method, who string, id storage.Identity, err error) (storage.Identity, error) {
+func (s *signIn) count(r *http.Request, m *identity.Method, who string, p identity.Person, err error) (storage.Identity, error) {
 	var denied *identity.Denied
 	switch {
 	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongSignIn(r, who):
-		return id, tooMany(s.text.TooManyWrong)
+		return p.Identity, tooMany(s.text.TooManyWrong)
 	case err != nil:
-		return id, err
+		return p.Identity, err
 	case !m.ExcludesStrangers && !s.limits.AllowUnproved(r):
-		return id, tooMany(s.text.TooManySignIns)
+		return p.Identity, tooMany(s.text.TooManySignIns)
 	}
-	return id, s.grants.ProvedAgain(r.Context(), id)
+	return s.persons.SignedIn(context.WithoutCancel(r.Context()), p)
 }
 
 // notIdentified leads somebody who was not identified back to the page they

@@ -50,6 +50,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/ratelimit",
 		"authz/tokens",
 		"authz/signing",
+		"authz/persons",
 		"authz/clients",
 		"authz/grants",
 		"authz/virtualkeys",

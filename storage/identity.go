@@ -22,7 +22,7 @@ type Identity struct {
 	// ProviderSession is the session at the identity provider that this came from
 	// (sid of OpenID Connect), if the provider tells.
 	ProviderSession string `json:"provider_session,omitempty"`
-	// Claims are nil without a Person. The store fills them in whenever it returns
+	// Claims are nil without a Person, and else are not. The store fills them in whenever it returns
 	// an access token, a grant, a flow or a browser session.
 	Claims *Claims `json:"-"`
 }
@@ -36,8 +36,10 @@ type Claims struct {
 	Groups []string `json:"groups,omitempty"`
 	// Extra are the other claims that the operator asked for, by name.
 	Extra map[string]json.RawMessage `json:"extra,omitempty"`
-	// VerifiedAt is when the provider last said so. It is kept in the Person.
+	// VerifiedAt is when the provider last said so, and Renewable whether it can be
+	// asked again without the person. Both are the Person's.
 	VerifiedAt time.Time `json:"-"`
+	Renewable  bool      `json:"-"`
 }
 
 // Same reports whether both are the same person by the same proof. Whoever was

@@ -28,7 +28,9 @@ type Person struct {
 	// EndedSessions are those at the provider that ended last: what comes from them
 	// is absent, however late it was written.
 	EndedSessions []string `json:"ended_sessions,omitempty"`
-	// VerifiedAt is when the person was last identified, or their claims renewed.
+	// SignedInAt is when the person last came back themselves, and VerifiedAt when
+	// they did or their claims were renewed without them.
+	SignedInAt time.Time `json:"signed_in_at"`
 	VerifiedAt time.Time `json:"verified_at"`
 	// DueAt is when DuePersons returns the person next; zero for never.
 	DueAt     time.Time `json:"due_at,omitzero"`
@@ -51,11 +53,11 @@ func (p Person) Identity() Identity {
 }
 
 func (p Person) claims() *Claims {
-	if p.Claims == nil {
-		return nil
+	var claims Claims
+	if p.Claims != nil {
+		claims = *p.Claims
 	}
-	claims := *p.Claims
-	claims.VerifiedAt = p.VerifiedAt
+	claims.VerifiedAt, claims.Renewable = p.VerifiedAt, p.Secret != nil
 	return &claims
 }
 
@@ -88,7 +90,8 @@ func (p Person) Ended(session string) bool {
 	return session != "" && slices.Contains(p.EndedSessions, session)
 }
 
-// PersonEnd ends a person, or what came from one of their sessions at the provider.
+// PersonEnd ends a person, or what came from one of their sessions at the provider
+// and what may have.
 type PersonEnd struct {
 	Issuer  string
 	Subject string
@@ -101,7 +104,8 @@ type PersonEnd struct {
 
 // Ends reports whether what an identity began ends.
 func (e PersonEnd) Ends(issuer string, id Identity) bool {
-	return issuer == e.Issuer && id.Subject == e.Subject && (e.Session == "" || id.ProviderSession == e.Session)
+	return issuer == e.Issuer && id.Subject == e.Subject && (e.Session == "" || id.ProviderSession == e.Session ||
+		id.ProviderSession == "" && id.Person != "") // of which it may be any
 }
 
 // Mark returns the person without the session that ends. It is for stores.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -111,7 +112,7 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	case errors.Is(err, errInsufficientScope):
 		g.rejectScope(w, r, c)
 	default:
-		oauth.WriteError(w, g.log, oauth.Unavailable(err))
+		oauth.WriteError(w, g.log, err)
 	}
 	return nil
 }
@@ -155,6 +156,13 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 		return &e.Caller, nil
 	}
 	t := &e.Token
+	switch g.deps.Config.SignIn.Verified(t.Identity, now) {
+	case nil:
+	case identity.ErrProviderSilent:
+		return nil, grants.ErrProviderSilent
+	default:
+		return nil, errInvalidToken
+	}
 	if !g.deps.Policy.Admits(g.server, t.Issuer, t.Identity, t.Audience) {
 		return nil, errInvalidToken
 	}

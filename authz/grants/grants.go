@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -19,18 +20,19 @@ var ErrNoSuchGrant = errors.New("authz: no such grant") // 404
 
 // Grants are what people approved for the clients of one issuer.
 type Grants struct {
-	cfg    *config.Site
-	policy *Policy
-	store  storage.AuthStore
-	cache  *tokens.Cache
-	log    *zap.Logger
-	now    func() time.Time
+	cfg     *config.Site
+	policy  *Policy
+	persons *persons.Persons
+	store   storage.AuthStore
+	cache   *tokens.Cache
+	log     *zap.Logger
+	now     func() time.Time
 }
 
 // New returns the grants of the site in the store. What is revoked leaves the
 // cache at once.
-func New(cfg *config.Site, policy *Policy, store storage.AuthStore, cache *tokens.Cache, log *zap.Logger, now func() time.Time) *Grants {
-	return &Grants{cfg: cfg, policy: policy, store: store, cache: cache, log: log, now: now}
+func New(cfg *config.Site, policy *Policy, persons *persons.Persons, store storage.AuthStore, cache *tokens.Cache, log *zap.Logger, now func() time.Time) *Grants {
+	return &Grants{cfg: cfg, policy: policy, persons: persons, store: store, cache: cache, log: log, now: now}
 }
 
 // List returns what a person approved and did not take back, oldest first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -39,6 +40,13 @@ func (v *Validator) AccessToken(ctx context.Context, presented string) (storage.
 	t, err := v.store.AccessToken(ctx, storage.HashOf(presented), v.now())
 	if err != nil {
 		return storage.AccessToken{}, nil, err
+	}
+	switch err := v.policy.cfg.SignIn.Verified(t.Identity, v.now()); err {
+	case nil:
+	case identity.ErrProviderSilent:
+		return storage.AccessToken{}, nil, ErrProviderSilent
+	default:
+		return storage.AccessToken{}, nil, storage.ErrNotFound
 	}
 	var servers []*config.Server
 	for _, s := range v.policy.cfg.Servers {

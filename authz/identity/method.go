@@ -55,12 +55,14 @@ type Method struct {
 	// that the name is not verified if it is not.
 	Label string
 	// Recheck is how long a grant is good after its person was last identified; 0
-	// sets no bound.
+	// sets no bound. With RenewEvery it is for those who cannot be renewed, and 0
+	// means DefaultRecheck.
 	Recheck time.Duration
 	// Provider is the issuer of the identity provider at which people sign in, for
 	// the log.
 	Provider string
-	// RenewEvery is how often Renew is to be asked about a person.
+	// RenewEvery is how often Renew is called for a person, at least. What is known
+	// of one is taken for true for twice as long.
 	RenewEvery time.Duration
 	// Messages tell people why they were not identified, by the Code of a Denied.
 	// The codes are fixed, so that no link to a page can put words on it.

@@ -22,6 +22,8 @@ type Error struct {
 	Challenge string
 	// Cause is logged, never sent.
 	Cause error
+	// Known tells that the log hears from elsewhere what is wrong, and for how long.
+	Known bool
 }
 
 func (e *Error) Error() string {
@@ -97,7 +99,7 @@ type errorBody struct {
 // answer is no failure of ours.
 func LogError(log *zap.Logger, e *Error, correlationID string) {
 	level, message := zapcore.DebugLevel, "request rejected"
-	if e.Status >= http.StatusInternalServerError && !errors.Is(e.Cause, context.Canceled) {
+	if e.Status >= http.StatusInternalServerError && !e.Known && !errors.Is(e.Cause, context.Canceled) {
 		level, message = zapcore.ErrorLevel, "request failed"
 	}
 	entry := log.Check(level, message)

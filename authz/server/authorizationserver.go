@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
@@ -41,6 +42,7 @@ const ConsentPath = "/oauth/consent"
 type Store interface {
 	storage.AuthStore
 	storage.SessionStore
+	storage.PersonStore
 	// LastDisconnect is as in storage.ConnectionStore.
 	LastDisconnect(ctx context.Context, k storage.ConnectionKey) (uint64, error)
 }
@@ -81,6 +83,7 @@ type Pages interface {
 // AuthorizationServer answers the OAuth endpoints of one issuer.
 type AuthorizationServer struct {
 	Policy      *grants.Policy
+	Persons     *persons.Persons
 	Grants      *grants.Grants
 	Withdrawals *grants.Withdrawals
 	Sessions    *sessions.Sessions
@@ -111,7 +114,10 @@ type Route struct {
 func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
 	as.Policy = grants.NewPolicy(cfg)
-	as.Grants = grants.New(cfg, as.Policy, deps.Store, deps.TokenCache, deps.Logger, deps.Now)
+	as.Persons = persons.New(cfg, persons.Deps{
+		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Logger: deps.Logger, Now: deps.Now,
+	})
+	as.Grants = grants.New(cfg, as.Policy, as.Persons, deps.Store, deps.TokenCache, deps.Logger, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
 	as.clients = clients.NewDirectory(cfg, deps.Clients, clients.DirectoryDeps{
 		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Logger: deps.Logger, Now: deps.Now,
@@ -170,7 +176,7 @@ func (as *AuthorizationServer) Routes() []Route {
 	authorize, tokenEndpoint := as.authorization(), as.tokenEndpoint()
 	token := oauth.CORS(as.log, tokenEndpoint, http.MethodPost)
 	register, manage := as.registration()
-	routes := as.metadata(tokenEndpoint.names()).routes()
+	routes := append(as.metadata(tokenEndpoint.names()).routes(), as.backchannel()...)
 	if as.Signing != nil {
 		routes = append(routes, Route{oauth.JWKSPath, oauth.CORS(as.log, &jwksEndpoint{as.Signing, as.log}, http.MethodGet)})
 	}

@@ -138,3 +138,25 @@ func (s *faultyStore) Grants(ctx context.Context, after string, limit int, now t
 	})
 	return grants, next, err
 }
+
+func (s *faultyStore) Person(ctx context.Context, issuer, subject string, now time.Time) (storage.Person, error) {
+	return read(s, "Person", func() (storage.Person, error) { return s.Store.Person(ctx, issuer, subject, now) })
+}
+
+func (s *faultyStore) SavePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
+	verdict := storage.Unknown
+	saved, err := write(s, "SavePerson", func() (saved storage.Person, err error) {
+		saved, verdict, err = s.Store.SavePerson(ctx, p, now)
+		return saved, err
+	})
+	return saved, verdict, err
+}
+
+func (s *faultyStore) EndPerson(ctx context.Context, e storage.PersonEnd) (storage.Revocation, storage.Verdict, error) {
+	verdict := storage.Unknown
+	revocation, err := write(s, "EndPerson", func() (revocation storage.Revocation, err error) {
+		revocation, verdict, err = s.Store.EndPerson(ctx, e)
+		return revocation, err
+	})
+	return revocation, verdict, err
+}

@@ -65,7 +65,7 @@ func (e *introspectionEndpoint) inspect(w http.ResponseWriter, r *http.Request) 
 		return &introspection{}, nil
 	}
 	if err != nil {
-		return nil, oauth.Unavailable(err)
+		return nil, err
 	}
 	if token.ClientID != client.ID && !client.Introspect {
 		return &introspection{}, nil

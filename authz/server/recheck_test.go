@@ -55,7 +55,7 @@ func TestRecheck_D09(t *testing.T) {
 		t.Errorf("%d lines say why, want 1", n)
 	}
 	// Coming back later does not revive it.
-	if err := ts.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
+	if err := ts.as.Persons.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
 	ts.want(ts.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
@@ -70,11 +70,11 @@ func TestProvedAgain_D09(t *testing.T) {
 	kept, lost := ts.grantedTo(bob, "app"), ts.grantedTo(carol, "app")
 	keyed := ts.grantedTo(keyIdentity("team"), "app")
 	ts.clock.Advance(23 * time.Hour)
-	if err := ts.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
+	if err := ts.as.Persons.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
 	writes := ts.store.writes.Load()
-	if err := ts.as.Grants.ProvedAgain(context.Background(), bob); err != nil {
+	if err := ts.as.Persons.ProvedAgain(context.Background(), bob); err != nil {
 		t.Fatal(err)
 	}
 	if n := ts.store.writes.Load() - writes; n != 0 {
@@ -100,7 +100,7 @@ func TestRecheckWithoutRefresh_D09(t *testing.T) {
 func TestRecheckStoreFails_E02(t *testing.T) {
 	ts := newTestServer(t, rechecked)
 	got := ts.grantedTo(bob, "app")
-	ts.store.failing("SiteValue", func() {
+	ts.store.failing("Person", func() {
 		ts.want(ts.refresh("app", got.Refresh), http.StatusServiceUnavailable, "temporarily_unavailable")
 	})
 	ts.want(ts.refresh("app", got.Refresh), http.StatusOK, "")

@@ -60,7 +60,7 @@ func (ss *Sessions) KnownStill(ctx context.Context, f storage.Flow) (bool, error
 }
 
 // stored returns a session of this site whose person the configuration still
-// knows, or nil.
+// knows, and their identity provider vouched for not too long ago, or nil.
 func (ss *Sessions) stored(ctx context.Context, session storage.Hash) (*storage.BrowserSession, error) {
 	s, err := ss.store.BrowserSession(ctx, session, ss.now())
 	switch {
@@ -68,7 +68,7 @@ func (ss *Sessions) stored(ctx context.Context, session storage.Hash) (*storage.
 		return nil, nil
 	case err != nil:
 		return nil, oauth.Unavailable(err)
-	case s.Issuer != ss.cfg.Issuer || !ss.policy.Allows(s.Identity):
+	case s.Issuer != ss.cfg.Issuer || !ss.policy.Allows(s.Identity) || ss.cfg.SignIn.Verified(s.Identity, ss.now()) != nil:
 		return nil, nil
 	}
 	return &s, nil

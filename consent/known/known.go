@@ -12,8 +12,8 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -28,7 +28,7 @@ type People struct {
 	Site     *config.Site
 	Sessions *sessions.Sessions
 	Flows    *flows.Flows
-	Grants   *grants.Grants
+	Persons  *persons.Persons
 	Limits   *ratelimit.Attempts
 }
 
@@ -76,7 +76,7 @@ func (p *People) Adopt(r *http.Request, f *flows.Flow) error {
 		return ErrTooMany
 	}
 	if m.Current != nil { // this request proves it
-		if err := p.Grants.ProvedAgain(r.Context(), who.Identity); err != nil {
+		if err := p.Persons.ProvedAgain(r.Context(), who.Identity); err != nil {
 			return err
 		}
 	}

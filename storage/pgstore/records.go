@@ -65,7 +65,7 @@ func sessionTimes(b *storage.BrowserSession) []*time.Time {
 }
 
 func personTimes(p *storage.Person) []*time.Time {
-	return []*time.Time{&p.VerifiedAt, &p.DueAt, &p.ExpiresAt}
+	return []*time.Time{&p.SignedInAt, &p.VerifiedAt, &p.DueAt, &p.ExpiresAt}
 }
 
 func stateTimes(s *storage.ConnectState) []*time.Time { return []*time.Time{&s.ExpiresAt} }

@@ -184,7 +184,7 @@ func (f *fixture) begin(name string, who storage.Identity) {
 func (f *fixture) hasClaims(name string, p storage.Person) {
 	f.Helper()
 	want := *p.Claims
-	want.VerifiedAt = p.VerifiedAt
+	want.VerifiedAt, want.Renewable = p.VerifiedAt, p.Secret != nil
 	says := func(verb string, id storage.Identity, err error) {
 		f.Helper()
 		if err != nil {
@@ -192,7 +192,7 @@ func (f *fixture) hasClaims(name string, p storage.Person) {
 		}
 		got, _ := json.Marshal(id.Claims)
 		wanted, _ := json.Marshal(want)
-		if string(got) != string(wanted) || !id.Claims.VerifiedAt.Equal(want.VerifiedAt) || id.Person != p.ID || id.ProviderSession != "s1" {
+		if string(got) != string(wanted) || !id.Claims.VerifiedAt.Equal(want.VerifiedAt) || id.Claims.Renewable != want.Renewable || id.Person != p.ID || id.ProviderSession != "s1" {
 			f.Fatalf("%s: got %+v, %s\nwant %s", verb, id, got, wanted)
 		}
 	}

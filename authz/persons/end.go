@@ -1,0 +1,66 @@
+package persons
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// end ends a person, or what came from one of their sessions at the provider, for
+// good, and tells the log why.
+func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, reason, correlationID string) error {
+	e.Issuer, e.Now = ps.cfg.Issuer, ps.deps.Now()
+	revocation, verdict, err := ps.deps.Store.EndPerson(ctx, e)
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	if verdict != storage.OK {
+		return nil // they signed in meanwhile
+	}
+	ps.deps.Cache.Forget(revocation)
+	ps.log.Info("all that a person had here was ended", zap.String("subject", e.Subject), zap.String("reason", reason),
+		zap.Bool("one_session", e.Session != ""), zap.Int("grants", len(revocation.GrantIDs)), zap.String("correlation_id", correlationID))
+	return nil
+}
+
+// LoggedOut ends what ends with a logout at the provider of a method. A token that
+// was used before ends nothing: whoever kept it could sign people out who came back.
+// If it fails half way, the same token works again.
+func (ps *Persons) LoggedOut(ctx context.Context, m *identity.Method, l identity.Logout, correlationID string) error {
+	token := storage.HashOf("logout token\n" + ps.cfg.Issuer + "\n" + string(m.Kind) + "\n" + l.ID)
+	used, err := ps.deps.Store.Used(ctx, token, ps.deps.Now())
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	if used {
+		return errLogoutRepeated
+	}
+	if err := ps.endLoggedOut(ctx, m, l, correlationID); err != nil {
+		return err
+	}
+	if _, err := ps.deps.Store.UseOnce(ctx, token, l.ExpiresAt, ps.deps.Now()); err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
+}
+
+var errLogoutRepeated = oauth.NewError("invalid_request", "The logout token was used before.")
+
+func (ps *Persons) endLoggedOut(ctx context.Context, m *identity.Method, l identity.Logout, correlationID string) error {
+	if l.Subject == "" {
+		v, err := ps.deps.Store.SiteValue(ctx, ps.cfg.Issuer, sessionName(string(m.Kind), l.Session), ps.deps.Now())
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil // nobody came from there
+		}
+		if err != nil {
+			return oauth.Unavailable(err)
+		}
+		l.Subject = v.Text
+	}
+	return ps.end(ctx, storage.PersonEnd{Subject: l.Subject, Session: l.Session}, "signed out at the identity provider", correlationID)
+}

@@ -1,0 +1,182 @@
+package persons
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"encoding/base64"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+)
+
+// Store keeps people, and what they have.
+type Store interface {
+	storage.AuthStore
+	storage.PersonStore
+}
+
+// Deps is what people are kept with.
+type Deps struct {
+	Store Store
+	// Cache forgets the tokens of people who end.
+	Cache *tokens.Cache
+	// Keys seal what renews people.
+	Keys *seal.Keyring
+	// SessionLifetime is how long a browser can stay signed in.
+	SessionLifetime time.Duration
+	Logger          *zap.Logger
+	Now             func() time.Time
+}
+
+// Persons are the people of one site.
+type Persons struct {
+	cfg     *config.Site
+	deps    Deps
+	log     *zap.Logger
+	outages outages
+}
+
+// New returns the people of the site in the store.
+func New(cfg *config.Site, deps Deps) *Persons {
+	return &Persons{cfg: cfg, deps: deps, log: deps.Logger}
+}
+
+// flowLifetime is more than a person can take to approve.
+const flowLifetime = time.Hour
+
+// SignedIn notes that a person was identified just now, and returns them as they
+// are to be kept. What their provider says of them is true of all that they have
+// from then on.
+func (ps *Persons) SignedIn(ctx context.Context, p identity.Person) (storage.Identity, error) {
+	id := p.Identity
+	m := ps.cfg.SignIn.Of(id.Kind)
+	if m == nil {
+		return id, nil // whoever asks next refuses them
+	}
+	if id.Claims == nil && p.Secret == nil && p.Session == "" && m.RenewEvery == 0 {
+		return id, ps.ProvedAgain(ctx, id)
+	}
+	now := ps.deps.Now()
+	person := storage.Person{
+		Issuer: ps.cfg.Issuer, Subject: id.Subject, Kind: id.Kind, Name: id.Name, Proof: id.Proof, ID: cryptorand.Text(),
+		Claims: id.Claims, SecretSession: p.Session, SignedInAt: now, VerifiedAt: now, ExpiresAt: ps.lastUse(now),
+	}
+	if m.Renew != nil && m.RenewEvery > 0 {
+		person.DueAt = now.Add(dueIn(m))
+	}
+	if p.Secret != nil {
+		person.Secret = ps.deps.Keys.Seal(p.Secret, secretContext(person)...)
+	}
+	if err := ps.rememberSession(ctx, person); err != nil {
+		return id, err
+	}
+	stored, verdict, err := ps.deps.Store.SavePerson(ctx, person, now)
+	switch {
+	case err != nil:
+		return id, oauth.Unavailable(err)
+	case verdict != storage.OK:
+		return id, identity.ErrLoginEnded // they signed out there meanwhile
+	}
+	id = stored.Identity()
+	id.ProviderSession = p.Session
+	return id, nil
+}
+
+// lastUse returns until when anything can rest on a login.
+func (ps *Persons) lastUse(login time.Time) time.Time {
+	return login.Add(ps.deps.SessionLifetime + flowLifetime + time.Duration(ps.cfg.AbsoluteGrantLifetime))
+}
+
+func secretContext(p storage.Person) []string {
+	return []string{"person", p.Issuer, p.Subject, p.Proof}
+}
+
+// dueIn returns in how long a person is to be renewed: early enough to try again
+// before RenewEvery has passed, and not all who signed in together at once.
+func dueIn(m *identity.Method) time.Duration {
+	return m.RenewEvery*5/8 + rand.N(m.RenewEvery/8)
+}
+
+// provedEvery is which part of Recheck passes before a visit is written down
+// again: a person who looks around costs no more than that.
+const provedEvery = 24
+
+// ProvedAgain notes that another handler authenticated a person just now, for the
+// request at hand. What they approved is good from then on.
+func (ps *Persons) ProvedAgain(ctx context.Context, id storage.Identity) error {
+	recheck := ps.cfg.SignIn.Recheck(id)
+	if recheck == 0 {
+		return nil
+	}
+	now := ps.deps.Now()
+	last, err := ps.LastProved(ctx, id)
+	if err != nil || now.Sub(last) < recheck/provedEvery {
+		return err
+	}
+	_, _, err = ps.deps.Store.SavePerson(ctx, storage.Person{
+		Issuer: ps.cfg.Issuer, Subject: id.Subject, Kind: id.Kind, Name: id.Name, Proof: id.Proof, ID: cryptorand.Text(),
+		SignedInAt: now, VerifiedAt: now, ExpiresAt: now.Add(max(recheck, time.Duration(ps.cfg.AbsoluteGrantLifetime))),
+	}, now)
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
+}
+
+// LastProved returns when ProvedAgain last wrote that down; zero for never.
+func (ps *Persons) LastProved(ctx context.Context, id storage.Identity) (time.Time, error) {
+	p, err := ps.deps.Store.Person(ctx, ps.cfg.Issuer, id.Subject, ps.deps.Now())
+	switch {
+	case err == nil:
+		return p.VerifiedAt, nil
+	case errors.Is(err, storage.ErrNotFound):
+		return ps.lastProvedBefore(ctx, id)
+	}
+	return time.Time{}, oauth.Unavailable(err)
+}
+
+// lastProvedBefore is LastProved where an earlier version wrote it down.
+func (ps *Persons) lastProvedBefore(ctx context.Context, id storage.Identity) (time.Time, error) {
+	v, err := ps.deps.Store.SiteValue(ctx, ps.cfg.Issuer, "proved "+id.Subject, ps.deps.Now())
+	if errors.Is(err, storage.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, oauth.Unavailable(err)
+	}
+	last, err := time.Parse(time.RFC3339Nano, v.Text)
+	if err != nil {
+		return time.Time{}, oauth.Unavailable(err)
+	}
+	return last, nil
+}
+
+// rememberSession writes down whose a session at the provider is: a provider may
+// say that it ended without saying whose it was.
+func (ps *Persons) rememberSession(ctx context.Context, p storage.Person) error {
+	if p.SecretSession == "" {
+		return nil
+	}
+	err := ps.deps.Store.PutSiteValue(ctx, storage.SiteValue{
+		Issuer: p.Issuer, Name: sessionName(p.Kind, p.SecretSession), Text: p.Subject, ExpiresAt: p.ExpiresAt,
+	})
+	if err != nil {
+		return oauth.Unavailable(err)
+	}
+	return nil
+}
+
+// sessionName is the site value that tells whose a session at a provider is.
+func sessionName(kind, session string) string {
+	h := storage.HashOf(session)
+	return "session at " + kind + " " + base64.RawURLEncoding.EncodeToString(h[:])
+}
