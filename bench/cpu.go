@@ -38,24 +38,24 @@ func measureCPU(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	return b.addCPU("CPU per call", "gate", all)
+	return b.addCPU("CPU per call", "gate", "plain", all)
 }
 
-// addCPU reports the pairs of one kind of call.
-func (b *bench) addCPU(what, side string, all cpuPairs) error {
+// addCPU reports the pairs of one kind of call, compared with another.
+func (b *bench) addCPU(what, side, base string, all cpuPairs) error {
 	if len(all.ratios) == 0 {
 		return errors.New("the machine is too busy to measure anything")
 	}
 	ratio := median(all.ratios)
 	b.add(
-		row{what + ", " + side + " / plain", withInterval(all.ratios), "1", "≤ 1.02", verdictOf(ratio <= 1.02)},
-		row{"  control, plain / plain", withInterval(all.controls), "", "", noGoal},
+		row{what + ", " + side + " / " + base, withInterval(all.ratios), "1", "≤ 1.02", verdictOf(ratio <= 1.02)},
+		row{"  control, " + base + " / " + base, withInterval(all.controls), "", "", noGoal},
 		row{"  CPU per call, µs", fmt.Sprintf("%.0f", median(all.gateCPU)), fmt.Sprintf("%.0f", median(all.plainCPU)), "", noGoal},
 		row{"  cores used by others meanwhile", fmt.Sprintf("%.2f", median(all.foreign)), "", "", noGoal},
 	)
 	b.chart(chart{
 		title: what + ", ratio of concurrent pairs", goal: 1.02,
-		strips: []strip{{"plain / plain (control)", all.controls}, {side + " / plain", all.ratios}},
+		strips: []strip{{base + " / " + base + " (control)", all.controls}, {side + " / " + base, all.ratios}},
 	})
 	return nil
 }
@@ -63,13 +63,19 @@ func (b *bench) addCPU(what, side string, all cpuPairs) error {
 // measurePair adds one pair, gated calls to p and plain ones to q, and one
 // control.
 func (b *bench) measurePair(all *cpuPairs, p, q *gateway, gated load, pTokens, qTokens []string) error {
-	watch := b.watchOthers(p, q)
-	pair, err := runWindow(b.window/5, b.window, gated, q.plainLoad(16, qTokens))
+	return b.measureLoads(all, gated, p.plainLoad(16, pTokens), q.plainLoad(16, qTokens))
+}
+
+// measureLoads adds one pair, a load of one process and a load of another that it is
+// compared with, and one control, in which the first has the same load as the other.
+func (b *bench) measureLoads(all *cpuPairs, measured, same, other load) error {
+	watch := b.watchOthers(measured.gateway, other.gateway)
+	pair, err := runWindow(b.window/5, b.window, measured, other)
 	if err != nil {
 		return err
 	}
 	foreign := watch()
-	control, err := runWindow(b.window/5, b.window, p.plainLoad(16, pTokens), q.plainLoad(16, qTokens))
+	control, err := runWindow(b.window/5, b.window, same, other)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 )
 
 // gateway is a Caddy process that serves the same MCP server plainly, gated
-// with a credential for everybody, and gated with each person's own; and a site
-// that refuses everybody.
+// with a credential for everybody, gated with each person's own, and gated with what
+// is signed; and a site that refuses everybody.
 type gateway struct {
 	cmd    *exec.Cmd
 	admin  string // host:port of the admin API
@@ -27,6 +27,8 @@ type gateway struct {
 	gate   string // of the site with mcp_oauth
 	own    string // of the site where each person connects an account of their own
 	refuse string // of the site with respond 401
+	jwt    string // of the site whose access tokens are JWTs
+	told   string // of the site that tells the MCP server who calls
 	dir    string
 	output *bytes.Buffer
 }
@@ -87,6 +89,38 @@ http://%[8]s {
 	}
 }
 
+http://%[9]s {
+	mcp_oauth {
+		public_url http://%[9]s
+		identity anonymous
+		access_token_format jwt
+		registration {
+			rate_limit 0
+		}
+		server bench /mcp http://%[4]s/mcp {
+			auth headers {
+				Authorization "%[6]s"
+			}
+		}
+	}
+}
+
+http://%[10]s {
+	mcp_oauth {
+		public_url http://%[10]s
+		identity anonymous
+		registration {
+			rate_limit 0
+		}
+		server bench /mcp http://%[4]s/mcp {
+			auth headers {
+				Authorization "%[6]s"
+			}
+			identity_jwt X-Identity
+		}
+	}
+}
+
 http://%[7]s {
 	header {
 		Content-Type application/json
@@ -101,7 +135,7 @@ http://%[7]s {
 // startGateway starts a Caddy binary in front of the MCP server and waits
 // until it serves. procs bounds its parallelism; 0 leaves it alone.
 func startGateway(ctx context.Context, binary, dir, upstream string, procs int) (*gateway, error) {
-	addrs, err := freeAddresses(5)
+	addrs, err := freeAddresses(7)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +143,9 @@ func startGateway(ctx context.Context, binary, dir, upstream string, procs int) 
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], dir: home, output: new(bytes.Buffer)}
+	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6], dir: home, output: new(bytes.Buffer)}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential, g.refuse, g.own)
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -135,7 +169,7 @@ func startGateway(ctx context.Context, binary, dir, upstream string, procs int) 
 
 func (g *gateway) waitReady() error {
 	deadline := time.Now().Add(20 * time.Second)
-	for _, addr := range []string{g.plain, g.gate, g.refuse, g.own} {
+	for _, addr := range []string{g.plain, g.gate, g.refuse, g.own, g.jwt, g.told} {
 		for {
 			nc, err := net.Dial("tcp", addr)
 			if err == nil {

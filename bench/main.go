@@ -117,6 +117,7 @@ var parts = []struct {
 	{"allocations", measureAllocations},
 	{"cpu", measureCPU},
 	{"own", measureOwnAccounts},
+	{"signed", measureSigned},
 	{"throughput", measureThroughput},
 	{"refused", measureRefused},
 	{"streams", measureStreams},

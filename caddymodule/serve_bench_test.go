@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ var (
 
 // newStubbedHandler returns a handler on the store, without Caddy and without
 // proxy, and its cache of tokens. auth may be nil.
-func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*Handler, *tokens.Cache) {
+func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth, change ...func(*config.Server)) (*Handler, *tokens.Cache) {
 	tb.Helper()
 	h := &Handler{
 		Site: config.Site{
@@ -53,6 +54,9 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 			Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp", Auth: auth}},
 		},
 		log: zap.NewNop(), app: new(App),
+	}
+	for _, c := range change {
+		c(h.Servers[0])
 	}
 	var err error
 	if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
@@ -76,9 +80,13 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth) (*
 // storeToken takes a grant through the store as people do, and returns its
 // access token.
 func storeToken(store storage.Store, grant string) (string, error) {
+	return storeTokenAs(store, grant, stubTokens.New)
+}
+
+func storeTokenAs(store storage.Store, grant string, newToken func() string) (string, error) {
 	const issuer, client = "https://mcp.example.com", "c"
 	ctx, now := context.Background(), time.Now()
-	end, code, token := now.Add(24*time.Hour), storage.HashOf(grant), stubTokens.New()
+	end, code, token := now.Add(24*time.Hour), storage.HashOf(grant), newToken()
 	id := storage.Identity{Kind: "anonymous", Subject: "anonymous:" + grant}
 	scope, resources := []string{"mcp:use"}, []string{issuer + "/mcp"}
 	if _, err := store.SaveFlow(ctx, storage.Flow{ID: grant, Issuer: issuer, Identity: id, ExpiresAt: end}, now); err != nil {
@@ -150,6 +158,47 @@ func TestServeHTTPAllocations(t *testing.T) {
 			}
 			wantAllocations(t, h, token, 3)
 		})
+	}
+}
+
+// readCounter counts what a warm call must not do.
+type readCounter struct {
+	storage.Store
+	reads atomic.Int64
+}
+
+func (s *readCounter) AccessToken(ctx context.Context, h storage.Hash, now time.Time) (storage.AccessToken, error) {
+	s.reads.Add(1)
+	return s.Store.AccessToken(ctx, h, now)
+}
+
+func (s *readCounter) SiteValue(ctx context.Context, issuer, name string, now time.Time) (storage.SiteValue, error) {
+	s.reads.Add(1)
+	return s.Store.SiteValue(ctx, issuer, name, now)
+}
+
+// A server that is told who calls, and a token that is a JWT, cost a warm call no
+// allocation more, and no read of the store.
+func TestSignedCallAllocations(t *testing.T) {
+	store := &readCounter{Store: memstore.New()}
+	h, cache := newStubbedHandler(t, store, nil, func(s *config.Server) { s.IdentityJWT = "X-Identity" })
+	signed := "eyJhbGciOiJFZERTQSIs." + strings.Repeat("x", 600) + ".y"
+	token, err := storeTokenAs(store, "1", func() string { return signed })
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := storage.HashOf(token)
+	_, generation := cache.Fresh(hash, time.Now())
+	if _, err := cache.Read(t.Context(), hash, time.Now(), generation); err != nil { // as if it had been issued here
+		t.Fatal(err)
+	}
+	if _, err := h.site.Load().as.Signing.Published(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := store.reads.Load()
+	wantAllocations(t, h, token, 3)
+	if n := store.reads.Load() - before; n != 0 {
+		t.Errorf("%d reads of the store", n)
 	}
 }
 

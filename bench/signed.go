@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// signedSites are where something is signed: what it is called, and its address.
+var signedSites = []struct {
+	name string
+	addr func(*gateway) string
+}{
+	{"JWT as access token", func(g *gateway) string { return g.jwt }},
+	{"identity_jwt", func(g *gateway) string { return g.told }},
+}
+
+// signedCalls sends the calls of gateLoad to another site.
+func (g *gateway) signedCalls(addr string, workers int, tokens []string) load {
+	return load{gateway: g, addr: addr, workers: workers, requests: callsWith(addr, tokens), want: 200}
+}
+
+// measureSigned compares calls with a JWT as access token, and those of which the
+// MCP server is told who makes them, with gated calls without either.
+func measureSigned(ctx context.Context, b *bench) error {
+	for _, site := range signedSites {
+		b.progress("calls with %s", site.name)
+		if err := b.withGateway(ctx, 0, func(g *gateway, opaque []string) error {
+			return b.measureSignedAllocations(g, site.name, site.addr(g), opaque)
+		}); err != nil {
+			return err
+		}
+		var all cpuPairs
+		err := b.pinned(ctx, func(p, q *gateway, pOpaque, qOpaque []string) error {
+			pSigned, err := signInMany(site.addr(p), knownTokens)
+			if err != nil {
+				return err
+			}
+			qSigned, err := signInMany(site.addr(q), knownTokens)
+			if err != nil {
+				return err
+			}
+			for i := range b.pairs {
+				if i > 0 {
+					p, q, pOpaque, qOpaque, pSigned, qSigned = q, p, qOpaque, pOpaque, qSigned, pSigned
+				}
+				signed := p.signedCalls(site.addr(p), 16, pSigned)
+				if err := b.measureLoads(&all, signed, p.gateLoad(16, pOpaque), q.gateLoad(16, qOpaque)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := b.addCPU("CPU per call", site.name, "gate", all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measureSignedAllocations counts what such a call allocates beyond a gated one, and
+// that it writes nothing.
+func (b *bench) measureSignedAllocations(g *gateway, name, addr string, opaque []string) error {
+	tokens, err := signInMany(addr, knownTokens)
+	if err != nil {
+		return err
+	}
+	gate, err := allocationsPer(g, g.gateLoad(16, opaque), b.allocRequests)
+	if err != nil {
+		return err
+	}
+	before, err := g.commits()
+	if err != nil {
+		return err
+	}
+	signed, err := allocationsPer(g, g.signedCalls(addr, 16, tokens), b.allocRequests)
+	if err != nil {
+		return err
+	}
+	after, err := g.commits()
+	if err != nil {
+		return err
+	}
+	b.add(
+		row{
+			"allocations per call, " + name, fmt.Sprintf("%.1f (%.0f B)", signed.count, signed.bytes),
+			fmt.Sprintf("%.1f (%.0f B)", gate.count, gate.bytes), "≤ gate + 1", verdictOf(signed.count <= gate.count+1),
+		},
+		row{"  writes to disk", fmt.Sprint(after - before), "", "≤ 1", verdictOf(after-before <= 1)},
+	)
+	return nil
+}
