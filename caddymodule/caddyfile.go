@@ -26,6 +26,16 @@ func init() {
 //	        user <placeholder>
 //	        recheck <duration>
 //	    }
+//	    identity dashboard {  # repeatable
+//	        authorize_url <url>
+//	        issuer <text>
+//	        audience <text>
+//	        jwks_uri <url>
+//	        public_key <placeholder>
+//	        secret <placeholder>
+//	        claims <name>...
+//	        consent here|there
+//	    }
 //	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]  # repeatable
 //	    client <id> {  # repeatable
 //	        name <text>
@@ -170,6 +180,10 @@ var siteOptions = slices.Concat(block[config.Site]{
 // options.
 var identityOptions = map[identity.Kind]option[config.Identity]{
 	identity.Caddy: {block: caddyUserOptions, read: func(p *parser, id *config.Identity, l line) error { return caddyUserOptions.read(p, l.path, id) }},
+	identity.Dashboard: {block: dashboardOptions, read: func(p *parser, id *config.Identity, l line) error {
+		id.Dashboard = new(config.Dashboard)
+		return dashboardOptions.read(p, l.path+".dashboard", id.Dashboard)
+	}},
 }
 
 // identityLines returns how identities are written: on one line those of a word,
@@ -189,6 +203,17 @@ func identityLines() block[config.Site] {
 	}
 	lines[0].args = strings.Join(words, "|")
 	return lines
+}
+
+var dashboardOptions = block[config.Dashboard]{
+	{name: "authorize_url", args: "<url>", read: setText(func(d *config.Dashboard) *string { return &d.AuthorizeURL })},
+	{name: "issuer", args: "<text>", read: setText(func(d *config.Dashboard) *string { return &d.Issuer })},
+	{name: "audience", args: "<text>", read: setText(func(d *config.Dashboard) *string { return &d.Audience })},
+	{name: "jwks_uri", args: "<url>", read: setText(func(d *config.Dashboard) *string { return &d.JWKSURI })},
+	{name: "public_key", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.PublicKey })},
+	{name: "secret", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.Secret })},
+	{name: "claims", args: "<name>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Claims })},
+	{name: "consent", args: "here|there", read: setText(func(d *config.Dashboard) *string { return &d.Consent })},
 }
 
 var caddyUserOptions = block[config.Identity]{

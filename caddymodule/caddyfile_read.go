@@ -46,6 +46,7 @@ func blocks() []namedBlock {
 		{"the block of auth oauth or per_user_oauth", oauthOptions},
 		{"the block of auth per_user_headers", pastedOptions},
 		{"the block of identity caddy", caddyUserOptions},
+		{"the block of identity dashboard", dashboardOptions},
 		{"the block of a client", clientOptions},
 		{"the block of registration", registrationOptions},
 		{"the block of branding", brandingOptions},

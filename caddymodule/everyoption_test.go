@@ -10,17 +10,18 @@ import (
 
 // inBlock tells where lines of a block stand in a Caddyfile.
 var inBlock = map[string]string{
-	"the mcp_oauth block of a site":             "http://127.0.0.1 {\nmcp_oauth {\n%s\n}\n}\n",
-	"the block of identity caddy":               "http://127.0.0.1 {\nmcp_oauth {\nidentity caddy {\n%s\n}\n}\n}\n",
-	"the block of a server":                     "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\n%s\n}\n}\n}\n",
-	"the block of auth oauth or per_user_oauth": "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\n%s\n}\n}\n}\n}\n",
-	"the block of auth per_user_headers":        "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {\n%s\n}\n}\n}\n}\n",
-	"the block of a client":                     "http://127.0.0.1 {\nmcp_oauth {\nclient c {\n%s\n}\n}\n}\n",
-	"the block of registration":                 "http://127.0.0.1 {\nmcp_oauth {\nregistration {\n%s\n}\n}\n}\n",
-	"the block of branding":                     "http://127.0.0.1 {\nmcp_oauth {\nbranding {\n%s\n}\n}\n}\n",
-	"the block of signing":                      "http://127.0.0.1 {\nmcp_oauth {\nsigning {\n%s\n}\n}\n}\n",
-	"the block of storage bbolt":                "{\nmcp_oauth {\nstorage bbolt {\n%s\n}\n}\n}\n",
-	"the block of storage postgres":             "{\nmcp_oauth {\nstorage postgres {\n%s\n}\n}\n}\n",
+	"the mcp_oauth block of a site":                                         "http://127.0.0.1 {\nmcp_oauth {\n%s\n}\n}\n",
+	"the block of identity caddy":                                           "http://127.0.0.1 {\nmcp_oauth {\nidentity caddy {\n%s\n}\n}\n}\n",
+	"the block of identity dashboard":                                       "http://127.0.0.1 {\nmcp_oauth {\nidentity dashboard {\n%s\n}\n}\n}\n",
+	"the block of a server":                                                 "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\n%s\n}\n}\n}\n",
+	"the block of auth oauth or per_user_oauth":                             "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\n%s\n}\n}\n}\n}\n",
+	"the block of auth per_user_headers":                                    "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {\n%s\n}\n}\n}\n}\n",
+	"the block of a client":                                                 "http://127.0.0.1 {\nmcp_oauth {\nclient c {\n%s\n}\n}\n}\n",
+	"the block of registration":                                             "http://127.0.0.1 {\nmcp_oauth {\nregistration {\n%s\n}\n}\n}\n",
+	"the block of branding":                                                 "http://127.0.0.1 {\nmcp_oauth {\nbranding {\n%s\n}\n}\n}\n",
+	"the block of signing":                                                  "http://127.0.0.1 {\nmcp_oauth {\nsigning {\n%s\n}\n}\n}\n",
+	"the block of storage bbolt":                                            "{\nmcp_oauth {\nstorage bbolt {\n%s\n}\n}\n}\n",
+	"the block of storage postgres":                                         "{\nmcp_oauth {\nstorage postgres {\n%s\n}\n}\n}\n",
 	"the global mcp_oauth block, in the braces at the top of the Caddyfile": "{\nmcp_oauth {\n%s\n}\n}\n",
 }
 

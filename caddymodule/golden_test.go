@@ -28,6 +28,7 @@ var goldenValues = []string{
 var goldenAround = map[string][2]string{
 	"the mcp_oauth block of a site":             {"identity user_id", "server s /s http://127.0.0.1:1/mcp"},
 	"the block of identity caddy":               {"identity caddy {", "}\nserver s /s http://127.0.0.1:1/mcp"},
+	"the block of identity dashboard":           {"insecure_allow_loopback\nidentity dashboard {", "authorize_url https://app.example/oauth/authorize\nissuer https://app.example\naudience mcp\njwks_uri https://app.example/jwks\n}\nserver s /s http://127.0.0.1:1/mcp"},
 	"the block of a server":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {", "}"},
 	"the block of auth oauth or per_user_oauth": {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\nclient_id c", "}\n}"},
 	"the block of auth per_user_headers":        {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {", "}\n}"},
@@ -123,7 +124,8 @@ func setGoldenEnv(t *testing.T) {
 // goldenSite is a configuration with every field.
 const goldenSite = `{
 "handler": "mcp_oauth", "public_url": "http://127.0.0.1:8099",
-"identities": [{"kind": "virtual_key"}, {"kind": "caddy", "user": "{http.auth.user.id}", "recheck": "12h"}, {"kind": "anonymous"}],
+"identities": [{"kind": "virtual_key"}, {"kind": "caddy", "user": "{http.auth.user.id}", "recheck": "12h"}, {"kind": "anonymous"},
+	{"kind": "dashboard", "dashboard": {"authorize_url": "https://app.example/oauth/authorize", "issuer": "https://app.example", "audience": "mcp", "jwks_uri": "https://app.example/jwks", "public_key": "", "secret": "", "claims": ["role"], "consent": "here"}}],
 "virtual_keys": [{"name": "alice", "key": "{env.SECRET}", "servers": ["a"]}, {"name": "build", "key": "{env.OTHER_SECRET}"}],
 "clients": [
 	{"id": "web", "name": "Web", "secret": "{env.SECRET}", "redirect_uris": ["https://c.example/cb"], "introspect": true},

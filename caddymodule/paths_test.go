@@ -11,7 +11,7 @@ import (
 func TestNothingThere_F08(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
 	for _, path := range []string{
-		"/api/oauth/per-user/token/", "/api/oauth/per-user/authorise", "/api/oauth/", "/api/oauth", "/api/oauth/authorize",
+		"/api/oauth/per-user/token/", "/api/oauth/per-user/authorise", "/api/oauth/", "/api/oauth", "/api/oauth/authorise",
 		"/register/", "/token/", "/authorize/", "/oauth/consent/", "/oauth", "/oauth/", "/oauth/token",
 		"/.well-known/oauth-authorization-server/other", "/.well-known/oauth-protected-resource/", "/.well-known/openid-configuration/mcp/x",
 	} {

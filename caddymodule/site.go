@@ -41,7 +41,10 @@ type endpoint struct {
 // returns the MCP servers too, by resource.
 func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*gateway.Server) {
 	guarded := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
+	logins := &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now}
 	deps := server.Deps{
+		// What the configuration names may be anywhere, also in a private network.
+		Operator: egress.New(egress.Options{Anywhere: true}), Logins: logins,
 		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
 		Pages: h.pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
 	}
@@ -53,7 +56,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
 	people := consent.New(consent.Deps{
 		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
-		Logins: &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now},
+		Logins: logins,
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {
 		if strings.HasSuffix(route.Path, "/") {

@@ -14,11 +14,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// loginCallbackPath starts the paths to which browsers come back from where
-// people sign in. Each method has its own, so that the answer of one is never
-// taken for that of another.
-const loginCallbackPath = "/oauth/login/callback/"
-
 // logins sends people elsewhere to sign in.
 type logins struct {
 	*web
@@ -35,7 +30,7 @@ func (p *logins) start(w http.ResponseWriter, r *http.Request, m *identity.Metho
 	if !p.limits.AllowUnproved(r) {
 		return tooMany(p.pages.Text().TooManySignIns).backTo(page)
 	}
-	pending.CallbackURL = p.issuer + loginCallbackPath + m.Form
+	pending.CallbackURL = p.issuer + identity.CallbackPath + m.Form
 	secret := newStateSecret()
 	target, state, err := p.pending.Start(r.Context(), m, pending, storage.HashOf(secret))
 	if err != nil {
@@ -83,7 +78,7 @@ func (p *loginCallback) handler(kind identity.Kind) http.Handler {
 		if pending.Kind != kind {
 			return p.ended()
 		}
-		return p.finish(w, r, m, pending, query)
+		return p.finish(w, r, m, pending, p.pending.Answer(state, pending, query))
 	})
 }
 
@@ -92,8 +87,7 @@ func (p *loginCallback) ended() error { return explain(p.pages.Text(), identity.
 
 // finish goes on as the person who came back. Their flow is looked at first:
 // nothing is used up for one that has ended.
-func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identity.Method, pending identity.PendingLogin, query url.Values) error {
-	answer := identity.Answer{Query: query, CallbackURL: pending.CallbackURL, Secret: pending.Secret}
+func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identity.Method, pending identity.PendingLogin, answer identity.Answer) error {
 	if pending.FlowID == "" {
 		id, err := p.signIn.finish(r, m, "", answer)
 		p.logDenied(m, err)
@@ -113,7 +107,7 @@ func (p *loginCallback) routes() []server.Route {
 	var routes []server.Route
 	for _, m := range p.signIn.cfg.SignIn {
 		if m.Finish != nil {
-			routes = append(routes, server.Route{Path: loginCallbackPath + m.Form, Handler: p.handler(m.Kind)})
+			routes = append(routes, server.Route{Path: identity.CallbackPath + m.Form, Handler: p.handler(m.Kind)})
 		}
 	}
 	return routes

@@ -73,7 +73,7 @@ func (b *browser) leaves(page *httptest.ResponseRecorder, form, code string) (ba
 	}
 	answer := url.Values{"state": sent["state"], "code": {code}}
 	path, ok := strings.CutPrefix(sent.Get("redirect_uri"), "https://mcp.example.com")
-	if !ok || path != loginCallbackPath+"company" {
+	if !ok || path != identity.CallbackPath+"company" {
 		b.t.Fatalf("comes back to %q", sent.Get("redirect_uri"))
 	}
 	return path + "?" + answer.Encode()
@@ -96,7 +96,7 @@ func TestLoginElsewhereInAFlow(t *testing.T) {
 			t.Errorf("no %q on the page:\n%s", want, shows(services))
 		}
 	}
-	if len(e.finished) != 1 || e.finished[0].CallbackURL != "https://mcp.example.com"+loginCallbackPath+"company" {
+	if len(e.finished) != 1 || e.finished[0].CallbackURL != "https://mcp.example.com"+identity.CallbackPath+"company" {
 		t.Errorf("finished with %+v", e.finished)
 	}
 	if len(b.cookies) != 1 {
@@ -257,7 +257,7 @@ func TestLoginsElsewhereAreLimited(t *testing.T) {
 func TestNoLoginElsewhere(t *testing.T) {
 	w := newWalk(t)
 	for _, form := range []string{"company", "vk", "caddy"} {
-		r := httptest.NewRequest(http.MethodGet, loginCallbackPath+form+"?state=x", nil)
+		r := httptest.NewRequest(http.MethodGet, identity.CallbackPath+form+"?state=x", nil)
 		if _, pattern := w.mux.Handler(r); pattern != "" {
 			t.Errorf("%s is served by %s", r.URL, pattern)
 		}

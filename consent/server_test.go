@@ -146,7 +146,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	w := &walk{t: t, mux: http.NewServeMux(), clock: oauthtest.NewClock(time.Now()), store: store, servers: servers}
 	deps := server.Deps{
 		Store: store, Clients: []clients.Client{editor}, Keys: keys, TokenCache: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
-		Egress: egress.New(egress.Options{}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
+		Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.clock.Now,
 	}
 	if len(servers) > 0 {
@@ -158,11 +158,9 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 		})
 		deps.Connections = w.broker
 	}
+	deps.Logins = &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.clock.Now}
 	w.as = server.New(&cfg, deps)
-	return w, Deps{
-		Server: w.as, Broker: w.broker, Pages: p, Logger: log,
-		Logins: &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.clock.Now},
-	}
+	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: log, Logins: deps.Logins}
 }
 
 // serve serves the pages beside the authorization server.

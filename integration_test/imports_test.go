@@ -43,6 +43,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/mcp",
 		"authz/jwks",
 		"authz/client",
+		"authz/dashboard",
 		"authz/identity",
 		"authz/identity/oidc",
 		"internal/config",

@@ -62,6 +62,22 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 	return all, nil
 }
 
+// Connected returns the servers of the owner whose connection the next call can
+// use.
+func (v *statuses) Connected(ctx context.Context, owner string) ([]string, error) {
+	all, err := v.Status(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	var servers []string
+	for _, status := range all {
+		if status.State == storage.Active {
+			servers = append(servers, status.Server)
+		}
+	}
+	return servers, nil
+}
+
 // look returns the state that the next call would find, and what the account is
 // called.
 func (v *statuses) look(s *config.Server, c storage.Connection, now time.Time) (storage.ConnectionState, string) {

@@ -36,7 +36,8 @@ type Approval struct {
 // Approve ends the flow with a grant, and returns the URL that takes the code
 // to the client.
 func (fs *Flows) Approve(ctx context.Context, f *Flow, a Approval) (string, error) {
-	return fs.approve(ctx, f, a, nil)
+	answer, err := fs.approve(ctx, f, a, nil)
+	return answer.URL, err
 }
 
 // ApproveAndSignIn is Approve and, in the same transaction, SignIn: the grant
@@ -47,20 +48,20 @@ func (fs *Flows) ApproveAndSignIn(w http.ResponseWriter, r *http.Request, f *Flo
 		return "", ErrInvalid
 	}
 	if f.IsRemembered() {
-		return fs.approve(r.Context(), f, a, nil)
+		return fs.Approve(r.Context(), f, a)
 	}
 	browser, cookie := fs.deps.Sessions.Begin(r, *f.Identity)
-	target, err := fs.approve(r.Context(), f, a, &browser)
+	answer, err := fs.approve(r.Context(), f, a, &browser)
 	if err != nil {
 		return "", err
 	}
 	http.SetCookie(w, cookie)
-	return target, nil
+	return answer.URL, nil
 }
 
-func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *storage.SignIn) (string, error) {
+func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *storage.SignIn) (Answer, error) {
 	if f.Identity == nil || !fs.deps.Policy.Allows(*f.Identity) {
-		return "", ErrInvalid
+		return Answer{}, ErrInvalid
 	}
 	var chosen []*config.Server
 	offered := fs.Servers(f)
@@ -70,7 +71,7 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 		}
 	}
 	if len(chosen) == 0 || !subset(a.Resources, grants.ResourcesOf(offered)) {
-		return "", ErrChoice
+		return Answer{}, ErrChoice
 	}
 	now := fs.deps.Now()
 	code := oauth.NewSecret(tokens.CodePrefix)
@@ -86,9 +87,9 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 		Now:     now,
 	})
 	if err != nil {
-		return "", err
+		return Answer{}, err
 	}
-	return fs.answerURL(f, url.Values{"code": {code}}), nil
+	return Answer{code, fs.answerURL(f, url.Values{"code": {code}})}, nil
 }
 
 // newGrant returns what the person approves. It ends with its code unless
@@ -102,7 +103,7 @@ func (fs *Flows) newGrant(f *Flow, servers []*config.Server, now time.Time) *sto
 		ID: uuid.NewString(), Issuer: fs.deps.Config.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
 		Scope: grants.LimitScope(f.Scope, servers), Resources: grants.ResourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
 		RedirectURI: f.RedirectURI, ClientName: f.Client.Metadata.ClientName,
-		CreatedAt: now, ExpiresAt: now.Add(time.Duration(fs.deps.Config.CodeLifetime)), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
+		CreatedAt: now, ExpiresAt: now.Add(f.codeLifetime), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
 	}
 }
 

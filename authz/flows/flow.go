@@ -41,9 +41,10 @@ type Flow struct {
 	// no longer valid: the operator withdrew it, or the person signed out.
 	Identity *storage.Identity
 
-	browser storage.Hash // of the cookie that it is bound to
-	session storage.Hash // by which the person is known; zero if they said who they are
-	address string       // where the request that opened it came from
+	browser      storage.Hash // of the cookie that it is bound to
+	session      storage.Hash // by which the person is known; zero if they said who they are
+	address      string       // where the request that opened it came from
+	codeLifetime time.Duration
 }
 
 // AuthorizationRequest is what a client asks a person for, checked.

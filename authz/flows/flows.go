@@ -39,6 +39,8 @@ type Connections interface {
 	// Adopt returns the connections of a flow for the transaction that gives
 	// them to their owner. It changes nothing.
 	Adopt(ctx context.Context, flowID, owner string) ([]storage.ConnectionReplacement, error)
+	// Connected returns the servers that somebody has connected, and can use.
+	Connected(ctx context.Context, owner string) ([]string, error)
 	// Adopted is called once this transaction was committed.
 	Adopted(connections []storage.ConnectionReplacement)
 }
@@ -136,7 +138,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	f := &Flow{
 		SealedID: flowID, ID: s.ID, RedirectURI: s.RedirectURI, State: string(s.State), Challenge: s.Challenge,
 		Scope: s.Scope, Resources: s.Resources, ExpiresAt: expires, CSRFToken: sessions.CSRFToken(secret, s.ID),
-		browser: browser, address: fs.deps.ClientIP(r),
+		browser: browser, address: fs.deps.ClientIP(r), codeLifetime: time.Duration(fs.deps.Config.CodeLifetime),
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !sessions.CarriesCSRFToken(r, f.CSRFToken) {
 		return nil, sessions.ErrForged

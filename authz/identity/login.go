@@ -4,12 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
+
+// CallbackPath starts the paths to which browsers come back from where people
+// sign in. Each method has its own, so that the answer of one is never taken for
+// that of another.
+const CallbackPath = "/oauth/login/callback/"
 
 // LoginLifetime is how long a person may take where they sign in.
 const LoginLifetime = 15 * time.Minute
@@ -68,11 +74,18 @@ type PendingLogin struct {
 	Secret      []byte `json:"secret,omitempty"`
 }
 
+// LoginStore keeps the states of logins, each until it is claimed.
+type LoginStore interface {
+	SaveConnectState(ctx context.Context, s storage.ConnectState) error
+	ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error)
+	UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error)
+}
+
 // Logins are the people of one site who were sent elsewhere to sign in. Each
 // login ends once, and in the browser that it began in.
 type Logins struct {
 	Issuer string
-	Store  storage.ConnectionStore // keeps the states of logins, each until it is claimed
+	Store  LoginStore
 	Keys   *seal.Keyring
 	Now    func() time.Time
 }
@@ -80,7 +93,7 @@ type Logins struct {
 // Start begins a login with a method that has a Start, and returns where to send
 // the browser. browser is the hash of the cookie that the answer must come with.
 // It is called only after the person pressed a button on a page of ours.
-func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser storage.Hash) (url, state string, err error) {
+func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser storage.Hash) (target, state string, err error) {
 	state = oauth.NewSecret("")
 	redirect, err := m.Start(ctx, Login{State: state, CallbackURL: p.CallbackURL})
 	if err != nil {
@@ -97,6 +110,15 @@ func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser s
 		Browser: browser, Secret: l.Keys.Seal(plain, loginContext(l.Issuer, hash)...), ExpiresAt: l.Now().Add(LoginLifetime),
 	})
 	return redirect.URL, state, err
+}
+
+// Answer returns what the browser of a login came back with, for the method's
+// Finish.
+func (l *Logins) Answer(state string, p PendingLogin, query url.Values) Answer {
+	return Answer{
+		Query: query, CallbackURL: p.CallbackURL, Secret: p.Secret,
+		Vouched: func(ctx context.Context, code string) (Person, error) { return l.vouched(ctx, state, code) },
+	}
 }
 
 // Claim ends the login that a state belongs to, and returns it. In another

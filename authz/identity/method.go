@@ -151,6 +151,9 @@ type Answer struct {
 	Query       url.Values // no parameter twice
 	CallbackURL string
 	Secret      []byte
+	// Vouched returns whom Logins.Vouch gave a code out for, if it was for this
+	// login. Each code works once.
+	Vouched func(ctx context.Context, code string) (Person, error)
 }
 
 // Denied is the error for a person who could not be identified.
@@ -267,9 +270,11 @@ func IsShown(r *http.Request, id storage.Identity) bool {
 type Options struct {
 	Keys    *VirtualKeys
 	Recheck time.Duration // of ByCaddy
+	// Dashboard is of ByDashboard.
+	Dashboard AtDashboard
 }
 
 // Builtin returns the methods of this package. A new one is added here.
 func Builtin(o Options) Methods {
-	return Methods{ByVirtualKey(o.Keys), ByUserID(), Anonymously(), ByCaddy(o.Recheck)}
+	return Methods{ByVirtualKey(o.Keys), ByUserID(), Anonymously(), ByCaddy(o.Recheck), ByDashboard(o.Dashboard)}
 }

@@ -13,13 +13,28 @@ import (
 // introspection. It answers preflight requests, and 405 to any method that is
 // not among methods; GET brings HEAD.
 func CORS(log *zap.Logger, next http.Handler, methods ...string) http.Handler {
+	return cors(log, next, methods, func(h http.Header, _ []string) { h.Set("Access-Control-Allow-Origin", "*") })
+}
+
+// CORSFrom is CORS for pages of one origin alone. Others get no answer that they
+// can read.
+func CORSFrom(origin string, log *zap.Logger, next http.Handler, methods ...string) http.Handler {
+	return cors(log, next, methods, func(h http.Header, from []string) {
+		h.Add("Vary", "Origin")
+		if len(from) == 1 && from[0] == origin {
+			h.Set("Access-Control-Allow-Origin", origin)
+		}
+	})
+}
+
+func cors(log *zap.Logger, next http.Handler, methods []string, allowOrigin func(h http.Header, from []string)) http.Handler {
 	if slices.Contains(methods, http.MethodGet) {
 		methods = append(slices.Clone(methods), http.MethodHead)
 	}
 	allow := strings.Join(append(slices.Clone(methods), http.MethodOptions), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
+		allowOrigin(h, r.Header.Values("Origin"))
 		if r.Method == http.MethodOptions {
 			AllowPreflight(h, allow, "Authorization, Content-Type, MCP-Protocol-Version")
 			w.WriteHeader(http.StatusNoContent)

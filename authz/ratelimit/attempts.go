@@ -53,6 +53,7 @@ const (
 	BearerToken          = "bearer"
 	RegistrationToken    = "registration_token"
 	InitialToken         = "initial_access_token"
+	DashboardToken       = "dashboard_token"
 	clientAuthentication = "client_authentication"
 	signIn               = "sign_in"
 )

@@ -40,6 +40,8 @@ func (c *connectedAccounts) Adopt(ctx context.Context, flowID, owner string) ([]
 	return adopted, err
 }
 
+func (c *connectedAccounts) Connected(context.Context, string) ([]string, error) { return nil, nil }
+
 func (c *connectedAccounts) Adopted(connections []storage.ConnectionReplacement) {
 	c.adopted = connections
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -62,6 +64,10 @@ type Deps struct {
 	StepUps *gate.StepUps
 	// Egress fetches what unknown clients name: metadata documents and their keys.
 	Egress *egress.Client
+	// Operator fetches what the configuration names, wherever it is.
+	Operator *egress.Client
+	// Logins are for a dashboard, which says who signed in there.
+	Logins *identity.Logins
 	// Documents keeps that, for every authorization server of the process.
 	Documents *clients.DocumentCache
 	// Pages shows errors to people.
@@ -171,19 +177,20 @@ func notFound(w http.ResponseWriter, log *zap.Logger) {
 
 // Routes returns the endpoints, each to be served at the site's root. Those at
 // /authorize, /token and /register serve clients that know the defaults of the
-// MCP revision 2025-03-26 instead of reading metadata.
+// MCP revision 2025-03-26 instead of reading metadata, those below /api/oauth/
+// such as know those of a dashboard.
 func (as *AuthorizationServer) Routes() []Route {
 	authorize, tokenEndpoint := as.authorization(), as.tokenEndpoint()
 	token := oauth.CORS(as.log, tokenEndpoint, http.MethodPost)
 	register, manage := as.registration()
-	routes := append(as.metadata(tokenEndpoint.names()).routes(), as.backchannel()...)
+	routes := slices.Concat(as.metadata(tokenEndpoint.names()).routes(), as.backchannel(), as.dashboardRoutes(authorize))
 	if as.Signing != nil {
 		routes = append(routes, Route{oauth.JWKSPath, oauth.CORS(as.log, &jwksEndpoint{as.Signing, as.log}, http.MethodGet)})
 	}
 	return append(routes,
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
-		Route{TokenPath, token}, Route{"/token", token},
-		Route{RegisterPath, register}, Route{"/register", register},
+		Route{TokenPath, token}, Route{"/token", token}, Route{"/api/oauth/token", token},
+		Route{RegisterPath, register}, Route{"/register", register}, Route{"/api/oauth/register", register},
 		Route{RegisterPath + "/", manage},
 		Route{revokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
 		Route{introspectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},

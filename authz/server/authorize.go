@@ -29,7 +29,8 @@ var errTooManyRejected = &oauth.Error{
 
 // authorizationEndpoint is OAuth 2.1 section 3.1. It checks
 // the request, binds it to the browser, and sends the person to the consent
-// pages. It stores nothing and redirects nowhere else: whatever is wrong is
+// pages. It stores nothing and redirects nowhere else, unless the operator has
+// people approve at a dashboard: whatever is wrong is
 // told on our own page, for nobody has vouched for the redirect URI yet.
 type authorizationEndpoint struct {
 	cfg      *config.Site
@@ -42,12 +43,16 @@ type authorizationEndpoint struct {
 }
 
 func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req, err := e.read(w, r)
+	form, err := authorizationParameters(w, r)
+	var req *flows.AuthorizationRequest
+	if err == nil {
+		req, err = e.check(r, form)
+	}
 	if err != nil {
 		e.showError(w, r, e.countRejected(r, err))
 		return
 	}
-	id, err := e.flows.Begin(w, req)
+	target, err := e.begin(w, req, form)
 	if err != nil {
 		e.showError(w, r, err)
 		return
@@ -55,12 +60,23 @@ func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Location", ConsentPath+"?flow_id="+id)
+	h.Set("Location", target)
 	if r.Method == http.MethodPost {
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
 	w.WriteHeader(http.StatusFound)
+}
+
+// begin returns where the person decides about a request: on the consent pages, or
+// at a dashboard, which hears of it as the client wrote it.
+func (e *authorizationEndpoint) begin(w http.ResponseWriter, req *flows.AuthorizationRequest, form url.Values) (string, error) {
+	if d := e.cfg.ConsentElsewhere(); d != nil {
+		e.flows.Expect(req.Client)
+		return d.AuthorizeURL + "?" + form.Encode(), nil
+	}
+	id, err := e.flows.Begin(w, req)
+	return ConsentPath + "?flow_id=" + id, err
 }
 
 // countRejected returns the refusal of a request, or errTooManyRejected if there
@@ -74,11 +90,9 @@ func (e *authorizationEndpoint) countRejected(r *http.Request, refusal error) er
 	return errTooManyRejected
 }
 
-func (e *authorizationEndpoint) read(w http.ResponseWriter, r *http.Request) (*flows.AuthorizationRequest, error) {
-	form, err := authorizationParameters(w, r)
-	if err != nil {
-		return nil, err
-	}
+// check returns what a client asks for with the parameters, wherever they came
+// from.
+func (e *authorizationEndpoint) check(r *http.Request, form url.Values) (*flows.AuthorizationRequest, error) {
 	client, redirectURI, err := e.requestClient(r, form)
 	if err != nil {
 		return nil, err

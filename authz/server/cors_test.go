@@ -139,7 +139,8 @@ func TestCORSOfEndpoints_AS40_AS73(t *testing.T) {
 	for path, open := range map[string]bool{
 		TokenPath: true, "/token": true, RegisterPath: true, "/register": true, RegisterPath + "/": true,
 		revokePath: true, introspectPath: true, oauth.AuthorizationServerPath: true,
-		AuthorizePath: false, "/authorize": false,
+		"/api/oauth/token": true, "/api/oauth/register": true,
+		AuthorizePath: false, "/authorize": false, dashboardAuthorizePath: false,
 	} {
 		for _, method := range []string{"OPTIONS", "POST", "GET"} {
 			r := httptest.NewRequest(method, testIssuer+path, nil)

@@ -49,6 +49,9 @@ func (m *metadataEndpoint) document() oauth.ServerDocument {
 		MetadataDocuments:     *m.cfg.Registration.MetadataDocuments,
 		Iss:                   true,
 	}
+	if elsewhere := m.cfg.ConsentElsewhere(); elsewhere != nil {
+		d.AuthorizationEndpoint = elsewhere.AuthorizeURL
+	}
 	if m.cfg.Signs() {
 		d.JWKSURI = m.cfg.Issuer + oauth.JWKSPath
 	}

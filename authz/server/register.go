@@ -2,9 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"time"
 
@@ -28,6 +25,9 @@ const (
 )
 
 const maxRegistrationLen = 64 << 10
+
+// invalidMetadata is the code for a body that is none (RFC 7591 section 3.2.2).
+const invalidMetadata = "invalid_client_metadata"
 
 // registrationResponse is the client information response (RFC 7591 section
 // 3.2.1, RFC 7592 section 3): everything that is registered, and what only
@@ -72,7 +72,7 @@ func (e *registrationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request)
 // one is not counted: a web page can make a browser send it without asking.
 func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) (*registrationResponse, error) {
 	policy := e.cfg.Registration
-	if err := checkJSON(r); err != nil {
+	if err := oauth.RequireJSON(r, invalidMetadata); err != nil {
 		return nil, err
 	}
 	if err := e.checkInitialToken(r); err != nil {
@@ -81,7 +81,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	if !e.attempts.AllowAddress(r, "register", *policy.RateLimit) {
 		return nil, tooManyRegistrations()
 	}
-	body, err := readRegistration(w, r)
+	body, err := oauth.ReadBody(w, r, maxRegistrationLen, invalidMetadata)
 	if err != nil {
 		return nil, err
 	}
@@ -123,39 +123,13 @@ func (e *registrationEndpoint) checkInitialToken(r *http.Request) error {
 	return nil
 }
 
-// checkJSON requires the media type of registrations.
-func checkJSON(r *http.Request) error {
-	types := r.Header.Values("Content-Type")
-	if len(types) != 1 {
-		return clients.InvalidMetadata("The request must have one Content-Type.")
-	}
-	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
-		return clients.InvalidMetadata("The Content-Type must be application/json.")
-	}
-	return nil
-}
-
-// readRegistration returns the body of a request that registers or updates.
-func readRegistration(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistrationLen))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, &oauth.Error{
-			Status: http.StatusRequestEntityTooLarge, Code: "invalid_client_metadata", Description: "The request is too large.",
-		}
-	}
-	if err != nil {
-		return nil, oauth.ReadError("invalid_client_metadata", err)
-	}
-	return body, nil
-}
-
 // parse returns the metadata that will be in effect. Members that
 // RFC 7591 does not name, or that only a server may set, have no effect.
 func (e *registrationEndpoint) parse(body []byte) (oauth.ClientMetadata, error) {
 	var m oauth.ClientMetadata
 	if err := strictjson.Unmarshal(body, maxRegistrationLen, &m); err != nil {
 		return m, &oauth.Error{
-			Status: http.StatusBadRequest, Code: "invalid_client_metadata",
+			Status: http.StatusBadRequest, Code: invalidMetadata,
 			Description: "The request must be one JSON object with members of the right type, none of them twice.", Cause: err,
 		}
 	}

@@ -79,10 +79,10 @@ func (e *registrationEndpoint) update(w http.ResponseWriter, r *http.Request, c 
 	if !e.limiter.Allow("registration_update", c.ID, *e.cfg.Registration.RateLimit) {
 		return nil, tooManyRegistrations()
 	}
-	if err := checkJSON(r); err != nil {
+	if err := oauth.RequireJSON(r, invalidMetadata); err != nil {
 		return nil, err
 	}
-	body, err := readRegistration(w, r)
+	body, err := oauth.ReadBody(w, r, maxRegistrationLen, invalidMetadata)
 	if err != nil {
 		return nil, err
 	}

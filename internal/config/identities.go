@@ -20,6 +20,7 @@ type Identity struct {
 	//   setups where nobody has a reason to lie.
 	// - `anonymous`: "Skip"; nobody in particular.
 	// - `caddy`: the user that another Caddy handler authenticated, see `user`.
+	// - `dashboard`: whom a web application of yours vouches for, see `dashboard`.
 	Kind identity.Kind `json:"kind"`
 	// User is the placeholder that names the user, for `caddy`. Only those that
 	// no client can write are accepted:
@@ -40,6 +41,8 @@ type Identity struct {
 	// again, by approving the client or visiting the account page. Then clients
 	// sign the person in again. Default: 24h.
 	Recheck Duration `json:"recheck,omitempty"`
+	// Dashboard is, for `dashboard`, at which people sign in.
+	Dashboard *Dashboard `json:"dashboard,omitempty"`
 }
 
 // kindOptions is what the configuration of one kind of identity can have and needs.
@@ -57,6 +60,10 @@ var optionsOfKinds = map[identity.Kind]kindOptions{
 	identity.Caddy: {
 		names: []string{"user", "recheck"}, isSet: func(id *Identity) bool { return id.User != "" || id.Recheck != 0 },
 		resolve: resolveCaddyUser,
+	},
+	identity.Dashboard: {
+		names: []string{"dashboard"}, isSet: func(id *Identity) bool { return id.Dashboard != nil },
+		resolve: resolveDashboard,
 	},
 }
 
@@ -112,7 +119,11 @@ func kindNames() []string {
 func resolveSignIn(s *Site, _ Resolver) error {
 	s.SignIn = nil
 	for _, id := range s.Identities {
-		all := identity.Builtin(identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)})
+		options := identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)}
+		if d := id.Dashboard; d != nil {
+			options.Dashboard = identity.AtDashboard{AuthorizeURL: d.AuthorizeURL, Issuer: d.Issuer}
+		}
+		all := identity.Builtin(options)
 		s.SignIn = append(s.SignIn, *all.Of(string(id.Kind)))
 	}
 	return nil
