@@ -137,14 +137,14 @@ func TestIdentityJWTFails(t *testing.T) {
 	before := up.Hits()
 	otherKey := "+SnYw5vyDqFv9d0pfyuAkfo8VnZLmB8yTdt5kFjZ2Ag="
 	g.load(strings.Replace(g.caddyfile(alice+server), "storage bbolt {", "encryption_key "+otherKey+"\nstorage bbolt {", 1))
+	if log := g.log(); !strings.Contains(log, "nothing can be signed") || !strings.Contains(log, "configure that key again, behind the one that is there now") {
+		t.Error("the log does not say at once what is wrong, and what to do")
+	}
 	body := status(t, g.call("POST", "/mcp", initialize), http.StatusServiceUnavailable)
 	if up.Hits() != before || !strings.Contains(body, "temporarily_unavailable") {
 		t.Errorf("%d calls went on, answer %s", up.Hits()-before, body)
 	}
 	status(t, g.call("GET", "/.well-known/jwks.json", ""), http.StatusServiceUnavailable)
-	if log := g.log(); !strings.Contains(log, "configure that key again, behind the one that is there now") {
-		t.Error("the log does not say what to do")
-	}
 }
 
 // An operator sees the keys, without what signs, and replaces them.

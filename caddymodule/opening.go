@@ -98,6 +98,7 @@ func (a *App) openSites() error {
 		if _, err := h.open(); err != nil {
 			return err
 		}
+		h.prepareSigning()
 		h.announce()
 	}
 	return nil

@@ -79,6 +79,19 @@ func (h *Handler) open() (*site, error) {
 	return s, nil
 }
 
+// prepareSigning makes the signing keys, if there are none, and tells when they
+// cannot be used. The site serves all the same what needs no signature.
+func (h *Handler) prepareSigning() {
+	keys := h.site.Load().as.Signing
+	if keys == nil {
+		return
+	}
+	if _, err := keys.Published(h.app.ctx); err != nil {
+		h.log.Error("nothing can be signed; what needs a signature is answered 503 until it can, which is tried again and again",
+			zap.String("site", h.cfg.Issuer), zap.Error(err))
+	}
+}
+
 // announce tells an operator what to give to people, and to paste.
 func (h *Handler) announce() {
 	if h.cfg.UsesVirtualKeys() && len(h.cfg.Keys.Set().All()) == 0 {

@@ -177,35 +177,39 @@ func TestOneKeyForAllInstances(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = bolt.Close() })
 	for name, store := range map[string]storage.AuthStore{"memstore": memstore.New(), "boltstore": bolt} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t, store)
-			const racers = 32
-			ids := make([]string, racers)
-			var all sync.WaitGroup
-			start := make(chan struct{})
-			for n := range racers {
-				instance := f.instance()
-				all.Go(func() {
-					<-start
-					signed, err := instance.Sign(t.Context(), "x+jwt", []byte(`{}`), f.clock.Now().Add(time.Minute))
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					ids[n] = f.verified(instance, signed)
-				})
+		t.Run(name, func(t *testing.T) { startAtOnce(t, store) })
+	}
+}
+
+// startAtOnce starts many instances, which take turns with the stores.
+func startAtOnce(t *testing.T, stores ...storage.AuthStore) {
+	t.Helper()
+	f := newFixture(t, stores[0])
+	const racers = 32
+	ids := make([]string, racers)
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for n := range racers {
+		instance := NewKeys(siteOf("EdDSA", 90*day), stores[n%len(stores)], ringOf(t, 1), f.log, f.clock.Now)
+		all.Go(func() {
+			<-start
+			signed, err := instance.Sign(t.Context(), "x+jwt", []byte(`{}`), f.clock.Now().Add(time.Minute))
+			if err != nil {
+				t.Error(err)
+				return
 			}
-			close(start)
-			all.Wait()
-			for _, id := range ids {
-				if id != ids[0] || id == "" {
-					t.Fatalf("signed with %v", ids)
-				}
-			}
-			if n := f.logs.FilterMessage("made a signing key").Len(); n != 1 {
-				t.Errorf("%d keys were made, as the log says", n)
-			}
+			ids[n] = f.verified(instance, signed)
 		})
+	}
+	close(start)
+	all.Wait()
+	for _, id := range ids {
+		if id != ids[0] || id == "" {
+			t.Fatalf("signed with %v", ids)
+		}
+	}
+	if n := f.logs.FilterMessage("made a signing key").Len(); n != 1 {
+		t.Errorf("%d keys were made, as the log says", n)
 	}
 }
 
