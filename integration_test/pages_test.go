@@ -27,7 +27,13 @@ func TestAccountPagesInChromium(t *testing.T) {
 	plain := harness.Record(t)
 	g := harness.Run(t, harness.Config{
 		Directives: identities + "insecure_allow_loopback\n" +
-			"server notes /notes " + notes.URL + accountServer("Notes") + `
+			"server notes /notes " + notes.URL + ` {
+				title Notes
+				auth per_user_oauth {
+					optional
+					scopes openid email read
+				}
+			}
 			server search /search ` + search.URL + ` {
 				title Search
 				auth per_user_headers {

@@ -27,17 +27,43 @@ afterEach(() => context.close());
 const press = (name) => page.getByRole('button', { name, exact: true }).click();
 const open = (summary, within = page) => within.locator('summary', { hasText: summary }).first().click();
 
-// An application asks, and alice lets it in.
+// An application asks, and alice lets it in. Its token is returned.
 async function letIn(path) {
   const provider = await createProvider();
   providers.push(provider);
   const transport = new StreamableHTTPClientTransport(new URL(path, SITE), { authProvider: provider });
   await assert.rejects(new Client({ name: 'test', version: '1' }).connect(transport), UnauthorizedError);
   await page.goto(String(provider.authorizationUrl));
-  await page.getByLabel('Your key').fill(VIRTUAL_KEY);
-  await press('Continue with key');
-  await press('Allow and finish');
+  const known = page.getByRole('button', { name: 'Continue as alice' });
+  if (await known.count()) { // the browser is signed in already
+    await known.click();
+  } else {
+    await page.getByLabel('Your key').fill(VIRTUAL_KEY);
+    await press('Continue with key');
+    await press('Allow and finish');
+  }
   await page.waitForURL(`${provider.redirectUrl}*`);
+  await transport.finishAuth(await provider.checkedAnswer());
+  return provider.saved.tokens.access_token;
+}
+
+// What the application shows a person whose account a call needs.
+async function askedToConnect(path, token) {
+  const _meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': { elicitation: { url: {} } },
+  };
+  const answer = await fetch(SITE + path, {
+    method: 'POST',
+    headers: {
+      Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream',
+      'MCP-Protocol-Version': '2026-07-28', 'Mcp-Method': 'tools/call', 'Mcp-Name': 'whoami',
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'whoami', arguments: {}, _meta } }),
+  });
+  const text = await answer.text();
+  const link = /https?:[^"]*\/oauth\/connect\/[\w-]+/.exec(text);
+  assert.ok(link, `no link in ${answer.status} ${text}`);
+  return link[0];
 }
 
 test('the account page in all its states', async () => {
@@ -56,7 +82,7 @@ test('the account page in all its states', async () => {
 
   await press('Connect Notes');
   await press('Log in as ada');
-  await shows(page, 'Notes is connected.', 'Connected');
+  await shows(page, 'Notes is connected.', 'Connected as', 'ada@accounts.example');
   await press('Connect Search');
   await inspect(page, 'key-page');
   await page.getByLabel('Search API key').fill('not the key');
@@ -86,6 +112,43 @@ test('the account page in all its states', async () => {
   await press('Yes, sign out everywhere');
   await shows(page, 'You are signed out everywhere', 'Sign in to');
   await inspect(page, 'account-signed-out');
+  assert.deepEqual(complaints, []);
+});
+
+test('a link from an application, and what can happen on the way', async () => {
+  const token = await letIn('/notes');
+  const link = await askedToConnect('/notes', token);
+  await page.goto(link);
+  await shows(page, 'Connect Notes', 'alice');
+  await inspect(page, 'link');
+  await press('Connect Notes');
+  await press('Cancel');
+  await shows(page, 'you did not agree');
+  await inspect(page, 'link-declined');
+  await press('Connect Notes');
+  const provider = page.url();
+  await press('Log in as bea');
+  await shows(page, 'Notes is connected', 'bea@accounts.example', 'Go back to', 'TypeScript client', 'confirm there that you are done', 'You can close this page');
+  await inspect(page, 'link-done');
+
+  const stranger = await browser.newContext();
+  const { page: theirs } = await watchedPage(stranger);
+  await theirs.goto(link);
+  await shows(theirs, 'works only for the person it was made for');
+  await inspect(theirs, 'link-signed-out');
+  await theirs.getByLabel('Your user ID').fill('eve');
+  await theirs.getByRole('button', { name: 'Continue with user ID' }).click();
+  await shows(theirs, 'made for somebody else');
+  await inspect(theirs, 'link-other');
+  await theirs.goto(`${SITE}/oauth/connect/damaged`);
+  await inspect(theirs, 'link-damaged');
+  const callback = new URL(new URL(provider).searchParams.get('redirect_uri') ?? `${SITE}/api/oauth/callback/notes`);
+  await theirs.goto(`${callback}?state=unknown&code=x`);
+  await shows(theirs, 'Error reference');
+  await inspect(theirs, 'callback-unknown');
+  await theirs.goto(String(callback));
+  await inspect(theirs, 'callback-empty');
+  await stranger.close();
   assert.deepEqual(complaints, []);
 });
 

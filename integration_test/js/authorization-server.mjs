@@ -56,11 +56,13 @@ const provider = new Provider(issuer, {
     client_id: 'mcp-servers', client_secret: introspectionSecret,
     redirect_uris: [], response_types: [], grant_types: [],
   }],
-  scopes: ['openid', 'offline_access', ...scope.split(' ')],
+  scopes: ['openid', 'email', 'offline_access', ...scope.split(' ')],
   pkce: { required: () => true },
   rotateRefreshToken: true,
   issueRefreshToken: async (ctx, client) => renewable && client.grantTypeAllowed('refresh_token'),
-  findAccount: async (ctx, name) => ({ accountId: name, claims: async () => ({ sub: name }) }),
+  findAccount: async (ctx, name) => ({ accountId: name, claims: async () => ({ sub: name, email: `${name}@accounts.example`, email_verified: true }) }),
+  claims: { openid: ['sub'], email: ['email', 'email_verified'] },
+  conformIdTokenClaims: false, // the e-mail address is in the id_token
   ttl: { AccessToken: () => lifetime, Grant: 3600, RefreshToken: 3600, Session: 3600, Interaction: 600 },
   features: {
     devInteractions: { enabled: false },
