@@ -74,7 +74,7 @@ func (c *Call) insufficientScope(req *http.Request, res *http.Response) *http.Re
 // wrong authorization server.
 func (c *Call) credentialDenied(res *http.Response) *http.Response {
 	id := oauth.NewCorrelationID()
-	c.server.Site.Log.Error("the MCP server denies the gateway's credential; see `auth` of the server",
+	c.server.Site.Log.Error("the MCP server denies the gateway's credential; see `auth` of the server, and `identity_jwt` if it has that",
 		zap.String("server", c.server.ID), zap.String("correlation_id", id))
 	return replace(res, func(w http.ResponseWriter) {
 		mcp.WriteError(w, http.StatusBadGateway, "The MCP server does not accept this gateway.", id)
