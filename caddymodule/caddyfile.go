@@ -34,6 +34,8 @@ func init() {
 //	        public_key <placeholder>
 //	        secret <placeholder>
 //	        claims <name>...
+//	        allow <rule>...
+//	        recheck <duration>
 //	        consent here|there
 //	    }
 //	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]  # repeatable
@@ -213,6 +215,8 @@ var dashboardOptions = block[config.Dashboard]{
 	{name: "public_key", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.PublicKey })},
 	{name: "secret", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.Secret })},
 	{name: "claims", args: "<name>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Claims })},
+	{name: "allow", args: "<rule>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Allow })},
+	{name: "recheck", args: "<duration>", read: setDuration(func(d *config.Dashboard) *config.Duration { return &d.Recheck })},
 	{name: "consent", args: "here|there", read: setText(func(d *config.Dashboard) *string { return &d.Consent })},
 }
 

@@ -72,6 +72,7 @@ func TestMistakesOfDashboards(t *testing.T) {
 	for name, tt := range map[string]struct{ lines, want string }{
 		"good":                     {dashboardBlock(), ""},
 		"good, with all":           {dashboardBlock("claims role displayName email", "consent here"), ""},
+		"with rules":               {dashboardBlock("allow group:staff domain:acme.com", "recheck 7d"), ""},
 		"consent there":            {dashboardBlock("consent there"), ""},
 		"there, and a virtual key": {dashboardBlock("consent there") + "identity virtual_key\nvirtual_key alice {env.GOOD}\n", ""},
 		"a secret":                 {dashboardBlock("jwks_uri", "secret {env.GOOD}"), ""},
@@ -104,6 +105,8 @@ func TestMistakesOfDashboards(t *testing.T) {
 		"no key at all":            {dashboardBlock("jwks_uri", "public_key "+file("empty.json", `{"keys":[]}`)), "public_key: it is neither a public key in PEM nor a JWK set with one, P-256, P-384, Ed25519 or RSA of at least 2048 bits (no usable key), at Caddyfile:11"},
 		"claim of every JWT":       {dashboardBlock("claims email sub"), `claims: "sub" is not one to keep: every JWT has it; remove it, at Caddyfile:12`},
 		"claim twice":              {dashboardBlock("claims email email"), "claims: email is listed twice; remove one, at Caddyfile:12"},
+		"rule that is none":        {dashboardBlock("allow staff"), `allow: "staff": not a rule; write group:staff, domain:example.com, email:jane@example.com or claim:department=sales, at Caddyfile:12`},
+		"recheck of a second":      {dashboardBlock("recheck 1s"), "recheck: must be at least 1m, at Caddyfile:12"},
 		"neither here nor there":   {dashboardBlock("consent both"), "consent: unknown value \"both\"; use one of: here, there, at Caddyfile:12"},
 		"there, beside others":     {dashboardBlock("consent there") + "identity user_id\n", "consent: with `consent there` all clients send people to the dashboard, so nobody could sign in with identity user_id; remove it, or write `consent here`, at Caddyfile:12"},
 		"twice":                    {dashboardBlock() + dashboardBlock(), "identity: dashboard is listed twice; remove one, at Caddyfile:13"},

@@ -125,7 +125,7 @@ func setGoldenEnv(t *testing.T) {
 const goldenSite = `{
 "handler": "mcp_oauth", "public_url": "http://127.0.0.1:8099",
 "identities": [{"kind": "virtual_key"}, {"kind": "caddy", "user": "{http.auth.user.id}", "recheck": "12h"}, {"kind": "anonymous"},
-	{"kind": "dashboard", "dashboard": {"authorize_url": "https://app.example/oauth/authorize", "issuer": "https://app.example", "audience": "mcp", "jwks_uri": "https://app.example/jwks", "public_key": "", "secret": "", "claims": ["role"], "consent": "here"}}],
+	{"kind": "dashboard", "dashboard": {"authorize_url": "https://app.example/oauth/authorize", "issuer": "https://app.example", "audience": "mcp", "jwks_uri": "https://app.example/jwks", "public_key": "", "secret": "", "claims": ["role"], "allow": ["group:staff"], "recheck": "7d", "consent": "here"}}],
 "virtual_keys": [{"name": "alice", "key": "{env.SECRET}", "servers": ["a"]}, {"name": "build", "key": "{env.OTHER_SECRET}"}],
 "clients": [
 	{"id": "web", "name": "Web", "secret": "{env.SECRET}", "redirect_uris": ["https://c.example/cb"], "introspect": true},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -137,8 +138,9 @@ func (v *Verifier) kept(payload []byte, verified any) (*storage.Claims, error) {
 func (v *Verifier) keep(c *storage.Claims, name string, raw json.RawMessage, verified bool) {
 	switch name {
 	case "email":
-		if verified {
-			_ = json.Unmarshal(raw, &c.Email) // a text or nothing
+		var email string
+		if json.Unmarshal(raw, &email) == nil && verified && validSubject(email) && strings.Count(email, "@") == 1 {
+			c.Email = email
 		}
 		return
 	case "name", "displayName":

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/dashboard"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -22,6 +23,10 @@ const DashboardLogin = "login"
 // AtDashboard is a dashboard at which people sign in.
 type AtDashboard struct {
 	AuthorizeURL, Issuer string
+	// Allow chooses who may sign in; nil: all for whom it vouches.
+	Allow *Rules
+	// Recheck is how long a grant is good after it vouched for the person.
+	Recheck time.Duration
 }
 
 // ByDashboard lets people sign in as who they are at a dashboard. The browser
@@ -35,8 +40,9 @@ func ByDashboard(d AtDashboard) Method {
 		host = u.Host
 	}
 	return Method{
-		Kind: Dashboard, Form: "dashboard", ExcludesStrangers: true, NameVerified: true,
-		Label: "signed in at " + host, SharedProof: dashboardProof(d.Issuer),
+		Kind: Dashboard, Form: "dashboard", ExcludesStrangers: true, NameVerified: true, NameShared: true, Recheck: d.Recheck,
+		Label: "signed in at " + host, SharedProof: dashboardProof(d.Issuer), Basis: d.Allow.String(),
+		Valid: func(id storage.Identity) bool { return d.Allow.Match(id.Claims) },
 		Messages: map[string]string{
 			"dashboard": "You came back without being signed in. Please try again.",
 		},
@@ -60,11 +66,14 @@ func dashboardProof(issuer string) string {
 }
 
 // OfDashboard returns the identity of a person for whom the dashboard of an issuer
-// vouches. Nobody can have the address of somebody else, nor their subject; a
-// display name they could.
+// vouches.
 func OfDashboard(issuer string, p dashboard.Person) storage.Identity {
+	name, err := CleanName(cmp.Or(p.Claims.Email, p.Claims.Name))
+	if err != nil {
+		name = p.Subject
+	}
 	return storage.Identity{
-		Kind: string(Dashboard), Subject: subject(Dashboard, p.Subject), Name: cmp.Or(p.Claims.Email, p.Subject),
+		Kind: string(Dashboard), Subject: subject(Dashboard, p.Subject), Name: name,
 		Proof: dashboardProof(issuer), Claims: p.Claims,
 	}
 }

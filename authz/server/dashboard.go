@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -41,6 +42,7 @@ type dashboardEndpoint struct {
 	dashboard *config.Dashboard
 	verifier  *dashboard.Verifier
 	policy    *grants.Policy
+	persons   *persons.Persons
 	attempts  *ratelimit.Attempts
 	log       *zap.Logger
 	answer    func(w http.ResponseWriter, r *http.Request, person storage.Identity) (any, error)
@@ -57,7 +59,8 @@ func (as *AuthorizationServer) dashboardRoutes(authorize *authorizationEndpoint)
 	verifier := dashboard.New(d.Trust, as.deps.Operator.FetchJSON, as.deps.Now)
 	endpoint := func(method string, answer func(http.ResponseWriter, *http.Request, storage.Identity) (any, error)) http.Handler {
 		e := &dashboardEndpoint{
-			cfg: as.cfg, dashboard: d, verifier: verifier, policy: as.Policy, attempts: as.Attempts, log: as.log, answer: answer,
+			cfg: as.cfg, dashboard: d, verifier: verifier, policy: as.Policy, persons: as.Persons, attempts: as.Attempts,
+			log: as.log, answer: answer,
 		}
 		return oauth.CORSFrom(d.Origin(), as.log, e, method)
 	}
@@ -66,7 +69,7 @@ func (as *AuthorizationServer) dashboardRoutes(authorize *authorizationEndpoint)
 	if d.Consent != config.ConsentThere {
 		return append(routes, Route{dashboardAuthorizePath, authorize})
 	}
-	requests := &dashboardRequests{cfg: as.cfg, authorize: authorize, flows: as.Flows}
+	requests := &dashboardRequests{cfg: as.cfg, authorize: authorize, flows: as.Flows, persons: as.Persons}
 	approve := endpoint(http.MethodPost, requests.decide)
 	return append(routes,
 		Route{dashboardRequestPath, endpoint(http.MethodGet, requests.describe)},
@@ -116,6 +119,10 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 	}
 	id := identity.OfDashboard(e.dashboard.Issuer, person)
 	if !e.policy.Allows(id) {
+		// Whoever lost a group loses by it what they approved before, too.
+		if _, err := e.persons.SignedIn(r.Context(), identity.Person{Identity: id}); err != nil {
+			return storage.Identity{}, err
+		}
 		return storage.Identity{}, &oauth.Error{
 			Status: http.StatusForbidden, Code: "access_denied", Description: "This person may not sign in to this site.",
 			Cause: errors.New("no rule allows " + id.Subject),

@@ -28,21 +28,28 @@ const (
 	dashboardPage   = dashboardOrigin + "/oauth/authorize"
 )
 
+// dashboardRecheck is how long a grant of dashboardSite is good without its person.
+const dashboardRecheck = 2 * time.Hour
+
 // dashboardSite is a server with a dashboard.
 type dashboardSite struct {
 	*testServer
 	dashboard *oauthtest.Dashboard
 }
 
-func newDashboardSite(t testing.TB, consent string) *dashboardSite {
+func newDashboardSite(t testing.TB, consent string, rules ...string) *dashboardSite {
 	t.Helper()
+	allow, err := identity.ParseRules(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := oauthtest.NewDashboard(t, dashboardOrigin, "mcp")
 	ts := newTestServer(t, func(c *siteConfig) {
 		c.Identities = []config.Identity{{Kind: identity.Dashboard, Dashboard: &config.Dashboard{
 			AuthorizeURL: dashboardPage, Issuer: d.Issuer, Audience: d.Audience, Consent: consent,
-			Trust: dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Keys: d.Keys(), Claims: []string{"email"}},
+			Trust: dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Keys: d.Keys(), Claims: []string{"email", "groups"}},
 		}}}
-		c.SignIn = identity.Methods{identity.ByDashboard(identity.AtDashboard{AuthorizeURL: dashboardPage, Issuer: d.Issuer}), identity.ByVirtualKey(nil)}
+		c.SignIn = identity.Methods{identity.ByDashboard(identity.AtDashboard{AuthorizeURL: dashboardPage, Issuer: d.Issuer, Allow: allow, Recheck: dashboardRecheck}), identity.ByVirtualKey(nil)}
 		c.Scopes = []config.Scope{{Name: "mcp:use", Description: "Use it"}}
 	})
 	ts.replace(func(deps *Deps) {
@@ -460,4 +467,52 @@ func TestAliasesOfDashboardClients(t *testing.T) {
 		t.Errorf("register: %d %s", w.Code, w.Body)
 	}
 	ds.want(ds.post("/api/oauth/token", "app", redemption(ds.approves(members()).Code)), http.StatusOK, "")
+}
+
+// Rules choose people by what the dashboard says of them. What it says last counts,
+// also for what they approved before.
+func TestPeopleOfDashboardAreChosen(t *testing.T) {
+	ds := newDashboardSite(t, config.ConsentThere, "group:staff")
+	approve := func(groups ...string) *httptest.ResponseRecorder {
+		return ds.says(dashboardAuthorizePath, ds.token(map[string]any{"groups": groups}), members())
+	}
+	ds.refuses(approve("guests"), http.StatusForbidden, "access_denied", zapcore.InfoLevel)
+	var a dashboardAnswer
+	if w := approve("staff"); w.Code != http.StatusOK || json.Unmarshal(w.Body.Bytes(), &a) != nil {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	tokens := ds.redeem("app", a.Code)
+	valid := func() bool {
+		t.Helper()
+		ds.clock.Advance(10 * time.Second) // longer than the cache remembers
+		return ds.post(introspectPath, "inspector", url.Values{"token": {tokens.Access}}).Active
+	}
+	if !valid() {
+		t.Fatalf("the tokens of somebody who is allowed: %+v", tokens)
+	}
+	ds.refuses(approve("guests"), http.StatusForbidden, "access_denied", zapcore.InfoLevel)
+	if valid() {
+		t.Error("tokens are good of somebody who lost the group")
+	}
+	ds.want(ds.refresh("app", tokens.Refresh), http.StatusBadRequest, "invalid_grant")
+}
+
+// What somebody approved ends unless the dashboard vouches for them again in time.
+func TestDashboardVouchesAgain(t *testing.T) {
+	for name, again := range map[string]bool{"in time": true, "not": false} {
+		t.Run(name, func(t *testing.T) {
+			ds := newDashboardSite(t, config.ConsentThere)
+			tokens := ds.redeem("app", ds.approves(members()).Code)
+			ds.clock.Advance(dashboardRecheck - time.Minute)
+			if again {
+				ds.approves(members())
+			}
+			ds.clock.Advance(2 * time.Minute)
+			status, code := http.StatusBadRequest, "invalid_grant"
+			if again {
+				status, code = http.StatusOK, ""
+			}
+			ds.want(ds.refresh("app", tokens.Refresh), status, code)
+		})
+	}
 }

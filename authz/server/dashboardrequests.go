@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -11,7 +12,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -22,6 +25,7 @@ type dashboardRequests struct {
 	cfg       *config.Site
 	authorize *authorizationEndpoint
 	flows     *flows.Flows
+	persons   *persons.Persons
 }
 
 // open returns the flow of a request, and the servers that the person can grant in
@@ -88,7 +92,14 @@ func (d *dashboardRequests) approve(r *http.Request, f *flows.Flow, servers []*c
 		return flows.Answer{}, oauth.NewError("invalid_target",
 			"The application names no server, and there are several: ask the person, and send approved_resources.")
 	}
-	answer, err := d.flows.ApproveElsewhere(r.Context(), f, chosen)
+	// The dashboard may go away now: what is kept of a person goes with the grant.
+	ctx := context.WithoutCancel(r.Context())
+	person, err := d.persons.SignedIn(ctx, identity.Person{Identity: *f.Identity})
+	if err != nil {
+		return flows.Answer{}, err
+	}
+	f.Identity = &person
+	answer, err := d.flows.ApproveElsewhere(ctx, f, chosen)
 	if errors.Is(err, flows.ErrInvalid) {
 		return answer, oauth.NewError("invalid_request", "The person is no longer known here.")
 	}

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -37,6 +39,15 @@ type Dashboard struct {
 	// as the person's verified address, unless `email_verified` is there and not
 	// true. Default: none.
 	Claims []string `json:"claims,omitempty"`
+	// Allow are the rules that choose who may sign in; one that matches is enough:
+	// `group:staff` of the claim `groups`, `domain:example.com` or
+	// `email:jane@example.com` of `email`, and `claim:role=admin`. Default:
+	// everybody for whom the dashboard vouches.
+	Allow []string `json:"allow,omitempty"`
+	// Recheck is how long what a person approved can be used without the dashboard
+	// vouching for them again: when they sign in there for any client, or on the
+	// account page. At least 1m. Default: 30d.
+	Recheck Duration `json:"recheck,omitempty"`
 	// Consent is where people approve: `here`, on the page of this site, or
 	// `there`, on one that the dashboard has for it. Then clients are sent to
 	// AuthorizeURL, and nobody else can sign in but with a virtual key that a
@@ -45,6 +56,8 @@ type Dashboard struct {
 
 	// Trust is, once resolved, what its JWTs are verified by.
 	Trust dashboard.Trust `json:"-"`
+	// Rules are, once resolved, those of Allow.
+	Rules *identity.Rules `json:"-"`
 }
 
 // Values of Dashboard.Consent.
@@ -52,6 +65,9 @@ const (
 	ConsentHere  = "here"
 	ConsentThere = "there"
 )
+
+// defaultDashboardRecheck is as long as clients go on without their person.
+const defaultDashboardRecheck = 30 * Duration(day)
 
 // minDashboardSecret is what RFC 7518 section 3.2 asks of a secret for HS256.
 const minDashboardSecret = 32
@@ -94,12 +110,16 @@ func resolveDashboard(s *Site, path string, id *Identity, resolve Resolver) erro
 	if d.Consent == "" {
 		d.Consent = ConsentHere
 	}
-	for _, check := range []func(*Site, string, *Dashboard) error{checkAuthorizeURL, checkDashboardIssuer, checkDashboardClaims, checkConsent} {
+	for _, check := range []func(*Site, string, *Dashboard) error{checkAuthorizeURL, checkDashboardIssuer, checkDashboardClaims, checkDashboardRecheck, checkConsent} {
 		if err := check(s, path, &d); err != nil {
 			return err
 		}
 	}
-	d.Trust = dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Claims: d.Claims}
+	var err error
+	if d.Rules, err = identity.ParseRules(d.Allow); err != nil {
+		return Errorf(path+".allow", "%v", err)
+	}
+	d.Trust = dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Claims: d.keptClaims()}
 	return d.resolveKey(s, path, resolve)
 }
 
@@ -146,6 +166,27 @@ func checkDashboardClaims(_ *Site, path string, d *Dashboard) error {
 			return Errorf(at, "%s is listed twice; remove one", name)
 		}
 	}
+	return nil
+}
+
+// keptClaims are those that are asked for, and those that rules are about.
+func (d *Dashboard) keptClaims() []string {
+	kept := slices.Concat(d.Claims, d.Rules.Claims())
+	if d.Rules.NeedEmail() {
+		kept = append(kept, "email")
+	}
+	if d.Rules.NeedGroups() {
+		kept = append(kept, "groups")
+	}
+	slices.Sort(kept)
+	return slices.Compact(kept)
+}
+
+func checkDashboardRecheck(_ *Site, path string, d *Dashboard) error {
+	if d.Recheck != 0 && time.Duration(d.Recheck) < time.Minute {
+		return Errorf(path+".recheck", "must be at least 1m")
+	}
+	d.Recheck = cmp.Or(d.Recheck, defaultDashboardRecheck)
 	return nil
 }
 

@@ -121,7 +121,7 @@ func resolveSignIn(s *Site, _ Resolver) error {
 	for _, id := range s.Identities {
 		options := identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)}
 		if d := id.Dashboard; d != nil {
-			options.Dashboard = identity.AtDashboard{AuthorizeURL: d.AuthorizeURL, Issuer: d.Issuer}
+			options.Dashboard = identity.AtDashboard{AuthorizeURL: d.AuthorizeURL, Issuer: d.Issuer, Allow: d.Rules, Recheck: time.Duration(d.Recheck)}
 		}
 		all := identity.Builtin(options)
 		s.SignIn = append(s.SignIn, *all.Of(string(id.Kind)))
