@@ -58,6 +58,7 @@ type processState struct {
 	reported       lastReport  // about the store
 	reportedKeys   lastReport  // about the virtual keys
 	reportedPeople lastReport  // about people of identity providers
+	reportedEnds   lastReport  // about what rested on keys that are gone
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -85,6 +86,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, renewInterval, p.renew) })
 	p.done.Go(func() { every(ctx, checkInterval, p.checkStore) })
 	p.done.Go(func() { every(ctx, keysInterval, p.refreshKeys) })
+	p.done.Go(func() { every(ctx, keysInterval, p.endOfKeys) }) // apart: it can take long
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
 	return p
 }
@@ -144,6 +146,18 @@ func (p *processState) refreshKeys(ctx context.Context) {
 	err := active.refreshKeys(ctx)
 	if ctx.Err() == nil && p.reportedKeys.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
+	}
+}
+
+// endOfKeys ends what rested on virtual keys that are gone.
+func (p *processState) endOfKeys(ctx context.Context) {
+	active := p.active()
+	if active == nil || !active.worksOn(p) {
+		return
+	}
+	err := active.endOfKeys(ctx)
+	if ctx.Err() == nil && p.reportedEnds.due(err, time.Now()) {
+		caddy.Log().Named(appName).Error("ending what was approved with virtual keys that are gone failed; it is tried again", zap.Error(err))
 	}
 }
 

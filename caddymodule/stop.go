@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +76,7 @@ func (a *App) endWithdrawn() (done bool) {
 				a.log.Error("ending what was withdrawn from the configuration failed; it is tried again", zap.Error(err))
 				return
 			}
-			if err := s.keys.Refresh(ctx); err != nil {
+			if err := errors.Join(s.keys.Refresh(ctx), s.keys.End(ctx)); err != nil {
 				a.log.Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
 				return
 			}
@@ -139,12 +140,20 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 
 // refreshKeys makes the virtual keys what they are by now.
 func (a *App) refreshKeys(ctx context.Context) error {
+	var all error
 	for _, s := range a.allSites() {
-		if err := s.keys.Refresh(ctx); err != nil {
-			return err
-		}
+		all = errors.Join(all, s.keys.Refresh(ctx))
 	}
-	return nil
+	return all
+}
+
+// endOfKeys ends what rested on virtual keys that are gone.
+func (a *App) endOfKeys(ctx context.Context) error {
+	var all error
+	for _, s := range a.allSites() {
+		all = errors.Join(all, s.keys.End(ctx))
+	}
+	return all
 }
 
 // saveKeyUses stores when virtual keys were last used.

@@ -486,5 +486,8 @@ func refreshKeys(t *testing.T, times int) {
 		if err := activeApp().refreshKeys(context.Background()); err != nil {
 			t.Fatal(err)
 		}
+		if err := activeApp().endOfKeys(context.Background()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

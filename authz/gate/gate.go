@@ -57,7 +57,7 @@ var gates atomic.Uint64
 // New returns the gate of one of the configured servers.
 func New(s *config.Server, deps Deps) *Gate {
 	issuer := deps.Config.Issuer
-	g := &Gate{
+	return &Gate{
 		deps:    deps,
 		id:      gates.Add(1),
 		server:  s,
@@ -66,8 +66,6 @@ func New(s *config.Server, deps Deps) *Gate {
 		plain:   newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, false), s.Scopes),
 		slashed: newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, true), s.Scopes),
 	}
-	g.callers.Store(callersOf(deps.Config.Keys.Set(), s))
-	return g
 }
 
 // Reasons why a token does not pass. Any other error is a failure of the store.

@@ -3,6 +3,7 @@ package gate
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -10,11 +11,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// keyCallers are the callers behind the virtual keys of a set that are good for a
-// server.
+// keyCallers are the callers behind the virtual keys of a set at a server, each
+// made when its key is first used there.
 type keyCallers struct {
 	of      *identity.KeySet
-	callers map[storage.Hash]*keyCaller
+	callers sync.Map // *identity.Key to *keyCaller
 }
 
 type keyCaller struct {
@@ -22,31 +23,33 @@ type keyCaller struct {
 	key *identity.Key
 }
 
-// callersOf returns them. A key has every scope there is to have.
-func callersOf(set *identity.KeySet, s *config.Server) *keyCallers {
-	scope := strings.Join(slices.Concat(s.Scopes, s.OptionalScopes), " ")
-	all := &keyCallers{of: set, callers: make(map[storage.Hash]*keyCaller)}
-	for i := range set.All() {
-		k := &set.All()[i]
-		if !k.Allows(s.ID) {
-			continue
-		}
-		all.callers[k.Hash] = &keyCaller{tokens.Caller{
-			GrantID: "vk:" + k.Name, Holder: "vk:" + k.Name + " " + k.HashProof(), Identity: k.Identity(), Scope: scope, TokenHash: k.Hash,
-		}, k}
-	}
-	return all
+// newKeyCaller returns the caller behind a key at a server. It has every scope
+// there is to have.
+func newKeyCaller(k *identity.Key, s *config.Server) *keyCaller {
+	return &keyCaller{tokens.Caller{
+		GrantID: "vk:" + k.Name, Holder: "vk:" + k.Name + " " + k.HashProof(), Identity: k.Identity(),
+		Scope: strings.Join(slices.Concat(s.Scopes, s.OptionalScopes), " "), TokenHash: k.Hash,
+	}, k}
 }
 
 // keyCaller returns the caller behind a virtual key that was not withdrawn, or
 // nil. Keys change so seldom that what follows from them is kept.
 func (g *Gate) keyCaller(h storage.Hash) *keyCaller {
-	kept, set := g.callers.Load(), g.deps.Config.Keys.Set()
-	if kept.of != set {
-		kept = callersOf(set, g.server)
+	set := g.deps.Config.Keys.Set()
+	k := set.ByHash(h)
+	if k == nil || !k.Allows(g.server.ID) {
+		return nil
+	}
+	kept := g.callers.Load()
+	if kept == nil || kept.of != set {
+		kept = &keyCallers{of: set}
 		g.callers.Store(kept)
 	}
-	return kept.callers[h]
+	c, ok := kept.callers.Load(k)
+	if !ok {
+		c, _ = kept.callers.LoadOrStore(k, newKeyCaller(k, g.server))
+	}
+	return c.(*keyCaller)
 }
 
 // checkKey returns an error unless the key behind a caller is good now. Of one in

@@ -69,6 +69,7 @@ type Deps struct {
 type Keys struct {
 	deps Deps
 
+	ending sync.Mutex // held while something is being ended, which can take long
 	mu     sync.Mutex // held by whoever changes anything
 	files  []*file    // of the configuration, those that can change among them
 	stored inStore
@@ -91,14 +92,14 @@ func Open(ctx context.Context, deps Deps) (*Keys, error) {
 	return k, nil
 }
 
-// Refresh makes the keys what they are by now, and ends what rested on those that
-// are gone. It is for the configuration that serves. After a failure, it can be
-// called again; nothing that was good before is given up meanwhile, but for keys
-// in the store that nobody could look at for a while.
+// Refresh makes the keys what they are by now. It is for the configuration that
+// serves, and to be called again and again. After a failure nothing that was good
+// before is given up, but for keys in the store that nobody could look at for a
+// while.
 func (k *Keys) Refresh(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.deps.Config.UsesVirtualKeys() && !k.unended {
+	if !k.deps.Config.UsesVirtualKeys() {
 		return nil
 	}
 	k.readFiles()
@@ -107,10 +108,7 @@ func (k *Keys) Refresh(ctx context.Context) error {
 		err = k.disableTaken(ctx)
 	}
 	k.publish()
-	if err != nil {
-		return err
-	}
-	return k.end(ctx)
+	return err
 }
 
 // readStore reads what is in the store, unless it is known to be the same.
@@ -218,19 +216,26 @@ func (k *Keys) configured(look string) string {
 	return ""
 }
 
-// end ends what rested on what was withdrawn.
-func (k *Keys) end(ctx context.Context) error {
-	if k.unendedFiles {
-		if err := k.deps.Withdrawals.EndChanged(ctx); err != nil {
-			return err
-		}
-		k.unendedFiles = false
+// End ends what rested on what was withdrawn and not ended yet. After a failure it
+// can be called again. Like Refresh it is for the configuration that serves.
+func (k *Keys) End(ctx context.Context) error {
+	k.ending.Lock()
+	defer k.ending.Unlock()
+	k.mu.Lock()
+	files, stored := k.unendedFiles, k.unended
+	k.unendedFiles, k.unended = false, false
+	k.mu.Unlock()
+	var err error
+	if files {
+		err = k.deps.Withdrawals.EndChanged(ctx)
 	}
-	if k.unended {
-		if err := k.deps.Withdrawals.EndKeys(ctx); err != nil {
-			return err
-		}
-		k.unended = false
+	if err == nil && stored {
+		files, err = false, k.deps.Withdrawals.EndKeys(ctx)
 	}
-	return nil
+	if err != nil { // again, what was not done
+		k.mu.Lock()
+		k.unendedFiles, k.unended = k.unendedFiles || files, k.unended || stored
+		k.mu.Unlock()
+	}
+	return err
 }

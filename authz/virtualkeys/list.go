@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -58,8 +60,6 @@ func (k *Keys) List(ctx context.Context) ([]Key, error) {
 
 // AddLastUses says of each key when it was last used, to the minute or so.
 func (k *Keys) AddLastUses(ctx context.Context, keys []Key) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for i := range keys {
 		at, err := k.lastUse(ctx, keys[i].Name)
 		if err != nil {
@@ -111,7 +111,10 @@ func (k *Keys) use(name string) *identity.LastUse {
 
 // lastUse returns when a key was last used, zero if that is not known.
 func (k *Keys) lastUse(ctx context.Context, name string) (time.Time, error) {
-	if at := k.use(name).At(); !at.IsZero() {
+	k.mu.Lock()
+	at := k.use(name).At()
+	k.mu.Unlock()
+	if !at.IsZero() {
 		return at, nil
 	}
 	v, err := k.deps.Store.SiteValue(ctx, k.deps.Config.Issuer, useValue(name), k.deps.Now())
@@ -121,8 +124,7 @@ func (k *Keys) lastUse(ctx context.Context, name string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, oauth.Unavailable(err)
 	}
-	at, err := time.Parse(time.RFC3339, v.Text)
-	if err != nil {
+	if at, err = time.Parse(time.RFC3339, v.Text); err != nil {
 		return time.Time{}, oauth.Unavailable(err)
 	}
 	return at, nil
@@ -131,27 +133,44 @@ func (k *Keys) lastUse(ctx context.Context, name string) (time.Time, error) {
 // forgetUse forgets when a key was last used: the next of the name is another one.
 // Where that fails, a listing may show it for a while.
 func (k *Keys) forgetUse(ctx context.Context, name string) {
+	k.mu.Lock()
 	delete(k.uses, name)
+	k.mu.Unlock()
 	now := k.deps.Now()
 	_ = k.deps.Store.PutSiteValue(ctx, storage.SiteValue{Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: now.Format(time.RFC3339), ExpiresAt: now})
 }
 
+// savingAtOnce is how many uses are being stored at a time: their commits to disk
+// are shared.
+const savingAtOnce = 64
+
 // SaveUses stores the uses that were noted since it was last called. What it fails
 // to store is forgotten; the next use is noted again.
 func (k *Keys) SaveUses(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for name, use := range k.uses {
-		at, noted := use.Take()
-		if !noted {
-			continue
-		}
-		err := k.deps.Store.PutSiteValue(ctx, storage.SiteValue{
-			Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: at.Format(time.RFC3339), ExpiresAt: k.deps.Now().Add(useMemory),
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(savingAtOnce)
+	for name, at := range k.takeUses() {
+		group.Go(func() error {
+			return k.deps.Store.PutSiteValue(ctx, storage.SiteValue{
+				Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: at.Format(time.RFC3339), ExpiresAt: at.Add(useMemory),
+			})
 		})
-		if err != nil {
-			return oauth.Unavailable(err)
-		}
+	}
+	if err := group.Wait(); err != nil {
+		return oauth.Unavailable(err)
 	}
 	return nil
+}
+
+// takeUses returns the uses that were noted since it was last called, by name.
+func (k *Keys) takeUses() map[string]time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	uses := map[string]time.Time{}
+	for name, use := range k.uses {
+		if at, noted := use.Take(); noted {
+			uses[name] = at
+		}
+	}
+	return uses
 }

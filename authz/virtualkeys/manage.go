@@ -58,13 +58,11 @@ func (k *Keys) Create(ctx context.Context, name string, c Change) (key Key, secr
 	if err := k.apply(&s, c); err != nil {
 		return Key{}, "", err
 	}
-	secret = tokens.NewVirtualKey()
-	s.Hash = storage.HashOf(secret)
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if other := k.configured(s.Look); other != "" {
 		return Key{}, "", conflict("%s", taken(name, other, "in the configuration"))
 	}
+	secret = tokens.NewVirtualKey()
+	s.Hash = storage.HashOf(secret)
 	s, v, err := k.deps.Store.PutVirtualKey(ctx, s)
 	switch {
 	case err != nil:
@@ -114,8 +112,6 @@ func (k *Keys) Rotate(ctx context.Context, name string, overlap time.Duration) (
 
 // Delete ends a key that is in the store, and what was approved with it.
 func (k *Keys) Delete(ctx context.Context, name string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for {
 		s, err := k.find(ctx, name)
 		if err != nil {
@@ -135,8 +131,6 @@ func (k *Keys) Delete(ctx context.Context, name string) error {
 
 // change does what f does to a key. f may run again.
 func (k *Keys) change(ctx context.Context, name, line string, f func(*storage.VirtualKey) error) (Key, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for {
 		before, err := k.find(ctx, name)
 		if err != nil {
@@ -173,9 +167,12 @@ func (k *Keys) gave(before, after storage.VirtualKey) bool {
 
 // find returns a key as it is in the store by now.
 func (k *Keys) find(ctx context.Context, name string) (storage.VirtualKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if err := k.readStore(ctx); err != nil {
 		return storage.VirtualKey{}, err
 	}
+	k.publish()
 	for _, s := range k.stored.keys {
 		if s.Name == name {
 			return s, nil
@@ -191,12 +188,16 @@ func (k *Keys) find(ctx context.Context, name string) (storage.VirtualKey, error
 // store are not trusted until Refresh has looked at them, which also ends what is
 // still to end.
 func (k *Keys) took(ctx context.Context) {
+	k.mu.Lock()
 	err := k.readStore(ctx)
 	if err != nil {
 		k.deps.Config.Keys.Confirm(time.Time{})
 	} else {
 		k.publish()
-		err = k.end(ctx)
+	}
+	k.mu.Unlock()
+	if err == nil {
+		err = k.End(ctx)
 	}
 	if err != nil {
 		k.deps.Logger.Error("a change of a virtual key is stored; letting it take effect failed and is tried again", zap.Error(err))
