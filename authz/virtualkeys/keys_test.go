@@ -477,10 +477,19 @@ func TestKeyInAFile_D09(t *testing.T) {
 	if f.stands("grant") {
 		t.Error("the grant stands")
 	}
+	f.clock.Advance(time.Second)
+	f.grant("late", id) // by a request that began with the key before
+	f.clock.Advance(time.Second)
 	f.write(first)
 	p.mustLook()
+	p.mustLook()
+	if p.behind(first) == nil || f.stands("late") {
+		t.Error("the key is not back, or gave back what was approved with it")
+	}
+	f.write(second)
+	p.mustLook()
 	f.store.Fail("LastVirtualKeyChange")
-	if err := p.Refresh(t.Context()); err == nil || p.behind(first) == nil {
+	if err := p.Refresh(t.Context()); err == nil || p.behind(second) == nil {
 		t.Errorf("error %v; want one, and the key of the file", err)
 	}
 	for _, e := range p.logs.All() {
