@@ -160,11 +160,11 @@ func TestVirtualKeyAtRunTime_D09(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1))
-	g.callWith("/mcp", last.Key, 200)
-	g.callWith("/mcp", accessToken(t, answer), 200)
 	if text := show(); !strings.Contains(text, "last_used_at") {
 		t.Errorf("the last use is forgotten: %s", text)
 	}
+	g.callWith("/mcp", last.Key, 200)
+	g.callWith("/mcp", accessToken(t, answer), 200)
 	adminSend(t, addr, "DELETE", "/mcp_oauth/keys/alice", "", 200)
 	g.callWith("/mcp", last.Key, 401)
 	refused(answer, "deleted")

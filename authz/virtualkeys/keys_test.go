@@ -277,6 +277,9 @@ func TestChangesMeet(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if changes, err := f.store.LastVirtualKeyChange(t.Context(), issuer); err != nil || changes != uint64(len(secrets)+1) {
+		t.Errorf("%d changes are stored, %v; want %d", changes, err, len(secrets)+1)
+	}
 	for _, p := range processes {
 		p.mustLook()
 		good := 0
