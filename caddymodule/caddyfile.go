@@ -6,7 +6,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -37,6 +36,24 @@ func init() {
 //	        allow <rule>...
 //	        recheck <duration>
 //	        consent here|there
+//	    }
+//	    identity oidc <issuer> {  # repeatable
+//	        name <text>
+//	        title <text>
+//	        client_id <id|placeholder>
+//	        client_secret <placeholder>
+//	        auth_method client_secret_basic|client_secret_post|private_key_jwt|none
+//	        scopes <scope>...
+//	        authorize_param <name> <value>  # repeatable
+//	        allow <rule>...
+//	        groups_claim <claim>
+//	        email verified|trusted
+//	        claims <claim>...
+//	        max_age <duration>
+//	        acr_values <value>...
+//	        prompt login|consent|select_account
+//	        userinfo on|off
+//	        recheck <duration>
 //	    }
 //	    virtual_key <name> <sha256:hash|placeholder> [<server id>...]  # repeatable
 //	    client <id> {  # repeatable
@@ -86,7 +103,7 @@ func init() {
 //	        }
 //	        scopes <scope>...
 //	        optional_scopes <scope>...
-//	        identity_header <name> user|identity|client|grant|scope  # repeatable
+//	        identity_header <name> user|identity|email|groups|name|client|grant|scope  # repeatable
 //	        identity_jwt <name>
 //	        pass_headers <name>...
 //	        proxy [<address>...] {
@@ -178,53 +195,6 @@ var siteOptions = slices.Concat(block[config.Site]{
 	{name: "insecure_allow_loopback", read: setTrue(func(h *config.Site) *bool { return &h.InsecureAllowLoopback })},
 })
 
-// identityOptions are what follows the kind of an identity, for those that have
-// options.
-var identityOptions = map[identity.Kind]option[config.Identity]{
-	identity.Caddy: {block: caddyUserOptions, read: func(p *parser, id *config.Identity, l line) error { return caddyUserOptions.read(p, l.path, id) }},
-	identity.Dashboard: {block: dashboardOptions, read: func(p *parser, id *config.Identity, l line) error {
-		id.Dashboard = new(config.Dashboard)
-		return dashboardOptions.read(p, l.path+".dashboard", id.Dashboard)
-	}},
-}
-
-// identityLines returns how identities are written: on one line those of a word,
-// then each that has options.
-func identityLines() block[config.Site] {
-	var words []string
-	lines := block[config.Site]{{name: "identity", field: "identities[]", read: readIdentity}}
-	for _, m := range identity.Builtin(identity.Options{}) {
-		o, ok := identityOptions[m.Kind]
-		if !ok {
-			words = append(words, string(m.Kind))
-			continue
-		}
-		lines = append(lines, option[config.Site]{
-			name: "identity", args: strings.TrimSpace(string(m.Kind) + " " + o.args), field: "identities[]", read: readIdentity, block: o.block,
-		})
-	}
-	lines[0].args = strings.Join(words, "|")
-	return lines
-}
-
-var dashboardOptions = block[config.Dashboard]{
-	{name: "authorize_url", args: "<url>", read: setText(func(d *config.Dashboard) *string { return &d.AuthorizeURL })},
-	{name: "issuer", args: "<text>", read: setText(func(d *config.Dashboard) *string { return &d.Issuer })},
-	{name: "audience", args: "<text>", read: setText(func(d *config.Dashboard) *string { return &d.Audience })},
-	{name: "jwks_uri", args: "<url>", read: setText(func(d *config.Dashboard) *string { return &d.JWKSURI })},
-	{name: "public_key", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.PublicKey })},
-	{name: "secret", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.Secret })},
-	{name: "claims", args: "<name>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Claims })},
-	{name: "allow", args: "<rule>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Allow })},
-	{name: "recheck", args: "<duration>", read: setDuration(func(d *config.Dashboard) *config.Duration { return &d.Recheck })},
-	{name: "consent", args: "here|there", read: setText(func(d *config.Dashboard) *string { return &d.Consent })},
-}
-
-var caddyUserOptions = block[config.Identity]{
-	{name: "user", args: "<placeholder>", read: setText(func(i *config.Identity) *string { return &i.User })},
-	{name: "recheck", args: "<duration>", read: setDuration(func(i *config.Identity) *config.Duration { return &i.Recheck })},
-}
-
 var clientOptions = block[config.Client]{
 	{name: "name", args: "<text>", read: setText(func(c *config.Client) *string { return &c.Name })},
 	{name: "secret", args: "<sha256:hash|placeholder>", read: setText(func(c *config.Client) *string { return &c.Secret })},
@@ -269,7 +239,7 @@ var serverOptions = block[config.Server]{
 	{name: "auth", args: "per_user_headers", read: readAuth(pastedOptions), block: pastedOptions},
 	{name: "scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.Scopes })},
 	{name: "optional_scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.OptionalScopes })},
-	{name: "identity_header", args: "<name> user|identity|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},
+	{name: "identity_header", args: "<name> user|identity|email|groups|name|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},
 	{name: "identity_jwt", args: "<name>", read: setText(func(s *config.Server) *string { return &s.IdentityJWT })},
 	// X-Custom-* for all that start so.
 	{name: "pass_headers", args: "<name>...", read: setList(func(s *config.Server) *[]string { return &s.PassHeaders })},

@@ -13,7 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -47,6 +46,7 @@ func blocks() []namedBlock {
 		{"the block of auth per_user_headers", pastedOptions},
 		{"the block of identity caddy", caddyUserOptions},
 		{"the block of identity dashboard", dashboardOptions},
+		{"the block of identity oidc", oidcOptions},
 		{"the block of a client", clientOptions},
 		{"the block of registration", registrationOptions},
 		{"the block of branding", brandingOptions},
@@ -143,16 +143,6 @@ func (p *parser) duration(l line) (time.Duration, error) {
 		return 0, p.here(l, "%q is not a duration; write it as 15m, 1h or 30d", l.args[0])
 	}
 	return d, nil
-}
-
-func readIdentity(p *parser, h *config.Site, l line) error {
-	id := config.Identity{Kind: identity.Kind(l.args[0])}
-	var err error
-	if o, ok := identityOptions[id.Kind]; ok {
-		err = o.read(p, &id, line{l.args[1:], l.path})
-	}
-	h.Identities = append(h.Identities, id)
-	return err
 }
 
 func readVirtualKey(_ *parser, h *config.Site, l line) error {

@@ -13,6 +13,7 @@ var inBlock = map[string]string{
 	"the mcp_oauth block of a site":                                         "http://127.0.0.1 {\nmcp_oauth {\n%s\n}\n}\n",
 	"the block of identity caddy":                                           "http://127.0.0.1 {\nmcp_oauth {\nidentity caddy {\n%s\n}\n}\n}\n",
 	"the block of identity dashboard":                                       "http://127.0.0.1 {\nmcp_oauth {\nidentity dashboard {\n%s\n}\n}\n}\n",
+	"the block of identity oidc":                                            "http://127.0.0.1 {\nmcp_oauth {\nidentity oidc https://login.example.com {\n%s\n}\n}\n}\n",
 	"the block of a server":                                                 "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\n%s\n}\n}\n}\n",
 	"the block of auth oauth or per_user_oauth":                             "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\n%s\n}\n}\n}\n}\n",
 	"the block of auth per_user_headers":                                    "http://127.0.0.1 {\nmcp_oauth {\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {\n%s\n}\n}\n}\n}\n",
@@ -81,8 +82,8 @@ var sampleOf = map[string]string{
 	"<duration>": "1h", "<count>": "5", "<count per address>": "5", "<registrations per minute and address>": "5",
 	"<json>": "`{\"keys\":[]}`",
 	// What is read as a text: whether it is a good one is not asked here.
-	"<#rrggbb>": "{env.X}", "<description>": "{env.X}", "<dsn>": "{env.X}", "<file>": "{env.X}", "<host>": "{env.X}", "<id>": "{env.X}", "<id|placeholder>": "{env.X}", "<member>": "{env.X}",
-	"<name>": "{env.X}", "<origin>": "{env.X}", "<path>": "{env.X}", "<placeholder>": "{env.X}", "<rule>": "{env.X}", "<scheme>": "{env.X}", "<scope>": "{env.X}",
+	"<#rrggbb>": "{env.X}", "<claim>": "{env.X}", "<issuer>": "{env.X}", "<rule>": "{env.X}", "<description>": "{env.X}", "<dsn>": "{env.X}", "<file>": "{env.X}", "<host>": "{env.X}", "<id>": "{env.X}", "<id|placeholder>": "{env.X}", "<member>": "{env.X}",
+	"<name>": "{env.X}", "<origin>": "{env.X}", "<path>": "{env.X}", "<placeholder>": "{env.X}", "<scheme>": "{env.X}", "<scope>": "{env.X}",
 	"<sha256:hash|placeholder>": "{env.X}", "<text>": "{env.X}", "<upstream URL>": "{env.X}", "<uri>": "{env.X}", "<url>": "{env.X}", "<value>": "{env.X}",
 }
 

@@ -29,6 +29,7 @@ var goldenAround = map[string][2]string{
 	"the mcp_oauth block of a site":             {"identity user_id", "server s /s http://127.0.0.1:1/mcp"},
 	"the block of identity caddy":               {"identity caddy {", "}\nserver s /s http://127.0.0.1:1/mcp"},
 	"the block of identity dashboard":           {"insecure_allow_loopback\nidentity dashboard {", "authorize_url https://app.example/oauth/authorize\nissuer https://app.example\naudience mcp\njwks_uri https://app.example/jwks\n}\nserver s /s http://127.0.0.1:1/mcp"},
+	"the block of identity oidc":                {"identity oidc https://login.example.com {\nclient_id mcp", "}\nserver s /s http://127.0.0.1:1/mcp"},
 	"the block of a server":                     {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {", "}"},
 	"the block of auth oauth or per_user_oauth": {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {\nauth oauth {\nclient_id c", "}\n}"},
 	"the block of auth per_user_headers":        {"identity anonymous\nserver s /s http://127.0.0.1:1/mcp {\nauth per_user_headers {", "}\n}"},
@@ -125,7 +126,10 @@ func setGoldenEnv(t *testing.T) {
 const goldenSite = `{
 "handler": "mcp_oauth", "public_url": "http://127.0.0.1:8099",
 "identities": [{"kind": "virtual_key"}, {"kind": "caddy", "user": "{http.auth.user.id}", "recheck": "12h"}, {"kind": "anonymous"},
-	{"kind": "dashboard", "dashboard": {"authorize_url": "https://app.example/oauth/authorize", "issuer": "https://app.example", "audience": "mcp", "jwks_uri": "https://app.example/jwks", "public_key": "", "secret": "", "claims": ["role"], "allow": ["group:staff"], "recheck": "7d", "consent": "here"}}],
+	{"kind": "dashboard", "dashboard": {"authorize_url": "https://app.example/oauth/authorize", "issuer": "https://app.example", "audience": "mcp", "jwks_uri": "https://app.example/jwks", "public_key": "", "secret": "", "claims": ["role"], "allow": ["group:staff"], "recheck": "7d", "consent": "here"}},
+	{"kind": "oidc", "oidc": {"issuer": "https://login.example.com", "name": "company", "title": "Example", "client_id": "mcp", "client_secret": "{env.SECRET}", "auth_method": "client_secret_post",
+		"scopes": ["profile", "groups"], "authorize_params": {"hd": "example.com"}, "allow": ["group:staff", "domain:example.com"], "groups_claim": "realm_access.roles", "email": "verified",
+		"claims": ["department"], "max_age": "8h", "acr_values": ["mfa"], "prompt": "login", "userinfo": true, "recheck": "5m"}}],
 "virtual_keys": [{"name": "alice", "key": "{env.SECRET}", "servers": ["a"]}, {"name": "build", "key": "{env.OTHER_SECRET}"}],
 "clients": [
 	{"id": "web", "name": "Web", "secret": "{env.SECRET}", "redirect_uris": ["https://c.example/cb"], "introspect": true},

@@ -70,6 +70,13 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	onSignIn, err := os.ReadFile("../docs/sign-in.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(optionTables(string(onSignIn))[0], "\n"), strings.Join(usagesOf(oidcOptions), "\n"); got != want {
+		t.Errorf("docs/sign-in.md has\n%s\n\nwant\n%s", got, want)
+	}
 	tables := optionTables(string(text))
 	accounts := usagesOf(oauthOptions)
 	for _, u := range usagesOf(pastedOptions) {
@@ -110,7 +117,7 @@ func optionTables(text string) [][]string {
 }
 
 // usagesOf returns how all options of a block are written, each before those in
-// its own block. Those of accounts have a table of their own.
+// its own block. Those of accounts and providers have tables of their own.
 func usagesOf(g grammar) []string {
 	var list []string
 	for _, u := range usages(g) {
@@ -119,7 +126,7 @@ func usagesOf(g grammar) []string {
 			continue
 		}
 		list = append(list, u.option+" { … }")
-		if _, isFree := u.block.(free); !isFree && !strings.HasPrefix(u.option, "auth ") {
+		if _, isFree := u.block.(free); !isFree && !strings.HasPrefix(u.option, "auth ") && !strings.HasPrefix(u.option, "identity oidc ") {
 			list = append(list, usagesOf(u.block)...)
 		}
 	}

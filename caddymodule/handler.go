@@ -36,6 +36,9 @@ func init() {
 // `{http.mcp_oauth.client_id}` | The OAuth client; empty for a virtual key
 // `{http.mcp_oauth.grant_id}` | The grant the call rests on
 // `{http.mcp_oauth.scope}` | The scopes of the token
+// `{http.mcp_oauth.email}` | The verified e-mail address of who calls, if their identity provider says one
+// `{http.mcp_oauth.groups}` | Their groups there, with commas between them
+// `{http.mcp_oauth.name}` | Their name there; others may have the same
 //
 // The access log gets the fields `mcp_server` and `mcp_client`.
 type Handler struct {

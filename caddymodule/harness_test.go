@@ -60,11 +60,12 @@ type instance struct {
 	written int    // Caddyfiles, to tell them apart
 	pages   string // that the browser saw
 
-	identity string             // the form to sign in with; default: skip, as nobody in particular
-	typed    url.Values         // into that form
-	browse   http.RoundTripper  // of the browser
-	browser  *oauthtest.Browser // default: a new one for each sign-in
-	connects []string           // servers to connect when signing in
+	authorize func(url string)   // takes authorization requests, instead of a browser
+	identity  string             // the form to sign in with; default: skip, as nobody in particular; elsewhere: without one
+	typed     url.Values         // into that form
+	browse    http.RoundTripper  // of the browser
+	browser   *oauthtest.Browser // default: a new one for each sign-in
+	connects  []string           // servers to connect when signing in
 }
 
 // newGateway serves one site with the lines in its mcp_oauth block.

@@ -59,7 +59,7 @@ func TestMistakesInCaddyfile(t *testing.T) {
 	for name, tt := range map[string]struct{ lines, want string }{
 		// Who signs in.
 		"identity misspelt":              {"identity virtual-key\n" + oneOfOur, `identity: unknown value "virtual-key"; did you mean virtual_key?, at Caddyfile:7`},
-		"identity missing":               {"identity\n" + oneOfOur, "identity: an argument is missing; use one of: virtual_key, user_id, anonymous, caddy, dashboard, at Caddyfile:7"},
+		"identity missing":               {"identity\n" + oneOfOur, "identity: an argument is missing; use one of: virtual_key, user_id, anonymous, caddy, dashboard, oidc, at Caddyfile:7"},
 		"identity in one line":           {"identity anonymous user_id\n" + oneOfOur, "identity: remove \"user_id\", or quote an argument that has spaces; write `identity virtual_key|user_id|anonymous`, at Caddyfile:7"},
 		"two names that look alike":      {alice + "virtual_key Alice {env.B}\n" + oneOfOur, "virtual_key Alice: Alice looks like the name alice; give each key one that nobody takes for another, at Caddyfile:10"},
 		"two names in other code points": {alice + "virtual_key \uff41lice {env.B}\n" + oneOfOur, "virtual_key \uff41lice: \uff41lice looks like the name alice; give each key one that nobody takes for another, at Caddyfile:10"},

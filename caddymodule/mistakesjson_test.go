@@ -36,7 +36,7 @@ func TestMistakesInJSON(t *testing.T) {
 		"number for a header":       {second(`"headers":{"X-Team":1}`), "servers[1].headers.X-Team: must be a text in quotes, not this number"},
 		"pasted header":             {second(`"auth":{"mode":"per_user_headers","headers":[{"name":"Host"}]}`), "servers[1].auth.headers[0]: the header Host belongs to the protocol; remove it"},
 		"no public_url":             {`"identities":[{"kind":"anonymous"}],"servers":[` + server + `}]`, "public_url: missing; write the URL of the site, such as https://mcp.example.com"},
-		"no identity":               {`"public_url":"http://127.0.0.1:8099","servers":[` + server + `}]`, "identities: nobody could sign in; add identity with one of: virtual_key, user_id, anonymous, caddy, dashboard"},
+		"no identity":               {`"public_url":"http://127.0.0.1:8099","servers":[` + server + `}]`, "identities: nobody could sign in; add identity with one of: virtual_key, user_id, anonymous, caddy, dashboard, oidc"},
 		"identity misspelt":         {strings.Replace(site(""), "anonymous", "anonymus", 1), `identities[0].kind: unknown identity "anonymus"; did you mean anonymous?`},
 		"identity twice":            {strings.Replace(site(""), `{"kind":"anonymous"}`, `{"kind":"anonymous"},{"kind":"anonymous"}`, 1), "identities[1].kind: anonymous is listed twice; remove one"},
 		"no server":                 {strings.TrimSuffix(base, ","), "servers: there is nothing to protect; add `server <id> <path> <upstream URL>`"},

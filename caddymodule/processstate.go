@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
@@ -48,6 +49,7 @@ type processState struct {
 	tokens         *tokens.Cache
 	limiter        *ratelimit.Limiter
 	documents      *clients.DocumentCache
+	providers      *oidc.Directory
 	stepUps        *gate.StepUps
 	streams        *gateway.Streams
 	elicitations   *gateway.Elicitations
@@ -72,6 +74,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		tokens:       tokens.NewCache(store, tokenCacheSize),
 		limiter:      ratelimit.New(limiterSize),
 		documents:    clients.NewDocumentCache(),
+		providers:    oidc.NewDirectory(),
 		stepUps:      gate.NewStepUps(stepUpsSize),
 		streams:      gateway.NewStreams(),
 		elicitations: gateway.NewElicitations(),

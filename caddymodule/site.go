@@ -2,13 +2,17 @@ package caddymodule
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	oauthclient "github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
@@ -66,6 +70,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		s.exact[route.Path] = endpoint{handler: route.Handler}
 	}
 	s.addConnectionRoutes(h.cfg)
+	s.connectProviders(h, state, keys, guarded)
 	shared := &gateway.Site{
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
@@ -135,6 +140,28 @@ func (s *site) addConnectionRoutes(cfg *config.Site) {
 	for _, server := range cfg.ConnectedServers() {
 		if path := server.Auth.CallbackPath; path != "" {
 			s.exact[path] = callback
+		}
+	}
+}
+
+// connectProviders lets people sign in at the OpenID Connect providers of the site.
+func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyring, guarded *egress.Client) {
+	for _, p := range h.cfg.Providers {
+		o := p.Options()
+		form := oidc.Form(o.Name)
+		profile := oauthclient.Profile{
+			Site: h.cfg.Issuer, Name: h.cfg.Branding.Name, RedirectURI: h.cfg.Issuer + identity.CallbackPath + form, AuthMethod: o.AuthMethod,
+			AssertionSeeds: func() [][32]byte {
+				return keys.Derive("login assertion " + strconv.Quote(h.cfg.Issuer) + strconv.Quote(o.Issuer) + strconv.Quote(o.ClientID))
+			},
+		}
+		p.Connect(oidc.Deps{Directory: state.providers, Log: h.log, Client: oauthclient.Client{
+			// What the configuration names may be anywhere, also in a private network.
+			Guarded: guarded, Operator: egress.New(egress.Options{Anywhere: true}), Profile: profile, Now: time.Now,
+		}})
+		go survive(h.app.ctx, p.Watch)
+		if o.AuthMethod == oauth.AuthPrivateKeyJWT {
+			s.exact[config.LoginKeysPath+form] = endpoint{handler: clientDocument(caddyconfig.JSON(profile.PublicKeys(), nil))}
 		}
 	}
 }

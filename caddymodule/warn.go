@@ -17,6 +17,12 @@ import (
 // warn tells of what works but is probably not meant for production.
 func (h *Handler) warn() {
 	h.warnOfNames()
+	for _, p := range h.cfg.Providers {
+		if o := p.Options(); o.Allow == nil && o.IsPublic() {
+			h.log.Warn("anybody can have an account at this identity provider, and so can sign in; say who may with allow, such as `allow domain:example.com` or `allow group:staff`",
+				zap.String("issuer", o.Issuer))
+		}
+	}
 	h.warnOfPlainSecrets()
 	for _, s := range h.cfg.Servers {
 		if (len(s.Headers) > 0 || s.Auth != nil) && s.URL.Scheme == "http" && !oauth.IsLoopbackHost(s.URL.Hostname()) {

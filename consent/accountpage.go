@@ -48,7 +48,8 @@ type accountServer struct {
 func (p *accountPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	t := p.pages.Text()
 	if s.Identity == nil {
-		return p.signIn.show(w, r, s, signInView{Status: http.StatusOK, Lead: t.AccountLead, Done: p.done(p.flash.Take(w, r))})
+		m := p.flash.Take(w, r)
+		return p.signIn.show(w, r, s, signInView{Status: http.StatusOK, Lead: t.AccountLead, Done: p.done(m), Elsewhere: p.stillElsewhere(m)})
 	}
 	servers, err := p.serversOf(r, *s.Identity)
 	if err != nil {
@@ -170,11 +171,34 @@ func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *sessions
 	return p.tell(w, flash.Message{Code: doneRevoked, About: ended.ClientName})
 }
 
-func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
+func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := p.sessions.SignOut(w, r); err != nil {
 		return err
 	}
-	return p.tell(w, flash.Message{Code: doneSignedOut})
+	return p.tell(w, flash.Message{Code: doneSignedOut, About: kindOf(s)})
+}
+
+// kindOf returns how the person of a session signed in; empty for nobody.
+func kindOf(s *sessions.Session) string {
+	if s.Identity == nil {
+		return ""
+	}
+	return s.Identity.Kind
+}
+
+// stillElsewhere tells somebody who signed out that they are still signed in at the
+// identity provider, with the way to its own page for that; nil if there is none.
+func (p *accountPage) stillElsewhere(m flash.Message) *signedInView {
+	method := p.cfg.SignIn.Of(m.About)
+	if m.Code != doneSignedOut && m.Code != doneSignedOutEverywhere || method == nil || method.SignOutURL == nil {
+		return nil
+	}
+	address, ok := method.SignOutURL(p.cfg.Issuer + accountPath)
+	if !ok {
+		return nil
+	}
+	t := p.pages.Text()
+	return &signedInView{Text: t.StillSignedIn, Button: t.SignOutThere, URL: address}
 }
 
 func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
@@ -182,7 +206,7 @@ func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, 
 		return err
 	}
 	p.sessions.Forget(w)
-	return p.tell(w, flash.Message{Code: doneSignedOutEverywhere})
+	return p.tell(w, flash.Message{Code: doneSignedOutEverywhere, About: kindOf(s)})
 }
 
 // tell leads back to the page, which tells what was done.

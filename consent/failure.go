@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -21,6 +22,9 @@ import (
 type failure struct {
 	pages.Failure
 	cause error // logged, never shown
+	// at is the identity provider, or another place to sign in, that a failed login
+	// was at.
+	at string
 }
 
 func refuse(status int, message string) *failure {
@@ -30,6 +34,12 @@ func refuse(status int, message string) *failure {
 func (f *failure) because(cause error) *failure { f.cause = cause; return f }
 func (f *failure) backTo(url string) *failure   { f.Back = url; return f }
 func (f *failure) next(text string) *failure    { f.Next = text; return f }
+
+// of names the place that a login was at.
+func (f *failure) of(m *identity.Method) *failure {
+	f.at = cmp.Or(m.Provider, string(m.Kind))
+	return f
+}
 
 func (f *failure) Error() string { return f.Message }
 
@@ -64,7 +74,8 @@ func notHere(t *pages.Text) *failure { return refuse(http.StatusNotFound, t.Unkn
 func tooMany(message string) *failure { return refuse(http.StatusTooManyRequests, message) }
 
 // fail answers with an error page, and logs under the same correlation id: our
-// failures as errors, everything a visitor can cause as debug.
+// failures as errors, everything a visitor can cause as debug, and what happened
+// to logins elsewhere for whoever is asked why somebody cannot sign in.
 func (c *web) fail(w http.ResponseWriter, err error) {
 	f := explain(c.pages.Text(), err)
 	id := oauth.NewCorrelationID()
@@ -72,9 +83,14 @@ func (c *web) fail(w http.ResponseWriter, err error) {
 		zap.String("correlation_id", id), zap.Int("status", f.Status),
 		zap.String("description", f.Message), zap.NamedError("cause", f.cause),
 	}
-	if f.Status >= http.StatusInternalServerError {
+	switch failed := f.Status >= http.StatusInternalServerError; {
+	case f.at != "" && failed:
+		c.log.Warn("somebody cannot sign in: the place to do that does not answer", append(fields, zap.String("issuer", f.at))...)
+	case f.at != "":
+		c.log.Info("what a browser came back with from signing in was refused", append(fields, zap.String("issuer", f.at))...)
+	case failed:
 		c.log.Error("consent page failed", fields...)
-	} else {
+	default:
 		c.log.Debug("consent page refused", fields...)
 	}
 	c.pages.ErrorPage(w, f.Failure, id)

@@ -37,9 +37,9 @@ type identityPage struct {
 	logins      *logins
 }
 
-// show asks who the person is. The page is shown even if there is only one
-// answer: nothing happens before a person pressed a button. Whoever is known goes
-// on to what is asked of them, unless they want to be somebody else.
+// show asks who the person is. Whoever is known goes on to what is asked of them,
+// unless they want to be somebody else; and where there is one place to sign in,
+// everybody else is sent there.
 func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	t, query := p.pages.Text(), r.URL.Query()
 	who, err := p.known.In(r, f)
@@ -49,6 +49,9 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	if who != nil && query.Get("choose") == "" && query.Get("error") == "" {
 		p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", p.connections.serverID(query.Get("focus"))))
 		return nil
+	}
+	if m := p.onlyPlace(r, f); m != nil {
+		return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, "", "choose", "1"), identity.PendingLogin{FlowID: f.SealedID, Focus: query.Get("focus")})
 	}
 	hidden := fieldsOf(f)
 	hidden.Focus = p.connections.serverID(query.Get("focus"))
@@ -69,6 +72,28 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Notice:   p.notice(r),
 		SignedIn: p.signedIn(f, who),
 	})
+}
+
+// onlyPlace returns the method by which people sign in elsewhere, if the site has
+// no other and there is nothing to read or choose on the page before; else nil.
+//
+// It is safe without a button: who comes back is bound to this browser and this
+// flow, and is then asked whether the application may have anything, on the page
+// that names it. So neither does an application get something from people who only
+// followed its link, nor can anybody be made somebody else.
+func (p *identityPage) onlyPlace(r *http.Request, f *flows.Flow) *identity.Method {
+	query := r.URL.Query()
+	if r.Method != http.MethodGet || r.Header.Get("Sec-Purpose") != "" { // nobody asked for the page yet
+		return nil
+	}
+	if len(p.cfg.SignIn) != 1 || f.Identity != nil || query.Get("choose") != "" || query.Get("error") != "" {
+		return nil
+	}
+	m := &p.cfg.SignIn[0]
+	if m.Ready == nil || !m.Ready() {
+		return nil
+	}
+	return m
 }
 
 // signedInView tells whoever is about to be somebody else in a browser who is

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -34,19 +35,34 @@ func (p *logins) start(w http.ResponseWriter, r *http.Request, m *identity.Metho
 	secret := newStateSecret()
 	target, state, err := p.pending.Start(r.Context(), m, pending, storage.HashOf(secret))
 	if err != nil {
-		p.logDenied(m, err)
-		return p.notIdentified(w, page, err)
+		return p.failed(w, m, page, err)
 	}
 	p.cookies.set(w, state, secret)
 	p.pages.Redirect(w, target)
 	return nil
 }
 
-func (p *logins) logDenied(m *identity.Method, err error) {
-	if denied := (*identity.Denied)(nil); errors.As(err, &denied) {
-		p.log.Debug("signing in elsewhere failed", zap.String("identity", string(m.Kind)),
-			zap.String("code", denied.Code), zap.NamedError("cause", denied.Cause))
+// failed answers somebody who was not identified elsewhere: on the page that they
+// left from, in the words of the method, or on one that can be loaded again if
+// nobody answers there. The log has the reason, under the reference that the
+// person is shown.
+func (p *logins) failed(w http.ResponseWriter, m *identity.Method, page string, err error) error {
+	if down := (*identity.Unavailable)(nil); errors.As(err, &down) {
+		t := p.pages.Text()
+		return refuse(http.StatusServiceUnavailable, t.LoginUnavailable).next(t.LoginUnavailableNext).backTo(page).because(down.Cause).of(m)
 	}
+	denied := (*identity.Denied)(nil)
+	if !errors.As(err, &denied) {
+		return p.notIdentified(w, page, err)
+	}
+	id, log := oauth.NewCorrelationID(), p.log.Info
+	if denied.Operator {
+		log = p.log.Warn
+	}
+	log("somebody who signed in elsewhere was not let in", zap.String("correlation_id", id), zap.String("identity", string(m.Kind)),
+		zap.String("issuer", m.Provider), zap.String("reason", denied.Code), zap.NamedError("cause", denied.Cause))
+	p.pages.Redirect(w, withMore(withMore(page, "error", denied.Code), "ref", id))
+	return nil
 }
 
 // loginCallback takes the answers that browsers come back with.
@@ -68,18 +84,27 @@ func (p *loginCallback) handler(kind identity.Kind) http.Handler {
 		state := query.Get("state")
 		secret := p.cookies.get(r, state)
 		if state == "" || secret == "" {
-			return explain(p.pages.Text(), identity.ErrLoginOtherBrowser)
+			return explain(p.pages.Text(), identity.ErrLoginOtherBrowser).of(m)
 		}
 		pending, err := p.pending.Claim(r.Context(), state, storage.HashOf(secret))
 		if err != nil {
-			return err
+			return p.refused(m, err)
 		}
 		p.cookies.remove(w, state)
 		if pending.Kind != kind {
-			return p.ended()
+			return p.refused(m, identity.ErrLoginEnded)
 		}
 		return p.finish(w, r, m, pending, p.pending.Answer(state, pending, query))
 	})
+}
+
+// refused names the place of a login in an error about its state. Any other is a
+// store's.
+func (p *loginCallback) refused(m *identity.Method, err error) error {
+	if errors.Is(err, identity.ErrLoginEnded) || errors.Is(err, identity.ErrLoginOtherBrowser) {
+		return explain(p.pages.Text(), err).of(m)
+	}
+	return err
 }
 
 // ended refuses what answers no login.
@@ -90,7 +115,9 @@ func (p *loginCallback) ended() error { return explain(p.pages.Text(), identity.
 func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identity.Method, pending identity.PendingLogin, answer identity.Answer) error {
 	if pending.FlowID == "" {
 		id, err := p.signIn.finish(r, m, "", answer)
-		p.logDenied(m, err)
+		if err != nil {
+			return p.failed(w, m, pending.ReturnTo, err)
+		}
 		return p.signInPage.proceed(w, r, pending.ReturnTo, id, err)
 	}
 	f, err := p.flows.Open(r, pending.FlowID)
@@ -98,7 +125,9 @@ func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identi
 		return err
 	}
 	id, err := p.signIn.finish(r, m, f.ID, answer)
-	p.logDenied(m, err)
+	if err != nil {
+		return p.failed(w, m, pageURL(server.ConsentPath, f, ""), err)
+	}
 	return p.identity.proceed(w, r, f, pending.Focus, id, err)
 }
 

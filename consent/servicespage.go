@@ -48,7 +48,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	}
 	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
 		query := r.URL.Query()
-		p.pages.Redirect(w, pageURL(server.ConsentPath, f, query.Get("error"), "focus", p.connections.serverID(query.Get("focus"))))
+		p.pages.Redirect(w, pageURL(server.ConsentPath, f, query.Get("error"), "choose", "1", "focus", p.connections.serverID(query.Get("focus"))))
 		return nil
 	}
 	statuses, err := p.connections.inFlow(r.Context(), f)
@@ -152,7 +152,7 @@ func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.F
 		return flowChanged(p.pages.Text(), f, err)
 	}
 	if f.Identity == nil {
-		p.pages.Redirect(w, pageURL(server.ConsentPath, f, ""))
+		p.pages.Redirect(w, pageURL(server.ConsentPath, f, "", "choose", "1"))
 		return nil
 	}
 	if !identity.IsShown(r, *f.Identity) || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {

@@ -35,7 +35,7 @@ func TestServicesPage(t *testing.T) {
 
 func TestServicesPageNeedsAnIdentity(t *testing.T) {
 	w := newSite(t).get(servicesURL)
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/oauth/consent?flow_id=sealed" {
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/oauth/consent?choose=1&flow_id=sealed" {
 		t.Errorf("status = %d, Location = %q", w.Code, w.Header().Get("Location"))
 	}
 }

@@ -30,6 +30,8 @@ type signInView struct {
 	Lead   string
 	Done   string // what the person just did, if anything
 	Ticket string // of the link that they opened, if any
+	// Elsewhere tells where else they are signed in, if anywhere.
+	Elsewhere *signedInView
 }
 
 // show asks who the person is. Anonymous people cannot sign in here: one who went
@@ -43,13 +45,14 @@ func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Se
 		prompts
 		Lead, Done string
 		Notice     notice
+		Elsewhere  *signedInView
 	}{
 		Frame:   p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
 		fields:  fields{Ticket: v.Ticket, Focus: p.connections.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
 		prompts: promptsOf(r, methods, false),
 		Lead:    v.Lead,
 		Done:    v.Done,
-		Notice:  p.notice(r),
+		Notice:  p.notice(r), Elsewhere: v.Elsewhere,
 	})
 }
 

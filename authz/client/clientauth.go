@@ -97,8 +97,8 @@ func (p Profile) assertion(clientID, issuer string, now time.Time) (string, erro
 	return signed.CompactSerialize()
 }
 
-// publicKeys returns what verifies our assertions.
-func (p Profile) publicKeys() jose.JSONWebKeySet {
+// PublicKeys returns what verifies our assertions.
+func (p Profile) PublicKeys() jose.JSONWebKeySet {
 	var set jose.JSONWebKeySet
 	for _, key := range p.assertionKeys() {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public(), KeyID: keyID(key), Algorithm: string(jose.ES256), Use: "sig"})

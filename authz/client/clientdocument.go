@@ -131,7 +131,7 @@ func (p Profile) metadata(id, authMethod string) clientMetadata {
 		m.ApplicationType, m.ClientURI = "native", ""
 	}
 	if authMethod == oauth.AuthPrivateKeyJWT {
-		m.JWKS = mustMarshal(p.publicKeys())
+		m.JWKS = mustMarshal(p.PublicKeys())
 	}
 	return m
 }

@@ -74,6 +74,9 @@ type Method struct {
 	// Identify returns whom the form in r.PostForm is from, or a *Denied.
 	Identify func(r *http.Request) (storage.Identity, error)
 
+	// Ready reports whether people can be sent to where they sign in without a page
+	// of ours before. Nil for a method whose page says what they need to know.
+	Ready func() bool
 	// Start returns where to send the browser.
 	Start func(ctx context.Context, l Login) (Redirect, error)
 	// Finish returns who came back, or a *Denied.

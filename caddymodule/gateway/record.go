@@ -47,6 +47,12 @@ func (c *Call) placeholder(key string) (any, bool) {
 		return c.caller.GrantID, true
 	case "scope":
 		return c.caller.Scope, true
+	case "email":
+		return email(c.caller), true
+	case "groups":
+		return groups(c.caller), true
+	case "name":
+		return claimedName(c.caller), true
 	default:
 		return nil, false
 	}

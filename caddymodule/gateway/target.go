@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -37,9 +38,36 @@ type identityHeader struct {
 var claims = map[string]func(*tokens.Caller) string{
 	"user":     func(c *tokens.Caller) string { return c.Identity.Name },
 	"identity": func(c *tokens.Caller) string { return c.Identity.Subject },
+	"email":    email,
+	"groups":   groups,
+	"name":     claimedName,
 	"client":   func(c *tokens.Caller) string { return c.ClientID },
 	"grant":    func(c *tokens.Caller) string { return c.GrantID },
 	"scope":    func(c *tokens.Caller) string { return c.Scope },
+}
+
+func email(c *tokens.Caller) string {
+	if c.Identity.Claims == nil {
+		return ""
+	}
+	return c.Identity.Claims.Email
+}
+
+// groups returns the groups of the caller, with commas between them. One with a
+// comma in its name is left out: it would be read as others.
+func groups(c *tokens.Caller) string {
+	if c.Identity.Claims == nil {
+		return ""
+	}
+	return strings.Join(slices.DeleteFunc(slices.Clone(c.Identity.Claims.Groups), func(g string) bool { return strings.Contains(g, ",") }), ",")
+}
+
+// claimedName returns what people call the caller, which others may be called, too.
+func claimedName(c *tokens.Caller) string {
+	if c.Identity.Claims == nil {
+		return ""
+	}
+	return c.Identity.Claims.Name
 }
 
 func newTarget(s *config.Server) *target {

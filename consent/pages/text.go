@@ -129,6 +129,8 @@ type Text struct {
 	DoneDisconnected        string // server
 	DoneSignedOut           string
 	DoneSignedOutEverywhere string
+	// StillSignedIn and SignOutThere are about the place where a person signed in.
+	StillSignedIn, SignOutThere string
 
 	// The pages at addresses that are made for applications.
 	ServerLead    string
@@ -158,7 +160,7 @@ type Text struct {
 	// Messages of the error page.
 	Framed, BadRequest, WrongMethod, TooLarge, NotOffered, Invalid, Expired, OtherBrowser,
 	Forged, Submitted, Changed, ChangedTitle, ChangedNext, TooManyWrong, TooManySignIns, TooManyConnects, Unavailable,
-	ConnectOtherBrowser, UnknownServer, LoginEnded, LoginNext, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, ConnectNext, SignedOut, SignedOutNext, ForgedNext string
+	ConnectOtherBrowser, UnknownServer, LoginEnded, LoginNext, LoginUnavailable, LoginUnavailableNext, LinkInvalid, LinkExpired, LinkUsed, LinkNext, LinkUsedNext, ConnectNext, SignedOut, SignedOutNext, ForgedNext string
 }
 
 // Codes of the error parameter. They are fixed, so that no link to a page can

@@ -267,12 +267,20 @@ func (a *Auth) resolveOAuthClient(path string, resolve Resolver) error {
 			return Errorf(path+"."+v.name, "starts or ends with white space; remove that")
 		}
 	}
-	secret := a.AuthMethod == oauth.AuthSecretBasic || a.AuthMethod == oauth.AuthSecretPost
-	if secret && a.ClientSecret == "" {
-		return Errorf(path+".auth_method", "%s needs a client_secret", a.AuthMethod)
+	return checkAuthMethod(path+".auth_method", a.AuthMethod, a.ClientSecret)
+}
+
+// checkAuthMethod checks how a client authenticates against the secret it has.
+func checkAuthMethod(path, method, clientSecret string) error {
+	secret := method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost
+	if method != "" && !slices.Contains(AuthMethods, method) {
+		return Errorf(path, "unknown method %q%s", method, Choice(method, AuthMethods))
 	}
-	if a.AuthMethod != "" && !secret && a.ClientSecret != "" {
-		return Errorf(path+".auth_method", "%s uses no client_secret; remove one", a.AuthMethod)
+	if secret && clientSecret == "" {
+		return Errorf(path, "%s needs a client_secret", method)
+	}
+	if method != "" && !secret && clientSecret != "" {
+		return Errorf(path, "%s uses no client_secret; remove one", method)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 // identityClaims are what a server can be told about a caller.
-var identityClaims = []string{"user", "identity", "client", "grant", "scope"}
+var identityClaims = []string{"user", "identity", "email", "groups", "name", "client", "grant", "scope"}
 
 // resolveHeaders checks the headers that are set for a server, and replaces
 // the placeholders in them.
@@ -135,15 +136,25 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 // checkIdentityHeaders refuses to tell an upstream the bare names of people
 // where those of some are verified and others choose it: anybody could be anybody.
 func checkIdentityHeaders(s *Site, _ Resolver) error {
+	if i := slices.IndexFunc(s.SignIn, func(m identity.Method) bool { return m.NameShared }); i >= 0 {
+		if err := s.refuseUserHeader("with `identity oidc`, several people can have one name; use the value identity, which tells them apart, or email"); err != nil {
+			return err
+		}
+	}
 	chosen := s.SignIn.UnverifiedNames()
 	verified := func(m identity.Method) bool { return m.NameVerified }
 	if !s.UsesVirtualKeys() && !slices.ContainsFunc(s.SignIn, verified) || len(chosen) == 0 {
 		return nil
 	}
+	return s.refuseUserHeader(fmt.Sprintf("with `identity %s`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart", chosen[0].Kind))
+}
+
+// refuseUserHeader refuses headers that tell the bare name of a person.
+func (s *Site) refuseUserHeader(why string) error {
 	for i, server := range s.Servers {
 		for name, claim := range server.IdentityHeaders {
 			if claim == "user" {
-				return Errorf(Index("servers", i)+".identity_headers."+name, "with `identity %s`, anybody can choose the name of a user who signs in otherwise; use the value identity, which tells them apart", chosen[0].Kind)
+				return Errorf(Index("servers", i)+".identity_headers."+name, "%s", why)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 )
 
 // Identity is one way for people to say or prove who they are.
@@ -21,6 +22,8 @@ type Identity struct {
 	// - `anonymous`: "Skip"; nobody in particular.
 	// - `caddy`: the user that another Caddy handler authenticated, see `user`.
 	// - `dashboard`: whom a web application of yours vouches for, see `dashboard`.
+	// - `oidc`: the person signs in at an OpenID Connect provider, see `oidc`. There
+	//   can be several.
 	Kind identity.Kind `json:"kind"`
 	// User is the placeholder that names the user, for `caddy`. Only those that
 	// no client can write are accepted:
@@ -43,6 +46,8 @@ type Identity struct {
 	Recheck Duration `json:"recheck,omitempty"`
 	// Dashboard is, for `dashboard`, at which people sign in.
 	Dashboard *Dashboard `json:"dashboard,omitempty"`
+	// OIDC is, for `oidc`, the provider.
+	OIDC *OIDC `json:"oidc,omitempty"`
 }
 
 // kindOptions is what the configuration of one kind of identity can have and needs.
@@ -65,19 +70,23 @@ var optionsOfKinds = map[identity.Kind]kindOptions{
 		names: []string{"dashboard"}, isSet: func(id *Identity) bool { return id.Dashboard != nil },
 		resolve: resolveDashboard,
 	},
+	oidc.Kind: {
+		names: []string{"oidc"}, isSet: func(id *Identity) bool { return id.OIDC != nil },
+		resolve: resolveOIDC,
+	},
 }
 
 func resolveIdentities(s *Site, resolve Resolver) error {
 	if len(s.Identities) == 0 {
-		return Errorf("identities", "nobody could sign in; add identity with one of: %s", strings.Join(kindNames(), ", "))
+		return Errorf("identities", "nobody could sign in; add identity with one of: %s", strings.Join(IdentityKinds(), ", "))
 	}
 	s.Identities = slices.Clone(s.Identities)
 	for i := range s.Identities {
 		id, path := &s.Identities[i], Index("identities", i)
-		if identity.Builtin(identity.Options{}).Of(string(id.Kind)) == nil {
-			return Errorf(path+".kind", "unknown identity %q%s", id.Kind, Choice(string(id.Kind), kindNames()))
+		if !slices.Contains(IdentityKinds(), string(id.Kind)) {
+			return Errorf(path+".kind", "unknown identity %q%s", id.Kind, Choice(string(id.Kind), IdentityKinds()))
 		}
-		if slices.ContainsFunc(s.Identities[:i], func(other Identity) bool { return other.Kind == id.Kind }) {
+		if id.Kind != oidc.Kind && slices.ContainsFunc(s.Identities[:i], func(other Identity) bool { return other.Kind == id.Kind }) {
 			return Errorf(path+".kind", "%s is listed twice; remove one", id.Kind)
 		}
 		if own := optionsOfKinds[id.Kind]; own.resolve != nil {
@@ -107,18 +116,24 @@ func checkForeignOptions(path string, id *Identity) error {
 	return nil
 }
 
-func kindNames() []string {
+// IdentityKinds returns the kinds that an identity can have.
+func IdentityKinds() []string {
 	var names []string
 	for _, m := range identity.Builtin(identity.Options{}) {
 		names = append(names, string(m.Kind))
 	}
-	return names
+	return append(names, string(oidc.Kind))
 }
 
 // resolveSignIn makes the ways to sign in of what they are configured with.
 func resolveSignIn(s *Site, _ Resolver) error {
-	s.SignIn = nil
+	s.SignIn, s.Providers = nil, nil
 	for _, id := range s.Identities {
+		if id.Kind == oidc.Kind {
+			p := oidc.New(id.OIDC.options)
+			s.SignIn, s.Providers = append(s.SignIn, p.Method()), append(s.Providers, p)
+			continue
+		}
 		options := identity.Options{Keys: s.Keys, Recheck: time.Duration(id.Recheck)}
 		if d := id.Dashboard; d != nil {
 			options.Dashboard = identity.AtDashboard{AuthorizeURL: d.AuthorizeURL, Issuer: d.Issuer, Allow: d.Rules, Recheck: time.Duration(d.Recheck)}

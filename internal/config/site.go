@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 )
 
@@ -72,6 +73,8 @@ type Site struct {
 	Keys *identity.VirtualKeys `json:"-"`
 	// SignIn are, once resolved, the ways of Identities.
 	SignIn identity.Methods `json:"-"`
+	// Providers are, once resolved, the OpenID Connect providers among them.
+	Providers []*oidc.Provider `json:"-"`
 }
 
 // Branding adapts the pages people see.

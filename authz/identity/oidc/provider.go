@@ -134,11 +134,17 @@ func (p *Provider) Method() identity.Method {
 		ExcludesStrangers: p.o.Allow != nil || !p.o.IsPublic(), NameVerified: true, NameShared: true,
 		Label: "signed in at " + p.o.Title, RenewEvery: p.o.Recheck,
 		Messages: p.messages(),
-		Prompt:   p.prompt,
+		Prompt:   p.prompt, Ready: p.ready,
 		Start:    p.start, Finish: p.finish, Renew: p.renew, Logout: p.logout, SignOutURL: p.signOutURL,
 		SharedProof: p.proof, Basis: p.o.Allow.String(),
 		Valid: func(id storage.Identity) bool { return p.o.Allow.Match(id.Claims) },
 	}
+}
+
+// ready reports whether the provider is known.
+func (p *Provider) ready() bool {
+	at := p.at.Load()
+	return at != nil && at.answered()
 }
 
 func (p *Provider) prompt(*http.Request, bool) identity.Prompt {
@@ -146,7 +152,7 @@ func (p *Provider) prompt(*http.Request, bool) identity.Prompt {
 		Title: p.o.Title, Button: "Continue with " + p.o.Title,
 		Hint: "You sign in at " + p.o.host() + " and are then sent back here.",
 	}
-	if at := p.at.Load(); at != nil && !at.answered() {
+	if !p.ready() {
 		prompt.Hint = p.o.Title + " does not answer at the moment, so nobody can sign in with it. Try again in a minute."
 		prompt.Button = "Try " + p.o.Title + " again"
 	}

@@ -1,0 +1,98 @@
+package caddymodule
+
+import (
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+)
+
+// identityOptions are what follows the kind of an identity, for those that have
+// options.
+var identityOptions = map[identity.Kind]option[config.Identity]{
+	identity.Caddy: {block: caddyUserOptions, read: func(p *parser, id *config.Identity, l line) error { return caddyUserOptions.read(p, l.path, id) }},
+	identity.Dashboard: {block: dashboardOptions, read: func(p *parser, id *config.Identity, l line) error {
+		id.Dashboard = new(config.Dashboard)
+		return dashboardOptions.read(p, l.path+".dashboard", id.Dashboard)
+	}},
+	oidc.Kind: {args: "<issuer>", block: oidcOptions, read: func(p *parser, id *config.Identity, l line) error {
+		id.OIDC = &config.OIDC{Issuer: l.args[0]}
+		return oidcOptions.read(p, l.path+".oidc", id.OIDC)
+	}},
+}
+
+// identityLines returns how identities are written: on one line those of a word,
+// then each that has options.
+func identityLines() block[config.Site] {
+	var words []string
+	lines := block[config.Site]{{name: "identity", field: "identities[]", read: readIdentity}}
+	for _, kind := range config.IdentityKinds() {
+		o, ok := identityOptions[identity.Kind(kind)]
+		if !ok {
+			words = append(words, kind)
+			continue
+		}
+		lines = append(lines, option[config.Site]{
+			name: "identity", args: strings.TrimSpace(kind + " " + o.args), field: "identities[]", read: readIdentity, block: o.block,
+		})
+	}
+	lines[0].args = strings.Join(words, "|")
+	return lines
+}
+
+var caddyUserOptions = block[config.Identity]{
+	{name: "user", args: "<placeholder>", read: setText(func(i *config.Identity) *string { return &i.User })},
+	{name: "recheck", args: "<duration>", read: setDuration(func(i *config.Identity) *config.Duration { return &i.Recheck })},
+}
+
+var dashboardOptions = block[config.Dashboard]{
+	{name: "authorize_url", args: "<url>", read: setText(func(d *config.Dashboard) *string { return &d.AuthorizeURL })},
+	{name: "issuer", args: "<text>", read: setText(func(d *config.Dashboard) *string { return &d.Issuer })},
+	{name: "audience", args: "<text>", read: setText(func(d *config.Dashboard) *string { return &d.Audience })},
+	{name: "jwks_uri", args: "<url>", read: setText(func(d *config.Dashboard) *string { return &d.JWKSURI })},
+	{name: "public_key", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.PublicKey })},
+	{name: "secret", args: "<placeholder>", read: setText(func(d *config.Dashboard) *string { return &d.Secret })},
+	{name: "claims", args: "<name>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Claims })},
+	{name: "allow", args: "<rule>...", read: setList(func(d *config.Dashboard) *[]string { return &d.Allow })},
+	{name: "recheck", args: "<duration>", read: setDuration(func(d *config.Dashboard) *config.Duration { return &d.Recheck })},
+	{name: "consent", args: "here|there", read: setText(func(d *config.Dashboard) *string { return &d.Consent })},
+}
+
+var oidcOptions = block[config.OIDC]{
+	{name: "name", args: "<text>", read: setText(func(o *config.OIDC) *string { return &o.Name })},
+	{name: "title", args: "<text>", read: setText(func(o *config.OIDC) *string { return &o.Title })},
+	{name: "client_id", args: "<id|placeholder>", read: setText(func(o *config.OIDC) *string { return &o.ClientID })},
+	{name: "client_secret", args: "<placeholder>", read: setText(func(o *config.OIDC) *string { return &o.ClientSecret })},
+	{name: "auth_method", args: strings.Join(config.AuthMethods, "|"), read: setText(func(o *config.OIDC) *string { return &o.AuthMethod })},
+	{name: "scopes", args: "<scope>...", read: setList(func(o *config.OIDC) *[]string { return &o.Scopes })},
+	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readOIDCParam},
+	// Each is one of group:<name>, domain:<domain>, email:<address>, claim:<name>=<value>.
+	{name: "allow", args: "<rule>...", read: setList(func(o *config.OIDC) *[]string { return &o.Allow })},
+	{name: "groups_claim", args: "<claim>", read: setText(func(o *config.OIDC) *string { return &o.GroupsClaim })},
+	{name: "email", args: "verified|trusted", read: setText(func(o *config.OIDC) *string { return &o.Email })},
+	{name: "claims", args: "<claim>...", read: setList(func(o *config.OIDC) *[]string { return &o.Claims })},
+	{name: "max_age", args: "<duration>", read: setDuration(func(o *config.OIDC) *config.Duration { return &o.MaxAge })},
+	{name: "acr_values", args: "<value>...", read: setList(func(o *config.OIDC) *[]string { return &o.ACRValues })},
+	{name: "prompt", args: "login|consent|select_account", read: setText(func(o *config.OIDC) *string { return &o.Prompt })},
+	{name: "userinfo", args: "on|off", read: setOnOff(func(o *config.OIDC) **bool { return &o.Userinfo })},
+	{name: "recheck", args: "<duration>", read: setDuration(func(o *config.OIDC) *config.Duration { return &o.Recheck })},
+}
+
+func readOIDCParam(_ *parser, o *config.OIDC, l line) error {
+	if o.AuthorizeParams == nil {
+		o.AuthorizeParams = map[string]string{}
+	}
+	o.AuthorizeParams[l.args[0]] = l.args[1]
+	return nil
+}
+
+func readIdentity(p *parser, h *config.Site, l line) error {
+	id := config.Identity{Kind: identity.Kind(l.args[0])}
+	var err error
+	if o, ok := identityOptions[id.Kind]; ok {
+		err = o.read(p, &id, line{l.args[1:], l.path})
+	}
+	h.Identities = append(h.Identities, id)
+	return err
+}
