@@ -135,7 +135,7 @@ func (p *Provider) Method() identity.Method {
 		Label: "signed in at " + p.o.Title, RenewEvery: p.o.Recheck,
 		Messages: p.messages(),
 		Prompt:   p.prompt, Ready: p.ready,
-		Start:    p.start, Finish: p.finish, Renew: p.renew, Logout: p.logout, SignOutURL: p.signOutURL,
+		Start: p.start, Finish: p.finish, Renew: p.renew, Logout: p.logout, SignOutURL: p.signOutURL,
 		SharedProof: p.proof, Basis: p.o.Allow.String(),
 		Valid: func(id storage.Identity) bool { return p.o.Allow.Match(id.Claims) },
 	}
