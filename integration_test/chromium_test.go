@@ -3,9 +3,6 @@
 package integration_test
 
 import (
-	"cmp"
-	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
@@ -14,10 +11,6 @@ import (
 // A real browser walks the pages; see js/chromium.test.mjs. With -artifacts
 // the screenshots are kept, to be looked at.
 func TestChromium(t *testing.T) {
-	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
-	if err != nil {
-		t.Fatalf("%v: run ./test.sh, or set CHROMIUM", err)
-	}
 	upstream := harness.Record(t)
 	g := harness.Run(t, harness.Config{
 		Directives: identities + "server recorder /mcp " + upstream.URL + ` {
@@ -27,6 +20,6 @@ func TestChromium(t *testing.T) {
 	})
 	walk := harness.Node(t, "chromium.test.mjs")
 	walk.Env = append(walk.Env,
-		"MCP_URL="+g.URL+"/mcp", "VIRTUAL_KEY="+aliceKey, "CHROMIUM="+chromium, "SCREENSHOTS="+t.ArtifactDir())
+		"MCP_URL="+g.URL+"/mcp", "VIRTUAL_KEY="+aliceKey, "CHROMIUM="+chromium(t), "SCREENSHOTS="+t.ArtifactDir())
 	t.Log(harness.RunToEnd(t, walk))
 }

@@ -12,14 +12,20 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 )
 
+// chromium is the path of the browser.
+func chromium(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
+	if err != nil {
+		t.Fatalf("%v: run ./test.sh, or set CHROMIUM", err)
+	}
+	return path
+}
+
 // People look after what they let in and connected, in Chromium: each page in
 // each state, on narrow and wide screens, in light and dark, with axe-core, a
 // keyboard alone and without scripts. With -artifacts the pictures are kept.
 func TestAccountPagesInChromium(t *testing.T) {
-	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
-	if err != nil {
-		t.Fatalf("%v: run ./test.sh, or set CHROMIUM", err)
-	}
 	provider := harness.StartProvider(t, time.Hour)
 	notes := harness.ServeAccounts(t, provider, "/notes/mcp")
 	const searchKey = "search-key-of-ada-0123456789"
@@ -48,7 +54,7 @@ func TestAccountPagesInChromium(t *testing.T) {
 	})
 	walk := harness.Node(t, "accountpages.test.mjs")
 	walk.Env = append(walk.Env, "SITE="+g.URL, "VIRTUAL_KEY="+aliceKey, "SEARCH_KEY="+searchKey,
-		"CHROMIUM="+chromium, "SCREENSHOTS="+t.ArtifactDir())
+		"CHROMIUM="+chromium(t), "SCREENSHOTS="+t.ArtifactDir())
 	p := harness.Start(t, walk)
 	if err := p.WaitFor(t, 10*time.Minute); err != nil { // axe-core looks at each page six times
 		t.Fatalf("%v; printed last:\n%s", err, p.Tail())
