@@ -1,6 +1,7 @@
 package persons
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -365,3 +366,75 @@ func TestPanicWhileRenewing(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// An answer about somebody else is none.
+func TestAnswerAboutSomebodyElse(t *testing.T) {
+	run(t, func(s *site) {
+		s.provider.groups["alice"] = []string{"staff"}
+		s.signIn("alice")
+		s.cfg.SignIn.Of(company).Renew = func(_ context.Context, p identity.Person) (identity.Person, error) {
+			p.Subject, p.Claims = company+":mallory", &storage.Claims{Groups: []string{"admin"}}
+			return p, nil
+		}
+		s.renews(recheck)
+		if got := s.verified("alice", nil).Groups; !slices.Equal(got, []string{"staff"}) {
+			t.Errorf("groups %v", got)
+		}
+		s.renews(recheck)
+		s.verified("alice", identity.ErrProviderSilent)
+	})
+}
+
+// A provider may let people keep the secret that they have: then it is sealed anew
+// when there is another key, and stays otherwise.
+func TestSecretThatStays(t *testing.T) {
+	run(t, func(s *site) {
+		s.signIn("alice")
+		s.cfg.SignIn.Of(company).Renew = func(_ context.Context, p identity.Person) (identity.Person, error) {
+			if string(p.Secret) != "secret 1" {
+				t.Errorf("asked with %q", p.Secret)
+			}
+			p.Secret = nil
+			return p, nil
+		}
+		sealed := func() []byte {
+			p, err := s.store.Person(t.Context(), issuer, company+":alice", time.Now())
+			s.must(err)
+			return p.Secret
+		}
+		before := sealed()
+		s.renews(recheck)
+		if !bytes.Equal(before, sealed()) {
+			t.Error("sealed anew without a reason")
+		}
+		newer, err := seal.NewKeyring([]byte("fedcba9876543210fedcba9876543210"), []byte("0123456789abcdef0123456789abcdef"))
+		s.must(err)
+		s.deps.Keys = newer
+		s.renews(recheck)
+		if !newer.Current(sealed()) {
+			t.Error("not sealed with the first key")
+		}
+	})
+}
+
+// What somebody came back with while they were asked about is newer than the answer.
+func TestLoginIsNewerThanTheAnswer(t *testing.T) {
+	run(t, func(s *site) {
+		s.signIn("alice")
+		s.cfg.SignIn.Of(company).Renew = func(_ context.Context, was identity.Person) (identity.Person, error) {
+			login := s.provider.person("alice")
+			login.Secret, login.Claims = []byte("of the login"), &storage.Claims{Groups: []string{"of the login"}}
+			_, err := s.SignedIn(t.Context(), login)
+			s.must(err)
+			was.Secret, was.Claims = []byte("of the answer"), &storage.Claims{Groups: []string{"of the answer"}}
+			return was, nil
+		}
+		s.renews(recheck)
+		p, err := s.store.Person(t.Context(), issuer, company+":alice", time.Now())
+		s.must(err)
+		secret, err := s.keys.Open(p.Secret, secretContext(p)...)
+		if err != nil || string(secret) != "of the login" || p.Claims.Groups[0] != "of the login" {
+			t.Errorf("secret %q, %v, groups %v", secret, err, p.Claims.Groups)
+		}
+	})
+}
