@@ -337,12 +337,12 @@ type meanwhile struct {
 	do func()
 }
 
-func (s *meanwhile) DeleteBrowserSessions(ctx context.Context, issuer, subject string) error {
+func (s *meanwhile) EndPerson(ctx context.Context, e storage.PersonEnd) (storage.Revocation, storage.Verdict, error) {
 	if do := s.do; do != nil {
 		s.do = nil
 		do()
 	}
-	return s.Store.DeleteBrowserSessions(ctx, issuer, subject)
+	return s.Store.EndPerson(ctx, e)
 }
 
 // What another browser lets in while its person signs out everywhere ends too.

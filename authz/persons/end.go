@@ -11,20 +11,33 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// end ends a person, or what came from one of their sessions at the provider, for
-// good, and tells the log why.
-func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, reason, correlationID string) error {
+// End ends all that a subject has here, of whatever kind: grants, pending flows, the
+// browsers that they are signed in with, and what is kept of them. It returns the
+// ids of the grants. Afterwards nothing can come of what they had begun.
+func (ps *Persons) End(ctx context.Context, subject string) ([]string, error) {
+	ended, _, err := ps.endNow(ctx, storage.PersonEnd{Subject: subject})
+	return ended, err
+}
+
+func (ps *Persons) endNow(ctx context.Context, e storage.PersonEnd) (grants []string, verdict storage.Verdict, err error) {
 	e.Issuer, e.Now = ps.cfg.Issuer, ps.deps.Now()
 	revocation, verdict, err := ps.deps.Store.EndPerson(ctx, e)
 	if err != nil {
-		return oauth.Unavailable(err)
-	}
-	if verdict != storage.OK {
-		return nil // they signed in meanwhile
+		return nil, verdict, oauth.Unavailable(err)
 	}
 	ps.deps.Cache.Forget(revocation)
+	return revocation.GrantIDs, verdict, nil
+}
+
+// end ends a person, or what came from one of their sessions at the provider, for
+// good, and tells the log why.
+func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, reason, correlationID string) error {
+	grants, verdict, err := ps.endNow(ctx, e)
+	if err != nil || verdict != storage.OK { // they signed in meanwhile
+		return err
+	}
 	ps.log.Info("all that a person had here was ended", zap.String("subject", e.Subject), zap.String("reason", reason),
-		zap.Bool("one_session", e.Session != ""), zap.Int("grants", len(revocation.GrantIDs)), zap.String("correlation_id", correlationID))
+		zap.Bool("one_session", e.Session != ""), zap.Int("grants", len(grants)), zap.String("correlation_id", correlationID))
 	return nil
 }
 

@@ -195,7 +195,7 @@ func (t *turn) nothingLeft(ctx context.Context, p storage.Person) (bool, error) 
 
 // forget removes a person who has nothing left.
 func (t *turn) forget(ctx context.Context, p storage.Person) error {
-	_, _, err := t.deps.Store.EndPerson(ctx, storage.PersonEnd{Issuer: p.Issuer, Subject: p.Subject, Revision: p.Revision, Now: t.deps.Now()})
+	_, _, err := t.endNow(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision})
 	return err
 }
 

@@ -131,6 +131,9 @@ func TestApprovedAtDashboard(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Identity.Name != "jane@acme.com" || list[0].ClientID != "app" || !slices.Equal(list[0].Resources, []string{notionResource}) {
 		t.Errorf("grants %+v, %v", list, err)
 	}
+	if c := list[0].Identity.Claims; c == nil || c.Email != "jane@acme.com" {
+		t.Errorf("claims %+v", c)
+	}
 	ds.want(ds.redeem("app", a.Code), http.StatusBadRequest, "invalid_grant") // a replay
 	if ds.live(tokens.Access) {
 		t.Error("the tokens survive a replay of their code")

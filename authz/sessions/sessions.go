@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -42,7 +43,7 @@ func (s *Session) Authentication() storage.Authentication {
 type Sessions struct {
 	cfg      *config.Site
 	policy   *grants.Policy
-	grants   *grants.Grants
+	persons  *persons.Persons
 	cookies  Cookies
 	store    sessionStore
 	clientIP func(*http.Request) string
@@ -56,8 +57,8 @@ type sessionStore interface {
 }
 
 // New returns the sessions of the site in the store.
-func New(cfg *config.Site, policy *grants.Policy, grants *grants.Grants, store sessionStore, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
-	return &Sessions{cfg, policy, grants, CookiesOf(cfg.Issuer), store, clientIP, now}
+func New(cfg *config.Site, policy *grants.Policy, persons *persons.Persons, store sessionStore, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
+	return &Sessions{cfg, policy, persons, CookiesOf(cfg.Issuer), store, clientIP, now}
 }
 
 // Open returns who uses the browser. A browser without a cookie gets one with a
@@ -135,35 +136,11 @@ func (ss *Sessions) SignOut(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// SignOutEverywhere ends what a person ever let in: every flow, so that none
-// becomes another grant, every grant, and then every browser. A failure in
-// between leaves them signed in to try again. What another browser of theirs let
-// in meanwhile, while it was still signed in, ends last.
+// SignOutEverywhere ends all that a person let in, and signs every browser of
+// theirs out.
 func (ss *Sessions) SignOutEverywhere(ctx context.Context, subject string) error {
-	if err := ss.endLetIn(ctx, subject); err != nil {
-		return err
-	}
-	if err := ss.store.DeleteBrowserSessions(ctx, ss.cfg.Issuer, subject); err != nil {
-		return oauth.Unavailable(err)
-	}
-	return ss.endLetIn(ctx, subject)
-}
-
-// endLetIn ends the flows and grants of a person.
-func (ss *Sessions) endLetIn(ctx context.Context, subject string) error {
-	if err := ss.store.EndFlows(ctx, ss.cfg.Issuer, subject, ss.now()); err != nil {
-		return oauth.Unavailable(err)
-	}
-	grants, err := ss.grants.List(ctx, subject)
-	if err != nil {
-		return err
-	}
-	for _, g := range grants {
-		if err := ss.grants.Revoke(ctx, g.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := ss.persons.End(ctx, subject)
+	return err
 }
 
 // Forget takes its cookie from a browser whose session has ended.

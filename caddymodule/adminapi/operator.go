@@ -79,14 +79,11 @@ func (o *Operator) endGrant(ctx context.Context, id string) ([]string, error) {
 
 // endPerson ends what a person has at this site, and adds to what was ended.
 func (s *Site) endPerson(ctx context.Context, ended *EndedPerson, withConnections bool) error {
-	grants, err := s.Server.Grants.List(ctx, ended.Subject)
+	grants, err := s.Server.Persons.End(ctx, ended.Subject)
 	if err != nil {
 		return err
 	}
-	if err := s.Server.Sessions.SignOutEverywhere(ctx, ended.Subject); err != nil {
-		return err
-	}
-	ended.Grants = append(ended.Grants, idsOf(grants)...)
+	ended.Grants = append(ended.Grants, grants...)
 	if !withConnections || s.Accounts == nil {
 		return nil
 	}
@@ -104,12 +101,4 @@ func (s *Site) endPerson(ctx context.Context, ended *EndedPerson, withConnection
 		ended.Connections = append(ended.Connections, o.ID)
 	}
 	return nil
-}
-
-func idsOf(grants []storage.Grant) []string {
-	ids := make([]string, len(grants))
-	for i, g := range grants {
-		ids[i] = g.ID
-	}
-	return ids
 }

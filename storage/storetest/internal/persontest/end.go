@@ -122,7 +122,30 @@ var raceTests = map[string]func(*fixture){
 		f.Must(err)
 		f.Equal(p.Revision, uint64(suite.Racers))
 	},
-	"nothing outlives the end of a person":  func(f *fixture) { f.raceWithEnd("") },
+	"nothing outlives the end of a person": func(f *fixture) { f.raceWithEnd("") },
+	"nothing outlives the end of somebody who has no person": func(f *fixture) {
+		who := f.person("alice").Identity()
+		who.Person, who.ProviderSession, who.Claims = "", "", nil
+		f.Must(f.Store.CreateBrowserSession(suite.Ctx(), f.BrowserSession("signed in", who)))
+		f.Together(func(n int) {
+			if n == suite.Racers/2 {
+				_, v, err := f.Store.EndPerson(suite.Ctx(), storage.PersonEnd{Issuer: suite.Issuer, Subject: who.Subject, Now: f.Now})
+				f.Raced(v, err, storage.OK)
+				return
+			}
+			flow := f.Flow(fmt.Sprint(n)) // that rests on the browser session
+			flow.Identity, flow.Session = who, suite.Hash("cookie signed in")
+			v, err := f.Store.SaveFlow(suite.Ctx(), flow, f.Now)
+			f.Raced(v, err, storage.OK, storage.SignedOut)
+			sub := f.submission(fmt.Sprint(n), who)
+			sub.Session = flow.Session
+			v, err = f.Store.SubmitFlow(suite.Ctx(), sub)
+			f.Raced(v, err, storage.OK, storage.Unknown, storage.SignedOut)
+		})
+		of, err := f.Store.GrantsOf(suite.Ctx(), suite.Issuer, who.Subject, f.Now)
+		f.Must(err)
+		f.Equal(len(of), 0)
+	},
 	"nothing outlives the end of a session": func(f *fixture) { f.raceWithEnd("s1") },
 }
 
