@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
@@ -20,6 +21,7 @@ type accountPage struct {
 	*describer
 	sessions    *sessions.Sessions
 	grants      *grants.Grants
+	persons     *persons.Persons
 	policy      *grants.Policy
 	connections *connections
 	connector   *connector
@@ -202,7 +204,7 @@ func (p *accountPage) stillElsewhere(m flash.Message) *signedInView {
 }
 
 func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
-	if err := p.sessions.SignOutEverywhere(r.Context(), s.Identity.Subject); err != nil {
+	if _, err := p.persons.End(r.Context(), s.Identity.Subject); err != nil {
 		return err
 	}
 	p.sessions.Forget(w)

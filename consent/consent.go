@@ -112,7 +112,7 @@ func newConsent(d Deps, b broker) *Consent {
 		signIn:      signInPage,
 		login:       &loginCallback{logins: logins, signIn: signIn, flows: as.Flows, identity: identityPage, signInPage: signInPage},
 		account: &accountPage{
-			web: web, sessions: as.Sessions, grants: as.Grants, policy: as.Policy,
+			web: web, sessions: as.Sessions, grants: as.Grants, persons: as.Persons, policy: as.Policy,
 			connections: connections, connector: connector, signIn: signInPage, describer: describer,
 			flash: flash.CookieOf(cfg.Issuer, "account"),
 		},

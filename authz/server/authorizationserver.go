@@ -143,7 +143,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
 	}
 	as.Links = &Links{issuer: cfg.Issuer, keys: deps.Keys, store: deps.Store, now: deps.Now}
-	as.Sessions = sessions.New(cfg, as.Policy, as.Persons, deps.Store, deps.ClientIP, deps.Now)
+	as.Sessions = sessions.New(cfg, as.Policy, deps.Store, deps.ClientIP, deps.Now)
 	as.Flows = flows.New(flows.Deps{
 		Config: cfg, Policy: as.Policy, Clients: as.clients, Sessions: as.Sessions, Keys: deps.Keys, Store: deps.Store,
 		Connections: deps.Connections, ClientIP: deps.ClientIP, Now: deps.Now,

@@ -1,14 +1,12 @@
 package sessions
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -43,7 +41,6 @@ func (s *Session) Authentication() storage.Authentication {
 type Sessions struct {
 	cfg      *config.Site
 	policy   *grants.Policy
-	persons  *persons.Persons
 	cookies  Cookies
 	store    sessionStore
 	clientIP func(*http.Request) string
@@ -57,8 +54,8 @@ type sessionStore interface {
 }
 
 // New returns the sessions of the site in the store.
-func New(cfg *config.Site, policy *grants.Policy, persons *persons.Persons, store sessionStore, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
-	return &Sessions{cfg, policy, persons, CookiesOf(cfg.Issuer), store, clientIP, now}
+func New(cfg *config.Site, policy *grants.Policy, store sessionStore, clientIP func(*http.Request) string, now func() time.Time) *Sessions {
+	return &Sessions{cfg, policy, CookiesOf(cfg.Issuer), store, clientIP, now}
 }
 
 // Open returns who uses the browser. A browser without a cookie gets one with a
@@ -134,13 +131,6 @@ func (ss *Sessions) SignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	ss.Forget(w)
 	return nil
-}
-
-// SignOutEverywhere ends all that a person let in, and signs every browser of
-// theirs out.
-func (ss *Sessions) SignOutEverywhere(ctx context.Context, subject string) error {
-	_, err := ss.persons.End(ctx, subject)
-	return err
 }
 
 // Forget takes its cookie from a browser whose session has ended.
