@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,8 +105,38 @@ func (r *Rules) matchClaims(extra map[string]json.RawMessage) bool {
 }
 
 // hasValue reports whether a claim is one of the values, or a list with one of
-// them. A number or boolean is as it is written in JSON.
+// them. A number or boolean is as it is written in JSON. This is asked at every
+// call; of what people mostly have, texts, nothing is decoded.
 func hasValue(raw json.RawMessage, wanted []string) bool {
+	return hasText(raw, wanted) || hasDecoded(raw, wanted)
+}
+
+// hasText reports whether a text without escapes, or a list of such texts, has one
+// of the values. Of everything else it does not say.
+func hasText(raw json.RawMessage, wanted []string) bool {
+	if bytes.IndexByte(raw, '\\') >= 0 || bytes.IndexByte(raw, '{') >= 0 || bytes.LastIndexByte(raw, '[') > 0 {
+		return false
+	}
+	for {
+		start := bytes.IndexByte(raw, '"')
+		if start < 0 {
+			return false
+		}
+		raw = raw[start+1:]
+		end := bytes.IndexByte(raw, '"')
+		if end < 0 {
+			return false
+		}
+		for _, want := range wanted {
+			if want == string(raw[:end]) {
+				return true
+			}
+		}
+		raw = raw[end+1:]
+	}
+}
+
+func hasDecoded(raw json.RawMessage, wanted []string) bool {
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) != nil {
 		list = []json.RawMessage{raw}
@@ -150,21 +181,26 @@ func (r *Rules) String() string {
 // name and a domain, all of them in ASCII: whatever else is possible, mail servers
 // and programs do not agree on it.
 func foldEmail(email string) (string, bool) {
+	email = strings.ToLower(email)
 	name, domain, found := strings.Cut(email, "@")
-	if !found || name == "" || !oauth.VisibleASCII(email) || strings.ContainsAny(email, `"(),:;<>[\]`) {
-		return "", false
-	}
-	domain, ok := plainDomain(domain)
-	return strings.ToLower(name) + "@" + domain, ok
+	return email, found && name != "" && oauth.VisibleASCII(email) && !strings.ContainsAny(email, `"(),:;<>[\]`) && isPlainDomain(domain)
 }
 
 // plainDomain returns a domain in lower case, if it is one in ASCII.
 func plainDomain(domain string) (string, bool) {
-	labels := strings.Split(strings.ToLower(domain), ".")
-	for _, label := range labels {
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
-			return "", false
+	domain = strings.ToLower(domain)
+	return domain, isPlainDomain(domain)
+}
+
+// isPlainDomain reports whether a text is a domain of several labels, in ASCII and
+// lower case.
+func isPlainDomain(domain string) bool {
+	labels := 0
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
 		}
+		labels++
 	}
-	return strings.Join(labels, "."), len(labels) > 1
+	return labels > 1
 }

@@ -63,6 +63,26 @@ func TestRulesThatAreNone_J08(t *testing.T) {
 	}
 }
 
+// Rules are asked at every call, and cost it no memory.
+func TestRulesAllocateNothing(t *testing.T) {
+	claims := &storage.Claims{
+		Email: "jane@corp.com", Groups: []string{"a", "b", "staff"},
+		Extra: map[string]json.RawMessage{"department": json.RawMessage(`"sales"`), "roles": json.RawMessage(`["reader","admin"]`)},
+	}
+	for _, text := range []string{"group:staff", "domain:corp.com", "email:jane@corp.com", "claim:department=sales", "claim:roles=admin", "group:x domain:y.com claim:roles=admin"} {
+		r, err := ParseRules(strings.Fields(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Match(claims) {
+			t.Errorf("%s does not match", text)
+		}
+		if n := testing.AllocsPerRun(100, func() { r.Match(claims) }); n > 0 {
+			t.Errorf("%s: %v allocations", text, n)
+		}
+	}
+}
+
 // Which rules there are decides what is the same as before.
 func TestRulesAsText(t *testing.T) {
 	read := func(text string) *Rules {
