@@ -66,6 +66,13 @@ func (b *browser) leaves(page *httptest.ResponseRecorder, form, code string) (ba
 	b.t.Helper()
 	w := b.press(page, form, nil)
 	mustAnswer(b.t, w, http.StatusSeeOther)
+	return b.answerOf(w, code)
+}
+
+// answerOf returns the answer with which a browser comes back that was sent
+// elsewhere.
+func (b *browser) answerOf(w *httptest.ResponseRecorder, code string) (back string) {
+	b.t.Helper()
 	query, ok := strings.CutPrefix(w.Header().Get("Location"), elsewhereAt)
 	sent, err := url.ParseQuery(query)
 	if !ok || err != nil {
@@ -217,7 +224,8 @@ func TestLoginElsewhereFails(t *testing.T) {
 		err    error
 		status int
 	}{
-		"denied": {"", nil, 303}, "does not answer": {"carol", errors.New("down"), 503},
+		"denied": {"", nil, 303}, "the store fails": {"carol", errors.New("down"), 503},
+		"does not answer": {"carol", &identity.Unavailable{Cause: errors.New("down")}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &elsewhere{kind: "company"}
