@@ -13,6 +13,8 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore"
 )
 
 // onPostgres is a Caddyfile of the harness with another store.
@@ -106,4 +108,72 @@ func TestPostgresComesLater(t *testing.T) {
 			t.Fatal("the site does not come")
 		}
 	}
+}
+
+// Keys that are made at run time are those of all processes on a database. What
+// another takes back is gone here within seconds. While the database is away, they
+// are trusted for a while, and those of the configuration go on.
+func TestVirtualKeyOnPostgres_D09(t *testing.T) {
+	server := startPostgres(t)
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
+	addr := freeAddr(t)
+	lines := people("bob") + "server a /mcp " + oauthtest.Serve(t, nil).URL
+	g.load(strings.Replace(g.onPostgres(lines, server.DSN()), "admin off", "admin "+addr, 1))
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	made := adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"alice"}`, 201)
+	g.callWith("/mcp", made.Key, 200)
+	answer := g.signInWith(made.Key)
+
+	options, err := pgstore.Parse(pgstore.Options{DSN: server.DSN()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pgstore.Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	disable := func(disabled bool) {
+		t.Helper()
+		all, _, err := other.VirtualKeys(t.Context(), g.url)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		all[0].Disabled = disabled
+		all[0].Withdrawn++
+		if _, v, err := other.PutVirtualKey(t.Context(), all[0]); err != nil || v != storage.OK {
+			t.Fatal(v, err)
+		}
+	}
+	disable(true)
+	eventually(t, func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
+	g.callWith("/mcp", made.Key, 401)
+	g.callWith("/mcp", accessToken(t, answer), 401)
+	disable(false)
+	eventually(t, func() bool {
+		return g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+made.Key).StatusCode == 200
+	})
+	g.refresh(answer, 400)
+
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.callWith("/mcp", made.Key, 200)
+	time.Sleep(16 * time.Second)
+	g.callWith("/mcp", made.Key, 503)
+	g.callWith("/mcp", keyOf("bob"), 200)
+	if got := admin(t, addr, "GET", "/mcp_oauth/keys", 503); strings.Contains(got, "bob") {
+		t.Errorf("got %s", got)
+	}
+	if err := server.Run(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		return g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+made.Key).StatusCode == 200
+	})
 }
