@@ -42,9 +42,8 @@ type Deps struct {
 // Gate decides about the calls of one MCP server.
 type Gate struct {
 	deps    Deps
-	id      uint64 // unique in the process, never 0
 	server  *config.Server
-	callers atomic.Pointer[keyCallers]
+	found   atomic.Pointer[verdicts]
 	origins oauth.Origins
 	log     *zap.Logger
 	// plain and slashed are the challenges for the server's path without and
@@ -52,14 +51,11 @@ type Gate struct {
 	plain, slashed challenge
 }
 
-var gates atomic.Uint64
-
 // New returns the gate of one of the configured servers.
 func New(s *config.Server, deps Deps) *Gate {
 	issuer := deps.Config.Issuer
 	return &Gate{
 		deps:    deps,
-		id:      gates.Add(1),
 		server:  s,
 		origins: deps.Config.Origins(),
 		log:     deps.Logger.With(zap.String("server", s.ID)),
@@ -72,8 +68,9 @@ func New(s *config.Server, deps Deps) *Gate {
 var (
 	errInvalidToken      = errors.New("authz: the token is not good for this server")
 	errInsufficientScope = errors.New("authz: the token lacks a scope")
-	errKeysUnknown       = errors.New("authz: the virtual keys in the store could not be read lately")
 )
+
+var errKeysUnknown = oauth.Unavailable(errors.New("the virtual keys in the store could not be read lately"))
 
 // Check returns who makes the call, or answers the request itself and returns
 // nil: 401, 400 and 403 with the challenge of RFC 6750 section 3, 403 for a
@@ -117,9 +114,10 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 
 // admit returns the caller behind a virtual key or access token.
 func (g *Gate) admit(ctx context.Context, h storage.Hash, token string) (*tokens.Caller, error) {
-	c := g.keyCaller(h)
+	found := g.current()
+	c := g.keyCaller(found, h)
 	if c == nil {
-		return g.judge(ctx, h, token)
+		return g.judge(ctx, found, h, token)
 	}
 	if err := g.checkKey(c); err != nil {
 		return nil, err
@@ -131,7 +129,7 @@ func (g *Gate) admit(ctx context.Context, h storage.Hash, token string) (*tokens
 // judge returns the caller behind an access token, which is empty if its hash
 // passed before. With errInsufficientScope there is a caller too: one who has
 // proved who they are, and may ask for more.
-func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens.Caller, error) {
+func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token string) (*tokens.Caller, error) {
 	now := g.deps.Now()
 	e, generation := g.deps.Cache.Fresh(h, now)
 	var err error
@@ -150,7 +148,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 	if !now.Before(e.ExpiresAt) {
 		return nil, errInvalidToken
 	}
-	if e.Admitted.Load() == g.id { // spares the call a walk through cold memory
+	if e.Admitted.Load() == found.id { // spares the call a walk through cold memory
 		return &e.Caller, nil
 	}
 	t := &e.Token
@@ -169,7 +167,7 @@ func (g *Gate) judge(ctx context.Context, h storage.Hash, token string) (*tokens
 			return &e.Caller, errInsufficientScope
 		}
 	}
-	e.Admitted.Store(g.id)
+	e.Admitted.Store(found.id)
 	return &e.Caller, nil
 }
 

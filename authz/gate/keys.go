@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -11,11 +12,25 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// keyCallers are the callers behind the virtual keys of a set at a server, each
-// made when its key is first used there.
-type keyCallers struct {
+// verdicts are what a gate found while the site had a set of virtual keys: keys
+// decide who may pass, also with a token.
+type verdicts struct {
+	id      uint64 // unique in the process, never 0
 	of      *identity.KeySet
-	callers sync.Map // *identity.Key to *keyCaller
+	callers sync.Map // *identity.Key to *keyCaller, of the keys that were used
+}
+
+var lastVerdicts atomic.Uint64
+
+// current returns what was found under the keys that there are now.
+func (g *Gate) current() *verdicts {
+	set := g.deps.Config.Keys.Set()
+	found := g.found.Load()
+	if found == nil || found.of != set {
+		found = &verdicts{id: lastVerdicts.Add(1), of: set}
+		g.found.Store(found)
+	}
+	return found
 }
 
 type keyCaller struct {
@@ -32,22 +47,15 @@ func newKeyCaller(k *identity.Key, s *config.Server) *keyCaller {
 	}, k}
 }
 
-// keyCaller returns the caller behind a virtual key that was not withdrawn, or
-// nil. Keys change so seldom that what follows from them is kept.
-func (g *Gate) keyCaller(h storage.Hash) *keyCaller {
-	set := g.deps.Config.Keys.Set()
-	k := set.ByHash(h)
+// keyCaller returns the caller behind a virtual key that was not withdrawn, or nil.
+func (g *Gate) keyCaller(found *verdicts, h storage.Hash) *keyCaller {
+	k := found.of.ByHash(h)
 	if k == nil || !k.Allows(g.server.ID) {
 		return nil
 	}
-	kept := g.callers.Load()
-	if kept == nil || kept.of != set {
-		kept = &keyCallers{of: set}
-		g.callers.Store(kept)
-	}
-	c, ok := kept.callers.Load(k)
+	c, ok := found.callers.Load(k)
 	if !ok {
-		c, _ = kept.callers.LoadOrStore(k, newKeyCaller(k, g.server))
+		c, _ = found.callers.LoadOrStore(k, newKeyCaller(k, g.server))
 	}
 	return c.(*keyCaller)
 }

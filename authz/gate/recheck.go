@@ -16,13 +16,14 @@ import (
 // stream that is open. From then on the grant decides, unless the token was
 // revoked shortly before.
 func (g *Gate) Recheck(c *tokens.Caller) bool {
-	if key := g.keyCaller(c.TokenHash); key != nil {
+	found := g.current()
+	if key := g.keyCaller(found, c.TokenHash); key != nil {
 		return key.Holder == c.Holder && g.checkKey(key) == nil // the key may have another's name by now
 	}
 	if !g.deps.Now().Before(c.ExpiresAt) {
 		return !g.deps.Cache.WasRevoked(c.TokenHash) && g.grantPasses(c)
 	}
-	_, err := g.judge(context.Background(), c.TokenHash, "")
+	_, err := g.judge(context.Background(), found, c.TokenHash, "")
 	return err == nil
 }
 

@@ -163,3 +163,33 @@ func TestGuessesAtStoredKeys_C17(t *testing.T) {
 	}
 	ts.wantGuessLines(1, ratelimit.BearerToken, address)
 }
+
+// A token is judged anew once keys change, though it was just believed: what its
+// person signed in with may be gone.
+func TestTokenOfAWithdrawnKey(t *testing.T) {
+	f := newGateFixture(t, gateConfig())
+	g := f.gate("mcp")
+	key := storedKey("alice", "sk-alice")
+	f.as.cfg.Keys.Replace([]identity.Key{key})
+	token := f.issue(func(a *storage.AccessToken) { a.Identity = key.Identity() })
+	passes := func(want bool) {
+		t.Helper()
+		if c, w := call(g, "POST", mcpURL, authHeader, "Bearer "+token); (c != nil) != want {
+			t.Errorf("passes: %t, want %t: %s", c != nil, want, w.Body)
+		}
+	}
+	passes(true)
+	passes(true)
+	reads := f.store.reads
+	f.as.cfg.Keys.Replace(nil)
+	passes(false)
+	f.as.cfg.Keys.Replace([]identity.Key{key})
+	passes(true)
+	withdrawn := key
+	withdrawn.Withdrawn++
+	f.as.cfg.Keys.Replace([]identity.Key{withdrawn})
+	passes(false)
+	if f.store.reads != reads {
+		t.Errorf("%d reads of the store", f.store.reads-reads)
+	}
+}

@@ -37,9 +37,10 @@ type lastRevoked struct {
 // A call of somebody who has not called for a while finds none of it in the
 // processor's cache: what every call needs comes first.
 type Entry struct {
-	// Admitted is the id of the gate that last found everything about the token
-	// good, but for its expiry. Neither the record nor a gate ever changes. It is
-	// no pointer, which would keep the gates of earlier configurations.
+	// Admitted is the id of the gate, and of the virtual keys at that time, that last
+	// found everything about the token good, but for its expiry. Nothing else that
+	// matters changes. It is no pointer, which would keep the gates of earlier
+	// configurations.
 	Admitted  atomic.Uint64
 	ExpiresAt time.Time
 	Token     storage.AccessToken

@@ -30,9 +30,18 @@ type Connection struct {
 // It returns the answer as it came.
 func (g *Gateway) Admin(t testing.TB, method, path string, status int, into any) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.admin+"/mcp_oauth/connections"+path, nil)
+	return g.AdminJSON(t, method, "connections"+path, "", status, into)
+}
+
+// AdminJSON is Admin below /mcp_oauth, with a body.
+func (g *Gateway) AdminJSON(t testing.TB, method, path, body string, status int, into any) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.admin+"/mcp_oauth/"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
