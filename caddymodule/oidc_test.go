@@ -180,6 +180,49 @@ func TestWarningOfPublicProvider(t *testing.T) {
 	}
 }
 
+// What a provider said about itself outlives a configuration: one that does not
+// answer just then keeps nobody out.
+func TestProviderDownAtReload(t *testing.T) {
+	t.Setenv("OIDC_SECRET", "a-secret-of-the-provider")
+	idp := oauthtest.NewIdentityProvider(t)
+	up := oauthtest.Serve(t, nil)
+	lines := oidcLines(idp, "") + "server a /mcp " + up.URL
+	g := newGateway(t, lines)
+	g.identity, g.browser = "elsewhere", g.browserTo(idp)
+	accessToken(t, g.signIn("client", g.url+"/mcp"))
+	idp.Page(oauthtest.OpenIDConfigurationPath, oauthtest.HangUp)
+	g.load(g.caddyfile(lines))
+	g.browser = g.browserTo(idp)
+	accessToken(t, g.signIn("client", g.url+"/mcp"))
+	if n := len(idp.Requests(oauthtest.OpenIDConfigurationPath)); n != 1 {
+		t.Errorf("the metadata was fetched %d times, want once", n)
+	}
+}
+
+// J10: whoever signs out at the provider is out here at once, in all applications.
+func TestBackChannelLogout_J10(t *testing.T) {
+	t.Setenv("OIDC_SECRET", "a-secret-of-the-provider")
+	idp := oauthtest.NewIdentityProvider(t)
+	up := oauthtest.Serve(t, nil)
+	g := newGateway(t, oidcLines(idp, "allow group:staff")+"server a /mcp "+up.URL)
+	g.identity, g.browser = "elsewhere", g.browserTo(idp)
+	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
+	logOut := func(token string, want int) {
+		t.Helper()
+		status(t, g.call("POST", "/oauth/login/backchannel/oidc-idp", url.Values{"logout_token": {token}}.Encode(),
+			"Content-Type", "application/x-www-form-urlencoded", "Authorization", ""), want)
+	}
+	logOut(idp.LogoutToken("jane", oauthtest.Object{"nonce": "x"}), http.StatusBadRequest)
+	logOut(idp.LogoutToken("jane", oauthtest.Object{"events": oauthtest.Object{"x": 1}}), http.StatusBadRequest)
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
+	logOut(idp.LogoutToken("jane", nil), http.StatusOK)
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusUnauthorized)
+	if page := g.browser.Open(t, g.url+"/oauth/account"); strings.Contains(page.Text(), "jane") {
+		t.Errorf("still signed in: %s", page.Text())
+	}
+}
+
 // A16: what a provider puts into the URL of the callback is in no log, with the
 // filter of the example.
 func TestLoginCallbackIsNotLogged_A16(t *testing.T) {

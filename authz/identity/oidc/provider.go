@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -118,7 +119,7 @@ func (p *Provider) Watch(ctx context.Context) {
 func (p *Provider) found(ctx context.Context) (*connected, *source, error) {
 	at := p.at.Load()
 	if at == nil {
-		return nil, nil, &identity.Unavailable{Cause: context.Canceled}
+		return nil, nil, &identity.Unavailable{Cause: errors.New("this site is not open yet")}
 	}
 	s, err := at.source.Get(ctx)
 	if err != nil {
