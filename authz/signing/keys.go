@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -46,7 +47,8 @@ type Keys struct {
 	text     string  // in which the store has it
 	readAt   time.Time
 	failedAt time.Time
-	failure  error // of the last attempt to read
+	failure  error         // of the last attempt to read
+	reads    atomic.Uint64 // attempts
 }
 
 // NewKeys returns the keys of a site. What the store has is sealed by the ring.
@@ -77,10 +79,11 @@ func (k *Keys) Sign(ctx context.Context, typ string, claims []byte, expires time
 
 // signer returns the key for what is good until it expires.
 func (k *Keys) signer(ctx context.Context, expires time.Time) (jose.JSONWebKey, error) {
+	seen := k.reads.Load()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for range attempts {
-		if err := k.refresh(ctx); err != nil {
+		if err := k.refresh(ctx, seen); err != nil {
 			return jose.JSONWebKey{}, err
 		}
 		now := k.now()
@@ -106,9 +109,10 @@ var errContended = errors.New("signing: others change the signing keys all the t
 
 // Published returns the key set that others verify with.
 func (k *Keys) Published(ctx context.Context) ([]byte, error) {
+	seen := k.reads.Load()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(ctx); err != nil {
+	if err := k.refresh(ctx, seen); err != nil {
 		return nil, err
 	}
 	return k.known.published(k.now())
@@ -116,9 +120,10 @@ func (k *Keys) Published(ctx context.Context) ([]byte, error) {
 
 // Overviews returns the keys that are published, oldest first.
 func (k *Keys) Overviews(ctx context.Context) ([]Overview, error) {
+	seen := k.reads.Load()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(ctx); err != nil {
+	if err := k.refresh(ctx, seen); err != nil {
 		return nil, err
 	}
 	return k.known.overviews(k.now()), nil
@@ -152,8 +157,10 @@ func (k *Keys) Renew(ctx context.Context) error {
 }
 
 // refresh reads the keys unless that was done lately, and makes what is due.
-// While the store fails, those that are known are good for a while.
-func (k *Keys) refresh(ctx context.Context) error {
+// While the store fails, those that are known are good for a while. seen is how many
+// reads there were when the caller began to wait: if the one that it waited for
+// failed, it does not try again.
+func (k *Keys) refresh(ctx context.Context, seen uint64) error {
 	now := k.now()
 	age := now.Sub(k.readAt)
 	if k.known != nil && age >= 0 && age < freshFor {
@@ -163,17 +170,23 @@ func (k *Keys) refresh(ctx context.Context) error {
 	if since := now.Sub(k.failedAt); usable && k.failure != nil && since >= 0 && since < retryAfter {
 		return nil
 	}
+	if !usable && k.failure != nil && k.reads.Load() != seen {
+		return k.failure
+	}
 	err := k.read(ctx)
-	if k.failure = err; err == nil {
+	if err == nil || ctx.Err() != nil { // the second says nothing about the store
+		k.failure = nil
+	} else {
+		k.failure, k.failedAt = err, now
+	}
+	k.reads.Add(1)
+	if err == nil {
 		return nil
 	}
-	k.failedAt = now
 	if !usable || errors.Is(err, ErrSealed) {
 		return err
 	}
-	if ctx.Err() == nil { // else it is the sender who hung up
-		k.log.Warn("the signing keys cannot be read; those that are known are used for a while", zap.Error(err))
-	}
+	k.log.Warn("the signing keys cannot be read; those that are known are used for a while", zap.Error(err))
 	return nil
 }
 
@@ -189,7 +202,7 @@ func (k *Keys) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if next == set && (!first || k.isSealedAnew()) {
+		if next == set && (!first || k.hasCurrentSeal()) {
 			k.known, k.readAt = set, k.now()
 			return nil
 		}
@@ -233,9 +246,9 @@ func (k *Keys) stored(ctx context.Context) (*keySet, error) {
 	return set, nil
 }
 
-// isSealedAnew reports whether what the store has is sealed with the key that
+// hasCurrentSeal reports whether what the store has is sealed with the key that
 // seals now, or there is nothing.
-func (k *Keys) isSealedAnew() bool {
+func (k *Keys) hasCurrentSeal() bool {
 	sealed, err := base64.RawURLEncoding.DecodeString(k.text)
 	return err == nil && (k.text == "" || k.ring.Current(sealed))
 }
