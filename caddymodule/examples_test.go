@@ -21,9 +21,13 @@ func TestExamples(t *testing.T) {
 	}
 	t.Setenv("DSN", "postgres://caddy:random-text-for-DSN@db.example.com/mcp_oauth?sslmode=verify-full")
 	t.Setenv("MCP_OAUTH_KEY", base64.StdEncoding.EncodeToString(testKey("a")))
-	files, err := filepath.Glob("../examples/*.caddyfile")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("got %v, error %v; want examples", files, err)
+	var files []string
+	for _, pattern := range []string{"../examples/*.caddyfile", "../examples/*/*.caddyfile"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("got %v, error %v; want examples", found, err)
+		}
+		files = append(files, found...)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {

@@ -72,7 +72,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	s.addConnectionRoutes(h.cfg)
 	s.connectProviders(h, state, keys, guarded)
 	shared := &gateway.Site{
-		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL,
+		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
 		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
 		AccessLog: h.logged, Log: h.log,

@@ -8,6 +8,9 @@ import (
 // DefaultScope is what calls of a server need whose operator says nothing.
 const DefaultScope = "mcp:use"
 
+// DefaultScopeWords is what people read of it.
+const DefaultScopeWords = "Use all its tools, and read what it offers"
+
 // OfflineAccess is what some clients add to ask for a refresh token. It
 // is tolerated, never granted: the registered grant types decide.
 const OfflineAccess = "offline_access"

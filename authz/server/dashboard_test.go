@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -21,6 +22,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 const (
@@ -516,6 +518,51 @@ func TestDashboardVouchesAgain(t *testing.T) {
 				status, code = http.StatusOK, ""
 			}
 			ds.want(ds.refresh("app", tokens.Refresh), status, code)
+		})
+	}
+}
+
+// accountsOf are the servers that everybody has connected.
+type accountsOf []string
+
+func (a accountsOf) Connected(context.Context, string) ([]string, error) { return a, nil }
+
+func (accountsOf) Adopt(context.Context, string, string) ([]storage.ConnectionReplacement, error) {
+	return nil, nil
+}
+
+func (accountsOf) Adopted([]storage.ConnectionReplacement) {}
+
+// Nothing is approved that is of no use without an account that the person lacks;
+// the description of the request says where they connect it.
+func TestAccountsAtDashboard(t *testing.T) {
+	for name, tt := range map[string]struct {
+		optional  bool
+		connected accountsOf
+		error     string
+		account   string
+	}{
+		"required":            {false, nil, "interaction_required", `"account":{"required":true,"connected":false,"connect_url":"https://mcp.example.com/oauth/account?focus=notion"}`},
+		"required, connected": {false, accountsOf{"notion"}, "", `"account":{"required":true,"connected":true,`},
+		"optional":            {true, nil, "", `"account":{"required":false,"connected":false,`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ds := newDashboardSite(t, config.ConsentThere)
+			ds.replace(func(d *Deps) { d.Connections = tt.connected })
+			notion := ds.as.cfg.Server("notion")
+			notion.Auth = &config.Auth{Mode: config.PerUserOAuth, Optional: tt.optional}
+			t.Cleanup(func() { notion.Auth = nil })
+			if w := ds.asks(request().Encode(), ds.token(nil)); !strings.Contains(w.Body.String(), tt.account) {
+				t.Errorf("described as %s", w.Body)
+			}
+			w := ds.says(dashboardAuthorizePath, ds.token(nil), members())
+			if tt.error == "" {
+				if w.Code != http.StatusOK {
+					t.Errorf("%d %s", w.Code, w.Body)
+				}
+				return
+			}
+			ds.refuses(w, http.StatusForbidden, tt.error, zapcore.InfoLevel)
 		})
 	}
 }

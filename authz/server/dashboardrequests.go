@@ -92,6 +92,9 @@ func (d *dashboardRequests) approve(r *http.Request, f *flows.Flow, servers []*c
 		return flows.Answer{}, oauth.NewError("invalid_target",
 			"The application names no server, and there are several: ask the person, and send approved_resources.")
 	}
+	if err := d.checkAccounts(r.Context(), f, chosen); err != nil {
+		return flows.Answer{}, err
+	}
 	// The dashboard may go away now: what is kept of a person goes with the grant.
 	ctx := context.WithoutCancel(r.Context())
 	person, err := d.persons.SignedIn(ctx, identity.Person{Identity: *f.Identity})
@@ -104,6 +107,24 @@ func (d *dashboardRequests) approve(r *http.Request, f *flows.Flow, servers []*c
 		return answer, oauth.NewError("invalid_request", "The person is no longer known here.")
 	}
 	return answer, err
+}
+
+// checkAccounts refuses, as our own page does, what is of no use without an account
+// that the person has not connected.
+func (d *dashboardRequests) checkAccounts(ctx context.Context, f *flows.Flow, chosen []string) error {
+	connected, err := d.flows.Connected(ctx, *f.Identity)
+	if err != nil {
+		return err
+	}
+	for _, s := range d.cfg.Servers {
+		if slices.Contains(chosen, s.Resource) && s.Auth != nil && s.Auth.Mode.PerUser() && !s.Auth.Optional && !slices.Contains(connected, s.ID) {
+			return &oauth.Error{
+				Status: http.StatusForbidden, Code: "interaction_required",
+				Description: "The person has to connect an account first: send them to its connect_url, which the description of the request has.",
+			}
+		}
+	}
+	return nil
 }
 
 // Descriptions of a request, for a page on which a person decides about it. Nobody
@@ -217,9 +238,14 @@ func describeRedirect(uri string) redirectDescription {
 func (d *dashboardRequests) describeServer(s *config.Server, scope []string, connected bool) serverDescription {
 	v := serverDescription{ID: s.ID, Title: cmp.Or(s.Title, s.ID), Resource: s.Resource, Scopes: []scopeDescription{}}
 	for _, name := range scope {
-		if s.HasScope(name) && name != oauth.ConnectScope(s.ID) {
-			v.Scopes = append(v.Scopes, scopeDescription{name, d.cfg.DescribeScope(name)})
+		if !s.HasScope(name) || name == oauth.ConnectScope(s.ID) {
+			continue
 		}
+		words := d.cfg.DescribeScope(name)
+		if words == "" && name == oauth.DefaultScope {
+			words = oauth.DefaultScopeWords
+		}
+		v.Scopes = append(v.Scopes, scopeDescription{name, words})
 	}
 	if s.Auth != nil && s.Auth.Mode.PerUser() {
 		v.Account = &accountDescription{

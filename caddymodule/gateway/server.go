@@ -24,7 +24,10 @@ type Site struct {
 	// Accounts is nil unless people or an operator connect accounts.
 	Accounts *accounts.Broker
 	// ConnectURL returns where a person connects their account at a server.
-	ConnectURL   func(person storage.Identity, server string, scopes ...string) string
+	ConnectURL func(person storage.Identity, server string, scopes ...string) string
+	// ConsentElsewhere tells that people approve on a page that connects nothing.
+	ConsentElsewhere bool
+
 	Sessions     *mcp.Sessions
 	States       *mcp.States
 	Limiter      *ratelimit.Limiter

@@ -158,9 +158,10 @@ func (s *signal) askToConnect(scopes []string) {
 		s.requireElicitation(link, message, scopes)
 		return
 	}
-	// A virtual key has no authorization page behind it. Nor does that page
-	// know which scopes are missing, and whoever declined must not be sent there.
-	if caller.ClientID == "" || len(scopes) > 0 || declined {
+	// A virtual key has no authorization page behind it, and that of a dashboard
+	// connects nothing. Nor does that page know which scopes are missing, and whoever
+	// declined must not be sent there.
+	if caller.ClientID == "" || s.site.ConsentElsewhere || len(scopes) > 0 || declined {
 		s.noteAsked(link, mcp.InWords)
 		s.reply(http.StatusForbidden, words)
 		return

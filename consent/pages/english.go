@@ -3,6 +3,7 @@ package pages
 import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -43,7 +44,7 @@ var English = Text{
 	ChooseServers:   "Choose what it gets access to",
 	NoServers:       "With this identity you cannot give access to what the application asks for.",
 	NoServersHint:   "Change your identity, or deny the request.",
-	ScopeUse:        "Use all its tools, and read what it offers",
+	ScopeUse:        oauth.DefaultScopeWords,
 	Stays:           "Access ends after %s.",
 	StaysRenewed:    "Access ends after %s without use, and after %s in any case.",
 	Approve:         "Allow and finish",
