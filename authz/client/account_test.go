@@ -53,6 +53,7 @@ func TestAccountNames(t *testing.T) {
 		"another issuer":          {response: carries(claims("iss", "https://evil.example", "email", "x")), err: "of another issuer"},
 		"another client":          {response: carries(claims("aud", "other", "email", "x")), err: "for another client"},
 		"another party":           {response: carries(claims("aud", []string{us, "other"}, "azp", "other", "email", "x")), err: "for another client"},
+		"one, another party":      {response: carries(claims("azp", "other", "email", "x")), err: "for another client"},
 		"several, without party":  {response: carries(claims("aud", []string{us, "other"}, "email", "x")), err: "for another client"},
 		"expired":                 {response: carries(claims("exp", tc.clock.Now().Unix(), "email", "x")), err: "expired"},
 		"no exp":                  {response: carries(claims("exp", nil, "email", "x")), err: "expired"},

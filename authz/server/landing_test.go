@@ -35,6 +35,7 @@ func TestLanding(t *testing.T) {
 		{"reads the head first", "HEAD", navigates(firefox), true},
 		{"signed in at a proxy", "GET", navigates(firefox, "Authorization", "Basic YTpi"), true},
 		{"inside another page", "GET", []string{"Accept", chrome, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, false},
+		{"no navigation", "GET", []string{"Accept", chrome, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "document"}, false},
 		{"a form of another site", "POST", navigates(chrome, "Content-Type", "application/x-www-form-urlencoded"), false},
 		{"a browser without fetch metadata", "GET", []string{"Accept", firefox}, false},
 		{"a page's script", "GET", []string{"Accept", "text/html", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}, false},
