@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -208,6 +210,50 @@ func (g *instance) files() string {
 	return all.String()
 }
 
+// E18: streams end with the key that opened them, and with the one that their
+// person signed in with. Those of others go on.
+func TestVirtualKeyEndsStreams_E18(t *testing.T) {
+	up, next := eventStream(t)
+	lines := atKeys(up.URL)
+	g := newGateway(t, lines)
+	addr := g.withAdmin(lines)
+	aliceKey := adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"alice"}`, 201).Key
+	bobKey := adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"bob"}`, 201).Key
+	open := func(token string) io.Reader {
+		t.Helper()
+		stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
+		if got, err := event(stream); got != "open" {
+			t.Fatalf("got %v, error %v; want %v", got, err, "open")
+		}
+		return stream
+	}
+	byKey, byToken, ofBob := open(aliceKey), open(accessToken(t, g.signInWith(aliceKey))), open(bobKey)
+	adminKey(t, addr, "POST", "/mcp_oauth/keys/alice/rotate", `{"overlap":"1h"}`, 200)
+	stateOf(t, g).recheck(context.Background())
+	adminKey(t, addr, "PATCH", "/mcp_oauth/keys/alice", `{"disabled":true}`, 200)
+	stateOf(t, g).recheck(context.Background())
+	for name, stream := range map[string]io.Reader{"key": byKey, "token": byToken} {
+		if got, err := event(stream); !errors.Is(err, io.EOF) {
+			t.Errorf("the stream by %s goes on: %q, %v", name, got, err)
+		}
+	}
+	done := make(chan struct{})
+	go func() { // the upstream may not have noticed yet that the others ended
+		defer close(next)
+		for {
+			select {
+			case next <- "more":
+			case <-done:
+				return
+			}
+		}
+	}()
+	defer close(done)
+	if got, err := event(ofBob); got != "more" {
+		t.Errorf("the stream of somebody else: %q, %v", got, err)
+	}
+}
+
 // A key ends when it expires, by the clock alone, and what was approved with it
 // does too. A longer life revives nothing.
 func TestVirtualKeyExpires_D09(t *testing.T) {
@@ -317,6 +363,29 @@ func TestVirtualKeyMistakes(t *testing.T) {
 	}
 	if after := admin(t, addr, "GET", "/mcp_oauth/keys", 200); after != before {
 		t.Errorf("got %s, want %s", after, before)
+	}
+}
+
+// What a key can be called can be called on in a URL.
+func TestVirtualKeyNames(t *testing.T) {
+	lines := atKeys(oauthtest.Serve(t, nil).URL)
+	g := newGateway(t, lines)
+	addr := g.withAdmin(lines)
+	for _, name := range []string{"Jane Döe +1 %?#&=", "100%", "a.b", "..a", "日本", `"quoted"`, "a\\b", "%2e%2e", strings.Repeat("x", 255)} {
+		body, err := json.Marshal(map[string]string{"name": name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := adminKey(t, addr, "POST", "/mcp_oauth/keys", string(body), 201)
+		path := "/mcp_oauth/keys/" + url.PathEscape(name)
+		if got := adminKey(t, addr, "GET", path, "", 200); got.Name != name {
+			t.Errorf("got %q, want %q", got.Name, name)
+		}
+		rotated := adminKey(t, addr, "POST", path+"/rotate", `{"overlap":"0s"}`, 200)
+		g.callWith("/mcp", rotated.Key, 200)
+		g.callWith("/mcp", made.Key, 401)
+		adminKey(t, addr, "DELETE", path, "", 200)
+		g.callWith("/mcp", rotated.Key, 401)
 	}
 }
 

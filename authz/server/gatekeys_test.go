@@ -36,6 +36,9 @@ func TestStoredKeyAtTheGate(t *testing.T) {
 		return c
 	}
 	check(http.StatusUnauthorized)
+	if c, _ := call(g, "POST", mcpURL, authHeader, "Bearer "+tokens.NewVirtualKey()); c != nil || f.store.reads != 0 {
+		t.Errorf("a guess got %+v, for %d reads of the store", c, f.store.reads)
+	}
 	key := storedKey("alice", secret)
 	key.ExpiresAt = f.clock.Now().Add(time.Minute)
 	keys.Replace([]identity.Key{key})
