@@ -189,3 +189,30 @@ func TestAdminSigningKeys(t *testing.T) {
 		t.Errorf("published %s", left)
 	}
 }
+
+// What an identity provider says of a person is in both: of what it says, the token
+// has what is configured, and the statement what servers decide by.
+func TestSignedClaimsOfAProvider(t *testing.T) {
+	t.Setenv("OIDC_SECRET", "a-secret-of-the-provider")
+	idp := oauthtest.NewIdentityProvider(t)
+	up := oauthtest.Serve(t, nil)
+	g := newGateway(t, oidcLines(idp, "email verified\nallow group:staff")+"access_token_format jwt\naccess_token_claims email groups\n"+
+		"server a /mcp "+up.URL+" {\nidentity_jwt X-Identity\n}")
+	g.identity, g.browser = "elsewhere", g.browserTo(idp)
+	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+	_, access := g.verifiedJWT(token)
+	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
+	_, told := g.verifiedJWT(up.Last(t).Header.Get("X-Identity"))
+	for name, want := range map[string][2]any{ // in the token, in the statement
+		"sub":       {"oidc:idp:jane", "oidc:idp:jane"},
+		"email":     {"jane@example.com", "jane@example.com"},
+		"groups":    {[]any{"staff"}, []any{"staff"}},
+		"name":      {nil, "Jane Doe"},
+		"client_id": {g.client, g.client},
+		"act":       {nil, map[string]any{"sub": g.client}},
+	} {
+		if got := [2]any{access[name], told[name]}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}

@@ -88,11 +88,23 @@ func (h *Handler) warnOfNoEffect() {
 	if h.Signing != nil && !h.cfg.Signs() {
 		warn("signing", "nothing is signed: there is neither access_token_format jwt nor identity_jwt")
 	}
+	for _, claim := range h.AccessTokenClaims {
+		if !h.keepsClaim(claim) {
+			warn("access_token_claims "+claim, "no identity keeps such a claim; add it to the claims of identity oidc or dashboard")
+		}
+	}
 	for _, s := range h.Servers {
 		if s.Auth != nil && s.Auth.Optional && s.Auth.Mode == config.OAuth {
 			warn("auth oauth optional", "an operator connects the account, so no person can be asked; server "+s.ID)
 		}
 	}
+}
+
+// keepsClaim reports whether some identity may have a claim.
+func (h *Handler) keepsClaim(name string) bool {
+	return slices.Contains([]string{"email", "groups", "name"}, name) || slices.ContainsFunc(h.Identities, func(id config.Identity) bool {
+		return id.OIDC != nil && slices.Contains(id.OIDC.Claims, name) || id.Dashboard != nil && slices.Contains(id.Dashboard.Claims, name)
+	})
 }
 
 // warnOfNames tells what anybody gets who gives another person's name.

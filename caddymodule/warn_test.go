@@ -58,6 +58,7 @@ func TestWarnings(t *testing.T) {
 		"refresh beyond grant":           {alice + "server a /mcp " + upstream + "\nrefresh_token_lifetime 100d", []string{noEffect}, `"option":"refresh_token_lifetime"`},
 		"access beyond grant":            {alice + "server a /mcp " + upstream + "\naccess_token_lifetime 2d\nabsolute_grant_lifetime 1d", []string{noEffect}, `"option":"access_token_lifetime"`},
 		"optional for nobody":            {alice + "server a /mcp " + upstream + " {\nauth oauth {\noptional\n}\n}", []string{noEffect}, `"option":"auth oauth optional"`},
+		"a claim that nobody has":        {alice + "server a /mcp " + upstream + "\naccess_token_format jwt\naccess_token_claims email role", []string{noEffect}, `"option":"access_token_claims role"`},
 		"keys for nothing":               {alice + "server a /mcp " + upstream + "\nsigning {\nrotate 30d\n}", []string{noEffect}, `"option":"signing"`},
 		"no registration":                {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\nrate_limit 0\nmax_unused 0\n}", nil, ""},
 	} {
