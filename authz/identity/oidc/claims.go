@@ -80,7 +80,6 @@ func (c claims) groups(path string) []string {
 	raw := c.find(path)
 	var list []string
 	if json.Unmarshal(raw, &list) != nil {
-		list = nil // which has what was read
 		var object map[string]map[string]json.RawMessage
 		if json.Unmarshal(raw, &object) != nil {
 			return nil

@@ -215,6 +215,11 @@ func TestUserinfo_J12(t *testing.T) {
 			}
 		})
 	}
+	// How somebody signed in, the ID token alone can say.
+	strong := newRP(t, func(o *Options) { o.Userinfo, o.Allow = &yes, rules(t, "claim:acr=mfa") })
+	strong.idp.Page(oauthtest.UserinfoPath, oauthtest.Document(object{"sub": "jane", "acr": "mfa"}))
+	_, err := strong.login()
+	strong.refusedAs(err, notAllowed, "")
 	// An address that one says, and of which the other says that it is verified, is not.
 	s := newRP(t, func(o *Options) { o.Userinfo, o.Email = &yes, VerifiedEmail })
 	s.idp.Page(oauthtest.UserinfoPath, oauthtest.Document(object{"sub": "jane", "email": "admin@example.com"}))
