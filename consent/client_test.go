@@ -60,7 +60,7 @@ func TestClientAsShown_G04_H13_H14_H19(t *testing.T) {
 		},
 		"without a name": {
 			named(""), "https://app.example/cb",
-			[]string{"nothing (it gave no name)", "Not verified"}, nil,
+			[]string{"An application that gave no name wants to use", "Not verified"}, nil,
 		},
 		"a program by address H13": {
 			document("https://claude.ai/c.json", "Claude"), "http://127.0.0.1:33418/cb",
@@ -152,15 +152,19 @@ func TestRedirectURIShown_D3_H19(t *testing.T) {
 	}
 }
 
-// The host where the code goes is read before the name anybody can choose, and
-// that name appears nowhere but in its own place.
-func TestNameComesLastAndOnce_G04(t *testing.T) {
+// The name anybody can choose stands in the heading, in quotes, and nowhere else,
+// not in the browser's tab either. The first that follows is the host where the
+// code goes, and that nobody verified the name.
+func TestNameIsOnceAndMarked_G04(t *testing.T) {
 	for kind, page := range bothPages(t, named("Zaphod"), "https://evil.example/cb") {
-		if n := strings.Count(page, "Zaphod"); n != 1 {
-			t.Errorf("%s page: the name appears %d times", kind, n)
+		if n := strings.Count(page, "Zaphod"); n != 1 || !strings.Contains(page, "<h1>“\u2068Zaphod\u2069” wants to use ") {
+			t.Errorf("%s page: the name appears %d times, or not in the heading", kind, n)
 		}
-		if strings.Index(page, "evil.example") > strings.Index(page, "Zaphod") {
-			t.Errorf("%s page: the name comes first", kind)
+		_, after, _ := strings.Cut(page, "</h1>")
+		host, mark := strings.Index(after, "evil.example"), strings.Index(after, "Not verified")
+		first := strings.Index(after, "<dd")
+		if host < 0 || strings.Count(after[:host], "<dd") != 1 || mark < host || strings.Index(after, "<form") < mark || first > host {
+			t.Errorf("%s page: host at %d, mark at %d of:\n%s", kind, host, mark, after)
 		}
 	}
 }

@@ -103,12 +103,13 @@ func newConsent(d Deps, b broker) *Consent {
 	people := &known.People{Site: cfg, Sessions: as.Sessions, Flows: as.Flows, Persons: as.Persons, Limits: as.Attempts}
 	identityPage := &identityPage{web: web, flows: as.Flows, known: people, connections: connections, signIn: signIn, logins: logins, describer: describer}
 	signInPage := &signInPage{web: web, sessions: as.Sessions, links: as.Links, connections: connections, signIn: signIn, logins: logins, describer: describer}
+	services := &servicesPage{web: web, flows: as.Flows, known: people, connections: connections, describer: describer}
 	targets := &targets{cfg: cfg, text: text, policy: as.Policy, links: as.Links, connections: connections}
 	return &Consent{
 		requests:    &requests{web: web, flows: as.Flows, sessions: as.Sessions, persons: as.Persons, cfg: cfg},
 		connections: connections,
 		identity:    identityPage,
-		services:    &servicesPage{web: web, flows: as.Flows, known: people, connections: connections, describer: describer},
+		services:    services,
 		signIn:      signInPage,
 		login:       &loginCallback{logins: logins, signIn: signIn, flows: as.Flows, identity: identityPage, signInPage: signInPage},
 		account: &accountPage{
@@ -117,7 +118,7 @@ func newConsent(d Deps, b broker) *Consent {
 			flash: flash.CookieOf(cfg.Issuer, "account"),
 		},
 		link:        &linkPage{web: web, grants: as.Grants, askedBy: d.LinkAskedBy, targets: targets, connections: connections, connector: connector, signIn: signInPage, describer: describer},
-		flowConnect: &flowConnect{web: web, flows: as.Flows, known: people, connections: connections, describer: describer},
+		flowConnect: &flowConnect{web: web, flows: as.Flows, known: people, connections: connections, services: services, describer: describer},
 		targets:     targets,
 		connector:   connector,
 		callback:    &callback{web: web, sessions: as.Sessions, broker: b, connector: connector, cookies: cookies, cfg: cfg},

@@ -78,6 +78,28 @@ func (d *describer) namedClient(name string, registered bool, redirectURI string
 	return v
 }
 
+// subject names the client of a flow at the beginning of a sentence.
+func (d *describer) subject(f *flows.Flow) string {
+	return cmp.Or(quote(cleanName(f.Client.Metadata.ClientName)), d.text.AnApplication)
+}
+
+// what names the servers that a client asks for.
+func (d *describer) what(f *flows.Flow, servers []*config.Server) string {
+	if len(f.Resources) > 0 {
+		servers = slices.DeleteFunc(slices.Clone(d.cfg.Servers), func(s *config.Server) bool { return !slices.Contains(f.Resources, s.Resource) })
+	}
+	switch {
+	case len(servers) == 0 || len(f.Resources) == 0 && len(servers) > 1:
+		return fmt.Sprintf(d.text.ServicesOf, d.site)
+	case len(servers) > maxNamed:
+		return fmt.Sprintf(d.text.CountOf, len(servers), d.site)
+	}
+	return d.text.List(titlesOf(servers))
+}
+
+// maxNamed is how many servers a heading names.
+const maxNamed = 3
+
 // grantView is a client that a person let in.
 type grantView struct {
 	ID      string
@@ -112,22 +134,6 @@ type scopeView struct {
 	Name        string
 	Description string
 	ShowName    bool
-}
-
-// scopes lists the scopes of the request that this server knows. A client has
-// no say in how they are described.
-func (d *describer) scopes(f *flows.Flow, s *config.Server) []scopeView {
-	var views []scopeView
-	for _, scope := range f.Scope {
-		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.OptionalScopes, scope) {
-			continue
-		}
-		if scope == oauth.ConnectScope(s.ID) {
-			continue // the connection itself is shown
-		}
-		views = append(views, d.scope(scope))
-	}
-	return views
 }
 
 // scope describes one scope.

@@ -19,6 +19,14 @@ import (
 // recognise one, too few to tell a story.
 const maxName = 60
 
+// short returns a name as it fits into a heading or on a button.
+func short(name string) string {
+	if characters := []rune(name); len(characters) > maxName {
+		return string(characters[:maxName]) + "…"
+	}
+	return name
+}
+
 // maxMarks is how many accents and signs a letter may carry; more of them paint
 // over the lines above and below.
 const maxMarks = 3
@@ -121,6 +129,14 @@ func date(t time.Time) string {
 }
 
 func titleOf(s *config.Server) string { return cmp.Or(s.Title, s.ID) }
+
+func titlesOf(servers []*config.Server) []string {
+	titles := make([]string, len(servers))
+	for i, s := range servers {
+		titles[i] = titleOf(s)
+	}
+	return titles
+}
 
 // addressOf returns a redirect URI for people: its host as hostOf shows it, and
 // without a user name, which could pass for a host.

@@ -21,6 +21,7 @@ type flowConnect struct {
 	flows       *flows.Flows
 	known       *known.People
 	connections *connections
+	services    *servicesPage
 }
 
 // accept takes a button or form with which the person connects a server. That is
@@ -50,7 +51,8 @@ func (p *flowConnect) keyPage(show keyPage) flowHandler {
 		hidden.FormsPath = flowPastePath
 		client := p.client(f)
 		return show(w, r, c, keyForm{
-			fields: hidden, IdentityDigest: identity.FormValue(*f.Identity), Client: &client, Chosen: r.URL.Query().Get("chosen"),
+			fields: hidden, IdentityDigest: identity.FormValue(*f.Identity), Client: &client,
+			Picked: picked{r.URL.Query().Get("chosen"), r.URL.Query().Get("without")},
 		})
 	}
 }
@@ -87,13 +89,13 @@ func (p *flowConnect) target(r *http.Request, f *flows.Flow, values url.Values) 
 		return connectRequest{}, notHere(p.text)
 	}
 	s := offered[i]
-	chosen := values.Get("chosen")
-	if resources := values["resource"]; len(resources) > 0 {
-		chosen = chosenIDs(offered, resources)
+	on := picked{values.Get("chosen"), values.Get("without")}
+	if r.Method == http.MethodPost && !values.Has("without") { // on the services page, not on the page for keys
+		on = p.services.pickedOn(f, values)
 	}
 	return connectRequest{
 		server: s, who: f.ID, owner: storage.FlowOwner(f.ID), keepUntil: f.ExpiresAt, authentication: f.Authentication(),
-		returnTo: pageURL(servicesPath, f, "", "server", s.ID, "chosen", chosen),
-		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", chosen),
+		returnTo: pageURL(servicesPath, f, "", "server", s.ID, "chosen", on.Chosen, "without", on.Without),
+		keyPage:  pageURL(flowKeyPath, f, "", "server", s.ID, "chosen", on.Chosen, "without", on.Without),
 	}, nil
 }

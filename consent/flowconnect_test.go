@@ -24,7 +24,7 @@ func connecting(t *testing.T) *site {
 
 // pressConnect presses the button of a server on the services page.
 func (s *site) pressConnect(server string, more ...string) *httptest.ResponseRecorder {
-	return s.post(flowConnectPath, append([]string{"server", server, "identity", identity.FormValue(alice())}, more...)...)
+	return s.post(flowConnectPath, append([]string{"server", server, "scope", "pages:write", "identity", identity.FormValue(alice())}, more...)...)
 }
 
 func TestServicesPageShowsConnections_D3_D4(t *testing.T) {

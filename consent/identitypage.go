@@ -55,6 +55,11 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	}
 	hidden := fieldsOf(f)
 	hidden.Focus = p.connections.serverID(query.Get("focus"))
+	frame := p.pages.Frame(fmt.Sprintf(t.Wants, p.subject(f), p.what(f, p.flows.Servers(f))))
+	asked, n := promptsOf(r, p.cfg.SignIn, true), p.notice(r)
+	frame.Tab = fmt.Sprintf(t.IdentityTitle, p.site) // nothing that a client chose
+	frame.HasProblem = n.Text != ""
+	asked.place(&n, query.Get("error"))
 	return p.pages.Render(w, http.StatusOK, "identity", struct {
 		pages.Frame
 		fields
@@ -64,12 +69,12 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Notice   notice
 		SignedIn *signedInView
 	}{
-		Frame:    p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
+		Frame:    frame,
 		fields:   hidden,
-		prompts:  promptsOf(r, p.cfg.SignIn, true),
+		prompts:  asked,
 		Client:   p.client(f),
 		Lead:     t.IdentityLead,
-		Notice:   p.notice(r),
+		Notice:   n,
 		SignedIn: p.signedIn(f, who),
 	})
 }
@@ -107,8 +112,8 @@ func (p *identityPage) signedIn(f *flows.Flow, who *sessions.Known) *signedInVie
 	t := p.pages.Text()
 	name, _ := p.person(who.Identity)
 	return &signedInView{
-		Text:   fmt.Sprintf(t.SignedInAs, name, date(who.Until)),
-		Button: fmt.Sprintf(t.ContinueAs, name),
+		Text:   fmt.Sprintf(t.SignedInAs, short(name), date(who.Until)),
+		Button: fmt.Sprintf(t.ContinueAs, short(name)),
 		URL:    pageURL(servicesPath, f, ""),
 	}
 }

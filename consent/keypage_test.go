@@ -15,7 +15,7 @@ import (
 const keyPageURL = "/oauth/consent/key?chosen=github&flow_id=sealed&server=github"
 
 func (s *site) paste(more ...string) *url.URL {
-	w := s.post(flowPastePath, append([]string{"server", "github", "chosen", "github", "identity", identity.FormValue(alice()),
+	w := s.post(flowPastePath, append([]string{"server", "github", "chosen", "github", "without", "", "identity", identity.FormValue(alice()),
 		"key-0", "ghp_canary", "key-1", "team"}, more...)...)
 	u, _ := url.Parse(w.Header().Get("Location"))
 	return u

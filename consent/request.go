@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -106,7 +107,7 @@ func isFramed(r *http.Request) bool {
 }
 
 // parseForm fills r.PostForm, which holds what the body says and nothing of
-// the query. Only the choice of servers may have several values.
+// the query. Only choices of servers and scopes may have several values.
 func (c *web) parseForm(w http.ResponseWriter, r *http.Request) error {
 	t := c.pages.Text()
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -121,16 +122,16 @@ func (c *web) parseForm(w http.ResponseWriter, r *http.Request) error {
 		}
 		return refuse(http.StatusBadRequest, t.BadRequest).because(err)
 	}
-	if repeats(r.PostForm, "resource") {
+	if repeats(r.PostForm, "resource", "scope") {
 		return refuse(http.StatusBadRequest, t.BadRequest)
 	}
 	return nil
 }
 
-// repeats reports whether a parameter other than the one named occurs twice.
+// repeats reports whether a parameter other than those named occurs twice.
 func repeats(values url.Values, except ...string) bool {
 	for name, all := range values {
-		if len(all) > 1 && (len(except) == 0 || name != except[0]) {
+		if len(all) > 1 && !slices.Contains(except, name) {
 			return true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/scopes"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -31,13 +32,43 @@ type serverView struct {
 	Title      string
 	Address    string
 	Resource   string
-	Scopes     []scopeView
+	Needed     []scopeView
+	Optional   []scopeChoice
 	Chosen     bool
+	Done       string          // what the person just did there, if anything
 	Connection *connectionView // nil if there is nothing to connect
+	Wrong      *notice         // why it cannot go on as it is
+}
+
+// scopeChoice is a scope that the person can leave out.
+type scopeChoice struct {
+	scopeView
+	Ticked bool
+	Focus  bool
+	At     string // the servers it means something to, if several
+}
+
+// servicesView is what the page shows.
+type servicesView struct {
+	pages.Frame
+	fields
+	Client                             clientView
+	Notice                             notice
+	Identity, Proof, IdentityDigest    string
+	Stays, Browser, Approve            string
+	ChangeURL, AccountURL, ConnectURL  string
+	Servers                            []serverView
+	Shared                             []scopeChoice
+	Refused                            string  // which servers the person may not use, in words
+	WrongChoice, WrongScope            *notice // stand where they are about
+	Choose, Scopes, Declared, Connects bool
 }
 
 // show asks what the client may do, and lets the person connect what it needs
 // for that.
+//
+// Nothing on it that grants anything has the focus when it loads: whoever holds
+// down the Enter key on another page must not press it.
 func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
 	who, err := p.known.In(r, f)
 	if err != nil {
@@ -46,8 +77,8 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	if f.Identity == nil && who != nil {
 		f.Identity = &who.Identity // for this page; see known.Adopt
 	}
+	query := r.URL.Query()
 	if f.Identity == nil || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
-		query := r.URL.Query()
 		p.pages.Redirect(w, pageURL(server.ConsentPath, f, query.Get("error"), "choose", "1", "focus", p.connections.serverID(query.Get("focus"))))
 		return nil
 	}
@@ -55,25 +86,13 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	if err != nil {
 		return err
 	}
-	t := p.pages.Text()
-	servers := p.servers(r, f, statuses)
+	offered := p.flows.Servers(f)
+	servers := p.servers(r, f, offered, statuses)
 	name, proof := p.person(*f.Identity)
-	return p.pages.Render(w, http.StatusOK, "services", struct {
-		pages.Frame
-		fields
-		Client                                 clientView
-		Lead                                   string
-		Notice                                 notice
-		Identity, Proof, IdentityDigest, Stays string
-		Browser, Approve                       string
-		ChangeURL, AccountURL, ConnectURL      string
-		Servers                                []serverView
-		Choose, Declared, Connects             bool
-	}{
-		Frame:          p.pages.Frame(t.ServicesTitle),
+	v := servicesView{
+		Frame:          p.pages.Frame(p.wants(f, offered, *f.Identity)),
 		fields:         fieldsOf(f),
 		Client:         p.client(f),
-		Lead:           fmt.Sprintf(t.ServicesLead, p.site),
 		Notice:         p.notice(r),
 		Identity:       name,
 		Proof:          proof,
@@ -85,10 +104,60 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		AccountURL:     accountPath,
 		ConnectURL:     flowConnectPath,
 		Servers:        servers,
+		Shared:         p.sharedScopes(r, f, offered),
+		Refused:        p.refused(f, offered),
 		Choose:         len(servers) > 1,
 		Declared:       !p.cfg.SignIn.NameVerified(*f.Identity),
 		Connects:       slices.ContainsFunc(servers, func(s serverView) bool { return s.Connection != nil }),
-	})
+	}
+	v.Scopes = len(v.Shared) > 0 || slices.ContainsFunc(servers, func(s serverView) bool { return len(s.Optional) > 0 })
+	v.Tab = fmt.Sprintf(p.pages.Text().ServicesTab, p.site) // nothing that a client chose
+	v.HasProblem = v.Notice.Text != ""
+	v.placeNotice(query.Get("error"), p.connections.serverID(query.Get("server")))
+	return p.pages.Render(w, http.StatusOK, "services", v)
+}
+
+// placeNotice moves the notice to what it is about, if that is on the page.
+func (v *servicesView) placeNotice(code, server string) {
+	if v.Notice.Text == "" {
+		return
+	}
+	n := v.Notice
+	switch {
+	case code == pages.CodeNoServer && v.Choose:
+		v.WrongChoice = &n
+	case code == pages.CodeNoScope && v.Scopes:
+		v.WrongScope = &n
+		v.firstChoice().Focus = true
+	default:
+		i := slices.IndexFunc(v.Servers, func(s serverView) bool { return s.Connection != nil && s.Connection.Server == server })
+		if i < 0 {
+			return
+		}
+		v.Servers[i].Wrong = &n
+	}
+	v.Notice = notice{}
+}
+
+// firstChoice returns the first scope that can be left out.
+func (v *servicesView) firstChoice() *scopeChoice {
+	for _, s := range v.Servers {
+		if len(s.Optional) > 0 {
+			return &s.Optional[0]
+		}
+	}
+	return &v.Shared[0]
+}
+
+// wants tells who wants what, in whose name.
+func (p *servicesPage) wants(f *flows.Flow, offered []*config.Server, id storage.Identity) string {
+	t := p.pages.Text()
+	what := p.what(f, offered)
+	if m := p.cfg.SignIn.Of(id.Kind); m != nil && m.SingleUse {
+		return fmt.Sprintf(t.WantsAsNobody, p.subject(f), what)
+	}
+	name, _ := p.person(id)
+	return fmt.Sprintf(t.WantsAs, p.subject(f), what, short(name))
 }
 
 // browser tells how long the browser stays signed in.
@@ -111,7 +180,7 @@ func (p *servicesPage) approveButton(name string, who *sessions.Known) string {
 	if who == nil {
 		return t.Approve
 	}
-	return fmt.Sprintf(t.ContinueAs, name)
+	return fmt.Sprintf(t.ContinueAs, short(name))
 }
 
 // changeURL leads to where the person can be somebody else, if they can.
@@ -122,118 +191,77 @@ func (p *servicesPage) changeURL(r *http.Request, f *flows.Flow) string {
 	return pageURL(server.ConsentPath, f, "", "choose", "1", "focus", p.connections.serverID(r.URL.Query().Get("focus")))
 }
 
+// refused tells which of the servers that the client asks for the person may not
+// use, unless there are none.
+func (p *servicesPage) refused(f *flows.Flow, offered []*config.Server) string {
+	if len(f.Resources) == 0 && len(offered) > 0 {
+		return ""
+	}
+	anybody := *f
+	anybody.Identity = nil
+	others := slices.DeleteFunc(p.flows.Servers(&anybody), func(s *config.Server) bool { return slices.Contains(offered, s) })
+	if len(others) == 0 {
+		return ""
+	}
+	name, _ := p.person(*f.Identity)
+	return fmt.Sprintf(p.pages.Text().MayNotUse, short(name), p.pages.Text().List(titlesOf(others)))
+}
+
 // servers lists what the person can grant. What the client asked for is chosen
-// beforehand, and so is a server that is the only one, and what the person chose
-// before they went to connect something.
-func (p *servicesPage) servers(r *http.Request, f *flows.Flow, statuses map[string]accounts.Status) []serverView {
-	servers := p.flows.Servers(f)
-	chosen := strings.Fields(r.URL.Query().Get("chosen"))
-	requested := p.connections.requestedScopes(r.Context(), servers, statuses)
-	views := make([]serverView, len(servers))
-	for i, s := range servers {
-		views[i] = serverView{
-			Title: titleOf(s), Address: address(s.Resource), Resource: s.Resource,
-			Scopes: p.scopes(f, s),
-			Chosen: len(f.Resources) > 0 || len(servers) == 1 || slices.Contains(chosen, s.ID),
+// beforehand, and so is a server that is the only one, what the person chose before
+// they went to connect something, and what they connected.
+func (p *servicesPage) servers(r *http.Request, f *flows.Flow, offered []*config.Server, statuses map[string]accounts.Status) []serverView {
+	query := r.URL.Query()
+	chosen := strings.Fields(query.Get("chosen"))
+	asked := len(f.Resources) > 0 && len(chosen) == 0 && query.Get("error") != pages.CodeNoServer
+	choice := scopes.Of(f.Scope, offered)
+	requested := p.connections.requestedScopes(r.Context(), offered, statuses)
+	views := make([]serverView, len(offered))
+	for i, s := range offered {
+		v := serverView{Title: titleOf(s), Address: address(s.Resource), Resource: s.Resource}
+		for _, scope := range choice.Needed(s) {
+			v.Needed = append(v.Needed, p.scope(scope))
 		}
+		v.Optional = p.choices(r, choice.Own(s))
 		if p.connections.perUser(s) {
 			connection := p.connections.describe(s, statuses[s.ID], requested[s.ID])
-			connection.Focus = r.URL.Query().Get("focus") == s.ID
-			views[i].Connection = &connection
+			connection.Focus = query.Get("focus") == s.ID
+			v.Connection = &connection
+			if query.Get("server") == s.ID && query.Get("error") == "" && connection.Works {
+				v.Done = fmt.Sprintf(p.pages.Text().ConnectedTitle, v.Title)
+			}
 		}
+		v.Chosen = len(offered) == 1 || v.Done != "" || asked || slices.Contains(chosen, s.ID)
+		views[i] = v
 	}
 	return views
 }
 
-// submit ends the flow as the person decided, and sends the browser back to
-// the client. It grants only to the identity that the page showed.
-func (p *servicesPage) submit(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
-	if err := p.known.Adopt(r, f); err != nil {
-		return flowChanged(p.pages.Text(), f, err)
+// choices lists scopes that the person can leave out. All are ticked until they
+// did.
+func (p *servicesPage) choices(r *http.Request, names []string) []scopeChoice {
+	without := strings.Fields(r.URL.Query().Get("without"))
+	var all []scopeChoice
+	for _, name := range names {
+		all = append(all, scopeChoice{scopeView: p.scope(name), Ticked: !slices.Contains(without, name)})
 	}
-	if f.Identity == nil {
-		p.pages.Redirect(w, pageURL(server.ConsentPath, f, "", "choose", "1"))
-		return nil
-	}
-	if !identity.IsShown(r, *f.Identity) || !p.cfg.SignIn.IsCurrent(r, *f.Identity) {
-		return changed(p.pages.Text(), f)
-	}
-	var err error
-	switch r.PostForm.Get("decision") {
-	case "approve":
-		err = p.approve(w, r, f)
-	case "deny":
-		err = p.deny(w, r, f)
-	default:
-		return refuse(http.StatusBadRequest, p.pages.Text().BadRequest)
-	}
-	return flowChanged(p.pages.Text(), f, err)
+	return all
 }
 
-func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
-	resources := r.PostForm["resource"]
-	if len(resources) == 0 {
-		p.pages.Redirect(w, pageURL(servicesPath, f, pages.CodeNoServer))
-		return nil
-	}
-	statuses, err := p.connections.inFlow(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	if missing := p.missing(f, resources, statuses); missing != "" {
-		p.pages.Redirect(w, pageURL(servicesPath, f, pages.CodeRequired,
-			"server", missing, "chosen", chosenIDs(p.flows.Servers(f), resources)))
-		return nil
-	}
-	url, err := p.flows.ApproveAndSignIn(w, r, f, flows.Approval{Resources: resources, Connected: connected(statuses)})
-	if err != nil {
-		return err
-	}
-	p.pages.Redirect(w, url)
-	return nil
-}
-
-// missing returns a server that the person chose and must connect first, if
-// there is one.
-func (p *servicesPage) missing(f *flows.Flow, resources []string, statuses map[string]accounts.Status) string {
-	for _, s := range p.flows.Servers(f) {
-		if p.connections.perUser(s) && !s.Auth.Optional && slices.Contains(resources, s.Resource) && !works(statuses[s.ID]) {
-			return s.ID
+// sharedScopes lists those that mean something to several servers.
+func (p *servicesPage) sharedScopes(r *http.Request, f *flows.Flow, offered []*config.Server) []scopeChoice {
+	t, choice := p.pages.Text(), scopes.Of(f.Scope, offered)
+	all := p.choices(r, choice.Shared())
+	for i, scope := range all {
+		at, needs := choice.At(scope.Name), []*config.Server(nil)
+		for _, s := range at {
+			if slices.Contains(s.Scopes, scope.Name) {
+				needs = append(needs, s)
+			}
+		}
+		if all[i].At = t.List(titlesOf(at)); len(needs) > 0 {
+			all[i].At += fmt.Sprintf(t.NeededBy, t.List(titlesOf(needs)))
 		}
 	}
-	return ""
-}
-
-func connected(statuses map[string]accounts.Status) []string {
-	var servers []string
-	for server, status := range statuses {
-		if works(status) {
-			servers = append(servers, server)
-		}
-	}
-	return servers
-}
-
-// chosenIDs returns the IDs of the servers that are ticked, to tick them again
-// when the person comes back.
-func chosenIDs(offered []*config.Server, resources []string) string {
-	var ids []string
-	for _, s := range offered {
-		if slices.Contains(resources, s.Resource) {
-			ids = append(ids, s.ID)
-		}
-	}
-	return strings.Join(ids, " ")
-}
-
-func (p *servicesPage) deny(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
-	if err := p.connections.endInFlow(r.Context(), f); err != nil {
-		return err
-	}
-	url, err := p.flows.Deny(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	p.pages.Redirect(w, url)
-	return nil
+	return all
 }

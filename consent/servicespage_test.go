@@ -28,7 +28,7 @@ func TestServicesPage(t *testing.T) {
 			t.Errorf("no %q on the page", want)
 		}
 	}
-	if n := strings.Count(page, "pages:write"); n != 1 {
+	if n := strings.Count(page, "<code>pages:write</code>"); n != 1 {
 		t.Errorf("the scope of one server shows %d times", n)
 	}
 }
@@ -41,7 +41,7 @@ func TestServicesPageNeedsAnIdentity(t *testing.T) {
 }
 
 func TestChoiceOfServers(t *testing.T) {
-	const boxes, hidden = `type="checkbox"`, `type="hidden" name="resource"`
+	const boxes, hidden = `name="resource" value="`, `type="hidden" name="resource"`
 	tests := map[string]struct {
 		servers, requested     int
 		boxes, checked, hidden int
@@ -70,10 +70,10 @@ func TestChoiceOfServers(t *testing.T) {
 			}
 			s.asks(registered("Cursor", "https://app.example/cb"), url.Values{"resource": resources})
 			page := s.identified(who).get(servicesURL).Body.String()
-			if n := strings.Count(page, boxes); n != tt.boxes {
+			if n := strings.Count(page, boxes) - strings.Count(page, hidden); n != tt.boxes {
 				t.Errorf("%d boxes, want %d", n, tt.boxes)
 			}
-			if n := strings.Count(page, " checked>"); n != tt.checked {
+			if n := strings.Count(strings.ReplaceAll(page, `value="pages:write" checked>`, ""), " checked>"); n != tt.checked {
 				t.Errorf("%d checked, want %d", n, tt.checked)
 			}
 			if n := strings.Count(page, hidden); n != tt.hidden {
@@ -101,7 +101,7 @@ func TestScopeWords_I19(t *testing.T) {
 	page := s.identified(alice()).get(servicesURL).Body.String()
 	for text, want := range map[string]bool{
 		"Change &lt;pages&gt; <code>pages:write</code>": true,
-		"<li>plain</li>": true,
+		`>plain</label>`: true,
 		"of:another":     false,
 		"Change <pages>": false,
 	} {
@@ -199,7 +199,7 @@ func TestSubmitWithoutDecisionOrChoice(t *testing.T) {
 	}{
 		"no decision":    {[]string{"resource", "x"}, 400, ""},
 		"other decision": {[]string{"resource", "x", "decision", "yes"}, 400, ""},
-		"no server":      {[]string{"decision", "approve"}, 303, "/oauth/consent/mcps?error=no_server&flow_id=sealed"},
+		"no server":      {[]string{"decision", "approve"}, 303, "/oauth/consent/mcps?error=no_server&flow_id=sealed&without=pages%3Awrite"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t).identified(alice())

@@ -80,13 +80,35 @@ type prompts struct{ Prompts []promptView }
 // promptView is a prompt and the last segment of the path of its form.
 type promptView struct {
 	identity.Prompt
-	Form string
+	Form  string
+	Wrong *notice // why what the person sent with it was refused
+
+	messages map[string]string
 }
 
 func promptsOf(r *http.Request, methods identity.Methods, inFlow bool) prompts {
 	var p prompts
 	for _, m := range methods {
-		p.Prompts = append(p.Prompts, promptView{m.Prompt(r, inFlow), m.Form})
+		p.Prompts = append(p.Prompts, promptView{Prompt: m.Prompt(r, inFlow), Form: m.Form, messages: m.Messages})
 	}
 	return p
+}
+
+// place moves a notice to the prompt that it is about. What may be about several
+// stays where it is.
+func (p prompts) place(n *notice, code string) {
+	about := -1
+	for i := range p.Prompts {
+		switch {
+		case p.Prompts[i].messages[code] == "" || n.Text == "":
+		case about >= 0:
+			return
+		default:
+			about = i
+		}
+	}
+	if about >= 0 {
+		wrong := *n
+		p.Prompts[about].Wrong, *n = &wrong, notice{}
+	}
 }

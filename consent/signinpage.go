@@ -39,6 +39,10 @@ type signInView struct {
 func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Session, v signInView) error {
 	t := p.pages.Text()
 	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })
+	frame := p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site))
+	asked, n := promptsOf(r, methods, false), p.notice(r)
+	frame.HasProblem = n.Text != ""
+	asked.place(&n, r.URL.Query().Get("error"))
 	return p.pages.Render(w, v.Status, "signin", struct {
 		pages.Frame
 		fields
@@ -47,12 +51,12 @@ func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Se
 		Notice     notice
 		Elsewhere  *signedInView
 	}{
-		Frame:   p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site)),
+		Frame:   frame,
 		fields:  fields{Ticket: v.Ticket, Focus: p.connections.serverID(r.URL.Query().Get("focus")), CSRFToken: s.CSRFToken, FormsPath: accountFormsPath},
-		prompts: promptsOf(r, methods, false),
+		prompts: asked,
 		Lead:    v.Lead,
 		Done:    v.Done,
-		Notice:  p.notice(r), Elsewhere: v.Elsewhere,
+		Notice:  n, Elsewhere: v.Elsewhere,
 	})
 }
 

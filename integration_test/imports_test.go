@@ -61,6 +61,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/server",
 		"consent/flash",
 		"consent/known",
+		"consent/scopes",
 		"consent/pages",
 		"consent/landing",
 		"consent",

@@ -22,13 +22,19 @@ import (
 // its last grant has ended.
 const usedLifetime = 90 * 24 * time.Hour
 
-// ErrChoice: what the person chose is not on offer.
-var ErrChoice = oauth.NewError("invalid_request", "Choose at least one of the services on offer, and no other.")
+// Errors of what the person chose.
+var (
+	ErrChoice  = oauth.NewError("invalid_request", "Choose at least one of the services on offer, and nothing else.")
+	ErrNoScope = oauth.NewError("invalid_request", "Choose at least one of the permissions on offer.")
+)
 
 // Approval is what a person agreed to.
 type Approval struct {
 	// Resources are the servers, all of which Servers must offer.
 	Resources []string
+	// Scope is what the person ticked of OptionalScope. What calls of the servers
+	// need is granted besides.
+	Scope []string
 	// Connected are the IDs of the servers that the person has connected.
 	Connected []string
 }
@@ -70,13 +76,17 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 			chosen = append(chosen, s)
 		}
 	}
-	if len(chosen) == 0 || !subset(a.Resources, grants.ResourcesOf(offered)) {
+	if len(chosen) == 0 || !subset(a.Resources, grants.ResourcesOf(offered)) || !subset(a.Scope, fs.OptionalScope(f)) {
 		return Answer{}, ErrChoice
 	}
 	now := fs.deps.Now()
 	code := oauth.NewSecret(tokens.CodePrefix)
 	grant := fs.newGrant(f, chosen, now)
-	grant.Scope = grants.ConnectedScope(grant.Scope, chosen, a.Connected)
+	scope := grants.ChosenScope(f.Scope, a.Scope, chosen)
+	if len(scope) == 0 && len(grants.LimitScope(f.Scope, chosen)) > 0 {
+		return Answer{}, ErrNoScope
+	}
+	grant.Scope = grants.ConnectedScope(scope, chosen, a.Connected)
 	err := fs.submit(ctx, f, storage.Submission{
 		Grant: grant,
 		Code: &storage.Code{
@@ -101,7 +111,7 @@ func (fs *Flows) newGrant(f *Flow, servers []*config.Server, now time.Time) *sto
 	}
 	return &storage.Grant{
 		ID: uuid.NewString(), Issuer: fs.deps.Config.Issuer, ClientID: f.Client.ID, Identity: *f.Identity,
-		Scope: grants.LimitScope(f.Scope, servers), Resources: grants.ResourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
+		Resources: grants.ResourcesOf(servers), ResourcesRequested: len(f.Resources) > 0,
 		RedirectURI: f.RedirectURI, ClientName: f.Client.Metadata.ClientName,
 		CreatedAt: now, ExpiresAt: now.Add(f.codeLifetime), AbsoluteExpiresAt: now.Add(limit), LastUsedAt: now,
 	}

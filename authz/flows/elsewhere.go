@@ -36,7 +36,8 @@ func (fs *Flows) Elsewhere(req *AuthorizationRequest, id storage.Identity) *Flow
 
 // ApproveElsewhere ends a flow of Elsewhere with a grant. Of the servers that the
 // client named, or the person chose, those count as connected that the person has
-// connected before.
+// connected before. What the person left out of the scope, the other page has left
+// out of the request.
 func (fs *Flows) ApproveElsewhere(ctx context.Context, f *Flow, resources []string) (Answer, error) {
 	connected, err := fs.Connected(ctx, *f.Identity)
 	if err != nil {
@@ -45,7 +46,7 @@ func (fs *Flows) ApproveElsewhere(ctx context.Context, f *Flow, resources []stri
 	if err := fs.Identify(ctx, f, *f.Identity); err != nil {
 		return Answer{}, err
 	}
-	return fs.approve(ctx, f, Approval{Resources: resources, Connected: connected}, nil)
+	return fs.approve(ctx, f, Approval{Resources: resources, Scope: fs.OptionalScope(f), Connected: connected}, nil)
 }
 
 // DenyElsewhere returns what tells the client that the person refused.

@@ -205,6 +205,11 @@ func (fs *Flows) Servers(f *Flow) []*config.Server {
 	return offered
 }
 
+// OptionalScope returns what the person can leave out of the requested scope.
+func (fs *Flows) OptionalScope(f *Flow) []string {
+	return grants.OptionalScope(f.Scope, fs.Servers(f))
+}
+
 // Identify records who the person is, who just said or proved it.
 func (fs *Flows) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
 	return fs.identify(ctx, f, id, storage.Hash{})

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -46,6 +47,31 @@ func LimitScope(scope []string, servers []*config.Server) []string {
 	}
 	return limited
 }
+
+// OptionalScope returns the part of a requested scope that a person can leave
+// out: what some of the servers know and do not need for every call. What
+// connecting gives is none of it, see ConnectedScope.
+func OptionalScope(requested []string, servers []*config.Server) []string {
+	var optional []string
+	for _, token := range requested {
+		if !isConnectScope(token) && slices.ContainsFunc(servers, func(s *config.Server) bool { return slices.Contains(s.OptionalScopes, token) }) {
+			optional = append(optional, token)
+		}
+	}
+	return optional
+}
+
+// ChosenScope returns what of a requested scope is granted at the servers that a
+// person chose: what their calls need, and of the rest what the person ticked. The
+// connections decide about what connecting gives.
+func ChosenScope(requested, ticked []string, chosen []*config.Server) []string {
+	return slices.DeleteFunc(LimitScope(requested, chosen), func(token string) bool {
+		return !isConnectScope(token) && !slices.Contains(ticked, token) &&
+			!slices.ContainsFunc(chosen, func(s *config.Server) bool { return slices.Contains(s.Scopes, token) })
+	})
+}
+
+func isConnectScope(token string) bool { return strings.HasPrefix(token, oauth.ConnectScope("")) }
 
 // ConnectedScope returns scope with the ConnectScope of exactly the servers
 // that the person has connected. It leaves no scope empty.

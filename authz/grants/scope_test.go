@@ -79,3 +79,42 @@ func TestScopeNeverWidens_D06(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is asked for, ticked and chosen: what is granted was asked for, is known
+// where it is granted, and was ticked or is needed there; what was asked for and
+// is needed is always granted; and no refresh gets more.
+func TestChosenScopeIsWhatWasTicked_I19_D06(t *testing.T) {
+	servers := []*config.Server{
+		{ID: "notion", Scopes: []string{"mcp:use"}, OptionalScopes: []string{"write", "export", "connect:notion"}},
+		{ID: "main", Scopes: []string{"mcp:use", "export"}, OptionalScopes: []string{"admin"}},
+		{ID: "open", OptionalScopes: []string{"write"}},
+	}
+	tokens := []string{"mcp:use", "write", "export", "admin", "connect:notion", "root"}
+	some := rapid.SliceOfDistinct(rapid.SampledFrom(tokens), rapid.ID[string])
+	rapid.Check(t, func(t *rapid.T) {
+		offered := rapid.SliceOfNDistinct(rapid.SampledFrom(servers), 1, 3, func(s *config.Server) string { return s.ID }).Draw(t, "offered")
+		chosen := slices.DeleteFunc(slices.Clone(offered), func(*config.Server) bool { return rapid.Bool().Draw(t, "left out") })
+		requested, ticked := some.Draw(t, "requested"), some.Draw(t, "ticked")
+		optional := OptionalScope(requested, offered)
+		granted := ChosenScope(requested, ticked, chosen)
+		for _, token := range tokens {
+			known := slices.ContainsFunc(chosen, func(s *config.Server) bool { return s.HasScope(token) })
+			needed := slices.ContainsFunc(chosen, func(s *config.Server) bool { return slices.Contains(s.Scopes, token) })
+			asked, connects := slices.Contains(requested, token), strings.HasPrefix(token, "connect:")
+			want := asked && known && (needed || connects || slices.Contains(ticked, token))
+			if got := slices.Contains(granted, token); got != want {
+				t.Fatalf("%s of %q, ticked %q, at %v: granted %t, want %t", token, requested, ticked, chosen, got, want)
+			}
+			if got := slices.Contains(optional, token); got && (!asked || connects) {
+				t.Fatalf("%s can be left out of %q", token, requested)
+			}
+			if want && !needed && !connects && !slices.Contains(optional, token) {
+				t.Fatalf("%s was ticked, and was not on offer", token)
+			}
+		}
+		wider, err := NarrowScope(strings.Join(some.Draw(t, "refresh"), " "), granted, chosen)
+		if err == nil && slices.ContainsFunc(wider, func(s string) bool { return !slices.Contains(granted, s) }) {
+			t.Fatalf("%q widens %q", wider, granted)
+		}
+	})
+}

@@ -377,7 +377,7 @@ func (ts *testServer) approved(v url.Values, who storage.Identity, resources ...
 	if len(resources) == 0 {
 		resources = grants.ResourcesOf(ts.as.Flows.Servers(f))
 	}
-	target, err := ts.as.Flows.Approve(context.Background(), f, flows.Approval{Resources: resources})
+	target, err := ts.as.Flows.Approve(context.Background(), f, flows.Approval{Resources: resources, Scope: ts.as.Flows.OptionalScope(f)})
 	if err != nil {
 		ts.t.Fatalf("Approve: %v", err)
 	}

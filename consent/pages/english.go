@@ -15,7 +15,8 @@ var English = Text{
 	Registered:      "Registered by the operator",
 	UnnamedClient:   "nothing (it gave no name)",
 	Application:     "Application",
-	CallsItself:     "Calls itself",
+	ItsName:         "Its name",
+	ChosenName:      "It chose the name itself.",
 	PublishedBy:     "Published by",
 	ReturnsTo:       "Sends you back to",
 	ThisComputer:    "a program on this computer (%s)",
@@ -24,13 +25,20 @@ var English = Text{
 	WarnAppLinks:    "Continue only if you just started this from an application on this device. Any app can claim to open %s: links.",
 	WarnForeignHost: "The application is published by %s but sends you to another site, %s.",
 
+	Wants:          "%s wants to use %s",
 	IdentityTitle:  "Sign in to %s",
-	IdentityLead:   "An application asks for access to MCP servers. First say who you are; nothing is shared yet.",
+	IdentityLead:   "First say who you are. Nothing is shared yet.",
 	IdentityIgnore: "You did not start this? Close this page. Nothing has been granted.",
 	Or:             "or",
 
-	ServicesTitle:   "Allow this application to connect?",
-	ServicesLead:    "It asks for access to MCP servers at %s, in your name.",
+	WantsAs:         "%s wants to use %s as %s",
+	WantsAsNobody:   "%s wants to use %s, without an account of yours",
+	AnApplication:   "An application that gave no name",
+	ServicesTab:     "Allow access at %s?",
+	ServicesOf:      "services of %s",
+	CountOf:         "%d services of %s",
+	And:             " and ",
+	MayNotUse:       "%s may not use %s.",
 	YouAre:          "You are",
 	Nobody:          "Nobody in particular (no account)",
 	NotYou:          "Not you?",
@@ -42,8 +50,11 @@ var English = Text{
 	KnowsAgain:      "If you allow this, only this browser knows you again, for %s.",
 	Servers:         "It gets access to",
 	ChooseServers:   "Choose what it gets access to",
-	NoServers:       "With this identity you cannot give access to what the application asks for.",
-	NoServersHint:   "Change your identity, or deny the request.",
+	Always:          "always needed",
+	LeaveOut:        "What has a box can be left out.",
+	Shared:          "At several of them",
+	NeededBy:        "; %s needs it always",
+	NoServersHint:   "Go on as somebody who may, or deny the request.",
 	ScopeUse:        oauth.DefaultScopeWords,
 	Stays:           "Access ends after %s.",
 	StaysRenewed:    "Access ends after %s without use, and after %s in any case.",
@@ -141,6 +152,7 @@ var English = Text{
 
 	Refused: map[string]string{
 		CodeNoServer: "Choose at least one server, or deny the request.",
+		CodeNoScope:  "Leave at least one permission ticked, or deny the request.",
 		CodeRequired: "This service is required. Connect it first, leave it out if you can choose, or deny the request.",
 
 		string(accounts.UnknownServer):  "This service cannot be connected here.",
@@ -156,6 +168,8 @@ var English = Text{
 		string(client.NotRegistered):    "The service does not know this site yet. Tell whoever runs this site.",
 		string(accounts.WrongKey):       "The service does not accept this key. Check it and paste it again.",
 	},
+
+	Problem: "Error",
 
 	Reference: "Error reference",
 	ErrorTitle: map[int]string{

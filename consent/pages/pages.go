@@ -18,8 +18,8 @@ import (
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	// pair hands two values to a template.
-	"pair": func(a, b any) []any { return []any{a, b} },
+	// pair hands several values to a template.
+	"pair": func(values ...any) []any { return values },
 }).ParseFS(files, "templates/*.html"))
 
 // Pages renders pages in one operator's brand. It implements server.Pages.
@@ -69,7 +69,10 @@ type Frame struct {
 	Brand Brand
 	Style template.CSS
 	Logo  template.URL
-	Title string
+	Title string // the heading
+	Tab   string // the title in the browser's tab, if it is another
+	// HasProblem tells that what the person sent was refused; the page says why.
+	HasProblem bool
 }
 
 // Text returns the words of the pages.

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -18,7 +19,8 @@ type Text struct {
 	Registered      string
 	UnnamedClient   string
 	Application     string
-	CallsItself     string
+	ItsName         string
+	ChosenName      string
 	PublishedBy     string
 	ReturnsTo       string
 	ThisComputer    string // host and port
@@ -28,14 +30,21 @@ type Text struct {
 	WarnForeignHost string // published by, returns to
 
 	// The identity page.
-	IdentityTitle  string // site
+	Wants          string // client, servers
+	IdentityTitle  string // site; outside of flows
 	IdentityLead   string
 	IdentityIgnore string
 	Or             string
 
 	// The services page.
-	ServicesTitle   string
-	ServicesLead    string // site
+	WantsAs         string // client, servers, person
+	WantsAsNobody   string // client, servers
+	AnApplication   string
+	ServicesTab     string // site
+	ServicesOf      string // site
+	CountOf         string // number of servers, site
+	And             string // between the last two of several names
+	MayNotUse       string // person, servers
 	YouAre          string
 	Nobody          string
 	NotYou          string
@@ -46,8 +55,11 @@ type Text struct {
 	SignsIn         string // how long
 	KnowsAgain      string // how long
 	Servers         string
+	Always          string
+	LeaveOut        string
+	Shared          string
+	NeededBy        string // servers; follows other names
 	ChooseServers   string
-	NoServers       string
 	NoServersHint   string
 	ScopeUse        string
 	Stays           string // lifetime of a grant that nothing renews
@@ -150,6 +162,8 @@ type Text struct {
 	// upstream.Problem.
 	Refused map[string]string
 
+	Problem string // in front of the title of a page that says what is wrong
+
 	// The error page.
 	Reference  string // correlation id
 	ErrorTitle map[int]string
@@ -167,8 +181,18 @@ type Text struct {
 // put words on it.
 const (
 	CodeNoServer = "no_server"
+	CodeNoScope  = "no_scope"
 	CodeRequired = "required"
 )
+
+// List puts names into words.
+func (t *Text) List(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + t.And + names[last]
+}
 
 // Duration puts a lifetime into words, in the largest unit that fits.
 func (t *Text) Duration(d time.Duration) string {

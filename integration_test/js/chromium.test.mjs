@@ -79,7 +79,7 @@ async function shows(...texts) {
 test('sign in with a virtual key, after a wrong one, and call a tool', async () => {
   const { provider, link, call } = await startSignIn();
   await page.goto(link);
-  await shows('Sign in to', 'TypeScript client', 'Not verified', 'Continue only if you just started this');
+  await shows('wants to use Recorder', 'TypeScript client', 'Not verified', 'Continue only if you just started this');
   await screenshot('1-identity');
 
   await page.getByLabel('Your key').fill('vk-not-a-key-that-anyone-has');
@@ -90,7 +90,7 @@ test('sign in with a virtual key, after a wrong one, and call a tool', async () 
 
   await page.getByLabel('Your key').fill(VIRTUAL_KEY);
   await press('Continue with key');
-  await shows('Allow this application to connect?', 'TypeScript client', 'Not verified', 'alice', 'virtual key', 'Recorder', new URL(provider.redirectUrl).host);
+  await shows('wants to use Recorder as alice', 'TypeScript client', 'Not verified', 'virtual key', 'Recorder', new URL(provider.redirectUrl).host);
   await screenshot('3-services');
 
   await page.getByRole('link', { name: 'Not you?' }).click();
@@ -119,7 +119,7 @@ test('deny', async () => {
   const { provider, link } = await startSignIn();
   await page.goto(link);
   await press('Continue without signing in');
-  await shows('Nobody in particular');
+  await shows('Nobody in particular', 'without an account of yours');
   await screenshot('6-services-anonymous');
   await press('Deny');
   const answer = await provider.answer;
