@@ -15,10 +15,12 @@ const env = { ...process.env };
 if (shape === 'there') env.DASHBOARD_SECRET ??= randomBytes(32).toString('base64');
 const caddyfile = join(here, `dashboard-${shape}.caddyfile`);
 const [caddy, ...args] = env.CADDY ? [env.CADDY] : ['go', 'run', './cmd/caddy'];
-for (const [command, ...words] of [
+const programs = [
   [process.execPath, join(here, 'dashboard.mjs')],
   [process.execPath, join(here, 'mcp.mjs')],
   [caddy, ...args, 'run', '--config', caddyfile],
-]) {
-  spawn(command, words, { env, stdio: 'inherit', cwd: join(here, '..', '..') }).on('exit', (code) => process.exit(code ?? 1));
-}
+].map(([command, ...words]) => spawn(command, words, { env, stdio: 'inherit', cwd: join(here, '..', '..') }));
+// One ends with the others.
+for (const program of programs) program.on('exit', (code) => process.exit(code ?? 1));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit());
+process.on('exit', () => programs.forEach((program) => program.kill()));
