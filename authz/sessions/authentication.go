@@ -18,32 +18,40 @@ var ErrSignedOut = errors.New("authz: whoever began this is not there any more")
 // still signed in, in the browser of the request, and may use the server. That
 // the browser is the one of a flow is for the caller to know.
 func (ss *Sessions) CheckAuthentication(r *http.Request, p storage.Authentication, server string) error {
-	signedIn, err := ss.stillSignedIn(r, p)
+	now, err := ss.signedInStill(r, p)
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	if !signedIn || !ss.policy.Allows(p.Identity) ||
-		!slices.ContainsFunc(ss.policy.ServersOf(p.Identity), func(s *config.Server) bool { return s.ID == server }) {
+	if now == nil || !ss.policy.Allows(*now) ||
+		!slices.ContainsFunc(ss.policy.ServersOf(*now), func(s *config.Server) bool { return s.ID == server }) {
 		return ErrSignedOut
 	}
 	return nil
 }
 
-func (ss *Sessions) stillSignedIn(r *http.Request, p storage.Authentication) (bool, error) {
+// signedInStill returns the person, with what is known of them by now, or nil if
+// they are not signed in any more.
+func (ss *Sessions) signedInStill(r *http.Request, p storage.Authentication) (*storage.Identity, error) {
 	now := ss.now()
 	if p.FlowID != "" {
 		f, err := ss.store.Flow(r.Context(), p.FlowID, now)
 		if err != nil || f.Issuer != ss.cfg.Issuer || f.Submitted || !f.Identity.Same(p.Identity) {
-			return false, unlessNotFound(err)
+			return nil, unlessNotFound(err)
 		}
-		return ss.KnownStill(r.Context(), f)
+		if known, err := ss.KnownStill(r.Context(), f); !known || err != nil {
+			return nil, err
+		}
+		return &f.Identity, nil
 	}
 	secret := ss.cookies.Secret(r, ss.cookies.session())
 	if secret == "" || storage.HashOf(secret) != p.Session {
-		return false, nil
+		return nil, nil
 	}
 	s, err := ss.store.BrowserSession(r.Context(), p.Session, now)
-	return err == nil && s.Issuer == ss.cfg.Issuer && s.Identity.Same(p.Identity), unlessNotFound(err)
+	if err != nil || s.Issuer != ss.cfg.Issuer || !s.Identity.Same(p.Identity) {
+		return nil, unlessNotFound(err)
+	}
+	return &s.Identity, nil
 }
 
 func unlessNotFound(err error) error {
