@@ -101,6 +101,7 @@ func init() {
 //	            header <name> [<prefix> [<label>]]  # repeatable
 //	            verify_url <url>
 //	        }
+//	        allow <rule>...
 //	        scopes <scope>...
 //	        optional_scopes <scope>...
 //	        identity_header <name> user|identity|email|groups|name|client|grant|scope  # repeatable
@@ -237,6 +238,7 @@ var serverOptions = block[config.Server]{
 	{name: "auth", args: "headers", read: readAuthHeaders, block: free("<name> <value>")},
 	{name: "auth", args: "per_user_oauth|oauth", read: readAuth(oauthOptions), block: oauthOptions},
 	{name: "auth", args: "per_user_headers", read: readAuth(pastedOptions), block: pastedOptions},
+	{name: "allow", args: "<rule>...", read: setList(func(s *config.Server) *[]string { return &s.Allow })},
 	{name: "scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.Scopes })},
 	{name: "optional_scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.OptionalScopes })},
 	{name: "identity_header", args: "<name> user|identity|email|groups|name|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},

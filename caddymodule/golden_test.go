@@ -130,7 +130,7 @@ const goldenSite = `{
 	{"kind": "oidc", "oidc": {"issuer": "https://login.example.com", "name": "company", "title": "Example", "client_id": "mcp", "client_secret": "{env.SECRET}", "auth_method": "client_secret_post",
 		"scopes": ["profile", "groups"], "authorize_params": {"hd": "example.com"}, "allow": ["group:staff", "domain:example.com"], "groups_claim": "realm_access.roles", "email": "verified",
 		"claims": ["department"], "max_age": "8h", "acr_values": ["mfa"], "prompt": "login", "userinfo": true, "recheck": "5m"}}],
-"virtual_keys": [{"name": "alice", "key": "{env.SECRET}", "servers": ["a"]}, {"name": "build", "key": "{env.OTHER_SECRET}"}],
+"virtual_keys": [{"name": "alice", "key": "{env.SECRET}", "servers": ["a"]}, {"name": "build", "key": "{env.OTHER_SECRET}", "servers": ["b", "d"]}],
 "clients": [
 	{"id": "web", "name": "Web", "secret": "{env.SECRET}", "redirect_uris": ["https://c.example/cb"], "introspect": true},
 	{"id": "keys", "redirect_uris": ["https://k.example/cb"], "jwks_uri": "https://k.example/jwks"},
@@ -145,7 +145,7 @@ const goldenSite = `{
 	 "issuer": "https://p.example", "resource": "https://r.example", "no_resource": true, "metadata_document": false, "no_refresh_rotation": true, "allow_missing_pkce": true,
 	 "authorize_params": {"prompt": "consent"}, "account_name": ["owner.email"], "account_url": "https://p.example/me", "scope_separator": ","}},
 	{"id": "c", "path": "/c", "upstream": "https://c.example/mcp", "auth": {"mode": "per_user_headers", "headers": [{"name": "X-Key", "prefix": "Key ", "label": "Key"}], "verify_url": "https://c.example/me"}},
-	{"id": "d", "path": "/d", "upstream": "https://d.example/mcp", "auth": {"mode": "oauth"}}
+	{"id": "d", "path": "/d", "upstream": "https://d.example/mcp", "auth": {"mode": "oauth"}, "allow": ["group:engineering"]}
 ],
 "scopes": [{"name": "a:read", "description": "Read"}],
 "access_token_lifetime": "2h", "refresh_token_lifetime": "20d", "grant_lifetime": "12h", "absolute_grant_lifetime": "60d", "flow_lifetime": "10m", "code_lifetime": "1m", "refresh_reuse_grace": 0,

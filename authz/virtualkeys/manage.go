@@ -55,6 +55,9 @@ func (k *Keys) Create(ctx context.Context, name string, c Change) (key Key, secr
 		return Key{}, "", refuse("%q cannot be the name of a key here; use 1 to %d visible characters, without / and without space at the ends", name, identity.MaxName)
 	}
 	s := storage.VirtualKey{Issuer: cfg.Issuer, Look: identity.Look(name), Name: name, CreatedAt: k.deps.Now()}
+	if c.Servers == nil {
+		c.Servers = new([]string)
+	}
 	if err := k.apply(&s, c); err != nil {
 		return Key{}, "", err
 	}

@@ -130,7 +130,9 @@ func resolveSignIn(s *Site, _ Resolver) error {
 	s.SignIn, s.Providers = nil, nil
 	for _, id := range s.Identities {
 		if id.Kind == oidc.Kind {
-			p := oidc.New(id.OIDC.options)
+			o := id.OIDC.options
+			o.Servers = s.rulesOfServers()
+			p := oidc.New(o)
 			s.SignIn, s.Providers = append(s.SignIn, p.Method()), append(s.Providers, p)
 			continue
 		}

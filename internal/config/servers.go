@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Server is an upstream MCP server behind the site.
@@ -39,6 +41,12 @@ type Server struct {
 	// Auth says whose account at the upstream calls use, if somebody connects it
 	// here. Default: that of Headers, or none.
 	Auth *Auth `json:"auth,omitempty"`
+	// Allow chooses who of those who sign in may use the server: `group:<name>`,
+	// `domain:<domain of the e-mail address>`, `email:<address>` or
+	// `claim:<name>=<value>`, one of which must fit what the identity provider says
+	// of the person. Of people who sign in without one, nothing is known, so they
+	// may not. Virtual keys list their servers themselves. Default: everybody.
+	Allow []string `json:"allow,omitempty"`
 	// Scopes a token needs for every call. Default: `mcp:use`.
 	Scopes []string `json:"scopes,omitempty"`
 	// OptionalScopes can be granted, and are left to the upstream to require: by
@@ -75,6 +83,8 @@ type Server struct {
 	// URL is, once resolved, Upstream; nil while that has a placeholder which is
 	// not known.
 	URL *url.URL `json:"-"`
+	// People are, once resolved, those of Allow; nil for everybody.
+	People *identity.Rules `json:"-"`
 	// PassFilter is, once resolved, what of a client's request headers goes on to
 	// the server.
 	PassFilter *headers.Filter `json:"-"`
@@ -127,6 +137,9 @@ func (s *Server) resolve(path, issuer string, resolve Resolver) error {
 	}
 	if err := s.resolveHeaders(path, resolve); err != nil {
 		return err
+	}
+	if s.People, err = identity.ParseRules(s.Allow); err != nil {
+		return Errorf(path+".allow", "%v", err)
 	}
 	s.Title = cmp.Or(s.Title, s.ID)
 	s.Resource = issuer + strings.TrimSuffix(s.Path, "/")
@@ -212,6 +225,20 @@ func (s *Server) IdentityJWTPrefix() string {
 		return "Bearer "
 	}
 	return ""
+}
+
+// rulesOfServers are those by which servers choose people.
+func (s *Site) rulesOfServers() []*identity.Rules {
+	rules := make([]*identity.Rules, len(s.Servers))
+	for i, server := range s.Servers {
+		rules[i] = server.People
+	}
+	return rules
+}
+
+// Admits reports whether what is known of somebody lets them use the server.
+func (s *Server) Admits(id storage.Identity) bool {
+	return s.People == nil || id.Kind == string(identity.VirtualKey) || s.People.Match(id.Claims)
 }
 
 // HasScope reports whether tokens for the server can have the scope.

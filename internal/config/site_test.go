@@ -86,3 +86,38 @@ func TestErrorPath(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A server that is for some people is for those of whom that is known, and for
+// the keys that name it.
+func TestServerForSomePeople(t *testing.T) {
+	site := testSite()
+	site.Servers[1].Allow = []string{"group:engineering"}
+	if _, err := site.Resolve(replace); err == nil || !strings.Contains(err.Error(), "write the servers that this key is good for") {
+		t.Errorf("a key for all servers: %v", err)
+	}
+	site.VirtualKeys[0].Servers = []string{"a", "b"}
+	r, err := site.Resolve(replace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := func(names ...string) *storage.Claims { return &storage.Claims{Groups: names} }
+	for _, tt := range []struct {
+		id   storage.Identity
+		a, b bool
+	}{
+		{storage.Identity{Kind: "oidc:idp"}, true, false},
+		{storage.Identity{Kind: "oidc:idp", Claims: groups("staff")}, true, false},
+		{storage.Identity{Kind: "oidc:idp", Claims: groups("staff", "engineering")}, true, true},
+		{storage.Identity{Kind: "caddy", Subject: "caddy:engineering"}, true, false},
+		{storage.Identity{Kind: "anonymous"}, true, false},
+		{storage.Identity{Kind: "virtual_key", Subject: "virtual_key:alice"}, true, true}, // whose list is another matter
+	} {
+		if a, b := r.Servers[0].Admits(tt.id), r.Servers[1].Admits(tt.id); a != tt.a || b != tt.b {
+			t.Errorf("%+v may use a: %t, b: %t, want %t and %t", tt.id, a, b, tt.a, tt.b)
+		}
+	}
+	site.Servers[1].Allow = []string{"engineering"}
+	if _, err := site.Resolve(replace); err == nil || !strings.Contains(err.Error(), "servers[1].allow") {
+		t.Errorf("no rule: %v", err)
+	}
+}

@@ -90,11 +90,15 @@ func checkKeyName(path, name string, seen map[string]string) error {
 	return nil
 }
 
-// CheckKeyServers refuses ids that are not of servers of the site, each once.
+// CheckKeyServers refuses ids that are not of servers of the site, each once. A
+// key is in no group, so where a server is for some people it must list servers.
 func (s *Site) CheckKeyServers(path string, ids []string) error {
 	known := make([]string, len(s.Servers))
 	for i, server := range s.Servers {
 		known[i] = server.ID
+		if server.People != nil && len(ids) == 0 {
+			return Errorf(path, "server %s is for some people only, and a key is in no group; write the servers that this key is good for", server.ID)
+		}
 	}
 	for i, id := range ids {
 		if !slices.Contains(known, id) {

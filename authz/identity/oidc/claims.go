@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -122,11 +124,10 @@ func (c claims) add(more claims) {
 	}
 }
 
-// lacksNeeded reports whether something that is needed is not there. Groups are
-// needed where a rule is about them or the operator said where they are.
+// lacksNeeded reports whether something that is needed is not there.
 func (p *Provider) lacksNeeded(c claims) bool {
 	needed := p.o.keptClaims()
-	if p.o.Allow.NeedGroups() || p.o.GroupsClaim != DefaultGroupsClaim {
+	if p.o.needsGroups() {
 		needed = append(needed, p.o.GroupsClaim)
 	}
 	if p.o.Email != "" {
@@ -155,6 +156,9 @@ func (p *Provider) person(ctx context.Context, at *connected, s *source, token *
 	return person, err
 }
 
+const tooManyForEntra = "they are in more groups than Entra writes into a token, so it wrote none; " +
+	"under Token configuration of the application there, choose Groups assigned to the application, or use app roles with groups_claim roles"
+
 // admit returns the person whom the claims are about, if they may sign in. It is
 // the only way in.
 func (p *Provider) admit(sub string, said claims) (identity.Person, error) {
@@ -163,12 +167,15 @@ func (p *Provider) admit(sub string, said claims) (identity.Person, error) {
 		return identity.Person{}, err
 	}
 	person := identity.Person{Identity: p.identity(sub, said, kept)}
+	leftOut := p.o.needsGroups() && said.leavesOutGroups(p.o.GroupsClaim)
 	switch {
+	case p.o.Allow.Match(kept) && leftOut:
+		p.at.Load().log.Warn("a person who signs in has no groups here: "+tooManyForEntra, zap.String("issuer", p.o.Issuer), zap.String("subject", person.Subject))
+		return person, nil
 	case p.o.Allow.Match(kept):
 		return person, nil
-	case p.o.Allow.NeedGroups() && said.leavesOutGroups(p.o.GroupsClaim):
-		return person, p.denyAndWarn(groupOverage, errors.New("the person is in more groups than Entra writes into a token, so it wrote none; "+
-			"under Token configuration of the application there, choose Groups assigned to the application, or use app roles with groups_claim roles"))
+	case leftOut && p.o.Allow.NeedGroups():
+		return person, p.denyAndWarn(groupOverage, errors.New(tooManyForEntra))
 	}
 	return person, p.deny(notAllowed, fmt.Errorf("no rule of allow chooses %s", person.Subject))
 }

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,9 @@ type Options struct {
 
 	// Allow chooses who may sign in; nil: everybody whom the provider lets in.
 	Allow *identity.Rules
+	// Servers are the rules by which MCP servers choose people: what these need to
+	// know is kept, too.
+	Servers []*identity.Rules
 	// GroupsClaim is where the groups of a person are.
 	GroupsClaim string
 	Email       EmailPolicy
@@ -95,8 +99,25 @@ func (o *Options) IsPublic() bool {
 	return strings.Contains(strings.ToLower(o.Issuer), consumers)
 }
 
+// rules are all that are about people.
+func (o *Options) rules() []*identity.Rules { return append(slices.Clip(o.Servers), o.Allow) }
+
 // needsEmail reports whether addresses are to be kept.
-func (o *Options) needsEmail() bool { return o.Email != "" || o.Allow.NeedEmail() }
+func (o *Options) needsEmail() bool {
+	return o.Email != "" || slices.ContainsFunc(o.rules(), (*identity.Rules).NeedEmail)
+}
+
+// needsGroups reports whether a rule is about groups, or the operator said where
+// they are.
+func (o *Options) needsGroups() bool {
+	return o.GroupsClaim != DefaultGroupsClaim || slices.ContainsFunc(o.rules(), (*identity.Rules).NeedGroups)
+}
 
 // keptClaims returns the names of the claims to keep.
-func (o *Options) keptClaims() []string { return append(o.Allow.Claims(), o.Claims...) }
+func (o *Options) keptClaims() []string {
+	kept := slices.Clone(o.Claims)
+	for _, r := range o.rules() {
+		kept = append(kept, r.Claims()...)
+	}
+	return kept
+}

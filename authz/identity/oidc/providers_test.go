@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -18,9 +20,10 @@ import (
 
 // at is a site at which people sign in at a provider that people use.
 type at struct {
-	t      *testing.T
-	p      *oauthtest.OIDCProvider
-	method identity.Method
+	t        *testing.T
+	p        *oauthtest.OIDCProvider
+	provider *Provider
+	method   identity.Method
 }
 
 func newAt(t *testing.T, shape string, o Options) *at {
@@ -32,7 +35,7 @@ func newAt(t *testing.T, shape string, o Options) *at {
 		Guarded: egress.New(egress.Options{Loopback: true}), Operator: egress.New(egress.Options{Anywhere: true}), Now: time.Now,
 		Profile: client.Profile{Site: "https://mcp.example.com", RedirectURI: callbackURL},
 	}})
-	return &at{t, p, provider.Method()}
+	return &at{t, p, provider, provider.Method()}
 }
 
 func (a *at) login(name string) (identity.Person, error) {
@@ -132,6 +135,27 @@ func TestEntraGroupOverage(t *testing.T) {
 	var denied *identity.Denied
 	if _, err := a.login("lin"); !errors.As(err, &denied) || denied.Code != "oidc-idp_groups_left_out" || !denied.Operator {
 		t.Errorf("lin: %v, want that groups were left out", err)
+	}
+}
+
+// What only servers need to know of people is asked for and kept, too.
+func TestRulesOfServers(t *testing.T) {
+	a := newAt(t, "authelia", Options{Servers: []*identity.Rules{nil, rules(t, "group:staff domain:example.com"), rules(t, "claim:alt_emails=a@example.com")}})
+	ada, err := a.login("ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := ada.Claims; len(c.Groups) != 2 || c.Email != "ada@example.com" || c.Extra["alt_emails"] == nil {
+		t.Errorf("claims %+v", c)
+	}
+	if _, err := a.login("eve"); err != nil {
+		t.Errorf("eve: %v, want her to sign in", err)
+	}
+	core, log := observer.New(zapcore.WarnLevel)
+	b := newAt(t, "entra", Options{Servers: []*identity.Rules{rules(t, "group:"+entraStaff)}})
+	b.provider.at.Load().log = zap.New(core)
+	if _, err := b.login("lin"); err != nil || log.Len() != 1 {
+		t.Errorf("lin: %v and %d warnings, want her to sign in, and one", err, log.Len())
 	}
 }
 
