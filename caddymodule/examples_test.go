@@ -16,7 +16,7 @@ import (
 // What we give people to start from is valid, formatted and warns of nothing.
 func TestExamples(t *testing.T) {
 	for _, name := range []string{"ALICE_KEY", "BUILD_KEY", "UPSTREAM_TOKEN", "DASHBOARD_SECRET", "MONITOR_SECRET",
-		"GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"} {
+		"OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"} {
 		t.Setenv(name, "random-text-for-"+name)
 	}
 	t.Setenv("DSN", "postgres://caddy:random-text-for-DSN@db.example.com/mcp_oauth?sslmode=verify-full")
@@ -30,7 +30,11 @@ func TestExamples(t *testing.T) {
 		files = append(files, found...)
 	}
 	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
+		name := filepath.Base(file)
+		if of := filepath.Base(filepath.Dir(file)); of == "sign-in" { // some are called like others
+			name = of + "-" + name
+		}
+		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +44,7 @@ func TestExamples(t *testing.T) {
 			if err != nil || len(warnings) > 0 {
 				t.Fatalf("got %v, error %v; want no warnings", warnings, err)
 			}
-			compareGolden(t, filepath.Base(file), adapted)
+			compareGolden(t, name, adapted)
 			logs := filepath.Join(t.TempDir(), "log")
 			global := "{\n\tadmin off\n\tpersist_config off\n\tlog {\n\t\toutput file " + logs + "\n\t}\n"
 			before, after, found := strings.Cut(string(text), "\n{\n")
