@@ -36,8 +36,8 @@ type App struct {
 	// Default: a bbolt database in Caddy's data directory.
 	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=mcp_oauth.storage inline_key=engine"`
 	// EncryptionKeys protect what must be read back: connected accounts,
-	// registrations at providers, pending sign-ins and the keys that sites
-	// sign with; and they mark access
+	// registrations at providers, pending sign-ins, what identity providers are
+	// asked again with, and the keys that sites sign with; and they mark access
 	// tokens, which are refused without their key. Each is 32 random bytes
 	// in base64 or hexadecimal, best given as a placeholder such as
 	// `{file./run/secrets/mcp_oauth.key}`. The first encrypts, all decrypt: put a

@@ -81,7 +81,9 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 		return err
 	case over:
 		return t.forget(ctx, p)
-	case m == nil || m.Renew == nil || p.Secret == nil:
+	case m == nil:
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, "their way to sign in has left the configuration", oauth.NewCorrelationID())
+	case m.Renew == nil || p.Secret == nil:
 		p.DueAt = time.Time{}
 		return t.update(ctx, p)
 	case t.silent(p.Kind):

@@ -438,3 +438,19 @@ func TestLoginIsNewerThanTheAnswer(t *testing.T) {
 		}
 	})
 }
+
+// Whoever's way to sign in has left the configuration is ended, and giving it back
+// revives nothing.
+func TestKindLeftTheConfiguration_D09(t *testing.T) {
+	run(t, func(s *site) {
+		s.signIn("alice")
+		kept := s.cfg.SignIn
+		s.cfg.SignIn = append(slices.Clone(kept[:2]), identity.Method{Kind: "oidc:another", RenewEvery: recheck, Renew: s.provider.renew})
+		if asked := s.renews(recheck); asked != nil {
+			t.Errorf("asked about %v", asked)
+		}
+		s.cfg.SignIn = kept
+		s.signedIn("alice", false)
+		s.logged(zap.InfoLevel, ended, 1)
+	})
+}
