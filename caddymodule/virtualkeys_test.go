@@ -560,3 +560,37 @@ func refreshKeys(t *testing.T, times int) {
 		}
 	}
 }
+
+// A site with several addresses is several handlers, which have the same keys: a
+// change at one of them is one at all.
+func TestVirtualKeyAtAllAddresses(t *testing.T) {
+	lines := atKeys(oauthtest.Serve(t, nil).URL)
+	g := newGateway(t, lines)
+	addr, second := freeAddr(t), freeAddr(t)
+	file := t.TempDir() + "/zoe"
+	if err := os.WriteFile(file, []byte("first-vK3wq9ZpL0x2Rt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(g.caddyfile("public_url "+g.url+"\nvirtual_key zoe {file."+file+"}\n"+lines), "admin off", "admin "+addr, 1)
+	g.load(strings.Replace(text, "\n"+g.url+" {", "\n"+g.url+", http://"+second+" {", 1))
+	_, port, _ := strings.Cut(second, ":")
+	both := func(key string, want int) {
+		t.Helper()
+		for _, to := range []string{g.url, "http://127.0.0.1:" + port} {
+			at := *g
+			at.url = to
+			host := strings.TrimPrefix(g.url, "http://")
+			status(t, at.call("POST", "/mcp", initialize, "Authorization", "Bearer "+key, "Host", host), want)
+		}
+	}
+	made := adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"alice"}`, 201)
+	both(made.Key, 200)
+	adminKey(t, addr, "PATCH", "/mcp_oauth/keys/alice", `{"disabled":true}`, 200)
+	both(made.Key, 401)
+	if err := os.WriteFile(file, []byte("second-Q8fJc51nWs7Ty"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refreshKeys(t, 2)
+	both("second-Q8fJc51nWs7Ty", 200)
+	both("first-vK3wq9ZpL0x2Rt", 401)
+}
