@@ -89,7 +89,7 @@ func forwardAuth(t *testing.T, lines ...string) (*instance, string) {
 // signs in, whatever the client says besides.
 func TestForwardAuth_E07(t *testing.T) {
 	g, _ := forwardAuth(t)
-	g.identity = "caddy"
+	g.identity = "elsewhere"
 	for name, forged := range map[string]http.Header{"honest": nil, "with headers of its own": forgeries} {
 		t.Run(name, func(t *testing.T) {
 			g.browser, g.browse = nil, atSSO{once, "bob", forged}

@@ -61,7 +61,7 @@ type instance struct {
 	pages   string // that the browser saw
 
 	authorize func(url string)   // takes authorization requests, instead of a browser
-	identity  string             // the form to sign in with; default: skip, as nobody in particular; elsewhere: without one
+	identity  string             // the form to sign in with; default: skip, as nobody in particular; elsewhere: none, as who is known already
 	typed     url.Values         // into that form
 	browse    http.RoundTripper  // of the browser
 	browser   *oauthtest.Browser // default: a new one for each sign-in

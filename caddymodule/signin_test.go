@@ -79,7 +79,7 @@ func TestUserOfAnotherHandler(t *testing.T) {
 	text := g.caddyfile("identity caddy\nvirtual_key alice {env.ALICE}\nserver a /mcp " + up.URL + " {\nidentity_header X-Id identity\nproxy {\nheader_up X-User {http.auth.user.id}\n}\n}")
 	t.Setenv("ALICE", aliceKey)
 	g.load(strings.Replace(text, "bind 127.0.0.1", passwords("/oauth/consent* /oauth/account* /oauth/connect* /api/oauth/per-user/consent/* /api/oauth/per-user/upstream/*"), 1))
-	g.identity, g.browse = "caddy", withPassword{once}
+	g.identity, g.browse = "elsewhere", withPassword{once}
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusOK)
 	if h := up.Last(t).Header; h.Get("X-Id") != "caddy:bob" || h.Get("X-User") != "caddy:bob" {
