@@ -137,8 +137,8 @@ func (h *Handler) brand() error {
 	if err != nil {
 		return config.Errorf("branding", "%v", err)
 	}
-	h.landing = landing.New(h.cfg, h.pages)
-	return nil
+	h.landing, err = landing.New(h.cfg, h.pages)
+	return err
 }
 
 // readLogo reads an image, and not much more of what is none.

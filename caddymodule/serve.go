@@ -55,7 +55,7 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		return err
 	}
 	neighbours.Handled(r)
-	h.landing.Front().ServeHTTP(w, r)
+	h.landing.Front.ServeHTTP(w, r)
 	return nil
 }
 

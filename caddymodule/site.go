@@ -83,7 +83,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	servers := make(map[string]*gateway.Server, len(h.cfg.Servers))
 	for i, configured := range h.cfg.Servers {
 		server := &gateway.Server{
-			Server: configured, Site: shared, Gate: as.Gate(configured, h.landing.Server(configured)), Forward: h.forwarders[i],
+			Server: configured, Site: shared, Gate: as.Gate(configured, h.landing.Servers[configured.ID]), Forward: h.forwarders[i],
 		}
 		servers[server.Resource] = server
 		for _, path := range server.Paths() {

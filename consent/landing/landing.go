@@ -19,34 +19,33 @@ const AccountPath = "/oauth/account"
 
 // Landing is the pages of one site.
 type Landing struct {
-	cfg   *config.Site
-	pages *pages.Pages
+	// Front is the page of the site itself. A site with one server shows that
+	// one, as its metadata does; which of several there are is for people who are
+	// signed in.
+	Front http.Handler
+	// Servers are the pages at the URLs of servers, by id. Their status is that of
+	// the challenge that they come with: whatever takes one for more than a page
+	// asks for a token.
+	Servers map[string]http.Handler
 }
 
 // New returns the pages of a site.
-func New(cfg *config.Site, p *pages.Pages) *Landing { return &Landing{cfg, p} }
-
-// Server returns the page at the URL of a server. Its status is that of the
-// challenge it comes with: whatever takes it for more than a page asks for a
-// token.
-func (l *Landing) Server(s *config.Server) http.Handler {
-	t := l.pages.Text()
-	return l.page(http.StatusUnauthorized, view{
-		Frame: l.pages.Frame(s.Title), Lead: t.ServerLead, Address: s.Resource, Clients: clientsOf(s), AccountURL: AccountPath,
-	})
-}
-
-// Front returns the page of the site itself. A site with one server shows that
-// one, as its metadata does; which of several there are is for people who are
-// signed in.
-func (l *Landing) Front() http.Handler {
-	t := l.pages.Text()
-	v := view{Frame: l.pages.Frame(fmt.Sprintf(t.FrontTitle, l.cfg.Branding.Name)), Lead: t.FrontLead, AccountURL: AccountPath}
-	if len(l.cfg.Servers) == 1 {
-		s := l.cfg.Servers[0]
-		v.Frame.Title, v.Lead, v.Address, v.Clients = s.Title, t.ServerLead, s.Resource, clientsOf(s)
+func New(cfg *config.Site, p *pages.Pages) (*Landing, error) {
+	t, l := p.Text(), &Landing{Servers: map[string]http.Handler{}}
+	front := view{Frame: p.Frame(fmt.Sprintf(t.FrontTitle, cfg.Branding.Name)), Lead: t.FrontLead, AccountURL: AccountPath}
+	for _, s := range cfg.Servers {
+		v := view{Frame: p.Frame(s.Title), Lead: t.ServerLead, Address: s.Resource, Clients: clientsOf(s), AccountURL: AccountPath}
+		page, err := p.Static(http.StatusUnauthorized, "landing", v)
+		if err != nil {
+			return nil, err
+		}
+		if l.Servers[s.ID] = page; len(cfg.Servers) == 1 {
+			front = v
+		}
 	}
-	return l.page(http.StatusOK, v)
+	var err error
+	l.Front, err = p.Static(http.StatusOK, "landing", front)
+	return l, err
 }
 
 // view is what a page shows.
@@ -71,12 +70,4 @@ func clientsOf(s *config.Server) []clientView {
 		views = append(views, clientView{c.Name, segments(c.Before), c.Copy, segments(c.After)})
 	}
 	return views
-}
-
-func (l *Landing) page(status int, v view) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := l.pages.Render(w, status, "landing", v); err != nil {
-			http.Error(w, l.pages.Text().Unavailable, http.StatusInternalServerError)
-		}
-	})
 }

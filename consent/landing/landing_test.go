@@ -60,7 +60,11 @@ func newLanding(t *testing.T, servers ...*config.Server) *Landing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(&config.Site{Issuer: "https://mcp.example.com", Branding: &config.Branding{Name: "Acme"}, Servers: servers}, p)
+	l, err := New(&config.Site{Issuer: "https://mcp.example.com", Branding: &config.Branding{Name: "Acme"}, Servers: servers}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 func server(id string) *config.Server {
@@ -76,7 +80,7 @@ func get(h http.Handler) *httptest.ResponseRecorder {
 // What is to be copied reaches the person as it is to be typed, although braces
 // and quotes are written in another way on a page.
 func TestServerPage(t *testing.T) {
-	w := get(newLanding(t, server("wiki"), server("notion")).Server(server("wiki")))
+	w := get(newLanding(t, server("wiki"), server("notion")).Servers["wiki"])
 	page := oauthtest.ReadPage(t, &url.URL{}, w.Body.String())
 	for _, c := range Clients("wiki", "https://mcp.example.com/wiki/mcp") {
 		page.MustShow(t, c.Name)
@@ -106,13 +110,13 @@ func TestServerPage(t *testing.T) {
 // A stranger does not learn from the page of the site which servers there are,
 // unless the metadata says it: of a single one.
 func TestFrontPage(t *testing.T) {
-	w := get(newLanding(t, server("wiki"), server("notion")).Front())
+	w := get(newLanding(t, server("wiki"), server("notion")).Front)
 	page := oauthtest.ReadPage(t, &url.URL{}, w.Body.String())
 	page.MustShow(t, "MCP servers at Acme", "Sign in to see which servers you may use", "Your account")
 	if text := page.Text(); w.Code != http.StatusOK || strings.Contains(text, "Wiki") || strings.Contains(text, "notion") {
 		t.Errorf("%d: %s", w.Code, text)
 	}
-	w = get(newLanding(t, server("wiki")).Front())
+	w = get(newLanding(t, server("wiki")).Front)
 	page = oauthtest.ReadPage(t, &url.URL{}, w.Body.String())
 	page.MustShow(t, "Wiki <b>", "https://mcp.example.com/wiki/mcp", "Claude Code")
 	if w.Code != http.StatusOK {

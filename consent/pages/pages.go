@@ -85,17 +85,33 @@ func (p *Pages) Frame(title string) Frame {
 
 // Render answers with a page. It is written as a whole or not at all.
 func (p *Pages) Render(w http.ResponseWriter, status int, name string, view any) error {
-	var body bytes.Buffer
-	if err := templates.ExecuteTemplate(&body, name, view); err != nil {
+	page, err := render(name, view)
+	if err != nil {
 		return err
 	}
-	page := inert.HTML(body.Bytes())
+	p.write(w, status, page)
+	return nil
+}
+
+// Static returns what answers with a page that is the same for everybody. It is
+// rendered once: who asks for it is unknown, and how often.
+func (p *Pages) Static(status int, name string, view any) (http.Handler, error) {
+	page, err := render(name, view)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { p.write(w, status, page) }), err
+}
+
+func render(name string, view any) ([]byte, error) {
+	var body bytes.Buffer
+	err := templates.ExecuteTemplate(&body, name, view)
+	return inert.HTML(body.Bytes()), err
+}
+
+func (p *Pages) write(w http.ResponseWriter, status int, page []byte) {
 	p.protect(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
 	w.WriteHeader(status)
 	_, _ = w.Write(page)
-	return nil
 }
 
 // protect sets the headers of every answer to a browser, redirects included.
