@@ -54,11 +54,14 @@ type Server struct {
 	OptionalScopes []string `json:"optional_scopes,omitempty"`
 	// IdentityHeaders tell the upstream who calls: header name to one of
 	// `user` (the name people see), `identity` (unique: the kind of identity,
-	// a colon, the name), `client`, `grant` or `scope`. `user` is refused where
-	// some way to sign in, such as `user_id`, lets people choose a name that others
-	// must prove. What a client
-	// sends under these names never passes. Bytes other than printable ASCII
-	// are percent-encoded.
+	// a colon, the name), `client`, `grant` or `scope`; of people whom an identity
+	// provider knows, also `email` (if it is kept), `groups` (with commas between
+	// them, without those that have one) and `name` (others may have the same).
+	// `user` is refused where some way to sign in, such as `user_id`, lets people
+	// choose a name that others must prove, and beside `oidc`, where people can
+	// share one. What a client sends under these names never passes. Bytes other
+	// than printable ASCII are percent-encoded, and values of more than 4 kB are
+	// left out.
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
 	// IdentityJWT is the header in which the server is told who calls, by a JWT
 	// that this site signs: with the person, the client that acts for them, and this
