@@ -72,8 +72,12 @@ func (ps *Persons) renews() bool {
 	return false
 }
 
-// renew asks about one person, whom this caller has to itself.
+// renew asks about one person, whom this caller has to itself. After the end of ctx
+// nobody is asked about any more.
 func (t *turn) renew(ctx context.Context, p storage.Person) error {
+	if ctx.Err() != nil {
+		return nil
+	}
 	m := t.cfg.SignIn.Of(p.Kind)
 	over, err := t.nothingLeft(ctx, p)
 	switch {

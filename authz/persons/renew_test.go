@@ -267,14 +267,20 @@ func TestStopWhileRenewing(t *testing.T) {
 		s.signIn("alice")
 		ctx, stop := context.WithCancel(context.Background())
 		defer stop()
+		for i := range 3 * atOnce {
+			s.signIn(fmt.Sprint("p", i))
+		}
 		s.provider.during = func() { s.provider.during = nil; stop() }
 		time.Sleep(recheck)
 		s.must(s.RenewDue(ctx))
-		if s.provider.during != nil {
-			t.Fatal("nobody was asked")
+		if n := len(s.provider.names()); n == 0 || n > atOnce {
+			t.Errorf("asked about %d people, want those at most who were under way", n)
 		}
 		s.renews(time.Hour)
 		s.signedIn("alice", true)
+		for i := range 3 * atOnce {
+			s.signedIn(fmt.Sprint("p", i), true)
+		}
 	})
 }
 
