@@ -159,7 +159,8 @@ func (k *Keys) goodNow() []identity.Key {
 		if k.statusOf(s, now) != Active {
 			continue
 		}
-		key := identity.Key{Name: s.Name, Hash: s.Hash, Servers: s.Servers, Stored: true, Withdrawn: s.Withdrawn, ExpiresAt: s.ExpiresAt}
+		servers, _ := k.serversOf(s)
+		key := identity.Key{Name: s.Name, Hash: s.Hash, Servers: servers, Stored: true, Withdrawn: s.Withdrawn, ExpiresAt: s.ExpiresAt}
 		add(key)
 		if s.Former != nil && now.Before(s.FormerUntil) {
 			key.Hash, key.ExpiresAt = *s.Former, earlier(s.FormerUntil, s.ExpiresAt)
@@ -167,6 +168,22 @@ func (k *Keys) goodNow() []identity.Key {
 		}
 	}
 	return good
+}
+
+// serversOf returns the servers that a key in the store is good for, nil for all,
+// or false if there is none. One that lists none is good for those that are for
+// everybody: a key is in no group, and a server may have got its rules later.
+func (k *Keys) serversOf(s storage.VirtualKey) (servers []string, ok bool) {
+	all := k.deps.Config.Servers
+	if s.Servers != nil || !slices.ContainsFunc(all, func(server *config.Server) bool { return server.People != nil }) {
+		return s.Servers, true
+	}
+	for _, server := range all {
+		if server.People == nil {
+			servers = append(servers, server.ID)
+		}
+	}
+	return servers, servers != nil
 }
 
 // earlier returns until if it comes before end, which is zero for never.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -537,5 +538,44 @@ func TestLastUse(t *testing.T) {
 				t.Errorf("%s was used at %v, want %v", k.Name, k.LastUsedAt, used)
 			}
 		}
+	}
+}
+
+// A key for every server is not one for a server that is for some people since.
+func TestServerGetsRules_D09(t *testing.T) {
+	f := newFixture(t)
+	p := f.process(site())
+	p.mustLook()
+	secret := p.create("alice", Change{})
+	listed := p.create("bob", Change{Servers: &[]string{"a"}})
+	f.grant("grant", p.behind(secret).Identity())
+	f.grant("listed", p.behind(listed).Identity())
+	restricted := func(ids ...string) *process {
+		t.Helper()
+		s := site()
+		for _, server := range s.Servers {
+			if slices.Contains(ids, server.ID) {
+				server.Allow = []string{"group:staff"}
+			}
+		}
+		next := f.process(s)
+		next.mustLook()
+		return next
+	}
+	next := restricted("a")
+	if k := next.behind(secret); k == nil || k.Allows("a") || !k.Allows("b") {
+		t.Errorf("%+v", k)
+	}
+	if k := next.behind(listed); k == nil || !k.Allows("a") {
+		t.Errorf("%+v", k)
+	}
+	if f.stands("grant") || !f.stands("listed") {
+		t.Error("the grant for the server stands, or one of a key that lists it does not")
+	}
+	if all, err := next.List(t.Context()); err != nil || fmt.Sprint(all[0].Servers, all[1].Servers) != "[b] [a]" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if k := restricted("a", "b").behind(secret); k != nil {
+		t.Errorf("%+v", k)
 	}
 }

@@ -74,8 +74,9 @@ func (k *Keys) AddLastUses(ctx context.Context, keys []Key) error {
 
 func (k *Keys) describe(s storage.VirtualKey) Key {
 	now := k.deps.Now()
+	servers, _ := k.serversOf(s)
 	key := Key{
-		Name: s.Name, Status: k.statusOf(s, now), Servers: s.Servers,
+		Name: s.Name, Status: k.statusOf(s, now), Servers: servers,
 		CreatedAt: s.CreatedAt, RotatedAt: s.RotatedAt, ExpiresAt: s.ExpiresAt,
 	}
 	if s.Former != nil && now.Before(s.FormerUntil) {
@@ -92,6 +93,9 @@ func (k *Keys) statusOf(s storage.VirtualKey, now time.Time) Status {
 		return Disabled
 	case !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt):
 		return Expired
+	}
+	if _, ok := k.serversOf(s); !ok {
+		return Disabled
 	}
 	return Active
 }
