@@ -85,7 +85,7 @@ func (b *bench) measureSignedAllocations(g *gateway, name, addr string, opaque [
 	}
 	b.add(
 		row{
-			"allocations per call, " + name, fmt.Sprintf("%.1f (%.0f B)", signed.count, signed.bytes),
+			"allocations per call, " + name + " / gate", fmt.Sprintf("%.1f (%.0f B)", signed.count, signed.bytes),
 			fmt.Sprintf("%.1f (%.0f B)", gate.count, gate.bytes), "≤ gate + 1", verdictOf(signed.count <= gate.count+1),
 		},
 		row{"  writes to disk", fmt.Sprint(after - before), "", "≤ 1", verdictOf(after-before <= 1)},

@@ -475,6 +475,7 @@ func TestHealthChecks(t *testing.T) {
 			auth headers {
 				X-Secret {env.UPSTREAM}
 			}
+			identity_jwt X-Identity
 			proxy {
 				health_uri /healthz
 				health_interval 20ms
@@ -484,13 +485,13 @@ func TestHealthChecks(t *testing.T) {
 			}
 		}`)
 	for range 3 {
-		if got := (<-probes).Get("X-Secret"); got != "" {
-			t.Errorf("a probe carries %q", got)
+		if probe := <-probes; probe.Get("X-Secret") != "" || probe.Get("X-Identity") != "" {
+			t.Errorf("a probe carries %v", probe)
 		}
 	}
 	status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
-	if got := (<-calls).Get("X-Secret"); got != "canary-of-the-upstream" {
-		t.Errorf("the call carries %q", got)
+	if call := <-calls; call.Get("X-Secret") != "canary-of-the-upstream" || call.Get("X-Identity") == "" {
+		t.Errorf("the call carries %v", call)
 	}
 }
 
