@@ -114,7 +114,7 @@ func TestSignInExamples(t *testing.T) {
 				}
 			}
 			page, _ := bea.signInAt("/deploy/mcp")
-			page.MustShow(t, "With this identity you cannot give access")
+			page.MustShow(t, "Go on as somebody who may")
 			page, _ = eve.signInAt("/wiki/mcp")
 			page.MustShow(t, "does not let you in", "Error reference")
 			if n := len(provider.Requests(t, "token_endpoint")); n < 3 {
