@@ -20,6 +20,8 @@ type IdentityProvider struct {
 	*Program
 	// URL is its issuer.
 	URL string
+	// Make is oidc-provider or zitadel.
+	Make string
 
 	command func() *exec.Cmd
 	logIn   func(t testing.TB, b *Browser, at *oauthtest.Page, name string) *oauthtest.Page
@@ -31,6 +33,7 @@ func StartOIDCProvider(t testing.TB) *IdentityProvider {
 	addr, port := freePort(t)
 	p := &IdentityProvider{
 		URL:     "http://" + addr,
+		Make:    "oidc-provider",
 		command: func() *exec.Cmd { return Node(t, "identity-provider.mjs", port) },
 		logIn: func(t testing.TB, b *Browser, at *oauthtest.Page, name string) *oauthtest.Page {
 			return b.Press(t, at, "Log in as "+name, nil)
@@ -47,6 +50,7 @@ func StartZitadel(t testing.TB) *IdentityProvider {
 	binary := buildModule(t, "zitadel")
 	p := &IdentityProvider{
 		URL:     "http://" + addr,
+		Make:    "zitadel",
 		command: func() *exec.Cmd { return exec.Command(binary, port) },
 		logIn: func(t testing.TB, b *Browser, at *oauthtest.Page, name string) *oauthtest.Page {
 			return b.Press(t, at, "Login", url.Values{"username": {name}, "password": {"secret"}})

@@ -1,6 +1,10 @@
 package harness
 
 import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
@@ -47,4 +51,16 @@ func (b *Browser) pressConnect(t testing.TB, p *oauthtest.Page, title string) *o
 		label += " again"
 	}
 	return b.Press(t, p, label, nil)
+}
+
+// CarryTo gives another browser the cookies of an address whose names begin so.
+// Cookies know no ports.
+func (b *Browser) CarryTo(t testing.TB, other *Browser, address, prefix string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := slices.DeleteFunc(b.Client.Jar.Cookies(u), func(c *http.Cookie) bool { return !strings.HasPrefix(c.Name, prefix) })
+	other.Client.Jar.SetCookies(u, cookies)
 }

@@ -8,8 +8,9 @@
 //
 // Tests steer it below /test/: POST client and accounts/NAME with JSON,
 // accounts/NAME/disable, accounts/NAME/enable, accounts/NAME/end-sessions,
-// clock/SECONDS (how far its clock is ahead), rotate-keys, outage, recover; and
-// read from GET counts how often what happened. It forgets all when it ends.
+// clock/SECONDS (how far its clock is ahead), rotate-keys, outage, outage/tokens
+// (of the token endpoint alone), recover; and read from GET counts how often
+// what happened. It forgets all when it ends.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Provider, interactionPolicy } from 'oidc-provider';
@@ -134,7 +135,7 @@ async function endSessions(name) {
   return told;
 }
 
-let outage = false;
+let outage = ''; // of what
 async function control(request, response) {
   let body = '';
   for await (const chunk of request) body += chunk;
@@ -148,8 +149,8 @@ async function control(request, response) {
   else if (then === 'end-sessions') answer = await endSessions(value);
   else if (what === 'clock') ahead = Number(value) * 1000;
   else if (what === 'rotate-keys') provider = newProvider(), serve = provider.callback();
-  else if (what === 'outage') outage = true;
-  else if (what === 'recover') outage = false;
+  else if (what === 'outage') outage = value ?? 'all';
+  else if (what === 'recover') outage = '';
   else response.statusCode = 404;
   response.setHeader('Content-Type', 'application/json').end(JSON.stringify(answer));
 }
@@ -180,7 +181,7 @@ createServer((request, response) => {
     control(request, response).catch((error) => response.writeHead(400).end(String(error)));
     return;
   }
-  if (outage) {
+  if (outage === 'all' || (outage === 'tokens' && request.url.startsWith('/token'))) {
     response.writeHead(503).end('out of order');
     return;
   }

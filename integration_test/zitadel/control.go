@@ -45,7 +45,7 @@ type control struct {
 	accounts map[string]*account
 	client   client
 	counts   map[string]int
-	out      bool
+	out      string // what is out of order: all, tokens or nothing
 }
 
 func newControl(issuer string) *control {
@@ -89,13 +89,13 @@ func (c *control) count(what string) {
 	c.counts[what]++
 }
 
-// unlessOut answers 503 during an outage.
+// unlessOut answers 503 during an outage, of all or of the token endpoint.
 func (c *control) unlessOut(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		out := c.out
 		c.mu.Unlock()
-		if out {
+		if out == "all" || out == "tokens" && r.URL.Path == "/oauth/token" {
 			http.Error(w, "out of order", http.StatusServiceUnavailable)
 			return
 		}
@@ -124,8 +124,14 @@ func (c *control) steer(path []string, r *http.Request) (any, error) {
 	switch {
 	case path[0] == "counts":
 		return c.counts, nil
-	case path[0] == "outage", path[0] == "recover":
-		c.out = path[0] == "outage"
+	case path[0] == "outage" && len(path) == 2:
+		c.out = path[1]
+		return none, nil
+	case path[0] == "outage":
+		c.out = "all"
+		return none, nil
+	case path[0] == "recover":
+		c.out = ""
 		return none, nil
 	case path[0] == "client":
 		if err := json.NewDecoder(r.Body).Decode(&c.client); err != nil {
