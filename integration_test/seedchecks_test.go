@@ -366,6 +366,11 @@ func dashboardAccessToken(t *testing.T, s *seedSite) {
 	if got := s.dashed.Post(t, "/mcp", access, ping); got.StatusCode != http.StatusOK {
 		t.Errorf("%d %s", got.StatusCode, got.Text)
 	}
+	// As the application does when somebody leaves it.
+	s.dashed.AdminJSON(t, http.MethodDelete, "people?subject=dashboard:user-1", "", http.StatusOK, nil)
+	if got := s.dashed.Post(t, "/mcp", access, ping); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a revoked one: %d %s", got.StatusCode, got.Text)
+	}
 }
 
 func dashboardRefuses(t *testing.T, s *seedSite) {
