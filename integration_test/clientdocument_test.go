@@ -69,7 +69,7 @@ func TestClientMetadataDocument(t *testing.T) {
 				}
 				return provider.Counts(t).Refreshes > before.Refreshes
 			})
-			browser.Press(t, browser.Open(t, g.URL+"/oauth/account"), "Disconnect", nil)
+			browser.Submit(t, browser.Open(t, g.URL+"/oauth/account"), disconnectPath, nil)
 			harness.Await(t, "the provider is told", func() bool { return provider.Counts(t).Revocations > before.Revocations })
 			seen := tt.upstream.Seen()
 			if account, err := tt.upstream.WhoseToken(seen[len(seen)-1].Token); err == nil {

@@ -38,6 +38,9 @@ virtual_key alice {env.ALICE_KEY}
 virtual_key bob {env.BOB_KEY}
 `
 
+// disconnectPath is where the account page sends what disconnects an account.
+const disconnectPath = "/oauth/account/disconnect"
+
 // shortLived makes access tokens expire while a test runs.
 const shortLived = `
 access_token_lifetime 3s

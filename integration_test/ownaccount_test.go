@@ -148,5 +148,5 @@ func (r *resident) connect(t *testing.T, link, title string) {
 func (r *resident) disconnect(t *testing.T, gateway string) {
 	t.Helper()
 	account := r.browser.Open(t, gateway+"/oauth/account")
-	r.browser.Press(t, account, "Disconnect", nil)
+	r.browser.Submit(t, account, disconnectPath, nil)
 }

@@ -231,7 +231,7 @@ func TestOwnKeyOnAccountPage_K19(t *testing.T) {
 			session = open(goes)
 			mustBe(t, session, goes.otherAccount)
 
-			goes.browser.Press(t, goes.accountPage(t, w), "Disconnect", nil).MustShow(t, "Not connected")
+			goes.browser.Submit(t, goes.accountPage(t, w), disconnectPath, nil).MustShow(t, "Not connected")
 			delete(kept, goes.user)
 			w.mustHaveKept(t, kept)
 			before := len(w.server.Seen())
@@ -266,7 +266,7 @@ func TestOwnKeyConnectedAtRunTime(t *testing.T) {
 			keyPage := refused(t, who.browser.PasteKey(t, who.browser.Open(t, link), "Search", wrongKey))
 			who.browser.PasteAgain(t, keyPage, key).MustShow(t, "Search is connected")
 		}), "2026-07-28")
-		who.browser.Press(t, who.accountPage(t, w), "Disconnect", nil).MustShow(t, "Not connected")
+		who.browser.Submit(t, who.accountPage(t, w), disconnectPath, nil).MustShow(t, "Not connected")
 	}
 	for range 2 {
 		for _, who := range people {
