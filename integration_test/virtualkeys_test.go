@@ -20,6 +20,7 @@ type withKey string
 func (k withKey) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+string(k))
+	r.Close = true // the gateway is restarted meanwhile
 	return http.DefaultTransport.RoundTrip(r)
 }
 

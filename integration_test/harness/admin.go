@@ -43,6 +43,7 @@ func (g *Gateway) AdminJSON(t testing.TB, method, path, body string, status int,
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	req.Close = true // a gateway that was restarted has the same address
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
