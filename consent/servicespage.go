@@ -98,7 +98,7 @@ func (p *servicesPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 		Proof:          proof,
 		IdentityDigest: identity.FormValue(*f.Identity),
 		Stays:          p.lifetime(f.Client),
-		Browser:        p.browser(*f.Identity, who),
+		Browser:        p.browser(*f.Identity, who, len(offered) > 0),
 		Approve:        p.approveButton(name, who),
 		ChangeURL:      p.changeURL(r, f),
 		AccountURL:     accountPath,
@@ -160,14 +160,17 @@ func (p *servicesPage) wants(f *flows.Flow, offered []*config.Server, id storage
 	return fmt.Sprintf(t.WantsAs, p.subject(f), what, short(name))
 }
 
-// browser tells how long the browser stays signed in.
-func (p *servicesPage) browser(id storage.Identity, who *sessions.Known) string {
+// browser tells how long the browser stays signed in, or would if the person could
+// allow something and did.
+func (p *servicesPage) browser(id storage.Identity, who *sessions.Known, canAllow bool) string {
 	t := p.pages.Text()
 	switch m := p.cfg.SignIn.Of(id.Kind); {
 	case m != nil && m.Current != nil:
 		return "" // another handler decides
 	case who != nil:
 		return fmt.Sprintf(t.StaysSignedIn, date(who.Until))
+	case !canAllow:
+		return ""
 	case m != nil && m.SingleUse:
 		return fmt.Sprintf(t.KnowsAgain, t.Duration(sessions.Lifetime))
 	default:

@@ -26,7 +26,10 @@ func TestMayNotUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, func(c *config.Site) { c.SignIn = signInWith(ci) })
 			s.asks(registered("Cursor", "https://app.example/cb"), url.Values{"resource": tt.resources})
-			page := s.signedIn(ci.Identity()).get(servicesURL).Body.String()
+			page := s.identified(ci.Identity()).get(servicesURL).Body.String()
+			if got := strings.Contains(page, "If you allow this"); got != tt.approve {
+				t.Errorf("told what happens then: %v", got)
+			}
 			if got := strings.Contains(page, "may not use"); got != (tt.want != "") || !strings.Contains(page, tt.want) {
 				t.Errorf("no %q on:\n%s", tt.want, page)
 			}

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, beforeEach, afterEach, test } from 'node:test';
+import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+import { createProvider } from './provider.mjs';
 import { inspect, launch, shows, watchedPage } from './looks.mjs';
 
 const { SITE, KNOWN_SITE, ALICE_KEY, BOB_KEY, SEARCH_KEY } = process.env;
@@ -181,6 +183,40 @@ test('what is optional can be left out, and the token has what is ticked', async
   assert.equal(wrong.invalid, 'true');
   assert.match(wrong.words, /Leave at least one permission ticked/);
   await inspect(page, 'flow-scopes-none');
+});
+
+test('a client of the TypeScript SDK works with the scope that is left, and asks for more', async () => {
+  const provider = await createProvider();
+  try {
+    const connect = async () => {
+      const transport = new StreamableHTTPClientTransport(new URL('/wiki', SITE), { authProvider: provider });
+      const client = new Client({ name: 'integration-test', version: '1' });
+      return { transport, client, connected: client.connect(transport) };
+    };
+    const asking = await connect();
+    await assert.rejects(asking.connected, UnauthorizedError);
+    const link = new URL(provider.authorizationUrl); // of this SDK, with what the challenge names
+    link.searchParams.set('scope', 'mcp:use wiki:write export');
+    await page.goto(String(link));
+    await signIn();
+    await box('Export everything').uncheck();
+    await press('Allow and finish');
+    await asking.transport.finishAuth(await provider.checkedAnswer());
+    assert.equal(provider.saved.tokens.scope, 'mcp:use wiki:write');
+
+    const using = await connect();
+    await using.connected;
+    const { content } = await using.client.callTool({ name: 'greet', arguments: { name: 'Ada' } });
+    assert.equal(content[0].text, 'Hello, Ada!');
+    await using.client.close();
+
+    // Whoever needs more asks again: what a call needs is ticked.
+    const again = await ask({ clientId: provider.saved.client.client_id, redirectUri: provider.redirectUrl, servers: ['/wiki'], scope: 'mcp:use wiki:write export' });
+    assert.ok(await box('Export everything').isChecked());
+    assert.equal((await again.redeem(await again.answer('Continue as alice'))).scope, 'mcp:use wiki:write export');
+  } finally {
+    provider.close();
+  }
 });
 
 test('several servers, chosen and connected', async () => {
