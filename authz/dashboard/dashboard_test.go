@@ -149,6 +149,19 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// A public key in PEM has no name, and most applications name the one they sign with.
+func TestKeyWithoutName(t *testing.T) {
+	s, other := newSigner(t, jose.ES256, "2026-11"), newSigner(t, jose.ES256, "2026-11")
+	unnamed := s.public()
+	unnamed.KeyID = ""
+	if p, err := trusting(unnamed).Verify(t.Context(), s.sign(t, claims())); err != nil || p.Subject != "user-1" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	if p, err := trusting(unnamed).Verify(t.Context(), other.sign(t, claims())); !errors.Is(err, ErrToken) {
+		t.Errorf("signed with another key: got %+v, %v", p, err)
+	}
+}
+
 func slicesOf(extra map[string]json.RawMessage) map[string]string {
 	texts := map[string]string{}
 	for name, raw := range maps.All(extra) {

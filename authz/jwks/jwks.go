@@ -93,14 +93,15 @@ func fits(key *jose.JSONWebKey, alg jose.SignatureAlgorithm) bool {
 
 var rsaAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512}
 
-// ByID returns the keys with the ID; all of them for a signature that names none.
+// ByID returns the keys with the ID, and those that have none, as a key in PEM; all
+// of them for a signature that names none. An ID is a hint and proves nothing.
 func ByID(all []jose.JSONWebKey, id string) []jose.JSONWebKey {
 	if id == "" {
 		return all
 	}
 	var keys []jose.JSONWebKey
 	for _, k := range all {
-		if k.KeyID == id {
+		if k.KeyID == id || k.KeyID == "" {
 			keys = append(keys, k)
 		}
 	}
