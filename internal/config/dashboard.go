@@ -119,7 +119,7 @@ func resolveDashboard(s *Site, path string, id *Identity, resolve Resolver) erro
 	if d.Rules, err = identity.ParseRules(d.Allow); err != nil {
 		return Errorf(path+".allow", "%v", err)
 	}
-	d.Trust = dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Claims: d.keptClaims()}
+	d.Trust = dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Claims: d.keptClaims(s.rulesOfServers())}
 	return d.resolveKey(s, path, resolve)
 }
 
@@ -169,14 +169,18 @@ func checkDashboardClaims(_ *Site, path string, d *Dashboard) error {
 	return nil
 }
 
-// keptClaims are those that are asked for, and those that rules are about.
-func (d *Dashboard) keptClaims() []string {
-	kept := slices.Concat(d.Claims, d.Rules.Claims())
-	if d.Rules.NeedEmail() {
-		kept = append(kept, "email")
-	}
-	if d.Rules.NeedGroups() {
-		kept = append(kept, "groups")
+// keptClaims are those that are asked for, and those that rules are about: its own,
+// and those by which servers choose people.
+func (d *Dashboard) keptClaims(servers []*identity.Rules) []string {
+	kept := slices.Clone(d.Claims)
+	for _, r := range append(servers, d.Rules) {
+		kept = append(kept, r.Claims()...)
+		if r.NeedEmail() {
+			kept = append(kept, "email")
+		}
+		if r.NeedGroups() {
+			kept = append(kept, "groups")
+		}
 	}
 	slices.Sort(kept)
 	return slices.Compact(kept)

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 )
 
 // Only what no client can write names a user.
@@ -20,5 +23,29 @@ func TestUserPlaceholders(t *testing.T) {
 	}
 	if err := checkForeignOptions("identities[0]", &Identity{Kind: "virtual_key", User: "{http.auth.user.id}"}); err == nil || !strings.Contains(err.Error(), "belong to identity caddy") {
 		t.Errorf("user of identity virtual_key: %v", err)
+	}
+}
+
+// What a server's rules are about is kept of a dashboard's JWTs, too: else they would
+// choose nobody.
+func TestDashboardKeepsWhatServersAskFor(t *testing.T) {
+	server := func(id string, allow ...string) *Server {
+		return &Server{ID: id, Path: "/" + id, Upstream: "http://127.0.0.1:1/mcp", Allow: allow}
+	}
+	site := &Site{
+		PublicURL: "https://mcp.example.com",
+		Servers:   []*Server{server("a"), server("b", "group:staff", "claim:plan=pro"), server("c", "domain:acme.com")},
+		Identities: []Identity{{Kind: identity.Dashboard, Dashboard: &Dashboard{
+			AuthorizeURL: "https://app.example.com/authorize", Issuer: "https://app.example.com", Audience: "mcp",
+			JWKSURI: "https://app.example.com/jwks", Claims: []string{"displayName"}, Allow: []string{"claim:role=admin"},
+		}}},
+	}
+	r, err := site.Resolve(KeepPlaceholders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"displayName", "email", "groups", "plan", "role"}
+	if got := r.Dashboard().Trust.Claims; !slices.Equal(got, want) {
+		t.Errorf("kept %v, want %v", got, want)
 	}
 }
