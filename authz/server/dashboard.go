@@ -118,6 +118,11 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 		return storage.Identity{}, oauth.Unavailable(err)
 	}
 	id := identity.OfDashboard(e.dashboard.Issuer, person)
+	if !e.attempts.Limiter.Allow("dashboard_person", e.cfg.Issuer+" "+id.Subject, perPersonAtDashboard) {
+		return storage.Identity{}, &oauth.Error{
+			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "Too many requests for this person; try again in a minute.",
+		}
+	}
 	if !e.policy.Allows(id) {
 		// Whoever lost a group loses by it what they approved before, too.
 		if _, err := e.persons.SignedIn(r.Context(), identity.Person{Identity: id}); err != nil {
@@ -126,11 +131,6 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 		return storage.Identity{}, &oauth.Error{
 			Status: http.StatusForbidden, Code: "access_denied", Description: "This person may not sign in to this site.",
 			Cause: errors.New("no rule allows " + id.Subject),
-		}
-	}
-	if !e.attempts.Limiter.Allow("dashboard_person", e.cfg.Issuer+" "+id.Subject, perPersonAtDashboard) {
-		return storage.Identity{}, &oauth.Error{
-			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "Too many requests for this person; try again in a minute.",
 		}
 	}
 	return id, nil

@@ -297,6 +297,15 @@ func TestManyTokensAtDashboardEndpoints_C17(t *testing.T) {
 	}
 }
 
+// Somebody who may not sign in leaves a record each time, too.
+func TestManyTokensOfSomebodyWhoMayNotSignIn_C17(t *testing.T) {
+	ds := newDashboardSite(t, config.ConsentThere, "group:staff")
+	for range perPersonAtDashboard {
+		ds.refuses(ds.says(dashboardAuthorizePath, ds.token(nil), members()), http.StatusForbidden, "access_denied", zapcore.InfoLevel)
+	}
+	ds.refuses(ds.says(dashboardAuthorizePath, ds.token(nil), members()), http.StatusTooManyRequests, "temporarily_unavailable", zapcore.InfoLevel)
+}
+
 func TestDeniedAtDashboard(t *testing.T) {
 	ds := newDashboardSite(t, config.ConsentThere)
 	a := ds.approves(members("decision", "deny"))
