@@ -37,8 +37,9 @@ type OIDC struct {
 	// the secret, in the way that the provider supports; without one, `none`.
 	AuthMethod string `json:"auth_method,omitempty"`
 	// Scopes are asked of the provider, besides `openid`. Default: `profile`,
-	// `email` if addresses are kept, and `offline_access` if the provider knows it,
-	// without which many give no refresh token to ask about people with.
+	// `email` if addresses are kept, and `groups` and `offline_access` if the
+	// provider knows them: without the latter many give no refresh token to ask
+	// about people with.
 	Scopes []string `json:"scopes,omitempty"`
 	// AuthorizeParams are further parameters of the authorization request.
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
