@@ -332,6 +332,37 @@ func TestKeysEndByTheClock_D09(t *testing.T) {
 	}
 }
 
+// A key that is no longer good when it gets its successor stays so, whatever the
+// overlap: its name is given back, and the key that leaked is not.
+func TestRotationRevivesNoKey_D09(t *testing.T) {
+	for name, test := range map[string]struct{ withdraw, giveBack func(now time.Time) Change }{
+		"disabled": {
+			func(time.Time) Change { return Change{Disabled: new(true)} },
+			func(time.Time) Change { return Change{Disabled: new(false)} },
+		},
+		"expired": {
+			func(now time.Time) Change { return Change{ExpiresAt: new(now.Add(time.Minute))} },
+			func(time.Time) Change { return Change{ExpiresAt: new(time.Time)} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			p := f.process(site())
+			leaked := p.create("alice", Change{})
+			p.change("alice", test.withdraw(f.clock.Now()))
+			f.clock.Advance(time.Minute)
+			key, successor, err := p.Rotate(t.Context(), "alice", 24*time.Hour)
+			if err != nil || !key.FormerUntil.IsZero() {
+				t.Fatalf("the former key is good until %v, error %v; want not at all", key.FormerUntil, err)
+			}
+			p.change("alice", test.giveBack(f.clock.Now()))
+			if p.behind(leaked) != nil || p.behind(successor) == nil {
+				t.Errorf("the key that was withdrawn is good: %t, its successor: %t; want only the successor", p.behind(leaked) != nil, p.behind(successor) != nil)
+			}
+		})
+	}
+}
+
 // What cannot be ended while the store fails is not good all the same, not even
 // when the key is given back, and ends when the store works.
 func TestEndingFails_D09(t *testing.T) {

@@ -91,7 +91,8 @@ func (k *Keys) Change(ctx context.Context, name string, c Change) (Key, error) {
 }
 
 // Rotate gives a key a successor, which it returns as Create does. The key itself
-// is good for overlap longer.
+// is good for overlap longer, if it is good at all: one that was disabled because it
+// leaked must not come back with its successor.
 func (k *Keys) Rotate(ctx context.Context, name string, overlap time.Duration) (key Key, secret string, err error) {
 	if overlap < 0 || overlap > maxOverlap {
 		return Key{}, "", refuse("overlap is a duration from 0s to 365d: how long the key that there is now stays good")
@@ -100,7 +101,7 @@ func (k *Keys) Rotate(ctx context.Context, name string, overlap time.Duration) (
 	key, err = k.change(ctx, name, "an operator rotated a virtual key", func(s *storage.VirtualKey) error {
 		now := k.deps.Now()
 		s.Former, s.FormerUntil = nil, time.Time{}
-		if overlap > 0 {
+		if overlap > 0 && k.statusOf(*s, now) == Active {
 			former := s.Hash
 			s.Former, s.FormerUntil = &former, now.Add(overlap)
 		}
