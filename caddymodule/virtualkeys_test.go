@@ -339,6 +339,7 @@ func TestVirtualKeyMistakes(t *testing.T) {
 		"delete configured":    {"DELETE", "/alice", "", 409, "alice is a key of the configuration; change it there"},
 		"change configured":    {"PATCH", "/alice", `{"disabled":true}`, 409, "alice is a key of the configuration; change it there"},
 		"rotate configured":    {"POST", "/alice/rotate", ``, 409, "alice is a key of the configuration; change it there"},
+		"disabled as null":     {"PATCH", "/bob", `{"disabled":null}`, 400, "disabled true or false"},
 		"change nothing":       {"PATCH", "/bob", `{}`, 400, "say what to change"},
 		"rename":               {"PATCH", "/bob", `{"name":"carol"}`, 400, "a key keeps its name"},
 		"change to no server":  {"PATCH", "/bob", `{"servers":["c"]}`, 400, "there is no server"},

@@ -23,7 +23,7 @@ type keyRequest struct {
 	Servers   given[[]string]  `json:"servers"`
 	ExpiresAt given[time.Time] `json:"expires_at"`
 	ExpiresIn given[string]    `json:"expires_in"`
-	Disabled  given[bool]      `json:"disabled"`
+	Disabled  given[*bool]     `json:"disabled"`
 }
 
 // given is a member of a request that may not be there. There it may be null.
@@ -44,7 +44,9 @@ func (r *keyRequest) change() (c virtualkeys.Change, err error) {
 		c.Servers = &r.Servers.value
 	}
 	if r.Disabled.there {
-		c.Disabled = &r.Disabled.value
+		if c.Disabled = r.Disabled.value; c.Disabled == nil { // null must not enable what was disabled
+			return c, apiError(http.StatusBadRequest, wrongTypes)
+		}
 	}
 	switch {
 	case r.ExpiresAt.there && r.ExpiresIn.there:
@@ -95,6 +97,8 @@ func explainJSON(err error) string {
 	if text, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return "there is no member " + text + "; use name, servers, expires_at, expires_in, disabled, or overlap to rotate"
 	}
-	return `a member has the wrong type; servers is a list of ids or null, expires_at a time such as "2027-01-31T00:00:00Z" or null, ` +
-		`expires_in and overlap a duration such as "90d", disabled true or false`
+	return wrongTypes
 }
+
+const wrongTypes = `a member has the wrong type; servers is a list of ids or null, expires_at a time such as "2027-01-31T00:00:00Z" or null, ` +
+	`expires_in and overlap a duration such as "90d", disabled true or false`
