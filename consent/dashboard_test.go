@@ -26,13 +26,19 @@ type dashboardWalk struct {
 
 func newDashboardWalk(t *testing.T, consent string) *dashboardWalk {
 	t.Helper()
+	return newDashboardWalkBeside(t, consent, identity.ByVirtualKey(nil))
+}
+
+// newDashboardWalkBeside is one with other ways to sign in.
+func newDashboardWalkBeside(t *testing.T, consent string, others ...identity.Method) *dashboardWalk {
+	t.Helper()
 	d := oauthtest.NewDashboard(t, "https://dash.example.com", "mcp")
 	w := newWalkBy(t, memstore.New(), func(c *config.Site) {
 		c.Identities = []config.Identity{{Kind: identity.Dashboard, Dashboard: &config.Dashboard{
 			AuthorizeURL: dashboardAt, Issuer: d.Issuer, Audience: d.Audience, Consent: consent,
 			Trust: dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Keys: d.Keys(), Claims: []string{"email"}},
 		}}}
-		c.SignIn = identity.Methods{identity.ByDashboard(identity.AtDashboard{AuthorizeURL: dashboardAt, Issuer: d.Issuer}), identity.ByVirtualKey(nil)}
+		c.SignIn = append(identity.Methods{identity.ByDashboard(identity.AtDashboard{AuthorizeURL: dashboardAt, Issuer: d.Issuer})}, others...)
 	})
 	d.Now = w.clock.Now
 	return &dashboardWalk{w, d}
@@ -42,7 +48,12 @@ func newDashboardWalk(t *testing.T, consent string) *dashboardWalk {
 // the dashboard is told.
 func (b *browser) sent(page *httptest.ResponseRecorder, form string) (login string) {
 	b.t.Helper()
-	w := b.press(page, form, nil)
+	return b.loginOf(b.press(page, form, nil))
+}
+
+// loginOf returns the login of an answer that sends the browser to the dashboard.
+func (b *browser) loginOf(w *httptest.ResponseRecorder) string {
+	b.t.Helper()
 	mustAnswer(b.t, w, http.StatusSeeOther)
 	query, ok := strings.CutPrefix(w.Header().Get("Location"), dashboardAt+"?")
 	values, err := url.ParseQuery(query)
@@ -105,6 +116,25 @@ func TestSignInAtDashboard(t *testing.T) {
 	grants, err := b.as.Grants.List(t.Context(), "dashboard:jane")
 	if err != nil || len(grants) != 1 {
 		t.Errorf("grants %+v, %v", grants, err)
+	}
+}
+
+// Where people cannot sign in otherwise, clients lead straight to the dashboard. Who
+// comes back without its word reads that, and is not sent there again.
+func TestOnlyDashboard(t *testing.T) {
+	w := newDashboardWalkBeside(t, config.ConsentHere)
+	b := w.browser()
+	start := b.start()
+	services := b.follow(b.open(w.vouches(b.loginOf(b.open(start)), "jane")))
+	if page := services.Body.String(); !strings.Contains(page, "Allow and finish") || !strings.Contains(page, "jane@acme.com") {
+		t.Errorf("page:\n%s", shows(services))
+	}
+	other := w.browser()
+	login := other.loginOf(other.open(other.start()))
+	page := other.follow(other.open(identity.CallbackPath + "dashboard?" + url.Values{"state": {login}}.Encode()))
+	mustAnswer(t, page, http.StatusOK)
+	if !strings.Contains(page.Body.String(), "You came back without being signed in") {
+		t.Errorf("page:\n%s", shows(page))
 	}
 }
 

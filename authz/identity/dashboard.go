@@ -51,6 +51,7 @@ func ByDashboard(d AtDashboard) Method {
 				Title: "Account at " + host, Hint: "You are sent to " + host + " to sign in, and come back here.", Button: "Sign in at " + host,
 			}
 		},
+		Ready: func() bool { return true }, // nothing has to be known of it beforehand
 		Start: func(_ context.Context, l Login) (Redirect, error) {
 			return Redirect{URL: d.AuthorizeURL + "?" + url.Values{DashboardLogin: {l.State}}.Encode()}, nil
 		},
