@@ -110,6 +110,7 @@ func TestMistakesOfDashboards(t *testing.T) {
 		"neither here nor there":   {dashboardBlock("consent both"), "consent: unknown value \"both\"; use one of: here, there, at Caddyfile:12"},
 		"there, beside others":     {dashboardBlock("consent there") + "identity user_id\n", "consent: with `consent there` all clients send people to the dashboard, so nobody could sign in with identity user_id; remove it, or write `consent here`, at Caddyfile:12"},
 		"twice":                    {dashboardBlock() + dashboardBlock(), "identity: dashboard is listed twice; remove one, at Caddyfile:13"},
+		"name that is shared":      {dashboardBlock() + "server named /named http://127.0.0.1:1/named {\nidentity_header X-User user\n}\n", "identity_header X-User: with `identity dashboard`, several people can have one name; use the value identity, which tells them apart, or email, at Caddyfile:14"},
 		"options of others":        {"identity caddy {\nconsent here\n}\n", "consent belongs in the block of identity dashboard, at Caddyfile:8"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -137,7 +137,8 @@ func (s *Server) proxyHeaders() []string { return slices.Sorted(maps.Keys(s.Prox
 // where those of some are verified and others choose it: anybody could be anybody.
 func checkIdentityHeaders(s *Site, _ Resolver) error {
 	if i := slices.IndexFunc(s.SignIn, func(m identity.Method) bool { return m.NameShared }); i >= 0 {
-		if err := s.refuseUserHeader("with `identity oidc`, several people can have one name; use the value identity, which tells them apart, or email"); err != nil {
+		kind, _, _ := strings.Cut(string(s.SignIn[i].Kind), ":")
+		if err := s.refuseUserHeader(fmt.Sprintf("with `identity %s`, several people can have one name; use the value identity, which tells them apart, or email", kind)); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,7 @@ func TestMistakesOfOIDC_J07_J08(t *testing.T) {
 	}
 	s := oidcSite(good)
 	s.Servers[0].IdentityHeaders = map[string]string{"X-User": "user"}
-	if _, err := s.Resolve(knownPlaceholders); err == nil || !strings.Contains(err.Error(), "several people can have one name; use the value identity") {
+	if _, err := s.Resolve(knownPlaceholders); err == nil || !strings.Contains(err.Error(), "with `identity oidc`, several people can have one name; use the value identity") {
 		t.Errorf("names that several people can have: %v", err)
 	}
 }
