@@ -1,7 +1,11 @@
 package identity
 
 import (
+	"errors"
+	"net/http"
+	"net/url"
 	"testing"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -38,5 +42,27 @@ func TestVirtualKeys(t *testing.T) {
 	var none *VirtualKeys
 	if none.Set().behind(k.Identity()) != nil || none.Set().ByHash(storage.HashOf("secret-1")) != nil {
 		t.Error("a nil set has a key")
+	}
+}
+
+// A key signs nobody in from the moment that it expires, whether or not somebody has
+// looked after the keys since.
+func TestSignInWithAnExpiredKey_D09(t *testing.T) {
+	for name, test := range map[string]struct {
+		expires time.Time
+		good    bool
+	}{
+		"never":   {time.Time{}, true},
+		"later":   {time.Now().Add(time.Hour), true},
+		"expired": {time.Now().Add(-time.Second), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys := NewVirtualKeys(Key{Name: "alice", Hash: storage.HashOf("secret"), Stored: true, ExpiresAt: test.expires})
+			id, err := ByVirtualKey(keys).Identify(&http.Request{PostForm: url.Values{"vk": {"secret"}}})
+			var denied *Denied
+			if good := err == nil && id.Name == "alice"; good != test.good || !good && !errors.As(err, &denied) {
+				t.Errorf("got %+v, %v; want signed in: %t", id, err, test.good)
+			}
+		})
 	}
 }

@@ -305,6 +305,10 @@ func TestKeysEndByTheClock_D09(t *testing.T) {
 	f.grant("first", p.behind(first).Identity())
 	second := p.rotate("alice", 10*time.Minute)
 	f.grant("second", p.behind(second).Identity())
+	// Gates go by it also while nobody looks.
+	if got, want := p.behind(first).ExpiresAt, f.clock.Now().Add(10*time.Minute); !got.Equal(want) {
+		t.Errorf("the key before the rotation expires %v, want %v", got, want)
+	}
 	f.clock.Advance(10*time.Minute - 1)
 	p.mustLook()
 	if p.behind(first) == nil || p.behind(second) == nil || !f.stands("first") || !f.stands("second") {
