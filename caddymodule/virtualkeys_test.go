@@ -483,6 +483,27 @@ func TestConfigurationTakesAName_D09(t *testing.T) {
 	g.refresh(answer, 400)
 }
 
+// To delete the key whose name the configuration took, as the log says, ends
+// nothing that rests on the configured one.
+func TestDeleteTheKeyOfATakenName(t *testing.T) {
+	up := oauthtest.Serve(t, nil)
+	lines := atKeys(up.URL)
+	g := newGateway(t, lines)
+	addr := g.withAdmin(lines)
+	adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"alice"}`, 201)
+	g.withAdminAt(addr, people("alice")+"server a /mcp "+up.URL+"\nserver b /b "+up.URL+"\n")
+	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of this name now") })
+	answer := g.signInWith(keyOf("alice"))
+	if got := adminSend(t, addr, "DELETE", "/mcp_oauth/keys/alice?connections=true", "", 409); !strings.Contains(got, "leave out connections") {
+		t.Errorf("got %s", got)
+	}
+	admin(t, addr, "DELETE", "/mcp_oauth/keys/alice", 200)
+	g.callWith("/mcp", accessToken(t, answer), 200)
+	if got := adminSend(t, addr, "DELETE", "/mcp_oauth/keys/alice", "", 409); !strings.Contains(got, "alice is a key of the configuration; change it there") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // withAdminAt is withAdmin at an address.
 func (g *instance) withAdminAt(addr, lines string) {
 	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1))

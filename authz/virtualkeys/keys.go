@@ -223,6 +223,9 @@ func (k *Keys) disableTaken(ctx context.Context) error {
 	return nil
 }
 
+// IsConfigured reports whether the configuration has a key of the name.
+func (k *Keys) IsConfigured(name string) bool { return k.configured(identity.Look(name)) == name }
+
 // configured returns the name of the configuration that has the look, or "".
 func (k *Keys) configured(look string) string {
 	for _, f := range k.files {

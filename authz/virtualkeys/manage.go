@@ -182,7 +182,7 @@ func (k *Keys) find(ctx context.Context, name string) (storage.VirtualKey, error
 			return s, nil
 		}
 	}
-	if k.configured(identity.Look(name)) == name {
+	if k.IsConfigured(name) {
 		return storage.VirtualKey{}, conflict("%s is a key of the configuration; change it there", name)
 	}
 	return storage.VirtualKey{}, ErrUnknown

@@ -208,7 +208,9 @@ func (a API) rotateKey(w http.ResponseWriter, r *http.Request, name string) erro
 	return answerKey(w, http.StatusOK, s, k, secret, err)
 }
 
-// deleteKey ends a key, and with connections=true also what its person connected.
+// deleteKey ends a key, and with connections=true also what its person connected. If
+// the configuration took its name, that person is who has the configured key now,
+// and keeps what they have.
 func (a API) deleteKey(w http.ResponseWriter, r *http.Request, name string) error {
 	query, err := queryOf(r, "site", "connections")
 	if err != nil {
@@ -221,12 +223,18 @@ func (a API) deleteKey(w http.ResponseWriter, r *http.Request, name string) erro
 	if err != nil {
 		return err
 	}
+	taken, withConnections := s.Keys.IsConfigured(name), query.Get("connections") == "true"
+	if taken && withConnections {
+		return apiError(http.StatusConflict, name+" is the name of a key of the configuration, whose person has these connections; leave out connections")
+	}
 	if err := s.Keys.Delete(r.Context(), name); err != nil {
 		return keyFailure(err)
 	}
 	ended := EndedPerson{Subject: identity.SubjectOfKey(name), Grants: []string{}, Connections: []string{}}
-	if err := s.endPerson(r.Context(), &ended, query.Get("connections") == "true"); err != nil {
-		return failure(err)
+	if !taken {
+		if err := s.endPerson(r.Context(), &ended, withConnections); err != nil {
+			return failure(err)
+		}
 	}
 	return writeJSON(w, map[string]any{"site": s.Issuer, "name": name, "connections": ended.Connections})
 }
