@@ -67,8 +67,7 @@ type App struct {
 	servers  map[string]*gateway.Server // by resource, of all handlers
 	sites    map[string]*site           // by issuer
 
-	openingKeys sync.Mutex                   // held while they are read
-	keys        map[string]*virtualkeys.Keys // by issuer
+	virtualKeys virtualkeys.Sites
 }
 
 // CaddyModule returns the Caddy module information.

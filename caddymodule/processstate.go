@@ -146,7 +146,7 @@ func (p *processState) refreshKeys(ctx context.Context) {
 	if active == nil || !active.worksOn(p) {
 		return
 	}
-	err := active.refreshKeys(ctx)
+	err := active.virtualKeys.Refresh(ctx)
 	if ctx.Err() == nil && p.reportedKeys.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
 	}
@@ -158,7 +158,7 @@ func (p *processState) endOfKeys(ctx context.Context) {
 	if active == nil || !active.worksOn(p) {
 		return
 	}
-	err := active.endOfKeys(ctx)
+	err := active.virtualKeys.End(ctx)
 	if ctx.Err() == nil && p.reportedEnds.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("ending what was approved with virtual keys that are gone failed; it is tried again", zap.Error(err))
 	}

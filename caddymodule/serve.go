@@ -1,12 +1,15 @@
 package caddymodule
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
@@ -71,7 +74,11 @@ func (h *Handler) open() (*site, error) {
 		return nil, err
 	}
 	s, servers := newSite(h, state, keys)
-	if s.keys, err = h.app.virtualKeys(s.as, state, h.log); err != nil {
+	s.keys, err = h.app.virtualKeys.Open(context.Background(), virtualkeys.Deps{
+		Known: &state.virtualKeys, Config: h.cfg, Store: state.store, Withdrawals: s.as.Withdrawals,
+		Resolve: replacePlaceholders, Logger: h.log, Now: time.Now,
+	})
+	if err != nil {
 		return nil, err
 	}
 	h.app.addSite(s, servers)

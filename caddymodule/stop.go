@@ -10,8 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 )
 
@@ -86,28 +84,6 @@ func (a *App) endWithdrawn() (done bool) {
 	return a.ended
 }
 
-// virtualKeys returns the virtual keys of a site, which its copies at other
-// listeners share.
-func (a *App) virtualKeys(as *server.AuthorizationServer, state *processState, log *zap.Logger) (*virtualkeys.Keys, error) {
-	a.openingKeys.Lock()
-	defer a.openingKeys.Unlock()
-	issuer := as.Config().Issuer
-	if keys := a.keys[issuer]; keys != nil {
-		return keys, nil
-	}
-	keys, err := virtualkeys.Open(context.Background(), virtualkeys.Deps{
-		Known: &state.virtualKeys, Config: as.Config(), Store: state.store, Withdrawals: as.Withdrawals, Resolve: replacePlaceholders, Logger: log, Now: time.Now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if a.keys == nil {
-		a.keys = map[string]*virtualkeys.Keys{}
-	}
-	a.keys[issuer] = keys
-	return keys, nil
-}
-
 // endStreamsOnExit subscribes to Caddy's "stopping" event. The HTTP server
 // waits for open responses before any app is cleaned up, and an event stream
 // never ends by itself, nor a call to a server that does not answer: without
@@ -138,29 +114,9 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// refreshKeys makes the virtual keys what they are by now.
-func (a *App) refreshKeys(ctx context.Context) error {
-	var all error
-	for _, s := range a.allSites() {
-		all = errors.Join(all, s.keys.Refresh(ctx))
-	}
-	return all
-}
-
-// endOfKeys ends what rested on virtual keys that are gone.
-func (a *App) endOfKeys(ctx context.Context) error {
-	var all error
-	for _, s := range a.allSites() {
-		all = errors.Join(all, s.keys.End(ctx))
-	}
-	return all
-}
-
 // saveKeyUses stores when virtual keys were last used.
 func (a *App) saveKeyUses(ctx context.Context) {
-	for _, s := range a.allSites() {
-		if err := s.keys.SaveUses(ctx); err != nil && ctx.Err() == nil {
-			a.log.Error("storing when virtual keys were last used failed; their next use is noted again", zap.Error(err))
-		}
+	if err := a.virtualKeys.SaveUses(ctx); err != nil && ctx.Err() == nil {
+		a.log.Error("storing when virtual keys were last used failed; their next use is noted again", zap.Error(err))
 	}
 }

@@ -574,10 +574,10 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 func refreshKeys(t *testing.T, times int) {
 	t.Helper()
 	for range times {
-		if err := activeApp().refreshKeys(context.Background()); err != nil {
+		if err := activeApp().virtualKeys.Refresh(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if err := activeApp().endOfKeys(context.Background()); err != nil {
+		if err := activeApp().virtualKeys.End(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
