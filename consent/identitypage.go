@@ -56,7 +56,7 @@ func (p *identityPage) show(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	hidden := fieldsOf(f)
 	hidden.Focus = p.connections.serverID(query.Get("focus"))
 	frame := p.pages.Frame(fmt.Sprintf(t.Wants, p.subject(f), p.what(f, p.flows.Servers(f))))
-	asked, n := promptsOf(r, p.cfg.SignIn, true), p.notice(r)
+	asked, n := promptsOf(r, p.cfg.SignIn, true, leftKind(r, f, who)), p.notice(r)
 	frame.Tab = fmt.Sprintf(t.IdentityTitle, p.site) // nothing that a client chose
 	frame.HasProblem = n.Text != ""
 	asked.place(&n, query.Get("error"))
@@ -118,6 +118,20 @@ func (p *identityPage) signedIn(f *flows.Flow, who *sessions.Known) *signedInVie
 	}
 }
 
+// leftKind returns the kind of the identity that the person wants to exchange for
+// another; empty if they only say who they are.
+func leftKind(r *http.Request, f *flows.Flow, who *sessions.Known) string {
+	switch {
+	case r.URL.Query().Get("choose") == "":
+		return ""
+	case who != nil:
+		return who.Identity.Kind
+	case f.Identity != nil:
+		return f.Identity.Kind
+	}
+	return ""
+}
+
 // accept takes the form of a method.
 func (p *identityPage) accept(kind identity.Kind) flowHandler {
 	return func(w http.ResponseWriter, r *http.Request, f *flows.Flow) error {
@@ -127,7 +141,8 @@ func (p *identityPage) accept(kind identity.Kind) flowHandler {
 		}
 		focus := r.PostForm.Get("focus")
 		if m.Start != nil {
-			return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, ""), identity.PendingLogin{FlowID: f.SealedID, Focus: focus})
+			pending := identity.PendingLogin{FlowID: f.SealedID, Focus: focus, OtherAccount: wantsOther(r)}
+			return p.logins.start(w, r, m, pageURL(server.ConsentPath, f, ""), pending)
 		}
 		id, err := p.signIn.identify(r, m, f.ID)
 		return p.proceed(w, r, f, focus, id, err)

@@ -42,6 +42,11 @@ func (p *logins) start(w http.ResponseWriter, r *http.Request, m *identity.Metho
 	return nil
 }
 
+// wantsOther reports whether the page on which the form in r.PostForm was told that
+// the person may want another account. Where they sign in is asked to offer the
+// choice, and no more: who they are is checked all the same.
+func wantsOther(r *http.Request) bool { return r.PostForm.Get("other_account") != "" }
+
 // failed answers somebody who was not identified elsewhere: on the page that they
 // left from, in the words of the method, or on one that can be loaded again if
 // nobody answers there. The log has the reason, under the reference that the

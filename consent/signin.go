@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
@@ -82,14 +83,22 @@ type promptView struct {
 	identity.Prompt
 	Form  string
 	Wrong *notice // why what the person sent with it was refused
+	// OtherAccount tells that who presses the button may want another account than
+	// they have where it leads to.
+	OtherAccount bool
 
 	messages map[string]string
 }
 
-func promptsOf(r *http.Request, methods identity.Methods, inFlow bool) prompts {
+// promptsOf returns what a page asks for. left is the kind of the identity that the
+// person wants to exchange for another, if any.
+func promptsOf(r *http.Request, methods identity.Methods, inFlow bool, left string) prompts {
 	var p prompts
 	for _, m := range methods {
-		p.Prompts = append(p.Prompts, promptView{Prompt: m.Prompt(r, inFlow), Form: m.Form, messages: m.Messages})
+		other := slices.Contains(m.WrongAccount, r.URL.Query().Get("error")) || string(m.Kind) == left
+		p.Prompts = append(p.Prompts, promptView{
+			Prompt: m.Prompt(r, inFlow), Form: m.Form, OtherAccount: other && m.Start != nil, messages: m.Messages,
+		})
 	}
 	return p
 }

@@ -40,7 +40,7 @@ func (p *signInPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Se
 	t := p.pages.Text()
 	methods := slices.DeleteFunc(slices.Clone(p.cfg.SignIn), func(m identity.Method) bool { return m.SingleUse })
 	frame := p.pages.Frame(fmt.Sprintf(t.IdentityTitle, p.site))
-	asked, n := promptsOf(r, methods, false), p.notice(r)
+	asked, n := promptsOf(r, methods, false, ""), p.notice(r)
 	frame.HasProblem = n.Text != ""
 	asked.place(&n, r.URL.Query().Get("error"))
 	return p.pages.Render(w, v.Status, "signin", struct {
@@ -76,7 +76,7 @@ func (p *signInPage) accept(kind identity.Kind) visitHandler {
 			return err
 		}
 		if m.Start != nil {
-			return p.logins.start(w, r, m, next, identity.PendingLogin{ReturnTo: next})
+			return p.logins.start(w, r, m, next, identity.PendingLogin{ReturnTo: next, OtherAccount: wantsOther(r)})
 		}
 		id, err := p.signIn.identify(r, m, "")
 		return p.proceed(w, r, next, id, err)

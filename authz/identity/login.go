@@ -69,6 +69,8 @@ type PendingLogin struct {
 	ReturnTo string `json:"return_to,omitempty"`
 	// Focus is what they were about to connect.
 	Focus string `json:"focus,omitempty"`
+	// OtherAccount is Start's alone.
+	OtherAccount bool `json:"-"`
 	// CallbackURL and Secret are what Start was given and returned.
 	CallbackURL string `json:"callback_url"`
 	Secret      []byte `json:"secret,omitempty"`
@@ -95,7 +97,7 @@ type Logins struct {
 // It is called only after the person pressed a button on a page of ours.
 func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser storage.Hash) (target, state string, err error) {
 	state = oauth.NewSecret("")
-	redirect, err := m.Start(ctx, Login{State: state, CallbackURL: p.CallbackURL})
+	redirect, err := m.Start(ctx, Login{State: state, CallbackURL: p.CallbackURL, OtherAccount: p.OtherAccount})
 	if err != nil {
 		return "", "", err
 	}

@@ -67,6 +67,9 @@ type Method struct {
 	// Messages tell people why they were not identified, by the Code of a Denied.
 	// The codes are fixed, so that no link to a page can put words on it.
 	Messages map[string]string
+	// WrongAccount are the codes that tell that the account was not the right one:
+	// the place to sign in is to let the person choose another when they try again.
+	WrongAccount []string
 
 	// Prompt returns what a page asks for. inFlow tells that a client sent the
 	// person to it.
@@ -139,6 +142,9 @@ type Login struct {
 	State string
 	// CallbackURL is where the browser must come back to.
 	CallbackURL string
+	// OtherAccount tells that the person may want another account than the one that
+	// the browser is signed in with there.
+	OtherAccount bool
 }
 
 // Redirect sends a browser to where a person signs in.

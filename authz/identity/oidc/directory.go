@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,6 +44,9 @@ type metadata struct {
 	JWKSURI            string        `json:"jwks_uri"`
 	EndSessionEndpoint string        `json:"end_session_endpoint"`
 	Algorithms         oauth.Strings `json:"id_token_signing_alg_values_supported"`
+	// Prompts is prompt_values_supported (Initiating User Registration via OpenID
+	// Connect): a list, read where nobody's sign-in depends on it.
+	Prompts json.RawMessage `json:"prompt_values_supported"`
 }
 
 // source is a provider as it says to be, with its keys.

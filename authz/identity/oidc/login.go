@@ -38,10 +38,39 @@ func (p *Provider) start(ctx context.Context, l identity.Login) (identity.Redire
 	}
 	request := client.AuthorizationRequest{
 		ClientID: p.o.ClientID, RedirectURI: l.CallbackURL, State: l.State, Verifier: begun.Verifier, Nonce: begun.Nonce,
-		Scopes: p.scopes(s), Prompt: p.o.Prompt, MaxAge: p.maxAge(), ACRValues: p.o.ACRValues,
+		Scopes: p.scopes(s), Prompt: p.o.promptFor(s, l), MaxAge: p.maxAge(), ACRValues: p.o.ACRValues,
 	}
 	target, err := request.URL(s.AuthorizationEndpoint, at.client.Quirks)
 	return identity.Redirect{URL: target, Secret: secret}, err
+}
+
+const (
+	promptLogin         = "login"
+	promptConsent       = "consent"
+	promptSelectAccount = "select_account"
+)
+
+// promptFor returns what the provider is to ask in a login (OpenID Connect Core
+// section 3.1.2.1). It would give whoever wants another account the one that is
+// signed in there; so it is to ask for the account or, if it says that it has no
+// such question, for a login. Only an operator who asks for one of these decided on
+// that.
+func (o *Options) promptFor(s *source, l identity.Login) string {
+	if !l.OtherAccount || o.Prompt != "" && o.Prompt != promptConsent {
+		return o.Prompt
+	}
+	for _, prompt := range []string{promptSelectAccount, promptLogin} {
+		if s.knowsPrompt(prompt) {
+			return strings.TrimPrefix(o.Prompt+" "+prompt, " ")
+		}
+	}
+	return o.Prompt
+}
+
+// knowsPrompt reports whether the provider has a prompt, or does not say which.
+func (s *source) knowsPrompt(prompt string) bool {
+	var known []string
+	return json.Unmarshal(s.Prompts, &known) != nil || len(known) == 0 || slices.Contains(known, prompt)
 }
 
 func (p *Provider) maxAge() string {

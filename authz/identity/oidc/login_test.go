@@ -84,6 +84,58 @@ func TestLoginOptions(t *testing.T) {
 	}
 }
 
+// Whoever wants another account is not given the one that is signed in at the
+// provider, as far as the provider and the operator have no other words for it.
+func TestOtherAccount(t *testing.T) {
+	knows := func(prompts ...string) any { return prompts }
+	for name, tt := range map[string]struct {
+		other     bool
+		prompt    string // the operator's
+		supported any
+		want      string
+	}{
+		"first login":             {false, "", nil, ""},
+		"first, of the operator":  {false, "consent", nil, "consent"},
+		"says nothing":            {true, "", nil, "select_account"},
+		"says null":               {true, "", json.RawMessage("null"), "select_account"},
+		"says something else":     {true, "", map[string]int{"login": 1}, "select_account"},
+		"knows it":                {true, "", knows("none", "select_account"), "select_account"},
+		"knows only login":        {true, "", knows("none", "login", "consent"), "login"},
+		"knows neither":           {true, "", knows("none"), ""},
+		"operator has login":      {true, "login", nil, "login"},
+		"operator has it":         {true, "select_account", nil, "select_account"},
+		"operator has consent":    {true, "consent", nil, "consent select_account"},
+		"consent, knows neither":  {true, "consent", knows("consent"), "consent"},
+		"consent, and only login": {true, "consent", knows("consent", "login"), "consent login"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newRP(t, func(o *Options) { o.Prompt = tt.prompt })
+			if tt.supported != nil {
+				s.idp.Page(oauthtest.OpenIDConfigurationPath, oauthtest.Document(oauthtest.With(s.idp.Metadata(), "prompt_values_supported", tt.supported)))
+			}
+			redirect, err := s.method.Start(t.Context(), identity.Login{State: "state", CallbackURL: callbackURL, OtherAccount: tt.other})
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := url.Parse(redirect.URL)
+			if got := u.Query()["prompt"]; err != nil || strings.Join(got, "|") != tt.want {
+				t.Errorf("prompt is %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// Only a refusal that another account would escape makes the next login ask for it.
+func TestWrongAccount(t *testing.T) {
+	s := newRP(t, func(o *Options) { o.Allow = rules(t, "group:admins") })
+	_, err := s.login()
+	s.refusedAs(err, notAllowed, "no rule of allow")
+	want := []string{"oidc-idp_declined", "oidc-idp_not_allowed", "oidc-idp_groups_left_out", "oidc-idp_too_many_groups"}
+	if !reflect.DeepEqual(s.method.WrongAccount, want) {
+		t.Errorf("got %q, want %q", s.method.WrongAccount, want)
+	}
+}
+
 func TestClientAuthentication(t *testing.T) {
 	for method, want := range map[string]func(r oauthtest.Request) bool{
 		"client_secret_post": func(r oauthtest.Request) bool {
