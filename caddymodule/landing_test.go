@@ -1,13 +1,21 @@
 package caddymodule
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -60,6 +68,38 @@ func TestFrontPage(t *testing.T) {
 	}
 	if up.Hits() == 0 {
 		t.Error("the proxy was not asked")
+	}
+}
+
+// The answer of a handler that Caddy does not come with stands as well: one that is
+// empty, and one that was begun before the request was passed on.
+func TestFrontPageBesidePlugins(t *testing.T) {
+	h := &Handler{
+		host:    neighbours.NewHost(&config.Site{Issuer: "http://site.example", PublicURL: "http://site.example"}),
+		landing: &landing.Landing{Front: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ours") })},
+	}
+	passOn := func(r *http.Request) { caddyhttp.SetVar(r.Context(), "unhandled", true) } // as the last of Caddy's handlers
+	for name, test := range map[string]struct {
+		next caddyhttp.HandlerFunc
+		want string
+	}{
+		"nobody": {func(_ http.ResponseWriter, r *http.Request) error { passOn(r); return nil }, "200 ours"},
+		"silent": {func(http.ResponseWriter, *http.Request) error { return nil }, "200 "},
+		"begun":  {func(w http.ResponseWriter, r *http.Request) error { w.WriteHeader(202); passOn(r); return nil }, "202 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "http://site.example/", nil)
+			for i := 0; i < len(asBrowser); i += 2 {
+				r.Header.Set(asBrowser[i], asBrowser[i+1])
+			}
+			w := httptest.NewRecorder()
+			if err := h.pass(w, r.WithContext(context.WithValue(r.Context(), caddyhttp.VarsCtxKey, map[string]any{})), test.next); err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(w.Code, " ", w.Body); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }
 
