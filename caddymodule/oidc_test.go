@@ -107,6 +107,9 @@ func TestProviderDownAtStart(t *testing.T) {
 	good := idp.Page(oauthtest.OpenIDConfigurationPath, oauthtest.Answer(http.StatusBadGateway, "text/html", oauthtest.Canary))
 	up := oauthtest.Serve(t, nil)
 	g := newGateway(t, oidcLines(idp, "")+"server a /mcp "+up.URL)
+	if line := logLine(t, g.log(), "redirect URI must be registered"); line["issuer"] != idp.URL || line["redirect_uri"] != g.url+"/oauth/login/callback/oidc-idp" {
+		t.Errorf("the log says %v", line)
+	}
 	browser := g.browserTo(idp)
 	page := browser.Open(t, g.authorizeURL(g.url+"/mcp"))
 	if page.Status != http.StatusOK || !strings.Contains(page.Text(), "does not answer at the moment") {

@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
@@ -108,6 +110,11 @@ func (h *Handler) announce() {
 	for _, s := range h.cfg.Servers {
 		h.log.Info("MCP server ready", zap.String("server", s.ID), zap.String("url", s.Resource),
 			zap.String("connect", landing.AddToClaudeCode(s.ID, s.Resource)))
+	}
+	for _, p := range h.cfg.Providers {
+		o := p.Options()
+		h.log.Info("people sign in at an identity provider, where the redirect URI must be registered", zap.String("issuer", o.Issuer),
+			zap.String("redirect_uri", h.cfg.Issuer+identity.CallbackPath+oidc.Form(o.Name)))
 	}
 }
 
