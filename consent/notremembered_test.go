@@ -42,8 +42,7 @@ func TestNotRemembered(t *testing.T) {
 		"of the site that knows alone": {identity.Methods{identity.ByCaddy(time.Hour)}, userIdentity("eve"), "bob", 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s *site
-			s = newSite(t, func(c *config.Site) {
+			s := newSite(t, func(c *config.Site) {
 				if tt.methods != nil {
 					c.SignIn = tt.methods
 				}

@@ -239,8 +239,8 @@ func linkOfCall(t *testing.T, s *seedSite) {
 		t.Errorf("a key for another server: %d", got.StatusCode)
 	}
 	got = s.gateway.Post(t, "/keyed", aliceKey, ping)
-	link, found := "", false
-	if _, link, found = strings.Cut(got.Text, s.gateway.URL+"/oauth/connect/"); !found {
+	_, link, found := strings.Cut(got.Text, s.gateway.URL+"/oauth/connect/")
+	if !found {
 		t.Fatalf("%d %s", got.StatusCode, got.Text)
 	}
 	link, _, _ = strings.Cut(link, " ")

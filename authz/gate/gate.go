@@ -152,11 +152,10 @@ func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token
 		return &e.Caller, nil
 	}
 	t := &e.Token
-	switch g.deps.Config.SignIn.Verified(t.Identity, now) {
-	case nil:
-	case identity.ErrProviderSilent:
+	switch err := g.deps.Config.SignIn.Verified(t.Identity, now); {
+	case errors.Is(err, identity.ErrProviderSilent):
 		return nil, grants.ErrProviderSilent
-	default:
+	case err != nil:
 		return nil, errInvalidToken
 	}
 	if !g.deps.Policy.Admits(g.server, t.Issuer, t.Identity, t.Audience) {

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -41,11 +42,10 @@ func (v *Validator) AccessToken(ctx context.Context, presented string) (storage.
 	if err != nil {
 		return storage.AccessToken{}, nil, err
 	}
-	switch err := v.policy.cfg.SignIn.Verified(t.Identity, v.now()); err {
-	case nil:
-	case identity.ErrProviderSilent:
+	switch err := v.policy.cfg.SignIn.Verified(t.Identity, v.now()); {
+	case errors.Is(err, identity.ErrProviderSilent):
 		return storage.AccessToken{}, nil, ErrProviderSilent
-	default:
+	case err != nil:
 		return storage.AccessToken{}, nil, storage.ErrNotFound
 	}
 	var servers []*config.Server

@@ -36,7 +36,7 @@ func (ms Methods) Verified(id storage.Identity, now time.Time) error {
 // can be good for longer.
 func (ms Methods) VerifiedUntil(id storage.Identity) time.Time {
 	until, why := ms.verifiedUntil(id)
-	if why == ErrProviderSilent {
+	if errors.Is(why, ErrProviderSilent) {
 		return time.Time{}
 	}
 	return until

@@ -100,10 +100,11 @@ func ParseParameters(raw string) (url.Values, error) {
 // a value counts as absent.
 func ParseJSONParameters(body []byte, lists ...string) (url.Values, error) {
 	var members map[string]json.RawMessage
-	if err := strictjson.Check(body, len(body)); err == nil {
+	err := strictjson.Check(body, len(body))
+	if err == nil {
 		err = json.Unmarshal(body, &members)
 	}
-	if members == nil || len(members) > maxParameters {
+	if err != nil || members == nil || len(members) > maxParameters {
 		return nil, NewError("invalid_request", "The request must be one JSON object, with no member twice.")
 	}
 	values := url.Values{}

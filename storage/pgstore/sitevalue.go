@@ -211,7 +211,7 @@ func lockVirtualKey(t *tx, k storage.VirtualKey) (lockedVirtualKey, bool, error)
 	if err := t.send(); err != nil {
 		return locked, false, err
 	}
-	found := false
+	var found bool
 	var err error
 	locked.VirtualKey, found, err = decode(t.db, b, virtualKeyTimes)
 	if err == nil && found && (locked.Issuer != k.Issuer || locked.Look != k.Look) {
