@@ -178,7 +178,7 @@ func (p *Provider) messages() map[string]string {
 	const again = " Try again; if it happens again, tell whoever runs this site the error reference."
 	messages := map[string]string{
 		declined:      "%s says that you did not agree, or may not sign in to this site. You can try again.",
-		notAllowed:    "%s says who you are, but this site does not let you in with that account. Sign out there and try again with another account, or ask whoever runs this site.",
+		notAllowed:    "%s says who you are, but this site does not let you in with that account. Sign in there with another account, or ask whoever runs this site.",
 		groupOverage:  "You are in more groups than %s puts into a sign-in, so it sent none of them, and this site cannot tell whether to let you in. Ask whoever runs this site, and tell them the error reference.",
 		tooManyGroups: "%s says that you are in more groups than this site can keep. Ask whoever runs this site, and tell them the error reference.",
 		otherProvider: "The answer did not come from %s, where you were sent to, so it was not used." + again,
