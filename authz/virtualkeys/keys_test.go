@@ -367,6 +367,42 @@ func TestRotationRevivesNoKey_D09(t *testing.T) {
 	}
 }
 
+// Withdrawing a key signs out the browsers of its person for good. While a successor
+// stays, so does who signed in with that.
+func TestBrowsersEndWithTheKey_D09(t *testing.T) {
+	f := newFixture(t)
+	p := f.process(site())
+	signIn := func(secret string) {
+		t.Helper()
+		err := f.store.CreateBrowserSession(t.Context(), storage.SignIn{BrowserSession: storage.BrowserSession{
+			Hash: storage.HashOf(secret), Issuer: issuer, Identity: p.behind(secret).Identity(), CreatedAt: f.clock.Now(), ExpiresAt: f.clock.Now().Add(time.Hour),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	signedIn := func(secret string) bool {
+		t.Helper()
+		_, err := f.store.BrowserSession(t.Context(), storage.HashOf(secret), f.clock.Now())
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	first := p.create("alice", Change{})
+	second := p.rotate("alice", time.Minute)
+	signIn(second)
+	f.clock.Advance(time.Minute)
+	p.mustLook()
+	if p.behind(first) != nil || !signedIn(second) {
+		t.Error("the end of the key before the rotation signs out who signed in with its successor")
+	}
+	p.change("alice", Change{Disabled: new(true)})
+	if signedIn(second) {
+		t.Error("a browser is signed in with a key that is disabled")
+	}
+}
+
 // What cannot be ended while the store fails is not good all the same, not even
 // when the key is given back, and ends when the store works.
 func TestEndingFails_D09(t *testing.T) {
