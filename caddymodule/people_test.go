@@ -129,6 +129,27 @@ func TestGroupRemovedAtIdentityProvider_D09_E18(t *testing.T) {
 	e.signsIn()
 }
 
+// D09: what the provider says at a login counts at once, also when it lets nobody in.
+func TestGroupRemovedBeforeTheNextLogin_D09_E18(t *testing.T) {
+	e := newEmployee(t, "allow group:staff\nscopes openid")
+	e.idp.Change(func() { e.idp.People["jane"]["groups"] = []string{"alumni"} })
+	page := e.browserTo(e.idp).Open(t, e.authorizeURL(e.url+"/mcp"))
+	if !strings.Contains(page.Text(), "does not let you in with that account") {
+		t.Fatalf("page: %s", page.Text())
+	}
+	e.forgets()
+	e.state().recheck(context.Background())
+	if got := e.call("POST", "/mcp", initialize, "Authorization", "Bearer "+e.token).StatusCode; got != http.StatusUnauthorized {
+		t.Fatalf("a call is answered %d, want 401", got)
+	}
+	e.out()
+	if line := logLine(t, e.log(), "all that a person had here was ended"); line["subject"] != "oidc:idp:jane" {
+		t.Errorf("the log says %v", line)
+	}
+	e.idp.Change(func() { e.idp.People["jane"]["groups"] = []string{"staff"} })
+	e.out() // giving it back revives nothing
+}
+
 // While the identity provider is down for long, calls wait, and nothing is lost.
 func TestIdentityProviderDown(t *testing.T) {
 	e := newEmployee(t, "recheck 10m")

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -54,6 +55,8 @@ func (s *signIn) count(r *http.Request, m *identity.Method, who string, p identi
 	switch {
 	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongSignIn(r, who):
 		return p.Identity, tooMany(s.text.TooManyWrong)
+	case denied != nil && p.Subject != "":
+		return p.Identity, cmp.Or(s.persons.NotAllowed(context.WithoutCancel(r.Context()), p.Identity), err)
 	case err != nil:
 		return p.Identity, err
 	case !m.ExcludesStrangers && !s.limits.AllowUnproved(r):

@@ -82,7 +82,8 @@ type Method struct {
 	Ready func() bool
 	// Start returns where to send the browser.
 	Start func(ctx context.Context, l Login) (Redirect, error)
-	// Finish returns who came back, or a *Denied.
+	// Finish returns who came back, or a *Denied: with the Person whom the
+	// configuration does not let in, if it is that.
 	Finish func(ctx context.Context, a Answer) (Person, error)
 	// Renew returns what is true of a person now, who signed in elsewhere and came
 	// back with a Secret; with another Secret if theirs is used up. ErrEnded tells

@@ -41,6 +41,20 @@ func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, reason, correla
 	return nil
 }
 
+// NotAllowed ends all that somebody has here whom the configuration does not let in,
+// by what was just said of them. Of a stranger nothing is written down.
+func (ps *Persons) NotAllowed(ctx context.Context, id storage.Identity) error {
+	p, err := ps.deps.Store.Person(ctx, ps.cfg.Issuer, id.Subject, ps.deps.Now())
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil
+	case err != nil:
+		return oauth.Unavailable(err)
+	}
+	return ps.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision},
+		"by what was said when they signed in, the configuration does not let them in", oauth.NewCorrelationID())
+}
+
 // LoggedOut ends what ends with a logout at the provider of a method. A token that
 // was used before ends nothing: whoever kept it could sign people out who came back.
 // If it fails half way, the same token works again.

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
@@ -76,6 +77,30 @@ func TestNotAllowedAnyMore_D09(t *testing.T) {
 		s.renews(recheck)
 		s.signedIn("alice", false)
 		s.logged(zap.InfoLevel, ended, 1)
+	})
+}
+
+// Whoever is not let in when they sign in ends for good, too; of a stranger nothing
+// is kept.
+func TestNotAllowedWhenSigningIn_D09(t *testing.T) {
+	run(t, func(s *site) {
+		s.signIn("alice")
+		s.signIn("bob")
+		alice, mallory := s.provider.signIn("alice").Identity, s.provider.signIn("mallory").Identity
+		s.store.Fail("Person")
+		if err := s.NotAllowed(t.Context(), alice); oauth.AsError(err).Status != 503 {
+			t.Errorf("the store fails: %v", err)
+		}
+		s.store.Fail("")
+		s.must(s.NotAllowed(t.Context(), alice))
+		s.signedIn("alice", false)
+		s.signedIn("bob", true)
+		s.logged(zap.InfoLevel, ended, 1)
+		s.must(s.NotAllowed(t.Context(), mallory))
+		s.logged(zap.InfoLevel, ended, 1)
+		if _, err := s.store.Person(t.Context(), issuer, mallory.Subject, time.Now()); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("a stranger is kept: %v", err)
+		}
 	})
 }
 

@@ -124,8 +124,7 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 		}
 	}
 	if !e.policy.Allows(id) {
-		// Whoever lost a group loses by it what they approved before, too.
-		if _, err := e.persons.SignedIn(r.Context(), identity.Person{Identity: id}); err != nil {
+		if err := e.persons.NotAllowed(context.WithoutCancel(r.Context()), id); err != nil {
 			return storage.Identity{}, err
 		}
 		return storage.Identity{}, &oauth.Error{
