@@ -542,8 +542,8 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 	}
 	refreshKeys(t, 3)
 	g.callWith("/mcp", first, 200)
-	if !strings.Contains(g.log(), "there is no such file") {
-		t.Error("the log does not say that there is no file")
+	if got := strings.Count(g.log(), "no such file"); got != 1 {
+		t.Errorf("the log says %d times that there is no file, want once", got)
 	}
 	write(second)
 	eventually(t, func() bool { return strings.Count(g.log(), "the file of a virtual key has another one") == 1 })
