@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
@@ -174,10 +175,11 @@ func (p *accountPage) revoke(w http.ResponseWriter, r *http.Request, s *sessions
 }
 
 func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+	elsewhere := p.elsewhere(r, s)
 	if err := p.sessions.SignOut(w, r); err != nil {
 		return err
 	}
-	return p.tell(w, flash.Message{Code: doneSignedOut, About: kindOf(s)})
+	return p.signedOut(w, elsewhere, flash.Message{Code: doneSignedOut, About: kindOf(s)})
 }
 
 // kindOf returns how the person of a session signed in; empty for nobody.
@@ -192,23 +194,56 @@ func kindOf(s *sessions.Session) string {
 // identity provider, with the way to its own page for that; nil if there is none.
 func (p *accountPage) stillElsewhere(m flash.Message) *signedInView {
 	method := p.cfg.SignIn.Of(m.About)
-	if m.Code != doneSignedOut && m.Code != doneSignedOutEverywhere || method == nil || method.SignOutURL == nil {
+	if m.Code != doneSignedOut && m.Code != doneSignedOutEverywhere || method == nil || method.SignOut == nil {
 		return nil
 	}
-	address, ok := method.SignOutURL(p.cfg.Issuer + accountPath)
+	there, ok := method.SignOut(p.cfg.Issuer+accountPath, "")
 	if !ok {
 		return nil
 	}
 	t := p.pages.Text()
-	return &signedInView{Text: t.StillSignedIn, Button: t.SignOutThere, URL: address}
+	return &signedInView{Text: t.StillSignedIn, Button: t.SignOutThere, URL: there.URL}
+}
+
+// elsewhere returns how the person of a session signs out at the identity provider
+// with a form that tells it who they are; nil if nothing does.
+func (p *accountPage) elsewhere(r *http.Request, s *sessions.Session) *identity.SignOut {
+	if s.Identity == nil {
+		return nil
+	}
+	m := p.cfg.SignIn.Of(s.Identity.Kind)
+	if m == nil || m.SignOut == nil {
+		return nil
+	}
+	hint := p.persons.SignOutHint(r.Context(), *s.Identity)
+	there, ok := m.SignOut(p.cfg.Issuer+accountPath, hint)
+	if !ok || hint == "" || !pages.CanLeaveTo(there.Form) {
+		return nil
+	}
+	return &there
+}
+
+// signedOut tells what was done. The form for the provider is the answer itself, so
+// that what it tells about the person is kept nowhere for a next page, and is gone
+// with this one.
+func (p *accountPage) signedOut(w http.ResponseWriter, elsewhere *identity.SignOut, m flash.Message) error {
+	if elsewhere == nil {
+		return p.tell(w, m)
+	}
+	return p.pages.RenderLeaving(w, elsewhere.Form, "signedout", struct {
+		pages.Frame
+		identity.SignOut
+		Done, AccountURL string
+	}{p.pages.Frame(p.pages.Text().SignedOutTitle), *elsewhere, p.done(m), accountPath})
 }
 
 func (p *accountPage) signOutEverywhere(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+	elsewhere := p.elsewhere(r, s)
 	if _, err := p.persons.End(r.Context(), s.Identity.Subject); err != nil {
 		return err
 	}
 	p.sessions.Forget(w)
-	return p.tell(w, flash.Message{Code: doneSignedOutEverywhere, About: kindOf(s)})
+	return p.signedOut(w, elsewhere, flash.Message{Code: doneSignedOutEverywhere, About: kindOf(s)})
 }
 
 // tell leads back to the page, which tells what was done.

@@ -125,15 +125,17 @@ func TestOnlyPlaceToSignIn(t *testing.T) {
 func TestSignOutElsewhere(t *testing.T) {
 	const at = "https://login.example/logout?x=1"
 	for name, tt := range map[string]struct {
-		url  func(returnTo string) (string, bool)
+		way  func(returnTo, hint string) (identity.SignOut, bool)
 		want bool
 	}{
-		"can":    {func(returnTo string) (string, bool) { return at + "&to=" + returnTo, true }, true},
-		"cannot": {func(string) (string, bool) { return "", false }, false},
+		"can": {func(returnTo, _ string) (identity.SignOut, bool) {
+			return identity.SignOut{URL: at + "&to=" + returnTo}, true
+		}, true},
+		"cannot": {func(string, string) (identity.SignOut, bool) { return identity.SignOut{}, false }, false},
 		"no way": {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, _ := onlyLoginSite(t, &elsewhere{kind: "company"}, func(m *identity.Method) { m.SignOutURL = tt.url })
+			w, _ := onlyLoginSite(t, &elsewhere{kind: "company"}, func(m *identity.Method) { m.SignOut = tt.way })
 			b := w.browser()
 			account := b.follow(b.open(b.leaves(b.open(accountPath), accountFormsPath+"company", "carol")))
 			page := b.follow(b.press(account, signOutPath, nil))

@@ -25,6 +25,8 @@ type Person struct {
 	// there is none. It came from SecretSession at the provider.
 	Secret        []byte `json:"secret,omitempty"`
 	SecretSession string `json:"secret_session,omitempty"`
+	// SignOut is nil if nothing is kept of the last login to sign out with.
+	SignOut *SignOutHint `json:"sign_out,omitempty"`
 	// EndedSessions are those at the provider that ended last: what comes from them
 	// is absent, however late it was written.
 	EndedSessions []string `json:"ended_sessions,omitempty"`
@@ -37,6 +39,12 @@ type Person struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	// Revision changes with every change.
 	Revision uint64 `json:"revision"`
+}
+
+// SignOutHint tells a provider whose session at it is to end.
+type SignOutHint struct {
+	Session string `json:"session,omitempty"`
+	Secret  []byte `json:"secret"` // sealed
 }
 
 // MaxEndedSessions is how many EndedSessions are kept: far more than can end while
@@ -82,6 +90,9 @@ func (p Person) After(before Person, now time.Time) Person {
 	if p.Secret == nil {
 		p.Secret, p.SecretSession = before.Secret, before.SecretSession
 	}
+	if p.SignOut == nil {
+		p.SignOut = before.SignOut
+	}
 	return p
 }
 
@@ -114,6 +125,9 @@ func (e PersonEnd) Mark(p Person) Person {
 	p.EndedSessions = p.EndedSessions[max(0, len(p.EndedSessions)-MaxEndedSessions):]
 	if p.SecretSession == e.Session {
 		p.Secret, p.SecretSession = nil, ""
+	}
+	if p.SignOut != nil && p.SignOut.Session == e.Session {
+		p.SignOut = nil
 	}
 	p.Revision++
 	return p

@@ -45,6 +45,9 @@ type Person struct {
 	// Secret is what Renew needs, such as a refresh token. It is nil if there is
 	// nothing to renew with, and is stored only sealed.
 	Secret []byte
+	// SignOutHint tells their provider whom to sign out, such as an ID token. It is
+	// empty if there is none, and is stored only sealed.
+	SignOutHint string
 	// Session is what their browser session is called there, if it has a name.
 	Session string
 }

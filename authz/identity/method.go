@@ -94,9 +94,10 @@ type Method struct {
 	// tells that a person signed out there (OpenID Connect Back-Channel Logout).
 	Logout func(ctx context.Context, token string) (Logout, error)
 
-	// SignOutURL returns where people can sign out at the identity provider, from
-	// where they come back to an address; false if they cannot.
-	SignOutURL func(returnTo string) (string, bool)
+	// SignOut returns how people can sign out at the identity provider, from where
+	// they come back to an address; false if they cannot. hint is the SignOutHint of
+	// a Person, or empty.
+	SignOut func(returnTo, hint string) (SignOut, bool)
 
 	// Current returns whom a request for a page is from. It is for a method that
 	// another handler carries out, for each request: an identity of it is good
@@ -154,6 +155,17 @@ type Redirect struct {
 	// Secret is what Finish needs and nobody may know, such as a verifier. It is
 	// kept sealed.
 	Secret []byte
+}
+
+// SignOut is the way to sign out at an identity provider.
+type SignOut struct {
+	// URL is a link there. Nothing in it tells who the person is, so they may be
+	// asked.
+	URL string
+	// Form is where to send a form with the Fields instead, one of which tells that;
+	// empty if nothing does.
+	Form   string
+	Fields map[string]string
 }
 
 // Answer is what a browser came back with.

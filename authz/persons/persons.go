@@ -76,6 +76,9 @@ func (ps *Persons) SignedIn(ctx context.Context, p identity.Person) (storage.Ide
 	if p.Secret != nil {
 		person.Secret = ps.deps.Keys.Seal(p.Secret, secretContext(person)...)
 	}
+	if p.SignOutHint != "" {
+		person.SignOut = ps.sealHint(person, p)
+	}
 	if err := ps.rememberSession(ctx, person); err != nil {
 		return id, err
 	}

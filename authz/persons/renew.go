@@ -122,7 +122,7 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	next.Secret = t.secretAfter(p, secret, renewed)
 	next.Claims, next.VerifiedAt = renewed.Claims, t.deps.Now()
 	next.DueAt = next.VerifiedAt.Add(dueIn(m))
-	next.Name = cmp.Or(renewed.Name, p.Name)
+	next.Name, next.SignOut = cmp.Or(renewed.Name, p.Name), t.hintAfter(p, renewed)
 	return t.store(ctx, p, next)
 }
 

@@ -136,6 +136,8 @@ var English = Text{
 	DoneSignedOut:           "You are signed out in this browser. Applications that you let in keep their access.",
 	StillSignedIn:           "The service at which you signed in does not know about that: whoever uses this browser next may be signed in again without a password.",
 	SignOutThere:            "Sign out there, too",
+	SignedOutTitle:          "You are signed out",
+	SignOutThereAsked:       "If the button leads nowhere, sign out there by this link",
 	DoneSignedOutEverywhere: "You are signed out everywhere, and no application has access any more.",
 
 	ServerLead:    "This is the address of an MCP server: it gives tools to an application such as Claude or VS Code. Add it there. The application then opens this site, where you sign in and decide what it may do.",

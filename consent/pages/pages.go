@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/inert"
 )
@@ -89,7 +91,32 @@ func (p *Pages) Render(w http.ResponseWriter, status int, name string, view any)
 	if err != nil {
 		return err
 	}
-	p.write(w, status, page)
+	p.write(w, status, page, p.csp)
+	return nil
+}
+
+// CanLeaveTo reports whether a form of a page may be sent straight to an address:
+// its origin has to fit into a policy.
+func CanLeaveTo(address string) bool { return formTarget(address) != "" }
+
+// formTarget returns the origin of an address as a policy names it, or "".
+func formTarget(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || strings.Trim(strings.ToLower(u.Host), "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") != "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// RenderLeaving is Render of a page with a form that is sent straight to another
+// site, and may be to no other. Our own is where it leads back from there, which
+// Chromium counts as well.
+func (p *Pages) RenderLeaving(w http.ResponseWriter, form, name string, view any) error {
+	page, err := render(name, view)
+	if err != nil {
+		return err
+	}
+	p.write(w, http.StatusOK, page, p.csp+"; form-action 'self' "+formTarget(form))
 	return nil
 }
 
@@ -97,7 +124,7 @@ func (p *Pages) Render(w http.ResponseWriter, status int, name string, view any)
 // rendered once: who asks for it is unknown, and how often.
 func (p *Pages) Static(status int, name string, view any) (http.Handler, error) {
 	page, err := render(name, view)
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { p.write(w, status, page) }), err
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { p.write(w, status, page, p.csp) }), err
 }
 
 func render(name string, view any) ([]byte, error) {
@@ -106,8 +133,9 @@ func render(name string, view any) ([]byte, error) {
 	return inert.HTML(body.Bytes()), err
 }
 
-func (p *Pages) write(w http.ResponseWriter, status int, page []byte) {
+func (p *Pages) write(w http.ResponseWriter, status int, page []byte, csp string) {
 	p.protect(w.Header())
+	w.Header().Set("Content-Security-Policy", csp)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
 	w.WriteHeader(status)

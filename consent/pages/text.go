@@ -143,6 +143,8 @@ type Text struct {
 	DoneSignedOutEverywhere string
 	// StillSignedIn and SignOutThere are about the place where a person signed in.
 	StillSignedIn, SignOutThere string
+	SignedOutTitle              string
+	SignOutThereAsked           string // the link, if the button leads nowhere
 
 	// The pages at addresses that are made for applications.
 	ServerLead    string

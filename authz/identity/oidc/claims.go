@@ -151,7 +151,7 @@ func (p *Provider) person(ctx context.Context, at *connected, s *source, token *
 	if err != nil {
 		return person, err
 	}
-	person.Session = token.Session
+	person.Session, person.SignOutHint = token.Session, signOutHint(tokens.IDToken)
 	person.Secret, err = secretOf(tokens.RefreshToken)
 	return person, err
 }

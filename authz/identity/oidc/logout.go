@@ -88,25 +88,42 @@ func checkLogout(verified *oidc.LogoutToken, token string, now time.Time) error 
 	return nil
 }
 
-// signOutURL returns where a person signs out at the provider, if they can, and
-// from where they come back to an address of ours (OpenID Connect RP-Initiated
-// Logout section 2). No token is in it; so the provider may ask them first.
-func (p *Provider) signOutURL(returnTo string) (string, bool) {
+// maxSignOutHint bounds which ID tokens are kept to sign out with: the record of a
+// person is read often.
+const maxSignOutHint = 8 << 10
+
+// signOutHint returns what is kept of an ID token to sign out with.
+func signOutHint(idToken string) string {
+	if len(idToken) > maxSignOutHint {
+		return ""
+	}
+	return idToken
+}
+
+// signOut returns how a person signs out at the provider, if they can, and from
+// where they come back to an address of ours (OpenID Connect RP-Initiated Logout
+// section 2). An ID token goes into a form alone: addresses are logged.
+func (p *Provider) signOut(returnTo, idToken string) (identity.SignOut, bool) {
 	at := p.at.Load()
 	if at == nil {
-		return "", false
+		return identity.SignOut{}, false
 	}
 	s, ok := at.source.Last()
 	if !ok || s.EndSessionEndpoint == "" {
-		return "", false
+		return identity.SignOut{}, false
 	}
 	u, err := url.Parse(s.EndSessionEndpoint)
 	if err != nil {
-		return "", false
+		return identity.SignOut{}, false
 	}
 	q := u.Query()
 	q.Set("client_id", p.o.ClientID)
 	q.Set("post_logout_redirect_uri", returnTo)
 	u.RawQuery = q.Encode()
-	return u.String(), true
+	out := identity.SignOut{URL: u.String()}
+	if idToken != "" {
+		out.Form = s.EndSessionEndpoint
+		out.Fields = map[string]string{"id_token_hint": idToken, "client_id": p.o.ClientID, "post_logout_redirect_uri": returnTo}
+	}
+	return out, true
 }

@@ -136,7 +136,7 @@ func (p *Provider) Method() identity.Method {
 		Label: "signed in at " + p.o.Title, RenewEvery: p.o.Recheck,
 		Messages: p.messages(), WrongAccount: []string{p.code(declined), p.code(notAllowed), p.code(groupOverage), p.code(tooManyGroups)},
 		Prompt: p.prompt, Ready: p.ready,
-		Start: p.start, Finish: p.finish, Renew: p.renew, Logout: p.logout, SignOutURL: p.signOutURL,
+		Start: p.start, Finish: p.finish, Renew: p.renew, Logout: p.logout, SignOut: p.signOut,
 		SharedProof: p.proof, Basis: p.o.Allow.String(),
 		Valid: func(id storage.Identity) bool { return p.o.Allow.Match(id.Claims) },
 	}

@@ -156,21 +156,54 @@ func TestLogoutToken_J10(t *testing.T) {
 	down.unavailable(err, "keys of the provider")
 }
 
-func TestSignOutURL(t *testing.T) {
+// Who signed out is led to the provider by a link or, with an ID token, by a form:
+// no token is ever in an address.
+func TestSignOut(t *testing.T) {
+	const account = "https://mcp.example.com/oauth/account"
 	s := newRP(t, nil)
-	if at, ok := s.method.SignOutURL("https://mcp.example.com/oauth/account"); ok {
-		t.Errorf("before the provider is known: %s", at)
+	if out, ok := s.method.SignOut(account, ""); ok {
+		t.Errorf("before the provider is known: %+v", out)
 	}
-	s.mustLogin()
-	at, ok := s.method.SignOutURL("https://mcp.example.com/oauth/account")
-	if want := s.idp.URL + "/logout?client_id=gateway&post_logout_redirect_uri=https%3A%2F%2Fmcp.example.com%2Foauth%2Faccount"; !ok || at != want {
-		t.Errorf("got %s, want %s", at, want)
+	s.idp.Page(oauthtest.OpenIDConfigurationPath, oauthtest.Document(oauthtest.With(s.idp.Metadata(), "end_session_endpoint", s.idp.URL+"/logout?tenant=1")))
+	hint := s.mustLogin().SignOutHint
+	if strings.Count(hint, ".") != 2 {
+		t.Fatalf("the hint is %q, want the ID token", hint)
+	}
+	link := s.idp.URL + "/logout?client_id=gateway&post_logout_redirect_uri=https%3A%2F%2Fmcp.example.com%2Foauth%2Faccount&tenant=1"
+	for _, tt := range []struct {
+		hint string
+		want identity.SignOut
+	}{
+		{"", identity.SignOut{URL: link}},
+		{hint, identity.SignOut{URL: link, Form: s.idp.URL + "/logout?tenant=1", Fields: map[string]string{
+			"id_token_hint": hint, "client_id": "gateway", "post_logout_redirect_uri": account,
+		}}},
+	} {
+		if out, ok := s.method.SignOut(account, tt.hint); !ok || !reflect.DeepEqual(out, tt.want) {
+			t.Errorf("got  %+v\nwant %+v", out, tt.want)
+		}
 	}
 	none := newRP(t, nil)
 	none.idp.Page(oauthtest.OpenIDConfigurationPath, oauthtest.Document(oauthtest.With(none.idp.Metadata(), "end_session_endpoint", nil)))
 	none.mustLogin()
-	if at, ok := none.method.SignOutURL("https://mcp.example.com/oauth/account"); ok {
-		t.Errorf("at a provider that has none: %s", at)
+	if out, ok := none.method.SignOut(account, hint); ok {
+		t.Errorf("at a provider that has none: %+v", out)
+	}
+}
+
+// The last ID token is what is kept to sign out with, unless it is too long.
+func TestSignOutHint(t *testing.T) {
+	s := newRP(t, nil)
+	person := s.mustLogin()
+	first := person.SignOutHint
+	s.clock.Advance(time.Minute)
+	renewed, err := s.method.Renew(t.Context(), person)
+	if err != nil || renewed.SignOutHint == first || strings.Count(renewed.SignOutHint, ".") != 2 {
+		t.Errorf("renewed: %v, another ID token: %v", err, renewed.SignOutHint != first)
+	}
+	s.idp.Change(func() { s.idp.Claims = func(c oauthtest.Object) { c["more"] = strings.Repeat("x", maxSignOutHint) } })
+	if person := s.mustLogin(); person.SignOutHint != "" || person.Secret == nil {
+		t.Errorf("%d bytes are kept", len(person.SignOutHint))
 	}
 }
 

@@ -55,7 +55,7 @@ var endTests = map[string]func(*fixture){
 		f.lives("bob", true)
 		p, err := f.Store.Person(suite.Ctx(), suite.Issuer, p.Subject, f.Now)
 		f.Must(err)
-		f.Equal([]any{p.Secret, p.SecretSession, p.EndedSessions}, []any{[]byte(nil), "", []string{"s1"}})
+		f.Equal([]any{p.Secret, p.SecretSession, p.SignOut, p.EndedSessions}, []any{[]byte(nil), "", (*storage.SignOutHint)(nil), []string{"s1"}})
 		f.begin("late", in(p, "s1"))
 		f.SignedIn("late", false)
 		f.flowLives("pending late", false)

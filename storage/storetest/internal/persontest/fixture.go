@@ -14,6 +14,7 @@ func (f *fixture) person(name string) storage.Person {
 		Issuer: suite.Issuer, Subject: "oidc:company:" + name, Kind: "oidc:company", Name: name, Proof: "issuer", ID: "id of " + name,
 		Claims: &storage.Claims{Email: name + "@example.com", Name: name, Groups: []string{"staff"}, Extra: map[string]json.RawMessage{"dept": json.RawMessage(`"r+d"`)}},
 		Secret: []byte("sealed for " + name), SecretSession: "s1",
+		SignOut:    &storage.SignOutHint{Session: "s1", Secret: []byte("sealed hint of " + name)},
 		SignedInAt: f.Now, VerifiedAt: f.Now, DueAt: f.Now.Add(15 * time.Minute), ExpiresAt: f.Now.Add(100 * 24 * time.Hour),
 	}
 }

@@ -33,22 +33,23 @@ var personTests = map[string]func(*fixture){
 		before := f.save(f.person("alice"))
 		f.After(time.Minute)
 		p := f.person("alice")
-		p.ID, p.Secret, p.SecretSession, p.Name = "another", nil, "s2", "Alice"
+		p.ID, p.Secret, p.SecretSession, p.Name, p.SignOut = "another", nil, "s2", "Alice", nil
 		p = f.save(p)
+		f.Equal(p.SignOut, before.SignOut)
 		f.Equal([]any{p.ID, p.Secret, p.SecretSession, p.Name, p.Revision}, []any{before.ID, before.Secret, "s1", "Alice", uint64(2)})
 		f.stored(p)
 		p = f.person("alice")
-		p.Secret, p.SecretSession = []byte("newer"), "s3"
+		p.Secret, p.SecretSession, p.SignOut = []byte("newer"), "s3", &storage.SignOutHint{Session: "s3", Secret: []byte("newer hint")}
 		p = f.save(p)
-		f.Equal([]any{string(p.Secret), p.SecretSession}, []any{"newer", "s3"})
+		f.Equal([]any{string(p.Secret), p.SecretSession, p.SignOut.Session}, []any{"newer", "s3", "s3"})
 	},
 	"identified by another proof is somebody else": func(f *fixture) {
 		before := f.save(f.person("alice"))
 		f.signIn("1", in(before, "s1"))
 		p := f.person("alice")
-		p.ID, p.Proof, p.Secret = "another", "another issuer", nil
+		p.ID, p.Proof, p.Secret, p.SignOut = "another", "another issuer", nil, nil
 		p = f.save(p)
-		f.Equal([]any{p.ID, p.Secret}, []any{"another", []byte(nil)})
+		f.Equal([]any{p.ID, p.Secret, p.SignOut}, []any{"another", []byte(nil), (*storage.SignOutHint)(nil)})
 		f.lives("1", false)
 	},
 	"ends at ExpiresAt": func(f *fixture) {
