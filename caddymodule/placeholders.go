@@ -17,11 +17,11 @@ func replacePlaceholders(value string) (string, bool, error) {
 	if _, known, err := config.KeepPlaceholders(value); known || err != nil {
 		return value, true, err
 	}
-	// Caddy logs each time that there is no such file, and virtual keys are looked
+	// Caddy logs each time that a file cannot be read, and virtual keys are looked
 	// for every few seconds.
 	for _, key := range config.Placeholders(value) {
 		if file, ok := strings.CutPrefix(key, "file."); ok {
-			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			if err := readable(file); err != nil {
 				return "", true, explainPlaceholder(value, err)
 			}
 		}
