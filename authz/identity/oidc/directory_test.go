@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -64,5 +66,36 @@ func TestWatch(t *testing.T) {
 	}
 	if prompt := s.method.Prompt(nil, true); !strings.HasPrefix(prompt.Button, "Continue with 127.0.0.1") {
 		t.Errorf("the page says %+v", prompt)
+	}
+}
+
+// A provider that moves its keys is believed by those at the new address alone.
+func TestKeysMove_J11(t *testing.T) {
+	s := newRP(t, nil)
+	s.mustLogin()
+	s.idp.Page(oauthtest.OpenIDConfigurationPath, oauthtest.Document(oauthtest.With(s.idp.Metadata(), "jwks_uri", s.idp.URL+"/moved")))
+	s.idp.Page("/moved", oauthtest.Document(oauthtest.Object{"keys": []any{}}))
+	s.clock.Advance(metadataFresh + time.Second)
+	_, err := s.login()
+	s.unavailable(err, "no usable key")
+	if n := len(s.idp.Requests("/moved")); n == 0 {
+		t.Error("nobody looked at the new address")
+	}
+}
+
+// What one site may reach is not found by another that may not.
+func TestDirectoryIsForEachReach(t *testing.T) {
+	d, now := NewDirectory(), time.Now
+	anywhere, loopback := egress.New(egress.Options{Anywhere: true}), egress.New(egress.Options{Loopback: true})
+	open := d.source("https://login.example.com", &client.Client{Guarded: anywhere, Operator: anywhere, Now: now})
+	for name, c := range map[string]*client.Client{
+		"guarded": {Guarded: loopback, Operator: anywhere, Now: now}, "operator": {Guarded: anywhere, Operator: loopback, Now: now},
+	} {
+		if d.source("https://login.example.com", c) == open {
+			t.Errorf("%s: a site that reaches less shares what one found that reaches more", name)
+		}
+	}
+	if d.source("https://login.example.com", &client.Client{Guarded: anywhere, Operator: anywhere, Now: now}) != open {
+		t.Error("two sites that reach the same do not share")
 	}
 }
