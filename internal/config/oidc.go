@@ -19,8 +19,10 @@ type OIDC struct {
 	// the end. https, or http on loopback.
 	Issuer string `json:"issuer"`
 	// Name tells the provider from others, in what servers and logs call people:
-	// letters, digits, `-` and `.`. Default: the host of the issuer. A provider that
-	// replaces another one under the same name brings other people.
+	// letters, digits, `-` and `.`. Default: the host of the issuer. Keep it when the
+	// provider moves to another issuer: what people connected stays theirs. Give
+	// another provider another name, for whoever has the same `sub` there would have
+	// their accounts.
 	Name string `json:"name,omitempty"`
 	// Title is what people read: "Continue with" and this. Default: the host of the
 	// issuer.
