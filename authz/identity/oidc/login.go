@@ -23,6 +23,8 @@ const groupsScope = "groups"
 type login struct {
 	Verifier string `json:"verifier"`
 	Nonce    string `json:"nonce"`
+	// SelectAccount tells that the provider was asked to let the person choose.
+	SelectAccount bool `json:"select_account,omitempty"`
 }
 
 // start returns where a person signs in.
@@ -31,14 +33,18 @@ func (p *Provider) start(ctx context.Context, l identity.Login) (identity.Redire
 	if err != nil {
 		return identity.Redirect{}, err
 	}
-	begun := login{Verifier: oauth.NewSecret(""), Nonce: oauth.NewSecret("")}
+	prompt := p.promptFor(s, l)
+	begun := login{
+		Verifier: oauth.NewSecret(""), Nonce: oauth.NewSecret(""),
+		SelectAccount: prompt != p.o.Prompt && strings.HasSuffix(prompt, promptSelectAccount),
+	}
 	secret, err := json.Marshal(begun)
 	if err != nil {
 		return identity.Redirect{}, err
 	}
 	request := client.AuthorizationRequest{
 		ClientID: p.o.ClientID, RedirectURI: l.CallbackURL, State: l.State, Verifier: begun.Verifier, Nonce: begun.Nonce,
-		Scopes: p.scopes(s), Prompt: p.o.promptFor(s, l), MaxAge: p.maxAge(), ACRValues: p.o.ACRValues,
+		Scopes: p.scopes(s), Prompt: prompt, MaxAge: p.maxAge(), ACRValues: p.o.ACRValues,
 	}
 	target, err := request.URL(s.AuthorizationEndpoint, at.client.Quirks)
 	return identity.Redirect{URL: target, Secret: secret}, err
@@ -53,18 +59,19 @@ const (
 // promptFor returns what the provider is to ask in a login (OpenID Connect Core
 // section 3.1.2.1). It would give whoever wants another account the one that is
 // signed in there; so it is to ask for the account or, if it says that it has no
-// such question, for a login. Only an operator who asks for one of these decided on
-// that.
-func (o *Options) promptFor(s *source, l identity.Login) string {
-	if !l.OtherAccount || o.Prompt != "" && o.Prompt != promptConsent {
-		return o.Prompt
+// such question or refused it, for a login. Only an operator who asks for one of
+// these decided on that.
+func (p *Provider) promptFor(s *source, l identity.Login) string {
+	operator := p.o.Prompt
+	if !l.OtherAccount || operator != "" && operator != promptConsent {
+		return operator
 	}
 	for _, prompt := range []string{promptSelectAccount, promptLogin} {
-		if s.knowsPrompt(prompt) {
-			return strings.TrimPrefix(o.Prompt+" "+prompt, " ")
+		if s.knowsPrompt(prompt) && (prompt == promptLogin || !p.noSelectAccount.Load()) {
+			return strings.TrimPrefix(operator+" "+prompt, " ")
 		}
 	}
-	return o.Prompt
+	return operator
 }
 
 // knowsPrompt reports whether the provider has a prompt, or does not say which.
@@ -111,7 +118,7 @@ func (p *Provider) finish(ctx context.Context, a identity.Answer) (identity.Pers
 	if err != nil {
 		return identity.Person{}, err
 	}
-	if err := p.checkAnswer(s, a); err != nil {
+	if err := p.checkAnswer(s, begun, a); err != nil {
 		return identity.Person{}, err
 	}
 	tokens, err := at.client.RedeemCode(ctx, s.endpoint(), p.credentials(at, s), a.Query.Get("code"), begun.Verifier, a.CallbackURL)
@@ -146,7 +153,7 @@ func (p *Provider) credentials(at *connected, s *source) client.Credentials {
 // checkAnswer refuses what is not an answer of this provider with a code (RFC 6749
 // section 4.1.2, RFC 9207). Whose answer it is comes first: nothing is made of
 // what somebody else says.
-func (p *Provider) checkAnswer(s *source, a identity.Answer) error {
+func (p *Provider) checkAnswer(s *source, begun login, a identity.Answer) error {
 	iss, named := a.Query.Get("iss"), a.Query.Has("iss")
 	if named && iss != s.Issuer || !named && bool(s.AuthorizationResponseIss) {
 		return p.denyAndWarn(otherProvider, fmt.Errorf("the answer is of the issuer %s, not of %s", client.LoggedURL(iss), s.Issuer))
@@ -167,6 +174,10 @@ func (p *Provider) checkAnswer(s *source, a identity.Answer) error {
 	case "login_required", "interaction_required", "consent_required":
 		return p.denyAndWarn(refused, fmt.Errorf("the provider answered %s; check the option prompt", code))
 	default:
+		if begun.SelectAccount { // which a provider need not know, nor say so
+			p.noSelectAccount.Store(true)
+			return p.deny(noChoice, fmt.Errorf("the provider answered %q when it was to ask for the account, with prompt=select_account; from now on prompt=login is sent", cmp.Or(code, "an error")))
+		}
 		return p.denyAndWarn(refused, fmt.Errorf("the provider answered %q; check, there, the client with the client_id, and that its redirect URI is %s", cmp.Or(code, "an error"), a.CallbackURL))
 	}
 }

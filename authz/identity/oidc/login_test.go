@@ -125,12 +125,40 @@ func TestOtherAccount(t *testing.T) {
 	}
 }
 
+// A provider that does not know prompt=select_account need not say so before it is
+// asked. It is asked once.
+func TestProviderWithoutChoiceOfAccount(t *testing.T) {
+	s := newRP(t, nil)
+	other := identity.Login{State: "state", CallbackURL: callbackURL, OtherAccount: true}
+	start := func() identity.Redirect {
+		t.Helper()
+		redirect, err := s.method.Start(t.Context(), other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return redirect
+	}
+	answer := identity.Answer{
+		Query:       url.Values{"error": {"invalid_request"}, "iss": {s.idp.URL}},
+		CallbackURL: callbackURL, Secret: start().Secret,
+	}
+	_, err := s.method.Finish(t.Context(), answer)
+	s.refusedAs(err, noChoice, "select_account")
+	redirect := start()
+	if u, err := url.Parse(redirect.URL); err != nil || u.Query().Get("prompt") != "login" {
+		t.Errorf("asked again with %s, %v, want prompt=login", redirect.URL, err)
+	}
+	answer.Secret = redirect.Secret
+	_, err = s.method.Finish(t.Context(), answer)
+	s.refusedAs(err, refused, "invalid_request")
+}
+
 // Only a refusal that another account would escape makes the next login ask for it.
 func TestWrongAccount(t *testing.T) {
 	s := newRP(t, func(o *Options) { o.Allow = rules(t, "group:admins") })
 	_, err := s.login()
 	s.refusedAs(err, notAllowed, "no rule of allow")
-	want := []string{"oidc-idp_declined", "oidc-idp_not_allowed", "oidc-idp_groups_left_out", "oidc-idp_too_many_groups"}
+	want := []string{"oidc-idp_declined", "oidc-idp_no_choice", "oidc-idp_not_allowed", "oidc-idp_groups_left_out", "oidc-idp_too_many_groups"}
 	if !reflect.DeepEqual(s.method.WrongAccount, want) {
 		t.Errorf("got %q, want %q", s.method.WrongAccount, want)
 	}

@@ -27,6 +27,8 @@ type Provider struct {
 	// proof is that of all its identities: a few bytes of the hash of the issuer.
 	proof string
 	at    atomic.Pointer[connected]
+	// noSelectAccount tells that the provider refused prompt=select_account.
+	noSelectAccount atomic.Bool
 }
 
 // Deps is what a provider works with.
@@ -134,7 +136,7 @@ func (p *Provider) Method() identity.Method {
 		Kind: p.kind, Form: Form(p.o.Name), Provider: p.o.Issuer,
 		ExcludesStrangers: p.o.Allow != nil || !p.o.IsPublic(), NameVerified: true, NameShared: true,
 		Label: "signed in at " + p.o.Title, RenewEvery: p.o.Recheck,
-		Messages: p.messages(), WrongAccount: []string{p.code(declined), p.code(notAllowed), p.code(groupOverage), p.code(tooManyGroups)},
+		Messages: p.messages(), WrongAccount: []string{p.code(declined), p.code(noChoice), p.code(notAllowed), p.code(groupOverage), p.code(tooManyGroups)},
 		Prompt: p.prompt, Ready: p.ready,
 		Start: p.start, Finish: p.finish, Renew: p.renew, Logout: p.logout, SignOut: p.signOut,
 		SharedProof: p.proof, Basis: p.o.Allow.String(),
@@ -163,6 +165,7 @@ func (p *Provider) prompt(*http.Request, bool) identity.Prompt {
 // codes of the refusals.
 const (
 	declined      = "declined"
+	noChoice      = "no_choice"
 	notAllowed    = "not_allowed"
 	groupOverage  = "groups_left_out"
 	tooManyGroups = "too_many_groups"
@@ -177,6 +180,7 @@ const (
 func (p *Provider) messages() map[string]string {
 	const again = " Try again; if it happens again, tell whoever runs this site the error reference."
 	messages := map[string]string{
+		noChoice:      "%s does not let people choose an account. Try again: it then asks you to sign in anew.",
 		declined:      "%s says that you did not agree, or may not sign in to this site. You can try again.",
 		notAllowed:    "%s says who you are, but this site does not let you in with that account. Sign in there with another account, or ask whoever runs this site.",
 		groupOverage:  "You are in more groups than %s puts into a sign-in, so it sent none of them, and this site cannot tell whether to let you in. Ask whoever runs this site, and tell them the error reference.",
