@@ -96,6 +96,19 @@ func (p Person) After(before Person, now time.Time) Person {
 	return p
 }
 
+// InPlaceOf returns what is stored for p where there was before, zero if nothing:
+// OK only if p is of the same Revision and ID. It is for stores.
+func (p Person) InPlaceOf(before Person, now time.Time) (Person, Verdict) {
+	switch {
+	case !before.ExpiresAt.After(now):
+		return p, Unknown
+	case before.Revision != p.Revision || before.ID != p.ID:
+		return p, Changed
+	}
+	p.Revision++
+	return p, OK
+}
+
 // Ended reports whether a session at the provider is one that ended last.
 func (p Person) Ended(session string) bool {
 	return session != "" && slices.Contains(p.EndedSessions, session)

@@ -119,9 +119,6 @@ func (p *OIDCProvider) Requests(t testing.TB, endpoint string) (all []Request) {
 	return all
 }
 
-// Offers reports whether the document names an endpoint or feature.
-func (p *OIDCProvider) Offers(name string) bool { return p.shape.Document[name] != nil }
-
 // EndSessions makes the refresh tokens of an account worthless.
 func (p *OIDCProvider) EndSessions(account string) {
 	p.mu.Lock()

@@ -57,7 +57,6 @@ func (p *Provider) logout(ctx context.Context, token string) (identity.Logout, e
 func checkLogout(verified *oidc.LogoutToken, token string, now time.Time) error {
 	var payload struct {
 		Events map[string]map[string]any `json:"events"`
-		Nonce  any                       `json:"nonce"`
 	}
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {

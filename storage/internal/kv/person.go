@@ -41,15 +41,14 @@ func (s *personStore) SavePerson(ctx context.Context, p storage.Person, now time
 // UpdatePerson implements storage.PersonStore.
 func (s *personStore) UpdatePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
 	return decidePerson(ctx, s.engine, func(tx Tx) (storage.Person, storage.Verdict, error) {
-		before, found, err := getPerson(tx, p.Issuer, p.Subject)
-		switch {
-		case err != nil || !found || ended(before.ExpiresAt, now):
+		before, _, err := getPerson(tx, p.Issuer, p.Subject)
+		if err != nil {
 			return p, storage.Unknown, err
-		case before.Revision != p.Revision || before.ID != p.ID:
-			return p, storage.Changed, nil
 		}
-		next := p // the transaction may run again
-		next.Revision++
+		next, verdict := p.InPlaceOf(before, now)
+		if verdict != storage.OK {
+			return p, verdict, nil
+		}
 		return next, storage.OK, putPerson(tx, before, next)
 	})
 }
