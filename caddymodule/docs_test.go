@@ -42,10 +42,16 @@ func documentation(t *testing.T) (pages []string) {
 	return pages
 }
 
-// link matches the target of a link to another file of the repository.
-var link = regexp.MustCompile(`\]\(([^):#]+)\)`)
+// link matches the target of a link into this repository: a file, a heading, or both.
+var link = regexp.MustCompile(`\]\(([^):#]*)(?:#([^)]+))?\)`)
 
-// TestDocumentationLinks follows every link to another file.
+// heading matches the text of a heading of Markdown.
+var heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+
+// notInAnchors matches what a heading's anchor leaves out.
+var notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
+// TestDocumentationLinks follows every link to another file and to a heading.
 func TestDocumentationLinks(t *testing.T) {
 	for _, page := range documentation(t) {
 		text, err := os.ReadFile(page)
@@ -53,11 +59,33 @@ func TestDocumentationLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), string(m[1]))); err != nil {
+			target := page
+			if len(m[1]) > 0 {
+				target = filepath.Join(filepath.Dir(page), string(m[1]))
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: %v", page, err)
+			} else if anchor := string(m[2]); anchor != "" && !hasAnchor(t, target, anchor) {
+				t.Errorf("%s: %s has no heading #%s", page, target, anchor)
 			}
 		}
 	}
+}
+
+// hasAnchor reports whether a page has the heading, by its anchor.
+func hasAnchor(t *testing.T, page, anchor string) bool {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range heading.FindAllSubmatch(text, -1) {
+		name := notInAnchors.ReplaceAllString(strings.ToLower(string(m[1])), "")
+		if strings.ReplaceAll(name, " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
 }
 
 func adaptBlocks(t *testing.T, page string) (adapted int) {

@@ -63,33 +63,32 @@ func writeGrammar(b *strings.Builder, g grammar, indent string) {
 	}
 }
 
-// The tables of options in README have what there is, as it is written, in the
+// The tables of options in docs have what there is, as it is written, in the
 // same order.
 func TestReference(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	onSignIn, err := os.ReadFile("../docs/sign-in.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := strings.Join(optionTables(string(onSignIn))[0], "\n"), strings.Join(usagesOf(oidcOptions), "\n"); got != want {
-		t.Errorf("docs/sign-in.md has\n%s\n\nwant\n%s", got, want)
-	}
-	tables := optionTables(string(text))
 	accounts := usagesOf(oauthOptions)
 	for _, u := range usagesOf(pastedOptions) {
 		if !slices.Contains(accounts, u) {
 			accounts = append(accounts, u)
 		}
 	}
-	for i, want := range [][]string{accounts, usagesOf(globalOptions()), usagesOf(siteOptions)} {
-		if i >= len(tables) {
-			t.Fatalf("%d tables of options", len(tables))
+	for page, want := range map[string][][]string{
+		"sign-in.md":       {usagesOf(oidcOptions)},
+		"accounts.md":      {accounts},
+		"configuration.md": {usagesOf(globalOptions()), usagesOf(siteOptions)},
+	} {
+		text, err := os.ReadFile("../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got := strings.Join(tables[i], "\n"); got != strings.Join(want, "\n") {
-			t.Errorf("table %d has\n%s\n\nwant\n%s", i+1, got, strings.Join(want, "\n"))
+		tables := optionTables(string(text))
+		for i, rows := range want {
+			if i >= len(tables) {
+				t.Fatalf("%s: got %d tables of options, want %d", page, len(tables), len(want))
+			}
+			if got, want := strings.Join(tables[i], "\n"), strings.Join(rows, "\n"); got != want {
+				t.Errorf("%s: table %d has\n%s\n\nwant\n%s", page, i+1, got, want)
+			}
 		}
 	}
 }

@@ -17,7 +17,7 @@ type Client struct {
 }
 
 // Clients returns how the server of that id and URL is added to each of the
-// applications that people use. README has the same table.
+// applications that people use. docs/clients.md has the same table.
 func Clients(id, url string) []Client {
 	return []Client{
 		{Name: "Claude Code", Copy: AddToClaudeCode(id, url), After: "then `/mcp` to sign in"},

@@ -14,12 +14,12 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
-var update = flag.Bool("update", false, "write the table of clients into README.md")
+var update = flag.Bool("update", false, "write the table of clients into docs/clients.md")
 
-// The page and README say the same of each client.
-func TestClientsAreThoseOfReadme(t *testing.T) {
-	const readme = "../../README.md"
-	text, err := os.ReadFile(readme)
+// The page and docs/clients.md say the same of each client.
+func TestClientsAreDocumented(t *testing.T) {
+	const page = "../../docs/clients.md"
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestClientsAreThoseOfReadme(t *testing.T) {
 	before, table, found := strings.Cut(string(text), head)
 	rows, after, ended := strings.Cut(table, "| scripts, CI,")
 	if !found || !ended {
-		t.Fatal("README has no table of clients")
+		t.Fatal("docs/clients.md has no table of clients")
 	}
 	var want strings.Builder
 	for _, c := range Clients("wiki", "https://mcp.example.com/wiki/mcp") {
@@ -49,7 +49,7 @@ func TestClientsAreThoseOfReadme(t *testing.T) {
 	if !*update {
 		t.Fatalf("got\n%s\nwant\n%s\n(run this test with -update)", rows, want.String())
 	}
-	if err := os.WriteFile(readme, []byte(before+head+want.String()+"| scripts, CI,"+after), 0o644); err != nil {
+	if err := os.WriteFile(page, []byte(before+head+want.String()+"| scripts, CI,"+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
