@@ -152,7 +152,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	})
 	hers, his := alice.call(toolCall), bob.call(toolCall)
 	for _, res := range []*http.Response{hers, his} {
-		if data, err := event(res.Body); err != nil || data != "open" {
+		if data, err := readEvent(res.Body); err != nil || data != "open" {
 			t.Fatalf("got %v, error %v; want %v", data, err, "open")
 		}
 	}
@@ -161,7 +161,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	g.state().recheck(t.Context())
 	patience := time.AfterFunc(5*time.Second, func() { _ = hers.Body.Close() })
 	defer patience.Stop()
-	if data, err := event(hers.Body); !errors.Is(err, io.EOF) {
+	if data, err := readEvent(hers.Body); !errors.Is(err, io.EOF) {
 		t.Errorf("her stream goes on: %q %v", data, err)
 	}
 	if open := g.state().streams.Len(); open != 1 {
@@ -170,7 +170,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	// A configuration in which the server needs no account ends the others'.
 	g.load(g.caddyfile(people("alice", "bob") + "server notion " + serverPath(t) + " " + notion.URL))
 	g.state().recheck(t.Context())
-	if data, err := event(his.Body); !errors.Is(err, io.EOF) {
+	if data, err := readEvent(his.Body); !errors.Is(err, io.EOF) {
 		t.Errorf("his stream goes on without an account: %q %v", data, err)
 	}
 	notion.CloseClientConnections()

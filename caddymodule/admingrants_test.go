@@ -53,7 +53,7 @@ func TestOperatorEndsAGrant_D15_E18(t *testing.T) {
 	token := accessToken(t, answer)
 	answer = g.refresh(answer, http.StatusOK)
 	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
-	if got, err := event(stream); got != "open" {
+	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	list := grantsAt(t, addr, "")
@@ -74,10 +74,10 @@ func TestOperatorEndsAGrant_D15_E18(t *testing.T) {
 		t.Errorf("refresh: %s", got)
 	}
 	stateOf(t, g).recheck(context.Background())
-	if got, err := event(stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("the stream goes on: %q, %v", got, err)
 	}
-	if body, err := event(g.call("GET", "/mcp", "", "Authorization", "Bearer "+other).Body); body != "open" {
+	if body, err := readEvent(g.call("GET", "/mcp", "", "Authorization", "Bearer "+other).Body); body != "open" {
 		t.Errorf("another grant: %q, %v", body, err)
 	}
 	admin(t, addr, "DELETE", "/mcp_oauth/grants/"+one.ID, http.StatusNotFound)

@@ -112,7 +112,7 @@ func (p *person) openStream(initialize string) *mcpStream {
 	id := p.call(initialize).Header.Get("Mcp-Session-Id")
 	s := &mcpStream{person: p, header: []string{"Mcp-Session-Id", id, "Mcp-Protocol-Version", "2025-11-25"}}
 	s.body = p.g.call("GET", "/mcp", "", append(s.header, "Authorization", "Bearer "+keyOf(p.name), "Accept", "text/event-stream")...).Body
-	if got, err := event(s.body); got != "id: 41\ndata: open" {
+	if got, err := readEvent(s.body); got != "id: 41\ndata: open" {
 		p.g.t.Fatalf("got %v, error %v; want %v", got, err, "id: 41\ndata: open")
 	}
 	return s
@@ -140,7 +140,7 @@ func (s *mcpStream) ask() (elicitation, answer string) {
 func (s *mcpStream) told() string {
 	t := s.person.g.t
 	t.Helper()
-	got, err := event(s.body)
+	got, err := readEvent(s.body)
 	var m struct {
 		Method string
 		Params struct{ ElicitationID string }
@@ -214,7 +214,7 @@ func TestStreamWaitsForWord(t *testing.T) {
 	}
 	end := func(s *mcpStream) {
 		t.Helper()
-		if got, err := event(s.body); got != "" || err != io.EOF {
+		if got, err := readEvent(s.body); got != "" || err != io.EOF {
 			t.Errorf("event %q, %v, want the end", got, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 func init() {
@@ -46,6 +47,7 @@ type Handler struct {
 
 	app        *App
 	log        *zap.Logger
+	events     *event.Recorder
 	cfg        *config.Site     // resolved
 	clients    []clients.Client // pre-registered
 	pages      *pages.Pages
@@ -106,6 +108,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if h.cfg, h.clients, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
 		return err
 	}
+	h.events = h.newRecorder()
 	if err := h.brand(); err != nil {
 		return err
 	}

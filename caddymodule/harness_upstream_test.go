@@ -36,11 +36,11 @@ func eventStream(t *testing.T) (_ *httptest.Server, next chan string) {
 	return s, next
 }
 
-// event reads one event of a stream; at its end it returns the error.
+// readEvent reads one event of a stream; at its end it returns the error.
 //
 // Where none comes and the stream does not end, it fails instead of waiting
 // until the test runs out of time.
-func event(r io.Reader) (string, error) {
+func readEvent(r io.Reader) (string, error) {
 	if c, ok := r.(io.Closer); ok {
 		defer time.AfterFunc(eventTimeout, func() { _ = c.Close() }).Stop()
 	}

@@ -48,12 +48,12 @@ func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
 	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
-	if got, err := event(stream); got != "open" {
+	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	g.revoke(token)
 	began := time.Now()
-	if got, err := event(stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after revocation: %q, %v", got, err)
 	}
 	if took := time.Since(began); took > recheckInterval+time.Second || recheckInterval > 5*time.Second {

@@ -41,7 +41,7 @@ func (e *employee) signsIn() {
 	e.answer = e.signIn("client", e.url+"/mcp")
 	e.token = accessToken(e.t, e.answer)
 	e.stream = e.call("GET", "/mcp", "", "Authorization", "Bearer "+e.token).Body
-	if got, err := event(e.stream); got != "open" {
+	if got, err := readEvent(e.stream); got != "open" {
 		e.t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 }
@@ -82,7 +82,7 @@ func due(p *storage.Person) { p.DueAt = time.Now() }
 // out checks that nothing of what jane had is good any more.
 func (e *employee) out() {
 	e.t.Helper()
-	if got, err := event(e.stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(e.stream); !errors.Is(err, io.EOF) {
 		e.t.Errorf("the stream: %q, %v", got, err)
 	}
 	status(e.t, e.call("POST", "/mcp", initialize, "Authorization", "Bearer "+e.token), http.StatusUnauthorized)
@@ -162,7 +162,7 @@ func TestIdentityProviderDown(t *testing.T) {
 		t.Errorf("the log says %v", line)
 	}
 	e.later(func(p *storage.Person) { p.VerifiedAt = time.Now().Add(-21 * time.Minute); due(p) })
-	if got, err := event(e.stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(e.stream); !errors.Is(err, io.EOF) {
 		t.Errorf("the stream: %q, %v", got, err)
 	}
 	refused := e.call("POST", "/mcp", initialize, "Authorization", "Bearer "+e.token)
@@ -175,7 +175,7 @@ func TestIdentityProviderDown(t *testing.T) {
 	e.refresh(e.answer, http.StatusServiceUnavailable)
 	e.idp.Page(oauthtest.TokenPath, good)
 	e.later(due)
-	if got, err := event(e.call("GET", "/mcp", "", "Authorization", "Bearer "+e.token).Body); got != "open" {
+	if got, err := readEvent(e.call("GET", "/mcp", "", "Authorization", "Bearer "+e.token).Body); got != "open" {
 		t.Errorf("afterwards: %q, %v", got, err)
 	}
 	e.refresh(e.answer, http.StatusOK)

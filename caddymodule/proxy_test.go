@@ -388,7 +388,7 @@ func TestTransparent(t *testing.T) {
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	for _, method := range []string{"POST", "GET"} {
 		res := g.call(method, "/mcp", initialize, "Last-Event-ID", "6", "Mcp-Method", "tools/call", "Mcp-Name", "x")
-		if got, err := event(res.Body); got != ": a comment\nid: 7\ndata: first" || res.Header.Get("X-Accel-Buffering") != "no" {
+		if got, err := readEvent(res.Body); got != ": a comment\nid: 7\ndata: first" || res.Header.Get("X-Accel-Buffering") != "no" {
 			t.Errorf("%s: %q, %v, %v", method, got, err, res.Header)
 		}
 		res.Body.Close()

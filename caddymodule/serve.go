@@ -44,7 +44,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		e.handler = s.as.NotFound()
 	}
 	requestbody.SetDeadline(w, r)
-	e.handler.ServeHTTP(w, neighbours.WithUser(r, h.user))
+	e.handler.ServeHTTP(w, neighbours.WithUser(r.WithContext(h.events.Of(r)), h.user))
 	return nil
 }
 
@@ -78,7 +78,7 @@ func (h *Handler) open() (*site, error) {
 	s, servers := newSite(h, state, keys)
 	s.keys, err = h.app.virtualKeys.Open(context.Background(), virtualkeys.Deps{
 		Known: &state.virtualKeys, Config: h.cfg, Store: state.store, Withdrawals: s.as.Withdrawals,
-		Resolve: replacePlaceholders, Logger: h.log, Now: time.Now,
+		Resolve: replacePlaceholders, Logger: h.log, Events: h.events, Now: time.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
@@ -22,6 +23,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -44,13 +46,14 @@ type endpoint struct {
 // newSite builds the authorization server of h on what the process shares. It
 // returns the MCP servers too, by resource.
 func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*gateway.Server) {
+	h.addSinks(state)
 	guarded := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
 	logins := &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now}
 	deps := server.Deps{
 		// What the configuration names may be anywhere, also in a private network.
 		Operator: egress.New(egress.Options{Anywhere: true}), Logins: logins,
 		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
-		Pages: h.pages, ClientIP: clientIP, Logger: h.log, Now: time.Now,
+		Pages: h.pages, ClientIP: clientIP, Logger: h.log, Events: h.events, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys, guarded)
 	if broker != nil {
@@ -59,7 +62,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	as := server.New(h.cfg, deps)
 	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
 	people := consent.New(consent.Deps{
-		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
+		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, Events: h.events, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
 		Logins: logins,
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {
@@ -75,7 +78,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
 		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
-		AccessLog: h.logged, Log: h.log,
+		AccessLog: h.logged, Log: h.log, Events: h.events,
 	}
 	if as.Signing != nil {
 		shared.Statements = signing.NewStatements(h.cfg, as.Signing, time.Now)
@@ -91,6 +94,19 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		}
 	}
 	return s, servers
+}
+
+// newRecorder returns what records the events of a site in its log. Sinks that
+// need nothing of the process go here, others into addSinks.
+func (h *Handler) newRecorder() *event.Recorder {
+	return event.NewRecorder(event.Options{
+		Site: h.cfg.Issuer, ClientIP: clientIP, Block: ratelimit.SenderBlock, Now: time.Now,
+	}, event.NewLog(h.log))
+}
+
+// addSinks adds the sinks that work on what the process shares.
+func (h *Handler) addSinks(*processState) {
+	h.events.Add()
 }
 
 // find returns what answers at the path. Paths are compared as they are: no
@@ -120,7 +136,7 @@ func newBroker(h *Handler, state *processState, keys *seal.Keyring, guarded *egr
 		return nil
 	}
 	return accounts.New(h.cfg, accounts.Deps{
-		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Now: time.Now,
+		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Events: h.events, Now: time.Now,
 		Egress: guarded,
 		// What the configuration names may be anywhere, also in a private network.
 		Operator: egress.New(egress.Options{Anywhere: true}),
@@ -155,7 +171,7 @@ func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyr
 				return keys.Derive("login assertion " + strconv.Quote(h.cfg.Issuer) + strconv.Quote(o.Issuer) + strconv.Quote(o.ClientID))
 			},
 		}
-		p.Connect(oidc.Deps{Directory: state.providers, Log: h.log, Client: oauthclient.Client{
+		p.Connect(oidc.Deps{Directory: state.providers, Log: h.log, Events: h.events, Client: oauthclient.Client{
 			// What the configuration names may be anywhere, also in a private network.
 			Guarded: guarded, Operator: egress.New(egress.Options{Anywhere: true}), Profile: profile, Now: time.Now,
 		}})

@@ -21,19 +21,19 @@ func TestStreamSurvivesReload(t *testing.T) {
 	defer close(next)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	stream := g.call("GET", "/mcp", "", "Accept", "text/event-stream").Body
-	if got, err := event(stream); got != "open" {
+	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	g.load(g.caddyfile(alice + "server a /mcp " + up.URL))
 	state := stateOf(t, g)
 	state.recheck(context.Background())
 	next <- "after the reload"
-	if got, err := event(stream); got != "after the reload" {
+	if got, err := readEvent(stream); got != "after the reload" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "after the reload")
 	}
 	g.load(g.caddyfile("identity virtual_key\nvirtual_key bob sha256:" + strings.Repeat("ab", 32) + "\nserver a /mcp " + up.URL))
 	state.recheck(context.Background())
-	if got, err := event(stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after the key was withdrawn: %q, %v", got, err)
 	}
 	if n := state.streams.Len(); n != 0 {
@@ -47,13 +47,13 @@ func TestStreamEndsWithItsServer(t *testing.T) {
 	defer close(next)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	stream := g.call("GET", "/mcp", "", "Accept", "text/event-stream").Body
-	if got, err := event(stream); got != "open" {
+	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	g.load(g.caddyfile(alice + "server b /other " + up.URL))
 	state := stateOf(t, g)
 	state.recheck(context.Background())
-	if got, err := event(stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -64,14 +64,14 @@ func TestStreamsEndAtExit(t *testing.T) {
 	defer close(next)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
 	stream := g.call("GET", "/mcp", "").Body
-	if got, err := event(stream); got != "open" {
+	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	stateOf(t, g).streams.Close(gateway.StopGrace)
-	if got, err := event(stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("an open stream: %q, %v", got, err)
 	}
-	if got, err := event(g.call("GET", "/mcp", "").Body); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(g.call("GET", "/mcp", "").Body); !errors.Is(err, io.EOF) {
 		t.Errorf("a late stream: %q, %v", got, err)
 	}
 }
@@ -84,7 +84,7 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	answer := g.signIn("client", g.url+"/mcp")
 	token := accessToken(t, answer)
 	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
-	if got, err := event(stream); got != "open" {
+	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	state := stateOf(t, g)
@@ -94,7 +94,7 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	}
 	g.revoke(token)
 	state.recheck(context.Background())
-	if got, err := event(stream); !errors.Is(err, io.EOF) {
+	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after revocation: %q, %v", got, err)
 	}
 }
@@ -228,7 +228,7 @@ func TestStopDuringACheck(t *testing.T) {
 	up, next := eventStream(t)
 	defer close(next)
 	g := newGateway(t, alice+"server a /mcp "+up.URL)
-	if got, err := event(g.call("GET", "/mcp", "").Body); got != "open" {
+	if got, err := readEvent(g.call("GET", "/mcp", "").Body); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
 	state, app := stateOf(t, g), activeApp()

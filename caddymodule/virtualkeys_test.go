@@ -222,7 +222,7 @@ func TestVirtualKeyEndsStreams_E18(t *testing.T) {
 	open := func(token string) io.Reader {
 		t.Helper()
 		stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
-		if got, err := event(stream); got != "open" {
+		if got, err := readEvent(stream); got != "open" {
 			t.Fatalf("got %v, error %v; want %v", got, err, "open")
 		}
 		return stream
@@ -233,7 +233,7 @@ func TestVirtualKeyEndsStreams_E18(t *testing.T) {
 	adminKey(t, addr, "PATCH", "/mcp_oauth/keys/alice", `{"disabled":true}`, 200)
 	stateOf(t, g).recheck(context.Background())
 	for name, stream := range map[string]io.Reader{"key": byKey, "token": byToken} {
-		if got, err := event(stream); !errors.Is(err, io.EOF) {
+		if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 			t.Errorf("the stream by %s goes on: %q, %v", name, got, err)
 		}
 	}
@@ -249,7 +249,7 @@ func TestVirtualKeyEndsStreams_E18(t *testing.T) {
 		}
 	}()
 	defer close(done)
-	if got, err := event(ofBob); got != "more" {
+	if got, err := readEvent(ofBob); got != "more" {
 		t.Errorf("the stream of somebody else: %q, %v", got, err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // accountPath is where people look after what they let in.
@@ -72,6 +73,7 @@ type Deps struct {
 	Logins *identity.Logins // nil if nobody signs in elsewhere
 	Pages  *pages.Pages
 	Logger *zap.Logger
+	Events *event.Recorder
 	// LinkUsed is told the ticket of each link with which somebody connected a
 	// server; nil if nobody waits for that.
 	LinkUsed func(ticket string)

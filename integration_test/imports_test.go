@@ -24,6 +24,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/requestbody",
 		"internal/strictjson",
 		"internal/encryptionkey",
+		"internal/event",
 		"authz/oauth",
 		"storage",
 		"storage/seal",

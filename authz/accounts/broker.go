@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -31,6 +32,7 @@ type Deps struct {
 	// Shared is the same for every broker on the same Store.
 	Shared *Shared
 	Logger *zap.Logger
+	Events *event.Recorder
 	Now    func() time.Time
 }
 

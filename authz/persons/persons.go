@@ -14,6 +14,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -34,6 +35,7 @@ type Deps struct {
 	// SessionLifetime is how long a browser can stay signed in.
 	SessionLifetime time.Duration
 	Logger          *zap.Logger
+	Events          *event.Recorder
 	Now             func() time.Time
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -77,7 +78,9 @@ type Deps struct {
 	// ClientIP returns the address limits are counted for.
 	ClientIP func(*http.Request) string
 	Logger   *zap.Logger
-	Now      func() time.Time
+	// Events are told what happens.
+	Events *event.Recorder
+	Now    func() time.Time
 }
 
 // Pages shows a person what went wrong.
@@ -121,7 +124,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
 	as.Policy = grants.NewPolicy(cfg)
 	as.Persons = persons.New(cfg, persons.Deps{
-		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Logger: deps.Logger, Now: deps.Now,
+		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Logger: deps.Logger, Events: deps.Events, Now: deps.Now,
 	})
 	as.Grants = grants.New(cfg, as.Policy, as.Persons, deps.Store, deps.TokenCache, deps.Logger, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -61,6 +62,7 @@ type Deps struct {
 	// Resolve reads keys in files anew.
 	Resolve config.Resolver
 	Logger  *zap.Logger
+	Events  *event.Recorder
 	Now     func() time.Time
 }
 

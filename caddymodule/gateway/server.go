@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -37,6 +38,7 @@ type Site struct {
 	Statements *signing.Statements
 	AccessLog  bool // it is on
 	Log        *zap.Logger
+	Events     *event.Recorder
 }
 
 // Server is an MCP server of a site with the gate in front of it.

@@ -16,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -37,6 +38,7 @@ type Deps struct {
 	// Client makes the requests. Its Name, Configured and AuthMethod are set here.
 	Client client.Client
 	Log    *zap.Logger
+	Events *event.Recorder
 }
 
 // connected is what there is to work with.

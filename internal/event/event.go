@@ -1,0 +1,58 @@
+package event
+
+import "time"
+
+// Event is one thing that happened. Who records it gives its Kind and what they
+// know; the Recorder adds what is known of the site and the request.
+type Event struct {
+	Time time.Time
+	Kind Kind
+	// Reference is the correlation id that a person or client was shown, or empty.
+	Reference string
+	// Repeats tells that the log has enough lines of the same cause: this event was
+	// shown the Reference of an earlier one.
+	Repeats bool
+	// Count is how many events a Suppressed stands for.
+	Count int
+
+	Site       string // issuer
+	Flow       string // the public id of one sign-in, never the sealed flow_id
+	Grant      string
+	Connection string
+	Person     string // subject
+	Identity   string // the kind of identity
+	Client     string // client_id
+	ClientName string // as the client says, which nobody vouches for
+	Server     string // id of an MCP server
+	Provider   string // issuer or host
+	Address    string // IP address of who asked
+	Origin     string // of the web page that asked, if one did
+	Trace      string // trace id of the request, if it has one
+
+	// Reason is a short fixed word of ours, usable as the label of a metric.
+	Reason string
+	// Detail is a fixed sentence of ours.
+	Detail string
+	By     Actor
+	Status int // HTTP status of the answer
+	// Err is the cause. Its text must have no secret.
+	Err error
+}
+
+// Actor is who made something happen.
+type Actor string
+
+// The actors.
+const (
+	ByPerson   Actor = "person"
+	ByClient   Actor = "client"
+	ByOperator Actor = "operator"
+	ByProvider Actor = "provider"
+	BySite     Actor = "site"
+)
+
+// Sink is told of every event. Record must not block, and must not change the
+// event nor keep it.
+type Sink interface {
+	Record(*Event)
+}

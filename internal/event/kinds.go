@@ -1,0 +1,173 @@
+package event
+
+import "go.uber.org/zap/zapcore"
+
+// Kind is what happened.
+type Kind uint8
+
+// The kinds, in the order of their table. A name is a noun, a dot, and what
+// happened to it.
+const (
+	_ Kind = iota
+
+	ClientRegistered
+	ClientRegistrationRefused
+	ClientChanged
+	ClientDeleted
+	ClientDocumentUnreachable
+	ClientDocumentRefused
+
+	SignInStarted
+	SignInSucceeded
+	SignInRefused
+	SignInFailed
+	ConsentGiven
+	ConsentDenied
+	ConsentRefused
+
+	ConnectionStarted
+	ConnectionConnected
+	ConnectionRefused
+	ConnectionFailed
+	ConnectionLost
+	ConnectionDisconnected
+
+	TokenIssued
+	TokenRefreshed
+	TokenRefused
+	TokenRevoked
+	TokenReuseDetected
+	TokenMisused
+	GrantEnded
+	PersonEnded
+
+	GateRefused
+	CallRefused
+	CallNeedsAccount
+	CallFailed
+	ServerUnreachable
+	ServerMisconfigured
+
+	ProviderUnreachable
+	ProviderRecovered
+	GuessingSuspected
+
+	KeyMade
+	KeyChanged
+	KeyDeleted
+	OperatorActed
+
+	RequestRefused
+	RequestFailed
+	PageRefused
+	PageFailed
+	SiteUnavailable
+	Suppressed
+
+	kindsEnd
+)
+
+// Outcome is how something ended, usable as the label of a metric.
+type Outcome string
+
+// The outcomes.
+const (
+	Started   Outcome = "started"
+	Succeeded Outcome = "succeeded"
+	Refused   Outcome = "refused" // who asked is not to have it
+	Failed    Outcome = "failed"  // something does not work
+	Ended     Outcome = "ended"
+)
+
+type kind struct {
+	name    string
+	message string // of its line in the log
+	level   zapcore.Level
+	outcome Outcome
+	// anybody tells that who is nobody here can cause it as often as they like.
+	anybody bool
+}
+
+const (
+	info  = zapcore.InfoLevel
+	warn  = zapcore.WarnLevel
+	fault = zapcore.ErrorLevel
+)
+
+// kinds is the one list of what can happen. docs/logs.md is made from it.
+var kinds = [kindsEnd]kind{
+	ClientRegistered:          {"client.registered", "client registered", info, Succeeded, true},
+	ClientRegistrationRefused: {"client.registration_refused", "client registration refused", info, Refused, true},
+	ClientChanged:             {"client.changed", "client changed its registration", info, Succeeded, false},
+	ClientDeleted:             {"client.deleted", "client deleted its registration", info, Ended, false},
+	ClientDocumentUnreachable: {"client_document.unreachable", "the metadata document of a client could not be fetched", warn, Failed, true},
+	ClientDocumentRefused:     {"client_document.refused", "the metadata document of a client was refused", info, Refused, true},
+
+	SignInStarted:   {"sign_in.started", "sign-in started", info, Started, true},
+	SignInSucceeded: {"sign_in.succeeded", "signed in", info, Succeeded, true},
+	SignInRefused:   {"sign_in.refused", "sign-in refused", info, Refused, true},
+	SignInFailed:    {"sign_in.failed", "sign-in failed", warn, Failed, true},
+	ConsentGiven:    {"consent.given", "access approved", info, Succeeded, true},
+	ConsentDenied:   {"consent.denied", "access denied", info, Refused, true},
+	ConsentRefused:  {"consent.refused", "approval refused", info, Refused, true},
+
+	ConnectionStarted:      {"connection.started", "connecting an account started", info, Started, true},
+	ConnectionConnected:    {"connection.connected", "account connected", info, Succeeded, true},
+	ConnectionRefused:      {"connection.refused", "connecting an account refused", info, Refused, true},
+	ConnectionFailed:       {"connection.failed", "connecting an account failed", warn, Failed, true},
+	ConnectionLost:         {"connection.lost", "account works no more; its person has to connect it again", info, Ended, false},
+	ConnectionDisconnected: {"connection.disconnected", "account disconnected", info, Ended, false},
+
+	TokenIssued:        {"token.issued", "tokens issued", info, Succeeded, false},
+	TokenRefreshed:     {"token.refreshed", "tokens refreshed", info, Succeeded, false},
+	TokenRefused:       {"token.refused", "tokens refused", info, Refused, true},
+	TokenRevoked:       {"token.revoked", "tokens revoked", info, Ended, false},
+	TokenReuseDetected: {"token.reuse_detected", "a used token came again, so there is a copy of it; its grant was ended", warn, Ended, false},
+	TokenMisused:       {"token.misused", "a token was presented by another client", warn, Refused, false},
+	GrantEnded:         {"grant.ended", "grant ended", info, Ended, false},
+	PersonEnded:        {"person.ended", "what a person had was ended", info, Ended, false},
+
+	GateRefused:         {"gate.refused", "call refused by the gate", info, Refused, true},
+	CallRefused:         {"call.refused", "call refused", info, Refused, false},
+	CallNeedsAccount:    {"call.needs_account", "call needs an account of its person", info, Refused, false},
+	CallFailed:          {"call.failed", "call failed", fault, Failed, false},
+	ServerUnreachable:   {"server.unreachable", "the MCP server cannot be reached", fault, Failed, false},
+	ServerMisconfigured: {"server.misconfigured", "the MCP server does not work with this configuration", fault, Failed, false},
+
+	ProviderUnreachable: {"provider.unreachable", "a provider does not answer", warn, Failed, true},
+	ProviderRecovered:   {"provider.recovered", "a provider answers again", info, Succeeded, false},
+	GuessingSuspected:   {"guessing.suspected", "too many wrong secrets from one address; somebody may be guessing", warn, Refused, true},
+
+	KeyMade:       {"key.made", "virtual key made", info, Succeeded, false},
+	KeyChanged:    {"key.changed", "virtual key changed", info, Succeeded, false},
+	KeyDeleted:    {"key.deleted", "virtual key deleted", info, Ended, false},
+	OperatorActed: {"operator.acted", "operator acted", info, Succeeded, false},
+
+	RequestRefused:  {"request.refused", "request refused", info, Refused, true},
+	RequestFailed:   {"request.failed", "request failed", fault, Failed, true},
+	PageRefused:     {"page.refused", "page refused", info, Refused, true},
+	PageFailed:      {"page.failed", "page failed", fault, Failed, true},
+	SiteUnavailable: {"site.unavailable", "the store cannot be opened", fault, Failed, true},
+	Suppressed:      {"event.suppressed", "more of the same, not logged one by one", info, "", false},
+}
+
+// String returns the name.
+func (k Kind) String() string { return kinds[k].name }
+
+// Message returns the message of its line in the log.
+func (k Kind) Message() string { return kinds[k].message }
+
+// Level returns the level of its line in the log.
+func (k Kind) Level() zapcore.Level { return kinds[k].level }
+
+// Outcome returns how it ended.
+func (k Kind) Outcome() Outcome { return kinds[k].outcome }
+
+// Kinds returns every kind.
+func Kinds() []Kind {
+	all := make([]Kind, 0, kindsEnd)
+	for k := Kind(1); k < kindsEnd; k++ {
+		all = append(all, k)
+	}
+	return all
+}
