@@ -225,7 +225,7 @@ func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
-	return &metadataEndpoint{cfg: as.cfg, grantTypes: grantTypes, fetchable: as.clients.DocumentsFetchable, log: as.log}
+	return &metadataEndpoint{cfg: as.cfg, grantTypes: grantTypes, fetchable: as.clients.DocumentsFetchable, log: as.log, events: as.deps.Events}
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {

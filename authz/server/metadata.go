@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // metadataEndpoint answers at the well-known paths of one issuer and of its
@@ -22,6 +23,7 @@ type metadataEndpoint struct {
 	// fetchable reports whether client metadata documents can be fetched.
 	fetchable func(context.Context) bool
 	log       *zap.Logger
+	events    *event.Recorder
 }
 
 func (m *metadataEndpoint) document() oauth.ServerDocument {
@@ -148,7 +150,31 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if other := d.withoutDocuments[r.URL.Path]; other != nil && d.endpoint.hasAnotherWay() && !d.endpoint.fetchable(r.Context()) {
 		body = other
 	}
+	d.endpoint.events.Record(r.Context(), d.step(r.URL.Path))
 	oauth.WriteDocument(w, body, "public, max-age=300")
+}
+
+// step is that a client read a document, and which.
+func (d *documents) step(path string) event.Event {
+	e := event.Event{Kind: event.MetadataServed, By: event.ByClient, Reason: "authorization_server"}
+	if strings.Contains(path, oauth.ProtectedResourcePath) {
+		e.Reason, e.Server = "protected_resource", d.serverOf(path)
+	}
+	if !*d.endpoint.cfg.Registration.Dynamic {
+		e.Detail = "It offers no registration."
+	}
+	return e
+}
+
+// serverOf returns the id of the server whose document is at a path.
+func (d *documents) serverOf(path string) string {
+	path = strings.Replace(path, oauth.ProtectedResourcePath, "", 1)
+	for i, s := range d.endpoint.cfg.Servers {
+		if strings.TrimSuffix(s.Path, "/") == strings.TrimSuffix(path, "/") || i == 0 && path == "" {
+			return s.ID
+		}
+	}
+	return ""
 }
 
 // mustMarshal is for documents of strings and booleans, which always marshal.

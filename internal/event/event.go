@@ -27,6 +27,7 @@ type Event struct {
 	Provider   string // issuer or host
 	Address    string // IP address of who asked
 	Origin     string // of the web page that asked, if one did
+	Agent      string // the program that asked, as its User-Agent says
 	Trace      string // trace id of the request, if it has one
 
 	// Reason is a short fixed word of ours, usable as the label of a metric.

@@ -64,6 +64,11 @@ const (
 	SiteUnavailable
 	Suppressed
 
+	MetadataServed
+	CallPassed
+	LinkOpened
+	LinkUsed
+
 	kindsEnd
 )
 
@@ -89,6 +94,7 @@ type kind struct {
 }
 
 const (
+	debug = zapcore.DebugLevel
 	info  = zapcore.InfoLevel
 	warn  = zapcore.WarnLevel
 	fault = zapcore.ErrorLevel
@@ -149,6 +155,12 @@ var kinds = [kindsEnd]kind{
 	PageFailed:      {"page.failed", "page failed", fault, Failed, true},
 	SiteUnavailable: {"site.unavailable", "the store cannot be opened", fault, Failed, true},
 	Suppressed:      {"event.suppressed", "more of the same, not logged one by one", info, "", false},
+
+	// Steps of a client or person that decide nothing, for who asks how far they came.
+	MetadataServed: {"metadata.served", "metadata served", debug, Succeeded, false},
+	CallPassed:     {"call.passed", "first call with new tokens passed the gate", debug, Succeeded, false},
+	LinkOpened:     {"connect_link.opened", "link to connect an account opened", debug, Started, false},
+	LinkUsed:       {"connect_link.used", "link to connect an account used", debug, Succeeded, false},
 }
 
 // String returns the name.

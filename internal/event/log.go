@@ -60,6 +60,7 @@ func (l line) fields() []field {
 		{"provider", l.Provider},
 		{"address", l.Address},
 		{"origin", l.Origin},
+		{"user_agent", l.Agent},
 		{"grant_id", l.Grant},
 		{"connection", l.Connection},
 		{"flow", l.Flow},

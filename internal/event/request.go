@@ -10,6 +10,9 @@ import (
 // maxOrigin is longer than any origin with a host name (RFC 1035 section 2.3.4).
 const maxOrigin = 300
 
+// maxAgent is enough to know a program by.
+const maxAgent = 120
+
 // request is what is known of a request while it is answered.
 type request struct {
 	mu    sync.Mutex // guards known: what a request fetches may be fetched for others, too
@@ -24,6 +27,9 @@ func WithRequest(r *http.Request, address string) context.Context {
 	known := Event{Address: address, Trace: traceOf(r.Header.Get("Traceparent"))}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		known.Origin = origin[:min(len(origin), maxOrigin)]
+	}
+	if agent := r.Header.Get("User-Agent"); agent != "" {
+		known.Agent = strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")
 	}
 	return context.WithValue(r.Context(), requestKey{}, &request{known: known})
 }
@@ -65,6 +71,7 @@ func (e *Event) fill(known *Event) {
 		{&e.Provider, known.Provider},
 		{&e.Address, known.Address},
 		{&e.Origin, known.Origin},
+		{&e.Agent, known.Agent},
 		{&e.Trace, known.Trace},
 	} {
 		if *field.to == "" {
