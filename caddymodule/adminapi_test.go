@@ -77,7 +77,7 @@ func TestAdminConnections(t *testing.T) {
 		t.Errorf("under another name: %s", got)
 	}
 	admin(t, addr, "DELETE", alias, 404)
-	admin(t, addr, "GET", alias, 404)
+	admin(t, addr, "GET", alias, 405)
 	admin(t, addr, "POST", "/api/oauth/config/notion/start", 404)
 	admin(t, addr, "GET", "/mcp_oauth/connections/unknown/status", 404)
 	if got := admin(t, addr, "GET", "/mcp_oauth/connections", 200); strings.Contains(got, "revoked") {

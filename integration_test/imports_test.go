@@ -67,6 +67,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"consent/landing",
 		"consent",
 		"caddymodule/adminapi",
+		"caddymodule/cli",
 		"caddymodule/neighbours",
 		"caddymodule/gateway",
 		"caddymodule",

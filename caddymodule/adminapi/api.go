@@ -3,9 +3,7 @@ package adminapi
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,52 +13,13 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
-const (
-	connectionsPath   = "/mcp_oauth/connections"
-	registrationsPath = "/mcp_oauth/registrations"
-	grantsPath        = "/mcp_oauth/grants"
-	signingKeysPath   = "/mcp_oauth/signing_keys"
-	peoplePath        = "/mcp_oauth/people"
-	keysPath          = "/mcp_oauth/keys"
-	aliasPath         = "/api/oauth/config"
-	// HealthPath is where operators and their tools ask whether sign-ins and calls
-	// can be answered.
-	HealthPath = "/mcp_oauth/health"
-)
-
-// API lets an operator see and end what people approved and connected,
-// and connect what everybody shares, on Caddy's admin endpoint:
+// API lets operators and their programs see and end, on Caddy's admin endpoint,
+// what people approved and connected, and make virtual keys. `caddy mcp-oauth` is a
+// command line for it.
 //
-//	GET    /mcp_oauth/connections                  all connections
-//	GET    /mcp_oauth/connections/{id}/status      one of them; a shared one also by the id of its server
-//	DELETE /mcp_oauth/connections/{id}             ends it, here and at the provider
-//	GET    /api/oauth/config/{id}/status           the same under another name
-//	DELETE /api/oauth/config/{id}                  the same under another name
-//	POST   /mcp_oauth/connections/{server}/start   returns the URL on which an operator connects a server with `auth oauth`
-//	GET    /mcp_oauth/registrations                what this site registered itself as at providers
-//	DELETE /mcp_oauth/registrations/{server}       has the next person who connects the server get a new registration
-//	GET    /mcp_oauth/signing_keys                 the keys that are published at `/.well-known/jwks.json`
-//	DELETE /mcp_oauth/signing_keys                 has a new one made in place of all, at all sites or with site={public URL} at one: for keys that leaked
-//	GET    /mcp_oauth/grants                       valid grants, by id: at most `limit` (1 to 1000, default 100) behind `after`; `next` is where to go on
-//	GET    /mcp_oauth/grants?subject={subject}     all grants of a person, such as `virtual_key:alice`
-//	DELETE /mcp_oauth/grants/{id}                  ends one, with all its tokens
-//	DELETE /mcp_oauth/grants?subject={subject}     ends all grants of a person, at all sites of the configuration
-//	GET    /mcp_oauth/health                       200 while sign-ins and calls can be answered, else 503 with the reason
-//	DELETE /mcp_oauth/people?subject={subject}     ends all that a person has there: grants, browser sessions, what they began; with connections=true also their connections
-//	GET    /mcp_oauth/keys                         virtual keys, by site and name, with their last use; at one `site`, at most `limit` behind `after`
-//	POST   /mcp_oauth/keys                         makes one and shows it once: {"name": "alice", "servers": ["wiki"], "expires_in": "90d"}
-//	GET    /mcp_oauth/keys/{name}                  one of them
-//	PATCH  /mcp_oauth/keys/{name}                  changes servers, expires_at or expires_in, disabled
-//	POST   /mcp_oauth/keys/{name}/rotate           makes its successor and shows it once; the one before stays good for `overlap` (24h)
-//	DELETE /mcp_oauth/keys/{name}                  ends it and what was approved with it; with connections=true also its person's connections
-//
-// Requests about keys are JSON; `site` says which site is meant where several
-// could be. What they do not know is an error. A status of a connection is `authorized`, `pending` (its person has not finished signing in,
-// or the operator connecting what was started), `needs_reauth`, `expired` (it
-// needs reauthorization only because it came without a way to renew it),
-// `failed` (the provider refused what was started, or the answer to a renewal
-// was lost) or `revoked` (for a day, while this process runs). Credentials are
-// never shown.
+// What is sent is JSON; `site` says which site is meant where several could be.
+// What a route does not know is an error. Credentials are never shown, but for a
+// virtual key once, when it is made.
 type API struct {
 	// Active returns the operator of the configuration that serves now, or nil if
 	// there is none. With open, the store is opened before, unless it is open. It is
@@ -77,35 +36,31 @@ func (a API) CaddyModule() caddy.ModuleInfo {
 // Routes implements caddy.AdminRouter.
 func (a API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
-		{Pattern: connectionsPath, Handler: caddy.AdminHandlerFunc(a.listConnections)},
-		{Pattern: connectionsPath + "/", Handler: caddy.AdminHandlerFunc(a.oneConnection)},
-		{Pattern: registrationsPath, Handler: caddy.AdminHandlerFunc(a.listRegistrations)},
-		{Pattern: registrationsPath + "/", Handler: caddy.AdminHandlerFunc(a.dropRegistration)},
-		{Pattern: aliasPath + "/", Handler: caddy.AdminHandlerFunc(a.aliasOfConnection)},
-		{Pattern: grantsPath, Handler: caddy.AdminHandlerFunc(a.manyGrants)},
-		{Pattern: grantsPath + "/", Handler: caddy.AdminHandlerFunc(a.oneGrant)},
-		{Pattern: HealthPath, Handler: caddy.AdminHandlerFunc(a.showHealth)},
-		{Pattern: signingKeysPath, Handler: caddy.AdminHandlerFunc(a.signingKeys)},
-		{Pattern: keysPath, Handler: caddy.AdminHandlerFunc(a.manyKeys)},
-		{Pattern: keysPath + "/", Handler: caddy.AdminHandlerFunc(a.oneKey)},
-		{Pattern: peoplePath, Handler: caddy.AdminHandlerFunc(a.endPerson)},
+		{Pattern: "/mcp_oauth/", Handler: caddy.AdminHandlerFunc(a.serve)},
+		{Pattern: aliasPath + "/", Handler: caddy.AdminHandlerFunc(a.serve)},
 	}
 }
 
-// showHealth answers 200 while the store is open, and 503 with the reason while
-// the sites answer 503 too.
-func (a API) showHealth(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		return apiError(http.StatusMethodNotAllowed, "use GET")
+// serve answers a request by the table of routes.
+func (a API) serve(w http.ResponseWriter, r *http.Request) error {
+	route, named, err := find(r)
+	if err != nil {
+		return err
 	}
-	operator := a.Active(false)
-	if operator == nil {
-		return apiError(http.StatusServiceUnavailable, "no site with mcp_oauth is configured")
+	query, err := route.queryOf(r.URL.RawQuery)
+	if err != nil {
+		return err
 	}
-	if operator.Failure != nil {
-		return apiError(http.StatusServiceUnavailable, operator.Failure.Error())
+	answer, err := route.serve(&call{API: a, Request: r, named: named, query: query})
+	if err != nil {
+		return err
 	}
-	return writeJSON(w, map[string]string{"status": "ok"})
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if route.status != 0 {
+		w.WriteHeader(route.status)
+	}
+	return json.NewEncoder(w).Encode(answer)
 }
 
 // opened returns the operator once the store is open. Its errors are for the
@@ -157,37 +112,6 @@ func issuersOf(sites []*Site) []string {
 	return issuers
 }
 
-// queryOf returns the query of a request, which has no other parameters than
-// these, each once.
-func queryOf(r *http.Request, known ...string) (url.Values, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, apiError(http.StatusBadRequest, "the query is malformed")
-	}
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(known, name) {
-			return nil, apiError(http.StatusBadRequest, "there is no parameter "+strconv.Quote(name)+"; use one of: "+strings.Join(known, ", "))
-		}
-		if len(query[name]) > 1 {
-			return nil, apiError(http.StatusBadRequest, name+" is there twice")
-		}
-	}
-	return query, nil
-}
-
-// limitIn returns how many entries a listing shall have.
-func limitIn(query url.Values) (int, error) {
-	text := query.Get("limit")
-	if text == "" {
-		return defaultLimit, nil
-	}
-	limit, err := strconv.Atoi(text)
-	if err != nil || limit < 1 || limit > maxLimit {
-		return 0, apiError(http.StatusBadRequest, "limit is a number from 1 to 1000")
-	}
-	return limit, nil
-}
-
 func apiError(status int, text string) error {
 	return caddy.APIError{HTTPStatus: status, Err: errors.New(text)}
 }
@@ -197,12 +121,6 @@ func failure(err error) error {
 		return apiError(http.StatusNotFound, "no such connection")
 	}
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
-}
-
-func writeJSON(w http.ResponseWriter, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	return json.NewEncoder(w).Encode(v)
 }
 
 var _ caddy.AdminRouter = API{}

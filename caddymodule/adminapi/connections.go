@@ -3,7 +3,6 @@ package adminapi
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
@@ -11,6 +10,41 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
+
+const (
+	connectionsPath = "/mcp_oauth/connections"
+	// aliasPath is another name for connections, which other gateways gave them.
+	aliasPath = "/api/oauth/config"
+)
+
+var connectionRoutes = []route{{
+	method: http.MethodGet, path: connectionsPath,
+	about:  "All connections: accounts of people, and shared ones, at the servers behind the sites.",
+	answer: Connections{}, serve: listConnections,
+}, {
+	method: http.MethodGet, path: connectionsPath + "/{id}/status",
+	about: "One of them; a shared one also by the id of its server. Only this route knows what was started, refused or " +
+		"ended, and only until Caddy ends.",
+	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: showConnection,
+}, {
+	method: http.MethodDelete, path: connectionsPath + "/{id}",
+	about:  "Ends it, here and at the provider. What was only started is ended for those under way.",
+	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: endConnection,
+}, {
+	method: http.MethodPost, path: connectionsPath + "/{server}/start",
+	about: "Returns the link on which an operator connects a server with `auth oauth` for everybody: good once, for 15 " +
+		"minutes. Whoever has it can use it.",
+	query:  []parameter{siteParameter},
+	answer: StartedConnection{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: startShared,
+}, {
+	method: http.MethodGet, path: aliasPath + "/{id}/status",
+	about:  "The status of a connection, under the name that other gateways have for it.",
+	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: showConnection,
+}, {
+	method: http.MethodDelete, path: aliasPath + "/{id}",
+	about:  "Ends a connection, under the name that other gateways have for it.",
+	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: endConnection,
+}}
 
 // Connection is a connection as operators see it.
 type Connection struct {
@@ -27,6 +61,20 @@ type Connection struct {
 	TokenID        string      `json:"token_id,omitempty"`
 	TokenExpiresAt time.Time   `json:"token_expires_at,omitzero"`
 	Scopes         []string    `json:"scopes,omitempty"`
+}
+
+// Connections are all of them.
+type Connections struct {
+	Connections []Connection `json:"connections"`
+}
+
+// StartedConnection is a shared connection that an operator began.
+type StartedConnection struct {
+	Site   string `json:"site"`
+	Server string `json:"server"`
+	Status string `json:"status"` // `pending`
+	// AuthorizeURL is to be opened in a browser.
+	AuthorizeURL string `json:"authorize_url"`
 }
 
 func describe(site string, o accounts.Overview) Connection {
@@ -53,86 +101,56 @@ func statusOf(o accounts.Overview) string {
 	return "authorized"
 }
 
-func (a API) listConnections(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		return apiError(http.StatusMethodNotAllowed, "use GET")
-	}
-	list := []Connection{}
-	for _, s := range a.connecting() {
-		all, err := s.Accounts.Overviews(r.Context())
+func listConnections(c *call) (any, error) {
+	list := Connections{[]Connection{}}
+	for _, s := range c.connecting() {
+		all, err := s.Accounts.Overviews(c.Context())
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
 		for _, o := range all {
-			list = append(list, describe(s.Issuer, o))
+			list.Connections = append(list.Connections, describe(s.Issuer, o))
 		}
 	}
-	return writeJSON(w, map[string]any{"connections": list})
-}
-
-// oneConnection serves what is about one connection.
-func (a API) oneConnection(w http.ResponseWriter, r *http.Request) error {
-	id, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, connectionsPath+"/"), "/")
-	switch r.Method + " " + action {
-	case "GET status":
-		return a.showConnection(w, r, id)
-	case "DELETE ":
-		return a.endConnection(w, r, id)
-	case "POST start":
-		return a.startShared(w, r, id)
-	}
-	return apiError(http.StatusNotFound, "use GET …/connections, GET …/connections/{id}/status, DELETE …/connections/{id} or POST …/connections/{server}/start")
-}
-
-// aliasOfConnection serves what of that has another name, which other gateways
-// gave it.
-func (a API) aliasOfConnection(w http.ResponseWriter, r *http.Request) error {
-	id, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, aliasPath+"/"), "/")
-	switch r.Method + " " + action {
-	case "GET status":
-		return a.showConnection(w, r, id)
-	case "DELETE ":
-		return a.endConnection(w, r, id)
-	}
-	return apiError(http.StatusNotFound, "use GET …/config/{id}/status or DELETE …/config/{id}")
+	return list, nil
 }
 
 // showConnection shows a connection or, if there is none, what became of it.
-func (a API) showConnection(w http.ResponseWriter, r *http.Request, id string) error {
-	s, o, err := a.findConnection(func(s *Site) (accounts.Overview, error) { return s.Accounts.Overview(r.Context(), id) })
+func showConnection(c *call) (any, error) {
+	id := c.named["id"]
+	s, o, err := findConnection(c, func(s *Site) (accounts.Overview, error) { return s.Accounts.Overview(c.Context(), id) })
 	if errors.Is(err, accounts.ErrUnknownConnection) {
-		s, o, err = a.findConnection(func(s *Site) (accounts.Overview, error) { return s.Accounts.Recent(id) })
+		s, o, err = findConnection(c, func(s *Site) (accounts.Overview, error) { return s.Accounts.Recent(id) })
 	}
 	if err != nil {
-		return failure(err)
+		return nil, failure(err)
 	}
-	return writeJSON(w, describe(s.Issuer, o))
+	return describe(s.Issuer, o), nil
 }
 
 // endConnection ends a connection or, if there is none, what was started.
-func (a API) endConnection(w http.ResponseWriter, r *http.Request, id string) error {
-	s, o, err := a.findConnection(func(s *Site) (accounts.Overview, error) { return s.Accounts.Overview(r.Context(), id) })
+func endConnection(c *call) (any, error) {
+	id := c.named["id"]
+	s, o, err := findConnection(c, func(s *Site) (accounts.Overview, error) { return s.Accounts.Overview(c.Context(), id) })
 	switch {
 	case err == nil:
-		err = s.Accounts.Disconnect(r.Context(), o.Owner, o.Server)
+		err = s.Accounts.Disconnect(c.Context(), o.Owner, o.Server)
 		o.State, o.Expired = storage.Disconnected, false
 	case errors.Is(err, accounts.ErrUnknownConnection):
-		s, o, err = a.findConnection(func(s *Site) (accounts.Overview, error) { return s.Accounts.EndStarted(r.Context(), id) })
+		s, o, err = findConnection(c, func(s *Site) (accounts.Overview, error) { return s.Accounts.EndStarted(c.Context(), id) })
 	}
 	if err != nil {
-		return failure(err)
+		return nil, failure(err)
 	}
-	return writeJSON(w, describe(s.Issuer, o))
+	return describe(s.Issuer, o), nil
 }
 
 // startShared returns the link on which an operator connects a server for
-// everybody. Whoever has the link can, once, for as long as it is good. With
-// servers of the same id on several sites, the query parameter site names the
-// one.
-func (a API) startShared(w http.ResponseWriter, r *http.Request, id string) error {
+// everybody. Whoever has the link can, once, for as long as it is good.
+func startShared(c *call) (any, error) {
 	var found []*Site
-	for _, s := range a.connecting() {
-		named := r.URL.Query().Get("site")
+	id, named := c.named["server"], c.query.Get("site")
+	for _, s := range c.connecting() {
 		upstream := s.Server.Config().Server(id)
 		if upstream != nil && upstream.Auth != nil && upstream.Auth.Mode == config.OAuth && (named == "" || named == s.Issuer) {
 			found = append(found, s)
@@ -140,24 +158,21 @@ func (a API) startShared(w http.ResponseWriter, r *http.Request, id string) erro
 	}
 	switch len(found) {
 	case 0:
-		return apiError(http.StatusNotFound, "no site has a server of this id with auth oauth")
+		return nil, apiError(http.StatusNotFound, "no site has a server of this id with auth oauth")
 	case 1:
-		link, err := found[0].Server.Links.SharedURL(r.Context(), id)
+		link, err := found[0].Server.Links.SharedURL(c.Context(), id)
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
 		found[0].Accounts.Started(id, time.Now().Add(server.ConnectLinkLifetime))
-		return writeJSON(w, map[string]any{
-			"site": found[0].Issuer, "server": id, "status": "pending",
-			"authorize_url": link,
-		})
+		return StartedConnection{Site: found[0].Issuer, Server: id, Status: "pending", AuthorizeURL: link}, nil
 	}
-	return apiError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")
+	return nil, apiError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")
 }
 
 // findConnection returns what find finds first, and the site it belongs to.
-func (a API) findConnection(find func(*Site) (accounts.Overview, error)) (*Site, accounts.Overview, error) {
-	for _, s := range a.connecting() {
+func findConnection(c *call, find func(*Site) (accounts.Overview, error)) (*Site, accounts.Overview, error) {
+	for _, s := range c.connecting() {
 		if o, err := find(s); !errors.Is(err, accounts.ErrUnknownConnection) {
 			return s, o, err
 		}

@@ -2,17 +2,28 @@ package adminapi
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-// How many entries a listing has.
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-)
+const grantsPath = "/mcp_oauth/grants"
+
+var grantRoutes = []route{{
+	method: http.MethodGet, path: grantsPath,
+	about:  "Valid grants, by id: what people approved for a client. With `subject`, all grants of that person.",
+	query:  []parameter{subjectParameter, limitParameter, afterParameter},
+	answer: Grants{}, serve: listGrants,
+}, {
+	method: http.MethodDelete, path: grantsPath,
+	about:  "Ends all grants of a person, at all sites of the running configuration.",
+	query:  []parameter{{name: "subject", required: true, about: "Whose grants shall end, as `virtual_key:alice`."}},
+	answer: EndedGrants{}, serve: endGrants,
+}, {
+	method: http.MethodDelete, path: grantsPath + "/{id}",
+	about:  "Ends one: its tokens at once, its open streams within seconds.",
+	answer: EndedGrants{}, fails: []int{http.StatusNotFound}, serve: endGrant,
+}}
 
 // Grant is a grant as operators see it.
 type Grant struct {
@@ -28,10 +39,15 @@ type Grant struct {
 	ExpiresAt  time.Time `json:"expires_at"`
 }
 
-// Grants is what a listing answers.
+// Grants are a page of grants.
 type Grants struct {
 	Grants []Grant `json:"grants"`
-	Next   string  `json:"next,omitempty"` // the `after` to go on with
+	Next   string  `json:"next,omitempty"` // the `after` to go on with; none after the last
+}
+
+// EndedGrants are those that stood and were ended.
+type EndedGrants struct {
+	Ended []string `json:"ended"` // their ids
 }
 
 func describeGrants(grants []storage.Grant, next string) Grants {
@@ -46,61 +62,47 @@ func describeGrants(grants []storage.Grant, next string) Grants {
 	return list
 }
 
-// manyGrants serves what is about all grants, or all of one person.
-func (a API) manyGrants(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	subject := query.Get("subject")
-	if r.Method == http.MethodDelete && subject == "" {
-		return apiError(http.StatusBadRequest, "say whose grants shall end, such as ?subject=virtual_key:alice")
-	}
-	limit, err := limitIn(query)
+func listGrants(c *call) (any, error) {
+	operator, err := c.opened()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	operator, err := a.opened()
+	var grants []storage.Grant
+	var next string
+	if subject := c.query.Get("subject"); subject != "" {
+		grants, err = operator.grantsOf(c.Context(), subject)
+	} else {
+		grants, next, err = operator.Store.Grants(c.Context(), c.query.Get("after"), c.limit(), time.Now())
+	}
 	if err != nil {
-		return err
+		return nil, failure(err)
 	}
-	switch {
-	case r.Method == http.MethodDelete:
-		ended, err := operator.endGrantsOf(r.Context(), subject)
-		return answerEnded(w, ended, err)
-	case r.Method != http.MethodGet:
-		return apiError(http.StatusMethodNotAllowed, "use GET or DELETE")
-	case subject != "":
-		grants, err := operator.grantsOf(r.Context(), subject)
-		return answerGrants(w, grants, "", err)
-	}
-	grants, next, err := operator.Store.Grants(r.Context(), query.Get("after"), limit, time.Now())
-	return answerGrants(w, grants, next, err)
+	return describeGrants(grants, next), nil
 }
 
-// oneGrant ends a grant.
-func (a API) oneGrant(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodDelete {
-		return apiError(http.StatusMethodNotAllowed, "use DELETE …/grants/{id}")
-	}
-	operator, err := a.opened()
+func endGrants(c *call) (any, error) {
+	operator, err := c.opened()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ended, err := operator.endGrant(r.Context(), strings.TrimPrefix(r.URL.Path, grantsPath+"/"))
-	if err == nil && len(ended) == 0 {
-		return apiError(http.StatusNotFound, "no such grant")
+	ended, err := operator.endGrantsOf(c.Context(), c.query.Get("subject"))
+	if err != nil {
+		return nil, failure(err)
 	}
-	return answerEnded(w, ended, err)
+	return EndedGrants{append([]string{}, ended...)}, nil
 }
 
-func answerGrants(w http.ResponseWriter, grants []storage.Grant, next string, err error) error {
+func endGrant(c *call) (any, error) {
+	operator, err := c.opened()
 	if err != nil {
-		return failure(err)
+		return nil, err
 	}
-	return writeJSON(w, describeGrants(grants, next))
-}
-
-func answerEnded(w http.ResponseWriter, ids []string, err error) error {
+	ended, err := operator.endGrant(c.Context(), c.named["id"])
 	if err != nil {
-		return failure(err)
+		return nil, failure(err)
 	}
-	return writeJSON(w, map[string][]string{"ended": append([]string{}, ids...)})
+	if len(ended) == 0 {
+		return nil, apiError(http.StatusNotFound, "no such grant")
+	}
+	return EndedGrants{ended}, nil
 }

@@ -1,29 +1,31 @@
 package adminapi
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
-const maxKeyRequest = 64 << 10
-
-// keyRequest is what an operator wants of a key that is made or changed.
-type keyRequest struct {
-	Name      string           `json:"name"` // of a new one
-	Servers   given[[]string]  `json:"servers"`
+// NewKey is what an operator wants of a key that is made or changed.
+type NewKey struct {
+	Name string `json:"name"` // of a new one; it keeps its name
+	// Servers are the ids of those it is good for; null means all.
+	Servers given[[]string] `json:"servers"`
+	// ExpiresAt is when it ends; null means never.
 	ExpiresAt given[time.Time] `json:"expires_at"`
-	ExpiresIn given[string]    `json:"expires_in"`
-	Disabled  given[*bool]     `json:"disabled"`
+	// ExpiresIn says the same as a duration, such as `90d` or `12h`.
+	ExpiresIn given[string] `json:"expires_in"`
+	Disabled  given[*bool]  `json:"disabled"`
+}
+
+// KeyRotation says how a key is replaced.
+type KeyRotation struct {
+	// Overlap is how long the key before stays good: a duration, such as `24h`,
+	// which is the default, or `0s`.
+	Overlap given[string] `json:"overlap"`
 }
 
 // given is a member of a request that may not be there. There it may be null.
@@ -39,13 +41,13 @@ func (g *given[T]) UnmarshalJSON(data []byte) error {
 }
 
 // change returns what was asked for.
-func (r *keyRequest) change() (c virtualkeys.Change, err error) {
+func (r *NewKey) change() (c virtualkeys.Change, err error) {
 	if r.Servers.there {
 		c.Servers = &r.Servers.value
 	}
 	if r.Disabled.there {
 		if c.Disabled = r.Disabled.value; c.Disabled == nil { // null must not enable what was disabled
-			return c, apiError(http.StatusBadRequest, wrongTypes)
+			return c, apiError(http.StatusBadRequest, "a member has the wrong type; "+wrongTypes)
 		}
 	}
 	switch {
@@ -64,41 +66,5 @@ func (r *keyRequest) change() (c virtualkeys.Change, err error) {
 	return c, nil
 }
 
-// keyRequestIn reads a request with JSON, which may be left out, and the query.
-// The type is asked for, so that no web page can send it without being asked first.
-func keyRequestIn(r *http.Request, to any) (url.Values, error) {
-	query, err := queryOf(r, "site")
-	if err != nil {
-		return nil, err
-	}
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, apiError(http.StatusUnsupportedMediaType, "send JSON, with the header Content-Type: application/json")
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxKeyRequest+1))
-	if err != nil {
-		return nil, apiError(http.StatusBadRequest, "the request could not be read")
-	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		body = []byte("{}")
-	}
-	if err := strictjson.Check(body, maxKeyRequest); err != nil {
-		return nil, apiError(http.StatusBadRequest, "send one JSON object, each member once")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(to); err != nil {
-		return nil, apiError(http.StatusBadRequest, explainJSON(err))
-	}
-	return query, nil
-}
-
-// explainJSON says what is wrong with a request, without its values.
-func explainJSON(err error) string {
-	if text, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return "there is no member " + text + "; use name, servers, expires_at, expires_in, disabled, or overlap to rotate"
-	}
-	return wrongTypes
-}
-
-const wrongTypes = `a member has the wrong type; servers is a list of ids or null, expires_at a time such as "2027-01-31T00:00:00Z" or null, ` +
+const wrongTypes = `servers is a list of ids or null, expires_at a time such as "2027-01-31T00:00:00Z" or null, ` +
 	`expires_in and overlap a duration such as "90d", disabled true or false`

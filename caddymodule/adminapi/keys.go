@@ -1,10 +1,8 @@
 package adminapi
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +14,42 @@ import (
 
 // defaultOverlap is how long a key stays good beside its successor.
 const defaultOverlap = 24 * time.Hour
+
+const keysPath = "/mcp_oauth/keys"
+
+var connectionsOfKey = parameter{name: "connections", kind: flagKind, about: "Whether to end the connected accounts of its person too, also at the providers."}
+
+var keyRoutes = []route{{
+	method: http.MethodGet, path: keysPath,
+	about:  "Virtual keys, those of the configuration too, by site and name, with their last use.",
+	query:  []parameter{siteParameter, limitParameter, afterParameter},
+	answer: Keys{}, fails: []int{http.StatusNotFound}, serve: listKeys,
+}, {
+	method: http.MethodPost, path: keysPath,
+	about: "Makes one, and shows it this once.",
+	query: []parameter{siteParameter}, body: NewKey{},
+	answer: Key{}, status: http.StatusCreated, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: createKey,
+}, {
+	method: http.MethodGet, path: keysPath + "/{name}",
+	about:  "One of them.",
+	query:  []parameter{siteParameter},
+	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: showKey,
+}, {
+	method: http.MethodPatch, path: keysPath + "/{name}",
+	about: "Changes which servers it is good for, when it expires, or whether it is disabled.",
+	query: []parameter{siteParameter}, body: NewKey{},
+	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: changeKey,
+}, {
+	method: http.MethodDelete, path: keysPath + "/{name}",
+	about:  "Ends it, and what was approved with it.",
+	query:  []parameter{siteParameter, connectionsOfKey},
+	answer: DeletedKey{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: deleteKey,
+}, {
+	method: http.MethodPost, path: keysPath + "/{name}/rotate",
+	about: "Makes its successor, and shows it this once. The one before stays good for `overlap`.",
+	query: []parameter{siteParameter}, body: KeyRotation{},
+	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: rotateKey,
+}}
 
 // Key is a virtual key as operators see it.
 type Key struct {
@@ -37,10 +71,17 @@ type Key struct {
 	LastUsedAt  time.Time `json:"last_used_at,omitzero"` // to the minute or so
 }
 
-// Keys is what a listing answers.
+// Keys are a page of keys.
 type Keys struct {
 	Keys []Key  `json:"keys"`
-	Next string `json:"next,omitempty"` // the `after` to go on with
+	Next string `json:"next,omitempty"` // the `after` to go on with; none after the last
+}
+
+// DeletedKey is a key that was ended.
+type DeletedKey struct {
+	Site        string   `json:"site"`
+	Name        string   `json:"name"`
+	Connections []string `json:"connections"` // ids of those that were ended with it
 }
 
 func describeKey(site string, k virtualkeys.Key) Key {
@@ -54,202 +95,149 @@ func describeKey(site string, k virtualkeys.Key) Key {
 	}
 }
 
-// manyKeys lists keys, and makes one.
-func (a API) manyKeys(w http.ResponseWriter, r *http.Request) error {
-	switch r.Method {
-	case http.MethodGet:
-		return a.listKeys(w, r)
-	case http.MethodPost:
-		return a.createKey(w, r)
-	}
-	return apiError(http.StatusMethodNotAllowed, "use GET or POST; …/keys/{name} for one key")
-}
-
-func (a API) listKeys(w http.ResponseWriter, r *http.Request) error {
-	query, err := queryOf(r, "site", "limit", "after")
+func listKeys(c *call) (any, error) {
+	sites, err := c.sitesNamed(c.query.Get("site"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	limit, err := limitIn(query)
-	if err != nil {
-		return err
-	}
-	sites, err := a.sitesNamed(query.Get("site"))
-	if err != nil {
-		return err
-	}
-	answer := Keys{Keys: []Key{}}
+	answer, limit := Keys{Keys: []Key{}}, c.limit()
 	for _, s := range sites {
-		all, err := s.Keys.List(r.Context())
+		all, err := s.Keys.List(c.Context())
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
 		for i := range all {
 			place := keyPlace(s.Issuer, all[i].Name)
-			if place <= query.Get("after") {
+			if place <= c.query.Get("after") {
 				continue
 			}
 			if len(answer.Keys) == limit {
 				last := answer.Keys[limit-1]
 				answer.Next = keyPlace(last.Site, last.Name)
-				return writeJSON(w, answer)
+				return answer, nil
 			}
-			if err := s.Keys.AddLastUses(r.Context(), all[i:i+1]); err != nil {
-				return failure(err)
+			if err := s.Keys.AddLastUses(c.Context(), all[i:i+1]); err != nil {
+				return nil, failure(err)
 			}
 			answer.Keys = append(answer.Keys, describeKey(s.Issuer, all[i]))
 		}
 	}
-	return writeJSON(w, answer)
+	return answer, nil
 }
 
 // keyPlace is where a key stands in a listing. A public URL has no space.
 func keyPlace(issuer, name string) string { return issuer + " " + name }
 
-func (a API) createKey(w http.ResponseWriter, r *http.Request) error {
-	var request keyRequest
-	query, err := keyRequestIn(r, &request)
-	if err != nil {
-		return err
+func createKey(c *call) (any, error) {
+	var request NewKey
+	if err := c.read(&request, wrongTypes); err != nil {
+		return nil, err
 	}
 	change, err := request.change()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	sites, err := a.sitesNamed(query.Get("site"))
+	sites, err := c.sitesNamed(c.query.Get("site"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(sites) != 1 {
-		return apiError(http.StatusConflict, "there are several sites; name one with ?site=, of: "+strings.Join(issuersOf(sites), ", "))
+		return nil, apiError(http.StatusConflict, "there are several sites; name one with ?site=, of: "+strings.Join(issuersOf(sites), ", "))
 	}
-	k, secret, err := sites[0].Keys.Create(r.Context(), request.Name, change)
-	return answerKey(w, http.StatusCreated, sites[0], k, secret, err)
+	k, secret, err := sites[0].Keys.Create(c.Context(), request.Name, change)
+	return answerKey(sites[0], k, secret, err)
 }
 
-// oneKey serves what is about one key.
-func (a API) oneKey(w http.ResponseWriter, r *http.Request) error {
-	escaped, action, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), keysPath+"/"), "/")
-	name, err := url.PathUnescape(escaped)
+func showKey(c *call) (any, error) {
+	s, k, err := findKey(c)
 	if err != nil {
-		return apiError(http.StatusBadRequest, "the name in the path is not escaped as a part of a URL is")
-	}
-	switch r.Method + " " + action {
-	case "GET ":
-		return a.showKey(w, r, name)
-	case "PATCH ":
-		return a.changeKey(w, r, name)
-	case "DELETE ":
-		return a.deleteKey(w, r, name)
-	case "POST rotate":
-		return a.rotateKey(w, r, name)
-	}
-	return apiError(http.StatusNotFound, "use GET, PATCH or DELETE …/keys/{name}, or POST …/keys/{name}/rotate; GET or POST …/keys")
-}
-
-func (a API) showKey(w http.ResponseWriter, r *http.Request, name string) error {
-	query, err := queryOf(r, "site")
-	if err != nil {
-		return err
-	}
-	s, k, err := a.findKey(r, query, name)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	found := []virtualkeys.Key{k}
-	if err := s.Keys.AddLastUses(r.Context(), found); err != nil {
-		return failure(err)
+	if err := s.Keys.AddLastUses(c.Context(), found); err != nil {
+		return nil, failure(err)
 	}
-	return writeJSON(w, describeKey(s.Issuer, found[0]))
+	return describeKey(s.Issuer, found[0]), nil
 }
 
-func (a API) changeKey(w http.ResponseWriter, r *http.Request, name string) error {
-	var request keyRequest
-	query, err := keyRequestIn(r, &request)
-	if err != nil {
-		return err
+func changeKey(c *call) (any, error) {
+	var request NewKey
+	if err := c.read(&request, wrongTypes); err != nil {
+		return nil, err
 	}
 	change, err := request.change()
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case request.Name != "":
-		return apiError(http.StatusBadRequest, "a key keeps its name; make another one, and delete this one")
+		return nil, apiError(http.StatusBadRequest, "a key keeps its name; make another one, and delete this one")
 	case change == virtualkeys.Change{}:
-		return apiError(http.StatusBadRequest, "say what to change: servers, expires_at, expires_in or disabled")
+		return nil, apiError(http.StatusBadRequest, "say what to change: servers, expires_at, expires_in or disabled")
 	}
-	s, _, err := a.findKey(r, query, name)
+	s, k, err := findKey(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	k, err := s.Keys.Change(r.Context(), name, change)
-	return answerKey(w, http.StatusOK, s, k, "", err)
+	k, err = s.Keys.Change(c.Context(), k.Name, change)
+	return answerKey(s, k, "", err)
 }
 
-func (a API) rotateKey(w http.ResponseWriter, r *http.Request, name string) error {
-	var request struct {
-		Overlap given[string] `json:"overlap"`
-	}
-	query, err := keyRequestIn(r, &request)
-	if err != nil {
-		return err
+func rotateKey(c *call) (any, error) {
+	var request KeyRotation
+	if err := c.read(&request, wrongTypes); err != nil {
+		return nil, err
 	}
 	overlap := defaultOverlap
 	if request.Overlap.there {
+		var err error
 		if overlap, err = config.ParseDuration(request.Overlap.value); err != nil {
-			return apiError(http.StatusBadRequest, `overlap is a duration, such as "24h", or "0s" if the key that there is now shall end at once`)
+			return nil, apiError(http.StatusBadRequest, `overlap is a duration, such as "24h", or "0s" if the key that there is now shall end at once`)
 		}
 	}
-	s, _, err := a.findKey(r, query, name)
+	s, k, err := findKey(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	k, secret, err := s.Keys.Rotate(r.Context(), name, overlap)
-	return answerKey(w, http.StatusOK, s, k, secret, err)
+	k, secret, err := s.Keys.Rotate(c.Context(), k.Name, overlap)
+	return answerKey(s, k, secret, err)
 }
 
 // deleteKey ends a key, and with connections=true also what its person connected. If
 // the configuration took its name, that person is who has the configured key now,
 // and keeps what they have.
-func (a API) deleteKey(w http.ResponseWriter, r *http.Request, name string) error {
-	query, err := queryOf(r, "site", "connections")
+func deleteKey(c *call) (any, error) {
+	s, k, err := findKey(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !slices.Contains([]string{"", "true", "false"}, query.Get("connections")) {
-		return apiError(http.StatusBadRequest, "connections is true or false")
+	taken := s.Keys.IsConfigured(k.Name)
+	if taken && c.is("connections") {
+		return nil, apiError(http.StatusConflict, k.Name+" is the name of a key of the configuration, whose person has these connections; leave out connections")
 	}
-	s, _, err := a.findKey(r, query, name)
-	if err != nil {
-		return err
+	if err := s.Keys.Delete(c.Context(), k.Name); err != nil {
+		return nil, keyFailure(err)
 	}
-	taken, withConnections := s.Keys.IsConfigured(name), query.Get("connections") == "true"
-	if taken && withConnections {
-		return apiError(http.StatusConflict, name+" is the name of a key of the configuration, whose person has these connections; leave out connections")
-	}
-	if err := s.Keys.Delete(r.Context(), name); err != nil {
-		return keyFailure(err)
-	}
-	ended := EndedPerson{Subject: identity.SubjectOfKey(name), Grants: []string{}, Connections: []string{}}
+	ended := EndedPerson{Subject: identity.SubjectOfKey(k.Name), Grants: []string{}, Connections: []string{}}
 	if !taken {
-		if err := s.endPerson(r.Context(), &ended, withConnections); err != nil {
-			return failure(err)
+		if err := s.endPerson(c.Context(), &ended, c.is("connections")); err != nil {
+			return nil, failure(err)
 		}
 	}
-	return writeJSON(w, map[string]any{"site": s.Issuer, "name": name, "connections": ended.Connections})
+	return DeletedKey{Site: s.Issuer, Name: k.Name, Connections: ended.Connections}, nil
 }
 
 // findKey returns the key of a name at the site that has it, or at the one that is
 // named.
-func (a API) findKey(r *http.Request, query url.Values, name string) (*Site, virtualkeys.Key, error) {
-	sites, err := a.sitesNamed(query.Get("site"))
+func findKey(c *call) (*Site, virtualkeys.Key, error) {
+	name := c.named["name"]
+	sites, err := c.sitesNamed(c.query.Get("site"))
 	if err != nil {
 		return nil, virtualkeys.Key{}, err
 	}
 	var found []*Site
 	var key virtualkeys.Key
 	for _, s := range sites {
-		all, err := s.Keys.List(r.Context())
+		all, err := s.Keys.List(c.Context())
 		if err != nil {
 			return nil, virtualkeys.Key{}, failure(err)
 		}
@@ -266,16 +254,13 @@ func (a API) findKey(r *http.Request, query url.Values, name string) (*Site, vir
 	return nil, key, apiError(http.StatusConflict, "several sites have a key of this name; name one with ?site=, of: "+strings.Join(issuersOf(found), ", "))
 }
 
-func answerKey(w http.ResponseWriter, status int, s *Site, k virtualkeys.Key, secret string, err error) error {
+func answerKey(s *Site, k virtualkeys.Key, secret string, err error) (any, error) {
 	if err != nil {
-		return keyFailure(err)
+		return nil, keyFailure(err)
 	}
 	answer := describeKey(s.Issuer, k)
 	answer.Key = secret
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	return json.NewEncoder(w).Encode(answer)
+	return answer, nil
 }
 
 func keyFailure(err error) error {

@@ -2,10 +2,23 @@ package adminapi
 
 import (
 	"net/http"
-	"slices"
 
 	"go.uber.org/zap"
 )
+
+const peoplePath = "/mcp_oauth/people"
+
+var personRoutes = []route{{
+	method: http.MethodDelete, path: peoplePath,
+	about: "Ends all that a person has at all sites of the running configuration: grants, browser sessions, " +
+		"sign-ins and ways to providers under way; with `connections`, also their connected accounts. " +
+		"If it fails half way, asking again ends the rest.",
+	query: []parameter{
+		{name: "subject", required: true, about: "Who shall leave, as `virtual_key:alice`."},
+		{name: "connections", kind: flagKind, about: "Whether to end their connected accounts too, also at the providers."},
+	},
+	answer: EndedPerson{}, serve: endPerson,
+}}
 
 // EndedPerson is what an operator ended of a person.
 type EndedPerson struct {
@@ -14,30 +27,18 @@ type EndedPerson struct {
 	Connections []string `json:"connections"`
 }
 
-// endPerson ends all that a person has at all sites of the running
-// configuration: pending flows and the ways to providers that began in them,
-// grants, browser sessions and, with connections=true, connected accounts. If it
-// fails half way, asking again ends the rest.
-func (a API) endPerson(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodDelete {
-		return apiError(http.StatusMethodNotAllowed, "use DELETE …/people?subject=virtual_key:alice")
-	}
-	query := r.URL.Query()
-	subject, withConnections := query.Get("subject"), query.Get("connections")
-	if subject == "" || !slices.Contains([]string{"", "true", "false"}, withConnections) {
-		return apiError(http.StatusBadRequest, "say who shall leave, such as ?subject=virtual_key:alice, and perhaps &connections=true")
-	}
-	operator, err := a.opened()
+func endPerson(c *call) (any, error) {
+	operator, err := c.opened()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ended := EndedPerson{Subject: subject, Grants: []string{}, Connections: []string{}}
+	ended := EndedPerson{Subject: c.query.Get("subject"), Grants: []string{}, Connections: []string{}}
 	for _, s := range operator.Sites {
-		if err := s.endPerson(r.Context(), &ended, withConnections == "true"); err != nil {
-			return failure(err)
+		if err := s.endPerson(c.Context(), &ended, c.is("connections")); err != nil {
+			return nil, failure(err)
 		}
 	}
-	operator.Log.Info("an operator ended all that a person has here", zap.String("subject", subject),
+	operator.Log.Info("an operator ended all that a person has here", zap.String("subject", ended.Subject),
 		zap.Int("grants", len(ended.Grants)), zap.Int("connections", len(ended.Connections)))
-	return writeJSON(w, ended)
+	return ended, nil
 }

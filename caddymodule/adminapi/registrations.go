@@ -3,11 +3,23 @@ package adminapi
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
+
+const registrationsPath = "/mcp_oauth/registrations"
+
+var registrationRoutes = []route{{
+	method: http.MethodGet, path: registrationsPath,
+	about:  "What the sites registered themselves as at providers.",
+	answer: Registrations{}, serve: listRegistrations,
+}, {
+	method: http.MethodDelete, path: registrationsPath + "/{server}",
+	about:  "Has the next person who connects the server get a new registration; what is connected stays so.",
+	query:  []parameter{siteParameter},
+	answer: DroppedRegistration{}, fails: []int{http.StatusNotFound}, serve: dropRegistration,
+}}
 
 // Registration is a dynamic registration of a site at a provider as
 // operators see it.
@@ -21,49 +33,51 @@ type Registration struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
-func (a API) listRegistrations(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		return apiError(http.StatusMethodNotAllowed, "use GET, or DELETE …/registrations/{server}")
-	}
-	list := []Registration{}
-	for _, s := range a.connecting() {
-		all, err := s.Accounts.Registrations(r.Context())
+// Registrations are all of them.
+type Registrations struct {
+	Registrations []Registration `json:"registrations"`
+}
+
+// DroppedRegistration says where a registration was dropped.
+type DroppedRegistration struct {
+	Server string `json:"server"`
+	Sites  int    `json:"sites"` // how many sites had one
+}
+
+func listRegistrations(c *call) (any, error) {
+	list := Registrations{[]Registration{}}
+	for _, s := range c.connecting() {
+		all, err := s.Accounts.Registrations(c.Context())
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
 		for _, o := range all {
-			list = append(list, Registration{
+			list.Registrations = append(list.Registrations, Registration{
 				Site: s.Issuer, Server: o.Server, Provider: o.Provider, ClientID: o.ClientID,
 				Former: o.Former, ChangedAt: o.ChangedAt, ExpiresAt: o.ExpiresAt,
 			})
 		}
 	}
-	return writeJSON(w, map[string]any{"registrations": list})
+	return list, nil
 }
 
-// dropRegistration has the next person who connects a server get a new
-// registration at its provider; at all sites, or at the one that is named.
-func (a API) dropRegistration(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodDelete {
-		return apiError(http.StatusMethodNotAllowed, "use DELETE, or GET …/registrations")
-	}
-	server, named := strings.TrimPrefix(r.URL.Path, registrationsPath+"/"), r.URL.Query().Get("site")
-	dropped := 0
-	for _, s := range a.connecting() {
+func dropRegistration(c *call) (any, error) {
+	dropped, named := DroppedRegistration{Server: c.named["server"]}, c.query.Get("site")
+	for _, s := range c.connecting() {
 		if named != "" && named != s.Issuer {
 			continue
 		}
-		err := s.Accounts.RetireRegistrations(r.Context(), server)
+		err := s.Accounts.RetireRegistrations(c.Context(), dropped.Server)
 		if errors.Is(err, accounts.ErrUnknownRegistration) {
 			continue
 		}
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
-		dropped++
+		dropped.Sites++
 	}
-	if dropped == 0 {
-		return apiError(http.StatusNotFound, "no site has a dynamic registration for a server of this id")
+	if dropped.Sites == 0 {
+		return nil, apiError(http.StatusNotFound, "no site has a dynamic registration for a server of this id")
 	}
-	return writeJSON(w, map[string]any{"server": server, "sites": dropped})
+	return dropped, nil
 }

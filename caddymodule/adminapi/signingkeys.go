@@ -8,45 +8,63 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 )
 
+const SigningKeysPath = "/mcp_oauth/signing_keys"
+
+var signingKeyRoutes = []route{{
+	method: http.MethodGet, path: SigningKeysPath,
+	about:  "The keys that are published at `/.well-known/jwks.json`, without what signs.",
+	query:  []parameter{siteParameter},
+	answer: SigningKeys{}, fails: []int{http.StatusNotFound}, serve: listSigningKeys,
+}, {
+	method: http.MethodDelete, path: SigningKeysPath,
+	about:  "Has new ones made in place of all, for keys that leaked: whatever they signed is refused from then on.",
+	query:  []parameter{siteParameter},
+	answer: SigningKeys{}, fails: []int{http.StatusNotFound}, serve: renewSigningKeys,
+}}
+
 // SigningKey is a published key of a site as operators see it.
 type SigningKey struct {
 	Site string `json:"site"`
 	signing.Overview
 }
 
-// signingKeys shows the published keys of the sites that sign anything, or makes
-// new ones in their place; at all sites, or at the one that is named.
-func (a API) signingKeys(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
-		return apiError(http.StatusMethodNotAllowed, "use GET, or DELETE to have new ones made")
-	}
-	operator, err := a.opened()
+// SigningKeys are all that are published.
+type SigningKeys struct {
+	SigningKeys []SigningKey `json:"signing_keys"`
+}
+
+func listSigningKeys(c *call) (any, error) { return signingKeys(c, false) }
+
+func renewSigningKeys(c *call) (any, error) { return signingKeys(c, true) }
+
+func signingKeys(c *call, renew bool) (any, error) {
+	operator, err := c.opened()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	list, named, sites := []SigningKey{}, r.URL.Query().Get("site"), 0
+	list, named, sites := SigningKeys{[]SigningKey{}}, c.query.Get("site"), 0
 	for _, s := range operator.Sites {
 		keys := s.Server.Signing
 		if keys == nil || named != "" && named != s.Issuer {
 			continue
 		}
 		sites++
-		if r.Method == http.MethodDelete {
-			if err := keys.Renew(r.Context()); err != nil {
-				return failure(err)
+		if renew {
+			if err := keys.Renew(c.Context()); err != nil {
+				return nil, failure(err)
 			}
 			operator.Log.Warn("an operator had the signing keys of a site replaced; what they signed is refused by whoever verifies it", zap.String("site", s.Issuer))
 		}
-		all, err := keys.Overviews(r.Context())
+		all, err := keys.Overviews(c.Context())
 		if err != nil {
-			return failure(err)
+			return nil, failure(err)
 		}
 		for _, o := range all {
-			list = append(list, SigningKey{s.Issuer, o})
+			list.SigningKeys = append(list.SigningKeys, SigningKey{s.Issuer, o})
 		}
 	}
 	if sites == 0 {
-		return apiError(http.StatusNotFound, "no such site signs anything")
+		return nil, apiError(http.StatusNotFound, "no such site signs anything")
 	}
-	return writeJSON(w, map[string]any{"signing_keys": list})
+	return list, nil
 }

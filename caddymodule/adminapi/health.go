@@ -1,0 +1,32 @@
+package adminapi
+
+import "net/http"
+
+// HealthPath is where operators and their tools ask whether sign-ins and calls
+// can be answered.
+const HealthPath = "/mcp_oauth/health"
+
+var healthRoutes = []route{{
+	method: http.MethodGet, path: HealthPath,
+	about:  "200 while sign-ins and calls can be answered, else 503 with the reason.",
+	answer: Health{},
+	serve:  health,
+}}
+
+// Health is the answer of a healthy server.
+type Health struct {
+	Status string `json:"status"` // `ok`
+}
+
+// health answers 200 while the store is open, and 503 with the reason while the
+// sites answer 503 too.
+func health(c *call) (any, error) {
+	operator := c.Active(false)
+	if operator == nil {
+		return nil, apiError(http.StatusServiceUnavailable, "no site with mcp_oauth is configured")
+	}
+	if operator.Failure != nil {
+		return nil, apiError(http.StatusServiceUnavailable, operator.Failure.Error())
+	}
+	return Health{"ok"}, nil
+}

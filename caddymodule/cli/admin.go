@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+)
+
+// admin is the admin API of a Caddy that runs, or should.
+type admin struct {
+	at     string // as the operator wrote it
+	origin string
+	client *http.Client
+}
+
+// refused is an answer of the admin API that says why not.
+type refused struct {
+	code int
+	text string
+}
+
+// Error implements error.
+func (r *refused) Error() string { return r.text }
+
+// findAdmin returns the admin API that the flags or the environment mean.
+func (i *invocation) findAdmin() (*admin, error) {
+	address, err := i.adminAddress()
+	if err != nil {
+		return nil, err
+	}
+	to, err := caddy.ParseNetworkAddress(address)
+	if err != nil || to.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("%q is not the address of an admin API; write it as localhost:2019 or unix//run/caddy/admin.sock", address)
+	}
+	a := &admin{at: address, origin: "http://" + to.JoinHostPort(0)}
+	if to.IsUnixNetwork() {
+		a.origin = "http://127.0.0.1"
+		to.Host, _, _ = strings.Cut(to.Host, "|") // its permissions
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	a.client = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, to.Network, to.JoinHostPort(0))
+		},
+		ResponseHeaderTimeout: 2 * time.Minute,
+	}}
+	return a, nil
+}
+
+// adminAddress returns where the admin API should be, as Caddy's commands find it.
+func (i *invocation) adminAddress() (string, error) {
+	if address := i.text("address"); address != "" {
+		return address, nil
+	}
+	file := i.text("config")
+	if file == "" {
+		return caddy.DefaultAdminListen, nil // CADDY_ADMIN, if that is set
+	}
+	config, _, _, err := caddycmd.LoadConfig(file, i.text("adapter"))
+	if err != nil {
+		return "", err
+	}
+	var found struct {
+		Admin caddy.AdminConfig `json:"admin"`
+	}
+	if err := json.Unmarshal(config, &found); err != nil {
+		return "", fmt.Errorf("%s is no configuration of Caddy: %w", file, err)
+	}
+	if found.Admin.Disabled {
+		return "", fmt.Errorf("%s turns the admin API off (admin off), which this command asks; turn it on, such as with: admin unix//run/caddy/admin.sock", file)
+	}
+	address, err := caddy.NewReplacer().ReplaceOrErr(found.Admin.Listen, true, true)
+	if err != nil {
+		return "", fmt.Errorf("the address of the admin API in %s: %w", file, err)
+	}
+	if address == "" {
+		return caddy.DefaultAdminListen, nil
+	}
+	return address, nil
+}
+
+// do asks, and reads the answer.
+func (a *admin) do(ctx context.Context, method, path string, query url.Values, body, answer any) error {
+	res, err := a.send(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
+		return a.noAdmin(err)
+	}
+	return nil
+}
+
+// send asks, and returns an answer that is no refusal.
+func (a *admin) send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+	var sent io.Reader = http.NoBody
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(text)
+	}
+	target := a.origin + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, sent)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Origin", a.origin)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := a.client.Do(req)
+	if err != nil {
+		return nil, a.unreachable(err)
+	}
+	if res.StatusCode/100 != 2 {
+		defer func() { _ = res.Body.Close() }()
+		return nil, a.explain(res)
+	}
+	return res, nil
+}
+
+// unreachable says what is wrong where nobody answers.
+func (a *admin) unreachable(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		err = asked.Err
+	}
+	var dialed *net.OpError
+	switch {
+	case errors.As(err, &dialed) && dialed.Op == "dial" && errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("you may not open the admin API at %s: %w; run this as who may, such as with sudo", a.at, err)
+	case errors.As(err, &dialed) && dialed.Op == "dial":
+		return fmt.Errorf("no Caddy answers at %s: %w; start it or, if its admin API is elsewhere, say where with --address or --config", a.at, err)
+	}
+	return a.noAdmin(err)
+}
+
+func (a *admin) noAdmin(err error) error {
+	return fmt.Errorf("what answers at %s is not the admin API of Caddy, or it ended while it answered: %w", a.at, err)
+}
+
+// explain returns what a refusal says.
+func (a *admin) explain(res *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	var said struct {
+		Error string `json:"error"`
+	}
+	switch err := json.Unmarshal(text, &said); {
+	case err == nil && said.Error != "":
+		return &refused{res.StatusCode, said.Error}
+	case res.StatusCode == http.StatusNotFound:
+		return &refused{res.StatusCode, fmt.Sprintf("the Caddy at %s does not know this: it runs without the mcp_oauth plugin, or with another version of it", a.at)}
+	}
+	return a.noAdmin(fmt.Errorf("HTTP status %s", res.Status))
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"errors"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// commands returns all commands, in the order in which they are listed.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		healthCommand(),
+		signingKeysCommand(),
+	}
+}
+
+// Command is the command that Caddy registers.
+func Command() caddycmd.Command {
+	return caddycmd.Command{
+		Name:  "mcp-oauth",
+		Short: "Shows and steers the mcp_oauth sites of a running Caddy",
+		Long: `Shows and steers the mcp_oauth sites of a running Caddy, through its admin API.
+
+That is where Caddy has it by default, or where CADDY_ADMIN says; else tell it with
+--address, or with --config, the configuration that Caddy runs with.
+
+Tables are for people: with --json, the commands print what the admin API answers,
+which stays as it is documented. What is ended asks before, on a terminal; elsewhere
+it takes --yes. The exit status is 0 if what was asked for was done, and 1 if not:
+then the standard error says why.`,
+		CobraFunc: Add,
+	}
+}
+
+// Add adds the commands to their parent.
+func Add(parent *cobra.Command) {
+	flags := parent.PersistentFlags()
+	flags.String("address", "", "where the admin API listens, if not at the default address")
+	flags.String("config", "", "the configuration that Caddy runs with, which says where the admin API listens")
+	flags.String("adapter", "", "the adapter of that configuration, if it is neither JSON nor a Caddyfile")
+	flags.Bool("json", false, "print JSON, for programs")
+	parent.AddCommand(commands()...)
+}
+
+// status is an error with an exit status other than 1.
+type status struct {
+	code int
+	error
+}
+
+// Unwrap returns the error without the status.
+func (s status) Unwrap() error { return s.error }
+
+// runs is what a command does, as cobra wants it.
+func runs(f func(*invocation) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := f(&invocation{cmd: cmd, args: args})
+		var s status
+		if !errors.As(err, &s) {
+			return err
+		}
+		// Caddy keeps its errors with a status to itself.
+		cmd.SilenceErrors = true
+		if s.error != nil {
+			cmd.PrintErrln("Error:", s.Error())
+		}
+		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return s.code, nil })(cmd, args)
+	}
+}
