@@ -2,6 +2,13 @@ package storage
 
 import "time"
 
+// Owners of the connect states of people who are not signed in yet: they were sent
+// elsewhere to sign in, or are to be handed over to the browser of one who was.
+const (
+	LoginOwner   = "login"
+	VoucherOwner = "voucher"
+)
+
 // ConnectState belongs to a person who was sent to a provider to connect an account,
 // from our redirect to the provider's answer (RFC 6749 section 4.1.1). Everything
 // that the answer is checked against was recorded before the person left.

@@ -6,6 +6,7 @@
 //	SessionStore     who is signed in at the pages
 //	PersonStore      what identity providers say of people, and what renews that
 //	VirtualKeyStore  virtual keys that were made while the site ran
+//	SealedStore      what is sealed in any of them, for who changes the key
 //	Store            all of them, for who opens and closes it
 //	Opener           which store a configuration means, and how to open it
 //

@@ -32,6 +32,7 @@ type Store interface {
 	SessionStore
 	VirtualKeyStore
 	PersonStore
+	SealedStore
 
 	// Sweep removes records that ended before now, a bounded number per
 	// transaction so that it never holds up other callers, and returns how
@@ -44,6 +45,42 @@ type Store interface {
 
 	// Close releases the store. Later calls return ErrClosed.
 	Close() error
+}
+
+// SealedKind is a kind of sealed value, in the words of operators.
+type SealedKind string
+
+// The kinds of sealed value.
+const (
+	SealedConnection   SealedKind = "connection"
+	SealedRevocation   SealedKind = "revocation"
+	SealedConnectState SealedKind = "pending"
+	SealedRegistration SealedKind = "registration"
+	SealedPerson       SealedKind = "person"
+	SealedSignOut      SealedKind = "sign_out"
+	SealedSigningKeys  SealedKind = "signing_keys"
+)
+
+// SealedValue is a value of a record that is sealed, see packages seal and sealed.
+type SealedValue struct {
+	Kind    SealedKind
+	Context []string // that it was sealed for
+	Sealed  []byte
+}
+
+// SealedStore shows what is sealed in the records, whatever they are, and lets it
+// be sealed anew.
+type SealedStore interface {
+	// ReplaceSealed shows fn what is sealed in the records, from the first behind
+	// after on, and stores what fn returns in its place, unless that is nil. It looks
+	// at about limit records and returns where to go on, empty at the end.
+	//
+	// Nothing else of a record changes: no Revision, no lease, no end. But who
+	// replaces by what is sealed (PutUpstreamClient, DeleteUpstreamClient,
+	// ReplaceSiteValue) finds it changed. A record that somebody else is changing, or
+	// that cannot be read, may be left out. fn must not call the store, and may be
+	// called more than once for the same value.
+	ReplaceSealed(ctx context.Context, after string, limit int, fn func(SealedValue) []byte) (next string, err error)
 }
 
 // Opener opens the store that a configuration describes.

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 const (
@@ -117,7 +118,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	hash, expires := storage.HashOf(state), cn.deps.Now().Add(connectLifetime)
 	if err := cn.deps.Store.SaveConnectState(ctx, storage.ConnectState{
 		Hash: hash, ConnectionKey: key, Browser: r.Browser, Provider: pending.Binding.Provider,
-		Secret:    cn.seal(pending, pendingContext(key, hash)...),
+		Secret:    cn.seal(pending, sealed.ConnectState(key, hash)...),
 		ExpiresAt: expires,
 	}); err != nil {
 		return "", err
@@ -142,10 +143,6 @@ func connectable(s *config.Server, owner string) bool {
 		return s.Auth.Mode == config.OAuth
 	}
 	return s.Auth.Mode == config.PerUserOAuth
-}
-
-func pendingContext(k storage.ConnectionKey, state storage.Hash) []string {
-	return []string{"trip", k.Issuer, k.Owner, k.Server, string(state[:])}
 }
 
 // bind returns what tokens that are asked for now are bound to.

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 func TestAuthorizationRequest_CL11_CL14(t *testing.T) {
@@ -112,7 +113,7 @@ func TestWhatIsRecorded_D20_I03(t *testing.T) {
 		t.Errorf("recorded %+v", state)
 	}
 	var req pendingConnect
-	if err := g.open(state.Secret, &req, pendingContext(state.ConnectionKey, state.Hash)...); err != nil {
+	if err := g.open(state.Secret, &req, sealed.ConnectState(state.ConnectionKey, state.Hash)...); err != nil {
 		t.Fatal(err)
 	}
 	for name, secret := range map[string]string{"verifier": req.Verifier, "state": request.Get("state"), "return": req.ReturnTo} {

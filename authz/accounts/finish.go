@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // Answer is what a provider sent a browser back with.
@@ -124,7 +125,7 @@ func (cn *connector) claim(ctx context.Context, a Answer) (storage.ConnectState,
 	case verdict != storage.OK || state.Issuer != cn.cfg.Issuer:
 		return state, p, &client.Error{Problem: RequestEnded}
 	}
-	return state, p, cn.open(state.Secret, &p, pendingContext(state.ConnectionKey, hash)...)
+	return state, p, cn.open(state.Secret, &p, sealed.ConnectState(state.ConnectionKey, hash)...)
 }
 
 // checkSender decides whether the answer is the provider's that the person was

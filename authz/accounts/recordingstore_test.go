@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // recordingStore is a store that can fail, and that remembers what it was given.
@@ -99,7 +100,7 @@ func swapUpstreamClient(ctx context.Context, store Store, c storage.UpstreamClie
 func (b *Broker) plantClient(ctx context.Context, s *config.Server, provider string, r registration, expires time.Time) error {
 	return swapUpstreamClient(ctx, b.deps.Store, storage.UpstreamClient{
 		Issuer: b.cfg.Issuer, Provider: provider, Server: s.ID,
-		Secret: b.seal(r, b.clientContext(provider, s.ID)...), ExpiresAt: expires,
+		Secret: b.seal(r, sealed.UpstreamClient(b.cfg.Issuer, provider, s.ID)...), ExpiresAt: expires,
 	}, b.deps.Now())
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 func TestRegistrationPriority_CL7(t *testing.T) {
@@ -271,7 +272,7 @@ func TestRegistrationIsKept_CL10(t *testing.T) {
 		if strings.Contains(string(c.Secret), "s/1") {
 			t.Error("the secret is not sealed")
 		}
-		c.Secret = g.seal(registration{}, g.clientContext("https://other.example", "notion")...) // M02
+		c.Secret = g.seal(registration{}, sealed.UpstreamClient(g.cfg.Issuer, "https://other.example", "notion")...) // M02
 		if err := g.store.swapUpstreamClient(t.Context(), c, g.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +307,7 @@ func TestRegisterAtTheSameTime_CL10(t *testing.T) {
 	ids := map[string]bool{}
 	for _, s := range g.store.states {
 		var req pendingConnect
-		if err := g.open(s.Secret, &req, pendingContext(s.ConnectionKey, s.Hash)...); err != nil {
+		if err := g.open(s.Secret, &req, sealed.ConnectState(s.ConnectionKey, s.Hash)...); err != nil {
 			t.Fatal(err)
 		}
 		ids[req.Binding.ClientID] = true

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 const (
@@ -199,9 +200,16 @@ func (rg *registrar) changeRegistrations(ctx context.Context, server, provider s
 			}
 		}
 		if rs.ID == "" && len(rs.Former) == 0 {
-			return rg.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{
+			if rs.version == nil {
+				return nil
+			}
+			err := rg.deps.Store.DeleteUpstreamClient(ctx, storage.UpstreamClient{
 				Issuer: rg.cfg.Issuer, Provider: provider, Server: server, Secret: rs.version,
 			})
+			if err != nil {
+				return err
+			}
+			continue // until it is gone: somebody may have changed it, or sealed it anew
 		}
 		verdict, err := rg.putClient(ctx, server, provider, rs, rs.expires(), rs.version)
 		if err != nil || verdict == storage.OK {
@@ -242,11 +250,11 @@ func (rg *registrar) readClient(ctx context.Context, server, provider string, v 
 	if err != nil {
 		return c, err
 	}
-	if err := rg.open(c.Secret, v, rg.clientContext(provider, server)...); err != nil || rg.deps.Keys.Current(c.Secret) {
+	if err := rg.open(c.Secret, v, sealed.UpstreamClient(rg.cfg.Issuer, provider, server)...); err != nil || rg.deps.Keys.Current(c.Secret) {
 		return c, err
 	}
 	older := c.Secret
-	c.Secret = rg.seal(v, rg.clientContext(provider, server)...)
+	c.Secret = rg.seal(v, sealed.UpstreamClient(rg.cfg.Issuer, provider, server)...)
 	if verdict, err := rg.deps.Store.PutUpstreamClient(ctx, c, older, now); err != nil || verdict != storage.OK {
 		c.Secret = older // somebody changed it; the next reader seals it
 		return c, err
@@ -260,11 +268,7 @@ func (rg *registrar) putClient(ctx context.Context, server, provider string, v a
 	now := rg.deps.Now()
 	return rg.deps.Store.PutUpstreamClient(ctx, storage.UpstreamClient{
 		Issuer: rg.cfg.Issuer, Provider: provider, Server: server,
-		Secret:    rg.seal(v, rg.clientContext(provider, server)...),
+		Secret:    rg.seal(v, sealed.UpstreamClient(rg.cfg.Issuer, provider, server)...),
 		CreatedAt: now, ExpiresAt: expires,
 	}, replaces, now)
-}
-
-func (rg *registrar) clientContext(provider, server string) []string {
-	return []string{"upstream client", rg.cfg.Issuer, provider, server}
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 const (
@@ -106,7 +107,7 @@ func (rv *revoker) enqueue(ctx context.Context, r storage.ProviderRevocation, tu
 	if turn != nil {
 		turn.pending.Add(1)
 	}
-	if err := rv.open(r.Secret, &e.opened, revocationContext(&r)...); err != nil {
+	if err := rv.open(r.Secret, &e.opened, sealed.Revocation(r.Issuer, r.Server, r.ID)...); err != nil {
 		turn.finish(rv.endRevocation(ctx, &r, err))
 		return
 	}

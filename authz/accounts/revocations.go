@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // revoker tells providers to revoke what people disconnected, replaced or did
@@ -93,12 +94,8 @@ func (rv *revoker) newRevocation(server string, s secrets, due time.Time) *stora
 	r := &storage.ProviderRevocation{
 		ID: uuid.NewString(), Issuer: rv.cfg.Issuer, Server: server, DueAt: due, ExpiresAt: due.Add(revocationPatience),
 	}
-	r.Secret = rv.seal(s, revocationContext(r)...)
+	r.Secret = rv.seal(s, sealed.Revocation(r.Issuer, r.Server, r.ID)...)
 	return r
-}
-
-func revocationContext(r *storage.ProviderRevocation) []string {
-	return []string{"revocation", r.Issuer, r.Server, r.ID}
 }
 
 // sameClient reports whether a provider may count both to one grant.

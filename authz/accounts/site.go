@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // site is what all parts of a Broker share: the configuration, and the records
@@ -72,13 +73,13 @@ func (st *site) openConnection(c storage.Connection) (secrets, error) {
 // moved to another place.
 func (st *site) openSecrets(c storage.Connection) (secrets, error) {
 	var s secrets
-	err := st.open(c.Secret, &s, "connection", c.Issuer, c.Owner, c.Server, c.ID)
+	err := st.open(c.Secret, &s, sealed.Connection(c.ConnectionKey, c.ID)...)
 	return s, err
 }
 
 // sealSecrets seals what belongs to the connection with this key and ID.
 func (st *site) sealSecrets(k storage.ConnectionKey, id string, s secrets) []byte {
-	return st.seal(s, "connection", k.Issuer, k.Owner, k.Server, id)
+	return st.seal(s, sealed.Connection(k, id)...)
 }
 
 // seal writes one of our own records; none of them can fail to be written.
@@ -90,8 +91,8 @@ func (st *site) seal(v any, context ...string) []byte {
 	return st.deps.Keys.Seal(plain, context...)
 }
 
-func (st *site) open(sealed []byte, v any, context ...string) error {
-	plain, err := st.deps.Keys.Open(sealed, context...)
+func (st *site) open(box []byte, v any, context ...string) error {
+	plain, err := st.deps.Keys.Open(box, context...)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // CallbackPath starts the paths to which browsers come back from where people
@@ -110,9 +111,10 @@ func (l *Logins) Start(ctx context.Context, m *Method, p PendingLogin, browser s
 		return "", "", err
 	}
 	hash := storage.HashOf(state)
+	key := storage.ConnectionKey{Issuer: l.Issuer, Owner: storage.LoginOwner, Server: string(m.Kind)}
 	err = l.Store.SaveConnectState(ctx, storage.ConnectState{
-		Hash: hash, ConnectionKey: storage.ConnectionKey{Issuer: l.Issuer, Owner: loginOwner, Server: string(m.Kind)},
-		Browser: browser, Secret: l.Keys.Seal(plain, loginContext(l.Issuer, hash)...), ExpiresAt: l.Now().Add(LoginLifetime),
+		Hash: hash, ConnectionKey: key, Browser: browser,
+		Secret: l.Keys.Seal(plain, sealed.ConnectState(key, hash)...), ExpiresAt: l.Now().Add(LoginLifetime),
 	})
 	return redirect.URL, state, err
 }
@@ -136,19 +138,12 @@ func (l *Logins) Claim(ctx context.Context, state string, browser storage.Hash) 
 		return p, err
 	case verdict == storage.WrongBrowser:
 		return p, ErrLoginOtherBrowser
-	case verdict != storage.OK || saved.Issuer != l.Issuer || saved.Owner != loginOwner:
+	case verdict != storage.OK || saved.Issuer != l.Issuer || saved.Owner != storage.LoginOwner:
 		return p, ErrLoginEnded
 	}
-	plain, err := l.Keys.Open(saved.Secret, loginContext(l.Issuer, hash)...)
+	plain, err := l.Keys.Open(saved.Secret, sealed.ConnectState(saved.ConnectionKey, hash)...)
 	if err != nil {
 		return p, err
 	}
 	return p, json.Unmarshal(plain, &p)
-}
-
-// loginOwner owns the states of logins in the store, as nobody is signed in yet.
-const loginOwner = "login"
-
-func loginContext(issuer string, state storage.Hash) []string {
-	return []string{"login", issuer, string(state[:])}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // vouchLifetime is how long a browser may take to come back with the code.
@@ -53,9 +54,10 @@ func (l *Logins) Vouch(ctx context.Context, state string, id storage.Identity) (
 	}
 	code = oauth.NewSecret("")
 	hash := storage.HashOf(code)
+	key := storage.ConnectionKey{Issuer: l.Issuer, Owner: storage.VoucherOwner, Server: id.Kind}
 	return code, l.Store.SaveConnectState(ctx, storage.ConnectState{
-		Hash: hash, ConnectionKey: storage.ConnectionKey{Issuer: l.Issuer, Owner: voucherOwner, Server: id.Kind},
-		Browser: login, Secret: l.Keys.Seal(plain, voucherContext(l.Issuer, hash)...), ExpiresAt: now.Add(vouchLifetime),
+		Hash: hash, ConnectionKey: key, Browser: login,
+		Secret: l.Keys.Seal(plain, sealed.ConnectState(key, hash)...), ExpiresAt: now.Add(vouchLifetime),
 	})
 }
 
@@ -67,10 +69,10 @@ func (l *Logins) vouched(ctx context.Context, state, code string) (Person, error
 	if err != nil {
 		return Person{}, err
 	}
-	if verdict != storage.OK || saved.Issuer != l.Issuer || saved.Owner != voucherOwner {
+	if verdict != storage.OK || saved.Issuer != l.Issuer || saved.Owner != storage.VoucherOwner {
 		return Person{}, &Denied{Code: "dashboard", Cause: errors.New("no code for this login, or it has ended")}
 	}
-	plain, err := l.Keys.Open(saved.Secret, voucherContext(l.Issuer, hash)...)
+	plain, err := l.Keys.Open(saved.Secret, sealed.ConnectState(saved.ConnectionKey, hash)...)
 	if err != nil {
 		return Person{}, err
 	}
@@ -80,11 +82,4 @@ func (l *Logins) vouched(ctx context.Context, state, code string) (Person, error
 	}
 	v.Identity.Claims = v.Claims
 	return Person{Identity: v.Identity}, nil
-}
-
-// voucherOwner owns what is kept in the store for browsers to come back for.
-const voucherOwner = "voucher"
-
-func voucherContext(issuer string, code storage.Hash) []string {
-	return []string{"voucher", issuer, string(code[:])}
 }

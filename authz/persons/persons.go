@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // Store keeps people, and what they have.
@@ -76,7 +77,7 @@ func (ps *Persons) SignedIn(ctx context.Context, p identity.Person) (storage.Ide
 		person.DueAt = now.Add(dueIn(m))
 	}
 	if p.Secret != nil {
-		person.Secret = ps.deps.Keys.Seal(p.Secret, secretContext(person)...)
+		person.Secret = ps.deps.Keys.Seal(p.Secret, sealed.Person(person)...)
 	}
 	if p.SignOutHint != "" {
 		person.SignOut = ps.sealHint(person, p)
@@ -99,10 +100,6 @@ func (ps *Persons) SignedIn(ctx context.Context, p identity.Person) (storage.Ide
 // lastUse returns until when anything can rest on a login.
 func (ps *Persons) lastUse(login time.Time) time.Time {
 	return login.Add(ps.deps.SessionLifetime + flowLifetime + time.Duration(ps.cfg.AbsoluteGrantLifetime))
-}
-
-func secretContext(p storage.Person) []string {
-	return []string{"person", p.Issuer, p.Subject, p.Proof}
 }
 
 // dueIn returns in how long a person is to be renewed: early enough to try again

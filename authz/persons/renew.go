@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 const (
@@ -93,7 +94,7 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	case t.silent(p.Kind):
 		return t.postpone(ctx, p)
 	}
-	secret, err := t.deps.Keys.Open(p.Secret, secretContext(p)...)
+	secret, err := t.deps.Keys.Open(p.Secret, sealed.Person(p)...)
 	if err != nil {
 		t.log.Warn("what renews a person cannot be read with the encryption keys; they have to sign in again", zap.String("subject", p.Subject), zap.Error(err))
 		p.Secret, p.SecretSession, p.DueAt = nil, "", time.Time{}
@@ -146,7 +147,7 @@ func (t *turn) secretAfter(p storage.Person, used []byte, renewed identity.Perso
 	if bytes.Equal(secret, used) && t.deps.Keys.Current(p.Secret) {
 		return p.Secret
 	}
-	return t.deps.Keys.Seal(secret, secretContext(p)...)
+	return t.deps.Keys.Seal(secret, sealed.Person(p)...)
 }
 
 // store keeps next in the place of p, also if the store fails for a moment: the
@@ -180,13 +181,24 @@ func (t *turn) keep(ctx context.Context, p, next storage.Person) error {
 		if err != nil {
 			return err
 		}
-		if current.ID != p.ID || !bytes.Equal(current.Secret, p.Secret) {
+		if current.ID != p.ID || !t.sameSecret(current, p) {
 			return nil
 		}
 		secret := next.Secret
 		next = current
 		next.Secret = secret
 	}
+}
+
+// sameSecret reports whether a person still has the secret of before, perhaps
+// sealed anew under another key.
+func (t *turn) sameSecret(current, before storage.Person) bool {
+	if bytes.Equal(current.Secret, before.Secret) {
+		return true
+	}
+	a, errA := t.deps.Keys.Open(current.Secret, sealed.Person(current)...)
+	b, errB := t.deps.Keys.Open(before.Secret, sealed.Person(before)...)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // nothingLeft reports whether a person has nothing here that is good for anything,

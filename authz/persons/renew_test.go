@@ -17,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
 )
 
@@ -229,7 +230,7 @@ func TestSignedInMeanwhile(t *testing.T) {
 			s.must(err)
 			stored, err := s.store.Person(t.Context(), issuer, p.Subject, time.Now())
 			s.must(err)
-			secret, err := s.keys.Open(stored.Secret, secretContext(stored)...)
+			secret, err := s.keys.Open(stored.Secret, sealed.Person(stored)...)
 			s.must(err)
 			s.provider.good[p.Subject] = string(secret)
 		}
@@ -463,7 +464,7 @@ func TestLoginIsNewerThanTheAnswer(t *testing.T) {
 		s.renews(recheck)
 		p, err := s.store.Person(t.Context(), issuer, company+":alice", time.Now())
 		s.must(err)
-		secret, err := s.keys.Open(p.Secret, secretContext(p)...)
+		secret, err := s.keys.Open(p.Secret, sealed.Person(p)...)
 		if err != nil || string(secret) != "of the login" || p.Claims.Groups[0] != "of the login" {
 			t.Errorf("secret %q, %v, groups %v", secret, err, p.Claims.Groups)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 // SignOutHint returns what tells a person's provider that it is they who sign out,
@@ -27,7 +28,7 @@ func (ps *Persons) SignOutHint(ctx context.Context, id storage.Identity) string 
 	case p.ID != id.Person || p.SignOut == nil || p.SignOut.Session != id.ProviderSession:
 		return ""
 	default:
-		hint, err = ps.deps.Keys.Open(p.SignOut.Secret, hintContext(p)...)
+		hint, err = ps.deps.Keys.Open(p.SignOut.Secret, sealed.SignOutHint(p)...)
 	}
 	if err != nil { // they sign out all the same
 		ps.log.Warn("what tells the identity provider who signs out cannot be read; it may ask the person", zap.String("subject", id.Subject), zap.Error(err))
@@ -38,11 +39,7 @@ func (ps *Persons) SignOutHint(ctx context.Context, id storage.Identity) string 
 
 // sealHint returns what is kept of what came with a login of a person.
 func (ps *Persons) sealHint(p storage.Person, came identity.Person) *storage.SignOutHint {
-	return &storage.SignOutHint{Session: came.Session, Secret: ps.deps.Keys.Seal([]byte(came.SignOutHint), hintContext(p)...)}
-}
-
-func hintContext(p storage.Person) []string {
-	return []string{"sign-out hint", p.Issuer, p.Subject, p.Proof}
+	return &storage.SignOutHint{Session: came.Session, Secret: ps.deps.Keys.Seal([]byte(came.SignOutHint), sealed.SignOutHint(p)...)}
 }
 
 // hintAfter returns what is kept of a person who was renewed: the newest of the

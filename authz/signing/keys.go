@@ -16,10 +16,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
 const (
-	siteValue = "signing keys" // the name
+	siteValue = sealed.SigningKeysName
 	// freshFor is how long keys are used before the store is asked for those that
 	// another instance made.
 	freshFor = time.Minute
@@ -230,11 +231,11 @@ func (k *Keys) stored(ctx context.Context) (*keySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(v.Text)
+	box, err := base64.RawURLEncoding.DecodeString(v.Text)
 	if err != nil {
 		return nil, fmt.Errorf("signing: the signing keys in the store are damaged: %w", err)
 	}
-	plain, err := k.ring.Open(sealed, siteValue, k.issuer)
+	plain, err := k.ring.Open(box, sealed.SigningKeys(k.issuer)...)
 	if err != nil {
 		return nil, ErrSealed
 	}
@@ -249,8 +250,8 @@ func (k *Keys) stored(ctx context.Context) (*keySet, error) {
 // hasCurrentSeal reports whether what the store has is sealed with the key that
 // seals now, or there is nothing.
 func (k *Keys) hasCurrentSeal() bool {
-	sealed, err := base64.RawURLEncoding.DecodeString(k.text)
-	return err == nil && (k.text == "" || k.ring.Current(sealed))
+	box, err := base64.RawURLEncoding.DecodeString(k.text)
+	return err == nil && (k.text == "" || k.ring.Current(box))
 }
 
 // replace stores keys in place of those that were read. If somebody else stored
@@ -260,7 +261,7 @@ func (k *Keys) replace(ctx context.Context, next *keySet) error {
 	if err != nil {
 		return err
 	}
-	text := base64.RawURLEncoding.EncodeToString(k.ring.Seal(plain, siteValue, k.issuer))
+	text := base64.RawURLEncoding.EncodeToString(k.ring.Seal(plain, sealed.SigningKeys(k.issuer)...))
 	now := k.now()
 	verdict, err := k.store.ReplaceSiteValue(ctx, storage.SiteValue{Issuer: k.issuer, Name: siteValue, Text: text}, k.text, now)
 	if err != nil {

@@ -19,6 +19,7 @@ type Store struct {
 	sessionStore
 	virtualKeyStore
 	personStore
+	sealedStore
 	db *db
 }
 
@@ -28,12 +29,13 @@ type (
 	sessionStore    struct{ *db }
 	virtualKeyStore struct{ *db }
 	personStore     struct{ *db }
+	sealedStore     struct{ *db }
 )
 
 var _ storage.Store = (*Store)(nil)
 
 func newStore(d *db) *Store {
-	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, d}
+	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, d}
 }
 
 // recordTables are those that hold what verbs were told.

@@ -42,6 +42,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.SiteValue("a")) },
 		"ReplaceSiteValue":   func() error { return second(s.ReplaceSiteValue(c, f.SiteValue("b"), "", f.Now)) },
 		"SiteValue":          func() error { return second(s.SiteValue(c, suite.Issuer, "a", f.Now)) },
+		"ReplaceSealed":      func() error { return second(s.ReplaceSealed(c, "", 1, suite.AnotherSeal)) },
 		"Empty":              func() error { return second(s.Empty(c)) },
 		"Check":              func() error { return s.Check(c) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.Now)) },

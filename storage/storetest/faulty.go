@@ -21,13 +21,14 @@ type Faulty struct {
 	faultySessions
 	faultyKeys
 	faultyPersons
+	faultySeals
 	store storage.Store
 }
 
 // NewFaulty returns the store, without fault.
 func NewFaulty(s storage.Store) *Faulty {
 	f := new(faults)
-	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, faultyKeys{f, s}, faultyPersons{f, s}, s}
+	return &Faulty{f, faultyAuth{f, s}, faultyConnections{f, s}, faultySessions{f, s}, faultyKeys{f, s}, faultyPersons{f, s}, faultySeals{f, s}, s}
 }
 
 type faults struct {

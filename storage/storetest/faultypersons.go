@@ -7,6 +7,16 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
+// faultySeals is a storage.SealedStore whose verb fails on demand.
+type faultySeals struct {
+	*faults
+	store storage.SealedStore
+}
+
+func (fs *faultySeals) ReplaceSealed(ctx context.Context, after string, limit int, fn func(storage.SealedValue) []byte) (string, error) {
+	return fault2(fs.faults, "ReplaceSealed", func() (string, error) { return fs.store.ReplaceSealed(ctx, after, limit, fn) })
+}
+
 // faultyPersons is a storage.PersonStore whose verbs fail on demand.
 type faultyPersons struct {
 	*faults

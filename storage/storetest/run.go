@@ -8,6 +8,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/connectiontest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/keytest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/persontest"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/sealtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/sessiontest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
 )
@@ -27,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	sessiontest.Run(t, open)
 	keytest.Run(t, open)
 	persontest.Run(t, open)
+	sealtest.Run(t, open)
 	suite.Run(t, map[string]map[string]func(*fixture){
 		"open":  openTests,
 		"close": closeTests,

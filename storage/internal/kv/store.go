@@ -17,6 +17,7 @@ type Store struct {
 	sessionStore
 	virtualKeyStore
 	personStore
+	sealedStore
 	engine Engine
 }
 
@@ -26,13 +27,14 @@ type (
 	sessionStore    struct{ engine Engine }
 	virtualKeyStore struct{ engine Engine }
 	personStore     struct{ engine Engine }
+	sealedStore     struct{ engine Engine }
 )
 
 var _ storage.Store = (*Store)(nil)
 
 // New returns the store on engine, which it closes.
 func New(engine Engine) *Store {
-	return &Store{authStore{engine}, connectionStore{engine}, sessionStore{engine}, virtualKeyStore{engine}, personStore{engine}, engine}
+	return &Store{authStore{engine}, connectionStore{engine}, sessionStore{engine}, virtualKeyStore{engine}, personStore{engine}, sealedStore{engine}, engine}
 }
 
 // Close closes the engine.

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -101,4 +102,12 @@ func (f *Fixture) VirtualKey(name string) storage.VirtualKey {
 	return storage.VirtualKey{
 		Issuer: Issuer, Look: strings.ToLower(name), Name: name, Hash: Hash("key of %s", name), CreatedAt: f.Now,
 	}
+}
+
+// AnotherSeal is a seal anew: what it returns for its own is nil.
+func AnotherSeal(v storage.SealedValue) []byte {
+	if bytes.HasPrefix(v.Sealed, []byte("anew ")) {
+		return nil
+	}
+	return append([]byte("anew "), v.Sealed...)
 }

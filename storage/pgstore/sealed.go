@@ -1,0 +1,133 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
+)
+
+// sealedTable is a table whose records hold something sealed. Its id is one value,
+// also where the key has several columns.
+type sealedTable struct {
+	name, id string
+	key      string // the columns, which have an index
+	parts    string // makes them of an id, for which %s stands
+	record   func(id []byte) any
+}
+
+var sealedTables = []sealedTable{
+	{
+		"connections", "issuer || owner || server", "issuer, owner, server",
+		"substring(%[1]s from 1 for 16), substring(%[1]s from 17 for 16), substring(%[1]s from 33)",
+		func([]byte) any { return new(storage.Connection) },
+	},
+	{"upstream_clients", "id", "id", "%s", func([]byte) any { return new(storage.UpstreamClient) }},
+	{"revocations", "id", "id", "%s", func([]byte) any { return new(storage.ProviderRevocation) }},
+	{"persons", "id", "id", "%s", func([]byte) any { return new(storage.Person) }},
+	{"connect_states", "hash", "hash", "%s", func(id []byte) any {
+		if len(id) != len(storage.Hash{}) {
+			return nil
+		}
+		return &storage.ConnectState{Hash: storage.Hash(id)}
+	}},
+	{"site_values", "id", "id", "%s", func([]byte) any { return new(storage.SiteValue) }},
+}
+
+// of makes what the key is compared with of an expression.
+func (t sealedTable) of(id string) string { return fmt.Sprintf(t.parts, id) }
+
+// errPosition: whoever asks to go on did not get the place from here.
+var errPosition = errors.New("storage: no such place to go on from")
+
+// ReplaceSealed implements storage.SealedStore. What another caller is changing is
+// left out.
+func (s *sealedStore) ReplaceSealed(ctx context.Context, after string, limit int, fn func(storage.SealedValue) []byte) (string, error) {
+	name, behind, _ := strings.Cut(after, " ")
+	at := 0
+	if after != "" {
+		at = slices.IndexFunc(sealedTables, func(t sealedTable) bool { return t.name == name })
+	}
+	id, err := hex.DecodeString(behind)
+	if at < 0 || err != nil {
+		return "", errPosition
+	}
+	for ; at < len(sealedTables); at, id = at+1, []byte{} {
+		table := sealedTables[at]
+		page, err := view(ctx, s.db, rowsOf, `select `+table.id+`, body from {}`+table.name+
+			` where (`+table.key+`) > (`+table.of("$1::bytea")+`) order by `+table.key+` limit $2`, id, limit)
+		if err != nil {
+			return "", err
+		}
+		if err := s.replaceSealed(ctx, table, page, fn); err != nil {
+			return "", err
+		}
+		if len(page) == limit {
+			return table.name + " " + hex.EncodeToString(page[limit-1].id), nil
+		}
+		if limit -= len(page); at+1 < len(sealedTables) && limit < 1 {
+			return sealedTables[at+1].name + " ", nil
+		}
+	}
+	return "", nil
+}
+
+// row is a record with its id.
+type row struct{ id, body []byte }
+
+func rowsOf(rows pgx.Rows) (all []row, err error) {
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (row, error) {
+		var one row
+		err := r.Scan(&one.id, &one.body)
+		return one, err
+	})
+}
+
+// replaceSealed stores those records of a page that fn changes.
+func (s *sealedStore) replaceSealed(ctx context.Context, table sealedTable, page []row, fn func(storage.SealedValue) []byte) error {
+	var due [][]byte
+	for _, r := range page {
+		if _, changed := withoutOldSeal(table, r, fn); changed {
+			due = append(due, r.id)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	return change(ctx, s.db, func(t *tx) error {
+		var locked []row
+		t.query(func(rows pgx.Rows) (err error) {
+			locked, err = rowsOf(rows)
+			return err
+		}, `select `+table.id+`, body from {}`+table.name+
+			` where (`+table.key+`) in (select `+table.of("due")+` from unnest($1::bytea[]) due) for update skip locked`, due)
+		if err := t.send(); err != nil {
+			return err
+		}
+		for _, r := range locked {
+			if next, changed := withoutOldSeal(table, r, fn); changed {
+				t.exec(`update {}`+table.name+` set body = $2 where (`+table.key+`) = (`+table.of("$1::bytea")+`)`, r.id, next)
+			}
+		}
+		return nil
+	})
+}
+
+// withoutOldSeal returns a record as fn wants it. Its times stay the database's.
+// One that cannot be read is left as it is.
+func withoutOldSeal(table sealedTable, r row, fn func(storage.SealedValue) []byte) (next []byte, changed bool) {
+	rec := table.record(r.id)
+	if rec == nil || json.Unmarshal(r.body, rec) != nil || !sealed.Replace(rec, fn) {
+		return nil, false
+	}
+	next, err := json.Marshal(rec)
+	return next, err == nil
+}

@@ -1,0 +1,2 @@
+// Package sealtest proves a storage.SealedStore.
+package sealtest

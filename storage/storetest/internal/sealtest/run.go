@@ -1,0 +1,19 @@
+package sealtest
+
+import (
+	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest/internal/suite"
+)
+
+// fixture is one store under test.
+type fixture struct{ *suite.Connections }
+
+// Run proves the stores that open returns.
+func Run(t *testing.T, open func(t *testing.T) storage.Store) {
+	suite.Run(t, map[string]map[string]func(*fixture){
+		"sealed":      sealedTests,
+		"sealed race": raceTests,
+	}, func(t *testing.T) *fixture { return &fixture{suite.NewConnections(t, open(t))} })
+}
