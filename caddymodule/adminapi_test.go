@@ -22,7 +22,9 @@ func admin(t *testing.T, addr, method, path string, want int) string {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	return status(t, res, want)
+	answer := status(t, res, want)
+	checkAnswer(t, method, path, res.StatusCode, answer)
+	return answer
 }
 
 // withAdmin loads the lines with the admin endpoint on, and returns its address.

@@ -35,7 +35,9 @@ func adminSend(t *testing.T, addr, method, path, body string, want int) string {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	return status(t, res, want)
+	answer := status(t, res, want)
+	checkAnswer(t, method, path, res.StatusCode, answer)
+	return answer
 }
 
 // adminKey sends JSON about a virtual key, and returns the key in the answer.
@@ -341,7 +343,7 @@ func TestVirtualKeyMistakes(t *testing.T) {
 		"rotate configured":    {"POST", "/alice/rotate", ``, 409, "alice is a key of the configuration; change it there"},
 		"disabled as null":     {"PATCH", "/bob", `{"disabled":null}`, 400, "disabled true or false"},
 		"change nothing":       {"PATCH", "/bob", `{}`, 400, "say what to change"},
-		"rename":               {"PATCH", "/bob", `{"name":"carol"}`, 400, "a key keeps its name"},
+		"rename":               {"PATCH", "/bob", `{"name":"carol"}`, 400, "there is no member \\\"name\\\""},
 		"change to no server":  {"PATCH", "/bob", `{"servers":["c"]}`, 400, "there is no server"},
 		"long overlap":         {"POST", "/bob/rotate", `{"overlap":"366d"}`, 400, "0s to 365d"},
 		"negative overlap":     {"POST", "/bob/rotate", `{"overlap":"-1s"}`, 400, "0s to 365d"},

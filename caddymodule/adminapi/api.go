@@ -14,8 +14,9 @@ import (
 )
 
 // API lets operators and their programs see and end, on Caddy's admin endpoint,
-// what people approved and connected, and make virtual keys. `caddy mcp-oauth` is a
-// command line for it.
+// what people approved and connected, and make virtual keys. `GET
+// /mcp_oauth/openapi.json` describes all of it, as docs/admin-api.md does for
+// people, and `caddy mcp-oauth` is a command line for it.
 //
 // What is sent is JSON; `site` says which site is meant where several could be.
 // What a route does not know is an error. Credentials are never shown, but for a

@@ -34,6 +34,11 @@ func (c *call) limit() int {
 // is reports whether a flag is set.
 func (c *call) is(flag string) bool { return c.query.Get(flag) == "true" }
 
+// Failure is the answer when something was not done.
+type Failure struct {
+	Error string `json:"error"` // what is wrong, and what to do about it
+}
+
 const maxBody = 64 << 10
 
 // read reads the JSON that was sent, which may be left out. The type is asked for,
@@ -68,11 +73,11 @@ func (c *call) read(to any, types string) error {
 
 // members lists the members of a request's JSON.
 func members(of any) string {
-	t := reflect.TypeOf(of).Elem()
 	var names []string
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		names = append(names, name)
+	for _, field := range reflect.VisibleFields(reflect.TypeOf(of).Elem()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
 	}
 	return strings.Join(names, ", ")
 }

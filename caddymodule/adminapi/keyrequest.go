@@ -9,16 +9,22 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// NewKey is what an operator wants of a key that is made or changed.
+// NewKey is what an operator wants of a key that is made.
 type NewKey struct {
-	Name string `json:"name"` // of a new one; it keeps its name
+	Name string `json:"name"` // it keeps it
+	KeyChange
+}
+
+// KeyChange is what an operator wants of a key. What is left out stays as it is.
+type KeyChange struct {
 	// Servers are the ids of those it is good for; null means all.
 	Servers given[[]string] `json:"servers"`
 	// ExpiresAt is when it ends; null means never.
 	ExpiresAt given[time.Time] `json:"expires_at"`
 	// ExpiresIn says the same as a duration, such as `90d` or `12h`.
 	ExpiresIn given[string] `json:"expires_in"`
-	Disabled  given[*bool]  `json:"disabled"`
+	// Disabled tells that it is good for nothing until it is enabled again.
+	Disabled given[*bool] `json:"disabled"`
 }
 
 // KeyRotation says how a key is replaced.
@@ -41,7 +47,7 @@ func (g *given[T]) UnmarshalJSON(data []byte) error {
 }
 
 // change returns what was asked for.
-func (r *NewKey) change() (c virtualkeys.Change, err error) {
+func (r *KeyChange) change() (c virtualkeys.Change, err error) {
 	if r.Servers.there {
 		c.Servers = &r.Servers.value
 	}

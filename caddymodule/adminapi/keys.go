@@ -37,7 +37,7 @@ var keyRoutes = []route{{
 }, {
 	method: http.MethodPatch, path: keysPath + "/{name}",
 	about: "Changes which servers it is good for, when it expires, or whether it is disabled.",
-	query: []parameter{siteParameter}, body: NewKey{},
+	query: []parameter{siteParameter}, body: KeyChange{},
 	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: changeKey,
 }, {
 	method: http.MethodDelete, path: keysPath + "/{name}",
@@ -161,7 +161,7 @@ func showKey(c *call) (any, error) {
 }
 
 func changeKey(c *call) (any, error) {
-	var request NewKey
+	var request KeyChange
 	if err := c.read(&request, wrongTypes); err != nil {
 		return nil, err
 	}
@@ -169,8 +169,6 @@ func changeKey(c *call) (any, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case request.Name != "":
-		return nil, apiError(http.StatusBadRequest, "a key keeps its name; make another one, and delete this one")
 	case change == virtualkeys.Change{}:
 		return nil, apiError(http.StatusBadRequest, "say what to change: servers, expires_at, expires_in or disabled")
 	}

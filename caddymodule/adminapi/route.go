@@ -8,8 +8,8 @@ import (
 )
 
 // route is one thing an operator can ask for, and all that there is to know of it:
-// requests are answered by these rows, and unknown parameters are told from known
-// ones by them.
+// requests are answered by these rows, unknown parameters are told from known ones
+// by them, and openapi.json and docs/admin-api.md are made from them.
 type route struct {
 	method string
 	path   string // a part in braces stands for anything: /mcp_oauth/grants/{id}
@@ -36,6 +36,7 @@ func routes() []route {
 		personRoutes,
 		keyRoutes,
 		signingKeyRoutes,
+		documentRoutes,
 	)
 }
 
@@ -84,7 +85,7 @@ func find(r *http.Request) (*route, map[string]string, error) {
 }
 
 // near returns the methods and paths of the same resource or, if there is no such
-// resource, of all.
+// resource, where all of them are told.
 func near(all []route, parts []string) (list []string) {
 	const resource = 2 // of "", "mcp_oauth", "grants"
 	for _, r := range all {
@@ -93,9 +94,7 @@ func near(all []route, parts []string) (list []string) {
 		}
 	}
 	if list == nil {
-		for _, r := range all {
-			list = append(list, r.method+" "+r.path)
-		}
+		list = []string{"one of those that GET " + DocumentPath + " lists"}
 	}
 	return list
 }

@@ -64,6 +64,10 @@ func (i *invocation) print(answer any, t *table) error {
 	if !i.is("json") {
 		return t.write(i.cmd.OutOrStdout(), i.width())
 	}
+	return i.printJSON(answer)
+}
+
+func (i *invocation) printJSON(answer any) error {
 	encoder := json.NewEncoder(i.cmd.OutOrStdout())
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
