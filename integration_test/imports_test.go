@@ -46,6 +46,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/mcp",
 		"authz/jwks",
 		"authz/client",
+		"internal/doctor",
 		"authz/dashboard",
 		"authz/identity",
 		"authz/identity/oidc",

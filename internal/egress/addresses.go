@@ -43,8 +43,8 @@ var loopback = []netip.Prefix{
 	netip.MustParsePrefix("::1/128"),
 }
 
-// public reports whether the address belongs to the public internet.
-func public(a netip.Addr) bool {
+// Public reports whether the address belongs to the public internet.
+func Public(a netip.Addr) bool {
 	if a.Is6() && !globalUnicast.Contains(a) { // nor does it contain any address with a zone
 		return false
 	}

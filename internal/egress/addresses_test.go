@@ -22,7 +22,7 @@ func TestSpecialAddresses_H01(t *testing.T) {
 		"2606:4700::1%eth0", "fec0::1", "ff02::1",
 	}
 	for _, s := range refused {
-		if public(netip.MustParseAddr(s)) {
+		if Public(netip.MustParseAddr(s)) {
 			t.Errorf("%s passed as public", s)
 		}
 	}
@@ -31,7 +31,7 @@ func TestSpecialAddresses_H01(t *testing.T) {
 		"172.15.255.255", "172.32.0.1", "192.167.255.255", "198.17.255.255", "223.255.255.255",
 		"2001:4860:4860::8888", "2606:4700:4700::1111", "2a00:1450::1",
 	} {
-		if !public(netip.MustParseAddr(s)) {
+		if !Public(netip.MustParseAddr(s)) {
 			t.Errorf("%s did not pass as public", s)
 		}
 	}
@@ -43,8 +43,8 @@ func TestAgreesWithSecondOpinion_H01(t *testing.T) {
 	oracle := ssrf.New()
 	azure := netip.MustParseAddr("168.63.129.16")
 	agree := func(t interface{ Errorf(string, ...any) }, a netip.Addr) {
-		if want := oracle.SafeAddr(a) == nil; a != azure && public(a) != want {
-			t.Errorf("public(%s) = %v, the second opinion is %v", a, !want, want)
+		if want := oracle.SafeAddr(a) == nil; a != azure && Public(a) != want {
+			t.Errorf("Public(%s) = %v, the second opinion is %v", a, !want, want)
 		}
 	}
 	// The edges of every network, and what lies just outside.

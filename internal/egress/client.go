@@ -119,7 +119,7 @@ func (c *Client) CheckURL(u *url.URL) error {
 	if u.Scheme != "https" || isLocalName(host) {
 		return ErrURL
 	}
-	if a, err := netip.ParseAddr(host); err == nil && !public(a) {
+	if a, err := netip.ParseAddr(host); err == nil && !Public(a) {
 		return ErrURL
 	}
 	// With opened networks, a name may lead into one; the dialer decides.
@@ -158,7 +158,7 @@ func (c *Client) control(_ context.Context, network, address string, _ syscall.R
 	if within(c.opened, ap.Addr()) {
 		return nil
 	}
-	if ap.Port() != 443 || !public(ap.Addr()) {
+	if ap.Port() != 443 || !Public(ap.Addr()) {
 		return fmt.Errorf("%w: %s", ErrAddress, ap)
 	}
 	return nil
@@ -250,7 +250,7 @@ func (c *Client) Resolves(ctx context.Context, name string) bool {
 	addresses, _ := resolver.LookupNetIP(ctx, "ip", name)
 	return slices.ContainsFunc(addresses, func(a netip.Addr) bool {
 		a = a.Unmap()
-		return c.anywhere || public(a) || within(c.opened, a)
+		return c.anywhere || Public(a) || within(c.opened, a)
 	})
 }
 

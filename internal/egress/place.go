@@ -34,7 +34,7 @@ func PlaceOf(host string) Place {
 		switch {
 		case a.IsLoopback() || a.IsUnspecified():
 			return Machine
-		case public(a):
+		case Public(a):
 			return Internet
 		}
 		return Network
