@@ -23,6 +23,9 @@ type AuthStore interface {
 	// client's grants are revoked in the same transaction (RFC 7592 section
 	// 2.2: what people approved is no longer what is registered).
 	UpdateClient(ctx context.Context, c Client, oldToken Hash, revokeGrants bool, now time.Time) (Revocation, error)
+	// Clients returns up to limit registrations, of all issuers, by ID from the
+	// first one behind after. next is as that of Grants.
+	Clients(ctx context.Context, after string, limit int, now time.Time) (clients []Client, next string, err error)
 	// DeleteClient removes a registration and revokes its grants. It returns
 	// ErrNotFound if there is none.
 	DeleteClient(ctx context.Context, id string, now time.Time) (Revocation, error)
@@ -98,6 +101,8 @@ type AuthStore interface {
 	// end. A call looks at a bounded number of records, so it may return fewer
 	// than limit, or none, before the end.
 	Grants(ctx context.Context, after string, limit int, now time.Time) (grants []Grant, next string, err error)
+	// GrantsOfClient is Grants for the grants of one client at an issuer.
+	GrantsOfClient(ctx context.Context, issuer, clientID, after string, limit int, now time.Time) (grants []Grant, next string, err error)
 	// GrantsOf returns the valid grants of a subject, oldest first.
 	GrantsOf(ctx context.Context, issuer, subject string, now time.Time) ([]Grant, error)
 	// RevokeGrant revokes a grant with all its tokens. An unknown or revoked

@@ -37,6 +37,8 @@ type SessionStore interface {
 	CreateBrowserSession(ctx context.Context, s SignIn) error
 	// BrowserSession returns who is signed in, or ErrNotFound.
 	BrowserSession(ctx context.Context, h Hash, now time.Time) (BrowserSession, error)
+	// BrowserSessionsOf returns the browser sessions of a subject, oldest first.
+	BrowserSessionsOf(ctx context.Context, issuer, subject string, now time.Time) ([]BrowserSession, error)
 	// DeleteBrowserSession signs a browser out. Of the pending flows of its
 	// person, those end that are bound to one of the cookies with the hashes.
 	DeleteBrowserSession(ctx context.Context, h Hash, flows []Hash, now time.Time) error

@@ -15,6 +15,10 @@ type ConnectionStore interface {
 	// ConnectionsOf returns an owner's connections, by server; with an empty
 	// owner, those of everybody at the issuer.
 	ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]Connection, error)
+	// Connections returns up to limit connections of everybody at an issuer, from
+	// the first one behind after, in an order of the store's own. next is where to
+	// go on, empty at the end; a page may be short, or empty, before.
+	Connections(ctx context.Context, issuer, after string, limit int, now time.Time) (connections []Connection, next string, err error)
 	// PutConnection stores a change of a connection if its ID and Revision are
 	// still the stored ones, Revision 0 meaning that there is none, and returns
 	// it with the next Revision.

@@ -37,6 +37,9 @@
 //	end       ──▶ Disconnect        Connection ─▶ ProviderRevocation
 //	          ──▶ Sweep             the same for a flow's that nobody finished
 //
+//	list      ──▶ Clients, Grants, GrantsOfClient, Connections, Subjects
+//	                                page by page, for operators
+//
 // No record holds a usable bearer secret: codes, tokens and client secrets are
 // kept as SHA-256 hashes; what must be read back is sealed by package seal
 // before it arrives here.

@@ -146,10 +146,17 @@ func (e PersonEnd) Mark(p Person) Person {
 	return p
 }
 
+// Subject is whoever has something at an issuer.
+type Subject struct{ Issuer, Subject string }
+
 // PersonStore keeps the people whom another system identifies.
 type PersonStore interface {
 	// Person returns what is kept of a subject, or ErrNotFound.
 	Person(ctx context.Context, issuer, subject string, now time.Time) (Person, error)
+	// Subjects returns up to limit of those who have a valid grant, a connection, a
+	// browser session or a Person, at any issuer, each once, from the first one
+	// behind after. next is as that of Connections.
+	Subjects(ctx context.Context, after string, limit int, now time.Time) (subjects []Subject, next string, err error)
 	// SavePerson keeps somebody who was identified just now. Who is there already,
 	// of the same Kind and with the same Proof, keeps ID, EndedSessions and, if
 	// there is no new one, Secret. It returns what it stored.

@@ -15,6 +15,8 @@ var (
 	ErrClosed = errors.New("storage: closed")
 	// ErrInUse: another process has the store open, which only one can.
 	ErrInUse = errors.New("storage: in use by another process")
+	// ErrPlace: a list was to go on where no page of it ended.
+	ErrPlace = errors.New("storage: no page of this list ended there")
 )
 
 // Store keeps all records. It is for who opens and closes it; who works with

@@ -2,7 +2,10 @@ package pgstore
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
@@ -27,6 +30,35 @@ func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now t
 	}
 	session, found, err := s.filledSession(h, o, now)
 	return live(session, found && !ended(session.ExpiresAt, now), err)
+}
+
+// BrowserSessionsOf implements storage.SessionStore.
+func (s *sessionStore) BrowserSessionsOf(ctx context.Context, issuer, subject string, now time.Time) (all []storage.BrowserSession, err error) {
+	found, err := view(ctx, s.db, func(rows pgx.Rows) ([]identified, error) {
+		return pgx.CollectRows(rows, func(r pgx.CollectableRow) (one identified, err error) {
+			return one, r.Scan(&one.id, &one.body, &one.person)
+		})
+	}, `select b.id, b.body, p.body from {}browser_sessions b left join {}persons p on p.id = b.person where b.of_subject = $1`, record.Digest(issuer, subject))
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range found {
+		b, found, err := s.filledSession(storage.Hash(o.id), o.owned, now)
+		if err != nil {
+			return nil, err
+		}
+		if found && !ended(b.ExpiresAt, now) && b.Issuer == issuer && b.Identity.Subject == subject {
+			all = append(all, b)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b storage.BrowserSession) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return all, nil
+}
+
+// identified is an owned record with its id.
+type identified struct {
+	id []byte
+	owned
 }
 
 // DeleteBrowserSession implements storage.SessionStore.

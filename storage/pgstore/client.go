@@ -51,6 +51,25 @@ func (s *authStore) Client(ctx context.Context, id string, now time.Time) (stora
 	return s.liveClient(b, now)
 }
 
+// Clients implements storage.AuthStore.
+func (s *authStore) Clients(ctx context.Context, after string, limit int, now time.Time) (clients []storage.Client, next string, err error) {
+	limit = min(max(limit, 0), maxPage)
+	rows, err := view(ctx, s.db, rowsOf, `select id, body from {}clients where id > $1 order by id limit $2`, []byte(after), limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	for i, r := range rows {
+		if i == limit {
+			return clients, after, nil
+		}
+		after = string(r.id)
+		if c, err := s.liveClient(r.body, now); err == nil {
+			clients = append(clients, c)
+		} // a damaged one must not hide those behind it
+	}
+	return clients, "", nil
+}
+
 // UpdateClient implements storage.AuthStore.
 func (s *authStore) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
 	return update(ctx, s.db, func(t *tx) (rev storage.Revocation, err error) {

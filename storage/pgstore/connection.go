@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"time"
 
@@ -46,6 +47,31 @@ func (s *connectionStore) ConnectionsOf(ctx context.Context, issuer, owner strin
 		return nil, err
 	}
 	return s.liveConnections(found, issuer, owner, now)
+}
+
+// Connections implements storage.ConnectionStore.
+func (s *connectionStore) Connections(ctx context.Context, issuer, after string, limit int, now time.Time) (connections []storage.Connection, next string, err error) {
+	limit = min(max(limit, 0), maxPage)
+	from, err := hex.DecodeString(after)
+	if err != nil {
+		return nil, "", storage.ErrPlace
+	}
+	rows, err := view(ctx, s.db, rowsOf, `select owner || server, body from {}connections
+		where issuer = $1 and (owner, server) > (substr($2::bytea, 1, $3), substr($2::bytea, $3 + 1)) order by owner, server limit $4`,
+		record.Digest(issuer), from, record.DigestSize, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	for i, r := range rows {
+		if i == limit {
+			return connections, after, nil
+		}
+		after = hex.EncodeToString(r.id)
+		if c, found, err := decode(s.db, r.body, connectionTimes); err == nil && found && c.Issuer == issuer && !connectionEnded(c, now) {
+			connections = append(connections, c)
+		} // a damaged one must not hide those behind it
+	}
+	return connections, "", nil
 }
 
 // PutConnection implements storage.ConnectionStore.

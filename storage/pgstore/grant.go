@@ -38,11 +38,23 @@ func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (
 	})
 }
 
-// maxPage bounds how many grants one Grants looks at.
+// maxPage bounds how many records one page looks at.
 const maxPage = 4096
 
 // Grants implements storage.AuthStore.
-func (s *authStore) Grants(ctx context.Context, after string, limit int, now time.Time) (grants []storage.Grant, next string, err error) {
+func (s *authStore) Grants(ctx context.Context, after string, limit int, now time.Time) ([]storage.Grant, string, error) {
+	return s.grants(ctx, "id > $1 and $5::bytea is null", nil, after, limit, now)
+}
+
+// GrantsOfClient implements storage.AuthStore.
+func (s *authStore) GrantsOfClient(ctx context.Context, issuer, clientID, after string, limit int, now time.Time) ([]storage.Grant, string, error) {
+	grants, next, err := s.grants(ctx, "id > $1 and of_client = $5", record.Digest(issuer, clientID), after, limit, now)
+	grants = slices.DeleteFunc(grants, func(g storage.Grant) bool { return g.Issuer != issuer || g.ClientID != clientID })
+	return grants, next, err
+}
+
+// grants returns a page of those that meet the condition, which may know a client.
+func (s *authStore) grants(ctx context.Context, condition string, client []byte, after string, limit int, now time.Time) (grants []storage.Grant, next string, err error) {
 	limit = min(max(limit, 0), maxPage)
 	at := now
 	s.clock.toDatabase(&at)
@@ -71,13 +83,13 @@ func (s *authStore) Grants(ctx context.Context, after string, limit int, now tim
 		}
 		return p, rows.Err()
 	}, `with page as (select id, of_subject, ends_at, body, person, count(*) over () as seen from (
-			select id, of_subject, ends_at, body, person from {}grants where id > $1 order by id limit $2) p),
+			select id, of_subject, ends_at, body, person from {}grants where `+condition+` order by id limit $2) p),
 		live as (select id, body, person, seen from page where of_subject is not null and ends_at > $3 order by id limit $4)
 		select found.id, found.body, p.body, seen from (
 			select id, body, person, seen from live
 			union all (select id, null, null, seen from page where (select count(*) from live) < $4 order by id desc limit 1)
 		) found left join {}persons p on p.id = found.person order by found.body is null, found.id`,
-		[]byte(after), maxPage, nanos(at), limit+1)
+		[]byte(after), maxPage, nanos(at), limit+1, client)
 	if err != nil {
 		return nil, "", err
 	}

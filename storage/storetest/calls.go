@@ -36,7 +36,9 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"RevokeAccessToken":  func() error { return second(s.RevokeAccessToken(c, suite.Hash("access 1 0"), suite.Issuer, "a")) },
 		"RevokeGrant":        func() error { return second(s.RevokeGrant(c, "g-1", f.Now)) },
 		"Grant":              func() error { return second(s.Grant(c, "g-1", f.Now)) },
-		"Grants":             func() error { _, _, err := s.Grants(c, "", 1, f.Now); return err },
+		"Grants":             func() error { return list(s.Grants(c, "", 1, f.Now)) },
+		"GrantsOfClient":     func() error { return list(s.GrantsOfClient(c, suite.Issuer, "a", "", 1, f.Now)) },
+		"Clients":            func() error { return list(s.Clients(c, "", 1, f.Now)) },
 		"UseOnce":            func() error { return second(s.UseOnce(c, suite.Hash("jti"), f.Now.Add(1), f.Now)) },
 		"Used":               func() error { return second(s.Used(c, suite.Hash("jti"), f.Now)) },
 		"PutSiteValue":       func() error { return s.PutSiteValue(c, f.SiteValue("a")) },
@@ -64,6 +66,8 @@ func (f *fixture) virtualKeyCalls(c context.Context) map[string]func() error {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func list[T any](_ []T, _ string, err error) error { return err }
 
 func (f *fixture) claims(c storage.CodeClaim, want storage.Verdict) error {
 	res, err := f.Store.ClaimCode(suite.Ctx(), c)

@@ -16,6 +16,7 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 		"Connection":     func() error { return second(s.Connection(c, k, f.Now)) },
 		"ConnectionByID": func() error { return second(s.ConnectionByID(c, suite.Issuer, "c-alice notion", f.Now)) },
 		"ConnectionsOf":  func() error { return second(s.ConnectionsOf(c, suite.Issuer, "", f.Now)) },
+		"Connections":    func() error { return list(s.Connections(c, suite.Issuer, "", 10, f.Now)) },
 		"PutConnection":  func() error { r, v, err := s.PutConnection(c, f.Connection("z", "z"), f.Now); return third(r, v, err) },
 		"ReplaceConnection": func() error {
 			_, _, err := s.ReplaceConnection(c, f.Using(f.Connection("alice", "notion"), "link"), f.Now)
@@ -45,6 +46,7 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 		"EndRevocation":         func() error { return s.EndRevocation(c, "1") },
 		"GrantsOf":              func() error { return second(s.GrantsOf(c, suite.Issuer, suite.Alice.Subject, f.Now)) },
 		"CreateBrowserSession":  func() error { return s.CreateBrowserSession(c, f.BrowserSession("z", suite.Alice)) },
+		"BrowserSessionsOf":     func() error { return second(s.BrowserSessionsOf(c, suite.Issuer, suite.Alice.Subject, f.Now)) },
 		"BrowserSession":        func() error { return second(s.BrowserSession(c, suite.Hash("cookie 1"), f.Now)) },
 		"DeleteBrowserSession":  func() error { return s.DeleteBrowserSession(c, suite.Hash("cookie 1"), nil, f.Now) },
 		"DeleteBrowserSessions": func() error { return s.DeleteBrowserSessions(c, suite.Issuer, suite.Alice.Subject) },

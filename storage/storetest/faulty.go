@@ -112,6 +112,12 @@ func (fs *faultySessions) CreateBrowserSession(ctx context.Context, s storage.Si
 	return fault1(fs.faults, "CreateBrowserSession", func() error { return fs.store.CreateBrowserSession(ctx, s) })
 }
 
+func (fs *faultySessions) BrowserSessionsOf(ctx context.Context, issuer, subject string, now time.Time) ([]storage.BrowserSession, error) {
+	return fault2(fs.faults, "BrowserSessionsOf", func() ([]storage.BrowserSession, error) {
+		return fs.store.BrowserSessionsOf(ctx, issuer, subject, now)
+	})
+}
+
 func (fs *faultySessions) BrowserSession(ctx context.Context, h storage.Hash, now time.Time) (storage.BrowserSession, error) {
 	return fault2(fs.faults, "BrowserSession", func() (storage.BrowserSession, error) { return fs.store.BrowserSession(ctx, h, now) })
 }

@@ -29,6 +29,16 @@ func (fs *faultyAuth) DeleteClient(ctx context.Context, id string, now time.Time
 	return fault2(fs.faults, "DeleteClient", func() (storage.Revocation, error) { return fs.store.DeleteClient(ctx, id, now) })
 }
 
+func (fs *faultyAuth) Clients(ctx context.Context, after string, limit int, now time.Time) ([]storage.Client, string, error) {
+	return fault3(fs.faults, "Clients", func() ([]storage.Client, string, error) { return fs.store.Clients(ctx, after, limit, now) })
+}
+
+func (fs *faultyAuth) GrantsOfClient(ctx context.Context, issuer, clientID, after string, limit int, now time.Time) ([]storage.Grant, string, error) {
+	return fault3(fs.faults, "GrantsOfClient", func() ([]storage.Grant, string, error) {
+		return fs.store.GrantsOfClient(ctx, issuer, clientID, after, limit, now)
+	})
+}
+
 func (fs *faultyAuth) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
 	return fault2(fs.faults, "SaveFlow", func() (storage.Verdict, error) { return fs.store.SaveFlow(ctx, f, now) })
 }

@@ -25,6 +25,12 @@ func (fs *faultyConnections) ConnectionsOf(ctx context.Context, issuer, owner st
 	return fault2(fs.faults, "ConnectionsOf", func() ([]storage.Connection, error) { return fs.store.ConnectionsOf(ctx, issuer, owner, now) })
 }
 
+func (fs *faultyConnections) Connections(ctx context.Context, issuer, after string, limit int, now time.Time) ([]storage.Connection, string, error) {
+	return fault3(fs.faults, "Connections", func() ([]storage.Connection, string, error) {
+		return fs.store.Connections(ctx, issuer, after, limit, now)
+	})
+}
+
 func (fs *faultyConnections) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
 	return fault3(fs.faults, "PutConnection", func() (storage.Connection, storage.Verdict, error) { return fs.store.PutConnection(ctx, c, now) })
 }

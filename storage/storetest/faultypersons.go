@@ -27,6 +27,10 @@ func (fs *faultyPersons) Person(ctx context.Context, issuer, subject string, now
 	return fault2(fs.faults, "Person", func() (storage.Person, error) { return fs.store.Person(ctx, issuer, subject, now) })
 }
 
+func (fs *faultyPersons) Subjects(ctx context.Context, after string, limit int, now time.Time) ([]storage.Subject, string, error) {
+	return fault3(fs.faults, "Subjects", func() ([]storage.Subject, string, error) { return fs.store.Subjects(ctx, after, limit, now) })
+}
+
 func (fs *faultyPersons) SavePerson(ctx context.Context, p storage.Person, now time.Time) (storage.Person, storage.Verdict, error) {
 	return fault3(fs.faults, "SavePerson", func() (storage.Person, storage.Verdict, error) { return fs.store.SavePerson(ctx, p, now) })
 }

@@ -20,6 +20,7 @@ func (f *fixture) personCalls(c context.Context) map[string]func() error {
 	s := f.Store
 	return map[string]func() error{
 		"Person":       func() error { return second(s.Person(c, suite.Issuer, suite.Alice.Subject, f.Now)) },
+		"Subjects":     func() error { return list(s.Subjects(c, "", 10, f.Now)) },
 		"SavePerson":   func() error { _, _, err := s.SavePerson(c, f.person(), f.Now); return err },
 		"UpdatePerson": func() error { _, _, err := s.UpdatePerson(c, f.person(), f.Now); return err },
 		"DuePersons":   func() error { return second(s.DuePersons(c, suite.Issuer, 1, f.Now, f.Now.Add(1))) },

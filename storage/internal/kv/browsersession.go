@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -26,6 +27,24 @@ func (s *sessionStore) BrowserSession(ctx context.Context, h storage.Hash, now t
 			return storage.BrowserSession{}, err
 		}
 		return b, nil
+	})
+}
+
+// BrowserSessionsOf implements storage.SessionStore.
+func (s *sessionStore) BrowserSessionsOf(ctx context.Context, issuer, subject string, now time.Time) ([]storage.BrowserSession, error) {
+	return view(ctx, s.engine, func(r Reader) (all []storage.BrowserSession, err error) {
+		prefix := subjectSessionsPrefix(issuer, subject)
+		for key := range scanPrefix(r, prefix) {
+			b, found, err := filledSession(r, storage.Hash(key[len(prefix):]), now)
+			if err != nil {
+				return nil, err
+			}
+			if found && !ended(b.ExpiresAt, now) && b.Issuer == issuer && b.Identity.Subject == subject {
+				all = append(all, b)
+			}
+		}
+		slices.SortStableFunc(all, func(a, b storage.BrowserSession) int { return a.CreatedAt.Compare(b.CreatedAt) })
+		return all, nil
 	})
 }
 

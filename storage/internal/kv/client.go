@@ -35,6 +35,18 @@ func (s *authStore) Client(ctx context.Context, id string, now time.Time) (stora
 	return view(ctx, s.engine, func(r Reader) (storage.Client, error) { return liveClient(r, id, now) })
 }
 
+// Clients implements storage.AuthStore.
+func (s *authStore) Clients(ctx context.Context, after string, limit int, now time.Time) ([]storage.Client, string, error) {
+	p, err := view(ctx, s.engine, func(r Reader) (page[storage.Client], error) {
+		return readPage(r, []byte{kindClient}, after, limit, func(_, value []byte) (storage.Client, bool) {
+			var c storage.Client
+			err := openJSON(value, &c)
+			return c, err == nil && !ended(c.ExpiresAt, now)
+		}), nil
+	})
+	return p.records, p.next, err
+}
+
 // UpdateClient implements storage.AuthStore.
 func (s *authStore) UpdateClient(ctx context.Context, c storage.Client, oldToken storage.Hash, revokeGrants bool, now time.Time) (storage.Revocation, error) {
 	return update(ctx, s.engine, func(tx Tx) (rev storage.Revocation, err error) {

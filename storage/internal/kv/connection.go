@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -34,6 +35,23 @@ func (s *connectionStore) ConnectionByID(ctx context.Context, issuer, id string,
 // ConnectionsOf implements storage.ConnectionStore.
 func (s *connectionStore) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {
 	return view(ctx, s.engine, func(r Reader) ([]storage.Connection, error) { return liveConnections(r, issuer, owner, now) })
+}
+
+// Connections implements storage.ConnectionStore.
+func (s *connectionStore) Connections(ctx context.Context, issuer, after string, limit int, now time.Time) ([]storage.Connection, string, error) {
+	from, err := hex.DecodeString(after)
+	if err != nil {
+		return nil, "", storage.ErrPlace
+	}
+	p, err := view(ctx, s.engine, func(r Reader) (page[storage.Connection], error) {
+		prefix := connectionsPrefix(issuer, "")
+		return readPage(r, prefix, string(from), limit, func(rest, value []byte) (storage.Connection, bool) {
+			var c storage.Connection
+			err := openJSON(value, &c)
+			return c, err == nil && !connectionEnded(c, now) && bytes.Equal(connectionKey(c.ConnectionKey), slices.Concat(prefix, rest))
+		}), nil
+	})
+	return p.records, hex.EncodeToString([]byte(p.next)), err
 }
 
 // PutConnection implements storage.ConnectionStore.

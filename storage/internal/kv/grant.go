@@ -119,38 +119,30 @@ func clientGrantIDs(r Reader, issuer, clientID string) []string {
 	return ids
 }
 
-// grantScan bounds how many records one Grants looks at.
-const grantScan = 4096
-
 // Grants implements storage.AuthStore.
 func (s *authStore) Grants(ctx context.Context, after string, limit int, now time.Time) ([]storage.Grant, string, error) {
-	page, err := view(ctx, s.engine, func(r Reader) (grantPage, error) { return readGrants(r, after, limit, now) })
-	return page.grants, page.next, err
-}
-
-type grantPage struct {
-	grants []storage.Grant
-	next   string // the ID to go on behind; empty at the end
-}
-
-func readGrants(r Reader, after string, limit int, now time.Time) (page grantPage, err error) {
-	seen, last := 0, after
-	for key, value := range r.Scan(append(idKey(kindGrant, after), 0)) { // no ID is between
-		if key[0] != kindGrant {
-			break
-		}
-		if len(page.grants) >= limit || seen == grantScan {
-			page.next = last
-			break
-		}
-		seen, last = seen+1, string(key[1:])
-		if g, err := openGrant(value); err == nil && grantVerdict(g, true, now) == storage.OK {
-			if there, err := fill(r, g.Issuer, &g.Identity, now); err == nil && there {
-				page.grants = append(page.grants, g)
+	p, err := view(ctx, s.engine, func(r Reader) (page[storage.Grant], error) {
+		return readPage(r, []byte{kindGrant}, after, limit, func(_, value []byte) (storage.Grant, bool) {
+			g, err := openGrant(value)
+			if err != nil || grantVerdict(g, true, now) != storage.OK {
+				return g, false
 			}
-		} // a damaged one lets nobody in, and must not hide those behind it
-	}
-	return page, nil
+			there, err := fill(r, g.Issuer, &g.Identity, now)
+			return g, err == nil && there
+		}), nil
+	})
+	return p.records, p.next, err
+}
+
+// GrantsOfClient implements storage.AuthStore.
+func (s *authStore) GrantsOfClient(ctx context.Context, issuer, clientID, after string, limit int, now time.Time) ([]storage.Grant, string, error) {
+	p, err := view(ctx, s.engine, func(r Reader) (page[storage.Grant], error) {
+		return readPage(r, clientGrantsPrefix(issuer, clientID), after, limit, func(id, _ []byte) (storage.Grant, bool) {
+			g, found, err := filledGrant(r, string(id), now)
+			return g, err == nil && grantVerdict(g, found, now) == storage.OK && g.Issuer == issuer && g.ClientID == clientID
+		}), nil
+	})
+	return p.records, p.next, err
 }
 
 func openGrant(value []byte) (storage.Grant, error) {

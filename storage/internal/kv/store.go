@@ -144,14 +144,20 @@ func getJSON(r Reader, key []byte, to any) (bool, error) {
 	if v == nil {
 		return false, nil
 	}
-	_, body, err := record.Open(v)
+	err := openJSON(v, to)
+	return err == nil, err
+}
+
+// openJSON reads the value of a record.
+func openJSON(value []byte, to any) error {
+	_, body, err := record.Open(value)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if err := json.Unmarshal(body, to); err != nil {
-		return false, record.ErrCorrupt // the cause would quote the record
+	if json.Unmarshal(body, to) != nil {
+		return record.ErrCorrupt // the cause would quote the record
 	}
-	return true, nil
+	return nil
 }
 
 func putJSON(tx Tx, key []byte, k record.Keep, from any) error {

@@ -18,5 +18,6 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		"due person":  dueTests,
 		"end person":  endTests,
 		"person race": raceTests,
+		"list":        listTests,
 	}, func(t *testing.T) *fixture { return &fixture{suite.NewConnections(t, open(t))} })
 }
