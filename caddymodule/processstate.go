@@ -16,7 +16,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
@@ -35,7 +34,6 @@ const (
 	checkInterval   = 5 * time.Second
 	keysInterval    = 2 * time.Second
 	usesInterval    = time.Minute
-	tracesInterval  = 5 * time.Second
 )
 
 // processStates holds one processState per store, by App.poolKey. Caddy starts a
@@ -57,14 +55,12 @@ type processState struct {
 	elicitations   *gateway.Elicitations
 	connections    *accounts.Shared
 	virtualKeys    virtualkeys.Known
-	traces         *trace.Recorder
 	ephemeralKey   [encryptionkey.Size]byte
 	active         func() *App // of the configuration that serves now, or nil
 	reported       lastReport  // about the store
 	reportedKeys   lastReport  // about the virtual keys
 	reportedPeople lastReport  // about people of identity providers
 	reportedEnds   lastReport  // about what rested on keys that are gone
-	reportedTraces lastReport  // about traces of what failed
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -83,7 +79,6 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		streams:      gateway.NewStreams(),
 		elicitations: gateway.NewElicitations(),
 		connections:  accounts.NewShared(),
-		traces:       trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
 		active:       active,
 		stop:         stop,
 	}
@@ -96,7 +91,6 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, keysInterval, p.refreshKeys) })
 	p.done.Go(func() { every(ctx, keysInterval, p.endOfKeys) }) // apart: it can take long
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
-	p.done.Go(func() { every(ctx, tracesInterval, p.saveServingTraces) })
 	return p
 }
 

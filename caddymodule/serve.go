@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -14,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
 )
 
@@ -26,7 +29,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 		var err error
 		if s, err = h.open(); err != nil {
-			h.unavailable(w, err)
+			h.unavailable(w, r, err)
 			return nil
 		}
 	}
@@ -120,11 +123,15 @@ func (h *Handler) announce() {
 
 // unavailable answers while the store cannot be opened: failing to decide is
 // never a yes.
-func (h *Handler) unavailable(w http.ResponseWriter, cause error) {
-	id := oauth.NewCorrelationID()
-	h.log.Error("the store cannot be opened", zap.String("correlation_id", id), zap.Error(cause))
-	oauth.Unavailable(cause).Answer(w, id)
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, cause error) {
+	answer := oauth.Unavailable(cause)
+	happened := answer.Event(event.SiteUnavailable)
+	happened.Kind = event.SiteUnavailable
+	answer.Answer(w, h.events.Refer(h.events.Of(r), happened))
 }
+
+// maxShownHost is longer than any host with a port.
+const maxShownHost = 300
 
 // rejectHost answers a request for a host that is not the site's. Error routes
 // of the operator, if there are any, say it in their words.
@@ -133,12 +140,12 @@ func (h *Handler) rejectHost(w http.ResponseWriter, r *http.Request) error {
 	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Errors != nil {
 		return err
 	}
-	id := oauth.NewCorrelationID()
-	h.log.Debug("request for another host rejected", zap.String("correlation_id", id), zap.String("host", r.Host))
 	answer := oauth.Error{
 		Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Description: "This site is " + h.cfg.Issuer +
 			". Check the URL you use, the option public_url, and what a proxy in front sends as Host.",
 	}
-	answer.Answer(w, id)
+	happened := answer.Event(event.RequestRefused)
+	happened.Err = errors.New("the request is for " + strconv.Quote(r.Host[:min(len(r.Host), maxShownHost)]))
+	answer.Answer(w, h.events.Refer(h.events.Of(r), happened))
 	return nil
 }

@@ -154,13 +154,13 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 		t.Cleanup(w.shared.Close)
 		w.broker = accounts.New(&cfg, accounts.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
-			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Logger: zap.NewNop(), Now: deps.Now,
+			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Logger: zap.NewNop(), Events: deps.Events, Now: deps.Now,
 		})
 		deps.Connections = w.broker
 	}
 	deps.Logins = &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.clock.Now}
 	w.as = server.New(&cfg, deps)
-	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: log, Logins: deps.Logins}
+	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: log, Events: oauthtest.Events(log), Logins: deps.Logins}
 }
 
 // serve serves the pages beside the authorization server.

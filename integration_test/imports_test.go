@@ -63,7 +63,6 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/sessions",
 		"authz/flows",
 		"authz/server",
-		"authz/trace",
 		"consent/flash",
 		"consent/known",
 		"consent/scopes",

@@ -78,7 +78,7 @@ func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authent
 		a.Directory.documents.source.use(c.ID)
 	}
 	if !c.authenticatesBy(p.method) {
-		return nil, p.refuse(oauth.NewError("invalid_client", "The client is registered to authenticate in another way."))
+		return nil, p.refuse(oauth.NewError("invalid_client", "The client is registered to authenticate in another way.").Because("other_auth_method"))
 	}
 	if p.method == oauth.AuthNone {
 		return &Authenticated{Client: c}, nil
@@ -123,7 +123,7 @@ func (c *Client) authenticatesBy(method string) bool {
 // ErrUnproved is the answer to a client that proved who it is when it got a
 // refresh token, and now does not: whoever stole the token lacks the secret.
 var ErrUnproved = &oauth.Error{
-	Status: http.StatusUnauthorized, Code: "invalid_client",
+	Status: http.StatusUnauthorized, Code: "invalid_client", Reason: "unproved",
 	Description: "The client must authenticate as it did when it got this token.",
 }
 
@@ -132,7 +132,7 @@ func (a *Authenticator) verifyClient(ctx context.Context, c *Client, p presented
 	if p.method == oauth.AuthPrivateKeyJWT {
 		return a.verifyAssertion(ctx, c, p.assertion, by)
 	}
-	refused := oauth.NewError("invalid_client", "The client could not be authenticated.")
+	refused := oauth.NewError("invalid_client", "The client could not be authenticated.").Because("wrong_client_secret")
 	if c.SecretHash == nil {
 		return refused
 	}
@@ -167,7 +167,7 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 	hasSecret := form.Has("client_secret")
 	hasAssertion := form.Has("client_assertion") || form.Has("client_assertion_type")
 	if p.header && (hasSecret || hasAssertion) || hasSecret && hasAssertion {
-		return p, oauth.NewError("invalid_request", "The request authenticates the client in more than one way.")
+		return p, oauth.NewError("invalid_request", "The request authenticates the client in more than one way.").Because("two_auth_methods")
 	}
 	var err error
 	switch {
@@ -193,13 +193,13 @@ func presentedClient(authorization []string, form url.Values) (presented, error)
 // only where a plus or a percent sign is in them. Without a secret they only
 // name the client: some public clients do that.
 func (p *presented) readBasic(authorization []string, formID string) error {
-	malformed := p.refuse(oauth.NewError("invalid_client", "The Authorization header is malformed."))
+	malformed := p.refuse(oauth.NewError("invalid_client", "The Authorization header is malformed.").Because("malformed_basic"))
 	if len(authorization) != 1 {
 		return malformed
 	}
 	scheme, encoded, _ := strings.Cut(authorization[0], " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return p.refuse(oauth.NewError("invalid_client", "The Authorization header must use Basic."))
+		return p.refuse(oauth.NewError("invalid_client", "The Authorization header must use Basic.").Because("not_basic"))
 	}
 	plain, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(encoded, " "))
 	if err != nil {
@@ -216,7 +216,7 @@ func (p *presented) readBasic(authorization []string, formID string) error {
 	case p.rawID:
 		p.clientID = p.rawID
 	default:
-		return oauth.NewError("invalid_request", "The request names two clients.")
+		return oauth.NewError("invalid_request", "The request names two clients.").Because("two_clients")
 	}
 	if secret != "" {
 		p.method = oauth.AuthSecretBasic

@@ -9,12 +9,11 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -26,7 +25,7 @@ type DirectoryDeps struct {
 	// Documents keeps that, for every directory of the process.
 	Documents *DocumentCache
 	Limiter   *ratelimit.Limiter
-	Logger    *zap.Logger
+	Events    *event.Recorder
 	Now       func() time.Time
 }
 
@@ -66,6 +65,18 @@ func (d *Directory) DocumentsFetchable(ctx context.Context) bool { return d.docu
 // invalid_client, one that cannot be had right now temporarily_unavailable; any
 // other error is the store's. The client is shared: callers must not change it.
 func (d *Directory) Lookup(ctx context.Context, id string, by Requester) (*Client, error) {
+	event.Learn(ctx, event.Event{Client: id[:min(len(id), maxShownID)]})
+	c, err := d.lookup(ctx, id, by)
+	if err == nil {
+		event.Learn(ctx, event.Event{ClientName: c.Metadata.ClientName})
+	}
+	return c, err
+}
+
+// maxShownID is how much of a client_id events have, which may be anything.
+const maxShownID = 300
+
+func (d *Directory) lookup(ctx context.Context, id string, by Requester) (*Client, error) {
 	if c := d.preregistered[id]; c != nil {
 		return c, nil
 	}
@@ -103,5 +114,5 @@ func (d *Directory) Registration(ctx context.Context, id string) (storage.Client
 }
 
 func unknownClient() *oauth.Error {
-	return &oauth.Error{Status: http.StatusBadRequest, Code: "invalid_client", Description: "The client is not known here."}
+	return &oauth.Error{Status: http.StatusBadRequest, Code: "invalid_client", Reason: "client_unknown", Description: "The client is not known here."}
 }

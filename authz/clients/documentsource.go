@@ -33,7 +33,7 @@ var (
 	errLeft = errors.New("gave up waiting")
 
 	errTooManyFetches = &oauth.Error{
-		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Reason: "too_many_lookups",
 		Description: "Too many clients were looked up from your address; try again in a minute.",
 	}
 )

@@ -57,7 +57,7 @@ func (m *metadataDocuments) lookup(ctx context.Context, id string, by Requester)
 		return nil, unusableDocument(err)
 	}
 	if !*m.policy.MetadataDocuments || !hostAccepted(host, m.policy) {
-		return nil, unusableDocument(errors.New("not accepted here"))
+		return nil, unusableDocument(errors.New("not accepted here")).Because("document_not_accepted")
 	}
 	c, err := m.source.get(ctx, id, by)
 	if e := tryLater(err); e != nil {
@@ -93,7 +93,7 @@ func (m *metadataDocuments) tryAgain(ctx context.Context, host, failed string) {
 
 func unusableDocument(cause error) *oauth.Error {
 	return &oauth.Error{
-		Status: http.StatusBadRequest, Code: "invalid_client",
+		Status: http.StatusBadRequest, Code: "invalid_client", Reason: "document_unusable",
 		Description: "The application's description of itself (its client metadata document) cannot be used: it could not be fetched, or it has a mistake.",
 		Cause:       cause,
 	}
@@ -101,6 +101,7 @@ func unusableDocument(cause error) *oauth.Error {
 
 func unreachableDocuments(cause error) *oauth.Error {
 	e := unusableDocument(cause)
+	e.Reason = "documents_unreachable"
 	e.Description = "This site cannot fetch descriptions of applications (client metadata documents) right now, so it does not know this one. " +
 		"Start again in the application, which may register in another way. If that does not help, tell whoever runs this site."
 	return e

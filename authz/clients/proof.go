@@ -22,13 +22,13 @@ func (a *Authenticator) clientNamedBy(ctx context.Context, form url.Values) (str
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return "", oauth.Unavailable(err)
 	case form.Has("code") || form.Has("refresh_token"):
-		return "", oauth.ErrInvalidGrant
+		return "", oauth.ErrInvalidGrant.Because("token_ended")
 	}
 	return "", errNoClientID
 }
 
 var errNoClientID = &oauth.Error{
-	Status: http.StatusUnauthorized, Code: "invalid_client", Description: "The request does not say which client it comes from.",
+	Status: http.StatusUnauthorized, Code: "invalid_client", Reason: "client_id_missing", Description: "The request does not say which client it comes from.",
 }
 
 // brought returns the code or token that a form is about.

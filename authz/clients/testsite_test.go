@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -43,7 +44,7 @@ type testSite struct {
 	documents *DocumentCache
 	limiter   *ratelimit.Limiter
 	egress    *egress.Client
-	logger    *zap.Logger
+	events    *event.Recorder
 	logs      *observer.ObservedLogs
 
 	directory     *Directory
@@ -75,7 +76,7 @@ func newTestSite(t testing.TB, options ...func(*siteConfig)) *testSite {
 	core, logs := observer.New(zapcore.DebugLevel)
 	ts := &testSite{
 		t: t, store: &codeStore{storetest.NewFaulty(memstore.New()), map[storage.Hash]storage.Code{}}, documents: newDocuments(),
-		egress: egress.New(egress.Options{}), logger: zap.New(core), logs: logs, clock: oauthtest.NewClock(testStart),
+		egress: egress.New(egress.Options{}), events: oauthtest.Events(zap.New(core)), logs: logs, clock: oauthtest.NewClock(testStart),
 		config: siteConfig{Site: config.Site{Issuer: testIssuer, Registration: config.DefaultRegistration()}},
 	}
 	ts.limiter = ts.newLimiter()
@@ -105,14 +106,14 @@ func (ts *testSite) reload(change func(*siteConfig)) {
 	}
 	site := ts.config.Site
 	ts.directory = NewDirectory(&site, preregistered, DirectoryDeps{
-		Store: ts.store, Egress: ts.egress, Documents: ts.documents, Limiter: ts.limiter, Logger: ts.logger, Now: ts.clock.Now,
+		Store: ts.store, Egress: ts.egress, Documents: ts.documents, Limiter: ts.limiter, Events: ts.events, Now: ts.clock.Now,
 	})
 	ts.authenticator = &Authenticator{
 		Issuer: testIssuer, TokenEndpoint: testTokenEndpoint, Directory: ts.directory,
 		Lookup: tokens.NewLookup(ts.store, tokens.NewRefreshTokens(keys, testIssuer), ts.clock.Now),
 		Attempts: &ratelimit.Attempts{
 			Issuer: testIssuer, Origins: site.Origins(), Limiter: ts.limiter,
-			ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: ts.logger,
+			ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Events: ts.events,
 		},
 		Store: ts.store, Now: ts.clock.Now,
 	}

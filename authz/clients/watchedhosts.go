@@ -9,11 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 const (
@@ -61,14 +60,11 @@ func newOutages() *outages {
 	return &outages{byHost: map[string]outage{}}
 }
 
-// began notes that the document at the URL could not be reached. It reports
-// whether its host could be until now.
-func (o *outages) began(host, rawURL string, now time.Time) bool {
+// began notes that the document at the URL could not be reached.
+func (o *outages) began(host, rawURL string, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, known := o.byHost[host]
 	o.byHost[host] = outage{rawURL, now.Add(hostRetry)}
-	return !known
 }
 
 // ended notes that the host was reached, or that its name resolves, which is
@@ -114,14 +110,14 @@ type watchedHosts struct {
 	resolves func(context.Context, *egress.Client, string) bool
 	egress   *egress.Client
 	limiter  *ratelimit.Limiter
-	log      *zap.Logger
+	events   *event.Recorder
 	now      func() time.Time
 }
 
 func newWatchedHosts(policy *config.Registration, deps *DirectoryDeps) *watchedHosts {
 	return &watchedHosts{
 		hosts: watchedHostsOf(policy), outages: deps.Documents.outages, resolves: deps.Documents.Resolves, egress: deps.Egress,
-		limiter: deps.Limiter, log: deps.Logger, now: deps.Now,
+		limiter: deps.Limiter, events: deps.Events, now: deps.Now,
 	}
 }
 
@@ -157,7 +153,7 @@ func (p *watchedHosts) resolveNames(ctx context.Context) {
 }
 
 // note takes down whether the host of a document was reached. An outage is
-// told to the operator, but nobody can fill the log by naming hosts that
+// told to the operator, but nobody can warn them all day by naming hosts that
 // there are not.
 func (p *watchedHosts) note(rawURL string, err error) {
 	u, malformed := url.Parse(rawURL)
@@ -170,21 +166,23 @@ func (p *watchedHosts) note(rawURL string, err error) {
 		p.worksAgain(host, true)
 	case slices.Contains(p.hosts, host):
 		p.failed(host, rawURL, err)
-	case !errors.Is(err, egress.ErrAddress) && p.limiter.Allow("unreachable_host", "", 1):
-		p.log.Warn("cannot connect to the host of a client's metadata document", zap.String("host", host), zap.Error(err))
+	case !errors.Is(err, egress.ErrAddress):
+		p.events.Record(context.Background(), event.Event{
+			Kind: event.ClientDocumentUnreachable, Reason: "other_host", Provider: host, Err: err, Known: !p.limiter.Allow("unreachable_host", "", 1),
+		})
 	}
 }
 
 func (p *watchedHosts) worksAgain(host string, reached bool) {
 	if p.outages.ended(host, reached) {
-		p.log.Info("client metadata documents can be fetched again", zap.String("host", host))
+		p.events.Record(context.Background(), event.Event{Kind: event.ProviderRecovered, Provider: host, Reason: "client_documents"})
 	}
 }
 
 func (p *watchedHosts) failed(host, rawURL string, cause error) {
-	if began := p.outages.began(host, rawURL, p.now()); !began && !p.limiter.Allow("unreachable_publisher", host, 1) {
-		return
-	}
-	p.log.Warn("cannot fetch client metadata documents; until it works, clients are told to register dynamically instead. "+
-		"Allow outgoing https, or set metadata_documents off in registration", zap.String("host", host), zap.Error(cause))
+	p.outages.began(host, rawURL, p.now())
+	p.events.Record(context.Background(), event.Event{
+		Kind: event.ClientDocumentUnreachable, Reason: "well_known_host", Provider: host, Err: cause,
+		Detail: "Until it works, clients are told to register dynamically instead. Allow outgoing https, or set metadata_documents off in registration.",
+	})
 }

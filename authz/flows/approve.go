@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -99,7 +100,16 @@ func (fs *Flows) approve(ctx context.Context, f *Flow, a Approval, browser *stor
 	if err != nil {
 		return Answer{}, err
 	}
+	fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.ConsentGiven, Grant: grant.ID, By: event.ByPerson}).On(idsOf(chosen)))
 	return Answer{code, fs.answerURL(f, url.Values{"code": {code}})}, nil
+}
+
+func idsOf(servers []*config.Server) []string {
+	ids := make([]string, len(servers))
+	for i, s := range servers {
+		ids[i] = s.ID
+	}
+	return ids
 }
 
 // newGrant returns what the person approves. It ends with its code unless
@@ -125,6 +135,7 @@ func (fs *Flows) Deny(ctx context.Context, f *Flow) (string, error) {
 	if err := fs.submit(ctx, f, storage.Submission{Now: fs.deps.Now()}); err != nil {
 		return "", err
 	}
+	fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.ConsentDenied, By: event.ByPerson}))
 	return fs.answerURL(f, url.Values{"error": {"access_denied"}}), nil
 }
 

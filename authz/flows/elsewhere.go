@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -50,7 +51,8 @@ func (fs *Flows) ApproveElsewhere(ctx context.Context, f *Flow, resources []stri
 }
 
 // DenyElsewhere returns what tells the client that the person refused.
-func (fs *Flows) DenyElsewhere(f *Flow) Answer {
+func (fs *Flows) DenyElsewhere(ctx context.Context, f *Flow) Answer {
+	fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.ConsentDenied, By: event.ByPerson}))
 	return Answer{URL: fs.answerURL(f, url.Values{"error": {"access_denied"}})}
 }
 

@@ -1,10 +1,12 @@
 package flows
 
 import (
+	"encoding/hex"
 	"errors"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -70,6 +72,21 @@ type sealedFlow struct {
 	Resources   []string `json:"a,omitempty"`
 	Browser     []byte   `json:"b"` // hash of the cookie
 	ExpiresAt   int64    `json:"e"`
+}
+
+// PublicID returns the name of a flow that may be shown: it opens nothing.
+func PublicID(id string) string {
+	h := storage.HashOf("flow " + id)
+	return hex.EncodeToString(h[:8])
+}
+
+// about returns an event about the flow: its client, and its person if that is known.
+func (f *Flow) about(e event.Event) event.Event {
+	e.Flow, e.Client, e.ClientName = PublicID(f.ID), f.Client.ID, f.Client.Metadata.ClientName
+	if f.Identity != nil {
+		e.Person, e.Identity = f.Identity.Subject, string(f.Identity.Kind)
+	}
+	return e
 }
 
 // IsRemembered reports whether the person did not say who they are in the flow,

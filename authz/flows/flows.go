@@ -16,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -31,6 +32,7 @@ type Deps struct {
 	// Connections is what people connect during a flow, or nil.
 	Connections Connections
 	ClientIP    func(*http.Request) string
+	Events      *event.Recorder
 	Now         func() time.Time
 }
 
@@ -92,7 +94,7 @@ func (fs *Flows) unseal(flowID string) (*sealedFlow, error) {
 
 // Begin makes a checked authorization request a flow of the browser that sent
 // it, and returns the flow_id. It stores nothing: anybody can send one.
-func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string, error) {
+func (fs *Flows) Begin(ctx context.Context, w http.ResponseWriter, req *AuthorizationRequest) (string, error) {
 	secret := oauth.NewSecret("")
 	browser := storage.HashOf(secret)
 	s := &sealedFlow{
@@ -108,6 +110,9 @@ func (fs *Flows) Begin(w http.ResponseWriter, req *AuthorizationRequest) (string
 	// Never taken back: a browser that answers twice is told so only while it
 	// can show the cookie.
 	http.SetCookie(w, fs.cookies.Cookie(fs.cookies.FlowName(s.ID), secret, time.Duration(fs.deps.Config.FlowLifetime)))
+	fs.deps.Events.Record(ctx, event.Event{
+		Kind: event.SignInStarted, Flow: PublicID(s.ID), Client: req.Client.ID, ClientName: req.Client.Metadata.ClientName, By: event.ByClient,
+	})
 	return sealed, nil
 }
 
@@ -125,6 +130,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	if err != nil {
 		return nil, err
 	}
+	event.Learn(r.Context(), event.Event{Flow: PublicID(s.ID), Client: s.ClientID})
 	now := fs.deps.Now()
 	expires := time.Unix(s.ExpiresAt, 0)
 	if !now.Before(expires) {
@@ -165,6 +171,7 @@ func (fs *Flows) setIdentity(ctx context.Context, f *Flow, stored storage.Flow) 
 		return err
 	}
 	f.Identity, f.session = &stored.Identity, stored.Session
+	event.Learn(ctx, event.Event{Person: stored.Identity.Subject, Identity: string(stored.Identity.Kind)})
 	return nil
 }
 
@@ -212,16 +219,16 @@ func (fs *Flows) OptionalScope(f *Flow) []string {
 
 // Identify records who the person is, who just said or proved it.
 func (fs *Flows) Identify(ctx context.Context, f *Flow, id storage.Identity) error {
-	return fs.identify(ctx, f, id, storage.Hash{})
+	return fs.identify(ctx, f, id, storage.Hash{}, "said_who")
 }
 
 // Remember records who the person is, who is known by the browser's session. The
 // flow ends with that.
 func (fs *Flows) Remember(ctx context.Context, f *Flow, k *sessions.Known) error {
-	return fs.identify(ctx, f, k.Identity, k.Session)
+	return fs.identify(ctx, f, k.Identity, k.Session, "known_here")
 }
 
-func (fs *Flows) identify(ctx context.Context, f *Flow, id storage.Identity, session storage.Hash) error {
+func (fs *Flows) identify(ctx context.Context, f *Flow, id storage.Identity, session storage.Hash, how string) error {
 	if !fs.deps.Policy.Allows(id) {
 		return ErrInvalid
 	}
@@ -234,6 +241,8 @@ func (fs *Flows) identify(ctx context.Context, f *Flow, id storage.Identity, ses
 	switch verdict {
 	case storage.OK:
 		f.Identity, f.session = &id, session
+		event.Learn(ctx, event.Event{Person: id.Subject, Identity: string(id.Kind)})
+		fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.SignInSucceeded, Reason: how, By: event.ByPerson}))
 		return nil
 	case storage.SignedOut:
 		return ErrChanged

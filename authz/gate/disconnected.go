@@ -5,11 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // Disconnected refuses a call of somebody whose connection to the upstream is
@@ -27,14 +26,13 @@ func (g *Gate) Disconnected(w http.ResponseWriter, r *http.Request, c *tokens.Ca
 	scopes := strings.Fields(c.Scope)
 	connect := oauth.ConnectScope(g.server.ID)
 	if revision >= mcp.November2025 && !slices.Contains(scopes, connect) && g.deps.StepUps.shouldChallenge(c, g.server.ID, g.deps.Now()) {
-		g.challengeScope(w, r, append(scopes, connect))
+		g.challengeScope(w, r, c, append(scopes, connect), event.Event{Kind: event.CallNeedsAccount, Reason: "asked_by_scope"})
 		return
 	}
-	if err := g.deps.Grants.Revoke(r.Context(), c.GrantID); err != nil {
-		oauth.WriteError(w, g.log, err)
+	why := g.about(c, event.Event{Reason: "account_missing", By: event.BySite, Server: g.server.ID})
+	if err := g.deps.Grants.Revoke(g.deps.Events.Of(r), why); err != nil {
+		g.fail(w, r, c, err)
 		return
 	}
-	g.log.Info("revoked a grant whose person has to connect the server again",
-		zap.String("grant_id", c.GrantID), zap.String("client_id", c.ClientID))
-	g.reject(w, r, &invalidToken)
+	g.reject(w, r, &invalidToken, g.about(c, event.Event{Kind: event.CallNeedsAccount, Reason: "asked_by_sign_in"}))
 }

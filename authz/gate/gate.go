@@ -9,14 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -35,7 +33,7 @@ type Deps struct {
 	// Landing, unless nil, is the page with which a person is answered who opens
 	// the server's URL in a browser. It sends the status of missing tokens.
 	Landing http.Handler
-	Logger  *zap.Logger
+	Events  *event.Recorder
 	Now     func() time.Time
 }
 
@@ -45,7 +43,6 @@ type Gate struct {
 	server  *config.Server
 	found   atomic.Pointer[verdicts]
 	origins oauth.Origins
-	log     *zap.Logger
 	// plain and slashed are the challenges for the server's path without and
 	// with a trailing slash: each names the metadata of the URL the client used.
 	plain, slashed challenge
@@ -58,17 +55,27 @@ func New(s *config.Server, deps Deps) *Gate {
 		deps:    deps,
 		server:  s,
 		origins: deps.Config.Origins(),
-		log:     deps.Logger.With(zap.String("server", s.ID)),
 		plain:   newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, false), s.Scopes),
 		slashed: newChallenge(oauth.ResourceMetadataURL(issuer, s.Path, true), s.Scopes),
 	}
 }
 
+// refused says, in a word for the log, why a token is not good for this server. Who
+// sent it is told no such thing.
+type refused string
+
+func (r refused) Error() string { return "authz: the token is not good for this server: " + string(r) }
+
 // Reasons why a token does not pass. Any other error is a failure of the store.
-var (
-	errInvalidToken      = errors.New("authz: the token is not good for this server")
-	errInsufficientScope = errors.New("authz: the token lacks a scope")
+const (
+	notIssued     refused = "token_not_issued"   // neither a virtual key nor anything made here
+	unknownToken  refused = "token_ended"        // made here; it expired, or was revoked
+	expiredToken  refused = "token_expired"      // it, or the virtual key
+	unprovedToken refused = "identity_unproved"  // its person has to sign in again
+	otherServer   refused = "token_not_for_this" // for another server, or its person may not use this one
 )
+
+var errInsufficientScope = errors.New("authz: the token lacks a scope")
 
 var errKeysUnknown = oauth.Unavailable(errors.New("the virtual keys in the store could not be read lately"))
 
@@ -92,23 +99,15 @@ func (g *Gate) Check(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 		g.rejectMissing(w, r)
 		return nil
 	case oauth.MalformedCredential:
-		g.reject(w, r, &malformedRequest)
+		g.reject(w, r, &malformedRequest, event.Event{})
 		return nil
 	}
 	h := hashBearer(token)
 	c, err := g.admit(r.Context(), h, token)
-	switch {
-	case err == nil:
+	if err == nil {
 		return c
-	case errors.Is(err, errInvalidToken) && !tokens.HasAccessTokenForm(token) && !g.deps.AllowWrongToken(r):
-		oauth.WriteError(w, g.log, ratelimit.ErrTooManyAttempts)
-	case errors.Is(err, errInvalidToken):
-		g.reject(w, r, &invalidToken)
-	case errors.Is(err, errInsufficientScope):
-		g.rejectScope(w, r, c)
-	default:
-		oauth.WriteError(w, g.log, err)
 	}
+	g.refuse(w, r, c, token, err)
 	return nil
 }
 
@@ -120,33 +119,32 @@ func (g *Gate) admit(ctx context.Context, h storage.Hash, token string) (*tokens
 		return g.judge(ctx, found, h, token)
 	}
 	if err := g.checkKey(c); err != nil {
-		return nil, err
+		return &c.Caller, err
 	}
 	c.key.Use.Mark(g.deps.Now)
 	return &c.Caller, nil
 }
 
 // judge returns the caller behind an access token, which is empty if its hash
-// passed before. With errInsufficientScope there is a caller too: one who has
-// proved who they are, and may ask for more.
+// passed before. With an error there may be a caller too: who the token was for.
 func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token string) (*tokens.Caller, error) {
 	now := g.deps.Now()
 	e, generation := g.deps.Cache.Fresh(h, now)
 	var err error
 	if e == nil {
 		if token != "" && !g.deps.AccessTokens.Issued(token) {
-			return nil, errInvalidToken
+			return nil, notIssued
 		}
 		e, err = g.deps.Cache.Read(ctx, h, now, generation)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, errInvalidToken
+		return nil, unknownToken
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !now.Before(e.ExpiresAt) {
-		return nil, errInvalidToken
+		return &e.Caller, expiredToken
 	}
 	if e.Admitted.Load() == found.id { // spares the call a walk through cold memory
 		return &e.Caller, nil
@@ -154,12 +152,12 @@ func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token
 	t := &e.Token
 	switch err := g.deps.Config.SignIn.Verified(t.Identity, now); {
 	case errors.Is(err, identity.ErrProviderSilent):
-		return nil, grants.ErrProviderSilent
+		return &e.Caller, grants.ErrProviderSilent
 	case err != nil:
-		return nil, errInvalidToken
+		return &e.Caller, unprovedToken
 	}
 	if !g.deps.Policy.Admits(g.server, t.Issuer, t.Identity, t.Audience) {
-		return nil, errInvalidToken
+		return &e.Caller, otherServer
 	}
 	for _, needed := range g.server.Scopes { // scopes are flat: none includes another
 		if !slices.Contains(t.Scope, needed) {

@@ -69,7 +69,7 @@ func (g *Gate) checkKey(c *keyCaller) error {
 	now := g.deps.Now()
 	switch {
 	case c.key.Expired(now):
-		return errInvalidToken
+		return expiredToken
 	case !g.deps.Config.Keys.Confirmed(now):
 		return errKeysUnknown
 	}

@@ -3,25 +3,10 @@ package gate
 import (
 	"net/http"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
-
-// maxLoggedOrigin is longer than any origin with a host name (RFC 1035 section
-// 2.3.4).
-const maxLoggedOrigin = 300
-
-// loggedOrigins returns what a log line has of Origin headers, of which one is
-// right.
-func loggedOrigins(values []string) []string {
-	logged := make([]string, 0, 2)
-	for _, origin := range values[:min(len(values), 2)] {
-		logged = append(logged, origin[:min(len(origin), maxLoggedOrigin)])
-	}
-	return logged
-}
 
 // admitOrigin refuses the call of a web page from elsewhere, which is how DNS
 // rebinding shows (MCP Streamable HTTP, security warning), and lets the pages
@@ -32,10 +17,10 @@ func (g *Gate) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if len(values) > 1 || !g.origins.Allows(values[0]) {
-		id := oauth.NewCorrelationID()
-		g.log.Debug("a web page's call refused; allowed_origins does not list its origin",
-			zap.Strings("origin", loggedOrigins(values)), zap.String("correlation_id", id))
-		mcp.WriteError(w, http.StatusForbidden, "Web pages of this origin may not call this server.", id)
+		const message = "Web pages of this origin may not call this server."
+		mcp.WriteError(w, http.StatusForbidden, message, g.refer(r, event.Event{
+			Kind: event.GateRefused, Reason: "origin", Detail: message + " The option allowed_origins lists those that may.", Status: http.StatusForbidden,
+		}))
 		return false
 	}
 	h := w.Header()

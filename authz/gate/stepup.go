@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -75,6 +76,6 @@ func (g *Gate) StepUp(w http.ResponseWriter, r *http.Request, c *tokens.Caller, 
 	if len(scopes) == granted {
 		return false
 	}
-	g.challengeScope(w, r, scopes)
+	g.challengeScope(w, r, c, scopes, event.Event{Kind: event.GateRefused, Reason: "step_up"})
 	return true
 }

@@ -6,12 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -25,14 +24,14 @@ type Grants struct {
 	persons *persons.Persons
 	store   storage.AuthStore
 	cache   *tokens.Cache
-	log     *zap.Logger
+	events  *event.Recorder
 	now     func() time.Time
 }
 
 // New returns the grants of the site in the store. What is revoked leaves the
 // cache at once.
-func New(cfg *config.Site, policy *Policy, persons *persons.Persons, store storage.AuthStore, cache *tokens.Cache, log *zap.Logger, now func() time.Time) *Grants {
-	return &Grants{cfg: cfg, policy: policy, persons: persons, store: store, cache: cache, log: log, now: now}
+func New(cfg *config.Site, policy *Policy, persons *persons.Persons, store storage.AuthStore, cache *tokens.Cache, events *event.Recorder, now func() time.Time) *Grants {
+	return &Grants{cfg: cfg, policy: policy, persons: persons, store: store, cache: cache, events: events, now: now}
 }
 
 // List returns what a person approved and did not take back, oldest first.
@@ -44,18 +43,35 @@ func (gs *Grants) List(ctx context.Context, subject string) ([]storage.Grant, er
 	return grants, nil
 }
 
-// Revoke ends a grant with all its tokens.
-func (gs *Grants) Revoke(ctx context.Context, id string) error {
-	revocation, err := gs.store.RevokeGrant(ctx, id, gs.now())
+// About returns an event about a grant: whose it is, of which client, and for which
+// servers.
+func (gs *Grants) About(g *storage.Grant, e event.Event) event.Event {
+	e.Grant, e.Client, e.ClientName = g.ID, g.ClientID, g.ClientName
+	e.Person, e.Identity = g.Identity.Subject, string(g.Identity.Kind)
+	var ids []string
+	for _, s := range gs.policy.ServersAt(g.Resources) {
+		ids = append(ids, s.ID)
+	}
+	return e.On(ids)
+}
+
+// Revoke ends the grant that why is about with all its tokens, and records why
+// unless it had ended before.
+func (gs *Grants) Revoke(ctx context.Context, why event.Event) error {
+	revocation, err := gs.store.RevokeGrant(ctx, why.Grant, gs.now())
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
 	gs.cache.Forget(revocation)
+	if len(revocation.GrantIDs) > 0 {
+		why.Kind = event.GrantEnded
+		gs.events.Record(ctx, why)
+	}
 	return nil
 }
 
-// RevokeOf is Revoke for a grant of the subject, which it returns. Whether a
-// grant of somebody else exists is not told.
+// RevokeOf is Revoke for a grant of the subject, who asks for it, and returns it.
+// Whether a grant of somebody else exists is not told.
 func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) (storage.Grant, error) {
 	g, err := gs.store.Grant(ctx, id, gs.now())
 	switch {
@@ -66,7 +82,7 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) (storage.Gra
 	case g.Issuer != gs.cfg.Issuer || g.Identity.Subject != subject:
 		return storage.Grant{}, ErrNoSuchGrant
 	}
-	return g, gs.Revoke(ctx, g.ID)
+	return g, gs.Revoke(ctx, gs.About(&g, event.Event{Reason: "taken_back", By: event.ByPerson}))
 }
 
 // UsableServers returns the servers of a grant that can still be used. Asked
@@ -76,24 +92,26 @@ func (gs *Grants) RevokeOf(ctx context.Context, subject, id string) (storage.Gra
 // nothing, it may come back.
 func (gs *Grants) UsableServers(ctx context.Context, redirectURIs []string, g *storage.Grant) ([]*config.Server, error) {
 	configured := gs.policy.ServersAt(g.Resources)
-	if len(configured) == 0 || !g.RevokedAt.IsZero() {
-		return nil, oauth.ErrInvalidGrant
+	switch {
+	case len(configured) == 0:
+		return nil, oauth.ErrInvalidGrant.Because("servers_gone")
+	case !g.RevokedAt.IsZero():
+		return nil, oauth.ErrInvalidGrant.Because("grant_ended")
 	}
 	usable := slices.DeleteFunc(configured, func(s *config.Server) bool { return !gs.policy.MayUse(g.Identity, s) })
 	var reason string
 	switch {
 	case !gs.policy.Allows(g.Identity):
-		reason = "its identity was withdrawn"
+		reason = "identity_withdrawn"
 	case len(usable) == 0:
-		reason = "its identity may use none of its servers any more"
+		reason = "servers_withdrawn"
 	case !oauth.RedirectURIAllowed(redirectURIs, g.RedirectURI):
-		reason = "its client gave up its redirect URI"
+		reason = "redirect_uri_given_up"
 	default:
 		return usable, nil
 	}
-	if err := gs.Revoke(ctx, g.ID); err != nil {
+	if err := gs.Revoke(ctx, gs.About(g, event.Event{Reason: reason, By: event.BySite})); err != nil {
 		return nil, err
 	}
-	gs.log.Info("grant revoked", zap.String("reason", reason), zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID))
-	return nil, oauth.ErrInvalidGrant
+	return nil, oauth.ErrInvalidGrant.Because(reason)
 }

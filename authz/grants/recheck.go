@@ -6,10 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -45,13 +44,10 @@ func (gs *Grants) GoodUntil(ctx context.Context, g *storage.Grant) (time.Time, e
 	if gs.now().Before(end) {
 		return end, nil
 	}
-	if err := gs.Revoke(ctx, g.ID); err != nil {
+	if err := gs.Revoke(ctx, gs.About(g, event.Event{Reason: "sign_in_too_old", By: event.BySite})); err != nil {
 		return time.Time{}, err
 	}
-	gs.log.Info("revoked a grant whose person did not sign in again within the recheck time",
-		zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject),
-		zap.Duration("recheck", gs.cfg.SignIn.Recheck(g.Identity)))
-	return time.Time{}, oauth.ErrInvalidGrant
+	return time.Time{}, oauth.ErrInvalidGrant.Because("sign_in_too_old")
 }
 
 // identifiedUntil returns until when a grant rests on what its person last proved;

@@ -9,12 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -220,12 +220,7 @@ func (w *Withdrawals) endWhere(ctx context.Context, grants []storage.Grant, ends
 			continue
 		}
 		group.Go(func() error {
-			if err := w.grants.Revoke(ctx, g.ID); err != nil {
-				return err
-			}
-			w.grants.log.Info("revoked a grant of a person or client that was withdrawn from the configuration",
-				zap.String("grant_id", g.ID), zap.String("client_id", g.ClientID), zap.String("subject", g.Identity.Subject))
-			return nil
+			return w.grants.Revoke(ctx, w.grants.About(&g, event.Event{Reason: "withdrawn", By: event.ByOperator}))
 		})
 	}
 	return group.Wait()

@@ -5,21 +5,21 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // CORS serves an endpoint that any web page may use, because nothing about it
 // depends on cookies: metadata, registration, token, revocation and
 // introspection. It answers preflight requests, and 405 to any method that is
 // not among methods; GET brings HEAD.
-func CORS(log *zap.Logger, next http.Handler, methods ...string) http.Handler {
-	return cors(log, next, methods, func(h http.Header, _ []string) { h.Set("Access-Control-Allow-Origin", "*") })
+func CORS(events *event.Recorder, next http.Handler, methods ...string) http.Handler {
+	return cors(events, next, methods, func(h http.Header, _ []string) { h.Set("Access-Control-Allow-Origin", "*") })
 }
 
 // CORSFrom is CORS for pages of one origin alone. Others get no answer that they
 // can read.
-func CORSFrom(origin string, log *zap.Logger, next http.Handler, methods ...string) http.Handler {
-	return cors(log, next, methods, func(h http.Header, from []string) {
+func CORSFrom(origin string, events *event.Recorder, next http.Handler, methods ...string) http.Handler {
+	return cors(events, next, methods, func(h http.Header, from []string) {
 		h.Add("Vary", "Origin")
 		if len(from) == 1 && from[0] == origin {
 			h.Set("Access-Control-Allow-Origin", origin)
@@ -27,7 +27,7 @@ func CORSFrom(origin string, log *zap.Logger, next http.Handler, methods ...stri
 	})
 }
 
-func cors(log *zap.Logger, next http.Handler, methods []string, allowOrigin func(h http.Header, from []string)) http.Handler {
+func cors(events *event.Recorder, next http.Handler, methods []string, allowOrigin func(h http.Header, from []string)) http.Handler {
 	if slices.Contains(methods, http.MethodGet) {
 		methods = append(slices.Clone(methods), http.MethodHead)
 	}
@@ -43,8 +43,8 @@ func cors(log *zap.Logger, next http.Handler, methods []string, allowOrigin func
 		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
 		if !slices.Contains(methods, r.Method) {
 			h.Set("Allow", allow)
-			WriteError(w, log, &Error{
-				Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint does not answer this method.",
+			WriteError(r.Context(), w, events, event.RequestRefused, &Error{
+				Status: http.StatusMethodNotAllowed, Code: "invalid_request", Reason: "method", Description: "This endpoint does not answer this method.",
 			})
 			return
 		}

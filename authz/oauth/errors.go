@@ -2,14 +2,15 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // Error is an OAuth error response (RFC 6749 section 5.2). Its Description is
@@ -20,6 +21,9 @@ type Error struct {
 	Description string
 	// Challenge is sent as WWW-Authenticate unless empty.
 	Challenge string
+	// Reason is what the log says of it in one word, where that is more than Code.
+	// It is never sent.
+	Reason string
 	// Cause is logged, never sent.
 	Cause error
 	// Known tells that the log hears from elsewhere what is wrong, and for how long.
@@ -34,6 +38,13 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
+
+// Because returns the same answer with its reason for the log: a short fixed word.
+func (e *Error) Because(reason string) *Error {
+	same := *e
+	same.Reason = reason
+	return &same
+}
 
 // NewError returns a 400 response with the code.
 func NewError(code, description string) *Error {
@@ -67,19 +78,27 @@ func AsError(err error) *Error {
 // log line.
 func NewCorrelationID() string { return uuid.NewString() }
 
-// WriteError answers with the error as JSON and logs it under a correlation id.
-func WriteError(w http.ResponseWriter, log *zap.Logger, err error) {
-	AsError(err).Write(w, log)
+// WriteError answers with the error as JSON, under the reference of the event that
+// it records: of the kind that is given, or RequestFailed if the failure is ours.
+func WriteError(ctx context.Context, w http.ResponseWriter, events *event.Recorder, refused event.Kind, err error) {
+	e := AsError(err)
+	e.Answer(w, events.Refer(ctx, e.Event(refused)))
 }
 
-// Write answers with the error as JSON and logs it under a correlation id.
-func (e *Error) Write(w http.ResponseWriter, log *zap.Logger) {
-	id := NewCorrelationID()
-	LogError(log, e, id)
-	e.Answer(w, id)
+// Event returns what is to be recorded of the error. One who hangs up before the
+// answer is no failure of ours.
+func (e *Error) Event(refused event.Kind) event.Event {
+	kind := refused
+	if e.Status >= http.StatusInternalServerError {
+		kind = event.RequestFailed
+	}
+	return event.Event{
+		Kind: kind, Reason: cmp.Or(e.Reason, e.Code), Detail: e.Description, Status: e.Status, Err: e.Cause,
+		Known: e.Known || errors.Is(e.Cause, context.Canceled),
+	}
 }
 
-// Answer answers with the error as JSON, for a line that was logged already.
+// Answer answers with the error as JSON, under the reference of an event.
 func (e *Error) Answer(w http.ResponseWriter, correlationID string) {
 	if e.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.Challenge)
@@ -92,22 +111,6 @@ type errorBody struct {
 	Error         string `json:"error"`
 	Description   string `json:"error_description,omitempty"`
 	CorrelationID string `json:"correlation_id"` // last: see PreparedError
-}
-
-// LogError logs a server's failure as an error and the sender's as debug:
-// unauthenticated clients must not be able to fill the log. One who hangs up before the
-// answer is no failure of ours.
-func LogError(log *zap.Logger, e *Error, correlationID string) {
-	level, message := zapcore.DebugLevel, "request rejected"
-	if e.Status >= http.StatusInternalServerError && !e.Known && !errors.Is(e.Cause, context.Canceled) {
-		level, message = zapcore.ErrorLevel, "request failed"
-	}
-	entry := log.Check(level, message)
-	if entry == nil { // most often
-		return
-	}
-	entry.Write(zap.String("correlation_id", correlationID), zap.String("error", e.Code),
-		zap.String("description", e.Description), zap.NamedError("cause", e.Cause))
 }
 
 // PreparedError is an error response that lacks nothing but its correlation id.
@@ -132,11 +135,12 @@ func (f *PreparedError) WritePage(w http.ResponseWriter, r *http.Request, page h
 	page.ServeHTTP(w, r)
 }
 
-// Write answers, and logs the error under a correlation id.
-func (f *PreparedError) Write(w http.ResponseWriter, log *zap.Logger) {
-	id := NewCorrelationID()
-	LogError(log, f.reason, id)
+// Event returns what is to be recorded of the answer.
+func (f *PreparedError) Event(refused event.Kind) event.Event { return f.reason.Event(refused) }
+
+// Write answers, under the reference of an event.
+func (f *PreparedError) Write(w http.ResponseWriter, reference string) {
 	w.Header().Set("WWW-Authenticate", f.reason.Challenge)
-	body := make([]byte, 0, len(f.body)+len(id)+2)
-	writeDocument(w, f.reason.Status, append(append(append(body, f.body...), id...), `"}`...))
+	body := make([]byte, 0, len(f.body)+len(reference)+2)
+	writeDocument(w, f.reason.Status, append(append(append(body, f.body...), reference...), `"}`...))
 }

@@ -6,32 +6,26 @@ import (
 	"net/http"
 	"testing"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
-// The message is the one of the gateway for what it rejects itself: an operator
-// finds both with one search. Only what is a failure of ours is above debug.
-func TestLogError(t *testing.T) {
+// Only what is a failure of ours is one in the log.
+func TestErrorEvent(t *testing.T) {
 	for name, tt := range map[string]struct {
-		err     *Error
-		level   zapcore.Level
-		message string
+		err  *Error
+		want event.Event
 	}{
-		"the sender's mistake": {NewError("invalid_request", "The code is missing."), zapcore.DebugLevel, "request rejected"},
-		"too many requests":    {&Error{Status: http.StatusTooManyRequests}, zapcore.DebugLevel, "request rejected"},
-		"a store that fails":   {Unavailable(errors.New("disk full")), zapcore.ErrorLevel, "request failed"},
-		"a sender who left":    {Unavailable(context.Canceled), zapcore.DebugLevel, "request rejected"},
+		"the sender's mistake":  {NewError("invalid_request", "The code is missing."), event.Event{Kind: event.TokenRefused, Reason: "invalid_request", Detail: "The code is missing.", Status: 400}},
+		"with a reason":         {ErrInvalidGrant.Because("reused"), event.Event{Kind: event.TokenRefused, Reason: "reused", Detail: ErrInvalidGrant.Description, Status: 400}},
+		"too many requests":     {&Error{Status: http.StatusTooManyRequests, Code: "slow"}, event.Event{Kind: event.TokenRefused, Reason: "slow", Status: 429}},
+		"a store that fails":    {Unavailable(errFull), event.Event{Kind: event.RequestFailed, Reason: "temporarily_unavailable", Detail: Unavailable(nil).Description, Status: 503, Err: errFull}},
+		"a sender who left":     {Unavailable(context.Canceled), event.Event{Kind: event.RequestFailed, Reason: "temporarily_unavailable", Detail: Unavailable(nil).Description, Status: 503, Err: context.Canceled, Known: true}},
+		"what is known already": {&Error{Status: 503, Code: "silent", Known: true}, event.Event{Kind: event.RequestFailed, Reason: "silent", Status: 503, Known: true}},
 	} {
-		core, logs := observer.New(zapcore.DebugLevel)
-		LogError(zap.New(core), tt.err, "reference")
-		all := logs.All()
-		if len(all) != 1 {
-			t.Fatalf("%s: %d lines, want 1", name, len(all))
-		}
-		if got := all[0]; got.Level != tt.level || got.Message != tt.message || got.ContextMap()["correlation_id"] != "reference" {
-			t.Errorf("%s: got %s %q %v, want %s %q with the reference", name, got.Level, got.Message, got.ContextMap(), tt.level, tt.message)
+		if got := tt.err.Event(event.TokenRefused); got != tt.want {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, got, tt.want)
 		}
 	}
 }
+
+var errFull = errors.New("disk full")

@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -124,7 +125,7 @@ func run(t *testing.T, test func(s *site)) {
 // another is the same site in another process.
 func (s *site) another(core zapcore.Core) *Persons {
 	return New(s.cfg, Deps{
-		Store: s.store, Cache: tokens.NewCache(s.store, 16), Keys: s.keys, SessionLifetime: 30 * 24 * time.Hour, Logger: zap.New(core), Now: time.Now,
+		Store: s.store, Cache: tokens.NewCache(s.store, 16), Keys: s.keys, SessionLifetime: 30 * 24 * time.Hour, Logger: zap.New(core), Events: oauthtest.Events(zap.New(core)), Now: time.Now,
 	})
 }
 

@@ -3,15 +3,14 @@ package ratelimit
 import (
 	"net/http"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // ErrTooManyAttempts answers whoever presented too many wrong secrets.
 var ErrTooManyAttempts = &oauth.Error{
 	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
-	Description: "Too many failed attempts; try again shortly.",
+	Reason: "too_many_wrong_secrets", Description: "Too many failed attempts; try again shortly.",
 }
 
 // How many wrong secrets people are told of per minute when they sign in. A right
@@ -67,7 +66,7 @@ type Attempts struct {
 	UnprovedPerMinute int
 	Limiter           *Limiter
 	ClientIP          func(*http.Request) string
-	Logger            *zap.Logger
+	Events            *event.Recorder
 }
 
 // AllowWrongSignIn reports whether somebody who signs in with a wrong secret may hear
@@ -126,8 +125,7 @@ func (a *Attempts) allowPerson(r *http.Request, kind, who string, perPerson, per
 // limit. Of one that was not the operator reads, once a minute for an address.
 func (a *Attempts) reported(r *http.Request, kind string, allowed bool) bool {
 	if !allowed && a.Limiter.AllowFor("guesses_reported", a.ClientIP(r), kind, 1) {
-		a.Logger.Warn("too many wrong secrets from one address; somebody may be guessing",
-			zap.String("secret", kind), zap.String("address", AddressBlock(a.ClientIP(r))))
+		a.Events.Record(a.Events.Of(r), event.Event{Kind: event.GuessingSuspected, Reason: kind, Address: AddressBlock(a.ClientIP(r))})
 	}
 	return allowed
 }

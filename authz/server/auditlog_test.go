@@ -3,9 +3,13 @@ package server
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
 )
@@ -35,7 +39,9 @@ func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 				got := again()
 				verbs = store.Called()
 				store.Fail("")
-				logged := func() int { return ts.logs.FilterMessage(name + " reuse detected; grant revoked").Len() }
+				logged := func() int {
+					return ts.logged(event.TokenReuseDetected).FilterField(zap.String("reason", strings.ReplaceAll(name, " ", "_"))).FilterField(zap.String("detail", "The grant was ended.")).Len()
+				}
 				standing := func() int {
 					grants, err := ts.as.Grants.List(t.Context(), alice.Subject)
 					if err != nil {

@@ -104,7 +104,6 @@ type AuthorizationServer struct {
 
 	cfg           *config.Site
 	deps          Deps
-	log           *zap.Logger
 	clients       *clients.Directory
 	accessTokens  *tokens.AccessTokens
 	refreshTokens *tokens.RefreshTokens
@@ -121,15 +120,15 @@ type Route struct {
 
 // New returns the authorization server for a valid configuration.
 func New(cfg *config.Site, deps Deps) *AuthorizationServer {
-	as := &AuthorizationServer{cfg: cfg, deps: deps, log: deps.Logger}
+	as := &AuthorizationServer{cfg: cfg, deps: deps}
 	as.Policy = grants.NewPolicy(cfg)
 	as.Persons = persons.New(cfg, persons.Deps{
 		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Logger: deps.Logger, Events: deps.Events, Now: deps.Now,
 	})
-	as.Grants = grants.New(cfg, as.Policy, as.Persons, deps.Store, deps.TokenCache, deps.Logger, deps.Now)
+	as.Grants = grants.New(cfg, as.Policy, as.Persons, deps.Store, deps.TokenCache, deps.Events, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
 	as.clients = clients.NewDirectory(cfg, deps.Clients, clients.DirectoryDeps{
-		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Logger: deps.Logger, Now: deps.Now,
+		Store: deps.Store, Egress: deps.Egress, Documents: deps.Documents, Limiter: deps.Limiter, Events: deps.Events, Now: deps.Now,
 	})
 	as.accessTokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	if cfg.Signs() {
@@ -139,7 +138,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)
 	as.Attempts = &ratelimit.Attempts{
 		Issuer: cfg.Issuer, Origins: cfg.Origins(), UnprovedPerMinute: *cfg.Registration.RateLimit,
-		Limiter: deps.Limiter, ClientIP: deps.ClientIP, Logger: deps.Logger,
+		Limiter: deps.Limiter, ClientIP: deps.ClientIP, Events: deps.Events,
 	}
 	as.authenticator = &clients.Authenticator{
 		Issuer: cfg.Issuer, TokenEndpoint: cfg.Issuer + TokenPath, Directory: as.clients, Lookup: as.lookup,
@@ -149,7 +148,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as.Sessions = sessions.New(cfg, as.Policy, deps.Store, deps.ClientIP, deps.Now)
 	as.Flows = flows.New(flows.Deps{
 		Config: cfg, Policy: as.Policy, Clients: as.clients, Sessions: as.Sessions, Keys: deps.Keys, Store: deps.Store,
-		Connections: deps.Connections, ClientIP: deps.ClientIP, Now: deps.Now,
+		Connections: deps.Connections, ClientIP: deps.ClientIP, Events: deps.Events, Now: deps.Now,
 	})
 	return as
 }
@@ -165,17 +164,17 @@ func (as *AuthorizationServer) Gate(s *config.Server, landing http.Handler) *gat
 		StepUps:         as.deps.StepUps,
 		AllowWrongToken: func(r *http.Request) bool { return as.Attempts.AllowWrongSecret(r, ratelimit.BearerToken) },
 		Landing:         landing,
-		Logger:          as.log, Now: as.deps.Now,
+		Events:          as.deps.Events, Now: as.deps.Now,
 	})
 }
 
 // NotFound answers at the site's other paths that are the issuer's.
 func (as *AuthorizationServer) NotFound() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { notFound(w, as.log) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { notFound(w, r, as.deps.Events) })
 }
 
-func notFound(w http.ResponseWriter, log *zap.Logger) {
-	oauth.WriteError(w, log, &oauth.Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
+func notFound(w http.ResponseWriter, r *http.Request, events *event.Recorder) {
+	oauth.WriteError(r.Context(), w, events, event.RequestRefused, &oauth.Error{Status: http.StatusNotFound, Code: "not_found", Description: "There is no such document or endpoint."})
 }
 
 // Routes returns the endpoints, each to be served at the site's root. Those at
@@ -184,25 +183,25 @@ func notFound(w http.ResponseWriter, log *zap.Logger) {
 // such as know those of a dashboard.
 func (as *AuthorizationServer) Routes() []Route {
 	authorize, tokenEndpoint := as.authorization(), as.tokenEndpoint()
-	token := oauth.CORS(as.log, tokenEndpoint, http.MethodPost)
+	token := oauth.CORS(as.deps.Events, tokenEndpoint, http.MethodPost)
 	register, manage := as.registration()
 	routes := slices.Concat(as.metadata(tokenEndpoint.names()).routes(), as.backchannel(), as.dashboardRoutes(authorize))
 	if as.Signing != nil {
-		routes = append(routes, Route{oauth.JWKSPath, oauth.CORS(as.log, &jwksEndpoint{as.Signing, as.log}, http.MethodGet)})
+		routes = append(routes, Route{oauth.JWKSPath, oauth.CORS(as.deps.Events, &jwksEndpoint{as.Signing, as.deps.Events}, http.MethodGet)})
 	}
 	return append(routes,
 		Route{AuthorizePath, authorize}, Route{"/authorize", authorize},
 		Route{TokenPath, token}, Route{"/token", token}, Route{"/api/oauth/token", token},
 		Route{RegisterPath, register}, Route{"/register", register}, Route{"/api/oauth/register", register},
 		Route{RegisterPath + "/", manage},
-		Route{revokePath, oauth.CORS(as.log, as.revocation(), http.MethodPost)},
-		Route{introspectPath, oauth.CORS(as.log, as.introspection(), http.MethodPost)},
+		Route{revokePath, oauth.CORS(as.deps.Events, as.revocation(), http.MethodPost)},
+		Route{introspectPath, oauth.CORS(as.deps.Events, as.introspection(), http.MethodPost)},
 	)
 }
 
 func (as *AuthorizationServer) authorization() *authorizationEndpoint {
 	return &authorizationEndpoint{
-		cfg: as.cfg, policy: as.Policy, flows: as.Flows, clients: as.clients, attempts: as.Attempts, pages: as.deps.Pages, log: as.log,
+		cfg: as.cfg, policy: as.Policy, flows: as.Flows, clients: as.clients, attempts: as.Attempts, pages: as.deps.Pages, events: as.deps.Events,
 	}
 }
 
@@ -213,29 +212,29 @@ func (as *AuthorizationServer) registration() (register, manage http.Handler) {
 		return as.NotFound(), as.NotFound()
 	}
 	e := as.registrationEndpoint()
-	return oauth.CORS(as.log, e, http.MethodPost),
-		oauth.CORS(as.log, http.HandlerFunc(e.management), http.MethodGet, http.MethodPut, http.MethodDelete)
+	return oauth.CORS(as.deps.Events, e, http.MethodPost),
+		oauth.CORS(as.deps.Events, http.HandlerFunc(e.management), http.MethodGet, http.MethodPut, http.MethodDelete)
 }
 
 func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 	return &registrationEndpoint{
 		cfg: as.cfg, clients: as.clients, flows: as.Flows, store: as.deps.Store, cache: as.deps.TokenCache, limiter: as.deps.Limiter,
-		attempts: as.Attempts, clientIP: as.deps.ClientIP, log: as.log, now: as.deps.Now,
+		attempts: as.Attempts, clientIP: as.deps.ClientIP, events: as.deps.Events, now: as.deps.Now,
 	}
 }
 
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
-	return &metadataEndpoint{cfg: as.cfg, grantTypes: grantTypes, fetchable: as.clients.DocumentsFetchable, log: as.log, events: as.deps.Events}
+	return &metadataEndpoint{cfg: as.cfg, grantTypes: grantTypes, fetchable: as.clients.DocumentsFetchable, events: as.deps.Events}
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 	d, issuer := &as.deps, &tokenIssuer{cfg: as.cfg, access: as.accessTokens, refresh: as.refreshTokens, keys: as.Signing}
 	code := &codeGrant{
-		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, log: as.log, now: d.Now,
+		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, events: as.deps.Events, now: d.Now,
 	}
 	refresh := &refreshGrant{
 		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, limiter: d.Limiter,
-		log: as.log, now: d.Now,
+		events: as.deps.Events, now: d.Now,
 	}
 	return &tokenEndpoint{
 		authenticate: as.authenticator.Authenticate,
@@ -243,14 +242,14 @@ func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 			{oauth.GrantAuthorizationCode, code.redeem},
 			{oauth.GrantRefreshToken, refresh.redeem},
 		},
-		log: as.log, now: d.Now,
+		events: as.deps.Events, now: d.Now,
 	}
 }
 
 func (as *AuthorizationServer) revocation() *revocationEndpoint {
 	return &revocationEndpoint{
 		cfg: as.cfg, grants: as.Grants, authenticate: as.authenticator.Authenticate, lookup: as.lookup,
-		store: as.deps.Store, cache: as.deps.TokenCache, log: as.log,
+		store: as.deps.Store, cache: as.deps.TokenCache, events: as.deps.Events,
 	}
 }
 
@@ -258,6 +257,6 @@ func (as *AuthorizationServer) introspection() *introspectionEndpoint {
 	return &introspectionEndpoint{
 		authenticate: as.authenticator.Authenticate,
 		validator:    grants.NewValidator(as.Policy, as.accessTokens, as.deps.Store, as.deps.Now),
-		log:          as.log,
+		events:       as.deps.Events,
 	}
 }

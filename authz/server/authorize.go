@@ -1,12 +1,11 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
@@ -14,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // rejectedRequestsPerMinute is how many wrong requests of one address are told
@@ -23,7 +23,7 @@ const rejectedRequestsPerMinute = 60
 const maxQueryBytes = 8 << 10 // of an authorization request
 
 var errTooManyRejected = &oauth.Error{
-	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Reason: "too_many_wrong_requests",
 	Description: "Too many requests from your address were wrong; try again in a minute.",
 }
 
@@ -39,7 +39,7 @@ type authorizationEndpoint struct {
 	clients  *clients.Directory
 	attempts *ratelimit.Attempts
 	pages    Pages
-	log      *zap.Logger
+	events   *event.Recorder
 }
 
 func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +52,7 @@ func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request
 		e.showError(w, r, e.countRejected(r, err))
 		return
 	}
-	target, err := e.begin(w, req, form)
+	target, err := e.begin(r.Context(), w, req, form)
 	if err != nil {
 		e.showError(w, r, err)
 		return
@@ -70,12 +70,12 @@ func (e *authorizationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request
 
 // begin returns where the person decides about a request: on the consent pages, or
 // at a dashboard, which hears of it as the client wrote it.
-func (e *authorizationEndpoint) begin(w http.ResponseWriter, req *flows.AuthorizationRequest, form url.Values) (string, error) {
+func (e *authorizationEndpoint) begin(ctx context.Context, w http.ResponseWriter, req *flows.AuthorizationRequest, form url.Values) (string, error) {
 	if d := e.cfg.ConsentElsewhere(); d != nil {
 		e.flows.Expect(req.Client)
 		return d.AuthorizeURL + "?" + form.Encode(), nil
 	}
-	id, err := e.flows.Begin(w, req)
+	id, err := e.flows.Begin(ctx, w, req)
 	return ConsentPath + "?flow_id=" + id, err
 }
 
@@ -161,7 +161,7 @@ func withoutControls(values url.Values, err error) (url.Values, error) {
 func (e *authorizationEndpoint) requestClient(r *http.Request, form url.Values) (*clients.Client, string, error) {
 	id := form.Get("client_id")
 	if id == "" {
-		return nil, "", oauth.NewError("invalid_request", "The client_id is missing.")
+		return nil, "", oauth.NewError("invalid_request", "The client_id is missing.").Because("client_id_missing")
 	}
 	client, err := e.clients.Lookup(r.Context(), id, clients.RequesterOf(r, e.attempts))
 	if err != nil {
@@ -170,12 +170,12 @@ func (e *authorizationEndpoint) requestClient(r *http.Request, form url.Values) 
 	registered, requested := client.Metadata.RedirectURIs, form.Get("redirect_uri")
 	if requested == "" {
 		if len(registered) != 1 || strings.HasPrefix(registered[0], "http:") {
-			return nil, "", oauth.NewError("invalid_request", "The redirect_uri is missing.")
+			return nil, "", oauth.NewError("invalid_request", "The redirect_uri is missing.").Because("redirect_uri_missing")
 		}
 		return client, registered[0], nil
 	}
 	if !oauth.RedirectURIAllowed(registered, requested) {
-		return nil, "", oauth.NewError("invalid_request", "The redirect_uri is not one that the application registered.")
+		return nil, "", oauth.NewError("invalid_request", "The redirect_uri is not one that the application registered.").Because("redirect_uri_unknown")
 	}
 	return client, requested, nil
 }
@@ -206,13 +206,13 @@ func checkResponse(form url.Values) error {
 // request.
 func checkChallenge(form url.Values) error {
 	if !form.Has("code_challenge") {
-		return oauth.NewError("invalid_request", "PKCE is required: the code_challenge is missing.")
+		return oauth.NewError("invalid_request", "PKCE is required: the code_challenge is missing.").Because("pkce_missing")
 	}
 	if form.Get("code_challenge_method") != oauth.MethodS256 {
-		return oauth.NewError("invalid_request", "PKCE is required with the code_challenge_method S256.")
+		return oauth.NewError("invalid_request", "PKCE is required with the code_challenge_method S256.").Because("pkce_method")
 	}
 	if !oauth.ValidCodeChallenge(form.Get("code_challenge")) {
-		return oauth.NewError("invalid_request", "The code_challenge is not a SHA-256 in base64url.")
+		return oauth.NewError("invalid_request", "The code_challenge is not a SHA-256 in base64url.").Because("pkce_malformed")
 	}
 	return nil
 }
@@ -220,8 +220,7 @@ func checkChallenge(form url.Values) error {
 // showError shows a person what is wrong with a request.
 func (e *authorizationEndpoint) showError(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := oauth.AsError(err)
-	id := oauth.NewCorrelationID()
-	oauth.LogError(e.log, refusal, id)
+	id := e.events.Refer(r.Context(), refusal.Event(event.SignInRefused))
 	oauth.SetRetryAfter(w, refusal.Status)
 	e.pages.Error(w, r, refusal.Status, refusal.Description+" ("+refusal.Code+")", id)
 }

@@ -4,29 +4,22 @@ import (
 	"errors"
 	"net/http"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // backchannelPath starts the paths at which identity providers say that somebody
 // signed out there. Each method has its own.
 const backchannelPath = "/oauth/login/backchannel/"
 
-// refusedLogoutLines is how many refused logouts of a method are in the log at INFO,
-// per minute.
-const refusedLogoutLines = 10
-
 // backchannelLogout is OpenID Connect Back-Channel Logout 1.0 section 2.5. The
 // method judges the logout token, whole, before anything is looked up.
 type backchannelLogout struct {
 	method  *identity.Method
 	persons *persons.Persons
-	// logs reports whether another refusal may be in the log: anybody can cause them.
-	logs func() bool
-	log  *zap.Logger
+	events  *event.Recorder
 }
 
 func (e *backchannelLogout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,13 +31,9 @@ func (e *backchannelLogout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := oauth.AsError(err)
-	if answer.Status < http.StatusInternalServerError && e.logs() {
-		e.log.Info("a logout that an identity provider may have sent was refused", zap.String("identity", string(e.method.Kind)),
-			zap.String("correlation_id", id), zap.String("description", answer.Description), zap.NamedError("cause", answer.Cause))
-	} else {
-		oauth.LogError(e.log, answer, id)
-	}
-	answer.Answer(w, id)
+	refused := answer.Event(event.LogoutRefused)
+	refused.Reference, refused.Identity, refused.Provider, refused.By = id, string(e.method.Kind), e.method.Provider, event.ByProvider
+	answer.Answer(w, e.events.Refer(r.Context(), refused))
 }
 
 func (e *backchannelLogout) logOut(w http.ResponseWriter, r *http.Request, correlationID string) error {
@@ -76,8 +65,7 @@ func (as *AuthorizationServer) backchannel() []Route {
 	for i := range as.cfg.SignIn {
 		if m := &as.cfg.SignIn[i]; m.Logout != nil {
 			routes = append(routes, Route{backchannelPath + m.Form, &backchannelLogout{
-				method: m, persons: as.Persons, log: as.log,
-				logs: func() bool { return as.deps.Limiter.Allow("refused logout", m.Form, refusedLogoutLines) },
+				method: m, persons: as.Persons, events: as.deps.Events,
 			}})
 		}
 	}

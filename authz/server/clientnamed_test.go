@@ -9,6 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -154,7 +155,7 @@ func TestReuseOfAnyEarlierToken_D01(t *testing.T) {
 		}
 		ts.want(ts.refresh("app", issued[reused].Refresh), http.StatusBadRequest, "invalid_grant")
 		ts.dead(issued[chain])
-		if ts.logs.FilterMessageSnippet("reuse").Len() != 1 {
+		if ts.logged(event.TokenReuseDetected).Len() != 1 {
 			t.Errorf("log: %v", ts.logs.All())
 		}
 	}

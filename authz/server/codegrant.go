@@ -7,13 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -25,7 +24,7 @@ type codeGrant struct {
 	issuer *tokenIssuer
 	store  storage.AuthStore
 	cache  *tokens.Cache
-	log    *zap.Logger
+	events *event.Recorder
 	now    func() time.Time
 }
 
@@ -40,10 +39,10 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 		return nil, oauth.NewError("invalid_request", "The code is missing.")
 	}
 	if verifier != "" && !oauth.ValidCodeVerifier(verifier) {
-		return nil, oauth.NewError("invalid_request", "The code_verifier is malformed.")
+		return nil, oauth.NewError("invalid_request", "The code_verifier is malformed.").Because("malformed_verifier")
 	}
 	if !strings.HasPrefix(presented, tokens.CodePrefix) {
-		return nil, oauth.ErrInvalidGrant
+		return nil, oauth.ErrInvalidGrant.Because("not_a_code")
 	}
 	now, hash := cg.now(), storage.HashOf(presented)
 	code, grant, err := cg.codeAndGrant(ctx, hash)
@@ -51,9 +50,10 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 		return nil, err
 	}
 	if code.Issuer != cg.cfg.Issuer || code.ClientID != client.ID {
-		cg.log.Warn("authorization code presented by another client", zap.String("client_id", client.ID), zap.String("grant_id", code.GrantID))
-		return nil, oauth.ErrInvalidGrant
+		cg.events.Record(ctx, event.Event{Kind: event.TokenMisused, Reason: "authorization_code", Client: client.ID, Grant: code.GrantID})
+		return nil, oauth.ErrInvalidGrant.Because("other_client")
 	}
+	event.Learn(ctx, cg.grants.About(grant, event.Event{}))
 	usable, err := cg.grants.UsableServers(ctx, client.Metadata.RedirectURIs, grant)
 	if err != nil {
 		return nil, err
@@ -83,11 +83,13 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 	cg.cache.Forget(result.Revocation)
 	switch result.Verdict {
 	case storage.OK:
+		cg.events.Record(ctx, event.Event{Kind: event.TokenIssued, By: event.ByClient})
 		return issued, nil
 	case storage.Replayed:
-		logReuse(cg.log, "authorization code", client.ID, result.GrantIDs)
+		recordReuse(ctx, cg.events, "authorization_code", client.ID, result.GrantIDs)
+		return nil, oauth.ErrInvalidGrant.Because("reused")
 	}
-	return nil, oauth.ErrInvalidGrant
+	return nil, oauth.ErrInvalidGrant.Because("code_refused")
 }
 
 // codeAndGrant returns a code and what it stands for, without claiming it.
@@ -95,14 +97,14 @@ func (cg *codeGrant) codeAndGrant(ctx context.Context, h storage.Hash) (*storage
 	now := cg.now()
 	code, err := cg.store.Code(ctx, h, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil, oauth.ErrInvalidGrant
+		return nil, nil, oauth.ErrInvalidGrant.Because("code_ended")
 	}
 	if err != nil {
 		return nil, nil, oauth.Unavailable(err)
 	}
 	grant, err := cg.store.Grant(ctx, code.GrantID, now)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil, oauth.ErrInvalidGrant
+		return nil, nil, oauth.ErrInvalidGrant.Because("grant_ended")
 	}
 	if err != nil {
 		return nil, nil, oauth.Unavailable(err)

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 func TestOrigin_E19_RS18(t *testing.T) {
@@ -66,7 +67,7 @@ func TestOrigin_E19_RS18(t *testing.T) {
 	}
 	t.Run("the log names it", func(t *testing.T) {
 		core, logs := observer.New(zapcore.DebugLevel)
-		f.as.log = zap.New(core)
+		f.as.deps.Events = oauthtest.Events(zap.New(core))
 		g := f.gate("mcp")
 		call(g, "POST", mcpURL, "Origin", "https://page.example")
 		call(g, "POST", mcpURL, "Origin", "https://"+strings.Repeat("a", 5000))
@@ -74,7 +75,7 @@ func TestOrigin_E19_RS18(t *testing.T) {
 		if len(entries) != 2 {
 			t.Fatalf("%d lines", len(entries))
 		}
-		if got := fmt.Sprint(entries[0].ContextMap()["origin"]); got != "[https://page.example]" {
+		if got := fmt.Sprint(entries[0].ContextMap()["origin"]); got != "https://page.example" {
 			t.Errorf("origin %s", got)
 		}
 		if got := fmt.Sprint(entries[1].ContextMap()["origin"]); len(got) > 600 {

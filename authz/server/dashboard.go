@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/dashboard"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -15,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -44,7 +43,7 @@ type dashboardEndpoint struct {
 	policy    *grants.Policy
 	persons   *persons.Persons
 	attempts  *ratelimit.Attempts
-	log       *zap.Logger
+	events    *event.Recorder
 	answer    func(w http.ResponseWriter, r *http.Request, person storage.Identity) (any, error)
 }
 
@@ -60,9 +59,9 @@ func (as *AuthorizationServer) dashboardRoutes(authorize *authorizationEndpoint)
 	endpoint := func(method string, answer func(http.ResponseWriter, *http.Request, storage.Identity) (any, error)) http.Handler {
 		e := &dashboardEndpoint{
 			cfg: as.cfg, dashboard: d, verifier: verifier, policy: as.Policy, persons: as.Persons, attempts: as.Attempts,
-			log: as.log, answer: answer,
+			events: as.deps.Events, answer: answer,
 		}
-		return oauth.CORSFrom(d.Origin(), as.log, e, method)
+		return oauth.CORSFrom(d.Origin(), as.deps.Events, e, method)
 	}
 	login := &dashboardLogin{issuer: as.cfg.Issuer, logins: as.deps.Logins}
 	routes := []Route{{dashboardLoginPath, endpoint(http.MethodPost, login.answer)}}
@@ -89,7 +88,7 @@ func (e *dashboardEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer, err = e.answer(w, r, person)
 	}
 	if err != nil {
-		e.refuse(w, err)
+		e.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
@@ -118,6 +117,7 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 		return storage.Identity{}, oauth.Unavailable(err)
 	}
 	id := identity.OfDashboard(e.dashboard.Issuer, person)
+	event.Learn(r.Context(), event.Event{Person: id.Subject, Identity: string(id.Kind)})
 	if !e.attempts.Limiter.Allow("dashboard_person", e.cfg.Issuer+" "+id.Subject, perPersonAtDashboard) {
 		return storage.Identity{}, &oauth.Error{
 			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "Too many requests for this person; try again in a minute.",
@@ -138,21 +138,14 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 // refuse answers with an error that has, besides the members of RFC 6749 section
 // 5.2, the same words as detail. It is logged where an operator reads it: what the
 // dashboard did wrong there, and what keeps it from working.
-func (e *dashboardEndpoint) refuse(w http.ResponseWriter, err error) {
+func (e *dashboardEndpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := oauth.AsError(err)
-	id := oauth.NewCorrelationID()
-	fields := []zap.Field{
-		zap.String("correlation_id", id), zap.String("issuer", e.dashboard.Issuer), zap.String("error", refusal.Code),
-		zap.String("description", refusal.Description), zap.NamedError("reason", refusal.Cause),
+	happened := refusal.Event(event.DashboardRefused)
+	happened.Provider, happened.By = e.dashboard.Issuer, event.ByProvider
+	if happened.Kind == event.RequestFailed {
+		happened.Kind = event.DashboardFailed
 	}
-	switch {
-	case errors.Is(refusal.Cause, context.Canceled) || refusal == ratelimit.ErrTooManyAttempts:
-		e.log.Debug("request of the dashboard refused", fields...)
-	case refusal.Status >= http.StatusInternalServerError:
-		e.log.Warn("request of the dashboard failed", fields...)
-	default:
-		e.log.Info("request of the dashboard refused", fields...)
-	}
+	id := e.events.Refer(r.Context(), happened)
 	if refusal.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", refusal.Challenge)
 	}

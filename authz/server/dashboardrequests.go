@@ -70,7 +70,7 @@ func (d *dashboardRequests) decide(w http.ResponseWriter, r *http.Request, perso
 	case "", "allow":
 		answer, err = d.approve(r, f, servers, form["approved_resources"])
 	case "deny":
-		answer = d.flows.DenyElsewhere(f)
+		answer = d.flows.DenyElsewhere(r.Context(), f)
 	default:
 		err = oauth.NewError("invalid_request", "The decision is allow or deny.")
 	}

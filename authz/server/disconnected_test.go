@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/storetest"
@@ -67,7 +68,7 @@ func TestDisconnectedWithoutTheStore(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	if n := ts.logs.FilterMessageSnippet("revoked a grant").Len(); n != 0 {
+	if n := ts.logged(event.GrantEnded).Len(); n != 0 {
 		t.Error("the log says that the grant ended")
 	}
 	store.Fail("")

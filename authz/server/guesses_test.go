@@ -13,10 +13,9 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
-
-const guesses = "too many wrong secrets from one address; somebody may be guessing"
 
 // gateCall sends a call from an address.
 func (ts *testServer) gateCall(address, bearer string) *httptest.ResponseRecorder {
@@ -74,12 +73,12 @@ func TestGuessesAtTheGate_C17(t *testing.T) {
 // wantGuessLines asserts how many lines report guesses, and what the last says.
 func (ts *testServer) wantGuessLines(n int, kind, address string) {
 	ts.t.Helper()
-	lines := ts.logs.FilterMessage(guesses).All()
+	lines := ts.logged(event.GuessingSuspected).All()
 	if len(lines) != n {
 		ts.t.Fatalf("%d lines report guesses, want %d", len(lines), n)
 	}
 	last := lines[n-1]
-	if got := last.ContextMap(); last.Level != zapcore.WarnLevel || got["secret"] != kind || got["address"] != address {
+	if got := last.ContextMap(); last.Level != zapcore.WarnLevel || got["reason"] != kind || got["address"] != address {
 		ts.t.Errorf("reported as %s %v, want a warning of %s from %s", last.Level, got, kind, address)
 	}
 }

@@ -5,10 +5,9 @@ import (
 	"net/http"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -32,13 +31,13 @@ type introspection struct {
 type introspectionEndpoint struct {
 	authenticate authenticate
 	validator    *grants.Validator
-	log          *zap.Logger
+	events       *event.Recorder
 }
 
 func (e *introspectionEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := e.inspect(w, r)
 	if err != nil {
-		oauth.WriteError(w, e.log, err)
+		oauth.WriteError(r.Context(), w, e.events, event.RequestRefused, err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusOK, answer)

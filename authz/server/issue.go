@@ -5,13 +5,12 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -100,12 +99,15 @@ func earliest(a, b time.Time) time.Time {
 	return b
 }
 
-// logReuse logs that a code or refresh token was used again. The store has
+// recordReuse records that a code or refresh token was used again. The store has
 // revoked its grant, unless that had ended before.
-func logReuse(log *zap.Logger, what, clientID string, grantIDs []string) {
-	if len(grantIDs) == 0 {
-		log.Warn(what+" reuse detected; its grant had ended before", zap.String("client_id", clientID))
-		return
+func recordReuse(ctx context.Context, events *event.Recorder, what, clientID string, grantIDs []string) {
+	e := event.Event{
+		Kind: event.TokenReuseDetected, Reason: what, Client: clientID, By: event.BySite, Grant: strings.Join(grantIDs, ","),
+		Detail: "The grant was ended.",
 	}
-	log.Warn(what+" reuse detected; grant revoked", zap.String("client_id", clientID), zap.Strings("grant_ids", grantIDs))
+	if len(grantIDs) == 0 {
+		e.Detail = "The grant had ended before."
+	}
+	events.Record(ctx, e)
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -22,7 +20,6 @@ type metadataEndpoint struct {
 	grantTypes []string
 	// fetchable reports whether client metadata documents can be fetched.
 	fetchable func(context.Context) bool
-	log       *zap.Logger
 	events    *event.Recorder
 }
 
@@ -100,7 +97,7 @@ func (m *metadataEndpoint) scopes() []string {
 // Some append to a server's URL for its own document too.
 func (m *metadataEndpoint) routes() []Route {
 	docs := documents{endpoint: m, bodies: make(map[string][]byte), withoutDocuments: make(map[string][]byte)}
-	handler := oauth.CORS(m.log, &docs, http.MethodGet)
+	handler := oauth.CORS(m.events, &docs, http.MethodGet)
 	var routes []Route
 	for _, path := range []string{oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath, oauth.ProtectedResourcePath} {
 		routes = append(routes, Route{path, handler}, Route{path + "/", handler})
@@ -144,7 +141,7 @@ type documents struct {
 func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, ok := d.bodies[r.URL.Path]
 	if !ok {
-		notFound(w, d.endpoint.log)
+		notFound(w, r, d.endpoint.events)
 		return
 	}
 	if other := d.withoutDocuments[r.URL.Path]; other != nil && d.endpoint.hasAnotherWay() && !d.endpoint.fetchable(r.Context()) {

@@ -43,7 +43,7 @@ func TestUnreachablePublisher(t *testing.T) {
 		}
 	}
 	warnings := ts.logs.FilterLevelExact(zapcore.WarnLevel).All()
-	if len(warnings) != 1 || warnings[0].ContextMap()["host"] != "127.0.0.1" || !strings.Contains(fmt.Sprint(warnings[0].ContextMap()["error"]), "refused") {
+	if len(warnings) != 1 || warnings[0].ContextMap()["provider"] != "127.0.0.1" || !strings.Contains(fmt.Sprint(warnings[0].ContextMap()["error"]), "refused") {
 		t.Errorf("warnings: %v", warnings)
 	}
 	ts.reload(func(*siteConfig) {})

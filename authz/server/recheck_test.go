@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -51,7 +54,7 @@ func TestRecheck_D09(t *testing.T) {
 		t.Error("an access token outlives the recheck")
 	}
 	ts.want(ts.refresh("app", got.Refresh), http.StatusBadRequest, "invalid_grant")
-	if n := ts.logs.FilterMessageSnippet("within the recheck time").Len(); n != 1 {
+	if n := ts.logged(event.GrantEnded).FilterField(zap.String("reason", "sign_in_too_old")).Len(); n != 1 {
 		t.Errorf("%d lines say why, want 1", n)
 	}
 	// Coming back later does not revive it.

@@ -10,14 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -27,7 +26,7 @@ import (
 const refreshesPerMinute = 60
 
 var errTooManyRefreshes = &oauth.Error{
-	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+	Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Reason: "too_many_refreshes",
 	Description: "The tokens of this grant are refreshed too often; try again shortly.",
 }
 
@@ -40,7 +39,7 @@ type refreshGrant struct {
 	store   storage.AuthStore
 	cache   *tokens.Cache
 	limiter *ratelimit.Limiter
-	log     *zap.Logger
+	events  *event.Recorder
 	now     func() time.Time
 }
 
@@ -54,7 +53,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 		return nil, oauth.NewError("invalid_request", "The refresh_token is missing.")
 	}
 	if !strings.HasPrefix(presented, tokens.RefreshPrefix) {
-		return nil, oauth.ErrInvalidGrant
+		return nil, oauth.ErrInvalidGrant.Because("not_a_refresh_token")
 	}
 	now := rg.now()
 	rotation := storage.Rotation{
@@ -69,9 +68,10 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 		return nil, oauth.Unavailable(err)
 	}
 	if token.Issuer != rg.cfg.Issuer || token.ClientID != client.ID {
-		rg.log.Warn("refresh token presented by another client", zap.String("client_id", client.ID), zap.String("grant_id", token.GrantID))
-		return nil, oauth.ErrInvalidGrant
+		rg.events.Record(ctx, event.Event{Kind: event.TokenMisused, Reason: "refresh_token", Client: client.ID, Grant: token.GrantID})
+		return nil, oauth.ErrInvalidGrant.Because("other_client")
 	}
+	event.Learn(ctx, rg.grants.About(&grant, event.Event{}))
 	if token.Authenticated && !client.Proved {
 		return nil, clients.ErrUnproved
 	}
@@ -114,22 +114,34 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 	switch result.Verdict {
 	case storage.OK:
 		rg.limiter.Allow("refresh", grant.ID, refreshesPerMinute)
+		rg.events.Record(ctx, event.Event{Kind: event.TokenRefreshed, By: event.ByClient})
 		return issued, nil
 	case storage.Repeated:
-		return rg.repeat(presented, client.Client, result.Replay, issued)
+		first, err := rg.repeat(presented, client.Client, result.Replay, issued)
+		if err == nil {
+			rg.events.Record(ctx, event.Event{Kind: event.TokenRefreshed, Reason: "repeated", By: event.ByClient})
+		}
+		return first, err
+	case storage.Replayed:
+		return nil, oauth.ErrInvalidGrant.Because("reused")
 	}
-	return nil, oauth.ErrInvalidGrant
+	return nil, oauth.ErrInvalidGrant.Because("token_ended")
 }
 
 // rejectReuse refuses a refresh token that has no record. If it proves its
 // grant, it was used before, and ends that.
 func (rg *refreshGrant) rejectReuse(ctx context.Context, client *clients.Authenticated, r storage.Rotation) error {
-	if r.GrantID != "" {
-		if _, err := rg.rotate(ctx, client, r); err != nil {
-			return err
-		}
+	if r.GrantID == "" {
+		return oauth.ErrInvalidGrant.Because("token_unknown")
 	}
-	return oauth.ErrInvalidGrant
+	result, err := rg.rotate(ctx, client, r)
+	switch {
+	case err != nil:
+		return err
+	case result.Verdict == storage.Replayed:
+		return oauth.ErrInvalidGrant.Because("reused")
+	}
+	return oauth.ErrInvalidGrant.Because("token_ended")
 }
 
 // rotate has the store decide about a refresh token.
@@ -140,7 +152,7 @@ func (rg *refreshGrant) rotate(ctx context.Context, client *clients.Authenticate
 	}
 	rg.cache.Forget(result.Revocation)
 	if result.Verdict == storage.Replayed {
-		logReuse(rg.log, "refresh token", client.ID, result.GrantIDs)
+		recordReuse(ctx, rg.events, "refresh_token", client.ID, result.GrantIDs)
 	}
 	return result, nil
 }
@@ -157,10 +169,10 @@ func (rg *refreshGrant) repeat(presented string, client *clients.Client, replay 
 		return nil, oauth.Unavailable(err)
 	}
 	if !slices.Equal(first.Audience, asked.Audience) {
-		return nil, oauth.NewError("invalid_target", "The token was refreshed for another resource just now.")
+		return nil, oauth.NewError("invalid_target", "The token was refreshed for another resource just now.").Because("repeated_differently")
 	}
 	if !slices.Equal(first.Scope, asked.Scope) {
-		return nil, oauth.NewError("invalid_scope", "The token was refreshed for another scope just now.")
+		return nil, oauth.NewError("invalid_scope", "The token was refreshed for another scope just now.").Because("repeated_differently")
 	}
 	return first, nil
 }

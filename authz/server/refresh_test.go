@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -58,7 +59,7 @@ func TestRefreshReplay_D01_D03_D05_AS66(t *testing.T) {
 			got, family := tt.reuse(ts, ts.signedIn())
 			ts.want(got, http.StatusBadRequest, "invalid_grant")
 			ts.dead(family...)
-			if ts.logs.FilterMessageSnippet("refresh token reuse detected; grant revoked").Len() != 1 {
+			if ts.logged(event.TokenReuseDetected).FilterField(zap.String("reason", "refresh_token")).Len() != 1 {
 				t.Error("the replay is not logged")
 			}
 		})
@@ -254,10 +255,10 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 		change func(*siteConfig)
 		reason string // why the family ends, unless it does not
 	}{
-		{"key withdrawn", func(c *siteConfig) { c.Keys = nil }, "its identity was withdrawn"},
-		{"key replaced", func(c *siteConfig) { c.Keys = replacedKey() }, "its identity was withdrawn"},
-		{"kind not in use", func(c *siteConfig) { c.SignIn = c.SignIn[1:] }, "its identity was withdrawn"},
-		{"server taken from the key", func(c *siteConfig) { c.Keys = keyOfTeam("main") }, "its identity may use none of its servers any more"},
+		{"key withdrawn", func(c *siteConfig) { c.Keys = nil }, "identity_withdrawn"},
+		{"key replaced", func(c *siteConfig) { c.Keys = replacedKey() }, "identity_withdrawn"},
+		{"kind not in use", func(c *siteConfig) { c.SignIn = c.SignIn[1:] }, "identity_withdrawn"},
+		{"server taken from the key", func(c *siteConfig) { c.Keys = keyOfTeam("main") }, "servers_withdrawn"},
 		{"server gone for now", func(c *siteConfig) { c.Servers = c.Servers[1:] }, ""},
 	}
 	for _, tt := range tests {
@@ -273,7 +274,7 @@ func TestIdentityWithdrawn_D09_E21(t *testing.T) {
 				t.Errorf("%d writes to end it again", n)
 			}
 			ts.reload(func(c *siteConfig) { *c = old })
-			if got := ts.logs.FilterMessage("grant revoked").FilterField(zap.String("reason", tt.reason)).Len(); (got == 1) != (tt.reason != "") {
+			if got := ts.logged(event.GrantEnded).FilterField(zap.String("reason", tt.reason)).Len(); (got == 1) != (tt.reason != "") {
 				t.Errorf("%d log lines give the reason %q", got, tt.reason)
 			}
 			if tt.reason != "" {
@@ -362,7 +363,7 @@ func TestRefreshAfterRevocation_D15(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ts.as.Grants.Revoke(t.Context(), token.GrantID); err != nil {
+	if err := ts.as.Grants.Revoke(t.Context(), event.Event{Grant: token.GrantID}); err != nil {
 		t.Fatal(err)
 	}
 	ts.dead(first)

@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -54,7 +53,7 @@ type registrationEndpoint struct {
 	limiter  *ratelimit.Limiter
 	attempts *ratelimit.Attempts
 	clientIP func(*http.Request) string
-	log      *zap.Logger
+	events   *event.Recorder
 	now      func() time.Time
 }
 
@@ -62,7 +61,7 @@ type registrationEndpoint struct {
 func (e *registrationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response, err := e.register(w, r)
 	if err != nil {
-		oauth.WriteError(w, e.log, err)
+		oauth.WriteError(r.Context(), w, e.events, event.ClientRegistrationRefused, err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusCreated, response)
@@ -103,6 +102,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	if err := e.store.CreateClient(r.Context(), c, storage.Unused{Max: *policy.MaxUnused, Spare: e.flows.Pending}); err != nil {
 		return nil, err
 	}
+	e.events.Record(r.Context(), event.Event{Kind: event.ClientRegistered, Client: c.ID, ClientName: metadata.ClientName, By: event.ByClient})
 	return response, nil
 }
 
@@ -168,7 +168,7 @@ func (response *registrationResponse) issueSecret(c *storage.Client) {
 
 func tooManyRegistrations() *oauth.Error {
 	return &oauth.Error{
-		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
+		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Reason: "too_many_registrations",
 		Description: "Too many registrations from this address; try again shortly.",
 	}
 }

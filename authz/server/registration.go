@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -20,7 +21,7 @@ func (e *registrationEndpoint) management(w http.ResponseWriter, r *http.Request
 	response, err := e.manage(w, r)
 	switch {
 	case err != nil:
-		oauth.WriteError(w, e.log, err)
+		oauth.WriteError(r.Context(), w, e.events, event.RequestRefused, err)
 	case response == nil:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
@@ -65,6 +66,7 @@ func (e *registrationEndpoint) open(r *http.Request) (storage.Client, string, er
 	if err != nil {
 		return storage.Client{}, "", err
 	}
+	event.Learn(r.Context(), event.Event{Client: c.ID})
 	if !storage.HashOf(token).Equal(c.RegistrationTokenHash) {
 		return storage.Client{}, "", e.wrongToken(r, ratelimit.RegistrationToken)
 	}
@@ -112,6 +114,7 @@ func (e *registrationEndpoint) update(w http.ResponseWriter, r *http.Request, c 
 		return nil, err
 	}
 	e.cache.Forget(revoked)
+	e.events.Record(r.Context(), event.Event{Kind: event.ClientChanged, ClientName: metadata.ClientName, By: event.ByClient})
 	return response, nil
 }
 
@@ -151,6 +154,7 @@ func (e *registrationEndpoint) delete(ctx context.Context, c storage.Client) err
 		return err
 	}
 	e.cache.Forget(revoked)
+	e.events.Record(ctx, event.Event{Kind: event.ClientDeleted, By: event.ByClient})
 	return nil
 }
 

@@ -6,13 +6,12 @@ import (
 	"net/http"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -28,12 +27,12 @@ type revocationEndpoint struct {
 	lookup       *tokens.Lookup
 	store        storage.AuthStore
 	cache        *tokens.Cache
-	log          *zap.Logger
+	events       *event.Recorder
 }
 
 func (e *revocationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := e.revokeToken(w, r); err != nil {
-		oauth.WriteError(w, e.log, err)
+		oauth.WriteError(r.Context(), w, e.events, event.RequestRefused, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -75,7 +74,7 @@ func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *cli
 	if token.Authenticated && !client.Proved {
 		return clients.ErrUnproved
 	}
-	return e.grants.Revoke(ctx, token.GrantID)
+	return e.grants.Revoke(ctx, event.Event{Grant: token.GrantID, Client: client.ID, Reason: "revoked", By: event.ByClient})
 }
 
 func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *clients.Authenticated, h storage.Hash) error {
@@ -85,6 +84,7 @@ func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *clie
 	}
 	if revoked {
 		e.cache.Revoked(h)
+		e.events.Record(ctx, event.Event{Kind: event.TokenRevoked, Client: client.ID, By: event.ByClient})
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
@@ -143,7 +144,7 @@ func newTestServerOn(t testing.TB, store storage.Store, options ...func(*siteCon
 	ts.start(New(cfg.site(), Deps{
 		Store: ts.store, Clients: completed(t, cfg.Clients), Keys: keys, TokenCache: tokens.NewCache(ts.store, 100), Limiter: ts.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: newDocuments(),
-		Pages:     ts.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Now: ts.clock.Now,
+		Pages:     ts.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Events: oauthtest.Events(zap.New(core)), Now: ts.clock.Now,
 	}))
 	return ts
 }
@@ -499,6 +500,19 @@ func (ts *testServer) want(got reply, status int, code string) {
 	if got.header.Get("Cache-Control") != "no-store" {
 		ts.t.Error("the answer may be cached")
 	}
+}
+
+// logged returns the lines of the log about a kind of event.
+func (ts *testServer) logged(k event.Kind) *observer.ObservedLogs {
+	return ts.logs.FilterField(zap.String("event", k.String()))
+}
+
+// inDefaultLog reports whether an operator finds a reference who has changed no
+// level.
+func (ts *testServer) inDefaultLog(reference string) bool {
+	return slices.ContainsFunc(ts.logs.FilterField(zapCorrelation(reference)).All(), func(e observer.LoggedEntry) bool {
+		return e.Level >= zapcore.InfoLevel
+	})
 }
 
 func zapCorrelation(id string) zapcore.Field { return zap.String("correlation_id", id) }

@@ -7,17 +7,16 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // tokenEndpoint is OAuth 2.1 section 3.2.
 type tokenEndpoint struct {
 	authenticate authenticate
 	grantTypes   []grantType
-	log          *zap.Logger
+	events       *event.Recorder
 	now          func() time.Time
 }
 
@@ -34,7 +33,7 @@ type grantType struct {
 func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response, err := e.exchange(w, r)
 	if err != nil {
-		oauth.WriteError(w, e.log, err)
+		oauth.WriteError(r.Context(), w, e.events, event.TokenRefused, err)
 		return
 	}
 	oauth.WriteJSON(w, http.StatusOK, response)

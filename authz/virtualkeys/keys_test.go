@@ -89,9 +89,9 @@ func (f *fixture) open(s config.Site) (*process, error) {
 	core, logs := observer.New(zap.InfoLevel)
 	log := zap.New(core)
 	p := &process{t: f.t, cfg: cfg, policy: grants.NewPolicy(cfg), logs: logs}
-	gs := grants.New(cfg, p.policy, nil, f.store, tokens.NewCache(f.store, 16), log, f.clock.Now)
+	gs := grants.New(cfg, p.policy, nil, f.store, tokens.NewCache(f.store, 16), oauthtest.Events(log), f.clock.Now)
 	p.Keys, err = Open(f.t.Context(), Deps{
-		Known: f.known, Config: cfg, Store: f.store, Withdrawals: grants.NewWithdrawals(gs, f.store), Resolve: f.resolve, Logger: log, Now: f.clock.Now,
+		Known: f.known, Config: cfg, Store: f.store, Withdrawals: grants.NewWithdrawals(gs, f.store), Resolve: f.resolve, Logger: log, Events: oauthtest.Events(log), Now: f.clock.Now,
 	})
 	return p, err
 }

@@ -6,11 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // account is what a call carries of somebody's account at the MCP server.
@@ -44,7 +42,7 @@ func (c *Call) findAccount(w http.ResponseWriter, r *http.Request) bool {
 		epoch = c.account.credential.Epoch
 	}
 	if !c.isInSessionOf(epoch) {
-		c.server.Site.noSession(w)
+		c.noSession(w, r)
 		return false
 	}
 	return true
@@ -79,14 +77,14 @@ func (c *Call) takeState(w http.ResponseWriter, r *http.Request) bool {
 	if err != nil {
 		return true // then it cannot be ours
 	}
-	if c.rejectMismatch(w, request) {
+	if c.rejectMismatch(w, r, request) {
 		return false
 	}
 	forward, round, err := c.server.Site.States.Take(c.asked(), request, time.Now())
 	if err != nil {
-		id := oauth.NewCorrelationID()
-		c.server.Site.Log.Debug("a request state came with another request", zap.String("correlation_id", id), zap.Error(err))
-		mcp.WriteInvalidState(w, request, id)
+		mcp.WriteInvalidState(w, request, c.server.refer(r, c, event.Event{
+			Kind: event.CallRefused, Reason: "other_request_state", Detail: "The request state was made for another request.", Err: err,
+		}))
 		return false
 	}
 	if forward != nil {
@@ -104,13 +102,13 @@ func (c *Call) asked() mcp.Asked {
 
 // rejectMismatch answers a request whose headers say something else than its
 // body, from which it would be answered (P-2). It reports whether it did.
-func (c *Call) rejectMismatch(w http.ResponseWriter, request *mcp.Request) bool {
+func (c *Call) rejectMismatch(w http.ResponseWriter, r *http.Request, request *mcp.Request) bool {
 	if request == nil || request.MatchesHeaders(c.request.header) {
 		return false
 	}
-	id := oauth.NewCorrelationID()
-	c.server.Site.Log.Debug("the headers of a request do not match its body", zap.String("correlation_id", id))
-	mcp.WriteHeaderMismatch(w, request, id)
+	mcp.WriteHeaderMismatch(w, request, c.server.refer(r, c, event.Event{
+		Kind: event.CallRefused, Reason: "header_mismatch", Detail: "The headers of the request do not say what its body says.",
+	}))
 	return true
 }
 

@@ -1,14 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // Forwarder sends a call on to an MCP server, and the answer back.
@@ -28,12 +27,12 @@ func (c *Call) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		defer answer.close()
 		w = answer
 	}
-	return c.failed(w, c.server.Forward.Forward(c, w, r, next))
+	return c.failed(w, r, c.server.Forward.Forward(c, w, r, next))
 }
 
 // failed answers for an upstream that could not be reached. Other errors are
 // Caddy's.
-func (c *Call) failed(w http.ResponseWriter, err error) error {
+func (c *Call) failed(w http.ResponseWriter, r *http.Request, err error) error {
 	if err == nil { // before failure, which costs an allocation
 		return nil
 	}
@@ -41,9 +40,10 @@ func (c *Call) failed(w http.ResponseWriter, err error) error {
 	if !errors.As(err, &failure) || failure.StatusCode < http.StatusInternalServerError {
 		return err
 	}
-	id := oauth.NewCorrelationID()
-	c.server.Site.Log.Error("the MCP server cannot be reached", zap.String("server", c.server.ID),
-		zap.String("correlation_id", id), zap.Error(failure.Err))
+	id := c.server.refer(r, c, event.Event{
+		Kind: event.ServerUnreachable, Reason: "unreachable", Status: failure.StatusCode, Err: failure.Err,
+		Known: errors.Is(failure.Err, context.Canceled),
+	})
 	if failure.StatusCode == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}

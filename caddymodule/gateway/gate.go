@@ -13,7 +13,7 @@ import (
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	if !methodAllowed(r.Method) {
 		w.Header().Set("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
-		s.Site.reject(w, http.StatusMethodNotAllowed, "MCP does not use this method.")
+		s.reject(w, r, nil, http.StatusMethodNotAllowed, "method", "MCP does not use this method.")
 		return nil
 	}
 	caller := s.Gate.Check(w, r)
@@ -24,7 +24,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 		return nil
 	}
 	if !s.PassFilter.Strip(r.Header) {
-		s.Site.reject(w, http.StatusBadRequest, "A header of which there is only one, such as Mcp-Session-Id or Content-Type, was sent with several values.")
+		s.reject(w, r, nil, http.StatusBadRequest, "repeated_header", "A header of which there is only one, such as Mcp-Session-Id or Content-Type, was sent with several values.")
 		return nil
 	}
 	return caller

@@ -2,15 +2,15 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
@@ -22,7 +22,7 @@ func (c *Call) prepare(req *http.Request, res *http.Response) *http.Response {
 		}
 	}
 	if isRedirect(res) {
-		return c.redirected(res)
+		return c.redirected(req, res)
 	}
 	if res.ContentLength < 0 || res.ProtoMajor > 1 {
 		res = withoutTrailers(res)
@@ -72,10 +72,11 @@ func (c *Call) insufficientScope(req *http.Request, res *http.Response) *http.Re
 // credentialDenied replaces an upstream's 401 to the gateway's own credential:
 // the client could do nothing about it, and would follow the challenge to the
 // wrong authorization server.
-func (c *Call) credentialDenied(res *http.Response) *http.Response {
-	id := oauth.NewCorrelationID()
-	c.server.Site.Log.Error("the MCP server denies the gateway's credential; see `auth` of the server, and `identity_jwt` if it has that",
-		zap.String("server", c.server.ID), zap.String("correlation_id", id))
+func (c *Call) credentialDenied(req *http.Request, res *http.Response) *http.Response {
+	id := c.server.refer(req, c, event.Event{
+		Kind: event.ServerMisconfigured, Reason: "credential_denied", Status: http.StatusBadGateway,
+		Detail: "The MCP server denies the gateway's credential; see `auth` of the server, and `identity_jwt` if it has that.",
+	})
 	return replace(res, func(w http.ResponseWriter) {
 		mcp.WriteError(w, http.StatusBadGateway, "The MCP server does not accept this gateway.", id)
 	})
@@ -83,15 +84,16 @@ func (c *Call) credentialDenied(res *http.Response) *http.Response {
 
 // redirected replaces an upstream's redirect. Its address is the gateway's to
 // know, and where it leads no token of ours is good.
-func (c *Call) redirected(res *http.Response) *http.Response {
-	id := oauth.NewCorrelationID()
+func (c *Call) redirected(req *http.Request, res *http.Response) *http.Response {
 	to := "not a URL"
 	if u, err := res.Location(); err == nil {
 		u.RawQuery, u.Fragment, u.User = "", "", nil // may hold secrets
 		to = u.String()
 	}
-	c.server.Site.Log.Error("the MCP server redirects; configure the URL that it redirects to",
-		zap.String("server", c.server.ID), zap.String("location", to), zap.String("correlation_id", id))
+	id := c.server.refer(req, c, event.Event{
+		Kind: event.ServerMisconfigured, Reason: "redirects", Status: http.StatusBadGateway,
+		Detail: "The MCP server redirects; configure the URL that it redirects to.", Err: errors.New("redirected to " + to),
+	})
 	return replace(res, func(w http.ResponseWriter) {
 		mcp.WriteError(w, http.StatusBadGateway, "The MCP server is at another address than this gateway thinks.", id)
 	})

@@ -6,12 +6,9 @@ import (
 	"os"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -37,7 +34,6 @@ type Site struct {
 	// Statements tell servers who calls. Nil unless the site signs anything.
 	Statements *signing.Statements
 	AccessLog  bool // it is on
-	Log        *zap.Logger
 	Events     *event.Recorder
 }
 
@@ -64,17 +60,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		}
 		defer c.request.body.Release()
 	}
-	if !c.openSession(w) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
+	if !c.openSession(w, r) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
 		return nil
 	}
 	return c.forward(w, r, next)
 }
 
+// refer records an event at this server, about a call if there is one by now, and
+// returns the reference to show.
+func (s *Server) refer(r *http.Request, c *Call, e event.Event) string {
+	return s.Site.Events.Refer(s.Site.Events.Of(r), s.about(c, e))
+}
+
+// record records an event at this server of which nobody is shown a reference.
+func (s *Server) record(r *http.Request, c *Call, e event.Event) {
+	s.Site.Events.Record(s.Site.Events.Of(r), s.about(c, e))
+}
+
+func (s *Server) about(c *Call, e event.Event) event.Event {
+	e.Server = s.ID
+	if c != nil {
+		e.Person, e.Identity = c.caller.Identity.Subject, string(c.caller.Identity.Kind)
+		e.Client, e.Grant = c.caller.ClientID, c.caller.GrantID
+	}
+	return e
+}
+
 // reject answers for a mistake of the client's.
-func (s *Site) reject(w http.ResponseWriter, status int, message string) {
-	id := oauth.NewCorrelationID()
-	s.Log.Debug("request rejected", zap.String("correlation_id", id), zap.Int("status", status), zap.String("description", message))
-	mcp.WriteError(w, status, message, id)
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, c *Call, status int, reason, message string) {
+	mcp.WriteError(w, status, message, s.refer(r, c, event.Event{Kind: event.CallRefused, Reason: reason, Detail: message, Status: status}))
 }
 
 // bodyUnread answers for a body that could not be buffered.

@@ -9,7 +9,7 @@ import (
 // openSession is the second stage. It finds the MCP session that a request is
 // in, if any, and gives the request the upstream's id of it for the client's. It
 // reports whether the session is the caller's; else it answers.
-func (c *Call) openSession(w http.ResponseWriter) (ok bool) {
+func (c *Call) openSession(w http.ResponseWriter, r *http.Request) (ok bool) {
 	header := c.request.header
 	ids := header[mcp.HeaderSessionID]
 	switch {
@@ -20,7 +20,7 @@ func (c *Call) openSession(w http.ResponseWriter) (ok bool) {
 		return true
 	}
 	if c.session, ok = c.server.Site.Sessions.Unwrap(c.caller.Holder, c.server.ID, ids[0]); !ok {
-		c.server.Site.noSession(w)
+		c.noSession(w, r)
 		return false
 	}
 	ids[0] = c.session.ID
@@ -48,6 +48,6 @@ func (c *Call) wrapSession(id string) string {
 
 // noSession answers for a session that is none of the caller's, or was ended:
 // the client opens a new one.
-func (s *Site) noSession(w http.ResponseWriter) {
-	s.reject(w, http.StatusNotFound, "There is no such session; initialize a new one.")
+func (c *Call) noSession(w http.ResponseWriter, r *http.Request) {
+	c.server.reject(w, r, c, http.StatusNotFound, "no_session", "There is no such session; initialize a new one.")
 }

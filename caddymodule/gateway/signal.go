@@ -8,12 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // scopeAsksPerMinute bounds how often a person is asked to consent to more
@@ -45,7 +43,7 @@ func newSignal(c *Call, w http.ResponseWriter, r *http.Request) *signal {
 
 // noCredential answers a call for which there is no working credential.
 func (s *signal) noCredential(err error) {
-	if s.call.rejectMismatch(s.w, s.request) {
+	if s.call.rejectMismatch(s.w, s.r, s.request) {
 		return
 	}
 	missing := errors.Is(err, accounts.ErrNotConnected) || errors.Is(err, accounts.ErrNeedsReauth)
@@ -53,19 +51,19 @@ func (s *signal) noCredential(err error) {
 	case missing && !s.isShared():
 		s.askToConnect(nil)
 	case missing:
-		s.fail(http.StatusServiceUnavailable, "An operator has to connect this MCP server first.", err)
+		s.fail(http.StatusServiceUnavailable, "account_not_connected", "An operator has to connect this MCP server first.", err)
 	case errors.Is(err, errOtherAccount):
-		s.site.noSession(s.w)
+		s.call.noSession(s.w, s.r)
 	case errors.Is(err, accounts.ErrRefused):
 		s.callDenied()
 	case errors.Is(err, errBodyNotKept):
-		s.fail(http.StatusServiceUnavailable, "The account was renewed; send the call again.", err)
+		s.fail(http.StatusServiceUnavailable, "body_not_kept", "The account was renewed; send the call again.", err)
 	case errors.Is(err, accounts.ErrDamaged):
-		s.fail(http.StatusBadGateway, "The stored account cannot be read; an operator has to look.", err)
+		s.fail(http.StatusBadGateway, "account_damaged", "The stored account cannot be read; an operator has to look.", err)
 	case errors.Is(err, accounts.ErrUnavailable):
-		s.fail(http.StatusServiceUnavailable, "The provider of this MCP server does not answer; try again shortly.", err)
+		s.fail(http.StatusServiceUnavailable, "provider_unavailable", "The provider of this MCP server does not answer; try again shortly.", err)
 	default: // the store, or a client that hung up
-		s.fail(http.StatusServiceUnavailable, "The server cannot answer right now; try again shortly.", err)
+		s.fail(http.StatusServiceUnavailable, "unavailable", "The server cannot answer right now; try again shortly.", err)
 	}
 }
 
@@ -73,17 +71,19 @@ func (s *signal) noCredential(err error) {
 // person is asked to consent to them, if the upstream says which (RFC 6750
 // section 3 lets it leave that out).
 func (s *signal) insufficientScope(scopes []string) {
-	if s.call.rejectMismatch(s.w, s.request) {
+	if s.call.rejectMismatch(s.w, s.r, s.request) {
 		return
 	}
 	slices.Sort(scopes)
 	if n := len(strings.Join(scopes, " ")); n > maxLinkScopes {
-		s.site.Log.Warn("an MCP server wants more scopes than a link has room for; configure scopes of the server, and connect again",
-			zap.String("server", s.call.server.ID), zap.Int("scopes", len(scopes)), zap.Int("bytes", n))
+		s.call.server.record(s.r, s.call, event.Event{
+			Kind: event.ServerMisconfigured, Reason: "too_many_scopes", Err: fmt.Errorf("%d scopes of %d bytes", len(scopes), n),
+			Detail: "The MCP server wants more scopes than a link has room for; configure scopes of the server, and connect again.",
+		})
 		scopes = nil
 	}
 	if s.isShared() || len(scopes) == 0 || !s.allowScopeAsk() {
-		s.reply(http.StatusForbidden, fmt.Sprintf("The account at %s is not allowed to do this.", s.call.server.Title))
+		s.reply(http.StatusForbidden, "scope_missing", fmt.Sprintf("The account at %s is not allowed to do this.", s.call.server.Title))
 		return
 	}
 	s.askToConnect(scopes)
@@ -100,16 +100,14 @@ func (s *signal) callDenied() {
 	if !s.isShared() {
 		message += fmt.Sprintf(" Open %s to connect your account again if it no longer works.", s.connectURL())
 	}
-	s.reply(http.StatusBadGateway, message)
+	s.reply(http.StatusBadGateway, "call_denied", message)
 }
 
 // fail answers with a failure of ours or of the provider.
-func (s *signal) fail(status int, message string, cause error) {
-	id := oauth.NewCorrelationID()
-	if s.r.Context().Err() == nil {
-		s.site.Log.Error("no usable account for a call", zap.String("server", s.call.server.ID),
-			zap.String("correlation_id", id), zap.Error(cause))
-	}
+func (s *signal) fail(status int, reason, message string, cause error) {
+	id := s.call.server.refer(s.r, s.call, event.Event{
+		Kind: event.CallFailed, Reason: reason, Detail: message, Status: status, Err: cause, Known: s.r.Context().Err() != nil,
+	})
 	if status == http.StatusServiceUnavailable {
 		s.w.Header().Set("Retry-After", "5")
 	}
@@ -131,7 +129,7 @@ func (s *signal) connectURL(scopes ...string) string {
 // consent to more scopes there.
 func (s *signal) askToConnect(scopes []string) {
 	if s.r.Method == http.MethodDelete { // the session went with the account
-		s.site.noSession(s.w)
+		s.call.noSession(s.w, s.r)
 		return
 	}
 	request, caller, title := s.request, s.call.caller, s.call.server.Title
@@ -163,7 +161,7 @@ func (s *signal) askToConnect(scopes []string) {
 	// declined must not be sent there.
 	if caller.ClientID == "" || s.site.ConsentElsewhere || len(scopes) > 0 || declined {
 		s.noteAsked(link, mcp.InWords)
-		s.reply(http.StatusForbidden, words)
+		s.reply(http.StatusForbidden, "asked_in_words", words)
 		return
 	}
 	// While the person has a link, the client waits, and whatever else it sends
@@ -190,6 +188,7 @@ func (s *signal) requireInput(link, message string) bool {
 	}
 	s.site.Elicitations.begin(s.call.elicited(), time.Now())
 	s.noteAsked(link, mcp.ByInputRequired)
+	s.asked("asked_by_input_required")
 	mcp.WriteInputRequired(s.w, s.request, s.call.server.ID, link, message, state)
 	return true
 }
@@ -200,7 +199,13 @@ func (s *signal) requireElicitation(link, message string, scopes []string) {
 	s.site.Elicitations.begin(s.call.elicited(), time.Now())
 	s.site.Elicitations.await(link, s.call.elicitedSession(), scopes, time.Now())
 	s.noteAsked(link, mcp.ByElicitation)
+	s.asked("asked_by_elicitation")
 	mcp.WriteURLElicitationRequired(s.w, s.request, elicitationID(link), link, message)
+}
+
+// asked records that the client was given a link in a way that shows no reference.
+func (s *signal) asked(how string) {
+	s.call.server.record(s.r, s.call, event.Event{Kind: event.CallNeedsAccount, Reason: how})
 }
 
 // noteAsked notes that the client has a link for its person. One that sends a
@@ -216,20 +221,19 @@ func (s *signal) noteAsked(link string, how mcp.Signal) {
 func (s *signal) rejectUnasked(message string) {
 	if s.r.Method == http.MethodGet { // the answer of a server without such a stream, which clients put up with
 		s.w.Header().Set("Allow", "POST, DELETE")
-		s.site.reject(s.w, http.StatusMethodNotAllowed, message)
+		s.call.server.reject(s.w, s.r, s.call, http.StatusMethodNotAllowed, "account_missing", message)
 		return
 	}
-	s.reply(http.StatusForbidden, message)
+	s.reply(http.StatusForbidden, "account_missing", message)
 }
 
 // reply answers in words: to a tool call as its result, which people and models
 // get to see, else as an error.
-func (s *signal) reply(status int, message string) {
+func (s *signal) reply(status int, reason, message string) {
+	id := s.call.server.refer(s.r, s.call, event.Event{Kind: event.CallNeedsAccount, Reason: reason, Status: status})
 	if s.request != nil && s.request.IsToolCall() {
 		mcp.WriteToolError(s.w, s.request, message)
 		return
 	}
-	id := oauth.NewCorrelationID()
-	s.site.Log.Debug("a call needs an account", zap.String("server", s.call.server.ID), zap.String("correlation_id", id))
 	mcp.WriteErrorTo(s.w, s.request, status, message, id)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // makeStatement is the fourth stage, for servers that want to be told who calls
@@ -15,7 +16,10 @@ func (c *Call) makeStatement(w http.ResponseWriter, r *http.Request) bool {
 	}
 	var err error
 	if c.statement, err = c.server.Site.Statements.Values(r.Context(), c.caller, c.server.Server); err != nil {
-		oauth.WriteError(w, c.server.Site.Log, oauth.Unavailable(err))
+		answer := oauth.Unavailable(err)
+		happened := answer.Event(event.CallFailed)
+		happened.Kind, happened.Reason = event.CallFailed, "statement_unsigned"
+		answer.Answer(w, c.server.refer(r, c, happened))
 		return false
 	}
 	return true

@@ -11,9 +11,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
@@ -60,7 +59,7 @@ func (t *transport) answer(req *http.Request, c *Call) (*http.Response, error) {
 	}
 	if res.StatusCode == http.StatusUnauthorized {
 		if c.account.credential == nil {
-			return c.credentialDenied(res), nil
+			return c.credentialDenied(req, res), nil
 		}
 		_ = res.Body.Close()
 		again, missing, err := t.sendAgain(req, c)
@@ -94,7 +93,9 @@ func (t *transport) sendAgain(req *http.Request, c *Call) (_ *http.Response, mis
 	}
 	if res.StatusCode == http.StatusUnauthorized {
 		_ = res.Body.Close()
-		c.server.Site.Log.Warn("the MCP server denies a credential that has just been renewed", zap.String("server", c.server.ID))
+		c.server.record(req, c, event.Event{
+			Kind: event.ServerMisconfigured, Reason: "renewed_credential_denied", Detail: "The MCP server denies a credential that has just been renewed.",
+		})
 		return nil, accounts.ErrRefused, nil
 	}
 	return res, nil, nil

@@ -1,6 +1,11 @@
 package event
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
 
 // Event is one thing that happened. Who records it gives its Kind and what they
 // know; the Recorder adds what is known of the site and the request.
@@ -9,6 +14,11 @@ type Event struct {
 	Kind Kind
 	// Reference is the correlation id that a person or client was shown, or empty.
 	Reference string
+	// Known tells that the operator hears of its cause from another event: it is no
+	// warning.
+	Known bool
+	// Level is that of its line in the log. The Recorder decides it.
+	Level zapcore.Level
 	// Repeats tells that the log has enough lines of the same cause: this event was
 	// shown the Reference of an earlier one.
 	Repeats bool
@@ -24,6 +34,7 @@ type Event struct {
 	Client     string // client_id
 	ClientName string // as the client says, which nobody vouches for
 	Server     string // id of an MCP server
+	Servers    string // where there are several, with commas between them
 	Provider   string // issuer or host
 	Address    string // IP address of who asked
 	Origin     string // of the web page that asked, if one did
@@ -38,6 +49,28 @@ type Event struct {
 	Status int // HTTP status of the answer
 	// Err is the cause. Its text must have no secret.
 	Err error
+}
+
+// On returns the event for MCP servers: one, or several.
+func (e Event) On(servers []string) Event {
+	if len(servers) == 1 {
+		e.Server = servers[0]
+		return e
+	}
+	e.Servers = strings.Join(servers, ",")
+	return e
+}
+
+// maxCause is how much of a cause is written: it may repeat what a request said.
+const maxCause = 1000
+
+// Cause returns the text of Err, or of its beginning.
+func (e *Event) Cause() string {
+	if e.Err == nil {
+		return ""
+	}
+	text := e.Err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxCause)], "")
 }
 
 // Actor is who made something happen.

@@ -1,8 +1,11 @@
 package event
 
 import (
+	"strings"
 	"sync"
 	"time"
+
+	"go.uber.org/zap/zapcore"
 )
 
 // What the log has of one cause, which is a kind with its reason, in a window.
@@ -12,6 +15,9 @@ const (
 	linesPerSender = 20
 	// linesPerCause is for one cause, whoever sends it.
 	linesPerCause = 100
+	// warningsPerCause is how many different things an operator is warned of for one
+	// cause.
+	warningsPerCause = 10
 )
 
 // cause is what counts as the same.
@@ -22,29 +28,38 @@ type cause struct {
 	sender string // block of addresses; empty for the cause itself
 }
 
+// warned is what an operator is warned of once in a window.
+type warned struct {
+	kind                            Kind
+	reason, server, provider, grant string
+}
+
 // counted is what a window has of a cause.
 type counted struct {
-	lines int
+	lines, warnings int
 	// reference of the last line, for those that get no line.
 	reference string
 	more      int // those
 }
 
-// floods bounds how many lines anybody can write into the log. A cause is
-// remembered only with a line that was written, so memory is bounded by the lines.
+// floods bounds what of one cause is in the log: how often an operator is warned,
+// and how many lines anybody can write. A cause is remembered only with a line that
+// was written, so memory is bounded by the lines.
 type floods struct {
 	block func(address string) string
 
 	mu     sync.Mutex
 	began  time.Time // the window
 	counts map[cause]*counted
+	warned map[warned]bool
 	timed  bool // the end of the window is awaited
 }
 
-// admit decides whether an event gets a line. If not, it gets the reference of a
-// line that the log has.
+// admit decides what the log has of an event. If that is nothing, the event gets the
+// reference of a line that the log has.
 func (f *floods) admit(r *Recorder, e *Event) {
-	if !kinds[e.Kind].anybody {
+	e.Level = e.Kind.Level()
+	if !e.Kind.bounded() {
 		return
 	}
 	f.mu.Lock()
@@ -57,15 +72,20 @@ func (f *floods) admit(r *Recorder, e *Event) {
 // count counts an event in its window.
 func (f *floods) count(r *Recorder, e *Event) {
 	all := cause{kind: e.Kind, reason: e.Reason}
-	one := cause{e.Kind, e.Reason, e.Server, " "}
-	if f.block != nil {
-		one.sender += f.block(e.Address)
-	}
-	total, sender := f.counts[all], f.counts[one]
+	total := f.counts[all]
 	if total == nil {
 		total = new(counted)
 		f.counts[all] = total
 	}
+	if f.warns(e, total) {
+		return
+	}
+	e.Level = zapcore.InfoLevel
+	one := cause{e.Kind, e.Reason, e.Server, "from " + e.Address}
+	if f.block != nil {
+		one.sender = "from " + f.block(e.Address)
+	}
+	sender := f.counts[one]
 	full := total
 	switch {
 	case sender != nil && sender.lines >= linesPerSender:
@@ -84,14 +104,29 @@ func (f *floods) count(r *Recorder, e *Event) {
 		return
 	}
 	full.more++
-	e.Repeats = true
+	e.Level, e.Repeats = zapcore.DebugLevel, true
 	if e.Reference != "" && full.reference != "" {
 		e.Reference = full.reference
 	}
 	if !f.timed {
 		f.timed = true
-		time.AfterFunc(window, func() { r.endWindow() })
+		time.AfterFunc(window, r.endWindow)
 	}
+}
+
+// warns reports whether an event is one that the operator is warned of, and was not
+// in this window.
+func (f *floods) warns(e *Event, total *counted) bool {
+	if e.Level < zapcore.WarnLevel || e.Known || total.warnings >= warningsPerCause {
+		return false
+	}
+	what := warned{e.Kind, e.Reason, e.Server, e.Provider, e.Grant}
+	if f.warned[what] {
+		return false
+	}
+	f.warned[what] = true
+	total.warnings++
+	return true
 }
 
 // turn begins a new window if it is time, and returns what the old one left out.
@@ -100,7 +135,7 @@ func (f *floods) turn(now time.Time) map[cause]*counted {
 		return nil
 	}
 	ended := f.counts
-	f.began, f.counts = now, map[cause]*counted{}
+	f.began, f.counts, f.warned = now, map[cause]*counted{}, map[warned]bool{}
 	return ended
 }
 
@@ -121,11 +156,11 @@ func (r *Recorder) tellSuppressed(ended map[cause]*counted, now time.Time) {
 			continue
 		}
 		e := Event{
-			Time: now, Kind: Suppressed, Site: r.site, Reference: n.reference, Count: n.more,
+			Time: now, Kind: Suppressed, Level: Suppressed.Level(), Site: r.site, Reference: n.reference, Count: n.more,
 			Server: c.server, Reason: c.reason, Detail: c.kind.String(),
 		}
 		if c.sender != "" {
-			e.Address = c.sender[1:]
+			e.Address = strings.TrimPrefix(c.sender, "from ")
 		}
 		r.tell(&e)
 	}

@@ -57,6 +57,9 @@ const (
 	KeyDeleted
 	OperatorActed
 
+	LogoutRefused
+	DashboardRefused
+	DashboardFailed
 	RequestRefused
 	RequestFailed
 	PageRefused
@@ -89,7 +92,8 @@ type kind struct {
 	message string // of its line in the log
 	level   zapcore.Level
 	outcome Outcome
-	// anybody tells that who is nobody here can cause it as often as they like.
+	// anybody tells that it is no refusal or failure, and that still who is nobody
+	// here can cause it as often as they like.
 	anybody bool
 }
 
@@ -103,58 +107,61 @@ const (
 // kinds is the one list of what can happen. docs/logs.md is made from it.
 var kinds = [kindsEnd]kind{
 	ClientRegistered:          {"client.registered", "client registered", info, Succeeded, true},
-	ClientRegistrationRefused: {"client.registration_refused", "client registration refused", info, Refused, true},
+	ClientRegistrationRefused: {"client.registration_refused", "client registration refused", info, Refused, false},
 	ClientChanged:             {"client.changed", "client changed its registration", info, Succeeded, false},
 	ClientDeleted:             {"client.deleted", "client deleted its registration", info, Ended, false},
-	ClientDocumentUnreachable: {"client_document.unreachable", "the metadata document of a client could not be fetched", warn, Failed, true},
-	ClientDocumentRefused:     {"client_document.refused", "the metadata document of a client was refused", info, Refused, true},
+	ClientDocumentUnreachable: {"client_document.unreachable", "the metadata document of a client could not be fetched", warn, Failed, false},
+	ClientDocumentRefused:     {"client_document.refused", "the metadata document of a client was refused", info, Refused, false},
 
 	SignInStarted:   {"sign_in.started", "sign-in started", info, Started, true},
 	SignInSucceeded: {"sign_in.succeeded", "signed in", info, Succeeded, true},
-	SignInRefused:   {"sign_in.refused", "sign-in refused", info, Refused, true},
-	SignInFailed:    {"sign_in.failed", "sign-in failed", warn, Failed, true},
+	SignInRefused:   {"sign_in.refused", "sign-in refused", info, Refused, false},
+	SignInFailed:    {"sign_in.failed", "sign-in failed", warn, Failed, false},
 	ConsentGiven:    {"consent.given", "access approved", info, Succeeded, true},
-	ConsentDenied:   {"consent.denied", "access denied", info, Refused, true},
-	ConsentRefused:  {"consent.refused", "approval refused", info, Refused, true},
+	ConsentDenied:   {"consent.denied", "access denied", info, Refused, false},
+	ConsentRefused:  {"consent.refused", "approval refused", info, Refused, false},
 
 	ConnectionStarted:      {"connection.started", "connecting an account started", info, Started, true},
 	ConnectionConnected:    {"connection.connected", "account connected", info, Succeeded, true},
-	ConnectionRefused:      {"connection.refused", "connecting an account refused", info, Refused, true},
-	ConnectionFailed:       {"connection.failed", "connecting an account failed", warn, Failed, true},
+	ConnectionRefused:      {"connection.refused", "connecting an account refused", info, Refused, false},
+	ConnectionFailed:       {"connection.failed", "connecting an account failed", warn, Failed, false},
 	ConnectionLost:         {"connection.lost", "account works no more; its person has to connect it again", info, Ended, false},
 	ConnectionDisconnected: {"connection.disconnected", "account disconnected", info, Ended, false},
 
 	TokenIssued:        {"token.issued", "tokens issued", info, Succeeded, false},
 	TokenRefreshed:     {"token.refreshed", "tokens refreshed", info, Succeeded, false},
-	TokenRefused:       {"token.refused", "tokens refused", info, Refused, true},
+	TokenRefused:       {"token.refused", "tokens refused", info, Refused, false},
 	TokenRevoked:       {"token.revoked", "tokens revoked", info, Ended, false},
-	TokenReuseDetected: {"token.reuse_detected", "a used token came again, so there is a copy of it; its grant was ended", warn, Ended, false},
+	TokenReuseDetected: {"token.reuse_detected", "a used code or token came again, so there is a copy of it", warn, Ended, false},
 	TokenMisused:       {"token.misused", "a token was presented by another client", warn, Refused, false},
 	GrantEnded:         {"grant.ended", "grant ended", info, Ended, false},
 	PersonEnded:        {"person.ended", "what a person had was ended", info, Ended, false},
 
-	GateRefused:         {"gate.refused", "call refused by the gate", info, Refused, true},
+	GateRefused:         {"gate.refused", "call refused by the gate", info, Refused, false},
 	CallRefused:         {"call.refused", "call refused", info, Refused, false},
 	CallNeedsAccount:    {"call.needs_account", "call needs an account of its person", info, Refused, false},
 	CallFailed:          {"call.failed", "call failed", fault, Failed, false},
 	ServerUnreachable:   {"server.unreachable", "the MCP server cannot be reached", fault, Failed, false},
 	ServerMisconfigured: {"server.misconfigured", "the MCP server does not work with this configuration", fault, Failed, false},
 
-	ProviderUnreachable: {"provider.unreachable", "a provider does not answer", warn, Failed, true},
+	ProviderUnreachable: {"provider.unreachable", "a provider does not answer", warn, Failed, false},
 	ProviderRecovered:   {"provider.recovered", "a provider answers again", info, Succeeded, false},
-	GuessingSuspected:   {"guessing.suspected", "too many wrong secrets from one address; somebody may be guessing", warn, Refused, true},
+	GuessingSuspected:   {"guessing.suspected", "too many wrong secrets from one address; somebody may be guessing", warn, Refused, false},
 
 	KeyMade:       {"key.made", "virtual key made", info, Succeeded, false},
 	KeyChanged:    {"key.changed", "virtual key changed", info, Succeeded, false},
 	KeyDeleted:    {"key.deleted", "virtual key deleted", info, Ended, false},
 	OperatorActed: {"operator.acted", "operator acted", info, Succeeded, false},
 
-	RequestRefused:  {"request.refused", "request refused", info, Refused, true},
-	RequestFailed:   {"request.failed", "request failed", fault, Failed, true},
-	PageRefused:     {"page.refused", "page refused", info, Refused, true},
-	PageFailed:      {"page.failed", "page failed", fault, Failed, true},
-	SiteUnavailable: {"site.unavailable", "the store cannot be opened", fault, Failed, true},
-	Suppressed:      {"event.suppressed", "more of the same, not logged one by one", info, "", false},
+	LogoutRefused:    {"logout.refused", "a logout that an identity provider may have sent was refused", info, Refused, false},
+	DashboardRefused: {"dashboard.refused", "request of the dashboard refused", info, Refused, false},
+	DashboardFailed:  {"dashboard.failed", "request of the dashboard failed", warn, Failed, false},
+	RequestRefused:   {"request.refused", "request refused", info, Refused, false},
+	RequestFailed:    {"request.failed", "request failed", fault, Failed, false},
+	PageRefused:      {"page.refused", "page refused", info, Refused, false},
+	PageFailed:       {"page.failed", "page failed", fault, Failed, false},
+	SiteUnavailable:  {"site.unavailable", "the store cannot be opened", fault, Failed, false},
+	Suppressed:       {"event.suppressed", "more of the same, not logged one by one", info, "", false},
 
 	// Steps of a client or person that decide nothing, for who asks how far they came.
 	MetadataServed: {"metadata.served", "metadata served", debug, Succeeded, false},
@@ -174,6 +181,11 @@ func (k Kind) Level() zapcore.Level { return kinds[k].level }
 
 // Outcome returns how it ended.
 func (k Kind) Outcome() Outcome { return kinds[k].outcome }
+
+// bounded reports whether the log has only so many lines of it.
+func (k Kind) bounded() bool {
+	return kinds[k].anybody || kinds[k].outcome == Refused || kinds[k].outcome == Failed || kinds[k].level > info
+}
 
 // Kinds returns every kind.
 func Kinds() []Kind {

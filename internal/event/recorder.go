@@ -41,6 +41,9 @@ func NewRecorder(o Options, sinks ...Sink) *Recorder {
 
 // Add adds sinks.
 func (r *Recorder) Add(sinks ...Sink) {
+	if r == nil {
+		return
+	}
 	r.adding.Lock()
 	defer r.adding.Unlock()
 	old := *r.sinks.Load()

@@ -48,7 +48,7 @@ func TestLogLine(t *testing.T) {
 	want := map[string]any{
 		"event": "token.refused", "correlation_id": ref, "reason": "expired", "detail": "The code is too old.", "person": "user_id:alice",
 		"client_id": "c2", "server": "notes", "address": "192.0.2.1", "origin": "https://page.example", "site": "https://mcp.example",
-		"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "status": 400, "error": "cause",
+		"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "status": int64(400), "error": "cause",
 	}
 	if fields := got[0].ContextMap(); fmt.Sprint(fields) != fmt.Sprint(want) {
 		t.Errorf("fields\n got %v\nwant %v", fields, want)
@@ -79,11 +79,11 @@ func TestFloods(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		inLog, counted := map[string]bool{}, 0
+		inLog, counted := map[string]bool{}, int64(0)
 		for _, line := range logs.All() {
 			fields := line.ContextMap()
 			inLog[fields["correlation_id"].(string)] = true
-			if n, ok := fields["count"].(int); ok {
+			if n, ok := fields["count"].(int64); ok {
 				counted += n
 			}
 		}
@@ -92,7 +92,7 @@ func TestFloods(t *testing.T) {
 				t.Errorf("%s was shown and is in no line", ref)
 			}
 		}
-		if want := senders*each - 101; counted != want {
+		if want := int64(senders*each - 101); counted != want {
 			t.Errorf("%d events are counted, want %d", counted, want)
 		}
 		logs.TakeAll()
@@ -123,4 +123,35 @@ func TestKinds(t *testing.T) {
 	if unique := slices.Compact(slices.Clone(names)); len(unique) != len(names) {
 		t.Errorf("a name is there twice: %q", names)
 	}
+}
+
+// An operator is warned of each thing once a minute; each reference is in the log
+// all the same.
+func TestWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec, logs := newRecorder(t, zapcore.InfoLevel)
+		fail := func(server string) {
+			rec.Refer(context.Background(), event.Event{Kind: event.ServerUnreachable, Server: server})
+		}
+		for range 3 {
+			fail("notes")
+		}
+		fail("files")
+		rec.Refer(context.Background(), event.Event{Kind: event.RequestFailed, Known: true})
+		if n := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 2 || logs.Len() != 5 {
+			t.Errorf("%d errors in %d lines, want one for each server in 5", n, logs.Len())
+		}
+		for i := range 100 {
+			fail(fmt.Sprint(i))
+		}
+		if n := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 10 {
+			t.Errorf("%d errors, want no more than 10", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		logs.TakeAll()
+		if fail("notes"); logs.FilterLevelExact(zapcore.ErrorLevel).Len() != 1 {
+			t.Error("a minute later nobody is told that it still does not work")
+		}
+	})
 }

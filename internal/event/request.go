@@ -25,8 +25,12 @@ type requestKey struct{}
 // sent it.
 func WithRequest(r *http.Request, address string) context.Context {
 	known := Event{Address: address, Trace: traceOf(r.Header.Get("Traceparent"))}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		known.Origin = origin[:min(len(origin), maxOrigin)]
+	origins := r.Header["Origin"]
+	for i, origin := range origins[:min(len(origins), 2)] { // of which one is right
+		if i > 0 {
+			known.Origin += ", "
+		}
+		known.Origin += origin[:min(len(origin), maxOrigin)]
 	}
 	if agent := r.Header.Get("User-Agent"); agent != "" {
 		known.Agent = strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")

@@ -2,7 +2,6 @@ package sealed
 
 import (
 	"encoding/base64"
-	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -30,12 +29,7 @@ func Replace(record any, fn func(storage.SealedValue) []byte) bool {
 			r.value(storage.SealedSignOut, &rec.SignOut.Secret, SignOutHint(*rec))
 		}
 	case *storage.SiteValue:
-		switch {
-		case rec.Name == SigningKeysName:
-			r.text(storage.SealedSigningKeys, rec, SigningKeys(rec.Issuer))
-		case strings.HasPrefix(rec.Name, tracesPrefix):
-			r.text(storage.SealedTraces, rec, Traces(rec.Issuer, rec.Name))
-		}
+		r.signingKeys(rec)
 	}
 	return r.done
 }
@@ -54,13 +48,15 @@ func (r *replacement) value(kind storage.SealedKind, secret *[]byte, context []s
 	}
 }
 
-// text replaces the text of a site value, which is sealed as a whole.
-func (r *replacement) text(kind storage.SealedKind, v *storage.SiteValue, context []string) {
+func (r *replacement) signingKeys(v *storage.SiteValue) {
+	if v.Name != SigningKeysName {
+		return
+	}
 	secret, err := base64.RawURLEncoding.DecodeString(v.Text)
 	if err != nil {
 		secret = []byte{} // opens for nobody
 	}
-	r.value(kind, &secret, context)
+	r.value(storage.SealedSigningKeys, &secret, SigningKeys(v.Issuer))
 	if r.done {
 		v.Text = base64.RawURLEncoding.EncodeToString(secret)
 	}
