@@ -11,6 +11,7 @@ import (
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		healthCommand(),
+		doctorCommand(),
 		signingKeysCommand(),
 		openAPICommand(),
 	}
@@ -65,6 +66,9 @@ func runs(f func(*invocation) error) func(*cobra.Command, []string) error {
 		cmd.SilenceErrors = true
 		if s.error != nil {
 			cmd.PrintErrln("Error:", s.Error())
+		}
+		if s.code == 1 {
+			return errors.New("exit status 1") // Caddy's wrapper would make it 0
 		}
 		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return s.code, nil })(cmd, args)
 	}

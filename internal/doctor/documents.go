@@ -125,7 +125,7 @@ func (p *player) judgeResource(first opening, place string, a *answer) (protecte
 	}
 	issuer := m.AuthorizationServers[0]
 	if err := p.checkIssuer(issuer); err != nil {
-		return protected{}, p.stop(resourceStep, badIssuer, place, issuer+": "+err.Error(), a)
+		return protected{}, p.stop(resourceStep, badIssuer, place, fmt.Sprintf("authorization_servers has %q: %v", issuer, err), a)
 	}
 	if slices.Contains(m.ScopesSupported, oauth.OfflineAccess) {
 		p.note(offlineAccess, place, "scopes_supported has offline_access", a)

@@ -22,9 +22,12 @@ type opening struct {
 
 const challengeStep = "first request"
 
-// first makes the first request.
+// first makes the first request. What no client gets an answer to is nothing about
+// pages in browsers.
 func (p *player) first() (opening, bool) {
-	if !p.preflight(challengeStep, p.url, "POST", "content-type, mcp-protocol-version, authorization") {
+	plain := p.wire.do(p.ctx, p.initialize(family{revision: p.f.revision}, ""))
+	works := plain.status == 401 || plain.is2xx() && plain.result() != nil
+	if works && !p.preflight(challengeStep, p.url, "POST", "content-type, mcp-protocol-version, authorization") {
 		return opening{}, false
 	}
 	a := p.ask("")

@@ -31,7 +31,7 @@ func (p *player) signIn() bool {
 		return p.leave(Skipped, "start", "no client ID was given")
 	}
 	if p.f.hosted && p.wire.anywhere.Load() {
-		return p.leave(NotOffered, "start", "the address is not on the internet")
+		return p.leave(Skipped, "start", "the address is not on the internet, so they cannot come here")
 	}
 	first, ok := p.first()
 	if !ok {
@@ -52,6 +52,10 @@ func (p *player) signIn() bool {
 		return false
 	}
 	c, ok := p.register(provider)
+	if !ok && p.reached == Skipped && p.token != "" {
+		p.reached = Person
+		return p.calls(p.token)
+	}
 	if !ok || !p.authorize(provider, c, resource) || !p.tokenEndpoint(provider, c, resource) {
 		return false
 	}

@@ -18,7 +18,10 @@ var reachedWords = map[Reached]string{
 // Print writes the report for people. With steps it says what each family did.
 func (r *Report) Print(w io.Writer, steps bool) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n", r.URL, r.about())
+	b.WriteString(r.URL + "\n")
+	if about := r.about(); about != "" {
+		b.WriteString(about + "\n")
+	}
 	if len(r.Clients) > 0 {
 		b.WriteString("\nClients\n")
 	}
@@ -28,8 +31,7 @@ func (r *Report) Print(w io.Writer, steps bool) error {
 			continue
 		}
 		if !steps {
-			last := c.Steps[len(c.Steps)-1]
-			fmt.Fprintf(&b, "  %-14s    %s: %s\n", "", last.Name, last.Text)
+			c.printEnd(&b)
 			continue
 		}
 		for _, step := range c.Steps {
@@ -47,6 +49,13 @@ func (r *Report) Print(w io.Writer, steps bool) error {
 	b.WriteString("\n" + r.verdict() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printEnd says where a client came to its end.
+func (c ClientReport) printEnd(b *strings.Builder) {
+	if last := c.Steps[len(c.Steps)-1]; c.Reached != Person {
+		fmt.Fprintf(b, "  %-14s    %s: %s\n", "", last.Name, last.Text)
+	}
 }
 
 func (r *Report) about() string {

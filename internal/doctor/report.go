@@ -196,6 +196,9 @@ func said(s string) string {
 	return s
 }
 
+// Sentence joins what somebody says into one line to be printed.
+func Sentence(parts ...string) string { return said(strings.Join(parts, " ")) }
+
 // count returns how many findings have the severity.
 func (r *Report) count(severity Severity) (n int) {
 	for _, f := range r.Findings {
