@@ -29,6 +29,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage",
 		"storage/seal",
 		"storage/sealed",
+		"storage/reseal",
 		"storage/internal/record",
 		"storage/internal/kv",
 		"storage/internal/kvtest",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -84,6 +85,24 @@ func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) {
 // is due to be opened and sealed again before its key leaves the ring.
 func (k *Keyring) Current(sealed []byte) bool {
 	return len(sealed) >= ringHeader && sealed[0] == versionRing && keyID(sealed[1:ringHeader]) == k.keys[0].id
+}
+
+// IDs returns the names of the keys, in order. They tell nothing about the keys.
+func (k *Keyring) IDs() []string {
+	ids := make([]string, len(k.keys))
+	for i, rk := range k.keys {
+		ids[i] = hex.EncodeToString(rk.id[:])
+	}
+	return ids
+}
+
+// KeyID returns the name of the key that a text says it was sealed with, as in IDs,
+// or "" if a ring has not sealed it.
+func KeyID(sealed []byte) string {
+	if len(sealed) < ringHeader || sealed[0] != versionRing {
+		return ""
+	}
+	return hex.EncodeToString(sealed[1:ringHeader])
 }
 
 // Derive returns one 32-byte subkey per key of the ring for a purpose, in
