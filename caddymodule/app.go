@@ -20,6 +20,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -43,11 +44,11 @@ type App struct {
 	// asked again with, and the keys that sites sign with; and they mark access
 	// tokens, which are refused without their key. Each is 32 random bytes
 	// in base64 or hexadecimal, best given as a placeholder such as
-	// `{file./run/secrets/mcp_oauth.key}`. The first encrypts, all decrypt: put a
-	// new key first and keep the old one, for a day (or for
-	// access_token_lifetime if that is longer) if nobody connects accounts, else
-	// for a week and until every connected account was used: it is sealed anew
-	// when a call uses it. Default: one key, generated in Caddy's data directory.
+	// `{file./run/secrets/mcp_oauth.key}`. The first encrypts, all decrypt. To
+	// change it, put a new key first and keep the old one behind it: all that it has
+	// sealed is sealed anew in the background, and the log and `caddy mcp-oauth
+	// rotate-key` say when the old one may go. Default: one key, generated in Caddy's
+	// data directory.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
 	ctx    caddy.Context
@@ -65,6 +66,7 @@ type App struct {
 	state    *processState // nil until opened
 	failure  error         // why it is not, while that is tried again and again
 	keyring  *seal.Keyring
+	rotation *rotation.Rotation // of the keyring
 	released bool
 	handlers []*Handler
 	servers  map[string]*gateway.Server // by resource, of all handlers
@@ -253,7 +255,7 @@ func activeOperator(open bool) *adminapi.Operator {
 		if state, _, operator.Failure = app.open(); operator.Failure != nil {
 			return operator
 		}
-		operator.Store, operator.Tokens = state.store, state.tokens
+		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, app.keysRotation()
 	}
 	for _, s := range app.allSites() {
 		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker, Keys: s.keys})

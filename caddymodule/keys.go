@@ -8,10 +8,12 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -31,7 +33,10 @@ func resolveKey(value string, first bool) ([]byte, error) {
 	return key, err
 }
 
-var filePlaceholder = regexp.MustCompile(`^\{file\.([^{}]+)\}$`)
+var (
+	filePlaceholder = regexp.MustCompile(`^\{file\.([^{}]+)\}$`)
+	onePlaceholder  = regexp.MustCompile(`^\{[^{}]+\}$`)
+)
 
 // keyFileOpenToOthers returns the file that an operator keeps a key in, and its
 // mode, if others than its owner may read it. Secrets that are mounted into a
@@ -79,9 +84,7 @@ func (a *App) newKeyring(state *processState) (*seal.Keyring, error) {
 	case !a.opener.Durable(): // nothing sealed outlives the process
 		return seal.NewKeyring(state.ephemeralKey[:])
 	}
-	// Not beside the database, so that a copy of that directory is not a
-	// copy of the key.
-	path := filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
+	path := generatedKey()
 	key, err := encryptionkey.Generated(path, a.opener.Key(), func() (bool, error) { return state.store.Empty(a.ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("generated encryption key: %w", err)
@@ -100,4 +103,43 @@ func (a *App) configuredKeys() (*seal.Keyring, error) {
 		}
 	}
 	return seal.NewKeyring(keys...)
+}
+
+// keySources says where the keys of the ring come from, in order. A key itself is
+// never told.
+func keySources(configured []string, durable bool) []string {
+	sources := make([]string, len(configured))
+	for i, value := range configured {
+		if sources[i] = value; !onePlaceholder.MatchString(value) {
+			sources[i] = "text in the configuration"
+		}
+	}
+	switch {
+	case len(sources) > 0:
+		return sources
+	case !durable:
+		return []string{"this process"}
+	}
+	return []string{"{file." + generatedKey() + "}"}
+}
+
+// longestToken returns how long an access token lives at most, at any site.
+func longestToken(handlers []*Handler) (longest time.Duration) {
+	for _, h := range handlers {
+		longest = max(longest, time.Duration(h.cfg.AccessTokenLifetime), time.Duration(h.cfg.GrantLifetime))
+	}
+	return longest
+}
+
+// keysRotation returns how far a change of the key is, once the store is open.
+func (a *App) keysRotation() *rotation.Rotation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.rotation
+}
+
+// generatedKey is the file of the key that is made where none is configured. It is not
+// beside the database, so that a copy of that directory is not a copy of the key.
+func generatedKey() string {
+	return filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
 }

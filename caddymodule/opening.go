@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -160,6 +161,7 @@ func (a *App) keep(state *processState, keyring *seal.Keyring) error {
 		return storage.ErrClosed
 	}
 	a.state, a.keyring, a.failure = state, keyring, nil
+	a.rotation = rotation.New(state.store, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.handlers), a.log, time.Now)
 	return nil
 }
 

@@ -34,6 +34,7 @@ const (
 	checkInterval   = 5 * time.Second
 	keysInterval    = 2 * time.Second
 	usesInterval    = time.Minute
+	resealInterval  = 250 * time.Millisecond
 )
 
 // processStates holds one processState per store, by App.poolKey. Caddy starts a
@@ -61,6 +62,7 @@ type processState struct {
 	reportedKeys   lastReport  // about the virtual keys
 	reportedPeople lastReport  // about people of identity providers
 	reportedEnds   lastReport  // about what rested on keys that are gone
+	reportedSeals  lastReport  // about sealing anew
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -91,6 +93,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, keysInterval, p.refreshKeys) })
 	p.done.Go(func() { every(ctx, keysInterval, p.endOfKeys) }) // apart: it can take long
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
+	p.done.Go(func() { every(ctx, resealInterval, p.reseal) })
 	return p
 }
 
@@ -168,6 +171,18 @@ func (p *processState) endOfKeys(ctx context.Context) {
 func (p *processState) saveKeyUses(ctx context.Context) {
 	if active := p.active(); active != nil && active.worksOn(p) {
 		active.saveKeyUses(ctx)
+	}
+}
+
+// reseal seals anew what older encryption keys have sealed.
+func (p *processState) reseal(ctx context.Context) {
+	active := p.active()
+	if active == nil || !active.worksOn(p) {
+		return
+	}
+	err := active.keysRotation().Turn(ctx)
+	if err != nil && ctx.Err() == nil && p.reportedSeals.due(err, time.Now()) {
+		caddy.Log().Named(appName).Error("sealing records with the first encryption_key failed; it is tried again", zap.Error(err))
 	}
 }
 

@@ -70,6 +70,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"consent/pages",
 		"consent/landing",
 		"consent",
+		"caddymodule/rotation",
 		"caddymodule/adminapi",
 		"caddymodule/cli",
 		"caddymodule/neighbours",

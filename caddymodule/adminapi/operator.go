@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -18,7 +19,9 @@ type Operator struct {
 	Sites  []*Site // in the order of their issuers; none until the store is open
 	Store  storage.AuthStore
 	Tokens *tokens.Cache
-	Log    *zap.Logger
+	// Rotation is that of the encryption keys.
+	Rotation *rotation.Rotation
+	Log      *zap.Logger
 	// Failure is why the store is not open, or nil.
 	Failure error
 }

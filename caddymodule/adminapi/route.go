@@ -36,6 +36,7 @@ func routes() []route {
 		personRoutes,
 		keyRoutes,
 		signingKeyRoutes,
+		encryptionKeyRoutes,
 		documentRoutes,
 	)
 }

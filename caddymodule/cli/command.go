@@ -13,6 +13,7 @@ func commands() []*cobra.Command {
 		healthCommand(),
 		doctorCommand(),
 		signingKeysCommand(),
+		rotateKeyCommand(),
 		openAPICommand(),
 	}
 }

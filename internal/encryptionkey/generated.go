@@ -1,8 +1,6 @@
 package encryptionkey
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,8 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
 )
 
 var errEmptyFile = errors.New("it is empty")
@@ -43,19 +39,14 @@ func create(path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("%w; let the user that runs Caddy write to Caddy's data folder, or configure an encryption_key", err)
 	}
-	key := make([]byte, Size)
-	_, _ = rand.Read(key) // never fails, see crypto/rand
-	err := newfile.Create(path, func(f *os.File) error {
-		_, err := f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
-		return err
-	})
+	err := WriteNew(path)
 	if errors.Is(err, fs.ErrExist) {
 		return load(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; let the user that runs Caddy write to its folder, or configure an encryption_key", path, err)
 	}
-	return key, nil
+	return load(path)
 }
 
 func load(path string) ([]byte, error) {

@@ -232,23 +232,19 @@ type seen struct {
 
 // page looks at the records behind after, and returns where to go on.
 func (l *look) page(ctx context.Context, store storage.SealedStore, after string) (next string, err error) {
-	values, sealed := map[string]seen{}, map[string]bool{}
+	values, sealed := map[string]seen{}, map[string]bool{} // by their place
 	next, err = store.ReplaceSealed(ctx, after, perTurn, func(v storage.SealedValue) []byte {
 		place := string(v.Kind) + "\x00" + strings.Join(v.Context, "\x00")
-		key := seal.KeyID(v.Sealed)
-		if l.ring.Current(v.Sealed) {
-			if !sealed[place] {
-				values[place] = seen{v.Kind, key}
-			}
-			return nil
-		}
 		plain, err := l.ring.Open(v.Sealed, v.Context...)
 		if err != nil {
 			values[place] = seen{v.Kind, ""}
 			return nil
 		}
-		values[place] = seen{v.Kind, key}
-		if l.superseded {
+		current := l.ring.Current(v.Sealed)
+		if !sealed[place] { // else the store shows what this just sealed
+			values[place] = seen{v.Kind, seal.KeyID(v.Sealed)}
+		}
+		if current || l.superseded {
 			return nil
 		}
 		sealed[place] = true

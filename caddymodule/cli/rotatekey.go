@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/reseal"
+)
+
+// askEvery is how often --wait asks how far it is.
+const askEvery = 2 * time.Second
+
+func rotateKeyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rotate-key",
+		Short: "Helps to change the encryption key, and tells how far that is",
+		Long: `Tells which encryption keys Caddy runs with, what each has sealed, and when those
+behind the first may leave the configuration.
+
+With --new FILE it first makes a key, writes it into the file, which only its owner
+may read, and says what to put into the configuration. Nothing else changes until
+Caddy is reloaded with that. Then all that older keys have sealed is sealed anew in
+the background; --wait waits for the end of it.`,
+		Args: cobra.NoArgs,
+		RunE: runs(rotateKey),
+	}
+	cmd.Flags().String("new", "", "make a key and write it into this file, which must not exist; - prints it")
+	cmd.Flags().Bool("wait", false, "wait until the first key has sealed everything")
+	cmd.MarkFlagsMutuallyExclusive("new", "wait")
+	return cmd
+}
+
+func rotateKey(i *invocation) error {
+	if i.cmd.Flags().Changed("new") {
+		return i.makeKey(i.text("new"))
+	}
+	for {
+		answer, err := get[rotation.Overview](i, adminapi.EncryptionKeysPath, nil)
+		if err != nil {
+			return err
+		}
+		if answer.Done || !i.is("wait") {
+			return i.printRotation(answer)
+		}
+		if answer.Superseded {
+			return errors.New("another Caddy on the same database was configured later with another first key; give all the same keys in the same order, and reload them")
+		}
+		if err := sleep(i.cmd.Context(), askEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (i *invocation) printRotation(answer rotation.Overview) error {
+	t, now := &table{heads: []string{"KEY", "FROM", "HAS SEALED", "MAY GO"}, cut: []string{"FROM", "HAS SEALED"}}, time.Now()
+	for _, k := range answer.Keys {
+		t.add(k.ID, k.Source, sealedBy(k, answer), mayGo(k, answer, now))
+	}
+	if err := i.print(answer, t); err != nil {
+		return err
+	}
+	if n := answer.Unreadable.Total(); n > 0 {
+		i.say("No key opens %d more (%s): put the key that sealed them behind the others.", n, counted(answer.Unreadable))
+	}
+	if answer.Superseded {
+		i.say("Another Caddy on the same database was configured later with another first key: give all the same keys in the same order.")
+	}
+	return nil
+}
+
+// sealedBy says what a key has sealed.
+func sealedBy(k rotation.Key, of rotation.Overview) string {
+	if of.CheckedAt.IsZero() {
+		return "being counted"
+	}
+	if k.Sealed.Total() == 0 {
+		return "nothing"
+	}
+	return counted(k.Sealed)
+}
+
+// mayGo says when a key may leave the configuration.
+func mayGo(k rotation.Key, of rotation.Overview, now time.Time) string {
+	switch {
+	case k.Encrypts:
+		return "no, it encrypts"
+	case !of.Done:
+		return "not yet"
+	case !now.Before(k.MayGo):
+		return "now"
+	}
+	return when(k.MayGo, now)
+}
+
+func counted(counts reseal.Counts) string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprint(counts[kind], " ", strings.ReplaceAll(string(kind), "_", " ")))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// NewKey is what is printed of a key that was made.
+type NewKey struct {
+	File string `json:"file,omitempty"`
+	Key  string `json:"key,omitempty"` // only if it was to be printed
+	// Configure are the lines for the global mcp_oauth block, in place of those with
+	// encryption_key that are there.
+	Configure []string `json:"configure"`
+}
+
+// makeKey makes a key, and says what to do with it.
+func (i *invocation) makeKey(file string) error {
+	made := NewKey{}
+	if file == "-" {
+		made.Key = encryptionkey.New()
+		made.Configure = []string{"encryption_key {env.MCP_OAUTH_KEY}"}
+	} else {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return err
+		}
+		if err := encryptionkey.WriteNew(path); errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s is there already, and stays as it is; name a file that is not", path)
+		} else if err != nil {
+			return fmt.Errorf("%w; nothing was changed", err)
+		}
+		made.File = path
+		made.Configure = []string{"encryption_key {file." + path + "}"}
+	}
+	answer, err := get[rotation.Overview](i, adminapi.EncryptionKeysPath, nil)
+	if err == nil {
+		for _, k := range answer.Keys {
+			made.Configure = append(made.Configure, "encryption_key "+k.Source)
+		}
+	}
+	if i.is("json") {
+		return i.print(made, nil)
+	}
+	return i.tellKey(made, err)
+}
+
+func (i *invocation) tellKey(made NewKey, unknown error) error {
+	out := i.cmd.OutOrStdout()
+	if made.Key != "" {
+		_, _ = fmt.Fprintln(out, made.Key)
+		out = i.cmd.ErrOrStderr() // the output is the key, for a secret store
+	}
+	lines := strings.Join(made.Configure, "\n\t\t")
+	if unknown != nil {
+		lines += "\n\t\t(and here the lines with encryption_key that are there; if there are none, the key is in the file\n\t\tthat the log names when Caddy starts)"
+	}
+	_, err := fmt.Fprintf(out, `Put this into the configuration, the new key first:
+
+	mcp_oauth {
+		%s
+	}
+
+The user that runs Caddy has to be able to read it. Keep a copy where the database and
+its backups are not. Then: caddy reload, and caddy mcp-oauth rotate-key --wait
+`, lines)
+	return err
+}
