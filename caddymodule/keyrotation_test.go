@@ -76,7 +76,7 @@ func TestRotateKey_M03(t *testing.T) {
 
 	loadWith(newFile, oldFile)
 	printed, err = printCommand(t, "rotate-key", "--address", addr, "--wait", "--json")
-	var o rotation.Overview
+	var o rotation.EncryptionKeys
 	if err != nil || json.Unmarshal([]byte(printed), &o) != nil || len(o.Keys) != 2 {
 		t.Fatalf("%v: %s", err, printed)
 	}

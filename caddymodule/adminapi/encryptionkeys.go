@@ -12,7 +12,7 @@ const EncryptionKeysPath = "/mcp_oauth/encryption_keys"
 var encryptionKeyRoutes = []route{{
 	method: http.MethodGet, path: EncryptionKeysPath,
 	about:  "The encryption keys by name, what each has sealed, and when those behind the first may leave the configuration. Keys themselves are never shown.",
-	answer: rotation.Overview{}, serve: listEncryptionKeys,
+	answer: rotation.EncryptionKeys{}, serve: listEncryptionKeys,
 }}
 
 func listEncryptionKeys(c *call) (any, error) {

@@ -47,7 +47,7 @@ func rotateKey(i *invocation) error {
 		return i.makeKey(i.text("new"))
 	}
 	for {
-		answer, err := get[rotation.Overview](i, adminapi.EncryptionKeysPath, nil)
+		answer, err := get[rotation.EncryptionKeys](i, adminapi.EncryptionKeysPath, nil)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (i *invocation) printRotation(answer rotation.Overview) error {
+func (i *invocation) printRotation(answer rotation.EncryptionKeys) error {
 	t, now := &table{heads: []string{"KEY", "FROM", "HAS SEALED", "MAY GO"}, cut: []string{"FROM", "HAS SEALED"}}, time.Now()
 	for _, k := range answer.Keys {
 		t.add(k.ID, k.Source, sealedBy(k, answer), mayGo(k, answer, now))
@@ -90,7 +90,7 @@ func (i *invocation) printRotation(answer rotation.Overview) error {
 }
 
 // sealedBy says what a key has sealed.
-func sealedBy(k rotation.Key, of rotation.Overview) string {
+func sealedBy(k rotation.EncryptionKey, of rotation.EncryptionKeys) string {
 	if of.CheckedAt.IsZero() {
 		return "being counted"
 	}
@@ -101,7 +101,7 @@ func sealedBy(k rotation.Key, of rotation.Overview) string {
 }
 
 // mayGo says when a key may leave the configuration.
-func mayGo(k rotation.Key, of rotation.Overview, now time.Time) string {
+func mayGo(k rotation.EncryptionKey, of rotation.EncryptionKeys, now time.Time) string {
 	switch {
 	case k.Encrypts:
 		return "no, it encrypts"
@@ -149,7 +149,7 @@ func (i *invocation) makeKey(file string) error {
 		made.File = path
 		made.Configure = []string{"encryption_key {file." + path + "}"}
 	}
-	answer, err := get[rotation.Overview](i, adminapi.EncryptionKeysPath, nil)
+	answer, err := get[rotation.EncryptionKeys](i, adminapi.EncryptionKeysPath, nil)
 	if err == nil {
 		for _, k := range answer.Keys {
 			made.Configure = append(made.Configure, "encryption_key "+k.Source)

@@ -62,9 +62,9 @@ func (r *Rotation) Turn(ctx context.Context) error {
 // key, 0 if nothing is.
 func (r *Rotation) Waiting() time.Duration { return r.resealer.Waiting() }
 
-// Overview is what operators see.
-type Overview struct {
-	Keys []Key `json:"keys"` // as they are configured: the first encrypts
+// EncryptionKeys are what operators see.
+type EncryptionKeys struct {
+	Keys []EncryptionKey `json:"keys"` // as they are configured: the first encrypts
 	// Unreadable counts, by kind of record, what none of the keys opens.
 	Unreadable reseal.Counts `json:"unreadable,omitempty"`
 	// Superseded tells that another Caddy on the same database was configured later
@@ -78,8 +78,8 @@ type Overview struct {
 	Sealed int `json:"sealed_anew"`
 }
 
-// Key is an encryption key of the configuration.
-type Key struct {
+// EncryptionKey is an encryption key of the configuration.
+type EncryptionKey struct {
 	ID       string `json:"id"`     // a name that tells nothing about it
 	Source   string `json:"source"` // where it is kept, such as `{file./run/secrets/mcp_oauth.key}`
 	Encrypts bool   `json:"encrypts"`
@@ -92,16 +92,16 @@ type Key struct {
 }
 
 // Overview returns how far it is.
-func (r *Rotation) Overview() Overview {
+func (r *Rotation) Overview() EncryptionKeys {
 	s := r.resealer.Status()
 	pending := s.Pending(r.keys[0].id).Total()
 	looked := !s.LookedAt.IsZero()
-	o := Overview{
+	o := EncryptionKeys{
 		Unreadable: s.Unreadable, Superseded: s.Superseded, CheckedAt: s.LookedAt, Sealed: s.Sealed,
 		Done: looked && pending == 0 && !s.Superseded,
 	}
 	for i, k := range r.keys {
-		out := Key{ID: k.id, Source: k.source, Encrypts: i == 0, Sealed: maps.Clone(s.Found[k.id])}
+		out := EncryptionKey{ID: k.id, Source: k.source, Encrypts: i == 0, Sealed: maps.Clone(s.Found[k.id])}
 		switch {
 		case i == 0:
 			out.Since = s.Since
@@ -114,7 +114,7 @@ func (r *Rotation) Overview() Overview {
 }
 
 // tell logs what has changed since the look before.
-func (r *Rotation) tell(o Overview) {
+func (r *Rotation) tell(o EncryptionKeys) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.told
