@@ -16,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
@@ -35,6 +36,7 @@ const (
 	keysInterval    = 2 * time.Second
 	usesInterval    = time.Minute
 	resealInterval  = 250 * time.Millisecond
+	tracesInterval  = 5 * time.Second
 )
 
 // processStates holds one processState per store, by App.poolKey. Caddy starts a
@@ -56,6 +58,7 @@ type processState struct {
 	elicitations   *gateway.Elicitations
 	connections    *accounts.Shared
 	virtualKeys    virtualkeys.Known
+	traces         *trace.Recorder
 	ephemeralKey   [encryptionkey.Size]byte
 	active         func() *App // of the configuration that serves now, or nil
 	reported       lastReport  // about the store
@@ -63,6 +66,7 @@ type processState struct {
 	reportedPeople lastReport  // about people of identity providers
 	reportedEnds   lastReport  // about what rested on keys that are gone
 	reportedSeals  lastReport  // about sealing anew
+	reportedTraces lastReport  // about traces of what failed
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -81,6 +85,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		streams:      gateway.NewStreams(),
 		elicitations: gateway.NewElicitations(),
 		connections:  accounts.NewShared(),
+		traces:       trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
 		active:       active,
 		stop:         stop,
 	}
@@ -94,6 +99,7 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, keysInterval, p.endOfKeys) }) // apart: it can take long
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
 	p.done.Go(func() { every(ctx, resealInterval, p.reseal) })
+	p.done.Go(func() { every(ctx, tracesInterval, p.saveServingTraces) })
 	return p
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
@@ -33,6 +34,7 @@ type site struct {
 	as       *server.AuthorizationServer
 	keys     *virtualkeys.Keys
 	broker   *accounts.Broker // nil unless a server is connected
+	archive  *trace.Archive
 	exact    map[string]endpoint
 	prefixes []server.Route
 }
@@ -60,7 +62,9 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		deps.Connections = broker
 	}
 	as := server.New(h.cfg, deps)
-	s := &site{as: as, broker: broker, exact: map[string]endpoint{}}
+	s := &site{
+		as: as, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now), exact: map[string]endpoint{},
+	}
 	people := consent.New(consent.Deps{
 		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, Events: h.events, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
 		Logins: logins,
@@ -105,8 +109,8 @@ func (h *Handler) newRecorder() *event.Recorder {
 }
 
 // addSinks adds the sinks that work on what the process shares.
-func (h *Handler) addSinks(*processState) {
-	h.events.Add()
+func (h *Handler) addSinks(state *processState) {
+	h.events.Add(state.traces)
 }
 
 // find returns what answers at the path. Paths are compared as they are: no

@@ -32,6 +32,12 @@ func (a *App) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeGrace)
 	defer cancel()
 	a.saveKeyUses(ctx)
+	a.mu.Lock()
+	state := a.state
+	a.mu.Unlock()
+	if state != nil {
+		state.saveTraces(ctx, a.allSites(), lastTraces, 0)
+	}
 	if next := activeApp(); next != nil && next.started > a.started {
 		a.endWithdrawn()
 		next.endWithdrawn()

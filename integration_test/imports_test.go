@@ -64,6 +64,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/sessions",
 		"authz/flows",
 		"authz/server",
+		"authz/trace",
 		"consent/flash",
 		"consent/known",
 		"consent/scopes",

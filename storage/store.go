@@ -61,6 +61,7 @@ const (
 	SealedPerson       SealedKind = "person"
 	SealedSignOut      SealedKind = "sign_out"
 	SealedSigningKeys  SealedKind = "signing_keys"
+	SealedTraces       SealedKind = "traces"
 )
 
 // SealedValue is a value of a record that is sealed, see packages seal and sealed.

@@ -1,9 +1,20 @@
 package sealed
 
-import "github.com/mcpoauth/caddy-mcp-oauth/storage"
+import (
+	"strconv"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
 
 // SigningKeysName is the name of the site value that is sealed.
 const SigningKeysName = "signing keys"
+
+// tracesPrefix begins the names of the site values with traces of flows.
+const tracesPrefix = "traces "
+
+// TracesName is the name of the i-th site value with traces of flows, which are
+// sealed.
+func TracesName(i int) string { return tracesPrefix + strconv.Itoa(i) }
 
 // Connection is the context of Connection.Secret.
 func Connection(k storage.ConnectionKey, id string) []string {
@@ -38,6 +49,10 @@ func Person(p storage.Person) []string { return []string{"person", p.Issuer, p.S
 func SignOutHint(p storage.Person) []string {
 	return []string{"sign-out hint", p.Issuer, p.Subject, p.Proof}
 }
+
+// Traces is the context of the site value with one of the TracesNames, which is in
+// base64url.
+func Traces(issuer, name string) []string { return []string{name, issuer} }
 
 // SigningKeys is the context of the site value with SigningKeysName, which is in
 // base64url.

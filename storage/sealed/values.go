@@ -2,6 +2,7 @@ package sealed
 
 import (
 	"encoding/base64"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -29,7 +30,12 @@ func Replace(record any, fn func(storage.SealedValue) []byte) bool {
 			r.value(storage.SealedSignOut, &rec.SignOut.Secret, SignOutHint(*rec))
 		}
 	case *storage.SiteValue:
-		r.signingKeys(rec)
+		switch {
+		case rec.Name == SigningKeysName:
+			r.text(storage.SealedSigningKeys, rec, SigningKeys(rec.Issuer))
+		case strings.HasPrefix(rec.Name, tracesPrefix):
+			r.text(storage.SealedTraces, rec, Traces(rec.Issuer, rec.Name))
+		}
 	}
 	return r.done
 }
@@ -48,15 +54,13 @@ func (r *replacement) value(kind storage.SealedKind, secret *[]byte, context []s
 	}
 }
 
-func (r *replacement) signingKeys(v *storage.SiteValue) {
-	if v.Name != SigningKeysName {
-		return
-	}
+// text replaces the text of a site value, which is sealed as a whole.
+func (r *replacement) text(kind storage.SealedKind, v *storage.SiteValue, context []string) {
 	secret, err := base64.RawURLEncoding.DecodeString(v.Text)
 	if err != nil {
 		secret = []byte{} // opens for nobody
 	}
-	r.value(storage.SealedSigningKeys, &secret, SigningKeys(v.Issuer))
+	r.value(kind, &secret, context)
 	if r.done {
 		v.Text = base64.RawURLEncoding.EncodeToString(secret)
 	}

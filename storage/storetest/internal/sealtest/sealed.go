@@ -139,6 +139,9 @@ func (f *fixture) fill() {
 	f.Must(f.Store.PutSiteValue(suite.Ctx(), storage.SiteValue{
 		Issuer: suite.Issuer, Name: "signing keys", Text: base64.RawURLEncoding.EncodeToString([]byte("keys")),
 	}))
+	f.Must(f.Store.PutSiteValue(suite.Ctx(), storage.SiteValue{
+		Issuer: suite.Issuer, Name: "traces 3", Text: base64.RawURLEncoding.EncodeToString([]byte("flows")),
+	}))
 	f.SignIn("2", "client")
 }
 
@@ -157,6 +160,7 @@ func everything() []string {
 		"person person|" + suite.Issuer + "|oidc:company:alice|proof = person",
 		"sign_out sign-out hint|" + suite.Issuer + "|oidc:company:alice|proof = hint",
 		"signing_keys signing keys|" + suite.Issuer + " = keys",
+		"traces traces 3|" + suite.Issuer + " = flows",
 	}
 	slices.Sort(all)
 	return all

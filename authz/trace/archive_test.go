@@ -1,0 +1,159 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
+)
+
+func newKeys(t *testing.T, b byte) *seal.Keyring {
+	t.Helper()
+	keys, err := seal.NewKeyring(bytes.Repeat([]byte{b}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// What failed is there after a restart, for every instance; what did not fail is
+// kept nowhere. It is sealed.
+func TestFailuresAreKept(t *testing.T) {
+	ctx, store, now := context.Background(), memstore.New(), start
+	clock := func() time.Time { return now }
+	p := newTape(DefaultLimits)
+	p.add(codex(challenge), codex(event.Event{Kind: event.ClientRegistrationRefused, Reference: "r1", Err: errors.New("no redirect URI of alice")}))
+	p.add(from("198.51.100.1", "claude", challenge))
+	failed := p.Unsaved(site, 10, now)
+	if len(failed) != 1 || len(p.Unsaved("https://other", 10, now)) != 0 {
+		t.Fatalf("%d traces are to be saved, want one", len(failed))
+	}
+	a := NewArchive(site, store, newKeys(t, 1), clock)
+	if err := a.Save(ctx, failed); err != nil {
+		t.Fatal(err)
+	}
+	p.add(codex(event.Event{Kind: event.ClientRegistrationRefused, Reference: "r2"}))
+	p.Saved(failed, now)
+	if len(p.Unsaved(site, 10, now.Add(-time.Minute))) != 0 {
+		t.Error("what was saved just now is to be saved again at once")
+	}
+	again := p.Unsaved(site, 10, now)
+	if len(again) != 1 {
+		t.Fatalf("%d traces are to be saved after one went on, want it", len(again))
+	}
+	if err := a.Save(ctx, again); err != nil {
+		t.Fatal(err)
+	}
+	if p.Saved(again, now); len(p.Unsaved(site, 10, now)) != 0 {
+		t.Error("what was saved is to be saved again")
+	}
+	other := NewArchive(site, store, newKeys(t, 1), clock)
+	for _, q := range []Query{{Reference: "r1"}, {Reference: "r2"}, {Client: "codex"}} {
+		found, err := newTape(DefaultLimits).Find(ctx, q, other)
+		if err != nil || len(found) != 1 || len(found[0].Steps) != 3 {
+			t.Errorf("%+v: %d traces, %v, want one of three steps", q, len(found), err)
+		}
+		if found, _ := p.Find(ctx, q, other); len(found) != 1 {
+			t.Errorf("%+v: %d traces from memory and store, want one", q, len(found))
+		}
+	}
+	for i := range drawers {
+		if v, err := store.SiteValue(ctx, site, sealed.TracesName(i), now); err == nil && (strings.Contains(v.Text, "alice") || strings.Contains(v.Text, "codex")) {
+			t.Errorf("it is not sealed: %s", v.Text)
+		}
+	}
+	if found, err := NewArchive(site, store, newKeys(t, 2), clock).All(ctx); err != nil || len(found) != 0 {
+		t.Errorf("with another key: %d traces, %v, want none", len(found), err)
+	}
+	if err := NewArchive(site, store, newKeys(t, 2), clock).Save(ctx, failed); err != nil {
+		t.Errorf("after the key was lost: %v", err)
+	}
+	now = now.Add(lifetime + time.Minute)
+	if found, err := other.All(ctx); err != nil || len(found) != 0 {
+		t.Errorf("after %s: %d traces, %v, want none", lifetime, len(found), err)
+	}
+}
+
+// Several instances write at once, and lose nothing that there is room for.
+func TestInstancesSaveAtOnce(t *testing.T) {
+	ctx, store, keys := context.Background(), memstore.New(), newKeys(t, 1)
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			a := NewArchive(site, store, keys, func() time.Time { return start })
+			for j := range 10 {
+				tr := &Trace{ID: fmt.Sprintf("%d-%d", i, j), Site: site, Began: start, Last: start}
+				for try := 0; ; try++ {
+					err := a.Save(ctx, []*Trace{tr})
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, errBusy) || try > 100 {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	found, err := NewArchive(site, store, keys, func() time.Time { return start }).All(ctx)
+	if err != nil || len(found) != 40 {
+		t.Errorf("%d traces, %v, want 40", len(found), err)
+	}
+}
+
+// What is kept is bounded, in number and bytes.
+func TestArchiveIsBounded(t *testing.T) {
+	ctx, store, keys := context.Background(), memstore.New(), newKeys(t, 1)
+	a := NewArchive(site, store, keys, func() time.Time { return start })
+	for i := range 300 {
+		tr := &Trace{ID: fmt.Sprint(i), Site: site, Began: start, Last: start.Add(time.Duration(i) * time.Second)}
+		for range maxSteps {
+			tr.Steps = append(tr.Steps, Step{Time: start, Cause: strings.Repeat("x", maxCause), Detail: strings.Repeat("y", maxText)})
+		}
+		if err := a.Save(ctx, []*Trace{tr}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := a.All(ctx)
+	if err != nil || len(found) == 0 || len(found) > drawers*perDrawer {
+		t.Errorf("%d traces, %v", len(found), err)
+	}
+	newest := false
+	for i := range drawers {
+		v, err := store.SiteValue(ctx, site, sealed.TracesName(i), start)
+		if err != nil || len(v.Text) > 2*drawerBytes {
+			t.Errorf("%s has %d bytes, %v", sealed.TracesName(i), len(v.Text), err)
+		}
+	}
+	for _, tr := range found {
+		newest = newest || tr.ID == "299"
+	}
+	if !newest {
+		t.Error("the newest is not among them")
+	}
+}
+
+// A store that fails fails the save, and the search, in words.
+func TestStoreThatFails(t *testing.T) {
+	store := memstore.New()
+	_ = store.Close()
+	a := NewArchive(site, store, newKeys(t, 1), func() time.Time { return start })
+	if err := a.Save(context.Background(), []*Trace{{ID: "1"}}); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("save: got %v, want %v", err, storage.ErrClosed)
+	}
+	if _, err := newTape(DefaultLimits).Find(context.Background(), Query{}, a); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("search: got %v, want %v", err, storage.ErrClosed)
+	}
+}
