@@ -61,7 +61,8 @@ func (p *player) authorize(m *provider, c *client, r protected) bool {
 	} else {
 		p.did(authorizeStep, "a page for the person")
 	}
-	return p.otherPort(m, c, params)
+	p.otherPort(m, c, params)
+	return true
 }
 
 // authorizationRequest is what a client of the family asks.
@@ -98,14 +99,16 @@ func (p *player) refused(m *provider, c *client, params url.Values, e ending) bo
 	return p.stop(authorizeStep, documentRefused, at, seen+", for client_id "+c.id, e.last)
 }
 
-// otherPort asks with another port of this machine than the one registered.
-func (p *player) otherPort(m *provider, c *client, params url.Values) bool {
-	if other := withPort(c.redirect, otherPort); other != c.redirect && !c.document {
-		if e := p.browse(m, with(params, "redirect_uri", other)); !e.goesOn() && !e.last.silent() {
-			return p.stop(authorizeStep, loopbackPort, m.AuthorizationEndpoint, fmt.Sprintf("registered with %s; with port %s %s", c.redirect, otherPort, e.describe()), e.last)
-		}
+// otherPort asks with another port of this machine than the one registered, as
+// an application does at its next start.
+func (p *player) otherPort(m *provider, c *client, params url.Values) {
+	other := withPort(c.redirect, otherPort)
+	if other == c.redirect || c.document {
+		return
 	}
-	return true
+	if e := p.browse(m, with(params, "redirect_uri", other)); !e.goesOn() && !e.last.silent() {
+		p.note(loopbackPort, m.AuthorizationEndpoint, fmt.Sprintf("registered with %s; with port %s %s", c.redirect, otherPort, e.describe()), e.last)
+	}
 }
 
 // withPort returns a redirect URI on loopback with another port, and any other
@@ -166,7 +169,7 @@ func (p *player) judgePage(m *provider, e ending) {
 	}
 	policy := strings.ToLower(strings.Join(e.last.header.Values("Content-Security-Policy"), ";"))
 	if !strings.Contains(policy, "frame-ancestors") && e.last.header.Get("X-Frame-Options") == "" {
-		p.note(pageFramed, e.last.request.url, "neither frame-ancestors nor X-Frame-Options", e.last)
+		p.note(pageFramed, m.AuthorizationEndpoint, "the page has neither frame-ancestors nor X-Frame-Options", e.last)
 	}
 }
 

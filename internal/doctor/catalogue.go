@@ -213,7 +213,7 @@ var (
 	loopbackPort = define("loopback_port", Failure,
 		"a redirect URI on loopback is refused because of its port",
 		"RFC 8252 section 7.3; OAuth 2.1 section 4.1.1",
-		"Compare http redirect URIs of 127.0.0.1, [::1] and localhost without their port. Applications do not know it before they start.")
+		"Compare http redirect URIs of 127.0.0.1, [::1] and localhost without their port, whether or not the client said application_type native: applications do not know the port before they start.")
 	stateLost = define("state_lost", Failure,
 		"an authorization response does not repeat state",
 		"RFC 6749 sections 4.1.2 and 4.1.2.1",

@@ -66,6 +66,10 @@ var (
 
 // Of pages in browsers.
 var (
+	noCORS = define("no_cors", Note,
+		"pages in browsers cannot use the server",
+		"Fetch standard, CORS protocol; not required by MCP",
+		"If they should, such as MCP Inspector without its proxy: answer OPTIONS without authentication, and send Access-Control-Allow-Origin for the origins that may.")
 	preflightRefused = define("cors_preflight", Warning,
 		"a browser may not ask: the preflight request is refused",
 		"Fetch standard, CORS protocol",

@@ -198,7 +198,11 @@ var defects = []struct {
 	{id: "legacy_endpoint", token: goodToken, breaks: func(s *site) {
 		s.page("GET "+mcpPage, when(withToken(func(*http.Request) bool { return true }), answers(200, "Content-Type", "text/event-stream", "", "event: endpoint\ndata: https://other.example.com/messages\n\n")))
 	}},
-	{id: "cors_preflight", name: "needs a token", breaks: func(s *site) { s.always("OPTIONS "+mcpPage, 401) }},
+	{id: "no_cors", breaks: func(s *site) {
+		s.page("POST "+mcpPage, changed(0, "Access-Control-Allow-Origin", ""))
+		s.page("OPTIONS "+mcpPage, changed(405, "Access-Control-Allow-Origin", ""))
+	}},
+	{id: "cors_preflight", name: "needs a token", breaks: func(s *site) { s.page("OPTIONS "+mcpPage, changed(401)) }},
 	{id: "cors_preflight", name: "registration", breaks: func(s *site) { s.always("OPTIONS as.example.com/register", 404) }},
 	{id: "cors_answer", name: "challenge", breaks: func(s *site) { s.page("POST "+mcpPage, changed(0, "Access-Control-Allow-Origin", "")) }},
 	{id: "cors_answer", name: "metadata", breaks: func(s *site) { s.page("GET "+providerPage, changed(0, "Access-Control-Allow-Origin", "")) }},

@@ -27,11 +27,11 @@ const challengeStep = "first request"
 func (p *player) first() (opening, bool) {
 	plain := p.wire.do(p.ctx, p.initialize(family{revision: p.f.revision}, ""))
 	works := plain.status == 401 || plain.is2xx() && plain.result() != nil
-	if works && !p.preflight(challengeStep, p.url, "POST", "content-type, mcp-protocol-version, authorization") {
+	if works && !p.pagesMayAsk() {
 		return opening{}, false
 	}
 	a := p.ask("")
-	if legacy := p.wire.do(p.ctx, p.stream("")); notFound(a) && offersSSE(legacy) {
+	if (notFound(a) || a.status == 400) && offersSSE(p.wire.do(p.ctx, p.stream(""))) {
 		return opening{}, p.stop(challengeStep, legacyOnly, p.url, a.describe()+"; a GET opens a stream of HTTP+SSE", a)
 	}
 	if a.is2xx() && a.result() != nil {

@@ -6,15 +6,36 @@ import (
 	"strings"
 )
 
+// pagesMayAsk reports whether pages in browsers may use the MCP endpoint. No
+// standard of MCP says that they have to.
+func (p *player) pagesMayAsk() bool {
+	if p.f.origin == "" {
+		return true
+	}
+	a := p.ask("")
+	preflight := p.wire.do(p.ctx, preflightOf(p.f.origin, p.url, "POST", endpointHeaders))
+	if a.header.Get("Access-Control-Allow-Origin")+preflight.header.Get("Access-Control-Allow-Origin") == "" {
+		p.note(noCORS, p.url, "OPTIONS is answered "+preflight.describe(), preflight)
+		return p.leave(NotOffered, challengeStep, "pages in browsers are not let in")
+	}
+	return p.preflight(challengeStep, p.url, "POST", endpointHeaders)
+}
+
+const endpointHeaders = "content-type, mcp-protocol-version, authorization"
+
+func preflightOf(origin, at, method, headers string) request {
+	return request{method: http.MethodOptions, url: at, header: map[string]string{
+		"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers,
+	}}
+}
+
 // preflight asks, for a page in a browser, whether it may send a request
 // (Fetch standard, CORS protocol). Other families just send theirs.
 func (p *player) preflight(step, at, method, headers string) bool {
 	if p.f.origin == "" {
 		return true
 	}
-	a := p.wire.do(p.ctx, request{method: http.MethodOptions, url: at, header: map[string]string{
-		"Origin": p.f.origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers,
-	}})
+	a := p.wire.do(p.ctx, preflightOf(p.f.origin, at, method, headers))
 	seen := ""
 	switch {
 	case a.silent():

@@ -162,7 +162,7 @@ func (x *examination) takeBack(ctx context.Context) {
 			a := x.wire.do(ctx, request{method: http.MethodDelete, url: c.manage, header: map[string]string{"Authorization": "Bearer " + c.token}})
 			if r.Deleted = a.is2xx(); !r.Deleted {
 				r.Left = "deleting it was answered " + said(a.describe())
-				x.find(notDeleted, c.manage, a.describe(), a)
+				x.find(notDeleted, c.as.RegistrationEndpoint, "DELETE at registration_client_uri: "+a.describe(), a)
 			}
 		}
 		x.report.Registrations = append(x.report.Registrations, r)

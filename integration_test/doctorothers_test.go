@@ -1,0 +1,136 @@
+//go:build integration
+
+package integration_test
+
+import (
+	"net"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/doctor"
+)
+
+// What the doctor finds of servers that others wrote, and how far clients come
+// there. Each of these was looked at by hand, in the code of the server.
+func TestDoctorOfOthers(t *testing.T) {
+	port := func(t testing.TB) string {
+		_, port, err := net.SplitHostPort(harness.FreeAddr(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	for _, test := range []struct {
+		name  string
+		start func(t testing.TB) (url string)
+		args  []string
+		finds []string
+		// reaches is how far all families come, but for those in except.
+		reaches doctor.Reached
+		except  map[string]doctor.Reached
+	}{
+		{
+			// The demonstration of the official TypeScript SDK asks nobody, forgets state
+			// when a request lacks something, and does not look at Origin.
+			name: "typescript sdk", start: func(t testing.TB) string {
+				port, authPort := port(t), port(t)
+				cmd := harness.Node(t, "node_modules/@modelcontextprotocol/sdk/dist/esm/examples/server/simpleStreamableHttp.js", "--oauth")
+				cmd.Args = append([]string{cmd.Args[0], "--import", harness.Script(t, "loopback.mjs")}, cmd.Args[1:]...)
+				cmd.Env = append(cmd.Env, "MCP_PORT="+port, "MCP_AUTH_PORT="+authPort)
+				harness.Start(t, cmd).Expect(t, "Server listening on port "+port)
+				return "http://localhost:" + port + "/mcp"
+			},
+			finds:   []string{"error_without_token", "no_cors", "no_documents", "no_person_asked", "origin_ignored", "state_lost"},
+			reaches: doctor.Connected,
+			except: map[string]doctor.Reached{
+				"2025-11-25-document": doctor.NotOffered, "2026-07-28-document": doctor.NotOffered, "browser": doctor.NotOffered,
+			},
+		},
+		{
+			name: "workers-oauth-provider", start: func(t testing.TB) string { return workers(t, port(t)) },
+			finds: []string{"no_documents"}, reaches: doctor.Person,
+			except: map[string]doctor.Reached{"2025-11-25-document": doctor.NotOffered, "2026-07-28-document": doctor.NotOffered},
+		},
+		{
+			// It cannot fetch the document from here.
+			name: "workers-oauth-provider with documents", start: func(t testing.TB) string { return workers(t, port(t), "documents") },
+			args:  []string{"--client-document", "https://client.invalid/client.json"},
+			finds: []string{"document_refused"}, reaches: doctor.Person,
+			except: map[string]doctor.Reached{"2025-11-25-document": doctor.Stopped, "2026-07-28-document": doctor.Stopped},
+		},
+		{
+			name: "oidc-provider", start: func(t testing.TB) string {
+				return harness.ServeAccounts(t, harness.StartProvider(t, time.Minute), "/notes/mcp").URL
+			},
+			args: []string{"--client-document", "https://client.invalid/client.json"},
+			// It compares the ports of clients that do not call themselves native, names
+			// an address at which nothing can be deleted, and cannot fetch the document.
+			finds:   []string{"bad_token_error", "document_refused", "loopback_port", "no_cors", "page_framed", "registration_not_deleted"},
+			reaches: doctor.Person,
+			except: map[string]doctor.Reached{
+				"2025-03-26": doctor.NotOffered, "2025-11-25-document": doctor.Stopped, "2026-07-28-document": doctor.Stopped, "browser": doctor.NotOffered,
+			},
+		},
+		{
+			// The example of the official Go SDK has no authorization server until
+			// somebody writes one into its code.
+			name: "go sdk with auth", start: func(t testing.TB) string {
+				port := port(t)
+				cmd := exec.Command(harness.Build(t, "go-sdk-auth", "github.com/modelcontextprotocol/go-sdk/examples/auth/server"), "-port", port)
+				harness.Start(t, cmd)
+				awaitListener(t, "localhost:"+port)
+				return "http://localhost:" + port + "/mcp"
+			},
+			finds: []string{"issuer_invalid", "no_cors"}, reaches: doctor.Stopped,
+			except: map[string]doctor.Reached{"2025-03-26": doctor.NotOffered, "browser": doctor.NotOffered},
+		},
+		{
+			name: "go sdk without sign-in", start: func(t testing.TB) string { return harness.Everything(t, true) },
+			finds: []string{"no_cors", "origin_ignored"}, reaches: doctor.Connected,
+			except: map[string]doctor.Reached{"browser": doctor.NotOffered},
+		},
+		{
+			name: "go sdk, HTTP+SSE", start: func(t testing.TB) string {
+				port := port(t)
+				cmd := exec.Command(harness.Build(t, "go-sdk-sse", "github.com/modelcontextprotocol/go-sdk/examples/server/sse"), "-host", "127.0.0.1", "-port", port)
+				harness.Start(t, cmd)
+				awaitListener(t, "127.0.0.1:"+port)
+				return "http://127.0.0.1:" + port + "/greeter1"
+			},
+			finds: []string{"legacy_transport_only"}, reaches: doctor.Stopped,
+			except: map[string]doctor.Reached{"http-sse": doctor.Connected},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			command := func(args ...string) *exec.Cmd { return exec.Command(harness.Caddy(t), args...) }
+			e := examine(t, command, test.start(t), test.args...)
+			e.mustFind(t, test.finds...)
+			except := map[string]doctor.Reached{
+				"2025-11-25-configured": doctor.Skipped, "hosted": doctor.Skipped, "http-sse": doctor.NotOffered,
+			}
+			for id, reached := range test.except {
+				except[id] = reached
+			}
+			e.mustReach(t, test.reaches, except)
+		})
+	}
+}
+
+func workers(t testing.TB, port string, args ...string) string {
+	harness.Start(t, harness.Node(t, "workers-provider.mjs", append([]string{port}, args...)...)).Expect(t, "listening at")
+	return "http://127.0.0.1:" + port + "/mcp"
+}
+
+func awaitListener(t testing.TB, addr string) {
+	harness.Await(t, addr+" listens", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+}
