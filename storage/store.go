@@ -44,6 +44,8 @@ type Store interface {
 	Empty(ctx context.Context) (bool, error)
 	// Check fails if what is stored from now on may be lost.
 	Check(ctx context.Context) error
+	// Usage tells how much is stored. It looks at a bounded number of records.
+	Usage(ctx context.Context, now time.Time) (Usage, error)
 
 	// Close releases the store. Later calls return ErrClosed.
 	Close() error
@@ -84,6 +86,30 @@ type SealedStore interface {
 	// that cannot be read, may be left out. fn must not call the store, and may be
 	// called more than once for the same value.
 	ReplaceSealed(ctx context.Context, after string, limit int, fn func(SealedValue) []byte) (next string, err error)
+}
+
+// MaxCounted is where Usage stops counting records of a kind.
+const MaxCounted = 10_000
+
+// Usage is how much is stored.
+type Usage struct {
+	// Bytes is how much room the store takes up, or 0 if it is on no disk.
+	Bytes int64
+	// PendingFlows are sign-ins in which a person has said who they are, and not
+	// decided yet; Revocations is what providers are still to be told to revoke.
+	// Neither is more than MaxCounted.
+	PendingFlows, Revocations int
+}
+
+// Observer is told of each transaction of a store: whether it may change
+// something, how long it took, and how it failed. It must not block.
+type Observer func(changes bool, took time.Duration, err error)
+
+// Observe tells the observer, unless there is none, of a transaction that ends now.
+func (o Observer) Observe(changes bool, began time.Time, err error) {
+	if o != nil {
+		o(changes, time.Since(began), err)
+	}
 }
 
 // Opener opens the store that a configuration describes.

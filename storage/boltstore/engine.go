@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"time"
 
 	"go.etcd.io/bbolt"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
@@ -14,6 +16,7 @@ import (
 type engine struct {
 	db *database
 	*committer
+	observe storage.Observer
 }
 
 func newEngine(db *database) *engine {
@@ -22,6 +25,21 @@ func newEngine(db *database) *engine {
 
 // View implements kv.Engine.
 func (e *engine) View(ctx context.Context, fn func(kv.Reader) error) error {
+	began := time.Now()
+	err := e.view(ctx, fn)
+	e.observe.Observe(false, began, err)
+	return err
+}
+
+// Update implements kv.Engine.
+func (e *engine) Update(ctx context.Context, fn func(kv.Tx) error) error {
+	began := time.Now()
+	err := e.committer.Update(ctx, fn)
+	e.observe.Observe(true, began, err)
+	return err
+}
+
+func (e *engine) view(ctx context.Context, fn func(kv.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
@@ -20,6 +21,8 @@ type Options struct {
 	// Timeout is how long to wait for another process to let go of the file.
 	// Default: 5 seconds, which outlasts a restart.
 	Timeout time.Duration
+	// Observe, unless nil, is told of each transaction.
+	Observe storage.Observer
 }
 
 const defaultTimeout = 5 * time.Second
@@ -57,7 +60,9 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return newEngine(db), nil
+	e := newEngine(db)
+	e.observe = o.Observe
+	return e, nil
 }
 
 // create makes the file unless it exists. It gets its name when it is a whole

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
@@ -18,6 +19,20 @@ type Store struct {
 }
 
 var _ storage.Store = (*Store)(nil)
+
+// Usage implements storage.Store.
+func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error) {
+	u, err := s.Store.Usage(ctx, now)
+	if err != nil {
+		return storage.Usage{}, err
+	}
+	file, err := s.engine.db.file.Stat()
+	if err != nil {
+		return storage.Usage{}, fmt.Errorf("boltstore: the database %s: %w", s.path, err)
+	}
+	u.Bytes = file.Size()
+	return u, nil
+}
 
 // Check fails if the store is broken, if its file was cut short, or if its path
 // leads to another file than the one that is open: then what it still writes is

@@ -29,6 +29,8 @@ type db struct {
 	schema string // quoted, with the dot behind it
 	closed atomic.Bool
 	clock  clock
+	// observe, unless nil, is told of each verb.
+	observe storage.Observer
 }
 
 // sql puts the schema in the place of each {}. Names are always qualified, so
@@ -38,6 +40,7 @@ func (d *db) sql(text string) string { return strings.ReplaceAll(text, "{}", d.s
 // view runs one reading statement.
 func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql string, args ...any) (T, error) {
 	var out T
+	began := time.Now()
 	err := d.retry(ctx, func(ctx context.Context) error {
 		rows, err := d.pool.Query(ctx, d.sql(sql), args...)
 		if err != nil {
@@ -50,6 +53,7 @@ func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql
 		rows.Close()
 		return rows.Err()
 	})
+	d.observe.Observe(false, began, err)
 	if err != nil {
 		return *new(T), err
 	}
@@ -60,6 +64,7 @@ func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql
 // read is undone with its placeholders if it writes nothing.
 func update[T any](ctx context.Context, d *db, fn func(*tx) (T, error)) (T, error) {
 	var out T
+	began := time.Now()
 	err := d.retry(ctx, func(ctx context.Context) error {
 		t, err := d.begin(ctx)
 		if err != nil {
@@ -71,6 +76,7 @@ func update[T any](ctx context.Context, d *db, fn func(*tx) (T, error)) (T, erro
 		}
 		return t.finish()
 	})
+	d.observe.Observe(true, began, err)
 	if err != nil {
 		return *new(T), err
 	}

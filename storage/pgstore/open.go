@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Defaults of Options.
@@ -32,12 +34,15 @@ type Options struct {
 	// MaxConnections bounds the connections of this process. Default:
 	// DefaultMaxConnections.
 	MaxConnections int
+	// Observe, unless nil, is told of each verb.
+	Observe storage.Observer
 }
 
 // Config is what Options come to.
 type Config struct {
-	pool   *pgxpool.Config
-	schema string
+	pool    *pgxpool.Config
+	schema  string
+	observe storage.Observer
 }
 
 // Parse checks options. It connects to nothing.
@@ -52,7 +57,7 @@ func Parse(o Options) (*Config, error) {
 	if err := checkTLS(pool.ConnConfig); err != nil {
 		return nil, err
 	}
-	c := &Config{pool: pool, schema: o.Schema}
+	c := &Config{pool: pool, schema: o.Schema, observe: o.Observe}
 	if c.schema == "" {
 		c.schema = DefaultSchema
 	}
@@ -105,7 +110,7 @@ func Open(ctx context.Context, c *Config) (*Store, error) {
 	if err != nil {
 		return nil, explain(err, c)
 	}
-	d := &db{pool: pool, schema: pgx.Identifier{c.schema}.Sanitize() + "."}
+	d := &db{pool: pool, schema: pgx.Identifier{c.schema}.Sanitize() + ".", observe: c.observe}
 	err = d.retry(ctx, func(ctx context.Context) error { return d.migrate(ctx, c.schema) })
 	if err == nil {
 		err = d.measure(ctx)

@@ -47,6 +47,7 @@ func (f *fixture) calls(c context.Context) map[string]func() error {
 		"ReplaceSealed":      func() error { return second(s.ReplaceSealed(c, "", 1, suite.AnotherSeal)) },
 		"Empty":              func() error { return second(s.Empty(c)) },
 		"Check":              func() error { return s.Check(c) },
+		"Usage":              func() error { return second(s.Usage(c, f.Now)) },
 		"Sweep":              func() error { return second(s.Sweep(c, f.Now)) },
 	}
 	maps.Copy(calls, f.connectionCalls(c))

@@ -94,6 +94,10 @@ func (f *Faulty) Sweep(ctx context.Context, now time.Time) (int, error) {
 	return fault2(f.faults, "Sweep", func() (int, error) { return f.store.Sweep(ctx, now) })
 }
 
+func (f *Faulty) Usage(ctx context.Context, now time.Time) (storage.Usage, error) {
+	return fault2(f.faults, "Usage", func() (storage.Usage, error) { return f.store.Usage(ctx, now) })
+}
+
 func (f *Faulty) Empty(ctx context.Context) (bool, error) {
 	return fault2(f.faults, "Empty", func() (bool, error) { return f.store.Empty(ctx) })
 }

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	sealtest.Run(t, open)
 	suite.Run(t, map[string]map[string]func(*fixture){
 		"open":  openTests,
+		"usage": usageTests,
 		"close": closeTests,
 	}, func(t *testing.T) *fixture { return newFixture(t, open(t)) })
 }
