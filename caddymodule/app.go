@@ -28,7 +28,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(App))
-	caddy.RegisterModule(adminapi.API{Active: activeOperator})
+	caddy.RegisterModule(adminapi.API{Active: activeOperator, Metrics: counts})
 	caddycmd.RegisterCommand(cli.Command())
 }
 
@@ -93,6 +93,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provision(); err != nil {
 		return adapted.locate(a, err)
 	}
+	if err := counts.Register(ctx); err != nil {
+		return err
+	}
 	return a.endStreamsOnExit(ctx)
 }
 
@@ -116,6 +119,21 @@ func (a *App) checkNeighbours() error {
 		}
 	}
 	return nil
+}
+
+// times reports whether calls are timed, which is when the operator wants Caddy's
+// own metrics.
+func (a *App) times() bool {
+	if a.ctx.Context == nil {
+		return false
+	}
+	app, err := a.ctx.AppIfConfigured("http")
+	return err == nil && app.(*caddyhttp.App).Metrics != nil
+}
+
+// ready returns why sign-ins and calls cannot be answered, or nil.
+func (a *App) ready() error {
+	return a.cause()
 }
 
 // servesOthers reports whether this Caddy serves anything besides what is ours.

@@ -107,6 +107,7 @@ func init() {
 //	        identity_header <name> user|identity|email|groups|name|client|grant|scope  # repeatable
 //	        identity_jwt <name>
 //	        pass_headers <name>...
+//	        metric_tools <name>...
 //	        proxy [<address>...] {
 //	            <any subdirective of reverse_proxy>  # repeatable
 //	        }
@@ -245,6 +246,7 @@ var serverOptions = block[config.Server]{
 	{name: "identity_jwt", args: "<name>", read: setText(func(s *config.Server) *string { return &s.IdentityJWT })},
 	// X-Custom-* for all that start so.
 	{name: "pass_headers", args: "<name>...", read: setList(func(s *config.Server) *[]string { return &s.PassHeaders })},
+	{name: "metric_tools", args: "<name>...", read: setList(func(s *config.Server) *[]string { return &s.MetricTools })},
 	{name: "proxy", args: "[<address>...]", field: "reverse_proxy", read: readProxy, block: free("<any subdirective of reverse_proxy>")},
 }
 

@@ -139,7 +139,7 @@ const goldenSite = `{
 "servers": [
 	{"id": "a", "title": "A", "resource_documentation": "https://a.example/docs", "resource_policy_uri": "https://a.example/policy", "resource_tos_uri": "https://a.example/tos",
 	 "path": "/a", "upstream": "http://127.0.0.1:3001/mcp", "headers": {"Authorization": "Bearer {env.SECRET}"}, "scopes": ["a:read"], "optional_scopes": ["a:write"],
-	 "identity_headers": {"X-User": "identity"}, "identity_jwt": "X-Identity", "pass_headers": ["X-Toolset", "X-Custom-*"], "reverse_proxy": {"headers": {"request": {"set": {"X-Team": ["x"]}}}}},
+	 "identity_headers": {"X-User": "identity"}, "identity_jwt": "X-Identity", "pass_headers": ["X-Toolset", "X-Custom-*"], "metric_tools": ["search", "fetch"], "reverse_proxy": {"headers": {"request": {"set": {"X-Team": ["x"]}}}}},
 	{"id": "b", "path": "/b", "upstream": "https://b.example/mcp", "auth": {"mode": "per_user_oauth", "optional": true, "scopes": ["x"], "client_id": "id", "client_secret": "{env.SECRET}",
 	 "auth_method": "client_secret_post", "callback_path": "/callback/b", "authorization_endpoint": "https://p.example/a", "token_endpoint": "https://p.example/t", "revocation_endpoint": "https://p.example/r",
 	 "issuer": "https://p.example", "resource": "https://r.example", "no_resource": true, "metadata_document": false, "no_refresh_rotation": true, "allow_missing_pkce": true,

@@ -19,6 +19,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -44,6 +46,9 @@ const (
 // only once.
 var processStates = caddy.NewUsagePool()
 
+// counts are the metrics of the process.
+var counts = metrics.New(measured)
+
 // processState is what must be unique in the process and outlive a reload. It
 // keeps nothing of any configuration, not even a logger, but the streams that
 // are open.
@@ -67,6 +72,7 @@ type processState struct {
 	reportedEnds   lastReport  // about what rested on keys that are gone
 	reportedSeals  lastReport  // about sealing anew
 	reportedTraces lastReport  // about traces of what failed
+	usage          metrics.Usage
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -218,6 +224,28 @@ func (p *processState) checkStore(ctx context.Context) {
 	if p.reported.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("the database is not as it should be", zap.Error(err))
 	}
+}
+
+// measured returns what metrics show of the configuration that serves now, or nil.
+func measured() *metrics.State {
+	app := activeApp()
+	if app == nil {
+		return nil
+	}
+	app.mu.Lock()
+	p := app.state
+	app.mu.Unlock()
+	if p == nil {
+		return &metrics.State{}
+	}
+	s := &metrics.State{
+		Ready: app.ready() == nil, Usage: p.usage.Of(p.store, time.Now()),
+		Caches: map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()},
+	}
+	for at, open := range p.streams.Events() {
+		s.Streams = append(s.Streams, metrics.Streams{Site: at.Site, Server: at.Server, Open: open})
+	}
+	return s
 }
 
 // lastReport is what the log was told of something that may last.

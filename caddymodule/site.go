@@ -21,6 +21,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -49,15 +50,14 @@ type endpoint struct {
 // returns the MCP servers too, by resource.
 func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[string]*gateway.Server) {
 	h.addSinks(state)
-	guarded := egress.New(egress.Options{Loopback: h.InsecureAllowLoopback})
+	guarded, operator := h.reach(metrics.ClientHosts)
 	logins := &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now}
 	deps := server.Deps{
-		// What the configuration names may be anywhere, also in a private network.
-		Operator: egress.New(egress.Options{Anywhere: true}), Logins: logins,
+		Operator: operator, Logins: logins,
 		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
 		Pages: h.pages, ClientIP: clientIP, Logger: h.log, Events: h.events, Now: time.Now,
 	}
-	broker := newBroker(h, state, keys, guarded)
+	broker := newBroker(h, state, keys)
 	if broker != nil {
 		deps.Connections = broker
 	}
@@ -77,7 +77,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		s.exact[route.Path] = endpoint{handler: route.Handler}
 	}
 	s.addConnectionRoutes(h.cfg)
-	s.connectProviders(h, state, keys, guarded)
+	s.connectProviders(h, state, keys)
 	shared := &gateway.Site{
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
@@ -91,6 +91,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	for i, configured := range h.cfg.Servers {
 		server := &gateway.Server{
 			Server: configured, Site: shared, Gate: as.Gate(configured, h.landing.Servers[configured.ID]), Forward: h.forwarders[i],
+			Counts: counted(h, configured),
 		}
 		servers[server.Resource] = server
 		for _, path := range server.Paths() {
@@ -100,12 +101,18 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	return s, servers
 }
 
+// counted returns what counts the calls of a server.
+func counted(h *Handler, s *config.Server) gateway.Counts {
+	server := counts.Server(h.cfg.Issuer, s.ID)
+	return gateway.Counts{Server: server, Timed: h.app.times(), Tools: server.Tools(s.MetricTools)}
+}
+
 // newRecorder returns what records the events of a site in its log. Sinks that
 // need nothing of the process go here, others into addSinks.
 func (h *Handler) newRecorder() *event.Recorder {
 	return event.NewRecorder(event.Options{
 		Site: h.cfg.Issuer, ClientIP: clientIP, Block: ratelimit.SenderBlock, Now: time.Now,
-	}, event.NewLog(h.log))
+	}, event.NewLog(h.log), counts.Events(h.cfg.Issuer))
 }
 
 // addSinks adds the sinks that work on what the process shares.
@@ -133,17 +140,23 @@ func clientIP(r *http.Request) string {
 	return ip
 }
 
+// reach returns what makes requests: to what others name, and to what the
+// configuration names, which may be anywhere, also in a private network.
+func (h *Handler) reach(to metrics.Destination) (guarded, operator *egress.Client) {
+	observe := counts.ObserveRequests(to)
+	return egress.New(egress.Options{Loopback: h.InsecureAllowLoopback, Observe: observe}), egress.New(egress.Options{Anywhere: true, Observe: observe})
+}
+
 // newBroker returns what connects people to the upstream servers of the site,
 // or nil if there is nothing to connect.
-func newBroker(h *Handler, state *processState, keys *seal.Keyring, guarded *egress.Client) *accounts.Broker {
+func newBroker(h *Handler, state *processState, keys *seal.Keyring) *accounts.Broker {
 	if len(h.cfg.ConnectedServers()) == 0 {
 		return nil
 	}
+	guarded, operator := h.reach(metrics.Providers)
 	return accounts.New(h.cfg, accounts.Deps{
 		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Events: h.events, Now: time.Now,
-		Egress: guarded,
-		// What the configuration names may be anywhere, also in a private network.
-		Operator: egress.New(egress.Options{Anywhere: true}),
+		Egress: guarded, Operator: operator,
 	})
 }
 
@@ -165,7 +178,8 @@ func (s *site) addConnectionRoutes(cfg *config.Site) {
 }
 
 // connectProviders lets people sign in at the OpenID Connect providers of the site.
-func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyring, guarded *egress.Client) {
+func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyring) {
+	guarded, operator := h.reach(metrics.IdentityProviders)
 	for _, p := range h.cfg.Providers {
 		o := p.Options()
 		form := oidc.Form(o.Name)
@@ -176,8 +190,7 @@ func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyr
 			},
 		}
 		p.Connect(oidc.Deps{Directory: state.providers, Log: h.log, Events: h.events, Client: oauthclient.Client{
-			// What the configuration names may be anywhere, also in a private network.
-			Guarded: guarded, Operator: egress.New(egress.Options{Anywhere: true}), Profile: profile, Now: time.Now,
+			Guarded: guarded, Operator: operator, Profile: profile, Now: time.Now,
 		}})
 		go survive(h.app.ctx, p.Watch)
 		if o.AuthMethod == oauth.AuthPrivateKeyJWT {

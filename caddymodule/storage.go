@@ -181,7 +181,7 @@ func (*BboltStorage) Durable() bool { return true }
 
 // Open implements storage.Opener.
 func (b *BboltStorage) Open(context.Context) (storage.Store, error) {
-	s, err := boltstore.Open(b.path, boltstore.Options{})
+	s, err := boltstore.Open(b.path, boltstore.Options{Observe: counts.ObserveStore})
 	if err != nil {
 		return nil, err // not a nil store in an interface
 	}
@@ -241,7 +241,7 @@ func (s *PostgresStorage) UnmarshalJSON(data []byte) error {
 
 // resolve finds out which database it is.
 func (s *PostgresStorage) resolve() error {
-	options := pgstore.Options{MaxConnections: pgstore.DefaultMaxConnections}
+	options := pgstore.Options{MaxConnections: pgstore.DefaultMaxConnections, Observe: counts.ObserveStore}
 	if s.MaxConnections != nil {
 		if options.MaxConnections = *s.MaxConnections; options.MaxConnections < 1 {
 			return config.Errorf("max_connections", "%d is too few; use 1 or more, or remove it for %d", options.MaxConnections, pgstore.DefaultMaxConnections)

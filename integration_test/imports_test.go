@@ -72,6 +72,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"consent/landing",
 		"consent",
 		"caddymodule/rotation",
+		"caddymodule/metrics",
 		"caddymodule/adminapi",
 		"caddymodule/cli",
 		"caddymodule/neighbours",

@@ -19,6 +19,12 @@ var (
 	ErrPlace = errors.New("storage: no page of this list ended there")
 )
 
+// IsFailure reports whether an error says that the store could not do its work, and
+// not that a record is not there, that the store was closed or the caller went away.
+func IsFailure(err error) bool {
+	return err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled)
+}
+
 // Store keeps all records. It is for who opens and closes it; who works with
 // records takes the contracts that it needs.
 //

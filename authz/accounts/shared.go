@@ -54,6 +54,9 @@ func (sh *Shared) Close() {
 // the store has committed the change.
 func (sh *Shared) Forget(k storage.ConnectionKey) { sh.connections.Forget(k) }
 
+// Stats tells how often the store was spared.
+func (sh *Shared) Stats() cache.Stats { return sh.connections.Stats() }
+
 // isClosing reports whether no new work should begin.
 func (sh *Shared) isClosing() bool {
 	select {

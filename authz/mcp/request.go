@@ -88,6 +88,14 @@ func (r *Request) TakesInput() bool {
 // IsToolCall reports whether the answer may be the result of a tool.
 func (r *Request) IsToolCall() bool { return r.Method == "tools/call" && r.ID != nil }
 
+// Tool returns the name of the tool that is called, or "".
+func (r *Request) Tool() string {
+	if r.Method != "tools/call" {
+		return ""
+	}
+	return text(r.params["name"])
+}
+
 // body returns the request as it now is.
 func (r *Request) body() ([]byte, error) {
 	m := map[string]any{"jsonrpc": "2.0", "method": r.Method}

@@ -77,6 +77,9 @@ func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generat
 	return e, nil
 }
 
+// Stats tells how often it spared the store.
+func (c *Cache) Stats() cache.Stats { return c.entries.Stats() }
+
 // Forget drops what a revocation ended. It is called after the store has
 // committed the revocation.
 func (c *Cache) Forget(r storage.Revocation) {

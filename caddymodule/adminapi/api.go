@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 )
 
 // API lets operators and their programs see and end, on Caddy's admin endpoint,
@@ -27,12 +28,17 @@ type API struct {
 	// asked for each request: a failed reload leaves the admin API of a configuration
 	// behind that never served.
 	Active func(open bool) *Operator `json:"-"`
+	// Metrics are those of the process.
+	Metrics *metrics.Metrics `json:"-"`
 }
 
 // CaddyModule returns the Caddy module information.
 func (a API) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "admin.api.mcp_oauth", New: func() caddy.Module { return &API{a.Active} }}
+	return caddy.ModuleInfo{ID: "admin.api.mcp_oauth", New: func() caddy.Module { return &API{a.Active, a.Metrics} }}
 }
+
+// Provision implements caddy.Provisioner.
+func (a API) Provision(ctx caddy.Context) error { return a.Metrics.Register(ctx) }
 
 // Routes implements caddy.AdminRouter.
 func (a API) Routes() []caddy.AdminRoute {
@@ -124,4 +130,7 @@ func failure(err error) error {
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 }
 
-var _ caddy.AdminRouter = API{}
+var (
+	_ caddy.AdminRouter = API{}
+	_ caddy.Provisioner = API{}
+)

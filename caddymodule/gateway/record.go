@@ -3,11 +3,14 @@ package gateway
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 )
 
 // record tells Caddy who calls: in placeholders and in the access log.
@@ -63,4 +66,42 @@ func (c *Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("mcp_server", c.server.ID)
 	enc.AddString("mcp_client", c.caller.ClientID)
 	return nil
+}
+
+// Counts is what is counted of the calls of a server.
+type Counts struct {
+	*metrics.Server
+	Timed bool           // how long the server takes is measured
+	Tools *metrics.Tools // nil unless calls are counted by tool
+}
+
+// begin returns when a request was sent, if that is to be known.
+func (n *Counts) begin() (began time.Time) {
+	if n.Timed {
+		began = time.Now()
+	}
+	return began
+}
+
+// end counts what a request led to, which may be no answer.
+func (n *Counts) end(began time.Time, res *http.Response) {
+	status := 0
+	if res != nil {
+		status = res.StatusCode
+	}
+	n.Answered(status)
+	if n.Timed {
+		n.Took(time.Since(began))
+	}
+}
+
+// countTool counts the call by its tool, if that is wanted and it calls one.
+func (c *Call) countTool() {
+	tools := c.server.Counts.Tools
+	if tools == nil {
+		return
+	}
+	if request := c.request.parsed(); request != nil && request.IsToolCall() {
+		tools.Called(request.Tool())
+	}
 }

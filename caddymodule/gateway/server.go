@@ -44,6 +44,7 @@ type Server struct {
 	Site    *Site
 	Gate    *gate.Gate
 	Forward Forwarder
+	Counts  Counts
 }
 
 // ServeHTTP takes a request through the stages, up to the first that answers it.
@@ -52,13 +53,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if caller == nil {
 		return nil
 	}
+	s.Counts.Passed()
 	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
 	c.record(r)
-	if s.Auth != nil {
+	if s.Auth != nil || s.Counts.Tools != nil {
 		if err := c.request.body.Buffer(w, r, mcp.MaxRequest); err != nil {
 			return bodyUnread(err)
 		}
 		defer c.request.body.Release()
+		c.countTool()
 	}
 	if !c.openSession(w, r) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
 		return nil

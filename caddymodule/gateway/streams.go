@@ -192,6 +192,22 @@ func (r *Streams) Len() int {
 	return r.count
 }
 
+// Place is an MCP server of a site.
+type Place struct{ Site, Server string }
+
+// Events returns how many event streams are open.
+func (r *Streams) Events() map[Place]int {
+	open := map[Place]int{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := r.first; s != nil; s = s.next {
+		if s.events {
+			open[Place{s.server.Site.Issuer, s.server.ID}]++
+		}
+	}
+	return open
+}
+
 // Recheck ends the answers whose callers would not pass any more. One that was
 // begun under an earlier configuration is judged by the one that serves now:
 // one that took the MCP server away ends them too. serving is nil while none does.

@@ -118,7 +118,10 @@ func (t *transport) send(req *http.Request, c *Call) (*http.Response, error) {
 	out.req.Trailer = nil // headers that come after the body, past everything that checks them
 	t.address(out)
 	t.setHeaders(out, c)
-	return t.RoundTripper.RoundTrip(&out.req)
+	began := c.server.Counts.begin()
+	res, err := t.RoundTripper.RoundTrip(&out.req)
+	c.server.Counts.end(began, res)
+	return res, err
 }
 
 // address points the request to the upstream's path, whatever path the site

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,11 @@ type Cache[K comparable, V any] struct {
 }
 
 type shard[K comparable, V any] struct {
-	mu      sync.RWMutex
-	entries map[K]slot[V]
-	max     int
+	mu sync.RWMutex
+	// hits and misses of Get are beside the lock, which every Get writes anyway.
+	hits, misses atomic.Uint64
+	entries      map[K]slot[V]
+	max          int
 	// generation counts changes that touched the shard. Who was reading the
 	// store meanwhile may have read what the change was about to end, and must
 	// not cache it.
@@ -52,6 +55,11 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (value V, fresh bool, generation
 	if ok {
 		age := now.Sub(c.since) - known.readAt
 		fresh = age >= 0 && age <= c.ttl
+	}
+	if fresh {
+		s.hits.Add(1)
+	} else {
+		s.misses.Add(1)
 	}
 	return known.value, fresh, generation
 }
@@ -95,6 +103,22 @@ func (c *Cache[K, V]) Drop(key K) {
 	s.mu.Lock()
 	delete(s.entries, key)
 	s.mu.Unlock()
+}
+
+// Stats are what became of the calls of Get, and how many entries there are.
+type Stats struct {
+	Hits, Misses uint64
+	Entries      int
+}
+
+// Stats returns what happened so far. A Get that found what is not fresh is a miss.
+func (c *Cache[K, V]) Stats() Stats {
+	stats := Stats{Entries: c.Len()}
+	for i := range c.shards {
+		stats.Hits += c.shards[i].hits.Load()
+		stats.Misses += c.shards[i].misses.Load()
+	}
+	return stats
 }
 
 // Len returns how many entries there are.

@@ -47,6 +47,19 @@ func TestCacheChangeDuringRead(t *testing.T) {
 	}
 }
 
+func TestCacheStats(t *testing.T) {
+	c := newCache(100)
+	c.Get(1, start)
+	c.Put(1, "one", start, 0)
+	c.Put(2, "two", start, 0)
+	c.Get(1, start)
+	c.Get(2, start)
+	c.Get(2, start.Add(time.Minute))
+	if got, want := c.Stats(), (Stats{Hits: 2, Misses: 2, Entries: 2}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	c := newCache(128)
 	for i := range 10_000 {

@@ -75,6 +75,11 @@ type Server struct {
 	// what servers trust about callers are refused, and what the site sets
 	// itself never passes. Default: none.
 	PassHeaders []string `json:"pass_headers,omitempty"`
+	// MetricTools are tools of the server whose calls are counted one by one in the
+	// metric `caddy_mcp_oauth_tool_calls_total`, at most 100; all others are counted
+	// together, as `other`. It has the body of each call read. Default: none, and
+	// no calls are counted by tool.
+	MetricTools []string `json:"metric_tools,omitempty"`
 	// ReverseProxy is the configuration of `http.handlers.reverse_proxy` for
 	// this server. Its upstreams and TLS default to those of Upstream.
 	ReverseProxy json.RawMessage `json:"reverse_proxy,omitempty"`
@@ -96,6 +101,7 @@ type Server struct {
 var (
 	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 	pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+	toolPattern = regexp.MustCompile(`^[A-Za-z0-9._/-]{1,128}$`)
 )
 
 func resolveServers(s *Site, resolve Resolver) error {
@@ -155,7 +161,33 @@ func (s *Server) resolve(path, issuer string, resolve Resolver) error {
 	if s.Auth != nil && s.Auth.Mode.PerUser() {
 		s.OptionalScopes = append(slices.Clip(s.OptionalScopes), oauth.ConnectScope(s.ID))
 	}
+	if err := s.checkMetricTools(path + ".metric_tools"); err != nil {
+		return err
+	}
 	return s.checkPages(path)
+}
+
+// maxMetricTools bounds how many series a server makes.
+const maxMetricTools = 100
+
+// OtherTools is what the tools are counted as that MetricTools does not name.
+const OtherTools = "other"
+
+func (s *Server) checkMetricTools(path string) error {
+	if len(s.MetricTools) > maxMetricTools {
+		return Errorf(path, "%d tools are too many to count one by one; name at most %d", len(s.MetricTools), maxMetricTools)
+	}
+	for i, name := range s.MetricTools {
+		switch {
+		case !toolPattern.MatchString(name):
+			return Errorf(path, "%q is not the name of a tool; write it as the server does, with letters, digits, and . _ - /", name)
+		case name == OtherTools:
+			return Errorf(path, "%s stands for all tools that are not named; remove it", OtherTools)
+		case slices.Contains(s.MetricTools[:i], name):
+			return Errorf(path, "tool %s is listed twice; remove one", name)
+		}
+	}
+	return nil
 }
 
 func (s *Server) checkPages(path string) error {

@@ -53,6 +53,9 @@ type Options struct {
 	Anywhere bool
 	// Timeout bounds a whole fetch; 0 means 5 seconds.
 	Timeout time.Duration
+	// Observe, unless nil, is told of each request that was sent: how long it took
+	// until there was an answer, and its status, or 0 if there was none.
+	Observe func(took time.Duration, status int)
 	// RootCAs replaces the system's certificate authorities.
 	RootCAs *x509.CertPool
 	// Resolver replaces the system's name resolution.
@@ -68,12 +71,13 @@ type Client struct {
 	anywhere bool
 	timeout  time.Duration
 	resolver *net.Resolver
+	observe  func(time.Duration, int)
 	reach    string
 }
 
 // New returns a client with the reach that the options give it.
 func New(o Options) *Client {
-	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, anywhere: o.Anywhere, timeout: o.Timeout, resolver: o.Resolver}
+	c := &Client{opened: append([]netip.Prefix(nil), o.Networks...), loopback: o.Loopback, anywhere: o.Anywhere, timeout: o.Timeout, resolver: o.Resolver, observe: o.Observe}
 	if o.Loopback {
 		c.opened = append(c.opened, loopback...)
 	}
@@ -171,7 +175,16 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", userAgent)
-	return c.http.Do(req)
+	began := time.Now()
+	res, err := c.http.Do(req)
+	if c.observe != nil {
+		status := 0
+		if err == nil {
+			status = res.StatusCode
+		}
+		c.observe(time.Since(began), status)
+	}
+	return res, err
 }
 
 // Document is a fetched JSON document.
