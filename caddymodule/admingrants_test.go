@@ -122,7 +122,7 @@ func TestOperatorEndsAPersonsGrants_D09(t *testing.T) {
 	}
 	admin(t, addr, "DELETE", "/mcp_oauth/grants", 400) // nobody means everybody
 	admin(t, addr, "POST", "/mcp_oauth/grants", 405)
-	admin(t, addr, "GET", "/mcp_oauth/grants/x", 405)
+	admin(t, addr, "GET", "/mcp_oauth/grants/x", 404)
 	// The store failing is no empty list.
 	if err := stateOf(t, g).store.Close(); err != nil {
 		t.Fatal(err)

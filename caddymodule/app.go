@@ -267,7 +267,7 @@ func activeOperator(open bool) *adminapi.Operator {
 	if app == nil {
 		return nil
 	}
-	operator := &adminapi.Operator{Log: app.log, Failure: app.cause()}
+	operator := &adminapi.Operator{Log: app.log, StoreName: strings.TrimSpace(app.poolKey()), Failure: app.cause()}
 	if open {
 		var state *processState
 		if state, _, operator.Failure = app.open(); operator.Failure != nil {

@@ -23,7 +23,7 @@ func TestOneRefreshForEverybody_K10_CL23(t *testing.T) {
 		expire   func(*testing.T, *service)
 	}{
 		"expired": {1, func(t *testing.T, _ *service) {
-			all, err := activeHandler(t).site.Load().broker.Overviews(t.Context())
+			all, err := activeHandler(t).site.Load().broker.OverviewsOf(t.Context(), "")
 			if err != nil || len(all) != 1 {
 				t.Fatalf("connections %+v, %v; want one", all, err)
 			}

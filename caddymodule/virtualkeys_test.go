@@ -328,7 +328,7 @@ func TestVirtualKeyMistakes(t *testing.T) {
 		"no JSON":              {"POST", "", `name=carol`, 400, "send one JSON object"},
 		"two objects":          {"POST", "", `{"name":"carol"}{}`, 400, "send one JSON object"},
 		"large":                {"POST", "", `{"name":"` + strings.Repeat("x", 70_000) + `"}`, 400, "send one JSON object"},
-		"unknown parameter":    {"GET", "?name=bob", "", 400, `there is no parameter \"name\"; use one of: site, limit, after`},
+		"unknown parameter":    {"GET", "?name=bob", "", 400, `there is no parameter \"name\"; use one of: site, server, status, limit, after`},
 		"parameter twice":      {"GET", "?limit=1&limit=2", "", 400, "limit is there twice"},
 		"limit":                {"GET", "?limit=0", "", 400, "limit is a number from 1 to 1000"},
 		"unknown site":         {"GET", "?site=https://other.example", "", 404, "use the public URL of one of: " + g.url},

@@ -96,7 +96,7 @@ func (g *gateway) wantAccount(want string) {
 	if err != nil || len(all) != 1 || all[0].Account != want || all[0].State != storage.Active {
 		g.t.Errorf("status %+v, %v; want %q", all, err, want)
 	}
-	overviews, err := g.Overviews(g.t.Context())
+	overviews, err := g.OverviewsOf(g.t.Context(), "")
 	if err != nil || len(overviews) != 1 || overviews[0].Account != want {
 		g.t.Errorf("overviews %+v, %v; want %q", overviews, err, want)
 	}

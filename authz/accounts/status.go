@@ -119,18 +119,27 @@ type Overview struct {
 // ErrUnknownConnection: there is no connection with this ID.
 var ErrUnknownConnection = errors.New("upstream: no such connection")
 
-// Overviews returns all connections of the site.
-func (v *statuses) Overviews(ctx context.Context) ([]Overview, error) {
+// Overviews returns a page of the connections of the site, from the first one
+// behind after, and where to go on.
+func (v *statuses) Overviews(ctx context.Context, after string, limit int) ([]Overview, string, error) {
 	now := v.deps.Now()
-	stored, err := v.deps.Store.ConnectionsOf(ctx, v.cfg.Issuer, "", now)
-	if err != nil {
-		return nil, err
-	}
+	stored, next, err := v.deps.Store.Connections(ctx, v.cfg.Issuer, after, limit, now)
+	return v.overviews(stored, now), next, err
+}
+
+// OverviewsOf returns all connections of an owner.
+func (v *statuses) OverviewsOf(ctx context.Context, owner string) ([]Overview, error) {
+	now := v.deps.Now()
+	stored, err := v.deps.Store.ConnectionsOf(ctx, v.cfg.Issuer, owner, now)
+	return v.overviews(stored, now), err
+}
+
+func (v *statuses) overviews(stored []storage.Connection, now time.Time) []Overview {
 	all := make([]Overview, len(stored))
 	for i, c := range stored {
 		all[i] = v.overview(c, now)
 	}
-	return all, nil
+	return all
 }
 
 // Overview returns the connection with the ID, or of the ID of a server that

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // API lets operators and their programs see and end, on Caddy's admin endpoint,
@@ -75,7 +76,7 @@ func (a API) serve(w http.ResponseWriter, r *http.Request) error {
 func (a API) opened() (*Operator, error) {
 	operator := a.Active(true)
 	if operator == nil {
-		return nil, apiError(http.StatusNotFound, "no site has mcp_oauth")
+		return nil, errNoSite
 	}
 	if operator.Failure != nil {
 		return nil, failure(operator.Failure)
@@ -83,32 +84,27 @@ func (a API) opened() (*Operator, error) {
 	return operator, nil
 }
 
-// connecting returns the sites that connect anything.
-func (a API) connecting() (sites []*Site) {
-	if operator := a.Active(false); operator != nil {
-		for _, s := range operator.Sites {
-			if s.Accounts != nil {
-				sites = append(sites, s)
-			}
-		}
-	}
-	return sites
-}
-
-// sitesNamed returns the site with the public URL, or all.
-func (a API) sitesNamed(issuer string) ([]*Site, error) {
+// at returns the operator, once the store is open, and the site with the public URL,
+// or all.
+func (a API) at(issuer string) (*Operator, []*Site, error) {
 	operator, err := a.opened()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if issuer == "" {
-		return operator.Sites, nil
+		return operator, operator.Sites, nil
 	}
 	i := slices.IndexFunc(operator.Sites, func(s *Site) bool { return s.Issuer == issuer })
 	if i < 0 {
-		return nil, apiError(http.StatusNotFound, "there is no site "+strconv.Quote(issuer)+"; use the public URL of one of: "+strings.Join(issuersOf(operator.Sites), ", "))
+		return nil, nil, apiError(http.StatusNotFound, "there is no site "+strconv.Quote(issuer)+"; use the public URL of one of: "+strings.Join(issuersOf(operator.Sites), ", "))
 	}
-	return operator.Sites[i : i+1], nil
+	return operator, operator.Sites[i : i+1], nil
+}
+
+// connectingAt is at for the sites that connect anything.
+func (a API) connectingAt(issuer string) (*Operator, []*Site, error) {
+	operator, sites, err := a.at(issuer)
+	return operator, slices.DeleteFunc(slices.Clone(sites), func(s *Site) bool { return s.Accounts == nil }), err
 }
 
 func issuersOf(sites []*Site) []string {
@@ -119,13 +115,22 @@ func issuersOf(sites []*Site) []string {
 	return issuers
 }
 
+var errNoSite = apiError(http.StatusNotFound, "no site of the running configuration has mcp_oauth")
+
 func apiError(status int, text string) error {
 	return caddy.APIError{HTTPStatus: status, Err: errors.New(text)}
 }
 
 func failure(err error) error {
+	if errors.Is(err, storage.ErrPlace) {
+		return apiError(http.StatusBadRequest, "after is not the `next` of an answer of this list")
+	}
 	if errors.Is(err, accounts.ErrUnknownConnection) {
-		return apiError(http.StatusNotFound, "no such connection")
+		return apiError(http.StatusNotFound, "there is no connection of this id, nor a server of this id that everybody shares a connection to")
+	}
+	var said caddy.APIError
+	if errors.As(err, &said) {
+		return said
 	}
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 }

@@ -3,6 +3,8 @@ package adminapi
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
@@ -19,8 +21,12 @@ const (
 
 var connectionRoutes = []route{{
 	method: http.MethodGet, path: connectionsPath,
-	about:  "All connections: accounts of people, and shared ones, at the servers behind the sites.",
-	answer: Connections{}, serve: listConnections,
+	about: "Connections: accounts of people, and shared ones, at the servers behind the sites.",
+	query: []parameter{siteParameter, subjectParameter, serverParameter, {
+		name: "status", kind: choiceKind, about: "How well it works.",
+		choices: []string{"authorized", "pending", "needs_reauth", "expired", "failed"},
+	}, limitParameter, afterParameter},
+	answer: Connections{}, fails: []int{http.StatusNotFound}, serve: listConnections,
 }, {
 	method: http.MethodGet, path: connectionsPath + "/{id}/status",
 	about: "One of them; a shared one also by the id of its server. Only this route knows what was started, refused or " +
@@ -46,26 +52,34 @@ var connectionRoutes = []route{{
 	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: endConnection,
 }}
 
-// Connection is a connection as operators see it.
+// Connection is an account at a server behind a site, whose credentials the site
+// keeps.
 type Connection struct {
-	ID             string      `json:"id,omitempty"` // none before it is connected
-	Site           string      `json:"site"`
-	Server         string      `json:"server"`
-	Owner          string      `json:"owner"`
-	Account        string      `json:"account,omitempty"`
-	Mode           config.Mode `json:"mode,omitempty"`
-	Status         string      `json:"status"`
-	CreatedAt      time.Time   `json:"created_at"`
-	UpdatedAt      time.Time   `json:"updated_at"`
-	ExpiresAt      time.Time   `json:"expires_at,omitzero"`
-	TokenID        string      `json:"token_id,omitempty"`
-	TokenExpiresAt time.Time   `json:"token_expires_at,omitzero"`
-	Scopes         []string    `json:"scopes,omitempty"`
+	ID     string `json:"id,omitempty"` // none before it is connected
+	Site   string `json:"site"`         // its public URL
+	Server string `json:"server"`       // the id of the server
+	// Owner is whose it is: a subject, `shared:` for everybody, or `flow:` and an id
+	// while its person has not finished signing in.
+	Owner   string      `json:"owner"`
+	Account string      `json:"account,omitempty"` // what the account is called, if the provider says
+	Mode    config.Mode `json:"mode,omitempty"`
+	// Status is `authorized`; `pending`, while its person has not finished signing in
+	// or the operator connecting; `needs_reauth`; `expired`, which needs it only
+	// because it came without a way to renew it; `failed`, if the provider refused
+	// what was started or the answer to a renewal was lost; or `revoked`.
+	Status         string    `json:"status"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	ExpiresAt      time.Time `json:"expires_at,omitzero"` // when one that is `pending` is forgotten
+	TokenID        string    `json:"token_id,omitempty"`  // names the credentials, and changes with them
+	TokenExpiresAt time.Time `json:"token_expires_at,omitzero"`
+	Scopes         []string  `json:"scopes,omitempty"`
 }
 
-// Connections are all of them.
+// Connections are a page of connections.
 type Connections struct {
 	Connections []Connection `json:"connections"`
+	Next        string       `json:"next,omitempty"` // the `after` to go on with; none after the last
 }
 
 // StartedConnection is a shared connection that an operator began.
@@ -102,17 +116,40 @@ func statusOf(o accounts.Overview) string {
 }
 
 func listConnections(c *call) (any, error) {
-	list := Connections{[]Connection{}}
-	for _, s := range c.connecting() {
-		all, err := s.Accounts.Overviews(c.Context())
-		if err != nil {
-			return nil, failure(err)
-		}
-		for _, o := range all {
-			list.Connections = append(list.Connections, describe(s.Issuer, o))
-		}
+	subject, server, status := c.query.Get("subject"), c.query.Get("server"), c.query.Get("status")
+	if err := c.checkSubject(subject); err != nil {
+		return nil, err
 	}
-	return list, nil
+	_, sites, err := c.connectingAt(c.query.Get("site"))
+	if err != nil {
+		return nil, err
+	}
+	var list Connections
+	list.Connections, list.Next, err = page(c, sites, func(s *Site, after string, limit int) ([]Connection, string, error) {
+		if subject == "" {
+			found, next, err := s.Accounts.Overviews(c.Context(), after, limit)
+			return describeAll(s, found), next, err
+		}
+		found, err := s.Accounts.OverviewsOf(c.Context(), subject)
+		if err != nil {
+			return nil, "", err
+		}
+		return part(describeAll(s, found), after, limit)
+	}, func(one *Connection) bool {
+		return (server == "" || one.Server == server) && (status == "" || one.Status == status)
+	})
+	if err == nil {
+		err = c.checkServer(sites, len(list.Connections))
+	}
+	return list, err
+}
+
+func describeAll(s *Site, found []accounts.Overview) []Connection {
+	all := make([]Connection, len(found))
+	for i, o := range found {
+		all[i] = describe(s.Issuer, o)
+	}
+	return all
 }
 
 // showConnection shows a connection or, if there is none, what became of it.
@@ -149,16 +186,20 @@ func endConnection(c *call) (any, error) {
 // everybody. Whoever has the link can, once, for as long as it is good.
 func startShared(c *call) (any, error) {
 	var found []*Site
-	id, named := c.named["server"], c.query.Get("site")
-	for _, s := range c.connecting() {
+	id := c.named["server"]
+	_, sites, err := c.connectingAt(c.query.Get("site"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sites {
 		upstream := s.Server.Config().Server(id)
-		if upstream != nil && upstream.Auth != nil && upstream.Auth.Mode == config.OAuth && (named == "" || named == s.Issuer) {
+		if upstream != nil && upstream.Auth != nil && upstream.Auth.Mode == config.OAuth {
 			found = append(found, s)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return nil, apiError(http.StatusNotFound, "no site has a server of this id with auth oauth")
+		return nil, apiError(http.StatusNotFound, "no site has a server "+strconv.Quote(id)+" with auth oauth: the others are connected by each person")
 	case 1:
 		link, err := found[0].Server.Links.SharedURL(c.Context(), id)
 		if err != nil {
@@ -167,12 +208,16 @@ func startShared(c *call) (any, error) {
 		found[0].Accounts.Started(id, time.Now().Add(server.ConnectLinkLifetime))
 		return StartedConnection{Site: found[0].Issuer, Server: id, Status: "pending", AuthorizeURL: link}, nil
 	}
-	return nil, apiError(http.StatusConflict, "several sites have a server of this id; name one with ?site=<public URL>")
+	return nil, apiError(http.StatusConflict, "several sites have a server of this id; name one with site, of: "+strings.Join(issuersOf(found), ", "))
 }
 
 // findConnection returns what find finds first, and the site it belongs to.
 func findConnection(c *call, find func(*Site) (accounts.Overview, error)) (*Site, accounts.Overview, error) {
-	for _, s := range c.connecting() {
+	_, sites, err := c.connectingAt("")
+	if err != nil {
+		return nil, accounts.Overview{}, err
+	}
+	for _, s := range sites {
 		if o, err := find(s); !errors.Is(err, accounts.ErrUnknownConnection) {
 			return s, o, err
 		}

@@ -21,8 +21,11 @@ var connectionsOfKey = parameter{name: "connections", kind: flagKind, about: "Wh
 
 var keyRoutes = []route{{
 	method: http.MethodGet, path: keysPath,
-	about:  "Virtual keys, those of the configuration too, by site and name, with their last use.",
-	query:  []parameter{siteParameter, limitParameter, afterParameter},
+	about: "Virtual keys, those of the configuration too, by site and name, with their last use.",
+	query: []parameter{siteParameter, serverParameter, {
+		name: "status", kind: choiceKind, about: "Whether it can be used.",
+		choices: []string{string(virtualkeys.Active), string(virtualkeys.Disabled), string(virtualkeys.Expired)},
+	}, limitParameter, afterParameter},
 	answer: Keys{}, fails: []int{http.StatusNotFound}, serve: listKeys,
 }, {
 	method: http.MethodPost, path: keysPath,
@@ -51,17 +54,16 @@ var keyRoutes = []route{{
 	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: rotateKey,
 }}
 
-// Key is a virtual key as operators see it.
+// Key is a virtual key.
 type Key struct {
-	Site string `json:"site"`
+	Site string `json:"site"` // its public URL
 	Name string `json:"name"`
-	// Key is there once, when it was made.
-	Key string `json:"key,omitempty"`
+	Key  string `json:"key,omitempty"` // what its person enters; there once, when it was made
 	// Source is `configuration` or `store`. Only what is in the store can be
 	// changed here.
 	Source string             `json:"source"`
 	Status virtualkeys.Status `json:"status"`
-	// Servers are those it is good for; none means all.
+	// Servers are the ids of those it is good for; none means all.
 	Servers   []string  `json:"servers,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	RotatedAt time.Time `json:"rotated_at,omitzero"`
@@ -96,37 +98,39 @@ func describeKey(site string, k virtualkeys.Key) Key {
 }
 
 func listKeys(c *call) (any, error) {
-	sites, err := c.sitesNamed(c.query.Get("site"))
+	_, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, err
 	}
-	answer, limit := Keys{Keys: []Key{}}, c.limit()
-	for _, s := range sites {
+	server, status := c.query.Get("server"), c.query.Get("status")
+	var list Keys
+	list.Keys, list.Next, err = page(c, sites, func(s *Site, after string, limit int) ([]Key, string, error) {
 		all, err := s.Keys.List(c.Context())
 		if err != nil {
-			return nil, failure(err)
+			return nil, "", err
 		}
-		for i := range all {
-			place := keyPlace(s.Issuer, all[i].Name)
-			if place <= c.query.Get("after") {
-				continue
-			}
-			if len(answer.Keys) == limit {
-				last := answer.Keys[limit-1]
-				answer.Next = keyPlace(last.Site, last.Name)
-				return answer, nil
-			}
-			if err := s.Keys.AddLastUses(c.Context(), all[i:i+1]); err != nil {
-				return nil, failure(err)
-			}
-			answer.Keys = append(answer.Keys, describeKey(s.Issuer, all[i]))
+		begin := slices.IndexFunc(all, func(k virtualkeys.Key) bool { return k.Name > after })
+		if begin < 0 {
+			return nil, "", nil
 		}
+		some, next := all[begin:], ""
+		if len(some) > limit {
+			some, next = some[:limit], some[limit-1].Name
+		}
+		err = s.Keys.AddLastUses(c.Context(), some)
+		keys := make([]Key, len(some))
+		for i, k := range some {
+			keys[i] = describeKey(s.Issuer, k)
+		}
+		return keys, next, err
+	}, func(k *Key) bool {
+		return (server == "" || len(k.Servers) == 0 || slices.Contains(k.Servers, server)) && (status == "" || string(k.Status) == status)
+	})
+	if err == nil {
+		err = c.checkServer(sites, len(list.Keys))
 	}
-	return answer, nil
+	return list, err
 }
-
-// keyPlace is where a key stands in a listing. A public URL has no space.
-func keyPlace(issuer, name string) string { return issuer + " " + name }
 
 func createKey(c *call) (any, error) {
 	var request NewKey
@@ -137,7 +141,7 @@ func createKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	sites, err := c.sitesNamed(c.query.Get("site"))
+	_, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +232,7 @@ func deleteKey(c *call) (any, error) {
 // named.
 func findKey(c *call) (*Site, virtualkeys.Key, error) {
 	name := c.named["name"]
-	sites, err := c.sitesNamed(c.query.Get("site"))
+	_, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, virtualkeys.Key{}, err
 	}

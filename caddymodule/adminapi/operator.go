@@ -16,9 +16,11 @@ import (
 
 // Operator is what an operator can see and end of one configuration.
 type Operator struct {
-	Sites  []*Site // in the order of their issuers; none until the store is open
-	Store  storage.AuthStore
-	Tokens *tokens.Cache
+	Sites []*Site // in the order of their issuers; none until the store is open
+	Store storage.Store
+	// StoreName tells the store from others, as in "bbolt /path".
+	StoreName string
+	Tokens    *tokens.Cache
 	// Rotation is that of the encryption keys.
 	Rotation *rotation.Rotation
 	Log      *zap.Logger
@@ -33,37 +35,6 @@ type Site struct {
 	Keys   *virtualkeys.Keys
 	// Accounts is nil unless people or an operator connect accounts.
 	Accounts *accounts.Broker
-}
-
-// grantsOf returns the grants of a person at all sites of the configuration.
-func (o *Operator) grantsOf(ctx context.Context, subject string) ([]storage.Grant, error) {
-	var all []storage.Grant
-	for _, site := range o.Sites {
-		grants, err := o.Store.GrantsOf(ctx, site.Issuer, subject, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, grants...)
-	}
-	return all, nil
-}
-
-// endGrantsOf ends the grants of a person and returns their ids. If it fails half
-// way, asking again ends the others.
-func (o *Operator) endGrantsOf(ctx context.Context, subject string) ([]string, error) {
-	grants, err := o.grantsOf(ctx, subject)
-	if err != nil {
-		return nil, err
-	}
-	var all []string
-	for _, g := range grants {
-		ended, err := o.endGrant(ctx, g.ID)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, ended...)
-	}
-	return all, nil
 }
 
 // endGrant ends a grant with all its tokens, and returns its id if it stood. Open
@@ -90,14 +61,11 @@ func (s *Site) endPerson(ctx context.Context, ended *EndedPerson, withConnection
 	if !withConnections || s.Accounts == nil {
 		return nil
 	}
-	all, err := s.Accounts.Overviews(ctx)
+	all, err := s.Accounts.OverviewsOf(ctx, ended.Subject)
 	if err != nil {
 		return err
 	}
 	for _, o := range all {
-		if o.Owner != ended.Subject || o.ID == "" {
-			continue
-		}
 		if err := s.Accounts.Disconnect(ctx, o.Owner, o.Server); err != nil {
 			return err
 		}

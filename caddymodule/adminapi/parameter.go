@@ -39,6 +39,8 @@ const (
 var (
 	siteParameter    = parameter{name: "site", about: "The public URL of the site that is meant. Default: all, or the only one."}
 	subjectParameter = parameter{name: "subject", about: "Who, as `virtual_key:alice`."}
+	serverParameter  = parameter{name: "server", about: "The id of an MCP server behind the site."}
+	clientParameter  = parameter{name: "client", about: "The client ID of an application."}
 	limitParameter   = parameter{name: "limit", kind: countKind, about: "How many entries at most."}
 	afterParameter   = parameter{name: "after", kind: placeKind, about: "The `next` of the answer before, to go on where it ended."}
 )

@@ -12,8 +12,9 @@ const registrationsPath = "/mcp_oauth/registrations"
 
 var registrationRoutes = []route{{
 	method: http.MethodGet, path: registrationsPath,
-	about:  "What the sites registered themselves as at providers.",
-	answer: Registrations{}, serve: listRegistrations,
+	about:  "What the sites registered themselves as at providers, dynamically.",
+	query:  []parameter{siteParameter, serverParameter, limitParameter, afterParameter},
+	answer: Registrations{}, fails: []int{http.StatusNotFound}, serve: listRegistrations,
 }, {
 	method: http.MethodDelete, path: registrationsPath + "/{server}",
 	about:  "Has the next person who connects the server get a new registration; what is connected stays so.",
@@ -21,21 +22,22 @@ var registrationRoutes = []route{{
 	answer: DroppedRegistration{}, fails: []int{http.StatusNotFound}, serve: dropRegistration,
 }}
 
-// Registration is a dynamic registration of a site at a provider as
-// operators see it.
+// Registration is what a site is known as at the provider of a server, where it
+// registered itself.
 type Registration struct {
 	Site      string    `json:"site"`
-	Server    string    `json:"server"`
-	Provider  string    `json:"provider"`
-	ClientID  string    `json:"client_id,omitempty"` // none: the next person to connect gets a new one
-	Former    int       `json:"former,omitempty"`    // kept for the connections made with them
+	Server    string    `json:"server"`              // the id of the server
+	Provider  string    `json:"provider"`            // the issuer of its authorization server
+	ClientID  string    `json:"client_id,omitempty"` // none if the next person to connect gets a new one
+	Former    int       `json:"former,omitempty"`    // how many earlier ones are kept for the connections made with them
 	ChangedAt time.Time `json:"changed_at"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // if the provider said
 }
 
-// Registrations are all of them.
+// Registrations are a page of registrations.
 type Registrations struct {
 	Registrations []Registration `json:"registrations"`
+	Next          string         `json:"next,omitempty"` // the `after` to go on with; none after the last
 }
 
 // DroppedRegistration says where a registration was dropped.
@@ -45,28 +47,39 @@ type DroppedRegistration struct {
 }
 
 func listRegistrations(c *call) (any, error) {
-	list := Registrations{[]Registration{}}
-	for _, s := range c.connecting() {
-		all, err := s.Accounts.Registrations(c.Context())
+	server := c.query.Get("server")
+	_, sites, err := c.connectingAt(c.query.Get("site"))
+	if err != nil {
+		return nil, err
+	}
+	var list Registrations
+	list.Registrations, list.Next, err = page(c, sites, func(s *Site, after string, limit int) ([]Registration, string, error) {
+		found, err := s.Accounts.Registrations(c.Context())
 		if err != nil {
-			return nil, failure(err)
+			return nil, "", err
 		}
-		for _, o := range all {
-			list.Registrations = append(list.Registrations, Registration{
+		all := make([]Registration, len(found))
+		for i, o := range found {
+			all[i] = Registration{
 				Site: s.Issuer, Server: o.Server, Provider: o.Provider, ClientID: o.ClientID,
 				Former: o.Former, ChangedAt: o.ChangedAt, ExpiresAt: o.ExpiresAt,
-			})
+			}
 		}
+		return part(all, after, limit)
+	}, func(one *Registration) bool { return server == "" || one.Server == server })
+	if err == nil {
+		err = c.checkServer(sites, len(list.Registrations))
 	}
-	return list, nil
+	return list, err
 }
 
 func dropRegistration(c *call) (any, error) {
-	dropped, named := DroppedRegistration{Server: c.named["server"]}, c.query.Get("site")
-	for _, s := range c.connecting() {
-		if named != "" && named != s.Issuer {
-			continue
-		}
+	dropped := DroppedRegistration{Server: c.named["server"]}
+	_, sites, err := c.connectingAt(c.query.Get("site"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sites {
 		err := s.Accounts.RetireRegistrations(c.Context(), dropped.Server)
 		if errors.Is(err, accounts.ErrUnknownRegistration) {
 			continue

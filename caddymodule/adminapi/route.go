@@ -30,6 +30,8 @@ type route struct {
 func routes() []route {
 	return slices.Concat(
 		healthRoutes,
+		statusRoutes,
+		clientRoutes,
 		connectionRoutes,
 		registrationRoutes,
 		grantRoutes,

@@ -1,0 +1,88 @@
+package adminapi
+
+import (
+	"net/http"
+	"runtime/debug"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+const statusPath = "/mcp_oauth/status"
+
+var statusRoutes = []route{{
+	method: http.MethodGet, path: statusPath,
+	about: "What runs: the sites of the configuration that serves now, their servers, how people sign in, and where all is kept. " +
+		"It answers also while the store is not open.",
+	answer: Status{}, fails: []int{http.StatusNotFound}, serve: showStatus,
+}}
+
+// Status is what runs.
+type Status struct {
+	Version string `json:"version,omitempty"` // of this plugin, if it was built with one
+	Caddy   string `json:"caddy"`             // the version of Caddy
+	Store   string `json:"store"`             // where all is kept: the engine, and what tells it from others
+	// Failure is why sign-ins and calls are answered 503.
+	Failure string       `json:"failure,omitempty"`
+	Sites   []SiteStatus `json:"sites"`
+}
+
+// SiteStatus is a site of the running configuration.
+type SiteStatus struct {
+	URL     string         `json:"url"`     // its public URL
+	SignIn  []string       `json:"sign_in"` // the ways, in the order in which people see them
+	Servers []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is an MCP server behind a site.
+type ServerStatus struct {
+	ID  string `json:"id"`
+	URL string `json:"url"` // where clients reach it
+	// Auth is `none`, or how accounts at it are connected.
+	Auth string `json:"auth"`
+}
+
+func showStatus(c *call) (any, error) {
+	operator := c.Active(true)
+	if operator == nil {
+		return nil, errNoSite
+	}
+	_, version := caddy.Version()
+	status := Status{Version: ownVersion(), Caddy: version, Store: operator.StoreName, Sites: []SiteStatus{}}
+	if operator.Failure != nil {
+		status.Failure = operator.Failure.Error()
+	}
+	for _, s := range operator.Sites {
+		cfg := s.Server.Config()
+		site := SiteStatus{URL: s.Issuer, SignIn: []string{}, Servers: []ServerStatus{}}
+		for _, i := range cfg.Identities {
+			site.SignIn = append(site.SignIn, string(i.Kind))
+		}
+		for _, server := range cfg.Servers {
+			auth := "none"
+			if server.Auth != nil {
+				auth = string(server.Auth.Mode)
+			}
+			site.Servers = append(site.Servers, ServerStatus{ID: server.ID, URL: server.Resource, Auth: auth})
+		}
+		status.Sites = append(status.Sites, site)
+	}
+	return status, nil
+}
+
+// ownVersion is the version of this module that the program was built with.
+func ownVersion() string {
+	const module = "github.com/mcpoauth/caddy-mcp-oauth"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	if info.Main.Path == module {
+		return info.Main.Version
+	}
+	for _, m := range info.Deps {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	return ""
+}
