@@ -36,7 +36,7 @@ func TestOperatorEndsAPerson_D09(t *testing.T) {
 	for query, want := range map[string]int{"": 400, "?subject=": 400, "?subject=virtual_key:alice&connections=perhaps": 400} {
 		end(query, want)
 	}
-	admin(t, addr, "GET", "/mcp_oauth/people?subject=virtual_key:alice", 405)
+	admin(t, addr, "GET", "/mcp_oauth/people?subject=virtual_key:alice", 400)
 	if got := end("?subject=virtual_key:alice", 200); len(got.Grants) != 1 || len(got.Connections) != 0 || got.Subject != "virtual_key:alice" {
 		t.Errorf("ended %+v, want one grant and no connection", got)
 	}
