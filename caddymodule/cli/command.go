@@ -12,6 +12,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		healthCommand(),
 		doctorCommand(),
+		addCommand(),
 		signingKeysCommand(),
 		rotateKeyCommand(),
 		openAPICommand(),

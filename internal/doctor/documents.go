@@ -118,6 +118,10 @@ func (p *player) judgeResource(first opening, place string, a *answer) (protecte
 		return protected{}, p.stop(resourceStep, notJSON, place, err.Error(), a)
 	}
 	if difference := p.differs(m.Resource); difference != "" {
+		p.report.hints.resource, p.report.SignIn = m.Resource, "oauth"
+		if len(m.AuthorizationServers) > 0 {
+			p.report.hints.issuer = m.AuthorizationServers[0]
+		}
 		return protected{}, p.stop(resourceStep, resourceMismatch, place, difference, a)
 	}
 	if len(m.AuthorizationServers) == 0 {

@@ -66,7 +66,9 @@ func (p *player) judgeProvider(r protected, place string, a *answer) (*provider,
 	if err := a.json(m); err != nil {
 		return nil, p.stop(providerStep, notJSON, place, err.Error(), a)
 	}
+	p.report.SignIn, p.report.Issuer = "oauth", r.issuer
 	if m.Issuer != r.issuer && p.f.revision != march2025 {
+		p.report.hints.issuer = m.Issuer
 		seen := fmt.Sprintf("issuer is %s, and was asked for as %s", said(named(m.Issuer)), r.issuer)
 		if strings.TrimSuffix(m.Issuer, "/") == strings.TrimSuffix(r.issuer, "/") {
 			seen += ": a slash at the end"
@@ -90,7 +92,6 @@ func (p *player) judgeProvider(r protected, place string, a *answer) (*provider,
 		}
 		p.note(noPKCE, place, seen, a)
 	}
-	p.report.SignIn, p.report.Issuer = "oauth", m.Issuer
 	p.compare(m)
 	p.did(providerStep, shown(place))
 	return m, true

@@ -58,6 +58,13 @@ type Report struct {
 	Registrations []Registration `json:"registrations"`
 	// Exchanges are the requests that were made, in order, without their queries.
 	Exchanges []Exchange `json:"exchanges"`
+
+	hints hints
+}
+
+// hints are what a server said that was not as it should be, for who puts up with it.
+type hints struct {
+	resource, issuer string
 }
 
 // Server is what a server says of itself once a call is answered.
