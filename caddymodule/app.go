@@ -170,19 +170,23 @@ func (a *App) addHandler(h *Handler) error {
 				h.cfg.Issuer, serverNames(other), serverNames(h))
 		}
 	}
-	for _, other := range a.handlers {
-		if other.cfg.Issuer == h.cfg.Issuer {
-			// They are equal; and it has the virtual keys, which change.
-			h.cfg, h.clients, h.pages, h.landing = other.cfg, other.clients, other.pages, other.landing
-		}
+	if other := a.first(h); other != nil {
+		// They are equal; and it has the virtual keys, which change.
+		h.cfg, h.clients, h.pages, h.landing = other.cfg, other.clients, other.pages, other.landing
 	}
 	a.handlers = append(a.handlers, h)
 	return nil
 }
 
-// serves reports whether a handler of this configuration has the issuer.
-func (a *App) serves(issuer string) bool {
-	return slices.ContainsFunc(a.handlers, func(h *Handler) bool { return h.cfg.Issuer == issuer })
+// first returns the first handler of the same site, of which others are copies, or
+// nil if none was added.
+func (a *App) first(h *Handler) *Handler {
+	for _, other := range a.handlers {
+		if other.cfg.Issuer == h.cfg.Issuer {
+			return other
+		}
+	}
+	return nil
 }
 
 // serverNames names a handler by its servers, for it has no name.

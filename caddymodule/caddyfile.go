@@ -170,6 +170,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, p.lines.withLine(err)
 	}
 	adapted.remember(handler, p.lines)
+	adapted.rememberBeside(handler, siteDirectives(h))
 	return h.NewRoute(nil, handler), nil
 }
 

@@ -77,11 +77,13 @@ func withLine(t caddyfile.Token, err error) error {
 // placeholder is resolved when the configuration is loaded; if it is in the
 // same process, as with `caddy run` and `caddy validate`, what is wrong then
 // can be told with its line, too.
-var adapted = adaptedLines{of: map[[sha256.Size]byte]lines{}}
+var adapted = adaptedLines{of: map[[sha256.Size]byte]lines{}, beside: map[[sha256.Size]byte]map[string][]caddyfile.Token{}}
 
+// adaptedLines are by the adapted configuration.
 type adaptedLines struct {
-	mu sync.Mutex
-	of map[[sha256.Size]byte]lines // by the adapted configuration
+	mu     sync.Mutex
+	of     map[[sha256.Size]byte]lines
+	beside map[[sha256.Size]byte]map[string][]caddyfile.Token // of the same site, see siteDirectives
 }
 
 // maxAdapted bounds what a process remembers that adapts all day.
@@ -92,8 +94,33 @@ func (a *adaptedLines) remember(module any, l lines) {
 	defer a.mu.Unlock()
 	if len(a.of) >= maxAdapted {
 		clear(a.of)
+		clear(a.beside)
 	}
 	a.of[configID(module)] = l
+}
+
+// rememberBeside remembers what else is in the block of a site.
+func (a *adaptedLines) rememberBeside(module any, directives map[string][]caddyfile.Token) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.beside[configID(module)] = directives
+}
+
+// maxLocated is how many lines a message names.
+const maxLocated = 3
+
+// locateBeside returns where some of the directives are in the block of the same
+// site, or nothing if that is not known.
+func (a *adaptedLines) locateBeside(module any, directives []string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var places []string
+	for _, name := range directives {
+		for _, t := range a.beside[configID(module)][name] {
+			places = append(places, fmt.Sprintf("%s at %s:%d", name, t.File, t.Line))
+		}
+	}
+	return strings.Join(places[:min(len(places), maxLocated)], ", ")
 }
 
 // locate gives an error the line it was written on, if that is known, and else

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,7 +67,53 @@ func TestExamples(t *testing.T) {
 			if logged, err := os.ReadFile(logs); err != nil || strings.Contains(string(logged), `"level":"warn"`) {
 				t.Errorf("%v\n%s", err, logged)
 			}
+			if name != "several-caddys.caddyfile" { // which needs a database server
+				startExample(t, config, logs)
+			}
 		})
+	}
+}
+
+// startExample starts a configuration, at addresses of this machine that are free,
+// and fails if the site has anything to complain of.
+func startExample(t *testing.T, config []byte, logs string) {
+	t.Helper()
+	var cfg struct {
+		Admin   json.RawMessage           `json:"admin"`
+		Logging json.RawMessage           `json:"logging"`
+		Apps    map[string]map[string]any `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range cfg.Apps["http"]["servers"].(map[string]any) {
+		server := server.(map[string]any)
+		server["listen"] = []string{freeAddr(t)}
+		auto, _ := server["automatic_https"].(map[string]any)
+		server["automatic_https"] = auto
+		if auto == nil {
+			server["automatic_https"] = map[string]any{"disable_certificates": true}
+		}
+	}
+	if ours := cfg.Apps["mcp_oauth"]; ours["storage"] != nil {
+		ours["storage"].(map[string]any)["path"] = filepath.Join(t.TempDir(), "db")
+	}
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(text, true); err != nil {
+		t.Fatal(err)
+	}
+	logged, err := os.ReadFile(logs)
+	if err := errors.Join(err, caddy.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	for _, complaint := range complaints(string(logged)) {
+		t.Errorf("complains: %s", complaint)
+	}
+	if !strings.Contains(string(logged), `"site ready"`) {
+		t.Errorf("is not ready:\n%s", logged)
 	}
 }
 

@@ -115,7 +115,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	h.host, h.user = neighbours.NewHost(h.cfg), h.cfg.UserPlaceholder()
 	// Before a proxy is loaded, which may start to check health at once: Caddy
 	// loads every module of this context into the place of the one before.
-	if !h.app.serves(h.cfg.Issuer) { // copies may share the work
+	if h.app.first(h) == nil { // copies may share the work
 		if err := neighbours.CheckArrival(ctx, h.cfg, h.PublicURL); err != nil {
 			return err
 		}

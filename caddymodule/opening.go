@@ -3,12 +3,15 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -32,13 +35,17 @@ func (a *App) Start() error {
 	}
 	a.started = starts.Add(1)
 	err := a.openSites()
-	if err != nil && (servesAlready() || errors.Is(err, storage.ErrInUse) && !a.servesOthers()) {
+	if err == nil {
+		err = a.check(true)
+		if err == nil {
+			go a.endWithdrawnWhenLive()
+		}
+		return err
+	}
+	if servesAlready() || errors.Is(err, storage.ErrInUse) && !a.servesOthers() {
 		return err
 	}
 	go a.endWithdrawnWhenLive()
-	if err == nil {
-		return nil
-	}
 	a.tellFailure(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	a.mu.Lock()
@@ -82,6 +89,7 @@ func (a *App) retry(ctx context.Context) {
 		err := errUnfinished
 		survive(ctx, func(context.Context) { err = a.openSites() })
 		if err == nil {
+			survive(ctx, func(context.Context) { _ = a.check(false) }) // which logs what it found
 			return
 		}
 		if ctx.Err() == nil && told.due(err, time.Now()) {
@@ -100,7 +108,38 @@ func (a *App) openSites() error {
 			return err
 		}
 		h.prepareSigning()
-		h.announce()
+	}
+	return nil
+}
+
+// check looks at every site as its clients will see it, and announces those that
+// work. It refuses a configuration that cannot, if there is still time for that.
+func (a *App) check(refuse bool) error {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil // without it there are no handlers
+	}
+	reports := map[*Handler]*selfcheck.Report{}
+	for _, h := range a.handlers {
+		if a.first(h) != h {
+			continue
+		}
+		reports[h] = selfcheck.Run(a.ctx, app.(*caddyhttp.App), selfcheck.Site{
+			Config: h.cfg, Serve: h.serveAlone, Locate: func(directives []string) string { return adapted.locateBeside(h, directives) },
+			Is: func(other caddyhttp.MiddlewareHandler) bool {
+				copied, ok := other.(*Handler)
+				return ok && copied.cfg.Issuer == h.cfg.Issuer
+			},
+		})
+		if err := reports[h].Refusal(); err != nil && refuse {
+			return fmt.Errorf("%s cannot work: %w", h.cfg.Issuer, err)
+		}
+	}
+	for _, h := range a.handlers {
+		if r := reports[h]; r != nil {
+			r.Log(h.cfg.Issuer, h.log)
+			h.announce(r)
+		}
 	}
 	return nil
 }

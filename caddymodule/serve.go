@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/requestbody"
@@ -104,12 +105,23 @@ func (h *Handler) prepareSigning() {
 	}
 }
 
-// announce tells an operator what to give to people, and to paste.
-func (h *Handler) announce() {
+// serveAlone answers as if there were no other handler around.
+func (h *Handler) serveAlone(w http.ResponseWriter, r *http.Request) error {
+	return h.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
+}
+
+// announce tells an operator what to give to people, and to paste, once it was
+// checked.
+func (h *Handler) announce(checked *selfcheck.Report) {
 	if h.cfg.UsesVirtualKeys() && len(h.cfg.Keys.Set().All()) == 0 {
 		h.log.Warn(`nobody has a virtual key yet; make one on Caddy's admin endpoint, curl localhost:2019/mcp_oauth/keys -H "Content-Type: application/json" -d '{"name": "alice"}', or add virtual_key to the configuration`,
 			zap.String("site", h.cfg.Issuer))
 	}
+	if checked.Refusal() != nil {
+		return // which is in the log, and nothing to be announced
+	}
+	go survive(h.app.ctx, h.site.Load().as.CheckOutgoing)
+	h.log.Info("site ready", zap.String("site", h.cfg.Issuer), zap.Strings("checked", checked.Checked))
 	for _, s := range h.cfg.Servers {
 		h.log.Info("MCP server ready", zap.String("server", s.ID), zap.String("url", s.Resource),
 			zap.String("connect", landing.AddToClaudeCode(s.ID, s.Resource)))

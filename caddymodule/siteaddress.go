@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -62,25 +63,51 @@ func schemeOf(address httpcaddyfile.Address) string {
 // of Caddy rename it, this returns nothing, and the operator is asked for
 // public_url.
 func siteKeys(h httpcaddyfile.Helper) []string {
+	keys := siteBlock(h, "Keys")
+	texts := make([]string, 0, len(keys))
+	for _, token := range keys {
+		texts = append(texts, token.Text)
+	}
+	return texts
+}
+
+// siteDirectives returns the lines of the site block around a directive, by their
+// first word.
+func siteDirectives(h httpcaddyfile.Helper) map[string][]caddyfile.Token {
+	lines := map[string][]caddyfile.Token{}
+	var before caddyfile.Token
+	for _, token := range siteBlock(h, "Segments") {
+		if token.File != before.File || token.Line != before.Line {
+			lines[token.Text] = append(lines[token.Text], token)
+		}
+		before = token
+	}
+	return lines
+}
+
+// siteBlock returns the tokens in a part of the site block.
+func siteBlock(h httpcaddyfile.Helper, part string) (tokens []caddyfile.Token) {
 	block := reflect.ValueOf(h).FieldByName("parentBlock")
 	if !block.IsValid() || block.Kind() != reflect.Struct {
 		return nil
 	}
-	keys := block.FieldByName("Keys")
-	if !keys.IsValid() || keys.Kind() != reflect.Slice {
-		return nil
-	}
-	texts := make([]string, 0, keys.Len())
-	for i := range keys.Len() {
-		token := reflect.Indirect(keys.Index(i))
-		if token.Kind() != reflect.Struct {
-			return nil
+	return appendTokens(nil, block.FieldByName(part))
+}
+
+// appendTokens adds the tokens in a value, which may be lists of lists.
+func appendTokens(tokens []caddyfile.Token, value reflect.Value) []caddyfile.Token {
+	if value.IsValid() && value.Kind() == reflect.Slice {
+		for i := range value.Len() {
+			tokens = appendTokens(tokens, value.Index(i))
 		}
-		text := token.FieldByName("Text")
-		if !text.IsValid() || text.Kind() != reflect.String {
-			return nil
-		}
-		texts = append(texts, text.String())
+		return tokens
 	}
-	return texts
+	if !value.IsValid() || value.Kind() != reflect.Struct {
+		return tokens
+	}
+	text, file, line := value.FieldByName("Text"), value.FieldByName("File"), value.FieldByName("Line")
+	if text.Kind() != reflect.String || file.Kind() != reflect.String || line.Kind() != reflect.Int {
+		return tokens
+	}
+	return append(tokens, caddyfile.Token{Text: text.String(), File: file.String(), Line: int(line.Int())})
 }

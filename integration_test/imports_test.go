@@ -76,6 +76,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/adminapi",
 		"caddymodule/cli",
 		"caddymodule/neighbours",
+		"caddymodule/selfcheck",
 		"caddymodule/gateway",
 		"caddymodule",
 	}

@@ -223,6 +223,14 @@ func (as *AuthorizationServer) registrationEndpoint() *registrationEndpoint {
 	}
 }
 
+// CheckOutgoing tells, before the first client needs it, whether metadata documents
+// of clients can be fetched.
+func (as *AuthorizationServer) CheckOutgoing(ctx context.Context) {
+	if *as.cfg.Registration.MetadataDocuments {
+		as.clients.DocumentsFetchable(ctx)
+	}
+}
+
 func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
 	return &metadataEndpoint{cfg: as.cfg, grantTypes: grantTypes, fetchable: as.clients.DocumentsFetchable, events: as.deps.Events}
 }

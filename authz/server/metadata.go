@@ -144,7 +144,9 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notFound(w, r, d.endpoint.events)
 		return
 	}
-	if other := d.withoutDocuments[r.URL.Path]; other != nil && d.endpoint.hasAnotherWay() && !d.endpoint.fetchable(r.Context()) {
+	other := d.withoutDocuments[r.URL.Path]
+	// A site that asks itself does not wait for the names of others.
+	if other != nil && d.endpoint.hasAnotherWay() && !event.IsUnheard(r.Context()) && !d.endpoint.fetchable(r.Context()) {
 		body = other
 	}
 	d.endpoint.events.Record(r.Context(), d.step(r.URL.Path))

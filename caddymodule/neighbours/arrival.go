@@ -58,6 +58,8 @@ type walk struct {
 	publicURL string
 	path      string // which the request had at first
 	anyHost   bool
+	// methodIsKnown tells that it is about requests of this method alone.
+	methodIsKnown bool
 }
 
 func (w *walk) request(host, path string) *http.Request {

@@ -64,7 +64,8 @@ func (w *walk) judge(m any, r *http.Request) verdict {
 	return never
 }
 
-// byHostAndPath reports whether only host and path decide about a matcher.
+// byHostAndPath reports whether only host and path decide about a matcher, or the
+// method where that is known.
 func (w *walk) byHostAndPath(m any) bool {
 	module, ok := m.(caddy.Module)
 	if !ok {
@@ -75,6 +76,8 @@ func (w *walk) byHostAndPath(m any) bool {
 		return true
 	case "http.matchers.host":
 		return !w.anyHost
+	case "http.matchers.method":
+		return w.methodIsKnown
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package neighbours
 
 import (
 	"net/http"
+	"reflect"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -35,3 +36,18 @@ func Unhandled(r *http.Request) bool {
 
 // Handled tells Caddy that the request has an answer after all.
 func Handled(r *http.Request) { caddyhttp.SetVar(r.Context(), unhandled, false) }
+
+// Authenticates reports whether some handler of a server, whose routes are loaded,
+// may say who sent a request.
+func Authenticates(server *caddyhttp.Server) bool { return anyHandler(server.Routes, mayAuthenticate) }
+
+// TrustsProxies reports whether the operator named proxies in front of a server.
+// Caddy keeps what it made of that to itself; should a release rename it, they
+// count as named.
+func TrustsProxies(server *caddyhttp.Server) bool {
+	if server.TrustedProxiesUnix {
+		return true
+	}
+	trusted := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
+	return !trusted.IsValid() || trusted.Kind() != reflect.Interface || !trusted.IsNil()
+}

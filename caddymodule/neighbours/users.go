@@ -19,6 +19,11 @@ var neverAuthenticate = []string{
 	"templates", "tracing", "vars",
 }
 
+// mayAuthenticate reports whether a handler may name the user who sent a request.
+func mayAuthenticate(h handler) bool {
+	return h.name == "reverse_proxy" && asksElsewhere(h.loaded) || !slices.Contains(neverAuthenticate, h.name)
+}
+
 // MissingUser returns what to do where no other handler of the server can
 // authenticate the user that a placeholder names, or "" if one may.
 func MissingUser(ctx caddy.Context, placeholder string) (fix string) {

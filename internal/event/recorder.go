@@ -61,7 +61,7 @@ func (r *Recorder) Of(req *http.Request) context.Context {
 
 // Record records an event.
 func (r *Recorder) Record(ctx context.Context, e Event) {
-	if r == nil {
+	if r == nil || IsUnheard(ctx) {
 		return
 	}
 	r.complete(ctx, &e)
@@ -76,7 +76,7 @@ func (r *Recorder) Refer(ctx context.Context, e Event) string {
 	if e.Reference == "" {
 		e.Reference = uuid.NewString()
 	}
-	if r == nil {
+	if r == nil || IsUnheard(ctx) {
 		return e.Reference
 	}
 	r.complete(ctx, &e)

@@ -155,3 +155,13 @@ func TestWarnings(t *testing.T) {
 		}
 	})
 }
+
+// What a site asks itself is no event.
+func TestUnheard(t *testing.T) {
+	rec, logs := newRecorder(t, zapcore.DebugLevel)
+	ctx := rec.Of(httptest.NewRequest(http.MethodGet, "/", nil).WithContext(event.Unheard(t.Context())))
+	rec.Record(ctx, event.Event{Kind: event.TokenRefused})
+	if ref := rec.Refer(ctx, event.Event{Kind: event.TokenRefused}); ref == "" || logs.Len() != 0 {
+		t.Errorf("reference %q, %d lines; want a reference and none", ref, logs.Len())
+	}
+}

@@ -38,6 +38,17 @@ func WithRequest(r *http.Request, address string) context.Context {
 	return context.WithValue(r.Context(), requestKey{}, &request{known: known})
 }
 
+type unheardKey struct{}
+
+// Unheard returns a context in which nothing is recorded, for requests that nobody
+// sent: a site sends them to itself, to see whether it works.
+func Unheard(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unheardKey{}, true)
+}
+
+// IsUnheard reports whether nothing is recorded in a context.
+func IsUnheard(ctx context.Context) bool { return ctx.Value(unheardKey{}) != nil }
+
 // Learn adds to what is known of the request of a context: its events have it,
 // unless they say something else.
 func Learn(ctx context.Context, e Event) {
