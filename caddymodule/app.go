@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/health"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -28,7 +29,8 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(App))
-	caddy.RegisterModule(adminapi.API{Active: activeOperator, Metrics: counts})
+	caddy.RegisterModule(adminapi.API{Active: activeOperator, Metrics: counts, Ready: readiness})
+	health.Register(readiness)
 	caddycmd.RegisterCommand(cli.Command())
 }
 
@@ -65,6 +67,7 @@ type App struct {
 	mu       sync.Mutex
 	state    *processState // nil until opened
 	failure  error         // why it is not, while that is tried again and again
+	unfit    error         // what the check found, too late for a refusal
 	keyring  *seal.Keyring
 	rotation *rotation.Rotation // of the keyring
 	released bool
@@ -119,21 +122,6 @@ func (a *App) checkNeighbours() error {
 		}
 	}
 	return nil
-}
-
-// times reports whether calls are timed, which is when the operator wants Caddy's
-// own metrics.
-func (a *App) times() bool {
-	if a.ctx.Context == nil {
-		return false
-	}
-	app, err := a.ctx.AppIfConfigured("http")
-	return err == nil && app.(*caddyhttp.App).Metrics != nil
-}
-
-// ready returns why sign-ins and calls cannot be answered, or nil.
-func (a *App) ready() error {
-	return a.cause()
 }
 
 // servesOthers reports whether this Caddy serves anything besides what is ours.

@@ -10,8 +10,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -70,6 +72,63 @@ func (a *App) cause() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.failure
+}
+
+// Why sign-ins and calls cannot be answered.
+var (
+	errNoSite   = errors.New("no site with mcp_oauth is configured")
+	errStopping = errors.New("Caddy is stopping")
+	errNotOpen  = errors.New("the store is being opened")
+)
+
+// readiness returns why sign-ins and calls cannot be answered now, or nil.
+func readiness() error {
+	app := activeApp()
+	if app == nil {
+		return errNoSite
+	}
+	if caddy.Exiting() {
+		return errStopping
+	}
+	app.mu.Lock()
+	state, failure, unfit := app.state, app.failure, app.unfit
+	app.mu.Unlock()
+	switch {
+	case failure != nil:
+		return failure
+	case state == nil:
+		return errNotOpen
+	case unfit != nil:
+		return unfit
+	}
+	if unwell := state.unwell.Load(); unwell != nil {
+		return *unwell
+	}
+	return nil
+}
+
+// counts are the metrics of the process.
+var counts = metrics.New(measured)
+
+// measured returns what metrics show of the configuration that serves now, or nil.
+func measured() *metrics.State {
+	app := activeApp()
+	if app == nil {
+		return nil
+	}
+	s := &metrics.State{Ready: readiness() == nil}
+	app.mu.Lock()
+	p, rotation := app.state, app.rotation
+	app.mu.Unlock()
+	if p == nil {
+		return s
+	}
+	s.Usage, s.ResealingFor = p.usage.Of(p.store, time.Now()), rotation.Waiting()
+	s.Caches = map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()}
+	for at, open := range p.streams.Events() {
+		s.Streams = append(s.Streams, metrics.Streams{Site: at.Site, Server: at.Server, Open: open})
+	}
+	return s
 }
 
 func (a *App) tellFailure(err error) {
@@ -131,8 +190,14 @@ func (a *App) check(refuse bool) error {
 				return ok && copied.cfg.Issuer == h.cfg.Issuer
 			},
 		})
-		if err := reports[h].Refusal(); err != nil && refuse {
-			return fmt.Errorf("%s cannot work: %w", h.cfg.Issuer, err)
+		if err := reports[h].Refusal(); err != nil {
+			err = fmt.Errorf("%s cannot work: %w", h.cfg.Issuer, err)
+			if refuse {
+				return err
+			}
+			a.mu.Lock()
+			a.unfit = err
+			a.mu.Unlock()
 		}
 	}
 	for _, h := range a.handlers {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -20,7 +21,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -46,9 +46,6 @@ const (
 // only once.
 var processStates = caddy.NewUsagePool()
 
-// counts are the metrics of the process.
-var counts = metrics.New(measured)
-
 // processState is what must be unique in the process and outlive a reload. It
 // keeps nothing of any configuration, not even a logger, but the streams that
 // are open.
@@ -73,6 +70,7 @@ type processState struct {
 	reportedSeals  lastReport  // about sealing anew
 	reportedTraces lastReport  // about traces of what failed
 	usage          metrics.Usage
+	unwell         atomic.Pointer[error] // what checkStore found last; nil for nothing
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -221,31 +219,13 @@ func (p *processState) renew(ctx context.Context) {
 // checkStore tells when what is stored may be lost, or cannot be stored.
 func (p *processState) checkStore(ctx context.Context) {
 	err := p.store.Check(ctx)
+	p.unwell.Store(nil)
+	if err != nil {
+		p.unwell.Store(&err)
+	}
 	if p.reported.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("the database is not as it should be", zap.Error(err))
 	}
-}
-
-// measured returns what metrics show of the configuration that serves now, or nil.
-func measured() *metrics.State {
-	app := activeApp()
-	if app == nil {
-		return nil
-	}
-	app.mu.Lock()
-	p := app.state
-	app.mu.Unlock()
-	if p == nil {
-		return &metrics.State{}
-	}
-	s := &metrics.State{
-		Ready: app.ready() == nil, Usage: p.usage.Of(p.store, time.Now()),
-		Caches: map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()},
-	}
-	for at, open := range p.streams.Events() {
-		s.Streams = append(s.Streams, metrics.Streams{Site: at.Site, Server: at.Server, Open: open})
-	}
-	return s
 }
 
 // lastReport is what the log was told of something that may last.

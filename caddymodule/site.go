@@ -104,7 +104,17 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 // counted returns what counts the calls of a server.
 func counted(h *Handler, s *config.Server) gateway.Counts {
 	server := counts.Server(h.cfg.Issuer, s.ID)
-	return gateway.Counts{Server: server, Timed: h.app.times(), Tools: server.Tools(s.MetricTools)}
+	return gateway.Counts{Server: server, Timed: timesCalls(h.app), Tools: server.Tools(s.MetricTools)}
+}
+
+// timesCalls reports whether calls are timed, which is when the operator wants Caddy's
+// own metrics.
+func timesCalls(a *App) bool {
+	if a.ctx.Context == nil {
+		return false
+	}
+	app, err := a.ctx.AppIfConfigured("http")
+	return err == nil && app.(*caddyhttp.App).Metrics != nil
 }
 
 // newRecorder returns what records the events of a site in its log. Sinks that

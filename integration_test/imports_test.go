@@ -73,6 +73,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"consent",
 		"caddymodule/rotation",
 		"caddymodule/metrics",
+		"caddymodule/health",
 		"caddymodule/adminapi",
 		"caddymodule/cli",
 		"caddymodule/neighbours",

@@ -31,11 +31,13 @@ type API struct {
 	Active func(open bool) *Operator `json:"-"`
 	// Metrics are those of the process.
 	Metrics *metrics.Metrics `json:"-"`
+	// Ready returns why sign-ins and calls cannot be answered, or nil.
+	Ready func() error `json:"-"`
 }
 
 // CaddyModule returns the Caddy module information.
 func (a API) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "admin.api.mcp_oauth", New: func() caddy.Module { return &API{a.Active, a.Metrics} }}
+	return caddy.ModuleInfo{ID: "admin.api.mcp_oauth", New: func() caddy.Module { api := a; return &api }}
 }
 
 // Provision implements caddy.Provisioner.

@@ -18,15 +18,10 @@ type Health struct {
 	Status string `json:"status"` // `ok`
 }
 
-// health answers 200 while the store is open, and 503 with the reason while the
-// sites answer 503 too.
+// health answers 200, or 503 with the reason while the sites answer 503 too.
 func health(c *call) (any, error) {
-	operator := c.Active(false)
-	if operator == nil {
-		return nil, apiError(http.StatusServiceUnavailable, "no site with mcp_oauth is configured")
-	}
-	if operator.Failure != nil {
-		return nil, apiError(http.StatusServiceUnavailable, operator.Failure.Error())
+	if err := c.Ready(); err != nil {
+		return nil, apiError(http.StatusServiceUnavailable, err.Error())
 	}
 	return Health{"ok"}, nil
 }

@@ -58,6 +58,10 @@ var (
 		Name: "store_size_bytes", Type: gauge,
 		Help: "Room that the store takes up.",
 	}
+	oldKeyAge = Family{
+		Name: "old_key_age_seconds", Type: gauge,
+		Help: "For how long a record has been waiting to be sealed with the first encryption key; 0 if none is.",
+	}
 	pendingSignIns = Family{
 		Name: "pending_sign_ins", Type: gauge,
 		Help: "Sign-ins in which a person has said who they are, and not decided yet. Counted up to 10000.",
@@ -103,7 +107,7 @@ const (
 func Families() []Family {
 	all := []Family{
 		events, reasons, decisions, upstream, upstreamDuration, toolCalls, openStreams,
-		storeDuration, storeErrors, storeSize, pendingSignIns, revocationQueue,
+		storeDuration, storeErrors, storeSize, oldKeyAge, pendingSignIns, revocationQueue,
 		outgoingDuration, outgoingErrors, cacheHits, cacheMisses, cacheEntries, ready,
 	}
 	for i := range all {

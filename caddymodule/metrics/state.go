@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
@@ -14,6 +16,9 @@ type State struct {
 	Usage *storage.Usage
 	// Caches are those in front of the store, by name.
 	Caches map[string]cache.Stats
+	// ResealingFor is for how long something has been waiting to be sealed with the
+	// first encryption key.
+	ResealingFor time.Duration
 	// Streams are the event streams that are open.
 	Streams []Streams
 }
@@ -33,9 +38,10 @@ var (
 	cacheMissesDesc     = cacheMisses.desc()
 	cacheEntriesDesc    = cacheEntries.desc()
 	openStreamsDesc     = openStreams.desc()
+	oldKeyAgeDesc       = oldKeyAge.desc()
 
 	stateDescs = []*prometheus.Desc{
-		readyDesc, storeSizeDesc, pendingSignInsDesc, revocationQueueDesc, cacheHitsDesc, cacheMissesDesc, cacheEntriesDesc, openStreamsDesc,
+		readyDesc, storeSizeDesc, pendingSignInsDesc, revocationQueueDesc, cacheHitsDesc, cacheMissesDesc, cacheEntriesDesc, openStreamsDesc, oldKeyAgeDesc,
 	}
 )
 
@@ -48,6 +54,7 @@ func (s *State) collect(metrics chan<- prometheus.Metric) {
 		isReady = 1
 	}
 	send(readyDesc, prometheus.GaugeValue, isReady)
+	send(oldKeyAgeDesc, prometheus.GaugeValue, s.ResealingFor.Seconds())
 	if u := s.Usage; u != nil {
 		if u.Bytes > 0 {
 			send(storeSizeDesc, prometheus.GaugeValue, float64(u.Bytes))

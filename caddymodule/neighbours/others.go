@@ -3,6 +3,7 @@ package neighbours
 import (
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -22,7 +23,11 @@ func ServesOthers(app *caddyhttp.App) bool {
 	return false
 }
 
-func isOther(h handler) bool { return h.name != ours && h.name != "subroute" }
+func isOther(h handler) bool { return !slices.Contains(notServing, h.name) }
+
+// notServing are handlers that are nothing to serve by themselves: ours, and what is
+// there for the sake of others.
+var notServing = []string{ours, "mcp_oauth_health", "metrics", "subroute"}
 
 // unhandled is the variable of a request for which Caddy ran out of handlers.
 const unhandled = "unhandled"

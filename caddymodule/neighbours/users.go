@@ -15,7 +15,7 @@ import (
 // neverAuthenticate are Caddy's own handlers that name no user. Any other may.
 var neverAuthenticate = []string{
 	"acme_server", "copy_response", "copy_response_headers", "encode", "error", "file_server", "headers", "intercept", "invoke",
-	"log_append", "map", "mcp_oauth", "metrics", "push", "request_body", "reverse_proxy", "rewrite", "static_response", "subroute",
+	"log_append", "map", "mcp_oauth", "mcp_oauth_health", "metrics", "push", "request_body", "reverse_proxy", "rewrite", "static_response", "subroute",
 	"templates", "tracing", "vars",
 }
 
