@@ -266,9 +266,10 @@ func activeOperator(open bool) *adminapi.Operator {
 			return operator
 		}
 		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, app.keysRotation()
+		operator.Traces = state.traces
 	}
 	for _, s := range app.allSites() {
-		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker, Keys: s.keys})
+		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker, Keys: s.keys, Archive: s.archive})
 	}
 	return operator
 }

@@ -28,6 +28,7 @@ type person struct {
 	name    string
 	account string
 	address string // where they are; default: here
+	agent   string // their browser, as its User-Agent says
 	browser *oauthtest.Browser
 }
 
@@ -42,6 +43,9 @@ func (g *instance) person(name string) *person {
 func (p *person) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set(oauthtest.AccountHeader, p.account)
+	if p.agent != "" {
+		r.Header.Set("User-Agent", p.agent)
+	}
 	if p.address != "" {
 		r.Header.Set("X-Forwarded-For", p.address)
 	}

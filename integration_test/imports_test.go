@@ -65,6 +65,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/flows",
 		"authz/server",
 		"authz/trace",
+		"authz/faults",
 		"consent/flash",
 		"consent/known",
 		"consent/scopes",

@@ -131,7 +131,8 @@ func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token
 	now := g.deps.Now()
 	e, generation := g.deps.Cache.Fresh(h, now)
 	var err error
-	if e == nil {
+	known := e != nil
+	if !known {
 		if token != "" && !g.deps.AccessTokens.Issued(token) {
 			return nil, notIssued
 		}
@@ -165,7 +166,16 @@ func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token
 		}
 	}
 	e.Admitted.Store(found.id)
+	if !known && token != "" {
+		g.passed(ctx, &e.Caller)
+	}
 	return &e.Caller, nil
+}
+
+// passed records that calls with a token pass. It is called when the token was read
+// from the store, every five seconds at most, and never for what the cache knows.
+func (g *Gate) passed(ctx context.Context, c *tokens.Caller) {
+	g.deps.Events.Record(ctx, g.about(c, event.Event{Kind: event.CallPassed, Server: g.server.ID, By: event.ByClient}))
 }
 
 // hashBearer is storage.HashOf without an allocation for tokens of usual size.

@@ -87,13 +87,14 @@ func (r *Recorder) Record(e *event.Event) {
 	r.bound(t)
 }
 
-// isStep reports whether an event is part of somebody's way.
+// isStep reports whether an event is part of somebody's way: who an operator is, or
+// that a site has a problem, is none.
 func isStep(e *event.Event) bool {
 	switch e.Kind {
-	case event.Suppressed, event.OperatorActed, event.KeyMade, event.KeyChanged, event.KeyDeleted, event.ProviderRecovered, event.SiteUnavailable:
+	case event.Suppressed, event.OperatorActed, event.KeyMade, event.KeyChanged, event.KeyDeleted:
 		return false
 	}
-	return true
+	return e.Client != "" || e.Flow != "" || e.Grant != "" || e.Connection != "" || e.Person != "" || e.Address != ""
 }
 
 func (r *Recorder) begin(e *event.Event) *live {

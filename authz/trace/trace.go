@@ -100,6 +100,17 @@ func (s *Step) End() time.Time {
 	return s.Until
 }
 
+// isOfClient reports whether events of a kind are about requests that only a client
+// sends, which may be a web page.
+func isOfClient(k event.Kind) bool {
+	switch k {
+	case event.GateRefused, event.MetadataServed, event.ClientRegistered, event.ClientRegistrationRefused,
+		event.TokenIssued, event.TokenRefreshed, event.TokenRefused:
+		return true
+	}
+	return false
+}
+
 // isBrowser reports whether a program is what people look at pages with.
 func isBrowser(agent string) bool { return strings.HasPrefix(agent, "Mozilla/") }
 
@@ -187,7 +198,7 @@ func (t *Trace) learn(e *event.Event) {
 			*known.to = cut(known.from)
 		}
 	}
-	if t.Agent == "" && e.Agent != "" && !isBrowser(e.Agent) {
+	if t.Agent == "" && e.Agent != "" && (isOfClient(e.Kind) || !isBrowser(e.Agent)) {
 		t.Agent, t.Address = cut(e.Agent), cut(e.Address)
 	}
 	if t.Address == "" {

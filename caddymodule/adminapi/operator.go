@@ -9,6 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -24,6 +25,7 @@ type Operator struct {
 	// Rotation is that of the encryption keys.
 	Rotation *rotation.Rotation
 	Log      *zap.Logger
+	Traces   *trace.Recorder
 	// Failure is why the store is not open, or nil.
 	Failure error
 }
@@ -35,6 +37,8 @@ type Site struct {
 	Keys   *virtualkeys.Keys
 	// Accounts is nil unless people or an operator connect accounts.
 	Accounts *accounts.Broker
+	// Archive has the traces of what failed before.
+	Archive *trace.Archive
 }
 
 // endGrant ends a grant with all its tokens, and returns its id if it stood. Open

@@ -39,6 +39,7 @@ func routes() []route {
 		keyRoutes,
 		signingKeyRoutes,
 		encryptionKeyRoutes,
+		flowRoutes,
 		documentRoutes,
 	)
 }

@@ -15,6 +15,8 @@ func commands() []*cobra.Command {
 		addCommand(),
 		signingKeysCommand(),
 		rotateKeyCommand(),
+		whyCommand(),
+		flowsCommand(),
 		openAPICommand(),
 	}
 }

@@ -165,7 +165,7 @@ var kinds = [kindsEnd]kind{
 
 	// Steps of a client or person that decide nothing, for who asks how far they came.
 	MetadataServed: {"metadata.served", "metadata served", debug, Succeeded, false},
-	CallPassed:     {"call.passed", "first call with new tokens passed the gate", debug, Succeeded, false},
+	CallPassed:     {"call.passed", "calls with a token pass the gate", debug, Succeeded, false},
 	LinkOpened:     {"connect_link.opened", "link to connect an account opened", debug, Started, false},
 	LinkUsed:       {"connect_link.used", "link to connect an account used", debug, Succeeded, false},
 }

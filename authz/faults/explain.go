@@ -1,0 +1,190 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
+)
+
+// Answer explains a trace.
+type Answer struct {
+	Flow *trace.Trace `json:"flow"`
+	// AtFault is who has to change something.
+	AtFault Party `json:"at_fault"`
+	// Fault is the ID of the known fault.
+	Fault string `json:"fault"`
+	What  string `json:"what"`
+	Why   string `json:"why,omitempty"`
+	Fix   string `json:"fix,omitempty"`
+	Link  string `json:"link,omitempty"`
+	// Evidence is what happened, in order.
+	Evidence []Line `json:"evidence"`
+	// Missing is what did not happen.
+	Missing []string `json:"did_not_happen,omitempty"`
+	// Sure says how sure it is that the steps belong together.
+	Sure string `json:"sure"`
+	// Also are other faults that show.
+	Also []Also `json:"also,omitempty"`
+	// Since tells that it works by now.
+	Since string `json:"since,omitempty"`
+}
+
+// Also is a fault besides the one that an Answer is about.
+type Also struct {
+	AtFault Party  `json:"at_fault"`
+	Fault   string `json:"fault"`
+	What    string `json:"what"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+// match is a fault that a case shows.
+type match struct {
+	fault    *Fault
+	evidence *Evidence
+}
+
+// Explain explains a case. With a reference, it is about the step at which
+// somebody was shown that.
+func Explain(c *Case, reference string) *Answer {
+	matches := c.matches()
+	asked := c.shown(reference)
+	slices.SortStableFunc(matches, func(a, b match) int {
+		return cmp.Or(later(b.evidence, asked)-later(a.evidence, asked), general(a.fault)-general(b.fault))
+	})
+	works := c.last("call.passed")
+	first := matches[0]
+	if asked == nil && works != nil && first.evidence.end().Before(works.End()) {
+		first = match{&works1, seen(works)}
+		matches = append([]match{first}, matches...)
+	}
+	words := c.words(first.evidence)
+	a := &Answer{
+		Flow: c.Trace, AtFault: first.fault.At, Fault: first.fault.ID, Link: first.fault.Link,
+		What: words.Replace(first.fault.What), Why: words.Replace(first.fault.Why), Fix: words.Replace(first.fault.Fix),
+		Evidence: c.lines(first.evidence), Missing: first.evidence.Missing, Sure: c.sure(),
+	}
+	for _, m := range matches[1:] {
+		if general(m.fault) == 0 {
+			words := c.words(m.evidence)
+			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, words.Replace(m.fault.What), words.Replace(m.fault.Fix)})
+		}
+	}
+	if first.fault != &works1 && works != nil && works.End().After(first.evidence.end()) {
+		a.Since = "It works by now: a call passed at " + works.End().UTC().Format(time.TimeOnly) + " UTC."
+	}
+	return a
+}
+
+// matches returns the faults that show, and at least what always holds.
+func (c *Case) matches() []match {
+	var all []match
+	for _, f := range slices.Concat(All, generalFaults) {
+		if e := f.Sign(c); e != nil {
+			all = append(all, match{f, e})
+		}
+	}
+	return all
+}
+
+// general is 1 for what says no more than the event itself.
+func general(f *Fault) int {
+	if slices.Contains(generalFaults, f) {
+		return 1
+	}
+	return 0
+}
+
+// shown returns the step at which somebody was shown a reference, or nil.
+func (c *Case) shown(reference string) *trace.Step {
+	if reference == "" {
+		return nil
+	}
+	for i := range c.Steps {
+		if c.Steps[i].Reference == reference {
+			return &c.Steps[i]
+		}
+	}
+	return nil
+}
+
+// later is 1 if evidence is about the step.
+func later(e *Evidence, s *trace.Step) int {
+	if s != nil && slices.Contains(e.Steps, s) {
+		return 1
+	}
+	return 0
+}
+
+func (e *Evidence) end() (end time.Time) {
+	for _, s := range e.Steps {
+		if s.End().After(end) {
+			end = s.End()
+		}
+	}
+	return end
+}
+
+// words replaces the names in a text.
+func (c *Case) words(e *Evidence) *strings.Replacer {
+	step := new(trace.Step)
+	for _, s := range e.Steps { // the last that says something counts
+		step.Server, step.Provider = cmp.Or(s.Server, step.Server), cmp.Or(s.Provider, step.Provider)
+		step.Origin, step.Cause = cmp.Or(s.Origin, step.Origin), cmp.Or(s.Cause, step.Cause)
+		step.Detail = cmp.Or(s.Detail, step.Detail)
+	}
+	server := cmp.Or(step.Server, strings.Join(c.Servers, ", "))
+	return strings.NewReplacer(
+		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{person}", cmp.Or(printable(c.Person), "the person"),
+		"{provider}", cmp.Or(printable(step.Provider), "the provider"), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
+		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(printable(step.Cause), "the log has no cause"),
+		"{detail}", printable(strings.TrimSuffix(step.Detail, ".")),
+	)
+}
+
+// client names the client, as it names itself.
+func (c *Case) client() string {
+	program, _, _ := strings.Cut(c.Agent, " ")
+	return cmp.Or(quoted(c.ClientName), printable(program), "the client")
+}
+
+func quoted(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "“" + printable(text) + "”"
+}
+
+// printable returns a text that strangers wrote, without what would move a
+// terminal's cursor.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// sure tells how the steps were joined.
+func (c *Case) sure() string {
+	var likely, possible int
+	for _, s := range c.Steps {
+		switch s.Join {
+		case trace.Likely:
+			likely++
+		case trace.Possible:
+			possible++
+		}
+	}
+	switch {
+	case possible > 0:
+		return fmt.Sprintf("Steps marked ? (%d) may be those of another client: several were at the same address at the time.", possible)
+	case likely > 0:
+		return fmt.Sprintf("Steps marked ~ (%d) name no sign-in. They were joined because they came from the same address within minutes, and no other client is known to have been there.", likely)
+	}
+	return "All steps name the same client or sign-in."
+}
