@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -184,6 +185,10 @@ func (b *BboltStorage) Open(context.Context) (storage.Store, error) {
 	s, err := boltstore.Open(b.path, boltstore.Options{Observe: counts.ObserveStore})
 	if err != nil {
 		return nil, err // not a nil store in an interface
+	}
+	if m := s.Migrated; m != nil {
+		caddy.Log().Named(appName).Warn("the database was of an earlier version of this program, and was migrated; that version opens it no more, but the copy as it was before",
+			zap.String("file", b.path), zap.Int("from", m.From), zap.Int("to", m.To), zap.String("copy", m.Copy))
 	}
 	return s, nil
 }

@@ -31,7 +31,7 @@ func Create(path string, write func(*os.File) error) error {
 		return err
 	}
 	removeLeftovers(path)
-	return syncFolder(filepath.Dir(path))
+	return SyncFolder(filepath.Dir(path))
 }
 
 func fill(f *os.File, write func(*os.File) error) error {
@@ -64,8 +64,8 @@ func removeLeftovers(path string) {
 	}
 }
 
-// syncFolder puts the name of a new file on disk.
-func syncFolder(name string) error {
+// SyncFolder puts the name of a new file on disk.
+func SyncFolder(name string) error {
 	if runtime.GOOS == "windows" { // has no such thing
 		return nil
 	}
@@ -74,4 +74,23 @@ func syncFolder(name string) error {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// Replace makes the file at path anew, for its owner alone, in place of the one that
+// may be there, and returns when that is on disk. Until then the other one stays as it
+// is. Two at a time for the same path are not meant.
+func Replace(path string, write func(*os.File) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := fill(f, write); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	removeLeftovers(path)
+	return SyncFolder(filepath.Dir(path))
 }

@@ -11,10 +11,13 @@ import (
 // errDamaged is behind every error that is due to the content of the file.
 var errDamaged = errors.New("the file is damaged; stop Caddy and restore it from a backup, or move it away to start with an empty one")
 
-// damaged says what is wrong with the file.
-func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w (%s)", errDamaged, fmt.Sprintf(format, args...))
-}
+// foundDamage is errDamaged, and what is wrong with the file.
+type foundDamage string
+
+func (d foundDamage) Error() string { return fmt.Sprintf("%v (%s)", errDamaged, string(d)) }
+func (d foundDamage) Unwrap() error { return errDamaged }
+
+func damaged(format string, args ...any) error { return foundDamage(fmt.Sprintf(format, args...)) }
 
 // guarded runs fn and returns its panic as an error: bbolt has no other word
 // for a damaged file. A page that points behind the end of the file, which is

@@ -30,6 +30,17 @@ type database struct {
 	failure   atomic.Pointer[error] // set once broken, or closed
 	// committing tells that bbolt is at work on a commit, see failedCommit.
 	committing atomic.Bool
+	migrated   *Migration // nil if the file was of this version
+}
+
+// replaced reports whether the path leads to another file by now.
+func (d *database) replaced() bool {
+	open, err := d.file.Stat()
+	if err != nil {
+		return false
+	}
+	at, err := os.Stat(d.path)
+	return err == nil && !os.SameFile(open, at)
 }
 
 // broken returns why no call reaches bbolt any more, or nil.

@@ -23,6 +23,8 @@ type Options struct {
 	Timeout time.Duration
 	// Observe, unless nil, is told of each transaction.
 	Observe storage.Observer
+	// noCopy migrates a file of an earlier version without keeping a copy of it.
+	noCopy bool
 }
 
 const defaultTimeout = 5 * time.Second
@@ -34,11 +36,37 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Store: kv.New(e), engine: e, path: path}, nil
+	return &Store{Store: kv.New(e), Migrated: e.db.migrated, engine: e, path: path}, nil
 }
 
 // openEngine opens the file; tests pass limits of the disk in bo.
 func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
+	bo = options(o, bo)
+	if err := create(path, bo); err != nil {
+		return nil, explain(path, err)
+	}
+	for {
+		if err := verify(path, bo); err != nil {
+			return nil, explain(path, err)
+		}
+		db, err := openDatabase(path, o, bo)
+		if err != nil {
+			return nil, explain(path, err)
+		}
+		if db.replaced() { // by a restore or a compaction that had it locked meanwhile
+			if err := db.close(); err != nil {
+				return nil, explain(path, err)
+			}
+			continue
+		}
+		e := newEngine(db)
+		e.observe = o.Observe
+		return e, nil
+	}
+}
+
+// options completes those of bbolt.
+func options(o Options, bo bbolt.Options) bbolt.Options {
 	bo.Timeout = o.Timeout
 	if bo.Timeout <= 0 {
 		bo.Timeout = defaultTimeout
@@ -50,19 +78,7 @@ func openEngine(path string, o Options, bo bbolt.Options) (*engine, error) {
 		bo.OpenFile = os.OpenFile
 	}
 	bo.OpenFile = private(bo.OpenFile)
-	if err := create(path, bo); err != nil {
-		return nil, explain(path, err)
-	}
-	if err := verify(path, bo); err != nil {
-		return nil, explain(path, err)
-	}
-	db, err := openDatabase(path, bo)
-	if err != nil {
-		return nil, explain(path, err)
-	}
-	e := newEngine(db)
-	e.observe = o.Observe
-	return e, nil
+	return bo
 }
 
 // create makes the file unless it exists. It gets its name when it is a whole
@@ -79,7 +95,7 @@ func create(path string, bo bbolt.Options) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(prepare(db), db.Close())
+		return errors.Join(layOut(db), db.Close())
 	})
 	if errors.Is(err, fs.ErrExist) { // by another process, right now
 		return nil
@@ -88,13 +104,13 @@ func create(path string, bo bbolt.Options) error {
 }
 
 // openDatabase opens a file that exists and was verified.
-func openDatabase(path string, bo bbolt.Options) (*database, error) {
+func openDatabase(path string, o Options, bo bbolt.Options) (*database, error) {
 	db := &database{path: path}
 	bo.Logger = &commitWatch{failed: db.failedCommit}
 	if err := db.open(bo); err != nil {
 		return nil, err
 	}
-	if err := guarded(func() error { return prepare(db.bolt) }); err != nil {
+	if err := guarded(func() error { return db.migrate(o) }); err != nil {
 		return nil, errors.Join(err, guarded(db.bolt.Close))
 	}
 	db.committed.Store(max(db.state(0), db.state(1)))

@@ -87,7 +87,7 @@ func TestSchemaGuard_M08(t *testing.T) {
 		want   string
 	}{
 		"newer":      {set(strconv.Itoa(schema + 1)), "newer version"},
-		"older":      {set(strconv.Itoa(schema - 1)), "before the first release"},
+		"older":      {set(strconv.Itoa(oldest - 1)), "before the first release"},
 		"unreadable": {set("x"), "unreadable"},
 		"no schema": {func(tx *bbolt.Tx) error {
 			return tx.Bucket(metaBucket).Delete(schemaKey)

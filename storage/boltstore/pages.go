@@ -46,6 +46,18 @@ func checkPages(file io.ReaderAt, pageSize int) error {
 	return c.freelist(freelist)
 }
 
+// checkTree does the same for the state that one of the first two pages named once.
+// Others may write meanwhile, as long as a transaction has that state open.
+func checkTree(file io.ReaderAt, pageSize int, meta []byte) error {
+	c := &pageCheck{file: file, size: pageSize, limit: order.Uint64(meta[40:])}
+	if !validMeta(meta) || c.limit < 2 || c.limit > math.MaxInt64/uint64(pageSize) {
+		return damaged("the page that names its state is not valid")
+	}
+	c.used = make([]bool, c.limit)
+	c.used[0], c.used[1] = true, true
+	return c.tree(order.Uint64(meta[16:]), nil, nil, 0)
+}
+
 type pageCheck struct {
 	file  io.ReaderAt
 	size  int

@@ -3,9 +3,13 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
 // Beside the buckets of the records, whose names are one byte long, the file
@@ -15,46 +19,106 @@ var (
 	schemaKey  = []byte("schema")
 )
 
-// schema is the version of the layout that this program reads and writes.
-const schema = 2
+const (
+	// schema is the version of the layout that this program reads and writes.
+	schema = 3
+	// oldest is the earliest that it can migrate.
+	oldest = 2
+)
 
-// prepare lays out a new file, and refuses, without writing, one that this
-// program does not understand.
-func prepare(db *bbolt.DB) error {
-	empty := false
-	err := db.View(func(tx *bbolt.Tx) error {
-		if name, _ := tx.Cursor().First(); name == nil {
-			empty = true
+// migrations take a file of a version to the next one.
+var migrations = map[int]func(kv.Tx) error{
+	2: kv.KeepRegistrationsBySite,
+}
+
+// Migration is what became of a file of an earlier version.
+type Migration struct {
+	From, To int
+	// Copy is where the file is kept as it was before; empty if it is not.
+	Copy string
+}
+
+// layOut lays out a new file.
+func layOut(db *bbolt.DB) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		if name, _ := tx.Cursor().First(); name != nil {
 			return nil
 		}
-		return checkSchema(tx)
-	})
-	if err != nil || !empty {
-		return err
-	}
-	return db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucket(metaBucket)
-		if err != nil {
-			return err
-		}
-		return meta.Put(schemaKey, []byte(strconv.Itoa(schema)))
+		return putSchema(tx)
 	})
 }
 
-func checkSchema(tx *bbolt.Tx) error {
+func putSchema(tx *bbolt.Tx) error {
+	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	if err != nil {
+		return err
+	}
+	return meta.Put(schemaKey, []byte(strconv.Itoa(schema)))
+}
+
+// migrate brings the file to this program's layout, in one transaction, and keeps a
+// copy of it as it was. It refuses, without writing, a file that this program does
+// not understand.
+func (d *database) migrate(o Options) error {
+	found := 0
+	err := d.bolt.View(func(tx *bbolt.Tx) (err error) {
+		if name, _ := tx.Cursor().First(); name == nil {
+			return nil
+		}
+		found, err = schemaOf(tx)
+		return err
+	})
+	switch {
+	case err != nil || found == schema:
+		return err
+	case found == 0:
+		return layOut(d.bolt)
+	}
+	m := &Migration{From: found, To: schema}
+	if !o.noCopy {
+		m.Copy = fmt.Sprintf("%s.schema-%d", d.path, found)
+		if err := d.copyTo(m.Copy); err != nil {
+			return fmt.Errorf("it was written by an earlier version of this program, and cannot be copied before it is migrated: %w; nothing was changed", err)
+		}
+	}
+	err = d.bolt.Update(func(btx *bbolt.Tx) error {
+		for version := found; version < schema; version++ {
+			if err := migrations[version](&tx{Tx: btx}); err != nil {
+				return fmt.Errorf("migrating it from schema %d failed: %w; nothing was changed", version, err)
+			}
+		}
+		return putSchema(btx)
+	})
+	if err == nil {
+		d.migrated = m
+	}
+	return err
+}
+
+// copyTo writes the file as it is into another one, in place of that.
+func (d *database) copyTo(path string) error {
+	return newfile.Replace(path, func(f *os.File) error {
+		return d.bolt.View(func(tx *bbolt.Tx) error {
+			_, err := tx.WriteTo(f)
+			return err
+		})
+	})
+}
+
+// schemaOf returns the version of a layout that this program reads or can migrate.
+func schemaOf(tx *bbolt.Tx) (int, error) {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
-		return errors.New("this is another program's database")
+		return 0, errors.New("this is another program's database")
 	}
 	found, err := strconv.Atoi(string(meta.Get(schemaKey)))
-	if err != nil {
-		return errors.New("the version of its schema is unreadable")
+	switch {
+	case err != nil || found < 1:
+		return 0, errors.New("the version of its schema is unreadable")
+	case found > schema:
+		return found, fmt.Errorf("a newer version of this program wrote it (schema %d, this one knows %d); nothing was changed. Run that version, or go back to the copy that it kept beside the file, named …schema-%d", found, schema, schema)
+	case found < oldest:
+		return found, fmt.Errorf("it was written before the first release (schema %d, this one knows %d); nothing was changed. Move it away to start with a new one", found, schema)
 	}
-	if found > schema {
-		return fmt.Errorf("a newer version of this program wrote it (schema %d, this one knows %d); nothing was changed", found, schema)
-	}
-	if found < schema {
-		return fmt.Errorf("it was written before the first release (schema %d, this one knows %d); nothing was changed. Move it away to start with a new one", found, schema)
-	}
-	return nil
+	return found, nil
 }

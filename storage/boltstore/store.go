@@ -14,6 +14,9 @@ import (
 // Store is the store in a file.
 type Store struct {
 	*kv.Store
+	// Migrated is nil unless the file was of an earlier version when it was opened.
+	Migrated *Migration
+
 	engine *engine
 	path   string
 }

@@ -25,7 +25,7 @@
 //	l <group> <size> <queue>      index: the queues of a group, largest first
 //	n <queue>                     number of records in a queue or group
 //	o <issuer> <owner> <server>   connection, JSON
-//	p <issuer, provider, server>  upstream client, JSON
+//	p <issuer> <provider, server> upstream client, JSON
 //	q <ID>                        revocation for a provider, JSON
 //	r <hash>                      refresh token, binary
 //	r <hash> p                    its replay, beside it on the same page

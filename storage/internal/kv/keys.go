@@ -117,7 +117,7 @@ func pendingStateKey(s storage.ConnectState) []byte {
 }
 
 func upstreamClientKey(issuer, provider, server string) []byte {
-	return append([]byte{kindUpstreamClient}, record.Digest(issuer, provider, server)...)
+	return append(ownerPrefix(kindUpstreamClient, issuer, ""), record.Digest(provider, server)...)
 }
 
 func subjectGrantsPrefix(issuer, subject string) []byte {

@@ -91,7 +91,7 @@ func (s *connectionStore) UpstreamClient(ctx context.Context, issuer, provider, 
 func (s *connectionStore) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
 	return view(ctx, s.engine, func(r Reader) ([]storage.UpstreamClient, error) {
 		var all []storage.UpstreamClient
-		for key := range scanPrefix(r, []byte{kindUpstreamClient}) { // a handful for each server
+		for key := range scanPrefix(r, ownerPrefix(kindUpstreamClient, issuer, "")) {
 			var c storage.UpstreamClient
 			if _, err := getJSON(r, key, &c); err != nil {
 				return nil, err
@@ -152,4 +152,27 @@ func liveUpstreamClient(r Reader, issuer, provider, server string, now time.Time
 
 func upstreamClientEnded(c storage.UpstreamClient, now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
+}
+
+// KeepRegistrationsBySite takes the registrations at providers from the keys that they
+// had in schema 2, a digest of all that they are found by, to those that begin with
+// the site. One that cannot be read stays, and is found by nobody.
+func KeepRegistrationsBySite(tx Tx) error {
+	moved := map[string]storage.UpstreamClient{}
+	for key := range scanPrefix(tx, []byte{kindUpstreamClient}) {
+		var c storage.UpstreamClient
+		if found, err := getJSON(tx, key, &c); err == nil && found && len(key) == 1+record.DigestSize {
+			moved[string(key)] = c
+		}
+	}
+	for key, c := range moved {
+		value := bytes.Clone(tx.Get([]byte(key)))
+		if err := tx.Delete([]byte(key)); err != nil {
+			return err
+		}
+		if err := tx.Put(upstreamClientKey(c.Issuer, c.Provider, c.Server), value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
