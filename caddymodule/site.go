@@ -66,7 +66,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		as: as, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now), exact: map[string]endpoint{},
 	}
 	people := consent.New(consent.Deps{
-		Server: as, Broker: broker, Pages: h.pages, Logger: h.log, Events: h.events, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
+		Server: as, Broker: broker, Pages: h.pages, Events: h.events, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
 		Logins: logins,
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -159,7 +160,7 @@ func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sess
 		return notHere(p.pages.Text())
 	}
 	if err := p.connections.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {
-		return p.connector.failed(w, withQuery(accountPath, "server", server), err)
+		return p.connector.failed(w, r, withQuery(accountPath, "server", server), err)
 	}
 	return p.tell(w, flash.Message{Code: doneDisconnected, About: server})
 }
@@ -178,6 +179,9 @@ func (p *accountPage) signOut(w http.ResponseWriter, r *http.Request, s *session
 	elsewhere := p.elsewhere(r, s)
 	if err := p.sessions.SignOut(w, r); err != nil {
 		return err
+	}
+	if s.Identity != nil {
+		p.events.Record(r.Context(), event.Event{Kind: event.SignInEnded, By: event.ByPerson})
 	}
 	return p.signedOut(w, elsewhere, flash.Message{Code: doneSignedOut, About: kindOf(s)})
 }

@@ -69,7 +69,7 @@ func (p *callback) answerPage() http.Handler {
 // unknownState refuses what answers nothing that began here.
 func (p *callback) unknownState() error {
 	t := p.pages.Text()
-	return refuse(http.StatusBadRequest, t.Refused[string(accounts.RequestEnded)]).next(t.ConnectNext)
+	return refuse(http.StatusBadRequest, "request_ended", t.Refused[string(accounts.RequestEnded)]).next(t.ConnectNext)
 }
 
 // finish connects the account. It strips the code from the address by sending
@@ -78,16 +78,16 @@ func (p *callback) finish(w http.ResponseWriter, r *http.Request, answer account
 	secret := p.cookies.get(r, answer.State)
 	if secret == "" {
 		t := p.pages.Text()
-		return refuse(http.StatusForbidden, t.ConnectOtherBrowser).next(t.ConnectNext)
+		return refuse(http.StatusForbidden, "other_browser", t.ConnectOtherBrowser).next(t.ConnectNext)
 	}
 	answer.Browser = storage.HashOf(secret)
 	answer.Present = func(who storage.Authentication, server string) error { return p.present(r, who, server) }
 	outcome, err := p.broker.Finish(r.Context(), answer)
 	p.cookies.remove(w, answer.State)
 	if err != nil {
-		return p.connector.failed(w, outcome.ReturnTo, err)
+		return p.connector.failed(w, r, outcome.ReturnTo, err)
 	}
-	p.connector.finished(w, outcome.ReturnTo)
+	p.connector.finished(w, r, outcome.ReturnTo)
 	return nil
 }
 

@@ -121,8 +121,8 @@ func TestProblemsInWords_I18_K19(t *testing.T) {
 					t.Errorf("not told:\n%s", page)
 				}
 				id := u.Query().Get("ref")
-				if !strings.Contains(page, "<code>"+id+"</code>") || s.logs.FilterFieldKey("cause").Len() == 0 {
-					t.Errorf("reference %q is not on the page", id)
+				if !strings.Contains(page, "<code>"+id+"</code>") || s.logged(id) != "cause-1" {
+					t.Errorf("reference %q is not on the page, or not in the log: %v", id, s.logs.All())
 				}
 				for _, secret := range []string{"cause-1", "svg"} {
 					if strings.Contains(page, secret) || strings.Contains(u.String(), secret) {

@@ -9,15 +9,13 @@ import (
 	"strconv"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -41,6 +39,7 @@ type connector struct {
 // with: each request has its own, so that nobody can finish one that was begun
 // elsewhere, or before the person agreed.
 func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectRequest) error {
+	c.learn(r)
 	if c.server.Auth.Mode == config.PerUserHeaders {
 		p.pages.Redirect(w, c.keyPage)
 		return nil
@@ -57,7 +56,7 @@ func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectReque
 		ReturnTo: c.returnTo, Scopes: c.scopes, KeepUntil: c.keepUntil, Authentication: c.authentication, SingleUse: c.once, LastDisconnect: c.lastDisconnect,
 	})
 	if err != nil {
-		return p.failed(w, c.returnTo, err)
+		return p.failed(w, r, c.returnTo, err)
 	}
 	provider, err := url.Parse(target)
 	if err != nil {
@@ -70,9 +69,10 @@ func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectReque
 
 // finished sends a person who connected a server back to the page that they
 // left from. If that was the page of a link, whoever gave them the link is told.
-func (p *connector) finished(w http.ResponseWriter, returnTo string) {
+func (p *connector) finished(w http.ResponseWriter, r *http.Request, returnTo string) {
 	path, _, _ := strings.Cut(returnTo, "?")
 	if ticket, ok := strings.CutPrefix(path, server.ConnectPath); ok {
+		p.events.Record(r.Context(), event.Event{Kind: event.LinkUsed})
 		p.notifyLinkUsed(ticket)
 	}
 	p.pages.Redirect(w, returnTo)
@@ -88,7 +88,7 @@ func (p *connector) notifyLinkUsed(ticket string) {
 
 // failed shows the page that the person left from with what went wrong, if it
 // is known where they came from.
-func (p *connector) failed(w http.ResponseWriter, returnTo string, err error) error {
+func (p *connector) failed(w http.ResponseWriter, r *http.Request, returnTo string, err error) error {
 	var problem *client.Error
 	if !errors.As(err, &problem) {
 		return explain(p.pages.Text(), err).backTo(returnTo)
@@ -96,13 +96,11 @@ func (p *connector) failed(w http.ResponseWriter, returnTo string, err error) er
 	if returnTo == "" {
 		return err
 	}
-	id := oauth.NewCorrelationID()
-	log := p.log.Debug
+	refused := event.Event{Kind: event.ConnectionRefused, Reason: string(problem.Problem), Err: problem.Cause}
 	if problem.Problem.NeedsOperator() {
-		log = p.log.Warn
+		refused.Kind = event.ConnectionFailed
 	}
-	log("connecting an upstream server failed", zap.String("correlation_id", id),
-		zap.String("problem", string(problem.Problem)), zap.NamedError("cause", problem.Cause))
+	id := p.events.Refer(r.Context(), refused)
 	p.pages.Redirect(w, withProblem(returnTo, problem.Problem, id))
 	return nil
 }
@@ -169,6 +167,7 @@ func (p *connector) saveKeys(w http.ResponseWriter, r *http.Request, c connectRe
 	if c.server.Auth.Mode != config.PerUserHeaders {
 		return notHere(p.pages.Text())
 	}
+	c.learn(r)
 	if !p.limits.AllowPastedKey(r, c.who) {
 		return tooMany(p.pages.Text().TooManyWrong).backTo(c.keyPage)
 	}
@@ -177,9 +176,9 @@ func (p *connector) saveKeys(w http.ResponseWriter, r *http.Request, c connectRe
 		values[h.Name] = r.PostForm.Get(keyField(i))
 	}
 	if err := p.broker.ConnectHeaders(r.Context(), c.owner, c.server.ID, values, c.keepUntil, c.authentication); err != nil {
-		return p.failed(w, c.keyPage, err)
+		return p.failed(w, r, c.keyPage, err)
 	}
-	p.finished(w, c.returnTo)
+	p.finished(w, r, c.returnTo)
 	return nil
 }
 

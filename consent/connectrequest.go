@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -27,6 +28,11 @@ type connectRequest struct {
 	lastDisconnect uint64 // when the link with once was made
 	returnTo       string // the page they left from
 	keyPage        string // where they paste keys
+}
+
+// learn has the events of a request name what it connects.
+func (c *connectRequest) learn(r *http.Request) {
+	event.Learn(r.Context(), event.Event{Server: c.server.ID})
 }
 
 type (
@@ -89,7 +95,7 @@ func (t *targets) ofLink(s *sessions.Session, link *server.ConnectLink) (connect
 	case s.Identity == nil:
 		return c, signedOut(t.text)
 	case !link.IsFor(*s.Identity):
-		return c, refuse(http.StatusForbidden, t.text.ConnectOther)
+		return c, refuse(http.StatusForbidden, "other_person", t.text.ConnectOther)
 	default:
 		c, err = t.ofPerson(s, link.Server)
 	}

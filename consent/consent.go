@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -72,7 +70,6 @@ type Deps struct {
 	Broker *accounts.Broker // nil if people connect nothing
 	Logins *identity.Logins // nil if nobody signs in elsewhere
 	Pages  *pages.Pages
-	Logger *zap.Logger
 	Events *event.Recorder
 	// LinkUsed is told the ticket of each link with which somebody connected a
 	// server; nil if nobody waits for that.
@@ -92,7 +89,7 @@ func New(d Deps) *Consent {
 
 func newConsent(d Deps, b broker) *Consent {
 	as, cfg, text := d.Server, d.Server.Config(), d.Pages.Text()
-	web := &web{pages: d.Pages, log: d.Logger}
+	web := &web{pages: d.Pages, events: d.Events}
 	connections := &connections{cfg: cfg, broker: b, text: text}
 	describer := &describer{cfg: cfg, text: text, site: siteName(cfg.Issuer)}
 	signIn := &signIn{cfg: cfg, limits: as.Attempts, persons: as.Persons, text: text}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
@@ -16,19 +14,22 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // failure is an answer other than the one the person wanted.
 type failure struct {
 	pages.Failure
-	cause error // logged, never shown
+	reason string // a word for the log and for metrics
+	cause  error  // logged, never shown
 	// at is the identity provider, or another place to sign in, that a failed login
-	// was at.
-	at string
+	// was at, and method the way to sign in.
+	at, method string
 }
 
-func refuse(status int, message string) *failure {
-	return &failure{Failure: pages.Failure{Status: status, Message: message}}
+// refuse returns a failure. reason is one of a few words.
+func refuse(status int, reason, message string) *failure {
+	return &failure{Failure: pages.Failure{Status: status, Message: message}, reason: reason}
 }
 
 func (f *failure) because(cause error) *failure { f.cause = cause; return f }
@@ -37,7 +38,7 @@ func (f *failure) next(text string) *failure    { f.Next = text; return f }
 
 // of names the place that a login was at.
 func (f *failure) of(m *identity.Method) *failure {
-	f.at = cmp.Or(m.Provider, string(m.Kind))
+	f.at, f.method = cmp.Or(m.Provider, string(m.Kind)), string(m.Kind)
 	return f
 }
 
@@ -48,7 +49,7 @@ func (f *failure) Unwrap() error { return f.cause }
 // changed refuses a form on which the person saw something else than what is
 // the case now: who they are, or what is connected.
 func changed(t *pages.Text, f *flows.Flow) *failure {
-	failed := refuse(http.StatusConflict, t.Changed).next(t.ChangedNext).
+	failed := refuse(http.StatusConflict, "changed", t.Changed).next(t.ChangedNext).
 		backTo(pageURL(servicesPath, f, "")).because(flows.ErrChanged)
 	failed.Title = t.ChangedTitle
 	return failed
@@ -64,36 +65,32 @@ func flowChanged(t *pages.Text, f *flows.Flow, err error) error {
 
 // signedOut refuses what only people who are signed in may do.
 func signedOut(t *pages.Text) *failure {
-	return refuse(http.StatusForbidden, t.SignedOut).next(t.SignedOutNext).backTo(accountPath)
+	return refuse(http.StatusForbidden, "signed_out", t.SignedOut).next(t.SignedOutNext).backTo(accountPath)
 }
 
 // notHere refuses to connect what cannot be connected.
-func notHere(t *pages.Text) *failure { return refuse(http.StatusNotFound, t.UnknownServer) }
+func notHere(t *pages.Text) *failure {
+	return refuse(http.StatusNotFound, "unknown_server", t.UnknownServer)
+}
 
 // tooMany refuses what was tried too often.
-func tooMany(message string) *failure { return refuse(http.StatusTooManyRequests, message) }
+func tooMany(message string) *failure { return refuse(http.StatusTooManyRequests, "too_many", message) }
 
-// fail answers with an error page, and logs under the same correlation id: our
-// failures as errors, everything a visitor can cause as debug, and what happened
-// to logins elsewhere for whoever is asked why somebody cannot sign in.
-func (c *web) fail(w http.ResponseWriter, err error) {
+// fail answers with an error page, and records why under the reference that it
+// shows: our failures, what a visitor can cause, and apart from those what happened to
+// logins elsewhere.
+func (c *web) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := explain(c.pages.Text(), err)
-	id := oauth.NewCorrelationID()
-	fields := []zap.Field{
-		zap.String("correlation_id", id), zap.Int("status", f.Status),
-		zap.String("description", f.Message), zap.NamedError("cause", f.cause),
-	}
+	e := event.Event{Kind: event.PageRefused, Status: f.Status, Reason: f.reason, Detail: f.Message, Err: f.cause, Provider: f.at, Identity: f.method}
 	switch failed := f.Status >= http.StatusInternalServerError; {
 	case f.at != "" && failed:
-		c.log.Warn("somebody cannot sign in: the place to do that does not answer", append(fields, zap.String("issuer", f.at))...)
+		e.Kind = event.SignInFailed
 	case f.at != "":
-		c.log.Info("what a browser came back with from signing in was refused", append(fields, zap.String("issuer", f.at))...)
+		e.Kind = event.SignInRefused
 	case failed:
-		c.log.Error("consent page failed", fields...)
-	default:
-		c.log.Debug("consent page refused", fields...)
+		e.Kind = event.PageFailed
 	}
-	c.pages.ErrorPage(w, f.Failure, id)
+	c.pages.ErrorPage(w, f.Failure, c.events.Refer(r.Context(), e))
 }
 
 // explain puts an error into words.
@@ -105,38 +102,39 @@ func explain(t *pages.Text, err error) *failure {
 	for _, row := range []struct {
 		err     error
 		status  int
+		reason  string
 		message string
 		next    string
 	}{
-		{flows.ErrInvalid, http.StatusBadRequest, t.Invalid, ""},
-		{sessions.ErrNotAllowed, http.StatusBadRequest, t.Invalid, ""},
-		{flows.ErrExpired, http.StatusGone, t.Expired, ""},
-		{flows.ErrOtherBrowser, http.StatusForbidden, t.OtherBrowser, ""},
-		{sessions.ErrForged, http.StatusForbidden, t.Forged, ""},
-		{flows.ErrSubmitted, http.StatusConflict, t.Submitted, ""},
-		{flows.ErrChanged, http.StatusConflict, t.Changed, ""},
-		{server.ErrLinkInvalid, http.StatusBadRequest, t.LinkInvalid, t.LinkNext},
-		{server.ErrLinkExpired, http.StatusGone, t.LinkExpired, t.LinkNext},
-		{server.ErrLinkUsed, http.StatusGone, t.LinkUsed, t.LinkUsedNext},
-		{known.ErrTooMany, http.StatusTooManyRequests, t.TooManySignIns, ""},
-		{identity.ErrLoginEnded, http.StatusBadRequest, t.LoginEnded, t.LoginNext},
-		{identity.ErrLoginOtherBrowser, http.StatusForbidden, t.OtherBrowser, t.LoginNext},
+		{flows.ErrInvalid, http.StatusBadRequest, "unknown_request", t.Invalid, ""},
+		{sessions.ErrNotAllowed, http.StatusBadRequest, "not_allowed", t.Invalid, ""},
+		{flows.ErrExpired, http.StatusGone, "expired", t.Expired, ""},
+		{flows.ErrOtherBrowser, http.StatusForbidden, "other_browser", t.OtherBrowser, ""},
+		{sessions.ErrForged, http.StatusForbidden, "forged", t.Forged, ""},
+		{flows.ErrSubmitted, http.StatusConflict, "answered_before", t.Submitted, ""},
+		{flows.ErrChanged, http.StatusConflict, "changed", t.Changed, ""},
+		{server.ErrLinkInvalid, http.StatusBadRequest, "link_invalid", t.LinkInvalid, t.LinkNext},
+		{server.ErrLinkExpired, http.StatusGone, "link_expired", t.LinkExpired, t.LinkNext},
+		{server.ErrLinkUsed, http.StatusGone, "link_used", t.LinkUsed, t.LinkUsedNext},
+		{known.ErrTooMany, http.StatusTooManyRequests, "too_many", t.TooManySignIns, ""},
+		{identity.ErrLoginEnded, http.StatusBadRequest, "login_ended", t.LoginEnded, t.LoginNext},
+		{identity.ErrLoginOtherBrowser, http.StatusForbidden, "other_browser", t.OtherBrowser, t.LoginNext},
 	} {
 		if errors.Is(err, row.err) {
-			return refuse(row.status, row.message).next(row.next).because(err)
+			return refuse(row.status, row.reason, row.message).next(row.next).because(err)
 		}
 	}
 	var e *oauth.Error
 	if errors.As(err, &e) && e.Status < http.StatusInternalServerError {
-		return refuse(e.Status, e.Description).because(err)
+		return refuse(e.Status, e.Code, e.Description).because(err)
 	}
 	var p *client.Error
 	if errors.As(err, &p) && p.Problem == accounts.OtherBrowser {
-		return refuse(http.StatusForbidden, t.ConnectOtherBrowser).next(t.ConnectNext).because(err)
+		return refuse(http.StatusForbidden, string(p.Problem), t.ConnectOtherBrowser).next(t.ConnectNext).because(err)
 	}
 	if p != nil {
-		return refuse(http.StatusBadRequest, t.Refused[string(p.Problem)]).next(t.ConnectNext).because(err)
+		return refuse(http.StatusBadRequest, string(p.Problem), t.Refused[string(p.Problem)]).next(t.ConnectNext).because(err)
 	}
 	// Everything else is a store that cannot do its work.
-	return refuse(http.StatusServiceUnavailable, t.Unavailable).because(err)
+	return refuse(http.StatusServiceUnavailable, "store_unavailable", t.Unavailable).because(err)
 }

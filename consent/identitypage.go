@@ -152,7 +152,7 @@ func (p *identityPage) accept(kind identity.Kind) flowHandler {
 // proceed goes on as the person, or asks again.
 func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.Flow, focus string, id storage.Identity, err error) error {
 	if err != nil {
-		return p.notIdentified(w, pageURL(server.ConsentPath, f, ""), err)
+		return p.notIdentified(w, r, pageURL(server.ConsentPath, f, ""), err)
 	}
 	if f.Identity != nil && !f.Identity.Same(id) {
 		if err := p.connections.startOver(r.Context(), f); err != nil {
@@ -162,6 +162,7 @@ func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.
 	if err := p.flows.Identify(r.Context(), f, id); err != nil {
 		return err
 	}
+	p.web.signedIn(r, p.cfg.SignIn, id)
 	p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", p.connections.serverID(focus)))
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -40,6 +41,8 @@ func (p *linkPage) show(w http.ResponseWriter, r *http.Request, s *sessions.Sess
 	if err != nil && !(done && (errors.Is(err, server.ErrLinkExpired) || errors.Is(err, server.ErrLinkUsed))) {
 		return err
 	}
+	event.Learn(r.Context(), event.Event{Server: link.Server})
+	p.events.Record(r.Context(), event.Event{Kind: event.LinkOpened})
 	shared := link.IsShared()
 	if !shared && (s.Identity == nil || !link.IsFor(*s.Identity)) {
 		lead := t.ConnectWho

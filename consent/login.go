@@ -5,13 +5,11 @@ import (
 	"net/http"
 	"net/url"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -35,7 +33,7 @@ func (p *logins) start(w http.ResponseWriter, r *http.Request, m *identity.Metho
 	secret := newStateSecret()
 	target, state, err := p.pending.Start(r.Context(), m, pending, storage.HashOf(secret))
 	if err != nil {
-		return p.failed(w, m, page, err)
+		return p.failed(w, r, m, page, err)
 	}
 	p.cookies.set(w, state, secret)
 	p.pages.Redirect(w, target)
@@ -51,21 +49,20 @@ func wantsOther(r *http.Request) bool { return r.PostForm.Get("other_account") !
 // left from, in the words of the method, or on one that can be loaded again if
 // nobody answers there. The log has the reason, under the reference that the
 // person is shown.
-func (p *logins) failed(w http.ResponseWriter, m *identity.Method, page string, err error) error {
+func (p *logins) failed(w http.ResponseWriter, r *http.Request, m *identity.Method, page string, err error) error {
 	if down := (*identity.Unavailable)(nil); errors.As(err, &down) {
 		t := p.pages.Text()
-		return refuse(http.StatusServiceUnavailable, t.LoginUnavailable).next(t.LoginUnavailableNext).backTo(page).because(down.Cause).of(m)
+		return refuse(http.StatusServiceUnavailable, "provider_unavailable", t.LoginUnavailable).next(t.LoginUnavailableNext).backTo(page).because(down.Cause).of(m)
 	}
 	denied := (*identity.Denied)(nil)
 	if !errors.As(err, &denied) {
-		return p.notIdentified(w, page, err)
+		return p.notIdentified(w, r, page, err)
 	}
-	id, log := oauth.NewCorrelationID(), p.log.Info
+	refused := event.Event{Kind: event.SignInRefused, Identity: string(m.Kind), Provider: m.Provider, Reason: denied.Code, Err: denied.Cause}
 	if denied.Operator {
-		log = p.log.Warn
+		refused.Kind = event.SignInFailed
 	}
-	log("somebody who signed in elsewhere was not let in", zap.String("correlation_id", id), zap.String("identity", string(m.Kind)),
-		zap.String("issuer", m.Provider), zap.String("reason", denied.Code), zap.NamedError("cause", denied.Cause))
+	id := p.events.Refer(r.Context(), refused)
 	p.pages.Redirect(w, withMore(withMore(page, "error", denied.Code), "ref", id))
 	return nil
 }
@@ -121,7 +118,7 @@ func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identi
 	if pending.FlowID == "" {
 		id, err := p.signIn.finish(r, m, "", answer)
 		if err != nil {
-			return p.failed(w, m, pending.ReturnTo, err)
+			return p.failed(w, r, m, pending.ReturnTo, err)
 		}
 		return p.signInPage.proceed(w, r, pending.ReturnTo, id, err)
 	}
@@ -129,9 +126,10 @@ func (p *loginCallback) finish(w http.ResponseWriter, r *http.Request, m *identi
 	if err != nil {
 		return err
 	}
+	learnFlow(r, f)
 	id, err := p.signIn.finish(r, m, f.ID, answer)
 	if err != nil {
-		return p.failed(w, m, pageURL(server.ConsentPath, f, ""), err)
+		return p.failed(w, r, m, pageURL(server.ConsentPath, f, ""), err)
 	}
 	return p.identity.proceed(w, r, f, pending.Focus, id, err)
 }

@@ -56,7 +56,7 @@ func TestRefusedLoginIsLogged(t *testing.T) {
 			}
 			entry, fields := log.All()[0], log.All()[0].ContextMap()
 			reference, _ := fields["correlation_id"].(string)
-			if entry.Level != tt.level || fields["issuer"] != "https://login.example" || fields["cause"] != "cause-canary" || reference == "" {
+			if entry.Level != tt.level || fields["provider"] != "https://login.example" || fields["error"] != "cause-canary" || reference == "" {
 				t.Errorf("the log has %s %v", entry.Level, fields)
 			}
 			if text := page.Body.String(); !strings.Contains(text, reference) || strings.Contains(text, "canary") {

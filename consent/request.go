@@ -7,13 +7,13 @@ import (
 	"net/url"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/persons"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // maxForm is how many bytes a form may have.
@@ -22,9 +22,9 @@ const maxForm = 64 << 10
 // web takes what browsers send, unless another site made them send it, and
 // answers with pages, errors too.
 type web struct {
-	pages *pages.Pages
-	log   *zap.Logger
-	cross http.CrossOriginProtection
+	pages  *pages.Pages
+	events *event.Recorder
+	cross  http.CrossOriginProtection
 }
 
 type (
@@ -38,10 +38,10 @@ func (c *web) post(accept handler) http.Handler {
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			return refuse(http.StatusMethodNotAllowed, c.pages.Text().WrongMethod)
+			return refuse(http.StatusMethodNotAllowed, "wrong_method", c.pages.Text().WrongMethod)
 		}
 		if err := c.cross.Check(r); err != nil {
-			return refuse(http.StatusForbidden, c.pages.Text().Forged).because(err)
+			return refuse(http.StatusForbidden, "forged", c.pages.Text().Forged).because(err)
 		}
 		if err := c.parseForm(w, r); err != nil {
 			return err
@@ -55,11 +55,11 @@ func (c *web) get(show handler) http.Handler {
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			return refuse(http.StatusMethodNotAllowed, c.pages.Text().WrongMethod)
+			return refuse(http.StatusMethodNotAllowed, "wrong_method", c.pages.Text().WrongMethod)
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || repeats(query) {
-			return refuse(http.StatusBadRequest, c.pages.Text().Invalid)
+			return refuse(http.StatusBadRequest, "bad_query", c.pages.Text().Invalid)
 		}
 		return show(w, r)
 	})
@@ -71,7 +71,7 @@ func (c *web) answered(malformed func() error, serve func(http.ResponseWriter, *
 	return c.guard(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet {
 			w.Header().Set("Allow", http.MethodGet)
-			return refuse(http.StatusMethodNotAllowed, c.pages.Text().WrongMethod)
+			return refuse(http.StatusMethodNotAllowed, "wrong_method", c.pages.Text().WrongMethod)
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || repeats(query) {
@@ -86,12 +86,12 @@ func (c *web) guard(serve handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error
 		if isFramed(r) {
-			err = refuse(http.StatusForbidden, c.pages.Text().Framed)
+			err = refuse(http.StatusForbidden, "framed", c.pages.Text().Framed)
 		} else {
 			err = serve(w, r)
 		}
 		if err != nil {
-			c.fail(w, err)
+			c.fail(w, r, err)
 		}
 	})
 }
@@ -112,18 +112,18 @@ func (c *web) parseForm(w http.ResponseWriter, r *http.Request) error {
 	t := c.pages.Text()
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
-		return refuse(http.StatusBadRequest, t.BadRequest)
+		return refuse(http.StatusBadRequest, "bad_form", t.BadRequest)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return refuse(http.StatusRequestEntityTooLarge, t.TooLarge)
+			return refuse(http.StatusRequestEntityTooLarge, "too_large", t.TooLarge)
 		}
-		return refuse(http.StatusBadRequest, t.BadRequest).because(err)
+		return refuse(http.StatusBadRequest, "bad_form", t.BadRequest).because(err)
 	}
 	if repeats(r.PostForm, "resource", "scope") {
-		return refuse(http.StatusBadRequest, t.BadRequest)
+		return refuse(http.StatusBadRequest, "bad_form", t.BadRequest)
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ type requests struct {
 // page serves a page of a flow.
 func (c *requests) page(show flowHandler) http.Handler {
 	return c.get(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.flows.Open(r, r.URL.Query().Get("flow_id"))
+		f, err := c.open(r, r.URL.Query().Get("flow_id"))
 		if err != nil {
 			return err
 		}
@@ -163,12 +163,35 @@ func (c *requests) page(show flowHandler) http.Handler {
 // that our page made, for this flow, in this browser.
 func (c *requests) form(accept flowHandler) http.Handler {
 	return c.post(func(w http.ResponseWriter, r *http.Request) error {
-		f, err := c.flows.Open(r, r.PostForm.Get("flow_id"))
+		f, err := c.open(r, r.PostForm.Get("flow_id"))
 		if err != nil {
 			return err
 		}
 		return accept(w, r, f)
 	})
+}
+
+// open returns the flow that a request is in, which its events then name.
+func (c *requests) open(r *http.Request, flowID string) (*flows.Flow, error) {
+	f, err := c.flows.Open(r, flowID)
+	if err == nil {
+		learnFlow(r, f)
+	}
+	return f, err
+}
+
+// learnFlow has the events of a request name its flow, and who is in it.
+func learnFlow(r *http.Request, f *flows.Flow) {
+	known := event.Event{Flow: f.ID, Client: f.Client.ID, ClientName: f.Client.Metadata.ClientName}
+	if f.Identity != nil {
+		known.Person, known.Identity = f.Identity.Subject, f.Identity.Kind
+	}
+	event.Learn(r.Context(), known)
+}
+
+// learnPerson has the events of a request name who it is from.
+func learnPerson(r *http.Request, id storage.Identity) {
+	event.Learn(r.Context(), event.Event{Person: id.Subject, Identity: id.Kind})
 }
 
 // visit serves a page outside of flows.
@@ -185,7 +208,7 @@ func (c *requests) inSession(serve visitHandler) handler {
 		s, err := c.sessions.Open(w, r)
 		if errors.Is(err, sessions.ErrForged) {
 			t := c.pages.Text()
-			return refuse(http.StatusForbidden, t.Forged).next(t.ForgedNext).backTo(accountPath).because(err)
+			return refuse(http.StatusForbidden, "forged", t.Forged).next(t.ForgedNext).backTo(accountPath).because(err)
 		}
 		if err != nil {
 			return err
@@ -201,6 +224,9 @@ func (c *requests) inSession(serve visitHandler) handler {
 			if err := c.persons.ProvedAgain(r.Context(), *s.Identity); err != nil {
 				return err
 			}
+		}
+		if s.Identity != nil {
+			learnPerson(r, *s.Identity)
 		}
 		return serve(w, r, s)
 	}

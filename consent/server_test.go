@@ -18,6 +18,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -32,6 +33,7 @@ type walk struct {
 	as     *server.AuthorizationServer
 	broker *accounts.Broker // nil on a site with nothing to connect
 	clock  *oauthtest.Clock
+	events *event.Recorder
 
 	store   storage.Store
 	servers []*config.Server
@@ -160,12 +162,15 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	}
 	deps.Logins = &identity.Logins{Issuer: cfg.Issuer, Store: store, Keys: keys, Now: w.clock.Now}
 	w.as = server.New(&cfg, deps)
-	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Logger: log, Events: oauthtest.Events(log), Logins: deps.Logins}
+	w.events = event.NewRecorder(event.Options{Site: cfg.Issuer, ClientIP: deps.ClientIP, Now: deps.Now}, event.NewLog(log))
+	return w, Deps{Server: w.as, Broker: w.broker, Pages: p, Events: w.events, Logins: deps.Logins}
 }
 
 // serve serves the pages beside the authorization server.
 func (w *walk) serve(c *Consent) {
 	for _, route := range slices.Concat(w.as.Routes(), c.Routes()) {
-		w.mux.Handle(route.Path, route.Handler)
+		w.mux.HandleFunc(route.Path, func(rw http.ResponseWriter, r *http.Request) {
+			route.Handler.ServeHTTP(rw, r.WithContext(w.events.Of(r)))
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -28,7 +29,7 @@ type signIn struct {
 func (s *signIn) method(kind identity.Kind) (*identity.Method, error) {
 	m := s.cfg.SignIn.Of(string(kind))
 	if m == nil {
-		return nil, refuse(http.StatusForbidden, s.text.NotOffered)
+		return nil, refuse(http.StatusForbidden, "not_offered", s.text.NotOffered)
 	}
 	return m, nil
 }
@@ -56,6 +57,7 @@ func (s *signIn) count(r *http.Request, m *identity.Method, who string, p identi
 	case errors.As(err, &denied) && denied.Guess && !s.limits.AllowWrongSignIn(r, who):
 		return p.Identity, tooMany(s.text.TooManyWrong)
 	case denied != nil && p.Subject != "":
+		learnPerson(r, p.Identity)
 		return p.Identity, cmp.Or(s.persons.NotAllowed(context.WithoutCancel(r.Context()), p.Identity), err)
 	case err != nil:
 		return p.Identity, err
@@ -67,8 +69,9 @@ func (s *signIn) count(r *http.Request, m *identity.Method, who string, p identi
 
 // notIdentified leads somebody who was not identified back to the page they
 // tried it on, with the reason.
-func (c *web) notIdentified(w http.ResponseWriter, page string, err error) error {
+func (c *web) notIdentified(w http.ResponseWriter, r *http.Request, page string, err error) error {
 	if denied := (*identity.Denied)(nil); errors.As(err, &denied) {
+		c.events.Record(r.Context(), event.Event{Kind: event.SignInRefused, Reason: denied.Code, Err: denied.Cause})
 		c.pages.Redirect(w, withMore(page, "error", denied.Code))
 		return nil
 	}
@@ -76,6 +79,17 @@ func (c *web) notIdentified(w http.ResponseWriter, page string, err error) error
 		return own.backTo(page)
 	}
 	return err
+}
+
+// signedIn records who a person is by now. Where they said so is known of their
+// kind of identity.
+func (c *web) signedIn(r *http.Request, methods identity.Methods, id storage.Identity) {
+	learnPerson(r, id)
+	e := event.Event{Kind: event.SignInSucceeded}
+	if m := methods.Of(id.Kind); m != nil {
+		e.Provider = m.Provider
+	}
+	c.events.Record(r.Context(), e)
 }
 
 // prompts are what a page asks people for.

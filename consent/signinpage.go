@@ -86,11 +86,12 @@ func (p *signInPage) accept(kind identity.Kind) visitHandler {
 // proceed signs the person in, or asks again.
 func (p *signInPage) proceed(w http.ResponseWriter, r *http.Request, next string, id storage.Identity, err error) error {
 	if err != nil {
-		return p.notIdentified(w, next, err)
+		return p.notIdentified(w, r, next, err)
 	}
 	if err := p.sessions.SignIn(w, r, id); err != nil {
 		return err
 	}
+	p.signedIn(r, p.cfg.SignIn, id)
 	p.pages.Redirect(w, next)
 	return nil
 }

@@ -80,6 +80,17 @@ func newSiteWith(t *testing.T, b *fakeBroker, change ...func(*config.Site)) *sit
 	return s
 }
 
+// logged returns the cause that the log has under a reference at its default level.
+func (s *site) logged(reference string) string {
+	for _, entry := range s.logs.All() {
+		if fields := entry.ContextMap(); fields["correlation_id"] == reference && entry.Level >= zap.InfoLevel {
+			cause, _ := fields["error"].(string)
+			return cause
+		}
+	}
+	return ""
+}
+
 // registered is what a client registers.
 func registered(name, redirectURI string, grantTypes ...string) map[string]any {
 	return map[string]any{

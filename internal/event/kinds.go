@@ -21,6 +21,7 @@ const (
 	SignInSucceeded
 	SignInRefused
 	SignInFailed
+	SignInEnded
 	ConsentGiven
 	ConsentDenied
 	ConsentRefused
@@ -117,6 +118,7 @@ var kinds = [kindsEnd]kind{
 	SignInSucceeded: {"sign_in.succeeded", "signed in", info, Succeeded, true},
 	SignInRefused:   {"sign_in.refused", "sign-in refused", info, Refused, false},
 	SignInFailed:    {"sign_in.failed", "sign-in failed", warn, Failed, false},
+	SignInEnded:     {"sign_in.ended", "signed out", info, Ended, false},
 	ConsentGiven:    {"consent.given", "access approved", info, Succeeded, true},
 	ConsentDenied:   {"consent.denied", "access denied", info, Refused, false},
 	ConsentRefused:  {"consent.refused", "approval refused", info, Refused, false},
