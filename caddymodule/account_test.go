@@ -85,7 +85,7 @@ func TestSwappedRecords_K14(t *testing.T) {
 	if got := notion.Accounts(); len(got) != 0 {
 		t.Errorf("the upstream saw calls of %q, want none", got)
 	}
-	if !strings.Contains(g.log(), "audit: credentials of a connection cannot be decrypted") {
+	if !strings.Contains(g.log(), "a stored record cannot be decrypted") {
 		t.Error("nothing in the log")
 	}
 }

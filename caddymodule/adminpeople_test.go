@@ -51,7 +51,7 @@ func TestOperatorEndsAPerson_D09(t *testing.T) {
 	if page := persons["bob"].accountPage(); !strings.Contains(page, "Sign out everywhere<") || !strings.Contains(page, "Disconnect<") {
 		t.Error("bob lost something")
 	}
-	if got, want := g.log(), "an operator ended all that a person has here"; !strings.Contains(got, want) {
+	if got, want := g.log(), `"event":"person.ended"`; !strings.Contains(got, want) {
 		t.Errorf("the log has no %q:\n%s", want, got)
 	}
 	if err := stateOf(t, g).store.Close(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -23,6 +24,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -55,7 +57,8 @@ type App struct {
 
 	ctx    caddy.Context
 	log    *zap.Logger
-	engine string // the name of the module that is the opener
+	events *event.Recorder // of what is no site's
+	engine string          // the name of the module that is the opener
 	opener storage.Opener
 
 	started  uint64     // see starts
@@ -93,6 +96,7 @@ func (a *App) UnmarshalJSON(data []byte) error {
 // validate` works beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
+	a.events = event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(a.log))
 	if err := a.provision(); err != nil {
 		return adapted.locate(a, err)
 	}
@@ -259,7 +263,7 @@ func activeOperator(open bool) *adminapi.Operator {
 	if app == nil {
 		return nil
 	}
-	operator := &adminapi.Operator{Log: app.log, StoreName: strings.TrimSpace(app.poolKey()), Failure: app.cause()}
+	operator := &adminapi.Operator{Events: app.events, StoreName: strings.TrimSpace(app.poolKey()), Failure: app.cause()}
 	if open {
 		var state *processState
 		if state, _, operator.Failure = app.open(); operator.Failure != nil {
@@ -269,7 +273,7 @@ func activeOperator(open bool) *adminapi.Operator {
 		operator.Traces = state.traces
 	}
 	for _, s := range app.allSites() {
-		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Accounts: s.broker, Keys: s.keys, Archive: s.archive})
+		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Events: s.events, Accounts: s.broker, Keys: s.keys, Archive: s.archive})
 	}
 	return operator
 }

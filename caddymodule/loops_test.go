@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -97,7 +95,7 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 		broker := accounts.New(&config.Site{Issuer: "https://a.example"}, accounts.Deps{
-			Store: store, Keys: keys, Shared: p.connections, Logger: zap.NewNop(), Now: time.Now,
+			Store: store, Keys: keys, Shared: p.connections, Now: time.Now,
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})
 		app.mu.Lock()

@@ -78,7 +78,7 @@ func TestSignInAtProvider_J15(t *testing.T) {
 		t.Errorf("page: %s", page.Text())
 	}
 	reference := page.URL.Query().Get("ref")
-	if line := logLine(t, g.log(), reference); line["level"] != "info" || line["issuer"] != idp.URL || !strings.Contains(line["cause"].(string), "oidc:idp:joe") {
+	if line := logLine(t, g.log(), reference); line["level"] != "info" || line["provider"] != idp.URL || !strings.Contains(line["error"].(string), "oidc:idp:joe") {
 		t.Errorf("the log says %v of %q", line, reference)
 	}
 	if strings.Contains(g.log(), "at-1") || strings.Contains(g.log(), "eyJ") {
@@ -119,12 +119,12 @@ func TestProviderDownAtStart(t *testing.T) {
 	if page.Status != http.StatusServiceUnavailable || !strings.Contains(page.Text(), "cannot tell who you are") || !strings.Contains(page.Text(), "Go back") {
 		t.Errorf("status %d: %s", page.Status, page.Text())
 	}
-	if line := logLine(t, g.log(), "somebody cannot sign in"); line["level"] != "warn" || line["issuer"] != idp.URL {
+	if line := logLine(t, g.log(), "sign-in failed"); line["level"] != "warn" || line["provider"] != idp.URL {
 		t.Errorf("the log says %v", line)
 	}
 	idp.Page(oauthtest.OpenIDConfigurationPath, good)
 	oauthtest.Eventually(t, "the provider is not found", func() bool {
-		return strings.Contains(g.log(), "people can sign in at the identity provider now")
+		return strings.Contains(g.log(), `"event":"provider.recovered"`)
 	})
 	page = browser.Open(t, g.authorizeURL(g.url+"/mcp"))
 	if !strings.Contains(page.Text(), "jane") || !strings.Contains(page.Text(), "Allow") {

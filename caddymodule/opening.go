@@ -8,12 +8,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -132,7 +132,10 @@ func measured() *metrics.State {
 }
 
 func (a *App) tellFailure(err error) {
-	a.log.Error("the store or its key cannot be opened; the sites with mcp_oauth answer 503 until it can, which is tried again and again", zap.Error(err))
+	a.events.Record(context.Background(), event.Event{
+		Kind: event.SiteUnavailable, Reason: "starting", Err: err,
+		Detail: "The store or its key; the sites with mcp_oauth answer 503 until it can be opened, which is tried again and again.",
+	})
 }
 
 // retry opens what could not be opened, with growing pauses.

@@ -105,8 +105,8 @@ func TestRemovedAtIdentityProvider_J10_E18(t *testing.T) {
 	e.idp.Disable("jane")
 	e.later(due)
 	e.out()
-	line := logLine(t, e.log(), "all that a person had here was ended")
-	if line["level"] != "info" || line["subject"] != "oidc:idp:jane" || line["correlation_id"] == "" {
+	line := logLine(t, e.log(), "what a person had was ended")
+	if line["level"] != "info" || line["person"] != "oidc:idp:jane" || line["correlation_id"] == "" {
 		t.Errorf("the log says %v", line)
 	}
 	if strings.Contains(e.log(), "rt-") {
@@ -143,7 +143,7 @@ func TestGroupRemovedBeforeTheNextLogin_D09_E18(t *testing.T) {
 		t.Fatalf("a call is answered %d, want 401", got)
 	}
 	e.out()
-	if line := logLine(t, e.log(), "all that a person had here was ended"); line["subject"] != "oidc:idp:jane" {
+	if line := logLine(t, e.log(), "what a person had was ended"); line["person"] != "oidc:idp:jane" {
 		t.Errorf("the log says %v", line)
 	}
 	e.idp.Change(func() { e.idp.People["jane"]["groups"] = []string{"staff"} })
@@ -158,7 +158,7 @@ func TestIdentityProviderDown(t *testing.T) {
 	if n := e.state().streams.Len(); n != 1 {
 		t.Errorf("%d streams, want 1: one failure is none", n)
 	}
-	if line := logLine(t, e.log(), "does not say whether people may still sign in"); line["level"] != "warn" || line["identity"] != "oidc:idp" {
+	if line := logLine(t, e.log(), "a provider does not answer"); line["level"] != "warn" || line["identity"] != "oidc:idp" {
 		t.Errorf("the log says %v", line)
 	}
 	e.later(func(p *storage.Person) { p.VerifiedAt = time.Now().Add(-21 * time.Minute); due(p) })

@@ -119,7 +119,7 @@ func (p *processState) Destruct() error {
 
 func (p *processState) sweep(ctx context.Context) {
 	if _, err := p.store.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
-		caddy.Log().Named(appName).Error("removing expired records failed", zap.Error(err))
+		p.storeFailed("removing records whose time is over", err)
 	}
 }
 
@@ -145,7 +145,7 @@ func (p *processState) revoke(ctx context.Context) {
 		sites.Go(func() { // the provider of one site may hang
 			survive(ctx, func(ctx context.Context) {
 				if err := s.broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
-					caddy.Log().Named(appName).Error("telling providers to revoke failed", zap.Error(err))
+					p.storeFailed("telling providers what to revoke", err)
 				}
 			})
 		})
@@ -161,7 +161,7 @@ func (p *processState) refreshKeys(ctx context.Context) {
 	}
 	err := active.virtualKeys.Refresh(ctx)
 	if ctx.Err() == nil && p.reportedKeys.due(err, time.Now()) {
-		caddy.Log().Named(appName).Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
+		p.storeFailed("looking after the virtual keys", err)
 	}
 }
 
@@ -173,7 +173,7 @@ func (p *processState) endOfKeys(ctx context.Context) {
 	}
 	err := active.virtualKeys.End(ctx)
 	if ctx.Err() == nil && p.reportedEnds.due(err, time.Now()) {
-		caddy.Log().Named(appName).Error("ending what was approved with virtual keys that are gone failed; it is tried again", zap.Error(err))
+		p.storeFailed("ending what was approved with virtual keys that are gone", err)
 	}
 }
 
@@ -212,7 +212,7 @@ func (p *processState) renew(ctx context.Context) {
 	}
 	all.Wait()
 	if err := errors.Join(failed...); ctx.Err() == nil && p.reportedPeople.due(err, time.Now()) {
-		caddy.Log().Named(appName).Error("asking identity providers about people failed; it is tried again", zap.Error(err))
+		p.storeFailed("asking identity providers about people", err)
 	}
 }
 
@@ -224,7 +224,15 @@ func (p *processState) checkStore(ctx context.Context) {
 		p.unwell.Store(&err)
 	}
 	if p.reported.due(err, time.Now()) {
-		caddy.Log().Named(appName).Error("the database is not as it should be", zap.Error(err))
+		p.storeFailed("keeping what is stored", err)
+	}
+}
+
+// storeFailed records, where the configuration that serves does, that something
+// failed which is tried again.
+func (p *processState) storeFailed(what string, err error) {
+	if active := p.active(); active != nil {
+		active.storeFailed(what, err)
 	}
 }
 

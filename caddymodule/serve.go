@@ -82,7 +82,7 @@ func (h *Handler) open() (*site, error) {
 	s, servers := newSite(h, state, keys)
 	s.keys, err = h.app.virtualKeys.Open(context.Background(), virtualkeys.Deps{
 		Known: &state.virtualKeys, Config: h.cfg, Store: state.store, Withdrawals: s.as.Withdrawals,
-		Resolve: replacePlaceholders, Logger: h.log, Events: h.events, Now: time.Now,
+		Resolve: replacePlaceholders, Events: h.events, Now: time.Now,
 	})
 	if err != nil {
 		return nil, err

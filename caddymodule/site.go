@@ -34,6 +34,7 @@ import (
 type site struct {
 	as       *server.AuthorizationServer
 	keys     *virtualkeys.Keys
+	events   *event.Recorder
 	broker   *accounts.Broker // nil unless a server is connected
 	archive  *trace.Archive
 	exact    map[string]endpoint
@@ -63,7 +64,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	}
 	as := server.New(h.cfg, deps)
 	s := &site{
-		as: as, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now), exact: map[string]endpoint{},
+		as: as, events: h.events, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now), exact: map[string]endpoint{},
 	}
 	people := consent.New(consent.Deps{
 		Server: as, Broker: broker, Pages: h.pages, Events: h.events, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
@@ -165,7 +166,7 @@ func newBroker(h *Handler, state *processState, keys *seal.Keyring) *accounts.Br
 	}
 	guarded, operator := h.reach(metrics.Providers)
 	return accounts.New(h.cfg, accounts.Deps{
-		Store: state.store, Keys: keys, Shared: state.connections, Logger: h.log, Events: h.events, Now: time.Now,
+		Store: state.store, Keys: keys, Shared: state.connections, Events: h.events, Now: time.Now,
 		Egress: guarded, Operator: operator,
 	})
 }
@@ -199,7 +200,7 @@ func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyr
 				return keys.Derive("login assertion " + strconv.Quote(h.cfg.Issuer) + strconv.Quote(o.Issuer) + strconv.Quote(o.ClientID))
 			},
 		}
-		p.Connect(oidc.Deps{Directory: state.providers, Log: h.log, Events: h.events, Client: oauthclient.Client{
+		p.Connect(oidc.Deps{Directory: state.providers, Events: h.events, Client: oauthclient.Client{
 			Guarded: guarded, Operator: operator, Profile: profile, Now: time.Now,
 		}})
 		go survive(h.app.ctx, p.Watch)

@@ -8,9 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // starts numbers the configurations in the order in which they were started.
@@ -77,11 +76,11 @@ func (a *App) endWithdrawn() (done bool) {
 	survive(context.Background(), func(ctx context.Context) {
 		for _, s := range sites {
 			if err := s.as.Withdrawals.End(ctx); err != nil {
-				a.log.Error("ending what was withdrawn from the configuration failed; it is tried again", zap.Error(err))
+				a.storeFailed("ending what was withdrawn from the configuration", err)
 				return
 			}
 			if err := errors.Join(s.keys.Refresh(ctx), s.keys.End(ctx)); err != nil {
-				a.log.Error("looking after the virtual keys failed; it is tried again", zap.Error(err))
+				a.storeFailed("looking after the virtual keys", err)
 				return
 			}
 		}
@@ -123,6 +122,11 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 // saveKeyUses stores when virtual keys were last used.
 func (a *App) saveKeyUses(ctx context.Context) {
 	if err := a.virtualKeys.SaveUses(ctx); err != nil && ctx.Err() == nil {
-		a.log.Error("storing when virtual keys were last used failed; their next use is noted again", zap.Error(err))
+		a.storeFailed("storing when virtual keys were last used", err)
 	}
+}
+
+// storeFailed records that the store failed at something that is done again.
+func (a *App) storeFailed(what string, err error) {
+	a.events.Record(context.Background(), event.Event{Kind: event.StoreFailed, Detail: what, Err: err})
 }

@@ -47,7 +47,7 @@ func TestDamagedDatabase_N03(t *testing.T) {
 		t.Fatal(err)
 	}
 	stateOf(t, g).sweep(t.Context())
-	if text := g.log(); !strings.Contains(text, "removing expired records failed") || !strings.Contains(text, "damaged") {
+	if text := g.log(); !strings.Contains(text, "removing records whose time is over") || !strings.Contains(text, "damaged") {
 		t.Error("the log does not say why")
 	}
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+token), http.StatusServiceUnavailable)

@@ -187,7 +187,7 @@ func TestVirtualKeyAtRunTime_D09(t *testing.T) {
 			}
 		}
 	}
-	for _, line := range []string{"an operator made a virtual key", "an operator changed a virtual key", "an operator rotated a virtual key", "an operator deleted a virtual key"} {
+	for _, line := range []string{"virtual key made", `"reason":"changed"`, `"reason":"rotated"`, "virtual key deleted"} {
 		if !strings.Contains(g.log(), line) {
 			t.Errorf("the log has no line %q", line)
 		}
@@ -548,13 +548,13 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 		t.Errorf("the log says %d times that there is no file, want once", got)
 	}
 	write(second)
-	eventually(t, func() bool { return strings.Count(g.log(), "the file of a virtual key has another one") == 1 })
+	eventually(t, func() bool { return strings.Count(g.log(), "Its file has another key") == 1 })
 	g.callWith("/mcp", second, 200)
 	g.callWith("/mcp", first, 401)
 	g.callWith("/mcp", token, 401)
 	eventually(t, func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
 	write(first)
-	eventually(t, func() bool { return strings.Count(g.log(), "the file of a virtual key has another one") == 2 })
+	eventually(t, func() bool { return strings.Count(g.log(), "Its file has another key") == 2 })
 	g.callWith("/mcp", first, 200)
 	g.callWith("/mcp", token, 401)
 	g.refresh(answer, 400)

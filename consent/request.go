@@ -84,6 +84,7 @@ func (c *web) answered(malformed func() error, serve func(http.ResponseWriter, *
 // guard refuses to be framed and turns errors into pages.
 func (c *web) guard(serve handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		event.Learn(r.Context(), event.Event{By: event.ByPerson})
 		var err error
 		if isFramed(r) {
 			err = refuse(http.StatusForbidden, "framed", c.pages.Text().Framed)

@@ -156,7 +156,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 		t.Cleanup(w.shared.Close)
 		w.broker = accounts.New(&cfg, accounts.Deps{
 			Store: store, Keys: keys, Egress: egress.New(egress.Options{Loopback: true}),
-			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Logger: zap.NewNop(), Events: deps.Events, Now: deps.Now,
+			Operator: egress.New(egress.Options{Anywhere: true}), Shared: w.shared, Events: deps.Events, Now: deps.Now,
 		})
 		deps.Connections = w.broker
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -31,7 +29,6 @@ type Deps struct {
 	Operator *egress.Client
 	// Shared is the same for every broker on the same Store.
 	Shared *Shared
-	Logger *zap.Logger
 	Events *event.Recorder
 	Now    func() time.Time
 }

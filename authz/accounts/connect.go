@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -125,6 +126,10 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	}
 	cn.deps.Shared.attempts.sent(cn.registrar.attemptsKey(s.ID, c.ID), r.Owner, cn.deps.Now())
 	cn.statuses.Started(s.ID, expires)
+	cn.deps.Events.Record(ctx, event.Event{
+		Kind: event.ConnectionStarted, Server: s.ID, Connection: existing.ID, Provider: pending.Binding.Provider,
+		Person: r.Authentication.Identity.Subject, Identity: r.Authentication.Identity.Kind, Flow: r.Authentication.FlowID,
+	})
 	request := client.AuthorizationRequest{
 		ClientID: c.ID, RedirectURI: pending.RedirectURI, State: state, Verifier: pending.Verifier, Resource: p.Resource, Scopes: scopes,
 		Prompt: client.OfflinePrompt(scopes),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -105,6 +106,7 @@ func (cs *connections) Disconnect(ctx context.Context, owner, server string) err
 		cs.deps.Shared.Forget(k)
 		if verdict == storage.OK {
 			cs.statuses.ended(c)
+			cs.record(ctx, c, event.Event{Kind: event.ConnectionDisconnected})
 		}
 		if queue != nil {
 			cs.revoker.revokeNow(ctx, queue)
@@ -235,6 +237,9 @@ func (cs *connections) save(ctx context.Context, c storage.ConnectionReplacement
 			return errEnded
 		case storage.OK:
 			cs.deps.Shared.Forget(c.ConnectionKey)
+			cs.record(ctx, c.Connection, event.Event{
+				Kind: event.ConnectionConnected, Person: p.Identity.Subject, Identity: p.Identity.Kind, Flow: p.FlowID,
+			})
 			if c.Revokes != nil {
 				cs.revoker.revokeNow(ctx, c.Revokes)
 			}

@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func (v *vaultInstance) disconnect(owner, server string) {
@@ -231,7 +231,7 @@ func TestDisconnect_K20(t *testing.T) {
 // wantWarned wants this many warnings that a provider was not told.
 func (v *vaultInstance) wantWarned(server string, want int) {
 	v.t.Helper()
-	warnings := v.logs.FilterLevelExact(zapcore.WarnLevel).FilterField(zap.String("server", server))
+	warnings := v.logs.FilterLevelExact(zapcore.WarnLevel).Filter(func(e observer.LoggedEntry) bool { return e.ContextMap()["server"] == server })
 	if n := warnings.Len(); n != want {
 		v.t.Errorf("%d warnings, want %d: %v", n, want, warnings.All())
 	}

@@ -7,11 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -65,6 +64,10 @@ func (cn *connector) Finish(ctx context.Context, a Answer) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	event.Learn(ctx, event.Event{
+		Server: state.Server, Provider: p.Binding.Provider, Person: p.Authentication.Identity.Subject, Identity: p.Authentication.Identity.Kind,
+		Flow: p.Authentication.FlowID,
+	})
 	if err = checkPresent(a, state.ConnectionKey, p); err == nil {
 		err = cn.complete(ctx, a, state.ConnectionKey, p)
 	}
@@ -203,12 +206,9 @@ func (cn *connector) accountName(ctx context.Context, s *config.Server, p pendin
 		Issuer: p.Binding.Provider, ClientID: p.Binding.ClientID, Userinfo: p.Userinfo,
 	}, r)
 	if err != nil {
-		log := cn.log.Debug
 		if len(s.Auth.AccountName) > 0 { // else nobody expects it
-			log = cn.log.Warn
+			cn.deps.Events.Record(ctx, event.Event{Kind: event.ConnectionUnnamed, Server: s.ID, Provider: p.Binding.Provider, Err: err})
 		}
-		log("what a connected account is called cannot be found out; the connection works without it",
-			zap.String("server", s.ID), zap.Error(err))
 	}
 	var clean []string
 	for _, name := range names {

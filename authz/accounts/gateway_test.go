@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -73,7 +72,7 @@ func (g *gateway) newDeps(guard *egress.Client) Deps {
 	}
 	return Deps{
 		Store: g.store, Keys: keys, Egress: guard, Operator: egress.New(egress.Options{Anywhere: true}),
-		Shared: NewShared(), Logger: zap.NewNop(), Now: g.clock.Now,
+		Shared: NewShared(), Now: g.clock.Now,
 	}
 }
 

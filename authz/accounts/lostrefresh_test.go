@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
@@ -34,7 +32,7 @@ func TestRefreshNotStored_K12(t *testing.T) {
 		v.clock.Advance(leaseTime)
 		restarted.wantCall(alice, "notion", "", ErrUnavailable)
 		restarted.wantState(alice, "notion", storage.InDoubt)
-		if restarted.logs.FilterField(zap.Error(errLeaseRanOut)).Len() != 1 {
+		if !restarted.logged(errLeaseRanOut) {
 			t.Error("the log does not tell why")
 		}
 		restarted.wantCall(alice, "notion", "", ErrUnavailable)

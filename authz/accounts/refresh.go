@@ -7,10 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -98,7 +97,7 @@ func (r *refresher) refresh(ctx context.Context, s *config.Server, k storage.Con
 		case verdict == storage.Unknown:
 			return nil, ErrNotConnected
 		case verdict == storage.LeaseExpired:
-			r.report(a, storage.InDoubt, errLeaseRanOut)
+			r.report(ctx, a, storage.InDoubt, errLeaseRanOut)
 			continue
 		case verdict != storage.LeaseHeld:
 			continue // it changed
@@ -181,7 +180,7 @@ func (r *refresher) fail(ctx context.Context, a *refreshAttempt, cause error) (*
 			return nil, err
 		}
 	}
-	r.report(a, storage.NeedsReauth, cause)
+	r.report(ctx, a, storage.NeedsReauth, cause)
 	return r.saveState(ctx, a, storage.NeedsReauth)
 }
 
@@ -207,8 +206,7 @@ func (r *refresher) confirm(ctx context.Context, a *refreshAttempt) error {
 		trusted.trustedUntil = r.deps.Now().Add(trustPause)
 	}
 	r.deps.Shared.connections.Put(a.connection.ConnectionKey, &trusted, a.readAt, a.generation)
-	r.log.Warn("MCP server answered 401 to a call, but did not reject the account when asked about it",
-		zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID), zap.NamedError("outcome", outcome))
+	r.record(ctx, a.connection, event.Event{Kind: event.ConnectionDoubted, Err: outcome})
 	return outcome
 }
 
@@ -218,11 +216,14 @@ func refuses(s *config.Server, k *client.ProbeAnswer) bool {
 	return k.Status == http.StatusUnauthorized || s.Auth.VerifyURL != "" && k.Status == http.StatusForbidden
 }
 
-// report logs what became of a connection. The error holds nothing that a
+// report records what became of a connection. The error holds nothing that a
 // provider wrote.
-func (r *refresher) report(a *refreshAttempt, state storage.ConnectionState, cause error) {
-	r.log.Warn("token refresh failed", zap.String("server", a.connection.Server), zap.String("connection", a.connection.ID),
-		zap.String("state", string(state)), zap.Error(cause))
+func (r *refresher) report(ctx context.Context, a *refreshAttempt, state storage.ConnectionState, cause error) {
+	kind := event.ConnectionRefreshFailed
+	if state == storage.NeedsReauth {
+		kind = event.ConnectionLost
+	}
+	r.record(ctx, a.connection, event.Event{Kind: kind, Reason: string(state), Err: cause})
 }
 
 // tryPauses are between the tries of one refresh.

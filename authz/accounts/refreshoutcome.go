@@ -72,7 +72,7 @@ func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedCon
 		return nil, err
 	}
 	state := a.stateAfter(failure, r.mayBeOurFault(a), r.deps.Now())
-	r.report(a, state, failure)
+	r.report(ctx, a, state, failure)
 	if err := r.registrar.noteRefusal(ctx, a.server, a.opened.Binding, failure); err != nil {
 		return nil, err
 	}

@@ -6,11 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -97,13 +96,11 @@ func (rg *registrar) askWhetherKnown(ctx context.Context, s *config.Server, p *c
 func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Provider, doubted *client.Credentials) (*client.Credentials, error) {
 	c, err := rg.register(ctx, s, p, doubted.ID, true)
 	if err != nil {
-		rg.log.Warn("people sent to a provider do not come back, and registering again failed; keeping the client registration",
-			zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.Error(err))
+		rg.deps.Events.Record(ctx, event.Event{Kind: event.ProviderRegistrationFailed, Server: s.ID, Provider: p.Issuer, Err: err})
 		return doubted, nil
 	}
 	rg.deps.Shared.attempts.forget(rg.attemptsKey(s.ID, doubted.ID))
-	rg.log.Warn("people sent to a provider do not come back; it may have forgotten the client registration; registered again",
-		zap.String("server", s.ID), zap.String("provider", p.Issuer), zap.String("client_id", c.ID))
+	rg.deps.Events.Record(ctx, event.Event{Kind: event.ProviderRegistrationReplaced, Server: s.ID, Provider: p.Issuer})
 	return c, nil
 }
 

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
@@ -57,8 +56,7 @@ func (rg *registrar) load(ctx context.Context, server, provider string) (*regist
 	stored, err := rg.readClient(ctx, server, provider, rs)
 	switch {
 	case errors.Is(err, seal.ErrOpen):
-		rg.log.Error("audit: client registration at a provider cannot be decrypted: the record was changed or moved, or its key is missing",
-			zap.String("server", server), zap.String("provider", provider))
+		rg.deps.Events.Record(ctx, event.Event{Kind: event.RecordDamaged, Reason: "provider_registration", Server: server, Provider: provider, Err: err})
 		rs = new(registrations)
 	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return nil, err
@@ -237,7 +235,7 @@ func (rg *registrar) noteProven(ctx context.Context, server string, to binding) 
 		return true
 	})
 	if err != nil {
-		rg.log.Error("marking a client registration as working failed", zap.String("server", server), zap.Error(err))
+		rg.storeFailed(ctx, server, "noting that a registration at a provider works", err)
 	}
 }
 

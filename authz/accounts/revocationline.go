@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -152,7 +150,7 @@ func (rv *revoker) serveLine(ctx context.Context, endpoint string, line *revocat
 		}
 		var err error
 		if answers, err = rv.revoke(ctx, &e.revocation, e.opened); err != nil && e.turn == nil {
-			rv.log.Error("token revocation failed", zap.String("server", e.revocation.Server), zap.Error(err))
+			rv.storeFailed(ctx, e.revocation.Server, "telling a provider what to revoke", err)
 		}
 		if !answers {
 			e.turn.noteUnanswered(endpoint)

@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -166,7 +165,7 @@ func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, op
 	}
 	outcome, err := rv.revokeTokens(ctx, s, opened)
 	if !configured && (outcome != client.RevocationDone || errors.Is(err, errClientGone)) {
-		rv.warnUnconfigured(r.Server)
+		rv.warnUnconfigured(ctx, r.Server)
 		outcome = max(outcome, client.RevocationLater) // what is missing comes back with the server
 		if errors.Is(err, errClientGone) {
 			err = nil
@@ -182,19 +181,21 @@ func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, op
 // not told, or would not hear.
 func (rv *revoker) endRevocation(ctx context.Context, r *storage.ProviderRevocation, cause error) error {
 	if cause != nil {
-		rv.log.Warn("token revocation given up", zap.String("server", r.Server), zap.Error(cause))
+		rv.deps.Events.Record(ctx, event.Event{Kind: event.RevocationFailed, Reason: "refused", Server: r.Server, Err: cause})
 	}
 	return rv.deps.Store.EndRevocation(ctx, r.ID)
 }
 
 // warnUnconfigured tells once what keeps revocations waiting. They come up with
 // the usual pauses until they expire.
-func (rv *revoker) warnUnconfigured(server string) {
+func (rv *revoker) warnUnconfigured(ctx context.Context, server string) {
 	if _, warned := rv.unconfigured.LoadOrStore(server, struct{}{}); warned {
 		return
 	}
-	rv.log.Warn("token revocation is waiting: the server is no longer configured; configure it again soon to have its tokens revoked",
-		zap.String("server", server))
+	rv.deps.Events.Record(ctx, event.Event{
+		Kind: event.RevocationFailed, Reason: "not_configured", Server: server,
+		Detail: "The server is no longer configured; configure it again soon to have its tokens revoked.",
+	})
 }
 
 // mustSkip reports whether tokens are better left to end at the provider:
@@ -260,7 +261,7 @@ func (rv *revoker) revokeUnsaved(ctx context.Context, c storage.Connection, open
 	}
 	rv.claimNew(r)
 	if err := rv.deps.Store.QueueRevocation(ctx, *r); err != nil {
-		rv.log.Error("queueing a token revocation failed", zap.String("server", c.Server), zap.Error(err))
+		rv.storeFailed(ctx, c.Server, "queueing what a provider is to revoke", err)
 		return
 	}
 	rv.revokeNow(ctx, r)

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -19,12 +19,11 @@ import (
 type site struct {
 	cfg     *config.Site
 	deps    Deps
-	log     *zap.Logger
 	servers map[string]*config.Server
 }
 
 func newSite(cfg *config.Site, deps Deps) *site {
-	st := &site{cfg: cfg, deps: deps, log: deps.Logger, servers: map[string]*config.Server{}}
+	st := &site{cfg: cfg, deps: deps, servers: map[string]*config.Server{}}
 	for _, s := range cfg.ConnectedServers() {
 		st.servers[s.ID] = s
 	}
@@ -62,11 +61,24 @@ func (st *site) decrypt(s *config.Server, c storage.Connection) (*cachedConnecti
 func (st *site) openConnection(c storage.Connection) (secrets, error) {
 	opened, err := st.openSecrets(c)
 	if err != nil {
-		st.log.Error("audit: credentials of a connection cannot be decrypted: the record was changed or moved, or its key is missing",
-			zap.String("server", c.Server), zap.String("owner", c.Owner), zap.String("connection", c.ID), zap.Error(err))
+		st.record(context.Background(), c, event.Event{Kind: event.RecordDamaged, Reason: "connection", Err: err})
 		return opened, ErrDamaged
 	}
 	return opened, nil
+}
+
+// record records what happened to a connection.
+func (st *site) record(ctx context.Context, c storage.Connection, e event.Event) {
+	e.Server, e.Connection, e.Provider = c.Server, c.ID, c.Provider
+	if e.Person == "" && c.Owner != storage.SharedOwner && !strings.HasPrefix(c.Owner, storage.FlowOwner("")) {
+		e.Person = c.Owner
+	}
+	st.deps.Events.Record(ctx, e)
+}
+
+// storeFailed records that the store failed at something that is done again.
+func (st *site) storeFailed(ctx context.Context, server, detail string, err error) {
+	st.deps.Events.Record(ctx, event.Event{Kind: event.StoreFailed, Server: server, Detail: detail, Err: err})
 }
 
 // openSecrets opens what a connection seals. It fails for a record that was

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -189,7 +188,7 @@ func (v *vault) rewrap(ctx context.Context, c storage.Connection, opened secrets
 	c.Secret = v.sealSecrets(c.ConnectionKey, c.ID, opened)
 	_, _, err := v.deps.Store.PutConnection(ctx, c, now)
 	if err != nil {
-		v.log.Error("re-encrypting a connection with the current key failed", zap.String("connection", c.ID), zap.Error(err))
+		v.storeFailed(ctx, c.Server, "sealing a connection with the key that seals now", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -149,7 +151,7 @@ func (v *vaultInstance) instance() *vaultInstance {
 		server("notion", config.PerUserOAuth), server("github", config.PerUserOAuth), server("shared", config.OAuth), keyed, &config.Server{ID: "open"},
 	), Deps{
 		Store: v.store, Keys: keys, Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}),
-		Shared: NewShared(), Logger: zap.New(core), Now: v.clock.Now,
+		Shared: NewShared(), Events: event.NewRecorder(event.Options{Now: v.clock.Now}, event.NewLog(zap.New(core))), Now: v.clock.Now,
 	})
 	other.Broker.refresher.pause = func(ctx context.Context, d time.Duration) error {
 		v.clock.Advance(d)
@@ -306,4 +308,9 @@ func (v *vaultInstance) wantNoneReusedEarly() {
 	if got := v.provider.ReusedEarly(); len(got) > 0 {
 		v.t.Errorf("refresh tokens %v were sent twice, want none", got)
 	}
+}
+
+// logged reports whether the log has the cause.
+func (v *vaultInstance) logged(cause error) bool {
+	return slices.ContainsFunc(v.logs.All(), func(e observer.LoggedEntry) bool { return e.ContextMap()["error"] == cause.Error() })
 }

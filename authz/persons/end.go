@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -16,6 +15,9 @@ import (
 // ids of the grants. Afterwards nothing can come of what they had begun.
 func (ps *Persons) End(ctx context.Context, subject string) ([]string, error) {
 	ended, _, err := ps.endNow(ctx, storage.PersonEnd{Subject: subject})
+	if err == nil {
+		ps.deps.Events.Record(ctx, event.Event{Kind: event.PersonEnded, Reason: "asked_for", Person: subject, Count: len(ended)})
+	}
 	return ended, err
 }
 
@@ -30,14 +32,14 @@ func (ps *Persons) endNow(ctx context.Context, e storage.PersonEnd) (grants []st
 }
 
 // end ends a person, or what came from one of their sessions at the provider, for
-// good, and tells the log why.
-func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, reason, correlationID string) error {
+// good, and records why. why has the Reason, the Detail, and whose decision it was.
+func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, why event.Event) error {
 	grants, verdict, err := ps.endNow(ctx, e)
 	if err != nil || verdict != storage.OK { // they signed in meanwhile
 		return err
 	}
-	ps.log.Info("all that a person had here was ended", zap.String("subject", e.Subject), zap.String("reason", reason),
-		zap.Bool("one_session", e.Session != ""), zap.Int("grants", len(grants)), zap.String("correlation_id", correlationID))
+	why.Kind, why.Person, why.Count = event.PersonEnded, e.Subject, len(grants)
+	ps.deps.Events.Record(ctx, why)
 	return nil
 }
 
@@ -52,7 +54,7 @@ func (ps *Persons) NotAllowed(ctx context.Context, id storage.Identity) error {
 		return oauth.Unavailable(err)
 	}
 	return ps.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision},
-		"by what was said when they signed in, the configuration does not let them in", oauth.NewCorrelationID())
+		event.Event{By: event.BySite, Reason: "not_allowed", Identity: p.Kind, Detail: "By what was said when they signed in, the configuration does not let them in."})
 }
 
 // LoggedOut ends what ends with a logout at the provider of a method. A token that
@@ -89,5 +91,6 @@ func (ps *Persons) endLoggedOut(ctx context.Context, m *identity.Method, l ident
 		}
 		l.Subject = v.Text
 	}
-	return ps.end(ctx, storage.PersonEnd{Subject: l.Subject, Session: l.Session}, "signed out at the identity provider", correlationID)
+	return ps.end(ctx, storage.PersonEnd{Subject: l.Subject, Session: l.Session},
+		event.Event{By: event.ByProvider, Reason: "logged_out", Identity: string(m.Kind), Provider: m.Provider, Reference: correlationID})
 }

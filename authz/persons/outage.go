@@ -1,12 +1,12 @@
 package persons
 
 import (
+	"context"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 const (
@@ -33,23 +33,24 @@ func (t *turn) silent(kind string) bool {
 	return t.failures[kind] >= failuresInARow
 }
 
-func (t *turn) failed(m *identity.Method, err error) {
+func (t *turn) failed(ctx context.Context, m *identity.Method, err error) {
 	t.mu.Lock()
 	t.failures[string(m.Kind)]++
 	t.mu.Unlock()
 	if t.outages.begins(string(m.Kind), t.deps.Now()) {
-		t.log.Warn("an identity provider does not say whether people may still sign in there; it is asked again and again, "+
-			"and the tokens of people of whom it has said nothing for twice the recheck time are refused until it does",
-			zap.String("identity", string(m.Kind)), zap.Duration("recheck", m.RenewEvery), zap.Error(err))
+		t.deps.Events.Record(ctx, event.Event{
+			Kind: event.ProviderUnreachable, Reason: "recheck", Identity: string(m.Kind), Provider: m.Provider, Err: err,
+			Detail: "It does not say whether people may still sign in there. It is asked again and again, and the tokens of people of whom it has said nothing for twice the recheck time are refused until it does.",
+		})
 	}
 }
 
-func (t *turn) answered(m *identity.Method) {
+func (t *turn) answered(ctx context.Context, m *identity.Method) {
 	t.mu.Lock()
 	t.failures[string(m.Kind)] = 0
 	t.mu.Unlock()
 	if t.outages.ends(string(m.Kind)) {
-		t.log.Info("the identity provider says again whether people may sign in there", zap.String("identity", string(m.Kind)))
+		t.deps.Events.Record(ctx, event.Event{Kind: event.ProviderRecovered, Reason: "recheck", Identity: string(m.Kind), Provider: m.Provider})
 	}
 }
 

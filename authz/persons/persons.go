@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -35,7 +33,6 @@ type Deps struct {
 	Keys *seal.Keyring
 	// SessionLifetime is how long a browser can stay signed in.
 	SessionLifetime time.Duration
-	Logger          *zap.Logger
 	Events          *event.Recorder
 	Now             func() time.Time
 }
@@ -44,13 +41,12 @@ type Deps struct {
 type Persons struct {
 	cfg     *config.Site
 	deps    Deps
-	log     *zap.Logger
 	outages outages
 }
 
 // New returns the people of the site in the store.
 func New(cfg *config.Site, deps Deps) *Persons {
-	return &Persons{cfg: cfg, deps: deps, log: deps.Logger}
+	return &Persons{cfg: cfg, deps: deps}
 }
 
 // flowLifetime is more than a person can take to approve.

@@ -125,7 +125,7 @@ func run(t *testing.T, test func(s *site)) {
 // another is the same site in another process.
 func (s *site) another(core zapcore.Core) *Persons {
 	return New(s.cfg, Deps{
-		Store: s.store, Cache: tokens.NewCache(s.store, 16), Keys: s.keys, SessionLifetime: 30 * 24 * time.Hour, Logger: zap.New(core), Events: oauthtest.Events(zap.New(core)), Now: time.Now,
+		Store: s.store, Cache: tokens.NewCache(s.store, 16), Keys: s.keys, SessionLifetime: 30 * 24 * time.Hour, Events: oauthtest.Events(zap.New(core)), Now: time.Now,
 	})
 }
 

@@ -9,11 +9,10 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -87,7 +86,9 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	case over:
 		return t.forget(ctx, p)
 	case m == nil:
-		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, "their way to sign in has left the configuration", oauth.NewCorrelationID())
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, event.Event{
+			By: event.BySite, Reason: "not_configured", Identity: p.Kind, Detail: "Their way to sign in has left the configuration.",
+		})
 	case m.Renew == nil || p.Secret == nil:
 		p.DueAt = time.Time{}
 		return t.update(ctx, p)
@@ -96,7 +97,9 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	}
 	secret, err := t.deps.Keys.Open(p.Secret, sealed.Person(p)...)
 	if err != nil {
-		t.log.Warn("what renews a person cannot be read with the encryption keys; they have to sign in again", zap.String("subject", p.Subject), zap.Error(err))
+		t.deps.Events.Record(ctx, event.Event{
+			Kind: event.RecordDamaged, Reason: "person", Person: p.Subject, Identity: p.Kind, Detail: "They have to sign in again.", Err: err,
+		})
 		p.Secret, p.SecretSession, p.DueAt = nil, "", time.Time{}
 		return t.update(ctx, p)
 	}
@@ -106,18 +109,21 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	renewed, err := ask(ctx, m, p, secret)
 	switch {
 	case errors.Is(err, identity.ErrEnded):
-		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, "the identity provider does not let them in any more", oauth.NewCorrelationID())
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, event.Event{
+			By: event.ByProvider, Reason: "refused_by_provider", Identity: p.Kind, Provider: m.Provider,
+		})
 	case err != nil:
-		t.failed(m, err)
+		t.failed(ctx, m, err)
 		next := p
 		next.Secret = t.secretAfter(p, secret, renewed)
 		next.DueAt = t.deps.Now().Add(retryIn + rand.N(retryIn))
 		return t.store(ctx, p, next)
 	}
-	t.answered(m)
+	t.answered(ctx, m)
 	if !t.cfg.SignIn.Valid(renewed.Identity) {
-		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision},
-			"by what the identity provider says now, the configuration does not let them in", oauth.NewCorrelationID())
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, event.Event{
+			By: event.BySite, Reason: "not_allowed", Identity: p.Kind, Detail: "By what the identity provider says now, the configuration does not let them in.",
+		})
 	}
 	next := p
 	next.Secret = t.secretAfter(p, secret, renewed)
@@ -162,7 +168,9 @@ func (t *turn) store(ctx context.Context, p, next storage.Person) error {
 			return nil
 		}
 	}
-	t.log.Error("what an identity provider said of a person could not be stored; they may have to sign in again", zap.String("subject", p.Subject), zap.Error(err))
+	t.deps.Events.Record(ctx, event.Event{
+		Kind: event.StoreFailed, Person: p.Subject, Identity: p.Kind, Detail: "keeping what an identity provider said of a person, who may have to sign in again", Err: err,
+	})
 	return err
 }
 

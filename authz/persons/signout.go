@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
@@ -23,15 +22,18 @@ func (ps *Persons) SignOutHint(ctx context.Context, id storage.Identity) string 
 		return ""
 	}
 	var hint []byte
+	failed := event.Event{Kind: event.StoreFailed, Person: id.Subject, Identity: id.Kind, Detail: "telling the identity provider who signs out, whom it may ask itself"}
 	switch {
 	case err != nil:
 	case p.ID != id.Person || p.SignOut == nil || p.SignOut.Session != id.ProviderSession:
 		return ""
 	default:
+		failed.Kind = event.RecordDamaged
 		hint, err = ps.deps.Keys.Open(p.SignOut.Secret, sealed.SignOutHint(p)...)
 	}
 	if err != nil { // they sign out all the same
-		ps.log.Warn("what tells the identity provider who signs out cannot be read; it may ask the person", zap.String("subject", id.Subject), zap.Error(err))
+		failed.Err = err
+		ps.deps.Events.Record(ctx, failed)
 		return ""
 	}
 	return string(hint)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -58,8 +59,8 @@ func TestSignOutHint(t *testing.T) {
 		s.store.Fail("Person")
 		s.wantHint(two, "")
 		s.store.Fail("")
-		s.logged(zapcore.WarnLevel, "it may ask the person", 1)
-		s.must(s.end(t.Context(), storage.PersonEnd{Subject: two.Subject, Session: "s2"}, "test", ""))
+		s.logged(zapcore.ErrorLevel, "the store failed", 1)
+		s.must(s.end(t.Context(), storage.PersonEnd{Subject: two.Subject, Session: "s2"}, event.Event{Reason: "test"}))
 		s.wantHint(two, "")
 		_, err = s.End(t.Context(), two.Subject)
 		s.must(err)

@@ -123,7 +123,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps}
 	as.Policy = grants.NewPolicy(cfg)
 	as.Persons = persons.New(cfg, persons.Deps{
-		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Logger: deps.Logger, Events: deps.Events, Now: deps.Now,
+		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Events: deps.Events, Now: deps.Now,
 	})
 	as.Grants = grants.New(cfg, as.Policy, as.Persons, deps.Store, deps.TokenCache, deps.Events, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
@@ -132,7 +132,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	})
 	as.accessTokens = tokens.NewAccessTokens(deps.Keys, cfg.Issuer)
 	if cfg.Signs() {
-		as.Signing = signing.NewKeys(cfg, deps.Store, deps.Keys, deps.Logger, deps.Now)
+		as.Signing = signing.NewKeys(cfg, deps.Store, deps.Keys, deps.Events, deps.Now)
 	}
 	as.refreshTokens = tokens.NewRefreshTokens(deps.Keys, cfg.Issuer)
 	as.lookup = tokens.NewLookup(deps.Store, as.refreshTokens, deps.Now)

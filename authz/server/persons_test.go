@@ -210,7 +210,7 @@ func TestBackchannelLogout_J10(t *testing.T) {
 	if status, _ := ts.through("notion", his.Access); status != 200 {
 		t.Errorf("his token: %d", status)
 	}
-	if n := ts.logs.FilterMessage("all that a person had here was ended").Len(); n == 0 {
+	if n := ts.logs.FilterMessage("what a person had was ended").Len(); n == 0 {
 		t.Error("no line in the log")
 	}
 }

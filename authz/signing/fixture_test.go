@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -30,10 +31,10 @@ var testStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 // fixture is a store with a clock, and any number of instances on it.
 type fixture struct {
 	*testing.T
-	store *countingStore
-	clock *oauthtest.Clock
-	logs  *observer.ObservedLogs
-	log   *zap.Logger
+	store  *countingStore
+	clock  *oauthtest.Clock
+	logs   *observer.ObservedLogs
+	events *event.Recorder
 }
 
 // countingStore counts reads and can fail.
@@ -68,7 +69,7 @@ func (s *countingStore) ReplaceSiteValue(ctx context.Context, v storage.SiteValu
 
 func newFixture(t *testing.T, store storage.AuthStore) *fixture {
 	core, logs := observer.New(zapcore.DebugLevel)
-	return &fixture{t, &countingStore{AuthStore: store}, oauthtest.NewClock(testStart), logs, zap.New(core)}
+	return &fixture{t, &countingStore{AuthStore: store}, oauthtest.NewClock(testStart), logs, event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(zap.New(core)))}
 }
 
 func ringOf(t testing.TB, keys ...byte) *seal.Keyring {
@@ -95,7 +96,7 @@ func (f *fixture) with(cfg *config.Site, ring ...byte) *Keys {
 	if len(ring) == 0 {
 		ring = []byte{1}
 	}
-	return NewKeys(cfg, f.store, ringOf(f, ring...), f.log, f.clock.Now)
+	return NewKeys(cfg, f.store, ringOf(f, ring...), f.events, f.clock.Now)
 }
 
 // signs signs something that is good for a while, and returns the key's id.

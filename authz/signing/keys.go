@@ -11,9 +11,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
@@ -40,7 +39,7 @@ type Keys struct {
 	plan   plan
 	store  storage.AuthStore
 	ring   *seal.Keyring
-	log    *zap.Logger
+	events *event.Recorder
 	now    func() time.Time
 
 	mu       sync.Mutex
@@ -53,10 +52,10 @@ type Keys struct {
 }
 
 // NewKeys returns the keys of a site. What the store has is sealed by the ring.
-func NewKeys(cfg *config.Site, store storage.AuthStore, ring *seal.Keyring, log *zap.Logger, now func() time.Time) *Keys {
+func NewKeys(cfg *config.Site, store storage.AuthStore, ring *seal.Keyring, events *event.Recorder, now func() time.Time) *Keys {
 	return &Keys{
 		issuer: cfg.Issuer, plan: plan{jose.SignatureAlgorithm(cfg.Signing.Algorithm), time.Duration(cfg.Signing.Rotate)},
-		store: store, ring: ring, log: log, now: now,
+		store: store, ring: ring, events: events, now: now,
 	}
 }
 
@@ -187,7 +186,7 @@ func (k *Keys) refresh(ctx context.Context, seen uint64) error {
 	if !usable || errors.Is(err, ErrSealed) {
 		return err
 	}
-	k.log.Warn("the signing keys cannot be read; those that are known are used for a while", zap.Error(err))
+	k.events.Record(ctx, event.Event{Kind: event.SigningKeysUnreadable, Detail: "Those that are known are used for a while.", Err: err})
 	return nil
 }
 
@@ -214,7 +213,7 @@ func (k *Keys) read(ctx context.Context) error {
 			continue
 		}
 		if made := next.Keys[len(next.Keys)-1]; next != set {
-			k.log.Info("made a signing key", zap.String("kid", made.JWK.KeyID), zap.String("algorithm", made.JWK.Algorithm), zap.Time("signs_from", made.SignsFrom))
+			k.events.Record(ctx, event.Event{Kind: event.SigningKeyMade, By: event.BySite, Reason: made.JWK.Algorithm, Detail: made.JWK.KeyID})
 		}
 		return nil
 	}

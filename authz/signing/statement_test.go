@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -197,7 +196,7 @@ func TestStatementIsBounded(t *testing.T) {
 
 func BenchmarkStatement(b *testing.B) {
 	cfg := siteOf("EdDSA", 90*day)
-	s := NewStatements(cfg, NewKeys(cfg, memstore.New(), ringOf(b, 1), zap.NewNop(), time.Now), time.Now)
+	s := NewStatements(cfg, NewKeys(cfg, memstore.New(), ringOf(b, 1), nil, time.Now), time.Now)
 	c := callerOf("7b0e4c4e-1f2d-4e8e-8f0e-2f5f4b1f9a10")
 	b.ReportAllocs()
 	for b.Loop() {

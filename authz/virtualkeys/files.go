@@ -1,10 +1,11 @@
 package virtualkeys
 
 import (
-	"go.uber.org/zap"
+	"context"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -36,7 +37,7 @@ func (k *Keys) readFirst() {
 }
 
 // readFiles takes what the files have by now. What is no key changes nothing.
-func (k *Keys) readFiles() {
+func (k *Keys) readFiles(ctx context.Context) {
 	for _, f := range k.files {
 		if !f.key.InFile() {
 			continue
@@ -46,7 +47,7 @@ func (k *Keys) readFiles() {
 			err = config.Errorf("", "it is the key of another name; give each its own")
 		}
 		if err != nil {
-			f.tell(k.deps.Logger, err)
+			k.noKey(ctx, f, err)
 			continue
 		}
 		f.told = ""
@@ -56,8 +57,10 @@ func (k *Keys) readFiles() {
 			continue
 		}
 		f.hash, k.unendedFiles = hash, true
-		k.deps.Logger.Info("the file of a virtual key has another one; the one before is good no more, and what was approved with it ends",
-			zap.String("name", f.key.Name))
+		k.record(ctx, f.key.Name, event.Event{
+			Kind: event.KeyChanged, By: event.ByOperator, Reason: "file",
+			Detail: "Its file has another key; the one before is good no more, and what was approved with it ends.",
+		})
 	}
 }
 
@@ -71,11 +74,11 @@ func (k *Keys) isOfAnother(f *file, hash storage.Hash) bool {
 	return false
 }
 
-// tell logs once why a file has no key.
-func (f *file) tell(log *zap.Logger, err error) {
+// noKey records once why a file has no key.
+func (k *Keys) noKey(ctx context.Context, f *file, err error) {
 	if f.told == err.Error() {
 		return
 	}
 	f.told = err.Error()
-	log.Warn("the file of a virtual key has none; the one that was there before stays good until it has", zap.String("name", f.key.Name), zap.Error(err))
+	k.record(ctx, f.key.Name, event.Event{Kind: event.KeyUnreadable, Reason: "file", Err: err})
 }

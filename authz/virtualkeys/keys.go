@@ -2,11 +2,10 @@ package virtualkeys
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -61,7 +60,6 @@ type Deps struct {
 	Withdrawals *grants.Withdrawals
 	// Resolve reads keys in files anew.
 	Resolve config.Resolver
-	Logger  *zap.Logger
 	Events  *event.Recorder
 	Now     func() time.Time
 }
@@ -104,7 +102,7 @@ func (k *Keys) Refresh(ctx context.Context) error {
 	if !k.deps.Config.UsesVirtualKeys() {
 		return nil
 	}
-	k.readFiles()
+	k.readFiles(ctx)
 	err := k.readStore(ctx)
 	if err == nil {
 		err = k.disableTaken(ctx)
@@ -215,14 +213,19 @@ func (k *Keys) disableTaken(ctx context.Context) error {
 			return oauth.Unavailable(err)
 		}
 		if v == storage.OK {
-			k.deps.Logger.Warn("a virtual key that was made on the admin API is disabled: the configuration has one of this name now; delete one of the two",
-				zap.String("name", s.Name), zap.String("configured", taken), zap.String("site", k.deps.Config.Issuer))
+			k.record(ctx, s.Name, event.Event{Kind: event.KeyShadowed, Reason: "configured", Err: fmt.Errorf("the configuration has the key %s", taken)})
 		}
 		if err := k.readStore(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// record records what happened to a key.
+func (k *Keys) record(ctx context.Context, name string, e event.Event) {
+	e.Person, e.Identity = (&identity.Key{Name: name}).Identity().Subject, string(identity.VirtualKey)
+	k.deps.Events.Record(ctx, e)
 }
 
 // IsConfigured reports whether the configuration has a key of the name.

@@ -91,7 +91,7 @@ func (f *fixture) open(s config.Site) (*process, error) {
 	p := &process{t: f.t, cfg: cfg, policy: grants.NewPolicy(cfg), logs: logs}
 	gs := grants.New(cfg, p.policy, nil, f.store, tokens.NewCache(f.store, 16), oauthtest.Events(log), f.clock.Now)
 	p.Keys, err = Open(f.t.Context(), Deps{
-		Known: f.known, Config: cfg, Store: f.store, Withdrawals: grants.NewWithdrawals(gs, f.store), Resolve: f.resolve, Logger: log, Events: oauthtest.Events(log), Now: f.clock.Now,
+		Known: f.known, Config: cfg, Store: f.store, Withdrawals: grants.NewWithdrawals(gs, f.store), Resolve: f.resolve, Events: oauthtest.Events(log), Now: f.clock.Now,
 	})
 	return p, err
 }
@@ -501,11 +501,11 @@ func TestConfigurationWins_D09(t *testing.T) {
 		t.Error("a configuration that does not serve yet ended something")
 	}
 	next.mustLook()
-	if f.stands("grant") || next.logs.FilterMessageSnippet("the configuration has one of this name now").Len() != 1 {
+	if f.stands("grant") || next.logs.FilterMessageSnippet("the configuration has one of its name now").Len() != 1 {
 		t.Errorf("the grant stands, or the log does not say why: %v", next.logs.All())
 	}
 	next.mustLook()
-	if n := next.logs.FilterMessageSnippet("the configuration has one of this name now").Len(); n != 1 {
+	if n := next.logs.FilterMessageSnippet("the configuration has one of its name now").Len(); n != 1 {
 		t.Errorf("%d lines", n)
 	}
 	back := f.process(site())

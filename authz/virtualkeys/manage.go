@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -73,7 +72,7 @@ func (k *Keys) Create(ctx context.Context, name string, c Change) (key Key, secr
 	case v != storage.OK:
 		return Key{}, "", conflict("%s", taken(name, s.Name, "already"))
 	}
-	k.deps.Logger.Info("an operator made a virtual key", fields(s)...)
+	k.acted(ctx, event.KeyMade, "made", s)
 	k.took(ctx)
 	return k.describe(s), secret, nil
 }
@@ -87,7 +86,7 @@ func taken(name, other, where string) string {
 
 // Change changes a key that is in the store.
 func (k *Keys) Change(ctx context.Context, name string, c Change) (Key, error) {
-	return k.change(ctx, name, "an operator changed a virtual key", func(s *storage.VirtualKey) error { return k.apply(s, c) })
+	return k.change(ctx, name, "changed", func(s *storage.VirtualKey) error { return k.apply(s, c) })
 }
 
 // Rotate gives a key a successor, which it returns as Create does. The key itself
@@ -98,7 +97,7 @@ func (k *Keys) Rotate(ctx context.Context, name string, overlap time.Duration) (
 		return Key{}, "", refuse("overlap is a duration from 0s to 365d: how long the key that there is now stays good")
 	}
 	secret = tokens.NewVirtualKey()
-	key, err = k.change(ctx, name, "an operator rotated a virtual key", func(s *storage.VirtualKey) error {
+	key, err = k.change(ctx, name, "rotated", func(s *storage.VirtualKey) error {
 		now := k.deps.Now()
 		s.Former, s.FormerUntil = nil, time.Time{}
 		if overlap > 0 && k.statusOf(*s, now) == Active {
@@ -125,7 +124,7 @@ func (k *Keys) Delete(ctx context.Context, name string) error {
 		case err != nil:
 			return oauth.Unavailable(err)
 		case v == storage.OK:
-			k.deps.Logger.Info("an operator deleted a virtual key", zap.String("name", s.Name))
+			k.acted(ctx, event.KeyDeleted, "deleted", s)
 			k.forgetUse(ctx, s.Name)
 			k.took(ctx)
 			return nil
@@ -134,7 +133,7 @@ func (k *Keys) Delete(ctx context.Context, name string) error {
 }
 
 // change does what f does to a key. f may run again.
-func (k *Keys) change(ctx context.Context, name, line string, f func(*storage.VirtualKey) error) (Key, error) {
+func (k *Keys) change(ctx context.Context, name, how string, f func(*storage.VirtualKey) error) (Key, error) {
 	for {
 		before, err := k.find(ctx, name)
 		if err != nil {
@@ -154,7 +153,7 @@ func (k *Keys) change(ctx context.Context, name, line string, f func(*storage.Vi
 		if v != storage.OK { // another process was faster
 			continue
 		}
-		k.deps.Logger.Info(line, fields(stored)...)
+		k.acted(ctx, event.KeyChanged, how, stored)
 		k.took(ctx)
 		return k.describe(stored), nil
 	}
@@ -204,23 +203,16 @@ func (k *Keys) took(ctx context.Context) {
 		err = k.End(ctx)
 	}
 	if err != nil {
-		k.deps.Logger.Error("a change of a virtual key is stored; letting it take effect failed and is tried again", zap.Error(err))
+		k.deps.Events.Record(ctx, event.Event{Kind: event.StoreFailed, Detail: "letting a change of a virtual key, which is stored, take effect", Err: err})
 	}
 }
 
-// fields describe a key in the log.
-func fields(s storage.VirtualKey) []zap.Field {
-	all := []zap.Field{zap.String("name", s.Name), zap.String("site", s.Issuer)}
-	if s.Servers != nil {
-		all = append(all, zap.Strings("servers", s.Servers))
-	}
+// acted records what an operator did to a key.
+func (k *Keys) acted(ctx context.Context, kind event.Kind, how string, s storage.VirtualKey) {
 	if s.Disabled {
-		all = append(all, zap.Bool("disabled", true))
+		how = "disabled"
 	}
-	if !s.ExpiresAt.IsZero() {
-		all = append(all, zap.Time("expires_at", s.ExpiresAt))
-	}
-	return all
+	k.record(ctx, s.Name, event.Event{Kind: kind, By: event.ByOperator, Reason: how, Server: strings.Join(s.Servers, " ")})
 }
 
 // apply changes a record as an operator wants it, or says what is wrong with that.

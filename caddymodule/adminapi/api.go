@@ -3,7 +3,9 @@ package adminapi
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -61,16 +64,39 @@ func (a API) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	r = r.WithContext(event.WithRequest(r, hostOf(r.RemoteAddr)))
+	event.Learn(r.Context(), event.Event{By: event.ByOperator})
 	answer, err := route.serve(&call{API: a, Request: r, named: named, query: query})
 	if err != nil {
 		return err
 	}
+	a.acted(r, route, query)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if route.status != 0 {
 		w.WriteHeader(route.status)
 	}
 	return json.NewEncoder(w).Encode(answer)
+}
+
+// acted records what an operator did, but not what they looked at.
+func (a API) acted(r *http.Request, route *route, query url.Values) {
+	operator := a.Active(false)
+	if route.method == http.MethodGet || operator == nil {
+		return
+	}
+	operator.Events.Record(r.Context(), event.Event{
+		Kind: event.OperatorActed, Person: query.Get("subject"), Reason: route.method + " " + route.path, Detail: r.URL.Path,
+	})
+}
+
+// hostOf returns the address of who asks; empty for a unix socket.
+func hostOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // opened returns the operator once the store is open. Its errors are for the

@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -178,6 +177,6 @@ func deleteClient(c *call) (any, error) {
 		return nil, failure(err)
 	}
 	operator.Tokens.Forget(revocation)
-	operator.Log.Info("an operator deleted a client", zap.String("client_id", found.ID), zap.Int("grants", len(revocation.GrantIDs)))
+	operator.Events.Record(c.Context(), event.Event{Kind: event.ClientDeleted, By: event.ByOperator, Client: found.ID, Count: len(revocation.GrantIDs)})
 	return DeletedClient{ID: found.ID, Site: found.Site, Grants: append([]string{}, revocation.GrantIDs...)}, nil
 }

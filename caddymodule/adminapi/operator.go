@@ -4,14 +4,13 @@ import (
 	"context"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -24,8 +23,8 @@ type Operator struct {
 	Tokens    *tokens.Cache
 	// Rotation is that of the encryption keys.
 	Rotation *rotation.Rotation
-	Log      *zap.Logger
 	Traces   *trace.Recorder
+	Events   *event.Recorder // of what is no site's
 	// Failure is why the store is not open, or nil.
 	Failure error
 }
@@ -34,6 +33,7 @@ type Operator struct {
 type Site struct {
 	Issuer string
 	Server *server.AuthorizationServer
+	Events *event.Recorder
 	Keys   *virtualkeys.Keys
 	// Accounts is nil unless people or an operator connect accounts.
 	Accounts *accounts.Broker
@@ -50,7 +50,7 @@ func (o *Operator) endGrant(ctx context.Context, id string) ([]string, error) {
 	}
 	o.Tokens.Forget(revocation)
 	if len(revocation.GrantIDs) > 0 {
-		o.Log.Info("an operator ended a grant", zap.String("grant_id", id))
+		o.Events.Record(ctx, event.Event{Kind: event.GrantEnded, By: event.ByOperator, Reason: "ended_by_operator", Grant: id})
 	}
 	return revocation.GrantIDs, nil
 }

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -53,7 +51,7 @@ func endPerson(c *call) (any, error) {
 	if err := c.checkSubject(ended.Subject); err != nil {
 		return nil, err
 	}
-	operator, sites, err := c.at(c.query.Get("site"))
+	_, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +60,6 @@ func endPerson(c *call) (any, error) {
 			return nil, failure(err)
 		}
 	}
-	operator.Log.Info("an operator ended all that a person has here", zap.String("subject", ended.Subject),
-		zap.Int("grants", len(ended.Grants)), zap.Int("connections", len(ended.Connections)))
 	return ended, nil
 }
 

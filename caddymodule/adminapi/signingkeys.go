@@ -3,9 +3,8 @@ package adminapi
 import (
 	"net/http"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 const SigningKeysPath = "/mcp_oauth/signing_keys"
@@ -53,7 +52,9 @@ func signingKeys(c *call, renew bool) (any, error) {
 			if err := keys.Renew(c.Context()); err != nil {
 				return nil, failure(err)
 			}
-			operator.Log.Warn("an operator had the signing keys of a site replaced; what they signed is refused by whoever verifies it", zap.String("site", s.Issuer))
+			s.Events.Record(c.Context(), event.Event{
+				Kind: event.SigningKeysReplaced, By: event.ByOperator, Detail: "What they signed is refused by whoever verifies it.",
+			})
 		}
 		all, err := keys.Overviews(c.Context())
 		if err != nil {

@@ -32,6 +32,14 @@ const (
 	ConnectionFailed
 	ConnectionLost
 	ConnectionDisconnected
+	ConnectionRefreshFailed
+	ConnectionDoubted
+	ConnectionUnnamed
+	RecordDamaged
+	StoreFailed
+	RevocationFailed
+	ProviderRegistrationReplaced
+	ProviderRegistrationFailed
 
 	TokenIssued
 	TokenRefreshed
@@ -41,6 +49,7 @@ const (
 	TokenMisused
 	GrantEnded
 	PersonEnded
+	PersonWithoutGroups
 
 	GateRefused
 	CallRefused
@@ -56,6 +65,11 @@ const (
 	KeyMade
 	KeyChanged
 	KeyDeleted
+	KeyShadowed
+	KeyUnreadable
+	SigningKeyMade
+	SigningKeysReplaced
+	SigningKeysUnreadable
 	OperatorActed
 
 	LogoutRefused
@@ -130,14 +144,24 @@ var kinds = [kindsEnd]kind{
 	ConnectionLost:         {"connection.lost", "account works no more; its person has to connect it again", info, Ended, false},
 	ConnectionDisconnected: {"connection.disconnected", "account disconnected", info, Ended, false},
 
-	TokenIssued:        {"token.issued", "tokens issued", info, Succeeded, false},
-	TokenRefreshed:     {"token.refreshed", "tokens refreshed", info, Succeeded, false},
-	TokenRefused:       {"token.refused", "tokens refused", info, Refused, false},
-	TokenRevoked:       {"token.revoked", "tokens revoked", info, Ended, false},
-	TokenReuseDetected: {"token.reuse_detected", "a used code or token came again, so there is a copy of it", warn, Ended, false},
-	TokenMisused:       {"token.misused", "a token was presented by another client", warn, Refused, false},
-	GrantEnded:         {"grant.ended", "grant ended", info, Ended, false},
-	PersonEnded:        {"person.ended", "what a person had was ended", info, Ended, false},
+	ConnectionRefreshFailed:      {"connection.refresh_failed", "a provider did not say whether it renewed an account; it is asked again", warn, Failed, false},
+	ConnectionDoubted:            {"connection.doubted", "the MCP server answered 401 to a call, but did not reject the account when asked about it", warn, Failed, false},
+	ConnectionUnnamed:            {"connection.unnamed", "what a connected account is called cannot be found out; it works without a name", warn, Failed, false},
+	RevocationFailed:             {"revocation.failed", "a provider was not told what to revoke, or refused", warn, Failed, false},
+	ProviderRegistrationReplaced: {"provider_registration.replaced", "people sent to a provider do not come back, as if it had forgotten this site; registered there again", warn, Succeeded, false},
+	ProviderRegistrationFailed:   {"provider_registration.failed", "people sent to a provider do not come back, and registering there again failed; the registration of before is kept", warn, Failed, false},
+	RecordDamaged:                {"record.damaged", "a stored record cannot be decrypted: it was changed or moved, or its encryption key is missing", fault, Failed, false},
+	StoreFailed:                  {"store.failed", "the store failed at something that is done again", fault, Failed, false},
+
+	TokenIssued:         {"token.issued", "tokens issued", info, Succeeded, false},
+	TokenRefreshed:      {"token.refreshed", "tokens refreshed", info, Succeeded, false},
+	TokenRefused:        {"token.refused", "tokens refused", info, Refused, false},
+	TokenRevoked:        {"token.revoked", "tokens revoked", info, Ended, false},
+	TokenReuseDetected:  {"token.reuse_detected", "a used code or token came again, so there is a copy of it", warn, Ended, false},
+	TokenMisused:        {"token.misused", "a token was presented by another client", warn, Refused, false},
+	GrantEnded:          {"grant.ended", "grant ended", info, Ended, false},
+	PersonEnded:         {"person.ended", "what a person had was ended", info, Ended, false},
+	PersonWithoutGroups: {"person.without_groups", "a person who signs in has no groups here", warn, Failed, false},
 
 	GateRefused:         {"gate.refused", "call refused by the gate", info, Refused, false},
 	CallRefused:         {"call.refused", "call refused", info, Refused, false},
@@ -153,7 +177,13 @@ var kinds = [kindsEnd]kind{
 	KeyMade:       {"key.made", "virtual key made", info, Succeeded, false},
 	KeyChanged:    {"key.changed", "virtual key changed", info, Succeeded, false},
 	KeyDeleted:    {"key.deleted", "virtual key deleted", info, Ended, false},
-	OperatorActed: {"operator.acted", "operator acted", info, Succeeded, false},
+	KeyShadowed:   {"key.shadowed", "a virtual key that was made at run time is disabled, since the configuration has one of its name now; delete one of the two", warn, Ended, false},
+	KeyUnreadable: {"key.unreadable", "the file of a virtual key has none; the one that was there before stays good until it has", warn, Failed, false},
+
+	SigningKeyMade:        {"signing_key.made", "signing key made", info, Succeeded, false},
+	SigningKeysReplaced:   {"signing_keys.replaced", "signing keys replaced", warn, Ended, false},
+	SigningKeysUnreadable: {"signing_keys.unreadable", "the signing keys cannot be read", warn, Failed, false},
+	OperatorActed:         {"operator.acted", "operator acted", info, Succeeded, false},
 
 	LogoutRefused:    {"logout.refused", "a logout that an identity provider may have sent was refused", info, Refused, false},
 	DashboardRefused: {"dashboard.refused", "request of the dashboard refused", info, Refused, false},

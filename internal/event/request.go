@@ -93,6 +93,9 @@ func (e *Event) fill(known *Event) {
 			*field.to = field.from
 		}
 	}
+	if e.By == "" {
+		e.By = known.By
+	}
 }
 
 // traceOf returns the trace id of a traceparent header (W3C Trace Context,

@@ -10,11 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
@@ -147,7 +146,7 @@ func (p *Provider) person(ctx context.Context, at *connected, s *source, token *
 		}
 		said.add(more)
 	}
-	person, err := p.admit(token.Subject, said)
+	person, err := p.admit(ctx, token.Subject, said)
 	if err != nil {
 		return person, err
 	}
@@ -161,7 +160,7 @@ const tooManyForEntra = "they are in more groups than Entra writes into a token,
 
 // admit returns the person whom the claims are about, if they may sign in. It is
 // the only way in.
-func (p *Provider) admit(sub string, said claims) (identity.Person, error) {
+func (p *Provider) admit(ctx context.Context, sub string, said claims) (identity.Person, error) {
 	kept, err := p.kept(said)
 	if err != nil {
 		return identity.Person{}, err
@@ -170,7 +169,9 @@ func (p *Provider) admit(sub string, said claims) (identity.Person, error) {
 	leftOut := p.o.needsGroups() && said.leavesOutGroups(p.o.GroupsClaim)
 	switch {
 	case p.o.Allow.Match(kept) && leftOut:
-		p.at.Load().log.Warn("a person who signs in has no groups here: "+tooManyForEntra, zap.String("issuer", p.o.Issuer), zap.String("subject", person.Subject))
+		p.at.Load().events.Record(ctx, event.Event{
+			Kind: event.PersonWithoutGroups, Person: person.Subject, Identity: string(p.kind), Provider: p.o.Issuer, Reason: groupOverage, Detail: tooManyForEntra,
+		})
 		return person, nil
 	case p.o.Allow.Match(kept):
 		return person, nil

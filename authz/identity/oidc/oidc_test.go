@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -49,7 +50,7 @@ func newRP(t testing.TB, change func(*Options)) *rp {
 func (s *rp) connect(d *Directory) {
 	core, log := observer.New(zapcore.DebugLevel)
 	s.log = log
-	s.Connect(Deps{Directory: d, Log: zap.New(core), Client: client.Client{
+	s.Connect(Deps{Directory: d, Events: event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(zap.New(core))), Client: client.Client{
 		Guarded: egress.New(egress.Options{Loopback: true}), Operator: egress.New(egress.Options{Anywhere: true}), Now: s.clock.Now,
 		Profile: client.Profile{Site: "https://mcp.example.com", RedirectURI: callbackURL, AssertionSeeds: func() [][32]byte { return [][32]byte{{1}} }},
 	}})

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
@@ -37,7 +35,6 @@ type Deps struct {
 	Directory *Directory
 	// Client makes the requests. Its Name, Configured and AuthMethod are set here.
 	Client client.Client
-	Log    *zap.Logger
 	Events *event.Recorder
 }
 
@@ -45,7 +42,7 @@ type Deps struct {
 type connected struct {
 	client client.Client
 	source *cache.Kept[*source]
-	log    *zap.Logger
+	events *event.Recorder
 }
 
 // New returns a provider that is not connected yet.
@@ -72,7 +69,7 @@ func (p *Provider) Connect(d Deps) {
 	c.Configured = []string{p.o.Issuer}
 	c.Profile.AuthMethod = p.o.AuthMethod
 	c.Quirks = client.Quirks{AuthorizeParams: p.o.AuthorizeParams}
-	p.at.Store(&connected{client: c, source: d.Directory.source(p.o.Issuer, &c), log: d.Log})
+	p.at.Store(&connected{client: c, source: d.Directory.source(p.o.Issuer, &c), events: d.Events})
 }
 
 // answered reports whether the provider is known.
@@ -102,13 +99,15 @@ func (p *Provider) Watch(ctx context.Context) {
 			return
 		case err == nil:
 			if told != "" {
-				at.log.Info("people can sign in at the identity provider now", zap.String("issuer", p.o.Issuer))
+				at.events.Record(ctx, event.Event{Kind: event.ProviderRecovered, Reason: "discovery", Identity: string(p.kind), Provider: p.o.Issuer})
 			}
 			return
 		case err.Error() != told || now.Sub(toldAt) >= reminder:
 			told, toldAt = err.Error(), now
-			at.log.Warn("nobody can sign in at the identity provider: it does not answer as it should, which is tried again and again",
-				zap.String("issuer", p.o.Issuer), zap.Error(err))
+			at.events.Record(ctx, event.Event{
+				Kind: event.ProviderUnreachable, Reason: "discovery", Identity: string(p.kind), Provider: p.o.Issuer, Err: err,
+				Detail: "Nobody can sign in there, which is tried again and again.",
+			})
 		}
 		select {
 		case <-ctx.Done():

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -31,7 +32,7 @@ func newAt(t *testing.T, shape string, o Options) *at {
 	p := oauthtest.NewOIDCProvider(t, shape)
 	o.Name, o.Issuer, o.ClientID, o.ClientSecret = "idp", p.Issuer, p.ClientID, p.ClientSecret
 	provider := New(o)
-	provider.Connect(Deps{Directory: NewDirectory(), Log: zap.NewNop(), Client: client.Client{
+	provider.Connect(Deps{Directory: NewDirectory(), Client: client.Client{
 		Guarded: egress.New(egress.Options{Loopback: true}), Operator: egress.New(egress.Options{Anywhere: true}), Now: time.Now,
 		Profile: client.Profile{Site: "https://mcp.example.com", RedirectURI: callbackURL},
 	}})
@@ -153,7 +154,7 @@ func TestRulesOfServers(t *testing.T) {
 	}
 	core, log := observer.New(zapcore.WarnLevel)
 	b := newAt(t, "entra", Options{Servers: []*identity.Rules{rules(t, "group:"+entraStaff)}})
-	b.provider.at.Load().log = zap.New(core)
+	b.provider.at.Load().events = event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(zap.New(core)))
 	if _, err := b.login("lin"); err != nil || log.Len() != 1 {
 		t.Errorf("lin: %v and %d warnings, want her to sign in, and one", err, log.Len())
 	}

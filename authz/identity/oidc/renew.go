@@ -81,5 +81,5 @@ func (p *Provider) renewed(ctx context.Context, at *connected, s *source, was id
 	if err != nil {
 		return was, err
 	}
-	return p.admit(said.text("sub"), said)
+	return p.admit(ctx, said.text("sub"), said)
 }
