@@ -22,6 +22,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -229,11 +230,14 @@ func (p *processState) checkStore(ctx context.Context) {
 }
 
 // storeFailed records, where the configuration that serves does, that something
-// failed which is tried again.
+// failed which is tried again. While none serves, the log still has it.
 func (p *processState) storeFailed(what string, err error) {
 	if active := p.active(); active != nil {
 		active.storeFailed(what, err)
+		return
 	}
+	log := event.NewLog(caddy.Log().Named(appName))
+	event.NewRecorder(event.Options{Now: time.Now}, log).Record(context.Background(), storeFailure(what, err))
 }
 
 // lastReport is what the log was told of something that may last.

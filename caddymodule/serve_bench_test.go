@@ -19,9 +19,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -62,12 +64,12 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth, ch
 	if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
 		tb.Fatal(err)
 	}
-	h.host = neighbours.NewHost(h.cfg)
+	h.host, h.events = neighbours.NewHost(h.cfg), event.NewRecorder(event.Options{Now: time.Now})
 	h.forwarders = []gateway.Forwarder{new(stub)}
 	tokens := tokens.NewCache(store, tokenCacheSize)
 	state := &processState{
 		store: store, tokens: tokens, limiter: ratelimit.New(16), streams: gateway.NewStreams(), connections: accounts.NewShared(),
-		documents: clients.NewDocumentCache(),
+		documents: clients.NewDocumentCache(), traces: trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
 	}
 	if err := h.brand(); err != nil {
 		tb.Fatal(err)

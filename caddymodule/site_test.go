@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -10,8 +11,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -26,7 +29,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	store := memstore.New()
 	state := &processState{
 		store: store, tokens: tokens.NewCache(store, 1), limiter: ratelimit.New(16), streams: gateway.NewStreams(),
-		documents: clients.NewDocumentCache(), connections: accounts.NewShared(),
+		documents: clients.NewDocumentCache(), connections: accounts.NewShared(), traces: trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
 	}
 	t.Cleanup(state.connections.Close)
 	at := func(publicURL string) *mcp.Sessions {
@@ -35,7 +38,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 				PublicURL: publicURL, Identities: []config.Identity{{Kind: "anonymous"}},
 				Servers: []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
 			},
-			log: zap.NewNop(), app: new(App),
+			log: zap.NewNop(), app: new(App), events: event.NewRecorder(event.Options{Now: time.Now}),
 			forwarders: []gateway.Forwarder{new(stub)},
 		}
 		if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {

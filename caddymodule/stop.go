@@ -128,5 +128,9 @@ func (a *App) saveKeyUses(ctx context.Context) {
 
 // storeFailed records that the store failed at something that is done again.
 func (a *App) storeFailed(what string, err error) {
-	a.events.Record(context.Background(), event.Event{Kind: event.StoreFailed, Detail: what, Err: err})
+	a.events.Record(context.Background(), storeFailure(what, err))
+}
+
+func storeFailure(what string, err error) event.Event {
+	return event.Event{Kind: event.StoreFailed, Detail: what, Err: err}
 }
