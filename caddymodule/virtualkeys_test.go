@@ -471,7 +471,7 @@ func TestConfigurationTakesAName_D09(t *testing.T) {
 	g.callWith("/mcp", made.Key, 401)
 	g.callWith("/mcp", keyOf("alice"), 200)
 	g.callWith("/mcp", accessToken(t, answer), 401)
-	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of this name now") })
+	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of its name now") })
 	if got := adminSend(t, addr, "PATCH", "/mcp_oauth/keys/Alice", `{"disabled":false}`, 409); !strings.Contains(got, "in the configuration") {
 		t.Errorf("got %s", got)
 	}
@@ -494,7 +494,7 @@ func TestDeleteTheKeyOfATakenName(t *testing.T) {
 	addr := g.withAdmin(lines)
 	adminKey(t, addr, "POST", "/mcp_oauth/keys", `{"name":"alice"}`, 201)
 	g.withAdminAt(addr, people("alice")+"server a /mcp "+up.URL+"\nserver b /b "+up.URL+"\n")
-	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of this name now") })
+	eventually(t, func() bool { return strings.Contains(g.log(), "the configuration has one of its name now") })
 	answer := g.signInWith(keyOf("alice"))
 	if got := adminSend(t, addr, "DELETE", "/mcp_oauth/keys/alice?connections=true", "", 409); !strings.Contains(got, "leave out connections") {
 		t.Errorf("got %s", got)

@@ -85,7 +85,7 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 func (p *servicesPage) decided(r *http.Request, f *flows.Flow, kind event.Kind) {
 	p.events.Record(r.Context(), event.Event{
 		Kind: kind, By: event.ByPerson, Person: f.Identity.Subject, Identity: f.Identity.Kind,
-		Server: chosenIDs(p.cfg.Servers, r.PostForm["resource"]),
+		Servers: chosenIDs(p.cfg.Servers, r.PostForm["resource"]),
 	})
 }
 

@@ -212,7 +212,7 @@ func (k *Keys) acted(ctx context.Context, kind event.Kind, how string, s storage
 	if s.Disabled {
 		how = "disabled"
 	}
-	k.record(ctx, s.Name, event.Event{Kind: kind, By: event.ByOperator, Reason: how, Server: strings.Join(s.Servers, " ")})
+	k.record(ctx, s.Name, event.Event{Kind: kind, By: event.ByOperator, Reason: how, Servers: strings.Join(s.Servers, " ")})
 }
 
 // apply changes a record as an operator wants it, or says what is wrong with that.
