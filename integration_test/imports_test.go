@@ -18,6 +18,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/cache",
 		"internal/egress",
 		"internal/guess",
+		"internal/hashchain",
 		"internal/headers",
 		"internal/inert",
 		"internal/newfile",
