@@ -56,6 +56,7 @@ type Handler struct {
 	forwarders []gateway.Forwarder // one per server
 	user       string              // the placeholder of the user of another handler; empty if that is no way to sign in
 	logged     bool                // the access log is on
+	traced     bool                // requests may be traced
 
 	building sync.Mutex
 	site     atomic.Pointer[site]
@@ -96,6 +97,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.host.RejectElsewhere(ctx)
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.logged = ok && server.Logs != nil
+	h.traced = ok && neighbours.Traces(server)
 	neighbours.WarnOfSecretsInLogs(ctx, h.cfg.Host(), len(h.cfg.ConnectedServers()) > 0, h.log)
 	h.warn()
 	if fix := neighbours.MissingUser(ctx, h.user); fix != "" {

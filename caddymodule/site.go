@@ -83,7 +83,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
 		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
-		AccessLog: h.logged, Events: h.events,
+		AccessLog: h.logged, Traced: h.traced, Events: h.events,
 	}
 	if as.Signing != nil {
 		shared.Statements = signing.NewStatements(h.cfg, as.Signing, time.Now)

@@ -34,6 +34,7 @@ type Site struct {
 	// Statements tell servers who calls. Nil unless the site signs anything.
 	Statements *signing.Statements
 	AccessLog  bool // it is on
+	Traced     bool // requests may be traced
 	Events     *event.Recorder
 }
 
@@ -54,6 +55,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return nil
 	}
 	s.Counts.Passed()
+	if s.Site.Traced {
+		event.OnSpan(r.Context(), s.ID)
+	}
 	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
 	c.record(r)
 	if s.Auth != nil || s.Counts.Tools != nil {

@@ -29,6 +29,11 @@ func isOther(h handler) bool { return !slices.Contains(notServing, h.name) }
 // there for the sake of others.
 var notServing = []string{ours, "mcp_oauth_health", "metrics", "subroute"}
 
+// Traces reports whether requests of the server may be traced.
+func Traces(server *caddyhttp.Server) bool {
+	return len(server.NamedRoutes) > 0 || anyHandler(server.Routes, func(h handler) bool { return h.name == "tracing" })
+}
+
 // unhandled is the variable of a request for which Caddy ran out of handlers.
 const unhandled = "unhandled"
 

@@ -66,6 +66,7 @@ func (r *Recorder) Record(ctx context.Context, e Event) {
 	}
 	r.complete(ctx, &e)
 	r.floods.admit(r, &e)
+	e.onSpan(ctx)
 	r.tell(&e)
 }
 
@@ -81,6 +82,7 @@ func (r *Recorder) Refer(ctx context.Context, e Event) string {
 	}
 	r.complete(ctx, &e)
 	r.floods.admit(r, &e)
+	e.onSpan(ctx)
 	r.tell(&e)
 	return e.Reference
 }
