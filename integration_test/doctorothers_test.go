@@ -5,6 +5,7 @@ package integration_test
 import (
 	"net"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -92,6 +93,10 @@ func TestDoctorOfOthers(t *testing.T) {
 			except: map[string]doctor.Reached{"browser": doctor.NotOffered},
 		},
 		{
+			name: "typescript sdk v2 without sign-in", start: sdkV2,
+			finds: []string{"no_cors"}, reaches: doctor.Connected, except: map[string]doctor.Reached{"browser": doctor.NotOffered},
+		},
+		{
 			name: "go sdk, HTTP+SSE", start: func(t testing.TB) string {
 				port := port(t)
 				cmd := exec.Command(harness.Build(t, "go-sdk-sse", "github.com/modelcontextprotocol/go-sdk/examples/server/sse"), "-host", "127.0.0.1", "-port", port)
@@ -117,6 +122,27 @@ func TestDoctorOfOthers(t *testing.T) {
 			e.mustReach(t, test.reaches, except)
 		})
 	}
+}
+
+// The clients of each revision get theirs through a site of ours.
+func TestDoctorThroughOwnSite(t *testing.T) {
+	g := harness.Run(t, harness.Config{TLS: true, Directives: identities + "server v2 /mcp " + sdkV2(t), Env: keys})
+	e := examine(t, g.Command, g.URL+"/mcp", "--ca", g.Root(), "--token", "{env.ALICE_KEY}")
+	e.mustFind(t, "no_documents")
+	want := []string{"2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"}
+	if e.Server == nil || !slices.Equal(e.Server.Revisions, want) || e.Server.Tools != 1 {
+		t.Errorf("got %+v, want revisions %v and a tool", e.Server, want)
+	}
+}
+
+func sdkV2(t testing.TB) string {
+	addr := harness.FreeAddr(t)
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	harness.Start(t, harness.Node(t, "sdk-v2-server.mjs", port)).Expect(t, "listening at")
+	return "http://" + addr + "/mcp"
 }
 
 func workers(t testing.TB, port string, args ...string) string {

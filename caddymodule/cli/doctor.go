@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/signal"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
@@ -64,7 +65,9 @@ func examine(i *invocation) error {
 	if err != nil {
 		return status{statusUnchecked, err}
 	}
-	report := doctor.Examine(i.cmd.Context(), i.args[0], *o)
+	ctx, stop := signal.NotifyContext(i.cmd.Context(), os.Interrupt)
+	defer stop()
+	report := doctor.Examine(ctx, i.args[0], *o)
 	i.join(report)
 	if i.is("json") {
 		err = i.printJSON(report)

@@ -6,10 +6,9 @@
 // out of the machine it cannot fetch one.
 //
 //   node workers-provider.mjs PORT [documents]
-import { createServer } from 'node:http';
 import { registerHooks } from 'node:module';
-import { Readable } from 'node:stream';
 import { randomUUID } from 'node:crypto';
+import { serve } from './fetch-server.mjs';
 
 const [port, documents] = process.argv.slice(2);
 
@@ -70,12 +69,4 @@ const provider = new OAuthProvider({
   requiredScopes: ['mcp:use'],
 });
 
-createServer(async (req, res) => {
-  const request = new Request(origin + req.url, {
-    method: req.method, headers: req.headers, duplex: 'half',
-    body: ['GET', 'HEAD'].includes(req.method) ? undefined : Readable.toWeb(req),
-  });
-  const answer = await provider.fetch(request, { OAUTH_KV }, { waitUntil() {}, passThroughOnException() {}, props: {} });
-  res.writeHead(answer.status, Object.fromEntries(answer.headers));
-  if (answer.body) Readable.fromWeb(answer.body).pipe(res); else res.end();
-}).listen(port, '127.0.0.1', () => console.log(`listening at ${origin}`));
+serve(port, (request) => provider.fetch(request, { OAUTH_KV }, { waitUntil() {}, passThroughOnException() {}, props: {} }));

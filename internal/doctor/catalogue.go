@@ -158,7 +158,7 @@ var (
 		"the authorization server's two metadata documents say different things",
 		"RFC 8414 section 3; OpenID Connect Discovery section 4",
 		"Serve one document in both places. Which one a client reads depends on its revision.")
-	noPublicClients = define("public_clients", Warning,
+	noPublicClients = define("public_clients", Note,
 		"the authorization server does not say that it takes clients without a secret",
 		"RFC 8414 section 2: without token_endpoint_auth_methods_supported it is client_secret_basic",
 		`Add "none" to token_endpoint_auth_methods_supported. Clients on people's own machines cannot keep a secret.`)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
@@ -83,14 +84,26 @@ func Examine(ctx context.Context, target string, o Options) *Report {
 			r.Clients = append(r.Clients, x.play(ctx, f))
 		}
 		x.beyond(ctx)
-		x.leaveSessions(ctx)
-		x.revoke(ctx)
-		x.takeBack(ctx)
+		x.cleanUp(ctx)
 	}
 	r.Exchanges = x.wire.exchanges
 	x.redact()
 	r.settle()
 	return r
+}
+
+const cleanUpTimeout = 30 * time.Second
+
+// cleanUp takes back what was made, also when the examination was broken off.
+func (x *examination) cleanUp(ctx context.Context) {
+	if ctx.Err() != nil {
+		x.report.Reason = "the examination was broken off"
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	defer cancel()
+	x.leaveSessions(ctx)
+	x.revoke(ctx)
+	x.takeBack(ctx)
 }
 
 // parseTarget returns the address of a server as clients spell it.
@@ -152,6 +165,9 @@ const maxReferences = 3
 
 // find records a finding, once for each address.
 func (x *examination) find(k *Kind, at, seen string, from *answer, clients ...string) {
+	if from != nil && errors.Is(from.err, context.Canceled) { // it was broken off
+		return
+	}
 	at = shown(at)
 	i := slices.IndexFunc(x.report.Findings, func(f Finding) bool { return f.ID == k.ID && f.At == at })
 	if i < 0 {

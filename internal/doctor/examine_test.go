@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -125,5 +127,42 @@ func TestUnchecked(t *testing.T) {
 		if strings.Contains(r.Reason+r.URL, "password@") {
 			t.Errorf("%s: the report has the password: %s %s", target, r.URL, r.Reason)
 		}
+	}
+}
+
+// A client that is configured is examined with what it is configured with.
+func TestConfiguredClient(t *testing.T) {
+	s := newSite()
+	s.clients["ours"] = loopbackRedirect
+	s.both("token_endpoint_auth_methods_supported", []string{"none", "client_secret_basic"})
+	r := s.examine(t, Options{ClientID: "ours", ClientSecret: "secret-of-ours", Token: goodToken})
+	if got := reached(r)["2025-11-25-configured"]; got != Connected || len(r.Findings) != 0 {
+		t.Errorf("reached %s, found %v\n%s", got, ids(r), asText(t, r))
+	}
+	if !slices.ContainsFunc(s.seen, func(header string) bool { return strings.HasPrefix(header, "Basic ") }) {
+		t.Error("the secret was not used")
+	}
+}
+
+// An examination that is broken off takes back what it made, and blames nobody.
+func TestBrokenOff(t *testing.T) {
+	s := newSite()
+	ctx, cancel := context.WithCancel(t.Context())
+	s.page("GET as.example.com/authorize", func(http.ResponseWriter, *http.Request, http.Handler) { cancel(); <-ctx.Done() })
+	r := s.examineWith(ctx, t, Options{})
+	if r.Outcome != Unchecked || len(r.Findings) != 0 {
+		t.Errorf("outcome %s, found %v", r.Outcome, ids(r))
+	}
+	if len(s.clients) == 0 || s.deleted != len(s.clients) {
+		t.Errorf("%d clients were registered, %d deleted", len(s.clients), s.deleted)
+	}
+}
+
+// A host that lets requests time out is not asked all of them.
+func TestSilentHost(t *testing.T) {
+	w := newWire(&Options{})
+	w.silent["127.0.0.1:1"] = maxTimeouts
+	if a := w.do(t.Context(), request{method: "GET", url: "http://127.0.0.1:1/"}); !errors.Is(a.err, errSilent) {
+		t.Errorf("got %v, want %v", a.err, errSilent)
 	}
 }

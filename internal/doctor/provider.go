@@ -66,7 +66,7 @@ func (p *player) judgeProvider(r protected, place string, a *answer) (*provider,
 	if err := a.json(m); err != nil {
 		return nil, p.stop(providerStep, notJSON, place, err.Error(), a)
 	}
-	p.report.SignIn, p.report.Issuer = "oauth", r.issuer
+	p.report.SignIn, p.report.Issuer = "oauth", said(r.issuer)
 	if m.Issuer != r.issuer && p.f.revision != march2025 {
 		p.report.hints.issuer = m.Issuer
 		seen := fmt.Sprintf("issuer is %s, and was asked for as %s", said(named(m.Issuer)), r.issuer)

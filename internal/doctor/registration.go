@@ -152,7 +152,7 @@ func (p *player) registered(m *provider, a *answer) (c *client, wrong string) {
 // takeBack deletes the clients that were registered, where that is offered.
 func (x *examination) takeBack(ctx context.Context) {
 	for _, c := range x.made {
-		r := Registration{ClientID: said(c.id), Issuer: c.issuer}
+		r := Registration{ClientID: said(c.id), Issuer: said(c.issuer)}
 		switch {
 		case c.manage == "" || c.token == "":
 			r.Left = "the authorization server does not offer to delete it (RFC 7592)"

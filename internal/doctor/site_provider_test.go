@@ -39,6 +39,9 @@ func (s *site) knows(id, redirect string) bool {
 	registered := s.clients[id]
 	if id == document {
 		registered = "http://localhost/callback"
+		if strings.HasPrefix(redirect, "http://127.0.0.1") {
+			registered = "http://127.0.0.1/callback"
+		}
 	}
 	if s.anyPort {
 		registered, redirect = withPort(registered, ""), withPort(redirect, "")
@@ -77,6 +80,9 @@ func (s *site) authorize(w http.ResponseWriter, r *http.Request) {
 func (s *site) token(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	id := r.Form.Get("client_id")
+	if user, _, ok := r.BasicAuth(); ok {
+		id = user
+	}
 	if s.clients[id] == "" && id != document {
 		writeJSON(w, http.StatusUnauthorized, object{"error": "invalid_client"})
 		return

@@ -80,12 +80,20 @@ func newSite() *site {
 // examine examines the site.
 func (s *site) examine(t *testing.T, o Options) *Report {
 	t.Helper()
+	return s.examineWith(t.Context(), t, o)
+}
+
+func (s *site) examineWith(ctx context.Context, t *testing.T, o Options) *Report {
+	t.Helper()
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	o.RootCAs = x509.NewCertPool()
 	o.RootCAs.AddCert(server.Certificate())
 	o.internet = true
-	o.ClientDocument, o.Redirect = document, localhostRedirect
+	o.ClientDocument = document
+	if o.Redirect = localhostRedirect; o.ClientID != "" {
+		o.Redirect = loopbackRedirect
+	}
 	o.dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		switch {
 		case strings.HasPrefix(address, "private."):
@@ -95,7 +103,7 @@ func (s *site) examine(t *testing.T, o Options) *Report {
 		}
 		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 	}
-	return Examine(t.Context(), serverURL, o)
+	return Examine(ctx, serverURL, o)
 }
 
 func (s *site) provider() object {

@@ -103,8 +103,8 @@ func (s *Suggestion) oauth(ctx context.Context, r *Report, u *url.URL, o *Option
 	if found.RegistrationEndpoint == "" && !bool(found.ClientDocuments) {
 		prefix := strings.ToUpper(strings.ReplaceAll(s.ID, "-", "_"))
 		callback := "/api/oauth/callback/" + s.ID
-		s.Needs = append(s.Needs, fmt.Sprintf("Register an application at %s, with your site's address and %s as its callback URL, and give Caddy %s_CLIENT_ID and %s_CLIENT_SECRET in the environment.", found.Issuer, callback, prefix, prefix))
-		add(true, "# Register an application at "+found.Issuer, "client_id {env."+prefix+"_CLIENT_ID}", "client_secret {env."+prefix+"_CLIENT_SECRET}", "callback_path "+callback)
+		s.Needs = append(s.Needs, fmt.Sprintf("Register an application at %s, with your site's address and %s as its callback URL, and give Caddy %s_CLIENT_ID and %s_CLIENT_SECRET in the environment.", said(found.Issuer), callback, prefix, prefix))
+		add(true, "# Register an application at "+said(found.Issuer), "client_id {env."+prefix+"_CLIENT_ID}", "client_secret {env."+prefix+"_CLIENT_SECRET}", "callback_path "+callback)
 	}
 	if len(options) == 0 {
 		return []string{"auth per_user_oauth"}, nil

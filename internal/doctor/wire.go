@@ -36,6 +36,8 @@ var errPrivateAddress = errors.New("the name leads to an address that is not on 
 // what was answered.
 type wire struct {
 	http *http.Client
+	// silent counts requests that a host let time out: after a few, it is asked no more.
+	silent map[string]int
 	// answers are those that were given, by request.
 	answers map[string]*answer
 	// all are those that were given, in order.
@@ -66,7 +68,7 @@ type answer struct {
 }
 
 func newWire(o *Options) *wire {
-	w := &wire{answers: map[string]*answer{}}
+	w := &wire{answers: map[string]*answer{}, silent: map[string]int{}}
 	dial := o.dialer
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 5 * time.Second, Resolver: o.Resolver, ControlContext: w.control}).DialContext
@@ -104,10 +106,31 @@ func (w *wire) do(ctx context.Context, r request) *answer {
 	if known, ok := w.answers[key]; ok && !r.fresh {
 		return known
 	}
-	a := w.send(ctx, r)
+	a := w.patiently(ctx, r)
 	w.answers[key] = a
 	w.all = append(w.all, a)
 	w.exchanges = append(w.exchanges, a.exchange())
+	return a
+}
+
+// maxTimeouts is how many requests a host may let time out.
+const maxTimeouts = 2
+
+var errSilent = errors.New("it did not answer earlier requests in time")
+
+// patiently sends a request, unless its host has used up the patience.
+func (w *wire) patiently(ctx context.Context, r request) *answer {
+	u, err := url.Parse(r.url)
+	if err != nil {
+		return &answer{request: r, err: errors.New("no URL")}
+	}
+	if w.silent[u.Host] >= maxTimeouts {
+		return &answer{request: r, err: errSilent}
+	}
+	a := w.send(ctx, r)
+	if a.err != nil && errors.Is(a.err, context.DeadlineExceeded) {
+		w.silent[u.Host]++
+	}
 	return a
 }
 
