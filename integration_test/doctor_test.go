@@ -139,3 +139,38 @@ func TestDoctorExitStatus(t *testing.T) {
 		t.Errorf("a token that is not there: %v\n%s", err, out)
 	}
 }
+
+// Of a site of the Caddy that runs here, what the site knows of a refusal is told with
+// what a client saw of it.
+func TestDoctorJoinsWhatWasLogged(t *testing.T) {
+	g := harness.Run(t, harness.Config{
+		TLS: true, Directives: identities + "insecure_allow_loopback\nserver one /mcp " + harness.Everything(t, true), Env: keys,
+	})
+	args := []string{"--insecure", "--client-document", "https://client.invalid/client.json", "--redirect-uri", "http://localhost:33418/callback"}
+	for _, test := range []struct {
+		name  string
+		args  []string
+		joins bool
+	}{
+		{"with the admin API", []string{"--config", g.Caddyfile}, true},
+		{"without", []string{"--address", harness.FreeAddr(t)}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := examine(t, g.Command, g.URL+"/mcp", append(args, test.args...)...)
+			if e.Status != 1 {
+				t.Errorf("exit status %d, want 1", e.Status)
+			}
+			at := slices.IndexFunc(e.Findings, func(f doctor.Finding) bool { return f.ID == "document_refused" })
+			if at < 0 {
+				t.Fatalf("document_refused is not found\n%s", e.Printed)
+			}
+			logged := strings.Join(e.Findings[at].Logged, "\n")
+			if joined := strings.Contains(logged, "could not be fetched") && strings.Contains(logged, "At fault: "); joined != test.joins {
+				t.Errorf("the log says %q", logged)
+			}
+		})
+		// Until a fetch works again, a site no longer says that it takes documents.
+		g.Stop(t)
+		g.Restart(t)
+	}
+}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/doctor"
 )
 
@@ -113,27 +115,22 @@ func (i *invocation) doctorOptions() (*doctor.Options, error) {
 	return o, nil
 }
 
-// reasons is the part that is told of what the site's operator can read with `why`.
-type reasons struct {
-	Answers []struct {
-		What string `json:"what"`
-		Why  string `json:"why"`
-		Fix  string `json:"fix"`
-	} `json:"answers"`
-}
-
-// join adds to findings what the site logged under the references that it showed, if it
-// is one of the Caddy that runs here. Anybody else's is in no log here.
+// join adds to findings what the site knows of the references that it showed, if it is
+// one of the Caddy that runs here. Anybody else's is in no log here.
 func (i *invocation) join(report *doctor.Report) {
 	for n := range report.Findings {
 		f := &report.Findings[n]
 		for _, reference := range f.References {
-			found, err := get[reasons](i, "/mcp_oauth/why", url.Values{"reference": {reference}})
+			found, err := get[adminapi.Reasons](i, adminapi.WhyPath, url.Values{"reference": {reference}})
+			var unknown *refused
+			if errors.As(err, &unknown) {
+				continue
+			}
 			if err != nil {
-				break
+				return
 			}
 			for _, a := range found.Answers {
-				f.Logged = append(f.Logged, doctor.Sentence(a.What, a.Why, a.Fix))
+				f.Log(a.What, "At fault: "+parties[a.AtFault]+".", a.Why, a.Fix)
 			}
 		}
 	}

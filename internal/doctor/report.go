@@ -191,20 +191,29 @@ const maxSaid = 300
 // said returns what somebody else wrote so that it can be printed: without
 // control characters, and not too long.
 func said(s string) string {
-	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)), " ")
+	s = printable(s)
 	if runes := []rune(s); len(runes) > maxSaid {
 		return string(runes[:maxSaid]) + "…"
 	}
 	return s
 }
 
-// Sentence joins what somebody says into one line to be printed.
-func Sentence(parts ...string) string { return said(strings.Join(parts, " ")) }
+func printable(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)), " ")
+}
+
+// Log adds what the server knows of a finding, in sentences, unless it is there.
+func (f *Finding) Log(sentences ...string) {
+	line := printable(strings.Join(sentences, " "))
+	if !slices.Contains(f.Logged, line) {
+		f.Logged = append(f.Logged, line)
+	}
+}
 
 // count returns how many findings have the severity.
 func (r *Report) count(severity Severity) (n int) {
