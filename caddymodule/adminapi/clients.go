@@ -16,10 +16,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-const clientsPath = "/mcp_oauth/clients"
+const ClientsPath = "/mcp_oauth/clients"
 
 var clientRoutes = []route{{
-	method: http.MethodGet, path: clientsPath,
+	method: http.MethodGet, path: ClientsPath,
 	about: "Clients: those of the configuration, then those that registered themselves, by id. Clients with a metadata document " +
 		"are not stored, and not listed; their grants are.",
 	query: []parameter{siteParameter, {
@@ -30,11 +30,11 @@ var clientRoutes = []route{{
 	}, limitParameter, afterParameter},
 	answer: Clients{}, fails: []int{http.StatusNotFound}, serve: listClients,
 }, {
-	method: http.MethodGet, path: clientsPath + "/{id}",
+	method: http.MethodGet, path: ClientsPath + "/{id}",
 	about:  "One of them or, if somebody approved it, one with a metadata document, whose URL is the id.",
 	answer: Client{}, fails: []int{http.StatusNotFound}, serve: showClient,
 }, {
-	method: http.MethodDelete, path: clientsPath + "/{id}",
+	method: http.MethodDelete, path: ClientsPath + "/{id}",
 	about:  "Removes a registration, and ends its grants with their tokens. The application can register itself anew.",
 	answer: DeletedClient{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: deleteClient,
 }}

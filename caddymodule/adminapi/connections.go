@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	connectionsPath = "/mcp_oauth/connections"
+	ConnectionsPath = "/mcp_oauth/connections"
 	// aliasPath is another name for connections, which other gateways gave them.
 	aliasPath = "/api/oauth/config"
 )
 
 var connectionRoutes = []route{{
-	method: http.MethodGet, path: connectionsPath,
+	method: http.MethodGet, path: ConnectionsPath,
 	about: "Connections: accounts of people, and shared ones, at the servers behind the sites.",
 	query: []parameter{siteParameter, subjectParameter, serverParameter, {
 		name: "status", kind: choiceKind, about: "How well it works.",
@@ -28,16 +28,16 @@ var connectionRoutes = []route{{
 	}, limitParameter, afterParameter},
 	answer: Connections{}, fails: []int{http.StatusNotFound}, serve: listConnections,
 }, {
-	method: http.MethodGet, path: connectionsPath + "/{id}/status",
+	method: http.MethodGet, path: ConnectionsPath + "/{id}/status",
 	about: "One of them; a shared one also by the id of its server. Only this route knows what was started, refused or " +
 		"ended, and only until Caddy ends.",
 	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: showConnection,
 }, {
-	method: http.MethodDelete, path: connectionsPath + "/{id}",
+	method: http.MethodDelete, path: ConnectionsPath + "/{id}",
 	about:  "Ends it, here and at the provider. What was only started is ended for those under way.",
 	answer: Connection{}, fails: []int{http.StatusNotFound}, serve: endConnection,
 }, {
-	method: http.MethodPost, path: connectionsPath + "/{server}/start",
+	method: http.MethodPost, path: ConnectionsPath + "/{server}/start",
 	about: "Returns the link on which an operator connects a server with `auth oauth` for everybody: good once, for 15 " +
 		"minutes. Whoever has it can use it.",
 	query:  []parameter{siteParameter},

@@ -10,25 +10,25 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-const grantsPath = "/mcp_oauth/grants"
+const GrantsPath = "/mcp_oauth/grants"
 
 var grantRoutes = []route{{
-	method: http.MethodGet, path: grantsPath,
+	method: http.MethodGet, path: GrantsPath,
 	about:  "Valid grants: what people approved for a client.",
 	query:  []parameter{siteParameter, subjectParameter, clientParameter, serverParameter, limitParameter, afterParameter},
 	answer: Grants{}, fails: []int{http.StatusNotFound}, serve: listGrants,
 }, {
-	method: http.MethodDelete, path: grantsPath,
+	method: http.MethodDelete, path: GrantsPath,
 	about: "Ends all grants of a person or of a client, at all sites of the running configuration or at one. If it fails half " +
 		"way, asking again ends the others.",
 	query:  []parameter{siteParameter, subjectParameter, clientParameter},
 	answer: EndedGrants{}, fails: []int{http.StatusNotFound}, serve: endGrants,
 }, {
-	method: http.MethodGet, path: grantsPath + "/{id}",
+	method: http.MethodGet, path: GrantsPath + "/{id}",
 	about:  "One of them.",
 	answer: Grant{}, fails: []int{http.StatusNotFound}, serve: showGrant,
 }, {
-	method: http.MethodDelete, path: grantsPath + "/{id}",
+	method: http.MethodDelete, path: GrantsPath + "/{id}",
 	about:  "Ends one: its tokens at once, its open streams within seconds.",
 	answer: EndedGrants{}, fails: []int{http.StatusNotFound}, serve: endGrant,
 }}

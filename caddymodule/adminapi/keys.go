@@ -15,12 +15,12 @@ import (
 // defaultOverlap is how long a key stays good beside its successor.
 const defaultOverlap = 24 * time.Hour
 
-const keysPath = "/mcp_oauth/keys"
+const KeysPath = "/mcp_oauth/keys"
 
 var connectionsOfKey = parameter{name: "connections", kind: flagKind, about: "Whether to end the connected accounts of its person too, also at the providers."}
 
 var keyRoutes = []route{{
-	method: http.MethodGet, path: keysPath,
+	method: http.MethodGet, path: KeysPath,
 	about: "Virtual keys, those of the configuration too, by site and name, with their last use.",
 	query: []parameter{siteParameter, serverParameter, {
 		name: "status", kind: choiceKind, about: "Whether it can be used.",
@@ -28,27 +28,27 @@ var keyRoutes = []route{{
 	}, limitParameter, afterParameter},
 	answer: Keys{}, fails: []int{http.StatusNotFound}, serve: listKeys,
 }, {
-	method: http.MethodPost, path: keysPath,
+	method: http.MethodPost, path: KeysPath,
 	about: "Makes one, and shows it this once.",
 	query: []parameter{siteParameter}, body: NewKey{},
 	answer: Key{}, status: http.StatusCreated, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: createKey,
 }, {
-	method: http.MethodGet, path: keysPath + "/{name}",
+	method: http.MethodGet, path: KeysPath + "/{name}",
 	about:  "One of them.",
 	query:  []parameter{siteParameter},
 	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: showKey,
 }, {
-	method: http.MethodPatch, path: keysPath + "/{name}",
+	method: http.MethodPatch, path: KeysPath + "/{name}",
 	about: "Changes which servers it is good for, when it expires, or whether it is disabled.",
 	query: []parameter{siteParameter}, body: KeyChange{},
 	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: changeKey,
 }, {
-	method: http.MethodDelete, path: keysPath + "/{name}",
+	method: http.MethodDelete, path: KeysPath + "/{name}",
 	about:  "Ends it, and what was approved with it.",
 	query:  []parameter{siteParameter, connectionsOfKey},
 	answer: DeletedKey{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: deleteKey,
 }, {
-	method: http.MethodPost, path: keysPath + "/{name}/rotate",
+	method: http.MethodPost, path: KeysPath + "/{name}/rotate",
 	about: "Makes its successor, and shows it this once. The one before stays good for `overlap`.",
 	query: []parameter{siteParameter}, body: KeyRotation{},
 	answer: Key{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: rotateKey,

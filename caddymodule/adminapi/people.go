@@ -14,20 +14,20 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-const peoplePath = "/mcp_oauth/people"
+const PeoplePath = "/mcp_oauth/people"
 
 var personRoutes = []route{{
-	method: http.MethodGet, path: peoplePath,
+	method: http.MethodGet, path: PeoplePath,
 	about:  "Who has something here: a valid grant, a connection, a browser session, or what an identity provider says of them.",
 	query:  []parameter{siteParameter, limitParameter, afterParameter},
 	answer: People{}, fails: []int{http.StatusNotFound}, serve: listPeople,
 }, {
-	method: http.MethodGet, path: peoplePath + "/{subject}",
+	method: http.MethodGet, path: PeoplePath + "/{subject}",
 	about:  "All that one of them has, at all sites or at one.",
 	query:  []parameter{siteParameter},
 	answer: Person{}, fails: []int{http.StatusNotFound}, serve: showPerson,
 }, {
-	method: http.MethodDelete, path: peoplePath,
+	method: http.MethodDelete, path: PeoplePath,
 	about: "Ends all that a person has at all sites of the running configuration: grants, browser sessions, " +
 		"sign-ins and ways to providers under way; with `connections`, also their connected accounts. " +
 		"If it fails half way, asking again ends the rest.",

@@ -8,15 +8,15 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 )
 
-const registrationsPath = "/mcp_oauth/registrations"
+const RegistrationsPath = "/mcp_oauth/registrations"
 
 var registrationRoutes = []route{{
-	method: http.MethodGet, path: registrationsPath,
+	method: http.MethodGet, path: RegistrationsPath,
 	about:  "What the sites registered themselves as at providers, dynamically.",
 	query:  []parameter{siteParameter, serverParameter, limitParameter, afterParameter},
 	answer: Registrations{}, fails: []int{http.StatusNotFound}, serve: listRegistrations,
 }, {
-	method: http.MethodDelete, path: registrationsPath + "/{server}",
+	method: http.MethodDelete, path: RegistrationsPath + "/{server}",
 	about:  "Has the next person who connects the server get a new registration; what is connected stays so.",
 	query:  []parameter{siteParameter},
 	answer: DroppedRegistration{}, fails: []int{http.StatusNotFound}, serve: dropRegistration,

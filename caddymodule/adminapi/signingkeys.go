@@ -7,6 +7,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
+// SigningKeysPath is where operators see and replace what sites sign with.
 const SigningKeysPath = "/mcp_oauth/signing_keys"
 
 var signingKeyRoutes = []route{{
@@ -37,17 +38,17 @@ func listSigningKeys(c *call) (any, error) { return signingKeys(c, false) }
 func renewSigningKeys(c *call) (any, error) { return signingKeys(c, true) }
 
 func signingKeys(c *call, renew bool) (any, error) {
-	operator, err := c.opened()
+	operator, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, err
 	}
-	list, named, sites := SigningKeys{[]SigningKey{}}, c.query.Get("site"), 0
-	for _, s := range operator.Sites {
+	list, signing := SigningKeys{[]SigningKey{}}, false
+	for _, s := range sites {
 		keys := s.Server.Signing
-		if keys == nil || named != "" && named != s.Issuer {
+		if keys == nil {
 			continue
 		}
-		sites++
+		signing = true
 		if renew {
 			if err := keys.Renew(c.Context()); err != nil {
 				return nil, failure(err)
@@ -64,8 +65,8 @@ func signingKeys(c *call, renew bool) (any, error) {
 			list.SigningKeys = append(list.SigningKeys, SigningKey{s.Issuer, o})
 		}
 	}
-	if sites == 0 {
-		return nil, apiError(http.StatusNotFound, "no such site signs anything")
+	if renew && !signing {
+		return nil, apiError(http.StatusNotFound, "nothing is signed here, so there is no key to replace")
 	}
 	return list, nil
 }

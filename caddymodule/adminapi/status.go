@@ -7,10 +7,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-const statusPath = "/mcp_oauth/status"
+// StatusPath is where operators ask what runs.
+const StatusPath = "/mcp_oauth/status"
 
 var statusRoutes = []route{{
-	method: http.MethodGet, path: statusPath,
+	method: http.MethodGet, path: StatusPath,
 	about: "What runs: the sites of the configuration that serves now, their servers, how people sign in, and where all is kept. " +
 		"It answers also while the store is not open.",
 	answer: Status{}, fails: []int{http.StatusNotFound}, serve: showStatus,
@@ -46,7 +47,7 @@ func showStatus(c *call) (any, error) {
 	if operator == nil {
 		return nil, errNoSite
 	}
-	_, version := caddy.Version()
+	version, _ := caddy.Version()
 	status := Status{Version: ownVersion(), Caddy: version, Store: operator.StoreName, Sites: []SiteStatus{}}
 	if operator.Failure != nil {
 		status.Failure = operator.Failure.Error()

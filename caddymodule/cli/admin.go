@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
 // admin is the admin API of a Caddy that runs, or should.
 type admin struct {
 	at     string // as the operator wrote it
-	origin string
+	url    string // without a path
+	origin string // as Caddy's admin API wants it; empty for a socket
 	client *http.Client
 }
 
@@ -44,9 +45,10 @@ func (i *invocation) findAdmin() (*admin, error) {
 	if err != nil || to.PortRangeSize() > 1 {
 		return nil, fmt.Errorf("%q is not the address of an admin API; write it as localhost:2019 or unix//run/caddy/admin.sock", address)
 	}
-	a := &admin{at: address, origin: "http://" + to.JoinHostPort(0)}
+	url := "http://" + to.JoinHostPort(0)
+	a := &admin{at: address, url: url, origin: url}
 	if to.IsUnixNetwork() {
-		a.origin = "http://127.0.0.1"
+		a.url, a.origin = "http://127.0.0.1", ""
 		to.Host, _, _ = strings.Cut(to.Host, "|") // its permissions
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
@@ -68,7 +70,7 @@ func (i *invocation) adminAddress() (string, error) {
 	if file == "" {
 		return caddy.DefaultAdminListen, nil // CADDY_ADMIN, if that is set
 	}
-	config, _, _, err := caddycmd.LoadConfig(file, i.text("adapter"))
+	config, err := readConfig(file, i.text("adapter"))
 	if err != nil {
 		return "", err
 	}
@@ -89,6 +91,26 @@ func (i *invocation) adminAddress() (string, error) {
 		return caddy.DefaultAdminListen, nil
 	}
 	return address, nil
+}
+
+// readConfig reads a configuration, as JSON. Caddy's own way logs what it does.
+func readConfig(file, adapter string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil || adapter == "" && json.Valid(text) {
+		return text, err
+	}
+	if adapter == "" {
+		adapter = "caddyfile"
+	}
+	adapts := caddyconfig.GetAdapter(adapter)
+	if adapts == nil {
+		return nil, fmt.Errorf("there is no adapter %q in this Caddy", adapter)
+	}
+	config, _, err := adapts.Adapt(text, map[string]any{"filename": file})
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", file, err)
+	}
+	return config, nil
 }
 
 // do asks, and reads the answer.
@@ -114,7 +136,7 @@ func (a *admin) send(ctx context.Context, method, path string, query url.Values,
 		}
 		sent = bytes.NewReader(text)
 	}
-	target := a.origin + path
+	target := a.url + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
@@ -122,7 +144,9 @@ func (a *admin) send(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Origin", a.origin)
+	if a.origin != "" {
+		req.Header.Set("Origin", a.origin)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -10,7 +11,14 @@ import (
 // commands returns all commands, in the order in which they are listed.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		statusCommand(),
 		healthCommand(),
+		peopleCommand(),
+		grantsCommand(),
+		clientsCommand(),
+		keysCommand(),
+		connectionsCommand(),
+		providersCommand(),
 		doctorCommand(),
 		addCommand(),
 		signingKeysCommand(),
@@ -47,6 +55,13 @@ func Add(parent *cobra.Command) {
 	flags.String("adapter", "", "the adapter of that configuration, if it is neither JSON nor a Caddyfile")
 	flags.Bool("json", false, "print JSON, for programs")
 	parent.AddCommand(commands()...)
+	parent.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fmt.Errorf("there is no command %q; %s --help lists them", args[0], cmd.CommandPath())
+	}
+	parent.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // status is an error with an exit status other than 1.

@@ -53,7 +53,7 @@ func renewSigningKeys(i *invocation) error {
 }
 
 func (i *invocation) printSigningKeys(answer adminapi.SigningKeys) error {
-	t, now := &table{heads: []string{"SITE", "KEY ID", "ALGORITHM", "SIGNS FROM", "PUBLISHED UNTIL"}}, time.Now()
+	t, now := &table{heads: []string{"SITE", "KEY ID", "ALGORITHM", "SIGNS FROM", "PUBLISHED UNTIL"}, none: "The sites sign nothing."}, time.Now()
 	for _, k := range answer.SigningKeys {
 		t.add(k.Site, k.KeyID, k.Algorithm, when(k.SignsFrom, now), when(k.PublishedUntil, now))
 	}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/text/width"
@@ -16,6 +18,8 @@ type table struct {
 	rows  [][]string
 	cut   []string // heads of columns that may be cut
 	none  string   // what to say if there is no row
+	// blocks has each row written as a block, also where there is room.
+	blocks bool
 }
 
 // add adds a row. What is empty or left out is a dash.
@@ -39,7 +43,7 @@ func (t *table) write(w io.Writer, columns int) error {
 		if t.none != "" {
 			b.WriteString(t.none + "\n")
 		}
-	case columns > 0 && lineWidth(widths) > columns:
+	case t.blocks, columns > 0 && lineWidth(widths) > columns:
 		t.writeBlocks(&b)
 	default:
 		for _, row := range slices.Concat([][]string{t.heads}, t.rows) {
@@ -148,4 +152,38 @@ func cutTo(s string, columns int) string {
 		}
 	}
 	return s
+}
+
+// when says when something was or will be, by the clock and as seen from now.
+func when(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	at := t.Local().Format("2006-01-02 15:04")
+	ago := now.Sub(t).Round(time.Second)
+	if ago >= 0 {
+		return at + " (" + roughly(ago) + " ago)"
+	}
+	return at + " (in " + roughly(-ago) + ")"
+}
+
+// roughly says how long something is.
+func roughly(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return plural(int(d/time.Second), "second")
+	case d < time.Hour:
+		return plural(int(d/time.Minute), "minute")
+	case d < 2*day:
+		return plural(int(d/time.Hour), "hour")
+	}
+	return plural(int(d/day), "day")
+}
+
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprint(n, " ", noun)
 }

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
+)
+
+func healthCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "health",
+		Short: "Tells whether sign-ins and calls can be answered",
+		Long: `Tells whether sign-ins and calls can be answered: exits with status 0 if so,
+else with 1 and the reason, for the health check of a container.`,
+		Args: cobra.NoArgs,
+		RunE: runs(health),
+	}
+}
+
+func health(i *invocation) error {
+	answer, err := get[adminapi.Health](i, adminapi.HealthPath, nil)
+	if err != nil {
+		return err
+	}
+	return i.print(answer, &table{none: answer.Status})
+}
+
+func openAPICommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "openapi",
+		Short: "Prints what describes the admin API to programs",
+		Long:  "Prints the OpenAPI 3.1 document of the admin API that the running Caddy has.",
+		Args:  cobra.NoArgs,
+		RunE:  runs(printOpenAPI),
+	}
+}
+
+func printOpenAPI(i *invocation) error {
+	document, err := get[json.RawMessage](i, adminapi.DocumentPath, nil)
+	if err != nil {
+		return err
+	}
+	return i.printJSON(document)
+}
+
+func statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Shows what runs: sites, servers, ways to sign in, the store",
+		Long: `Shows what runs: the sites of the configuration that serves now, their servers, how
+people sign in, and where all is kept. Exits with status 1 while sign-ins and calls
+are answered 503.`,
+		Args: cobra.NoArgs,
+		RunE: runs(showStatus),
+	}
+}
+
+func showStatus(i *invocation) error {
+	answer, err := get[adminapi.Status](i, adminapi.StatusPath, nil)
+	if err != nil {
+		return err
+	}
+	i.say("Caddy %s, store %s", answer.Caddy, answer.Store)
+	t := &table{heads: []string{"SITE", "SERVER", "ADDRESS", "ACCOUNTS", "SIGN IN WITH"}, cut: []string{"ADDRESS", "SITE"}}
+	for _, site := range answer.Sites {
+		for _, server := range site.Servers {
+			t.add(site.URL, server.ID, server.URL, server.Auth, strings.Join(site.SignIn, ", "))
+		}
+	}
+	if err := i.print(answer, t); err != nil || answer.Failure == "" {
+		return err
+	}
+	return errors.New("sign-ins and calls are answered 503: " + answer.Failure)
+}
