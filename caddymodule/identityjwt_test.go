@@ -184,7 +184,10 @@ func TestAdminSigningKeys(t *testing.T) {
 	admin(t, addr, "DELETE", "/mcp_oauth/signing_keys?site=https://other.example", 404)
 	admin(t, addr, "POST", "/mcp_oauth/signing_keys", 405)
 	g.load(strings.Replace(g.caddyfile(alice+"server a /mcp "+up.URL), "admin off", "admin "+addr, 1))
-	admin(t, addr, "GET", "/mcp_oauth/signing_keys", 404)
+	if got := admin(t, addr, "GET", "/mcp_oauth/signing_keys", 200); !strings.Contains(got, `"signing_keys":[]`) {
+		t.Errorf("where nothing is signed: %s", got)
+	}
+	admin(t, addr, "DELETE", "/mcp_oauth/signing_keys", 404)
 	if left := status(t, g.call("GET", "/.well-known/jwks.json", ""), 200); left != "" { // the next handler's
 		t.Errorf("published %s", left)
 	}

@@ -41,8 +41,8 @@ func (i *invocation) findAdmin() (*admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := caddy.ParseNetworkAddress(address)
-	if err != nil || to.PortRangeSize() > 1 {
+	to, err := caddy.ParseNetworkAddress(strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/"))
+	if err != nil || to.PortRangeSize() > 1 || !to.IsUnixNetwork() && !strings.HasPrefix(to.Network, "tcp") {
 		return nil, fmt.Errorf("%q is not the address of an admin API; write it as localhost:2019 or unix//run/caddy/admin.sock", address)
 	}
 	url := "http://" + to.JoinHostPort(0)

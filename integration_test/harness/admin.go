@@ -84,3 +84,6 @@ func (g *Gateway) Connection(t testing.TB, id string) Connection {
 	g.Admin(t, http.MethodGet, "/"+id+"/status", http.StatusOK, &c)
 	return c
 }
+
+// AdminAddress is where the admin API listens.
+func (g *Gateway) AdminAddress() string { return g.admin }
