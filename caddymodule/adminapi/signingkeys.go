@@ -38,7 +38,7 @@ func listSigningKeys(c *call) (any, error) { return signingKeys(c, false) }
 func renewSigningKeys(c *call) (any, error) { return signingKeys(c, true) }
 
 func signingKeys(c *call, renew bool) (any, error) {
-	operator, sites, err := c.at(c.query.Get("site"))
+	_, sites, err := c.at(c.query.Get("site"))
 	if err != nil {
 		return nil, err
 	}
