@@ -135,6 +135,44 @@ func TestDoctorThroughOwnSite(t *testing.T) {
 	}
 }
 
+// Whatever signs people in, and whoever may register.
+func TestDoctorOfOwnSignIn(t *testing.T) {
+	provider := harness.StartOIDCProvider(t)
+	for name, test := range map[string]struct {
+		lines   string
+		args    []string
+		finds   []string
+		reaches doctor.Reached
+		except  map[string]doctor.Reached
+	}{
+		"OpenID Connect": {
+			lines: harness.IdentityAt(provider, "company", ""), finds: []string{"no_documents"}, reaches: doctor.Person,
+			except: map[string]doctor.Reached{"2025-11-25-document": doctor.NotOffered, "2026-07-28-document": doctor.NotOffered},
+		},
+		"signed tokens": {
+			lines: "identity anonymous\naccess_token_format jwt", finds: []string{"no_documents"}, reaches: doctor.Person,
+			except: map[string]doctor.Reached{"2025-11-25-document": doctor.NotOffered, "2026-07-28-document": doctor.NotOffered},
+		},
+		"configured clients alone": {
+			lines: "identity anonymous\nregistration {\ndynamic off\nmetadata_documents off\n}\nclient cli {\nredirect_uri http://127.0.0.1/callback\n}",
+			args:  []string{"--client-id", "cli", "--redirect-uri", "http://127.0.0.1:33418/callback"},
+			finds: []string{"no_registration"}, reaches: doctor.Stopped,
+			except: map[string]doctor.Reached{"2025-11-25-configured": doctor.Person},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := harness.Run(t, harness.Config{TLS: true, Directives: test.lines + "\nserver one /mcp " + harness.Record(t).URL, Env: append(keys, "OIDC_SECRET=of-the-gateway-0123456789")})
+			e := examine(t, g.Command, g.URL+"/mcp", append([]string{"--ca", g.Root()}, test.args...)...)
+			e.mustFind(t, test.finds...)
+			except := map[string]doctor.Reached{"2025-11-25-configured": doctor.Skipped, "hosted": doctor.Skipped, "http-sse": doctor.NotOffered}
+			for id, reached := range test.except {
+				except[id] = reached
+			}
+			e.mustReach(t, test.reaches, except)
+		})
+	}
+}
+
 func sdkV2(t testing.TB) string {
 	addr := harness.FreeAddr(t)
 	_, port, err := net.SplitHostPort(addr)

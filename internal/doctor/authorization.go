@@ -22,6 +22,8 @@ type ending struct {
 	response url.Values
 	// elsewhere is the site that the browser was handed over to.
 	elsewhere string
+	// refusal is the error that the authorization server shows on a page of its own.
+	refusal string
 }
 
 func (e ending) code() string { return e.response.Get("code") }
@@ -32,6 +34,9 @@ func (e ending) goesOn() bool { return e.page || e.code() != "" }
 func (e ending) describe() string {
 	if e.response != nil {
 		return "sent back with error " + said(named(e.response.Get("error")))
+	}
+	if e.refusal != "" {
+		return "sent to a page with error " + said(e.refusal)
 	}
 	return e.last.describe()
 }
@@ -202,7 +207,7 @@ func (p *player) browse(m *provider, params url.Values) ending {
 		}
 		to, ok := e.last.location()
 		if !ok {
-			e.page = e.last.is2xx() || e.last.status == 401
+			e.page = e.refusal == "" && (e.last.is2xx() || e.last.status == 401)
 			return e
 		}
 		if reaches(to, params.Get("redirect_uri")) {
@@ -213,7 +218,7 @@ func (p *player) browse(m *provider, params url.Values) ending {
 			e.page, e.elsewhere = true, said(origin(to))
 			return e
 		}
-		at = to.String()
+		at, e.refusal = to.String(), to.Query().Get("error")
 	}
 	return e
 }

@@ -107,6 +107,10 @@ var defects = []struct {
 		s.page(tokenPage, when(says(url.QueryEscape(document)), answers(401, "Content-Type", "application/json", "", `{"error":"invalid_client"}`)))
 	}},
 	{id: "authorize_refused", breaks: func(s *site) { s.always(authorizePag, 400, "Content-Type", "text/html", "", html) }},
+	{id: "resource_refused", name: "on a page", breaks: func(s *site) {
+		s.page(authorizePag, when(func(r *http.Request) bool { return r.URL.Query().Has("resource") }, answers(302, "Location", issuer+"/problem?error=invalid_target")))
+		s.always("as.example.com/problem", 200, "Content-Type", "text/html", "", html)
+	}},
 	{id: "resource_refused", breaks: func(s *site) {
 		s.page(authorizePag, when(func(r *http.Request) bool { return r.URL.Query().Has("resource") }, answers(400, "Content-Type", "text/html", "", html)))
 	}},

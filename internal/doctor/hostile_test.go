@@ -1,0 +1,59 @@
+package doctor
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// Whatever a server answers, the examination ends, and what it prints does nothing to a
+// terminal.
+func TestHostileServer(t *testing.T) {
+	const escape = "\x1b]0;owned\x07\x1b[2J\u202e\r\n"
+	for name, body := range map[string]string{
+		"null":        "null",
+		"list":        "[]",
+		"text":        `"text"`,
+		"empty":       "",
+		"binary":      "\x00\xff\xfe",
+		"deep":        strings.Repeat(`{"a":`, 20_000),
+		"large":       `{"a":"` + strings.Repeat("x", 2<<20) + `"}`,
+		"two":         `{"a":1}{"a":2}`,
+		"other types": `{"resource":1,"authorization_servers":{"a":1},"issuer":[],"client_id":{},"error":[1],"result":"x","tools":3}`,
+		"escapes":     `{"error":"` + strings.NewReplacer("\x1b", `\u001b`, "\x07", `\u0007`, "\r", `\r`, "\n", `\n`).Replace(escape) + `","error_description":"x"}`,
+		"events":      "event: endpoint\ndata: " + escape + "\n\n",
+	} {
+		for _, at := range []string{mcpPage, resourcePage, providerPage, "as.example.com/register", authorizePag, "as.example.com/token"} {
+			t.Run(name+" at "+at, func(t *testing.T) {
+				t.Parallel()
+				s := newSite()
+				s.page(at, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+					w.Header().Set("Content-Type", "application/json")
+					if name == "events" {
+						w.Header().Set("Content-Type", eventStream)
+					}
+					w.Header().Set("WWW-Authenticate", `Bearer error="`+strings.Repeat("x", 9000)+`"`)
+					w.WriteHeader([]int{200, 400, 401, 302}[len(r.URL.RawQuery+r.Method+r.Header.Get("Mcp-Method"))%4])
+					_, _ = w.Write([]byte(body))
+				})
+				r := s.examine(t, Options{Token: goodToken})
+				for _, c := range asText(t, r) {
+					if c != '\n' && !unicode.IsPrint(c) {
+						t.Fatalf("printed %q\n%q", c, asText(t, r))
+					}
+				}
+			})
+		}
+	}
+}
+
+// A browser that is sent in a circle comes to an end.
+func TestRedirectsInACircle(t *testing.T) {
+	s := newSite()
+	s.always(authorizePag, 302, "Location", issuer+"/authorize?again")
+	s.always(resourcePage, 302, "Location", "https://"+resourcePage)
+	if r := s.examine(t, Options{}); r.Outcome != Findings {
+		t.Errorf("outcome %s", r.Outcome)
+	}
+}
