@@ -13,7 +13,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/scopes"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
 // picked is what a person ticked and left out on the services page, to be so
@@ -76,17 +75,8 @@ func (p *servicesPage) approve(w http.ResponseWriter, r *http.Request, f *flows.
 	if err != nil {
 		return err
 	}
-	p.decided(r, f, event.ConsentGiven)
 	p.pages.Redirect(w, url)
 	return nil
-}
-
-// decided records what a person decided.
-func (p *servicesPage) decided(r *http.Request, f *flows.Flow, kind event.Kind) {
-	p.events.Record(r.Context(), event.Event{
-		Kind: kind, By: event.ByPerson, Person: f.Identity.Subject, Identity: f.Identity.Kind,
-		Servers: chosenIDs(p.cfg.Servers, r.PostForm["resource"]),
-	})
 }
 
 // again shows the page as it was, with what is wrong.
@@ -137,7 +127,6 @@ func (p *servicesPage) deny(w http.ResponseWriter, r *http.Request, f *flows.Flo
 	if err != nil {
 		return err
 	}
-	p.decided(r, f, event.ConsentDenied)
 	p.pages.Redirect(w, url)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/known"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -159,10 +160,12 @@ func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.
 			return err
 		}
 	}
-	if err := p.flows.Identify(r.Context(), f, id); err != nil {
+	if m := p.cfg.SignIn.Of(id.Kind); m != nil {
+		event.Learn(r.Context(), event.Event{Provider: m.Provider})
+	}
+	if err := p.flows.Identify(r.Context(), f, id); err != nil { // which records it
 		return err
 	}
-	p.web.signedIn(r, p.cfg.SignIn, id)
 	p.pages.Redirect(w, pageURL(servicesPath, f, "", "focus", p.connections.serverID(focus)))
 	return nil
 }

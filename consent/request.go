@@ -183,7 +183,7 @@ func (c *requests) open(r *http.Request, flowID string) (*flows.Flow, error) {
 
 // learnFlow has the events of a request name its flow, and who is in it.
 func learnFlow(r *http.Request, f *flows.Flow) {
-	known := event.Event{Flow: f.ID, Client: f.Client.ID, ClientName: f.Client.Metadata.ClientName}
+	known := event.Event{Flow: flows.PublicID(f.ID), Client: f.Client.ID, ClientName: f.Client.Metadata.ClientName}
 	if f.Identity != nil {
 		known.Person, known.Identity = f.Identity.Subject, f.Identity.Kind
 	}

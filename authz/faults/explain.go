@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 )
@@ -53,7 +55,7 @@ func Explain(c *Case, reference string) *Answer {
 	matches := c.matches()
 	asked := c.shown(reference)
 	slices.SortStableFunc(matches, func(a, b match) int {
-		return cmp.Or(later(b.evidence, asked)-later(a.evidence, asked), general(a.fault)-general(b.fault))
+		return cmp.Or(later(b.evidence, asked)-later(a.evidence, asked), general(a.fault)-general(b.fault), b.evidence.end().Compare(a.evidence.end()))
 	})
 	works := c.last("call.passed")
 	first := matches[0]
@@ -64,13 +66,13 @@ func Explain(c *Case, reference string) *Answer {
 	words := c.words(first.evidence)
 	a := &Answer{
 		Flow: c.Trace, AtFault: first.fault.At, Fault: first.fault.ID, Link: first.fault.Link,
-		What: words.Replace(first.fault.What), Why: words.Replace(first.fault.Why), Fix: words.Replace(first.fault.Fix),
+		What: sentence(words.Replace(first.fault.What)), Why: words.Replace(first.fault.Why), Fix: words.Replace(first.fault.Fix),
 		Evidence: c.lines(first.evidence), Missing: first.evidence.Missing, Sure: c.sure(),
 	}
 	for _, m := range matches[1:] {
 		if general(m.fault) == 0 {
 			words := c.words(m.evidence)
-			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, words.Replace(m.fault.What), words.Replace(m.fault.Fix)})
+			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, sentence(words.Replace(m.fault.What)), words.Replace(m.fault.Fix)})
 		}
 	}
 	if first.fault != &works1 && works != nil && works.End().After(first.evidence.end()) {
@@ -134,15 +136,21 @@ func (c *Case) words(e *Evidence) *strings.Replacer {
 	for _, s := range e.Steps { // the last that says something counts
 		step.Server, step.Provider = cmp.Or(s.Server, step.Server), cmp.Or(s.Provider, step.Provider)
 		step.Origin, step.Cause = cmp.Or(s.Origin, step.Origin), cmp.Or(s.Cause, step.Cause)
-		step.Detail = cmp.Or(s.Detail, step.Detail)
+		step.Detail, step.Kind = cmp.Or(s.Detail, step.Detail), s.Kind
 	}
 	server := cmp.Or(step.Server, strings.Join(c.Servers, ", "))
 	return strings.NewReplacer(
 		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{person}", cmp.Or(printable(c.Person), "the person"),
 		"{provider}", cmp.Or(printable(step.Provider), "the provider"), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
 		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(printable(step.Cause), "the log has no cause"),
-		"{detail}", printable(strings.TrimSuffix(step.Detail, ".")),
+		"{event}", cmp.Or(messageOf(step.Kind), "it is not known why"), "{detail}", printable(strings.TrimSuffix(step.Detail, ".")),
 	)
+}
+
+// sentence returns a text that begins with a capital letter.
+func sentence(text string) string {
+	r, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(r)) + text[size:]
 }
 
 // client names the client, as it names itself.

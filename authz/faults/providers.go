@@ -10,6 +10,14 @@ var providerFaults = []*Fault{{
 	Link: "https://github.com/anthropics/claude-code/issues/73460",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "invalid_target")) },
 }, {
+	ID: "provider-redirect-uri", At: Operator,
+	What: "{provider} does not take the redirect URI of this site.",
+	Why:  "It registers only redirect URIs that it knows: {cause}.",
+	Fix:  "Register an application at the provider with the redirect URI {site}/api/oauth/callback, and set client_id in the block of server {server}.",
+	Sign: func(c *Case) *Evidence {
+		return seen(accountFailure(c, "redirect uri was not accepted", "invalid_redirect_uri"))
+	},
+}, {
 	ID: "provider-without-registration", At: Operator,
 	What: "{provider} lets no client register by itself, and no client is configured for server {server}.",
 	Why:  "Many providers, such as GitHub, Google, Slack and Entra, want an application that somebody registers in their console.",
@@ -17,14 +25,6 @@ var providerFaults = []*Fault{{
 	Link: "https://github.com/github/github-mcp-server/issues/1404",
 	Sign: func(c *Case) *Evidence {
 		return seen(accountFailure(c, "offers no registration", "registration refused", "takes metadata documents alone"))
-	},
-}, {
-	ID: "provider-redirect-uri", At: Operator,
-	What: "{provider} does not take the redirect URI of this site.",
-	Why:  "It registers only redirect URIs that it knows: {cause}.",
-	Fix:  "Register an application at the provider with the redirect URI {site}/api/oauth/callback, and set client_id in the block of server {server}.",
-	Sign: func(c *Case) *Evidence {
-		return seen(accountFailure(c, "redirect uri was not accepted", "invalid_redirect_uri"))
 	},
 }, {
 	ID: "provider-cannot-fetch-document", At: Operator,

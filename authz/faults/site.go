@@ -90,16 +90,16 @@ var works1 = Fault{
 // generalFaults say what a failure means by itself. The last one always holds.
 var generalFaults = []*Fault{{
 	ID: "failed", At: Us,
-	What: "Something failed on our side: {detail}.",
-	Why:  "{cause}",
+	What: "Something failed here: {event}.",
+	Why:  "{detail}. {cause}.",
 	Fix:  "If the log does not tell more, report it with the steps below.",
 	Sign: func(c *Case) *Evidence {
 		return seen(lastWith(c, func(s *trace.Step) bool { return s.Outcome == "failed" }))
 	},
 }, {
 	ID: "refused", At: Client,
-	What: "{client} was refused: {detail}.",
-	Why:  "{cause}",
+	What: "{client} was refused: {event}.",
+	Why:  "{detail}. {cause}.",
 	Fix:  "What was refused is not right as it was sent. Try again from the beginning; if it comes back, report the steps below to the maker of the client.",
 	Sign: func(c *Case) *Evidence { return seen(lastWith(c, (*trace.Step).IsFailure)) },
 }, {

@@ -74,9 +74,6 @@ func (r *Recorder) find(e *event.Event) (*live, Join) {
 	if e.Client != "" {
 		return r.ofClient(e)
 	}
-	if e.Flow != "" || e.Grant != "" { // of a trace that was dropped
-		return nil, ""
-	}
 	if e.Connection != "" || e.Person != "" {
 		return r.ofPerson(e)
 	}
@@ -143,15 +140,27 @@ func onlyOne(all []*live, matches func(*live) bool) (found *live, join Join) {
 }
 
 // ofPerson finds the trace of somebody whose account, or who themselves, are the
-// matter, when no client is.
+// matter, when no client is: the one in which something happened last.
 func (r *Recorder) ofPerson(e *event.Event) (*live, Join) {
-	if t := r.latest(key{by: byConnection, value: e.Connection}, e.Site); t != nil {
-		return t, Certain
+	if e.Flow != "" { // of a trace that was dropped
+		return nil, ""
 	}
-	if t := r.latest(key{by: byPerson, value: e.Person, more: e.Server}, e.Site); t != nil && t.recent(e.Time, returns) {
-		return t, Likely
+	all := slices.Concat(r.index[key{byConnection, e.Site, cut(e.Connection), ""}], r.index[key{byPerson, e.Site, cut(e.Person), cut(e.Server)}])
+	var last *live
+	join := Certain
+	for _, t := range all {
+		switch {
+		case t == last || !t.recent(e.Time, returns):
+		case last == nil:
+			last = t
+		case join != "":
+			join = Likely
+			if t.Last.After(last.Last) {
+				last = t
+			}
+		}
 	}
-	return nil, ""
+	return last, join
 }
 
 // ofStranger finds the trace of a request that says nothing of who sent it: the
