@@ -114,7 +114,7 @@ func (h *Handler) serveAlone(w http.ResponseWriter, r *http.Request) error {
 // checked.
 func (h *Handler) announce(checked *selfcheck.Report) {
 	if h.cfg.UsesVirtualKeys() && len(h.cfg.Keys.Set().All()) == 0 {
-		h.log.Warn(`nobody has a virtual key yet; make one on Caddy's admin endpoint, curl localhost:2019/mcp_oauth/keys -H "Content-Type: application/json" -d '{"name": "alice"}', or add virtual_key to the configuration`,
+		h.log.Warn(`nobody has a virtual key yet; make one with "caddy mcp-oauth keys make alice", or add virtual_key to the configuration`,
 			zap.String("site", h.cfg.Issuer))
 	}
 	if checked.Refusal() != nil {

@@ -31,7 +31,7 @@ const (
 
 // ErrSealed says that the signing keys are there, and cannot be read.
 var ErrSealed = errors.New("signing: the signing keys in the store were sealed with another encryption_key; " +
-	"configure that key again, behind the one that is there now; if it is lost, have new ones made: DELETE /mcp_oauth/signing_keys at Caddy's admin API")
+	"configure that key again, behind the one that is there now; if it is lost, have new ones made: caddy mcp-oauth signing-keys renew")
 
 // Keys are the signing keys of a site. They are made when they are first needed.
 type Keys struct {

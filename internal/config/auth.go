@@ -18,7 +18,7 @@ type Auth struct {
 	//
 	// - `per_user_oauth`: each person connects their own account, with OAuth.
 	// - `oauth`: an operator connects one account that everybody's calls use;
-	//   see `POST /mcp_oauth/connections/{server}/start` of Caddy's admin API.
+	//   see `caddy mcp-oauth connections start`.
 	// - `per_user_headers`: each person pastes a key, which is tried before it
 	//   is kept.
 	Mode Mode `json:"mode"`
