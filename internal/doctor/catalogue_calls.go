@@ -33,7 +33,7 @@ var (
 	initializeFailed = define("initialize_failed", Failure,
 		"initialize is not answered with a result",
 		"MCP 2025-03-26 to 2025-11-25, lifecycle",
-		"See in the log of the MCP server what it did not like.")
+		"See in the log of the MCP server what it did not like. If it wants a token, it has to answer 401, not an error of JSON-RPC.")
 	badSessionID = define("session_id", Failure,
 		"the session ID has characters that a header cannot carry",
 		"MCP 2025-03-26 to 2025-11-25, session management: visible ASCII",

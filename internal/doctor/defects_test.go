@@ -172,6 +172,9 @@ var defects = []struct {
 		s.revisions = s.revisions[:1]
 		s.page("POST "+mcpPage, when(withToken(says(`"initialize"`)), answers(200, "Content-Type", "application/json", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no"}}`)))
 	}},
+	{id: "initialize_failed", name: "in place of 401", breaks: func(s *site) {
+		s.page(mcpPage, when(noToken, answers(200, "Content-Type", "application/json", "", `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"unauthorized"}}`)))
+	}},
 	{id: "session_id", token: goodToken, breaks: func(s *site) { s.page(mcpPage, changed(0, "Mcp-Session-Id", "a session")) }},
 	{id: "session_unknown", token: goodToken, breaks: func(s *site) {
 		s.page(mcpPage, when(func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Mcp-Session-Id"), "00000000") }, answers(400)))

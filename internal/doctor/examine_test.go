@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -84,12 +85,21 @@ func TestNoSecretInReport(t *testing.T) {
 	s := newSite()
 	s.asks = false
 	s.page("mcp.example.com/mcp", echo)
-	r := s.examine(t, Options{Token: "secret-of-the-operator", ClientID: "client-1", ClientSecret: "secret-of-the-client"})
+	s.page(tokenPage, func(w http.ResponseWriter, r *http.Request, before http.Handler) {
+		if user := r.Header.Get("Authorization"); user != "" {
+			writeJSON(w, http.StatusUnauthorized, object{"error": user})
+			return
+		}
+		before.ServeHTTP(w, r)
+	})
+	s.clients["ours"] = loopbackRedirect
+	s.both("token_endpoint_auth_methods_supported", []string{"none", "client_secret_basic"})
+	r := s.examine(t, Options{Token: "secret-of-the-operator", ClientID: "ours", ClientSecret: "secret-of-the-client"})
 	data, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"secret-of-the-operator", "secret-of-the-client", "management-of-", "refresh-client", "issued-", goodToken} {
+	for _, secret := range []string{"secret-of-the-operator", "secret-of-the-client", base64.StdEncoding.EncodeToString([]byte("ours:secret-of-the-client")), "management-of-", "refresh-client", "issued-", goodToken} {
 		if said := string(data) + asText(t, r); strings.Contains(said, secret) {
 			t.Errorf("the report has %q:\n%s", secret, said)
 		}

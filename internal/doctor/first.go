@@ -71,6 +71,8 @@ func (p *player) judgeFirst(a *answer) (opening, bool) {
 			return opening{}, false
 		}
 		return opening{open: true}, true
+	case a.is2xx() && a.rpcError() != nil:
+		return stop(initializeFailed)
 	case a.is2xx() || notFound(a):
 		return stop(notMCP)
 	case a.is3xx():

@@ -31,6 +31,9 @@ func (p *player) provider(r protected) (*provider, bool) {
 	if p.f.revision < mcp.November2025 {
 		places = places[:1]
 	}
+	if p.f.revision == march2025 && !isJSONObject(p.get(places[0])) { // whatever is there instead
+		return nil, p.leave(NotOffered, providerStep, "the server is not its own authorization server, as it was in that revision")
+	}
 	for _, place := range places {
 		a, v := p.document(providerStep, place)
 		switch v {
@@ -41,9 +44,6 @@ func (p *player) provider(r protected) (*provider, bool) {
 		}
 	}
 	missing := p.get(places[0])
-	if p.f.revision == march2025 {
-		return nil, p.leave(NotOffered, providerStep, "the server is not its own authorization server, as it was in that revision")
-	}
 	if p.f.revision == mcp.June2025 && p.anyPresent(metadataPlaces(u)[1:]) {
 		return nil, p.stop(providerStep, oidcOnly, places[0], missing.describe(), missing)
 	}

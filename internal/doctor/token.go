@@ -61,12 +61,17 @@ func (p *player) postForm(at string, c *client, form url.Values) *answer {
 	case c.authMethod == oauth.AuthSecretPost:
 		form.Set("client_secret", c.secret)
 	case c.authMethod != oauth.AuthNone:
-		r := &http.Request{Header: http.Header{}}
-		r.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret))
-		h["Authorization"] = r.Header.Get("Authorization")
+		h["Authorization"] = basic(c.id, c.secret)
 		form.Del("client_id")
 	}
 	return p.wire.do(p.ctx, request{method: http.MethodPost, url: at, body: form.Encode(), header: h})
+}
+
+// basic returns client_secret_basic (RFC 6749 section 2.3.1).
+func basic(id, secret string) string {
+	r := &http.Request{Header: http.Header{}}
+	r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+	return r.Header.Get("Authorization")
 }
 
 // judgeRefusal judges how a made-up code or refresh token is refused.

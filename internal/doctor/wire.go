@@ -85,6 +85,9 @@ func newWire(o *Options) *wire {
 	if o.Token != "" {
 		w.secrets = append(w.secrets, o.Token)
 	}
+	if o.ClientSecret != "" {
+		w.secrets = append(w.secrets, o.ClientSecret, strings.TrimPrefix(basic(o.ClientID, o.ClientSecret), "Basic "))
+	}
 	return w
 }
 
