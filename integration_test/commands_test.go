@@ -5,12 +5,14 @@ package integration_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 )
@@ -55,6 +57,17 @@ func TestDocumentedCommands(t *testing.T) {
 	env := []string{"CADDY_ADMIN=" + g.AdminAddress()}
 	lists := map[string]string{"CLIENT": "clients --origin registered", "GRANT": "grants", "CONNECTION": "connections"}
 	all, ran := "", 0
+	for _, list := range []string{
+		"status", "people", "people show virtual_key:alice", "people show virtual_key:bob", "grants", "clients", "keys", "connections", "providers", "signing-keys",
+	} {
+		for _, form := range []string{list, list + " --json"} {
+			out, said, err := mcpOAuth(g, env, strings.Fields(form)...)
+			if err != nil || out == "" {
+				t.Errorf("%s: %v, printed %q, said %q", form, err, out, said)
+			}
+			all += out + said
+		}
+	}
 	for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(block[1]) {
 			args := strings.Fields(strings.TrimPrefix(line, "caddy mcp-oauth"))
@@ -190,6 +203,48 @@ func TestCommandsShowWhatServes(t *testing.T) {
 	for _, command := range []string{"status", "people", "health", "signing-keys"} {
 		if out, said, err := mcpOAuth(g, nil, here, command); err == nil || !strings.Contains(said, "no site") {
 			t.Errorf("%s without a site: %v, %q, %q", command, err, out, said)
+		}
+	}
+}
+
+// onTerminal runs a command on a terminal of so many columns, on which somebody types.
+func onTerminal(t *testing.T, g *harness.Gateway, columns int, typed, command string) (printed string, err error) {
+	t.Helper()
+	run := g.Command()
+	line := fmt.Sprintf("stty cols %d; %s mcp-oauth --address %s %s", columns, run.Path, g.AdminAddress(), command)
+	cmd := exec.Command("script", "--quiet", "--return", "--command", line, "/dev/null")
+	cmd.Env, cmd.Dir, cmd.Stdin = run.Env, run.Dir, strings.NewReader(typed)
+	out, err := cmd.CombinedOutput()
+	return strings.ReplaceAll(string(out), "\r\n", "\n"), err
+}
+
+// On a terminal, what ends something asks before, and no table is wider than it.
+func TestCommandsOnATerminal(t *testing.T) {
+	g := harness.Run(t, harness.Config{Directives: identities + "server recorder /mcp " + harness.Record(t).URL, Env: keys})
+	g.SignIn(t, alice, "/mcp")
+	for _, test := range []struct {
+		typed, want string
+		ends        bool
+	}{
+		{"n\n", "nothing was done", false},
+		{"\n", "nothing was done", false},
+		{"y\n", "1 grant and 0 connections ended.", true},
+	} {
+		printed, err := onTerminal(t, g, 200, test.typed, "people revoke virtual_key:alice")
+		if (err == nil) != test.ends || !strings.Contains(printed, "[y/N]") || !strings.Contains(printed, test.want) {
+			t.Errorf("typed %q: %v, printed\n%s\nwant %q", test.typed, err, printed, test.want)
+		}
+	}
+	g.SignIn(t, bob, "/mcp")
+	for _, columns := range []int{300, 110, 60, 40} {
+		printed, err := onTerminal(t, g, columns, "", "grants")
+		if err != nil || !strings.Contains(printed, "virtual_key:") {
+			t.Errorf("%d columns: %v, printed\n%s", columns, err, printed)
+		}
+		for line := range strings.Lines(printed) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns && columns > 60 {
+				t.Errorf("%d columns: a line has %d: %s", columns, n, line)
+			}
 		}
 	}
 }
