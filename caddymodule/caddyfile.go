@@ -64,7 +64,7 @@ func init() {
 //	        jwks <json>
 //	        introspect
 //	    }
-//	    server <id> <path> <upstream URL> {  # repeatable
+//	    server <id> [<path>] [<upstream URL or preset>] {  # repeatable
 //	        title <text>
 //	        resource_documentation <url>
 //	        resource_policy_uri <url>
@@ -179,7 +179,7 @@ var siteOptions = slices.Concat(block[config.Site]{
 }, identityLines(), block[config.Site]{
 	{name: "virtual_key", args: "<name> <sha256:hash|placeholder> [<server id>...]", field: "virtual_keys[]", read: readVirtualKey},
 	{name: "client", args: "<id>", field: "clients[]", read: readClient, block: clientOptions},
-	{name: "server", args: "<id> <path> <upstream URL>", field: "servers[]", read: readServer, block: serverOptions},
+	{name: "server", args: "<id> [<path>] [<upstream URL or preset>]", field: "servers[]", read: readServer, block: serverOptions},
 	{name: "scope", args: "<name> <description>", field: "scopes[]", read: readScope},
 	{name: "access_token_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.AccessTokenLifetime })},
 	{name: "refresh_token_lifetime", args: "<duration>", read: setDuration(func(h *config.Site) *config.Duration { return &h.RefreshTokenLifetime })},

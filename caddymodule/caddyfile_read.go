@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/presets"
 )
 
 // parser reads the mcp_oauth blocks of a Caddyfile.
@@ -191,11 +192,32 @@ func readBranding(p *parser, h *config.Site, l line) error {
 	return brandingOptions.read(p, l.path, h.Branding)
 }
 
+// readServer reads a server. Where its URL is left out, or is the name of a preset,
+// it is completed from that.
 func readServer(p *parser, h *config.Site, l line) error {
-	s := &config.Server{ID: l.args[0], Path: l.args[1], Upstream: l.args[2]}
-	err := serverOptions.read(p, l.path, s)
+	args := append(slices.Clone(l.args), "", "")
+	s := &config.Server{ID: args[0], Path: args[1], Upstream: args[2]}
+	name := s.ID
+	if s.Upstream != "" && !presets.IsURL(s.Upstream) {
+		name, s.Upstream = s.Upstream, ""
+	}
 	h.Servers = append(h.Servers, s)
-	return err
+	if err := serverOptions.read(p, l.path, s); err != nil || s.Upstream != "" {
+		return err
+	}
+	preset := presets.Find(name)
+	if preset == nil {
+		known := config.Choice(name, presets.Names())
+		if !strings.Contains(known, "did you mean") {
+			known = ", see `caddy mcp-oauth presets`."
+		}
+		return p.here(l, "there is no URL, and no preset with the name %q%s Write `server <id> <path> <upstream URL>` (a {$NAME} that is not set leaves nothing)", name, known)
+	}
+	if preset.Complete(s); preset.NeedsApplication(s) {
+		return p.here(l, "%s takes registered applications only: register one at %s with the callback URL <public_url>%s/%s, and set client_id",
+			preset.Title, preset.Application, config.SharedCallbackPath, s.ID)
+	}
+	return nil
 }
 
 func readIdentityHeader(_ *parser, s *config.Server, l line) error {

@@ -103,8 +103,10 @@ func TestMistakesInCaddyfile(t *testing.T) {
 		"code of a week":             {anybody + oneOfOur + "\ncode_lifetime 7d", "code_lifetime: must be at most 1h, at Caddyfile:9"},
 		"registrations for a second": {anybody + oneOfOur + "\nregistration {\nunused_lifetime 1s\n}", "unused_lifetime: must be at least 1m, at Caddyfile:10"},
 		// Servers.
-		"server without URL":       {anybody + "server a /mcp", "server: <upstream URL> is missing; write `server <id> <path> <upstream URL>` (a {$NAME} that is not set leaves nothing), at Caddyfile:8"},
-		"server with more":         {anybody + oneOfOur + " bearer", "server <id> <path> <upstream URL>: write \"bearer\" and what follows on a line of its own in the block: `server <id> <path> <upstream URL> { … }`, at Caddyfile:8"},
+		"server without URL":       {anybody + "server a /mcp", "server a: there is no URL, and no preset with the name \"a\", see `caddy mcp-oauth presets`. Write `server <id> <path> <upstream URL>` (a {$NAME} that is not set leaves nothing), at Caddyfile:8"},
+		"preset misspelt":          {anybody + "server notoin", "server notoin: there is no URL, and no preset with the name \"notoin\"; did you mean notion? Write `server <id> <path> <upstream URL>` (a {$NAME} that is not set leaves nothing), at Caddyfile:8"},
+		"preset that needs more":   {anybody + "server github", "server github: GitHub takes registered applications only: register one at https://github.com/settings/developers with the callback URL <public_url>/api/oauth/callback/github, and set client_id, at Caddyfile:8"},
+		"server with more":         {anybody + oneOfOur + " bearer", "server <id> [<path>] [<upstream URL or preset>]: write \"bearer\" and what follows on a line of its own in the block: `server <id> [<path>] [<upstream URL or preset>] { … }`, at Caddyfile:8"},
 		"headers in one line":      {anybody + oneOfOur + " {\nauth headers Authorization \"Bearer {env.T}\"\n}", "auth headers: write \"Authorization\" and what follows on a line of its own in the block: `auth headers { … }`, at Caddyfile:9"},
 		"headers without any":      {anybody + oneOfOur + " {\nauth headers\n}", "auth: headers sets none; write `Authorization \"Bearer {env.TOKEN}\"` on a line of its own in a block after `auth headers`, at Caddyfile:9"},
 		"header without value":     {anybody + oneOfOur + " {\nauth headers {\nAuthorization {$NOT_SET}\n}\n}", "Authorization: <value> is missing; write `Authorization <value>` (a {$NAME} that is not set leaves nothing), at Caddyfile:10"},

@@ -53,6 +53,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/identity",
 		"authz/identity/oidc",
 		"internal/config",
+		"internal/presets",
 		"authz/accounts",
 		"authz/ratelimit",
 		"authz/tokens",

@@ -21,6 +21,7 @@ func commands() []*cobra.Command {
 		providersCommand(),
 		doctorCommand(),
 		addCommand(),
+		presetsCommand(),
 		signingKeysCommand(),
 		rotateKeyCommand(),
 		whyCommand(),
