@@ -33,6 +33,7 @@ func init() {
 	caddy.RegisterModule(new(App))
 	caddy.RegisterModule(adminapi.API{Active: activeOperator, Metrics: counts, Ready: readiness})
 	health.Register(readiness)
+	cli.Installed = installed
 	caddycmd.RegisterCommand(cli.Command())
 }
 
@@ -266,10 +267,10 @@ func activeOperator(open bool) *adminapi.Operator {
 	operator := &adminapi.Operator{Events: app.events, StoreName: strings.TrimSpace(app.poolKey()), Failure: app.cause()}
 	if open {
 		var state *processState
-		if state, _, operator.Failure = app.open(); operator.Failure != nil {
+		if state, operator.Keyring, operator.Failure = app.open(); operator.Failure != nil {
 			return operator
 		}
-		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, app.keysRotation()
+		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, rotationOf(app)
 		operator.Traces = state.traces
 	}
 	for _, s := range app.allSites() {

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
@@ -131,8 +134,8 @@ func longestToken(handlers []*Handler) (longest time.Duration) {
 	return longest
 }
 
-// keysRotation returns how far a change of the key is, once the store is open.
-func (a *App) keysRotation() *rotation.Rotation {
+// rotationOf returns how far a change of the key is, once the store is open.
+func rotationOf(a *App) *rotation.Rotation {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.rotation
@@ -142,4 +145,44 @@ func (a *App) keysRotation() *rotation.Rotation {
 // beside the database, so that a copy of that directory is not a copy of the key.
 func generatedKey() string {
 	return filepath.Join(caddy.AppDataDir(), "mcp_oauth", "keys", "encryption.key")
+}
+
+// installed returns what a configuration keeps its records in, without running it.
+func installed(config []byte) (in cli.Installation, err error) {
+	var all struct {
+		Apps map[string]json.RawMessage `json:"apps"`
+	}
+	app := new(App)
+	if err := json.Unmarshal(config, &all); err != nil {
+		return in, err
+	}
+	if raw := all.Apps[appName]; raw != nil {
+		if err := json.Unmarshal(raw, app); err != nil {
+			return in, err
+		}
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	app.ctx, app.log = ctx, zap.NewNop()
+	if err := app.loadStorage(); err != nil {
+		return in, err
+	}
+	in.Store = strings.TrimSpace(app.poolKey())
+	if file, ok := app.opener.(*BboltStorage); ok {
+		in.Path = file.path
+	}
+	in.Keys, in.KeysFailure = installedKeys(app)
+	return in, nil
+}
+
+// installedKeys returns the keys that are there.
+func installedKeys(a *App) (*seal.Keyring, error) {
+	if len(a.EncryptionKeys) > 0 {
+		return a.configuredKeys()
+	}
+	key, err := encryptionkey.Generated(generatedKey(), a.opener.Key(), func() (bool, error) { return false, nil })
+	if err != nil {
+		return nil, err
+	}
+	return seal.NewKeyring(key)
 }

@@ -191,7 +191,7 @@ func (p *processState) reseal(ctx context.Context) {
 	if active == nil || !active.worksOn(p) {
 		return
 	}
-	err := active.keysRotation().Turn(ctx)
+	err := rotationOf(active).Turn(ctx)
 	if err != nil && ctx.Err() == nil && p.reportedSeals.due(err, time.Now()) {
 		caddy.Log().Named(appName).Error("sealing records with the first encryption_key failed; it is tried again", zap.Error(err))
 	}

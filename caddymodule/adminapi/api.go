@@ -71,6 +71,9 @@ func (a API) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.acted(r, route, query)
+	if file, isFile := answer.(File); isFile {
+		return file.send(w)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if route.status != 0 {
@@ -79,10 +82,11 @@ func (a API) serve(w http.ResponseWriter, r *http.Request) error {
 	return json.NewEncoder(w).Encode(answer)
 }
 
-// acted records what an operator did, but not what they looked at.
+// acted records what an operator did, but not what they looked at, unless that is all
+// there is.
 func (a API) acted(r *http.Request, route *route, query url.Values) {
 	operator := a.Active(false)
-	if route.method == http.MethodGet || operator == nil {
+	if route.method == http.MethodGet && route.path != BackupPath || operator == nil {
 		return
 	}
 	operator.Events.Record(r.Context(), event.Event{

@@ -80,7 +80,11 @@ func operation(s *schemas, r *route, id string) object {
 		failures = append(failures, http.StatusUnsupportedMediaType)
 		described["requestBody"] = object{"required": true, "content": content(s.of(reflect.TypeOf(r.body)))}
 	}
-	responses := object{strconv.Itoa(r.success()): object{"description": "done", "content": content(s.of(reflect.TypeOf(r.answer)))}}
+	answered := object{"application/octet-stream": object{"schema": object{"type": "string", "format": "binary"}}}
+	if _, isFile := r.answer.(File); !isFile {
+		answered = content(s.of(reflect.TypeOf(r.answer)))
+	}
+	responses := object{strconv.Itoa(r.success()): object{"description": "done", "content": answered}}
 	for _, status := range failures {
 		responses[strconv.Itoa(status)] = object{"description": http.StatusText(status), "content": content(object{"$ref": "#/components/schemas/Failure"})}
 	}

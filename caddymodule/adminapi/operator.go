@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
 // Operator is what an operator can see and end of one configuration.
@@ -23,6 +24,7 @@ type Operator struct {
 	Tokens    *tokens.Cache
 	// Rotation is that of the encryption keys.
 	Rotation *rotation.Rotation
+	Keyring  *seal.Keyring
 	Traces   *trace.Recorder
 	Events   *event.Recorder // of what is no site's
 	// Failure is why the store is not open, or nil.

@@ -54,7 +54,9 @@ func newReference(t *testing.T) string {
 		if r.body != nil {
 			fmt.Fprintf(&b, "\nSend: %s.\n", s.name(reflect.TypeOf(r.body)))
 		}
-		if answer := s.name(reflect.TypeOf(r.answer)); answer != "object" {
+		if _, isFile := r.answer.(File); isFile {
+			b.WriteString("\nAnswer: the file.\n")
+		} else if answer := s.name(reflect.TypeOf(r.answer)); answer != "object" {
 			fmt.Fprintf(&b, "\nAnswer: %s.\n", answer)
 		}
 	}

@@ -38,7 +38,7 @@ func routes() []route {
 		personRoutes,
 		keyRoutes,
 		signingKeyRoutes,
-		encryptionKeyRoutes,
+		storedRoutes,
 		flowRoutes,
 		documentRoutes,
 	)

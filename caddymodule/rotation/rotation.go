@@ -53,7 +53,7 @@ func New(store reseal.Store, ring *seal.Keyring, sources []string, tokens time.D
 func (r *Rotation) Turn(ctx context.Context) error {
 	ended, err := r.resealer.Turn(ctx)
 	if ended {
-		r.tell(r.Overview())
+		r.tell(r.EncryptionKeys())
 	}
 	return err
 }
@@ -91,8 +91,8 @@ type EncryptionKey struct {
 	MayGo time.Time `json:"may_go,omitzero"`
 }
 
-// Overview returns how far it is.
-func (r *Rotation) Overview() EncryptionKeys {
+// EncryptionKeys returns how far it is.
+func (r *Rotation) EncryptionKeys() EncryptionKeys {
 	s := r.resealer.Status()
 	pending := s.Pending(r.keys[0].id).Total()
 	looked := !s.LookedAt.IsZero()

@@ -30,7 +30,10 @@ func Compact(path string, o Options) (before, after int64, err error) {
 		return 0, 0, err
 	}
 	before = info.Size()
-	err = newfile.Replace(path, func(f *os.File) error { return e.db.guard(func() error { return compactInto(f.Name(), e.db.bolt) }) })
+	err = newfile.Replace(path, func(f *os.File) error {
+		err := e.db.guard(func() error { return compactInto(f.Name(), e.db.bolt) })
+		return errors.Join(err, ownAs(f.Name(), path))
+	})
 	if err != nil {
 		return before, before, fmt.Errorf("boltstore: the database %s was not compacted, and stays as it is: %w%s", path, err, advice(path, err))
 	}

@@ -142,7 +142,7 @@ func interrupted(path, op string, more ...string) *exec.Cmd {
 
 // Whenever a process is killed, the database is there and whole, and what it was at can
 // be done again.
-func TestKilledMaintenance(t *testing.T) {
+func TestKilledMaintenance_M15(t *testing.T) {
 	for op := range interruptible {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +217,7 @@ func afterKill(t *testing.T, op, path string) {
 }
 
 // M12: a full disk is said in words, and changes nothing.
-func TestNoRoomForMaintenance_M12(t *testing.T) {
+func TestNoRoomForMaintenance_M12_M15(t *testing.T) {
 	for _, op := range []string{"backup", "restore", "compact", "migrate"} {
 		t.Run(op, func(t *testing.T) {
 			path := template(t, op)

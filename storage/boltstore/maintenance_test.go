@@ -229,7 +229,7 @@ func TestDamagedBackup(t *testing.T) {
 	}
 }
 
-func TestRestore(t *testing.T) {
+func TestRestore_M14(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
 	s := openStore(t, path)
 	ring := someRing(t, 1)

@@ -173,6 +173,9 @@ func (r *Restoration) Commit(now time.Time) (kept string, err error) {
 			return "", fmt.Errorf("boltstore: the database %s cannot be kept beside itself, and nothing was replaced: %w%s", r.path, err, advice(r.path, err))
 		}
 	}
+	if err := ownAs(r.copy, r.path, filepath.Dir(r.path)); err != nil {
+		return "", fmt.Errorf("boltstore: nothing was replaced: %w", err)
+	}
 	if err := os.Rename(r.copy, r.path); err != nil {
 		return "", fmt.Errorf("boltstore: nothing was replaced: %w", err)
 	}

@@ -38,7 +38,9 @@ func CheckRecords(r Reader, checks *Checks) {
 			c.Fault(fmt.Sprintf("a record of an unknown kind: %s", hex.EncodeToString(key)))
 			continue
 		}
-		c.Records[kind.name]++
+		if isChange := key[0] == kindVirtualKey && len(key) == 1+record.DigestSize; !isChange {
+			c.Records[kind.name]++
+		}
 		keep, body, err := record.Open(value)
 		if err != nil {
 			c.Fault(fmt.Sprintf("%s %s cannot be read", kind.name, hex.EncodeToString(key[1:])))

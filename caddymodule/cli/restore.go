@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
+)
+
+func restoreCommand() *cobra.Command {
+	cmd := confirmable(offline(&cobra.Command{
+		Use:   "restore BACKUP",
+		Short: "Puts a backup in the place of the database, while Caddy is stopped",
+		Long: `Puts a backup in the place of the database. Caddy has to be stopped: say with --config
+which configuration it runs with, so that the database and the encryption keys are known,
+or with --database and --key-file. The backup is checked before anything is replaced,
+and the database that was there is kept beside it.
+
+What was ended after the backup must not come back to life, and a backup does not know
+what that was. So all sign-ins end: people sign in again and approve their clients again,
+virtual keys of the database are disabled until an operator enables those that are still
+good, and the sites make new signing keys. Connected accounts and registrations stay.
+With --keep-sign-ins nothing ends: for a backup after which Caddy has served nobody, such
+as one that was made to move to another machine.`,
+		Args: cobra.ExactArgs(1),
+		RunE: runs(restore),
+	}))
+	cmd.Flags().Bool("keep-sign-ins", false, "end nothing: Caddy has served nobody since the backup")
+	cmd.Flags().Bool("without-keys", false, "restore even if the encryption keys do not open all that is sealed")
+	return cmd
+}
+
+// Restored is what a restore came to.
+type Restored struct {
+	Database string            `json:"database"`
+	Backup   *boltstore.Report `json:"backup"`
+	// Kept is where the database is that was there before.
+	Kept  string           `json:"kept,omitempty"`
+	Ended *boltstore.Ended `json:"ended,omitempty"` // nil if nothing was to end
+}
+
+func restore(i *invocation) error {
+	in, err := i.installation()
+	if err != nil {
+		return err
+	}
+	if in.Path == "" {
+		return errWhichDatabase
+	}
+	now, ctx := time.Now(), i.cmd.Context()
+	restoration, err := boltstore.PrepareRestore(ctx, in.Path, i.args[0], boltstore.Options{Timeout: lockPatience}, boltstore.Checker{Keys: in.Keys, Now: now})
+	if err != nil {
+		return stopFirst(err)
+	}
+	defer func() { _ = restoration.Close() }()
+	report := restoration.Report
+	if err := reportTable(*report).write(i.cmd.ErrOrStderr(), 0); err != nil {
+		return err
+	}
+	if !i.is("json") {
+		i.tellReport(*report, in.Keys != nil)
+	}
+	if err := i.keysFit(in, report); err != nil {
+		return err
+	}
+	if err := i.confirm("%s", i.consequences(in.Path, restoration.Replaces)); err != nil {
+		return err
+	}
+	done := Restored{Database: in.Path, Backup: report}
+	if !i.is("keep-sign-ins") {
+		ended, err := restoration.EndSignIns(ctx, now)
+		if err != nil {
+			return fmt.Errorf("nothing was replaced: %w", err)
+		}
+		done.Ended = &ended
+	}
+	if done.Kept, err = restoration.Commit(now); err != nil {
+		return err
+	}
+	if err := i.print(done, &table{none: fmt.Sprintf("Restored %s.", in.Path)}); err != nil {
+		return err
+	}
+	i.tellRestored(done)
+	return nil
+}
+
+// keysFit refuses a backup that would be of little use with the keys there are.
+func (i *invocation) keysFit(in Installation, r *boltstore.Report) error {
+	if i.is("without-keys") || len(r.Sealed) == 0 {
+		return nil
+	}
+	switch {
+	case in.KeysFailure != nil:
+		return fmt.Errorf("nothing was replaced: the backup needs the encryption key, and that cannot be read: %w. With --without-keys it is restored nevertheless; accounts then have to be connected again", in.KeysFailure)
+	case in.Keys == nil:
+		return errors.New("nothing was replaced: whether the encryption keys open what is sealed in the backup is not known; say with --config or --key-file which they are, or restore it nevertheless with --without-keys")
+	case r.Unopened > 0:
+		return fmt.Errorf("nothing was replaced: the encryption keys that are configured (%s) do not open %d of what is sealed; put the key that the backup needs behind them (it has the name that is shown above), or restore it nevertheless with --without-keys: then those accounts have to be connected again",
+			strings.Join(in.Keys.IDs(), ", "), r.Unopened)
+	}
+	return nil
+}
+
+// consequences says what is about to happen.
+func (i *invocation) consequences(path string, replaces bool) string {
+	text := "This makes the backup the database " + path + "."
+	if replaces {
+		text = "This puts the backup in the place of the database " + path + ", which is kept beside it."
+	}
+	if i.is("keep-sign-ins") {
+		return text + " All that was ended since the backup is good again."
+	}
+	return text + " Everybody has to sign in again, and virtual keys of the database are disabled."
+}
+
+func (i *invocation) tellRestored(done Restored) {
+	if done.Kept != "" {
+		i.say("The database that was there is %s now; remove it when you do not need it any more.", done.Kept)
+	}
+	if done.Ended != nil {
+		i.say("Ended: %s, %s, %s under way.", plural(done.Ended.Grants, "grant"), plural(done.Ended.Sessions, "browser session"), plural(done.Ended.Flows, "sign-in"))
+		if names := done.Ended.VirtualKeys; len(names) > 0 {
+			i.say("Disabled virtual keys, as they may have been deleted or rotated since: %s. Enable those that are still good.", strings.Join(names, ", "))
+		}
+		if done.Ended.SigningKeys > 0 {
+			i.say("The sites make new signing keys when Caddy starts.")
+		}
+	}
+	i.say("Start Caddy now.")
+}
