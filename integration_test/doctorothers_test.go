@@ -198,3 +198,32 @@ func awaitListener(t testing.TB, addr string) {
 		return true
 	})
 }
+
+// What `add` prints for a server works: people sign in to the site, connect their
+// account where the server has some, and call it.
+func TestAddWorks(t *testing.T) {
+	provider := harness.StartProvider(t, time.Minute)
+	accounts := harness.ServeAccounts(t, provider, "/notes/mcp")
+	var blocks string
+	for name, url := range map[string]string{"notes": accounts.URL, "plain": harness.Everything(t, true)} {
+		cmd := exec.Command(harness.Caddy(t), "mcp-oauth", "add", url, "--name", name)
+		block, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, block)
+		}
+		blocks += string(block)
+	}
+	g := harness.Run(t, harness.Config{TLS: true, Directives: identities + blocks, Env: keys})
+	provider.Trust(t, g.Root()) // it fetches the client document of the site
+	browser := g.NewBrowser(t)
+	client := g.Register(t, "http://127.0.0.1:9/callback")
+	services := browser.Identify(t, browser.Open(t, client.Link(g.URL+"/notes/mcp")), alice)
+	services = browser.ConnectAs(t, services, "notes", harness.Ada)
+	token := client.Redeem(t, browser.Press(t, services, harness.ApproveButton, nil).Leaving, g.URL+"/notes/mcp").AccessToken
+	mustBe(t, connect(t, withOver(g.HTTP.Transport, token, g.URL+"/notes/mcp"), nil, ""), harness.Ada)
+
+	token = g.SignIn(t, bob, "/plain/mcp").AccessToken
+	if tools, err := connect(t, withOver(g.HTTP.Transport, token, g.URL+"/plain/mcp"), nil, "").ListTools(t.Context(), nil); err != nil || len(tools.Tools) == 0 {
+		t.Errorf("the server without sign-in: %v, %v", tools, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -38,5 +39,31 @@ func TestDocumentation(t *testing.T) {
 	}
 	if err := os.WriteFile(docsFile, []byte(before+docsBegin+b.String()), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// docs/doctor.md names each member of the JSON, and each value that programs compare.
+func TestDocumentedMembers(t *testing.T) {
+	data, err := os.ReadFile(docsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(data), "## As JSON")
+	section, _, _ = strings.Cut(section, "## Findings")
+	want := []string{
+		string(Healthy), string(Findings), string(Unchecked), string(Failure), string(Warning), string(Note),
+		string(Connected), string(Person), string(Stopped), string(NotOffered), string(Skipped),
+	}
+	for _, v := range []any{Report{}, Server{}, ClientReport{}, Step{}, Finding{}, Registration{}, Exchange{}} {
+		for field := range reflect.TypeOf(v).Fields() {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+				want = append(want, name)
+			}
+		}
+	}
+	for _, name := range want {
+		if !strings.Contains(section, "`"+name+"`") {
+			t.Errorf("%s does not say what %s is", docsFile, name)
+		}
 	}
 }
