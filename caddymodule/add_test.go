@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/presets"
 )
 
 // printed runs `caddy mcp-oauth` with the arguments, and returns what it prints.
@@ -126,5 +127,34 @@ func TestAddRefused(t *testing.T) {
 				t.Errorf("printed %q, want %q", block, test.block)
 			}
 		})
+	}
+}
+
+// A service that has a preset is written as such.
+func TestAddPreset(t *testing.T) {
+	const github = "server github {\n\t# Register an application at https://github.com/settings/developers\n\tauth per_user_oauth {\n" +
+		"\t\tclient_id {env.GITHUB_CLIENT_ID}\n\t\tclient_secret {env.GITHUB_CLIENT_SECRET}\n\t}\n}\n"
+	for _, test := range []struct {
+		args  []string
+		want  string
+		needs string
+	}{
+		{[]string{"https://mcp.notion.com/mcp"}, "server notion\n", ""},
+		{[]string{"https://MCP.notion.com/mcp/"}, "server notion\n", ""},
+		{[]string{"linear", "--path", "/mcp"}, "server linear /mcp\n", ""},
+		{[]string{"notion", "--name", "office"}, "server office /office/mcp notion\n", ""},
+		{[]string{"https://api.githubcopilot.com/mcp/"}, github, "/api/oauth/callback/github as its callback URL"},
+	} {
+		block, problems, err := printed(append([]string{"add"}, test.args...)...)
+		if block != test.want || (err != nil) != (test.needs != "") || !strings.Contains(problems, test.needs) {
+			t.Errorf("%v: printed %q, error %v, and said %q; want %q, %q", test.args, block, err, problems, test.want, test.needs)
+		}
+	}
+	for _, p := range presets.All() {
+		block, _, _ := printed("add", p.Name)
+		got := adapt(t, "mcp.example.com {\nmcp_oauth {\nidentity anonymous\n"+block+"}\n}\n")
+		if !strings.Contains(got, `"upstream": "`+p.URL+`"`) {
+			t.Errorf("%s adapts to\n%s", block, got)
+		}
 	}
 }
