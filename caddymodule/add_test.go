@@ -115,7 +115,7 @@ func TestAddRefused(t *testing.T) {
 	for _, test := range []struct{ name, url, want, block string }{
 		{"nobody there", "http://" + freeAddr(t) + "/mcp", "does not answer", ""},
 		{"no MCP server", notMCP.URL + "/mcp", "no MCP endpoint", ""},
-		{"no URL", "notion", "starts with https://", ""},
+		{"no URL", "notes.example.com", "starts with https://", ""},
 		{"more than a name", injecting.URL + "/mcp", "is for another resource", "auth per_user_oauth\n}\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
