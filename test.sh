@@ -44,6 +44,12 @@ vet() {
 	go vet -tags postgres ./...
 	go vet -tags integration ./integration_test/...
 	GOWORK=off go vet -C integration_test/zitadel .
+	GOWORK=off go vet -C integration_test/promql .
+}
+
+# Prometheus reads the dashboard and the alerts; in a module of its own.
+monitoring() {
+	GOWORK=off go test -C integration_test/promql -count=1 .
 }
 
 # The tools have a module of their own, so that users of this one never see it.
@@ -131,6 +137,7 @@ all() {
 	step lint
 	# shellcheck disable=SC2046
 	step go test -race -timeout 30m -tags postgres $(units)
+	step monitoring
 	step fuzz
 	step xcaddy_build
 	step platforms

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
@@ -119,13 +122,18 @@ func measured() *metrics.State {
 	s := &metrics.State{Ready: readiness() == nil}
 	app.mu.Lock()
 	p, rotation := app.state, app.rotation
+	servers := slices.Collect(maps.Values(app.servers))
 	app.mu.Unlock()
 	if p == nil {
 		return s
 	}
 	s.Usage, s.ResealingFor = p.usage.Of(p.store, time.Now()), rotation.Waiting()
 	s.Caches = map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()}
-	for at, open := range p.streams.Events() {
+	open := p.streams.Events()
+	for _, server := range servers {
+		open[gateway.Place{Site: server.Site.Issuer, Server: server.ID}] += 0 // also where there is none
+	}
+	for at, open := range open {
 		s.Streams = append(s.Streams, metrics.Streams{Site: at.Site, Server: at.Server, Open: open})
 	}
 	return s

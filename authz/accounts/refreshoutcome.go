@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -65,7 +66,11 @@ func reusable(s *config.Server, opened secrets) bool {
 func (r *refresher) exchange(ctx context.Context, a *refreshAttempt) (*cachedConnection, error) {
 	reply, err := r.askForTokens(ctx, a)
 	if err == nil {
-		return r.saveTokens(ctx, a, reply)
+		h, err := r.saveTokens(ctx, a, reply)
+		if err == nil {
+			r.record(ctx, a.connection, event.Event{Kind: event.ConnectionRefreshed})
+		}
+		return h, err
 	}
 	var failure *client.TokenError
 	if !errors.As(err, &failure) {

@@ -86,6 +86,7 @@ const (
 	CallPassed
 	LinkOpened
 	LinkUsed
+	ConnectionRefreshed
 
 	kindsEnd
 )
@@ -196,10 +197,11 @@ var kinds = [kindsEnd]kind{
 	Suppressed:       {"event.suppressed", "more of the same, not logged one by one", info, "", false},
 
 	// Steps of a client or person that decide nothing, for who asks how far they came.
-	MetadataServed: {"metadata.served", "metadata served", debug, Succeeded, false},
-	CallPassed:     {"call.passed", "calls with a token pass the gate", debug, Succeeded, false},
-	LinkOpened:     {"connect_link.opened", "link to connect an account opened", debug, Started, false},
-	LinkUsed:       {"connect_link.used", "link to connect an account used", debug, Succeeded, false},
+	MetadataServed:      {"metadata.served", "metadata served", debug, Succeeded, false},
+	CallPassed:          {"call.passed", "calls with a token pass the gate", debug, Succeeded, false},
+	LinkOpened:          {"connect_link.opened", "link to connect an account opened", debug, Started, false},
+	LinkUsed:            {"connect_link.used", "link to connect an account used", debug, Succeeded, false},
+	ConnectionRefreshed: {"connection.refreshed", "account renewed at its provider", debug, Succeeded, false},
 }
 
 // String returns the name.
