@@ -239,25 +239,14 @@ func (rg *registrar) noteProven(ctx context.Context, server string, to binding) 
 	}
 }
 
-// readClient reads into v what we are at a provider, and returns the record as
-// it is stored. What an older key sealed is sealed anew, so that the key can
-// leave the ring.
+// readClient reads into v what we are at a provider, and returns the record as it is
+// stored.
 func (rg *registrar) readClient(ctx context.Context, server, provider string, v any) (storage.UpstreamClient, error) {
-	now := rg.deps.Now()
-	c, err := rg.deps.Store.UpstreamClient(ctx, rg.cfg.Issuer, provider, server, now)
+	c, err := rg.deps.Store.UpstreamClient(ctx, rg.cfg.Issuer, provider, server, rg.deps.Now())
 	if err != nil {
 		return c, err
 	}
-	if err := rg.open(c.Secret, v, sealed.UpstreamClient(rg.cfg.Issuer, provider, server)...); err != nil || rg.deps.Keys.Current(c.Secret) {
-		return c, err
-	}
-	older := c.Secret
-	c.Secret = rg.seal(v, sealed.UpstreamClient(rg.cfg.Issuer, provider, server)...)
-	if verdict, err := rg.deps.Store.PutUpstreamClient(ctx, c, older, now); err != nil || verdict != storage.OK {
-		c.Secret = older // somebody changed it; the next reader seals it
-		return c, err
-	}
-	return c, nil
+	return c, rg.open(c.Secret, v, sealed.UpstreamClient(rg.cfg.Issuer, provider, server)...)
 }
 
 // putClient stores what we are at a provider in place of what replaces names,

@@ -165,31 +165,13 @@ func (v *vault) read(ctx context.Context, s *config.Server, k storage.Connection
 		v.deps.Shared.connections.Put(k, before, now, generation)
 		return before, nil
 	}
-	h, opened, err := v.decrypt(s, c)
+	h, _, err := v.decrypt(s, c)
 	if err != nil {
 		v.deps.Shared.connections.Drop(k)
 		return nil, err
 	}
-	if h.credential != nil && !v.deps.Keys.Current(c.Secret) {
-		v.rewrap(ctx, c, opened, now)
-	}
 	v.deps.Shared.connections.Put(k, h, now, generation)
 	return h, nil
-}
-
-// rewrap seals credentials with the key that seals now, so that the one that
-// did can leave the ring once everybody has called. It is tried at each read,
-// so a failure matters to nobody; and never while somebody refreshes, since
-// that seals anew, and a change would end the lease.
-func (v *vault) rewrap(ctx context.Context, c storage.Connection, opened secrets, now time.Time) {
-	if c.Lease != "" {
-		return
-	}
-	c.Secret = v.sealSecrets(c.ConnectionKey, c.ID, opened)
-	_, _, err := v.deps.Store.PutConnection(ctx, c, now)
-	if err != nil {
-		v.storeFailed(ctx, c.Server, "sealing a connection with the key that seals now", err)
-	}
 }
 
 // startRefresh refreshes in the background.
