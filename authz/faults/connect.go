@@ -60,8 +60,8 @@ var connectFaults = []*Fault{{
 	Why:  "A link works only for the person whose client got it. Else somebody could have you connect your account to their client.",
 	Fix:  "Open the link as the same person that the client is signed in as; sign out at {site}/oauth/account first if the browser knows somebody else.",
 	Sign: func(c *Case) *Evidence {
-		opened := c.last("connect_link.opened", "other_person")
-		return seen(opened).when(c.after(opened, "connect_link.used") == nil && c.after(opened, "connection.connected") == nil)
+		refused := pageRefused(c, "other_person")
+		return seen(refused).when(c.after(refused, "connection.connected") == nil)
 	},
 }, {
 	ID: "callback-missing", At: Person,

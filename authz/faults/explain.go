@@ -147,8 +147,11 @@ func (c *Case) words(e *Evidence) *strings.Replacer {
 	)
 }
 
-// sentence returns a text that begins with a capital letter.
+// sentence returns a text that begins with a capital letter, unless that is a URL.
 func sentence(text string) string {
+	if first, _, _ := strings.Cut(text, " "); strings.Contains(first, "://") {
+		return text
+	}
 	r, size := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(r)) + text[size:]
 }

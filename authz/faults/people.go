@@ -35,12 +35,6 @@ var personFaults = []*Fault{{
 	Fix:  "Sign out at the provider, then sign in again with what it asks for.",
 	Sign: func(c *Case) *Evidence { return seen(signInRefused(c, "too_old", "too_weak")) },
 }, {
-	ID: "sign-in-provider-down", At: Provider,
-	What: "Nobody can sign in at {provider}: it does not answer as it should.",
-	Why:  "{cause}",
-	Fix:  "See whether this machine reaches it, and whether issuer in the configuration is right. It is tried again and again.",
-	Sign: func(c *Case) *Evidence { return seen(c.last("sign_in.failed")) },
-}, {
 	ID: "wrong-key", At: Person,
 	What: "Somebody tried to sign in with a virtual key that is none.",
 	Why:  "It is mistyped, was withdrawn, or has expired.",
@@ -70,6 +64,12 @@ var personFaults = []*Fault{{
 	What: "The page was answered twice; the first answer counts.",
 	Fix:  "If the client is not signed in, begin again there.",
 	Sign: func(c *Case) *Evidence { return seen(pageRefused(c, "submitted", "answered_before")) },
+}, {
+	ID: "sign-in-provider-down", At: Provider,
+	What: "Nobody can sign in at {provider}: it does not answer as it should.",
+	Why:  "{cause}",
+	Fix:  "See whether this machine reaches it, and whether issuer in the configuration is right. It is tried again and again.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("sign_in.failed")) },
 }, {
 	ID: "sign-in-not-finished", At: Person,
 	What: "A browser opened the sign-in page of {client}, and nobody signed in.",

@@ -59,7 +59,7 @@ var siteFaults = []*Fault{{
 func signInRefused(c *Case, reasons ...string) *trace.Step {
 	for i := range c.Steps {
 		s := &c.Steps[len(c.Steps)-1-i]
-		if s.Kind != "sign_in.refused" {
+		if s.Kind != "sign_in.refused" && s.Kind != "sign_in.failed" {
 			continue
 		}
 		for _, reason := range reasons {

@@ -1,0 +1,114 @@
+package faults
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+)
+
+var now = time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
+
+// caseOf is a case of steps, one a second, to be explained after a while.
+func caseOf(after time.Duration, steps ...trace.Step) *Case {
+	t := &trace.Trace{ID: "1", Site: "https://mcp.example.com", Agent: "codex/1", Address: "192.0.2.1", Person: "oidc:alice", Servers: []string{"notion"}}
+	for i, s := range steps {
+		s.Time = now.Add(time.Duration(i) * time.Second)
+		t.Steps = append(t.Steps, s)
+	}
+	return &Case{Trace: t, Now: now.Add(time.Duration(len(steps))*time.Second + after)}
+}
+
+func step(k event.Kind, reason string) trace.Step {
+	return trace.Step{Kind: k.String(), Outcome: k.Outcome(), Reason: reason, Join: trace.Certain}
+}
+
+func caused(s trace.Step, cause string) trace.Step {
+	s.Cause = cause
+	return s
+}
+
+// The signs of faults that take the internet, a certificate or a clock to set up. The
+// others are set up for real, in the tests of the module.
+func TestSigns(t *testing.T) {
+	started := step(event.SignInStarted, "")
+	for _, test := range []struct {
+		fault string
+		at    Party
+		c     *Case
+	}{
+		{"no-fallback-to-registration", Operator, caseOf(0, step(event.GateRefused, trace.NoToken), caused(step(event.SignInRefused, "documents_unreachable"), "dial tcp: timeout"))},
+		{"other-persons-link", Person, caseOf(0, step(event.CallNeedsAccount, "asked_by_elicitation"), step(event.PageRefused, "other_person"))},
+		{"provider-cannot-fetch-document", Operator, caseOf(0, caused(step(event.ConnectionFailed, "provider_refused"), "refused, status 400, invalid_client; it may have failed to fetch https://x/y; if it cannot, set metadata_document off"))},
+		{"provider-certificate", Provider, caseOf(0, caused(step(event.ConnectionFailed, "provider_unusable"), "its certificate is not accepted; have it renewed"))},
+		{"provider-in-private-network", Operator, caseOf(0, caused(step(event.ConnectionFailed, "provider_unusable"), "only the internet over https is reached, unless the configuration names the address: x"))},
+		{"answer-too-late", Person, caseOf(0, step(event.ConnectionStarted, ""), step(event.ConnectionRefused, "trip_ended"))},
+		{"nobody-signed-in-in-front", Operator, caseOf(0, started, step(event.SignInRefused, "no_user"))},
+		{"identity-provider-silent", Provider, caseOf(0, step(event.TokenIssued, ""), step(event.GateRefused, "provider_silent"))},
+		{"sign-in-expired", Person, caseOf(0, started, step(event.PageRefused, "expired"))},
+		{"failed", Us, caseOf(0, step(event.CallFailed, "account_damaged"))},
+		{"refused", Client, caseOf(0, step(event.CallRefused, "header_mismatch"))},
+		{"under-way", Nobody, caseOf(0, step(event.GateRefused, trace.NoToken))},
+		{"works", Nobody, caseOf(time.Hour, step(event.TokenIssued, ""), step(event.GateRefused, "token_ended"), step(event.TokenRefreshed, ""), step(event.CallPassed, ""))},
+	} {
+		t.Run(test.fault, func(t *testing.T) {
+			a := Explain(test.c, "")
+			if a.Fault != test.fault || a.AtFault != test.at {
+				t.Errorf("got %s, at fault: %s; want %s, %s", a.Fault, a.AtFault, test.fault, test.at)
+			}
+		})
+	}
+}
+
+// The answer is about the step at which somebody was shown the reference, whatever
+// happened later; what works by now is said.
+func TestExplainsTheReference(t *testing.T) {
+	denied, pkce := step(event.ConsentDenied, ""), step(event.SignInRefused, "pkce_missing")
+	pkce.Reference = "r1"
+	c := caseOf(0, pkce, step(event.SignInStarted, ""), denied, step(event.CallPassed, ""))
+	for reference, want := range map[string]string{"r1": "no-pkce", "": "works", "unknown": "works"} {
+		if a := Explain(c, reference); a.Fault != want {
+			t.Errorf("%q: got %s, want %s", reference, a.Fault, want)
+		}
+	}
+	if a := Explain(c, "r1"); !strings.Contains(a.Since, "works by now") || len(a.Also) != 1 || a.Also[0].Fault != "refused-by-person" {
+		t.Errorf("got %+v", a)
+	}
+}
+
+// The catalogue has everything that an answer needs, and names only kinds that exist.
+func TestCatalogue(t *testing.T) {
+	var ids []string
+	for _, f := range slices.Concat(All, generalFaults) {
+		if slices.Contains(ids, f.ID) {
+			t.Errorf("%s is there twice", f.ID)
+		}
+		ids = append(ids, f.ID)
+		for name, text := range map[string]string{"What": f.What, "Fix": f.Fix} {
+			if text == "" || !strings.HasSuffix(strings.TrimRight(text, "}"), ".") && !strings.HasSuffix(text, "}") {
+				t.Errorf("%s: %s is %q, which is no sentence", f.ID, name, text)
+			}
+		}
+		if f.At == "" || f.Sign == nil || f.Link != "" && !strings.HasPrefix(f.Link, "https://") {
+			t.Errorf("%s: at %q, link %q", f.ID, f.At, f.Link)
+		}
+	}
+	for sentence := range sentences {
+		kind, _, _ := strings.Cut(sentence, " ")
+		if messageOf(kind) == kind {
+			t.Errorf("there is no kind %s", kind)
+		}
+	}
+}
+
+// What strangers wrote cannot move the cursor of who reads it.
+func TestNamesArePrintable(t *testing.T) {
+	c := caseOf(0, step(event.ConsentDenied, ""))
+	c.ClientName = "evil\x1b[2J\u202e\r\nname"
+	if a := Explain(c, ""); strings.ContainsAny(a.What, "\x1b\r\n\u202e") || !strings.Contains(a.What, "“evil[2Jname”") {
+		t.Errorf("got %q", a.What)
+	}
+}
