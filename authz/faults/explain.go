@@ -69,8 +69,11 @@ func Explain(c *Case, reference string) *Answer {
 		What: sentence(words.Replace(first.fault.What)), Why: words.Replace(first.fault.Why), Fix: words.Replace(first.fault.Fix),
 		Evidence: c.lines(first.evidence), Missing: first.evidence.Missing, Sure: c.sure(),
 	}
+	explained := first.evidence.Steps
 	for _, m := range matches[1:] {
-		if general(m.fault) == 0 {
+		news := slices.ContainsFunc(m.evidence.Steps, func(s *trace.Step) bool { return !slices.Contains(explained, s) })
+		explained = append(explained, m.evidence.Steps...)
+		if news && general(m.fault) == 0 {
 			words := c.words(m.evidence)
 			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, sentence(words.Replace(m.fault.What)), words.Replace(m.fault.Fix)})
 		}
@@ -142,14 +145,15 @@ func (c *Case) words(e *Evidence) *strings.Replacer {
 	return strings.NewReplacer(
 		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{person}", cmp.Or(printable(c.Person), "the person"),
 		"{provider}", cmp.Or(printable(step.Provider), "the provider"), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
-		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(printable(step.Cause), "the log has no cause"),
-		"{event}", cmp.Or(messageOf(step.Kind), "it is not known why"), "{detail}", printable(strings.TrimSuffix(step.Detail, ".")),
+		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(printable(step.Cause), "nothing more is known"),
+		"{event}", cmp.Or(messageOf(step.Kind), "it is not known why"), "{detail}", cmp.Or(printable(strings.TrimSuffix(step.Detail, ".")), "no more than that"),
 	)
 }
 
-// sentence returns a text that begins with a capital letter, unless that is a URL.
+// sentence returns a text that begins with a capital letter, unless it begins with a
+// URL or the name of a program.
 func sentence(text string) string {
-	if first, _, _ := strings.Cut(text, " "); strings.Contains(first, "://") {
+	if first, _, _ := strings.Cut(text, " "); strings.ContainsAny(first, "/:") {
 		return text
 	}
 	r, size := utf8.DecodeRuneInString(text)

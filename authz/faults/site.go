@@ -91,7 +91,7 @@ var works1 = Fault{
 var generalFaults = []*Fault{{
 	ID: "failed", At: Us,
 	What: "Something failed here: {event}.",
-	Why:  "{detail}. {cause}.",
+	Why:  "What is known of it: {detail}; {cause}.",
 	Fix:  "If the log does not tell more, report it with the steps below.",
 	Sign: func(c *Case) *Evidence {
 		return seen(lastWith(c, func(s *trace.Step) bool { return s.Outcome == "failed" }))
@@ -99,7 +99,7 @@ var generalFaults = []*Fault{{
 }, {
 	ID: "refused", At: Client,
 	What: "{client} was refused: {event}.",
-	Why:  "{detail}. {cause}.",
+	Why:  "What is known of it: {detail}; {cause}.",
 	Fix:  "What was refused is not right as it was sent. Try again from the beginning; if it comes back, report the steps below to the maker of the client.",
 	Sign: func(c *Case) *Evidence { return seen(lastWith(c, (*trace.Step).IsFailure)) },
 }, {

@@ -12,8 +12,8 @@ var unusable = []string{"token_ended", "token_expired", "identity_unproved"}
 // tokenFaults are those of clients with codes and tokens.
 var tokenFaults = []*Fault{{
 	ID: "refresh-token-reused", At: Client,
-	What: "{client} used a refresh token again that was used up, so everything that it had was ended.",
-	Why:  "That is how a stolen token shows. More often two processes of the client share one sign-in, or it lost an answer and tried again too late.",
+	What: "{client} sent a refresh token that it had used before, so its access was ended.",
+	Why:  "Each refresh token is good for once: a second use is how a stolen one shows. More often two processes of the client share one sign-in, or it lost an answer and tried again too late.",
 	Fix:  "Sign in again in the client. If it comes back: let one process at a time use this sign-in, or raise refresh_reuse_grace, within which the same answer is given once more.",
 	Link: "https://github.com/anthropics/claude-code/issues/84440",
 	Sign: func(c *Case) *Evidence {
@@ -22,7 +22,7 @@ var tokenFaults = []*Fault{{
 	},
 }, {
 	ID: "code-reused", At: Client,
-	What: "{client} redeemed an authorization code twice, so the tokens of the first time were ended.",
+	What: "{client} redeemed the same authorization code twice, so its access was ended.",
 	Why:  "A code is good for once (OAuth 2.1 section 4.1.3). The client repeats its request, or opens its callback twice.",
 	Fix:  "Sign in again in the client. If it comes back, report it to its maker.",
 	Sign: func(c *Case) *Evidence {

@@ -115,12 +115,15 @@ func bestOf(open []*live, e *event.Event) (*live, Join) {
 }
 
 // before finds the trace of a stranger who comes back with a client_id: by the
-// place that it asks from, or by the address, which the browser of its person has
-// too if it runs on the same machine.
+// place that it asks from or, for a browser, by the address, which the client of its
+// person has too if it runs on the same machine.
 func (r *Recorder) before(e *event.Event) (*live, Join) {
 	anonymous := func(t *live) bool { return t.Client == "" && t.Flow == "" && t.recent(e.Time, together) }
 	if t, join := onlyOne(r.index[key{byPlace, e.Site, cut(e.Address), cut(e.Agent)}], anonymous); t != nil {
 		return t, join
+	}
+	if !isBrowser(e.Agent) {
+		return nil, ""
 	}
 	return onlyOne(r.index[key{byAddress, e.Site, cut(e.Address), ""}], anonymous)
 }
