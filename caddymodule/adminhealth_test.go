@@ -31,6 +31,13 @@ func TestHealth(t *testing.T) {
 	if err := runCommand("health", "--address", addr); err != nil {
 		t.Errorf("the command says %v of a healthy server", err)
 	}
+	socket := filepath.Join(g.dir, "admin.sock")
+	g.load(strings.Replace(g.caddyfile(lines), "admin off", "admin unix/"+socket+"|0600", 1))
+	for _, address := range []string{"unix/" + socket, "unix/" + socket + "|0600"} {
+		if err := runCommand("health", "--address", address); err != nil {
+			t.Errorf("the command says %v of a healthy server at %s", err, address)
+		}
+	}
 	g.load("{\nadmin " + addr + "\n}\nhttp://" + g.addr + " {\nrespond ok\n}")
 	err := runCommand("health", "--address", addr)
 	if want := "no site with mcp_oauth is configured"; err == nil || !strings.Contains(err.Error(), want) {

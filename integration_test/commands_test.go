@@ -184,6 +184,10 @@ func TestCommandsShowWhatServes(t *testing.T) {
 		}
 	}
 	serves()
+	// A shell is told the names that there are.
+	if out, err := g.Command("__complete", "mcp-oauth", here, "keys", "show", "").Output(); err != nil || !strings.HasPrefix(string(out), "alice\nbob\n") {
+		t.Errorf("completion: %v, %q", err, out)
+	}
 	before, err := os.ReadFile(g.Caddyfile)
 	if err != nil {
 		t.Fatal(err)
