@@ -78,6 +78,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/metrics",
 		"caddymodule/health",
 		"caddymodule/adminapi",
+		"caddymodule/cli/adminclient",
 		"caddymodule/cli",
 		"caddymodule/neighbours",
 		"caddymodule/selfcheck",

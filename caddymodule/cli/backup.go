@@ -96,11 +96,11 @@ func total(counts map[string]int) (n int) {
 
 // fetchBackup writes what the admin API sends.
 func (i *invocation) fetchBackup(w io.Writer) error {
-	api, err := i.findAdmin()
+	api, err := i.adminAPI()
 	if err != nil {
 		return err
 	}
-	res, err := api.send(i.cmd.Context(), http.MethodGet, adminapi.BackupPath, nil, nil)
+	res, err := api.Send(i.cmd.Context(), http.MethodGet, adminapi.BackupPath, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli/adminclient"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/doctor"
 )
 
@@ -122,7 +123,7 @@ func (i *invocation) join(report *doctor.Report) {
 		f := &report.Findings[n]
 		for _, reference := range f.References {
 			found, err := get[adminapi.Reasons](i, adminapi.WhyPath, url.Values{"reference": {reference}})
-			var unknown *refused
+			var unknown *adminclient.Refusal
 			if errors.As(err, &unknown) {
 				continue
 			}

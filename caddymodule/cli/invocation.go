@@ -12,13 +12,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli/adminclient"
 )
 
 // invocation is one run of a command.
 type invocation struct {
 	cmd  *cobra.Command
 	args []string
-	api  *admin // once it was asked
+	api  *adminclient.Client // once it was asked
 }
 
 // text returns the value of a flag.
@@ -52,11 +54,16 @@ func get[T any](i *invocation, path string, query url.Values) (answer T, err err
 // send asks the admin API to do something; body is what is sent as JSON, if any.
 func send[T any](i *invocation, method, path string, query url.Values, body any) (answer T, err error) {
 	if i.api == nil {
-		if i.api, err = i.findAdmin(); err != nil {
+		if i.api, err = i.adminAPI(); err != nil {
 			return answer, err
 		}
 	}
-	return answer, i.api.do(i.cmd.Context(), method, path, query, body, &answer)
+	return answer, i.api.Do(i.cmd.Context(), method, path, query, body, &answer)
+}
+
+// adminAPI returns a client of the admin API that the flags or the environment mean.
+func (i *invocation) adminAPI() (*adminclient.Client, error) {
+	return adminclient.New(adminclient.Place{Address: i.text("address"), Config: i.text("config"), Adapter: i.text("adapter")})
 }
 
 // print prints an answer: as JSON if that is wanted, else as the table.

@@ -1,4 +1,4 @@
-package cli
+package adminclient
 
 import (
 	"bytes"
@@ -18,26 +18,30 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// admin is the admin API of a Caddy that runs, or should.
-type admin struct {
+// Client asks the admin API of a Caddy that runs, or should.
+type Client struct {
 	at     string // as the operator wrote it
 	url    string // without a path
 	origin string // as Caddy's admin API wants it; empty for a socket
 	client *http.Client
 }
 
-// refused is an answer of the admin API that says why not.
-type refused struct {
-	code int
-	text string
+// Refusal is an answer of the admin API that says why not.
+type Refusal struct {
+	Code int // the HTTP status
+	Text string
 }
 
 // Error implements error.
-func (r *refused) Error() string { return r.text }
+func (r *Refusal) Error() string { return r.Text }
 
-// findAdmin returns the admin API that the flags or the environment mean.
-func (i *invocation) findAdmin() (*admin, error) {
-	address, err := i.adminAddress()
+// Place says where the admin API should be: at the address, or where a configuration
+// says, read by an adapter. All may be empty.
+type Place struct{ Address, Config, Adapter string }
+
+// New returns a client of the admin API that is meant.
+func New(p Place) (*Client, error) {
+	address, err := p.find()
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +50,7 @@ func (i *invocation) findAdmin() (*admin, error) {
 		return nil, fmt.Errorf("%q is not the address of an admin API; write it as localhost:2019 or unix//run/caddy/admin.sock", address)
 	}
 	url := "http://" + to.JoinHostPort(0)
-	a := &admin{at: address, url: url, origin: url}
+	a := &Client{at: address, url: url, origin: url}
 	if to.IsUnixNetwork() {
 		a.url, a.origin = "http://127.0.0.1", ""
 		to.Host, _, _ = strings.Cut(to.Host, "|") // its permissions
@@ -61,16 +65,16 @@ func (i *invocation) findAdmin() (*admin, error) {
 	return a, nil
 }
 
-// adminAddress returns where the admin API should be, as Caddy's commands find it.
-func (i *invocation) adminAddress() (string, error) {
-	if address := i.text("address"); address != "" {
-		return address, nil
+// find returns the address, as Caddy's commands find it.
+func (p Place) find() (string, error) {
+	if p.Address != "" {
+		return p.Address, nil
 	}
-	file := i.text("config")
+	file := p.Config
 	if file == "" {
 		return caddy.DefaultAdminListen, nil // CADDY_ADMIN, if that is set
 	}
-	config, err := readConfig(file, i.text("adapter"))
+	config, err := readConfig(file, p.Adapter)
 	if err != nil {
 		return "", err
 	}
@@ -113,9 +117,9 @@ func readConfig(file, adapter string) ([]byte, error) {
 	return config, nil
 }
 
-// do asks, and reads the answer.
-func (a *admin) do(ctx context.Context, method, path string, query url.Values, body, answer any) error {
-	res, err := a.send(ctx, method, path, query, body)
+// Do asks, and reads the answer.
+func (a *Client) Do(ctx context.Context, method, path string, query url.Values, body, answer any) error {
+	res, err := a.Send(ctx, method, path, query, body)
 	if err != nil {
 		return err
 	}
@@ -126,8 +130,8 @@ func (a *admin) do(ctx context.Context, method, path string, query url.Values, b
 	return nil
 }
 
-// send asks, and returns an answer that is no refusal.
-func (a *admin) send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+// Send asks, and returns an answer that is no refusal.
+func (a *Client) Send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
 	var sent io.Reader = http.NoBody
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -162,7 +166,7 @@ func (a *admin) send(ctx context.Context, method, path string, query url.Values,
 }
 
 // unreachable says what is wrong where nobody answers.
-func (a *admin) unreachable(err error) error {
+func (a *Client) unreachable(err error) error {
 	var asked *url.Error
 	if errors.As(err, &asked) {
 		err = asked.Err
@@ -177,21 +181,21 @@ func (a *admin) unreachable(err error) error {
 	return a.noAdmin(err)
 }
 
-func (a *admin) noAdmin(err error) error {
+func (a *Client) noAdmin(err error) error {
 	return fmt.Errorf("what answers at %s is not the admin API of Caddy, or it ended while it answered: %w", a.at, err)
 }
 
 // explain returns what a refusal says.
-func (a *admin) explain(res *http.Response) error {
+func (a *Client) explain(res *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	var said struct {
 		Error string `json:"error"`
 	}
 	switch err := json.Unmarshal(text, &said); {
 	case err == nil && said.Error != "":
-		return &refused{res.StatusCode, said.Error}
+		return &Refusal{res.StatusCode, said.Error}
 	case res.StatusCode == http.StatusNotFound:
-		return &refused{res.StatusCode, fmt.Sprintf("the Caddy at %s does not know this: it runs without the mcp_oauth plugin, or with another version of it", a.at)}
+		return &Refusal{res.StatusCode, fmt.Sprintf("the Caddy at %s does not know this: it runs without the mcp_oauth plugin, or with another version of it", a.at)}
 	}
 	return a.noAdmin(fmt.Errorf("HTTP status %s", res.Status))
 }
