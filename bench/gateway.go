@@ -43,6 +43,7 @@ const caddyfile = `{
 	log {
 		level WARN
 	}
+	%[11]s
 	mcp_oauth {
 		storage bbolt {
 			path %[5]s/mcp_oauth.db
@@ -132,24 +133,24 @@ http://%[7]s {
 }
 `
 
-// startGateway starts a Caddy binary in front of the MCP server and waits
+// startGateway starts the Caddy binary in front of the MCP server and waits
 // until it serves. procs bounds its parallelism; 0 leaves it alone.
-func startGateway(ctx context.Context, binary, dir, upstream string, procs int) (*gateway, error) {
+func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
 	addrs, err := freeAddresses(7)
 	if err != nil {
 		return nil, err
 	}
-	home, err := os.MkdirTemp(dir, "gateway")
+	home, err := os.MkdirTemp(b.dir, "gateway")
 	if err != nil {
 		return nil, err
 	}
 	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6], dir: home, output: new(bytes.Buffer)}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told)
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	g.cmd = exec.CommandContext(ctx, binary, "run", "--config", config, "--adapter", "caddyfile")
+	g.cmd = exec.CommandContext(ctx, b.caddy, "run", "--config", config, "--adapter", "caddyfile")
 	g.cmd.Cancel = func() error { return g.cmd.Process.Signal(os.Interrupt) }
 	g.cmd.WaitDelay = 10 * time.Second
 	g.cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)

@@ -45,6 +45,8 @@ type bench struct {
 	upstream string // host:port of the MCP server
 	// upstreamPID is its process.
 	upstreamPID int
+	// options are more lines in the global block of gateways, see observations.
+	options string
 }
 
 func main() {
@@ -118,6 +120,7 @@ var parts = []struct {
 	{"cpu", measureCPU},
 	{"own", measureOwnAccounts},
 	{"signed", measureSigned},
+	{"observed", measureObserved},
 	{"throughput", measureThroughput},
 	{"refused", measureRefused},
 	{"streams", measureStreams},

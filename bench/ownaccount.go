@@ -45,7 +45,7 @@ func measureOwnAccounts(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	return b.addCPU("CPU per call, per_user_oauth", "own account", "plain", all)
+	return b.addCPU("CPU per call, per_user_oauth", "own account", "plain", all, true)
 }
 
 // measureOwnAllocations counts what such a call allocates, and that it writes

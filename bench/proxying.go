@@ -49,7 +49,7 @@ func (g *gateway) gateLoad(workers int, tokens []string) load {
 
 // withGateway runs f with a fresh gateway and tokens that its gate accepts.
 func (b *bench) withGateway(ctx context.Context, procs int, f func(g *gateway, tokens []string) error) error {
-	g, err := startGateway(ctx, b.caddy, b.dir, b.upstream, procs)
+	g, err := b.startGateway(ctx, procs)
 	if err != nil {
 		return err
 	}

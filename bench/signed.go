@@ -53,7 +53,7 @@ func measureSigned(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		if err := b.addCPU("CPU per call", site.name, "gate", all); err != nil {
+		if err := b.addCPU("CPU per call", site.name, "gate", all, true); err != nil {
 			return err
 		}
 	}
