@@ -78,6 +78,7 @@ func newGateway(t *testing.T, lines string) *instance {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
+		g.wantReferencesInLog()
 		if refs, used := processStates.References("bbolt " + g.db()); used {
 			t.Errorf("%d references to the store are left", refs)
 		}
@@ -180,6 +181,9 @@ func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		res, err := a.RoundTripper.RoundTrip(r)
 		// Which of these it is depends on how much was written by then.
+		if err == nil {
+			references.note(r, res)
+		}
 		hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 		if !hungUp || attempt == 1000 {
 			return res, err

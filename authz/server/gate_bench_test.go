@@ -4,16 +4,20 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
@@ -142,9 +146,12 @@ func grantToken(ctx context.Context, store storage.Store, grantID, token string,
 	return err
 }
 
-// BenchmarkCheckRefused is a call that fails without the store.
+// BenchmarkCheckRefused is a call that fails without the store, among so many that
+// the log has no line of it.
 func BenchmarkCheckRefused(b *testing.B) {
 	f := newGateFixture(b, gateConfig())
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)
+	f.as.deps.Events = oauthtest.Events(zap.New(core))
 	g := f.gate("mcp")
 	for name, r := range map[string]*http.Request{
 		"none":    httptest.NewRequest("POST", mcpURL, nil),
