@@ -148,16 +148,17 @@ const maxShownHost = 300
 // rejectHost answers a request for a host that is not the site's. Error routes
 // of the operator, if there are any, say it in their words.
 func (h *Handler) rejectHost(w http.ResponseWriter, r *http.Request) error {
-	err := neighbours.Misdirected(r)
-	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Errors != nil {
-		return err
-	}
 	answer := oauth.Error{
 		Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Description: "This site is " + h.cfg.Issuer +
 			". Check the URL you use, the option public_url, and what a proxy in front sends as Host.",
 	}
 	happened := answer.Event(event.RequestRefused)
 	happened.Err = errors.New("the request is for " + strconv.Quote(r.Host[:min(len(r.Host), maxShownHost)]))
-	answer.Answer(w, h.events.Refer(h.events.Of(r), happened))
+	reference := h.events.Refer(h.events.Of(r), happened)
+	err := neighbours.Misdirected(r)
+	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Errors != nil {
+		return err
+	}
+	answer.Answer(w, reference)
 	return nil
 }

@@ -120,7 +120,8 @@ const (
 	fault = zapcore.ErrorLevel
 )
 
-// kinds is the one list of what can happen. docs/logs.md is made from it.
+// kinds is the one list of what can happen. docs/logs.md is made from it:
+// go test ./internal/event -run TestDocumentation -update
 var kinds = [kindsEnd]kind{
 	ClientRegistered:          {"client.registered", "client registered", info, Succeeded, true},
 	ClientRegistrationRefused: {"client.registration_refused", "client registration refused", info, Refused, false},

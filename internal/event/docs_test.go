@@ -1,0 +1,58 @@
+package event
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap/zapcore"
+)
+
+var update = flag.Bool("update", false, "write the generated part of docs/logs.md")
+
+const (
+	docsFile  = "../../docs/logs.md"
+	docsBegin = "<!-- generated: go test ./internal/event -run TestDocumentation -update -->\n"
+)
+
+// docs/logs.md lists every event and every field.
+func TestDocumentation(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("\n## Events\n\nThe field `event` is the name, `msg` the text.\n\n| event | text | level | outcome |\n|---|---|---|---|\n")
+	for _, k := range Kinds() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k, k.Message(), k.Level().CapitalString(), k.Outcome())
+	}
+	b.WriteString("\n## Fields\n\nA field that says nothing is left out.\n\n| field | what it is |\n|---|---|\n")
+	for _, f := range logFields {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", f.name, f.meaning)
+	}
+	b.WriteString("| `status` | the HTTP status of the answer |\n| `count` | of `event.suppressed`: how many events have no line |\n")
+	data, err := os.ReadFile(docsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, generated, ok := strings.Cut(string(data), docsBegin)
+	if !ok {
+		t.Fatalf("%s has no line %q", docsFile, docsBegin)
+	}
+	if generated == b.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s is not what the tables say; run with -update", docsFile)
+	}
+	if err := os.WriteFile(docsFile, []byte(before+docsBegin+b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Refusals and failures are in the default log.
+func TestKindsTellOperators(t *testing.T) {
+	for _, k := range Kinds() {
+		if (k.Outcome() == Refused || k.Outcome() == Failed) && k.Level() < zapcore.InfoLevel {
+			t.Errorf("%s is not in the default log", k)
+		}
+	}
+}
