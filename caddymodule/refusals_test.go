@@ -20,9 +20,7 @@ type refusal struct {
 }
 
 const (
-	formType = "application/x-www-form-urlencoded"
-	jsonType = "application/json"
-	wrong    = "secret-canary-0123456789"
+	wrong = "secret-canary-0123456789"
 )
 
 // Whatever is refused is one line of the default log, which says why. That the
@@ -60,10 +58,10 @@ func TestRefusalsAreInTheLog(t *testing.T) {
 	}
 	const as = "/api/oauth/per-user/"
 	bearer := func(token string, more ...string) []string {
-		return append([]string{"Authorization", "Bearer " + token, "Content-Type", jsonType}, more...)
+		return append([]string{"Authorization", "Bearer " + token, "Content-Type", "application/json"}, more...)
 	}
 	posted := []string{"Authorization", "", "Content-Type", formType}
-	asJSON := []string{"Authorization", "", "Content-Type", jsonType}
+	asJSON := []string{"Authorization", "", "Content-Type", "application/json"}
 	authorize := func(pairs ...string) string {
 		return as + "authorize?" + form(append([]string{
 			"response_type", "code", "client_id", client, "redirect_uri", "http://127.0.0.1:7777/cb", "state", wrong,

@@ -221,7 +221,8 @@ func (s *signal) noteAsked(link string, how mcp.Signal) {
 func (s *signal) rejectUnasked(message string) {
 	if s.r.Method == http.MethodGet { // the answer of a server without such a stream, which clients put up with
 		s.w.Header().Set("Allow", "POST, DELETE")
-		s.call.server.reject(s.w, s.r, s.call, http.StatusMethodNotAllowed, "account_missing", message)
+		id := s.call.server.refer(s.r, s.call, event.Event{Kind: event.CallNeedsAccount, Reason: "account_missing", Status: http.StatusMethodNotAllowed})
+		mcp.WriteError(s.w, http.StatusMethodNotAllowed, message, id) // the log must not have the link in it
 		return
 	}
 	s.reply(http.StatusForbidden, "account_missing", message)
