@@ -22,7 +22,7 @@ type shownReferences struct {
 }
 
 // shownReference is a reference in an answer of any kind: JSON, or a page.
-var shownReference = regexp.MustCompile(`(?:"correlation_id":\s*")([0-9a-f-]{36})`)
+var shownReference = regexp.MustCompile(`(?:"correlation_id":\s*"|(?i:reference): <code>)([0-9a-f-]{36})`)
 
 // note notes what an answer shows. It reads no answer that may be a stream.
 func (s *shownReferences) note(r *http.Request, res *http.Response) {

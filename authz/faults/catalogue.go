@@ -8,6 +8,6 @@ var All = slices.Concat(clientFaults, tokenFaults, connectFaults, providerFaults
 
 // began are the kinds of steps of which one follows once a client goes on.
 var began = []string{
-	"client.registered", "client.registration_refused", "client_document.unreachable", "client_document.refused",
+	"client.registered", "client.registration_refused", "client_document.unreachable",
 	"sign_in.started", "sign_in.refused", "token.issued", "token.refused", "token.refreshed", "call.passed",
 }

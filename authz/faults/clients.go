@@ -67,7 +67,7 @@ var clientFaults = []*Fault{{
 	Why:  "It could not be fetched, or has a mistake: {cause}.",
 	Fix:  "Open the client's ID, which is a URL, in a browser. If there is no JSON with the same client_id, its maker has to mend it; if there is, see whether this machine can fetch it.",
 	Sign: func(c *Case) *Evidence {
-		return seen(firstOf(c.last("sign_in.refused", "document_unusable"), c.last("token.refused", "document_unusable"), c.last("client_document.refused")))
+		return seen(firstOf(c.last("sign_in.refused", "document_unusable"), c.last("token.refused", "document_unusable")))
 	},
 }, {
 	ID: "document-not-accepted", At: Operator,

@@ -73,7 +73,7 @@ func signInRefused(c *Case, reasons ...string) *trace.Step {
 
 // pageRefused returns the step at which a page was refused for one of the reasons.
 func pageRefused(c *Case, reasons ...string) *trace.Step {
-	for _, kind := range []string{"page.refused", "sign_in.refused", "consent.refused"} {
+	for _, kind := range []string{"page.refused", "sign_in.refused"} {
 		if s := c.last(kind, reasons...); s != nil {
 			return s
 		}

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
@@ -73,10 +71,6 @@ func AsError(err error) *Error {
 	}
 	return Unavailable(err)
 }
-
-// NewCorrelationID returns the id that ties what a person or client sees to a
-// log line.
-func NewCorrelationID() string { return uuid.NewString() }
 
 // WriteError answers with the error as JSON, under the reference of the event that
 // it records: of the kind that is given, or RequestFailed if the failure is ours.

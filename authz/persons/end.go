@@ -60,7 +60,7 @@ func (ps *Persons) NotAllowed(ctx context.Context, id storage.Identity) error {
 // LoggedOut ends what ends with a logout at the provider of a method. A token that
 // was used before ends nothing: whoever kept it could sign people out who came back.
 // If it fails half way, the same token works again.
-func (ps *Persons) LoggedOut(ctx context.Context, m *identity.Method, l identity.Logout, correlationID string) error {
+func (ps *Persons) LoggedOut(ctx context.Context, m *identity.Method, l identity.Logout) error {
 	token := storage.HashOf("logout token\n" + ps.cfg.Issuer + "\n" + string(m.Kind) + "\n" + l.ID)
 	used, err := ps.deps.Store.Used(ctx, token, ps.deps.Now())
 	if err != nil {
@@ -69,7 +69,7 @@ func (ps *Persons) LoggedOut(ctx context.Context, m *identity.Method, l identity
 	if used {
 		return errLogoutRepeated
 	}
-	if err := ps.endLoggedOut(ctx, m, l, correlationID); err != nil {
+	if err := ps.endLoggedOut(ctx, m, l); err != nil {
 		return err
 	}
 	if _, err := ps.deps.Store.UseOnce(ctx, token, l.ExpiresAt, ps.deps.Now()); err != nil {
@@ -80,7 +80,7 @@ func (ps *Persons) LoggedOut(ctx context.Context, m *identity.Method, l identity
 
 var errLogoutRepeated = oauth.NewError("invalid_request", "The logout token was used before.")
 
-func (ps *Persons) endLoggedOut(ctx context.Context, m *identity.Method, l identity.Logout, correlationID string) error {
+func (ps *Persons) endLoggedOut(ctx context.Context, m *identity.Method, l identity.Logout) error {
 	if l.Subject == "" {
 		v, err := ps.deps.Store.SiteValue(ctx, ps.cfg.Issuer, sessionName(string(m.Kind), l.Session), ps.deps.Now())
 		if errors.Is(err, storage.ErrNotFound) {
@@ -92,5 +92,5 @@ func (ps *Persons) endLoggedOut(ctx context.Context, m *identity.Method, l ident
 		l.Subject = v.Text
 	}
 	return ps.end(ctx, storage.PersonEnd{Subject: l.Subject, Session: l.Session},
-		event.Event{By: event.ByProvider, Reason: "logged_out", Identity: string(m.Kind), Provider: m.Provider, Reference: correlationID})
+		event.Event{By: event.ByProvider, Reason: "logged_out", Identity: string(m.Kind), Provider: m.Provider})
 }

@@ -37,12 +37,12 @@ func TestLoggedOut_J10(t *testing.T) {
 						continue
 					}
 					s.store.Fail(verb)
-					if err := s.LoggedOut(t.Context(), m, tt.logout, "c"); oauth.AsError(err).Status != 503 {
+					if err := s.LoggedOut(t.Context(), m, tt.logout); oauth.AsError(err).Status != 503 {
 						t.Errorf("%s failed: %v", verb, err)
 					}
 					s.store.Fail("")
 				}
-				s.must(s.LoggedOut(t.Context(), m, tt.logout, "c"))
+				s.must(s.LoggedOut(t.Context(), m, tt.logout))
 				s.signedIn("alice", !tt.ends)
 				_, err := s.store.Person(t.Context(), issuer, sub, time.Now())
 				if got := err == nil; got != tt.person {
@@ -51,7 +51,7 @@ func TestLoggedOut_J10(t *testing.T) {
 				again := s.provider.signIn("alice")
 				again.Session = "a later one"
 				s.has("alice again", again)
-				if err := s.LoggedOut(t.Context(), m, tt.logout, "c"); oauth.AsError(err).Code != "invalid_request" || oauth.AsError(err).Status != 400 {
+				if err := s.LoggedOut(t.Context(), m, tt.logout); oauth.AsError(err).Code != "invalid_request" || oauth.AsError(err).Status != 400 {
 					t.Errorf("the same token again: %v", err)
 				}
 				s.signedIn("alice again", true)
@@ -67,7 +67,7 @@ func TestLoggedOutWhileSigningIn_J10(t *testing.T) {
 		late := s.provider.signIn("alice")
 		late.Session = "another session"
 		m := s.cfg.SignIn.Of(company)
-		s.must(s.LoggedOut(t.Context(), m, identity.Logout{Subject: late.Subject, Session: late.Session, ID: "jti", ExpiresAt: time.Now().Add(time.Minute)}, "c"))
+		s.must(s.LoggedOut(t.Context(), m, identity.Logout{Subject: late.Subject, Session: late.Session, ID: "jti", ExpiresAt: time.Now().Add(time.Minute)}))
 		if _, err := s.SignedIn(t.Context(), late); !errors.Is(err, identity.ErrLoginEnded) {
 			t.Errorf("got %v", err)
 		}

@@ -24,19 +24,18 @@ type backchannelLogout struct {
 
 func (e *backchannelLogout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	id := oauth.NewCorrelationID()
-	err := e.logOut(w, r, id)
+	err := e.logOut(w, r)
 	if err == nil {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
 	answer := oauth.AsError(err)
 	refused := answer.Event(event.LogoutRefused)
-	refused.Reference, refused.Identity, refused.Provider, refused.By = id, string(e.method.Kind), e.method.Provider, event.ByProvider
+	refused.Identity, refused.Provider, refused.By = string(e.method.Kind), e.method.Provider, event.ByProvider
 	answer.Answer(w, e.events.Refer(r.Context(), refused))
 }
 
-func (e *backchannelLogout) logOut(w http.ResponseWriter, r *http.Request, correlationID string) error {
+func (e *backchannelLogout) logOut(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return &oauth.Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "Use POST."}
@@ -56,7 +55,7 @@ func (e *backchannelLogout) logOut(w http.ResponseWriter, r *http.Request, corre
 	if err != nil {
 		return &oauth.Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "The logout token is not good here.", Cause: err}
 	}
-	return e.persons.LoggedOut(r.Context(), e.method, logout, correlationID)
+	return e.persons.LoggedOut(r.Context(), e.method, logout)
 }
 
 // backchannel returns an endpoint for each method that has logout tokens.

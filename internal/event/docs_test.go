@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,4 +56,40 @@ func TestKindsTellOperators(t *testing.T) {
 			t.Errorf("%s is not in the default log", k)
 		}
 	}
+}
+
+// Each kind is one that something records.
+func TestKindsHappen(t *testing.T) {
+	kinds, err := os.ReadFile("kinds.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(kinds), "_ Kind = iota")
+	list, _, _ = strings.Cut(list, "kindsEnd")
+	used := sources(t)
+	for _, name := range strings.Fields(list) {
+		if name != "Suppressed" && !strings.Contains(used, "event."+name) {
+			t.Errorf("nothing records %s", name)
+		}
+	}
+}
+
+// sources returns the code of all other packages, without tests.
+func sources(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, root := range []string{"authz", "consent", "caddymodule", "internal", "storage"} {
+		err := filepath.WalkDir(filepath.Join("../..", root), func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			b.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
 }

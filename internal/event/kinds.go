@@ -15,7 +15,6 @@ const (
 	ClientChanged
 	ClientDeleted
 	ClientDocumentUnreachable
-	ClientDocumentRefused
 
 	SignInStarted
 	SignInSucceeded
@@ -24,7 +23,6 @@ const (
 	SignInEnded
 	ConsentGiven
 	ConsentDenied
-	ConsentRefused
 
 	ConnectionStarted
 	ConnectionConnected
@@ -128,7 +126,6 @@ var kinds = [kindsEnd]kind{
 	ClientChanged:             {"client.changed", "client changed its registration", info, Succeeded, false},
 	ClientDeleted:             {"client.deleted", "client deleted its registration", info, Ended, false},
 	ClientDocumentUnreachable: {"client_document.unreachable", "the metadata document of a client could not be fetched", warn, Failed, false},
-	ClientDocumentRefused:     {"client_document.refused", "the metadata document of a client was refused", info, Refused, false},
 
 	SignInStarted:   {"sign_in.started", "sign-in started", info, Started, true},
 	SignInSucceeded: {"sign_in.succeeded", "signed in", info, Succeeded, true},
@@ -137,7 +134,6 @@ var kinds = [kindsEnd]kind{
 	SignInEnded:     {"sign_in.ended", "signed out", info, Ended, false},
 	ConsentGiven:    {"consent.given", "access approved", info, Succeeded, true},
 	ConsentDenied:   {"consent.denied", "access denied", info, Refused, false},
-	ConsentRefused:  {"consent.refused", "approval refused", info, Refused, false},
 
 	ConnectionStarted:      {"connection.started", "connecting an account started", info, Started, true},
 	ConnectionConnected:    {"connection.connected", "account connected", info, Succeeded, true},
