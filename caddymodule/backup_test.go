@@ -72,6 +72,33 @@ func TestBackupAndRestore_M14(t *testing.T) {
 	g.person("alice").wantAccount("alice")
 }
 
+// Records that are in no file are said to be elsewhere.
+func TestNoFileToBackUp(t *testing.T) {
+	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
+	g := newGateway(t, lines)
+	addr := freeAddr(t)
+	text := strings.Replace(g.caddyfile(lines), "admin off", "admin "+addr, 1)
+	begin := strings.Index(text, "storage bbolt {")
+	end := begin + strings.Index(text[begin:], "}") + 1
+	text = text[:begin] + "storage memory" + text[end:]
+	g.load(text)
+	file := filepath.Join(t.TempDir(), "file")
+	config := file + ".caddyfile"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"backup", file, "--address", addr}, {"check", "--address", addr}, {"compact", "--config", config}, {"restore", file, "--config", config},
+	} {
+		if _, err := printCommand(t, args...); err == nil || !strings.Contains(err.Error(), "in memory") || !strings.Contains(err.Error(), "no file") && !strings.Contains(err.Error(), "not in a file") {
+			t.Errorf("%v: %v", args, err)
+		}
+		if left, _ := filepath.Glob(file + "*"); len(left) != 1 {
+			t.Errorf("%v left behind %v", args, left)
+		}
+	}
+}
+
 // The keys that a backup needs are tried before anything is replaced.
 func TestRestoreNeedsKeys(t *testing.T) {
 	lines := alice + "access_token_format jwt\nserver a /mcp " + oauthtest.Serve(t, nil).URL

@@ -321,6 +321,9 @@ func TestRestoreAnew(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
+	if bytes.Contains(read(t, path), []byte(trailerMagic)) {
+		t.Error("the database still says that it is a backup")
+	}
 }
 
 func TestCompact(t *testing.T) {
@@ -384,6 +387,21 @@ func TestReplacedWhileWaiting(t *testing.T) {
 	}
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// It is also seen when the file is replaced right before it is locked.
+func TestReplacedIsSeen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+	s := openStore(t, path)
+	if s.engine.db.replaced() {
+		t.Error("replaced by itself")
+	}
+	if err := os.Rename(backup(t, s), path); err != nil {
+		t.Fatal(err)
+	}
+	if !s.engine.db.replaced() {
+		t.Error("not seen")
 	}
 }
 

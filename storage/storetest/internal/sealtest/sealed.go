@@ -74,6 +74,22 @@ var sealedTests = map[string]func(*fixture){
 		_, v, err := f.Store.PutConnection(suite.Ctx(), leased, f.Now)
 		f.Verdict(v, err, storage.OK)
 	},
+	"it is kept for as long as it would have been": func(f *fixture) {
+		f.fill()
+		f.replaceAll()
+		n, err := f.Store.Sweep(suite.Ctx(), f.Now)
+		f.Must(err)
+		f.Equal(n, 0)
+		f.After(200 * time.Hour) // of what fill stores, an account, a registration and site values have no end
+		_, err = f.Store.Sweep(suite.Ctx(), f.Now)
+		f.Must(err)
+		var kinds []string
+		for _, line := range f.shown(100) {
+			kind, _, _ := strings.Cut(line, " ")
+			kinds = append(kinds, kind)
+		}
+		f.Equal(kinds, []string{"connection", "registration", "signing_keys", "traces"})
+	},
 	"who replaces by what is sealed finds it changed": func(f *fixture) {
 		c := f.UpstreamClient("github")
 		f.Registers(c, nil, storage.OK)
