@@ -36,7 +36,7 @@ var clientFaults = []*Fault{{
 	ID: "registration-needs-token", At: Operator,
 	What: "{client} was refused when it registered: this site wants a token for that, and it sent none, or a wrong one.",
 	Why:  "The configuration has a token for registrations, which almost no client can send.",
-	Fix:  "Give the client that token if it can send one. Else add the client to the configuration (client …), or remove the token from the registration block.",
+	Fix:  "Give the client that token if it can send one. Else add the client to the configuration (client …), or remove initial_access_token from the registration block.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("client.registration_refused", "invalid_token")) },
 }, {
 	ID: "registers-each-time", At: Client,
@@ -73,13 +73,13 @@ var clientFaults = []*Fault{{
 	ID: "document-not-accepted", At: Operator,
 	What: "{client} says who it is by a metadata document, and this site takes none of that host.",
 	Why:  "The configuration limits from where documents are taken, or turns them off.",
-	Fix:  "If you trust the host in the client's ID, add it to metadata_document_hosts, or add the client to the configuration (client …).",
+	Fix:  "If you trust the host in the client's ID, set metadata_documents on, and add it to allow_hosts if there is such a list, in the registration block; or add the client to the configuration (client …).",
 	Sign: func(c *Case) *Evidence {
 		return seen(firstOf(c.last("sign_in.refused", "document_not_accepted"), c.last("token.refused", "document_not_accepted")))
 	},
 }, {
 	ID: "forgotten-registration", At: Client,
-	What: "{client} says a client_id that is not known here.",
+	What: "{client} calls itself by a client_id that is not known here, so it was refused.",
 	Why:  "The client remembers a registration that has ended: it was not used for long, the database was replaced, or it belongs to another address of this site. It should register anew and does not.",
 	Fix:  "Have the client forget this server: remove it there and add it again (in Claude: disconnect and reconnect the connector; in Claude Code: claude mcp remove, then add; mcp-remote: delete ~/.mcp-auth).",
 	Link: "https://github.com/anthropics/claude-code/issues/84614",
@@ -89,7 +89,7 @@ var clientFaults = []*Fault{{
 }, {
 	ID: "redirect-uri-changed", At: Client,
 	What: "{client} wants the browser to be sent to another address than it registered.",
-	Why:  "Only what was registered gets the code; of http://127.0.0.1 and http://localhost just the port may differ, and the two are not the same. Clients that change their callback keep the old registration.",
+	Why:  "Only what was registered gets the code; with http://127.0.0.1 and http://localhost another port will do, but one is not the other. Clients that change their callback keep the old registration.",
 	Fix:  "Have the client forget this server, and add it again: it then registers the address that it uses now. A client of the configuration needs the right redirect_uri there.",
 	Link: "https://github.com/anthropics/claude-code/issues/58595",
 	Sign: func(c *Case) *Evidence {
@@ -124,7 +124,7 @@ var clientFaults = []*Fault{{
 	ID: "needs-registration", At: Operator,
 	What: "{client} read how to sign in here, found no way to register, and gave up.",
 	Why:  "Registration is off in the configuration. Claude Code wants it to be there even though it could use a metadata document.",
-	Fix:  "Allow registrations again (registration on), or add the client to the configuration (client …) and give it that client_id.",
+	Fix:  "Remove `dynamic off` from the registration block, or add the client to the configuration (client …) and give it that client_id.",
 	Sign: func(c *Case) *Evidence {
 		s := c.last("metadata.served", "authorization_server")
 		return seen(s).when(says(s, "no registration") && c.quiet(s, patience, began...)).but("no registration and no sign-in followed")
@@ -171,8 +171,8 @@ var clientFaults = []*Fault{{
 	Sign: func(c *Case) *Evidence { return seen(c.last("gate.refused", "token_not_issued")) },
 }, {
 	ID: "malformed-authorization", At: Client,
-	What: "{client} sent an Authorization header that is none.",
-	Why:  "It takes one bearer token: Authorization: Bearer …. Often a placeholder in the client's configuration was not replaced, or the word Bearer is missing or there twice.",
+	What: "{client} sent an Authorization header that cannot be read.",
+	Why:  "It should be “Authorization: Bearer” and one token. Often a placeholder in the client's configuration was not replaced, or the word Bearer is missing or there twice.",
 	Fix:  "Look at the headers in the client's configuration.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("gate.refused", "malformed_authorization")) },
 }}

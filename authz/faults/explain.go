@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 )
@@ -49,6 +47,12 @@ type match struct {
 	evidence *Evidence
 }
 
+const (
+	maxAlso = 3
+	// related is how far apart in time faults may be that have to do with each other.
+	related = 10 * time.Minute
+)
+
 // Explain explains a case. With a reference, it is about the step at which
 // somebody was shown that.
 func Explain(c *Case, reference string) *Answer {
@@ -66,16 +70,19 @@ func Explain(c *Case, reference string) *Answer {
 	words := c.words(first.evidence)
 	a := &Answer{
 		Flow: c.Trace, AtFault: first.fault.At, Fault: first.fault.ID, Link: first.fault.Link,
-		What: sentence(words.Replace(first.fault.What)), Why: words.Replace(first.fault.Why), Fix: words.Replace(first.fault.Fix),
+		What: sentence(first.fault.What, words), Why: words.Replace(first.fault.Why), Fix: words.Replace(first.fault.Fix),
 		Evidence: c.lines(first.evidence), Missing: first.evidence.Missing, Sure: c.sure(),
 	}
-	explained := first.evidence.Steps
+	explained := slices.Clone(first.evidence.Steps)
 	for _, m := range matches[1:] {
+		if len(a.Also) == maxAlso || first.evidence.end().Sub(m.evidence.end()).Abs() > related {
+			continue
+		}
 		news := slices.ContainsFunc(m.evidence.Steps, func(s *trace.Step) bool { return !slices.Contains(explained, s) })
 		explained = append(explained, m.evidence.Steps...)
 		if news && general(m.fault) == 0 {
 			words := c.words(m.evidence)
-			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, sentence(words.Replace(m.fault.What)), words.Replace(m.fault.Fix)})
+			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, sentence(m.fault.What, words), words.Replace(m.fault.Fix)})
 		}
 	}
 	if first.fault != &works1 && works != nil && works.End().After(first.evidence.end()) {
@@ -141,23 +148,23 @@ func (c *Case) words(e *Evidence) *strings.Replacer {
 		step.Origin, step.Cause = cmp.Or(s.Origin, step.Origin), cmp.Or(s.Cause, step.Cause)
 		step.Detail, step.Kind = cmp.Or(s.Detail, step.Detail), s.Kind
 	}
-	server := cmp.Or(step.Server, strings.Join(c.Servers, ", "))
+	server := printable(cmp.Or(step.Server, strings.Join(c.Servers, ", ")))
 	return strings.NewReplacer(
-		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{person}", cmp.Or(printable(c.Person), "the person"),
+		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{id}", cmp.Or(server, "SERVER"), "{person}", cmp.Or(printable(c.Person), "the person"),
 		"{provider}", cmp.Or(printable(step.Provider), "the provider"), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
 		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(printable(step.Cause), "nothing more is known"),
 		"{event}", cmp.Or(messageOf(step.Kind), "it is not known why"), "{detail}", cmp.Or(printable(strings.TrimSuffix(step.Detail, ".")), "no more than that"),
 	)
 }
 
-// sentence returns a text that begins with a capital letter, unless it begins with a
-// URL or the name of a program.
-func sentence(text string) string {
-	if first, _, _ := strings.Cut(text, " "); strings.ContainsAny(first, "/:") {
+// sentence puts names into a text, which then begins with a capital letter, unless it
+// begins with a name.
+func sentence(text string, names *strings.Replacer) string {
+	text = names.Replace(text)
+	if !strings.HasPrefix(text, "the ") {
 		return text
 	}
-	r, size := utf8.DecodeRuneInString(text)
-	return string(unicode.ToUpper(r)) + text[size:]
+	return "T" + text[1:]
 }
 
 // client names the client, as it names itself.

@@ -3,7 +3,7 @@ package faults
 // personFaults are those of people, and of where they sign in.
 var personFaults = []*Fault{{
 	ID: "refused-by-person", At: Person,
-	What: "{person} pressed Cancel on the page that asks whether {client} may have access.",
+	What: "{person} pressed Deny on the page that asks whether {client} may have access.",
 	Fix:  "Sign in again, and approve. If {person} did not begin that sign-in, it was right to refuse.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("consent.denied")) },
 }, {
@@ -36,7 +36,7 @@ var personFaults = []*Fault{{
 	Sign: func(c *Case) *Evidence { return seen(signInRefused(c, "too_old", "too_weak")) },
 }, {
 	ID: "wrong-key", At: Person,
-	What: "Somebody tried to sign in with a virtual key that is none.",
+	What: "Somebody typed a virtual key that is not known here.",
 	Why:  "It is mistyped, was withdrawn, or has expired.",
 	Fix:  "`caddy mcp-oauth keys` lists who has one; make a new one there, and paste it whole.",
 	Sign: func(c *Case) *Evidence { return seen(signInRefused(c, "key")) },
@@ -83,7 +83,7 @@ var personFaults = []*Fault{{
 	ID: "approval-not-finished", At: Person,
 	What: "{person} signed in, and neither approved nor refused.",
 	Why:  "The page that asks what {client} may do was left. Perhaps a server that has to be connected first could not be.",
-	Fix:  "Begin again in the client, and press Approve at the end.",
+	Fix:  "Begin again in the client, and press “Allow and finish” at the end.",
 	Sign: func(c *Case) *Evidence {
 		s := c.last("sign_in.succeeded")
 		if c.first("sign_in.started") == nil {

@@ -6,22 +6,22 @@ var providerFaults = []*Fault{{
 	ID: "provider-takes-no-resource", At: Provider,
 	What: "{provider} refused the request because it names the resource, as MCP wants it.",
 	Why:  "Microsoft Entra ID (AADSTS9010010) and others do not know the parameter resource, or call the server by another name.",
-	Fix:  "In the block of server {server} set no_resource, or resource to what the provider calls the server. Then {person} tries again.",
+	Fix:  "In the block of server {id} set no_resource, or resource to what the provider calls the server. Then {person} tries again.",
 	Link: "https://github.com/anthropics/claude-code/issues/73460",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "invalid_target")) },
 }, {
 	ID: "provider-redirect-uri", At: Operator,
 	What: "{provider} does not take the redirect URI of this site.",
 	Why:  "It registers only redirect URIs that it knows: {cause}.",
-	Fix:  "Register an application at the provider with the redirect URI {site}/api/oauth/callback, and set client_id in the block of server {server}.",
+	Fix:  "Register an application at the provider with the redirect URI {site}/api/oauth/callback, and set client_id in the block of server {id}.",
 	Sign: func(c *Case) *Evidence {
 		return seen(accountFailure(c, "redirect uri was not accepted", "invalid_redirect_uri"))
 	},
 }, {
 	ID: "provider-without-registration", At: Operator,
-	What: "{provider} lets no client register by itself, and no client is configured for server {server}.",
+	What: "{provider} lets no client register by itself, and no client is configured for server {id}.",
 	Why:  "Many providers, such as GitHub, Google, Slack and Entra, want an application that somebody registers in their console.",
-	Fix:  "Register an application there, with the redirect URI {site}/api/oauth/callback, and set client_id and client_secret in the block of server {server}.",
+	Fix:  "Register an application there, with the redirect URI {site}/api/oauth/callback, and set client_id and client_secret in the block of server {id}.",
 	Link: "https://github.com/github/github-mcp-server/issues/1404",
 	Sign: func(c *Case) *Evidence {
 		return seen(accountFailure(c, "offers no registration", "registration refused", "takes metadata documents alone"))
@@ -30,13 +30,13 @@ var providerFaults = []*Fault{{
 	ID: "provider-cannot-fetch-document", At: Operator,
 	What: "{provider} does not know this site's client: it probably could not fetch the metadata document that says who this site is.",
 	Why:  "The document is at this site, and the provider has to reach it from the internet.",
-	Fix:  "If the site is not reachable from there, set metadata_document off in the block of server {server}; this site then registers instead.",
+	Fix:  "If the site is not reachable from there, set metadata_document off in the block of server {id}; this site then registers instead.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "failed to fetch")) },
 }, {
 	ID: "provider-client-secret", At: Operator,
-	What: "{provider} does not accept the client that is configured for server {server}.",
+	What: "{provider} does not accept the client that is configured for server {id}.",
 	Why:  "client_id or client_secret are wrong or expired, auth_method is another one, or the redirect URI is not the registered one.",
-	Fix:  "Compare them in the provider's console with the block of server {server}. The redirect URI is {site}/api/oauth/callback unless callback_path is set.",
+	Fix:  "Compare them in the provider's console with the block of server {id}. The redirect URI is {site}/api/oauth/callback unless callback_path is set.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "check client_id, client_secret")) },
 }, {
 	ID: "provider-forgot-registration", At: Provider,
@@ -51,13 +51,13 @@ var providerFaults = []*Fault{{
 	ID: "provider-without-pkce", At: Provider,
 	What: "{provider} does not say that it supports PKCE, so it is not used.",
 	Why:  "Without PKCE an intercepted code is enough to take over the account. Some providers support it and do not say so.",
-	Fix:  "If its documentation says that it supports PKCE with S256, set allow_missing_pkce in the block of server {server}.",
+	Fix:  "If its documentation says that it supports PKCE with S256, set allow_missing_pkce in the block of server {id}.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "pkce", "code_challenge")) },
 }, {
 	ID: "provider-other-issuer", At: Provider,
 	What: "{provider} names itself differently than where it was found, so its answer is not used.",
 	Why:  "An issuer must be the same, byte for byte, in metadata and answers (RFC 8414, RFC 9207): {cause}.",
-	Fix:  "If it is the right provider, set issuer in the block of server {server} to what it calls itself. Else leave it: somebody may be trying to mix providers up.",
+	Fix:  "If it is the right provider, set issuer in the block of server {id} to what it calls itself. Else leave it: somebody may be trying to mix providers up.",
 	Link: "https://github.com/openai/codex/issues/38944",
 	Sign: func(c *Case) *Evidence {
 		return seen(accountFailure(c, "issuer is", "iss is", "path of another provider", "names another provider"))
@@ -66,13 +66,13 @@ var providerFaults = []*Fault{{
 	ID: "server-other-resource", At: Provider,
 	What: "The MCP server says that it is another one than {server} in the configuration.",
 	Why:  "The resource in its metadata is not its URL: {cause}.",
-	Fix:  "If it is the right server, set resource in the block of server {server} to what it says.",
+	Fix:  "If it is the right server, set resource in the block of server {id} to what it says.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "is for another resource")) },
 }, {
 	ID: "provider-unknown-scope", At: Operator,
 	What: "{provider} does not know the scopes that this site asks for.",
 	Why:  "They come from the MCP server's metadata, or from scopes in the configuration. Some providers want them with commas between them.",
-	Fix:  "Set scopes in the block of server {server} to those of the provider's documentation, and scope_separator if it wants commas.",
+	Fix:  "Set scopes in the block of server {id} to those of the provider's documentation, and scope_separator if it wants commas.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "invalid_scope", "too many to ask for")) },
 }, {
 	ID: "provider-certificate", At: Provider,
@@ -84,13 +84,13 @@ var providerFaults = []*Fault{{
 	ID: "provider-in-private-network", At: Operator,
 	What: "{provider} is at an address of a private network, which this site does not reach by itself.",
 	Why:  "The MCP server named it, not you. If any server could name such addresses, it could have this site ask your internal machines.",
-	Fix:  "If it is the right one, set issuer in the block of server {server}: what the configuration names may be anywhere.",
+	Fix:  "If it is the right one, set issuer in the block of server {id}: what the configuration names may be anywhere.",
 	Sign: func(c *Case) *Evidence { return seen(accountFailure(c, "only the internet over https")) },
 }, {
 	ID: "provider-sends-no-tokens", At: Provider,
 	What: "{provider} answered with something that cannot be used as tokens.",
 	Why:  "{cause}",
-	Fix:  "See the provider's documentation for another token endpoint, and set token_endpoint in the block of server {server}.",
+	Fix:  "See the provider's documentation for another token endpoint, and set token_endpoint in the block of server {id}.",
 	Sign: func(c *Case) *Evidence {
 		return seen(accountFailure(c, "unsupported token response", "no token_endpoint", "check the provider's token_endpoint"))
 	},
@@ -137,7 +137,7 @@ var providerFaults = []*Fault{{
 	ID: "server-denies-account", At: Provider,
 	What: "{server} refuses the account that {person} connected, though its provider has just renewed it.",
 	Why:  "The token is good for the provider, and not for the server: it is for another resource, lacks a permission, or the server has an error.",
-	Fix:  "Try resource or scopes in the block of server {server}, as its documentation has them. {person} may have to connect again, with an account that may use it.",
+	Fix:  "Try resource or scopes in the block of server {id}, as its documentation has them. {person} may have to connect again, with an account that may use it.",
 	Sign: func(c *Case) *Evidence {
 		return seen(firstOf(c.last("call.needs_account", "call_denied"), c.last("server.misconfigured", "renewed_credential_denied", "credential_denied")))
 	},
@@ -151,7 +151,7 @@ var providerFaults = []*Fault{{
 	ID: "shared-account-missing", At: Operator,
 	What: "Nobody has connected the account that everybody uses for {server}.",
 	Why:  "The server has `auth oauth`: an operator connects it, once.",
-	Fix:  "Run `caddy mcp-oauth connections start {server}` and open the address that it prints.",
+	Fix:  "Run `caddy mcp-oauth connections start {id}` and open the address that it prints.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("call.failed", "account_not_connected")) },
 }, {
 	ID: "server-unreachable", At: Operator,

@@ -27,7 +27,7 @@ var siteFaults = []*Fault{{
 	ID: "store-unavailable", At: Operator,
 	What: "The database could not do its work, so nothing was let through (503).",
 	Why:  "{cause}",
-	Fix:  "`caddy mcp-oauth check` tells about the file; the log says since when. Nothing has to be done in clients: they try again.",
+	Fix:  "`caddy mcp-oauth health` tells whether it works by now; the log says since when it does not. Nothing has to be done in clients: they try again.",
 	Sign: func(c *Case) *Evidence {
 		return seen(firstOf(c.last("request.failed"), c.last("page.failed"), c.last("call.failed", "unavailable"), c.last("site.unavailable")))
 	},
@@ -85,6 +85,7 @@ func pageRefused(c *Case, reasons ...string) *trace.Step {
 var works1 = Fault{
 	ID: "works", At: Nobody,
 	What: "{client} is signed in as {person}, and its calls pass.",
+	Fix:  "Nothing has to be done here.",
 }
 
 // generalFaults say what a failure means by itself. The last one always holds.

@@ -42,7 +42,7 @@ var tokenFaults = []*Fault{{
 }, {
 	ID: "wrong-client-secret", At: Client,
 	What: "{client} could not prove which client it is.",
-	Why:  "Its secret is wrong, or it authenticates in another way than it registered ({detail}).",
+	Why:  "Its secret is wrong, or it authenticates in another way than it registered (“{detail}”).",
 	Fix:  "For a client of the configuration, compare client_id, client_secret and auth_method on both sides. Else have the client forget this server, and add it again.",
 	Link: "https://github.com/stacklok/toolhive/issues/6278",
 	Sign: func(c *Case) *Evidence {
@@ -90,7 +90,7 @@ var tokenFaults = []*Fault{{
 }, {
 	ID: "token-for-another-server", At: Client,
 	What: "{client} sent {server} a token that is for another server, or for somebody who may not use it.",
-	Why:  "A token is good for the servers that its person approved. The client uses one sign-in for several servers.",
+	Why:  "A token is good for the servers that its person approved. The client uses one sign-in for several servers, or its person may not use this one.",
 	Fix:  "Sign in again in the client for this server, and tick it on the page. If the person may not use it, the server's allow option says who may.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("gate.refused", "token_not_for_this")) },
 }, {
@@ -117,7 +117,8 @@ var tokenFaults = []*Fault{{
 	Link: "https://github.com/anthropics/claude-code/issues/69205",
 	Sign: func(c *Case) *Evidence {
 		s := c.last("consent.given")
-		return codeNotRedeemed(c, s).when(s != nil && s.Address != "" && c.Agent != "" && s.Address != c.Address)
+		started := c.last("sign_in.started")
+		return codeNotRedeemed(c, s).when(s != nil && s.Address != "" && c.Agent != "" && s.Address != c.Address && says(started, "own machine"))
 	},
 }, {
 	ID: "code-not-redeemed", At: Client,

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -112,8 +113,18 @@ func (fs *Flows) Begin(ctx context.Context, w http.ResponseWriter, req *Authoriz
 	http.SetCookie(w, fs.cookies.Cookie(fs.cookies.FlowName(s.ID), secret, time.Duration(fs.deps.Config.FlowLifetime)))
 	fs.deps.Events.Record(ctx, event.Event{
 		Kind: event.SignInStarted, Flow: PublicID(s.ID), Client: req.Client.ID, ClientName: req.Client.Metadata.ClientName, By: event.ByClient,
+		Detail: waitsAt(req.RedirectURI),
 	})
 	return sealed, nil
+}
+
+// waitsAt says where a client waits for the answer, if a browser elsewhere cannot
+// reach that.
+func waitsAt(redirectURI string) string {
+	if u, err := url.Parse(redirectURI); err == nil && u.Scheme == "http" {
+		return "The client waits on its own machine."
+	}
+	return ""
 }
 
 func newFlowID() string {
