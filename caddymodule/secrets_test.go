@@ -60,7 +60,8 @@ func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
 		}`)
 	text = strings.Replace(text, "storage bbolt {", "encryption_key {env.KEY}\nstorage bbolt {", 1)
 	text = strings.Replace(text, "bind 127.0.0.1", "bind 127.0.0.1\nlog {\noutput file "+access+exampleFilter(t)+"}", 1)
-	g.load(text)
+	metrics := freeAddr(t)
+	g.load(strings.Replace(text, "admin off", "admin "+metrics, 1))
 	answer := g.signIn("client", g.url+"/mcp")
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+accessToken(t, answer)), http.StatusOK)
 	status(t, g.call("POST", "/mcp", initialize, "Authorization", "Bearer x"), http.StatusUnauthorized)
@@ -79,7 +80,7 @@ func TestNoSecretIsKept_A16_M06_M07(t *testing.T) {
 	shown := caddyconfig.JSON(activeHandler(t), nil)
 	for where, haystack := range map[string]string{
 		"access log": string(logged), "log": g.log(), "adapted configuration": string(config), "provisioned handler": string(shown),
-		"provisioned app": string(caddyconfig.JSON(activeApp(), nil)),
+		"provisioned app": string(caddyconfig.JSON(activeApp(), nil)), "metrics": g.scraped(metrics),
 	} {
 		for name, secret := range map[string]string{
 			"code": g.code, "access token": accessToken(t, answer), "virtual key": aliceKey, "upstream credential": "canary-of-the-upstream",
