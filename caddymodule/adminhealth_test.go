@@ -63,10 +63,12 @@ func TestHealthWithoutStore(t *testing.T) {
 		}
 	})
 	g.load(strings.Replace(text, "admin off", "admin "+addr, 1))
-	err := runCommand("health", "--address", addr)
-	for _, want := range said {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q in it", err, want)
+	for _, command := range []string{"health", "status", "people", "grants", "keys", "connections", "clients", "providers", "signing-keys"} {
+		err := runCommand(command, "--address", addr)
+		for _, want := range said {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q in it", command, err, want)
+			}
 		}
 	}
 }
