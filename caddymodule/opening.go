@@ -41,7 +41,7 @@ func (a *App) Start() error {
 	a.started = starts.Add(1)
 	err := a.openSites()
 	if err == nil {
-		err = a.check(true)
+		err = checkSites(a, true)
 		if err == nil {
 			go a.endWithdrawnWhenLive()
 		}
@@ -159,7 +159,7 @@ func (a *App) retry(ctx context.Context) {
 		err := errUnfinished
 		survive(ctx, func(context.Context) { err = a.openSites() })
 		if err == nil {
-			survive(ctx, func(context.Context) { _ = a.check(false) }) // which logs what it found
+			survive(ctx, func(context.Context) { _ = checkSites(a, false) }) // which logs what it found
 			return
 		}
 		if ctx.Err() == nil && told.due(err, time.Now()) {
@@ -182,9 +182,9 @@ func (a *App) openSites() error {
 	return nil
 }
 
-// check looks at every site as its clients will see it, and announces those that
+// checkSites looks at every site as its clients will see it, and announces those that
 // work. It refuses a configuration that cannot, if there is still time for that.
-func (a *App) check(refuse bool) error {
+func checkSites(a *App, refuse bool) error {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
 		return nil // without it there are no handlers

@@ -3,7 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -103,7 +103,7 @@ func TestSelfCheck(t *testing.T) {
 		"small bodies":           {site: "request_body {\nmax_size 100KB\n}", warned: "warn: calls with a larger body than request_body allows are refused"},
 		"small bodies elsewhere": {site: "request_body /upload {\nmax_size 100KB\n}"},
 		"write timeout":          {global: "servers {\ntimeouts {\nwrite 30s\n}\n}", warned: "warn: timeouts write 30s in the global option servers ends calls"},
-		"read timeout":           {global: "servers {\ntimeouts {\nread_body 10s\n}\n}", warned: "warn: timeouts read_body 10s in the global option servers ends calls"},
+		"read timeout":           {global: "servers {\ntimeouts {\nread_body 10s\n}\n}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.block == "" {
@@ -143,10 +143,12 @@ func TestSelfCheckIsNoTraffic(t *testing.T) {
 	if !strings.Contains(logged, `"site ready"`) || strings.Contains(logged, "http.log.access") {
 		t.Errorf("log:\n%s", logged)
 	}
-	res := g.call("GET", "/metrics", "")
-	text, _ = func() (string, error) { b, err := io.ReadAll(res.Body); return string(b), err }()
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(body(t, g.call("GET", "/metrics", ""))) {
 		if strings.HasPrefix(line, "caddy_http_requests_total") && !strings.HasSuffix(strings.TrimSpace(line), " 1") {
+			t.Errorf("counted: %s", line)
+		}
+		if (strings.HasPrefix(line, "caddy_mcp_oauth_gate_decisions_total") || strings.HasPrefix(line, "caddy_mcp_oauth_events_total")) &&
+			strings.Contains(line, g.url) && !strings.HasSuffix(strings.TrimSpace(line), " 0") && !strings.Contains(line, "client_document") {
 			t.Errorf("counted: %s", line)
 		}
 	}
@@ -206,6 +208,35 @@ func TestSelfCheckOfSeveralAddresses(t *testing.T) {
 	}
 	if err := loadCaddyfile(text("respond /mcp x", "respond /mcp x")); err == nil || !strings.Contains(err.Error(), "respond at Caddyfile:") {
 		t.Errorf("got %v, want it refused with the line", err)
+	}
+}
+
+// A Caddy that is its own proxy in front must leave the Host as it is.
+func TestSelfCheckOfItsOwnProxy(t *testing.T) {
+	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
+	front, elsewhere := freeAddr(t), freeAddr(t)
+	_, port, _ := net.SplitHostPort(g.addr)
+	for name, tt := range map[string]struct {
+		to, lines string
+		want      bool
+	}{
+		"as it came":          {g.addr, "", false},
+		"as it came, set":     {g.addr, "header_up Host {host}", false},
+		"another header":      {g.addr, "header_up X-Host other", false},
+		"the site's":          {g.addr, "header_up Host mcp.example.com:80", false},
+		"another":             {g.addr, "header_up Host other.example", true},
+		"the proxied address": {"localhost:" + port, "header_up Host {upstream_hostport}", true},
+		"to another server":   {elsewhere, "header_up Host other.example", false},
+	} {
+		before := len(g.log())
+		text := strings.Replace(g.caddyfile(alice+"server a /mcp http://127.0.0.1:1/mcp\npublic_url https://mcp.example.com"), "level DEBUG", "", 1) +
+			fmt.Sprintf("http://%s {\nreverse_proxy %s {\n%s\n}\n}\n", front, tt.to, tt.lines)
+		if err := loadCaddyfile(text); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(g.log()[before:], "this site refuses them with 421; remove header_up Host"); got != tt.want {
+			t.Errorf("%s: warned: %t, want %t", name, got, tt.want)
+		}
 	}
 }
 

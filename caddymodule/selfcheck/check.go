@@ -39,7 +39,7 @@ func Run(ctx context.Context, app *caddyhttp.App, site Site) *Report {
 		if !c.traveller.Leads() {
 			continue
 		}
-		c.run()
+		c.run(app)
 		if best == nil || c.report.worseThan(best) < 0 {
 			best = c.report
 		}
@@ -68,7 +68,7 @@ type check struct {
 	asksPeople  []finding
 }
 
-func (c *check) run() {
+func (c *check) run(app *caddyhttp.App) {
 	for _, v := range visits(c.site.Config) {
 		if v.method == "" {
 			v.method = http.MethodGet
@@ -83,6 +83,7 @@ func (c *check) run() {
 	c.checkWho()
 	c.checkTimeouts()
 	c.checkScheme()
+	c.checkFront(app)
 	c.report.finish(c.site.Locate)
 }
 

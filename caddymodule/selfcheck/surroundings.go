@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
@@ -32,17 +32,16 @@ func (c *check) checkBodyLimit() {
 // longCall is how long calls of MCP servers may well last, and streams do.
 const longCall = 10 * time.Minute
 
-// checkTimeouts names what ends calls and streams that are still at work. Caddy
-// has them off by default.
+// checkTimeouts tells of what ends calls and streams that are still at work. Caddy
+// has it off by default. The one for reading bodies ends none.
 func (c *check) checkTimeouts() {
-	server := c.traveller.Server
-	for name, timeout := range map[string]caddy.Duration{"read_body": server.ReadTimeout, "write": server.WriteTimeout} {
-		if timeout > 0 && time.Duration(timeout) < longCall {
-			c.report.find(finding{
-				level: zapcore.WarnLevel, text: "timeouts " + name + " " + time.Duration(timeout).String() + " in the global option servers ends calls and event streams of MCP servers that last longer; remove it: Caddy ends connections on which nothing moves by itself",
-			})
-		}
+	timeout := time.Duration(c.traveller.Server.WriteTimeout)
+	if timeout <= 0 || timeout >= longCall {
+		return
 	}
+	c.report.find(finding{
+		level: zapcore.WarnLevel, text: "timeouts write " + timeout.String() + " in the global option servers ends calls and event streams of MCP servers that last longer; remove it: Caddy ends connections on which nothing moves by itself",
+	})
 }
 
 // checkWho warns where identity caddy lets people sign in, but what authenticates
@@ -68,5 +67,18 @@ func (c *check) checkScheme() {
 	}
 	c.report.find(finding{
 		level: zapcore.WarnLevel, text: "public_url is https, but this site takes plain http; if a proxy in front of Caddy ends TLS, name it with trusted_proxies in the global option servers, without which all clients count as one sender; else remove http:// from the address of the site, so that Caddy gets a certificate",
+	})
+}
+
+// checkFront warns where this Caddy itself sends requests here under another name.
+func (c *check) checkFront(app *caddyhttp.App) {
+	host := c.site.Config.Host()
+	sent := neighbours.HiddenHost(app, c.traveller.Server, host)
+	if sent == "" {
+		return
+	}
+	c.report.find(finding{
+		level: zapcore.ErrorLevel, text: "a reverse_proxy of this Caddy sends requests for " + host + " here with the Host " + sent +
+			", and this site refuses them with 421; remove header_up Host from it",
 	})
 }
