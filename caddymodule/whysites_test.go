@@ -250,7 +250,7 @@ func setUp() []string {
 // certificate or a clock: package faults tests their signs.
 var bySign = []string{
 	"no-fallback-to-registration", "other-persons-link", "provider-cannot-fetch-document", "provider-certificate", "provider-in-private-network",
-	"answer-too-late", "nobody-signed-in-in-front", "identity-provider-silent", "sign-in-expired",
+	"registers-at-each-start", "answer-too-late", "nobody-signed-in-in-front", "identity-provider-silent", "sign-in-expired",
 }
 
 // Every fault of the catalogue is set up for real, but for those.

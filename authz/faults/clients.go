@@ -1,6 +1,17 @@
 package faults
 
-import "github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
+import (
+	"fmt"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
+)
+
+const (
+	day = 24 * time.Hour
+	// often is how many registrations of one program show that it forgets them.
+	often = 4
+)
 
 // clientFaults are those of clients until a person is asked: how they find out
 // where to sign in, and register.
@@ -45,6 +56,26 @@ var clientFaults = []*Fault{{
 	Fix:  "Wait a minute. If many people are behind one address, raise rate_limit in the registration block; better, add the client to the configuration (client …).",
 	Link: "https://github.com/anthropics/claude-code/issues/59460",
 	Sign: func(c *Case) *Evidence { return seen(c.last("client.registration_refused", "too_many_registrations")) },
+}, {
+	ID: "registers-at-each-start", At: Client,
+	What: "{client} registers anew each time it starts, so {person} has to sign in each time.",
+	Why:  "A client should register once and remember it. mcporter and others forget, or lose what they wrote.",
+	Fix:  "Update the client. If it cannot remember, add it to the configuration (client …) and give it that client_id.",
+	Link: "https://github.com/anthropics/claude-code/issues/59460",
+	Sign: func(c *Case) *Evidence {
+		registered, clients := c.first("client.registered"), map[string]bool{c.Client: true}
+		for _, t := range c.Earlier {
+			if t.Agent == c.Agent && t.Address == c.Address && t.Person == c.Person && t.Client != "" && c.Began.Sub(t.Began) < day {
+				clients[t.Client] = true
+			}
+		}
+		e := seen(registered).when(len(clients) >= often && c.Agent != "")
+		if e != nil {
+			e.Recurs = true
+			return e.but(fmt.Sprintf("it used none of the %d registrations that it made within a day", len(clients)-1))
+		}
+		return nil
+	},
 }, {
 	ID: "registration-refused", At: Client,
 	What: "{client} was refused when it registered: {detail}.",

@@ -59,11 +59,12 @@ func Explain(c *Case, reference string) *Answer {
 	matches := c.matches()
 	asked := c.shown(reference)
 	slices.SortStableFunc(matches, func(a, b match) int {
-		return cmp.Or(later(b.evidence, asked)-later(a.evidence, asked), general(a.fault)-general(b.fault), b.evidence.end().Compare(a.evidence.end()))
+		return cmp.Or(later(b.evidence, asked)-later(a.evidence, asked), general(a.fault)-general(b.fault),
+			recurs(b.evidence)-recurs(a.evidence), b.evidence.end().Compare(a.evidence.end()))
 	})
 	works := c.last("call.passed")
 	first := matches[0]
-	if asked == nil && works != nil && first.evidence.end().Before(works.End()) {
+	if asked == nil && works != nil && !first.evidence.Recurs && first.evidence.end().Before(works.End()) {
 		first = match{&works1, seen(works)}
 		matches = append([]match{first}, matches...)
 	}
@@ -85,7 +86,7 @@ func Explain(c *Case, reference string) *Answer {
 			a.Also = append(a.Also, Also{m.fault.At, m.fault.ID, sentence(m.fault.What, words), words.Replace(m.fault.Fix)})
 		}
 	}
-	if first.fault != &works1 && works != nil && works.End().After(first.evidence.end()) {
+	if first.fault != &works1 && !first.evidence.Recurs && works != nil && works.End().After(first.evidence.end()) {
 		a.Since = "It works by now: a call passed at " + works.End().UTC().Format(time.TimeOnly) + " UTC."
 	}
 	return a
@@ -105,6 +106,14 @@ func (c *Case) matches() []match {
 // general is 1 for what says no more than the event itself.
 func general(f *Fault) int {
 	if slices.Contains(generalFaults, f) {
+		return 1
+	}
+	return 0
+}
+
+// recurs is 1 for what happens again and again.
+func recurs(e *Evidence) int {
+	if e.Recurs {
 		return 1
 	}
 	return 0

@@ -41,6 +41,9 @@ type Evidence struct {
 	Steps []*trace.Step
 	// Missing are sentences about what did not happen.
 	Missing []string
+	// Recurs tells that it happens again and again: it is the answer even though the
+	// client works at the moment.
+	Recurs bool
 }
 
 // Case is a trace to be explained.

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,34 @@ func TestSigns(t *testing.T) {
 				t.Errorf("got %s, at fault: %s; want %s, %s", a.Fault, a.AtFault, test.fault, test.at)
 			}
 		})
+	}
+}
+
+// What happens again and again is the answer though the client works at the moment.
+func TestRecurs(t *testing.T) {
+	started, passed := step(event.SignInStarted, ""), step(event.CallPassed, "")
+	before := caseOf(0, step(event.TokenIssued, ""), step(event.CallPassed, ""), step(event.GateRefused, "token_ended")).Trace
+	c := caseOf(time.Hour, started, step(event.TokenIssued, ""), passed)
+	for i := range c.Steps {
+		c.Steps[i].Time = c.Steps[i].Time.Add(time.Minute)
+	}
+	if a := Explain(c, ""); a.Fault != "works" {
+		t.Errorf("for the first time: got %s", a.Fault)
+	}
+	c.Earlier = []*trace.Trace{before}
+	if a := Explain(c, ""); a.Fault != "never-refreshes" || a.AtFault != Client || a.Since != "" {
+		t.Errorf("again: got %+v", a)
+	}
+	c = caseOf(time.Hour, step(event.ClientRegistered, ""), passed)
+	for i := range often {
+		other := *c.Trace
+		other.ID, other.Client, other.Began = "t"+strconv.Itoa(i), "c"+strconv.Itoa(i), now
+		if c.Earlier = append(c.Earlier, &other); i < often-2 && Explain(c, "").Fault != "works" {
+			t.Errorf("after %d registrations: got %s", i+1, Explain(c, "").Fault)
+		}
+	}
+	if a := Explain(c, ""); a.Fault != "registers-at-each-start" {
+		t.Errorf("got %s, want registers-at-each-start", a.Fault)
 	}
 }
 

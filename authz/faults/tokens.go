@@ -2,6 +2,7 @@ package faults
 
 import (
 	"slices"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 )
@@ -72,7 +73,12 @@ var tokenFaults = []*Fault{{
 	Why:  "It got a refresh token and did not use it when the call was refused with 401 invalid_token. Some versions of Claude and Codex lose it, or never try.",
 	Fix:  "Update the client. Until it is mended, a longer access_token_lifetime makes it rarer.",
 	Link: "https://github.com/anthropics/claude-ai-mcp/issues/228",
-	Sign: neverRefreshes,
+	Sign: func(c *Case) *Evidence {
+		if e := neverRefreshes(c); e != nil {
+			return e
+		}
+		return signsInInstead(c)
+	},
 }, {
 	ID: "keeps-ended-token", At: Client,
 	What: "{client} goes on with a sign-in that was ended, and does not ask {person} to sign in again.",
@@ -143,8 +149,28 @@ func codeNotRedeemed(c *Case, given *trace.Step) *Evidence {
 		but("no request for tokens followed")
 }
 
-// neverRefreshes finds a client whose token ran out, here or in the trace before, and
-// that signed in anew or did nothing.
+// signsInInstead finds a sign-in that follows a token that ran out and was not
+// refreshed, in the trace before.
+func signsInInstead(c *Case) *Evidence {
+	started := c.first("sign_in.started")
+	if started == nil || len(c.Earlier) == 0 {
+		return nil
+	}
+	before := &Case{Trace: c.Earlier[0], Now: c.Now}
+	e := neverRefreshes(before)
+	if e == nil || started.Time.Sub(e.end()) > soon {
+		return nil
+	}
+	return &Evidence{
+		Steps: []*trace.Step{started}, Recurs: true,
+		Missing: []string{"before that, in flow " + before.ID + ", it did not try to refresh when its token had run out"},
+	}
+}
+
+// soon is how shortly after another step a sign-in is because of it.
+const soon = time.Hour
+
+// neverRefreshes finds a client whose token ran out and that did not refresh it.
 func neverRefreshes(c *Case) *Evidence {
 	issued := firstOf(c.last("token.refreshed"), c.last("token.issued"))
 	refused := c.after(issued, "gate.refused", unusable...)
