@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/emitter"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/health"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
@@ -59,8 +60,11 @@ type App struct {
 	ctx    caddy.Context
 	log    *zap.Logger
 	events *event.Recorder // of what is no site's
-	engine string          // the name of the module that is the opener
-	opener storage.Opener
+	// audited is done when the audit log of a site hears of them.
+	audited sync.Once
+	emitter *emitter.Emitter
+	engine  string // the name of the module that is the opener
+	opener  storage.Opener
 
 	started  uint64     // see starts
 	ending   sync.Mutex // held while what was withdrawn is being ended
@@ -98,6 +102,11 @@ func (a *App) UnmarshalJSON(data []byte) error {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
 	a.events = event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(a.log))
+	var err error
+	if a.emitter, err = emitter.New(ctx, a.events); err != nil {
+		return err
+	}
+	a.events.Add(a.emitter)
 	if err := a.provision(); err != nil {
 		return adapted.locate(a, err)
 	}

@@ -194,6 +194,7 @@ var siteOptions = slices.Concat(block[config.Site]{
 	{name: "service_documentation", args: "<url>", read: setText(func(h *config.Site) *string { return &h.ServiceDocumentation })},
 	{name: "registration", read: readRegistration, block: registrationOptions},
 	{name: "allowed_origins", args: "<origin>...", read: setList(func(h *config.Site) *[]string { return &h.AllowedOrigins })},
+	{name: "audit", args: "on|required", read: setText(func(h *config.Site) *string { return &h.Audit })},
 	{name: "branding", read: readBranding, block: brandingOptions},
 	{name: "insecure_allow_loopback", read: setTrue(func(h *config.Site) *bool { return &h.InsecureAllowLoopback })},
 })

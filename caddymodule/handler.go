@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
@@ -48,6 +49,7 @@ type Handler struct {
 	app        *App
 	log        *zap.Logger
 	events     *event.Recorder
+	audit      *audit.Log       // nil if there is none
 	cfg        *config.Site     // resolved
 	clients    []clients.Client // pre-registered
 	pages      *pages.Pages
@@ -111,6 +113,9 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.events = h.newRecorder()
+	if err := h.openAudit(ctx); err != nil {
+		return err
+	}
 	if err := h.brand(); err != nil {
 		return err
 	}
@@ -130,6 +135,18 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		h.forwarders = append(h.forwarders, proxy)
 	}
 	return h.app.addHandler(h)
+}
+
+// openAudit opens the audit log, which hears of what operators do as well.
+func (h *Handler) openAudit(ctx caddy.Context) (err error) {
+	if h.audit, err = audit.New(ctx, h.cfg, h.events); err != nil {
+		return config.Errorf("audit", "%v", err)
+	}
+	if h.audit != nil {
+		h.events.Add(h.audit)
+		h.app.audited.Do(func() { h.app.events.Add(h.audit) })
+	}
+	return nil
 }
 
 // brand makes the pages in the operator's brand.

@@ -39,6 +39,7 @@ func (a *App) Start() error {
 		return err
 	}
 	a.started = starts.Add(1)
+	go a.emitter.Run(func() bool { return activeApp() == a })
 	err := a.openSites()
 	if err == nil {
 		err = checkSites(a, true)

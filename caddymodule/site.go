@@ -83,7 +83,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
 		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
-		AccessLog: h.logged, Traced: h.traced, Events: h.events,
+		AccessLog: h.logged, Traced: h.traced, Events: h.events, Audit: h.audit,
 	}
 	if as.Signing != nil {
 		shared.Statements = signing.NewStatements(h.cfg, as.Signing, time.Now)
@@ -129,6 +129,9 @@ func (h *Handler) newRecorder() *event.Recorder {
 // addSinks adds the sinks that work on what the process shares.
 func (h *Handler) addSinks(state *processState) {
 	h.events.Add(state.traces)
+	if h.app.emitter != nil { // not in every test
+		h.events.Add(h.app.emitter)
+	}
 }
 
 // find returns what answers at the path. Paths are compared as they are: no

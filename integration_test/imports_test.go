@@ -82,6 +82,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/cli",
 		"caddymodule/neighbours",
 		"caddymodule/selfcheck",
+		"caddymodule/audit",
+		"caddymodule/emitter",
 		"caddymodule/gateway",
 		"caddymodule",
 	}

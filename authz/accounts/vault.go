@@ -39,6 +39,8 @@ type Credential struct {
 	Epoch string
 	// Headers are set on the request, in this order.
 	Headers []CredentialHeader
+	// Connection is the public handle of the connection.
+	Connection string
 }
 
 // CredentialHeader is a header in canonical form and its value.

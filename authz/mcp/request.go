@@ -96,6 +96,15 @@ func (r *Request) Tool() string {
 	return text(r.params["name"])
 }
 
+// Name returns the name of what a request calls or gets, a tool or a prompt; "" for
+// any other.
+func (r *Request) Name() string {
+	if nameMember[r.Method] != "name" {
+		return ""
+	}
+	return text(r.params["name"])
+}
+
 // body returns the request as it now is.
 func (r *Request) body() ([]byte, error) {
 	m := map[string]any{"jsonrpc": "2.0", "method": r.Method}

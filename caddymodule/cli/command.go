@@ -30,6 +30,7 @@ func commands() []*cobra.Command {
 		compactCommand(),
 		whyCommand(),
 		flowsCommand(),
+		auditCommand(),
 		openAPICommand(),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/signing"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -36,6 +37,7 @@ type Site struct {
 	AccessLog  bool // it is on
 	Traced     bool // requests may be traced
 	Events     *event.Recorder
+	Audit      *audit.Log // nil if there is none
 }
 
 // Server is an MCP server of a site with the gate in front of it.
@@ -60,14 +62,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
 	c.record(r)
-	if s.Auth != nil || s.Counts.Tools != nil {
+	var audited *auditedCall
+	if s.Site.Audit != nil {
+		audited = newAuditedCall(c, w, r)
+		defer audited.finish()
+		w = audited
+	}
+	if s.Auth != nil || s.Counts.Tools != nil || audited != nil {
 		if err := c.request.body.Buffer(w, r, mcp.MaxRequest); err != nil {
 			return bodyUnread(err)
 		}
 		defer c.request.body.Release()
 		c.countTool()
+		if audited != nil {
+			audited.read(r)
+		}
 	}
 	if !c.openSession(w, r) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
+		return nil
+	}
+	if audited != nil && !audited.start(r) {
 		return nil
 	}
 	return c.forward(w, r, next)

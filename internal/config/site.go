@@ -59,6 +59,16 @@ type Site struct {
 	// `chrome-extension://<id>`, whose pages may call the MCP servers, besides
 	// this site's and loopback ones. They are compared byte for byte.
 	AllowedOrigins []string `json:"allowed_origins,omitempty"`
+	// Audit is whether there is an audit log: who signed in, what operators did, and
+	// each call with its person, client, server, tool, account and outcome. It is
+	// the log `mcp_oauth_audit` of Caddy's. One of:
+	//
+	// - `on`: a call has one line, when it has ended.
+	// - `required`: it has another one before it is sent to its server. If that
+	//   cannot be written, the call is answered 503 and goes nowhere.
+	//
+	// Default: none.
+	Audit string `json:"audit,omitempty"`
 	// Branding adapts the pages people see.
 	Branding *Branding `json:"branding,omitempty"`
 	// InsecureAllowLoopback lets client metadata documents and what upstream
@@ -100,7 +110,7 @@ func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, resolvePassHeaders,
 		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders,
 		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes, resolveSigning,
-		checkOrigins, resolveBranding, checkInsecure,
+		checkOrigins, checkAudit, resolveBranding, checkInsecure,
 	} {
 		if err := step(&r, resolve); err != nil {
 			return nil, err
@@ -145,6 +155,20 @@ func checkOrigins(s *Site, _ Resolver) error {
 		}
 	}
 	return nil
+}
+
+// The values of Audit.
+const (
+	AuditOn       = "on"
+	AuditRequired = "required"
+)
+
+func checkAudit(s *Site, _ Resolver) error {
+	switch s.Audit {
+	case "", AuditOn, AuditRequired:
+		return nil
+	}
+	return Errorf("audit", "%q is neither on nor required; leave it out for no audit log", s.Audit)
 }
 
 var accentPattern = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)

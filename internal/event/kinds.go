@@ -69,6 +69,8 @@ const (
 	SigningKeysReplaced
 	SigningKeysUnreadable
 	OperatorActed
+	AuditFailed
+	HandlersTooSlow
 
 	LogoutRefused
 	DashboardRefused
@@ -181,6 +183,8 @@ var kinds = [kindsEnd]kind{
 	SigningKeyMade:        {"signing_key.made", "signing key made", info, Succeeded, false},
 	SigningKeysReplaced:   {"signing_keys.replaced", "signing keys replaced", warn, Ended, false},
 	SigningKeysUnreadable: {"signing_keys.unreadable", "the signing keys cannot be read", warn, Failed, false},
+	HandlersTooSlow:       {"handlers.too_slow", "the handlers of Caddy's events are too slow; some events were not handed to them", warn, Failed, false},
+	AuditFailed:           {"audit.failed", "the audit log cannot be written", fault, Failed, false},
 	OperatorActed:         {"operator.acted", "operator acted", info, Succeeded, false},
 
 	LogoutRefused:    {"logout.refused", "a logout that an identity provider may have sent was refused", info, Refused, false},

@@ -9,7 +9,7 @@ type logSink struct{ log *zap.Logger }
 
 func (s logSink) Record(e *Event) {
 	if entry := s.log.Check(e.Level, e.Kind.Message()); entry != nil {
-		entry.Write(e.logFields()...)
+		entry.Write(e.Fields()...)
 	}
 }
 
@@ -46,8 +46,8 @@ var logFields = []logField{
 	{"error", "the cause", (*Event).Cause},
 }
 
-// logFields returns what a line has of the event.
-func (e *Event) logFields() []zap.Field {
+// Fields returns what a line has of the event.
+func (e *Event) Fields() []zap.Field {
 	fields := make([]zap.Field, 0, len(logFields)+2)
 	for _, f := range logFields {
 		if value := f.value(e); value != "" {

@@ -24,7 +24,7 @@ type requestKey struct{}
 // WithRequest returns the context of a request, from which the Recorder takes who
 // sent it.
 func WithRequest(r *http.Request, address string) context.Context {
-	known := Event{Address: address, Trace: traceOf(r.Header.Get("Traceparent"))}
+	known := Event{Address: address, Trace: TraceOf(r.Header.Get("Traceparent"))}
 	origins := r.Header["Origin"]
 	for i, origin := range origins[:min(len(origins), 2)] { // of which one is right
 		if i > 0 {
@@ -98,9 +98,9 @@ func (e *Event) fill(known *Event) {
 	}
 }
 
-// traceOf returns the trace id of a traceparent header (W3C Trace Context,
+// TraceOf returns the trace id of a traceparent header (W3C Trace Context,
 // section 3.2), or nothing.
-func traceOf(header string) string {
+func TraceOf(header string) string {
 	parts := strings.Split(header, "-")
 	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {
 		return ""
