@@ -140,6 +140,7 @@ func init() {
 //	        redirect_schemes <scheme>...
 //	    }
 //	    allowed_origins <origin>...
+//	    audit on|required
 //	    branding {
 //	        name <text>
 //	        accent <#rrggbb>

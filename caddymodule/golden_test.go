@@ -153,7 +153,7 @@ const goldenSite = `{
 "service_documentation": "https://a.example/docs",
 "registration": {"dynamic": true, "metadata_documents": true, "allow_hosts": [".example.com"], "deny_hosts": ["a.example"], "initial_access_token": "{env.SECRET}", "rate_limit": 5,
 	"max_unused": 6, "max_unproved": 7, "unused_lifetime": "2h", "redirect_schemes": ["com.example.app"]},
-"allowed_origins": ["https://app.example"], "branding": {"name": "N", "accent": "#0a7d4f", "logo": "testdata/logo.svg"}, "insecure_allow_loopback": true
+"allowed_origins": ["https://app.example"], "branding": {"name": "N", "accent": "#0a7d4f", "logo": "testdata/logo.svg"}, "audit": "on", "insecure_allow_loopback": true
 }`
 
 // A field that goldenSite lacks would be judged by no test that goes through it.

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -10,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
@@ -20,7 +24,7 @@ var grants = flag.Int("grants", 1000, "grants in the database of BenchmarkHandle
 
 // BenchmarkHandler is what the handler adds to a proxied call: path, host, gate,
 // session, headers, placeholders. hot is a call of one of 1,000 callers
-// whose tokens are cached, cold one whose token must be read from the database.
+// whose tokens are cached, audited the same with an audit log, cold one whose token must be read from the database.
 // Neither has garbage to collect meanwhile.
 func BenchmarkHandler(b *testing.B) {
 	store, err := boltstore.Open(filepath.Join(b.TempDir(), "db"), boltstore.Options{})
@@ -34,8 +38,16 @@ func BenchmarkHandler(b *testing.B) {
 	for _, token := range tokens {
 		all.AccessTokens = append(all.AccessTokens, storage.HashOf(token))
 	}
+	server := h.site.Load().exact["/mcp"].server
+	unaudited, audited := server.Site, *server.Site
+	audited.Audit = audit.To(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)), h.cfg, nil)
 	for range 5 { // a machine has bad moments
 		b.Run("hot", func(b *testing.B) {
+			benchCalls(b, h, tokens[:min(len(tokens), 1000)], func(int, int) {})
+		})
+		b.Run("audited", func(b *testing.B) { // without a body, and without a disk
+			server.Site = &audited
+			defer func() { server.Site = unaudited }()
 			benchCalls(b, h, tokens[:min(len(tokens), 1000)], func(int, int) {})
 		})
 		b.Run("cold", func(b *testing.B) {

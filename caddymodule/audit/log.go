@@ -41,14 +41,19 @@ func New(ctx caddy.Context, site *config.Site, events *event.Recorder) (*Log, er
 	if site.Audit == "" {
 		return nil, nil
 	}
-	l := &Log{log: ctx.Logger(logger{}), events: events, Required: site.Audit == config.AuditRequired}
-	if u, err := url.Parse(site.Issuer); err == nil {
-		l.log = l.log.Named(strings.ReplaceAll(u.Host, ":", "_"))
-	}
+	l := To(ctx.Logger(logger{}), site, events)
 	if l.log.Check(zapcore.InfoLevel, "") == nil {
 		return nil, ErrNoLog
 	}
 	return l, nil
+}
+
+// To returns the audit log of a site that has one, as it is written to a logger.
+func To(log *zap.Logger, site *config.Site, events *event.Recorder) *Log {
+	if u, err := url.Parse(site.Issuer); err == nil {
+		log = log.Named(strings.ReplaceAll(u.Host, ":", "_"))
+	}
+	return &Log{log: log, events: events, Required: site.Audit == config.AuditRequired}
 }
 
 // write writes a line. It returns what kept any of the logs from writing it.
