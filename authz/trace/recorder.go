@@ -113,8 +113,9 @@ func (r *Recorder) learn(t *live, e *event.Event) {
 	for _, k := range keysOf(e) {
 		r.addKey(t, k)
 	}
-	for len(t.keys) > maxKeys {
-		r.removeKey(t, t.keys[slices.IndexFunc(t.keys, func(k key) bool { return k.by >= byPlace })])
+	for len(t.keys) > maxKeys { // places first; what has none has too many of another kind
+		place := slices.IndexFunc(t.keys, func(k key) bool { return k.by >= byPlace })
+		r.removeKey(t, t.keys[max(place, 0)])
 	}
 	if t.Person != "" && t.in == r.strangers {
 		r.strangers.Remove(t.at)
