@@ -111,7 +111,7 @@ func audited(e *event.Event) bool {
 		event.ConnectionConnected, event.ConnectionDisconnected, event.ConnectionLost,
 		event.SignInSucceeded, event.SignInEnded, event.ConsentGiven, event.ConsentDenied:
 		return true
-	case event.SignInRefused, event.SignInFailed, event.ConsentRefused, event.ConnectionRefused, event.ConnectionFailed, event.GuessingSuspected:
+	case event.SignInRefused, event.SignInFailed, event.ConnectionRefused, event.ConnectionFailed, event.GuessingSuspected:
 		return !e.Repeats
 	case event.GateRefused:
 		return e.Person != "" && !e.Repeats

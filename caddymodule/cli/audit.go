@@ -11,7 +11,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "audit", Short: "Checks the audit log"}
+	parent := &cobra.Command{Use: "audit", Short: "Checks the audit log", Args: cobra.NoArgs}
 	verify := &cobra.Command{
 		Use:   "verify <file>...",
 		Short: "Tells whether a chained log is as it was written",
