@@ -242,6 +242,7 @@ func (p *processState) storeFailed(what string, err error) {
 
 // lastReport is what the log was told of something that may last.
 type lastReport struct {
+	mu   sync.Mutex // a configuration that stops may report, too
 	text string
 	at   time.Time
 }
@@ -249,14 +250,16 @@ type lastReport struct {
 // due reports whether the log is to be told: of what is new, and of what lasts
 // now and then.
 func (l *lastReport) due(err error, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err == nil {
-		*l = lastReport{}
+		l.text = ""
 		return false
 	}
 	if err.Error() == l.text && now.Sub(l.at) < reminder {
 		return false
 	}
-	*l = lastReport{err.Error(), now}
+	l.text, l.at = err.Error(), now
 	return true
 }
 
