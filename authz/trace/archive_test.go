@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
@@ -86,7 +88,22 @@ func TestFailuresAreKept(t *testing.T) {
 
 // Several instances write at once, and lose nothing that there is room for.
 func TestInstancesSaveAtOnce(t *testing.T) {
-	ctx, store, keys := context.Background(), memstore.New(), newKeys(t, 1)
+	file, err := boltstore.Open(filepath.Join(t.TempDir(), "db"), boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, store := range map[string]storage.Store{"memory": memstore.New(), "file": file} {
+		t.Run(name, func(t *testing.T) {
+			saveAtOnce(t, store)
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func saveAtOnce(t *testing.T, store storage.Store) {
+	ctx, keys := context.Background(), newKeys(t, 1)
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
