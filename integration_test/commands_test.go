@@ -185,8 +185,13 @@ func TestCommandsShowWhatServes(t *testing.T) {
 	}
 	serves()
 	// A shell is told the names that there are.
-	if out, err := g.Command("__complete", "mcp-oauth", here, "keys", "show", "").Output(); err != nil || !strings.HasPrefix(string(out), "alice\nbob\n") {
-		t.Errorf("completion: %v, %q", err, out)
+	for typed, want := range map[string]string{
+		"keys show ": "alice\nbob\n", "keys --server ": "recorder\n", "people --site ": g.URL + "\n", "keys --status ": "active\ndisabled\nexpired\n",
+	} {
+		args := append([]string{"__complete", "mcp-oauth", here}, strings.Split(typed, " ")...)
+		if out, err := g.Command(args...).Output(); err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("completion of %q: %v, got %q, want %q", typed, err, out, want)
+		}
 	}
 	before, err := os.ReadFile(g.Caddyfile)
 	if err != nil {

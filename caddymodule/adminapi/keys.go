@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -109,13 +110,14 @@ func listKeys(c *call) (any, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		begin := slices.IndexFunc(all, func(k virtualkeys.Key) bool { return k.Name > after })
+		slices.SortFunc(all, func(a, b virtualkeys.Key) int { return strings.Compare(keyPlace(a), keyPlace(b)) })
+		begin := slices.IndexFunc(all, func(k virtualkeys.Key) bool { return keyPlace(k) > after })
 		if begin < 0 {
 			return nil, "", nil
 		}
 		some, next := all[begin:], ""
 		if len(some) > limit {
-			some, next = some[:limit], some[limit-1].Name
+			some, next = some[:limit], keyPlace(some[limit-1])
 		}
 		err = s.Keys.AddLastUses(c.Context(), some)
 		keys := make([]Key, len(some))
@@ -131,6 +133,10 @@ func listKeys(c *call) (any, error) {
 	}
 	return list, err
 }
+
+// keyPlace is where a key stands in the list. A key of the configuration can have the
+// name of one in the store.
+func keyPlace(k virtualkeys.Key) string { return k.Name + "\n" + strconv.FormatBool(k.Configured) }
 
 func createKey(c *call) (any, error) {
 	var request NewKey

@@ -20,10 +20,11 @@ func connectionsCommand() *cobra.Command {
 		RunE:  runs(connectionList.print),
 	}
 	flags := listFlags(cmd)
-	siteFlag(flags)
+	siteFlag(cmd)
 	flags.String("subject", "", "only those of a person, as virtual_key:alice; shared: for those of everybody")
-	flags.String("server", "", "only those at this server")
-	flags.String("status", "", "only those that are authorized, pending, needs_reauth, expired or failed")
+	serverFlag(cmd, "only those at this server")
+	choiceFlag(cmd, "status", "only those that are authorized, pending, needs_reauth, expired or failed",
+		"authorized", "pending", "needs_reauth", "expired", "failed")
 	cmd.AddCommand(showConnectionCommand(), disconnectCommand(), startCommand())
 	return cmd
 }
@@ -122,7 +123,7 @@ can use it.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              runs(startConnection),
 	}
-	siteFlag(cmd.Flags())
+	siteFlag(cmd)
 	return cmd
 }
 
@@ -148,9 +149,9 @@ servers behind them.`,
 		Args: cobra.NoArgs,
 		RunE: runs(registrationList.print),
 	}
-	flags := listFlags(cmd)
-	siteFlag(flags)
-	flags.String("server", "", "only those for this server")
+	listFlags(cmd)
+	siteFlag(cmd)
+	serverFlag(cmd, "only those for this server")
 	cmd.AddCommand(forgetCommand())
 	return cmd
 }
@@ -184,7 +185,7 @@ What is connected stays so, with the registration it was made with.`,
 		}),
 		RunE: runs(forget),
 	})
-	siteFlag(cmd.Flags())
+	siteFlag(cmd)
 	return cmd
 }
 

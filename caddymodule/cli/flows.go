@@ -18,7 +18,7 @@ func addFlowFilters(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.Flags()
 	flags.String("person", "", "who signed in, as oidc:alice@example.com, or what follows the colon")
 	flags.String("client", "", "a client_id, or a part of the name or User-Agent of a client")
-	flags.String("server", "", "the id of an MCP server")
+	serverFlag(cmd, "the id of an MCP server")
 	flags.String("site", "", "the public URL of one site")
 	return cmd
 }

@@ -21,10 +21,10 @@ func grantsCommand() *cobra.Command {
 		RunE:  runs(grantList.print),
 	}
 	flags := listFlags(cmd)
-	siteFlag(flags)
+	siteFlag(cmd)
 	flags.String("subject", "", "only those of a person, as virtual_key:alice")
 	flags.String("client", "", "only those of an application, by its client ID")
-	flags.String("server", "", "only those that are good for this server")
+	serverFlag(cmd, "only those that are good for this server")
 	cmd.AddCommand(showGrantCommand(), endGrantsCommand())
 	return cmd
 }
@@ -89,7 +89,7 @@ has to sign in and approve again.`,
 		RunE:              runs(endGrants),
 	})
 	flags := cmd.Flags()
-	siteFlag(flags)
+	siteFlag(cmd)
 	flags.String("subject", "", "all of a person, as virtual_key:alice")
 	flags.String("client", "", "all of an application, by its client ID")
 	cmd.MarkFlagsMutuallyExclusive("subject", "client")

@@ -20,10 +20,10 @@ were made here can be changed here.`,
 		Args: cobra.NoArgs,
 		RunE: runs(keyList.print),
 	}
-	flags := listFlags(cmd)
-	siteFlag(flags)
-	flags.String("server", "", "only those that are good for this server")
-	flags.String("status", "", "only those that are active, disabled or expired")
+	listFlags(cmd)
+	siteFlag(cmd)
+	serverFlag(cmd, "only those that are good for this server")
+	choiceFlag(cmd, "status", "only those that are active, disabled or expired", "active", "disabled", "expired")
 	cmd.AddCommand(showKeyCommand(), makeKeyCommand(), changeKeyCommand(),
 		disablingCommand("disable", "Makes a key good for nothing until it is enabled again", true),
 		disablingCommand("enable", "Lets a key that was disabled be used again", false),
@@ -57,7 +57,7 @@ func keyCommand(cmd *cobra.Command) *cobra.Command {
 		}
 		return names
 	})
-	siteFlag(cmd.Flags())
+	siteFlag(cmd)
 	return cmd
 }
 

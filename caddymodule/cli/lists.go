@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 )
 
 // list is a command that prints a list of the admin API: T is the answer, and E an
@@ -35,8 +37,40 @@ func listFlags(cmd *cobra.Command) *pflag.FlagSet {
 }
 
 // siteFlag adds the flag that names a site.
-func siteFlag(flags *pflag.FlagSet) {
-	flags.String("site", "", "the public URL of the site that is meant, where several could be")
+func siteFlag(cmd *cobra.Command) {
+	cmd.Flags().String("site", "", "the public URL of the site that is meant, where several could be")
+	_ = cmd.RegisterFlagCompletionFunc("site", fromStatus(func(s adminapi.SiteStatus) []string { return []string{s.URL} }))
+}
+
+// serverFlag adds the flag that names a server.
+func serverFlag(cmd *cobra.Command, about string) {
+	cmd.Flags().String("server", "", about)
+	_ = cmd.RegisterFlagCompletionFunc("server", fromStatus(func(s adminapi.SiteStatus) (ids []string) {
+		for _, server := range s.Servers {
+			ids = append(ids, server.ID)
+		}
+		return ids
+	}))
+}
+
+// choiceFlag adds a flag that is one of a few words.
+func choiceFlag(cmd *cobra.Command, name, about string, choices ...string) {
+	cmd.Flags().String(name, "", about)
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// fromStatus completes with what there is at the sites.
+func fromStatus(names func(adminapi.SiteStatus) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) (all []string, _ cobra.ShellCompDirective) {
+		status, err := get[adminapi.Status](&invocation{cmd: cmd}, adminapi.StatusPath, nil)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		for _, s := range status.Sites {
+			all = append(all, names(s)...)
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // print asks for the list and prints it. A page can be short of what it may have, so

@@ -21,7 +21,8 @@ identity provider says of them.`,
 		Args: cobra.NoArgs,
 		RunE: runs(peopleList.print),
 	}
-	siteFlag(listFlags(cmd))
+	listFlags(cmd)
+	siteFlag(cmd)
 	cmd.AddCommand(showPersonCommand(), revokePersonCommand())
 	return cmd
 }
@@ -42,7 +43,7 @@ func personCommand(cmd *cobra.Command) *cobra.Command {
 		}
 		return names
 	})
-	siteFlag(cmd.Flags())
+	siteFlag(cmd)
 	return cmd
 }
 
@@ -163,8 +164,8 @@ are not stored: see them with grants.`,
 		RunE: runs(clientList.print),
 	}
 	flags := listFlags(cmd)
-	siteFlag(flags)
-	flags.String("origin", "", "only those that are preregistered, in the configuration, or registered, by themselves")
+	siteFlag(cmd)
+	choiceFlag(cmd, "origin", "only those that are preregistered, in the configuration, or registered, by themselves", "preregistered", "registered")
 	flags.Bool("used", false, "only those that somebody approved, or with --used=false the others")
 	cmd.AddCommand(showClientCommand(), deleteClientCommand())
 	return cmd
