@@ -37,7 +37,7 @@ type warned struct {
 // counted is what a window has of a cause.
 type counted struct {
 	lines, warnings int
-	// reference of the last line, for those that get no line.
+	// reference of the last line that has one, for those that get no line.
 	reference string
 	more      int // those
 }
@@ -96,21 +96,29 @@ func (f *floods) count(r *Recorder, e *Event) {
 			f.counts[one] = sender
 		}
 		total.lines++
-		sender.lines++
-		sender.reference = e.Reference
+		sender.line(e)
 		return
-	case total.reference == "": // the line that stands for all that follow
-		total.reference = e.Reference
+	}
+	if full.reference == "" && e.Reference != "" { // it stands for all that follow
+		full.line(e)
 		return
 	}
 	full.more++
 	e.Level, e.Repeats = zapcore.DebugLevel, true
-	if e.Reference != "" && full.reference != "" {
+	if e.Reference != "" {
 		e.Reference = full.reference
 	}
 	if !f.timed {
 		f.timed = true
 		time.AfterFunc(window, r.endWindow)
+	}
+}
+
+// line notes that an event has a line.
+func (c *counted) line(e *Event) {
+	c.lines++
+	if e.Reference != "" {
+		c.reference = e.Reference
 	}
 }
 

@@ -125,8 +125,8 @@ const (
 var kinds = [kindsEnd]kind{
 	ClientRegistered:          {"client.registered", "client registered", info, Succeeded, true},
 	ClientRegistrationRefused: {"client.registration_refused", "client registration refused", info, Refused, false},
-	ClientChanged:             {"client.changed", "client changed its registration", info, Succeeded, false},
-	ClientDeleted:             {"client.deleted", "client deleted its registration", info, Ended, false},
+	ClientChanged:             {"client.changed", "client changed its registration", info, Succeeded, true},
+	ClientDeleted:             {"client.deleted", "client deleted its registration", info, Ended, true},
 	ClientDocumentUnreachable: {"client_document.unreachable", "the metadata document of a client could not be fetched", warn, Failed, false},
 
 	SignInStarted:   {"sign_in.started", "sign-in started", info, Started, true},

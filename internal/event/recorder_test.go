@@ -165,3 +165,27 @@ func TestUnheard(t *testing.T) {
 		t.Errorf("reference %q, %d lines; want a reference and none", ref, logs.Len())
 	}
 }
+
+// What shows no reference is bounded, too, and lends its lines to nothing that does.
+func TestFloodWithoutReferences(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec, logs := newRecorder(t, zapcore.InfoLevel)
+		for i := range 1000 {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.RemoteAddr = fmt.Sprint(i % 10)
+			rec.Record(rec.Of(r), event.Event{Kind: event.SignInStarted})
+		}
+		if logs.Len() != 100 {
+			t.Errorf("%d lines, want 100", logs.Len())
+		}
+		for range 5 {
+			ref := rec.Refer(context.Background(), event.Event{Kind: event.SignInStarted})
+			if logs.FilterField(zap.String("correlation_id", ref)).Len() == 0 {
+				t.Errorf("%s was shown and is in no line", ref)
+			}
+		}
+		if logs.Len() != 101 {
+			t.Errorf("%d lines, want one more", logs.Len())
+		}
+	})
+}
