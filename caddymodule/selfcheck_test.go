@@ -81,6 +81,8 @@ func TestSelfCheck(t *testing.T) {
 		"only GET":         {site: "@get method GET HEAD OPTIONS\nhandle @get {\n%s\n}", refused: "requests for POST /api/oauth/per-user/token, POST /token, POST /api/oauth/per-user/consent/submit and"},
 		"no POST":          {site: first("@post method POST\nrespond @post 405"), refused: "requests for POST /api/oauth/per-user/token"},
 		"status replaced":  {site: first("intercept {\n@ok status 200\nreplace_status @ok 418\n}"), refused: "another handler changes the status of the answer"},
+		"body replaced":    {site: first("intercept {\n@ok status 200\nhandle_response @ok {\nrespond mine 200\n}\n}"), refused: "another handler changes the body of the answer, so it is not what the site said"},
+		"posts elsewhere":  {site: "@post method POST\nhandle @post {\nheader X-A b\n}\nhandle {\n%s\n}", refused: "requests for POST /api/oauth/per-user/token, POST /token"},
 		"host replaced":    {site: first("request_header Host other.example"), refused: "get to mcp_oauth with another Host; take what changes it"},
 		"tokens removed":   {site: first("request_header -Authorization"), refused: "get to mcp_oauth with another Authorization header"},
 		"basic_auth":       {site: "basic_auth" + password, refused: "need another sign-in first, by basic_auth or another authentication handler, which MCP clients cannot do; give it a matcher for the pages alone, as in examples/caddy-user.caddyfile"},
