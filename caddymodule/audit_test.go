@@ -112,6 +112,11 @@ func TestAuditLog(t *testing.T) {
 			t.Errorf("no line of %s", event)
 		}
 	}
+	for _, event := range []string{"consent.given", "token.issued", "operator.acted", "grant.ended"} { // each happened once
+		if n := len(auditLines(t, path, event)); n != 1 {
+			t.Errorf("%d lines of %s", n, event)
+		}
+	}
 	wantFields(t, auditLines(t, path, "consent.given")[0], "person", "virtual_key:alice", "client_id", g.client, "by", "person")
 	wantFields(t, auditLines(t, path, "operator.acted")[0], "by", "operator", "person", "virtual_key:alice", "address", "127.0.0.1")
 	if len(auditLines(t, path, "call.started")) > 0 {
