@@ -59,6 +59,7 @@ http://%[2]s {
 
 http://%[3]s {
 	mcp_oauth {
+		%[12]s
 		public_url http://%[3]s
 		identity anonymous
 		registration {
@@ -146,7 +147,7 @@ func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
 	}
 	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6], dir: home, output: new(bytes.Buffer)}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home))
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home), b.gateOptions)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -45,8 +45,9 @@ type bench struct {
 	upstream string // host:port of the MCP server
 	// upstreamPID is its process.
 	upstreamPID int
-	// options are more lines in the global block of gateways, see observations.
-	options string
+	// options are more lines in the global block of gateways, and in that of the gate,
+	// see observations.
+	options, gateOptions string
 }
 
 func main() {

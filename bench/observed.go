@@ -10,10 +10,11 @@ import (
 var observations = []struct {
 	name    string
 	options string // in the global block; {home} is a folder
+	gate    string // in the block of the gate
 	free    bool   // it shall cost a call nothing
 }{
-	{"metrics on", "metrics", true}, // Caddy's own, which both sides have
-	{"audit on", "log audit {\n\t\tinclude mcp_oauth_audit\n\t\toutput file {home}/audit.log\n\t}", false},
+	{"metrics on", "metrics", "", true}, // Caddy's own, which both sides have
+	{"audit on", "log audit {\n\t\tinclude mcp_oauth_audit\n\t\toutput file {home}/audit.log\n\t}", "audit on", false},
 }
 
 // measureObserved compares calls again with plain ones, while more is recorded of them.
@@ -21,7 +22,7 @@ func measureObserved(ctx context.Context, b *bench) error {
 	for _, o := range observations {
 		b.progress("calls with %s", o.name)
 		with := *b
-		with.options = o.options
+		with.options, with.gateOptions = o.options, o.gate
 		if err := with.withGateway(ctx, 0, func(g *gateway, tokens []string) error {
 			return with.measureObservedAllocations(g, tokens, o.name, o.free)
 		}); err != nil {
