@@ -168,6 +168,7 @@ func freeAddr(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	references.forget(l.Addr().String())
 	return l.Addr().String()
 }
 
