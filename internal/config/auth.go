@@ -42,10 +42,12 @@ type Auth struct {
 	// `/api/oauth/callback/` and the id of the server. Servers can share one
 	// only if their Issuer, or else their endpoints, are the same.
 	CallbackPath string `json:"callback_path,omitempty"`
-	// AuthorizationEndpoint and TokenEndpoint belong to a provider without
-	// discovery. Both need ClientID.
+	// AuthorizationEndpoint is where a provider without discovery lets people agree.
+	// Needs TokenEndpoint and ClientID. Default: discovered.
 	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
-	TokenEndpoint         string `json:"token_endpoint,omitempty"`
+	// TokenEndpoint is where such a provider gives tokens. Needs
+	// AuthorizationEndpoint and ClientID. Default: discovered.
+	TokenEndpoint string `json:"token_endpoint,omitempty"`
 	// RevocationEndpoint is where such a provider takes tokens back (RFC 7009).
 	RevocationEndpoint string `json:"revocation_endpoint,omitempty"`
 	// Issuer is the provider's. With endpoints, or where the server names
@@ -75,6 +77,7 @@ type Auth struct {
 
 // AuthHeader is a request header with a key that a person pastes.
 type AuthHeader struct {
+	// Name is the name of the header, such as `X-API-Key`.
 	Name string `json:"name"`
 	// Prefix stands before the key, such as `Bearer ` with its space.
 	Prefix string `json:"prefix,omitempty"`

@@ -9,7 +9,9 @@ import (
 
 // Scope describes a scope for people.
 type Scope struct {
-	Name        string `json:"name"`
+	// Name is the scope, which a server has to have.
+	Name string `json:"name"`
+	// Description is what the consent page says that it allows.
 	Description string `json:"description"`
 }
 
