@@ -116,6 +116,30 @@ func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 	}
 }
 
+// measure finds out how far the database's clock is ahead, and that it can be
+// written to.
+func (d *db) measure(ctx context.Context) error {
+	type state struct {
+		now      time.Time
+		readOnly string
+	}
+	before := time.Now()
+	got, err := view(ctx, d, func(rows pgx.Rows) (s state, err error) {
+		for rows.Next() {
+			err = errors.Join(err, rows.Scan(&s.now, &s.readOnly))
+		}
+		return s, err
+	}, `select clock_timestamp(), current_setting('transaction_read_only')`)
+	if err != nil {
+		return err
+	}
+	if got.readOnly == "on" {
+		return errReadOnly
+	}
+	d.clock.measured(before, got.now, time.Now())
+	return nil
+}
+
 // errNotCommitted: the connection was lost while committing, and the transaction
 // did not happen, nor ever will.
 var errNotCommitted = errors.New("storage: the connection was lost before the transaction was committed")

@@ -70,30 +70,6 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 // a replica.
 func (s *Store) Check(ctx context.Context) error { return s.db.measure(ctx) }
 
-// measure finds out how far the database's clock is ahead, and that it can be
-// written to.
-func (d *db) measure(ctx context.Context) error {
-	type state struct {
-		now      time.Time
-		readOnly string
-	}
-	before := time.Now()
-	got, err := view(ctx, d, func(rows pgx.Rows) (s state, err error) {
-		for rows.Next() {
-			err = errors.Join(err, rows.Scan(&s.now, &s.readOnly))
-		}
-		return s, err
-	}, `select clock_timestamp(), current_setting('transaction_read_only')`)
-	if err != nil {
-		return err
-	}
-	if got.readOnly == "on" {
-		return errReadOnly
-	}
-	d.clock.measured(before, got.now, time.Now())
-	return nil
-}
-
 // Usage implements storage.Store. Bytes is the size of the tables with their
 // indexes.
 func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error) {
