@@ -65,7 +65,7 @@ func verifyAudit(i *invocation) error {
 	if err != nil {
 		return status{2, err}
 	}
-	i.sayReport(report)
+	sayReport(i, report)
 	if i.is("json") {
 		if err := i.printJSON(answerOf(report)); err != nil {
 			return err
@@ -89,7 +89,7 @@ func answerOf(r *hashchain.Report) auditAnswer {
 }
 
 // sayReport says what is in order, and what there is to know about it.
-func (i *invocation) sayReport(r *hashchain.Report) {
+func sayReport(i *invocation, r *hashchain.Report) {
 	if r.Head.Seq > 0 {
 		i.say("Lines %d to %d are as they were written. The hash of line %d is %s", r.First, r.Head.Seq, r.Head.Seq, r.Head.Hash)
 	}

@@ -49,7 +49,7 @@ type BackedUp struct {
 
 func backup(i *invocation) error {
 	if i.args[0] == "-" {
-		return i.fetchBackup(i.cmd.OutOrStdout())
+		return fetchBackup(i, i.cmd.OutOrStdout())
 	}
 	path, err := filepath.Abs(i.args[0])
 	if err != nil {
@@ -60,7 +60,7 @@ func backup(i *invocation) error {
 	}
 	var report *boltstore.Report
 	err = newfile.Replace(path, func(f *os.File) error {
-		if err := i.fetchBackup(f); err != nil {
+		if err := fetchBackup(i, f); err != nil {
 			return err
 		}
 		report, err = boltstore.CheckFile(i.cmd.Context(), f.Name(), boltstore.Checker{Now: time.Now()})
@@ -81,7 +81,7 @@ func backup(i *invocation) error {
 		i.say("To be of use it needs the encryption key %s, which has sealed %d and is not in it: keep a copy of that elsewhere.", id, n)
 	}
 	if !report.Sound() {
-		i.tellReport(*report, false)
+		tellReport(i, *report, false)
 		return errors.New("the backup is complete, but the database has faults; see caddy mcp-oauth check")
 	}
 	return nil
@@ -95,7 +95,7 @@ func total(counts map[string]int) (n int) {
 }
 
 // fetchBackup writes what the admin API sends.
-func (i *invocation) fetchBackup(w io.Writer) error {
+func fetchBackup(i *invocation, w io.Writer) error {
 	api, err := i.adminAPI()
 	if err != nil {
 		return err

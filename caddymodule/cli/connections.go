@@ -60,11 +60,11 @@ func connectionCommand(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-func (i *invocation) connection() (adminapi.Connection, error) {
+func getConnection(i *invocation) (adminapi.Connection, error) {
 	return get[adminapi.Connection](i, adminapi.ConnectionsPath+"/"+url.PathEscape(i.args[0])+"/status", nil)
 }
 
-func (i *invocation) printConnection(c adminapi.Connection) error {
+func printConnection(i *invocation, c adminapi.Connection) error {
 	now := time.Now()
 	return i.fields(c, "ID", c.ID, "Site", c.Site, "Server", c.Server, "Owner", ownerOf(c), "Account", c.Account, "Kind", string(c.Mode), "Status", c.Status,
 		"Scopes", strings.Join(c.Scopes, " "), "Connected", when(c.CreatedAt, now), "Changed", when(c.UpdatedAt, now), "Token ends", when(c.TokenExpiresAt, now),
@@ -78,11 +78,11 @@ func showConnectionCommand() *cobra.Command {
 		Long: `Shows a connection, or what became of one that was started, refused or ended since
 Caddy runs. A shared one is also found by the id of its server.`,
 		RunE: runs(func(i *invocation) error {
-			c, err := i.connection()
+			c, err := getConnection(i)
 			if err != nil {
 				return err
 			}
-			return i.printConnection(c)
+			return printConnection(i, c)
 		}),
 	})
 }
@@ -98,7 +98,7 @@ server. What was only started is ended for those under way.`,
 }
 
 func disconnect(i *invocation) error {
-	c, err := i.connection()
+	c, err := getConnection(i)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func disconnect(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return i.printConnection(c)
+	return printConnection(i, c)
 }
 
 func startCommand() *cobra.Command {

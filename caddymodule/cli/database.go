@@ -40,8 +40,8 @@ func offline(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// installation returns which database and keys the flags mean.
-func (i *invocation) installation() (in Installation, err error) {
+// findInstallation returns which database and keys the flags mean.
+func findInstallation(i *invocation) (in Installation, err error) {
 	if file := i.text("config"); file != "" {
 		config, _, _, err := caddycmd.LoadConfig(file, i.text("adapter"))
 		if err != nil {
@@ -106,7 +106,7 @@ func check(i *invocation) error {
 		}
 		report, tried = answer, true
 	} else {
-		in, err := i.installation()
+		in, err := findInstallation(i)
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func check(i *invocation) error {
 	if err := i.print(report, reportTable(report)); err != nil {
 		return err
 	}
-	i.tellReport(report, tried)
+	tellReport(i, report, tried)
 	if !report.Sound() {
 		return fmt.Errorf("%s", plural(len(report.Faults)+report.More, "fault"))
 	}
@@ -136,7 +136,7 @@ func reportTable(r boltstore.Report) *table {
 }
 
 // tellReport says what a report says besides.
-func (i *invocation) tellReport(r boltstore.Report, triedKeys bool) {
+func tellReport(i *invocation, r boltstore.Report, triedKeys bool) {
 	now := time.Now()
 	if !r.TakenAt.IsZero() {
 		i.say("The backup was taken %s, and is what was written then.", when(r.TakenAt, now))
@@ -186,7 +186,7 @@ type Compacted struct {
 }
 
 func compact(i *invocation) error {
-	in, err := i.installation()
+	in, err := findInstallation(i)
 	if err != nil {
 		return err
 	}

@@ -70,14 +70,14 @@ const (
 )
 
 func examine(i *invocation) error {
-	o, err := i.doctorOptions()
+	o, err := doctorOptions(i)
 	if err != nil {
 		return status{statusUnchecked, err}
 	}
 	ctx, stop := signal.NotifyContext(i.cmd.Context(), os.Interrupt)
 	defer stop()
 	report := doctor.Examine(ctx, i.args[0], *o)
-	i.join(report)
+	joinLogged(i, report)
 	if i.is("json") {
 		err = i.printJSON(report)
 	} else {
@@ -95,7 +95,7 @@ func examine(i *invocation) error {
 }
 
 // doctorOptions returns what the flags say.
-func (i *invocation) doctorOptions() (*doctor.Options, error) {
+func doctorOptions(i *invocation) (*doctor.Options, error) {
 	o := &doctor.Options{Insecure: i.is("insecure"), NoRegistration: i.is("no-registration")}
 	for flag, value := range map[string]*string{
 		"token": &o.Token, "client-id": &o.ClientID, "client-secret": &o.ClientSecret,
@@ -122,9 +122,9 @@ func (i *invocation) doctorOptions() (*doctor.Options, error) {
 	return o, nil
 }
 
-// join adds to findings what the site knows of the references that it showed, if it is
-// one of the Caddy that runs here. Anybody else's is in no log here.
-func (i *invocation) join(report *doctor.Report) {
+// joinLogged adds to findings what the site knows of the references that it showed, if
+// it is one of the Caddy that runs here. Anybody else's is in no log here.
+func joinLogged(i *invocation, report *doctor.Report) {
 	for n := range report.Findings {
 		f := &report.Findings[n]
 		for _, reference := range f.References {
@@ -168,7 +168,7 @@ is no block because the server could not be looked at or cannot be put behind a 
 }
 
 func suggest(i *invocation) error {
-	o, err := i.doctorOptions()
+	o, err := doctorOptions(i)
 	if err != nil {
 		return status{statusUnchecked, err}
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli/adminclient"
 )
 
-// invocation is one run of a command.
+// invocation is one run of a command. It has what every command needs; what one
+// command does is a function in that command's file.
 type invocation struct {
 	cmd  *cobra.Command
 	args []string

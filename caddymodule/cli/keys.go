@@ -72,13 +72,13 @@ func showKeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return i.printKey(key)
+			return printKey(i, key)
 		}),
 	})
 }
 
 // printKey prints what there is to say of a key, but for the key itself.
-func (i *invocation) printKey(k adminapi.Key) error {
+func printKey(i *invocation, k adminapi.Key) error {
 	now := time.Now()
 	return i.fields(k, "Name", k.Name, "Site", k.Site, "Status", string(k.Status), "Servers", serversOf(k),
 		"From", k.Source, "Made", when(k.CreatedAt, now), "Rotated", when(k.RotatedAt, now), "Former one good until", when(k.FormerUntil, now),
@@ -86,7 +86,7 @@ func (i *invocation) printKey(k adminapi.Key) error {
 }
 
 // printNewKey prints a key that was made just now, alone on the standard output.
-func (i *invocation) printNewKey(k adminapi.Key) error {
+func printNewKey(i *invocation, k adminapi.Key) error {
 	if i.is("json") {
 		return i.printJSON(k)
 	}
@@ -112,16 +112,16 @@ where they sign in, or their client sends it as a bearer token.`,
 
 func makeKey(i *invocation) error {
 	body := map[string]any{"name": i.args[0]}
-	i.addKeyFlags(body)
+	addKeyFlags(i, body)
 	key, err := send[adminapi.Key](i, http.MethodPost, adminapi.KeysPath, i.query("site"), body)
 	if err != nil {
 		return err
 	}
-	return i.printNewKey(key)
+	return printNewKey(i, key)
 }
 
 // addKeyFlags adds what the flags say of a key.
-func (i *invocation) addKeyFlags(body map[string]any) {
+func addKeyFlags(i *invocation, body map[string]any) {
 	if flags := i.cmd.Flags(); flags.Changed("servers") {
 		body["servers"], _ = flags.GetStringSlice("servers")
 	}
@@ -142,8 +142,8 @@ func changeKeyCommand() *cobra.Command {
 		Short: "Changes which servers one is good for, or when it ends",
 		RunE: runs(func(i *invocation) error {
 			body := map[string]any{}
-			i.addKeyFlags(body)
-			return i.changeKey(body)
+			addKeyFlags(i, body)
+			return changeKey(i, body)
 		}),
 	})
 	flags := cmd.Flags()
@@ -157,19 +157,19 @@ func changeKeyCommand() *cobra.Command {
 	return cmd
 }
 
-func (i *invocation) changeKey(body map[string]any) error {
+func changeKey(i *invocation, body map[string]any) error {
 	key, err := send[adminapi.Key](i, http.MethodPatch, keyPath(i.args[0]), i.query("site"), body)
 	if err != nil {
 		return err
 	}
-	return i.printKey(key)
+	return printKey(i, key)
 }
 
 func disablingCommand(use, short string, disabled bool) *cobra.Command {
 	return keyCommand(&cobra.Command{
 		Use:   use + " NAME",
 		Short: short,
-		RunE:  runs(func(i *invocation) error { return i.changeKey(map[string]any{"disabled": disabled}) }),
+		RunE:  runs(func(i *invocation) error { return changeKey(i, map[string]any{"disabled": disabled}) }),
 	})
 }
 
@@ -191,7 +191,7 @@ func rotateVirtualKey(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return i.printNewKey(key)
+	return printNewKey(i, key)
 }
 
 func deleteKeyCommand() *cobra.Command {
@@ -209,7 +209,7 @@ func deleteKey(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := i.confirm("This ends the virtual key %s at %s, with the grants and browser sessions of its person%s.", key.Name, key.Site, i.andConnections()); err != nil {
+	if err := i.confirm("This ends the virtual key %s at %s, with the grants and browser sessions of its person%s.", key.Name, key.Site, andConnections(i)); err != nil {
 		return err
 	}
 	answer, err := send[adminapi.DeletedKey](i, http.MethodDelete, keyPath(i.args[0]), i.query("site", "connections"), nil)
@@ -220,7 +220,7 @@ func deleteKey(i *invocation) error {
 }
 
 // andConnections says what --connections adds.
-func (i *invocation) andConnections() string {
+func andConnections(i *invocation) string {
 	if i.is("connections") {
 		return ", and their connected accounts, also at the providers"
 	}

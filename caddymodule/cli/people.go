@@ -56,12 +56,12 @@ func showPersonCommand() *cobra.Command {
 	})
 }
 
-func (i *invocation) person() (adminapi.Person, error) {
+func getPerson(i *invocation) (adminapi.Person, error) {
 	return get[adminapi.Person](i, adminapi.PeoplePath+"/"+url.PathEscape(i.args[0]), i.query("site"))
 }
 
 func showPerson(i *invocation) error {
-	person, err := i.person()
+	person, err := getPerson(i)
 	if err != nil {
 		return err
 	}
@@ -72,14 +72,14 @@ func showPerson(i *invocation) error {
 		if n > 0 {
 			i.say("")
 		}
-		if err := i.printPersonAt(person.Subject, p); err != nil {
+		if err := printPersonAt(i, person.Subject, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (i *invocation) printPersonAt(subject string, p adminapi.PersonAtSite) error {
+func printPersonAt(i *invocation, subject string, p adminapi.PersonAtSite) error {
 	now, key := time.Now(), ""
 	if p.Key != nil {
 		key = fmt.Sprintf("%s, good for %s, from the %s, last used %s", p.Key.Status, serversOf(*p.Key), p.Key.Source, when(p.Key.LastUsedAt, now))
@@ -129,7 +129,7 @@ signing in again: take that away where they have it from, such as their virtual 
 }
 
 func revokePerson(i *invocation) error {
-	person, err := i.person()
+	person, err := getPerson(i)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func clientCommand(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-func (i *invocation) client() (adminapi.Client, error) {
+func getClient(i *invocation) (adminapi.Client, error) {
 	return get[adminapi.Client](i, adminapi.ClientsPath+"/"+url.PathEscape(i.args[0]), nil)
 }
 
@@ -208,7 +208,7 @@ func showClientCommand() *cobra.Command {
 		Use:   "show ID",
 		Short: "Shows one",
 		RunE: runs(func(i *invocation) error {
-			c, err := i.client()
+			c, err := getClient(i)
 			if err != nil {
 				return err
 			}
@@ -228,7 +228,7 @@ func deleteClientCommand() *cobra.Command {
 }
 
 func deleteClient(i *invocation) error {
-	c, err := i.client()
+	c, err := getClient(i)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ type Restored struct {
 }
 
 func restore(i *invocation) error {
-	in, err := i.installation()
+	in, err := findInstallation(i)
 	if err != nil {
 		return err
 	}
@@ -62,12 +62,12 @@ func restore(i *invocation) error {
 		return err
 	}
 	if !i.is("json") {
-		i.tellReport(*report, in.Keys != nil)
+		tellReport(i, *report, in.Keys != nil)
 	}
-	if err := i.keysFit(in, report); err != nil {
+	if err := keysFit(i, in, report); err != nil {
 		return err
 	}
-	if err := i.confirm("%s", i.consequences(in.Path, restoration.Replaces)); err != nil {
+	if err := i.confirm("%s", consequences(i, in.Path, restoration.Replaces)); err != nil {
 		return err
 	}
 	done := Restored{Database: in.Path, Backup: report}
@@ -84,12 +84,12 @@ func restore(i *invocation) error {
 	if err := i.print(done, &table{none: fmt.Sprintf("Restored %s.", in.Path)}); err != nil {
 		return err
 	}
-	i.tellRestored(done)
+	tellRestored(i, done)
 	return nil
 }
 
 // keysFit refuses a backup that would be of little use with the keys there are.
-func (i *invocation) keysFit(in Installation, r *boltstore.Report) error {
+func keysFit(i *invocation, in Installation, r *boltstore.Report) error {
 	if i.is("without-keys") || len(r.Sealed) == 0 {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (i *invocation) keysFit(in Installation, r *boltstore.Report) error {
 }
 
 // consequences says what is about to happen.
-func (i *invocation) consequences(path string, replaces bool) string {
+func consequences(i *invocation, path string, replaces bool) string {
 	text := "This makes the backup the database " + path + "."
 	if replaces {
 		text = "This puts the backup in the place of the database " + path + ", which is kept beside it."
@@ -117,7 +117,7 @@ func (i *invocation) consequences(path string, replaces bool) string {
 	return text + " Everybody has to sign in again, and virtual keys of the database are disabled."
 }
 
-func (i *invocation) tellRestored(done Restored) {
+func tellRestored(i *invocation, done Restored) {
 	if done.Kept != "" {
 		i.say("The database that was there is %s now; remove it when you do not need it any more.", done.Kept)
 	}

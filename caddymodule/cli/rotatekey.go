@@ -44,7 +44,7 @@ the background; --wait waits for the end of it.`,
 
 func rotateKey(i *invocation) error {
 	if i.cmd.Flags().Changed("new") {
-		return i.makeKey(i.text("new"))
+		return makeEncryptionKey(i, i.text("new"))
 	}
 	for {
 		answer, err := get[rotation.EncryptionKeys](i, adminapi.EncryptionKeysPath, nil)
@@ -52,7 +52,7 @@ func rotateKey(i *invocation) error {
 			return err
 		}
 		if answer.Done || !i.is("wait") {
-			return i.printRotation(answer)
+			return printRotation(i, answer)
 		}
 		if answer.Superseded {
 			return errors.New("another Caddy on the same database was configured later with another first key; give all the same keys in the same order, and reload them")
@@ -72,7 +72,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (i *invocation) printRotation(answer rotation.EncryptionKeys) error {
+func printRotation(i *invocation, answer rotation.EncryptionKeys) error {
 	t, now := &table{heads: []string{"KEY", "FROM", "HAS SEALED", "MAY GO"}, cut: []string{"FROM", "HAS SEALED"}}, time.Now()
 	for _, k := range answer.Keys {
 		t.add(k.ID, k.Source, sealedBy(k, answer), mayGo(k, answer, now))
@@ -130,8 +130,8 @@ type NewKey struct {
 	Configure []string `json:"configure"`
 }
 
-// makeKey makes a key, and says what to do with it.
-func (i *invocation) makeKey(file string) error {
+// makeEncryptionKey makes a key, and says what to do with it.
+func makeEncryptionKey(i *invocation, file string) error {
 	made := NewKey{}
 	if file == "-" {
 		made.Key = encryptionkey.New()
@@ -158,10 +158,10 @@ func (i *invocation) makeKey(file string) error {
 	if i.is("json") {
 		return i.print(made, nil)
 	}
-	return i.tellKey(made, err)
+	return tellEncryptionKey(i, made, err)
 }
 
-func (i *invocation) tellKey(made NewKey, unknown error) error {
+func tellEncryptionKey(i *invocation, made NewKey, unknown error) error {
 	out := i.cmd.OutOrStdout()
 	if made.Key != "" {
 		_, _ = fmt.Fprintln(out, made.Key)

@@ -104,7 +104,7 @@ func listSigningKeys(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return i.printSigningKeys(answer)
+	return printSigningKeys(i, answer)
 }
 
 func renewSigningKeys(i *invocation) error {
@@ -119,10 +119,10 @@ func renewSigningKeys(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return i.printSigningKeys(answer)
+	return printSigningKeys(i, answer)
 }
 
-func (i *invocation) printSigningKeys(answer adminapi.SigningKeys) error {
+func printSigningKeys(i *invocation, answer adminapi.SigningKeys) error {
 	t, now := &table{heads: []string{"SITE", "KEY ID", "ALGORITHM", "SIGNS FROM", "PUBLISHED UNTIL"}, none: "The sites sign nothing."}, time.Now()
 	for _, k := range answer.SigningKeys {
 		t.add(k.Site, k.KeyID, k.Algorithm, when(k.SignsFrom, now), when(k.PublishedUntil, now))

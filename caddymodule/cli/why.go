@@ -51,7 +51,7 @@ func why(i *invocation) error {
 		if n > 0 {
 			i.say("%s", strings.Repeat("─", 60))
 		}
-		if err := i.printAnswer(a); err != nil {
+		if err := printAnswer(i, a); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ var parties = map[faults.Party]string{
 }
 
 // printAnswer prints an answer for people.
-func (i *invocation) printAnswer(a *faults.Answer) error {
+func printAnswer(i *invocation, a *faults.Answer) error {
 	w := &wrapped{out: i.cmd.OutOrStdout(), width: i.width()}
 	w.paragraph("", a.What)
 	w.paragraph("At fault    ", parties[a.AtFault])
