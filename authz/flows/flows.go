@@ -182,7 +182,7 @@ func (fs *Flows) setIdentity(ctx context.Context, f *Flow, stored storage.Flow) 
 		return err
 	}
 	f.Identity, f.session = &stored.Identity, stored.Session
-	event.Learn(ctx, event.Event{Person: stored.Identity.Subject, Identity: string(stored.Identity.Kind)})
+	event.Learn(ctx, event.Event{Person: stored.Identity.Subject, Identity: stored.Identity.Kind})
 	return nil
 }
 

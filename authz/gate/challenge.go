@@ -66,7 +66,7 @@ func (g *Gate) fail(w http.ResponseWriter, r *http.Request, c *tokens.Caller, er
 // about adds to an event who calls, as far as is known.
 func (g *Gate) about(c *tokens.Caller, e event.Event) event.Event {
 	if c != nil {
-		e.Person, e.Identity, e.Client, e.Grant = c.Identity.Subject, string(c.Identity.Kind), c.ClientID, c.GrantID
+		e.Person, e.Identity, e.Client, e.Grant = c.Identity.Subject, c.Identity.Kind, c.ClientID, c.GrantID
 	}
 	return e
 }

@@ -47,7 +47,7 @@ func (gs *Grants) List(ctx context.Context, subject string) ([]storage.Grant, er
 // servers.
 func (gs *Grants) About(g *storage.Grant, e event.Event) event.Event {
 	e.Grant, e.Client, e.ClientName = g.ID, g.ClientID, g.ClientName
-	e.Person, e.Identity = g.Identity.Subject, string(g.Identity.Kind)
+	e.Person, e.Identity = g.Identity.Subject, g.Identity.Kind
 	var ids []string
 	for _, s := range gs.policy.ServersAt(g.Resources) {
 		ids = append(ids, s.ID)
