@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
@@ -21,6 +22,7 @@ const (
 	// perDrawer and drawerBytes bound one of them.
 	perDrawer    = 16
 	perStrangers = 8 // of them, those in which nobody signed in
+	perSender    = 2 // of those, from one block of addresses
 	drawerBytes  = 64 << 10
 	// lifetime is how long a trace is kept: it has people and addresses.
 	lifetime = 14 * 24 * time.Hour
@@ -97,20 +99,26 @@ func merge(kept, more []*Trace, now time.Time) []*Trace {
 	})
 	all = append(all, more...)
 	slices.SortStableFunc(all, func(a, b *Trace) int { return b.Last.Compare(a.Last) })
-	strangers := 0
+	strangers, senders := 0, map[string]int{}
 	all = slices.DeleteFunc(all, func(t *Trace) bool {
-		if t.Person == "" {
-			strangers++
+		if t.Person != "" {
+			return false
 		}
-		return t.Person == "" && strangers > perStrangers
+		sender := ratelimit.SenderBlock(t.Address)
+		if strangers == perStrangers || t.Address != "" && senders[sender] == perSender {
+			return true
+		}
+		strangers++
+		senders[sender]++
+		return false
 	})
 	all = all[:min(len(all), perDrawer)]
 	slices.Reverse(all)
 	return all
 }
 
-// seal returns the text of a drawer, without its oldest traces if they are too
-// large together.
+// seal returns the text of a drawer. If its traces are too large together, some are
+// left out.
 func (a *Archive) seal(i int, traces []*Trace) (string, error) {
 	for {
 		plain, err := json.Marshal(traces)
@@ -120,8 +128,27 @@ func (a *Archive) seal(i int, traces []*Trace) (string, error) {
 		if len(plain) <= drawerBytes || len(traces) <= 1 {
 			return base64.RawURLEncoding.EncodeToString(a.keys.Seal(plain, a.context(i)...)), nil
 		}
-		traces = traces[1:]
+		traces = withoutOldest(traces)
 	}
+}
+
+// withoutOldest leaves out the oldest trace of strangers or of people, whichever take
+// more room: strangers, who can make theirs long, push out nobody who signed in.
+func withoutOldest(traces []*Trace) []*Trace {
+	of := func(t *Trace) int { return min(len(t.Person), 1) }
+	var room [2]int
+	for _, t := range traces {
+		for i := range t.Steps {
+			room[of(t)] += t.Steps[i].size()
+		}
+	}
+	larger := 0
+	if room[1] > room[0] {
+		larger = 1
+	}
+	oldest := slices.IndexFunc(traces, func(t *Trace) bool { return of(t) == larger })
+	oldest = max(oldest, 0)
+	return slices.Delete(slices.Clone(traces), oldest, oldest+1)
 }
 
 // open returns what a drawer has, and its text. What cannot be read, after the

@@ -162,6 +162,61 @@ func TestArchiveIsBounded(t *testing.T) {
 	}
 }
 
+// Strangers, however many, however long their traces, push out nobody who signed in,
+// and one of them only some of the others.
+func TestStrangersPushOutNobody(t *testing.T) {
+	ctx, store, keys := context.Background(), memstore.New(), newKeys(t, 1)
+	a := NewArchive(site, store, keys, func() time.Time { return start })
+	const people, others = 60, 20
+	save := func(i int, tr Trace, steps int) {
+		t.Helper()
+		tr.ID, tr.Site, tr.Began, tr.Last = fmt.Sprint(i, tr.Address), site, start, start.Add(time.Duration(i)*time.Second)
+		for range steps {
+			tr.Steps = append(tr.Steps, Step{Time: start, Cause: strings.Repeat("x", maxCause), Detail: strings.Repeat("y", maxText)})
+		}
+		if err := a.Save(ctx, []*Trace{&tr}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(meant func(*Trace) bool) (n int) {
+		t.Helper()
+		all, err := a.All(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range all {
+			if meant(tr) {
+				n++
+			}
+		}
+		return n
+	}
+	ofPeople := func(tr *Trace) bool { return tr.Person != "" }
+	ofOthers := func(tr *Trace) bool { return strings.HasPrefix(tr.Address, "203.") }
+	for i := range people {
+		save(i, Trace{Person: "oidc:alice", Address: "192.0.2.1"}, 1)
+	}
+	for i := range others {
+		save(i, Trace{Address: fmt.Sprintf("203.%d.113.1", i)}, 1)
+	}
+	had := kept(ofPeople)
+	if n := kept(ofOthers); n != others {
+		t.Fatalf("%d traces of strangers are kept, want %d", n, others)
+	}
+	for i := range 300 {
+		save(i, Trace{Address: fmt.Sprintf("198.51.100.%d", i%250)}, 1)
+	}
+	if n := kept(ofOthers); n < others*3/4 {
+		t.Errorf("%d traces of others are kept after a flood from one block of addresses, want most of %d", n, others)
+	}
+	for i := range 300 {
+		save(i, Trace{Address: fmt.Sprintf("100.%d.0.1", i%250)}, maxSteps)
+	}
+	if n := kept(ofPeople); n != had {
+		t.Errorf("%d traces of people are kept after a flood of long ones, want %d", n, had)
+	}
+}
+
 // A store that fails fails the save, and the search, in words.
 func TestStoreThatFails(t *testing.T) {
 	store := memstore.New()
