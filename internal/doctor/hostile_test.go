@@ -1,8 +1,11 @@
 package doctor
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode"
 )
@@ -55,5 +58,37 @@ func TestRedirectsInACircle(t *testing.T) {
 	s.always(resourcePage, 302, "Location", "https://"+resourcePage)
 	if r := s.examine(t, Options{}); r.Outcome != Findings {
 		t.Errorf("outcome %s", r.Outcome)
+	}
+}
+
+// A server on the internet cannot send the machine that looks at it, to write a block
+// for it, into the network of that machine.
+func TestSuggestionAsksNobodyInside(t *testing.T) {
+	for name, internet := range map[string]bool{"on the internet": true, "inside itself": false} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			inside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				w.WriteHeader(http.StatusNotFound)
+			}))
+			t.Cleanup(inside.Close)
+			var server *httptest.Server
+			server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasPrefix(r.URL.Path, "/.well-known/oauth-protected-resource") {
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprintf(w, `{"resource": %q, "authorization_servers": [%q]}`, server.URL+"/mcp", inside.URL)
+			}))
+			t.Cleanup(server.Close)
+			r := &Report{URL: server.URL + "/mcp", SignIn: "oauth", Issuer: inside.URL, Outcome: Findings}
+			if _, err := r.Suggest(t.Context(), Options{internet: internet}, Names{}); err == nil {
+				t.Error("a provider was found")
+			}
+			if n := asked.Load(); (n == 0) != internet {
+				t.Errorf("a server inside was asked %d times", n)
+			}
+		})
 	}
 }

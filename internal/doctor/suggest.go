@@ -143,11 +143,16 @@ func (p proposal) spelt() bool {
 
 func (p proposal) discover(ctx context.Context, u *url.URL, o *Options) (*oauthclient.Provider, error) {
 	resource, _ := oauth.CanonicalResource(cmp.Or(p.resource, u.String()))
+	configured := []string{u.String()}
+	// What a server on the internet names must be there as well: nobody configured it yet.
+	if !o.internet && !onInternet(ctx, o, u.Hostname()) {
+		configured = append(configured, p.issuer)
+	}
 	c := oauthclient.Client{
 		Name:       "server",
 		Guarded:    egress.New(egress.Options{RootCAs: o.RootCAs, Resolver: o.Resolver}),
 		Operator:   egress.New(egress.Options{RootCAs: o.RootCAs, Resolver: o.Resolver, Anywhere: true}),
-		Configured: []string{u.String(), p.issuer},
+		Configured: configured,
 		Quirks:     oauthclient.Quirks{AllowMissingPKCE: p.missingPKCE},
 		Now:        time.Now,
 	}
