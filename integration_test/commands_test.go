@@ -89,6 +89,9 @@ func TestDocumentedCommands(t *testing.T) {
 	if ran < 25 {
 		t.Errorf("only %d commands are documented", ran)
 	}
+	if strings.ContainsRune(all, '\ufffd') {
+		t.Error("a command printed what it had to replace")
+	}
 	secrets := []string{aliceKey, bobKey}
 	for _, one := range tokens {
 		secrets = append(secrets, one.AccessToken, one.RefreshToken)

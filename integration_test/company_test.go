@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,14 @@ func TestSignInAtCompany(t *testing.T) {
 		}
 		if got := ada.RefreshError(t); got != "" {
 			t.Errorf("refresh: %s", got)
+		}
+
+		// An operator, who knows people by their names, finds them.
+		for _, args := range [][]string{{"people"}, {"why", "--person", "ada"}} {
+			out, said, err := mcpOAuth(c.Gateway, []string{"CADDY_ADMIN=" + c.AdminAddress()}, args...)
+			if err != nil || !regexp.MustCompile(`oidc:\S*ada`).MatchString(out) || args[0] == "people" && !regexp.MustCompile(`:ada +ada +`).MatchString(out) {
+				t.Errorf("%v: %v, %s%s", args, err, out, said)
+			}
 		}
 
 		eve := harness.NewBrowser(t)

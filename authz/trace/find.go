@@ -13,7 +13,7 @@ type Query struct {
 	// Reference is what somebody was shown, or the ID of a trace, sign-in, grant or
 	// connection.
 	Reference string
-	// Person is a subject, such as `oidc:alice@example.com`, or what follows the
+	// Person is a subject, such as `oidc:alice@example.com`, or what follows a
 	// colon.
 	Person string
 	// Client is a client_id, or part of the name or the User-Agent of a client.
@@ -36,8 +36,15 @@ func (t *Trace) isKnownAs(reference string) bool {
 }
 
 func (t *Trace) isOf(person string) bool {
-	_, name, _ := strings.Cut(t.Person, ":")
-	return t.Person != "" && (strings.EqualFold(t.Person, person) || strings.EqualFold(name, person))
+	if t.Person == "" {
+		return false
+	}
+	for name, more := t.Person, true; more; _, name, more = strings.Cut(name, ":") {
+		if strings.EqualFold(name, person) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Trace) isBy(client string) bool {

@@ -18,7 +18,7 @@ const (
 // flowFilters are the parameters that say which flows are meant.
 var flowFilters = []parameter{
 	{name: "reference", about: "An error reference that somebody was shown, or the id of a flow, grant or connection."},
-	{name: "person", about: "Who signed in, as `oidc:alice@example.com`, or what follows the colon."},
+	{name: "person", about: "Who signed in, as `oidc:alice@example.com`, or what follows a colon."},
 	{name: "client", about: "A client_id, or a part of the name or the User-Agent of a client."},
 	{name: "server", about: "The id of an MCP server."},
 	siteParameter,

@@ -66,7 +66,9 @@ func endPerson(c *call) (any, error) {
 // PersonInList is somebody who has something at a site.
 type PersonInList struct {
 	Site    string `json:"site"`
-	Subject string `json:"subject"` // begins with the way to sign in
+	Subject string `json:"subject"`         // begins with the way to sign in
+	Name    string `json:"name,omitempty"`  // as the identity provider says, which may be that of others too
+	Email   string `json:"email,omitempty"` // as the identity provider says
 }
 
 // People are a page of people, once for each site.
@@ -90,7 +92,20 @@ func listPeople(c *call) (any, error) {
 		}
 		return people, next, err
 	}, func(p *PersonInList) bool { return slices.Contains(issuers, p.Site) })
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	for i := range list.People {
+		p := &list.People[i]
+		record, err := operator.Store.Person(c.Context(), p.Site, p.Subject, time.Now())
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return nil, failure(err)
+		}
+		if p.Name = record.Name; record.Claims != nil {
+			p.Email = record.Claims.Email
+		}
+	}
+	return list, nil
 }
 
 // Person is all that somebody has.

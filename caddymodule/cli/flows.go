@@ -16,7 +16,7 @@ var flowFilters = []string{"person", "client", "server", "site"}
 // addFlowFilters adds the flags to a command.
 func addFlowFilters(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.Flags()
-	flags.String("person", "", "who signed in, as oidc:alice@example.com, or what follows the colon")
+	flags.String("person", "", "who signed in, as oidc:alice@example.com, or what follows a colon")
 	flags.String("client", "", "a client_id, or a part of the name or User-Agent of a client")
 	serverFlag(cmd, "the id of an MCP server")
 	flags.String("site", "", "the public URL of one site")

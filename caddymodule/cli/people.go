@@ -30,9 +30,11 @@ identity provider says of them.`,
 var peopleList = list[adminapi.People, adminapi.PersonInList]{
 	path: adminapi.PeoplePath, filters: []string{"site"},
 	of:    func(a *adminapi.People) (*[]adminapi.PersonInList, *string) { return &a.People, &a.Next },
-	heads: []string{"PERSON", "SITE"},
-	row:   func(p adminapi.PersonInList, _ time.Time) []string { return []string{p.Subject, p.Site} },
-	none:  "Nobody has anything here.",
+	heads: []string{"PERSON", "NAME", "E-MAIL", "SITE"},
+	row: func(p adminapi.PersonInList, _ time.Time) []string {
+		return []string{p.Subject, p.Name, p.Email, p.Site}
+	},
+	none: "Nobody has anything here.",
 }
 
 func personCommand(cmd *cobra.Command) *cobra.Command {
@@ -107,7 +109,8 @@ func printPersonAt(i *invocation, subject string, p adminapi.PersonAtSite) error
 		if len(part.rows) == 0 {
 			continue
 		}
-		i.say("\n%s", part.title)
+		i.say("")
+		i.say("%s", part.title)
 		if err := part.write(i.cmd.OutOrStdout(), i.width()); err != nil {
 			return err
 		}
