@@ -13,6 +13,15 @@ import (
 
 const authorizeStep = "authorization"
 
+// signIn is how a family signs in as a client at an authorization server: up to
+// where a person would go on, and what the token endpoint answers.
+type signIn struct {
+	*player
+	provider *provider
+	client   *client
+	resource protected
+}
+
 // ending is how an authorization request ends without a person.
 type ending struct {
 	last *answer
@@ -42,77 +51,77 @@ func (e ending) describe() string {
 }
 
 // authorize sends a browser to the authorization endpoint.
-func (p *player) authorize(m *provider, c *client, r protected) bool {
-	params := p.authorizationRequest(c, r)
-	p.used = append(p.used, c)
-	e := p.browse(m, params)
-	if e.last.silent() && e.last.request.url == authorizeURL(m, params) {
-		return p.noAnswer(authorizeStep, e.last)
+func (s *signIn) authorize() bool {
+	params := s.request()
+	s.used = append(s.used, s.client)
+	e := s.browse(params)
+	if e.last.silent() && e.last.request.url == s.authorizeURL(params) {
+		return s.noAnswer(authorizeStep, e.last)
 	}
-	if e.response != nil && !p.judgeResponse(m, e) {
+	if e.response != nil && !s.judgeResponse(e) {
 		return false
 	}
 	if !e.goesOn() {
-		return p.refused(m, c, params, e)
+		return s.refused(params, e)
 	}
 	if e.code() != "" {
-		p.note(noPersonAsked, m.AuthorizationEndpoint, "a code for a browser that nobody used before", e.last)
-		p.did(authorizeStep, "a code, without a person")
-		return p.redeem(m, c, r, e.code())
+		s.note(noPersonAsked, s.provider.AuthorizationEndpoint, "a code for a browser that nobody used before", e.last)
+		s.did(authorizeStep, "a code, without a person")
+		return s.redeem(e.code())
 	}
-	p.judgePage(m, e)
+	s.judgePage(e)
 	if e.elsewhere != "" {
-		p.did(authorizeStep, "the person goes on at "+e.elsewhere)
+		s.did(authorizeStep, "the person goes on at "+e.elsewhere)
 	} else {
-		p.did(authorizeStep, "a page for the person")
+		s.did(authorizeStep, "a page for the person")
 	}
-	p.otherPort(m, c, params)
+	s.otherPort(params)
 	return true
 }
 
-// authorizationRequest is what a client of the family asks.
-func (p *player) authorizationRequest(c *client, r protected) url.Values {
+// request is what a client of the family asks.
+func (s *signIn) request() url.Values {
 	params := url.Values{
-		"response_type": {"code"}, "client_id": {c.id}, "redirect_uri": {c.redirect}, "state": {p.state},
-		"code_challenge": {oauth.CodeChallenge(p.verifier)}, "code_challenge_method": {oauth.MethodS256},
+		"response_type": {"code"}, "client_id": {s.client.id}, "redirect_uri": {s.client.redirect}, "state": {s.state},
+		"code_challenge": {oauth.CodeChallenge(s.verifier)}, "code_challenge_method": {oauth.MethodS256},
 	}
-	if p.f.revision != march2025 {
-		params.Set("resource", r.identifier)
+	if s.f.revision != march2025 {
+		params.Set("resource", s.resource.identifier)
 	}
-	if len(r.scopes) > 0 {
-		params.Set("scope", strings.Join(r.scopes, " "))
+	if len(s.resource.scopes) > 0 {
+		params.Set("scope", strings.Join(s.resource.scopes, " "))
 	}
 	return params
 }
 
 // refused finds out what of a request was refused, by leaving it out.
-func (p *player) refused(m *provider, c *client, params url.Values, e ending) bool {
-	at, seen := m.AuthorizationEndpoint, e.describe()
-	if without := p.browse(m, without(params, "resource")); params.Has("resource") && without.goesOn() {
-		return p.stop(authorizeStep, resourceRefused, at, seen+"; without resource it goes on", e.last)
+func (s *signIn) refused(params url.Values, e ending) bool {
+	at, seen := s.provider.AuthorizationEndpoint, e.describe()
+	if without := s.browse(without(params, "resource")); params.Has("resource") && without.goesOn() {
+		return s.stop(authorizeStep, resourceRefused, at, seen+"; without resource it goes on", e.last)
 	}
-	if without := p.browse(m, without(params, "scope")); params.Has("scope") && without.goesOn() {
-		return p.stop(authorizeStep, scopeRefused, at, seen+"; without scope "+params.Get("scope")+" it goes on", e.last)
+	if without := s.browse(without(params, "scope")); params.Has("scope") && without.goesOn() {
+		return s.stop(authorizeStep, scopeRefused, at, seen+"; without scope "+params.Get("scope")+" it goes on", e.last)
 	}
-	if !c.document || p.has(authorizeRefused, at) {
-		return p.stop(authorizeStep, authorizeRefused, at, seen, e.last)
+	if !s.client.document || s.has(authorizeRefused, at) {
+		return s.stop(authorizeStep, authorizeRefused, at, seen, e.last)
 	}
-	listed := with(params, "redirect_uri", withPort(c.redirect, ""))
-	if listed.Get("redirect_uri") != params.Get("redirect_uri") && p.browse(m, listed).goesOn() {
-		return p.stop(authorizeStep, loopbackPort, at, seen+" with a port; the document has none, and without one it goes on", e.last)
+	listed := with(params, "redirect_uri", withPort(s.client.redirect, ""))
+	if listed.Get("redirect_uri") != params.Get("redirect_uri") && s.browse(listed).goesOn() {
+		return s.stop(authorizeStep, loopbackPort, at, seen+" with a port; the document has none, and without one it goes on", e.last)
 	}
-	return p.stop(authorizeStep, documentRefused, at, seen+", for client_id "+c.id, e.last)
+	return s.stop(authorizeStep, documentRefused, at, seen+", for client_id "+s.client.id, e.last)
 }
 
 // otherPort asks with another port of this machine than the one registered, as
 // an application does at its next start.
-func (p *player) otherPort(m *provider, c *client, params url.Values) {
-	other := withPort(c.redirect, otherPort)
-	if other == c.redirect || c.document {
+func (s *signIn) otherPort(params url.Values) {
+	other := withPort(s.client.redirect, otherPort)
+	if other == s.client.redirect || s.client.document {
 		return
 	}
-	if e := p.browse(m, with(params, "redirect_uri", other)); !e.goesOn() && !e.last.silent() {
-		p.note(loopbackPort, m.AuthorizationEndpoint, fmt.Sprintf("registered with %s; with port %s %s", c.redirect, otherPort, e.describe()), e.last)
+	if e := s.browse(with(params, "redirect_uri", other)); !e.goesOn() && !e.last.silent() {
+		s.note(loopbackPort, s.provider.AuthorizationEndpoint, fmt.Sprintf("registered with %s; with port %s %s", s.client.redirect, otherPort, e.describe()), e.last)
 	}
 }
 
@@ -148,50 +157,50 @@ func without(params url.Values, name string) url.Values {
 
 // judgeResponse judges an authorization response: what a client has to check
 // before it does anything with it.
-func (p *player) judgeResponse(m *provider, e ending) bool {
-	at, iss := m.AuthorizationEndpoint, e.response["iss"]
+func (s *signIn) judgeResponse(e ending) bool {
+	at, iss := s.provider.AuthorizationEndpoint, e.response["iss"]
 	switch {
-	case e.response.Get("state") != p.state || len(e.response["state"]) > 1:
-		return p.stop(authorizeStep, stateLost, at, e.describe()+", state is another", e.last)
-	case len(iss) == 0 && bool(m.AuthorizationResponseIss):
-		if p.f.revision < mcp.Stateless {
-			p.note(issMissing, at, e.describe()+", without iss", e.last)
+	case e.response.Get("state") != s.state || len(e.response["state"]) > 1:
+		return s.stop(authorizeStep, stateLost, at, e.describe()+", state is another", e.last)
+	case len(iss) == 0 && bool(s.provider.AuthorizationResponseIss):
+		if s.f.revision < mcp.Stateless {
+			s.note(issMissing, at, e.describe()+", without iss", e.last)
 			return true
 		}
-		return p.stop(authorizeStep, issMissing, at, e.describe()+", without iss", e.last)
-	case len(iss) > 0 && (iss[0] != m.Issuer || len(iss) > 1):
-		return p.stop(authorizeStep, issWrong, at, fmt.Sprintf("iss is %s, issuer is %s", said(iss[0]), m.Issuer), e.last)
-	case len(iss) > 0 && !bool(m.AuthorizationResponseIss):
-		p.note(issNotAnnounced, m.place, "an authorization response has iss", e.last)
+		return s.stop(authorizeStep, issMissing, at, e.describe()+", without iss", e.last)
+	case len(iss) > 0 && (iss[0] != s.provider.Issuer || len(iss) > 1):
+		return s.stop(authorizeStep, issWrong, at, fmt.Sprintf("iss is %s, issuer is %s", said(iss[0]), s.provider.Issuer), e.last)
+	case len(iss) > 0 && !bool(s.provider.AuthorizationResponseIss):
+		s.note(issNotAnnounced, s.provider.place, "an authorization response has iss", e.last)
 	}
 	return true
 }
 
 // judgePage judges the page on which a person would go on.
-func (p *player) judgePage(m *provider, e ending) {
+func (s *signIn) judgePage(e ending) {
 	if e.elsewhere != "" || egress.MediaType(e.last.header) != "text/html" {
 		return
 	}
 	policy := strings.ToLower(strings.Join(e.last.header.Values("Content-Security-Policy"), ";"))
 	if !strings.Contains(policy, "frame-ancestors") && e.last.header.Get("X-Frame-Options") == "" {
-		p.note(pageFramed, m.AuthorizationEndpoint, "the page has neither frame-ancestors nor X-Frame-Options", e.last)
+		s.note(pageFramed, s.provider.AuthorizationEndpoint, "the page has neither frame-ancestors nor X-Frame-Options", e.last)
 	}
 }
 
-func authorizeURL(m *provider, params url.Values) string {
+func (s *signIn) authorizeURL(params url.Values) string {
 	separator := "?"
-	if strings.Contains(m.AuthorizationEndpoint, "?") {
+	if strings.Contains(s.provider.AuthorizationEndpoint, "?") {
 		separator = "&"
 	}
-	return m.AuthorizationEndpoint + separator + params.Encode()
+	return s.provider.AuthorizationEndpoint + separator + params.Encode()
 }
 
 const maxHops = 8
 
 // browse follows an authorization request as a browser does, up to a page, the
 // client, or another site: what is there is not ours to examine.
-func (p *player) browse(m *provider, params url.Values) ending {
-	at := authorizeURL(m, params)
+func (s *signIn) browse(params url.Values) ending {
+	at := s.authorizeURL(params)
 	cookies := map[string]string{}
 	var e ending
 	for range maxHops {
@@ -201,7 +210,7 @@ func (p *player) browse(m *provider, params url.Values) ending {
 		if len(cookies) > 0 {
 			h["Cookie"] = cookieHeader(cookies)
 		}
-		e.last = p.wire.do(p.ctx, request{method: http.MethodGet, url: at, header: h})
+		e.last = s.wire.do(s.ctx, request{method: http.MethodGet, url: at, header: h})
 		for _, c := range (&http.Response{Header: e.last.header}).Cookies() {
 			cookies[c.Name] = c.Value
 		}

@@ -14,9 +14,19 @@ import (
 // nowhere is an address that exists nowhere (RFC 6761 section 6.4).
 const nowhere = "https://examination.invalid/callback"
 
-// beyond asks what no client asks, but what the standards have an answer for.
+// probe asks what no client asks, but what the standards have an answer for.
+type probe struct {
+	*examination
+	ctx context.Context
+	// token is one with which calls were answered, if one is needed.
+	token string
+}
+
+// noFamily is the client that a probe plays: none of those that are known.
+var noFamily = family{revision: mcp.November2025}
+
 func (x *examination) beyond(ctx context.Context) {
-	p := &player{examination: x, ctx: ctx, f: family{revision: mcp.November2025}}
+	p := &probe{examination: x, ctx: ctx}
 	p.legacy()
 	if x.signsIn {
 		p.tokens()
@@ -24,7 +34,8 @@ func (x *examination) beyond(ctx context.Context) {
 	p.providers()
 	token, authorized := x.authorized()
 	if authorized {
-		p.transport(token)
+		p.token = token
+		p.transport()
 	}
 }
 
@@ -44,9 +55,6 @@ func (x *examination) authorized() (token string, ok bool) {
 	}
 	return "", false
 }
-
-// record records what no client has met.
-func (p *player) record(k *Kind, at, seen string, from *answer) { p.find(k, at, seen, from) }
 
 // stream asks for an event stream.
 func (x *examination) stream(token string) request {
@@ -72,7 +80,7 @@ func sseEndpoint(a *answer) string {
 }
 
 // legacy plays the deprecated HTTP+SSE transport.
-func (p *player) legacy() {
+func (p *probe) legacy() {
 	c := ClientReport{ID: legacyID, Title: legacyTitle, Like: "clients of 2024", Reached: NotOffered}
 	a := p.wire.do(p.ctx, p.stream(p.o.Token))
 	step := Step{Name: "stream", Text: "the deprecated transport is not offered, and need not be: " + said(a.describe())}
@@ -91,29 +99,28 @@ func (p *player) legacy() {
 }
 
 // tokens asks with tokens that cannot be good, and without one for a stream.
-func (p *player) tokens() {
+func (p *probe) tokens() {
 	if a := p.wire.do(p.ctx, p.stream("")); a.is2xx() && egress.MediaType(a.header) == eventStream {
-		p.record(streamOpen, p.url, "GET: "+a.describe(), a)
+		p.find(streamOpen, p.url, "GET: "+a.describe(), a)
 	}
-	f := family{revision: mcp.November2025}
-	a := p.wire.do(p.ctx, p.initialize(f, madeUp))
+	a := p.wire.do(p.ctx, p.initialize(noFamily, madeUp))
 	switch {
 	case a.silent():
-	case a.is2xx() && a.result() != nil && p.isOpen(f):
+	case a.is2xx() && a.result() != nil && p.isOpen():
 	case a.is2xx() && a.result() != nil:
-		p.record(badTokenAccepted, p.url, a.describe(), a)
+		p.find(badTokenAccepted, p.url, a.describe(), a)
 	case a.status != 401:
-		p.record(badTokenStatus, p.url, a.describe(), a)
+		p.find(badTokenStatus, p.url, a.describe(), a)
 	case hasBearer(a) && !strings.Contains(a.header.Get("WWW-Authenticate"), "invalid_token"):
-		p.record(badTokenError, p.url, "WWW-Authenticate: "+named(a.header.Get("WWW-Authenticate")), a)
+		p.find(badTokenError, p.url, "WWW-Authenticate: "+named(a.header.Get("WWW-Authenticate")), a)
 	}
 }
 
 // isOpen reports whether the same request is answered without any token.
-func (p *player) isOpen(f family) bool { return p.wire.do(p.ctx, p.initialize(f, "")).result() != nil }
+func (p *probe) isOpen() bool { return p.wire.do(p.ctx, p.initialize(noFamily, "")).result() != nil }
 
 // providers asks the authorization servers at which clients signed in.
-func (p *player) providers() {
+func (p *probe) providers() {
 	seen := map[string]bool{}
 	for _, c := range p.used {
 		if !seen[c.issuer] {
@@ -124,64 +131,65 @@ func (p *player) providers() {
 }
 
 // redirects asks for redirects that must not happen, and for a code without PKCE.
-func (p *player) redirects(c *client) {
-	m, params := c.as, p.authorizationRequest(c, protected{identifier: p.url})
+func (p *probe) redirects(c *client) {
+	at := &signIn{player: &player{examination: p.examination, ctx: p.ctx, f: noFamily}, provider: c.as, client: c, resource: protected{identifier: p.url}}
+	params := at.request()
 	for _, other := range []struct{ who, id string }{{"a client that does not exist", "made-up-client"}, {"a client that did not register it", c.id}} {
 		request := with(with(params, "redirect_uri", nowhere), "client_id", other.id)
-		if e := p.browse(m, request); e.response != nil {
-			p.record(openRedirector, m.AuthorizationEndpoint, "redirects to "+nowhere+" for "+other.who, e.last)
+		if e := at.browse(request); e.response != nil {
+			p.find(openRedirector, c.as.AuthorizationEndpoint, "redirects to "+nowhere+" for "+other.who, e.last)
 			return
 		}
 	}
-	e := p.browse(m, without(without(params, "code_challenge"), "code_challenge_method"))
+	e := at.browse(without(without(params, "code_challenge"), "code_challenge_method"))
 	if e.response == nil {
 		return
 	}
 	if e.code() != "" {
 		p.wire.secrets = append(p.wire.secrets, e.code())
-		p.record(pkceNotRequired, m.AuthorizationEndpoint, "a code for a request without code_challenge", e.last)
+		p.find(pkceNotRequired, c.as.AuthorizationEndpoint, "a code for a request without code_challenge", e.last)
 		return
 	}
-	p.judgeResponse(m, e)
+	at.judgeResponse(e)
 }
 
 // transport asks what a server has to refuse even with a good token.
-func (p *player) transport(token string) {
-	if a := p.wire.do(p.ctx, p.initialize(family{revision: mcp.November2025, origin: "https://examination.invalid"}, token)); a.is2xx() && a.result() != nil {
-		p.record(originIgnored, p.url, "Origin: https://examination.invalid is answered "+a.describe(), a)
+func (p *probe) transport() {
+	if a := p.wire.do(p.ctx, p.initialize(family{revision: mcp.November2025, origin: "https://examination.invalid"}, p.token)); a.is2xx() && a.result() != nil {
+		p.find(originIgnored, p.url, "Origin: https://examination.invalid is answered "+a.describe(), a)
 	}
-	opened := p.wire.do(p.ctx, p.initialize(p.f, token))
+	opened := p.wire.do(p.ctx, p.initialize(noFamily, p.token))
 	if session := opened.header.Get(mcp.HeaderSessionID); session != "" && opened.result() != nil {
-		p.sessions(token, negotiated(opened), session)
+		p.sessions(negotiated(opened), session)
 	}
-	if stateless := p.wire.do(p.ctx, p.stateless(token, "tools/list", "tools/list")); stateless.is2xx() && stateless.result() != nil {
-		p.headersMatter(token)
+	if stateless := p.wire.do(p.ctx, p.stateless(p.token, "tools/list", "tools/list")); stateless.is2xx() && stateless.result() != nil {
+		p.headersMatter()
 	}
 }
 
-func (p *player) sessions(token, version, session string) {
+func (p *probe) sessions(version, session string) {
 	ask := func(session, version string) *answer {
-		return p.wire.do(p.ctx, p.call(token, `{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}`,
+		return p.wire.do(p.ctx, p.call(p.token, `{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}`,
 			map[string]string{mcp.HeaderSessionID: session, mcp.HeaderProtocolVersion: version}))
 	}
 	if a := ask("00000000-0000-4000-8000-000000000000", version); !a.silent() && a.status != 404 {
-		p.record(sessionUnchecked, p.url, "made-up Mcp-Session-Id: "+a.describe(), a)
+		p.find(sessionUnchecked, p.url, "made-up Mcp-Session-Id: "+a.describe(), a)
 	}
 	if version == "" {
 		return
 	}
 	if a := ask(session, "1999-12-31"); !a.silent() && a.status != 400 {
-		p.record(versionIgnored, p.url, "MCP-Protocol-Version: 1999-12-31 is answered "+a.describe(), a)
+		p.find(versionIgnored, p.url, "MCP-Protocol-Version: 1999-12-31 is answered "+a.describe(), a)
 	}
 }
 
 // headersMatter asks a server of 2026-07-28 with headers that its body contradicts.
-func (p *player) headersMatter(token string) {
-	if a := p.wire.do(p.ctx, p.discover(token)); !a.silent() && a.result() == nil {
-		p.record(discoverFailed, p.url, a.describe(), a)
+func (p *probe) headersMatter() {
+	if a := p.wire.do(p.ctx, p.discover(p.token)); !a.silent() && a.result() == nil {
+		p.find(discoverFailed, p.url, a.describe(), a)
 	}
-	if a := p.wire.do(p.ctx, p.stateless(token, "tools/list", "resources/list")); !a.silent() && a.status != 400 {
-		p.record(headersIgnored, p.url, "Mcp-Method: resources/list with tools/list in the body is answered "+a.describe(), a)
+	if a := p.wire.do(p.ctx, p.stateless(p.token, "tools/list", "resources/list")); !a.silent() && a.status != 400 {
+		p.find(headersIgnored, p.url, "Mcp-Method: resources/list with tools/list in the body is answered "+a.describe(), a)
 	}
 }
 

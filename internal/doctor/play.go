@@ -5,7 +5,8 @@ import (
 	"context"
 )
 
-// player plays one family.
+// player plays one family: what it asks for on its way, and what it makes of it. How
+// it signs in once it knows where is a signIn.
 type player struct {
 	*examination
 	ctx   context.Context
@@ -18,15 +19,15 @@ type player struct {
 
 func (x *examination) play(ctx context.Context, f family) ClientReport {
 	p := &player{examination: x, ctx: ctx, f: f, token: x.o.Token, reached: Person}
-	if !p.signIn() && p.reached == Person {
+	if !p.connect() && p.reached == Person {
 		p.reached = Stopped
 	}
 	return ClientReport{ID: f.id, Title: f.title, Like: f.like, Reached: p.reached, Steps: p.steps}
 }
 
-// signIn goes the way of the family as far as it goes without a person, and
+// connect goes the way of the family as far as it goes without a person, and
 // reports whether nothing stopped it.
-func (p *player) signIn() bool {
+func (p *player) connect() bool {
 	if p.f.registers == byConfig && p.o.ClientID == "" {
 		return p.leave(Skipped, "start", "no client ID was given")
 	}
@@ -56,7 +57,11 @@ func (p *player) signIn() bool {
 		p.reached = Person
 		return p.calls(p.token)
 	}
-	if !ok || !p.authorize(provider, c, resource) || !p.tokenEndpoint(provider, c, resource) {
+	if !ok {
+		return false
+	}
+	at := &signIn{player: p, provider: provider, client: c, resource: resource}
+	if !at.authorize() || !at.tokenEndpoint() {
 		return false
 	}
 	if p.token == "" {

@@ -20,51 +20,51 @@ const (
 
 // tokenEndpoint asks for tokens with what cannot be good, to see whether a client
 // would learn that.
-func (p *player) tokenEndpoint(m *provider, c *client, r protected) bool {
-	if p.token != "" && p.token != p.o.Token { // a code was redeemed already
+func (s *signIn) tokenEndpoint() bool {
+	if s.token != "" && s.token != s.o.Token { // a code was redeemed already
 		return true
 	}
-	at := m.TokenEndpoint
-	if !p.preflight(tokenStep, at, "POST", "content-type") {
+	at := s.provider.TokenEndpoint
+	if !s.preflight(tokenStep, at, "POST", "content-type") {
 		return false
 	}
-	a := p.postForm(at, c, p.codeForm(c, r, madeUp))
-	if !p.judgeRefusal(c, at, a) || !p.readable(tokenStep, a) {
+	a := s.postForm(at, s.codeForm(madeUp))
+	if !s.judgeRefusal(at, a) || !s.readable(tokenStep, a) {
 		return false
 	}
-	if len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, oauth.GrantRefreshToken) {
-		a = p.postForm(at, c, url.Values{"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {madeUp}, "client_id": {c.id}})
-		if !p.judgeRefusal(c, at, a) {
+	if len(s.provider.GrantTypes) == 0 || slices.Contains(s.provider.GrantTypes, oauth.GrantRefreshToken) {
+		a = s.postForm(at, url.Values{"grant_type": {oauth.GrantRefreshToken}, "refresh_token": {madeUp}, "client_id": {s.client.id}})
+		if !s.judgeRefusal(at, a) {
 			return false
 		}
 	}
-	p.did(tokenStep, "a made-up code is refused as it should be")
+	s.did(tokenStep, "a made-up code is refused as it should be")
 	return true
 }
 
-func (p *player) codeForm(c *client, r protected, code string) url.Values {
+func (s *signIn) codeForm(code string) url.Values {
 	form := url.Values{
-		"grant_type": {oauth.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {c.redirect},
-		"client_id": {c.id}, "code_verifier": {p.verifier},
+		"grant_type": {oauth.GrantAuthorizationCode}, "code": {code}, "redirect_uri": {s.client.redirect},
+		"client_id": {s.client.id}, "code_verifier": {s.verifier},
 	}
-	if r.identifier != "" {
-		form.Set("resource", r.identifier)
+	if s.resource.identifier != "" {
+		form.Set("resource", s.resource.identifier)
 	}
 	return form
 }
 
 // postForm sends a form to an endpoint, authenticated as the client is registered.
-func (p *player) postForm(at string, c *client, form url.Values) *answer {
-	h := p.headers(map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"})
+func (s *signIn) postForm(at string, form url.Values) *answer {
+	h := s.headers(map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"})
 	switch {
-	case c.secret == "":
-	case c.authMethod == oauth.AuthSecretPost:
-		form.Set("client_secret", c.secret)
-	case c.authMethod != oauth.AuthNone:
-		h["Authorization"] = basic(c.id, c.secret)
+	case s.client.secret == "":
+	case s.client.authMethod == oauth.AuthSecretPost:
+		form.Set("client_secret", s.client.secret)
+	case s.client.authMethod != oauth.AuthNone:
+		h["Authorization"] = basic(s.client.id, s.client.secret)
 		form.Del("client_id")
 	}
-	return p.wire.do(p.ctx, request{method: http.MethodPost, url: at, body: form.Encode(), header: h})
+	return s.wire.do(s.ctx, request{method: http.MethodPost, url: at, body: form.Encode(), header: h})
 }
 
 // basic returns client_secret_basic (RFC 6749 section 2.3.1).
@@ -75,35 +75,35 @@ func basic(id, secret string) string {
 }
 
 // judgeRefusal judges how a made-up code or refresh token is refused.
-func (p *player) judgeRefusal(c *client, at string, a *answer) bool {
+func (s *signIn) judgeRefusal(at string, a *answer) bool {
 	var refusal struct {
 		Error string `json:"error"`
 	}
 	switch {
 	case a.silent():
-		return p.noAnswer(tokenStep, a)
+		return s.noAnswer(tokenStep, a)
 	case a.json(&refusal) != nil || refusal.Error == "" || a.status != 400 && a.status != 401:
-		return p.stop(tokenStep, badTokenEndpoint, at, a.describe(), a)
-	case refusal.Error == "invalid_client" && c.document:
-		return p.stop(tokenStep, documentRefused, at, a.describe()+", for client_id "+c.id, a)
+		return s.stop(tokenStep, badTokenEndpoint, at, a.describe(), a)
+	case refusal.Error == "invalid_client" && s.client.document:
+		return s.stop(tokenStep, documentRefused, at, a.describe()+", for client_id "+s.client.id, a)
 	case refusal.Error == "invalid_client":
-		return p.stop(tokenStep, clientForgotten, at, a.describe(), a)
+		return s.stop(tokenStep, clientForgotten, at, a.describe(), a)
 	case refusal.Error == "unsupported_grant_type":
-		p.note(noRefresh, at, a.describe(), a)
+		s.note(noRefresh, at, a.describe(), a)
 	case refusal.Error != "invalid_grant":
-		return p.stop(tokenStep, grantError, at, a.describe(), a)
+		return s.stop(tokenStep, grantError, at, a.describe(), a)
 	}
 	return true
 }
 
 // redeem exchanges a code that was given out without a person. What it gets is
 // revoked where that is offered.
-func (p *player) redeem(m *provider, c *client, r protected, code string) bool {
-	p.wire.secrets = append(p.wire.secrets, code)
-	if !p.preflight(tokenStep, m.TokenEndpoint, "POST", "content-type") {
+func (s *signIn) redeem(code string) bool {
+	s.wire.secrets = append(s.wire.secrets, code)
+	if !s.preflight(tokenStep, s.provider.TokenEndpoint, "POST", "content-type") {
 		return false
 	}
-	a := p.postForm(m.TokenEndpoint, c, p.codeForm(c, r, code))
+	a := s.postForm(s.provider.TokenEndpoint, s.codeForm(code))
 	var tokens struct {
 		AccessToken  string `json:"access_token"`
 		RefreshToken string `json:"refresh_token"`
@@ -111,25 +111,25 @@ func (p *player) redeem(m *provider, c *client, r protected, code string) bool {
 	}
 	switch {
 	case a.silent():
-		return p.noAnswer(tokenStep, a)
+		return s.noAnswer(tokenStep, a)
 	case !a.is2xx():
-		return p.stop(tokenStep, codeRefused, m.TokenEndpoint, a.describe(), a)
+		return s.stop(tokenStep, codeRefused, s.provider.TokenEndpoint, a.describe(), a)
 	case a.json(&tokens) != nil || tokens.AccessToken == "" || !strings.EqualFold(tokens.TokenType, "Bearer"):
-		return p.stop(tokenStep, badTokenEndpoint, m.TokenEndpoint, "no access_token of token_type Bearer", a)
-	case !p.readable(tokenStep, a):
+		return s.stop(tokenStep, badTokenEndpoint, s.provider.TokenEndpoint, "no access_token of token_type Bearer", a)
+	case !s.readable(tokenStep, a):
 		return false
 	}
-	p.wire.secrets = append(p.wire.secrets, tokens.AccessToken)
+	s.wire.secrets = append(s.wire.secrets, tokens.AccessToken)
 	if tokens.RefreshToken != "" {
-		p.wire.secrets = append(p.wire.secrets, tokens.RefreshToken)
+		s.wire.secrets = append(s.wire.secrets, tokens.RefreshToken)
 	}
 	if !strings.Contains(strings.ToLower(a.header.Get("Cache-Control")), "no-store") {
-		p.note(tokenCached, m.TokenEndpoint, "Cache-Control: "+named(a.header.Get("Cache-Control")), a)
+		s.note(tokenCached, s.provider.TokenEndpoint, "Cache-Control: "+named(a.header.Get("Cache-Control")), a)
 	}
-	p.did(tokenStep, fmt.Sprintf("tokens; refresh token: %t", tokens.RefreshToken != ""))
-	p.issued = append(p.issued, issued{client: c, access: tokens.AccessToken, refresh: tokens.RefreshToken})
-	if p.token == "" {
-		p.token = tokens.AccessToken
+	s.did(tokenStep, fmt.Sprintf("tokens; refresh token: %t", tokens.RefreshToken != ""))
+	s.issued = append(s.issued, issued{client: s.client, access: tokens.AccessToken, refresh: tokens.RefreshToken})
+	if s.token == "" {
+		s.token = tokens.AccessToken
 	}
 	return true
 }
@@ -142,15 +142,15 @@ type issued struct {
 
 // revoke gives tokens back where that is offered (RFC 7009).
 func (x *examination) revoke(ctx context.Context) {
-	p := &player{examination: x, ctx: ctx}
 	for _, t := range x.issued {
+		s := &signIn{player: &player{examination: x, ctx: ctx}, client: t.client}
 		at := t.client.as.RevocationEndpoint
 		if at == "" {
 			continue
 		}
 		for _, token := range []string{t.refresh, t.access} {
 			if token != "" {
-				p.postForm(at, t.client, url.Values{"token": {token}, "client_id": {t.client.id}})
+				s.postForm(at, url.Values{"token": {token}, "client_id": {t.client.id}})
 			}
 		}
 	}
