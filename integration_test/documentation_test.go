@@ -137,8 +137,8 @@ func TestConfigurationIsDescribed(t *testing.T) {
 	}
 }
 
-// describedFields asserts that each field of a type that JSON can have begins its
-// comment with its name, and that it is a sentence.
+// describedFields asserts that the comment of each field that JSON can have begins
+// with its name, is a sentence, and says what holds without it.
 func describedFields(t *testing.T, path string, of *ast.TypeSpec) (n int) {
 	t.Helper()
 	structure, ok := of.Type.(*ast.StructType)
@@ -157,6 +157,11 @@ func describedFields(t *testing.T, path string, of *ast.TypeSpec) (n int) {
 			continue
 		}
 		n++
+		boolean, isIdent := field.Type.(*ast.Ident)
+		optional := strings.Contains(tag, ",omit") && (!isIdent || boolean.Name != "bool")
+		if optional && !regexp.MustCompile(`[Dd]efault|[Rr]equired|At\s+least\s+one`).MatchString(field.Doc.Text()) {
+			t.Errorf("%s: %s.%s does not say its default, or that it is required", path, of.Name.Name, field.Names[0].Name)
+		}
 		about := strings.TrimSpace(field.Doc.Text())
 		if !strings.HasPrefix(about, field.Names[0].Name+" ") || !strings.HasSuffix(about, ".") {
 			t.Errorf("%s: %s.%s is described as %q; want its name and what it means, in sentences", path, of.Name.Name, field.Names[0].Name, about)

@@ -18,7 +18,7 @@ type Quirks struct {
 	// that it supports PKCE. PKCE is used all the same.
 	AllowMissingPKCE bool `json:"allow_missing_pkce,omitempty"`
 	// AuthorizeParams are added when a person is sent to the provider, such as
-	// `access_type` or `prompt`.
+	// `access_type` or `prompt`. Default: none.
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
 	// ScopeSeparator stands between scopes. Default: a space.
 	ScopeSeparator string `json:"scope_separator,omitempty"`

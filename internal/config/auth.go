@@ -31,7 +31,8 @@ type Auth struct {
 	// ClientID is what the provider knows this site as. Default: our client
 	// metadata document where the provider takes one, else dynamic registration.
 	ClientID string `json:"client_id,omitempty"`
-	// ClientSecret belongs to ClientID: a placeholder such as `{env.SECRET}`.
+	// ClientSecret belongs to ClientID: a placeholder such as `{env.SECRET}`. Default:
+	// none, for a public client.
 	ClientSecret string `json:"client_secret,omitempty"`
 	// AuthMethod is how this site authenticates at the token endpoint: one of
 	// `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `none`.
@@ -49,9 +50,10 @@ type Auth struct {
 	// AuthorizationEndpoint and ClientID. Default: discovered.
 	TokenEndpoint string `json:"token_endpoint,omitempty"`
 	// RevocationEndpoint is where such a provider takes tokens back (RFC 7009).
+	// Default: discovered.
 	RevocationEndpoint string `json:"revocation_endpoint,omitempty"`
 	// Issuer is the provider's. With endpoints, or where the server names
-	// another one than the provider itself does.
+	// another one than the provider itself does. Default: discovered.
 	Issuer string `json:"issuer,omitempty"`
 	// Resource is what the server is called at the provider (RFC 8707).
 	// Default: the upstream URL. Needed where that is an internal address.
@@ -64,7 +66,7 @@ type Auth struct {
 	// at the userinfo endpoint, where Scopes have `openid`.
 	AccountName []string `json:"account_name,omitempty"`
 	// AccountURL answers a GET with the access token, as JSON. It is asked once,
-	// when somebody connects.
+	// when somebody connects. Default: the token response is used.
 	AccountURL string `json:"account_url,omitempty"`
 
 	// Headers carry the keys that a person pastes, for `per_user_headers`.
@@ -79,7 +81,7 @@ type Auth struct {
 type AuthHeader struct {
 	// Name is the name of the header, such as `X-API-Key`.
 	Name string `json:"name"`
-	// Prefix stands before the key, such as `Bearer ` with its space.
+	// Prefix stands before the key, such as `Bearer ` with its space. Default: none.
 	Prefix string `json:"prefix,omitempty"`
 	// Label is what people are asked for. Default: the name of the header.
 	Label string `json:"label,omitempty"`

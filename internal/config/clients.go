@@ -19,13 +19,16 @@ type Client struct {
 	Name string `json:"name,omitempty"`
 	// Secret makes the client confidential: a placeholder such as
 	// `{env.SECRET}` for its secret, or `sha256:` and the hash in hexadecimal.
+	// Default: none, for a public client.
 	Secret string `json:"secret,omitempty"`
 	// RedirectURIs are compared exactly, except for the port of http on
 	// loopback. At least one, unless the client only introspects.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
-	// JWKSURI is where the client publishes the keys for private_key_jwt.
+	// JWKSURI is where the client publishes the keys for private_key_jwt. Default:
+	// none.
 	JWKSURI string `json:"jwks_uri,omitempty"`
 	// JWKS are the keys themselves (RFC 7517). Exclusive with JWKSURI and Secret.
+	// Default: none.
 	JWKS json.RawMessage `json:"jwks,omitempty"`
 	// Introspect lets the client introspect all tokens of the site. It must
 	// be able to authenticate.

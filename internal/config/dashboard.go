@@ -20,20 +20,23 @@ import (
 // which vouches for them with a signed JSON Web Token (JWT).
 type Dashboard struct {
 	// AuthorizeURL is the page of the dashboard to which people are sent: https,
-	// or http on loopback.
+	// or http on loopback. Required.
 	AuthorizeURL string `json:"authorize_url,omitempty"`
-	// Issuer is what the dashboard's JWTs have as `iss`.
+	// Issuer is what the dashboard's JWTs have as `iss`. Required.
 	Issuer string `json:"issuer,omitempty"`
-	// Audience is what its JWTs for this site have as `aud`, and no others.
+	// Audience is what its JWTs for this site have as `aud`, and no others. Required.
 	Audience string `json:"audience,omitempty"`
 	// JWKSURI is where the dashboard publishes its public keys: https, or http on
 	// loopback with `insecure_allow_loopback`. Keys that it rotates are found.
+	// Required, unless there is PublicKey or Secret.
 	JWKSURI string `json:"jwks_uri,omitempty"`
 	// PublicKey is the dashboard's public key instead, in PEM or as JWK set; a
 	// placeholder such as `{file./etc/caddy/dashboard.pem}` keeps it in a file.
+	// Default: none.
 	PublicKey string `json:"public_key,omitempty"`
 	// Secret is, instead, a placeholder for the secret of at least 32 characters
 	// with which the dashboard signs (HS256). Whoever has it can be anybody here.
+	// Default: none.
 	Secret string `json:"secret,omitempty"`
 	// Claims are the names of the claims that are kept of a JWT. `email` counts
 	// as the person's verified address, unless `email_verified` is there and not

@@ -44,9 +44,9 @@ type Identity struct {
 	// again, by approving the client or visiting the account page. Then clients
 	// sign the person in again. Default: 24h.
 	Recheck Duration `json:"recheck,omitempty"`
-	// Dashboard is, for `dashboard`, at which people sign in.
+	// Dashboard is, for `dashboard`, at which people sign in. Required for that kind.
 	Dashboard *Dashboard `json:"dashboard,omitempty"`
-	// OIDC is, for `oidc`, the provider.
+	// OIDC is, for `oidc`, the provider. Required for that kind.
 	OIDC *OIDC `json:"oidc,omitempty"`
 }
 

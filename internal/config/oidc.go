@@ -29,8 +29,10 @@ type OIDC struct {
 	Title string `json:"title,omitempty"`
 	// ClientID is what the provider knows this site as. Register there, as redirect
 	// URI, the URL of this site and `/oauth/login/callback/oidc-` with the name.
+	// Required.
 	ClientID string `json:"client_id,omitempty"`
 	// ClientSecret belongs to ClientID: a placeholder such as `{env.OIDC_SECRET}`.
+	// Default: none, for a public client.
 	ClientSecret string `json:"client_secret,omitempty"`
 	// AuthMethod is how this site authenticates at the token endpoint: one of
 	// `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `none`.
@@ -43,7 +45,8 @@ type OIDC struct {
 	// provider knows them: without the latter many give no refresh token to ask
 	// about people with.
 	Scopes []string `json:"scopes,omitempty"`
-	// AuthorizeParams are further parameters of the authorization request.
+	// AuthorizeParams are further parameters of the authorization request. Default:
+	// none.
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
 	// Allow are rules that choose who may sign in: `group:<name>`,
 	// `domain:<domain of a verified e-mail address>`, `email:<verified address>`,
@@ -58,7 +61,7 @@ type OIDC struct {
 	// needed, for providers that never give it and in which only administrators set
 	// addresses. Default: none; with rules about addresses, `verified`.
 	Email string `json:"email,omitempty"`
-	// Claims are kept besides name, groups and address.
+	// Claims are kept besides name, groups and address. Default: none.
 	Claims []string `json:"claims,omitempty"`
 	// MaxAge is how long ago people may have proved who they are, at the provider.
 	// Default: no limit.

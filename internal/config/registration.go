@@ -18,7 +18,7 @@ type Registration struct {
 	// AllowHosts are the only hosts metadata documents are accepted from.
 	// `.example.com` means all below it. Default: any public host.
 	AllowHosts []string `json:"allow_hosts,omitempty"`
-	// DenyHosts are never accepted.
+	// DenyHosts are never accepted. Default: none.
 	DenyHosts []string `json:"deny_hosts,omitempty"`
 	// InitialAccessToken is needed to register, as a bearer token. A
 	// placeholder, or `sha256:` and the hash in hexadecimal. Default: none.
@@ -38,7 +38,7 @@ type Registration struct {
 	// UnusedLifetime is how long one is kept that nobody approved. Default: 24h.
 	UnusedLifetime Duration `json:"unused_lifetime,omitempty"`
 	// RedirectSchemes are private-use redirect schemes, allowed in addition
-	// to https, http on loopback and those of the well-known editors.
+	// to https, http on loopback and those of the well-known editors. Default: none.
 	RedirectSchemes []string `json:"redirect_schemes,omitempty"`
 
 	// TokenHash is, once resolved, the hash of InitialAccessToken; nil if none is

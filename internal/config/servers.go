@@ -23,12 +23,12 @@ type Server struct {
 	Title string `json:"title,omitempty"`
 	// ResourceDocumentation is the http or https URL of a page about the server,
 	// for people who use or program clients. Clients find it in the server's
-	// metadata (RFC 9728).
+	// metadata (RFC 9728). Default: none.
 	ResourceDocumentation string `json:"resource_documentation,omitempty"`
 	// ResourcePolicyURI is the URL of a page that says how clients may use data
-	// of the server.
+	// of the server. Default: none.
 	ResourcePolicyURI string `json:"resource_policy_uri,omitempty"`
-	// ResourceTOSURI is the URL of the server's terms of service.
+	// ResourceTOSURI is the URL of the server's terms of service. Default: none.
 	ResourceTOSURI string `json:"resource_tos_uri,omitempty"`
 	// Path is where clients reach the server on this site, exactly.
 	Path string `json:"path"`
@@ -36,7 +36,7 @@ type Server struct {
 	Upstream string `json:"upstream"`
 	// Headers are set on every request to the upstream: the shared
 	// credential. Values may be placeholders such as `{env.TOKEN}`, which are
-	// resolved once, when the configuration is loaded.
+	// resolved once, when the configuration is loaded. Default: none.
 	Headers map[string]string `json:"headers,omitempty"`
 	// Auth says whose account at the upstream calls use, if somebody connects it
 	// here. Default: that of Headers, or none.
@@ -50,7 +50,7 @@ type Server struct {
 	// Scopes a token needs for every call. Default: `mcp:use`.
 	Scopes []string `json:"scopes,omitempty"`
 	// OptionalScopes can be granted, and are left to the upstream to require: by
-	// a 403 whose challenge says `insufficient_scope` and names them.
+	// a 403 whose challenge says `insufficient_scope` and names them. Default: none.
 	OptionalScopes []string `json:"optional_scopes,omitempty"`
 	// IdentityHeaders tell the upstream who calls: header name to one of
 	// `user` (the name people see), `identity` (unique: the kind of identity,
@@ -61,7 +61,7 @@ type Server struct {
 	// choose a name that others must prove, and beside `oidc`, where people can
 	// share one. What a client sends under these names never passes. Bytes other
 	// than printable ASCII are percent-encoded, and values of more than 4 kB are
-	// left out.
+	// left out. Default: none.
 	IdentityHeaders map[string]string `json:"identity_headers,omitempty"`
 	// IdentityJWT is the header in which the server is told who calls, by a JWT
 	// that this site signs: with the person, the client that acts for them, and this

@@ -21,14 +21,16 @@ type Site struct {
 	// Identities are the ways to sign in, in the order people see them. At
 	// least one.
 	Identities []Identity `json:"identities,omitempty"`
-	// VirtualKeys of people and programs.
+	// VirtualKeys of people and programs. Default: none.
 	VirtualKeys []VirtualKey `json:"virtual_keys,omitempty"`
 	// Clients known beforehand. All others register themselves, see Registration.
+	// Default: none.
 	Clients []Client `json:"clients,omitempty"`
 	// Servers are the MCP servers behind the site, in the order people see
 	// them. At least one.
 	Servers []*Server `json:"servers,omitempty"`
-	// Scopes describes scopes to people, in their order.
+	// Scopes describes scopes to people, in their order. Default: people read the
+	// scopes themselves.
 	Scopes []Scope `json:"scopes,omitempty"`
 
 	Lifetimes
@@ -46,18 +48,20 @@ type Site struct {
 	// person, where it is known: `email`, `groups`, `name`, and others that the
 	// identity keeps. Whoever has the token can read them. Default: none.
 	AccessTokenClaims []string `json:"access_token_claims,omitempty"`
-	// Signing is how this site signs.
+	// Signing is how this site signs. Default: as its fields say.
 	Signing *Signing `json:"signing,omitempty"`
 
 	// ServiceDocumentation is the http or https URL of a page about this site, for
 	// people who program clients. Clients find it in the metadata of the
-	// authorization server (RFC 8414).
+	// authorization server (RFC 8414). Default: none.
 	ServiceDocumentation string `json:"service_documentation,omitempty"`
-	// Registration is the policy for clients nobody knows beforehand.
+	// Registration is the policy for clients nobody knows beforehand. Default: as its
+	// fields say.
 	Registration *Registration `json:"registration,omitempty"`
 	// AllowedOrigins are web origins, such as `https://app.example.com` or
 	// `chrome-extension://<id>`, whose pages may call the MCP servers, besides
-	// this site's and loopback ones. They are compared byte for byte.
+	// this site's and loopback ones. They are compared byte for byte. Default: none
+	// besides those.
 	AllowedOrigins []string `json:"allowed_origins,omitempty"`
 	// Audit is whether there is an audit log: who signed in, what operators did, and
 	// each call with its person, client, server, tool, account and outcome. It is
@@ -69,7 +73,7 @@ type Site struct {
 	//
 	// Default: none.
 	Audit string `json:"audit,omitempty"`
-	// Branding adapts the pages people see.
+	// Branding adapts the pages people see. Default: as its fields say.
 	Branding *Branding `json:"branding,omitempty"`
 	// InsecureAllowLoopback lets client metadata documents and what upstream
 	// servers name, such as their providers, be fetched from loopback addresses
@@ -91,10 +95,11 @@ type Site struct {
 type Branding struct {
 	// Name is whose pages they are. Default: the host of the public URL.
 	Name string `json:"name,omitempty"`
-	// Accent is the colour of buttons, as `#rrggbb`.
+	// Accent is the colour of buttons, as `#rrggbb`. Default: the pages' own.
 	Accent string `json:"accent,omitempty"`
 	// Logo is the path of an image of at most 64 KiB, PNG, JPEG, WebP, GIF or SVG,
-	// shown beside the name. It is read when the configuration is loaded.
+	// shown beside the name. It is read when the configuration is loaded. Default:
+	// none.
 	Logo string `json:"logo,omitempty"`
 }
 
