@@ -40,7 +40,7 @@ func TestEveryReuseIsLoggedOnce_N14(t *testing.T) {
 				verbs = store.Called()
 				store.Fail("")
 				logged := func() int {
-					return ts.logged(event.TokenReuseDetected).FilterField(zap.String("reason", strings.ReplaceAll(name, " ", "_"))).FilterField(zap.String("detail", "The grant was ended.")).Len()
+					return ts.logged(event.TokenReuseDetected).FilterField(zap.String("reason", strings.ReplaceAll(name, " ", "_"))).FilterField(zap.String("detail", "grant revoked")).Len()
 				}
 				standing := func() int {
 					grants, err := ts.as.Grants.List(t.Context(), alice.Subject)

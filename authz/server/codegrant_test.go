@@ -332,7 +332,7 @@ func TestReplayAfterTheGrantEnded(t *testing.T) {
 		ts.want(ts.redeem("app", code), http.StatusBadRequest, "invalid_grant")
 	}
 	ended := func() int {
-		return ts.logged(event.TokenReuseDetected).FilterField(zap.String("detail", "The grant was ended.")).Len()
+		return ts.logged(event.TokenReuseDetected).FilterField(zap.String("detail", "grant revoked")).Len()
 	}
 	if got := ended(); got != 1 {
 		t.Errorf("%d log lines say that the grant was revoked", got)

@@ -104,10 +104,10 @@ func earliest(a, b time.Time) time.Time {
 func recordReuse(ctx context.Context, events *event.Recorder, what, clientID string, grantIDs []string) {
 	e := event.Event{
 		Kind: event.TokenReuseDetected, Reason: what, Client: clientID, By: event.BySite, Grant: strings.Join(grantIDs, ","),
-		Detail: "Two programs share one set of tokens, or there is a stolen copy.",
+		Detail: "grant revoked",
 	}
 	if len(grantIDs) == 0 {
-		e.Detail = "The grant had ended before."
+		e.Detail = "its grant had ended before"
 	}
 	events.Record(ctx, e)
 }

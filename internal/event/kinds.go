@@ -157,7 +157,7 @@ var kinds = [kindsEnd]kind{
 	TokenRefreshed:      {"token.refreshed", "tokens refreshed", info, Succeeded, false},
 	TokenRefused:        {"token.refused", "tokens refused", info, Refused, false},
 	TokenRevoked:        {"token.revoked", "tokens revoked", info, Ended, false},
-	TokenReuseDetected:  {"token.reuse_detected", "code or refresh token reuse detected; grant revoked", warn, Ended, false},
+	TokenReuseDetected:  {"token.reuse_detected", "code or refresh token reuse detected", warn, Ended, false},
 	TokenMisused:        {"token.misused", "code or refresh token presented by another client", warn, Refused, false},
 	GrantEnded:          {"grant.ended", "grant ended", info, Ended, false},
 	PersonEnded:         {"person.ended", "what a person had was ended", info, Ended, false},
