@@ -20,6 +20,9 @@ func Compact(path string, o Options) (before, after int64, err error) {
 	if _, err := os.Stat(path); err != nil { // Open would make one
 		return 0, 0, explain(path, err)
 	}
+	if err := checkNoLink(path); err != nil {
+		return 0, 0, err
+	}
 	e, err := openEngine(path, o, bbolt.Options{})
 	if err != nil {
 		return 0, 0, err

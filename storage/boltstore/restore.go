@@ -42,6 +42,9 @@ func PrepareRestore(ctx context.Context, path, backup string, o Options, c Check
 	} else if same {
 		return nil, fmt.Errorf("boltstore: %s is the database itself; name a backup of it", backup)
 	}
+	if err := checkNoLink(path); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, explain(path, err)
 	}
@@ -89,6 +92,16 @@ func explainBackup(path string, err error) error {
 		return fmt.Errorf("boltstore: the backup %s is damaged, or none, and nothing was replaced; use another one", path)
 	}
 	return fmt.Errorf("boltstore: the backup %s cannot be restored, and nothing was replaced: %w", path, err)
+}
+
+// checkNoLink refuses a database that is a link, in whose place another file would
+// come: the database would not be where it was any more.
+func checkNoLink(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return nil // what is wrong with it, who opens it says
+	}
+	return fmt.Errorf("boltstore: %s is a link, and nothing was changed; name the file that it leads to with --database", path)
 }
 
 func samePath(a, b string) (bool, error) {
