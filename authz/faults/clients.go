@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
@@ -65,7 +66,9 @@ var clientFaults = []*Fault{{
 	Sign: func(c *Case) *Evidence {
 		registered, clients := c.first("client.registered"), map[string]bool{c.Client: true}
 		for _, t := range c.Earlier {
-			if t.Agent == c.Agent && t.Address == c.Address && t.Person == c.Person && t.Client != "" && c.Began.Sub(t.Began) < day {
+			// Who never got in tries anew; that is no client that forgets.
+			signedIn := slices.ContainsFunc(t.Steps, func(s trace.Step) bool { return is(&s, "token.issued") || is(&s, "call.passed") })
+			if signedIn && t.Agent == c.Agent && t.Address == c.Address && t.Person == c.Person && t.Client != "" && c.Began.Sub(t.Began) < day {
 				clients[t.Client] = true
 			}
 		}

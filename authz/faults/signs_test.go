@@ -90,6 +90,17 @@ func TestRecurs(t *testing.T) {
 	if a := Explain(c, ""); a.Fault != "registers-at-each-start" {
 		t.Errorf("got %s, want registers-at-each-start", a.Fault)
 	}
+	// Whoever was refused each time has nothing that a client could forget.
+	refused := []trace.Step{step(event.ClientRegistered, ""), step(event.SignInRefused, "declined")}
+	c = caseOf(time.Hour, refused...)
+	for i := range often {
+		other := *caseOf(time.Hour, refused...).Trace
+		other.ID, other.Client, other.Began = "t"+strconv.Itoa(i), "c"+strconv.Itoa(i), now
+		c.Earlier = append(c.Earlier, &other)
+	}
+	if a := Explain(c, ""); a.Fault != "sign-in-declined" {
+		t.Errorf("refused each time: got %s, want sign-in-declined", a.Fault)
+	}
 }
 
 // The answer is about the step at which somebody was shown the reference, whatever
