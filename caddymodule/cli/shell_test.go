@@ -153,6 +153,9 @@ func (s shell) caddy(args []string) error {
 
 // goCommand checks what is run, built or tested: that it is here.
 func (s shell) goCommand(args []string) error {
+	if args[0] == "install" {
+		return oneOf(strings.Join(args[1:], " "), "github.com/caddyserver/xcaddy/cmd/xcaddy@latest")
+	}
 	var run, dir string
 	for i, arg := range args {
 		switch {
