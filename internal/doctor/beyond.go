@@ -87,7 +87,7 @@ func (p *probe) legacy() {
 	if endpoint := sseEndpoint(a); endpoint != "" {
 		c.Reached, step = Connected, Step{Name: "stream", OK: true, Text: "offers it, messages go to " + shown(endpoint)}
 		at, err := p.target.Parse(endpoint)
-		if err != nil || origin(at) != p.origin() {
+		if err != nil || origin(at) != p.target.origin() {
 			p.find(legacyEndpoint, p.url, "endpoint "+shown(endpoint), a, legacyID)
 			c.Reached, step.OK = Stopped, false
 		}

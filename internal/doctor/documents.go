@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -31,7 +30,7 @@ func (p *player) document(step, place string) (*answer, verdict) {
 	a := p.get(place)
 	for range maxRedirects {
 		to, ok := a.location()
-		if !ok || p.checkAddress(to.String()) != nil {
+		if !ok || p.target.checkAddress(to.String()) != nil {
 			break
 		}
 		a = p.get(to.String())
@@ -84,7 +83,7 @@ const resourceStep = "resource metadata"
 // resource reads the resource metadata (RFC 9728).
 func (p *player) resource(first opening) (protected, bool) {
 	if p.f.revision == march2025 {
-		return protected{issuer: origin(p.target), scopes: first.scopes}, true
+		return protected{issuer: p.target.origin(), scopes: first.scopes}, true
 	}
 	places := p.wellKnown()
 	if first.metadata != "" {
@@ -108,7 +107,7 @@ func (p *player) resource(first opening) (protected, bool) {
 
 // wellKnown are the places of resource metadata that no challenge named.
 func (p *player) wellKnown() []string {
-	root := p.origin() + oauth.ProtectedResourcePath
+	root := p.target.origin() + oauth.ProtectedResourcePath
 	return slices.Compact([]string{root + strings.TrimSuffix(p.target.EscapedPath(), "/"), root})
 }
 
@@ -117,7 +116,7 @@ func (p *player) judgeResource(first opening, place string, a *answer) (protecte
 	if err := a.json(&m); err != nil {
 		return protected{}, p.stop(resourceStep, notJSON, place, err.Error(), a)
 	}
-	if difference := p.differs(m.Resource); difference != "" {
+	if difference := p.target.differs(m.Resource); difference != "" {
 		p.report.hints.resource, p.report.SignIn = m.Resource, "oauth"
 		if len(m.AuthorizationServers) > 0 {
 			p.report.hints.issuer = m.AuthorizationServers[0]
@@ -128,7 +127,7 @@ func (p *player) judgeResource(first opening, place string, a *answer) (protecte
 		return protected{}, p.stop(resourceStep, noAuthorizationServer, place, "authorization_servers is missing or empty", a)
 	}
 	issuer := m.AuthorizationServers[0]
-	if err := p.checkIssuer(issuer); err != nil {
+	if err := p.target.checkIssuer(issuer); err != nil {
 		return protected{}, p.stop(resourceStep, badIssuer, place, fmt.Sprintf("authorization_servers has %q: %v", issuer, err), a)
 	}
 	if slices.Contains(m.ScopesSupported, oauth.OfflineAccess) {
@@ -142,42 +141,6 @@ func (p *player) judgeResource(first opening, place string, a *answer) (protecte
 	return protected{identifier: m.Resource, issuer: issuer, scopes: scopes}, true
 }
 
-// differs says how a resource identifier is not the address of the server, or
-// "" if it is. Of an origin without a path it is with and without a slash.
-func (x *examination) differs(resource string) string {
-	if resource == x.url || strings.TrimSuffix(x.target.Path, "/") == "" && strings.TrimSuffix(resource, "/") == strings.TrimSuffix(x.url, "/") {
-		return ""
-	}
-	if resource == "" {
-		return "resource is missing"
-	}
-	seen := fmt.Sprintf("resource is %s, and the server is %s", said(resource), x.url)
-	u, err := url.Parse(resource)
-	switch {
-	case err != nil:
-		return seen + ": no URL"
-	case strings.TrimSuffix(resource, "/") == strings.TrimSuffix(x.url, "/"):
-		return seen + ": a slash at the end"
-	case u.Host == x.target.Host && u.Path == x.target.Path:
-		return seen + ": another scheme"
-	case u.Scheme == x.target.Scheme && u.Host == x.target.Host:
-		return seen + ": another path"
-	case u.Path == x.target.Path:
-		return seen + ": another host or port"
-	}
-	return seen
-}
-
-func (x *examination) checkIssuer(issuer string) error {
-	if err := x.checkAddress(issuer); err != nil {
-		return err
-	}
-	if strings.ContainsAny(issuer, "?#") {
-		return errors.New("a query or a fragment")
-	}
-	return nil
-}
-
 // headers adds what a family sends with each request that a program makes.
 func (p *player) headers(h map[string]string) map[string]string {
 	if p.f.origin != "" {
@@ -185,7 +148,3 @@ func (p *player) headers(h map[string]string) map[string]string {
 	}
 	return h
 }
-
-func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
-
-func (x *examination) origin() string { return origin(x.target) }

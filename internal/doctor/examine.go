@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -47,7 +45,7 @@ type examination struct {
 	o      *Options
 	wire   *wire
 	report *Report
-	target *url.URL
+	target target
 	// url is the target as people write it.
 	url string
 	// made are clients to be deleted.
@@ -63,12 +61,12 @@ type examination struct {
 }
 
 // Examine examines the MCP server at a URL.
-func Examine(ctx context.Context, target string, o Options) *Report {
+func Examine(ctx context.Context, address string, o Options) *Report {
 	r := &Report{
-		Format: Format, URL: shown(target),
+		Format: Format, URL: shown(address),
 		Clients: []ClientReport{}, Findings: []Finding{}, Registrations: []Registration{}, Exchanges: []Exchange{},
 	}
-	u, err := parseTarget(target)
+	u, err := parseTarget(address)
 	if err != nil {
 		r.Reason = err.Error()
 		r.settle()
@@ -104,39 +102,6 @@ func (x *examination) cleanUp(ctx context.Context) {
 	x.leaveSessions(ctx)
 	x.revoke(ctx)
 	x.takeBack(ctx)
-}
-
-// parseTarget returns the address of a server as clients spell it.
-func parseTarget(target string) (*url.URL, error) {
-	u, err := url.Parse(target)
-	switch {
-	case err != nil:
-		return nil, errors.New("this is no URL")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return nil, errors.New("the URL of an MCP server starts with https://, or http:// on this machine")
-	case u.User != nil:
-		return nil, errors.New("the URL has a user or password in it, which clients do not send")
-	}
-	u.Fragment, u.RawFragment = "", ""
-	u.Host = strings.ToLower(u.Host)
-	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-		u.Host = strings.TrimSuffix(u.Host, ":"+port)
-	}
-	return u, nil
-}
-
-// onInternet reports whether all addresses of a host are. What has none is not.
-func onInternet(ctx context.Context, o *Options, host string) bool {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return egress.Public(a.Unmap())
-	}
-	resolver := o.Resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
-	return err == nil && len(addresses) > 0 &&
-		!slices.ContainsFunc(addresses, func(a netip.Addr) bool { return !egress.Public(a.Unmap()) })
 }
 
 // answers reports whether there is somebody to examine.

@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"errors"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -117,8 +115,8 @@ func (p *player) challenge(a *answer) (opening, bool) {
 	switch {
 	case c.ResourceMetadata == "" && p.f.revision == mcp.June2025 && p.anyPresent(p.wellKnown()):
 		return first, p.stop(challengeStep, challengeWithoutMetadata, p.url, seen, a)
-	case c.ResourceMetadata != "" && p.checkAddress(c.ResourceMetadata) != nil:
-		return first, p.stop(challengeStep, badMetadataURL, p.url, c.ResourceMetadata+": "+p.checkAddress(c.ResourceMetadata).Error(), a)
+	case c.ResourceMetadata != "" && p.target.checkAddress(c.ResourceMetadata) != nil:
+		return first, p.stop(challengeStep, badMetadataURL, p.url, c.ResourceMetadata+": "+p.target.checkAddress(c.ResourceMetadata).Error(), a)
 	case c.ResourceMetadata == "":
 		p.did(challengeStep, "401 without resource_metadata; looks at the well-known places")
 	default:
@@ -158,23 +156,4 @@ func named(value string) string {
 		return "none"
 	}
 	return value
-}
-
-// checkAddress judges an address that a server names for clients to call.
-func (x *examination) checkAddress(raw string) error {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
-		return errors.New("no absolute URL")
-	case u.Scheme == "https" || u.Scheme == "http" && x.target.Scheme == "http":
-	case u.Scheme == "http" && oauth.IsLoopbackHost(u.Hostname()) && oauth.IsLoopbackHost(x.target.Hostname()):
-	case u.Scheme == "http":
-		return errors.New("http, where the server is https")
-	default:
-		return errors.New("not https")
-	}
-	if u.User != nil || u.Fragment != "" {
-		return errors.New("a user or a fragment")
-	}
-	return nil
 }

@@ -78,7 +78,7 @@ func (p *player) judgeProvider(r protected, place string, a *answer) (*provider,
 	if missing := m.missing(); missing != "" {
 		return nil, p.stop(providerStep, incomplete, place, missing+" is missing", a)
 	}
-	if wrong := p.badEndpoint(m); wrong != "" {
+	if wrong := p.target.badEndpoint(m); wrong != "" {
 		return nil, p.stop(providerStep, badEndpoint, place, wrong, a)
 	}
 	if !m.hasCodeGrant() {
@@ -123,24 +123,6 @@ func (m *provider) missing() string {
 func (m *provider) hasCodeGrant() bool {
 	return slices.Contains(m.ResponseTypes, "code") &&
 		(len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, oauth.GrantAuthorizationCode))
-}
-
-// badEndpoint returns what is wrong with the first endpoint that cannot be used.
-func (x *examination) badEndpoint(m *provider) string {
-	for _, endpoint := range []struct{ name, url string }{
-		{"authorization_endpoint", m.AuthorizationEndpoint},
-		{"token_endpoint", m.TokenEndpoint},
-		{"registration_endpoint", m.RegistrationEndpoint},
-		{"revocation_endpoint", m.RevocationEndpoint},
-	} {
-		if endpoint.url == "" {
-			continue
-		}
-		if err := x.checkAddress(endpoint.url); err != nil {
-			return fmt.Sprintf("%s is %s: %v", endpoint.name, said(endpoint.url), err)
-		}
-	}
-	return ""
 }
 
 // compare compares the documents that an authorization server has in the places

@@ -175,5 +175,5 @@ func (x *examination) takeBack(ctx context.Context) {
 func (x *examination) mayDelete(c *client) bool {
 	to, err := url.Parse(c.manage)
 	from, err2 := url.Parse(c.as.RegistrationEndpoint)
-	return err == nil && err2 == nil && x.checkAddress(c.manage) == nil && origin(to) == origin(from)
+	return err == nil && err2 == nil && x.target.checkAddress(c.manage) == nil && origin(to) == origin(from)
 }

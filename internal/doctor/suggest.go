@@ -41,10 +41,11 @@ type proposal struct {
 // Suggest returns what to write for a server that was examined. It tries whether this
 // site would find the provider so.
 func (r *Report) Suggest(ctx context.Context, o Options, names Names) (*Suggestion, error) {
-	u, err := parseTarget(r.URL)
+	at, err := parseTarget(r.URL)
 	if err != nil {
 		return nil, err
 	}
+	u := at.URL
 	if unusable := r.unusable(); unusable != nil {
 		return nil, unusable
 	}
