@@ -56,7 +56,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	deps := server.Deps{
 		Operator: operator, Logins: logins,
 		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
-		Pages: h.pages, ClientIP: clientIP, Logger: h.log, Events: h.events, Now: time.Now,
+		Pages: h.pages, ClientIP: clientIP, Events: h.events, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys)
 	if broker != nil {

@@ -148,7 +148,7 @@ func newServer(t *testing.T, store storage.Store, log *zap.Logger, change func(*
 	w := &walk{t: t, mux: http.NewServeMux(), clock: oauthtest.NewClock(time.Now()), store: store, servers: servers}
 	deps := server.Deps{
 		Store: store, Clients: []clients.Client{editor}, Keys: keys, TokenCache: tokens.NewCache(store, 10), Limiter: ratelimit.New(100),
-		Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}), Documents: clients.NewDocumentCache(), Pages: p, Logger: zap.NewNop(),
+		Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{Anywhere: true}), Documents: clients.NewDocumentCache(), Pages: p,
 		ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Now: w.clock.Now,
 	}
 	if len(servers) > 0 {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/flows"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
@@ -77,7 +75,6 @@ type Deps struct {
 	Connections flows.Connections
 	// ClientIP returns the address limits are counted for.
 	ClientIP func(*http.Request) string
-	Logger   *zap.Logger
 	// Events are told what happens.
 	Events *event.Recorder
 	Now    func() time.Time

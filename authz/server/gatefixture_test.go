@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -126,7 +124,7 @@ func newGateFixture(t testing.TB, cfg config.Site) *gateFixture {
 	}
 	f.cache = tokens.NewCache(f.store, 1024)
 	f.as = New(&cfg, Deps{
-		Store: f.store, TokenCache: f.cache, Keys: gateKeys, StepUps: gate.NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.NewNop(), Egress: egress.New(egress.Options{}), Documents: newDocuments(),
+		Store: f.store, TokenCache: f.cache, Keys: gateKeys, StepUps: gate.NewStepUps(8), Limiter: ratelimit.New(1000), ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Egress: egress.New(egress.Options{}), Documents: newDocuments(),
 		Now: f.clock.Now,
 	})
 	return f

@@ -144,7 +144,7 @@ func newTestServerOn(t testing.TB, store storage.Store, options ...func(*siteCon
 	ts.start(New(cfg.site(), Deps{
 		Store: ts.store, Clients: completed(t, cfg.Clients), Keys: keys, TokenCache: tokens.NewCache(ts.store, 100), Limiter: ts.limiter(), Egress: egress.New(egress.Options{}),
 		Documents: newDocuments(),
-		Pages:     ts.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Logger: zap.New(core), Events: oauthtest.Events(zap.New(core)), Now: ts.clock.Now,
+		Pages:     ts.pages, ClientIP: func(r *http.Request) string { return r.RemoteAddr }, Events: oauthtest.Events(zap.New(core)), Now: ts.clock.Now,
 	}))
 	return ts
 }
