@@ -88,6 +88,7 @@ func TestRefusalsAreInTheLog(t *testing.T) {
 
 		{"register no JSON", "POST", as + "register", "x", asJSON, 400, "client.registration_refused", "invalid_client_metadata"},
 		{"register a URI", "POST", as + "register", `{"redirect_uris":["http://elsewhere.example/cb"]}`, asJSON, 400, "client.registration_refused", "invalid_redirect_uri"},
+		{"register an app", "POST", as + "register", `{"redirect_uris":["myeditor://callback"]}`, asJSON, 400, "client.registration_refused", "redirect_scheme"},
 		{"read a registration", "GET", as + "register/" + client, "", bearer("mcpreg_" + wrong), 401, "request.refused", "invalid_token"},
 
 		{"client missing", "GET", authorize("client_id", ""), "", nil, 400, "sign_in.refused", "client_id_missing"},

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/faults"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // pain is something that goes wrong, and what is to be said about it.
@@ -52,6 +54,12 @@ var clientPains = []pain{{
 		return member(a.registers(400, oauthtest.Object{"redirect_uris": []string{"myeditor://callback"}}), "correlation_id")
 	},
 	fault: "registration-with-unknown-scheme", at: faults.Operator,
+}, {
+	name: "A web page without TLS", agent: "python-httpx/0.26",
+	happens: func(a *app) string {
+		return member(a.registers(400, oauthtest.Object{"redirect_uris": []string{"http://app.example/callback", "javascript:alert(1)"}}), "correlation_id")
+	},
+	fault: "registration-with-unsafe-redirect-uri", at: faults.Client,
 }, {
 	name: "A web application", agent: "python-httpx/0.27",
 	happens: func(a *app) string {
@@ -188,6 +196,20 @@ var clientPains = []pain{{
 	},
 	fault: "refresh-as-another-client", at: faults.Client,
 }, {
+	name: "One sign-in for all", agent: "one-sign-in/1",
+	happens: func(a *app) string {
+		a.completes(a.user("alice"))
+		return member(a.token(400, "grant_type", "refresh_token", "refresh_token", a.refreh, "resource", a.g.url+"/wiki/mcp"), "correlation_id")
+	},
+	fault: "resource-not-approved", at: faults.Client,
+}, {
+	name: "Restarted", agent: "restarted/1",
+	happens: func(a *app) string {
+		a.completes(a.user("alice"))
+		return referencePattern.FindString(a.call(a.access, 404, "Mcp-Session-Id", "one.that-is-not-there"))
+	},
+	fault: "session-unknown", at: faults.Client,
+}, {
 	name: "Confidential", agent: "confidential/1",
 	happens: func(a *app) string {
 		a.registers(201, oauthtest.Object{"token_endpoint_auth_method": "client_secret_post"})
@@ -237,6 +259,28 @@ var clientPains = []pain{{
 	},
 	fault: "token-for-another-server", at: faults.Client,
 }, {
+	name: "A key for one", agent: "a-key-for-one/1",
+	happens: func(a *app) string {
+		return member(status(a.g.t, a.send("POST", "/wiki/mcp", toolCall, "Authorization", "Bearer "+keyOf("carol"), "Content-Type", "application/json"), 401), "correlation_id")
+	},
+	fault: "key-for-other-servers", at: faults.Operator,
+}, {
+	name: "Not yet refreshed", agent: "not-yet-refreshed/1",
+	happens: func(a *app) string {
+		a.completes(a.user("alice"))
+		a.expires()
+		return member(a.call(a.access, 401), "correlation_id")
+	},
+	fault: "token-ended", at: faults.Client,
+}, {
+	name: "Two tabs", agent: "two-tabs/1",
+	happens: func(a *app) string {
+		a.registers(201, nil)
+		p := a.user("alice")
+		return reference(p.browser.Submit(a.g.t, a.signsIn(p), "/api/oauth/per-user/consent/submit", url.Values{"csrf_token": {"of another page"}, "decision": {"approve"}}))
+	},
+	fault: "form-from-elsewhere", at: faults.Person,
+}, {
 	name: "Inspector", agent: "Mozilla/5.0 Chrome/140",
 	happens: func(a *app) string {
 		return referencePattern.FindString(a.call("", http.StatusForbidden, "Origin", "https://inspector.example"))
@@ -265,7 +309,7 @@ var clientPains = []pain{{
 // fault, and which known fault it is.
 func TestWhyClients(t *testing.T) {
 	s := oauthtest.Serve(t, oauthtest.Document(oauthtest.Object{"jsonrpc": "2.0", "id": 7, "result": oauthtest.Object{}})).URL + "/mcp"
-	lines := people("alice") + "server notion /mcp " + s + " {\nscopes notes\n}\nserver wiki /wiki/mcp " + s + "\n"
+	lines := people("alice") + fmt.Sprintf("virtual_key carol sha256:%x notion\n", storage.HashOf(keyOf("carol"))) + "server notion /mcp " + s + " {\nscopes notes\n}\nserver wiki /wiki/mcp " + s + "\n"
 	g := newGateway(t, lines)
 	g.load(behindProxy(g.caddyfile(lines)))
 	checkPains(t, g, clientPains)

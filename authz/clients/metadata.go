@@ -181,8 +181,12 @@ func (m metadataCheck) checkRedirectURIs() error {
 
 func (m metadataCheck) checkRedirectURI(uri string) *oauth.Error {
 	if !oauth.RedirectURIRegistrable(uri, m.redirectSchemes) {
-		return oauth.NewError("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
+		refused := oauth.NewError("invalid_redirect_uri", "A redirect URI must be https, http to a loopback host, or of an allowed "+
 			"private-use scheme, without fragment, user information, wildcard or dot segments.")
+		if scheme, _, _ := strings.Cut(uri, ":"); oauth.RedirectURIRegistrable(uri, []string{scheme}) {
+			return refused.Because("redirect_scheme") // it could be allowed
+		}
+		return refused
 	}
 	if m.ApplicationType == "web" && !strings.HasPrefix(uri, "https:") {
 		return oauth.NewError("invalid_redirect_uri", "A web application's redirect URIs must be https.")

@@ -32,6 +32,14 @@ var clientFaults = []*Fault{{
 	Why:  "An app that is opened by a link of its own (such as myapp://) could be any app that claims this link, so only those of known editors are allowed.",
 	Fix:  "If you trust the client, add its scheme to redirect_schemes in the registration block of the site.",
 	Sign: func(c *Case) *Evidence {
+		return seen(c.last("client.registration_refused", "redirect_scheme"))
+	},
+}, {
+	ID: "registration-with-unsafe-redirect-uri", At: Client,
+	What: "{client} was refused when it registered: it wants the code to be sent to an address that is not safe.",
+	Why:  "A code goes to https, to http on the person's own machine (127.0.0.1 or localhost), or to an app; never to http elsewhere, to javascript: and the like, or to an address with a wildcard, fragment or password.",
+	Fix:  "Have the client use https, or http://127.0.0.1 if it runs on the person's own machine. No option allows the others.",
+	Sign: func(c *Case) *Evidence {
 		s := c.last("client.registration_refused", "invalid_redirect_uri")
 		return seen(s).when(says(s, "of an allowed"))
 	},
@@ -68,7 +76,8 @@ var clientFaults = []*Fault{{
 		for _, t := range c.Earlier {
 			// Who never got in tries anew; that is no client that forgets.
 			signedIn := slices.ContainsFunc(t.Steps, func(s trace.Step) bool { return is(&s, "token.issued") || is(&s, "call.passed") })
-			if signedIn && t.Agent == c.Agent && t.Address == c.Address && t.Person == c.Person && t.Client != "" && c.Began.Sub(t.Began) < day {
+			same := t.Agent == c.Agent && t.ClientName == c.ClientName && t.Address == c.Address && t.Person == c.Person
+			if signedIn && same && sameServer(t, c.Trace) && t.Client != "" && c.Began.Sub(t.Began) < day {
 				clients[t.Client] = true
 			}
 		}
@@ -98,7 +107,7 @@ var clientFaults = []*Fault{{
 }, {
 	ID: "document-unusable", At: Client,
 	What: "The metadata document that says who {client} is cannot be used.",
-	Why:  "It could not be fetched, or has a mistake: {cause}.",
+	Why:  "It could not be fetched, or has a mistake: {cause}. It is fetched from the internet by https alone.",
 	Fix:  "Open the client's ID, which is a URL, in a browser. If there is no JSON with the same client_id, its maker has to mend it; if there is, see whether this machine can fetch it.",
 	Sign: func(c *Case) *Evidence {
 		return seen(firstOf(c.last("sign_in.refused", "document_unusable"), c.last("token.refused", "document_unusable")))
@@ -144,7 +153,17 @@ var clientFaults = []*Fault{{
 	Fix:  "Give the client the URL as `caddy mcp-oauth status` shows it. If that is what it has, report it to its maker: resource must be what the protected resource metadata says.",
 	Link: "https://github.com/google-gemini/gemini-cli/issues/25508",
 	Sign: func(c *Case) *Evidence {
-		return seen(firstOf(c.last("sign_in.refused", "invalid_target"), c.last("token.refused", "invalid_target")))
+		s := firstOf(c.last("sign_in.refused", "invalid_target"), c.last("token.refused", "invalid_target"))
+		return seen(s).when(!says(s, "exceeds"))
+	},
+}, {
+	ID: "resource-not-approved", At: Client,
+	What: "{client} asked for tokens for a server that {person} did not approve with this sign-in.",
+	Why:  "A sign-in is good for the servers that were ticked on its page. The client uses one sign-in for several servers, or changed the URL of the server since.",
+	Fix:  "Sign in again in the client for that server.",
+	Sign: func(c *Case) *Evidence {
+		s := c.last("token.refused", "invalid_target")
+		return seen(s).when(says(s, "exceeds"))
 	},
 }, {
 	ID: "wrong-scope", At: Client,
@@ -210,6 +229,12 @@ var clientFaults = []*Fault{{
 	Fix:  "Look at the headers in the client's configuration.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("gate.refused", "malformed_authorization")) },
 }}
+
+// sameServer reports whether two traces may be of the same server: many clients register
+// once for each.
+func sameServer(a, b *trace.Trace) bool {
+	return len(a.Servers) == 0 || len(b.Servers) == 0 || slices.ContainsFunc(a.Servers, func(id string) bool { return slices.Contains(b.Servers, id) })
+}
 
 func firstOf(steps ...*trace.Step) *trace.Step {
 	for _, s := range steps {

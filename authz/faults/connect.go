@@ -67,7 +67,7 @@ var connectFaults = []*Fault{{
 	ID: "callback-missing", At: Person,
 	What: "{person} was sent to {provider} to connect an account for {server}, and did not come back.",
 	Why:  "Most often they closed the page there, or could not sign in. If it happens to everybody, the answer of the provider does not reach this site: another handler in front answers the path of the callback.",
-	Fix:  "Try again. If it happens to everybody, open {site}/api/oauth/callback: if that is not a page of this site, let no other handler have this path.",
+	Fix:  "Try again. If the provider shows that it does not know the client, have this site register anew: `caddy mcp-oauth providers forget {id}`. If it happens to everybody, open {site}/api/oauth/callback: if that is not a page of this site, let no other handler have this path.",
 	Link: "https://github.com/maximhq/bifrost/issues/6114",
 	Sign: func(c *Case) *Evidence {
 		s := c.last("connection.started")

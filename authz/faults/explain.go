@@ -58,9 +58,16 @@ const (
 func Explain(c *Case, reference string) *Answer {
 	matches := c.matches()
 	asked := c.shown(reference)
+	habit := habits(matches)
+	weight := func(m match) int {
+		if m.evidence.Recurs {
+			return habit
+		}
+		return 0
+	}
 	slices.SortStableFunc(matches, func(a, b match) int {
 		return cmp.Or(later(b.evidence, asked)-later(a.evidence, asked), general(a.fault)-general(b.fault),
-			recurs(b.evidence)-recurs(a.evidence), b.evidence.end().Compare(a.evidence.end()))
+			weight(b)-weight(a), b.evidence.end().Compare(a.evidence.end()))
 	})
 	works := c.last("call.passed")
 	first := matches[0]
@@ -76,7 +83,7 @@ func Explain(c *Case, reference string) *Answer {
 	}
 	explained := slices.Clone(first.evidence.Steps)
 	for _, m := range matches[1:] {
-		if len(a.Also) == maxAlso || first.evidence.end().Sub(m.evidence.end()).Abs() > related {
+		if len(a.Also) == maxAlso || strangers(asked) || first.evidence.end().Sub(m.evidence.end()).Abs() > related {
 			continue
 		}
 		news := slices.ContainsFunc(m.evidence.Steps, func(s *trace.Step) bool { return !slices.Contains(explained, s) })
@@ -111,12 +118,15 @@ func general(f *Fault) int {
 	return 0
 }
 
-// recurs is 1 for what happens again and again.
-func recurs(e *Evidence) int {
-	if e.Recurs {
-		return 1
+// habits is how much what happens again and again counts beside other faults: more than
+// what did not happen or may be another client's, and less than what surely failed or
+// was refused.
+func habits(matches []match) int {
+	surely := func(s *trace.Step) bool { return s.Join != trace.Possible && s.IsFailure() }
+	if slices.ContainsFunc(matches, func(m match) bool { return general(m.fault) == 0 && slices.ContainsFunc(m.evidence.Steps, surely) }) {
+		return -1
 	}
-	return 0
+	return 1
 }
 
 // shown returns the step at which somebody was shown a reference, or nil.
@@ -149,8 +159,17 @@ func (e *Evidence) end() (end time.Time) {
 	return end
 }
 
-// words replaces the names in a text.
+// strangers reports whether a step may be that of another client than the trace is of.
+func strangers(s *trace.Step) bool { return s != nil && s.Join == trace.Possible }
+
+// words replaces the names in a text. Of what may have been another client, it names the
+// program alone.
 func (c *Case) words(e *Evidence) *strings.Replacer {
+	if n := len(e.Steps); n > 0 && strangers(e.Steps[n-1]) {
+		t := *c.Trace
+		t.ClientName, t.Person, t.Servers = "", "", nil
+		c = &Case{Trace: &t}
+	}
 	step := new(trace.Step)
 	for _, s := range e.Steps { // the last that says something counts
 		step.Server, step.Provider = cmp.Or(s.Server, step.Server), cmp.Or(s.Provider, step.Provider)
@@ -160,9 +179,10 @@ func (c *Case) words(e *Evidence) *strings.Replacer {
 	server := printable(cmp.Or(step.Server, strings.Join(c.Servers, ", ")))
 	return strings.NewReplacer(
 		"{client}", c.client(), "{server}", cmp.Or(quoted(server), "the MCP server"), "{id}", cmp.Or(server, "SERVER"), "{person}", cmp.Or(printable(c.Person), "the person"),
-		"{provider}", cmp.Or(printable(step.Provider), "the provider"), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
-		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(printable(step.Cause), "nothing more is known"),
+		"{provider}", cmp.Or(printable(step.Provider), behind(server)), "{origin}", cmp.Or(printable(step.Origin), "of the web page"),
+		"{address}", printable(c.Address), "{site}", c.Site, "{cause}", cmp.Or(plain(step.Cause), "nothing more is known"),
 		"{event}", cmp.Or(messageOf(step.Kind), "it is not known why"), "{detail}", cmp.Or(printable(strings.TrimSuffix(step.Detail, ".")), "no more than that"),
+		"{refusal}", cmp.Or(printable(strings.TrimSuffix(step.Detail, ".")), messageOf(step.Kind)),
 	)
 }
 
@@ -181,6 +201,20 @@ func (c *Case) client() string {
 	program, _, _ := strings.Cut(c.Agent, " ")
 	return cmp.Or(quoted(c.ClientName), printable(program), "the client")
 }
+
+// behind names the provider that a server has, when nothing is known of it.
+func behind(server string) string {
+	if server == "" {
+		return "the provider"
+	}
+	return "the provider or MCP server behind " + quoted(server)
+}
+
+// ours are the names of our packages in the texts of errors.
+var ours = strings.NewReplacer("egress: ", "", "authz: ", "", "strictjson: ", "", "mcp_oauth: ", "")
+
+// plain returns the text of an error as people read it.
+func plain(cause string) string { return printable(ours.Replace(cause)) }
 
 func quoted(text string) string {
 	if text == "" {

@@ -48,11 +48,17 @@ var personFaults = []*Fault{{
 	Sign: func(c *Case) *Evidence { return seen(signInRefused(c, "no_user", "other_user")) },
 }, {
 	ID: "other-browser", At: Person,
-	What: "The page was opened in another browser than the sign-in began in, so it was refused.",
-	Why:  "A sign-in is bound to one browser: else somebody could send you theirs to approve. Private windows count as another browser, and so does one that blocks cookies.",
-	Fix:  "Begin again in the client, and finish in the window that it opens. Cookies of this site must be allowed.",
+	What: "The page was opened in another browser than the one in which it began, or for a second time, so it was refused.",
+	Why:  "A sign-in, or the connecting of an account, is bound to one browser: else somebody could send you theirs to finish. Private windows count as another browser, and so does one that blocks cookies.",
+	Fix:  "Begin again in the client (or, for an account, on the page with Connect), and finish in the same window. Cookies of this site must be allowed.",
 	Link: "https://github.com/cloudflare/ai/issues/51",
 	Sign: func(c *Case) *Evidence { return seen(pageRefused(c, "other_browser")) },
+}, {
+	ID: "form-from-elsewhere", At: Person,
+	What: "Something was sent to a page of this site that did not come from the page as it was open, so it was refused.",
+	Why:  "The page was open in several tabs, or for long, or its form was sent incomplete; or another web page tried to press a button in the person's name, which must not work.",
+	Fix:  "Begin again in the client, in one window. If it happens to everybody, a proxy in front changes the header Origin or cookies: have it pass them on.",
+	Sign: func(c *Case) *Evidence { return seen(pageRefused(c, "forged", "bad_form")) },
 }, {
 	ID: "sign-in-expired", At: Person,
 	What: "The sign-in took longer than it may, so it has ended.",

@@ -52,7 +52,11 @@ func TestSigns(t *testing.T) {
 		{"sign-in-expired", Person, caseOf(0, started, step(event.PageRefused, "expired"))},
 		{"failed", Us, caseOf(0, step(event.CallFailed, "account_damaged"))},
 		{"refused", Client, caseOf(0, step(event.CallRefused, "header_mismatch"))},
-		{"under-way", Nobody, caseOf(0, step(event.GateRefused, trace.NoToken))},
+		{"told-to-sign-in", Nobody, caseOf(0, step(event.GateRefused, trace.NoToken))},
+		{"under-way", Nobody, caseOf(0, step(event.ClientRegistered, ""))},
+		{"token-ended", Client, caseOf(0, step(event.GateRefused, "token_ended"))},
+		{"form-from-elsewhere", Person, caseOf(0, started, step(event.PageRefused, "forged"))},
+		{"other-host", Operator, caseOf(0, step(event.RequestRefused, "misdirected_request"))},
 		{"works", Nobody, caseOf(time.Hour, step(event.TokenIssued, ""), step(event.GateRefused, "token_ended"), step(event.TokenRefreshed, ""), step(event.CallPassed, ""))},
 	} {
 		t.Run(test.fault, func(t *testing.T) {
@@ -100,6 +104,59 @@ func TestRecurs(t *testing.T) {
 	}
 	if a := Explain(c, ""); a.Fault != "sign-in-declined" {
 		t.Errorf("refused each time: got %s, want sign-in-declined", a.Fault)
+	}
+}
+
+// A client may register once for each server, and one program have several names: that
+// is not to forget.
+func TestRegistersForEachServer(t *testing.T) {
+	c := caseOf(0, step(event.ClientRegistered, ""), step(event.SignInStarted, ""))
+	for i := range 2 * often {
+		other := *c.Trace
+		other.ID, other.Client, other.Began, other.Steps = "t"+strconv.Itoa(i), "c"+strconv.Itoa(i), now, []trace.Step{step(event.TokenIssued, "")}
+		if other.Servers = []string{"server" + strconv.Itoa(i)}; i%2 == 0 {
+			other.Servers, other.ClientName = c.Servers, "another name"
+		}
+		c.Earlier = append(c.Earlier, &other)
+	}
+	if a := Explain(c, ""); a.Fault != "under-way" {
+		t.Errorf("got %s, want under-way", a.Fault)
+	}
+}
+
+// What was refused for sure is the answer, and not that the client registers again and
+// again besides.
+func TestRefusalsComeBeforeHabits(t *testing.T) {
+	c := caseOf(0, step(event.ClientRegistered, ""), step(event.ConsentDenied, ""))
+	for i := range often {
+		other := *c.Trace
+		other.ID, other.Client, other.Began, other.Steps = "t"+strconv.Itoa(i), "c"+strconv.Itoa(i), now, []trace.Step{step(event.TokenIssued, "")}
+		c.Earlier = append(c.Earlier, &other)
+	}
+	a := Explain(c, "")
+	if a.Fault != "refused-by-person" || len(a.Also) != 1 || a.Also[0].Fault != "registers-at-each-start" {
+		t.Errorf("got %s, also %+v", a.Fault, a.Also)
+	}
+}
+
+// What may be another client's is not told of the one that is known, nor the other way
+// round.
+func TestNamesNobodyWhoMayBeAnother(t *testing.T) {
+	misused, refused := step(event.TokenRefused, "invalid_scope"), step(event.GateRefused, "token_ended")
+	refused.Join, refused.Reference = trace.Possible, "r1"
+	c := caseOf(0, misused, refused)
+	c.ClientName = "Somebody's client"
+	if a := Explain(c, "r1"); a.What != "codex/1 sent a token that is good no more." || len(a.Also) != 0 {
+		t.Errorf("got %q, also %+v", a.What, a.Also)
+	}
+}
+
+// The names of our packages are left out of what failed.
+func TestCausesArePlain(t *testing.T) {
+	c := caseOf(0, caused(step(event.SignInRefused, "document_unusable"), "egress: answer not usable: egress: no answer: status 500"))
+	a := Explain(c, "")
+	if want := "answer not usable: no answer: status 500"; !strings.Contains(a.Why, ": "+want) || !strings.HasSuffix(a.Evidence[0].Text, " "+want) {
+		t.Errorf("got %q and %q, want %q in both", a.Why, a.Evidence[0].Text, want)
 	}
 }
 

@@ -99,10 +99,24 @@ var generalFaults = []*Fault{{
 	},
 }, {
 	ID: "refused", At: Client,
-	What: "{client} was refused: {event}.",
-	Why:  "What is known of it: {detail}; {cause}.",
+	What: "{client} was refused: {refusal}.",
+	Why:  "What the log says besides ({event}): {cause}.",
 	Fix:  "What was refused is not right as it was sent. Try again from the beginning; if it comes back, report the steps below to the maker of the client.",
 	Sign: func(c *Case) *Evidence { return seen(lastWith(c, (*trace.Step).IsFailure)) },
+}, {
+	ID: "told-to-sign-in", At: Nobody,
+	What: "{client} called {server} without a token, and was told to sign in.",
+	Why:  "That is how every sign-in begins, and no fault.",
+	Fix:  "If no browser opened, ask again in a minute: then what did not happen counts too. Many clients wait for a click (Claude Code: /mcp; Codex: codex mcp login).",
+	Sign: func(c *Case) *Evidence {
+		s := c.last("gate.refused", trace.NoToken)
+		for _, kind := range began {
+			if c.after(s, kind) != nil {
+				return nil
+			}
+		}
+		return seen(s)
+	},
 }, {
 	ID: "under-way", At: Nobody,
 	What: "{client} is on its way; nothing has failed so far.",

@@ -100,6 +100,21 @@ var tokenFaults = []*Fault{{
 	Fix:  "Sign in again in the client for this server, and tick it on the page. If the person may not use it, the server's allow option says who may.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("gate.refused", "token_not_for_this")) },
 }, {
+	ID: "key-for-other-servers", At: Operator,
+	What: "The virtual key that {client} sends is good for other servers, and not for {server}.",
+	Why:  "A virtual key can list the servers that it is good for, and this one of {person} does not have {server}.",
+	Fix:  "If it shall be good for it: `caddy mcp-oauth keys change` for one that was made there; for one of the configuration add {id} to its line (virtual_key), and reload.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("gate.refused", "key_not_for_this")) },
+}, {
+	ID: "session-unknown", At: Client,
+	What: "{client} goes on with an MCP session at {server} that is not there any more, or that belongs to another sign-in.",
+	Why:  "A session ends when the MCP server restarts or removes it, and only the sign-in that began it may use it. After this answer (404) a client has to begin a new one (initialize).",
+	Fix:  "Restart the client, or disconnect and reconnect the server there. If it comes back, report it to the client's maker.",
+	Sign: func(c *Case) *Evidence {
+		s := c.last("call.refused", "no_session")
+		return seen(s).when(c.after(s, "call.passed") == nil)
+	},
+}, {
 	ID: "step-up-ignored", At: Client,
 	What: "A call of {client} needed a permission that the token does not have, and the client did not ask {person} for it.",
 	Why:  "The answer names the scopes that are missing (403 insufficient_scope); the client has to sign in again with them.",
@@ -107,6 +122,15 @@ var tokenFaults = []*Fault{{
 	Sign: func(c *Case) *Evidence {
 		s := firstOf(c.last("gate.refused", "insufficient_scope"), c.last("gate.refused", "step_up"))
 		return seen(s).when(c.quiet(s, patience, "sign_in.started")).but("no new sign-in followed")
+	},
+}, {
+	ID: "token-ended", At: Client,
+	What: "{client} sent a token that is good no more.",
+	Why:  "This site made it; since then it expired, was revoked, or its sign-in was ended. A client then refreshes it or, if that is refused too, asks its person to sign in.",
+	Fix:  "Sign in again in the client. Who ended the sign-in, if somebody did, is in the steps, or else in what `caddy mcp-oauth why --person NAME` tells.",
+	Sign: func(c *Case) *Evidence {
+		s := c.last("gate.refused", unusable...)
+		return seen(s).when(c.after(s, "token.refreshed") == nil && c.after(s, "token.issued") == nil)
 	},
 }, {
 	ID: "refresh-sent-twice", At: Client,

@@ -70,7 +70,7 @@ func (c *Case) sentence(s *trace.Step) string {
 		more = append(more, printable(s.Detail))
 	}
 	if s.Cause != "" {
-		more = append(more, printable(s.Cause))
+		more = append(more, plain(s.Cause))
 	}
 	if len(more) > 0 {
 		text += ": " + strings.Join(more, " ")

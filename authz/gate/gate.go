@@ -73,6 +73,7 @@ const (
 	expiredToken  refused = "token_expired"      // it, or the virtual key
 	unprovedToken refused = "identity_unproved"  // its person has to sign in again
 	otherServer   refused = "token_not_for_this" // for another server, or its person may not use this one
+	otherKey      refused = "key_not_for_this"   // a virtual key that is good for other servers
 )
 
 var errInsufficientScope = errors.New("authz: the token lacks a scope")
@@ -134,7 +135,7 @@ func (g *Gate) judge(ctx context.Context, found *verdicts, h storage.Hash, token
 	known := e != nil
 	if !known {
 		if token != "" && !g.deps.AccessTokens.Issued(token) {
-			return nil, notIssued
+			return g.strangeKey(found, h)
 		}
 		e, err = g.deps.Cache.Read(ctx, h, now, generation)
 	}

@@ -60,6 +60,16 @@ func (g *Gate) keyCaller(found *verdicts, h storage.Hash) *keyCaller {
 	return c.(*keyCaller)
 }
 
+// strangeKey returns why what looks like no access token does not pass, and whose
+// virtual key it is, if it is one that is good for other servers.
+func (g *Gate) strangeKey(found *verdicts, h storage.Hash) (*tokens.Caller, error) {
+	k := found.of.ByHash(h)
+	if k == nil {
+		return nil, notIssued
+	}
+	return &newKeyCaller(k, g.server).Caller, otherKey
+}
+
 // checkKey returns an error unless the key behind a caller is good now. Of one in
 // the store it must be known that it is still there.
 func (g *Gate) checkKey(c *keyCaller) error {
