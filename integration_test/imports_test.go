@@ -2,7 +2,10 @@ package integration_test
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +94,13 @@ func TestImportsRunOneWay(t *testing.T) {
 		first, _, _ := strings.Cut(pkg, "/")
 		return first == "cmd" || first == "integration_test" || pkg == "internal/oauthtest" || pkg == "internal/pgtest" || pkg == "caddymodule/storageplugin" || pkg == "docs/verify"
 	}
+	architecture, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, packageList, _ := strings.Cut(string(architecture), "## Packages")
+	packageList, _, _ = strings.Cut(packageList, "Imports go down only")
+	listed := regexp.MustCompile(`\w+`).FindAllString(packageList, -1)
 	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	list.Dir = ".."
 	out, err := list.Output()
@@ -111,6 +121,9 @@ func TestImportsRunOneWay(t *testing.T) {
 			continue
 		}
 		packages++
+		if !strings.Contains(name, "/internal/") && !slices.Contains(listed, path.Base(name)) {
+			t.Errorf("%s is not in the list of packages in ARCHITECTURE.md", name)
+		}
 		level := slices.Index(levels, name)
 		if level < 0 {
 			t.Errorf("%s has no level", name)
