@@ -143,7 +143,7 @@ func (x *examination) find(k *Kind, at, seen string, from *answer, clients ...st
 	}
 	f := &x.report.Findings[i]
 	for _, id := range clients {
-		if !slices.Contains(f.Clients, id) {
+		if id != noFamily.id && !slices.Contains(f.Clients, id) {
 			f.Clients = append(f.Clients, id)
 		}
 	}

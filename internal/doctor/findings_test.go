@@ -137,6 +137,11 @@ func TestOneDefectOneFinding(t *testing.T) {
 			if got = slices.Compact(got); !slices.Equal(got, want) {
 				t.Errorf("found %v, want %v\n%s", got, want, asText(t, r))
 			}
+			for _, f := range r.Findings {
+				if slices.Contains(f.Clients, "") {
+					t.Errorf("%s: clients %q, want only those that have a name", f.ID, f.Clients)
+				}
+			}
 		})
 	}
 }
@@ -147,7 +152,7 @@ func TestEveryFindingHasADefect(t *testing.T) {
 	for _, test := range defects {
 		shown[test.id] = true
 	}
-	for _, k := range Catalogue() {
+	for _, k := range catalogue {
 		if !shown[k.ID] {
 			t.Errorf("nothing shows %s", k.ID)
 		}
