@@ -15,14 +15,14 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 )
 
-// LoggerName is the name that an operator includes in a log of Caddy's. The lines of
+// loggerName is the name that an operator includes in a log of Caddy's. The lines of
 // a site have its host behind that and a dot.
-const LoggerName = "mcp_oauth_audit"
+const loggerName = "mcp_oauth_audit"
 
 // logger names the logger, as Caddy names one after its module.
 type logger struct{}
 
-func (logger) CaddyModule() caddy.ModuleInfo { return caddy.ModuleInfo{ID: LoggerName} }
+func (logger) CaddyModule() caddy.ModuleInfo { return caddy.ModuleInfo{ID: loggerName} }
 
 // Log writes the audit log of one site.
 type Log struct {
@@ -32,8 +32,8 @@ type Log struct {
 	Required bool
 }
 
-// ErrNoLog says that no log of Caddy's takes the lines.
-var ErrNoLog = errors.New("no log takes the lines of the audit log: include " + LoggerName + " in a log of the global options, at level INFO and without sampling")
+// errNoLog says that no log of Caddy's takes the lines.
+var errNoLog = errors.New("no log takes the lines of the audit log: include " + loggerName + " in a log of the global options, at level INFO and without sampling")
 
 // New returns the audit log of a site, or nil if the site has none. What cannot be
 // written is recorded with events.
@@ -43,7 +43,7 @@ func New(ctx caddy.Context, site *config.Site, events *event.Recorder) (*Log, er
 	}
 	l := To(ctx.Logger(logger{}), site, events)
 	if l.log.Check(zapcore.InfoLevel, "") == nil {
-		return nil, ErrNoLog
+		return nil, errNoLog
 	}
 	return l, nil
 }
@@ -60,7 +60,7 @@ func To(log *zap.Logger, site *config.Site, events *event.Recorder) *Log {
 func (l *Log) write(message string, fields []zap.Field) error {
 	entry := l.log.Check(zapcore.InfoLevel, message)
 	if entry == nil {
-		return ErrNoLog
+		return errNoLog
 	}
 	// What zap has to say of an entry, it says nowhere else.
 	var failed complaints

@@ -9,10 +9,8 @@ type Kind struct {
 	Fix      string
 }
 
+// catalogue is all that an examination can find.
 var catalogue []*Kind
-
-// Catalogue returns all that an examination can find.
-func Catalogue() []*Kind { return catalogue }
 
 func define(id string, severity Severity, title, spec, fix string) *Kind {
 	k := &Kind{id, severity, title, spec, fix}

@@ -20,7 +20,7 @@ const (
 func TestDocumentation(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| finding | severity | means | standard | fix |\n|---|---|---|---|---|\n")
-	for _, k := range Catalogue() {
+	for _, k := range catalogue {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.ID, k.Severity, k.Title, k.Spec, strings.ReplaceAll(k.Fix, "|", `\|`))
 	}
 	data, err := os.ReadFile(docsFile)

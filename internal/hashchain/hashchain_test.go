@@ -122,7 +122,7 @@ func TestVerifyFiles(t *testing.T) {
 	if r, err = Verify([]string{first, second}, end.Hash); err != nil || r.Whole() || !slices.Equal(r.Missing, []Hash{end.Hash}) {
 		t.Errorf("without the end: %+v, %v", r, err)
 	}
-	for _, name := range []string{"none.log", write(t, "bad.log.gz", "no gzip"), "a.log.zst", write(t, "long.log", strings.Repeat("x", MaxLine+1))} {
+	for _, name := range []string{"none.log", write(t, "bad.log.gz", "no gzip"), "a.log.zst", write(t, "long.log", strings.Repeat("x", maxLine+1))} {
 		if _, err := Verify([]string{first, name}); err == nil {
 			t.Errorf("%s is read", name)
 		}
@@ -250,7 +250,7 @@ func FuzzParseLink(f *testing.F) {
 			t.Errorf("%+v", l)
 		}
 		text, next := Head{}.Append(nil, line, 0)
-		if again, ok := parseLink(bytes.TrimSuffix(text, []byte("\n"))); len(text) <= MaxLine && (!ok || !again.intact || again.head() != next) {
+		if again, ok := parseLink(bytes.TrimSuffix(text, []byte("\n"))); len(text) <= maxLine && (!ok || !again.intact || again.head() != next) {
 			t.Errorf("%q became %q", line, text)
 		}
 	})

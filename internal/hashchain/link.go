@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// MaxLine is the longest line that is read.
-const MaxLine = 1 << 20
+// maxLine is the longest line that is read.
+const maxLine = 1 << 20
 
 // Hash is the SHA-256 of a line.
 type Hash [sha256.Size]byte
@@ -82,7 +82,7 @@ const maxLink = 256
 func parseLink(line []byte) (link, bool) {
 	tail := line[max(len(line)-maxLink, 0):]
 	m := linkPattern.FindSubmatchIndex(tail)
-	if m == nil || len(line) > MaxLine {
+	if m == nil || len(line) > maxLine {
 		return link{}, false
 	}
 	part := func(i int) string {

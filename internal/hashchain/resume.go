@@ -22,7 +22,7 @@ type End struct {
 }
 
 // maxTail is how much of a file is read to find its end.
-const maxTail = 2 * MaxLine
+const maxTail = 2 * maxLine
 
 // Find returns where the chain of a file goes on. If that is empty or not there,
 // it goes on from the newest of the files that were rotated from it: those beside

@@ -109,14 +109,14 @@ func eachLine(name string, f func(n int, line []byte, ended bool) bool) error {
 		return err
 	}
 	defer file.Close()
-	r := bufio.NewReaderSize(file, MaxLine)
+	r := bufio.NewReaderSize(file, maxLine)
 	for n := 1; ; n++ {
 		line, err := r.ReadSlice('\n')
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("%s:%d: the line is longer than %d bytes, which none is that was written here", name, n, MaxLine)
+			return fmt.Errorf("%s:%d: the line is longer than %d bytes, which none is that was written here", name, n, maxLine)
 		}
 		text := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		if len(text) > 0 && !f(n, text, err == nil) {
