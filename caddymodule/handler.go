@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -96,7 +97,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provision(ctx); err != nil {
 		return fmt.Errorf("mcp_oauth: %w", adapted.locate(h, err))
 	}
-	h.host.RejectElsewhere(ctx)
+	h.host.RejectElsewhere(ctx, func(r *http.Request) { h.events.Record(h.events.Of(r), h.misdirected(r).happened) })
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.logged = ok && server.Logs != nil
 	h.traced = ok && neighbours.Traces(server)

@@ -60,7 +60,13 @@ func TestForeignHostBesideOtherSites(t *testing.T) {
 	if got := status(t, g.call("GET", "/mcp", "", "Host", "other.example"), http.StatusOK); got != "the other site" {
 		t.Errorf("got %q", got)
 	}
+	before := len(g.log())
 	status(t, g.call("GET", "/mcp", "", "Host", "evil.example"), http.StatusMisdirectedRequest)
+	for _, part := range []string{`"event":"request.refused"`, `"reason":"misdirected_request"`, `evil.example`, g.url} {
+		if log := g.log()[before:]; !strings.Contains(log, part) {
+			t.Errorf("no %s in the log:\n%s", part, log)
+		}
+	}
 	status(t, g.call("POST", "/mcp", initialize), http.StatusOK)
 
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(alice+"server a /mcp "+up.URL)), nil)

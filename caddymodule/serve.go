@@ -145,20 +145,32 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, cause erro
 // maxShownHost is longer than any host with a port.
 const maxShownHost = 300
 
-// rejectHost answers a request for a host that is not the site's. Error routes
-// of the operator, if there are any, say it in their words.
-func (h *Handler) rejectHost(w http.ResponseWriter, r *http.Request) error {
+// misdirection is what is answered to a request for a host that is not the site's, and
+// what is told of it.
+type misdirection struct {
+	answer   oauth.Error
+	happened event.Event
+}
+
+func (h *Handler) misdirected(r *http.Request) misdirection {
 	answer := oauth.Error{
 		Status: http.StatusMisdirectedRequest, Code: "misdirected_request", Description: "This site is " + h.cfg.Issuer +
 			". Check the URL you use, the option public_url, and what a proxy in front sends as Host.",
 	}
 	happened := answer.Event(event.RequestRefused)
 	happened.Err = errors.New("the request is for " + strconv.Quote(r.Host[:min(len(r.Host), maxShownHost)]))
-	reference := h.events.Refer(h.events.Of(r), happened)
+	return misdirection{answer, happened}
+}
+
+// rejectHost answers a request for a host that is not the site's. Error routes
+// of the operator, if there are any, say it in their words.
+func (h *Handler) rejectHost(w http.ResponseWriter, r *http.Request) error {
+	m := h.misdirected(r)
+	reference := h.events.Refer(h.events.Of(r), m.happened)
 	err := neighbours.Misdirected(r)
 	if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Errors != nil {
 		return err
 	}
-	answer.Answer(w, reference)
+	m.answer.Answer(w, reference)
 	return nil
 }

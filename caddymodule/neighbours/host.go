@@ -54,8 +54,8 @@ func hostname(host string) string {
 // one more alternative: Caddy asks it only after every other route and matcher
 // declined. A new route cannot be added at this time, because Caddy is walking
 // the list. If the last route matches everything, some site serves every host,
-// and there is nothing to answer.
-func (h *Host) RejectElsewhere(ctx caddy.Context) {
+// and there is nothing to answer. Each such request is told before.
+func (h *Host) RejectElsewhere(ctx caddy.Context, tell func(*http.Request)) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || len(server.Routes) == 0 {
 		return
@@ -64,17 +64,21 @@ func (h *Host) RejectElsewhere(ctx caddy.Context) {
 	if len(last.MatcherSets) == 0 {
 		return
 	}
-	last.MatcherSets = append(last.MatcherSets, caddyhttp.MatcherSet{misdirected{h}})
+	last.MatcherSets = append(last.MatcherSets, caddyhttp.MatcherSet{misdirected{h, tell}})
 }
 
 // misdirected matches nothing, but fails for the paths of a site at other hosts.
-type misdirected struct{ host *Host }
+type misdirected struct {
+	host *Host
+	tell func(*http.Request)
+}
 
 // MatchWithError implements caddyhttp.RequestMatcherWithError.
 func (m misdirected) MatchWithError(r *http.Request) (bool, error) {
 	if m.host.Serves(r.Host) || !m.host.Owns(r.URL.Path) {
 		return false, nil
 	}
+	m.tell(r)
 	return false, Misdirected(r)
 }
 
