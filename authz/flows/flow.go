@@ -84,7 +84,7 @@ func PublicID(id string) string {
 func (f *Flow) about(e event.Event) event.Event {
 	e.Flow, e.Client, e.ClientName = PublicID(f.ID), f.Client.ID, f.Client.Metadata.ClientName
 	if f.Identity != nil {
-		e.Person, e.Identity = f.Identity.Subject, string(f.Identity.Kind)
+		e.Person, e.Identity = f.Identity.Subject, f.Identity.Kind
 	}
 	return e
 }

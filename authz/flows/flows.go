@@ -252,7 +252,7 @@ func (fs *Flows) identify(ctx context.Context, f *Flow, id storage.Identity, ses
 	switch verdict {
 	case storage.OK:
 		f.Identity, f.session = &id, session
-		event.Learn(ctx, event.Event{Person: id.Subject, Identity: string(id.Kind)})
+		event.Learn(ctx, event.Event{Person: id.Subject, Identity: id.Kind})
 		fs.deps.Events.Record(ctx, f.about(event.Event{Kind: event.SignInSucceeded, Reason: how, By: event.ByPerson}))
 		return nil
 	case storage.SignedOut:

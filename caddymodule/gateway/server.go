@@ -101,7 +101,7 @@ func (s *Server) record(r *http.Request, c *Call, e event.Event) {
 func (s *Server) about(c *Call, e event.Event) event.Event {
 	e.Server = s.ID
 	if c != nil {
-		e.Person, e.Identity = c.caller.Identity.Subject, string(c.caller.Identity.Kind)
+		e.Person, e.Identity = c.caller.Identity.Subject, c.caller.Identity.Kind
 		e.Client, e.Grant = c.caller.ClientID, c.caller.GrantID
 	}
 	return e
