@@ -136,12 +136,12 @@ all() {
 	step vet
 	step lint
 	# shellcheck disable=SC2046
-	step go test -race -timeout 30m -tags postgres $(units)
+	step go test -race -timeout 60m -tags postgres $(units)
 	step monitoring
 	step fuzz
 	step xcaddy_build
 	step platforms
-	step go test -race -count=1 -timeout 30m -tags integration ./integration_test/...
+	step go test -race -count=1 -timeout 60m -tags integration ./integration_test/...
 	printf '\nEverything passed; nothing was skipped.\n'
 }
 
