@@ -126,7 +126,7 @@ var tokenFaults = []*Fault{{
 }, {
 	ID: "token-ended", At: Client,
 	What: "{client} sent a token that is good no more.",
-	Why:  "This site made it; since then it expired, was revoked, or its sign-in was ended. A client then refreshes it or, if that is refused too, asks its person to sign in.",
+	Why:  "This site made it; since then it expired, was revoked, its sign-in was ended, or the database was replaced. A client then refreshes it or, if that is refused too, asks its person to sign in.",
 	Fix:  "Sign in again in the client. Who ended the sign-in, if somebody did, is in the steps, or else in what `caddy mcp-oauth why --person NAME` tells.",
 	Sign: func(c *Case) *Evidence {
 		s := c.last("gate.refused", unusable...)

@@ -67,16 +67,22 @@ func showStatus(i *invocation) error {
 		return err
 	}
 	i.say("Caddy %s, store %s", answer.Caddy, answer.Store)
-	t := &table{heads: []string{"SITE", "SERVER", "ADDRESS", "ACCOUNTS", "SIGN IN WITH"}, cut: []string{"ADDRESS", "SITE"}}
+	if err := i.print(answer, statusTable(answer)); err != nil || answer.Failure == "" {
+		return err
+	}
+	return errors.New("sign-ins and calls are answered 503: " + answer.Failure)
+}
+
+// statusTable has a row for each server. Its address is never cut: it is what people
+// give their clients.
+func statusTable(answer adminapi.Status) *table {
+	t := &table{heads: []string{"SITE", "SERVER", "ADDRESS", "ACCOUNTS", "SIGN IN WITH"}, cut: []string{"SITE"}}
 	for _, site := range answer.Sites {
 		for _, server := range site.Servers {
 			t.add(site.URL, server.ID, server.URL, server.Auth, strings.Join(site.SignIn, ", "))
 		}
 	}
-	if err := i.print(answer, t); err != nil || answer.Failure == "" {
-		return err
-	}
-	return errors.New("sign-ins and calls are answered 503: " + answer.Failure)
+	return t
 }
 
 func signingKeysCommand() *cobra.Command {

@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 )
 
 func TestTable(t *testing.T) {
@@ -41,5 +43,19 @@ SITE  -
 				t.Errorf("error %v, got\n%swant%s", err, got.String(), test.want)
 			}
 		})
+	}
+}
+
+// The address that people give their clients is whole on every terminal.
+func TestAddressesAreNotCut(t *testing.T) {
+	const address = "https://mcp.example.com/notion/mcp"
+	status := statusTable(adminapi.Status{Sites: []adminapi.SiteStatus{{
+		URL: "https://mcp.example.com", SignIn: []string{"virtual_key"}, Servers: []adminapi.ServerStatus{{ID: "notion", URL: address, Auth: "per_user_oauth"}},
+	}}})
+	for _, columns := range []int{0, 40, 80, 92, 120} {
+		var b strings.Builder
+		if err := status.write(&b, columns); err != nil || !strings.Contains(b.String(), address) {
+			t.Errorf("%d columns: %v\n%s", columns, err, b.String())
+		}
 	}
 }
