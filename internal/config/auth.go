@@ -77,16 +77,6 @@ type Auth struct {
 	VerifyURL string `json:"verify_url,omitempty"`
 }
 
-// AuthHeader is a request header with a key that a person pastes.
-type AuthHeader struct {
-	// Name is the name of the header, such as `X-API-Key`.
-	Name string `json:"name"`
-	// Prefix stands before the key, such as `Bearer ` with its space. Default: none.
-	Prefix string `json:"prefix,omitempty"`
-	// Label is what people are asked for. Default: the name of the header.
-	Label string `json:"label,omitempty"`
-}
-
 // Mode is whose account at the upstream calls use.
 type Mode string
 

@@ -10,6 +10,16 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
 )
 
+// AuthHeader is a request header with a key that a person pastes.
+type AuthHeader struct {
+	// Name is the name of the header, such as `X-API-Key`.
+	Name string `json:"name"`
+	// Prefix stands before the key, such as `Bearer ` with its space. Default: none.
+	Prefix string `json:"prefix,omitempty"`
+	// Label is what people are asked for. Default: the name of the header.
+	Label string `json:"label,omitempty"`
+}
+
 func (a *Auth) resolvePasted(path string) error {
 	if field := a.firstSet(func(name string) bool {
 		return !slices.Contains(pastedFields, name) && !slices.Contains(commonFields, name)
