@@ -85,7 +85,8 @@ func pageRefused(c *Case, reasons ...string) *trace.Step {
 var works1 = Fault{
 	ID: "works", At: Nobody,
 	What: "{client} is signed in as {person}, and its calls pass.",
-	Fix:  "Nothing has to be done here.",
+	Why:  "A call passes when it is sent on to the MCP server. What that answers is not judged here.",
+	Fix:  "Nothing has to be done here. If the client shows an error all the same, it is the MCP server's: look at its log.",
 }
 
 // generalFaults say what a failure means by itself. The last one always holds.
