@@ -229,3 +229,37 @@ func TestStoreThatFails(t *testing.T) {
 		t.Errorf("search: got %v, want %v", err, storage.ErrClosed)
 	}
 }
+
+// Whoever only tries tokens is not worth the room in the store.
+func TestWrongTokensAreNotKept(t *testing.T) {
+	p := newTape(DefaultLimits)
+	wrong := event.Event{Kind: event.GateRefused, Reason: "token_not_issued"}
+	p.add(from("192.0.2.1", "x", wrong), from("192.0.2.2", "x", wrong))
+	if unsaved := p.Unsaved(site, 10, p.now); len(unsaved) != 0 {
+		t.Errorf("%d traces are to be saved, want none", len(unsaved))
+	}
+	p.add(from("192.0.2.2", "x", event.Event{Kind: event.ClientRegistrationRefused}))
+	if unsaved := p.Unsaved(site, 10, p.now); len(unsaved) != 1 {
+		t.Errorf("%d traces are to be saved, want the one of who did more", len(unsaved))
+	}
+}
+
+// Where the memory is full, strangers make room first.
+func TestStrangersMakeRoom(t *testing.T) {
+	p := newTape(Limits{Strangers: 100, Known: 100, Bytes: 40_000, Sender: 100})
+	for i := range 10 {
+		id := fmt.Sprint(i)
+		p.add(event.Event{Kind: event.TokenIssued, Grant: "g" + id, Person: "oidc:" + id, Client: "c" + id})
+	}
+	for i := range 100 {
+		p.add(from(fmt.Sprint(i), strings.Repeat("x", 100), challenge))
+	}
+	if n, bytes := p.Quantity(); bytes > 40_000 || n == 110 {
+		t.Fatalf("%d traces with %d bytes: the memory is not full", n, bytes)
+	}
+	for i := range 10 {
+		if got := p.described(t, Query{Person: fmt.Sprint(i)}); len(got) != 1 {
+			t.Errorf("person %d has %d traces, want 1", i, len(got))
+		}
+	}
+}

@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -188,4 +190,22 @@ func TestFloodWithoutReferences(t *testing.T) {
 			t.Errorf("%d lines, want one more", logs.Len())
 		}
 	})
+}
+
+// What strangers write is in the log shortened, and as text.
+func TestTextsOfStrangersAreBounded(t *testing.T) {
+	rec, logs := newRecorder(t, zapcore.InfoLevel)
+	const long = 5000
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header["Origin"] = []string{strings.Repeat("o", long), strings.Repeat("o", long), "third"}
+	r.Header.Set("User-Agent", strings.Repeat("ä", long)+"\xff")
+	r.Header.Set("Traceparent", "00-"+strings.Repeat("x", long)+"-1-01")
+	rec.Record(rec.Of(r), event.Event{Kind: event.TokenRefused, Err: errors.New("\xffcause" + strings.Repeat("ä", long))})
+	fields := logs.All()[0].ContextMap()
+	for name, most := range map[string]int{"origin": 700, "user_agent": 200, "error": 1000, "trace_id": 0} {
+		text, _ := fields[name].(string)
+		if len(text) > most || most > 0 && text == "" || !utf8.ValidString(text) {
+			t.Errorf("%s has %d bytes, valid %t; want some, at most %d", name, len(text), utf8.ValidString(text), most)
+		}
+	}
 }
