@@ -92,3 +92,16 @@ func TestSuggestionAsksNobodyInside(t *testing.T) {
 		})
 	}
 }
+
+// What a server writes cannot be more than a URL in the block for it, which may go
+// into a configuration as it is.
+func TestOnlyPlainURLsAreSuggested(t *testing.T) {
+	for _, text := range []string{"https://a.example/{env.SECRET}", "https://a.example/{$SECRET}", "https://a.example/\n}\nrespond x", "https://a.example/ x", "https://a.example/\"", "https://a.example/`"} {
+		if (proposal{issuer: text}).spelt() || (proposal{resource: text}).spelt() {
+			t.Errorf("%q would be written into a block", text)
+		}
+	}
+	if !(proposal{issuer: "https://a.example/tenant/1"}).spelt() {
+		t.Error("a plain URL would not")
+	}
+}
