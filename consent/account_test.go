@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -297,5 +299,9 @@ func TestDisconnectFails(t *testing.T) {
 	s.broker.err = &client.Error{Problem: client.ProviderDown}
 	if w := s.act(accountConnectPath, "server", "notion"); !strings.HasPrefix(w.Header().Get("Location"), "/oauth/account?server=notion&error=provider_down&ref=") {
 		t.Errorf("Location = %q", w.Header().Get("Location"))
+	}
+	// An operator has to see to a provider that does not answer.
+	if lines := s.logs.FilterLevelExact(zap.WarnLevel).FilterField(zap.String("reason", "provider_down")).Len(); lines != 1 {
+		t.Errorf("got %d warnings of a provider that is down, want 1", lines)
 	}
 }

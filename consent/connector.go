@@ -97,7 +97,7 @@ func (p *connector) failed(w http.ResponseWriter, r *http.Request, returnTo stri
 		return err
 	}
 	refused := event.Event{Kind: event.ConnectionRefused, Reason: string(problem.Problem), Err: problem.Cause}
-	if problem.Problem.NeedsOperator() {
+	if problem.Problem.NeedsOperator() || problem.Problem == client.ProviderDown {
 		refused.Kind = event.ConnectionFailed
 	}
 	id := p.events.Refer(r.Context(), refused)

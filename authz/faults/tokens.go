@@ -65,7 +65,7 @@ var tokenFaults = []*Fault{{
 	Why:  "The code was used before, was too old, or came without the secret that belongs to it (code_verifier), or with another redirect URI. Some clients start two sign-ins and mix them up.",
 	Fix:  "Sign in again in the client, in one window. If it comes back, report it to its maker.",
 	Sign: func(c *Case) *Evidence {
-		return seen(c.last("token.refused", "code_refused", "code_ended", "malformed_verifier", "not_a_code"))
+		return seen(c.last("token.refused", "code_refused", "code_ended", "code_expired", "redirect_uri_differs", "wrong_verifier", "malformed_verifier", "not_a_code"))
 	},
 }, {
 	ID: "never-refreshes", At: Client,

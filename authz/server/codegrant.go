@@ -89,7 +89,21 @@ func (cg *codeGrant) redeem(ctx context.Context, client *clients.Authenticated, 
 		recordReuse(ctx, cg.events, "authorization_code", client.ID, result.GrantIDs)
 		return nil, oauth.ErrInvalidGrant.Because("reused")
 	}
-	return nil, oauth.ErrInvalidGrant.Because("code_refused")
+	return nil, oauth.ErrInvalidGrant.Because(whyRefused(result.Verdict))
+}
+
+// whyRefused returns the reason for which a code was not redeemed. The client reads
+// the same for all of them.
+func whyRefused(v storage.Verdict) string {
+	switch v {
+	case storage.Expired:
+		return "code_expired"
+	case storage.WrongClient: // of which another client_id was told before
+		return "redirect_uri_differs"
+	case storage.ProofFailed:
+		return "wrong_verifier"
+	}
+	return "code_refused"
 }
 
 // codeAndGrant returns a code and what it stands for, without claiming it.

@@ -100,6 +100,30 @@ func TestCodeReplayWithoutProof_AS48(t *testing.T) {
 	}
 }
 
+// The client reads the same whatever is wrong with a code; the log says what it is.
+func TestWhyACodeIsRefused(t *testing.T) {
+	for reason, redeem := range map[string]func(*testServer, string) reply{
+		"wrong_verifier": func(ts *testServer, code string) reply {
+			return ts.redeem("app", code, "code_verifier", strings.Repeat("w", 43))
+		},
+		"redirect_uri_differs": func(ts *testServer, code string) reply {
+			return ts.redeem("app", code, "redirect_uri", testRedirect+"/")
+		},
+		"code_ended": func(ts *testServer, code string) reply {
+			ts.clock.Advance(time.Hour)
+			return ts.redeem("app", code)
+		},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			ts := newTestServer(t)
+			ts.want(redeem(ts, ts.code()), http.StatusBadRequest, "invalid_grant")
+			if got := ts.logged(event.TokenRefused).FilterField(zap.String("reason", reason)).Len(); got != 1 {
+				t.Errorf("got %d lines with this reason, want 1: %v", got, ts.logged(event.TokenRefused).All())
+			}
+		})
+	}
+}
+
 func TestCodeOfAnotherClient_B10(t *testing.T) {
 	ts := newTestServer(t)
 	code := ts.code()
