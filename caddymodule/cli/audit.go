@@ -11,7 +11,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "audit", Short: "Checks the audit log", Args: cobra.NoArgs}
+	parent := &cobra.Command{Use: "audit", Short: "Checks the audit log"}
 	verify := &cobra.Command{
 		Use:   "verify <file>...",
 		Short: "Tells whether a chained log is as it was written",
@@ -35,6 +35,7 @@ The exit status is 0 if all is in order, 1 if not, and 2 if a file cannot be rea
 	}
 	verify.Flags().StringSlice("head", nil, "the hash of a line that has to be in the chain; repeatable")
 	parent.AddCommand(verify)
+	onlyGroups(parent)
 	return parent
 }
 

@@ -61,6 +61,12 @@ func Add(parent *cobra.Command) {
 	flags.String("adapter", "", "the adapter of that configuration, if it is neither JSON nor a Caddyfile")
 	flags.Bool("json", false, "print JSON, for programs")
 	parent.AddCommand(commands()...)
+	onlyGroups(parent)
+}
+
+// onlyGroups makes a command that does nothing itself show its help, and refuse
+// the name of a command that is not there.
+func onlyGroups(parent *cobra.Command) {
 	parent.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
