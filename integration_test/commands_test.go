@@ -147,7 +147,7 @@ func TestCommandsThatCannot(t *testing.T) {
 		"broken configuration":   {"--config " + broken + " status", "cannot be read"},
 		"no configuration":       {"--config " + g.Dir + "/none status", "no such file"},
 		"unknown command":        {"peeple", `there is no command "peeple"`},
-		"unknown subcommand":     {"audit verfy", `there is no command "verfy"`},
+		"unknown audit command":  {"audit verfy", `there is no command "verfy"`},
 		"unknown subcommand":     {"people shoe", `unknown command "shoe"`},
 		"unknown flag":           {"people --color", "unknown flag"},
 		"unknown grant":          {here + " grants show x", `there is no valid grant "x"`},
