@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/generated"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
@@ -196,16 +196,6 @@ func TestMetricsAreBounded_M07(t *testing.T) {
 
 // docs/monitoring.md has every metric.
 func TestMetricsAreDocumented(t *testing.T) {
-	const page, begin, end = "../docs/monitoring.md", "-update -->\n", "<!-- end -->"
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, found := strings.Cut(string(text), begin)
-	_, tail, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("%s has no place for the table", page)
-	}
 	var table strings.Builder
 	table.WriteString("\n| metric | labels | what it is |\n|---|---|---|\n")
 	for _, f := range metrics.Families() {
@@ -215,14 +205,6 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		fmt.Fprintf(&table, "| `%s` (%s) | %s | %s |\n", f.Name, f.Type, labels, f.Help)
 	}
-	want := head + begin + table.String() + "\n" + end + tail
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if want != string(text) {
-		t.Errorf("%s is not up to date; run this test with -update", page)
-	}
+	table.WriteString("\n")
+	generated.Compare(t, "../docs/monitoring.md", table.String(), *update)
 }

@@ -2,39 +2,18 @@ package adminapi
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-)
 
-const (
-	reference = "../../docs/admin-api.md"
-	generated = "<!-- What follows is written by: go test ./caddymodule/adminapi -update -->\n"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/generated"
 )
 
 // TestReference compares docs/admin-api.md with the routes and their types.
 func TestReference(t *testing.T) {
-	text, err := os.ReadFile(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, after, found := strings.Cut(string(text), generated)
-	if !found {
-		t.Fatalf("%s has no line %q", reference, generated)
-	}
-	want := newReference(t)
-	if *update {
-		if err := os.WriteFile(reference, []byte(before+generated+want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if after != want {
-		t.Errorf("%s is not what the routes say; write it anew: go test ./caddymodule/adminapi -update", reference)
-	}
+	generated.Compare(t, "../../docs/admin-api.md", newReference(t), *update)
 }
 
 // newReference describes routes and types for people.

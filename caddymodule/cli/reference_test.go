@@ -3,41 +3,20 @@ package cli
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/generated"
 )
 
 var update = flag.Bool("update", false, "write anew the generated part of docs/commands.md")
 
-const (
-	reference = "../../docs/commands.md"
-	generated = "<!-- What follows is written by: go test ./caddymodule/cli -update -->\n"
-)
-
 // TestReference compares docs/commands.md with the commands.
 func TestReference(t *testing.T) {
-	text, err := os.ReadFile(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, after, found := strings.Cut(string(text), generated)
-	if !found {
-		t.Fatalf("%s has no line %q", reference, generated)
-	}
-	want := newReference()
-	if *update {
-		if err := os.WriteFile(reference, []byte(before+generated+want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if after != want {
-		t.Errorf("%s is not what the commands say; write it anew: go test ./caddymodule/cli -update", reference)
-	}
+	generated.Compare(t, "../../docs/commands.md", newReference(), *update)
 }
 
 func newReference() string {

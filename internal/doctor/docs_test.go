@@ -7,14 +7,13 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/generated"
 )
 
 var update = flag.Bool("update", false, "write the generated part of docs/doctor.md")
 
-const (
-	docsFile  = "../../docs/doctor.md"
-	docsBegin = "<!-- generated: go test ./internal/doctor -run TestDocumentation -update -->\n"
-)
+const docsFile = "../../docs/doctor.md"
 
 // docs/doctor.md lists all that can be found.
 func TestDocumentation(t *testing.T) {
@@ -23,23 +22,7 @@ func TestDocumentation(t *testing.T) {
 	for _, k := range catalogue {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.ID, k.Severity, k.Title, k.Spec, strings.ReplaceAll(k.Fix, "|", `\|`))
 	}
-	data, err := os.ReadFile(docsFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, generated, ok := strings.Cut(string(data), docsBegin)
-	if !ok {
-		t.Fatalf("%s has no line %q", docsFile, docsBegin)
-	}
-	if generated == b.String() {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s is not what the catalogue says; run with -update", docsFile)
-	}
-	if err := os.WriteFile(docsFile, []byte(before+docsBegin+b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	generated.Compare(t, docsFile, b.String(), *update)
 }
 
 // docs/doctor.md names each member of the JSON, and each value that programs compare.

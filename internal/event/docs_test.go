@@ -9,14 +9,11 @@ import (
 	"testing"
 
 	"go.uber.org/zap/zapcore"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/generated"
 )
 
 var update = flag.Bool("update", false, "write the generated part of docs/logs.md")
-
-const (
-	docsFile  = "../../docs/logs.md"
-	docsBegin = "<!-- generated: go test ./internal/event -run TestDocumentation -update -->\n"
-)
 
 // docs/logs.md lists every event and every field.
 func TestDocumentation(t *testing.T) {
@@ -30,23 +27,7 @@ func TestDocumentation(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", f.name, f.meaning)
 	}
 	b.WriteString("| `status` | the HTTP status of the answer |\n| `count` | of `event.suppressed`: how many events have no line |\n")
-	data, err := os.ReadFile(docsFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, generated, ok := strings.Cut(string(data), docsBegin)
-	if !ok {
-		t.Fatalf("%s has no line %q", docsFile, docsBegin)
-	}
-	if generated == b.String() {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s is not what the tables say; run with -update", docsFile)
-	}
-	if err := os.WriteFile(docsFile, []byte(before+docsBegin+b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	generated.Compare(t, "../../docs/logs.md", b.String(), *update)
 }
 
 // Refusals and failures are in the default log.
