@@ -30,6 +30,18 @@ func registersThen(then func(a *app, p *person) string) func(*app, *person) stri
 	return func(a *app, p *person) string { a.registers(201, nil); return then(a, p) }
 }
 
+// answers has what should be an MCP server answer to a call, and returns no
+// reference: the answer goes on as it is.
+func answers(code int, mediaType string) func(*app, *person) string {
+	return registersThen(func(a *app, p *person) string {
+		a.redeems(200, a.approves(p))
+		up := oauthtest.Serve(a.g.t, oauthtest.Answer(code, mediaType, "x"))
+		a.g.load(behindProxy(a.g.caddyfile(people("alice") + "server notion /mcp " + up.URL + "/mcp")))
+		a.call(a.access, code)
+		return ""
+	})
+}
+
 var sitePains = []sitePain{{
 	name: "Claude Code", lines: "registration {\ndynamic off\n}\n",
 	happens: func(a *app, _ *person) string { a.call("", 401); a.discovers(); return "" },
@@ -105,6 +117,15 @@ var sitePains = []sitePain{{
 		a.g.load(behindProxy(a.g.caddyfile(people("alice") + "server notion /mcp " + up.URL + "/mcp")))
 		return referencePattern.FindString(status(a.g.t, p.call(toolCall), 502))
 	}, fault: "server-redirects", at: faults.Operator,
+}, {
+	name: "broken", server: "server notion /mcp http://127.0.0.1:1/mcp\n",
+	happens: answers(500, "application/json"), fault: "server-fails", at: faults.Operator,
+}, {
+	name: "nothing there", server: "server notion /mcp http://127.0.0.1:1/mcp\n",
+	happens: answers(404, "text/plain"), fault: "no-server-at-address", at: faults.Operator,
+}, {
+	name: "a web page", server: "server notion /mcp http://127.0.0.1:1/mcp\n",
+	happens: answers(200, "text/html; charset=utf-8"), fault: "no-server-at-address", at: faults.Operator,
 }, {
 	name: "keyed", server: "server notion /mcp http://127.0.0.1:1/mcp\n",
 	happens: func(a *app, p *person) string {

@@ -160,6 +160,18 @@ var providerFaults = []*Fault{{
 	Fix:  "See whether it runs, and whether its address in the configuration is right.",
 	Sign: func(c *Case) *Evidence { return seen(c.last("server.unreachable")) },
 }, {
+	ID: "server-fails", At: Operator,
+	What: "The MCP server {server} answered with an error of its own.",
+	Why:  "The call was let through, and the answer is the MCP server's: this site passes it on as it came.",
+	Fix:  "Look at the log of the MCP server at that time.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("server.failed", "server_error")) },
+}, {
+	ID: "no-server-at-address", At: Operator,
+	What: "Where the MCP server {server} should be, something else answers: a web page, or that there is nothing.",
+	Why:  "The call was let through, and the answer is not that of an MCP server. Most often the address in the configuration lacks the path.",
+	Fix:  "See that the address of the server in the configuration is the one at which it speaks MCP, with its path; `caddy mcp-oauth add` with that address tries it.",
+	Sign: func(c *Case) *Evidence { return seen(c.last("server.failed", "not_found", "web_page")) },
+}, {
 	ID: "server-redirects", At: Operator,
 	What: "The MCP server {server} answers with a redirect, which is not followed.",
 	Why:  "The credential of the person would go along to wherever it points.",

@@ -163,7 +163,7 @@ var tokenFaults = []*Fault{{
 	Fix:  "Restart the client, or use one of the server's tools there. If it asks to sign in again instead, it did not keep the tokens: report it to its maker.",
 	Sign: func(c *Case) *Evidence {
 		s := c.last("token.issued")
-		return seen(s).when(c.quiet(s, personal, "call.passed", "gate.refused", "call.refused", "call.needs_account", "call.failed", "token.refreshed", "server.unreachable")).
+		return seen(s).when(c.quiet(s, personal, "call.passed", "gate.refused", "call.refused", "call.needs_account", "call.failed", "token.refreshed", "server.unreachable", "server.failed")).
 			but("no call with the new token came")
 	},
 }}

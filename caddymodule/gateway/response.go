@@ -24,6 +24,9 @@ func (c *Call) prepare(req *http.Request, res *http.Response) *http.Response {
 	if isRedirect(res) {
 		return c.redirected(req, res)
 	}
+	if reason := whyNotMCP(req, res); reason != "" {
+		c.server.record(req, c, event.Event{Kind: event.ServerFailed, Reason: reason, Status: res.StatusCode})
+	}
 	if res.ContentLength < 0 || res.ProtoMajor > 1 {
 		res = withoutTrailers(res)
 	}
@@ -99,6 +102,22 @@ func (c *Call) redirected(req *http.Request, res *http.Response) *http.Response 
 	})
 }
 
+// whyNotMCP returns the reason why an answer, which goes to the client as it is,
+// cannot be that of an MCP server that works; most often, none.
+func whyNotMCP(req *http.Request, res *http.Response) string {
+	switch {
+	case res.StatusCode >= http.StatusInternalServerError:
+		return "server_error"
+	case req.Method != http.MethodPost: // of which servers may know nothing, and say so with a page
+		return ""
+	case res.StatusCode == http.StatusNotFound && len(req.Header[mcp.HeaderSessionID]) == 0:
+		return "not_found" // within a session, it is how a server says that it has ended
+	case res.StatusCode == http.StatusOK && isOf(res.Header, "text/html"):
+		return "web_page"
+	}
+	return ""
+}
+
 // isRedirect reports whether a response sends the client elsewhere (RFC 9110
 // section 15.4).
 func isRedirect(res *http.Response) bool {
@@ -114,10 +133,12 @@ func withoutTrailers(res *http.Response) *http.Response {
 	return &without
 }
 
-func isEventStream(h http.Header) bool {
-	const sse = "text/event-stream"
+func isEventStream(h http.Header) bool { return isOf(h, "text/event-stream") }
+
+// isOf reports whether a body is of the media type.
+func isOf(h http.Header, mediaType string) bool {
 	values := h["Content-Type"]
-	return len(values) > 0 && len(values[0]) >= len(sse) && strings.EqualFold(values[0][:len(sse)], sse)
+	return len(values) > 0 && len(values[0]) >= len(mediaType) && strings.EqualFold(values[0][:len(mediaType)], mediaType)
 }
 
 // answer holds an answer of our own until it takes the place of an upstream's.

@@ -53,6 +53,7 @@ const (
 	CallRefused
 	CallNeedsAccount
 	CallFailed
+	ServerFailed
 	ServerUnreachable
 	ServerMisconfigured
 
@@ -167,6 +168,7 @@ var kinds = [kindsEnd]kind{
 	CallRefused:         {"call.refused", "call refused", info, Refused, false},
 	CallNeedsAccount:    {"call.needs_account", "call needs an account of its person", info, Refused, false},
 	CallFailed:          {"call.failed", "call failed", fault, Failed, false},
+	ServerFailed:        {"server.failed", "the MCP server answers as none that works would", warn, Failed, false},
 	ServerUnreachable:   {"server.unreachable", "the MCP server cannot be reached", fault, Failed, false},
 	ServerMisconfigured: {"server.misconfigured", "the MCP server does not work with this configuration", fault, Failed, false},
 
