@@ -161,6 +161,18 @@ func (g *instance) log() string {
 	return string(text)
 }
 
+// logged returns how many lines of the log have the text. What Caddy's own log has
+// of each event at DEBUG does not count.
+func (g *instance) logged(text string) (n int) {
+	g.t.Helper()
+	for line := range strings.Lines(g.log()) {
+		if strings.Contains(line, text) && !strings.Contains(line, `"logger":"events"`) {
+			n++
+		}
+	}
+	return n
+}
+
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

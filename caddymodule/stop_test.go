@@ -124,7 +124,7 @@ func TestWithdrawnWhileTheStoreFails(t *testing.T) {
 	}
 	g.load(g.caddyfile(lines) + "\n# again")
 	time.Sleep(2 * time.Second)
-	if n := strings.Count(g.log(), "ending what was withdrawn from the configuration"); n < 2 || n > 8 {
+	if n := g.logged("ending what was withdrawn from the configuration"); n < 2 || n > 8 {
 		t.Errorf("told %d times within 2 seconds, want 2 to 8", n)
 	}
 }

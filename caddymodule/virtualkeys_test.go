@@ -535,7 +535,7 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 		write(text)
 		eventually(t, func() bool { return strings.Contains(g.log(), "the one that was there before stays good until it has") })
 		g.callWith("/mcp", first, 200)
-		if n := strings.Count(g.log(), "stays good until it has"); n == 0 {
+		if n := g.logged("stays good until it has"); n == 0 {
 			t.Errorf("%s: %d lines", what, n)
 		}
 	}
@@ -544,17 +544,17 @@ func TestVirtualKeyInAFileChanges_D09(t *testing.T) {
 	}
 	refreshKeys(t, 3)
 	g.callWith("/mcp", first, 200)
-	if got := strings.Count(g.log(), "no such file"); got != 1 {
+	if got := g.logged("no such file"); got != 1 {
 		t.Errorf("the log says %d times that there is no file, want once", got)
 	}
 	write(second)
-	eventually(t, func() bool { return strings.Count(g.log(), "Its file has another key") == 1 })
+	eventually(t, func() bool { return g.logged("Its file has another key") == 1 })
 	g.callWith("/mcp", second, 200)
 	g.callWith("/mcp", first, 401)
 	g.callWith("/mcp", token, 401)
 	eventually(t, func() bool { return len(grantsAt(t, addr, "?subject=virtual_key:alice").Grants) == 0 })
 	write(first)
-	eventually(t, func() bool { return strings.Count(g.log(), "Its file has another key") == 2 })
+	eventually(t, func() bool { return g.logged("Its file has another key") == 2 })
 	g.callWith("/mcp", first, 200)
 	g.callWith("/mcp", token, 401)
 	g.refresh(answer, 400)

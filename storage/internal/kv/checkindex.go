@@ -30,6 +30,8 @@ func checkAccess(c *checker, e entry) string {
 		return "" // that is the grant's fault
 	case !found:
 		return "has no grant"
+	case !g.RevokedAt.IsZero() && !t.ExpiresAt.After(g.RevokedAt):
+		return "" // it had ended before, and stays until it is swept
 	case !g.RevokedAt.IsZero():
 		return "belongs to a grant that was revoked"
 	case !slices.Contains(g.AccessTokens, h):
