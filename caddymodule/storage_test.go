@@ -54,14 +54,3 @@ func TestStorageIsChosen(t *testing.T) {
 		}
 	}
 }
-
-// The database says whether it has no records.
-func TestEmpty(t *testing.T) {
-	g := newGateway(t, alice+"server a /mcp http://127.0.0.1:1/mcp")
-	for _, want := range []bool{true, false} {
-		if got, err := stateOf(t, g).store.Empty(t.Context()); err != nil || got != want {
-			t.Errorf("Empty: %t, %v; want %t", got, err, want)
-		}
-		g.signIn("client", g.url+"/mcp")
-	}
-}
