@@ -81,7 +81,7 @@ func TestWhy(t *testing.T) {
 	why("had used before, so its access was ended", "--client", "harness", "--server", "notes")
 
 	sent(t, g, "curl/8.5", "POST", "/mcp", "application/json", "{}")
-	why("nothing has failed so far", "--client", "curl")
+	why("was told to sign in", "--client", "curl")
 
 	out, said, err := mcpOAuth(g, env, "flows")
 	all += out + said
