@@ -3,10 +3,12 @@ package harness
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
@@ -38,7 +40,30 @@ func StartCompany(t testing.TB, p *IdentityProvider, options, lines string) *Com
 		Env:        []string{"OIDC_SECRET=" + companySecret},
 	})
 	c.RegisterAt(t, p, "company")
+	c.awaitProvider(t)
 	return c
+}
+
+// awaitProvider waits until the gateway has found the provider, which it looks for
+// while it already answers; not for long, as the provider may be down.
+func (c *Company) awaitProvider(t testing.TB) {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for range 100 {
+		res, err := client.Get(c.URL + "/oauth/account")
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), "does not answer at the moment") {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // IdentityAt is how people sign in at a provider, under a name.
