@@ -110,8 +110,10 @@ func whyNotMCP(req *http.Request, res *http.Response) string {
 		return "server_error"
 	case req.Method != http.MethodPost: // of which servers may know nothing, and say so with a page
 		return ""
-	case res.StatusCode == http.StatusNotFound && len(req.Header[mcp.HeaderSessionID]) == 0:
-		return "not_found" // within a session, it is how a server says that it has ended
+	case res.StatusCode == http.StatusNotFound && len(req.Header[mcp.HeaderSessionID]) == 0 && !isOf(res.Header, "application/json"):
+		// Within a session, that is how a server says that it has ended; with JSON, that
+		// it does not know the method (MCP 2026-07-28).
+		return "not_found"
 	case res.StatusCode == http.StatusOK && isOf(res.Header, "text/html"):
 		return "web_page"
 	}

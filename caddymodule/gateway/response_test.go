@@ -23,6 +23,8 @@ func TestWhyNotMCP(t *testing.T) {
 		"an error of the server":   {"POST", "", 500, page, "server_error"},
 		"the same to a stream":     {"GET", "", 503, "", "server_error"},
 		"nothing there":            {"POST", "", 404, page, "not_found"},
+		"nothing there, by Go":     {"POST", "", 404, "text/plain; charset=utf-8", "not_found"},
+		"an unknown method":        {"POST", "", 404, "application/json", ""},
 		"a session that has ended": {"POST", "s", 404, "application/json", ""},
 		"a web page":               {"POST", "", 200, page, "web_page"},
 		"no stream, said by page":  {"GET", "", 404, page, ""},
