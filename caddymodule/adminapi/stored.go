@@ -42,21 +42,21 @@ func listEncryptionKeys(c *call) (any, error) {
 	return operator.Rotation.EncryptionKeys(), nil
 }
 
-// file returns the store, if that is a file.
-func (o *Operator) file() (*boltstore.Store, error) {
-	s, ok := o.Store.(*boltstore.Store)
-	if !ok {
-		return nil, apiError(http.StatusConflict, "the records are not in a file, but in "+o.StoreName+"; use the tools of that database (pg_dump, for PostgreSQL)")
+// openedFile returns the operator, and the store, if that is a file.
+func openedFile(c *call) (*Operator, *boltstore.Store, error) {
+	operator, err := c.opened()
+	if err != nil {
+		return nil, nil, err
 	}
-	return s, nil
+	s, ok := operator.Store.(*boltstore.Store)
+	if !ok {
+		return nil, nil, apiError(http.StatusConflict, "the records are not in a file, but in "+operator.StoreName+"; use the tools of that database (pg_dump, for PostgreSQL)")
+	}
+	return operator, s, nil
 }
 
 func checkRecords(c *call) (any, error) {
-	operator, err := c.opened()
-	if err != nil {
-		return nil, err
-	}
-	s, err := operator.file()
+	operator, s, err := openedFile(c)
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +68,7 @@ func checkRecords(c *call) (any, error) {
 }
 
 func takeBackup(c *call) (any, error) {
-	operator, err := c.opened()
-	if err != nil {
-		return nil, err
-	}
-	s, err := operator.file()
+	_, s, err := openedFile(c)
 	if err != nil {
 		return nil, err
 	}
