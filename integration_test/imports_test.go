@@ -47,6 +47,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/storetest/internal/keytest",
 		"storage/storetest/internal/persontest",
 		"storage/storetest/internal/sealtest",
+		"storage/storetest/internal/sharedtest",
 		"storage/storetest",
 		"authz/mcp",
 		"authz/jwks",

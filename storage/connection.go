@@ -99,3 +99,27 @@ type OneTime struct {
 	Hash      Hash
 	ExpiresAt time.Time
 }
+
+// UpstreamClient is what the gateway is known as at a provider.
+type UpstreamClient struct {
+	Issuer   string `json:"issuer"`   // ours
+	Provider string `json:"provider"` // the issuer of the provider
+	// Server scopes the registration to one upstream server: redirect URIs differ.
+	Server    string    `json:"server"`
+	Secret    []byte    `json:"secret"` // sealed client ID, secret, metadata
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// ProviderRevocation is a token that a provider is still to be told to revoke
+// (RFC 7009), after it has stopped working here.
+type ProviderRevocation struct {
+	ID       string    `json:"id"`
+	Issuer   string    `json:"issuer"`
+	Server   string    `json:"server"`
+	Secret   []byte    `json:"secret"` // sealed tokens and where to revoke them
+	Attempts int       `json:"attempts"`
+	DueAt    time.Time `json:"due_at"`
+	// ExpiresAt is when nobody tries any more.
+	ExpiresAt time.Time `json:"expires_at"`
+}

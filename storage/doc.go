@@ -9,6 +9,7 @@
 //	SealedStore      what is sealed in any of them, for who changes the key
 //	Store            all of them, for who opens and closes it
 //	Opener           which store a configuration means, and how to open it
+//	Watcher          what other processes changed, of a store that several share
 //
 // It owns no policy. What it does own is every decision that two requests can
 // race for (who redeems a code, who rotates a refresh token, who submits a

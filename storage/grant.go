@@ -38,6 +38,6 @@ type Grant struct {
 
 // Revocation lists what stopped working, for caches to forget.
 type Revocation struct {
-	AccessTokens []Hash
-	GrantIDs     []string
+	AccessTokens []Hash   `json:"access_tokens,omitempty"`
+	GrantIDs     []string `json:"grant_ids,omitempty"`
 }

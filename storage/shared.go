@@ -1,0 +1,109 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A store that several processes share implements the contracts of this file, as
+// far as it can. One for a single process implements none. Who opens a store asks
+// once which of them it keeps, by a type assertion.
+
+// Watcher is a store that tells each process what the others changed, so that what
+// they remember of it is dropped at once.
+//
+// A change is written in the transaction of the verb that makes it, so it is told
+// if and only if that was committed. It is told by what ends or narrows something
+// that others may remember: each verb that revokes (but not the access tokens that
+// gave way to newer ones of their grant), RevokeAccessToken, Disconnect,
+// ReplaceConnection, SubmitFlow for what it gives to its owner, PutConnection and
+// LeaseConnection unless the connection was active and still is, SavePerson and
+// UpdatePerson unless the claims are the same and the person is, EndPerson,
+// PutVirtualKey, DeleteVirtualKey and ReplaceSiteValue. Nobody is told of
+// what only a pending flow has, nor of clients and what PutSiteValue stores: no
+// process may remember those.
+type Watcher interface {
+	// Watch begins to watch. What other processes commit after it has returned is
+	// handed out.
+	Watch(ctx context.Context) (Watch, error)
+	// Announce tells all other processes something that is in no record. name says
+	// what it is about, text is at most MaxAnnouncement bytes. It must hold nothing
+	// secret, and nothing may depend on its arrival.
+	Announce(ctx context.Context, issuer, name, text string) error
+}
+
+// Watch hands out what other processes changed. It is for one goroutine, but for
+// Close.
+type Watch interface {
+	// Next waits for changes and returns them: each at least once, after it can be
+	// seen by everybody, and in no order. It returns none from time to time. While
+	// nobody tells the store of changes, it looks for them every WatchInterval.
+	//
+	// It hands out what other processes changed, and nothing of this one: who
+	// changes something here knows more of it than the store does, such as that a
+	// provider has just confirmed an account, and has dropped the rest already.
+	//
+	// After an error nothing is lost, and Next is to be called again. It pauses
+	// then by itself. Of what the store kept no longer meanwhile it returns
+	// ChangesMissed.
+	Next(ctx context.Context) ([]Change, error)
+	// Polls returns why changes are looked for every WatchInterval instead of being
+	// told at once, in words for an operator, or nil.
+	Polls() error
+	// Close ends the watch, and a Next that waits. Closing the store ends it too.
+	Close()
+}
+
+// WatchInterval is how late a change arrives at most whose notification got lost.
+// What is remembered of records must not be used for longer without looking: then
+// a change that never arrives costs no more than that.
+const WatchInterval = 5 * time.Second
+
+// MaxAnnouncement bounds the text of an announcement.
+const MaxAnnouncement = 1 << 10
+
+// ErrAnnouncement: the text is too long.
+var ErrAnnouncement = errors.New("storage: the announcement is too long")
+
+// ChangeKind says what a change was about. Who does not know one, of a newer
+// program, ignores the change.
+type ChangeKind string
+
+// The kinds of changes, and which fields of a Change they have.
+const (
+	// TokensEnded: the Revocation came to an end. Without GrantIDs, the tokens were
+	// revoked one by one and their grant is still good.
+	TokensEnded ChangeKind = "tokens"
+	// PersonChanged: what is said of Subject at Issuer is another thing now, or they
+	// were ended.
+	PersonChanged ChangeKind = "person"
+	// ConnectionChanged: the connection of Subject to Server at Issuer was made, made
+	// anew or ended, or works no more.
+	ConnectionChanged ChangeKind = "connection"
+	// VirtualKeysChanged: there are other virtual keys at Issuer.
+	VirtualKeysChanged ChangeKind = "virtual_keys"
+	// SiteValueChanged: the site value Name at Issuer was replaced.
+	SiteValueChanged ChangeKind = "site_value"
+	// Announced: a process announced Text about Name, at Issuer.
+	Announced ChangeKind = "announced"
+	// ChangesMissed: anything may have changed.
+	ChangesMissed ChangeKind = "missed"
+)
+
+// Change is one thing that another process ended or changed. It names records, and
+// has nothing of what is in them: whoever needs to know reads them again.
+type Change struct {
+	Kind    ChangeKind `json:"kind"`
+	Issuer  string     `json:"issuer,omitempty"`
+	Subject string     `json:"subject,omitempty"`
+	Server  string     `json:"server,omitempty"`
+	Name    string     `json:"name,omitempty"`
+	Text    string     `json:"text,omitempty"`
+	Revocation
+}
+
+// ConnectionKey returns the key of the connection that changed.
+func (c Change) ConnectionKey() ConnectionKey {
+	return ConnectionKey{Issuer: c.Issuer, Owner: c.Subject, Server: c.Server}
+}
