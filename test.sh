@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks everything, and installs what that needs: C compiler, PostgreSQL,
-# Chromium, PyJWT and npm by apt, npm packages below integration_test/js.
+# PgBouncer, Chromium, PyJWT and npm by apt, npm packages below integration_test/js.
 #
 #   ./test.sh         everything
 #   ./test.sh quick   the pure-Go part: needs Go only, installs nothing
@@ -128,6 +128,7 @@ all() {
 	step need gcc gcc libc6-dev
 	step need npm nodejs npm
 	PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin) step need postgres postgresql
+	step need pgbouncer pgbouncer
 	[ -n "${CHROMIUM:-}" ] || step need chromium chromium fonts-liberation
 	step python_packages
 	step npm_packages

@@ -1,3 +1,4 @@
-// Package pgtest runs a PostgreSQL server for the tests of one binary, with
-// the programs that Debian's package postgresql installs.
+// Package pgtest runs PostgreSQL servers for tests, with the programs that
+// Debian's packages postgresql and pgbouncer install: alone, over TLS, with
+// standbys, behind a pooler, paused and killed.
 package pgtest

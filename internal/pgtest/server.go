@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,75 +18,82 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a running server, reached through a socket.
+// Server is a running server.
 type Server struct {
-	dir      string
-	programs string
-	account  *syscall.Credential // nil for our own
-	process  *exec.Cmd
-	args     []string
-	schemas  atomic.Int64
+	*home
+	options Options
+	ca      *Authority
+	process *exec.Cmd
+	schemas atomic.Int64
 }
 
 // Start makes a database and starts its server. args go to postgres.
-func Start(args ...string) (*Server, error) {
-	s := &Server{args: args}
-	var err error
-	if s.programs, err = programs(); err != nil {
+func Start(args ...string) (*Server, error) { return StartWith(Options{Args: args}) }
+
+// StartWith makes a database and starts its server.
+func StartWith(o Options) (*Server, error) {
+	return start(o, func(s *Server) error {
+		return s.run(s.options.StartProcess, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	})
+}
+
+// start runs a server on what fill puts into its data folder.
+func start(o Options, fill func(*Server) error) (*Server, error) {
+	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	if s.account, err = unprivileged(); err != nil {
+	h, err := newHome()
+	if err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
-		return nil, err
-	}
-	if s.account != nil {
-		err = os.Chown(s.dir, int(s.account.Uid), int(s.account.Gid))
-	}
+	s := &Server{home: h, options: o}
+	err = fill(s)
 	if err == nil {
-		err = s.make()
+		err = s.configure()
 	}
 	if err == nil {
 		err = s.Run()
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.dir))
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Server) make() error {
-	initdb := s.command("initdb", "-D", filepath.Join(s.dir, "data"), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
+// configure writes who may come, and the server's certificate.
+func (s *Server) configure() error {
+	hba := strings.Join(s.options.hba(), "\n") + "\n"
+	if err := s.write("data/pg_hba.conf", []byte(hba)); err != nil || !s.options.TLS {
+		return err
 	}
-	return nil
-}
-
-// Run starts the server, again after Stop.
-func (s *Server) Run() error {
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if s.ca == nil {
+		var err error
+		if s.ca, err = NewAuthority(); err != nil {
+			return err
+		}
+	}
+	certificate, key, err := s.ca.Issue(s.options.Names...)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()
-	args := append([]string{"-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300"}, s.args...)
-	s.process = s.command("postgres", args...)
-	s.process.Stdout, s.process.Stderr = log, log
-	if err := s.process.Start(); err != nil {
+	return errors.Join(s.write("ca.pem", s.ca.PEM), s.write("server.pem", certificate), s.write("server.key", key))
+}
+
+// Run starts the server, again after Stop or Kill.
+func (s *Server) Run() error {
+	args := []string{
+		"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.options.Port),
+		"-c", "listen_addresses=" + strings.Join(s.options.Addresses, ","), "-c", "fsync=off", "-c", "max_connections=300",
+	}
+	if s.options.TLS {
+		args = append(args, "-c", "ssl=on", "-c", "ssl_cert_file="+s.path("server.pem"), "-c", "ssl_key_file="+s.path("server.key"),
+			"-c", "ssl_ca_file="+s.path("ca.pem"))
+	}
+	var err error
+	if s.process, err = s.start(s.options.StartProcess, "postgres", append(args, s.options.Args...)...); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		err := s.Exec("select 1")
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("the server did not start: %w: %s", err, text)
-		}
-	}
+	return s.answers(func() error { return s.Exec("select 1") })
 }
 
 // Stop ends the server's sessions and the server, and waits for it.
@@ -94,8 +101,7 @@ func (s *Server) Stop() error {
 	if s.process == nil {
 		return nil
 	}
-	err := s.process.Process.Signal(syscall.SIGINT)
-	_ = s.process.Wait()
+	err := errors.Join(s.Continue(), end(s.process, syscall.SIGINT))
 	s.process = nil
 	return err
 }
@@ -103,17 +109,50 @@ func (s *Server) Stop() error {
 // Close stops the server and removes the database.
 func (s *Server) Close() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
 
-// Dir is where the socket is, and what args may name files in.
-func (s *Server) Dir() string { return s.dir }
+// Port is that of the socket and the addresses.
+func (s *Server) Port() int { return s.options.Port }
 
-// DSN is of the superuser.
-func (s *Server) DSN() string { return "host=" + s.dir + " user=postgres dbname=postgres" }
+// DSN is of the superuser, at the socket.
+func (s *Server) DSN() string {
+	return fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", s.dir, s.options.Port)
+}
+
+// TCP is the DSN of a user at the first address. Its TLS is verified.
+func (s *Server) TCP(user string) string {
+	dsn := fmt.Sprintf("host=%s port=%d user=%s dbname=postgres", s.options.Addresses[0], s.options.Port, user)
+	if !s.options.TLS {
+		return dsn + " sslmode=disable"
+	}
+	return dsn + " sslmode=verify-full sslrootcert=" + s.CA()
+}
+
+// CA is the file with the certificate of the server's authority.
+func (s *Server) CA() string { return s.path("ca.pem") }
+
+// Authority has signed the server's certificate, and signs those of clients.
+func (s *Server) Authority() *Authority { return s.ca }
 
 // Schema returns a name that no test had before.
 func (s *Server) Schema() string { return fmt.Sprintf("test_%d", s.schemas.Add(1)) }
 
 // Exec runs statements as the superuser.
 func (s *Server) Exec(sql string) error {
+	return s.connected(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql)
+		return err
+	})
+}
+
+// Text asks for one value as the superuser.
+func (s *Server) Text(sql string) (string, error) {
+	var text string
+	err := s.connected(func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, sql).Scan(&text)
+	})
+	return text, err
+}
+
+func (s *Server) connected(do func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.DSN())
@@ -121,47 +160,46 @@ func (s *Server) Exec(sql string) error {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	_, err = conn.Exec(ctx, sql)
-	return err
+	return do(ctx, conn)
 }
 
-func (s *Server) command(program string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(context.Background(), filepath.Join(s.programs, program), args...)
-	c.Dir = s.dir
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.account}
-	return c
+func (s *Server) data() string { return s.path("data") }
+
+// home is a folder with what one program keeps, and the account that it runs as.
+type home struct {
+	dir     string
+	account *syscall.Credential // nil for our own
 }
 
-// programs returns the folder of postgres: Debian keeps it off the PATH.
-func programs() (string, error) {
-	if path, err := exec.LookPath("postgres"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if err != nil || len(found) == 0 {
-		return "", errors.New("no postgres on the PATH, nor under /usr/lib/postgresql; install the package postgresql")
-	}
-	return filepath.Dir(found[len(found)-1]), nil
-}
-
-// unprivileged returns another account for root, as which postgres refuses to run.
-func unprivileged() (*syscall.Credential, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	account, err := user.Lookup("postgres")
-	if err != nil {
-		if account, err = user.Lookup("nobody"); err != nil {
-			return nil, err
-		}
-	}
-	uid, err := strconv.ParseUint(account.Uid, 10, 32)
+func newHome() (*home, error) {
+	account, err := unprivileged()
 	if err != nil {
 		return nil, err
 	}
-	gid, err := strconv.ParseUint(account.Gid, 10, 32)
+	dir, err := os.MkdirTemp("", "pgtest")
 	if err != nil {
 		return nil, err
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	h := &home{dir, account}
+	return h, h.own("")
+}
+
+// Dir is where the socket is, and what args may name files in.
+func (h *home) Dir() string { return h.dir }
+
+func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
+
+func (h *home) own(name string) error {
+	if h.account == nil {
+		return nil
+	}
+	return os.Chown(h.path(name), int(h.account.Uid), int(h.account.Gid))
+}
+
+// write makes a file that the program's account alone can read.
+func (h *home) write(name string, text []byte) error {
+	if err := os.WriteFile(h.path(name), text, 0o600); err != nil {
+		return err
+	}
+	return h.own(name)
 }
