@@ -14,11 +14,12 @@ import (
 )
 
 func TestCommitsReadsWhatBboltCounts(t *testing.T) {
-	g := &gateway{dir: t.TempDir()}
+	dir := t.TempDir()
+	g, path := &gateway{records: inFile(dir)}, filepath.Join(dir, "mcp_oauth.db")
 	if n, err := g.commits(); n != 0 || err != nil {
 		t.Fatalf("no database yet: %d, %v", n, err)
 	}
-	db, err := bbolt.Open(filepath.Join(g.dir, "mcp_oauth.db"), 0o600, nil)
+	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

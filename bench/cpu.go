@@ -66,19 +66,20 @@ func (b *bench) addCPU(what, side, base string, all cpuPairs, goal bool) error {
 // measurePair adds one pair, gated calls to p and plain ones to q, and one
 // control.
 func (b *bench) measurePair(all *cpuPairs, p, q *gateway, gated load, pTokens, qTokens []string) error {
-	return b.measureLoads(all, gated, p.plainLoad(16, pTokens), q.plainLoad(16, qTokens))
+	plain := q.plainLoad(16, qTokens)
+	return b.measureLoads(all, gated, p.plainLoad(16, pTokens), plain, plain)
 }
 
 // measureLoads adds one pair, a load of one process and a load of another that it is
-// compared with, and one control, in which the first has the same load as the other.
-func (b *bench) measureLoads(all *cpuPairs, measured, same, other load) error {
+// compared with, and one control, in which both have the same load.
+func (b *bench) measureLoads(all *cpuPairs, measured, same, other, sameOther load) error {
 	watch := b.watchOthers(measured.gateway, other.gateway)
 	pair, err := runWindow(b.window/5, b.window, measured, other)
 	if err != nil {
 		return err
 	}
 	foreign := watch()
-	control, err := runWindow(b.window/5, b.window, same, other)
+	control, err := runWindow(b.window/5, b.window, same, sameOther)
 	if err != nil {
 		return err
 	}
@@ -112,6 +113,11 @@ func withInterval(ratios []float64) string {
 // pinned runs f with two gateways that share one core, and everything else on
 // the other cores.
 func (b *bench) pinned(ctx context.Context, f func(p, q *gateway, pTokens, qTokens []string) error) error {
+	return b.pinnedWith(ctx, b, f)
+}
+
+// pinnedWith is pinned with the second gateway of another benchmark.
+func (b *bench) pinnedWith(ctx context.Context, second *bench, f func(p, q *gateway, pTokens, qTokens []string) error) error {
 	if runtime.NumCPU() < 2 {
 		return errors.New("needs two CPUs")
 	}
@@ -129,7 +135,7 @@ func (b *bench) pinned(ctx context.Context, f func(p, q *gateway, pTokens, qToke
 		defer func() { _ = pin(pid, all...) }()
 	}
 	return b.withGateway(ctx, 1, func(p *gateway, pTokens []string) error {
-		return b.withGateway(ctx, 1, func(q *gateway, qTokens []string) error {
+		return second.withGateway(ctx, 1, func(q *gateway, qTokens []string) error {
 			for _, g := range []*gateway{p, q} {
 				if err := pin(g.pid(), 0); err != nil {
 					return err

@@ -43,16 +43,15 @@ func diskSyncRate(dir string, d time.Duration) (float64, error) {
 	return float64(n) / time.Since(start).Seconds(), nil
 }
 
-// commits returns how many transactions the gateway's database has committed
-// so far. bbolt numbers them, and keeps the number in the two meta pages at
+// boltCommits returns how many transactions a database has committed so far. bbolt numbers them, and keeps the number in the two meta pages at
 // the start of the file; reading them disturbs nobody. It syncs the file twice
 // in each: the pages, then the meta page.
-func (g *gateway) commits() (uint64, error) {
+func boltCommits(path string) (uint64, error) {
 	const (
 		magic    = 0xED0CDAED
 		idOffset = 64 // page header 16; magic, version, page size, flags 4 each; root 16, freelist 8, high-water mark 8
 	)
-	f, err := os.Open(g.database())
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil // nothing was stored yet
 	}
@@ -67,7 +66,7 @@ func (g *gateway) commits() (uint64, error) {
 			return 0, err
 		}
 		if binary.NativeEndian.Uint32(meta[16:]) != magic {
-			return 0, errors.New(g.database() + " is no bbolt database")
+			return 0, errors.New(path + " is no bbolt database")
 		}
 		last = max(last, binary.NativeEndian.Uint64(meta[idOffset:]))
 	}

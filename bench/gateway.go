@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type gateway struct {
 	told   string // of the site that tells the MCP server who calls
 	dir    string
 	output *bytes.Buffer
+	records
+	people int // who sign in with a key
 }
 
 // The refusal is as long as that of the gate, and has as many headers.
@@ -45,9 +48,7 @@ const caddyfile = `{
 	}
 	%[11]s
 	mcp_oauth {
-		storage bbolt {
-			path %[5]s/mcp_oauth.db
-		}
+		%[13]s
 	}
 }
 
@@ -61,7 +62,7 @@ http://%[3]s {
 	mcp_oauth {
 		%[12]s
 		public_url http://%[3]s
-		identity anonymous
+		%[14]s
 		registration {
 			rate_limit 0
 		}
@@ -76,7 +77,7 @@ http://%[3]s {
 http://%[8]s {
 	mcp_oauth {
 		public_url http://%[8]s
-		identity anonymous
+		%[14]s
 		registration {
 			rate_limit 0
 		}
@@ -94,7 +95,7 @@ http://%[8]s {
 http://%[9]s {
 	mcp_oauth {
 		public_url http://%[9]s
-		identity anonymous
+		%[14]s
 		access_token_format jwt
 		registration {
 			rate_limit 0
@@ -110,7 +111,7 @@ http://%[9]s {
 http://%[10]s {
 	mcp_oauth {
 		public_url http://%[10]s
-		identity anonymous
+		%[14]s
 		registration {
 			rate_limit 0
 		}
@@ -145,9 +146,12 @@ func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6], dir: home, output: new(bytes.Buffer)}
+	g := &gateway{admin: addrs[0], plain: addrs[1], gate: addrs[2], refuse: addrs[3], own: addrs[4], jwt: addrs[5], told: addrs[6], dir: home, output: new(bytes.Buffer), records: inFile(home), people: b.people}
+	if b.keep != nil {
+		g.records = *b.keep
+	}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home), b.gateOptions)
+	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home), b.gateOptions, g.lines, b.identity())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -203,7 +207,20 @@ func (g *gateway) stop() {
 
 func (g *gateway) pid() int { return g.cmd.Process.Pid }
 
-func (g *gateway) database() string { return filepath.Join(g.dir, "mcp_oauth.db") }
+// identity is how people sign in at the sites: as nobody, or with a key each.
+func (b *bench) identity() string {
+	if b.people == 0 {
+		return "identity anonymous"
+	}
+	lines := "identity virtual_key"
+	for i := range b.people {
+		lines += fmt.Sprintf("\n\t\tvirtual_key person-%d sha256:%x", i, sha256.Sum256([]byte(keyOf(i))))
+	}
+	return lines
+}
+
+// keyOf is the virtual key of a person.
+func keyOf(person int) string { return fmt.Sprintf("vk-of-person-%08d-of-the-benchmark", person) }
 
 // memory is what a Go process says of its memory.
 type memory struct {

@@ -48,6 +48,10 @@ type bench struct {
 	// options are more lines in the global block of gateways, and in that of the gate,
 	// see observations.
 	options, gateOptions string
+	// keep is where gateways keep their records; nil for a file of their own.
+	keep *records
+	// people is how many sign in with a key of their own; 0 for anybody without.
+	people int
 }
 
 func main() {
@@ -127,6 +131,7 @@ var parts = []struct {
 	{"streams", measureStreams},
 	{"handler", measureHandler},
 	{"oauth", measureAuthorizationServer},
+	{"stores", measureStores},
 }
 
 func partNames() []string {

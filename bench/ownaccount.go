@@ -24,11 +24,11 @@ func measureOwnAccounts(ctx context.Context, b *bench) error {
 	}
 	var all cpuPairs
 	err := b.pinned(ctx, func(p, q *gateway, pTokens, qTokens []string) error {
-		pOwn, err := signInMany(p.own, knownTokens)
+		pOwn, err := p.signInMany(p.own, knownTokens)
 		if err != nil {
 			return err
 		}
-		qOwn, err := signInMany(q.own, knownTokens)
+		qOwn, err := q.signInMany(q.own, knownTokens)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func measureOwnAccounts(ctx context.Context, b *bench) error {
 // measureOwnAllocations counts what such a call allocates, and that it writes
 // nothing.
 func (b *bench) measureOwnAllocations(g *gateway, tokens []string) error {
-	own, err := signInMany(g.own, knownTokens)
+	own, err := g.signInMany(g.own, knownTokens)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (p *person) connect(page []byte, cookies string) (string, answer, error) {
 	if err != nil {
 		return "", answer{}, err
 	}
-	there, err := newPerson(provider.Host)
+	there, err := newVisitor(provider.Host)
 	if err != nil {
 		return "", answer{}, err
 	}

@@ -54,7 +54,7 @@ func (b *bench) withGateway(ctx context.Context, procs int, f func(g *gateway, t
 		return err
 	}
 	defer g.stop()
-	tokens, err := signInMany(g.gate, knownTokens)
+	tokens, err := g.signInMany(g.gate, knownTokens)
 	if err != nil {
 		return err
 	}

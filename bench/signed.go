@@ -31,11 +31,11 @@ func measureSigned(ctx context.Context, b *bench) error {
 		}
 		var all cpuPairs
 		err := b.pinned(ctx, func(p, q *gateway, pOpaque, qOpaque []string) error {
-			pSigned, err := signInMany(site.addr(p), knownTokens)
+			pSigned, err := p.signInMany(site.addr(p), knownTokens)
 			if err != nil {
 				return err
 			}
-			qSigned, err := signInMany(site.addr(q), knownTokens)
+			qSigned, err := q.signInMany(site.addr(q), knownTokens)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,8 @@ func measureSigned(ctx context.Context, b *bench) error {
 					p, q, pOpaque, qOpaque, pSigned, qSigned = q, p, qOpaque, pOpaque, qSigned, pSigned
 				}
 				signed := p.signedCalls(site.addr(p), 16, pSigned)
-				if err := b.measureLoads(&all, signed, p.gateLoad(16, pOpaque), q.gateLoad(16, qOpaque)); err != nil {
+				gated := q.gateLoad(16, qOpaque)
+				if err := b.measureLoads(&all, signed, p.gateLoad(16, pOpaque), gated, gated); err != nil {
 					return err
 				}
 			}
@@ -63,7 +64,7 @@ func measureSigned(ctx context.Context, b *bench) error {
 // measureSignedAllocations counts what such a call allocates beyond a gated one, and
 // that it writes nothing.
 func (b *bench) measureSignedAllocations(g *gateway, name, addr string, opaque []string) error {
-	tokens, err := signInMany(addr, knownTokens)
+	tokens, err := g.signInMany(addr, knownTokens)
 	if err != nil {
 		return err
 	}

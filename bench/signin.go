@@ -22,12 +22,26 @@ const (
 type person struct {
 	*conn
 	host string
+	key  string // empty for nobody in particular
 	// steps counts HTTP requests, after each of which afterStep is called.
 	steps     int
 	afterStep func()
 }
 
-func newPerson(host string) (*person, error) {
+// newPerson is one of those who sign in at the gate.
+func newPerson(g *gateway, number int) (*person, error) { return g.newPersonAt(g.gate, number) }
+
+// newPersonAt is the same at another site.
+func (g *gateway) newPersonAt(host string, number int) (*person, error) {
+	p, err := newVisitor(host)
+	if err == nil && g.people > 0 {
+		p.key = keyOf(number % g.people)
+	}
+	return p, err
+}
+
+// newVisitor is nobody in particular.
+func newVisitor(host string) (*person, error) {
 	c, err := dial(host)
 	if err != nil {
 		return nil, err
@@ -42,8 +56,8 @@ type tokens struct {
 }
 
 // signInMany registers a client at a site and signs in n times.
-func signInMany(site string, n int) ([]string, error) {
-	p, err := newPerson(site)
+func (g *gateway) signInMany(site string, n int) ([]string, error) {
+	p, err := g.newPersonAt(site, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +109,11 @@ func (p *person) signIn(client string) (tokens, error) {
 	browser := string(cookie)
 
 	page := string(a.header("Location"))
-	for _, form := range []string{"skip", "submit"} {
+	identify := "skip"
+	if p.key != "" {
+		identify = "vk"
+	}
+	for _, form := range []string{identify, "submit"} {
 		if a, err = p.send("GET", page, "", browser, "", 200); err != nil {
 			return tokens{}, err
 		}
@@ -107,6 +125,9 @@ func (p *person) signIn(client string) (tokens, error) {
 		fields, err := formFields(a.body, endpoints+"consent/"+form)
 		if err != nil {
 			return tokens{}, err
+		}
+		if form == "vk" {
+			fields.Set("vk", p.key)
 		}
 		if a, err = p.send("POST", endpoints+"consent/"+form, formType, browser, fields.Encode(), 303); err != nil {
 			return tokens{}, err

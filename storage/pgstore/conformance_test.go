@@ -44,6 +44,7 @@ func TestConformance(t *testing.T) {
 		s, _, _ := openSchema(t, schemas)
 		return s
 	})
+	t.Run("plans", checkPlans)
 }
 
 // schemas that a test has emptied: to make one takes longer than most tests.
@@ -77,6 +78,7 @@ func open(t testing.TB, schema string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.pool.ConnConfig.Tracer = statements
 	s, err := Open(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)

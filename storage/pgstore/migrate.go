@@ -30,7 +30,8 @@ var migrations = []migration{
 }
 
 // migrate brings the schema up to date. Of several processes one does, and the
-// others wait for it.
+// others wait for it. It takes as long as it takes, until ctx ends: an index of
+// millions of records is not made within what bounds a verb.
 func (d *db) migrate(ctx context.Context, schema string) error {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
@@ -38,9 +39,10 @@ func (d *db) migrate(ctx context.Context, schema string) error {
 	}
 	defer conn.Release()
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		lock := fnv.New64a()
-		_, _ = lock.Write([]byte("mcp_oauth schema " + schema))
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(lock.Sum64())); err != nil {
+		if _, err := tx.Exec(ctx, `set local statement_timeout = 0`); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, migrationLock(schema)); err != nil {
 			return err
 		}
 		version, usableFrom, err := d.version(ctx, tx, schema)
@@ -61,6 +63,13 @@ func (d *db) migrate(ctx context.Context, schema string) error {
 		_, err = tx.Exec(ctx, d.sql(`update {}version set version = $1, usable_from = $2`), len(migrations), migrations[len(migrations)-1].usableFrom)
 		return err
 	})
+}
+
+// migrationLock is the number of the lock under which a schema is migrated.
+func migrationLock(schema string) int64 {
+	lock := fnv.New64a()
+	_, _ = lock.Write([]byte("mcp_oauth schema " + schema))
+	return int64(lock.Sum64())
 }
 
 // version returns the version of the schema, which is made if it is not there.

@@ -111,7 +111,7 @@ func Open(ctx context.Context, c *Config) (*Store, error) {
 		return nil, explain(err, c)
 	}
 	d := &db{pool: pool, schema: pgx.Identifier{c.schema}.Sanitize() + ".", observe: c.observe}
-	err = d.retry(ctx, func(ctx context.Context) error { return d.migrate(ctx, c.schema) })
+	err = d.retry(ctx, func(context.Context) error { return d.migrate(ctx, c.schema) })
 	if err == nil {
 		err = d.measure(ctx)
 	}

@@ -3,6 +3,7 @@
 package pgstore
 
 import (
+	"context"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -117,6 +120,34 @@ func TestTogether(t *testing.T) {
 	}
 	if firsts != 1 {
 		t.Errorf("%d of %d were the first", firsts, processes)
+	}
+}
+
+// A migration of many records takes longer than a verb may, and so does waiting for
+// another instance's.
+func TestMigrationMayTakeLong(t *testing.T) {
+	schema := server.Schema()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, server.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", migrationLock(schema)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	time.AfterFunc(maxDuration+time.Second, func() {
+		if _, err := conn.Exec(ctx, "select pg_advisory_unlock_all()"); err != nil {
+			t.Error(err)
+		}
+	})
+	s := open(t, schema)
+	if took := time.Since(began); took < maxDuration {
+		t.Errorf("it did not wait: %v", took)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

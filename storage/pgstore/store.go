@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
@@ -44,10 +43,12 @@ func newStore(d *db) *Store {
 }
 
 // recordTables are those that hold what verbs were told.
-var recordTables = []string{
+var recordTables = append([]string{"virtual_keys", "virtual_key_changes"}, endingTables...)
+
+// endingTables are those whose records end by themselves.
+var endingTables = []string{
 	"access_tokens", "refresh_tokens", "replays", "codes", "grants", "clients", "flows", "browser_sessions", "used_values",
 	"site_values", "connections", "disconnects", "connect_states", "upstream_clients", "revocations",
-	"virtual_keys", "virtual_key_changes",
 	"persons",
 }
 
@@ -95,87 +96,6 @@ func (s *Store) Close() error {
 		s.db.pool.Close()
 	}
 	return nil
-}
-
-// sweepBatch bounds how many records of a kind one transaction removes, and so
-// how long another caller waits for it.
-const sweepBatch = 256
-
-// Sweep implements storage.Store. Several instances share the work: what another
-// is removing, or somebody is renewing, is left to them.
-func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
-	if err := s.db.measure(ctx); err != nil {
-		return 0, err
-	}
-	removed := 0
-	for {
-		round, err := update(ctx, s.db, func(t *tx) (sweepRound, error) { return sweep(t, now) })
-		removed += round.removed
-		if err != nil || !round.more {
-			return removed, err
-		}
-	}
-}
-
-// sweepRound is what one transaction removed, and whether there may be more.
-type sweepRound struct {
-	removed int
-	more    bool
-}
-
-// sweep removes what ended. A connection may have to be revoked at its provider.
-func sweep(t *tx, now time.Time) (round sweepRound, err error) {
-	at := now
-	t.clock.toDatabase(&at)
-	var connections [][]byte
-	t.query(many(&connections), `delete from {}connections where (issuer, owner, server) in (
-		select issuer, owner, server from {}connections where keep_until <= $1
-		order by keep_until limit $2 for update skip locked) returning body`, at.Unix(), sweepBatch)
-	for _, table := range recordTables {
-		if table != "connections" {
-			sweepTable(t, table, at.Unix(), func(n int) { round.count(n) })
-		}
-	}
-	housekeeping := false
-	for _, table := range []string{"attempts", "locks"} {
-		sweepTable(t, table, t.soon(0)-1, func(n int) {
-			housekeeping = housekeeping || n > 0
-			round.more = round.more || n == sweepBatch
-		})
-	}
-	if err := t.send(); err != nil {
-		return round, err
-	}
-	round.count(len(connections))
-	for _, b := range connections {
-		if c, _, err := decode(t.db, b, connectionTimes); err == nil { // a corrupt one must not stop the sweep
-			if err := queueExpired(t, c, now); err != nil {
-				return round, err
-			}
-		}
-	}
-	t.writes = round.removed > 0 || housekeeping
-	return round, nil
-}
-
-func (r *sweepRound) count(n int) {
-	r.removed += n
-	r.more = r.more || n == sweepBatch
-}
-
-// sweepTable queues the removal of records of one kind.
-func sweepTable(t *tx, table string, at int64, removed func(int)) {
-	id := "id"
-	switch table {
-	case "access_tokens", "refresh_tokens", "replays", "codes", "used_values", "connect_states":
-		id = "hash"
-	}
-	t.exec(`delete from {}`+table+` where `+id+` in (
-		select `+id+` from {}`+table+` where keep_until <= $1 order by keep_until limit $2 for update skip locked)`, at, sweepBatch)
-	t.batch.QueuedQueries[len(t.batch.QueuedQueries)-1].Exec(func(tag pgconn.CommandTag) error {
-		removed(int(tag.RowsAffected()))
-		return nil
-	})
 }
 
 // belongings is one kind of what subjects have.

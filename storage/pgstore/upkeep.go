@@ -6,14 +6,113 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
+
+// sweepBatch bounds how many records of a kind one transaction removes, and so
+// how long another caller waits for it.
+const sweepBatch = 256
+
+// Sweep implements storage.Store. Several instances share the work: what another
+// is removing, or somebody is renewing, is left to them.
+func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
+	if err := s.db.measure(ctx); err != nil {
+		return 0, err
+	}
+	at := now
+	s.db.clock.toDatabase(&at)
+	var left []*swept
+	for _, table := range endingTables {
+		left = append(left, &swept{table: table, from: math.MinInt64, upTo: at.Unix(), records: true})
+	}
+	for _, table := range []string{"attempts", "locks"} {
+		left = append(left, &swept{table: table, upTo: int64(record.Until(time.Now().Add(s.db.clock.offset()))) - 1})
+	}
+	removed := 0
+	for len(left) > 0 {
+		round, err := update(ctx, s.db, func(t *tx) (int, error) { return sweep(t, left, now) })
+		if err != nil {
+			return removed, err
+		}
+		removed += round
+		for _, table := range left {
+			table.from = table.last
+		}
+		left = slices.DeleteFunc(left, func(s *swept) bool { return s.removed < sweepBatch })
+	}
+	return removed, nil
+}
+
+// swept is how far the sweep of a table is.
+type swept struct {
+	table   string
+	records bool // that verbs were told of
+	// What ended within is looked for. Each transaction begins where the last one
+	// was: the index still has what those before removed, and to pass over all of it
+	// each time would take longer the more there is.
+	from, upTo int64
+	last       int64 // when what was removed last had ended
+	removed    int   // in one transaction
+}
+
+// sweep removes a batch of what ended from each table, and returns how many records
+// that were. A connection may have to be revoked at its provider.
+func sweep(t *tx, tables []*swept, now time.Time) (removed int, err error) {
+	var connections [][]byte
+	for _, s := range tables {
+		s.last, s.removed = s.from, 0 // the transaction may run again
+		id, body := "id", ""
+		switch s.table {
+		case "access_tokens", "refresh_tokens", "replays", "codes", "used_values", "connect_states":
+			id = "hash"
+		case "connections":
+			id, body = "issuer, owner, server", ", body"
+		}
+		t.query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var end int64
+				to := []any{&end}
+				if body != "" {
+					connections = append(connections, nil)
+					to = append(to, &connections[len(connections)-1])
+				}
+				if err := rows.Scan(to...); err != nil {
+					return err
+				}
+				s.last = max(s.last, end)
+				s.removed++
+			}
+			return rows.Err()
+		}, fmt.Sprintf(`delete from {}%s where (%s) in (select %[2]s from {}%[1]s where keep_until between $1 and $2
+			order by keep_until limit %[3]d for update skip locked) returning keep_until%[4]s`, s.table, id, sweepBatch, body), s.from, s.upTo)
+	}
+	if err := t.send(); err != nil {
+		return 0, err
+	}
+	for _, s := range tables {
+		t.writes = t.writes || s.removed > 0
+		if s.records {
+			removed += s.removed
+		}
+	}
+	for _, b := range connections {
+		if c, _, err := decode(t.db, b, connectionTimes); err == nil { // a corrupt one must not stop the sweep
+			if err := queueExpired(t, c, now); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return removed, nil
+}
 
 // sealedTable is a table whose records hold something sealed. Its id is one value,
 // also where the key has several columns.
