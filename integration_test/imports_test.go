@@ -49,6 +49,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/storetest/internal/sealtest",
 		"storage/storetest/internal/sharedtest",
 		"storage/storetest",
+		"storage/simulation/internal/model",
+		"storage/simulation",
 		"authz/mcp",
 		"authz/jwks",
 		"authz/client",

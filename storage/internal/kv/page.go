@@ -138,7 +138,7 @@ func behind(prefix []byte) []byte {
 
 func whoseGrant(r Reader, prefix []byte, now time.Time) (storage.Subject, bool) {
 	for key := range scanPrefix(r, prefix) {
-		if g, found, err := getGrant(r, string(key[len(prefix):])); err == nil && grantVerdict(g, found, now) == storage.OK {
+		if g, found, err := filledGrant(r, string(key[len(prefix):]), now); err == nil && grantVerdict(g, found, now) == storage.OK {
 			return storage.Subject{Issuer: g.Issuer, Subject: g.Identity.Subject}, true
 		}
 	}
@@ -156,7 +156,7 @@ func whoseConnection(r Reader, prefix []byte, now time.Time) (storage.Subject, b
 
 func whoseSession(r Reader, prefix []byte, now time.Time) (storage.Subject, bool) {
 	for key := range scanPrefix(r, prefix) {
-		if b, found, err := getBrowserSession(r, storage.Hash(key[len(prefix):])); err == nil && found && !ended(b.ExpiresAt, now) {
+		if b, found, err := filledSession(r, storage.Hash(key[len(prefix):]), now); err == nil && found && !ended(b.ExpiresAt, now) {
 			return storage.Subject{Issuer: b.Issuer, Subject: b.Identity.Subject}, true
 		}
 	}

@@ -1,0 +1,165 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// signIn is a browser session that begins.
+type signIn struct {
+	name, replaces string
+	identity       storage.Identity
+	browser        string // the cookie of the flows that may end with it
+	endsOthers     bool
+	expires        time.Time
+	quota          string
+}
+
+func (w *World) signIn(id storage.Identity) *signIn {
+	b := &signIn{name: w.fresh("session-"), identity: id, browser: w.cookie(), endsOthers: w.one(3), expires: w.ends(12 * time.Hour)}
+	if w.one(2) {
+		b.replaces = w.current()
+	}
+	if w.one(3) {
+		b.quota = among(w, "here", "there")
+	}
+	w.sessions = append(w.sessions, b.name)
+	w.sessionEnds[b.name] = b.expires
+	return b
+}
+
+// current is a session that did not run out: one that did may be swept, or not,
+// and so may or may not say whose flows end with it.
+func (w *World) current() string {
+	return pick(w, slices.DeleteFunc(slices.Clone(w.sessions), func(name string) bool { return !there(w.sessionEnds[name], w.Now) }))
+}
+
+func (b *signIn) String() string {
+	return fmt.Sprintf("%s, %s, replaces %q, of %s, ends others %t, quota %q", b.name, b.identity.Subject+b.identity.Proof, b.replaces, b.browser, b.endsOthers, b.quota)
+}
+
+func (b *signIn) toStore(k Clock, now time.Time) storage.SignIn {
+	out := storage.SignIn{
+		BrowserSession: storage.BrowserSession{Hash: hash(b.name), Issuer: issuer, Identity: b.identity, CreatedAt: k.At(now), ExpiresAt: k.At(b.expires)},
+		Replaces:       hash(b.replaces), Flows: []storage.Hash{hash(b.browser)}, EndsOthers: b.endsOthers,
+	}
+	if b.quota != "" {
+		out.Quota = &storage.Quota{Key: hash(b.quota), Block: hash("block of " + b.quota), Max: maxQuota}
+	}
+	return out
+}
+
+func (w *World) createSession() *Operation {
+	b, now := w.signIn(w.who()), w.Now
+	return &Operation{
+		Verb: "CreateBrowserSession", Args: b.String(),
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			return done(s.CreateBrowserSession(ctx, b.toStore(k, now)))
+		},
+		Apply: func(s *state, got *Answer) error {
+			s.createSession(b, now)
+			return got.isDone()
+		},
+	}
+}
+
+// createSession stores a session in place of the one that it replaces.
+func (s *state) createSession(b *signIn, now time.Time) {
+	before, replaces := s.sessions[b.replaces]
+	delete(s.sessions, b.replaces)
+	s.endFlows(now, func(f flow) bool {
+		leaves := b.endsOthers || replaces && f.identity.Subject == before.identity.Subject
+		return f.browser == b.browser && leaves && !f.identity.Same(b.identity)
+	})
+	s.sessions[b.name] = session{identity: b.identity, created: now, expires: b.expires, quota: b.quota}
+	if b.quota == "" {
+		return
+	}
+	of := slices.DeleteFunc(slices.Collect(maps.Keys(s.sessions)), func(name string) bool {
+		return s.sessions[name].quota != b.quota || name == b.name
+	})
+	slices.SortFunc(of, func(x, y string) int {
+		hx, hy := hash(x), hash(y)
+		return cmp.Or(s.sessions[x].created.Compare(s.sessions[y].created), strings.Compare(string(hx[:]), string(hy[:])))
+	})
+	for _, name := range of[:max(0, len(of)+1-maxQuota)] {
+		delete(s.sessions, name)
+	}
+}
+
+func (w *World) readSession() *Operation {
+	name, now := pick(w, w.sessions), w.Now
+	return &Operation{
+		Verb: "BrowserSession", Args: name, Reads: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			b, err := s.BrowserSession(ctx, hash(name), k.At(now))
+			return found(b, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			_, live := s.signedIn(name, now)
+			return got.isThere(live)
+		},
+	}
+}
+
+func (w *World) listSessions() *Operation {
+	subject, now := among(w, subjects...), w.Now
+	return &Operation{
+		Verb: "BrowserSessionsOf", Args: subject, Reads: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			all, err := s.BrowserSessionsOf(ctx, issuer, subject, k.At(now))
+			return found(names(all, func(b storage.BrowserSession) string { return short(b.Hash) }), err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			want := sorted(s.sessions, func(b session) bool {
+				return b.identity.Subject == subject && there(b.expires, now) && s.alive(b.identity, now)
+			})
+			for i := range want {
+				want[i] = short(hash(want[i]))
+			}
+			slices.Sort(want)
+			return got.lists(want)
+		},
+	}
+}
+
+// short names a session in a list.
+func short(h storage.Hash) string { return fmt.Sprintf("%x", h[:4]) }
+
+func (w *World) deleteSession() *Operation {
+	name, browser, now := w.current(), w.cookie(), w.Now
+	return &Operation{
+		Verb: "DeleteBrowserSession", Args: name + " in " + browser,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			return done(s.DeleteBrowserSession(ctx, hash(name), []storage.Hash{hash(browser)}, k.At(now)))
+		},
+		Apply: func(s *state, got *Answer) error {
+			if b, known := s.sessions[name]; known {
+				delete(s.sessions, name)
+				s.endFlows(now, func(f flow) bool { return f.browser == browser && f.identity.Subject == b.identity.Subject })
+			}
+			return got.isDone()
+		},
+	}
+}
+
+func (w *World) deleteSessions() *Operation {
+	subject := among(w, subjects...)
+	return &Operation{
+		Verb: "DeleteBrowserSessions", Args: subject,
+		Do: func(ctx context.Context, s storage.Store, _ Clock) Answer {
+			return done(s.DeleteBrowserSessions(ctx, issuer, subject))
+		},
+		Apply: func(s *state, got *Answer) error {
+			maps.DeleteFunc(s.sessions, func(_ string, b session) bool { return b.identity.Subject == subject })
+			return got.isDone()
+		},
+	}
+}

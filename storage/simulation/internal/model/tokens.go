@@ -1,0 +1,320 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+const grace = time.Minute
+
+// issue is what one token response creates.
+type issue struct {
+	access, refresh  string
+	accessEnd, until time.Time
+}
+
+func (w *World) issue() issue {
+	i := issue{w.fresh("access-"), w.fresh("refresh-"), w.ends(time.Hour), w.ends(30 * 24 * time.Hour)}
+	w.accessEnds[i.access] = i.accessEnd
+	return i
+}
+
+func (i issue) toStore(g *knownGrant, k Clock, now time.Time) storage.Issue {
+	return storage.Issue{
+		Access: storage.AccessToken{
+			Hash: hash(i.access), GrantID: g.id, Issuer: issuer, ClientID: g.client, Identity: g.identity, Scope: []string{"mcp:use"},
+			Audience: []string{resource}, IssuedAt: k.At(now), ExpiresAt: k.At(i.accessEnd),
+		},
+		Refresh:        &storage.RefreshToken{Hash: hash(i.refresh), GrantID: g.id, Issuer: issuer, ClientID: g.client, ExpiresAt: k.At(i.until)},
+		GrantExpiresAt: k.At(i.until),
+	}
+}
+
+// issue stores the tokens of one response, and returns the access tokens that give way.
+func (s *state) issue(id string, i issue, now time.Time) map[string]accessToken {
+	g := s.grants[id]
+	live := s.accessOf(id, now)
+	order := 0
+	for _, t := range live {
+		order = max(order, t.order+1)
+	}
+	s.access[i.access] = accessToken{grant: id, client: g.client, identity: g.identity, expires: i.accessEnd, order: order}
+	s.refresh[i.refresh] = refreshToken{grant: id, expires: i.until}
+	g.head, g.expires = i.refresh, i.until
+	if g.absolute.Before(g.expires) {
+		g.expires = g.absolute
+	}
+	s.grants[id] = g
+	gone := map[string]accessToken{}
+	oldest := slices.SortedFunc(maps.Keys(live), func(a, b string) int { return cmp.Compare(live[a].order, live[b].order) })
+	for _, name := range oldest[:max(0, len(oldest)+1-storage.MaxAccessTokens)] {
+		gone[name] = live[name]
+		delete(s.access, name)
+	}
+	return gone
+}
+
+func (w *World) claimCode() *Operation {
+	g, i, now, proof := pick(w, w.grants), w.issue(), w.Now, challenge
+	if g.claimed && !w.one(6) {
+		return w.rotate() // most clients claim once
+	}
+	client := g.client
+	if w.one(12) {
+		client = "another"
+	}
+	if w.one(12) {
+		proof = "wrong"
+	}
+	return &Operation{
+		Verb: "ClaimCode", Saw: w.noteIssue(g, i), Args: fmt.Sprintf("%s of %s, client %s, proof %s… ⇒ %s, %s", g.code, g.id, client, proof[:5], i.access, i.refresh),
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			res, err := s.ClaimCode(ctx, storage.CodeClaim{
+				Hash: hash(g.code), Issuer: issuer, ClientID: client, RedirectURI: redirect, Challenge: proof, Issue: i.toStore(g, k, now), Now: k.At(now),
+			})
+			return verdict(res.Verdict, revoked{res.Revocation}, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			c, known := s.codes[g.code]
+			_, granted := s.grants[g.id]
+			switch {
+			case !known:
+				return got.wants(storage.Unknown)
+			case c.claimed && (!granted || !there(s.grants[g.id].absolute, now)), !c.claimed && !there(c.expires, now):
+				// Gone, or not yet: what is still known of it may be said, or not.
+				return got.wants(storage.Unknown, storage.Expired, storage.ProofFailed, storage.Replayed, storage.WrongClient)
+			case client != c.client:
+				return got.wants(storage.WrongClient)
+			case c.proofFailed || c.claimed && proof != challenge:
+				return got.wants(storage.ProofFailed)
+			case c.claimed:
+				return cmp.Or(got.wants(storage.Replayed), s.revokeAll(func(id string, _ grant) bool { return id == g.id }, now, got))
+			case proof != challenge:
+				c.proofFailed = true
+				s.codes[g.code] = c
+				return got.wants(storage.ProofFailed)
+			}
+			if v := s.grantVerdict(g.id, now); v != storage.OK {
+				return got.wants(v)
+			}
+			c.claimed = true
+			s.codes[g.code] = c
+			s.issue(g.id, i, now)
+			return got.wants(storage.OK)
+		},
+	}
+}
+
+// noteIssue remembers the tokens of an answer, also of one that got lost: somebody
+// may hold them.
+func (w *World) noteIssue(g *knownGrant, i issue) func(Answer) {
+	return func(got Answer) {
+		if got.err != nil || got.verdict == storage.OK {
+			g.tokens, g.access, g.claimed = append(g.tokens, i.refresh), append(g.access, i.access), true
+		}
+	}
+}
+
+// withTokens are the grants of which somebody has a refresh token.
+func (w *World) withTokens() []*knownGrant {
+	return slices.DeleteFunc(slices.Clone(w.grants), func(g *knownGrant) bool { return len(g.tokens) == 0 })
+}
+
+func (w *World) readCode() *Operation {
+	name, now := pick(w, w.grants).code, w.Now
+	return &Operation{
+		Verb: "Code", Args: name, Reads: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			c, err := s.Code(ctx, hash(name), k.At(now))
+			return found(c, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			c, known := s.codes[name]
+			if known && c.claimed && !there(s.grants[c.grant].absolute, now) {
+				return nil // it may be swept
+			}
+			live := known && (c.claimed || there(c.expires, now))
+			if err := got.isThere(live); err != nil || got == nil || !live {
+				return err
+			}
+			seen := got.value.(storage.Code)
+			return cmp.Or(equal("claimed", seen.Claimed, c.claimed), equal("worthless", seen.ProofFailed, c.proofFailed))
+		},
+	}
+}
+
+// replay is what is repeated to a client that lost the response.
+type replay struct {
+	revoked
+	response string
+}
+
+func (r replay) String() string { return r.response + " " + r.revoked.String() }
+
+func (w *World) rotate() *Operation {
+	g, now := pick(w, w.withTokens()), w.Now
+	if g == nil {
+		g = pick(w, w.grants)
+	}
+	token := "never issued"
+	if len(g.tokens) > 0 {
+		token = g.tokens[len(g.tokens)-1]
+	}
+	if w.one(6) {
+		token = pick(w, g.tokens)
+	}
+	i, client, proof, lasts := w.issue(), g.client, "", grace
+	if w.one(12) {
+		client = "another"
+	}
+	if g.proves {
+		proof = g.id
+	}
+	if w.one(8) {
+		lasts = 0
+	}
+	w.ends(lasts)
+	return &Operation{
+		Verb: "RotateRefreshToken", Args: fmt.Sprintf("%s of %s, client %s, proves %q, grace %s ⇒ %s, %s", token, g.id, client, proof, lasts, i.access, i.refresh),
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			res, err := s.RotateRefreshToken(ctx, storage.Rotation{
+				Hash: hash(token), Issuer: issuer, ClientID: client, Grace: lasts, GrantID: proof,
+				Issue: i.toStore(g, k, now), Replay: []byte(i.refresh), Now: k.At(now),
+			})
+			return verdict(res.Verdict, replay{revoked{res.Revocation}, string(res.Replay)}, err)
+		},
+		Saw: w.noteIssue(g, i),
+		Apply: func(s *state, got *Answer) error {
+			want, revocation := s.rotate(token, client, proof, lasts, i, now, got)
+			return cmp.Or(got.wants(want...), revocation)
+		},
+	}
+}
+
+// rotate is RotateRefreshToken. It returns the right verdicts, and what is wrong
+// with what the answer says else.
+func (s *state) rotate(token, client, proof string, lasts time.Duration, i issue, now time.Time, got *Answer) (right []storage.Verdict, wrong error) {
+	one := func(v storage.Verdict) ([]storage.Verdict, error) { return []storage.Verdict{v}, nil }
+	t, known := s.refresh[token]
+	if (!known || t.forgotten) && proof == "" {
+		return one(storage.Unknown)
+	}
+	id := t.grant
+	if !known {
+		id = proof
+	}
+	g, granted := s.grants[id]
+	gone := !granted || !there(g.expires, now) || !s.alive(g.identity, now)
+	switch {
+	case gone || !t.forgotten && known && !there(t.expires, now) && t.rotated.IsZero():
+		return []storage.Verdict{storage.Unknown, storage.Expired, storage.WrongClient, storage.Revoked}, nil
+	case client != g.client:
+		return one(storage.WrongClient)
+	case g.revoked:
+		return one(storage.Revoked)
+	case known && !t.forgotten && proof == "" && !there(t.expires, now):
+		return []storage.Verdict{storage.Unknown, storage.Expired}, nil
+	}
+	repeats := known && !t.forgotten && !t.rotated.IsZero() && there(t.expires, now)
+	age := now.Sub(t.rotated)
+	switch {
+	case repeats && lasts > 0 && t.grace > 0 && age <= lasts && age <= t.grace && g.head == t.successor:
+		if got != nil && got.err == nil {
+			wrong = equal("response", got.value.(replay).response, t.replay)
+		}
+		return []storage.Verdict{storage.Repeated}, wrong
+	case repeats || !known || t.forgotten || !t.rotated.IsZero():
+		if got != nil && got.err == nil {
+			a := *got
+			a.value = got.value.(replay).revoked
+			got = &a
+		}
+		return []storage.Verdict{storage.Replayed}, s.revokeAll(func(of string, _ grant) bool { return of == id }, now, got)
+	}
+	t.rotated, t.successor, t.grace, t.replay = now, i.refresh, lasts, i.refresh
+	s.refresh[token] = t
+	if before, there := s.refresh[t.predecessor]; there {
+		before.forgotten = true
+		s.refresh[t.predecessor] = before
+	}
+	ended := s.issue(id, i, now)
+	if proof != "" {
+		next := s.refresh[i.refresh]
+		next.predecessor = token
+		s.refresh[i.refresh] = next
+	}
+	if got != nil && got.err == nil {
+		wrong = got.value.(replay).forgets(nil, ended)
+	}
+	return []storage.Verdict{storage.OK}, wrong
+}
+
+func (w *World) readRefreshToken() *Operation {
+	g, now := pick(w, w.grants), w.Now
+	token := pick(w, g.tokens)
+	return &Operation{
+		Verb: "RefreshToken", Args: token, Reads: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			t, _, err := s.RefreshToken(ctx, hash(token), k.At(now))
+			return found(t, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			t, known := s.refresh[token]
+			g, granted := s.grants[t.grant]
+			live := known && !t.forgotten && there(t.expires, now) && granted && there(g.expires, now) && s.alive(g.identity, now)
+			if err := got.isThere(live); err != nil || got == nil || !live {
+				return err
+			}
+			return equal("rotated", !got.value.(storage.RefreshToken).RotatedAt.IsZero(), !t.rotated.IsZero())
+		},
+	}
+}
+
+func (w *World) readAccessToken() *Operation {
+	g, now := pick(w, w.grants), w.Now
+	token := pick(w, g.access)
+	return &Operation{
+		Verb: "AccessToken", Args: token, Reads: true,
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			t, err := s.AccessToken(ctx, hash(token), k.At(now))
+			return found(t, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			t, known := s.access[token]
+			return got.isThere(known && there(t.expires, now) && s.alive(t.identity, now))
+		},
+	}
+}
+
+func (w *World) revokeAccessToken() *Operation {
+	g, now := pick(w, w.grants), w.Now
+	token, client := pick(w, g.access), g.client
+	if w.one(4) {
+		client = "another"
+	}
+	end := w.accessEnds[token]
+	return &Operation{
+		Verb: "RevokeAccessToken", Args: token + ", client " + client,
+		Do: func(ctx context.Context, s storage.Store, _ Clock) Answer {
+			removed, err := s.RevokeAccessToken(ctx, hash(token), issuer, client)
+			return found(removed, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			t, known := s.access[token]
+			known = known && t.client == client
+			if known {
+				delete(s.access, token)
+			}
+			if got == nil || !there(end, now) { // it may be swept
+				return nil
+			}
+			return cmp.Or(got.isDone(), equal("removed", got.value.(bool), known))
+		},
+	}
+}

@@ -1,0 +1,158 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// World makes up operations: it is everybody who calls. It knows what was answered,
+// not what the model thinks.
+type World struct {
+	Now   time.Time // true
+	rng   *rand.Rand
+	last  int
+	focus focus
+	// moments are when something that callers know of ends.
+	moments []time.Time
+
+	clients     []knownClient
+	flows       []string
+	flowAs      map[string]*flow // as they were saved last
+	sessions    []string
+	sessionEnds map[string]time.Time
+	grants      []*knownGrant
+	accessEnds  map[string]time.Time
+	persons     map[string]storage.Person // as they were answered last
+	// connections are what was answered last, by key.
+	connections map[storage.ConnectionKey]storage.Connection
+	disconnects map[storage.ConnectionKey]seenDisconnect
+	pending     []string // connect states
+	revocations []string
+	upstream    map[string]string // the secret that was stored last
+	keys        map[string]storage.VirtualKey
+	values      map[string]string
+}
+
+type knownClient struct{ id, token string }
+
+// knownGrant is a grant, its code, and its refresh tokens as far as they were asked
+// for, the newest last.
+type knownGrant struct {
+	id, client, code string
+	identity         storage.Identity
+	tokens           []string
+	access           []string
+	claimed          bool // somebody got tokens for the code, or may have
+	proves           bool // its tokens prove that they belong to it
+}
+
+type seenDisconnect struct {
+	number uint64
+	at     time.Time
+}
+
+// NewWorld returns the world of a schedule.
+func NewWorld(rng *rand.Rand) *World {
+	return &World{
+		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, sessionEnds: map[string]time.Time{}, accessEnds: map[string]time.Time{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
+		disconnects: map[storage.ConnectionKey]seenDisconnect{}, upstream: map[string]string{},
+		keys: map[string]storage.VirtualKey{}, values: map[string]string{},
+	}
+}
+
+// fresh names something new.
+func (w *World) fresh(kind string) string {
+	w.last++
+	return fmt.Sprint(kind, w.last)
+}
+
+// one reports true once in n times.
+func (w *World) one(n int) bool { return w.rng.IntN(n) == 0 }
+
+// ends notes that something ends, so that the clock may be set right there.
+func (w *World) ends(in time.Duration) time.Time {
+	t := w.Now.Add(in)
+	w.moments = append(w.moments, t)
+	return t
+}
+
+// pick chooses one, the newest most often; zero if there is none.
+func pick[T any](w *World, of []T) (chosen T) {
+	if len(of) == 0 {
+		return chosen
+	}
+	if w.one(2) {
+		return of[len(of)-1]
+	}
+	return of[w.rng.IntN(len(of))]
+}
+
+// among chooses one of a few.
+func among[T any](w *World, of ...T) T { return of[w.rng.IntN(len(of))] }
+
+// sortedKeys are the keys of connections, in an order that is always the same.
+func sortedKeys(of map[storage.ConnectionKey]storage.Connection) []storage.ConnectionKey {
+	return slices.SortedFunc(maps.Keys(of), func(a, b storage.ConnectionKey) int {
+		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Server, b.Server))
+	})
+}
+
+// subjects are those who sign in. Carol and dave come from an identity provider.
+var subjects = []string{"alice", "bob", "carol", "dave"}
+
+// who is somebody who signs in, by one of their ways to prove it.
+func (w *World) who() storage.Identity {
+	name := among(w, subjects...)
+	if p, known := w.persons[name]; known {
+		id := p.Identity()
+		id.Claims, id.Name = nil, ""
+		if w.one(3) {
+			id.ProviderSession = among(w, "s1", "s2")
+		}
+		return id
+	}
+	if name == "carol" || name == "dave" {
+		name = "alice"
+	}
+	id := storage.Identity{Kind: "user_id", Subject: name}
+	if w.one(5) {
+		id.Proof = "another"
+	}
+	return id
+}
+
+// owner is who may have connections.
+func (w *World) key() storage.ConnectionKey {
+	owner := among(w, "alice", "carol", storage.SharedOwner)
+	if len(w.flows) > 0 && w.one(3) {
+		owner = storage.FlowOwner(pick(w, w.flows))
+	}
+	return storage.ConnectionKey{Issuer: issuer, Owner: owner, Server: among(w, "wiki", "mail")}
+}
+
+// Advance moves the true time: mostly a moment, sometimes right to where something
+// ends, or past it.
+func (w *World) Advance() time.Duration {
+	before := w.Now
+	switch n := w.rng.IntN(60); {
+	case n < 40:
+		w.Now = w.Now.Add(time.Duration(w.rng.IntN(4)) * time.Millisecond)
+	case n < 52 && len(w.moments) > 0:
+		// Of those that are near: what lives for a month ends in few schedules.
+		near := slices.DeleteFunc(slices.Clone(w.moments), func(t time.Time) bool {
+			return !t.After(w.Now) || t.Sub(w.Now) > time.Hour && !w.one(40)
+		})
+		if at := pick(w, near).Add(time.Duration(w.rng.IntN(3)-1) * time.Millisecond); at.After(w.Now) {
+			w.Now = at
+		}
+	default:
+		w.Now = w.Now.Add(among(w, time.Second, 2*time.Second, time.Minute, 5*time.Minute, 15*time.Minute, time.Hour, 24*time.Hour, 29*24*time.Hour))
+	}
+	return w.Now.Sub(before)
+}
