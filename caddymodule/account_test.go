@@ -164,7 +164,7 @@ func TestStreamEndsWithItsConnection_P11(t *testing.T) {
 	if data, err := readEvent(hers.Body); !errors.Is(err, io.EOF) {
 		t.Errorf("her stream goes on: %q %v", data, err)
 	}
-	if open := g.state().streams.Len(); open != 1 {
+	if open := g.state().Streams.Len(); open != 1 {
 		t.Errorf("%d streams are open", open)
 	}
 	// A configuration in which the server needs no account ends the others'.

@@ -273,14 +273,14 @@ func activeOperator(open bool) *adminapi.Operator {
 	if app == nil {
 		return nil
 	}
-	operator := &adminapi.Operator{Events: app.events, StoreName: strings.TrimSpace(app.poolKey()), Failure: app.cause()}
+	operator := &adminapi.Operator{Events: app.events, StoreName: app.storeName(), Failure: app.cause()}
 	if open {
 		var state *processState
 		if state, operator.Keyring, operator.Failure = app.open(); operator.Failure != nil {
 			return operator
 		}
 		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, rotationOf(app)
-		operator.Traces = state.traces
+		operator.Traces = state.Traces
 	}
 	for _, s := range app.allSites() {
 		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Events: s.events, Accounts: s.broker, Keys: s.keys, Archive: s.archive})

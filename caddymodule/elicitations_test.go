@@ -176,13 +176,13 @@ func TestElicitationComplete(t *testing.T) {
 	if !told[first] || !told[second] {
 		t.Errorf("told of %v, want %s and %s", told, first, second)
 	}
-	stateOf(t, g).streams.Close(gateway.StopGrace)
+	stateOf(t, g).Streams.Close(gateway.StopGrace)
 	for name, s := range map[string]*mcpStream{"the same": waits, "another session": other, "somebody else": foreign} {
 		if rest, _ := io.ReadAll(s.body); len(rest) != 0 {
 			t.Errorf("%s was told %q", name, rest)
 		}
 	}
-	if n := size(stateOf(t, g).elicitations, "streams"); n != 0 {
+	if n := size(stateOf(t, g).Elicitations, "streams"); n != 0 {
 		t.Errorf("%d sessions have streams after their end", n)
 	}
 }
@@ -235,6 +235,6 @@ func TestStreamWaitsForWord(t *testing.T) {
 	end(s)
 	g.load(g.caddyfile(people("alice") + notion.server("optional")))
 	s = lose(opensURLs)
-	stateOf(t, g).streams.Close(gateway.StopGrace)
+	stateOf(t, g).Streams.Close(gateway.StopGrace)
 	end(s)
 }

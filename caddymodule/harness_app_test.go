@@ -170,7 +170,7 @@ func (a *app) completes(p *person) {
 // explained returns why, as if it were asked after a while.
 func (g *instance) explained(q trace.Query, after time.Duration) *faults.Answer {
 	g.t.Helper()
-	recorder := g.state().traces
+	recorder := g.state().Traces
 	all, err := recorder.Find(context.Background(), trace.Query{})
 	if err != nil {
 		g.t.Fatal(err)

@@ -85,7 +85,7 @@ func (a *App) newKeyring(state *processState) (*seal.Keyring, error) {
 	case len(a.EncryptionKeys) > 0:
 		return a.configuredKeys()
 	case !a.opener.Durable(): // nothing sealed outlives the process
-		return seal.NewKeyring(state.ephemeralKey[:])
+		return seal.NewKeyring(state.EphemeralKey[:])
 	}
 	path := generatedKey()
 	key, err := encryptionkey.Generated(path, a.opener.Key(), func() (bool, error) { return state.store.Empty(a.ctx) })
@@ -167,7 +167,7 @@ func installed(config []byte) (in cli.Installation, err error) {
 	if err := app.loadStorage(); err != nil {
 		return in, err
 	}
-	in.Store = strings.TrimSpace(app.poolKey())
+	in.Store = app.storeName()
 	if file, ok := app.opener.(*BboltStorage); ok {
 		in.Path = file.path
 	}

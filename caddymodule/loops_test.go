@@ -138,7 +138,7 @@ func TestLostDatabaseIsToldOf(t *testing.T) {
 func TestKeyOfWhatIsInMemory(t *testing.T) {
 	var keys [3][encryptionkey.Size]byte // the first of them is zero
 	for i := range keys[1:] {
-		atWork(t, new(MemoryStorage), noApp, func(_ *testing.T, p *processState) { keys[i+1] = p.ephemeralKey })
+		atWork(t, new(MemoryStorage), noApp, func(_ *testing.T, p *processState) { keys[i+1] = p.EphemeralKey })
 	}
 	if keys[0] == keys[1] || keys[1] == keys[2] {
 		t.Error("the key is always the same")

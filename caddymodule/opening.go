@@ -130,7 +130,7 @@ func measured() *metrics.State {
 	}
 	s.Usage, s.ResealingFor = p.usage.Of(p.store, time.Now()), rotation.Waiting()
 	s.Caches = map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()}
-	open := p.streams.Events()
+	open := p.Streams.Events()
 	for _, server := range servers {
 		open[gateway.Place{Site: server.Site.Issuer, Server: server.ID}] += 0 // also where there is none
 	}

@@ -99,7 +99,7 @@ func TestRemovedAtIdentityProvider_J10_E18(t *testing.T) {
 	if n := len(e.idp.Requests(oauthtest.TokenPath)); n != 2 {
 		t.Fatalf("%d requests of tokens, want 2: the login, and one again", n)
 	}
-	if n := e.state().streams.Len(); n != 1 {
+	if n := e.state().Streams.Len(); n != 1 {
 		t.Fatalf("%d streams, want 1", n)
 	}
 	e.idp.Disable("jane")
@@ -119,7 +119,7 @@ func TestGroupRemovedAtIdentityProvider_D09_E18(t *testing.T) {
 	e := newEmployee(t, "allow group:staff")
 	e.idp.Change(func() { e.idp.People["jane"]["groups"] = []string{"alumni"} })
 	e.later(func(*storage.Person) {})
-	if n := e.state().streams.Len(); n != 1 {
+	if n := e.state().Streams.Len(); n != 1 {
 		t.Fatalf("before it is asked: %d streams, want 1", n)
 	}
 	e.later(due)
@@ -155,7 +155,7 @@ func TestIdentityProviderDown(t *testing.T) {
 	e := newEmployee(t, "recheck 10m")
 	good := e.idp.Page(oauthtest.TokenPath, oauthtest.Answer(http.StatusBadGateway, "text/html", oauthtest.Canary))
 	e.later(due)
-	if n := e.state().streams.Len(); n != 1 {
+	if n := e.state().Streams.Len(); n != 1 {
 		t.Errorf("%d streams, want 1: one failure is none", n)
 	}
 	if line := logLine(t, e.log(), "a provider does not answer"); line["level"] != "warn" || line["identity"] != "oidc:idp" {
@@ -202,7 +202,7 @@ func TestBackchannelLogoutOfStream_J10_E18(t *testing.T) {
 	}
 	status(t, logOut(e.idp.LogoutToken("joe", nil)), http.StatusOK)
 	e.state().recheck(t.Context())
-	if n := e.state().streams.Len(); n != 1 {
+	if n := e.state().Streams.Len(); n != 1 {
 		t.Fatalf("%d streams, want 1", n)
 	}
 	token := e.idp.LogoutToken("jane", oauthtest.Object{"sub": nil})

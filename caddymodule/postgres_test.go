@@ -177,3 +177,52 @@ func TestVirtualKeyOnPostgres_D09(t *testing.T) {
 		return g.call("POST", "/mcp", initialize, "Authorization", "Bearer "+made.Key).StatusCode == 200
 	})
 }
+
+// Another password, other bounds: a reload takes them on, with the same records. A
+// configuration whose settings do not work is refused.
+func TestReloadTakesOnDatabaseSettings_N01(t *testing.T) {
+	server := startPostgres(t)
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
+	up, next := eventStream(t)
+	defer close(next)
+	lines := alice + "server a /mcp " + up.URL
+	sessionsOf := func(program string) string {
+		t.Helper()
+		out, err := server.Query("select count(*)::text from pg_stat_activity where application_name = '" + program + "'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	g.load(g.onPostgres(lines, server.DSN()+" application_name=first"))
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	token := accessToken(t, g.signIn("client", g.url+"/mcp"))
+	stream := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token).Body
+	if got, err := readEvent(stream); got != "open" {
+		t.Fatalf("got %v, error %v; want %v", got, err, "open")
+	}
+
+	err := loadCaddyfile(g.onPostgres(lines, server.DSN()+" application_name=refused options='-c no_such=1'"))
+	if err == nil {
+		t.Error("settings that the database refuses are taken")
+	}
+	if n := sessionsOf("first"); n == "0" {
+		t.Error("a refused configuration ended the connections of the one that serves")
+	}
+
+	g.load(g.onPostgres(lines, server.DSN()+" application_name=second"))
+	stateOf(t, g).recheck(t.Context())
+	next <- "after"
+	if got, err := readEvent(stream); got != "after" {
+		t.Errorf("got %v, error %v; want %v", got, err, "after")
+	}
+	g.callWith("/mcp", token, 405) // as the MCP server answers a POST
+	if first, second := sessionsOf("first"), sessionsOf("second"); first != "0" || second == "0" {
+		t.Errorf("after the reload %s connections with the old settings, and %s with the new ones", first, second)
+	}
+}

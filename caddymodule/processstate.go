@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -12,24 +11,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 const (
 	tokenCacheSize = 1 << 16
-	limiterSize    = 1 << 14 // for each kind of limit
-	stepUpsSize    = 1 << 14
 
 	sweepInterval   = time.Minute
 	revokeInterval  = time.Minute
@@ -47,22 +39,15 @@ const (
 // only once.
 var processStates = caddy.NewUsagePool()
 
-// processState is what must be unique in the process and outlive a reload. It
-// keeps nothing of any configuration, not even a logger, but the streams that
-// are open.
+// processState is an open store, what is cached of it, and what the process does
+// with it. It outlives a reload, and keeps nothing of any configuration, not even
+// a logger.
 type processState struct {
+	*process.Process
 	store          storage.Store
 	tokens         *tokens.Cache
-	limiter        *ratelimit.Limiter
-	documents      *clients.DocumentCache
-	providers      *oidc.Directory
-	stepUps        *gate.StepUps
-	streams        *gateway.Streams
-	elicitations   *gateway.Elicitations
 	connections    *accounts.Shared
 	virtualKeys    virtualkeys.Known
-	traces         *trace.Recorder
-	ephemeralKey   [encryptionkey.Size]byte
 	active         func() *App // of the configuration that serves now, or nil
 	reported       lastReport  // about the store
 	reportedKeys   lastReport  // about the virtual keys
@@ -81,20 +66,13 @@ type processState struct {
 func newProcessState(store storage.Store, active func() *App) *processState {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &processState{
-		store:        store,
-		tokens:       tokens.NewCache(store, tokenCacheSize),
-		limiter:      ratelimit.New(limiterSize),
-		documents:    clients.NewDocumentCache(),
-		providers:    oidc.NewDirectory(),
-		stepUps:      gate.NewStepUps(stepUpsSize),
-		streams:      gateway.NewStreams(),
-		elicitations: gateway.NewElicitations(),
-		connections:  accounts.NewShared(),
-		traces:       trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
-		active:       active,
-		stop:         stop,
+		Process:     process.Acquire(),
+		store:       store,
+		tokens:      tokens.NewCache(store, tokenCacheSize),
+		connections: accounts.NewShared(),
+		active:      active,
+		stop:        stop,
 	}
-	_, _ = rand.Read(p.ephemeralKey[:]) // never fails, see crypto/rand
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
 	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
@@ -108,12 +86,11 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	return p
 }
 
-// Destruct ends what is left when no configuration uses the database any
-// more: nobody could check the open streams.
+// Destruct ends what is left when no configuration uses the database any more.
 func (p *processState) Destruct() error {
 	p.stop()
 	p.done.Wait()
-	p.streams.Close(gateway.StopGrace)
+	p.Release()
 	p.connections.Close()
 	return p.store.Close()
 }
@@ -132,7 +109,7 @@ func (p *processState) recheck(ctx context.Context) {
 	if active := p.active(); active != nil {
 		serving = active.server
 	}
-	p.streams.Recheck(ctx, serving)
+	p.Streams.Recheck(ctx, serving)
 }
 
 // revoke tells providers what people disconnected.

@@ -16,12 +16,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -67,10 +65,8 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth, ch
 	h.host, h.events = neighbours.NewHost(h.cfg), event.NewRecorder(event.Options{Now: time.Now})
 	h.forwarders = []gateway.Forwarder{new(stub)}
 	tokens := tokens.NewCache(store, tokenCacheSize)
-	state := &processState{
-		store: store, tokens: tokens, limiter: ratelimit.New(16), streams: gateway.NewStreams(), connections: accounts.NewShared(),
-		documents: clients.NewDocumentCache(), traces: trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
-	}
+	state := &processState{Process: process.Acquire(), store: store, tokens: tokens, connections: accounts.NewShared()}
+	tb.Cleanup(state.Release)
 	if err := h.brand(); err != nil {
 		tb.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	logins := &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now}
 	deps := server.Deps{
 		Operator: operator, Logins: logins,
-		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.stepUps, Egress: guarded, Documents: state.documents,
+		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.Limiter, StepUps: state.StepUps, Egress: guarded, Documents: state.Documents,
 		Pages: h.pages, ClientIP: clientIP, Events: h.events, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys)
@@ -67,7 +67,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		as: as, events: h.events, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now), exact: map[string]endpoint{},
 	}
 	people := consent.New(consent.Deps{
-		Server: as, Broker: broker, Pages: h.pages, Events: h.events, LinkUsed: state.elicitations.Complete, LinkAskedBy: state.elicitations.AskedBy,
+		Server: as, Broker: broker, Pages: h.pages, Events: h.events, LinkUsed: state.Elicitations.Complete, LinkAskedBy: state.Elicitations.AskedBy,
 		Logins: logins,
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {
@@ -82,7 +82,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	shared := &gateway.Site{
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
-		Limiter: state.limiter, Streams: state.streams, Elicitations: state.elicitations,
+		Limiter: state.Limiter, Streams: state.Streams, Elicitations: state.Elicitations,
 		AccessLog: h.logged, Traced: h.traced, Events: h.events, Audit: h.audit,
 	}
 	if as.Signing != nil {
@@ -128,7 +128,7 @@ func (h *Handler) newRecorder() *event.Recorder {
 
 // addSinks adds the sinks that work on what the process shares.
 func (h *Handler) addSinks(state *processState) {
-	h.events.Add(state.traces)
+	h.events.Add(state.Traces)
 	if h.app.emitter != nil { // not in every test
 		h.events.Add(h.app.emitter)
 	}
@@ -203,7 +203,7 @@ func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyr
 				return keys.Derive("login assertion " + strconv.Quote(h.cfg.Issuer) + strconv.Quote(o.Issuer) + strconv.Quote(o.ClientID))
 			},
 		}
-		p.Connect(oidc.Deps{Directory: state.providers, Events: h.events, Client: oauthclient.Client{
+		p.Connect(oidc.Deps{Directory: state.Providers, Events: h.events, Client: oauthclient.Client{
 			Guarded: guarded, Operator: operator, Profile: profile, Now: time.Now,
 		}})
 		go survive(h.app.ctx, p.Watch)

@@ -7,12 +7,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -28,9 +26,9 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 	}
 	store := memstore.New()
 	state := &processState{
-		store: store, tokens: tokens.NewCache(store, 1), limiter: ratelimit.New(16), streams: gateway.NewStreams(),
-		documents: clients.NewDocumentCache(), connections: accounts.NewShared(), traces: trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
+		Process: process.Acquire(), store: store, tokens: tokens.NewCache(store, 1), connections: accounts.NewShared(),
 	}
+	t.Cleanup(state.Release)
 	t.Cleanup(state.connections.Close)
 	at := func(publicURL string) *mcp.Sessions {
 		h := &Handler{

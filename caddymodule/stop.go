@@ -113,7 +113,7 @@ func (s stopping) Handle(context.Context, caddy.Event) error {
 	state := s.app.state
 	s.app.mu.Unlock()
 	if state != nil {
-		state.streams.Close(gateway.StopGrace)
+		state.Streams.Close(gateway.StopGrace)
 	}
 	time.AfterFunc(gateway.StopGrace, s.app.conns.Close)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,8 +103,18 @@ func under(field string, err error) error {
 	return config.Errorf(strings.TrimSuffix(field+"."+wrong.Path, "."), "%s", wrong.Text)
 }
 
-// poolKey names the store among all of the process.
-func (a *App) poolKey() string { return a.engine + " " + a.opener.Key() }
+// storeName tells operators which store it is.
+func (a *App) storeName() string { return strings.TrimSpace(a.engine + " " + a.opener.Key()) }
+
+// poolKey names the store, as this configuration opens it, among all of the process.
+// It may hold secrets.
+func (a *App) poolKey() string {
+	key := a.engine + " " + a.opener.Key()
+	if o, ok := a.opener.(interface{ settings() string }); ok {
+		key += " " + o.settings()
+	}
+	return key
+}
 
 func init() {
 	caddy.RegisterModule(new(BboltStorage))
@@ -223,7 +234,8 @@ type PostgresStorage struct {
 	// MaxConnections of this Caddy to the database. Default: 16.
 	MaxConnections *int `json:"max_connections,omitempty"`
 
-	parsed *pgstore.Config
+	parsed   *pgstore.Config
+	resolved string // all of the settings
 }
 
 // CaddyModule returns the Caddy module information.
@@ -266,8 +278,13 @@ func (s *PostgresStorage) resolve() error {
 	if s.parsed, err = pgstore.Parse(options); err != nil {
 		return config.Errorf("dsn", "%v", err)
 	}
+	options.Observe = nil
+	s.resolved = fmt.Sprintf("%+v", options)
 	return nil
 }
+
+// settings tells the same database with other settings, such as a new password.
+func (s *PostgresStorage) settings() string { return s.resolved }
 
 // Key implements storage.Opener.
 func (s *PostgresStorage) Key() string { return s.parsed.Key() }

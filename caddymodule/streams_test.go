@@ -36,7 +36,7 @@ func TestStreamSurvivesReload(t *testing.T) {
 	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after the key was withdrawn: %q, %v", got, err)
 	}
-	if n := state.streams.Len(); n != 0 {
+	if n := state.Streams.Len(); n != 0 {
 		t.Errorf("%d streams are left", n)
 	}
 }
@@ -67,7 +67,7 @@ func TestStreamsEndAtExit(t *testing.T) {
 	if got, err := readEvent(stream); got != "open" {
 		t.Fatalf("got %v, error %v; want %v", got, err, "open")
 	}
-	stateOf(t, g).streams.Close(gateway.StopGrace)
+	stateOf(t, g).Streams.Close(gateway.StopGrace)
 	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("an open stream: %q, %v", got, err)
 	}
@@ -89,7 +89,7 @@ func TestStreamEndsWithItsToken_E18(t *testing.T) {
 	}
 	state := stateOf(t, g)
 	state.recheck(context.Background())
-	if n := state.streams.Len(); n != 1 {
+	if n := state.Streams.Len(); n != 1 {
 		t.Fatalf("%d streams", n)
 	}
 	g.revoke(token)
@@ -145,7 +145,7 @@ func TestSlowAnswerEndsWithItsToken_E18(t *testing.T) {
 			if rest, err := io.ReadAll(res.Body); err == nil {
 				t.Errorf("after revocation: %d bytes, and looks complete", len(rest))
 			}
-			if n := state.streams.Len(); n != 0 {
+			if n := state.Streams.Len(); n != 0 {
 				t.Errorf("%d answers are left", n)
 			}
 		})
@@ -176,7 +176,7 @@ func TestClientThatDoesNotReadIsCutOffAtExit(t *testing.T) {
 			for before := int64(-1); before != written.Load(); time.Sleep(100 * time.Millisecond) { // until nothing goes on
 				before = written.Load()
 			}
-			all := stateOf(t, g).streams
+			all := stateOf(t, g).Streams
 			all.Close(0)
 			for deadline := time.Now().Add(10 * time.Second); all.Len() > 0; time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {

@@ -32,7 +32,7 @@ func (p *processState) saveTraces(ctx context.Context, sites []*site, some int, 
 	var failed []error
 	now := time.Now()
 	for _, s := range sites {
-		traces := p.traces.Unsaved(s.as.Config().Issuer, some, now.Add(-pause))
+		traces := p.Traces.Unsaved(s.as.Config().Issuer, some, now.Add(-pause))
 		if len(traces) == 0 {
 			continue
 		}
@@ -40,7 +40,7 @@ func (p *processState) saveTraces(ctx context.Context, sites []*site, some int, 
 			failed = append(failed, err)
 			continue
 		}
-		p.traces.Saved(traces, now)
+		p.Traces.Saved(traces, now)
 	}
 	if err := errors.Join(failed...); ctx.Err() == nil && p.reportedTraces.due(err, now) {
 		caddy.Log().Named(appName).Error("storing how sign-ins failed was not possible; it is tried again", zap.Error(err))

@@ -91,6 +91,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/audit",
 		"caddymodule/emitter",
 		"caddymodule/gateway",
+		"caddymodule/process",
 		"caddymodule",
 	}
 	free := func(pkg string) bool {
