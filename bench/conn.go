@@ -14,10 +14,14 @@ import (
 // conn is one keep-alive HTTP/1.1 connection. It does no more than the
 // benchmark needs, so that the client takes little of the machine.
 type conn struct {
-	nc   net.Conn
-	br   *bufio.Reader
-	head []byte
-	body []byte
+	addr string
+	// redial, if not nil, is called before a request is sent again on a new connection,
+	// because the server had hung up on this one without an answer.
+	redial func()
+	nc     net.Conn
+	br     *bufio.Reader
+	head   []byte
+	body   []byte
 }
 
 // answer is a response; valid until the connection is used again.
@@ -32,13 +36,31 @@ func dial(addr string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{nc: nc, br: bufio.NewReaderSize(nc, 4096)}, nil
+	return &conn{addr: addr, nc: nc, br: bufio.NewReaderSize(nc, 4096)}, nil
 }
 
 func (c *conn) close() { _ = c.nc.Close() }
 
+// errNoAnswer: the other side hung up.
+var errNoAnswer = errors.New("hung up without an answer")
+
 // do sends a request and reads the whole answer.
 func (c *conn) do(request []byte) (answer, error) {
+	a, err := c.doOnce(request)
+	for try := 0; try < 3 && c.redial != nil && hangsUp(err); try++ {
+		c.redial()
+		c.close()
+		again, dialed := dial(c.addr)
+		if dialed != nil {
+			return answer{}, dialed
+		}
+		c.nc, c.br = again.nc, again.br
+		a, err = c.doOnce(request)
+	}
+	return a, err
+}
+
+func (c *conn) doOnce(request []byte) (answer, error) {
 	if err := c.nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return answer{}, err
 	}
@@ -79,6 +101,9 @@ func (c *conn) open(request []byte) (int, error) {
 func (c *conn) readHead() (answer, error) {
 	line, err := c.br.ReadSlice('\n')
 	if err != nil {
+		if len(line) == 0 && errors.Is(err, io.EOF) {
+			err = errNoAnswer
+		}
 		return answer{}, err
 	}
 	if len(line) < 12 {

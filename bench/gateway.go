@@ -33,7 +33,8 @@ type gateway struct {
 	dir    string
 	output *bytes.Buffer
 	records
-	people int // who sign in with a key
+	people int    // who sign in with a key
+	config string // a Caddyfile
 }
 
 // The refusal is as long as that of the gate, and has as many headers.
@@ -151,8 +152,8 @@ func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
 		g.records = *b.keep
 	}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home), b.gateOptions, g.lines, b.identity())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	g.config = fmt.Sprintf(caddyfile, g.admin, g.plain, g.gate, b.upstream, home, upstreamCredential, g.refuse, g.own, g.jwt, g.told, b.globalOptions(home), b.gateOptions, g.lines, b.identity())
+	if err := os.WriteFile(config, []byte(g.config), 0o600); err != nil {
 		return nil, err
 	}
 	g.cmd = exec.CommandContext(ctx, b.caddy, "run", "--config", config, "--adapter", "caddyfile")
@@ -214,10 +215,12 @@ func (b *bench) identity() string {
 	}
 	lines := "identity virtual_key"
 	for i := range b.people {
-		lines += fmt.Sprintf("\n\t\tvirtual_key person-%d sha256:%x", i, sha256.Sum256([]byte(keyOf(i))))
+		lines += fmt.Sprintf("\n\t\tvirtual_key %s sha256:%x", nameOf(i), sha256.Sum256([]byte(keyOf(i))))
 	}
 	return lines
 }
+
+func nameOf(person int) string { return fmt.Sprintf("person-%d", person) }
 
 // keyOf is the virtual key of a person.
 func keyOf(person int) string { return fmt.Sprintf("vk-of-person-%08d-of-the-benchmark", person) }

@@ -23,16 +23,19 @@ type plan struct {
 	streams       int
 	firstEvents   int
 	grants        []int // for the handler alone
+	mixed         mixedPlan
 }
 
 var (
 	fullPlan = plan{
 		allocRequests: 20_000, pairs: 60, window: 2 * time.Second, rounds: 7,
 		streams: 9_500, firstEvents: 1_000, grants: []int{1_000, 1_000_000},
+		mixed: mixedPlan{streams: 9_500, warm: 3 * time.Minute, time: 27 * time.Minute, reloads: 26},
 	}
 	quickPlan = plan{
 		allocRequests: 4_000, pairs: 8, window: 500 * time.Millisecond, rounds: 2,
 		streams: 1_000, firstEvents: 100, grants: []int{1_000, 20_000},
+		mixed: mixedPlan{streams: 500, warm: 10 * time.Second, time: 20 * time.Second, reloads: 2},
 	}
 )
 
@@ -52,6 +55,8 @@ type bench struct {
 	keep *records
 	// people is how many sign in with a key of their own; 0 for anybody without.
 	people int
+	// stores are those that mixed and longlife are about; empty for both.
+	stores string
 }
 
 func main() {
@@ -63,28 +68,32 @@ func main() {
 	only := flag.String("only", "", "comma-separated parts to run: "+strings.Join(partNames(), ", "))
 	caddy := flag.String("caddy", "", "binary to measure (default: builds ./cmd/caddy)")
 	dir := flag.String("dir", "", "folder whose disk the databases are written to (default: the system's temporary folder)")
+	stores := flag.String("stores", "", "bbolt or postgres: what mixed is about (default: one after the other)")
+	var mixed mixedPlan
+	flag.IntVar(&mixed.streams, "streams", 0, "streams that stay open while everything else goes on (default: 9,500, quick 500)")
+	flag.DurationVar(&mixed.time, "time", 0, "how long everything goes on, a tenth more before it counts (default: 27m, quick 20s)")
+	flag.IntVar(&mixed.reloads, "reloads", 0, "how often the configuration is loaded meanwhile (default: 26, quick 2)")
 	plot := flag.String("plot", "bench.svg", "where to write the plot")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *quick, *only, *caddy, *dir, *plot); err != nil {
+	b := &bench{plan: fullPlan, report: &report{out: os.Stdout}, caddy: *caddy, stores: *stores}
+	if *quick {
+		b.plan = quickPlan
+	}
+	b.mixed = b.mixed.with(mixed)
+	if err := b.run(ctx, *only, *dir, *plot); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, quick bool, only, caddy, dir, plot string) error {
-	dir, err := os.MkdirTemp(dir, "mcp-oauth-bench")
-	if err != nil {
+func (b *bench) run(ctx context.Context, only, dir, plot string) (err error) {
+	if b.dir, err = os.MkdirTemp(dir, "mcp-oauth-bench"); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-
-	b := &bench{plan: fullPlan, report: &report{out: os.Stdout}, caddy: caddy, dir: dir}
-	if quick {
-		b.plan = quickPlan
-	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
 	if b.caddy == "" {
-		b.caddy = filepath.Join(dir, "caddy")
+		b.caddy = filepath.Join(b.dir, "caddy")
 		b.progress("building ./cmd/caddy")
 		build := exec.CommandContext(ctx, "go", "build", "-o", b.caddy, "./cmd/caddy")
 		build.Stderr = os.Stderr
@@ -99,7 +108,7 @@ func run(ctx context.Context, quick bool, only, caddy, dir, plot string) error {
 	defer stopUpstream()
 
 	for _, p := range parts {
-		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
+		if only == "" && p.byName || only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
 			continue
 		}
 		if err := p.run(ctx, b); err != nil {
@@ -118,20 +127,22 @@ func run(ctx context.Context, quick bool, only, caddy, dir, plot string) error {
 
 // parts are the things that are measured, in this order.
 var parts = []struct {
-	name string
-	run  func(context.Context, *bench) error
+	name   string
+	run    func(context.Context, *bench) error
+	byName bool // only if it is asked for: it takes long
 }{
-	{"allocations", measureAllocations},
-	{"cpu", measureCPU},
-	{"own", measureOwnAccounts},
-	{"signed", measureSigned},
-	{"observed", measureObserved},
-	{"throughput", measureThroughput},
-	{"refused", measureRefused},
-	{"streams", measureStreams},
-	{"handler", measureHandler},
-	{"oauth", measureAuthorizationServer},
-	{"stores", measureStores},
+	{"allocations", measureAllocations, false},
+	{"cpu", measureCPU, false},
+	{"own", measureOwnAccounts, false},
+	{"signed", measureSigned, false},
+	{"observed", measureObserved, false},
+	{"throughput", measureThroughput, false},
+	{"refused", measureRefused, false},
+	{"streams", measureStreams, false},
+	{"handler", measureHandler, false},
+	{"oauth", measureAuthorizationServer, false},
+	{"stores", measureStores, false},
+	{"mixed", measureMixed, true},
 }
 
 func partNames() []string {

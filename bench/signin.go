@@ -22,7 +22,12 @@ const (
 type person struct {
 	*conn
 	host string
-	key  string // empty for nobody in particular
+	name string // empty for nobody in particular
+	key  string // of whoever has a name
+	// client and tokens are those of a sign-in that goes on.
+	client string
+	tokens tokens
+	grants int // that are refreshed by turns
 	// steps counts HTTP requests, after each of which afterStep is called.
 	steps     int
 	afterStep func()
@@ -35,7 +40,7 @@ func newPerson(g *gateway, number int) (*person, error) { return g.newPersonAt(g
 func (g *gateway) newPersonAt(host string, number int) (*person, error) {
 	p, err := newVisitor(host)
 	if err == nil && g.people > 0 {
-		p.key = keyOf(number % g.people)
+		p.name, p.key = nameOf(number%g.people), keyOf(number%g.people)
 	}
 	return p, err
 }
@@ -147,6 +152,21 @@ func (p *person) signIn(client string) (tokens, error) {
 // refresh exchanges a refresh token.
 func (p *person) refresh(client, token string) (tokens, error) {
 	return p.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_id": {client}})
+}
+
+// revoke ends a grant by its refresh token.
+func (p *person) revoke(client, token string) error {
+	_, err := p.send("POST", endpoints+"revoke", formType, "", url.Values{"token": {token}, "client_id": {client}}.Encode(), 200)
+	return err
+}
+
+// call sends a tools/call.
+func (p *person) call(token string, want int) error {
+	a, err := p.do(call(p.host, token))
+	if err == nil && a.status != want {
+		err = fmt.Errorf("a call was answered %d, not %d: %.300s", a.status, want, a.body)
+	}
+	return err
 }
 
 func (p *person) token(form url.Values) (tokens, error) {
