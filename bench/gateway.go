@@ -22,14 +22,15 @@ import (
 // with a credential for everybody, gated with each person's own, and gated with what
 // is signed; and a site that refuses everybody.
 type gateway struct {
-	cmd    *exec.Cmd
-	admin  string // host:port of the admin API
-	plain  string // of the site with reverse_proxy
-	gate   string // of the site with mcp_oauth
-	own    string // of the site where each person connects an account of their own
-	refuse string // of the site with respond 401
-	jwt    string // of the site whose access tokens are JWTs
-	told   string // of the site that tells the MCP server who calls
+	start  func(context.Context) *exec.Cmd // makes cmd
+	cmd    *exec.Cmd                       // nil unless it runs
+	admin  string                          // host:port of the admin API
+	plain  string                          // of the site with reverse_proxy
+	gate   string                          // of the site with mcp_oauth
+	own    string                          // of the site where each person connects an account of their own
+	refuse string                          // of the site with respond 401
+	jwt    string                          // of the site whose access tokens are JWTs
+	told   string                          // of the site that tells the MCP server who calls
 	dir    string
 	output *bytes.Buffer
 	records
@@ -156,26 +157,38 @@ func (b *bench) startGateway(ctx context.Context, procs int) (*gateway, error) {
 	if err := os.WriteFile(config, []byte(g.config), 0o600); err != nil {
 		return nil, err
 	}
-	g.cmd = exec.CommandContext(ctx, b.caddy, "run", "--config", config, "--adapter", "caddyfile")
-	g.cmd.Cancel = func() error { return g.cmd.Process.Signal(os.Interrupt) }
-	g.cmd.WaitDelay = 10 * time.Second
-	g.cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
-	if procs > 0 {
-		g.cmd.Env = append(g.cmd.Env, "GOMAXPROCS="+strconv.Itoa(procs))
+	g.start = func(ctx context.Context) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, b.caddy, "run", "--config", config, "--adapter", "caddyfile")
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+		cmd.WaitDelay = 10 * time.Second
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
+		if procs > 0 {
+			cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(procs))
+		}
+		cmd.Stdout, cmd.Stderr = g.output, g.output
+		return cmd
 	}
-	g.cmd.Stdout, g.cmd.Stderr = g.output, g.output
-	if err := g.cmd.Start(); err != nil {
+	if err := g.launch(ctx); err != nil {
 		return nil, err
-	}
-	if err := g.waitReady(); err != nil {
-		g.stop()
-		return nil, fmt.Errorf("%w\n%s", err, g.output)
 	}
 	return g, nil
 }
 
+// launch starts the process, again after end, and waits until it serves.
+func (g *gateway) launch(ctx context.Context) error {
+	g.cmd = g.start(ctx)
+	if err := g.cmd.Start(); err != nil {
+		return err
+	}
+	if err := g.waitReady(); err != nil {
+		g.end()
+		return fmt.Errorf("%w\n%s", err, g.output)
+	}
+	return nil
+}
+
 func (g *gateway) waitReady() error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, addr := range []string{g.plain, g.gate, g.refuse, g.own, g.jwt, g.told} {
 		for {
 			nc, err := net.Dial("tcp", addr)
@@ -192,8 +205,17 @@ func (g *gateway) waitReady() error {
 	return nil
 }
 
-// stop ends the process. Its open streams do not hold it up.
+// stop ends the process and removes what it wrote.
 func (g *gateway) stop() {
+	g.end()
+	_ = os.RemoveAll(g.dir)
+}
+
+// end ends the process, if it runs. Its open streams do not hold it up.
+func (g *gateway) end() {
+	if g.cmd == nil {
+		return
+	}
 	_ = g.cmd.Process.Signal(os.Interrupt)
 	ended := make(chan struct{})
 	go func() { _ = g.cmd.Wait(); close(ended) }()
@@ -203,7 +225,7 @@ func (g *gateway) stop() {
 		_ = g.cmd.Process.Kill()
 		<-ended
 	}
-	_ = os.RemoveAll(g.dir)
+	g.cmd = nil
 }
 
 func (g *gateway) pid() int { return g.cmd.Process.Pid }

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/bench/fill"
 )
 
 // plan is how much of everything is done.
@@ -24,6 +26,7 @@ type plan struct {
 	firstEvents   int
 	grants        []int // for the handler alone
 	mixed         mixedPlan
+	long          fill.Size
 }
 
 var (
@@ -31,11 +34,13 @@ var (
 		allocRequests: 20_000, pairs: 60, window: 2 * time.Second, rounds: 7,
 		streams: 9_500, firstEvents: 1_000, grants: []int{1_000, 1_000_000},
 		mixed: mixedPlan{streams: 9_500, warm: 3 * time.Minute, time: 27 * time.Minute, reloads: 26},
+		long:  fill.Size{Grants: 1_000_000, Clients: 100_000, Expired: 10_000_000},
 	}
 	quickPlan = plan{
 		allocRequests: 4_000, pairs: 8, window: 500 * time.Millisecond, rounds: 2,
 		streams: 1_000, firstEvents: 100, grants: []int{1_000, 20_000},
 		mixed: mixedPlan{streams: 500, warm: 10 * time.Second, time: 20 * time.Second, reloads: 2},
+		long:  fill.Size{Grants: 20_000, Clients: 2_000, Expired: 200_000},
 	}
 )
 
@@ -68,11 +73,12 @@ func main() {
 	only := flag.String("only", "", "comma-separated parts to run: "+strings.Join(partNames(), ", "))
 	caddy := flag.String("caddy", "", "binary to measure (default: builds ./cmd/caddy)")
 	dir := flag.String("dir", "", "folder whose disk the databases are written to (default: the system's temporary folder)")
-	stores := flag.String("stores", "", "bbolt or postgres: what mixed is about (default: one after the other)")
+	stores := flag.String("stores", "", "bbolt or postgres: what longlife and mixed are about (default: one after the other)")
 	var mixed mixedPlan
 	flag.IntVar(&mixed.streams, "streams", 0, "streams that stay open while everything else goes on (default: 9,500, quick 500)")
 	flag.DurationVar(&mixed.time, "time", 0, "how long everything goes on, a tenth more before it counts (default: 27m, quick 20s)")
 	flag.IntVar(&mixed.reloads, "reloads", 0, "how often the configuration is loaded meanwhile (default: 26, quick 2)")
+	grants := flag.Int("grants", 0, "grants that longlife fills in, with a tenth as many clients and ten times as many expired records (default: 1,000,000, quick 20,000)")
 	plot := flag.String("plot", "bench.svg", "where to write the plot")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -82,6 +88,9 @@ func main() {
 		b.plan = quickPlan
 	}
 	b.mixed = b.mixed.with(mixed)
+	if *grants > 0 {
+		b.long = fill.Size{Grants: *grants, Clients: *grants / 10, Expired: *grants * 10}
+	}
 	if err := b.run(ctx, *only, *dir, *plot); err != nil {
 		log.Fatal(err)
 	}
@@ -142,6 +151,7 @@ var parts = []struct {
 	{"handler", measureHandler, false},
 	{"oauth", measureAuthorizationServer, false},
 	{"stores", measureStores, false},
+	{"longlife", measureLongLife, true},
 	{"mixed", measureMixed, true},
 }
 
