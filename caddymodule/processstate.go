@@ -16,7 +16,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -72,6 +71,9 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 		connections: accounts.NewShared(),
 		active:      active,
 		stop:        stop,
+	}
+	if remote, ok := store.(storage.RemoteStore); ok {
+		remote.OnReach(p.reached)
 	}
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
@@ -197,47 +199,17 @@ func (p *processState) renew(ctx context.Context) {
 // checkStore tells when what is stored may be lost, or cannot be stored.
 func (p *processState) checkStore(ctx context.Context) {
 	err := p.store.Check(ctx)
-	p.unwell.Store(nil)
-	if err != nil {
-		p.unwell.Store(&err)
+	if storage.Unreachable(err) {
+		return // see reached
 	}
+	var unwell *error
+	if err != nil {
+		unwell = &err
+	}
+	p.unwell.Store(unwell)
 	if p.reported.due(err, time.Now()) {
 		p.storeFailed("keeping what is stored", err)
 	}
-}
-
-// storeFailed records, where the configuration that serves does, that something
-// failed which is tried again. While none serves, the log still has it.
-func (p *processState) storeFailed(what string, err error) {
-	if active := p.active(); active != nil {
-		active.storeFailed(what, err)
-		return
-	}
-	log := event.NewLog(caddy.Log().Named(appName))
-	event.NewRecorder(event.Options{Now: time.Now}, log).Record(context.Background(), storeFailure(what, err))
-}
-
-// lastReport is what the log was told of something that may last.
-type lastReport struct {
-	mu   sync.Mutex // a configuration that stops may report, too
-	text string
-	at   time.Time
-}
-
-// due reports whether the log is to be told: of what is new, and of what lasts
-// now and then.
-func (l *lastReport) due(err error, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil {
-		l.text = ""
-		return false
-	}
-	if err.Error() == l.text && now.Sub(l.at) < reminder {
-		return false
-	}
-	l.text, l.at = err.Error(), now
-	return true
 }
 
 // every calls f at the interval until the context ends. A panic of f is

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // starts numbers the configurations in the order in which they were started.
@@ -128,9 +130,68 @@ func (a *App) saveKeyUses(ctx context.Context) {
 
 // storeFailed records that the store failed at something that is done again.
 func (a *App) storeFailed(what string, err error) {
+	if storage.Unreachable(err) {
+		return // the log has heard of it, see reached
+	}
 	a.events.Record(context.Background(), storeFailure(what, err))
 }
 
 func storeFailure(what string, err error) event.Event {
 	return event.Event{Kind: event.StoreFailed, Detail: what, Err: err}
+}
+
+// reached is told by the store when it cannot be reached, and when it can again.
+func (p *processState) reached(cause error, lasted time.Duration) {
+	if cause == nil {
+		p.unwell.Store(nil)
+		p.record(event.Event{Kind: event.StoreRecovered, Detail: "It could not be reached for " + lasted.Round(time.Millisecond).String() + "."})
+		return
+	}
+	p.unwell.Store(&cause)
+	p.record(event.Event{
+		Kind: event.StoreUnreachable, Err: cause,
+		Detail: "Sign-ins and refreshes are answered 503; calls and streams go on for stale_for. It is looked for all the time.",
+	})
+}
+
+// storeFailed records that something failed which is tried again, unless the log
+// has heard of it from reached.
+func (p *processState) storeFailed(what string, err error) {
+	if !storage.Unreachable(err) {
+		p.record(storeFailure(what, err))
+	}
+}
+
+// record records an event where the configuration that serves does. While none
+// serves, the log still has it.
+func (p *processState) record(e event.Event) {
+	if active := p.active(); active != nil {
+		active.events.Record(context.Background(), e)
+		return
+	}
+	log := event.NewLog(caddy.Log().Named(appName))
+	event.NewRecorder(event.Options{Now: time.Now}, log).Record(context.Background(), e)
+}
+
+// lastReport is what the log was told of something that may last.
+type lastReport struct {
+	mu   sync.Mutex // a configuration that stops may report, too
+	text string
+	at   time.Time
+}
+
+// due reports whether the log is to be told: of what is new, and of what lasts
+// now and then.
+func (l *lastReport) due(err error, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.text = ""
+		return false
+	}
+	if err.Error() == l.text && now.Sub(l.at) < reminder {
+		return false
+	}
+	l.text, l.at = err.Error(), now
+	return true
 }

@@ -81,8 +81,8 @@ func (v *vault) Credential(ctx context.Context, owner, server string) (*Credenti
 		return h.credential, nil
 	}
 	c, err := v.awaitRefresh(ctx, s, k, nil)
-	if errors.Is(err, ErrUnavailable) && h.works(now) {
-		return h.credential, nil
+	if (errors.Is(err, ErrUnavailable) || storage.StaleFor(err) > 0) && h.works(now) {
+		return h.credential, nil // refreshed it is only by who has told the store before
 	}
 	return c, err
 }
@@ -161,7 +161,7 @@ func (v *vault) read(ctx context.Context, s *config.Server, k storage.Connection
 		return nil, ErrNotConnected
 	}
 	if err != nil {
-		return nil, err
+		return v.stale(s, k, now, err)
 	}
 	if before.isOf(s, c) {
 		v.deps.Shared.connections.Put(k, before, now, generation)
@@ -174,6 +174,15 @@ func (v *vault) read(ctx context.Context, s *config.Server, k storage.Connection
 	}
 	v.deps.Shared.connections.Put(k, h, now, generation)
 	return h, nil
+}
+
+// stale returns what was cached of a connection before the store failed, if it
+// cannot be reached and allows that.
+func (v *vault) stale(s *config.Server, k storage.ConnectionKey, now time.Time, err error) (*cachedConnection, error) {
+	if h, ok := v.deps.Shared.connections.Stale(k, now, storage.StaleFor(err)); ok && h.server == s {
+		return h, nil
+	}
+	return nil, err
 }
 
 // startRefresh refreshes in the background.

@@ -152,11 +152,50 @@ func TestEverybodyGetsTheirOwn_E25(t *testing.T) {
 	v.wantNoneReusedEarly()
 }
 
+// While the store cannot be reached, a credential goes on for as long as the store
+// allows, and while it works. It is not refreshed: nobody could tell the others.
+func TestStoreIsAway_E16(t *testing.T) {
+	v := newVault(t)
+	const life = 20 * time.Second
+	short := v.connectAs(alice, "notion", func(c *storage.Connection, opened *secrets) { c.TokenExpiresAt = v.clock.Now().Add(life) })
+	long := v.connectAs(bob, "notion")
+	v.wantCall(alice, "notion", short, nil)
+	v.wantCall(bob, "notion", long, nil)
+	asked := len(v.provider.Requests("/token"))
+	v.store.setAway(true)
+	v.clock.Advance(life - 1) // a refresh is due
+	v.wantCall(alice, "notion", short, nil)
+	v.landed(alice, "notion")
+	v.clock.Advance(1)
+	v.wantCall(alice, "notion", "", errAway)
+	v.clock.Advance(30*time.Second - life)
+	v.wantCall(bob, "notion", long, nil)
+	v.clock.Advance(1)
+	v.wantCall(bob, "notion", "", errAway)
+	if n := len(v.provider.Requests("/token")) - asked; n != 0 {
+		t.Errorf("%d requests to the provider without a lease", n)
+	}
+	v.store.setAway(false)
+	v.wantCall(bob, "notion", long, nil)
+	if err := v.Disconnect(t.Context(), bob, "notion"); err != nil {
+		t.Fatal(err)
+	}
+	v.store.setAway(true)
+	v.wantCall(bob, "notion", "", errAway) // what was disconnected here does not come back
+}
+
 // setDown makes reads fail.
 func (s *vaultStore) setDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
+}
+
+// setAway makes reads fail as a store does that cannot be reached.
+func (s *vaultStore) setAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
 }
 
 // paste gives the owner a connection with a pasted key.

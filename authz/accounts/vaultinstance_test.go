@@ -35,18 +35,24 @@ type vaultStore struct {
 	// how many do their work and then say that they failed.
 	failPuts, losePuts int
 	down               bool
+	away               bool // down, in a way that lets what was read go on
 	// afterRead runs once, between reading a connection and returning it.
 	afterRead func()
 }
 
 var errStore = errors.New("the disk is on fire")
 
+var errAway = &storage.UnreachableError{StaleFor: 30 * time.Second, Cause: errors.New("refused")}
+
 func (s *vaultStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
 	s.mu.Lock()
 	s.reads++
-	down, afterRead := s.down, s.afterRead
+	down, away, afterRead := s.down, s.away, s.afterRead
 	s.afterRead = nil
 	s.mu.Unlock()
+	if away {
+		return storage.Connection{}, errAway
+	}
 	if down {
 		return storage.Connection{}, errStore
 	}

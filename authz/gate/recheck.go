@@ -4,12 +4,15 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Recheck reports whether the caller of an answer that is still being sent, such
-// as an event stream, would still pass. It does not while the store fails.
+// as an event stream, would still pass. It does not while the store fails, but for
+// what the cache may go on with while the store cannot be reached.
 //
 // A token that was revoked ends it. One that merely expired does not: the
 // client gets new ones as long as its grant is valid, and cannot give them to a
@@ -30,14 +33,31 @@ func (g *Gate) Recheck(c *tokens.Caller) bool {
 // grantPasses reports whether a new token of the caller's grant, with the scope
 // of the old one, would pass.
 func (g *Gate) grantPasses(c *tokens.Caller) bool {
-	grant, err := g.deps.Store.Grant(context.Background(), c.GrantID, g.deps.Now())
-	if err != nil || !grant.RevokedAt.IsZero() || grant.Issuer != g.deps.Config.Issuer {
-		return false // GoodUntil ends grants: only this issuer's
-	}
-	if _, err := g.deps.Grants.GoodUntil(context.Background(), &grant); err != nil {
+	now := g.deps.Now()
+	grant, err := g.deps.Cache.ReadGrant(c.GrantID, now, func() (*tokens.Grant, error) { return g.readGrant(c, now) })
+	if err != nil || grant.Issuer != g.deps.Config.Issuer || !now.Before(grant.GoodUntil) {
 		return false
 	}
 	scope := strings.Fields(c.Scope)
 	return g.deps.Policy.Admits(g.server, grant.Issuer, grant.Identity, grant.Resources) &&
 		!slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) })
+}
+
+// readGrant returns the grant of a caller, which is good now.
+func (g *Gate) readGrant(c *tokens.Caller, now time.Time) (*tokens.Grant, error) {
+	grant, err := g.deps.Store.Grant(context.Background(), c.GrantID, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case !grant.RevokedAt.IsZero() || grant.Issuer != g.deps.Config.Issuer: // GoodUntil ends grants: only this issuer's
+		return nil, storage.ErrNotFound
+	}
+	until, err := g.deps.Grants.GoodUntil(context.Background(), &grant)
+	if err != nil {
+		return nil, err
+	}
+	if until.IsZero() || grant.ExpiresAt.Before(until) {
+		until = grant.ExpiresAt
+	}
+	return &tokens.Grant{Grant: grant, GoodUntil: until}, nil
 }

@@ -126,6 +126,7 @@ func (u *LastUse) At() time.Time {
 type VirtualKeys struct {
 	set   atomic.Pointer[KeySet]
 	known atomic.Int64 // see Confirm
+	stale atomic.Int64 // see Stale
 }
 
 // NewVirtualKeys returns the keys of a site, which begin with these. Hashes are
@@ -157,9 +158,14 @@ const trusted = 15 * time.Second
 // Confirm notes that the stored keys among them are those in the store.
 func (s *VirtualKeys) Confirm(now time.Time) { s.known.Store(now.UnixNano()) }
 
+// Stale notes how long what was confirmed goes on, as the store cannot be reached;
+// zero once it can.
+func (s *VirtualKeys) Stale(within time.Duration) { s.stale.Store(int64(within)) }
+
 // Confirmed reports whether that was noted not long ago.
 func (s *VirtualKeys) Confirmed(now time.Time) bool {
-	return now.Sub(time.Unix(0, s.known.Load())) < trusted
+	age := now.Sub(time.Unix(0, s.known.Load()))
+	return age < trusted || age < time.Duration(s.stale.Load())
 }
 
 // KeySet is the keys of a site at one moment. It is never changed.

@@ -88,8 +88,14 @@ func (e *Error) Event(refused event.Kind) event.Event {
 	}
 	return event.Event{
 		Kind: kind, Reason: cmp.Or(e.Reason, e.Code), Detail: e.Description, Status: e.Status, Err: e.Cause,
-		Known: e.Known || errors.Is(e.Cause, context.Canceled),
+		Known: e.Known || errors.Is(e.Cause, context.Canceled) || isKnown(e.Cause),
 	}
+}
+
+// isKnown reports whether an error says of itself that the log hears of it elsewhere.
+func isKnown(err error) bool {
+	var known interface{ Known() bool }
+	return errors.As(err, &known) && known.Known()
 }
 
 // Answer answers with the error as JSON, under the reference of an event.

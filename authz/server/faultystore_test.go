@@ -17,6 +17,14 @@ type faultyStore struct {
 	storage.Store
 	before, after atomic.Pointer[string] // name of the verb that fails; "*" is all
 	writes        atomic.Int64
+	away          atomic.Bool
+}
+
+// gone runs f while the store cannot be reached.
+func (s *faultyStore) gone(f func()) {
+	s.away.Store(true)
+	defer s.away.Store(false)
+	f()
 }
 
 // failing runs f while the verb fails.
@@ -36,6 +44,9 @@ func (s *faultyStore) losing(verb string, f func()) {
 
 func read[T any](s *faultyStore, verb string, do func() (T, error)) (T, error) {
 	var none T
+	if s.away.Load() {
+		return none, errAway
+	}
 	if p := s.before.Load(); p != nil && (*p == verb || *p == "*") {
 		return none, errDisk
 	}

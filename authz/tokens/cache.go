@@ -2,6 +2,8 @@ package tokens
 
 import (
 	"context"
+	"errors"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,10 +19,13 @@ const TTL = 5 * time.Second
 // Cache is the bounded memory of recently seen access tokens in front of
 // a Store. An entry is used for at most 5 seconds, so that a revocation
 // elsewhere, or a store that fails, is noticed; one in this process takes
-// effect at once through Forget. Unknown tokens are not remembered.
+// effect at once through Forget. Unknown tokens are not remembered. While a store
+// cannot be reached, an entry is used for as long as the store allows.
 type Cache struct {
 	store   storage.AuthStore
 	entries *cache.Cache[storage.Hash, *Entry]
+	// grants are those by which streams go on whose tokens have expired.
+	grants  *cache.Cache[string, *Grant]
 	revoked [64]lastRevoked
 }
 
@@ -49,7 +54,12 @@ type Entry struct {
 
 // NewCache returns a cache for about size tokens.
 func NewCache(store storage.AuthStore, size int) *Cache {
-	return &Cache{store: store, entries: cache.New[storage.Hash, *Entry](size, TTL, shardOf)}
+	seed := maphash.MakeSeed()
+	return &Cache{
+		store:   store,
+		entries: cache.New[storage.Hash, *Entry](size, TTL, shardOf),
+		grants:  cache.New[string, *Grant](size, TTL, func(id string) uint64 { return maphash.String(seed, id) }),
+	}
 }
 
 // shardOf picks by the first byte of a SHA-256: as even as it gets.
@@ -65,11 +75,19 @@ func (c *Cache) Fresh(h storage.Hash, now time.Time) (e *Entry, generation uint6
 }
 
 // Read asks the store, and remembers the answer unless a Forget came since the
-// generation. It returns storage.ErrNotFound or a store failure. The token may have
+// generation. If the store cannot be reached, it is what was remembered before, for
+// a while. It returns storage.ErrNotFound or a store failure. The token may have
 // expired while it is remembered.
 func (c *Cache) Read(ctx context.Context, h storage.Hash, now time.Time, generation uint64) (*Entry, error) {
 	token, err := c.store.AccessToken(ctx, h, now)
-	if err != nil {
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		c.entries.Drop(h) // it must not come back when the store goes away
+		return nil, err
+	case err != nil:
+		if e, ok := c.entries.Stale(h, now, storage.StaleFor(err)); ok {
+			return e, nil
+		}
 		return nil, err
 	}
 	e := &Entry{ExpiresAt: token.ExpiresAt, Token: token, Caller: newCaller(h, &token)}
@@ -86,6 +104,34 @@ func (c *Cache) Forget(r storage.Revocation) {
 	for _, h := range r.AccessTokens {
 		c.entries.Forget(h)
 	}
+	for _, id := range r.GrantIDs {
+		c.grants.Forget(id)
+	}
+}
+
+// Grant is a grant, and until when tokens of it can be good.
+type Grant struct {
+	storage.Grant
+	GoodUntil time.Time
+}
+
+// ReadGrant returns what read says of a grant, from the store. If the store cannot
+// be reached, it is what was said before, for a while.
+func (c *Cache) ReadGrant(id string, now time.Time, read func() (*Grant, error)) (*Grant, error) {
+	_, _, generation := c.grants.Get(id, now)
+	g, err := read()
+	if err == nil {
+		c.grants.Put(id, g, now, generation)
+		return g, nil
+	}
+	if stale := storage.StaleFor(err); stale > 0 {
+		if g, ok := c.grants.Stale(id, now, stale); ok {
+			return g, nil
+		}
+		return nil, err
+	}
+	c.grants.Drop(id)
+	return nil, err
 }
 
 // Revoked drops a token that was revoked while its grant stays valid. The store keeps

@@ -125,16 +125,22 @@ func TestClockSetBack_E17(t *testing.T) {
 	}
 }
 
+// staleFor is what a store that cannot be reached allows.
+const staleFor = 30 * time.Second
+
+var errAway = &storage.UnreachableError{StaleFor: staleFor, Cause: errors.New("refused")}
+
 // Whatever happens, a token passes only if the store had it within the last
-// five seconds and nobody in this process has revoked it; and one that the
-// store has always passes while the store answers.
+// five seconds, or thirty while it cannot be reached, and nobody in this process
+// has revoked it or was told that it is gone; and one that the store has always
+// passes while the store answers.
 func TestCacheProperty_E02_E16_E17(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, s := newCachedStore(64 * 2)
 		now := cacheStart
 		names := []string{"a", "b", "c"}
 		lastTrue := map[string]time.Time{} // when the store last had it
-		forgotten := map[string]bool{}
+		forgotten := map[string]bool{}     // revoked here, or known to be gone
 		name := rapid.SampledFrom(names)
 		t.Repeat(map[string]func(*rapid.T){
 			"issue": func(t *rapid.T) {
@@ -150,6 +156,7 @@ func TestCacheProperty_E02_E16_E17(t *testing.T) {
 			},
 			"revoke elsewhere": func(t *rapid.T) { s.drop(storage.HashOf(name.Draw(t, "token"))) },
 			"store fails":      func(t *rapid.T) { s.err = errors.New("down") },
+			"store goes away":  func(t *rapid.T) { s.err = errAway },
 			"store recovers":   func(t *rapid.T) { s.err = nil },
 			"wait": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 7000).Draw(t, "ms")) * time.Millisecond)
@@ -163,6 +170,7 @@ func TestCacheProperty_E02_E16_E17(t *testing.T) {
 					if has && s.err == nil {
 						t.Fatalf("%s is refused: %v", n, err)
 					}
+					forgotten[n] = forgotten[n] || errors.Is(err, storage.ErrNotFound)
 					return
 				}
 				if got.GrantID != n {
@@ -171,7 +179,11 @@ func TestCacheProperty_E02_E16_E17(t *testing.T) {
 				if forgotten[n] {
 					t.Fatalf("%s was revoked here and passes", n)
 				}
-				if !has && now.Sub(lastTrue[n]) > TTL {
+				within := TTL
+				if s.err == errAway {
+					within = staleFor
+				}
+				if !has && now.Sub(lastTrue[n]) > within {
 					t.Fatalf("%s passes %v after it was gone", n, now.Sub(lastTrue[n]))
 				}
 			},
@@ -184,4 +196,64 @@ func TestCacheProperty_E02_E16_E17(t *testing.T) {
 			},
 		})
 	})
+}
+
+// While the store cannot be reached, a token that it had goes on for as long as it
+// allows, counted from when it was last read; a store that fails otherwise allows
+// nothing.
+func TestStoreIsAway_E16(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		err   error
+		after time.Duration
+		pass  bool
+	}{
+		{"within", errAway, staleFor, true},
+		{"too long", errAway, staleFor + 1, false},
+		{"switched off", &storage.UnreachableError{Cause: errors.New("refused")}, TTL + 1, false},
+		{"it fails", errors.New("disk"), TTL + 1, false},
+	} {
+		c, s := newCachedStore(100)
+		h := s.put("token", liveToken())
+		if _, err := c.lookup(context.Background(), h, cacheStart); err != nil {
+			t.Fatal(err)
+		}
+		s.err = tt.err
+		_, _ = c.lookup(context.Background(), h, cacheStart.Add(tt.after/2)) // which confirms nothing
+		if _, err := c.lookup(context.Background(), h, cacheStart.Add(tt.after)); (err == nil) != tt.pass {
+			t.Errorf("%s: passes %t, %v; want %t", tt.name, err == nil, err, tt.pass)
+		}
+	}
+}
+
+// A grant goes on like a token, unless it was revoked here.
+func TestReadGrant(t *testing.T) {
+	c, _ := newCachedStore(100)
+	read := func(after time.Duration, err error) bool {
+		g, err := c.ReadGrant("g", cacheStart.Add(after), func() (*Grant, error) { return &Grant{}, err })
+		return err == nil && g != nil
+	}
+	for _, tt := range []struct {
+		after time.Duration
+		err   error
+		want  bool
+	}{
+		{0, errAway, false}, {0, nil, true}, {staleFor, errAway, true}, {staleFor + 1, errAway, false}, {0, errAway, true},
+		{1, storage.ErrNotFound, false}, {2, errAway, false}, {3, nil, true}, {4, errAway, true},
+	} {
+		if got := read(tt.after, tt.err); got != tt.want {
+			t.Errorf("after %v with %v: good %t, want %t", tt.after, tt.err, got, tt.want)
+		}
+	}
+	c.Forget(storage.Revocation{GrantIDs: []string{"g"}})
+	if read(5, errAway) {
+		t.Error("a grant that was revoked here goes on")
+	}
+	_, _ = c.ReadGrant("g", cacheStart, func() (*Grant, error) {
+		c.Forget(storage.Revocation{GrantIDs: []string{"g"}}) // meanwhile
+		return &Grant{}, nil
+	})
+	if read(5, errAway) {
+		t.Error("what was read before the revocation goes on")
+	}
 }

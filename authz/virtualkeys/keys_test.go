@@ -484,6 +484,37 @@ func TestStoreIsAway(t *testing.T) {
 	}
 }
 
+// away is a store that cannot be reached.
+type away struct{ Store }
+
+func (away) LastVirtualKeyChange(context.Context, string) (uint64, error) {
+	return 0, &storage.UnreachableError{StaleFor: time.Minute, Cause: errors.New("refused")}
+}
+
+// While the store cannot be reached, keys are trusted for as long as it allows.
+func TestStoreCannotBeReached_E16(t *testing.T) {
+	f := newFixture(t)
+	p := f.process(site())
+	p.create("alice", Change{})
+	store := p.deps.Store
+	p.deps.Store = away{store}
+	for _, want := range []bool{true, false} {
+		f.clock.Advance(30 * time.Second)
+		if err := p.looks(); err == nil {
+			t.Error("no error")
+		}
+		if got := p.cfg.Keys.Confirmed(f.clock.Now()); got != want {
+			t.Errorf("trusted: %t, want %t", got, want)
+		}
+	}
+	p.deps.Store = store
+	p.mustLook()
+	f.clock.Advance(16 * time.Second)
+	if p.cfg.Keys.Confirmed(f.clock.Now()) {
+		t.Error("trusted although the store can be reached, and was not looked at")
+	}
+}
+
 // The configuration wins the name of a key, and its secret.
 func TestConfigurationWins_D09(t *testing.T) {
 	f := newFixture(t)

@@ -64,6 +64,19 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (value V, fresh bool, generation
 	return known.value, fresh, generation
 }
 
+// Stale returns what was cached at most so long ago, for when nobody can be asked.
+// What was forgotten since is not there.
+func (c *Cache[K, V]) Stale(key K, now time.Time, within time.Duration) (value V, ok bool) {
+	s := c.of(key)
+	s.mu.RLock()
+	known, ok := s.entries[key]
+	s.mu.RUnlock()
+	if age := now.Sub(c.since) - known.readAt; !ok || age < 0 || age > within {
+		return value, false
+	}
+	return known.value, true
+}
+
 // Put caches what was read from the store, unless there was a change since the
 // generation.
 func (c *Cache[K, V]) Put(key K, value V, now time.Time, generation uint64) {

@@ -35,6 +35,8 @@ const (
 	ConnectionUnnamed
 	RecordDamaged
 	StoreFailed
+	StoreUnreachable
+	StoreRecovered
 	RevocationFailed
 	ProviderRegistrationReplaced
 	ProviderRegistrationFailed
@@ -153,6 +155,8 @@ var kinds = [kindsEnd]kind{
 	ProviderRegistrationFailed:   {"provider_registration.failed", "people sent to a provider do not come back, and registering there again failed; the registration of before is kept", warn, Failed, false},
 	RecordDamaged:                {"record.damaged", "a stored record cannot be decrypted: it was changed or moved, or its encryption key is missing", fault, Failed, false},
 	StoreFailed:                  {"store.failed", "the store failed at something that is done again", fault, Failed, false},
+	StoreUnreachable:             {"store.unreachable", "the store cannot be reached", fault, Failed, false},
+	StoreRecovered:               {"store.recovered", "the store can be reached again", info, Succeeded, false},
 
 	TokenIssued:         {"token.issued", "tokens issued", info, Succeeded, false},
 	TokenRefreshed:      {"token.refreshed", "tokens refreshed", info, Succeeded, false},
