@@ -25,6 +25,8 @@ type Options struct {
 	Observe storage.Observer
 	// noCopy migrates a file of an earlier version without keeping a copy of it.
 	noCopy bool
+	// moves opens a file whatever mark of a move is on it, and looks does not migrate it.
+	moves, looks bool
 }
 
 const defaultTimeout = 5 * time.Second
@@ -159,4 +161,24 @@ func private(open openFile) openFile {
 		}
 		return f, nil
 	}
+}
+
+// verify reads all pages that are in use, and fails if one is damaged. bbolt
+// reads them too when it opens the file, to find the free ones, but in a
+// goroutine whose panic nobody could catch, and keeps the file locked if it
+// finds fault.
+func verify(path string, bo bbolt.Options) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() && info.Size() == 0 {
+		return fmt.Errorf("%w (it is empty, which this program never leaves behind)", errDamaged)
+	}
+	bo.ReadOnly = true // then bbolt reads where the file begins, and nothing else
+	reading := &database{path: path}
+	if err := reading.open(bo); err != nil {
+		return err
+	}
+	return errors.Join(checkPages(reading.file, reading.pageSize), guarded(reading.bolt.Close))
 }

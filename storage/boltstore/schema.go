@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -53,7 +54,11 @@ func putSchema(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	return meta.Put(schemaKey, []byte(strconv.Itoa(schema)))
+	version := strconv.Itoa(schema)
+	if meta.Get(markKey) != nil {
+		version += closedSuffix
+	}
+	return meta.Put(schemaKey, []byte(version))
 }
 
 // migrate brings the file to this program's layout, in one transaction, and keeps a
@@ -65,12 +70,16 @@ func (d *database) migrate(o Options) error {
 		if name, _ := tx.Cursor().First(); name == nil {
 			return nil
 		}
-		found, err = schemaOf(tx)
+		if found, err = schemaOf(tx); err == nil && !o.moves {
+			err = notMoved(tx)
+		}
 		return err
 	})
 	switch {
 	case err != nil || found == schema:
 		return err
+	case o.looks && found != 0:
+		return fmt.Errorf("it was written by an earlier version of this program (schema %d, this one has %d), and is not changed by only looking; start this version of Caddy with it once, or leave away --dry-run", found, schema)
 	case found == 0:
 		return layOut(d.bolt)
 	}
@@ -111,7 +120,7 @@ func schemaOf(tx *bbolt.Tx) (int, error) {
 	if meta == nil {
 		return 0, errors.New("this is another program's database")
 	}
-	found, err := strconv.Atoi(string(meta.Get(schemaKey)))
+	found, err := strconv.Atoi(strings.TrimSuffix(string(meta.Get(schemaKey)), closedSuffix))
 	switch {
 	case err != nil || found < 1:
 		return 0, errors.New("the version of its schema is unreadable")

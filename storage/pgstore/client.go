@@ -129,23 +129,10 @@ func updateClient(t *tx, c storage.Client) error {
 	return err
 }
 
-// clientPlace returns where a client waits: one that nobody approved in the
-// queue of whoever registered it, one that only identities without proof
-// approved in that of its quota.
-func clientPlace(c storage.Client) place {
-	p := place{at: latest(c.CreatedAt, c.ApprovedAt)}
-	switch {
-	case c.Used:
-		return place{}
-	case c.Quota != nil:
-		p.sender = record.Digest(c.Issuer, string(c.Quota[:]))
-		if c.QuotaBlock != nil {
-			p.group = record.Digest("clients of a block", c.Issuer, string(c.QuotaBlock[:]))
-		}
-	case c.Sender != nil:
-		p.sender, p.group = record.Digest("unused of a sender", c.Issuer, string(c.Sender[:])), record.Digest("unused", c.Issuer)
-	default:
-		p.sender = record.Digest(c.Issuer)
+// clientPlace returns where a client waits, if it does.
+func clientPlace(c storage.Client) (p place) {
+	if !c.Used {
+		p.sender, p.group, p.at = record.ClientQueue(c)
 	}
 	return p
 }

@@ -181,7 +181,7 @@ func lockConnection(t *tx, k storage.ConnectionKey) *connected {
 	t.lock(connectionLock(k))
 	t.query(one(&there.body), `select body from {}connections where issuer = $1 and owner = $2 and server = $3 for update`,
 		record.Digest(k.Issuer), record.Digest(k.Owner), record.Digest(k.Server))
-	t.query(oneNumber(&there.disconnect), `select number from {}disconnects where id = $1`, connectionLock(k))
+	t.query(oneNumber(&there.disconnect), `select number from {}disconnects where id = $1`, disconnectID(k))
 	return there
 }
 

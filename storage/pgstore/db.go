@@ -31,6 +31,8 @@ type db struct {
 	clock  clock
 	// observe, unless nil, is told of each verb.
 	observe storage.Observer
+	// moves uses a schema whatever mark of a move is on it.
+	moves bool
 }
 
 // sql puts the schema in the place of each {}. Names are always qualified, so

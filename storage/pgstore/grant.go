@@ -89,7 +89,7 @@ func (s *authStore) grants(ctx context.Context, condition string, client []byte,
 			select id, body, person, seen from live
 			union all (select id, null, null, seen from page where (select count(*) from live) < $4 order by id desc limit 1)
 		) found left join {}persons p on p.id = found.person order by found.body is null, found.id`,
-		[]byte(after), maxPage, nanos(at), limit+1, client)
+		[]byte(after), maxPage, record.Nanos(at), limit+1, client)
 	if err != nil {
 		return nil, "", err
 	}

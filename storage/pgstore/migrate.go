@@ -9,6 +9,10 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/moving"
 )
 
 //go:embed migrations/*.sql
@@ -49,6 +53,16 @@ func (d *db) migrate(ctx context.Context, schema string) error {
 		if err != nil {
 			return err
 		}
+		closed := usableFrom == moving.Closed
+		if closed {
+			stored, err := moving.Read(ctx, tx, schema)
+			if err != nil {
+				return err
+			}
+			if usableFrom = stored.UsableFrom; !d.moves {
+				return errMarked{schema, stored.Mark}
+			}
+		}
 		if usableFrom > len(migrations) {
 			return errNewerSchema{schema: schema, version: version}
 		}
@@ -60,7 +74,11 @@ func (d *db) migrate(ctx context.Context, schema string) error {
 				return fmt.Errorf("migrating schema %q to version %s: %w", schema, strings.TrimSuffix(m.file[len("migrations/"):], ".sql"), err)
 			}
 		}
-		_, err = tx.Exec(ctx, d.sql(`update {}version set version = $1, usable_from = $2`), len(migrations), migrations[len(migrations)-1].usableFrom)
+		usableFrom = migrations[len(migrations)-1].usableFrom
+		if closed {
+			usableFrom = moving.Closed
+		}
+		_, err = tx.Exec(ctx, d.sql(`update {}version set version = $1, usable_from = $2`), len(migrations), usableFrom)
 		return err
 	})
 }
@@ -115,4 +133,95 @@ func (d *db) apply(ctx context.Context, tx pgx.Tx, m migration) error {
 		}
 	}
 	return nil
+}
+
+// errMarked: the schema has the mark of a move.
+type errMarked struct {
+	schema string
+	mark   move.Mark
+}
+
+func (e errMarked) Error() string {
+	return fmt.Sprintf("schema %q cannot be used: %v", e.schema, e.mark.Refusal())
+}
+
+// MovePlace is a schema to move from, or to.
+type MovePlace struct{ Config *Config }
+
+// Name implements move.Place.
+func (p MovePlace) Name() string { return "the database " + p.Config.Key() }
+
+// Exists implements move.Place: it reports whether there is a schema with tables of ours.
+func (p MovePlace) Exists(ctx context.Context) (there bool, err error) {
+	d, err := p.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer d.pool.Close()
+	version, err := p.version(ctx, d)
+	return version > 0, err
+}
+
+// Open implements move.Place.
+func (p MovePlace) Open(ctx context.Context, look bool) (move.Side, error) {
+	d, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	side, err := p.open(ctx, d, look)
+	if err != nil {
+		d.pool.Close()
+		return nil, explain(err, p.Config)
+	}
+	return side, nil
+}
+
+func (p MovePlace) connect(ctx context.Context) (*db, error) {
+	config := p.Config.pool.Copy()
+	config.ConnConfig.RuntimeParams["application_name"] = "caddy-mcp-oauth migrate"
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	if err != nil {
+		return nil, explain(err, p.Config)
+	}
+	return &db{pool: pool, schema: pgx.Identifier{p.Config.schema}.Sanitize() + ".", moves: true}, nil
+}
+
+// version returns that of the schema, 0 if there is none.
+func (p MovePlace) version(ctx context.Context, d *db) (version int, err error) {
+	err = d.retry(ctx, func(ctx context.Context) error {
+		there := false
+		err := d.pool.QueryRow(ctx, `select exists (select 1 from information_schema.tables where table_schema = $1 and table_name = 'version')`, p.Config.schema).Scan(&there)
+		if err != nil || !there {
+			return err
+		}
+		return d.pool.QueryRow(ctx, d.sql(`select version from {}version`)).Scan(&version)
+	})
+	if err != nil {
+		return 0, explain(err, p.Config)
+	}
+	return version, nil
+}
+
+func (p MovePlace) open(ctx context.Context, d *db, look bool) (*moving.Side, error) {
+	version, err := p.version(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if look && version < len(migrations) {
+		return nil, fmt.Errorf("schema %q has version %d and not %d, and is not changed by only looking; leave away --dry-run", p.Config.schema, version, len(migrations))
+	}
+	if err := d.retry(ctx, func(ctx context.Context) error { return d.migrate(ctx, p.Config.schema) }); err != nil {
+		return nil, err
+	}
+	if err := d.measure(ctx); err != nil {
+		return nil, err
+	}
+	side := &moving.Side{
+		Pool: d.pool, Schema: p.Config.schema, Ahead: d.clock.offset(), UsableFrom: migrations[len(migrations)-1].usableFrom,
+		Retry: d.retry, Explain: func(err error) error { return explain(err, p.Config) },
+	}
+	if version > len(migrations) { // a newer program's, that this one can use
+		err = d.retry(ctx, func(ctx context.Context) error { return side.KeepUsableFrom(ctx) })
+	}
+	return side, err
 }

@@ -81,7 +81,7 @@ func (s *personStore) DuePersons(ctx context.Context, issuer string, limit int, 
 		t.clock.toDatabase(&at)
 		var found [][]byte
 		t.query(many(&found), `select body from {}persons where issuer = $1 and due_at <= $2 and keep_until > $3
-			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), nanos(at), at.Unix(), limit)
+			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
 		if err := t.send(); err != nil {
 			return nil, err
 		}

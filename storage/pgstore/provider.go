@@ -103,7 +103,7 @@ func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, lim
 		t.clock.toDatabase(&at)
 		var found [][]byte
 		t.query(many(&found), `select body from {}revocations where issuer = $1 and due_at <= $2 and keep_until > $3
-			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), nanos(at), at.Unix(), limit)
+			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
 		if err := t.send(); err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func putRevocation(t *tx, r storage.ProviderRevocation) error {
 	t.clock.toDatabase(&due)
 	t.exec(`insert into {}revocations (id, issuer, due_at, keep_until, body) values ($1, $2, $3, $4, $5)
 		on conflict (id) do update set issuer = excluded.issuer, due_at = excluded.due_at, keep_until = excluded.keep_until, body = excluded.body`,
-		[]byte(r.ID), record.Digest(r.Issuer), nanos(due), t.keep(r.ExpiresAt), b)
+		[]byte(r.ID), record.Digest(r.Issuer), record.Nanos(due), t.keep(r.ExpiresAt), b)
 	return err
 }
 
@@ -191,7 +191,7 @@ func (s *connectionStore) LastDisconnect(ctx context.Context, k storage.Connecti
 	return view(ctx, s.db, func(rows pgx.Rows) (n uint64, err error) {
 		err = oneNumber(&n)(rows)
 		return n, err
-	}, `select number from {}disconnects where id = $1`, connectionLock(k))
+	}, `select number from {}disconnects where id = $1`, disconnectID(k))
 }
 
 // rememberDisconnect stores a number that is larger than any before, also than
@@ -200,7 +200,13 @@ func rememberDisconnect(t *tx, k storage.ConnectionKey, last uint64, now time.Ti
 	t.clock.toDatabase(&now)
 	t.exec(`insert into {}disconnects (id, keep_until, number) values ($1, $2, $3)
 		on conflict (id) do update set keep_until = excluded.keep_until, number = excluded.number`,
-		connectionLock(k), int64(record.Until(now.Add(storage.DisconnectMemory))), int64(max(last+1, uint64(now.UnixNano()))))
+		disconnectID(k), int64(record.Until(now.Add(storage.DisconnectMemory))), int64(max(last+1, uint64(now.UnixNano()))))
+}
+
+// disconnectID keeps its parts apart, as the file does, so that the record can be moved
+// between both.
+func disconnectID(k storage.ConnectionKey) []byte {
+	return append(append(record.Digest(k.Issuer), record.Digest(k.Owner)...), record.Digest(k.Server)...)
 }
 
 func oneNumber(n *uint64) func(pgx.Rows) error {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 // What strangers can make at will waits in a queue of its sender, from which the
@@ -29,7 +31,7 @@ func (p place) time() *int64 {
 	if p.sender == nil {
 		return nil
 	}
-	at := nanos(p.at)
+	at := record.Nanos(p.at)
 	return &at
 }
 

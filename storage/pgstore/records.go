@@ -3,7 +3,6 @@ package pgstore
 import (
 	"cmp"
 	"encoding/json"
-	"math"
 	"slices"
 	"time"
 
@@ -21,17 +20,6 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// nanos is a time that sorts, also one that Unix nanoseconds cannot hold.
-func nanos(t time.Time) int64 {
-	switch s := t.Unix(); {
-	case s < math.MinInt64/int64(time.Second)+1:
-		return math.MinInt64
-	case s > math.MaxInt64/int64(time.Second)-1:
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
-
 // keep is until when a record with this end is kept, in the database's time.
 func (d *db) keep(t time.Time) int64 {
 	d.clock.toDatabase(&t)
@@ -41,7 +29,7 @@ func (d *db) keep(t time.Time) int64 {
 // nanos is a time as a column, in the database's time.
 func (d *db) nanos(t time.Time) int64 {
 	d.clock.toDatabase(&t)
-	return nanos(t)
+	return record.Nanos(t)
 }
 
 // keepOrForever is keep for a record that may have no end.
@@ -52,47 +40,23 @@ func (d *db) keepOrForever(t time.Time) int64 {
 	return d.keep(t)
 }
 
-func clientTimes(c *storage.Client) []*time.Time {
-	return []*time.Time{&c.CreatedAt, &c.ExpiresAt, &c.ApprovedAt}
-}
-
-func flowTimes(f *storage.Flow) []*time.Time { return []*time.Time{&f.ExpiresAt} }
-
-func codeTimes(c *storage.Code) []*time.Time { return []*time.Time{&c.ExpiresAt} }
-
-func sessionTimes(b *storage.BrowserSession) []*time.Time {
-	return []*time.Time{&b.CreatedAt, &b.ExpiresAt}
-}
-
-func personTimes(p *storage.Person) []*time.Time {
-	return []*time.Time{&p.SignedInAt, &p.VerifiedAt, &p.DueAt, &p.ExpiresAt}
-}
-
-func stateTimes(s *storage.ConnectState) []*time.Time { return []*time.Time{&s.ExpiresAt} }
-
-func upstreamTimes(c *storage.UpstreamClient) []*time.Time {
-	return []*time.Time{&c.CreatedAt, &c.ExpiresAt}
-}
-
-func revocationTimes(r *storage.ProviderRevocation) []*time.Time {
-	return []*time.Time{&r.DueAt, &r.ExpiresAt}
-}
-
-func virtualKeyTimes(k *storage.VirtualKey) []*time.Time {
-	return []*time.Time{&k.FormerUntil, &k.CreatedAt, &k.RotatedAt, &k.ExpiresAt}
-}
-
-func siteValueTimes(v *storage.SiteValue) []*time.Time { return []*time.Time{&v.ExpiresAt} }
-
-func connectionTimes(c *storage.Connection) []*time.Time {
-	times := []*time.Time{&c.TokenExpiresAt, &c.CreatedAt, &c.UpdatedAt, &c.ExpiresAt, &c.LeaseUntil, &c.RefusedSince}
-	if c.OnExpiry != nil {
-		own := *c.OnExpiry // the caller's stays as it is
-		c.OnExpiry = &own
-		times = append(times, revocationTimes(c.OnExpiry)...)
-	}
-	return times
-}
+// Which times of a record are translated.
+var (
+	clientTimes     = record.ClientTimes
+	flowTimes       = record.FlowTimes
+	codeTimes       = record.CodeTimes
+	sessionTimes    = record.SessionTimes
+	personTimes     = record.PersonTimes
+	stateTimes      = record.StateTimes
+	upstreamTimes   = record.UpstreamTimes
+	revocationTimes = record.RevocationTimes
+	virtualKeyTimes = record.VirtualKeyTimes
+	siteValueTimes  = record.SiteValueTimes
+	connectionTimes = record.ConnectionTimes
+	grantTimes      = record.GrantTimes
+	refreshTimes    = record.RefreshTimes
+	accessTimes     = record.AccessTimes
+)
 
 // encode writes a record as JSON, in the database's time.
 func encode[T any](d *db, r T, times func(*T) []*time.Time) ([]byte, error) {
@@ -110,18 +74,6 @@ func decode[T any](d *db, body []byte, times func(*T) []*time.Time) (r T, found 
 	}
 	d.clock.fromDatabase(times(&r)...)
 	return r, true, nil
-}
-
-func grantTimes(g *storage.Grant) []*time.Time {
-	return []*time.Time{&g.CreatedAt, &g.ExpiresAt, &g.AbsoluteExpiresAt, &g.LastUsedAt, &g.RevokedAt}
-}
-
-func refreshTimes(t *storage.RefreshToken) []*time.Time {
-	return []*time.Time{&t.ExpiresAt, &t.RotatedAt}
-}
-
-func accessTimes(t *storage.AccessToken) []*time.Time {
-	return []*time.Time{&t.IssuedAt, &t.ExpiresAt}
 }
 
 // decodeBinary is decode for what package record writes.

@@ -113,23 +113,10 @@ func dequeueClient(tx Tx, c storage.Client) error {
 	return leave(tx, clientPlace(c))
 }
 
-// clientPlace returns where a client waits: one that nobody approved in the
-// queue of whoever registered it, one that only identities without proof
-// approved in that of its quota. Records of an earlier version know no sender and
-// no block.
+// clientPlace returns where a client waits.
 func clientPlace(c storage.Client) place {
-	p := place{at: latest(c.CreatedAt, c.ApprovedAt), id: c.ID}
-	switch {
-	case c.Quota != nil:
-		p.sender = record.Digest(c.Issuer, string(c.Quota[:]))
-		if c.QuotaBlock != nil {
-			p.group = record.Digest("clients of a block", c.Issuer, string(c.QuotaBlock[:]))
-		}
-	case c.Sender != nil:
-		p.sender, p.group = record.Digest("unused of a sender", c.Issuer, string(c.Sender[:])), record.Digest("unused", c.Issuer)
-	default:
-		p.sender = record.Digest(c.Issuer)
-	}
+	p := place{id: c.ID}
+	p.sender, p.group, p.at = record.ClientQueue(c)
 	return p
 }
 

@@ -55,3 +55,14 @@ func Open(v []byte) (Keep, []byte, error) {
 	}
 	return Keep(binary.BigEndian.Uint64(v[1:])), v[valueHeader:], nil
 }
+
+// Nanos is a time that sorts, also one that Unix nanoseconds cannot hold.
+func Nanos(t time.Time) int64 {
+	switch s := t.Unix(); {
+	case s < math.MinInt64/int64(time.Second)+1:
+		return math.MinInt64
+	case s > math.MaxInt64/int64(time.Second)-1:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}

@@ -11,6 +11,149 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
+// SaveFlow implements storage.AuthStore.
+func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
+	return update(ctx, s.engine, func(tx Tx) (storage.Verdict, error) {
+		old, err := storedFlow(tx, f.ID, now)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return storage.Unknown, err
+		}
+		if old.Submitted {
+			return storage.Submitted, nil
+		}
+		if there, err := holds(tx, f.Issuer, f.KnownBy(), now); !there || err != nil {
+			return storage.SignedOut, err
+		}
+		if err == nil && !old.Identity.Same(f.Identity) {
+			if err := endFlow(tx, old, now); err != nil {
+				return storage.Unknown, err
+			}
+		}
+		for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
+			if err := tx.Put(key, record.New(record.Until(f.ExpiresAt), 0)); err != nil {
+				return storage.Unknown, err
+			}
+		}
+		return storage.OK, putFlow(tx, f)
+	})
+}
+
+// Flow implements storage.AuthStore.
+func (s *authStore) Flow(ctx context.Context, id string, now time.Time) (storage.Flow, error) {
+	return view(ctx, s.engine, func(r Reader) (storage.Flow, error) { return liveFlow(r, id, now) })
+}
+
+// liveFlow returns a flow with the claims. One whose person is not there any more
+// is absent.
+func liveFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
+	f, err := storedFlow(r, id, now)
+	if err != nil {
+		return storage.Flow{}, err
+	}
+	there, err := fill(r, f.Issuer, &f.Identity, now)
+	if err == nil && !there {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return storage.Flow{}, err
+	}
+	return f, nil
+}
+
+// storedFlow is liveFlow whether or not the person is there: what was connected in
+// the flow must not go to somebody else.
+func storedFlow(r Reader, id string, now time.Time) (storage.Flow, error) {
+	var f storage.Flow
+	found, err := getJSON(r, idKey(kindFlow, id), &f)
+	if err == nil && (!found || ended(f.ExpiresAt, now)) {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return storage.Flow{}, err
+	}
+	return f, nil
+}
+
+func putFlow(tx Tx, f storage.Flow) error {
+	return putJSON(tx, idKey(kindFlow, f.ID), record.Until(f.ExpiresAt), f)
+}
+
+// EndFlows implements storage.AuthStore.
+func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now time.Time) error {
+	return s.engine.Update(ctx, func(tx Tx) error {
+		return endFlows(tx, subjectFlowsPrefix(issuer, subject), now, func(f storage.Flow) bool {
+			return f.Issuer == issuer && f.Identity.Subject == subject
+		})
+	})
+}
+
+// endFlowsIn ends those pending flows that are meant, of those that are bound
+// to one of the browser's cookies.
+func endFlowsIn(tx Tx, browser []storage.Hash, issuer string, now time.Time, meant func(storage.Flow) bool) error {
+	for _, cookie := range browser {
+		err := endFlows(tx, browserFlowsPrefix(cookie), now, func(f storage.Flow) bool {
+			return f.Issuer == issuer && f.Browser == cookie && meant(f)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endFlows ends those pending flows that are meant, of those whose index entry
+// starts with prefix.
+func endFlows(tx Tx, prefix []byte, now time.Time, meant func(storage.Flow) bool) error {
+	var ending []storage.Flow
+	for key := range scanPrefix(tx, prefix) {
+		f, err := storedFlow(tx, string(key[len(prefix):]), now)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !f.Submitted && meant(f) {
+			ending = append(ending, f)
+		}
+	}
+	for _, f := range ending {
+		if err := endFlow(tx, f, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endFlow forgets who the person is, and removes what they connected and were
+// about to.
+func endFlow(tx Tx, f storage.Flow, now time.Time) error {
+	owner := storage.FlowOwner(f.ID)
+	if err := removePendingStates(tx, ownerPrefix(kindPendingState, f.Issuer, owner)); err != nil {
+		return err
+	}
+	made, err := liveConnections(tx, f.Issuer, owner, now)
+	if err != nil {
+		return err
+	}
+	for _, c := range made {
+		if c.OnExpiry != nil {
+			if err := putRevocation(tx, *c.OnExpiry); err != nil {
+				return err
+			}
+		}
+		if err := removeConnection(tx, connectionKey(c.ConnectionKey), now); err != nil {
+			return err
+		}
+	}
+	for _, key := range [][]byte{subjectFlowKey(f), browserFlowKey(f)} {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(idKey(kindFlow, f.ID))
+}
+
 // CreateBrowserSession implements storage.SessionStore.
 func (s *sessionStore) CreateBrowserSession(ctx context.Context, b storage.SignIn) error {
 	return s.engine.Update(ctx, func(tx Tx) error { return createBrowserSession(tx, b, b.CreatedAt) })
