@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -170,6 +171,9 @@ func installed(config []byte) (in cli.Installation, err error) {
 	in.Store = app.storeName()
 	if file, ok := app.opener.(*BboltStorage); ok {
 		in.Path = file.path
+	}
+	if from, movable := app.opener.(interface{ movePlace() move.Place }); movable {
+		in.Move = from.movePlace()
 	}
 	in.Keys, in.KeysFailure = installedKeys(app)
 	return in, nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -16,6 +17,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore"
 )
 
@@ -204,6 +206,10 @@ func (b *BboltStorage) Open(context.Context) (storage.Store, error) {
 	return s, nil
 }
 
+func (b *BboltStorage) movePlace() move.Place {
+	return boltstore.MovePlace{Path: b.path, Options: boltstore.Options{Timeout: 2 * time.Second}}
+}
+
 // Key implements storage.Opener.
 func (*MemoryStorage) Key() string { return "" }
 
@@ -300,5 +306,7 @@ func (s *PostgresStorage) Open(ctx context.Context) (storage.Store, error) {
 	}
 	return store, nil
 }
+
+func (s *PostgresStorage) movePlace() move.Place { return pgstore.MovePlace{Config: s.parsed} }
 
 var _ storage.Opener = (*PostgresStorage)(nil)

@@ -28,6 +28,7 @@ func commands() []*cobra.Command {
 		restoreCommand(),
 		checkCommand(),
 		compactCommand(),
+		migrateCommand(),
 		whyCommand(),
 		flowsCommand(),
 		auditCommand(),

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -27,6 +28,8 @@ type Installation struct {
 	// Keys are the encryption keys, nil if KeysFailure says why there are none.
 	Keys        *seal.Keyring
 	KeysFailure error
+	// Move is from where, or to where, the records can be moved; nil if they cannot.
+	Move move.Place
 }
 
 // Installed reads an installation from a configuration, as JSON, without running it.
@@ -43,12 +46,8 @@ func offline(cmd *cobra.Command) *cobra.Command {
 // findInstallation returns which database and keys the flags mean.
 func findInstallation(i *invocation) (in Installation, err error) {
 	if file := i.text("config"); file != "" {
-		config, _, _, err := caddycmd.LoadConfig(file, i.text("adapter"))
-		if err != nil {
+		if in, err = installation(file, i.text("adapter")); err != nil {
 			return in, err
-		}
-		if in, err = Installed(config); err != nil {
-			return in, fmt.Errorf("%s: %w", file, err)
 		}
 	}
 	if path := i.text("database"); path != "" {
@@ -73,6 +72,18 @@ func findInstallation(i *invocation) (in Installation, err error) {
 	in.Keys, err = seal.NewKeyring(keys...)
 	in.KeysFailure = nil
 	return in, err
+}
+
+// installation reads that of a configuration.
+func installation(file, adapter string) (in Installation, err error) {
+	config, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return in, err
+	}
+	if in, err = Installed(config); err != nil {
+		return in, fmt.Errorf("%s: %w", file, err)
+	}
+	return in, nil
 }
 
 var errWhichDatabase = errors.New("say which database: --config with the configuration that Caddy runs with, or --database with the file")

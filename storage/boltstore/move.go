@@ -58,12 +58,21 @@ func (p MovePlace) Exists(context.Context) (bool, error) {
 }
 
 // Open implements move.Place. The file is locked until the side is closed.
-func (p MovePlace) Open(_ context.Context, look bool) (move.Side, error) {
+func (p MovePlace) Open(ctx context.Context, look bool) (move.Side, error) {
 	o := p.Options
 	o.moves, o.looks = true, look
 	e, err := openEngine(p.Path, o, bbolt.Options{})
 	if err != nil {
 		return nil, err
+	}
+	err = e.View(ctx, func(r kv.Reader) error {
+		if kinds := kv.Unmoved(r); len(kinds) > 0 {
+			return fmt.Errorf("boltstore: %s has records of kinds (%q) that this program does not know, and would leave behind; use the program that wrote them", p.Path, kinds)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return &moveSide{e, p.Path}, nil
 }

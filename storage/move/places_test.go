@@ -87,6 +87,7 @@ func run(t *testing.T, from, to move.Place) move.Done {
 	t.Helper()
 	m, end := begin(t, from, to)
 	defer end()
+	m.Discard = true
 	done, err := m.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)

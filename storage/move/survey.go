@@ -14,7 +14,7 @@ import (
 )
 
 // batch is how many records are read, and written in one transaction, at once.
-const batch = 500
+var batch = 500
 
 // Count is how many records of a kind there are. Sum is over the SHA-256 of each of
 // them in a form that is the same for every store. Stores have orders of their own,

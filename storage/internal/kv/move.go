@@ -86,6 +86,24 @@ var derivedKinds = []byte{
 	kindPendingState, kindSubjectSessions, kindSubjectFlow, kindBrowserFlow, kindDuePerson,
 }
 
+// Unmoved returns the kinds of records that are there and that nobody here knows, so that
+// a move would leave them behind.
+func Unmoved(r Reader) (kinds []byte) {
+	known := append([]byte{kindQueue}, derivedKinds...)
+	for _, k := range movedKinds {
+		known = append(known, k.kind)
+	}
+	for kind := range 256 {
+		for key := range r.Scan([]byte{byte(kind)}) {
+			if key[0] == byte(kind) && !bytes.Contains(known, key[:1]) {
+				kinds = append(kinds, byte(kind))
+			}
+			break
+		}
+	}
+	return kinds
+}
+
 func indexGrant(tx Tx, m record.Moved) error {
 	g := m.Value.(*storage.Grant)
 	if !g.RevokedAt.IsZero() {
