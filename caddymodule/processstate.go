@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
@@ -44,6 +45,7 @@ var processStates = caddy.NewUsagePool()
 type processState struct {
 	*process.Process
 	store          storage.Store
+	limiter        *ratelimit.Limiter // of the process, which counts in the store too if that is shared
 	tokens         *tokens.Cache
 	connections    *accounts.Shared
 	virtualKeys    virtualkeys.Known
@@ -74,6 +76,10 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	}
 	if remote, ok := store.(storage.RemoteStore); ok {
 		remote.OnReach(p.reached)
+	}
+	p.limiter = p.Limiter
+	if rates, ok := store.(storage.RateStore); ok {
+		p.limiter = p.Limiter.SharedBy(rates)
 	}
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })

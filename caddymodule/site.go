@@ -55,7 +55,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	logins := &identity.Logins{Issuer: h.cfg.Issuer, Store: state.store, Keys: keys, Now: time.Now}
 	deps := server.Deps{
 		Operator: operator, Logins: logins,
-		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.Limiter, StepUps: state.StepUps, Egress: guarded, Documents: state.Documents,
+		Store: state.store, Clients: h.clients, Keys: keys, TokenCache: state.tokens, Limiter: state.limiter, StepUps: state.StepUps, Egress: guarded, Documents: state.Documents,
 		Pages: h.pages, ClientIP: clientIP, Events: h.events, Now: time.Now,
 	}
 	broker := newBroker(h, state, keys)

@@ -171,10 +171,10 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Re
 	if err != nil {
 		return none, err
 	}
-	if !by.Known && !s.limiter.Allow(ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, maxFetchesPerAddress) {
+	if !by.Known && !s.limiter.AllowShared(ctx, ratelimit.KindFor("fetch_address", by.ForeignPage), by.Address, "", maxFetchesPerAddress) {
 		return none, errTooManyFetches
 	}
-	if !by.Known && !s.allowHost(strings.ToLower(u.Hostname()), by) {
+	if !by.Known && !s.allowHost(ctx, strings.ToLower(u.Hostname()), by) {
 		return none, errHostLimit
 	}
 	leave, err := s.downloads.enter(ctx, by.Address, by.Known)
@@ -199,10 +199,10 @@ func (s *documentSource[T]) download(ctx context.Context, key documentKey, by Re
 
 // allowHost reports whether one more document may be fetched from the host for
 // an unknown client, and counts it.
-func (s *documentSource[T]) allowHost(host string, by Requester) bool {
-	first := !by.ForeignPage && s.limiter.AllowFor("fetch_first", by.Address, host, 1)
-	return first && s.limiter.Allow("fetch_host_first", host, firstFetchesPerHost) ||
-		s.limiter.Allow("fetch_host", host, maxFetchesPerHost)
+func (s *documentSource[T]) allowHost(ctx context.Context, host string, by Requester) bool {
+	first := !by.ForeignPage && s.limiter.AllowShared(ctx, "fetch_first", by.Address, host, 1)
+	return first && s.limiter.AllowShared(ctx, "fetch_host_first", host, "", firstFetchesPerHost) ||
+		s.limiter.AllowShared(ctx, "fetch_host", host, "", maxFetchesPerHost)
 }
 
 func (s *documentSource[T]) read(ctx context.Context, rawURL string) (T, http.Header, error) {

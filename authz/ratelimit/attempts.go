@@ -86,7 +86,13 @@ func (a *Attempts) AllowPastedKey(r *http.Request, who string) bool {
 // may sign in once more without proving who they are. Each is a record here,
 // and leads to more, so it is bounded as registrations are. Each call counts.
 func (a *Attempts) AllowUnproved(r *http.Request) bool {
-	return a.AllowAddress(r, "unproved", a.UnprovedPerMinute)
+	return a.allowShared(r, "unproved", a.UnprovedPerMinute)
+}
+
+// AllowRegistration reports whether a client may be registered once more from the
+// address that a request comes from. Each call counts.
+func (a *Attempts) AllowRegistration(r *http.Request, perMinute int) bool {
+	return a.allowShared(r, "register", perMinute)
 }
 
 // AllowConnect reports whether who, a flow's ID or a subject, may begin one more
@@ -97,28 +103,41 @@ func (a *Attempts) AllowConnect(r *http.Request, who string) bool {
 
 // AllowWrongSecret reports whether somebody who presented a wrong secret of the
 // kind may hear so, or has presented too many. Each call counts.
+//
+// Wrong access tokens are counted by each process for itself: nobody guesses 32
+// random bytes, however many processes they ask, and calls must not write to the
+// store.
 func (a *Attempts) AllowWrongSecret(r *http.Request, kind string) bool {
-	return a.reported(r, kind, a.AllowAddress(r, "wrong_"+kind, wrongSecretsPerAddress))
+	allow := a.allowShared
+	if kind == BearerToken {
+		allow = a.AllowAddress
+	}
+	return a.reported(r, kind, allow(r, "wrong_"+kind, wrongSecretsPerAddress))
 }
 
 // AllowWrongClient reports whether somebody who failed to prove that they are
 // the client may hear so, or has failed too often. Each call counts.
 func (a *Attempts) AllowWrongClient(r *http.Request, clientID string) bool {
 	kind := KindFor("client_auth", a.Origins.FromForeignPage(r))
-	return a.reported(r, clientAuthentication, a.Limiter.AllowFor(kind, a.ClientIP(r), a.Issuer+" "+clientID, authFailuresPerClient))
+	return a.reported(r, clientAuthentication, a.Limiter.AllowShared(r.Context(), kind, a.ClientIP(r), a.Issuer+" "+clientID, authFailuresPerClient))
 }
 
-// AllowAddress counts an event at this site for the address that a request
-// comes from, and reports whether it may happen.
+// AllowAddress counts an event at this site, in this process, for the address that a
+// request comes from, and reports whether it may happen.
 func (a *Attempts) AllowAddress(r *http.Request, kind string, perMinute int) bool {
 	return a.Limiter.AllowFor(KindFor(kind, a.Origins.FromForeignPage(r)), a.ClientIP(r), a.Issuer, perMinute)
+}
+
+// allowShared is AllowAddress for all processes that share the store.
+func (a *Attempts) allowShared(r *http.Request, kind string, perMinute int) bool {
+	return a.Limiter.AllowShared(r.Context(), KindFor(kind, a.Origins.FromForeignPage(r)), a.ClientIP(r), a.Issuer, perMinute)
 }
 
 // allowPerson counts an event for an address and for a person there. The
 // address comes first: persons can be made up.
 func (a *Attempts) allowPerson(r *http.Request, kind, who string, perPerson, perAddress int) bool {
-	return a.AllowAddress(r, kind+"_address", perAddress) &&
-		(who == "" || a.Limiter.Allow(kind+"_person", a.Issuer+" "+who, perPerson))
+	return a.allowShared(r, kind+"_address", perAddress) &&
+		(who == "" || a.Limiter.AllowShared(r.Context(), kind+"_person", a.Issuer+" "+who, "", perPerson))
 }
 
 // reported returns allowed, which tells whether a wrong secret was within its

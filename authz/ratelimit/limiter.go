@@ -18,6 +18,13 @@ import (
 // One Limiter serves a whole process: what it remembers survives a change of
 // configuration.
 type Limiter struct {
+	*memory
+	// shared is nil unless processes share the store.
+	shared *shared
+}
+
+// memory is what a limiter remembers.
+type memory struct {
 	// Now may be replaced by tests.
 	Now  func() time.Time
 	seed maphash.Seed
@@ -42,7 +49,7 @@ type limit struct {
 
 // New returns a limiter that remembers at most size keys of each kind.
 func New(size int) *Limiter {
-	return &Limiter{Now: time.Now, seed: maphash.MakeSeed(), size: size, kinds: map[string]*buckets{}}
+	return &Limiter{memory: &memory{Now: time.Now, seed: maphash.MakeSeed(), size: size, kinds: map[string]*buckets{}}}
 }
 
 // Allow reports whether one more event of this kind may happen for the key, at

@@ -118,7 +118,7 @@ func (e *dashboardEndpoint) person(r *http.Request) (storage.Identity, error) {
 	}
 	id := identity.OfDashboard(e.dashboard.Issuer, person)
 	event.Learn(r.Context(), event.Event{Person: id.Subject, Identity: id.Kind})
-	if !e.attempts.Limiter.Allow("dashboard_person", e.cfg.Issuer+" "+id.Subject, perPersonAtDashboard) {
+	if !e.attempts.Limiter.AllowShared(r.Context(), "dashboard_person", e.cfg.Issuer+" "+id.Subject, "", perPersonAtDashboard) {
 		return storage.Identity{}, &oauth.Error{
 			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "Too many requests for this person; try again in a minute.",
 		}

@@ -77,7 +77,7 @@ func (e *registrationEndpoint) register(w http.ResponseWriter, r *http.Request) 
 	if err := e.checkInitialToken(r); err != nil {
 		return nil, err
 	}
-	if !e.attempts.AllowAddress(r, "register", *policy.RateLimit) {
+	if !e.attempts.AllowRegistration(r, *policy.RateLimit) {
 		return nil, tooManyRegistrations()
 	}
 	body, err := oauth.ReadBody(w, r, maxRegistrationLen, invalidMetadata)

@@ -78,7 +78,7 @@ func (e *registrationEndpoint) open(r *http.Request) (storage.Client, string, er
 // approved, their approvals end. Only the holder of the token gets here, so
 // that nobody else can use up how often that may be.
 func (e *registrationEndpoint) update(w http.ResponseWriter, r *http.Request, c storage.Client) (*registrationResponse, error) {
-	if !e.limiter.Allow("registration_update", c.ID, *e.cfg.Registration.RateLimit) {
+	if !e.limiter.AllowShared(r.Context(), "registration_update", c.ID, "", *e.cfg.Registration.RateLimit) {
 		return nil, tooManyRegistrations()
 	}
 	if err := oauth.RequireJSON(r, invalidMetadata); err != nil {

@@ -63,7 +63,7 @@ func openSchema(t testing.TB, from chan string) (s *Store, schema string, made b
 			t.Error(err)
 		}
 		text := ""
-		for _, table := range append([]string{"attempts", "locks"}, recordTables...) {
+		for _, table := range append([]string{"attempts", "locks", "instances", "rates"}, recordTables...) {
 			text += "delete from " + schema + "." + table + ";"
 		}
 		sql(t, text)

@@ -160,7 +160,7 @@ func transient(err error) bool {
 		}
 		return strings.HasPrefix(answer.Code, "08")
 	}
-	if errors.Is(err, errNotCommitted) {
+	if errors.Is(err, errNotCommitted) || errors.Is(err, errSwept) {
 		return true
 	}
 	return lost(err)

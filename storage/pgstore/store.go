@@ -24,6 +24,8 @@ type Store struct {
 	virtualKeyStore
 	personStore
 	sealedStore
+	instanceStore
+	rateStore
 	db *db
 }
 
@@ -39,7 +41,7 @@ type (
 var _ storage.Store = (*Store)(nil)
 
 func newStore(d *db) *Store {
-	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, d}
+	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, instanceStore{d}, rateStore{d, microseconds}, d}
 }
 
 // recordTables are those that hold what verbs were told.

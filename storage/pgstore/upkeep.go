@@ -49,7 +49,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 		}
 		left = slices.DeleteFunc(left, func(s *swept) bool { return s.removed < sweepBatch })
 	}
-	return removed, nil
+	return removed, s.rateStore.sweep(ctx)
 }
 
 // swept is how far the sweep of a table is.

@@ -1,0 +1,188 @@
+//go:build postgres
+
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+// What the store lets through is what a limiter of one process lets through that
+// hears of all events, block by block.
+func TestRatesAreThoseOfOneLimiter_N10(t *testing.T) {
+	s, schema, _ := openSchema(t, schemas)
+	other := open(t, schema)
+	defer other.Close()
+	instances, round := []*Store{s, other}, 0
+	rapid.Check(t, func(t *rapid.T) {
+		round++
+		kind := fmt.Sprint("round ", round)
+		at := time.Unix(1_800_000_000, 0)
+		limiter := ratelimit.New(1000)
+		limiter.Now = func() time.Time { return at }
+		// Exact in binary, so that both mean the same moment.
+		perMinute := rapid.SampledFrom([]int{4, 15, 30}).Draw(t, "per minute")
+		address := rapid.SampledFrom([]string{"192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:100::1", "alice"})
+		for range rapid.IntRange(1, 10).Draw(t, "events") {
+			at = at.Add(time.Duration(rapid.IntRange(0, 64).Draw(t, "eighths of a second")) * time.Second / 8)
+			from := address.Draw(t, "address")
+			burst := rapid.SampledFrom([]int{1, 1, perMinute / 2, perMinute + 1}).Draw(t, "at once")
+			for range burst {
+				store := rapid.SampledFrom(instances).Draw(t, "instance")
+				store.rateStore.clock = fmt.Sprint(at.UnixMicro(), "::bigint")
+				got, err := store.TakeRates(t.Context(), ratelimit.Rates(kind, from, "", perMinute))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := limiter.Allow(kind, from, perMinute); got != want {
+					t.Fatalf("%s: the store says %v, the limiter %v", from, got, want)
+				}
+			}
+		}
+	})
+}
+
+// Of any number of callers at any number of instances, as many get one as there are,
+// and who is refused uses up nothing.
+func TestRatesRace_N10(t *testing.T) {
+	s, schema, _ := openSchema(t, schemas)
+	other := open(t, schema)
+	defer other.Close()
+	instances := []*Store{s, other}
+	for round := range 5 {
+		rates := func(n int) []storage.Rate {
+			return []storage.Rate{
+				{Key: storage.HashOf(fmt.Sprint("address ", round, n%8)), PerMinute: 2},
+				{Key: storage.HashOf(fmt.Sprint("block ", round)), PerMinute: 11},
+			}
+		}
+		var taken atomic.Int64
+		var all sync.WaitGroup
+		for n := range 48 {
+			all.Go(func() {
+				got, err := instances[n%2].TakeRates(context.Background(), rates(n))
+				if err != nil {
+					t.Error(err)
+				}
+				if got {
+					taken.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if taken.Load() != 11 {
+			t.Fatalf("round %d: %d were let through, want 11", round, taken.Load())
+		}
+		// 8 addresses have 16 together, of which 11 are used up: 5 are left.
+		left := 0
+		for n := range 48 {
+			if got, err := s.TakeRates(context.Background(), rates(n)[:1]); err != nil {
+				t.Fatal(err)
+			} else if got {
+				left++
+			}
+		}
+		if left != 5 {
+			t.Fatalf("round %d: the addresses have %d left, want 5", round, left)
+		}
+	}
+}
+
+// Very many senders leave nothing behind: what is over is swept.
+func TestRatesAreSwept_N10(t *testing.T) {
+	s, schema, _ := openSchema(t, schemas)
+	sql(t, "insert into "+schema+".rates select sha256(n::text::bytea), "+microseconds+" - 1000000 from generate_series(1, 100000) n")
+	if _, err := s.TakeRates(t.Context(), []storage.Rate{{Key: storage.HashOf("now"), PerMinute: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := s.Sweep(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("swept in %v", time.Since(began))
+	var left int
+	if err := s.db.pool.QueryRow(t.Context(), s.db.sql(`select count(*) from {}rates`)).Scan(&left); err != nil || left != 1 {
+		t.Errorf("%d rates are left, %v; want that which is used up now", left, err)
+	}
+	if got, err := s.TakeRates(t.Context(), []storage.Rate{{Key: storage.HashOf("now"), PerMinute: 1}}); err != nil || got {
+		t.Errorf("a second event in a minute: %v, %v", got, err)
+	}
+}
+
+// While rates are swept, nobody is refused for it.
+func TestSweepRefusesNobody_N10(t *testing.T) {
+	s, _, _ := openSchema(t, schemas)
+	ctx, stop := context.WithCancel(t.Context())
+	var sweeps sync.WaitGroup
+	sweeps.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = s.Sweep(ctx, time.Now())
+		}
+	})
+	keys := make([]storage.Hash, 4)
+	for i := range keys {
+		keys[i] = storage.HashOf(fmt.Sprint("often ", i))
+	}
+	for n := range 500 {
+		// A million a minute: over after 60 microseconds, so swept at once.
+		got, err := s.TakeRates(t.Context(), []storage.Rate{{Key: keys[n%len(keys)], PerMinute: 1_000_000}})
+		if err != nil || !got {
+			t.Fatalf("event %d: %v, %v", n, got, err)
+		}
+	}
+	stop()
+	sweeps.Wait()
+}
+
+func TestInstances(t *testing.T) {
+	s, schema, _ := openSchema(t, schemas)
+	other := open(t, schema)
+	defer other.Close()
+	other.db.clock.seconds.Store(-600) // its own clock is ten minutes ahead
+	announce := func(s *Store, id, about string, within time.Duration) []storage.Instance {
+		t.Helper()
+		all, err := s.AnnounceInstance(t.Context(), storage.Instance{ID: id, About: []byte(about)}, within)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	ids := func(all []storage.Instance) (ids []string) {
+		for _, i := range all {
+			ids = append(ids, i.ID+" "+string(i.About))
+		}
+		return ids
+	}
+	announce(s, "one", "a", time.Minute)
+	all := announce(other, "two", "b", time.Minute)
+	if want := []string{"one a", "two b"}; !slices.Equal(ids(all), want) {
+		t.Fatalf("got %q, want %q", ids(all), want)
+	}
+	if all[0].ClockAhead != 0 || all[1].ClockAhead != 10*time.Minute || time.Since(all[1].SeenAt).Abs() > time.Minute {
+		t.Errorf("clocks: %+v", all)
+	}
+	started := all[1].StartedAt
+	if all = announce(other, "two", "c", time.Minute); !all[1].StartedAt.Equal(started) || !all[1].SeenAt.After(started) || string(all[1].About) != "c" {
+		t.Errorf("announced again: %+v, want it started at %v", all[1], started)
+	}
+	if err := other.LeaveInstance(t.Context(), "two"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ids(announce(s, "one", "d", time.Minute)), []string{"one d"}; !slices.Equal(got, want) {
+		t.Errorf("after it left: %q, want %q", got, want)
+	}
+	sql(t, "update "+schema+".instances set seen_at = seen_at - 60000001")
+	if got, want := ids(announce(other, "two", "e", time.Minute)), []string{"two e"}; !slices.Equal(got, want) {
+		t.Errorf("when the other was not seen for a minute: %q, want %q", got, want)
+	}
+}
