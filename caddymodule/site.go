@@ -81,7 +81,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	s.connectProviders(h, state, keys)
 	shared := &gateway.Site{
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
-		Sessions: mcp.NewSessions(keys.Derive("mcp-session " + h.cfg.Issuer)...), States: mcp.NewStates(keys, h.cfg.Issuer),
+		Sessions: mcp.SessionsOf(keys, h.cfg.Issuer), States: mcp.NewStates(keys, h.cfg.Issuer),
 		Limiter: state.Limiter, Streams: state.Streams, Elicitations: state.Elicitations,
 		AccessLog: h.logged, Traced: h.traced, Events: h.events, Audit: h.audit,
 	}

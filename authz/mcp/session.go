@@ -26,7 +26,12 @@ const (
 // with. An id alone then opens nothing: who finds one cannot use it with a
 // token of their own. All methods are safe for concurrent use.
 type Sessions struct {
-	macs seal.MACs // the first binds, all verify
+	macs seal.MACs // one binds, all verify
+}
+
+// SessionsOf returns the binding of a site under the keys of a ring.
+func SessionsOf(keys *seal.Keyring, issuer string) *Sessions {
+	return &Sessions{keys.MACs("mcp-session " + issuer)}
 }
 
 // NewSessions returns the binding under the keys: the first binds, all verify.
@@ -77,7 +82,7 @@ func (s *Sessions) wrap(grantID, serverID, upstream, note string) string {
 	if upstream == "" {
 		return ""
 	}
-	tag := s.tag(0, grantID, serverID, upstream, note)
+	tag := s.tag(s.macs.First(), grantID, serverID, upstream, note)
 	return upstream + "." + note + string(tag[:])
 }
 
@@ -93,7 +98,7 @@ func (s *Sessions) Unwrap(grantID, serverID, wrapped string) (Session, bool) {
 	id, note := wrapped[:dot], wrapped[dot+1:len(wrapped)-tagLen]
 	var presented [tagLen]byte
 	copy(presented[:], wrapped[len(wrapped)-tagLen:])
-	for i := range s.macs {
+	for i := range s.macs.Len() {
 		tag := s.tag(i, grantID, serverID, id, note)
 		if subtle.ConstantTimeCompare(tag[:], presented[:]) != 1 {
 			continue

@@ -19,7 +19,7 @@ import (
 // The tag only keeps invented tokens from reaching the store. Whether a token is
 // good, and what for, is the store's word alone.
 type AccessTokens struct {
-	macs seal.MACs // the first makes, all are recognized
+	macs seal.MACs // one makes, all are recognized
 }
 
 const (
@@ -30,10 +30,10 @@ const (
 )
 
 // NewAccessTokens returns the access tokens of an issuer. They are recognized
-// for as long as the key that was the ring's first when they were made is in
+// for as long as the key with which the ring sealed when they were made is in
 // the ring.
 func NewAccessTokens(keys *seal.Keyring, issuer string) *AccessTokens {
-	return &AccessTokens{seal.NewMACs(keys.Derive("access token " + issuer)...)}
+	return &AccessTokens{keys.MACs("access token " + issuer)}
 }
 
 // New returns a new access token.
@@ -59,7 +59,7 @@ func (a *AccessTokens) newID(f form) string {
 	var b [randomSize + tagSize]byte
 	random, tag := b[:randomSize], b[randomSize:]
 	_, _ = rand.Read(random) // never fails, see crypto/rand
-	sum := a.sum(0, f, string(random))
+	sum := a.sum(a.macs.First(), f, string(random))
 	copy(tag, sum[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
@@ -101,7 +101,7 @@ func (a *AccessTokens) made(f form, encoded [encodedSize]byte) bool {
 	if n, err := strictBase64.Decode(b[:], encoded[:]); err != nil || n != len(b) {
 		return false
 	}
-	for i := range a.macs {
+	for i := range a.macs.Len() {
 		sum := a.sum(i, f, string(b[:randomSize]))
 		if subtle.ConstantTimeCompare(sum[:tagSize], b[randomSize:]) == 1 {
 			return true

@@ -21,7 +21,7 @@ import (
 // used, without a record of each. What a token is good for is the store's word
 // alone.
 type RefreshTokens struct {
-	macs seal.MACs // the first makes, all are recognised
+	macs seal.MACs // one makes, all are recognised
 }
 
 const (
@@ -30,10 +30,10 @@ const (
 )
 
 // NewRefreshTokens returns the refresh tokens of an issuer. One proves its grant
-// for as long as the key that was the ring's first when it was made is in the
+// for as long as the key with which the ring sealed when it was made is in the
 // ring; without it, it works as well.
 func NewRefreshTokens(keys *seal.Keyring, issuer string) *RefreshTokens {
-	return &RefreshTokens{seal.NewMACs(keys.Derive("refresh token " + issuer)...)}
+	return &RefreshTokens{keys.MACs("refresh token " + issuer)}
 }
 
 // New returns a new refresh token of a grant. It proves nothing if the ID is no
@@ -46,7 +46,7 @@ func (t *RefreshTokens) New(grantID string) string {
 	var random [randomSize]byte
 	_, _ = rand.Read(random[:]) // never fails, see crypto/rand
 	body := append(random[:], id[:]...)
-	sum := t.macs.Sum(0, string(body))
+	sum := t.macs.Sum(t.macs.First(), string(body))
 	return RefreshPrefix + base64.RawURLEncoding.EncodeToString(append(body, sum[:refreshTagSize]...))
 }
 
@@ -59,7 +59,7 @@ func (t *RefreshTokens) GrantID(token string) string {
 		return ""
 	}
 	body, tag := b[:randomSize+grantIDSize], b[randomSize+grantIDSize:]
-	for i := range t.macs {
+	for i := range t.macs.Len() {
 		sum := t.macs.Sum(i, string(body))
 		if subtle.ConstantTimeCompare(sum[:refreshTagSize], tag) == 1 {
 			return uuid.UUID(body[randomSize:]).String()

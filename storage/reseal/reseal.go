@@ -2,8 +2,6 @@ package reseal
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"maps"
 	"strings"
 	"sync"
@@ -24,8 +22,6 @@ const (
 	// retry is when a look begins again after a failure, or when some records could
 	// not be sealed anew.
 	retry = time.Minute
-
-	claimName = "first encryption key"
 )
 
 // Store is what it works on.
@@ -85,6 +81,12 @@ func New(store Store, ring *seal.Keyring, now func() time.Time) *Resealer {
 	return &Resealer{store: store, ring: ring, now: now}
 }
 
+// Follow is New for a ring that seals with the key that all processes on the store
+// agreed on: it has no say in that.
+func Follow(store Store, ring *seal.Keyring, now func() time.Time) *Resealer {
+	return &Resealer{store: store, ring: ring, now: now, claimed: true}
+}
+
 // Status returns how far it is.
 func (r *Resealer) Status() Status {
 	r.mu.Lock()
@@ -112,7 +114,7 @@ func (s Status) Pending(first string) Counts {
 // nothing is.
 func (r *Resealer) Waiting() time.Duration {
 	s := r.Status()
-	if s.LookedAt.IsZero() || s.Since.IsZero() || s.Pending(r.ring.IDs()[0]).Total() == 0 {
+	if s.LookedAt.IsZero() || s.Since.IsZero() || s.Pending(r.ring.Sealing()).Total() == 0 {
 		return 0
 	}
 	return max(0, r.now().Sub(s.Since))
@@ -162,7 +164,7 @@ func (r *Resealer) end() {
 	r.mu.Lock()
 	r.status.LookedAt, r.status.Found, r.status.Unreadable = r.now(), l.found, l.unreadable
 	r.status.Sealed += l.sealed
-	left := r.status.Pending(r.ring.IDs()[0]).Total()
+	left := r.status.Pending(r.ring.Sealing()).Total()
 	r.mu.Unlock()
 	r.look = nil
 	switch {
@@ -175,40 +177,6 @@ func (r *Resealer) end() {
 	default:
 		r.at = r.now().Add(retry)
 	}
-}
-
-// claim is what processes that share a store agree on.
-type claim struct {
-	First string    `json:"first"` // the key's ID
-	Since time.Time `json:"since"`
-}
-
-// claim says, the first time, that this ring's first key seals from now on, and later
-// only looks whether that still holds.
-func (r *Resealer) claim(ctx context.Context) (superseded bool, since time.Time, err error) {
-	now, first := r.now(), r.ring.IDs()[0]
-	stored, err := r.store.SiteValue(ctx, "", claimName, now)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return false, since, err
-	}
-	var c claim
-	if stored.Text != "" && json.Unmarshal([]byte(stored.Text), &c) != nil {
-		c = claim{}
-	}
-	if c.First == first || r.claimed && c.First != "" {
-		r.claimed = true
-		return c.First != first, c.Since, nil
-	}
-	text, err := json.Marshal(claim{first, now.UTC().Truncate(time.Second)})
-	if err != nil {
-		return false, since, err
-	}
-	verdict, err := r.store.ReplaceSiteValue(ctx, storage.SiteValue{Name: claimName, Text: string(text)}, stored.Text, now)
-	if err == nil && verdict != storage.OK {
-		err = errors.New("reseal: another process has just said which encryption key is the first")
-	}
-	r.claimed = err == nil
-	return false, now, err
 }
 
 // look is one look at all records.

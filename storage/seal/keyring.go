@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 )
 
 // KeySize is the size of a ring's key in bytes.
@@ -35,9 +37,12 @@ type ringKey struct {
 	key []byte
 }
 
-// Keyring is an ordered set of keys: the first seals, all open.
-// It is safe for concurrent use.
-type Keyring struct{ keys []ringKey }
+// Keyring is an ordered set of keys: the first seals, unless another one is to, and
+// all open. It is safe for concurrent use.
+type Keyring struct {
+	keys    []ringKey
+	sealing atomic.Int32 // which of the keys seals
+}
 
 // NewKeyring returns the ring of the 32-byte keys.
 func NewKeyring(keys ...[]byte) (*Keyring, error) {
@@ -62,9 +67,9 @@ func NewKeyring(keys ...[]byte) (*Keyring, error) {
 // Seal encrypts plaintext for one context: what it is, and whose.
 // Only the same context, in the same order, opens it.
 func (k *Keyring) Seal(plaintext []byte, context ...string) []byte {
-	first := k.keys[0]
-	header := append([]byte{versionRing}, first.id[:]...)
-	return encrypt(header, first.key, plaintext, context)
+	by := k.keys[k.sealing.Load()]
+	header := append([]byte{versionRing}, by.id[:]...)
+	return encrypt(header, by.key, plaintext, context)
 }
 
 // Open reverses Seal, or returns ErrOpen.
@@ -84,7 +89,7 @@ func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) {
 // Current reports whether sealed names the key that seals now. What does not
 // is due to be opened and sealed again before its key leaves the ring.
 func (k *Keyring) Current(sealed []byte) bool {
-	return len(sealed) >= ringHeader && sealed[0] == versionRing && keyID(sealed[1:ringHeader]) == k.keys[0].id
+	return len(sealed) >= ringHeader && sealed[0] == versionRing && keyID(sealed[1:ringHeader]) == k.keys[k.sealing.Load()].id
 }
 
 // IDs returns the names of the keys, in order. They tell nothing about the keys.
@@ -96,6 +101,20 @@ func (k *Keyring) IDs() []string {
 	return ids
 }
 
+// Sealing returns the name of the key that seals now.
+func (k *Keyring) Sealing() string { return hex.EncodeToString(k.keys[k.sealing.Load()].id[:]) }
+
+// SealWith makes the key with the name the one that seals, signs and makes MACs: of
+// several processes that share what is sealed, each must be able to open it. It
+// reports whether the ring has that key.
+func (k *Keyring) SealWith(id string) bool {
+	i := slices.Index(k.IDs(), id)
+	if i >= 0 {
+		k.sealing.Store(int32(i))
+	}
+	return i >= 0
+}
+
 // KeyID returns the name of the key that a text says it was sealed with, as in IDs,
 // or "" if a ring has not sealed it.
 func KeyID(sealed []byte) string {
@@ -105,14 +124,29 @@ func KeyID(sealed []byte) string {
 	return hex.EncodeToString(sealed[1:ringHeader])
 }
 
-// Derive returns one 32-byte subkey per key of the ring for a purpose, in
-// order: sign with the first, verify with all.
+// Derive returns one 32-byte subkey per key of the ring for a purpose, that of the
+// key that seals now first: sign with the first, verify with all.
 func (k *Keyring) Derive(purpose string) [][32]byte {
+	subkeys := k.derive(purpose)
+	if first := int(k.sealing.Load()); first > 0 {
+		subkeys = slices.Insert(slices.Delete(slices.Clone(subkeys), first, first+1), 0, subkeys[first])
+	}
+	return subkeys
+}
+
+func (k *Keyring) derive(purpose string) [][32]byte {
 	subkeys := make([][32]byte, len(k.keys))
 	for i, rk := range k.keys {
 		subkeys[i] = [32]byte(expand(rk.key, "derive "+purpose, 32))
 	}
 	return subkeys
+}
+
+// MACs returns those under the ring's subkeys for a purpose.
+func (k *Keyring) MACs(purpose string) MACs {
+	m := NewMACs(k.derive(purpose)...)
+	m.first = &k.sealing
+	return m
 }
 
 // expand derives size bytes from a ring's key for a use that is not sealing.
