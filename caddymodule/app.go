@@ -22,6 +22,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/emitter"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/health"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -66,9 +67,11 @@ type App struct {
 	engine  string // the name of the module that is the opener
 	opener  storage.Opener
 
-	started  uint64     // see starts
-	ending   sync.Mutex // held while what was withdrawn is being ended
-	ended    bool       // it has ended
+	loaded   time.Time
+	instance *instances.Configuration // what other instances are told of it, once the store is open
+	started  uint64                   // see starts
+	ending   sync.Mutex               // held while what was withdrawn is being ended
+	ended    bool                     // it has ended
 	conns    gateway.Conns
 	opening  sync.Mutex // held while the store is opened
 	retrying context.CancelFunc
@@ -100,7 +103,7 @@ func (a *App) UnmarshalJSON(data []byte) error {
 // Provision checks the configuration. It opens nothing, so that `caddy
 // validate` works beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.log = ctx, ctx.Logger()
+	a.ctx, a.log, a.loaded = ctx, ctx.Logger(), time.Now()
 	a.events = event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(a.log))
 	var err error
 	if a.emitter, err = emitter.New(ctx, a.events); err != nil {
@@ -273,14 +276,14 @@ func activeOperator(open bool) *adminapi.Operator {
 	if app == nil {
 		return nil
 	}
-	operator := &adminapi.Operator{Events: app.events, StoreName: app.storeName(), Failure: app.cause()}
+	operator := &adminapi.Operator{Events: app.events, StoreName: app.storeName(), Failure: app.cause(), KeyLost: app.keyLost}
 	if open {
 		var state *processState
 		if state, operator.Keyring, operator.Failure = app.open(); operator.Failure != nil {
 			return operator
 		}
 		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, rotationOf(app)
-		operator.Traces = state.Traces
+		operator.Traces, operator.Instances = state.Traces, state.instances
 	}
 	for _, s := range app.allSites() {
 		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Events: s.events, Accounts: s.broker, Keys: s.keys, Archive: s.archive})

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,7 +16,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
@@ -109,6 +112,55 @@ func (a *App) configuredKeys() (*seal.Keyring, error) {
 	return seal.NewKeyring(keys...)
 }
 
+// instanceOf returns what other instances are told of this configuration.
+func (a *App) instanceOf(keyring *seal.Keyring) *instances.Configuration {
+	c := &instances.Configuration{Store: a.storeName(), Loaded: a.loaded, Ring: keyring, Events: a.events}
+	for _, h := range a.handlers {
+		c.AddSite(h.cfg)
+	}
+	return c
+}
+
+// join refuses a configuration that cannot read what other instances seal. It has no
+// say in what they seal with before it serves.
+func (a *App) join(state *processState, keyring *seal.Keyring) error {
+	if state.instances == nil {
+		return nil
+	}
+	c := a.instanceOf(keyring)
+	if err := state.instances.Join(a.ctx, c); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.instance = c
+	return nil
+}
+
+// keyLost has this Caddy use a database whose encryption key nobody has any more.
+func (a *App) keyLost(ctx context.Context, id string) error {
+	var foreign *instances.ForeignKeyError
+	if !errors.As(a.cause(), &foreign) {
+		return errors.New("this Caddy is not refused for a key that it does not have")
+	}
+	keyring, err := a.configuredKeys()
+	if len(a.EncryptionKeys) == 0 {
+		return errors.New("configure an encryption_key first: all instances need the same one")
+	} else if err != nil {
+		return err
+	}
+	store, err := a.opener.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	shared, ok := store.(instances.Store)
+	if !ok {
+		return errors.New("this store is for one Caddy")
+	}
+	return instances.DeclareLost(ctx, shared, adminapi.OwnVersion(), a.instanceOf(keyring), id, time.Now())
+}
+
 // keySources says where the keys of the ring come from, in order. A key itself is
 // never told.
 func keySources(configured []string, durable bool) []string {
@@ -189,4 +241,19 @@ func installedKeys(a *App) (*seal.Keyring, error) {
 		return nil, err
 	}
 	return seal.NewKeyring(key)
+}
+
+// announce tells other instances of this one, and looks in what they differ.
+func (p *processState) announce(ctx context.Context) {
+	active := p.active()
+	if active == nil || !active.worksOn(p) {
+		return
+	}
+	active.mu.Lock()
+	c := active.instance
+	active.mu.Unlock()
+	err := p.instances.Turn(ctx, c)
+	if ctx.Err() == nil && p.reportedOthers.due(err, time.Now()) {
+		p.storeFailed("telling other instances of this one", err)
+	}
 }

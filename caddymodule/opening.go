@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/reseal"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -108,37 +105,11 @@ func readiness() error {
 	if unwell := state.unwell.Load(); unwell != nil {
 		return *unwell
 	}
-	return nil
+	return state.instances.Problem()
 }
 
 // counts are the metrics of the process.
 var counts = metrics.New(measured)
-
-// measured returns what metrics show of the configuration that serves now, or nil.
-func measured() *metrics.State {
-	app := activeApp()
-	if app == nil {
-		return nil
-	}
-	s := &metrics.State{Ready: readiness() == nil}
-	app.mu.Lock()
-	p, rotation := app.state, app.rotation
-	servers := slices.Collect(maps.Values(app.servers))
-	app.mu.Unlock()
-	if p == nil {
-		return s
-	}
-	s.Usage, s.ResealingFor = p.usage.Of(p.store, time.Now()), rotation.Waiting()
-	s.Caches = map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()}
-	open := p.Streams.Events()
-	for _, server := range servers {
-		open[gateway.Place{Site: server.Site.Issuer, Server: server.ID}] += 0 // also where there is none
-	}
-	for at, open := range open {
-		s.Streams = append(s.Streams, metrics.Streams{Site: at.Site, Server: at.Server, Open: open})
-	}
-	return s
-}
 
 func (a *App) tellFailure(err error) {
 	a.events.Record(context.Background(), event.Event{
@@ -260,6 +231,9 @@ func (a *App) openShared() (*processState, *seal.Keyring, error) {
 	}
 	state = value.(*processState)
 	if keyring, err = a.newKeyring(state); err == nil {
+		err = a.join(state, keyring)
+	}
+	if err == nil {
 		err = a.keep(state, keyring)
 	}
 	if err != nil {
@@ -277,7 +251,11 @@ func (a *App) keep(state *processState, keyring *seal.Keyring) error {
 		return storage.ErrClosed
 	}
 	a.state, a.keyring, a.failure = state, keyring, nil
-	a.rotation = rotation.New(state.store, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.handlers), a.log, time.Now)
+	resealer := reseal.New(state.store, keyring, time.Now)
+	if state.instances != nil { // which decide together
+		resealer = reseal.Follow(state.store, keyring, time.Now)
+	}
+	a.rotation = rotation.New(resealer, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.handlers), a.log, time.Now)
 	return nil
 }
 

@@ -14,7 +14,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -45,7 +47,8 @@ var processStates = caddy.NewUsagePool()
 type processState struct {
 	*process.Process
 	store          storage.Store
-	limiter        *ratelimit.Limiter // of the process, which counts in the store too if that is shared
+	limiter        *ratelimit.Limiter   // of the process, which counts in the store too if that is shared
+	instances      *instances.Instances // on the store; nil where there can be only one
 	tokens         *tokens.Cache
 	connections    *accounts.Shared
 	virtualKeys    virtualkeys.Known
@@ -56,6 +59,7 @@ type processState struct {
 	reportedEnds   lastReport  // about what rested on keys that are gone
 	reportedSeals  lastReport  // about sealing anew
 	reportedTraces lastReport  // about traces of what failed
+	reportedOthers lastReport  // about other instances
 	usage          metrics.Usage
 	unwell         atomic.Pointer[error] // what checkStore found last; nil for nothing
 
@@ -81,6 +85,10 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	if rates, ok := store.(storage.RateStore); ok {
 		p.limiter = p.Limiter.SharedBy(rates)
 	}
+	if shared, ok := store.(instances.Store); ok {
+		p.instances = instances.New(shared, adminapi.OwnVersion(), time.Now)
+		p.done.Go(func() { every(ctx, instances.Interval, p.announce) })
+	}
 	p.done.Go(func() { every(ctx, sweepInterval, p.sweep) })
 	p.done.Go(func() { every(ctx, recheckInterval, p.recheck) })
 	p.done.Go(func() { every(ctx, revokeInterval, p.revoke) })
@@ -100,6 +108,11 @@ func (p *processState) Destruct() error {
 	p.done.Wait()
 	p.Release()
 	p.connections.Close()
+	if p.instances != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), storeGrace)
+		defer cancel()
+		_ = p.instances.Leave(ctx) // else it is forgotten soon
+	}
 	return p.store.Close()
 }
 

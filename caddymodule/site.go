@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +25,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -226,4 +229,30 @@ func clientDocument(body []byte) http.Handler {
 		}
 		oauth.WriteDocument(w, body, "max-age=300")
 	})
+}
+
+// measured returns what metrics show of the configuration that serves now, or nil.
+func measured() *metrics.State {
+	app := activeApp()
+	if app == nil {
+		return nil
+	}
+	s := &metrics.State{Ready: readiness() == nil}
+	app.mu.Lock()
+	p, rotation := app.state, app.rotation
+	servers := slices.Collect(maps.Values(app.servers))
+	app.mu.Unlock()
+	if p == nil {
+		return s
+	}
+	s.Usage, s.ResealingFor = p.usage.Of(p.store, time.Now()), rotation.Waiting()
+	s.Caches = map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()}
+	open := p.Streams.Events()
+	for _, server := range servers {
+		open[gateway.Place{Site: server.Site.Issuer, Server: server.ID}] += 0 // also where there is none
+	}
+	for at, open := range open {
+		s.Streams = append(s.Streams, metrics.Streams{Site: at.Site, Server: at.Server, Open: open})
+	}
+	return s
 }

@@ -83,6 +83,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"consent/landing",
 		"consent",
 		"caddymodule/rotation",
+		"caddymodule/instances",
 		"caddymodule/metrics",
 		"caddymodule/health",
 		"caddymodule/adminapi",

@@ -1,6 +1,9 @@
 package adminapi
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // HealthPath is where operators and their tools ask whether sign-ins and calls
 // can be answered.
@@ -16,6 +19,9 @@ var healthRoutes = []route{{
 // Health is the answer of a healthy server.
 type Health struct {
 	Status string `json:"status"` // `ok`
+	// Differences are those between the Caddys on the same database that last, in
+	// words, with what to do.
+	Differences []string `json:"differences,omitempty"`
 }
 
 // health answers 200, or 503 with the reason while the sites answer 503 too.
@@ -23,5 +29,13 @@ func health(c *call) (any, error) {
 	if err := c.Ready(); err != nil {
 		return nil, apiError(http.StatusServiceUnavailable, err.Error())
 	}
-	return Health{"ok"}, nil
+	h := Health{Status: "ok"}
+	if operator := c.Active(true); operator != nil {
+		for _, d := range operator.Instances.Overview().Different {
+			if d.Lasts(time.Now()) {
+				h.Differences = append(h.Differences, d.Text+". "+d.Fix)
+			}
+		}
+	}
+	return h, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/trace"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -25,8 +26,12 @@ type Operator struct {
 	// Rotation is that of the encryption keys.
 	Rotation *rotation.Rotation
 	Keyring  *seal.Keyring
-	Traces   *trace.Recorder
-	Events   *event.Recorder // of what is no site's
+	// Instances are the Caddys on the store; nil where there can be only one.
+	Instances *instances.Instances
+	// KeyLost says that nobody has an encryption key any more.
+	KeyLost func(ctx context.Context, id string) error
+	Traces  *trace.Recorder
+	Events  *event.Recorder // of what is no site's
 	// Failure is why the store is not open, or nil.
 	Failure error
 }

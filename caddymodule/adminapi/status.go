@@ -5,12 +5,22 @@ import (
 	"runtime/debug"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 )
 
 // StatusPath is where operators ask what runs.
 const StatusPath = "/mcp_oauth/status"
 
+// InstancesPath is where they see which Caddys work on the store.
+const InstancesPath = "/mcp_oauth/instances"
+
 var statusRoutes = []route{{
+	method: http.MethodGet, path: InstancesPath,
+	about: "The Caddys that work on the same database, and in what they differ from the one that answers: its configuration, encryption keys, version and clock. " +
+		"Of configurations it is told which options differ, and never their values.",
+	answer: instances.Overview{}, fails: []int{http.StatusNotFound}, serve: listInstances,
+}, {
 	method: http.MethodGet, path: StatusPath,
 	about: "What runs: the sites of the configuration that serves now, their servers, how people sign in, and where all is kept. " +
 		"It answers also while the store is not open.",
@@ -42,13 +52,21 @@ type ServerStatus struct {
 	Auth string `json:"auth"`
 }
 
+func listInstances(c *call) (any, error) {
+	operator, err := c.opened()
+	if err != nil {
+		return nil, err
+	}
+	return operator.Instances.Overview(), nil
+}
+
 func showStatus(c *call) (any, error) {
 	operator := c.Active(true)
 	if operator == nil {
 		return nil, errNoSite
 	}
 	version, _ := caddy.Version()
-	status := Status{Version: ownVersion(), Caddy: version, Store: operator.StoreName, Sites: []SiteStatus{}}
+	status := Status{Version: OwnVersion(), Caddy: version, Store: operator.StoreName, Sites: []SiteStatus{}}
 	if operator.Failure != nil {
 		status.Failure = operator.Failure.Error()
 	}
@@ -70,8 +88,8 @@ func showStatus(c *call) (any, error) {
 	return status, nil
 }
 
-// ownVersion is the version of this module that the program was built with.
-func ownVersion() string {
+// OwnVersion is the version of this module that the program was built with.
+func OwnVersion() string {
 	const module = "github.com/mcpoauth/caddy-mcp-oauth"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

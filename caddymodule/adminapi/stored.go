@@ -23,6 +23,11 @@ var storedRoutes = []route{{
 	about:  "The encryption keys by name, what each has sealed, and when those behind the first may leave the configuration. Keys themselves are never shown.",
 	answer: rotation.EncryptionKeys{}, serve: listEncryptionKeys,
 }, {
+	method: http.MethodDelete, path: EncryptionKeysPath + "/{id}",
+	about: "Says that nobody has an encryption key any more with which the Caddys on a database encrypt: those with another one no longer refuse to use it. " +
+		"What it sealed can never be read again. 409 while anybody has it, and where nobody is refused for it.",
+	answer: LostKey{}, fails: []int{http.StatusNotFound, http.StatusConflict}, serve: declareKeyLost,
+}, {
 	method: http.MethodGet, path: BackupPath,
 	about: "The database as it is at this moment, as a file: all that the sites keep, whatever is written meanwhile. " +
 		"Tokens of ours are in it as hashes, those of providers sealed; the encryption key is not. 409 for records that are not in a file.",
@@ -40,6 +45,22 @@ func listEncryptionKeys(c *call) (any, error) {
 		return nil, err
 	}
 	return operator.Rotation.EncryptionKeys(), nil
+}
+
+// LostKey is an encryption key that nobody has any more.
+type LostKey struct {
+	Lost string `json:"lost"` // its name
+}
+
+func declareKeyLost(c *call) (any, error) {
+	operator := c.Active(false)
+	if operator == nil {
+		return nil, errNoSite
+	}
+	if err := operator.KeyLost(c.Context(), c.named["id"]); err != nil {
+		return nil, apiError(http.StatusConflict, err.Error())
+	}
+	return LostKey{c.named["id"]}, nil
 }
 
 // openedFile returns the operator, and the store, if that is a file.

@@ -13,6 +13,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		statusCommand(),
 		healthCommand(),
+		instancesCommand(),
 		peopleCommand(),
 		grantsCommand(),
 		clientsCommand(),

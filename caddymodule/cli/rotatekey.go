@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,19 +34,28 @@ behind the first may leave the configuration.
 With --new FILE it first makes a key, writes it into the file, which only its owner
 may read, and says what to put into the configuration. Nothing else changes until
 Caddy is reloaded with that. Then all that older keys have sealed is sealed anew in
-the background; --wait waits for the end of it.`,
+the background; --wait waits for the end of it.
+
+With --lost KEY it says that nobody has a key any more with which the Caddys on a
+database encrypt, so that those with another one no longer refuse to use it. The log
+names it then. Clients sign in again, and people connect their accounts again.`,
 		Args: cobra.NoArgs,
 		RunE: runs(rotateKey),
 	}
 	cmd.Flags().String("new", "", "make a key and write it into this file, which must not exist; - prints it")
 	cmd.Flags().Bool("wait", false, "wait until the first key has sealed everything")
-	cmd.MarkFlagsMutuallyExclusive("new", "wait")
+	cmd.Flags().String("lost", "", "the name of a key that is lost: what it sealed can never be read again")
+	cmd.MarkFlagsMutuallyExclusive("new", "wait", "lost")
+	confirmable(cmd)
 	return cmd
 }
 
 func rotateKey(i *invocation) error {
 	if i.cmd.Flags().Changed("new") {
 		return makeEncryptionKey(i, i.text("new"))
+	}
+	if i.text("lost") != "" {
+		return declareKeyLost(i, i.text("lost"))
 	}
 	for {
 		answer, err := get[rotation.EncryptionKeys](i, adminapi.EncryptionKeysPath, nil)
@@ -61,6 +72,18 @@ func rotateKey(i *invocation) error {
 			return err
 		}
 	}
+}
+
+// declareKeyLost has Caddy use a database without the key that sealed what is in it.
+func declareKeyLost(i *invocation, key string) error {
+	if err := i.confirm("What the key %s has sealed can never be read again: clients sign in again, and people connect their accounts again.", key); err != nil {
+		return err
+	}
+	answer, err := send[adminapi.LostKey](i, http.MethodDelete, adminapi.EncryptionKeysPath+"/"+url.PathEscape(key), nil, nil)
+	if err != nil {
+		return err
+	}
+	return i.print(answer, &table{none: "The database is used without the key " + answer.Lost + " within half a minute."})
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -82,6 +105,9 @@ func printRotation(i *invocation, answer rotation.EncryptionKeys) error {
 	}
 	if n := answer.Unreadable.Total(); n > 0 {
 		i.say("No key opens %d more (%s): put the key that sealed them behind the others.", n, counted(answer.Unreadable))
+	}
+	if answer.Waits {
+		i.say("The first key encrypts as soon as all Caddys on the database have it: caddy mcp-oauth instances shows which have.")
 	}
 	if answer.Superseded {
 		i.say("Another Caddy on the same database was configured later with another first key: give all the same keys in the same order.")

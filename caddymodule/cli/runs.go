@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 )
 
 func healthCommand() *cobra.Command {
@@ -28,7 +30,8 @@ func health(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return i.print(answer, &table{none: answer.Status})
+	t := &table{none: strings.Join(append([]string{answer.Status}, answer.Differences...), "\n")}
+	return i.print(answer, t)
 }
 
 func openAPICommand() *cobra.Command {
@@ -83,6 +86,47 @@ func statusTable(answer adminapi.Status) *table {
 		}
 	}
 	return t
+}
+
+func instancesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "instances",
+		Short: "Shows the Caddys that work on the same database, and in what they differ",
+		Long: `Shows the Caddys that work on the same database: their versions, since when they run,
+when their configuration was loaded, which encryption keys they have. Below it says in
+what they differ from the one that is asked, and what to do. During an upgrade, or a
+change of the configuration, they differ for a while.`,
+		Args: cobra.NoArgs,
+		RunE: runs(listInstances),
+	}
+}
+
+func listInstances(i *invocation) error {
+	answer, err := get[instances.Overview](i, adminapi.InstancesPath, nil)
+	if err != nil {
+		return err
+	}
+	t, now := &table{
+		heads: []string{"INSTANCE", "VERSION", "STARTED", "CONFIGURED", "SEEN", "CLOCK", "ENCRYPTION KEYS"}, cut: []string{"ENCRYPTION KEYS"},
+		none: "Only one Caddy can work on this store.",
+	}, time.Now()
+	for _, in := range answer.Instances {
+		id, clock := in.ID, "right"
+		if in.This {
+			id += " (this)"
+		}
+		if in.ClockAhead != 0 {
+			clock = fmt.Sprintf("%+g s", in.ClockAhead)
+		}
+		t.add(id, in.Version, when(in.StartedAt, now), when(in.ConfiguredAt, now), when(in.SeenAt, now), clock, strings.Join(in.EncryptionKeys, ", "))
+	}
+	if err := i.print(answer, t); err != nil {
+		return err
+	}
+	for _, d := range answer.Different {
+		i.say("\nSince %s: %s. %s", when(d.Since, now), d.Text, d.Fix)
+	}
+	return nil
 }
 
 func signingKeysCommand() *cobra.Command {

@@ -19,6 +19,7 @@ const shortest = 24 * time.Hour
 // Rotation is the encryption keys of one configuration.
 type Rotation struct {
 	resealer *reseal.Resealer
+	ring     *seal.Keyring
 	keys     []key
 	lifetime time.Duration // of what is marked with a key
 	log      *zap.Logger
@@ -33,16 +34,17 @@ type key struct{ id, source string }
 
 // told is what the log was told last.
 type told struct {
+	waits      bool
 	pending    int
 	done, free bool
 	superseded bool
 	unreadable int
 }
 
-// New returns the rotation of a ring. sources say where its keys come from, in order.
-// tokens is how long an access token lives at most.
-func New(store reseal.Store, ring *seal.Keyring, sources []string, tokens time.Duration, log *zap.Logger, now func() time.Time) *Rotation {
-	r := &Rotation{resealer: reseal.New(store, ring, now), lifetime: max(shortest, tokens), log: log, now: now}
+// New returns the rotation of a ring, which the resealer is at work for. sources say
+// where its keys come from, in order. tokens is how long an access token lives at most.
+func New(resealer *reseal.Resealer, ring *seal.Keyring, sources []string, tokens time.Duration, log *zap.Logger, now func() time.Time) *Rotation {
+	r := &Rotation{resealer: resealer, ring: ring, lifetime: max(shortest, tokens), log: log, now: now}
 	for i, id := range ring.IDs() {
 		r.keys = append(r.keys, key{id, sources[i]})
 	}
@@ -64,12 +66,15 @@ func (r *Rotation) Waiting() time.Duration { return r.resealer.Waiting() }
 
 // EncryptionKeys are what operators see.
 type EncryptionKeys struct {
-	Keys []EncryptionKey `json:"keys"` // as they are configured: the first encrypts
+	Keys []EncryptionKey `json:"keys"` // as they are configured: the first encrypts, once all Caddys on the database have it
 	// Unreadable counts, by kind of record, what none of the keys opens.
 	Unreadable reseal.Counts `json:"unreadable,omitempty"`
 	// Superseded tells that another Caddy on the same database was configured later
 	// with another first key, which is the one that counts.
 	Superseded bool `json:"superseded,omitempty"`
+	// Waits tells that the first key does not encrypt yet, because not all Caddys on
+	// the same database have had it for a few seconds.
+	Waits bool `json:"waits,omitempty"`
 	// CheckedAt is when all records were last looked at.
 	CheckedAt time.Time `json:"checked_at,omitzero"`
 	// Done tells that no record needs any key but the first.
@@ -95,15 +100,15 @@ type EncryptionKey struct {
 func (r *Rotation) EncryptionKeys() EncryptionKeys {
 	s := r.resealer.Status()
 	pending := s.Pending(r.keys[0].id).Total()
-	looked := !s.LookedAt.IsZero()
+	looked, sealing := !s.LookedAt.IsZero(), r.ring.Sealing()
 	o := EncryptionKeys{
 		Unreadable: s.Unreadable, Superseded: s.Superseded, CheckedAt: s.LookedAt, Sealed: s.Sealed,
-		Done: looked && pending == 0 && !s.Superseded,
+		Waits: sealing != r.keys[0].id, Done: looked && pending == 0 && !s.Superseded && sealing == r.keys[0].id,
 	}
-	for i, k := range r.keys {
-		out := EncryptionKey{ID: k.id, Source: k.source, Encrypts: i == 0, Sealed: maps.Clone(s.Found[k.id])}
+	for _, k := range r.keys {
+		out := EncryptionKey{ID: k.id, Source: k.source, Encrypts: k.id == sealing, Sealed: maps.Clone(s.Found[k.id])}
 		switch {
-		case i == 0:
+		case k.id == sealing:
 			out.Since = s.Since
 		case o.Done && !s.Since.IsZero():
 			out.MayGo = s.Since.Add(r.lifetime)
@@ -123,7 +128,7 @@ func (r *Rotation) tell(o EncryptionKeys) {
 		pending += k.Sealed.Total()
 	}
 	free := o.Done && len(o.Keys) > 1 && !r.now().Before(o.Keys[1].MayGo)
-	r.told = told{pending: pending, done: o.Done, free: free, superseded: o.Superseded, unreadable: o.Unreadable.Total()}
+	r.told = told{waits: o.Waits, pending: pending, done: o.Done, free: free, superseded: o.Superseded, unreadable: o.Unreadable.Total()}
 	if o.Superseded && !before.superseded {
 		r.log.Warn("another Caddy on the same database encrypts with another encryption_key, and was configured later; what this one has sealed is sealed anew there. Give all the same keys in the same order")
 	}
@@ -135,6 +140,9 @@ func (r *Rotation) tell(o EncryptionKeys) {
 		return
 	}
 	switch {
+	case o.Waits && !before.waits:
+		r.log.Info("the first encryption_key encrypts as soon as all Caddys on the database have it; caddy mcp-oauth instances shows which have")
+	case o.Waits:
 	case free && !before.free:
 		r.log.Info("the first encryption_key has sealed everything; the others may leave the configuration now")
 	case o.Done && !before.done:

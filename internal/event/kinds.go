@@ -83,6 +83,8 @@ const (
 	PageRefused
 	PageFailed
 	SiteUnavailable
+	InstancesDiffer
+	InstancesAgree
 	Suppressed
 
 	MetadataServed
@@ -201,6 +203,8 @@ var kinds = [kindsEnd]kind{
 	PageRefused:      {"page.refused", "page refused", info, Refused, false},
 	PageFailed:       {"page.failed", "page failed", fault, Failed, false},
 	SiteUnavailable:  {"site.unavailable", "the store cannot be opened", fault, Failed, false},
+	InstancesDiffer:  {"instances.differ", "the Caddys on one database are not configured alike, or a clock is wrong", warn, Failed, false},
+	InstancesAgree:   {"instances.agree", "the Caddys on one database are configured alike again, or the clock is right", info, Succeeded, false},
 	Suppressed:       {"event.suppressed", "more of the same, not logged one by one", info, "", false},
 
 	// Steps of a client or person that decide nothing, for who asks how far they came.

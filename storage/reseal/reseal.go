@@ -39,6 +39,7 @@ type Resealer struct {
 
 	turn    sync.Mutex // held while a page is looked at
 	claimed bool
+	sealing string // the key of the last look
 	after   string // where the look goes on
 	at      time.Time
 	look    *look
@@ -125,7 +126,7 @@ func (r *Resealer) Waiting() time.Duration {
 func (r *Resealer) Turn(ctx context.Context) (ended bool, err error) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	if now := r.now(); now.Before(r.at) && r.at.Sub(now) <= pause {
+	if now := r.now(); now.Before(r.at) && r.at.Sub(now) <= pause && (r.sealing == r.ring.Sealing() || r.sealing == "") {
 		return false, nil
 	}
 	if r.look == nil {
@@ -154,7 +155,7 @@ func (r *Resealer) begin(ctx context.Context) error {
 	r.mu.Lock()
 	r.status.Superseded, r.status.Since = superseded, since
 	r.mu.Unlock()
-	r.look = newLook(r.ring, superseded)
+	r.look, r.sealing = newLook(r.ring, superseded), r.ring.Sealing()
 	return nil
 }
 
