@@ -116,7 +116,7 @@ func listInstances(i *invocation) error {
 			id += " (this)"
 		}
 		if in.ClockAhead != 0 {
-			clock = fmt.Sprintf("%+g s", in.ClockAhead)
+			clock = fmt.Sprintf("%+d s", in.ClockAhead)
 		}
 		t.add(id, in.Version, when(in.StartedAt, now), when(in.ConfiguredAt, now), when(in.SeenAt, now), clock, strings.Join(in.EncryptionKeys, ", "))
 	}

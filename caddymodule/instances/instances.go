@@ -217,7 +217,7 @@ type Instance struct {
 	SeenAt       time.Time `json:"seen_at"`
 	// ClockAhead is how many seconds its clock is ahead of that of the database; less
 	// than two count as none.
-	ClockAhead float64 `json:"clock_ahead_seconds"`
+	ClockAhead int `json:"clock_ahead_seconds"`
 	// EncryptionKeys are the names of its keys, as they are configured, and Encrypts
 	// is the one that encrypts now.
 	EncryptionKeys []string `json:"encryption_keys"`
@@ -237,7 +237,7 @@ func (i *Instances) Overview() Overview {
 		s := read(instance)
 		o.Instances = append(o.Instances, Instance{
 			ID: s.id, This: s.id == i.id, Version: s.Version, StartedAt: instance.StartedAt, ConfiguredAt: s.Configured, SeenAt: instance.SeenAt,
-			ClockAhead: s.clockAhead.Seconds(), EncryptionKeys: append([]string{}, s.Keys...), Encrypts: s.Sealing,
+			ClockAhead: int(s.clockAhead / time.Second), EncryptionKeys: append([]string{}, s.Keys...), Encrypts: s.Sealing,
 			Sites: append([]string{}, slices.Sorted(maps.Keys(s.Sites))...),
 		})
 	}
