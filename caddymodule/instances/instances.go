@@ -145,17 +145,11 @@ func (i *Instances) announce(ctx context.Context, c *Configuration) ([]storage.I
 
 // keep makes known what was found, and tells what has lasted, and what is over.
 func (i *Instances) keep(ctx context.Context, c *Configuration, all []storage.Instance, problem error) {
-	own, others := i.split(all)
-	found := compare(own, others)
-	now := i.now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	now := i.now()
+	found := i.differences(all, now)
 	for key, d := range found {
-		d.Since = now
-		if before, known := i.found[key]; known {
-			d.Since = before.Since
-		}
-		found[key] = d
 		if !i.told[key] && d.Lasts(now) {
 			i.told[key] = true
 			c.Events.Record(ctx, event.Event{Kind: event.InstancesDiffer, Reason: d.Kind, Err: errors.New(d.Text), Detail: d.Fix})
@@ -172,6 +166,20 @@ func (i *Instances) keep(ctx context.Context, c *Configuration, all []storage.In
 		c.Events.Record(ctx, event.Event{Kind: event.InstancesDiffer, Reason: ofKeys, Err: problem, Detail: fixKeys})
 	}
 	i.found, i.problem = found, problem
+}
+
+// differences returns those that there are now, and since when. i.mu is held.
+func (i *Instances) differences(all []storage.Instance, now time.Time) map[at]Difference {
+	own, others := i.split(all)
+	found := compare(own, others)
+	for key, d := range found {
+		d.Since = now
+		if before, known := i.found[key]; known {
+			d.Since = before.Since
+		}
+		found[key] = d
+	}
+	return found
 }
 
 // split returns what this process and the others say.
@@ -225,7 +233,7 @@ type Instance struct {
 	Sites          []string `json:"sites"` // their public URLs
 }
 
-// Overview returns what was found last.
+// Overview returns what is known now.
 func (i *Instances) Overview() Overview {
 	o := Overview{Shared: i != nil, Instances: []Instance{}, Different: []Difference{}}
 	if i == nil {
@@ -241,7 +249,7 @@ func (i *Instances) Overview() Overview {
 			Sites: append([]string{}, slices.Sorted(maps.Keys(s.Sites))...),
 		})
 	}
-	for _, d := range i.found {
+	for _, d := range i.differences(i.all, i.now()) {
 		o.Different = append(o.Different, d)
 	}
 	slices.SortFunc(o.Different, func(a, b Difference) int {
