@@ -2,8 +2,10 @@
 // against Caddy's own reverse_proxy doing the same injection with header_up,
 // and the authorization server against the disk it must write to.
 //
-//	go run ./bench            everything, about twenty minutes
-//	go run ./bench -quick     the same with short samples, a minute or two
+//	go run ./bench                  most of it, about twenty minutes
+//	go run ./bench -quick           the same with short samples, a few minutes
+//	go run ./bench -only longlife   with a million grants and ten million expired records, an hour
+//	go run ./bench -only mixed      everything at once for half an hour on each store, see measureMixed
 //
 // It builds ./cmd/caddy and measures that binary from outside: CPU time from
 // the kernel's clock of the process, allocations from Caddy's /debug/vars.
@@ -13,6 +15,9 @@
 //
 //	bench (clients, clock) ──▶ caddy  :plain  reverse_proxy + header_up ──▶ bench upstream
 //	                       ──▶        :gate   mcp_oauth ────────────────▶
+//
+// With PostgreSQL, it starts Debian's on a socket of its own, as it comes: fsync is
+// on, and each commit waits for the disk. -dir, and TMPDIR for PostgreSQL, say whose.
 //
 // Ratios are worth more than rates: a shared machine moves by tens of percent
 // from one second to the next. CPU ratios are therefore medians over pairs of

@@ -39,6 +39,7 @@ func (p mixedPlan) with(other mixedPlan) mixedPlan {
 // Nothing fails, no stream that is open is cut, and at the end the process has as
 // much memory, as many files and goroutines as near the beginning.
 func measureMixed(ctx context.Context, b *bench) error {
+	b.strict = true
 	if b.stores != "postgres" {
 		if err := b.mix(ctx, "bbolt", b.in(nil)); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html"
 	"net/url"
@@ -179,7 +178,7 @@ func (p *person) token(form url.Values) (tokens, error) {
 		return tokens{}, err
 	}
 	if t.Access == "" || t.Refresh == "" {
-		return tokens{}, errors.New("token response without tokens")
+		return tokens{}, fmt.Errorf("a token response without tokens: %.300s", a.body)
 	}
 	return t, nil
 }
