@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,10 +131,11 @@ func (m *mixture) failed(what string, err error) {
 	}
 }
 
-// state is what a process has.
+// state is what a process has, and what the machine lost.
 type state struct {
 	footprint
-	files int
+	files   int
+	dropped uint64
 }
 
 // snapshot waits until nothing is under way any more.
@@ -144,7 +146,30 @@ func (m *mixture) snapshot() (state, error) {
 		return state{}, err
 	}
 	n, err := openFiles(m.gateway.pid())
-	return state{f, n}, err
+	if err != nil {
+		return state{}, err
+	}
+	lost, err := droppedPackets()
+	return state{f, n, lost}, err
+}
+
+// droppedPackets returns how many packets the kernel dropped because too many waited,
+// on loopback too: after nine probes without an answer it resets a connection, which is
+// no fault of anybody here. Then net.core.netdev_max_backlog is too low for so many
+// streams on one machine.
+func droppedPackets() (all uint64, err error) {
+	text, err := os.ReadFile("/proc/net/softnet_stat")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		var processed, dropped uint64
+		if _, err := fmt.Sscanf(line, "%x %x", &processed, &dropped); err != nil {
+			return 0, err
+		}
+		all += dropped
+	}
+	return all, nil
 }
 
 func openFiles(pid int) (int, error) {
@@ -168,6 +193,7 @@ func (m *mixture) report(b *bench, name string, before, after state) {
 			fmt.Sprintf("%d of %d", len(m.failures), m.done.Load()), "", "0", verdictOf(len(m.failures) == 0 && m.done.Load() > 0),
 		},
 		row{"  streams cut", fmt.Sprint(m.cut.Load()), "", "0", verdictOf(m.cut.Load() == 0)},
+		row{"  packets that the kernel dropped meanwhile (net.core.netdev_max_backlog)", fmt.Sprint(after.dropped - before.dropped), "", "", noGoal},
 		row{"  connections hung up on unread, and used again", fmt.Sprint(m.hungUp.Load()), "", "", noGoal},
 		row{
 			"  live memory at the end / near the beginning, MB", fmt.Sprintf("%.1f / %.1f", float64(after.live)/mb, float64(before.live)/mb), "",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -21,7 +22,8 @@ const upstreamCredential = "Bearer upstream-credential-of-the-benchmark"
 // whose second never does. It ends with its standard input, hence with its
 // parent.
 func serveUpstream() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	without := net.ListenConfig{KeepAlive: -1} // as in dial
+	l, err := without.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

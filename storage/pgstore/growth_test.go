@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -57,6 +59,41 @@ func TestRefreshesDoNotGrowTheTables_I21(t *testing.T) {
 		if b > bytes+bytes/4 {
 			t.Errorf("after %d refreshes the tables have %d bytes, after %d they had %d", c.n, b, 2*between, bytes)
 		}
+	}
+}
+
+// A sweep removes a batch at a time, also where more than that ended in the same
+// second, and leaves to others what they have locked, without waiting for them.
+func TestSweepHoldsNobodyUp_M13(t *testing.T) {
+	s, schema, _ := openSchema(t, schemas)
+	const ended = 10*sweepBatch + 1
+	sql(t, fmt.Sprintf(`insert into %s.used_values (hash, keep_until, body)
+		select sha256(int8send(n)), 1000 + n / %d, '' from generate_series(1::bigint, %d) n`, schema, 2*sweepBatch, ended))
+	ctx := context.Background()
+	other, err := pgx.Connect(ctx, server.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close(ctx) }()
+	if _, err := other.PgConn().Exec(ctx, "begin; select 1 from "+schema+".used_values where keep_until = 1001 limit 1 for update").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if n, err := s.Sweep(ctx, now); n != ended-1 || err != nil {
+		t.Errorf("swept %d of %d of which one is locked, %v", n, ended, err)
+	}
+	if _, err := other.Exec(ctx, "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Sweep(ctx, now); n != 1 || err != nil {
+		t.Errorf("swept %d, want the one that was locked, %v", n, err)
+	}
+	var transactions int
+	if err := s.db.pool.QueryRow(ctx, s.db.sql("select count(*) from {}attempts")).Scan(&transactions); err != nil {
+		t.Fatal(err)
+	}
+	if transactions < ended/sweepBatch {
+		t.Errorf("%d records were swept in %d transactions: that is more than %d in one", ended, transactions, sweepBatch)
 	}
 }
 
