@@ -49,20 +49,11 @@
 //
 // There are boltstore (the default, one process), pgstore (a PostgreSQL database,
 // any number of processes) and memstore (tests, throw-away setups). Package
-// storetest proves any implementation.
+// storetest and package simulation prove any implementation; package engine makes
+// one of ordered keys.
 //
 // One store keeps all contracts: SubmitFlow changes a flow, its grant,
 // connections and a browser session at once, and ReplaceConnection asks whether a
-// flow or session is still there. In a relational database each verb is one
-// transaction: it locks the row that it decides by (SELECT … FOR UPDATE on the
-// code, the refresh token's grant, the flow, the connection), decides in Go,
-// writes, commits, and returns the verdict; a serialization failure is tried
-// again from the start, for no verb has effects outside of its transaction.
-//
-// What the contract calls absent is compared with now, which is a parameter, and
-// which a caller also made ExpiresAt from: its own clock. Where callers on several
-// machines share a store, their clocks may disagree, and the store must see to it
-// that a record ends for all of them at once: pgstore keeps times in the
-// database's clock, and translates them for each instance. Errors of the
-// connection are errors; ErrNotFound and verdicts never are.
+// flow or session is still there. What a store must promise besides what each verb
+// says, and how to write and prove one, is in docs/stores.md.
 package storage

@@ -29,6 +29,8 @@ type db struct {
 	schema string // quoted, with the dot behind it
 	closed atomic.Bool
 	clock  clock
+	// now is the clock of this instance.
+	now func() time.Time
 	// observe, unless nil, is told of each verb.
 	observe storage.Observer
 	// moves uses a schema whatever mark of a move is on it.
@@ -125,7 +127,7 @@ func (d *db) measure(ctx context.Context) error {
 		now      time.Time
 		readOnly string
 	}
-	before := time.Now()
+	before := d.now()
 	got, err := view(ctx, d, func(rows pgx.Rows) (s state, err error) {
 		for rows.Next() {
 			err = errors.Join(err, rows.Scan(&s.now, &s.readOnly))
@@ -138,7 +140,7 @@ func (d *db) measure(ctx context.Context) error {
 	if got.readOnly == "on" {
 		return errReadOnly
 	}
-	d.clock.measured(before, got.now, time.Now())
+	d.clock.measured(before, got.now, d.now())
 	return nil
 }
 

@@ -34,7 +34,8 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 			return storage.SignedOut, err
 		}
 		if found && !old.Identity.Same(f.Identity) {
-			if err := endFlows(t, []storage.Flow{old}, now); err != nil {
+			// The row stays: whoever waits for its lock would not see another one.
+			if err := forgetConnected(t, []storage.Flow{old}, now); err != nil {
 				return storage.Unknown, err
 			}
 		}
@@ -67,7 +68,7 @@ func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now ti
 	})
 }
 
-// putFlow stores a flow over the row that is locked, or was removed.
+// putFlow stores a flow over the row that is locked.
 func putFlow(t *tx, f storage.Flow) error {
 	b, err := encode(t.db, f, flowTimes)
 	t.exec(`insert into {}flows (id, of_subject, person, browser, keep_until, body) values ($1, $2, $3, $4, $5, $6)
@@ -80,6 +81,14 @@ func putFlow(t *tx, f storage.Flow) error {
 // endFlows forgets who the people of flows are, and removes what they connected
 // and were about to. The flows are locked.
 func endFlows(t *tx, flows []storage.Flow, now time.Time) error {
+	for _, f := range flows {
+		t.exec(`delete from {}flows where id = $1`, []byte(f.ID))
+	}
+	return forgetConnected(t, flows, now)
+}
+
+// forgetConnected removes what people connected in flows and were about to.
+func forgetConnected(t *tx, flows []storage.Flow, now time.Time) error {
 	if len(flows) == 0 {
 		return nil
 	}
@@ -88,7 +97,6 @@ func endFlows(t *tx, flows []storage.Flow, now time.Time) error {
 		issuer, owner := record.Digest(f.Issuer), record.Digest(storage.FlowOwner(f.ID))
 		t.exec(`delete from {}connect_states where issuer = $1 and owner = $2`, issuer, owner)
 		t.query(many(&made[i]), `select body from {}connections where issuer = $1 and owner = $2 order by server for update`, issuer, owner)
-		t.exec(`delete from {}flows where id = $1`, []byte(f.ID))
 	}
 	if err := t.send(); err != nil {
 		return err

@@ -43,6 +43,7 @@ type Config struct {
 	pool    *pgxpool.Config
 	schema  string
 	observe storage.Observer
+	now     func() time.Time
 }
 
 // Parse checks options. It connects to nothing.
@@ -57,7 +58,7 @@ func Parse(o Options) (*Config, error) {
 	if err := checkTLS(pool.ConnConfig); err != nil {
 		return nil, err
 	}
-	c := &Config{pool: pool, schema: o.Schema, observe: o.Observe}
+	c := &Config{pool: pool, schema: o.Schema, observe: o.Observe, now: time.Now}
 	if c.schema == "" {
 		c.schema = DefaultSchema
 	}
@@ -110,7 +111,7 @@ func Open(ctx context.Context, c *Config) (*Store, error) {
 	if err != nil {
 		return nil, explain(err, c)
 	}
-	d := &db{pool: pool, schema: pgx.Identifier{c.schema}.Sanitize() + ".", observe: c.observe}
+	d := &db{pool: pool, schema: pgx.Identifier{c.schema}.Sanitize() + ".", observe: c.observe, now: c.now}
 	err = d.retry(ctx, func(context.Context) error { return d.migrate(ctx, c.schema) })
 	if err == nil {
 		err = d.measure(ctx)

@@ -105,21 +105,26 @@ type belongings struct {
 	table string
 	id    string // the columns that stand for the subject
 	parts string // what they are of a key
-	live  string // of those rows, which count
+	live  string // of those rows, which may count
+	// person is of the row t whose person has to be there, too.
+	person string
 	// key returns what stands for a subject.
 	key func(issuer, subject string) []byte
 	// whose returns whose a row is, if it counts.
-	whose func(d *db, body []byte, now time.Time) (storage.Subject, bool)
+	whose func(d *db, o owned, now time.Time) (storage.Subject, bool)
 }
 
 // allBelongings are in the order in which Subjects looks: somebody is listed for
 // the first kind of which they have something.
-var allBelongings = []belongings{
-	{"grants", "of_subject", "%s", "of_subject is not null and ends_at > $1::bigint", digestOf, (*db).whoseGrant},
-	{"connections", "issuer, owner", "substr(%[1]s, 1, 16), substr(%[1]s, 17)", "$1::bigint is not null", separateDigests, (*db).whoseConnection},
-	{"browser_sessions", "of_subject", "%s", "keep_until >= $1::bigint / 1000000000", digestOf, (*db).whoseSession},
-	{"persons", "id", "%s", "body <> '' and $1::bigint is not null", digestOf, (*db).whosePerson},
-}
+var allBelongings = func() []belongings {
+	const none, its = "null::bytea", "(select p.body from {}persons p where p.id = t.person)"
+	return []belongings{
+		{"grants", "of_subject", "%s", "of_subject is not null and ends_at > $1::bigint", its, digestOf, (*db).whoseGrant},
+		{"connections", "issuer, owner", "substr(%[1]s, 1, 16), substr(%[1]s, 17)", "$1::bigint is not null", none, separateDigests, (*db).whoseConnection},
+		{"browser_sessions", "of_subject", "%s", "keep_until >= $1::bigint / 1000000000", its, digestOf, (*db).whoseSession},
+		{"persons", "id", "%s", "body <> '' and $1::bigint is not null", none, digestOf, (*db).whosePerson},
+	}
+}()
 
 func digestOf(issuer, subject string) []byte { return record.Digest(issuer, subject) }
 
@@ -142,74 +147,83 @@ func (s *personStore) Subjects(ctx context.Context, after string, limit int, now
 		if len(all) == limit {
 			return all, of.table + " " + hex.EncodeToString(from), nil
 		}
-		rows, err := s.rowsOf(ctx, of, now, `and (`+of.id+`) > (`+fmt.Sprintf(of.parts, "$2::bytea")+`) order by `+of.id+` limit $3`, from, limit-len(all))
+		ids, err := s.idsOf(ctx, of, now, from, limit-len(all))
 		if err != nil {
 			return nil, "", err
 		}
-		found, err := s.notYet(ctx, allBelongings[:at], of, rows, now)
+		found, err := s.notYet(ctx, allBelongings[:at], of, ids, now)
 		if err != nil {
 			return nil, "", err
 		}
-		if full := len(rows) == limit-len(all); full {
-			return append(all, found...), of.table + " " + hex.EncodeToString(rows[len(rows)-1].id), nil
+		if full := len(ids) == limit-len(all); full {
+			return append(all, found...), of.table + " " + hex.EncodeToString(ids[len(ids)-1]), nil
 		}
 		all = append(all, found...)
 	}
 	return all, "", nil
 }
 
-// rowsOf returns one row for each subject that has something of a kind.
-func (s *personStore) rowsOf(ctx context.Context, of belongings, now time.Time, which string, args ...any) ([]row, error) {
-	return view(ctx, s.db, rowsOf, `select distinct on (`+of.id+`) `+strings.ReplaceAll(of.id, ",", " ||")+`, body from {}`+of.table+` where `+of.live+` `+which, append([]any{s.nanos(now)}, args...)...)
+// idsOf returns what stands for those who may have something of a kind.
+func (s *personStore) idsOf(ctx context.Context, of belongings, now time.Time, behind []byte, limit int) ([][]byte, error) {
+	return view(ctx, s.db, bodies, `select distinct on (`+of.id+`) `+of.column()+` from {}`+of.table+` where `+of.live+`
+		and (`+of.id+`) > (`+fmt.Sprintf(of.parts, "$2::bytea")+`) order by `+of.id+` limit $3`, s.nanos(now), behind, limit)
 }
 
-// notYet returns whose the rows are, without those who have something of the kinds
-// before.
-func (s *personStore) notYet(ctx context.Context, before []belongings, of belongings, rows []row, now time.Time) (found []storage.Subject, err error) {
-	for _, r := range rows {
-		if who, there := of.whose(s.db, r.body, now); there {
+// column is the columns that stand for the subject as one value.
+func (of belongings) column() string { return strings.ReplaceAll(of.id, ",", " ||") }
+
+// whoseOf returns those of the subjects who have something of a kind, in the order of
+// what stands for them.
+func (s *personStore) whoseOf(ctx context.Context, of belongings, ids [][]byte, now time.Time) (found []storage.Subject, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := view(ctx, s.db, manyOwned, `select body, `+of.person+` from {}`+of.table+` t where `+of.live+`
+		and (`+of.id+`) in (select `+fmt.Sprintf(of.parts, "k")+` from unnest($2::bytea[]) k) order by `+of.id, s.nanos(now), ids)
+	for _, o := range rows {
+		if who, there := of.whose(s.db, o, now); there && !slices.Contains(found, who) {
 			found = append(found, who)
 		}
 	}
+	return found, err
+}
+
+// notYet returns whose the ids are, without those who have something of the kinds
+// before.
+func (s *personStore) notYet(ctx context.Context, before []belongings, of belongings, ids [][]byte, now time.Time) ([]storage.Subject, error) {
+	found, err := s.whoseOf(ctx, of, ids, now)
 	for _, kind := range before {
-		if len(found) == 0 {
-			return nil, nil
+		if err != nil || len(found) == 0 {
+			return nil, err
 		}
 		var ids [][]byte
 		for _, who := range found {
 			ids = append(ids, kind.key(who.Issuer, who.Subject))
 		}
-		have, err := s.rowsOf(ctx, kind, now, `and (`+kind.id+`) in (select `+fmt.Sprintf(kind.parts, "k")+` from unnest($2::bytea[]) k)`, ids)
-		if err != nil {
-			return nil, err
-		}
-		found = slices.DeleteFunc(found, func(who storage.Subject) bool {
-			return slices.ContainsFunc(have, func(r row) bool {
-				other, there := kind.whose(s.db, r.body, now)
-				return there && other == who
-			})
-		})
+		var have []storage.Subject
+		have, err = s.whoseOf(ctx, kind, ids, now)
+		found = slices.DeleteFunc(found, func(who storage.Subject) bool { return slices.Contains(have, who) })
 	}
-	return found, nil
+	return found, err
 }
 
-func (d *db) whoseGrant(body []byte, now time.Time) (storage.Subject, bool) {
-	g, found, err := d.grant(body)
+func (d *db) whoseGrant(o owned, now time.Time) (storage.Subject, bool) {
+	g, found, err := d.filledGrant(o, now)
 	return storage.Subject{Issuer: g.Issuer, Subject: g.Identity.Subject}, err == nil && grantVerdict(g, found, now) == storage.OK
 }
 
-func (d *db) whoseConnection(body []byte, now time.Time) (storage.Subject, bool) {
-	c, found, err := decode(d, body, connectionTimes)
+func (d *db) whoseConnection(o owned, now time.Time) (storage.Subject, bool) {
+	c, found, err := decode(d, o.body, connectionTimes)
 	pending := c.Owner == storage.SharedOwner || strings.HasPrefix(c.Owner, storage.FlowOwner(""))
 	return storage.Subject{Issuer: c.Issuer, Subject: c.Owner}, err == nil && found && !pending && !connectionEnded(c, now)
 }
 
-func (d *db) whoseSession(body []byte, now time.Time) (storage.Subject, bool) {
-	b, found, err := decode(d, body, sessionTimes)
+func (d *db) whoseSession(o owned, now time.Time) (storage.Subject, bool) {
+	b, found, err := d.filledSession(storage.Hash{}, o, now)
 	return storage.Subject{Issuer: b.Issuer, Subject: b.Identity.Subject}, err == nil && found && !ended(b.ExpiresAt, now)
 }
 
-func (d *db) whosePerson(body []byte, now time.Time) (storage.Subject, bool) {
-	p, found, err := decode(d, body, personTimes)
+func (d *db) whosePerson(o owned, now time.Time) (storage.Subject, bool) {
+	p, found, err := decode(d, o.body, personTimes)
 	return storage.Subject{Issuer: p.Issuer, Subject: p.Subject}, err == nil && found && !ended(p.ExpiresAt, now)
 }

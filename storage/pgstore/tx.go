@@ -60,7 +60,7 @@ func (t *tx) lock(id []byte) {
 
 // soon returns the second of the database's clock that is so far away.
 func (t *tx) soon(d time.Duration) int64 {
-	return int64(record.Until(time.Now().Add(d + t.clock.offset())))
+	return int64(record.Until(t.now().Add(d + t.clock.offset())))
 }
 
 // send sends what is queued and hands out the answers.
@@ -112,7 +112,7 @@ func (t *tx) finish() error {
 // will be: its ID is taken, for which this waits where the attempt still runs.
 func (d *db) committed(ctx context.Context, attempt []byte) (done bool, err error) {
 	err = d.retry(ctx, func(ctx context.Context) error {
-		keep := int64(record.Until(time.Now().Add(attemptMemory + d.clock.offset())))
+		keep := int64(record.Until(d.now().Add(attemptMemory + d.clock.offset())))
 		_, err := d.pool.Exec(ctx, d.sql(`insert into {}attempts (id, done, keep_until) values ($1, false, $2) on conflict (id) do nothing`), attempt, keep)
 		if err != nil {
 			return err

@@ -35,7 +35,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 		left = append(left, &swept{table: table, from: math.MinInt64, upTo: at.Unix(), records: true})
 	}
 	for _, table := range []string{"attempts", "locks"} {
-		left = append(left, &swept{table: table, upTo: int64(record.Until(time.Now().Add(s.db.clock.offset()))) - 1})
+		left = append(left, &swept{table: table, upTo: int64(record.Until(s.db.now().Add(s.db.clock.offset()))) - 1})
 	}
 	removed := 0
 	for len(left) > 0 {

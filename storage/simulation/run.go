@@ -47,6 +47,10 @@ func Run(t *testing.T, o Options, open func() (System, error)) Report {
 	for n := range o.Schedules {
 		one, err := One(o.Seed+uint64(n), o, open)
 		report.add(one)
+		var failure *Failure
+		if errors.As(err, &failure) && testing.Verbose() {
+			t.Log("all of it:\n" + failure.Whole)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,8 +67,8 @@ func Run(t *testing.T, o Options, open func() (System, error)) Report {
 type Failure struct {
 	Seed  uint64
 	Cause error
-	// History is what happened, as far as it matters.
-	History string
+	// History is what happened, as far as it matters; Whole is all of it.
+	History, Whole string
 }
 
 func (f *Failure) Error() string {
@@ -95,11 +99,11 @@ func One(seed uint64, o Options, open func() (System, error)) (Report, error) {
 		report.Unjudged = 1
 	}
 	if cause != nil {
-		cause = &Failure{Seed: seed, Cause: cause, History: s.history.String()}
+		cause = &Failure{Seed: seed, Cause: cause, History: s.history.String(), Whole: s.history.String()}
 	}
 	var impossible *model.Wrong
 	if errors.As(wrong, &impossible) {
-		cause = &Failure{Seed: seed, Cause: impossible, History: impossible.History}
+		cause = &Failure{Seed: seed, Cause: impossible, History: impossible.History, Whole: s.history.String()}
 	}
 	return report, errors.Join(cause, s.close())
 }

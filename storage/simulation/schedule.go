@@ -24,6 +24,10 @@ type schedule struct {
 	// leaves the model with twice as many possibilities.
 	unseen int
 	count  map[string]map[string]int
+	// Over a network: what is on its way, and calls that failed and may still have
+	// an effect.
+	traffic   *traffic
+	undecided []*running
 }
 
 // instance is a process that has the store open, or a configuration in one.
@@ -31,7 +35,9 @@ type instance struct {
 	number int
 	store  storage.Store
 	clock  model.Clock
-	busy   *running // over a network
+	// Over a network: its way to the server, and its call that is at work.
+	link *Link
+	busy *running
 }
 
 // running is a call that is under way.
@@ -53,7 +59,7 @@ var errLost = errors.New("the answer got lost")
 // what is called does not depend on what is answered.
 func start(seed uint64, system System) (*schedule, error) {
 	s := &schedule{
-		system: system, rng: rand.New(rand.NewPCG(seed, 1)), world: model.NewWorld(rand.New(rand.NewPCG(seed, 2))), count: map[string]map[string]int{},
+		system: system, rng: rand.New(rand.NewPCG(seed, 1)), world: model.NewWorld(rand.New(rand.NewPCG(seed, 2))), count: map[string]map[string]int{}, traffic: newTraffic(),
 	}
 	s.unseen = s.rng.IntN(6)
 	if err := s.tick(); err != nil {
@@ -67,27 +73,6 @@ func start(seed uint64, system System) (*schedule, error) {
 	return s, s.open(s.instances)
 }
 
-// tick tells a store with a clock what time it is.
-func (s *schedule) tick() error {
-	if s.system.Time == nil {
-		return nil
-	}
-	return s.system.Time(s.world.Now)
-}
-
-// skew sets an instance's clock.
-func (s *schedule) skew(i *instance) {
-	if s.system.Skew == 0 || s.rng.IntN(3) == 0 {
-		i.clock.Ahead = 0
-		return
-	}
-	// Whole seconds, and more than two, are what clocks can be told apart by.
-	i.clock.Ahead = time.Duration(s.rng.Int64N(int64(s.system.Skew/time.Second))-int64(s.system.Skew/(2*time.Second))) * time.Second
-	if i.clock.Ahead.Abs() <= 2*time.Second {
-		i.clock.Ahead = 3 * time.Second
-	}
-}
-
 // open opens the store for instances, of which none has it open.
 func (s *schedule) open(of []*instance) error {
 	for n, i := range of {
@@ -95,11 +80,15 @@ func (s *schedule) open(of []*instance) error {
 			i.store = of[0].store
 			continue
 		}
-		store, err := s.system.Open(Instance{i.number, func() time.Time { return i.clock.At(s.world.Now) }})
+		if s.system.Network != nil {
+			i.link = &Link{network: s.system.Network, traffic: s.traffic, number: i.number}
+		}
+		store, err := s.system.Open(Instance{i.number, func() time.Time { return i.clock.At(s.world.Now) }, i.link})
 		if err != nil {
 			return fmt.Errorf("opening the store: %w", err)
 		}
 		i.store = store
+		s.hold(i, true)
 	}
 	return nil
 }
@@ -116,6 +105,12 @@ func (s *schedule) run(steps int) error {
 
 // close ends the schedule.
 func (s *schedule) close() (err error) {
+	for _, i := range s.instances {
+		s.hold(i, false)
+		for _, c := range s.traffic.in(i.link, waiting) { // it failed on the way
+			c.decide(loseRequest)
+		}
+	}
 	for n, i := range s.instances {
 		if i.store != nil && (n == 0 || s.system.Shared) {
 			err = errors.Join(err, i.store.Close())
@@ -129,7 +124,7 @@ func (s *schedule) close() (err error) {
 
 func (s *schedule) step() error {
 	if s.system.Network != nil {
-		return s.networkStep()
+		return s.overlapStep()
 	}
 	switch n := s.rng.IntN(100); {
 	case n < 2 && s.system.Durable:
@@ -229,7 +224,7 @@ func (s *schedule) resume(n int) error {
 // quiesce lets all calls end.
 func (s *schedule) quiesce() error {
 	if s.system.Network != nil {
-		return s.networkQuiesce()
+		return s.overlapQuiesce()
 	}
 	for len(s.later) > 0 {
 		if err := s.resume(s.rng.IntN(len(s.later))); err != nil {
@@ -237,65 +232,4 @@ func (s *schedule) quiesce() error {
 		}
 	}
 	return nil
-}
-
-// wait lets time pass, or sets a clock. Nothing is at work meanwhile: the model knows
-// one time for all calls that overlap.
-func (s *schedule) wait() error {
-	if err := s.quiesce(); err != nil {
-		return err
-	}
-	if s.system.Skew > 0 && s.rng.IntN(5) == 0 {
-		i := s.instances[s.rng.IntN(len(s.instances))]
-		s.skew(i)
-		s.history.Note(s.world.Now, "the clock of instance %d jumps: it is ahead by %s", i.number, i.clock.Ahead)
-		return s.measure(i)
-	}
-	if passed := s.world.Advance(); passed > 0 {
-		s.history.Note(s.world.Now, "%s later", passed)
-	}
-	return s.tick()
-}
-
-// measure lets a store that has a clock of its own notice how far an instance is off.
-func (s *schedule) measure(i *instance) error {
-	if err := i.store.Check(context.Background()); err != nil {
-		return fmt.Errorf("Check on instance %d: %w", i.number, err)
-	}
-	return nil
-}
-
-// crash ends a process: what was under way comes to the store, or does not, and
-// nobody sees the answer.
-func (s *schedule) crash() error {
-	gone := s.instances
-	if s.system.Shared {
-		gone = gone[:0:0]
-		gone = append(gone, s.instances[s.rng.IntN(len(s.instances))])
-	}
-	keep := s.later[:0:0]
-	for _, r := range s.later {
-		switch {
-		case s.system.Shared && r.on != gone[0]:
-			keep = append(keep, r)
-			continue
-		case !r.told:
-			r.tell(s)
-		}
-		if s.rng.IntN(2) == 0 {
-			s.history.End(r.Call, s.world.Now)
-		} else if err := s.perform(r); err != nil {
-			return err
-		}
-	}
-	s.later = keep
-	s.history.Note(s.world.Now, "the process of instance %d crashes", gone[0].number)
-	end := s.system.Crash
-	if end == nil {
-		end = storage.Store.Close
-	}
-	if err := end(gone[0].store); err != nil {
-		return err
-	}
-	return s.open(gone)
 }

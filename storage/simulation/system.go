@@ -25,7 +25,7 @@ type System struct {
 	Crash func(s storage.Store) error
 	// Network, unless nil, is what the store's connections go through. Its requests
 	// are then held back until their turn comes, so that the verbs of several
-	// instances are at work at once.
+	// instances are at work at once. Such a store is Shared and Durable.
 	Network *Network
 	// Close removes the store, after all instances closed it.
 	Close func() error
@@ -36,4 +36,6 @@ type Instance struct {
 	Number int
 	// Now is its clock, which is not always that of the others.
 	Now func() time.Time
+	// Link is its way to the server, nil if the System has no Network.
+	Link *Link
 }

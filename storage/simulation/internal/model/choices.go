@@ -1,7 +1,5 @@
 package model
 
-import "strings"
-
 // focus is what most of a schedule is about: everything at once seldom meets in one
 // record.
 type focus int
@@ -47,10 +45,10 @@ var choices = []choice{
 	{tokens, 1, (*World).readCode, hasGrant},
 	{tokens, 16, (*World).rotate, hasGrant},
 	{tokens, 2, (*World).readRefreshToken, hasGrant},
-	{tokens, 4, (*World).readAccessToken, hasGrant},
+	{tokens, 8, (*World).readAccessToken, hasGrant},
 	{tokens, 1, (*World).revokeAccessToken, hasGrant},
 	{tokens, 2, (*World).readGrant, hasGrant},
-	{tokens, 1, (*World).revokeGrant, hasGrant},
+	{tokens, 2, (*World).revokeGrant, hasGrant},
 	{tokens, 2, (*World).listGrants, always},
 
 	{flows, 2, (*World).createSession, always},
@@ -135,35 +133,3 @@ func (w *World) Next() *Operation {
 		}
 	}
 }
-
-// areas are what each verb reads and changes.
-var areas = func() map[string]area {
-	const ofFlows = flowArea | sessionArea | personArea | connectionArea
-	all := map[string]area{"Empty": allAreas, "ReplaceSealed": allAreas, "Check": 0}
-	for verbs, a := range map[string]area{
-		"CreateClient Client Clients": clientArea,
-		"UpdateClient DeleteClient":   clientArea | grantArea,
-		"SaveFlow Flow EndFlows":      ofFlows,
-		"SubmitFlow":                  clientArea | grantArea | ofFlows,
-		"ClaimCode Code RotateRefreshToken RefreshToken AccessToken RevokeAccessToken Grant RevokeGrant Grants GrantsOf GrantsOfClient": grantArea | personArea,
-		"CreateBrowserSession DeleteBrowserSession":                       ofFlows,
-		"BrowserSession BrowserSessionsOf DeleteBrowserSessions":          sessionArea | personArea,
-		"PutConnection ReplaceConnection":                                 ofFlows | usedArea,
-		"Connection ConnectionByID ConnectionsOf Connections":             connectionArea,
-		"LeaseConnection Disconnect LastDisconnect":                       connectionArea,
-		"SaveConnectState ClaimConnectState":                              connectionArea,
-		"DueRevocations QueueRevocation EndRevocation Sweep Usage":        connectionArea,
-		"UpstreamClient UpstreamClients":                                  upstreamArea,
-		"PutUpstreamClient DeleteUpstreamClient":                          upstreamArea,
-		"UseOnce Used":                                                    usedArea,
-		"PutSiteValue ReplaceSiteValue SiteValue":                         valueArea,
-		"PutVirtualKey DeleteVirtualKey VirtualKeys LastVirtualKeyChange": keyArea,
-		"SavePerson UpdatePerson Person DuePersons":                       personArea,
-		"EndPerson Subjects":                                              ofFlows | grantArea,
-	} {
-		for _, verb := range strings.Fields(verbs) {
-			all[verb] = a
-		}
-	}
-	return all
-}()

@@ -243,3 +243,30 @@ func (a *Answer) lists(want []string) error {
 	}
 	return same("list", slices.Sorted(slices.Values(a.value.(listed))), want)
 }
+
+// boundGrants removes the oldest grants of a quota, those that ended first.
+func (s *state) boundGrants(newcomer, quota string, now time.Time) {
+	of := slices.DeleteFunc(slices.Collect(maps.Keys(s.grants)), func(id string) bool { return s.grants[id].quota != quota || id == newcomer })
+	slices.SortFunc(of, func(a, b string) int {
+		return cmp.Or(s.grants[a].created.Compare(s.grants[b].created), cmp.Compare(a, b))
+	})
+	slices.SortStableFunc(of, func(a, b string) int { return cmp.Compare(s.valid(a, now), s.valid(b, now)) })
+	for _, id := range of[:max(0, len(of)+1-maxQuota)] {
+		s.forgetGrant(id)
+	}
+}
+
+func (s *state) valid(id string, now time.Time) int {
+	if s.grantVerdict(id, now) == storage.OK {
+		return 1
+	}
+	return 0
+}
+
+// forgetGrant removes a grant as if it had never been.
+func (s *state) forgetGrant(id string) {
+	delete(s.grants, id)
+	maps.DeleteFunc(s.codes, func(_ string, c code) bool { return c.grant == id })
+	maps.DeleteFunc(s.access, func(_ string, t accessToken) bool { return t.grant == id })
+	maps.DeleteFunc(s.refresh, func(_ string, t refreshToken) bool { return t.grant == id })
+}

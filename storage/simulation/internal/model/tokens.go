@@ -121,6 +121,17 @@ func (w *World) noteIssue(g *knownGrant, i issue) func(Answer) {
 	}
 }
 
+// noteRotation is noteIssue, and remembers which token was exchanged.
+func (w *World) noteRotation(g *knownGrant, i issue, token string, at time.Time) func(Answer) {
+	note := w.noteIssue(g, i)
+	return func(got Answer) {
+		note(got)
+		if got.err == nil && got.verdict == storage.OK {
+			g.rotated, g.rotatedAt = token, at
+		}
+	}
+}
+
 // withTokens are the grants of which somebody has a refresh token.
 func (w *World) withTokens() []*knownGrant {
 	return slices.DeleteFunc(slices.Clone(w.grants), func(g *knownGrant) bool { return len(g.tokens) == 0 })
@@ -149,135 +160,11 @@ func (w *World) readCode() *Operation {
 	}
 }
 
-// replay is what is repeated to a client that lost the response.
-type replay struct {
-	revoked
-	response string
-}
-
-func (r replay) String() string { return r.response + " " + r.revoked.String() }
-
-func (w *World) rotate() *Operation {
+func (w *World) readAccessToken() *Operation {
 	g, now := pick(w, w.withTokens()), w.Now
 	if g == nil {
 		g = pick(w, w.grants)
 	}
-	token := "never issued"
-	if len(g.tokens) > 0 {
-		token = g.tokens[len(g.tokens)-1]
-	}
-	if w.one(6) {
-		token = pick(w, g.tokens)
-	}
-	i, client, proof, lasts := w.issue(), g.client, "", grace
-	if w.one(12) {
-		client = "another"
-	}
-	if g.proves {
-		proof = g.id
-	}
-	if w.one(8) {
-		lasts = 0
-	}
-	w.ends(lasts)
-	return &Operation{
-		Verb: "RotateRefreshToken", Args: fmt.Sprintf("%s of %s, client %s, proves %q, grace %s ⇒ %s, %s", token, g.id, client, proof, lasts, i.access, i.refresh),
-		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
-			res, err := s.RotateRefreshToken(ctx, storage.Rotation{
-				Hash: hash(token), Issuer: issuer, ClientID: client, Grace: lasts, GrantID: proof,
-				Issue: i.toStore(g, k, now), Replay: []byte(i.refresh), Now: k.At(now),
-			})
-			return verdict(res.Verdict, replay{revoked{res.Revocation}, string(res.Replay)}, err)
-		},
-		Saw: w.noteIssue(g, i),
-		Apply: func(s *state, got *Answer) error {
-			want, revocation := s.rotate(token, client, proof, lasts, i, now, got)
-			return cmp.Or(got.wants(want...), revocation)
-		},
-	}
-}
-
-// rotate is RotateRefreshToken. It returns the right verdicts, and what is wrong
-// with what the answer says else.
-func (s *state) rotate(token, client, proof string, lasts time.Duration, i issue, now time.Time, got *Answer) (right []storage.Verdict, wrong error) {
-	one := func(v storage.Verdict) ([]storage.Verdict, error) { return []storage.Verdict{v}, nil }
-	t, known := s.refresh[token]
-	if (!known || t.forgotten) && proof == "" {
-		return one(storage.Unknown)
-	}
-	id := t.grant
-	if !known {
-		id = proof
-	}
-	g, granted := s.grants[id]
-	gone := !granted || !there(g.expires, now) || !s.alive(g.identity, now)
-	switch {
-	case gone || !t.forgotten && known && !there(t.expires, now) && t.rotated.IsZero():
-		return []storage.Verdict{storage.Unknown, storage.Expired, storage.WrongClient, storage.Revoked}, nil
-	case client != g.client:
-		return one(storage.WrongClient)
-	case g.revoked:
-		return one(storage.Revoked)
-	case known && !t.forgotten && proof == "" && !there(t.expires, now):
-		return []storage.Verdict{storage.Unknown, storage.Expired}, nil
-	}
-	repeats := known && !t.forgotten && !t.rotated.IsZero() && there(t.expires, now)
-	age := now.Sub(t.rotated)
-	switch {
-	case repeats && lasts > 0 && t.grace > 0 && age <= lasts && age <= t.grace && g.head == t.successor:
-		if got != nil && got.err == nil {
-			wrong = equal("response", got.value.(replay).response, t.replay)
-		}
-		return []storage.Verdict{storage.Repeated}, wrong
-	case repeats || !known || t.forgotten || !t.rotated.IsZero():
-		if got != nil && got.err == nil {
-			a := *got
-			a.value = got.value.(replay).revoked
-			got = &a
-		}
-		return []storage.Verdict{storage.Replayed}, s.revokeAll(func(of string, _ grant) bool { return of == id }, now, got)
-	}
-	t.rotated, t.successor, t.grace, t.replay = now, i.refresh, lasts, i.refresh
-	s.refresh[token] = t
-	if before, there := s.refresh[t.predecessor]; there {
-		before.forgotten = true
-		s.refresh[t.predecessor] = before
-	}
-	ended := s.issue(id, i, now)
-	if proof != "" {
-		next := s.refresh[i.refresh]
-		next.predecessor = token
-		s.refresh[i.refresh] = next
-	}
-	if got != nil && got.err == nil {
-		wrong = got.value.(replay).forgets(nil, ended)
-	}
-	return []storage.Verdict{storage.OK}, wrong
-}
-
-func (w *World) readRefreshToken() *Operation {
-	g, now := pick(w, w.grants), w.Now
-	token := pick(w, g.tokens)
-	return &Operation{
-		Verb: "RefreshToken", Args: token, Reads: true,
-		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
-			t, _, err := s.RefreshToken(ctx, hash(token), k.At(now))
-			return found(t, err)
-		},
-		Apply: func(s *state, got *Answer) error {
-			t, known := s.refresh[token]
-			g, granted := s.grants[t.grant]
-			live := known && !t.forgotten && there(t.expires, now) && granted && there(g.expires, now) && s.alive(g.identity, now)
-			if err := got.isThere(live); err != nil || got == nil || !live {
-				return err
-			}
-			return equal("rotated", !got.value.(storage.RefreshToken).RotatedAt.IsZero(), !t.rotated.IsZero())
-		},
-	}
-}
-
-func (w *World) readAccessToken() *Operation {
-	g, now := pick(w, w.grants), w.Now
 	token := pick(w, g.access)
 	return &Operation{
 		Verb: "AccessToken", Args: token, Reads: true,

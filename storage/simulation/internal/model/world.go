@@ -48,6 +48,8 @@ type knownGrant struct {
 	identity         storage.Identity
 	tokens           []string
 	access           []string
+	rotated          string // the token that was exchanged last, at rotatedAt
+	rotatedAt        time.Time
 	claimed          bool // somebody got tokens for the code, or may have
 	proves           bool // its tokens prove that they belong to it
 }

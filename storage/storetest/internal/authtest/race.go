@@ -2,6 +2,7 @@ package authtest
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -27,6 +28,26 @@ var raceTests = map[string]func(*fixture){
 				if stored := err == nil; stored != (n == won) {
 					f.Fatalf("round %d: racer %d stored a grant: %t; racer %d won", round, n, stored, won)
 				}
+			}
+		}
+	},
+	"a submission finds the flow while somebody else says who they are": func(f *fixture) {
+		for round := range suite.Rounds {
+			id := fmt.Sprint("contested ", round)
+			_, err := f.Store.SaveFlow(suite.Ctx(), f.Flow(id), f.Now)
+			f.Must(err)
+			var saving sync.WaitGroup
+			for n := range 4 {
+				saving.Go(func() {
+					flow := f.Flow(id)
+					flow.Identity = []storage.Identity{suite.Bob, suite.AliceAnew}[n%2]
+					_, _ = f.Store.SaveFlow(suite.Ctx(), flow, f.Now)
+				})
+			}
+			v, err := f.Store.SubmitFlow(suite.Ctx(), f.Submission(id, "a"))
+			saving.Wait()
+			if err != nil || v != storage.OK && v != storage.Changed {
+				f.Fatalf("round %d: verdict %v, %v", round, v, err)
 			}
 		}
 	},

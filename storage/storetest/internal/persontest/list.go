@@ -52,6 +52,17 @@ func (f *fixture) signsIn(issuer, name string) {
 
 var listTests = map[string]func(*fixture){
 	"subjects: nobody": func(f *fixture) { f.Equal(f.subjects(1), []string(nil)) },
+	"subjects: nobody whose person is gone, whatever was written late": func(f *fixture) {
+		carol := f.save(f.person("carol"))
+		_, v, err := f.Store.EndPerson(suite.Ctx(), storage.PersonEnd{Issuer: carol.Issuer, Subject: carol.Subject, Now: f.Now})
+		f.Verdict(v, err, storage.OK)
+		f.Must(f.Store.CreateBrowserSession(suite.Ctx(), f.BrowserSession("late", in(carol, "s1"))))
+		f.Equal(f.subjects(1), []string(nil))
+		anew := f.person("carol")
+		anew.ID = "another"
+		f.Must(f.Store.CreateBrowserSession(suite.Ctx(), f.BrowserSession("later", in(f.save(anew), "s1"))))
+		f.Equal(f.subjects(1), []string{carol.Issuer + " " + carol.Subject})
+	},
 	"subjects: whoever has something, once": func(f *fixture) {
 		carol := f.save(f.person("carol"))
 		f.signIn("1", in(carol, "s1"))

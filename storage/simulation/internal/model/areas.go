@@ -1,0 +1,93 @@
+package model
+
+import (
+	"maps"
+	"strings"
+)
+
+// area is a part of a state. Calls that have no part in common can be told apart
+// from one another: their order does not matter.
+type area int
+
+const (
+	clientArea area = 1 << iota
+	grantArea
+	flowArea
+	sessionArea
+	connectionArea
+	personArea
+	usedArea
+	valueArea
+	upstreamArea
+	keyArea
+	allAreas = 1<<iota - 1
+)
+
+// clone returns a copy of which the areas may be changed.
+func (s *state) clone(a area) *state {
+	c := *s
+	if a&clientArea != 0 {
+		c.clients = maps.Clone(s.clients)
+	}
+	if a&grantArea != 0 {
+		c.grants, c.codes, c.refresh, c.access = maps.Clone(s.grants), maps.Clone(s.codes), maps.Clone(s.refresh), maps.Clone(s.access)
+	}
+	if a&flowArea != 0 {
+		c.flows = maps.Clone(s.flows)
+	}
+	if a&sessionArea != 0 {
+		c.sessions = maps.Clone(s.sessions)
+	}
+	if a&connectionArea != 0 {
+		c.connections, c.disconnects = maps.Clone(s.connections), maps.Clone(s.disconnects)
+		c.pending, c.revocations = maps.Clone(s.pending), maps.Clone(s.revocations)
+	}
+	if a&personArea != 0 {
+		c.persons = maps.Clone(s.persons)
+	}
+	if a&usedArea != 0 {
+		c.used = maps.Clone(s.used)
+	}
+	if a&valueArea != 0 {
+		c.values = maps.Clone(s.values)
+	}
+	if a&upstreamArea != 0 {
+		c.upstream = maps.Clone(s.upstream)
+	}
+	if a&keyArea != 0 {
+		c.keys = maps.Clone(s.keys)
+	}
+	return &c
+}
+
+// areas are what each verb reads and changes.
+var areas = func() map[string]area {
+	const ofFlows = flowArea | sessionArea | personArea | connectionArea
+	all := map[string]area{"Empty": allAreas, "ReplaceSealed": allAreas, "Check": 0}
+	for verbs, a := range map[string]area{
+		"CreateClient Client Clients": clientArea,
+		"UpdateClient DeleteClient":   clientArea | grantArea,
+		"SaveFlow Flow EndFlows":      ofFlows,
+		"SubmitFlow":                  clientArea | grantArea | ofFlows,
+		"ClaimCode Code RotateRefreshToken RefreshToken AccessToken RevokeAccessToken Grant RevokeGrant Grants GrantsOf GrantsOfClient": grantArea | personArea,
+		"CreateBrowserSession DeleteBrowserSession":                       ofFlows,
+		"BrowserSession BrowserSessionsOf DeleteBrowserSessions":          sessionArea | personArea,
+		"PutConnection ReplaceConnection":                                 ofFlows | usedArea,
+		"Connection ConnectionByID ConnectionsOf Connections":             connectionArea,
+		"LeaseConnection Disconnect LastDisconnect":                       connectionArea,
+		"SaveConnectState ClaimConnectState":                              connectionArea,
+		"DueRevocations QueueRevocation EndRevocation Sweep Usage":        connectionArea,
+		"UpstreamClient UpstreamClients":                                  upstreamArea,
+		"PutUpstreamClient DeleteUpstreamClient":                          upstreamArea,
+		"UseOnce Used":                                                    usedArea,
+		"PutSiteValue ReplaceSiteValue SiteValue":                         valueArea,
+		"PutVirtualKey DeleteVirtualKey VirtualKeys LastVirtualKeyChange": keyArea,
+		"SavePerson UpdatePerson Person DuePersons":                       personArea,
+		"EndPerson Subjects":                                              ofFlows | grantArea,
+	} {
+		for _, verb := range strings.Fields(verbs) {
+			all[verb] = a
+		}
+	}
+	return all
+}()

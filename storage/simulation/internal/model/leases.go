@@ -1,0 +1,123 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+)
+
+func (w *World) lease() *Operation {
+	k, now := w.key(), w.Now
+	if known := pick(w, sortedKeys(w.connections)); known.Owner != "" {
+		k = known
+	}
+	before, holder := w.connections[k], w.fresh("lease-")
+	until := w.ends(30 * time.Second)
+	return &Operation{
+		Verb: "LeaseConnection", Args: fmt.Sprintf("%s, %s, revision %d, %s", k.Owner, k.Server, before.Revision, holder), Saw: w.noteConnection(k),
+		Do: func(ctx context.Context, s storage.Store, c Clock) Answer {
+			got, v, err := s.LeaseConnection(ctx, k, before.Revision, holder, c.At(until), c.At(now))
+			return verdict(v, seenConnection{got}, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			c, live := s.liveConnection(k, now)
+			v := storage.OK
+			switch {
+			case !live:
+				return got.wants(storage.Unknown)
+			case c.state != storage.Active && c.state != storage.InDoubt:
+				v = storage.Changed
+			case c.lease != "" && there(c.leaseUntil, now):
+				v = storage.LeaseHeld
+			case c.lease != "":
+				v = storage.LeaseExpired
+				c.state, c.lease, c.leaseUntil, c.revision = storage.InDoubt, "", time.Time{}, c.revision.next()
+			case !c.revision.is(before.Revision) && !(c.revision.n == 0 && got != nil && got.err == nil && got.verdict == storage.OK && c.revision.see(before.Revision)):
+				// Whose revision nobody saw may have the one of a connection before it:
+				// the caller gets the connection that it is.
+				v = storage.Changed
+			default:
+				c.lease, c.leaseUntil, c.revision = holder, until, c.revision.next()
+				if c.state == storage.InDoubt {
+					c.retries++
+				}
+			}
+			s.connections[k] = c
+			return cmp.Or(got.wants(v), s.sees(got, k, now))
+		},
+	}
+}
+
+func (w *World) disconnect() *Operation {
+	k, now := w.key(), w.Now
+	before := w.connections[k]
+	before.ConnectionKey = k
+	var queue *storage.ProviderRevocation
+	if w.one(2) {
+		queue = w.revocation(k.Server)
+	}
+	args := fmt.Sprintf("%s, %s, %s, revision %d", k.Owner, k.Server, before.ID, before.Revision)
+	if queue != nil {
+		args += ", queues " + queue.ID
+	}
+	return &Operation{
+		Verb: "Disconnect", Args: args, Saw: w.noteConnection(k),
+		Do: func(ctx context.Context, s storage.Store, c Clock) Answer {
+			got, v, err := s.Disconnect(ctx, before, revocationAt(queue, c), c.At(now))
+			return verdict(v, seenConnection{got}, err)
+		},
+		Apply: func(s *state, got *Answer) error {
+			current, live := s.liveConnection(k, now)
+			if live && (before.ID != current.id || !current.revision.is(before.Revision)) {
+				return cmp.Or(got.wants(storage.Changed), s.sees(got, k, now))
+			}
+			maps.DeleteFunc(s.pending, func(_ string, p connectState) bool { return p.key == k })
+			s.disconnects[k] = disconnect{number: s.disconnects[k].number.next(), at: now}
+			s.removeConnection(k, now)
+			if queue != nil {
+				s.revocations[queue.ID] = revocation{due: queue.DueAt, expires: queue.ExpiresAt}
+			}
+			if !live {
+				return cmp.Or(got.wants(storage.Unknown), s.sees(got, k, now))
+			}
+			return cmp.Or(got.wants(storage.OK), s.sees(got, k, now))
+		},
+	}
+}
+
+func (w *World) lastDisconnect() *Operation {
+	k, now := w.key(), w.Now
+	return &Operation{
+		Verb: "LastDisconnect", Args: k.Owner + ", " + k.Server, Reads: true,
+		Do: func(ctx context.Context, s storage.Store, _ Clock) Answer {
+			n, err := s.LastDisconnect(ctx, k)
+			return found(n, err)
+		},
+		Saw: func(got Answer) {
+			if got.err == nil {
+				w.disconnects[k] = seenDisconnect{got.value.(uint64), now}
+			}
+		},
+		Apply: func(s *state, got *Answer) error {
+			if got == nil || got.err != nil {
+				return got.isDone()
+			}
+			last := s.disconnects[k]
+			n := got.value.(uint64)
+			switch {
+			case n == 0 && (last.at.IsZero() || last.forgotten):
+				return nil
+			case n == 0 && now.Sub(last.at) >= storage.DisconnectMemory:
+				last.forgotten = true
+			case last.at.IsZero() || last.forgotten || !last.number.see(n):
+				return fmt.Errorf("number %d, want %+v", n, last.number)
+			}
+			s.disconnects[k] = last
+			return nil
+		},
+	}
+}
