@@ -99,10 +99,14 @@ type browser struct {
 }
 
 func lockBrowser(t *tx, in *browser, session storage.Hash, flows []storage.Hash) {
-	if len(flows) > 0 {
-		t.query(many(&in.flows), `select body from {}flows where browser = any($1) order by id for update`, keys(flows))
+	ofBrowser := func() {
+		if len(flows) > 0 {
+			t.query(many(&in.flows), `select body from {}flows where browser = any($1) order by id for update`, keys(flows))
+		}
 	}
+	ofBrowser() // first, as SaveFlow locks them, too
 	t.query(one(&in.before), `select body from {}browser_sessions where id = $1 for update`, key(session))
+	ofBrowser() // and those that were saved while the session was waited for
 }
 
 // lookAtBrowser queues what reads and locks what is there before a session.
