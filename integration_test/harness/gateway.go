@@ -39,6 +39,8 @@ type Config struct {
 	Directives string
 	// Global are the lines inside the global mcp_oauth option, besides storage.
 	Global string
+	// Storage is its storage, if it is not a bbolt file.
+	Storage string
 	// Site are further lines of the site.
 	Site string
 	// TLS makes it an https site, with a certificate of Caddy's own authority.
@@ -59,9 +61,7 @@ const caddyfile = `{
 		format json
 	}
 	mcp_oauth {
-		storage bbolt {
-			path %[3]s/mcp_oauth.db
-		}
+%[8]s
 %[5]s
 	}
 }
@@ -120,13 +120,19 @@ func (c Config) url(addr string) string {
 }
 
 func (g *Gateway) configuration(addr, admin string) string {
-	https, site := "auto_https off", g.config.Site
+	https, site, storage := "auto_https off", g.config.Site, g.config.Storage
+	if storage == "" {
+		storage = "storage bbolt {\n\tpath " + g.Database() + "\n}"
+	}
 	if g.config.TLS {
 		https, site = withTLS, "tls internal\n"+site
 	}
 	return fmt.Sprintf(caddyfile, g.config.url(addr), admin, g.Dir,
-		indent(g.config.Directives, 2), indent(g.config.Global, 2), indent(site, 1), indent(https, 1))
+		indent(g.config.Directives, 2), indent(g.config.Global, 2), indent(site, 1), indent(https, 1), indent(storage, 2))
 }
+
+// Database is the path of its bbolt file.
+func (g *Gateway) Database() string { return filepath.Join(g.Dir, "mcp_oauth.db") }
 
 func (g *Gateway) start(t testing.TB) {
 	t.Helper()
@@ -140,6 +146,21 @@ func (g *Gateway) start(t testing.TB) {
 func (g *Gateway) Restart(t testing.TB) {
 	t.Helper()
 	g.earlier += g.String()
+	g.start(t)
+}
+
+// Crash ends the gateway without a warning, after which Revive starts it again.
+func (g *Gateway) Crash() {
+	g.Kill()
+	g.stopped = true
+}
+
+// Revive starts a gateway again after a crash. What it printed before is looked at,
+// and forgotten: that would be too much after hundreds of crashes.
+func (g *Gateway) Revive(t testing.TB) {
+	t.Helper()
+	g.check(t)
+	g.earlier = ""
 	g.start(t)
 }
 

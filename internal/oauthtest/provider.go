@@ -30,8 +30,9 @@ const AccountHeader = "X-Account"
 // Fields are set before the first request, or in Change.
 type Provider struct {
 	*Host
-	// Now is the time, by which access tokens end after an hour.
-	Now func() time.Time
+	// Now is the time, by which access tokens end after Lifetime.
+	Now      func() time.Time
+	Lifetime time.Duration
 	// Members replace those of token responses; nil removes one.
 	Members Object
 	// TokenName names the n-th tokens, unless nil; they are numbered.
@@ -78,7 +79,7 @@ type token struct {
 // NewProvider starts a provider. It is closed when the test ends.
 func NewProvider(t testing.TB) *Provider {
 	p := &Provider{
-		Host: NewHost(t), Now: time.Now, Members: Object{"expires_in": 3600},
+		Host: NewHost(t), Now: time.Now, Lifetime: time.Hour, Members: Object{"expires_in": 3600},
 		codes: map[string]authorization{}, tokens: map[string]*token{}, sent: map[string]bool{},
 		refreshed: make(chan struct{}, 10_000),
 	}

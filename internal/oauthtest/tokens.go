@@ -22,7 +22,7 @@ func (p *Provider) issue(agreed authorization) (access, refresh string) {
 		name = p.TokenName(p.issued, agreed.account)
 	}
 	access, refresh = "at-"+name, "rt-"+name
-	p.tokens[access] = &token{authorization: agreed, good: true, ends: p.Now().Add(time.Hour)}
+	p.tokens[access] = &token{authorization: agreed, good: true, ends: p.Now().Add(p.Lifetime)}
 	p.tokens[refresh] = &token{authorization: agreed, good: true, access: access}
 	return access, refresh
 }
