@@ -147,7 +147,7 @@ func resize(b []byte, length int) []byte {
 
 // sync: all that was written is on the disk, other than what was given up.
 func (f *file) sync() {
-	if last := len(f.lengths) - 1; last >= 0 && !f.lengths[last].unsure {
+	if last := len(f.lengths) - 1; last >= 0 {
 		f.sure, f.lengths = resize(f.sure, f.lengths[last].length), nil
 	}
 	for sector, versions := range f.sectors {
@@ -162,11 +162,9 @@ func (f *file) sync() {
 	}
 }
 
-// doubt: writing through failed.
+// doubt: writing through failed. The length, which the file system keeps in its
+// journal, is tried again.
 func (f *file) doubt() {
-	for i := range f.lengths {
-		f.lengths[i].unsure = true
-	}
 	for _, versions := range f.sectors {
 		for i := range versions {
 			versions[i].unsure = true

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
 )
 
 var errEmptyFile = errors.New("it is empty")
@@ -16,7 +18,7 @@ var errEmptyFile = errors.New("it is empty")
 // the database has nothing yet: beside records, another key would be a loss
 // that nobody was told of.
 func Generated(path, database string, isEmpty func() (bool, error)) ([]byte, error) {
-	key, err := load(path)
+	key, err := kept(path)
 	empty := errors.Is(err, errEmptyFile) // an earlier version was killed while it made it
 	if !empty && !errors.Is(err, fs.ErrNotExist) {
 		return key, err
@@ -39,14 +41,20 @@ func create(path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("%w; let the user that runs Caddy write to Caddy's data folder, or configure an encryption_key", err)
 	}
-	err := WriteNew(path)
-	if errors.Is(err, fs.ErrExist) {
-		return load(path)
-	}
-	if err != nil {
+	if err := WriteNew(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%s: %w; let the user that runs Caddy write to its folder, or configure an encryption_key", path, err)
 	}
-	return load(path)
+	return kept(path)
+}
+
+// kept loads a key that is about to be used, and so must not be lost: whoever made its
+// file may have been killed before its name was on disk.
+func kept(path string) ([]byte, error) {
+	key, err := load(path)
+	if err == nil {
+		err = newfile.SyncNames(path)
+	}
+	return key, err
 }
 
 func load(path string) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // Create makes the file at path, for its owner alone, with what write puts into
@@ -61,6 +62,21 @@ func removeLeftovers(path string) {
 	leftovers, _ := filepath.Glob(filepath.Join(filepath.Dir(path), filepath.Base(path)+".*.new"))
 	for _, name := range leftovers {
 		_ = os.Remove(name)
+	}
+}
+
+// SyncNames puts the name of a file that exists on disk, with those of the folders that
+// it is in: whoever made them may have been killed before. Where a file system has no
+// such thing, or does not let us, there is nothing to be done.
+func SyncNames(path string) error {
+	for folder := filepath.Dir(path); ; folder = filepath.Dir(folder) {
+		err := SyncFolder(folder)
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
+			return err
+		}
+		if folder == filepath.Dir(folder) {
+			return nil
+		}
 	}
 }
 

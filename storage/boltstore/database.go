@@ -31,6 +31,12 @@ type database struct {
 	// committing tells that bbolt is at work on a commit, see failedCommit.
 	committing atomic.Bool
 	migrated   *Migration // nil if the file was of this version
+	// readers counts who reads an even state, and an odd one.
+	readers [2]atomic.Int32
+	// Of who commits, see durable.go.
+	settled   bool   // what the file says is on the disk
+	replacing uint64 // one of the two pages, by the commit
+	former    []byte // what it said
 }
 
 // replaced reports whether the path leads to another file by now.
@@ -84,6 +90,9 @@ func (d *database) begin(writable bool) (tx *bbolt.Tx, err error) {
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		err = storage.ErrClosed
 	}
+	if err == nil && !writable {
+		d.readers[tx.ID()%2].Add(1)
+	}
 	return tx, err
 }
 
@@ -129,6 +138,9 @@ func (d *database) checkLength() error {
 // rollback ends a transaction that was not committed. It does nothing after a
 // commit.
 func (d *database) rollback(tx *bbolt.Tx) {
+	if state := tx.ID(); state >= 0 && !tx.Writable() {
+		defer d.readers[state%2].Add(-1)
+	}
 	if err := d.guard(tx.Rollback); err != nil && !errors.Is(err, bolterrors.ErrTxClosed) {
 		d.breakDown(err)
 	}
@@ -136,6 +148,10 @@ func (d *database) rollback(tx *bbolt.Tx) {
 
 // commit ends a transaction whose error means that nothing was changed.
 func (d *database) commit(tx *bbolt.Tx) error {
+	if err := d.settle(); err != nil {
+		return fmt.Errorf("boltstore: %s: nothing can be written: %w", d.path, err)
+	}
+	d.remember(tx)
 	d.committing.Store(true)
 	defer d.committing.Store(false)
 	id := uint64(tx.ID())
@@ -147,13 +163,15 @@ func (d *database) commit(tx *bbolt.Tx) error {
 }
 
 // failedCommit is called by bbolt when the disk refuses a commit, before it
-// looks for the free pages anew. It does that in a goroutine where a damaged
+// looks for the free pages anew, by the state that is the newest once the commit
+// is undone. It does that in a goroutine where a damaged
 // page would end the process. So the pages are looked at here first; the panic
 // is the only way out, and caught by commit.
 func (d *database) failedCommit() {
 	if !d.committing.CompareAndSwap(true, false) { // once for each
 		return
 	}
+	d.undo()
 	if err := d.guard(func() error { return checkPages(d.file, d.pageSize) }); err != nil {
 		d.breakDown(err)
 		panic(err)

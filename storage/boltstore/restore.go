@@ -186,7 +186,7 @@ func (r *Restoration) Commit(now time.Time) (kept string, err error) {
 			return "", fmt.Errorf("boltstore: the database %s cannot be kept beside itself, and nothing was replaced: %w%s", r.path, err, advice(r.path, err))
 		}
 	}
-	if err := ownAs(r.copy, r.path, filepath.Dir(r.path)); err != nil {
+	if err := r.own(); err != nil {
 		return "", fmt.Errorf("boltstore: nothing was replaced: %w", err)
 	}
 	if err := os.Rename(r.copy, r.path); err != nil {
@@ -194,6 +194,19 @@ func (r *Restoration) Commit(now time.Time) (kept string, err error) {
 	}
 	r.copy = ""
 	return kept, newfile.SyncFolder(filepath.Dir(r.path))
+}
+
+// own gives the copy to the owner of the database, and puts that on disk, with the
+// name under which the database is kept.
+func (r *Restoration) own() error {
+	if err := ownAs(r.copy, r.path, filepath.Dir(r.path)); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(r.copy, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close(), newfile.SyncFolder(filepath.Dir(r.path)))
 }
 
 // keep gives the database a second name. Not every file system has links: there it is

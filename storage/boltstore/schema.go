@@ -83,6 +83,9 @@ func (d *database) migrate(o Options) error {
 	case found == 0:
 		return layOut(d.bolt)
 	}
+	if err := d.settle(); err != nil {
+		return err
+	}
 	m := &Migration{From: found, To: schema}
 	if !o.noCopy {
 		m.Copy = fmt.Sprintf("%s.schema-%d", d.path, found)
