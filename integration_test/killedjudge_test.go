@@ -91,8 +91,8 @@ func (v *visitor) judgeCall(t testing.TB) {
 	case works:
 		v.connected = yes
 		return
-	case v.connected == yes && v.upstream.inDoubt(v.account):
-		v.doubtful++ // the provider may have replaced the refresh token, and the answer is lost
+	case v.connected == yes && v.upstream.inDoubt(v.account, res.Response):
+		v.doubtful++
 	case v.connected == yes:
 		t.Errorf("the access token is refused, or the connection is lost: %s: %s", res.Status, res.Text)
 	}
@@ -188,10 +188,13 @@ func (u *upstreamState) refreshToken(name string) (token string) {
 	return token
 }
 
-// inDoubt: a successor was asked for and did not arrive, and the access token is at
-// its end, or was given out so long ago that it may be.
-func (u *upstreamState) inDoubt(name string) (is bool) {
-	u.change(name, func(a *upstreamAccount) { is = a.asked && time.Since(a.since) > accountLife-time.Second })
+// inDoubt: the access token is at its end, and a successor was asked for and did not
+// arrive, so that the provider may have replaced the refresh token; or a Caddy that was
+// killed was about to ask, and the next one waits until it can be sure that nobody does.
+func (u *upstreamState) inDoubt(name string, answer *http.Response) (is bool) {
+	u.change(name, func(a *upstreamAccount) {
+		is = (a.asked || answer.StatusCode == http.StatusServiceUnavailable) && time.Since(a.since) > accountLife-time.Second
+	})
 	return is
 }
 

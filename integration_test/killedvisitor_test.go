@@ -190,7 +190,7 @@ func (v *visitor) mustWork(t testing.TB) {
 	switch res, works := v.use(t); {
 	case works:
 		v.calls++
-	case v.upstream.inDoubt(v.account): // after the last kill
+	case v.upstream.inDoubt(v.account, res.Response): // after the last kill
 		v.doubtful++
 		v.connected, v.tokens = no, nil
 	default:
