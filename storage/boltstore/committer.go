@@ -178,7 +178,7 @@ func (c *committer) try(batch []*call) (spoiler *call, err error) {
 		wrote = wrote || t.wrote
 	}
 	if !wrote {
-		return nil, nil // a refusal that changes nothing costs no fsync
+		return nil, c.db.settle() // a refusal that changes nothing costs no fsync
 	}
 	return nil, c.db.commit(btx)
 }

@@ -33,7 +33,7 @@ type database struct {
 	migrated   *Migration // nil if the file was of this version
 	// readers counts who reads an even state, and an odd one.
 	readers [2]atomic.Int32
-	// Of who commits, see durable.go.
+	// Of who commits, see damage.go.
 	settled   bool   // what the file says is on the disk
 	replacing uint64 // one of the two pages, by the commit
 	former    []byte // what it said
@@ -149,7 +149,7 @@ func (d *database) rollback(tx *bbolt.Tx) {
 // commit ends a transaction whose error means that nothing was changed.
 func (d *database) commit(tx *bbolt.Tx) error {
 	if err := d.settle(); err != nil {
-		return fmt.Errorf("boltstore: %s: nothing can be written: %w", d.path, err)
+		return err
 	}
 	d.remember(tx)
 	d.committing.Store(true)
