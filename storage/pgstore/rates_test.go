@@ -186,3 +186,29 @@ func TestInstances(t *testing.T) {
 		t.Errorf("when the other was not seen for a minute: %q, want %q", got, want)
 	}
 }
+
+// Bounds on what is stored hold for all processes together.
+func TestRegistrationBoundOfAllProcesses_N10(t *testing.T) {
+	s, schema, _ := openSchema(t, schemas)
+	other := open(t, schema)
+	defer other.Close()
+	now := time.Now()
+	const bound, each = 10, 30
+	var all sync.WaitGroup
+	for n, at := range []*Store{s, other} {
+		all.Go(func() {
+			for i := range each {
+				sender := storage.HashOf(fmt.Sprint("sender ", n, i%3))
+				c := storage.Client{ID: fmt.Sprint("client ", n, i), Issuer: "https://mcp.example.com", Sender: &sender, CreatedAt: now.Add(time.Duration(i)), ExpiresAt: now.Add(time.Hour)}
+				if err := at.CreateClient(context.Background(), c, storage.Unused{Max: bound}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	clients, _, err := s.Clients(t.Context(), "", 100, now)
+	if err != nil || len(clients) != bound {
+		t.Errorf("%d registrations are kept, %v; want %d", len(clients), err, bound)
+	}
+}

@@ -1,0 +1,100 @@
+//go:build postgres
+
+package accounts
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore"
+)
+
+// openTwice opens a database as two processes do.
+func openTwice(t *testing.T) (one, other storage.Store) {
+	t.Helper()
+	server, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	open := func() storage.Store {
+		options, err := pgstore.Parse(pgstore.Options{DSN: server.DSN()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := pgstore.Open(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}
+	return open(), open()
+}
+
+// K10: fifty calls on each of two processes find the token ended. The provider sees
+// one refresh, and all calls get what it gave.
+func TestOneRefreshForAllProcesses_K10(t *testing.T) {
+	v := newVault(t)
+	second := *v
+	second.store = &vaultStore{}
+	v.store.Store, second.store.Store = openTwice(t)
+	other := second.instance()
+	v.refresher.pause, other.refresher.pause = v.deps.Shared.pause, other.deps.Shared.pause
+	v.connectAs(alice, "notion")
+	for round := 2; round < 5; round++ {
+		v.clock.Advance(time.Hour)
+		var calls sync.WaitGroup
+		for range 50 {
+			for _, at := range []*vaultInstance{v, other} {
+				calls.Go(func() { at.wantCall(alice, "notion", fmt.Sprint("at-", round), nil) })
+			}
+		}
+		calls.Wait()
+		if n := len(v.provider.Refreshes()); n != round-1 {
+			t.Fatalf("%d refreshes after %d times that the token ended", n, round-1)
+		}
+	}
+}
+
+// Two processes connect somebody at a provider for the first time, at the same
+// moment: both are the same client there from then on.
+func TestOneRegistrationForAllProcesses(t *testing.T) {
+	g := newGateway(t)
+	second := *g
+	second.store = newRecordingStore()
+	g.store.Store, second.store.Store = openTwice(t)
+	second.Broker = New(g.cfg, second.newDeps(egress.New(egress.Options{Loopback: true})))
+	var registered atomic.Int64
+	g.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {
+		oauthtest.Document(oauthtest.Object{"client_id": fmt.Sprint("dynamic-", registered.Add(1)), "client_secret": "s"})(w, r)
+	})
+	both := []*gateway{g, &second}
+	ids := make([]string, 16)
+	var all sync.WaitGroup
+	for n := range ids {
+		all.Go(func() { ids[n] = both[n%2].start(g.request()).Get("client_id") })
+	}
+	all.Wait()
+	for _, at := range both {
+		ids = append(ids, at.start(g.request()).Get("client_id"))
+	}
+	for _, id := range ids {
+		if id != ids[0] || id == "" {
+			t.Fatalf("people are sent to the provider as %q; it saw %d registrations", ids, registered.Load())
+		}
+	}
+	t.Logf("%d registrations", registered.Load())
+}
