@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.etcd.io/bbolt"
 
@@ -61,9 +62,18 @@ func (p MovePlace) Exists(context.Context) (bool, error) {
 func (p MovePlace) Open(ctx context.Context, look bool) (move.Side, error) {
 	o := p.Options
 	o.moves, o.looks = true, look
+	there, err := p.Exists(ctx)
+	if err != nil {
+		return nil, err
+	}
 	e, err := openEngine(p.Path, o, bbolt.Options{})
 	if err != nil {
 		return nil, err
+	}
+	if !there { // whoever moves may be root, and who runs Caddy not
+		if err := ownAs(p.Path, filepath.Dir(p.Path)); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
 	}
 	err = e.View(ctx, func(r kv.Reader) error {
 		if kinds := kv.Unmoved(r); len(kinds) > 0 {

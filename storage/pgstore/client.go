@@ -48,7 +48,7 @@ func (s *authStore) Client(ctx context.Context, id string, now time.Time) (stora
 	if err != nil {
 		return storage.Client{}, err
 	}
-	return s.liveClient(b, now)
+	return itsClient(s.db, b, id, now)
 }
 
 // Clients implements storage.AuthStore.
@@ -109,7 +109,16 @@ func lockClient(t *tx, id string, now time.Time) (storage.Client, error) {
 	if err := t.send(); err != nil {
 		return storage.Client{}, err
 	}
-	return t.liveClient(b, now)
+	return itsClient(t.db, b, id, now)
+}
+
+// itsClient is liveClient of the row with the id.
+func itsClient(d *db, body []byte, id string, now time.Time) (storage.Client, error) {
+	c, err := d.liveClient(body, now)
+	if err == nil && c.ID != id {
+		return storage.Client{}, record.ErrCorrupt // somebody moved the record
+	}
+	return c, err
 }
 
 func insertClient(t *tx, c storage.Client) error {

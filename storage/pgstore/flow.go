@@ -49,7 +49,11 @@ func (s *authStore) Flow(ctx context.Context, id string, now time.Time) (storage
 	if err != nil {
 		return storage.Flow{}, err
 	}
-	return live(s.filledFlow(o, now))
+	f, found, err := s.filledFlow(o, now)
+	if err == nil && found && f.ID != id {
+		err = record.ErrCorrupt // somebody moved the record
+	}
+	return live(f, found, err)
 }
 
 // EndFlows implements storage.AuthStore.

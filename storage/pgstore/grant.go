@@ -19,6 +19,9 @@ func (s *authStore) Grant(ctx context.Context, id string, now time.Time) (storag
 		return storage.Grant{}, err
 	}
 	g, found, err := s.filledGrant(o, now)
+	if err == nil && found && g.ID != id {
+		err = record.ErrCorrupt // somebody moved the record
+	}
 	return live(g, found && !ended(g.ExpiresAt, now), err)
 }
 
@@ -31,6 +34,9 @@ func (s *authStore) RevokeGrant(ctx context.Context, id string, now time.Time) (
 			return rev, err
 		}
 		g, found, err := s.grant(b)
+		if err == nil && found && g.ID != id {
+			err = record.ErrCorrupt
+		}
 		if err != nil || !found {
 			return rev, err
 		}
