@@ -28,38 +28,59 @@ func (w *Withdrawals) EndChanged(ctx context.Context) error {
 
 // EndKeys ends what people approved with virtual keys in the store that are good
 // no more, or for fewer servers. A key that is given back has another proof, so
-// what was missed is not good either. Where nothing was withdrawn it costs one read.
-func (w *Withdrawals) EndKeys(ctx context.Context) error {
+// what was missed is not good either. Where nothing was withdrawn it costs two
+// reads.
+//
+// look reads the keys anew. It is called after what the site keeps in mind was
+// read: else a key that another process has made meanwhile, and the site keeps in
+// mind already, would seem to be withdrawn to a process that does not know it yet.
+func (w *Withdrawals) EndKeys(ctx context.Context, look func(context.Context) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := w.grants.cfg.Keys.Set().Listed(true)
+	for {
+		done, err := w.endKeys(ctx, look)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// endKeys is EndKeys until another process changes what the site keeps in mind:
+// then it is not done.
+func (w *Withdrawals) endKeys(ctx context.Context, look func(context.Context) error) (done bool, err error) {
 	before := map[string]identity.Listed{}
 	value, err := w.grants.store.SiteValue(ctx, w.grants.cfg.Issuer, storedKeysValue, w.grants.now())
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return oauth.Unavailable(err)
+		return false, oauth.Unavailable(err)
 	}
 	if err == nil {
 		if err := json.Unmarshal([]byte(value.Text), &before); err != nil {
-			return oauth.Unavailable(err)
+			return false, oauth.Unavailable(err)
 		}
 	}
+	if err := look(ctx); err != nil {
+		return false, err
+	}
+	now := w.grants.cfg.Keys.Set().Listed(true)
 	for _, subject := range slices.Sorted(maps.Keys(before)) {
 		if now[subject].Covers(before[subject]) {
 			continue
 		}
 		_, stays := now[subject]
 		if err := w.endOfKey(ctx, subject, stays); err != nil {
-			return err
+			return false, err
 		}
 	}
 	text, err := json.Marshal(now)
 	if err != nil || string(text) == value.Text || value.Text == "" && len(now) == 0 {
-		return err
+		return true, err
 	}
-	if err := w.grants.store.PutSiteValue(ctx, storage.SiteValue{Issuer: w.grants.cfg.Issuer, Name: storedKeysValue, Text: string(text)}); err != nil {
-		return oauth.Unavailable(err)
+	fresh := storage.SiteValue{Issuer: w.grants.cfg.Issuer, Name: storedKeysValue, Text: string(text)}
+	verdict, err := w.grants.store.ReplaceSiteValue(ctx, fresh, value.Text, w.grants.now())
+	if err != nil {
+		return false, oauth.Unavailable(err)
 	}
-	return nil
+	return verdict == storage.OK, nil
 }
 
 // endOfKey ends what was approved with what was withdrawn of a key. Where its

@@ -130,6 +130,15 @@ func (k *Keys) readStore(ctx context.Context) error {
 	return nil
 }
 
+// lookAgain is Refresh for what is in the store alone.
+func (k *Keys) lookAgain(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.readStore(ctx)
+	k.publish()
+	return err
+}
+
 // publish makes known which keys are good now.
 func (k *Keys) publish() {
 	good := k.goodNow()
@@ -256,7 +265,7 @@ func (k *Keys) End(ctx context.Context) error {
 		err = k.deps.Withdrawals.EndChanged(ctx)
 	}
 	if err == nil && stored {
-		files, err = false, k.deps.Withdrawals.EndKeys(ctx)
+		files, err = false, k.deps.Withdrawals.EndKeys(ctx, k.lookAgain)
 	}
 	if err != nil { // again, what was not done
 		k.mu.Lock()

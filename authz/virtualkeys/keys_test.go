@@ -224,6 +224,39 @@ func TestKeysOfTwoProcesses_D09(t *testing.T) {
 	}
 }
 
+// A process that has not heard of a key yet, and is about to end what rested on
+// another one, leaves alone what rests on it (M09, D09).
+func TestKeyMadeElsewhereIsNotWithdrawn_D09(t *testing.T) {
+	f := newFixture(t)
+	one, two := f.process(site()), f.process(site())
+	former := one.create("former", Change{})
+	two.mustLook()
+	f.grant("former", two.behind(former).Identity())
+	if err := one.Delete(t.Context(), "former"); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Refresh(t.Context()); err != nil { // it has to end something now
+		t.Fatal(err)
+	}
+	fresh := one.create("fresh", Change{})
+	one.mustLook()
+	f.grant("fresh", one.behind(fresh).Identity())
+	if err := two.End(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !f.stands("fresh") || f.stands("former") {
+		t.Errorf("of the key that was made: stands %v, want true; of the one that was deleted: %v, want false", f.stands("fresh"), f.stands("former"))
+	}
+	// What the site keeps in mind has it, so it ends with the key.
+	if err := one.Delete(t.Context(), "fresh"); err != nil {
+		t.Fatal(err)
+	}
+	two.mustLook()
+	if f.stands("fresh") {
+		t.Error("of the key that was deleted at last: it stands")
+	}
+}
+
 // Of many who make a key of one name, in several processes, one gets it.
 func TestOneOfManyMakesAKey(t *testing.T) {
 	f := newFixture(t)
