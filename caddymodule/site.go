@@ -29,6 +29,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
 
@@ -84,7 +85,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	s.connectProviders(h, state, keys)
 	shared := &gateway.Site{
 		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
-		Sessions: mcp.SessionsOf(keys, h.cfg.Issuer), States: mcp.NewStates(keys, h.cfg.Issuer),
+		Sessions: mcp.SessionsOf(keys, h.cfg.Issuer), States: mcp.NewStates(keys, h.cfg.Issuer), Ahead: storage.AheadOf(state.store),
 		Limiter: state.Limiter, Streams: state.Streams, Elicitations: state.Elicitations,
 		AccessLog: h.logged, Traced: h.traced, Events: h.events, Audit: h.audit,
 	}

@@ -148,3 +148,20 @@ type Rate struct {
 	// PerMinute is at least 1.
 	PerMinute int
 }
+
+// Clock is a store with a clock of its own, which decides for all processes when
+// what is stored ends. Callers give and get times of their own clock all the same.
+type Clock interface {
+	// Ahead returns how far the store's clock is ahead of that of this process.
+	Ahead() time.Duration
+}
+
+// AheadOf returns Clock.Ahead of a store that is one, and else a function that
+// returns 0. It is for times that go from one process to another past the store,
+// such as in what a browser carries: they are those of the store's clock.
+func AheadOf(store any) func() time.Duration {
+	if shared, ok := store.(Clock); ok {
+		return shared.Ahead
+	}
+	return func() time.Duration { return 0 }
+}

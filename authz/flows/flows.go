@@ -54,6 +54,9 @@ type Flows struct {
 	deps    Deps
 	cookies sessions.Cookies
 	pending *pendingClients
+	// ahead is how far the clock is ahead by which what is sealed ends: another
+	// process may open it.
+	ahead func() time.Duration
 }
 
 // New returns the flows of a site.
@@ -61,6 +64,7 @@ func New(deps Deps) *Flows {
 	return &Flows{
 		deps: deps, cookies: sessions.CookiesOf(deps.Config.Issuer),
 		pending: newPendingClients(deps.Now, time.Duration(deps.Config.FlowLifetime)),
+		ahead:   storage.AheadOf(deps.Store),
 	}
 }
 
@@ -101,7 +105,7 @@ func (fs *Flows) Begin(ctx context.Context, w http.ResponseWriter, req *Authoriz
 	s := &sealedFlow{
 		ID: newFlowID(), ClientID: req.Client.ID, Fingerprint: req.Client.Fingerprint[:], RedirectURI: req.RedirectURI,
 		State: []byte(req.State), Challenge: req.Challenge, Scope: req.Scope, Resources: req.Resources,
-		Browser: browser[:], ExpiresAt: fs.deps.Now().Add(time.Duration(fs.deps.Config.FlowLifetime)).Unix(),
+		Browser: browser[:], ExpiresAt: fs.deps.Now().Add(time.Duration(fs.deps.Config.FlowLifetime) + fs.ahead()).Unix(),
 	}
 	sealed, err := fs.seal(s)
 	if err != nil {
@@ -143,7 +147,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	}
 	event.Learn(r.Context(), event.Event{Flow: PublicID(s.ID), Client: s.ClientID})
 	now := fs.deps.Now()
-	expires := time.Unix(s.ExpiresAt, 0)
+	expires := time.Unix(s.ExpiresAt, 0).Add(-fs.ahead())
 	if !now.Before(expires) {
 		return nil, ErrExpired
 	}

@@ -141,7 +141,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 		Issuer: cfg.Issuer, TokenEndpoint: cfg.Issuer + TokenPath, Directory: as.clients, Lookup: as.lookup,
 		Attempts: as.Attempts, Store: deps.Store, Now: deps.Now,
 	}
-	as.Links = &Links{issuer: cfg.Issuer, keys: deps.Keys, store: deps.Store, now: deps.Now}
+	as.Links = &Links{issuer: cfg.Issuer, keys: deps.Keys, store: deps.Store, now: deps.Now, ahead: storage.AheadOf(deps.Store)}
 	as.Sessions = sessions.New(cfg, as.Policy, deps.Store, deps.ClientIP, deps.Now)
 	as.Flows = flows.New(flows.Deps{
 		Config: cfg, Policy: as.Policy, Clients: as.clients, Sessions: as.Sessions, Keys: deps.Keys, Store: deps.Store,

@@ -80,7 +80,7 @@ func (c *Call) takeState(w http.ResponseWriter, r *http.Request) bool {
 	if c.rejectMismatch(w, r, request) {
 		return false
 	}
-	forward, round, err := c.server.Site.States.Take(c.asked(), request, time.Now())
+	forward, round, err := c.server.Site.States.Take(c.asked(), request, time.Now().Add(c.server.Site.Ahead()))
 	if err != nil {
 		mcp.WriteInvalidState(w, request, c.server.refer(r, c, event.Event{
 			Kind: event.CallRefused, Reason: "other_request_state", Detail: "The request state was made for another request.", Err: err,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
@@ -27,8 +28,11 @@ type Site struct {
 	// ConsentElsewhere tells that people approve on a page that connects nothing.
 	ConsentElsewhere bool
 
-	Sessions     *mcp.Sessions
-	States       *mcp.States
+	Sessions *mcp.Sessions
+	States   *mcp.States
+	// Ahead is how far the clock is ahead by which States end: another process may
+	// take them.
+	Ahead        func() time.Duration
 	Limiter      *ratelimit.Limiter
 	Streams      *Streams
 	Elicitations *Elicitations

@@ -181,7 +181,7 @@ func (s *signal) askToConnect(scopes []string) {
 // it must be for our state to be taken out again (D-25). It reports whether it
 // did.
 func (s *signal) requireInput(link, message string) bool {
-	state, err := s.site.States.Mint(s.call.asked(), s.request, s.call.account.round, time.Now())
+	state, err := s.site.States.Mint(s.call.asked(), s.request, s.call.account.round, time.Now().Add(s.site.Ahead()))
 	retry := len(s.call.request.body.Bytes()) + len(state) + len(s.call.server.ID) + answerRoom
 	if err != nil || retry > mcp.MaxRequest {
 		return false

@@ -38,11 +38,17 @@ type (
 	sealedStore     struct{ *db }
 )
 
-var _ storage.Store = (*Store)(nil)
+var (
+	_ storage.Store = (*Store)(nil)
+	_ storage.Clock = (*Store)(nil)
+)
 
 func newStore(d *db) *Store {
 	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, instanceStore{d}, rateStore{d, microseconds}, d}
 }
+
+// Ahead implements storage.Clock.
+func (s *Store) Ahead() time.Duration { return s.db.clock.offset() }
 
 // recordTables are those that hold what verbs were told.
 var recordTables = append([]string{"virtual_keys", "virtual_key_changes"}, endingTables...)
