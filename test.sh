@@ -128,6 +128,8 @@ all() {
 	step need gcc gcc libc6-dev
 	step need npm nodejs npm
 	PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin) step need postgres postgresql
+	PATH=$PATH:/usr/sbin:/sbin step need ip iproute2
+	PATH=$PATH:/usr/sbin:/sbin step need nft nftables
 	step need pgbouncer pgbouncer
 	[ -n "${CHROMIUM:-}" ] || step need chromium chromium fonts-liberation
 	step python_packages

@@ -20,7 +20,7 @@ import (
 func CaddyWithClock(t testing.TB) string {
 	t.Helper()
 	return build(t, "caddy-clock", func(path string) *exec.Cmd {
-		overlay, err := clockOverlay(filepath.Dir(path))
+		overlay, err := clockOverlay()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,17 @@ const clockVariable = "HARNESS_CLOCK_AHEAD"
 
 // clockOverlay writes what `go build -overlay` puts in the place of the standard
 // library's package time, and returns the path of the list.
-func clockOverlay(dir string) (string, error) {
+//
+// It is the same place each time: else everything would be compiled each time.
+func clockOverlay() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, "caddy-mcp-oauth-clock-"+runtime.Version())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
 	source := filepath.Join(runtime.GOROOT(), "src", "time")
 	text, err := os.ReadFile(filepath.Join(source, "time.go"))
 	if err != nil {
@@ -68,7 +78,7 @@ var ahead = func() (seconds int64) {
 `
 	replace := map[string]string{}
 	for name, content := range map[string][]byte{"time.go": text, "ahead.go": []byte(ahead)} {
-		path := filepath.Join(dir, "clock-"+name)
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return "", err
 		}
@@ -78,6 +88,6 @@ var ahead = func() (seconds int64) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "clock.json")
+	path := filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, list, 0o600)
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -35,12 +36,13 @@ func Node(t testing.TB, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Script is the path of a file below integration_test/js.
+// Script is the path of a file below integration_test/js, for tests of any
+// package.
 func Script(t testing.TB, name string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("js", name))
-	if err != nil {
-		t.Fatal(err)
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("the test does not know where its source is")
 	}
-	return path
+	return filepath.Join(filepath.Dir(here), "..", "js", name)
 }
