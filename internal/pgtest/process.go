@@ -176,6 +176,7 @@ func (h *home) command(program string, args ...string) (*exec.Cmd, error) {
 	}
 	c := exec.CommandContext(context.Background(), path, args...)
 	c.Dir = h.dir
+	c.Env = append(os.Environ(), "HOME="+h.dir) // its account may not look into ours
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: h.account}
 	return c, nil
 }
