@@ -43,7 +43,7 @@ type cluster struct {
 	// authority is a real provider, and issues a server of its accounts.
 	authority *harness.Provider
 	issues    *harness.Accounts
-	history   history.Recorder
+	history   *history.Recorder
 
 	people []string // virtual keys
 	made   int      // keys that were made since
@@ -52,22 +52,31 @@ type cluster struct {
 	dir    string
 }
 
-// start starts everything. With a standby, commits wait for it.
-func start(t *testing.T, withStandby bool) *cluster {
+// options are what differs between clusters.
+type options struct {
+	// standby has commits wait for a second PostgreSQL.
+	standby bool
+	// binary is another gateway than the built one, with the machine's clock.
+	binary string
+}
+
+// start starts everything.
+func start(t *testing.T, o options) *cluster {
 	t.Helper()
 	c := &cluster{
 		clients: netlab.NewWire(t, 0), database: netlab.NewWire(t, 1),
 		provider: oauthtest.NewProvider(t), recorder: harness.Record(t), dir: t.TempDir(),
+		history: new(history.Recorder),
 	}
 	c.notes = oauthtest.NewMCPServer(t, c.provider)
 	c.authority = harness.StartProvider(t, time.Minute)
 	c.issues = harness.ServeAccounts(t, c.authority, "/opaque/issues/mcp")
 	public := harness.FreeAddr(t)
 	c.URL = "http://" + public
-	c.startPostgres(t, withStandby)
+	c.startPostgres(t, o.standby)
 	c.configure(t)
 	for i, ahead := range clocks {
-		c.instances = append(c.instances, c.newInstance(t, i, ahead))
+		c.instances = append(c.instances, c.newInstance(t, i, ahead, o.binary))
 	}
 	c.balancer = balance(t, public, c.instances)
 	for _, i := range c.instances {
@@ -179,7 +188,7 @@ http://ADDRESS:9180 {
 `
 }
 
-func (c *cluster) newInstance(t *testing.T, n int, ahead time.Duration) *instance {
+func (c *cluster) newInstance(t *testing.T, n int, ahead time.Duration, binary string) *instance {
 	t.Helper()
 	name := string(rune('a' + n))
 	host := netlab.NewHost(t, name)
@@ -192,8 +201,13 @@ func (c *cluster) newInstance(t *testing.T, n int, ahead time.Duration) *instanc
 		address, _, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
 		host.Offer(t, address)
 	}
-	i.binary, i.env = harness.Caddy(t), c.env
-	if ahead != 0 {
+	i.env = c.env
+	switch {
+	case binary != "":
+		i.binary = binary
+	case ahead == 0:
+		i.binary = harness.Caddy(t)
+	default:
 		i.binary, i.env = harness.CaddyWithClock(t), append([]string{harness.ClockAhead(ahead)}, c.env...)
 	}
 	i.HTTP = i.clientFrom("")

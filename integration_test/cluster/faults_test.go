@@ -14,7 +14,7 @@ func while() time.Duration { return pick(3*time.Second, 15*time.Second) }
 // Whatever fails under load, nothing that was acknowledged is lost, and nothing
 // is spent twice.
 func TestFaults_M09_E16(t *testing.T) {
-	c := start(t, true)
+	c := start(t, options{standby: true})
 	l := c.load(t, pick(4, 8))
 	l.during(t, "nothing", func() { time.Sleep(while()) })
 	testCutOff(t, c, l)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/harness"
 	"github.com/mcpoauth/caddy-mcp-oauth/integration_test/history"
 )
 
@@ -112,11 +113,37 @@ func testOneRefreshToken(t *testing.T, c *cluster) {
 // Three instances whose clocks differ by up to twenty minutes, while nothing
 // fails.
 func TestInstances_B09_D01_E17_M09(t *testing.T) {
-	c := start(t, false)
+	c := start(t, options{})
 	t.Run("one code", func(t *testing.T) { testOneCode(t, c) })
 	t.Run("one refresh token", func(t *testing.T) { testOneRefreshToken(t, c) })
 	t.Run("a sign-in through all instances", func(t *testing.T) { testJourney(t, c) })
 	t.Run("an account connected through all instances", func(t *testing.T) { testStepUp(t, c) })
 	t.Run("a session", func(t *testing.T) { testSession(t, c) })
 	testPropagation(t, c)
+	if long {
+		t.Run("a mutant", testMutant)
+	}
+}
+
+// Where claims lock nothing, the racers get more than one family of tokens, and
+// the judge says so.
+func testMutant(t *testing.T) {
+	c := start(t, options{binary: harness.Mutant(t, "storage/pgstore/issue.go", " for update", "")})
+	racers := c.racers(t, 64)
+	for round := range 50 {
+		f := c.person(t, round).begin(t, "/mcp")
+		all := atOnce(racers, func(p *person) history.Operation {
+			own := *f
+			return p.redeem(&own)
+		})
+		if count(all, history.Done) > 1 {
+			t.Logf("round %d: %d of %d got tokens for one code", round, count(all, history.Done), len(racers))
+			if history.Judge(c.history.All()) == nil {
+				t.Error("the judge found nothing wrong")
+			}
+			c.history = new(history.Recorder)
+			return
+		}
+	}
+	t.Error("the racers found nothing wrong")
 }
