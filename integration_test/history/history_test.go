@@ -59,6 +59,24 @@ func TestJudge_B09_D01(t *testing.T) {
 	}
 }
 
+// A history of many racers is judged at once, whether it is right or not.
+func TestManyRacers_B09(t *testing.T) {
+	for winners, wrong := range []bool{true, false, true} {
+		var all []history.Operation
+		for n := range 64 {
+			o := at(n, 100+n, history.Redeem, "", history.Refused, "")
+			if n < winners {
+				o.Outcome, o.Next = history.Done, "r"+string(rune('a'+n))
+			}
+			all = append(all, o)
+		}
+		began := time.Now()
+		if err := history.Judge(all); (err != nil) != wrong || winners > 0 && time.Since(began) > 10*time.Second {
+			t.Errorf("%d winners: judged %v in %v, want an error: %v", winners, err, time.Since(began), wrong)
+		}
+	}
+}
+
 // A token is a secret, and what is wrong is printed.
 func TestNoTokenIsPrinted(t *testing.T) {
 	secret := "mcprt_secret"

@@ -19,6 +19,10 @@ func Judge(all []Operation) error {
 	}
 	var wrong []error
 	for name, operations := range families {
+		if twice := spentTwice(operations); twice != "" {
+			wrong = append(wrong, fmt.Errorf("family %s: %s:\n%s", name, twice, describe(operations)))
+			continue
+		}
 		result := porcupine.CheckOperationsTimeout(model, timed(operations), time.Minute)
 		if result != porcupine.Ok {
 			wrong = append(wrong, fmt.Errorf("family %s is %s:\n%s", name, map[porcupine.CheckResult]string{
@@ -27,6 +31,26 @@ func Judge(all []Operation) error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// spentTwice tells what is wrong whatever the order was: with many racers, it would
+// take too long to try all orders.
+func spentTwice(operations []Operation) string {
+	claimed, successors := false, map[string]string{}
+	for _, o := range operations {
+		switch next, known := successors[o.Token]; {
+		case o.Outcome != Done || o.Kind == Revoke:
+		case o.Kind == Redeem && claimed:
+			return "the code was claimed twice"
+		case o.Kind == Redeem:
+			claimed = true
+		case known && next != o.Next:
+			return "a refresh token has two successors"
+		default:
+			successors[o.Token] = o.Next
+		}
+	}
+	return ""
 }
 
 // timed returns operations as porcupine reads them: one whose answer is lost may
