@@ -64,8 +64,12 @@ func (i *instance) start(t *testing.T) {
 				t.Errorf("%s printed %s%s", i.name, never, report[:min(len(report), 6000)])
 			}
 		}
-		if t.Failed() {
-			t.Logf("%s printed last:\n%s", i.name, started.Tail())
+		if !t.Failed() {
+			return
+		}
+		t.Logf("%s printed last:\n%s", i.name, started.Tail())
+		if dir := os.Getenv("CLUSTER_LOGS"); dir != "" {
+			_ = os.WriteFile(filepath.Join(dir, i.name+"-"+time.Now().Format("150405.000")+".log"), []byte(started.String()), 0o600)
 		}
 	})
 }
