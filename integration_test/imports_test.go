@@ -42,6 +42,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/memstore",
 		"storage/boltstore",
 		"storage/pgstore/internal/moving",
+		"storage/pgstore/internal/changes",
 		"storage/pgstore",
 		"storage/storetest/internal/suite",
 		"storage/storetest/internal/authtest",

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,15 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storage.Store {
 		s, _, _ := openSchema(t, schemas)
 		return s
-	})
+	}, storetest.Shared(func(t *testing.T, s storage.Store) storage.Store {
+		again := open(t, strings.Trim(s.(*Store).db.schema, `".`))
+		t.Cleanup(func() {
+			if err := again.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return again
+	}))
 	t.Run("plans", checkPlans)
 }
 
@@ -63,7 +72,7 @@ func openSchema(t testing.TB, from chan string) (s *Store, schema string, made b
 			t.Error(err)
 		}
 		text := ""
-		for _, table := range append([]string{"attempts", "locks", "instances", "rates"}, recordTables...) {
+		for _, table := range slices.Concat(ownTables, recordTables) {
 			text += "delete from " + schema + "." + table + ";"
 		}
 		sql(t, text)
@@ -120,7 +129,7 @@ func breakRows(t testing.TB, schema string) {
 			end if;
 			return coalesce(new, old);
 		end $$;`
-	for _, table := range append([]string{"attempts", "locks"}, recordTables...) {
+	for _, table := range slices.Concat(ownTables, recordTables) {
 		text += "create trigger fail before insert or update or delete on @." + table + " for each row execute function @.fail();"
 	}
 	sql(t, strings.ReplaceAll(text, "@", schema))
@@ -131,17 +140,24 @@ func dump(t testing.TB, s *Store) string {
 	t.Helper()
 	var all strings.Builder
 	for _, table := range recordTables {
-		rows, err := s.db.pool.Query(context.Background(), s.db.sql(`select r::text from {}`+table+` r order by 1`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, text := range texts {
-			fmt.Fprintf(&all, "%s %s\n", table, text)
-		}
+		all.WriteString(dumpOf(t, s, table))
+	}
+	return all.String()
+}
+
+func dumpOf(t testing.TB, s *Store, table string) string {
+	t.Helper()
+	var all strings.Builder
+	rows, err := s.db.pool.Query(context.Background(), s.db.sql(`select r::text from {}`+table+` r order by 1`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		fmt.Fprintf(&all, "%s %s\n", table, text)
 	}
 	return all.String()
 }

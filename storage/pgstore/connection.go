@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
@@ -76,11 +77,15 @@ func (s *connectionStore) Connections(ctx context.Context, issuer, after string,
 
 // PutConnection implements storage.ConnectionStore.
 func (s *connectionStore) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {
-	return s.ReplaceConnection(ctx, storage.ConnectionReplacement{Connection: c}, now)
+	return s.replace(ctx, storage.ConnectionReplacement{Connection: c}, kept, now)
 }
 
 // ReplaceConnection implements storage.ConnectionStore.
 func (s *connectionStore) ReplaceConnection(ctx context.Context, c storage.ConnectionReplacement, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return s.replace(ctx, c, made, now)
+}
+
+func (s *connectionStore) replace(ctx context.Context, c storage.ConnectionReplacement, how put, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if c.ID == "" || c.Issuer == "" || c.Owner == "" || c.Server == "" {
 		return storage.Connection{}, storage.Unknown, errConnection
 	}
@@ -117,7 +122,7 @@ func (s *connectionStore) ReplaceConnection(ctx context.Context, c storage.Conne
 		next := c.Connection // the transaction may run again
 		next.Lease, next.LeaseUntil = "", time.Time{}
 		next.Revision++
-		return next, storage.OK, putConnection(t, there.body, next, c.Revokes, now)
+		return next, storage.OK, putConnection(t, there.body, next, how, c.Revokes, now)
 	})
 }
 
@@ -143,7 +148,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 			c.State, c.UpdatedAt = storage.InDoubt, now
 			c.Lease, c.LeaseUntil = "", time.Time{}
 			c.Revision++
-			return c, storage.LeaseExpired, putConnection(t, there.body, c, nil, now)
+			return c, storage.LeaseExpired, putConnection(t, there.body, c, kept, nil, now)
 		case c.Revision != revision:
 			return c, storage.Changed, nil
 		}
@@ -152,7 +157,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 			c.Retries++
 		}
 		c.Revision++
-		return c, storage.OK, putConnection(t, there.body, c, nil, now)
+		return c, storage.OK, putConnection(t, there.body, c, kept, nil, now)
 	})
 }
 
@@ -193,9 +198,17 @@ func connectionEnded(c storage.Connection, now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
 }
 
+// put tells how a connection comes to be stored.
+type put bool
+
+const (
+	made put = false // a person connected it
+	kept put = true  // it is the one that was there, such as refreshed
+)
+
 // putConnection stores the connection in place of the one that its owner had,
 // and queues what it revokes.
-func putConnection(t *tx, before []byte, c storage.Connection, revokes *storage.ProviderRevocation, now time.Time) error {
+func putConnection(t *tx, before []byte, c storage.Connection, how put, revokes *storage.ProviderRevocation, now time.Time) error {
 	old, found, err := decode(t.db, before, connectionTimes)
 	if err != nil {
 		return err
@@ -212,6 +225,9 @@ func putConnection(t *tx, before []byte, c storage.Connection, revokes *storage.
 	t.exec(`insert into {}connections (issuer, owner, server, handle, keep_until, body) values ($1, $2, $3, $4, $5, $6)
 		on conflict (issuer, owner, server) do update set handle = excluded.handle, keep_until = excluded.keep_until, body = excluded.body`,
 		record.Digest(c.Issuer), record.Digest(c.Owner), record.Digest(c.Server), record.Digest(c.Issuer, c.ID), t.keepOrForever(c.ExpiresAt), body)
+	if how == made || !found || old.State != storage.Active || c.State != storage.Active {
+		tellConnection(t, c.ConnectionKey)
+	}
 	if revokes == nil {
 		return nil
 	}
@@ -222,7 +238,16 @@ func putConnection(t *tx, before []byte, c storage.Connection, revokes *storage.
 func removeConnection(t *tx, c storage.Connection, now time.Time) error {
 	t.exec(`delete from {}connections where issuer = $1 and owner = $2 and server = $3`,
 		record.Digest(c.Issuer), record.Digest(c.Owner), record.Digest(c.Server))
+	tellConnection(t, c.ConnectionKey)
 	return queueExpired(t, c, now)
+}
+
+// tellConnection tells others that a connection changed, unless it is one of a
+// pending flow, which nobody remembers.
+func tellConnection(t *tx, k storage.ConnectionKey) {
+	if !strings.HasPrefix(k.Owner, storage.FlowOwner("")) {
+		t.tell(storage.Change{Kind: storage.ConnectionChanged, Issuer: k.Issuer, Subject: k.Owner, Server: k.Server})
+	}
 }
 
 // queueExpired queues what is to be queued if the connection has ended.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
 )
 
 const (
@@ -35,6 +36,8 @@ type db struct {
 	observe storage.Observer
 	// moves uses a schema whatever mark of a move is on it.
 	moves bool
+	// changes tells other processes what verbs changed.
+	changes *changes.Watcher
 }
 
 // sql puts the schema in the place of each {}. Names are always qualified, so

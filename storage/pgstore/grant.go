@@ -180,6 +180,7 @@ func revoke(t *tx, g storage.Grant, now time.Time) (rev storage.Revocation) {
 	g.RevokedAt, g.AccessTokens = now, nil
 	t.exec(`update {}grants set of_client = null, of_subject = null, access_tokens = array[]::bytea[], keep_until = $2, body = $3 where id = $1`,
 		[]byte(g.ID), t.keep(g.ExpiresAt), grantBody(t, g))
+	t.tell(storage.Change{Kind: storage.TokensEnded, Revocation: rev})
 	return rev
 }
 

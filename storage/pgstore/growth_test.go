@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestRefreshesDoNotGrowTheTables_I21(t *testing.T) {
 		if _, err := s.Sweep(context.Background(), c.now); err != nil {
 			t.Fatal(err)
 		}
-		for _, table := range append([]string{"attempts", "locks"}, recordTables...) {
+		for _, table := range slices.Concat(ownTables, recordTables) {
 			sql(t, "vacuum "+schema+"."+table)
 			var n, size int64
 			err := s.db.pool.QueryRow(context.Background(), s.db.sql(

@@ -125,6 +125,7 @@ func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issue
 			return false, err
 		}
 		t.exec(`delete from {}access_tokens where hash = $1`, key(h))
+		t.tell(storage.Change{Kind: storage.TokensEnded, Revocation: storage.Revocation{AccessTokens: []storage.Hash{h}}})
 		return true, nil
 	})
 }

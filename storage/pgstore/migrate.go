@@ -31,6 +31,7 @@ var migrations = []migration{
 	{file: "migrations/002.sql", usableFrom: 1},
 	{file: "migrations/003.sql", usableFrom: 1},
 	{file: "migrations/004.sql", usableFrom: 1},
+	{file: "migrations/005.sql", usableFrom: 1},
 	{file: "migrations/006.sql", usableFrom: 1},
 }
 

@@ -34,6 +34,9 @@ type Options struct {
 	// MaxConnections bounds the connections of this process. Default:
 	// DefaultMaxConnections.
 	MaxConnections int
+	// ListenDSN is a connection string to the same database, on which notifications
+	// arrive: one past a pooler. Default: DSN.
+	ListenDSN string
 	// Observe, unless nil, is told of each verb.
 	Observe storage.Observer
 }
@@ -41,6 +44,7 @@ type Options struct {
 // Config is what Options come to.
 type Config struct {
 	pool    *pgxpool.Config
+	listen  *pgx.ConnConfig
 	schema  string
 	observe storage.Observer
 	now     func() time.Time
@@ -85,6 +89,15 @@ func Parse(o Options) (*Config, error) {
 	if pool.ConnConfig.ValidateConnect == nil {
 		pool.ConnConfig.ValidateConnect = writable
 	}
+	c.listen = pool.ConnConfig
+	if o.ListenDSN != "" {
+		if c.listen, err = pgx.ParseConfig(o.ListenDSN); err != nil {
+			return nil, errListenDSN // likewise
+		}
+		if err := checkTLS(c.listen); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -115,6 +128,9 @@ func Open(ctx context.Context, c *Config) (*Store, error) {
 	err = d.retry(ctx, func(context.Context) error { return d.migrate(ctx, c.schema) })
 	if err == nil {
 		err = d.measure(ctx)
+	}
+	if err == nil {
+		err = d.watch(ctx, c)
 	}
 	if err != nil {
 		pool.Close()
@@ -224,6 +240,8 @@ func explain(err error, c *Config) error {
 	}
 	return err
 }
+
+var errListenDSN = errors.New("cannot read listen_dsn; write it as dsn, with the host and port of the database itself")
 
 // errDSN does not quote the DSN: it has a password.
 var errDSN = errors.New("cannot read the DSN; write one such as postgres://user:password@db.example.com/mcp_oauth?sslmode=verify-full, " +

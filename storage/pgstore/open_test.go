@@ -81,7 +81,7 @@ func TestMigrateFirstVersion(t *testing.T) {
 	if err := s.PutSiteValue(t.Context(), value); err != nil {
 		t.Fatal(err)
 	}
-	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes, "+schema+".persons, "+schema+".instances, "+schema+".rates; "+
+	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes, "+schema+".persons, "+schema+".instances, "+schema+".rates, "+schema+".changes; "+
 		"alter table "+schema+".access_tokens drop column person; alter table "+schema+".grants drop column person; "+
 		"alter table "+schema+".flows drop column person; alter table "+schema+".browser_sessions drop column person; "+
 		"drop index "+schema+".grants_of_client_by_id; create index grants_of_client on "+schema+".grants (of_client) where of_client is not null; "+

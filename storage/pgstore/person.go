@@ -1,7 +1,9 @@
 package pgstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +40,7 @@ func (s *personStore) SavePerson(ctx context.Context, p storage.Person, now time
 		if next.Ended(p.SecretSession) {
 			return p, storage.SignedOut, nil
 		}
+		tellPerson(t, before, next)
 		return next, storage.OK, putPerson(t, next)
 	})
 }
@@ -53,6 +56,7 @@ func (s *personStore) UpdatePerson(ctx context.Context, p storage.Person, now ti
 		if verdict != storage.OK {
 			return p, verdict, nil
 		}
+		tellPerson(t, before, next)
 		return next, storage.OK, putPerson(t, next)
 	})
 }
@@ -167,11 +171,13 @@ func endPerson(t *tx, e storage.PersonEnd) (rev storage.Revocation, verdict stor
 	if err := endFlows(t, ending, e.Now); err != nil {
 		return rev, storage.Unknown, err
 	}
-	switch {
-	case len(found) == 0:
-	case e.Session == "":
+	if len(found) == 0 {
+		return rev, storage.OK, nil
+	}
+	t.tell(storage.Change{Kind: storage.PersonChanged, Issuer: e.Issuer, Subject: e.Subject})
+	if e.Session == "" {
 		t.exec(`delete from {}persons where id = $1`, subject)
-	default:
+	} else {
 		err = putPerson(t, e.Mark(p))
 	}
 	return rev, storage.OK, err
@@ -192,6 +198,15 @@ func revokeGrantsOf(t *tx, grants [][]byte, e storage.PersonEnd) (all storage.Re
 		all.AccessTokens = append(all.AccessTokens, rev.AccessTokens...)
 	}
 	return all, nil
+}
+
+// tellPerson tells others unless the person is the same, and the same is said of them.
+func tellPerson(t *tx, before, now storage.Person) {
+	was, _ := json.Marshal(before.Claims)
+	is, _ := json.Marshal(now.Claims) // what cannot be written is refused by who stores it
+	if before.ID != now.ID || !bytes.Equal(was, is) {
+		t.tell(storage.Change{Kind: storage.PersonChanged, Issuer: now.Issuer, Subject: now.Subject})
+	}
 }
 
 func lockPerson(t *tx, issuer, subject string) (storage.Person, bool, error) {

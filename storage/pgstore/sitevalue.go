@@ -43,6 +43,7 @@ func (s *authStore) ReplaceSiteValue(ctx context.Context, v storage.SiteValue, r
 		if current.Text != replaces {
 			return storage.Changed, nil
 		}
+		t.tell(storage.Change{Kind: storage.SiteValueChanged, Issuer: v.Issuer, Name: v.Name})
 		return storage.OK, putSiteValue(t, v)
 	})
 }
@@ -222,6 +223,7 @@ func lockVirtualKey(t *tx, k storage.VirtualKey) (lockedVirtualKey, bool, error)
 
 // change queues that one more change is counted, and returns its number.
 func (l *lockedVirtualKey) change(t *tx) uint64 {
+	t.tell(storage.Change{Kind: storage.VirtualKeysChanged, Issuer: l.issuer})
 	t.exec(`insert into {}virtual_key_changes (id, keep_until, number) values ($1, $2, $3)
 		on conflict (id) do update set number = excluded.number`,
 		record.Digest(l.issuer), int64(record.Forever), int64(l.number+1))

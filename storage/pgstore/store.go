@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
 )
 
 // Store is a storage.Store in a schema of a PostgreSQL database. Any number of
@@ -26,6 +27,7 @@ type Store struct {
 	sealedStore
 	instanceStore
 	rateStore
+	*changes.Watcher
 	db *db
 }
 
@@ -39,12 +41,13 @@ type (
 )
 
 var (
-	_ storage.Store = (*Store)(nil)
-	_ storage.Clock = (*Store)(nil)
+	_ storage.Store   = (*Store)(nil)
+	_ storage.Clock   = (*Store)(nil)
+	_ storage.Watcher = (*Store)(nil)
 )
 
 func newStore(d *db) *Store {
-	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, instanceStore{d}, rateStore{d, microseconds}, d}
+	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, instanceStore{d}, rateStore{d, microseconds}, d.changes, d}
 }
 
 // Ahead implements storage.Clock.
@@ -59,6 +62,9 @@ var endingTables = []string{
 	"site_values", "connections", "disconnects", "connect_states", "upstream_clients", "revocations",
 	"persons",
 }
+
+// ownTables hold what the store needs for itself.
+var ownTables = []string{"attempts", "locks", "changes", "instances", "rates"}
 
 // Empty implements storage.Store.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
@@ -101,6 +107,7 @@ func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error)
 // Close implements storage.Store. It waits for the verbs that are at work.
 func (s *Store) Close() error {
 	if !s.db.closed.Swap(true) {
+		s.Watcher.Close()
 		s.db.pool.Close()
 	}
 	return nil

@@ -167,7 +167,7 @@ func adopt(t *tx, in *submission) error {
 		next.Revision = old.Revision + 1
 		next.ExpiresAt, next.OnExpiry = time.Time{}, nil // it is nobody's flow's any more
 		next.Lease, next.LeaseUntil = "", time.Time{}
-		if err := putConnection(t, in.owned[i].body, next, c.Revokes, in.Now); err != nil {
+		if err := putConnection(t, in.owned[i].body, next, made, c.Revokes, in.Now); err != nil {
 			return err
 		}
 	}

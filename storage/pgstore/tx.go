@@ -12,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
 )
 
 // attemptMemory is how long a commit is remembered for whoever lost the answer.
@@ -28,6 +30,23 @@ type tx struct {
 	conn   *pgxpool.Conn
 	batch  *pgx.Batch
 	writes bool
+	told   []storage.Change
+}
+
+// watch lets other processes be told of what verbs change.
+func (d *db) watch(ctx context.Context, c *Config) (err error) {
+	d.changes, err = changes.New(ctx, changes.Database{
+		Query: func(ctx context.Context, scan func(pgx.Rows) error, sql string, args ...any) error {
+			_, err := view(ctx, d, func(rows pgx.Rows) (struct{}, error) { return struct{}{}, scan(rows) }, sql, args...)
+			return err
+		},
+		Tell: func(ctx context.Context, told storage.Change) error {
+			return change(ctx, d, func(t *tx) error { t.tell(told); return nil })
+		},
+		Soon:   func(in time.Duration) int64 { return int64(record.Until(time.Now().Add(in + d.clock.offset()))) },
+		Listen: c.listen, Schema: c.schema,
+	})
+	return err
 }
 
 func (d *db) begin(ctx context.Context) (*tx, error) {
@@ -44,6 +63,12 @@ func (d *db) begin(ctx context.Context) (*tx, error) {
 func (t *tx) exec(sql string, args ...any) {
 	t.writes = true
 	t.batch.Queue(t.sql(sql), args...)
+}
+
+// tell queues that other processes are told of a change.
+func (t *tx) tell(c storage.Change) {
+	t.writes = true
+	t.told = append(t.told, c)
 }
 
 // query queues a statement whose rows are handed to scan when it is sent. What it
@@ -85,6 +110,11 @@ func (t *tx) finish() error {
 	defer cancel()
 	attempt := []byte(rand.Text())
 	t.exec(`insert into {}attempts (id, done, keep_until) values ($1, true, $2)`, attempt, t.soon(attemptMemory))
+	if len(t.told) > 0 {
+		if err := t.changes.Queue(t.exec, t.told, t.soon(changes.Retention)); err != nil {
+			return err
+		}
+	}
 	committed := false
 	t.batch.Queue("commit").Exec(func(tag pgconn.CommandTag) error {
 		committed = tag.String() == "COMMIT"

@@ -34,7 +34,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	for _, table := range endingTables {
 		left = append(left, &swept{table: table, from: math.MinInt64, upTo: at.Unix(), records: true})
 	}
-	for _, table := range []string{"attempts", "locks"} {
+	for _, table := range ownTables {
 		left = append(left, &swept{table: table, upTo: int64(record.Until(s.db.now().Add(s.db.clock.offset()))) - 1})
 	}
 	removed := 0
@@ -70,8 +70,11 @@ func sweep(t *tx, tables []*swept, now time.Time) (removed int, err error) {
 	var connections [][]byte
 	for _, s := range tables {
 		s.last, s.removed = s.from, 0 // the transaction may run again
-		id, body := "id", ""
+		id, body, more := "id", "", ""
 		switch s.table {
+		case "changes":
+			// The newest of those that are over tells where a watch begins.
+			id, more = "number", "and number < (select max(number) from {}changes where keep_until <= $2)"
 		case "access_tokens", "refresh_tokens", "replays", "codes", "used_values", "connect_states":
 			id = "hash"
 		case "connections":
@@ -92,8 +95,8 @@ func sweep(t *tx, tables []*swept, now time.Time) (removed int, err error) {
 				s.removed++
 			}
 			return rows.Err()
-		}, fmt.Sprintf(`delete from {}%s where (%s) in (select %[2]s from {}%[1]s where keep_until between $1 and $2
-			order by keep_until limit %[3]d for update skip locked) returning keep_until%[4]s`, s.table, id, sweepBatch, body), s.from, s.upTo)
+		}, fmt.Sprintf(`delete from {}%s where (%s) in (select %[2]s from {}%[1]s where keep_until between $1 and $2 %[5]s
+			order by keep_until limit %[3]d for update skip locked) returning keep_until%[4]s`, s.table, id, sweepBatch, body, more), s.from, s.upTo)
 	}
 	if err := t.send(); err != nil {
 		return 0, err
