@@ -34,6 +34,7 @@ const (
 	usesInterval    = time.Minute
 	resealInterval  = 250 * time.Millisecond
 	tracesInterval  = 5 * time.Second
+	followInterval  = time.Second // between failures to begin
 )
 
 // processStates holds one processState per store, by App.poolKey. Caddy starts a
@@ -60,8 +61,10 @@ type processState struct {
 	reportedSeals  lastReport  // about sealing anew
 	reportedTraces lastReport  // about traces of what failed
 	reportedOthers lastReport  // about other instances
-	usage          metrics.Usage
-	unwell         atomic.Pointer[error] // what checkStore found last; nil for nothing
+	// reportedChanges is about looking for what other instances changed.
+	reportedChanges lastReport
+	usage           metrics.Usage
+	unwell          atomic.Pointer[error] // what checkStore found last; nil for nothing
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -99,6 +102,9 @@ func newProcessState(store storage.Store, active func() *App) *processState {
 	p.done.Go(func() { every(ctx, usesInterval, p.saveKeyUses) })
 	p.done.Go(func() { every(ctx, resealInterval, p.reseal) })
 	p.done.Go(func() { every(ctx, tracesInterval, p.saveServingTraces) })
+	if shared, ok := store.(storage.Watcher); ok {
+		p.follow(ctx, shared)
+	}
 	return p
 }
 
@@ -125,12 +131,14 @@ func (p *processState) sweep(ctx context.Context) {
 // recheck ends the answers whose callers would not pass any more. One that was
 // begun under an earlier configuration is judged by the one that serves now:
 // one that took the MCP server away ends them too.
-func (p *processState) recheck(ctx context.Context) {
-	var serving gateway.Serving
-	if active := p.active(); active != nil {
-		serving = active.server
+func (p *processState) recheck(ctx context.Context) { p.Streams.Recheck(ctx, p.serving()) }
+
+func (p *processState) serving() gateway.Serving {
+	active := p.active()
+	if active == nil {
+		return nil
 	}
-	p.Streams.Recheck(ctx, serving)
+	return active.server
 }
 
 // revoke tells providers what people disconnected.

@@ -98,6 +98,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/emitter",
 		"caddymodule/gateway",
 		"caddymodule/process",
+		"caddymodule/propagation",
 		"caddymodule",
 	}
 	free := func(pkg string) bool {

@@ -54,6 +54,11 @@ func (sh *Shared) Close() {
 // the store has committed the change.
 func (sh *Shared) Forget(k storage.ConnectionKey) { sh.connections.Forget(k) }
 
+// ForgetAll drops everything that is cached, when nobody knows what changed.
+func (sh *Shared) ForgetAll() {
+	sh.connections.ForgetWhere(func(storage.ConnectionKey, *cachedConnection) bool { return true })
+}
+
 // Stats tells how often the store was spared.
 func (sh *Shared) Stats() cache.Stats { return sh.connections.Stats() }
 

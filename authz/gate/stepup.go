@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -26,36 +27,57 @@ const stepUpPatience = 10 * time.Second
 // One StepUps serves a whole process: what it remembers survives a change of
 // configuration.
 type StepUps struct {
+	// Tell, unless nil, tells other processes on the same store of a first answer. It
+	// must not block.
+	Tell atomic.Pointer[func(SteppedUp)]
+
 	mu       sync.Mutex // guards answered
-	answered *cache.LRU[stepUpKey, stepUp]
+	answered *cache.LRU[stepUpKey, SteppedUp]
 }
 
 type stepUpKey struct{ grantID, server string }
 
-// stepUp is the first answer of that kind.
-type stepUp struct {
-	token storage.Hash
-	at    time.Time
+// SteppedUp is the first answer of that kind.
+type SteppedUp struct {
+	GrantID string       `json:"grant_id"`
+	Server  string       `json:"server"`
+	Token   storage.Hash `json:"token"`
+	At      time.Time    `json:"at"`
 }
 
 // NewStepUps returns a memory of at most size grants.
 func NewStepUps(size int) *StepUps {
-	return &StepUps{answered: cache.NewLRU[stepUpKey, stepUp](size)}
+	return &StepUps{answered: cache.NewLRU[stepUpKey, SteppedUp](size)}
 }
 
 // shouldChallenge reports whether to answer a call with a scope to ask for. It is
 // not, once a client has shown that it does not ask.
 func (h *StepUps) shouldChallenge(c *tokens.Caller, server string, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	key := stepUpKey{c.GrantID, server}
-	first, known := h.answered.Get(key)
+	first, known := h.note(SteppedUp{c.GrantID, server, c.TokenHash, now})
 	if !known {
-		h.answered.Put(key, stepUp{c.TokenHash, now})
+		if tell := h.Tell.Load(); tell != nil {
+			(*tell)(first)
+		}
 		return true
 	}
-	return first.token == c.TokenHash && now.Before(first.at.Add(stepUpPatience))
+	return first.Token == c.TokenHash && now.Before(first.At.Add(stepUpPatience))
 }
+
+// note remembers an answer, unless it is not the first. It returns the first.
+func (h *StepUps) note(s SteppedUp) (first SteppedUp, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := stepUpKey{s.GrantID, s.Server}
+	if first, known = h.answered.Get(key); known {
+		return first, true
+	}
+	h.answered.Put(key, s)
+	return s, false
+}
+
+// Told notes what another process answered: a client that does not ask is not asked
+// once more by each of them.
+func (h *StepUps) Told(s SteppedUp) { h.note(s) }
 
 // StepUp refuses a call for which an upstream wants more scopes than every call
 // needs: 403 with insufficient_scope (RFC 6750 section 3.1), upon which the

@@ -129,6 +129,15 @@ func (k *Keys) Overviews(ctx context.Context) ([]Overview, error) {
 	return k.known.overviews(k.now()), nil
 }
 
+// Forget has the keys read anew before one is used again: another instance changed
+// them. Those that are known may be worthless now, so they are not used meanwhile,
+// whether or not the store can be read.
+func (k *Keys) Forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.readAt = time.Time{}
+}
+
 // Renew makes a new key in place of all others, which are published no more: for
 // keys that leaked, or that nobody can open. What they signed is good for nobody who
 // verifies from then on, but for copies of the key set.

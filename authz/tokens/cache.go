@@ -134,6 +134,19 @@ func (c *Cache) ReadGrant(id string, now time.Time, read func() (*Grant, error))
 	return nil, err
 }
 
+// ForgetPeople drops what was read with what was said of these people before. It
+// looks at every entry: people change seldom.
+func (c *Cache) ForgetPeople(people map[storage.Subject]bool) {
+	c.entries.ForgetWhere(func(_ storage.Hash, e *Entry) bool {
+		return people[storage.Subject{Issuer: e.Token.Issuer, Subject: e.Token.Identity.Subject}]
+	})
+}
+
+// ForgetAll drops everything, when nobody knows what changed.
+func (c *Cache) ForgetAll() {
+	c.entries.ForgetWhere(func(storage.Hash, *Entry) bool { return true })
+}
+
 // Revoked drops a token that was revoked while its grant stays valid. The store keeps
 // nothing of it, so it is remembered for those who ask after it would have
 // expired, see WasRevoked.

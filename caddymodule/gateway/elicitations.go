@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
@@ -20,10 +21,15 @@ const maxElicitations = 1 << 12
 // what ends first is forgotten: a client is then told less, and asks its person
 // to try again.
 type Elicitations struct {
+	// Tell, unless nil, tells the other processes on the same store of what this one
+	// cannot do alone. It must not block.
+	Tell atomic.Pointer[func(Message)]
+
 	mu      sync.Mutex // guards all below
 	begun   map[elicited]time.Time
 	waiting map[string]waitingClient // by elicitation ID
 	asked   map[string]askedClient   // likewise
+	used    map[string]time.Time     // links of other processes, until when that is remembered
 	streams map[mcpSession]map[*sessionStream]struct{}
 }
 
@@ -55,6 +61,7 @@ type askedClient struct {
 func NewElicitations() *Elicitations {
 	return &Elicitations{
 		begun: map[elicited]time.Time{}, waiting: map[string]waitingClient{}, asked: map[string]askedClient{},
+		used:    map[string]time.Time{},
 		streams: map[mcpSession]map[*sessionStream]struct{}{},
 	}
 }
@@ -122,11 +129,32 @@ func (e *Elicitations) AskedBy(link string) (grantID string, how mcp.Signal) {
 // server with it. Other links that the session was given for the same are done
 // too: nobody has to open them any more.
 func (e *Elicitations) Complete(link string) {
+	if id := elicitationID(link); !e.complete(id) && e.firstUse(id) {
+		e.tell(Message{Elicitation: id})
+	}
+}
+
+// firstUse reports whether it was not called for the link lately: whoever opens a
+// page again and again has others told once.
+func (e *Elicitations) firstUse(id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	done, ok := e.waiting[elicitationID(link)]
+	now := time.Now()
+	if now.Before(e.used[id]) {
+		return false
+	}
+	makeRoom(e.used, func(until time.Time) time.Time { return until }, now)
+	e.used[id] = now.Add(server.ConnectLinkLifetime)
+	return true
+}
+
+// complete reports whether it was this process that gave the link.
+func (e *Elicitations) complete(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	done, ok := e.waiting[id]
 	if !ok {
-		return
+		return false
 	}
 	delete(e.begun, done.session.elicited)
 	stream := e.streamOf(done.session)
@@ -135,10 +163,49 @@ func (e *Elicitations) Complete(link string) {
 			continue
 		}
 		delete(e.waiting, id)
-		if stream != nil {
-			go stream.insert(mcp.ElicitationComplete(id)) // whoever connected does not wait for the client to read
+		if stream == nil {
+			e.tell(Message{Elicitation: id, Session: done.session.name()})
+			continue
+		}
+		go stream.insert(mcp.ElicitationComplete(id)) // whoever connected does not wait for the client to read
+	}
+	return true
+}
+
+// Message is what one process tells the others of a link that was used: the one that
+// gave it knows which session waits, and another may have that session's stream.
+type Message struct {
+	Elicitation string `json:"elicitation"`
+	// Session is empty while it is not known.
+	Session string `json:"session,omitempty"`
+}
+
+func (e *Elicitations) tell(m Message) {
+	if tell := e.Tell.Load(); tell != nil {
+		(*tell)(m)
+	}
+}
+
+// Told does what this process can about what another told.
+func (e *Elicitations) Told(m Message) {
+	if m.Session == "" {
+		e.complete(m.Elicitation)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for session := range e.streams {
+		if session.name() == m.Session {
+			go e.streamOf(session).insert(mcp.ElicitationComplete(m.Elicitation))
+			return
 		}
 	}
+}
+
+// name is what processes call a session between them. It tells nobody its id.
+func (s mcpSession) name() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"session", s.issuer, s.grantID, s.server, s.id}, "\x00")))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // streamOf returns the one stream of a session that a message goes to: the one

@@ -224,6 +224,14 @@ func (r *Streams) endUnless(keep func(*stream) bool) {
 	}
 }
 
+// RecheckOf is Recheck for those answers of which it may be another matter now, by
+// site, caller and MCP server.
+func (r *Streams) RecheckOf(ctx context.Context, serving Serving, affected func(at Place, caller *tokens.Caller) bool) {
+	r.endUnless(func(s *stream) bool {
+		return !affected(Place{s.server.Site.Issuer, s.server.ID}, s.caller) || s.allowed(ctx, serving)
+	})
+}
+
 // Close ends all event streams, also those to come, and after the grace all that
 // is still being sent.
 func (r *Streams) Close(grace time.Duration) {

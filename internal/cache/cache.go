@@ -110,6 +110,22 @@ func (c *Cache[K, V]) Forget(key K) {
 	s.mu.Unlock()
 }
 
+// ForgetWhere is Forget for all that ends, also for what is being read just now,
+// whatever that is. It looks at every entry.
+func (c *Cache[K, V]) ForgetWhere(ends func(K, V) bool) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.generation++
+		for key, known := range s.entries {
+			if ends(key, known.value) {
+				delete(s.entries, key)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
 // Drop removes an entry that turned out to be of no use.
 func (c *Cache[K, V]) Drop(key K) {
 	s := c.of(key)

@@ -43,7 +43,7 @@ func (d *db) watch(ctx context.Context, c *Config) (err error) {
 		Tell: func(ctx context.Context, told storage.Change) error {
 			return change(ctx, d, func(t *tx) error { t.tell(told); return nil })
 		},
-		Soon:   func(in time.Duration) int64 { return int64(record.Until(time.Now().Add(in + d.clock.offset()))) },
+		Soon:   func(in time.Duration) int64 { return int64(record.Until(d.now().Add(in + d.clock.offset()))) },
 		Listen: c.listen, Schema: c.schema,
 	})
 	return err

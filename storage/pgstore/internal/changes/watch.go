@@ -1,10 +1,12 @@
 package changes
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,10 +163,11 @@ func (w *watch) rows(ctx context.Context) (all []row, highest int64, err error) 
 			all = append(all, r)
 		}
 		return rows.Err()
-	}, `select number, writer = $1, body from (
-			select number, writer, body from {}changes where number > $2 or number = any($3::bigint[]) order by number limit $4) new
-		union all select coalesce(max(number), 0), false, null from {}changes order by 1`,
+	}, `(select number, writer = $1, body from {}changes where number > $2 order by number limit $4)
+		union all (select number, writer = $1, body from {}changes where number = any($3::bigint[]))
+		union all (select number, false, null from {}changes order by number desc limit 1)`,
 		w.watcher.self, w.at.highest, w.at.lookFor(w.tried), page)
+	slices.SortFunc(all, func(a, b row) int { return cmp.Compare(a.number, b.number) })
 	return all, highest, err
 }
 
