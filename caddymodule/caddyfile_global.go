@@ -26,6 +26,7 @@ func init() {
 //	        dsn <dsn>
 //	        schema <name>
 //	        max_connections <count>
+//	        listen_dsn <dsn>
 //	    }
 //	    storage memory
 //	    encryption_key <placeholder>  # repeatable
@@ -78,6 +79,7 @@ var postgresOptions = block[PostgresStorage]{
 	{name: "dsn", args: "<dsn>", read: setText(func(s *PostgresStorage) *string { return &s.DSN })},
 	{name: "schema", args: "<name>", read: setText(func(s *PostgresStorage) *string { return &s.Schema })},
 	{name: "max_connections", args: "<count>", read: setCount(func(s *PostgresStorage) **int { return &s.MaxConnections })},
+	{name: "listen_dsn", args: "<dsn>", read: setText(func(s *PostgresStorage) *string { return &s.ListenDSN })},
 }
 
 func readPostgresStorage(p *parser, app *App, l line) error {

@@ -25,6 +25,9 @@ import (
 // TestMain gives Caddy's data directory, where the generated key goes, a place
 // of its own.
 func TestMain(m *testing.M) {
+	if file := os.Getenv(instanceFile); file != "" {
+		os.Exit(serveInstance(file))
+	}
 	dir, err := os.MkdirTemp("", "mcp_oauth")
 	if err != nil {
 		panic(err)
@@ -35,6 +38,25 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// instanceFile names the Caddyfile that this test binary serves instead of testing, as
+// another instance.
+const instanceFile = "MCP_OAUTH_TEST_INSTANCE"
+
+// serveInstance serves until who began it closes its input, or is gone.
+func serveInstance(file string) int {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = loadCaddyfile(string(text))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	_ = caddy.Stop()
+	return 0
 }
 
 const aliceKey = "alice-key-0123456789abcdef"

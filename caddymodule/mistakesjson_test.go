@@ -85,7 +85,7 @@ func TestMistakesInGlobalOptions(t *testing.T) {
 		"empty DSN":       {`{"storage":{"engine":"postgres"}}`, "storage.dsn: the DSN is empty; write one such as postgres://user:password@db.example.com/mcp_oauth?sslmode=verify-full"},
 		"DSN not set":     {`{"storage":{"engine":"postgres","dsn":"{env.NOT_SET}"}}`, "storage.dsn: {env.NOT_SET}: the environment variable is not set; set NOT_SET where Caddy is started"},
 		"no connections":  {`{"storage":{"engine":"postgres","dsn":"host=/run","max_connections":0}}`, "storage.max_connections: 0 is too few; use 1 or more, or remove it for 16"},
-		"a path":          {`{"storage":{"engine":"postgres","path":"x"}}`, "storage.path: there is no such field; use one of: engine, dsn, schema, max_connections"},
+		"a path":          {`{"storage":{"engine":"postgres","path":"x"}}`, "storage.path: there is no such field; use one of: engine, dsn, schema, max_connections, listen_dsn"},
 		"second key":      {`{"encryption_keys":[` + key + `,"{env.NOT_SET}"]}`, "encryption_keys[1]: {env.NOT_SET}: the environment variable is not set; set NOT_SET where Caddy is started"},
 		"key of the form": {`{"encryption_keys":["short"]}`, "encryption_keys[0]: must be 32 random bytes in base64 or hexadecimal; create one with `openssl rand -base64 32`"},
 		"one for a list":  {`{"encryption_keys":` + key + `}`, "encryption_keys: must be a list, not this text"},

@@ -240,6 +240,11 @@ type PostgresStorage struct {
 	// MaxConnections of this Caddy to the database. Default: 16.
 	MaxConnections *int `json:"max_connections,omitempty"`
 
+	// ListenDSN is the same database, past a pooler that pools transactions: on this
+	// connection other Caddys tell at once of what they changed, which a pooler does
+	// not pass on. Default: DSN.
+	ListenDSN string `json:"listen_dsn,omitempty"`
+
 	parsed   *pgstore.Config
 	resolved string // all of the settings
 }
@@ -256,9 +261,10 @@ func (s *PostgresStorage) UnmarshalJSON(data []byte) error {
 		DSN            string `json:"dsn"`
 		Schema         string `json:"schema"`
 		MaxConnections *int   `json:"max_connections"`
+		ListenDSN      string `json:"listen_dsn"`
 	}
 	err := config.Decode(data, &c)
-	s.DSN, s.Schema, s.MaxConnections = c.DSN, c.Schema, c.MaxConnections
+	s.DSN, s.Schema, s.MaxConnections, s.ListenDSN = c.DSN, c.Schema, c.MaxConnections, c.ListenDSN
 	return err
 }
 
@@ -273,7 +279,7 @@ func (s *PostgresStorage) resolve() error {
 	for _, value := range []struct {
 		field, text string
 		to          *string
-	}{{"dsn", s.DSN, &options.DSN}, {"schema", s.Schema, &options.Schema}} {
+	}{{"dsn", s.DSN, &options.DSN}, {"schema", s.Schema, &options.Schema}, {"listen_dsn", s.ListenDSN, &options.ListenDSN}} {
 		text, _, err := replacePlaceholders(value.text)
 		if err != nil {
 			return config.Errorf(value.field, "%v", err)

@@ -225,10 +225,12 @@ func (r *Streams) endUnless(keep func(*stream) bool) {
 }
 
 // RecheckOf is Recheck for those answers of which it may be another matter now, by
-// site, caller and MCP server.
+// site, caller and MCP server. Those that only wait to be notified are left to
+// Recheck: nothing else reaches them, and the notification may be on its way.
 func (r *Streams) RecheckOf(ctx context.Context, serving Serving, affected func(at Place, caller *tokens.Caller) bool) {
 	r.endUnless(func(s *stream) bool {
-		return !affected(Place{s.server.Site.Issuer, s.server.ID}, s.caller) || s.allowed(ctx, serving)
+		waits := s.waiting != nil && s.waiting.alone.Load()
+		return waits || !affected(Place{s.server.Site.Issuer, s.server.ID}, s.caller) || s.allowed(ctx, serving)
 	})
 }
 

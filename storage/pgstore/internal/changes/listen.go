@@ -24,7 +24,7 @@ const (
 	firstPause, longestPause = 100 * time.Millisecond, 30 * time.Second
 	// briefly is how many failures in a row are nothing to tell of, as when the
 	// database is started anew.
-	briefly = 8
+	briefly = 6
 
 	probePrefix = "probe "
 )
