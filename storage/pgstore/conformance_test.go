@@ -72,7 +72,7 @@ func openSchema(t testing.TB, from chan string) (s *Store, schema string, made b
 			t.Error(err)
 		}
 		text := ""
-		for _, table := range slices.Concat(ownTables, recordTables) {
+		for _, table := range slices.Concat(ownTables, []string{"instances", "rates"}, recordTables) {
 			text += "delete from " + schema + "." + table + ";"
 		}
 		sql(t, text)

@@ -63,8 +63,8 @@ var endingTables = []string{
 	"persons",
 }
 
-// ownTables hold what the store needs for itself.
-var ownTables = []string{"attempts", "locks", "changes", "instances", "rates"}
+// ownTables hold what the store needs for itself, and what is swept of that.
+var ownTables = []string{"attempts", "locks", "changes"}
 
 // Empty implements storage.Store.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
