@@ -95,3 +95,16 @@ func (s scrape) of(site string) scrape {
 		return ok && of != site
 	})
 }
+
+// ofSite returns our part of what was scraped, without the sites of other tests: a
+// counter stays for as long as the process, and promlint compares each with each.
+func ofSite(text, site string) string {
+	var ours strings.Builder
+	for line := range strings.Lines(text) {
+		name := strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE ")
+		if strings.HasPrefix(name, "caddy_mcp_oauth_") && (!strings.Contains(line, `site="`) || strings.Contains(line, `site="`+site+`"`)) {
+			ours.WriteString(line)
+		}
+	}
+	return ours.String()
+}

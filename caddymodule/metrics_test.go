@@ -183,7 +183,7 @@ func TestMetricsAreBounded_M07(t *testing.T) {
 			}
 		}
 	}
-	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	problems, err := promlint.New(strings.NewReader(ofSite(text, g.url))).Lint()
 	if err != nil {
 		t.Error(err)
 	}
