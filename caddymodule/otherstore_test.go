@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
@@ -84,8 +85,15 @@ func TestLimitsSurviveAnotherStore_N01(t *testing.T) {
 			t.Fatal("nobody stops who guesses")
 		}
 	}
+	exhausted := time.Now()
 	g.load(strings.Replace(g.caddyfile(lines), g.db(), filepath.Join(g.dir, "other.db"), 1))
-	if got := guess(); got != http.StatusTooManyRequests {
-		t.Errorf("with another store: got %d, want %d", got, http.StatusTooManyRequests)
+	heard := 0
+	for range 30 {
+		if guess() != http.StatusTooManyRequests {
+			heard++
+		}
+	}
+	if again := int(time.Since(exhausted)/time.Second) + 1; heard > again {
+		t.Errorf("with another store %d guesses are answered, want %d at most", heard, again)
 	}
 }
