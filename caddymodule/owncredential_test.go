@@ -33,7 +33,7 @@ func TestEachCallCarriesItsOwnAccount_E25_CL18(t *testing.T) {
 		all[i].connect("notion")
 	}
 	// Most of the time a call waits for a connection, and a busy machine is no failure.
-	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxConnsPerHost: 256, MaxIdleConnsPerHost: 256}}
+	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxConnsPerHost: 64, MaxIdleConnsPerHost: 64}}
 	defer client.CloseIdleConnections()
 	everybodyCalls := func(times int) {
 		var calls sync.WaitGroup
