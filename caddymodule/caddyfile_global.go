@@ -27,6 +27,7 @@ func init() {
 //	        schema <name>
 //	        max_connections <count>
 //	        listen_dsn <dsn>
+//	        stale_for <duration>
 //	    }
 //	    storage memory
 //	    encryption_key <placeholder>  # repeatable
@@ -80,6 +81,17 @@ var postgresOptions = block[PostgresStorage]{
 	{name: "schema", args: "<name>", read: setText(func(s *PostgresStorage) *string { return &s.Schema })},
 	{name: "max_connections", args: "<count>", read: setCount(func(s *PostgresStorage) **int { return &s.MaxConnections })},
 	{name: "listen_dsn", args: "<dsn>", read: setText(func(s *PostgresStorage) *string { return &s.ListenDSN })},
+	{name: "stale_for", args: "<duration>", read: readStaleFor},
+}
+
+// readStaleFor reads a duration that may be zero, which is not the default.
+func readStaleFor(p *parser, s *PostgresStorage, l line) error {
+	d, err := p.duration(l)
+	if err != nil {
+		return err
+	}
+	s.StaleFor = new(config.Duration(d))
+	return nil
 }
 
 func readPostgresStorage(p *parser, app *App, l line) error {

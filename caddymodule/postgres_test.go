@@ -20,7 +20,7 @@ import (
 // onPostgres is a Caddyfile of the harness with another store.
 func (g *instance) onPostgres(lines, dsn string) string {
 	file := fmt.Sprintf("storage bbolt {\n\t\t\tpath %s\n\t\t}", g.db())
-	return strings.Replace(g.caddyfile(lines), file, "storage postgres \""+dsn+"\" {\n\t\t\tmax_connections 5\n\t\t}", 1)
+	return strings.Replace(g.caddyfile(lines), file, "storage postgres \""+dsn+"\" {\n\t\t\tmax_connections 5\n\t\t\tstale_for 0\n\t\t}", 1)
 }
 
 func startPostgres(t *testing.T) *pgtest.Server {
@@ -73,7 +73,65 @@ func TestPostgres_D14(t *testing.T) {
 	if err := server.Run(); err != nil {
 		t.Fatal(err)
 	}
-	call(200)
+	eventually(t, func() bool {
+		return g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+token).StatusCode == 200
+	})
+}
+
+// While the database hangs, calls go on for stale_for, sign-ins are told at once to
+// come back, and so are load balancers; the log says once that it is away, and once
+// that it is back.
+func TestPostgresIsAway_E16(t *testing.T) {
+	server := startPostgres(t)
+	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
+	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
+	g.load(strings.Replace(g.onPostgres(lines, server.DSN()), "stale_for 0", "stale_for 12s", 1))
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	answer := g.signIn("client", g.url+"/mcp")
+	token := accessToken(t, answer)
+	call := func() int {
+		return g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+token).StatusCode
+	}
+	if got := call(); got != 200 {
+		t.Fatal(got)
+	}
+	began := time.Now()
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return readiness() != nil })
+	t.Logf("noticed after %v", time.Since(began))
+	refused := time.Now()
+	g.refresh(answer, 503)
+	if took := time.Since(refused); took > 2*time.Second {
+		t.Errorf("a refresh is told only after %v", took)
+	}
+	time.Sleep(time.Until(began.Add(6 * time.Second))) // the cache alone knows it for five
+	if got := call(); got != 200 {
+		t.Errorf("after six seconds a call gets %d", got)
+	}
+	time.Sleep(time.Until(began.Add(13 * time.Second)))
+	if got := call(); got != 503 {
+		t.Errorf("after stale_for a call gets %d", got)
+	}
+	if err := server.Continue(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return call() == 200 && readiness() == nil })
+	g.refresh(answer, 200)
+	for _, once := range []string{"the store cannot be reached", "the store can be reached again"} {
+		if n := strings.Count(g.log(), `"msg":"`+once+`"`); n != 1 {
+			t.Errorf("the log says %s %d times", once, n)
+		}
+	}
+	if strings.Contains(g.log(), `"store.failed"`) {
+		t.Errorf("the log says more of it:\n%s", g.log())
+	}
 }
 
 // A database that cannot be used when Caddy starts is told of with what to do,

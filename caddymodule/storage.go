@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore"
 )
 
 const (
@@ -223,96 +221,3 @@ var (
 	_ storage.Opener = (*BboltStorage)(nil)
 	_ storage.Opener = (*MemoryStorage)(nil)
 )
-
-// PostgresStorage keeps everything in a PostgreSQL database, which any number of
-// Caddys can share. They need the same encryption_key and the same sites.
-type PostgresStorage struct {
-	// DSN says where the database is, and who connects to it: a URL such as
-	// `postgres://user:password@db.example.com/mcp_oauth?sslmode=verify-full`, or
-	// keywords such as `host=/run/postgresql user=caddy dbname=mcp_oauth`. It may
-	// name several hosts: the one that can be written to is used. Over a network it
-	// must say `sslmode=verify-full`. Keep the password out of the configuration
-	// with a placeholder, `{env.DSN}` for all of it.
-	DSN string `json:"dsn"`
-	// Schema that the tables are in. It is made if it is not there. Default:
-	// `mcp_oauth`.
-	Schema string `json:"schema,omitempty"`
-	// MaxConnections of this Caddy to the database. Default: 16.
-	MaxConnections *int `json:"max_connections,omitempty"`
-
-	// ListenDSN is the same database, past a pooler that pools transactions: on this
-	// connection other Caddys tell at once of what they changed, which a pooler does
-	// not pass on. Default: DSN.
-	ListenDSN string `json:"listen_dsn,omitempty"`
-
-	parsed   *pgstore.Config
-	resolved string // all of the settings
-}
-
-// CaddyModule returns the Caddy module information.
-func (*PostgresStorage) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: storageNamespace + ".postgres", New: func() caddy.Module { return new(PostgresStorage) }}
-}
-
-// UnmarshalJSON names the field of what it cannot read.
-func (s *PostgresStorage) UnmarshalJSON(data []byte) error {
-	var c struct {
-		Engine         string `json:"engine"`
-		DSN            string `json:"dsn"`
-		Schema         string `json:"schema"`
-		MaxConnections *int   `json:"max_connections"`
-		ListenDSN      string `json:"listen_dsn"`
-	}
-	err := config.Decode(data, &c)
-	s.DSN, s.Schema, s.MaxConnections, s.ListenDSN = c.DSN, c.Schema, c.MaxConnections, c.ListenDSN
-	return err
-}
-
-// resolve finds out which database it is.
-func (s *PostgresStorage) resolve() error {
-	options := pgstore.Options{MaxConnections: pgstore.DefaultMaxConnections, Observe: counts.ObserveStore}
-	if s.MaxConnections != nil {
-		if options.MaxConnections = *s.MaxConnections; options.MaxConnections < 1 {
-			return config.Errorf("max_connections", "%d is too few; use 1 or more, or remove it for %d", options.MaxConnections, pgstore.DefaultMaxConnections)
-		}
-	}
-	for _, value := range []struct {
-		field, text string
-		to          *string
-	}{{"dsn", s.DSN, &options.DSN}, {"schema", s.Schema, &options.Schema}, {"listen_dsn", s.ListenDSN, &options.ListenDSN}} {
-		text, _, err := replacePlaceholders(value.text)
-		if err != nil {
-			return config.Errorf(value.field, "%v", err)
-		}
-		*value.to = text
-	}
-	var err error
-	if s.parsed, err = pgstore.Parse(options); err != nil {
-		return config.Errorf("dsn", "%v", err)
-	}
-	options.Observe = nil
-	s.resolved = fmt.Sprintf("%+v", options)
-	return nil
-}
-
-// settings tells the same database with other settings, such as a new password.
-func (s *PostgresStorage) settings() string { return s.resolved }
-
-// Key implements storage.Opener.
-func (s *PostgresStorage) Key() string { return s.parsed.Key() }
-
-// Durable implements storage.Opener.
-func (*PostgresStorage) Durable() bool { return true }
-
-// Open implements storage.Opener.
-func (s *PostgresStorage) Open(ctx context.Context) (storage.Store, error) {
-	store, err := pgstore.Open(ctx, s.parsed)
-	if err != nil {
-		return nil, err // not a nil store in an interface
-	}
-	return store, nil
-}
-
-func (s *PostgresStorage) movePlace() move.Place { return pgstore.MovePlace{Config: s.parsed} }
-
-var _ storage.Opener = (*PostgresStorage)(nil)

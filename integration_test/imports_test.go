@@ -43,6 +43,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/boltstore",
 		"storage/pgstore/internal/moving",
 		"storage/pgstore/internal/changes",
+		"storage/pgstore/internal/database",
 		"storage/pgstore",
 		"storage/storetest/internal/suite",
 		"storage/storetest/internal/authtest",

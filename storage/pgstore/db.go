@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 )
 
 const (
@@ -26,10 +27,13 @@ const (
 
 // db runs verbs on a pool.
 type db struct {
-	pool   *pgxpool.Pool
-	schema string // quoted, with the dot behind it
-	closed atomic.Bool
-	clock  clock
+	database *database.Database
+	pool     *pgxpool.Pool // of database
+	reach    reach
+	staleFor time.Duration
+	schema   string // quoted, with the dot behind it
+	closed   atomic.Bool
+	clock    clock
 	// now is the clock of this instance.
 	now func() time.Time
 	// observe, unless nil, is told of each verb.
@@ -101,17 +105,29 @@ func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 	if d.closed.Load() {
 		return storage.ErrClosed
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, maxDuration)
 	defer cancel()
 	for try := 0; ; try++ {
+		if cause := d.database.Away(); cause != nil {
+			return d.unreachable(cause)
+		}
 		err := fn(ctx)
 		switch {
 		case err == nil:
 			return nil
 		case d.closed.Load():
 			return storage.ErrClosed
-		case try == maxRetries || ctx.Err() != nil || !transient(err):
+		case caller.Err() != nil || !transient(err):
 			return err
+		case d.database.Away() != nil:
+			continue // which says so
+		case try >= maxRetries || ctx.Err() != nil:
+			if !lost(err) {
+				return err
+			}
+			d.database.Doubt()
+			return d.unreachable(err)
 		}
 		// 10 ms and twice as much each time, of which half is by chance.
 		pause := 5 * time.Millisecond << try
@@ -121,6 +137,11 @@ func (d *db) retry(ctx context.Context, fn func(context.Context) error) error {
 			return err
 		}
 	}
+}
+
+// unreachable is the error of a verb that nobody answers.
+func (d *db) unreachable(cause error) error {
+	return &storage.UnreachableError{StaleFor: d.staleFor, Cause: cause}
 }
 
 // measure finds out how far the database's clock is ahead, and that it can be
@@ -141,7 +162,7 @@ func (d *db) measure(ctx context.Context) error {
 		return err
 	}
 	if got.readOnly == "on" {
-		return errReadOnly
+		return database.ErrReadOnly
 	}
 	d.clock.measured(before, got.now, d.now())
 	return nil
@@ -153,6 +174,10 @@ var errNotCommitted = errors.New("storage: the connection was lost before the tr
 
 // transient reports whether the same may succeed when it is tried again.
 func transient(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
 		switch answer.Code {
@@ -173,12 +198,15 @@ func transient(err error) bool {
 
 // lost reports whether the connection failed, so that the answer is not known.
 func lost(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true // whatever the answer to that was
+	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
 		return strings.HasPrefix(answer.Code, "57P0") || strings.HasPrefix(answer.Code, "08")
 	}
-	var connect *pgconn.ConnectError
-	return errors.As(err, &connect) || isNetwork(err) || pgconn.SafeToRetry(err)
+	return isNetwork(err) || pgconn.SafeToRetry(err)
 }
 
 // clock translates between the time of this instance, which callers give and

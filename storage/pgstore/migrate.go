@@ -3,15 +3,17 @@ package pgstore
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/moving"
 )
 
@@ -39,11 +41,11 @@ var migrations = []migration{
 // others wait for it. It takes as long as it takes, until ctx ends: an index of
 // millions of records is not made within what bounds a verb.
 func (d *db) migrate(ctx context.Context, schema string) error {
-	conn, err := d.pool.Acquire(ctx)
+	conn, done, err := d.database.Unwatched(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer done()
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `set local statement_timeout = 0`); err != nil {
 			return err
@@ -159,7 +161,7 @@ func (p MovePlace) Exists(ctx context.Context) (there bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer d.pool.Close()
+	defer d.database.Close()
 	version, err := p.version(ctx, d)
 	return version > 0, err
 }
@@ -172,20 +174,23 @@ func (p MovePlace) Open(ctx context.Context, look bool) (move.Side, error) {
 	}
 	side, err := p.open(ctx, d, look)
 	if err != nil {
-		d.pool.Close()
+		d.database.Close()
 		return nil, explain(err, p.Config)
 	}
 	return side, nil
 }
 
 func (p MovePlace) connect(ctx context.Context) (*db, error) {
-	config := p.Config.pool.Copy()
-	config.ConnConfig.RuntimeParams["application_name"] = "caddy-mcp-oauth migrate"
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
-	if err != nil {
+	config := *p.Config.database
+	config.Pool = config.Pool.Copy()
+	config.Pool.ConnConfig.RuntimeParams["application_name"] = "caddy-mcp-oauth migrate"
+	d := &db{schema: pgx.Identifier{p.Config.schema}.Sanitize() + ".", moves: true, now: p.Config.now}
+	var err error
+	if d.database, err = database.Open(ctx, &config, d.reach.changed); err != nil {
 		return nil, explain(err, p.Config)
 	}
-	return &db{pool: pool, schema: pgx.Identifier{p.Config.schema}.Sanitize() + ".", moves: true}, nil
+	d.pool = d.database.Pool
+	return d, nil
 }
 
 // version returns that of the schema, 0 if there is none.
@@ -219,11 +224,68 @@ func (p MovePlace) open(ctx context.Context, d *db, look bool) (*moving.Side, er
 		return nil, err
 	}
 	side := &moving.Side{
-		Pool: d.pool, Schema: p.Config.schema, Ahead: d.clock.offset(), UsableFrom: migrations[len(migrations)-1].usableFrom,
+		Pool: d.database, Schema: p.Config.schema, Ahead: d.clock.offset(), UsableFrom: migrations[len(migrations)-1].usableFrom,
 		Retry: d.retry, Explain: func(err error) error { return explain(err, p.Config) },
 	}
 	if version > len(migrations) { // a newer program's, that this one can use
 		err = d.retry(ctx, func(ctx context.Context) error { return side.KeepUsableFrom(ctx) })
 	}
 	return side, err
+}
+
+// madeTables finds the tables that the migrations make.
+var madeTables = regexp.MustCompile(`(?im)^create table (?:if not exists )?\{\}(\w+)`)
+
+// checkTables looks whether the tables that there should be are there, and may be
+// used.
+func (d *db) checkTables(ctx context.Context, schema string) error {
+	tables := []string{"version"}
+	for _, m := range migrations {
+		text, err := fs.ReadFile(migrationFiles, m.file)
+		if err != nil {
+			return err
+		}
+		for _, found := range madeTables.FindAllSubmatch(text, -1) {
+			tables = append(tables, string(found[1]))
+		}
+	}
+	type found struct {
+		name   string
+		usable bool
+	}
+	there, err := view(ctx, d, func(rows pgx.Rows) (all map[string]bool, err error) {
+		all = map[string]bool{}
+		for rows.Next() {
+			var f found
+			err = errors.Join(err, rows.Scan(&f.name, &f.usable))
+			all[f.name] = f.usable
+		}
+		return all, err
+	}, `select c.relname::text, has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT')
+			and has_table_privilege(c.oid, 'UPDATE') and has_table_privilege(c.oid, 'DELETE')
+		from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = $1 and c.relkind in ('r', 'p')`, schema)
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		switch usable, ok := there[table]; {
+		case !ok:
+			return errHalfSchema{schema, table, "is not there"}
+		case !usable:
+			return errHalfSchema{schema, table, "may not be read and written by this user; GRANT SELECT, INSERT, UPDATE, DELETE on it, or make the user its owner"}
+		}
+	}
+	return nil
+}
+
+// errHalfSchema: the version of a schema promises what is not there.
+type errHalfSchema struct{ schema, table, what string }
+
+func (e errHalfSchema) Error() string {
+	text := fmt.Sprintf("table %s of schema %q %s", e.table, e.schema, e.what)
+	if e.what == "is not there" {
+		text += ", though its version says so; restore a backup of all of it, or name an empty schema"
+	}
+	return text
 }

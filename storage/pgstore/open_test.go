@@ -30,7 +30,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 	if err := open(t, newer).Close(); err != nil {
 		t.Fatal(err)
 	}
-	sql(t, "update "+newer+".version set version = 7, usable_from = 6")
+	sql(t, "update "+newer+".version set version = 99, usable_from = 98")
 	sql(t, `create role secretive login password 'right'; create role stranger login; create role reader login;
 		alter role reader set default_transaction_read_only = on`)
 	hba := filepath.Join(server.Dir(), "data", "pg_hba.conf")
@@ -50,7 +50,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		"wrong password":    {socket + "user=secretive password=canary dbname=postgres", "", `the database refused user "secretive"; check user and password`},
 		"no such database":  {socket + "user=postgres dbname=nowhere", "", `there is no database "nowhere"; create it: CREATE DATABASE nowhere`},
 		"unreachable":       {"host=127.0.0.1 port=1 user=postgres password=canary sslmode=disable", "", "cannot reach the database at 127.0.0.1 port 1; check host and port"},
-		"newer schema":      {server.DSN(), newer, `schema "` + newer + `" has version 7, and this program knows up to ` + strconv.Itoa(len(migrations)) + `; run the newer program`},
+		"newer schema":      {server.DSN(), newer, `schema "` + newer + `" has version 99, and this program knows up to ` + strconv.Itoa(len(migrations)) + `; run the newer program`},
 		"read-only":         {socket + "user=reader dbname=postgres", schema, "the database is a read-only replica; name the primary"},
 		"schema not ours":   {socket + "user=stranger dbname=postgres", "", `user "stranger" may not make or use schema "mcp_oauth"; as its owner: CREATE SCHEMA mcp_oauth AUTHORIZATION stranger`},
 		"tables not ours":   {socket + "user=stranger dbname=postgres", schema, `user "stranger" may not make or use schema "` + schema + `"`},

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/simulation"
 )
 
@@ -69,12 +70,12 @@ func (d *simulated) open(i simulation.Instance) (storage.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.now = i.Now
+	c.now, c.database.Still = i.Now, true
 	c.pool.ConnConfig.DialFunc = i.Link.Dial
 	c.pool.ConnConfig.RuntimeParams["search_path"] = d.schema + "_clock,pg_catalog"
 	c.pool.ConnConfig.RuntimeParams["deadlock_timeout"] = "20ms"
 	c.pool.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		err := prepare(ctx, conn)
+		err := database.Prepare(ctx, conn)
 		i.Link.Hold(conn.PgConn().Conn(), conn.PgConn().PID())
 		return err
 	}

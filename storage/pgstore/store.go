@@ -108,7 +108,7 @@ func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error)
 func (s *Store) Close() error {
 	if !s.db.closed.Swap(true) {
 		s.Watcher.Close()
-		s.db.pool.Close()
+		s.db.database.Close()
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 )
 
 // attemptMemory is how long a commit is remembered for whoever lost the answer.
@@ -56,6 +57,11 @@ func (d *db) begin(ctx context.Context) (*tx, error) {
 	}
 	t := &tx{db: d, ctx: ctx, conn: conn, batch: new(pgx.Batch)}
 	t.batch.Queue("begin isolation level read committed")
+	if d.database.Pooled() {
+		for _, sql := range database.Settings(true) {
+			t.batch.Queue(sql)
+		}
+	}
 	return t, nil
 }
 

@@ -10,15 +10,20 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
 )
 
+// Pool begins transactions, until it is closed.
+type Pool interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+	Close()
+}
+
 // Side is a move.Side in a schema.
 type Side struct {
-	Pool   *pgxpool.Pool
+	Pool   Pool
 	Schema string // not quoted
 	// Ahead is how far the database's clock is ahead of ours, in whole seconds. What
 	// stands in a mark comes before it: all batches of a move have the same.
