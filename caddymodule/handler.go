@@ -16,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -110,7 +111,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) provision(ctx caddy.Context) (err error) {
-	if h.cfg, h.clients, err = resolveSite(&h.Site, replacePlaceholders); err != nil {
+	if h.cfg, h.clients, err = resolveSite(&h.Site, placeholders.Replace); err != nil {
 		return err
 	}
 	h.events = h.newRecorder()

@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
@@ -29,7 +30,7 @@ import (
 // resolveKey returns the key behind a configured value. Its errors never
 // repeat the key.
 func resolveKey(value string, first bool) ([]byte, error) {
-	text, _, err := replacePlaceholders(value)
+	text, _, err := placeholders.Replace(value)
 	if err != nil {
 		return nil, err
 	}

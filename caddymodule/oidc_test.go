@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
@@ -173,7 +174,7 @@ func TestWarningOfPublicProvider(t *testing.T) {
 			Servers:    []*config.Server{{ID: "a", Path: "/mcp", Upstream: "http://127.0.0.1:1/mcp"}},
 		}}
 		var err error
-		if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
+		if h.cfg, err = h.Resolve(placeholders.Replace); err != nil {
 			t.Fatal(err)
 		}
 		h.warn()

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/selfcheck"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -82,7 +83,7 @@ func (h *Handler) open() (*site, error) {
 	s, servers := newSite(h, state, keys)
 	s.keys, err = h.app.virtualKeys.Open(context.Background(), virtualkeys.Deps{
 		Known: &state.virtualKeys, Config: h.cfg, Store: state.store, Withdrawals: s.as.Withdrawals,
-		Resolve: replacePlaceholders, Events: h.events, Now: time.Now,
+		Resolve: placeholders.Replace, Events: h.events, Now: time.Now,
 	})
 	if err != nil {
 		return nil, err

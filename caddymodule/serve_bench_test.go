@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -59,7 +60,7 @@ func newStubbedHandler(tb testing.TB, store storage.Store, auth *config.Auth, ch
 		c(h.Servers[0])
 	}
 	var err error
-	if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
+	if h.cfg, err = h.Resolve(placeholders.Replace); err != nil {
 		tb.Fatal(err)
 	}
 	h.host, h.events = neighbours.NewHost(h.cfg), event.NewRecorder(event.Options{Now: time.Now})

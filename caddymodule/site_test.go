@@ -10,6 +10,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -39,7 +40,7 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 			log: zap.NewNop(), app: new(App), events: event.NewRecorder(event.Options{Now: time.Now}),
 			forwarders: []gateway.Forwarder{new(stub)},
 		}
-		if h.cfg, err = h.Resolve(replacePlaceholders); err != nil {
+		if h.cfg, err = h.Resolve(placeholders.Replace); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.brand(); err != nil {

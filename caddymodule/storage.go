@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
@@ -177,7 +178,7 @@ func (b *BboltStorage) resolve() error {
 	if configured == "" {
 		configured = filepath.Join(caddy.AppDataDir(), "mcp_oauth", "mcp_oauth.db")
 	}
-	path, _, err := replacePlaceholders(configured)
+	path, _, err := placeholders.Replace(configured)
 	if err != nil {
 		return config.Errorf("path", "%v", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
@@ -79,7 +80,7 @@ func (s *PostgresStorage) resolve() error {
 		field, text string
 		to          *string
 	}{{"dsn", s.DSN, &options.DSN}, {"schema", s.Schema, &options.Schema}, {"listen_dsn", s.ListenDSN, &options.ListenDSN}} {
-		text, _, err := replacePlaceholders(value.text)
+		text, _, err := placeholders.Replace(value.text)
 		if err != nil {
 			return config.Errorf(value.field, "%v", err)
 		}
@@ -88,7 +89,7 @@ func (s *PostgresStorage) resolve() error {
 	s.resolved = fmt.Sprintf("%+v", options)
 	options.Observe, options.Warn = counts.ObserveStore, func(text string) { caddy.Log().Named(appName).Warn(text) }
 	options.Renew = func() (string, error) { // a file has another password by now
-		dsn, _, err := replacePlaceholders(s.DSN)
+		dsn, _, err := placeholders.Replace(s.DSN)
 		return dsn, err
 	}
 	var err error

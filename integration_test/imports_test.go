@@ -86,6 +86,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"consent/pages",
 		"consent/landing",
 		"consent",
+		"caddymodule/placeholders",
 		"caddymodule/rotation",
 		"caddymodule/instances",
 		"caddymodule/metrics",

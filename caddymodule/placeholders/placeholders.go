@@ -1,4 +1,7 @@
-package caddymodule
+// Package placeholders replaces Caddy's placeholders, such as {env.NAME} and
+// {file./path}, in a configuration that is loaded, and says what to do where one
+// cannot be. What requests have is not known then.
+package placeholders
 
 import (
 	"errors"
@@ -12,8 +15,10 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// replacePlaceholders is the config.Resolver for a configuration that is loaded.
-func replacePlaceholders(value string) (string, bool, error) {
+// Replace is the config.Resolver of a configuration that is loaded. It reports
+// whether the value had a placeholder. An error names the placeholder and the fix,
+// and nothing that a placeholder stands for.
+func Replace(value string) (string, bool, error) {
 	if _, known, err := config.KeepPlaceholders(value); known || err != nil {
 		return value, true, err
 	}
