@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"errors"
 	"hash/maphash"
 	"time"
 
@@ -117,6 +118,15 @@ func (h *cachedConnection) use(now time.Time) (*Credential, error) {
 		return nil, ErrUnavailable
 	}
 	return nil, needsReauth(h.state)
+}
+
+// isLost reports whether only its person can make it work again.
+func (h *cachedConnection) isLost(now time.Time) bool {
+	if h.credential != nil && h.state == storage.Active {
+		return false
+	}
+	_, err := h.use(now)
+	return errors.Is(err, ErrNeedsReauth)
 }
 
 // on401 returns what to make of another 401 to the credential without asking

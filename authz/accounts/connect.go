@@ -59,7 +59,8 @@ type ConnectRequest struct {
 
 // pendingConnect is what is recorded, sealed, of a ConnectRequest: all that its
 // answer is checked against (MCP authorization, authorization response
-// validation).
+// validation). Another process may get the answer, so KeepUntil is sealed by the
+// store's clock.
 type pendingConnect struct {
 	Binding     binding `json:"link"`
 	Verifier    string  `json:"verifier"`
@@ -113,7 +114,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	pending := pendingConnect{
 		Binding: bind(s, p, c, scopes), Verifier: oauth.NewSecret(""), RedirectURI: cn.profile(s).RedirectURI,
 		CheckIss: p.KnownIssuer, IssRequired: bool(p.AuthorizationResponseIss), Userinfo: p.UserinfoOf(scopes),
-		ReturnTo: r.ReturnTo, KeepUntil: r.KeepUntil, Authentication: r.Authentication, Before: before, SingleUse: r.SingleUse,
+		ReturnTo: r.ReturnTo, KeepUntil: cn.toStore(r.KeepUntil), Authentication: r.Authentication, Before: before, SingleUse: r.SingleUse,
 	}
 	state := oauth.NewSecret("")
 	hash, expires := storage.HashOf(state), cn.deps.Now().Add(connectLifetime)

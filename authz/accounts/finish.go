@@ -128,7 +128,9 @@ func (cn *connector) claim(ctx context.Context, a Answer) (storage.ConnectState,
 	case verdict != storage.OK || state.Issuer != cn.cfg.Issuer:
 		return state, p, &client.Error{Problem: RequestEnded}
 	}
-	return state, p, cn.open(state.Secret, &p, sealed.ConnectState(state.ConnectionKey, hash)...)
+	err = cn.open(state.Secret, &p, sealed.ConnectState(state.ConnectionKey, hash)...)
+	p.KeepUntil = cn.fromStore(p.KeepUntil)
+	return state, p, err
 }
 
 // checkSender decides whether the answer is the provider's that the person was

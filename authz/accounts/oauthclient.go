@@ -22,7 +22,7 @@ func (st *site) oauthClient(s *config.Server) *client.Client {
 		Configured: []string{s.Upstream, s.Auth.VerifyURL, s.Auth.Issuer, s.Auth.AuthorizationEndpoint, s.Auth.TokenEndpoint, s.Auth.RevocationEndpoint, s.Auth.AccountURL},
 		Profile:    st.profile(s),
 		Quirks:     s.Auth.Quirks,
-		Now:        st.deps.Now,
+		Now:        st.storeNow, // what providers say of time is judged alike by all processes
 	}
 }
 

@@ -184,7 +184,7 @@ func (rg *registrar) register(ctx context.Context, s *config.Server, p *client.P
 		rs.remove(r.ID) // some providers give the same one again, with another secret
 		rs.registration = r
 		if doubted {
-			rs.Unproven, rs.ReplacedAt, rs.Replaced = true, rg.deps.Now(), rs.Replaced+1
+			rs.Unproven, rs.ReplacedAt, rs.Replaced = true, rg.storeNow(), rs.Replaced+1
 		}
 		return true
 	})

@@ -60,7 +60,7 @@ func (rg *registrar) check(ctx context.Context, s *config.Server, p *client.Prov
 	switch {
 	case known == knowsNot:
 		return forgotten, nil
-	case !doubtful || !rs.mayReplace(rg.deps.Now()):
+	case !doubtful || !rs.mayReplace(rg.storeNow()):
 		return registered, nil
 	}
 	room, err := rg.hasRoom(ctx, s.ID, p.Issuer, rs)

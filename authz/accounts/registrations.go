@@ -23,7 +23,8 @@ const (
 	maxReplacePause = 24 * time.Hour
 )
 
-// registration is a client that a provider registered (RFC 7591).
+// registration is a client that a provider registered (RFC 7591). Its times, and
+// those of registrations, are of the store's clock.
 type registration struct {
 	client.Credentials
 	RedirectURI string `json:"redirect_uri"`
@@ -63,9 +64,9 @@ func (rg *registrar) load(ctx context.Context, server, provider string) (*regist
 	}
 	rs.version = stored.Secret
 	if rs.Ends.IsZero() {
-		rs.Ends = stored.ExpiresAt // records of before that had one registration and its end outside
+		rs.Ends = rg.toStore(stored.ExpiresAt) // records of before that had one registration and its end outside
 	}
-	rs.dropEnded(rg.deps.Now())
+	rs.dropEnded(rg.storeNow())
 	return rs, nil
 }
 
@@ -209,7 +210,7 @@ func (rg *registrar) changeRegistrations(ctx context.Context, server, provider s
 			}
 			continue // until it is gone: somebody may have changed it, or sealed it anew
 		}
-		verdict, err := rg.putClient(ctx, server, provider, rs, rs.expires(), rs.version)
+		verdict, err := rg.putClient(ctx, server, provider, rs, rg.fromStore(rs.expires()), rs.version)
 		if err != nil || verdict == storage.OK {
 			return err
 		}

@@ -20,14 +20,33 @@ type site struct {
 	cfg     *config.Site
 	deps    Deps
 	servers map[string]*config.Server
+	// ahead is how far the clock is ahead by which all processes on the store go.
+	ahead func() time.Duration
 }
 
 func newSite(cfg *config.Site, deps Deps) *site {
-	st := &site{cfg: cfg, deps: deps, servers: map[string]*config.Server{}}
+	st := &site{cfg: cfg, deps: deps, servers: map[string]*config.Server{}, ahead: storage.AheadOf(deps.Store)}
 	for _, s := range cfg.ConnectedServers() {
 		st.servers[s.ID] = s
 	}
 	return st
+}
+
+// toStore returns a time as it is sealed: another process opens it, whose clock may
+// be minutes apart. Zero, which means none, stays so.
+func (st *site) toStore(t time.Time) time.Time { return shift(t, st.ahead()) }
+
+// fromStore reverses toStore, for the clock of this process.
+func (st *site) fromStore(t time.Time) time.Time { return shift(t, -st.ahead()) }
+
+// storeNow is the time by the store's clock.
+func (st *site) storeNow() time.Time { return st.toStore(st.deps.Now()) }
+
+func shift(t time.Time, by time.Duration) time.Time {
+	if t.IsZero() || by == 0 {
+		return t
+	}
+	return t.Add(by)
 }
 
 func (st *site) key(owner string, s *config.Server) storage.ConnectionKey {
@@ -86,11 +105,13 @@ func (st *site) storeFailed(ctx context.Context, server, detail string, err erro
 func (st *site) openSecrets(c storage.Connection) (secrets, error) {
 	var s secrets
 	err := st.open(c.Secret, &s, sealed.Connection(c.ConnectionKey, c.ID)...)
+	s.IssuedAt = st.fromStore(s.IssuedAt)
 	return s, err
 }
 
 // sealSecrets seals what belongs to the connection with this key and ID.
 func (st *site) sealSecrets(k storage.ConnectionKey, id string, s secrets) []byte {
+	s.IssuedAt = st.toStore(s.IssuedAt)
 	return st.seal(s, sealed.Connection(k, id)...)
 }
 
@@ -115,7 +136,7 @@ func (st *site) open(box []byte, v any, context ...string) error {
 type secrets struct {
 	AccessToken  string `json:"access_token,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
-	// IssuedAt is when the access token came.
+	// IssuedAt is when the access token came; it is sealed by the store's clock.
 	IssuedAt time.Time `json:"issued_at,omitzero"`
 	// Binding says who issued the tokens, and to which client.
 	Binding binding `json:"link,omitzero"`

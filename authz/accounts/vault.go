@@ -143,10 +143,11 @@ func (v *vault) connected(owner, server string) (*config.Server, storage.Connect
 }
 
 // lookUp returns a connection as it is cached, if that is fresh, else as it is
-// in the store.
+// in the store. One that is cached as lost is read anew: a grant ends for it, and the
+// person may have connected again at another process.
 func (v *vault) lookUp(ctx context.Context, s *config.Server, k storage.ConnectionKey, now time.Time) (*cachedConnection, error) {
 	h, fresh, generation := v.deps.Shared.connections.Get(k, now)
-	if fresh && h.server == s {
+	if fresh && h.server == s && !h.isLost(now) {
 		return h, nil
 	}
 	return v.read(ctx, s, k, h, generation, now)
@@ -179,7 +180,7 @@ func (v *vault) read(ctx context.Context, s *config.Server, k storage.Connection
 // stale returns what was cached of a connection before the store failed, if it
 // cannot be reached and allows that.
 func (v *vault) stale(s *config.Server, k storage.ConnectionKey, now time.Time, err error) (*cachedConnection, error) {
-	if h, ok := v.deps.Shared.connections.Stale(k, now, storage.StaleFor(err)); ok && h.server == s {
+	if h, ok := v.deps.Shared.connections.Stale(k, now, storage.StaleFor(err)); ok && h.server == s && !h.isLost(now) {
 		return h, nil
 	}
 	return nil, err
