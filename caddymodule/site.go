@@ -208,7 +208,7 @@ func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyr
 			},
 		}
 		p.Connect(oidc.Deps{Directory: state.Providers, Events: h.events, Client: oauthclient.Client{
-			Guarded: guarded, Operator: operator, Profile: profile, Now: time.Now,
+			Guarded: guarded, Operator: operator, Profile: profile, Now: storage.NowOf(state.store, time.Now),
 		}})
 		go survive(h.app.ctx, p.Watch)
 		if o.AuthMethod == oauth.AuthPrivateKeyJWT {

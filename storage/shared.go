@@ -165,3 +165,12 @@ func AheadOf(store any) func() time.Duration {
 	}
 	return func() time.Duration { return 0 }
 }
+
+// NowOf returns the clock of a store that is a Clock, and else now. By it all
+// processes alike judge what others say of time, and say something of it themselves.
+func NowOf(store any, now func() time.Time) func() time.Time {
+	if shared, ok := store.(Clock); ok {
+		return func() time.Time { return now().Add(shared.Ahead()) }
+	}
+	return now
+}

@@ -103,15 +103,15 @@ func (a *Authenticator) verifyAssertion(ctx context.Context, c *Client, assertio
 	if err := strictjson.Unmarshal(payload, maxAssertionLen, &claims); err != nil {
 		return refusedAssertion(err)
 	}
-	now := a.Now()
-	if err := claims.check(c.ID, a.Issuer, a.TokenEndpoint, now); err != nil {
+	now, ahead := a.Now(), storage.AheadOf(a.Store)() // by the store's clock all processes judge alike
+	if err := claims.check(c.ID, a.Issuer, a.TokenEndpoint, now.Add(ahead)); err != nil {
 		return refusedAssertion(err)
 	}
 	if c.Origin != Preregistered && !a.Attempts.Limiter.Allow("assertion", a.Issuer+" "+c.ID, assertionsPerMinute) {
 		return errTooManyAssertions
 	}
 	once := storage.HashOf("client assertion\x00" + a.Issuer + "\x00" + c.ID + "\x00" + claims.ID)
-	first, err := a.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew), now)
+	first, err := a.Store.UseOnce(ctx, once, unixTime(claims.ExpiresAt).Add(assertionSkew-ahead), now)
 	if err != nil {
 		return err
 	}

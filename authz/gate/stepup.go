@@ -75,9 +75,12 @@ func (h *StepUps) note(s SteppedUp) (first SteppedUp, known bool) {
 	return s, false
 }
 
-// Told notes what another process answered: a client that does not ask is not asked
-// once more by each of them.
-func (h *StepUps) Told(s SteppedUp) { h.note(s) }
+// Told notes what another process answered just now: a client that does not ask is
+// not asked once more by each of them. The other's clock may be minutes apart.
+func (h *StepUps) Told(s SteppedUp, now time.Time) {
+	s.At = now
+	h.note(s)
+}
 
 // StepUp refuses a call for which an upstream wants more scopes than every call
 // needs: 403 with insufficient_scope (RFC 6750 section 3.1), upon which the

@@ -72,7 +72,8 @@ func (ps *Persons) LoggedOut(ctx context.Context, m *identity.Method, l identity
 	if err := ps.endLoggedOut(ctx, m, l); err != nil {
 		return err
 	}
-	if _, err := ps.deps.Store.UseOnce(ctx, token, l.ExpiresAt, ps.deps.Now()); err != nil {
+	ends := l.ExpiresAt.Add(-storage.AheadOf(ps.deps.Store)()) // by which the provider's clock is judged
+	if _, err := ps.deps.Store.UseOnce(ctx, token, ends, ps.deps.Now()); err != nil {
 		return oauth.Unavailable(err)
 	}
 	return nil

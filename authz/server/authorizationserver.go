@@ -233,7 +233,7 @@ func (as *AuthorizationServer) metadata(grantTypes []string) *metadataEndpoint {
 }
 
 func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
-	d, issuer := &as.deps, &tokenIssuer{cfg: as.cfg, access: as.accessTokens, refresh: as.refreshTokens, keys: as.Signing}
+	d, issuer := &as.deps, &tokenIssuer{cfg: as.cfg, access: as.accessTokens, refresh: as.refreshTokens, keys: as.Signing, ahead: storage.AheadOf(as.deps.Store)}
 	code := &codeGrant{
 		cfg: as.cfg, policy: as.Policy, grants: as.Grants, issuer: issuer, store: d.Store, cache: d.TokenCache, events: as.deps.Events, now: d.Now,
 	}
@@ -262,6 +262,7 @@ func (as *AuthorizationServer) introspection() *introspectionEndpoint {
 	return &introspectionEndpoint{
 		authenticate: as.authenticator.Authenticate,
 		validator:    grants.NewValidator(as.Policy, as.accessTokens, as.deps.Store, as.deps.Now),
+		ahead:        storage.AheadOf(as.deps.Store),
 		events:       as.deps.Events,
 	}
 }

@@ -55,7 +55,7 @@ func (as *AuthorizationServer) dashboardRoutes(authorize *authorizationEndpoint)
 	if d == nil {
 		return []Route{{dashboardAuthorizePath, authorize}}
 	}
-	verifier := dashboard.New(d.Trust, as.deps.Operator.FetchJSON, as.deps.Now)
+	verifier := dashboard.New(d.Trust, as.deps.Operator.FetchJSON, storage.NowOf(as.deps.Store, as.deps.Now))
 	endpoint := func(method string, answer func(http.ResponseWriter, *http.Request, storage.Identity) (any, error)) http.Handler {
 		e := &dashboardEndpoint{
 			cfg: as.cfg, dashboard: d, verifier: verifier, policy: as.Policy, persons: as.Persons, attempts: as.Attempts,

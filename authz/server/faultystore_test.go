@@ -18,7 +18,11 @@ type faultyStore struct {
 	before, after atomic.Pointer[string] // name of the verb that fails; "*" is all
 	writes        atomic.Int64
 	away          atomic.Bool
+	ahead         atomic.Int64 // of its clock, in nanoseconds
 }
+
+// Ahead implements storage.Clock. What goes through is not translated.
+func (s *faultyStore) Ahead() time.Duration { return time.Duration(s.ahead.Load()) }
 
 // gone runs f while the store cannot be reached.
 func (s *faultyStore) gone(f func()) {

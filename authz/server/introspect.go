@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
@@ -31,7 +32,9 @@ type introspection struct {
 type introspectionEndpoint struct {
 	authenticate authenticate
 	validator    *grants.Validator
-	events       *event.Recorder
+	// ahead is how far the clock is ahead by which others are told of time.
+	ahead  func() time.Duration
+	events *event.Recorder
 }
 
 func (e *introspectionEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -71,6 +74,6 @@ func (e *introspectionEndpoint) inspect(w http.ResponseWriter, r *http.Request) 
 	}
 	return &introspection{
 		Active: true, Scope: strings.Join(token.Scope, " "), ClientID: token.ClientID, TokenType: "Bearer", Subject: token.Identity.Subject,
-		Audience: grants.ResourcesOf(servers), Issuer: token.Issuer, ExpiresAt: token.ExpiresAt.Unix(), IssuedAt: token.IssuedAt.Unix(),
+		Audience: grants.ResourcesOf(servers), Issuer: token.Issuer, ExpiresAt: token.ExpiresAt.Add(e.ahead()).Unix(), IssuedAt: token.IssuedAt.Add(e.ahead()).Unix(),
 	}, nil
 }

@@ -20,6 +20,8 @@ type tokenIssuer struct {
 	access  *tokens.AccessTokens
 	refresh *tokens.RefreshTokens
 	keys    *signing.Keys // for access tokens that are JWTs
+	// ahead is how far the clock is ahead by which others are told of time.
+	ahead func() time.Duration
 }
 
 // tokenResponse is RFC 6749 section 5.1.
@@ -38,7 +40,7 @@ type issuedTokens struct {
 	Refresh   string    `json:"r,omitempty"`
 	Scope     []string  `json:"s,omitempty"`
 	Audience  []string  `json:"u"`
-	ExpiresAt time.Time `json:"e"` // of the access token
+	ExpiresAt time.Time `json:"e"` // of the access token; by the store's clock where it is kept
 }
 
 func (t *issuedTokens) response(now time.Time) *tokenResponse {
@@ -86,7 +88,7 @@ func (i *tokenIssuer) accessToken(ctx context.Context, g *storage.Grant, t *issu
 	}
 	claims := i.access.NewClaims(tokens.Claims{
 		Issuer: g.Issuer, Subject: g.Identity.Subject, ClientID: g.ClientID, Audience: t.Audience, Scope: strings.Join(t.Scope, " "),
-		ExpiresAt: t.ExpiresAt.Unix(), IssuedAt: now.Unix(),
+		ExpiresAt: t.ExpiresAt.Add(i.ahead()).Unix(), IssuedAt: now.Add(i.ahead()).Unix(),
 	})
 	person := signing.ClaimsOf(&g.Identity, i.cfg.SignIn, i.cfg.AccessTokenClaims)
 	return i.keys.Sign(ctx, signing.AccessTokenType, signing.Object(claims, person), t.ExpiresAt)

@@ -170,7 +170,7 @@ func TestSignedClaimsOfThePerson(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ts := newTestServer(t, signsTokens, func(c *siteConfig) { c.AccessTokenClaims = tt.claims })
 			g := &storage.Grant{ID: "g", Issuer: testIssuer, ClientID: "app", Identity: tt.who}
-			issuer := &tokenIssuer{cfg: ts.as.cfg, access: ts.as.accessTokens, refresh: ts.as.refreshTokens, keys: ts.as.Signing}
+			issuer := &tokenIssuer{cfg: ts.as.cfg, access: ts.as.accessTokens, refresh: ts.as.refreshTokens, keys: ts.as.Signing, ahead: storage.AheadOf(nil)}
 			issued, _, err := issuer.issue(t.Context(), g, testStart.Add(time.Hour), ts.as.cfg.Servers[:1], []string{"mcp:use"}, false, testStart)
 			if err != nil {
 				t.Fatal(err)

@@ -101,7 +101,9 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 		return nil, err
 	}
 	records.Refresh.Authenticated = client.Proved // as it must be if the token was
-	replay, err := json.Marshal(issued)
+	kept := *issued
+	kept.ExpiresAt = issued.ExpiresAt.Add(rg.issuer.ahead()) // another process may repeat it
+	replay, err := json.Marshal(&kept)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +170,7 @@ func (rg *refreshGrant) repeat(presented string, client *clients.Client, replay 
 	if err := json.Unmarshal(plain, first); err != nil {
 		return nil, oauth.Unavailable(err)
 	}
+	first.ExpiresAt = first.ExpiresAt.Add(-rg.issuer.ahead())
 	if !slices.Equal(first.Audience, asked.Audience) {
 		return nil, oauth.NewError("invalid_target", "The token was refreshed for another resource just now.").Because("repeated_differently")
 	}

@@ -41,6 +41,8 @@ type Keys struct {
 	ring   *seal.Keyring
 	events *event.Recorder
 	now    func() time.Time
+	// storeNow is by which keys begin and end to sign, for all processes alike.
+	storeNow func() time.Time
 
 	mu       sync.Mutex
 	known    *keySet // nil until it was read
@@ -55,7 +57,7 @@ type Keys struct {
 func NewKeys(cfg *config.Site, store storage.AuthStore, ring *seal.Keyring, events *event.Recorder, now func() time.Time) *Keys {
 	return &Keys{
 		issuer: cfg.Issuer, plan: plan{jose.SignatureAlgorithm(cfg.Signing.Algorithm), time.Duration(cfg.Signing.Rotate)},
-		store: store, ring: ring, events: events, now: now,
+		store: store, ring: ring, events: events, now: now, storeNow: storage.NowOf(store, now),
 	}
 }
 
@@ -86,14 +88,13 @@ func (k *Keys) signer(ctx context.Context, expires time.Time) (jose.JSONWebKey, 
 		if err := k.refresh(ctx, seen); err != nil {
 			return jose.JSONWebKey{}, err
 		}
-		now := k.now()
-		at := k.known.signer(k.plan.algorithm, now)
+		at := k.known.signer(k.plan.algorithm, k.storeNow())
 		if at < 0 { // it stopped since the keys were read
 			k.readAt = time.Time{}
 			continue
 		}
 		key := k.known.Keys[at]
-		good := expires.Sub(now)
+		good := expires.Sub(k.now())
 		if good <= key.Longest {
 			return key.JWK, nil
 		}
@@ -115,7 +116,7 @@ func (k *Keys) Published(ctx context.Context) ([]byte, error) {
 	if err := k.refresh(ctx, seen); err != nil {
 		return nil, err
 	}
-	return k.known.published(k.now())
+	return k.known.published(k.storeNow())
 }
 
 // Overviews returns the keys that are published, oldest first.
@@ -126,7 +127,7 @@ func (k *Keys) Overviews(ctx context.Context) ([]Overview, error) {
 	if err := k.refresh(ctx, seen); err != nil {
 		return nil, err
 	}
-	return k.known.overviews(k.now()), nil
+	return k.known.overviews(k.storeNow()), nil
 }
 
 // Forget has the keys read anew before one is used again: another instance changed
@@ -150,7 +151,7 @@ func (k *Keys) Renew(ctx context.Context) error {
 			return err
 		}
 		k.text = v.Text
-		next, err := k.plan.add(new(keySet), k.now(), time.Hour, k.now())
+		next, err := k.plan.add(new(keySet), k.storeNow(), time.Hour, k.storeNow())
 		if err != nil {
 			return err
 		}
@@ -207,7 +208,7 @@ func (k *Keys) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		next, err := k.plan.due(set, k.now())
+		next, err := k.plan.due(set, k.storeNow())
 		if err != nil {
 			return err
 		}

@@ -85,9 +85,9 @@ func (s *Statements) Values(ctx context.Context, c *tokens.Caller, to *config.Se
 }
 
 func (s *Statements) sign(ctx context.Context, c *tokens.Caller, to *config.Server, now time.Time) (string, error) {
-	expires := now.Add(StatementLifetime)
+	expires, told := now.Add(StatementLifetime), s.keys.storeNow()
 	claims := statement{
-		Issuer: s.cfg.Issuer, Subject: c.Identity.Subject, Audience: to.Resource, ExpiresAt: expires.Unix(), IssuedAt: now.Unix(),
+		Issuer: s.cfg.Issuer, Subject: c.Identity.Subject, Audience: to.Resource, ExpiresAt: told.Add(StatementLifetime).Unix(), IssuedAt: told.Unix(),
 		Scope: c.Scope, ClientID: c.ClientID,
 	}
 	if c.ClientID != "" {

@@ -3,6 +3,7 @@ package propagation
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
@@ -104,7 +105,7 @@ func (p *Process) heard(c storage.Change) {
 	case stepUpTold:
 		var s gate.SteppedUp
 		if json.Unmarshal([]byte(c.Text), &s) == nil {
-			p.StepUps.Told(s)
+			p.StepUps.Told(s, time.Now())
 		}
 	}
 }
