@@ -26,7 +26,7 @@ const within = 5 * time.Second
 func testPropagation(t *testing.T, c *cluster) {
 	// Else an account that was disconnected is of no use at its server either.
 	revoke := c.provider.Page(oauthtest.RevokePath, oauthtest.Answer(http.StatusServiceUnavailable, "text/plain", "later"))
-	defer c.provider.Page(oauthtest.RevokePath, revoke)
+	defer func() { c.provider.Page(oauthtest.RevokePath, revoke) }()
 	for _, ending := range []struct {
 		what, path string
 		end        func(t *testing.T, c *cluster, p *person, f *family)

@@ -3,6 +3,7 @@
 package disktest
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"syscall"
@@ -118,7 +119,7 @@ func install() (listener int, err error) {
 func supervise(fd, over int, decide func(call) answer) error {
 	for {
 		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(over)}}
-		if _, err := unix.Poll(ready, -1); err == unix.EINTR {
+		if _, err := unix.Poll(ready, -1); errors.Is(err, unix.EINTR) {
 			continue
 		} else if err != nil {
 			return os.NewSyscallError("poll", err)
@@ -127,7 +128,7 @@ func supervise(fd, over int, decide func(call) answer) error {
 			return nil
 		}
 		var n notification
-		if err := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); err == unix.ENOENT || err == unix.EINTR {
+		if err := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINTR) {
 			continue // it was interrupted, and comes again
 		} else if err != nil {
 			return os.NewSyscallError("ioctl", err)

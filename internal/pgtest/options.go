@@ -3,6 +3,7 @@
 package pgtest
 
 import (
+	"context"
 	"net"
 	"os/exec"
 	"strconv"
@@ -62,7 +63,7 @@ func (o *Options) hba() []string {
 }
 
 func freePort(address string) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		return 0, err
 	}

@@ -158,7 +158,6 @@ type revocation struct {
 
 type virtualKey struct {
 	revision number
-	hash     string
 	disabled bool
 }
 
