@@ -43,10 +43,10 @@ type ConnectionStore interface {
 	//   LeaseHeld     another caller holds a lease; the connection as it is.
 	//   LeaseExpired  a lease ran out without a result: the connection is in doubt
 	//                 from now on, committed, and returned so, with its next Revision.
-	//   Changed       the Revision is not the one the caller decided on, or the
-	//                 connection is in neither state; as it is.
+	//   Changed       the ID or the Revision is not the one the caller decided on,
+	//                 or the connection is in neither state; as it is.
 	//   Unknown       no such connection.
-	LeaseConnection(ctx context.Context, k ConnectionKey, revision uint64, holder string, until, now time.Time) (Connection, Verdict, error)
+	LeaseConnection(ctx context.Context, of Connection, holder string, until, now time.Time) (Connection, Verdict, error)
 	// Disconnect removes a connection, if its ID and Revision are still the
 	// stored ones, and every connect state for it, so that a late answer of its
 	// provider cannot bring it back, nor, by LastDisconnect, one that is being

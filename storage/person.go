@@ -121,7 +121,9 @@ type PersonEnd struct {
 	Subject string
 	// Session is empty for all of them.
 	Session string
-	// Revision is 0, or the one that whoever ends the person decided on.
+	// ID and Revision are those that whoever ends the person decided on; with Revision
+	// 0 it is whoever there is.
+	ID       string
 	Revision uint64
 	Now      time.Time
 }
@@ -130,6 +132,11 @@ type PersonEnd struct {
 func (e PersonEnd) Ends(issuer string, id Identity) bool {
 	return issuer == e.Issuer && id.Subject == e.Subject && (e.Session == "" || id.ProviderSession == e.Session ||
 		id.ProviderSession == "" && id.Person != "") // of which it may be any
+}
+
+// IsOf reports whether the person is the one that was decided on. It is for stores.
+func (e PersonEnd) IsOf(p Person) bool {
+	return e.Revision == 0 || e.ID == p.ID && e.Revision == p.Revision
 }
 
 // Mark returns the person without the session that ends. It is for stores.

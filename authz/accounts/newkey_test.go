@@ -56,7 +56,7 @@ func TestNewKeySealsOldConnections(t *testing.T) {
 
 	c := v.record(alice, "keyed")
 	now := v.clock.Now()
-	leased, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "other", now.Add(leaseTime), now)
+	leased, verdict, err := v.store.LeaseConnection(t.Context(), c, "other", now.Add(leaseTime), now)
 	if err != nil || verdict != storage.OK {
 		t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 	}

@@ -193,7 +193,7 @@ func TestReusableRefreshToken(t *testing.T) {
 		v.servers["notion"].Auth.Quirks.NoRefreshRotation = true
 		token := v.connectAs(alice, "notion")
 		c := v.record(alice, "notion")
-		if _, verdict, err := v.store.LeaseConnection(t.Context(), c.ConnectionKey, c.Revision, "killed", v.clock.Now().Add(leaseTime), v.clock.Now()); verdict != storage.OK || err != nil {
+		if _, verdict, err := v.store.LeaseConnection(t.Context(), c, "killed", v.clock.Now().Add(leaseTime), v.clock.Now()); verdict != storage.OK || err != nil {
 			t.Fatalf("got %v, error %v; want %v", verdict, err, storage.OK)
 		}
 		v.clock.Advance(time.Hour - 40*time.Second)

@@ -148,7 +148,7 @@ func (a *refreshAttempt) reusable() bool { return reusable(a.server, a.opened) }
 // lease makes this caller the one who refreshes, for everybody on the store.
 func (r *refresher) lease(ctx context.Context, a *refreshAttempt) (storage.Verdict, error) {
 	now := r.deps.Now()
-	c, verdict, err := r.deps.Store.LeaseConnection(ctx, a.connection.ConnectionKey, a.connection.Revision, uuid.NewString(), now.Add(leaseTime), now)
+	c, verdict, err := r.deps.Store.LeaseConnection(ctx, a.connection, uuid.NewString(), now.Add(leaseTime), now)
 	if verdict == storage.OK {
 		a.connection = c
 	}

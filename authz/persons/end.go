@@ -53,7 +53,7 @@ func (ps *Persons) NotAllowed(ctx context.Context, id storage.Identity) error {
 	case err != nil:
 		return oauth.Unavailable(err)
 	}
-	return ps.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision},
+	return ps.end(ctx, storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision},
 		event.Event{By: event.BySite, Reason: "not_allowed", Identity: p.Kind, Detail: "By what was said when they signed in, the configuration does not let them in."})
 }
 

@@ -86,7 +86,7 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	case over:
 		return t.forget(ctx, p)
 	case m == nil:
-		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, event.Event{
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision}, event.Event{
 			By: event.BySite, Reason: "not_configured", Identity: p.Kind, Detail: "Their way to sign in has left the configuration.",
 		})
 	case m.Renew == nil || p.Secret == nil:
@@ -109,7 +109,7 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	renewed, err := ask(ctx, m, p, secret)
 	switch {
 	case errors.Is(err, identity.ErrEnded):
-		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, event.Event{
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision}, event.Event{
 			By: event.ByProvider, Reason: "refused_by_provider", Identity: p.Kind, Provider: m.Provider,
 		})
 	case err != nil:
@@ -121,7 +121,7 @@ func (t *turn) renew(ctx context.Context, p storage.Person) error {
 	}
 	t.answered(ctx, m)
 	if !t.cfg.SignIn.Valid(renewed.Identity) {
-		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, event.Event{
+		return t.end(ctx, storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision}, event.Event{
 			By: event.BySite, Reason: "not_allowed", Identity: p.Kind, Detail: "By what the identity provider says now, the configuration does not let them in.",
 		})
 	}
@@ -221,7 +221,7 @@ func (t *turn) nothingLeft(ctx context.Context, p storage.Person) (bool, error) 
 
 // forget removes a person who has nothing left.
 func (t *turn) forget(ctx context.Context, p storage.Person) error {
-	_, _, err := t.endNow(ctx, storage.PersonEnd{Subject: p.Subject, Revision: p.Revision})
+	_, _, err := t.endNow(ctx, storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision})
 	return err
 }
 

@@ -19,17 +19,17 @@ func TestRestartDuringRefresh_K12(t *testing.T) {
 		t.Fatal(v, err)
 	}
 	until := now.Add(time.Minute)
-	if _, v, err = first.LeaseConnection(background(), key, c.Revision, "first", until, now); err != nil || v != storage.OK {
+	if _, v, err = first.LeaseConnection(background(), c, "first", until, now); err != nil || v != storage.OK {
 		t.Fatal(v, err)
 	}
 	closed(t, first)
 
 	again := open(t, path)
 	defer closed(t, again)
-	if _, v, err = again.LeaseConnection(background(), key, c.Revision, "again", until.Add(1), now); err != nil || v != storage.LeaseHeld {
+	if _, v, err = again.LeaseConnection(background(), c, "again", until.Add(1), now); err != nil || v != storage.LeaseHeld {
 		t.Fatalf("while the lease lasts: verdict %v, %v", v, err)
 	}
-	c, v, err = again.LeaseConnection(background(), key, c.Revision, "again", until.Add(time.Minute), until)
+	c, v, err = again.LeaseConnection(background(), c, "again", until.Add(time.Minute), until)
 	if err != nil || v != storage.LeaseExpired || c.State != storage.InDoubt {
 		t.Fatalf("afterwards: verdict %v, %s, %v", v, c.State, err)
 	}

@@ -98,7 +98,7 @@ func TestOldDatabaseGoesOn(t *testing.T) {
 	}
 
 	c := oldRecords()["connection 2"].(storage.Connection)
-	_, v, err := s.LeaseConnection(ctx, c.ConnectionKey, c.Revision, "other", oldHour, oldNow)
+	_, v, err := s.LeaseConnection(ctx, c, "other", oldHour, oldNow)
 	check("lease", v, err, storage.LeaseHeld)
 	c.Secret = []byte("refreshed")
 	_, v, err = s.PutConnection(ctx, c, oldNow)

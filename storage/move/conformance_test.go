@@ -136,8 +136,8 @@ func (s *moving) ReplaceConnection(ctx context.Context, c storage.ConnectionRepl
 	return s.step().ReplaceConnection(ctx, c, now)
 }
 
-func (s *moving) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
-	return s.step().LeaseConnection(ctx, k, revision, holder, until, now)
+func (s *moving) LeaseConnection(ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+	return s.step().LeaseConnection(ctx, of, holder, until, now)
 }
 
 func (s *moving) Disconnect(ctx context.Context, c storage.Connection, queue *storage.ProviderRevocation, now time.Time) (storage.Connection, storage.Verdict, error) {

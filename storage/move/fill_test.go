@@ -138,7 +138,7 @@ func (f *filling) connections(i int) {
 	revocation := storage.ProviderRevocation{ID: name("revocation", i), Issuer: issuer, Server: "tracker", Secret: []byte("sealed"), DueAt: f.now, ExpiresAt: f.now.Add(24 * time.Hour)}
 	switch i % 3 {
 	case 0:
-		_, v, err = f.LeaseConnection(f.ctx, k, stored.Revision, "holder", f.now.Add(time.Minute), f.now)
+		_, v, err = f.LeaseConnection(f.ctx, stored, "holder", f.now.Add(time.Minute), f.now)
 		f.ok(v, err)
 	case 1:
 		_, v, err = f.Disconnect(f.ctx, stored, &revocation, f.now)

@@ -127,16 +127,16 @@ func (s *connectionStore) replace(ctx context.Context, c storage.ConnectionRepla
 }
 
 // LeaseConnection implements storage.ConnectionStore.
-func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+func (s *connectionStore) LeaseConnection(ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if holder == "" || ended(until, now) {
 		return storage.Connection{}, storage.Unknown, errLease
 	}
 	return s.decide(ctx, func(t *tx) (storage.Connection, storage.Verdict, error) {
-		there := lockConnection(t, k)
+		there := lockConnection(t, of.ConnectionKey)
 		if err := t.send(); err != nil {
 			return storage.Connection{}, storage.Unknown, err
 		}
-		c, found, err := s.liveConnection(there.body, k, now)
+		c, found, err := s.liveConnection(there.body, of.ConnectionKey, now)
 		switch {
 		case err != nil || !found:
 			return c, storage.Unknown, err
@@ -149,7 +149,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 			c.Lease, c.LeaseUntil = "", time.Time{}
 			c.Revision++
 			return c, storage.LeaseExpired, putConnection(t, there.body, c, kept, nil, now)
-		case c.Revision != revision:
+		case c.ID != of.ID || c.Revision != of.Revision:
 			return c, storage.Changed, nil
 		}
 		c.Lease, c.LeaseUntil = holder, until

@@ -149,7 +149,7 @@ func endPerson(t *tx, e storage.PersonEnd) (rev storage.Revocation, verdict stor
 			return rev, storage.Unknown, err
 		}
 	}
-	if e.Revision != 0 && e.Revision != p.Revision {
+	if !e.IsOf(p) {
 		return rev, storage.Changed, nil
 	}
 	if rev, err = revokeGrantsOf(t, grants, e); err != nil {

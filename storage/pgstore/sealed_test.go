@@ -72,7 +72,9 @@ func TestSealedAnewTogether_M03(t *testing.T) {
 	}
 	all.Go(func() { // somebody refreshes meanwhile
 		for n := range people {
-			c, v, err := first.LeaseConnection(t.Context(), connection(n).ConnectionKey, 1, "holder", now.Add(time.Minute), now)
+			of := connection(n)
+			of.Revision = 1
+			c, v, err := first.LeaseConnection(t.Context(), of, "holder", now.Add(time.Minute), now)
 			if err != nil || v != storage.OK {
 				t.Errorf("%d: %v, %v", n, v, err)
 				continue

@@ -16,7 +16,7 @@ type mutant struct {
 	submit     func(storage.Store, context.Context, storage.Submission) (storage.Verdict, error)
 	register   func(storage.Store, context.Context, storage.Client, storage.Unused) error
 	revoke     func(storage.Store, context.Context, string, time.Time) (storage.Revocation, error)
-	lease      func(storage.Store, context.Context, storage.ConnectionKey, uint64, string, time.Time, time.Time) (storage.Connection, storage.Verdict, error)
+	lease      func(storage.Store, context.Context, storage.Connection, string, time.Time, time.Time) (storage.Connection, storage.Verdict, error)
 	put        func(storage.Store, context.Context, storage.Connection, time.Time) (storage.Connection, storage.Verdict, error)
 	replace    func(storage.Store, context.Context, storage.ConnectionReplacement, time.Time) (storage.Connection, storage.Verdict, error)
 	disconnect func(storage.Store, context.Context, storage.Connection, *storage.ProviderRevocation, time.Time) (storage.Connection, storage.Verdict, error)
@@ -69,11 +69,11 @@ func (m *mutant) RevokeGrant(ctx context.Context, id string, now time.Time) (sto
 	return m.Store.RevokeGrant(ctx, id, now)
 }
 
-func (m *mutant) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+func (m *mutant) LeaseConnection(ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if m.lease != nil {
-		return m.lease(m.Store, ctx, k, revision, holder, until, now)
+		return m.lease(m.Store, ctx, of, holder, until, now)
 	}
-	return m.Store.LeaseConnection(ctx, k, revision, holder, until, now)
+	return m.Store.LeaseConnection(ctx, of, holder, until, now)
 }
 
 func (m *mutant) PutConnection(ctx context.Context, c storage.Connection, now time.Time) (storage.Connection, storage.Verdict, error) {

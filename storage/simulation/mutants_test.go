@@ -89,8 +89,8 @@ var mutants = map[string]func() *mutant{
 		}}
 	},
 	"two hold a lease": func() *mutant {
-		return &mutant{lease: func(s storage.Store, ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
-			c, v, err := s.LeaseConnection(ctx, k, revision, holder, until, now)
+		return &mutant{lease: func(s storage.Store, ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+			c, v, err := s.LeaseConnection(ctx, of, holder, until, now)
 			if v == storage.LeaseHeld && holder[len(holder)-1]%4 == 0 {
 				return c, storage.OK, err
 			}
@@ -98,10 +98,10 @@ var mutants = map[string]func() *mutant{
 		}}
 	},
 	"a lease that ran out leaves no doubt": func() *mutant {
-		return &mutant{lease: func(s storage.Store, ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
-			c, v, err := s.LeaseConnection(ctx, k, revision, holder, until, now)
+		return &mutant{lease: func(s storage.Store, ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+			c, v, err := s.LeaseConnection(ctx, of, holder, until, now)
 			if v == storage.LeaseExpired {
-				return s.LeaseConnection(ctx, k, c.Revision, holder, until, now)
+				return s.LeaseConnection(ctx, c, holder, until, now)
 			}
 			return c, v, err
 		}}

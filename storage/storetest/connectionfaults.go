@@ -23,7 +23,7 @@ func (f *fixture) connectionCalls(c context.Context) map[string]func() error {
 			return err
 		},
 		"LeaseConnection": func() error {
-			r, v, err := s.LeaseConnection(c, k, 1, "x", f.Now.Add(1), f.Now)
+			r, v, err := s.LeaseConnection(c, storage.Connection{ConnectionKey: k, ID: "c-alice notion", Revision: 1}, "x", f.Now.Add(1), f.Now)
 			return third(r, v, err)
 		},
 		"Disconnect": func() error {
@@ -246,6 +246,8 @@ func (f *fixture) replaces(c storage.ConnectionReplacement) error {
 }
 
 func (f *fixture) leases(revision uint64, want storage.Verdict) error {
-	_, v, err := f.Store.LeaseConnection(suite.Ctx(), suite.ConnectionKey("alice", "notion"), revision, "one", f.Now.Add(time.Minute), f.Now)
+	c := f.Connection("alice", "notion")
+	c.Revision = revision
+	_, v, err := f.Store.LeaseConnection(suite.Ctx(), c, "one", f.Now.Add(time.Minute), f.Now)
 	return suite.Wants(want)(v, err)
 }

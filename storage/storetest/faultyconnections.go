@@ -41,9 +41,9 @@ func (fs *faultyConnections) ReplaceConnection(ctx context.Context, c storage.Co
 	})
 }
 
-func (fs *faultyConnections) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+func (fs *faultyConnections) LeaseConnection(ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
 	return fault3(fs.faults, "LeaseConnection", func() (storage.Connection, storage.Verdict, error) {
-		return fs.store.LeaseConnection(ctx, k, revision, holder, until, now)
+		return fs.store.LeaseConnection(ctx, of, holder, until, now)
 	})
 }
 

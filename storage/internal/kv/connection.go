@@ -122,12 +122,12 @@ func orNotFound(c storage.Connection, found bool, err error) (storage.Connection
 var errLease = errors.New("storage: a lease needs a holder and an end that is still to come")
 
 // LeaseConnection implements storage.ConnectionStore.
-func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
+func (s *connectionStore) LeaseConnection(ctx context.Context, of storage.Connection, holder string, until, now time.Time) (storage.Connection, storage.Verdict, error) {
 	if holder == "" || ended(until, now) {
 		return storage.Connection{}, storage.Unknown, errLease
 	}
 	return decideConnection(ctx, s.engine, func(tx Tx) (storage.Connection, storage.Verdict, error) {
-		c, found, err := liveConnection(tx, k, now)
+		c, found, err := liveConnection(tx, of.ConnectionKey, now)
 		switch {
 		case err != nil || !found:
 			return c, storage.Unknown, err
@@ -140,7 +140,7 @@ func (s *connectionStore) LeaseConnection(ctx context.Context, k storage.Connect
 			c.Lease, c.LeaseUntil = "", time.Time{}
 			c.Revision++
 			return c, storage.LeaseExpired, putConnection(tx, c, now)
-		case c.Revision != revision:
+		case c.ID != of.ID || c.Revision != of.Revision:
 			return c, storage.Changed, nil
 		}
 		c.Lease, c.LeaseUntil = holder, until

@@ -124,7 +124,7 @@ func endPerson(tx Tx, e storage.PersonEnd) (rev storage.Revocation, verdict stor
 	if err != nil {
 		return rev, storage.Unknown, err
 	}
-	if e.Revision != 0 && e.Revision != p.Revision {
+	if !e.IsOf(p) {
 		return rev, storage.Changed, nil
 	}
 	if rev, err = revokeGrantsOf(tx, e); err != nil {

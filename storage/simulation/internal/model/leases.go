@@ -16,11 +16,12 @@ func (w *World) lease() *Operation {
 		k = known
 	}
 	before, holder := w.connections[k], w.fresh("lease-")
+	before.ConnectionKey = k
 	until := w.ends(30 * time.Second)
 	return &Operation{
 		Verb: "LeaseConnection", Args: fmt.Sprintf("%s, %s, revision %d, %s", k.Owner, k.Server, before.Revision, holder), Saw: w.noteConnection(k),
 		Do: func(ctx context.Context, s storage.Store, c Clock) Answer {
-			got, v, err := s.LeaseConnection(ctx, k, before.Revision, holder, c.At(until), c.At(now))
+			got, v, err := s.LeaseConnection(ctx, before, holder, c.At(until), c.At(now))
 			return verdict(v, seenConnection{got}, err)
 		},
 		Apply: func(s *state, got *Answer) error {
@@ -36,10 +37,10 @@ func (w *World) lease() *Operation {
 			case c.lease != "":
 				v = storage.LeaseExpired
 				c.state, c.lease, c.leaseUntil, c.revision = storage.InDoubt, "", time.Time{}, c.revision.next()
-			case !c.revision.is(before.Revision) && !(c.revision.n == 0 && got != nil && got.err == nil && got.verdict == storage.OK && c.revision.see(before.Revision)):
-				// Whose revision nobody saw may have the one of a connection before it:
-				// the caller gets the connection that it is.
+			case c.id != before.ID:
 				v = storage.Changed
+			case !c.revision.is(before.Revision) && !(c.revision.n == 0 && got != nil && got.err == nil && got.verdict == storage.OK && c.revision.see(before.Revision)):
+				v = storage.Changed // but for one whose revision nobody saw
 			default:
 				c.lease, c.leaseUntil, c.revision = holder, until, c.revision.next()
 				if c.state == storage.InDoubt {

@@ -164,7 +164,7 @@ func (w *World) endPerson() *Operation {
 		e.Session = among(w, "s1", "s2")
 	}
 	if isKnown && w.one(3) && there(known.ExpiresAt, w.Now) {
-		e.Revision = known.Revision
+		e.ID, e.Revision = known.ID, known.Revision
 	}
 	return &Operation{
 		Verb: "EndPerson", Args: fmt.Sprintf("%s, session %q, revision %d", e.Subject, e.Session, e.Revision),
@@ -176,8 +176,8 @@ func (w *World) endPerson() *Operation {
 		},
 		Apply: func(s *state, got *Answer) error {
 			p, found := s.persons[e.Subject]
-			if e.Revision != 0 && !p.revision.is(e.Revision) && !(p.revision.n == 0 && got != nil && got.verdict == storage.OK && p.revision.see(e.Revision)) {
-				// Whose revision nobody saw may have the one of a record before it.
+			unseen := p.revision.n == 0 && got != nil && got.verdict == storage.OK
+			if e.Revision != 0 && (p.ID != e.ID || !p.revision.is(e.Revision) && !(unseen && p.revision.see(e.Revision))) {
 				return got.wants(storage.Changed)
 			}
 			wrong := s.revokeAll(func(_ string, g grant) bool { return e.Ends(issuer, g.identity) }, e.Now, got)

@@ -120,7 +120,7 @@ var connectionTests = map[string]func(*fixture){
 		f.Stored(c)
 		f.After(1)
 		f.NoConnection(c)
-		_, v, err := f.Store.LeaseConnection(suite.Ctx(), c.ConnectionKey, c.Revision, "x", f.Now.Add(1), f.Now)
+		_, v, err := f.Store.LeaseConnection(suite.Ctx(), c, "x", f.Now.Add(1), f.Now)
 		f.Verdict(v, err, storage.Unknown)
 		_, v, err = f.Store.PutConnection(suite.Ctx(), c, f.Now)
 		f.Verdict(v, err, storage.Changed)
@@ -218,6 +218,17 @@ var leaseTests = map[string]func(*fixture){
 			f.Equal(f.Lease(want, "two", storage.LeaseExpired), want) // whoever tried ended in the middle
 		}
 	},
+	"not of what was made anew": func(f *fixture) {
+		late := f.Put(f.Connection("alice", "notion"))
+		f.Disconnect(late.ConnectionKey, true)
+		anew := f.Connection("alice", "notion")
+		anew.ID = "another"
+		anew = f.Put(anew)
+		f.Equal(anew.Revision, late.Revision)
+		f.Equal(f.Lease(late, "one", storage.Changed), anew)
+		f.Stored(anew)
+		f.Lease(anew, "one", storage.OK)
+	},
 	"the holder may be late when nobody asked": func(f *fixture) {
 		leased := f.Lease(f.Put(f.Connection("alice", "notion")), "one", storage.OK)
 		f.After(time.Hour)
@@ -235,7 +246,7 @@ var leaseTests = map[string]func(*fixture){
 	"needs a holder and an end": func(f *fixture) {
 		c := f.Put(f.Connection("alice", "notion"))
 		for holder, until := range map[string]time.Time{"": f.Now.Add(time.Minute), "one": f.Now} {
-			if _, v, err := f.Store.LeaseConnection(suite.Ctx(), c.ConnectionKey, c.Revision, holder, until, f.Now); err == nil {
+			if _, v, err := f.Store.LeaseConnection(suite.Ctx(), c, holder, until, f.Now); err == nil {
 				f.Fatalf("verdict %v for holder %q until %v", v, holder, until)
 			}
 		}

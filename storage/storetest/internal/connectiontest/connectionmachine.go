@@ -182,15 +182,17 @@ func (m *connectionMachine) change(t *rapid.T) {
 }
 
 func (m *connectionMachine) leaseOne(t *rapid.T) {
-	k, revision := m.key(t), rapid.Uint64Range(0, 3).Draw(t, "revision")
-	if c := m.model.connection(k, m.Now); c != nil && rapid.Bool().Draw(t, "current") {
-		revision = c.Revision
+	of := storage.Connection{ConnectionKey: m.key(t), Revision: rapid.Uint64Range(0, 3).Draw(t, "revision")}
+	if c := m.model.connection(of.ConnectionKey, m.Now); c != nil && rapid.Bool().Draw(t, "current") {
+		of = *c
+	} else if len(m.seen) > 0 && rapid.Bool().Draw(t, "seen") {
+		of = rapid.SampledFrom(m.seen).Draw(t, "connection")
 	}
 	until := m.Now.Add(time.Minute)
-	want := m.model.lease(k, revision, "holder", until, m.Now)
-	got, v, err := m.Store.LeaseConnection(suite.Ctx(), k, revision, "holder", until, m.Now)
+	want := m.model.lease(of, "holder", until, m.Now)
+	got, v, err := m.Store.LeaseConnection(suite.Ctx(), of, "holder", until, m.Now)
 	m.wants(t, want)(v, err)
-	m.same(t, got, k)
+	m.same(t, got, of.ConnectionKey)
 }
 
 func (m *connectionMachine) disconnectOne(t *rapid.T) {

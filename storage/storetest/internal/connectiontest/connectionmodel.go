@@ -72,8 +72,8 @@ func (m *connectionModel) expire(k storage.ConnectionKey, now time.Time) {
 	}
 }
 
-func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder string, until, now time.Time) storage.Verdict {
-	c := m.connection(k, now)
+func (m *connectionModel) lease(of storage.Connection, holder string, until, now time.Time) storage.Verdict {
+	c := m.connection(of.ConnectionKey, now)
 	switch {
 	case c == nil:
 		return storage.Unknown
@@ -85,7 +85,7 @@ func (m *connectionModel) lease(k storage.ConnectionKey, revision uint64, holder
 		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.InDoubt, now, "", time.Time{}
 		c.Revision++
 		return storage.LeaseExpired
-	case c.Revision != revision:
+	case c.ID != of.ID || c.Revision != of.Revision:
 		return storage.Changed
 	}
 	c.Lease, c.LeaseUntil = holder, until

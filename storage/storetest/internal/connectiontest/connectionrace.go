@@ -15,7 +15,7 @@ var connectionRaceTests = map[string]func(*fixture){
 		c := f.Put(f.Connection("alice", "notion"))
 		for range suite.Rounds {
 			won := f.Race(func(n int) storage.Verdict {
-				_, v, err := f.Store.LeaseConnection(suite.Ctx(), c.ConnectionKey, c.Revision, fmt.Sprint(n), f.Now.Add(1), f.Now)
+				_, v, err := f.Store.LeaseConnection(suite.Ctx(), c, fmt.Sprint(n), f.Now.Add(1), f.Now)
 				return f.Raced(v, err, storage.OK, storage.LeaseHeld)
 			})
 			leased, err := f.Store.Connection(suite.Ctx(), c.ConnectionKey, f.Now)
@@ -30,7 +30,7 @@ var connectionRaceTests = map[string]func(*fixture){
 			c := f.Lease(f.Put(f.Connection(fmt.Sprint(round), "notion")), "lost", storage.OK)
 			later := f.Now.Add(time.Minute)
 			f.Race(func(int) storage.Verdict {
-				_, v, err := f.Store.LeaseConnection(suite.Ctx(), c.ConnectionKey, c.Revision, "next", later.Add(1), later)
+				_, v, err := f.Store.LeaseConnection(suite.Ctx(), c, "next", later.Add(1), later)
 				if v == storage.LeaseExpired {
 					v = storage.OK
 				}

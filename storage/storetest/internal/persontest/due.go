@@ -63,7 +63,7 @@ var dueTests = map[string]func(*fixture){
 		f.Must(err)
 		again := f.save(f.person("alice"))
 		f.update(all[0], storage.Changed)
-		f.end(storage.PersonEnd{Subject: again.Subject, Revision: all[0].Revision}, storage.Changed)
+		f.end(storage.PersonEnd{Subject: again.Subject, ID: all[0].ID, Revision: all[0].Revision}, storage.Changed)
 		f.stored(again)
 	},
 	"not who expired or ended": func(f *fixture) {

@@ -41,6 +41,18 @@ var endTests = map[string]func(*fixture){
 		f.save(again)
 		f.lives("late", false)
 	},
+	"not who came back under another ID": func(f *fixture) {
+		late := f.save(f.person("alice"))
+		f.end(storage.PersonEnd{Subject: late.Subject}, storage.OK)
+		again := f.person("alice")
+		again.ID = "another"
+		again = f.save(again)
+		f.Equal(again.Revision, late.Revision)
+		f.end(storage.PersonEnd{Subject: late.Subject, ID: late.ID, Revision: late.Revision}, storage.Changed)
+		f.stored(again)
+		f.end(storage.PersonEnd{Subject: again.Subject, ID: again.ID, Revision: again.Revision}, storage.OK)
+		f.noPerson(again.Subject)
+	},
 	"one session at the provider": func(f *fixture) {
 		p := f.save(f.person("alice"))
 		f.signIn("1", in(p, "s1"))
@@ -82,10 +94,10 @@ var endTests = map[string]func(*fixture){
 	"at its revision": func(f *fixture) {
 		p := f.save(f.person("alice"))
 		f.signIn("1", in(p, "s1"))
-		f.end(storage.PersonEnd{Subject: p.Subject, Revision: p.Revision + 1}, storage.Changed)
+		f.end(storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision + 1}, storage.Changed)
 		f.end(storage.PersonEnd{Subject: "oidc:company:nobody", Revision: 1}, storage.Changed)
 		f.lives("1", true)
-		f.end(storage.PersonEnd{Subject: p.Subject, Revision: p.Revision}, storage.OK)
+		f.end(storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision}, storage.OK)
 		f.lives("1", false)
 	},
 }

@@ -87,7 +87,7 @@ func (f *Connections) Servers(issuer, owner string) []string {
 
 func (f *Connections) Lease(c storage.Connection, holder string, want storage.Verdict) storage.Connection {
 	f.Helper()
-	got, v, err := f.Store.LeaseConnection(Ctx(), c.ConnectionKey, c.Revision, holder, f.Now.Add(time.Minute), f.Now)
+	got, v, err := f.Store.LeaseConnection(Ctx(), c, holder, f.Now.Add(time.Minute), f.Now)
 	f.Verdict(v, err, want)
 	return got
 }
