@@ -1,8 +1,12 @@
 package signing
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/memstore"
@@ -42,5 +46,24 @@ func TestKeysBetweenClocks_M09(t *testing.T) {
 	}
 	if n := f.logs.FilterMessage("signing key made").Len(); n != 2 {
 		t.Errorf("%d keys were made, want 2", n)
+	}
+}
+
+// M09: a statement is good for a minute for servers whose clock is right, whichever
+// process made it.
+func TestStatementBetweenClocks_M09(t *testing.T) {
+	for _, ahead := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		f := newFixture(t, memstore.New())
+		s := f.statements()
+		now := func() time.Time { return f.clock.Now().Add(ahead) }
+		s.now, s.keys = now, NewKeys(siteOf("EdDSA", 90*day), clockStore{f.store, -ahead}, ringOf(t, 1), f.events, now)
+		jws, err := jose.ParseSignedCompact(f.value(s, callerOf("grant-1"), wiki), []jose.SignatureAlgorithm{EdDSA})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf(`"exp":%d,"iat":%d,`, testStart.Unix()+60, testStart.Unix())
+		if got := string(jws.UnsafePayloadWithoutVerification()); !strings.Contains(got, want) {
+			t.Errorf("%v ahead: %s; want %s", ahead, got, want)
+		}
 	}
 }
