@@ -44,6 +44,18 @@ func (i *Instances) follow(ctx context.Context, c *Configuration) error {
 	return nil
 }
 
+// canOpen refuses a configuration without the key of an instance that goes on sealing
+// with the one before until it hears of a change.
+func (i *Instances) canOpen(c *Configuration, all []storage.Instance) error {
+	_, others := i.split(all)
+	for _, other := range others {
+		if other.Sealing != "" && !slices.Contains(c.Ring.IDs(), other.Sealing) {
+			return &ForeignKeyError{store: c.Store, key: other.Sealing, own: c.Ring.IDs()}
+		}
+	}
+	return nil
+}
+
 // advance makes the first key of the configuration the one that seals, once everybody
 // has it. Of instances with their keys in another order, the one whose configuration
 // was loaded last decides.

@@ -79,12 +79,16 @@ func (i *Instances) Join(ctx context.Context, c *Configuration) error {
 	if err := i.follow(ctx, c); err != nil { // before anybody hears of it
 		return err
 	}
-	if _, err := i.announce(ctx, c); err != nil {
+	all, err := i.announce(ctx, c)
+	if err != nil {
 		return err
 	}
 	// An instance that changes the key has seen this one by now, or this one sees the
 	// change.
-	return i.follow(ctx, c)
+	if err := i.follow(ctx, c); err != nil {
+		return err
+	}
+	return i.canOpen(c, all)
 }
 
 // Turn announces this process with the configuration that serves, and compares it

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ type life struct {
 	dir    string
 	leaves func(disktest.Change) bool // calls that the program leaves out
 	faulty bool                       // the disk fails, and the process is killed
-	dead   bool                       // it was killed
+	dead   atomic.Bool                // it was killed; another thread decides that
 	tally  *tally
 
 	state map[string]string // of the database, as it was acknowledged
@@ -131,9 +132,11 @@ func (l *life) begin(t *testing.T) {
 	failing := 0 // changes that fail from now on
 	var errno syscall.Errno
 	half := false
+	kills, faults := 0, 0
+	chance := rand.New(rand.NewPCG(l.seed, 1)) // that of the life is another thread's
 	l.disk.Fate = func(c disktest.Change) disktest.Fate {
 		switch {
-		case l.dead:
+		case l.dead.Load():
 			return disktest.Fate{Killed: true}
 		case l.leaves != nil && l.leaves(c):
 			return disktest.Fate{Skipped: true}
@@ -143,14 +146,14 @@ func (l *life) begin(t *testing.T) {
 			failing--
 			return disktest.Fate{Errno: errno, Half: half && failing > 0}
 		}
-		switch n := l.rand.IntN(200); {
+		switch n := chance.IntN(200); {
 		case n < 4:
-			l.tally.kills++
-			l.dead = true
+			kills++
+			l.dead.Store(true)
 			return disktest.Fate{Killed: true}
 		case n < 12:
-			l.tally.faults++
-			errno, failing, half = syscall.EIO, l.rand.IntN(3), c.Call == "pwrite64" && l.rand.IntN(2) == 0
+			faults++
+			errno, failing, half = syscall.EIO, chance.IntN(3), c.Call == "pwrite64" && chance.IntN(2) == 0
 			if n < 8 && !strings.HasSuffix(c.Call, "sync") {
 				errno = syscall.ENOSPC
 			}
@@ -160,7 +163,7 @@ func (l *life) begin(t *testing.T) {
 	}
 	err := l.disk.Run(func() {
 		for range 2 + l.rand.IntN(3) {
-			l.dead = false
+			l.dead.Store(false)
 			l.work(t, 4+l.rand.IntN(12))
 		}
 	})
@@ -168,6 +171,8 @@ func (l *life) begin(t *testing.T) {
 		t.Fatalf("seed %d: %v", l.seed, err)
 	}
 	l.tally.changes += l.disk.Changes()
+	l.tally.kills += kills
+	l.tally.faults += faults
 }
 
 // work is one process at work.
@@ -188,7 +193,7 @@ func (l *life) work(t *testing.T, verbs int) {
 	}
 	s := kv.New(&witness{engine: e, life: l})
 	for range verbs {
-		if l.dead {
+		if l.dead.Load() {
 			return
 		}
 		err := l.verb(s)
@@ -198,7 +203,7 @@ func (l *life) work(t *testing.T, verbs int) {
 		if e.db.broken() != nil {
 			return // nobody knows any more, until it is opened again
 		}
-		if got := contents(t, e); !l.dead && !maps.Equal(got, l.state) {
+		if got := contents(t, e); !l.dead.Load() && !maps.Equal(got, l.state) {
 			t.Errorf("seed %d: after a transaction with the outcome %v the database has other records than were acknowledged", l.seed, err)
 			return
 		}
@@ -228,7 +233,7 @@ func (e *witness) Update(ctx context.Context, fn func(kv.Tx) error) error {
 		l.state = next
 		l.tally.acknowledged++
 		l.disk.Mark(told{digest(next)})
-	case l.dead:
+	case l.dead.Load():
 	case e.db.broken() != nil, !e.db.settled:
 		l.tally.refused++
 	default:
