@@ -5,6 +5,7 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -208,6 +209,8 @@ func TestFailover_D14(t *testing.T) {
 	}
 }
 
+var wholePooler = flag.Bool("pooler", false, "prove the store as a whole behind PgBouncer")
+
 // Behind PgBouncer everything holds, whether it keeps a server for a client or for
 // a transaction. It is noticed, and said once.
 func TestPooler(t *testing.T) {
@@ -228,8 +231,8 @@ func TestPooler(t *testing.T) {
 			if direct := openAt(t, Options{DSN: server.DSN(), Schema: schema}); direct.db.database.Pooled() {
 				t.Error("a pooler is seen where there is none")
 			}
-			if mode == "session" {
-				storetest.Life(t, s, seal.Under)
+			storetest.Life(t, s, seal.Under)
+			if mode != "transaction" || !*wholePooler {
 				return
 			}
 			storetest.Run(t, func(t *testing.T) storage.Store {
