@@ -137,7 +137,10 @@ func TestMigrationMayTakeLong(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
+	released := make(chan struct{})
+	defer func() { <-released }() // before the connection is closed
 	time.AfterFunc(maxDuration+time.Second, func() {
+		defer close(released)
 		if _, err := conn.Exec(ctx, "select pg_advisory_unlock_all()"); err != nil {
 			t.Error(err)
 		}

@@ -198,7 +198,11 @@ func (c *conn) SetDeadline(at time.Time) error {
 	if !at.IsZero() && at.Before(time.Now()) {
 		c.decide(giveUp)
 	}
-	return c.ignoreLost(c.Conn.SetDeadline(at))
+	err := c.Conn.SetDeadline(at)
+	t := c.link.traffic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return c.ignoreLost(err)
 }
 
 func (c *conn) Close() error {
@@ -215,6 +219,7 @@ func (c *conn) Close() error {
 	return c.ignoreLost(c.Conn.Close())
 }
 
+// ignoreLost is called with the traffic locked.
 func (c *conn) ignoreLost(err error) error {
 	if err == nil || c.state == lost || c.state == late {
 		return nil
