@@ -57,7 +57,11 @@ func TestPostgres_D14(t *testing.T) {
 		status(t, g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+token), want)
 	}
 	call(200)
-	load() // the store stays open
+	opened := stateOf(t, g)
+	load()
+	if stateOf(t, g) != opened {
+		t.Error("a reload with the same settings opened the database anew")
+	}
 	call(200)
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
