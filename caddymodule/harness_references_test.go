@@ -50,14 +50,6 @@ func (s *shownReferences) note(r *http.Request, res *http.Response) {
 	}
 }
 
-// forget forgets what was shown at an address. Another gateway may have had it, whose
-// log nobody looked at.
-func (s *shownReferences) forget(addr string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byAddress, addr)
-}
-
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -195,15 +196,24 @@ func (g *instance) logged(text string) (n int) {
 	return n
 }
 
+// handedOut are the addresses of sites so far. Metrics of a site and references that
+// it showed are kept for as long as the process lives, so that a second site at the
+// same address would have those of the first.
+var handedOut sync.Map
+
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		_ = l.Close()
+		if _, again := handedOut.LoadOrStore(addr, true); !again {
+			return addr
+		}
 	}
-	defer l.Close()
-	references.forget(l.Addr().String())
-	return l.Addr().String()
 }
 
 // once uses no connection twice: a reload would end it at any time. A request
