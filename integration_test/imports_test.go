@@ -64,6 +64,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/dashboard",
 		"authz/identity",
 		"authz/identity/oidc",
+		"authz/access",
 		"internal/config",
 		"internal/presets",
 		"authz/accounts",

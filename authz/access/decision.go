@@ -1,0 +1,24 @@
+package access
+
+import "github.com/mcpoauth/caddy-mcp-oauth/storage"
+
+// Who wants to use something.
+type Who struct {
+	Identity *storage.Identity
+	// Client is the id of the client that calls for them, empty for a virtual key.
+	Client string
+}
+
+// Decision is whether somebody may use an item.
+type Decision struct {
+	Allowed bool
+	// Rule is the one that decided, nil if none matched or there are none.
+	Rule *Rule
+	// NeedsAnnotations tells that a rule asked for annotations that were not Known.
+	// The decision is good all the same: it was made with what MCP has one take for
+	// true. With them it could be another.
+	NeedsAnnotations bool
+	// NeedsArguments tells that a rule asked for arguments that are Open. Then it
+	// could be called with some, and a call has to be decided again with its own.
+	NeedsArguments bool
+}
