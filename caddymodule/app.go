@@ -21,6 +21,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/emitter"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/health"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
@@ -72,7 +73,7 @@ type App struct {
 	started  uint64                   // see starts
 	ending   sync.Mutex               // held while what was withdrawn is being ended
 	ended    bool                     // it has ended
-	conns    gateway.Conns
+	conns    upstream.Conns
 	opening  sync.Mutex // held while the store is opened
 	retrying context.CancelFunc
 	mu       sync.Mutex

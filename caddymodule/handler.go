@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/audit"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/neighbours"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/placeholders"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/landing"
@@ -194,7 +195,7 @@ func resolveSite(site *config.Site, resolve config.Resolver) (*config.Site, []cl
 		return nil, nil, err
 	}
 	for i, s := range resolved.Servers {
-		if err := gateway.CheckProxy(s); err != nil {
+		if err := upstream.Check(s); err != nil {
 			return nil, nil, config.Errorf(config.Index("servers", i)+".reverse_proxy", "%v", err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -57,7 +57,7 @@ func (h *Handler) warnOfProxy() {
 // warnOfAddresses tells where a call goes if that is not where its URL says.
 func (h *Handler) warnOfAddresses() {
 	for _, s := range h.cfg.Servers {
-		if own, to := gateway.OtherAddresses(s); len(to) > 0 {
+		if own, to := upstream.OtherAddresses(s); len(to) > 0 {
 			h.log.Warn("calls go to the addresses in proxy, not to the host of the server's URL, which is only sent as Host; leave it at one of the two",
 				zap.String("server", s.ID), zap.String("url_host", own), zap.Strings("to", to))
 		}

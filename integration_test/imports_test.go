@@ -99,6 +99,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/selfcheck",
 		"caddymodule/audit",
 		"caddymodule/emitter",
+		"caddymodule/gateway/upstream",
 		"caddymodule/gateway",
 		"caddymodule/process",
 		"caddymodule/propagation",

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -21,13 +22,13 @@ type Proxy struct {
 }
 
 // NewProxy sets up the proxy to a server.
-func NewProxy(ctx caddy.Context, s *config.Server, conns *Conns) (*Proxy, error) {
+func NewProxy(ctx caddy.Context, s *config.Server, conns *upstream.Conns) (*Proxy, error) {
 	target := newTarget(s)
-	options, err := proxyOptions(s)
+	options, err := upstream.Options(s)
 	if err != nil {
 		return nil, err
 	}
-	own, err := conns.transport(ctx, options.TransportRaw)
+	own, err := conns.Transport(ctx, options.TransportRaw)
 	if err != nil {
 		return nil, err
 	}

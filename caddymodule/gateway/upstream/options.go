@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"encoding/json"
@@ -13,9 +13,9 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-// CheckProxy refuses options of reverse_proxy that a Proxy to the server would
+// Check refuses options of reverse_proxy that a proxy to the server would
 // not take, or that would do nothing there.
-func CheckProxy(s *config.Server) error {
+func Check(s *config.Server) error {
 	options, err := configuredProxy(s)
 	if err != nil {
 		return err
@@ -56,12 +56,12 @@ func configuredProxy(s *config.Server) (*reverseproxy.Handler, error) {
 	return options, caddy.StrictUnmarshalJSON(s.ReverseProxy, options)
 }
 
-// proxyOptions completes an operator's configuration of reverse_proxy with the
+// Options completes an operator's configuration of reverse_proxy with the
 // address and TLS of the server's URL.
 //
 // Event streams need no setting: reverse_proxy flushes them, and all answers of
 // unknown length, at once.
-func proxyOptions(s *config.Server) (*reverseproxy.Handler, error) {
+func Options(s *config.Server) (*reverseproxy.Handler, error) {
 	options, err := configuredProxy(s)
 	if err != nil {
 		return nil, err

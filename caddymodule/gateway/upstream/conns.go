@@ -1,4 +1,4 @@
-package gateway
+package upstream
 
 import (
 	"context"
@@ -27,11 +27,11 @@ type conn struct {
 
 var errStopping = errors.New("mcp_oauth: Caddy is stopping")
 
-// transport returns Caddy's http transport of this configuration, with its
+// Transport returns Caddy's http transport of this configuration, with its
 // connections known; nil for other transports, which are not watched, as HTTP/3
 // is not. It is not the one that reverse_proxy loads for itself: active health
 // checks use that from the moment it is there.
-func (c *Conns) transport(ctx caddy.Context, raw json.RawMessage) (*reverseproxy.HTTPTransport, error) {
+func (c *Conns) Transport(ctx caddy.Context, raw json.RawMessage) (*reverseproxy.HTTPTransport, error) {
 	options := map[string]json.RawMessage{}
 	if len(raw) > 0 {
 		var protocol string
