@@ -23,6 +23,7 @@ const (
 	perDrawer    = 16
 	perStrangers = 8 // of them, those in which nobody signed in
 	perSender    = 2 // of those, from one block of addresses
+	perPerson    = 3 // of one who signed in
 	drawerBytes  = 64 << 10
 	// lifetime is how long a trace is kept: it has people and addresses.
 	lifetime = 14 * 24 * time.Hour
@@ -99,10 +100,11 @@ func merge(kept, more []*Trace, now time.Time) []*Trace {
 	})
 	all = append(all, more...)
 	slices.SortStableFunc(all, func(a, b *Trace) int { return b.Last.Compare(a.Last) })
-	strangers, senders := 0, map[string]int{}
+	strangers, senders, people := 0, map[string]int{}, map[string]int{}
 	all = slices.DeleteFunc(all, func(t *Trace) bool {
 		if t.Person != "" {
-			return false
+			people[t.Person]++
+			return people[t.Person] > perPerson
 		}
 		sender := ratelimit.SenderBlock(t.Address)
 		if strangers == perStrangers || t.Address != "" && senders[sender] == perSender {
@@ -112,9 +114,15 @@ func merge(kept, more []*Trace, now time.Time) []*Trace {
 		senders[sender]++
 		return false
 	})
-	all = all[:min(len(all), perDrawer)]
 	slices.Reverse(all)
+	for len(all) > perDrawer {
+		all = without(all, givesWay(all, func(t *Trace) (string, string, int) { return ratelimit.SenderBlock(t.Address), t.Person, 1 }))
+	}
 	return all
+}
+
+func without(traces []*Trace, one *Trace) []*Trace {
+	return slices.DeleteFunc(slices.Clone(traces), func(t *Trace) bool { return t == one })
 }
 
 // seal returns the text of a drawer. If its traces are too large together, some are
@@ -128,27 +136,34 @@ func (a *Archive) seal(i int, traces []*Trace) (string, error) {
 		if len(plain) <= drawerBytes || len(traces) <= 1 {
 			return base64.RawURLEncoding.EncodeToString(a.keys.Seal(plain, a.context(i)...)), nil
 		}
-		traces = withoutOldest(traces)
+		traces = lighter(traces)
 	}
 }
 
-// withoutOldest leaves out the oldest trace of strangers or of people, whichever take
-// more room: strangers, who can make theirs long, push out nobody who signed in.
-func withoutOldest(traces []*Trace) []*Trace {
-	of := func(t *Trace) int { return min(len(t.Person), 1) }
+// lighter leaves out a trace of strangers or of people, whichever take more room:
+// strangers, who can make theirs long, push out nobody who signed in.
+func lighter(traces []*Trace) []*Trace {
 	var room [2]int
+	var of [2][]*Trace
 	for _, t := range traces {
-		for i := range t.Steps {
-			room[of(t)] += t.Steps[i].size()
-		}
+		i := min(len(t.Person), 1)
+		of[i] = append(of[i], t)
+		room[i] += t.room()
 	}
-	larger := 0
+	larger := of[0]
 	if room[1] > room[0] {
-		larger = 1
+		larger = of[1]
 	}
-	oldest := slices.IndexFunc(traces, func(t *Trace) bool { return of(t) == larger })
-	oldest = max(oldest, 0)
-	return slices.Delete(slices.Clone(traces), oldest, oldest+1)
+	return without(traces, givesWay(larger, func(t *Trace) (string, string, int) { return ratelimit.SenderBlock(t.Address), t.Person, t.room() }))
+}
+
+// room is how many bytes the steps of a trace take, at least one.
+func (t *Trace) room() int {
+	n := 1
+	for i := range t.Steps {
+		n += t.Steps[i].size()
+	}
+	return n
 }
 
 // open returns what a drawer has, and its text. What cannot be read, after the

@@ -217,6 +217,59 @@ func TestStrangersPushOutNobody(t *testing.T) {
 	}
 }
 
+// Somebody who fails again and again, from wherever and under however many names,
+// pushes out little of what others failed at.
+func TestOnePersonPushesOutNobodyKept(t *testing.T) {
+	for name, flood := range map[string]func(i int) Trace{
+		"one person": func(i int) Trace { return Trace{Person: "oidc:mallory", Address: fmt.Sprintf("198.%d.100.1", i%250)} },
+		"one address with many names": func(i int) Trace {
+			return Trace{Person: fmt.Sprint("user_id:", i), Address: "198.51.100.1"}
+		},
+		"one person with long traces": func(int) Trace {
+			return Trace{Person: "oidc:mallory", Address: "198.51.100.1", Steps: make([]Step, maxSteps)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := NewArchive(site, memstore.New(), newKeys(t, 1), func() time.Time { return start })
+			save := func(i int, tr Trace) {
+				t.Helper()
+				tr.ID, tr.Site, tr.Began, tr.Last = fmt.Sprint(tr.Person, i), site, start, start.Add(time.Duration(i)*time.Second)
+				for n := range tr.Steps {
+					tr.Steps[n] = Step{Time: start, Cause: strings.Repeat("x", maxCause), Detail: strings.Repeat("y", maxText), Agent: strings.Repeat("z", maxText)}
+				}
+				if err := a.Save(t.Context(), []*Trace{&tr}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const others = 40
+			for i := range others {
+				save(i, Trace{Person: fmt.Sprint("oidc:", i), Address: fmt.Sprintf("192.%d.2.1", i)})
+			}
+			before, err := a.All(t.Context())
+			if err != nil || len(before) != others {
+				t.Fatalf("%d traces are kept, %v, want %d", len(before), err, others)
+			}
+			for i := range 200 {
+				save(others+i, flood(i))
+			}
+			all, err := a.All(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, last := 0, false
+			for _, tr := range all {
+				if strings.HasPrefix(tr.Address, "192.") {
+					kept++
+				}
+				last = last || strings.HasSuffix(tr.ID, fmt.Sprint(others+199))
+			}
+			if kept != len(before) || !last {
+				t.Errorf("%d traces of others are kept, want %d; the last one of all: %t", kept, len(before), last)
+			}
+		})
+	}
+}
+
 // A store that fails fails the save, and the search, in words.
 func TestStoreThatFails(t *testing.T) {
 	store := memstore.New()
@@ -246,7 +299,7 @@ func TestWrongTokensAreNotKept(t *testing.T) {
 
 // Where the memory is full, strangers make room first.
 func TestStrangersMakeRoom(t *testing.T) {
-	p := newTape(Limits{Strangers: 100, Known: 100, Bytes: 40_000, Sender: 100})
+	p := newTape(Limits{Strangers: 100, Known: 100, Bytes: 40_000, Sender: 100, Person: 100})
 	for i := range 10 {
 		id := fmt.Sprint(i)
 		p.add(event.Event{Kind: event.TokenIssued, Grant: "g" + id, Person: "oidc:" + id, Client: "c" + id})

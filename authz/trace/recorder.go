@@ -18,12 +18,13 @@ type Limits struct {
 	Strangers, Known int
 	// Bytes is for all of them.
 	Bytes int
-	// Sender is how many of the strangers' one block of addresses has.
-	Sender int
+	// Sender is how many of the strangers' one block of addresses has, and Person how
+	// many of the known ones somebody has.
+	Sender, Person int
 }
 
 // DefaultLimits suit a process.
-var DefaultLimits = Limits{Strangers: 1000, Known: 2000, Bytes: 16 << 20, Sender: 50}
+var DefaultLimits = Limits{Strangers: 1000, Known: 2000, Bytes: 16 << 20, Sender: 50, Person: 100}
 
 // Recorder keeps the last traces of a process, for all of its sites. It is an
 // event.Sink.
@@ -37,6 +38,7 @@ type Recorder struct {
 	bytes     int
 	index     map[key][]*live
 	senders   map[string]int   // strangers by block
+	people    map[string]int   // known by person
 	unsaved   map[string]*live // by ID
 }
 
@@ -59,7 +61,7 @@ type live struct {
 func NewRecorder(limits Limits, block func(address string) string) *Recorder {
 	return &Recorder{
 		limits: limits, block: block, strangers: list.New(), known: list.New(),
-		index: map[key][]*live{}, senders: map[string]int{}, unsaved: map[string]*live{},
+		index: map[key][]*live{}, senders: map[string]int{}, people: map[string]int{}, unsaved: map[string]*live{},
 	}
 }
 
@@ -122,46 +124,63 @@ func (r *Recorder) learn(t *live, e *event.Event) {
 		r.forgetSender(t)
 		t.in = r.known
 		t.at = r.known.PushFront(t)
+		r.people[t.Person]++
 	}
 }
 
 func (r *Recorder) touch(t *live) { t.in.MoveToFront(t.at) }
 
-// bound drops what is too much, the oldest first, but never t.
+// bound drops what is too much, but never t.
 func (r *Recorder) bound(t *live) {
-	if t.in == r.strangers && r.senders[t.sender] > r.limits.Sender {
-		r.drop(r.oldestOf(t.sender))
+	switch {
+	case t.in == r.strangers && r.senders[t.sender] > r.limits.Sender:
+		r.drop(oldestOf(r.strangers, func(other *live) bool { return other.sender == t.sender }))
+	case t.in == r.known && r.people[t.Person] > r.limits.Person:
+		r.drop(oldestOf(r.known, func(other *live) bool { return other.Person == t.Person }))
 	}
 	for r.strangers.Len() > r.limits.Strangers {
 		r.drop(oldest(r.strangers))
 	}
 	for r.known.Len() > r.limits.Known {
-		r.drop(oldest(r.known))
+		r.drop(r.heaviest(t, func(*live) int { return 1 }))
 	}
 	for r.bytes > r.limits.Bytes && r.strangers.Len()+r.known.Len() > 1 {
-		from := r.known
 		if r.strangers.Len() > 0 && oldest(r.strangers) != t {
-			from = r.strangers
+			r.drop(oldest(r.strangers))
+			continue
 		}
-		r.drop(oldest(from))
+		r.drop(r.heaviest(t, func(other *live) int { return other.size }))
 	}
 }
 
 func oldest(l *list.List) *live { return l.Back().Value.(*live) }
 
-func (r *Recorder) oldestOf(sender string) *live {
-	for e := r.strangers.Back(); e != nil; e = e.Prev() {
-		if t := e.Value.(*live); t.sender == sender {
-			return t
+// oldestOf returns the oldest that is meant, of which there is one.
+func oldestOf(l *list.List, meant func(*live) bool) *live {
+	e := l.Back()
+	for !meant(e.Value.(*live)) {
+		e = e.Prev()
+	}
+	return e.Value.(*live)
+}
+
+// heaviest returns which of the known traces makes room for t.
+func (r *Recorder) heaviest(t *live, room func(*live) int) *live {
+	others := make([]*live, 0, r.known.Len())
+	for e := r.known.Back(); e != nil; e = e.Prev() {
+		if other := e.Value.(*live); other != t {
+			others = append(others, other)
 		}
 	}
-	return nil // there is one, see bound
+	return givesWay(others, func(other *live) (string, string, int) { return other.sender, other.Person, room(other) })
 }
 
 func (r *Recorder) drop(t *live) {
 	t.in.Remove(t.at)
 	if t.in == r.strangers {
 		r.forgetSender(t)
+	} else if r.people[t.Person]--; r.people[t.Person] == 0 {
+		delete(r.people, t.Person)
 	}
 	for len(t.keys) > 0 {
 		r.removeKey(t, t.keys[len(t.keys)-1])

@@ -158,7 +158,7 @@ func TestStrangerIsForgotten(t *testing.T) {
 // What is kept is bounded, whoever sends what, and a flood of strangers pushes out
 // nobody who signed in.
 func TestBounds(t *testing.T) {
-	limits := Limits{Strangers: 20, Known: 10, Bytes: 1 << 20, Sender: 5}
+	limits := Limits{Strangers: 20, Known: 10, Bytes: 1 << 20, Sender: 5, Person: 10}
 	p := newTape(limits)
 	for i := range 10 {
 		id := fmt.Sprint(i)
@@ -203,8 +203,48 @@ func TestBounds(t *testing.T) {
 			p.drop(oldest(p.strangers))
 		}
 	}
-	if p.bytes != 0 || len(p.index) != 0 || len(p.senders) != 0 || len(p.unsaved) != 0 {
-		t.Errorf("without traces there are %d bytes, %d keys, %d senders, %d unsaved", p.bytes, len(p.index), len(p.senders), len(p.unsaved))
+	if p.bytes != 0 || len(p.index) != 0 || len(p.senders) != 0 || len(p.people) != 0 || len(p.unsaved) != 0 {
+		t.Errorf("without traces there are %d bytes, %d keys, %d senders, %d people, %d unsaved", p.bytes, len(p.index), len(p.senders), len(p.people), len(p.unsaved))
+	}
+}
+
+// Somebody who signs in again and again, from wherever and under however many names,
+// pushes out nobody else.
+func TestOnePersonPushesOutNobody(t *testing.T) {
+	long := strings.Repeat("x", maxText)
+	for name, c := range map[string]struct {
+		limits Limits
+		flood  func(i int) (address, person string)
+	}{
+		"one person":                       {DefaultLimits, func(i int) (string, string) { return fmt.Sprint("198.51.", i%250, ".1"), "oidc:mallory" }},
+		"one address with many names":      {DefaultLimits, func(i int) (string, string) { return "198.51.100.1", fmt.Sprint("user_id:", i) }},
+		"one person with long traces":      {Limits{Strangers: 100, Known: 2000, Bytes: 200_000, Sender: 50, Person: 2000}, func(int) (string, string) { return "198.51.100.1", "oidc:mallory" }},
+		"one person at the address of all": {Limits{Strangers: 100, Known: 60, Bytes: 1 << 20, Sender: 50, Person: 2000}, func(int) (string, string) { return "192.0.2.1", "oidc:mallory" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newTape(c.limits)
+			const others = 50
+			for i := range others {
+				id := fmt.Sprint(i)
+				p.add(codex(event.Event{Kind: event.TokenIssued, Grant: "g" + id, Person: "oidc:" + id, Client: "c" + id}))
+			}
+			for i := range 2000 {
+				id := fmt.Sprint("f", i)
+				address, person := c.flood(i)
+				p.add(from(address, "Mozilla/5.0", event.Event{Kind: event.SignInSucceeded, Flow: id, Person: person, Client: "mallory", Detail: long}))
+			}
+			for i := range others {
+				if got := p.described(t, Query{Reference: fmt.Sprint("g", i)}); len(got) != 1 {
+					t.Errorf("person %d has %d traces, want 1", i, len(got))
+				}
+			}
+			if got := p.described(t, Query{Reference: "f1999"}); len(got) != 1 {
+				t.Error("the last sign-in is not there")
+			}
+			if n, bytes := p.Quantity(); n > c.limits.Known || bytes > c.limits.Bytes {
+				t.Errorf("%d traces with %d bytes, want at most %d with %d", n, bytes, c.limits.Known, c.limits.Bytes)
+			}
+		})
 	}
 }
 
