@@ -64,7 +64,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	}
 	broker := newBroker(h, state, keys)
 	if broker != nil {
-		deps.Connections = broker
+		deps.Connections, deps.PersonLeft = broker, broker.Left
 	}
 	as := server.New(h.cfg, deps)
 	s := &site{

@@ -16,6 +16,8 @@ type Store interface {
 	storage.ConnectionStore
 	// Used is as in storage.AuthStore.
 	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
+	// Person is as in storage.PersonStore.
+	Person(ctx context.Context, issuer, subject string, now time.Time) (storage.Person, error)
 }
 
 // Deps is what a broker works with.
@@ -52,6 +54,7 @@ func New(cfg *config.Site, deps Deps) *Broker {
 	statuses := &statuses{site: st}
 	revoker := &revoker{site: st, registrar: registrar}
 	connections := &connections{site: st, statuses: statuses, revoker: revoker}
+	revoker.disconnect = connections.Disconnect
 	refresher := &refresher{site: st, registrar: registrar, revoker: revoker, pause: deps.Shared.pause}
 	return &Broker{
 		site:        st,

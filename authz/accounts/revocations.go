@@ -24,6 +24,8 @@ import (
 type revoker struct {
 	*site
 	registrar *registrar
+	// disconnect is that of the site's connections.
+	disconnect func(ctx context.Context, owner, server string) error
 	// lines are on their way to providers.
 	lines revocationLines
 	// unconfigured has the servers that warnUnconfigured has named.
@@ -90,6 +92,10 @@ func (rv *revoker) newRevocation(server string, s secrets, due time.Time) *stora
 	if s.Binding.RevocationEndpoint == "" || s.AccessToken == "" {
 		return nil
 	}
+	return rv.queued(server, s, due)
+}
+
+func (rv *revoker) queued(server string, s secrets, due time.Time) *storage.ProviderRevocation {
 	r := &storage.ProviderRevocation{
 		ID: uuid.NewString(), Issuer: rv.cfg.Issuer, Server: server, DueAt: due, ExpiresAt: due.Add(revocationPatience),
 	}
@@ -152,6 +158,9 @@ func (rv *revoker) claimNew(r *storage.ProviderRevocation) {
 // revoke sends one entry of the queue, and ends it unless the provider has to be
 // told again. It reports whether the provider answers, if it was asked.
 func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, opened secrets) (answers bool, err error) {
+	if opened.Left {
+		return true, rv.endLeaver(ctx, r, opened.Person)
+	}
 	s, configured := rv.servers[r.Server]
 	if !configured {
 		s = &config.Server{ID: r.Server, Auth: new(config.Auth)} // without its quirks: the binding and our registration may be all that it takes
@@ -182,6 +191,25 @@ func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, op
 func (rv *revoker) endRevocation(ctx context.Context, r *storage.ProviderRevocation, cause error) error {
 	if cause != nil {
 		rv.deps.Events.Record(ctx, event.Event{Kind: event.RevocationFailed, Reason: "refused", Server: r.Server, Err: cause})
+	}
+	return rv.deps.Store.EndRevocation(ctx, r.ID)
+}
+
+// endLeaver ends the accounts of a person who was ended, unless they came back.
+func (rv *revoker) endLeaver(ctx context.Context, r *storage.ProviderRevocation, subject string) error {
+	_, err := rv.deps.Store.Person(ctx, rv.cfg.Issuer, subject, rv.deps.Now())
+	if err == nil {
+		return rv.deps.Store.EndRevocation(ctx, r.ID)
+	}
+	if !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	has, err := rv.deps.Store.ConnectionsOf(ctx, rv.cfg.Issuer, subject, rv.deps.Now())
+	for _, c := range has {
+		err = errors.Join(err, rv.disconnect(ctx, c.Owner, c.Server))
+	}
+	if err != nil {
+		return err
 	}
 	return rv.deps.Store.EndRevocation(ctx, r.ID)
 }

@@ -157,6 +157,9 @@ type secrets struct {
 	// when they connected; empty if it did not. It is sealed since it is about a
 	// person, not because anything could be done with it.
 	Account string `json:"account,omitempty"`
+	// Left is set in the queue of revocations alone: if Person has not come back, all
+	// of their accounts end.
+	Left bool `json:"left,omitempty"`
 	// Headers are the pasted keys.
 	Headers []CredentialHeader `json:"headers,omitempty"`
 }

@@ -34,6 +34,11 @@ func (ps *Persons) endNow(ctx context.Context, e storage.PersonEnd) (grants []st
 // end ends a person, or what came from one of their sessions at the provider, for
 // good, and records why. why has the Reason, the Detail, and whose decision it was.
 func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, why event.Event) error {
+	if ps.deps.Left != nil && e.Session == "" {
+		if err := ps.deps.Left(ctx, e.Subject); err != nil {
+			return oauth.Unavailable(err)
+		}
+	}
 	grants, verdict, err := ps.endNow(ctx, e)
 	if err != nil || verdict != storage.OK { // they signed in meanwhile
 		return err

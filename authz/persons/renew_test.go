@@ -23,6 +23,43 @@ import (
 
 const ended = "what a person had was ended"
 
+// What else a leaver has is told of their end, before it, and only where they may not
+// come back: neither when they end everything themselves, nor with one session.
+func TestTellsOfLeavers(t *testing.T) {
+	run(t, func(s *site) {
+		var left []string
+		s.deps.Left = func(_ context.Context, subject string) error {
+			if _, err := s.deps.Store.Person(t.Context(), issuer, subject, time.Now()); err != nil {
+				t.Errorf("%s has ended already: %v", subject, err)
+			}
+			left = append(left, subject)
+			return nil
+		}
+		for _, name := range []string{"alice", "bob", "carol"} {
+			s.signIn(name)
+		}
+		s.must(s.LoggedOut(t.Context(), s.cfg.SignIn.Of(company), identity.Logout{Session: "session of carol", ID: "1", ExpiresAt: time.Now().Add(time.Minute)}))
+		if _, err := s.End(t.Context(), company+":carol"); err != nil {
+			t.Fatal(err)
+		}
+		s.provider.good[company+":bob"] = "another"
+		time.Sleep(recheck)
+		s.must(s.RenewDue(t.Context()))
+		if want := []string{company + ":bob"}; !slices.Equal(left, want) {
+			t.Errorf("told of %q, want %q", left, want)
+		}
+		s.deps.Left = func(context.Context, string) error { return storetest.ErrDisk }
+		s.provider.good[company+":alice"] = "another"
+		time.Sleep(recheck)
+		if err := s.RenewDue(t.Context()); !errors.Is(err, storetest.ErrDisk) {
+			t.Errorf("got %v, want %v", err, storetest.ErrDisk)
+		}
+		if _, err := s.deps.Store.Person(t.Context(), issuer, company+":alice", time.Now()); err != nil {
+			t.Errorf("ended although it could not be told: %v", err)
+		}
+	})
+}
+
 // J10: whoever is removed at the provider is out within the recheck time, and
 // nobody else.
 func TestRemovedAtTheProvider_J10(t *testing.T) {

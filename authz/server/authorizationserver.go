@@ -73,6 +73,8 @@ type Deps struct {
 	Pages Pages
 	// Connections is what people connect during a flow, or nil.
 	Connections flows.Connections
+	// PersonLeft is persons.Deps.Left.
+	PersonLeft func(ctx context.Context, subject string) error
 	// ClientIP returns the address limits are counted for.
 	ClientIP func(*http.Request) string
 	// Events are told what happens.
@@ -120,7 +122,7 @@ func New(cfg *config.Site, deps Deps) *AuthorizationServer {
 	as := &AuthorizationServer{cfg: cfg, deps: deps}
 	as.Policy = grants.NewPolicy(cfg)
 	as.Persons = persons.New(cfg, persons.Deps{
-		Store: deps.Store, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Events: deps.Events, Now: deps.Now,
+		Store: deps.Store, Left: deps.PersonLeft, Cache: deps.TokenCache, Keys: deps.Keys, SessionLifetime: sessions.Lifetime, Events: deps.Events, Now: deps.Now,
 	})
 	as.Grants = grants.New(cfg, as.Policy, as.Persons, deps.Store, deps.TokenCache, deps.Events, deps.Now)
 	as.Withdrawals = grants.NewWithdrawals(as.Grants, deps.Store)
