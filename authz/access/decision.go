@@ -1,14 +1,5 @@
 package access
 
-import "github.com/mcpoauth/caddy-mcp-oauth/storage"
-
-// Who wants to use something.
-type Who struct {
-	Identity *storage.Identity
-	// Client is the id of the client that calls for them, empty for a virtual key.
-	Client string
-}
-
 // Decision is whether somebody may use an item.
 type Decision struct {
 	Allowed bool

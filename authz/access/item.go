@@ -17,6 +17,9 @@ func (k Kind) String() string {
 	return [...]string{"tool", "resource", "resource template", "prompt"}[k]
 }
 
+// isURI reports whether items of the kind are named by URIs.
+func (k Kind) isURI() bool { return k == Resource || k == ResourceTemplate }
+
 // Annotations are what a server says of a tool. Zero is what MCP has one take for
 // true of a tool of which its server says nothing: it changes things, may destroy
 // them, does more when it is called twice, and reaches out into the world.

@@ -19,13 +19,14 @@ var errName = errors.New("identity: not a name")
 // turn the direction of writing.
 func CleanName(text string) (string, error) {
 	name := strings.TrimSpace(text)
-	if name == "" || !utf8.ValidString(name) || utf8.RuneCountInString(name) > MaxName || strings.ContainsFunc(name, invisible) {
+	if name == "" || !utf8.ValidString(name) || utf8.RuneCountInString(name) > MaxName || strings.ContainsFunc(name, Invisible) {
 		return "", errName
 	}
 	return name, nil
 }
 
-func invisible(r rune) bool {
+// Invisible reports whether a character cannot be seen, or is not what it seems.
+func Invisible(r rune) bool {
 	return r != ' ' && (!unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) ||
 		unicode.Is(unicode.Variation_Selector, r))
 }

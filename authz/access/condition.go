@@ -1,0 +1,288 @@
+package access
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
+)
+
+// Names of what a condition can be about. Those of an item begin with its kind.
+const (
+	varUserName   = "user.name"
+	varUserGroups = "user.groups"
+	varUserClaims = "user.claims"
+	varClientID   = "client.id"
+)
+
+// maxCost bounds what a condition may cost for arguments that somebody made up, in
+// CEL's units, of which a comparison is about one.
+const maxCost = 100_000
+
+// condition is a CEL expression.
+type condition struct {
+	program   cel.Program
+	kind      Kind
+	arguments bool // it is about them
+}
+
+// answer is what a condition says.
+type answer int
+
+const (
+	no answer = iota
+	yes
+	open   // it depends on arguments that are Open
+	failed // it has no value, as when it is about an argument that is missing
+)
+
+// argumentsOf returns the variable with the arguments of items of a kind.
+func argumentsOf(k Kind) string { return k.noun() + ".args" }
+
+// noun is what conditions call an item.
+func (k Kind) noun() string {
+	switch k {
+	case Tool:
+		return "tool"
+	case Prompt:
+		return "prompt"
+	default:
+		return "resource"
+	}
+}
+
+func environment(k Kind) (*cel.Env, error) {
+	options := []cel.EnvOption{
+		cel.Variable(varUserName, cel.StringType),
+		cel.Variable(varUserGroups, cel.ListType(cel.StringType)),
+		cel.Variable(varUserClaims, cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable(varClientID, cel.StringType),
+		cel.CrossTypeNumericComparisons(true),
+		ext.Strings(), ext.Lists(), ext.Math(), ext.Bindings(),
+	}
+	if k.isURI() {
+		options = append(options, cel.Variable("resource.uri", cel.StringType))
+	} else {
+		options = append(options, cel.Variable(k.noun()+".name", cel.StringType), cel.Variable(argumentsOf(k), cel.MapType(cel.StringType, cel.DynType)))
+	}
+	if k == Tool {
+		options = append(options, cel.Variable("tool.annotations", cel.MapType(cel.StringType, cel.BoolType)))
+	}
+	return cel.NewEnv(options...)
+}
+
+// newCondition compiles an expression. Errors tell the column.
+func newCondition(text string, k Kind) (*condition, error) {
+	env, err := environment(k)
+	if err != nil {
+		return nil, err
+	}
+	checked, issues := env.Compile(text)
+	if issues.Err() != nil {
+		return nil, issue(issues, k)
+	}
+	if of := checked.OutputType(); !of.IsExactType(cel.BoolType) && !of.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("the expression must be true or false, and is of type %s", of)
+	}
+	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval), cel.CostLimit(maxCost))
+	if err != nil {
+		return nil, err
+	}
+	c := &condition{program: program, kind: k}
+	c.arguments = !k.isURI() && c.isAbout(checked, argumentsOf(k))
+	return c, nil
+}
+
+// issue returns the first of what is wrong with an expression.
+func issue(issues *cel.Issues, k Kind) error {
+	first := issues.Errors()[0]
+	at := fmt.Sprintf("column %d", first.Location.Column()+1)
+	if line := first.Location.Line(); line > 1 {
+		at = fmt.Sprintf("line %d, column %d", line, first.Location.Column()+1)
+	}
+	text := strings.TrimSuffix(strings.TrimPrefix(first.Message, "Syntax error: "), " (in container '')")
+	text, _, _ = strings.Cut(text, " expecting {") // all that the grammar has
+	if strings.HasPrefix(text, "undeclared reference") {
+		text += "; there are " + strings.Join(variables(k), ", ")
+	}
+	return fmt.Errorf("%s of the expression: %s", at, text)
+}
+
+func variables(k Kind) []string {
+	switch {
+	case k.isURI():
+		return []string{"resource.uri", varUserName, varUserGroups, varUserClaims, varClientID}
+	case k == Prompt:
+		return []string{"prompt.name", "prompt.args", varUserName, varUserGroups, varUserClaims, varClientID}
+	default:
+		return []string{"tool.name", "tool.args", "tool.annotations", varUserName, varUserGroups, varUserClaims, varClientID}
+	}
+}
+
+// isAbout reports whether an expression has a variable.
+func (c *condition) isAbout(checked *cel.Ast, name string) bool {
+	for _, reference := range checked.NativeRep().ReferenceMap() {
+		if reference.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// ask returns what the condition says of an item that somebody wants to use.
+func (c *condition) ask(w *Who, item *Item) answer {
+	vars := &variablesOf{who: *w, item: *item, kind: c.kind} // copies, so that no other decision allocates
+	var input any = vars
+	if item.Open && c.arguments {
+		partial, err := cel.PartialVars(vars, cel.AttributePattern(argumentsOf(c.kind)))
+		if err != nil {
+			return failed
+		}
+		input = partial
+	}
+	value, _, err := c.program.Eval(input)
+	switch {
+	case err != nil || vars.err != nil:
+		return failed
+	case types.IsUnknown(value):
+		return open
+	case value == types.True:
+		return yes
+	case value == types.False:
+		return no
+	}
+	return failed
+}
+
+// variablesOf has the values of the variables, which are made when they are asked
+// for.
+type variablesOf struct {
+	who  Who
+	item Item
+	kind Kind
+	err  error
+}
+
+// Parent implements interpreter.Activation.
+func (v *variablesOf) Parent() interpreter.Activation { return nil }
+
+// ResolveName implements interpreter.Activation.
+func (v *variablesOf) ResolveName(name string) (any, bool) {
+	switch name {
+	case "tool.name", "prompt.name", "resource.uri":
+		return v.item.Name, true
+	case "tool.args", "prompt.args":
+		arguments, err := decodeArguments(v.item.Arguments)
+		v.err = errors.Join(v.err, err)
+		return arguments, err == nil
+	case "tool.annotations":
+		return v.item.Annotations.named(), true
+	case varUserName:
+		return v.who.Name, true
+	case varUserGroups:
+		if v.who.Identity.Claims == nil {
+			return []string{}, true
+		}
+		return v.who.Identity.Claims.Groups, true
+	case varUserClaims:
+		return v.claims(), true
+	case varClientID:
+		return v.who.Client, true
+	}
+	return nil, false
+}
+
+// claims returns what an identity provider says of somebody.
+func (v *variablesOf) claims() map[string]any {
+	all, said := map[string]any{}, v.who.Identity.Claims
+	if said == nil {
+		return all
+	}
+	for name, raw := range said.Extra {
+		if value, err := decode1(raw); err == nil {
+			all[name] = value
+		}
+	}
+	if said.Email != "" {
+		all["email"] = said.Email
+	}
+	if said.Name != "" {
+		all["name"] = said.Name
+	}
+	return all
+}
+
+// named returns annotations by the names that MCP has for them.
+func (a Annotations) named() map[string]bool {
+	return map[string]bool{
+		"readOnlyHint": a&ReadOnly != 0, "destructiveHint": a&NotDestructive == 0,
+		"idempotentHint": a&Idempotent != 0, "openWorldHint": a&ClosedWorld == 0,
+	}
+}
+
+var errArguments = errors.New("access: the arguments are no object")
+
+func decodeArguments(raw json.RawMessage) (map[string]any, error) {
+	if raw == nil {
+		return map[string]any{}, nil
+	}
+	value, err := decode1(raw)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errArguments
+	}
+	return object, nil
+}
+
+// decode1 decodes one value. Whole numbers are whole: as floating point, different
+// ones would be equal.
+func decode1(raw json.RawMessage) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errArguments
+	}
+	return numbers(value)
+}
+
+func numbers(value any) (any, error) {
+	var err error
+	switch v := value.(type) {
+	case json.Number:
+		return number(v)
+	case []any:
+		for i := range v {
+			if v[i], err = numbers(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for name := range v {
+			if v[name], err = numbers(v[name]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return value, nil
+}
+
+func number(n json.Number) (any, error) {
+	if whole, err := n.Int64(); err == nil {
+		return whole, nil
+	}
+	return n.Float64()
+}
