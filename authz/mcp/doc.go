@@ -3,6 +3,9 @@
 // grant that opened it, which request a body holds, and how a client is told
 // that a person has to connect a server first.
 //
+// What a body asks for, and so what an operator's rules decide, Scan tells: in one
+// strict pass, also of a body that is on its way.
+//
 // It keeps no state: a bound session id and a request state carry their own
 // proof. It parses a message only when a decision needs what is in it.
 //

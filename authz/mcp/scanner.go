@@ -1,0 +1,419 @@
+package mcp
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+const (
+	// maxScanDepth bounds how deep a body is nested.
+	maxScanDepth = 512
+	// maxScanText bounds the texts by which a message is decided.
+	maxScanText = 8 << 10
+	// trackedDepth is more than the deepest place that matters.
+	trackedDepth = 8
+)
+
+// Scanner reads the body of a request while it passes, as Scan does, and keeps of it
+// only what a message is decided by.
+type Scanner struct {
+	found func(*Message) error
+	kept  []byte // the whole body, if it is kept
+	at    int    // how much was read, as far as that is needed: in kept
+
+	state   scanState
+	literal string // what is still to come of true, false or null
+	utf8    runeReader
+	hex     int // digits that are still to come
+
+	depth  int
+	arrays [maxScanDepth/64 + 1]uint64 // by depth, whether it is one
+	places [trackedDepth]place
+	any    bool // a message was read
+
+	draft  draft
+	member member // whose value comes next
+	keeps  bool   // the text that is read now
+	text   []byte
+	start  int // of a value in kept
+}
+
+type scanState uint8
+
+const (
+	atValue scanState = iota
+	atFirstName
+	atName
+	atColon
+	atFirstElement
+	afterValue
+	atEnd
+	inName
+	inText
+	inLiteral
+	// The states of a number.
+	afterMinus
+	afterZero
+	inDigits
+	afterDot
+	inFraction
+	afterE
+	afterSign
+	inExponent
+)
+
+// NewScanner returns a Scanner that calls found with each message once all of it was
+// read but the brace that ends it. What found returns ends the reading.
+func NewScanner(found func(*Message) error) *Scanner { return &Scanner{found: found} }
+
+// Write reads on. It returns how much may be passed on: all, or what stands before the
+// mistake, after which no more may be written. An upstream that was given only that
+// much has no whole message.
+func (s *Scanner) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		if s.state == inText || s.state == inName {
+			n += s.skipText(p[n:])
+			if n == len(p) {
+				break
+			}
+		}
+		if err := s.read(p[n]); err != nil {
+			return n, err
+		}
+		s.at++
+		n++
+	}
+	return n, nil
+}
+
+// Close says that the body is at its end.
+func (s *Scanner) Close() error {
+	if s.state != atEnd {
+		return errIncomplete
+	}
+	if !s.any {
+		return errEmptyBatch
+	}
+	return nil
+}
+
+// Early returns the message under way as soon as it is known what it uses, nil before:
+// what is still to come cannot change that, only be refused. Its arguments are unread.
+func (s *Scanner) Early() *Message {
+	d := &s.draft
+	if s.places[1] != inMessage || s.depth == 0 || d.has&hasMethod == 0 || !isSpeltAsKnown(d.Method) {
+		return nil
+	}
+	early := *d
+	early.ArgumentsUnread = true
+	early.Items = nil
+	switch nameMember[d.Method] {
+	case "name", "uri":
+		if early.addItems() == nil {
+			return &early.Message
+		}
+	}
+	return nil
+}
+
+// skipText passes over what needs no look in a string.
+func (s *Scanner) skipText(p []byte) int {
+	if s.hex > 0 || s.utf8.inside() || s.literal != "" {
+		return 0
+	}
+	n := 0
+	for n < len(p) && p[n] >= ' ' && p[n] != '"' && p[n] != '\\' && p[n] < 0x80 {
+		n++
+	}
+	if s.keeps {
+		if len(s.text)+n > maxScanText {
+			return 0 // which read refuses
+		}
+		s.text = append(s.text, p[:n]...)
+	}
+	s.at += n
+	return n
+}
+
+func (s *Scanner) read(c byte) error {
+	switch s.state {
+	case inText, inName:
+		return s.readText(c)
+	case inLiteral:
+		if c != s.literal[0] {
+			return errSyntax
+		}
+		if s.literal = s.literal[1:]; s.literal == "" {
+			s.valueEnds()
+		}
+		return nil
+	}
+	if s.state >= afterMinus {
+		if again, err := s.readNumber(c); err != nil || !again {
+			return err
+		}
+	}
+	switch c {
+	case ' ', '\t', '\r', '\n':
+		return nil
+	}
+	switch s.state {
+	case atValue:
+		return s.begin(c)
+	case atFirstElement:
+		if c == ']' {
+			return s.close(true)
+		}
+		return s.begin(c)
+	case atFirstName, atName:
+		switch {
+		case c == '"':
+			s.state, s.text = inName, s.text[:0]
+			s.keeps = s.place() > inBatch
+			return nil
+		case c == '}' && s.state == atFirstName:
+			return s.close(false)
+		}
+	case atColon:
+		if c == ':' {
+			s.state = atValue
+			return nil
+		}
+	case afterValue:
+		switch {
+		case c == ',' && s.isArray():
+			s.state = atValue
+			return nil
+		case c == ',':
+			s.state = atName
+			return nil
+		case c == ']' || c == '}':
+			return s.close(c == ']')
+		}
+	}
+	return errSyntax
+}
+
+// begin begins a value.
+func (s *Scanner) begin(c byte) error {
+	s.start = s.at
+	switch c {
+	case '{', '[':
+		return s.open(c == '[')
+	case '"':
+		return s.beginText()
+	}
+	if err := s.beginOther(c); err != nil {
+		return err
+	}
+	switch c {
+	case 't':
+		s.state, s.literal = inLiteral, "rue"
+	case 'f':
+		s.state, s.literal = inLiteral, "alse"
+	case 'n':
+		s.state, s.literal = inLiteral, "ull"
+	case '-':
+		s.state = afterMinus
+	case '0':
+		s.state = afterZero
+	default:
+		if c < '1' || c > '9' {
+			return errSyntax
+		}
+		s.state = inDigits
+	}
+	return nil
+}
+
+// beginText begins a string.
+func (s *Scanner) beginText() error {
+	if s.depth == 0 || s.place() == inBatch || s.member == hasParams {
+		return errMessage
+	}
+	s.state, s.text = inText, s.text[:0]
+	s.keeps = s.member&^hasArguments != 0 || s.place() == inURIs
+	if s.member == hasArguments { // some servers take a text for the object in it
+		s.draft.ArgumentsUnread = true
+	}
+	return nil
+}
+
+// beginOther begins a number, true, false or null.
+func (s *Scanner) beginOther(c byte) error {
+	null := c == 'n'
+	switch {
+	case s.depth == 0 || s.place() == inBatch:
+		return errMessage
+	case s.place() == inURIs:
+		return errMember
+	case s.member == 0:
+		return nil
+	case s.member == hasArguments:
+		s.draft.ArgumentsUnread = !null
+		return nil
+	case s.member&(hasVersion|hasMethod) != 0,
+		s.member == hasParams && !null,
+		s.member == hasID && (c == 't' || c == 'f'):
+		return errMember
+	}
+	s.keeps = s.member == hasID && !null
+	s.text = s.text[:0]
+	if s.keeps {
+		s.text = append(s.text, c)
+	}
+	return nil
+}
+
+func (s *Scanner) open(array bool) error {
+	switch {
+	case s.depth == 0:
+		if array {
+			return s.push(array, inBatch)
+		}
+		return s.push(array, inMessage)
+	case s.place() == inBatch:
+		if array {
+			return errMessage
+		}
+		return s.push(array, inMessage)
+	case s.place() == inURIs:
+		return errMember
+	case s.member == 0:
+		return s.push(array, elsewhere)
+	case s.member&(hasVersion|hasMethod|hasID) != 0, s.member == hasParams && array:
+		return errMember
+	}
+	within := s.member.within()
+	if array != (within == inURIs) {
+		within = elsewhere
+	}
+	if within != elsewhere {
+		s.draft.typed |= s.member
+	}
+	return s.push(array, within)
+}
+
+func (s *Scanner) push(array bool, at place) error {
+	if s.depth++; s.depth >= maxScanDepth {
+		return errDepth
+	}
+	bit := uint64(1) << (s.depth % 64)
+	s.arrays[s.depth/64] &^= bit
+	if array {
+		s.arrays[s.depth/64] |= bit
+	}
+	if s.depth < trackedDepth {
+		s.places[s.depth] = at
+	}
+	if at == inMessage {
+		s.draft = draft{}
+	}
+	if s.member == hasArguments {
+		s.draft.argumentsDepth, s.draft.argumentsStart = s.depth, s.start
+	}
+	s.member = 0
+	s.state = atFirstName
+	if array {
+		s.state = atFirstElement
+	}
+	return nil
+}
+
+func (s *Scanner) isArray() bool { return s.arrays[s.depth/64]&(1<<(s.depth%64)) != 0 }
+
+// place is where the names and values that come now are.
+func (s *Scanner) place() place {
+	if s.depth >= trackedDepth {
+		return elsewhere
+	}
+	return s.places[s.depth]
+}
+
+// close ends an object or array.
+func (s *Scanner) close(array bool) error {
+	if s.depth == 0 || s.isArray() != array {
+		return errSyntax
+	}
+	if s.depth == s.draft.argumentsDepth {
+		s.noteArguments(array)
+	}
+	if s.place() == inMessage {
+		m, err := s.draft.message()
+		if err != nil {
+			return err
+		}
+		s.any = true
+		if err := s.found(m); err != nil {
+			return err
+		}
+	}
+	s.depth--
+	s.valueEnds()
+	return nil
+}
+
+// noteArguments notes the arguments of which the last byte comes next.
+func (s *Scanner) noteArguments(array bool) {
+	d := &s.draft
+	if d.ArgumentsUnread = array || s.kept == nil; !d.ArgumentsUnread {
+		d.Arguments = json.RawMessage(s.kept[d.argumentsStart : s.at+1])
+	}
+	d.argumentsDepth = 0
+}
+
+// valueEnds goes on after a value.
+func (s *Scanner) valueEnds() {
+	s.member, s.keeps = 0, false
+	s.state = afterValue
+	if s.depth == 0 {
+		s.state = atEnd
+	}
+}
+
+// nameEnds takes the name of a member.
+func (s *Scanner) nameEnds() error {
+	s.member, s.state = 0, atColon
+	if !s.keeps {
+		return nil
+	}
+	s.keeps = false
+	m, err := memberNamed(s.place(), s.text)
+	if err != nil {
+		return err
+	}
+	if m != 0 && s.draft.has&m != 0 {
+		return errRepeated
+	}
+	s.member = m
+	s.draft.has |= m
+	return nil
+}
+
+// textEnds takes a string or, for an id, a number.
+func (s *Scanner) textEnds() (err error) {
+	switch {
+	case !s.keeps:
+	case s.member == hasID:
+		err = s.noteID()
+	default:
+		if text, ok := unquote(s.text); ok {
+			err = s.draft.take(s.place(), s.member, text)
+		} else {
+			err = errNoCharacter
+		}
+	}
+	s.valueEnds()
+	return err
+}
+
+func (s *Scanner) noteID() error {
+	if len(s.text) > maxIDLen {
+		return errMember
+	}
+	s.draft.ID = slices.Clone(s.text)
+	if s.state == inText {
+		s.draft.ID = slices.Concat([]byte{'"'}, s.text, []byte{'"'})
+	}
+	return nil
+}
