@@ -1,6 +1,8 @@
 package model
 
 import (
+	"fmt"
+	"hash/maphash"
 	"maps"
 	"strings"
 )
@@ -21,11 +23,84 @@ const (
 	upstreamArea
 	keyArea
 	allAreas = 1<<iota - 1
+	numAreas = iota - 1
 )
+
+// digest stands for what is in an area.
+type digest uint64
+
+var seed = maphash.MakeSeed()
+
+// digestOf is the same for maps with the same entries.
+func digestOf[K, V comparable](m map[K]V) (sum digest) {
+	type entry struct {
+		k K
+		v V
+	}
+	for k, v := range m {
+		sum += digest(maphash.Comparable(seed, entry{k, v}))
+	}
+	return sum
+}
+
+// lastChange is that of virtual keys.
+type lastChange struct {
+	change number
+	exists bool
+}
+
+// digest is the same for two states of which nothing can tell the areas apart. It is
+// never zero.
+func (s *state) digest(a area) digest {
+	// Maps of different types have different entries.
+	switch a {
+	case clientArea:
+		return digestOf(s.clients) | 1
+	case grantArea:
+		return (digestOf(s.grants) + digestOf(s.codes) + digestOf(s.refresh) + digestOf(s.access)) | 1
+	case flowArea:
+		return digestOf(s.flows) | 1
+	case sessionArea:
+		return digestOf(s.sessions) | 1
+	case connectionArea:
+		return (digestOf(s.connections) + digestOf(s.disconnects) + digestOf(s.pending) + digestOf(s.revocations)) | 1
+	case personArea:
+		return digest(maphash.String(seed, fmt.Sprint(s.persons))) | 1
+	case usedArea:
+		return digestOf(s.used) | 1
+	case valueArea:
+		return digestOf(s.values) | 1
+	case upstreamArea:
+		return digestOf(s.upstream) | 1
+	case keyArea:
+		return (digestOf(s.keys) + digest(maphash.Comparable(seed, lastChange{s.keyChange, s.keyChanges}))) | 1
+	}
+	panic("model: no such area")
+}
+
+// key is the same for two states that nothing can tell apart.
+func (s *state) key() [numAreas]digest {
+	for i, d := range s.digests {
+		if d == 0 {
+			s.digests[i] = s.digest(1 << i)
+		}
+	}
+	return s.digests
+}
+
+// changes says that areas may be changed.
+func (s *state) changes(a area) {
+	for i := range s.digests {
+		if a&(1<<i) != 0 {
+			s.digests[i] = 0
+		}
+	}
+}
 
 // clone returns a copy of which the areas may be changed.
 func (s *state) clone(a area) *state {
 	c := *s
+	c.changes(a)
 	if a&clientArea != 0 {
 		c.clients = maps.Clone(s.clients)
 	}

@@ -3,7 +3,7 @@ package model
 import (
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 )
 
 // possibility is a state that the store may be in, and the calls that are under
@@ -13,12 +13,18 @@ type possibility struct {
 	open  []*Call
 }
 
-func (p possibility) key() string {
-	var b strings.Builder
+// possibilityKey is the same for possibilities that nothing can tell apart.
+type possibilityKey struct {
+	open  string
+	state [numAreas]digest
+}
+
+func (p possibility) key() possibilityKey {
+	var open []byte
 	for _, c := range p.open {
-		fmt.Fprint(&b, c.Number, " ")
+		open = append(strconv.AppendInt(open, int64(c.Number), 10), ' ')
 	}
-	return b.String() + p.state.key()
+	return possibilityKey{string(open), p.state.key()}
 }
 
 func (p possibility) without(c *Call) []*Call {
@@ -71,6 +77,7 @@ func judge(events []event) (at int, wrong error, gaveUp bool) {
 			continue
 		case answered:
 			if len(all) == 1 && len(all[0].open) == 1 && all[0].open[0] == e.call { // most often
+				all[0].state.changes(e.call.areas)
 				if err := e.call.Apply(all[0].state, e.call.answer); err != nil {
 					return i, err, false
 				}
@@ -119,7 +126,7 @@ func distinct(all []possibility) []possibility {
 	if len(all) == 1 {
 		return all
 	}
-	seen := map[string]bool{}
+	seen := map[possibilityKey]bool{}
 	return slices.DeleteFunc(all, func(p possibility) bool {
 		k := p.key()
 		had := seen[k]

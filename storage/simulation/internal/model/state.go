@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"maps"
 	"time"
 
@@ -32,6 +31,8 @@ type state struct {
 	keyChange   number // of the last change of a virtual key
 	keyChanges  bool   // there was one
 	persons     map[string]person
+
+	digests [numAreas]digest // of the areas; zero if it is not known
 }
 
 func newState() *state {
@@ -43,9 +44,6 @@ func newState() *state {
 		upstream: map[string]upstreamClient{}, revocations: map[string]revocation{}, keys: map[string]virtualKey{}, persons: map[string]person{},
 	}
 }
-
-// key is the same for two states that nothing can tell apart.
-func (s *state) key() string { return fmt.Sprintf("%v", *s) }
 
 // number is one that the store chooses, such as a revision: it is known once
 // somebody saw it, and grows with each change.
