@@ -3,6 +3,7 @@ package simulation
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/simulation/internal/model"
@@ -17,6 +18,9 @@ type Options struct {
 	Seed uint64
 	// Steps is how many there are in a schedule. Default: 60.
 	Steps int
+	// Parallel is how many schedules run at once. open is called by as many goroutines
+	// then. Default: 1.
+	Parallel int
 	// Racing makes calls really at once, each in a goroutine, instead of one by one.
 	// What happens is then up to Go, and not the same again for the same seed.
 	Racing bool
@@ -43,23 +47,51 @@ const enough = 1000
 func Run(t *testing.T, o Options, open func() (System, error)) Report {
 	t.Helper()
 	o = o.complete()
-	report := Report{Answers: map[string]map[string]int{}}
-	for n := range o.Schedules {
-		one, err := One(o.Seed+uint64(n), o, open)
-		report.add(one)
-		var failure *Failure
-		if errors.As(err, &failure) && testing.Verbose() {
-			t.Log("all of it:\n" + failure.Whole)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	report, err := runAll(o, open)
+	var failure *Failure
+	if errors.As(err, &failure) && testing.Verbose() {
+		t.Log("all of it:\n" + failure.Whole)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Log(report)
 	if missing := report.Missing(); o.Schedules >= enough && len(missing) > 0 {
 		t.Errorf("never seen in %d schedules: %v", o.Schedules, missing)
 	}
 	return report
+}
+
+// runAll runs schedules until one goes wrong.
+func runAll(o Options, open func() (System, error)) (Report, error) {
+	var (
+		mu      sync.Mutex
+		workers sync.WaitGroup
+		next    int
+		all     = Report{Answers: map[string]map[string]int{}}
+		failed  error
+	)
+	take := func() (n int, more bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		n, next = next, next+1
+		return n, n < o.Schedules && failed == nil
+	}
+	for range max(1, o.Parallel) {
+		workers.Go(func() {
+			for n, more := take(); more; n, more = take() {
+				one, err := One(o.Seed+uint64(n), o, open)
+				mu.Lock()
+				all.add(one)
+				if failed == nil {
+					failed = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	return all, failed
 }
 
 // Failure is a schedule whose answers no order of its calls explains, or in which

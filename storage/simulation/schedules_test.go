@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -24,7 +26,10 @@ var (
 	seed      = flag.Uint64("seed", 1, "that of the first schedule")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // models are made and dropped all the time
+	goleak.VerifyTestMain(m)
+}
 
 // stores are those that need nothing but Go.
 var stores = map[string]func() (simulation.System, error){"memory": inMemory, "bbolt": inFile}
@@ -77,7 +82,7 @@ func copyFile(to, from string) error {
 func TestSchedules_B09_D13(t *testing.T) {
 	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
-			simulation.Run(t, simulation.Options{Schedules: *schedules, Seed: *seed}, open)
+			simulation.Run(t, simulation.Options{Schedules: *schedules, Seed: *seed, Parallel: runtime.GOMAXPROCS(0)}, open)
 		})
 	}
 }

@@ -85,16 +85,17 @@ func judge(events []event) (at int, wrong error, gaveUp bool) {
 				continue
 			}
 			var reason error
+			effect := effect{of: e.call, add: add, wrong: func(err error) {
+				if reason == nil {
+					reason = err
+				}
+			}}
 			for _, p := range all {
 				if !slices.Contains(p.open, e.call) { // it took effect already
 					add(p)
 					continue
 				}
-				explain(p, e.call, add, func(err error) {
-					if reason == nil {
-						reason = err
-					}
-				})
+				effect.explain(p)
 			}
 			if len(next) == 0 {
 				return i, reason, false
@@ -103,10 +104,11 @@ func judge(events []event) (at int, wrong error, gaveUp bool) {
 			if e.call.Reads {
 				continue
 			}
+			effect := effect{of: e.call, add: add, wrong: func(error) {}}
 			for _, p := range all {
 				add(possibility{p.state, p.without(e.call)})
 				if slices.Contains(p.open, e.call) {
-					explain(p, e.call, add, func(error) {})
+					effect.explain(p)
 				}
 			}
 		}
@@ -135,22 +137,43 @@ func distinct(all []possibility) []possibility {
 	})
 }
 
-// explain finds each way in which a call takes effect now: by itself, or after
+// effect is that of one call.
+type effect struct {
+	of *Call
+	// add is told what there may be after it, and wrong why there is not.
+	add   func(possibility)
+	wrong func(error)
+	// looked is where the call was looked at: different orders of others come to the
+	// same.
+	looked map[possibilityKey]bool
+}
+
+// explain finds each way in which the call takes effect now: by itself, or after
 // others that are under way and whose order matters to it.
-func explain(p possibility, c *Call, add func(possibility), wrong func(error)) {
-	after := p.state.clone(c.areas)
-	if err := c.Apply(after, c.answer); err != nil {
-		wrong(err)
+func (e *effect) explain(p possibility) {
+	if len(p.open) > 2 {
+		k := p.key()
+		if e.looked[k] {
+			return
+		}
+		if e.looked == nil {
+			e.looked = map[possibilityKey]bool{}
+		}
+		e.looked[k] = true
+	}
+	after := p.state.clone(e.of.areas)
+	if err := e.of.Apply(after, e.of.answer); err != nil {
+		e.wrong(err)
 	} else {
-		add(possibility{after, p.without(c)})
+		e.add(possibility{after, p.without(e.of)})
 	}
 	for _, other := range p.open {
-		if other == c || !matters(p.open, other, c) {
+		if other == e.of || !matters(p.open, other, e.of) {
 			continue
 		}
 		after := p.state.clone(other.areas)
 		if other.Apply(after, other.answer) == nil {
-			explain(possibility{after, p.without(other)}, c, add, wrong)
+			e.explain(possibility{after, p.without(other)})
 		}
 	}
 }
