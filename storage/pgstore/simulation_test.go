@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/binary"
 	"flag"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,10 +28,13 @@ var (
 type simulated struct {
 	schema string
 	admin  *pgx.Conn
-	empty  string
+	// kept are stores of earlier schedules, by instance, as if their processes had gone
+	// on and somebody had emptied the database: a new session of PostgreSQL takes longer
+	// than most schedules.
+	kept map[int]*keptStore
 }
 
-// simulate makes a schema, and a function in the place of the database's clock.
+// simulate makes a schema, and functions in the place of the database's clock.
 func simulate(t *testing.T) *simulated {
 	t.Helper()
 	s, schema, _ := openSchema(t, make(chan string, 1))
@@ -40,19 +45,28 @@ func simulate(t *testing.T) *simulated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = admin.Close(context.Background()) })
-	sql(t, strings.ReplaceAll(`create schema @_clock; create table @_clock.now (at timestamptz); insert into @_clock.now values (null);
-		create function @_clock.clock_timestamp() returns timestamptz language sql volatile as 'select at from @_clock.now'`, "@", schema))
-	out := &simulated{schema: schema, admin: admin}
-	for _, table := range append([]string{"attempts", "locks"}, recordTables...) {
-		out.empty += "delete from " + schema + "." + table + ";"
+	d := &simulated{schema: schema, admin: admin, kept: map[int]*keptStore{}}
+	t.Cleanup(func() {
+		for _, k := range d.kept {
+			if err := k.Store.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		_ = admin.Close(context.Background())
+	})
+	empty := ""
+	for _, table := range slices.Concat(ownTables, []string{"instances", "rates"}, recordTables) {
+		empty += "delete from " + schema + "." + table + ";"
 	}
-	return out
+	sql(t, strings.ReplaceAll(`create schema @_clock; create table @_clock.now (at timestamptz); insert into @_clock.now values (null);
+		create function @_clock.clock_timestamp() returns timestamptz language sql volatile as 'select at from @_clock.now';
+		create function @_clock.empty() returns void language plpgsql as $$ begin `+empty+` end $$`, "@", schema))
+	return d
 }
 
 func (d *simulated) system() (simulation.System, error) {
 	ctx := context.Background()
-	if _, err := d.admin.Exec(ctx, d.empty); err != nil {
+	if _, err := d.admin.Exec(ctx, "select "+d.schema+"_clock.empty()"); err != nil {
 		return simulation.System{}, err
 	}
 	return simulation.System{
@@ -65,21 +79,48 @@ func (d *simulated) system() (simulation.System, error) {
 	}, nil
 }
 
+// keptStore is a store that stays open when its schedule is over.
+type keptStore struct {
+	*Store
+	of *simulated
+	i  simulation.Instance
+}
+
+func (k *keptStore) Close() error {
+	if k.i.Link.Crashed() || k.db.pool.Stat().AcquiredConns() > 0 {
+		return k.Store.Close()
+	}
+	k.of.kept[k.i.Number] = k
+	return nil
+}
+
 func (d *simulated) open(i simulation.Instance) (storage.Store, error) {
+	if k := d.kept[i.Number]; k != nil {
+		delete(d.kept, i.Number)
+		i.Link.Adopt(k.i.Link)
+		k.i = i
+		return k, k.Check(context.Background()) // which measures the clocks
+	}
 	c, err := Parse(Options{DSN: server.DSN(), Schema: d.schema, MaxConnections: 4})
 	if err != nil {
 		return nil, err
 	}
-	c.now, c.database.Still = i.Now, true
-	c.pool.ConnConfig.DialFunc = i.Link.Dial
+	k := &keptStore{of: d, i: i}
+	c.now, c.database.Still = func() time.Time { return k.i.Now() }, true
+	c.pool.HealthCheckPeriod = time.Hour
+	c.pool.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return k.i.Link.Dial(ctx, network, address)
+	}
 	c.pool.ConnConfig.RuntimeParams["search_path"] = d.schema + "_clock,pg_catalog"
 	c.pool.ConnConfig.RuntimeParams["deadlock_timeout"] = "20ms"
+	c.pool.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan" // planning takes longer than what is planned
 	c.pool.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := database.Prepare(ctx, conn)
-		i.Link.Hold(conn.PgConn().Conn(), conn.PgConn().PID())
+		k.i.Link.Hold(conn.PgConn().Conn(), conn.PgConn().PID())
 		return err
 	}
-	return Open(context.Background(), c)
+	k.Store, err = Open(context.Background(), c)
+	return k, err
 }
 
 // isRequest reports whether statements are to run, and not only to be prepared.
@@ -98,8 +139,8 @@ func isRequest(b []byte) bool {
 }
 
 func (d *simulated) sessions(ids []uint32) (there, waiting []uint32, err error) {
-	rows, err := d.admin.Query(context.Background(), `select pid, exists (select 1 from pg_locks l where l.pid = a.pid and not granted)
-		from pg_stat_activity a where pid = any($1)`, ids)
+	rows, err := d.admin.Query(context.Background(), `select a.pid, a.wait_event_type is not distinct from 'Lock'
+		from unnest($1::int[]) id, pg_stat_get_activity(id) a`, ids)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,8 +163,17 @@ func (d *simulated) sessions(ids []uint32) (there, waiting []uint32, err error) 
 // connections get lost, requests arrive late, processes crash, and clocks are up to
 // ten minutes apart. -schedules 10000 is the long form.
 func TestSchedules_B09_D13(t *testing.T) {
-	d := simulate(t)
-	simulation.Run(t, simulation.Options{Schedules: *schedules, Seed: *firstSeed, Steps: 150}, d.system)
+	const parallel = 4 // they wait for the database most of the time
+	free := make(chan *simulated, parallel)
+	for range parallel {
+		free <- simulate(t)
+	}
+	simulation.Run(t, simulation.Options{Schedules: *schedules, Seed: *firstSeed, Steps: 150, Parallel: parallel}, func() (simulation.System, error) {
+		d := <-free
+		system, err := d.system()
+		system.Close = func() error { free <- d; return nil }
+		return system, err
+	})
 }
 
 // A seed says which request has its turn when.

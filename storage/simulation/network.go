@@ -113,6 +113,24 @@ func (l *Link) Hold(c net.Conn, session uint32) {
 	l.traffic.conns = append(l.traffic.conns, held)
 }
 
+// Adopt takes over the connections of the link that a store had when it was opened for
+// an earlier schedule, and was kept open since. Nothing is on its way on them.
+func (l *Link) Adopt(from *Link) {
+	for _, c := range from.traffic.in(from, quiet) {
+		l.traffic.mu.Lock()
+		c.link = l
+		l.traffic.conns = append(l.traffic.conns, c)
+		l.traffic.mu.Unlock()
+	}
+}
+
+// Crashed reports whether the process at this end is gone.
+func (l *Link) Crashed() bool {
+	l.traffic.mu.Lock()
+	defer l.traffic.mu.Unlock()
+	return l.dead
+}
+
 func (c *conn) Write(b []byte) (int, error) {
 	t := c.link.traffic
 	t.mu.Lock()

@@ -112,6 +112,7 @@ func (s *schedule) hold(i *instance, held bool) {
 // settle waits until nothing moves: each call has ended, waits for the turn of a
 // request, or waits at the server for another one.
 func (s *schedule) settle() error {
+	pause := time.Millisecond // most answers take less
 	for began := time.Now(); ; {
 		moving, gone := false, s.traffic.in(nil, lost)
 		var ask []uint32
@@ -144,7 +145,8 @@ func (s *schedule) settle() error {
 		select {
 		case <-s.traffic.changed:
 			continue
-		case <-time.After(500 * time.Microsecond):
+		case <-time.After(pause):
+			pause = min(2*pause, 16*time.Millisecond)
 		}
 		for _, c := range gone {
 			ask = append(ask, c.session)
