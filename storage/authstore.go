@@ -8,11 +8,11 @@ import (
 // AuthStore keeps what the authorization server and the gate must remember:
 // clients, flows, grants, and what was issued under them.
 type AuthStore interface {
-	// CreateClient stores a registration under a new ID. While more than
-	// unused.Max registrations of its issuer have never been approved by
-	// anybody, the oldest of the sender that has most of them are dropped, so
-	// that a flood can neither lock out a newcomer, nor push out what others
-	// registered, nor touch a client that is in use. (Those that somebody
+	// CreateClient stores a registration under a new ID, which nobody knows before
+	// it returns. While more than unused.Max registrations of its issuer have never
+	// been approved by anybody, the oldest of the sender that has most of them are
+	// dropped, so that a flood can neither lock out a newcomer, nor push out what
+	// others registered, nor touch a client that is in use. (Those that somebody
 	// approved are bounded by Submission.Quota.)
 	CreateClient(ctx context.Context, c Client, unused Unused) error
 	// Client returns a registration, or ErrNotFound.

@@ -163,7 +163,7 @@ func createBrowserSession(t *tx, b storage.SignIn, in *browser, now time.Time) e
 		values ($1, $2, $3, $4, $5, $6, $7, $8)
 		on conflict (id) do update set of_subject = excluded.of_subject, person = excluded.person, queue_sender = excluded.queue_sender, queue_group = excluded.queue_group,
 			queued_at = excluded.queued_at, keep_until = excluded.keep_until, body = excluded.body`,
-		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), personOf(b.Issuer, b.Identity), p.sender, p.group, p.time(), t.keep(b.ExpiresAt), body)
+		key(b.Hash), record.Digest(b.Issuer, b.Identity.Subject), personOf(b.Issuer, b.Identity), p.sender, p.group, t.queuedAt(p), t.keep(b.ExpiresAt), body)
 	if in.queue == nil {
 		return nil
 	}

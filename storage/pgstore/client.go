@@ -125,7 +125,7 @@ func insertClient(t *tx, c storage.Client) error {
 	b, err := encode(t.db, c, clientTimes)
 	p := clientPlace(c)
 	t.exec(`insert into {}clients (id, queue_sender, queue_group, queued_at, keep_until, body) values ($1, $2, $3, $4, $5, $6)`,
-		[]byte(c.ID), p.sender, p.group, p.time(), t.keep(c.ExpiresAt), b)
+		[]byte(c.ID), p.sender, p.group, t.queuedAt(p), t.keep(c.ExpiresAt), b)
 	return err
 }
 
@@ -134,7 +134,7 @@ func updateClient(t *tx, c storage.Client) error {
 	b, err := encode(t.db, c, clientTimes)
 	p := clientPlace(c)
 	t.exec(`update {}clients set queue_sender = $2, queue_group = $3, queued_at = $4, keep_until = $5, body = $6 where id = $1`,
-		[]byte(c.ID), p.sender, p.group, p.time(), t.keep(c.ExpiresAt), b)
+		[]byte(c.ID), p.sender, p.group, t.queuedAt(p), t.keep(c.ExpiresAt), b)
 	return err
 }
 

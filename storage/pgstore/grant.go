@@ -154,7 +154,7 @@ func insertGrant(t *tx, g storage.Grant, code storage.Hash, p place) {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		[]byte(g.ID), record.Digest(g.Issuer, g.ClientID), record.Digest(g.Issuer, g.Identity.Subject), personOf(g.Issuer, g.Identity),
 		keys(g.AccessTokens), optional(g.RefreshToken), key(code),
-		p.sender, p.group, p.time(), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), grantBody(t, g))
+		p.sender, p.group, t.queuedAt(p), t.nanos(g.ExpiresAt), t.keep(g.ExpiresAt), grantBody(t, g))
 }
 
 // updateGrant keeps the grant until the given time: never less than its tokens,

@@ -31,7 +31,7 @@ func (s *instanceStore) AnnounceInstance(ctx context.Context, i storage.Instance
 		batch.Queue(s.sql(`insert into {}instances as i (id, started_at, seen_at, clock_ahead, about)
 			select $1, now, now, $2, $3 from (select `+microseconds+` as now) clock
 			on conflict (id) do update set seen_at = excluded.seen_at, clock_ahead = excluded.clock_ahead, about = excluded.about`),
-			[]byte(i.ID), -int64(s.clock.offset()), i.About)
+			[]byte(i.ID), -int64(s.clock.offset()), append([]byte{}, i.About...))
 		batch.Queue(s.sql(`delete from {}instances where id in (
 			select id from {}instances where seen_at < `+microseconds+` - $1::bigint for update skip locked)`), within.Microseconds())
 		batch.Queue(s.sql(`select id, started_at, seen_at, clock_ahead, about from {}instances

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
 // What strangers can make at will waits in a queue of its sender, from which the
@@ -26,13 +24,12 @@ type place struct {
 	at     time.Time
 }
 
-// time is when the record entered, as a parameter.
-func (p place) time() *int64 {
+// queuedAt is when a record entered, by the database's clock, as a parameter.
+func (d *db) queuedAt(p place) *int64 {
 	if p.sender == nil {
 		return nil
 	}
-	at := record.Nanos(p.at)
-	return &at
+	return new(d.nanos(p.at))
 }
 
 // queued is a record that may drop out.

@@ -20,7 +20,6 @@ const (
 
 func (w *World) createClient() *Operation {
 	c, now := knownClient{w.fresh("client-"), w.fresh("registration-")}, w.Now
-	w.clients = append(w.clients, c)
 	expires := w.ends(24 * time.Hour)
 	return &Operation{
 		Verb: "CreateClient", Args: c.id,
@@ -29,6 +28,11 @@ func (w *World) createClient() *Operation {
 				ID: c.id, Issuer: issuer, Metadata: []byte(`{}`), RegistrationTokenHash: storage.HashOf(c.token),
 				CreatedAt: k.At(now), ExpiresAt: k.At(expires),
 			}, storage.Unused{Max: maxUnused}))
+		},
+		Saw: func(got Answer) {
+			if !got.Failed() { // before, nobody knows its ID
+				w.clients = append(w.clients, c)
+			}
 		},
 		Apply: func(s *state, got *Answer) error {
 			s.clients[c.id] = client{created: now, expires: expires, token: c.token}

@@ -28,7 +28,9 @@ func implements[C any](s storage.Store) bool {
 }
 
 var contracts = map[string]contract{
-	"Watcher": {implements[storage.Watcher], map[string]map[string]func(*fixture){"watch": watchTests}},
+	"Watcher":       {implements[storage.Watcher], map[string]map[string]func(*fixture){"watch": watchTests}},
+	"InstanceStore": {implements[storage.InstanceStore], map[string]map[string]func(*fixture){"instances": instanceTests}},
+	"RateStore":     {implements[storage.RateStore], map[string]map[string]func(*fixture){"rates": rateTests}},
 }
 
 // Run proves the stores that open returns, which another opens once more.
