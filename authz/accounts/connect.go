@@ -125,7 +125,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	}); err != nil {
 		return "", err
 	}
-	cn.deps.Shared.attempts.sent(cn.registrar.attemptsKey(s.ID, c.ID), r.Owner, cn.deps.Now())
+	cn.registrar.attempted(s.ID, c.ID, Attempt{What: ownerSent, Owner: storage.HashOf(r.Owner)})
 	cn.statuses.Started(s.ID, expires)
 	cn.deps.Events.Record(ctx, event.Event{
 		Kind: event.ConnectionStarted, Server: s.ID, Connection: existing.ID, Provider: pending.Binding.Provider,

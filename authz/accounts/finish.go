@@ -158,13 +158,12 @@ func (cn *connector) checkSender(a Answer, p pendingConnect) error {
 
 // checkAnswer decides what the provider's answer says.
 func (cn *connector) checkAnswer(s *config.Server, a Answer, to binding) error {
-	key := cn.registrar.attemptsKey(s.ID, to.ClientID)
 	switch a.Error {
 	case "", "access_denied", "server_error", "temporarily_unavailable", "invalid_scope", "invalid_target",
 		"login_required", "consent_required", "interaction_required":
-		cn.deps.Shared.attempts.returned(key)
+		cn.registrar.attempted(s.ID, to.ClientID, Attempt{What: clientKnown})
 	default: // some send people back although they do not know the client
-		cn.deps.Shared.attempts.doubted(key)
+		cn.registrar.attempted(s.ID, to.ClientID, Attempt{What: clientDoubted})
 	}
 	if a.Error != "" {
 		return cn.profile(s).AnswerProblem(a.Error, knownAs(s, to))

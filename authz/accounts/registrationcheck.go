@@ -51,7 +51,7 @@ const (
 // check decides whether the current registration can still be used, when this
 // owner is about to be sent to the provider.
 func (rg *registrar) check(ctx context.Context, s *config.Server, p *client.Provider, rs *registrations, owner string) (registrationState, error) {
-	returned, lost := rg.deps.Shared.attempts.of(rg.attemptsKey(s.ID, rs.ID), owner, rg.deps.Now())
+	returned, lost := rg.deps.Shared.attempts.of(rg.attemptsKey(s.ID, rs.ID), storage.HashOf(owner), rg.deps.Now())
 	if returned {
 		return registered, nil
 	}
@@ -99,7 +99,7 @@ func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Pr
 		rg.deps.Events.Record(ctx, event.Event{Kind: event.ProviderRegistrationFailed, Server: s.ID, Provider: p.Issuer, Err: err})
 		return doubted, nil
 	}
-	rg.deps.Shared.attempts.forget(rg.attemptsKey(s.ID, doubted.ID))
+	rg.attempted(s.ID, doubted.ID, Attempt{What: clientForgotten})
 	rg.deps.Events.Record(ctx, event.Event{Kind: event.ProviderRegistrationReplaced, Server: s.ID, Provider: p.Issuer})
 	return c, nil
 }
@@ -107,14 +107,13 @@ func (rg *registrar) replace(ctx context.Context, s *config.Server, p *client.Pr
 // noteRefusal notes what a refusal at the token endpoint says about a dynamic
 // registration: the next connect request registers anew, or looks into it.
 func (rg *registrar) noteRefusal(ctx context.Context, s *config.Server, to binding, failure *client.TokenError) error {
-	key := rg.attemptsKey(s.ID, to.ClientID)
 	switch {
 	case failure.Failure != client.Refused || failure.Temporary():
 	case failure.Code == "invalid_client" && s.Auth.ClientID == "":
-		rg.deps.Shared.attempts.forget(key)
+		rg.attempted(s.ID, to.ClientID, Attempt{What: clientForgotten})
 		return rg.forgetClient(ctx, s.ID, to.Provider, to.ClientID)
 	case failure.Code == "" || failure.Code == "unauthorized_client":
-		rg.deps.Shared.attempts.doubted(key)
+		rg.attempted(s.ID, to.ClientID, Attempt{What: clientDoubted})
 	}
 	return nil
 }
@@ -122,43 +121,79 @@ func (rg *registrar) noteRefusal(ctx context.Context, s *config.Server, to bindi
 // maxAway bounds how many people on their way are remembered for each client.
 const maxAway = 64
 
+// Attempt is what a process learnt of a client that we are at a provider, when it
+// sent somebody there, or an answer came. All processes on a store are told: the
+// answer may come to another one than sent the person.
+type Attempt struct {
+	Client storage.Hash `json:"client"`
+	// Owner is whose connection it is about, for ownerSent.
+	Owner storage.Hash `json:"owner,omitzero"`
+	What  attempt      `json:"what"`
+}
+
+type attempt string
+
+const (
+	// ownerSent: somebody is sent to the provider.
+	ownerSent attempt = "sent"
+	// clientKnown: the provider knows the client. Nobody who was sent before was lost
+	// through that.
+	clientKnown attempt = "known"
+	// clientDoubted: the provider refused the client without saying why.
+	clientDoubted attempt = "doubted"
+	// clientForgotten: the client is no longer ours.
+	clientForgotten attempt = "forgotten"
+)
+
+// attempted notes what was learnt of a client, and tells it the other processes.
+func (rg *registrar) attempted(server, clientID string, a Attempt) {
+	a.Client = rg.attemptsKey(server, clientID)
+	rg.deps.Shared.attempts.note(a, rg.deps.Now())
+	if tell := rg.deps.Shared.Tell.Load(); tell != nil {
+		(*tell)(a)
+	}
+}
+
+// Told notes what another process learnt.
+func (sh *Shared) Told(a Attempt, now time.Time) { sh.attempts.note(a, now) }
+
+// attemptsKey names a client in attempts.
+func (rg *registrar) attemptsKey(server, clientID string) storage.Hash {
+	return storage.HashOf(flightKey(storage.ConnectionKey{Issuer: rg.cfg.Issuer, Owner: clientID, Server: server}))
+}
+
 // attempts has, for each client that we are at a provider, who was sent there
 // and did not come back. A provider that does not know the client keeps people
-// on an error page of its own. Only this process knows; one that starts has to
+// on an error page of its own. No store has this: a process that starts has to
 // lose somebody again.
 type attempts struct {
-	mu    sync.Mutex // guards byKey and what it holds
-	byKey map[string]*clientAttempts
+	mu       sync.Mutex // guards byClient and what it holds
+	byClient map[storage.Hash]*clientAttempts
 }
 
 type clientAttempts struct {
 	// known is set if the provider knew the client, and nobody was sent since.
 	known bool
 	// away has when each owner was sent who has not come back.
-	away map[string]time.Time
+	away map[storage.Hash]time.Time
 	// lost counts those who did not come back, and answers of the provider
 	// that said neither yes nor no.
 	lost int
 }
 
-// attemptsKey names a client in attempts.
-func (rg *registrar) attemptsKey(server, clientID string) string {
-	return flightKey(storage.ConnectionKey{Issuer: rg.cfg.Issuer, Owner: clientID, Server: server})
-}
-
-func (a *attempts) get(key string) *clientAttempts {
-	if a.byKey == nil {
-		a.byKey = map[string]*clientAttempts{}
+func (a *attempts) get(key storage.Hash) *clientAttempts {
+	if a.byClient == nil {
+		a.byClient = map[storage.Hash]*clientAttempts{}
 	}
-	if a.byKey[key] == nil {
-		a.byKey[key] = &clientAttempts{away: map[string]time.Time{}}
+	if a.byClient[key] == nil {
+		a.byClient[key] = &clientAttempts{away: map[storage.Hash]time.Time{}}
 	}
-	return a.byKey[key]
+	return a.byClient[key]
 }
 
 // of reports whether the provider is known to know the client, and how many
 // were lost. Who is sent again was, and so was who could not come back any more.
-func (a *attempts) of(key, owner string, now time.Time) (known bool, lost int) {
+func (a *attempts) of(key, owner storage.Hash, now time.Time) (known bool, lost int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.get(key)
@@ -171,39 +206,25 @@ func (a *attempts) of(key, owner string, now time.Time) (known bool, lost int) {
 	return c.known, c.lost
 }
 
-// sent notes that an owner is sent to the provider.
-func (a *attempts) sent(key, owner string, now time.Time) {
+func (a *attempts) note(what Attempt, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c := a.get(key)
-	c.known = false
-	if len(c.away) < maxAway {
-		c.away[owner] = now
+	if what.What == clientForgotten {
+		delete(a.byClient, what.Client)
+		return
 	}
-}
-
-// returned notes that the provider knows the client: nobody who was sent before
-// was lost through that.
-func (a *attempts) returned(key string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.get(key)
-	c.known, c.lost = true, 0
-	clear(c.away)
-}
-
-// doubted notes that the provider refused the client without saying why.
-func (a *attempts) doubted(key string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.get(key)
-	c.known = false
-	c.lost++
-}
-
-// forget drops what is known about a client that is no longer ours.
-func (a *attempts) forget(key string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.byKey, key)
+	c := a.get(what.Client)
+	switch what.What {
+	case ownerSent:
+		c.known = false
+		if len(c.away) < maxAway {
+			c.away[what.Owner] = now
+		}
+	case clientKnown:
+		c.known, c.lost = true, 0
+		clear(c.away)
+	case clientDoubted:
+		c.known = false
+		c.lost++
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -29,6 +30,8 @@ type Shared struct {
 	flights     singleflight.Group
 	recent      recentStatuses
 	attempts    attempts
+	// Tell, unless nil, tells the other processes on the store of an Attempt.
+	Tell atomic.Pointer[func(Attempt)]
 
 	closing   chan struct{}
 	closeOnce sync.Once

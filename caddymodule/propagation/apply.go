@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
@@ -106,6 +107,11 @@ func (p *Process) heard(c storage.Change) {
 		var s gate.SteppedUp
 		if json.Unmarshal([]byte(c.Text), &s) == nil {
 			p.StepUps.Told(s, time.Now())
+		}
+	case attemptTold:
+		var a accounts.Attempt
+		if json.Unmarshal([]byte(c.Text), &a) == nil {
+			p.Connections.Told(a, time.Now())
 		}
 	}
 }

@@ -4,7 +4,7 @@
 //	storage.Watcher ─▶ Process.Follow ─▶ caches of tokens and accounts, virtual keys,
 //	                                     signing keys, then the open streams of whom
 //	                                     it concerns
-//	links that were used, step-ups ─▶ Process.Talk ─▶ Follow of the others
+//	links that were used, step-ups, ways to providers ─▶ Process.Talk ─▶ Follow of the others
 //
 // It decides nothing: what is dropped is read again, and judged as ever. It knows of
 // no configuration but by the functions that it is given.

@@ -20,6 +20,7 @@ const (
 
 	elicitationTold = "elicitation"
 	stepUpTold      = "step_up"
+	attemptTold     = "provider_attempt"
 )
 
 // Process is what a process remembers of a store that it shares with others.
@@ -58,6 +59,8 @@ func (p *Process) Begin() {
 	p.talk = make(chan announcement, maxTalk)
 	stepUp := func(s gate.SteppedUp) { p.say(stepUpTold, s) }
 	elicitation := func(m gateway.Message) { p.say(elicitationTold, m) }
+	attempt := func(a accounts.Attempt) { p.say(attemptTold, a) }
+	p.Connections.Tell.Store(&attempt)
 	p.StepUps.Tell.Store(&stepUp)
 	p.Elicitations.Tell.Store(&elicitation)
 }
