@@ -255,7 +255,7 @@ func (a *App) keep(state *processState, keyring *seal.Keyring) error {
 	if state.instances != nil { // which decide together
 		resealer = reseal.Follow(state.store, keyring, time.Now)
 	}
-	a.rotation = rotation.New(resealer, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.handlers), a.log, time.Now)
+	a.rotation = rotation.New(resealer, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.handlers), a.log, storage.NowOf(state.store, time.Now))
 	return nil
 }
 

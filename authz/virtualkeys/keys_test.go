@@ -676,6 +676,40 @@ func TestLastUse(t *testing.T) {
 	}
 }
 
+// ahead is a store whose clock is ahead of a process's.
+type ahead struct {
+	Store
+	by time.Duration
+}
+
+func (s ahead) Ahead() time.Duration { return s.by }
+
+// When a key was last used is told to processes whose clocks are minutes apart as it
+// was by the clock of each.
+func TestLastUseBetweenClocks(t *testing.T) {
+	const apart = 10 * time.Minute
+	f := newFixture(t)
+	behind, right := f.process(site()), f.process(site())
+	behind.deps.Store, right.deps.Store = ahead{behind.deps.Store, apart}, ahead{right.deps.Store, 0}
+	secret := behind.create("alice", Change{})
+	used := f.clock.Now()
+	behind.behind(secret).Use.Mark(f.clock.Now)
+	if err := behind.SaveUses(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := f.process(site())
+	again.deps.Store = behind.deps.Store
+	for at, want := range map[*process]time.Time{right: used.Add(apart), again: used} {
+		all, err := at.List(t.Context())
+		if err == nil {
+			err = at.AddLastUses(t.Context(), all)
+		}
+		if err != nil || len(all) != 1 || !all[0].LastUsedAt.Equal(want) {
+			t.Errorf("%+v, %v; want last used at %v", all, err, want)
+		}
+	}
+}
+
 // A key for every server is not one for a server that is for some people since.
 func TestServerGetsRules_D09(t *testing.T) {
 	f := newFixture(t)

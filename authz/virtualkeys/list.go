@@ -105,6 +105,11 @@ const useMemory = 400 * 24 * time.Hour
 
 func useValue(name string) string { return "virtual key used " + name }
 
+// useText is when a key was used by the store's clock: another process reads it.
+func (k *Keys) useText(at time.Time) string {
+	return at.Add(storage.AheadOf(k.deps.Store)()).UTC().Format(time.RFC3339)
+}
+
 // use returns where the uses of a name are noted.
 func (k *Keys) use(name string) *identity.LastUse {
 	if k.uses[name] == nil {
@@ -131,7 +136,7 @@ func (k *Keys) lastUse(ctx context.Context, name string) (time.Time, error) {
 	if at, err = time.Parse(time.RFC3339, v.Text); err != nil {
 		return time.Time{}, oauth.Unavailable(err)
 	}
-	return at, nil
+	return at.Add(-storage.AheadOf(k.deps.Store)()), nil
 }
 
 // forgetUse forgets when a key was last used: the next of the name is another one.
@@ -141,7 +146,7 @@ func (k *Keys) forgetUse(ctx context.Context, name string) {
 	delete(k.uses, name)
 	k.mu.Unlock()
 	now := k.deps.Now()
-	_ = k.deps.Store.PutSiteValue(ctx, storage.SiteValue{Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: now.Format(time.RFC3339), ExpiresAt: now})
+	_ = k.deps.Store.PutSiteValue(ctx, storage.SiteValue{Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: k.useText(now), ExpiresAt: now})
 }
 
 // savingAtOnce is how many uses are being stored at a time: their commits to disk
@@ -156,7 +161,7 @@ func (k *Keys) SaveUses(ctx context.Context) error {
 	for name, at := range k.takeUses() {
 		group.Go(func() error {
 			return k.deps.Store.PutSiteValue(ctx, storage.SiteValue{
-				Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: at.Format(time.RFC3339), ExpiresAt: at.Add(useMemory),
+				Issuer: k.deps.Config.Issuer, Name: useValue(name), Text: k.useText(at), ExpiresAt: at.Add(useMemory),
 			})
 		})
 	}

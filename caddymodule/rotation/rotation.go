@@ -43,6 +43,7 @@ type told struct {
 
 // New returns the rotation of a ring, which the resealer is at work for. sources say
 // where its keys come from, in order. tokens is how long an access token lives at most.
+// now is the store's clock, by which all processes say alike since when a key seals.
 func New(resealer *reseal.Resealer, ring *seal.Keyring, sources []string, tokens time.Duration, log *zap.Logger, now func() time.Time) *Rotation {
 	r := &Rotation{resealer: resealer, ring: ring, lifetime: max(shortest, tokens), log: log, now: now}
 	for i, id := range ring.IDs() {

@@ -14,7 +14,7 @@ const claimName = "first encryption key"
 // claim is what processes that share a store agree on.
 type claim struct {
 	First string    `json:"first"` // the key's ID
-	Since time.Time `json:"since"`
+	Since time.Time `json:"since"` // by the store's clock: other processes reckon with it
 }
 
 // claim says, the first time, that this ring's first key seals from now on, and later
@@ -34,7 +34,7 @@ func (r *Resealer) claim(ctx context.Context) (superseded bool, since time.Time,
 		err = errors.New("reseal: another process has just said which encryption key is the first")
 	}
 	r.claimed = err == nil
-	return false, now, err
+	return false, r.storeNow(), err
 }
 
 // claimed returns what is stored, and its text; nothing if nobody claimed yet.
@@ -51,7 +51,8 @@ func claimed(ctx context.Context, store Store, now time.Time) (c claim, text str
 
 // claimFor stores that a key seals from now on, if the text is still what is stored.
 func claimFor(ctx context.Context, store Store, key, text string, now time.Time) (bool, error) {
-	next, err := json.Marshal(claim{key, now.UTC().Truncate(time.Second)})
+	since := now.Add(storage.AheadOf(store)())
+	next, err := json.Marshal(claim{key, since.UTC().Truncate(time.Second)})
 	if err != nil {
 		return false, err
 	}

@@ -61,8 +61,8 @@ func (c Counts) Total() (n int) {
 
 // Status is how far it is.
 type Status struct {
-	// Since is when the first key became the first, as far as this store knows. It is
-	// zero until that was stored.
+	// Since is when the first key became the first, as far as this store knows and by
+	// its clock. It is zero until that was stored.
 	Since time.Time
 	// Superseded tells that a process whose configuration was loaded later has
 	// another first key: nothing is sealed anew here.
@@ -87,6 +87,9 @@ func New(store Store, ring *seal.Keyring, now func() time.Time) *Resealer {
 func Follow(store Store, ring *seal.Keyring, now func() time.Time) *Resealer {
 	return &Resealer{store: store, ring: ring, now: now, claimed: true}
 }
+
+// storeNow is the time by the store's clock, if it has one.
+func (r *Resealer) storeNow() time.Time { return storage.NowOf(r.store, r.now)() }
 
 // Status returns how far it is.
 func (r *Resealer) Status() Status {
@@ -118,7 +121,7 @@ func (r *Resealer) Waiting() time.Duration {
 	if s.LookedAt.IsZero() || s.Since.IsZero() || s.Pending(r.ring.Sealing()).Total() == 0 {
 		return 0
 	}
-	return max(0, r.now().Sub(s.Since))
+	return max(0, r.storeNow().Sub(s.Since))
 }
 
 // Turn does the next bit of the work, if it is time for it. It is to be called a few

@@ -135,6 +135,49 @@ func TestKeyChange_M03(t *testing.T) {
 	f.opens(next, n+2)
 }
 
+// ahead is a store whose clock is ahead of this process's.
+type ahead struct {
+	Store
+	by time.Duration
+}
+
+func (s ahead) Ahead() time.Duration { return s.by }
+
+// Since when a key is the first is told by the store's clock: processes whose clocks
+// are minutes apart say the same, and let the key before go at the same moment.
+func TestStoreDecidesSince_M03(t *testing.T) {
+	f := newFixture(t)
+	old, both := ring(t, 1), ring(t, 2, 1)
+	f.connect(old, 0, 2)
+	const apart = 10 * time.Minute
+	behind, right := ahead{f.store, apart}, ahead{f.store, 0}
+	stored := f.time.Add(apart)
+	r := New(behind, both, f.now)
+	if s := f.look(r); !s.Since.Equal(stored) {
+		t.Errorf("the process that is behind says since %v, want %v", s.Since, stored)
+	}
+	if r.Waiting() != 0 {
+		t.Errorf("waiting %v at the first moment", r.Waiting())
+	}
+	f.time = f.time.Add(time.Minute)
+	if r.Waiting() != time.Minute {
+		t.Errorf("waiting %v, want a minute", r.Waiting())
+	}
+	f.time = stored.Add(time.Minute) // by the clock of another process
+	if s := f.look(New(right, both, f.now)); !s.Since.Equal(stored) {
+		t.Errorf("the other process says since %v, want %v", s.Since, stored)
+	}
+	if key, err := Agree(t.Context(), right, "none", f.time); err != nil || key != both.IDs()[0] {
+		t.Errorf("agreed on %s, %v", key, err)
+	}
+	if changed, err := Change(t.Context(), behind, both.IDs()[0], "next", f.time); err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	if c, _, err := claimed(t.Context(), right, f.time); err != nil || !c.Since.Equal(f.time.Add(apart)) {
+		t.Errorf("changed at %v, %v; want %v", c.Since, err, f.time.Add(apart))
+	}
+}
+
 // Whatever interrupts it, it goes on, and since when the key is the first is known.
 func TestGoesOn(t *testing.T) {
 	f := newFixture(t)
