@@ -102,8 +102,10 @@ func readiness() error {
 	case unfit != nil:
 		return unfit
 	}
-	if unwell := state.unwell.Load(); unwell != nil {
-		return *unwell
+	for _, failure := range []*error{state.away.Load(), state.unwell.Load()} {
+		if failure != nil {
+			return *failure
+		}
 	}
 	return state.instances.Problem()
 }

@@ -128,7 +128,7 @@ func TestPostgresIsAway_E16(t *testing.T) {
 	}
 	eventually(t, func() bool { return call() == 200 && readiness() == nil })
 	g.refresh(answer, 200)
-	for _, once := range []string{"the store cannot be reached", "the store can be reached again"} {
+	for _, once := range []string{"the store cannot be reached", "the store works again"} {
 		if n := strings.Count(g.log(), `"msg":"`+once+`"`); n != 1 {
 			t.Errorf("the log says %s %d times", once, n)
 		}

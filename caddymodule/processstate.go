@@ -19,6 +19,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/process"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -64,6 +65,7 @@ type processState struct {
 	// reportedChanges is about looking for what other instances changed.
 	reportedChanges lastReport
 	usage           metrics.Usage
+	away            atomic.Pointer[error] // why the store cannot be reached, see reached; nil if it can
 	unwell          atomic.Pointer[error] // what checkStore found last; nil for nothing
 
 	stop context.CancelFunc
@@ -229,11 +231,13 @@ func (p *processState) checkStore(ctx context.Context) {
 	if storage.Unreachable(err) {
 		return // see reached
 	}
-	var unwell *error
-	if err != nil {
-		unwell = &err
+	if err == nil {
+		if p.unwell.Swap(nil) != nil {
+			p.record(event.Event{Kind: event.StoreRecovered, Detail: "What is to be stored is stored again."})
+		}
+	} else {
+		p.unwell.Store(&err)
 	}
-	p.unwell.Store(unwell)
 	if p.reported.due(err, time.Now()) {
 		p.storeFailed("keeping what is stored", err)
 	}

@@ -144,11 +144,11 @@ func storeFailure(what string, err error) event.Event {
 // reached is told by the store when it cannot be reached, and when it can again.
 func (p *processState) reached(cause error, lasted time.Duration) {
 	if cause == nil {
-		p.unwell.Store(nil)
+		p.away.Store(nil)
 		p.record(event.Event{Kind: event.StoreRecovered, Detail: "It could not be reached for " + lasted.Round(time.Millisecond).String() + "."})
 		return
 	}
-	p.unwell.Store(&cause)
+	p.away.Store(&cause)
 	p.record(event.Event{
 		Kind: event.StoreUnreachable, Err: cause,
 		Detail: "Sign-ins and refreshes are answered 503; calls and streams go on for stale_for. It is looked for all the time.",

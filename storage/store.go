@@ -48,7 +48,8 @@ type Store interface {
 	Sweep(ctx context.Context, now time.Time) (int, error)
 	// Empty reports whether nothing is stored at all.
 	Empty(ctx context.Context) (bool, error)
-	// Check fails if what is stored from now on may be lost.
+	// Check fails if what is stored from now on may be lost, or nothing can be stored.
+	// It is called every few seconds, and may store something itself to find out.
 	Check(ctx context.Context) error
 	// Usage tells how much is stored. It looks at a bounded number of records.
 	Usage(ctx context.Context, now time.Time) (Usage, error)

@@ -27,7 +27,7 @@ var siteFaults = []*Fault{{
 	ID: "store-unavailable", At: Operator,
 	What: "The database could not do its work, so nothing was let through (503).",
 	Why:  "{cause}",
-	Fix:  "See whether there is room on the disk, or whether the database runs. `caddy mcp-oauth health` tells whether it can be read by now, not whether it can be written; the log says since when it fails. Nothing has to be done in clients: they try again.",
+	Fix:  "See whether there is room on the disk, or whether the database runs. `caddy mcp-oauth health` tells whether it can be read and written by now; the log says since when it fails. Nothing has to be done in clients: they try again.",
 	Sign: func(c *Case) *Evidence {
 		return seen(firstOf(c.last("request.failed"), c.last("page.failed"), c.last("call.failed", "unavailable"), c.last("site.unavailable")))
 	},

@@ -158,7 +158,7 @@ var kinds = [kindsEnd]kind{
 	RecordDamaged:                {"record.damaged", "a stored record cannot be decrypted: it was changed or moved, or its encryption key is missing", fault, Failed, false},
 	StoreFailed:                  {"store.failed", "the store failed at something that is done again", fault, Failed, false},
 	StoreUnreachable:             {"store.unreachable", "the store cannot be reached", fault, Failed, false},
-	StoreRecovered:               {"store.recovered", "the store can be reached again", info, Succeeded, false},
+	StoreRecovered:               {"store.recovered", "the store works again", info, Succeeded, false},
 
 	TokenIssued:         {"token.issued", "tokens issued", info, Succeeded, false},
 	TokenRefreshed:      {"token.refreshed", "tokens refreshed", info, Succeeded, false},

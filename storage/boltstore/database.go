@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -31,6 +32,10 @@ type database struct {
 	// committing tells that bbolt is at work on a commit, see failedCommit.
 	committing atomic.Bool
 	migrated   *Migration // nil if the file was of this version
+	// wrote is when a commit was last stored, and refused why the last one was not;
+	// nil if it was. See Store.Check.
+	wrote   atomic.Int64
+	refused atomic.Pointer[error]
 	// readers counts who reads an even state, and an odd one.
 	readers [2]atomic.Int32
 	// Of who commits, see damage.go.
@@ -147,7 +152,8 @@ func (d *database) rollback(tx *bbolt.Tx) {
 }
 
 // commit ends a transaction whose error means that nothing was changed.
-func (d *database) commit(tx *bbolt.Tx) error {
+func (d *database) commit(tx *bbolt.Tx) (err error) {
+	defer func() { d.stored(err) }()
 	if err := d.settle(); err != nil {
 		return err
 	}
@@ -155,11 +161,25 @@ func (d *database) commit(tx *bbolt.Tx) error {
 	d.committing.Store(true)
 	defer d.committing.Store(false)
 	id := uint64(tx.ID())
-	err := d.guard(tx.Commit)
-	if err == nil {
+	if err = d.guard(tx.Commit); err == nil {
 		d.committed.Store(id)
 	}
 	return err
+}
+
+// stored notes whether the disk took what it was to store.
+func (d *database) stored(err error) {
+	if err != nil {
+		d.refused.Store(&err)
+		return
+	}
+	d.wrote.Store(time.Now().UnixNano())
+	d.refused.Store(nil)
+}
+
+// doubtful reports whether it is not known that the disk takes what is to be stored.
+func (d *database) doubtful() bool {
+	return d.refused.Load() != nil || time.Now().UnixNano()-d.wrote.Load() > int64(trialInterval)
 }
 
 // failedCommit is called by bbolt when the disk refuses a commit, before it

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -81,6 +82,61 @@ func TestReadOnlyDisk_M12(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkFile(t, path)
+}
+
+// A check notices a disk that takes nothing any more, also when nobody stores
+// anything, and that it does again; where changes are stored it makes none.
+func TestCheckWrites_M12(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+	e, err := openEngine(path, Options{}, bbolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Store{Store: kv.New(e), engine: e, path: path}
+	defer closed(t, s)
+	check := func(when string, wantCommits int, want string) {
+		t.Helper()
+		before := e.db.committed.Load()
+		err := s.Check(background())
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", when, err, want)
+		}
+		if got := int(e.db.committed.Load() - before); got != wantCommits {
+			t.Errorf("%s: the check made %d changes, want %d", when, got, wantCommits)
+		}
+	}
+	check("when it is new", 0, "")
+	e.db.wrote.Store(time.Now().Add(-2 * trialInterval).UnixNano())
+	check("after a time without changes", 1, "")
+	check("right after that", 0, "")
+
+	limit := e.db.bolt.MaxSize
+	e.db.bolt.MaxSize = 1 << 17
+	if err := e.Update(background(), func(t kv.Tx) error { return t.Put([]byte("large"), make([]byte, 1<<18)) }); err == nil {
+		t.Fatal("a write on a full disk succeeded")
+	}
+	check("on a full disk", 0, "can be read, but not written to")
+	check("on a disk that is still full", 0, "can be read, but not written to")
+	e.db.bolt.MaxSize = limit
+	check("when there is room", 1, "")
+	check("afterwards", 0, "")
+}
+
+// A disk that cannot be written to is noticed before anybody stores anything.
+func TestCheckReadOnly_M12(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mcp_oauth.db")
+	closed(t, open(t, path))
+	e, err := openEngine(path, Options{}, bbolt.Options{
+		OpenFile: func(name string, _ int, _ os.FileMode) (*os.File, error) { return os.Open(name) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Store{Store: kv.New(e), engine: e, path: path}
+	defer closed(t, s)
+	if err := s.Check(background()); err == nil || !strings.Contains(err.Error(), "not written to") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // Nothing in the file works as a credential: not the tokens, and not the

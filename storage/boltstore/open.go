@@ -112,7 +112,7 @@ func openDatabase(path string, o Options, bo bbolt.Options) (*database, error) {
 	if err := db.open(bo); err != nil {
 		return nil, err
 	}
-	_ = db.settle() // a disk that cannot be written to can be read: the first commit tries again
+	db.stored(db.settle()) // a disk that cannot be written to can be read: the first commit tries again
 	if err := guarded(func() error { return db.migrate(o) }); err != nil {
 		return nil, errors.Join(err, guarded(db.bolt.Close))
 	}

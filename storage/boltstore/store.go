@@ -37,9 +37,21 @@ func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error)
 	return u, nil
 }
 
-// Check fails if the store is broken, if its file was cut short, or if its path
-// leads to another file than the one that is open: then what it still writes is
-// lost when it is closed.
+const (
+	// trialInterval is after how long without a change a check makes one.
+	trialInterval = time.Minute
+	// trialSize is more than what a step of a sign-in writes.
+	trialSize = 1 << 16
+)
+
+// trialKey has in metaBucket what a check writes.
+var trialKey = []byte("trial")
+
+// Check fails if the store is broken, if its file was cut short, if its path leads
+// to another file than the one that is open, so that what it still writes is lost
+// when it is closed, or if the disk does not take what is to be stored. To know that
+// it writes something itself while changes are refused, and where there was none for
+// a minute: what callers can make it do is never more than that.
 func (s *Store) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -54,14 +66,27 @@ func (s *Store) Check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("boltstore: the database %s: %w", s.path, err)
 	}
-	const advice = "what is stored from now on is lost when Caddy ends; restart Caddy, after you have put back the file that it shall use"
+	const putBack = "what is stored from now on is lost when Caddy ends; restart Caddy, after you have put back the file that it shall use"
 	switch at, err := os.Stat(s.path); {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("boltstore: the database %s was deleted while it is open; %s", s.path, advice)
+		return fmt.Errorf("boltstore: the database %s was deleted while it is open; %s", s.path, putBack)
 	case err != nil:
 		return fmt.Errorf("boltstore: the database %s: %w", s.path, err)
 	case !os.SameFile(open, at):
-		return fmt.Errorf("boltstore: the database %s was replaced by another file while it is open; %s", s.path, advice)
+		return fmt.Errorf("boltstore: the database %s was replaced by another file while it is open; %s", s.path, putBack)
 	}
-	return nil
+	if !db.doubtful() {
+		return nil
+	}
+	err = s.engine.Update(ctx, func(t kv.Tx) error { return t.(*tx).try() })
+	if err == nil || errors.Is(err, storage.ErrClosed) || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("boltstore: the database %s can be read, but not written to: %w%s", s.path, err, advice(s.path, err))
+}
+
+// try writes something.
+func (t *tx) try() error {
+	t.wrote = true
+	return t.Bucket(metaBucket).Put(trialKey, make([]byte, trialSize))
 }

@@ -88,6 +88,7 @@ func update[T any](ctx context.Context, d *db, fn func(*tx) (T, error)) (T, erro
 		return t.finish()
 	})
 	d.observe.Observe(true, began, err)
+	d.database.Wrote(err)
 	if err != nil {
 		return *new(T), err
 	}

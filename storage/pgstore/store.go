@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -81,9 +82,29 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 	return err == nil && !filled, err
 }
 
-// Check implements storage.Store: it fails when the database is away, or became
-// a replica.
-func (s *Store) Check(ctx context.Context) error { return s.db.measure(ctx) }
+// trialSize is more than what a step of a sign-in writes.
+const trialSize = 1 << 16
+
+// Check implements storage.Store: it fails when the database is away, became a
+// replica, or does not take what is to be stored.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.db.measure(ctx); err != nil {
+		return err
+	}
+	return s.db.database.CheckWrites(ctx, func(ctx context.Context, large bool) error {
+		return change(ctx, s.db, func(t *tx) error {
+			t.writes = true
+			if large { // and made of what cannot be made smaller; a table that is otherwise small has no room for it
+				about := make([]byte, trialSize)
+				_, _ = rand.Read(about)
+				id := about[:16]
+				t.exec(`insert into {}instances (id, started_at, seen_at, clock_ahead, about) values ($1, 0, 0, 0, $2)`, id, about)
+				t.exec(`delete from {}instances where id = $1`, id)
+			}
+			return nil
+		})
+	})
+}
 
 // Usage implements storage.Store. Bytes is the size of the tables with their
 // indexes.

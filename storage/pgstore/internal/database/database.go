@@ -28,6 +28,7 @@ type Database struct {
 	at    atomic.Int32
 	// pooled tells that the last connection went through a pooler.
 	pooled atomic.Bool
+	writes writes
 }
 
 // Open finds the database, and returns a pool of connections to it, which outlives

@@ -58,6 +58,8 @@ func (c *Config) explainAnswer(answer *pgconn.PgError, schema string, err error)
 		return fmt.Errorf("the database has no connection left; lower max_connections here, or raise the database's: %w", answer)
 	case "25006":
 		return ErrReadOnly
+	case "53100":
+		return fmt.Errorf("the disk of the database is full; make room there: %w", answer)
 	case "08P01":
 		if strings.Contains(answer.Message, "statement pool") {
 			return fmt.Errorf("the pooler in front of the database has no transactions; set pool_mode = transaction there: %w", answer)
