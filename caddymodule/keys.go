@@ -221,7 +221,7 @@ func installed(config []byte) (in cli.Installation, err error) {
 	if err := app.loadStorage(); err != nil {
 		return in, err
 	}
-	in.Store = app.storeName()
+	in.Store, in.Open = app.storeName(), app.opener.Open
 	if file, ok := app.opener.(*BboltStorage); ok {
 		in.Path = file.path
 	}

@@ -42,6 +42,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/memstore",
 		"storage/boltstore",
 		"storage/pgstore/internal/moving",
+		"storage/pgstore/internal/restored",
 		"storage/pgstore/internal/changes",
 		"storage/pgstore/internal/database",
 		"storage/pgstore",

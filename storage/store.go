@@ -58,6 +58,23 @@ type Store interface {
 	Close() error
 }
 
+// SignInEnder is a store that can be put back as it was earlier, such as from a backup.
+type SignInEnder interface {
+	// EndSignIns ends all by which somebody is let in, or could be: grants with their
+	// tokens, browser sessions, sign-ins under way, the virtual keys of the store and
+	// the keys that sites sign with. It is for records that are older than what was
+	// ended since, while nobody else works on them. What people connected stays, and so
+	// do registrations. After an error it is to be called again.
+	EndSignIns(ctx context.Context, now time.Time) (Ended, error)
+}
+
+// Ended is what EndSignIns ended.
+type Ended struct {
+	Grants, Sessions, Flows int
+	VirtualKeys             []string // names of those that were disabled
+	SigningKeys             int      // sites whose keys are to be made anew
+}
+
 // SealedKind is a kind of sealed value, in the words of operators.
 type SealedKind string
 

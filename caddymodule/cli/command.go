@@ -27,6 +27,7 @@ func commands() []*cobra.Command {
 		rotateKeyCommand(),
 		backupCommand(),
 		restoreCommand(),
+		endSignInsCommand(),
 		checkCommand(),
 		compactCommand(),
 		migrateCommand(),

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/encryptionkey"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/move"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -28,6 +30,8 @@ type Installation struct {
 	// Keys are the encryption keys, nil if KeysFailure says why there are none.
 	Keys        *seal.Keyring
 	KeysFailure error
+	// Open opens the store.
+	Open func(context.Context) (storage.Store, error)
 	// Move is from where, or to where, the records can be moved; nil if they cannot.
 	Move move.Place
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/boltstore"
 )
 
@@ -39,8 +42,8 @@ type Restored struct {
 	Database string            `json:"database"`
 	Backup   *boltstore.Report `json:"backup"`
 	// Kept is where the database is that was there before.
-	Kept  string           `json:"kept,omitempty"`
-	Ended *boltstore.Ended `json:"ended,omitempty"` // nil if nothing was to end
+	Kept  string         `json:"kept,omitempty"`
+	Ended *storage.Ended `json:"ended,omitempty"` // nil if nothing was to end
 }
 
 func restore(i *invocation) error {
@@ -122,13 +125,106 @@ func tellRestored(i *invocation, done Restored) {
 		i.say("The database that was there is %s now; remove it when you do not need it any more.", done.Kept)
 	}
 	if done.Ended != nil {
-		i.say("Ended: %s, %s, %s under way.", plural(done.Ended.Grants, "grant"), plural(done.Ended.Sessions, "browser session"), plural(done.Ended.Flows, "sign-in"))
-		if names := done.Ended.VirtualKeys; len(names) > 0 {
-			i.say("Disabled virtual keys, as they may have been deleted or rotated since: %s. Enable those that are still good.", strings.Join(names, ", "))
-		}
-		if done.Ended.SigningKeys > 0 {
-			i.say("The sites make new signing keys when Caddy starts.")
-		}
+		tellEnded(i, *done.Ended)
 	}
 	i.say("Start Caddy now.")
+}
+
+func tellEnded(i *invocation, ended storage.Ended) {
+	i.say("Ended: %s, %s, %s under way.", plural(ended.Grants, "grant"), plural(ended.Sessions, "browser session"), plural(ended.Flows, "sign-in"))
+	if names := ended.VirtualKeys; len(names) > 0 {
+		i.say("Disabled virtual keys, as they may have been deleted or rotated since: %s. Enable those that are still good.", strings.Join(names, ", "))
+	}
+	if ended.SigningKeys > 0 {
+		i.say("The sites make new signing keys when Caddy starts.")
+	}
+}
+
+func endSignInsCommand() *cobra.Command {
+	return confirmable(&cobra.Command{
+		Use:   "end-sign-ins",
+		Short: "Ends all sign-ins in a database that was put back, while Caddy is stopped",
+		Long: `Ends what "restore" ends, in a database that was put back in another way: one of
+PostgreSQL, from a dump or an archive of its log, a replica that took over and had not
+got everything, a copy of the file. Every Caddy on it has to be stopped, and --config
+says which configuration they run with.
+
+What was ended after the state that was put back must not come back to life, and the
+database does not know what that was. So people sign in again and approve their clients
+again, virtual keys of the database are disabled until an operator enables those that are
+still good, and the sites make new signing keys. Connected accounts and registrations
+stay.`,
+		Args: cobra.NoArgs,
+		RunE: runs(endSignIns),
+	})
+}
+
+// SignInsEnded is what ending all sign-ins came to.
+type SignInsEnded struct {
+	Store string        `json:"store"`
+	Ended storage.Ended `json:"ended"`
+}
+
+func endSignIns(i *invocation) (err error) {
+	ctx, file := i.cmd.Context(), i.text("config")
+	if file == "" {
+		return errors.New("say with --config which configuration Caddy runs with: it names the database")
+	}
+	in, err := installation(file, i.text("adapter"))
+	if err != nil {
+		return err
+	}
+	if in.Move != nil { // else to open it would make one
+		if there, err := in.Move.Exists(ctx); err != nil || !there {
+			return cmpError(err, fmt.Errorf("there are no records in %s; is %s the configuration that Caddy runs with, in its environment?", in.Move.Name(), file))
+		}
+	}
+	store, err := in.Open(ctx)
+	if err != nil {
+		return stopFirst(err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	ender, ok := store.(storage.SignInEnder)
+	if !ok {
+		return fmt.Errorf("%s cannot be put back as it was earlier, so there is nothing to end", in.Store)
+	}
+	if err := alone(ctx, store); err != nil {
+		return err
+	}
+	if err := i.confirm("This ends all sign-ins in %s. Everybody has to sign in again, and virtual keys of the database are disabled.", in.Store); err != nil {
+		return err
+	}
+	done := SignInsEnded{Store: in.Store}
+	if done.Ended, err = ender.EndSignIns(ctx, time.Now()); err != nil {
+		return fmt.Errorf("not all has ended; run the command again: %w", err)
+	}
+	if err := i.print(done, &table{none: fmt.Sprintf("Ended all sign-ins in %s.", in.Store)}); err != nil {
+		return err
+	}
+	tellEnded(i, done.Ended)
+	i.say("Start Caddy now.")
+	return nil
+}
+
+// seenLately is how lately an instance was seen that is at work. One that was killed
+// counts for as long.
+const seenLately = 30 * time.Second
+
+// alone refuses a store that a Caddy works on.
+func alone(ctx context.Context, store storage.Store) error {
+	shared, ok := store.(storage.InstanceStore)
+	if !ok {
+		return nil // only one process can open it
+	}
+	own := storage.Instance{ID: "end-sign-ins " + rand.Text(), About: []byte("{}")}
+	all, err := shared.AnnounceInstance(ctx, own, seenLately)
+	if err = errors.Join(err, shared.LeaveInstance(ctx, own.ID)); err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other.ID != own.ID {
+			return fmt.Errorf("a Caddy works on the database, or did so in the last %v: %s. Stop all of them first; nothing was changed", seenLately, other.ID)
+		}
+	}
+	return nil
 }

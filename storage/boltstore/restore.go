@@ -14,6 +14,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/newfile"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/kv"
 )
 
@@ -29,9 +30,6 @@ type Restoration struct {
 	path, copy string
 	lock       *os.File // of the database; nil if there is none
 }
-
-// Ended is what EndSignIns ended.
-type Ended = kv.Ended
 
 // PrepareRestore copies a backup beside the database at path, and checks the copy. It
 // holds the database, so that nobody opens it until Close. A backup that is damaged, or
@@ -170,7 +168,7 @@ func (r *Restoration) change(change func(*engine) error) error {
 
 // EndSignIns ends, in the copy, all by which somebody is let in, or could be. What was
 // ended since the backup must not come back to life.
-func (r *Restoration) EndSignIns(ctx context.Context, now time.Time) (ended Ended, err error) {
+func (r *Restoration) EndSignIns(ctx context.Context, now time.Time) (ended storage.Ended, err error) {
 	err = r.change(func(e *engine) error {
 		ended, err = kv.EndSignIns(ctx, e, now)
 		return err

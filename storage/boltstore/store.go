@@ -21,7 +21,15 @@ type Store struct {
 	path   string
 }
 
-var _ storage.Store = (*Store)(nil)
+var (
+	_ storage.Store       = (*Store)(nil)
+	_ storage.SignInEnder = (*Store)(nil)
+)
+
+// EndSignIns implements storage.SignInEnder.
+func (s *Store) EndSignIns(ctx context.Context, now time.Time) (storage.Ended, error) {
+	return kv.EndSignIns(ctx, s.engine, now)
+}
 
 // Usage implements storage.Store.
 func (s *Store) Usage(ctx context.Context, now time.Time) (storage.Usage, error) {

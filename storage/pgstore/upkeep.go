@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/restored"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/sealed"
 )
 
@@ -116,6 +117,17 @@ func sweep(t *tx, tables []*swept, now time.Time) (removed int, err error) {
 	}
 	return removed, nil
 }
+
+// EndSignIns implements storage.SignInEnder.
+func (s *Store) EndSignIns(ctx context.Context, _ time.Time) (ended storage.Ended, err error) {
+	err = pgx.BeginFunc(ctx, s.db.pool, func(tx pgx.Tx) error {
+		ended, err = restored.EndSignIns(ctx, tx, s.db.sql)
+		return err
+	})
+	return ended, err
+}
+
+var _ storage.SignInEnder = (*Store)(nil)
 
 // sealedTable is a table whose records hold something sealed. Its id is one value,
 // also where the key has several columns.

@@ -111,28 +111,18 @@ func removeRecord(tx Tx, key []byte, now time.Time) error {
 	return tx.Delete(key)
 }
 
-// Ended is what EndSignIns ended.
-type Ended struct {
-	Grants, Sessions, Flows int
-	VirtualKeys             []string // names of those that were disabled
-	SigningKeys             int      // sites whose keys are to be made anew
-}
-
-// EndSignIns ends all by which somebody is let in, or could be: grants with their
-// tokens, browser sessions, sign-ins under way, the virtual keys of the store and the
-// keys that sites sign with. It is for records that are older than what was ended
-// since. What people connected stays, and so do registrations.
-func EndSignIns(ctx context.Context, e Engine, now time.Time) (ended Ended, err error) {
+// EndSignIns implements storage.SignInEnder.
+func EndSignIns(ctx context.Context, e Engine, now time.Time) (ended storage.Ended, err error) {
 	steps := []struct {
 		kind byte
-		end  func(tx Tx, key []byte, ended *Ended) error
+		end  func(tx Tx, key []byte, ended *storage.Ended) error
 	}{
-		{kindGrant, func(tx Tx, key []byte, ended *Ended) error {
+		{kindGrant, func(tx Tx, key []byte, ended *storage.Ended) error {
 			rev, err := revokeGrant(tx, string(key[1:]), now)
 			ended.Grants += len(rev.GrantIDs)
 			return err
 		}},
-		{kindBrowserSession, func(tx Tx, key []byte, ended *Ended) error {
+		{kindBrowserSession, func(tx Tx, key []byte, ended *storage.Ended) error {
 			if len(key) != 1+len(storage.Hash{}) {
 				return record.ErrCorrupt
 			}
@@ -140,7 +130,7 @@ func EndSignIns(ctx context.Context, e Engine, now time.Time) (ended Ended, err 
 			_, _, err := deleteBrowserSession(tx, storage.Hash(key[1:]))
 			return err
 		}},
-		{kindFlow, func(tx Tx, key []byte, ended *Ended) error { return endPending(tx, key, ended, now) }},
+		{kindFlow, func(tx Tx, key []byte, ended *storage.Ended) error { return endPending(tx, key, ended, now) }},
 		{kindPendingState, removePendingState},
 		{kindVirtualKey, disableVirtualKey},
 		{kindSiteValue, dropSigningKeys},
@@ -154,7 +144,7 @@ func EndSignIns(ctx context.Context, e Engine, now time.Time) (ended Ended, err 
 }
 
 // inBatches calls end for each key of a kind, many in each transaction.
-func inBatches(ctx context.Context, e Engine, kind byte, ended *Ended, end func(Tx, []byte, *Ended) error) error {
+func inBatches(ctx context.Context, e Engine, kind byte, ended *storage.Ended, end func(Tx, []byte, *storage.Ended) error) error {
 	for from := []byte{kind}; ; {
 		var keys [][]byte
 		err := e.View(ctx, func(r Reader) error {
@@ -170,7 +160,7 @@ func inBatches(ctx context.Context, e Engine, kind byte, ended *Ended, end func(
 		if err != nil || len(keys) == 0 {
 			return err
 		}
-		var after Ended
+		var after storage.Ended
 		err = e.Update(ctx, func(tx Tx) error {
 			after = *ended
 			for _, key := range keys {
@@ -187,7 +177,7 @@ func inBatches(ctx context.Context, e Engine, kind byte, ended *Ended, end func(
 	}
 }
 
-func endPending(tx Tx, key []byte, ended *Ended, now time.Time) error {
+func endPending(tx Tx, key []byte, ended *storage.Ended, now time.Time) error {
 	f, err := storedFlow(tx, string(key[1:]), now)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && f.Submitted {
 		return nil
@@ -199,9 +189,11 @@ func endPending(tx Tx, key []byte, ended *Ended, now time.Time) error {
 	return endFlow(tx, f, now)
 }
 
-func removePendingState(tx Tx, key []byte, _ *Ended) error { return removePendingStates(tx, key) }
+func removePendingState(tx Tx, key []byte, _ *storage.Ended) error {
+	return removePendingStates(tx, key)
+}
 
-func disableVirtualKey(tx Tx, key []byte, ended *Ended) error {
+func disableVirtualKey(tx Tx, key []byte, ended *storage.Ended) error {
 	if len(key) == 1+record.DigestSize {
 		return nil // the number
 	}
@@ -218,7 +210,7 @@ func disableVirtualKey(tx Tx, key []byte, ended *Ended) error {
 	return putJSON(tx, key, record.Forever, k)
 }
 
-func dropSigningKeys(tx Tx, key []byte, ended *Ended) error {
+func dropSigningKeys(tx Tx, key []byte, ended *storage.Ended) error {
 	var v storage.SiteValue
 	if _, err := getJSON(tx, key, &v); err != nil || v.Name != sealed.SigningKeysName {
 		return err
