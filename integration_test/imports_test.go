@@ -66,6 +66,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/identity",
 		"authz/identity/oidc",
 		"authz/access",
+		"authz/mcp/lists",
 		"internal/config",
 		"internal/presets",
 		"authz/accounts",
