@@ -46,16 +46,16 @@ func (p *postgres) newSchema() *records {
 // measureSteps counts how often each request waits for the database, and what it
 // commits. Others ask it now and then, so the least of several times counts.
 func (b *bench) measureSteps(ctx context.Context, p *postgres) error {
-	between, err := p.relay(b.dir)
+	between, err := p.server.Relay(b.dir)
 	if err != nil {
 		return err
 	}
-	defer between.close()
-	r := p.inSchema(p.server.Schema(), between.dir)
+	defer between.Close()
+	r := p.inSchema(p.server.Schema(), b.dir)
 	return b.in(&r).withGateway(ctx, 0, func(g *gateway, _ []string) error {
 		var trips, commits []uint64
 		for range 7 {
-			t, err := g.countSteps(func() (uint64, error) { return between.trips.Load(), nil })
+			t, err := g.countSteps(func() (uint64, error) { return between.Trips(), nil })
 			if err != nil {
 				return err
 			}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -96,69 +94,4 @@ func (p *postgres) do(ctx context.Context, sql string) error {
 	defer p.mu.Unlock()
 	_, err := p.conn.PgConn().Exec(ctx, sql).ReadAll()
 	return err
-}
-
-// relay is a socket on the way to a database. It counts how often somebody asks
-// something there and waits for the answer.
-type relay struct {
-	dir    string
-	trips  atomic.Uint64
-	listen net.Listener
-	wait   sync.WaitGroup
-}
-
-func (p *postgres) relay(dir string) (*relay, error) {
-	const name = ".s.PGSQL.5432"
-	r := &relay{dir: dir}
-	var err error
-	if r.listen, err = net.Listen("unix", filepath.Join(dir, name)); err != nil {
-		return nil, err
-	}
-	r.wait.Go(func() {
-		for {
-			client, err := r.listen.Accept()
-			if err != nil {
-				return
-			}
-			database, err := net.Dial("unix", filepath.Join(p.server.Dir(), name))
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			var waits atomic.Bool
-			r.wait.Go(func() {
-				forward(database, client, func() {
-					if !waits.Swap(true) {
-						r.trips.Add(1)
-					}
-				})
-			})
-			r.wait.Go(func() { forward(client, database, func() { waits.Store(false) }) })
-		}
-	})
-	return r, nil
-}
-
-// close waits until the connections are closed by those who use them.
-func (r *relay) close() {
-	_ = r.listen.Close()
-	r.wait.Wait()
-}
-
-// forward copies what arrives, and tells of it before it goes on.
-func forward(to, from net.Conn, arrived func()) {
-	defer func() { _ = to.Close() }()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if n > 0 {
-			arrived()
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }

@@ -75,6 +75,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		Logins: logins,
 	})
 	for _, route := range append(as.Routes(), people.Routes()...) {
+		route.Handler = readsAhead(route.Handler)
 		if strings.HasSuffix(route.Path, "/") {
 			s.prefixes = append(s.prefixes, route)
 			continue
@@ -104,6 +105,13 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 		}
 	}
 	return s, servers
+}
+
+// readsAhead lets requests read ahead.
+func readsAhead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(storage.WithReads(r.Context())))
+	})
 }
 
 // counted returns what counts the calls of a server.

@@ -30,6 +30,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/encryptionkey",
 		"internal/event",
 		"authz/oauth",
+		"storage/internal/ahead",
 		"storage",
 		"storage/seal",
 		"storage/sealed",

@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/ahead"
 )
 
 // RemoteStore is a store that runs somewhere else, and so can be away while this
@@ -12,6 +15,45 @@ type RemoteStore interface {
 	// when it can again, with nil and how long it could not; and at once if it cannot
 	// be reached now. told must not call the store. There is one at a time.
 	OnReach(told func(cause error, lasted time.Duration))
+}
+
+// AheadReader is a store to which each question is a round trip.
+type AheadReader interface {
+	// ReadAhead reads at once what a request is going to ask for one by one: the verbs
+	// of the request that read those answer with what was read, until one of its verbs
+	// changes something, for WatchInterval at most. It needs the context of WithReads.
+	// Failures are told by those verbs.
+	ReadAhead(ctx context.Context, w Wanted)
+}
+
+// Wanted is what a request is going to ask for. What is empty is not.
+type Wanted struct {
+	Issuer string
+	// Client is the ID of a registration.
+	Client string
+	// Flow is the ID of one, which is asked for with the connections that were made in
+	// it, and those that its person has.
+	Flow string
+	// Session is a browser session.
+	Session Hash
+	// Code and RefreshToken are asked for with their grants.
+	Code, RefreshToken, AccessToken Hash
+	// Connection is asked for with what we are at all providers, and with its last
+	// Disconnect if that is wanted too.
+	Connection     ConnectionKey
+	LastDisconnect bool
+	// Once is a value that may have been used.
+	Once Hash
+}
+
+// WithReads returns the context of a request that may read ahead.
+func WithReads(ctx context.Context) context.Context { return ahead.With(ctx) }
+
+// ReadAhead has a store read ahead that is an AheadReader, if the request may.
+func ReadAhead(ctx context.Context, store any, w Wanted) {
+	if s, remote := store.(AheadReader); remote && ahead.Of(ctx) != nil {
+		s.ReadAhead(ctx, w)
+	}
 }
 
 // UnreachableError is the error of a verb that a store could not be asked, or that

@@ -92,6 +92,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 		return "", err
 	}
 	key := cn.key(r.Owner, s)
+	storage.ReadAhead(ctx, cn.deps.Store, storage.Wanted{Issuer: cn.cfg.Issuer, Connection: key, LastDisconnect: true})
 	existing, err := cn.find(ctx, key)
 	if err != nil {
 		return "", err

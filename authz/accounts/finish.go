@@ -68,6 +68,7 @@ func (cn *connector) Finish(ctx context.Context, a Answer) (Outcome, error) {
 		Server: state.Server, Provider: p.Binding.Provider, Person: p.Authentication.Identity.Subject, Identity: p.Authentication.Identity.Kind,
 		Flow: p.Authentication.FlowID,
 	})
+	storage.ReadAhead(ctx, cn.deps.Store, storage.Wanted{Issuer: state.Issuer, Session: p.Authentication.Session, Connection: state.ConnectionKey, Flow: p.Authentication.FlowID, Once: p.SingleUse})
 	if err = checkPresent(a, state.ConnectionKey, p); err == nil {
 		err = cn.complete(ctx, a, state.ConnectionKey, p)
 	}
@@ -108,11 +109,8 @@ func (cn *connector) complete(ctx context.Context, a Answer, k storage.Connectio
 	if err != nil {
 		return err
 	}
-	if err := cn.saveTokens(ctx, k, p, reply, cn.accountName(ctx, s, p, reply)); err != nil {
-		return err
-	}
 	cn.registrar.noteProven(ctx, s.ID, p.Binding)
-	return nil
+	return cn.saveTokens(ctx, k, p, reply, cn.accountName(ctx, s, p, reply))
 }
 
 // claim ends the request that the state belongs to.

@@ -56,6 +56,7 @@ func (a *Authenticator) Authenticate(r *http.Request, form url.Values) (*Authent
 	if err != nil {
 		return nil, err
 	}
+	a.readAhead(r.Context(), p.clientID, form)
 	if p.clientID == "" {
 		if p.clientID, err = a.clientNamedBy(r.Context(), form); err != nil {
 			return nil, err

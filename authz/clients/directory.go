@@ -100,10 +100,18 @@ func (d *Directory) registered(ctx context.Context, id string) (*Client, error) 
 	return c, nil
 }
 
+// RegisteredID returns the ID if it is one that the store may know, else "".
+func (d *Directory) RegisteredID(id string) string {
+	if d.preregistered[id] != nil || len(id) != 36 || uuid.Validate(id) != nil {
+		return ""
+	}
+	return id
+}
+
 // Registration returns the registration with the ID. What this server would never
 // have given out costs no look-up.
 func (d *Directory) Registration(ctx context.Context, id string) (storage.Client, error) {
-	if len(id) != 36 || uuid.Validate(id) != nil {
+	if d.RegisteredID(id) == "" {
 		return storage.Client{}, unknownClient()
 	}
 	record, err := d.store.Client(ctx, id, d.now())

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -34,6 +36,19 @@ var errNoClientID = &oauth.Error{
 // brought returns the code or token that a form is about.
 func brought(form url.Values) string {
 	return cmp.Or(form.Get("code"), form.Get("refresh_token"), form.Get("token"))
+}
+
+// readAhead has read what a request at the endpoints for clients asks for.
+func (a *Authenticator) readAhead(ctx context.Context, clientID string, form url.Values) {
+	w := storage.Wanted{Issuer: a.Issuer, Client: a.Directory.RegisteredID(clientID)}
+	presented := brought(form)
+	switch hash := storage.HashOf(presented); {
+	case strings.HasPrefix(presented, tokens.CodePrefix):
+		w.Code = hash
+	case strings.HasPrefix(presented, tokens.RefreshPrefix):
+		w.RefreshToken = hash
+	}
+	storage.ReadAhead(ctx, a.Store, w)
 }
 
 // bringsOwn reports whether a form brings a code or token that was issued here

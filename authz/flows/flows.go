@@ -164,6 +164,7 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !sessions.CarriesCSRFToken(r, f.CSRFToken) {
 		return nil, sessions.ErrForged
 	}
+	fs.readAhead(r, s)
 	if f.Client, err = fs.client(r.Context(), s, f.address); err != nil {
 		return nil, err
 	}
@@ -177,6 +178,17 @@ func (fs *Flows) Open(r *http.Request, flowID string) (*Flow, error) {
 		return f, fs.setIdentity(r.Context(), f, stored)
 	}
 	return f, nil
+}
+
+// readAhead has read what most requests of a flow ask for. It is not done for who is
+// not in its browser.
+func (fs *Flows) readAhead(r *http.Request, s *sealedFlow) {
+	w := storage.Wanted{Issuer: fs.deps.Config.Issuer, Client: fs.deps.Clients.RegisteredID(s.ClientID), Flow: s.ID, Session: fs.deps.Sessions.Of(r)}
+	if server := r.PostForm.Get("server"); server != "" && fs.deps.Connections != nil {
+		w.Connection = storage.ConnectionKey{Issuer: w.Issuer, Owner: storage.FlowOwner(s.ID), Server: server}
+		w.LastDisconnect = true
+	}
+	storage.ReadAhead(r.Context(), fs.deps.Store, w)
 }
 
 // setIdentity tells the flow whose it is. Somebody who is known by a session is

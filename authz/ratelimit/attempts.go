@@ -136,8 +136,11 @@ func (a *Attempts) allowShared(r *http.Request, kind string, perMinute int) bool
 // allowPerson counts an event for an address and for a person there. The
 // address comes first: persons can be made up.
 func (a *Attempts) allowPerson(r *http.Request, kind, who string, perPerson, perAddress int) bool {
-	return a.allowShared(r, kind+"_address", perAddress) &&
-		(who == "" || a.Limiter.AllowShared(r.Context(), kind+"_person", a.Issuer+" "+who, "", perPerson))
+	counts := []count{{KindFor(kind+"_address", a.Origins.FromForeignPage(r)), a.ClientIP(r), a.Issuer, perAddress}}
+	if who != "" {
+		counts = append(counts, count{kind + "_person", a.Issuer + " " + who, "", perPerson})
+	}
+	return a.Limiter.allowShared(r.Context(), counts...)
 }
 
 // reported returns allowed, which tells whether a wrong secret was within its

@@ -35,16 +35,34 @@ func (l *Limiter) SharedBy(rates storage.RateStore) *Limiter {
 // the store no more than the limit. While the store does not answer, this
 // process's own count decides.
 func (l *Limiter) AllowShared(ctx context.Context, kind, address, what string, perMinute int) bool {
-	if !l.AllowFor(kind, address, what, perMinute) {
-		return false
+	return l.allowShared(ctx, count{kind, address, what, perMinute})
+}
+
+// count is one limit that an event counts towards.
+type count struct {
+	kind, address, what string
+	perMinute           int
+}
+
+// allowShared is AllowShared for an event with several limits: the store counts it
+// towards all of them or none.
+func (l *Limiter) allowShared(ctx context.Context, all ...count) bool {
+	var rates []storage.Rate
+	for _, c := range all {
+		if !l.AllowFor(c.kind, c.address, c.what, c.perMinute) {
+			return false
+		}
+		if c.perMinute > 0 {
+			rates = append(rates, Rates(c.kind, c.address, c.what, c.perMinute)...)
+		}
 	}
 	s, now := l.shared, l.Now()
-	if s == nil || perMinute <= 0 || now.UnixNano() < s.pausedUntil.Load() {
+	if s == nil || len(rates) == 0 || now.UnixNano() < s.pausedUntil.Load() {
 		return true
 	}
 	limited, cancel := context.WithTimeout(ctx, sharedWait)
 	defer cancel()
-	allowed, err := s.rates.TakeRates(limited, Rates(kind, address, what, perMinute))
+	allowed, err := s.rates.TakeRates(limited, rates)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.pausedUntil.Store(now.Add(sharedPause).UnixNano())

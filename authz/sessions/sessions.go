@@ -87,6 +87,14 @@ func (ss *Sessions) Open(w http.ResponseWriter, r *http.Request) (*Session, erro
 	return s, nil
 }
 
+// Of returns the session that a request names; zero for none.
+func (ss *Sessions) Of(r *http.Request) storage.Hash {
+	if secret := ss.cookies.Secret(r, ss.cookies.session()); secret != "" {
+		return storage.HashOf(secret)
+	}
+	return storage.Hash{}
+}
+
 // SignIn makes this browser the person's. Its cookie changes, so that one
 // which somebody planted, or knew, is worth nothing.
 func (ss *Sessions) SignIn(w http.ResponseWriter, r *http.Request, id storage.Identity) error {

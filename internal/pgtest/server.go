@@ -113,8 +113,11 @@ func (s *Server) Close() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir
 func (s *Server) Port() int { return s.options.Port }
 
 // DSN is of the superuser, at the socket.
-func (s *Server) DSN() string {
-	return fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", s.dir, s.options.Port)
+func (s *Server) DSN() string { return s.dsn(s.dir) }
+
+// dsn is DSN with the socket in another folder.
+func (s *Server) dsn(dir string) string {
+	return fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", dir, s.options.Port)
 }
 
 // TCP is the DSN of a user at the first address. Its TLS is verified.

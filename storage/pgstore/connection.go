@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,19 @@ var (
 	errLease            = errors.New("storage: a lease needs a holder and an end that is still to come")
 )
 
+// connectionsOfOwner are those of an owner.
+const connectionsOfOwner = `select body from {}connections where issuer = $1 and owner = $2`
+
 // Connection implements storage.ConnectionStore.
 func (s *connectionStore) Connection(ctx context.Context, k storage.ConnectionKey, now time.Time) (storage.Connection, error) {
+	if found, err, is := known[[][]byte](ctx, s.db, connectionsOfOwner, record.Digest(k.Issuer), record.Digest(k.Owner)); is && err == nil {
+		all, err := s.liveConnections(found, k.Issuer, k.Owner, now)
+		i := slices.IndexFunc(all, func(c storage.Connection) bool { return c.Server == k.Server })
+		if err != nil || i < 0 {
+			return live(storage.Connection{}, false, err)
+		}
+		return all[i], nil
+	}
 	b, err := view(ctx, s.db, body, `select body from {}connections where issuer = $1 and owner = $2 and server = $3`,
 		record.Digest(k.Issuer), record.Digest(k.Owner), record.Digest(k.Server))
 	if err != nil {
@@ -41,7 +53,7 @@ func (s *connectionStore) ConnectionByID(ctx context.Context, issuer, id string,
 func (s *connectionStore) ConnectionsOf(ctx context.Context, issuer, owner string, now time.Time) ([]storage.Connection, error) {
 	sql, args := `select body from {}connections where issuer = $1`, []any{record.Digest(issuer)}
 	if owner != "" {
-		sql, args = sql+` and owner = $2`, append(args, record.Digest(owner))
+		sql, args = connectionsOfOwner, append(args, record.Digest(owner))
 	}
 	found, err := view(ctx, s.db, bodies, sql, args...)
 	if err != nil {

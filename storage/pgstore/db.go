@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/ahead"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 )
@@ -48,8 +49,11 @@ type db struct {
 // that it does not matter which server connection a pooler hands out.
 func (d *db) sql(text string) string { return strings.ReplaceAll(text, "{}", d.schema) }
 
-// view runs one reading statement.
+// view runs one reading statement, unless it is known already what it reads.
 func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql string, args ...any) (T, error) {
+	if out, err, is := readAlready(ctx, d, scan, sql, args...); is {
+		return out, err
+	}
 	var out T
 	began := time.Now()
 	err := d.retry(ctx, func(ctx context.Context) error {
@@ -74,6 +78,7 @@ func view[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql
 // update runs fn in a transaction and returns what its last run did. What it
 // read is undone with its placeholders if it writes nothing.
 func update[T any](ctx context.Context, d *db, fn func(*tx) (T, error)) (T, error) {
+	ahead.Of(ctx).Forget()
 	var out T
 	began := time.Now()
 	err := d.retry(ctx, func(ctx context.Context) error {

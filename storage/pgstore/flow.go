@@ -8,9 +8,28 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// SaveFlow implements storage.AuthStore. A flow that is not there yet is held by
-// an empty row, which is gone if the verb refuses.
+// SaveFlow implements storage.AuthStore. Mostly the flow is not there yet, and
+// depends on nothing: it is made at once.
 func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
+	if f.KnownBy() == nil {
+		body, err := encode(s.db, f, flowTimes)
+		if err != nil {
+			return storage.Unknown, err
+		}
+		made, err := s.once(ctx, insertFlow+` on conflict (id) do nothing returning ''::bytea as answer`, s.flowRow(f, body)...)
+		switch {
+		case err != nil:
+			return storage.Unknown, err
+		case made:
+			return storage.OK, nil
+		}
+	}
+	return s.changeFlow(ctx, f, now)
+}
+
+// changeFlow is SaveFlow where there is something to decide. A flow that is not there
+// yet is held by an empty row, which is gone if the verb refuses.
+func (s *authStore) changeFlow(ctx context.Context, f storage.Flow, now time.Time) (storage.Verdict, error) {
 	return update(ctx, s.db, func(t *tx) (storage.Verdict, error) {
 		var b []byte
 		t.query(one(&b), `insert into {}flows (id, of_subject, browser, keep_until, body) values ($1, '', '', 0, '')
@@ -43,9 +62,11 @@ func (s *authStore) SaveFlow(ctx context.Context, f storage.Flow, now time.Time)
 	})
 }
 
+const flowByID = `select f.body, p.body from {}flows f left join {}persons p on p.id = f.person where f.id = $1`
+
 // Flow implements storage.AuthStore.
 func (s *authStore) Flow(ctx context.Context, id string, now time.Time) (storage.Flow, error) {
-	o, err := view(ctx, s.db, oneOwned, `select f.body, p.body from {}flows f left join {}persons p on p.id = f.person where f.id = $1`, []byte(id))
+	o, err := view(ctx, s.db, oneOwned, flowByID, []byte(id))
 	if err != nil {
 		return storage.Flow{}, err
 	}
@@ -72,13 +93,20 @@ func (s *authStore) EndFlows(ctx context.Context, issuer, subject string, now ti
 	})
 }
 
+const insertFlow = `insert into {}flows (id, of_subject, owner, person, browser, keep_until, body) values ($1, $2, $3, $4, $5, $6, $7)`
+
+func (d *db) flowRow(f storage.Flow, body []byte) []any {
+	return []any{
+		[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), record.Digest(f.Identity.Subject), personOf(f.Issuer, f.Identity),
+		key(f.Browser), d.keep(f.ExpiresAt), body,
+	}
+}
+
 // putFlow stores a flow over the row that is locked.
 func putFlow(t *tx, f storage.Flow) error {
 	b, err := encode(t.db, f, flowTimes)
-	t.exec(`insert into {}flows (id, of_subject, person, browser, keep_until, body) values ($1, $2, $3, $4, $5, $6)
-		on conflict (id) do update set of_subject = excluded.of_subject, person = excluded.person, browser = excluded.browser,
-			keep_until = excluded.keep_until, body = excluded.body`,
-		[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), personOf(f.Issuer, f.Identity), key(f.Browser), t.keep(f.ExpiresAt), b)
+	t.exec(insertFlow+` on conflict (id) do update set of_subject = excluded.of_subject, owner = excluded.owner, person = excluded.person,
+		browser = excluded.browser, keep_until = excluded.keep_until, body = excluded.body`, t.flowRow(f, b)...)
 	return err
 }
 

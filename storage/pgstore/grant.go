@@ -12,9 +12,11 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
+const grantByID = `select g.body, p.body from {}grants g left join {}persons p on p.id = g.person where g.id = $1`
+
 // Grant implements storage.AuthStore.
 func (s *authStore) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {
-	o, err := view(ctx, s.db, oneOwned, `select g.body, p.body from {}grants g left join {}persons p on p.id = g.person where g.id = $1`, []byte(id))
+	o, err := view(ctx, s.db, oneOwned, grantByID, []byte(id))
 	if err != nil {
 		return storage.Grant{}, err
 	}

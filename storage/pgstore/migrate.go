@@ -35,6 +35,7 @@ var migrations = []migration{
 	{file: "migrations/004.sql", usableFrom: 1},
 	{file: "migrations/005.sql", usableFrom: 1},
 	{file: "migrations/006.sql", usableFrom: 1},
+	{file: "migrations/007.sql", usableFrom: 1},
 }
 
 // migrate brings the schema up to date. Of several processes one does, and the

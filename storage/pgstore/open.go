@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
 )
 
@@ -125,6 +127,22 @@ func Open(ctx context.Context, c *Config) (*Store, error) {
 		}
 	}
 	return newStore(d), nil
+}
+
+// watch lets other processes be told of what verbs change.
+func (d *db) watch(ctx context.Context, c *Config) (err error) {
+	d.changes, err = changes.New(ctx, changes.Database{
+		Query: func(ctx context.Context, scan func(pgx.Rows) error, sql string, args ...any) error {
+			_, err := view(ctx, d, func(rows pgx.Rows) (struct{}, error) { return struct{}{}, scan(rows) }, sql, args...)
+			return err
+		},
+		Tell: func(ctx context.Context, told storage.Change) error {
+			return change(ctx, d, func(t *tx) error { t.tell(told); return nil })
+		},
+		Soon:   func(in time.Duration) int64 { return int64(record.Until(d.now().Add(in + d.clock.offset()))) },
+		Listen: c.listen, Schema: c.schema,
+	})
+	return err
 }
 
 // reach tells one who asked whether the database can be reached.

@@ -13,8 +13,18 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
+const upstreamClientsOf = `select body from {}upstream_clients where issuer = $1`
+
 // UpstreamClient implements storage.ConnectionStore.
 func (s *connectionStore) UpstreamClient(ctx context.Context, issuer, provider, server string, now time.Time) (storage.UpstreamClient, error) {
+	if _, err, is := known[[][]byte](ctx, s.db, upstreamClientsOf, record.Digest(issuer)); is && err == nil {
+		all, err := s.UpstreamClients(ctx, issuer, now)
+		i := slices.IndexFunc(all, func(c storage.UpstreamClient) bool { return c.Provider == provider && c.Server == server })
+		if err != nil || i < 0 {
+			return live(storage.UpstreamClient{}, false, err)
+		}
+		return all[i], nil
+	}
 	b, err := view(ctx, s.db, body, `select body from {}upstream_clients where id = $1`, record.Digest(issuer, provider, server))
 	if err != nil {
 		return storage.UpstreamClient{}, err
@@ -24,7 +34,7 @@ func (s *connectionStore) UpstreamClient(ctx context.Context, issuer, provider, 
 
 // UpstreamClients implements storage.ConnectionStore.
 func (s *connectionStore) UpstreamClients(ctx context.Context, issuer string, now time.Time) ([]storage.UpstreamClient, error) {
-	found, err := view(ctx, s.db, bodies, `select body from {}upstream_clients where issuer = $1`, record.Digest(issuer))
+	found, err := view(ctx, s.db, bodies, upstreamClientsOf, record.Digest(issuer))
 	if err != nil {
 		return nil, err
 	}
@@ -227,16 +237,45 @@ func oneNumber(n *uint64) func(pgx.Rows) error {
 func (s *connectionStore) SaveConnectState(ctx context.Context, state storage.ConnectState) error {
 	return change(ctx, s.db, func(t *tx) error {
 		b, err := encode(s.db, state, stateTimes)
-		t.exec(`insert into {}connect_states (hash, issuer, owner, server, keep_until, body) values ($1, $2, $3, $4, $5, $6)
+		t.exec(`insert into {}connect_states (hash, issuer, owner, server, browser, flow, keep_until, body) values ($1, $2, $3, $4, $5, $6, $7, $8)
 			on conflict (hash) do update set issuer = excluded.issuer, owner = excluded.owner, server = excluded.server,
-				keep_until = excluded.keep_until, body = excluded.body`,
-			key(state.Hash), record.Digest(state.Issuer), record.Digest(state.Owner), record.Digest(state.Server), t.keep(state.ExpiresAt), b)
+				browser = excluded.browser, flow = excluded.flow, keep_until = excluded.keep_until, body = excluded.body`,
+			key(state.Hash), record.Digest(state.Issuer), record.Digest(state.Owner), record.Digest(state.Server),
+			key(state.Browser), record.FlowOf(state.ConnectionKey), t.keep(state.ExpiresAt), b)
 		return err
 	})
 }
 
-// ClaimConnectState implements storage.ConnectionStore.
+// ClaimConnectState implements storage.ConnectionStore. Mostly the browser is the one
+// that left.
 func (s *connectionStore) ClaimConnectState(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
+	none := storage.ConnectState{}
+	claim, err := update(ctx, s.db, func(t *tx) (*act, error) {
+		readWithState(t, state)
+		return t.actBy(`delete from {}connect_states where hash = $1 and browser = $2 returning body as answer`, key(state), key(browser)), nil
+	})
+	switch {
+	case err != nil:
+		return none, storage.Unknown, err
+	case !claim.done:
+		return s.claimFrom(ctx, state, browser, now)
+	}
+	left, _, err := decode(s.db, claim.answer, stateTimes)
+	switch {
+	case err != nil:
+		return none, storage.Unknown, err
+	case left.Browser != browser:
+		return none, storage.Unknown, record.ErrCorrupt // somebody moved the record
+	case ended(left.ExpiresAt, now): // it was as good as absent
+		return none, storage.Unknown, nil
+	}
+	left.Hash = state
+	return left, storage.OK, nil
+}
+
+// claimFrom is ClaimConnectState for any browser. A record of a version before does
+// not tell it beside its body.
+func (s *connectionStore) claimFrom(ctx context.Context, state, browser storage.Hash, now time.Time) (storage.ConnectState, storage.Verdict, error) {
 	verdict := storage.Unknown
 	claimed, err := update(ctx, s.db, func(t *tx) (none storage.ConnectState, err error) {
 		verdict = storage.Unknown // the last run counts

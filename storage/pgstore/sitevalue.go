@@ -66,8 +66,15 @@ func (s *authStore) siteValue(b []byte, issuer, name string, now time.Time) (sto
 	return live(v, found && (v.ExpiresAt.IsZero() || !ended(v.ExpiresAt, now)), err)
 }
 
-// UseOnce implements storage.AuthStore.
+// UseOnce implements storage.AuthStore. Mostly the value is not there yet.
 func (s *authStore) UseOnce(ctx context.Context, h storage.Hash, expiresAt, now time.Time) (bool, error) {
+	keep, end := s.keep(expiresAt), expiresAt
+	s.clock.toDatabase(&end)
+	first, err := s.once(ctx, `insert into {}used_values (hash, keep_until, body) values ($1, $2, $3) on conflict (hash) do nothing returning ''::bytea as answer`,
+		key(h), keep, record.AppendTime(nil, end))
+	if first || err != nil {
+		return first, err
+	}
 	return update(ctx, s.db, func(t *tx) (bool, error) {
 		var b []byte
 		holdValue(t, &b, h)

@@ -1,11 +1,14 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,22 +35,29 @@ type tx struct {
 	batch  *pgx.Batch
 	writes bool
 	told   []storage.Change
+	act    *act
 }
 
-// watch lets other processes be told of what verbs change.
-func (d *db) watch(ctx context.Context, c *Config) (err error) {
-	d.changes, err = changes.New(ctx, changes.Database{
-		Query: func(ctx context.Context, scan func(pgx.Rows) error, sql string, args ...any) error {
-			_, err := view(ctx, d, func(rows pgx.Rows) (struct{}, error) { return struct{}{}, scan(rows) }, sql, args...)
-			return err
-		},
-		Tell: func(ctx context.Context, told storage.Change) error {
-			return change(ctx, d, func(t *tx) error { t.tell(told); return nil })
-		},
-		Soon:   func(in time.Duration) int64 { return int64(record.Until(d.now().Add(in + d.clock.offset()))) },
-		Listen: c.listen, Schema: c.schema,
-	})
-	return err
+// act is a statement that decides by itself what a verb comes to, so that it is sent
+// with the commit, in one round trip. It does nothing, or returns one value, which
+// the attempt keeps.
+type act struct {
+	sql    string
+	args   []any
+	done   bool
+	answer []byte
+}
+
+// actBy makes a statement the act of a verb that changes nothing else.
+func (t *tx) actBy(sql string, args ...any) *act {
+	t.writes, t.act = true, &act{sql: sql, args: args}
+	return t.act
+}
+
+// once is a verb that is an act and nothing else.
+func (d *db) once(ctx context.Context, sql string, args ...any) (done bool, err error) {
+	a, err := update(ctx, d, func(t *tx) (*act, error) { return t.actBy(sql, args...), nil })
+	return err == nil && a.done, err
 }
 
 func (d *db) begin(ctx context.Context) (*tx, error) {
@@ -115,7 +125,7 @@ func (t *tx) finish() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), maxDuration)
 	defer cancel()
 	attempt := []byte(rand.Text())
-	t.exec(`insert into {}attempts (id, done, keep_until) values ($1, true, $2)`, attempt, t.soon(attemptMemory))
+	t.remember(attempt)
 	if len(t.told) > 0 {
 		if err := t.changes.Queue(t.exec, t.told, t.soon(changes.Retention)); err != nil {
 			return err
@@ -138,24 +148,49 @@ func (t *tx) finish() error {
 		return err
 	}
 	t.drop()
-	if done, lookup := t.committed(ctx, attempt); lookup != nil || done {
-		return lookup
+	done, answer, lookup := t.committed(ctx, attempt)
+	if lookup != nil || !done {
+		return cmp.Or(lookup, errNotCommitted)
 	}
-	return errNotCommitted
+	if t.act != nil {
+		t.act.done, t.act.answer = true, answer
+	}
+	return nil
 }
 
-// committed reports whether an attempt was committed. If it was not, it never
-// will be: its ID is taken, for which this waits where the attempt still runs.
-func (d *db) committed(ctx context.Context, attempt []byte) (done bool, err error) {
+// remember queues the row of the attempt. An act that does nothing leaves none.
+func (t *tx) remember(attempt []byte) {
+	keep := t.soon(attemptMemory)
+	if t.act == nil {
+		t.exec(`insert into {}attempts (id, done, keep_until) values ($1, true, $2)`, attempt, keep)
+		return
+	}
+	a, n := t.act, len(t.act.args)
+	t.query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			a.done = true
+			if err := rows.Scan(&a.answer); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}, fmt.Sprintf(`with act as (%s) insert into {}attempts (id, done, keep_until, answer)
+		select $%d::bytea, true, $%d::bigint, answer from act returning answer`, a.sql, n+1, n+2), append(slices.Clone(a.args), attempt, keep)...)
+}
+
+// committed reports whether an attempt was committed, and what its act returned. If
+// it was not, it never will be: its ID is taken, for which this waits where the attempt
+// still runs.
+func (d *db) committed(ctx context.Context, attempt []byte) (done bool, answer []byte, err error) {
 	err = d.retry(ctx, func(ctx context.Context) error {
 		keep := int64(record.Until(d.now().Add(attemptMemory + d.clock.offset())))
 		_, err := d.pool.Exec(ctx, d.sql(`insert into {}attempts (id, done, keep_until) values ($1, false, $2) on conflict (id) do nothing`), attempt, keep)
 		if err != nil {
 			return err
 		}
-		return d.pool.QueryRow(ctx, d.sql(`select done from {}attempts where id = $1`), attempt).Scan(&done)
+		return d.pool.QueryRow(ctx, d.sql(`select done, answer from {}attempts where id = $1`), attempt).Scan(&done, &answer)
 	})
-	return done, err
+	return done, answer, err
 }
 
 // end gives the connection back, and undoes what was not committed.

@@ -3,6 +3,9 @@ package record
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // DigestSize is the width of a Digest.
@@ -19,4 +22,12 @@ func Digest(parts ...string) []byte {
 		d.Write([]byte(part))
 	}
 	return d.Sum(nil)[:DigestSize]
+}
+
+// FlowOf returns the ID of the flow that a key is of, or nil.
+func FlowOf(k storage.ConnectionKey) []byte {
+	if id, is := strings.CutPrefix(k.Owner, storage.FlowOwner("")); is {
+		return []byte(id)
+	}
+	return nil
 }

@@ -45,9 +45,9 @@ var tables = map[string]table{
 	"clients": {key: 1, columns: []string{"id", "queue_sender", "queue_group", "queued_at"}, values: func(m record.Moved, p place) []any {
 		return []any{[]byte(m.Value.(*storage.Client).ID), p.sender, p.group, p.at}
 	}},
-	"flows": {key: 1, columns: []string{"id", "of_subject", "person", "browser"}, values: func(m record.Moved, _ place) []any {
+	"flows": {key: 1, columns: []string{"id", "of_subject", "owner", "person", "browser"}, values: func(m record.Moved, _ place) []any {
 		f := m.Value.(*storage.Flow)
-		return []any{[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), person(f.Issuer, f.Identity), f.Browser[:]}
+		return []any{[]byte(f.ID), record.Digest(f.Issuer, f.Identity.Subject), record.Digest(f.Identity.Subject), person(f.Issuer, f.Identity), f.Browser[:]}
 	}},
 	"browser_sessions": {key: 1, id: true, columns: []string{"id", "of_subject", "person"}, values: func(m record.Moved, _ place) []any {
 		b := m.Value.(*storage.BrowserSession)
@@ -61,8 +61,9 @@ var tables = map[string]table{
 		c := m.Value.(*storage.Connection)
 		return append(connectionKey(c.ConnectionKey), record.Digest(c.Issuer, c.ID))
 	}},
-	"connect_states": {key: 1, id: true, columns: []string{"hash", "issuer", "owner", "server"}, values: func(m record.Moved, _ place) []any {
-		return append([]any{m.ID}, connectionKey(m.Value.(*storage.ConnectState).ConnectionKey)...)
+	"connect_states": {key: 1, id: true, columns: []string{"hash", "issuer", "owner", "server", "browser", "flow"}, values: func(m record.Moved, _ place) []any {
+		c := m.Value.(*storage.ConnectState)
+		return append(append([]any{m.ID}, connectionKey(c.ConnectionKey)...), c.Browser[:], record.FlowOf(c.ConnectionKey))
 	}},
 	"disconnects": {key: 1, id: true, columns: []string{"id"}, body: "number", values: onlyID},
 	"upstream_clients": {key: 1, columns: []string{"id", "issuer"}, values: func(m record.Moved, _ place) []any {

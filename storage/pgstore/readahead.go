@@ -1,0 +1,229 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/ahead"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
+)
+
+var _ storage.AheadReader = (*Store)(nil)
+
+// ReadAhead implements storage.AheadReader: the statements of the verbs that will be
+// called are sent together. The verbs are asked for them.
+func (s *Store) ReadAhead(ctx context.Context, w storage.Wanted) {
+	reads, q := ahead.Of(ctx), new(questions)
+	asking, now := context.WithValue(ctx, questionsKey{}, q), time.Time{}
+	none := storage.Hash{}
+	if w.Client != "" {
+		_, _ = s.Client(asking, w.Client, now)
+	}
+	if w.Flow != "" {
+		_, _ = s.ConnectionsOf(asking, w.Issuer, storage.FlowOwner(w.Flow), now)
+		if _, err := s.Flow(asking, w.Flow, now); errors.Is(err, errAsking) {
+			s.personsConnections(reads, q, w)
+		}
+	}
+	if w.Session != none {
+		_, _ = s.BrowserSession(asking, w.Session, now)
+	}
+	if w.Code != none {
+		_, _ = s.Code(asking, w.Code, now)
+		s.grantOfCode(reads, q, w.Code)
+	}
+	if w.RefreshToken != none {
+		_, _, _ = s.RefreshToken(asking, w.RefreshToken, now)
+	}
+	if w.AccessToken != none {
+		_, _ = s.AccessToken(asking, w.AccessToken, now)
+	}
+	if w.Connection.Server != "" {
+		_, _ = s.Connection(asking, w.Connection, now)
+		_, _ = s.UpstreamClients(asking, w.Connection.Issuer, now)
+		if w.LastDisconnect {
+			_, _ = s.LastDisconnect(asking, w.Connection)
+		}
+	}
+	if w.Once != none {
+		_, _ = s.Used(asking, w.Once, now)
+	}
+	if len(*q) > 0 {
+		s.db.readAhead(ctx, reads, *q)
+	}
+}
+
+// personsConnections asks for what the person of a flow has connected.
+func (s *Store) personsConnections(reads *ahead.Reads, q *questions, w storage.Wanted) {
+	issuer := record.Digest(w.Issuer)
+	q.ask(func(rows pgx.Rows) error {
+		var owner []byte
+		var found [][]byte
+		for rows.Next() {
+			var b []byte
+			if err := rows.Scan(&owner, &b); err != nil {
+				return err
+			}
+			if b != nil {
+				found = append(found, b)
+			}
+		}
+		if owner != nil {
+			reads.Put(s.db, spelt(connectionsOfOwner, issuer, owner), found, nil)
+		}
+		return rows.Err()
+	}, `select f.owner, c.body from {}flows f left join {}connections c on c.issuer = $1 and c.owner = f.owner where f.id = $2 and f.owner is not null`,
+		issuer, []byte(w.Flow))
+}
+
+// grantOfCode asks for the grant that a code is of.
+func (s *Store) grantOfCode(reads *ahead.Reads, q *questions, code storage.Hash) {
+	q.ask(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var id []byte
+			var o owned
+			if err := rows.Scan(&id, &o.body, &o.person); err != nil {
+				return err
+			}
+			reads.Put(s.db, spelt(grantByID, id), o, nil)
+		}
+		return rows.Err()
+	}, `select g.id, g.body, p.body from {}codes c join {}grants g on g.id = c.grant_id left join {}persons p on p.id = g.person where c.hash = $1`, key(code))
+}
+
+// readWithState reads, in the transaction that claims a connect request, what is asked
+// for next: the flow that it is of, what its owner has connected, and what we are at
+// providers.
+func readWithState(t *tx, state storage.Hash) {
+	reads := ahead.Of(t.ctx)
+	if reads == nil {
+		return
+	}
+	var issuer, owner []byte
+	var made, clients [][]byte
+	t.query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var id []byte
+			var o owned
+			if err := rows.Scan(&id, &o.body, &o.person); err != nil {
+				return err
+			}
+			reads.Put(t.db, spelt(flowByID, id), o, nil)
+		}
+		return rows.Err()
+	}, `select f.id, f.body, p.body from {}connect_states s join {}flows f on f.id = s.flow left join {}persons p on p.id = f.person where s.hash = $1`, key(state))
+	t.query(func(rows pgx.Rows) error {
+		made = nil
+		for rows.Next() {
+			var b []byte
+			if err := rows.Scan(&issuer, &owner, &b); err != nil {
+				return err
+			}
+			if b != nil {
+				made = append(made, b)
+			}
+		}
+		if issuer != nil {
+			reads.Put(t.db, spelt(connectionsOfOwner, issuer, owner), made, nil)
+		}
+		return rows.Err()
+	}, `select s.issuer, s.owner, c.body from {}connect_states s left join {}connections c on c.issuer = s.issuer and c.owner = s.owner where s.hash = $1`, key(state))
+	t.query(func(rows pgx.Rows) error {
+		if err := many(&clients)(rows); err != nil || issuer == nil {
+			return err
+		}
+		reads.Put(t.db, spelt(upstreamClientsOf, issuer), clients, nil)
+		return nil
+	}, `select u.body from {}connect_states s join {}upstream_clients u on u.issuer = s.issuer where s.hash = $1`, key(state))
+}
+
+// readAhead sends all questions in one round trip. What fails, fails for all of them.
+func (d *db) readAhead(ctx context.Context, reads *ahead.Reads, all questions) {
+	began := time.Now()
+	err := d.retry(ctx, func(ctx context.Context) error {
+		batch := new(pgx.Batch)
+		for _, q := range all {
+			batch.Queue(d.sql(q.sql), q.args...).Query(q.scan)
+		}
+		return d.pool.SendBatch(ctx, batch).Close()
+	})
+	d.observe.Observe(false, began, err)
+	if err != nil {
+		for _, q := range all {
+			reads.Put(d, spelt(q.sql, q.args...), nil, err)
+		}
+	}
+}
+
+// questions are what is to be asked for.
+type questions []struct {
+	scan func(pgx.Rows) error
+	sql  string
+	args []any
+}
+
+type questionsKey struct{}
+
+func (q *questions) ask(scan func(pgx.Rows) error, sql string, args ...any) {
+	*q = append(*q, struct {
+		scan func(pgx.Rows) error
+		sql  string
+		args []any
+	}{scan, sql, args})
+}
+
+// errAsking is what a verb fails with that was only to say what it asks for.
+var errAsking = errors.New("storage: this is asked for later")
+
+// known returns the answer of a statement that was read ahead, if it was.
+func known[T any](ctx context.Context, d *db, sql string, args ...any) (out T, err error, is bool) {
+	value, err, is := ahead.Of(ctx).Find(d, spelt(sql, args...))
+	if !is || err != nil {
+		return out, err, is
+	}
+	out, is = value.(T)
+	return out, nil, is
+}
+
+// readAlready is view for what is known already. A verb that only says what it asks
+// for is told errAsking.
+func readAlready[T any](ctx context.Context, d *db, scan func(pgx.Rows) (T, error), sql string, args ...any) (out T, err error, is bool) {
+	reads := ahead.Of(ctx)
+	if reads == nil {
+		return out, nil, false
+	}
+	if out, err, is = known[T](ctx, d, sql, args...); is {
+		return out, err, true
+	}
+	q, asking := ctx.Value(questionsKey{}).(*questions)
+	if !asking {
+		return out, nil, false
+	}
+	q.ask(func(rows pgx.Rows) error {
+		out, err := scan(rows)
+		if err == nil {
+			err = rows.Err()
+		}
+		if err == nil {
+			reads.Put(d, spelt(sql, args...), out, nil)
+		}
+		return err
+	}, sql, args...)
+	return out, errAsking, true
+}
+
+// spelt tells one question from others.
+func spelt(sql string, args ...any) string {
+	var b strings.Builder
+	b.WriteString(sql)
+	for _, arg := range args {
+		fmt.Fprintf(&b, "\x00%x", arg)
+	}
+	return b.String()
+}
