@@ -86,6 +86,8 @@ func TestMistakesInGlobalOptions(t *testing.T) {
 		"DSN not set":     {`{"storage":{"engine":"postgres","dsn":"{env.NOT_SET}"}}`, "storage.dsn: {env.NOT_SET}: the environment variable is not set; set NOT_SET where Caddy is started"},
 		"no connections":  {`{"storage":{"engine":"postgres","dsn":"host=/run","max_connections":0}}`, "storage.max_connections: 0 is too few; use 1 or more, or remove it for 16"},
 		"stale for ever":  {`{"storage":{"engine":"postgres","dsn":"host=/run","stale_for":"2h"}}`, "storage.stale_for: 2h0m0s is not from 0s to 1h0m0s; remove it for 30s"},
+		"listens open":    {`{"storage":{"engine":"postgres","dsn":"host=/run","listen_dsn":"postgres://u@db.example.com/d"}}`, "storage.listen_dsn: the connection to db.example.com could be read or taken over on its way; write sslmode=verify-full, and sslrootcert=FILE if the certificate is not of a public authority"},
+		"listens nowhere": {`{"storage":{"engine":"postgres","dsn":"host=/run","listen_dsn":"canary"}}`, "storage.listen_dsn: cannot read it; write it as dsn, with the host and port of the database itself"},
 		"a path":          {`{"storage":{"engine":"postgres","path":"x"}}`, "storage.path: there is no such field; use one of: engine, dsn, schema, max_connections, listen_dsn, stale_for"},
 		"second key":      {`{"encryption_keys":[` + key + `,"{env.NOT_SET}"]}`, "encryption_keys[1]: {env.NOT_SET}: the environment variable is not set; set NOT_SET where Caddy is started"},
 		"key of the form": {`{"encryption_keys":["short"]}`, "encryption_keys[0]: must be 32 random bytes in base64 or hexadecimal; create one with `openssl rand -base64 32`"},

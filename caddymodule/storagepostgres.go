@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -93,7 +94,12 @@ func (s *PostgresStorage) resolve() error {
 		return dsn, err
 	}
 	var err error
-	if s.parsed, err = pgstore.Parse(options); err != nil {
+	s.parsed, err = pgstore.Parse(options)
+	var listen *pgstore.ListenError
+	switch {
+	case errors.As(err, &listen):
+		return config.Errorf("listen_dsn", "%v", err)
+	case err != nil:
 		return config.Errorf("dsn", "%v", err)
 	}
 	return nil

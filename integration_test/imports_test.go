@@ -46,6 +46,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"storage/pgstore/internal/restored",
 		"storage/pgstore/internal/changes",
 		"storage/pgstore/internal/database",
+		"storage/pgstore/internal/instances",
 		"storage/pgstore",
 		"storage/storetest/internal/suite",
 		"storage/storetest/internal/authtest",

@@ -16,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/ahead"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/database"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/instances"
 )
 
 const (
@@ -196,7 +197,7 @@ func transient(err error) bool {
 		}
 		return strings.HasPrefix(answer.Code, "08")
 	}
-	if errors.Is(err, errNotCommitted) || errors.Is(err, errSwept) {
+	if errors.Is(err, errNotCommitted) || errors.Is(err, instances.ErrSwept) {
 		return true
 	}
 	return lost(err)

@@ -239,7 +239,7 @@ var madeTables = regexp.MustCompile(`(?im)^create table (?:if not exists )?\{\}(
 
 // checkTables looks whether the tables that there should be are there, and may be
 // used.
-func (d *db) checkTables(ctx context.Context, schema string) error {
+func checkTables(ctx context.Context, d *db, schema string) error {
 	tables := []string{"version"}
 	for _, m := range migrations {
 		text, err := fs.ReadFile(migrationFiles, m.file)

@@ -84,9 +84,9 @@ func Parse(o Options) (*Config, error) {
 		listen, err := database.Parse(o.ListenDSN)
 		switch {
 		case errors.Is(err, database.ErrDSN):
-			return nil, errListenDSN
+			return nil, &ListenError{errListenDSN}
 		case err != nil:
-			return nil, err
+			return nil, &ListenError{err}
 		}
 		c.listen = listen.Pool.ConnConfig
 	}
@@ -110,7 +110,7 @@ func Open(ctx context.Context, c *Config) (*Store, error) {
 		err = d.measure(ctx)
 	}
 	if err == nil {
-		err = d.checkTables(ctx, c.schema)
+		err = checkTables(ctx, d, c.schema)
 	}
 	if err == nil {
 		err = d.watch(ctx, c)
@@ -196,4 +196,9 @@ func explain(err error, c *Config) error {
 	return c.database.Explain(err, c.schema)
 }
 
-var errListenDSN = errors.New("cannot read listen_dsn; write it as dsn, with the host and port of the database itself")
+// ListenError is what is wrong with Options.ListenDSN, and with nothing else.
+type ListenError struct{ error }
+
+func (e *ListenError) Unwrap() error { return e.error }
+
+var errListenDSN = errors.New("cannot read it; write it as dsn, with the host and port of the database itself")

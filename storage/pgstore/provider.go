@@ -219,20 +219,6 @@ func disconnectID(k storage.ConnectionKey) []byte {
 	return append(append(record.Digest(k.Issuer), record.Digest(k.Owner)...), record.Digest(k.Server)...)
 }
 
-func oneNumber(n *uint64) func(pgx.Rows) error {
-	*n = 0
-	return func(rows pgx.Rows) error {
-		for rows.Next() {
-			var number int64
-			if err := rows.Scan(&number); err != nil {
-				return err
-			}
-			*n = uint64(number)
-		}
-		return rows.Err()
-	}
-}
-
 // SaveConnectState implements storage.ConnectionStore.
 func (s *connectionStore) SaveConnectState(ctx context.Context, state storage.ConnectState) error {
 	return change(ctx, s.db, func(t *tx) error {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // What strangers can make at will waits in a queue of its sender, from which the
@@ -164,4 +166,28 @@ func (q *queue) left(gone queued) {
 		q.countGroup--
 	}
 	q.largest = without(q.largest, gone)
+}
+
+// clientQueue is the queue that a client waits in, without bounds.
+func clientQueue(t *tx, c storage.Client) *queue {
+	return &queue{
+		table: "clients", id: []byte(c.ID), place: clientPlace(c),
+		drop: func(q queued) { // unless somebody has just approved it
+			t.exec(`delete from {}clients where id = $1 and queue_sender = $2`, q.id, q.sender)
+		},
+	}
+}
+
+func oneNumber(n *uint64) func(pgx.Rows) error {
+	*n = 0
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			var number int64
+			if err := rows.Scan(&number); err != nil {
+				return err
+			}
+			*n = uint64(number)
+		}
+		return rows.Err()
+	}
 }

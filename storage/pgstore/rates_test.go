@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/instances"
 )
 
 // What the store lets through is what a limiter of one process lets through that
@@ -38,7 +39,7 @@ func TestRatesAreThoseOfOneLimiter_N10(t *testing.T) {
 			burst := rapid.SampledFrom([]int{1, 1, perMinute / 2, perMinute + 1}).Draw(t, "at once")
 			for range burst {
 				store := rapid.SampledFrom(instances).Draw(t, "instance")
-				store.rateStore.clock = fmt.Sprint(at.UnixMicro(), "::bigint")
+				store.Rates.Clock = fmt.Sprint(at.UnixMicro(), "::bigint")
 				got, err := store.TakeRates(t.Context(), ratelimit.Rates(kind, from, "", perMinute))
 				if err != nil {
 					t.Fatal(err)
@@ -54,7 +55,7 @@ func TestRatesAreThoseOfOneLimiter_N10(t *testing.T) {
 // Very many senders leave nothing behind: what is over is swept.
 func TestRatesAreSwept_N10(t *testing.T) {
 	s, schema, _ := openSchema(t, schemas)
-	sql(t, "insert into "+schema+".rates select sha256(n::text::bytea), "+microseconds+" - 1000000 from generate_series(1, 100000) n")
+	sql(t, "insert into "+schema+".rates select sha256(n::text::bytea), "+instances.Microseconds+" - 1000000 from generate_series(1, 100000) n")
 	if _, err := s.TakeRates(t.Context(), []storage.Rate{{Key: storage.HashOf("now"), PerMinute: 1}}); err != nil {
 		t.Fatal(err)
 	}

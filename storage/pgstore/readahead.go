@@ -55,7 +55,7 @@ func (s *Store) ReadAhead(ctx context.Context, w storage.Wanted) {
 		_, _ = s.Used(asking, w.Once, now)
 	}
 	if len(*q) > 0 {
-		s.db.readAhead(ctx, reads, *q)
+		readTogether(ctx, s.db, reads, *q)
 	}
 }
 
@@ -143,8 +143,8 @@ func readWithState(t *tx, state storage.Hash) {
 	}, `select u.body from {}connect_states s join {}upstream_clients u on u.issuer = s.issuer where s.hash = $1`, key(state))
 }
 
-// readAhead sends all questions in one round trip. What fails, fails for all of them.
-func (d *db) readAhead(ctx context.Context, reads *ahead.Reads, all questions) {
+// readTogether sends all questions in one round trip. What fails, fails for all of them.
+func readTogether(ctx context.Context, d *db, reads *ahead.Reads, all questions) {
 	began := time.Now()
 	err := d.retry(ctx, func(ctx context.Context) error {
 		batch := new(pgx.Batch)

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/changes"
+	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore/internal/instances"
 )
 
 // Store is a storage.Store in a schema of a PostgreSQL database. Any number of
@@ -26,8 +27,8 @@ type Store struct {
 	virtualKeyStore
 	personStore
 	sealedStore
-	instanceStore
-	rateStore
+	instances.Instances
+	*instances.Rates
 	*changes.Watcher
 	db *db
 }
@@ -48,7 +49,11 @@ var (
 )
 
 func newStore(d *db) *Store {
-	return &Store{authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d}, instanceStore{d}, rateStore{d, microseconds}, d.changes, d}
+	shared := instances.Database{Pool: d.pool, SQL: d.sql, Retry: d.retry, Observe: d.observe, Ahead: d.clock.offset}
+	return &Store{
+		authStore{d}, connectionStore{d}, sessionStore{d}, virtualKeyStore{d}, personStore{d}, sealedStore{d},
+		instances.Instances{Database: shared}, &instances.Rates{Database: shared, Clock: instances.Microseconds}, d.changes, d,
+	}
 }
 
 // Ahead implements storage.Clock.
@@ -153,10 +158,10 @@ type belongings struct {
 var allBelongings = func() []belongings {
 	const none, its = "null::bytea", "(select p.body from {}persons p where p.id = t.person)"
 	return []belongings{
-		{"grants", "of_subject", "%s", "of_subject is not null and ends_at > $1::bigint", its, digestOf, (*db).whoseGrant},
-		{"connections", "issuer, owner", "substr(%[1]s, 1, 16), substr(%[1]s, 17)", "$1::bigint is not null", none, separateDigests, (*db).whoseConnection},
-		{"browser_sessions", "of_subject", "%s", "keep_until >= $1::bigint / 1000000000", its, digestOf, (*db).whoseSession},
-		{"persons", "id", "%s", "body <> '' and $1::bigint is not null", none, digestOf, (*db).whosePerson},
+		{"grants", "of_subject", "%s", "of_subject is not null and ends_at > $1::bigint", its, digestOf, whoseGrant},
+		{"connections", "issuer, owner", "substr(%[1]s, 1, 16), substr(%[1]s, 17)", "$1::bigint is not null", none, separateDigests, whoseConnection},
+		{"browser_sessions", "of_subject", "%s", "keep_until >= $1::bigint / 1000000000", its, digestOf, whoseSession},
+		{"persons", "id", "%s", "body <> '' and $1::bigint is not null", none, digestOf, whosePerson},
 	}
 }()
 
@@ -241,23 +246,23 @@ func (s *personStore) notYet(ctx context.Context, before []belongings, of belong
 	return found, err
 }
 
-func (d *db) whoseGrant(o owned, now time.Time) (storage.Subject, bool) {
+func whoseGrant(d *db, o owned, now time.Time) (storage.Subject, bool) {
 	g, found, err := d.filledGrant(o, now)
 	return storage.Subject{Issuer: g.Issuer, Subject: g.Identity.Subject}, err == nil && grantVerdict(g, found, now) == storage.OK
 }
 
-func (d *db) whoseConnection(o owned, now time.Time) (storage.Subject, bool) {
+func whoseConnection(d *db, o owned, now time.Time) (storage.Subject, bool) {
 	c, found, err := decode(d, o.body, connectionTimes)
 	pending := c.Owner == storage.SharedOwner || strings.HasPrefix(c.Owner, storage.FlowOwner(""))
 	return storage.Subject{Issuer: c.Issuer, Subject: c.Owner}, err == nil && found && !pending && !connectionEnded(c, now)
 }
 
-func (d *db) whoseSession(o owned, now time.Time) (storage.Subject, bool) {
+func whoseSession(d *db, o owned, now time.Time) (storage.Subject, bool) {
 	b, found, err := d.filledSession(storage.Hash{}, o, now)
 	return storage.Subject{Issuer: b.Issuer, Subject: b.Identity.Subject}, err == nil && found && !ended(b.ExpiresAt, now)
 }
 
-func (d *db) whosePerson(o owned, now time.Time) (storage.Subject, bool) {
+func whosePerson(d *db, o owned, now time.Time) (storage.Subject, bool) {
 	p, found, err := decode(d, o.body, personTimes)
 	return storage.Subject{Issuer: p.Issuer, Subject: p.Subject}, err == nil && found && !ended(p.ExpiresAt, now)
 }

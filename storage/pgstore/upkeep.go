@@ -50,7 +50,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 		}
 		left = slices.DeleteFunc(left, func(s *swept) bool { return s.removed < sweepBatch })
 	}
-	return removed, s.rateStore.sweep(ctx)
+	return removed, s.Rates.Sweep(ctx)
 }
 
 // swept is how far the sweep of a table is.
