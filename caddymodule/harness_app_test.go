@@ -188,7 +188,7 @@ func (g *instance) explained(q trace.Query, after time.Duration) *faults.Answer 
 func (a *app) expires() {
 	a.g.t.Helper()
 	state, hash := a.g.state(), storage.HashOf(a.access)
-	if ended, err := state.store.RevokeAccessToken(a.g.t.Context(), hash, a.g.url, a.id); err != nil || !ended {
+	if ended, err := state.store.RevokeAccessToken(a.g.t.Context(), hash, a.g.url, a.id, time.Now()); err != nil || !ended {
 		a.g.t.Fatalf("ended %t, %v", ended, err)
 	}
 	state.tokens.Revoked(hash)

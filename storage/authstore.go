@@ -90,9 +90,9 @@ type AuthStore interface {
 	// the Person where the identity has one: revoking a grant removes its access
 	// tokens.
 	AccessToken(ctx context.Context, h Hash, now time.Time) (AccessToken, error)
-	// RevokeAccessToken removes one access token if it belongs to issuer and
+	// RevokeAccessToken removes one live access token if it belongs to issuer and
 	// clientID. It reports whether it did.
-	RevokeAccessToken(ctx context.Context, h Hash, issuer, clientID string) (bool, error)
+	RevokeAccessToken(ctx context.Context, h Hash, issuer, clientID string, now time.Time) (bool, error)
 
 	// Grant returns a grant, revoked ones included, or ErrNotFound.
 	Grant(ctx context.Context, id string, now time.Time) (Grant, error)

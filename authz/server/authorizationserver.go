@@ -256,7 +256,7 @@ func (as *AuthorizationServer) tokenEndpoint() *tokenEndpoint {
 func (as *AuthorizationServer) revocation() *revocationEndpoint {
 	return &revocationEndpoint{
 		cfg: as.cfg, grants: as.Grants, authenticate: as.authenticator.Authenticate, lookup: as.lookup,
-		store: as.deps.Store, cache: as.deps.TokenCache, events: as.deps.Events,
+		store: as.deps.Store, cache: as.deps.TokenCache, events: as.deps.Events, now: as.deps.Now,
 	}
 }
 

@@ -118,8 +118,8 @@ func (s *faultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 	return write(s, "RevokeGrant", func() (storage.Revocation, error) { return s.Store.RevokeGrant(ctx, id, now) })
 }
 
-func (s *faultyStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (bool, error) {
-	return write(s, "RevokeAccessToken", func() (bool, error) { return s.Store.RevokeAccessToken(ctx, h, issuer, clientID) })
+func (s *faultyStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string, now time.Time) (bool, error) {
+	return write(s, "RevokeAccessToken", func() (bool, error) { return s.Store.RevokeAccessToken(ctx, h, issuer, clientID, now) })
 }
 
 func (s *faultyStore) CreateBrowserSession(ctx context.Context, b storage.SignIn) error {

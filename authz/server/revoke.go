@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
@@ -28,6 +29,7 @@ type revocationEndpoint struct {
 	store        storage.AuthStore
 	cache        *tokens.Cache
 	events       *event.Recorder
+	now          func() time.Time
 }
 
 func (e *revocationEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +80,7 @@ func (e *revocationEndpoint) revokeRefreshToken(ctx context.Context, client *cli
 }
 
 func (e *revocationEndpoint) revokeAccessToken(ctx context.Context, client *clients.Authenticated, h storage.Hash) error {
-	revoked, err := e.store.RevokeAccessToken(ctx, h, e.cfg.Issuer, client.ID)
+	revoked, err := e.store.RevokeAccessToken(ctx, h, e.cfg.Issuer, client.ID, e.now())
 	if err != nil {
 		return oauth.Unavailable(err)
 	}

@@ -113,7 +113,7 @@ func (s *authStore) AccessToken(ctx context.Context, h storage.Hash, now time.Ti
 }
 
 // RevokeAccessToken implements storage.AuthStore.
-func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (bool, error) {
+func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string, now time.Time) (bool, error) {
 	return update(ctx, s.db, func(t *tx) (bool, error) {
 		var b []byte
 		t.query(one(&b), `select body from {}access_tokens where hash = $1 for update`, key(h))
@@ -121,7 +121,7 @@ func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issue
 			return false, err
 		}
 		token, found, err := s.accessToken(h, b)
-		if err != nil || !found || token.Issuer != issuer || token.ClientID != clientID {
+		if err != nil || !found || token.Issuer != issuer || token.ClientID != clientID || ended(token.ExpiresAt, now) {
 			return false, err
 		}
 		t.exec(`delete from {}access_tokens where hash = $1`, key(h))

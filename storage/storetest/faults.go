@@ -154,7 +154,7 @@ var faultyVerbs = map[string]faultyVerb{
 	"RevokeAccessToken": {
 		func(*fixture) {},
 		func(f *fixture) error {
-			return second(f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a"))
+			return second(f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a", f.Now))
 		},
 	},
 	"UseOnce": {

@@ -75,8 +75,8 @@ func (fs *faultyAuth) AccessToken(ctx context.Context, h storage.Hash, now time.
 	return fault2(fs.faults, "AccessToken", func() (storage.AccessToken, error) { return fs.store.AccessToken(ctx, h, now) })
 }
 
-func (fs *faultyAuth) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (bool, error) {
-	return fault2(fs.faults, "RevokeAccessToken", func() (bool, error) { return fs.store.RevokeAccessToken(ctx, h, issuer, clientID) })
+func (fs *faultyAuth) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string, now time.Time) (bool, error) {
+	return fault2(fs.faults, "RevokeAccessToken", func() (bool, error) { return fs.store.RevokeAccessToken(ctx, h, issuer, clientID, now) })
 }
 
 func (fs *faultyAuth) Grant(ctx context.Context, id string, now time.Time) (storage.Grant, error) {

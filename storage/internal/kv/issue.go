@@ -108,10 +108,10 @@ func (s *authStore) AccessToken(ctx context.Context, h storage.Hash, now time.Ti
 }
 
 // RevokeAccessToken implements storage.AuthStore.
-func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string) (bool, error) {
+func (s *authStore) RevokeAccessToken(ctx context.Context, h storage.Hash, issuer, clientID string, now time.Time) (bool, error) {
 	return update(ctx, s.engine, func(tx Tx) (bool, error) {
 		t, found, err := getAccessToken(tx, h)
-		if err != nil || !found || t.Issuer != issuer || t.ClientID != clientID {
+		if err != nil || !found || t.Issuer != issuer || t.ClientID != clientID || ended(t.ExpiresAt, now) {
 			return false, err
 		}
 		return true, tx.Delete(hashKey(kindAccess, h))

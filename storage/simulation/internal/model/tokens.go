@@ -21,7 +21,6 @@ type issue struct {
 
 func (w *World) issue() issue {
 	i := issue{w.fresh("access-"), w.fresh("refresh-"), w.ends(time.Hour), w.ends(30 * 24 * time.Hour)}
-	w.accessEnds[i.access] = i.accessEnd
 	return i
 }
 
@@ -185,20 +184,19 @@ func (w *World) revokeAccessToken() *Operation {
 	if w.one(4) {
 		client = "another"
 	}
-	end := w.accessEnds[token]
 	return &Operation{
 		Verb: "RevokeAccessToken", Args: token + ", client " + client,
-		Do: func(ctx context.Context, s storage.Store, _ Clock) Answer {
-			removed, err := s.RevokeAccessToken(ctx, hash(token), issuer, client)
+		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
+			removed, err := s.RevokeAccessToken(ctx, hash(token), issuer, client, k.At(now))
 			return found(removed, err)
 		},
 		Apply: func(s *state, got *Answer) error {
 			t, known := s.access[token]
-			known = known && t.client == client
+			known = known && t.client == client && there(t.expires, now)
 			if known {
 				delete(s.access, token)
 			}
-			if got == nil || !there(end, now) { // it may be swept
+			if got == nil {
 				return nil
 			}
 			return cmp.Or(got.isDone(), equal("removed", got.value.(bool), known))

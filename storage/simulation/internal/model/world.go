@@ -27,7 +27,6 @@ type World struct {
 	sessions    []string
 	sessionEnds map[string]time.Time
 	grants      []*knownGrant
-	accessEnds  map[string]time.Time
 	persons     map[string]storage.Person // as they were answered last
 	// connections are what was answered last, by key.
 	connections map[storage.ConnectionKey]storage.Connection
@@ -62,7 +61,7 @@ type seenDisconnect struct {
 // NewWorld returns the world of a schedule.
 func NewWorld(rng *rand.Rand) *World {
 	return &World{
-		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, sessionEnds: map[string]time.Time{}, accessEnds: map[string]time.Time{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
+		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, sessionEnds: map[string]time.Time{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
 		disconnects: map[storage.ConnectionKey]seenDisconnect{}, upstream: map[string]string{},
 		keys: map[string]storage.VirtualKey{}, values: map[string]string{},
 	}

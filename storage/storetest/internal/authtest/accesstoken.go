@@ -49,12 +49,12 @@ var accessTests = map[string]func(*fixture){
 	"revoking one leaves the rest L06": func(f *fixture) {
 		f.SignIn("1", "a")
 		f.Rotate(f.Rotation("1", "a", 1), storage.OK)
-		did, err := f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a")
+		did, err := f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a", f.Now)
 		f.Must(err)
 		f.Equal(did, true)
 		f.AccessLives("1", 0, false)
 		f.AccessLives("1", 1, true)
-		did, err = f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a")
+		did, err = f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a", f.Now)
 		f.Must(err)
 		f.Equal(did, false)
 		res := f.Rotate(f.Rotation("1", "a", 2), storage.OK)
@@ -62,13 +62,22 @@ var accessTests = map[string]func(*fixture){
 	},
 	"revoking needs the owner L05": func(f *fixture) {
 		f.SignIn("1", "a")
-		did, err := f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "b")
+		did, err := f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "b", f.Now)
 		f.Must(err)
 		f.Equal(did, false)
-		did, err = f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.OtherIssuer, "a")
+		did, err = f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.OtherIssuer, "a", f.Now)
 		f.Must(err)
 		f.Equal(did, false)
 		f.AccessLives("1", 0, true)
+	},
+	"revoking what has ended does nothing": func(f *fixture) {
+		f.SignIn("1", "a")
+		token, err := f.Store.AccessToken(suite.Ctx(), suite.Hash("access 1 0"), f.Now)
+		f.Must(err)
+		did, err := f.Store.RevokeAccessToken(suite.Ctx(), token.Hash, suite.Issuer, "a", token.ExpiresAt)
+		f.Must(err)
+		f.Equal(did, false)
+		f.AccessLives("1", 0, true) // for who asks by an earlier clock
 	},
 }
 

@@ -218,7 +218,7 @@ func (m *machine) revokeGrant(t *rapid.T) {
 
 func (m *machine) revokeAccess(t *rapid.T) {
 	name, client := suite.One(t, m.model.access, "token"), m.clientID(t)
-	if _, err := m.Store.RevokeAccessToken(suite.Ctx(), storage.HashOf(name), suite.Issuer, client); err != nil {
+	if _, err := m.Store.RevokeAccessToken(suite.Ctx(), storage.HashOf(name), suite.Issuer, client, m.Now); err != nil {
 		t.Fatal(err)
 	}
 	if known := m.model.access[name]; known != nil && m.model.grants[known.grant].clientID == client {

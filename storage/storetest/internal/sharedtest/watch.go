@@ -101,7 +101,7 @@ var watchTests = map[string]func(*fixture){
 	"an access token that is revoked": func(f *fixture) {
 		f.SignIn("1", "a")
 		w := f.watch(f.Other)
-		did, err := f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a")
+		did, err := f.Store.RevokeAccessToken(suite.Ctx(), suite.Hash("access 1 0"), suite.Issuer, "a", f.Now)
 		f.Must(err)
 		f.Equal(did, true)
 		want := grantEnded("1")
