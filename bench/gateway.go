@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,103 +40,9 @@ type gateway struct {
 }
 
 // The refusal is as long as that of the gate, and has as many headers.
-const caddyfile = `{
-	admin %[1]s
-	default_bind 127.0.0.1
-	auto_https off
-	persist_config off
-	storage file_system %[5]s
-	log {
-		level WARN
-	}
-	%[11]s
-	mcp_oauth {
-		%[13]s
-	}
-}
-
-http://%[2]s {
-	reverse_proxy %[4]s {
-		header_up Authorization "%[6]s"
-	}
-}
-
-http://%[3]s {
-	mcp_oauth {
-		%[12]s
-		public_url http://%[3]s
-		%[14]s
-		registration {
-			rate_limit 0
-		}
-		server bench /mcp http://%[4]s/mcp {
-			auth headers {
-				Authorization "%[6]s"
-			}
-		}
-	}
-}
-
-http://%[8]s {
-	mcp_oauth {
-		public_url http://%[8]s
-		%[14]s
-		registration {
-			rate_limit 0
-		}
-		server bench /mcp http://%[4]s/mcp {
-			auth per_user_oauth {
-				client_id bench
-				auth_method none
-				authorization_endpoint http://%[4]s/authorize
-				token_endpoint http://%[4]s/token
-			}
-		}
-	}
-}
-
-http://%[9]s {
-	mcp_oauth {
-		public_url http://%[9]s
-		%[14]s
-		access_token_format jwt
-		registration {
-			rate_limit 0
-		}
-		server bench /mcp http://%[4]s/mcp {
-			auth headers {
-				Authorization "%[6]s"
-			}
-		}
-	}
-}
-
-http://%[10]s {
-	mcp_oauth {
-		public_url http://%[10]s
-		%[14]s
-		registration {
-			rate_limit 0
-		}
-		server bench /mcp http://%[4]s/mcp {
-			auth headers {
-				Authorization "%[6]s"
-			}
-			identity_jwt X-Identity
-		}
-	}
-}
-
-http://%[7]s {
-	header {
-		Content-Type application/json
-		Cache-Control no-store
-		X-Content-Type-Options nosniff
-		WWW-Authenticate "Bearer error=invalid_token, error_description=The token is unknown, expired, revoked, or for another server., resource_metadata=http://127.0.0.1:40000/.well-known/oauth-protected-resource/mcp, scope=mcp:use"
-	}
-	respond "error:invalid_token,error_description:The token is unknown, expired, revoked, or for another server.,correlation_id:00000000-0000-0000-0000-000000000000" 401
-}
-`
+//
+//go:embed gateway.caddyfile
+var caddyfile string
 
 // startGateway starts the Caddy binary in front of the MCP server and waits
 // until it serves. procs bounds its parallelism; 0 leaves it alone.

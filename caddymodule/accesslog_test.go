@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -9,7 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // secretParams are the parameters of URLs that no log may have.
@@ -56,7 +58,7 @@ func TestNoRouteLogsASecret_A16(t *testing.T) {
 // routesOf returns a path for each route of the site, and some that have none.
 func routesOf(t *testing.T, g *instance) []string {
 	t.Helper()
-	s := activeApp().sites[g.url]
+	s := activeApp().sites.byIssuer[g.url]
 	paths := slices.Collect(maps.Keys(s.exact))
 	for _, route := range s.prefixes {
 		path := route.Path + "x"
@@ -89,15 +91,13 @@ func (g *instance) callWithSecrets(method, path, host string) {
 func (g *instance) wantNoSecret(access string, lines int) {
 	g.t.Helper()
 	var logged []byte
-	for deadline := time.Now().Add(10 * time.Second); strings.Count(string(logged), "\n") < lines; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			g.t.Fatalf("the access log has %d lines, want %d", strings.Count(string(logged), "\n"), lines)
-		}
+	oauthtest.Eventually(g.t, fmt.Sprintf("the access log has fewer than %d lines", lines), func() bool {
 		var err error
 		if logged, err = os.ReadFile(access); err != nil {
 			g.t.Fatal(err)
 		}
-	}
+		return strings.Count(string(logged), "\n") >= lines
+	})
 	for where, text := range map[string]string{"access log": string(logged), "log": g.log()} {
 		for line := range strings.Lines(text) {
 			if strings.Contains(line, "secret-canary") {

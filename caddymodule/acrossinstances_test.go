@@ -127,7 +127,7 @@ const atOnce = 2 * time.Second
 
 // What ends at one instance ends at the other, which has it in its caches, at once.
 func TestEndsAtOtherInstances_E17_E18(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	up := oauthtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			oauthtest.Document(oauthtest.Object{"jsonrpc": "2.0", "id": 1, "result": oauthtest.Object{}})(w, r)
@@ -193,7 +193,7 @@ func endsSoon(t *testing.T, body io.Reader) {
 // Where no notification arrives, what ends at one instance ends at the other within
 // the time of its caches, and that is said once.
 func TestEndsWithoutNotifications_E17(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	closed := freeAddr(t)
 	_, port, _ := strings.Cut(closed, ":")
 	c := newCluster(t, server, alice+"server a /mcp "+oauthtest.Serve(t, nil).URL,
@@ -214,7 +214,7 @@ func TestEndsWithoutNotifications_E17(t *testing.T) {
 // and a client is told on its stream there that its person used a link of another
 // instance.
 func TestAccountsAtOtherInstances_E17(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	notion := newService(t)
 	notion.serveStreams(t)
 	c := newCluster(t, server, people("alice")+notion.server("optional")+"server a /a "+oauthtest.Serve(t, nil).URL+"\n", "")
@@ -262,7 +262,7 @@ func TestAccountsAtOtherInstances_E17(t *testing.T) {
 // New signing keys are those of the other instance too, and what it published before
 // is no more.
 func TestSigningKeysOfOtherInstances_E17(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	c := newCluster(t, server, alice+"server a /mcp "+oauthtest.Serve(t, nil).URL+" {\nidentity_jwt X-Caller\n}", "")
 	c.listening()
 	keys := func(at *instance) string {

@@ -1,17 +1,12 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -20,7 +15,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/adminapi"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/cli"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/emitter"
-	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway/upstream"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/health"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/instances"
@@ -83,9 +77,7 @@ type App struct {
 	keyring  *seal.Keyring
 	rotation *rotation.Rotation // of the keyring
 	released bool
-	handlers []*Handler
-	servers  map[string]*gateway.Server // by resource, of all handlers
-	sites    map[string]*site           // by issuer
+	sites    sites
 
 	virtualKeys virtualkeys.Sites
 }
@@ -134,7 +126,7 @@ func (a *App) checkNeighbours() error {
 	if err != nil {
 		return nil // without it there are no handlers
 	}
-	for _, h := range a.handlers {
+	for _, h := range a.sites.handlers {
 		if err := neighbours.CheckRewriters(app.(*caddyhttp.App), h, h.cfg.Issuer, h.log); err != nil {
 			return err
 		}
@@ -163,88 +155,6 @@ func (a *App) Cleanup() error {
 	}
 	_, err := processStates.Delete(a.poolKey())
 	return err
-}
-
-// addHandler makes a handler of this configuration known. It refuses another
-// one for the same public URL: what is open or connected at one of them would
-// be judged by the other. A copy is the same site at another listener, as the
-// Caddyfile adapter writes it for a site with several addresses.
-func (a *App) addHandler(h *Handler) error {
-	for _, other := range a.handlers {
-		if other.cfg.Issuer == h.cfg.Issuer && !bytes.Equal(caddyconfig.JSON(other, nil), caddyconfig.JSON(h, nil)) {
-			return config.Errorf("public_url", "two sites have %s: the one with %s and the one with %s; put these servers into one mcp_oauth block, or give each site its own public_url",
-				h.cfg.Issuer, serverNames(other), serverNames(h))
-		}
-	}
-	if other := a.first(h); other != nil {
-		// They are equal; and it has the virtual keys, which change.
-		h.cfg, h.clients, h.pages, h.landing = other.cfg, other.clients, other.pages, other.landing
-	}
-	a.handlers = append(a.handlers, h)
-	return nil
-}
-
-// first returns the first handler of the same site, of which others are copies, or
-// nil if none was added.
-func (a *App) first(h *Handler) *Handler {
-	for _, other := range a.handlers {
-		if other.cfg.Issuer == h.cfg.Issuer {
-			return other
-		}
-	}
-	return nil
-}
-
-// serverNames names a handler by its servers, for it has no name.
-func serverNames(h *Handler) string {
-	names := make([]string, len(h.Servers))
-	for i, s := range h.Servers {
-		names[i] = s.ID + " " + s.Path
-	}
-	return "server " + strings.Join(names, ", ")
-}
-
-// addSite makes known what a site of this configuration works with.
-func (a *App) addSite(s *site, servers map[string]*gateway.Server) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.servers == nil {
-		a.servers, a.sites = map[string]*gateway.Server{}, map[string]*site{}
-	}
-	maps.Copy(a.servers, servers)
-	a.sites[s.as.Config().Issuer] = s
-}
-
-// server returns the MCP server of a resource, under this configuration.
-func (a *App) server(resource string) *gateway.Server {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.servers[resource]
-}
-
-// allSites returns the sites, in the order of their issuers.
-func (a *App) allSites() []*site {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	all := make([]*site, 0, len(a.sites))
-	for _, issuer := range slices.Sorted(maps.Keys(a.sites)) {
-		all = append(all, a.sites[issuer])
-	}
-	return all
-}
-
-// connectingSites returns the sites that connect anything, in the order of
-// their issuers.
-func (a *App) connectingSites() []*site {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var all []*site
-	for _, issuer := range slices.Sorted(maps.Keys(a.sites)) {
-		if s := a.sites[issuer]; s.broker != nil {
-			all = append(all, s)
-		}
-	}
-	return all
 }
 
 // worksOn reports whether the configuration uses this state.
@@ -286,7 +196,7 @@ func activeOperator(open bool) *adminapi.Operator {
 		operator.Store, operator.Tokens, operator.Rotation = state.store, state.tokens, rotationOf(app)
 		operator.Traces, operator.Instances = state.Traces, state.instances
 	}
-	for _, s := range app.allSites() {
+	for _, s := range app.sites.all() {
 		operator.Sites = append(operator.Sites, &adminapi.Site{Issuer: s.as.Config().Issuer, Server: s.as, Events: s.events, Accounts: s.broker, Keys: s.keys, Archive: s.archive})
 	}
 	return operator

@@ -25,7 +25,7 @@ const (
 // saveServingTraces stores the traces of what failed at the sites that serve now.
 func (p *processState) saveServingTraces(ctx context.Context) {
 	if active := p.active(); active != nil && active.worksOn(p) {
-		p.saveTraces(ctx, active.allSites(), savedTraces, savePause)
+		p.saveTraces(ctx, active.sites.all(), savedTraces, savePause)
 	}
 }
 
@@ -73,7 +73,7 @@ func (p *processState) forgetSigningKeys(issuer string) {
 	if active == nil || !active.worksOn(p) {
 		return
 	}
-	for _, s := range active.allSites() {
+	for _, s := range active.sites.all() {
 		if s.as.Signing != nil && (issuer == "" || issuer == s.as.Config().Issuer) {
 			s.as.Signing.Forget()
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/siteblock"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
@@ -157,11 +158,11 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err := siteOptions.read(p, "", &handler.Site); err != nil {
 		return nil, err
 	}
-	if err := checkAddresses(siteKeys(h)); err != nil {
+	if err := siteblock.CheckAddresses(h); err != nil {
 		return nil, p.lines.withLine(err)
 	}
 	if handler.PublicURL == "" {
-		url, err := siteURL(h)
+		url, err := siteblock.URL(h)
 		if err != nil {
 			return nil, p.lines.withLine(err)
 		}
@@ -171,7 +172,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, p.lines.withLine(err)
 	}
 	adapted.remember(handler, p.lines)
-	adapted.rememberBeside(handler, siteDirectives(h))
+	adapted.rememberBeside(handler, siteblock.Directives(h))
 	return h.NewRoute(nil, handler), nil
 }
 

@@ -83,7 +83,7 @@ var adapted = adaptedLines{of: map[[sha256.Size]byte]lines{}, beside: map[[sha25
 type adaptedLines struct {
 	mu     sync.Mutex
 	of     map[[sha256.Size]byte]lines
-	beside map[[sha256.Size]byte]map[string][]caddyfile.Token // of the same site, see siteDirectives
+	beside map[[sha256.Size]byte]map[string][]caddyfile.Token // of the same site, see siteblock.Directives
 }
 
 // maxAdapted bounds what a process remembers that adapts all day.

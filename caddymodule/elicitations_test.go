@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
@@ -205,11 +203,7 @@ func TestStreamWaitsForWord(t *testing.T) {
 		alice.disconnect("notion")
 		recheck()
 		recheck() // it stays
-		for deadline := time.Now().Add(5 * time.Second); open.Load() != 0; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Fatal("the upstream's side is open")
-			}
-		}
+		oauthtest.Eventually(t, "the upstream's side is open", func() bool { return open.Load() == 0 })
 		return s
 	}
 	end := func(s *mcpStream) {

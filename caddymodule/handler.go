@@ -125,7 +125,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	h.host, h.user = neighbours.NewHost(h.cfg), h.cfg.UserPlaceholder()
 	// Before a proxy is loaded, which may start to check health at once: Caddy
 	// loads every module of this context into the place of the one before.
-	if h.app.first(h) == nil { // copies may share the work
+	if h.app.sites.first(h) == nil { // copies may share the work
 		if err := neighbours.CheckArrival(ctx, h.cfg, h.PublicURL); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		}
 		h.forwarders = append(h.forwarders, proxy)
 	}
-	return h.app.addHandler(h)
+	return h.app.sites.add(h)
 }
 
 // openAudit opens the audit log, which hears of what operators do as well.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
 
 // eventStream is an upstream that sends an event at once and then one for each
@@ -42,7 +44,7 @@ func eventStream(t *testing.T) (_ *httptest.Server, next chan string) {
 // until the test runs out of time.
 func readEvent(r io.Reader) (string, error) {
 	if c, ok := r.(io.Closer); ok {
-		defer time.AfterFunc(eventTimeout, func() { _ = c.Close() }).Stop()
+		defer time.AfterFunc(oauthtest.Patience, func() { _ = c.Close() }).Stop()
 	}
 	var got bytes.Buffer
 	b := make([]byte, 1)
@@ -54,6 +56,3 @@ func readEvent(r io.Reader) (string, error) {
 	}
 	return strings.TrimSpace(strings.TrimPrefix(got.String(), "data:")), nil
 }
-
-// eventTimeout is longer than any event takes that comes.
-const eventTimeout = 30 * time.Second

@@ -16,6 +16,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/rotation"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
 )
@@ -82,7 +83,7 @@ func onDatabase(t *testing.T, dsn, lines, adminAddr string) (g *instance, write 
 // An installation with another key is refused on the schema of others, in words that
 // say what to do; a key that is lost can be declared so.
 func TestTwoClustersOnOneSchema_M03(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	addr := freeAddr(t)
 	g, write := onDatabase(t, server.DSN(), alice+"server a /mcp "+oauthtest.Serve(t, nil).URL, addr)
 	other := newNeighbour(t, server.DSN())
@@ -107,18 +108,14 @@ func TestTwoClustersOnOneSchema_M03(t *testing.T) {
 	if printed, err := printCommand(t, "rotate-key", "--address", addr, "--yes", "--lost", ours); err != nil || !strings.Contains(printed, ours) {
 		t.Errorf("%q, %v", printed, err)
 	}
-	for deadline := time.Now().Add(time.Minute); g.call("POST", "/mcp", "{}").StatusCode == 503; time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it is refused still")
-		}
-	}
+	oauthtest.Eventually(t, "it is refused still", func() bool { return g.call("POST", "/mcp", "{}").StatusCode != 503 })
 }
 
 // M03: a key is changed while two instances work, one after the other: accounts and
 // tokens stay good at every step, and the new key seals once both have it. A key that
 // is taken away too early refuses the reload, and is named.
 func TestRotateAcrossInstances_M03(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	addr := freeAddr(t)
 	notion := newService(t)
 	g, write := onDatabase(t, server.DSN(), people("alice")+notion.server()+"access_token_format jwt\n", addr)
@@ -152,15 +149,11 @@ func TestRotateAcrossInstances_M03(t *testing.T) {
 		}
 	}
 	other.load("new", "old")
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+	oauthtest.Eventually(t, "the new key does not seal everything", func() bool {
 		turn()
-		if o := keys(); o.Done && o.Keys[0].Encrypts && o.Keys[0].Sealed["connection"] == 1 && o.Keys[0].Sealed["signing_keys"] == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the new key does not seal everything: %+v", keys())
-		}
-	}
+		o := keys()
+		return o.Done && o.Keys[0].Encrypts && o.Keys[0].Sealed["connection"] == 1 && o.Keys[0].Sealed["signing_keys"] == 1
+	})
 	turn()
 	if other.serves.Ring.Sealing() != keys().Keys[0].ID {
 		t.Error("the other instance seals with the old key")

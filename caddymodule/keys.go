@@ -116,7 +116,7 @@ func (a *App) configuredKeys() (*seal.Keyring, error) {
 // instanceOf returns what other instances are told of this configuration.
 func (a *App) instanceOf(keyring *seal.Keyring) *instances.Configuration {
 	c := &instances.Configuration{Store: a.storeName(), Loaded: a.loaded, Ring: keyring, Events: a.events}
-	for _, h := range a.handlers {
+	for _, h := range a.sites.handlers {
 		c.AddSite(h.cfg)
 	}
 	return c

@@ -186,10 +186,10 @@ func TestRequestOutlivesItsConfiguration(t *testing.T) {
 func activeHandler(t *testing.T) *Handler {
 	t.Helper()
 	app := activeApp()
-	if app == nil || len(app.handlers) == 0 {
+	if app == nil || len(app.sites.handlers) == 0 {
 		t.Fatal("no handler is active")
 	}
-	return app.handlers[0]
+	return app.sites.handlers[0]
 }
 
 // E16: without its store the gate lets nothing pass.

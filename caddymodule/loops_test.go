@@ -54,8 +54,9 @@ func TestStreamsAreCheckedByThemselves_E18(t *testing.T) {
 	if got, err := readEvent(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("after revocation: %q, %v", got, err)
 	}
-	if took := time.Since(began); took > recheckInterval+time.Second || recheckInterval > 5*time.Second {
-		t.Errorf("ended after %v, want 5s at most", took)
+	// A busy machine may miss one turn.
+	if took := time.Since(began); took > 2*recheckInterval || recheckInterval > 5*time.Second {
+		t.Errorf("ended after %v, want 5s at most on a machine with time", took)
 	}
 }
 
@@ -87,7 +88,7 @@ func (s *countsDue) DueRevocations(context.Context, string, int, time.Time, time
 
 // Providers are told again by themselves, by the configuration that serves.
 func TestRevocationsAreRetriedByThemselves(t *testing.T) {
-	app := &App{sites: map[string]*site{}}
+	app := new(App)
 	atWork(t, new(MemoryStorage), func() *App { return app }, func(t *testing.T, p *processState) {
 		store := &countsDue{Store: p.store}
 		keys, err := seal.NewKeyring(testKey("a"))
@@ -99,8 +100,9 @@ func TestRevocationsAreRetriedByThemselves(t *testing.T) {
 			Egress: egress.New(egress.Options{}), Operator: egress.New(egress.Options{}),
 		})
 		app.mu.Lock()
-		app.state, app.sites["https://a.example"] = p, &site{broker: broker}
+		app.state = p
 		app.mu.Unlock()
+		app.sites.opened("https://a.example", &site{broker: broker}, nil)
 		time.Sleep(3*revokeInterval + time.Second)
 		synctest.Wait()
 		if n := store.asked.Load(); n != 3 {

@@ -83,13 +83,5 @@ func awaitRefreshers(t *testing.T, want int) {
 		stacks := make([]byte, 16<<20)
 		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "accounts.(*vault).awaitRefresh(")
 	}
-	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
-		n := waiting()
-		if n == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d calls wait for a refresh, want %d", n, want)
-		}
-	}
+	oauthtest.Eventually(t, fmt.Sprintf("not %d calls wait for a refresh", want), func() bool { return waiting() == want })
 }

@@ -147,7 +147,7 @@ func (a *App) openSites() error {
 	if _, _, err := a.openShared(); err != nil {
 		return err
 	}
-	for _, h := range a.handlers {
+	for _, h := range a.sites.handlers {
 		if _, err := h.open(); err != nil {
 			return err
 		}
@@ -164,8 +164,8 @@ func checkSites(a *App, refuse bool) error {
 		return nil // without it there are no handlers
 	}
 	reports := map[*Handler]*selfcheck.Report{}
-	for _, h := range a.handlers {
-		if a.first(h) != h {
+	for _, h := range a.sites.handlers {
+		if a.sites.first(h) != h {
 			continue
 		}
 		reports[h] = selfcheck.Run(a.ctx, app.(*caddyhttp.App), selfcheck.Site{
@@ -185,7 +185,7 @@ func checkSites(a *App, refuse bool) error {
 			a.mu.Unlock()
 		}
 	}
-	for _, h := range a.handlers {
+	for _, h := range a.sites.handlers {
 		if r := reports[h]; r != nil {
 			r.Log(h.cfg.Issuer, h.log)
 			h.announce(r)
@@ -257,7 +257,7 @@ func (a *App) keep(state *processState, keyring *seal.Keyring) error {
 	if state.instances != nil { // which decide together
 		resealer = reseal.Follow(state.store, keyring, time.Now)
 	}
-	a.rotation = rotation.New(resealer, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.handlers), a.log, storage.NowOf(state.store, time.Now))
+	a.rotation = rotation.New(resealer, keyring, keySources(a.EncryptionKeys, a.opener.Durable()), longestToken(a.sites.handlers), a.log, storage.NowOf(state.store, time.Now))
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -100,14 +99,10 @@ func TestStartWithoutStore_E16(t *testing.T) {
 				}
 			}
 			g.load(strings.Replace(text, "header X-Loaded 1", "header X-Loaded 2", 1)) // which spoils nothing
-			began := time.Now()
 			remove()
-			for g.call("POST", "/mcp", initialize).StatusCode != http.StatusOK {
-				if time.Since(began) > 20*time.Second {
-					t.Fatal("the site does not serve, though nothing is in its way")
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
+			oauthtest.Eventually(t, "the site does not serve, though nothing is in its way", func() bool {
+				return g.call("POST", "/mcp", initialize).StatusCode == http.StatusOK
+			})
 		})
 	}
 }

@@ -23,24 +23,10 @@ func (g *instance) onPostgres(lines, dsn string) string {
 	return strings.Replace(g.caddyfile(lines), file, "storage postgres \""+dsn+"\" {\n\t\t\tmax_connections 5\n\t\t\tstale_for 0\n\t\t}", 1)
 }
 
-func startPostgres(t *testing.T) *pgtest.Server {
-	t.Helper()
-	server, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
 // People sign in and call with their records in PostgreSQL. While it is away
 // sites answer 503, and go on without a restart.
 func TestPostgres_D14(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
@@ -86,7 +72,7 @@ func TestPostgres_D14(t *testing.T) {
 // come back, and so are load balancers; the log says once that it is away, and once
 // that it is back.
 func TestPostgresIsAway_E16(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
@@ -141,7 +127,7 @@ func TestPostgresIsAway_E16(t *testing.T) {
 // A database that cannot be used when Caddy starts is told of with what to do,
 // and the sites come when it can be.
 func TestPostgresComesLater(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	dsn := strings.Replace(server.DSN(), "dbname=postgres", "dbname=later password=canary", 1)
@@ -162,21 +148,14 @@ func TestPostgresComesLater(t *testing.T) {
 	if err := server.Exec("create database later"); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		if res := g.call("POST", "/mcp", "{}"); res.StatusCode == 200 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the site does not come")
-		}
-	}
+	oauthtest.Eventually(t, "the site does not come", func() bool { return g.call("POST", "/mcp", "{}").StatusCode == 200 })
 }
 
 // Keys that are made at run time are those of all processes on a database. What
 // another takes back is gone here within seconds. While the database is away, they
 // are trusted for a while, and those of the configuration go on.
 func TestVirtualKeyOnPostgres_D09(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	addr := freeAddr(t)
@@ -243,7 +222,7 @@ func TestVirtualKeyOnPostgres_D09(t *testing.T) {
 // Another password, other bounds: a reload takes them on, with the same records. A
 // configuration whose settings do not work is refused.
 func TestReloadTakesOnDatabaseSettings_N01(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	up, next := eventStream(t)

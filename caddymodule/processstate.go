@@ -140,7 +140,7 @@ func (p *processState) serving() gateway.Serving {
 	if active == nil {
 		return nil
 	}
-	return active.server
+	return active.sites.server
 }
 
 // revoke tells providers what people disconnected.
@@ -150,7 +150,7 @@ func (p *processState) revoke(ctx context.Context) {
 		return
 	}
 	var sites sync.WaitGroup
-	for _, s := range active.connectingSites() {
+	for _, s := range active.sites.connecting() {
 		sites.Go(func() { // the provider of one site may hang
 			survive(ctx, func(ctx context.Context) {
 				if err := s.broker.RevokeDue(ctx); err != nil && ctx.Err() == nil {
@@ -211,7 +211,7 @@ func (p *processState) renew(ctx context.Context) {
 	if active == nil || !active.worksOn(p) {
 		return
 	}
-	sites := active.allSites()
+	sites := active.sites.all()
 	failed := make([]error, len(sites))
 	var all sync.WaitGroup
 	for i, s := range sites {

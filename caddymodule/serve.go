@@ -88,7 +88,7 @@ func (h *Handler) open() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.app.addSite(s, servers)
+	h.app.sites.opened(h.cfg.Issuer, s, servers)
 	h.site.Store(s)
 	return s, nil
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 )
@@ -145,14 +144,12 @@ mcp.example.com {
 				return new(net.Dialer).DialContext(ctx, network, addr)
 			},
 		}}
-		res, err := client.Get(scheme + "://mcp.example.com" + path)
-		for attempt := 0; err != nil && attempt < 500; attempt++ { // the certificate is being made
-			time.Sleep(20 * time.Millisecond)
+		var res *http.Response
+		oauthtest.Eventually(t, "there is no certificate", func() (is bool) {
+			var err error
 			res, err = client.Get(scheme + "://mcp.example.com" + path)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+			return err == nil
+		})
 		t.Cleanup(func() { res.Body.Close() })
 		return res
 	}

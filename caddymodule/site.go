@@ -1,9 +1,7 @@
 package caddymodule
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -249,7 +247,6 @@ func measured() *metrics.State {
 	s := &metrics.State{Ready: readiness() == nil}
 	app.mu.Lock()
 	p, rotation := app.state, app.rotation
-	servers := slices.Collect(maps.Values(app.servers))
 	app.mu.Unlock()
 	if p == nil {
 		return s
@@ -257,7 +254,7 @@ func measured() *metrics.State {
 	s.Usage, s.ResealingFor = p.usage.Of(p.store, time.Now()), rotation.Waiting()
 	s.Caches = map[string]cache.Stats{"access_tokens": p.tokens.Stats(), "connections": p.connections.Stats()}
 	open := p.Streams.Events()
-	for _, server := range servers {
+	for _, server := range app.sites.allServers() {
 		open[gateway.Place{Site: server.Site.Issuer, Server: server.ID}] += 0 // also where there is none
 	}
 	for at, open := range open {

@@ -38,7 +38,7 @@ func (a *App) Stop() error {
 	state := a.state
 	a.mu.Unlock()
 	if state != nil {
-		state.saveTraces(ctx, a.allSites(), lastTraces, 0)
+		state.saveTraces(ctx, a.sites.all(), lastTraces, 0)
 	}
 	if next := activeApp(); next != nil && next.started > a.started {
 		a.endWithdrawn()
@@ -57,7 +57,7 @@ func (a *App) endWithdrawnWhenLive() {
 			return
 		case <-time.After(pause):
 		}
-		if activeApp() != a || len(a.allSites()) == 0 {
+		if activeApp() != a || len(a.sites.all()) == 0 {
 			continue
 		}
 		if a.endWithdrawn() {
@@ -72,7 +72,7 @@ func (a *App) endWithdrawnWhenLive() {
 func (a *App) endWithdrawn() (done bool) {
 	a.ending.Lock()
 	defer a.ending.Unlock()
-	sites := a.allSites()
+	sites := a.sites.all()
 	if a.ended || len(sites) == 0 {
 		return a.ended
 	}

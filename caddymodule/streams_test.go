@@ -178,11 +178,7 @@ func TestClientThatDoesNotReadIsCutOffAtExit(t *testing.T) {
 			}
 			all := stateOf(t, g).Streams
 			all.Close(0)
-			for deadline := time.Now().Add(10 * time.Second); all.Len() > 0; time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal("the call goes on")
-				}
-			}
+			oauthtest.Eventually(t, "the call goes on", func() bool { return all.Len() == 0 })
 		})
 	}
 }

@@ -50,11 +50,7 @@ func TestKilled_B15_D13(t *testing.T) {
 		k.run(t, *kills)
 	})
 	t.Run("postgres", func(t *testing.T) {
-		server, err := pgtest.Start()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = server.Close() })
+		server := pgtest.For(t, pgtest.Options{})
 		schema := server.Schema()
 		k := startKilling(t, "storage postgres \""+server.DSN()+"\" {\n\tschema "+schema+"\n}", func(t *testing.T) {
 			for what, found := range orphans {

@@ -104,15 +104,7 @@ func (w *own) isOver(t *testing.T, r *redeemed) {
 // tokens pass and rotate, accounts are refreshed, people are signed in; what was spent
 // stays spent. What PostgreSQL dumps has no token.
 func TestMigrate_M01_M08(t *testing.T) {
-	server, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := pgtest.For(t, pgtest.Options{})
 	t.Setenv("DSN", server.DSN())
 	w := runOwn(t, 5*time.Second, "")
 	onFile := filepath.Join(w.Dir, "Caddyfile.file")

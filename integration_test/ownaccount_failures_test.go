@@ -116,11 +116,7 @@ func TestDisconnect(t *testing.T) {
 	}
 
 	gone.disconnect(t, w.URL)
-	for deadline := time.Now().Add(time.Minute); w.provider.Counts(t).Revocations == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the provider was not told")
-		}
-	}
+	harness.Await(t, "the provider is told", func() bool { return w.provider.Counts(t).Revocations > 0 })
 	if account, err := server.WhoseToken(last.Token); err == nil {
 		t.Errorf("the token still works, as %q's", account)
 	}

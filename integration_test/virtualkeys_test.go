@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -87,11 +86,9 @@ func TestVirtualKeysOfPrograms(t *testing.T) {
 	g.Reload(t)
 	works(before.AccessToken)
 	write(bobKey)
-	for deadline := time.Now().Add(20 * time.Second); g.Post(t, "/mcp", bobKey, `{}`).StatusCode == http.StatusUnauthorized; time.Sleep(500 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the key in the file is not good within 20 seconds")
-		}
-	}
+	harness.Await(t, "the key in the file is good", func() bool {
+		return g.Post(t, "/mcp", bobKey, `{}`).StatusCode != http.StatusUnauthorized
+	})
 	works(bobKey)
 	refused(aliceKey)
 	refused(before.AccessToken)

@@ -56,11 +56,7 @@ func (v *vaultInstance) queueMany(owner string, n int, change ...func(*storage.C
 
 func (v *vaultInstance) awaitRevoked(n int) {
 	v.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(v.provider.Revocations()) < n; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			v.t.Fatalf("%d tokens revoked, want %d", len(v.provider.Revocations()), n)
-		}
-	}
+	oauthtest.Eventually(v.t, fmt.Sprintf("fewer than %d tokens are revoked", n), func() bool { return len(v.provider.Revocations()) >= n })
 }
 
 // A provider that hangs keeps only its own revocations waiting: neither the

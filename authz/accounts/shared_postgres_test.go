@@ -12,37 +12,8 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage/pgstore"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest/processes"
 )
-
-// openTwice opens a database as two processes do.
-func openTwice(t *testing.T) (one, other storage.Store) {
-	t.Helper()
-	server, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	open := func() storage.Store {
-		options, err := pgstore.Parse(pgstore.Options{DSN: server.DSN()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		store, err := pgstore.Open(t.Context(), options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = store.Close() })
-		return store
-	}
-	return open(), open()
-}
 
 // K10: fifty calls on each of two processes find the token ended. The provider sees
 // one refresh, and all calls get what it gave.
@@ -50,7 +21,8 @@ func TestOneRefreshForAllProcesses_K10(t *testing.T) {
 	v := newVault(t)
 	second := *v
 	second.store = &vaultStore{}
-	v.store.Store, second.store.Store = openTwice(t)
+	stores := processes.Open(t, 2)
+	v.store.Store, second.store.Store = stores[0], stores[1]
 	other := second.instance()
 	v.refresher.pause, other.refresher.pause = v.deps.Shared.pause, other.deps.Shared.pause
 	v.connectAs(alice, "notion")
@@ -75,7 +47,8 @@ func TestOneRegistrationForAllProcesses(t *testing.T) {
 	g := newGateway(t)
 	second := *g
 	second.store = newRecordingStore()
-	g.store.Store, second.store.Store = openTwice(t)
+	stores := processes.Open(t, 2)
+	g.store.Store, second.store.Store = stores[0], stores[1]
 	second.Broker = New(g.cfg, second.newDeps(egress.New(egress.Options{Loopback: true})))
 	var registered atomic.Int64
 	g.provider.Page("/register", func(w http.ResponseWriter, r *http.Request) {

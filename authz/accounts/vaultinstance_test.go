@@ -285,8 +285,8 @@ func (v *vaultInstance) refreshed(owner, server string) {
 	v.t.Helper()
 	select {
 	case <-v.provider.Refreshed():
-	case <-time.After(10 * time.Second):
-		v.t.Fatalf("%d refreshes in ten seconds, want one more", len(v.provider.Refreshes()))
+	case <-time.After(oauthtest.Patience):
+		v.t.Fatalf("%d refreshes, want one more", len(v.provider.Refreshes()))
 	}
 	v.landed(owner, server)
 	for len(v.provider.Refreshed()) > 0 {

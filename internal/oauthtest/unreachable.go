@@ -34,13 +34,3 @@ func Unreachable(t testing.TB, ip, document string) (id string, publish func()) 
 		t.Cleanup(func() { _ = server.Close() })
 	}
 }
-
-// Eventually waits up to five seconds for what a goroutine does.
-func Eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}

@@ -14,25 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-func startFor(t *testing.T, o Options) *Server {
-	t.Helper()
-	s, err := StartWith(o)
-	return closed(t, s, err)
-}
-
-func closed(t *testing.T, s *Server, err error) *Server {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 func do(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -55,7 +36,7 @@ func ask(dsn string, within time.Duration) error {
 // Over TCP a server that wants TLS takes nothing else, proves its name, and knows
 // the clients of its authority.
 func TestTLS(t *testing.T) {
-	s := startFor(t, Options{
+	s := For(t, Options{
 		Addresses: []string{"127.0.0.1"}, TLS: true,
 		HBA: []string{"hostssl all postgres all trust", "hostssl all visitor all cert"},
 	})
@@ -79,7 +60,7 @@ func TestTLS(t *testing.T) {
 
 // A paused server hangs, goes on, and comes back with what it had when it was killed.
 func TestPauseAndKill(t *testing.T) {
-	s := startFor(t, Options{Addresses: []string{"127.0.0.1"}})
+	s := For(t, Options{Addresses: []string{"127.0.0.1"}})
 	do(t, s.Exec("create table kept (n int); insert into kept values (7)"))
 	do(t, s.Pause())
 	err := ask(s.TCP("postgres"), 100*time.Millisecond)
@@ -100,7 +81,7 @@ func TestPauseAndKill(t *testing.T) {
 
 // A synchronous standby has what was committed, refuses writes, and takes over.
 func TestStandby(t *testing.T) {
-	s := startFor(t, Options{})
+	s := For(t, Options{})
 	do(t, s.Exec("create table kept (n int)"))
 	standby, err := s.Standby(Options{Addresses: []string{"127.0.0.1"}})
 	standby = closed(t, standby, err)
@@ -119,7 +100,7 @@ func TestStandby(t *testing.T) {
 
 // Behind a transaction pooler two transactions of one client can have two servers.
 func TestBouncer(t *testing.T) {
-	s := startFor(t, Options{})
+	s := For(t, Options{})
 	for mode, kept := range map[string]bool{"session": true, "transaction": false} {
 		b, err := s.Bouncer("127.0.0.1", mode)
 		do(t, err)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/seal"
@@ -322,13 +323,10 @@ func TestNetwork_M16(t *testing.T) {
 	}
 	second := strings.Replace(url, "first", "second", 1)
 	password.Store(&second)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if _, err := s.Empty(t.Context()); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	oauthtest.Eventually(t, "the new password is not taken", func() bool {
+		_, err := s.Empty(t.Context())
+		return err == nil
+	})
 }
 
 // A replica is refused, and passed over where the primary is named too.

@@ -1,4 +1,6 @@
-package caddymodule
+// Package siteblock reads the block of a Caddyfile that a directive stands in, which
+// Caddy keeps from plugins. It knows no directive of ours.
+package siteblock
 
 import (
 	"errors"
@@ -12,28 +14,28 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
 
-var errNoSiteURL = errors.New("public_url cannot be derived from the address of this site; add public_url https://… with the address people use")
+var errNoURL = errors.New("public_url cannot be derived from the address of this site; add public_url https://… with the address people use")
 
-// siteURL derives the public URL from the address of the site block.
-func siteURL(h httpcaddyfile.Helper) (string, error) {
-	keys := siteKeys(h)
+// URL derives the public URL from the address of the block.
+func URL(h httpcaddyfile.Helper) (string, error) {
+	keys := addresses(h)
 	if h.IsNamedRoute() || len(keys) != 1 {
-		return "", errNoSiteURL
+		return "", errNoURL
 	}
 	address, err := httpcaddyfile.ParseAddress(keys[0])
 	if err != nil || address.Host == "" || strings.ContainsAny(address.Host, "*{") || strings.Contains(address.Port, "{") {
-		return "", errNoSiteURL
+		return "", errNoURL
 	}
 	scheme := schemeOf(address)
 	return scheme + "://" + config.JoinHostPort(address.Host, address.Port, scheme), nil
 }
 
-// checkAddresses refuses a site that answers on http's own port what it answers
+// CheckAddresses refuses a site that answers on http's own port what it answers
 // over https: tokens would travel in clear. Another port is chosen, for a proxy
 // in front that ends TLS.
-func checkAddresses(keys []string) error {
+func CheckAddresses(h httpcaddyfile.Helper) error {
 	schemes := map[string]string{}
-	for _, key := range keys {
+	for _, key := range addresses(h) {
 		address, err := httpcaddyfile.ParseAddress(key)
 		if err != nil || address.Host == "" || oauth.IsLoopbackHost(address.Host) {
 			continue
@@ -57,13 +59,12 @@ func schemeOf(address httpcaddyfile.Address) string {
 	return "https"
 }
 
-// siteKeys returns the addresses of the site block around a directive. Caddy
-// keeps them from plugins, though nothing else knows the address at this
-// time. Reading an unexported field by reflection is safe; should a release
+// addresses returns those of the block. Caddy keeps them from plugins, though
+// nothing else knows the address at this time. Reading an unexported field by reflection is safe; should a release
 // of Caddy rename it, this returns nothing, and the operator is asked for
 // public_url.
-func siteKeys(h httpcaddyfile.Helper) []string {
-	keys := siteBlock(h, "Keys")
+func addresses(h httpcaddyfile.Helper) []string {
+	keys := part(h, "Keys")
 	texts := make([]string, 0, len(keys))
 	for _, token := range keys {
 		texts = append(texts, token.Text)
@@ -71,12 +72,11 @@ func siteKeys(h httpcaddyfile.Helper) []string {
 	return texts
 }
 
-// siteDirectives returns the lines of the site block around a directive, by their
-// first word.
-func siteDirectives(h httpcaddyfile.Helper) map[string][]caddyfile.Token {
+// Directives returns the lines of the block, by their first word.
+func Directives(h httpcaddyfile.Helper) map[string][]caddyfile.Token {
 	lines := map[string][]caddyfile.Token{}
 	var before caddyfile.Token
-	for _, token := range siteBlock(h, "Segments") {
+	for _, token := range part(h, "Segments") {
 		if token.File != before.File || token.Line != before.Line {
 			lines[token.Text] = append(lines[token.Text], token)
 		}
@@ -85,13 +85,13 @@ func siteDirectives(h httpcaddyfile.Helper) map[string][]caddyfile.Token {
 	return lines
 }
 
-// siteBlock returns the tokens in a part of the site block.
-func siteBlock(h httpcaddyfile.Helper, part string) (tokens []caddyfile.Token) {
+// part returns the tokens in a part of the block.
+func part(h httpcaddyfile.Helper, name string) (tokens []caddyfile.Token) {
 	block := reflect.ValueOf(h).FieldByName("parentBlock")
 	if !block.IsValid() || block.Kind() != reflect.Struct {
 		return nil
 	}
-	return appendTokens(nil, block.FieldByName(part))
+	return appendTokens(nil, block.FieldByName(name))
 }
 
 // appendTokens adds the tokens in a value, which may be lists of lists.

@@ -1,0 +1,53 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// For starts a server that is the test's own.
+func For(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := StartWith(o)
+	return closed(t, s, err)
+}
+
+// closed has a server end with the test, unless it did not start.
+func closed(t testing.TB, s *Server, err error) *Server {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Main runs the tests of a package with one server, which use is given first, and
+// fails where they leave goroutines behind.
+func Main(m *testing.M, use func(*Server)) {
+	s, err := Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	use(s)
+	code := m.Run()
+	err = s.Close()
+	if code == 0 && err == nil {
+		err = goleak.Find()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
