@@ -40,6 +40,9 @@ func (s *shownReferences) note(r *http.Request, res *http.Response) {
 		io.Reader
 		io.Closer
 	}{rest, res.Body}
+	if !bytes.Contains(body, []byte(`"correlation_id"`)) && !bytes.Contains(body, []byte(": <code>")) {
+		return // as nearly all, which the pattern takes long to say
+	}
 	for _, found := range shownReference.FindAllSubmatch(body, -1) {
 		s.mu.Lock()
 		if s.byAddress[r.URL.Host] == nil {
@@ -75,13 +78,13 @@ func (g *instance) wantReferencesInLog() {
 			Event     string `json:"event"`
 			Reference string `json:"correlation_id"`
 		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+		if !strings.Contains(line, `"event":`) && !strings.Contains(line, `"correlation_id":`) || json.Unmarshal([]byte(line), &entry) != nil {
 			continue
 		}
 		if entry.Level != "debug" {
 			delete(shown, entry.Reference)
 		}
-		if secret := secretForm.FindString(line); secret != "" && strings.Contains(entry.Event, ".") {
+		if strings.Contains(entry.Event, ".") && secretForm.MatchString(line) {
 			g.t.Errorf("a secret is in the log: %s", line)
 		}
 	}
