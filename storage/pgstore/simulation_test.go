@@ -32,6 +32,8 @@ type simulated struct {
 	// on and somebody had emptied the database: a new session of PostgreSQL takes longer
 	// than most schedules.
 	kept map[int]*keptStore
+	// mutate, unless nil, changes statements.
+	mutate func(sql string) string
 }
 
 // simulate makes a schema, and functions in the place of the database's clock.
@@ -109,14 +111,22 @@ func (d *simulated) open(i simulation.Instance) (storage.Store, error) {
 	c.now, c.database.Still = func() time.Time { return k.i.Now() }, true
 	c.pool.HealthCheckPeriod = time.Hour
 	c.pool.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return k.i.Link.Dial(ctx, network, address)
+		conn, err := k.i.Link.Dial(ctx, network, address)
+		if err == nil && d.mutate != nil {
+			conn = mutating{conn, d.mutate}
+		}
+		return conn, err
 	}
 	c.pool.ConnConfig.RuntimeParams["search_path"] = d.schema + "_clock,pg_catalog"
 	c.pool.ConnConfig.RuntimeParams["deadlock_timeout"] = "20ms"
 	c.pool.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan" // planning takes longer than what is planned
 	c.pool.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := database.Prepare(ctx, conn)
-		k.i.Link.Hold(conn.PgConn().Conn(), conn.PgConn().PID())
+		held := conn.PgConn().Conn()
+		if m, is := held.(mutating); is {
+			held = m.Conn
+		}
+		k.i.Link.Hold(held, conn.PgConn().PID())
 		return err
 	}
 	k.Store, err = Open(context.Background(), c)

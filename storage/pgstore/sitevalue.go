@@ -13,9 +13,13 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/storage/internal/record"
 )
 
-// PutSiteValue implements storage.AuthStore.
+// PutSiteValue implements storage.AuthStore. It waits for whoever is replacing the
+// value, who would store over it else.
 func (s *authStore) PutSiteValue(ctx context.Context, v storage.SiteValue) error {
-	return change(ctx, s.db, func(t *tx) error { return putSiteValue(t, v) })
+	return change(ctx, s.db, func(t *tx) error {
+		t.lock(record.Digest(v.Issuer, v.Name))
+		return putSiteValue(t, v)
+	})
 }
 
 func putSiteValue(t *tx, v storage.SiteValue) error {
