@@ -239,7 +239,9 @@ func TestPooler(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) storage.Store {
 				_, schema, _ := openSchema(t, schemas)
 				return openAt(t, Options{DSN: dsn, Schema: schema})
-			})
+			}, storetest.Shared(func(t *testing.T, s storage.Store) storage.Store {
+				return openAt(t, Options{DSN: dsn, Schema: strings.Trim(s.(*Store).db.schema, `".`)})
+			}))
 		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 300, "how many schedules to run")
+	schedules = flag.Int("schedules", usualSchedules, "how many schedules to run")
 	firstSeed = flag.Uint64("seed", 1, "that of the first schedule")
 )
 
@@ -171,7 +171,7 @@ func (d *simulated) sessions(ids []uint32) (there, waiting []uint32, err error) 
 
 // Between the requests of one verb come those of others; requests, answers and
 // connections get lost, requests arrive late, processes crash, and clocks are up to
-// ten minutes apart. -schedules 10000 is the long form.
+// ten minutes apart. -schedules 100000 is the long form.
 func TestSchedules_B09_D13(t *testing.T) {
 	const parallel = 4 // they wait for the database most of the time
 	free := make(chan *simulated, parallel)

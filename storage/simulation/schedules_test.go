@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 1000, "how many schedules to run on each store")
+	schedules = flag.Int("schedules", usualSchedules, "how many schedules to run on each store")
 	seed      = flag.Uint64("seed", 1, "that of the first schedule")
 )
 

@@ -1,0 +1,6 @@
+//go:build race
+
+package simulation_test
+
+// The race detector makes each cost ten times as much.
+const usualSchedules = 100
