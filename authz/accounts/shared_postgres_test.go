@@ -12,7 +12,7 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest/processes"
+	pgprocesses "github.com/mcpoauth/caddy-mcp-oauth/internal/pgtest/processes"
 )
 
 // K10: fifty calls on each of two processes find the token ended. The provider sees
@@ -21,7 +21,7 @@ func TestOneRefreshForAllProcesses_K10(t *testing.T) {
 	v := newVault(t)
 	second := *v
 	second.store = &vaultStore{}
-	stores := processes.Open(t, 2)
+	stores := pgprocesses.Open(t, 2)
 	v.store.Store, second.store.Store = stores[0], stores[1]
 	other := second.instance()
 	v.refresher.pause, other.refresher.pause = v.deps.Shared.pause, other.deps.Shared.pause
@@ -47,7 +47,7 @@ func TestOneRegistrationForAllProcesses(t *testing.T) {
 	g := newGateway(t)
 	second := *g
 	second.store = newRecordingStore()
-	stores := processes.Open(t, 2)
+	stores := pgprocesses.Open(t, 2)
 	g.store.Store, second.store.Store = stores[0], stores[1]
 	second.Broker = New(g.cfg, second.newDeps(egress.New(egress.Options{Loopback: true})))
 	var registered atomic.Int64
