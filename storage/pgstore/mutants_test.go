@@ -1,12 +1,9 @@
-//go:build postgres
+//go:build postgres && !race
 
 package pgstore
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
-	"net"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -24,7 +21,6 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"a registration is not locked":                  {`select body from {}clients where id = \$1 for update`, ` for update$`, ``},
 	"what has no row yet is not locked":             {`insert into {}locks`, `do update set keep_until = excluded.keep_until`, `do nothing`},
 	"a one-time value is not held":                  {`insert into {}used_values`, `do update set hash = excluded.hash returning body`, `do nothing returning body`},
-	"a connect state is not locked":                 {`select body from {}connect_states where hash`, ` for update$`, ``},
 	"a connect state can be claimed again":          {`delete from {}connect_states where hash`, `$`, ` and false`},
 	"a commit of which nobody heard did its work":   {`select done from {}attempts`, `select done`, `select true`},
 	"a commit of which nobody heard did nothing":    {`select done from {}attempts`, `select done`, `select false`},
@@ -38,7 +34,6 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"a virtual key changes and its number does not": {`insert into {}virtual_key_changes`, `do update set number = excluded.number`, `do nothing`},
 	"a revocation that was done stays due":          {`delete from {}revocations where id = \$1`, `$`, ` and false`},
 	"the newest drop out of a queue":                {`order by queued_at, id limit`, `order by queued_at, id limit`, `order by queued_at desc, id desc limit`},
-	"who is signed in is not locked":                {`select body from {}browser_sessions where id = \$1 for update`, ` for update$`, ``},
 	"a person can be ended while they change":       {`select body from {}persons where id = \$1 for update`, ` for update$`, ``},
 }
 
@@ -53,39 +48,6 @@ func mutate(schema, statement, part, to string, used *atomic.Bool) func(sql stri
 		used.Store(true)
 		return what.ReplaceAllString(sql, to)
 	}
-}
-
-// mutating is a connection that sends other statements than it is told to.
-type mutating struct {
-	net.Conn
-	mutate func(sql string) string
-}
-
-func (c mutating) Write(b []byte) (int, error) {
-	var out []byte
-	for rest := b; len(rest) > 0; {
-		if len(rest) < 5 || rest[0] == 0 { // it begins
-			out = append(out, rest...)
-			break
-		}
-		size := 1 + int(binary.BigEndian.Uint32(rest[1:]))
-		out, rest = c.append(out, rest[:size]), rest[size:]
-	}
-	if _, err := c.Conn.Write(out); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-// append appends a message, whose statement is mutated if it has one (Parse).
-func (c mutating) append(to, message []byte) []byte {
-	parts := bytes.SplitN(message[5:], []byte{0}, 3)
-	if message[0] != 'P' || len(parts) < 3 {
-		return append(to, message...)
-	}
-	parts[1] = []byte(c.mutate(string(parts[1])))
-	body := bytes.Join(parts, []byte{0})
-	return append(binary.BigEndian.AppendUint32(append(to, 'P'), uint32(4+len(body))), body...)
 }
 
 // Each fault is found by schedules, so that those that find none mean something.

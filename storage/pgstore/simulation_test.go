@@ -3,6 +3,7 @@
 package pgstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"flag"
@@ -131,6 +132,39 @@ func (d *simulated) open(i simulation.Instance) (storage.Store, error) {
 	}
 	k.Store, err = Open(context.Background(), c)
 	return k, err
+}
+
+// mutating is a connection that sends other statements than it is told to.
+type mutating struct {
+	net.Conn
+	mutate func(sql string) string
+}
+
+func (c mutating) Write(b []byte) (int, error) {
+	var out []byte
+	for rest := b; len(rest) > 0; {
+		if len(rest) < 5 || rest[0] == 0 { // it begins
+			out = append(out, rest...)
+			break
+		}
+		size := 1 + int(binary.BigEndian.Uint32(rest[1:]))
+		out, rest = c.append(out, rest[:size]), rest[size:]
+	}
+	if _, err := c.Conn.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// append appends a message, whose statement is mutated if it has one (Parse).
+func (c mutating) append(to, message []byte) []byte {
+	parts := bytes.SplitN(message[5:], []byte{0}, 3)
+	if message[0] != 'P' || len(parts) < 3 {
+		return append(to, message...)
+	}
+	parts[1] = []byte(c.mutate(string(parts[1])))
+	body := bytes.Join(parts, []byte{0})
+	return append(binary.BigEndian.AppendUint32(append(to, 'P'), uint32(4+len(body))), body...)
 }
 
 // isRequest reports whether statements are to run, and not only to be prepared.
