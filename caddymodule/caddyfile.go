@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/siteblock"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 )
@@ -201,28 +202,6 @@ var siteOptions = slices.Concat(block[config.Site]{
 	{name: "insecure_allow_loopback", read: setTrue(func(h *config.Site) *bool { return &h.InsecureAllowLoopback })},
 })
 
-var clientOptions = block[config.Client]{
-	{name: "name", args: "<text>", read: setText(func(c *config.Client) *string { return &c.Name })},
-	{name: "secret", args: "<sha256:hash|placeholder>", read: setText(func(c *config.Client) *string { return &c.Secret })},
-	{name: "redirect_uri", args: "<uri>...", field: "redirect_uris", read: setList(func(c *config.Client) *[]string { return &c.RedirectURIs })},
-	{name: "jwks_uri", args: "<url>", read: setText(func(c *config.Client) *string { return &c.JWKSURI })},
-	{name: "jwks", args: "<json>", read: readJWKS},
-	{name: "introspect", read: setTrue(func(c *config.Client) *bool { return &c.Introspect })},
-}
-
-var registrationOptions = block[config.Registration]{
-	{name: "dynamic", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.Dynamic })},
-	{name: "metadata_documents", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.MetadataDocuments })},
-	{name: "allow_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.AllowHosts })},
-	{name: "deny_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.DenyHosts })},
-	{name: "initial_access_token", args: "<sha256:hash|placeholder>", read: setText(func(r *config.Registration) *string { return &r.InitialAccessToken })},
-	{name: "rate_limit", args: "<registrations per minute and address>", read: setCount(func(r *config.Registration) **int { return &r.RateLimit })},
-	{name: "max_unused", args: "<count>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnused })},
-	{name: "max_unproved", args: "<count per address>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnproved })},
-	{name: "unused_lifetime", args: "<duration>", read: setDuration(func(r *config.Registration) *config.Duration { return &r.UnusedLifetime })},
-	{name: "redirect_schemes", args: "<scheme>...", read: setList(func(r *config.Registration) *[]string { return &r.RedirectSchemes })},
-}
-
 var signingOptions = block[config.Signing]{
 	{name: "algorithm", args: "EdDSA|ES256|RS256", read: setText(func(s *config.Signing) *string { return &s.Algorithm })},
 	{name: "rotate", args: "<duration>", read: setDuration(func(s *config.Signing) *config.Duration { return &s.Rotate })},
@@ -244,6 +223,10 @@ var serverOptions = block[config.Server]{
 	{name: "auth", args: "per_user_oauth|oauth", read: readAuth(oauthOptions), block: oauthOptions},
 	{name: "auth", args: "per_user_headers", read: readAuth(pastedOptions), block: pastedOptions},
 	{name: "allow", args: "<rule>...", read: setList(func(s *config.Server) *[]string { return &s.Allow })},
+	{name: "tools", read: readRules(toolRuleOptions, func(s *config.Server) *[]access.Rule { return &s.Tools }), block: toolRuleOptions},
+	{name: "resources", read: readRules(ruleOptions, func(s *config.Server) *[]access.Rule { return &s.Resources }), block: ruleOptions},
+	{name: "prompts", read: readRules(ruleOptions, func(s *config.Server) *[]access.Rule { return &s.Prompts }), block: ruleOptions},
+	{name: "refusals", args: "plain|explain", read: setText(func(s *config.Server) *string { return &s.Refusals })},
 	{name: "scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.Scopes })},
 	{name: "optional_scopes", args: "<scope>...", read: setList(func(s *config.Server) *[]string { return &s.OptionalScopes })},
 	{name: "identity_header", args: "<name> user|identity|email|groups|name|client|grant|scope", field: "identity_headers.*", read: readIdentityHeader},

@@ -33,6 +33,7 @@ func (l lines) pathOf(parent, name, field string, args []string) string {
 		field = parent + "." + field
 	}
 	if list, ok := strings.CutSuffix(field, "[]"); ok {
+		list = strings.TrimSuffix(list, ".") // of a block that is itself the list
 		for i := 0; ; i++ {
 			if _, taken := l[config.Index(list, i)]; !taken {
 				return config.Index(list, i)

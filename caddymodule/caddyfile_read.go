@@ -43,6 +43,8 @@ func blocks() []namedBlock {
 		{"the mcp_oauth block of a site", siteOptions},
 		{"the global mcp_oauth block, in the braces at the top of the Caddyfile", globalOptions()},
 		{"the block of a server", serverOptions},
+		{"the block of tools", toolRuleOptions},
+		{"the block of resources or prompts", ruleOptions},
 		{"the block of auth oauth or per_user_oauth", oauthOptions},
 		{"the block of auth per_user_headers", pastedOptions},
 		{"the block of identity caddy", caddyUserOptions},

@@ -32,6 +32,9 @@ func (h *Handler) warn() {
 	h.warnOfProxy()
 	h.warnOfAddresses()
 	h.warnOfNoEffect()
+	for _, err := range h.cfg.AccessWarnings() {
+		h.log.Warn("an access rule has no effect", zap.String("rule", adapted.locate(h, err).Error()))
+	}
 	if r := h.cfg.Registration; *r.Dynamic {
 		if *r.RateLimit == 0 {
 			h.log.Warn("registration rate_limit 0 lets anybody register clients as fast as they can; remove it for the default, 60 a minute and address")

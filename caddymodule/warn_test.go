@@ -24,8 +24,9 @@ func TestWarnings(t *testing.T) {
 		unproved  = "told unverified names"
 		elsewhere = "calls go to the addresses in proxy"
 		noEffect  = "an option has no effect"
+		unmatched = "an access rule has no effect"
 	)
-	all := []string{names, literal, rate, unused, unproved, elsewhere, noEffect}
+	all := []string{names, literal, rate, unused, unproved, elsewhere, noEffect, unmatched}
 	for name, tt := range map[string]struct {
 		lines string
 		want  []string // and none of the others
@@ -57,6 +58,9 @@ func TestWarnings(t *testing.T) {
 		"keys only":                      {alice + "server a /mcp " + upstream + "\nregistration {\ndynamic off\nmetadata_documents off\n}", []string{noEffect}, "only virtual keys work"},
 		"refresh beyond grant":           {alice + "server a /mcp " + upstream + "\nrefresh_token_lifetime 100d", []string{noEffect}, `"option":"refresh_token_lifetime"`},
 		"access beyond grant":            {alice + "server a /mcp " + upstream + "\naccess_token_lifetime 2d\nabsolute_grant_lifetime 1d", []string{noEffect}, `"option":"access_token_lifetime"`},
+		"a rule behind another":          {alice + "server a /mcp " + upstream + " {\ntools {\nallow get_*\ndeny get_secret\n}\n}", []string{unmatched}, "deny: `deny get_secret` never decides: `allow get_*` before it matches whatever it does, at Caddyfile:"},
+		"a group that nobody tells":      {alice + "server a /mcp " + upstream + " {\ntools {\nallow * group:staff\n}\n}", []string{unmatched}, "allow: group:staff never fits: no identity tells anything of people; add identity oidc or dashboard, at Caddyfile:"},
+		"rules that matter":              {alice + "server a /mcp " + upstream + " {\ntools {\ndeny delete_* destructive\nallow * read_only key:alice\n}\n}", nil, ""},
 		"optional for nobody":            {alice + "server a /mcp " + upstream + " {\nauth oauth {\noptional\n}\n}", []string{noEffect}, `"option":"auth oauth optional"`},
 		"a claim that nobody has":        {alice + "server a /mcp " + upstream + "\naccess_token_format jwt\naccess_token_claims email role", []string{noEffect}, `"option":"access_token_claims role"`},
 		"keys for nothing":               {alice + "server a /mcp " + upstream + "\nsigning {\nrotate 30d\n}", []string{noEffect}, `"option":"signing"`},

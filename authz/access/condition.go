@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
 	"cel.dev/cel-go/interpreter"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
 // Names of what a condition can be about. Those of an item begin with its kind.
@@ -31,6 +35,7 @@ type condition struct {
 	program   cel.Program
 	kind      Kind
 	arguments bool // it is about them
+	needs     identity.Needs
 }
 
 // answer is what a condition says.
@@ -96,7 +101,7 @@ func newCondition(text string, k Kind) (*condition, error) {
 		return nil, err
 	}
 	c := &condition{program: program, kind: k}
-	c.arguments = !k.isURI() && c.isAbout(checked, argumentsOf(k))
+	c.inspect(checked)
 	return c, nil
 }
 
@@ -126,14 +131,45 @@ func variables(k Kind) []string {
 	}
 }
 
-// isAbout reports whether an expression has a variable.
-func (c *condition) isAbout(checked *cel.Ast, name string) bool {
+// inspect finds out what the expression is about.
+func (c *condition) inspect(checked *cel.Ast) {
 	for _, reference := range checked.NativeRep().ReferenceMap() {
-		if reference.Name == name {
-			return true
+		switch reference.Name {
+		case "tool.args", "prompt.args":
+			c.arguments = true
+		case varUserName: // which may be an address
+			c.needs.Email = true
+		case varUserGroups:
+			c.needs.Groups = true
 		}
 	}
-	return false
+	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch name := claimIn(e); name {
+		case "", "name":
+		case "email":
+			c.needs.Email = true
+		default:
+			c.needs.Claims = append(c.needs.Claims, name)
+		}
+	}))
+}
+
+// claimIn returns the name of the claim that an expression is: user.claims.NAME or
+// user.claims["NAME"].
+func claimIn(e ast.Expr) string {
+	isClaims := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == varUserClaims }
+	switch e.Kind() {
+	case ast.SelectKind:
+		if isClaims(e.AsSelect().Operand()) {
+			return e.AsSelect().FieldName()
+		}
+	case ast.CallKind:
+		if args := e.AsCall().Args(); e.AsCall().FunctionName() == operators.Index && isClaims(args[0]) && args[1].Kind() == ast.LiteralKind {
+			name, _ := args[1].AsLiteral().Value().(string)
+			return name
+		}
+	}
+	return ""
 }
 
 // ask returns what the condition says of an item that somebody wants to use.
@@ -206,7 +242,7 @@ func (v *variablesOf) claims() map[string]any {
 		return all
 	}
 	for name, raw := range said.Extra {
-		if value, err := decode1(raw); err == nil {
+		if value, err := decodeValue(raw); err == nil {
 			all[name] = value
 		}
 	}
@@ -227,34 +263,29 @@ func (a Annotations) named() map[string]bool {
 	}
 }
 
-var errArguments = errors.New("access: the arguments are no object")
-
 func decodeArguments(raw json.RawMessage) (map[string]any, error) {
 	if raw == nil {
 		return map[string]any{}, nil
 	}
-	value, err := decode1(raw)
+	// Of names that repeat, or differ in case only, the server may take another.
+	if err := strictjson.Check(raw, len(raw)); err != nil {
+		return nil, err
+	}
+	value, err := decodeValue(raw)
 	if err != nil {
 		return nil, err
 	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, errArguments
-	}
-	return object, nil
+	return value.(map[string]any), nil
 }
 
-// decode1 decodes one value. Whole numbers are whole: as floating point, different
+// decodeValue decodes a value. Whole numbers are whole: as floating point, different
 // ones would be equal.
-func decode1(raw json.RawMessage) (any, error) {
+func decodeValue(raw json.RawMessage) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var value any
 	if err := d.Decode(&value); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errArguments
 	}
 	return numbers(value)
 }

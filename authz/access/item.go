@@ -63,8 +63,8 @@ type Item struct {
 	// a resource template.
 	Name        string
 	Annotations Annotations
-	// Arguments are what it is called with: an object of JSON in which no name is
-	// twice, or nil for none.
+	// Arguments are what it is called with, as JSON; nil for none. Those that are no
+	// object, or in which names repeat or differ in case only, are as Unread.
 	Arguments json.RawMessage
 	// Open tells that the arguments are not known, as in a list, or not read yet.
 	Open bool

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,7 +32,7 @@ func (w *Who) key() string {
 
 // People choose who may use something. Nil choose everybody.
 type People struct {
-	told    *identity.Rules // what an identity provider says of them
+	told    *identity.Rules // by what an identity provider says of them
 	users   map[string]bool // by name, or by subject
 	keys    map[string]bool
 	clients map[string]bool
@@ -61,7 +62,7 @@ func ParsePeople(texts []string) (*People, error) {
 			return nil, fmt.Errorf("%q: there is no name after the colon; write %s:<name>", text, kind)
 		}
 		add(set, value)
-		if kind == "user" && isAddress(value) { // the name of whom a provider knows
+		if kind == "user" && IsAddress(value) { // the name of whom a provider knows
 			told = append(told, "email:"+value)
 		}
 	}
@@ -80,7 +81,8 @@ func add(set *map[string]bool, value string) {
 	(*set)[value] = true
 }
 
-func isAddress(name string) bool {
+// IsAddress reports whether a name is an e-mail address.
+func IsAddress(name string) bool {
 	_, err := identity.ParseRules([]string{"email:" + name})
 	return err == nil
 }
@@ -95,7 +97,7 @@ func (p *People) matchClient(w *Who) bool {
 }
 
 func (p *People) matchPerson(w *Who) bool {
-	if len(p.users) > 0 && (p.users[w.Identity.Subject] || w.Name != "" && p.users[w.Name] && !isSubject(w.Name)) {
+	if len(p.users) > 0 && (p.users[w.Identity.Subject] || w.Name != "" && p.users[w.Name] && !IsSubject(w.Name)) {
 		return true
 	}
 	if len(p.keys) > 0 && p.keys[w.key()] {
@@ -104,9 +106,9 @@ func (p *People) matchPerson(w *Who) bool {
 	return p.told != nil && p.told.Match(w.Identity.Claims)
 }
 
-// isSubject reports whether a name reads like the subject of somebody: it begins
+// IsSubject reports whether a name reads like the subject of somebody: it begins
 // with a way to sign in.
-func isSubject(name string) bool {
+func IsSubject(name string) bool {
 	kind, _, found := strings.Cut(name, ":")
 	return found && slices.Contains(kinds, kind)
 }
@@ -118,28 +120,24 @@ var kinds = func() (names []string) {
 	return append(names, "oidc")
 }()
 
-// Told returns what of them is about what an identity provider says; nil if nothing
-// is.
-func (p *People) Told() *identity.Rules {
+// Needs returns what has to be known of people.
+func (p *People) Needs() identity.Needs {
 	if p == nil {
-		return nil
+		return identity.Needs{}
 	}
-	return p.told
+	return p.told.Needs()
 }
+
+// Clients reports whether clients are named.
+func (p *People) Clients() bool { return p != nil && len(p.clients) > 0 }
 
 // Keys reports whether virtual keys are named.
 func (p *People) Keys() bool { return p != nil && len(p.keys) > 0 }
 
-// Names returns the names after user: that are not subjects.
-func (p *People) Names() []string {
-	var names []string
-	if p != nil {
-		for name := range p.users {
-			if !isSubject(name) {
-				names = append(names, name)
-			}
-		}
+// Users returns the names after user:, in order.
+func (p *People) Users() []string {
+	if p == nil {
+		return nil
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(p.users))
 }

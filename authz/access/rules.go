@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 )
 
 // Rules are the access rules of one server. Nil has none, and allows everything.
@@ -72,6 +74,34 @@ func (r *Rules) Nothing(who Who, kind Kind) bool {
 // NothingAtAll reports whether that is so of all kinds.
 func (r *Rules) NothingAtAll(who Who) bool {
 	return r.Nothing(who, Tool) && r.Nothing(who, Resource) && r.Nothing(who, Prompt)
+}
+
+// Needs returns what has to be known of people to decide.
+func (r *Rules) Needs() (needs identity.Needs) {
+	for _, kind := range []Kind{Tool, Resource, Prompt} {
+		if !r.Has(kind) {
+			continue
+		}
+		for _, rule := range (*r.of(kind)).rules {
+			needs.Add(rule.people.Needs())
+			if rule.when != nil {
+				needs.Add(rule.when.needs)
+			}
+		}
+	}
+	return needs
+}
+
+// People returns for whom each of the rules for a kind is, nil for everybody.
+func (r *Rules) People(kind Kind) []*People {
+	if !r.Has(kind) {
+		return nil
+	}
+	var all []*People
+	for _, rule := range (*r.of(kind)).rules {
+		all = append(all, rule.people)
+	}
+	return all
 }
 
 // ruleset is the rules for items of one kind, in order.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -36,15 +35,19 @@ func (g *Gate) current() *verdicts {
 type keyCaller struct {
 	tokens.Caller
 	key *identity.Key
+	// admitted tells that the rules of the server let the key use it.
+	admitted bool
 }
 
-// newKeyCaller returns the caller behind a key at a server. It has every scope
-// there is to have.
-func newKeyCaller(k *identity.Key, s *config.Server) *keyCaller {
-	return &keyCaller{tokens.Caller{
+// newKeyCaller returns the caller behind a key. It has every scope there is to have.
+func (g *Gate) newKeyCaller(k *identity.Key) *keyCaller {
+	s := g.server
+	c := &keyCaller{Caller: tokens.Caller{
 		GrantID: "vk:" + k.Name, Holder: "vk:" + k.Name + " " + k.HashProof(), Identity: k.Identity(),
 		Scope: strings.Join(slices.Concat(s.Scopes, s.OptionalScopes), " "), TokenHash: k.Hash,
-	}, k}
+	}, key: k}
+	c.admitted = g.deps.Config.Admits(s, &c.Identity)
+	return c
 }
 
 // keyCaller returns the caller behind a virtual key that was not withdrawn, or nil.
@@ -55,9 +58,12 @@ func (g *Gate) keyCaller(found *verdicts, h storage.Hash) *keyCaller {
 	}
 	c, ok := found.callers.Load(k)
 	if !ok {
-		c, _ = found.callers.LoadOrStore(k, newKeyCaller(k, g.server))
+		c, _ = found.callers.LoadOrStore(k, g.newKeyCaller(k))
 	}
-	return c.(*keyCaller)
+	if caller := c.(*keyCaller); caller.admitted {
+		return caller
+	}
+	return nil
 }
 
 // strangeKey returns why what looks like no access token does not pass, and whose
@@ -67,7 +73,7 @@ func (g *Gate) strangeKey(found *verdicts, h storage.Hash) (*tokens.Caller, erro
 	if k == nil {
 		return nil, notIssued
 	}
-	return &newKeyCaller(k, g.server).Caller, otherKey
+	return &g.newKeyCaller(k).Caller, otherKey
 }
 
 // checkKey returns an error unless the key behind a caller is good now. Of one in

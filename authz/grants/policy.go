@@ -34,7 +34,7 @@ func (p *Policy) Allows(id storage.Identity) bool { return p.cfg.SignIn.Valid(id
 
 // MayUse reports whether the identity may use the server.
 func (p *Policy) MayUse(id storage.Identity, s *config.Server) bool {
-	return p.cfg.SignIn.MayUse(id, s.ID) && s.Admits(id)
+	return p.cfg.SignIn.MayUse(id, s.ID) && p.cfg.Admits(s, &id)
 }
 
 // Admits reports whether what an issuer gave to an identity for some resources,

@@ -153,19 +153,25 @@ func hasDecoded(raw json.RawMessage, wanted []string) bool {
 	})
 }
 
-// Claims returns the names of the claims that rules are about, in order.
-func (r *Rules) Claims() []string {
-	if r == nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(r.claims))
+// Needs are what has to be known of people to judge them.
+type Needs struct {
+	Email, Groups bool
+	Claims        []string // names
 }
 
-// NeedEmail reports whether a rule is about e-mail addresses.
-func (r *Rules) NeedEmail() bool { return r != nil && len(r.emails)+len(r.domains) > 0 }
+// Add adds what something else needs.
+func (n *Needs) Add(other Needs) {
+	n.Email, n.Groups = n.Email || other.Email, n.Groups || other.Groups
+	n.Claims = append(slices.Clip(n.Claims), other.Claims...)
+}
 
-// NeedGroups reports whether a rule is about groups.
-func (r *Rules) NeedGroups() bool { return r != nil && len(r.groups) > 0 }
+// Needs returns what the rules are about; of claims the names in order.
+func (r *Rules) Needs() Needs {
+	if r == nil {
+		return Needs{}
+	}
+	return Needs{Email: len(r.emails)+len(r.domains) > 0, Groups: len(r.groups) > 0, Claims: slices.Sorted(maps.Keys(r.claims))}
+}
 
 // String returns the rules in order: those that choose the same people read the
 // same.

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,8 +97,12 @@ func TestRulesAsText(t *testing.T) {
 	if a.String() != b.String() || a.String() == read("group:a").String() || read("").String() != "" {
 		t.Errorf("%q, %q", a, b)
 	}
-	if !a.NeedEmail() || !a.NeedGroups() || read("group:a").NeedEmail() || read("").NeedGroups() || len(read("claim:x=1").Claims()) != 1 || read("").Claims() != nil {
-		t.Error("what rules are about is not what they need")
+	for text, want := range map[string]Needs{
+		"": {}, "group:a domain:b.com": {Email: true, Groups: true}, "group:a": {Groups: true}, "email:a@b.com claim:y=1 claim:x=1": {Email: true, Claims: []string{"x", "y"}},
+	} {
+		if got := read(text).Needs(); got.Email != want.Email || got.Groups != want.Groups || !slices.Equal(got.Claims, want.Claims) {
+			t.Errorf("%q needs %+v, want %+v", text, got, want)
+		}
 	}
 }
 

@@ -185,11 +185,12 @@ func (k *Keys) goodNow() []identity.Key {
 // everybody: a key is in no group, and a server may have got its rules later.
 func (k *Keys) serversOf(s storage.VirtualKey) (servers []string, ok bool) {
 	all := k.deps.Config.Servers
-	if s.Servers != nil || !slices.ContainsFunc(all, func(server *config.Server) bool { return server.People != nil }) {
+	forSome := func(server *config.Server) bool { return server.People != nil && !server.People.Keys() }
+	if s.Servers != nil || !slices.ContainsFunc(all, forSome) {
 		return s.Servers, true
 	}
 	for _, server := range all {
-		if server.People == nil {
+		if !forSome(server) {
 			servers = append(servers, server.ID)
 		}
 	}

@@ -122,7 +122,7 @@ func resolveDashboard(s *Site, path string, id *Identity, resolve Resolver) erro
 	if d.Rules, err = identity.ParseRules(d.Allow); err != nil {
 		return Errorf(path+".allow", "%v", err)
 	}
-	d.Trust = dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Claims: d.keptClaims(s.rulesOfServers())}
+	d.Trust = dashboard.Trust{Issuer: d.Issuer, Audience: d.Audience, Claims: d.keptClaims(s.needsOfServers())}
 	return d.resolveKey(s, path, resolve)
 }
 
@@ -173,17 +173,15 @@ func checkDashboardClaims(_ *Site, path string, d *Dashboard) error {
 }
 
 // keptClaims are those that are asked for, and those that rules are about: its own,
-// and those by which servers choose people.
-func (d *Dashboard) keptClaims(servers []*identity.Rules) []string {
-	kept := slices.Clone(d.Claims)
-	for _, r := range append(servers, d.Rules) {
-		kept = append(kept, r.Claims()...)
-		if r.NeedEmail() {
-			kept = append(kept, "email")
-		}
-		if r.NeedGroups() {
-			kept = append(kept, "groups")
-		}
+// and those of servers.
+func (d *Dashboard) keptClaims(needs identity.Needs) []string {
+	needs.Add(d.Rules.Needs())
+	kept := slices.Concat(d.Claims, needs.Claims)
+	if needs.Email {
+		kept = append(kept, "email")
+	}
+	if needs.Groups {
+		kept = append(kept, "groups")
 	}
 	slices.Sort(kept)
 	return slices.Compact(kept)

@@ -131,7 +131,7 @@ func resolveSignIn(s *Site, _ Resolver) error {
 	for _, id := range s.Identities {
 		if id.Kind == oidc.Kind {
 			o := id.OIDC.options
-			o.Servers = s.rulesOfServers()
+			o.Needs = s.needsOfServers()
 			p := oidc.New(o)
 			s.SignIn, s.Providers = append(s.SignIn, p.Method()), append(s.Providers, p)
 			continue

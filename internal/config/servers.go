@@ -8,10 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/headers"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // Server is an upstream MCP server behind the site.
@@ -44,9 +43,24 @@ type Server struct {
 	// Allow chooses who of those who sign in may use the server: `group:<name>`,
 	// `domain:<domain of the e-mail address>`, `email:<address>` or
 	// `claim:<name>=<value>`, one of which must fit what the identity provider says
-	// of the person. Of people who sign in without one, nothing is known, so they
-	// may not. Virtual keys list their servers themselves. Default: everybody.
+	// of the person; `user:<name>`, a name that nobody else can have, such as an e-mail
+	// address that was verified; or `key:<name of a virtual key>`. Virtual keys list
+	// their servers themselves unless any is named here. Default: everybody.
 	Allow []string `json:"allow,omitempty"`
+	// Tools are the access rules for the server's tools, of which the first that
+	// matches decides. A tool that is not allowed is in no list and cannot be called;
+	// nor can one that no rule matches. Default: all tools, for whoever may use the
+	// server.
+	Tools []access.Rule `json:"tools,omitempty"`
+	// Resources are the same for resources and resource templates. Default: all.
+	Resources []access.Rule `json:"resources,omitempty"`
+	// Prompts are the same for prompts. Default: all.
+	Prompts []access.Rule `json:"prompts,omitempty"`
+	// Refusals is what a client is told when its person may not use something. One of:
+	//
+	// - `plain`: that there is no such thing, as the server would say. The default.
+	// - `explain`: that, and the rule.
+	Refusals string `json:"refusals,omitempty"`
 	// Scopes a token needs for every call. Default: `mcp:use`.
 	Scopes []string `json:"scopes,omitempty"`
 	// OptionalScopes can be granted, and are left to the upstream to require: by
@@ -92,7 +106,10 @@ type Server struct {
 	// not known.
 	URL *url.URL `json:"-"`
 	// People are, once resolved, those of Allow; nil for everybody.
-	People *identity.Rules `json:"-"`
+	People *access.People `json:"-"`
+	// Rules are, once resolved, those of Tools, Resources and Prompts; nil if there are
+	// none.
+	Rules *access.Rules `json:"-"`
 	// PassFilter is, once resolved, what of a client's request headers goes on to
 	// the server.
 	PassFilter *headers.Filter `json:"-"`
@@ -147,8 +164,8 @@ func (s *Server) resolve(path, issuer string, resolve Resolver) error {
 	if err := s.resolveHeaders(path, resolve); err != nil {
 		return err
 	}
-	if s.People, err = identity.ParseRules(s.Allow); err != nil {
-		return Errorf(path+".allow", "%v", err)
+	if err := s.resolveAccess(path); err != nil {
+		return err
 	}
 	s.Title = cmp.Or(s.Title, s.ID)
 	s.Resource = issuer + strings.TrimSuffix(s.Path, "/")
@@ -260,20 +277,6 @@ func (s *Server) IdentityJWTPrefix() string {
 		return "Bearer "
 	}
 	return ""
-}
-
-// rulesOfServers are those by which servers choose people.
-func (s *Site) rulesOfServers() []*identity.Rules {
-	rules := make([]*identity.Rules, len(s.Servers))
-	for i, server := range s.Servers {
-		rules[i] = server.People
-	}
-	return rules
-}
-
-// Admits reports whether what is known of somebody lets them use the server.
-func (s *Server) Admits(id storage.Identity) bool {
-	return s.People == nil || id.Kind == string(identity.VirtualKey) || s.People.Match(id.Claims)
 }
 
 // HasScope reports whether tokens for the server can have the scope.

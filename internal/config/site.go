@@ -113,7 +113,7 @@ func (s *Site) Resolve(resolve Resolver) (*Site, error) {
 	r := *s
 	for _, step := range []func(*Site, Resolver) error{
 		resolvePublicURL, checkDocumentation, resolveServers, resolveAuth, resolvePassHeaders,
-		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders,
+		resolveIdentities, resolveVirtualKeys, resolveSignIn, checkIdentityHeaders, checkAccessNames,
 		resolveRegistration, resolveClients, checkClients, checkScopes, resolveLifetimes, resolveSigning,
 		checkOrigins, checkAudit, resolveBranding, checkInsecure,
 	} {

@@ -112,7 +112,7 @@ func TestServerForSomePeople(t *testing.T) {
 		{storage.Identity{Kind: "anonymous"}, true, false},
 		{storage.Identity{Kind: "virtual_key", Subject: "virtual_key:alice"}, true, true}, // whose list is another matter
 	} {
-		if a, b := r.Servers[0].Admits(tt.id), r.Servers[1].Admits(tt.id); a != tt.a || b != tt.b {
+		if a, b := r.Admits(r.Servers[0], &tt.id), r.Admits(r.Servers[1], &tt.id); a != tt.a || b != tt.b {
 			t.Errorf("%+v may use a: %t, b: %t, want %t and %t", tt.id, a, b, tt.a, tt.b)
 		}
 	}

@@ -91,12 +91,13 @@ func checkKeyName(path, name string, seen map[string]string) error {
 }
 
 // CheckKeyServers refuses ids that are not of servers of the site, each once. A
-// key is in no group, so where a server is for some people it must list servers.
+// key is in no group, so where a server is for some people it must list servers,
+// unless these name the keys, too.
 func (s *Site) CheckKeyServers(path string, ids []string) error {
 	known := make([]string, len(s.Servers))
 	for i, server := range s.Servers {
 		known[i] = server.ID
-		if server.People != nil && len(ids) == 0 {
+		if server.People != nil && !server.People.Keys() && len(ids) == 0 {
 			return Errorf(path, "server %s is for some people only, and a key is in no group; write the servers that this key is good for", server.ID)
 		}
 	}

@@ -175,7 +175,7 @@ func (p *Provider) admit(ctx context.Context, sub string, said claims) (identity
 		return person, nil
 	case p.o.Allow.Match(kept):
 		return person, nil
-	case leftOut && p.o.Allow.NeedGroups():
+	case leftOut && p.o.Allow.Needs().Groups:
 		return person, p.denyAndWarn(groupOverage, errors.New(tooManyForEntra))
 	}
 	return person, p.deny(notAllowed, fmt.Errorf("no rule of allow chooses %s", person.Subject))

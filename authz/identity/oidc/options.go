@@ -45,9 +45,8 @@ type Options struct {
 
 	// Allow chooses who may sign in; nil: everybody whom the provider lets in.
 	Allow *identity.Rules
-	// Servers are the rules by which MCP servers choose people: what these need to
-	// know is kept, too.
-	Servers []*identity.Rules
+	// Needs are what the rules of MCP servers need to know of people: it is kept, too.
+	Needs identity.Needs
 	// GroupsClaim is where the groups of a person are.
 	GroupsClaim string
 	Email       EmailPolicy
@@ -99,25 +98,18 @@ func (o *Options) IsPublic() bool {
 	return strings.Contains(strings.ToLower(o.Issuer), consumers)
 }
 
-// rules are all that are about people.
-func (o *Options) rules() []*identity.Rules { return append(slices.Clip(o.Servers), o.Allow) }
-
 // needsEmail reports whether addresses are to be kept.
 func (o *Options) needsEmail() bool {
-	return o.Email != "" || slices.ContainsFunc(o.rules(), (*identity.Rules).NeedEmail)
+	return o.Email != "" || o.Needs.Email || o.Allow.Needs().Email
 }
 
 // needsGroups reports whether a rule is about groups, or the operator said where
 // they are.
 func (o *Options) needsGroups() bool {
-	return o.GroupsClaim != DefaultGroupsClaim || slices.ContainsFunc(o.rules(), (*identity.Rules).NeedGroups)
+	return o.GroupsClaim != DefaultGroupsClaim || o.Needs.Groups || o.Allow.Needs().Groups
 }
 
 // keptClaims returns the names of the claims to keep.
 func (o *Options) keptClaims() []string {
-	kept := slices.Clone(o.Claims)
-	for _, r := range o.rules() {
-		kept = append(kept, r.Claims()...)
-	}
-	return kept
+	return slices.Concat(o.Claims, o.Needs.Claims, o.Allow.Needs().Claims)
 }

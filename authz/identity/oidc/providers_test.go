@@ -140,8 +140,8 @@ func TestEntraGroupOverage(t *testing.T) {
 }
 
 // What only servers need to know of people is asked for and kept, too.
-func TestRulesOfServers(t *testing.T) {
-	a := newAt(t, "authelia", Options{Servers: []*identity.Rules{nil, rules(t, "group:staff domain:example.com"), rules(t, "claim:alt_emails=a@example.com")}})
+func TestNeedsOfServers(t *testing.T) {
+	a := newAt(t, "authelia", Options{Needs: identity.Needs{Email: true, Groups: true, Claims: []string{"alt_emails"}}})
 	ada, err := a.login("ada")
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +153,7 @@ func TestRulesOfServers(t *testing.T) {
 		t.Errorf("eve: %v, want her to sign in", err)
 	}
 	core, log := observer.New(zapcore.WarnLevel)
-	b := newAt(t, "entra", Options{Servers: []*identity.Rules{rules(t, "group:"+entraStaff)}})
+	b := newAt(t, "entra", Options{Needs: identity.Needs{Groups: true}})
 	b.provider.at.Load().events = event.NewRecorder(event.Options{Now: time.Now}, event.NewLog(zap.New(core)))
 	if _, err := b.login("lin"); err != nil || log.Len() != 1 {
 		t.Errorf("lin: %v and %d warnings, want her to sign in, and one", err, log.Len())

@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -95,4 +97,79 @@ func readIdentity(p *parser, h *config.Site, l line) error {
 	}
 	h.Identities = append(h.Identities, id)
 	return err
+}
+
+var clientOptions = block[config.Client]{
+	{name: "name", args: "<text>", read: setText(func(c *config.Client) *string { return &c.Name })},
+	{name: "secret", args: "<sha256:hash|placeholder>", read: setText(func(c *config.Client) *string { return &c.Secret })},
+	{name: "redirect_uri", args: "<uri>...", field: "redirect_uris", read: setList(func(c *config.Client) *[]string { return &c.RedirectURIs })},
+	{name: "jwks_uri", args: "<url>", read: setText(func(c *config.Client) *string { return &c.JWKSURI })},
+	{name: "jwks", args: "<json>", read: readJWKS},
+	{name: "introspect", read: setTrue(func(c *config.Client) *bool { return &c.Introspect })},
+}
+
+var registrationOptions = block[config.Registration]{
+	{name: "dynamic", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.Dynamic })},
+	{name: "metadata_documents", args: "on|off", read: setOnOff(func(r *config.Registration) **bool { return &r.MetadataDocuments })},
+	{name: "allow_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.AllowHosts })},
+	{name: "deny_hosts", args: "<host>...", read: setList(func(r *config.Registration) *[]string { return &r.DenyHosts })},
+	{name: "initial_access_token", args: "<sha256:hash|placeholder>", read: setText(func(r *config.Registration) *string { return &r.InitialAccessToken })},
+	{name: "rate_limit", args: "<registrations per minute and address>", read: setCount(func(r *config.Registration) **int { return &r.RateLimit })},
+	{name: "max_unused", args: "<count>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnused })},
+	{name: "max_unproved", args: "<count per address>", read: setCount(func(r *config.Registration) **int { return &r.MaxUnproved })},
+	{name: "unused_lifetime", args: "<duration>", read: setDuration(func(r *config.Registration) *config.Duration { return &r.UnusedLifetime })},
+	{name: "redirect_schemes", args: "<scheme>...", read: setList(func(r *config.Registration) *[]string { return &r.RedirectSchemes })},
+}
+
+var toolRuleOptions = rulesWith(access.AnnotationWords)
+
+var ruleOptions = rulesWith(nil)
+
+// rulesWith returns the options of a block of access rules that can name annotations.
+func rulesWith(annotations []string) block[[]access.Rule] {
+	const args = "<name>... [<condition>...] [when <expression>]"
+	return block[[]access.Rule]{
+		{name: "deny", args: args, field: "[]", read: readRule(annotations, func(r *access.Rule) *[]string { return &r.Deny })},
+		{name: "allow", args: args, field: "[]", read: readRule(annotations, func(r *access.Rule) *[]string { return &r.Allow })},
+	}
+}
+
+func readRules(options block[[]access.Rule], field func(*config.Server) *[]access.Rule) func(*parser, *config.Server, line) error {
+	return func(p *parser, s *config.Server, l line) error {
+		rules := field(s)
+		*rules = []access.Rule{}
+		return options.read(p, l.path, rules)
+	}
+}
+
+// whom are how people and clients begin that a rule is for.
+var whom = []string{"group:", "domain:", "email:", "claim:", "user:", "key:", "client:"}
+
+// readRule reads an access rule. What comes first is a name.
+func readRule(annotations []string, names func(*access.Rule) *[]string) func(*parser, *[]access.Rule, line) error {
+	return func(p *parser, to *[]access.Rule, l line) error {
+		var r access.Rule
+		args := l.args
+		if at := slices.Index(args, "when"); at > 0 {
+			if len(args) != at+2 {
+				return p.here(l, "after when comes one expression; put it in backquotes: when `tool.args.x == \"y\"`")
+			}
+			args, r.When = args[:at], args[at+1]
+		}
+		for i, arg := range args {
+			isWhom := slices.ContainsFunc(whom, func(prefix string) bool { return strings.HasPrefix(arg, prefix) })
+			switch {
+			case i > 0 && slices.Contains(annotations, arg):
+				r.Annotations = append(r.Annotations, arg)
+			case i > 0 && isWhom:
+				r.For = append(r.For, arg)
+			case len(r.Annotations)+len(r.For) > 0:
+				return p.here(l, "%q comes after whom or what the rule is for; write the names first", arg)
+			default:
+				*names(&r) = append(*names(&r), arg)
+			}
+		}
+		*to = append(*to, r)
+		return nil
+	}
 }
