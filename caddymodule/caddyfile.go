@@ -104,6 +104,19 @@ func init() {
 //	            verify_url <url>
 //	        }
 //	        allow <rule>...
+//	        tools {
+//	            deny <name>... [<condition>...] [when <expression>]  # repeatable
+//	            allow <name>... [<condition>...] [when <expression>]  # repeatable
+//	        }
+//	        resources {
+//	            deny <name>... [<condition>...] [when <expression>]  # repeatable
+//	            allow <name>... [<condition>...] [when <expression>]  # repeatable
+//	        }
+//	        prompts {
+//	            deny <name>... [<condition>...] [when <expression>]  # repeatable
+//	            allow <name>... [<condition>...] [when <expression>]  # repeatable
+//	        }
+//	        refusals plain|explain
 //	        scopes <scope>...
 //	        optional_scopes <scope>...
 //	        identity_header <name> user|identity|email|groups|name|client|grant|scope  # repeatable

@@ -83,7 +83,7 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	s.addConnectionRoutes(h.cfg)
 	s.connectProviders(h, state, keys)
 	shared := &gateway.Site{
-		Issuer: h.cfg.Issuer, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
+		Issuer: h.cfg.Issuer, Who: h.cfg.Who, Accounts: broker, ConnectURL: as.Links.URL, ConsentElsewhere: h.cfg.ConsentElsewhere() != nil,
 		Sessions: mcp.SessionsOf(keys, h.cfg.Issuer), States: mcp.NewStates(keys, h.cfg.Issuer), Ahead: storage.AheadOf(state.store),
 		Limiter: state.Limiter, Streams: state.Streams, Elicitations: state.Elicitations,
 		AccessLog: h.logged, Traced: h.traced, Events: h.events, Audit: h.audit,

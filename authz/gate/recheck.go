@@ -18,29 +18,45 @@ import (
 // client gets new ones as long as its grant is valid, and cannot give them to a
 // stream that is open. From then on the grant decides, unless the token was
 // revoked shortly before.
-func (g *Gate) Recheck(c *tokens.Caller) bool {
+func (g *Gate) Recheck(c *tokens.Caller) bool { return g.Still(c) != nil }
+
+// Still is Recheck, and returns what is known of the caller's identity by now; nil if
+// they would not pass.
+func (g *Gate) Still(c *tokens.Caller) *storage.Identity {
 	found := g.current()
 	if key := g.keyCaller(found, c.TokenHash); key != nil {
-		return key.Holder == c.Holder && g.checkKey(key) == nil // the key may have another's name by now
+		if key.Holder != c.Holder || g.checkKey(key) != nil { // the key may have another's name by now
+			return nil
+		}
+		return &key.Identity
 	}
 	if !g.deps.Now().Before(c.ExpiresAt) {
-		return !g.deps.Cache.WasRevoked(c.TokenHash) && g.grantPasses(c)
+		if g.deps.Cache.WasRevoked(c.TokenHash) {
+			return nil
+		}
+		return g.grantPasses(c)
 	}
-	_, err := g.judge(context.Background(), found, c.TokenHash, "")
-	return err == nil
+	now, err := g.judge(context.Background(), found, c.TokenHash, "")
+	if err != nil {
+		return nil
+	}
+	return &now.Identity
 }
 
-// grantPasses reports whether a new token of the caller's grant, with the scope
-// of the old one, would pass.
-func (g *Gate) grantPasses(c *tokens.Caller) bool {
+// grantPasses returns the identity of the caller's grant if a new token of it, with
+// the scope of the old one, would pass.
+func (g *Gate) grantPasses(c *tokens.Caller) *storage.Identity {
 	now := g.deps.Now()
 	grant, err := g.deps.Cache.ReadGrant(c.GrantID, now, func() (*tokens.Grant, error) { return g.readGrant(c, now) })
 	if err != nil || grant.Issuer != g.deps.Config.Issuer || !now.Before(grant.GoodUntil) {
-		return false
+		return nil
 	}
 	scope := strings.Fields(c.Scope)
-	return g.deps.Policy.Admits(g.server, grant.Issuer, grant.Identity, grant.Resources) &&
-		!slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) })
+	if !g.deps.Policy.Admits(g.server, grant.Issuer, grant.Identity, grant.Resources) ||
+		slices.ContainsFunc(g.server.Scopes, func(needed string) bool { return !slices.Contains(scope, needed) }) {
+		return nil
+	}
+	return &grant.Identity
 }
 
 // readGrant returns the grant of a caller, which is good now.

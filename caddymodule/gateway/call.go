@@ -17,6 +17,7 @@ type Call struct {
 	caller  *tokens.Caller
 	request request
 	session mcp.Session
+	judged  *judged // nil without access rules
 	account account
 	// statement is the values of the header that tells the server who calls, which
 	// calls share; nil if it has none.

@@ -1,12 +1,13 @@
 // Package gateway takes a call of an MCP client from the gate to the MCP server,
 // and the answer back.
 //
-// A Call goes through five stages, in the order of Server.ServeHTTP. Each fills
+// A Call goes through six stages, in the order of Server.ServeHTTP. Each fills
 // in its part of the Call or answers the request, and knows nothing of those
 // behind it:
 //
 //	gate     caller    who calls; which of its headers go on            gate.go
 //	session  session   the MCP session, if it is the caller's           session.go
+//	access              whether they may use what they ask for           access.go
 //	account  account   the person's own credential for the server       account.go, signal.go
 //	statement           what a server is told, signed, of who calls     statement.go
 //	forward  answer    to the server, and what comes back from there    forward.go
@@ -16,10 +17,6 @@
 //
 // Where things go:
 //
-//   - A rule about who may use which tool is a stage of its own, one line in
-//     ServeHTTP between session and account: by then the request was read
-//     (Call.request), and no credential was looked for. It has to have the body
-//     read for its servers, as ServeHTTP does for those with accounts.
 //   - A rule about the body itself, such as its size, comes before the body is buffered in
 //     ServeHTTP: it has to work for bodies that are held and for those that are
 //     streamed, which is all of them where a Server has no Auth.

@@ -47,7 +47,7 @@ func (c *Call) track(res *http.Response) io.ReadCloser {
 		s = new(stream) // of another attempt
 	}
 	s.ReadCloser, s.client = res.Body, c.client
-	s.server, s.caller, s.credential = c.server, c.caller, c.account.credential
+	s.server, s.caller, s.credential, s.judged = c.server, c.caller, c.account.credential, c.judged
 	if s.events = isEventStream(res.Header); s.events && res.Request != nil && res.Request.Method == http.MethodGet && c.awaitsNotification() {
 		s.waiting = &waiting{left: res.Request.Context().Done(), over: make(chan struct{})}
 	}

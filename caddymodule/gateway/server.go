@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
@@ -27,6 +29,9 @@ type Site struct {
 	ConnectURL func(person storage.Identity, server string, scopes ...string) string
 	// ConsentElsewhere tells that people approve on a page that connects nothing.
 	ConsentElsewhere bool
+
+	// Who returns how access rules see who calls.
+	Who func(id *storage.Identity, client string) access.Who
 
 	Sessions *mcp.Sessions
 	States   *mcp.States
@@ -52,6 +57,9 @@ type Server struct {
 	Gate    *gate.Gate
 	Forward Forwarder
 	Counts  Counts
+	// Annotations returns what the server says of an item that a call of somebody uses.
+	// Nil if that is not known.
+	Annotations func(ctx context.Context, c *Call, item access.Item) access.Annotations
 }
 
 // ServeHTTP takes a request through the stages, up to the first that answers it.
@@ -72,7 +80,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		defer audited.finish()
 		w = audited
 	}
-	if s.Auth != nil || s.Counts.Tools != nil || audited != nil {
+	if s.Auth != nil || s.Rules != nil || s.Counts.Tools != nil || audited != nil {
 		if err := c.request.body.Buffer(w, r, mcp.MaxRequest); err != nil {
 			return bodyUnread(err)
 		}
@@ -82,7 +90,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 			audited.read(r)
 		}
 	}
-	if !c.openSession(w, r) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
+	if !c.openSession(w, r) || !c.checkAccess(w, r) || !c.findAccount(w, r) || !c.makeStatement(w, r) {
 		return nil
 	}
 	if audited != nil && !audited.start(r) {

@@ -54,6 +54,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // answer returns what the client gets to see.
 func (t *transport) answer(req *http.Request, c *Call) (*http.Response, error) {
 	res, err := t.send(req, c)
+	if b := c.judged.brokenOff(); b != nil {
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return c.answerBroken(req, b), nil
+	}
 	if err != nil {
 		return nil, err
 	}
