@@ -46,7 +46,7 @@ func (c *waits) during(step string, do func()) {
 // Each step of a sign-in waits for the database three times at most, whether or not
 // anything is remembered: with a load balancer, each step may be another instance's.
 func TestRoundTrips(t *testing.T) {
-	server := startPostgres(t)
+	server := pgtest.For(t, pgtest.Options{})
 	relay, err := server.Relay(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
