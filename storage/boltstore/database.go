@@ -32,8 +32,8 @@ type database struct {
 	// committing tells that bbolt is at work on a commit, see failedCommit.
 	committing atomic.Bool
 	migrated   *Migration // nil if the file was of this version
-	// wrote is when a commit was last stored, and refused why the last one was not;
-	// nil if it was. See Store.Check.
+	// wrote is when a commit was last stored, and refused why one was not since a check
+	// last found that the disk takes what is to be stored, or nil. See Store.Check.
 	wrote   atomic.Int64
 	refused atomic.Pointer[error]
 	// readers counts who reads an even state, and an odd one.
@@ -167,14 +167,15 @@ func (d *database) commit(tx *bbolt.Tx) (err error) {
 	return err
 }
 
-// stored notes whether the disk took what it was to store.
+// stored notes whether the disk took what it was to store. That it took one change
+// after it had refused another does not tell that there is room: pages that have become
+// free take some.
 func (d *database) stored(err error) {
 	if err != nil {
 		d.refused.Store(&err)
 		return
 	}
 	d.wrote.Store(time.Now().UnixNano())
-	d.refused.Store(nil)
 }
 
 // doubtful reports whether it is not known that the disk takes what is to be stored.

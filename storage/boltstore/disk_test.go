@@ -117,6 +117,10 @@ func TestCheckWrites_M12(t *testing.T) {
 	}
 	check("on a full disk", 0, "can be read, but not written to")
 	check("on a disk that is still full", 0, "can be read, but not written to")
+	if err := e.Update(background(), func(t kv.Tx) error { return t.Put([]byte("small"), []byte("s")) }); err != nil {
+		t.Fatal(err)
+	}
+	check("when something small was stored all the same", 0, "can be read, but not written to")
 	e.db.bolt.MaxSize = limit
 	check("when there is room", 1, "")
 	check("afterwards", 0, "")

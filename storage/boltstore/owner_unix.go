@@ -15,6 +15,11 @@ func ownAs(path string, like ...string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
+	return own(path, like...)
+}
+
+// own gives a file the owner of the first of others that is there.
+func own(path string, like ...string) error {
 	for _, name := range like {
 		if info, err := os.Stat(name); err == nil {
 			if of, ok := info.Sys().(*syscall.Stat_t); ok {

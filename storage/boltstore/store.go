@@ -86,7 +86,10 @@ func (s *Store) Check(ctx context.Context) error {
 	if !db.doubtful() {
 		return nil
 	}
-	err = s.engine.Update(ctx, func(t kv.Tx) error { return t.(*tx).try() })
+	refused := db.refused.Swap(nil)
+	if err = s.engine.Update(ctx, func(t kv.Tx) error { return t.(*tx).try() }); err != nil {
+		db.refused.CompareAndSwap(nil, refused)
+	}
 	if err == nil || errors.Is(err, storage.ErrClosed) || ctx.Err() != nil {
 		return err
 	}

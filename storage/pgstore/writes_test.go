@@ -63,12 +63,7 @@ func TestCheckWrites_M12(t *testing.T) {
 	if err := use("a"); err != nil {
 		t.Fatal(err)
 	}
-	check("once something was stored", false, "")
-	exec(`create trigger full_used before insert on checked.used_values for each row execute function checked.full()`)
-	if err := use("b"); err == nil {
-		t.Fatal("a verb on a full disk succeeded")
-	}
-	check("on a full disk", false, "can be read, but not written to")
+	check("when something small was stored all the same", false, "can be read, but not written to")
 	exec(`drop trigger full_instances on checked.instances`)
 	check("when there is room, and nobody stores anything", true, "")
 	if n, err := server.Text(`select count(*)::text from checked.instances`); err != nil || n != "0" {

@@ -15,6 +15,9 @@ const (
 	// away has as long as it usually takes, several times.
 	probeTimeout = time.Second
 	usualTimes   = 4
+	// longestProbe bounds that: people wait meanwhile, and a probe that took long once,
+	// as on a machine that was busy, says nothing of the next.
+	longestProbe = 3 * time.Second
 )
 
 // Database is a database that is open.
@@ -136,10 +139,15 @@ func (d *Database) Unwatched(ctx context.Context) (c *pgx.Conn, done func(), err
 }
 
 func (d *Database) probeAll(ctx context.Context) error {
-	if err := d.find(ctx, max(probeTimeout, usualTimes*time.Duration(d.usual.Load()))); err != nil {
+	if err := d.find(ctx, d.probeWithin()); err != nil {
 		return d.config.Explain(err, "")
 	}
 	return nil
+}
+
+// probeWithin is how long a probe has.
+func (d *Database) probeWithin() time.Duration {
+	return min(max(probeTimeout, usualTimes*time.Duration(d.usual.Load())), longestProbe)
 }
 
 // find asks all hosts at once, each with a connection of its own, and notes which

@@ -17,8 +17,10 @@ const trialInterval = time.Minute
 // writes knows whether the database takes what it is to store: one whose disk is full,
 // and one that was made read-only, can still be read.
 type writes struct {
-	at      atomic.Int64 // of the last change that was stored
-	refused atomic.Bool  // the last one was not
+	at atomic.Int64 // of the last change that was stored
+	// refused tells that one was not since a check last found that they are. That one
+	// was stored after another was refused does not tell that there is room.
+	refused atomic.Bool
 }
 
 // Wrote is told how each change ended.
@@ -26,21 +28,23 @@ func (d *Database) Wrote(err error) {
 	switch {
 	case err == nil:
 		d.writes.at.Store(time.Now().UnixNano())
-		d.writes.refused.Store(false)
 	case refuses(err):
 		d.writes.refused.Store(true)
 	}
 }
 
 // CheckWrites fails if the database stores nothing. It has one change tried itself,
-// larger than what a step of a sign-in writes, while changes are refused, and a small
+// larger than what a step of a sign-in writes, after one was refused, and a small
 // one where there was none for a minute: what callers can make it do is never more.
 func (d *Database) CheckWrites(ctx context.Context, try func(ctx context.Context, large bool) error) error {
-	refused := d.writes.refused.Load()
+	refused := d.writes.refused.Swap(false)
 	if !refused && time.Now().UnixNano()-d.writes.at.Load() < int64(trialInterval) {
 		return nil
 	}
 	err := try(ctx, refused)
+	if err != nil && refused {
+		d.writes.refused.Store(true)
+	}
 	if err == nil || !refuses(err) {
 		return err
 	}
