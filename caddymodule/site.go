@@ -97,6 +97,9 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 			Server: configured, Site: shared, Gate: as.Gate(configured, h.landing.Servers[configured.ID]), Forward: h.forwarders[i],
 			Counts: counted(h, configured),
 		}
+		if configured.Rules != nil {
+			server.Offers = state.Catalog.Of(h.cfg.Issuer, configured.ID)
+		}
 		servers[server.Resource] = server
 		for _, path := range server.Paths() {
 			s.exact[path] = endpoint{server: server}

@@ -13,14 +13,19 @@ import (
 
 const conformance = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 
+// allowAll are access rules that let everybody use everything: with them, requests and
+// answers are read, and nothing is taken out of them.
+const allowAll = " {\n\ttools {\n\t\tallow *\n\t}\n\tresources {\n\t\tallow *\n\t}\n\tprompts {\n\t\tallow *\n\t}\n}\n"
+
 // The official suite judges the Go SDK's own server, and then the same server
-// through the gateway. Scenario by scenario, the numbers must be the same: a
-// gateway that changes one has changed the protocol.
+// through the gateway, without access rules and with some. Scenario by scenario, the
+// numbers must be the same: a gateway that changes one has changed the protocol.
 func TestConformanceServer(t *testing.T) {
 	stateful, stateless := harness.Everything(t, true), harness.Everything(t, false)
 	g := harness.Run(t, harness.Config{
-		Directives: identities + "server stateful /stateful " + stateful + "\nserver stateless /stateless " + stateless,
-		Env:        keys,
+		Directives: identities + "server stateful /stateful " + stateful + "\nserver stateless /stateless " + stateless +
+			"\nserver ruled /ruled/stateful " + stateful + allowAll + "server ruled-stateless /ruled/stateless " + stateless + allowAll,
+		Env: keys,
 	})
 	for revision, server := range map[string]struct{ bare, path string }{
 		"2025-11-25": {stateful, "/stateful"},
@@ -28,18 +33,20 @@ func TestConformanceServer(t *testing.T) {
 	} {
 		t.Run(revision, func(t *testing.T) {
 			bare := judge(t, server.bare, revision)
-			gated := judge(t, g.URL+server.path, revision,
-				"NODE_OPTIONS=--import="+harness.Script(t, "with-token.mjs"),
-				"GATEWAY="+g.URL, "TOKEN="+g.SignIn(t, alice, server.path).AccessToken)
-			for scenario, result := range bare {
-				if gated[scenario] != result {
-					t.Errorf("%s: %s bare, %s through the gateway", scenario, result, gated[scenario])
+			for _, path := range []string{server.path, "/ruled" + server.path} {
+				gated := judge(t, g.URL+path, revision,
+					"NODE_OPTIONS=--import="+harness.Script(t, "with-token.mjs"),
+					"GATEWAY="+g.URL, "TOKEN="+g.SignIn(t, alice, path).AccessToken)
+				for scenario, result := range bare {
+					if gated[scenario] != result {
+						t.Errorf("%s: %s bare, %s at %s", scenario, result, gated[scenario], path)
+					}
 				}
+				if len(gated) != len(bare) {
+					t.Errorf("%d results bare, %d at %s", len(bare), len(gated), path)
+				}
+				t.Logf("bare: %s; at %s: %s", bare["Total"], path, gated["Total"])
 			}
-			if len(gated) != len(bare) {
-				t.Errorf("%d results bare, %d through the gateway", len(bare), len(gated))
-			}
-			t.Logf("bare: %s; through the gateway: %s", bare["Total"], gated["Total"])
 		})
 	}
 }

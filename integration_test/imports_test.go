@@ -69,6 +69,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"authz/identity/oidc",
 		"authz/access",
 		"authz/mcp/lists",
+		"authz/catalog",
 		"internal/config",
 		"internal/presets",
 		"authz/accounts",

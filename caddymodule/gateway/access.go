@@ -123,8 +123,8 @@ func (c *Call) judge(ctx context.Context, m *mcp.Message) *refused {
 func (c *Call) decide(ctx context.Context, item access.Item) access.Decision {
 	who := c.server.Site.Who(&c.caller.Identity, c.caller.ClientID)
 	d := c.server.Rules.Decide(who, item)
-	if d.NeedsAnnotations && c.server.Annotations != nil {
-		item.Annotations = c.server.Annotations(ctx, c, item)
+	if d.NeedsAnnotations {
+		item.Annotations = c.annotations(ctx, item)
 		d = c.server.Rules.Decide(who, item)
 	}
 	if d.Allowed {

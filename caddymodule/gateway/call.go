@@ -24,7 +24,9 @@ type Call struct {
 	statement []string
 	target    *target // of a Proxy
 	client    http.ResponseWriter
-	answer    stream // which as a part of the call costs no allocation
+	incoming  *http.Request
+	listing   *listing // nil unless the gateway itself asks
+	answer    stream   // which as a part of the call costs no allocation
 }
 
 // request is what the client sent.

@@ -29,7 +29,7 @@
 //     What people read about a call in Caddy's access log is in record.go.
 //   - What a client is told when its person's account is missing is in signal.go.
 //   - What is changed about a response is in response.go, about a request in
-//     transport.go.
+//     transport.go; what of a list its caller may see, in lists.go.
 //
 // It decides nothing about OAuth: the gate and the accounts do. It reads no
 // configuration: caddymodule does.

@@ -34,6 +34,7 @@ func (c *Call) prepare(req *http.Request, res *http.Response) *http.Response {
 	if ids := res.Header[mcp.HeaderSessionID]; len(ids) > 0 {
 		res.Header[mcp.HeaderSessionID] = []string{c.wrapSession(ids[0])}
 	}
+	res = c.withoutForbidden(req, res)
 	if res.ContentLength != 0 {
 		res.Body = c.track(res)
 	}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/ratelimit"
@@ -57,9 +57,8 @@ type Server struct {
 	Gate    *gate.Gate
 	Forward Forwarder
 	Counts  Counts
-	// Annotations returns what the server says of an item that a call of somebody uses.
-	// Nil if that is not known.
-	Annotations func(ctx context.Context, c *Call, item access.Item) access.Annotations
+	// Offers is what the server said that it has. Nil without access rules.
+	Offers *catalog.Server
 }
 
 // ServeHTTP takes a request through the stages, up to the first that answers it.
@@ -72,7 +71,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if s.Site.Traced {
 		event.OnSpan(r.Context(), s.ID)
 	}
-	c := &Call{server: s, caller: caller, client: w, request: request{header: r.Header}}
+	c := &Call{server: s, caller: caller, client: w, incoming: r, request: request{header: r.Header}}
 	c.record(r)
 	var audited *auditedCall
 	if s.Site.Audit != nil {

@@ -150,6 +150,9 @@ func (t *transport) setHeaders(out *outgoing, c *Call) {
 		own = c.account.credential.Headers
 	}
 	more := len(own) + len(t.target.headers) + len(t.target.claims) + len(c.statement)
+	if c.server.Rules != nil {
+		more++
+	}
 	if more == 0 {
 		return
 	}
@@ -163,6 +166,10 @@ func (t *transport) setHeaders(out *outgoing, c *Call) {
 	for _, h := range t.target.headers {
 		header[h.name] = h.values
 	}
+	if c.server.Rules != nil { // the answer will be read
+		header["Accept-Encoding"] = identity
+		delete(header, "Range")
+	}
 	if c.statement != nil {
 		header[t.target.statement] = c.statement
 	}
@@ -172,6 +179,9 @@ func (t *transport) setHeaders(out *outgoing, c *Call) {
 		}
 	}
 }
+
+// identity is the encoding that changes nothing.
+var identity = []string{"identity"}
 
 // maxIdentityHeader bounds what a name can add to a request. A longer value is
 // left out rather than cut: two people could become one.

@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"sync"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/catalog"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/clients"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/gate"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
@@ -35,6 +36,7 @@ type Process struct {
 	Streams      *gateway.Streams
 	Elicitations *gateway.Elicitations
 	Traces       *trace.Recorder
+	Catalog      *catalog.Catalog
 	// EphemeralKey seals what no store keeps for longer than the process lives.
 	EphemeralKey [encryptionkey.Size]byte
 }
@@ -64,6 +66,7 @@ func newProcess() *Process {
 		Streams:      gateway.NewStreams(),
 		Elicitations: gateway.NewElicitations(),
 		Traces:       trace.NewRecorder(trace.DefaultLimits, ratelimit.SenderBlock),
+		Catalog:      catalog.New(),
 	}
 	_, _ = rand.Read(p.EphemeralKey[:]) // never fails, see crypto/rand
 	return p

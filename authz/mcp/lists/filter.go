@@ -158,7 +158,7 @@ func (f *Filter) Write(p []byte) error {
 				from = i
 			}
 		default:
-			if f.ended || f.depth == 0 {
+			if f.ended || f.depth == 0 || c < ' ' { // some readers take text of two bytes a character
 				return errSyntax
 			}
 			f.literal(c)

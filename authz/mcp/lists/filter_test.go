@@ -30,6 +30,8 @@ func (p *onlyAllowed) Keep(item access.Item, definition []byte) bool {
 
 func (p *onlyAllowed) Nothing(kind access.Kind) bool { return slices.Contains(p.nothing, kind) }
 
+func (p *onlyAllowed) Next(cursor []byte) { p.seen = append(p.seen, "next "+string(cursor)) }
+
 // filtered returns what is read of an answer that comes in pieces.
 func filtered(answer string, events bool, size int, p Policy) (string, error) {
 	var source io.Reader = strings.NewReader(answer)
@@ -89,9 +91,9 @@ func TestFilter(t *testing.T) {
 // The policy is told what a call would be judged by.
 func TestFilterTellsItems(t *testing.T) {
 	p := new(onlyAllowed)
-	_, err := filtered(`{"result":{"tools":[{"name":"a","annotations":{"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}},{"name":"b"}],"resources":[{"uri":"c"}]}}`, false, 0, p)
+	_, err := filtered(`{"result":{"tools":[{"name":"a","annotations":{"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}},{"name":"b"}],"nextCursor":"n\\u0031","resources":[{"uri":"c"}]}}`, false, 0, p)
 	open := access.Known | access.NotDestructive | access.Idempotent | access.ClosedWorld
-	if want := []string{fmt.Sprintf("tool a %d", open), "tool b 1", "resource c 1"}; err != nil || !slices.Equal(p.seen, want) {
+	if want := []string{fmt.Sprintf("tool a %d", open), "tool b 1", `next "n\u0031"`, "resource c 1"}; err != nil || !slices.Equal(p.seen, want) {
 		t.Errorf("%v, %v, want %v", p.seen, err, want)
 	}
 }
@@ -106,6 +108,7 @@ func TestUnreadableAnswers(t *testing.T) {
 		`{"result":"`:                             errSyntax,
 		"\ufeff{}":                                errEncoding,
 		"\xff\xfe{\x00":                           errEncoding,
+		"{\x00\"\x00r\x00":                        errSyntax,
 		"\x00{":                                   errEncoding,
 		strings.Repeat("[", 600):                  errDepth,
 		`{"result":{"tools":[{"name":"` + strings.Repeat("x", maxHeld+maxHeld/2) + `"}]}}`: errTooLarge,
@@ -257,6 +260,7 @@ type names struct{}
 
 func (names) Keep(item access.Item, _ []byte) bool { return strings.HasPrefix(item.Name, "allowed") }
 func (names) Nothing(access.Kind) bool             { return false }
+func (names) Next([]byte)                          {}
 
 func BenchmarkFilter(b *testing.B) {
 	for _, n := range []int{10, 500, 5000} {

@@ -2,6 +2,7 @@ package lists
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
 )
@@ -29,6 +30,7 @@ const (
 	isResult
 	isCapabilities
 	isScope
+	isCursor
 	isTools
 	isResources
 	isTemplates
@@ -77,6 +79,8 @@ func memberOf(at place, name []byte, kind access.Kind) member {
 			return isCapabilities
 		case "cacheScope":
 			return isScope
+		case "nextCursor":
+			return isCursor
 		}
 	case inItem:
 		switch string(name) {
@@ -113,7 +117,7 @@ func (f *Filter) beginText() {
 		f.takes = l.place >= inMessage
 		return
 	}
-	f.takes = f.member == isName
+	f.takes = f.member == isName || f.member == isCursor
 	if f.member == isScope {
 		f.hold = holdScope
 	}
@@ -126,8 +130,11 @@ func (f *Filter) textEnds() {
 	}
 	l := f.level()
 	if !l.names {
-		if f.member == isName {
+		switch {
+		case f.member == isName:
 			f.noteName()
+		case f.member == isCursor && f.takes:
+			f.policy.Next(slices.Concat([]byte{'"'}, f.text, []byte{'"'}))
 		}
 		f.member = isOther
 		return

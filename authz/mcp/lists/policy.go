@@ -9,6 +9,8 @@ type Policy interface {
 	Keep(item access.Item, definition []byte) bool
 	// Nothing reports whether the caller may use nothing of a kind.
 	Nothing(kind access.Kind) bool
+	// Next is told where a list goes on, as the server wrote it in JSON.
+	Next(cursor []byte)
 }
 
 // Error says why an answer cannot be filtered. It repeats nothing of it.

@@ -1,0 +1,250 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp/lists"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+)
+
+// heldAnswer is how much of an answer, other than an event stream, is held before any
+// of it is passed on: one that cannot be read up to there is answered for as a whole.
+// A longer one is cut off where it cannot be read.
+const heldAnswer = 1 << 20
+
+// listPolicy keeps of a list what the caller of a call may use.
+type listPolicy struct {
+	call *Call
+	who  access.Who
+}
+
+// Keep implements lists.Policy.
+func (p *listPolicy) Keep(item access.Item, definition []byte) bool {
+	p.call.server.Offers.Note(item, definition)
+	return p.call.server.Rules.Decide(p.who, item).Allowed
+}
+
+// Nothing implements lists.Policy.
+func (p *listPolicy) Nothing(kind access.Kind) bool { return p.call.server.Rules.Nothing(p.who, kind) }
+
+// Next implements lists.Policy.
+func (p *listPolicy) Next(cursor []byte) {
+	if p.call.listing != nil {
+		p.call.listing.next = cursor
+	}
+}
+
+// who is how access rules see the caller.
+func (c *Call) who() access.Who { return c.server.Site.Who(&c.caller.Identity, c.caller.ClientID) }
+
+// withoutForbidden leaves of an upstream's answer what the caller may use, if there are
+// rules about that.
+func (c *Call) withoutForbidden(req *http.Request, res *http.Response) *http.Response {
+	if c.server.Rules == nil || res.ContentLength == 0 {
+		return res
+	}
+	h := res.Header
+	if res.StatusCode == http.StatusPartialContent || isEncoded(h) {
+		return c.unreadable(req, res, "encoded_answer", nil)
+	}
+	events := mayBeEvents(h)
+	body := lists.NewBody(res.Body, &listPolicy{c, c.who()}, events)
+	whole := int64(-1)
+	if !events {
+		var err error
+		if whole, err = body.Begin(heldAnswer); err != nil {
+			return c.unreadable(req, res, "unreadable_answer", err)
+		}
+	}
+	for _, name := range aboutBytes {
+		delete(h, name)
+	}
+	if whole >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(whole, 10)}
+	}
+	res.ContentLength, res.Body = whole, body
+	return res
+}
+
+// aboutBytes are headers that say something of the very bytes of a body.
+var aboutBytes = []string{"Content-Length", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Etag"}
+
+// isEncoded reports whether a body is something else than what its type says.
+func isEncoded(h http.Header) bool {
+	for _, value := range h["Content-Encoding"] {
+		if value != "" && !strings.EqualFold(value, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeEvents reports whether some client takes a body for an event stream.
+func mayBeEvents(h http.Header) bool {
+	return strings.Contains(strings.ToLower(strings.Join(h["Content-Type"], ",")), "text/event-stream")
+}
+
+// unreadable replaces an upstream's answer that may have in it what the caller must not
+// see.
+func (c *Call) unreadable(req *http.Request, res *http.Response, reason string, err error) *http.Response {
+	id := c.server.refer(req, c, event.Event{
+		Kind: event.ServerFailed, Reason: reason, Status: res.StatusCode, Err: err,
+		Detail: "The MCP server has access rules, and this answer of it cannot be read; it was not passed on.",
+	})
+	return replace(res, func(w http.ResponseWriter) {
+		mcp.WriteErrorTo(w, c.request.parsed(), http.StatusBadGateway, "The answer of the MCP server cannot be read.", id)
+	})
+}
+
+const (
+	// askTimeout bounds how long a call waits until its server has listed its tools.
+	askTimeout = 10 * time.Second
+	// maxPages bounds how many pages of a list are asked for.
+	maxPages = 100
+)
+
+// listing is a request that the gateway itself makes, as the caller of a call.
+type listing struct {
+	status int
+	next   []byte // the cursor of the next page, in JSON
+}
+
+// Header implements http.ResponseWriter. Nobody reads it.
+func (a *listing) Header() http.Header { return http.Header{} }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *listing) WriteHeader(status int) { a.status = status }
+
+// FlushError is what http.ResponseController looks for.
+func (*listing) FlushError() error { return nil }
+
+// Write implements http.ResponseWriter. What the answer says was noted already.
+func (a *listing) Write(p []byte) (int, error) { return len(p), nil }
+
+// annotations returns what the server says of an item. If it has not listed it to
+// anybody yet, it is asked for its list of tools as the caller, once for all calls of
+// theirs. A server that does not answer in time has said nothing, and neither has one
+// at which the caller has no account.
+func (c *Call) annotations(ctx context.Context, item access.Item) access.Annotations {
+	offers := c.server.Offers
+	said := offers.Look(item.Kind, item.Name)
+	switch {
+	case said != 0, item.Kind != access.Tool:
+		return said
+	case c.target != nil: // it is on its way: others read what the request has
+		return said
+	}
+	offers.Ask(c.caller.Holder, time.Now(), ctx.Done(), func() {
+		if err := c.askForTools(ctx); err != nil {
+			c.server.record(c.incoming, c, event.Event{
+				Kind: event.ServerFailed, Reason: "tools_unknown", Err: err, Known: ctx.Err() != nil,
+				Detail: "An access rule asks what the MCP server says of a tool, and the server cannot be asked for its list.",
+			})
+		}
+	})
+	return offers.Look(item.Kind, item.Name)
+}
+
+// askForTools asks for the list of tools in the caller's session, with their account,
+// in the revision that the caller speaks (CL-24).
+func (c *Call) askForTools(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	as := &Call{server: c.server, caller: c.caller, session: c.session}
+	epoch := ""
+	if c.server.Auth != nil {
+		as.account.credential, err = c.server.Site.Accounts.Credential(ctx, c.caller.Identity.Subject, c.server.ID)
+		if err != nil {
+			return err
+		}
+		epoch = as.account.credential.Epoch
+	}
+	if !c.isInSessionOf(epoch) {
+		return errOtherAccount
+	}
+	if c.server.IdentityJWT != "" {
+		if as.statement, err = c.server.Site.Statements.Values(ctx, c.caller, c.server.Server); err != nil {
+			return err
+		}
+	}
+	var cursor json.RawMessage
+	for range maxPages {
+		page := &listing{}
+		if err := c.ask(ctx, as, page, listRequest(c.revision(), cursor)); err != nil || page.next == nil || bytes.Equal(page.next, cursor) {
+			return err
+		}
+		cursor = page.next
+	}
+	return nil
+}
+
+// ask makes one request as the caller.
+func (c *Call) ask(ctx context.Context, as *Call, page *listing, body []byte) (err error) {
+	as.client, as.listing, as.judged = page, page, new(judged)
+	header := maps.Clone(c.request.header)
+	maps.DeleteFunc(header, func(name string, _ []string) bool {
+		return strings.HasPrefix(name, "Mcp-Param-") || name == "Mcp-Name" || name == "Last-Event-Id" || name == "Content-Length"
+	})
+	header["Content-Type"] = []string{"application/json"}
+	header["Accept"] = []string{"application/json, text/event-stream"}
+	if !mcp.HasSessions(c.revision()) {
+		header["Mcp-Method"] = []string{"tools/list"}
+	}
+	// What Caddy notes of a request on its way is not of the one that is answered.
+	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	request := c.incoming.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, maps.Clone(vars)))
+	request.Method, request.Header, request.TransferEncoding, request.Trailer = http.MethodPost, header, nil, nil
+	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	as.request.header = header
+	defer func() { // what a proxy does when an answer breaks off
+		switch broken := recover(); broken {
+		case nil:
+		case http.ErrAbortHandler:
+			err = http.ErrAbortHandler
+		default:
+			panic(broken)
+		}
+	}()
+	if err := c.server.Forward.Forward(as, page, request, caddyhttp.HandlerFunc(nothing)); err != nil {
+		return err
+	}
+	if page.status != http.StatusOK {
+		return fmt.Errorf("answered with status %d", page.status)
+	}
+	return nil
+}
+
+func nothing(http.ResponseWriter, *http.Request) error { return nil }
+
+// revision is that which the caller speaks.
+func (c *Call) revision() string { return c.request.header.Get(mcp.HeaderProtocolVersion) }
+
+// listRequest returns a request for a page of the list of tools.
+func listRequest(revision string, cursor json.RawMessage) []byte {
+	params := map[string]any{}
+	if cursor != nil {
+		params["cursor"] = cursor
+	}
+	if !mcp.HasSessions(revision) {
+		params["_meta"] = map[string]any{
+			"io.modelcontextprotocol/protocolVersion":    revision,
+			"io.modelcontextprotocol/clientCapabilities": struct{}{},
+			"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "caddy-mcp-oauth", "version": "1"},
+		}
+	}
+	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": "caddy-mcp-oauth-list", "method": "tools/list", "params": params}) // parts that marshal
+	return body
+}
