@@ -60,7 +60,8 @@ type Rotation struct {
 	// GrantID is the grant that the presented token proves to belong to by
 	// itself, or empty if it cannot. The record of one that can is removed as
 	// soon as its successor was used: its reuse is recognised without. Any
-	// other's is kept for as long as the token would have lived.
+	// other's is kept for as long as the token would have lived, even if its grant
+	// dropped out of a quota; it is good for nothing then, and Expired.
 	GrantID string
 	// Issue replaces the token. Issue.Refresh is never nil, but for a token
 	// without record.

@@ -77,15 +77,15 @@ func decidePerson(ctx context.Context, d *db, verb func(*tx) (storage.Person, st
 	return p, storage.OK, nil
 }
 
-// DuePersons implements storage.PersonStore. What another caller is taking is left
-// to it.
+// DuePersons implements storage.PersonStore. It waits for whoever is taking the same,
+// as DueRevocations does.
 func (s *personStore) DuePersons(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.Person, error) {
 	return update(ctx, s.db, func(t *tx) (due []storage.Person, err error) {
 		at := now
 		t.clock.toDatabase(&at)
 		var found [][]byte
 		t.query(many(&found), `select body from {}persons where issuer = $1 and due_at <= $2 and keep_until > $3
-			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
+			order by due_at, id limit $4 for update`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
 		if err := t.send(); err != nil {
 			return nil, err
 		}

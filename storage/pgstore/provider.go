@@ -105,15 +105,16 @@ func upstreamClientEnded(c storage.UpstreamClient, now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && ended(c.ExpiresAt, now)
 }
 
-// DueRevocations implements storage.ConnectionStore. What another caller is
-// taking is left to it.
+// DueRevocations implements storage.ConnectionStore. It waits for whoever is taking the
+// same, rather than to leave it to them: that may be an attempt of its own whose
+// answer got lost, and which takes nothing in the end.
 func (s *connectionStore) DueRevocations(ctx context.Context, issuer string, limit int, now, retryAt time.Time) ([]storage.ProviderRevocation, error) {
 	return update(ctx, s.db, func(t *tx) (due []storage.ProviderRevocation, err error) {
 		at := now
 		t.clock.toDatabase(&at)
 		var found [][]byte
 		t.query(many(&found), `select body from {}revocations where issuer = $1 and due_at <= $2 and keep_until > $3
-			order by due_at, id limit $4 for update skip locked`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
+			order by due_at, id limit $4 for update`, record.Digest(issuer), record.Nanos(at), at.Unix(), limit)
 		if err := t.send(); err != nil {
 			return nil, err
 		}

@@ -272,5 +272,5 @@ func (s *state) forgetGrant(id string) {
 	delete(s.grants, id)
 	maps.DeleteFunc(s.codes, func(_ string, c code) bool { return c.grant == id })
 	maps.DeleteFunc(s.access, func(_ string, t accessToken) bool { return t.grant == id })
-	maps.DeleteFunc(s.refresh, func(_ string, t refreshToken) bool { return t.grant == id })
+	maps.DeleteFunc(s.refresh, func(_ string, t refreshToken) bool { return t.grant == id && !t.kept })
 }

@@ -102,7 +102,7 @@ func (s *state) rotate(token, client, proof string, lasts time.Duration, i issue
 		}
 		return []storage.Verdict{storage.Replayed}, s.revokeAll(func(of string, _ grant) bool { return of == id }, now, got)
 	}
-	t.rotated, t.successor, t.grace, t.replay = now, i.refresh, lasts, i.refresh
+	t.rotated, t.successor, t.grace, t.replay, t.kept = now, i.refresh, lasts, i.refresh, proof == ""
 	s.refresh[token] = t
 	if before, there := s.refresh[t.predecessor]; there {
 		before.forgotten = true

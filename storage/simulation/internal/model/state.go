@@ -100,6 +100,7 @@ type refreshToken struct {
 	grace                         time.Duration
 	replay                        string
 	forgotten                     bool
+	kept                          bool // its record may outlive the grant: it proves nothing
 }
 
 type accessToken struct {
