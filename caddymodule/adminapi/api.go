@@ -1,6 +1,7 @@
 package adminapi
 
 import (
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"net"
@@ -166,6 +167,24 @@ func failure(err error) error {
 	}
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 }
+
+// DocumentPath is where this API is described.
+const DocumentPath = "/mcp_oauth/openapi.json"
+
+var documentRoutes = []route{{
+	method: http.MethodGet, path: DocumentPath,
+	about:  "This API as an OpenAPI 3.1 document.",
+	answer: json.RawMessage{}, serve: showDocument,
+}}
+
+func showDocument(*call) (any, error) { return json.RawMessage(document), nil }
+
+// document is made from the routes and the comments of what they answer:
+//
+//	go test ./caddymodule/adminapi -update
+//
+//go:embed openapi.json
+var document []byte
 
 var (
 	_ caddy.AdminRouter = API{}

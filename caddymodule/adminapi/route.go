@@ -36,6 +36,7 @@ func routes() []route {
 		registrationRoutes,
 		grantRoutes,
 		personRoutes,
+		accessRoutes,
 		keyRoutes,
 		signingKeyRoutes,
 		storedRoutes,

@@ -15,6 +15,7 @@ func commands() []*cobra.Command {
 		healthCommand(),
 		instancesCommand(),
 		peopleCommand(),
+		mayCommand(),
 		grantsCommand(),
 		clientsCommand(),
 		keysCommand(),

@@ -156,91 +156,46 @@ func revokePerson(i *invocation) error {
 	return i.print(answer, &table{none: fmt.Sprintf("%s and %s ended.", plural(len(answer.Grants), "grant"), plural(len(answer.Connections), "connection"))})
 }
 
-func clientsCommand() *cobra.Command {
+func mayCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "clients",
-		Short: "Lists applications that sign people in; shows and deletes one",
-		Long: `Lists clients, which are the applications that sign people in: those of the
-configuration, and those that registered themselves. Clients with a metadata document
-are not stored: see them with grants.`,
-		Args: cobra.NoArgs,
-		RunE: runs(clientList.print),
+		Use:   "may SUBJECT SERVER [NAME]",
+		Short: "Tells whether a person may use a tool of a server, and which rule decides",
+		Long: `Tells whether a person may use a tool, a resource or a prompt of a server, and which
+access rule decides; without a name, whether they may use the server. What it depends
+on and is not known here is named: for annotations of the tool, MCP's defaults are
+taken, and arguments may be any.
+
+The exit status is 0 if they may, 2 if not, and 1 if that cannot be told.`,
+		Example: "  caddy mcp-oauth may virtual_key:alice notion search",
+		Args:    cobra.RangeArgs(2, 3),
+		RunE:    runs(may),
 	}
-	flags := listFlags(cmd)
 	siteFlag(cmd)
-	choiceFlag(cmd, "origin", "only those that are preregistered, in the configuration, or registered, by themselves", "preregistered", "registered")
-	flags.Bool("used", false, "only those that somebody approved, or with --used=false the others")
-	cmd.AddCommand(showClientCommand(), deleteClientCommand())
+	choiceFlag(cmd, "kind", "what has the name: tool, resource or prompt; a tool by default", "tool", "resource", "prompt")
+	cmd.Flags().String("client", "", "the client ID of the application that calls for them; any by default")
 	return cmd
 }
 
-var clientList = list[adminapi.Clients, adminapi.Client]{
-	path: adminapi.ClientsPath, filters: []string{"site", "origin", "used"},
-	of:    func(a *adminapi.Clients) (*[]adminapi.Client, *string) { return &a.Clients, &a.Next },
-	heads: []string{"ID", "NAME", "SITE", "ORIGIN", "USED", "REGISTERED", "EXPIRES"}, cut: []string{"NAME", "SITE"},
-	row: func(c adminapi.Client, now time.Time) []string {
-		return []string{c.ID, c.Name, c.Site, string(c.Origin), yes(c.Used), when(c.CreatedAt, now), when(c.ExpiresAt, now)}
-	},
-	none: "There is no such client.",
-}
-
-func yes(b bool) string {
-	if b {
-		return "yes"
+func may(i *invocation) error {
+	query := i.query("site", "kind", "client")
+	query.Set("subject", i.args[0])
+	query.Set("server", i.args[1])
+	if len(i.args) > 2 {
+		query.Set("name", i.args[2])
 	}
-	return "no"
-}
-
-func clientCommand(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = cobra.ExactArgs(1)
-	cmd.ValidArgsFunction = completes(adminapi.ClientsPath, func(a adminapi.Clients) (ids []string) {
-		for _, c := range a.Clients {
-			ids = append(ids, c.ID+"\t"+clean(c.Name))
-		}
-		return ids
-	})
-	return cmd
-}
-
-func getClient(i *invocation) (adminapi.Client, error) {
-	return get[adminapi.Client](i, adminapi.ClientsPath+"/"+url.PathEscape(i.args[0]), nil)
-}
-
-func showClientCommand() *cobra.Command {
-	return clientCommand(&cobra.Command{
-		Use:   "show ID",
-		Short: "Shows one",
-		RunE: runs(func(i *invocation) error {
-			c, err := getClient(i)
-			if err != nil {
-				return err
-			}
-			now := time.Now()
-			return i.fields(c, "ID", c.ID, "Name", c.Name, "Site", c.Site, "Origin", string(c.Origin), "Redirects to", strings.Join(c.RedirectURIs, " "),
-				"Used", yes(c.Used), "Registered", when(c.CreatedAt, now), "Expires", when(c.ExpiresAt, now))
-		}),
-	})
-}
-
-func deleteClientCommand() *cobra.Command {
-	return confirmable(clientCommand(&cobra.Command{
-		Use:   "delete ID",
-		Short: "Removes a registration, and ends its grants",
-		RunE:  runs(deleteClient),
-	}))
-}
-
-func deleteClient(i *invocation) error {
-	c, err := getClient(i)
+	a, err := get[adminapi.Access](i, adminapi.AccessPath, query)
 	if err != nil {
 		return err
 	}
-	if err := i.confirm("This removes the registration of %s at %s, and ends all that people approved for it.", nameOf(c.Name, c.ID), c.Site); err != nil {
+	rule := a.Rule
+	if a.Number > 0 {
+		rule = fmt.Sprintf("%s (the rule %d for %ss)", a.Rule, a.Number, a.Kind)
+	}
+	if err := i.fields(a, "Allowed", yes(a.Allowed), "Why", a.Why, "Rule", rule, "Not known here", strings.Join(a.Unknown, ", ")); err != nil {
 		return err
 	}
-	answer, err := send[adminapi.DeletedClient](i, http.MethodDelete, adminapi.ClientsPath+"/"+url.PathEscape(i.args[0]), nil, nil)
-	if err != nil {
-		return err
+	if !a.Allowed {
+		return status{2, nil}
 	}
-	return i.print(answer, &table{none: "Deleted; " + plural(len(answer.Grants), "grant") + " ended."})
+	return nil
 }

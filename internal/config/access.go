@@ -119,6 +119,14 @@ func (s *Site) needsOfServers() identity.Needs {
 	return needs
 }
 
+// NeedsClaims reports whether who may use what of a server depends on what an
+// identity provider says of people.
+func (s *Site) NeedsClaims(server *Server) bool {
+	needs := server.People.Needs()
+	needs.Add(server.Rules.Needs())
+	return needs.Email || needs.Groups || len(needs.Claims) > 0
+}
+
 // Who returns how access rules see whoever calls through a client.
 func (s *Site) Who(id *storage.Identity, client string) access.Who {
 	who := access.Who{Identity: id, Client: client}
