@@ -91,7 +91,7 @@ func TestFilter(t *testing.T) {
 // The policy is told what a call would be judged by.
 func TestFilterTellsItems(t *testing.T) {
 	p := new(onlyAllowed)
-	_, err := filtered(`{"result":{"tools":[{"name":"a","annotations":{"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}},{"name":"b"}],"nextCursor":"n\\u0031","resources":[{"uri":"c"}]}}`, false, 0, p)
+	_, err := filtered(`{"result":{"tools":[{"name":"a","annotations":{"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}},{"name":"b"}],"nextCursor":"n\u0031","resources":[{"uri":"c"}]}}`, false, 0, p)
 	open := access.Known | access.NotDestructive | access.Idempotent | access.ClosedWorld
 	if want := []string{fmt.Sprintf("tool a %d", open), "tool b 1", `next "n\u0031"`, "resource c 1"}; err != nil || !slices.Equal(p.seen, want) {
 		t.Errorf("%v, %v, want %v", p.seen, err, want)
