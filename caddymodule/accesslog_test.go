@@ -2,12 +2,10 @@ package caddymodule
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -59,11 +57,13 @@ func TestNoRouteLogsASecret_A16(t *testing.T) {
 func routesOf(t *testing.T, g *instance) []string {
 	t.Helper()
 	s := activeApp().sites.byIssuer[g.url]
-	paths := slices.Collect(maps.Keys(s.exact))
-	for _, route := range s.prefixes {
-		path := route.Path + "x"
-		if strings.HasSuffix(route.Path, "/oauth/connect/") {
-			path = route.Path + url.PathEscape(secretText)
+	var paths []string
+	for _, path := range s.routes.Paths() {
+		switch {
+		case strings.HasSuffix(path, "/oauth/connect/"):
+			path += url.PathEscape(secretText)
+		case strings.HasSuffix(path, "/") && len(path) > 1:
+			path += "x"
 		}
 		paths = append(paths, path)
 	}

@@ -246,12 +246,12 @@ func TestClientDocumentAndCallbackPath_K21(t *testing.T) {
 	alice.wantAccount("alice")
 	status(t, g.call("GET", "/oauth/client/notion", ""), http.StatusNotFound) // no document without https
 	h, _ := newStubbedHandler(t, memstore.New(), &config.Auth{Mode: "per_user_oauth"})
-	e, ok := h.site.Load().find("/oauth/client/a")
+	e, ok := h.site.Load().routes.Find("/oauth/client/a")
 	if !ok {
 		t.Fatal("no document")
 	}
 	w := httptest.NewRecorder()
-	e.handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "GET", "/oauth/client/a", nil))
+	e.Handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "GET", "/oauth/client/a", nil))
 	var document struct {
 		ClientID     string   `json:"client_id"`
 		RedirectURIs []string `json:"redirect_uris"`
@@ -264,7 +264,7 @@ func TestClientDocumentAndCallbackPath_K21(t *testing.T) {
 		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
 	}
 	w = httptest.NewRecorder()
-	e.handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "POST", "/oauth/client/a", nil))
+	e.Handler.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "POST", "/oauth/client/a", nil))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
 	}

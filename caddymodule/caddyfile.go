@@ -78,6 +78,8 @@ func init() {
 //	        auth per_user_oauth|oauth {
 //	            required
 //	            optional
+//	            accounts several
+//	            max_accounts <count>
 //	            scopes <scope>...
 //	            client_id <id|placeholder>
 //	            client_secret <placeholder>
@@ -95,11 +97,14 @@ func init() {
 //	            authorize_param <name> <value>  # repeatable
 //	            account_name <member>...
 //	            account_url <url>
+//	            expect_domain <domain>...
 //	            scope_separator <text>
 //	        }
 //	        auth per_user_headers {
 //	            required
 //	            optional
+//	            accounts several
+//	            max_accounts <count>
 //	            header <name> [<prefix> [<label>]]  # repeatable
 //	            verify_url <url>
 //	        }
@@ -253,9 +258,11 @@ var serverOptions = block[config.Server]{
 var connectionOptions = block[config.Auth]{
 	{name: "required", field: "optional", read: func(*parser, *config.Auth, line) error { return nil }},
 	{name: "optional", read: setTrue(func(a *config.Auth) *bool { return &a.Optional })},
+	{name: "accounts", args: "several", read: setText(func(a *config.Auth) *string { return &a.Accounts })},
+	{name: "max_accounts", args: "<count>", read: setCount(func(a *config.Auth) **int { return &a.MaxAccounts })},
 }
 
-var oauthOptions = append(connectionOptions[:2:2], block[config.Auth]{
+var oauthOptions = append(slices.Clip(connectionOptions), block[config.Auth]{
 	{name: "scopes", args: "<scope>...", read: setList(func(a *config.Auth) *[]string { return &a.Scopes })},
 	{name: "client_id", args: "<id|placeholder>", read: setText(func(a *config.Auth) *string { return &a.ClientID })},
 	{name: "client_secret", args: "<placeholder>", read: setText(func(a *config.Auth) *string { return &a.ClientSecret })},
@@ -273,10 +280,11 @@ var oauthOptions = append(connectionOptions[:2:2], block[config.Auth]{
 	{name: "authorize_param", args: "<name> <value>", field: "authorize_params.*", read: readAuthorizeParam},
 	{name: "account_name", args: "<member>...", read: setList(func(a *config.Auth) *[]string { return &a.AccountName })},
 	{name: "account_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.AccountURL })},
+	{name: "expect_domain", args: "<domain>...", read: setList(func(a *config.Auth) *[]string { return &a.ExpectDomain })},
 	{name: "scope_separator", args: "<text>", read: setText(func(a *config.Auth) *string { return &a.ScopeSeparator })},
 }...)
 
-var pastedOptions = append(connectionOptions[:2:2], block[config.Auth]{
+var pastedOptions = append(slices.Clip(connectionOptions), block[config.Auth]{
 	{name: "header", args: "<name> [<prefix> [<label>]]", field: "headers[]", read: readPastedHeader},
 	{name: "verify_url", args: "<url>", read: setText(func(a *config.Auth) *string { return &a.VerifyURL })},
 }...)

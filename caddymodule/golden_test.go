@@ -146,7 +146,7 @@ const goldenSite = `{
 	 "resources": [{"deny": ["file:///secret*"], "annotations": [], "when": "resource.uri == ''"}, {"allow": ["*"], "for": ["key:build"]}],
 	 "prompts": [{"deny": ["admin"], "annotations": [], "for": ["client:web"], "when": "prompt.args.x == 1"}, {"allow": ["greet"]}], "refusals": "explain",
 	 "reverse_proxy": {"headers": {"request": {"set": {"X-Team": ["x"]}}}}},
-	{"id": "b", "path": "/b", "upstream": "https://b.example/mcp", "auth": {"mode": "per_user_oauth", "optional": true, "scopes": ["x"], "client_id": "id", "client_secret": "{env.SECRET}",
+	{"id": "b", "path": "/b", "upstream": "https://b.example/mcp", "auth": {"mode": "per_user_oauth", "optional": true, "accounts": "several", "max_accounts": 4, "expect_domain": ["Example.com"], "scopes": ["x"], "client_id": "id", "client_secret": "{env.SECRET}",
 	 "auth_method": "client_secret_post", "callback_path": "/callback/b", "authorization_endpoint": "https://p.example/a", "token_endpoint": "https://p.example/t", "revocation_endpoint": "https://p.example/r",
 	 "issuer": "https://p.example", "resource": "https://r.example", "no_resource": true, "metadata_document": false, "no_refresh_rotation": true, "allow_missing_pkce": true,
 	 "authorize_params": {"prompt": "consent"}, "account_name": ["owner.email"], "account_url": "https://p.example/me", "scope_separator": ","}},

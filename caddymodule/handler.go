@@ -38,6 +38,7 @@ func init() {
 // ------------|-------------
 // `{http.auth.user.id}` | Who calls: the kind of identity, a colon, the name
 // `{http.mcp_oauth.server}` | The id of the MCP server
+// `{http.mcp_oauth.account}` | The name of the account there, where a person can have several; empty for the one at the path of the server
 // `{http.mcp_oauth.client_id}` | The OAuth client; empty for a virtual key
 // `{http.mcp_oauth.grant_id}` | The grant the call rests on
 // `{http.mcp_oauth.scope}` | The scopes of the token

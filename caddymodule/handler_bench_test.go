@@ -38,7 +38,8 @@ func BenchmarkHandler(b *testing.B) {
 	for _, token := range tokens {
 		all.AccessTokens = append(all.AccessTokens, storage.HashOf(token))
 	}
-	server := h.site.Load().exact["/mcp"].server
+	e, _ := h.site.Load().routes.Find("/mcp")
+	server := e.Server
 	unaudited, audited := server.Site, *server.Site
 	audited.Audit = audit.To(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)), h.cfg, nil)
 	for range 5 { // a machine has bad moments

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
@@ -16,11 +17,10 @@ func TestEveryRouteShowsReferences(t *testing.T) {
 	g := newGateway(t, people("alice")+"registration {\nrate_limit 100000\n}\nserver up /up "+oauthtest.Serve(t, nil).URL+"\n"+notion.server())
 	site := activeHandler(t).site.Load()
 	var paths []string
-	for path := range site.exact {
-		paths = append(paths, path)
-	}
-	for _, route := range site.prefixes {
-		paths = append(paths, route.Path, route.Path+"x")
+	for _, path := range site.routes.Paths() {
+		if paths = append(paths, path); strings.HasSuffix(path, "/") {
+			paths = append(paths, path+"x")
+		}
 	}
 	slices.Sort(paths)
 	asked, refused := 0, 0

@@ -35,21 +35,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return nil
 		}
 	}
-	e, ok := s.find(r.URL.Path)
+	e, ok := s.routes.Find(r.URL.Path)
 	if !ok && !h.host.Owns(r.URL.Path) {
 		return h.pass(w, r, next)
 	}
 	if !h.host.Serves(r.Host) {
 		return h.rejectHost(w, r)
 	}
-	if e.server != nil {
-		return e.server.ServeHTTP(w, r, next)
+	if e.Server != nil {
+		return e.Server.ServeHTTP(w, r, next)
 	}
 	if !ok { // what Caddy would answer with an empty 200
-		e.handler = s.as.NotFound()
+		e.Handler = s.as.NotFound()
 	}
 	requestbody.SetDeadline(w, r)
-	e.handler.ServeHTTP(w, neighbours.WithUser(r.WithContext(h.events.Of(r)), h.user))
+	e.Handler.ServeHTTP(w, neighbours.WithUser(r.WithContext(h.events.Of(r)), h.user))
 	return nil
 }
 

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -22,6 +21,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/virtualkeys"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/gateway"
 	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/metrics"
+	"github.com/mcpoauth/caddy-mcp-oauth/caddymodule/routes"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/cache"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -34,19 +34,12 @@ import (
 // site is a configured handler at work: its authorization server and its path
 // table. It exists once the store is open, and never changes.
 type site struct {
-	as       *server.AuthorizationServer
-	keys     *virtualkeys.Keys
-	events   *event.Recorder
-	broker   *accounts.Broker // nil unless a server is connected
-	archive  *trace.Archive
-	exact    map[string]endpoint
-	prefixes []server.Route
-}
-
-// endpoint is what answers at a path: a page or OAuth endpoint, or an MCP server.
-type endpoint struct {
-	handler http.Handler
-	server  *gateway.Server
+	as      *server.AuthorizationServer
+	keys    *virtualkeys.Keys
+	events  *event.Recorder
+	broker  *accounts.Broker // nil unless a server is connected
+	archive *trace.Archive
+	routes  *routes.Table
 }
 
 // newSite builds the authorization server of h on what the process shares. It
@@ -66,20 +59,17 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 	}
 	as := server.New(h.cfg, deps)
 	s := &site{
-		as: as, events: h.events, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now), exact: map[string]endpoint{},
+		as: as, events: h.events, broker: broker, archive: trace.NewArchive(h.cfg.Issuer, state.store, keys, time.Now),
 	}
 	people := consent.New(consent.Deps{
 		Server: as, Broker: broker, Pages: h.pages, Events: h.events, LinkUsed: state.Elicitations.Complete, LinkAskedBy: state.Elicitations.AskedBy,
 		Logins: logins,
 	})
-	for _, route := range append(as.Routes(), people.Routes()...) {
-		route.Handler = readsAhead(route.Handler)
-		if strings.HasSuffix(route.Path, "/") {
-			s.prefixes = append(s.prefixes, route)
-			continue
-		}
-		s.exact[route.Path] = endpoint{handler: route.Handler}
+	all := append(as.Routes(), people.Routes()...)
+	for i, route := range all {
+		all[i].Handler = readsAhead(route.Handler)
 	}
+	s.routes = routes.NewTable(all)
 	s.addConnectionRoutes(h.cfg)
 	s.connectProviders(h, state, keys)
 	shared := &gateway.Site{
@@ -101,9 +91,11 @@ func newSite(h *Handler, state *processState, keys *seal.Keyring) (*site, map[st
 			server.Offers = state.Catalog.Of(h.cfg.Issuer, configured.ID)
 		}
 		servers[server.Resource] = server
-		for _, path := range server.Paths() {
-			s.exact[path] = endpoint{server: server}
-		}
+		s.routes.AddServer(server, func(account *config.Server) *gateway.Server {
+			of := *server
+			of.Server, of.Gate = account, as.Gate(account, h.landing.ForAccount(account))
+			return &of
+		})
 	}
 	return s, servers
 }
@@ -147,20 +139,6 @@ func (h *Handler) addSinks(state *processState) {
 	}
 }
 
-// find returns what answers at the path. Paths are compared as they are: no
-// pattern and no normalisation that an attacker could play with.
-func (s *site) find(path string) (endpoint, bool) {
-	if e, ok := s.exact[path]; ok {
-		return e, true
-	}
-	for _, route := range s.prefixes {
-		if strings.HasPrefix(path, route.Path) {
-			return endpoint{handler: route.Handler}, true
-		}
-	}
-	return endpoint{}, false
-}
-
 // clientIP returns the address that Caddy found, which honours trusted_proxies.
 func clientIP(r *http.Request) string {
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
@@ -194,12 +172,11 @@ func (s *site) addConnectionRoutes(cfg *config.Site) {
 		return
 	}
 	for path, document := range s.broker.ClientDocuments() {
-		s.exact[path] = endpoint{handler: clientDocument(document)}
+		s.routes.Add(path, clientDocument(document))
 	}
-	callback := s.exact[config.SharedCallbackPath]
 	for _, server := range cfg.ConnectedServers() {
 		if path := server.Auth.CallbackPath; path != "" {
-			s.exact[path] = callback
+			s.routes.Alias(path, config.SharedCallbackPath)
 		}
 	}
 }
@@ -221,7 +198,7 @@ func (s *site) connectProviders(h *Handler, state *processState, keys *seal.Keyr
 		}})
 		go survive(h.app.ctx, p.Watch)
 		if o.AuthMethod == oauth.AuthPrivateKeyJWT {
-			s.exact[config.LoginKeysPath+form] = endpoint{handler: clientDocument(caddyconfig.JSON(profile.PublicKeys(), nil))}
+			s.routes.Add(config.LoginKeysPath+form, clientDocument(caddyconfig.JSON(profile.PublicKeys(), nil)))
 		}
 	}
 }

@@ -47,7 +47,8 @@ func TestSessionsOfTwoSites_P10(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, _ := newSite(h, state, keys)
-		return s.exact["/mcp"].server.Site.Sessions
+		e, _ := s.routes.Find("/mcp")
+		return e.Server.Site.Sessions
 	}
 	wrapped := at("https://one.example").Wrap("vk:alice", "a", "session")
 	if _, ok := at("https://one.example").Unwrap("vk:alice", "a", wrapped); !ok {

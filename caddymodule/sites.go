@@ -77,7 +77,16 @@ func (s *sites) opened(issuer string, one *site, servers map[string]*gateway.Ser
 func (s *sites) server(resource string) *gateway.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.servers[resource]
+	if server := s.servers[resource]; server != nil {
+		return server
+	}
+	for issuer, one := range s.byIssuer {
+		if path, ok := strings.CutPrefix(resource, issuer); ok { // of an account
+			e, _ := one.routes.Find(path)
+			return e.Server
+		}
+	}
+	return nil
 }
 
 // all returns the sites that are open, in the order of their issuers.

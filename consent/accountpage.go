@@ -14,7 +14,6 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/flash"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
-	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
 // accountPage is where people look after what they let in and connected.
@@ -35,17 +34,11 @@ type accountPage struct {
 const (
 	doneRevoked             = "revoked"      // an application
 	doneDisconnected        = "disconnected" // a server
+	doneRemoved             = "removed"      // an account
+	doneRenamed             = "renamed"      // an account, by its new name
 	doneSignedOut           = "signed_out"
 	doneSignedOutEverywhere = "signed_out_everywhere"
 )
-
-// accountServer is a server on the account page: one that the person may use,
-// or that they are still connected to.
-type accountServer struct {
-	Title      string
-	URL        string          // to be added to an application; empty if the person may not use it
-	Connection *connectionView // nil if there is nothing to connect
-}
 
 // show shows people what they may use, what they let in, and where they are
 // connected.
@@ -100,6 +93,12 @@ func (p *accountPage) done(m flash.Message) string {
 		if s := p.cfg.Server(m.About); s != nil {
 			return fmt.Sprintf(t.DoneDisconnected, titleOf(s))
 		}
+	case doneRemoved:
+		if s := p.cfg.Server(m.About); s != nil {
+			return fmt.Sprintf(t.DoneRemoved, titleOf(s))
+		}
+	case doneRenamed:
+		return fmt.Sprintf(t.DoneRenamed, quote(cleanName(m.About)))
 	case doneSignedOut:
 		return t.DoneSignedOut
 	case doneSignedOutEverywhere:
@@ -121,48 +120,6 @@ func (p *accountPage) connected(r *http.Request, servers []accountServer) string
 		}
 	}
 	return ""
-}
-
-// serversOf lists the servers that the person may use, and those that they
-// connected before their identity lost them.
-func (p *accountPage) serversOf(r *http.Request, id storage.Identity) ([]accountServer, error) {
-	statuses, err := p.connections.statuses(r.Context(), id.Subject)
-	if err != nil {
-		return nil, err
-	}
-	allowed := p.policy.ServersOf(id)
-	requested := p.connections.requestedScopes(r.Context(), allowed, statuses)
-	var views []accountServer
-	for _, s := range p.cfg.Servers {
-		v := accountServer{Title: titleOf(s)}
-		status, connected := statuses[s.ID]
-		switch {
-		case slices.Contains(allowed, s):
-			v.URL = s.Resource
-		case !connected:
-			continue
-		}
-		if p.connections.perUser(s) {
-			connection := p.connections.describe(s, status, requested[s.ID])
-			connection.Focus = r.URL.Query().Get("focus") == s.ID
-			v.Connection = &connection
-		}
-		views = append(views, v)
-	}
-	return views, nil
-}
-
-// disconnect ends a connection, also to a server that the person may not use
-// any more.
-func (p *accountPage) disconnect(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
-	server := r.PostForm.Get("server")
-	if p.connections.serverID(server) == "" {
-		return notHere(p.pages.Text())
-	}
-	if err := p.connections.broker.Disconnect(r.Context(), s.Identity.Subject, server); err != nil {
-		return p.connector.failed(w, r, withQuery(accountPath, "server", server), err)
-	}
-	return p.tell(w, flash.Message{Code: doneDisconnected, About: server})
 }
 
 // revoke ends what a client was granted. What had ended already is as gone as

@@ -102,7 +102,7 @@ type connectionView struct {
 func (c *connections) describe(s *config.Server, status accounts.Status, requested []string) connectionView {
 	t := c.text
 	v := connectionView{
-		Server: s.ID, Title: titleOf(s), State: t.State[status.State], Works: works(status),
+		Server: s.ID, Title: c.title(s, status), State: t.State[status.State], Works: works(status),
 		Exists: status.State != "", Need: t.Optional, Scopes: status.Scopes,
 		OAuth: s.Auth.Mode != config.PerUserHeaders,
 	}
@@ -122,6 +122,15 @@ func (c *connections) describe(s *config.Server, status accounts.Status, request
 	}
 	v.Button = fmt.Sprintf(button, v.Title)
 	return v
+}
+
+// title is what a person reads of a server, or of an account of theirs there: that
+// they call otherwise than in its address, if they said so.
+func (c *connections) title(s *config.Server, status accounts.Status) string {
+	if label := cleanName(status.Label); label != "" {
+		return fmt.Sprintf("%s (\u2068%s\u2069)", titleOf(s.Configured()), label)
+	}
+	return titleOf(s)
 }
 
 // requestedScopes returns, by server, what the providers of those that have to
@@ -162,10 +171,10 @@ func (c *connections) endInFlow(ctx context.Context, f *flows.Flow) error {
 	return nil
 }
 
-// startOver ends what somebody connected in the flow, and what they are about
-// to, before it becomes somebody else's.
-func (c *connections) startOver(ctx context.Context, f *flows.Flow) error {
-	for _, s := range c.cfg.Servers {
+// startOver ends what somebody connected in the flow, of the servers that it asks
+// for, and what they are about to, before it becomes somebody else's.
+func (c *connections) startOver(ctx context.Context, f *flows.Flow, asked []*config.Server) error {
+	for _, s := range asked {
 		if !c.perUser(s) {
 			continue
 		}
@@ -187,4 +196,5 @@ type broker interface {
 	ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error
 	Status(ctx context.Context, owner string) ([]accounts.Status, error)
 	Disconnect(ctx context.Context, owner, server string) error
+	Rename(ctx context.Context, owner, server, label string) error
 }

@@ -40,6 +40,9 @@ type connector struct {
 // elsewhere, or before the person agreed.
 func (p *connector) start(w http.ResponseWriter, r *http.Request, c connectRequest) error {
 	c.learn(r)
+	if c.problem != "" {
+		return p.failed(w, r, c.returnTo, &client.Error{Problem: c.problem})
+	}
 	if c.server.Auth.Mode == config.PerUserHeaders {
 		p.pages.Redirect(w, c.keyPage)
 		return nil

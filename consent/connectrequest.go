@@ -4,9 +4,10 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/grants"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/server"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/sessions"
@@ -25,9 +26,10 @@ type connectRequest struct {
 	keepUntil      time.Time
 	authentication storage.Authentication
 	once           storage.Hash
-	lastDisconnect uint64 // when the link with once was made
-	returnTo       string // the page they left from
-	keyPage        string // where they paste keys
+	lastDisconnect uint64         // when the link with once was made
+	returnTo       string         // the page they left from
+	keyPage        string         // where they paste keys
+	problem        client.Problem // why it cannot be connected so; "" if it can
 }
 
 // learn has the events of a request name what it connects.
@@ -57,11 +59,10 @@ func (t *targets) of(ctx context.Context, s *sessions.Session, values url.Values
 		if s.Identity == nil {
 			return connectRequest{}, signedOut(t.text)
 		}
-		server := values.Get("server")
-		c, err := t.ofPerson(s, server)
-		c.returnTo = withQuery(accountPath, "server", server)
-		c.keyPage = withQuery(accountKeyPath, "server", server)
-		return c, err
+		if values.Has("account") {
+			return t.ofNewAccount(ctx, s, values)
+		}
+		return t.onAccountPage(s, values.Get("server"))
 	}
 	link, err := t.openLink(ctx, ticket)
 	if err != nil {
@@ -71,6 +72,40 @@ func (t *targets) of(ctx context.Context, s *sessions.Session, values url.Values
 	c.returnTo = withQuery(server.ConnectPath+ticket, "server", link.Server, "done", "1")
 	c.keyPage = withQuery(accountKeyPath, "server", link.Server, "ticket", ticket)
 	return c, err
+}
+
+// onAccountPage returns the request to connect a server of the account page.
+func (t *targets) onAccountPage(s *sessions.Session, server string) (connectRequest, error) {
+	c, err := t.ofPerson(s, server)
+	c.returnTo = withQuery(accountPath, "server", server)
+	c.keyPage = withQuery(accountKeyPath, "server", server)
+	return c, err
+}
+
+// ofNewAccount returns the request to connect one more account at a server, under
+// the name that the person typed.
+func (t *targets) ofNewAccount(ctx context.Context, s *sessions.Session, values url.Values) (connectRequest, error) {
+	at, name := values.Get("server"), strings.ToLower(strings.TrimSpace(values.Get("account")))
+	c, err := t.onAccountPage(s, at)
+	switch {
+	case err != nil:
+		return c, err
+	case !c.server.HasAccounts():
+		return c, notHere(t.text)
+	case !config.IsAccountName(name):
+		c.problem = pages.CodeAccountName
+		return c, nil
+	}
+	have, err := t.connections.statuses(ctx, c.owner)
+	if err != nil {
+		return c, err
+	}
+	id := config.AccountID(at, name)
+	if _, exists := have[id]; exists {
+		c.problem = pages.CodeAccountExists
+		return c, nil
+	}
+	return t.onAccountPage(s, id)
 }
 
 // openLink returns what a link stands for. With ErrLinkExpired or ErrLinkUsed
@@ -91,7 +126,7 @@ func (t *targets) ofLink(s *sessions.Session, link *server.ConnectLink) (connect
 	var err error
 	switch {
 	case link.IsShared():
-		c, err = t.one(storage.SharedOwner, link.Server, t.cfg.Servers)
+		c, err = t.one(storage.SharedOwner, link.Server, func(*config.Server) bool { return true })
 	case s.Identity == nil:
 		return c, signedOut(t.text)
 	case !link.IsFor(*s.Identity):
@@ -105,18 +140,18 @@ func (t *targets) ofLink(s *sessions.Session, link *server.ConnectLink) (connect
 
 // ofPerson returns the request to connect a server that the person may use.
 func (t *targets) ofPerson(s *sessions.Session, server string) (connectRequest, error) {
-	c, err := t.one(s.Identity.Subject, server, t.policy.ServersOf(*s.Identity))
+	c, err := t.one(s.Identity.Subject, server, func(at *config.Server) bool { return t.policy.MayUse(*s.Identity, at) })
 	c.authentication = s.Authentication()
 	return c, err
 }
 
-// one returns the request to connect one of the servers.
-func (t *targets) one(owner, server string, among []*config.Server) (connectRequest, error) {
-	i := slices.IndexFunc(among, func(s *config.Server) bool { return s.ID == server })
-	if i < 0 || !t.connections.connectedBy(owner, among[i]) {
+// one returns the request to connect a server, or an account there.
+func (t *targets) one(owner, id string, may func(*config.Server) bool) (connectRequest, error) {
+	s := t.cfg.Server(id)
+	if s == nil || !may(s) || !t.connections.connectedBy(owner, s) {
 		return connectRequest{}, notHere(t.text)
 	}
-	return connectRequest{server: among[i], who: owner, owner: owner}, nil
+	return connectRequest{server: s, who: owner, owner: owner}, nil
 }
 
 // accept takes a form with which somebody connects a server.

@@ -43,6 +43,7 @@ const (
 	accountKeyPath        = accountFormsPath + "key" // a page too
 	answerPath            = accountFormsPath + "answer"
 	disconnectPath        = accountFormsPath + "disconnect"
+	renamePath            = accountFormsPath + "rename"
 	revokeGrantPath       = accountFormsPath + "revoke"
 	signOutPath           = accountFormsPath + "sign-out"
 	signOutEverywherePath = accountFormsPath + "sign-out-everywhere"
@@ -153,6 +154,7 @@ func (c *Consent) Routes() []server.Route {
 		{Path: accountConnectPath, Handler: act(c.targets.accept(c.connector.start))},
 		{Path: accountKeyPath, Handler: byMethod(visit(c.targets.keyPage(c.connector.showKeyPage)), act(c.targets.accept(c.connector.saveKeys)))},
 		{Path: disconnectPath, Handler: act(signedIn(c.account.disconnect))},
+		{Path: renamePath, Handler: act(signedIn(c.account.rename))},
 		{Path: answerPath, Handler: c.callback.answerPage()},
 		{Path: config.SharedCallbackPath, Handler: c.callback.handler()},
 		{Path: config.SharedCallbackPath + "/", Handler: c.callback.handler()},

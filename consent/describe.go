@@ -86,7 +86,7 @@ func (d *describer) subject(f *flows.Flow) string {
 // what names the servers that a client asks for.
 func (d *describer) what(f *flows.Flow, servers []*config.Server) string {
 	if len(f.Resources) > 0 {
-		servers = slices.DeleteFunc(slices.Clone(d.cfg.Servers), func(s *config.Server) bool { return !slices.Contains(f.Resources, s.Resource) })
+		servers = d.cfg.ServersAt(f.Resources)
 	}
 	switch {
 	case len(servers) == 0 || len(f.Resources) == 0 && len(servers) > 1:
@@ -116,11 +116,7 @@ func (d *describer) grant(g storage.Grant) grantView {
 		ID: g.ID, Client: d.namedClient(g.ClientName, registered, g.RedirectURI),
 		Since: date(g.CreatedAt), Used: date(g.LastUsedAt),
 	}
-	for _, s := range d.cfg.Servers {
-		if slices.Contains(g.Resources, s.Resource) {
-			v.Servers = append(v.Servers, titleOf(s))
-		}
-	}
+	v.Servers = titlesOf(d.cfg.ServersAt(g.Resources))
 	for _, scope := range g.Scope {
 		if !strings.HasPrefix(scope, oauth.ConnectScope("")) { // the connections are shown
 			v.Scopes = append(v.Scopes, d.scope(scope))
@@ -180,10 +176,8 @@ func (d *describer) notice(r *http.Request) notice {
 	if n.Text == "" {
 		return n
 	}
-	for _, s := range d.cfg.Servers {
-		if s.ID == query.Get("server") {
-			n.Server = titleOf(s)
-		}
+	if s := d.cfg.Server(query.Get("server")); s != nil {
+		n.Server = titleOf(s)
 	}
 	if id, err := uuid.Parse(query.Get("ref")); err == nil {
 		n.Reference = id.String()

@@ -73,6 +73,13 @@ func (b *fakeBroker) Finish(_ context.Context, a accounts.Answer) (accounts.Outc
 	return outcome, b.err
 }
 
+func (b *fakeBroker) Rename(_ context.Context, owner, server, label string) error {
+	status := b.connections[[2]string{owner, server}]
+	status.Label = label
+	b.connections[[2]string{owner, server}] = status
+	return b.err
+}
+
 func (b *fakeBroker) SealAnswer(a accounts.Answer) string {
 	b.sealed = a
 	return "sealed-answer"

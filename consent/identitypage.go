@@ -156,7 +156,7 @@ func (p *identityPage) proceed(w http.ResponseWriter, r *http.Request, f *flows.
 		return p.notIdentified(w, r, pageURL(server.ConsentPath, f, ""), err)
 	}
 	if f.Identity != nil && !f.Identity.Same(id) {
-		if err := p.connections.startOver(r.Context(), f); err != nil {
+		if err := p.connections.startOver(r.Context(), f, p.flows.Asked(f)); err != nil {
 			return err
 		}
 	}

@@ -200,9 +200,9 @@ func (p *servicesPage) refused(f *flows.Flow, offered []*config.Server) string {
 	if len(f.Resources) == 0 && len(offered) > 0 {
 		return ""
 	}
-	anybody := *f
-	anybody.Identity = nil
-	others := slices.DeleteFunc(p.flows.Servers(&anybody), func(s *config.Server) bool { return slices.Contains(offered, s) })
+	others := slices.DeleteFunc(p.flows.Asked(f), func(s *config.Server) bool {
+		return slices.ContainsFunc(offered, func(o *config.Server) bool { return o.ID == s.ID })
+	})
 	if len(others) == 0 {
 		return ""
 	}
@@ -221,7 +221,7 @@ func (p *servicesPage) servers(r *http.Request, f *flows.Flow, offered []*config
 	requested := p.connections.requestedScopes(r.Context(), offered, statuses)
 	views := make([]serverView, len(offered))
 	for i, s := range offered {
-		v := serverView{Title: titleOf(s), Address: address(s.Resource), Resource: s.Resource}
+		v := serverView{Title: p.connections.title(s, statuses[s.ID]), Address: address(s.Resource), Resource: s.Resource}
 		for _, scope := range choice.Needed(s) {
 			v.Needed = append(v.Needed, p.scope(scope))
 		}

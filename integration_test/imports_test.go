@@ -107,6 +107,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"caddymodule/emitter",
 		"caddymodule/gateway/upstream",
 		"caddymodule/gateway",
+		"caddymodule/routes",
 		"caddymodule/process",
 		"caddymodule/propagation",
 		"caddymodule",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/client"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/egress"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
@@ -53,7 +54,7 @@ func New(cfg *config.Site, deps Deps) *Broker {
 	registrar := &registrar{site: st}
 	statuses := &statuses{site: st}
 	revoker := &revoker{site: st, registrar: registrar}
-	connections := &connections{site: st, statuses: statuses, revoker: revoker}
+	connections := &connections{site: st, statuses: statuses, revoker: revoker, pause: deps.Shared.pause}
 	revoker.disconnect = connections.Disconnect
 	refresher := &refresher{site: st, registrar: registrar, revoker: revoker, pause: deps.Shared.pause}
 	return &Broker{
@@ -66,3 +67,27 @@ func New(cfg *config.Site, deps Deps) *Broker {
 		statuses:    statuses,
 	}
 }
+
+// Why connecting failed, besides what our OAuth client runs into. An error that
+// is no client.Error came from the store.
+const (
+	// UnknownServer: there is no such server, or it is not connected this way.
+	UnknownServer client.Problem = "unknown_server"
+	// RequestEnded: the answer belongs to no pending request: it came late, or twice.
+	RequestEnded client.Problem = "trip_ended"
+	// OtherBrowser: the answer came in another browser than the request.
+	OtherBrowser client.Problem = "other_browser"
+	// Left: the person who began has signed out since, was signed out, or somebody
+	// else is signed in now.
+	Left client.Problem = "left"
+	// Replaced: meanwhile the service was connected in another way.
+	Replaced client.Problem = "replaced"
+	// WrongKey: the server does not take the pasted key.
+	WrongKey client.Problem = "wrong_key"
+	// WrongAccount: it is an account of another domain than the operator expects.
+	WrongAccount client.Problem = "wrong_account"
+	// AccountUntold: the provider does not tell of which domain the account is.
+	AccountUntold client.Problem = "account_untold"
+	// TooManyAccounts: the person has as many accounts at the server as they can have.
+	TooManyAccounts client.Problem = "too_many_accounts"
+)

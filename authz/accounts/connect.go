@@ -81,7 +81,7 @@ type pendingConnect struct {
 // It is called only after the person agreed on a page of ours: before that,
 // nothing is recorded that an answer could belong to.
 func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL string, err error) {
-	s := cn.servers[r.Server]
+	s := cn.server(r.Server)
 	if !connectable(s, r.Owner) {
 		return "", &client.Error{Problem: UnknownServer}
 	}
@@ -91,13 +91,16 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	if err != nil {
 		return "", err
 	}
-	key := cn.key(r.Owner, s)
+	key := cn.keyOf(r.Owner, r.Server)
 	storage.ReadAhead(ctx, cn.deps.Store, storage.Wanted{Issuer: cn.cfg.Issuer, Connection: key, LastDisconnect: true})
 	existing, err := cn.find(ctx, key)
 	if err != nil {
 		return "", err
 	}
-	before, err := cn.connections.snapshot(ctx, key, existing, s, r.Authentication)
+	if err := cn.checkRoom(ctx, s, key, r.Authentication); err != nil {
+		return "", err
+	}
+	before, err := cn.connections.snapshot(ctx, key, existing, r.Authentication)
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +132,7 @@ func (cn *connector) Start(ctx context.Context, r ConnectRequest) (authorizeURL 
 	cn.registrar.attempted(s.ID, c.ID, Attempt{What: ownerSent, Owner: storage.HashOf(r.Owner)})
 	cn.statuses.Started(s.ID, expires)
 	cn.deps.Events.Record(ctx, event.Event{
-		Kind: event.ConnectionStarted, Server: s.ID, Connection: existing.ID, Provider: pending.Binding.Provider,
+		Kind: event.ConnectionStarted, Server: r.Server, Connection: existing.ID, Provider: pending.Binding.Provider,
 		Person: r.Authentication.Identity.Subject, Identity: r.Authentication.Identity.Kind, Flow: r.Authentication.FlowID,
 	})
 	request := client.AuthorizationRequest{
@@ -180,10 +183,11 @@ type requestedScopes struct {
 // when none are asked for, or when the server does not tell right now. The
 // server is asked rarely, however often people look.
 func (cn *connector) RequestedScopes(ctx context.Context, server string) []string {
-	s := cn.servers[server]
+	s := cn.server(server)
 	if s == nil || s.Auth.Mode != config.OAuth && s.Auth.Mode != config.PerUserOAuth {
 		return nil
 	}
+	server = s.ID // the same for all accounts there
 	if len(s.Auth.Scopes) > 0 {
 		return s.Auth.Scopes
 	}

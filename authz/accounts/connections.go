@@ -19,6 +19,7 @@ type connections struct {
 	*site
 	statuses *statuses
 	revoker  *revoker
+	pause    func(context.Context, time.Duration) error
 }
 
 // Adopt returns the connections of a flow, sealed for their future owner, for
@@ -58,7 +59,7 @@ func (cs *connections) Adopt(ctx context.Context, flowID, owner string) ([]stora
 		if existing.ID != "" { // connecting again keeps the public handle
 			c.ID, c.CreatedAt = existing.ID, existing.CreatedAt
 		}
-		opened.Person, opened.Replaces = "", ""
+		opened.Person, opened.Replaces, opened.Label = "", "", cs.labelOf(existing)
 		c.Secret = cs.sealSecrets(c.ConnectionKey, c.ID, opened)
 		c.UpdatedAt, c.ExpiresAt, c.OnExpiry = now, time.Time{}, nil
 		adopted = append(adopted, storage.ConnectionReplacement{Connection: c, Revokes: cs.revoker.revocationOfReplaced(existing, opened.Binding)})
@@ -81,7 +82,7 @@ func (cs *connections) Adopted(adopted []storage.ConnectionReplacement) {
 // The owner is the one it was connected for: storage.SharedOwner for a
 // connection that everybody uses.
 func (cs *connections) Disconnect(ctx context.Context, owner, server string) error {
-	k := storage.ConnectionKey{Issuer: cs.cfg.Issuer, Owner: owner, Server: server}
+	k := cs.keyOf(owner, server)
 	c, err := cs.deps.Store.Connection(ctx, k, cs.deps.Now())
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
@@ -177,7 +178,7 @@ type snapshot struct {
 }
 
 // snapshot returns what there is now. The owner's connection was read already.
-func (cs *connections) snapshot(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, s *config.Server, p storage.Authentication) (snapshot, error) {
+func (cs *connections) snapshot(ctx context.Context, k storage.ConnectionKey, owners storage.Connection, p storage.Authentication) (snapshot, error) {
 	last, err := cs.deps.Store.LastDisconnect(ctx, k)
 	if err != nil {
 		return snapshot{}, err
@@ -186,7 +187,7 @@ func (cs *connections) snapshot(ctx context.Context, k storage.ConnectionKey, ow
 	if p.FlowID == "" {
 		return now, nil
 	}
-	persons, err := cs.find(ctx, cs.key(p.Identity.Subject, s))
+	persons, err := cs.find(ctx, cs.keyOf(p.Identity.Subject, k.Server))
 	now.Persons = persons.ID
 	return now, err
 }
@@ -233,6 +234,7 @@ func (cs *connections) save(ctx context.Context, c storage.ConnectionReplacement
 			c.ID, c.CreatedAt = uuid.NewString(), now
 		}
 		c.State, c.UpdatedAt, c.Lease, c.LeaseUntil = storage.Active, now, "", time.Time{}
+		s.Label = cs.labelOf(current)
 		c.Secret = cs.sealSecrets(c.ConnectionKey, c.ID, s)
 		if c.Revokes = cs.revoker.revocationOfReplaced(current, s.Binding); c.Revokes != nil {
 			cs.revoker.claimNew(c.Revokes)

@@ -90,7 +90,7 @@ func checkPresent(a Answer, k storage.ConnectionKey, p pendingConnect) error {
 
 // complete makes a connection of the answer to a request that was claimed.
 func (cn *connector) complete(ctx context.Context, a Answer, k storage.ConnectionKey, p pendingConnect) error {
-	s := cn.servers[k.Server]
+	s := cn.server(k.Server)
 	if !connectable(s, k.Owner) {
 		return &client.Error{Problem: UnknownServer}
 	}
@@ -103,6 +103,9 @@ func (cn *connector) complete(ctx context.Context, a Answer, k storage.Connectio
 	if err := cn.connections.checkUnused(ctx, p.SingleUse); err != nil {
 		return err
 	}
+	if err := cn.checkRoom(ctx, s, k, p.Authentication); err != nil {
+		return err
+	}
 	// The browser may go away now; the tokens must not be lost with it.
 	ctx = context.WithoutCancel(ctx)
 	reply, err := cn.exchange(ctx, s, p, a.Code)
@@ -110,7 +113,7 @@ func (cn *connector) complete(ctx context.Context, a Answer, k storage.Connectio
 		return err
 	}
 	cn.registrar.noteProven(ctx, s.ID, p.Binding)
-	return cn.saveTokens(ctx, k, p, reply, cn.accountName(ctx, s, p, reply))
+	return cn.saveTokens(ctx, s, k, p, reply)
 }
 
 // claim ends the request that the state belongs to.
@@ -196,21 +199,26 @@ func (cn *connector) exchange(ctx context.Context, s *config.Server, p pendingCo
 // maxAccountName bounds what is kept of the name of an account.
 const maxAccountName = 100
 
-// accountName returns what the person recognises the account by that they
-// connected, as the provider tells it; "" if it does not. It is asked once, when
-// they connect: the name is theirs to see, and nothing depends on it.
-func (cn *connector) accountName(ctx context.Context, s *config.Server, p pendingConnect, r *client.Tokens) string {
-	names, err := cn.oauthClient(s).AccountNames(ctx, client.AccountQuery{
+// accountOf returns what the provider tells of the account that the person
+// connected. It is asked once, when they connect.
+func (cn *connector) accountOf(ctx context.Context, s *config.Server, p pendingConnect, r *client.Tokens) client.Account {
+	account, err := cn.oauthClient(s).Account(ctx, client.AccountQuery{
 		Members: s.Auth.AccountName, URL: s.Auth.AccountURL,
 		Issuer: p.Binding.Provider, ClientID: p.Binding.ClientID, Userinfo: p.Userinfo,
 	}, r)
 	if err != nil {
-		if len(s.Auth.AccountName) > 0 { // else nobody expects it
+		if len(s.Auth.AccountName) > 0 || len(s.Auth.ExpectDomain) > 0 { // else nobody expects it
 			cn.deps.Events.Record(ctx, event.Event{Kind: event.ConnectionUnnamed, Server: s.ID, Provider: p.Binding.Provider, Err: err})
 		}
 	}
+	return account
+}
+
+// nameOf returns what the person recognises an account by; "" if the provider does
+// not tell. It is theirs to see, and nothing depends on it.
+func nameOf(account client.Account) string {
 	var clean []string
-	for _, name := range names {
+	for _, name := range account.Names {
 		if name, err := identity.CleanName(name); err == nil {
 			clean = append(clean, name)
 		}
@@ -220,8 +228,8 @@ func (cn *connector) accountName(ctx context.Context, s *config.Server, p pendin
 }
 
 // saveTokens stores what came of a request, and what the account is called.
-func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p pendingConnect, r *client.Tokens, account string) error {
-	now := cn.deps.Now()
+func (cn *connector) saveTokens(ctx context.Context, s *config.Server, k storage.ConnectionKey, p pendingConnect, r *client.Tokens) error {
+	now, account := cn.deps.Now(), cn.accountOf(ctx, s, p, r)
 	c := storage.ConnectionReplacement{
 		Connection: storage.Connection{ConnectionKey: k, Provider: p.Binding.Provider, Scopes: r.Scopes, ExpiresAt: p.KeepUntil},
 		UsesUp:     p.usesUp(now),
@@ -232,9 +240,15 @@ func (cn *connector) saveTokens(ctx context.Context, k storage.ConnectionKey, p 
 	if r.ExpiresIn > 0 {
 		c.TokenExpiresAt = now.Add(r.ExpiresIn)
 	}
-	return cn.connections.save(ctx, c, p.Authentication, p.Before, secrets{
-		AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Binding: p.Binding, Account: account,
-	})
+	made := secrets{AccessToken: r.AccessToken, RefreshToken: r.RefreshToken, IssuedAt: now, Binding: p.Binding, Account: nameOf(account)}
+	if err := checkDomain(s, account); err != nil {
+		if p.Authentication.FlowID != "" {
+			made.Person = p.Authentication.Identity.Subject
+		}
+		cn.connections.revoker.revokeUnsaved(ctx, c.Connection, made, false)
+		return err
+	}
+	return cn.connections.save(ctx, c, p.Authentication, p.Before, made)
 }
 
 // usesUp returns what the connection of a request uses up, or nil. That decides

@@ -18,7 +18,7 @@ const maxKeyLen = 8 << 10
 // ConnectHeaders stores the keys that a person pasted, by header name, after
 // the server has taken them. keepUntil and p are as KeepUntil and Authentication in ConnectRequest.
 func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, values map[string]string, keepUntil time.Time, p storage.Authentication) error {
-	s := cn.servers[server]
+	s := cn.server(server)
 	if s == nil || s.Auth.Mode != config.PerUserHeaders || owner == "" {
 		return &client.Error{Problem: UnknownServer}
 	}
@@ -26,13 +26,16 @@ func (cn *connector) ConnectHeaders(ctx context.Context, owner, server string, v
 	if err != nil {
 		return err
 	}
-	k := cn.key(owner, s)
+	k := cn.keyOf(owner, server)
 	// Verifying takes a while, in which the person may disconnect: read before.
 	current, err := cn.find(ctx, k)
 	if err != nil {
 		return err
 	}
-	before, err := cn.connections.snapshot(ctx, k, current, s, p)
+	if err := cn.checkRoom(ctx, s, k, p); err != nil {
+		return err
+	}
+	before, err := cn.connections.snapshot(ctx, k, current, p)
 	if err != nil {
 		return err
 	}

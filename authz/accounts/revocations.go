@@ -161,9 +161,11 @@ func (rv *revoker) revoke(ctx context.Context, r *storage.ProviderRevocation, op
 	if opened.Left {
 		return true, rv.endLeaver(ctx, r, opened.Person)
 	}
-	s, configured := rv.servers[r.Server]
+	s := rv.server(r.Server)
+	configured := s != nil
 	if !configured {
-		s = &config.Server{ID: r.Server, Auth: new(config.Auth)} // without its quirks: the binding and our registration may be all that it takes
+		id, _ := config.SplitID(r.Server)
+		s = &config.Server{ID: id, Auth: new(config.Auth)} // without its quirks: the binding and our registration may be all that it takes
 	}
 	skip, err := rv.mustSkip(ctx, opened)
 	if err != nil {

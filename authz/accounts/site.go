@@ -50,7 +50,27 @@ func shift(t time.Time, by time.Duration) time.Time {
 }
 
 func (st *site) key(owner string, s *config.Server) storage.ConnectionKey {
-	return storage.ConnectionKey{Issuer: st.cfg.Issuer, Owner: owner, Server: s.ID}
+	return st.keyOf(owner, s.ID)
+}
+
+// keyOf names the connection of an owner at a server, by an id that may be an
+// account's.
+func (st *site) keyOf(owner, id string) storage.ConnectionKey {
+	return storage.ConnectionKey{Issuer: st.cfg.Issuer, Owner: owner, Server: id}
+}
+
+// server returns the configured server that is connected under an id, which may be
+// that of one of several accounts, or nil. What is found out of a server is the same
+// for all of them.
+func (st *site) server(id string) *config.Server {
+	if s := st.servers[id]; s != nil {
+		return s
+	}
+	id, account := config.SplitID(id)
+	if s := st.servers[id]; s != nil && s.HasAccounts() && config.IsAccountName(account) {
+		return s
+	}
+	return nil
 }
 
 // find returns a connection, or the zero one if there is none.
@@ -157,6 +177,8 @@ type secrets struct {
 	// when they connected; empty if it did not. It is sealed since it is about a
 	// person, not because anything could be done with it.
 	Account string `json:"account,omitempty"`
+	// Label is what the person calls it, if they said.
+	Label string `json:"label,omitempty"`
 	// Left is set in the queue of revocations alone: if Person has not come back, all
 	// of their accounts end.
 	Left bool `json:"left,omitempty"`

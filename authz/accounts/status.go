@@ -27,7 +27,9 @@ type Status struct {
 	// Account is what the person recognises the connected account by; empty if
 	// the provider did not say, or the credentials work no more.
 	Account string
-	Scopes  []string
+	// Label is what they call it; empty if they did not say.
+	Label  string
+	Scopes []string
 	// Since is when the owner first connected the server.
 	Since time.Time
 	// ExpiresAt is when the access token ends; zero when nobody said.
@@ -36,7 +38,8 @@ type Status struct {
 
 // Status returns the status of each server that is the owner's to connect, in
 // the order of the configuration: for storage.SharedOwner those
-// that an operator connects, for anybody else the per-user ones.
+// that an operator connects, for anybody else the per-user ones. Where a person can
+// have several accounts, those that they have follow, by their names.
 func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 	now := v.deps.Now()
 	connections, err := v.deps.Store.ConnectionsOf(ctx, v.cfg.Issuer, owner, now)
@@ -44,22 +47,38 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 		return nil, err
 	}
 	byServer := make(map[string]storage.Connection, len(connections))
+	accounts := map[string][]storage.Connection{}
 	for _, c := range connections {
 		byServer[c.Server] = c
+		if id, account := config.SplitID(c.Server); account != "" {
+			accounts[id] = append(accounts[id], c)
+		}
 	}
 	var all []Status
 	for _, s := range v.cfg.ConnectedServers() {
 		if owner == storage.SharedOwner && s.Auth.Mode != config.OAuth || owner != storage.SharedOwner && !s.Auth.Mode.PerUser() {
 			continue
 		}
-		c, connected := byServer[s.ID]
-		status := Status{Server: s.ID, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
-		if connected {
-			status.State, status.Account = v.look(s, c, now)
+		if c, connected := byServer[s.ID]; connected {
+			all = append(all, v.status(s, c, now))
+		} else {
+			all = append(all, Status{Server: s.ID})
 		}
-		all = append(all, status)
+		for _, c := range accounts[s.ID] {
+			if v.server(c.Server) == s {
+				all = append(all, v.status(s, c, now))
+			}
+		}
 	}
 	return all, nil
+}
+
+func (v *statuses) status(s *config.Server, c storage.Connection, now time.Time) Status {
+	status := Status{Server: c.Server, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
+	var opened secrets
+	status.State, opened = v.look(s, c, now)
+	status.Account, status.Label = opened.Account, opened.Label
+	return status
 }
 
 // Connected returns the servers of the owner whose connection the next call can
@@ -78,14 +97,13 @@ func (v *statuses) Connected(ctx context.Context, owner string) ([]string, error
 	return servers, nil
 }
 
-// look returns the state that the next call would find, and what the account is
-// called.
-func (v *statuses) look(s *config.Server, c storage.Connection, now time.Time) (storage.ConnectionState, string) {
+// look returns the state that the next call would find, and what is sealed.
+func (v *statuses) look(s *config.Server, c storage.Connection, now time.Time) (storage.ConnectionState, secrets) {
 	h, opened, err := v.decrypt(s, c)
 	if err != nil || h.state == storage.Active && opened.RefreshToken == "" && h.due(now) {
-		return storage.NeedsReauth, opened.Account
+		return storage.NeedsReauth, opened
 	}
-	return h.state, opened.Account
+	return h.state, opened
 }
 
 // Overview is what an operator may know of a connection: nothing that anybody
@@ -97,6 +115,7 @@ type Overview struct {
 	Owner string
 	// Account is what its owner recognises the connected account by, if known.
 	Account string
+	Label   string // what its owner calls it
 	Mode    config.Mode
 	// State is the one that the next call would find.
 	State storage.ConnectionState
@@ -169,9 +188,10 @@ func (v *statuses) overview(c storage.Connection, now time.Time) Overview {
 	if len(c.Secret) == 0 {
 		o.TokenID = ""
 	}
-	if s := v.servers[c.Server]; s != nil {
+	if s := v.server(c.Server); s != nil {
 		o.Mode = s.Auth.Mode
-		o.State, o.Account = v.look(s, c, now)
+		state, opened := v.look(s, c, now)
+		o.State, o.Account, o.Label = state, opened.Account, opened.Label
 	}
 	o.Expired = c.State == storage.Active && o.State == storage.NeedsReauth && reached(c.TokenExpiresAt, now)
 	return o
@@ -269,7 +289,7 @@ func (v *statuses) connectEnded(k storage.ConnectionKey, err error) {
 func (v *statuses) remember(k storage.ConnectionKey, o Overview, until time.Time) {
 	now := v.deps.Now()
 	o.Server, o.Owner, o.CreatedAt, o.UpdatedAt, o.ExpiresAt = k.Server, k.Owner, now, now, until
-	if s := v.servers[k.Server]; s != nil {
+	if s := v.server(k.Server); s != nil {
 		o.Mode = s.Auth.Mode
 	}
 	v.deps.Shared.recent.put(k, o, now, until)

@@ -130,7 +130,7 @@ func (v *vault) EpochOf(ctx context.Context, owner, server string) string {
 // connected returns a server that can be connected, and whose connection a
 // call by the owner uses.
 func (v *vault) connected(owner, server string) (*config.Server, storage.ConnectionKey, error) {
-	s := v.servers[server]
+	s := v.server(server)
 	switch {
 	case s == nil:
 		return nil, storage.ConnectionKey{}, ErrNotConnected
@@ -139,7 +139,7 @@ func (v *vault) connected(owner, server string) (*config.Server, storage.Connect
 	case !s.Auth.Mode.PerUser() || owner == "" || owner == storage.SharedOwner:
 		return nil, storage.ConnectionKey{}, ErrNotConnected
 	}
-	return s, v.key(owner, s), nil
+	return s, v.keyOf(owner, server), nil
 }
 
 // lookUp returns a connection as it is cached, if that is fresh, else as it is

@@ -163,6 +163,9 @@ func (v *vaultInstance) instance() *vaultInstance {
 		v.clock.Advance(d)
 		return ctx.Err()
 	}
+	other.Broker.connections.pause = other.Broker.refresher.pause
+	notion := other.servers["notion"].Auth
+	notion.Accounts, notion.MaxAccounts = config.SeveralAccounts, new(3)
 	v.t.Cleanup(other.deps.Shared.Close)
 	return &other
 }
@@ -181,9 +184,9 @@ func (v *vaultInstance) serverAnswers(status int) {
 func (v *vaultInstance) connectAs(owner, server string, change ...func(*storage.Connection, *secrets)) string {
 	v.t.Helper()
 	access, refresh := v.provider.Issue(owner + " " + server)
-	s := v.servers[server]
+	s := v.site.server(server)
 	now := v.clock.Now()
-	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.key(owner, s), Provider: v.provider.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}}
+	c := storage.ConnectionReplacement{Connection: storage.Connection{ConnectionKey: v.keyOf(owner, server), Provider: v.provider.URL, Scopes: []string{"read", "write"}, TokenExpiresAt: now.Add(time.Hour)}}
 	provider := &client.Provider{Resource: resourceOf(s), ServerMetadata: oauth.ServerMetadata{
 		Issuer: v.provider.URL, TokenEndpoint: s.Auth.TokenEndpoint, RevocationEndpoint: s.Auth.RevocationEndpoint,
 	}}
@@ -206,7 +209,7 @@ func (v *vaultInstance) connectAs(owner, server string, change ...func(*storage.
 // has returns the ID of the owner's connection, if there is one.
 func (v *vaultInstance) has(owner, server string) string {
 	v.t.Helper()
-	c, err := v.find(v.t.Context(), v.key(owner, v.servers[server]))
+	c, err := v.find(v.t.Context(), v.keyOf(owner, server))
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -258,7 +261,7 @@ func bearer(token string) *Credential {
 
 func (v *vaultInstance) record(owner, server string) storage.Connection {
 	v.t.Helper()
-	c, err := v.store.Store.Connection(v.t.Context(), v.key(owner, v.servers[server]), v.clock.Now())
+	c, err := v.store.Store.Connection(v.t.Context(), v.keyOf(owner, server), v.clock.Now())
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -296,7 +299,7 @@ func (v *vaultInstance) refreshed(owner, server string) {
 
 // landed waits until no flight can be joined any more.
 func (v *vaultInstance) landed(owner, server string) {
-	_, _, _ = v.deps.Shared.flights.Do(flightKey(v.key(owner, v.servers[server])), func() (any, error) { return nil, nil })
+	_, _, _ = v.deps.Shared.flights.Do(flightKey(v.keyOf(owner, server)), func() (any, error) { return nil, nil })
 }
 
 // accountOf returns whose access token a credential carries.

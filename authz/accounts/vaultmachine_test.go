@@ -15,7 +15,7 @@ import (
 
 // vaultMachine does whatever can happen to people's connections, in any order,
 // on two instances that share a store. At every step:
-//   - a call carries its owner's token for its server, or none;
+//   - a call carries its owner's token for its server and account there, or none;
 //   - what was disconnected yields nothing, at once where it was done and
 //     within seconds elsewhere;
 //   - a token is nobody's before it is stored;
@@ -35,7 +35,7 @@ type ending struct {
 
 var (
 	people  = []string{"user_id:a", "user_id:b", "anonymous:c"}
-	servers = []string{"notion", "github"}
+	servers = []string{"notion", "github", "notion/work", "notion/home"}
 )
 
 func (m *vaultMachine) anyone(t *rapid.T) (owner, server string) {
@@ -56,7 +56,7 @@ func (m *vaultMachine) check(t *rapid.T, on int, then time.Time, owner, server s
 		if got := m.accountOf(c); got != owner+" "+server {
 			t.Fatalf("%s to %s: a token of %q", owner, server, got)
 		}
-		if e, ended := m.ended[m.key(owner, m.servers[server])]; ended && (e.on == on || then.Sub(e.at) > cacheTTL) {
+		if e, ended := m.ended[m.keyOf(owner, server)]; ended && (e.on == on || then.Sub(e.at) > cacheTTL) {
 			t.Fatalf("%s to %s: a token of a connection that was ended", owner, server)
 		}
 		return
@@ -91,7 +91,7 @@ func (m *vaultMachine) Connect(t *rapid.T) {
 	}
 	m.StoreRecovers(t)
 	v.connectAs(owner, server, change...)
-	delete(m.ended, m.key(owner, m.servers[server]))
+	delete(m.ended, m.keyOf(owner, server))
 }
 
 func (m *vaultMachine) Call(t *rapid.T) {
@@ -160,7 +160,27 @@ func (m *vaultMachine) Disconnect(t *rapid.T) {
 	if c, err := v.Credential(t.Context(), owner, server); !errors.Is(err, ErrNotConnected) {
 		t.Fatalf("disconnected, and yet: %v, %v", c, err)
 	}
-	m.ended[m.key(owner, m.servers[server])] = ending{m.clock.Now(), on}
+	m.ended[m.keyOf(owner, server)] = ending{m.clock.Now(), on}
+}
+
+// Rename has a connection called otherwise, also while it is refreshed elsewhere: it
+// takes no token from anybody.
+func (m *vaultMachine) Rename(t *rapid.T) {
+	owner, server := m.anyone(t)
+	v, on := m.instance(t)
+	then := m.clock.Now()
+	err := v.Rename(t.Context(), owner, server, rapid.SampledFrom([]string{"", "office", "Büro"}).Draw(t, "label"))
+	for _, known := range []error{ErrNotConnected, ErrUnavailable, errStore} {
+		if errors.Is(err, known) {
+			err = nil
+		}
+	}
+	if err != nil {
+		t.Fatalf("renaming %s of %s: %v", server, owner, err)
+	}
+	c, err := v.Credential(t.Context(), owner, server)
+	m.check(t, on, then, owner, server, c, err)
+	m.quiet()
 }
 
 func (m *vaultMachine) TimePasses(t *rapid.T) {

@@ -35,36 +35,46 @@ type AccountQuery struct {
 	Userinfo string
 }
 
-// AccountNames returns what a person recognises the account by that the tokens
-// are for: as many names as the query asks for, an e-mail address, a user's
-// name. It is what the provider says, unchecked. An error is for the operator's
-// log.
-func (c *Client) AccountNames(ctx context.Context, q AccountQuery, t *Tokens) ([]string, error) {
+// Account is what a provider says of an account, unchecked.
+type Account struct {
+	// Names are what a person recognises it by: as many as were asked for, an e-mail
+	// address, a user's name.
+	Names []string
+	// Addresses are those of them that stand where the provider vouches for them, or
+	// where the operator says that an e-mail address does.
+	Addresses []string
+}
+
+// Account returns what the provider says of the account that the tokens are for. An
+// error is for the operator's log.
+func (c *Client) Account(ctx context.Context, q AccountQuery, t *Tokens) (Account, error) {
 	ctx, cancel := context.WithTimeout(ctx, accountTimeout)
 	defer cancel()
 	switch {
 	case q.URL != "":
 		body, err := c.askAccount(ctx, q.URL, t.AccessToken)
-		return members(body, q.Members), err
+		names := members(body, q.Members)
+		return Account{names, names}, err
 	case len(q.Members) > 0:
-		return members(t.body, q.Members), nil
+		names := members(t.body, q.Members)
+		return Account{names, names}, nil
 	}
 	claims, err := idTokenClaims(t, q.Issuer, q.ClientID, c.Now())
-	if name := claims.name(); err != nil || name != nil || q.Userinfo == "" {
-		return name, err
+	if account := claims.account(); err != nil || account.Names != nil || q.Userinfo == "" {
+		return account, err
 	}
 	body, err := c.askAccount(ctx, q.Userinfo, t.AccessToken)
 	if err != nil {
-		return nil, err
+		return Account{}, err
 	}
 	var said accountClaims
 	if err := strictjson.Unmarshal(body, maxProviderReply, &said); err != nil {
-		return nil, err
+		return Account{}, err
 	}
 	if claims.Subject != "" && said.Subject != claims.Subject { // OpenID Connect Core section 5.3.2
-		return nil, errors.New("userinfo is about somebody else than the id_token")
+		return Account{}, errors.New("userinfo is about somebody else than the id_token")
 	}
-	return said.name(), nil
+	return said.account(), nil
 }
 
 // askAccount gets what a URL says of the account of an access token.
@@ -129,18 +139,18 @@ type accountClaims struct {
 	Name     string    `json:"name"`
 }
 
-// name returns the best of them, or nil. An e-mail address that is said not to
+// account returns the best of them, if any. An e-mail address that is said not to
 // be verified could be anybody's.
-func (a accountClaims) name() []string {
+func (a accountClaims) account() Account {
 	if a.Email != "" && (a.Verified == nil || bool(*a.Verified)) {
-		return []string{a.Email}
+		return Account{[]string{a.Email}, []string{a.Email}}
 	}
 	for _, name := range []string{a.Username, a.Name} {
 		if name != "" {
-			return []string{name}
+			return Account{Names: []string{name}}
 		}
 	}
-	return nil
+	return Account{}
 }
 
 // flexBool is true, or "true" as some providers write it.

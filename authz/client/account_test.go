@@ -95,7 +95,8 @@ func TestAccountNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := tc.AccountNames(t.Context(), q, readBody(t, body))
+			account, err := tc.Account(t.Context(), q, readBody(t, body))
+			got := account.Names
 			if strings.Join(got, "|") != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("got %q, %v; want %q, %s", got, err, test.want, test.err)
 			}
@@ -136,9 +137,9 @@ func TestAccountNamesStayOutside(t *testing.T) {
 	tc := newTestClient(t)
 	tc.inProduction()
 	for _, address := range []string{"http://10.0.0.1/me", "https://127.0.0.1:1/me", "file:///etc/passwd", "https://[::1]/me", "x"} {
-		names, err := tc.AccountNames(t.Context(), AccountQuery{Userinfo: address}, &Tokens{AccessToken: "at-1", body: []byte("{}")})
-		if names != nil || err == nil {
-			t.Errorf("%s: got %v, %v; want an error", address, names, err)
+		account, err := tc.Account(t.Context(), AccountQuery{Userinfo: address}, &Tokens{AccessToken: "at-1", body: []byte("{}")})
+		if account.Names != nil || err == nil {
+			t.Errorf("%s: got %v, %v; want an error", address, account, err)
 		}
 	}
 }

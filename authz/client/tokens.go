@@ -32,7 +32,7 @@ type Tokens struct {
 	// looked at. It is empty if there was none that could be one.
 	IDToken string
 
-	body []byte // of the response, if it is JSON: it may say more, see AccountNames
+	body []byte // of the response, if it is JSON: it may say more, see Account
 }
 
 // tokenMembers are the members of both kinds of response. Providers write

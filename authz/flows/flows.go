@@ -223,11 +223,12 @@ func (fs *Flows) client(ctx context.Context, s *sealedFlow, address string) (*cl
 // client asked for, or all, as far as the scope means something to them and
 // their identity allows.
 func (fs *Flows) Servers(f *Flow) []*config.Server {
+	servers := fs.deps.Config.Servers
+	if len(f.Resources) > 0 {
+		servers = fs.deps.Policy.ServersAt(f.Resources)
+	}
 	var offered []*config.Server
-	for _, s := range fs.deps.Config.Servers {
-		if len(f.Resources) > 0 && !slices.Contains(f.Resources, s.Resource) {
-			continue
-		}
+	for _, s := range servers {
 		if f.Identity != nil && !fs.deps.Policy.MayUse(*f.Identity, s) {
 			continue
 		}
@@ -237,6 +238,13 @@ func (fs *Flows) Servers(f *Flow) []*config.Server {
 		offered = append(offered, s)
 	}
 	return offered
+}
+
+// Asked returns the MCP servers that the client asks for, whoever the person is.
+func (fs *Flows) Asked(f *Flow) []*config.Server {
+	anybody := *f
+	anybody.Identity = nil
+	return fs.Servers(&anybody)
 }
 
 // OptionalScope returns what the person can leave out of the requested scope.

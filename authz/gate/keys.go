@@ -53,7 +53,7 @@ func (g *Gate) newKeyCaller(k *identity.Key) *keyCaller {
 // keyCaller returns the caller behind a virtual key that was not withdrawn, or nil.
 func (g *Gate) keyCaller(found *verdicts, h storage.Hash) *keyCaller {
 	k := found.of.ByHash(h)
-	if k == nil || !k.Allows(g.server.ID) {
+	if k == nil || !k.Allows(g.server.Configured().ID) {
 		return nil
 	}
 	c, ok := found.callers.Load(k)

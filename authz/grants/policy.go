@@ -2,13 +2,17 @@ package grants
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
-var errUnknownResource = oauth.NewError("invalid_target", "The requested resource is not one of this server's.")
+var (
+	errUnknownResource = oauth.NewError("invalid_target", "The requested resource is not one of this server's.")
+	errTooManyAccounts = oauth.NewError("invalid_target", "The request names more accounts at one resource than anybody can have.")
+)
 
 // Policy knows the MCP servers of a site and who may use them, by the
 // configuration alone.
@@ -34,7 +38,7 @@ func (p *Policy) Allows(id storage.Identity) bool { return p.cfg.SignIn.Valid(id
 
 // MayUse reports whether the identity may use the server.
 func (p *Policy) MayUse(id storage.Identity, s *config.Server) bool {
-	return p.cfg.SignIn.MayUse(id, s.ID) && p.cfg.Admits(s, &id)
+	return p.cfg.SignIn.MayUse(id, s.Configured().ID) && p.cfg.Admits(s, &id)
 }
 
 // Admits reports whether what an issuer gave to an identity for some resources,
@@ -57,21 +61,26 @@ func (p *Policy) ServersOf(id storage.Identity) []*config.Server {
 	return servers
 }
 
-// ServersAt returns the configured servers among the resources.
-func (p *Policy) ServersAt(resources []string) []*config.Server {
-	var servers []*config.Server
-	for _, s := range p.cfg.Servers {
-		if slices.Contains(resources, s.Resource) {
-			servers = append(servers, s)
-		}
+// ServersAt returns the servers among the resources, also those for accounts.
+func (p *Policy) ServersAt(resources []string) []*config.Server { return p.cfg.ServersAt(resources) }
+
+// at returns the server with the canonical identifier, or nil.
+func (p *Policy) at(key string) *config.Server {
+	if s := p.byResource[key]; s != nil {
+		return s
 	}
-	return servers
+	server, account := key[:max(0, strings.LastIndexByte(key, '/'))], key[strings.LastIndexByte(key, '/')+1:]
+	if s := p.byResource[server]; s != nil {
+		return s.ForAccount(account)
+	}
+	return nil
 }
 
 // Resolve returns the identifiers of the servers that resource parameters (RFC
 // 8707 section 2) name, each once.
 func (p *Policy) Resolve(requested []string) ([]string, error) {
 	var resources []string
+	accounts := map[*config.Server]int{}
 	for _, s := range requested {
 		if s == "" {
 			continue
@@ -80,13 +89,19 @@ func (p *Policy) Resolve(requested []string) ([]string, error) {
 		if !ok {
 			return nil, oauth.NewError("invalid_target", "The requested resource is malformed.")
 		}
-		server := p.byResource[key]
+		server := p.at(key)
 		if server == nil {
 			return nil, errUnknownResource
 		}
-		if !slices.Contains(resources, server.Resource) {
-			resources = append(resources, server.Resource)
+		if slices.Contains(resources, server.Resource) {
+			continue
 		}
+		if server.Account != "" {
+			if accounts[server.Configured()]++; accounts[server.Configured()] > *server.Auth.MaxAccounts {
+				return nil, errTooManyAccounts
+			}
+		}
+		resources = append(resources, server.Resource)
 	}
 	return resources, nil
 }

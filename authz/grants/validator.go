@@ -49,7 +49,7 @@ func (v *Validator) AccessToken(ctx context.Context, presented string) (storage.
 		return storage.AccessToken{}, nil, storage.ErrNotFound
 	}
 	var servers []*config.Server
-	for _, s := range v.policy.cfg.Servers {
+	for _, s := range v.policy.ServersAt(t.Audience) {
 		if v.policy.Admits(s, t.Issuer, t.Identity, t.Audience) {
 			servers = append(servers, s)
 		}

@@ -138,7 +138,9 @@ func (w *Withdrawals) endEarlier(ctx context.Context, subject string, before ide
 		return err
 	}
 	return w.endWhere(ctx, grants, func(g storage.Grant) bool {
-		could := func(s *config.Server) bool { return before.Servers == nil || slices.Contains(before.Servers, s.ID) }
+		could := func(s *config.Server) bool {
+			return before.Servers == nil || slices.Contains(before.Servers, s.Configured().ID)
+		}
 		return g.CreatedAt.Before(w.began) &&
 			(g.Identity.Proof != before.Proof || slices.ContainsFunc(w.grants.policy.ServersAt(g.Resources), func(s *config.Server) bool { return !could(s) }))
 	})

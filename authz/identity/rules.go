@@ -45,7 +45,7 @@ func (r *Rules) add(text string) error {
 	case "group":
 		r.groups[value] = true
 	case "domain":
-		domain, ok := plainDomain(value)
+		domain, ok := PlainDomain(value)
 		if !ok {
 			return errors.New("not a domain of e-mail addresses; write one such as domain:example.com, each subdomain by itself, and other scripts as xn--…")
 		}
@@ -192,8 +192,16 @@ func foldEmail(email string) (string, bool) {
 	return email, found && name != "" && oauth.VisibleASCII(email) && !strings.ContainsAny(email, `"(),:;<>[\]`) && isPlainDomain(domain)
 }
 
-// plainDomain returns a domain in lower case, if it is one in ASCII.
-func plainDomain(domain string) (string, bool) {
+// EmailDomain returns the domain of an e-mail address in lower case, unless mail
+// servers and programs do not agree on what it is.
+func EmailDomain(email string) (domain string, ok bool) {
+	folded, ok := foldEmail(email)
+	_, domain, _ = strings.Cut(folded, "@")
+	return domain, ok
+}
+
+// PlainDomain returns a domain in lower case, if it is one in ASCII.
+func PlainDomain(domain string) (string, bool) {
 	domain = strings.ToLower(domain)
 	return domain, isPlainDomain(domain)
 }

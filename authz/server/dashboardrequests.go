@@ -116,8 +116,8 @@ func (d *dashboardRequests) checkAccounts(ctx context.Context, f *flows.Flow, ch
 	if err != nil {
 		return err
 	}
-	for _, s := range d.cfg.Servers {
-		if slices.Contains(chosen, s.Resource) && s.Auth != nil && s.Auth.Mode.PerUser() && !s.Auth.Optional && !slices.Contains(connected, s.ID) {
+	for _, s := range d.cfg.ServersAt(chosen) {
+		if s.Auth != nil && s.Auth.Mode.PerUser() && !s.Auth.Optional && !slices.Contains(connected, s.ID) {
 			return &oauth.Error{
 				Status: http.StatusForbidden, Code: "interaction_required",
 				Description: "The person has to connect an account first: send them to its connect_url, which the description of the request has.",

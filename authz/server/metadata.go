@@ -118,6 +118,9 @@ func (m *metadataEndpoint) routes() []Route {
 	m.addResources(docs.bodies)
 	for _, s := range m.cfg.Servers {
 		path := strings.TrimSuffix(s.Path, "/")
+		if s.HasAccounts() {
+			routes = append(routes, Route{path + "/", handler}) // what is not an account itself
+		}
 		if path == "" {
 			continue // nothing to append to
 		}
@@ -139,12 +142,16 @@ type documents struct {
 }
 
 func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, ok := d.bodies[r.URL.Path]
+	path := r.URL.Path
+	body, ok := d.bodies[path]
 	if !ok {
+		path, body = d.ofAccount(path)
+	}
+	if body == nil {
 		notFound(w, r, d.endpoint.events)
 		return
 	}
-	other := d.withoutDocuments[r.URL.Path]
+	other := d.withoutDocuments[path]
 	// A site that asks itself does not wait for the names of others.
 	if other != nil && d.endpoint.hasAnotherWay() && !event.IsUnheard(r.Context()) && !d.endpoint.fetchable(r.Context()) {
 		body = other
@@ -168,6 +175,9 @@ func (d *documents) step(path string) event.Event {
 // serverOf returns the id of the server whose document is at a path.
 func (d *documents) serverOf(path string) string {
 	path = strings.Replace(path, oauth.ProtectedResourcePath, "", 1)
+	if account := d.endpoint.cfg.AccountAt(strings.TrimSuffix(path, "/")); account != nil {
+		return account.ID
+	}
 	for i, s := range d.endpoint.cfg.Servers {
 		if strings.TrimSuffix(s.Path, "/") == strings.TrimSuffix(path, "/") || i == 0 && path == "" {
 			return s.ID

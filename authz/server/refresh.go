@@ -83,7 +83,7 @@ func (rg *refreshGrant) redeem(ctx context.Context, client *clients.Authenticate
 	if err != nil {
 		return nil, err
 	}
-	scope, err := grants.NarrowScope(form.Get("scope"), grants.LimitScope(grant.Scope, audience), rg.cfg.Servers)
+	scope, err := grants.NarrowScope(form.Get("scope"), grants.LimitScope(grant.Scope, audience), slices.Concat(rg.cfg.Servers, audience))
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,34 @@ func (m *metadataEndpoint) addResources(bodies map[string][]byte) {
 	}
 }
 
+// ofAccount returns the document at a path that has the one of an account in it: any
+// that there could be, as nobody is told who has which. It is nil if there is none.
+// Documents of the authorization server are all at one path.
+func (d *documents) ofAccount(path string) (at string, body []byte) {
+	m := d.endpoint
+	for _, name := range []string{oauth.ProtectedResourcePath, oauth.AuthorizationServerPath, oauth.OpenIDConfigurationPath} {
+		of, appended := strings.CutSuffix(path, name)
+		if !appended {
+			var inserted bool
+			if of, inserted = strings.CutPrefix(path, name); !inserted {
+				continue
+			}
+		}
+		plain, slashed := strings.CutSuffix(of, "/")
+		account := m.cfg.AccountAt(plain)
+		switch {
+		case account == nil || appended && slashed:
+			return "", nil
+		case name != oauth.ProtectedResourcePath:
+			return name, d.bodies[name]
+		case slashed:
+			return path, m.resource(account, account.Resource+"/")
+		}
+		return path, m.resource(account, account.Resource)
+	}
+	return "", nil
+}
+
 func (m *metadataEndpoint) resource(s *config.Server, resource string) []byte {
 	return mustMarshal(oauth.ResourceDocument{
 		ResourceMetadata: oauth.ResourceMetadata{

@@ -3,10 +3,8 @@ package sessions
 import (
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
-	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -22,8 +20,10 @@ func (ss *Sessions) CheckAuthentication(r *http.Request, p storage.Authenticatio
 	if err != nil {
 		return oauth.Unavailable(err)
 	}
-	if now == nil || !ss.policy.Allows(*now) ||
-		!slices.ContainsFunc(ss.policy.ServersOf(*now), func(s *config.Server) bool { return s.ID == server }) {
+	if now == nil || !ss.policy.Allows(*now) {
+		return ErrSignedOut
+	}
+	if s := ss.cfg.Server(server); s == nil || !ss.policy.MayUse(*now, s) {
 		return ErrSignedOut
 	}
 	return nil

@@ -58,6 +58,9 @@ type Connection struct {
 	ID     string `json:"id,omitempty"` // none before it is connected
 	Site   string `json:"site"`         // its public URL
 	Server string `json:"server"`       // the id of the server
+	// AccountName is that of the account, of the several that its owner can have there;
+	// none for the one at the path of the server.
+	AccountName string `json:"account_name,omitempty"`
 	// Owner is whose it is: a subject, `shared:` for everybody, or `flow:` and an id
 	// while its person has not finished signing in.
 	Owner   string      `json:"owner"`
@@ -92,8 +95,9 @@ type StartedConnection struct {
 }
 
 func describe(site string, o accounts.Overview) Connection {
+	server, account := config.SplitID(o.Server)
 	return Connection{
-		ID: o.ID, Site: site, Server: o.Server, Owner: o.Owner, Account: o.Account, Mode: o.Mode, Status: statusOf(o),
+		ID: o.ID, Site: site, Server: server, AccountName: account, Owner: o.Owner, Account: o.Account, Mode: o.Mode, Status: statusOf(o),
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, ExpiresAt: o.ExpiresAt,
 		TokenID: o.TokenID, TokenExpiresAt: o.TokenExpiresAt, Scopes: o.Scopes,
 	}

@@ -17,6 +17,7 @@ type Call struct {
 	Client     string // empty for a virtual key
 	Grant      string
 	Account    string // own or shared; empty if the server gets none
+	Name       string // of the account, where a person can have several
 	Connection string // the public handle of a connected account
 	Address    string
 	Trace      string
@@ -68,6 +69,7 @@ func (c *Call) fields(event string) []zap.Field {
 		{"method", c.Method},
 		{"tool", c.Tool},
 		{"account", c.Account},
+		{"account_name", c.Name},
 		{"connection", c.Connection},
 		{"grant_id", c.Grant},
 		{"address", c.Address},

@@ -38,7 +38,7 @@ var connectionList = list[adminapi.Connections, adminapi.Connection]{
 }
 
 func connectionRow(c adminapi.Connection, now time.Time) []string {
-	return []string{c.ID, c.Server, ownerOf(c), c.Account, c.Status, when(c.UpdatedAt, now), c.Site}
+	return []string{c.ID, serverOf(c), ownerOf(c), c.Account, c.Status, when(c.UpdatedAt, now), c.Site}
 }
 
 // ownerOf says whose a connection is.
@@ -66,7 +66,7 @@ func getConnection(i *invocation) (adminapi.Connection, error) {
 
 func printConnection(i *invocation, c adminapi.Connection) error {
 	now := time.Now()
-	return i.fields(c, "ID", c.ID, "Site", c.Site, "Server", c.Server, "Owner", ownerOf(c), "Account", c.Account, "Kind", string(c.Mode), "Status", c.Status,
+	return i.fields(c, "ID", c.ID, "Site", c.Site, "Server", serverOf(c), "Owner", ownerOf(c), "Account", c.Account, "Kind", string(c.Mode), "Status", c.Status,
 		"Scopes", strings.Join(c.Scopes, " "), "Connected", when(c.CreatedAt, now), "Changed", when(c.UpdatedAt, now), "Token ends", when(c.TokenExpiresAt, now),
 		"Forgotten", when(c.ExpiresAt, now))
 }
@@ -198,4 +198,12 @@ func forget(i *invocation) error {
 		return err
 	}
 	return i.print(answer, &table{none: "Forgotten at " + plural(answer.Sites, "site") + "."})
+}
+
+// serverOf names a server, with the account there if people can have several.
+func serverOf(c adminapi.Connection) string {
+	if c.AccountName == "" {
+		return c.Server
+	}
+	return c.Server + "/" + c.AccountName
 }

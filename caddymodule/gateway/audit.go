@@ -42,7 +42,7 @@ func newAuditedCall(c *Call, w http.ResponseWriter, r *http.Request) *auditedCal
 	a := &auditedCall{ResponseWriter: w, call: c, began: time.Now()}
 	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	a.line = audit.Call{
-		ID: uuid.NewString(), Site: c.server.Site.Issuer, Server: c.server.ID,
+		ID: uuid.NewString(), Site: c.server.Site.Issuer, Server: c.server.Configured().ID, Name: c.server.Account,
 		Person: c.caller.Identity.Subject, Identity: c.caller.Identity.Kind, Client: c.caller.ClientID, Grant: c.caller.GrantID,
 		Address: address, Trace: event.TraceOf(r.Header.Get("Traceparent")), HTTP: r.Method,
 	}

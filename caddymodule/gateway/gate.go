@@ -19,7 +19,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) *tokens.Caller {
 	caller := s.Gate.Check(w, r)
 	if caller == nil {
 		if s.Site.AccessLog {
-			addToAccessLog(r, zap.String("mcp_server", s.ID))
+			addToAccessLog(r, zap.String("mcp_server", s.Configured().ID))
 		}
 		return nil
 	}

@@ -43,7 +43,9 @@ func (c *Call) placeholder(key string) (any, bool) {
 	}
 	switch name {
 	case "server":
-		return c.server.ID, true
+		return c.server.Configured().ID, true
+	case "account":
+		return c.server.Account, true
 	case "client_id":
 		return c.caller.ClientID, true
 	case "grant_id":
@@ -63,7 +65,10 @@ func (c *Call) placeholder(key string) (any, bool) {
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.
 func (c *Call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("mcp_server", c.server.ID)
+	enc.AddString("mcp_server", c.server.Configured().ID)
+	if c.server.Account != "" {
+		enc.AddString("mcp_account", c.server.Account)
+	}
 	enc.AddString("mcp_client", c.caller.ClientID)
 	return nil
 }

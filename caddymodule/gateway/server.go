@@ -59,6 +59,8 @@ type Server struct {
 	Counts  Counts
 	// Offers is what the server said that it has. Nil without access rules.
 	Offers *catalog.Server
+	// Passed, unless nil, is called with each call that the gate let pass.
+	Passed func()
 }
 
 // ServeHTTP takes a request through the stages, up to the first that answers it.
@@ -68,6 +70,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return nil
 	}
 	s.Counts.Passed()
+	if s.Passed != nil {
+		s.Passed()
+	}
 	if s.Site.Traced {
 		event.OnSpan(r.Context(), s.ID)
 	}

@@ -15,7 +15,7 @@ func (c *Call) makeStatement(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	var err error
-	if c.statement, err = c.server.Site.Statements.Values(r.Context(), c.caller, c.server.Server); err != nil {
+	if c.statement, err = c.server.Site.Statements.Values(r.Context(), c.caller, c.server.Configured()); err != nil {
 		answer := oauth.Unavailable(err)
 		happened := answer.Event(event.CallFailed)
 		happened.Kind, happened.Reason = event.CallFailed, "statement_unsigned"

@@ -197,17 +197,17 @@ func (r *Streams) Len() int {
 	return r.count
 }
 
-// Place is an MCP server of a site.
+// Place is an MCP server of a site, or an account there.
 type Place struct{ Site, Server string }
 
-// Events returns how many event streams are open.
+// Events returns how many event streams are open, of all accounts at a server.
 func (r *Streams) Events() map[Place]int {
 	open := map[Place]int{}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := r.first; s != nil; s = s.next {
 		if s.events {
-			open[Place{s.server.Site.Issuer, s.server.ID}]++
+			open[Place{s.server.Site.Issuer, s.server.Configured().ID}]++
 		}
 	}
 	return open

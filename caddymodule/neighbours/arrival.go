@@ -46,6 +46,9 @@ func neededPaths(site *config.Site) []string {
 	paths := []string{"/.well-known/oauth-authorization-server", server.AuthorizePath, server.TokenPath}
 	for _, s := range site.Servers {
 		paths = append(paths, s.Path, "/.well-known/oauth-protected-resource"+strings.TrimSuffix(s.Path, "/"))
+		if account := s.ForAccount("account"); account != nil { // of any name
+			paths = append(paths, account.Path, "/.well-known/oauth-protected-resource"+account.Path)
+		}
 	}
 	return paths
 }

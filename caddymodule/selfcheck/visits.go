@@ -64,6 +64,9 @@ func visits(site *config.Site) []visit {
 	}
 	for _, s := range site.Servers {
 		all = append(all, visitsOf(s)...)
+		if account := s.ForAccount("account"); account != nil { // of any name
+			all = append(all, visitsOf(account)...)
+		}
 	}
 	for _, p := range callbacks(site) {
 		all = append(all, visit{part: callback, path: p, person: true})

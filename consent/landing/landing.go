@@ -9,6 +9,7 @@ package landing
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
@@ -19,6 +20,7 @@ const AccountPath = "/oauth/account"
 
 // Landing is the pages of one site.
 type Landing struct {
+	pages *pages.Pages
 	// Front is the page of the site itself. A site with one server shows that
 	// one, as its metadata does; which of several there are is for people who are
 	// signed in.
@@ -31,10 +33,10 @@ type Landing struct {
 
 // New returns the pages of a site.
 func New(cfg *config.Site, p *pages.Pages) (*Landing, error) {
-	t, l := p.Text(), &Landing{Servers: map[string]http.Handler{}}
+	t, l := p.Text(), &Landing{pages: p, Servers: map[string]http.Handler{}}
 	front := view{Frame: p.Frame(fmt.Sprintf(t.FrontTitle, cfg.Branding.Name)), Lead: t.FrontLead, AccountURL: AccountPath}
 	for _, s := range cfg.Servers {
-		v := view{Frame: p.Frame(s.Title), Lead: t.ServerLead, Address: s.Resource, Clients: clientsOf(s), AccountURL: AccountPath}
+		v := l.of(s)
 		page, err := p.Static(http.StatusUnauthorized, "landing", v)
 		if err != nil {
 			return nil, err
@@ -46,6 +48,24 @@ func New(cfg *config.Site, p *pages.Pages) (*Landing, error) {
 	var err error
 	l.Front, err = p.Static(http.StatusOK, "landing", front)
 	return l, err
+}
+
+// of returns what is shown of a server.
+func (l *Landing) of(s *config.Server) view {
+	return view{Frame: l.pages.Frame(s.Title), Lead: l.pages.Text().ServerLead, Address: s.Resource, Clients: clientsOf(s), AccountURL: AccountPath}
+}
+
+// ForAccount returns the page at the URL of an account, which is made when somebody
+// opens it: anybody can, of any name.
+func (l *Landing) ForAccount(s *config.Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, err := l.pages.Static(http.StatusUnauthorized, "landing", l.of(s))
+		if err != nil { // those of the servers could be made
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
 }
 
 // view is what a page shows.
@@ -66,7 +86,7 @@ type clientView struct {
 
 func clientsOf(s *config.Server) []clientView {
 	var views []clientView
-	for _, c := range Clients(s.ID, s.Resource) {
+	for _, c := range Clients(strings.ReplaceAll(s.ID, "/", "-"), s.Resource) { // some take no slash in a name
 		views = append(views, clientView{c.Name, segments(c.Before), c.Copy, segments(c.After)})
 	}
 	return views

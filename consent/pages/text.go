@@ -111,18 +111,33 @@ type Text struct {
 	ToAccount    string
 
 	// The account page.
-	AccountTitle            string
-	AccountLead             string
-	AccountDone             string // server
-	NoSignIn                string
-	YourServers             string
-	YourServersHint         string
-	NoYourServers           string
-	URLOf                   string // server
-	NotYours                string
-	Disconnect              string
-	DisconnectHint          string // server
-	DisconnectNow           string // server
+	AccountTitle    string
+	AccountLead     string
+	AccountDone     string // server
+	NoSignIn        string
+	YourServers     string
+	YourServersHint string
+	NoYourServers   string
+	URLOf           string // server
+	NotYours        string
+	Disconnect      string
+	DisconnectHint  string // server
+	DisconnectNow   string // server
+	// Several accounts at one server.
+	AddAccount              string // server
+	AddAccountHint          string // address of the server, with a slash
+	AccountName             string
+	AddAccountNow           string // server
+	AccountsFull            string // how many
+	Rename                  string
+	RenameHint              string
+	RenameLabel             string
+	RenameNow               string
+	Remove                  string
+	RemoveHint              string // account
+	RemoveNow               string // account
+	DoneRenamed             string // account
+	DoneRemoved             string // account
 	Grants                  string
 	NoGrants                string
 	GrantedOn               string
@@ -185,6 +200,10 @@ const (
 	CodeNoServer = "no_server"
 	CodeNoScope  = "no_scope"
 	CodeRequired = "required"
+	// About the name of an account.
+	CodeAccountName   = "account_name"
+	CodeAccountExists = "account_exists"
+	CodeAccountLabel  = "account_label"
 )
 
 // List puts names into words.

@@ -26,6 +26,18 @@ type Auth struct {
 	// in. Default: who is asked for this server has to connect it.
 	Optional bool `json:"optional,omitempty"`
 
+	// Accounts is `several` if a person can have more than one account at the
+	// server, each at a path of its own behind that of the server, such as
+	// `/gmail/mcp/work`, under a name that they choose. Only where each person
+	// connects on their own. Default: one, at the path of the server.
+	Accounts string `json:"accounts,omitempty"`
+	// MaxAccounts is how many of them a person can have, at most 100. Default: 10.
+	MaxAccounts *int `json:"max_accounts,omitempty"`
+	// ExpectDomain are domains, such as `example.com`: what people connect has to be
+	// an account there, by its e-mail address as the provider tells it. What it does
+	// not tell is refused too. Default: any account.
+	ExpectDomain []string `json:"expect_domain,omitempty"`
+
 	// Scopes are asked of the provider. Default: what the server asks for.
 	Scopes []string `json:"scopes,omitempty"`
 	// ClientID is what the provider knows this site as. Default: our client
@@ -102,7 +114,7 @@ var AuthMethods = []string{oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.Au
 // commonFields; all others are for OAuth.
 var (
 	pastedFields = []string{"headers", "verify_url"}
-	commonFields = []string{"mode", "optional"}
+	commonFields = []string{"mode", "optional", "accounts", "max_accounts"}
 )
 
 // reservedParams are what an authorization request says already, or what would
@@ -125,6 +137,9 @@ func resolveAuth(s *Site, resolve Resolver) error {
 			return err
 		}
 		if err := checkCallbackPath(s, path+".auth.callback_path", server); err != nil {
+			return err
+		}
+		if err := checkAccountPaths(s, i); err != nil {
 			return err
 		}
 		if err := server.checkTakenHeaders(path); err != nil {
@@ -153,6 +168,9 @@ func (a *Auth) resolve(path string, resolve Resolver) error {
 		if known && !isSecureURL(*address.url) {
 			return Errorf(path+"."+address.name, "%q is not an https URL; http is for loopback only", *address.url)
 		}
+	}
+	if err := a.resolveAccounts(path); err != nil {
+		return err
 	}
 	switch a.Mode {
 	case OAuth, PerUserOAuth:

@@ -37,7 +37,8 @@ func issuers(path string) bool {
 // OwnedPaths tells which paths of a site are its own, and never the next
 // handler's.
 type OwnedPaths struct {
-	servers map[string]bool // and what else is named for one
+	servers  map[string]bool // and what else is named for one
+	accounts []string        // what paths of accounts begin with
 }
 
 // OwnedPaths returns those of the site.
@@ -49,6 +50,9 @@ func (s *Site) OwnedPaths() *OwnedPaths {
 		}
 		for _, path := range s.Paths() {
 			o.servers[path] = true
+		}
+		if s.HasAccounts() {
+			o.accounts = append(o.accounts, s.Path+"/")
 		}
 		if s.Auth != nil && s.Auth.CallbackPath != "" {
 			o.servers[s.Auth.CallbackPath] = true
@@ -62,7 +66,7 @@ func (s *Site) OwnedPaths() *OwnedPaths {
 
 // Contains reports whether a request for the path is never the next handler's.
 func (o *OwnedPaths) Contains(path string) bool {
-	if o.servers[path] {
+	if o.servers[path] || slices.ContainsFunc(o.accounts, func(prefix string) bool { return strings.HasPrefix(path, prefix) }) {
 		return true
 	}
 	if name, ok := strings.CutPrefix(path, "/.well-known/"); ok {

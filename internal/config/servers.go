@@ -113,6 +113,11 @@ type Server struct {
 	// PassFilter is, once resolved, what of a client's request headers goes on to
 	// the server.
 	PassFilter *headers.Filter `json:"-"`
+	// Account is the name of the account that the server is for, see ForAccount;
+	// empty for a configured server.
+	Account string `json:"-"`
+
+	configured *Server // nil unless it is for an account
 }
 
 var (

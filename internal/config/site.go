@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/url"
 	"regexp"
-	"slices"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity/oidc"
@@ -200,13 +199,4 @@ func checkInsecure(s *Site, _ Resolver) error {
 		return Errorf("insecure_allow_loopback", "only allowed while public_url is on loopback; remove it")
 	}
 	return nil
-}
-
-// Server returns the server with the id, or nil.
-func (s *Site) Server(id string) *Server {
-	i := slices.IndexFunc(s.Servers, func(server *Server) bool { return server.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return s.Servers[i]
 }

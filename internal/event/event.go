@@ -33,13 +33,16 @@ type Event struct {
 	Identity   string // the kind of identity
 	Client     string // client_id
 	ClientName string // as the client says, which nobody vouches for
-	Server     string // id of an MCP server
-	Servers    string // where there are several, with commas between them
-	Provider   string // issuer or host
-	Address    string // IP address of who asked
-	Origin     string // of the web page that asked, if one did
-	Agent      string // the program that asked, as its User-Agent says
-	Trace      string // trace id of the request, if it has one
+	// Server is the id of an MCP server. One of an account there the Recorder takes
+	// apart.
+	Server   string
+	Account  string // the name of the account at Server, where a person can have several
+	Servers  string // where there are several, with commas between them
+	Provider string // issuer or host
+	Address  string // IP address of who asked
+	Origin   string // of the web page that asked, if one did
+	Agent    string // the program that asked, as its User-Agent says
+	Trace    string // trace id of the request, if it has one
 
 	// Reason is a short fixed word of ours, usable as the label of a metric.
 	Reason string

@@ -32,6 +32,7 @@ var logFields = []logField{
 	{"client_id", "the OAuth client, as it says or proves", func(e *Event) string { return e.Client }},
 	{"client_name", "its name, as it says", func(e *Event) string { return e.ClientName }},
 	{"server", "the MCP server", func(e *Event) string { return e.Server }},
+	{"account_name", "the account at the server, where a person can have several", func(e *Event) string { return e.Account }},
 	{"servers", "the MCP servers, where there are several", func(e *Event) string { return e.Servers }},
 	{"provider", "the identity provider, provider of accounts, or host of client documents", func(e *Event) string { return e.Provider }},
 	{"address", "the IP address that asked; of what repeats, the block of addresses", func(e *Event) string { return e.Address }},

@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,6 +94,9 @@ func (r *Recorder) complete(ctx context.Context, e *Event) {
 		e.Time = r.now()
 	}
 	e.fromRequest(ctx)
+	if server, account, found := strings.Cut(e.Server, "/"); found { // config.AccountID
+		e.Server, e.Account = server, account
+	}
 }
 
 func (r *Recorder) tell(e *Event) {
