@@ -73,14 +73,6 @@ func (v *statuses) Status(ctx context.Context, owner string) ([]Status, error) {
 	return all, nil
 }
 
-func (v *statuses) status(s *config.Server, c storage.Connection, now time.Time) Status {
-	status := Status{Server: c.Server, ID: c.ID, Scopes: c.Scopes, Since: c.CreatedAt, ExpiresAt: c.TokenExpiresAt}
-	var opened secrets
-	status.State, opened = v.look(s, c, now)
-	status.Account, status.Label = opened.Account, opened.Label
-	return status
-}
-
 // Connected returns the servers of the owner whose connection the next call can
 // use.
 func (v *statuses) Connected(ctx context.Context, owner string) ([]string, error) {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -239,26 +238,6 @@ func (a *Auth) checkEndpoints(path string) error {
 		return Errorf(path+".token_endpoint", "a provider without discovery needs a client_id; register this site there, and set client_id")
 	}
 	return nil
-}
-
-// firstSet returns the name of the first field, by name, that is set and of
-// which suspect reports true; "" if there is none.
-func (a *Auth) firstSet(suspect func(name string) bool) string {
-	value, first := reflect.ValueOf(*a), ""
-	for _, f := range reflect.VisibleFields(value.Type()) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if !f.Anonymous && isSet(value.FieldByIndex(f.Index)) && suspect(name) && (first == "" || name < first) {
-			first = name
-		}
-	}
-	return first
-}
-
-func isSet(v reflect.Value) bool {
-	if v.Kind() == reflect.Slice || v.Kind() == reflect.Map {
-		return v.Len() > 0
-	}
-	return !v.IsZero()
 }
 
 func (a *Auth) resolveOAuthClient(path string, resolve Resolver) error {

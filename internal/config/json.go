@@ -180,3 +180,23 @@ func join(path, name string) string {
 	}
 	return path + "." + name
 }
+
+// firstSet returns the name of the first field, by name, that is set and of
+// which suspect reports true; "" if there is none.
+func (a *Auth) firstSet(suspect func(name string) bool) string {
+	value, first := reflect.ValueOf(*a), ""
+	for _, f := range reflect.VisibleFields(value.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.Anonymous && isSet(value.FieldByIndex(f.Index)) && suspect(name) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
+}
+
+func isSet(v reflect.Value) bool {
+	if v.Kind() == reflect.Slice || v.Kind() == reflect.Map {
+		return v.Len() > 0
+	}
+	return !v.IsZero()
+}
