@@ -142,10 +142,12 @@ func TestRotateAcrossInstances_M03(t *testing.T) {
 	if o := keys(); !o.Waits || o.Done || o.Keys[0].Encrypts || !o.Keys[1].Encrypts {
 		t.Errorf("while one instance has only the old key: %+v", o)
 	}
-	printed, err := printCommand(t, "instances", "--address", addr)
-	for _, want := range []string{other.ID(), "(this)", "do not have the same encryption keys", "Give all instances the same encryption_key"} {
-		if err != nil || !strings.Contains(printed, want) {
-			t.Errorf("instances: %v, want %q in\n%s", err, want, printed)
+	for command, wanted := range map[string][]string{"instances": {other.ID(), "(this)"}, "status": {"notion"}} {
+		printed, err := printCommand(t, command, "--address", addr)
+		for _, want := range append(wanted, "do not have the same encryption keys", "Give all instances the same encryption_key") {
+			if err != nil || !strings.Contains(printed, want) {
+				t.Errorf("%s: %v, want %q in\n%s", command, err, want, printed)
+			}
 		}
 	}
 	other.load("new", "old")

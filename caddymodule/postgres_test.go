@@ -4,6 +4,8 @@ package caddymodule
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -68,14 +70,21 @@ func TestPostgres_D14(t *testing.T) {
 	})
 }
 
-// While the database hangs, calls go on for stale_for, sign-ins are told at once to
-// come back, and so are load balancers; the log says once that it is away, and once
-// that it is back.
+// While the database hangs, calls and an open stream go on for stale_for, sign-ins are
+// told at once to come back, and so are load balancers; then the stream ends and calls
+// are told so too. The log says once that it is away, and once that it is back, without
+// a restart.
 func TestPostgresIsAway_E16(t *testing.T) {
 	server := pgtest.For(t, pgtest.Options{})
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
-	lines := alice + "server a /mcp " + oauthtest.Serve(t, nil).URL
+	streams, next := eventStream(t)
+	defer close(next)
+	lines := alice + "server a /mcp " + oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			streams.Config.Handler.ServeHTTP(w, r)
+		}
+	}).URL
 	g.load(strings.Replace(g.onPostgres(lines, server.DSN()), "stale_for 0", "stale_for 12s", 1))
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
@@ -87,9 +96,26 @@ func TestPostgresIsAway_E16(t *testing.T) {
 	call := func() int {
 		return g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+token).StatusCode
 	}
+	open := func() io.ReadCloser {
+		t.Helper()
+		res := g.call("GET", "/mcp", "", "Authorization", "Bearer "+token)
+		if got, err := readEvent(res.Body); got != "open" {
+			t.Fatalf("a stream begins with %q, %v", got, err)
+		}
+		return res.Body
+	}
+	passes := func(stream io.Reader, data string) {
+		t.Helper()
+		next <- data
+		if got, err := readEvent(stream); got != data {
+			t.Fatalf("got %q, %v; want %q", got, err, data)
+		}
+	}
 	if got := call(); got != 200 {
 		t.Fatal(got)
 	}
+	stream := open()
+	passes(stream, "before")
 	began := time.Now()
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
@@ -105,14 +131,23 @@ func TestPostgresIsAway_E16(t *testing.T) {
 	if got := call(); got != 200 {
 		t.Errorf("after six seconds a call gets %d", got)
 	}
+	passes(stream, "meanwhile")
 	time.Sleep(time.Until(began.Add(13 * time.Second)))
-	if got := call(); got != 503 {
-		t.Errorf("after stale_for a call gets %d", got)
+	if res := g.call("POST", "/mcp", "{}", "Authorization", "Bearer "+token); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("after stale_for a call gets %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
+	}
+	if got, err := readEvent(stream); err == nil { // it is looked after every five seconds
+		t.Errorf("after stale_for the stream brings %q", got)
+	} else if ended := time.Since(began); ended > 25*time.Second {
+		t.Errorf("the stream ended after %v, want stale_for and a few seconds", ended)
+	} else {
+		t.Logf("the stream ended after %v", ended)
 	}
 	if err := server.Continue(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { return call() == 200 && readiness() == nil })
+	passes(open(), "afterwards")
 	g.refresh(answer, 200)
 	for _, once := range []string{"the store cannot be reached", "the store works again"} {
 		if n := strings.Count(g.log(), `"msg":"`+once+`"`); n != 1 {

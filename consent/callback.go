@@ -87,7 +87,9 @@ func (p *callback) finish(w http.ResponseWriter, r *http.Request, answer account
 	answer.Browser = storage.HashOf(secret)
 	answer.Present = func(who storage.Authentication, server string) error { return p.present(r, who, server) }
 	outcome, err := p.broker.Finish(r.Context(), answer)
-	p.cookies.remove(w, answer.State)
+	if refused := (*client.Error)(nil); err == nil || errors.As(err, &refused) {
+		p.cookies.remove(w, answer.State)
+	} // else a store failed, and the person loads the page again
 	if err != nil {
 		return p.connector.failed(w, r, outcome.ReturnTo, err)
 	}

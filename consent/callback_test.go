@@ -141,7 +141,13 @@ func TestStoreDownOnTheWay(t *testing.T) {
 	s := connecting(t)
 	cookie := s.pressConnect("notion").Result().Cookies()[0]
 	s.broker.err = storage.ErrClosed
-	for _, w := range []*httptest.ResponseRecorder{s.comesBack("state=state-1&code=c", cookie), s.pressConnect("notion")} {
+	back := s.comesBack("state=state-1&code=c", cookie)
+	for _, c := range back.Result().Cookies() {
+		if c.Name == cookie.Name {
+			t.Errorf("the browser loses %v, without which the page cannot be loaded again", c)
+		}
+	}
+	for _, w := range []*httptest.ResponseRecorder{back, s.pressConnect("notion")} {
 		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "Go back") {
 			t.Errorf("status = %d\n%s", w.Code, shows(w))
 		}

@@ -35,6 +35,9 @@ type Status struct {
 	// Failure is why sign-ins and calls are answered 503.
 	Failure string       `json:"failure,omitempty"`
 	Sites   []SiteStatus `json:"sites"`
+	// Differences are those between the Caddys on the same database and the one that
+	// answers; none where there can be only one.
+	Differences []instances.Difference `json:"differences,omitempty"`
 }
 
 // SiteStatus is a site of the running configuration.
@@ -70,6 +73,7 @@ func showStatus(c *call) (any, error) {
 	if operator.Failure != nil {
 		status.Failure = operator.Failure.Error()
 	}
+	status.Differences = operator.Instances.Overview().Different
 	for _, s := range operator.Sites {
 		cfg := s.Server.Config()
 		site := SiteStatus{URL: s.Issuer, SignIn: []string{}, Servers: []ServerStatus{}}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
@@ -31,7 +32,8 @@ func doctorCommand() *cobra.Command {
 It plays the order in which each known family of clients discovers, registers and signs
 in, up to the page that needs a person, and says how far each comes, what is in its way,
 which standard says so, and how to mend it. With a token, it goes on to the calls. For
-a site of the Caddy that runs here, it adds what was logged.
+a site of the Caddy that runs here, it adds what was logged, and in what the Caddys that
+serve it differ.
 
 It needs no running Caddy, and leaves nothing behind that the server lets it take back:
 clients that it registers are deleted again, and those that cannot be are named.
@@ -78,6 +80,7 @@ func examine(i *invocation) error {
 	defer stop()
 	report := doctor.Examine(ctx, i.args[0], *o)
 	joinLogged(i, report)
+	joinDifferences(i, report)
 	if i.is("json") {
 		err = i.printJSON(report)
 	} else {
@@ -139,6 +142,23 @@ func joinLogged(i *invocation, report *doctor.Report) {
 			for _, a := range found.Answers {
 				f.Log(a.What, "At fault: "+parties[a.AtFault]+".", a.Why, a.Fix)
 			}
+		}
+	}
+}
+
+// joinDifferences adds in what the Caddys on the database of a site differ, where it has
+// lasted, if the site is one of the Caddy that runs here.
+func joinDifferences(i *invocation, report *doctor.Report) {
+	running, err := get[adminapi.Status](i, adminapi.StatusPath, nil)
+	if err != nil {
+		return
+	}
+	own := slices.ContainsFunc(running.Sites, func(site adminapi.SiteStatus) bool {
+		return slices.ContainsFunc(site.Servers, func(s adminapi.ServerStatus) bool { return sameServer(s.URL, report.URL) })
+	})
+	for _, d := range running.Differences {
+		if own && d.Lasts(time.Now()) {
+			report.Differ(d.Text, d.Fix)
 		}
 	}
 }

@@ -57,8 +57,8 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Shows what runs: sites, servers, ways to sign in, the store",
 		Long: `Shows what runs: the sites of the configuration that serves now, their servers, how
-people sign in, and where all is kept. Exits with status 1 while sign-ins and calls
-are answered 503.`,
+people sign in, and where all is kept, and in what other Caddys on the same database
+differ. Exits with status 1 while sign-ins and calls are answered 503.`,
 		Args: cobra.NoArgs,
 		RunE: runs(showStatus),
 	}
@@ -70,8 +70,12 @@ func showStatus(i *invocation) error {
 		return err
 	}
 	i.say("Caddy %s, store %s", answer.Caddy, answer.Store)
-	if err := i.print(answer, statusTable(answer)); err != nil || answer.Failure == "" {
+	if err := i.print(answer, statusTable(answer)); err != nil {
 		return err
+	}
+	sayDifferences(i, answer.Differences)
+	if answer.Failure == "" {
+		return nil
 	}
 	return errors.New("sign-ins and calls are answered 503: " + answer.Failure)
 }
@@ -123,10 +127,14 @@ func listInstances(i *invocation) error {
 	if err := i.print(answer, t); err != nil {
 		return err
 	}
-	for _, d := range answer.Different {
-		i.say("\nSince %s: %s. %s", when(d.Since, now), d.Text, d.Fix)
-	}
+	sayDifferences(i, answer.Different)
 	return nil
+}
+
+func sayDifferences(i *invocation, all []instances.Difference) {
+	for _, d := range all {
+		i.say("\nSince %s: %s. %s", when(d.Since, time.Now()), d.Text, d.Fix)
+	}
 }
 
 func signingKeysCommand() *cobra.Command {

@@ -83,3 +83,9 @@ var (
 		"Fetch standard, CORS protocol",
 		"Send Access-Control-Expose-Headers: WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version.")
 )
+
+// Of what only the Caddys know that serve the site.
+var instancesDiffer = define("instances_differ", Warning,
+	"the Caddys that serve this site differ",
+	"docs/several-instances.md",
+	"Make them alike; caddy mcp-oauth instances shows them.")

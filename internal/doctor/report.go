@@ -215,6 +215,16 @@ func (f *Finding) Log(sentences ...string) {
 	}
 }
 
+// Differ adds in what the Caddys that serve what was examined differ, and what to do.
+// Only they know.
+func (r *Report) Differ(seen, fix string) {
+	k := instancesDiffer
+	r.Findings = append(r.Findings, Finding{
+		ID: k.ID, Severity: k.Severity, Title: k.Title, At: r.URL, Seen: printable(seen), Spec: k.Spec, Fix: fix, Clients: []string{},
+	})
+	r.settle()
+}
+
 // count returns how many findings have the severity.
 func (r *Report) count(severity Severity) (n int) {
 	for _, f := range r.Findings {
