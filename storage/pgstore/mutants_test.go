@@ -21,9 +21,9 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"a registration is not locked":                  {`select body from {}clients where id = \$1 for update`, ` for update$`, ``},
 	"what has no row yet is not locked":             {`insert into {}locks`, `do update set keep_until = excluded.keep_until`, `do nothing`},
 	"a one-time value is not held":                  {`insert into {}used_values`, `do update set hash = excluded.hash returning body`, `do nothing returning body`},
-	"a connect state can be claimed again":          {`delete from {}connect_states where hash`, `$`, ` and false`},
-	"a commit of which nobody heard did its work":   {`select done from {}attempts`, `select done`, `select true`},
-	"a commit of which nobody heard did nothing":    {`select done from {}attempts`, `select done`, `select false`},
+	"a connect state can be claimed again":          {`delete from {}connect_states where hash = \$1 and browser`, `delete from (\S+) where hash = \$1 and browser = \$2 returning body as answer`, `select body as answer from $1 where hash = $$1 and browser = $$2`},
+	"a commit of which nobody heard did its work":   {`select done, answer from {}attempts`, `select done`, `select true`},
+	"a commit of which nobody heard did nothing":    {`select done, answer from {}attempts`, `select done`, `select false`},
 	"a commit leaves no attempt":                    {`insert into {}attempts .* values \(\$1, true, \$2\)`, `insert into .*`, `select $$1::bytea, $$2::bigint`},
 	"the sweep comes an hour early":                 {`delete from {}\w+ where .* keep_until between \$1 and \$2`, `and \$2`, `and $$2 + 3600`},
 	"a revoked grant keeps its access tokens":       {`delete from {}access_tokens where hash = any`, `$`, ` and false`},
@@ -34,6 +34,10 @@ var mutants = map[string]struct{ statement, part, to string }{
 	"a virtual key changes and its number does not": {`insert into {}virtual_key_changes`, `do update set number = excluded.number`, `do nothing`},
 	"a revocation that was done stays due":          {`delete from {}revocations where id = \$1`, `$`, ` and false`},
 	"the newest drop out of a queue":                {`order by queued_at, id limit`, `order by queued_at, id limit`, `order by queued_at desc, id desc limit`},
+	"nobody is told of a change":                    {`insert into {}changes`, `unnest\(\$3::bytea\[\]\) body`, `unnest($$3::bytea[]) body where false`},
+	"a change is skipped":                           {`from {}changes where number > \$2`, `number > \$2 order`, `number > $$2 + 1 order`},
+	"one event more than there may be":              {`update {}rates`, `used_until <= bound`, `used_until <= bound + 60000000`},
+	"an instance that left is still there":          {`delete from {}instances where id = \$1`, `$`, ` and false`},
 	"a person can be ended while they change":       {`select body from {}persons where id = \$1 for update`, ` for update$`, ``},
 }
 

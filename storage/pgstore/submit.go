@@ -43,9 +43,10 @@ func (s *authStore) SubmitFlow(ctx context.Context, sub storage.Submission) (sto
 // the order in which all do, and what reads it.
 func lockSubmission(t *tx, in *submission) {
 	t.query(one(&in.flow.body), `select body from {}flows where id = $1 for update`, []byte(in.FlowID))
-	t.query(one(&in.flow.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(in.FlowID))
 	in.known.Authentication = storage.Flow{Identity: in.Identity, Session: in.Session}.KnownBy()
 	lockHolds(t, &in.known)
+	// Whoever ends the person may have ended the session, too, while that was waited for.
+	t.query(one(&in.flow.person), `select p.body from {}flows f join {}persons p on p.id = f.person where f.id = $1`, []byte(in.FlowID))
 	if in.Browser != nil {
 		in.browser = lookAtBrowser(t, *in.Browser)
 	}

@@ -22,6 +22,11 @@
 // connections go through a Network: each request is held back until its turn
 // comes, and requests, answers and connections get lost.
 //
+// A store for several processes (storage.Watcher, InstanceStore, RateStore) is told in
+// some schedules to take rates and name instances as well, beside a process that
+// remembers what it reads until it is told of a change: what it still remembers has to
+// be so.
+//
 // It owns no store, and knows the contract only. Package storetest has each rule
 // as a test of its own; this one finds what nobody thought of.
 package simulation

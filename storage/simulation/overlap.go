@@ -17,6 +17,9 @@ func (s *schedule) overlapStep() error {
 	if err := s.settle(); err != nil {
 		return err
 	}
+	if err := s.lookAround(); err != nil {
+		return err
+	}
 	turns, arrivals, idle := s.traffic.in(nil, waiting), s.traffic.in(nil, late), s.idle()
 	switch n := s.rng.IntN(100); {
 	case n < 2 && s.unseen > 0:
@@ -74,9 +77,9 @@ func (s *schedule) busy() int { return len(s.instances) - len(s.idle()) }
 
 // launch begins a call.
 func (s *schedule) launch(i *instance) error {
-	op := s.world.Next()
+	op := s.next()
 	if op.Alone {
-		if err := s.overlapQuiesce(); err != nil {
+		if err := s.quiesce(); err != nil {
 			return err
 		}
 		return s.aside(i, func() error { return s.perform(s.begin(op, i)) })

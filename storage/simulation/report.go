@@ -21,6 +21,10 @@ type Report struct {
 
 const unseen = "unseen"
 
+// watched counts what a watcher was told of, and how often what it remembered was
+// still right.
+const watched = "(watch)"
+
 func (r *Report) add(one Report) {
 	r.Schedules += one.Schedules
 	r.Calls += one.Calls
@@ -76,10 +80,21 @@ var expected = map[string]string{
 	"ReplaceSealed": "done", "Sweep": "done", "Empty": "true false", "Check": "done", "Usage": "done",
 }
 
+// expectedShared is what stores for several processes answer besides, and what a
+// watcher is told of.
+var expectedShared = map[string]string{
+	"TakeRates": "true false", "AnnounceInstance": "done", "LeaveInstance": "done",
+	watched: "tokens person connection virtual_keys site_value still-right",
+}
+
 // Missing returns what verbs can answer and never did.
 func (r Report) Missing() (all []string) {
-	for _, verb := range slices.Sorted(maps.Keys(expected)) {
-		for _, kind := range strings.Fields(expected[verb]) {
+	want := maps.Clone(expected)
+	if r.Answers[watched] != nil {
+		maps.Copy(want, expectedShared)
+	}
+	for _, verb := range slices.Sorted(maps.Keys(want)) {
+		for _, kind := range strings.Fields(want[verb]) {
 			if kind = strings.ReplaceAll(kind, "-", " "); r.Answers[verb][kind] == 0 {
 				all = append(all, verb+" "+kind)
 			}

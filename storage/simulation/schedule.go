@@ -28,6 +28,7 @@ type schedule struct {
 	// an effect.
 	traffic   *traffic
 	undecided []*running
+	watcher   *watcher // unless nil
 }
 
 // instance is a process that has the store open, or a configuration in one.
@@ -70,7 +71,10 @@ func start(seed uint64, system System) (*schedule, error) {
 		s.instances = append(s.instances, i)
 		s.skew(i)
 	}
-	return s, s.open(s.instances)
+	if err := s.open(s.instances); err != nil {
+		return s, err
+	}
+	return s, s.watches(seed)
 }
 
 // open opens the store for instances, of which none has it open.
@@ -80,16 +84,23 @@ func (s *schedule) open(of []*instance) error {
 			i.store = of[0].store
 			continue
 		}
-		if s.system.Network != nil {
-			i.link = &Link{network: s.system.Network, traffic: s.traffic, number: i.number}
+		if err := s.openOne(i); err != nil {
+			return err
 		}
-		store, err := s.system.Open(Instance{i.number, func() time.Time { return i.clock.At(s.world.Now) }, i.link})
-		if err != nil {
-			return fmt.Errorf("opening the store: %w", err)
-		}
-		i.store = store
 		s.hold(i, true)
 	}
+	return nil
+}
+
+func (s *schedule) openOne(i *instance) error {
+	if s.system.Network != nil {
+		i.link = &Link{network: s.system.Network, traffic: s.traffic, number: i.number}
+	}
+	store, err := s.system.Open(Instance{i.number, func() time.Time { return i.clock.At(s.world.Now) }, i.link})
+	if err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	i.store = store
 	return nil
 }
 
@@ -110,6 +121,9 @@ func (s *schedule) close() (err error) {
 		for _, c := range s.traffic.in(i.link, waiting) { // it failed on the way
 			c.decide(loseRequest)
 		}
+	}
+	if s.watcher != nil {
+		err = s.watcher.close()
 	}
 	for n, i := range s.instances {
 		if i.store != nil && (n == 0 || s.system.Shared) {
@@ -134,8 +148,11 @@ func (s *schedule) step() error {
 	case n < 25:
 		return s.wait()
 	}
+	if err := s.lookAround(); err != nil {
+		return err
+	}
 	i := s.instances[s.rng.IntN(len(s.instances))]
-	op := s.world.Next()
+	op := s.next()
 	if op.Alone {
 		if err := s.quiesce(); err != nil {
 			return err
@@ -224,12 +241,17 @@ func (s *schedule) resume(n int) error {
 // quiesce lets all calls end.
 func (s *schedule) quiesce() error {
 	if s.system.Network != nil {
-		return s.overlapQuiesce()
+		if err := s.overlapQuiesce(); err != nil {
+			return err
+		}
 	}
 	for len(s.later) > 0 {
 		if err := s.resume(s.rng.IntN(len(s.later))); err != nil {
 			return err
 		}
+	}
+	if s.watcher != nil {
+		return s.watcher.compare(s)
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ const (
 	valueArea
 	upstreamArea
 	keyArea
+	rateArea
+	instanceArea
 	allAreas = 1<<iota - 1
 	numAreas = iota - 1
 )
@@ -74,6 +76,10 @@ func (s *state) digest(a area) digest {
 		return digestOf(s.upstream) | 1
 	case keyArea:
 		return (digestOf(s.keys) + digest(maphash.Comparable(seed, lastChange{s.keyChange, s.keyChanges}))) | 1
+	case rateArea:
+		return digestOf(s.rates) | 1
+	case instanceArea:
+		return digestOf(s.instances) | 1
 	}
 	panic("model: no such area")
 }
@@ -132,6 +138,12 @@ func (s *state) clone(a area) *state {
 	if a&keyArea != 0 {
 		c.keys = maps.Clone(s.keys)
 	}
+	if a&rateArea != 0 {
+		c.rates = maps.Clone(s.rates)
+	}
+	if a&instanceArea != 0 {
+		c.instances = maps.Clone(s.instances)
+	}
 	return &c
 }
 
@@ -158,7 +170,8 @@ var areas = func() map[string]area {
 		"PutSiteValue ReplaceSiteValue SiteValue":                         valueArea,
 		"PutVirtualKey DeleteVirtualKey VirtualKeys LastVirtualKeyChange": keyArea,
 		"SavePerson UpdatePerson Person DuePersons":                       personArea,
-		"EndPerson Subjects":                                              ofFlows | grantArea,
+		"TakeRates": rateArea, "AnnounceInstance LeaveInstance": instanceArea,
+		"EndPerson Subjects": ofFlows | grantArea,
 	} {
 		for _, verb := range strings.Fields(verbs) {
 			all[verb] = a

@@ -72,11 +72,14 @@ func (s *state) endFlow(id string, now time.Time) {
 		if k.Owner != storage.FlowOwner(id) {
 			continue
 		}
-		if c, live := s.liveConnection(k, now); live {
+		c := s.connections[k]
+		if _, live := s.liveConnection(k, now); live {
 			if c.onExpiry != "" {
 				s.revocations[c.onExpiry] = revocation{due: c.expires, expires: c.onExpiryExpires}
 			}
 			delete(s.connections, k)
+		} else {
+			s.queueExpired(c, now, true) // now, or by the sweep
 		}
 	}
 	delete(s.flows, id)

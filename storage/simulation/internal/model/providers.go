@@ -51,7 +51,16 @@ func (w *World) endRevocation() *Operation {
 		Verb: "EndRevocation", Args: id,
 		Do: func(ctx context.Context, s storage.Store, _ Clock) Answer { return done(s.EndRevocation(ctx, id)) },
 		Apply: func(s *state, got *Answer) error {
-			delete(s.revocations, id)
+			if !s.revocations[id].maybe {
+				delete(s.revocations, id)
+				return got.isDone()
+			}
+			for k, c := range s.connections {
+				if c.onExpiry == id {
+					c.maybeGone = true
+					s.connections[k] = c
+				}
+			}
 			return got.isDone()
 		},
 	}

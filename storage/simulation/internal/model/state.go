@@ -31,6 +31,8 @@ type state struct {
 	keyChange   number // of the last change of a virtual key
 	keyChanges  bool   // there was one
 	persons     map[string]person
+	rates       map[string]time.Time // until when each is used up, at least
+	instances   map[string]time.Time // when each was seen last
 
 	digests [numAreas]digest // of the areas; zero if it is not known
 }
@@ -42,6 +44,7 @@ func newState() *state {
 		used: map[string]time.Time{}, values: map[string]siteValue{}, connections: map[storage.ConnectionKey]connection{},
 		disconnects: map[storage.ConnectionKey]disconnect{}, pending: map[string]connectState{},
 		upstream: map[string]upstreamClient{}, revocations: map[string]revocation{}, keys: map[string]virtualKey{}, persons: map[string]person{},
+		rates: map[string]time.Time{}, instances: map[string]time.Time{},
 	}
 }
 
@@ -131,6 +134,7 @@ type connection struct {
 	retries         int
 	onExpiry        string
 	onExpiryExpires time.Time
+	maybeGone       bool // it ended, and what that queued was done, if it was queued
 }
 
 type disconnect struct {
@@ -256,6 +260,7 @@ func (s *state) removeConnection(k storage.ConnectionKey, now time.Time) {
 }
 
 func (s *state) queueExpired(c connection, now time.Time, maybe bool) {
+	maybe = maybe || c.maybeGone
 	if c.onExpiry == "" || !there(c.onExpiryExpires, now) {
 		return
 	}

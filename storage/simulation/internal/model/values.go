@@ -72,6 +72,7 @@ func (w *World) siteValue() (string, storage.SiteValue) {
 
 func (w *World) putSiteValue() *Operation {
 	name, v := w.siteValue()
+	w.put[name] = true
 	return &Operation{
 		Verb: "PutSiteValue", Args: name + ", " + v.Text,
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {

@@ -36,6 +36,7 @@ type World struct {
 	upstream    map[string]string // the secret that was stored last
 	keys        map[string]storage.VirtualKey
 	values      map[string]string
+	put         map[string]bool // site values of which nobody is told
 }
 
 type knownClient struct{ id, token string }
@@ -63,7 +64,7 @@ func NewWorld(rng *rand.Rand) *World {
 	return &World{
 		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, sessionEnds: map[string]time.Time{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
 		disconnects: map[storage.ConnectionKey]seenDisconnect{}, upstream: map[string]string{},
-		keys: map[string]storage.VirtualKey{}, values: map[string]string{},
+		keys: map[string]storage.VirtualKey{}, values: map[string]string{}, put: map[string]bool{},
 	}
 }
 

@@ -70,6 +70,29 @@ var knownTests = map[string]func(*fixture){
 	"no submit after the session": func(f *fixture) {
 		f.knowsNoMore(func() { f.After(5 * time.Minute) })
 	},
+	// Whichever comes first, no flow is left of which the browser knows that it ended.
+	"a flow that begins while its session ends does not outlive it": func(f *fixture) {
+		for round := range suite.Rounds / 10 {
+			f.Must(f.Store.CreateBrowserSession(suite.Ctx(), f.BrowserSession("s", suite.Alice)))
+			flow := func(n int) storage.Flow {
+				flow := f.knownFlow(fmt.Sprint("of the browser ", round, " ", n), suite.Alice)
+				flow.Browser = suite.Hash("cookie of the flows")
+				return flow
+			}
+			f.Together(func(n int) {
+				if n == suite.Racers/2 {
+					f.Must(f.Store.DeleteBrowserSession(suite.Ctx(), suite.Hash("cookie s"), []storage.Hash{flow(n).Browser}, f.Now))
+					return
+				}
+				v, err := f.Store.SaveFlow(suite.Ctx(), flow(n), f.Now)
+				f.Raced(v, err, storage.OK, storage.SignedOut)
+			})
+			for n := range suite.Racers {
+				_, err := f.Store.Flow(suite.Ctx(), flow(n).ID, f.Now)
+				f.WantError(err, storage.ErrNotFound)
+			}
+		}
+	},
 	// Whatever comes first, nothing is approved of a flow that was saved before
 	// the sign-out and submitted after it.
 	"sign-out wins over what comes later": func(f *fixture) {
