@@ -70,9 +70,13 @@ func TestAuditLog(t *testing.T) {
 	alice := g.person("alice")
 	alice.connect("notion")
 	status(t, alice.call(toolCall, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), 200)
+	finished := 1
 	tools := func(body string, headers ...string) {
 		t.Helper()
 		_ = status(t, g.call("POST", "/tools", body, append([]string{"Authorization", "Bearer " + keyOf("bob"), "Content-Type", "application/json", "Accept-Encoding", "gzip"}, headers...)...), 200)
+		// The line of a call is written after its answer.
+		finished += strings.Count(body, "tools/call")
+		oauthtest.Eventually(t, "a line is missing", func() bool { return len(auditLines(t, path, "call.finished")) == finished })
 	}
 	call := func(tool string) string {
 		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":{"secret":"canary-argument"}}}`

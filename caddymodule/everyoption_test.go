@@ -84,7 +84,7 @@ var sampleOf = map[string]string{
 	"<duration>": "1h", "<count>": "5", "<count per address>": "5", "<registrations per minute and address>": "5",
 	"<json>": "`{\"keys\":[]}`",
 	// What is read as a text: whether it is a good one is not asked here.
-	"<#rrggbb>": "{env.X}", "<claim>": "{env.X}", "<issuer>": "{env.X}", "<rule>": "{env.X}", "<description>": "{env.X}", "<dsn>": "{env.X}", "<file>": "{env.X}", "<host>": "{env.X}", "<id>": "{env.X}", "<id|placeholder>": "{env.X}", "<member>": "{env.X}",
+	"<#rrggbb>": "{env.X}", "<claim>": "{env.X}", "<issuer>": "{env.X}", "<rule>": "{env.X}", "<description>": "{env.X}", "<domain>": "{env.X}", "<dsn>": "{env.X}", "<file>": "{env.X}", "<host>": "{env.X}", "<id>": "{env.X}", "<id|placeholder>": "{env.X}", "<member>": "{env.X}",
 	"<name>": "{env.X}", "<origin>": "{env.X}", "<path>": "{env.X}", "<placeholder>": "{env.X}", "<scheme>": "{env.X}", "<scope>": "{env.X}",
 	"<sha256:hash|placeholder>": "{env.X}", "<text>": "{env.X}", "<upstream URL>": "{env.X}", "<uri>": "{env.X}", "<url>": "{env.X}", "<value>": "{env.X}",
 }

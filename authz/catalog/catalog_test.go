@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,27 +53,28 @@ func TestCatalogIsBounded(t *testing.T) {
 func TestServerIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New().Of("a", "b")
-		asked, waited := 0, 0
+		asked := 0
+		var waited atomic.Int32
 		for range 3 {
 			go func() {
 				s.Ask("alice", time.Now(), nil, func() {
 					asked++
 					time.Sleep(time.Second)
 				})
-				waited++
+				waited.Add(1)
 			}()
 		}
 		synctest.Wait()
-		if asked != 1 || waited != 0 {
-			t.Errorf("asked %d times, %d did not wait", asked, waited)
+		if n := waited.Load(); asked != 1 || n != 0 {
+			t.Errorf("asked %d times, %d did not wait", asked, n)
 		}
 		gone := make(chan struct{})
 		close(gone)
 		s.Ask("alice", time.Now(), gone, func() { t.Error("asked again") })
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if waited != 3 {
-			t.Errorf("%d of 3 went on", waited)
+		if n := waited.Load(); n != 3 {
+			t.Errorf("%d of 3 went on", n)
 		}
 		time.Sleep(AskAgain)
 		s.Ask("alice", time.Now(), nil, func() { asked++ })
