@@ -26,6 +26,8 @@ import (
 type cluster struct {
 	*instance
 	admin string
+	dsn   string
+	lines string    // of the site
 	peer  *instance // the other, by its own address
 	path  string    // of a server that needs no account
 }
@@ -35,21 +37,35 @@ func newCluster(t *testing.T, server *pgtest.Server, lines, peerStorage string) 
 	t.Helper()
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
-	c := &cluster{instance: g, admin: freeAddr(t), path: "/mcp"}
-	key := fmt.Sprintf("%x", testKey("shared"))
-	file := strings.Replace(g.onPostgres("public_url "+g.url+"\n"+lines, server.DSN()), "mcp_oauth {\n\t\tstorage", "mcp_oauth {\n\t\tencryption_key "+key+"\n\t\tstorage", 1)
-	g.load(strings.Replace(file, "admin off", "admin "+c.admin, 1))
+	c := &cluster{instance: g, admin: freeAddr(t), dsn: server.DSN(), path: "/mcp", lines: lines}
+	g.load(c.file())
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
 
-	c.peer = &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
-	c.peer.url, c.peer.logs = "http://"+c.peer.addr, filepath.Join(c.peer.dir, "caddy.log")
-	_, port, _ := strings.Cut(c.peer.addr, ":")
-	file = strings.NewReplacer(g.dir, c.peer.dir, "\nhttp://"+g.addr+" {", "\n:"+port+" {", "max_connections 5", "max_connections 5\n"+peerStorage).Replace(file)
-	name := filepath.Join(c.peer.dir, "Caddyfile")
+	c.peer = c.join(peerStorage)
+	return c
+}
+
+// file is the Caddyfile of this one.
+func (c *cluster) file() string {
+	key := fmt.Sprintf("%x", testKey("shared"))
+	file := c.onPostgres("public_url "+c.url+"\n"+c.lines, c.dsn)
+	return strings.NewReplacer("mcp_oauth {\n\t\tstorage", "mcp_oauth {\n\t\tencryption_key "+key+"\n\t\tstorage", "admin off", "admin "+c.admin).Replace(file)
+}
+
+// join starts one more, in a process of its own. What its store has besides is storage.
+func (c *cluster) join(storage string) *instance {
+	t, g := c.t, c.instance
+	t.Helper()
+	peer := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	peer.url, peer.logs = "http://"+peer.addr, filepath.Join(peer.dir, "caddy.log")
+	_, port, _ := strings.Cut(peer.addr, ":")
+	file := strings.NewReplacer("admin "+c.admin, "admin off", g.dir, peer.dir, "\nhttp://"+g.addr+" {", "\n:"+port+" {",
+		"max_connections 5", "max_connections 5\n"+storage).Replace(c.file())
+	name := filepath.Join(peer.dir, "Caddyfile")
 	if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +84,7 @@ func newCluster(t *testing.T, server *pgtest.Server, lines, peerStorage string) 
 		_ = process.Wait()
 	})
 	eventually(t, func() bool {
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", c.peer.url+"/oauth/account", nil)
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", peer.url+"/oauth/account", nil)
 		req.Host = g.addr
 		res, err := once.RoundTrip(req)
 		if err != nil {
@@ -77,13 +93,34 @@ func newCluster(t *testing.T, server *pgtest.Server, lines, peerStorage string) 
 		res.Body.Close()
 		return res.StatusCode < 500
 	})
-	return c
+	return peer
 }
+
+// at sends a request of the site to one of the other instances.
+func (c *cluster) at(peer *instance, method, path, body, token string, headers ...string) *http.Response {
+	c.t.Helper()
+	return peer.call(method, path, body, append([]string{"Host", c.addr, "Authorization", "Bearer " + token}, headers...)...)
+}
+
+// through has a browser reach the site at another instance.
+func (c *cluster) through(peer *instance, p *person) {
+	p.browser.Client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host == c.addr {
+			r = r.Clone(r.Context())
+			r.Host, r.URL.Host = c.addr, peer.addr
+		}
+		return p.RoundTrip(r)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // atPeer sends a request of the site to the other instance.
 func (c *cluster) atPeer(method, body, token string, headers ...string) *http.Response {
 	c.t.Helper()
-	return c.peer.call(method, c.path, body, append([]string{"Host", c.addr, "Authorization", "Bearer " + token}, headers...)...)
+	return c.at(c.peer, method, c.path, body, token, headers...)
 }
 
 // within calls the other instance until it answers so, and returns how long that
@@ -95,7 +132,7 @@ func (c *cluster) within(limit time.Duration, want int, token string) time.Durat
 		got := c.atPeer("POST", initialize, token).StatusCode
 		took := time.Since(began)
 		if got == want {
-			c.t.Logf("%d after %v", want, took)
+			c.t.Logf("%s: %d after %v", c.t.Name(), want, took)
 			return took
 		}
 		if took > limit {
@@ -105,16 +142,23 @@ func (c *cluster) within(limit time.Duration, want int, token string) time.Durat
 	}
 }
 
-// listening waits until changes of this instance arrive at the peer at once.
-func (c *cluster) listening() {
+// listening waits until changes of this instance arrive at the others at once.
+func (c *cluster) listening(others ...*instance) {
+	c.t.Helper()
+	for _, other := range append(others, c.peer) {
+		c.heardAt(other)
+	}
+}
+
+func (c *cluster) heardAt(peer *instance) {
 	c.t.Helper()
 	eventually(c.t, func() bool {
 		token := accessToken(c.t, c.signIn("probe", c.url+c.path))
-		status(c.t, c.atPeer("POST", initialize, token), 200)
+		status(c.t, c.at(peer, "POST", c.path, initialize, token), 200)
 		c.revoke(token)
 		began := time.Now()
 		for time.Since(began) < time.Second {
-			if c.atPeer("POST", initialize, token).StatusCode == 401 {
+			if c.at(peer, "POST", c.path, initialize, token).StatusCode == 401 {
 				return true
 			}
 		}

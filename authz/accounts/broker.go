@@ -17,6 +17,9 @@ type Store interface {
 	storage.ConnectionStore
 	// Used is as in storage.AuthStore.
 	Used(ctx context.Context, h storage.Hash, now time.Time) (bool, error)
+	// PutSiteValue and SiteValue are as in storage.AuthStore, too.
+	PutSiteValue(ctx context.Context, v storage.SiteValue) error
+	SiteValue(ctx context.Context, issuer, name string, now time.Time) (storage.SiteValue, error)
 	// Person is as in storage.PersonStore.
 	Person(ctx context.Context, issuer, subject string, now time.Time) (storage.Person, error)
 }

@@ -116,22 +116,6 @@ func (cs *connections) Disconnect(ctx context.Context, owner, server string) err
 	}
 }
 
-// leaverPatience is for how long the accounts of somebody who was ended are kept for
-// them. That an identity provider refuses a person may mean that they have left, or
-// only that they were away for longer than it remembers them.
-const leaverPatience = 7 * 24 * time.Hour
-
-// Left is called before a person ends by what an identity provider says, or because
-// the configuration does not let them in. If they do not come back in time, their
-// accounts end, here and at the providers.
-func (cs *connections) Left(ctx context.Context, subject string) error {
-	has, err := cs.deps.Store.ConnectionsOf(ctx, cs.cfg.Issuer, subject, cs.deps.Now())
-	if err != nil || len(has) == 0 {
-		return err
-	}
-	return cs.deps.Store.QueueRevocation(ctx, *cs.revoker.queued("", secrets{Person: subject, Left: true}, cs.deps.Now().Add(leaverPatience)))
-}
-
 // EndStarted ends the connect requests of what was started for everybody and is
 // not connected yet. It is ErrUnknownConnection if nobody remembers a start; the
 // requests are ended all the same.

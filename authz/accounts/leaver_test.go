@@ -66,6 +66,48 @@ func TestAccountsOfALeaver(t *testing.T) {
 	}
 }
 
+// Who comes back and leaves again has all of the time once more.
+func TestAccountsOfWhoLeavesTwice(t *testing.T) {
+	v := newVault(t)
+	v.connectAs(alice, "notion")
+	ends := func(want time.Time) {
+		t.Helper()
+		if got, err := v.AccountsEndAt(t.Context(), alice); err != nil || !got.Equal(want) {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	left := func() time.Time {
+		t.Helper()
+		if err := v.Left(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		return v.clock.Now().Add(leaverPatience)
+	}
+	ends(time.Time{})
+	first := left()
+	ends(first)
+	v.clock.Advance(24 * time.Hour)
+	p := storage.Person{Subject: alice, Kind: "oidc", ID: "person", Issuer: v.cfg.Issuer, ExpiresAt: v.clock.Now().Add(24 * time.Hour)}
+	if _, verdict, err := v.store.SavePerson(t.Context(), p, v.clock.Now()); err != nil || verdict != storage.OK {
+		t.Fatal(verdict, err)
+	}
+	ends(time.Time{})
+	v.clock.Advance(48 * time.Hour)
+	second := left()
+	ends(second)
+	v.clock.Advance(first.Add(time.Minute).Sub(v.clock.Now()))
+	v.revokeDue()
+	v.wantState(alice, "notion", storage.Active)
+	ends(second)
+	v.clock.Advance(second.Add(time.Minute).Sub(v.clock.Now()))
+	v.revokeDue()
+	v.told()
+	v.wantRevoked("access_token at-1", "refresh_token rt-1")
+	if v.has(alice, "notion") != "" {
+		t.Error("the account is connected still")
+	}
+}
+
 // A store that fails leaves it for later.
 func TestAccountsOfALeaverLater(t *testing.T) {
 	v := newVault(t)

@@ -197,25 +197,6 @@ func (rv *revoker) endRevocation(ctx context.Context, r *storage.ProviderRevocat
 	return rv.deps.Store.EndRevocation(ctx, r.ID)
 }
 
-// endLeaver ends the accounts of a person who was ended, unless they came back.
-func (rv *revoker) endLeaver(ctx context.Context, r *storage.ProviderRevocation, subject string) error {
-	_, err := rv.deps.Store.Person(ctx, rv.cfg.Issuer, subject, rv.deps.Now())
-	if err == nil {
-		return rv.deps.Store.EndRevocation(ctx, r.ID)
-	}
-	if !errors.Is(err, storage.ErrNotFound) {
-		return err
-	}
-	has, err := rv.deps.Store.ConnectionsOf(ctx, rv.cfg.Issuer, subject, rv.deps.Now())
-	for _, c := range has {
-		err = errors.Join(err, rv.disconnect(ctx, c.Owner, c.Server))
-	}
-	if err != nil {
-		return err
-	}
-	return rv.deps.Store.EndRevocation(ctx, r.ID)
-}
-
 // warnUnconfigured tells once what keeps revocations waiting. They come up with
 // the usual pauses until they expire.
 func (rv *revoker) warnUnconfigured(ctx context.Context, server string) {

@@ -34,9 +34,9 @@ func (ps *Persons) endNow(ctx context.Context, e storage.PersonEnd) (grants []st
 // end ends a person, or what came from one of their sessions at the provider, for
 // good, and records why. why has the Reason, the Detail, and whose decision it was.
 func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, why event.Event) error {
-	if ps.deps.Left != nil && e.Session == "" {
-		if err := ps.deps.Left(ctx, e.Subject); err != nil {
-			return oauth.Unavailable(err)
+	if e.Session == "" {
+		if err := ps.left(ctx, e.Subject); err != nil {
+			return err
 		}
 	}
 	grants, verdict, err := ps.endNow(ctx, e)
@@ -45,6 +45,17 @@ func (ps *Persons) end(ctx context.Context, e storage.PersonEnd, why event.Event
 	}
 	why.Kind, why.Person, why.Count = event.PersonEnded, e.Subject, len(grants)
 	ps.deps.Events.Record(ctx, why)
+	return nil
+}
+
+// left has what else there is of a person end, unless they come back.
+func (ps *Persons) left(ctx context.Context, subject string) error {
+	if ps.deps.Left == nil {
+		return nil
+	}
+	if err := ps.deps.Left(ctx, subject); err != nil {
+		return oauth.Unavailable(err)
+	}
 	return nil
 }
 

@@ -27,8 +27,9 @@ type Store interface {
 // Deps is what people are kept with.
 type Deps struct {
 	Store Store
-	// Left is called before a person ends by what their provider says, or because the
-	// configuration does not let them in; nil if there is nothing else of theirs.
+	// Left is called before a person ends by what their provider says, because the
+	// configuration does not let them in, or because they have no grant and no browser
+	// session; nil if there is nothing else of theirs.
 	Left func(ctx context.Context, subject string) error
 	// Cache forgets the tokens of people who end.
 	Cache *tokens.Cache

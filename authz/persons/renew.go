@@ -221,6 +221,9 @@ func (t *turn) nothingLeft(ctx context.Context, p storage.Person) (bool, error) 
 
 // forget removes a person who has nothing left.
 func (t *turn) forget(ctx context.Context, p storage.Person) error {
+	if err := t.left(ctx, p.Subject); err != nil {
+		return err
+	}
 	_, _, err := t.endNow(ctx, storage.PersonEnd{Subject: p.Subject, ID: p.ID, Revision: p.Revision})
 	return err
 }

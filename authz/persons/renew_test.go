@@ -410,8 +410,16 @@ func TestNothingLeft(t *testing.T) {
 		if asked := s.renews(time.Hour); len(asked) < 4 {
 			t.Errorf("with a browser session: asked about %v", asked)
 		}
+		var left []string
+		s.deps.Left = func(_ context.Context, subject string) error {
+			left = append(left, subject)
+			return nil
+		}
 		time.Sleep(30 * 24 * time.Hour)
 		s.renews(time.Hour)
+		if want := []string{company + ":alice"}; !slices.Equal(left, want) {
+			t.Errorf("told of %q, want %q", left, want)
+		}
 		if _, err := s.store.Person(t.Context(), issuer, company+":alice", time.Now()); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("the person: %v", err)
 		}

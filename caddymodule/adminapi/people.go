@@ -116,16 +116,19 @@ type Person struct {
 
 // PersonAtSite is all that somebody has at a site.
 type PersonAtSite struct {
-	Site        string       `json:"site"`
-	Name        string       `json:"name,omitempty"`  // what they are called there
-	Email       string       `json:"email,omitempty"` // as the identity provider says
-	Groups      []string     `json:"groups,omitempty"`
-	SignedInAt  time.Time    `json:"signed_in_at,omitzero"` // at the identity provider, the last time
-	VerifiedAt  time.Time    `json:"verified_at,omitzero"`  // when the identity provider last said that all this is so
-	Key         *Key         `json:"key,omitempty"`         // their virtual key
-	Grants      []Grant      `json:"grants"`
-	Connections []Connection `json:"connections"`
-	Sessions    []Session    `json:"browser_sessions"`
+	Site       string    `json:"site"`
+	Name       string    `json:"name,omitempty"`  // what they are called there
+	Email      string    `json:"email,omitempty"` // as the identity provider says
+	Groups     []string  `json:"groups,omitempty"`
+	SignedInAt time.Time `json:"signed_in_at,omitzero"` // at the identity provider, the last time
+	VerifiedAt time.Time `json:"verified_at,omitzero"`  // when the identity provider last said that all this is so
+	Key        *Key      `json:"key,omitempty"`         // their virtual key
+	// AccountsEndAt is when their connections end, if nobody is kept here who has
+	// them any more: unless they sign in again before.
+	AccountsEndAt time.Time    `json:"accounts_end_at,omitzero"`
+	Grants        []Grant      `json:"grants"`
+	Connections   []Connection `json:"connections"`
+	Sessions      []Session    `json:"browser_sessions"`
 }
 
 // Session is a browser that somebody is signed in with at the pages.
@@ -193,6 +196,11 @@ func (o *Operator) personAt(ctx context.Context, s *Site, subject string) (p Per
 			return p, false, err
 		}
 		p.Connections = describeAll(s, connections)
+		if len(connections) > 0 {
+			if p.AccountsEndAt, err = s.Accounts.AccountsEndAt(ctx, subject); err != nil {
+				return p, false, err
+			}
+		}
 	}
 	if p.Key, err = s.keyOf(ctx, subject); err != nil {
 		return p, false, err

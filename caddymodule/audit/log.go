@@ -106,7 +106,7 @@ func (l *Log) Record(e *event.Event) {
 func audited(e *event.Event) bool {
 	switch e.Kind {
 	case event.OperatorActed, event.KeyMade, event.KeyChanged, event.KeyDeleted, event.KeyShadowed,
-		event.SigningKeysReplaced, event.PersonEnded, event.GrantEnded, event.ClientChanged, event.ClientDeleted,
+		event.SigningKeysReplaced, event.PersonEnded, event.PersonLeft, event.GrantEnded, event.ClientChanged, event.ClientDeleted,
 		event.TokenIssued, event.TokenRevoked, event.TokenReuseDetected, event.TokenMisused,
 		event.ConnectionConnected, event.ConnectionDisconnected, event.ConnectionLost,
 		event.SignInSucceeded, event.SignInEnded, event.ConsentGiven, event.ConsentDenied:

@@ -87,7 +87,8 @@ func printPersonAt(i *invocation, subject string, p adminapi.PersonAtSite) error
 		key = fmt.Sprintf("%s, good for %s, from the %s, last used %s", p.Key.Status, serversOf(*p.Key), p.Key.Source, when(p.Key.LastUsedAt, now))
 	}
 	if err := i.fields(nil, "Person", subject, "Site", p.Site, "Name", p.Name, "E-mail", p.Email, "Groups", strings.Join(p.Groups, ", "),
-		"Signed in", when(p.SignedInAt, now), "Provider asked", when(p.VerifiedAt, now), "Virtual key", key); err != nil {
+		"Signed in", when(p.SignedInAt, now), "Provider asked", when(p.VerifiedAt, now), "Virtual key", key,
+		"Accounts end", untilTheyReturn(p.AccountsEndAt, now)); err != nil {
 		return err
 	}
 	grants := &table{heads: grantList.heads, cut: grantList.cut}
@@ -116,6 +117,14 @@ func printPersonAt(i *invocation, subject string, p adminapi.PersonAtSite) error
 		}
 	}
 	return nil
+}
+
+// untilTheyReturn says when the accounts of somebody who left end.
+func untilTheyReturn(end, now time.Time) string {
+	if end.IsZero() {
+		return ""
+	}
+	return when(end, now) + ", unless they sign in again"
 }
 
 func revokePersonCommand() *cobra.Command {

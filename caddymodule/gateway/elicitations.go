@@ -35,7 +35,11 @@ type Elicitations struct {
 
 // elicited is a client, by its grant, and the server that its person was asked to
 // connect.
-type elicited struct{ issuer, grantID, server string }
+type elicited struct {
+	Issuer  string `json:"issuer"`
+	GrantID string `json:"grant_id"`
+	Server  string `json:"server"`
+}
 
 // mcpSession is an MCP session of a client, by the upstream's id.
 type mcpSession struct {
@@ -83,13 +87,21 @@ func elicitationID(link string) string {
 // begin notes that a client was given a link. One that is still open is not
 // prolonged: a client that does nothing about it is led elsewhere in the end.
 func (e *Elicitations) begin(c elicited, now time.Time) {
+	if e.noteBegun(c, now) && c.GrantID != "" {
+		e.tell(Message{Begun: &c})
+	}
+}
+
+// noteBegun reports whether no link of before is open still.
+func (e *Elicitations) noteBegun(c elicited, now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if now.Before(e.begun[c]) {
-		return
+		return false
 	}
 	makeRoom(e.begun, func(until time.Time) time.Time { return until }, now)
 	e.begun[c] = now.Add(server.ConnectLinkLifetime)
+	return true
 }
 
 // isOpen reports whether a client was given a link that its person may still
@@ -113,7 +125,7 @@ func (e *Elicitations) noteAsked(link string, c elicited, how mcp.Signal, now ti
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	makeRoom(e.asked, func(a askedClient) time.Time { return a.until }, now)
-	e.asked[elicitationID(link)] = askedClient{c.grantID, how, now.Add(server.ConnectLinkLifetime)}
+	e.asked[elicitationID(link)] = askedClient{c.GrantID, how, now.Add(server.ConnectLinkLifetime)}
 }
 
 // AskedBy returns the grant of the client that gave its person the link, and how
@@ -172,10 +184,13 @@ func (e *Elicitations) complete(id string) bool {
 	return true
 }
 
-// Message is what one process tells the others of a link that was used: the one that
-// gave it knows which session waits, and another may have that session's stream.
+// Message is what one process tells the others of a link. Whoever gave it tells that
+// it did: what else the client sends can wait at all of them. Whoever hears that it
+// was used tells that: the one that gave it knows which session waits, and another may
+// have that session's stream.
 type Message struct {
-	Elicitation string `json:"elicitation"`
+	Begun       *elicited `json:"begun,omitempty"`
+	Elicitation string    `json:"elicitation,omitempty"`
 	// Session is empty while it is not known.
 	Session string `json:"session,omitempty"`
 }
@@ -188,6 +203,10 @@ func (e *Elicitations) tell(m Message) {
 
 // Told does what this process can about what another told.
 func (e *Elicitations) Told(m Message) {
+	if m.Begun != nil {
+		e.noteBegun(*m.Begun, time.Now())
+		return
+	}
 	if m.Session == "" {
 		e.complete(m.Elicitation)
 		return
@@ -204,7 +223,7 @@ func (e *Elicitations) Told(m Message) {
 
 // name is what processes call a session between them. It tells nobody its id.
 func (s mcpSession) name() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{"session", s.issuer, s.grantID, s.server, s.id}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{"session", s.Issuer, s.GrantID, s.Server, s.id}, "\x00")))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +39,34 @@ func TestElicitationsEnd(t *testing.T) {
 	}
 	if last := (elicited{"i", fmt.Sprint(2*maxElicitations - 1), "s"}); !o.isOpen(last, now.Add(time.Minute)) {
 		t.Error("the latest was forgotten")
+	}
+}
+
+// The first link that a client is given is told to other processes, once, and is open
+// there, too. Virtual keys have no grant that could end meanwhile.
+func TestBegunIsTold(t *testing.T) {
+	here, there, now := NewElicitations(), NewElicitations(), time.Now()
+	told := 0
+	tell := func(m Message) {
+		told++
+		text, err := json.Marshal(m)
+		var arrived Message
+		if err == nil {
+			err = json.Unmarshal(text, &arrived)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		there.Told(arrived)
+	}
+	here.Tell.Store(&tell)
+	c := elicited{"i", "g", "s"}
+	for range 3 {
+		here.begin(c, now)
+		here.begin(elicited{"i", "", "s"}, now)
+	}
+	if told != 1 || !there.isOpen(c, now) || there.isOpen(elicited{"i", "h", "s"}, now) {
+		t.Errorf("told %d times, and open there: %v", told, there.isOpen(c, now))
 	}
 }
 

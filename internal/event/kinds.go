@@ -49,6 +49,7 @@ const (
 	TokenMisused
 	GrantEnded
 	PersonEnded
+	PersonLeft
 	PersonWithoutGroups
 
 	GateRefused
@@ -168,6 +169,7 @@ var kinds = [kindsEnd]kind{
 	TokenMisused:        {"token.misused", "code or refresh token presented by another client", warn, Refused, false},
 	GrantEnded:          {"grant.ended", "grant ended", info, Ended, false},
 	PersonEnded:         {"person.ended", "what a person had was ended", info, Ended, false},
+	PersonLeft:          {"person.left", "the accounts that a person connected are kept for a week only", info, Ended, false},
 	PersonWithoutGroups: {"person.without_groups", "a person who signs in has no groups here", warn, Failed, false},
 
 	GateRefused:         {"gate.refused", "call refused by the gate", info, Refused, false},
