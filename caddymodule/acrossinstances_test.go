@@ -169,19 +169,32 @@ func (c *cluster) heardAt(peer *instance) {
 // atOnce is how soon a change is to arrive that is notified, on a busy machine.
 const atOnce = 2 * time.Second
 
-// What ends at one instance ends at the other, which has it in its caches, at once.
-func TestEndsAtOtherInstances_E17_E18(t *testing.T) {
-	server := pgtest.For(t, pgtest.Options{})
-	up := oauthtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// answersAndStreams is an MCP server that answers calls, and opens a stream to whoever
+// gets one. What is sent to later is an event of one of the streams.
+func answersAndStreams(t *testing.T) (_ *oauthtest.Host, later chan string) {
+	later = make(chan string)
+	return oauthtest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			oauthtest.Document(oauthtest.Object{"jsonrpc": "2.0", "id": 1, "result": oauthtest.Object{}})(w, r)
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "data: open\n\n")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	}))
+		for event := "open"; ; {
+			_, _ = io.WriteString(w, "data: "+event+"\n\n")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case event = <-later:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}), later
+}
+
+// What ends at one instance ends at the other, which has it in its caches, at once.
+func TestEndsAtOtherInstances_E17_E18(t *testing.T) {
+	server := pgtest.For(t, pgtest.Options{})
+	up, _ := answersAndStreams(t)
 	c := newCluster(t, server, alice+"server a /mcp "+up.URL, "")
 	c.listening()
 
