@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/accounts"
+	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/consent/pages"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/oauthtest"
@@ -23,9 +24,11 @@ import (
 // awayStep is a request that needs the database. before leads up to it; request can be
 // made again.
 type awayStep struct {
-	name    string
-	page    bool // a person reads the answer
-	once    bool // a database that stood still may have done it, which it says then
+	name string
+	page bool // a person reads the answer
+	// once is what it says, unless it works, where a database that stood still may have
+	// done it meanwhile.
+	once    string
 	before  func(*awayVisit)
 	request func(*awayVisit) *oauthtest.Page
 }
@@ -81,54 +84,64 @@ func (v *awayVisit) hasTokens() {
 }
 
 var awaySteps = []awayStep{
-	{"register", false, false, func(*awayVisit) {}, func(v *awayVisit) *oauthtest.Page {
+	{"register", false, "", func(*awayVisit) {}, func(v *awayVisit) *oauthtest.Page {
 		return v.asks("POST", "/api/oauth/per-user/register", `{"redirect_uris":["http://127.0.0.1:7777/cb"],"token_endpoint_auth_method":"none"}`, "Content-Type", "application/json")
 	}},
-	{"authorize", true, false, func(v *awayVisit) { v.registers(http.StatusCreated, nil) }, func(v *awayVisit) *oauthtest.Page { return v.opens(v.person) }},
-	{"say who one is", true, false, func(v *awayVisit) {
+	{"authorize", true, "", func(v *awayVisit) { v.registers(http.StatusCreated, nil) }, func(v *awayVisit) *oauthtest.Page { return v.opens(v.person) }},
+	{"say who one is", true, "", func(v *awayVisit) {
 		v.registers(http.StatusCreated, nil)
 		v.page = v.opens(v.person)
 	}, func(v *awayVisit) *oauthtest.Page {
 		return submits("/api/oauth/per-user/consent/vk", "vk", keyOf(v.person.name))(v)
 	}},
-	{"see what is asked for", true, false, (*awayVisit).signedIn, loads},
-	{"connect", true, false, (*awayVisit).signedIn, submits("/api/oauth/per-user/upstream/authorize", "server", "notion")},
-	{"come back from the provider", true, true, func(v *awayVisit) {
+	{"go to an identity provider", true, "", func(v *awayVisit) {
+		v.registers(http.StatusCreated, nil)
+		v.page = v.opens(v.person)
+	}, submits("/api/oauth/per-user/consent/oidc-idp")},
+	{"come back from the identity provider", true, pages.English.LoginEnded, func(v *awayVisit) {
+		v.registers(http.StatusCreated, nil)
+		v.page = v.opens(v.person)
+		v.browser.Follows = func(u *url.URL) bool { return !strings.HasPrefix(u.Path, identity.CallbackPath) }
+		v.page = submits("/api/oauth/per-user/consent/oidc-idp")(v)
+	}, func(v *awayVisit) *oauthtest.Page { return v.browser.Follow(v.t, v.page) }},
+	{"see what is asked for", true, "", (*awayVisit).signedIn, loads},
+	{"connect", true, "", (*awayVisit).signedIn, submits("/api/oauth/per-user/upstream/authorize", "server", "notion")},
+	{"come back from the provider", true, pages.English.Refused[string(accounts.RequestEnded)], func(v *awayVisit) {
 		v.signedIn()
 		v.browser.Follows = func(u *url.URL) bool { return !strings.HasPrefix(u.Path, config.SharedCallbackPath) }
 		v.page = submits("/api/oauth/per-user/upstream/authorize", "server", "notion")(v)
 	}, func(v *awayVisit) *oauthtest.Page { return v.browser.Follow(v.t, v.page) }},
-	{"approve", true, false, (*awayVisit).signedIn, submits("/api/oauth/per-user/consent/submit", "decision", "approve")},
-	{"redeem the code", false, false, func(v *awayVisit) {
+	{"approve", true, "", (*awayVisit).signedIn, submits("/api/oauth/per-user/consent/submit", "decision", "approve")},
+	{"redeem the code", false, "", func(v *awayVisit) {
 		v.registers(http.StatusCreated, nil)
 		v.code = v.approves(v.person)
 	}, func(v *awayVisit) *oauthtest.Page {
 		return v.posts("/api/oauth/per-user/token", "grant_type", "authorization_code", "code", v.code, "code_verifier", appVerifier, "redirect_uri", v.redirect, "resource", v.resource)
 	}},
-	{"refresh", false, false, (*awayVisit).hasTokens, func(v *awayVisit) *oauthtest.Page {
+	{"refresh", false, "", (*awayVisit).hasTokens, func(v *awayVisit) *oauthtest.Page {
 		return v.posts("/api/oauth/per-user/token", "grant_type", "refresh_token", "refresh_token", v.refreh)
 	}},
-	{"call", false, false, func(v *awayVisit) {
+	{"call", false, "", func(v *awayVisit) {
 		v.resource = v.app.g.url + "/a"
 		v.hasTokens()
 	}, func(v *awayVisit) *oauthtest.Page {
 		return v.asks("POST", "/a", toolCall, "Content-Type", "application/json", "Authorization", "Bearer "+v.access)
 	}},
-	{"revoke", false, false, (*awayVisit).hasTokens, func(v *awayVisit) *oauthtest.Page {
+	{"revoke", false, "", (*awayVisit).hasTokens, func(v *awayVisit) *oauthtest.Page {
 		return v.posts("/api/oauth/per-user/revoke", "token", v.refreh)
 	}},
-	{"sign in to the account page", true, false, func(v *awayVisit) { v.page = v.visit(v.person.g.url + "/oauth/account") },
+	{"sign in to the account page", true, "", func(v *awayVisit) { v.page = v.visit(v.person.g.url + "/oauth/account") },
 		func(v *awayVisit) *oauthtest.Page {
 			return submits("/oauth/account/vk", "vk", keyOf(v.person.name))(v)
 		}},
-	{"see the account page", true, false, (*awayVisit).onAccountPage, loads},
-	{"connect there", true, false, (*awayVisit).onAccountPage, submits("/oauth/account/connect", "server", "notion")},
-	{"disconnect", true, false, func(v *awayVisit) {
+	{"see the account page", true, "", (*awayVisit).onAccountPage, loads},
+	{"connect there", true, "", (*awayVisit).onAccountPage, submits("/oauth/account/connect", "server", "notion")},
+	{"disconnect", true, "", func(v *awayVisit) {
 		v.connect("notion")
 		v.onAccountPage()
 	}, submits("/oauth/account/disconnect", "server", "notion")},
-	{"sign out", true, false, (*awayVisit).onAccountPage, submits("/oauth/account/sign-out")},
-	{"open a link to connect", true, false, func(v *awayVisit) {
+	{"sign out", true, "", (*awayVisit).onAccountPage, submits("/oauth/account/sign-out")},
+	{"open a link to connect", true, "", func(v *awayVisit) {
 		told := status(v.t, v.person.call(toolCall), http.StatusOK)
 		link := connectLink.FindString(told)
 		if link == "" {
@@ -151,13 +164,15 @@ func (v *awayVisit) signedIn() {
 func TestStepsWhileAway_E16(t *testing.T) {
 	server := pgtest.For(t, pgtest.Options{})
 	notion := newService(t)
+	t.Setenv("OIDC_SECRET", "a-secret-of-the-provider")
+	idp := oauthtest.NewIdentityProvider(t)
 	g := &instance{t: t, addr: freeAddr(t), dir: t.TempDir()}
 	g.url, g.logs = "http://"+g.addr, filepath.Join(g.dir, "caddy.log")
 	names := make([]string, len(awaySteps))
 	for i := range awaySteps {
 		names[i] = "person" + string(rune('a'+i))
 	}
-	g.load(g.onPostgres(people(names...)+notion.server("optional")+"server a /a "+oauthtest.Serve(t, nil).URL, server.DSN()))
+	g.load(g.onPostgres(people(names...)+oidcLines(idp, "")+notion.server("optional")+"server a /a "+oauthtest.Serve(t, nil).URL, server.DSN()))
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
@@ -188,8 +203,8 @@ func TestStepsWhileAway_E16(t *testing.T) {
 			}
 			eventually(t, func() bool { return readiness() == nil })
 			answer := step.request(v)
-			if step.once && answer.Status == http.StatusBadRequest {
-				answer.MustShow(t, pages.English.Refused[string(accounts.RequestEnded)], pages.English.ConnectNext)
+			if step.once != "" && answer.Status == http.StatusBadRequest {
+				answer.MustShow(t, step.once)
 			} else if answer.Status >= 400 {
 				t.Errorf("once it answers: %d: %s", answer.Status, answer.Body)
 			}
