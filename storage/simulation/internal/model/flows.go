@@ -173,6 +173,7 @@ func (w *World) submitFlow() *Operation {
 	return &Operation{
 		Verb: "SubmitFlow", Args: sub.String(),
 		Saw: func(got Answer) {
+			w.noteSignIn(sub.browser)(got)
 			if sub.approves && (got.err != nil || got.verdict == storage.OK || w.one(6)) {
 				w.grants = append(w.grants, sub.grant)
 			}

@@ -35,10 +35,19 @@ func (w *World) signIn(id storage.Identity) *signIn {
 	return b
 }
 
-// current is a session that did not run out: one that did may be swept, or not,
-// and so may or may not say whose flows end with it.
+// current is a session of which a browser was told, and that did not run out: one that
+// did may be swept, or not, and so may or may not say whose flows end with it.
 func (w *World) current() string {
-	return pick(w, slices.DeleteFunc(slices.Clone(w.sessions), func(name string) bool { return !there(w.sessionEnds[name], w.Now) }))
+	return pick(w, slices.DeleteFunc(slices.Clone(w.sessions), func(name string) bool { return !w.told[name] || !there(w.sessionEnds[name], w.Now) }))
+}
+
+// noteSignIn remembers that a browser was told of its session.
+func (w *World) noteSignIn(b *signIn) func(Answer) {
+	return func(got Answer) {
+		if b != nil && got.err == nil && (!got.decides || got.verdict == storage.OK) {
+			w.told[b.name] = true
+		}
+	}
 }
 
 func (b *signIn) String() string {
@@ -59,7 +68,7 @@ func (b *signIn) toStore(k Clock, now time.Time) storage.SignIn {
 func (w *World) createSession() *Operation {
 	b, now := w.signIn(w.who()), w.Now
 	return &Operation{
-		Verb: "CreateBrowserSession", Args: b.String(),
+		Verb: "CreateBrowserSession", Args: b.String(), Saw: w.noteSignIn(b),
 		Do: func(ctx context.Context, s storage.Store, k Clock) Answer {
 			return done(s.CreateBrowserSession(ctx, b.toStore(k, now)))
 		},

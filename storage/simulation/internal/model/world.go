@@ -26,6 +26,7 @@ type World struct {
 	flowAs      map[string]*flow // as they were saved last
 	sessions    []string
 	sessionEnds map[string]time.Time
+	told        map[string]bool // sessions of which a browser was told
 	grants      []*knownGrant
 	persons     map[string]storage.Person // as they were answered last
 	// connections are what was answered last, by key.
@@ -64,7 +65,7 @@ func NewWorld(rng *rand.Rand) *World {
 	return &World{
 		rng: rng, focus: focus(rng.IntN(int(focuses))), Now: Base, flowAs: map[string]*flow{}, sessionEnds: map[string]time.Time{}, persons: map[string]storage.Person{}, connections: map[storage.ConnectionKey]storage.Connection{},
 		disconnects: map[storage.ConnectionKey]seenDisconnect{}, upstream: map[string]string{},
-		keys: map[string]storage.VirtualKey{}, values: map[string]string{}, put: map[string]bool{},
+		keys: map[string]storage.VirtualKey{}, values: map[string]string{}, put: map[string]bool{}, told: map[string]bool{},
 	}
 }
 
