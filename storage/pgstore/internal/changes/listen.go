@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,15 +73,22 @@ func (w *watch) listen() {
 func (w *watch) listenOnce(ctx context.Context) (heard bool, err error) {
 	connecting, cancel := context.WithTimeout(ctx, connectPatience)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(connecting, w.watcher.db.Listen.Copy())
+	var listens atomic.Bool
+	config, dial := w.watcher.db.Listen.Copy(), w.watcher.db.Listen.DialFunc
+	// Before it closes a connection, pgx asks the server on another one to cancel what
+	// runs. Nothing does, and of a database that hangs there is no answer.
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if listens.Load() {
+			return nil, net.ErrClosed
+		}
+		return dial(ctx, network, address)
+	}
+	conn, err := pgx.ConnectConfig(connecting, config)
 	if err != nil {
 		return false, fmt.Errorf("the connection that listens for notifications: %w", err)
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(closing)
-	}()
+	listens.Store(true)
+	defer hangUp(context.WithoutCancel(ctx), conn)
 	if _, err := conn.Exec(connecting, "listen "+w.watcher.channel); err != nil {
 		return false, fmt.Errorf("the connection that listens for notifications: %w", err)
 	}
@@ -93,6 +102,18 @@ func (w *watch) listenOnce(ctx context.Context) (heard bool, err error) {
 		if err := w.hear(ctx, conn); err != nil {
 			return heard, err
 		}
+	}
+}
+
+// hangUp closes a connection at once, whether or not the server takes notice.
+func hangUp(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+		_ = conn.PgConn().Conn().Close()
 	}
 }
 
