@@ -140,7 +140,7 @@ all() {
 	step lint
 	# shellcheck disable=SC2046
 	step go test -race -timeout 60m -tags postgres $(units)
-	step go test -timeout 30m -tags postgres -run 'TestSchedules|TestMutants' ./storage/simulation ./storage/pgstore # what takes too long with it
+	step go test -timeout 30m -tags postgres -run 'TestSchedules|TestMutants|TestCrashes$|TestMaintenanceCrashes|TestAnyDamage' ./storage/simulation ./storage/pgstore ./storage/boltstore # what takes too long with it
 	step monitoring
 	step fuzz
 	step xcaddy_build

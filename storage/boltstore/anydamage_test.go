@@ -26,7 +26,7 @@ import (
 // nothing panics, nothing hangs, and the process goes on. It runs in a process
 // of its own, which the kinds of damage that this is about would end.
 func TestAnyDamage_N03(t *testing.T) {
-	const seeds = 15
+	const seeds = usualDamages
 	for name := range damages {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)

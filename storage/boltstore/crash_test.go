@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	crashes   = flag.Int("crashes", 1000, "how many crashes TestCrashes tries")
+	crashes   = flag.Int("crashes", usualCrashes, "how many crashes TestCrashes tries")
 	crashSeed = flag.Uint64("crash-seed", 1, "where TestCrashes begins")
 )
 
