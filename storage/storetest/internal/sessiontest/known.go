@@ -71,7 +71,7 @@ var knownTests = map[string]func(*fixture){
 		f.knowsNoMore(func() { f.After(5 * time.Minute) })
 	},
 	// Whichever comes first, no flow is left of which the browser knows that it ended.
-	"a flow that begins while its session ends does not outlive it": func(f *fixture) {
+	"sign-out wins over flows that begin meanwhile": func(f *fixture) {
 		for round := range suite.Rounds / 10 {
 			f.Must(f.Store.CreateBrowserSession(suite.Ctx(), f.BrowserSession("s", suite.Alice)))
 			flow := func(n int) storage.Flow {
