@@ -9,7 +9,7 @@
 //	session  session   the MCP session, if it is the caller's           session.go
 //	access              whether they may use what they ask for           access.go
 //	account  account   the person's own credential for the server       account.go, signal.go
-//	statement           what a server is told, signed, of who calls     statement.go
+//	statement           what a server is told, signed, of who calls     session.go
 //	forward  answer    to the server, and what comes back from there    forward.go
 //
 // Pointers lead one way: a Call to the Server it is for, that to the Site, and

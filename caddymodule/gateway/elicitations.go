@@ -70,12 +70,10 @@ func NewElicitations() *Elicitations {
 	}
 }
 
-// elicited is what the call's client is known by.
-func (c *Call) elicited() elicited {
-	return elicited{c.server.Site.Issuer, c.caller.GrantID, c.server.ID}
+// elicitedSession is what the call's client is known by, and its session.
+func (c *Call) elicitedSession() mcpSession {
+	return mcpSession{elicited{c.server.Site.Issuer, c.caller.GrantID, c.server.ID}, c.session.ID}
 }
-
-func (c *Call) elicitedSession() mcpSession { return mcpSession{c.elicited(), c.session.ID} }
 
 // elicitationID returns the name by which a client knows a link. It tells
 // nobody the link.

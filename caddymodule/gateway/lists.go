@@ -183,7 +183,7 @@ func (c *Call) askForTools(ctx context.Context) (err error) {
 	var cursor json.RawMessage
 	for range maxPages {
 		page := &listing{}
-		if err := c.ask(ctx, as, page, listRequest(c.revision(), cursor)); err != nil || page.next == nil || bytes.Equal(page.next, cursor) {
+		if err := c.ask(ctx, as, page, listRequest(c.request.header.Get(mcp.HeaderProtocolVersion), cursor)); err != nil || page.next == nil || bytes.Equal(page.next, cursor) {
 			return err
 		}
 		cursor = page.next
@@ -200,7 +200,7 @@ func (c *Call) ask(ctx context.Context, as *Call, page *listing, body []byte) (e
 	})
 	header["Content-Type"] = []string{"application/json"}
 	header["Accept"] = []string{"application/json, text/event-stream"}
-	if !mcp.HasSessions(c.revision()) {
+	if !mcp.HasSessions(c.request.header.Get(mcp.HeaderProtocolVersion)) {
 		header["Mcp-Method"] = []string{"tools/list"}
 	}
 	// What Caddy notes of a request on its way is not of the one that is answered.
@@ -228,9 +228,6 @@ func (c *Call) ask(ctx context.Context, as *Call, page *listing, body []byte) (e
 }
 
 func nothing(http.ResponseWriter, *http.Request) error { return nil }
-
-// revision is that which the caller speaks.
-func (c *Call) revision() string { return c.request.header.Get(mcp.HeaderProtocolVersion) }
 
 // listRequest returns a request for a page of the list of tools.
 func listRequest(revision string, cursor json.RawMessage) []byte {

@@ -166,7 +166,7 @@ func (s *signal) askToConnect(scopes []string) {
 	}
 	// While the person has a link, the client waits, and whatever else it sends
 	// can wait with it.
-	if s.site.Elicitations.isOpen(s.call.elicited(), time.Now()) {
+	if s.site.Elicitations.isOpen(s.call.elicitedSession().elicited, time.Now()) {
 		s.noteAsked(link, mcp.InWords)
 		s.rejectUnasked(words)
 		return
@@ -186,7 +186,7 @@ func (s *signal) requireInput(link, message string) bool {
 	if err != nil || retry > mcp.MaxRequest {
 		return false
 	}
-	s.site.Elicitations.begin(s.call.elicited(), time.Now())
+	s.site.Elicitations.begin(s.call.elicitedSession().elicited, time.Now())
 	s.noteAsked(link, mcp.ByInputRequired)
 	s.asked("asked_by_input_required")
 	mcp.WriteInputRequired(s.w, s.request, s.call.server.ID, link, message, state)
@@ -196,7 +196,7 @@ func (s *signal) requireInput(link, message string) bool {
 // requireElicitation answers with error -32042. The session is told when the
 // link was used.
 func (s *signal) requireElicitation(link, message string, scopes []string) {
-	s.site.Elicitations.begin(s.call.elicited(), time.Now())
+	s.site.Elicitations.begin(s.call.elicitedSession().elicited, time.Now())
 	s.site.Elicitations.await(link, s.call.elicitedSession(), scopes, time.Now())
 	s.noteAsked(link, mcp.ByElicitation)
 	s.asked("asked_by_elicitation")
@@ -212,7 +212,7 @@ func (s *signal) asked(how string) {
 // virtual key has no grant, and no name that anybody knows.
 func (s *signal) noteAsked(link string, how mcp.Signal) {
 	if s.call.caller.GrantID != "" {
-		s.site.Elicitations.noteAsked(link, s.call.elicited(), how, time.Now())
+		s.site.Elicitations.noteAsked(link, s.call.elicitedSession().elicited, how, time.Now())
 	}
 }
 
