@@ -208,11 +208,11 @@ func (s *Scanner) begin(c byte) error {
 	}
 	switch c {
 	case 't':
-		s.state, s.literal = inLiteral, "rue"
+		s.state, s.literal = inLiteral, "true"[1:]
 	case 'f':
-		s.state, s.literal = inLiteral, "alse"
+		s.state, s.literal = inLiteral, "false"[1:]
 	case 'n':
-		s.state, s.literal = inLiteral, "ull"
+		s.state, s.literal = inLiteral, "null"[1:]
 	case '-':
 		s.state = afterMinus
 	case '0':

@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -23,7 +24,7 @@ func (s *Server) Relay(dir string) (*Relay, error) {
 	r := &Relay{server: s, dir: dir}
 	socket := fmt.Sprintf(".s.PGSQL.%d", s.Port())
 	var err error
-	if r.listen, err = net.Listen("unix", filepath.Join(dir, socket)); err != nil {
+	if r.listen, err = new(net.ListenConfig).Listen(context.Background(), "unix", filepath.Join(dir, socket)); err != nil {
 		return nil, err
 	}
 	r.wait.Go(func() {
@@ -32,7 +33,7 @@ func (s *Server) Relay(dir string) (*Relay, error) {
 			if err != nil {
 				return
 			}
-			database, err := net.Dial("unix", filepath.Join(s.Dir(), socket))
+			database, err := new(net.Dialer).DialContext(context.Background(), "unix", filepath.Join(s.Dir(), socket))
 			if err != nil {
 				_ = client.Close()
 				continue

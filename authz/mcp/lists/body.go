@@ -47,7 +47,7 @@ func (b *Body) Begin(atLeast int) (whole int64, err error) {
 	switch {
 	case errors.As(b.err, &failed):
 		return -1, failed
-	case b.err == io.EOF:
+	case errors.Is(b.err, io.EOF):
 		return int64(len(b.pending)), nil
 	}
 	return -1, nil
@@ -57,7 +57,7 @@ func (b *Body) Begin(atLeast int) (whole int64, err error) {
 func (b *Body) read(piece []byte) {
 	n, err := b.ReadCloser.Read(piece)
 	failed := b.filter.Write(piece[:n])
-	if failed == nil && err == io.EOF {
+	if failed == nil && errors.Is(err, io.EOF) {
 		failed = b.filter.Close()
 	}
 	if failed != nil {
