@@ -83,7 +83,8 @@ func TestMigrateFirstVersion(t *testing.T) {
 	}
 	sql(t, "drop table "+schema+".virtual_keys, "+schema+".virtual_key_changes, "+schema+".persons, "+schema+".instances, "+schema+".rates, "+schema+".changes; "+
 		"alter table "+schema+".access_tokens drop column person; alter table "+schema+".grants drop column person; "+
-		"alter table "+schema+".flows drop column person; alter table "+schema+".browser_sessions drop column person; "+
+		"alter table "+schema+".flows drop column person, drop column owner; alter table "+schema+".connect_states drop column browser, drop column flow; "+
+		"alter table "+schema+".attempts drop column answer; alter table "+schema+".browser_sessions drop column person; "+
 		"drop index "+schema+".grants_of_client_by_id; create index grants_of_client on "+schema+".grants (of_client) where of_client is not null; "+
 		"update "+schema+".version set version = 1, usable_from = 1")
 	_ = s.Close()

@@ -5,9 +5,6 @@ package pgstore
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,51 +92,5 @@ func TestSealedAnewTogether_M03(t *testing.T) {
 		if plain, err := ring(2).Open(c.Secret, sealed.Connection(c.ConnectionKey, c.ID)...); err != nil || string(plain) != c.ID {
 			t.Errorf("%d: %q, %v", n, plain, err)
 		}
-	}
-}
-
-// M14: what docs/backup.md says to do after a restore ends what people approved, and
-// leaves accounts connected.
-func TestDocumentedRestore_M14(t *testing.T) {
-	text, err := os.ReadFile("../../docs/backup.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sql := regexp.MustCompile("(?s)```sql\n(.*?)```").FindSubmatch(text)
-	if sql == nil {
-		t.Fatal("no SQL")
-	}
-	s, _, _ := openSchema(t, schemas)
-	now := time.Now()
-	who := storage.Identity{Kind: "virtual_key", Subject: "virtual_key:alice"}
-	k := storage.ConnectionKey{Issuer: "https://mcp.example.com", Owner: who.Subject, Server: "github"}
-	_, v, err := s.PutConnection(t.Context(), storage.Connection{ConnectionKey: k, ID: "id", State: storage.Active, Secret: []byte("x")}, now)
-	if err != nil || v != storage.OK {
-		t.Fatal(v, err)
-	}
-	if v, err = s.SaveFlow(t.Context(), storage.Flow{ID: "flow", Issuer: k.Issuer, Identity: who, ExpiresAt: now.Add(time.Hour)}, now); err != nil || v != storage.OK {
-		t.Fatal(v, err)
-	}
-	month := now.Add(30 * 24 * time.Hour)
-	v, err = s.SubmitFlow(t.Context(), storage.Submission{
-		FlowID: "flow", Issuer: k.Issuer, Identity: who, Now: now,
-		Grant: &storage.Grant{ID: "grant", Issuer: k.Issuer, ClientID: "client", Identity: who, ExpiresAt: month, AbsoluteExpiresAt: month, CreatedAt: now},
-		Code:  &storage.Code{Hash: storage.HashOf("code"), GrantID: "grant", Issuer: k.Issuer, ClientID: "client", ExpiresAt: now.Add(time.Minute)},
-	})
-	if err != nil || v != storage.OK {
-		t.Fatal(v, err)
-	}
-	statement := strings.ReplaceAll(string(sql[1]), "mcp_oauth.", s.db.schema)
-	if _, err := s.db.pool.Exec(t.Context(), statement); err != nil {
-		t.Fatal(err)
-	}
-	if grants, err := s.GrantsOf(t.Context(), k.Issuer, who.Subject, now); err != nil || len(grants) != 0 {
-		t.Errorf("grants %v, %v", grants, err)
-	}
-	if _, err := s.Code(t.Context(), storage.HashOf("code"), now); err != storage.ErrNotFound {
-		t.Errorf("the code: %v", err)
-	}
-	if _, err := s.Connection(t.Context(), k, now); err != nil {
-		t.Errorf("the connection: %v", err)
 	}
 }
