@@ -200,7 +200,7 @@ func TestForgetfulStoreIsFound(t *testing.T) {
 // found runs schedules until one fails.
 func found(t *testing.T, open func() (simulation.System, error)) {
 	t.Helper()
-	const most = 1000
+	const most = 20_000
 	for seed := range uint64(most) {
 		_, err := simulation.One(seed+1, simulation.Options{}, open)
 		var failure *simulation.Failure
