@@ -317,13 +317,18 @@ func (l lenient) uses(h http.Header, m map[string]any) []string {
 		method = l.member(method)
 	}
 	params, _ := m["params"].(map[string]any)
-	name := l.name(text(params["name"]))
-	if header := h.Get("Mcp-Name"); l == "header" && header != "" {
-		if name = header; strings.HasPrefix(header, "=?base64?") {
-			plain, _ := base64.StdEncoding.DecodeString(strings.TrimSuffix(strings.TrimPrefix(header, "=?base64?"), "?="))
-			name = string(plain)
+	named := func(value any) string {
+		header := h.Get("Mcp-Name")
+		if l != "header" || header == "" {
+			return l.name(text(value))
 		}
+		if strings.HasPrefix(header, "=?base64?") {
+			plain, _ := base64.StdEncoding.DecodeString(strings.TrimSuffix(strings.TrimPrefix(header, "=?base64?"), "?="))
+			return string(plain)
+		}
+		return header
 	}
+	name := named(params["name"])
 	ref, _ := params["ref"].(map[string]any)
 	switch method {
 	case "tools/call":
@@ -334,12 +339,12 @@ func (l lenient) uses(h http.Header, m map[string]any) []string {
 	case "prompts/get":
 		return []string{"prompt " + name}
 	case "resources/read", "resources/subscribe":
-		return []string{"resource " + l.name(text(params["uri"]))}
+		return []string{"resource " + named(params["uri"])}
 	case "completion/complete":
 		if text(ref["type"]) == "ref/prompt" {
-			return []string{"prompt " + text(ref["name"])}
+			return []string{"prompt " + named(ref["name"])}
 		}
-		return []string{"resource " + text(ref["uri"])}
+		return []string{"resource " + named(ref["uri"])}
 	case "subscriptions/listen":
 		notifications, _ := params["notifications"].(map[string]any)
 		var all []string

@@ -86,8 +86,10 @@ func TestVirtualKeysOfPrograms(t *testing.T) {
 	g.Reload(t)
 	works(before.AccessToken)
 	write(bobKey)
-	harness.Await(t, "the key in the file is good", func() bool {
-		return g.Post(t, "/mcp", bobKey, `{}`).StatusCode != http.StatusUnauthorized
+	// Of a key that was good, not of one that is not yet: asked for over and over, that
+	// would be guessing.
+	harness.Await(t, "the file is read again", func() bool {
+		return g.Post(t, "/mcp", aliceKey, `{}`).StatusCode == http.StatusUnauthorized
 	})
 	works(bobKey)
 	refused(aliceKey)

@@ -57,10 +57,10 @@ func (m *Message) MatchesHeaders(h http.Header) bool {
 	if !repeats(h[headerMethod], m.Method, required) {
 		return false
 	}
-	if len(m.Items) != 1 || nameMember[m.Method] == "" {
+	if len(m.Items) != 1 {
 		return true
 	}
-	return repeats(h[headerName], m.Items[0].Name, required)
+	return repeats(h[headerName], m.Items[0].Name, required && nameMember[m.Method] != "")
 }
 
 func repeats(values []string, want string, required bool) bool {

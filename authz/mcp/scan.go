@@ -15,7 +15,7 @@ const (
 	errMember      ScanError = "a member that decides what a message is has a value of the wrong type, or too long a one"
 	errMessage     ScanError = "a message is neither a request nor a notification nor a response"
 	errMethod      ScanError = "a method is spelt otherwise than MCP does"
-	errNoItem      ScanError = "a message does not say what it uses"
+	errNoItem      ScanError = "a message does not say by a text what it uses"
 	errEmptyBatch  ScanError = "the batch is empty"
 	errIncomplete  ScanError = "the body ends before its JSON text does"
 	errNoCharacter ScanError = "a member that decides what a message is has a NUL, or half of a character"
@@ -112,10 +112,11 @@ func (d *draft) message() (*Message, error) {
 	return m, d.addItems()
 }
 
-// addItems finds what the message uses.
+// addItems finds what the message uses. What it does not name is the item without a
+// name: rules for all items are about that, too, and the server says what is missing.
 func (d *draft) addItems() error {
-	use := func(kind ItemKind, name string, there bool) error {
-		if !there {
+	use := func(kind ItemKind, name string, m member) error {
+		if d.has&^d.typed&m != 0 {
 			return errNoItem
 		}
 		d.Items = append(d.Items, Item{kind, name})
@@ -123,17 +124,17 @@ func (d *draft) addItems() error {
 	}
 	switch d.Method {
 	case "tools/call":
-		return use(Tool, d.name, d.typed&hasName != 0)
+		return use(Tool, d.name, hasName)
 	case "prompts/get":
-		return use(Prompt, d.name, d.typed&hasName != 0)
+		return use(Prompt, d.name, hasName)
 	case "resources/read", "resources/subscribe", "resources/unsubscribe":
-		return use(Resource, d.uri, d.typed&hasURI != 0)
+		return use(Resource, d.uri, hasURI)
 	case "completion/complete":
 		switch d.refType {
 		case "ref/prompt":
-			return use(Prompt, d.refName, d.typed&hasRefName != 0)
+			return use(Prompt, d.refName, hasRefName)
 		case "ref/resource":
-			return use(ResourceTemplate, d.refURI, d.typed&hasRefURI != 0)
+			return use(ResourceTemplate, d.refURI, hasRefURI)
 		}
 		return errNoItem
 	case Subscribe:
