@@ -22,6 +22,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
 
 // wayAround is a request by which a client tries to use what access rules deny, at a
@@ -277,7 +278,7 @@ func (l lenient) member(name string) string {
 	if l != "folded" {
 		return name
 	}
-	return strings.TrimSpace(strings.ReplaceAll(identity.Look(name), "ſ", "s"))
+	return strings.TrimSpace(strings.ReplaceAll(spelling.Fold(name), "ſ", "s"))
 }
 
 // name returns what the server takes the name of an item for.
@@ -290,7 +291,7 @@ func (l lenient) name(name string) string {
 				return -1
 			}
 			return r
-		}, identity.Look(name)))
+		}, spelling.Fold(name)))
 	case "uri":
 		for range 2 {
 			if plain, err := url.PathUnescape(name); err == nil {

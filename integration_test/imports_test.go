@@ -26,6 +26,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/inert",
 		"internal/newfile",
 		"internal/requestbody",
+		"internal/spelling",
 		"internal/strictjson",
 		"internal/encryptionkey",
 		"internal/event",

@@ -1,9 +1,11 @@
 package access
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
 
 // maxName is the longest name or URI that is judged. Whatever is longer is denied.
@@ -51,7 +53,7 @@ func foldRest(name string) string {
 		}
 		return r
 	}, name)
-	return strings.TrimSpace(identity.Look(name))
+	return strings.TrimSpace(spelling.Fold(name))
 }
 
 // isCleanURI reports whether a URI has one reading only. Most have.
@@ -131,12 +133,14 @@ func decode(uri string) string {
 		}
 		decoded := make([]byte, 0, len(uri))
 		for i := 0; i < len(uri); i++ {
-			if uri[i] == '%' && i+2 < len(uri) && isHex(uri[i+1]) && isHex(uri[i+2]) {
-				decoded = append(decoded, unhex(uri[i+1])<<4|unhex(uri[i+2]))
-				i += 2
-				continue
+			c := uri[i]
+			if c == '%' && i+2 < len(uri) {
+				if b, err := strconv.ParseUint(uri[i+1:i+3], 16, 8); err == nil {
+					c = byte(b)
+					i += 2
+				}
 			}
-			decoded = append(decoded, uri[i])
+			decoded = append(decoded, c)
 		}
 		if len(decoded) == len(uri) {
 			return uri
@@ -144,21 +148,6 @@ func decode(uri string) string {
 		uri = string(decoded)
 	}
 	return uri
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-func unhex(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	default:
-		return c - 'a' + 10
-	}
 }
 
 // walk removes segments that are empty, . and .. from a path (RFC 3986 section

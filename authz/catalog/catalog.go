@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/mcp"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 )
 
 const (
@@ -60,7 +60,7 @@ type key struct {
 }
 
 // spelt is the same for all spellings of a name.
-func (k key) spelt() key { return key{k.kind, mcp.Skeleton(k.name)} }
+func (k key) spelt() key { return key{k.kind, spelling.Skeleton(k.name)} }
 
 // Entry is one item.
 type Entry struct {

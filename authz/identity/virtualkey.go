@@ -8,9 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
-
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -88,10 +85,6 @@ func (k *Key) Identity() storage.Identity {
 
 // HashProof is the Proof of the key itself, whatever was withdrawn from it.
 func (k *Key) HashProof() string { return hex.EncodeToString(k.Hash[:4]) }
-
-// Look returns what the name of a key looks like. Names of one Look are taken for
-// each other, by people or by servers that compare them in their own ways.
-func Look(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
 
 // LastUse is when a key was last used, as far as it was noted. A use costs one
 // look at it, as long as the one before was not taken.

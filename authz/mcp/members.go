@@ -1,6 +1,10 @@
 package mcp
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
+)
 
 // place is what an object or array is a part of, as far as that matters.
 type place uint8
@@ -85,7 +89,7 @@ func memberNamed(at place, raw []byte) (member, error) {
 	if !ok {
 		return 0, errNoCharacter
 	}
-	folded := fold(strings.TrimSpace(name))
+	folded := spelling.Fold(strings.TrimSpace(name))
 	for _, d := range deciding[at] {
 		switch {
 		case name == d.name:

@@ -1,13 +1,8 @@
 package mcp
 
-import (
-	"encoding/json"
-	"slices"
-)
+import "github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 
 const (
-	// maxScanDepth bounds how deep a body is nested.
-	maxScanDepth = 512
 	// maxScanText bounds the texts by which a message is decided.
 	maxScanText = 8 << 10
 	// trackedDepth is more than the deepest place that matters.
@@ -26,8 +21,7 @@ type Scanner struct {
 	utf8    runeReader
 	hex     int // digits that are still to come
 
-	depth  int
-	arrays [maxScanDepth/64 + 1]uint64 // by depth, whether it is one
+	open   strictjson.Nesting
 	places [trackedDepth]place
 	any    bool // a message was read
 
@@ -101,7 +95,7 @@ func (s *Scanner) Close() error {
 // what is still to come cannot change that, only be refused. Its arguments are unread.
 func (s *Scanner) Early() *Message {
 	d := &s.draft
-	if s.places[1] != inMessage || s.depth == 0 || d.has&hasMethod == 0 || !isSpeltAsKnown(d.Method) {
+	if s.places[1] != inMessage || s.open.Depth() == 0 || d.has&hasMethod == 0 || !isSpeltAsKnown(d.Method) {
 		return nil
 	}
 	early := *d
@@ -162,7 +156,7 @@ func (s *Scanner) read(c byte) error {
 		return s.begin(c)
 	case atFirstElement:
 		if c == ']' {
-			return s.close(true)
+			return s.closes(true)
 		}
 		return s.begin(c)
 	case atFirstName, atName:
@@ -172,7 +166,7 @@ func (s *Scanner) read(c byte) error {
 			s.keeps = s.place() > inBatch
 			return nil
 		case c == '}' && s.state == atFirstName:
-			return s.close(false)
+			return s.closes(false)
 		}
 	case atColon:
 		if c == ':' {
@@ -181,14 +175,14 @@ func (s *Scanner) read(c byte) error {
 		}
 	case afterValue:
 		switch {
-		case c == ',' && s.isArray():
+		case c == ',' && s.open.InArray():
 			s.state = atValue
 			return nil
 		case c == ',':
 			s.state = atName
 			return nil
 		case c == ']' || c == '}':
-			return s.close(c == ']')
+			return s.closes(c == ']')
 		}
 	}
 	return errSyntax
@@ -199,7 +193,7 @@ func (s *Scanner) begin(c byte) error {
 	s.start = s.at
 	switch c {
 	case '{', '[':
-		return s.open(c == '[')
+		return s.opens(c == '[')
 	case '"':
 		return s.beginText()
 	}
@@ -228,7 +222,7 @@ func (s *Scanner) begin(c byte) error {
 
 // beginText begins a string.
 func (s *Scanner) beginText() error {
-	if s.depth == 0 || s.place() == inBatch || s.member == hasParams {
+	if s.open.Depth() == 0 || s.place() == inBatch || s.member == hasParams {
 		return errMessage
 	}
 	s.state, s.text = inText, s.text[:0]
@@ -243,7 +237,7 @@ func (s *Scanner) beginText() error {
 func (s *Scanner) beginOther(c byte) error {
 	null := c == 'n'
 	switch {
-	case s.depth == 0 || s.place() == inBatch:
+	case s.open.Depth() == 0 || s.place() == inBatch:
 		return errMessage
 	case s.place() == inURIs:
 		return errMember
@@ -265,112 +259,6 @@ func (s *Scanner) beginOther(c byte) error {
 	return nil
 }
 
-func (s *Scanner) open(array bool) error {
-	switch {
-	case s.depth == 0:
-		if array {
-			return s.push(array, inBatch)
-		}
-		return s.push(array, inMessage)
-	case s.place() == inBatch:
-		if array {
-			return errMessage
-		}
-		return s.push(array, inMessage)
-	case s.place() == inURIs:
-		return errMember
-	case s.member == 0:
-		return s.push(array, elsewhere)
-	case s.member&(hasVersion|hasMethod|hasID) != 0, s.member == hasParams && array:
-		return errMember
-	}
-	within := s.member.within()
-	if array != (within == inURIs) {
-		within = elsewhere
-	}
-	if within != elsewhere {
-		s.draft.typed |= s.member
-	}
-	return s.push(array, within)
-}
-
-func (s *Scanner) push(array bool, at place) error {
-	if s.depth++; s.depth >= maxScanDepth {
-		return errDepth
-	}
-	bit := uint64(1) << (s.depth % 64)
-	s.arrays[s.depth/64] &^= bit
-	if array {
-		s.arrays[s.depth/64] |= bit
-	}
-	if s.depth < trackedDepth {
-		s.places[s.depth] = at
-	}
-	if at == inMessage {
-		s.draft = draft{}
-	}
-	if s.member == hasArguments {
-		s.draft.argumentsDepth, s.draft.argumentsStart = s.depth, s.start
-	}
-	s.member = 0
-	s.state = atFirstName
-	if array {
-		s.state = atFirstElement
-	}
-	return nil
-}
-
-func (s *Scanner) isArray() bool { return s.arrays[s.depth/64]&(1<<(s.depth%64)) != 0 }
-
-// place is where the names and values that come now are.
-func (s *Scanner) place() place {
-	if s.depth >= trackedDepth {
-		return elsewhere
-	}
-	return s.places[s.depth]
-}
-
-// close ends an object or array.
-func (s *Scanner) close(array bool) error {
-	if s.depth == 0 || s.isArray() != array {
-		return errSyntax
-	}
-	if s.depth == s.draft.argumentsDepth {
-		s.noteArguments(array)
-	}
-	if s.place() == inMessage {
-		m, err := s.draft.message()
-		if err != nil {
-			return err
-		}
-		s.any = true
-		if err := s.found(m); err != nil {
-			return err
-		}
-	}
-	s.depth--
-	s.valueEnds()
-	return nil
-}
-
-// noteArguments notes the arguments of which the last byte comes next.
-func (s *Scanner) noteArguments(array bool) {
-	d := &s.draft
-	if d.ArgumentsUnread = array || s.kept == nil; !d.ArgumentsUnread {
-		d.Arguments = json.RawMessage(s.kept[d.argumentsStart : s.at+1])
-	}
-	d.argumentsDepth = 0
-}
-
-// valueEnds goes on after a value.
-func (s *Scanner) valueEnds() {
-	s.member, s.keeps = 0, false
-	s.state = afterValue
-	if s.depth == 0 {
-		s.state = atEnd
-	}
-}
-
 // nameEnds takes the name of a member.
 func (s *Scanner) nameEnds() error {
 	s.member, s.state = 0, atColon
@@ -387,33 +275,5 @@ func (s *Scanner) nameEnds() error {
 	}
 	s.member = m
 	s.draft.has |= m
-	return nil
-}
-
-// textEnds takes a string or, for an id, a number.
-func (s *Scanner) textEnds() (err error) {
-	switch {
-	case !s.keeps:
-	case s.member == hasID:
-		err = s.noteID()
-	default:
-		if text, ok := unquote(s.text); ok {
-			err = s.draft.take(s.place(), s.member, text)
-		} else {
-			err = errNoCharacter
-		}
-	}
-	s.valueEnds()
-	return err
-}
-
-func (s *Scanner) noteID() error {
-	if len(s.text) > maxIDLen {
-		return errMember
-	}
-	s.draft.ID = slices.Clone(s.text)
-	if s.state == inText {
-		s.draft.ID = slices.Concat([]byte{'"'}, s.text, []byte{'"'})
-	}
 	return nil
 }

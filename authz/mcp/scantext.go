@@ -1,5 +1,7 @@
 package mcp
 
+import "slices"
+
 // readText reads on in a string.
 func (s *Scanner) readText(c byte) error {
 	switch {
@@ -44,49 +46,41 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// readNumber reads on in a number. again tells that the byte is the first after it.
-func (s *Scanner) readNumber(c byte) (again bool, err error) {
-	digit := '0' <= c && c <= '9'
-	next := s.state
-	switch s.state {
-	case afterMinus:
-		next = inDigits
-		if c == '0' {
-			next = afterZero
-		}
-	case inDigits, afterZero:
-		switch {
-		case digit && s.state == inDigits:
-		case c == '.':
-			next, digit = afterDot, true
-		case c == 'e' || c == 'E':
-			next, digit = afterE, true
-		default:
-			return true, s.textEnds()
-		}
-	case afterDot:
-		next = inFraction
-	case inFraction:
-		switch {
-		case digit:
-		case c == 'e' || c == 'E':
-			next, digit = afterE, true
-		default:
-			return true, s.textEnds()
-		}
-	case afterE:
-		next = inExponent
-		if c == '+' || c == '-' {
-			next, digit = afterSign, true
-		}
-	case afterSign:
-		next = inExponent
-	case inExponent:
-		if !digit {
-			return true, s.textEnds()
+// textEnds takes a string or, for an id, a number.
+func (s *Scanner) textEnds() (err error) {
+	switch {
+	case !s.keeps:
+	case s.member == hasID:
+		err = s.noteID()
+	default:
+		if text, ok := unquote(s.text); ok {
+			err = s.draft.take(s.place(), s.member, text)
+		} else {
+			err = errNoCharacter
 		}
 	}
-	if !digit {
+	s.valueEnds()
+	return err
+}
+
+func (s *Scanner) noteID() error {
+	if len(s.text) > maxIDLen {
+		return errMember
+	}
+	s.draft.ID = slices.Clone(s.text)
+	if s.state == inText {
+		s.draft.ID = slices.Concat([]byte{'"'}, s.text, []byte{'"'})
+	}
+	return nil
+}
+
+// readNumber reads on in a number. again tells that the byte is the first after it.
+func (s *Scanner) readNumber(c byte) (again bool, err error) {
+	next, ok := s.afterNumeral(c)
+	switch {
+	case !ok && s.numberMayEnd():
+		return true, s.textEnds()
+	case !ok:
 		return false, errSyntax
 	}
 	s.state = next
@@ -97,6 +91,46 @@ func (s *Scanner) readNumber(c byte) (again bool, err error) {
 		s.text = append(s.text, c)
 	}
 	return false, nil
+}
+
+// afterNumeral returns the state after a byte that belongs to the number.
+func (s *Scanner) afterNumeral(c byte) (next scanState, ok bool) {
+	digit := '0' <= c && c <= '9'
+	switch s.state {
+	case afterMinus:
+		if c == '0' {
+			return afterZero, true
+		}
+		return inDigits, digit
+	case inDigits, afterZero:
+		if c == '.' {
+			return afterDot, true
+		}
+		if digit {
+			return inDigits, s.state == inDigits
+		}
+	case afterDot, inFraction:
+		if digit {
+			return inFraction, true
+		}
+	case afterE:
+		if c == '+' || c == '-' {
+			return afterSign, true
+		}
+		return inExponent, digit
+	case afterSign, inExponent:
+		return inExponent, digit
+	}
+	return afterE, s.numberMayEnd() && (c == 'e' || c == 'E')
+}
+
+// numberMayEnd reports whether what was read of a number is one.
+func (s *Scanner) numberMayEnd() bool {
+	switch s.state {
+	case afterZero, inDigits, inFraction, inExponent:
+		return true
+	}
+	return false
 }
 
 // runeReader checks UTF-8 byte by byte. The zero value is between characters.

@@ -1,12 +1,6 @@
 package mcp
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
-)
+import "github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 
 // methods are those that use an item, list items, or tell which there are, and
 // "initialize", which has no headers.
@@ -18,7 +12,7 @@ var methods = func() map[string]string {
 		"resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe",
 		"completion/complete",
 	} {
-		known[Skeleton(m)] = m
+		known[spelling.Skeleton(m)] = m
 	}
 	return known
 }()
@@ -30,41 +24,6 @@ func isSpeltAsKnown(method string) bool {
 	case "tools/call", "tools/list": // most of them
 		return true
 	}
-	known, ok := methods[Skeleton(method)]
+	known, ok := methods[spelling.Skeleton(method)]
 	return !ok || known == method
-}
-
-// Skeleton returns what all spellings of a name have in common that a lenient server
-// could take for the same: it has no case, width, blanks or punctuation.
-func Skeleton(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsSymbol(r) {
-			return r
-		}
-		return -1
-	}, fold(name))
-}
-
-// fold returns what all spellings of a text have in common that differ in case and
-// width.
-func fold(s string) string {
-	if isLower(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		least := r
-		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			least = min(least, f)
-		}
-		return unicode.ToLower(least)
-	}, norm.NFKC.String(s))
-}
-
-func isLower(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
-			return false
-		}
-	}
-	return true
 }

@@ -3,9 +3,9 @@ package virtualkeys
 import (
 	"context"
 
-	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -32,7 +32,7 @@ func (k *Keys) readFirst() {
 		}
 	}
 	for _, key := range k.deps.Config.VirtualKeys {
-		k.files = append(k.files, &file{key: key, look: identity.Look(key.Name), hash: hashes[key.Name], seen: hashes[key.Name]})
+		k.files = append(k.files, &file{key: key, look: spelling.Fold(key.Name), hash: hashes[key.Name], seen: hashes[key.Name]})
 	}
 }
 

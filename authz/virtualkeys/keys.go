@@ -12,6 +12,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/oauth"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -240,7 +241,7 @@ func (k *Keys) record(ctx context.Context, name string, e event.Event) {
 }
 
 // IsConfigured reports whether the configuration has a key of the name.
-func (k *Keys) IsConfigured(name string) bool { return k.configured(identity.Look(name)) == name }
+func (k *Keys) IsConfigured(name string) bool { return k.configured(spelling.Fold(name)) == name }
 
 // configured returns the name of the configuration that has the look, or "".
 func (k *Keys) configured(look string) string {

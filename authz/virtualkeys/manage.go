@@ -13,6 +13,7 @@ import (
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/tokens"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/config"
 	"github.com/mcpoauth/caddy-mcp-oauth/internal/event"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -53,7 +54,7 @@ func (k *Keys) Create(ctx context.Context, name string, c Change) (key Key, secr
 	if clean, err := identity.CleanName(name); err != nil || clean != name || strings.Contains(name, "/") || strings.Trim(name, ".") == "" {
 		return Key{}, "", refuse("%q cannot be the name of a key here; use 1 to %d visible characters, without / and without space at the ends", name, identity.MaxName)
 	}
-	s := storage.VirtualKey{Issuer: cfg.Issuer, Look: identity.Look(name), Name: name, CreatedAt: k.deps.Now()}
+	s := storage.VirtualKey{Issuer: cfg.Issuer, Look: spelling.Fold(name), Name: name, CreatedAt: k.deps.Now()}
 	if c.Servers == nil {
 		c.Servers = new([]string)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/identity"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/spelling"
 	"github.com/mcpoauth/caddy-mcp-oauth/storage"
 )
 
@@ -78,7 +79,7 @@ func checkKeyName(path, name string, seen map[string]string) error {
 	if clean, err := identity.CleanName(name); err != nil || clean != name {
 		return Errorf(path, "%q is not a name; use 1 to %d visible characters, without space at the ends", name, identity.MaxName)
 	}
-	look := identity.Look(name)
+	look := spelling.Fold(name)
 	other, taken := seen[look]
 	seen[look] = name
 	switch {

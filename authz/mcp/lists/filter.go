@@ -4,11 +4,10 @@ import (
 	"bytes"
 
 	"github.com/mcpoauth/caddy-mcp-oauth/authz/access"
+	"github.com/mcpoauth/caddy-mcp-oauth/internal/strictjson"
 )
 
 const (
-	// maxDepth bounds how deep an answer is nested.
-	maxDepth = 512
 	// maxHeld bounds what is held until it is known whether it stays: one item.
 	maxHeld = 1 << 20
 	// maxText bounds what an item is called. A longer one cannot be called either.
@@ -23,11 +22,10 @@ type Filter struct {
 	policy Policy
 	out    []byte // what may be passed on
 
-	depth  int
-	arrays [maxDepth/64 + 1]uint64 // by depth, whether it is one
-	levels [trackedDepth]level
-	skips  int  // the depth of a value in which nothing matters; 0 outside of such
-	ended  bool // the text is whole
+	nesting strictjson.Nesting
+	levels  [trackedDepth]level
+	skips   int  // the depth of a value in which nothing matters; 0 outside of such
+	ended   bool // the text is whole
 
 	inText  bool
 	escaped bool
@@ -103,7 +101,7 @@ func (f *Filter) Write(p []byte) error {
 		switch c := p[i]; c {
 		case ' ', '\t', '\n', '\r':
 		case '"':
-			if f.depth == 0 {
+			if f.nesting.Depth() == 0 {
 				return errSyntax
 			}
 			f.beginText()
@@ -111,14 +109,14 @@ func (f *Filter) Write(p []byte) error {
 				f.out = append(f.out, p[from:i]...)
 			}
 		case ':', ',':
-			if f.depth == 0 {
+			if f.nesting.Depth() == 0 {
 				return errSyntax
 			}
 			if c == ':' {
 				f.level().names = false
 				break
 			}
-			if l := f.level(); !f.isArray() {
+			if l := f.level(); !f.nesting.InArray() {
 				l.names, f.member = true, isOther
 			}
 		case '{', '[':
@@ -158,7 +156,7 @@ func (f *Filter) Write(p []byte) error {
 				from = i
 			}
 		default:
-			if f.ended || f.depth == 0 || c < ' ' { // some readers take text of two bytes a character
+			if f.ended || f.nesting.Depth() == 0 || c < ' ' { // some readers take text of two bytes a character
 				return errSyntax
 			}
 			f.literal(c)
@@ -204,14 +202,14 @@ func (f *Filter) skip(p []byte, i int) (int, error) {
 				return i, nil
 			}
 		case '{', '[':
-			if err := f.push(c == '['); err != nil {
-				return i, err
+			if !f.nesting.Open(c == '[') {
+				return i, errDepth
 			}
 		case '}', ']':
-			if f.isArray() != (c == ']') {
+			if !f.nesting.Ends(c == ']') {
 				return i, errSyntax
 			}
-			if f.depth--; f.depth < f.skips {
+			if f.nesting.Close(); f.nesting.Depth() < f.skips {
 				f.skips = 0
 				return i, nil
 			}
@@ -264,92 +262,6 @@ func (f *Filter) take(p []byte) {
 	default:
 		f.text = append(f.text, p...)
 	}
-}
-
-// level is where the names and values that come now are.
-func (f *Filter) level() *level { return &f.levels[f.depth] }
-
-func (f *Filter) isArray() bool { return f.arrays[f.depth/64]&(1<<(f.depth%64)) != 0 }
-
-func (f *Filter) push(array bool) error {
-	if f.depth++; f.depth >= maxDepth {
-		return errDepth
-	}
-	bit := uint64(1) << (f.depth % 64)
-	f.arrays[f.depth/64] &^= bit
-	if array {
-		f.arrays[f.depth/64] |= bit
-	}
-	return nil
-}
-
-func (f *Filter) open(array bool) error {
-	parent := f.level().place
-	if err := f.push(array); err != nil {
-		return err
-	}
-	at := f.inside(parent, array)
-	f.member = isOther
-	if at == elsewhere {
-		f.skips = f.depth
-		return nil
-	}
-	*f.level() = level{at, !array}
-	f.holdAt(at, parent)
-	return nil
-}
-
-// inside returns the place that begins within another.
-func (f *Filter) inside(parent place, array bool) place {
-	switch {
-	case f.depth == 1 && array:
-		return inBatch
-	case f.depth == 1, parent == inBatch && !array:
-		return inMessage
-	case parent == inMessage && f.member == isResult && !array:
-		return inResult
-	case parent == inResult && f.member == isCapabilities && !array:
-		return inCapabilities
-	case parent == inResult && array && f.member.lists():
-		f.item.kind = f.member.kind()
-		return inList
-	case parent == inList && !array:
-		return inItem
-	case parent == inList:
-		return inNoItem
-	case parent == inItem && f.member == isAnnotations && !array:
-		return inAnnotations
-	}
-	return elsewhere
-}
-
-// holdAt begins to hold what must be judged.
-func (f *Filter) holdAt(at, parent place) {
-	switch {
-	case at == inList:
-		f.hold, f.kept = holdList, 0
-	case parent == inList:
-		f.hold, f.item, f.held = holdItem, item{kind: f.item.kind, bad: at != inItem}, f.held[:0]
-	case at == inCapabilities:
-		f.hold, f.held = holdCapabilities, f.held[:0]
-	}
-}
-
-func (f *Filter) close(array bool) error {
-	if f.depth == 0 || f.isArray() != array {
-		return errSyntax
-	}
-	at := f.level().place
-	f.depth--
-	f.member = isOther
-	switch at {
-	case inItem, inNoItem:
-		f.hold = holdList
-	case inList, inCapabilities:
-		f.hold = holdNothing
-	}
-	f.ended = f.depth == 0
-	return nil
 }
 
 // endItem passes on an item, of which these are the last bytes, if it stays.
